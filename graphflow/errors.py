@@ -1,0 +1,182 @@
+"""The errors graphflow raises on purpose.
+
+Every one says where the problem is, what it is and what to do about it::
+
+    GraphflowError
+    ├── InvalidInputError            exit code 2: something the user gave cannot be used
+    │   ├── WorkflowError            a document with problems; carries all of them
+    │   ├── ConversionError          a foreign file cannot be read or a workflow cannot be exported
+    │   ├── NodeDefinitionError      a function cannot be a node
+    │   ├── PackError                a node pack cannot be loaded
+    │   ├── SettingsError            a settings file or environment variable is wrong
+    │   ├── ModelNotFoundError       a model name resolves to nothing, or outside the roots
+    │   ├── ModelFormatError         a file is not the kind of model it claims to be
+    │   ├── MediaError               a picture, video or sound cannot be read or written
+    │   └── LimitError               something is larger than the limits allow
+    ├── NodeError                    exit code 1: a node failed while running
+    ├── SafetyError                  exit code 1: the safety policy refuses the result
+    ├── StoreError                   exit code 1: the store cannot be used
+    ├── OutOfMemoryError             exit code 1: the memory ladder has no step left
+    └── CancelledError               exit code 130: the user stopped the run
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+__all__ = [
+    "CancelledError",
+    "ConversionError",
+    "GraphflowError",
+    "InvalidInputError",
+    "LimitError",
+    "MediaError",
+    "ModelFormatError",
+    "ModelNotFoundError",
+    "NodeDefinitionError",
+    "NodeError",
+    "OutOfMemoryError",
+    "PackError",
+    "Problem",
+    "SafetyError",
+    "SettingsError",
+    "StoreError",
+    "WorkflowError",
+]
+
+
+class GraphflowError(Exception):
+    """Base of all errors that graphflow raises on purpose.
+
+    Args:
+        message: What is wrong, as a sentence without the place.
+        where: The place, e.g. ``nodes.sample.params.steps`` or a file name.
+        advice: The way out, as a sentence.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, where: str | None = None, advice: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.where = where
+        self.advice = advice
+
+    def __str__(self) -> str:
+        place = f"{self.where}: " if self.where else ""
+        advice = f" ({self.advice})" if self.advice else ""
+        return f"{place}{self.message}{advice}"
+
+
+class InvalidInputError(GraphflowError):
+    """Something the user gave cannot be used."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """One thing wrong with a document.
+
+    Attributes:
+        path: Path to it, e.g. ``nodes.sample.params.steps``.
+        message: What is wrong, with the offending value.
+        advice: The way out, or an empty string.
+    """
+
+    path: str
+    message: str
+    advice: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}" + (f" ({self.advice})" if self.advice else "")
+
+
+class WorkflowError(InvalidInputError):
+    """A workflow document has problems; ``problems`` holds every one of them."""
+
+    def __init__(self, problems: Iterable[Problem], *, source: str | None = None) -> None:
+        self.problems = tuple(problems)
+        count = len(self.problems)
+        head = "the workflow has a problem" if count == 1 else f"the workflow has {count} problems"
+        super().__init__(head, where=source)
+
+    def __str__(self) -> str:
+        lines = [super().__str__(), *(f"  {problem}" for problem in self.problems)]
+        return "\n".join(lines)
+
+
+class ConversionError(InvalidInputError):
+    """A foreign file cannot be read, or a workflow cannot be exported."""
+
+
+class NodeDefinitionError(InvalidInputError):
+    """A function cannot be made a node."""
+
+
+class PackError(InvalidInputError):
+    """A node pack cannot be loaded."""
+
+
+class SettingsError(InvalidInputError):
+    """A settings file or an environment variable is wrong."""
+
+
+class ModelNotFoundError(InvalidInputError):
+    """A model name resolves to nothing, or to something outside the roots."""
+
+
+class ModelFormatError(InvalidInputError):
+    """A file is not the kind of model it claims to be."""
+
+
+class MediaError(InvalidInputError):
+    """A picture, video or sound cannot be read or written."""
+
+
+class LimitError(InvalidInputError):
+    """Something is larger than the limits allow."""
+
+
+class NodeError(GraphflowError):
+    """A node failed while running.
+
+    Attributes:
+        node: The node's id.
+        node_type: The node's type.
+        cause: The exception that the node raised.
+    """
+
+    def __init__(self, node: str, node_type: str, cause: BaseException, *, title: str | None = None) -> None:
+        self.node = node
+        self.node_type = node_type
+        self.cause = cause
+        self.title = title
+        advice = cause.advice if isinstance(cause, GraphflowError) else None
+        text = cause.message if isinstance(cause, GraphflowError) else f"{type(cause).__name__}: {cause}"
+        place = f"node {node!r} ({node_type})" + (f" {title!r}" if title else "")
+        super().__init__(text, where=place, advice=advice)
+        if isinstance(cause, GraphflowError):
+            self.exit_code = cause.exit_code
+
+
+class SafetyError(GraphflowError):
+    """The safety policy refuses the result."""
+
+
+class StoreError(GraphflowError):
+    """The store cannot be used."""
+
+
+class OutOfMemoryError(GraphflowError):
+    """The device has too little memory, and no step of the memory ladder is left."""
+
+
+class CancelledError(GraphflowError):
+    """The user stopped the run."""
+
+    exit_code = 130
+
+    def __init__(self, message: str = "the run was cancelled") -> None:
+        super().__init__(message)
