@@ -1,0 +1,96 @@
+"""What a running node may ask of the engine: models, progress, cancellation, where things are.
+
+The current runtime travels in a context variable: the executor sets it for each node; a node function that is
+called directly from Python gets a default one, made from the settings on first use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import torch
+
+    from graphflow.values import ModelFile, Recipe
+
+
+class ModelProvider(Protocol):
+    """Where modules come from. ``graphflow.models.manager`` has the one that loads real files."""
+
+    def use(self, recipe: Recipe) -> AbstractContextManager[Any]:
+        """Have the recipe's module in place until the block ends."""
+        ...
+
+    def find(self, name: str, kind: str, *, part: str, options: dict[str, Any] | None = None) -> ModelFile:
+        """Resolve a model name to one part of a file, with its family and fingerprint."""
+        ...
+
+    def parts(self, name: str, kind: str) -> tuple[str, ...]:
+        """Return which parts a model has, e.g. ``("unet", "text_encoder", "vae", "safety_checker")``."""
+        ...
+
+
+def _no_progress(step: int, total: int, preview: Any) -> None:
+    """Report nothing."""
+
+
+def _never() -> None:
+    """Never cancel."""
+
+
+def _no_notice(message: str) -> None:
+    """Say nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runtime:
+    """What one node sees while it runs.
+
+    Attributes:
+        models: Where modules come from.
+        report: Called with (step, total, preview or None); previews are (B, 3, h, w) tensors in [0, 1].
+        check_cancelled: Raises CancelledError once the user has stopped the run; long loops call it at each step.
+        notice: Tells the user something that is no error.
+        inexact: Called when a memory measure changed the numbers beyond rounding, so that the result is not stored.
+        record: The facts that saved files carry (JSON), without times and hosts.
+        previews: Whether anybody looks at previews.
+        input_roots: Folders in which a document's file names resolve.
+    """
+
+    models: ModelProvider
+    report: Callable[[int, int, torch.Tensor | None], None] = _no_progress
+    check_cancelled: Callable[[], None] = _never
+    notice: Callable[[str], None] = _no_notice
+    inexact: Callable[[str], None] = _no_notice
+    record: dict[str, Any] = field(default_factory=dict)
+    previews: bool = False
+    input_roots: tuple[Path, ...] = ()
+
+
+_CURRENT: ContextVar[Runtime | None] = ContextVar("graphflow_runtime", default=None)
+
+
+def current() -> Runtime:
+    """Return the runtime of the node that is running, or a default one outside any run."""
+    runtime = _CURRENT.get()
+    if runtime is None:
+        # The one place where the core reaches up: a node called as a plain function needs the real models.
+        from graphflow.session import default_runtime
+
+        runtime = default_runtime()
+    return runtime
+
+
+@contextmanager
+def using(runtime: Runtime) -> Iterator[Runtime]:
+    """Make ``runtime`` the current one until the block ends."""
+    token = _CURRENT.set(runtime)
+    try:
+        yield runtime
+    finally:
+        _CURRENT.reset(token)
