@@ -1,0 +1,121 @@
+"""Workflows inside workflows: a node of type ``workflow:NAME`` becomes the nodes of that document.
+
+Inner ids become ``outer:inner``. The host's params and links go to what the inner document exposes as ``inputs``; a
+link to the host's output goes to the address that the inner document names in ``outputs``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from graphflow.errors import LimitError, Problem
+from graphflow.limits import LIMITS
+from graphflow.registry import nearest
+from graphflow.workflow import Document, NodeEntry, split_address
+
+PREFIX = "workflow:"
+
+
+@dataclass
+class Flat:
+    """A document without inner workflows, and what was wrong on the way."""
+
+    document: Document
+    problems: list[Problem] = field(default_factory=list)
+
+
+def flatten(document: Document) -> Flat:
+    """Unfold all inner workflows.
+
+    Raises:
+        LimitError: More nodes or levels than the limits allow.
+    """
+    flat = Flat(document)
+    if not any(entry.type.startswith(PREFIX) for entry in document.nodes.values()):
+        return flat
+    nodes = _unfold(document, dict(document.workflows), (), flat.problems)
+    flat.document = document.model_copy(update={"nodes": nodes, "workflows": {}})
+    return flat
+
+
+def _unfold(document: Document, known: dict[str, Document], stack: tuple[str, ...], problems: list[Problem]) -> dict[str, NodeEntry]:
+    if len(stack) > LIMITS.nesting:
+        raise LimitError(f"workflows are nested deeper than {LIMITS.nesting} levels", where=" > ".join(stack))
+    nodes: dict[str, NodeEntry] = {}
+    outputs: dict[str, str] = {}
+    for node_id, entry in document.nodes.items():
+        if not entry.type.startswith(PREFIX):
+            nodes[node_id] = entry
+            continue
+        name = entry.type.removeprefix(PREFIX)
+        place = f"nodes.{node_id}.type"
+        inner = known.get(name)
+        if inner is None:
+            near = nearest(name, known)
+            problems.append(Problem(place, f"there is no inner workflow {name!r}", f"did you mean {near!r}?" if near else 'put it under "workflows"'))
+            continue
+        if name in stack:
+            problems.append(Problem(place, "a workflow contains itself: " + " > ".join((*stack, name))))
+            continue
+        hosted = _unfold(inner, {**known, **inner.workflows}, (*stack, name), problems)
+        hosted = _fill(node_id, entry, inner, hosted, problems)
+        for inner_id, inner_entry in hosted.items():
+            nodes[f"{node_id}:{inner_id}"] = _prefixed(inner_entry, node_id, inner.nodes.keys() | hosted.keys())
+        for output, address in inner.outputs.items():
+            outputs[f"{node_id}.{output}"] = f"{node_id}:{address}"
+        if inner.outputs:
+            outputs[node_id] = f"{node_id}:{next(iter(inner.outputs.values()))}"
+        if len(nodes) > LIMITS.nodes:
+            raise LimitError(f"the workflow has more than {LIMITS.nodes:,} nodes when unfolded", where=place)
+    return {node_id: _relinked(entry, outputs) for node_id, entry in nodes.items()}
+
+
+def _fill(host_id: str, host: NodeEntry, inner: Document, hosted: dict[str, NodeEntry], problems: list[Problem]) -> dict[str, NodeEntry]:
+    """Put the host's literals and links, and defaults, where the inner document exposes them.
+
+    Host links are marked with a leading ``^`` so that prefixing leaves them alone.
+    """
+    params = {node_id: dict(entry.params) for node_id, entry in hosted.items()}
+    links = {node_id: dict(entry.links) for node_id, entry in hosted.items()}
+    for kind, given in (("params", host.params), ("links", host.links)):
+        for name in given:
+            if name not in inner.inputs:
+                near = nearest(name, inner.inputs)
+                advice = f"did you mean {near!r}?" if near else "it has " + (", ".join(inner.inputs) or "no inputs")
+                problems.append(Problem(f"nodes.{host_id}.{kind}.{name}", "the inner workflow has no such input", advice))
+    for name, exposed in inner.inputs.items():
+        for target in exposed.to:
+            node_id, parameter = split_address(target)
+            if node_id not in params or parameter is None:
+                problems.append(Problem(f"nodes.{host_id}", f"the inner input {name!r} points to {target!r}, which is not there"))
+                continue
+            if name in host.links:
+                params[node_id].pop(parameter, None)
+                link = host.links[name]
+                links[node_id][parameter] = f"^{link}" if isinstance(link, str) else [f"^{part}" for part in link]
+            elif name in host.params:
+                links[node_id].pop(parameter, None)
+                params[node_id][parameter] = host.params[name]
+            elif exposed.default is not None and parameter not in links[node_id]:
+                params[node_id].setdefault(parameter, exposed.default)
+    return {node_id: entry.model_copy(update={"params": params[node_id], "links": links[node_id]}) for node_id, entry in hosted.items()}
+
+
+def _prefixed(entry: NodeEntry, host_id: str, siblings: set[str]) -> NodeEntry:
+    def turn(address: str) -> str:
+        if address.startswith("^"):
+            return address[1:]
+        node, _ = split_address(address)
+        return f"{host_id}:{address}" if node in siblings else address
+
+    return _with_links(entry, turn)
+
+
+def _relinked(entry: NodeEntry, outputs: dict[str, str]) -> NodeEntry:
+    return _with_links(entry, lambda address: outputs.get(address, address))
+
+
+def _with_links(entry: NodeEntry, turn: object) -> NodeEntry:
+    assert callable(turn)
+    links = {name: turn(link) if isinstance(link, str) else [turn(part) for part in link] for name, link in entry.links.items()}
+    return entry.model_copy(update={"links": links})
