@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-JsonValue: TypeAlias = "str | int | float | bool | None | list[JsonValue] | dict[str, JsonValue]"
+JsonValue: TypeAlias = "str | int | float | bool | list[JsonValue] | dict[str, JsonValue] | None"
 Config: TypeAlias = "dict[str, JsonValue]"
 
 Kind = Literal[
@@ -31,6 +31,7 @@ Kind = Literal[
     "style_model",
     "gligen",
     "motion_module",
+    "photomaker",
     "safety_checker",
     "unknown",
 ]

@@ -1,0 +1,219 @@
+"""Settings of one user on one machine: where models are, how much memory to use, what is allowed.
+
+They come from environment variables, then from a TOML file, then from the defaults. The file is `settings.toml` in the
+platform's configuration folder for graphflow (`GRAPHFLOW_SETTINGS` names another)::
+
+    models = ["/data/models", {path = "/home/me/ComfyUI/models", follow_symlinks = true}]
+    cache_bytes = "20 GB"
+    device = "cuda:1"
+    offline = true
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import platformdirs
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+
+from graphflow.errors import SettingsError
+
+Dtype = Literal["auto", "float32", "float16", "bfloat16"]
+SafetyPolicy = Literal["auto", "require", "off"]
+
+_UNITS = {"": 1, "b": 1, "k": 10**3, "kb": 10**3, "m": 10**6, "mb": 10**6, "g": 10**9, "gb": 10**9, "t": 10**12,
+          "tb": 10**12, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}  # fmt: skip
+_MAX_FILE_BYTES = 1_000_000
+
+
+def _size(value: object) -> object:
+    """Accept `"20 GB"`, `"512MiB"` and plain numbers as a count of bytes."""
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*([A-Za-z]*)\s*", value)
+    if not match or match[2].lower() not in _UNITS:
+        raise ValueError("must be a number of bytes, such as 8000000000, '8 GB' or '512 MiB'")
+    return int(float(match[1]) * _UNITS[match[2].lower()])
+
+
+def _user_path(value: object) -> object:
+    """Expand `~` in a path given as text."""
+    return Path(value).expanduser() if isinstance(value, str) and value else value
+
+
+Size = Annotated[int, BeforeValidator(_size), Field(ge=0)]
+UserPath = Annotated[Path, BeforeValidator(_user_path)]
+
+
+class RootSetting(BaseModel):
+    """One folder with models.
+
+    Attributes:
+        path: The folder: graphflow's own tree or an existing ComfyUI `models` folder.
+        follow_symlinks: Whether links inside may lead out of it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: UserPath
+    follow_symlinks: bool | None = None
+
+
+class Settings(BaseModel):
+    """All settings, checked.
+
+    Attributes:
+        models: Folders with models, searched in this order. Default: `models` in the platform's data folder.
+        follow_symlinks: Whether links inside the model folders may lead out of them, where a folder does not say.
+        cache_dir: Folder of the disk tier and of the digest index.
+        cache_bytes: Most bytes of the disk tier; the least recently used entries go first.
+        memory_bytes: Most bytes of weights and values kept in memory; None: half of the machine's.
+        device: `auto`, `cpu`, `cuda`, `cuda:N`, `mps` or `xpu`.
+        dtype: What weights are computed in; `auto`: half precision on a GPU, float32 on the CPU.
+        offline: Never touch the network.
+        hub_cache: Folder of the Hugging Face cache; None: where that library puts it.
+        safety: `auto` checks pictures where a checker is at hand, `require` refuses without one, `off` never checks.
+        safety_checker: Name of the safety checker model, where the checkpoint brings none.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    models: tuple[RootSetting, ...] = Field(default_factory=lambda: (RootSetting(path=default_models_dir()),))
+    follow_symlinks: bool = False
+    cache_dir: UserPath = Field(default_factory=lambda: Path(platformdirs.user_cache_dir("graphflow", appauthor=False)))
+    cache_bytes: Size = 20 * 10**9
+    memory_bytes: Size | None = None
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|(cuda|xpu)(:\d{1,3})?)$")] = "auto"
+    dtype: Dtype = "auto"
+    offline: bool = False
+    hub_cache: UserPath | None = None
+    safety: SafetyPolicy = "auto"
+    safety_checker: str | None = None
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _plain_paths(cls, value: object) -> object:
+        if isinstance(value, list | tuple):
+            return [{"path": item} if isinstance(item, str | Path) else item for item in value]
+        return value
+
+
+_VARIABLES: Mapping[str, str] = {
+    "GRAPHFLOW_MODELS": "models",
+    "GRAPHFLOW_FOLLOW_SYMLINKS": "follow_symlinks",
+    "GRAPHFLOW_CACHE_DIR": "cache_dir",
+    "GRAPHFLOW_CACHE_BYTES": "cache_bytes",
+    "GRAPHFLOW_MEMORY_BYTES": "memory_bytes",
+    "GRAPHFLOW_DEVICE": "device",
+    "GRAPHFLOW_DTYPE": "dtype",
+    "GRAPHFLOW_OFFLINE": "offline",
+    "GRAPHFLOW_HUB_CACHE": "hub_cache",
+    "GRAPHFLOW_SAFETY": "safety",
+    "GRAPHFLOW_SAFETY_CHECKER": "safety_checker",
+}
+_FILE_VARIABLE = "GRAPHFLOW_SETTINGS"
+
+
+def default_models_dir() -> Path:
+    """The folder for models where no setting names one."""
+    return Path(platformdirs.user_data_dir("graphflow", appauthor=False)) / "models"
+
+
+def settings_file(environment: Mapping[str, str] | None = None) -> Path:
+    """The settings file in use, whether it exists or not."""
+    named = (os.environ if environment is None else environment).get(_FILE_VARIABLE)
+    if named:
+        return Path(named).expanduser()
+    return Path(platformdirs.user_config_dir("graphflow", appauthor=False)) / "settings.toml"
+
+
+def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings from environment variables, the settings file and the defaults, in this order.
+
+    Args:
+        environment: Variables to read; None: those of the process.
+
+    Raises:
+        SettingsError: A value is wrong, a key or `GRAPHFLOW_…` variable is unknown, or the file cannot be read. All
+            problems are named at once, each with its place and value.
+    """
+    variables = os.environ if environment is None else environment
+    path = settings_file(variables)
+    values: dict[str, Any] = {}
+    places: dict[str, str] = {}
+    if _FILE_VARIABLE in variables and variables[_FILE_VARIABLE] and not path.is_file():
+        raise SettingsError(f"there is no file {str(path)!r}", where=_FILE_VARIABLE, advice="create it or unset it")
+    if path.is_file():
+        values = _read(path)
+        places = {key: f"{path}: {key}" for key in values}
+    values |= (found := _from_variables(variables))
+    places |= {key: name for name, key in _VARIABLES.items() if key in found}
+    _refuse_unknown(variables)
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise _readable(error, places) from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(_MAX_FILE_BYTES + 1)
+        if len(raw) > _MAX_FILE_BYTES:
+            raise SettingsError("the file is larger than a megabyte", where=str(path))
+        return tomllib.loads(raw.decode("utf-8-sig"))
+    except OSError as error:
+        raise SettingsError(f"cannot be read: {error.strerror or error}", where=str(path)) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise SettingsError(f"is not valid TOML: {error}", where=str(path)) from error
+
+
+def _from_variables(variables: Mapping[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, key in _VARIABLES.items():
+        text = variables.get(name, "")
+        if text:
+            found[key] = [part for part in text.split(os.pathsep) if part] if key == "models" else text
+    return found
+
+
+def _refuse_unknown(variables: Mapping[str, str]) -> None:
+    """A misspelt variable would otherwise be ignored in silence."""
+    from graphflow.models.suggest import did_you_mean
+
+    known = {*_VARIABLES, _FILE_VARIABLE}
+    for name in variables:
+        if name.startswith("GRAPHFLOW_") and name not in known and not name.startswith("GRAPHFLOW_TEST_"):
+            advice = did_you_mean(name, known) or f"known are {', '.join(sorted(known))}"
+            raise SettingsError("there is no such variable", where=name, advice=advice)
+
+
+def _readable(error: ValidationError, places: Mapping[str, str]) -> SettingsError:
+    from graphflow.models.suggest import did_you_mean
+
+    problems: list[tuple[str, str, str]] = []
+    for item in error.errors(include_url=False):
+        key = str(item["loc"][0]) if item["loc"] else ""
+        inner = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in item["loc"][1:])
+        place = places.get(key, key) + inner
+        if item["type"] == "extra_forbidden":
+            known = RootSetting.model_fields if inner else Settings.model_fields
+            name = str(item["loc"][-1])
+            advice = did_you_mean(name, known) or f"known are {', '.join(sorted(known))}"
+            problems.append((place, "there is no such setting", advice))
+        else:
+            text = item["msg"].removeprefix("Value error, ")
+            problems.append((place, f"{text[:1].lower()}{text[1:]}, got {_shown(item['input'])}", ""))
+    first, *rest = problems
+    message = "; ".join([first[1], *(f"{place}: {text}" + (f" ({hint})" if hint else "") for place, text, hint in rest)])
+    return SettingsError(message, where=first[0], advice=first[2] or "correct it or remove it")
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
