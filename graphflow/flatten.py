@@ -6,6 +6,7 @@ link to the host's output goes to the address that the inner document names in `
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from graphflow.errors import LimitError, Problem
@@ -33,12 +34,16 @@ def flatten(document: Document) -> Flat:
     flat = Flat(document)
     if not any(entry.type.startswith(PREFIX) for entry in document.nodes.values()):
         return flat
-    nodes = _unfold(document, dict(document.workflows), (), flat.problems)
-    flat.document = document.model_copy(update={"nodes": nodes, "workflows": {}})
+    nodes, outputs = _unfold(document, dict(document.workflows), (), flat.problems)
+    named = {name: outputs.get(address, address) for name, address in document.outputs.items()}
+    flat.document = document.model_copy(update={"nodes": nodes, "outputs": named, "workflows": {}})
     return flat
 
 
-def _unfold(document: Document, known: dict[str, Document], stack: tuple[str, ...], problems: list[Problem]) -> dict[str, NodeEntry]:
+def _unfold(
+    document: Document, known: dict[str, Document], stack: tuple[str, ...], problems: list[Problem]
+) -> tuple[dict[str, NodeEntry], dict[str, str]]:
+    """Return the nodes, and for each address of a host's output the address that stands behind it."""
     if len(stack) > LIMITS.nesting:
         raise LimitError(f"workflows are nested deeper than {LIMITS.nesting} levels", where=" > ".join(stack))
     nodes: dict[str, NodeEntry] = {}
@@ -57,17 +62,19 @@ def _unfold(document: Document, known: dict[str, Document], stack: tuple[str, ..
         if name in stack:
             problems.append(Problem(place, "a workflow contains itself: " + " > ".join((*stack, name))))
             continue
-        hosted = _unfold(inner, {**known, **inner.workflows}, (*stack, name), problems)
+        hosted, behind = _unfold(inner, {**known, **inner.workflows}, (*stack, name), problems)
         hosted = _fill(node_id, entry, inner, hosted, problems)
         for inner_id, inner_entry in hosted.items():
-            nodes[f"{node_id}:{inner_id}"] = _prefixed(inner_entry, node_id, inner.nodes.keys() | hosted.keys())
+            if f"{node_id}:{inner_id}" in document.nodes:
+                problems.append(Problem(f"nodes.{node_id}:{inner_id}", f"the id is also that of {inner_id!r} inside {node_id!r}", "rename one"))
+            nodes[f"{node_id}:{inner_id}"] = _prefixed(inner_entry, node_id)
         for output, address in inner.outputs.items():
-            outputs[f"{node_id}.{output}"] = f"{node_id}:{address}"
+            outputs[f"{node_id}.{output}"] = f"{node_id}:{behind.get(address, address)}"
         if inner.outputs:
-            outputs[node_id] = f"{node_id}:{next(iter(inner.outputs.values()))}"
+            outputs[node_id] = outputs[f"{node_id}.{next(iter(inner.outputs))}"]
         if len(nodes) > LIMITS.nodes:
             raise LimitError(f"the workflow has more than {LIMITS.nodes:,} nodes when unfolded", where=place)
-    return {node_id: _relinked(entry, outputs) for node_id, entry in nodes.items()}
+    return {node_id: _with_links(entry, lambda address: outputs.get(address, address)) for node_id, entry in nodes.items()}, outputs
 
 
 def _fill(host_id: str, host: NodeEntry, inner: Document, hosted: dict[str, NodeEntry], problems: list[Problem]) -> dict[str, NodeEntry]:
@@ -101,21 +108,10 @@ def _fill(host_id: str, host: NodeEntry, inner: Document, hosted: dict[str, Node
     return {node_id: entry.model_copy(update={"params": params[node_id], "links": links[node_id]}) for node_id, entry in hosted.items()}
 
 
-def _prefixed(entry: NodeEntry, host_id: str, siblings: set[str]) -> NodeEntry:
-    def turn(address: str) -> str:
-        if address.startswith("^"):
-            return address[1:]
-        node, _ = split_address(address)
-        return f"{host_id}:{address}" if node in siblings else address
-
-    return _with_links(entry, turn)
+def _prefixed(entry: NodeEntry, host_id: str) -> NodeEntry:
+    return _with_links(entry, lambda address: address[1:] if address.startswith("^") else f"{host_id}:{address}")
 
 
-def _relinked(entry: NodeEntry, outputs: dict[str, str]) -> NodeEntry:
-    return _with_links(entry, lambda address: outputs.get(address, address))
-
-
-def _with_links(entry: NodeEntry, turn: object) -> NodeEntry:
-    assert callable(turn)
+def _with_links(entry: NodeEntry, turn: Callable[[str], str]) -> NodeEntry:
     links = {name: turn(link) if isinstance(link, str) else [turn(part) for part in link] for name, link in entry.links.items()}
     return entry.model_copy(update={"links": links})

@@ -1,0 +1,274 @@
+"""Checks a settled document against the registry and returns every problem at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import networkx as nx
+
+from graphflow.errors import Problem
+from graphflow.link_types import ANY, LinkType, fits
+from graphflow.node import InputSpec, NodeSpec, shorten
+from graphflow.registry import Registry, nearest
+from graphflow.workflow import Document, NodeEntry, split_address
+
+
+@dataclass(frozen=True)
+class Source:
+    """One output of one node."""
+
+    node: str
+    output: str
+
+    def __str__(self) -> str:
+        return f"{self.node}.{self.output}"
+
+
+@dataclass(frozen=True)
+class CheckedNode:
+    """A node whose type is known and whose parameters and links fit.
+
+    Attributes:
+        id: Its id.
+        spec: Its type.
+        params: Literals that the document gives.
+        links: Sources by input; several where the input takes many.
+        many: Inputs whose links stand in a list.
+        title: What the user calls it.
+    """
+
+    id: str
+    spec: NodeSpec
+    params: Mapping[str, Any]
+    links: Mapping[str, tuple[Source, ...]]
+    many: frozenset[str]
+    title: str | None = None
+
+    @property
+    def sources(self) -> list[Source]:
+        """All sources, in order."""
+        return [source for sources in self.links.values() for source in sources]
+
+
+@dataclass
+class Checked:
+    """What validation found.
+
+    Attributes:
+        nodes: Nodes that could be checked, in topological order where there is one.
+        types: Type of each output, with type variables resolved.
+        problems: Everything that is wrong.
+        notices: What the user should know although it is no error.
+    """
+
+    nodes: dict[str, CheckedNode] = field(default_factory=dict)
+    types: dict[Source, LinkType] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+
+    def targets(self, document: Document) -> list[Source]:
+        """Return what a run is for: the nodes with an effect, and the document's outputs."""
+        effects = [Source(node.id, node.spec.primary) for node in self.nodes.values() if node.spec.effect]
+        named = [source for address in document.outputs.values() if (source := self.source(address)) is not None]
+        return list(dict.fromkeys(effects + named))
+
+    def source(self, address: str) -> Source | None:
+        """Return the output behind an address, or None."""
+        node_id, output = split_address(address)
+        node = self.nodes.get(node_id)
+        if node is None:
+            return None
+        return Source(node_id, output if output is not None else node.spec.primary)
+
+
+def validate(document: Document, registry: Registry) -> Checked:
+    """Check a flat document.
+
+    Args:
+        document: Settled, without inner workflows.
+        registry: The known node types.
+    """
+    checked = Checked()
+    specs = {node_id: registry.get(entry.type) for node_id, entry in document.nodes.items()}
+    for node_id, entry in document.nodes.items():
+        spec = specs[node_id]
+        if spec is None:
+            near = registry.nearest(entry.type)
+            advice = f"did you mean {near!r}?" if near else "`graphflow nodes` lists the known types; --nodes adds a pack"
+            checked.problems.append(Problem(f"nodes.{node_id}.type", f"the node type {shorten(entry.type)} is unknown", advice))
+        else:
+            checked.nodes[node_id] = _check_node(node_id, entry, spec, document, specs, checked)
+    _order(checked)
+    _check_types(checked)
+    _check_document(document, checked)
+    return checked
+
+
+def _check_node(
+    node_id: str, entry: NodeEntry, spec: NodeSpec, document: Document, specs: Mapping[str, NodeSpec | None], checked: Checked
+) -> CheckedNode:
+    place = f"nodes.{node_id}"
+    given = _migrated(place, entry, spec, checked)
+    params: dict[str, Any] = {}
+    links: dict[str, tuple[Source, ...]] = {}
+    for name, value in given.items():
+        parameter = spec.inputs.get(name)
+        if parameter is None:
+            checked.problems.append(_unknown_input(f"{place}.params.{name}", name, spec))
+        elif parameter.linked:
+            if value is not None or not parameter.optional:
+                message = f"{name!r} takes a link to a {parameter.type}, got {shorten(value)}"
+                checked.problems.append(Problem(f"{place}.params.{name}", message, 'put an address under "links"'))
+        elif name in entry.links:
+            checked.problems.append(Problem(f"{place}.params.{name}", f"{name!r} stands in params and in links", "remove one"))
+        else:
+            params[name], wrong = parameter.check(value)
+            if wrong is not None:
+                checked.problems.append(Problem(f"{place}.params.{name}", wrong, _choice_hint(parameter, value)))
+    for name, link in entry.links.items():
+        parameter = spec.inputs.get(name)
+        if parameter is None:
+            checked.problems.append(_unknown_input(f"{place}.links.{name}", name, spec))
+            continue
+        if isinstance(link, list) and not parameter.many:
+            checked.problems.append(Problem(f"{place}.links.{name}", f"{name!r} takes one link, got a list of {len(link)}"))
+            continue
+        addresses = link if isinstance(link, list) else [link]
+        sources = [_source(f"{place}.links.{name}", address, document, specs, checked) for address in addresses]
+        links[name] = tuple(source for source in sources if source is not None)
+    for name, parameter in spec.inputs.items():
+        if parameter.required and name not in given and name not in entry.links:
+            what = f"a link to a {parameter.type}" if parameter.linked else f"a value ({parameter.type})"
+            checked.problems.append(Problem(f"{place}.{'links' if parameter.linked else 'params'}.{name}", f"{spec.type} needs {what} for {name!r}", _offer(parameter, document, specs)))
+    many = frozenset(name for name, link in entry.links.items() if isinstance(link, list))
+    return CheckedNode(node_id, spec, params, links, many, entry.title)
+
+
+def _migrated(place: str, entry: NodeEntry, spec: NodeSpec, checked: Checked) -> dict[str, Any]:
+    if entry.version is None or entry.version == spec.version:
+        return dict(entry.params)
+    if entry.version > spec.version:
+        message = f"{spec.type} version {entry.version} is newer than the installed {spec.version}"
+        checked.problems.append(Problem(f"{place}.version", message, f"upgrade the pack {spec.pack!r}"))
+        return dict(entry.params)
+    if spec.migrate is not None:
+        return spec.migrate(entry.version, dict(entry.params))
+    checked.notices.append(f"{place}: made for {spec.type} version {entry.version}, runs with {spec.version}; the result may differ")
+    return dict(entry.params)
+
+
+def _unknown_input(place: str, name: str, spec: NodeSpec) -> Problem:
+    near = nearest(name, spec.inputs)
+    return Problem(place, f"{spec.type} has no input {name!r}", f"did you mean {near!r}?" if near else "it has " + (", ".join(spec.inputs) or "none"))
+
+
+def _choice_hint(parameter: InputSpec, value: Any) -> str:
+    near = nearest(value, [str(choice) for choice in parameter.choices]) if isinstance(value, str) and parameter.choices else None
+    return f"did you mean {near!r}?" if near else ""
+
+
+def _offer(parameter: InputSpec, document: Document, specs: Mapping[str, NodeSpec | None]) -> str:
+    """Name an output that would fit a missing link."""
+    if not parameter.linked:
+        return ""
+    for node_id in document.nodes:
+        spec = specs[node_id]
+        for output in spec.outputs if spec is not None else ():
+            if output.type.name != "any" and fits(output.type, parameter.type):
+                return f"{node_id + '.' + output.name!r} would fit"
+    return ""
+
+
+def _source(place: str, address: str, document: Document, specs: Mapping[str, NodeSpec | None], checked: Checked) -> Source | None:
+    node_id, output = split_address(address)
+    if node_id not in document.nodes:
+        near = nearest(node_id, document.nodes)
+        checked.problems.append(Problem(place, f"there is no node {node_id!r}", f"did you mean {near!r}?" if near else "add it or remove the link"))
+        return None
+    spec = specs[node_id]
+    if spec is None:
+        return None
+    if output is None:
+        if not spec.outputs:
+            checked.problems.append(Problem(place, f"{node_id!r} ({spec.type}) has no output"))
+            return None
+        return Source(node_id, spec.primary)
+    if output not in spec.output_types:
+        near = nearest(output, spec.output_types)
+        known = ", ".join(spec.output_types)
+        checked.problems.append(Problem(place, f"{spec.type} has no output {output!r}", f"did you mean {near!r}?" if near else f"it has {known}"))
+        return None
+    return Source(node_id, output)
+
+
+def _order(checked: Checked) -> None:
+    """Put the nodes in topological order, or say which cycles there are."""
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    graph.add_nodes_from(checked.nodes)
+    graph.add_edges_from((source.node, node.id) for node in checked.nodes.values() for source in node.sources if source.node in checked.nodes)
+    try:
+        checked.nodes = {node_id: checked.nodes[node_id] for node_id in nx.topological_sort(graph)}
+    except nx.NetworkXUnfeasible:
+        for component in nx.strongly_connected_components(graph):
+            node = next(iter(component))
+            if len(component) > 1 or graph.has_edge(node, node):
+                edges = nx.find_cycle(graph.subgraph(component))
+                path = [edge[0] for edge in edges]
+                first = path.index(min(path))
+                path = [*path[first:], *path[:first], path[first]]
+                checked.problems.append(Problem(f"nodes.{path[0]}", "a cycle: " + " → ".join(path), "remove one of these links"))
+
+
+def _check_types(checked: Checked) -> None:
+    """Check each link's type, carrying type variables and mapped sequences along."""
+    for node in checked.nodes.values():
+        variables: dict[str, LinkType] = {}
+        mapped = False
+        for name, sources in node.links.items():
+            parameter = node.spec.inputs[name]
+            for index, source in enumerate(sources):
+                kind = checked.types.get(source, ANY)
+                if parameter.type.variable is not None:
+                    variables.setdefault(parameter.type.variable, kind)
+                if node.spec.map and kind.item is not None and parameter.type.item is None:
+                    mapped = True
+                if not (fits(kind, parameter.type, mapped=node.spec.map) or (parameter.many and kind.item is not None and fits(kind.item, parameter.type))):
+                    place = f"nodes.{node.id}.links.{name}" + (f"[{index}]" if name in node.many else "")
+                    checked.problems.append(Problem(place, f"{str(source)!r} is a {kind}, {name!r} takes a {parameter.type}", _type_hint(kind, parameter, node)))
+        for output in node.spec.outputs:
+            kind = variables.get(output.type.variable, output.type) if output.type.variable is not None else output.type
+            checked.types[Source(node.id, output.name)] = LinkType("sequence", item=kind) if mapped else kind
+
+
+def _type_hint(kind: LinkType, parameter: InputSpec, node: CheckedNode) -> str:
+    if kind.item is not None and fits(kind.item, parameter.type):
+        return f"{node.spec.type} takes one at a time"
+    other = [name for name, spec in node.spec.inputs.items() if name not in node.links and spec.linked and spec.type.name == kind.name]
+    if other:
+        return f"did you mean the input {other[0]!r}?"
+    bridges = {("latent", "image"): "a vae_decode between them turns latents into pictures", ("image", "latent"): "an encode_image between them turns pictures into latents"}
+    return bridges.get((kind.name, parameter.type.name), "")
+
+
+def _check_document(document: Document, checked: Checked) -> None:
+    for name, exposed in document.inputs.items():
+        for target in exposed.to:
+            node_id, parameter = split_address(target)
+            node = checked.nodes.get(node_id)
+            if node is not None and (parameter is None or parameter not in node.spec.inputs):
+                checked.problems.append(_unknown_input(f"inputs.{name}.to", parameter or "", node.spec))
+            elif node_id not in document.nodes and not any(key.startswith(f"{node_id}:") for key in document.nodes):
+                near = nearest(node_id, document.nodes)
+                checked.problems.append(Problem(f"inputs.{name}.to", f"there is no node {node_id!r}", f"did you mean {near!r}?" if near else ""))
+    for name, address in document.outputs.items():
+        node_id, output = split_address(address)
+        if node_id not in document.nodes:
+            near = nearest(node_id, document.nodes)
+            checked.problems.append(Problem(f"outputs.{name}", f"there is no node {node_id!r}", f"did you mean {near!r}?" if near else ""))
+        elif output is not None and (node := checked.nodes.get(node_id)) is not None and output not in node.spec.output_types:
+            checked.problems.append(Problem(f"outputs.{name}", f"{node.spec.type} has no output {output!r}", "it has " + ", ".join(node.spec.output_types)))
+    if not checked.targets(document) and all(node_id in checked.nodes for node_id in document.nodes):
+        message = "the workflow has no node that writes and no outputs" if document.nodes else "the workflow has no nodes"
+        checked.problems.append(Problem("nodes", message, "add a save_image, or name an address under \"outputs\""))
