@@ -1,0 +1,141 @@
+"""Upkeep of the disk tier's folder: sweeping, evicting, verifying. Needs no torch."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from dataclasses import dataclass
+
+from graphflow.store.entries import has_objects, read_entry, read_head
+from graphflow.store.folder import FileInfo, Folder, occupied, remove
+from graphflow.store.layout import DIGEST_BYTES, DamagedError
+
+__all__ = ["VerifyReport", "drop_unusable", "evict", "low_water", "sweep", "verify"]
+
+STALE_SECONDS = 3600.0
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """What checking every file found.
+
+    Attributes:
+        files: Files checked.
+        bytes: Their sizes.
+        damaged: Names of the damaged files, which were removed.
+        incomplete: Names of entries whose objects are missing; removed too.
+    """
+
+    files: int
+    bytes: int
+    damaged: tuple[str, ...]
+    incomplete: tuple[str, ...]
+
+
+def low_water(cap: int) -> int:
+    """Bytes that eviction leaves."""
+    return cap * 9 // 10
+
+
+def sweep(folder: Folder) -> int:
+    """Remove temporary files and free lock files older than an hour; returns how many."""
+    limit = time.time() - STALE_SECONDS
+    swept = sum(remove(path) for path, changed in folder.left_over(folder.temporary, ".tmp") if changed < limit)
+    locks = [path for path, changed in folder.left_over(folder.locks, ".lock") if changed < limit]
+    if locks:
+        from filelock import FileLock, Timeout
+
+        for path in locks:
+            try:
+                with FileLock(path, timeout=0):
+                    swept += remove(path)
+            except (Timeout, OSError):
+                continue
+    return swept
+
+
+def evict(folder: Folder, cap: int, target: int) -> tuple[int, int]:
+    """If the files occupy more than ``cap``, remove the least recently used until they fit ``target``.
+
+    Returns:
+        The bytes occupied now and the number of files removed.
+    """
+    files = list(folder.listing())
+    total = sum(occupied(file.size) for file in files)
+    removed = 0
+    if total > cap:
+        for file in sorted(files):
+            if total <= target:
+                break
+            gone = remove(file.path)
+            removed += gone
+            if gone or not os.path.exists(file.path):  # another process may be evicting as well
+                total -= occupied(file.size)
+    return total, removed
+
+
+def drop_unusable(folder: Folder) -> int:
+    """Remove entries whose header is damaged or whose objects are missing, and old objects without an entry.
+
+    Objects younger than an hour stay: their entry may be about to be written.
+
+    Returns:
+        How many files were removed.
+    """
+    needed: set[str] = set()
+    removed = 0
+    objects: list[FileInfo] = []
+    for file in list(folder.listing()):
+        if not file.is_entry:
+            objects.append(file)
+            continue
+        try:
+            head = read_head(file.path)
+            usable = has_objects(folder, head.objects)
+            needed.update(name for name, _ in head.objects)
+        except DamagedError:
+            usable = False
+        except OSError:
+            continue
+        if not usable:
+            removed += remove(file.path)
+    limit = time.time_ns() - int(STALE_SECONDS * 1e9)
+    for file in objects:
+        if file.used_ns < limit and os.path.basename(file.path) not in needed:
+            removed += remove(file.path)
+    return removed
+
+
+def verify(folder: Folder) -> VerifyReport:
+    """Check every readable file against its digests and remove those that fail."""
+    damaged: list[str] = []
+    incomplete: list[str] = []
+    count = total = 0
+    files = sorted(folder.listing(), key=lambda file: file.is_entry)  # objects first, then who needs them
+    for file in files:
+        name = os.path.basename(file.path)
+        try:
+            if not file.is_entry:
+                _check_object(file.path, name)
+            elif not has_objects(folder, read_entry(file.path).objects):
+                incomplete.append(name)
+                remove(file.path)
+        except DamagedError:
+            damaged.append(name)
+            remove(file.path)
+        except OSError:
+            continue
+        count += 1
+        total += file.size
+    return VerifyReport(count, total, tuple(damaged), tuple(incomplete))
+
+
+def _check_object(path: str, name: str) -> None:
+    expected, suffix = os.path.splitext(name)
+    digest = hashlib.sha256() if suffix == ".bin" else hashlib.blake2b(digest_size=DIGEST_BYTES)
+    with open(path, "rb") as source:
+        while chunk := source.read(1 << 20):
+            digest.update(chunk)
+    if digest.hexdigest() != expected:
+        raise DamagedError("the bytes do not match the name")
