@@ -1,0 +1,38 @@
+"""graphflow: workflow graphs for diffusion models.
+
+JSON node graphs, validated, planned, executed with cached intermediate tensors on Diffusers. Importing this package
+imports neither torch nor diffusers; running a workflow does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from graphflow.builder import Ref, Workflow
+    from graphflow.errors import GraphflowError
+    from graphflow.node import InputFile, ModelName, Seed, node
+    from graphflow.session import Result, Session, run
+
+_HOMES = {
+    "GraphflowError": "graphflow.errors",
+    "InputFile": "graphflow.node",
+    "ModelName": "graphflow.node",
+    "Ref": "graphflow.builder",
+    "Result": "graphflow.session",
+    "Seed": "graphflow.node",
+    "Session": "graphflow.session",
+    "Workflow": "graphflow.builder",
+    "node": "graphflow.node",
+    "run": "graphflow.session",
+}
+
+__all__ = ["GraphflowError", "InputFile", "ModelName", "Ref", "Result", "Seed", "Session", "Workflow", "node", "run"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'graphflow' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_HOMES[name]), name)

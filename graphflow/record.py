@@ -1,0 +1,38 @@
+"""The facts that a saved picture carries, so that somebody can make it again.
+
+Only facts that repeat: the document, digests of models, versions, device and dtype. No times, dates, hosts or cache
+state, so the same run twice writes the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from graphflow.files import FileUse
+from graphflow.numerics import Numerics, version_of
+from graphflow.workflow import Document
+
+PACKAGES = ("torch", "diffusers", "transformers")
+
+
+def make_record(document: Document, uses: Iterable[FileUse], numerics: Numerics, safety: str) -> dict[str, Any]:
+    """Return ``{"workflow": the document, "record": the facts}``.
+
+    Args:
+        document: As the user would save it: inputs set, seeds drawn.
+        uses: The files that the written value descends from.
+        numerics: Device kind and dtypes.
+        safety: What was checked; empty where there was nothing to check.
+    """
+    files = {use.need.name: use.fingerprint for use in uses if use.fingerprint is not None}
+    facts: dict[str, Any] = {
+        "graphflow": version_of("graphflow-diffusers"),
+        "versions": {package: version_of(package) for package in PACKAGES},
+        "device": numerics.device,
+        "dtype": numerics.compute,
+        "files": dict(sorted(files.items())),
+    }
+    if safety:
+        facts["safety"] = safety
+    return {"workflow": document.to_json(), "record": facts}
