@@ -1,0 +1,175 @@
+"""Group nodes (``workflow/X``, ``workflow>X``), the forerunners of subgraphs, rewritten as subgraphs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from .documents import INPUT_BOUNDARY, OUTPUT_BOUNDARY, Boundary, Graph, InputSlot, Link, UiNode, parse_nodes
+from .fields import as_list, quote
+from .notes import Journal
+
+_NAME = re.compile(r"workflow[/>](.+)", re.DOTALL)
+
+
+def group_name(type: str) -> str | None:
+    """Return the name of the group a node type stands for, or None."""
+    match = _NAME.fullmatch(type)
+    return match[1] if match else None
+
+
+def group_as_subgraph(host: UiNode, name: str, raw: Mapping[str, Any], journal: Journal, place: str) -> Graph:
+    """Return the group's inside as a subgraph whose inputs and outputs stand in the order of the host's slots.
+
+    The host holds the widget values of all inner nodes, one after the other; they are handed back to them.
+
+    Args:
+        host: The node on the canvas.
+        name: The group's name.
+        raw: ``extra.groupNodes[name]``.
+        journal: Takes what does not fit.
+        place: Id of the host in the flat prompt.
+
+    Raises:
+        ConversionError: The definition has fields of the wrong type.
+    """
+    where = f"extra.groupNodes.{quote(name)}"
+    inner = parse_nodes(raw.get("nodes"), f"{where}.nodes", ids="position")
+    links = _inner_links(raw, inner)
+    inner = _with_links(inner, links)
+    inner = _with_values(host, inner, raw, journal, place)
+    inputs, input_links = _inputs(host, inner, raw, len(links))
+    outputs, output_links = _outputs(inner, raw, links, len(links) + len(input_links))
+    linked = _with_links(inner, input_links)
+    return Graph(
+        id=f"group:{name}",
+        name=name,
+        nodes=linked,
+        links={link.id: (link,) for link in (*links, *input_links, *output_links)},
+        inputs=inputs,
+        outputs=outputs,
+    )
+
+
+def _inner_links(raw: Mapping[str, Any], inner: Mapping[str, UiNode]) -> list[Link]:
+    links: list[Link] = []
+    for entry in as_list(raw.get("links"), "extra.groupNodes.links"):
+        numbers = entry[:4] if isinstance(entry, list) else []
+        if len(numbers) < 4 or not all(isinstance(number, int) and number >= 0 for number in numbers):
+            continue  # a link from or to the outside, which the host's own slots carry
+        origin, origin_slot, target, target_slot = numbers
+        if str(origin) in inner and target_slot < len(inner[str(target)].inputs if str(target) in inner else ()):
+            links.append(Link(str(len(links)), str(origin), origin_slot, str(target), target_slot, "*"))
+    return links
+
+
+def _with_links(nodes: Mapping[str, UiNode], links: list[Link]) -> dict[str, UiNode]:
+    """Return the nodes with these links, and no others where a slot's link is not one of them."""
+    slots = {(link.target, link.target_slot): link.id for link in links}
+    known = {link.id for link in links}
+    result: dict[str, UiNode] = {}
+    for id, node in nodes.items():
+        inputs = [
+            replace(slot, link=slots.get((id, position), slot.link if slot.link in known else None))
+            for position, slot in enumerate(node.inputs)
+        ]
+        result[id] = replace(node, inputs=tuple(inputs))
+    return result
+
+
+def _with_values(
+    host: UiNode, inner: dict[str, UiNode], raw: Mapping[str, Any], journal: Journal, place: str
+) -> dict[str, UiNode]:
+    values = host.widgets
+    if not isinstance(values, tuple) or not values:
+        return inner
+    counts = {id: len(node.widgets) if isinstance(node.widgets, tuple) else 0 for id, node in inner.items()}
+    if sum(counts.values()) != len(values):
+        journal.problem(
+            "group-values",
+            f"the group node holds {len(values)} widget values, its nodes {sum(counts.values())}: theirs are used",
+            node=place,
+        )
+        return inner
+    result: dict[str, UiNode] = {}
+    at = 0
+    for id, node in inner.items():
+        count = counts[id]
+        result[id] = replace(node, widgets=values[at : at + count], named=None) if count else node
+        at += count
+    return result
+
+
+def _settings(raw: Mapping[str, Any], node: str, side: str, key: str) -> Mapping[str, Any]:
+    found: Any = raw.get("config")
+    for step in (node, side, key):
+        found = found.get(step) if isinstance(found, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _inputs(
+    host: UiNode, inner: Mapping[str, UiNode], raw: Mapping[str, Any], first_link: int
+) -> tuple[tuple[Boundary, ...], list[Link]]:
+    """Name the open inputs as the group node does: by their own name, with the node's title where it is taken."""
+    names: dict[str, None] = {}
+    numbers: dict[str, int] = {}
+    targets: list[tuple[str, int, InputSlot]] = []
+    for id, node in inner.items():
+        for position, slot in enumerate(node.inputs):
+            settings = _settings(raw, id, "input", slot.name)
+            if slot.link is not None or settings.get("visible") is False:
+                continue
+            custom = settings.get("name")
+            name = custom if isinstance(custom, str) and custom else slot.name
+            if name in names:
+                name = f"{node.title or node.type} {name}"
+            title = name
+            while name in names:
+                numbers[title] = numbers.get(title, 1) + 1
+                name = f"{node.title or node.type} {numbers[title]} {slot.name}"
+            names[name] = None
+            targets.append((id, position, slot))
+    host_names = {slot.name for slot in host.inputs}
+    free = [slot.name for slot in host.inputs if slot.name not in names]
+    matched = [name if name in host_names or not free else _take(free, host, slot) or name
+               for name, (_, _, slot) in zip(names, targets, strict=True)]
+    boundaries = tuple(Boundary(name, slot.type) for name, (_, _, slot) in zip(matched, targets, strict=True))
+    links = [
+        Link(str(first_link + number), INPUT_BOUNDARY, number, id, position, slot.type)
+        for number, (id, position, slot) in enumerate(targets)
+    ]
+    return boundaries, links
+
+
+def _take(free: list[str], host: UiNode, slot: InputSlot) -> str | None:
+    """Take the first unmatched slot of the host with the same type: renamed inputs keep their order."""
+    types = {entry.name: entry.type for entry in host.inputs}
+    name = next((name for name in free if types[name] == slot.type), None)
+    if name is not None:
+        free.remove(name)
+    return name
+
+
+def _outputs(
+    inner: Mapping[str, UiNode], raw: Mapping[str, Any], links: list[Link], first_link: int
+) -> tuple[tuple[Boundary, ...], list[Link]]:
+    """List the outputs that the group node shows: those not used inside, or used outside as well."""
+    used = {(link.origin, link.origin_slot) for link in links}
+    external = {
+        (str(entry[0]), entry[1])
+        for entry in as_list(raw.get("external"), "extra.groupNodes.external")
+        if isinstance(entry, list) and len(entry) >= 2 and isinstance(entry[0], int) and isinstance(entry[1], int)
+    }
+    boundaries: list[Boundary] = []
+    result: list[Link] = []
+    for id, node in inner.items():
+        for position, slot in enumerate(node.outputs):
+            hidden = _settings(raw, id, "output", str(position)).get("visible") is False
+            if hidden or ((id, position) in used and (id, position) not in external):
+                continue
+            number = len(boundaries)
+            boundaries.append(Boundary(slot.name, slot.type))
+            result.append(Link(str(first_link + number), id, position, OUTPUT_BOUNDARY, number, slot.type))
+    return tuple(boundaries), result

@@ -1,0 +1,93 @@
+"""The texts that ComfyUI hides in pictures and videos, read without decoding a pixel."""
+
+from __future__ import annotations
+
+from typing import BinaryIO
+
+from graphflow.errors import ConversionError
+
+from .media import exif, isobmff, matroska, png
+
+KEYS = ("prompt", "workflow", "parameters")
+"""The texts of interest; ``parameters`` is another program's."""
+
+
+def container_of(stream: BinaryIO) -> str:
+    """Return ``png``, ``webp``, ``jpeg``, ``mp4``, ``webm`` or, for anything else, ``json``; rewinds the stream."""
+    head = stream.read(16)
+    stream.seek(0)
+    if head.startswith(png.SIGNATURE):
+        return "png"
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "webp"
+    if head.startswith(b"\xff\xd8\xff"):
+        return "jpeg"
+    if head[4:8] in (b"ftyp", b"moov", b"wide", b"mdat"):
+        return "mp4"
+    if head.startswith(matroska.SIGNATURE):
+        return "webm"
+    return "json"
+
+
+def texts_of(stream: BinaryIO, container: str, where: str) -> dict[str, str]:
+    """Return the texts named in ``KEYS``.
+
+    Args:
+        stream: The file, at its start.
+        container: What ``container_of`` said.
+        where: What to call the file in errors.
+
+    Raises:
+        ConversionError: The file is damaged, or its metadata is larger than the limits.
+    """
+    reader = {
+        "png": png.texts,
+        "webp": exif.webp_texts,
+        "jpeg": exif.jpeg_texts,
+        "mp4": isobmff.texts,
+        "webm": matroska.texts,
+    }[container]
+    try:
+        found = reader(stream)
+    except EOFError as error:
+        raise ConversionError(
+            f"the {container} file ends too early", where=where, advice="take an undamaged copy of the file"
+        ) from error
+    except ValueError as error:
+        raise ConversionError(
+            f"the metadata of this {container} file cannot be read: {error}",
+            where=where,
+            advice="take an undamaged copy of the file, or the workflow as .json",
+        ) from error
+    return _unpacked(found)
+
+
+def _unpacked(found: dict[str, str]) -> dict[str, str]:
+    """Return the texts by lower-case key; some savers put all of them into one comment as JSON."""
+    from .jsontext import loads
+
+    texts = {key.lower(): text for key, text in found.items()}
+    for key in ("comment", "description", "usercomment", "imagedescription"):
+        text = texts.get(key, "").strip("\x00 \n\t")
+        if not text.startswith("{") or "prompt" in texts or "workflow" in texts:
+            continue
+        try:
+            inner = loads(text, key)
+        except ConversionError:
+            continue
+        for name in ("prompt", "workflow"):
+            value = inner.get(name) if isinstance(inner, dict) else None
+            if isinstance(value, str):
+                texts[name] = value
+            elif isinstance(value, dict):
+                texts["prompt" if name == "prompt" else "workflow"] = text_of(value)
+        if "prompt" not in texts and "workflow" not in texts:
+            texts["workflow"] = text
+    return {key: text for key, text in texts.items() if key in KEYS}
+
+
+def text_of(value: object) -> str:
+    """Return parsed JSON as text again."""
+    import json
+
+    return json.dumps(value)

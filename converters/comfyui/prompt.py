@@ -1,0 +1,311 @@
+"""Any ComfyUI file to the API prompt that ComfyUI's own front end would send for it."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import Any, Literal
+
+from graphflow.errors import ConversionError
+
+from .documents import UiNode, UiWorkflow, parse_ui
+from .fields import ID_LENGTH, as_object, as_text, quote
+from .modes import BYPASSED, MUTED
+from .notes import Journal, Note
+from .prompt_text import DYNAMIC_TEXTS, Choices, expand, file_name
+from .pruning import Prompt, fold_switches, link_of, needed, output_nodes
+from .resolve import Missing, Output, Resolver, Value
+from .sources import Source, load
+from .subgraphs import PLACE_LENGTH, Scope, is_instance, unfold
+from .virtual import Role, role
+from .widgets import Widgets, name_widgets
+
+API_NODES = 100_000
+"""Nodes of an API prompt."""
+TEXT_BUDGET = 2_000_000
+"""Characters of prompt texts that are searched for choices in one file."""
+
+
+@dataclass(frozen=True)
+class Flattened:
+    """An API prompt and what became of the file on the way.
+
+    Attributes:
+        prompt: Every node as the front end sends it, dead ones included: ``{id: {class_type, inputs, _meta}}``.
+            Inner nodes of subgraphs have ids such as ``37:7``. A link is ``[id, output slot]``.
+        format: ``api``, ``ui 0.4`` or ``ui 1.0``.
+        container: What the workflow came in: ``json``, ``png``, ``webp``, ``jpeg``, ``mp4``, ``webm`` or ``data``.
+        outputs: Ids of the nodes that a run is for.
+        notes: What was changed or guessed, harmlessly.
+        problems: Where the result may be wrong.
+        controls: What the file does with a seed after each run (fixed, increment, …), by ``node.input`` address.
+        choices: Options taken for ``{a|b}``, by ``node.input`` address.
+    """
+
+    prompt: Prompt
+    format: str
+    container: str
+    outputs: tuple[str, ...]
+    notes: tuple[Note, ...]
+    problems: tuple[Note, ...]
+    controls: Mapping[str, str] = field(default_factory=dict)
+    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @cached_property
+    def live(self) -> Prompt:
+        """The prompt that runs: switches with a known selector folded, then only what an output needs."""
+        folded = fold_switches(self.prompt, Journal())
+        keep = needed(folded, self.outputs)
+        return {id: node for id, node in folded.items() if id in keep}
+
+    @cached_property
+    def dead(self) -> tuple[str, ...]:
+        """Ids of the nodes that no output needs, folded switches and their unchosen sides included."""
+        return tuple(id for id in self.prompt if id not in self.live)
+
+
+def to_prompt(
+    source: Source,
+    *,
+    choices: Choices | None = None,
+    now: datetime | None = None,
+    prefer: Literal["prompt", "workflow"] = "prompt",
+) -> Flattened:
+    """Turn any ComfyUI file into an API prompt.
+
+    Args:
+        source: A path, the bytes of a file, or parsed JSON.
+        choices: How ``{a|b}`` in prompts is decided; the first option by default.
+        now: The time for ``%date:…%`` in file names; without one they stay.
+        prefer: Which of the two to take where a picture carries both what was sent and what was drawn.
+
+    Raises:
+        ConversionError: The file holds no workflow, or one that cannot be read; says where and what to do.
+    """
+    found = load(source, prefer=prefer)
+    journal = Journal()
+    for message in found.remarks:
+        journal.note("container", message)
+    if found.kind == "api":
+        return _from_api(found.document, found.container, journal)
+    workflow = parse_ui(found.document)
+    return _FromUi(workflow, journal, choices or Choices(), now).flatten(found.container)
+
+
+def _from_api(document: Mapping[str, Any], container: str, journal: Journal) -> Flattened:
+    if len(document) > API_NODES:
+        raise ConversionError(f"the prompt has more than {API_NODES:,} nodes", where="prompt")
+    prompt: Prompt = {}
+    for id, raw in document.items():
+        place = f"node {quote(id, 100)}"
+        if not isinstance(raw, dict) or "class_type" not in raw:
+            journal.note("not-a-node", f"the entry {quote(id)} is no node and is left out")
+            continue
+        if not 0 < len(id) <= max(ID_LENGTH, PLACE_LENGTH):
+            raise ConversionError("the node id is empty or too long", where=place)
+        meta = raw.get("_meta")
+        title = meta.get("title") if isinstance(meta, dict) else None
+        inputs = as_object(raw.get("inputs") or {}, f"{place}.inputs")
+        prompt[id] = {
+            "class_type": as_text(raw["class_type"], f"{place}.class_type"),
+            "inputs": {name: copy.copy(value) for name, value in inputs.items()},
+            "_meta": {"title": title if isinstance(title, str) else raw["class_type"]},
+        }
+    for id, node in prompt.items():
+        for name, value in list(node["inputs"].items()):
+            link = link_of(value)
+            if link is not None and link[0] not in prompt:
+                journal.problem("dangling", f"links to node {link[0]}, which does not exist", node=id, input=name)
+                del node["inputs"][name]
+            elif link is not None:
+                node["inputs"][name] = list(link)
+            elif name in ("upload", "choose file to upload") and isinstance(value, str):
+                del node["inputs"][name]
+    return _finish(prompt, "api", container, None, journal, {}, {})
+
+
+def _finish(
+    prompt: Prompt,
+    format: str,
+    container: str,
+    sinks: set[str] | None,
+    journal: Journal,
+    controls: Mapping[str, str],
+    choices: Mapping[str, tuple[str, ...]],
+) -> Flattened:
+    outputs = output_nodes(prompt, sinks, journal)
+    fold_switches(prompt, journal)
+    return Flattened(
+        prompt=prompt,
+        format=format,
+        container=container,
+        outputs=tuple(outputs),
+        notes=tuple(journal.notes),
+        problems=tuple(journal.problems),
+        controls=controls,
+        choices=choices,
+    )
+
+
+class _FromUi:
+    """One conversion of a UI workflow."""
+
+    def __init__(self, workflow: UiWorkflow, journal: Journal, choices: Choices, now: datetime | None) -> None:
+        self._workflow = workflow
+        self._journal = journal
+        self._choices = choices
+        self._now = now
+        self._controls: dict[str, str] = {}
+        self._taken: dict[str, tuple[str, ...]] = {}
+        self._text_budget = TEXT_BUDGET
+
+    def flatten(self, container: str) -> Flattened:
+        root = unfold(self._workflow, self._journal)
+        resolver = Resolver(root, self._journal)
+        prompt: Prompt = {}
+        placed: list[tuple[Scope, UiNode, str]] = []
+        sinks: set[str] = set()
+        for scope in root.walk():
+            for node in scope.graph.nodes.values():
+                id = scope.flat_id(node)
+                if not self._is_sent(scope, node, id):
+                    continue
+                if id in prompt:
+                    raise ConversionError(
+                        "two nodes get this id when subgraphs are unfolded",
+                        where=f"node {quote(id, 200)}",
+                        advice="give one of them another id",
+                    )
+                prompt[id] = self._entry(resolver, scope, node, id)
+                placed.append((scope, node, id))
+                if not node.outputs:
+                    sinks.add(id)
+        self._drop_dangling(prompt)
+        self._process_texts(prompt, placed)
+        return _finish(
+            prompt, f"ui {self._workflow.version}", container, sinks, self._journal, self._controls, self._taken
+        )
+
+    def _is_sent(self, scope: Scope, node: UiNode, id: str) -> bool:
+        if role(node) is not Role.REAL:
+            return False
+        if node.mode in (MUTED, BYPASSED):
+            state = "muted" if node.mode == MUTED else "bypassed"
+            self._journal.note(state, f"{node.type} is {state} and left out", node=id)
+            return False
+        return node.id not in scope.children and not is_instance(self._workflow, node)
+
+    def _entry(self, resolver: Resolver, scope: Scope, node: UiNode, id: str) -> dict[str, Any]:
+        if _UUID.fullmatch(node.type):
+            self._journal.problem("no-definition", f"the file lacks the definition of subgraph {node.type}", node=id)
+        widgets = name_widgets(node)
+        self._tell_widgets(node, id, widgets)
+        inputs: dict[str, Any] = {name: _wrapped(value) for name, value in widgets.values.items()}
+        for position, slot in enumerate(node.inputs):
+            source = resolver.source(scope, node, position)
+            name = slot.name or (slot.widget or "")
+            if isinstance(source, Output):
+                inputs[name] = [source.node, source.slot]
+            elif isinstance(source, Value):
+                inputs[name] = _wrapped(source.value)
+                self._journal.note("value", f"the value comes from {source.by}", node=id, input=name)
+            elif isinstance(source, Missing):
+                self._journal.note("link-dropped", f"the link is dropped: {source.reason}", node=id, input=name)
+        title = node.title or node.type
+        return {"class_type": node.type, "inputs": inputs, "_meta": {"title": title}}
+
+    def _tell_widgets(self, node: UiNode, id: str, widgets: Widgets) -> None:
+        for seed, setting in widgets.controls.items():
+            self._controls[f"{id}.{seed}"] = setting
+        if widgets.unnamed:
+            shown = ", ".join(quote(value, 24) for value in widgets.unnamed[:6])
+            self._journal.problem(
+                "unnamed-values",
+                f"{node.type} is not known, so {len(widgets.unnamed)} widget values have no names: {shown}",
+                node=id,
+            )
+        elif not widgets.fits:
+            self._journal.problem(
+                "misfit", f"the widget values do not fit the definition of {node.type}; names may be wrong", node=id
+            )
+
+    def _drop_dangling(self, prompt: Prompt) -> None:
+        for id, node in prompt.items():
+            for name, value in list(node["inputs"].items()):
+                link = link_of(value)
+                if link is not None and link[0] not in prompt:
+                    del node["inputs"][name]
+                    self._journal.note("link-dropped", f"node {link[0]} is left out", node=id, input=name)
+
+    def _process_texts(self, prompt: Prompt, placed: list[tuple[Scope, UiNode, str]]) -> None:
+        names = _Names(prompt, placed)
+        for scope, node, id in placed:
+            inputs = prompt[id]["inputs"]
+            for name in DYNAMIC_TEXTS.get(node.type, ()):
+                if isinstance(inputs.get(name), str):
+                    inputs[name] = self._expanded(inputs[name], id, name)
+            prefix = inputs.get("filename_prefix")
+            if isinstance(prefix, str) and "%" in prefix:
+                inputs["filename_prefix"] = self._file_name(prefix, names, scope, id)
+
+    def _expanded(self, text: str, id: str, name: str) -> str:
+        self._text_budget -= len(text)
+        if self._text_budget < 0:
+            self._journal.problem("long-text", "too much text: choices and comments stay", node=id, input=name)
+            return text
+        address = f"{id}.{name}"
+        result, taken = expand(text, self._choices.chooser(address))
+        if taken:
+            self._taken[address] = taken
+            shown = ", ".join(quote(option, 40) for option in taken[:8])
+            self._journal.note("choice", f"chosen among options: {shown}", node=id, input=name)
+        elif result != text:
+            self._journal.note("text", "comments or braces are removed, as the front end does", node=id, input=name)
+        return result
+
+    def _file_name(self, prefix: str, names: _Names, scope: Scope, id: str) -> str:
+        result, left = file_name(prefix, lambda node, widget: names.value(scope, node, widget), self._now)
+        for token in left:
+            if token.lower() not in _BACKEND_TOKENS:
+                self._journal.note("token", f"{quote(token)} stays in the file name", node=id, input="filename_prefix")
+        return result
+
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_BACKEND_TOKENS = frozenset(
+    {"%width%", "%height%", "%year%", "%month%", "%day%", "%hour%", "%minute%", "%second%", "%batch_num%"}
+)
+
+
+class _Names:
+    """Finds the widget values that file names refer to, by the node's name or title."""
+
+    def __init__(self, prompt: Prompt, placed: list[tuple[Scope, UiNode, str]]) -> None:
+        self._prompt = prompt
+        self._by_name: dict[str, list[tuple[Scope, str]]] = {}
+        self._by_title: dict[str, list[tuple[Scope, str]]] = {}
+        for scope, node, id in placed:
+            name = node.properties.get("Node name for S&R")
+            if isinstance(name, str):
+                self._by_name.setdefault(name, []).append((scope, id))
+            self._by_title.setdefault(node.title or node.type, []).append((scope, id))
+
+    def value(self, scope: Scope, node: str, widget: str) -> str | None:
+        """Return a widget's value as text; nodes in the same graph come first."""
+        found = self._by_name.get(node) or self._by_title.get(node) or []
+        id = next((id for place, id in found[:100] if place is scope), found[0][1] if found else None)
+        value = self._prompt[id]["inputs"].get(widget) if id is not None else None
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        if isinstance(value, float) and value.is_integer():
+            return str(int(value))
+        return str(value)[:1000] if isinstance(value, str | int | float) else None
+
+
+def _wrapped(value: Any) -> Any:
+    """Return a widget value as the prompt carries it: lists are marked, or they would read as links."""
+    return {"__value__": copy.copy(value)} if isinstance(value, list) else copy.copy(value)

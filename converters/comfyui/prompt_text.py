@@ -1,0 +1,184 @@
+"""What ComfyUI's front end does to texts before it sends them: comments, ``{a|b}`` choices, ``%…%`` in file names."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from graphflow.errors import ConversionError
+
+from .fields import quote
+
+NESTING = 100
+"""Levels of choices inside choices."""
+
+_COMMENT_START = re.compile(r"//[^\n\r]*|/\*")
+_TOKEN = re.compile(r"%([^%]+)%")
+_DATE_PART = re.compile(r"yyyy|yy|MM|M|dd|d|hh|h|mm|m|ss|s")
+_BAD_IN_NAMES = re.compile(r'[/?<>\\:*|"\x00-\x1f\x7f]')
+
+DYNAMIC_TEXTS: Mapping[str, frozenset[str]] = {
+    "CLIPTextEncode": frozenset({"text"}),
+    "CLIPTextEncodeControlnet": frozenset({"text"}),
+    "CLIPTextEncodeFlux": frozenset({"clip_l", "t5xxl"}),
+    "CLIPTextEncodeHiDream": frozenset({"clip_l", "clip_g", "t5xxl", "llama"}),
+    "CLIPTextEncodeHunyuanDiT": frozenset({"bert", "mt5xl"}),
+    "CLIPTextEncodeLumina2": frozenset({"user_prompt"}),
+    "CLIPTextEncodePixArtAlpha": frozenset({"text"}),
+    "CLIPTextEncodeSD3": frozenset({"clip_l", "clip_g", "t5xxl"}),
+    "CLIPTextEncodeSDXL": frozenset({"text_g", "text_l"}),
+    "CLIPTextEncodeSDXLRefiner": frozenset({"text"}),
+    "GLIGENTextBoxApply": frozenset({"text"}),
+    "TextEncodeAceStepAudio": frozenset({"tags", "lyrics"}),
+    "TextEncodeAceStepAudio1.5": frozenset({"tags", "lyrics"}),
+    "TextEncodeHunyuanVideo_ImageToVideo": frozenset({"prompt"}),
+    "TextEncodeQwenImageEdit": frozenset({"prompt"}),
+    "TextEncodeQwenImageEditPlus": frozenset({"prompt"}),
+}
+"""Inputs whose texts the front end processes. Other nodes must ask for it, so their texts stay as they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """How ``{a|b}`` is decided; the front end throws dice, an import must repeat.
+
+    Attributes:
+        seed: With a number, each text draws from its own generator made from this number, the node and the input.
+            With None the first option is taken.
+        picks: Decisions by ``node.input`` address, as option numbers from 0 in the order the choices appear; they
+            come before the seed.
+    """
+
+    seed: int | None = None
+    picks: Mapping[str, tuple[int, ...]] | None = None
+
+    def chooser(self, address: str) -> Callable[[int], int]:
+        """Return the function that picks one of n options for the text at this address.
+
+        Raises:
+            ConversionError: A given pick names an option that does not exist (raised by the function).
+        """
+        given = iter((self.picks or {}).get(address, ()))
+        material = f"{self.seed}\x00{address}".encode("utf-8", "surrogatepass")
+        dice = random.Random(int.from_bytes(hashlib.sha256(material).digest()[:8], "big"))
+
+        def choose(options: int) -> int:
+            drawn = dice.randrange(options) if self.seed is not None else 0
+            pick = next(given, drawn)
+            if not 0 <= pick < options:
+                raise ConversionError(
+                    f"choice {pick} does not exist, there are {options} options",
+                    where=quote(address, 200),
+                    advice="count options from 0",
+                )
+            return pick
+
+        return choose
+
+
+def expand(text: str, choose: Callable[[int], int]) -> tuple[str, tuple[str, ...]]:
+    """Strip comments and decide choices.
+
+    ``{a|b}`` becomes one of its options, choices may nest, ``\\{``, ``\\}`` and ``\\|`` stand for the characters
+    themselves, and braces around a single option vanish, as in the front end. Unbalanced braces stay.
+
+    Args:
+        text: The text of a prompt widget.
+        choose: Gets the number of options, returns the one to take.
+
+    Returns:
+        The text and the options taken, in order.
+    """
+    stripped = strip_comments(text)
+    if not any(char in stripped for char in "{}\\"):
+        return stripped, ()
+    taken: list[str] = []
+    # One frame per open brace: the options read so far, each as a list of parts.
+    frames: list[list[list[str]]] = [[[]]]
+    position = 0
+    while position < len(stripped):
+        char = stripped[position]
+        if char == "\\" and stripped[position + 1 : position + 2] in ("{", "}", "|"):
+            position += 1
+            frames[-1][-1].append(stripped[position])
+        elif char == "{" and len(frames) <= NESTING:
+            frames.append([[]])
+        elif char == "|" and len(frames) > 1:
+            frames[-1].append([])
+        elif char == "}" and len(frames) > 1:
+            options = ["".join(parts) for parts in frames.pop()]
+            option = options[choose(len(options))] if len(options) > 1 else options[0]
+            if len(options) > 1:
+                taken.append(option)
+            frames[-1][-1].append(option)
+        else:
+            frames[-1][-1].append(char)
+        position += 1
+    while len(frames) > 1:
+        rest = "|".join("".join(parts) for parts in frames.pop())
+        frames[-1][-1].append("{" + rest)
+    return "".join(frames[0][0]), tuple(taken)
+
+
+def strip_comments(text: str) -> str:
+    """Remove ``//`` to the end of the line and ``/* … */``; an unfinished ``/*`` stays."""
+    kept: list[str] = []
+    position = 0
+    last_end = text.rfind("*/")
+    while match := _COMMENT_START.search(text, position):
+        end = match.end()
+        if match[0] == "/*":
+            if last_end < end:
+                kept.append(text[position:end])
+                position = end
+                continue
+            end = text.index("*/", end) + 2
+        kept.append(text[position : match.start()])
+        position = end
+    return "".join((*kept, text[position:]))
+
+
+def file_name(text: str, lookup: Callable[[str, str], str | None], now: datetime | None) -> tuple[str, tuple[str, ...]]:
+    """Fill in ``%date:FORMAT%`` and ``%Node.widget%`` in the file name of a save node.
+
+    Args:
+        text: The file name prefix.
+        lookup: Gets a node's name and a widget's name, returns the value as text or None.
+        now: The time to write; with None dates stay as they are.
+
+    Returns:
+        The name and the tokens that were left in place.
+    """
+    left: list[str] = []
+
+    def fill(match: re.Match[str]) -> str:
+        token = match[1]
+        if token.startswith("date:"):
+            if now is not None:
+                return format_date(token.removeprefix("date:"), now)
+        elif token.count(".") == 1:
+            node, widget = token.split(".")
+            value = lookup(node, widget)
+            if value is not None:
+                return _BAD_IN_NAMES.sub("_", value)
+        left.append(match[0])
+        return match[0]
+
+    return _TOKEN.sub(fill, text), tuple(left)
+
+
+def format_date(pattern: str, now: datetime) -> str:
+    """Write a date by a pattern of yyyy, yy, M(M), d(d), h(h), m(m) and s(s); nothing means yyyyMMddhhmmss."""
+    values = {"M": now.month, "d": now.day, "h": now.hour, "m": now.minute, "s": now.second}
+
+    def part(match: re.Match[str]) -> str:
+        found = match[0]
+        if found[0] == "y":
+            return f"{now.year:04d}"[-len(found) :]
+        return f"{values[found[0]]:0{len(found)}d}"
+
+    return _DATE_PART.sub(part, pattern or "yyyyMMddhhmmss")

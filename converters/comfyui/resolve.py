@@ -1,0 +1,170 @@
+"""From an input back to what feeds it: through reroutes, setters, subgraph borders and bypassed nodes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from graphflow.errors import ConversionError
+
+from .documents import INPUT_BOUNDARY, Link, UiNode
+from .everywhere import broadcasts
+from .fields import quote
+from .modes import BYPASSED, MUTED, bypass_input
+from .notes import Journal
+from .subgraphs import Scope
+from .virtual import Role, first_value, role, variable
+
+
+STEPS = 2_000_000
+"""Steps from inputs to inputs in one file, all connections together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Output ``slot`` of the node with this flat id."""
+
+    node: str
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A widget value set from elsewhere; ``by`` says from where."""
+
+    value: Any
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """The input was linked, and what fed it is gone."""
+
+    reason: str
+
+
+Source = Output | Value | Missing | None
+"""None: nothing feeds the input, so its own widget value stands."""
+
+
+class Resolver:
+    """Finds the source of every input of an unfolded workflow."""
+
+    def __init__(self, root: Scope, journal: Journal) -> None:
+        self._journal = journal
+        self._budget = STEPS
+        self._broadcasts = {
+            id(scope): broadcasts(scope.graph, scope.prefix, journal) for scope in root.walk()
+        }
+
+    def source(self, scope: Scope, node: UiNode, slot: int) -> Source:
+        """Return what feeds an input.
+
+        Raises:
+            ConversionError: Reroutes, setters or bypassed nodes form a loop.
+        """
+        wanted = node.inputs[slot].type
+        visited: set[tuple[int, str, int]] = set()
+        outer = True
+        while True:
+            state = (id(scope), node.id, slot)
+            if state in visited:
+                raise ConversionError(
+                    "the connection runs in a circle",
+                    where=f"node {quote(scope.flat_id(node), 200)}",
+                    advice="remove one of its links in ComfyUI",
+                )
+            visited.add(state)
+            self._budget -= 1 + len(node.inputs) // 8
+            if self._budget < 0:
+                raise ConversionError(
+                    "the connections run through too many reroutes, setters or bypassed nodes",
+                    where=f"node {quote(scope.flat_id(node), 200)}",
+                    advice="connect the nodes directly",
+                )
+            step = self._step(scope, node, slot, wanted, own=outer)
+            if not isinstance(step, tuple):
+                return step
+            scope, node, slot = step
+            outer = False
+
+    def _step(
+        self, scope: Scope, node: UiNode, slot: int, wanted: str, *, own: bool
+    ) -> tuple[Scope, UiNode, int] | Source:
+        """Go from an input to the input it depends on next, or to its source."""
+        entry = node.inputs[slot]
+        link = scope.graph.link_to(node, slot)
+        if link is None:
+            sent = self._broadcasts[id(scope)].get((node.id, slot)) if entry.link is None else None
+            if sent is not None:
+                return self._from(scope, sent.origin, sent.origin_slot, wanted)
+            if entry.link is not None:
+                return Missing(f"link {quote(entry.link)} does not exist")
+            return None if own else self._unlinked(scope, node, slot)
+        if link.origin == INPUT_BOUNDARY and scope.parent is not None and INPUT_BOUNDARY not in scope.graph.nodes:
+            return self._through_host(scope, link)
+        return self._from(scope, link.origin, link.origin_slot, wanted)
+
+    def _unlinked(self, scope: Scope, node: UiNode, slot: int) -> Source:
+        """Return what an open input of a passed node or host gives."""
+        name = node.inputs[slot].name
+        child = scope.children.get(node.id)
+        if child is not None:
+            if name in child.host_values:
+                return Value(child.host_values[name], f"subgraph {scope.flat_id(node)}")
+            return None
+        return Missing(f"input {quote(name)} of node {scope.flat_id(node)} is not connected")
+
+    def _through_host(self, scope: Scope, link: Link) -> tuple[Scope, UiNode, int] | Source:
+        parent, host = scope.parent, scope.host
+        if parent is None or host is None or link.origin_slot >= len(scope.graph.inputs):
+            return Missing(f"the subgraph has no input {link.origin_slot}")
+        name = scope.graph.inputs[link.origin_slot].name
+        position = scope.host_slots.get(name)
+        if position is not None:
+            return parent, host, position
+        if name in scope.host_values:
+            return Value(scope.host_values[name], f"subgraph {parent.flat_id(host)}")
+        return None
+
+    def _from(self, scope: Scope, id: str, slot: int, wanted: str) -> tuple[Scope, UiNode, int] | Source:
+        """Go on from an output."""
+        node = scope.graph.nodes.get(id)
+        if node is None:
+            return Missing(f"node {scope.prefix}{id} does not exist")
+        flat = scope.flat_id(node)
+        kind = role(node)
+        if kind is Role.VALUE:
+            known, value = first_value(node)
+            return Value(value, f"primitive {flat}") if known else None
+        if node.mode == MUTED:
+            return Missing(f"node {flat} is muted")
+        if kind is Role.GET:
+            return self._setter(scope, node)
+        if node.mode == BYPASSED or kind is Role.FOLLOW:
+            through = 0 if kind is Role.FOLLOW else bypass_input(node, slot, wanted)
+            if through is None or through >= len(node.inputs):
+                return Missing(f"node {flat} passes nothing on")
+            return scope, node, through
+        child = scope.children.get(id)
+        if child is None:
+            return Output(flat, slot) if kind is Role.REAL else Missing(f"node {flat} exists on the canvas only")
+        link = child.output_links.get(slot)
+        if link is None:
+            return Missing(f"output {slot} of subgraph {flat} is not connected inside")
+        if link.origin == INPUT_BOUNDARY:
+            return self._through_host(child, link)
+        # This recursion is as deep as subgraphs are nested, which unfolding bounds.
+        return self._from(child, link.origin, link.origin_slot, wanted)
+
+    def _setter(self, scope: Scope, getter: UiNode) -> tuple[Scope, UiNode, int] | Source:
+        name = variable(getter)
+        flat = scope.flat_id(getter)
+        for level in scope.ancestors():
+            setter = level.setters.get(name or "")
+            if setter is not None:
+                if setter.mode == MUTED:
+                    return Missing(f"node {level.flat_id(setter)} is muted")
+                return (level, setter, 0) if setter.inputs else Missing(f"node {level.flat_id(setter)} has no input")
+        self._journal.problem("no-setter", f"no Set node is called {quote(name or '')}", node=flat)
+        return Missing(f"node {flat} gets {quote(name or '')}, which nothing sets")

@@ -1,0 +1,161 @@
+"""What a user hands over (a path, bytes, parsed JSON) to one workflow document, whatever it is wrapped in."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Literal
+
+from graphflow.errors import ConversionError
+
+from .fields import quote
+from .jsontext import TEXT_BYTES, loads
+from .metadata import container_of, texts_of
+
+Source = str | os.PathLike[str] | bytes | Mapping[str, Any]
+"""A path, the bytes of a file, or parsed JSON."""
+
+_WRAPPERS: tuple[tuple[str | int, ...], ...] = (
+    ("prompt",),
+    ("output",),
+    ("workflow",),
+    ("api_graph",),
+    ("graph",),
+    ("input", "workflow"),
+    ("input", "prompt"),
+    ("tests", 0, "input", "workflow"),
+    ("prompt", 2),
+    ("extra_data", "extra_pnginfo", "workflow"),
+    ("extra_pnginfo", "workflow"),
+    ("workflow_api",),
+    ("workflow_json",),
+    ("data",),
+)
+_DEEPEST = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A workflow document, not yet checked inside."""
+
+    document: Mapping[str, Any]
+    kind: Literal["api", "ui"]
+    container: str
+    remarks: tuple[str, ...] = ()
+
+
+def load(source: Source, *, prefer: Literal["prompt", "workflow"]) -> Found:
+    """Find the workflow in a source.
+
+    Args:
+        source: A path, the bytes of a file, or parsed JSON.
+        prefer: Which of the two to take where a file carries both.
+
+    Raises:
+        ConversionError: The file cannot be read, or holds no ComfyUI workflow.
+    """
+    if isinstance(source, Mapping):
+        return _found(dict(source), "data", "the data")
+    if isinstance(source, bytes):
+        return _from_stream(BytesIO(source), len(source), "the bytes", prefer)
+    path = Path(source)
+    where = quote(path.name, 120)
+    try:
+        with path.open("rb") as stream:
+            size = os.fstat(stream.fileno()).st_size
+            return _from_stream(stream, size, where, prefer)
+    except OSError as error:
+        raise ConversionError(
+            f"the file cannot be read: {error.strerror or error}", where=where, advice="check the path"
+        ) from error
+    except ValueError as error:
+        raise ConversionError("the path cannot be used", where=where, advice="check the path") from error
+
+
+def _from_stream(stream: Any, size: int, where: str, prefer: Literal["prompt", "workflow"]) -> Found:
+    container = container_of(stream)
+    if container == "json":
+        if size > TEXT_BYTES:
+            raise ConversionError(
+                f"the file has {size:,} bytes, more than {TEXT_BYTES:,}",
+                where=where,
+                advice="workflows are far smaller; check the file",
+            )
+        return _found(loads(stream.read(TEXT_BYTES + 1), where), "json", where)
+    texts = texts_of(stream, container, where)
+    other: Literal["prompt", "workflow"] = "workflow" if prefer == "prompt" else "prompt"
+    failures: list[str] = []
+    for key in (prefer, other):
+        if key not in texts:
+            continue
+        try:
+            found = _found(loads(texts[key], f"{where} ({key})"), container, f"{where} ({key})")
+        except ConversionError as error:
+            failures.append(str(error))
+            continue
+        remarks = [f"read from the {key!r} text in the file"]
+        if key == prefer and other in texts:
+            remarks.append(f"the file carries a {other!r} text too, which is not used")
+        return Found(found.document, found.kind, container, (*remarks, *failures))
+    if failures:
+        raise ConversionError("; ".join(failures), where=where, advice="export the workflow again from ComfyUI")
+    hint = "its metadata is another program's" if "parameters" in texts else "editors and web sites remove it"
+    raise ConversionError(
+        f"this {container} file carries no ComfyUI workflow ({hint})",
+        where=where,
+        advice="take the original file, or the workflow as .json",
+    )
+
+
+def _found(data: object, container: str, where: str) -> Found:
+    """Recognise a document, unwrapping what services and tools put around it."""
+    level = [data]
+    for depth in range(_DEEPEST + 1):
+        following: list[object] = []
+        for candidate in level:
+            kind = _kind(candidate)
+            if kind is not None and isinstance(candidate, Mapping):
+                remarks = ("unwrapped",) if depth else ()
+                return Found(candidate, kind, container, remarks)
+            following.extend(_inside(candidate, where))
+        level = following
+    shape = f"an object with {', '.join(quote(key, 20) for key in list(data)[:4])}" if isinstance(data, dict) else ""
+    shape = shape or {list: "a list", str: "a text"}.get(type(data), "a single value")
+    raise ConversionError(
+        f"this is no ComfyUI workflow: found {shape}",
+        where=where,
+        advice="a workflow has “nodes” and “links”; an API prompt has nodes with “class_type”",
+    )
+
+
+def _kind(data: object) -> Literal["api", "ui"] | None:
+    if not isinstance(data, dict):
+        return None
+    if isinstance(data.get("nodes"), list) and ("links" in data or "version" in data or "last_node_id" in data):
+        return "ui"
+    if any(isinstance(node, dict) and "class_type" in node for node in data.values()):
+        return "api"
+    return None
+
+
+def _inside(data: object, where: str) -> list[object]:
+    if isinstance(data, str):
+        return [loads(data, where)] if data.lstrip()[:1] == "{" else []
+    if not isinstance(data, dict):
+        return []
+    found = [value for path in _WRAPPERS if (value := _at(data, path)) is not None]
+    if len(data) <= 4:  # one entry of the history: {"<run id>": {"prompt": [number, id, {...}, …]}}
+        found.extend(value for value in data.values() if isinstance(value, dict) and "prompt" in value)
+    return [value for value in found if isinstance(value, dict | str)]
+
+
+def _at(data: Any, path: tuple[str | int, ...]) -> object:
+    for step in path:
+        if isinstance(step, int):
+            data = data[step] if isinstance(data, list) and len(data) > step else None
+        else:
+            data = data.get(step) if isinstance(data, dict) else None
+    return data

@@ -1,0 +1,180 @@
+"""Unfolding subgraphs and group nodes: every instance becomes a scope with a prefix for its inner ids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from graphflow.errors import ConversionError
+
+from . import catalogue
+from .documents import INPUT_BOUNDARY, NODES, OUTPUT_BOUNDARY, Graph, Link, UiNode, UiWorkflow
+from .fields import quote
+from .groups import group_as_subgraph, group_name
+from .modes import BYPASSED, MUTED
+from .notes import Journal
+from .virtual import SETTERS, variable
+from .widgets import is_control
+
+NESTING = 64
+"""Levels of subgraphs inside subgraphs."""
+PLACE_LENGTH = 1_024
+"""Characters of one unfolded id."""
+LINKS = 2_000_000
+"""Links after unfolding."""
+
+
+@dataclass(slots=True, eq=False)
+class Scope:
+    """One graph in place: the root, or the inside of one instance of a subgraph.
+
+    Attributes:
+        prefix: What stands before the inner ids, e.g. ``37:`` or an empty string.
+        host: The instance in the parent scope.
+        children: The scopes of the instances in this graph, by node id.
+        setters: Set nodes of this graph, by the name they set.
+        host_values: Widget values that the host sets, by boundary name.
+        host_slots: Input slots of the host, by name; saved instances leave out unlinked ones.
+        output_links: What feeds each output of this graph, by its number.
+    """
+
+    graph: Graph
+    prefix: str
+    parent: Scope | None = None
+    host: UiNode | None = None
+    children: dict[str, Scope] = field(default_factory=dict)
+    setters: dict[str, UiNode] = field(default_factory=dict)
+    host_values: Mapping[str, Any] = field(default_factory=dict)
+    host_slots: Mapping[str, int] = field(default_factory=dict)
+    output_links: dict[int, Link] = field(default_factory=dict)
+
+    def flat_id(self, node: UiNode) -> str:
+        """Return the node's id in the flat prompt."""
+        return self.prefix + node.id
+
+    def ancestors(self) -> Iterator[Scope]:
+        """Yield this scope, its parent and so on up to the root."""
+        scope: Scope | None = self
+        while scope is not None:
+            yield scope
+            scope = scope.parent
+
+    def walk(self) -> Iterator[Scope]:
+        """Yield this scope and all below, parents before children, in the order of the file."""
+        pending = [self]
+        while pending:
+            scope = pending.pop()
+            yield scope
+            pending.extend(reversed(scope.children.values()))
+
+
+def unfold(workflow: UiWorkflow, journal: Journal) -> Scope:
+    """Return the root scope with a scope for every active instance below it.
+
+    Raises:
+        ConversionError: A subgraph contains itself, subgraphs nest too deeply, or there are too many nodes.
+    """
+    root = _scope(workflow.root, "")
+    total = len(workflow.root.nodes)
+    links = 0
+    pending = [(root, 0)]
+    while pending:
+        scope, level = pending.pop()
+        for node in scope.graph.nodes.values():
+            graph = _inside(workflow, scope, node, journal)
+            if graph is None or node.mode in (MUTED, BYPASSED):
+                continue
+            place = scope.flat_id(node)
+            if any(ancestor.graph.id == graph.id for ancestor in scope.ancestors()):
+                raise ConversionError(
+                    f"the subgraph {quote(graph.name or graph.id)} contains itself",
+                    where=f"node {quote(place, 200)}",
+                    advice="remove the inner instance in ComfyUI",
+                )
+            if level >= NESTING or len(place) > PLACE_LENGTH:
+                raise ConversionError(
+                    f"subgraphs are nested deeper than {NESTING} levels", where=f"node {quote(place, 200)}"
+                )
+            total += len(graph.nodes)
+            links += len(graph.links)
+            if total > NODES or links > LINKS:
+                raise ConversionError(f"the unfolded workflow has more than {NODES:,} nodes or {LINKS:,} links", where="subgraphs")
+            child = _scope(graph, f"{place}:", scope, node)
+            child.host_values = _host_values(node, graph, workflow, journal, place)
+            scope.children[node.id] = child
+            pending.append((child, level + 1))
+    return root
+
+
+def is_instance(workflow: UiWorkflow, node: UiNode) -> bool:
+    """Say whether the node stands for a subgraph or group of this file."""
+    return node.type in workflow.subgraphs or group_name(node.type) in workflow.groups
+
+
+def _scope(graph: Graph, prefix: str, parent: Scope | None = None, host: UiNode | None = None) -> Scope:
+    setters: dict[str, UiNode] = {}
+    for node in graph.nodes.values():
+        name = variable(node) if node.type in SETTERS else None
+        if name is not None and name not in setters:
+            setters[name] = node
+    outputs: dict[int, Link] = {}
+    if parent is not None:
+        for link in graph.all_links():
+            if link.target == OUTPUT_BOUNDARY and OUTPUT_BOUNDARY not in graph.nodes:
+                outputs.setdefault(link.target_slot, link)
+    slots = {slot.name: number for number, slot in reversed(list(enumerate(host.inputs)))} if host else {}
+    return Scope(graph, prefix, parent, host, setters=setters, host_slots=slots, output_links=outputs)
+
+
+def _inside(workflow: UiWorkflow, scope: Scope, node: UiNode, journal: Journal) -> Graph | None:
+    if node.type in workflow.subgraphs:
+        return workflow.subgraphs[node.type]
+    name = group_name(node.type)
+    if name is None or name not in workflow.groups:
+        return None
+    return group_as_subgraph(node, name, workflow.groups[name], journal, scope.flat_id(node))
+
+
+def _host_values(
+    host: UiNode, graph: Graph, workflow: UiWorkflow, journal: Journal, place: str
+) -> Mapping[str, Any]:
+    """Return the promoted values that the instance itself holds, by boundary name."""
+    if graph.id not in workflow.subgraphs or not host.widgets:
+        return {}
+    if not isinstance(host.widgets, tuple):
+        return host.widgets
+    names = [graph.inputs[slot].name for slot in promoted_inputs(graph, workflow)]
+    values = host.widgets
+    if len(values) != len(names):
+        values = tuple(value for value in values if not is_control(value))
+    if len(values) == len(names):
+        return dict(zip(names, values, strict=True))
+    if host.named is not None:
+        return {name: value for name, value in host.named.items() if name in names}
+    journal.problem(
+        "host-values",
+        f"the subgraph shows {len(names)} widgets but holds {len(host.widgets)} values: those inside are used",
+        node=place,
+    )
+    return {}
+
+
+def promoted_inputs(graph: Graph, workflow: UiWorkflow) -> list[int]:
+    """Return the inputs of a subgraph that reach a widget inside, in order."""
+    found: set[int] = set()
+    for link in graph.all_links():
+        target = graph.nodes.get(link.target)
+        if link.origin != INPUT_BOUNDARY or target is None or link.origin_slot >= len(graph.inputs):
+            continue
+        if link.target_slot < len(target.inputs):
+            slot = target.inputs[link.target_slot]
+            if slot.widget is not None or _is_widget(target.type, slot.name):
+                found.add(link.origin_slot)
+    return sorted(found)
+
+
+def _is_widget(type: str, name: str) -> bool:
+    interface = catalogue.find(type)
+    spec = interface.inputs.get(name) if interface else None
+    return bool(spec and spec.widget)
