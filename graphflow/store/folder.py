@@ -22,6 +22,7 @@ _KEY = re.compile(r"[0-9a-f]{64}")
 _ENTRY = re.compile(r"[0-9a-f]{64}\.safetensors")
 _SHARD = re.compile(r"[0-9a-f]{2}")
 _BLOCK = 4096
+_ADVICE = "choose another folder for the store, or change who may use this one"
 _READ_FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
@@ -55,7 +56,7 @@ class Folder:
             try:
                 os.makedirs(part, exist_ok=True)
             except FileExistsError:
-                raise StoreError("is a file where the store needs a folder", where=part) from None
+                raise StoreError("is a file where the store needs a folder", where=part, advice=_ADVICE) from None
             except OSError:
                 continue  # may be read only, which is fine until something is written
         if os.path.isdir(self.root):
@@ -198,15 +199,14 @@ def _shards(root: str, pattern: re.Pattern[str], *, is_entry: bool) -> Iterator[
 
 
 def _open_folder(folder: Path) -> None:
-    advice = "choose another folder for the store, or change who may use this one"
     try:
         os.makedirs(folder, exist_ok=True)
     except FileExistsError:
-        raise StoreError("is a file where the store needs a folder", where=str(folder), advice=advice) from None
+        raise StoreError("is a file where the store needs a folder", where=str(folder), advice=_ADVICE) from None
     except OSError as problem:
         if not os.path.isdir(folder):
             text = f"the store's folder cannot be made: {problem.strerror}"
-            raise StoreError(text, where=str(folder), advice=advice) from problem
+            raise StoreError(text, where=str(folder), advice=_ADVICE) from problem
     _check_readable(str(folder))
 
 
@@ -219,7 +219,7 @@ def _check_readable(folder: str) -> None:
         raise StoreError(
             f"the store's folder{_owner(folder)} cannot be read: {problem.strerror}",
             where=folder,
-            advice="choose another folder for the store, or change who may use this one",
+            advice=_ADVICE,
         ) from problem
 
 
