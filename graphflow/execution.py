@@ -322,6 +322,8 @@ class _Run:
             notice=lambda message: self.env.sink(events.Notice(node=step.id, message=message)),
             inexact=inexact,
             record=dict(step.record or {}),
+            files={use.need.name: use.path for use in step.files if use.path is not None},
+            trusted=frozenset(use.need.name for use in step.files if (step.id, use.need.param) in self.plan.settled.trusted),
         )
 
     def _write(self, step: Step) -> dict[str, Any]:

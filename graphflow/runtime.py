@@ -6,7 +6,7 @@ called directly from Python gets a default one, made from the settings on first 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -59,7 +59,8 @@ class Runtime:
         inexact: Called when a memory measure changed the numbers beyond rounding, so that the result is not stored.
         record: The facts that saved files carry (JSON), without times and hosts.
         previews: Whether anybody looks at previews.
-        input_roots: Folders in which a document's file names resolve.
+        files: For each file name that the node's parameters hold: where planning found it.
+        trusted: Names that the user gave and that may be any path; None trusts every name (plain Python calls).
     """
 
     models: ModelProvider
@@ -69,7 +70,16 @@ class Runtime:
     inexact: Callable[[str], None] = _no_notice
     record: dict[str, Any] = field(default_factory=dict)
     previews: bool = False
-    input_roots: tuple[Path, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
+    trusted: frozenset[str] | None = None
+
+    def path_of(self, name: str) -> Path:
+        """Return where a user's file is; nodes open files by this path only."""
+        return Path(self.files.get(name, name))
+
+    def trusts(self, name: str) -> bool:
+        """Tell whether a name is the user's own and may be any path."""
+        return self.trusted is None or name in self.trusted
 
 
 _CURRENT: ContextVar[Runtime | None] = ContextVar("graphflow_runtime", default=None)

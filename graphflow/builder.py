@@ -1,0 +1,257 @@
+"""Graphs in Python: ``Workflow`` builds the same document that JSON holds.
+
+>>> g = Workflow("text to image")
+>>> ckpt = g.add(load_checkpoint, model="shapes", id="checkpoint")
+>>> positive = g.add(encode_prompt, text_encoder=ckpt.text_encoder, text="a red circle on a blue background")
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from graphflow import atomic, jsontools, workflow
+from graphflow.errors import Problem, WorkflowError
+from graphflow.flatten import PREFIX
+from graphflow.node import NodeSpec, spec_of
+from graphflow.registry import nearest
+from graphflow.workflow import Document, ExposedInput, NodeEntry
+
+if TYPE_CHECKING:
+    from graphflow.planning import Plan
+    from graphflow.session import Result
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Ref(Generic[T]):
+    """One output of a node in a graph; pass it to an input of another node.
+
+    A node with several outputs has one attribute for each: ``checkpoint.vae``.
+    """
+
+    node: str
+    spec: NodeSpec
+    output: str
+
+    def __getattr__(self, name: str) -> Ref[Any]:
+        spec: NodeSpec = object.__getattribute__(self, "spec")
+        if name.startswith("__") or name not in spec.output_types:
+            near = nearest(name, spec.output_types)
+            hint = f"; did you mean {near!r}?" if near else f"; it has {', '.join(spec.output_types)}"
+            raise AttributeError(f"{spec.type} has no output {name!r}{hint}")
+        return Ref(self.node, spec, name)
+
+    def __iter__(self) -> Any:
+        """Yield one Ref for each output, so that ``model, text_encoder, *_ = g.add(…)`` works."""
+        return iter([Ref[Any](self.node, self.spec, output.name) for output in self.spec.outputs])
+
+    @property
+    def address(self) -> str:
+        """The address as a document has it."""
+        return self.node if self.output == self.spec.primary else f"{self.node}.{self.output}"
+
+
+@dataclass(frozen=True)
+class HostRef:
+    """The outputs of an inner workflow: ``host.image`` is the address of its output ``image``."""
+
+    node: str
+    outputs: tuple[str, ...]
+
+    def __getattr__(self, name: str) -> Link:
+        if name.startswith("__") or name not in self.outputs:
+            raise AttributeError(f"the inner workflow has no output {name!r}; it has {', '.join(self.outputs) or 'none'}")
+        return Link(f"{self.node}.{name}")
+
+    @property
+    def address(self) -> str:
+        """The address of its first output."""
+        return self.node
+
+
+@dataclass(frozen=True)
+class Link:
+    """An address in a graph."""
+
+    address: str
+
+
+LINKS = (Ref, HostRef, Link)
+"""What may stand for a link among a node's arguments."""
+
+
+class Workflow:
+    """A workflow that is built in Python, or loaded, and can be saved, checked, planned and run.
+
+    Args:
+        name: What to call it.
+        description: What it does.
+    """
+
+    def __init__(self, name: str | None = None, *, description: str | None = None) -> None:
+        self.document = Document(name=name, description=description)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Workflow) and self.document == other.document
+
+    __hash__ = None  # type: ignore[assignment]
+
+    # ------------------------------------------------------------------------------------------ building
+
+    def add(
+        self,
+        function: Callable[..., T],
+        /,
+        *,
+        id: str | None = None,
+        title: str | None = None,
+        note: str | None = None,
+        **arguments: Any,
+    ) -> Ref[T]:
+        """Add a node.
+
+        Args:
+            function: A node function.
+            id: Its id; by default its type, with a number where that is taken.
+            title: What to call it in lists.
+            note: A remark.
+            **arguments: Its inputs: literals, a Ref, or a list of Refs.
+
+        Returns:
+            Its primary output; the others are attributes.
+
+        Raises:
+            NodeDefinitionError: ``function`` is no node.
+            WorkflowError: An argument is unknown, or the id is taken or malformed.
+        """
+        spec = spec_of(function)
+        node_id = id if id is not None else self._free_id(spec.type)
+        problems: list[Problem] = []
+        if node_id in self.document.nodes:
+            problems.append(Problem(f"nodes.{node_id}", "the id is taken", "give another one with id="))
+        params: dict[str, Any] = {}
+        links: dict[str, str | list[str]] = {}
+        for name, value in arguments.items():
+            if name not in spec.inputs:
+                near = nearest(name, spec.inputs)
+                advice = f"did you mean {near!r}?" if near else "it has " + ", ".join(spec.inputs)
+                problems.append(Problem(f"nodes.{node_id}.{name}", f"{spec.type} has no input {name!r}", advice))
+            elif isinstance(value, LINKS):
+                links[name] = value.address
+            elif isinstance(value, list | tuple) and value and all(isinstance(part, LINKS) for part in value):
+                links[name] = [part.address for part in value]
+            elif value is not None or not spec.inputs[name].linked:
+                params[name] = value
+        if problems:
+            raise WorkflowError(problems)
+        data = {"type": spec.type, "params": params, "links": links, "version": spec.version}
+        data |= {key: value for key, value in (("title", title), ("note", note)) if value is not None}
+        checked = workflow.parse({"graphflow": workflow.FORMAT_VERSION, "nodes": {node_id: data}})
+        self.document.nodes[node_id] = checked.nodes[node_id]
+        return Ref(node_id, spec, spec.primary)
+
+    def expose(self, name: str, *targets: str | tuple[Ref[Any], str], description: str | None = None, default: Any = None) -> None:
+        """Make parameters a knob that a caller may turn.
+
+        Args:
+            name: Name of the knob.
+            *targets: ``"node.parameter"``, or (Ref, parameter).
+            description: What it does.
+            default: Its value where the caller gives none; None leaves what the nodes say.
+        """
+        addresses = [target if isinstance(target, str) else f"{target[0].node}.{target[1]}" for target in targets]
+        self.document.inputs[name] = ExposedInput(to=addresses, description=description, default=default)
+
+    def output(self, name: str, ref: Ref[Any] | HostRef | Link) -> None:
+        """Name a value that a run returns."""
+        self.document.outputs[name] = ref.address
+
+    def embed(self, name: str, inner: Workflow) -> None:
+        """Put a workflow inside this one, for nodes of type ``workflow:NAME``."""
+        self.document.workflows[name] = inner.document
+
+    def use(self, name: str, /, *, id: str | None = None, **arguments: Any) -> HostRef:
+        """Add a node that runs an embedded workflow.
+
+        Raises:
+            WorkflowError: There is no such inner workflow, or it has no such input.
+        """
+        inner = self.document.workflows.get(name)
+        if inner is None:
+            near = nearest(name, self.document.workflows)
+            raise WorkflowError([Problem("workflows", f"there is no inner workflow {name!r}", f"did you mean {near!r}?" if near else "embed() it first")])
+        node_id = id or self._free_id(name)
+        unknown = [argument for argument in arguments if argument not in inner.inputs]
+        if unknown:
+            known = ", ".join(inner.inputs) or "no inputs"
+            raise WorkflowError([Problem(f"nodes.{node_id}.{argument}", f"{name!r} has no input {argument!r}", f"it has {known}") for argument in unknown])
+        params = {key: value for key, value in arguments.items() if not isinstance(value, LINKS)}
+        links: dict[str, str | list[str]] = {key: value.address for key, value in arguments.items() if isinstance(value, LINKS)}
+        self.document.nodes[node_id] = NodeEntry(type=f"{PREFIX}{name}", params=params, links=links)
+        return HostRef(node_id, tuple(inner.outputs))
+
+    def _free_id(self, base: str) -> str:
+        if base not in self.document.nodes:
+            return base
+        number = 2
+        while f"{base}_{number}" in self.document.nodes:
+            number += 1
+        return f"{base}_{number}"
+
+    # ------------------------------------------------------------------------------- loading and saving
+
+    @classmethod
+    def from_document(cls, document: Document) -> Workflow:
+        """Wrap a document."""
+        result = cls()
+        result.document = document
+        return result
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any] | str) -> Workflow:
+        """Read a workflow from JSON, parsed or as text.
+
+        Raises:
+            WorkflowError: With every problem of its shape.
+        """
+        parsed = jsontools.loads(data, source="workflow") if isinstance(data, str) else dict(data)
+        return cls.from_document(workflow.parse(parsed))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Workflow:
+        """Read a workflow from a JSON file or a PNG that carries one.
+
+        Raises:
+            InvalidInputError: The file cannot be read, or holds no workflow.
+        """
+        return cls.from_document(workflow.read(Path(path)))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the document as plain JSON."""
+        return self.document.to_json()
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the document, as readable JSON, whole or not at all."""
+        target = Path(path)
+        atomic.write_bytes(target, (json.dumps(self.to_json(), indent=2, ensure_ascii=False) + "\n").encode())
+        return target
+
+    # ------------------------------------------------------------------------------------------- running
+
+    def run(self, inputs: Mapping[str, Any] | None = None, **options: Any) -> Result:
+        """Run it; see :func:`graphflow.run`."""
+        from graphflow.session import run
+
+        return run(self, inputs, **options)
+
+    def plan(self, inputs: Mapping[str, Any] | None = None, **options: Any) -> Plan:
+        """Plan it with the default session; see :meth:`graphflow.session.Session.plan`."""
+        from graphflow.session import Session
+
+        return Session().plan(self, inputs, **options)
