@@ -210,7 +210,8 @@ def _readable(error: ValidationError, places: Mapping[str, str]) -> SettingsErro
             text = item["msg"].removeprefix("Value error, ")
             problems.append((place, f"{text[:1].lower()}{text[1:]}, got {_shown(item['input'])}", ""))
     first, *rest = problems
-    message = "; ".join([first[1], *(f"{place}: {text}" + (f" ({hint})" if hint else "") for place, text, hint in rest)])
+    others = [f"{place}: {text}" + (f" ({hint})" if hint else "") for place, text, hint in rest]
+    message = "; ".join([first[1], *others])
     return SettingsError(message, where=first[0], advice=first[2] or "correct it or remove it")
 
 

@@ -46,11 +46,6 @@ Source = Literal["parameter", "sidecar", "metadata", "modelspec", "marker", "con
 """Where a value comes from. The first five and the last are tried in this order; `shapes` (names and shapes of the
 tensors) and `config` (a Diffusers folder's own json) are facts about the file."""
 
-PartName = Literal[
-    "unet", "transformer", "vae", "text_encoder", "text_encoder_2", "text_encoder_3", "image_encoder", "safety_checker",
-    "controlnet", "adapter",
-]  # fmt: skip
-
 
 @dataclass(frozen=True, slots=True)
 class Guess:
@@ -83,7 +78,7 @@ class Part:
         files: Weight files that hold the tensors, absolute, sorted; several when sharded.
         prefix: The part's keys in these files start with this; strip it. Empty: all keys of the files.
         keys: Naming of the keys after the prefix: `diffusers` (also transformers' own names), `ldm` (UNet, VAE and
-            ControlNet of the CompVis code), `openclip` (fused `attn.in_proj_weight`), `gguf`.
+            ControlNet of the CompVis code), `openclip` (fused `attn.in_proj_weight`). GGUF files use any of them.
         bytes_by_dtype: Bytes of weights by dtype name (`F16`, `BF16`, `F32`, `Q4_0`, …).
         tensors: Number of tensors.
         folder: For a Diffusers folder, the subfolder (relative to the model's path) holding `config.json`.
@@ -94,7 +89,7 @@ class Part:
     config: Config
     files: tuple[Path, ...]
     prefix: str = ""
-    keys: Literal["diffusers", "ldm", "openclip", "gguf"] = "diffusers"
+    keys: Literal["diffusers", "ldm", "openclip"] = "diffusers"
     bytes_by_dtype: Mapping[str, int] = field(default_factory=dict)
     tensors: int = 0
     folder: str = ""
