@@ -15,7 +15,7 @@ from graphflow.node import FileNeed
 from graphflow.registry import nearest
 
 if TYPE_CHECKING:
-    from graphflow.models.library import ModelLibrary
+    from graphflow.models.library import Library
 
 
 class SessionResolver:
@@ -27,7 +27,7 @@ class SessionResolver:
         input_folder: A folder for input files, beside the document's.
     """
 
-    def __init__(self, library: Callable[[], ModelLibrary], folder: Path | None, input_folder: Path | None) -> None:
+    def __init__(self, library: Callable[[], Library], folder: Path | None, input_folder: Path | None) -> None:
         self._library = library
         self._folders = tuple(part for part in (folder, input_folder) if part is not None)
 

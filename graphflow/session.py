@@ -34,7 +34,7 @@ from graphflow.validation import Checked, Source, validate
 from graphflow.workflow import Document
 
 if TYPE_CHECKING:
-    from graphflow.models.library import ModelLibrary
+    from graphflow.models.library import Library
     from graphflow.models.manager import ModelManager
 
 _TRACED_NODES = 5_000
@@ -115,11 +115,11 @@ class Session:
         return known.with_nodes(self._functions, pack="caller") if self._functions else known
 
     @cached_property
-    def library(self) -> ModelLibrary:
+    def library(self) -> Library:
         """The models by name."""
-        from graphflow.models.library import ModelLibrary
+        from graphflow.models.library import Library
 
-        return ModelLibrary(self.settings)
+        return Library(self.settings)
 
     @cached_property
     def manager(self) -> ModelManager:

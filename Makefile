@@ -1,0 +1,45 @@
+# Everything runs in a virtual environment of its own, .venv; PYTHON names the interpreter that makes it (3.11 to 3.13).
+PYTHON ?= python3
+BIN = .venv/bin
+
+.PHONY: help demo test check bench parity soak install install-test clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+demo: install ## Install, then draw a picture from a JSON workflow, offline
+	$(BIN)/graphflow demo
+
+test: install-test ## Install, then run the tests
+	$(BIN)/python -m pytest $(ARGS)
+
+check: install-test ## Lint, formatting and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: install-test ## Ratios against peers, measured side by side; minutes
+	$(BIN)/python -m benchmarks
+
+parity: install-test ## Compare everything with the recorded numbers and write docs/parity.md; an hour
+	$(BIN)/python -m tests.parity.run_parity
+
+soak: install-test ## The long property and fuzz suites; an hour
+	$(BIN)/python -m tests.comfyui.fuzz --count 10000
+
+install: .venv/.installed ## Make .venv and install graphflow
+
+install-test: .venv/.installed-test ## The same with what the tests need
+
+.venv/.installed: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info[:2] <= (3, 13) else "graphflow needs Python 3.11 to 3.13; name one with: make PYTHON=python3.12 …")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+.venv/.installed-test: .venv/.installed
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	@touch $@
+
+clean: ## Remove what the targets made
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
