@@ -1,0 +1,252 @@
+"""The denoising loop: from a latent and noise to a latent, with any sampler, schedule and model family."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from graphflow.values import Conditioning
+
+from .errors import SamplingError
+from .evaluate import Predict, evaluate
+from .guidance import Guider, Predictions
+from .noise import NoiseLayout, step_noise
+from .prediction import ModelSampling
+from .regions import Region, make_regions, match_areas, resize_mask
+from .samplers import Step, get_sampler
+from .variance_exploding import run_in_log_snr_form
+
+OnStep = Callable[[int, int, Tensor, Tensor], None]
+"""(steps done, steps in all, x, denoised), both latents (B, C, ...) in the model's scaled space. It may
+raise to stop sampling."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LatentSpace:
+    """The affine map between what the autoencoder makes and what the model works on: (raw - shift) * scale."""
+
+    scale: float = 1.0
+    shift: float = 0.0
+
+    def enter(self, raw: Tensor) -> Tensor:
+        """To the model's space. An all-zero latent stands for an empty picture and stays zero."""
+        return (raw - self.shift) * self.scale if raw.count_nonzero() else raw
+
+    def leave(self, scaled: Tensor) -> Tensor:
+        """Back to the autoencoder's space."""
+        return scaled / self.scale + self.shift
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Sampled:
+    """Result of sampling, raw autoencoder space, float32, on the device of sampling.
+
+    Attributes:
+        latent: (B, C, ...) at the last noise level of the schedule.
+        denoised: (B, C, ...) the clean sample of the last evaluation.
+    """
+
+    latent: Tensor
+    denoised: Tensor
+
+
+def cut_sigmas(
+    sigmas: Tensor, *, start_step: int = 0, end_step: int | None = None, force_full_denoise: bool = False
+) -> Tensor:
+    """The part of a schedule from `start_step` to `end_step`.
+
+    Args:
+        sigmas: (steps + 1,) noise levels.
+        start_step: steps to leave out at the start.
+        end_step: step to stop before; None or beyond the end is the end.
+        force_full_denoise: where sampling stops early, let its last step go down to 0 all the same, so that
+            no noise is left over.
+
+    Returns:
+        The levels of that part; fewer than two where it has no step.
+    """
+    if end_step is not None and end_step < len(sigmas) - 1:
+        sigmas = sigmas[: end_step + 1].clone()
+        if force_full_denoise and len(sigmas):
+            sigmas[-1] = 0.0
+    return sigmas[start_step:]
+
+
+@torch.inference_mode()
+def sample(
+    predict: Predict,
+    model_sampling: ModelSampling,
+    *,
+    positive: Conditioning,
+    negative: Conditioning | None,
+    guider: Guider,
+    sampler: str,
+    sigmas: Tensor,
+    latent: Tensor,
+    noise: Tensor | None,
+    seed: int,
+    noise_layout: NoiseLayout = "per_sample",
+    latent_space: LatentSpace | None = None,
+    noise_mask: Tensor | None = None,
+    device: torch.device | str = "cpu",
+    max_items: int | None = None,
+    on_step: OnStep | None = None,
+) -> Sampled:
+    """Denoise a latent along a schedule.
+
+    Args:
+        predict: the model's network.
+        model_sampling: how it is parameterised.
+        positive: what the picture should follow.
+        negative: what it should avoid; None has guidance compare with `positive` itself.
+        guider: combines the two predictions.
+        sampler: a name of `names.SAMPLER_NAMES`.
+        sigmas: noise levels to visit, falling; fewer than two return the latent as it is.
+        latent: (B, C, ...) raw autoencoder space.
+        noise: (B, C, ...) standard normal; None adds none (the latent carries its own).
+        seed: for the noise that stochastic samplers add.
+        noise_layout: how the items of a batch share the seed.
+        latent_space: scale and shift of the family.
+        noise_mask: (B or 1, H, W) in [0, 1], any size; where it is 0 the latent is kept, 1 is made anew.
+        device: where to compute.
+        max_items: most items to evaluate in one batch.
+        on_step: called before each step is taken; it may raise to stop.
+
+    Raises:
+        SamplingError: an unknown sampler, or shapes that do not fit.
+    """
+    method = get_sampler(sampler)
+    space = latent_space or LatentSpace()
+    if len(sigmas) < 2:
+        return Sampled(latent=latent, denoised=latent)
+    if noise is not None and noise.shape != latent.shape:
+        raise SamplingError(f"noise {tuple(noise.shape)} does not fit the latent {tuple(latent.shape)}")
+    sigmas = sigmas.float().cpu()
+    original = space.enter(latent.float()).to(device)
+    start = torch.zeros_like(original) if noise is None else noise.float().to(device)
+    highest = float(model_sampling.sigma_max)
+    from_pure_noise = float(sigmas[0]) >= highest * (1 - 1e-5)
+    x = model_sampling.noise_latent(sigmas[0], start, original, max_denoise=from_pure_noise)
+
+    conditional = make_regions(positive.entries, original)
+    unconditional = make_regions(negative.entries, original) if negative is not None else []
+    conditional, unconditional = (
+        match_areas(conditional, unconditional),
+        match_areas(unconditional, conditional),
+    )
+    denoise = GuidedDenoiser(
+        predict=predict,
+        model_sampling=model_sampling,
+        guider=guider,
+        positive=conditional,
+        negative=unconditional,
+        inpaint=None if noise_mask is None else Inpaint.make(noise_mask, original, start),
+        max_items=max_items,
+    )
+    total = len(sigmas) - 1
+    last = original
+
+    def callback(step: Step) -> None:
+        nonlocal last
+        last = step.denoised
+        if on_step is not None:
+            on_step(step.index, total, step.x, step.denoised)
+
+    added = step_noise(method.noise, x, sigmas, seed, noise_layout)
+    if method.log_snr_form and model_sampling.is_flow:
+        x = run_in_log_snr_form(method, denoise, x, sigmas, noise=added, callback=callback)
+    else:
+        x = method.run(denoise, x, sigmas, noise=added, callback=callback)
+    x = model_sampling.finish(sigmas[-1], x)
+    return Sampled(latent=space.leave(x), denoised=space.leave(last))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Inpaint:
+    """Keeps a part of the latent as it was.
+
+    Attributes:
+        mask: (1 or B, 1, ..., h, w), 1 = make anew.
+        original: (B, C, ...) latent to keep elsewhere.
+        noise: (B, C, ...) noise that the kept part carries at each level.
+    """
+
+    mask: Tensor
+    original: Tensor
+    noise: Tensor
+
+    @classmethod
+    def make(cls, noise_mask: Tensor, original: Tensor, noise: Tensor) -> Inpaint:
+        """Fit a mask (B or 1, H, W) to the latent."""
+        mask = resize_mask(noise_mask.to(original.device), *original.shape[-2:])
+        if len(mask) not in (1, len(original)):
+            raise SamplingError(f"a noise mask for {len(mask)} items does not fit a batch of {len(original)}")
+        mask = mask.reshape(*mask.shape[:2], *(1,) * (original.ndim - 4), *mask.shape[-2:])
+        return cls(mask=mask, original=original, noise=noise)
+
+    def before(self, model_sampling: ModelSampling, x: Tensor, sigma: Tensor) -> Tensor:
+        """x with the kept part replaced by the noised original."""
+        kept = model_sampling.noise_latent(sigma, self.noise, self.original)
+        return x * self.mask + kept * (1.0 - self.mask)
+
+    def after(self, denoised: Tensor) -> Tensor:
+        """The clean sample with the kept part replaced by the original."""
+        return denoised * self.mask + self.original * (1.0 - self.mask)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class GuidedDenoiser:
+    """D(x, sigma): the model under its conditionings, guided, with the kept part of the latent put back."""
+
+    predict: Predict
+    model_sampling: ModelSampling
+    guider: Guider
+    positive: Sequence[Region]
+    negative: Sequence[Region]
+    inpaint: Inpaint | None = None
+    max_items: int | None = None
+
+    def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """The guided clean sample."""
+        return self._guided(x, sigma, force_uncond=False)[0]
+
+    def with_uncond(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+        """The guided clean sample and the unconditional one, evaluated at every guidance scale."""
+        return self._guided(x, sigma, force_uncond=True)
+
+    def _guided(self, x: Tensor, sigma: Tensor, *, force_uncond: bool) -> tuple[Tensor, Tensor]:
+        if self.inpaint is not None:
+            x = self.inpaint.before(self.model_sampling, x, sigma)
+        sides = [self.positive]
+        if self.negative and (force_uncond or self.guider.needs_uncond):
+            sides.append(self.negative)
+        cond, *rest = self._evaluate(x, sigma, sides)
+        uncond = rest[0] if rest else cond
+
+        def vary(variation: str) -> Tensor:
+            return self._evaluate(x, sigma, [self.positive], variation)[0]
+
+        denoised = self.guider(
+            Predictions(
+                x=x, sigma=sigma, cond=cond, uncond=uncond, model_sampling=self.model_sampling, vary=vary
+            )
+        )
+        if self.inpaint is not None:
+            denoised = self.inpaint.after(denoised)
+        return denoised, uncond
+
+    def _evaluate(
+        self, x: Tensor, sigma: Tensor, sides: Sequence[Sequence[Region]], variation: str | None = None
+    ) -> list[Tensor]:
+        return evaluate(
+            self.predict,
+            self.model_sampling,
+            x,
+            sigma,
+            sides,
+            max_items=self.max_items,
+            variation=variation,
+        )

@@ -1,0 +1,257 @@
+"""How a diffusion model is parameterised: its noise levels and what its output means.
+
+Throughout the sampling package a noisy latent is x = alpha * x0 + sigma * noise. Models trained to
+predict noise or velocity are scaled so that alpha = 1 and sigma runs from about 0.03 to 14.6 ("variance
+exploding" form, Karras et al. 2022, arXiv:2206.00364); flow models keep alpha = 1 - sigma with sigma in [0, 1].
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeVar, cast
+
+import torch
+from torch import Tensor
+
+from .errors import SamplingError
+
+Prediction = Literal["epsilon", "v_prediction", "sample", "flow"]
+
+ZERO_SNR_SIGMA_MAX = 4518.8
+"""Noise level that stands for the infinite one of a zero-terminal-SNR model."""
+
+BEFORE_THE_START = 999999999.9
+"""Noise level of "0 % of sampling": above every level a model has."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ModelSampling:
+    """Noise levels of a model and the meaning of its output.
+
+    Attributes:
+        prediction: what the network predicts: the noise, the velocity v (Salimans and Ho 2022,
+            arXiv:2202.00512), the clean sample, or the flow velocity noise - x0.
+        sigmas: (T,) float32, ascending, one per training timestep.
+        log_sigmas: (T,) float32, their logarithms (rounded once, from float64 where sigmas come from variances).
+        shift: sigma = shift * t / (1 + (shift - 1) * t) for flow models (Esser et al. 2024,
+            arXiv:2403.03206); 1 elsewhere.
+        timestep_scale: the network's timestep at t = 1 of a flow model.
+    """
+
+    prediction: Prediction
+    sigmas: Tensor
+    log_sigmas: Tensor
+    shift: float = 1.0
+    timestep_scale: float = 1000.0
+
+    @classmethod
+    def from_betas(cls, betas: Tensor, prediction: Prediction = "epsilon", *, zero_snr: bool = False) -> ModelSampling:
+        """Noise levels of a discrete model from its variance schedule.
+
+        Args:
+            betas: (T,) variances added at each training step.
+            prediction: what the network predicts; not "flow".
+            zero_snr: rescale to a zero terminal signal-to-noise ratio (Lin et al. 2023, arXiv:2305.08891).
+        """
+        alphas_cumprod = torch.cumprod(1.0 - betas.double(), dim=0)
+        if zero_snr:
+            root = alphas_cumprod.sqrt()
+            root = (root - root[-1]) * root[0] / (root[0] - root[-1])
+            alphas_cumprod = root**2
+            alphas_cumprod[-1] = 1.0 / (1.0 + ZERO_SNR_SIGMA_MAX**2)
+        sigmas = ((1.0 - alphas_cumprod) / alphas_cumprod) ** 0.5
+        return cls(prediction=prediction, sigmas=sigmas.float(), log_sigmas=sigmas.log().float())
+
+    @classmethod
+    def stable_diffusion(cls, prediction: Prediction = "epsilon", *, zero_snr: bool = False) -> ModelSampling:
+        """Noise levels of Stable Diffusion 1, 2 and XL: "scaled linear" variances 0.00085 to 0.012, 1000 steps."""
+        return cls.from_betas(_betas({}), prediction, zero_snr=zero_snr)
+
+    @classmethod
+    def flow(cls, shift: float = 1.0, *, levels: int = 1000, timestep_scale: float = 1000.0) -> ModelSampling:
+        """Noise levels of a rectified-flow model (SD3, Flux and kin).
+
+        Args:
+            shift: time shift, at least 1 in practice; Flux gives exp(mu).
+            levels: number of noise levels in the table from which the simple schedules choose.
+            timestep_scale: the network's timestep at t = 1.
+        """
+        if shift <= 0:
+            raise SamplingError(f"a flow model's shift must be above 0, got {shift}", advice="1 means no shift")
+        sigmas = _shift_time(shift, torch.arange(1, levels + 1, dtype=torch.float32) / levels)
+        return cls(
+            prediction="flow", sigmas=sigmas, log_sigmas=sigmas.log(), shift=shift, timestep_scale=timestep_scale
+        )
+
+    @classmethod
+    def from_scheduler_config(cls, config: Mapping[str, Any]) -> ModelSampling:
+        """Read a Diffusers `scheduler_config.json`.
+
+        Flow schedulers are recognised by class name, `prediction_type` or `use_flow_sigmas`. Dynamic
+        shifting uses `max_shift` (the value for about a megapixel) at every size.
+
+        Raises:
+            SamplingError: the prediction type or the beta schedule is unknown.
+        """
+        name = str(config.get("_class_name", ""))
+        kind = config.get("prediction_type", "epsilon")
+        if "Flow" in name or kind == "flow_prediction" or config.get("use_flow_sigmas"):
+            levels = int(config.get("num_train_timesteps", 1000))
+            if config.get("use_dynamic_shifting"):
+                return cls.flow(math.exp(float(config.get("max_shift") or 1.15)), levels=10 * levels)
+            return cls.flow(float(config.get("shift") or config.get("flow_shift") or 1.0), levels=levels)
+        if kind not in ("epsilon", "v_prediction", "sample"):
+            raise SamplingError(
+                f"prediction type {kind!r} is not supported",
+                advice="use epsilon, v_prediction, sample or flow_prediction",
+            )
+        return cls.from_betas(
+            _betas(config), cast(Prediction, kind), zero_snr=bool(config.get("rescale_betas_zero_snr"))
+        )
+
+    @property
+    def is_flow(self) -> bool:
+        """Whether alpha = 1 - sigma (rectified flow)."""
+        return self.prediction == "flow"
+
+    @property
+    def sigma_min(self) -> Tensor:
+        """Lowest noise level, scalar float32."""
+        return self.sigmas[0]
+
+    @property
+    def sigma_max(self) -> Tensor:
+        """Highest noise level, scalar float32."""
+        return self.sigmas[-1]
+
+    def with_shift(self, shift: float) -> ModelSampling:
+        """The same flow model with another time shift.
+
+        Raises:
+            SamplingError: the model is not a flow model.
+        """
+        if not self.is_flow:
+            raise SamplingError(f"a time shift applies to flow models; this one predicts {self.prediction}")
+        return ModelSampling.flow(shift, levels=len(self.sigmas), timestep_scale=self.timestep_scale)
+
+    def with_prediction(self, prediction: Prediction) -> ModelSampling:
+        """The same noise levels with another meaning of the output."""
+        return replace(self, prediction=prediction)
+
+    def timestep(self, sigma: Tensor) -> Tensor:
+        """The network's timestep at noise levels `sigma` (any shape).
+
+        Discrete models get the nearest training step in log sigma (int64); flow models sigma times
+        `timestep_scale` (float32).
+        """
+        if self.is_flow:
+            return sigma * self.timestep_scale
+        distance = sigma.float().log().reshape(1, -1) - self.log_sigmas[:, None].to(sigma.device)
+        return distance.abs().argmin(dim=0).reshape(sigma.shape)
+
+    def sigma(self, timestep: Tensor) -> Tensor:
+        """The noise level at (possibly fractional) timesteps, linear in log sigma between training steps."""
+        if self.is_flow:
+            return _shift_time(self.shift, timestep / self.timestep_scale)
+        log_sigmas = self.log_sigmas.to(timestep.device)
+        t = timestep.float().clamp(0, len(log_sigmas) - 1)
+        low, weight = t.floor().long(), t.frac()
+        high = t.ceil().long()
+        return ((1 - weight) * log_sigmas[low] + weight * log_sigmas[high]).exp()
+
+    def percent_to_sigma(self, percent: float) -> float:
+        """The noise level at a fraction of the way from pure noise (0) to the picture (1)."""
+        if percent >= 1.0:
+            return 0.0
+        if self.is_flow:
+            return 1.0 if percent <= 0.0 else float(_shift_time(self.shift, 1.0 - percent))
+        if percent <= 0.0:
+            return BEFORE_THE_START
+        return float(self.sigma(torch.tensor((1.0 - percent) * (len(self.sigmas) - 1))))
+
+    def alpha(self, sigma: Tensor) -> Tensor:
+        """Weight of the clean sample in x: 1, or 1 - sigma for flow models."""
+        return 1.0 - sigma if self.is_flow else torch.ones_like(sigma)
+
+    def half_log_snr(self, sigma: Tensor) -> Tensor:
+        """lambda = log(alpha / sigma), the time in which exponential solvers are linear."""
+        return -sigma.logit() if self.is_flow else -sigma.log()
+
+    def sigma_at_half_log_snr(self, half_log_snr: Tensor) -> Tensor:
+        """Inverse of `half_log_snr`."""
+        return (-half_log_snr).sigmoid() if self.is_flow else (-half_log_snr).exp()
+
+    def scale_input(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """What the network expects at its input: unit variance for discrete models, x itself for flow."""
+        return x if self.is_flow else x / (_like(sigma, x) ** 2 + 1.0) ** 0.5
+
+    def to_denoised(self, x: Tensor, output: Tensor, sigma: Tensor) -> Tensor:
+        """The clean sample x0 that a network output means.
+
+        Args:
+            x: (B, C, ...) noisy latent (before `scale_input`).
+            output: network output, same shape.
+            sigma: scalar or (B,) noise level.
+        """
+        s = _like(sigma, x)
+        match self.prediction:
+            case "epsilon" | "flow":
+                return x - output * s
+            case "v_prediction":
+                return x / (s**2 + 1.0) - output * s / (s**2 + 1.0) ** 0.5
+            case "sample":
+                return output
+
+    def noise_latent(self, sigma: Tensor, noise: Tensor, latent: Tensor, *, max_denoise: bool = False) -> Tensor:
+        """A latent brought to noise level `sigma`.
+
+        With `max_denoise` (sampling starts at the model's own highest level) the noise of discrete
+        models has the full variance 1 + sigma^2, as the training marginal has.
+        """
+        if self.is_flow:
+            return sigma * noise + (1.0 - sigma) * latent
+        return noise * ((1.0 + sigma**2) ** 0.5 if max_denoise else sigma) + latent
+
+    def finish(self, sigma: Tensor, latent: Tensor) -> Tensor:
+        """Undo the scale of a latent that leaves sampling at noise level `sigma` (0 when it is done)."""
+        return latent / (1.0 - sigma) if self.is_flow else latent
+
+
+def flux_shift(width: int, height: int, *, base_shift: float = 0.5, max_shift: float = 1.15) -> float:
+    """Time shift exp(mu) of Flux for a picture size in pixels; mu grows linearly from 256 to 4096 latent tokens."""
+    tokens = width * height / 256
+    slope = (max_shift - base_shift) / (4096 - 256)
+    return math.exp(slope * tokens + base_shift - slope * 256)
+
+
+_Time = TypeVar("_Time", float, Tensor)
+
+
+def _shift_time(shift: float, t: _Time) -> _Time:
+    return t if shift == 1.0 else shift * t / (1 + (shift - 1) * t)
+
+
+def _like(sigma: Tensor, x: Tensor) -> Tensor:
+    return sigma.reshape(sigma.shape + (1,) * (x.ndim - sigma.ndim)) if sigma.ndim else sigma
+
+
+def _betas(config: Mapping[str, Any]) -> Tensor:
+    if config.get("trained_betas") is not None:
+        return torch.as_tensor(config["trained_betas"], dtype=torch.float64)
+    steps = int(config.get("num_train_timesteps", 1000))
+    start, end = float(config.get("beta_start", 0.00085)), float(config.get("beta_end", 0.012))
+    match config.get("beta_schedule", "scaled_linear"):
+        case "scaled_linear":
+            return torch.linspace(start**0.5, end**0.5, steps, dtype=torch.float64) ** 2
+        case "linear":
+            return torch.linspace(start, end, steps, dtype=torch.float64)
+        case "squaredcos_cap_v2":
+            t = torch.linspace(0, 1, steps + 1, dtype=torch.float64)
+            bar = torch.cos((t + 0.008) / 1.008 * math.pi / 2) ** 2
+            return (1 - bar[1:] / bar[:-1]).clamp(max=0.999)
+        case other:
+            raise SamplingError(
+                f"beta schedule {other!r} is not supported", advice="use scaled_linear, linear or squaredcos_cap_v2"
+            )
