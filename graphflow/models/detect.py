@@ -334,9 +334,7 @@ def _variant(draft: _Draft, hint: str) -> str:
     if hint:
         draft.settled.guesses.append(Guess("variant", hint, "shapes", True, "names of the text encoder"))
         return hint
-    cross = {
-        shape[1] for key, shape in draft.shapes.items() if key.endswith("attn2.to_k.weight") and len(shape) == 2
-    }
+    cross = {shape[1] for key, shape in draft.shapes.items() if key.endswith("attn2.to_k.weight") and len(shape) == 2}
     if named and not cross & _STANDARD_CROSS:
         draft.settled.guesses.append(named)
         return str(named.value)

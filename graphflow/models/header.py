@@ -291,9 +291,7 @@ def _check_layout(path: Path, tensors: Mapping[str, TensorInfo], data_start: int
             raise ModelFormatError(f"tensor {name[:200]!r} {problem}", where=str(path), advice=_AGAIN)
         expected = tensor.start + tensor.size
     if expected > size:
-        raise ModelFormatError(
-            f"the file is incomplete: {size} bytes of {expected}", where=str(path), advice=_AGAIN
-        )
+        raise ModelFormatError(f"the file is incomplete: {size} bytes of {expected}", where=str(path), advice=_AGAIN)
     if expected < size:
         raise ModelFormatError(f"has {size - expected} bytes after the last tensor", where=str(path), advice=_AGAIN)
 

@@ -1,6 +1,6 @@
 """The library: names to files, files to descriptions.
 
-    library = Library.from_settings(load_settings())
+    library = Library(load_settings())
     library.describe("sd15.safetensors", "checkpoint").parts["unet"].config
 
 Nothing here reads weights or imports torch; a description takes milliseconds.
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,37 +63,24 @@ class Library:
     """The models that this user's settings make available.
 
     Args:
-        roots: Model folders in their order; the packaged models come after them.
-        hub_cache: Folder of the Hugging Face cache; None: where its library puts it.
-        offline: Whether a Hub id must be in the cache.
-        cache_dir: Folder for the digest index; None: full digests are not remembered.
+        settings: Model folders in their order (the packaged models come after them), Hub cache, offline, cache folder.
     """
 
-    def __init__(
-        self,
-        roots: Iterable[Root],
-        *,
-        hub_cache: Path | None = None,
-        offline: bool = False,
-        cache_dir: Path | None = None,
-    ) -> None:
-        self.roots = (*roots, builtin_root())
-        self.hub_cache = hub_cache or hub_cache_dir()
-        self.offline = offline or os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on")
-        self.digests = DigestIndex(cache_dir) if cache_dir else None
+    def __init__(self, settings: Settings) -> None:
+        self.roots = (
+            *(
+                Root(
+                    item.path.absolute(),
+                    settings.follow_symlinks if item.follow_symlinks is None else item.follow_symlinks,
+                )
+                for item in settings.models
+            ),
+            builtin_root(),
+        )
+        self.hub_cache = settings.hub_cache or hub_cache_dir()
+        self.offline = settings.offline or os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on")
+        self.digests = DigestIndex(settings.cache_dir)
         self._described: dict[str, tuple[Description, tuple[object, ...]]] = {}
-
-    @classmethod
-    def from_settings(cls, settings: Settings) -> Library:
-        """The library that the settings describe."""
-        roots = [
-            Root(
-                item.path.absolute(),
-                settings.follow_symlinks if item.follow_symlinks is None else item.follow_symlinks,
-            )
-            for item in settings.models
-        ]
-        return cls(roots, hub_cache=settings.hub_cache, offline=settings.offline, cache_dir=settings.cache_dir)
 
     def resolve(self, name: str, kind: Kind | None = None, *, trusted: bool = False) -> Resolved:
         """Find what a name stands for; the rules stand in :mod:`graphflow.models.roots`.
@@ -178,8 +165,6 @@ class Library:
         Raises:
             ModelFormatError: The file cannot be read.
         """
-        if self.digests is None:
-            raise ModelFormatError("full digests need a cache folder", where=str(path), advice="set cache_dir")
         return self.digests.sha256(path)
 
     def _describe(self, resolved: Resolved, path: Path, kind: Kind | None, overrides: Config) -> Description:

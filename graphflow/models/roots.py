@@ -1,4 +1,4 @@
-"""Model folders, and how a name in a document becomes a path inside one of them.
+r"""Model folders, and how a name in a document becomes a path inside one of them.
 
 A root is a folder with one subfolder per kind, named as ComfyUI names them, so that an existing `models` tree works as
 it is. The rules for a name, in this order:
@@ -162,7 +162,7 @@ def is_diffusers_folder(path: Path) -> bool:
     if (path / "model_index.json").is_file():
         return True
     return (path / "config.json").is_file() and any(
-        name.endswith(EXTENSIONS) for name in os.listdir(path) if not name.startswith(".")
+        item.name.endswith(EXTENSIONS) for item in path.iterdir() if not item.name.startswith(".")
     )
 
 
