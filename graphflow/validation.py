@@ -101,8 +101,8 @@ def validate(document: Document, registry: Registry) -> Checked:
         else:
             checked.nodes[node_id] = _check_node(node_id, entry, spec, document, specs, checked)
     _order(checked)
-    _check_types(checked)
-    _check_document(document, checked)
+    _check_types(checked, registry)
+    _check_document(document, checked, registry)
     return checked
 
 
@@ -221,7 +221,7 @@ def _order(checked: Checked) -> None:
                 checked.problems.append(Problem(f"nodes.{path[0]}", "a cycle: " + " → ".join(path), "remove one of these links"))
 
 
-def _check_types(checked: Checked) -> None:
+def _check_types(checked: Checked, registry: Registry) -> None:
     """Check each link's type, carrying type variables and mapped sequences along."""
     for node in checked.nodes.values():
         variables: dict[str, LinkType] = {}
@@ -236,23 +236,30 @@ def _check_types(checked: Checked) -> None:
                     mapped = True
                 if not (fits(kind, parameter.type, mapped=node.spec.map) or (parameter.many and kind.item is not None and fits(kind.item, parameter.type))):
                     place = f"nodes.{node.id}.links.{name}" + (f"[{index}]" if name in node.many else "")
-                    checked.problems.append(Problem(place, f"{str(source)!r} is a {kind}, {name!r} takes a {parameter.type}", _type_hint(kind, parameter, node)))
+                    checked.problems.append(Problem(place, f"{str(source)!r} is a {kind}, {name!r} takes a {parameter.type}", _type_hint(kind, parameter, node, registry)))
         for output in node.spec.outputs:
             kind = variables.get(output.type.variable, output.type) if output.type.variable is not None else output.type
             checked.types[Source(node.id, output.name)] = LinkType("sequence", item=kind) if mapped else kind
 
 
-def _type_hint(kind: LinkType, parameter: InputSpec, node: CheckedNode) -> str:
+def _type_hint(kind: LinkType, parameter: InputSpec, node: CheckedNode, registry: Registry) -> str:
     if kind.item is not None and fits(kind.item, parameter.type):
         return f"{node.spec.type} takes one at a time"
-    other = [name for name, spec in node.spec.inputs.items() if name not in node.links and spec.linked and spec.type.name == kind.name]
+    other = [
+        name
+        for name, spec in node.spec.inputs.items()
+        if name not in node.links and spec.linked and spec.type.name == kind.name
+    ]
     if other:
         return f"did you mean the input {other[0]!r}?"
-    bridges = {("latent", "image"): "a vae_decode between them turns latents into pictures", ("image", "latent"): "an encode_image between them turns pictures into latents"}
-    return bridges.get((kind.name, parameter.type.name), "")
+    for spec in registry.specs.values():
+        takes = any(given.linked and given.required and given.type == kind for given in spec.inputs.values())
+        if takes and spec.output_types.get(spec.primary) == parameter.type:
+            return f"a {spec.type} between them makes a {parameter.type} of a {kind}"
+    return ""
 
 
-def _check_document(document: Document, checked: Checked) -> None:
+def _check_document(document: Document, checked: Checked, registry: Registry) -> None:
     for name, exposed in document.inputs.items():
         for target in exposed.to:
             node_id, parameter = split_address(target)
@@ -271,4 +278,6 @@ def _check_document(document: Document, checked: Checked) -> None:
             checked.problems.append(Problem(f"outputs.{name}", f"{node.spec.type} has no output {output!r}", "it has " + ", ".join(node.spec.output_types)))
     if not checked.targets(document) and all(node_id in checked.nodes for node_id in document.nodes):
         message = "the workflow has no node that writes and no outputs" if document.nodes else "the workflow has no nodes"
-        checked.problems.append(Problem("nodes", message, "add a save_image, or name an address under \"outputs\""))
+        writers = [spec.type for spec in registry.specs.values() if spec.effect]
+        add = f"add one that writes ({', '.join(writers[:3])}), or " if writers else ""
+        checked.problems.append(Problem("nodes", message, f'{add}name an address under "outputs"'))

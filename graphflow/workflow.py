@@ -6,17 +6,18 @@ This module checks the shape of a document. Whether its types exist and fit is t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from graphflow import jsontools
 from graphflow.embedded import embedded_document
 from graphflow.errors import InvalidInputError, LimitError, Problem, WorkflowError
 from graphflow.limits import LIMITS
 from graphflow.node import shorten
+from graphflow.registry import nearest
 
 FORMAT_VERSION = 1
 """The version of the document format that this code writes."""
@@ -83,14 +84,6 @@ class Document(BaseModel):
     workflows: dict[Name, Document] = Field(default_factory=dict)
     meta: dict[str, JsonValue] | None = None
 
-    @model_validator(mode="after")
-    def _known_keys(self) -> Document:
-        for key in self.model_extra or {}:
-            if key != "$schema" and not key.startswith("x-"):
-                known = ", ".join(field for field in type(self).model_fields)
-                raise ValueError(f"unknown key {key!r}; known are {known}, $schema and x-*")
-        return self
-
     def to_json(self) -> dict[str, Any]:
         """Return the document as plain JSON: what its file has, without empty parts."""
         data = self.model_dump(mode="json", exclude_defaults=True)
@@ -120,12 +113,29 @@ def parse(data: Any, *, source: str = "workflow") -> Document:
     nodes = data.get("nodes")
     if isinstance(nodes, dict) and len(nodes) > LIMITS.nodes:
         raise LimitError(f"the workflow has {len(nodes):,} nodes, more than {LIMITS.nodes:,}", where=source)
+    problems = [*_unknown_keys(data, "")]
     try:
-        return Document.model_validate(data)
+        document = Document.model_validate(data)
     except ValidationError as error:
-        raise WorkflowError([_problem(item) for item in error.errors(include_url=False)], source=source) from error
+        problems += [_problem(item) for item in error.errors(include_url=False)]
     except RecursionError as error:
         raise LimitError("the workflow is nested too deeply", where=source) from error
+    if problems:
+        raise WorkflowError(problems, source=source)
+    return document
+
+
+def _unknown_keys(data: dict[str, Any], path: str) -> Iterator[Problem]:
+    """Yield a problem for each key that a document does not have, inner workflows included."""
+    for key in data:
+        if key not in Document.model_fields and key != "$schema" and not key.startswith("x-"):
+            near = nearest(key, Document.model_fields)
+            known = ", ".join(Document.model_fields)
+            yield Problem(f"{path}{key}", "this key is unknown", f"did you mean {near!r}?" if near else f"known are {known}, $schema and x-*")
+    inner = data.get("workflows")
+    for name, part in inner.items() if isinstance(inner, dict) else ():
+        if isinstance(part, dict):
+            yield from _unknown_keys(part, f"{path}workflows.{name}.")
 
 
 def read(path: Path) -> Document:
