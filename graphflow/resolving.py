@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from graphflow.errors import InvalidInputError, LimitError, ModelNotFoundError
 from graphflow.files import FileUse
@@ -15,6 +15,7 @@ from graphflow.node import FileNeed
 from graphflow.registry import nearest
 
 if TYPE_CHECKING:
+    from graphflow.models.description import Kind
     from graphflow.models.library import Library
 
 
@@ -41,7 +42,7 @@ class SessionResolver:
             raise
 
     def _model(self, need: FileNeed, trusted: bool) -> FileUse:
-        found = self._library().describe(need.name, need.kind, trusted=trusted)
+        found = self._library().describe(need.name, cast("Kind", need.kind), trusted=trusted)
         parts = {name: part for name, part in found.parts.items() if not need.parts or name in need.parts}
         total: dict[str, int] = {}
         for size in [part.bytes_by_dtype for part in parts.values()] or [found.bytes_by_dtype]:

@@ -119,7 +119,7 @@ class Session:
         """The models by name."""
         from graphflow.models.library import Library
 
-        return Library(self.settings)
+        return Library.from_settings(self.settings)
 
     @cached_property
     def manager(self) -> ModelManager:
@@ -365,7 +365,8 @@ def _once(call: Callable[[], Any]) -> Any:
 def _inference() -> AbstractContextManager[Any]:
     import torch
 
-    return torch.inference_mode()
+    mode: AbstractContextManager[Any] = torch.inference_mode()
+    return mode
 
 
 class _LazyModels:

@@ -134,5 +134,6 @@ def nbytes(value: object) -> int:
     if isinstance(value, Mapping):
         return 64 + sum(nbytes(item) for item in value.values())
     if type(value) in _BY_CLASS:
-        return 64 + sum(nbytes(getattr(value, f.name)) for f in dataclasses.fields(value))  # type: ignore[arg-type]
+        fields: Any = dataclasses.fields(value)  # type: ignore[arg-type]
+        return 64 + sum(nbytes(getattr(value, field.name)) for field in fields)
     return 16
