@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import networkx as nx
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from graphflow.errors import Problem
 from graphflow.link_types import ANY, LinkType, fits
@@ -103,6 +104,7 @@ def validate(document: Document, registry: Registry) -> Checked:
     _order(checked)
     _check_types(checked, registry)
     _check_document(document, checked, registry)
+    _check_packs(document, registry, checked)
     return checked
 
 
@@ -281,3 +283,21 @@ def _check_document(document: Document, checked: Checked, registry: Registry) ->
         writers = [spec.type for spec in registry.specs.values() if spec.effect]
         add = f"add one that writes ({', '.join(writers[:3])}), or " if writers else ""
         checked.problems.append(Problem("nodes", message, f'{add}name an address under "outputs"'))
+
+
+def _check_packs(document: Document, registry: Registry, checked: Checked) -> None:
+    """Check the packs that the document requires, e.g. ``{"builtin": ">=0.1"}``."""
+    for pack, wanted in document.requires.items():
+        place = f"requires.{pack}"
+        if pack not in registry.versions:
+            near = nearest(pack, registry.versions)
+            checked.problems.append(Problem(place, "this node pack is not installed", f"did you mean {near!r}?" if near else "install it, or name its file with --nodes"))
+            continue
+        try:
+            specifier = SpecifierSet(wanted)
+        except InvalidSpecifier:
+            checked.problems.append(Problem(place, f"{wanted!r} is no version specifier", 'write for example ">=1.2,<2"'))
+            continue
+        version = registry.versions[pack]
+        if version and not specifier.contains(version, prereleases=True):
+            checked.problems.append(Problem(place, f"the workflow wants {wanted}, installed is {version}", "install a version that fits"))
