@@ -1,0 +1,117 @@
+"""Pictures as file bytes, with what they carry. The same pixels and record give the same bytes."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+from graphflow.embedded import RECORD_KEYWORD, WORKFLOW_KEYWORD
+from graphflow.errors import MediaError
+from graphflow.limits import LIMITS
+
+from .finite import require_finite
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from PIL.Image import Exif
+    from PIL.PngImagePlugin import PngInfo
+
+Format = Literal["png", "webp", "jpeg"]
+Rounding = Literal["round", "truncate"]
+
+SUFFIXES: dict[Format, str] = {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}
+
+_USER_COMMENT = 0x9286
+_EXIF_IFD = 0x8769
+_EXIF_ROOM = 65_000
+"""Bytes of EXIF data that fit into the one segment which JPEG has for it."""
+
+
+def to_bytes_array(pixels: torch.Tensor, rounding: Rounding) -> np.ndarray[Any, Any]:
+    """Turn (C, H, W) in [0, 1] into (H, W, C) of 8 bits.
+
+    Raises:
+        NotFiniteError: A pixel is NaN or infinite.
+    """
+    import torch
+
+    require_finite(pixels, "the picture", "the node that made it is at fault; another dtype may help")
+    scaled = pixels.float().clamp(0, 1) * 255
+    whole = scaled.round() if rounding == "round" else scaled
+    return whole.to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
+
+
+def encode_picture(
+    pixels: torch.Tensor, format: Format, *, quality: int, rounding: Rounding, record: Mapping[str, Any]
+) -> tuple[bytes, bool]:
+    """Encode one picture (3 or 4, H, W) in [0, 1].
+
+    PNG is lossless; WebP is lossless at quality 100; JPEG has no alpha, so transparent parts become white.
+
+    Args:
+        pixels: The picture.
+        format: The file format.
+        quality: 1 to 100, for WebP and JPEG.
+        rounding: How to come to 8 bits.
+        record: What the file carries; empty is nothing.
+
+    Returns:
+        The bytes, and whether the record fitted in.
+
+    Raises:
+        MediaError: The picture is larger than the format can hold.
+        NotFiniteError: A pixel is NaN or infinite.
+    """
+    from PIL import Image as pil
+
+    height, width = pixels.shape[-2:]
+    most = {"png": LIMITS.edge, "webp": 16383, "jpeg": 65500}[format]
+    if max(height, width) > most:
+        raise MediaError(f"{width} x {height} does not fit into {format}, which has at most {most} pixels along an edge", advice="save as png")
+    if pixels.shape[0] == 4 and format == "jpeg":
+        pixels = pixels[:3] * pixels[3:] + (1 - pixels[3:])
+    picture = pil.fromarray(to_bytes_array(pixels, rounding))
+    stream = io.BytesIO()
+    if format == "png":
+        picture.save(stream, "PNG", compress_level=6, pnginfo=_png_info(record))
+        return stream.getvalue(), True
+    exif = _exif(record)
+    fits = exif is None or format == "webp" or len(exif.tobytes()) <= _EXIF_ROOM
+    extra: dict[str, Any] = {"exif": exif} if exif is not None and fits else {}
+    if format == "webp":
+        picture.save(stream, "WEBP", quality=quality, lossless=quality == 100, method=4, **extra)
+    else:
+        picture.save(stream, "JPEG", quality=quality, subsampling=0 if quality >= 90 else 2, optimize=True, **extra)
+    return stream.getvalue(), fits
+
+
+def _png_info(record: Mapping[str, Any]) -> PngInfo:
+    """Put the record into iTXt chunks, and a ComfyUI workflow where ComfyUI looks for it."""
+    from PIL.PngImagePlugin import PngInfo
+
+    info = PngInfo()
+    for key, keyword in (("workflow", WORKFLOW_KEYWORD), ("record", RECORD_KEYWORD)):
+        if key in record:
+            info.add_itxt(keyword, _text(record[key]))
+    for keyword, value in sorted(record.get("comfyui", {}).items()):
+        info.add_text(keyword, _text(value, ascii_only=True))
+    return info
+
+
+def _exif(record: Mapping[str, Any]) -> Exif | None:
+    """Put the record into EXIF's UserComment, as one JSON object in ASCII."""
+    from PIL import Image as pil
+
+    carried = {keyword: record[key] for key, keyword in (("workflow", WORKFLOW_KEYWORD), ("record", RECORD_KEYWORD)) if key in record}
+    if not carried:
+        return None
+    exif = pil.Exif()
+    exif.get_ifd(_EXIF_IFD)[_USER_COMMENT] = b"ASCII\0\0\0" + _text(carried, ascii_only=True).encode("ascii")
+    return exif
+
+
+def _text(value: Any, *, ascii_only: bool = False) -> str:
+    return json.dumps(value, ensure_ascii=ascii_only, separators=(",", ":"))

@@ -1,0 +1,83 @@
+"""The node that runs a whole Diffusers pipeline, for every family that has no nodes of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import Field, JsonValue
+
+from graphflow.limits import LIMITS
+from graphflow.node import FileNeed, ModelName, Seed, node
+from graphflow.values import Audio, Image, Mask, Video
+
+from .pipeline_call import check_call
+
+
+class PipelineResult(NamedTuple):
+    """What a pipeline made; None for what it does not make."""
+
+    images: Annotated[Image | None, Field(description="pictures (B, 3, H, W) in [0, 1]")]
+    video: Annotated[Video | None, Field(description="the video; the first where it makes several")]
+    audio: Annotated[Audio | None, Field(description="the sound; the first where it makes several")]
+
+
+def _checked(params: Mapping[str, Any]) -> Iterable[FileNeed]:
+    """Check the literal call while planning; it needs no further files."""
+    pipeline, arguments = params.get("pipeline"), params.get("arguments", {})
+    if isinstance(pipeline, str) and isinstance(arguments, dict):
+        check_call(pipeline, arguments, scheduler=params.get("scheduler", ""))
+    return ()
+
+
+@node("run_pipeline", lane="device", generates=True, needs=_checked)
+def run_pipeline(
+    pipeline: Annotated[str, Field(min_length=1, max_length=200, description="a pipeline class of Diffusers, e.g. FluxPipeline")],
+    model: Annotated[str, ModelName("checkpoint"), Field(min_length=1, description="a Diffusers folder, a single file, or a Hub id")],
+    prompt: Annotated[str, Field(max_length=LIMITS.text, description="goes into the argument of that name; empty gives none")] = "",
+    arguments: Annotated[dict[str, JsonValue] | None, Field(description="further arguments of the pipeline's call, by name")] = None,
+    seed: Seed = 0,
+    scheduler: Annotated[str, Field(max_length=200, description="a scheduler class of Diffusers; empty keeps the model's own")] = "",
+    scheduler_options: Annotated[dict[str, JsonValue] | None, Field(description="changes to the scheduler's config, by name")] = None,
+    image: Annotated[Image | None, Field(description="goes into the argument of that name")] = None,
+    mask_image: Annotated[Mask | None, Field(description="goes into the argument mask_image or mask")] = None,
+    control_image: Annotated[Image | None, Field(description="goes into the argument of that name")] = None,
+    ip_adapter_image: Annotated[Image | None, Field(description="goes into the argument of that name")] = None,
+    last_image: Annotated[Image | None, Field(description="goes into the argument of that name")] = None,
+    video: Annotated[Video | None, Field(description="goes into the argument of that name, as frames")] = None,
+    fps: Annotated[float, Field(gt=0, le=240, description="frames a second of a video that the pipeline makes")] = 8.0,
+) -> PipelineResult:
+    """Run a Diffusers pipeline as its class has it: pictures, a video or sound come out.
+
+    The class must be one that the installed Diffusers has; the arguments are checked against its call before anything
+    is loaded. Code that comes with a model is never run.
+
+    Raises:
+        InvalidInputError: There is no such pipeline, scheduler or argument, or a value does not fit.
+        ModelFormatError: The model is not made for this pipeline.
+        NotFiniteError: The pipeline makes NaN.
+    """
+    from .pipeline_run import run
+
+    linked = {
+        "image": image,
+        "mask_image": mask_image,
+        "control_image": control_image,
+        "ip_adapter_image": ip_adapter_image,
+        "last_image": last_image,
+        "video": video,
+    }
+    given = dict(arguments or {})
+    if prompt:
+        given["prompt"] = prompt
+    images, film, sound = run(
+        pipeline,
+        model,
+        given,
+        linked={name: value for name, value in linked.items() if value is not None},
+        seed=seed,
+        scheduler=scheduler,
+        scheduler_options=scheduler_options or {},
+        fps=fps,
+    )
+    return PipelineResult(images, film, sound)

@@ -1,0 +1,152 @@
+"""Nodes that write files. They return the bytes; the engine puts them under the output folder and overwrites nothing."""
+
+from __future__ import annotations
+
+import io
+import wave
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from graphflow import runtime
+from graphflow.errors import MediaError
+from graphflow.limits import LIMITS
+from graphflow.node import node
+from graphflow.values import Audio, EncodedFile, Files, Image, Video
+
+from .encoding import SUFFIXES, Format, Rounding, encode_picture, to_bytes_array
+from .images import as_sequence
+from .resampling import resample, target_size
+
+Prefix = Annotated[str, Field(min_length=1, max_length=100, description="how the file names begin; a counter follows")]
+Quality = Annotated[int, Field(ge=1, le=100, description="of lossy formats")]
+EightBit = Annotated[Rounding, Field(description="how values become 8-bit: round to the nearest, or truncate as ComfyUI does")]
+
+PREVIEW_UNDER_REQUIRE = 8
+"""Previews shrink by this factor where the safety policy is ``require``."""
+
+
+@node("save_image", effect=True)
+def save_image(
+    images: Annotated[Sequence[Image], Field(description="the pictures: one batch, or a sequence of batches")],
+    filename_prefix: Prefix = "graphflow",
+    format: Annotated[Format, Field(description="png carries the workflow and loses nothing; webp and jpeg are smaller")] = "png",
+    quality: Quality = 90,
+    rounding: EightBit = "round",
+    embed: Annotated[bool, Field(description="put the workflow and the record of how it was made into the file")] = True,
+) -> Files:
+    """Save pictures (B, 3 or 4, H, W) in [0, 1], one file each.
+
+    Where there are several, each name says which number it has: ``prefix-3_00001.png``. PNG carries the workflow and
+    the record as text; WebP and JPEG in EXIF's UserComment. WebP at quality 100 loses nothing.
+
+    Raises:
+        MediaError: A picture is larger than the format can hold.
+        NotFiniteError: A pixel is NaN or infinite.
+    """
+    parts = as_sequence(images)
+    record = runtime.current().record if embed else {}
+    total = sum(part.pixels.shape[0] + part.withheld for part in parts)
+    files: list[EncodedFile] = []
+    for number, picture in _numbered(parts):
+        data, carried = encode_picture(picture.pixels[0], format, quality=quality, rounding=rounding, record=record)
+        if not carried:
+            runtime.current().notice(f"the workflow is too large for a {format} file and was left out; save as png to keep it")
+        stem = filename_prefix if total == 1 else f"{filename_prefix}-{number}"
+        files.append(EncodedFile(stem=stem, suffix=SUFFIXES[format], data=data, number=number))
+    return Files(files=tuple(files), withheld=sum(part.withheld for part in parts))
+
+
+@node("preview", effect=True)
+def preview(
+    images: Annotated[Sequence[Image], Field(description="the pictures: one batch, or a sequence of batches")],
+    max_edge: Annotated[int, Field(ge=16, le=2048, description="longest edge in pixels; nothing is enlarged")] = 512,
+) -> Files:
+    """Save small JPEG pictures to look at, without the workflow; an eighth of the size where the safety policy is ``require``."""
+    parts = as_sequence(images)
+    shrink = PREVIEW_UNDER_REQUIRE if runtime.current().record.get("safety") == "require" else 1
+    total = sum(part.pixels.shape[0] + part.withheld for part in parts)
+    files: list[EncodedFile] = []
+    for number, picture in _numbered(parts):
+        height, width = picture.pixels.shape[-2:]
+        new_width, new_height = target_size(width, height, wanted_width=0, wanted_height=0, scale=1 / shrink, max_edge=max(1, max_edge // shrink))
+        small = resample(picture.pixels, (new_height, new_width), "area")
+        data, _ = encode_picture(small[0], "jpeg", quality=85, rounding="round", record={})
+        stem = "preview" if total == 1 else f"preview-{number}"
+        files.append(EncodedFile(stem=stem, suffix=".jpg", data=data, number=number))
+    return Files(files=tuple(files), withheld=sum(part.withheld for part in parts))
+
+
+@node("save_video", effect=True)
+def save_video(
+    video: Annotated[Video, Field(description="the video")],
+    filename_prefix: Prefix = "graphflow",
+    format: Annotated[Literal["webp", "gif"], Field(description="webp has all colours; gif has 256 and plays anywhere")] = "webp",
+    quality: Quality = 90,
+    loop: Annotated[bool, Field(description="play again and again")] = True,
+) -> Files:
+    """Save frames (T, 3, H, W) in [0, 1] as an animated picture at the video's frame rate. WebP at quality 100 loses nothing.
+
+    Raises:
+        MediaError: The video has no frame or more than the limits allow.
+        NotFiniteError: A pixel is NaN or infinite.
+    """
+    from PIL import Image as pil
+
+    count = video.frames.shape[0]
+    if not 1 <= count <= LIMITS.frames:
+        raise MediaError(f"a video has 1 to {LIMITS.frames:,} frames, this one {count:,}", where="video")
+    frames = [pil.fromarray(to_bytes_array(frame, "round")) for frame in video.frames]
+    times = _durations(count, video.fps)
+    stream = io.BytesIO()
+    if format == "webp":
+        frames[0].save(stream, "WEBP", save_all=True, append_images=frames[1:], duration=times, loop=0 if loop else 1, quality=quality, lossless=quality == 100)
+    else:
+        repeat = {"loop": 0} if loop else {}
+        frames[0].save(stream, "GIF", save_all=True, append_images=frames[1:], duration=times, disposal=1, **repeat)
+    file = EncodedFile(stem=filename_prefix, suffix=f".{format}", data=stream.getvalue())
+    return Files(files=(file,))
+
+
+@node("save_audio", effect=True)
+def save_audio(audio: Annotated[Audio, Field(description="the sound")], filename_prefix: Prefix = "graphflow") -> Files:
+    """Save sound (channels, n) in [-1, 1] as a 16-bit WAV file at its sample rate.
+
+    Raises:
+        MediaError: There is no sound in it, or it has more channels than WAV can hold.
+        NotFiniteError: A sample is NaN or infinite.
+    """
+    import torch
+
+    from .finite import require_finite
+
+    channels, length = audio.samples.shape
+    if not length or not 1 <= channels <= 255:
+        raise MediaError(f"a sound has 1 to 255 channels and some samples, this one {channels} and {length}", where="audio")
+    require_finite(audio.samples, "the sound", "the node that made it is at fault; another dtype may help")
+    whole = (audio.samples.float().clamp(-1, 1) * 32767).round().to(torch.int16)
+    stream = io.BytesIO()
+    with wave.open(stream, "wb") as sound:
+        sound.setnchannels(channels)
+        sound.setsampwidth(2)
+        sound.setframerate(audio.sample_rate)
+        sound.writeframes(whole.T.contiguous().cpu().numpy().astype("<i2").tobytes())
+    return Files(files=(EncodedFile(stem=filename_prefix, suffix=".wav", data=stream.getvalue()),))
+
+
+def _numbered(parts: Sequence[Image]) -> Iterator[tuple[int, Image]]:
+    """Yield each picture as a batch of one, with its number over all parts."""
+    offset = 0
+    for part in parts:
+        count = part.pixels.shape[0]
+        numbers = part.numbers if part.numbers is not None else tuple(range(count))
+        for index in range(count):
+            yield offset + numbers[index], Image(pixels=part.pixels[index : index + 1])
+        offset += count + part.withheld
+
+
+def _durations(count: int, fps: float) -> list[int]:
+    """Return whole milliseconds for each frame that add up to the video's length."""
+    ends = [round(1000 * (index + 1) / fps) for index in range(count)]
+    return [max(1, end - start) for start, end in zip([0, *ends], ends, strict=False)]
