@@ -62,8 +62,8 @@ def _unfold(
         if name in stack:
             problems.append(Problem(place, "a workflow contains itself: " + " > ".join((*stack, name))))
             continue
-        hosted, behind = _unfold(inner, {**known, **inner.workflows}, (*stack, name), problems)
-        hosted = _fill(node_id, entry, inner, hosted, problems)
+        filled = inner.model_copy(update={"nodes": _fill(node_id, entry, inner, problems)})
+        hosted, behind = _unfold(filled, {**known, **inner.workflows}, (*stack, name), problems)
         for inner_id, inner_entry in hosted.items():
             if f"{node_id}:{inner_id}" in document.nodes:
                 problems.append(Problem(f"nodes.{node_id}:{inner_id}", f"the id is also that of {inner_id!r} inside {node_id!r}", "rename one"))
@@ -77,13 +77,13 @@ def _unfold(
     return {node_id: _with_links(entry, lambda address: outputs.get(address, address)) for node_id, entry in nodes.items()}, outputs
 
 
-def _fill(host_id: str, host: NodeEntry, inner: Document, hosted: dict[str, NodeEntry], problems: list[Problem]) -> dict[str, NodeEntry]:
+def _fill(host_id: str, host: NodeEntry, inner: Document, problems: list[Problem]) -> dict[str, NodeEntry]:
     """Put the host's literals and links, and defaults, where the inner document exposes them.
 
-    Host links are marked with a leading ``^`` so that prefixing leaves them alone.
+    Host links are marked with a leading ``^``, which prefixing takes off again instead of putting a prefix on.
     """
-    params = {node_id: dict(entry.params) for node_id, entry in hosted.items()}
-    links = {node_id: dict(entry.links) for node_id, entry in hosted.items()}
+    params = {node_id: dict(entry.params) for node_id, entry in inner.nodes.items()}
+    links = {node_id: dict(entry.links) for node_id, entry in inner.nodes.items()}
     for kind, given in (("params", host.params), ("links", host.links)):
         for name in given:
             if name not in inner.inputs:
@@ -105,7 +105,7 @@ def _fill(host_id: str, host: NodeEntry, inner: Document, hosted: dict[str, Node
                 params[node_id][parameter] = host.params[name]
             elif exposed.default is not None and parameter not in links[node_id]:
                 params[node_id].setdefault(parameter, exposed.default)
-    return {node_id: entry.model_copy(update={"params": params[node_id], "links": links[node_id]}) for node_id, entry in hosted.items()}
+    return {node_id: entry.model_copy(update={"params": params[node_id], "links": links[node_id]}) for node_id, entry in inner.nodes.items()}
 
 
 def _prefixed(entry: NodeEntry, host_id: str) -> NodeEntry:

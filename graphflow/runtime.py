@@ -34,6 +34,14 @@ class ModelProvider(Protocol):
         """Return which parts a model has, e.g. ``("unet", "text_encoder", "vae", "safety_checker")``."""
         ...
 
+    def retrying(self, call: Callable[[], Any]) -> Any:
+        """Call a function; where the device runs out of memory, free some and call it again."""
+        ...
+
+    def inference(self) -> AbstractContextManager[Any]:
+        """Return the context in which nodes run: no gradients."""
+        ...
+
 
 def _no_progress(step: int, total: int, preview: Any) -> None:
     """Report nothing."""

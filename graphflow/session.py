@@ -11,7 +11,6 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -25,7 +24,7 @@ from graphflow.jsontools import digest
 from graphflow.output import WrittenFile
 from graphflow.planning import Constant, Plan, plan
 from graphflow.resolving import SessionResolver
-from graphflow.runtime import Runtime
+from graphflow.runtime import ModelProvider, Runtime
 from graphflow.safety import Policy
 from graphflow.settings import Settings, load_settings
 from graphflow.settling import Settled, settle
@@ -35,8 +34,6 @@ from graphflow.workflow import Document
 
 if TYPE_CHECKING:
     from graphflow.models.library import Library
-    from graphflow.models.manager import ModelManager
-
 _TRACED_NODES = 5_000
 _STAGES = 1_000
 _REPLANS = 20
@@ -88,7 +85,9 @@ class Session:
         settings: The settings; None reads the settings file and the environment.
         nodes: Python files with more node types.
         functions: More node functions, for Python callers.
+        known: Node types to start from; None is every installed pack.
         store: Where values are kept; None makes one as the settings say.
+        models: Where modules come from; None loads files, as the settings say.
     """
 
     def __init__(
@@ -97,19 +96,23 @@ class Session:
         *,
         nodes: Iterable[Path] = (),
         functions: Iterable[Callable[..., Any]] = (),
+        known: registry.Registry | None = None,
         store: Store | None = None,
+        models: ModelProvider | None = None,
     ) -> None:
         self.settings = settings if settings is not None else load_settings()
         self._nodes = tuple(nodes)
         self._functions = tuple(functions)
+        self._known = known
         self._store = store
+        self._models = models
 
     # --------------------------------------------------------------------------------------------- parts
 
     @cached_property
     def registry(self) -> registry.Registry:
         """The known node types."""
-        known = registry.installed()
+        known = registry.installed() if self._known is None else self._known
         for path in self._nodes:
             known = known.with_nodes(registry.from_file(path), pack=path.stem)
         return known.with_nodes(self._functions, pack="caller") if self._functions else known
@@ -122,8 +125,12 @@ class Session:
         return Library.from_settings(self.settings)
 
     @cached_property
-    def manager(self) -> ModelManager:
-        """The models in memory; the first use imports torch."""
+    def models(self) -> ModelProvider:
+        """Where modules come from; the first use imports torch."""
+        if self._models is not None:
+            return self._models
+        if self.settings.device == "auto":
+            numerics.write_probe(self._probe)
         from graphflow.models.manager import ModelManager
 
         return ModelManager(self.library, self.settings)
@@ -321,8 +328,6 @@ class Session:
         self, out: Path, sink: events.Sink, cancellation: Cancellation, keep: frozenset[Source], previews: bool, current: Plan
     ) -> Environment:
         heavy = any(step.spec.lane == "device" for step in current.steps.values() if step.action in ("run", "write"))
-        if heavy and self.settings.device == "auto":
-            numerics.write_probe(self._probe)
         return Environment(
             store=self.store,
             out=out,
@@ -332,8 +337,8 @@ class Session:
             cancellation=cancellation,
             workers=max(2, (os.cpu_count() or 2) // 2),
             keep=keep,
-            attempt=self.manager.retrying if heavy else _once,
-            inference=_inference if heavy else contextlib.nullcontext,
+            attempt=self.models.retrying if heavy else _once,
+            inference=self.models.inference if heavy else contextlib.nullcontext,
         )
 
     # --------------------------------------------------------------------------------- what ran last time
@@ -362,13 +367,6 @@ def _once(call: Callable[[], Any]) -> Any:
     return call()
 
 
-def _inference() -> AbstractContextManager[Any]:
-    import torch
-
-    mode: AbstractContextManager[Any] = torch.inference_mode()
-    return mode
-
-
 class _LazyModels:
     """The session's model manager, made when a node first asks for it."""
 
@@ -376,7 +374,7 @@ class _LazyModels:
         self._session = session
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._session.manager, name)
+        return getattr(self._session.models, name)
 
 
 @cache

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 from pydantic import Field
 
 from graphflow import runtime
-from graphflow.node import InputFile, ModelName, Seed, node
+from graphflow.node import InputFile, Seed, node
 from graphflow.values import EncodedFile, Files
 
 T = TypeVar("T")
@@ -32,7 +32,7 @@ def text(value: str) -> str:
 
 
 @node("toy_load")
-def load(name: Annotated[str, ModelName("checkpoint")] = "model", scale: float = 1.0) -> float:
+def load(name: str = "model", scale: float = 1.0) -> float:
     """Return a number that stands for a model."""
     CALLS.append(("load", name))
     return scale

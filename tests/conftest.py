@@ -1,0 +1,73 @@
+"""Fixtures for all tests: settings and caches of their own, nothing of the user's."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import pytest
+
+from graphflow.registry import Registry
+from graphflow.session import Session
+from graphflow.settings import Settings
+from tests import toys as toy_pack
+
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, database=None, print_blob=True)
+hypothesis.settings.register_profile("dev", deadline=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+
+
+@pytest.fixture(autouse=True)
+def _own_settings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep a test away from the user's settings, caches and models."""
+    for name in [name for name in os.environ if name.startswith("GRAPHFLOW_")]:
+        monkeypatch.delenv(name)
+    home = tmp_path_factory.mktemp("home")
+    settings = home / "settings.toml"
+    settings.write_text("")
+    monkeypatch.setenv("GRAPHFLOW_SETTINGS", str(settings))
+    monkeypatch.setenv("GRAPHFLOW_CACHE_DIR", str(home / "cache"))
+    monkeypatch.setenv("GRAPHFLOW_MODELS", str(home / "models"))
+    monkeypatch.setenv("GRAPHFLOW_OFFLINE", "1")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture
+def toys(tmp_path: Path) -> ToySession:
+    """Return a session with the toy nodes only."""
+    return ToySession(tmp_path)
+
+
+class NoModels:
+    """Stands in for the model manager, without torch."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(f"a toy node asked for models.{name}")
+
+    def retrying(self, call: Callable[[], Any]) -> Any:
+        """Call a function once."""
+        return call()
+
+    def inference(self) -> AbstractContextManager[Any]:
+        """Return a context that does nothing."""
+        return nullcontext()
+
+
+TOYS = Registry().with_nodes(toy_pack.NODES, pack="toys", version="1.0")
+
+
+class ToySession:
+    """Sessions over one cache folder, with the toy nodes only and no models."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.out = folder / "out"
+
+    def fresh(self, **settings: object) -> Session:
+        """Return a session as a new process would have it: the disk tier is shared, memory is empty."""
+        given = {"models": (), "cache_dir": self.folder / "cache", **settings}
+        return Session(Settings.model_validate(given), known=TOYS, models=NoModels())
