@@ -1,0 +1,1 @@
+"""Model families at component level: text to conditioning, latents to noise, pixels to latents and back."""

@@ -1,0 +1,73 @@
+"""The safety checker of Stable Diffusion: which pictures look like what it was told to flag."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PictureChecker:
+    """What `SafetyChecker.use()` gives.
+
+    Attributes:
+        module: A Diffusers `StableDiffusionSafetyChecker`.
+        device: Where it computes.
+        dtype: Dtype it computes in.
+        mean: Means of the channels, as in `preprocessor_config.json`.
+        std: Their standard deviations.
+    """
+
+    module: Any
+    device: torch.device
+    dtype: torch.dtype
+    mean: tuple[float, ...] = CLIP_MEAN
+    std: tuple[float, ...] = CLIP_STD
+
+    @torch.inference_mode()
+    def check(self, pixels: Tensor) -> tuple[bool, ...]:
+        """Flag pictures.
+
+        Args:
+            pixels: (B, 3 or more, H, W) in [0, 1].
+
+        Returns:
+            For each picture, whether it is flagged.
+        """
+        if not len(pixels):
+            return ()
+        size = int(self.module.config.vision_config.image_size)
+        prepared = torch.stack([self._prepare(item, size) for item in pixels[:, :3]])
+        # The checker blackens what it flags; it is given one pixel of each to do so.
+        decoys = np.zeros((len(pixels), 1, 1, 3), dtype=np.float32)
+        _, flags = self.module(clip_input=prepared.to(self.device, self.dtype), images=decoys)
+        return tuple(bool(flag) for flag in flags)
+
+    def _prepare(self, item: Tensor, size: int) -> Tensor:
+        """CLIP's preparation: the shorter edge to `size`, bicubic, the middle square, normalised."""
+        data = (item.float().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+        picture = Image.fromarray(data)
+        width, height = picture.size
+        short = min(width, height)
+        resized = picture.resize((int(size * width / short), int(size * height / short)), Image.Resampling.BICUBIC)
+        left, top = (resized.width - size) // 2, (resized.height - size) // 2
+        square = np.asarray(resized.crop((left, top, left + size, top + size)), dtype=np.float32) / 255.0
+        normal = (torch.from_numpy(square) - torch.tensor(self.mean)) / torch.tensor(self.std)
+        return normal.permute(2, 0, 1)
+
+
+def statistics(config: Mapping[str, Any]) -> dict[str, tuple[float, ...]]:
+    """Mean and standard deviation from a `preprocessor_config.json`; CLIP's where it does not say."""
+    mean, std = config.get("image_mean"), config.get("image_std")
+    if not (isinstance(mean, list) and isinstance(std, list) and len(mean) == len(std) == 3):
+        return {"mean": CLIP_MEAN, "std": CLIP_STD}
+    return {"mean": tuple(float(value) for value in mean), "std": tuple(float(value) for value in std)}

@@ -1,0 +1,170 @@
+"""UNets of the Stable Diffusion kind as the sampling loop sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from graphflow.errors import InvalidInputError, ModelFormatError
+from graphflow.families.control import residuals
+from graphflow.sampling.prediction import ModelSampling
+from graphflow.values import Conditioning, ConditioningEntry
+
+Variation = Callable[["UNetModel"], AbstractContextManager[None]]
+"""Changes how the network runs until the block ends, e.g. with an attention replaced."""
+
+
+@dataclass(kw_only=True, eq=False)
+class UNetModel:
+    """What `Model.use()` gives. It may be changed until the block ends: nobody else sees this object.
+
+    Attributes:
+        module: A Diffusers `UNet2DConditionModel`.
+        model_sampling: Noise levels and what the output means.
+        latent_scale: Scale of the family's latents: model space = (raw - shift) * scale.
+        latent_shift: Their shift.
+        latent_channels: Channels C of the latents.
+        downscale: Pixels per latent sample along an edge.
+        device: Where it computes.
+        dtype: Dtype it computes in.
+        variations: Named changes of the network, for guidance that compares with a weakened one.
+    """
+
+    module: Any
+    model_sampling: ModelSampling
+    latent_scale: float
+    latent_shift: float
+    latent_channels: int
+    downscale: int
+    device: torch.device
+    dtype: torch.dtype
+    variations: dict[str, Variation] = field(default_factory=dict)
+    _moved: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+
+    @torch.inference_mode()
+    def predict(
+        self,
+        x: Tensor,
+        timestep: Tensor,
+        entries: Sequence[ConditioningEntry],
+        *,
+        sigma: Tensor | None = None,
+        variation: str | None = None,
+    ) -> Tensor:
+        """The network's output for several conditioning entries at once.
+
+        Args:
+            x: (n * B, C, h, w) float32, scaled as the network expects; the first B items belong to the first entry.
+            timestep: (n * B,) training timesteps.
+            entries: n entries whose tensors have equal shapes apart from the batch (1 or B).
+            sigma: Noise level; unused here.
+            variation: A name in `variations`, or None for the network as it is.
+
+        Returns:
+            (n * B, C, h, w), float32, on the device of x.
+
+        Raises:
+            InvalidInputError: The entries do not fit the network.
+        """
+        batch = len(x) // len(entries)
+        context = self.stacked([entry.embedding for entry in entries], batch)
+        wanted = self.module.config.cross_attention_dim
+        if isinstance(wanted, int) and context.shape[-1] != wanted:
+            raise InvalidInputError(
+                f"the conditioning has width {context.shape[-1]}, the diffusion model needs {wanted}",
+                advice="encode the prompt with the text encoder of this model's family",
+            )
+        sample = self.with_concat(x.to(self.device, self.dtype), entries, batch)
+        added = self.added(entries, batch, x.shape[-2] * self.downscale, x.shape[-1] * self.downscale)
+        time = timestep.to(self.device)
+        down, mid = residuals(self, x, time, entries, context, added)
+        changed = self.variations[variation](self) if variation is not None else nullcontext()
+        with changed:
+            output: Tensor = self.module(
+                sample,
+                time,
+                encoder_hidden_states=context,
+                added_cond_kwargs=added,
+                down_block_additional_residuals=down,
+                mid_block_additional_residual=mid,
+                return_dict=False,
+            )[0]
+        return output.to(x.device, torch.float32)
+
+    def complete(self, conditioning: Conditioning, height: int, width: int, *, negative: bool) -> Conditioning:
+        """Fill in what the family reads beside the text, where nobody said it.
+
+        Args:
+            conditioning: Entries.
+            height: Height of the picture in pixels.
+            width: Its width.
+            negative: Whether this is what the picture should avoid.
+        """
+        return conditioning
+
+    def added(self, entries: Sequence[ConditioningEntry], batch: int, height: int, width: int) -> dict[str, Tensor] | None:
+        """What the network is told beside the text; None for SD 1.x and 2.x."""
+        return None
+
+    def stacked(self, tensors: Sequence[Tensor], batch: int) -> Tensor:
+        """Tensors (1 or B, …) of n entries as one (n * B, …), on the device in the network's dtype."""
+        return torch.cat([_fit(self._here(tensor), batch) for tensor in tensors])
+
+    def with_concat(self, x: Tensor, entries: Sequence[ConditioningEntry], batch: int) -> Tensor:
+        """The input with the further channels of inpainting and editing models.
+
+        Raises:
+            InvalidInputError: The network needs further channels and the entries bring none.
+        """
+        more = self.module.config.in_channels - x.shape[1]
+        if more == 0:
+            return x
+        given = [entry.extras.get("concat") for entry in entries]
+        if any(not isinstance(tensor, Tensor) or tensor.shape[1] != more for tensor in given):
+            raise InvalidInputError(
+                f"this model reads {more} channels beside the latent, and the conditioning brings none",
+                advice="give it the picture and mask to paint into, or use a model without 'inpaint' in its name",
+            )
+        stacked = self.stacked([tensor for tensor in given if isinstance(tensor, Tensor)], batch)
+        if stacked.shape[-2:] != x.shape[-2:]:
+            stacked = torch.nn.functional.interpolate(stacked, size=x.shape[-2:], mode="bilinear")
+        return torch.cat([x, stacked], dim=1)
+
+    def _here(self, tensor: Tensor) -> Tensor:
+        """A tensor of the conditioning where the network is; moved once, not at every step."""
+        if tensor.device == self.device and tensor.dtype == self.dtype:
+            return tensor
+        known = self._moved.get(id(tensor))
+        if known is None or known[0] is not tensor:
+            known = (tensor, tensor.to(self.device, self.dtype))
+            self._moved[id(tensor)] = known
+        return known[1]
+
+
+def check_unet(config: dict[str, Any]) -> None:
+    """Refuse UNets that read something nobody can give here.
+
+    Raises:
+        ModelFormatError: The UNet is conditioned on a class or a noise level.
+    """
+    if config.get("num_class_embeds") or config.get("class_embed_type"):
+        raise ModelFormatError(
+            "the UNet is conditioned on a class or an image embedding, which only its own pipeline gives",
+            advice="run it with run_pipeline",
+        )
+
+
+def _fit(tensor: Tensor, batch: int) -> Tensor:
+    if len(tensor) == batch:
+        return tensor
+    if len(tensor) == 1:
+        return tensor.expand(batch, *tensor.shape[1:])
+    if len(tensor) > batch:
+        return tensor[:batch]
+    repeats = -(-batch // len(tensor))
+    return tensor.repeat(repeats, *(1,) * (tensor.ndim - 1))[:batch]

@@ -1,0 +1,112 @@
+"""Which device computes, in which dtype, and how much memory there is."""
+
+from __future__ import annotations
+
+import gc
+import os
+from dataclasses import dataclass
+
+import torch
+
+from graphflow.errors import SettingsError
+from graphflow.settings import Dtype
+
+_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+_UNSUITABLE_IN_HALF = frozenset({"flux", "flux2", "chroma", "sana", "wan", "hunyuan-video", "ltx-video", "qwen-image"})
+"""Families trained in bfloat16 whose activations leave float16's range."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where and in what modules compute.
+
+    Attributes:
+        device: The compute device.
+        dtype: What the user asked for; None: what suits device and family.
+    """
+
+    device: torch.device
+    dtype: torch.dtype | None = None
+
+    @property
+    def offloads(self) -> bool:
+        """Whether there is another memory to move weights to."""
+        return self.device.type != "cpu"
+
+    def dtype_for(self, family: str | None) -> torch.dtype:
+        """Dtype of a family's arithmetic: half precision on an accelerator, bfloat16 where float16 overflows."""
+        if self.dtype is not None:
+            return self.dtype
+        if self.device.type == "cpu":
+            return torch.float32
+        return torch.bfloat16 if family in _UNSUITABLE_IN_HALF else torch.float16
+
+
+def place(device: str = "auto", dtype: Dtype = "auto") -> Placement:
+    """Settle where to compute.
+
+    Args:
+        device: `auto`, `cpu`, `cuda`, `cuda:N`, `mps` or `xpu`.
+        dtype: `auto`, or the dtype for everything.
+
+    Raises:
+        SettingsError: This machine has no such device.
+    """
+    found = torch.device(best_device() if device == "auto" else device)
+    if device != "auto" and not _has(found):
+        raise SettingsError(
+            f"torch finds no device {device!r} on this machine",
+            where="device",
+            advice=f"use {best_device()!r}, or install a torch build for this device",
+        )
+    return Placement(found, _DTYPES.get(dtype))
+
+
+def best_device() -> str:
+    """The accelerator that torch finds, else `cpu`."""
+    for name in ("cuda", "xpu", "mps"):
+        if _has(torch.device(name)):
+            return name
+    return "cpu"
+
+
+def main_memory() -> int:
+    """Bytes of the machine's memory; 8 GB where the system does not tell."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return 8 * 10**9
+
+
+def device_memory(device: torch.device) -> int:
+    """Bytes of a device's memory; the main memory's where it has none of its own."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    if device.type == "xpu":
+        return int(torch.xpu.get_device_properties(device).total_memory)
+    return main_memory()
+
+
+def release_cached(device: torch.device) -> None:
+    """Give memory that nobody uses back to the device."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "xpu":
+        torch.xpu.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()
+
+
+def _has(device: torch.device) -> bool:
+    match device.type:
+        case "cpu":
+            return True
+        case "cuda":
+            return torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count()
+        case "xpu":
+            return torch.xpu.is_available()
+        case "mps":
+            return torch.backends.mps.is_available()
+        case _:
+            return False
