@@ -216,9 +216,7 @@ def _node(raw: Mapping[str, Any], id: str, where: str) -> UiNode:
         mode=mode or 0,
         title=title if isinstance(title, str) else "",
         inputs=tuple(_inputs(raw.get("inputs"), f"{at}.inputs")),
-        outputs=tuple(
-            OutputSlot(name, type) for name, type in _slots(raw.get("outputs"), f"{at}.outputs")
-        ),
+        outputs=tuple(OutputSlot(name, type) for name, type in _slots(raw.get("outputs"), f"{at}.outputs")),
         widgets=tuple(widgets) if isinstance(widgets, list) else widgets or (),
         named=None if named is None else as_object(named, f"{at}.widgets_values_named"),
         properties=properties if isinstance(properties, dict) else {},

@@ -133,8 +133,10 @@ def _inputs(
             targets.append((id, position, slot))
     host_names = {slot.name for slot in host.inputs}
     free = [slot.name for slot in host.inputs if slot.name not in names]
-    matched = [name if name in host_names or not free else _take(free, host, slot) or name
-               for name, (_, _, slot) in zip(names, targets, strict=True)]
+    matched = [
+        name if name in host_names or not free else _take(free, host, slot) or name
+        for name, (_, _, slot) in zip(names, targets, strict=True)
+    ]
     boundaries = tuple(Boundary(name, slot.type) for name, (_, _, slot) in zip(matched, targets, strict=True))
     links = [
         Link(str(first_link + number), INPUT_BOUNDARY, number, id, position, slot.type)

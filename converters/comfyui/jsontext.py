@@ -64,10 +64,10 @@ def loads(text: str | bytes, where: str) -> Any:
     source = decode(text, where) if isinstance(text, bytes) else text
     _check_structure(source.encode("utf-8", "surrogatepass"), where)
     try:
-        return json.loads(source, parse_constant=lambda _: None, parse_float=_finite, parse_int=_whole)
+        return json.loads(source, strict=False, parse_constant=lambda _: None, parse_float=_finite, parse_int=_whole)
     except json.JSONDecodeError as error:
         raise ConversionError(
-            f"this is no JSON: {error.msg} at line {error.lineno}, column {error.colno}",
+            f"this is no JSON: {error.msg.removesuffix(' at')} at line {error.lineno}, column {error.colno}",
             where=where,
             advice="export the workflow again, or mend the file there",
         ) from error

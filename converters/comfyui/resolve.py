@@ -15,7 +15,6 @@ from .notes import Journal
 from .subgraphs import Scope
 from .virtual import Role, first_value, role, variable
 
-
 STEPS = 2_000_000
 """Steps from inputs to inputs in one file, all connections together."""
 
@@ -53,9 +52,7 @@ class Resolver:
     def __init__(self, root: Scope, journal: Journal) -> None:
         self._journal = journal
         self._budget = STEPS
-        self._broadcasts = {
-            id(scope): broadcasts(scope.graph, scope.prefix, journal) for scope in root.walk()
-        }
+        self._broadcasts = {id(scope): broadcasts(scope.graph, scope.prefix, journal) for scope in root.walk()}
 
     def source(self, scope: Scope, node: UiNode, slot: int) -> Source:
         """Return what feeds an input.

@@ -122,8 +122,9 @@ def _found(data: object, container: str, where: str) -> Found:
                 return Found(candidate, kind, container, remarks)
             following.extend(_inside(candidate, where))
         level = following
-    shape = f"an object with {', '.join(quote(key, 20) for key in list(data)[:4])}" if isinstance(data, dict) else ""
-    shape = shape or {list: "a list", str: "a text"}.get(type(data), "a single value")
+    shape = "a list" if isinstance(data, list) else "a text" if isinstance(data, str) else "a single value"
+    if isinstance(data, dict):
+        shape = f"an object with {', '.join(quote(key, 20) for key in list(data)[:4]) or 'nothing in it'}"
     raise ConversionError(
         f"this is no ComfyUI workflow: found {shape}",
         where=where,

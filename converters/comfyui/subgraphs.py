@@ -99,7 +99,9 @@ def unfold(workflow: UiWorkflow, journal: Journal) -> Scope:
             total += len(graph.nodes)
             links += len(graph.links)
             if total > NODES or links > LINKS:
-                raise ConversionError(f"the unfolded workflow has more than {NODES:,} nodes or {LINKS:,} links", where="subgraphs")
+                raise ConversionError(
+                    f"the unfolded workflow has more than {NODES:,} nodes or {LINKS:,} links", where="subgraphs"
+                )
             child = _scope(graph, f"{place}:", scope, node)
             child.host_values = _host_values(node, graph, workflow, journal, place)
             scope.children[node.id] = child
@@ -136,9 +138,7 @@ def _inside(workflow: UiWorkflow, scope: Scope, node: UiNode, journal: Journal) 
     return group_as_subgraph(node, name, workflow.groups[name], journal, scope.flat_id(node))
 
 
-def _host_values(
-    host: UiNode, graph: Graph, workflow: UiWorkflow, journal: Journal, place: str
-) -> Mapping[str, Any]:
+def _host_values(host: UiNode, graph: Graph, workflow: UiWorkflow, journal: Journal, place: str) -> Mapping[str, Any]:
     """Return the promoted values that the instance itself holds, by boundary name."""
     if graph.id not in workflow.subgraphs or not host.widgets:
         return {}

@@ -16,6 +16,7 @@ CONTROL_WORDS = frozenset({"fixed", "increment", "decrement", "randomize", "incr
 
 _CANVAS_ONLY = frozenset({"upload", "choose file to upload", "choose folder to upload", "videopreview", "audioUI"})
 _CONTROL_NAME = re.compile(r"control_(after|before)_generate(#\d+)?")
+_REPEATED = re.compile(r"(.+)#\d+", re.DOTALL)
 _WIDGET_LIMIT = 4_096
 
 
@@ -75,18 +76,24 @@ def _control(found: Widgets, seed: str, value: object) -> None:
 
 
 def _by_recorded_name(values: Sequence[Any], named: Mapping[str, Any]) -> Widgets:
-    """Pair recorded names with positional values. Names that stood twice were recorded once, so some values have none."""
+    """Pair recorded names with positional values; a name that stood twice is recorded once, so a value has none."""
     found = Widgets()
     names = list(named)[:_WIDGET_LIMIT]
     last = ""
     for name, value in _pair(names, values, named):
         if _CONTROL_NAME.fullmatch(name) or (is_control(name) and is_control(value)):
             _control(found, last, value)
-        elif name not in _CANVAS_ONLY:
+        elif name not in _CANVAS_ONLY and not _is_repeated(name, named):
             found.values[name] = value
             last = name
     found.fits = len(names) <= len(values)
     return found
+
+
+def _is_repeated(name: str, named: Mapping[str, Any]) -> bool:
+    """Say whether a name marks a second widget of one name, such as ``audio#1`` beside ``audio``."""
+    match = _REPEATED.fullmatch(name)
+    return match is not None and match[1] in named
 
 
 def _pair(names: Sequence[str], values: Sequence[Any], named: Mapping[str, Any]) -> list[tuple[str, Any]]:
@@ -123,14 +130,17 @@ def _by_order(node: UiNode, values: Sequence[Any]) -> Widgets:
     interface = catalogue.find(node.type)
     if interface is None:
         return _by_entries(entries, values)
-    ranked = [(_misfit(found, leftover, order, entries, interface), found, leftover) for order in interface.orders
-              for found, leftover in [_align(values, order.names)]]
+    ranked = [
+        (_misfit(found, leftover, order, entries, interface), found, leftover)
+        for order in interface.orders
+        for found, leftover in [_align(values, order.names)]
+    ]
     if not ranked:
         return Widgets(unnamed=tuple(values))
     misfit, found, leftover = min(ranked, key=lambda item: item[0])
     if not interface.core:
         found.unnamed = tuple(value for value in leftover if not _is_trailing_extra(value))
-    found.fits = misfit[1] == 0
+    found.fits = misfit[:2] == (0, 0)
     return found
 
 

@@ -44,7 +44,11 @@ def named_orders(nodes: list[dict[str, Any]]) -> list[dict[str, Any]]:
         named = node.get("widgets_values_named")
         if not named or node["type"] == "PrimitiveNode":
             continue
-        names = tuple(CONTROL if is_control(key, value) else key for key, value in named.items())
+        names = tuple(
+            CONTROL if is_control(key, value) else key
+            for key, value in named.items()
+            if "#" not in key or is_control(key, value)
+        )
         parents = {name.split(".")[0] for name in names if "." in name}
         parents |= {parent for order in orders for parent in orders[order]}
         when = orders.setdefault(names, {})
@@ -56,7 +60,12 @@ def named_orders(nodes: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def is_control(name: str, value: Any) -> bool:
     """Say whether a named value is the setting beside a seed."""
-    return name.startswith("control_after_generate") or (name in CONTROL_WORDS and isinstance(value, str) and value in CONTROL_WORDS)
+    return name.startswith("control_after_generate") or (name in CONTROL_WORDS and is_control_word(value))
+
+
+def is_control_word(value: Any) -> bool:
+    """Say whether a value is one that such a setting has."""
+    return isinstance(value, str) and value in CONTROL_WORDS
 
 
 def linked_order(nodes: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -64,7 +73,7 @@ def linked_order(nodes: list[dict[str, Any]]) -> list[dict[str, Any]]:
     names = [name for name, _ in merged([[(s["name"], "") for s in n["inputs"] if "widget" in s] for n in nodes])]
     for node in nodes:
         values = node.get("widgets_values")
-        if isinstance(values, list) and len([v for v in values if not (isinstance(v, str) and v in CONTROL_WORDS)]) == len(names) > 0:
+        if names and isinstance(values, list) and sum(not is_control_word(value) for value in values) == len(names):
             return [{"names": names}]
     return []
 
