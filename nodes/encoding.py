@@ -65,7 +65,7 @@ def encode_picture(
         MediaError: The picture is larger than the format can hold.
         NotFiniteError: A pixel is NaN or infinite.
     """
-    from PIL import Image as pil
+    import PIL.Image
 
     height, width = pixels.shape[-2:]
     most = {"png": LIMITS.edge, "webp": 16383, "jpeg": 65500}[format]
@@ -73,7 +73,7 @@ def encode_picture(
         raise MediaError(f"{width} x {height} does not fit into {format}, which has at most {most} pixels along an edge", advice="save as png")
     if pixels.shape[0] == 4 and format == "jpeg":
         pixels = pixels[:3] * pixels[3:] + (1 - pixels[3:])
-    picture = pil.fromarray(to_bytes_array(pixels, rounding))
+    picture = PIL.Image.fromarray(to_bytes_array(pixels, rounding))
     stream = io.BytesIO()
     if format == "png":
         picture.save(stream, "PNG", compress_level=6, pnginfo=_png_info(record))
@@ -103,12 +103,12 @@ def _png_info(record: Mapping[str, Any]) -> PngInfo:
 
 def _exif(record: Mapping[str, Any]) -> Exif | None:
     """Put the record into EXIF's UserComment, as one JSON object in ASCII."""
-    from PIL import Image as pil
+    import PIL.Image
 
     carried = {keyword: record[key] for key, keyword in (("workflow", WORKFLOW_KEYWORD), ("record", RECORD_KEYWORD)) if key in record}
     if not carried:
         return None
-    exif = pil.Exif()
+    exif = PIL.Image.Exif()
     exif.get_ifd(_EXIF_IFD)[_USER_COMMENT] = b"ASCII\0\0\0" + _text(carried, ascii_only=True).encode("ascii")
     return exif
 

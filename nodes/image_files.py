@@ -71,19 +71,19 @@ def load_mask(
 
 def _read_picture(name: str) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Return colours (3, H, W) and alpha (H, W) or None."""
-    from PIL import Image as pil
+    import PIL.Image
     from PIL import ImageOps, UnidentifiedImageError
 
     data = read(name)
     try:
-        with pil.open(io.BytesIO(data), formats=FORMATS) as opened:
+        with PIL.Image.open(io.BytesIO(data), formats=FORMATS) as opened:
             _check_size(opened.size, name)
             opened.load()
             upright = ImageOps.exif_transpose(opened)
             return _channels(upright)
     except UnidentifiedImageError as error:
         raise MediaError("this is no picture of a known format", where=name, advice=f"use one of {', '.join(FORMATS)}") from error
-    except pil.DecompressionBombError as error:
+    except PIL.Image.DecompressionBombError as error:
         raise LimitError(str(error), where=name) from error
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise MediaError(f"the picture is damaged: {error}", where=name) from error

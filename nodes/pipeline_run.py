@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from graphflow import runtime
@@ -10,11 +10,10 @@ from graphflow.errors import MediaError
 from graphflow.values import Audio, Image, Mask, Video
 
 from .finite import require_finite
-from .pipeline_call import arguments_of, check_call
+from .pipeline_call import arguments_of
 from .pipeline_table import Signature
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
 
 Linked = Image | Mask | Video
@@ -68,12 +67,12 @@ def _as_argument(value: Linked) -> Any:
 
 
 def _pictures(pixels: torch.Tensor) -> list[Any]:
-    from PIL import Image as pil
+    import PIL.Image
 
     from .encoding import to_bytes_array
 
     arrays = [to_bytes_array(item, "round") for item in pixels]
-    return [pil.fromarray(array[:, :, 0] if array.shape[2] == 1 else array) for array in arrays]
+    return [PIL.Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array) for array in arrays]
 
 
 def _progress(known: Signature) -> dict[str, Any]:
@@ -138,9 +137,7 @@ def _to_tensor(value: Any) -> torch.Tensor:
 
 def _channels_first(pixels: torch.Tensor) -> torch.Tensor:
     """Bring (…, H, W, C) to (…, C, H, W); what has its channels first already stays."""
-    if pixels.shape[-1] in (1, 3, 4) and pixels.shape[-3] not in (1, 3, 4):
-        pixels = pixels.movedim(-1, -3)
-    elif pixels.shape[-1] in (1, 3, 4) and pixels.shape[-1] <= pixels.shape[-3]:
+    if (pixels.shape[-1] in (1, 3, 4) and pixels.shape[-3] not in (1, 3, 4)) or (pixels.shape[-1] in (1, 3, 4) and pixels.shape[-1] <= pixels.shape[-3]):
         pixels = pixels.movedim(-1, -3)
     return pixels.expand(*pixels.shape[:-3], 3, *pixels.shape[-2:]) if pixels.shape[-3] == 1 else pixels
 

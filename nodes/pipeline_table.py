@@ -134,7 +134,7 @@ def _exports(path: Path) -> dict[str, str]:
     for statement in ast.walk(ast.parse(path.read_text("utf-8"))):
         place, names = _entry(statement)
         if place is not None and names is not None:
-            exports.update({name: place for name in _strings(names)})
+            exports.update(dict.fromkeys(_strings(names), place))
     return exports
 
 

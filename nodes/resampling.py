@@ -79,9 +79,9 @@ def resample(tensor: torch.Tensor, size: tuple[int, int], method: str, crop: str
 def _lanczos(tensor: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     """Resample with a Lanczos kernel of three lobes, channel by channel in float32."""
     import numpy as np
+    import PIL.Image
     import torch
-    from PIL import Image as pil
 
     planes = tensor.float().reshape(-1, *tensor.shape[-2:]).cpu().numpy()
-    resized = [np.asarray(pil.fromarray(plane).resize((size[1], size[0]), pil.Resampling.LANCZOS)) for plane in planes]
+    resized = [np.asarray(PIL.Image.fromarray(plane).resize((size[1], size[0]), PIL.Image.Resampling.LANCZOS)) for plane in planes]
     return torch.from_numpy(np.stack(resized)).reshape(*tensor.shape[:-2], *size)

@@ -92,12 +92,12 @@ def save_video(
         MediaError: The video has no frame or more than the limits allow.
         NotFiniteError: A pixel is NaN or infinite.
     """
-    from PIL import Image as pil
+    import PIL.Image
 
     count = video.frames.shape[0]
     if not 1 <= count <= LIMITS.frames:
         raise MediaError(f"a video has 1 to {LIMITS.frames:,} frames, this one {count:,}", where="video")
-    frames = [pil.fromarray(to_bytes_array(frame, "round")) for frame in video.frames]
+    frames = [PIL.Image.fromarray(to_bytes_array(frame, "round")) for frame in video.frames]
     times = _durations(count, video.fps)
     stream = io.BytesIO()
     if format == "webp":

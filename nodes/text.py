@@ -26,7 +26,7 @@ def encode_prompt(
     text: Annotated[str, Field(max_length=LIMITS.text, description="the prompt; (word:1.2) weighs, embedding:name calls a textual inversion")] = "",
     clip_skip: Annotated[int, Field(ge=0, le=24, description="2 takes the hidden layer before the last, as models trained that way want; 0 leaves the choice to the text encoder")] = 0,
 ) -> Conditioning:
-    """Encode a prompt: embedding (1, 77 k, C) for k chunks of 75 tokens, and pooled (1, D) where the family has one.
+    r"""Encode a prompt: embedding (1, 77 k, C) for k chunks of 75 tokens, and pooled (1, D) where the family has one.
 
     Weights: ``(word)`` is 1.1 times, nesting multiplies, ``(word:1.3)`` sets; ``\\(`` is a parenthesis. An embedding that
     is not there is left out, with a notice that names it.
