@@ -79,9 +79,7 @@ def evaluate(
         entries = [_with_active_controls(model_sampling, region.entry, level) for _, region in group]
         crop = torch.cat([x if region.box is None else region.box.crop(x) for _, region in group])
         timestep = model_sampling.timestep(sigma).to(x.device).expand(len(crop))
-        output = predict(
-            model_sampling.scale_input(crop, sigma), timestep, entries, sigma=sigma, variation=variation
-        )
+        output = predict(model_sampling.scale_input(crop, sigma), timestep, entries, sigma=sigma, variation=variation)
         denoised = model_sampling.to_denoised(crop, output.float(), sigma)
         for (side, region), part in zip(group, denoised.chunk(len(group)), strict=True):
             weight = region.weight.reshape(*region.weight.shape[:2], *(1,) * (x.ndim - 4), *region.weight.shape[-2:])
@@ -127,9 +125,7 @@ def _signature(region: Region, x: Tensor) -> Hashable:
     )
 
 
-def _groups(
-    acting: list[tuple[int, Region]], x: Tensor, max_items: int | None
-) -> Iterator[list[tuple[int, Region]]]:
+def _groups(acting: list[tuple[int, Region]], x: Tensor, max_items: int | None) -> Iterator[list[tuple[int, Region]]]:
     groups: dict[Hashable, list[tuple[int, Region]]] = {}
     for side, region in acting:
         groups.setdefault(_signature(region, x), []).append((side, region))

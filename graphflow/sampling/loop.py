@@ -75,7 +75,6 @@ def cut_sigmas(
     return sigmas[start_step:]
 
 
-@torch.inference_mode()
 def sample(
     predict: Predict,
     model_sampling: ModelSampling,
@@ -118,50 +117,51 @@ def sample(
     Raises:
         SamplingError: an unknown sampler, or shapes that do not fit.
     """
-    method = get_sampler(sampler)
-    space = latent_space or LatentSpace()
-    if len(sigmas) < 2:
-        return Sampled(latent=latent, denoised=latent)
-    if noise is not None and noise.shape != latent.shape:
-        raise SamplingError(f"noise {tuple(noise.shape)} does not fit the latent {tuple(latent.shape)}")
-    sigmas = sigmas.float().cpu()
-    original = space.enter(latent.float()).to(device)
-    start = torch.zeros_like(original) if noise is None else noise.float().to(device)
-    highest = float(model_sampling.sigma_max)
-    from_pure_noise = float(sigmas[0]) >= highest * (1 - 1e-5)
-    x = model_sampling.noise_latent(sigmas[0], start, original, max_denoise=from_pure_noise)
+    with torch.inference_mode():
+        method = get_sampler(sampler)
+        space = latent_space or LatentSpace()
+        if len(sigmas) < 2:
+            return Sampled(latent=latent, denoised=latent)
+        if noise is not None and noise.shape != latent.shape:
+            raise SamplingError(f"noise {tuple(noise.shape)} does not fit the latent {tuple(latent.shape)}")
+        sigmas = sigmas.float().cpu()
+        original = space.enter(latent.float()).to(device)
+        start = torch.zeros_like(original) if noise is None else noise.float().to(device)
+        highest = float(model_sampling.sigma_max)
+        from_pure_noise = float(sigmas[0]) >= highest * (1 - 1e-5)
+        x = model_sampling.noise_latent(sigmas[0], start, original, max_denoise=from_pure_noise)
 
-    conditional = make_regions(positive.entries, original)
-    unconditional = make_regions(negative.entries, original) if negative is not None else []
-    conditional, unconditional = (
-        match_areas(conditional, unconditional),
-        match_areas(unconditional, conditional),
-    )
-    denoise = GuidedDenoiser(
-        predict=predict,
-        model_sampling=model_sampling,
-        guider=guider,
-        positive=conditional,
-        negative=unconditional,
-        inpaint=None if noise_mask is None else Inpaint.make(noise_mask, original, start),
-        max_items=max_items,
-    )
-    total = len(sigmas) - 1
-    last = original
+        conditional = make_regions(positive.entries, original)
+        unconditional = make_regions(negative.entries, original) if negative is not None else []
+        conditional, unconditional = (
+            match_areas(conditional, unconditional),
+            match_areas(unconditional, conditional),
+        )
+        denoise = GuidedDenoiser(
+            predict=predict,
+            model_sampling=model_sampling,
+            guider=guider,
+            positive=conditional,
+            negative=unconditional,
+            inpaint=None if noise_mask is None else Inpaint.make(noise_mask, original, start),
+            max_items=max_items,
+        )
+        total = len(sigmas) - 1
+        last = original
 
-    def callback(step: Step) -> None:
-        nonlocal last
-        last = step.denoised
-        if on_step is not None:
-            on_step(step.index, total, step.x, step.denoised)
+        def callback(step: Step) -> None:
+            nonlocal last
+            last = step.denoised
+            if on_step is not None:
+                on_step(step.index, total, step.x, step.denoised)
 
-    added = step_noise(method.noise, x, sigmas, seed, noise_layout)
-    if method.log_snr_form and model_sampling.is_flow:
-        x = run_in_log_snr_form(method, denoise, x, sigmas, noise=added, callback=callback)
-    else:
-        x = method.run(denoise, x, sigmas, noise=added, callback=callback)
-    x = model_sampling.finish(sigmas[-1], x)
-    return Sampled(latent=space.leave(x), denoised=space.leave(last))
+        added = step_noise(method.noise, x, sigmas, seed, noise_layout)
+        if method.log_snr_form and model_sampling.is_flow:
+            x = run_in_log_snr_form(method, denoise, x, sigmas, noise=added, callback=callback)
+        else:
+            x = method.run(denoise, x, sigmas, noise=added, callback=callback)
+        x = model_sampling.finish(sigmas[-1], x)
+        return Sampled(latent=space.leave(x), denoised=space.leave(last))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -188,7 +188,7 @@ class Inpaint:
         return cls(mask=mask, original=original, noise=noise)
 
     def before(self, model_sampling: ModelSampling, x: Tensor, sigma: Tensor) -> Tensor:
-        """x with the kept part replaced by the noised original."""
+        """X with the kept part replaced by the noised original."""
         kept = model_sampling.noise_latent(sigma, self.noise, self.original)
         return x * self.mask + kept * (1.0 - self.mask)
 
@@ -230,9 +230,7 @@ class GuidedDenoiser:
             return self._evaluate(x, sigma, [self.positive], variation)[0]
 
         denoised = self.guider(
-            Predictions(
-                x=x, sigma=sigma, cond=cond, uncond=uncond, model_sampling=self.model_sampling, vary=vary
-            )
+            Predictions(x=x, sigma=sigma, cond=cond, uncond=uncond, model_sampling=self.model_sampling, vary=vary)
         )
         if self.inpaint is not None:
             denoised = self.inpaint.after(denoised)

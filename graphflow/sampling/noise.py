@@ -67,9 +67,7 @@ def initial_noise(
     return torch.cat([drawn[i] for i in batch_index])
 
 
-def step_noise(
-    kind: NoiseKind, x: Tensor, sigmas: Tensor, seed: int, layout: NoiseLayout = "per_sample"
-) -> StepNoise:
+def step_noise(kind: NoiseKind, x: Tensor, sigmas: Tensor, seed: int, layout: NoiseLayout = "per_sample") -> StepNoise:
     """The noise a stochastic sampler draws on its way.
 
     Independent draws restart a generator at the seed rather than continue the initial noise's. A Brownian
@@ -139,9 +137,7 @@ class _Brownian:
         start = torch.zeros_like(x, device=x.device if on_device else "cpu")
         parts = [start] if layout == "batch" else list(start.split(1))
         seeds = [item_seed(seed, i) for i in range(len(parts))]
-        self.trees = [
-            torchsde.BrownianTree(low, part, high, entropy=s) for part, s in zip(parts, seeds, strict=True)
-        ]
+        self.trees = [torchsde.BrownianTree(low, part, high, entropy=s) for part, s in zip(parts, seeds, strict=True)]
 
     def __call__(self, sigma: Tensor, sigma_next: Tensor) -> Tensor:
         ends = sorted((float(sigma), float(sigma_next)))

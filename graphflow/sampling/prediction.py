@@ -176,7 +176,7 @@ class ModelSampling:
         return 1.0 - sigma if self.is_flow else torch.ones_like(sigma)
 
     def half_log_snr(self, sigma: Tensor) -> Tensor:
-        """lambda = log(alpha / sigma), the time in which exponential solvers are linear."""
+        """Lambda = log(alpha / sigma), the time in which exponential solvers are linear."""
         return -sigma.logit() if self.is_flow else -sigma.log()
 
     def sigma_at_half_log_snr(self, half_log_snr: Tensor) -> Tensor:

@@ -8,12 +8,23 @@ from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any
 
-from ..errors import SamplingError
-from ..names import SAMPLER_NAMES
+from graphflow.sampling.errors import SamplingError
+from graphflow.sampling.names import SAMPLER_NAMES
+
 from . import dpm_solver, dpmpp, dpmpp_sde, er_sde, euler, multistep, res, sa_solver, second_order, seeds, uni_pc
 from .base import Callback, Denoiser, NoiseKind, SamplerFunction, Step, StepNoise
 
-__all__ = ["SAMPLERS", "Callback", "Denoiser", "NoiseKind", "Sampler", "SamplerFunction", "Step", "StepNoise", "get_sampler"]
+__all__ = [
+    "SAMPLERS",
+    "Callback",
+    "Denoiser",
+    "NoiseKind",
+    "Sampler",
+    "SamplerFunction",
+    "Step",
+    "StepNoise",
+    "get_sampler",
+]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ A sampler is a function `(denoise, x, sigmas, *, noise, callback, **options) -> 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, Protocol
@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-from ..prediction import ModelSampling
+from graphflow.sampling.prediction import ModelSampling
 
 
 class Denoiser(Protocol):
@@ -64,9 +64,7 @@ Callback = Callable[[Step], None]
 class SamplerFunction(Protocol):
     """One sampling method."""
 
-    def __call__(
-        self, denoise: Denoiser, x: Tensor, sigmas: Tensor, *, noise: StepNoise, callback: Callback
-    ) -> Tensor:
+    def __call__(self, denoise: Denoiser, x: Tensor, sigmas: Tensor, *, noise: StepNoise, callback: Callback) -> Tensor:
         """Walk x (B, C, ...) from noise level sigmas[0] to sigmas[-1]."""
         ...
 
@@ -115,5 +113,16 @@ def ancestral_step(model_sampling: ModelSampling, sigma: Tensor, sigma_next: Ten
 
 
 def negative_log(sigma: Tensor) -> Tensor:
-    """t = -log sigma, the half log-SNR of a model with alpha = 1."""
+    """The half log-SNR of a model with alpha = 1, t = -log sigma."""
     return sigma.log().neg()
+
+
+def weights_from_moments(nodes: Sequence[float], moments: Sequence[float]) -> list[float]:
+    """Weights w_j with sum_j w_j nodes_j^k = moments_k, for k below the number of nodes.
+
+    A rule that is exact for 1, u, u^2, ... is exact for the polynomial through the nodes: this is how linear
+    multistep methods get their weights.
+    """
+    powers = torch.vander(torch.tensor(nodes, dtype=torch.float64), increasing=True).T
+    solved: list[float] = torch.linalg.solve(powers, torch.tensor(moments, dtype=torch.float64)).tolist()
+    return solved

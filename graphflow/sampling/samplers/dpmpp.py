@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from graphflow.sampling.prediction import ModelSampling
+
 from .base import Callback, Denoiser, Step, StepNoise, ancestral_step, negative_log, steps_of
 
 
@@ -25,14 +27,15 @@ def dpmpp_2m(denoise: Denoiser, x: Tensor, sigmas: Tensor, *, noise: StepNoise, 
 
 
 def dpmpp_2m_cfg_pp(denoise: Denoiser, x: Tensor, sigmas: Tensor, *, noise: StepNoise, callback: Callback) -> Tensor:
-    """DPM-Solver++(2M) with CFG++ (Chung et al. 2024, arXiv:2406.08070, algorithm 5)."""
+    """DPM-Solver++(2M) with CFG++ (Chung et al. 2024, arXiv:2406.08070)."""
+    sampling = denoise.model_sampling
     before: Tensor | None = None
     h_before = sigmas.new_zeros(())
     for i, sigma, sigma_next in steps_of(sigmas):
         denoised, uncond = denoise.with_uncond(x, sigma)
         callback(Step(i, x, sigma, denoised))
         h = negative_log(sigma_next) - negative_log(sigma)
-        x = denoised + (-h).exp() * (x - uncond)
+        x = sampling.alpha(sigma_next) * denoised + (sigma_next / sigma) * (x - sampling.alpha(sigma) * uncond)
         if before is not None and sigma_next > 0:
             r = h_before / h
             x = x - (-h).expm1() * (1 / (2 * r)) * (denoised - before)
@@ -50,12 +53,14 @@ def dpmpp_2s_ancestral(
     eta: float = 1.0,
     s_noise: float = 1.0,
 ) -> Tensor:
-    """DPM-Solver++(2S) with fresh noise after each step."""
+    """DPM-Solver++(2S) with fresh noise after each step; the second evaluation is halfway in half log-SNR."""
     for i, sigma, sigma_next in steps_of(sigmas):
         denoised = denoise(x, sigma)
         callback(Step(i, x, sigma, denoised))
         step = ancestral_step(denoise.model_sampling, sigma, sigma_next, eta)
-        x = _single_step(denoise, x, x, sigma, step.sigma_down, denoised)
+        middle = _middle(denoise.model_sampling, sigma, step.sigma_down)
+        target = denoised if middle is None else denoise(_towards(x, sigma, middle, denoised), middle)
+        x = _towards(x, sigma, step.sigma_down, target)
         x = step.renoise(x, sigma, sigma_next, noise, s_noise)
     return x
 
@@ -69,31 +74,38 @@ def dpmpp_2s_ancestral_cfg_pp(
     callback: Callback,
     eta: float = 1.0,
     s_noise: float = 1.0,
+    latest_uncond: bool = True,
 ) -> Tensor:
-    """Ancestral DPM-Solver++(2S) with CFG++ (arXiv:2406.08070): steps start from x + x0 - x0_uncond."""
+    """Ancestral DPM-Solver++(2S) with CFG++ (arXiv:2406.08070): steps start from x + alpha (x0 - x0_uncond).
+
+    Pictures made with this name come from an implementation that takes, for the whole step, the
+    unconditional prediction of the second evaluation. `latest_uncond=False` takes the first one's, which
+    belongs to x.
+    """
     sampling = denoise.model_sampling
     for i, sigma, sigma_next in steps_of(sigmas):
         denoised, uncond = denoise.with_uncond(x, sigma)
         callback(Step(i, x, sigma, denoised))
         step = ancestral_step(sampling, sigma, sigma_next, eta)
+        target = denoised
+        middle = _middle(sampling, sigma, step.sigma_down)
+        if middle is not None:
+            moved = x + sampling.alpha(sigma) * (denoised - uncond)
+            target, second_uncond = denoise.with_uncond(_towards(moved, sigma, middle, denoised), middle)
+            uncond = second_uncond if latest_uncond else uncond
         moved = x + sampling.alpha(sigma) * (denoised - uncond)
-        x = _single_step(denoise, moved, x, sigma, step.sigma_down, denoised)
+        x = _towards(moved, sigma, step.sigma_down, target)
         x = step.renoise(x, sigma, sigma_next, noise, s_noise)
     return x
 
 
-def _single_step(
-    denoise: Denoiser, x: Tensor, unmoved: Tensor, sigma: Tensor, sigma_next: Tensor, denoised: Tensor
-) -> Tensor:
-    """From sigma to sigma_next through the point halfway in half log-SNR."""
-    sampling = denoise.model_sampling
-    if sigma_next == 0:
-        return denoised + 0 * unmoved
-    t, t_next = sampling.half_log_snr(sigma), sampling.half_log_snr(sigma_next)
-    if t.isinf():  # a flow model at sigma = 1: the halfway point lies at the start
-        return (sigma_next / sigma) * x + sampling.alpha(sigma_next) * denoised
-    middle = sampling.sigma_at_half_log_snr(t + 0.5 * (t_next - t))
-    h = t_next - t
-    halfway = (middle / sigma) * x - sampling.alpha(middle) * (-h / 2).expm1() * denoised
-    second = denoise(halfway, middle)
-    return (sigma_next / sigma) * x - sampling.alpha(sigma_next) * (-h).expm1() * second
+def _towards(x: Tensor, sigma: Tensor, sigma_next: Tensor, target: Tensor) -> Tensor:
+    """The exact solution from sigma to sigma_next where the prediction is constant; also for flow models."""
+    ratio = sigma_next / sigma
+    return ratio * x + (1 - ratio) * target
+
+
+def _middle(sampling: ModelSampling, sigma: Tensor, sigma_next: Tensor) -> Tensor | None:
+    """The level halfway in half log-SNR; None at either end of it, where that is infinite."""
+    total = sampling.half_log_snr(sigma) + sampling.half_log_snr(sigma_next)
+    return None if total.isinf() else sampling.sigma_at_half_log_snr(total / 2)

@@ -100,7 +100,10 @@ def ddpm(denoise: Denoiser, x: Tensor, sigmas: Tensor, *, noise: StepNoise, call
 
 
 def lcm(denoise: Denoiser, x: Tensor, sigmas: Tensor, *, noise: StepNoise, callback: Callback) -> Tensor:
-    """Multistep consistency sampling (Song et al. 2023, arXiv:2303.01469, algorithm 1; Luo et al. 2023, arXiv:2310.04378)."""
+    """Multistep consistency sampling (Song et al. 2023, arXiv:2303.01469, algorithm 1), as LCM uses it.
+
+    LCM: Luo et al. 2023, arXiv:2310.04378.
+    """
     for i, sigma, sigma_next in steps_of(sigmas):
         denoised = denoise(x, sigma)
         callback(Step(i, x, sigma, denoised))

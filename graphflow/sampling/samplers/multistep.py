@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
-import numpy as np
-import numpy.typing as npt
+import torch
 from torch import Tensor
 
-from .base import Callback, Denoiser, Step, StepNoise, derivative, steps_of
-
-_Floats = npt.NDArray[np.float64]
+from .base import Callback, Denoiser, Step, StepNoise, derivative, steps_of, weights_from_moments
 
 _ADAMS_BASHFORTH = ((1.0,), (3 / 2, -1 / 2), (23 / 12, -16 / 12, 5 / 12), (55 / 24, -59 / 24, 37 / 24, -9 / 24))
 
-Weights = Callable[[_Floats], Sequence[float]]
+Weights = Callable[[Sequence[float]], Sequence[float]]
 """(sigma_next, sigma, sigma before, ...) -> weights of the slopes, newest first; they sum to the step."""
 
 
@@ -48,7 +46,7 @@ def deis(denoise: Denoiser, x: Tensor, sigmas: Tensor, *, noise: StepNoise, call
 
 
 def _walk(denoise: Denoiser, x: Tensor, sigmas: Tensor, callback: Callback, weights: Weights, order: int) -> Tensor:
-    levels = sigmas.double().cpu().numpy()
+    levels: list[float] = sigmas.tolist()
     slopes: list[Tensor] = []
     for i, sigma, sigma_next in steps_of(sigmas):
         denoised = denoise(x, sigma)
@@ -58,28 +56,27 @@ def _walk(denoise: Denoiser, x: Tensor, sigmas: Tensor, callback: Callback, weig
             x = denoised
             continue
         used = weights(levels[i + 1 - len(slopes) : i + 2][::-1])
-        x = x + sum(w * d for w, d in zip(used, slopes, strict=True))
+        for weight, slope in zip(used, slopes, strict=True):
+            x = x + weight * slope
     return x
 
 
-def _lagrange_weights(levels: _Floats) -> list[float]:
+def _lagrange_weights(levels: Sequence[float]) -> list[float]:
     """Integrals over the step of the Lagrange polynomials through the levels after the first."""
-    end, nodes = levels[0], levels[1:]
-    weights = []
-    for j, node in enumerate(nodes):
-        others = np.delete(nodes, j)
-        integral = np.poly1d(others, r=True).integ() if len(others) else np.poly1d([1.0, 0.0])
-        weights.append(float((integral(end) - integral(nodes[0])) / np.prod(node - others)))
-    return weights
+    end, start = levels[0], levels[1]
+    step = end - start
+    nodes = [(level - start) / step for level in levels[1:]]
+    moments = [1 / (k + 1) for k in range(len(nodes))]
+    return [step * w for w in weights_from_moments(nodes, moments)]
 
 
-def _even_weights(levels: _Floats) -> list[float]:
-    step = float(levels[0] - levels[1])
+def _even_weights(levels: Sequence[float]) -> list[float]:
+    step = levels[0] - levels[1]
     return [step * w for w in _ADAMS_BASHFORTH[len(levels) - 2]]
 
 
-def _published_weights(levels: _Floats) -> list[float]:
-    h, *before = (float(v) for v in levels[:-1] - levels[1:])
+def _published_weights(levels: Sequence[float]) -> list[float]:
+    h, *before = (a - b for a, b in pairwise(levels))
     weights = [1.0]
     if len(before) >= 1:
         h1 = before[0]
@@ -104,25 +101,26 @@ def _published_weights(levels: _Floats) -> list[float]:
     return [h * w for w in weights]
 
 
-def _time_weights(levels: _Floats, points: int = 10000) -> list[float]:
+def _time_weights(levels: Sequence[float], points: int = 10000) -> list[float]:
     """Integrals over the step, in time t, of dsigma/dt times the Lagrange polynomials.
 
     t belongs to the variance-preserving process that runs from sigma = 0.002 at t = 0.001 to sigma = 80
     at t = 1, and the integral is a sum over 10,000 points, both as published.
     """
+    if len(levels) == 2:
+        return [levels[0] - levels[1]]
     eps, low, high = 1e-3, math.log(0.002**2 + 1), math.log(80.0**2 + 1)
     beta_d = 2 * (low / eps - high) / (eps - 1)
     beta_min = high - beta_d / 2
-    times = (np.sqrt(beta_min**2 + 2 * beta_d * np.log(levels**2 + 1)) - beta_min) / beta_d
-    end, nodes = times[0], times[1:]
-    t = np.linspace(nodes[0], end, points)
-    variance = np.expm1(beta_d * t**2 / 2 + beta_min * t)
-    slope = (beta_d * t + beta_min) * (1 + variance) / np.sqrt(variance) / 2
-    if len(nodes) == 1:
-        return [float(levels[0] - levels[1])]
+    end, *nodes = ((math.sqrt(beta_min**2 + 2 * beta_d * math.log(s**2 + 1)) - beta_min) / beta_d for s in levels)
+    t = torch.linspace(nodes[0], end, points, dtype=torch.float64)
+    variance = torch.expm1(beta_d * t**2 / 2 + beta_min * t)
+    slope = (beta_d * t + beta_min) * (1 + variance) / variance.sqrt() / 2
     weights = []
-    for j, node in enumerate(nodes):
-        others = np.delete(nodes, j)
-        polynomial = np.prod([(t - other) / (node - other) for other in others], axis=0)
-        weights.append(float(np.sum(slope * polynomial) * (end - nodes[0]) / points))
+    for node in nodes:
+        polynomial = torch.ones_like(t)
+        for other in nodes:
+            if other != node:
+                polynomial = polynomial * (t - other) / (node - other)
+        weights.append(float((slope * polynomial).sum()) * (end - nodes[0]) / points)
     return weights

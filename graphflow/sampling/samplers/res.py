@@ -42,7 +42,7 @@ def _res_multistep(
             c_2 = (t_before - t_reached) / h
             phi_1 = torch.expm1(-h) / -h
             phi_2 = (phi_1 - 1) / -h
-            x = x + (denoised - uncond) if cfg_pp else x
+            x = x + sampling.alpha(sigma) * (denoised - uncond) if cfg_pp else x
             x = (-h).exp() * x + h * ((phi_1 - phi_2 / c_2) * uncond + phi_2 / c_2 * before)
         x = step.renoise(x, sigma, sigma_next, noise, s_noise)
         before, t_before, t_reached = uncond, t, negative_log(step.sigma_down)

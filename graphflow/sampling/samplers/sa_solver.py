@@ -6,14 +6,12 @@ Written for alpha = 1, where lambda = -log sigma.
 from __future__ import annotations
 
 import functools
+import math
+from collections.abc import Sequence
 
-import numpy as np
-import numpy.typing as npt
 from torch import Tensor
 
-from .base import Callback, Denoiser, Step, StepNoise
-
-_Floats = npt.NDArray[np.float64]
+from .base import Callback, Denoiser, Step, StepNoise, weights_from_moments
 
 
 def sa_solver(
@@ -34,68 +32,65 @@ def sa_solver(
     Noise (tau = eta) is added between 20 % and 80 % of sampling, tau = 0 outside, as the authors do for
     latent models. The order falls towards the last step.
     """
-    levels = sigmas.double().cpu().numpy()
-    lambdas = -np.log(np.where(levels > 0, levels, 1.0))
-    noisy = [denoise.model_sampling.percent_to_sigma(p) for p in (0.8, 0.2)]
-    to_zero = bool(sigmas[-1] == 0)
-    last = len(sigmas) - 1
+    levels: list[float] = sigmas.tolist()
+    lambdas = [-math.log(level) if level > 0 else math.inf for level in levels]
+    quiet_below, quiet_above = (denoise.model_sampling.percent_to_sigma(p) for p in (0.8, 0.2))
+    to_zero = levels[-1] == 0
+    last = len(levels) - 1
     predictions: list[Tensor] = []
-    predicted, tau, decay, added = x, 0.0, 1.0, x.new_zeros(())
+    predicted = before = x
+    added: Tensor | None = None
+    tau, decay = 0.0, 1.0
     for i in range(last):
         denoised = denoise(predicted, sigmas[i])
         callback(Step(i, predicted, sigmas[i], denoised))
         predictions = [*predictions[1 - max(predictor_order, corrector_order) :], denoised]
-        ends_now = bool(sigmas[i + 1] == 0)
-        order = 0 if i == 0 or (ends_now and not pece) else min(corrector_order, len(predictions))
-        if to_zero:
-            order = min(order, last - i)
+        ends_now = levels[i + 1] == 0
         x = predicted
-        if order:
+        if i > 0 and (pece or not ends_now):
+            order = min(corrector_order, len(predictions), last - i if to_zero else last)
             weights = _adams_weights(lambdas[i - order + 1 : i + 1], lambdas[i - 1], lambdas[i], tau)
-            x = decay * before + _combine(weights, predictions) + added
+            x = _advance(before, decay, weights, predictions, added)
             if pece:
                 denoised = denoise(x, sigmas[i])
                 predictions[-1] = denoised
         if ends_now:
             return denoised
         before = x
-        tau = eta if noisy[0] <= levels[i + 1] <= noisy[1] else 0.0
-        order = min(predictor_order, len(predictions))
-        if to_zero:
-            order = min(order, last - 1 - i)
+        tau = eta if quiet_below <= levels[i + 1] <= quiet_above else 0.0
+        order = min(predictor_order, len(predictions), last - 1 - i if to_zero else last)
         h = lambdas[i + 1] - lambdas[i]
-        decay = float(np.exp(-(1 + tau**2) * h))
+        decay = math.exp(-(1 + tau**2) * h)
         weights = _adams_weights(lambdas[i - order + 1 : i + 1], lambdas[i], lambdas[i + 1], tau)
-        added = x.new_zeros(())
+        added = None
         if tau > 0 and s_noise > 0:
-            spread = float(levels[i + 1] * np.sqrt(-np.expm1(-2 * tau**2 * h)))
+            spread = levels[i + 1] * math.sqrt(-math.expm1(-2 * tau**2 * h))
             added = noise(sigmas[i], sigmas[i + 1]) * spread * s_noise
-        predicted = decay * before + _combine(weights, predictions) + added
+        predicted = _advance(before, decay, weights, predictions, added)
     return predicted
 
 
 sa_solver_pece = functools.partial(sa_solver, pece=True)
 
 
-def _combine(weights: _Floats, predictions: list[Tensor]) -> Tensor:
-    used = predictions[len(predictions) - len(weights) :]
-    total = used[0] * float(weights[0])
-    for weight, prediction in zip(weights[1:], used[1:], strict=True):
-        total = total + prediction * float(weight)
-    return total
+def _advance(
+    x: Tensor, decay: float, weights: Sequence[float], predictions: Sequence[Tensor], added: Tensor | None
+) -> Tensor:
+    x = decay * x
+    for weight, prediction in zip(reversed(weights), reversed(predictions), strict=False):
+        x = x + weight * prediction
+    return x if added is None else x + added
 
 
-def _adams_weights(nodes: _Floats, start: float, end: float, tau: float) -> _Floats:
+def _adams_weights(nodes: Sequence[float], start: float, end: float, tau: float) -> list[float]:
     """Weights of the predictions at `nodes` for the step from lambda = start to end (the paper's equation 16).
 
-    w_j = rate * integral of exp(-rate (end - s)) L_j(s) ds with rate = 1 + tau^2, found from the moments:
-    weights that are exact for 1, s, s^2, ... are exact for every polynomial through the nodes.
+    w_j is the integral of rate * exp(-rate (end - s)) L_j(s) with rate = 1 + tau^2; its moments are those of
+    exp(u) over u = rate (s - end) from -h to 0.
     """
     rate = 1 + tau**2
     h = rate * (end - start)
-    # moments of u = rate (s - end) in [-h, 0] under exp(u) du
-    moments = [-np.expm1(-h)]
+    moments = [-math.expm1(-h)]
     for k in range(1, len(nodes)):
-        moments.append(-((-h) ** k) * np.exp(-h) - k * moments[-1])
-    u = rate * (nodes - end)
-    return np.linalg.solve(np.vander(u, increasing=True).T, np.array(moments))
+        moments.append(-((-h) ** k) * math.exp(-h) - k * moments[-1])
+    return weights_from_moments([rate * (node - end) for node in nodes], moments)

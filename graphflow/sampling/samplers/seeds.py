@@ -5,6 +5,8 @@ Written for alpha = 1, where lambda = -log sigma.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from torch import Tensor
 
 from .base import Callback, Denoiser, Step, StepNoise, negative_log, steps_of
@@ -85,7 +87,7 @@ class _Substeps:
         self.sigma = sigma
         self.levels = [self._level(f) for f in fractions]
         ends = [sigma, *self.levels, sigma_next]
-        self.draws = [noise(a, b) * s_noise for a, b in zip(ends, ends[1:], strict=False)] if eta > 0 else []
+        self.draws = [noise(a, b) * s_noise for a, b in pairwise(ends)] if eta > 0 else []
 
     def _level(self, fraction: float) -> Tensor:
         return self.sigma * (-fraction * self.h).exp()

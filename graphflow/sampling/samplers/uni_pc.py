@@ -49,9 +49,7 @@ def _uni_pc(
 class _Update:
     """One step from the level before the last of `sigmas` to the last, from the predictions before it."""
 
-    def __init__(
-        self, x: Tensor, sigmas: Tensor, predictions: list[Tensor], variant: Literal["bh1", "bh2"]
-    ) -> None:
+    def __init__(self, x: Tensor, sigmas: Tensor, predictions: list[Tensor], variant: Literal["bh1", "bh2"]) -> None:
         lambdas = negative_log(sigmas)
         h = lambdas[-1] - lambdas[-2]
         self.latest = predictions[-1]
