@@ -75,7 +75,7 @@ class Settings(BaseModel):
         memory_bytes: Most bytes of weights and values kept in memory; None: half of the machine's.
         device: `auto`, `cpu`, `cuda`, `cuda:N`, `mps` or `xpu`.
         dtype: What weights are computed in; `auto`: half precision on a GPU, float32 on the CPU.
-        offline: Never touch the network.
+        offline: Never touch the network; `HF_HUB_OFFLINE`, which the Hub's library knows, turns it on, too.
         hub_cache: Folder of the Hugging Face cache; None: where that library puts it.
         safety: `auto` checks pictures where a checker is at hand, `require` refuses without one, `off` never checks.
         safety_checker: Name of the safety checker model, where the checkpoint brings none.
@@ -152,6 +152,8 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         values = _read(path)
         places = {key: f"{path}: {key}" for key in values}
     values |= (found := _from_variables(variables))
+    if variables.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
+        values.setdefault("offline", True)
     places |= {key: name for name, key in _VARIABLES.items() if key in found}
     _refuse_unknown(variables)
     try:

@@ -20,6 +20,7 @@ _METHODS: tuple[tuple[str, str], ...] = (
 )  # fmt: skip
 """Endings of tensor names that name the method, the more special first."""
 
+_EMBEDDING_WIDTHS = ((768,), (1024,), (1280,))
 _DOWN = re.compile(r"[._](?:lora_down|lora_A|lora\.down|lora_A\.default|lora_linear_layer\.down)\.weight$")
 _CROSS_KEY = re.compile(r"attn2[._](?:processor[._])?to_[kv]")
 _MARKERS: tuple[tuple[str, Kind], ...] = (
@@ -138,8 +139,8 @@ def _embedding(shapes: Shapes) -> Adapter | None:
     known = {"emb_params", "clip_l", "clip_g"}
     starts = ("<", "string_to_param.")
     named = {name: shape for name, shape in shapes.items() if name in known or name.startswith(starts)}
-    if not named and len(shapes) == 1:
-        named = dict(shapes)
+    if not named:  # Some trainers name the one tensor after the token.
+        named = {name: shape for name, shape in shapes.items() if "." not in name and shape[-1:] in _EMBEDDING_WIDTHS}
     vectors = [(1, *shape) if len(shape) == 1 else shape for shape in named.values()]
     if not vectors or any(len(shape) != 2 or shape[0] > 1024 or not 1 <= shape[1] <= 8192 for shape in vectors):
         return None

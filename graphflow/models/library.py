@@ -9,7 +9,6 @@ Nothing here reads weights or imports torch; a description takes milliseconds.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +77,7 @@ class Library:
             builtin_root(),
         )
         self.hub_cache = settings.hub_cache or hub_cache_dir()
-        self.offline = settings.offline or os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on")
+        self.offline = settings.offline
         self.digests = DigestIndex(settings.cache_dir)
         self._described: dict[str, tuple[Description, tuple[object, ...]]] = {}
 
