@@ -122,7 +122,7 @@ class Session:
         """The models by name."""
         from graphflow.models.library import Library
 
-        return Library.from_settings(self.settings)
+        return Library(self.settings)
 
     @cached_property
     def models(self) -> ModelProvider:
@@ -130,7 +130,7 @@ class Session:
         if self._models is not None:
             return self._models
         if self.settings.device == "auto":
-            numerics.write_probe(self._probe)
+            numerics.write_probe(self.probe_file)
         from graphflow.models.manager import ModelManager
 
         return ModelManager(self.library, self.settings)
@@ -142,16 +142,22 @@ class Session:
             return self._store
         budget = self.settings.memory_bytes
         memory = MemoryTier(budget // 4 if budget is not None else 2 * 2**30)
-        disk = DiskTier(self.settings.cache_dir / "store", max_bytes=self.settings.cache_bytes) if self.settings.cache_bytes else None
+        disk = DiskTier(self.store_folder, max_bytes=self.settings.cache_bytes) if self.settings.cache_bytes else None
         return Store(memory, disk)
 
     @cached_property
     def numerics(self) -> numerics.Numerics:
         """What enters every key beside the graph."""
-        return numerics.settle(self.settings.device, self.settings.dtype, probe=self._probe)
+        return numerics.settle(self.settings.device, self.settings.dtype, probe=self.probe_file)
 
     @property
-    def _probe(self) -> Path:
+    def store_folder(self) -> Path:
+        """Folder of the disk tier."""
+        return self.settings.cache_dir / "store"
+
+    @property
+    def probe_file(self) -> Path:
+        """Where the last run wrote which device there is."""
         return self.settings.cache_dir / "probe.json"
 
     def runtime(self) -> Runtime:

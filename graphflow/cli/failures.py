@@ -1,0 +1,103 @@
+"""How errors are shown: one message on standard error with place, problem and way out, and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+
+from graphflow.cli.terminal import clean, console, count, styled
+from graphflow.errors import GraphflowError, Problem, WorkflowError
+
+INTERRUPTED = 130
+_SHOWN = 200
+
+
+def show(error: Exception, *, traceback: bool = False) -> int:
+    """Print an error on standard error and return the exit code that it asks for."""
+    target = console(error=True)
+    if traceback:
+        import traceback as tracebacks
+
+        target.print(Text(clean("".join(tracebacks.format_exception(error)))))
+    if isinstance(error, WorkflowError):
+        print_problems(target, error.problems, where=error.where)
+        return error.exit_code
+    if isinstance(error, GraphflowError):
+        place = f"{error.where}: " if error.where else ""
+        _paragraph(target, Text.assemble(("error: ", "bold red"), styled(f"{place}{error.message}")))
+        if error.advice:
+            _paragraph(target, styled(error.advice), indent=7)
+        return error.exit_code
+    _paragraph(
+        target,
+        Text.assemble(("error: ", "bold red"), styled(f"this is a bug in graphflow: {type(error).__name__}: {error}")),
+    )
+    if not traceback:
+        _paragraph(target, styled("the same command with --traceback shows where; please report it"), indent=7)
+    return 1
+
+
+def print_problems(target: Console, problems: tuple[Problem, ...], *, where: str | None) -> None:
+    """Print every problem of a document: its path, what is wrong, and below it the way out."""
+    place = f"{where}: " if where else ""
+    _paragraph(target, Text.assemble(("error: ", "bold red"), styled(place), count(len(problems), "problem")))
+    for problem in problems[:_SHOWN]:
+        _paragraph(target, Text.assemble(styled(problem.path, "bold"), ": ", styled(problem.message)), indent=2)
+        if problem.advice:
+            _paragraph(target, styled(problem.advice, "dim"), indent=6)
+    if len(problems) > _SHOWN:
+        _paragraph(target, styled(f"… and {len(problems) - _SHOWN:,} more; --json lists all"), indent=2)
+
+
+def _paragraph(target: Console, text: Text, indent: int = 0) -> None:
+    """Print text, folded at the width of a terminal and not at all elsewhere."""
+    if target.is_terminal:
+        target.print(Padding(text, (0, 0, 0, indent)))
+    else:
+        target.print(Text(" " * indent) + text, soft_wrap=True)
+
+
+def to_json(error: Exception) -> dict[str, Any]:
+    """Return an error as a JSON object."""
+    if not isinstance(error, GraphflowError):
+        return {"event": "error", "message": f"{type(error).__name__}: {error}", "exit_code": 1}
+    data = {
+        "event": "error",
+        "message": error.message,
+        "where": error.where,
+        "advice": error.advice,
+        "exit_code": error.exit_code,
+    }
+    if isinstance(error, WorkflowError):
+        data["problems"] = [problem_to_json(problem) for problem in error.problems]
+    return data
+
+
+def problem_to_json(problem: Problem) -> dict[str, str]:
+    """Return a problem as a JSON object."""
+    return {"path": problem.path, "message": problem.message, "advice": problem.advice}
+
+
+@contextmanager
+def json_errors(wanted: bool) -> Iterator[None]:
+    """Also print an error that passes through as a JSON object on standard output, where ``wanted``."""
+    try:
+        yield
+    except Exception as error:
+        if wanted:
+            print_json(to_json(error))
+        raise
+
+
+def print_json(data: Any, *, indent: int | None = None) -> None:
+    """Print JSON on standard output, in one line unless indented, at once."""
+    import json
+
+    sys.stdout.write(json.dumps(data, ensure_ascii=False, indent=indent, default=repr, allow_nan=True) + "\n")
+    sys.stdout.flush()

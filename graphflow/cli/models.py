@@ -1,0 +1,160 @@
+"""``graphflow models``: the models that names resolve to, what is known of one, and converting pickle files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from graphflow.cli.failures import print_json
+from graphflow.cli.options import AsJson, ModelDirs, make_session
+from graphflow.cli.terminal import add_row, clean, console, count, literal, size, styled, table, weights
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+EPILOG = "Examples: graphflow models · graphflow models shapes · graphflow models convert old.ckpt"
+
+
+class _NameOrCommand(TyperGroup):
+    """Takes ``graphflow models NAME`` for ``graphflow models show NAME``."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            args = ["show", *args]
+        return super().resolve_command(ctx, args)
+
+
+app = typer.Typer(
+    name="models",
+    cls=_NameOrCommand,
+    help="List the models, explain one (`graphflow models NAME`), or convert a pickle file to safetensors.",
+    epilog=EPILOG,
+    invoke_without_command=True,
+)
+
+
+@app.callback()
+def everything(context: typer.Context, models: ModelDirs = None, as_json: AsJson = False) -> None:
+    """List the models in the model folders and in the Hub's cache."""
+    if context.invoked_subcommand is not None:
+        return
+    from graphflow.models.listing import list_models
+
+    session = make_session(models=models)
+    found = list_models(session.library)
+    if as_json:
+        print_json(found, indent=2)
+        return
+    target = console()
+    rows = table("name", "kind", "family", "weights", "")
+    for row in found:
+        family = row.get("variant") or row.get("family") or ""
+        note = row.get("problem") or ("pickle: `graphflow models convert` it" if row.get("needs_conversion") else "")
+        by_dtype = row.get("bytes_by_dtype") or {}
+        add_row(
+            rows,
+            styled(row["name"], "cyan"),
+            row["kind"].replace("_", " "),
+            family,
+            weights(by_dtype) if by_dtype else "",
+            styled(note, "yellow"),
+        )
+    if found:
+        target.print(rows)
+        target.print()
+    target.print(styled(count(len(found), "model"), "dim"))
+    for root in session.library.roots:
+        target.print(
+            styled(f"  in {root.path}" + ("" if root.path.is_dir() else " (there is no such folder)"), "dim"),
+            soft_wrap=True,
+        )
+    target.print(
+        styled("GRAPHFLOW_MODELS or `models` in the settings file names other folders, e.g. ComfyUI's.", "dim")
+    )
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="A model's name, or a path.")],
+    models: ModelDirs = None,
+    as_json: AsJson = False,
+) -> None:
+    """Explain one model: its parts, and where each value that its files do not say comes from."""
+    from graphflow.models.listing import show_model
+
+    row = show_model(make_session(models=models).library, name)
+    if as_json:
+        print_json(row, indent=2)
+    else:
+        _explain(console(), row)
+
+
+def _explain(target: Console, row: dict[str, Any]) -> None:
+    what = " ".join(
+        part
+        for part in (row["kind"].replace("_", " "), row.get("family"), row.get("variant"), f"({row['layout']})")
+        if part
+    )
+    target.print(styled(row["name"], "bold cyan"), styled(what))
+    target.print(
+        styled(
+            f"{row['path'] or 'not downloaded yet'}\n{weights(row['bytes_by_dtype'])}, fingerprint {row['fingerprint']}",
+            "dim",
+        ),
+        soft_wrap=True,
+    )
+    if row["parts"]:
+        rows = table("part", "class", "tensors", "weights", right=["tensors"])
+        for name, part in row["parts"].items():
+            add_row(rows, styled(name, "cyan"), part["class"], f"{part['tensors']:,}", weights(part["bytes_by_dtype"]))
+        target.print()
+        target.print(rows)
+    if row["guesses"]:
+        rows = table("value", "", "from")
+        for guess in row["guesses"]:
+            origin = guess["source"] + (f" ({guess['reason']})" if guess["reason"] else "")
+            add_row(rows, guess["field"], literal(guess["value"]), styled(origin, "" if guess["certain"] else "yellow"))
+        target.print()
+        target.print(rows)
+        if not all(guess["certain"] for guess in row["guesses"]):
+            target.print(styled("Yellow is a guess; a file NAME.json beside the model settles it.", "dim"))
+    for warning in row["warnings"]:
+        target.print(styled(f"note: {warning}", "yellow"))
+
+
+@app.command()
+def convert(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", show_default=False, help="A pickle file (.ckpt, .pt, .pth, .bin): its name or path."
+        ),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            dir_okay=False,
+            metavar="FILE",
+            help="The file to write; by default beside it, ending in .safetensors.",
+        ),
+    ] = None,
+    models: ModelDirs = None,
+) -> None:
+    """Turn a pickle file into safetensors.
+
+    The file is opened so that it can hold tensors and plain values only; one that wants to run code is refused.
+    """
+    from graphflow.cli.pickles import to_safetensors
+
+    found = make_session(models=models).library.resolve(name, trusted=True)
+    written, tensors, dropped = to_safetensors(found.path, name, output)
+    target = console()
+    target.print(styled(f"{written}: {count(tensors, 'tensor')}, {size(written.stat().st_size)}"), soft_wrap=True)
+    if dropped:
+        shown = ", ".join(dropped[:5]) + (" …" if len(dropped) > 5 else "")
+        target.print(styled(f"note: left out what is no tensor: {clean(shown)}", "yellow"))

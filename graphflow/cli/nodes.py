@@ -1,0 +1,172 @@
+"""``graphflow nodes``: which node types there are, and what each takes and gives."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.padding import Padding
+
+from graphflow.cli.failures import print_json
+from graphflow.cli.options import AsJson, Packs, make_session
+from graphflow.cli.terminal import add_row, clean, console, literal, styled, table
+from graphflow.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from graphflow.node import InputSpec, NodeSpec
+    from graphflow.registry import Registry
+
+EPILOG = "Examples: graphflow nodes · graphflow nodes sample"
+
+_BOUNDS = (
+    ("minimum", "≥ {}"),
+    ("exclusiveMinimum", "> {}"),
+    ("maximum", "≤ {}"),
+    ("exclusiveMaximum", "< {}"),
+    ("multipleOf", "a multiple of {}"),
+    ("minLength", "at least {} characters"),
+    ("maxLength", "at most {} characters"),
+)
+
+
+def nodes(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", show_default=False, help="A node type to explain.")
+    ] = None,
+    packs: Packs = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the node types, or explain one: its inputs with ranges and defaults, and its outputs."""
+    registry = make_session(packs=packs).registry
+    if name is None:
+        _list(registry, as_json)
+        return
+    spec = registry.get(name)
+    if spec is None:
+        near = registry.nearest(name)
+        raise InvalidInputError(
+            "there is no such node type",
+            where=name,
+            advice=f"did you mean {near!r}?" if near else "`graphflow nodes` lists them; --nodes adds a pack",
+        )
+    if as_json:
+        print_json(to_json(spec), indent=2)
+    else:
+        _explain(spec)
+
+
+def to_json(spec: NodeSpec) -> dict[str, Any]:
+    """Return what is known of a node type as a JSON object."""
+    return {
+        "type": spec.type,
+        "version": spec.version,
+        "category": spec.category,
+        "pack": spec.pack,
+        "summary": spec.summary,
+        "doc": spec.doc,
+        "effect": spec.effect,
+        "inputs": [
+            {
+                "name": parameter.name,
+                "type": str(parameter.type),
+                "link_only": parameter.linked,
+                "many": parameter.many,
+                "required": parameter.required,
+                "default": parameter.default,
+                "description": parameter.description,
+                "schema": None if parameter.linked else parameter.json_schema(),
+            }
+            for parameter in spec.inputs.values()
+        ],
+        "outputs": [
+            {
+                "name": output.name,
+                "type": str(output.type),
+                "description": output.description,
+                "primary": output.name == spec.primary,
+            }
+            for output in spec.outputs
+        ],
+    }
+
+
+def _list(registry: Registry, as_json: bool) -> None:
+    specs = sorted(registry.specs.values(), key=lambda spec: (spec.category, spec.type))
+    if as_json:
+        print_json([to_json(spec) for spec in specs], indent=2)
+        return
+    target = console()
+    rows = table("type", "does")
+    rows.show_header = False
+    category = None
+    for spec in specs:
+        if spec.category != category:
+            if category is not None:
+                rows.add_row()
+            category = spec.category
+            add_row(rows, styled(category.replace("_", " "), "bold"), "")
+        add_row(rows, styled(f"  {spec.type}", "cyan"), spec.summary)
+    target.print(rows)
+    target.print(styled(f"\n{len(specs)} node types. `graphflow nodes NAME` explains one.", "dim"))
+
+
+def _explain(spec: NodeSpec) -> None:
+    target = console()
+    target.print(
+        styled(spec.type, "bold cyan"), styled(f"version {spec.version}, {spec.category}, pack {spec.pack}", "dim")
+    )
+    target.print(Padding(styled(spec.doc), (0, 0, 1, 2)))
+    if spec.inputs:
+        rows = table("input", "type", "default", "meaning")
+        for parameter in spec.inputs.values():
+            add_row(rows, styled(parameter.name, "cyan"), _type(parameter), _default(parameter), _meaning(parameter))
+        target.print(rows)
+    if spec.outputs:
+        rows = table("output", "type", "meaning")
+        for output in spec.outputs:
+            main = "what a bare link means" if output.name == spec.primary and len(spec.outputs) > 1 else ""
+            add_row(
+                rows,
+                styled(output.name, "green"),
+                str(output.type),
+                "; ".join(part for part in (output.description, main) if part),
+            )
+        target.print()
+        target.print(rows)
+
+
+def _type(parameter: InputSpec) -> str:
+    if parameter.many:
+        return f"links to {parameter.type}"
+    return f"link to {parameter.type}" if parameter.linked else str(parameter.type)
+
+
+def _default(parameter: InputSpec) -> str:
+    if parameter.required:
+        return "required"
+    return "none" if parameter.default is None else literal(parameter.default)
+
+
+def _meaning(parameter: InputSpec) -> str:
+    parts = [parameter.description] if parameter.description else []
+    if parameter.choices:
+        parts.append("one of " + ", ".join(str(choice) for choice in parameter.choices))
+    elif not parameter.linked:
+        parts.extend(_ranges(parameter.json_schema()))
+    return clean("; ".join(parts))
+
+
+def _ranges(schema: dict[str, Any]) -> list[str]:
+    shown = [
+        form.format(f"{schema[key]:,}" if isinstance(schema[key], int) else schema[key])
+        for key, form in _BOUNDS
+        if key in schema
+    ]
+    for part in schema.get("anyOf", ()):
+        shown.extend(_ranges(part))
+    return shown
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(epilog=EPILOG)(nodes)

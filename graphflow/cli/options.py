@@ -1,0 +1,151 @@
+"""Options that several commands share, and the session that they make."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from graphflow.errors import SettingsError
+
+if TYPE_CHECKING:
+    from graphflow.session import Session
+    from graphflow.settings import Settings
+
+WORKFLOW = "The workflow"
+SETTINGS = "Settings"
+
+WorkflowName = Annotated[
+    str,
+    typer.Argument(
+        metavar="WORKFLOW",
+        show_default=False,
+        help="A JSON file, a PNG that graphflow saved, the name of a packaged workflow, or - for standard input.",
+    ),
+]
+Inputs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--input", "-i", metavar="NAME=VALUE", rich_help_panel=WORKFLOW,
+        help='Set an input that the workflow exposes, e.g. -i prompt="a red circle" -i seed=7. Repeat for more.',
+    ),
+]  # fmt: skip
+Sets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="NODE.PARAM=VALUE", rich_help_panel=WORKFLOW,
+        help="Set one parameter of one node, e.g. --set sample.steps=30. Repeat for more.",
+    ),
+]  # fmt: skip
+InputDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--input-dir", exists=True, file_okay=False, metavar="DIR", rich_help_panel=WORKFLOW,
+        help="A folder in which the workflow's file names resolve, beside its own.",
+    ),
+]  # fmt: skip
+Targets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--target", metavar="ADDRESS", rich_help_panel=WORKFLOW,
+        help="Compute only this node or node.output, instead of everything that writes. Repeat for more.",
+    ),
+]  # fmt: skip
+Packs = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--nodes", metavar="FILE", rich_help_panel=WORKFLOW,
+        help="A Python file with more node types. It is run, so name only files that you trust. Repeat for more.",
+    ),
+]  # fmt: skip
+SafetyOption = Annotated[
+    Literal["auto", "require", "off"] | None,
+    typer.Option(
+        "--safety", rich_help_panel=SETTINGS, show_default=False,
+        help="auto checks pictures where a safety checker is at hand, require refuses without one, off never checks.",
+    ),
+]  # fmt: skip
+Device = Annotated[
+    str | None,
+    typer.Option("--device", metavar="NAME", rich_help_panel=SETTINGS, help="auto, cpu, cuda, cuda:N, mps or xpu."),
+]
+DtypeOption = Annotated[
+    Literal["auto", "float32", "float16", "bfloat16"] | None,
+    typer.Option(
+        "--dtype", rich_help_panel=SETTINGS, show_default=False,
+        help="What models compute in; auto is half precision on a GPU and float32 on the CPU.",
+    ),
+]  # fmt: skip
+ModelDirs = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--models", exists=True, file_okay=False, metavar="DIR", rich_help_panel=SETTINGS,
+        help="A folder with models, searched before those of the settings. Repeat for more.",
+    ),
+]  # fmt: skip
+CacheDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--cache-dir", file_okay=False, metavar="DIR", rich_help_panel=SETTINGS, help="Where results are kept."
+    ),
+]
+Offline = Annotated[bool, typer.Option("--offline", rich_help_panel=SETTINGS, help="Never touch the network.")]
+NoCache = Annotated[
+    bool,
+    typer.Option("--no-cache", rich_help_panel=SETTINGS, help="Use no stored results and store none on disk."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+def make_session(
+    *,
+    packs: Sequence[Path] | None = None,
+    device: str | None = None,
+    dtype: str | None = None,
+    models: Sequence[Path] | None = None,
+    cache_dir: Path | None = None,
+    offline: bool = False,
+    no_cache: bool = False,
+) -> Session:
+    """Make a session from the settings and what the command line says against them.
+
+    Raises:
+        SettingsError: A setting is wrong.
+    """
+    from graphflow.session import Session
+    from graphflow.settings import load_settings
+    from graphflow.store import MemoryTier, Store
+
+    settings = load_settings()
+    changes: dict[str, object] = {}
+    if device is not None:
+        changes["device"] = device
+    if dtype is not None:
+        changes["dtype"] = dtype
+    if models:
+        changes["models"] = (*({"path": path} for path in models), *(root.model_dump() for root in settings.models))
+    if cache_dir is not None:
+        changes["cache_dir"] = cache_dir
+    if offline:
+        changes["offline"] = True
+    if changes:
+        settings = _changed(settings, changes)
+    store = Store(MemoryTier((settings.memory_bytes or 8 * 2**30) // 4)) if no_cache else None
+    return Session(settings, nodes=packs or (), store=store)
+
+
+def _changed(settings: Settings, changes: dict[str, object]) -> Settings:
+    from pydantic import ValidationError
+
+    try:
+        return type(settings).model_validate({**settings.model_dump(), **changes})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = str(first["loc"][0])
+        raise SettingsError(
+            f"{first['input']!r} is no {name}",
+            where=f"--{name.replace('_', '-')}",
+            advice=f"graphflow run --help says what --{name} takes",
+        ) from error

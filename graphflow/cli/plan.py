@@ -1,0 +1,191 @@
+"""``graphflow plan``: what a run would do, and why, without running anything."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.console import Console
+
+from graphflow.cli.failures import json_errors, print_json
+from graphflow.cli.options import (
+    AsJson,
+    CacheDir,
+    Device,
+    DtypeOption,
+    InputDir,
+    Inputs,
+    ModelDirs,
+    NoCache,
+    Offline,
+    Packs,
+    SafetyOption,
+    Sets,
+    Targets,
+    WorkflowName,
+    make_session,
+)
+from graphflow.cli.source import input_values, load, overrides
+from graphflow.cli.terminal import add_row, console, count, styled, table, weights
+
+if TYPE_CHECKING:
+    from graphflow.files import FileUse
+    from graphflow.planning import Plan, Step
+
+EPILOG = (
+    "Examples: graphflow plan txt2img · graphflow plan my.json -i seed=8 · graphflow plan my.json --json | jq .steps"
+)
+
+STYLES = {"run": "cyan", "cached": "green", "write": "magenta", "conditional": "yellow", "skipped": "dim"}
+
+
+def plan(
+    workflow: WorkflowName,
+    inputs: Inputs = None,
+    sets: Sets = None,
+    input_dir: InputDir = None,
+    targets: Targets = None,
+    packs: Packs = None,
+    safety: SafetyOption = None,
+    device: Device = None,
+    dtype: DtypeOption = None,
+    models: ModelDirs = None,
+    cache_dir: CacheDir = None,
+    offline: Offline = False,
+    no_cache: NoCache = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a run would do: what runs and why, what is stored, which files and weights it needs. Runs nothing."""
+    with json_errors(as_json):
+        session = make_session(
+            packs=packs,
+            device=device,
+            dtype=dtype,
+            models=models,
+            cache_dir=cache_dir,
+            offline=offline,
+            no_cache=no_cache,
+        )
+        loaded = load(workflow)
+        made = session.plan(
+            loaded.document,
+            input_values(inputs),
+            overrides(sets),
+            targets=targets or None,
+            safety=safety,
+            folder=loaded.folder,
+            input_folder=input_dir,
+        )
+    if as_json:
+        print_json(to_json(made), indent=2)
+    else:
+        show(console(), made)
+
+
+def show(target: Console, made: Plan) -> None:
+    """Print a plan as a table, the files that it needs, and totals."""
+    rows = table("node", "type", "action", "why")
+    for step in made.steps.values():
+        name = f"{step.id} ({step.title})" if step.title else step.id
+        add_row(
+            rows,
+            styled(name),
+            styled(step.spec.type, "dim"),
+            styled(step.action, STYLES[step.action]),
+            styled(step.reason),
+        )
+    target.print(rows)
+    files = needed_files(made)
+    if files:
+        rows = table("file", "kind", "weights", "for")
+        for use, nodes in files:
+            add_row(
+                rows, use.need.name, use.need.kind.replace("_", " "), weights(dict(use.weight_bytes)), ", ".join(nodes)
+            )
+        target.print()
+        target.print(rows)
+    target.print()
+    target.print(styled(totals(made)))
+    for notice in made.notices:
+        target.print(styled(f"note: {notice}", "yellow"))
+
+
+def needed_files(made: Plan) -> list[tuple[FileUse, list[str]]]:
+    """Return each file that a step which is not skipped names, once, with the names of these steps."""
+    found: dict[tuple[str, str | None], tuple[FileUse, list[str]]] = {}
+    for step in made.steps.values():
+        if step.action == "skipped":
+            continue
+        for use in step.files:
+            found.setdefault((use.need.kind, use.path or use.need.name), (use, []))[1].append(step.id)
+    return list(found.values())
+
+
+def totals(made: Plan) -> str:
+    """Return one line: how many nodes run, are stored, write, and the bytes of weights."""
+    parts = [
+        f"{number} {text}"
+        for action, text in (
+            ("run", "to run"),
+            ("cached", "stored"),
+            ("write", "to write"),
+            ("conditional", "conditional"),
+            ("skipped", "skipped"),
+        )
+        if (number := made.count(action))
+    ]  # type: ignore[arg-type]
+    total = weight_bytes(made)
+    named = f"; weights of the models named: {weights(total)}" if total else ""
+    numerics = f"; on {made.numerics.device} in {made.numerics.compute}"
+    return f"{count(len(made.steps), 'node')}: {', '.join(parts)}{named}{numerics}"
+
+
+def weight_bytes(made: Plan) -> dict[str, int]:
+    """Return the bytes of weights by dtype in the files that the plan needs, each file once."""
+    total: dict[str, int] = {}
+    for use, _ in needed_files(made):
+        for dtype, number in use.weight_bytes.items():
+            total[dtype] = total.get(dtype, 0) + number
+    return total
+
+
+def to_json(made: Plan) -> dict[str, Any]:
+    """Return a plan as a JSON object."""
+    actions = ("run", "cached", "write", "conditional", "skipped")
+    return {
+        "steps": [_step(step) for step in made.steps.values()],
+        "counts": {action: sum(step.action == action for step in made.steps.values()) for action in actions},
+        "targets": [str(source) for source in made.targets],
+        "selectors": [str(source) for source in made.selectors],
+        "weight_bytes": weight_bytes(made),
+        "notices": list(made.notices),
+        "numerics": made.numerics.to_json(),
+        "workflow": made.settled.document.to_json(),
+    }
+
+
+def _step(step: Step) -> dict[str, Any]:
+    return {
+        "node": step.id,
+        "type": step.spec.type,
+        "title": step.title,
+        "action": step.action,
+        "reason": step.reason,
+        "key": step.key,
+        "needed": list(step.needed),
+        "files": [
+            {
+                "name": use.need.name,
+                "kind": use.need.kind,
+                "path": use.path,
+                "fingerprint": use.fingerprint,
+                "weight_bytes": dict(use.weight_bytes),
+            }
+            for use in step.files
+        ],
+    }
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(epilog=EPILOG)(plan)

@@ -1,0 +1,205 @@
+"""``graphflow run``: plan a workflow, carry the plan out, and say what it did."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from graphflow.cli import summary
+from graphflow.cli.failures import json_errors, print_json
+from graphflow.cli.options import (
+    CacheDir,
+    Device,
+    DtypeOption,
+    InputDir,
+    Inputs,
+    ModelDirs,
+    NoCache,
+    Offline,
+    Packs,
+    SafetyOption,
+    Sets,
+    Targets,
+    WorkflowName,
+    make_session,
+)
+from graphflow.cli.source import input_values, load, overrides
+from graphflow.cli.terminal import clean, console
+from graphflow.errors import CancelledError
+
+if TYPE_CHECKING:
+    from graphflow.cli.source import Loaded
+    from graphflow.events import Event, Sink
+    from graphflow.session import Result, Session
+    from graphflow.settling import Settled, Text
+
+EPILOG = """Examples: graphflow run txt2img -i prompt="a red circle" -i seed=7 · graphflow run my.json --set sample.steps=30 --out pictures · graphflow run picture.png --json"""
+
+Out = Annotated[
+    Path,
+    typer.Option(
+        "--out",
+        "-o",
+        file_okay=False,
+        metavar="DIR",
+        help="The folder to write to; made when it is needed. Nothing is ever overwritten.",
+    ),
+]
+
+
+def run(
+    workflow: WorkflowName,
+    inputs: Inputs = None,
+    sets: Sets = None,
+    out: Out = Path("out"),
+    input_dir: InputDir = None,
+    targets: Targets = None,
+    packs: Packs = None,
+    safety: SafetyOption = None,
+    device: Device = None,
+    dtype: DtypeOption = None,
+    models: ModelDirs = None,
+    cache_dir: CacheDir = None,
+    offline: Offline = False,
+    no_cache: NoCache = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print events for programs on standard output, one JSON object a line.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but the paths of the files.")] = False,
+) -> None:
+    """Run a workflow and write what it makes. What was computed before is not computed again."""
+    with json_errors(as_json):
+        session = make_session(
+            packs=packs,
+            device=device,
+            dtype=dtype,
+            models=models,
+            cache_dir=cache_dir,
+            offline=offline,
+            no_cache=no_cache,
+        )
+        carry_out(
+            session,
+            load(workflow),
+            input_values(inputs),
+            overrides(sets),
+            out=out,
+            targets=targets or None,
+            safety=safety,
+            input_folder=input_dir,
+            as_json=as_json,
+            quiet=quiet,
+        )
+
+
+def carry_out(
+    session: Session,
+    loaded: Loaded,
+    inputs: Mapping[str, Text],
+    single: Mapping[str, Text],
+    *,
+    as_json: bool = False,
+    quiet: bool = False,
+    **options: Any,
+) -> Result:
+    """Run a workflow with a display, and print what it did.
+
+    Args:
+        session: The session.
+        loaded: The workflow.
+        inputs: Values for exposed inputs.
+        single: Values for single parameters.
+        as_json: Print events as JSON lines instead.
+        quiet: Print nothing but paths.
+        **options: Further options of :meth:`graphflow.session.Session.run`.
+    """
+    from graphflow.cli.interruption import interruption
+    from graphflow.cli.progress import Display
+
+    started = time.perf_counter()
+    with ExitStack() as stack:
+        interrupted = stack.enter_context(interruption())
+        sink: Sink = _Lines(interrupted.cancellation.cancel) if as_json else _nothing
+        if not as_json and not quiet:
+            sink = stack.enter_context(Display(console(error=True), interrupted.cancellation))
+
+        def both(event: Event) -> None:
+            interrupted.notice(event)
+            sink(event)
+
+        settled = session.settle(loaded.document, inputs, single)
+        try:
+            result = session.run(
+                settled, folder=loaded.folder, sink=both, cancellation=interrupted.cancellation, **options
+            )
+        except (CancelledError, KeyboardInterrupt):
+            raise CancelledError(
+                "interrupted; what is finished is stored, so the next run goes on from there"
+            ) from None
+    seeds = drawn_seeds(loaded, settled, inputs, single)
+    if as_json:
+        print_json(summary.to_json(result, seeds))
+    elif quiet:
+        for path in result.paths:
+            typer.echo(clean(path))
+    else:
+        summary.show(console(), result, seeds, time.perf_counter() - started)
+    return result
+
+
+def drawn_seeds(
+    loaded: Loaded, settled: Settled, inputs: Mapping[str, Text], single: Mapping[str, Text]
+) -> dict[str, int]:
+    """Return the seeds that stood there as ``random``, by address, with the numbers drawn for them."""
+    document = loaded.document
+    addresses = [
+        f"{node}.{name}"
+        for node, entry in document.nodes.items()
+        for name, value in entry.params.items()
+        if value == "random"
+    ]
+    for name, exposed in document.inputs.items():
+        if (inputs[name].text if name in inputs else exposed.default) == "random":
+            addresses.extend(exposed.to)
+    addresses.extend(address for address, value in single.items() if value.text == "random")
+    found: dict[str, int] = {}
+    for address in addresses:
+        node, _, name = address.partition(".")
+        value = settled.document.nodes[node].params.get(name) if node in settled.document.nodes else None
+        if isinstance(value, int):
+            found[address] = value
+    return found
+
+
+def _nothing(event: Event) -> None:
+    """Show nothing."""
+
+
+class _Lines:
+    """A sink that prints JSON lines; where nobody reads them any more, the run is stopped."""
+
+    def __init__(self, stop: Any) -> None:
+        self._stop = stop
+        self._lock = threading.Lock()
+        self._broken = False
+
+    def __call__(self, event: Event) -> None:
+        with self._lock:
+            if self._broken:
+                return
+            try:
+                print_json(event.to_json())
+            except BrokenPipeError:
+                self._broken = True
+                self._stop()
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(epilog=EPILOG)(run)

@@ -1,0 +1,43 @@
+"""``graphflow schema``: the JSON Schema of workflow documents."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from graphflow.cli.options import Packs, make_session
+from graphflow.cli.terminal import console, count, styled
+
+EPILOG = """Example: graphflow schema -o graphflow.schema.json, then begin a workflow with "$schema": "./graphflow.schema.json"."""
+
+
+def schema(
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", dir_okay=False, metavar="FILE", help="Write it there instead of printing it."),
+    ] = None,
+    packs: Packs = None,
+) -> None:
+    """Print the JSON Schema of workflow documents, with one branch per node type.
+
+    Editors that know JSON Schema complete and check a workflow with it while it is typed.
+    """
+    import json
+
+    from graphflow import atomic
+    from graphflow.schema import document_schema
+
+    known = make_session(packs=packs).registry
+    text = json.dumps(document_schema(known), indent=2, ensure_ascii=False) + "\n"
+    if output is None:
+        typer.echo(text, nl=False)
+        return
+    atomic.write_bytes(output, text.encode())
+    console().print(styled(f"{output}: the schema of {count(len(known.specs), 'node type')}"))
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(epilog=EPILOG)(schema)

@@ -1,0 +1,127 @@
+"""Where the workflow of a command line comes from, and the values that it sets."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from graphflow.errors import InvalidInputError, LimitError
+
+if TYPE_CHECKING:
+    from graphflow.settling import Text
+    from graphflow.workflow import Document
+
+STANDARD_INPUT = "-"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A workflow as it was found.
+
+    Attributes:
+        document: The document.
+        name: What the command line called it.
+        folder: The folder in which its file names resolve; None for standard input.
+    """
+
+    document: Document
+    name: str
+    folder: Path | None
+
+
+def load(name: str) -> Loaded:
+    """Read a workflow by path, by packaged name, or from standard input.
+
+    Raises:
+        InvalidInputError: There is no such workflow, or it cannot be read.
+        WorkflowError: With every problem of its shape.
+    """
+    from graphflow import workflow
+
+    if name == STANDARD_INPUT:
+        return Loaded(_from_standard_input(), "standard input", None)
+    path = Path(name)
+    if not path.is_file():
+        path = _packaged(name)
+    return Loaded(workflow.read(path), name, path.parent)
+
+
+def _packaged(name: str) -> Path:
+    from graphflow import workflows
+    from graphflow.registry import nearest
+
+    known = workflows.names()
+    plain = name.removesuffix(".json")
+    if plain in known:
+        return workflows.path(plain)
+    if Path(name).is_dir():
+        raise InvalidInputError("this is a folder, not a workflow", where=name)
+    near = nearest(plain, known) or (
+        nearest(Path(name).name, _beside(Path(name))) if "/" in name or name.endswith(".json") else None
+    )
+    packaged = "packaged workflows are " + ", ".join(known)
+    raise InvalidInputError(
+        "there is no such file, and no packaged workflow of this name",
+        where=name,
+        advice=f"did you mean {near!r}?" if near else packaged,
+    )
+
+
+def _beside(path: Path) -> list[str]:
+    """Return the workflow files of the folder that a wrong path names."""
+    try:
+        return sorted(item.name for item in path.parent.iterdir() if item.suffix in (".json", ".png"))
+    except OSError:
+        return []
+
+
+def _from_standard_input() -> Document:
+    from graphflow import jsontools, workflow
+    from graphflow.embedded import embedded_document
+    from graphflow.limits import LIMITS
+
+    data = sys.stdin.buffer.read(LIMITS.media_bytes + 1)
+    if len(data) > LIMITS.media_bytes:
+        raise LimitError(f"there are more than {LIMITS.media_bytes:,} bytes", where="standard input")
+    text = embedded_document(data, source="standard input")
+    return workflow.parse(
+        jsontools.loads(data if text is None else text, source="standard input"), source="standard input"
+    )
+
+
+def assignments(given: Iterable[str] | None, option: str, form: str) -> dict[str, Text]:
+    """Split ``name=value`` texts.
+
+    Args:
+        given: The texts.
+        option: The option that they came with.
+        form: What one looks like.
+
+    Raises:
+        InvalidInputError: A text has no ``=`` or no name, or a name is there twice.
+    """
+    from graphflow.settling import Text
+
+    result: dict[str, Text] = {}
+    for text in given or ():
+        name, equals, value = text.partition("=")
+        name = name.strip()
+        if not equals or not name:
+            raise InvalidInputError(f"{text!r} is no assignment", where=option, advice=f"write {option} {form}")
+        if name in result:
+            raise InvalidInputError(f"{name!r} is given twice", where=option, advice="remove one")
+        result[name] = Text(value)
+    return result
+
+
+def input_values(given: Iterable[str] | None) -> dict[str, Text]:
+    """Return what ``-i`` gives, by name of the exposed input."""
+    return assignments(given, "-i", "NAME=VALUE, e.g. -i seed=7")
+
+
+def overrides(given: Iterable[str] | None) -> dict[str, Text]:
+    """Return what ``--set`` gives, by ``node.parameter``."""
+    return assignments(given, "--set", "NODE.PARAM=VALUE, e.g. --set sample.steps=30")

@@ -1,0 +1,110 @@
+"""How things look: consoles, sizes, times, and text from strangers made harmless."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+WIDE = 160
+"""Columns where the output is no terminal, so that nothing is folded needlessly."""
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_UNITS = ("bytes", "kB", "MB", "GB", "TB")
+
+
+def tame_streams() -> None:
+    """Let a terminal that lacks a character show a question mark, not an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+
+
+def console(*, error: bool = False) -> Console:
+    """Return a console for standard output or standard error.
+
+    Colours follow the terminal and ``NO_COLOR``; a width is taken from ``COLUMNS`` or the terminal.
+    """
+    stream = sys.stderr if error else sys.stdout
+    width = None if stream.isatty() or os.environ.get("COLUMNS") else WIDE
+    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
+
+
+def clean(text: object) -> str:
+    """Return text without control characters, so that a document cannot steer the terminal."""
+    return _CONTROL.sub("\ufffd", str(text))
+
+
+def styled(text: object, style: str = "") -> Text:
+    """Return harmless text in a style."""
+    return Text(clean(text), style=style)
+
+
+def table(*columns: str, right: Iterable[str] = (), title: str | None = None) -> Table:
+    """Return an empty table without a frame; the columns in ``right`` are aligned right."""
+    result = Table(
+        box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", title=title, title_justify="left"
+    )
+    for name in columns:
+        result.add_column(name, justify="right" if name in set(right) else "left", overflow="fold")
+    return result
+
+
+def add_row(target: Table, *cells: object, style: str = "") -> None:
+    """Add a row of harmless text."""
+    target.add_row(*(cell if isinstance(cell, Text) else styled(cell) for cell in cells), style=style)
+
+
+def count(number: int, noun: str, plural: str | None = None) -> str:
+    """Return ``1 node``, ``2 nodes``."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def size(number: int) -> str:
+    """Return a number of bytes as people read it: ``4.27 GB``."""
+    value = float(number)
+    for unit in _UNITS:
+        if value < 1000 or unit == _UNITS[-1]:
+            break
+        value /= 1000
+    return f"{number} bytes" if unit == "bytes" else f"{value:.3g} {unit}"
+
+
+def weights(by_dtype: dict[str, int]) -> str:
+    """Return bytes of weights by dtype: ``4.27 GB (F16 4.27 GB)``."""
+    if not by_dtype:
+        return "none"
+    parts = ", ".join(
+        f"{dtype} {size(number)}" for dtype, number in sorted(by_dtype.items(), key=lambda item: -item[1])
+    )
+    return f"{size(sum(by_dtype.values()))} ({parts})" if len(by_dtype) > 1 else parts
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people read it: ``0.42 s``, ``3 min 07 s``."""
+    if seconds < 0.0995:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 9.95:
+        return f"{seconds:.2f} s"
+    if seconds < 59.5:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def literal(value: Any) -> str:
+    """Show a literal as JSON has it."""
+    import json
+
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except TypeError:
+        return repr(value)

@@ -1,0 +1,85 @@
+"""``graphflow validate``: every problem of a workflow at once."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from graphflow.cli.failures import json_errors, print_json, print_problems, problem_to_json
+from graphflow.cli.options import (
+    AsJson,
+    InputDir,
+    Inputs,
+    ModelDirs,
+    Offline,
+    Packs,
+    SafetyOption,
+    Sets,
+    WorkflowName,
+    make_session,
+)
+from graphflow.cli.source import input_values, load, overrides
+from graphflow.cli.terminal import console, count, styled
+from graphflow.errors import WorkflowError
+
+EPILOG = "Example: graphflow validate my.json -i prompt=test && echo good"
+
+
+def validate(
+    workflow: WorkflowName,
+    inputs: Inputs = None,
+    sets: Sets = None,
+    input_dir: InputDir = None,
+    packs: Packs = None,
+    safety: SafetyOption = None,
+    models: ModelDirs = None,
+    offline: Offline = False,
+    files: Annotated[
+        bool, typer.Option("--files/--no-files", help="Whether the models and pictures that it names must be here.")
+    ] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Check a workflow and name every problem: its place, the value, the way out. Runs nothing.
+
+    Exits 0 where it would run, 2 where it has problems.
+    """
+    with json_errors(as_json):
+        session = make_session(packs=packs, models=models, offline=offline)
+    try:
+        loaded = load(workflow)
+        values, single = input_values(inputs), overrides(sets)
+        if files:
+            plan = session.plan(
+                loaded.document, values, single, safety=safety, folder=loaded.folder, input_folder=input_dir
+            )
+            notices, nodes = list(plan.notices), len(plan.settled.flat.nodes)
+        else:
+            checked = session.validate(loaded.document, values, single)
+            if checked.problems:
+                raise WorkflowError(checked.problems)
+            notices, nodes = checked.notices, len(checked.nodes)
+    except WorkflowError as error:
+        if as_json:
+            print_json(
+                {"valid": False, "problems": [problem_to_json(problem) for problem in error.problems], "notices": []},
+                indent=2,
+            )
+        else:
+            print_problems(console(error=True), error.problems, where=error.where or workflow)
+        raise typer.Exit(error.exit_code) from error
+    except Exception:
+        with json_errors(as_json):
+            raise
+    if as_json:
+        print_json({"valid": True, "problems": [], "notices": notices}, indent=2)
+        return
+    target = console()
+    for notice in notices:
+        target.print(styled(f"note: {notice}", "yellow"))
+    target.print(styled(f"OK: {loaded.name} has {count(nodes, 'node')} and no problem", "green"))
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(epilog=EPILOG)(validate)
