@@ -205,6 +205,8 @@ def _checked(section: str, key: str, value: JsonValue, where: str) -> JsonValue:
         raise ModelFormatError(f"{place} must be true or false, got {value!r}", where=where)
     if key == "scaling_factor" and not (_is_number(value) and value):
         raise ModelFormatError(f"{place} must be a number other than 0, got {value!r}", where=where)
+    if section in ("unet", "controlnet") and key == "num_attention_heads" and value is None:
+        return value  # Diffusers' own default, as complete configs have it: attention_head_dim counts.
     if key in ("norm_num_groups", "num_attention_heads") and not _is_count(value):
         raise ModelFormatError(f"{place} must be a whole number from 1, got {value!r}", where=where)
     if key == "attention_head_dim" and not _is_count(value):
