@@ -104,7 +104,7 @@ def compute_once(folder: str, log: str) -> None:
                 store.put(key_of(number), value_of(number), nbytes=1 << 30, persist=True, encode=_as_it_is)
 
 
-def read_only(folder: str, user: int) -> None:
+def read_only(folder: str, empty: str, user: int) -> None:
     """As a user who may read but not write: reading works, writing is refused and reported once."""
     _become(user)
     problems: list[str] = []
@@ -120,6 +120,10 @@ def read_only(folder: str, user: int) -> None:
     assert check(1, tier.get(key_of(1)))
     assert len(problems) == 1, problems
     assert "Permission denied" in problems[0]
+    nothing = DiskTier(empty, CAP, on_problem=problems.append)
+    assert nothing.get(key_of(1)) is None
+    assert not nothing.put(key_of(1), value_of(1))
+    assert len(problems) == 2, problems
 
 
 def unreadable(folder: str, user: int) -> None:

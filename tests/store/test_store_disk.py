@@ -234,22 +234,34 @@ def test_rubbish_is_a_miss(
 
 def test_a_well_made_lie_is_a_miss_and_reaches_nothing_outside(tmp_path: Path, key: Key) -> None:
     tier = DiskTier(tmp_path / "store", GIB, on_problem=lambda _: None)
-    victim = tmp_path / "store" / "v1" / "victim"
-    victim.write_bytes(b"0123456789")
     name = "0" * 64 + ".safetensors"
+    # From DIR/v1/objects/../, where a naive join of this name's folder would start.
+    outside = "../../victim"
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"0123456789")
+    one_of_each(tier, key)
+    assert (tmp_path / "store" / "v1" / "objects" / ".." / outside).samefile(victim)
+    any_slot: Callable[..., Slot] = Slot
     lies = [
-        pack_entry("any", {}, {}, {"x": Slot("float32", (1,), "../../victim")}, {"../../victim": 10}),
+        pack_entry("any", {}, {}, {"x": Slot("float32", (1,), outside)}, {outside: 10}),
+        pack_entry("any", {}, {}, {"x": Slot("float32", (1,), outside)}, {}),
+        pack_entry("any", {}, {}, {"x": Slot("float32", (1,), name)}, {}),
         pack_entry("any", {}, {}, {"x": Slot("float32", (-1, -4), (0, 0))}, {}),
         pack_entry("any", {}, {}, {"x": Slot("float32", (1 << 60,), (0, 0))}, {}),
         pack_entry("any", {}, {}, {"x": Slot("nn", (), (0, 0))}, {}),
-        pack_entry("any", {}, {}, {"x": Slot("float32", (1,), name)}, {}),
-        pack_entry("any", {}, {}, {"x": Slot("float32", (1,), "../../victim")}, {}),
-        pack_entry("file", {"sha256": "../../victim", "suffix": "/../x", "size": 10}, {}, {}, {name: 10}),
+        pack_entry("any", {}, {}, {"x": any_slot("float32", ("one",), (0, 0))}, {}),
+        pack_entry("any", {}, {}, {"x": any_slot("float32", None, (0, 0))}, {}),
+        pack_entry("any", {}, {}, {"x": any_slot("float32", (1,), (0,))}, {}),
+        pack_entry("any", {}, {}, {"x": any_slot("float32", (1,), None)}, {}),
+        pack_entry("any", {}, {}, {}, {"one:two": 3}),
+        pack_entry("file", {"sha256": outside, "suffix": "/../x", "size": 10}, {}, {}, {name: 10}),
+        pack_entry("file", {"sha256": outside[:-4], "suffix": "", "size": 10}, {}, {}, {name: 10}),
         pack_entry("file", [1], {}, {}, {name: 10}),
     ]
     for lie in lies:
         tier.put(key(0), Encoded("any", {}, {}))
-        entries_of(tmp_path / "store")[0].write_bytes(b"".join(lie))
+        (entry,) = entries_of(tmp_path / "store")
+        entry.write_bytes(b"".join(lie))
         assert tier.get(key(0)) is None
         assert tier.file_digest(key(0)) is None
         assert not tier.copy_file(key(0), tmp_path / "copy")
