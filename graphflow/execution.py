@@ -139,7 +139,6 @@ class _Run:
         self.dependents: dict[str, list[Step]] = {}
         self.wanted = {source for source in (*plan.targets, *plan.selectors) if source in environment.keep}
 
-        self.from_store: set[str] = set()
         self.ready: dict[str, list[Step]] = {"device": [], "cpu": [], "inline": []}
 
     def run(self) -> Outcome:
@@ -179,8 +178,7 @@ class _Run:
     def _prepare(self) -> None:
         """Count readers and open inputs, and find what is ready."""
         for step in self.steps.values():
-            if step.artifact is not None and self.env.store.contains(step.artifact):
-                self.from_store.add(step.id)
+            if step.artifact_stored:
                 self.waiting[step.id] = 0
                 continue
             before = set(step.sources)
@@ -229,7 +227,7 @@ class _Run:
                 source = Source(step.id, output)
                 if self.readers.get(source, 0):
                     self.values[source] = value
-        if step.id not in self.from_store:
+        if not step.artifact_stored:
             self._read(step)
         for dependent in self.dependents.get(step.id, ()):
             self.waiting[dependent.id] -= 1
@@ -327,7 +325,7 @@ class _Run:
         )
 
     def _write(self, step: Step) -> dict[str, Any]:
-        if step.id in self.from_store:
+        if step.artifact_stored:
             assert step.artifact is not None
             stored = write_stored(self.env.out, step.artifact, self.env.store, self.env.scratch)
             if stored is None:

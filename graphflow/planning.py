@@ -67,6 +67,7 @@ class Step:
         files: What it reads.
         needed: Which outputs somebody reads.
         artifact: For an effect: key of the files that it writes, or None.
+        artifact_stored: For an effect: whether those files are stored, so that its inputs are not needed.
         record: For an effect: what its files carry.
     """
 
@@ -80,6 +81,7 @@ class Step:
     files: tuple[FileUse, ...] = ()
     needed: tuple[str, ...] = ()
     artifact: str | None = None
+    artifact_stored: bool = False
     record: Mapping[str, Any] | None = None
 
     @property
@@ -227,6 +229,7 @@ class _Planner:
     selectors: dict[str, tuple[Source, ...]] = field(default_factory=dict)
     by_key: dict[str, str] = field(default_factory=dict)
     trace: dict[str, dict[str, Any]] = field(default_factory=dict)
+    stored_artifacts: set[str] = field(default_factory=set)
 
     # -------------------------------------------------------------------------------- first pass: keys
 
@@ -450,6 +453,7 @@ class _Planner:
             key = artifacts[node.id][0]
             if key is not None and self.shelf.contains(key):
                 self.reasons[node.id] = "its files are stored"
+                self.stored_artifacts.add(node.id)
             else:
                 self.reasons[node.id] = "writes a new result"
                 stack.extend((before, False) for before in _sources(self.arguments[node.id]))
@@ -508,6 +512,7 @@ class _Planner:
             files=self.uses.get(node_id, ()),
             needed=tuple(sorted(needed.get(node_id, ()))),
             artifact=artifact,
+            artifact_stored=node_id in self.stored_artifacts,
             record=record,
         )
 

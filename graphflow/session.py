@@ -310,7 +310,9 @@ class Session:
                 for notice in current.notices:
                     sink(events.Notice(node="", message=notice))
                 announced = True
-            keep = {source for source in (*current.targets, *current.selectors) if not current.steps[source.node].spec.effect}
+            keep = {
+                source for source in (*current.targets, *current.selectors) if current.steps[source.node].action in ("run", "cached")
+            }
             environment = self._environment(out, sink, cancellation, frozenset(keep), previews, current)
             try:
                 outcome = execute(current, environment, done=total.files)
