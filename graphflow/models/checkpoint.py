@@ -150,6 +150,7 @@ def _scheduler(draft: Draft) -> Config:
         )
     certain_keys = {*SCHEDULER, *(("prediction_type",) if certain else ())}
     given = {key for source in draft.settled.given for key in source.values.get("scheduler", {})}
+    given = {key for key in given if not key.startswith("_") or key == "_class_name"}
     return {
         key: draft.settled.value("scheduler", key, defaults.get(key), certain=key in certain_keys)
         for key in [*defaults, *sorted(given - set(defaults))]

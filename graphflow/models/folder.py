@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from graphflow.errors import ModelFormatError
-from graphflow.models.description import Config, Description, Guess, JsonValue, Kind, Part, TokenizerSpec
+from graphflow.models.description import Config, Description, Guess, Kind, Part, TokenizerSpec
 from graphflow.models.families import family_of, family_of_pipeline
 from graphflow.models.fingerprint import file_fingerprint, folder_fingerprint
 from graphflow.models.header import bytes_by_dtype, read_json
 from graphflow.models.settle import Settled, collect_given
+from graphflow.models.tokenizer import special_tokens
 from graphflow.models.unet import TASKS
 from graphflow.models.weights import Weights, read_weights
 
@@ -255,19 +256,12 @@ def _tokenizer(reader: _Reader, name: str) -> TokenizerSpec:
     folder = reader.path / name
     config: Config = {}
     if (folder / "tokenizer_config.json").is_file():
-        raw = read_json(reader.checked(folder / "tokenizer_config.json"))
-        wanted = ("model_max_length", "bos_token", "eos_token", "unk_token", "pad_token")
-        config = {key: _token(raw[key]) for key in wanted if key in raw}
+        config = special_tokens(read_json(reader.checked(folder / "tokenizer_config.json")))
     if not folder.is_dir():
         raise ModelFormatError(f"lacks its component {name!r}", where=str(reader.path), advice="download it again")
     reader.used.extend(sorted(reader.checked(item) for item in folder.iterdir() if item.suffix in (".json", ".txt")))
     part = name.replace("tokenizer", "text_encoder")
     return TokenizerSpec(part, "folder", config, path=folder)
-
-
-def _token(value: JsonValue) -> JsonValue:
-    """A special token may be stored as an object with its text in `content`."""
-    return value.get("content") if isinstance(value, dict) else value
 
 
 def _settle(settled: Settled, section: str, config: Config) -> Config:

@@ -41,12 +41,24 @@ def tokenizer_spec(part: Part, settled: Settled, *, pads_with_end: bool) -> Toke
             )
         return TokenizerSpec(part.name, "builtin", config)
     values = dict(given.values[section])
-    vocab, merges = values.pop("vocab", None), values.pop("merges", None)
-    config.update(values)
+    vocab, merges = values.get("vocab"), values.get("merges")
+    whole = values.get("config")  # A complete tokenizer_config.json, as files written here carry it.
+    config.update(special_tokens({**(whole if isinstance(whole, dict) else {}), **values}))
     settled.guesses.append(Guess(section, "given", given.source, True, given.reason))
     if vocab is None and merges is None:
         return TokenizerSpec(part.name, "builtin", config)
     return TokenizerSpec(part.name, "inline", config, vocab=_vocab(vocab, settled), merges=_merges(merges, settled))
+
+
+def special_tokens(config: Config) -> Config:
+    """The entries of a tokenizer's config that matter here, special tokens as plain text."""
+    wanted = ("model_max_length", "bos_token", "eos_token", "unk_token", "pad_token")
+    # A special token may be stored as an object with its text in `content`.
+    return {
+        key: value.get("content") if isinstance(value, dict) else value
+        for key, value in config.items()
+        if key in wanted
+    }
 
 
 def _vocab(value: JsonValue, settled: Settled) -> dict[str, int]:

@@ -86,7 +86,7 @@ def test_the_half_precision_set_is_preferred(root: Path, library: Library) -> No
     assert [file.name for file in half.files] == ["diffusion_pytorch_model.fp16.safetensors"]
     whole = library.describe("mine", overrides={"weights_variant": ""}).parts["unet"]
     assert [file.name for file in whole.files] == ["diffusion_pytorch_model.safetensors"]
-    with pytest.raises(ModelFormatError, match="no 'bf16' set of weights.*there are"):
+    with pytest.raises(ModelFormatError, match=r"no 'bf16' set of weights.*there are"):
         library.describe("mine", overrides={"weights_variant": "bf16"})
     with pytest.raises(ModelFormatError, match="weights_variant must be"):
         library.describe("mine", overrides={"weights_variant": "../x"})

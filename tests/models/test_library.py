@@ -99,7 +99,7 @@ def test_links_out_of_a_root_need_the_users_word(tmp_path: Path, root: Path, mak
     (root / "loras/folder").symlink_to(outside.parent)
     strict = make_library()
     for name in ("file", "folder/a"):
-        with pytest.raises(ModelNotFoundError, match="link that leads out.*follow_symlinks"):
+        with pytest.raises(ModelNotFoundError, match=r"link that leads out.*follow_symlinks"):
             strict.resolve(name, "lora")
     assert list_names(strict) == []
     for library in (make_library({"path": root, "follow_symlinks": True}), make_library(follow_symlinks=True)):
@@ -140,7 +140,7 @@ def test_trusted_names_may_be_any_path(tmp_path: Path, library: Library, monkeyp
     monkeypatch.chdir(tmp_path)
     assert library.resolve("./x/a.safetensors", trusted=True).path == path
     assert library.resolve("x/a.safetensors", trusted=True).path == path
-    with pytest.raises(ModelNotFoundError, match="absolute path.*command line is accepted"):
+    with pytest.raises(ModelNotFoundError, match=r"absolute path.*command line is accepted"):
         library.resolve(str(path))
 
 
@@ -257,7 +257,7 @@ def test_hub_ids_resolve_in_the_cache(tmp_path: Path, make_library: MakeLibrary)
 def test_uncached_hub_ids(tmp_path: Path, make_library: MakeLibrary) -> None:
     found = make_library(offline=False).describe("org/other", "checkpoint")
     assert (found.resolved, found.fingerprint, found.layout) == (False, None, "hub")
-    with pytest.raises(ModelNotFoundError, match="the Hub cache .*offline"):
+    with pytest.raises(ModelNotFoundError, match=r"the Hub cache .*offline"):
         make_library().describe("org/other", "checkpoint")
 
 

@@ -116,14 +116,14 @@ def test_sidecars_of_other_tools_do_no_harm(root: Path, library: Library) -> Non
 @pytest.mark.parametrize("sidecar", ["{", "[]", '{"prediction_type": "w"}', '{"unet": []}'])
 def test_broken_sidecars_are_named(root: Path, library: Library, sidecar: str) -> None:
     put(root, sidecar=sidecar)
-    with pytest.raises(ModelFormatError, match="m.json"):
+    with pytest.raises(ModelFormatError, match=r"m.json"):
         library.describe("m", "checkpoint")
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"scheduler": 3}'])
 def test_broken_metadata_is_named(root: Path, library: Library, text: str) -> None:
     put(root, **{"graphflow.config": text})
-    with pytest.raises(ModelFormatError, match="graphflow.config"):
+    with pytest.raises(ModelFormatError, match=r"graphflow.config"):
         library.describe("m", "checkpoint")
 
 
@@ -141,12 +141,14 @@ def test_a_vocabulary_of_ones_own(root: Path, library: Library) -> None:
     path = root / "checkpoints/own.safetensors"
     write_header(path, shapes)
     assert any("tokenizer.vocab" in text for text in library.describe("own", "checkpoint").warnings)
-    config = {"tokenizer": {"vocab": vocab, "merges": [["a", "b"], "b a"], "model_max_length": 16}}
+    whole = {"model_max_length": 16, "pad_token": {"content": "a"}, "padding_side": "right"}
+    config = {"tokenizer": {"vocab": vocab, "merges": [["a", "b"], "b a"], "config": whole}}
     write_header(path, shapes, metadata={"graphflow.config": json.dumps(config)})
     found = library.describe("own", "checkpoint")
     (spec,) = found.tokenizers
     assert (spec.source, spec.vocab, spec.merges) == ("inline", vocab, ("a b", "b a"))
-    assert spec.config["model_max_length"] == 16
+    assert (spec.config["model_max_length"], spec.config["pad_token"]) == (16, "a")
+    assert "padding_side" not in spec.config
     assert not found.warnings
     assert found.parts["text_encoder"].config["eos_token_id"] == 3
 
