@@ -133,7 +133,7 @@ class Session:
             numerics.write_probe(self.probe_file)
         from graphflow.models.manager import ModelManager
 
-        return ModelManager(self.library, self.settings)
+        return ModelManager.from_settings(self.library, self.settings)
 
     @cached_property
     def store(self) -> Store:
