@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 
@@ -25,7 +26,7 @@ def learn_merges(words: Sequence[str]) -> list[tuple[str, str]]:
     """Byte-pair merges, most frequent pair first, that make one token of every word (Sennrich et al., 2016)."""
     pieces = [[*word[:-1], word[-1] + "</w>"] for word in words]
     merges: list[tuple[str, str]] = []
-    while pairs := Counter(pair for piece in pieces for pair in zip(piece, piece[1:], strict=False)):
+    while pairs := Counter(pair for piece in pieces for pair in itertools.pairwise(piece)):
         best = max(pairs, key=lambda pair: (pairs[pair], pair))
         merges.append(best)
         for piece in pieces:

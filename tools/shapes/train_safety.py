@@ -88,19 +88,6 @@ def pixel_values(pictures: list[Picture]) -> torch.Tensor:
     return torch.from_numpy(np.stack(small).transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1.0)
 
 
-def error_rates(
-    checker: StableDiffusionSafetyChecker, pictures: list[Picture], truth: list[bool]
-) -> tuple[float, float]:
-    """Shares of missed concepts and of false alarms, run as a pipeline runs it."""
-    processor, flagged = build_processor(), []
-    for i in range(0, len(pictures), 50):
-        chunk = pictures[i : i + 50]
-        values = processor(images=chunk, return_tensors="pt").pixel_values
-        flagged += checker(images=np.stack(chunk), clip_input=values)[1]
-    said, true = np.array(flagged, dtype=bool), np.array(truth, dtype=bool)
-    return float((~said[true]).mean()), float(said[~true].mean())
-
-
 def main() -> None:
     """Train and write OUT/safety_checker and OUT/feature_extractor."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -138,10 +125,6 @@ def main() -> None:
         schedule.step()
         if step % 100 == 0:
             print(f"step {step} {time.time() - start:.0f} s loss {flag_loss.item():.4f} {loss.item():.4f}", flush=True)
-    checker.eval()
-    fresh = [random_scene(rng) for _ in range(2000)]
-    rates = error_rates(checker, [draw(s) for s in fresh], [is_flagged(s) for s in fresh])
-    print(f"drawn pictures: missed {rates[0]:.2%}, false alarms {rates[1]:.2%}")
     checker.save_pretrained(args.out / "safety_checker")
     build_processor().save_pretrained(args.out / "feature_extractor")
 

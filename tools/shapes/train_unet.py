@@ -23,7 +23,7 @@ from pictures.drawing import draw
 from text import token_ids
 from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
-from unet import build_unet, training_schedule
+from unet import Noising, build_unet
 
 
 @dataclass
@@ -39,12 +39,12 @@ class Pool:
         self.ids = torch.cat([self.ids, newer.ids])[-size:]
 
 
-def encode(examples: list[Example], vae: AutoencoderKL, tokenizer: CLIPTokenizer) -> Pool:
-    """Draw examples and encode pictures and captions."""
+def encode(examples: list[Example], vae: AutoencoderKL, tokenizer: CLIPTokenizer, line: float | None = None) -> Pool:
+    """Draw examples, filled or as outlines `line` picture widths thick, and encode pictures and captions."""
     latents = []
     with torch.no_grad():
         for i in range(0, len(examples), 32):
-            pictures = np.stack([draw(e.scene) for e in examples[i : i + 32]]).transpose(0, 3, 1, 2)
+            pictures = np.stack([draw(e.scene, line=line) for e in examples[i : i + 32]]).transpose(0, 3, 1, 2)
             batch = torch.from_numpy(pictures.astype(np.float32) / 127.5 - 1.0)
             batch = batch.contiguous(memory_format=torch.channels_last)
             latents.append(vae.encode(batch).latent_dist.mean * vae.config.scaling_factor)
@@ -53,9 +53,9 @@ def encode(examples: list[Example], vae: AutoencoderKL, tokenizer: CLIPTokenizer
 
 def mix(progress: float) -> tuple[float, float, float]:
     """Shares of examples with size word, position phrase and two shapes at a point (0 to 1) of the training."""
-    if progress < 0.3:
-        return 0.25, 0.0, 0.0
-    return 0.25, 0.12, 0.33
+    if progress < 0.5:
+        return 0.25, 0.05, 0.0
+    return 0.25, 0.1, 0.25
 
 
 def update_average(average: nn.Module, model: nn.Module, step: int) -> None:
@@ -115,9 +115,7 @@ def main() -> None:
         average.load_state_dict(state["average"])
         optimiser.load_state_dict(state["optimiser"])
         step, begun = state["step"], state["elapsed"]
-    schedule = training_schedule()
-    signal = schedule.alphas_cumprod.sqrt().view(-1, 1, 1, 1)
-    noise_share = (1 - schedule.alphas_cumprod).sqrt().view(-1, 1, 1, 1)
+    noising = Noising()
     count = args.batch // args.world
     empty = token_ids(tokenizer, [""])
 
@@ -126,7 +124,8 @@ def main() -> None:
         return encode([training_example(rng, *shares) for _ in range(number)], vae, tokenizer)
 
     start = time.time()
-    pool = examples(args.pool // 4)
+    cache = args.out / f"pool{args.rank}.pt"
+    pool = Pool(*torch.load(cache)) if cache.exists() else examples(args.pool // 8)
     print(f"pool: {time.time() - start:.0f} s, latent std {pool.latents.std():.3f}", flush=True)
     last, saved, losses = time.time(), time.time(), []
     while begun < 60 * args.minutes:
@@ -143,8 +142,8 @@ def main() -> None:
         noise = torch.randn_like(x0)
         # Stratified timesteps: the same uniform distribution with less variance between batches.
         t = ((torch.arange(count) + torch.rand(count)) * (1000 / count)).long()
-        noisy = (signal[t] * x0 + noise_share[t] * noise).contiguous(memory_format=torch.channels_last)
-        target = signal[t] * noise - noise_share[t] * x0
+        noisy, target = noising(x0, noise, t)
+        noisy = noisy.contiguous(memory_format=torch.channels_last)
         loss = nn.functional.mse_loss(unet(noisy, t, context, return_dict=False)[0], target)
         optimiser.zero_grad()
         loss.backward()
@@ -158,9 +157,11 @@ def main() -> None:
         if step % 100 == 0:
             print(f"step {step} {begun:.0f} s loss {np.mean(losses[-100:]):.4f}", flush=True)
         if step % 200 == 0:
-            pool.renew(examples(300), args.pool)
-        if args.rank == 0 and now - saved > 240:
-            _save(checkpoint, unet, average, optimiser, step, begun)
+            pool.renew(examples(150), args.pool)
+        if now - saved > 240:
+            torch.save((pool.latents, pool.ids), cache)
+            if args.rank == 0:
+                _save(checkpoint, unet, average, optimiser, step, begun)
             saved = now
     if args.rank == 0:
         _save(checkpoint, unet, average, optimiser, step, begun)

@@ -45,6 +45,19 @@ def training_schedule() -> DDPMScheduler:
     return DDPMScheduler(**_SCHEDULE)
 
 
+class Noising:
+    """Adds noise to latents, and gives the velocity that the denoiser is to predict (Salimans and Ho, 2022)."""
+
+    def __init__(self) -> None:
+        alphas = training_schedule().alphas_cumprod
+        self._signal, self._noise = alphas.sqrt().view(-1, 1, 1, 1), (1 - alphas).sqrt().view(-1, 1, 1, 1)
+
+    def __call__(self, x0: torch.Tensor, noise: torch.Tensor, t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Noisy latents and velocity for clean latents and noise (n, 4, h, w) at integer timesteps (n,)."""
+        a, b = self._signal[t], self._noise[t]
+        return a * x0 + b * noise, a * noise - b * x0
+
+
 def sampling_schedule() -> DPMSolverMultistepScheduler:
     """The sampler that ships: DPM++ 2M on Karras' noise levels."""
     return DPMSolverMultistepScheduler(
