@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from graphflow.families.inference import inference
 from graphflow.values import ConditioningEntry, Control
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class ControlModel:
     dtype: torch.dtype
     downscale: int = 8
 
-    @torch.inference_mode()
+    @inference
     def residuals(
         self, x: Tensor, timestep: Tensor, context: Tensor, hint: Tensor, added: Mapping[str, Tensor] | None
     ) -> tuple[list[Tensor], Tensor]:

@@ -11,6 +11,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from graphflow.families.inference import inference
+
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
@@ -33,7 +35,7 @@ class PictureChecker:
     mean: tuple[float, ...] = CLIP_MEAN
     std: tuple[float, ...] = CLIP_STD
 
-    @torch.inference_mode()
+    @inference
     def check(self, pixels: Tensor) -> tuple[bool, ...]:
         """Flag pictures.
 
@@ -48,7 +50,7 @@ class PictureChecker:
         size = int(self.module.config.vision_config.image_size)
         prepared = torch.stack([self._prepare(item, size) for item in pixels[:, :3]])
         # The checker blackens what it flags; it is given one pixel of each to do so.
-        decoys = np.zeros((len(pixels), 1, 1, 3), dtype=np.float32)
+        decoys: Any = np.zeros((len(pixels), 1, 1, 3), dtype=np.float32)
         _, flags = self.module(clip_input=prepared.to(self.device, self.dtype), images=decoys)
         return tuple(bool(flag) for flag in flags)
 

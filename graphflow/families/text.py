@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from graphflow import runtime
 from graphflow.families.chunks import Chunk, empty_chunk, end_position, make_chunks
 from graphflow.families.finite import require_finite
+from graphflow.families.inference import inference
 from graphflow.families.tokenizers import PromptTokenizer
 from graphflow.values import Conditioning, ConditioningEntry
 
@@ -113,7 +114,7 @@ class TextModel:
     tokens: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
     pooled_from: int = -1
 
-    @torch.inference_mode()
+    @inference
     def encode(self, text: str, texts: Mapping[str, str] | None = None) -> Conditioning:
         """Encode a prompt.
 

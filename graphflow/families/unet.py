@@ -12,6 +12,7 @@ from torch import Tensor
 
 from graphflow.errors import InvalidInputError, ModelFormatError
 from graphflow.families.control import residuals
+from graphflow.families.inference import inference
 from graphflow.sampling.prediction import ModelSampling
 from graphflow.values import Conditioning, ConditioningEntry
 
@@ -46,7 +47,7 @@ class UNetModel:
     variations: dict[str, Variation] = field(default_factory=dict)
     _moved: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
-    @torch.inference_mode()
+    @inference
     def predict(
         self,
         x: Tensor,

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from graphflow import runtime
 from graphflow.families.finite import is_finite, require_finite
+from graphflow.families.inference import inference
 from graphflow.families.tiles import in_tiles
 
 OVERLAP = 64
@@ -45,7 +46,7 @@ class Autoencoder:
     latent_scale: float = 1.0
     save_memory: bool = False
 
-    @torch.inference_mode()
+    @inference
     def encode(self, pixels: Tensor, tile: int = 0, overlap: int = OVERLAP) -> Tensor:
         """Encode pictures; what does not fill a whole latent sample is cut off evenly at both sides.
 
@@ -65,7 +66,7 @@ class Autoencoder:
         compute = self._whole(self._encode) if not tile else self._tiled(self._encode, tile, overlap, 1 / self.downscale)
         return self._checked(compute, pixels, "the latent") / self.latent_scale
 
-    @torch.inference_mode()
+    @inference
     def decode(self, latents: Tensor, tile: int = 0, overlap: int = OVERLAP) -> Tensor:
         """Decode latents.
 

@@ -31,7 +31,7 @@ class Placement:
     @property
     def offloads(self) -> bool:
         """Whether there is another memory to move weights to."""
-        return self.device.type != "cpu"
+        return str(self.device.type) != "cpu"
 
     def dtype_for(self, family: str | None) -> torch.dtype:
         """Dtype of a family's arithmetic: half precision on an accelerator, bfloat16 where float16 overflows."""
@@ -103,10 +103,10 @@ def _has(device: torch.device) -> bool:
         case "cpu":
             return True
         case "cuda":
-            return torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count()
+            return bool(torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count())
         case "xpu":
-            return torch.xpu.is_available()
+            return bool(torch.xpu.is_available())
         case "mps":
-            return torch.backends.mps.is_available()
+            return bool(torch.backends.mps.is_available())
         case _:
             return False

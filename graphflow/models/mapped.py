@@ -126,7 +126,7 @@ def _open(path: Path) -> Any:
             advice=f"convert it: graphflow models convert {name}",
         )
     try:
-        return safe_open(path, framework="pt", device="cpu")  # type: ignore[no-untyped-call]
+        return safe_open(path, framework="pt", device="cpu")
     except (SafetensorError, OSError) as error:
         raise ModelFormatError(f"cannot be read: {error}", where=str(path)) from error
 
