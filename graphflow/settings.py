@@ -188,7 +188,7 @@ def _refuse_unknown(variables: Mapping[str, str]) -> None:
     """A misspelt variable would otherwise be ignored in silence."""
     from graphflow.models.suggest import did_you_mean
 
-    known = {*_VARIABLES, _FILE_VARIABLE}
+    known = {*_VARIABLES, _FILE_VARIABLE, "GRAPHFLOW_TRACEBACK"}  # the last is read by the command line
     for name in variables:
         if name.startswith("GRAPHFLOW_") and name not in known and not name.startswith("GRAPHFLOW_TEST_"):
             advice = did_you_mean(name, known) or f"known are {', '.join(sorted(known))}"

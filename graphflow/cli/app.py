@@ -45,12 +45,14 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+        bool,
+        typer.Option("--version", metavar="", callback=_show_version, is_eager=True, help="Show the version and exit."),
     ] = False,
     traceback: Annotated[
         bool,
         typer.Option(
             TRACEBACK_OPTION,
+            metavar="",
             help=f"Show Python's traceback with an error; may stand anywhere on the line. {TRACEBACK_VARIABLE}=1 does the same.",
         ),
     ] = False,

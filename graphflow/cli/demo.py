@@ -22,7 +22,7 @@ def demo(
     out: Annotated[
         Path, typer.Option("--out", "-o", file_okay=False, metavar="DIR", help="The folder to write the picture to.")
     ] = Path("out"),
-    show: Annotated[bool, typer.Option("--open", help="Open the picture when it is there.")] = False,
+    show: Annotated[bool, typer.Option("--open", metavar="", help="Open the picture when it is there.")] = False,
 ) -> None:
     """Make a first picture, offline, with the small model that comes with graphflow."""
     from graphflow.settling import Text

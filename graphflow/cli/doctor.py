@@ -65,7 +65,7 @@ def _facts(session: Session) -> tuple[dict[str, Any], list[str]]:
         "numerics": settled.to_json(),
         "processors": os.cpu_count(),
         "settings": {"path": str(settings_file()), "exists": settings_file().is_file()},
-        "packs": {name: version for name, version in session.registry.versions.items()},
+        "packs": dict(session.registry.versions),
         "node_types": len(session.registry.specs),
         "model_folders": roots,
         "store": None

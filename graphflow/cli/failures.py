@@ -8,10 +8,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.text import Text
 
-from graphflow.cli.terminal import clean, console, count, styled
+from graphflow.cli.terminal import clean, console, count, paragraph, styled
 from graphflow.errors import GraphflowError, Problem, WorkflowError
 
 INTERRUPTED = 130
@@ -30,37 +29,29 @@ def show(error: Exception, *, traceback: bool = False) -> int:
         return error.exit_code
     if isinstance(error, GraphflowError):
         place = f"{error.where}: " if error.where else ""
-        _paragraph(target, Text.assemble(("error: ", "bold red"), styled(f"{place}{error.message}")))
+        paragraph(target, Text.assemble(("error: ", "bold red"), styled(f"{place}{error.message}")))
         if error.advice:
-            _paragraph(target, styled(error.advice), indent=7)
+            paragraph(target, styled(error.advice), indent=7)
         return error.exit_code
-    _paragraph(
+    paragraph(
         target,
         Text.assemble(("error: ", "bold red"), styled(f"this is a bug in graphflow: {type(error).__name__}: {error}")),
     )
     if not traceback:
-        _paragraph(target, styled("the same command with --traceback shows where; please report it"), indent=7)
+        paragraph(target, styled("the same command with --traceback shows where; please report it"), indent=7)
     return 1
 
 
 def print_problems(target: Console, problems: tuple[Problem, ...], *, where: str | None) -> None:
     """Print every problem of a document: its path, what is wrong, and below it the way out."""
     place = f"{where}: " if where else ""
-    _paragraph(target, Text.assemble(("error: ", "bold red"), styled(place), count(len(problems), "problem")))
+    paragraph(target, Text.assemble(("error: ", "bold red"), styled(place), count(len(problems), "problem")))
     for problem in problems[:_SHOWN]:
-        _paragraph(target, Text.assemble(styled(problem.path, "bold"), ": ", styled(problem.message)), indent=2)
+        paragraph(target, Text.assemble(styled(problem.path, "bold"), ": ", styled(problem.message)), indent=2)
         if problem.advice:
-            _paragraph(target, styled(problem.advice, "dim"), indent=6)
+            paragraph(target, styled(problem.advice, "dim"), indent=6)
     if len(problems) > _SHOWN:
-        _paragraph(target, styled(f"… and {len(problems) - _SHOWN:,} more; --json lists all"), indent=2)
-
-
-def _paragraph(target: Console, text: Text, indent: int = 0) -> None:
-    """Print text, folded at the width of a terminal and not at all elsewhere."""
-    if target.is_terminal:
-        target.print(Padding(text, (0, 0, 0, indent)))
-    else:
-        target.print(Text(" " * indent) + text, soft_wrap=True)
+        paragraph(target, styled(f"… and {len(problems) - _SHOWN:,} more; --json lists all"), indent=2)
 
 
 def to_json(error: Exception) -> dict[str, Any]:

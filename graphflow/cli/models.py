@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 
 from graphflow.cli.failures import print_json
 from graphflow.cli.options import AsJson, ModelDirs, make_session
-from graphflow.cli.terminal import add_row, clean, console, count, literal, size, styled, table, weights
+from graphflow.cli.terminal import add_row, clean, console, count, literal, print_table, size, styled, table, weights
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -63,7 +63,7 @@ def everything(context: typer.Context, models: ModelDirs = None, as_json: AsJson
             styled(note, "yellow"),
         )
     if found:
-        target.print(rows)
+        print_table(target, rows)
         target.print()
     target.print(styled(count(len(found), "model"), "dim"))
     for root in session.library.roots:
@@ -111,14 +111,14 @@ def _explain(target: Console, row: dict[str, Any]) -> None:
         for name, part in row["parts"].items():
             add_row(rows, styled(name, "cyan"), part["class"], f"{part['tensors']:,}", weights(part["bytes_by_dtype"]))
         target.print()
-        target.print(rows)
+        print_table(target, rows)
     if row["guesses"]:
         rows = table("value", "", "from")
         for guess in row["guesses"]:
             origin = guess["source"] + (f" ({guess['reason']})" if guess["reason"] else "")
             add_row(rows, guess["field"], literal(guess["value"]), styled(origin, "" if guess["certain"] else "yellow"))
         target.print()
-        target.print(rows)
+        print_table(target, rows)
         if not all(guess["certain"] for guess in row["guesses"]):
             target.print(styled("Yellow is a guess; a file NAME.json beside the model settles it.", "dim"))
     for warning in row["warnings"]:

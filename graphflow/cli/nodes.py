@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.padding import Padding
 
 from graphflow.cli.failures import print_json
 from graphflow.cli.options import AsJson, Packs, make_session
-from graphflow.cli.terminal import add_row, clean, console, literal, styled, table
+from graphflow.cli.terminal import add_row, clean, console, literal, paragraph, print_table, styled, table
 from graphflow.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 EPILOG = "Examples: graphflow nodes · graphflow nodes sample"
 
+_SECTIONS = re.compile(r"^(?:Args|Returns|Raises|Yields|Examples?):\s*$", re.MULTILINE)
 _BOUNDS = (
     ("minimum", "≥ {}"),
     ("exclusiveMinimum", "> {}"),
@@ -31,7 +32,7 @@ _BOUNDS = (
 
 def nodes(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", show_default=False, help="A node type to explain.")
+        str | None, typer.Argument(metavar="NAME", show_default=False, help="A node type to explain.")
     ] = None,
     packs: Packs = None,
     as_json: AsJson = False,
@@ -106,7 +107,7 @@ def _list(registry: Registry, as_json: bool) -> None:
             category = spec.category
             add_row(rows, styled(category.replace("_", " "), "bold"), "")
         add_row(rows, styled(f"  {spec.type}", "cyan"), spec.summary)
-    target.print(rows)
+    print_table(target, rows)
     target.print(styled(f"\n{len(specs)} node types. `graphflow nodes NAME` explains one.", "dim"))
 
 
@@ -115,12 +116,13 @@ def _explain(spec: NodeSpec) -> None:
     target.print(
         styled(spec.type, "bold cyan"), styled(f"version {spec.version}, {spec.category}, pack {spec.pack}", "dim")
     )
-    target.print(Padding(styled(spec.doc), (0, 0, 1, 2)))
+    paragraph(target, styled(_for_people(spec.doc)), indent=2)
+    target.print()
     if spec.inputs:
         rows = table("input", "type", "default", "meaning")
         for parameter in spec.inputs.values():
             add_row(rows, styled(parameter.name, "cyan"), _type(parameter), _default(parameter), _meaning(parameter))
-        target.print(rows)
+        print_table(target, rows)
     if spec.outputs:
         rows = table("output", "type", "meaning")
         for output in spec.outputs:
@@ -132,7 +134,12 @@ def _explain(spec: NodeSpec) -> None:
                 "; ".join(part for part in (output.description, main) if part),
             )
         target.print()
-        target.print(rows)
+        print_table(target, rows)
+
+
+def _for_people(doc: str) -> str:
+    """Return a docstring without the sections that are for callers in Python."""
+    return _SECTIONS.split(doc, maxsplit=1)[0].replace("``", "`").rstrip()
 
 
 def _type(parameter: InputSpec) -> str:

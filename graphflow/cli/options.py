@@ -91,12 +91,16 @@ CacheDir = Annotated[
         "--cache-dir", file_okay=False, metavar="DIR", rich_help_panel=SETTINGS, help="Where results are kept."
     ),
 ]
-Offline = Annotated[bool, typer.Option("--offline", rich_help_panel=SETTINGS, help="Never touch the network.")]
+Offline = Annotated[
+    bool, typer.Option("--offline", metavar="", rich_help_panel=SETTINGS, help="Never touch the network.")
+]
 NoCache = Annotated[
     bool,
-    typer.Option("--no-cache", rich_help_panel=SETTINGS, help="Use no stored results and store none on disk."),
+    typer.Option(
+        "--no-cache", metavar="", rich_help_panel=SETTINGS, help="Use no stored results and store none on disk."
+    ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+AsJson = Annotated[bool, typer.Option("--json", metavar="", help="Print JSON for programs.")]
 
 
 def make_session(

@@ -108,6 +108,6 @@ def _save(tensors: dict[str, torch.Tensor], target: Path, *, mode: int) -> None:
     try:
         save_file(tensors, part, metadata={"format": "pt"})
         part.chmod(mode)
-        os.replace(part, target)
+        part.replace(target)
     finally:
         part.unlink(missing_ok=True)

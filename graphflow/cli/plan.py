@@ -25,8 +25,8 @@ from graphflow.cli.options import (
     WorkflowName,
     make_session,
 )
-from graphflow.cli.source import input_values, load, overrides
-from graphflow.cli.terminal import add_row, console, count, styled, table, weights
+from graphflow.cli.source import input_values, load, named, overrides
+from graphflow.cli.terminal import add_row, console, count, print_table, styled, table, weights
 
 if TYPE_CHECKING:
     from graphflow.files import FileUse
@@ -67,15 +67,16 @@ def plan(
             no_cache=no_cache,
         )
         loaded = load(workflow)
-        made = session.plan(
-            loaded.document,
-            input_values(inputs),
-            overrides(sets),
-            targets=targets or None,
-            safety=safety,
-            folder=loaded.folder,
-            input_folder=input_dir,
-        )
+        with named(loaded):
+            made = session.plan(
+                loaded.document,
+                input_values(inputs),
+                overrides(sets),
+                targets=targets or None,
+                safety=safety,
+                folder=loaded.folder,
+                input_folder=input_dir,
+            )
     if as_json:
         print_json(to_json(made), indent=2)
     else:
@@ -94,7 +95,7 @@ def show(target: Console, made: Plan) -> None:
             styled(step.action, STYLES[step.action]),
             styled(step.reason),
         )
-    target.print(rows)
+    print_table(target, rows)
     files = needed_files(made)
     if files:
         rows = table("file", "kind", "weights", "for")
@@ -103,7 +104,7 @@ def show(target: Console, made: Plan) -> None:
                 rows, use.need.name, use.need.kind.replace("_", " "), weights(dict(use.weight_bytes)), ", ".join(nodes)
             )
         target.print()
-        target.print(rows)
+        print_table(target, rows)
     target.print()
     target.print(styled(totals(made)))
     for notice in made.notices:

@@ -29,7 +29,7 @@ from graphflow.cli.options import (
     WorkflowName,
     make_session,
 )
-from graphflow.cli.source import input_values, load, overrides
+from graphflow.cli.source import input_values, load, named, overrides
 from graphflow.cli.terminal import clean, console
 from graphflow.errors import CancelledError
 
@@ -69,9 +69,14 @@ def run(
     offline: Offline = False,
     no_cache: NoCache = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print events for programs on standard output, one JSON object a line.")
+        bool,
+        typer.Option(
+            "--json", metavar="", help="Print events for programs on standard output, one JSON object a line."
+        ),
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but the paths of the files.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", metavar="", help="Print nothing but the paths of the files.")
+    ] = False,
 ) -> None:
     """Run a workflow and write what it makes. What was computed before is not computed again."""
     with json_errors(as_json):
@@ -125,6 +130,7 @@ def carry_out(
     started = time.perf_counter()
     with ExitStack() as stack:
         interrupted = stack.enter_context(interruption())
+        stack.enter_context(named(loaded))
         sink: Sink = _Lines(interrupted.cancellation.cancel) if as_json else _nothing
         if not as_json and not quiet:
             sink = stack.enter_context(Display(console(error=True), interrupted.cancellation))

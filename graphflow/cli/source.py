@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from graphflow.errors import InvalidInputError, LimitError
+from graphflow.errors import InvalidInputError, LimitError, WorkflowError
 
 if TYPE_CHECKING:
     from graphflow.settling import Text
@@ -47,6 +48,17 @@ def load(name: str) -> Loaded:
     if not path.is_file():
         path = _packaged(name)
     return Loaded(workflow.read(path), name, path.parent)
+
+
+@contextmanager
+def named(loaded: Loaded) -> Iterator[None]:
+    """Say which workflow it is in problems that do not."""
+    try:
+        yield
+    except WorkflowError as error:
+        if error.where is not None:
+            raise
+        raise WorkflowError(error.problems, source=loaded.name) from error
 
 
 def _packaged(name: str) -> Path:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from graphflow.cli.terminal import add_row, clean, count, duration, styled, table
+from graphflow.cli.terminal import add_row, clean, count, duration, print_table, styled, table
 
 if TYPE_CHECKING:
     from graphflow.session import Result
@@ -25,17 +25,24 @@ def show(target: Console, result: Result, seeds: dict[str, int], seconds: float)
         time = result.seconds.get(step.id)
         shown = duration(time) if time is not None and not what.startswith("stored") else ""
         add_row(rows, step.id, styled(step.spec.type, "dim"), styled(what, _STYLES.get(what, "green")), shown)
-    target.print(rows)
+    print_table(target, rows)
     target.print(styled(f"\n{totals(result)} in {duration(seconds)}"))
     for address, seed in seeds.items():
         target.print(styled(f"seed drawn for {address}: {seed}"))
     for node, number in result.withheld.items():
         if number:
             target.print(styled(f"{node}: the safety checker withheld {count(number, 'item')}", "yellow"))
-    for name, value in {**result.outputs, **result.values}.items():
+    for name, value in values(result).items():
         target.print(styled(f"{name} = {describe(value)}"))
     for path in result.paths:
         target.print(styled(shown_path(path), "bold"), soft_wrap=True)
+
+
+def values(result: Result) -> dict[str, Any]:
+    """Return the named outputs, and by address what was asked for with ``--target``."""
+    named = {str(end) for end in result.plan.outputs.values()}
+    asked = {address: value for address, value in result.values.items() if address not in named}
+    return {**result.outputs, **asked}
 
 
 def done(result: Result, node: str) -> str | None:
@@ -95,10 +102,7 @@ def to_json(result: Result, seeds: dict[str, int]) -> dict[str, Any]:
             for node, files in result.files.items()
             for file in files
         ],
-        "outputs": {
-            name: value if _plain(value) else describe(value)
-            for name, value in {**result.outputs, **result.values}.items()
-        },
+        "outputs": {name: value if _plain(value) else describe(value) for name, value in values(result).items()},
         "seconds": dict(result.seconds),
         "cached": dict(result.cached),
         "withheld": {node: number for node, number in result.withheld.items() if number},

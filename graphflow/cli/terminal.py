@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -46,6 +47,15 @@ def styled(text: object, style: str = "") -> Text:
     return Text(clean(text), style=style)
 
 
+def paragraph(target: Console, text: Text, indent: int = 0) -> None:
+    """Print text, folded at the width of a terminal and not at all elsewhere."""
+    if target.is_terminal:
+        target.print(Padding(text, (0, 0, 0, indent)))
+    else:
+        for line in text.split("\n"):
+            target.print(Text(" " * indent) + line if line.plain else line, soft_wrap=True)
+
+
 def table(*columns: str, right: Iterable[str] = (), title: str | None = None) -> Table:
     """Return an empty table without a frame; the columns in ``right`` are aligned right."""
     result = Table(
@@ -54,6 +64,17 @@ def table(*columns: str, right: Iterable[str] = (), title: str | None = None) ->
     for name in columns:
         result.add_column(name, justify="right" if name in set(right) else "left", overflow="fold")
     return result
+
+
+def print_table(target: Console, rows: Table) -> None:
+    """Print a table; outside a terminal without the spaces that fill its lines."""
+    if target.is_terminal:
+        target.print(rows)
+        return
+    with target.capture() as captured:
+        target.print(rows)
+    for line in captured.get().splitlines():
+        target.print(Text(line.rstrip()), soft_wrap=True)
 
 
 def add_row(target: Table, *cells: object, style: str = "") -> None:
@@ -88,6 +109,8 @@ def weights(by_dtype: dict[str, int]) -> str:
 
 def duration(seconds: float) -> str:
     """Return a time as people read it: ``0.42 s``, ``3 min 07 s``."""
+    if seconds < 0.001:
+        return "< 1 ms"
     if seconds < 0.0995:
         return f"{seconds * 1000:.0f} ms"
     if seconds < 9.95:

@@ -36,7 +36,10 @@ def validate(
     models: ModelDirs = None,
     offline: Offline = False,
     files: Annotated[
-        bool, typer.Option("--files/--no-files", help="Whether the models and pictures that it names must be here.")
+        bool,
+        typer.Option(
+            "--files/--no-files", metavar="", help="Whether the models and pictures that it names must be here."
+        ),
     ] = True,
     as_json: AsJson = False,
 ) -> None:
