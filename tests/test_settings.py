@@ -93,7 +93,7 @@ def test_all_problems_are_named_at_once(tmp_path: Path) -> None:
 
 def test_an_unknown_variable_is_an_error() -> None:
     with pytest.raises(
-        SettingsError, match="GRAPHFLOW_MODEL: there is no such variable.*did you mean 'GRAPHFLOW_MODELS'"
+        SettingsError, match=r"GRAPHFLOW_MODEL: there is no such variable.*did you mean 'GRAPHFLOW_MODELS'"
     ):
         load_settings({"GRAPHFLOW_MODEL": "/x"})
 

@@ -140,7 +140,13 @@ class Library:
         key = json.dumps([name, kind, str(resolved.path), given], sort_keys=True)
         described = self._described.get(key)
         if described is None or described[1] != _state(described[0]):
-            description = self._describe(resolved, resolved.path, kind, given)
+            try:
+                description = self._describe(resolved, resolved.path, kind, given)
+            except ModelFormatError:
+                if resolved.hub is None or self.offline:
+                    raise
+                # A part of the snapshot has not been downloaded yet; loading completes it.
+                return Description(name, None, kind or "checkpoint", "hub", warnings=(_download_note(resolved),))
             described = (description, _state(description))
             self._described[key] = described
         description = described[0]
@@ -264,4 +270,4 @@ def _configs(description: Description, folder: str) -> list[Path]:
 
 
 def _download_note(resolved: Resolved) -> str:
-    return f"{resolved.hub} is not in the local cache: it is downloaded when it is first used"
+    return f"{resolved.hub} is not complete in the local cache: it is downloaded when it is first used"

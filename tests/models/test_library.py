@@ -261,6 +261,15 @@ def test_uncached_hub_ids(tmp_path: Path, make_library: MakeLibrary) -> None:
         make_library().describe("org/other", "checkpoint")
 
 
+def test_an_incomplete_snapshot_counts_as_uncached(tmp_path: Path, make_library: MakeLibrary) -> None:
+    folder = snapshot(tmp_path / "hub")
+    (folder / "diffusion_pytorch_model.safetensors").unlink()
+    found = make_library(offline=False).describe("org/tiny", "vae")
+    assert (found.resolved, found.fingerprint) == (False, None)
+    with pytest.raises(ModelFormatError, match="has no weights"):
+        make_library().describe("org/tiny", "vae")
+
+
 @pytest.mark.parametrize("name", ["org/x.safetensors", "org/../x", "org/x@../../../etc", "a/b/c", "org/x@"])
 def test_what_is_no_hub_id_is_never_looked_up(make_library: MakeLibrary, name: str) -> None:
     with pytest.raises(ModelNotFoundError):
