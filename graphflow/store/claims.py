@@ -1,5 +1,7 @@
 """Claims: one computes a key, the others wait; between threads and between processes."""
 
+# Paths are plain strings here: pathlib would double the cost of a look-up.
+# ruff: noqa: PTH103, PTH108, PTH120
 from __future__ import annotations
 
 import os

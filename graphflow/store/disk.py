@@ -1,5 +1,7 @@
 """The disk tier: values and files by key in a folder that several processes may use."""
 
+# Paths are plain strings here: pathlib would double the cost of a look-up.
+# ruff: noqa: PTH100, PTH122, PTH123
 from __future__ import annotations
 
 import errno

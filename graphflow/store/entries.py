@@ -1,5 +1,7 @@
 """Entries in the folder: values written and read, with their shared tensors in objects."""
 
+# Paths are plain strings here: pathlib would double the cost of a look-up.
+# ruff: noqa: PTH116, PTH123
 from __future__ import annotations
 
 import os

@@ -1,5 +1,7 @@
 """The folder of the disk tier: names, atomic writes, listing, sweeping. Knows files, not what is in them."""
 
+# Paths are plain strings here: pathlib would double the cost of a look-up.
+# ruff: noqa: PTH103, PTH105, PTH108, PTH112, PTH116, PTH118, PTH120, PTH123
 from __future__ import annotations
 
 import os

@@ -216,6 +216,9 @@ def parse(raw: bytes) -> Entry:
         expected = value["inline"]
     except _NOT_AN_ENTRY as problem:
         raise DamagedError("the value is not that of an entry") from problem
+    known = {name for name, _ in entry.objects}
+    if not all(isinstance(slot.place, tuple) or slot.place in known for slot in slots.values()):
+        raise DamagedError("a tensor is in an object that the header does not name")
     if digest_of(inline) != expected:
         raise DamagedError("the tensors do not match their digest")
     return entry

@@ -1,5 +1,7 @@
 """Whole files (pictures that nodes wrote) kept under a key, their bytes stored once by content."""
 
+# Paths are plain strings here: pathlib would double the cost of a look-up.
+# ruff: noqa: PTH103, PTH118
 from __future__ import annotations
 
 import hashlib

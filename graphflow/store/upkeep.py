@@ -1,5 +1,7 @@
 """Upkeep of the disk tier's folder: sweeping, evicting, verifying. Needs no torch."""
 
+# Paths are plain strings here: pathlib would double the cost of a look-up.
+# ruff: noqa: PTH110, PTH119, PTH122, PTH123
 from __future__ import annotations
 
 import hashlib

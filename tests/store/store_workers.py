@@ -99,7 +99,7 @@ def compute_once(folder: str, log: str) -> None:
             assert found is None or isinstance(found, Encoded)
             if not check(number, found):
                 time.sleep(0.02)
-                with open(log, "a") as file:
+                with Path(log).open("a") as file:
                     file.write(f"{number}\n")
                 store.put(key_of(number), value_of(number), nbytes=1 << 30, persist=True, encode=_as_it_is)
 

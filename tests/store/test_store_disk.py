@@ -442,7 +442,7 @@ def test_files_are_kept_and_copied(tmp_path: Path, key: Key) -> None:
     assert tier.stats().objects == 1
     assert tier.copy_file(key(0), tmp_path / "new" / "copy.png")
     assert (tmp_path / "new" / "copy.png").read_bytes() == picture.read_bytes()
-    assert os.listdir(tmp_path / "new") == ["copy.png"]
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["copy.png"]
     assert tier.get(key(0)) is None  # a file is not a value, and the other way round
     tier.put(key(2), Encoded("any", {}, {}))
     assert tier.file_digest(key(2)) is None
@@ -466,7 +466,7 @@ def test_a_damaged_file_is_not_copied(tmp_path: Path, key: Key, size: int) -> No
     assert (tier.file_digest(key(0)) is not None) == (size > 0)  # the size tells, a flipped bit does not
     assert not tier.copy_file(key(0), target)
     assert target.read_bytes() == b"before"
-    assert os.listdir(target.parent) == ["picture.png"]
+    assert [path.name for path in target.parent.iterdir()] == ["picture.png"]
     assert tier.file_digest(key(0)) is None
     assert tier.put_file(key(0), picture)
     assert tier.copy_file(key(0), target)
@@ -537,7 +537,7 @@ def test_ctrl_c_while_copying_leaves_nothing(tmp_path: Path, key: Key, monkeypat
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(os, "replace", interrupt)
         tier.copy_file(key(0), tmp_path / "out" / "a.png")
-    assert os.listdir(tmp_path / "out") == []
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_a_folder_that_vanishes_is_made_again(tmp_path: Path, key: Key) -> None:
