@@ -82,7 +82,7 @@ def polyexponential_sigmas(steps: int, sigma_min: float, sigma_max: float, rho: 
 def vp_sigmas(steps: int, beta_d: float = 19.9, beta_min: float = 0.1, eps_s: float = 1e-3) -> Tensor:
     """Even steps in the time of the continuous variance-preserving process (Song et al. 2021, arXiv:2011.13456)."""
     t = torch.linspace(1, eps_s, steps)
-    return _then_zero(torch.sqrt(torch.exp(beta_d * t**2 / 2 + beta_min * t) - 1))
+    return _then_zero(torch.sqrt(torch.expm1(beta_d * t**2 / 2 + beta_min * t)))
 
 
 def laplace_sigmas(steps: int, sigma_min: float, sigma_max: float, mu: float = 0.0, beta: float = 0.5) -> Tensor:
