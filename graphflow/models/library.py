@@ -92,8 +92,8 @@ class Library:
         Raises:
             ModelNotFoundError: Nothing has this name, or it leads out of the roots.
         """
-        if trusted and (found := _trusted_path(name)):
-            return Resolved(name, found)
+        if trusted and _is_plain_path(name):
+            return Resolved(name, _user_path(name))
         plain = clean_name(name)
         for root in self.roots:
             if path := find_in_root(root, plain, kind):
@@ -223,12 +223,17 @@ class Library:
         )
 
 
-def _trusted_path(name: str) -> Path | None:
-    """A path that the user gave as such: absolute, from the home folder, or with a leading dot."""
-    path = Path(name).expanduser() if "\0" not in name else Path()
-    if (path.is_absolute() or name.startswith(".")) and is_model(path):
+def _is_plain_path(name: str) -> bool:
+    """Whether a user means a path: absolute, from the home folder, or with a leading dot."""
+    return "\0" not in name and (name.startswith((".", "~")) or Path(name).is_absolute())
+
+
+def _user_path(name: str) -> Path:
+    path = Path(name).expanduser()
+    if is_model(path):
         return path.resolve()
-    return None
+    problem = "is neither a weight file nor a Diffusers folder" if path.exists() else "there is no such file or folder"
+    raise ModelNotFoundError(problem, where=name, advice="weight files end in .safetensors or .gguf")
 
 
 def _check_kind(description: Description, kind: Kind | None) -> None:

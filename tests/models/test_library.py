@@ -140,6 +140,9 @@ def test_trusted_names_may_be_any_path(tmp_path: Path, library: Library, monkeyp
     monkeypatch.chdir(tmp_path)
     assert library.resolve("./x/a.safetensors", trusted=True).path == path
     assert library.resolve("x/a.safetensors", trusted=True).path == path
+    for wrong, message in ((tmp_path / "x/b.safetensors", "no such file"), (tmp_path / "x", "neither a weight file")):
+        with pytest.raises(ModelNotFoundError, match=message):
+            library.resolve(str(wrong), trusted=True)
     with pytest.raises(ModelNotFoundError, match=r"absolute path.*command line is accepted"):
         library.resolve(str(path))
 
