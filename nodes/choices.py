@@ -33,7 +33,8 @@ Crop: TypeAlias = Annotated[
 ]
 
 Tile: TypeAlias = Annotated[
-    int, Field(ge=0, le=8192, multiple_of=8, description="tile edge in pixels, to save memory; 0 takes the picture whole")
+    int,
+    Field(ge=0, le=8192, multiple_of=8, description="tile edge in pixels, to save memory; 0 takes the picture whole"),
 ]
 
 LatentEdge: TypeAlias = Annotated[

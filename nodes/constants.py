@@ -100,7 +100,10 @@ def int_range(
 def int_math(
     a: Annotated[int, Field(description="the left operand")],
     b: Annotated[int, Field(description="the right operand")],
-    operation: Annotated[Literal["add", "subtract", "multiply", "floor_divide", "modulo", "minimum", "maximum"], Field(description="what to do")] = "add",
+    operation: Annotated[
+        Literal["add", "subtract", "multiply", "floor_divide", "modulo", "minimum", "maximum"],
+        Field(description="what to do"),
+    ] = "add",
 ) -> int:
     """Compute with two whole numbers.
 
@@ -130,7 +133,9 @@ def int_math(
 def float_math(
     a: Annotated[float, Field(allow_inf_nan=False, description="the left operand")],
     b: Annotated[float, Field(allow_inf_nan=False, description="the right operand")],
-    operation: Annotated[Literal["add", "subtract", "multiply", "divide", "minimum", "maximum"], Field(description="what to do")] = "add",
+    operation: Annotated[
+        Literal["add", "subtract", "multiply", "divide", "minimum", "maximum"], Field(description="what to do")
+    ] = "add",
 ) -> float:
     """Compute with two numbers.
 
@@ -150,7 +155,10 @@ def float_math(
 def compare(
     a: Annotated[float, Field(allow_inf_nan=False, description="the left operand")],
     b: Annotated[float, Field(allow_inf_nan=False, description="the right operand")],
-    operation: Annotated[Literal["equal", "not_equal", "less", "less_equal", "greater", "greater_equal"], Field(description="how to compare")] = "equal",
+    operation: Annotated[
+        Literal["equal", "not_equal", "less", "less_equal", "greater", "greater_equal"],
+        Field(description="how to compare"),
+    ] = "equal",
 ) -> bool:
     """Compare two numbers, e.g. to drive a switch."""
     outcomes = {

@@ -11,8 +11,6 @@ from graphflow.embedded import RECORD_KEYWORD, WORKFLOW_KEYWORD
 from graphflow.errors import MediaError
 from graphflow.limits import LIMITS
 
-from .finite import require_finite
-
 if TYPE_CHECKING:
     import numpy as np
     import torch
@@ -34,9 +32,11 @@ def to_bytes_array(pixels: torch.Tensor, rounding: Rounding) -> np.ndarray[Any, 
     """Turn (C, H, W) in [0, 1] into (H, W, C) of 8 bits.
 
     Raises:
-        NotFiniteError: A pixel is NaN or infinite.
+        NonFiniteError: A pixel is NaN or infinite.
     """
     import torch
+
+    from graphflow.families.finite import require_finite
 
     require_finite(pixels, "the picture", "the node that made it is at fault; another dtype may help")
     scaled = pixels.float().clamp(0, 1) * 255
@@ -63,14 +63,17 @@ def encode_picture(
 
     Raises:
         MediaError: The picture is larger than the format can hold.
-        NotFiniteError: A pixel is NaN or infinite.
+        NonFiniteError: A pixel is NaN or infinite.
     """
     import PIL.Image
 
     height, width = pixels.shape[-2:]
     most = {"png": LIMITS.edge, "webp": 16383, "jpeg": 65500}[format]
     if max(height, width) > most:
-        raise MediaError(f"{width} x {height} does not fit into {format}, which has at most {most} pixels along an edge", advice="save as png")
+        raise MediaError(
+            f"{width} x {height} does not fit into {format}, which has at most {most} pixels along an edge",
+            advice="save as png",
+        )
     if pixels.shape[0] == 4 and format == "jpeg":
         pixels = pixels[:3] * pixels[3:] + (1 - pixels[3:])
     picture = PIL.Image.fromarray(to_bytes_array(pixels, rounding))
@@ -105,7 +108,11 @@ def _exif(record: Mapping[str, Any]) -> Exif | None:
     """Put the record into EXIF's UserComment, as one JSON object in ASCII."""
     import PIL.Image
 
-    carried = {keyword: record[key] for key, keyword in (("workflow", WORKFLOW_KEYWORD), ("record", RECORD_KEYWORD)) if key in record}
+    carried = {
+        keyword: record[key]
+        for key, keyword in (("workflow", WORKFLOW_KEYWORD), ("record", RECORD_KEYWORD))
+        if key in record
+    }
     if not carried:
         return None
     exif = PIL.Image.Exif()

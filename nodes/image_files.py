@@ -20,14 +20,20 @@ if TYPE_CHECKING:
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 """Formats that are read; Pillow knows others whose readers are less hardened."""
 
-PictureFile = Annotated[str, InputFile("image"), Field(min_length=1, description="PNG, JPEG, WebP, BMP, GIF or TIFF; the first frame where there are several")]
+PictureFile = Annotated[
+    str,
+    InputFile("image"),
+    Field(min_length=1, description="PNG, JPEG, WebP, BMP, GIF or TIFF; the first frame where there are several"),
+]
 
 
 class Picture(NamedTuple):
     """A picture and the mask in its alpha channel."""
 
     image: Annotated[Image, Field(description="the picture, (1, 3, H, W) in [0, 1]")]
-    mask: Annotated[Mask, Field(description="1 where the picture is transparent, (1, H, W); all 0 where it has no alpha")]
+    mask: Annotated[
+        Mask, Field(description="1 where the picture is transparent, (1, H, W); all 0 where it has no alpha")
+    ]
 
 
 @node("load_image")
@@ -53,7 +59,10 @@ def load_image(
 @node("load_mask")
 def load_mask(
     file: PictureFile,
-    channel: Annotated[Literal["alpha", "red", "green", "blue"], Field(description="alpha: transparent parts are 1; a colour: its brightness")] = "red",
+    channel: Annotated[
+        Literal["alpha", "red", "green", "blue"],
+        Field(description="alpha: transparent parts are 1; a colour: its brightness"),
+    ] = "red",
 ) -> Mask:
     """Read a mask (1, H, W) in [0, 1] from one channel of a picture, turned upright as its EXIF data says.
 
@@ -82,7 +91,9 @@ def _read_picture(name: str) -> tuple[torch.Tensor, torch.Tensor | None]:
             upright = ImageOps.exif_transpose(opened)
             return _channels(upright)
     except UnidentifiedImageError as error:
-        raise MediaError("this is no picture of a known format", where=name, advice=f"use one of {', '.join(FORMATS)}") from error
+        raise MediaError(
+            "this is no picture of a known format", where=name, advice=f"use one of {', '.join(FORMATS)}"
+        ) from error
     except PIL.Image.DecompressionBombError as error:
         raise LimitError(str(error), where=name) from error
     except (OSError, SyntaxError, ValueError, EOFError) as error:
@@ -92,7 +103,9 @@ def _read_picture(name: str) -> tuple[torch.Tensor, torch.Tensor | None]:
 def _check_size(size: tuple[int, int], name: str) -> None:
     width, height = size
     if width * height > LIMITS.pixels or max(size) > LIMITS.edge:
-        raise LimitError(f"{width} x {height} is larger than {LIMITS.pixels:,} pixels or {LIMITS.edge:,} along an edge", where=name)
+        raise LimitError(
+            f"{width} x {height} is larger than {LIMITS.pixels:,} pixels or {LIMITS.edge:,} along an edge", where=name
+        )
 
 
 def _channels(picture: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -101,7 +114,9 @@ def _channels(picture: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
 
     if picture.mode.startswith("I") or picture.mode == "F":
         plane = np.asarray(picture, dtype=np.float32)
-        scale = 1.0 if picture.mode == "F" else (65535.0 if plane.max(initial=0) > 255 or ";16" in picture.mode else 255.0)
+        scale = (
+            1.0 if picture.mode == "F" else (65535.0 if plane.max(initial=0) > 255 or ";16" in picture.mode else 255.0)
+        )
         grey = torch.from_numpy(plane / scale).clamp(0, 1)
         return grey.expand(3, -1, -1).clone(), None
     transparent = picture.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in picture.info

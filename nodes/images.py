@@ -29,7 +29,9 @@ def resize(
     max_edge: Annotated[Edge, Field(description="shrink so that no edge is longer, in pixels; 0 is no bound")] = 0,
     method: Resampling = "bicubic",
     crop: Crop = "none",
-    antialias: Annotated[bool, Field(description="smooth before shrinking (bilinear and bicubic; lanczos and area always do)")] = True,
+    antialias: Annotated[
+        bool, Field(description="smooth before shrinking (bilinear and bicubic; lanczos and area always do)")
+    ] = True,
 ) -> Image:
     """Change the size of pictures: (B, C, H, W) to (B, C, height, width), values stay in [0, 1].
 
@@ -57,7 +59,9 @@ def batch_images(images: Annotated[Sequence[Image], Field(description="the pictu
     shapes = {tuple(part.pixels.shape[1:]) for part in parts}
     if len(shapes) != 1:
         shown = ", ".join(f"{w} x {h} with {c} channels" for c, h, w in sorted(shapes))
-        raise InvalidInputError(f"pictures of different shapes do not make one batch: {shown}", advice="a resize node makes them equal")
+        raise InvalidInputError(
+            f"pictures of different shapes do not make one batch: {shown}", advice="a resize node makes them equal"
+        )
     numbers: list[int] = []
     offset = 0
     for part in parts:
@@ -65,7 +69,11 @@ def batch_images(images: Annotated[Sequence[Image], Field(description="the pictu
         numbers += [offset + number for number in (part.numbers or range(count))]
         offset += count + part.withheld
     withheld = sum(part.withheld for part in parts)
-    return Image(pixels=torch.cat([part.pixels for part in parts]), numbers=tuple(numbers) if withheld else None, withheld=withheld)
+    return Image(
+        pixels=torch.cat([part.pixels for part in parts]),
+        numbers=tuple(numbers) if withheld else None,
+        withheld=withheld,
+    )
 
 
 @node("rectangle_mask")
@@ -88,7 +96,9 @@ def rectangle_mask(
     x0, x1 = round(left * width), round(right * width)
     y0, y1 = round(top * height), round(bottom * height)
     if x0 >= x1 or y0 >= y1:
-        raise InvalidInputError("the rectangle is empty", advice="left must be less than right, and top less than bottom")
+        raise InvalidInputError(
+            "the rectangle is empty", advice="left must be less than right, and top less than bottom"
+        )
     values = torch.zeros(1, height, width)
     values[:, y0:y1, x0:x1] = 1.0
     return Mask(values=1.0 - values if invert else values)

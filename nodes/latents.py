@@ -21,7 +21,9 @@ def empty_latent(
     width: LatentEdge = 512,
     height: LatentEdge = 512,
     batch_size: Annotated[int, Field(ge=1, le=LIMITS.batch, description="how many pictures")] = 1,
-    channels: Annotated[int, Field(ge=1, le=1024, description="latent channels: 4 for sd and sdxl, 16 for sd3 and flux")] = 4,
+    channels: Annotated[
+        int, Field(ge=1, le=1024, description="latent channels: 4 for sd and sdxl, 16 for sd3 and flux")
+    ] = 4,
 ) -> Latent:
     """Make latents of zeros, which sampling fills: (batch_size, channels, height / 8, width / 8).
 
@@ -47,15 +49,21 @@ def set_noise_mask(
     """
     masks, items = mask.values.shape[0], latent.samples.shape[0]
     if masks not in (1, items):
-        raise InvalidInputError(f"{masks} masks do not fit {items} latents", where="mask", advice="give one, or one for each")
+        raise InvalidInputError(
+            f"{masks} masks do not fit {items} latents", where="mask", advice="give one, or one for each"
+        )
     return replace(latent, noise_mask=mask.values)
 
 
 @node("upscale_latent", map=True)
 def upscale_latent(
     latent: Annotated[Latent, Field(description="the latents")],
-    width: Annotated[int, Field(ge=0, le=LIMITS.edge, multiple_of=8, description="pixels of the picture; 0 follows height or scale")] = 0,
-    height: Annotated[int, Field(ge=0, le=LIMITS.edge, multiple_of=8, description="pixels of the picture; 0 follows width or scale")] = 0,
+    width: Annotated[
+        int, Field(ge=0, le=LIMITS.edge, multiple_of=8, description="pixels of the picture; 0 follows height or scale")
+    ] = 0,
+    height: Annotated[
+        int, Field(ge=0, le=LIMITS.edge, multiple_of=8, description="pixels of the picture; 0 follows width or scale")
+    ] = 0,
     scale: Annotated[float, Field(gt=0, le=64, description="factor on both edges, where width and height are 0")] = 2.0,
     method: LatentResampling = "nearest",
     crop: Crop = "none",

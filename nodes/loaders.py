@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
@@ -35,7 +36,9 @@ class Checkpoint(NamedTuple):
     model: Annotated[Model, Field(description="the denoising model")]
     text_encoder: Annotated[TextEncoder, Field(description="the text encoders with their tokenizers")]
     vae: Annotated[Vae, Field(description="the autoencoder between pixels and latents")]
-    safety_checker: Annotated[SafetyChecker | None, Field(description="the safety checker, where the checkpoint has one")]
+    safety_checker: Annotated[
+        SafetyChecker | None, Field(description="the safety checker, where the checkpoint has one")
+    ]
 
 
 @node("load_checkpoint")
@@ -50,22 +53,18 @@ def load_checkpoint(model: CheckpointName, prediction: Prediction = "auto", zero
     """
     models = runtime.current().models
     parts = models.parts(model, "checkpoint")
+    denoiser = _the_part(model, "checkpoint", DENOISERS, parts)
+    found = models.find(model, "checkpoint", part=denoiser, options=_options(prediction, zero_snr))
 
-    def find(part: str, options: dict[str, Any] | None = None) -> ModelFile:
-        return models.find(model, "checkpoint", part=part, options=options)
+    def other(part: str) -> ModelFile:
+        return replace(found, part=part, options={})
 
-    denoiser = next((part for part in DENOISERS if part in parts), None)
-    if denoiser is None:
-        held = ", ".join(parts) or "nothing known"
-        raise ModelFormatError(
-            f"it has no denoising model, only {held}", where=model, advice="load_vae, load_text_encoder and load_safety_checker load single parts"
-        )
     encoders = [part for part in TEXT_ENCODERS if part in parts] or ["text_encoder"]
     return Checkpoint(
-        model=Model(files=(find(denoiser, _options(prediction, zero_snr)),)),
-        text_encoder=TextEncoder(files=tuple(find(part) for part in encoders)),
-        vae=Vae(files=(find("vae"),)),
-        safety_checker=SafetyChecker(files=(find("safety_checker"),)) if "safety_checker" in parts else None,
+        model=Model(files=(found,)),
+        text_encoder=TextEncoder(files=tuple(other(part) for part in encoders)),
+        vae=Vae(files=(other("vae"),)),
+        safety_checker=SafetyChecker(files=(other("safety_checker"),)) if "safety_checker" in parts else None,
     )
 
 
@@ -89,8 +88,15 @@ def load_diffusion_model(
 @node("load_text_encoder")
 def load_text_encoder(
     model: Annotated[str, ModelName("text_encoder"), Field(min_length=1, description="a text encoder")],
-    model_2: Annotated[str, ModelName("text_encoder"), Field(description="the second encoder of a family that has two; empty where there is one")] = "",
-    family: Annotated[Literal["auto", "sd", "sdxl"], Field(description="which family it conditions; auto: what the file says, sdxl where there are two")] = "auto",
+    model_2: Annotated[
+        str,
+        ModelName("text_encoder"),
+        Field(description="the second encoder of a family that has two; empty where there is one"),
+    ] = "",
+    family: Annotated[
+        Literal["auto", "sd", "sdxl"],
+        Field(description="which family it conditions; auto: what the file says, sdxl where there are two"),
+    ] = "auto",
 ) -> TextEncoder:
     """Name one or two text encoders that lie in files or folders of their own.
 
@@ -101,11 +107,11 @@ def load_text_encoder(
     models = runtime.current().models
     names = [name for name in (model, model_2) if name]
     wanted = family if family != "auto" else ("sdxl" if len(names) > 1 else None)
-    options: dict[str, Any] | None = None if wanted is None else {"family": wanted}
     files = []
     for name in names:
         part = _the_part(name, "text_encoder", TEXT_ENCODERS, models.parts(name, "text_encoder"))
-        files.append(models.find(name, "text_encoder", part=part, options=options))
+        found = models.find(name, "text_encoder", part=part)
+        files.append(found if wanted is None else replace(found, family=wanted))
     return TextEncoder(files=tuple(files))
 
 
@@ -124,7 +130,11 @@ def load_vae(model: Annotated[str, ModelName("vae"), Field(min_length=1, descrip
 
 @node("load_safety_checker")
 def load_safety_checker(
-    model: Annotated[str, ModelName("safety_checker"), Field(min_length=1, description="a safety checker, or a checkpoint that has one")],
+    model: Annotated[
+        str,
+        ModelName("safety_checker"),
+        Field(min_length=1, description="a safety checker, or a checkpoint that has one"),
+    ],
 ) -> SafetyChecker:
     """Name a safety checker.
 
@@ -151,5 +161,10 @@ def _the_part(name: str, kind: str, wanted: tuple[str, ...], parts: tuple[str, .
     for part in wanted:
         if part in parts:
             return part
+    what = "denoising model" if wanted is DENOISERS else kind.replace("_", " ")
     held = ", ".join(parts) or "nothing known"
-    raise ModelFormatError(f"it has no {kind.replace('_', ' ')}, only {held}", where=name)
+    raise ModelFormatError(
+        f"it has no {what}, only {held}",
+        where=name,
+        advice="load_vae, load_text_encoder and load_safety_checker load single parts",
+    )

@@ -38,7 +38,9 @@ _BOUNDS = {
 }
 
 
-def check_call(pipeline: str, arguments: Mapping[str, Any], *, scheduler: str = "", linked: Collection[str] = ()) -> Signature:
+def check_call(
+    pipeline: str, arguments: Mapping[str, Any], *, scheduler: str = "", linked: Collection[str] = ()
+) -> Signature:
     """Check a pipeline's name, its scheduler's and the literal arguments of its call.
 
     Args:

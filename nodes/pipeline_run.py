@@ -9,7 +9,6 @@ from graphflow import runtime
 from graphflow.errors import MediaError
 from graphflow.values import Audio, Image, Mask, Video
 
-from .finite import require_finite
 from .pipeline_call import arguments_of
 from .pipeline_table import Signature
 
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 Linked = Image | Mask | Video
 Made = tuple[Image | None, Video | None, Audio | None]
 
-_ADVICE = "try --dtype float32 or bfloat16, or a lower guidance scale"
 _SAMPLE_RATE = 44100
 
 
@@ -38,7 +36,7 @@ def call_pipeline(
 
     Raises:
         CancelledError: The user stopped the run.
-        NotFiniteError: The pipeline made NaN.
+        NonFiniteError: The pipeline made NaN.
         MediaError: The pipeline made something that is no picture, video or sound.
     """
     import torch
@@ -62,7 +60,9 @@ def call_pipeline(
 
 def _as_argument(value: Linked) -> Any:
     """Turn a value into what pipelines take: one picture or a list of them."""
-    pictures = _pictures(value.values[:, None] if isinstance(value, Mask) else value.frames if isinstance(value, Video) else value.pixels)
+    pictures = _pictures(
+        value.values[:, None] if isinstance(value, Mask) else value.frames if isinstance(value, Video) else value.pixels
+    )
     return pictures if isinstance(value, Video) or len(pictures) != 1 else pictures[0]
 
 
@@ -135,9 +135,17 @@ def _to_tensor(value: Any) -> torch.Tensor:
     raise MediaError(f"a {type(value).__name__} is neither a picture nor a tensor")
 
 
+def _require_finite(tensor: torch.Tensor, what: str) -> None:
+    from graphflow.families.finite import require_finite
+
+    require_finite(tensor, what, "try --dtype float32 or bfloat16, or a lower guidance scale")
+
+
 def _channels_first(pixels: torch.Tensor) -> torch.Tensor:
     """Bring (…, H, W, C) to (…, C, H, W); what has its channels first already stays."""
-    if (pixels.shape[-1] in (1, 3, 4) and pixels.shape[-3] not in (1, 3, 4)) or (pixels.shape[-1] in (1, 3, 4) and pixels.shape[-1] <= pixels.shape[-3]):
+    if (pixels.shape[-1] in (1, 3, 4) and pixels.shape[-3] not in (1, 3, 4)) or (
+        pixels.shape[-1] in (1, 3, 4) and pixels.shape[-1] <= pixels.shape[-3]
+    ):
         pixels = pixels.movedim(-1, -3)
     return pixels.expand(*pixels.shape[:-3], 3, *pixels.shape[-2:]) if pixels.shape[-3] == 1 else pixels
 
@@ -146,7 +154,7 @@ def _to_image(value: Any) -> Image:
     pixels = _channels_first(_to_tensor(value))
     while pixels.ndim > 4:
         pixels = pixels.flatten(0, 1)
-    require_finite(pixels, "the picture", _ADVICE)
+    _require_finite(pixels, "the picture")
     return Image(pixels=(pixels if pixels.ndim == 4 else pixels[None]).clamp(0, 1).contiguous())
 
 
@@ -154,7 +162,7 @@ def _to_video(value: Any, fps: float) -> Video:
     frames = _to_tensor(value)
     frames = frames[0] if frames.ndim == 5 else frames
     frames = _channels_first(frames)
-    require_finite(frames, "the video", _ADVICE)
+    _require_finite(frames, "the video")
     return Video(frames=frames.clamp(0, 1).contiguous(), fps=fps)
 
 
@@ -165,13 +173,19 @@ def _to_audio(value: Any, pipe: Any) -> Audio:
         samples = samples[None]
     elif samples.shape[0] > 8 and samples.shape[0] > samples.shape[1]:
         samples = samples.T
-    require_finite(samples, "the sound", _ADVICE)
+    _require_finite(samples, "the sound")
     return Audio(samples=samples.clamp(-1, 1).contiguous(), sample_rate=_sample_rate(pipe))
 
 
 def _sample_rate(pipe: Any) -> int:
     """Ask the parts of a pipeline that may know at which rate its sound is."""
-    places = (("vae", "sampling_rate"), ("vocoder", "sampling_rate"), ("vocoder", "output_sampling_rate"), ("unet", "sample_rate"), ("audio_vae", "sample_rate"))
+    places = (
+        ("vae", "sampling_rate"),
+        ("vocoder", "sampling_rate"),
+        ("vocoder", "output_sampling_rate"),
+        ("unet", "sample_rate"),
+        ("audio_vae", "sample_rate"),
+    )
     for part, name in places:
         module = getattr(pipe, part, None)
         for holder in (module, getattr(module, "config", None)):

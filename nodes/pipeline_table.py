@@ -7,6 +7,7 @@ signature is first asked for. Both are remembered while the process runs, per in
 from __future__ import annotations
 
 import ast
+import importlib.machinery
 import importlib.util
 import re
 from collections.abc import Iterator, Mapping
@@ -18,8 +19,29 @@ from typing import Any
 from graphflow.errors import InvalidInputError
 from graphflow.registry import nearest
 
-_NO_CALL = frozenset({"DiffusionPipeline", "AutoPipelineForImage2Image", "AutoPipelineForInpainting", "AutoPipelineForText2Image", "AutoPipelineForText2Audio"})
-_SCALARS = {"int": "int", "float": "float", "bool": "bool", "str": "str", "list": "list", "List": "list", "tuple": "list", "Tuple": "list", "dict": "dict", "Dict": "dict", "None": "null", "Any": "any"}
+_NO_CALL = frozenset(
+    {
+        "DiffusionPipeline",
+        "AutoPipelineForImage2Image",
+        "AutoPipelineForInpainting",
+        "AutoPipelineForText2Image",
+        "AutoPipelineForText2Audio",
+    }
+)
+_SCALARS = {
+    "int": "int",
+    "float": "float",
+    "bool": "bool",
+    "str": "str",
+    "list": "list",
+    "List": "list",
+    "tuple": "list",
+    "Tuple": "list",
+    "dict": "dict",
+    "Dict": "dict",
+    "None": "null",
+    "Any": "any",
+}
 _SCALARS |= {"Sequence": "list", "Iterable": "list", "Mapping": "dict", "Literal": "any"}
 
 
@@ -83,6 +105,15 @@ def scheduler_names() -> tuple[str, ...]:
     return tuple(sorted(name for name in _exports(folder / "__init__.py") if name.endswith("Scheduler")))
 
 
+def pipeline_folders() -> tuple[str, ...]:
+    """Return the names of the folders in which Diffusers keeps its pipelines; an index calls their classes by them.
+
+    Raises:
+        InvalidInputError: Diffusers is not installed.
+    """
+    return tuple(sorted(path.name for path in (_root() / "pipelines").iterdir() if path.is_dir()))
+
+
 def require_known(name: str, known: tuple[str, ...], what: str) -> None:
     """Check a class name against the allow-list.
 
@@ -91,7 +122,10 @@ def require_known(name: str, known: tuple[str, ...], what: str) -> None:
     """
     if name not in known:
         near = nearest(name, known)
-        raise InvalidInputError(f"Diffusers has no {what} {name!r}", advice=f"did you mean {near!r}?" if near else f"it has {len(known)}, e.g. {known[0]}")
+        raise InvalidInputError(
+            f"Diffusers has no {what} {name!r}",
+            advice=f"did you mean {near!r}?" if near else f"it has {len(known)}, e.g. {known[0]}",
+        )
 
 
 @lru_cache(maxsize=512)
@@ -116,7 +150,7 @@ def signature(pipeline: str) -> Signature:
 
 @lru_cache(maxsize=1)
 def _root() -> Path:
-    spec = importlib.util.find_spec("diffusers")
+    spec = importlib.machinery.PathFinder.find_spec("diffusers") or importlib.util.find_spec("diffusers")
     if spec is None or spec.origin is None:
         raise InvalidInputError("Diffusers is not installed", advice="install it with: pip install diffusers")
     return Path(spec.origin).parent
@@ -125,7 +159,11 @@ def _root() -> Path:
 @lru_cache(maxsize=4)
 def _listed(folder: Path) -> dict[str, str]:
     """Return the pipeline classes under a folder, with the subfolder or module that defines each."""
-    return {name: place for name, place in _exports(folder / "__init__.py").items() if name.endswith("Pipeline") and name not in _NO_CALL}
+    return {
+        name: place
+        for name, place in _exports(folder / "__init__.py").items()
+        if name.endswith("Pipeline") and name not in _NO_CALL
+    }
 
 
 def _exports(path: Path) -> dict[str, str]:
@@ -140,10 +178,16 @@ def _exports(path: Path) -> dict[str, str]:
 
 def _entry(statement: ast.AST) -> tuple[str | None, ast.expr | None]:
     match statement:
-        case ast.Assign(targets=[ast.Subscript(value=ast.Name(id="_import_structure"), slice=ast.Constant(value=str() as place))], value=names):
+        case ast.Assign(
+            targets=[ast.Subscript(value=ast.Name(id="_import_structure"), slice=ast.Constant(value=str() as place))],
+            value=names,
+        ):
             return place, names
         case ast.Call(
-            func=ast.Attribute(value=ast.Subscript(value=ast.Name(id="_import_structure"), slice=ast.Constant(value=str() as place)), attr="extend"),
+            func=ast.Attribute(
+                value=ast.Subscript(value=ast.Name(id="_import_structure"), slice=ast.Constant(value=str() as place)),
+                attr="extend",
+            ),
             args=[names],
         ):
             return place, names
@@ -205,7 +249,10 @@ def _read_call(method: ast.FunctionDef, name: str, path: Path, root: Path) -> Si
     defaults: list[ast.expr | None] = [None] * (len(positional) - len(taken.defaults))
     defaults += taken.defaults[-len(positional) :] if positional else []
     arguments: dict[str, Argument] = {}
-    for argument, default in [*zip(positional, defaults, strict=True), *zip(taken.kwonlyargs, taken.kw_defaults, strict=True)]:
+    for argument, default in [
+        *zip(positional, defaults, strict=True),
+        *zip(taken.kwonlyargs, taken.kw_defaults, strict=True),
+    ]:
         kinds, items = _kinds(argument.annotation)
         if isinstance(default, ast.Constant) and default.value is None:
             kinds |= {"null"}
@@ -218,7 +265,9 @@ def _read_call(method: ast.FunctionDef, name: str, path: Path, root: Path) -> Si
             default="" if default is None else ast.unparse(default),
         )
     module = ".".join(("diffusers", *path.relative_to(root).with_suffix("").parts))
-    return Signature(name, module, arguments, taken.kwarg is not None, "" if method.returns is None else ast.unparse(method.returns))
+    return Signature(
+        name, module, arguments, taken.kwarg is not None, "" if method.returns is None else ast.unparse(method.returns)
+    )
 
 
 def _kinds(annotation: ast.expr | None) -> tuple[set[str], set[str]]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import Field, JsonValue
+from pydantic import AfterValidator, Field, JsonValue
+from pydantic_core import PydanticCustomError
 
 from graphflow.limits import LIMITS
 from graphflow.node import FileNeed, ModelName, Seed, node
-from graphflow.values import Audio, Image, Mask, Video
+from graphflow.registry import nearest
+from graphflow.values import Audio, Image, Mask, SafetyChecker, Video
 
 from .pipeline_call import check_call
+from .pipeline_table import pipeline_names, scheduler_names
 
 
 class PipelineResult(NamedTuple):
@@ -20,6 +23,9 @@ class PipelineResult(NamedTuple):
     images: Annotated[Image | None, Field(description="pictures (B, 3, H, W) in [0, 1]")]
     video: Annotated[Video | None, Field(description="the video; the first where it makes several")]
     audio: Annotated[Audio | None, Field(description="the sound; the first where it makes several")]
+    safety_checker: Annotated[
+        SafetyChecker | None, Field(description="the model's own safety checker, where it has one")
+    ]
 
 
 def _checked(params: Mapping[str, Any]) -> Iterable[FileNeed]:
@@ -30,15 +36,46 @@ def _checked(params: Mapping[str, Any]) -> Iterable[FileNeed]:
     return ()
 
 
+def _known_class(known: Callable[[], tuple[str, ...]], what: str) -> AfterValidator:
+    """Check a class name against an allow-list, as soon as a document is read."""
+
+    def check(name: str) -> str:
+        if name and name not in known():
+            near = nearest(name, known())
+            hint = f" (did you mean {near!r}?)" if near else ""
+            raise PydanticCustomError(
+                "unknown_class", "no {what} class of Diffusers has this name{hint}", {"what": what, "hint": hint}
+            )  # type: ignore[arg-type]
+        return name
+
+    return AfterValidator(check)
+
+
 @node("run_pipeline", lane="device", generates=True, needs=_checked)
 def run_pipeline(
-    pipeline: Annotated[str, Field(min_length=1, max_length=200, description="a pipeline class of Diffusers, e.g. FluxPipeline")],
-    model: Annotated[str, ModelName("checkpoint"), Field(min_length=1, description="a Diffusers folder, a single file, or a Hub id")],
-    prompt: Annotated[str, Field(max_length=LIMITS.text, description="goes into the argument of that name; empty gives none")] = "",
-    arguments: Annotated[dict[str, JsonValue] | None, Field(description="further arguments of the pipeline's call, by name")] = None,
+    pipeline: Annotated[
+        str,
+        _known_class(pipeline_names, "pipeline"),
+        Field(min_length=1, max_length=200, description="a pipeline class of Diffusers, e.g. FluxPipeline"),
+    ],
+    model: Annotated[
+        str, ModelName("checkpoint"), Field(min_length=1, description="a Diffusers folder, a single file, or a Hub id")
+    ],
+    prompt: Annotated[
+        str, Field(max_length=LIMITS.text, description="goes into the argument of that name; empty gives none")
+    ] = "",
+    arguments: Annotated[
+        dict[str, JsonValue] | None, Field(description="further arguments of the pipeline's call, by name")
+    ] = None,
     seed: Seed = 0,
-    scheduler: Annotated[str, Field(max_length=200, description="a scheduler class of Diffusers; empty keeps the model's own")] = "",
-    scheduler_options: Annotated[dict[str, JsonValue] | None, Field(description="changes to the scheduler's config, by name")] = None,
+    scheduler: Annotated[
+        str,
+        _known_class(scheduler_names, "scheduler"),
+        Field(max_length=200, description="a scheduler class of Diffusers; empty keeps the model's own"),
+    ] = "",
+    scheduler_options: Annotated[
+        dict[str, JsonValue] | None, Field(description="changes to the scheduler's config, by name")
+    ] = None,
     image: Annotated[Image | None, Field(description="goes into the argument of that name")] = None,
     mask_image: Annotated[Mask | None, Field(description="goes into the argument mask_image or mask")] = None,
     control_image: Annotated[Image | None, Field(description="goes into the argument of that name")] = None,
@@ -55,9 +92,10 @@ def run_pipeline(
     Raises:
         InvalidInputError: There is no such pipeline, scheduler or argument, or a value does not fit.
         ModelFormatError: The model is not made for this pipeline.
-        NotFiniteError: The pipeline makes NaN.
+        NonFiniteError: The pipeline makes NaN.
     """
-    from .pipeline_run import run
+    from .pipeline_load import open_pipeline
+    from .pipeline_run import call_pipeline
 
     linked = {
         "image": image,
@@ -67,17 +105,9 @@ def run_pipeline(
         "last_image": last_image,
         "video": video,
     }
-    given = dict(arguments or {})
-    if prompt:
-        given["prompt"] = prompt
-    images, film, sound = run(
-        pipeline,
-        model,
-        given,
-        linked={name: value for name, value in linked.items() if value is not None},
-        seed=seed,
-        scheduler=scheduler,
-        scheduler_options=scheduler_options or {},
-        fps=fps,
-    )
-    return PipelineResult(images, film, sound)
+    given = {**(arguments or {}), **({"prompt": prompt} if prompt else {})}
+    present = {name: value for name, value in linked.items() if value is not None}
+    known = check_call(pipeline, given, scheduler=scheduler, linked=present)
+    with open_pipeline(known, model, scheduler, scheduler_options or {}) as opened:
+        images, film, sound = call_pipeline(opened.pipe, known, given, present, seed=seed, fps=fps)
+    return PipelineResult(images, film, sound, opened.checker)

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     import torch
 
 
-def target_size(width: int, height: int, *, wanted_width: int, wanted_height: int, scale: float, max_edge: int) -> tuple[int, int]:
+def target_size(
+    width: int, height: int, *, wanted_width: int, wanted_height: int, scale: float, max_edge: int
+) -> tuple[int, int]:
     """Return the (width, height) that the size parameters of a node ask for.
 
     A given edge counts; the other follows the shape. Where none is given, ``scale`` multiplies both. ``max_edge``
@@ -33,7 +35,9 @@ def target_size(width: int, height: int, *, wanted_width: int, wanted_height: in
         size = (size[0] * max_edge / longest, size[1] * max_edge / longest)
     new_width, new_height = max(1, round(size[0])), max(1, round(size[1]))
     if new_width * new_height > LIMITS.pixels or max(new_width, new_height) > LIMITS.edge:
-        raise LimitError(f"{new_width} x {new_height} is larger than {LIMITS.pixels:,} pixels or {LIMITS.edge:,} along an edge")
+        raise LimitError(
+            f"{new_width} x {new_height} is larger than {LIMITS.pixels:,} pixels or {LIMITS.edge:,} along an edge"
+        )
     return new_width, new_height
 
 
@@ -50,7 +54,9 @@ def crop_to_shape(tensor: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     return tensor[..., top : top + keep, :]
 
 
-def resample(tensor: torch.Tensor, size: tuple[int, int], method: str, crop: str = "none", *, antialias: bool = False) -> torch.Tensor:
+def resample(
+    tensor: torch.Tensor, size: tuple[int, int], method: str, crop: str = "none", *, antialias: bool = False
+) -> torch.Tensor:
     """Resample (B, C, H, W) to ``size`` (height, width).
 
     ``antialias`` smooths before shrinking; it acts on bilinear and bicubic, lanczos always does it.
@@ -73,7 +79,9 @@ def resample(tensor: torch.Tensor, size: tuple[int, int], method: str, crop: str
             return functional.interpolate(tensor, size=size, mode=method, align_corners=False, antialias=antialias)
         case "lanczos":
             return _lanczos(tensor, size)
-    raise InvalidInputError(f"there is no resampling method {method!r}", advice="use nearest, bilinear, bicubic, area or lanczos")
+    raise InvalidInputError(
+        f"there is no resampling method {method!r}", advice="use nearest, bilinear, bicubic, area or lanczos"
+    )
 
 
 def _lanczos(tensor: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
@@ -83,5 +91,8 @@ def _lanczos(tensor: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     import torch
 
     planes = tensor.float().reshape(-1, *tensor.shape[-2:]).cpu().numpy()
-    resized = [np.asarray(PIL.Image.fromarray(plane).resize((size[1], size[0]), PIL.Image.Resampling.LANCZOS)) for plane in planes]
+    resized = [
+        np.asarray(PIL.Image.fromarray(plane).resize((size[1], size[0]), PIL.Image.Resampling.LANCZOS))
+        for plane in planes
+    ]
     return torch.from_numpy(np.stack(resized)).reshape(*tensor.shape[:-2], *size)

@@ -31,7 +31,9 @@ class FilteredVideo(NamedTuple):
 
 
 @node("safety_filter", lane="device", checks=True, map=True)
-def safety_filter(images: Annotated[Image, Field(description="pictures (B, 3 or 4, H, W) in [0, 1]")], safety_checker: Checker) -> FilteredImages:
+def safety_filter(
+    images: Annotated[Image, Field(description="pictures (B, 3 or 4, H, W) in [0, 1]")], safety_checker: Checker
+) -> FilteredImages:
     """Take out the pictures that a safety checker flags; the others keep their numbers.
 
     ``Image.withheld`` counts what was taken out, so that saving can say so.
@@ -44,7 +46,12 @@ def safety_filter(images: Annotated[Image, Field(description="pictures (B, 3 or 
     flagged = [numbers[index] for index, flag in enumerate(flags) if flag]
     if flagged:
         runtime.current().notice(f"the safety checker withheld {_count(flagged, 'picture')} of {len(flags)}")
-    passed = replace(images, pixels=pixels[kept], numbers=tuple(numbers[index] for index in kept), withheld=images.withheld + len(flagged))
+    passed = replace(
+        images,
+        pixels=pixels[kept],
+        numbers=tuple(numbers[index] for index in kept),
+        withheld=images.withheld + len(flagged),
+    )
     return FilteredImages(passed if flagged else images, list(flags))
 
 

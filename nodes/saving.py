@@ -21,7 +21,9 @@ from .resampling import resample, target_size
 
 Prefix = Annotated[str, Field(min_length=1, max_length=100, description="how the file names begin; a counter follows")]
 Quality = Annotated[int, Field(ge=1, le=100, description="of lossy formats")]
-EightBit = Annotated[Rounding, Field(description="how values become 8-bit: round to the nearest, or truncate as ComfyUI does")]
+EightBit = Annotated[
+    Rounding, Field(description="how values become 8-bit: round to the nearest, or truncate as ComfyUI does")
+]
 
 PREVIEW_UNDER_REQUIRE = 8
 """Previews shrink by this factor where the safety policy is ``require``."""
@@ -31,10 +33,14 @@ PREVIEW_UNDER_REQUIRE = 8
 def save_image(
     images: Annotated[Sequence[Image], Field(description="the pictures: one batch, or a sequence of batches")],
     filename_prefix: Prefix = "graphflow",
-    format: Annotated[Format, Field(description="png carries the workflow and loses nothing; webp and jpeg are smaller")] = "png",
+    format: Annotated[
+        Format, Field(description="png carries the workflow and loses nothing; webp and jpeg are smaller")
+    ] = "png",
     quality: Quality = 90,
     rounding: EightBit = "round",
-    embed: Annotated[bool, Field(description="put the workflow and the record of how it was made into the file")] = True,
+    embed: Annotated[
+        bool, Field(description="put the workflow and the record of how it was made into the file")
+    ] = True,
 ) -> Files:
     """Save pictures (B, 3 or 4, H, W) in [0, 1], one file each.
 
@@ -43,7 +49,7 @@ def save_image(
 
     Raises:
         MediaError: A picture is larger than the format can hold.
-        NotFiniteError: A pixel is NaN or infinite.
+        NonFiniteError: A pixel is NaN or infinite.
     """
     parts = as_sequence(images)
     record = runtime.current().record if embed else {}
@@ -52,7 +58,9 @@ def save_image(
     for number, picture in _numbered(parts):
         data, carried = encode_picture(picture.pixels[0], format, quality=quality, rounding=rounding, record=record)
         if not carried:
-            runtime.current().notice(f"the workflow is too large for a {format} file and was left out; save as png to keep it")
+            runtime.current().notice(
+                f"the workflow is too large for a {format} file and was left out; save as png to keep it"
+            )
         stem = filename_prefix if total == 1 else f"{filename_prefix}-{number}"
         files.append(EncodedFile(stem=stem, suffix=SUFFIXES[format], data=data, number=number))
     return Files(files=tuple(files), withheld=sum(part.withheld for part in parts))
@@ -70,7 +78,9 @@ def preview(
     files: list[EncodedFile] = []
     for number, picture in _numbered(parts):
         height, width = picture.pixels.shape[-2:]
-        new_width, new_height = target_size(width, height, wanted_width=0, wanted_height=0, scale=1 / shrink, max_edge=max(1, max_edge // shrink))
+        new_width, new_height = target_size(
+            width, height, wanted_width=0, wanted_height=0, scale=1 / shrink, max_edge=max(1, max_edge // shrink)
+        )
         small = resample(picture.pixels, (new_height, new_width), "area")
         data, _ = encode_picture(small[0], "jpeg", quality=85, rounding="round", record={})
         stem = "preview" if total == 1 else f"preview-{number}"
@@ -82,7 +92,9 @@ def preview(
 def save_video(
     video: Annotated[Video, Field(description="the video")],
     filename_prefix: Prefix = "graphflow",
-    format: Annotated[Literal["webp", "gif"], Field(description="webp has all colours; gif has 256 and plays anywhere")] = "webp",
+    format: Annotated[
+        Literal["webp", "gif"], Field(description="webp has all colours; gif has 256 and plays anywhere")
+    ] = "webp",
     quality: Quality = 90,
     loop: Annotated[bool, Field(description="play again and again")] = True,
 ) -> Files:
@@ -90,7 +102,7 @@ def save_video(
 
     Raises:
         MediaError: The video has no frame or more than the limits allow.
-        NotFiniteError: A pixel is NaN or infinite.
+        NonFiniteError: A pixel is NaN or infinite.
     """
     import PIL.Image
 
@@ -101,7 +113,16 @@ def save_video(
     times = _durations(count, video.fps)
     stream = io.BytesIO()
     if format == "webp":
-        frames[0].save(stream, "WEBP", save_all=True, append_images=frames[1:], duration=times, loop=0 if loop else 1, quality=quality, lossless=quality == 100)
+        frames[0].save(
+            stream,
+            "WEBP",
+            save_all=True,
+            append_images=frames[1:],
+            duration=times,
+            loop=0 if loop else 1,
+            quality=quality,
+            lossless=quality == 100,
+        )
     else:
         repeat = {"loop": 0} if loop else {}
         frames[0].save(stream, "GIF", save_all=True, append_images=frames[1:], duration=times, disposal=1, **repeat)
@@ -115,15 +136,17 @@ def save_audio(audio: Annotated[Audio, Field(description="the sound")], filename
 
     Raises:
         MediaError: There is no sound in it, or it has more channels than WAV can hold.
-        NotFiniteError: A sample is NaN or infinite.
+        NonFiniteError: A sample is NaN or infinite.
     """
     import torch
 
-    from .finite import require_finite
+    from graphflow.families.finite import require_finite
 
     channels, length = audio.samples.shape
     if not length or not 1 <= channels <= 255:
-        raise MediaError(f"a sound has 1 to 255 channels and some samples, this one {channels} and {length}", where="audio")
+        raise MediaError(
+            f"a sound has 1 to 255 channels and some samples, this one {channels} and {length}", where="audio"
+        )
     require_finite(audio.samples, "the sound", "the node that made it is at fault; another dtype may help")
     whole = (audio.samples.float().clamp(-1, 1) * 32767).round().to(torch.int16)
     stream = io.BytesIO()

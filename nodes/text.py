@@ -23,8 +23,21 @@ def _embeddings(params: Mapping[str, Any]) -> Iterable[FileNeed]:
 @node("encode_prompt", lane="device", map=True, needs=_embeddings)
 def encode_prompt(
     text_encoder: Annotated[TextEncoder, Field(description="the text encoders")],
-    text: Annotated[str, Field(max_length=LIMITS.text, description="the prompt; (word:1.2) weighs, embedding:name calls a textual inversion")] = "",
-    clip_skip: Annotated[int, Field(ge=0, le=24, description="2 takes the hidden layer before the last, as models trained that way want; 0 leaves the choice to the text encoder")] = 0,
+    text: Annotated[
+        str,
+        Field(
+            max_length=LIMITS.text,
+            description="the prompt; (word:1.2) weighs, embedding:name calls a textual inversion",
+        ),
+    ] = "",
+    clip_skip: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=24,
+            description="2 takes the hidden layer before the last, as models trained that way want; 0 leaves the choice to the text encoder",
+        ),
+    ] = 0,
 ) -> Conditioning:
     r"""Encode a prompt: embedding (1, 77 k, C) for k chunks of 75 tokens, and pooled (1, D) where the family has one.
 
@@ -40,7 +53,9 @@ def encode_prompt(
 @node("set_text_layer", map=True)
 def set_text_layer(
     text_encoder: Annotated[TextEncoder, Field(description="the text encoders")],
-    layer: Annotated[int, Field(ge=-24, le=-1, description="-1 is the last hidden layer, -2 the one before (clip skip 2)")] = -1,
+    layer: Annotated[
+        int, Field(ge=-24, le=-1, description="-1 is the last hidden layer, -2 the one before (clip skip 2)")
+    ] = -1,
 ) -> TextEncoder:
     """Choose which hidden layer of the text encoder conditions the model."""
     return replace(text_encoder, layer=layer)

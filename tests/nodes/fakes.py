@@ -1,0 +1,133 @@
+"""Stand-ins for models, so that a node can be tested without one, and a runtime that remembers what it was told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from graphflow.errors import CancelledError, ModelNotFoundError
+from graphflow.runtime import Runtime
+from graphflow.sampling.prediction import ModelSampling
+from graphflow.values import Conditioning, ConditioningEntry, ModelFile, Recipe, SafetyChecker, TextEncoder, Vae
+
+
+@dataclass
+class FakeDenoiser:
+    """Predicts noise so that x0 is the mean of the conditioning, everywhere."""
+
+    model_sampling: ModelSampling = field(default_factory=ModelSampling.stable_diffusion)
+    latent_scale: float = 0.5
+    latent_shift: float = 0.0
+    latent_channels: int = 4
+    downscale: int = 8
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    broken: bool = False
+    calls: int = 0
+
+    def complete(self, conditioning: Conditioning, height: int, width: int, *, negative: bool) -> Conditioning:
+        return conditioning
+
+    def predict(
+        self, x: torch.Tensor, timestep: torch.Tensor, entries: Any, *, sigma: torch.Tensor, variation: Any = None
+    ) -> torch.Tensor:
+        self.calls += 1
+        if self.broken:
+            return torch.full_like(x, float("nan"))
+        noisy = x * (sigma**2 + 1) ** 0.5
+        parts = noisy.chunk(len(entries))
+        return torch.cat([(part - entry.embedding.mean()) / sigma for part, entry in zip(parts, entries, strict=True)])
+
+
+class FakeVae:
+    """Latents are pixels: each sample is repeated 8 times in both directions."""
+
+    downscale = 8
+    latent_channels = 4
+
+    def decode(self, latents: torch.Tensor, tile: int = 0) -> torch.Tensor:
+        return latents[:, :3].repeat_interleave(8, -1).repeat_interleave(8, -2).clamp(0, 1)
+
+    def encode(self, pixels: torch.Tensor, tile: int = 0) -> torch.Tensor:
+        height, width = pixels.shape[-2] // 8 * 8, pixels.shape[-1] // 8 * 8
+        small = pixels[:, :3, :height:8, :width:8]
+        return torch.cat([small, small[:, :1]], dim=1)
+
+
+class FakeText:
+    """The embedding of a text is its length, everywhere."""
+
+    def __init__(self, layer: int | None) -> None:
+        self.layer = layer
+
+    def encode(self, text: str) -> Conditioning:
+        value = float(len(text)) + 1000.0 * (self.layer or 0)
+        return Conditioning(entries=(ConditioningEntry(embedding=torch.full((1, 77, 8), value)),))
+
+
+class FakeChecker:
+    """Flags pictures that are more red than 0.9."""
+
+    def check(self, pixels: torch.Tensor) -> tuple[bool, ...]:
+        return tuple(bool(item[0].mean() > 0.9) for item in pixels)
+
+
+@dataclass
+class FakeModels:
+    """A model provider: ``parts`` by model name, and one stand-in for each kind of recipe."""
+
+    known: dict[str, tuple[str, ...]] = field(
+        default_factory=lambda: {"full": ("unet", "text_encoder", "vae", "safety_checker")}
+    )
+    denoiser: FakeDenoiser = field(default_factory=FakeDenoiser)
+
+    def parts(self, name: str, kind: str) -> tuple[str, ...]:
+        if name not in self.known:
+            raise ModelNotFoundError("there is no such model", where=name)
+        return self.known[name]
+
+    def find(self, name: str, kind: str, *, part: str, options: dict[str, Any] | None = None) -> ModelFile:
+        return ModelFile(
+            name=name, kind=kind, part=part, family="sd", fingerprint=f"{name}/{part}", options=options or {}
+        )
+
+    @contextmanager
+    def use(self, recipe: Recipe) -> Iterator[Any]:
+        if isinstance(recipe, TextEncoder):
+            yield FakeText(recipe.layer)
+        elif isinstance(recipe, Vae):
+            yield FakeVae()
+        elif isinstance(recipe, SafetyChecker):
+            yield FakeChecker()
+        else:
+            yield self.denoiser
+
+
+@dataclass
+class Told:
+    """What nodes told the runtime."""
+
+    notices: list[str] = field(default_factory=list)
+    progress: list[tuple[int, int]] = field(default_factory=list)
+    previews: list[Any] = field(default_factory=list)
+    cancel_at: int | None = None
+
+    def report(self, step: int, total: int, preview: Any) -> None:
+        self.progress.append((step, total))
+        self.previews.append(preview)
+
+    def check_cancelled(self) -> None:
+        if self.cancel_at is not None and len(self.progress) >= self.cancel_at:
+            raise CancelledError
+
+    def runtime(self, models: Any = None, **more: Any) -> Runtime:
+        return Runtime(
+            models=models or FakeModels(),
+            report=self.report,
+            check_cancelled=self.check_cancelled,
+            notice=self.notices.append,
+            **more,
+        )

@@ -1,0 +1,289 @@
+"""Reading and writing pictures, videos and sound."""
+
+from __future__ import annotations
+
+import io
+import json
+import wave
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from graphflow import runtime
+from graphflow.embedded import embedded_document, png_texts
+from graphflow.errors import LimitError, MediaError
+from graphflow.families.finite import NonFiniteError
+from graphflow.limits import LIMITS
+from graphflow.nodes import load_image, load_mask, preview, save_audio, save_image, save_video
+from graphflow.nodes.encoding import encode_picture, to_bytes_array
+from graphflow.nodes.saving import _durations
+from graphflow.values import Audio, Image, Video
+from tests.nodes.fakes import Told
+
+RECORD: dict[str, Any] = {"workflow": {"graphflow": 1, "name": "ünï"}, "record": {"device": "cpu"}}
+
+
+def ramp(channels: int = 3, items: int = 1) -> Image:
+    values = torch.arange(64 * channels * items, dtype=torch.float32).reshape(items, channels, 8, 8) % 256
+    return Image(pixels=values / 255)
+
+
+def opened(data: bytes) -> PIL.Image.Image:
+    picture = PIL.Image.open(io.BytesIO(data))
+    picture.load()
+    return picture
+
+
+# ------------------------------------------------------------------------------------------------ saving
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_png_is_lossless(told: Told, channels: int) -> None:
+    (file,) = save_image((ramp(channels),)).files
+    assert (file.stem, file.suffix) == ("graphflow", ".png")
+    array = np.asarray(opened(file.data), dtype=np.float32) / 255
+    assert np.array_equal(array, ramp(channels).pixels[0].permute(1, 2, 0).numpy())
+
+
+def test_webp_at_full_quality_is_lossless(told: Told) -> None:
+    (file,) = save_image((ramp(),), format="webp", quality=100).files
+    array = np.asarray(opened(file.data), dtype=np.float32) / 255
+    assert np.array_equal(array, ramp().pixels[0].permute(1, 2, 0).numpy())
+
+
+def test_jpeg_puts_transparent_parts_on_white(told: Told) -> None:
+    clear = torch.zeros(1, 4, 8, 8)
+    (file,) = save_image((Image(pixels=clear),), format="jpeg").files
+    assert file.suffix == ".jpg"
+    assert opened(file.data).getpixel((3, 3)) == (255, 255, 255)
+
+
+def test_rounding_and_truncating_differ() -> None:
+    pixels = torch.full((3, 1, 1), 0.999)
+    assert to_bytes_array(pixels, "round")[0, 0, 0] == 255
+    assert to_bytes_array(pixels, "truncate")[0, 0, 0] == 254
+
+
+@given(st.integers(0, 255))
+def test_every_eight_bit_value_survives_rounding(value: int) -> None:
+    assert to_bytes_array(torch.full((3, 1, 1), value / 255), "round")[0, 0, 0] == value
+
+
+@pytest.mark.parametrize("format", ["png", "webp", "jpeg"])
+def test_the_same_picture_gives_the_same_bytes(format: str) -> None:
+    def encode() -> bytes:
+        return encode_picture(ramp().pixels[0], format, quality=90, rounding="round", record=RECORD)[0]  # type: ignore[arg-type]
+
+    assert encode() == encode()
+
+
+def test_png_carries_workflow_and_record() -> None:
+    record = {**RECORD, "comfyui": {"prompt": {"1": {}}, "workflow": {"nodes": []}}}
+    data, carried = encode_picture(ramp().pixels[0], "png", quality=90, rounding="round", record=record)
+    assert carried
+    document = embedded_document(data, source="test")
+    assert document is not None
+    assert json.loads(document) == RECORD["workflow"]
+    texts = dict(png_texts(data))
+    assert json.loads(texts["graphflow.record"]) == RECORD["record"]
+    assert json.loads(texts["workflow"]) == {"nodes": []}
+    assert json.loads(texts["prompt"]) == {"1": {}}
+
+
+@pytest.mark.parametrize("format", ["webp", "jpeg"])
+def test_webp_and_jpeg_carry_the_record_in_exif(format: str) -> None:
+    data, carried = encode_picture(ramp().pixels[0], format, quality=90, rounding="round", record=RECORD)  # type: ignore[arg-type]
+    assert carried
+    comment = opened(data).getexif().get_ifd(0x8769)[0x9286]
+    assert comment.startswith(b"ASCII\0\0\0")
+    found = json.loads(comment[8:])
+    assert found == {"graphflow": RECORD["workflow"], "graphflow.record": RECORD["record"]}
+
+
+def test_a_workflow_too_large_for_jpeg_is_left_out_with_a_notice() -> None:
+    told = Told()
+    with runtime.using(told.runtime(record={"workflow": {"text": "x" * 70_000}})):
+        (file,) = save_image((ramp(),), format="jpeg").files
+    assert not opened(file.data).getexif()
+    assert "too large for a jpeg" in told.notices[0]
+
+
+def test_nothing_is_embedded_where_that_is_not_wanted() -> None:
+    with runtime.using(Told().runtime(record=RECORD)):
+        (file,) = save_image((ramp(),), embed=False).files
+    assert not dict(png_texts(file.data))
+
+
+def test_names_tell_the_numbers_of_a_batch(told: Told) -> None:
+    batch = Image(pixels=torch.rand(2, 3, 8, 8), numbers=(0, 3), withheld=2)
+    files = save_image((batch, ramp()), filename_prefix="x")
+    assert [(file.stem, file.number) for file in files.files] == [("x-0", 0), ("x-3", 3), ("x-4", 4)]
+    assert files.withheld == 2
+
+
+def test_a_batch_may_come_without_a_sequence(told: Told) -> None:
+    assert len(save_image(ramp(items=2)).files) == 2  # type: ignore[arg-type]
+
+
+def test_nothing_left_is_nothing_saved(told: Told) -> None:
+    files = save_image((Image(pixels=torch.zeros(0, 3, 8, 8), withheld=1),))
+    assert files.files == ()
+    assert files.withheld == 1
+
+
+def test_nan_is_never_a_black_picture(told: Told) -> None:
+    with pytest.raises(NonFiniteError):
+        save_image((Image(pixels=torch.full((1, 3, 8, 8), float("nan"))),))
+
+
+def test_formats_have_their_largest_edge() -> None:
+    with pytest.raises(MediaError, match="16383"):
+        encode_picture(torch.zeros(3, 1, 20_000), "webp", quality=90, rounding="round", record={})
+
+
+def test_previews_are_small_and_smaller_where_safety_is_required(told: Told) -> None:
+    large = Image(pixels=torch.rand(1, 3, 64, 128))
+    assert opened(preview((large,), max_edge=64).files[0].data).size == (64, 32)
+    with runtime.using(Told().runtime(record={"safety": "require"})):
+        assert opened(preview((large,)).files[0].data).size == (16, 8)
+
+
+@pytest.mark.parametrize("format", ["webp", "gif"])
+def test_a_video_keeps_its_frames_and_its_length(told: Told, format: str) -> None:
+    frames = torch.stack([torch.full((3, 8, 8), value / 4) for value in range(5)])
+    (file,) = save_video(Video(frames=frames, fps=10), format=format, quality=100).files  # type: ignore[arg-type]
+    animation = PIL.Image.open(io.BytesIO(file.data))
+    assert animation.n_frames == 5  # type: ignore[attr-defined]
+    total = 0
+    for index in range(5):
+        animation.seek(index)
+        animation.load()
+        total += animation.info["duration"]
+    assert total == 500
+
+
+@given(st.integers(1, 300), st.floats(1, 120))
+def test_frame_times_add_up(count: int, fps: float) -> None:
+    times = _durations(count, fps)
+    assert len(times) == count
+    assert sum(times) == round(1000 * count / fps)
+
+
+def test_an_empty_video_is_refused(told: Told) -> None:
+    with pytest.raises(MediaError, match="frames"):
+        save_video(Video(frames=torch.zeros(0, 3, 8, 8)))
+
+
+def test_sound_is_written_as_wav(told: Told) -> None:
+    samples = torch.tensor([[0.0, 0.5, -1.0], [1.0, 2.0, 0.0]])
+    (file,) = save_audio(Audio(samples=samples, sample_rate=8000)).files
+    with wave.open(io.BytesIO(file.data)) as sound:
+        assert (sound.getnchannels(), sound.getframerate(), sound.getsampwidth()) == (2, 8000, 2)
+        values = np.frombuffer(sound.readframes(3), dtype="<i2").reshape(3, 2)
+    assert values.tolist() == [[0, 32767], [16384, 32767], [-32767, 0]]
+    with pytest.raises(MediaError):
+        save_audio(Audio(samples=torch.zeros(1, 0)))
+
+
+# ----------------------------------------------------------------------------------------------- reading
+
+
+def write(path: Path, picture: PIL.Image.Image, **options: Any) -> str:
+    picture.save(path, **options)
+    return str(path)
+
+
+def test_a_picture_and_its_transparency(told: Told, tmp_path: Path) -> None:
+    picture = PIL.Image.new("RGBA", (4, 2), (255, 0, 51, 255))
+    picture.putpixel((1, 0), (0, 0, 0, 0))
+    image, mask = load_image(write(tmp_path / "a.png", picture))
+    assert image.pixels.shape == (1, 3, 2, 4)
+    assert image.pixels[0, :, 1, 3].tolist() == pytest.approx([1.0, 0.0, 0.2])
+    assert mask.values[0].tolist() == [[0, 1, 0, 0], [0, 0, 0, 0]]
+    assert load_image(str(tmp_path / "a.png"), keep_alpha=True).image.pixels.shape == (1, 4, 2, 4)
+    assert torch.equal(load_mask(str(tmp_path / "a.png"), "alpha").values, mask.values)
+
+
+def test_a_picture_without_alpha_has_an_empty_mask(told: Told, tmp_path: Path) -> None:
+    name = write(tmp_path / "a.jpg", PIL.Image.new("L", (4, 2), 128))
+    image, mask = load_image(name)
+    assert image.pixels.shape == (1, 3, 2, 4)
+    assert not mask.values.any()
+    assert load_mask(name, "green").values.mean() == pytest.approx(128 / 255, abs=0.01)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"])
+def test_every_mode_becomes_colours_in_range(told: Told, tmp_path: Path, mode: str) -> None:
+    name = write(
+        tmp_path / "a.tiff", PIL.Image.new(mode, (3, 2)) if mode != "P" else PIL.Image.new("RGB", (3, 2)).convert("P")
+    )
+    pixels = load_image(name).image.pixels
+    assert pixels.shape == (1, 3, 2, 3)
+    assert 0 <= pixels.min() <= pixels.max() <= 1
+
+
+def test_sixteen_bits_keep_their_scale(told: Told, tmp_path: Path) -> None:
+    picture = PIL.Image.fromarray(np.array([[0, 32768, 65535]], dtype=np.uint16))
+    pixels = load_image(write(tmp_path / "a.png", picture)).image.pixels
+    assert pixels[0, 0, 0].tolist() == pytest.approx([0, 32768 / 65535, 1])
+
+
+def test_exif_turns_a_picture_upright(told: Told, tmp_path: Path) -> None:
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6
+    name = write(tmp_path / "a.jpg", PIL.Image.new("RGB", (4, 2)), exif=exif)
+    assert load_image(name).image.pixels.shape == (1, 3, 4, 2)
+
+
+def test_saving_and_loading_are_inverse(told: Told, tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(save_image((ramp(),)).files[0].data)
+    assert torch.equal(load_image(str(path)).image.pixels, ramp().pixels)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a picture", b"\x89PNG\r\n\x1a\n", b"GIF89a"])
+def test_what_is_no_picture_is_refused(told: Told, tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(content)
+    with pytest.raises(MediaError):
+        load_image(str(path))
+
+
+def test_a_cut_off_picture_is_an_error_and_no_traceback(told: Told, tmp_path: Path) -> None:
+    data = encode_picture(torch.rand(3, 40, 40), "png", quality=90, rounding="round", record=RECORD)[0]
+    path = tmp_path / "a.png"
+    for cut in range(0, len(data) - 12, 97):
+        path.write_bytes(data[:cut])
+        with pytest.raises(MediaError):
+            load_image(str(path))
+
+
+def test_formats_beyond_the_list_are_refused(told: Told, tmp_path: Path) -> None:
+    name = write(tmp_path / "a.ppm", PIL.Image.new("RGB", (2, 2)))
+    with pytest.raises(MediaError, match="known format"):
+        load_image(name)
+
+
+def test_a_picture_with_too_many_pixels_is_refused_before_it_is_decoded(told: Told, tmp_path: Path) -> None:
+    name = write(tmp_path / "a.png", PIL.Image.new("1", (LIMITS.edge + 1, 1)))
+    with pytest.raises(LimitError, match="32769"):
+        load_image(name)
+
+
+def test_a_missing_file_is_named(told: Told) -> None:
+    with pytest.raises(MediaError, match="nowhere"):
+        load_image("nowhere.png")
+
+
+def test_a_name_that_planning_has_not_seen_is_refused(tmp_path: Path) -> None:
+    name = write(tmp_path / "a.png", PIL.Image.new("RGB", (2, 2)))
+    with runtime.using(Told().runtime(trusted=frozenset())), pytest.raises(MediaError, match="literal"):
+        load_image(name)
+    with runtime.using(Told().runtime(trusted=frozenset(), files={"b": name})):
+        assert load_image("b").image.pixels.shape == (1, 3, 2, 2)
