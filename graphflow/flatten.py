@@ -6,7 +6,7 @@ link to the host's output goes to the address that the inner document names in `
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from graphflow.errors import LimitError, Problem
@@ -19,7 +19,10 @@ PREFIX = "workflow:"
 
 @dataclass
 class Flat:
-    """A document without inner workflows, and what was wrong on the way."""
+    """A document without inner workflows, and what was wrong on the way.
+
+    A node whose inner workflow cannot be used stays as it is, so that links to it are no further problem.
+    """
 
     document: Document
     problems: list[Problem] = field(default_factory=list)
@@ -34,39 +37,43 @@ def flatten(document: Document) -> Flat:
     flat = Flat(document)
     if not any(entry.type.startswith(PREFIX) for entry in document.nodes.values()):
         return flat
-    nodes, outputs = _unfold(document, dict(document.workflows), (), flat.problems)
+    nodes, outputs = _unfold(document, dict(document.workflows), (), "", flat.problems)
     named = {name: outputs.get(address, address) for name, address in document.outputs.items()}
     flat.document = document.model_copy(update={"nodes": nodes, "outputs": named, "workflows": {}})
     return flat
 
 
 def _unfold(
-    document: Document, known: dict[str, Document], stack: tuple[str, ...], problems: list[Problem]
+    document: Document, known: dict[str, Document], stack: tuple[str, ...], prefix: str, problems: list[Problem]
 ) -> tuple[dict[str, NodeEntry], dict[str, str]]:
     """Return the nodes, and for each address of a host's output the address that stands behind it."""
     if len(stack) > LIMITS.nesting:
         raise LimitError(f"workflows are nested deeper than {LIMITS.nesting} levels", where=" > ".join(stack))
     nodes: dict[str, NodeEntry] = {}
     outputs: dict[str, str] = {}
+    hosts: dict[str, Document] = {}
     for node_id, entry in document.nodes.items():
         if not entry.type.startswith(PREFIX):
             nodes[node_id] = entry
             continue
         name = entry.type.removeprefix(PREFIX)
-        place = f"nodes.{node_id}.type"
+        place = f"nodes.{prefix}{node_id}.type"
         inner = known.get(name)
         if inner is None:
             near = nearest(name, known)
             problems.append(Problem(place, f"there is no inner workflow {name!r}", f"did you mean {near!r}?" if near else 'put it under "workflows"'))
+            nodes[node_id] = entry
             continue
         if name in stack:
-            problems.append(Problem(place, "a workflow contains itself: " + " > ".join((*stack, name))))
+            problems.append(Problem(place, "a workflow contains itself: " + " > ".join((*stack, name)), "remove one of these nodes"))
+            nodes[node_id] = entry
             continue
-        filled = inner.model_copy(update={"nodes": _fill(node_id, entry, inner, problems)})
-        hosted, behind = _unfold(filled, {**known, **inner.workflows}, (*stack, name), problems)
+        hosts[node_id] = inner
+        filled = inner.model_copy(update={"nodes": _fill(f"{prefix}{node_id}", entry, inner, problems)})
+        hosted, behind = _unfold(filled, {**known, **inner.workflows}, (*stack, name), f"{prefix}{node_id}:", problems)
         for inner_id, inner_entry in hosted.items():
             if f"{node_id}:{inner_id}" in document.nodes:
-                problems.append(Problem(f"nodes.{node_id}:{inner_id}", f"the id is also that of {inner_id!r} inside {node_id!r}", "rename one"))
+                problems.append(Problem(f"nodes.{prefix}{node_id}:{inner_id}", f"the id is also that of {inner_id!r} inside {node_id!r}", "rename one"))
             nodes[f"{node_id}:{inner_id}"] = _prefixed(inner_entry, node_id)
         for output, address in inner.outputs.items():
             outputs[f"{node_id}.{output}"] = f"{node_id}:{behind.get(address, address)}"
@@ -74,7 +81,24 @@ def _unfold(
             outputs[node_id] = outputs[f"{node_id}.{next(iter(inner.outputs))}"]
         if len(nodes) > LIMITS.nodes:
             raise LimitError(f"the workflow has more than {LIMITS.nodes:,} nodes when unfolded", where=place)
+    for place, address in _addresses(document, prefix, stack):
+        node_id, wanted = split_address(address)
+        if node_id in hosts and address not in outputs:
+            shown = f"has no output {wanted!r}" if wanted is not None else "has no output"
+            name = document.nodes[node_id].type.removeprefix(PREFIX)
+            problems.append(Problem(place, f"the inner workflow {name!r} {shown}", "it has " + (", ".join(hosts[node_id].outputs) or "none")))
+            nodes[node_id] = document.nodes[node_id]
     return {node_id: _with_links(entry, lambda address: outputs.get(address, address)) for node_id, entry in nodes.items()}, outputs
+
+
+def _addresses(document: Document, prefix: str, stack: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """Yield every address that a document names, with its place."""
+    for node_id, entry in document.nodes.items():
+        for name, link in entry.links.items():
+            for address in [link] if isinstance(link, str) else link:
+                yield f"nodes.{prefix}{node_id}.links.{name}", address
+    for name, address in document.outputs.items():
+        yield (f"workflows.{stack[-1]}.outputs.{name}" if stack else f"outputs.{name}"), address
 
 
 def _fill(host_id: str, host: NodeEntry, inner: Document, problems: list[Problem]) -> dict[str, NodeEntry]:

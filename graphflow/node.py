@@ -425,6 +425,21 @@ def _description(annotation: Any) -> str:
     return ""
 
 
+PLAIN = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "string_type": "a text",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "dict_type": "an object",
+    "model_type": "an object",
+    "none_required": "null",
+}
+"""Pydantic's names of wrong types, in our words."""
+
+
 def _say(error: Any, value: Any) -> str:
     """Put one pydantic error into our words."""
     context = error.get("ctx", {})
@@ -435,6 +450,8 @@ def _say(error: Any, value: Any) -> str:
         return f"{place} must be {bounds[error['type']].format(**context)}, got {got}".strip()
     if error["type"] == "literal_error":
         return f"must be one of {context['expected']}, got {got}"
+    if error["type"] in PLAIN:
+        return f"{place} must be {PLAIN[error['type']]}, got {got}".strip()
     return f"{place} {error['msg'][0].lower()}{error['msg'][1:]}, got {got}".strip()
 
 

@@ -166,8 +166,6 @@ def plan(
     checked = validate(settled.flat, registry)
     problems = [*settled.problems, *checked.problems]
     wanted = _targets(targets, checked, settled, problems)
-    if problems:
-        raise WorkflowError(problems)
     planner = _Planner(
         settled=settled,
         shelf=shelf or EmptyShelf(),
@@ -177,6 +175,8 @@ def plan(
         previous=previous or {},
         notices=list(checked.notices),
     )
+    if problems:
+        raise WorkflowError([*problems, *planner.missing_files(checked, problems)])
     guarded = guard(
         checked.nodes, checked.types, registry, policy=safety, checker=checker, has_checker=planner.has_checker
     )
@@ -424,6 +424,14 @@ class _Planner:
             uses.append(use)
         self.uses[node.id] = tuple(uses)
         return self.uses[node.id]
+
+    def missing_files(self, checked: Checked, problems: Sequence[Problem]) -> list[Problem]:
+        """Return what is wrong with the files that sound nodes of an unsound document name."""
+        unsound = {problem.path.split(".")[1] for problem in problems if problem.path.startswith("nodes.")}
+        for node in checked.nodes.values():
+            if node.id not in unsound:
+                self.files_of(node, node.params)
+        return self.problems
 
     def has_checker(self, node: CheckedNode) -> bool:
         """Tell whether a loader's model has a safety checker, or makes nothing but one."""

@@ -10,9 +10,12 @@ from typing import Any
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from graphflow.errors import Problem
+from graphflow.flatten import PREFIX
 from graphflow.link_types import ANY, LinkType, fits
 from graphflow.node import InputSpec, NodeSpec, shorten
 from graphflow.registry import Registry, nearest
+from graphflow.value_types import type_name
+from graphflow.values import Recipe
 from graphflow.workflow import Document, NodeEntry, split_address
 
 
@@ -96,6 +99,8 @@ def validate(document: Document, registry: Registry) -> Checked:
     for node_id, entry in document.nodes.items():
         spec = specs[node_id]
         if spec is None:
+            if entry.type.startswith(PREFIX):
+                continue  # unfolding has said what is wrong with it
             near = registry.nearest(entry.type)
             advice = f"did you mean {near!r}?" if near else "`graphflow nodes` lists the known types; --nodes adds a pack"
             checked.problems.append(Problem(f"nodes.{node_id}.type", f"the node type {shorten(entry.type)} is unknown", advice))
@@ -261,10 +266,12 @@ def _type_hint(kind: LinkType, parameter: InputSpec, node: CheckedNode, registry
     ]
     if other:
         return f"did you mean the input {other[0]!r}?"
+    if kind.name in {type_name(recipe) for recipe in Recipe.__subclasses__()}:
+        return ""
     for spec in registry.specs.values():
         takes = any(given.linked and given.required and given.type == kind for given in spec.inputs.values())
-        if takes and spec.output_types.get(spec.primary) == parameter.type:
-            return f"a {spec.type} between them makes a {parameter.type} of a {kind}"
+        if takes and spec.primary and fits(spec.output_types[spec.primary], parameter.type):
+            return f"put {spec.type} between them"
     return ""
 
 
@@ -273,7 +280,9 @@ def _check_document(document: Document, checked: Checked, registry: Registry) ->
         for target in exposed.to:
             node_id, parameter = split_address(target)
             node = checked.nodes.get(node_id)
-            if node is not None and (parameter is None or parameter not in node.spec.inputs):
+            if node is not None and parameter is None:
+                checked.problems.append(Problem(f"inputs.{name}.to", f"{target!r} names a node, not a parameter", "write NODE.PARAMETER"))
+            elif node is not None and parameter not in node.spec.inputs:
                 checked.problems.append(_unknown_input(f"inputs.{name}.to", parameter or "", node.spec))
             elif node_id not in document.nodes and not any(key.startswith(f"{node_id}:") for key in document.nodes):
                 near = nearest(node_id, document.nodes)

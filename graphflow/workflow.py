@@ -16,7 +16,7 @@ from graphflow import jsontools
 from graphflow.embedded import embedded_document
 from graphflow.errors import InvalidInputError, LimitError, Problem, WorkflowError
 from graphflow.limits import LIMITS
-from graphflow.node import shorten
+from graphflow.node import PLAIN, shorten
 from graphflow.registry import nearest
 
 FORMAT_VERSION = 1
@@ -101,7 +101,7 @@ def parse(data: Any, *, source: str = "workflow") -> Document:
         raise WorkflowError([Problem("document", f"a workflow is a JSON object, got {shorten(data)}")], source=source)
     version = data.get("graphflow")
     if version is None:
-        advice = "`graphflow import FILE` reads ComfyUI files" if _looks_foreign(data) else 'a workflow begins with "graphflow": 1'
+        advice = "it looks like a ComfyUI file, which this version of graphflow cannot run" if _looks_foreign(data) else 'a workflow begins with "graphflow": 1'
         raise WorkflowError([Problem("graphflow", "the format version is missing", advice)], source=source)
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise WorkflowError([Problem("graphflow", f"the format version must be a positive integer, got {shorten(version)}")], source=source)
@@ -117,7 +117,8 @@ def parse(data: Any, *, source: str = "workflow") -> Document:
     try:
         document = Document.model_validate(data)
     except ValidationError as error:
-        problems += [_problem(item) for item in error.errors(include_url=False)]
+        # A link is text or a list of texts; what is neither is told once, not once for each.
+        problems += [_problem(item) for item in error.errors(include_url=False) if "list[str]" not in item["loc"]]
     except RecursionError as error:
         raise LimitError("the workflow is nested too deeply", where=source) from error
     if problems:
@@ -177,6 +178,12 @@ def _problem(error: Any) -> Problem:
         return Problem(path, "this key is unknown", "known are " + ", ".join(_siblings(error["loc"])))
     if error["type"] == "missing":
         return Problem(path, "this key is missing")
+    if error["loc"][-1:] == ("str",):
+        return Problem(path, f"a link is an address or a list of addresses, got {shorten(error['input'])}", "write NODE or NODE.OUTPUT")
+    if error["type"] in PLAIN:
+        return Problem(path or "document", f"must be {PLAIN[error['type']]}, got {shorten(error.get('input'))}")
+    if error["type"] == "too_short":
+        return Problem(path, "the list is empty")
     return Problem(path or "document", f"{message[0].lower()}{message[1:]}, got {shorten(error.get('input'))}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -51,11 +52,11 @@ def _facts(session: Session) -> tuple[dict[str, Any], list[str]]:
     versions = {"python": platform.python_version(), **{name: numerics.version_of(name) for name in PACKAGES}}
     problems += [f"{name} is not installed" for name, version in versions.items() if not version]
     device = _device(session, problems)
-    roots = []
-    for root in session.library.roots:
-        roots.append({"path": str(root.path), "exists": root.path.is_dir(), "models": 0})
-    for entry in session.library.entries():
-        roots[session.library.roots.index(entry.root)]["models"] += 1
+    models = Counter(entry.root.path for entry in session.library.entries())
+    roots = [
+        {"path": str(root.path), "exists": root.path.is_dir(), "models": models[root.path]}
+        for root in session.library.roots
+    ]
     disk = session.store.disk
     stats = disk.stats() if disk is not None else None
     settled = session.numerics
@@ -98,7 +99,7 @@ def _show(facts: dict[str, Any], problems: list[str]) -> None:
     target = console()
 
     def line(name: str, value: object, style: str = "") -> None:
-        target.print(styled(f"{name:<16}", "bold"), styled(value, style), sep="", soft_wrap=True)
+        target.print(styled(f"{name:<20}", "bold"), styled(value, style), sep="", soft_wrap=True)
 
     for name, version in facts["versions"].items():
         line(name, version or "not installed", "" if version else "red")

@@ -58,7 +58,7 @@ def to_json(error: Exception) -> dict[str, Any]:
     """Return an error as a JSON object."""
     if not isinstance(error, GraphflowError):
         return {"event": "error", "message": f"{type(error).__name__}: {error}", "exit_code": 1}
-    data = {
+    data: dict[str, Any] = {
         "event": "error",
         "message": error.message,
         "where": error.where,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -30,13 +31,26 @@ from graphflow.cli.terminal import add_row, console, count, print_table, styled,
 
 if TYPE_CHECKING:
     from graphflow.files import FileUse
-    from graphflow.planning import Plan, Step
+    from graphflow.planning import Action, Plan, Step
 
 EPILOG = (
     "Examples: graphflow plan txt2img · graphflow plan my.json -i seed=8 · graphflow plan my.json --json | jq .steps"
 )
 
-STYLES = {"run": "cyan", "cached": "green", "write": "magenta", "conditional": "yellow", "skipped": "dim"}
+ACTIONS: dict[Action, str] = {
+    "run": "to run",
+    "cached": "stored",
+    "write": "to write",
+    "conditional": "conditional",
+    "skipped": "skipped",
+}
+STYLES: dict[Action, str] = {
+    "run": "cyan",
+    "cached": "green",
+    "write": "magenta",
+    "conditional": "yellow",
+    "skipped": "dim",
+}
 
 
 def plan(
@@ -124,17 +138,8 @@ def needed_files(made: Plan) -> list[tuple[FileUse, list[str]]]:
 
 def totals(made: Plan) -> str:
     """Return one line: how many nodes run, are stored, write, and the bytes of weights."""
-    parts = [
-        f"{number} {text}"
-        for action, text in (
-            ("run", "to run"),
-            ("cached", "stored"),
-            ("write", "to write"),
-            ("conditional", "conditional"),
-            ("skipped", "skipped"),
-        )
-        if (number := made.count(action))
-    ]  # type: ignore[arg-type]
+    numbers = Counter(step.action for step in made.steps.values())
+    parts = [f"{numbers[action]} {text}" for action, text in ACTIONS.items() if numbers[action]]
     total = weight_bytes(made)
     named = f"; weights of the models named: {weights(total)}" if total else ""
     numerics = f"; on {made.numerics.device} in {made.numerics.compute}"
@@ -152,10 +157,10 @@ def weight_bytes(made: Plan) -> dict[str, int]:
 
 def to_json(made: Plan) -> dict[str, Any]:
     """Return a plan as a JSON object."""
-    actions = ("run", "cached", "write", "conditional", "skipped")
+    numbers = Counter(step.action for step in made.steps.values())
     return {
         "steps": [_step(step) for step in made.steps.values()],
-        "counts": {action: sum(step.action == action for step in made.steps.values()) for action in actions},
+        "counts": {action: numbers[action] for action in ACTIONS},
         "targets": [str(source) for source in made.targets],
         "selectors": [str(source) for source in made.selectors],
         "weight_bytes": weight_bytes(made),

@@ -68,7 +68,8 @@ def _packaged(name: str) -> Path:
     known = workflows.names()
     plain = name.removesuffix(".json")
     if plain in known:
-        return workflows.path(plain)
+        found: Path = workflows.path(plain)
+        return found
     if Path(name).is_dir():
         raise InvalidInputError("this is a folder, not a workflow", where=name)
     near = nearest(plain, known) or (
