@@ -1,0 +1,194 @@
+"""Documents: shape, problems, limits, round trips, pictures that carry one."""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from graphflow import jsontools, workflow
+from graphflow.builder import Workflow
+from graphflow.embedded import PNG_SIGNATURE, png_texts
+from graphflow.errors import GraphflowError, InvalidInputError, LimitError, WorkflowError
+from tests import toys as toy
+
+
+def problems(data: Any) -> list[str]:
+    with pytest.raises(WorkflowError) as caught:
+        workflow.parse(data)
+    return [str(problem) for problem in caught.value.problems]
+
+
+def chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+DOCUMENT = {"graphflow": 1, "nodes": {"n": {"type": "toy_number", "params": {"value": 1}}}, "outputs": {"r": "n"}}
+
+
+def test_schema_and_extension_keys_are_kept() -> None:
+    data = {**DOCUMENT, "$schema": "https://example.org/schema.json", "x-editor": {"zoom": 2}}
+    assert workflow.parse(data).to_json() == data
+
+
+def test_all_problems_of_shape_come_at_once() -> None:
+    found = problems(
+        {
+            "graphflow": 1,
+            "input": {},
+            "inputs": {"a b": {"to": []}},
+            "nodes": {"no.dots": {"type": "x"}, "ok": {"type": 3, "parms": {}}},
+            "workflows": {"inner": {"graphflow": 1, "nods": {}}},
+        }
+    )
+    text = "\n".join(found)
+    assert "input: this key is unknown (did you mean 'inputs'?)" in text
+    assert "nodes.no.dots: a node id has letters" in text
+    assert "nodes.ok.type: must be a text, got 3" in text
+    assert "nodes.ok.parms: this key is unknown" in text
+    assert "workflows.inner.nods: this key is unknown (did you mean 'nodes'?)" in text
+    assert "a name has letters" in text
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ([], "a workflow is a JSON object"),
+        ({"nodes": {}}, "the format version is missing"),
+        ({"1": {"class_type": "KSampler", "inputs": {}}}, "ComfyUI"),
+        ({"graphflow": 2, "nodes": {}}, "format 2 is newer than this graphflow"),
+        ({"graphflow": "1", "nodes": {}}, "must be a positive integer"),
+        ({"graphflow": True, "nodes": {}}, "must be a positive integer"),
+    ],
+)
+def test_what_is_no_workflow_says_so(data: Any, expected: str) -> None:
+    assert expected in "\n".join(problems(data))
+
+
+def test_older_formats_are_migrated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workflow, "FORMAT_VERSION", 3)
+    monkeypatch.setitem(workflow.MIGRATIONS, 1, lambda data: {**data, "graphflow": 2, "name": "one"})
+    monkeypatch.setitem(workflow.MIGRATIONS, 2, lambda data: {**data, "graphflow": 3, "name": data["name"] + " two"})
+    assert workflow.parse(DOCUMENT).name == "one two"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (b'{"graphflow": 1,}', "line 1, column"),
+        (b'{"graphflow": 1, "graphflow": 1}', "the key 'graphflow' stands twice"),
+        (b'{"graphflow": NaN}', "NaN is no JSON number"),
+        (b"\xff\xfe{}", "not UTF-8"),
+        (b"", "this is no JSON"),
+    ],
+)
+def test_bad_json_names_its_place(tmp_path: Path, text: bytes, expected: str) -> None:
+    path = tmp_path / "w.json"
+    path.write_bytes(text)
+    with pytest.raises(WorkflowError, match=expected) as caught:
+        workflow.read(path)
+    assert str(path) in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+def test_a_byte_order_mark_is_no_harm(tmp_path: Path) -> None:
+    path = tmp_path / "w.json"
+    path.write_bytes(b"\xef\xbb\xbf" + json.dumps(DOCUMENT).encode())
+    assert workflow.read(path).to_json() == DOCUMENT
+
+
+@pytest.mark.parametrize("depth", [150, 100_000])
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":[', "]}")])
+def test_deep_documents_are_refused(depth: int, opening: str, closing: str) -> None:
+    with pytest.raises(LimitError, match="nested deeper than"):
+        jsontools.loads(opening * depth + closing * depth, source="test")
+
+
+def test_missing_and_unreadable_files_say_so(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match="there is no such file"):
+        workflow.read(tmp_path / "absent.json")
+    with pytest.raises(InvalidInputError, match="cannot be read"):
+        workflow.read(tmp_path)
+
+
+TEXT = json.dumps(DOCUMENT)
+
+
+@pytest.mark.parametrize(
+    "carrier",
+    [
+        chunk(b"tEXt", b"graphflow\0" + TEXT.encode("latin-1")),
+        chunk(b"zTXt", b"graphflow\0\0" + zlib.compress(TEXT.encode("latin-1"))),
+        chunk(b"iTXt", b"graphflow\0\0\0\0\0" + TEXT.encode()),
+        chunk(b"iTXt", b"graphflow\0\1\0en\0Graph\0" + zlib.compress(TEXT.encode())),
+    ],
+)
+def test_a_png_carries_a_workflow(tmp_path: Path, carrier: bytes) -> None:
+    path = tmp_path / "picture.png"
+    path.write_bytes(PNG_SIGNATURE + chunk(b"IHDR", bytes(13)) + carrier + chunk(b"IEND", b""))
+    assert workflow.read(path).to_json() == DOCUMENT
+
+
+def test_a_png_without_a_workflow_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "picture.png"
+    path.write_bytes(PNG_SIGNATURE + chunk(b"IHDR", bytes(13)) + chunk(b"IEND", b""))
+    with pytest.raises(WorkflowError, match="carries no graphflow workflow"):
+        workflow.read(path)
+
+
+@given(st.binary(max_size=300))
+def test_damaged_pngs_end_quietly(data: bytes) -> None:
+    for keyword, text in png_texts(PNG_SIGNATURE + data):
+        assert isinstance(keyword, str)
+        assert isinstance(text, str)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["graphflow", "nodes", "type", "params", "links", "inputs", "to", "a", "b.c"]), inner, max_size=4),
+    max_leaves=12,
+)  # fmt: skip
+
+
+@given(JSON)
+def test_any_json_is_a_workflow_or_a_clear_error(data: Any) -> None:
+    for candidate in (data, {"graphflow": 1, "nodes": data}, {"graphflow": 1, "nodes": {"a": data}}, {"graphflow": 1, "inputs": data}):
+        try:
+            workflow.parse(jsontools.loads(json.dumps(candidate), source="test"))
+        except GraphflowError as error:
+            assert error.exit_code == 2
+            assert str(error)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_json_or_a_clear_error(data: bytes) -> None:
+    try:
+        jsontools.loads(data, source="test")
+    except GraphflowError as error:
+        assert error.exit_code == 2
+
+
+@given(data=st.data())
+def test_what_the_builder_saves_is_what_it_loads(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
+    g = Workflow(data.draw(st.none() | st.text(max_size=10)), description=data.draw(st.none() | st.text(max_size=10)))
+    refs: list[Any] = []
+    for _ in range(data.draw(st.integers(1, 8))):
+        title, note = data.draw(st.none() | st.text(max_size=6)), data.draw(st.none() | st.text(max_size=6))
+        if not refs or data.draw(st.booleans()):
+            refs.append(g.add(toy.text, value=data.draw(st.text(max_size=20)), title=title, note=note))
+        elif data.draw(st.booleans()):
+            refs.append(g.add(toy.total, parts=data.draw(st.lists(st.sampled_from(refs), min_size=1, max_size=3))))
+        else:
+            refs.append(g.add(toy.split, x=data.draw(st.sampled_from(refs))).high)
+    g.output("result", refs[-1])
+    g.expose("knob", f"{refs[0].node}.value", description="turns", default=data.draw(st.none() | st.text(max_size=4)))
+    path = g.save(tmp_path_factory.mktemp("saved") / "w.json")
+    loaded = Workflow.load(path)
+    assert loaded == g
+    assert loaded.save(path.with_name("again.json")).read_bytes() == path.read_bytes()

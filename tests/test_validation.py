@@ -1,0 +1,120 @@
+"""Validation: every problem, with its path, value and way out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from graphflow.planning import plan
+from graphflow.settling import Text, settle
+from graphflow.validation import validate
+from graphflow.workflow import parse
+from tests.conftest import TOYS
+
+
+def problems(data: dict[str, Any], inputs: dict[str, Any] | None = None, overrides: dict[str, Any] | None = None) -> list[str]:
+    settled = settle(parse({"graphflow": 1, **data}), TOYS, inputs=inputs, overrides=overrides)
+    return [str(problem) for problem in (*settled.problems, *validate(settled.flat, TOYS).problems)]
+
+
+def one(type_: str, params: dict[str, Any] | None = None, links: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    nodes = {"n": {"type": type_, "params": params or {}, "links": links or {}}, "a": {"type": "toy_number", "params": {"value": 1}}}
+    return {"nodes": {**nodes, **more}, "outputs": {"r": "n"}}
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (one("toy_ad"), ["nodes.n.type: the node type 'toy_ad' is unknown (did you mean 'toy_add'?)"]),
+        (one("toy_add", {"x": 1, "z": 2}), ["nodes.n.params.z: toy_add has no input 'z' (it has x, y)"]),
+        (one("toy_sample", {"model": 1, "step": 2}), ["nodes.n.params.step: toy_sample has no input 'step' (did you mean 'steps'?)"]),
+        (one("toy_sample", {"model": 1, "steps": 0}), ["nodes.n.params.steps: must be ≥ 1, got 0"]),
+        (one("toy_sample", {"model": 1, "steps": 1001}), ["nodes.n.params.steps: must be ≤ 1000, got 1001"]),
+        (one("toy_sample", {"model": 1, "seed": -1}), ["nodes.n.params.seed: must be ≥ 0, got -1"]),
+        (one("toy_sample", {"model": 1, "sampler": "eular"}), ["nodes.n.params.sampler: must be one of 'euler' or 'heun', got 'eular' (did you mean 'euler'?)"]),
+        (one("toy_sample", {"model": 1, "steps": True}), ["nodes.n.params.steps: must be a whole number, got True"]),
+        (one("toy_sample", {"model": 1, "steps": "5"}), ["nodes.n.params.steps: must be a whole number, got '5'"]),
+        (one("toy_add"), ["nodes.n.params.x: toy_add needs a value (float) for 'x'"]),
+        (one("toy_add", {"x": 1}, {"x": "a"}), ["nodes.n.params.x: 'x' stands in params and in links (remove one)"]),
+        (one("toy_add", {}, {"x": "b"}), ["nodes.n.links.x: there is no node 'b' (add it or remove the link)"]),
+        (one("toy_add", {}, {"x": "a.valu"}), ["nodes.n.links.x: toy_number has no output 'valu' (did you mean 'value'?)"]),
+        (one("toy_add", {}, {"x": ["a", "a"]}), ["nodes.n.links.x: 'x' takes one link, got a list of 2"]),
+        (one("toy_add", {}, {"x": "t"}, t={"type": "toy_text", "params": {"value": "1"}}), ["nodes.n.links.x: 't.value' is a str, 'x' takes a float"]),
+        ({"nodes": {"n": {"type": "toy_add", "params": {"x": 1}, "version": 9}}, "outputs": {"r": "n"}},
+         ["nodes.n.version: toy_add version 9 is newer than the installed 1 (upgrade the pack 'toys')"]),
+        ({"nodes": {}}, ['nodes: the workflow has no nodes (add one that writes (toy_write), or name an address under "outputs")']),
+        ({"nodes": {"a": {"type": "toy_number", "params": {"value": 1}}}},
+         ['nodes: the workflow has no node that writes and no outputs (add one that writes (toy_write), or name an address under "outputs")']),
+        ({**one("toy_add", {"x": 1}), "inputs": {"k": {"to": ["n.xx"]}}}, ["inputs.k.to: toy_add has no input 'xx' (did you mean 'x'?)"]),
+        ({**one("toy_add", {"x": 1}), "inputs": {"k": {"to": ["m.x"]}}}, ["inputs.k.to: there is no node 'm'"]),
+        ({**one("toy_add", {"x": 1}), "outputs": {"r": "m"}}, ["outputs.r: there is no node 'm'"]),
+        ({**one("toy_add", {"x": 1}), "requires": {"toyz": ">=1"}}, ["requires.toyz: this node pack is not installed (did you mean 'toys'?)"]),
+        ({**one("toy_add", {"x": 1}), "requires": {"toys": ">=2"}}, ["requires.toys: the workflow wants >=2, installed is 1.0 (install a version that fits)"]),
+        (one("workflow:inner"), ['nodes.n.type: there is no inner workflow \'inner\' (put it under "workflows")']),
+    ],
+)  # fmt: skip
+def test_each_problem_has_its_path_value_and_way_out(data: dict[str, Any], expected: list[str]) -> None:
+    found = problems(data)
+    assert [line for line in expected if not any(line in other for other in found)] == [], found
+
+
+def test_a_cycle_is_shown_as_the_cycle() -> None:
+    nodes = {
+        "c": {"type": "toy_add", "links": {"x": "b"}},
+        "a": {"type": "toy_add", "links": {"x": "c"}},
+        "b": {"type": "toy_add", "links": {"x": "a"}},
+        "tail": {"type": "toy_add", "links": {"x": "c"}},
+    }
+    assert problems({"nodes": nodes, "outputs": {"r": "tail"}}) == ["nodes.a: a cycle: a → b → c → a (remove one of these links)"]
+    alone = {"s": {"type": "toy_add", "links": {"x": "s"}}}
+    assert problems({"nodes": alone, "outputs": {"r": "s"}}) == ["nodes.s: a cycle: s → s (remove one of these links)"]
+
+
+def test_problems_of_many_nodes_come_at_once() -> None:
+    nodes = {f"n{index}": {"type": "toy_sample", "params": {"model": 1, "steps": 0}} for index in range(5)}
+    found = problems({"nodes": {**nodes, "x": {"type": "nope"}}, "outputs": {"r": "n0"}})
+    assert len(found) == 6
+
+
+def test_type_variables_carry_the_type_along() -> None:
+    nodes = {
+        "t": {"type": "toy_text", "params": {"value": "words"}},
+        "s": {"type": "toy_switch", "params": {"select": True}, "links": {"on_true": "t", "on_false": "t"}},
+        "n": {"type": "toy_add", "links": {"x": "s"}},
+    }
+    found = problems({"nodes": nodes, "outputs": {"r": "n"}})
+    assert len(found) == 1
+    assert "is a str, 'x' takes a float" in found[0]
+
+
+def test_inputs_are_parsed_by_the_type_of_their_target() -> None:
+    data = {**one("toy_sample", {"model": 1}), "inputs": {"seed": {"to": ["n.seed"]}, "sampler": {"to": ["n.sampler"]}}}
+    settled = settle(parse({"graphflow": 1, **data}), TOYS, inputs={"seed": Text("12"), "sampler": Text("heun")}, overrides={"n.steps": Text("4")})
+    assert settled.problems == ()
+    assert settled.document.nodes["n"].params == {"model": 1, "seed": 12, "sampler": "heun", "steps": 4}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "overrides", "expected"),
+    [
+        ({"sede": 1}, {}, "inputs.sede: the workflow has no such input (did you mean 'seed'?)"),
+        ({"seed": Text("many")}, {}, "nodes.n.params.seed: must be a whole number, got 'many'"),
+        ({}, {"n.stepz": 1}, "--set n.stepz: toy_sample has no parameter 'stepz' (did you mean 'steps'?)"),
+        ({}, {"m.steps": 1}, "--set m.steps: there is no node 'm'"),
+        ({}, {"n": 1}, "--set n: 'n' names a node, not a parameter (write NODE.PARAMETER)"),
+    ],
+)
+def test_what_the_caller_turns_is_checked(inputs: dict[str, Any], overrides: dict[str, Any], expected: str) -> None:
+    data = {**one("toy_sample", {"model": 1}), "inputs": {"seed": {"to": ["n.seed"]}}}
+    assert any(expected in line for line in problems(data, inputs, overrides)), problems(data, inputs, overrides)
+
+
+def test_a_folded_value_is_checked_where_it_goes() -> None:
+    nodes = {
+        "zero": {"type": "toy_number", "params": {"value": 0}},
+        "n": {"type": "toy_sample", "params": {"model": 1}, "links": {"steps": "zero"}},
+    }
+    settled = settle(parse({"graphflow": 1, "nodes": nodes, "outputs": {"r": "n"}}), TOYS)
+    with pytest.raises(Exception, match=r"nodes\.n\.links\.steps: must be ≥ 1, got 0"):
+        plan(settled, TOYS)
