@@ -1,0 +1,16 @@
+"""Run every benchmark and print its tables as Markdown."""
+
+from __future__ import annotations
+
+from benchmarks import against_diffusers, overhead
+
+
+def main() -> None:
+    """Run all benchmarks."""
+    overhead.main()
+    print()
+    against_diffusers.main()
+
+
+if __name__ == "__main__":
+    main()
