@@ -72,10 +72,11 @@ def hammer(folder: str, seed: int, rounds: int) -> None:
     assert not problems, problems
 
 
-def write_forever(folder: str, seed: int) -> None:
-    """Write values and files until killed."""
+def write_forever(folder: str, marker: str, seed: int) -> None:
+    """Say that it begins, then write values until killed."""
     chance = random.Random(seed)
     tier = DiskTier(folder, CAP * 100)
+    Path(marker).touch()
     while True:
         number = chance.randrange(1000)
         tier.put(key_of(number), value_of(number))
