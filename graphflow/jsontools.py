@@ -10,6 +10,9 @@ from graphflow.errors import LimitError, WorkflowError, Problem
 from graphflow.limits import LIMITS
 
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
 def canonical(value: Any) -> bytes:
     """Return the one byte string for a JSON value: keys sorted, no spaces, UTF-8, no NaN.
 
@@ -17,7 +20,7 @@ def canonical(value: Any) -> bytes:
         ValueError: The value holds NaN or an infinity.
         TypeError: The value holds something that is no JSON.
     """
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode("utf-8", "surrogatepass")
+    return _CANONICAL.encode(value).encode("utf-8", "surrogatepass")
 
 
 def digest(value: Any) -> str:

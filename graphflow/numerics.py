@@ -11,7 +11,7 @@ import importlib.metadata
 import json
 import os
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -38,7 +38,7 @@ class Numerics:
 
     def to_json(self) -> dict[str, str]:
         """Return the fields as JSON."""
-        return asdict(self)
+        return dict(vars(self))
 
 
 @cache

@@ -6,6 +6,7 @@ stored. It imports no torch and touches no weights. See ``DESIGN`` in the docume
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -130,7 +131,7 @@ class Plan:
 
 def output_key(key: str, output: str) -> str:
     """Return the key under which one output of a node is stored."""
-    return digest([key, output])
+    return hashlib.sha256(f"{key}.{output}".encode()).hexdigest()
 
 
 def plan(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
+import networkx as nx
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from graphflow.errors import Problem
@@ -211,28 +211,25 @@ def _source(place: str, address: str, document: Document, specs: Mapping[str, No
 
 
 def _order(checked: Checked) -> None:
-    """Put the nodes in topological order, or say which cycles there are."""
-    before = {node.id: [source.node for source in node.sources if source.node in checked.nodes] for node in checked.nodes.values()}
+    """Put the nodes in topological order, or show one cycle of each knot."""
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    graph.add_nodes_from(checked.nodes)
+    graph.add_edges_from(
+        (source.node, node.id) for node in checked.nodes.values() for source in node.sources if source.node in checked.nodes
+    )
     try:
-        checked.nodes = {node_id: checked.nodes[node_id] for node_id in TopologicalSorter(before).static_order()}
-    except CycleError:
-        for path in _cycles(before):
-            checked.problems.append(Problem(f"nodes.{path[0]}", "a cycle: " + " → ".join(path), "remove one of these links"))
-
-
-def _cycles(before: Mapping[str, list[str]]) -> list[list[str]]:
-    """Return one cycle of each knot, beginning and ending with its first name."""
-    import networkx as nx  # takes longer to import than all the rest of planning, so only where there is a cycle
-
-    graph: nx.DiGraph[str] = nx.DiGraph((source, node_id) for node_id, sources in before.items() for source in sources)
-    found: list[list[str]] = []
+        checked.nodes = {node_id: checked.nodes[node_id] for node_id in nx.topological_sort(graph)}
+        return
+    except nx.NetworkXUnfeasible:
+        pass
     for component in nx.strongly_connected_components(graph):
         node = next(iter(component))
         if len(component) > 1 or graph.has_edge(node, node):
             path = [edge[0] for edge in nx.find_cycle(graph.subgraph(component))]
             first = path.index(min(path))
-            found.append([*path[first:], *path[:first], path[first]])
-    return found
+            path = [*path[first:], *path[:first], path[first]]
+            problem = Problem(f"nodes.{path[0]}", "a cycle: " + " → ".join(path), "remove one of these links")
+            checked.problems.append(problem)
 
 
 def _check_types(checked: Checked, registry: Registry) -> None:
