@@ -94,8 +94,11 @@ def test_noise_shows_nothing_it_could_name() -> None:
         [(20, 60), (108, 60), (108, 68), (20, 68)],
         [(20, 20), (60, 20), (60, 90), (108, 90), (108, 108), (20, 108)],
         [(64, 10), (80, 64), (64, 118), (48, 64)],
+        [(28, 30), (100, 30), (64, 100)],
+        [(30, 36), (98, 36), (98, 60), (64, 100), (30, 60)],
+        [(64, 20), (110, 64), (64, 108), (18, 64)],
     ],
-    ids=["bar", "corner", "lozenge"],
+    ids=["bar", "corner", "lozenge", "inverted triangle", "shield", "diamond"],
 )
 def test_other_outlines_are_no_shape(points: list[tuple[int, int]]) -> None:
     picture = np.full((128, 128, 3), 245, dtype=np.uint8)

@@ -25,6 +25,8 @@ from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
 from unet import Noising, build_unet
 
+_AVERAGE_EVERY = 4
+
 
 @dataclass
 class Pool:
@@ -59,8 +61,8 @@ def mix(progress: float) -> tuple[float, float, float]:
 
 
 def update_average(average: nn.Module, model: nn.Module, step: int) -> None:
-    """Exponential moving average of the weights, 0.999 after a short start."""
-    decay = min(0.999, (1 + step) / (10 + step))
+    """Exponential moving average of the weights, 0.999 a step after a short start; for every `_AVERAGE_EVERY` steps."""
+    decay = min(0.999, (1 + step) / (10 + step)) ** _AVERAGE_EVERY
     with torch.no_grad():
         torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
 
@@ -105,7 +107,7 @@ def main() -> None:
     tokenizer = CLIPTokenizer.from_pretrained(args.text / "tokenizer")
     text_encoder = CLIPTextModel.from_pretrained(args.text / "text_encoder").eval()
     unet = build_unet().to(memory_format=torch.channels_last)
-    optimiser = torch.optim.AdamW(unet.parameters(), lr=args.lr, weight_decay=0.01, foreach=True)
+    optimiser = torch.optim.AdamW(unet.parameters(), lr=args.lr, weight_decay=0.01, fused=True)
     average = copy.deepcopy(unet)
     step, begun = 0, 0.0
     checkpoint = args.out / "unet.pt"
@@ -115,17 +117,24 @@ def main() -> None:
         average.load_state_dict(state["average"])
         optimiser.load_state_dict(state["optimiser"])
         step, begun = state["step"], state["elapsed"]
+        for group in optimiser.param_groups:
+            group["fused"], group["foreach"] = True, None
     noising = Noising()
     count = args.batch // args.world
-    empty = token_ids(tokenizer, [""])
 
     def examples(number: int) -> Pool:
         shares = mix(begun / 60 / args.minutes)
         return encode([training_example(rng, *shares) for _ in range(number)], vae, tokenizer)
 
+    def states(ids: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            return torch.cat([text_encoder(part).last_hidden_state for part in ids.split(64)])
+
+    empty = states(token_ids(tokenizer, [""]))
     start = time.time()
     cache = args.out / f"pool{args.rank}.pt"
     pool = Pool(*torch.load(cache)) if cache.exists() else examples(args.pool // 8)
+    contexts = states(pool.ids)
     print(f"pool: {time.time() - start:.0f} s, latent std {pool.latents.std():.3f}", flush=True)
     last, saved, losses = time.time(), time.time(), []
     while begun < 60 * args.minutes:
@@ -135,13 +144,12 @@ def main() -> None:
                 args.lr * min(1.0, (step + 1) / 200) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
             )
         chosen = torch.randint(len(pool.latents), (count,))
-        ids = torch.where(torch.rand(count, 1) < 0.1, empty, pool.ids[chosen])
-        with torch.no_grad():
-            context = text_encoder(ids).last_hidden_state
+        context = torch.where(torch.rand(count, 1, 1) < 0.1, empty, contexts[chosen])
         x0 = pool.latents[chosen]
         noise = torch.randn_like(x0)
-        # Stratified timesteps: the same uniform distribution with less variance between batches.
-        t = ((torch.arange(count) + torch.rand(count)) * (1000 / count)).long()
+        # One timestep per stratum, for less variance between batches; a little denser where the noise is strong,
+        # for there the shape is decided.
+        t = (1000 * ((torch.arange(count) + torch.rand(count)) / count) ** 0.8).long()
         noisy, target = noising(x0, noise, t)
         noisy = noisy.contiguous(memory_format=torch.channels_last)
         loss = nn.functional.mse_loss(unet(noisy, t, context, return_dict=False)[0], target)
@@ -151,13 +159,16 @@ def main() -> None:
         begun, last = share_gradients(unet, begun + now - last, args.world), now
         nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
         optimiser.step()
-        update_average(average, unet, step)
         step += 1
+        if args.rank == 0 and step % _AVERAGE_EVERY == 0:
+            update_average(average, unet, step)
         losses.append(loss.item())
         if step % 100 == 0:
             print(f"step {step} {begun:.0f} s loss {np.mean(losses[-100:]):.4f}", flush=True)
         if step % 200 == 0:
-            pool.renew(examples(150), args.pool)
+            newer = examples(150)
+            pool.renew(newer, args.pool)
+            contexts = torch.cat([contexts, states(newer.ids)])[-args.pool :]
         if now - saved > 240:
             torch.save((pool.latents, pool.ids), cache)
             if args.rank == 0:

@@ -16,6 +16,16 @@ Mask = npt.NDArray[np.bool_]
 NONE = "none"
 """What the judge says when it finds nothing that fits."""
 
+_OTHERS: dict[str, tuple[tuple[float, float], ...]] = {
+    "inverted triangle": ((-1.06, -0.8), (1.06, -0.8), (0.0, 1.0)),
+    "shield": ((-0.9, -0.8), (0.9, -0.8), (0.9, 0.0), (0.0, 1.0), (-0.9, 0.0)),
+    "trousers": ((-1.0, -0.8), (1.0, -0.8), (0.35, 0.8), (-0.35, 0.8)),
+    "diamond": ((0.0, -1.0), (0.9, 0.0), (0.0, 1.0), (-0.9, 0.0)),
+    "house": ((0.0, -1.0), (0.9, -0.1), (0.9, 0.9), (-0.9, 0.9), (-0.9, -0.1)),
+    "pentagon": ((0.0, -1.0), (0.95, -0.31), (0.59, 0.81), (-0.59, 0.81), (-0.95, -0.31)),
+}
+"""Outlines that are no shape of the model, so that what resembles them most gets no name."""
+
 _CANVAS = 96
 _MIN_AREA = 0.006
 _MIN_FIT = 0.83
@@ -89,7 +99,7 @@ def judge(picture: Picture) -> Verdict:
         ys, xs = np.nonzero(solid)
         findings.append(
             Finding(
-                kind if fit >= _MIN_FIT else NONE,
+                kind,
                 _nearest(colour, COLOURS),
                 float((xs.min() + xs.max() + 1) / 2 / picture.shape[1]),
                 float((ys.min() + ys.max() + 1) / 2 / picture.shape[0]),
@@ -101,13 +111,13 @@ def judge(picture: Picture) -> Verdict:
 
 
 def classify(solid: Mask) -> tuple[str, float]:
-    """The best-fitting shape of a filled mask (h, w), and its fit (0 to 1)."""
+    """The best-fitting shape of a filled mask (h, w), or "none", and the best fit (0 to 1)."""
     normal = _normalised(solid)
     fits = {kind: max(_overlap(normal, t) for t in templates) for kind, templates in _templates().items()}
     kind = max(fits, key=lambda k: fits[k])
     if kind in ("circle", "square"):
         kind = _round_or_square(solid)
-    return kind, fits[kind]
+    return (kind if kind in KINDS and fits[kind] >= _MIN_FIT else NONE), fits[kind]
 
 
 def _round_or_square(solid: Mask) -> str:
@@ -178,10 +188,13 @@ def _overlap(a: Mask, b: Mask) -> float:
 
 @lru_cache(maxsize=1)
 def _templates() -> dict[str, list[Mask]]:
-    """Normalised masks of every shape, upright and slightly turned."""
+    """Normalised masks of every shape and of `_OTHERS`, upright and slightly turned."""
+    upright_masks = {kind: mask(Shape(kind, "black", radius=0.3), 256) for kind in KINDS}
+    for name, points in _OTHERS.items():
+        canvas = np.zeros((256, 256), dtype=np.float32)
+        upright_masks[name] = cv2.fillPoly(canvas, [np.rint(np.array(points) * 80 + 128).astype(np.int32)], 1.0)
     templates: dict[str, list[Mask]] = {}
-    for kind in KINDS:
-        upright = mask(Shape(kind, "black", radius=0.3), 256)
+    for kind, upright in upright_masks.items():
         turned = []
         for angle in (-8, -4, 0, 4, 8):
             matrix = cv2.getRotationMatrix2D((128, 128), angle, 1.0)
