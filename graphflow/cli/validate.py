@@ -21,7 +21,7 @@ from graphflow.cli.options import (
 )
 from graphflow.cli.source import input_values, load, overrides
 from graphflow.cli.terminal import console, count, styled
-from graphflow.errors import WorkflowError
+from graphflow.errors import LimitError, Problem, WorkflowError
 
 EPILOG = "Example: graphflow validate my.json -i prompt=test && echo good"
 
@@ -62,14 +62,17 @@ def validate(
             if checked.problems:
                 raise WorkflowError(checked.problems)
             notices, nodes = checked.notices, len(checked.nodes)
-    except WorkflowError as error:
+    except (WorkflowError, LimitError) as error:
+        problems = (
+            error.problems
+            if isinstance(error, WorkflowError)
+            else (Problem("document", error.message, error.advice or ""),)
+        )
         if as_json:
-            print_json(
-                {"valid": False, "problems": [problem_to_json(problem) for problem in error.problems], "notices": []},
-                indent=2,
-            )
+            shown = [problem_to_json(problem) for problem in problems]
+            print_json({"valid": False, "problems": shown, "notices": []}, indent=2)
         else:
-            print_problems(console(error=True), error.problems, where=error.where or workflow)
+            print_problems(console(error=True), problems, where=error.where or workflow)
         raise typer.Exit(error.exit_code) from error
     except Exception:
         with json_errors(as_json):

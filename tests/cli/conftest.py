@@ -1,0 +1,49 @@
+"""Settings, folders and a working folder of their own for each test of the command line."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from graphflow.cli import main
+from tests.cli.commands import PACK, Command, Ran
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in an empty folder, with settings, models and store of its own."""
+    for name in [name for name in os.environ if name.startswith("GRAPHFLOW_")] + ["COLUMNS", "NO_COLOR", "FORCE_COLOR"]:
+        monkeypatch.delenv(name, raising=False)
+    folder = tmp_path / "home"
+    folder.mkdir()
+    (folder / "settings.toml").write_text("")
+    (folder / "models").mkdir()
+    monkeypatch.setenv("GRAPHFLOW_SETTINGS", str(folder / "settings.toml"))
+    monkeypatch.setenv("GRAPHFLOW_CACHE_DIR", str(folder / "cache"))
+    monkeypatch.setenv("GRAPHFLOW_MODELS", str(folder / "models"))
+    monkeypatch.setenv("GRAPHFLOW_DEVICE", "cpu")
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    return folder
+
+
+@pytest.fixture
+def graphflow(capfd: pytest.CaptureFixture[str]) -> Command:
+    """Run a command in this process."""
+
+    def command(*arguments: object) -> Ran:
+        capfd.readouterr()
+        code = main([str(argument) for argument in arguments])
+        captured = capfd.readouterr()
+        return Ran(code, captured.out, captured.err)
+
+    return command
+
+
+@pytest.fixture
+def packed(graphflow: Command) -> Command:
+    """Run a command that knows the test's node pack."""
+    return lambda name, *arguments: graphflow(name, "--nodes", PACK, *arguments)
