@@ -1,0 +1,118 @@
+"""Every packaged workflow on the shapes model: does the picture show what the prompt said?"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+
+from graphflow import Workflow, events, workflows
+from graphflow.embedded import png_texts
+from graphflow.registry import Registry
+from graphflow.session import Session
+from graphflow.settings import Settings
+from tests.conftest import NoModels
+from tests.shapes_judge import judge
+
+EXPECTED: dict[str, list[tuple[str, str]]] = {
+    "batch_variations": [("red", "blue")] * 4,
+    "compare_samplers": [("red", "blue")] * 3,
+    "hires_fix": [("red", "blue")],
+    "img2img": [("green", "blue")],
+    "inner_workflow": [("red", "blue"), ("green", "black")],
+    "inpaint": [("yellow", "blue")],
+    "prompt_list": [("red", "blue"), ("green", "black"), ("yellow", "gray")],
+    "run_pipeline_txt2img": [("red", "blue")],
+    "switch_upscale": [("red", "blue")],
+    "two_stage": [("red", "blue")],
+    "txt2img": [("red", "blue")],
+}
+"""For each workflow: colour of the shape and of the background, picture by picture."""
+
+
+def pixels(path: Path) -> npt.NDArray[np.uint8]:
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB").resize((128, 128)))
+
+
+def run(session: Session, name: str, out: Path, **inputs: Any) -> list[Path]:
+    path = workflows.path(name)
+    return session.run(Workflow.load(path), inputs, out=out, folder=path.parent).paths
+
+
+def test_every_packaged_workflow_is_here() -> None:
+    assert sorted(EXPECTED) == sorted(workflows.names())
+
+
+@pytest.mark.parametrize("name", sorted(EXPECTED))
+def test_the_pictures_show_what_the_prompts_said(session: Session, tmp_path: Path, name: str) -> None:
+    paths = run(session, name, tmp_path)
+    verdicts = [judge(pixels(path)) for path in paths]
+    shown = [(verdict.findings[0].colour if verdict.findings else "nothing", verdict.background) for verdict in verdicts]
+    assert shown == EXPECTED[name]
+
+
+def test_a_second_run_in_a_new_process_runs_nothing_and_loads_no_model(
+    session: Session, settings: Settings, known: Registry, tmp_path: Path
+) -> None:
+    first = run(session, "txt2img", tmp_path)
+    started: list[str] = []
+    fresh = Session(settings, known=known, models=NoModels())
+    path = workflows.path("txt2img")
+    result = fresh.run(
+        Workflow.load(path), out=tmp_path, sink=lambda e: started.append(e.node) if isinstance(e, events.NodeStarted) else None
+    )
+    assert started == []
+    assert result.paths == first
+    assert [file.how for file in result.files["save"]] == ["up to date"]
+
+
+def test_another_seed_needs_no_text_encoder(session: Session, settings: Settings, known: Registry, tmp_path: Path) -> None:
+    run(session, "txt2img", tmp_path, seed=1)
+    plan = Session(settings, known=known, models=NoModels()).plan(Workflow.load(workflows.path("txt2img")), {"seed": 2})
+    ran = {step.id for step in plan.steps.values() if step.action == "run"}
+    assert ran == {"checkpoint", "latent", "sample", "decode", "save~safety"}
+
+
+def test_the_same_run_twice_gives_the_same_bytes(session: Session, settings: Settings, known: Registry, tmp_path: Path) -> None:
+    (first,) = run(session, "txt2img", tmp_path / "one", seed=11, steps=4)
+    other = Settings.model_validate({**settings.model_dump(), "cache_dir": tmp_path / "cache"})
+    (second,) = run(Session(other, known=known), "txt2img", tmp_path / "two", seed=11, steps=4)
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_a_saved_picture_carries_its_workflow_and_its_facts(session: Session, tmp_path: Path) -> None:
+    (path,) = run(session, "txt2img", tmp_path, seed=21, steps=4)
+    texts = dict(png_texts(path.read_bytes()))
+    again = Workflow.load(path)
+    assert again.document.nodes["sample"].params["seed"] == 21
+    facts = json.loads(texts["graphflow.record"])
+    assert facts["device"] == "cpu"
+    assert facts["safety"] == "checked"
+    assert list(facts["files"]) == ["shapes"]
+    result = session.run(again, out=tmp_path)
+    assert [file.how for file in result.files["save"]] == ["up to date"]
+
+
+def test_item_n_of_a_batch_does_not_depend_on_the_batch(session: Session, tmp_path: Path) -> None:
+    single = session.run(Workflow.load(workflows.path("batch_variations")), {"batch_size": 1, "steps": 4, "seed": 5}, targets=["sample"])
+    double = session.run(Workflow.load(workflows.path("batch_variations")), {"batch_size": 2, "steps": 4, "seed": 5}, targets=["sample"])
+    (one,), (two,) = single.values.values(), double.values.values()
+    assert (one.samples[0] - two.samples[0]).abs().max() <= 1e-4 * two.samples.abs().max()
+    assert (two.samples[0] - two.samples[1]).abs().max() > 0.1
+
+
+def test_the_named_concept_is_withheld(session: Session, tmp_path: Path) -> None:
+    flagged = 0
+    for seed in range(4):
+        try:
+            flagged += not run(session, "txt2img", tmp_path, prompt="a black cross on a white background", seed=seed)
+        except Exception as error:
+            assert "withheld" in str(error)
+            flagged += 1
+    assert flagged >= 3

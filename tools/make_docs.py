@@ -1,0 +1,109 @@
+"""Write what documents say about the code from the code: the table in the README, and docs/nodes.md.
+
+``python -m tools.make_docs`` writes, ``python -m tools.make_docs --check`` exits with 1 where something is out of date.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from graphflow import registry, workflows
+from graphflow.node import InputSpec, NodeSpec
+from graphflow.sampling.names import SAMPLER_NAMES, SCHEDULE_NAMES
+from graphflow.workflow import Document, read
+
+ROOT = Path(__file__).resolve().parent.parent
+BEGIN, END = "<!-- table made by tools/make_docs.py -->", "<!-- end of table -->"
+
+
+def categories(known: registry.Registry) -> dict[str, list[NodeSpec]]:
+    """Return the node types by category."""
+    found: dict[str, list[NodeSpec]] = {}
+    for spec in sorted(known.specs.values(), key=lambda spec: (spec.category, spec.type)):
+        found.setdefault(spec.category, []).append(spec)
+    return found
+
+
+def support_table(known: registry.Registry) -> str:
+    """Return the README's table of what is supported."""
+    rows = [
+        ("model families", "Stable Diffusion 1.x, 2.x (`sd`); SDXL base and refiner (`sdxl`); every other Diffusers pipeline through `run_pipeline`"),
+        ("samplers", ", ".join(SAMPLER_NAMES)),
+        ("schedules", ", ".join(SCHEDULE_NAMES)),
+        *((f"nodes: {category}", ", ".join(spec.type for spec in specs)) for category, specs in categories(known).items()),
+        ("packaged workflows", ", ".join(workflows.names())),
+    ]
+    return "\n".join(["| what | which |", "|---|---|", *(f"| {what} | {which} |" for what, which in rows)])
+
+
+def node_page(known: registry.Registry) -> str:
+    """Return docs/nodes.md."""
+    lines = ["# Nodes", "", "Made from the code by `python -m tools.make_docs`. `graphflow nodes NAME` shows the same.", ""]
+    for category, specs in categories(known).items():
+        lines += [f"## {category}", ""]
+        for spec in specs:
+            marks = [word for word, holds in (("writes files", spec.effect), ("generates", spec.generates), ("runs once per element of a sequence", spec.map)) if holds]
+            lines += [f"### `{spec.type}`", "", spec.summary + (f" *({', '.join(marks)})*" if marks else ""), ""]
+            if spec.inputs:
+                lines += ["| input | type | default | what |", "|---|---|---|---|"]
+                lines += [input_row(parameter) for parameter in spec.inputs.values()]
+                lines += [""]
+            outputs = ", ".join(f"`{output.name}` ({output.type})" for output in spec.outputs)
+            lines += [f"Outputs: {outputs}.", ""]
+    return "\n".join(lines)
+
+
+def input_row(parameter: InputSpec) -> str:
+    """Return one row of a node's table."""
+    kind = ("link: " if parameter.linked else "") + str(parameter.type) + (", several" if parameter.many else "")
+    if parameter.choices and len(parameter.choices) <= 12:
+        kind += ": " + ", ".join(map(str, parameter.choices))
+    default = "required" if parameter.required else f"`{parameter.default!r}`"
+    return f"| `{parameter.name}` | {kind} | {default} | {parameter.description} |".replace("\n", " ")
+
+
+def workflow_page() -> str:
+    """Return docs/workflows.md."""
+    lines = ["# Packaged workflows", "", "`graphflow run NAME -i INPUT=VALUE`. Made from the files by `python -m tools.make_docs`.", ""]
+    for name in workflows.names():
+        document: Document = read(workflows.path(name))
+        lines += [f"## `{name}`", "", document.description or "", "", "| input | default | what |", "|---|---|---|"]
+        lines += [f"| `{knob}` | `{exposed.default!r}` | {exposed.description or ''} |" for knob, exposed in document.inputs.items()]
+        lines += [""]
+    return "\n".join(lines)
+
+
+def pages() -> dict[Path, str]:
+    """Return each file with what it should hold."""
+    known = registry.installed()
+    readme = ROOT / "README.md"
+    text = readme.read_text("utf-8")
+    before, rest = text.split(BEGIN)
+    after = rest.split(END)[1]
+    return {
+        readme: f"{before}{BEGIN}\n{support_table(known)}\n{END}{after}",
+        ROOT / "docs" / "nodes.md": node_page(known),
+        ROOT / "docs" / "workflows.md": workflow_page(),
+    }
+
+
+def main() -> int:
+    """Write or check the pages."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing, exit with 1 where a page is out of date")
+    options = parser.parse_args()
+    stale = [path for path, text in pages().items() if not path.exists() or path.read_text("utf-8") != text]
+    if options.check:
+        for path in stale:
+            print(f"{path.relative_to(ROOT)} is out of date: python -m tools.make_docs")
+        return 1 if stale else 0
+    for path, text in pages().items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
