@@ -24,7 +24,7 @@ from graphflow.models.devices import Placement, device_memory, main_memory, plac
 from graphflow.models.download import download
 from graphflow.models.header import read_json
 from graphflow.models.ladder import Ladder, Rung
-from graphflow.models.mapped import read_all
+from graphflow.models.mapped import read_all, role_of
 from graphflow.models.memory import Budget, Residents, Tier
 from graphflow.models.modules import LoadedPart
 from graphflow.models.patches import Target, combined_changes
@@ -224,13 +224,13 @@ class ModelManager:
         return self._ladder.run(function)
 
     def inference(self) -> AbstractContextManager[Any]:
-        """The context in which nodes run: no gradients, no version counters."""
-        mode: AbstractContextManager[Any] = torch.inference_mode()
-        return mode
+        """The context in which nodes compute: no gradients."""
+        context: AbstractContextManager[Any] = torch.inference_mode()
+        return context
 
     def free(self) -> int:
         """Forget all modules that nobody uses; returns how many."""
-        with self._free:
+        with self._free, _plain_tensors():
             count = self._residents.free_unused()
         release_cached(self.placement.device)
         return count
@@ -245,7 +245,7 @@ class ModelManager:
         me = threading.get_ident()
         keys = [self._key(file) for file in recipe.files]
         state = (recipe.patches, recipe.hooks)
-        with self._free:
+        with self._free, _plain_tensors():
             holding = any(item.owner == me for item in self._residents)
             while not holding and any(self._taken_by_others(key, me) for key in keys):
                 self._free.wait()
@@ -314,7 +314,7 @@ class ModelManager:
             loaded.to(device)
 
     def _release(self, held: list[_Held]) -> None:
-        with self._free:
+        with self._free, _plain_tensors():
             for item in held:
                 item.users -= 1
                 if not item.in_use:
@@ -347,7 +347,7 @@ class ModelManager:
         assert loaded is not None
 
         def upcast() -> None:
-            with self._free:
+            with self._free, _plain_tensors():
                 patches = loaded.patches
                 target = Target(
                     part=loaded.part, shapes=loaded.shapes, describe=self.describe, notice=lambda message: None
@@ -357,7 +357,8 @@ class ModelManager:
                 loaded.set_patches(patches, combined_changes(patches, target))
 
         return Module(
-            name=file.part,
+            name=role_of(loaded.part),
+            part=file.part,
             module=loaded.module,
             description=self.describe(file),
             config=loaded.part.config,
@@ -429,7 +430,7 @@ class ModelManager:
         return any(changed)
 
     def _measure(self, name: str) -> bool:
-        with self._free:
+        with self._free, _plain_tensors():
             if name in self.measures:
                 return False
             self.measures.add(name)
@@ -439,3 +440,10 @@ class ModelManager:
                         self._demote(item)
         release_cached(self.placement.device)
         return True
+
+
+@contextmanager
+def _plain_tensors() -> Iterator[None]:
+    """Leave inference mode while weights are made or moved: they outlive the node in whose context that happens."""
+    with torch.inference_mode(False), torch.no_grad():
+        yield
