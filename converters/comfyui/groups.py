@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from . import catalogue
 from .documents import INPUT_BOUNDARY, OUTPUT_BOUNDARY, Boundary, Graph, InputSlot, Link, UiNode, parse_nodes
 from .fields import as_list, quote
 from .notes import Journal
@@ -40,9 +41,10 @@ def group_as_subgraph(host: UiNode, name: str, raw: Mapping[str, Any], journal: 
     links = _inner_links(raw, inner)
     inner = _with_links(inner, links)
     inner = _with_values(host, inner, raw, journal, place)
+    inner = _with_converted_widgets(host, inner, journal, place)
     inputs, input_links = _inputs(host, inner, raw, len(links))
     outputs, output_links = _outputs(inner, raw, links, len(links) + len(input_links))
-    linked = _with_links(inner, input_links)
+    linked = _with_links(inner, [*links, *input_links])
     return Graph(
         id=f"group:{name}",
         name=name,
@@ -100,6 +102,36 @@ def _with_values(
         result[id] = replace(node, widgets=values[at : at + count], named=None) if count else node
         at += count
     return result
+
+
+def _with_converted_widgets(host: UiNode, inner: dict[str, UiNode], journal: Journal, place: str) -> dict[str, UiNode]:
+    """Give inner nodes a slot for each widget that was made an input on the group node."""
+    result = dict(inner)
+    taken: set[tuple[str, str]] = set()
+    for slot in host.inputs:
+        if slot.widget is None or slot.link is None:
+            continue
+        for id, node in result.items():
+            name = _widget_called(node, slot.widget)
+            if name is not None and (id, name) not in taken:
+                taken.add((id, name))
+                if all(other.name != name for other in node.inputs):
+                    added = InputSlot(name, slot.type, widget=name)
+                    result[id] = replace(node, inputs=(*node.inputs, added))
+                break
+        else:
+            journal.problem(
+                "group-input", f"no node of the group has a widget {quote(slot.widget)}", node=place, input=slot.name
+            )
+    return result
+
+
+def _widget_called(node: UiNode, name: str) -> str | None:
+    """Return the name of the node's widget that the group node shows under this name."""
+    interface = catalogue.find(node.type)
+    names = {name for order in interface.orders for name in order.names} if interface is not None else set()
+    inner = name.removeprefix(f"{node.title or node.type} ")
+    return name if name in names else inner if inner in names else None
 
 
 def _settings(raw: Mapping[str, Any], node: str, side: str, key: str) -> Mapping[str, Any]:

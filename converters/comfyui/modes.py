@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from .documents import UiNode
 
 ACTIVE = 0
@@ -42,5 +44,6 @@ def bypass_input(node: UiNode, output_slot: int, target_type: str) -> int | None
     return None
 
 
-def _alternatives(type: str) -> set[str]:
-    return {part.strip() for part in type.lower().split(",")} if type.strip() else {"*"}
+@lru_cache(maxsize=1024)
+def _alternatives(type: str) -> frozenset[str]:
+    return frozenset(part.strip() for part in type.lower().split(",")) if type.strip() else frozenset("*")

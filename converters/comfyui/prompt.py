@@ -26,7 +26,9 @@ from .widgets import Widgets, name_widgets
 
 API_NODES = 100_000
 """Nodes of an API prompt."""
-TEXT_BUDGET = 2_000_000
+FILE_NAME_LENGTH = 4_096
+"""Characters of a file name in which ``%…%`` is filled in."""
+TEXT_BUDGET = 1_000_000
 """Characters of prompt texts that are searched for choices in one file."""
 
 
@@ -249,7 +251,7 @@ class _FromUi:
                 if isinstance(inputs.get(name), str):
                     inputs[name] = self._expanded(inputs[name], id, name)
             prefix = inputs.get("filename_prefix")
-            if isinstance(prefix, str) and "%" in prefix:
+            if isinstance(prefix, str) and "%" in prefix and len(prefix) <= FILE_NAME_LENGTH:
                 inputs["filename_prefix"] = self._file_name(prefix, names, scope, id)
 
     def _expanded(self, text: str, id: str, name: str) -> str:

@@ -83,8 +83,8 @@ class Choices:
 def expand(text: str, choose: Callable[[int], int]) -> tuple[str, tuple[str, ...]]:
     """Strip comments and decide choices.
 
-    ``{a|b}`` becomes one of its options, choices may nest, ``\\{``, ``\\}`` and ``\\|`` stand for the characters
-    themselves, and braces around a single option vanish, as in the front end. Unbalanced braces stay.
+    ``{a|b}`` becomes one of its options, choices may nest, a backslash keeps the brace or bar behind it, and braces
+    around a single option vanish, as in the front end. Unbalanced braces stay.
 
     Args:
         text: The text of a prompt widget.

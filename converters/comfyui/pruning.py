@@ -34,8 +34,9 @@ def link_of(value: object) -> tuple[str, int] | None:
 def output_nodes(prompt: Mapping[str, Mapping[str, Any]], sinks: Iterable[str] | None, journal: Journal) -> list[str]:
     """Return the nodes that a run is for.
 
-    Node types that are known say it themselves. Of the others, those count that have no outputs, or that feed nothing
-    and have the name of a node that saves or shows; where nothing else is left, all unknown nodes that feed nothing.
+    Node types that are known say it themselves. Of the others that something feeds, those count that have no outputs,
+    or that feed nothing and have the name of a node that saves or shows; where nothing else is left, all unknown nodes
+    that feed nothing.
 
     Args:
         prompt: The API prompt.
@@ -51,6 +52,8 @@ def output_nodes(prompt: Mapping[str, Mapping[str, Any]], sinks: Iterable[str] |
         if interface is not None and interface.core:
             if interface.output_node:
                 certain.append(id)
+        elif not any(link_of(value) for value in node["inputs"].values()):
+            continue  # what nothing feeds has nothing to save or show
         elif id in without_outputs:
             certain.append(id)
         elif id not in used:
@@ -145,11 +148,13 @@ class Selectors:
         return None
 
 
-def _follow(value: Any, target: Mapping[str, Any]) -> Any:
-    seen: set[str] = set()
+def _follow(value: Any, target: dict[str, Any]) -> Any:
+    """Return what a value becomes when folded switches are passed through; None for a circle."""
+    path: list[str] = []
     while (link := link_of(value)) is not None and link[0] in target:
-        if link[0] in seen:
-            return None
-        seen.add(link[0])
+        path.append(link[0])
         value = target[link[0]]
+        target[link[0]] = None  # the answer within a circle
+    for id in path:
+        target[id] = value
     return value

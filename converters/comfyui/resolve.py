@@ -15,8 +15,11 @@ from .notes import Journal
 from .subgraphs import Scope
 from .virtual import Role, first_value, role, variable
 
-STEPS = 2_000_000
-"""Steps from inputs to inputs in one file, all connections together."""
+STEPS = 10_000
+"""Steps from inputs to inputs in one file, beyond four for every input."""
+
+_State = tuple[int, str, int, str]
+"""Scope, node, input slot, and the type that the reading input wants."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,8 @@ class Resolver:
 
     def __init__(self, root: Scope, journal: Journal) -> None:
         self._journal = journal
-        self._budget = STEPS
+        self._known: dict[_State, Source] = {}
+        self._budget = STEPS + 4 * sum(len(node.inputs) for scope in root.walk() for node in scope.graph.nodes.values())
         self._broadcasts = {id(scope): broadcasts(scope.graph, scope.prefix, journal) for scope in root.walk()}
 
     def source(self, scope: Scope, node: UiNode, slot: int) -> Source:
@@ -61,29 +65,56 @@ class Resolver:
             ConversionError: Reroutes, setters or bypassed nodes form a loop.
         """
         wanted = node.inputs[slot].type
-        visited: set[tuple[int, str, int]] = set()
-        outer = True
+        path: list[tuple[_State, Value | None]] = []
+        walked: set[_State] = set()
+        held: Value | None = None
         while True:
-            state = (id(scope), node.id, slot)
-            if state in visited:
+            state = (id(scope), node.id, slot, wanted)
+            if state in self._known and path:
+                end = self._known[state]
+                break
+            if state in walked:
                 raise ConversionError(
                     "the connection runs in a circle",
                     where=f"node {quote(scope.flat_id(node), 200)}",
                     advice="remove one of its links in ComfyUI",
                 )
-            visited.add(state)
-            self._budget -= 1 + len(node.inputs) // 8
-            if self._budget < 0:
-                raise ConversionError(
-                    "the connections run through too many reroutes, setters or bypassed nodes",
-                    where=f"node {quote(scope.flat_id(node), 200)}",
-                    advice="connect the nodes directly",
-                )
-            step = self._step(scope, node, slot, wanted, own=outer)
+            self._charge(scope, node)
+            walked.add(state)
+            path.append((state, held))
+            step = self._step(scope, node, slot, wanted, own=len(path) == 1)
             if not isinstance(step, tuple):
-                return step
+                end = step
+                break
             scope, node, slot = step
-            outer = False
+            held = self._host_value(scope, node, slot)
+        return self._remember(path, held, end)
+
+    def _host_value(self, scope: Scope, node: UiNode, slot: int) -> Value | None:
+        """Return the value that an instance holds for an input, to stand where nothing feeds it."""
+        child = scope.children.get(node.id)
+        name = node.inputs[slot].name
+        if child is None or name not in child.host_values:
+            return None
+        return Value(child.host_values[name], f"subgraph {scope.flat_id(node)}")
+
+    def _remember(self, path: list[tuple[_State, Value | None]], held: Value | None, end: Source) -> Source:
+        """Keep the answer for every input on the path; of the values held on the way, the outermost stands."""
+        for state, before in reversed(path):
+            if held is not None and (end is None or isinstance(end, Missing)):
+                end = held
+            self._known[state] = end
+            held = before
+        return end
+
+    def _charge(self, scope: Scope, node: UiNode) -> None:
+        self._budget -= 1 + len(node.inputs) // 8
+        if self._budget < 0:
+            raise ConversionError(
+                "the connections run through too many reroutes, setters or bypassed nodes",
+                where=f"node {quote(scope.flat_id(node), 200)}",
+                advice="connect the nodes directly",
+            )
 
     def _step(
         self, scope: Scope, node: UiNode, slot: int, wanted: str, *, own: bool
@@ -97,20 +128,13 @@ class Resolver:
                 return self._from(scope, sent.origin, sent.origin_slot, wanted)
             if entry.link is not None:
                 return Missing(f"link {quote(entry.link)} does not exist")
-            return None if own else self._unlinked(scope, node, slot)
+            # An instance's own value is held by the caller.
+            if own or node.id in scope.children:
+                return None
+            return Missing(f"input {quote(entry.name)} of node {scope.flat_id(node)} is not connected")
         if link.origin == INPUT_BOUNDARY and scope.parent is not None and INPUT_BOUNDARY not in scope.graph.nodes:
             return self._through_host(scope, link)
         return self._from(scope, link.origin, link.origin_slot, wanted)
-
-    def _unlinked(self, scope: Scope, node: UiNode, slot: int) -> Source:
-        """Return what an open input of a passed node or host gives."""
-        name = node.inputs[slot].name
-        child = scope.children.get(node.id)
-        if child is not None:
-            if name in child.host_values:
-                return Value(child.host_values[name], f"subgraph {scope.flat_id(node)}")
-            return None
-        return Missing(f"input {quote(name)} of node {scope.flat_id(node)} is not connected")
 
     def _through_host(self, scope: Scope, link: Link) -> tuple[Scope, UiNode, int] | Source:
         parent, host = scope.parent, scope.host

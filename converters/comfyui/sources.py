@@ -144,13 +144,21 @@ def _kind(data: object) -> Literal["api", "ui"] | None:
 
 def _inside(data: object, where: str) -> list[object]:
     if isinstance(data, str):
-        return [loads(data, where)] if data.lstrip()[:1] == "{" else []
+        return _parsed(data, where)
     if not isinstance(data, dict):
         return []
     found = [value for path in _WRAPPERS if (value := _at(data, path)) is not None]
     if len(data) <= 4:  # one entry of the history: {"<run id>": {"prompt": [number, id, {...}, …]}}
         found.extend(value for value in data.values() if isinstance(value, dict) and "prompt" in value)
     return [value for value in found if isinstance(value, dict | str)]
+
+
+def _parsed(text: str, where: str) -> list[object]:
+    """Return the JSON in a text, if it is any: beside a workflow there may be a prompt in words."""
+    try:
+        return [loads(text, where)] if text.lstrip()[:1] == "{" else []
+    except ConversionError:
+        return []
 
 
 def _at(data: Any, path: tuple[str | int, ...]) -> object:

@@ -21,8 +21,10 @@ NESTING = 64
 """Levels of subgraphs inside subgraphs."""
 PLACE_LENGTH = 1_024
 """Characters of one unfolded id."""
-LINKS = 2_000_000
+LINKS = 1_000_000
 """Links after unfolding."""
+INSTANCES = 10_000
+"""Instances of subgraphs after unfolding."""
 
 
 @dataclass(slots=True, eq=False)
@@ -77,7 +79,7 @@ def unfold(workflow: UiWorkflow, journal: Journal) -> Scope:
     """
     root = _scope(workflow.root, "")
     total = len(workflow.root.nodes)
-    links = 0
+    links = instances = 0
     pending = [(root, 0)]
     while pending:
         scope, level = pending.pop()
@@ -98,9 +100,12 @@ def unfold(workflow: UiWorkflow, journal: Journal) -> Scope:
                 )
             total += len(graph.nodes)
             links += len(graph.links)
-            if total > NODES or links > LINKS:
+            instances += 1
+            if total > NODES or links > LINKS or instances > INSTANCES:
                 raise ConversionError(
-                    f"the unfolded workflow has more than {NODES:,} nodes or {LINKS:,} links", where="subgraphs"
+                    f"unfolded, the workflow has more than {NODES:,} nodes, {LINKS:,} links or {INSTANCES:,} subgraphs",
+                    where=f"node {quote(place, 200)}",
+                    advice="check for subgraphs that contain each other many times over",
                 )
             child = _scope(graph, f"{place}:", scope, node)
             child.host_values = _host_values(node, graph, workflow, journal, place)

@@ -18,6 +18,7 @@ _CANVAS_ONLY = frozenset({"upload", "choose file to upload", "choose folder to u
 _CONTROL_NAME = re.compile(r"control_(after|before)_generate(#\d+)?")
 _REPEATED = re.compile(r"(.+)#\d+", re.DOTALL)
 _WIDGET_LIMIT = 4_096
+_SPARE = 6
 
 
 @dataclass
@@ -98,7 +99,7 @@ def _is_repeated(name: str, named: Mapping[str, Any]) -> bool:
 
 def _pair(names: Sequence[str], values: Sequence[Any], named: Mapping[str, Any]) -> list[tuple[str, Any]]:
     spare = len(values) - len(names)
-    if spare <= 0 or spare > 16:
+    if spare <= 0 or spare > _SPARE:
         return list(zip(names, values, strict=False))
     # Leave out as many values as there are names too few, so that most of the rest equal what was recorded.
     width = spare + 1
@@ -173,9 +174,13 @@ def _align(values: Sequence[Any], names: Sequence[str]) -> tuple[Widgets, list[A
         last = name
         at += 1
         announced = position + 1 < len(names) and names[position + 1] == CONTROL
-        if catalogue.is_seed(name) and not announced and at < len(values) and is_control(values[at]):
+        if announced or at >= len(values) or not is_control(values[at]):
+            continue
+        if catalogue.is_seed(name):
             _control(found, name, values[at])
             at += 1
+        elif len(values) - at > sum(other != CONTROL for other in names[position + 1 :]) + 1 and values[at + 1] == "":
+            at += 2  # a combo box with a control has a filter beside it
     return found, list(values[at:])
 
 

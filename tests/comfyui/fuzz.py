@@ -42,12 +42,12 @@ class Outcome:
     detail: str = ""
 
 
-def templates() -> list[str]:
-    """Return the names of the official templates, without those tied to a paid API."""
+def templates(*, paid: bool = False) -> list[str]:
+    """Return the names of the official templates, by default without those tied to a paid API."""
     folder = resources.files("comfyui_workflow_templates_json") / "templates"
-    names = (entry.name for entry in folder.iterdir())
+    other = _NOT_WORKFLOWS if paid else ("api_", *_NOT_WORKFLOWS)
     return sorted(
-        name for name in names if name.endswith(".json") and not name.startswith(("api_", *_NOT_WORKFLOWS))
+        entry.name for entry in folder.iterdir() if entry.name.endswith(".json") and not entry.name.startswith(other)
     )
 
 
@@ -257,7 +257,7 @@ def other_encoding(data: bytes, dice: random.Random) -> bytes:
 
 def not_a_number(data: bytes, dice: random.Random) -> bytes:
     at = data.find(b": ", dice.randrange(len(data))) + 2
-    return data[:at] + dice.choice([b"NaN, \"q\": ", b"Infinity, \"q\": ", b"1e999, \"q\": ", b"9" * 5000]) + data[at:]
+    return data[:at] + dice.choice([b'NaN, "q": ', b'Infinity, "q": ', b'1e999, "q": ', b"9" * 5000]) + data[at:]
 
 
 def in_picture(data: bytes, dice: random.Random) -> bytes:

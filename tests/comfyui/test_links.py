@@ -140,7 +140,9 @@ def test_a_primitive_overrides_the_stale_value_of_its_targets() -> None:
     assert "20" not in result.prompt
 
 
-@pytest.mark.parametrize("type", ["Note", "MarkdownNote", "Label (rgthree)", "Fast Groups Muter (rgthree)", "Bookmark (rgthree)"])
+@pytest.mark.parametrize(
+    "type", ["Note", "MarkdownNote", "Label (rgthree)", "Fast Groups Muter (rgthree)", "Bookmark (rgthree)"]
+)
 def test_decoration_is_left_out(type: str) -> None:
     document = text_to_image()
     document["nodes"].append(node(50, type, widgets=["read me"]))

@@ -136,16 +136,28 @@ def test_trailing_extras_are_ignored(type: str, widgets: list, wanted: dict) -> 
         ("CLIPLoader", ["t5", "sd3"], {"clip_name": "t5", "type": "sd3"}),
         ("CLIPLoader", ["t5", "sd3", "cpu"], {"clip_name": "t5", "type": "sd3", "device": "cpu"}),
         ("DualCLIPLoader", ["a", "b", "flux"], {"clip_name1": "a", "clip_name2": "b", "type": "flux"}),
-        ("DualCLIPLoader", ["a", "b", "flux", "cpu"], {"clip_name1": "a", "clip_name2": "b", "type": "flux", "device": "cpu"}),
+        (
+            "DualCLIPLoader",
+            ["a", "b", "flux", "cpu"],
+            {"clip_name1": "a", "clip_name2": "b", "type": "flux", "device": "cpu"},
+        ),
         ("CreateVideo", [24], {"fps": 24}),
         ("CreateVideo", [24, "8"], {"fps": 24, "bit_depth": "8"}),
         ("CreateVideo", [24, "8", "sRGB"], {"fps": 24, "bit_depth": "8", "color_space": "sRGB"}),
-        ("CreateVideo", [24, "8", "sRGB", "h264"], {"fps": 24, "bit_depth": "8", "color_space": "sRGB", "codec": "h264"}),
+        (
+            "CreateVideo",
+            [24, "8", "sRGB", "h264"],
+            {"fps": 24, "bit_depth": "8", "color_space": "sRGB", "codec": "h264"},
+        ),
         ("CFGNorm", [1.0], {"strength": 1.0}),
         ("CFGNorm", [1.0, True], {"strength": 1.0, "pre_cfg": True}),
         ("VAEDecodeTiled", [512], {"tile_size": 512}),
         ("VAEDecodeTiled", [512, 64], {"tile_size": 512, "overlap": 64}),
-        ("VAEDecodeTiled", [512, 64, 16, 8], {"tile_size": 512, "overlap": 64, "temporal_size": 16, "temporal_overlap": 8}),
+        (
+            "VAEDecodeTiled",
+            [512, 64, 16, 8],
+            {"tile_size": 512, "overlap": 64, "temporal_size": 16, "temporal_overlap": 8},
+        ),
         ("ModelSamplingAuraFlow", [3.1], {"shift": 3.1}),
         ("ModelSamplingAuraFlow", [3.1, "flow"], {"shift": 3.1, "sampling": "flow"}),
     ],
@@ -157,6 +169,16 @@ def test_one_type_occurs_with_several_lengths(type: str, widgets: list, wanted: 
 def test_input_entries_name_the_widgets_of_an_unknown_type() -> None:
     entries = (slot("image", "IMAGE"), slot("amount", "INT", widget=True), slot("how", "COMBO", widget=True))
     assert values("NobodyKnows", [3, "soft"], *entries) == {"amount": 3, "how": "soft"}
+
+
+def test_a_combo_box_with_a_control_has_a_filter_too() -> None:
+    entries = (slot("model", "COMBO", widget=True), slot("amount", "INT", widget=True))
+    assert values("NobodyKnows", ["a.pt", "randomize", "", 3], *entries) == {"model": "a.pt", "amount": 3}
+
+
+def test_a_choice_that_reads_like_a_control_is_a_value() -> None:
+    entries = (slot("model", "COMBO", widget=True), slot("mode", "COMBO", widget=True))
+    assert values("NobodyKnows", ["a.pt", "fixed"], *entries) == {"model": "a.pt", "mode": "fixed"}
 
 
 def test_values_without_names_are_a_problem_not_a_guess() -> None:

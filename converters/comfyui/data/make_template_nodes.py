@@ -18,6 +18,7 @@ CONTROL = "@control"
 
 
 def main(folder: Path) -> None:
+    """Print the table for the workflows in a folder."""
     nodes: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for path in sorted(folder.glob("*.json")):
         document = json.loads(path.read_text("utf-8"))

@@ -6,7 +6,7 @@ import os
 import zlib
 from typing import BinaryIO
 
-TEXT_BYTES = 64 * 2**20
+TEXT_BYTES = 32 * 2**20
 """Bytes of all metadata read from one file, packed or unpacked."""
 PARTS = 100_000
 """Chunks, boxes or elements looked at in one file."""

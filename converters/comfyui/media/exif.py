@@ -85,7 +85,7 @@ def tiff_texts(data: bytes) -> dict[str, str]:
                 pending.append(_number(data, position + 8, 4, order))
             elif kind in _TEXT_TYPES:
                 at = position + 8 if count <= 4 else _number(data, position + 8, 4, order)
-                _add(found, tag, _text(data[at : at + count], order))
+                _add(found, tag, _text(data[at : at + count]))
     return found
 
 
@@ -97,10 +97,11 @@ def _add(found: dict[str, str], tag: int, text: str) -> None:
         found.setdefault(_TAG_NAMES[tag], text)
 
 
-def _text(data: bytes, order: str) -> str:
+def _text(data: bytes) -> str:
     """Decode a text tag; user comments start with eight bytes that name their encoding."""
     if data.startswith(b"UNICODE\x00"):
-        return data[8:].decode("utf-16-le" if order == "little" else "utf-16-be", "replace").strip("\x00")
+        body = data[8:]  # writers disagree about the byte order, but Latin text shows it
+        return body.decode("utf-16-be" if body[:1] == b"\x00" else "utf-16-le", "replace").strip("\x00")
     if data.startswith((b"ASCII\x00\x00\x00", b"\x00" * 8)):
         data = data[8:]
     return data.decode("utf-8", "replace").strip("\x00")
