@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -33,8 +34,8 @@ COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "white", "black
 BACKGROUNDS = ("black", "white", "gray", "blue", "yellow", "pink")
 """Colours a background can have."""
 
-Points = npt.NDArray[np.float64]
-Picture = npt.NDArray[np.uint8]
+Points: TypeAlias = npt.NDArray[np.float64]
+Picture: TypeAlias = npt.NDArray[np.uint8]
 """A picture: (height, width, 3), sRGB, 0 to 255."""
 
 _SUPERSAMPLING = 4
@@ -150,7 +151,7 @@ def draw(
         The picture, (size, size, 3), 0 to 255.
     """
     colours = PALETTE if palette is None else palette
-    picture = np.empty((size, size, 3), dtype=np.float32)
+    picture: npt.NDArray[np.float32] = np.empty((size, size, 3), dtype=np.float32)
     picture[:] = colours[scene.background]
     for shape in scene.shapes:
         cover = mask(shape, size, line)[..., None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeAlias
 
 import cv2
 import numpy as np
@@ -11,7 +12,7 @@ import numpy.typing as npt
 
 from .drawing import BACKGROUNDS, COLOURS, KINDS, PALETTE, Picture, Scene, Shape, mask
 
-Mask = npt.NDArray[np.bool_]
+Mask: TypeAlias = npt.NDArray[np.bool_]
 
 NONE = "none"
 """What the judge says when it finds nothing that fits."""
@@ -191,7 +192,7 @@ def _templates() -> dict[str, list[Mask]]:
     """Normalised masks of every shape and of `_OTHERS`, upright and slightly turned."""
     upright_masks = {kind: mask(Shape(kind, "black", radius=0.3), 256) for kind in KINDS}
     for name, points in _OTHERS.items():
-        canvas = np.zeros((256, 256), dtype=np.float32)
+        canvas: npt.NDArray[np.float32] = np.zeros((256, 256), dtype=np.float32)
         upright_masks[name] = cv2.fillPoly(canvas, [np.rint(np.array(points) * 80 + 128).astype(np.int32)], 1.0)
     templates: dict[str, list[Mask]] = {}
     for kind, upright in upright_masks.items():
