@@ -12,6 +12,19 @@ PACK = Path(__file__).with_name("pack.py")
 BROKEN = Path(__file__).parents[1] / "data" / "broken"
 
 
+CHAIN = {
+    "graphflow": 1,
+    "name": "chain",
+    "inputs": {"seed": {"to": ["draw.seed"]}, "steps": {"to": ["draw.steps"]}, "name": {"to": ["save.name"]}},
+    "nodes": {
+        "draw": {"type": "pack_draw", "params": {"seed": 7}},
+        "add": {"type": "pack_add", "params": {"by": 2.0}, "links": {"x": "draw"}},
+        "save": {"type": "pack_save", "links": {"x": "add"}},
+    },
+    "outputs": {"sum": "add"},
+}
+
+
 @dataclass(frozen=True)
 class Ran:
     """What a command did."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
 import pytest
 
 from graphflow.cli import main
-from tests.cli.commands import PACK, Command, Ran
+from tests.cli.commands import CHAIN, PACK, Command, Ran
 
 
 @pytest.fixture(autouse=True)
@@ -47,3 +48,11 @@ def graphflow(capfd: pytest.CaptureFixture[str]) -> Command:
 def packed(graphflow: Command) -> Command:
     """Run a command that knows the test's node pack."""
     return lambda name, *arguments: graphflow(name, "--nodes", PACK, *arguments)
+
+
+@pytest.fixture
+def chain() -> Path:
+    """Write a workflow of three nodes of the test's pack."""
+    path = Path("chain.json")
+    path.write_text(json.dumps(CHAIN))
+    return path

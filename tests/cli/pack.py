@@ -19,7 +19,7 @@ def draw(seed: Seed = 0, steps: Annotated[int, Field(ge=1, le=100_000)] = 3, wai
     for step in range(steps):
         runtime.current().report(step + 1, steps, None)
         time.sleep(wait)
-    return seed + steps / 100_000
+    return seed + steps / 8
 
 
 @node("pack_add", persist=True)
@@ -48,7 +48,7 @@ def refuse(x: float) -> float:
 
 
 @node("pack_withhold", effect=True)
-def withhold(x: Any) -> Files:
+def withhold(x: Any, name: str = "number") -> Files:
     """Withhold everything."""
     raise SafetyError("the safety checker withheld 1 of 1", advice="another seed or prompt may pass")
 

@@ -1,0 +1,177 @@
+"""The smaller commands, and what holds for all."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.commands import PACK, Command, finish, start
+
+COMMANDS = ["run", "plan", "validate", "nodes", "schema", "demo", "models", "cache", "doctor"]
+
+
+def test_help_of_every_command(graphflow: Command) -> None:
+    ran = graphflow("--help")
+    assert ran.code == 0
+    for command in COMMANDS:
+        assert command in ran.out
+        shown = graphflow(command, "--help")
+        assert shown.code == 0
+        assert "Usage" in shown.out
+
+
+def test_every_option_is_explained() -> None:
+    from typer.main import get_command
+
+    from graphflow.cli.app import app
+
+    def walk(command: Any, path: str) -> None:
+        assert command.help, path
+        for parameter in command.params:
+            if parameter.name not in ("help", "install_completion", "show_completion"):
+                assert parameter.help, f"{path} {parameter.name}"
+        for name, inner in getattr(command, "commands", {}).items():
+            walk(inner, f"{path} {name}")
+
+    walk(get_command(app), "graphflow")
+
+
+def test_version(graphflow: Command) -> None:
+    ran = graphflow("--version")
+    assert ran.code == 0
+    assert ran.out.startswith("graphflow 0.")
+
+
+def test_unknown_commands_exit_2(graphflow: Command) -> None:
+    assert graphflow("rnu").code == 2
+    assert graphflow().code == 2
+
+
+def test_nodes_are_listed_and_explained(packed: Command) -> None:
+    ran = packed("nodes")
+    assert ran.code == 0
+    assert "pack_draw" in ran.out and "vae_decode" in ran.out and "Draw a number, in steps." in ran.out
+    one = packed("nodes", "pack_draw")
+    assert one.code == 0
+    rows = {line.split()[0]: line for line in one.out.splitlines() if line.strip()}
+    assert "≥ 1; ≤ 100,000" in rows["steps"] and "3" in rows["steps"]
+    assert "random" in rows["seed"]
+    assert rows["value"].split()[:2] == ["value", "float"]
+    listed = json.loads(packed("nodes", "--json").out)
+    assert {item["type"] for item in listed} >= {"pack_draw", "sample"}
+    spec = json.loads(packed("nodes", "pack_draw", "--json").out)
+    assert [item["name"] for item in spec["inputs"]] == ["seed", "steps", "wait"]
+
+
+def test_every_node_is_explained(graphflow: Command) -> None:
+    from graphflow.registry import installed
+
+    for name, spec in installed().specs.items():
+        ran = graphflow("nodes", name)
+        assert ran.code == 0
+        assert all(parameter in ran.out for parameter in spec.inputs)
+
+
+def test_an_unknown_node(graphflow: Command) -> None:
+    ran = graphflow("nodes", "smaple")
+    assert ran.code == 2
+    assert "did you mean 'sample'?" in ran.err
+
+
+def test_errors_of_settings(graphflow: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRAPHFLOW_DEVICE", "toaster")
+    ran = graphflow("nodes")
+    assert ran.code == 2
+    assert "GRAPHFLOW_DEVICE" in ran.err and "'toaster'" in ran.err
+
+
+def test_tracebacks_are_for_those_who_ask(graphflow: Command, monkeypatch: pytest.MonkeyPatch, chain: Path) -> None:
+    def broken(*arguments: object, **options: object) -> None:
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.setattr("graphflow.session.Session.settle", broken)
+    ran = graphflow("plan", chain)
+    assert ran.code == 1
+    assert "this is a bug in graphflow: ZeroDivisionError: oops" in ran.err
+    assert "Traceback" not in ran.err
+    assert "Traceback" in graphflow("plan", chain, "--traceback").err
+    monkeypatch.setenv("GRAPHFLOW_TRACEBACK", "1")
+    assert "Traceback" in graphflow("plan", chain).err
+
+
+def test_the_store_is_shown_checked_and_cleared(packed: Command, graphflow: Command, chain: Path, home: Path) -> None:
+    packed("run", chain)
+    info = json.loads(graphflow("cache", "info", "--json").out)
+    assert info["entries"] > 0 and info["bytes"] > 0
+    assert str(home / "cache") in graphflow("cache", "info").out
+    assert "all good" in graphflow("cache", "verify").out
+    for path in Path(info["folder"]).rglob("*.safetensors"):
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(bytes(content))
+    damaged = graphflow("cache", "verify")
+    assert damaged.code == 1
+    assert "damaged, removed" in damaged.out
+    assert packed("run", chain).code == 0
+    assert graphflow("cache", "prune", "--to", "0").code == 0
+    assert json.loads(graphflow("cache", "info", "--json").out)["entries"] == 0
+    packed("run", chain, "-i", "seed=1")
+    assert graphflow("cache", "clear").code == 0
+    assert json.loads(graphflow("cache", "info", "--json").out)["bytes"] == 0
+    assert graphflow("cache", "prune", "--to", "much").code == 2
+
+
+def test_without_a_disk_tier(graphflow: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRAPHFLOW_CACHE_BYTES", "0")
+    ran = graphflow("cache", "info")
+    assert ran.code == 2
+    assert "cache_bytes" in ran.err
+
+
+def test_models_are_listed_and_explained(graphflow: Command, home: Path) -> None:
+    path = home / "models" / "embeddings" / "style.safetensors"
+    path.parent.mkdir()
+    text = json.dumps({"emb_params": {"dtype": "F32", "shape": [1, 768], "data_offsets": [0, 3072]}}).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(3072))
+    listed = json.loads(graphflow("models", "--json").out)
+    assert "style.safetensors" in {row["name"] for row in listed}
+    assert "style.safetensors" in graphflow("models").out
+    assert graphflow("models", "style").code == 0
+    assert json.loads(graphflow("models", "show", "style", "--json").out)["kind"] == "embedding"
+    ran = graphflow("models", "stile")
+    assert ran.code == 2
+    assert "style" in ran.err
+
+
+def test_another_model_folder(graphflow: Command, tmp_path: Path) -> None:
+    folder = tmp_path / "more"
+    folder.mkdir()
+    assert str(folder) in graphflow("models", "--models", folder).out
+
+
+def test_colours_only_where_wanted() -> None:
+    environment = {**os.environ, "FORCE_COLOR": "1", "COLUMNS": "80"}
+    assert "\x1b[" in finish(start("nodes", env=environment)).out
+    environment["NO_COLOR"] = "1"
+    assert "\x1b[3" not in finish(start("nodes", env=environment)).out
+
+
+def test_a_terminal_without_unicode(chain: Path) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    ran = finish(start("nodes", "pack_draw", "--nodes", PACK, env=environment))
+    assert (ran.code, ran.err) == (0, "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="permissions of POSIX")
+def test_a_folder_that_cannot_be_written(packed: Command, chain: Path) -> None:
+    Path("out").write_text("a file, not a folder")
+    ran = packed("run", chain)
+    assert ran.code == 2
+    ran = packed("run", chain, "--out", "out/inner")
+    assert ran.code == 2
+    assert "Traceback" not in ran.err

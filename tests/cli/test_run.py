@@ -1,0 +1,241 @@
+"""``graphflow run``, as a person and as a program see it."""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+import struct
+import sys
+import zlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.commands import CHAIN, Command
+
+
+def written(folder: str = "out") -> dict[str, str]:
+    return {path.name: path.read_text() for path in sorted(Path(folder).iterdir())}
+
+
+def events(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_a_run_writes_and_says_where(packed: Command, chain: Path) -> None:
+    ran = packed("run", chain)
+    assert ran.code == 0
+    assert written() == {"number_00001.txt": "9.375"}
+    table = {line.split()[0]: line for line in ran.out.splitlines() if line}
+    assert "ran" in table["draw"] and "ran" in table["add"] and "written" in table["save"]
+    assert ran.out.splitlines()[-1] == str(Path("out/number_00001.txt"))
+    assert "sum = 9.375" in ran.out
+    assert "2 nodes ran, 1 file written" in ran.out
+
+
+def test_the_second_run_runs_nothing(packed: Command, chain: Path) -> None:
+    packed("run", chain)
+    ran = packed("run", chain)
+    assert ran.code == 0
+    assert "nothing had to run" in ran.out
+    assert "1 file up to date" in ran.out
+    assert written() == {"number_00001.txt": "9.375"}
+
+
+def test_a_lost_file_is_copied_from_the_store(packed: Command, chain: Path) -> None:
+    packed("run", chain)
+    ran = packed("run", chain, "--out", "elsewhere", "--json")
+    assert written("elsewhere") == written()
+    assert [event["how"] for event in events(ran.out) if event["event"] == "written"] == ["copied"]
+    assert not [event for event in events(ran.out) if event["event"] == "started"]
+
+
+def test_without_the_store_all_runs_again(packed: Command, chain: Path, home: Path) -> None:
+    packed("run", chain)
+    ran = packed("run", chain, "--no-cache", "--json")
+    assert [event["node"] for event in events(ran.out) if event["event"] == "started"] == ["draw", "add", "save"]
+    other = home / "other"
+    packed("run", chain, "--no-cache", "--cache-dir", other)
+    assert not list(other.rglob("*.safetensors"))
+
+
+def test_inputs_and_single_parameters(packed: Command, chain: Path) -> None:
+    ran = packed("run", chain, "-i", "seed=100", "-i", "name=a=b", "--set", "add.by=0.5", "--set", "draw.steps=1")
+    assert ran.code == 0
+    assert written() == {"a=b_00001.txt": "100.625"}
+
+
+@pytest.mark.parametrize(
+    ("options", "place", "advice"),
+    [
+        (["-i", "sead=1"], "inputs.sead", "did you mean 'seed'?"),
+        (["-i", "seed"], "-i", "write -i NAME=VALUE"),
+        (["-i", "=1"], "-i", "write -i NAME=VALUE"),
+        (["-i", "seed=1", "-i", "seed=2"], "-i", "remove one"),
+        (["-i", "seed=-1"], "nodes.draw.params.seed", "must be ≥ 0, got -1"),
+        (["-i", "seed=abc"], "nodes.draw.params.seed", "must be a whole number, got 'abc'"),
+        (["--set", "draw.sead=1"], "--set draw.sead", "did you mean 'seed'?"),
+        (["--set", "drow.seed=1"], "--set drow.seed", "did you mean 'draw'?"),
+        (["--set", "draw=1"], "--set draw", "write NODE.PARAMETER"),
+        (["--set", "add.x.y=1"], "--set add.x.y", "pack_add has no parameter"),
+        (["--target", "nowhere"], "target 'nowhere'", "there is no such node or output"),
+        (["--device", "toaster"], "--device", "'toaster' is no device"),
+    ],
+)
+def test_wrong_options_are_explained(options: list[str], place: str, advice: str, packed: Command, chain: Path) -> None:
+    ran = packed("run", chain, *options)
+    assert ran.code == 2
+    assert ran.out == ""
+    assert place in ran.err and advice in ran.err
+
+
+@pytest.mark.parametrize("options", [["--no-such-option"], ["--safety", "maybe"], ["--models", "no-such-folder"], []])
+def test_what_the_parser_refuses_exits_2(options: list[str], graphflow: Command, chain: Path) -> None:
+    ran = graphflow("run", *([chain] if options else []), *options)
+    assert ran.code == 2
+    assert ran.out == ""
+    assert "Traceback" not in ran.err
+
+
+def test_a_seed_that_is_drawn_is_told_and_repeats(packed: Command, chain: Path) -> None:
+    drawn = events(packed("run", chain, "-i", "seed=random", "--json").out)[-1]
+    seed = drawn["seeds"]["draw.seed"]
+    assert drawn["outputs"]["sum"] == seed + 2.375
+    again = events(packed("run", chain, "-i", f"seed={seed}", "--json").out)[-1]
+    assert again["outputs"] == drawn["outputs"]
+    assert again["seconds"].keys() == {"save"}
+    assert f"seed drawn for draw.seed: {seed}" not in packed("run", chain).out
+    assert "seed drawn for draw.seed:" in packed("run", chain, "-i", "seed=random").out
+
+
+def test_json_prints_nothing_but_events(packed: Command, chain: Path) -> None:
+    ran = packed("run", chain, "-i", "steps=3", "--json")
+    told = events(ran.out)
+    assert ran.err == ""
+    assert told[0] == {"event": "run_started", "run": 2, "cached": 0, "write": 1}
+    assert [event["step"] for event in told if event["event"] == "progress"] == [1, 2, 3]
+    assert [event["node"] for event in told if event["event"] == "finished"] == ["draw", "add", "save"]
+    assert told[-2]["event"] == "run_finished" and told[-2]["status"] == "ok"
+    assert told[-1]["event"] == "result"
+    assert told[-1]["files"] == [{"node": "save", "path": str(Path("out/number_00001.txt")), "how": "written"}]
+
+
+def test_json_tells_errors_too(packed: Command, chain: Path) -> None:
+    ran = packed("run", chain, "-i", "seed=-1", "--json")
+    told = events(ran.out)
+    assert ran.code == 2
+    assert told[-1]["event"] == "error" and told[-1]["exit_code"] == 2
+    assert told[-1]["problems"][0]["path"] == "nodes.draw.params.seed"
+
+
+def test_quiet_prints_the_paths_only(packed: Command, chain: Path) -> None:
+    ran = packed("run", chain, "--quiet")
+    assert (ran.out, ran.err) == (f"{Path('out/number_00001.txt')}\n", "")
+
+
+def test_a_target_is_computed_alone(packed: Command, chain: Path) -> None:
+    ran = packed("run", chain, "--target", "draw", "--json")
+    assert events(ran.out)[-1]["outputs"] == {"draw.value": 7.375}
+    assert not Path("out").exists()
+
+
+def changed(**nodes: Any) -> dict[str, Any]:
+    document = copy.deepcopy(CHAIN)
+    document["nodes"].update(nodes)  # type: ignore[attr-defined]
+    return document
+
+
+@pytest.mark.parametrize(
+    ("node", "code", "shown"),
+    [
+        ({"type": "pack_fail", "links": {"x": "draw"}}, 1, "ZeroDivisionError: by design"),
+        ({"type": "pack_refuse", "links": {"x": "draw"}}, 2, "give another one"),
+    ],
+)
+def test_a_node_that_fails(node: Any, code: int, shown: str, packed: Command) -> None:
+    Path("wf.json").write_text(json.dumps(changed(add=node)))
+    ran = packed("run", "wf.json")
+    assert ran.code == code
+    assert f"node 'add' ({node['type']})" in ran.err and shown in ran.err
+    assert "Traceback" not in ran.err
+    assert not Path("out").exists()
+    ran = packed("run", "wf.json", "--json")
+    assert [event["event"] for event in events(ran.out)][-3:] == ["failed", "run_finished", "error"]
+
+
+def test_all_withheld_exits_1(packed: Command) -> None:
+    Path("wf.json").write_text(json.dumps(changed(save={"type": "pack_withhold", "links": {"x": "add"}})))
+    ran = packed("run", "wf.json")
+    assert ran.code == 1
+    assert "withheld 1 of 1" in ran.err and "another seed" in ran.err
+
+
+def test_notices_reach_the_user(packed: Command) -> None:
+    Path("wf.json").write_text(json.dumps(changed(add={"type": "pack_say"})))
+    ran = packed("run", "wf.json")
+    assert "note: add: said something" in ran.err
+    assert written() == {"number_00001.txt": "'hello'"}
+
+
+def test_standard_input(packed: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = io.TextIOWrapper(io.BytesIO(json.dumps(CHAIN).encode()))
+    monkeypatch.setattr(sys, "stdin", given)
+    assert packed("run", "-").code == 0
+    assert written() == {"number_00001.txt": "9.375"}
+
+
+def png_with(keyword: str, text: str) -> bytes:
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0))
+    note = chunk(b"tEXt", keyword.encode() + b"\0" + text.encode("latin-1"))
+    return b"\x89PNG\r\n\x1a\n" + header + note + chunk(b"IDAT", zlib.compress(b"\0\0")) + chunk(b"IEND", b"")
+
+
+def test_a_picture_that_carries_its_workflow(packed: Command) -> None:
+    Path("picture.png").write_bytes(png_with("graphflow", json.dumps(CHAIN)))
+    assert packed("run", "picture.png", "-i", "seed=1").code == 0
+    assert written() == {"number_00001.txt": "3.375"}
+
+
+@pytest.mark.parametrize(("keyword", "hint"), [("prompt", "ComfyUI"), ("Software", "graphflow saved")])
+def test_a_picture_without_one(keyword: str, hint: str, packed: Command) -> None:
+    Path("picture.png").write_bytes(png_with(keyword, "{}"))
+    ran = packed("run", "picture.png")
+    assert ran.code == 2
+    assert "carries no graphflow workflow" in ran.err and hint in ran.err
+
+
+def test_a_name_that_is_nothing(graphflow: Command) -> None:
+    ran = graphflow("run", "txt2imgg")
+    assert ran.code == 2
+    assert "did you mean 'txt2img'?" in ran.err
+    Path("portrait.json").write_text("{}")
+    assert "did you mean 'portrait.json'?" in graphflow("run", "portait.json").err
+    ran = graphflow("run", ".")
+    assert ran.code == 2
+    assert "this is a folder" in ran.err
+    Path("picture.jpg").write_bytes(b"\xff\xd8\xff")
+    assert graphflow("run", "picture.jpg").code == 2
+
+
+def test_a_document_cannot_steer_the_terminal(packed: Command) -> None:
+    document = changed(add={"type": "pack_say", "title": "\x1b[31mred\x07", "params": {"text": "\x1b]0;owned\x07"}})
+    Path("wf.json").write_text(json.dumps({**document, "name": "\x1b[2J"}))
+    for command in ("plan", "run", "validate"):
+        ran = packed(command, "wf.json", *(["--target", "add"] if command == "run" else []))
+        assert ran.code == 0
+        assert "\x1b" not in ran.out + ran.err and "\x07" not in ran.out + ran.err
+
+
+def test_a_node_type_from_a_file_that_is_wrong(graphflow: Command, chain: Path) -> None:
+    Path("pack.py").write_text("import no_such_module\n")
+    ran = graphflow("run", chain, "--nodes", "pack.py")
+    assert ran.code == 2
+    assert "pack.py" in ran.err and "no_such_module" in ran.err
+    ran = graphflow("run", chain, "--nodes", "missing.py")
+    assert ran.code == 2
+    assert "missing.py: there is no such file" in ran.err
