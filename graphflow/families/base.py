@@ -27,7 +27,8 @@ class Module:
     """A module in place, ready to compute.
 
     Attributes:
-        name: The part's name.
+        name: What the part is in its family: `unet`, `text_encoder_2`, …
+        part: The part's name in its file.
         module: The torch module.
         description: The model it belongs to.
         config: Its complete Diffusers or transformers config.
@@ -38,6 +39,7 @@ class Module:
     """
 
     name: str
+    part: str
     module: nn.Module
     description: Description
     config: Mapping[str, Any]

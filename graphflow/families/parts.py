@@ -70,7 +70,7 @@ def make_control(part: Module) -> ControlModel:
 def tokenizer_of(part: Module) -> PromptTokenizer:
     """The tokenizer that goes with a text encoder."""
     length = int(part.config.get("max_position_embeddings", 77))
-    return make_tokenizer(_spec(part.description, part.name), length)
+    return make_tokenizer(_spec(part.description, part.part), length)
 
 
 def downscale(config: Mapping[str, Any]) -> int:

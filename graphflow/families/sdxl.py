@@ -98,7 +98,7 @@ def text_model(
                 layer=-2 if layer is None else layer,
                 normed=False,
             )
-            for part in parts
+            for part in sorted(parts, key=lambda part: part.name)
         ),
         find_embedding=find_embedding,
         tokens=tokens,

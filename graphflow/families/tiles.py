@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -39,6 +39,7 @@ def in_tiles(
         weight = torch.zeros((1, 1, *sizes), device=source.device)
         for top in _starts(height, tile[0], overlap):
             for left in _starts(width, tile[1], overlap):
+                # Slicing ends at the edge of the picture, so the last tiles are smaller.
                 part = compute(item[..., top : top + tile[0], left : left + tile[1]]).float()
                 mask = _ramp(part.shape[-2], fade)[:, None] * _ramp(part.shape[-1], fade)[None, :]
                 mask = mask.to(part.device)
@@ -50,14 +51,9 @@ def in_tiles(
     return torch.cat(items)
 
 
-def _starts(size: int, tile: int, overlap: int) -> Iterator[int]:
-    """First samples of the tiles along one edge; the last tile ends at the edge."""
-    if size <= tile:
-        yield 0
-        return
-    step = max(1, tile - overlap)
-    for start in range(0, size - overlap, step):
-        yield min(start, size - tile)
+def _starts(size: int, tile: int, overlap: int) -> range:
+    """First samples of the tiles along one edge."""
+    return range(0, size - overlap, max(1, tile - overlap)) if size > tile else range(1)
 
 
 def _ramp(length: int, fade: int) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 
 from graphflow.errors import ModelFormatError
 from graphflow.models.key_names import canonical
-from graphflow.models.mapped import modules_of
+from graphflow.models.mapped import modules_of, role_of
 
 if TYPE_CHECKING:
     from graphflow.models.description import Part
@@ -119,12 +119,13 @@ def part_layers(layers: Mapping[str, LoraLayer], part: Part, shapes: Mapping[str
         shapes: Its tensors, by the names of its class.
     """
     index = dict(_index(part, shapes))
+    role = role_of(part)
     matched: dict[str, LoraLayer] = {}
     unmatched: list[str] = []
     for name, layer in layers.items():
         flat = name.replace(".processor.", ".").replace(".", "_")
         owner, rest = _owner(flat)
-        if owner != part.name and not (owner == "" and part.name == "unet"):
+        if owner != role and not (owner == "" and role == "unet"):
             continue
         target = index.get(rest.removeprefix("text_model_"))
         if target is None:

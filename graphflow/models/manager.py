@@ -232,7 +232,8 @@ class ModelManager:
         """Forget all modules that nobody uses; returns how many."""
         with self._free, _plain_tensors():
             count = self._residents.free_unused()
-        release_cached(self.placement.device)
+        if count:
+            release_cached(self.placement.device)
         return count
 
     def loaded(self) -> tuple[tuple[str, str, int], ...]:
@@ -438,7 +439,7 @@ class ModelManager:
                 for item in self._residents:
                     if not item.in_use:
                         self._demote(item)
-        release_cached(self.placement.device)
+                release_cached(self.placement.device)
         return True
 
 

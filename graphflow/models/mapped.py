@@ -93,6 +93,11 @@ def read_all(path: Path) -> dict[str, torch.Tensor]:
     return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
 
 
+def role_of(part: Part) -> str:
+    """The part's name in its family; a text encoder that comes alone does not know that it is the second one."""
+    return "text_encoder_2" if part.class_name == "CLIPTextModelWithProjection" else part.name
+
+
 def modules_of(part: Part) -> Mapping[str, str]:
     """Original to Diffusers module names of a UNet, ControlNet or VAE; empty for classes without original names."""
     if part.class_name == "UNet2DConditionModel":

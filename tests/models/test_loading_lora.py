@@ -1,0 +1,230 @@
+"""LoRA files: layouts, arithmetic, and what is said where they do not fit."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+from torch import Tensor
+
+from graphflow.errors import ModelFormatError
+from graphflow.models.lora import read_lora
+from graphflow.models.manager import ModelManager
+from graphflow.values import LoraPatch, Model, TextEncoder
+from tests.models.tiny_manager import SD, SD_FILE, SDXL, make_manager, model, running, text_encoder
+
+QUERY = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
+OUT = "up_blocks.1.attentions.0.transformer_blocks.0.attn2.to_out.0"
+CONV = "down_blocks.0.resnets.0.conv1"
+TEXT = "encoder.layers.1.mlp.fc1"
+
+
+def pair(out: int, into: int, rank: int = 2, kernel: int = 0, seed: int = 0) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    tail = (kernel, kernel) if kernel else ()
+    ones = (1, 1) if kernel else ()
+    down = torch.randn(rank, into, *tail, generator=generator) * 0.1
+    return down, torch.randn(out, rank, *ones, generator=generator) * 0.1
+
+
+def write(folder: Path, name: str, tensors: dict[str, Tensor]) -> None:
+    (folder / "loras").mkdir(exist_ok=True)
+    save_file({key: tensor.clone(memory_format=torch.contiguous_format) for key, tensor in tensors.items()}, folder / "loras" / f"{name}.safetensors")
+
+
+def patch(manager: ModelManager, name: str, strength: float = 1.0) -> LoraPatch:
+    return LoraPatch(file=manager.find(name, "lora", part=""), strength=strength)
+
+
+def weight(recipe: Model | TextEncoder, name: str) -> Tensor:
+    with recipe.use() as loaded:
+        module = loaded.module if isinstance(recipe, Model) else loaded.encoders[0].module
+        tensor: Tensor = module.state_dict()[name].clone()
+        return tensor
+
+
+@pytest.mark.parametrize(
+    ("down_key", "up_key"),
+    [
+        (f"lora_unet_{QUERY.replace('.', '_')}.lora_down.weight", f"lora_unet_{QUERY.replace('.', '_')}.lora_up.weight"),
+        (f"unet.{QUERY}.lora_A.weight", f"unet.{QUERY}.lora_B.weight"),
+        (f"base_model.model.{QUERY}.lora_A.weight", f"base_model.model.{QUERY}.lora_B.weight"),
+        (f"unet.{QUERY}.lora.down.weight", f"unet.{QUERY}.lora.up.weight"),
+        (
+            "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.processor.to_q_lora.down.weight",
+            "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.processor.to_q_lora.up.weight",
+        ),
+        (
+            "lora_unet_input_blocks_1_1_transformer_blocks_0_attn1_to_q.lora_down.weight",
+            "lora_unet_input_blocks_1_1_transformer_blocks_0_attn1_to_q.lora_up.weight",
+        ),
+    ],
+)
+def test_every_layout_changes_the_same_weight(tmp_path: Path, down_key: str, up_key: str) -> None:
+    down, up = pair(32, 32)
+    write(tmp_path, "lora", {down_key: down, up_key: up})
+    manager = make_manager(tmp_path)
+    with running(manager) as told:
+        plain = model(manager, SD)
+        before = weight(plain, f"{QUERY}.weight")
+        after = weight(plain.patched(patch(manager, "lora", 0.5)), f"{QUERY}.weight")
+    torch.testing.assert_close(after, before + 0.5 * up @ down)
+    assert not told.notices
+
+
+def test_alpha_scales_and_convolutions_are_merged(tmp_path: Path) -> None:
+    down, up = pair(32, 32, rank=4, kernel=3)
+    flat = f"lora_unet_{CONV.replace('.', '_')}"
+    tensors = {f"{flat}.lora_down.weight": down, f"{flat}.lora_up.weight": up, f"{flat}.alpha": torch.tensor(1.0)}
+    write(tmp_path, "lora", tensors)
+    manager = make_manager(tmp_path)
+    with running(manager):
+        plain = model(manager, SD_FILE)
+        before = weight(plain, f"{CONV}.weight")
+        after = weight(plain.patched(patch(manager, "lora", 2.0)), f"{CONV}.weight")
+    expected = torch.nn.functional.conv2d(down.permute(1, 0, 2, 3), up).permute(1, 0, 2, 3)
+    torch.testing.assert_close(after, before + 2.0 * 0.25 * expected)
+
+
+def test_a_decomposed_convolution_is_the_product_of_three() -> None:
+    generator = torch.Generator().manual_seed(1)
+    down, mid, up = (torch.randn(shape, generator=generator) for shape in ((2, 5, 1, 1), (2, 2, 3, 3), (7, 2, 1, 1)))
+    layer = read_lora({"x.lora_down.weight": down, "x.lora_mid.weight": mid, "x.lora_up.weight": up}, "x")["x"]
+    picture = torch.randn(1, 5, 6, 6, generator=generator)
+    steps = torch.nn.functional.conv2d(picture, down)
+    steps = torch.nn.functional.conv2d(torch.nn.functional.conv2d(steps, mid), up)
+    torch.testing.assert_close(torch.nn.functional.conv2d(picture, layer.delta(torch.device("cpu"))), steps)
+
+
+def test_a_patched_text_encoder_is_rounded_to_its_files_dtype(tmp_path: Path) -> None:
+    from tests.models.tiny import make_tiny_sd_file
+
+    make_tiny_sd_file(tmp_path / "checkpoints" / "half.safetensors", dtype=torch.float16)
+    down, up = pair(37, 32)
+    flat = f"lora_te_text_model_{TEXT.replace('.', '_')}"
+    write(tmp_path, "lora", {f"{flat}.lora_down.weight": down, f"{flat}.lora_up.weight": up})
+    manager = make_manager(tmp_path)
+    with running(manager):
+        encoder = text_encoder(manager, "half")
+        before = weight(encoder, f"{TEXT}.weight")
+        after = weight(encoder.patched(patch(manager, "lora")), f"{TEXT}.weight")
+    assert after.dtype == torch.float32
+    assert torch.equal(after, (before + up @ down).half().float())
+    assert not torch.equal(after, before + up @ down)
+
+
+def test_sdxl_text_encoders_take_their_own_layers(tmp_path: Path) -> None:
+    (down, up), (down_2, up_2) = pair(37, 32), pair(37, 32, seed=1)
+    flat = f"text_model_{TEXT.replace('.', '_')}"
+    write(
+        tmp_path,
+        "lora",
+        {
+            f"lora_te1_{flat}.lora_down.weight": down,
+            f"lora_te1_{flat}.lora_up.weight": up,
+            f"lora_te2_{flat}.lora_down.weight": down_2,
+            f"lora_te2_{flat}.lora_up.weight": up_2,
+        },
+    )
+    manager = make_manager(tmp_path)
+    with running(manager) as told:
+        plain = text_encoder(manager, SDXL)
+        with plain.use() as loaded:
+            before = [dict(encoder.module.named_parameters()) for encoder in loaded.encoders]
+            before = [{key: tensor.clone() for key, tensor in found.items()} for found in before]
+        with plain.patched(patch(manager, "lora")).use() as loaded:
+            after = [dict(encoder.module.named_parameters()) for encoder in loaded.encoders]
+    assert not told.notices
+    for old, new, delta in zip(before, after, (up @ down, up_2 @ down_2), strict=True):
+        key = next(key for key in new if key.endswith(f"{TEXT}.weight"))
+        torch.testing.assert_close(new[key], old[key] + delta)
+        assert all(torch.equal(old[other], new[other]) for other in new if other != key)
+
+
+def test_layers_that_fit_nothing_are_named(tmp_path: Path) -> None:
+    down, up = pair(32, 32)
+    write(
+        tmp_path,
+        "lora",
+        {
+            f"unet.{QUERY}.lora_A.weight": down,
+            f"unet.{QUERY}.lora_B.weight": up,
+            "unet.down_blocks.9.conv.lora_A.weight": down,
+            "unet.down_blocks.9.conv.lora_B.weight": up,
+        },
+    )
+    manager = make_manager(tmp_path)
+    with running(manager) as told, model(manager, SD).patched(patch(manager, "lora")).use():
+        pass
+    assert len(told.notices) == 1
+    assert "1 of 2 layers" in told.notices[0] and "unet.down_blocks.9.conv" in told.notices[0]
+
+
+def test_a_lora_of_another_model_is_refused(tmp_path: Path) -> None:
+    down, up = pair(32, 32)
+    other = "lora_unet_single_blocks_0_linear1"
+    write(tmp_path, "other", {f"{other}.lora_down.weight": down, f"{other}.lora_up.weight": up})
+    small, _ = pair(48, 48)
+    write(tmp_path, "narrow", {f"unet.{QUERY}.lora_A.weight": small, f"unet.{QUERY}.lora_B.weight": torch.ones(48, 2)})
+    manager = make_manager(tmp_path)
+    with running(manager):
+        plain = model(manager, SD)
+        for name, words in (("other", "none of its 1 layers"), ("narrow", r"\[48, 48\], the model's \[32, 32\]")):
+            with pytest.raises(ModelFormatError, match=words), plain.patched(patch(manager, name)).use():
+                pass
+        with plain.use() as loaded:
+            assert loaded.module is not None
+
+
+@pytest.mark.parametrize(
+    ("key", "method"),
+    [("x.hada_w1_a", "LoHa"), ("x.lokr_w1", "LoKr"), ("x.dora_scale", "DoRA"), ("x.diff", "full difference")],
+)
+def test_other_methods_are_refused_by_name(key: str, method: str) -> None:
+    with pytest.raises(ModelFormatError, match=method):
+        read_lora({key: torch.zeros(2)}, "x.safetensors")
+
+
+@cache
+def shared_manager() -> ModelManager:
+    """A manager with three LoRAs that overlap."""
+    import tempfile
+
+    folder = Path(tempfile.mkdtemp(prefix="graphflow-loras-"))
+    for number, names in enumerate(((QUERY,), (QUERY, OUT), (OUT,))):
+        tensors: dict[str, Tensor] = {}
+        for name in names:
+            tensors[f"unet.{name}.lora_A.weight"], tensors[f"unet.{name}.lora_B.weight"] = pair(32, 32, seed=number)
+        write(folder, f"lora{number}", tensors)
+    return make_manager(folder)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    st.lists(
+        st.lists(st.tuples(st.integers(0, 2), st.sampled_from([-1.0, 0.0, 0.3, 1.0])), max_size=3), min_size=1, max_size=4
+    )
+)
+def test_whatever_was_merged_before_leaves_no_trace(history: list[list[tuple[int, float]]]) -> None:
+    manager = shared_manager()
+    with running(manager):
+        plain = model(manager, SD)
+        original = {name: weight(plain, f"{name}.weight") for name in (QUERY, OUT)}
+        for patches in history:
+            recipe = plain.patched(*(patch(manager, f"lora{number}", strength) for number, strength in patches))
+            found = {name: weight(recipe, f"{name}.weight") for name in (QUERY, OUT)}
+        expected = dict(original)
+        for number, strength in patches:
+            for name in ((QUERY,), (QUERY, OUT), (OUT,))[number]:
+                # The same generator draws the pairs of a file in turn; each name has the seed of its file.
+                down, up = pair(32, 32, seed=number)
+                expected[name] = expected[name] + strength * (up @ down)
+        for name, tensor in found.items():
+            torch.testing.assert_close(tensor, expected[name])
+        again = {name: weight(plain, f"{name}.weight") for name in (QUERY, OUT)}
+    assert all(torch.equal(tensor, original[name]) for name, tensor in again.items())
