@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import BinaryIO
 
 from graphflow.errors import ConversionError
 
+from .jsontext import loads
 from .media import exif, isobmff, matroska, png
 
 KEYS = ("prompt", "workflow", "parameters")
@@ -64,8 +66,6 @@ def texts_of(stream: BinaryIO, container: str, where: str) -> dict[str, str]:
 
 def _unpacked(found: dict[str, str]) -> dict[str, str]:
     """Return the texts by lower-case key; some savers put all of them into one comment as JSON."""
-    from .jsontext import loads
-
     texts = {key.lower(): text for key, text in found.items()}
     for key in ("comment", "description", "usercomment", "imagedescription"):
         text = texts.get(key, "").strip("\x00 \n\t")
@@ -80,14 +80,7 @@ def _unpacked(found: dict[str, str]) -> dict[str, str]:
             if isinstance(value, str):
                 texts[name] = value
             elif isinstance(value, dict):
-                texts["prompt" if name == "prompt" else "workflow"] = text_of(value)
+                texts[name] = json.dumps(value)
         if "prompt" not in texts and "workflow" not in texts:
             texts["workflow"] = text
     return {key: text for key, text in texts.items() if key in KEYS}
-
-
-def text_of(value: object) -> str:
-    """Return parsed JSON as text again."""
-    import json
-
-    return json.dumps(value)

@@ -22,6 +22,7 @@ from .resolve import Missing, Output, Resolver, Value
 from .sources import Source, load
 from .subgraphs import PLACE_LENGTH, Scope, is_instance, unfold
 from .virtual import Role, role
+from .widget_lookup import WidgetLookup
 from .widgets import Widgets, name_widgets
 
 API_NODES = 100_000
@@ -244,7 +245,7 @@ class _FromUi:
                     self._journal.note("link-dropped", f"node {link[0]} is left out", node=id, input=name)
 
     def _process_texts(self, prompt: Prompt, placed: list[tuple[Scope, UiNode, str]]) -> None:
-        names = _Names(prompt, placed)
+        names = WidgetLookup(prompt, placed)
         for scope, node, id in placed:
             inputs = prompt[id]["inputs"]
             for name in DYNAMIC_TEXTS.get(node.type, ()):
@@ -269,7 +270,7 @@ class _FromUi:
             self._journal.note("text", "comments or braces are removed, as the front end does", node=id, input=name)
         return result
 
-    def _file_name(self, prefix: str, names: _Names, scope: Scope, id: str) -> str:
+    def _file_name(self, prefix: str, names: WidgetLookup, scope: Scope, id: str) -> str:
         result, left = file_name(prefix, lambda node, widget: names.value(scope, node, widget), self._now)
         for token in left:
             if token.lower() not in _BACKEND_TOKENS:
@@ -281,31 +282,6 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _BACKEND_TOKENS = frozenset(
     {"%width%", "%height%", "%year%", "%month%", "%day%", "%hour%", "%minute%", "%second%", "%batch_num%"}
 )
-
-
-class _Names:
-    """Finds the widget values that file names refer to, by the node's name or title."""
-
-    def __init__(self, prompt: Prompt, placed: list[tuple[Scope, UiNode, str]]) -> None:
-        self._prompt = prompt
-        self._by_name: dict[str, list[tuple[Scope, str]]] = {}
-        self._by_title: dict[str, list[tuple[Scope, str]]] = {}
-        for scope, node, id in placed:
-            name = node.properties.get("Node name for S&R")
-            if isinstance(name, str):
-                self._by_name.setdefault(name, []).append((scope, id))
-            self._by_title.setdefault(node.title or node.type, []).append((scope, id))
-
-    def value(self, scope: Scope, node: str, widget: str) -> str | None:
-        """Return a widget's value as text; nodes in the same graph come first."""
-        found = self._by_name.get(node) or self._by_title.get(node) or []
-        id = next((id for place, id in found[:100] if place is scope), found[0][1] if found else None)
-        value = self._prompt[id]["inputs"].get(widget) if id is not None else None
-        if isinstance(value, bool):
-            return "true" if value else "false"
-        if isinstance(value, float) and value.is_integer():
-            return str(int(value))
-        return str(value)[:1000] if isinstance(value, str | int | float) else None
 
 
 def _wrapped(value: Any) -> Any:

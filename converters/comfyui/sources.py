@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 from graphflow.errors import ConversionError
 
@@ -75,7 +75,7 @@ def load(source: Source, *, prefer: Literal["prompt", "workflow"]) -> Found:
         raise ConversionError("the path cannot be used", where=where, advice="check the path") from error
 
 
-def _from_stream(stream: Any, size: int, where: str, prefer: Literal["prompt", "workflow"]) -> Found:
+def _from_stream(stream: BinaryIO, size: int, where: str, prefer: Literal["prompt", "workflow"]) -> Found:
     container = container_of(stream)
     if container == "json":
         if size > TEXT_BYTES:
