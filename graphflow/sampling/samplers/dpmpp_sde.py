@@ -38,7 +38,7 @@ def dpmpp_sde(
             step = ancestral_step(denoise.model_sampling, start, target, eta)
             t, t_down = negative_log(start), negative_log(step.sigma_down)
             moved = (t_down.neg().exp() / start) * x - (t - t_down).expm1() * prediction
-            return moved + noise(start, target) * s_noise * step.sigma_up
+            return step.renoise(moved, start, target, noise, s_noise)
 
         second = denoise(towards(middle, denoised), middle)
         weight = 1 / (2 * r)

@@ -1,0 +1,134 @@
+"""Conditioning entries: which are evaluated, in how many batches, where and with what weight."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from graphflow.sampling.evaluate import evaluate
+from graphflow.sampling.regions import Box, make_regions, match_areas, resize_mask
+from graphflow.values import Area, ConditioningEntry, Control, ControlNet
+from tests.sampling.toy import DISCRETE, RecordingModel, entry
+
+SIGMA = DISCRETE.sigmas[500]
+X = torch.linspace(-1, 1, 2 * 4 * 16 * 16).reshape(2, 4, 16, 16)
+
+
+def predict_sides(
+    model: RecordingModel, *sides: list[ConditioningEntry], max_items: int | None = None, x: Tensor = X
+) -> list[Tensor]:
+    regions = [make_regions(side, x) for side in sides]
+    return evaluate(model, DISCRETE, x, SIGMA, regions, max_items=max_items)
+
+
+def denoised(push: float, x: Tensor = X) -> Tensor:
+    """Return the clean sample that the toy network predicts under one entry."""
+    return DISCRETE.to_denoised(x, 0.1 * DISCRETE.scale_input(x, SIGMA) + push, SIGMA)
+
+
+def test_both_sides_share_one_batch_when_their_shapes_agree() -> None:
+    model = RecordingModel()
+    positive, negative = predict_sides(model, [entry(1.0)], [entry(-1.0)])
+    assert [shape for shape, _, _ in model.calls] == [(4, 4, 16, 16)]
+    assert torch.allclose(positive, denoised(1.0), atol=1e-5)
+    assert torch.allclose(negative, denoised(-1.0), atol=1e-5)
+
+
+def test_different_lengths_of_text_take_a_batch_each() -> None:
+    model = RecordingModel()
+    positive, negative = predict_sides(model, [entry(1.0, tokens=3)], [entry(-1.0, tokens=6)])
+    assert [shape for shape, _, _ in model.calls] == [(2, 4, 16, 16)] * 2
+    assert torch.allclose(positive, denoised(1.0), atol=1e-5)
+    assert torch.allclose(negative, denoised(-1.0), atol=1e-5)
+
+
+def test_a_limit_on_the_batch_changes_the_calls_and_not_the_result() -> None:
+    free, limited = RecordingModel(), RecordingModel()
+    sides = ([entry(1.0), entry(2.0)], [entry(-1.0)])
+    for a, b in zip(predict_sides(free, *sides), predict_sides(limited, *sides, max_items=2), strict=True):
+        assert torch.allclose(a, b, atol=1e-6)
+    assert (len(free.calls), len(limited.calls)) == (1, 3)
+
+
+def test_overlapping_entries_are_averaged_by_strength() -> None:
+    (got,) = predict_sides(RecordingModel(), [entry(1.0, strength=3.0), entry(-1.0)])
+    assert torch.allclose(got, denoised(0.5), atol=1e-5)
+
+
+def test_a_mask_weighs_an_entry_and_is_resized_to_the_latent() -> None:
+    mask = torch.zeros(1, 128, 128)
+    mask[:, :, 64:] = 1.0
+    (got,) = predict_sides(RecordingModel(), [entry(1.0), entry(-1.0, mask=mask, mask_strength=3.0)])
+    assert torch.allclose(got[..., :7], denoised(1.0)[..., :7], atol=1e-5)
+    assert torch.allclose(got[..., 9:], denoised(-0.5)[..., 9:], atol=1e-5)
+
+
+def test_an_area_is_evaluated_on_its_crop_and_fades_at_inner_edges() -> None:
+    model = RecordingModel()
+    area = Area(height=16, width=10, y=0, x=6)
+    (got,) = predict_sides(model, [entry(1.0), entry(-1.0, area=area)])
+    assert sorted(shape for shape, _, _ in model.calls) == [(2, 4, 16, 10), (2, 4, 16, 16)]
+    assert torch.allclose(got[..., :6], denoised(1.0)[..., :6], atol=1e-5)
+    assert torch.allclose(got[..., 13:], denoised(0.0)[..., 13:], atol=1e-5)
+    weight = 1 / 8  # first column of the ramp
+    assert torch.allclose(got[..., 6], denoised((1 - weight) / (1 + weight))[..., 6], atol=1e-5)
+
+
+def test_a_relative_area_is_a_share_of_the_picture_and_is_cut_at_its_edge() -> None:
+    half = make_regions([entry(1.0, area=Area(height=0.5, width=1.0, y=0.75, x=0.0, relative=True))], X)[0]
+    assert half.box == Box(12, 0, 4, 16)
+
+
+def test_mask_bounds_evaluate_the_masks_rectangle_only() -> None:
+    mask = torch.zeros(1, 16, 16)
+    mask[:, 2:12, 3:15] = 1.0
+    assert make_regions([entry(1.0, mask=mask, mask_bounds=True)], X)[0].box == Box(2, 3, 10, 12)
+    assert make_regions([entry(1.0, mask=mask * 0, mask_bounds=True)], X)[0].box == Box(0, 0, 8, 8)
+
+
+def test_where_no_entry_acts_the_prediction_is_zero() -> None:
+    (got,) = predict_sides(RecordingModel(), [entry(1.0, area=Area(height=16, width=8))])
+    assert torch.equal(got[..., 8:], torch.zeros_like(got[..., 8:]))
+    assert bool(got[..., :8].any())
+
+
+@pytest.mark.parametrize(("start", "end", "acts"), [(0.0, 1.0, True), (0.0, 0.4, False), (0.6, 1.0, False)])
+def test_an_entry_acts_within_its_share_of_sampling(start: float, end: float, acts: bool) -> None:
+    model = RecordingModel()  # SIGMA is about half way
+    predict_sides(model, [entry(1.0, start=start, end=end), entry(2.0)])
+    assert len(model.calls[0][1]) == (2 if acts else 1)
+
+
+def test_controls_reach_the_network_within_their_share_of_sampling() -> None:
+    net = ControlNet.__new__(ControlNet)
+    hint = torch.zeros(1, 3, 8, 8)
+    early, always = Control(net=net, hint=hint, end=0.3), Control(net=net, hint=hint)
+    model = RecordingModel()
+    predict_sides(model, [entry(1.0, controls=(early, always))])
+    assert model.calls[0][1][0].controls == (always,)
+
+
+def test_regional_entries_get_a_counterpart_on_the_other_side() -> None:
+    area = Area(height=16, width=8)
+    positive = make_regions([entry(1.0), entry(2.0, area=area, strength=0.5)], X)
+    negative = match_areas(make_regions([entry(-1.0)], X), positive)
+    assert [region.box for region in negative] == [None, Box(0, 0, 16, 8)]
+    assert float(negative[1].entry.embedding.mean()) == -1.0
+    assert torch.equal(negative[1].weight, positive[1].weight)
+    assert match_areas(negative, positive) == negative
+    assert match_areas(positive, negative) == positive
+
+
+def test_video_latents_are_weighed_frame_by_frame() -> None:
+    x = torch.randn((1, 4, 3, 8, 8), generator=torch.Generator().manual_seed(1))
+    mask = torch.ones(1, 8, 8)
+    mask[:, :4] = 0.0
+    (got,) = predict_sides(RecordingModel(), [entry(1.0), entry(-1.0, mask=mask)], x=x)
+    assert torch.allclose(got[..., :4, :], denoised(1.0, x)[..., :4, :], atol=1e-5)
+    assert torch.allclose(got[..., 4:, :], denoised(0.0, x)[..., 4:, :], atol=1e-5)
+
+
+def test_masks_of_any_layout_become_one_channel() -> None:
+    assert resize_mask(torch.ones(2, 16, 16), 4, 4).shape == (2, 1, 4, 4)
+    assert resize_mask(torch.ones(2, 1, 4, 4), 4, 4).shape == (2, 1, 4, 4)

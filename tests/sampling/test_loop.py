@@ -1,0 +1,188 @@
+"""The denoising loop: start, end, kept parts, guidance, and what it tells while it runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from graphflow.sampling.errors import SamplingError
+from graphflow.sampling.guidance import ClassifierFree, Predictions, Rescaled, WithVariation
+from graphflow.sampling.loop import LatentSpace, Sampled, cut_sigmas, sample
+from graphflow.sampling.names import SAMPLER_NAMES
+from graphflow.sampling.noise import initial_noise
+from graphflow.sampling.prediction import ModelSampling
+from graphflow.sampling.samplers import SAMPLERS
+from graphflow.sampling.schedules import make_sigmas
+from tests.sampling.toy import DISCRETE, FLOW, RecordingModel, conditioning, entry
+
+SHAPE = (2, 4, 8, 8)
+SPACE = LatentSpace(scale=0.5, shift=0.1)
+
+
+def run(model: RecordingModel | None = None, sampling: ModelSampling = DISCRETE, **changes: Any) -> Sampled:
+    settings: dict[str, Any] = {
+        "positive": conditioning(entry(0.3)),
+        "negative": conditioning(entry(-0.3)),
+        "guider": ClassifierFree(scale=3.0),
+        "sampler": "euler",
+        "sigmas": make_sigmas("normal", sampling, 6),
+        "latent": torch.zeros(SHAPE),
+        "noise": initial_noise(SHAPE, 7),
+        "seed": 7,
+        "latent_space": SPACE,
+    }
+    return sample(model or RecordingModel(), sampling, **{**settings, **changes})
+
+
+def picture() -> Tensor:
+    return torch.linspace(-2, 2, 512).reshape(SHAPE)
+
+
+@pytest.mark.parametrize("sampling", [DISCRETE, FLOW], ids=["discrete", "flow"])
+@pytest.mark.parametrize("latent", [torch.zeros(SHAPE), picture()], ids=["empty", "picture"])
+def test_two_stages_with_leftover_noise_equal_one(sampling: ModelSampling, latent: Tensor) -> None:
+    sigmas = make_sigmas("normal", sampling, 6)
+    whole = run(sampling=sampling, latent=latent).latent
+    first = run(sampling=sampling, latent=latent, sigmas=cut_sigmas(sigmas, end_step=3)).latent
+    second = run(sampling=sampling, latent=first, noise=None, sigmas=cut_sigmas(sigmas, start_step=3)).latent
+    assert torch.allclose(second, whole, atol=2e-4)
+
+
+def test_a_part_of_a_schedule_may_be_forced_down_to_zero() -> None:
+    sigmas = make_sigmas("normal", DISCRETE, 6)
+    assert torch.equal(cut_sigmas(sigmas, start_step=2, end_step=4), sigmas[2:5])
+    forced = cut_sigmas(sigmas, end_step=4, force_full_denoise=True)
+    assert forced.tolist() == [*sigmas[:4].tolist(), 0.0]
+    assert torch.equal(cut_sigmas(sigmas, end_step=100), sigmas)
+    assert float(sigmas[4]) > 0.0
+
+
+def test_without_steps_the_latent_stays() -> None:
+    assert torch.equal(run(latent=picture(), sigmas=torch.zeros(1)).latent, picture())
+
+
+def test_without_noise_and_at_the_lowest_level_a_picture_passes_nearly_unchanged() -> None:
+    got = run(latent=picture(), noise=None, sigmas=torch.tensor([0.03, 0.0])).latent
+    assert torch.allclose(got, picture(), atol=0.15)
+
+
+@pytest.mark.parametrize("sampling", [DISCRETE, FLOW], ids=["discrete", "flow"])
+def test_the_kept_part_of_a_latent_stays_and_the_rest_is_made_anew(sampling: ModelSampling) -> None:
+    mask = torch.zeros(1, 64, 64)
+    mask[:, :, 32:] = 1.0
+    for name in SAMPLER_NAMES:
+        if SAMPLERS[name].run is SAMPLERS[name.removesuffix("_gpu")].run and name.endswith("_gpu"):
+            continue
+        sigmas = make_sigmas("normal", sampling, 6, sampler=name)
+        got = run(sampling=sampling, latent=picture(), noise_mask=mask, sampler=name, sigmas=sigmas).denoised
+        assert torch.allclose(got[..., :3], picture()[..., :3], atol=1e-4), name
+        assert not torch.allclose(got[..., 5:], picture()[..., 5:], atol=0.1), name
+
+
+def test_a_mask_that_does_not_fit_the_batch_is_refused() -> None:
+    with pytest.raises(SamplingError, match="3 items does not fit a batch of 2"):
+        run(noise_mask=torch.ones(3, 8, 8))
+
+
+def test_noise_of_another_shape_is_refused() -> None:
+    with pytest.raises(SamplingError, match="does not fit the latent"):
+        run(noise=torch.zeros(1, 4, 8, 8))
+
+
+def test_an_item_does_not_depend_on_the_others_of_its_batch() -> None:
+    for name in ("euler_ancestral", "dpmpp_2m_sde"):
+        both = run(sampler=name).latent
+        one = run(sampler=name, latent=torch.zeros(1, 4, 8, 8), noise=initial_noise((1, 4, 8, 8), 7)).latent
+        assert torch.allclose(both[:1], one, atol=1e-5)
+
+
+def test_the_negative_side_is_skipped_at_scale_one_only() -> None:
+    plain, guided, forced = RecordingModel(), RecordingModel(), RecordingModel()
+    run(plain, guider=ClassifierFree(scale=1.0))
+    run(guided, guider=ClassifierFree(scale=1.01))
+    run(forced, guider=ClassifierFree(scale=1.0), sampler="euler_cfg_pp")
+    assert {len(entries) for _, entries, _ in plain.calls} == {1}
+    assert {len(entries) for _, entries, _ in guided.calls} == {2}
+    assert {len(entries) for _, entries, _ in forced.calls} == {2}
+
+
+def test_without_a_negative_side_guidance_changes_nothing() -> None:
+    assert torch.allclose(run(negative=None).latent, run(guider=ClassifierFree(scale=1.0)).latent, atol=1e-5)
+
+
+def test_every_step_is_reported_and_may_stop_the_run() -> None:
+    seen: list[tuple[int, int]] = []
+
+    class StoppedError(Exception):
+        pass
+
+    def on_step(index: int, total: int, x: Tensor, denoised: Tensor) -> None:
+        assert x.shape == denoised.shape == SHAPE
+        seen.append((index, total))
+        if index == 2:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        run(on_step=on_step)
+    assert seen == [(0, 6), (1, 6), (2, 6)]
+
+
+def test_results_are_ordinary_tensors_and_inputs_stay_as_they_were() -> None:
+    latent, noise = picture(), initial_noise(SHAPE, 7)
+    result = run(latent=latent, noise=noise)
+    result.latent.add_(1.0)  # an inference tensor would refuse
+    assert torch.equal(latent, picture())
+    assert torch.equal(noise, initial_noise(SHAPE, 7))
+
+
+def test_the_space_of_the_model_is_entered_and_left() -> None:
+    assert torch.allclose(SPACE.leave(SPACE.enter(picture())), picture(), atol=1e-6)
+    assert torch.equal(SPACE.enter(torch.zeros(2)), torch.zeros(2))
+
+
+def predictions(**changes: Any) -> Predictions:
+    x = torch.randn((2, 4, 8, 8), generator=torch.Generator().manual_seed(1))
+    given: dict[str, Any] = {
+        "x": x,
+        "sigma": torch.tensor(2.0),
+        "cond": 0.5 * x + 0.2,
+        "uncond": 0.3 * x - 0.2,
+        "model_sampling": DISCRETE,
+        "vary": lambda name: 0.4 * x,
+    }
+    return Predictions(**{**given, **changes})
+
+
+def test_classifier_free_guidance_extrapolates() -> None:
+    p = predictions()
+    assert torch.allclose(ClassifierFree(scale=3.0)(p), p.uncond + 3.0 * (p.cond - p.uncond))
+    assert ClassifierFree(scale=1.0)(p) is p.cond
+
+
+def test_rescaled_guidance_has_the_spread_of_the_conditional_velocity() -> None:
+    p = predictions()
+
+    def velocity(denoised: Tensor) -> Tensor:
+        norm = (p.sigma**2 + 1) ** 0.5
+        return (p.x / norm**2 - denoised) * norm / p.sigma
+
+    rescaled = velocity(Rescaled(scale=7.0, multiplier=1.0)(p))
+    assert torch.allclose(rescaled.std(dim=(1, 2, 3)), velocity(p.cond).std(dim=(1, 2, 3)), rtol=1e-4)
+    assert torch.allclose(Rescaled(scale=7.0, multiplier=0.0)(p), ClassifierFree(scale=7.0)(p), atol=1e-5)
+
+
+def test_guidance_away_from_a_variation_acts_in_its_share_of_sampling() -> None:
+    p = predictions()
+    inner = ClassifierFree(scale=3.0)
+    moved = WithVariation(inner=inner, variation="weak", scale=2.0)(p)
+    assert torch.allclose(moved, inner(p) + 2.0 * (p.cond - 0.4 * p.x))
+    assert torch.equal(WithVariation(inner=inner, variation="weak", scale=2.0, start=0.9)(p), inner(p))
+
+
+def test_a_variation_reaches_the_network_by_name() -> None:
+    model = RecordingModel()
+    run(model, guider=WithVariation(inner=ClassifierFree(scale=1.0), variation="weak", scale=2.0))
+    assert [variation for _, _, variation in model.calls] == [None, "weak"] * 6
