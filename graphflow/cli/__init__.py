@@ -17,9 +17,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 done, 1 a node failed, 2 invalid input, 130 interrupted.
     """
-    from graphflow.cli.app import run_command
+    try:
+        from graphflow.cli.app import run_command
 
-    return run_command(arguments)
+        return run_command(arguments)
+    except KeyboardInterrupt:
+        return 130
 
 
 __all__ = ["main"]

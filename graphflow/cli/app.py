@@ -70,8 +70,6 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
         app(given, prog_name="graphflow")
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
-    except KeyboardInterrupt:
-        return failures.INTERRUPTED
     except Exception as error:
         return failures.show(error, traceback=traceback)
     return 0

@@ -8,7 +8,6 @@ from typing import Self
 from rich.console import Console
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
     ProgressColumn,
     Task,
@@ -37,6 +36,14 @@ class _State(ProgressColumn):
         return Text("")
 
 
+class _Steps(ProgressColumn):
+    """Shows ``3/20`` where the number of steps is known."""
+
+    def render(self, task: Task) -> Text:
+        """Return the text for one bar."""
+        return Text("" if task.total is None else f"{int(task.completed)}/{int(task.total)}", style="green")
+
+
 class Display:
     """A sink that draws bars on a terminal, and prints one line per node elsewhere.
 
@@ -52,7 +59,7 @@ class Display:
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
-            MofNCompleteColumn(),
+            _Steps(),
             TimeElapsedColumn(),
             _State(cancellation),
             console=console,
@@ -74,15 +81,17 @@ class Display:
         """Take an event."""
         match event:
             case events.RunStarted():
-                self._progress.update(self._overall, description="nodes", total=event.run + event.write)
+                self._progress.update(self._overall, description="starting", total=event.run + event.write)
             case events.NodeStarted():
+                self._progress.update(self._overall, description="nodes")
                 self._bars[event.node] = self._progress.add_task(clean(event.node), total=None)
             case events.NodeProgress():
                 if event.node in self._bars:
                     self._progress.update(self._bars[event.node], completed=event.step, total=event.total)
             case events.NodeFinished():
                 self._end(event.node, advance=True)
-                self._console.print(styled(f"{event.node}: {duration(event.seconds)}", "dim"))
+                if not self._live:
+                    self._console.print(styled(f"{event.node}: {duration(event.seconds)}"))
             case events.NodeFailed():
                 self._end(event.node, advance=False)
             case events.Notice():

@@ -145,9 +145,10 @@ def carry_out(
                 settled, folder=loaded.folder, sink=both, cancellation=interrupted.cancellation, **options
             )
         except (CancelledError, KeyboardInterrupt):
-            raise CancelledError(
-                "interrupted; what is finished is stored, so the next run goes on from there"
-            ) from None
+            kept = (
+                "" if session.store.disk is None else "; what is finished is stored, so the next run goes on from there"
+            )
+            raise CancelledError(f"interrupted{kept}") from None
     seeds = drawn_seeds(loaded, settled, inputs, single)
     if as_json:
         print_json(summary.to_json(result, seeds))
