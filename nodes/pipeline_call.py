@@ -81,9 +81,9 @@ def _problem(known: Signature, name: str, value: Any) -> str:
         return f"{name!r} cannot be given: {RESERVED[name]}"
     argument = known.arguments.get(name)
     if argument is None:
-        if known.open:
-            return ""
         near = nearest(name, known.arguments)
+        if known.open and near is None:
+            return ""
         return f"{known.pipeline} takes no {name!r}" + (f", did you mean {near!r}?" if near else "")
     if not takes(argument, value):
         return _mismatch(argument, value)

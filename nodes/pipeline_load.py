@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,8 +20,10 @@ from graphflow.values import SafetyChecker
 from .pipeline_table import Signature, pipeline_folders
 
 if TYPE_CHECKING:
+    from graphflow.models.description import Description
     from graphflow.models.manager import ModelManager
 
+_VARIANT = re.compile(r"\.([a-z0-9_]+)(?:-\d{5}-of-\d{5})?\.safetensors\Z")
 _LIBRARIES = ("diffusers", "transformers")
 _DEVICE_SHARE = 0.9
 """Share of the device's memory that weights may fill; the rest is for what is computed."""
@@ -66,7 +69,7 @@ def open_pipeline(known: Signature, model: str, scheduler: str, options: Mapping
     manager.free()
     cls = getattr(importlib.import_module(known.module), known.pipeline)
     with _quiet():
-        pipe = _load(cls, folder, manager.placement.dtype_for(description.family), model)
+        pipe = _load(cls, folder, manager.placement.dtype_for(description.family), _variant(description), model)
     if scheduler or options:
         pipe.scheduler = _scheduler(pipe, scheduler, options)
     _place(pipe, manager, description.bytes)
@@ -108,13 +111,21 @@ def _check_index(folder: Path, model: str) -> None:
             )
 
 
-def _load(cls: Any, folder: Path, dtype: Any, model: str) -> Any:
+def _variant(description: Description) -> str | None:
+    """Return the variant of the weights, such as ``fp16``, where a folder has no plain ones."""
+    variants = {match[1] if (match := _VARIANT.search(file.name)) else "" for file in description.files}
+    return None if "" in variants or not variants else min(variants)
+
+
+def _load(cls: Any, folder: Path, dtype: Any, variant: str | None, model: str) -> Any:
     given: dict[str, Any] = {
-        "torch_dtype": dtype,
+        "dtype": dtype,
         "local_files_only": True,
         "use_safetensors": True,
         "trust_remote_code": False,
     }
+    if variant is not None:
+        given["variant"] = variant
     taken = inspect.signature(cls.__init__).parameters
     if "safety_checker" in taken:
         given["safety_checker"] = None

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from graphflow import runtime
-from graphflow.errors import MediaError
+from graphflow.errors import InvalidInputError, MediaError
 from graphflow.values import Audio, Image, Mask, Video
 
 from .pipeline_call import arguments_of
@@ -37,6 +37,7 @@ def call_pipeline(
     Raises:
         CancelledError: The user stopped the run.
         NonFiniteError: The pipeline made NaN.
+        InvalidInputError: The pipeline refuses what it is given.
         MediaError: The pipeline made something that is no picture, video or sound.
     """
     import torch
@@ -52,7 +53,11 @@ def call_pipeline(
     if "return_dict" in known.arguments:
         call["return_dict"] = True
     call |= _progress(known)
-    return _made(pipe(**call), pipe, fps)
+    try:
+        result = pipe(**call)
+    except (ValueError, TypeError) as error:
+        raise InvalidInputError(str(error), where=known.pipeline) from error
+    return _made(result, pipe, fps)
 
 
 # ------------------------------------------------------------------------------------------------ in

@@ -59,7 +59,9 @@ def run_pipeline(
         Field(min_length=1, max_length=200, description="a pipeline class of Diffusers, e.g. FluxPipeline"),
     ],
     model: Annotated[
-        str, ModelName("checkpoint"), Field(min_length=1, description="a Diffusers folder, a single file, or a Hub id")
+        str,
+        ModelName("checkpoint"),
+        Field(min_length=1, description="a Diffusers folder (with model_index.json) or a Hub id"),
     ],
     prompt: Annotated[
         str, Field(max_length=LIMITS.text, description="goes into the argument of that name; empty gives none")

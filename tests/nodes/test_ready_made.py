@@ -1,0 +1,54 @@
+"""The ready-made workflows as documents; ``end_to_end`` runs them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from graphflow import workflows
+from graphflow.errors import InvalidInputError
+from graphflow.nodes import NODES
+from graphflow.registry import Registry
+from graphflow.settling import settle
+from graphflow.validation import validate
+from graphflow.workflow import parse, read, split_address
+
+REGISTRY = Registry().with_nodes(NODES, pack="builtin")
+
+
+@pytest.mark.parametrize("name", workflows.names())
+def test_a_workflow_is_valid_and_says_what_it_is(name: str) -> None:
+    document = read(workflows.path(name))
+    settled = settle(document, REGISTRY)
+    checked = validate(settled.flat, REGISTRY)
+    assert not settled.problems
+    assert not checked.problems
+    assert document.name
+    assert document.description
+    for exposed in document.inputs.values():
+        assert exposed.description
+        assert exposed.default is not None
+
+
+@pytest.mark.parametrize("name", workflows.names())
+def test_defaults_of_inputs_are_what_the_nodes_say(name: str) -> None:
+    document = read(workflows.path(name))
+    for exposed in document.inputs.values():
+        for target in exposed.to:
+            node, parameter = split_address(target)
+            assert parameter is not None
+            assert document.nodes[node].params[parameter] == exposed.default
+
+
+@pytest.mark.parametrize("name", workflows.names())
+def test_a_file_is_written_as_the_engine_writes_it(name: str) -> None:
+    data = json.loads(workflows.path(name).read_text("utf-8"))
+    assert parse(data).to_json() == data
+
+
+def test_an_unknown_name_names_the_nearest() -> None:
+    with pytest.raises(InvalidInputError, match="did you mean 'txt2img'"):
+        workflows.path("text2img")
+    with pytest.raises(InvalidInputError, match="inpaint"):
+        workflows.path("zzz")
