@@ -73,7 +73,9 @@ def empty_chunk(tokenizer: PromptTokenizer) -> Chunk:
 
 def end_position(chunk: Sequence[Token], tokenizer: PromptTokenizer) -> int:
     """Where a chunk's first end token stands."""
-    return next(index for index, item in enumerate(chunk) if isinstance(item.token, int) and item.token == tokenizer.end)
+    return next(
+        index for index, item in enumerate(chunk) if isinstance(item.token, int) and item.token == tokenizer.end
+    )
 
 
 def _framed(body: Sequence[Token], tokenizer: PromptTokenizer) -> Chunk:

@@ -88,5 +88,3 @@ def _spec(description: Description, part: str) -> TokenizerSpec:
 
 def _number(value: object, default: float) -> float:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else default
-
-

@@ -41,9 +41,7 @@ class Piece:
 def weighted_segments(text: str) -> list[tuple[str, float]]:
     """Split a prompt at its brackets into texts with their weights; see the module's rules."""
     hidden = text.replace(r"\(", _OPEN).replace(r"\)", _CLOSE)
-    return [
-        (part.replace(_OPEN, "(").replace(_CLOSE, ")"), weight) for part, weight in _segments(hidden, 1.0) if part
-    ]
+    return [(part.replace(_OPEN, "(").replace(_CLOSE, ")"), weight) for part, weight in _segments(hidden, 1.0) if part]
 
 
 def pieces(text: str, tokens: Collection[str] = ()) -> list[Piece]:

@@ -48,7 +48,9 @@ class SdxlModel(UNetModel):
             )
         )
 
-    def added(self, entries: Sequence[ConditioningEntry], batch: int, height: int, width: int) -> dict[str, Tensor] | None:
+    def added(
+        self, entries: Sequence[ConditioningEntry], batch: int, height: int, width: int
+    ) -> dict[str, Tensor] | None:
         """The pooled text (N, D) and the sizes (N, 6 or 5).
 
         Raises:

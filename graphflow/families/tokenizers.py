@@ -64,7 +64,9 @@ def make_tokenizer(spec: TokenizerSpec, length: int) -> PromptTokenizer:
     pad = names["pad_token"] or end
     for token in (start, end, pad):
         if token not in vocab:
-            raise ModelFormatError(f"the tokenizer of {spec.part} has no token {token!r}", where=str(spec.path or spec.part))
+            raise ModelFormatError(
+                f"the tokenizer of {spec.part} has no token {token!r}", where=str(spec.path or spec.part)
+            )
     tokenizer = CLIPTokenizer(
         vocab=dict(vocab), merges=list(merges), bos_token=start, eos_token=end, unk_token=names["unk_token"] or end
     )

@@ -108,7 +108,9 @@ class UNetModel:
         """
         return conditioning
 
-    def added(self, entries: Sequence[ConditioningEntry], batch: int, height: int, width: int) -> dict[str, Tensor] | None:
+    def added(
+        self, entries: Sequence[ConditioningEntry], batch: int, height: int, width: int
+    ) -> dict[str, Tensor] | None:
         """What the network is told beside the text; None for SD 1.x and 2.x."""
         return None
 

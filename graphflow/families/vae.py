@@ -63,7 +63,9 @@ class Autoencoder:
         """
         pixels = _whole_samples(pixels[:, :3], self.downscale) * 2.0 - 1.0
         tile, overlap = self._tile(tile, overlap, pixels.shape[-2:], 1)
-        compute = self._whole(self._encode) if not tile else self._tiled(self._encode, tile, overlap, 1 / self.downscale)
+        compute = (
+            self._whole(self._encode) if not tile else self._tiled(self._encode, tile, overlap, 1 / self.downscale)
+        )
         return self._checked(compute, pixels, "the latent") / self.latent_scale
 
     @inference

@@ -131,7 +131,9 @@ def vae_modules(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield f"{side}.mid.attn_1.{old}", f"{side}.mid_block.attentions.0.{new}"
     for level in range(levels):
         for layer in range(layers):
-            yield from _vae_resnet(f"encoder.down.{level}.block.{layer}", f"encoder.down_blocks.{level}.resnets.{layer}")
+            yield from _vae_resnet(
+                f"encoder.down.{level}.block.{layer}", f"encoder.down_blocks.{level}.resnets.{layer}"
+            )
         yield f"encoder.down.{level}.downsample.conv", f"encoder.down_blocks.{level}.downsamplers.0.conv"
         block = levels - 1 - level
         for layer in range(layers + 1):

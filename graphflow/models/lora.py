@@ -90,7 +90,9 @@ def read_lora(tensors: Mapping[str, torch.Tensor], where: str) -> dict[str, Lora
         for mark, method in _OTHER_METHODS.items():
             if mark in key:
                 raise ModelFormatError(
-                    f"is a {method} file ({key}), and only plain LoRA can be merged", where=where, advice="use a LoRA file"
+                    f"is a {method} file ({key}), and only plain LoRA can be merged",
+                    where=where,
+                    advice="use a LoRA file",
                 )
     raw: dict[str, dict[str, torch.Tensor]] = {}
     for key, tensor in tensors.items():

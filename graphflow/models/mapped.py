@@ -176,9 +176,7 @@ def _is_spare(part: Part, inner: str) -> bool:
         return True
     if part.class_name.startswith("CLIPText"):
         layers = part.config.get("num_hidden_layers")
-        return isinstance(layers, int) and any(
-            f"{stem}.{layers}." in inner for stem in ("resblocks", "encoder.layers")
-        )
+        return isinstance(layers, int) and any(f"{stem}.{layers}." in inner for stem in ("resblocks", "encoder.layers"))
     # A file of a whole pipeline may name its parts without a prefix of their own.
     return part.prefix == "" and part.class_name == "AutoencoderKL" and inner.startswith(("loss.", "model_ema."))
 

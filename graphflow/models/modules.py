@@ -55,7 +55,7 @@ class LoadedPart:
     @property
     def bytes(self) -> int:
         """Bytes of its weights in memory."""
-        return sum(tensor.numel() * tensor.element_size() for tensor in self.module.state_dict().values())
+        return int(sum(shape.numel() for shape in self.shapes.values()) * self.dtype.itemsize)
 
     def set_patches(self, patches: tuple[Any, ...], changes: Mapping[str, Change]) -> None:
         """Merge these patches instead of the ones that are merged now.
@@ -64,7 +64,10 @@ class LoadedPart:
             patches: The patches, to remember.
             changes: What they do, by tensor name.
         """
-        for name in sorted(self._changed | set(changes)):
+        names = self._changed | set(changes)
+        # Until all of them are made, every one of them may be changed.
+        self._changed = names
+        for name in sorted(names):
             self._assign(name, self._weight(name, changes.get(name)))
         self._changed = frozenset(changes)
         self.patches = patches

@@ -35,9 +35,7 @@ def offload_groups(module: nn.Module, device: torch.device) -> None:
     """
     from diffusers.hooks import apply_group_offloading
 
-    apply_group_offloading(
-        module, onload_device=device, offload_device=torch.device("cpu"), offload_type="leaf_level"
-    )
+    apply_group_offloading(module, onload_device=device, offload_device=torch.device("cpu"), offload_type="leaf_level")
 
 
 def join_groups(module: nn.Module) -> None:

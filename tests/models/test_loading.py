@@ -29,7 +29,9 @@ def tensors_of(part: Part) -> dict[str, Tensor]:
     return {name: mapped.read(name) for name in mapped.names}
 
 
-def rewritten(folder: Path, change: Callable[[dict[str, Tensor]], dict[str, Tensor]], name: str = "changed") -> Description:
+def rewritten(
+    folder: Path, change: Callable[[dict[str, Tensor]], dict[str, Tensor]], name: str = "changed"
+) -> Description:
     """Describe the tiny single file with its tensors changed."""
     path = tiny_root() / "checkpoints" / f"{SD_FILE}.safetensors"
     config = {"text_encoder": {"num_attention_heads": 4}}
@@ -119,7 +121,9 @@ def test_weights_keep_the_files_dtype_until_they_compute(tmp_path: Path) -> None
 def test_a_missing_tensor_is_named(tmp_path: Path) -> None:
     gone = "model.diffusion_model.middle_block.0.in_layers.0.weight"
     part = rewritten(tmp_path, lambda raw: {key: t for key, t in raw.items() if key != gone}).parts["unet"]
-    with pytest.raises(ModelFormatError, match=r"unet does not fit UNet2DConditionModel.*lacks 1 .*mid_block.resnets.0.norm1.weight") as e:
+    with pytest.raises(
+        ModelFormatError, match=r"unet does not fit UNet2DConditionModel.*lacks 1 .*mid_block.resnets.0.norm1.weight"
+    ) as e:
         LoadedPart(part, torch.float32)
     assert e.value.advice
 
@@ -127,7 +131,7 @@ def test_a_missing_tensor_is_named(tmp_path: Path) -> None:
 def test_a_tensor_too_many_is_named(tmp_path: Path) -> None:
     extra = "model.diffusion_model.middle_block.0.surprise.weight"
     part = rewritten(tmp_path, lambda raw: {**raw, extra: torch.zeros(3)}).parts["unet"]
-    with pytest.raises(ModelFormatError, match="1 tensors too many.*surprise"):
+    with pytest.raises(ModelFormatError, match=r"1 tensors too many.*surprise"):
         LoadedPart(part, torch.float32)
 
 

@@ -68,7 +68,7 @@ def test_a_name_becomes_a_recipes_file() -> None:
 
 
 def test_a_part_that_is_not_there_is_named_with_those_that_are() -> None:
-    with pytest.raises(ModelNotFoundError, match="has no safety_checker; it has .*unet"):
+    with pytest.raises(ModelNotFoundError, match=r"has no safety_checker; it has .*unet"):
         make_manager().find(SD_FILE, "checkpoint", part="safety_checker")
 
 
@@ -241,7 +241,9 @@ Action = tuple[str, int, str]
     main=st.integers(0, 30),
     device=st.integers(0, 30),
     actions=st.lists(
-        st.tuples(st.sampled_from(["add", "use", "end", "touch"]), st.integers(0, 12), st.sampled_from(["main", "device"])),
+        st.tuples(
+            st.sampled_from(["add", "use", "end", "touch"]), st.integers(0, 12), st.sampled_from(["main", "device"])
+        ),
         max_size=40,
     ),
 )

@@ -21,7 +21,9 @@ from tests.models.tiny_manager import SD, error, make_manager, model, running, t
 
 SHORTAGES = [
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
-    RuntimeError("[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes"),
+    RuntimeError(
+        "[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes"
+    ),
     MemoryError(),
 ]
 
@@ -167,14 +169,13 @@ def test_tiles_for_memory_are_marked_as_other_numbers(monkeypatch: pytest.Monkey
     monkeypatch.setattr("graphflow.families.vae.OVERLAP", 8)
     manager = make_manager(measures=[offload.TILES])
     latents = torch.randn(1, 4, 24, 24, generator=torch.Generator().manual_seed(0))
-    with running(manager) as told:
-        with vae(manager, SD).use() as loaded:
-            loaded.decode(latents[..., :16, :16])
-            assert not told.inexact
-            loaded.decode(latents)
-            assert len(told.inexact) == 1
-            loaded.decode(latents, tile=16, overlap=4)
-            assert len(told.inexact) == 1
+    with running(manager) as told, vae(manager, SD).use() as loaded:
+        loaded.decode(latents[..., :16, :16])
+        assert not told.inexact
+        loaded.decode(latents)
+        assert len(told.inexact) == 1
+        loaded.decode(latents, tile=16, overlap=4)
+        assert len(told.inexact) == 1
 
 
 def test_a_vae_that_overflows_goes_on_in_float32() -> None:

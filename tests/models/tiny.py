@@ -1,8 +1,8 @@
 """Tiny models with seeded random weights: Stable Diffusion and SDXL as Diffusers folders and as original single files.
 
-    make_tiny_sd(path)          a Diffusers folder (2 MB of UNet, CLIP's full vocabulary, a safety checker)
-    make_tiny_sd_file(path)     the same weights in the original layout
-    make_tiny_sdxl(path), make_tiny_sdxl_file(path)
+make_tiny_sd(path)          a Diffusers folder (2 MB of UNet, CLIP's full vocabulary, a safety checker)
+make_tiny_sd_file(path)     the same weights in the original layout
+make_tiny_sdxl(path), make_tiny_sdxl_file(path)
 """
 
 from __future__ import annotations

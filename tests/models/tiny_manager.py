@@ -50,9 +50,7 @@ def make_manager(*roots: Path, **more: Any) -> ModelManager:
 def running(manager: ModelManager) -> Iterator[Told]:
     """Make a manager the current runtime's."""
     told = Told()
-    with runtime.using(
-        runtime.Runtime(models=manager, notice=told.notices.append, inexact=told.inexact.append)
-    ):
+    with runtime.using(runtime.Runtime(models=manager, notice=told.notices.append, inexact=told.inexact.append)):
         yield told
 
 
