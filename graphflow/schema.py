@@ -55,6 +55,7 @@ def document_schema(registry: Registry) -> dict[str, Any]:
         "$schema": DIALECT,
         "title": "graphflow workflow",
         "$ref": _REFERENCES + "document",
+        "required": ["graphflow"],  # inner workflows need no version
         "$defs": definitions,
     }
 
@@ -63,7 +64,6 @@ def _document() -> dict[str, Any]:
     json_object = {"type": "object"}
     return {
         "type": "object",
-        "required": ["graphflow"],
         "properties": {
             "$schema": {"type": "string"},
             "graphflow": {"const": FORMAT_VERSION, "description": "the version of the document format"},
