@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeAlias
@@ -17,6 +18,16 @@ Mask: TypeAlias = npt.NDArray[np.bool_]
 NONE = "none"
 """What the judge says when it finds nothing that fits."""
 
+
+def _pointed(points: int, inner: float) -> tuple[tuple[float, float], ...]:
+    """Corners of a star of radius 1 with so many points, pointing up; `inner` is the radius of its inner corners."""
+    turns = [-math.pi / 2 + i * math.pi / points for i in range(2 * points)]
+    return tuple((r * math.cos(t), r * math.sin(t)) for t, r in zip(turns, [1.0, inner] * points, strict=True))
+
+
+_VARIANTS: dict[str, tuple[tuple[tuple[float, float], ...], ...]] = {"star": (_pointed(5, 0.31), _pointed(5, 0.36))}
+"""Other forms of shapes: stars may be sharper than those that training shows."""
+
 _OTHERS: dict[str, tuple[tuple[float, float], ...]] = {
     "inverted triangle": ((-1.06, -0.8), (1.06, -0.8), (0.0, 1.0)),
     "shield": ((-0.9, -0.8), (0.9, -0.8), (0.9, 0.0), (0.0, 1.0), (-0.9, 0.0)),
@@ -24,12 +35,15 @@ _OTHERS: dict[str, tuple[tuple[float, float], ...]] = {
     "diamond": ((0.0, -1.0), (0.9, 0.0), (0.0, 1.0), (-0.9, 0.0)),
     "house": ((0.0, -1.0), (0.9, -0.1), (0.9, 0.9), (-0.9, 0.9), (-0.9, -0.1)),
     "pentagon": ((0.0, -1.0), (0.95, -0.31), (0.59, 0.81), (-0.59, 0.81), (-0.95, -0.31)),
+    "four-pointed star": _pointed(4, 0.4),
+    "six-pointed star": _pointed(6, 0.5),
 }
 """Outlines that are no shape of the model, so that what resembles them most gets no name."""
 
 _CANVAS = 96
 _MIN_AREA = 0.006
 _MIN_FIT = 0.83
+_MIN_STAR_FIT = 0.74
 _MAX_COLOUR_DISTANCE = 70.0
 
 
@@ -118,7 +132,23 @@ def classify(solid: Mask) -> tuple[str, float]:
     kind = max(fits, key=lambda k: fits[k])
     if kind in ("circle", "square"):
         kind = _round_or_square(solid)
-    return (kind if kind in KINDS and fits[kind] >= _MIN_FIT else NONE), fits[kind]
+    if kind == "star":
+        # Thin arms lose much overlap to little unevenness; that there are five of them says more.
+        is_clear = fits[kind] >= _MIN_STAR_FIT and _arms(normal) == 5
+    else:
+        is_clear = kind in KINDS and fits[kind] >= _MIN_FIT
+    return (kind if is_clear else NONE), fits[kind]
+
+
+def _arms(normal: Mask) -> int:
+    """How many times, on the way around its middle, a mask reaches far out and comes back."""
+    ys, xs = np.nonzero(normal)
+    dy, dx = ys - ys.mean(), xs - xs.mean()
+    bins = ((np.arctan2(dy, dx) + math.pi) / (2 * math.pi) * 90).astype(int) % 90
+    reach = np.zeros(90)
+    np.maximum.at(reach, bins, np.hypot(dx, dy))
+    far = reach > (reach.max() + reach.min()) / 2
+    return int((far & ~np.roll(far, 1)).sum())
 
 
 def _round_or_square(solid: Mask) -> str:
@@ -189,16 +219,21 @@ def _overlap(a: Mask, b: Mask) -> float:
 
 @lru_cache(maxsize=1)
 def _templates() -> dict[str, list[Mask]]:
-    """Normalised masks of every shape and of `_OTHERS`, upright and slightly turned."""
-    upright_masks = {kind: mask(Shape(kind, "black", radius=0.3), 256) for kind in KINDS}
-    for name, points in _OTHERS.items():
-        canvas: npt.NDArray[np.float32] = np.zeros((256, 256), dtype=np.float32)
-        upright_masks[name] = cv2.fillPoly(canvas, [np.rint(np.array(points) * 80 + 128).astype(np.int32)], 1.0)
+    """Normalised masks of every shape, its variants, and of `_OTHERS`, upright and slightly turned."""
+    forms = [(kind, mask(Shape(kind, "black", radius=0.3), 256)) for kind in KINDS]
+    forms += [(kind, _filled(points)) for kind, variants in _VARIANTS.items() for points in variants]
+    forms += [(name, _filled(points)) for name, points in _OTHERS.items()]
     templates: dict[str, list[Mask]] = {}
-    for kind, upright in upright_masks.items():
-        turned = []
+    for name, upright in forms:
         for angle in (-8, -4, 0, 4, 8):
             matrix = cv2.getRotationMatrix2D((128, 128), angle, 1.0)
-            turned.append(_normalised(np.asarray(cv2.warpAffine(upright, matrix, (256, 256)) > 0.5)))
-        templates[kind] = turned
+            turned = np.asarray(cv2.warpAffine(upright, matrix, (256, 256)) > 0.5)
+            templates.setdefault(name, []).append(_normalised(turned))
     return templates
+
+
+def _filled(points: tuple[tuple[float, float], ...]) -> npt.NDArray[np.float32]:
+    """Mask (256, 256) of a polygon of radius about 1."""
+    canvas: npt.NDArray[np.float32] = np.zeros((256, 256), dtype=np.float32)
+    cv2.fillPoly(canvas, [np.rint(np.array(points) * 80 + 128).astype(np.int32)], 1.0)
+    return canvas
