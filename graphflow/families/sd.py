@@ -68,7 +68,8 @@ def control(part: Module) -> ControlModel:
 def _layer(part: Module, layer: int | None) -> int:
     if part.description.variant not in ("sd2", "openclip_h"):
         return -1 if layer is None else layer
-    # Diffusers leaves SD 2's last layer out of the model, so what counts as last is one further in.
-    dropped = int(part.config["num_hidden_layers"]) == _OPENCLIP_H_LAYERS - 1
+    # SD 2's last layer is left out of the model, so what counts as last is one further in.
+    left_out = part.description.details.get("layers_left_out")
+    dropped = bool(left_out) or int(part.config["num_hidden_layers"]) == _OPENCLIP_H_LAYERS - 1
     wanted = -2 if layer is None else layer
     return min(wanted + 1, -1) if dropped else wanted

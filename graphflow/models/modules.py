@@ -148,7 +148,13 @@ def _construct(class_name: str, config: dict[str, Any]) -> nn.Module:
 
         # Its own warning speaks of a black picture, which nobody makes here.
         logging.getLogger("diffusers.pipelines.stable_diffusion.safety_checker").setLevel(logging.ERROR)
-        module = StableDiffusionSafetyChecker(CLIPConfig(**config))
+        # Nothing of the text side is built; its ids would only be complained about where the vocabulary is small.
+        text = dict(config.get("text_config") or {}) | {
+            "bos_token_id": None,
+            "eos_token_id": None,
+            "pad_token_id": None,
+        }
+        module = StableDiffusionSafetyChecker(CLIPConfig(**config | {"text_config": text}))
     else:
         raise ModelFormatError(f"models of the class {class_name} cannot be loaded as a part")
     assert isinstance(module, nn.Module)
