@@ -16,6 +16,9 @@ from graphflow.session import Session
 from graphflow.settings import Settings
 from tests import toys as toy_pack
 
+# One thread, as the recorded numbers have it; and two processes on two cores then do not fight over them.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, database=None, print_blob=True)
 hypothesis.settings.register_profile("dev", deadline=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
