@@ -244,7 +244,11 @@ class _Planner:
             raise WorkflowError(self.problems)
         ends = tuple(dict.fromkeys(end for target in targets if isinstance(end := self._behind(target), Source)))
         steps = self._decide(ends)
-        named = {name: self._behind(source) for name, address in outputs.items() if (source := checked.source(address)) is not None}
+        named = {
+            name: self._behind(source)
+            for name, address in outputs.items()
+            if (source := checked.source(address)) is not None
+        }
         return Plan(
             steps=steps,
             targets=ends,
@@ -289,12 +293,12 @@ class _Planner:
         arguments: dict[str, Argument] = {name: Constant(value) for name, value in node.params.items()}
         for name, sources in node.links.items():
             settled = tuple(self._behind(source) for source in sources)
-            if name in node.many or (node.spec.inputs[name].many and len(settled) != 1):
-                arguments[name] = settled
-            elif node.spec.inputs[name].many:
+            if node.spec.inputs[name].many:
                 arguments[name] = settled
             else:
-                arguments[name] = self._checked_constant(node, name, settled[0]) if isinstance(settled[0], Constant) else settled[0]
+                arguments[name] = (
+                    self._checked_constant(node, name, settled[0]) if isinstance(settled[0], Constant) else settled[0]
+                )
         return arguments
 
     def _checked_constant(self, node: CheckedNode, name: str, constant: Constant) -> Constant:
@@ -340,11 +344,19 @@ class _Planner:
         chosen = arguments.get(name)
         if index is not None and isinstance(chosen, tuple):
             if not 0 <= index < len(chosen):
-                self.problems.append(Problem(f"nodes.{node.id}", f"the selector chooses number {index} of {len(chosen)} links", "they count from 0"))
+                self.problems.append(
+                    Problem(
+                        f"nodes.{node.id}",
+                        f"the selector chooses number {index} of {len(chosen)} links",
+                        "they count from 0",
+                    )
+                )
                 return
             chosen = chosen[index]
         if chosen is None or isinstance(chosen, tuple):
-            self.problems.append(Problem(f"nodes.{node.id}.links.{name}", f"the selector chooses {name!r}, which has no link"))
+            self.problems.append(
+                Problem(f"nodes.{node.id}.links.{name}", f"the selector chooses {name!r}, which has no link")
+            )
             return
         self.stands_for[Source(node.id, node.spec.primary)] = chosen
         self.reasons[node.id] = f"chooses {name}" + (f"[{index}]" if index is not None else "")
@@ -391,7 +403,7 @@ class _Planner:
                 unknown = f"the content of {use.need.name!r} is not known before it is fetched"
         material = {"type": node.spec.type, "version": node.spec.version, "inputs": inputs, "files": files}
         numerics = self.numerics.to_json()
-        self.trace[node.id] = {"params": {name: value for name, value in inputs.items()}, "files": files, "numerics": numerics}
+        self.trace[node.id] = {"params": inputs, "files": files, "numerics": numerics}
         if unknown:
             self.keys[node.id] = None
             self.reasons[node.id] = unknown
@@ -475,7 +487,11 @@ class _Planner:
             actions.setdefault(node_id, "skipped")
         for node_id in self.reasons:
             actions.setdefault(node_id, "skipped")
-        return {node_id: self._step(node_id, actions[node_id], needed, artifacts) for node_id in self.nodes if node_id in actions}
+        return {
+            node_id: self._step(node_id, actions[node_id], needed, artifacts)
+            for node_id in self.nodes
+            if node_id in actions
+        }
 
     def _visit(
         self, source: Source, conditional: bool, actions: dict[str, Action], needed: dict[str, set[str]]
@@ -494,11 +510,11 @@ class _Planner:
         if known and action in ("run", "cached"):
             return []
         key = self.keys[node.id]
-        if node.spec.cache and key is not None and action != "run":
-            if all(self.shelf.contains(output_key(key, output)) for output in outputs):
-                actions[node.id] = "cached"
-                self.reasons[node.id] = "stored"
-                return []
+        reusable = node.spec.cache and key is not None and action != "run"
+        if reusable and all(self.shelf.contains(output_key(key or "", output)) for output in outputs):
+            actions[node.id] = "cached"
+            self.reasons[node.id] = "stored"
+            return []
         if action == "run":
             return []
         actions[node.id] = "run"
@@ -506,7 +522,11 @@ class _Planner:
         return [(before, False) for before in arguments]
 
     def _step(
-        self, node_id: str, action: Action, needed: Mapping[str, set[str]], artifacts: Mapping[str, tuple[str | None, dict[str, Any]]]
+        self,
+        node_id: str,
+        action: Action,
+        needed: Mapping[str, set[str]],
+        artifacts: Mapping[str, tuple[str | None, dict[str, Any]]],
     ) -> Step:
         node = self.nodes[node_id]
         artifact, record = artifacts.get(node_id, (None, None))
@@ -543,13 +563,21 @@ class _Planner:
         if old is None or new is None:
             return "no result is stored"
         changes = [
-            name if isinstance(value, dict | list) else f"{name} {shorten(old['params'].get(name), 20)} → {shorten(value, 20)}"
+            name
+            if isinstance(value, dict | list)
+            else f"{name} {shorten(old['params'].get(name), 20)} → {shorten(value, 20)}"
             for name, value in new["params"].items()
             if old["params"].get(name) != value
         ]
         changes += [f"file {name}" for name, mark in new["files"].items() if old["files"].get(name) != mark]
-        changes += [f"{name} {old['numerics'].get(name)} → {value}" for name, value in new["numerics"].items() if old["numerics"].get(name) != value]
-        return "changed: " + ", ".join(changes) if changes else "its result is no longer stored"
+        changes += [
+            f"{name} {old['numerics'].get(name)} → {value}"
+            for name, value in new["numerics"].items()
+            if old["numerics"].get(name) != value
+        ]
+        if changes:
+            return "changed: " + ", ".join(changes)
+        return "its result is no longer stored" if node.spec.persist else "its result is kept in memory only"
 
 
 def _sources(arguments: Mapping[str, Argument]) -> Iterable[Source]:

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 EPILOG = "Examples: graphflow models · graphflow models shapes · graphflow models convert old.ckpt"
 
 
+_LONG = 40
+"""Characters of a value that are shown without ``--all``."""
+
+
 class _NameOrCommand(TyperGroup):
     """Takes ``graphflow models NAME`` for ``graphflow models show NAME``."""
 
@@ -79,6 +83,9 @@ def everything(context: typer.Context, models: ModelDirs = None, as_json: AsJson
 @app.command()
 def show(
     name: Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="A model's name, or a path.")],
+    everything: Annotated[
+        bool, typer.Option("--all", metavar="", help="Also show the values that a Diffusers folder's own files have.")
+    ] = False,
     models: ModelDirs = None,
     as_json: AsJson = False,
 ) -> None:
@@ -89,10 +96,10 @@ def show(
     if as_json:
         print_json(row, indent=2)
     else:
-        _explain(console(), row)
+        _explain(console(), row, everything)
 
 
-def _explain(target: Console, row: dict[str, Any]) -> None:
+def _explain(target: Console, row: dict[str, Any], everything: bool) -> None:
     what = " ".join(
         part
         for part in (row["kind"].replace("_", " "), row.get("family"), row.get("variant"), f"({row['layout']})")
@@ -112,17 +119,27 @@ def _explain(target: Console, row: dict[str, Any]) -> None:
             add_row(rows, styled(name, "cyan"), part["class"], f"{part['tensors']:,}", weights(part["bytes_by_dtype"]))
         target.print()
         print_table(target, rows)
-    if row["guesses"]:
+    guesses = [guess for guess in row["guesses"] if everything or guess["source"] != "config"]
+    if guesses:
         rows = table("value", "", "from")
-        for guess in row["guesses"]:
+        for guess in guesses:
             origin = guess["source"] + (f" ({guess['reason']})" if guess["reason"] else "")
-            add_row(rows, guess["field"], literal(guess["value"]), styled(origin, "" if guess["certain"] else "yellow"))
+            add_row(
+                rows,
+                guess["field"],
+                _short(literal(guess["value"]), everything),
+                styled(origin, "" if guess["certain"] else "yellow"),
+            )
         target.print()
         print_table(target, rows)
-        if not all(guess["certain"] for guess in row["guesses"]):
+        if not all(guess["certain"] for guess in guesses):
             target.print(styled("Yellow is a guess; a file NAME.json beside the model settles it.", "dim"))
     for warning in row["warnings"]:
         target.print(styled(f"note: {warning}", "yellow"))
+
+
+def _short(text: str, everything: bool) -> str:
+    return text if everything or len(text) <= _LONG else text[: _LONG - 1] + "…"
 
 
 @app.command()

@@ -50,7 +50,7 @@ Targets = Annotated[
     list[str] | None,
     typer.Option(
         "--target", metavar="ADDRESS", rich_help_panel=WORKFLOW,
-        help="Compute only this node or node.output, instead of everything that writes. Repeat for more.",
+        help="Compute only this node or node.output, instead of everything that writes and every output that text can show. Repeat for more.",
     ),
 ]  # fmt: skip
 Packs = Annotated[

@@ -26,7 +26,7 @@ from graphflow.cli.options import (
     WorkflowName,
     make_session,
 )
-from graphflow.cli.source import input_values, load, named, overrides
+from graphflow.cli.source import input_values, load, named, overrides, shown_targets
 from graphflow.cli.terminal import add_row, console, count, print_table, styled, table, weights
 
 if TYPE_CHECKING:
@@ -82,11 +82,10 @@ def plan(
         )
         loaded = load(workflow)
         with named(loaded):
+            settled = session.settle(loaded.document, input_values(inputs), overrides(sets))
             made = session.plan(
-                loaded.document,
-                input_values(inputs),
-                overrides(sets),
-                targets=targets or None,
+                settled,
+                targets=targets or shown_targets(session, settled),
                 safety=safety,
                 folder=loaded.folder,
                 input_folder=input_dir,

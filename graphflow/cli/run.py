@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -29,7 +29,7 @@ from graphflow.cli.options import (
     WorkflowName,
     make_session,
 )
-from graphflow.cli.source import input_values, load, named, overrides
+from graphflow.cli.source import input_values, load, named, overrides, shown_targets
 from graphflow.cli.terminal import clean, console
 from graphflow.errors import CancelledError
 
@@ -95,7 +95,7 @@ def run(
             input_values(inputs),
             overrides(sets),
             out=out,
-            targets=targets or None,
+            targets=targets,
             safety=safety,
             input_folder=input_dir,
             as_json=as_json,
@@ -109,6 +109,7 @@ def carry_out(
     inputs: Mapping[str, Text],
     single: Mapping[str, Text],
     *,
+    targets: Sequence[str] | None = None,
     as_json: bool = False,
     quiet: bool = False,
     **options: Any,
@@ -120,6 +121,7 @@ def carry_out(
         loaded: The workflow.
         inputs: Values for exposed inputs.
         single: Values for single parameters.
+        targets: Addresses to compute; None is what :func:`shown_targets` says.
         as_json: Print events as JSON lines instead.
         quiet: Print nothing but paths.
         **options: Further options of :meth:`graphflow.session.Session.run`.
@@ -142,7 +144,12 @@ def carry_out(
         settled = session.settle(loaded.document, inputs, single)
         try:
             result = session.run(
-                settled, folder=loaded.folder, sink=both, cancellation=interrupted.cancellation, **options
+                settled,
+                targets=targets or shown_targets(session, settled),
+                folder=loaded.folder,
+                sink=both,
+                cancellation=interrupted.cancellation,
+                **options,
             )
         except (CancelledError, KeyboardInterrupt):
             kept = (

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from graphflow.errors import InvalidInputError, LimitError, WorkflowError
 
 if TYPE_CHECKING:
-    from graphflow.settling import Text
+    from graphflow.session import Session
+    from graphflow.settling import Settled, Text
     from graphflow.workflow import Document
 
 STANDARD_INPUT = "-"
@@ -103,6 +104,29 @@ def _from_standard_input() -> Document:
     return workflow.parse(
         jsontools.loads(data if text is None else text, source="standard input"), source="standard input"
     )
+
+
+def shown_targets(session: Session, settled: Settled) -> list[str] | None:
+    """Return what a command without ``--target`` computes: everything that writes, and the outputs that text can show.
+
+    A tensor among the outputs is of no use on a command line, and reading a stored one would cost the import of torch.
+    None, which is all outputs, where nothing writes, and where the document has problems to be told.
+    """
+    from graphflow.validation import validate
+    from graphflow.value_types import value_type_names
+
+    checked = validate(settled.flat, session.registry)
+    effects = [node.id for node in checked.nodes.values() if node.spec.effect]
+    if checked.problems or not effects:
+        return None
+    unseen = set(value_type_names())
+    shown = []
+    for address in settled.flat.outputs.values():
+        source = checked.source(address)
+        kind = checked.types[source] if source is not None else None
+        if kind is not None and (kind.item or kind).name not in unseen:
+            shown.append(address)
+    return [*effects, *shown]
 
 
 def assignments(given: Iterable[str] | None, option: str, form: str) -> dict[str, Text]:

@@ -16,11 +16,25 @@ from tests.cli.commands import BROKEN, CHAIN, PACK, Command
 
 REGISTRY = installed()
 SCHEMA = document_schema(REGISTRY)
-SEEN_BY_A_SCHEMA = (
-    "bad_ids bad_inputs_empty comfyui_graph comfyui_prompt link_in_params list_of_links not_an_object out_of_range "
-    "several_problems unknown_input unknown_key unknown_type version_missing version_no_number wrong_kind_of_value "
-    "wrong_shapes wrong_version"
-).split()
+SEEN_BY_A_SCHEMA = [
+    "bad_ids",
+    "bad_inputs_empty",
+    "comfyui_graph",
+    "comfyui_prompt",
+    "link_in_params",
+    "list_of_links",
+    "not_an_object",
+    "out_of_range",
+    "several_problems",
+    "unknown_input",
+    "unknown_key",
+    "unknown_type",
+    "version_missing",
+    "version_no_number",
+    "wrong_kind_of_value",
+    "wrong_shapes",
+    "wrong_version",
+]
 
 
 def valid(document: Any, schema: Any = SCHEMA) -> bool:
