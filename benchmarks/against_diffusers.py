@@ -25,10 +25,10 @@ model, size, steps, out = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.a
 pipe = StableDiffusionPipeline.from_pretrained(model, torch_dtype=torch.float32, local_files_only=True)
 pipe.scheduler = DPMSolverMultistepScheduler.from_config(pipe.scheduler.config, use_karras_sigmas=True)
 pipe.set_progress_bar_config(disable=True)
-image = pipe(%r, num_inference_steps=steps, guidance_scale=5.0, width=size, height=size,
+image = pipe(sys.argv[5], num_inference_steps=steps, guidance_scale=5.0, width=size, height=size,
              generator=torch.Generator("cpu").manual_seed(7)).images[0]
 image.save(out)
-""" % PROMPT  # fmt: skip
+"""
 
 
 def random_sd15(folder: Path) -> Path:
@@ -86,11 +86,31 @@ def cold(model: Path, size: int, steps: int, repeats: int) -> tuple[float, float
     for _ in range(repeats):
         with tempfile.TemporaryDirectory() as folder:
             environment = {**os.environ, "GRAPHFLOW_CACHE_DIR": folder, "HF_HUB_OFFLINE": "1"}
-            inputs = {"model": str(model), "prompt": PROMPT, "negative_prompt": "", "steps": steps, "width": size, "height": size, "seed": 7}
+            inputs = {
+                "model": str(model),
+                "prompt": PROMPT,
+                "negative_prompt": "",
+                "steps": steps,
+                "width": size,
+                "height": size,
+                "seed": 7,
+            }
             options = [part for name, value in inputs.items() for part in ("-i", f"{name}={value}")]
-            run = [sys.executable, "-m", "graphflow.cli", "run", "txt2img", *options, "--out", folder, "--quiet", "--safety", "auto"]
+            run = [
+                sys.executable,
+                "-m",
+                "graphflow.cli",
+                "run",
+                "txt2img",
+                *options,
+                "--out",
+                folder,
+                "--quiet",
+                "--safety",
+                "auto",
+            ]
             rows["graphflow"].append(child(run, environment))
-            plain = [sys.executable, "-c", PLAIN, str(model), str(size), str(steps), f"{folder}/plain.png"]
+            plain = [sys.executable, "-c", PLAIN, str(model), str(size), str(steps), f"{folder}/plain.png", PROMPT]
             rows["diffusers"].append(child(plain, environment))
     seconds = {name: statistics.median(row[0] for row in found) for name, found in rows.items()}
     memory = {name: statistics.median(row[1] for row in found) for name, found in rows.items()}
@@ -113,13 +133,22 @@ def warm(model: Path, size: int, steps: int, repeats: int) -> tuple[float, float
     with tempfile.TemporaryDirectory() as folder:
         session = graphflow.Session(Settings(cache_dir=Path(folder), offline=True))
         workflow = graphflow.Workflow.load(workflows.path("txt2img"))
-        fixed: dict[str, Any] = {"model": str(model), "prompt": PROMPT, "negative_prompt": "", "steps": steps, "width": size, "height": size}
+        fixed: dict[str, Any] = {
+            "model": str(model),
+            "prompt": PROMPT,
+            "negative_prompt": "",
+            "steps": steps,
+            "width": size,
+            "height": size,
+        }
         for seed in range(repeats + 1):
             started = time.perf_counter()
             session.run(workflow, {**fixed, "seed": seed}, out=Path(folder) / "out")
             middle = time.perf_counter()
             generator = torch.Generator("cpu").manual_seed(seed)
-            pipe(PROMPT, num_inference_steps=steps, guidance_scale=5.0, width=size, height=size, generator=generator).images[0].save(f"{folder}/plain.png")
+            pipe(
+                PROMPT, num_inference_steps=steps, guidance_scale=5.0, width=size, height=size, generator=generator
+            ).images[0].save(f"{folder}/plain.png")
             if seed:  # the first of each loads
                 times["graphflow"].append(middle - started)
                 times["diffusers"].append(time.perf_counter() - middle)
@@ -146,7 +175,10 @@ def main(arguments: list[str] | None = None) -> None:
         for name, path, size, steps in models:
             ours, our_memory, theirs, their_memory = cold(path, size, steps, options.repeats)
             print(f"| {name} | cold process, s | {ours:.2f} | {theirs:.2f} | {ours / theirs:.2f} |", flush=True)
-            print(f"| {name} | cold process, peak MiB | {our_memory:.0f} | {their_memory:.0f} | {our_memory / their_memory:.2f} |", flush=True)
+            print(
+                f"| {name} | cold process, peak MiB | {our_memory:.0f} | {their_memory:.0f} | {our_memory / their_memory:.2f} |",
+                flush=True,
+            )
             ours, theirs = warm(path, size, steps, options.repeats + 4)
             print(f"| {name} | warm picture, s | {ours:.3f} | {theirs:.3f} | {ours / theirs:.2f} |", flush=True)
 

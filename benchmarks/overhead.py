@@ -128,7 +128,8 @@ def measure(workflow: Workflow) -> dict[str, float]:
     return {
         "plan": timed(lambda: planned(fresh()), repeats) * scale,
         "cold": cold * scale,
-        "cached": (timed(lambda: planned(warm_store), repeats) + timed(lambda: run(warm_plan, warm_store), repeats)) * scale,
+        "cached": (timed(lambda: planned(warm_store), repeats) + timed(lambda: run(warm_plan, warm_store), repeats))
+        * scale,
         "dask": plain * scale,
         "ratio": cold / plain,
     }
@@ -136,7 +137,9 @@ def measure(workflow: Workflow) -> dict[str, float]:
 
 def main() -> None:
     """Print the table."""
-    print("| graph | nodes | plan, ms/node | run cold, ms/node | plan and run cached, ms/node | dask threaded, ms/node | cold run / dask |")
+    print(
+        "| graph | nodes | plan, ms/node | run cold, ms/node | plan and run cached, ms/node | dask threaded, ms/node | cold run / dask |"
+    )
     print("|---|---|---|---|---|---|---|")
     for shape in (chain, wide):
         for count in SIZES:

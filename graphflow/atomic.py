@@ -32,7 +32,7 @@ def write_bytes(path: Path, data: bytes) -> None:
         OSError: The folder cannot be written.
     """
     with _temporary(path.parent, data) as part:
-        os.replace(part, path)
+        part.replace(path)
 
 
 def write_new(path: Path, data: bytes) -> bool:
@@ -54,5 +54,5 @@ def write_new(path: Path, data: bytes) -> bool:
                 os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
             except FileExistsError:
                 return False
-            os.replace(part, path)
+            part.replace(path)
         return True

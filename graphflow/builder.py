@@ -66,7 +66,9 @@ class HostRef:
 
     def __getattr__(self, name: str) -> Link:
         if name.startswith("__") or name not in self.outputs:
-            raise AttributeError(f"the inner workflow has no output {name!r}; it has {', '.join(self.outputs) or 'none'}")
+            raise AttributeError(
+                f"the inner workflow has no output {name!r}; it has {', '.join(self.outputs) or 'none'}"
+            )
         return Link(f"{self.node}.{name}")
 
     @property
@@ -156,7 +158,9 @@ class Workflow:
         self.document.nodes[node_id] = checked.nodes[node_id]
         return Ref(node_id, spec, spec.primary)
 
-    def expose(self, name: str, *targets: str | tuple[Ref[Any], str], description: str | None = None, default: Any = None) -> None:
+    def expose(
+        self, name: str, *targets: str | tuple[Ref[Any], str], description: str | None = None, default: Any = None
+    ) -> None:
         """Make parameters a knob that a caller may turn.
 
         Args:
@@ -185,14 +189,29 @@ class Workflow:
         inner = self.document.workflows.get(name)
         if inner is None:
             near = nearest(name, self.document.workflows)
-            raise WorkflowError([Problem("workflows", f"there is no inner workflow {name!r}", f"did you mean {near!r}?" if near else "embed() it first")])
+            raise WorkflowError(
+                [
+                    Problem(
+                        "workflows",
+                        f"there is no inner workflow {name!r}",
+                        f"did you mean {near!r}?" if near else "embed() it first",
+                    )
+                ]
+            )
         node_id = id or self._free_id(name)
         unknown = [argument for argument in arguments if argument not in inner.inputs]
         if unknown:
             known = ", ".join(inner.inputs) or "no inputs"
-            raise WorkflowError([Problem(f"nodes.{node_id}.{argument}", f"{name!r} has no input {argument!r}", f"it has {known}") for argument in unknown])
+            raise WorkflowError(
+                [
+                    Problem(f"nodes.{node_id}.{argument}", f"{name!r} has no input {argument!r}", f"it has {known}")
+                    for argument in unknown
+                ]
+            )
         params = {key: value for key, value in arguments.items() if not isinstance(value, LINKS)}
-        links: dict[str, str | list[str]] = {key: value.address for key, value in arguments.items() if isinstance(value, LINKS)}
+        links: dict[str, str | list[str]] = {
+            key: value.address for key, value in arguments.items() if isinstance(value, LINKS)
+        }
         self.document.nodes[node_id] = NodeEntry(type=f"{PREFIX}{name}", params=params, links=links)
         return HostRef(node_id, tuple(inner.outputs))
 

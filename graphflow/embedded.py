@@ -25,7 +25,11 @@ def embedded_document(data: bytes, *, source: str) -> str | None:
     texts = dict(png_texts(data))
     if WORKFLOW_KEYWORD in texts:
         return texts[WORKFLOW_KEYWORD]
-    advice = "it carries a ComfyUI workflow, which this version of graphflow cannot run" if texts.keys() & {"workflow", "prompt"} else "pictures that graphflow saved carry one, unless a program removed it"
+    advice = (
+        "it carries a ComfyUI workflow, which this version of graphflow cannot run"
+        if texts.keys() & {"workflow", "prompt"}
+        else "pictures that graphflow saved carry one, unless a program removed it"
+    )
     raise WorkflowError([Problem("PNG", "the picture carries no graphflow workflow", advice)], source=source)
 
 

@@ -24,8 +24,8 @@ from graphflow.node import NodeSpec
 from graphflow.output import WrittenFile, write_fresh, write_stored
 from graphflow.planning import Argument, Constant, Plan, Step, output_key
 from graphflow.store import Encoded, Store
-from graphflow.value_types import decode, encode, nbytes
 from graphflow.validation import Source
+from graphflow.value_types import decode, encode, nbytes
 from graphflow.values import Files
 
 _MISSING = object()
@@ -261,7 +261,7 @@ class _Run:
             self.env.cancellation.check()
             result = self._write(step) if step.action == "write" else self._compute(step)
             error: BaseException | None = None
-        except BaseException as raised:  # noqa: BLE001  it goes to the calling thread, whatever it is
+        except BaseException as raised:  # it goes to the calling thread, whatever it is
             result, error = None, raised
         self.completed.put((step, time.perf_counter() - started, result, error))
 
@@ -321,7 +321,9 @@ class _Run:
             inexact=inexact,
             record=dict(step.record or {}),
             files={use.need.name: use.path for use in step.files if use.path is not None},
-            trusted=frozenset(use.need.name for use in step.files if (step.id, use.need.param) in self.plan.settled.trusted),
+            trusted=frozenset(
+                use.need.name for use in step.files if (step.id, use.need.param) in self.plan.settled.trusted
+            ),
         )
 
     def _write(self, step: Step) -> dict[str, Any]:
@@ -405,7 +407,9 @@ def call_node(spec: NodeSpec, arguments: Mapping[str, Any]) -> dict[str, Any]:
     results: list[dict[str, Any]] = []
     for index in range(count):
         runtime.current().check_cancelled()
-        one = {name: value[min(index, len(value) - 1)] if name in mapped else value for name, value in arguments.items()}
+        one = {
+            name: value[min(index, len(value) - 1)] if name in mapped else value for name, value in arguments.items()
+        }
         results.append(spec.split(spec.function(**one)))
     return {output.name: tuple(result[output.name] for result in results) for output in spec.outputs}
 

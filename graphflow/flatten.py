@@ -61,11 +61,19 @@ def _unfold(
         inner = known.get(name)
         if inner is None:
             near = nearest(name, known)
-            problems.append(Problem(place, f"there is no inner workflow {name!r}", f"did you mean {near!r}?" if near else 'put it under "workflows"'))
+            problems.append(
+                Problem(
+                    place,
+                    f"there is no inner workflow {name!r}",
+                    f"did you mean {near!r}?" if near else 'put it under "workflows"',
+                )
+            )
             nodes[node_id] = entry
             continue
         if name in stack:
-            problems.append(Problem(place, "a workflow contains itself: " + " > ".join((*stack, name)), "remove one of these nodes"))
+            problems.append(
+                Problem(place, "a workflow contains itself: " + " > ".join((*stack, name)), "remove one of these nodes")
+            )
             nodes[node_id] = entry
             continue
         hosts[node_id] = inner
@@ -73,7 +81,13 @@ def _unfold(
         hosted, behind = _unfold(filled, {**known, **inner.workflows}, (*stack, name), f"{prefix}{node_id}:", problems)
         for inner_id, inner_entry in hosted.items():
             if f"{node_id}:{inner_id}" in document.nodes:
-                problems.append(Problem(f"nodes.{prefix}{node_id}:{inner_id}", f"the id is also that of {inner_id!r} inside {node_id!r}", "rename one"))
+                problems.append(
+                    Problem(
+                        f"nodes.{prefix}{node_id}:{inner_id}",
+                        f"the id is also that of {inner_id!r} inside {node_id!r}",
+                        "rename one",
+                    )
+                )
             nodes[f"{node_id}:{inner_id}"] = _prefixed(inner_entry, node_id)
         for output, address in inner.outputs.items():
             outputs[f"{node_id}.{output}"] = f"{node_id}:{behind.get(address, address)}"
@@ -86,9 +100,17 @@ def _unfold(
         if node_id in hosts and address not in outputs:
             shown = f"has no output {wanted!r}" if wanted is not None else "has no output"
             name = document.nodes[node_id].type.removeprefix(PREFIX)
-            problems.append(Problem(place, f"the inner workflow {name!r} {shown}", "it has " + (", ".join(hosts[node_id].outputs) or "none")))
+            problems.append(
+                Problem(
+                    place,
+                    f"the inner workflow {name!r} {shown}",
+                    "it has " + (", ".join(hosts[node_id].outputs) or "none"),
+                )
+            )
             nodes[node_id] = document.nodes[node_id]
-    return {node_id: _with_links(entry, lambda address: outputs.get(address, address)) for node_id, entry in nodes.items()}, outputs
+    return {
+        node_id: _with_links(entry, lambda address: outputs.get(address, address)) for node_id, entry in nodes.items()
+    }, outputs
 
 
 def _addresses(document: Document, prefix: str, stack: tuple[str, ...]) -> Iterator[tuple[str, str]]:
@@ -113,12 +135,16 @@ def _fill(host_id: str, host: NodeEntry, inner: Document, problems: list[Problem
             if name not in inner.inputs:
                 near = nearest(name, inner.inputs)
                 advice = f"did you mean {near!r}?" if near else "it has " + (", ".join(inner.inputs) or "no inputs")
-                problems.append(Problem(f"nodes.{host_id}.{kind}.{name}", "the inner workflow has no such input", advice))
+                problems.append(
+                    Problem(f"nodes.{host_id}.{kind}.{name}", "the inner workflow has no such input", advice)
+                )
     for name, exposed in inner.inputs.items():
         for target in exposed.to:
             node_id, parameter = split_address(target)
             if node_id not in params or parameter is None:
-                problems.append(Problem(f"nodes.{host_id}", f"the inner input {name!r} points to {target!r}, which is not there"))
+                problems.append(
+                    Problem(f"nodes.{host_id}", f"the inner input {name!r} points to {target!r}, which is not there")
+                )
                 continue
             if name in host.links:
                 params[node_id].pop(parameter, None)
@@ -129,7 +155,10 @@ def _fill(host_id: str, host: NodeEntry, inner: Document, problems: list[Problem
                 params[node_id][parameter] = host.params[name]
             elif exposed.default is not None and parameter not in links[node_id]:
                 params[node_id].setdefault(parameter, exposed.default)
-    return {node_id: entry.model_copy(update={"params": params[node_id], "links": links[node_id]}) for node_id, entry in inner.nodes.items()}
+    return {
+        node_id: entry.model_copy(update={"params": params[node_id], "links": links[node_id]})
+        for node_id, entry in inner.nodes.items()
+    }
 
 
 def _prefixed(entry: NodeEntry, host_id: str) -> NodeEntry:
@@ -137,5 +166,8 @@ def _prefixed(entry: NodeEntry, host_id: str) -> NodeEntry:
 
 
 def _with_links(entry: NodeEntry, turn: Callable[[str], str]) -> NodeEntry:
-    links = {name: turn(link) if isinstance(link, str) else [turn(part) for part in link] for name, link in entry.links.items()}
+    links = {
+        name: turn(link) if isinstance(link, str) else [turn(part) for part in link]
+        for name, link in entry.links.items()
+    }
     return entry.model_copy(update={"links": links})

@@ -6,9 +6,8 @@ import hashlib
 import json
 from typing import Any
 
-from graphflow.errors import LimitError, WorkflowError, Problem
+from graphflow.errors import LimitError, Problem, WorkflowError
 from graphflow.limits import LIMITS
-
 
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
@@ -58,11 +57,17 @@ def loads(text: str | bytes, *, source: str) -> Any:
         try:
             text = text.decode("utf-8-sig")
         except UnicodeDecodeError as error:
-            raise WorkflowError([Problem("document", f"the text is not UTF-8 (byte {error.start})", "save it as UTF-8")], source=source) from error
+            raise WorkflowError(
+                [Problem("document", f"the text is not UTF-8 (byte {error.start})", "save it as UTF-8")], source=source
+            ) from error
     try:
-        value = json.loads(text.removeprefix("\ufeff"), parse_constant=_refuse_constant, object_pairs_hook=_no_duplicates)
+        value = json.loads(
+            text.removeprefix("\ufeff"), parse_constant=_refuse_constant, object_pairs_hook=_no_duplicates
+        )
     except json.JSONDecodeError as error:
-        problem = Problem(f"line {error.lineno}, column {error.colno}", f"this is no JSON: {error.msg}", "mend the document there")
+        problem = Problem(
+            f"line {error.lineno}, column {error.colno}", f"this is no JSON: {error.msg}", "mend the document there"
+        )
         raise WorkflowError([problem], source=source) from error
     except ValueError as error:
         raise WorkflowError([Problem("document", str(error), "mend the document")], source=source) from error

@@ -289,7 +289,10 @@ def node(
             type=type,
             version=version,
             function=function,
-            inputs={name: _input(name, parameter, hints, place) for name, parameter in inspect.signature(function).parameters.items()},
+            inputs={
+                name: _input(name, parameter, hints, place)
+                for name, parameter in inspect.signature(function).parameters.items()
+            },
             outputs=outputs,
             primary=primary or first,
             lane="inline" if fold else lane,
@@ -323,7 +326,7 @@ def spec_of(function: Callable[..., Any]) -> NodeSpec:
     spec = getattr(function, _SPEC, None)
     if not isinstance(spec, NodeSpec):
         name = getattr(function, "__qualname__", repr(function))
-        raise NodeDefinitionError("this function is no node", where=name, advice="decorate it with @node(\"name\")")
+        raise NodeDefinitionError("this function is no node", where=name, advice='decorate it with @node("name")')
     return spec
 
 
@@ -344,18 +347,28 @@ def _hints(function: Callable[..., Any], place: str) -> dict[str, Any]:
 
 def _outputs(annotation: Any, place: str) -> tuple[OutputSpec, ...]:
     if annotation is None or annotation is types.NoneType:
-        raise NodeDefinitionError("the return annotation is missing", where=place, advice="name a value type or a NamedTuple of them")
+        raise NodeDefinitionError(
+            "the return annotation is missing", where=place, advice="name a value type or a NamedTuple of them"
+        )
     if isinstance(annotation, type) and issubclass(annotation, tuple) and hasattr(annotation, "_fields"):
         fields = typing.get_type_hints(annotation, include_extras=True)
         return tuple(OutputSpec(name, link_type_of(hint, place), _description(hint)) for name, hint in fields.items())
     kind = link_type_of(annotation, place)
     name = kind.item.name if kind.item is not None else kind.name
-    return (OutputSpec("value" if name in {"any", "int", "float", "str", "bool", "json"} else name, kind, _description(annotation)),)
+    return (
+        OutputSpec(
+            "value" if name in {"any", "int", "float", "str", "bool", "json"} else name, kind, _description(annotation)
+        ),
+    )
 
 
 def _input(name: str, parameter: inspect.Parameter, hints: Mapping[str, Any], place: str) -> InputSpec:
     where = f"{place}({name})"
-    if parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD, inspect.Parameter.POSITIONAL_ONLY):
+    if parameter.kind in (
+        inspect.Parameter.VAR_POSITIONAL,
+        inspect.Parameter.VAR_KEYWORD,
+        inspect.Parameter.POSITIONAL_ONLY,
+    ):
         raise NodeDefinitionError("a node has named parameters only", where=where)
     if name not in hints:
         raise NodeDefinitionError("the annotation is missing", where=where)
@@ -445,7 +458,13 @@ def _say(error: Any, value: Any) -> str:
     context = error.get("ctx", {})
     got = shorten(error.get("input", value))
     place = "".join(f"[{part!r}]" for part in error.get("loc", ()) if isinstance(part, int))
-    bounds = {"greater_than_equal": "≥ {ge}", "greater_than": "> {gt}", "less_than_equal": "≤ {le}", "less_than": "< {lt}", "multiple_of": "a multiple of {multiple_of}"}
+    bounds = {
+        "greater_than_equal": "≥ {ge}",
+        "greater_than": "> {gt}",
+        "less_than_equal": "≤ {le}",
+        "less_than": "< {lt}",
+        "multiple_of": "a multiple of {multiple_of}",
+    }
     if error["type"] in bounds:
         return f"{place} must be {bounds[error['type']].format(**context)}, got {got}".strip()
     if error["type"] == "literal_error":
@@ -461,4 +480,8 @@ def shorten(value: Any, limit: int = 80) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-Seed = Annotated[int, Field(ge=0, le=2**64 - 1, description="what the noise is drawn from; \"random\" draws one and records it"), SeedMarker()]
+Seed = Annotated[
+    int,
+    Field(ge=0, le=2**64 - 1, description='what the noise is drawn from; "random" draws one and records it'),
+    SeedMarker(),
+]

@@ -71,7 +71,9 @@ def place(folder: Path, stem: str, suffix: str, data: bytes, sha256: str, *, fre
             if not path.exists() and atomic.write_new(path, data):
                 return WrittenFile(path, fresh)
     except OSError as error:
-        raise InvalidInputError(f"cannot write there: {error.strerror or error}", where=str(folder), advice="name another folder with --out") from error
+        raise InvalidInputError(
+            f"cannot write there: {error.strerror or error}", where=str(folder), advice="name another folder with --out"
+        ) from error
     raise AssertionError("candidates never end")
 
 
@@ -98,7 +100,9 @@ def write_fresh(folder: Path, files: Files, key: str | None, store: Store) -> li
             manifest.append({"stem": file.stem, "suffix": file.suffix, "sha256": sha256, "size": len(file.data)})
     if key is not None and files.files and len(manifest) == len(files.files):
         data = {"files": manifest, "withheld": files.withheld}
-        store.put(key, data, nbytes=256 * len(manifest), persist=True, encode=lambda value: Encoded(MANIFEST, value, {}))  # type: ignore[arg-type]
+        store.put(
+            key, data, nbytes=256 * len(manifest), persist=True, encode=lambda value: Encoded(MANIFEST, value, {})
+        )  # type: ignore[arg-type]
     return written
 
 

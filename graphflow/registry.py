@@ -50,7 +50,11 @@ class Registry:
             spec = replace(spec_of(function), pack=pack)
             known = specs.get(spec.type)
             if known is not None and known.function is not spec.function:
-                raise PackError(f"the node type {spec.type!r} is already in the pack {known.pack!r}", where=f"pack {pack!r}", advice="rename it")
+                raise PackError(
+                    f"the node type {spec.type!r} is already in the pack {known.pack!r}",
+                    where=f"pack {pack!r}",
+                    advice="rename it",
+                )
             specs[spec.type] = spec
         return Registry(specs, {**self.versions, pack: version})
 
@@ -74,7 +78,9 @@ def installed() -> Registry:
         except GraphflowError:
             raise
         except Exception as error:
-            raise PackError(f"the node pack cannot be imported: {type(error).__name__}: {error}", where=f"pack {entry.name!r}") from error
+            raise PackError(
+                f"the node pack cannot be imported: {type(error).__name__}: {error}", where=f"pack {entry.name!r}"
+            ) from error
         version = entry.dist.version if entry.dist is not None else ""
         registry = registry.with_nodes(_functions(module), pack=entry.name, version=version)
     return registry

@@ -83,7 +83,11 @@ class SessionResolver:
                 return candidate
         places = ", ".join(str(folder) for folder in self._folders) or "no folder (the workflow is no file)"
         near = nearest(name, list(_names(self._folders)))
-        advice = f"did you mean {near!r}?" if near else "put it there, name the folder with --input-dir, or give a path with -i or --set"
+        advice = (
+            f"did you mean {near!r}?"
+            if near
+            else "put it there, name the folder with --input-dir, or give a path with -i or --set"
+        )
         raise InvalidInputError(f"there is no file {name!r} in {places}", advice=advice)
 
 

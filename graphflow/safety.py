@@ -101,7 +101,13 @@ def guard(
 def _unguarded(node_id: str, policy: Policy, result: Guarded) -> None:
     way_out = "set GRAPHFLOW_SAFETY_CHECKER or safety_checker in the settings to a safety checker model, or use a checkpoint that has one"
     if policy == "require":
-        result.problems.append(Problem(f"nodes.{node_id}", "no safety checker is at hand for what this node writes, and the policy is 'require'", way_out))
+        result.problems.append(
+            Problem(
+                f"nodes.{node_id}",
+                "no safety checker is at hand for what this node writes, and the policy is 'require'",
+                way_out,
+            )
+        )
     else:
         result.notices.append(f"{node_id}: no safety checker is at hand, so what it writes is not checked ({way_out})")
 
@@ -141,7 +147,9 @@ def _generated(source: Source, nodes: Mapping[str, CheckedNode]) -> bool:
     return False
 
 
-def _checker(source: Source, nodes: Mapping[str, CheckedNode], has_checker: Callable[[CheckedNode], bool]) -> Source | None:
+def _checker(
+    source: Source, nodes: Mapping[str, CheckedNode], has_checker: Callable[[CheckedNode], bool]
+) -> Source | None:
     for node in _upstream(source, nodes):
         for output in node.spec.outputs:
             if output.type.name == PART and has_checker(node):

@@ -167,14 +167,20 @@ class Session:
     # -------------------------------------------------------------------------------- validate, plan, run
 
     def settle(
-        self, workflow: Workflow | Document, inputs: Mapping[str, Any] | None = None, overrides: Mapping[str, Any] | None = None
+        self,
+        workflow: Workflow | Document,
+        inputs: Mapping[str, Any] | None = None,
+        overrides: Mapping[str, Any] | None = None,
     ) -> Settled:
         """Set inputs and single parameters, draw random seeds, unfold inner workflows."""
         document = workflow.document if isinstance(workflow, Workflow) else workflow
         return settle(document, self.registry, inputs=inputs, overrides=overrides)
 
     def validate(
-        self, workflow: Workflow | Document, inputs: Mapping[str, Any] | None = None, overrides: Mapping[str, Any] | None = None
+        self,
+        workflow: Workflow | Document,
+        inputs: Mapping[str, Any] | None = None,
+        overrides: Mapping[str, Any] | None = None,
     ) -> Checked:
         """Check a workflow; the result lists every problem."""
         settled = self.settle(workflow, inputs, overrides)
@@ -274,7 +280,9 @@ class Session:
         cancellation = cancellation or Cancellation()
         status = "failed"
         try:
-            outcome, last = self._stages(settled, Path(out), targets, safety, folder, input_folder, sink, cancellation, previews)
+            outcome, last = self._stages(
+                settled, Path(out), targets, safety, folder, input_folder, sink, cancellation, previews
+            )
             status = "ok"
         except CancelledError:
             status = "cancelled"
@@ -283,7 +291,11 @@ class Session:
             sink(events.RunFinished(status=status, seconds=time.perf_counter() - started))
         self._write_trace(settled, last)
         values = {str(source): value for source, value in outcome.values.items()}
-        outputs = {name: end.value if isinstance(end, Constant) else outcome.values[end] for name, end in last.outputs.items() if isinstance(end, Constant) or end in outcome.values}
+        outputs = {
+            name: end.value if isinstance(end, Constant) else outcome.values[end]
+            for name, end in last.outputs.items()
+            if isinstance(end, Constant) or end in outcome.values
+        }
         return Result(outputs, values, outcome.files, outcome.seconds, outcome.cached, outcome.withheld, last)
 
     def _stages(
@@ -306,12 +318,18 @@ class Session:
         for _ in range(_STAGES):
             current = self._plan(settled, shelf, known, targets, safety, folder, input_folder)
             if not announced:
-                sink(events.RunStarted(run=current.count("run"), cached=current.count("cached"), write=current.count("write")))
+                sink(
+                    events.RunStarted(
+                        run=current.count("run"), cached=current.count("cached"), write=current.count("write")
+                    )
+                )
                 for notice in current.notices:
                     sink(events.Notice(node="", message=notice))
                 announced = True
             keep = {
-                source for source in (*current.targets, *current.selectors) if current.steps[source.node].action in ("run", "cached")
+                source
+                for source in (*current.targets, *current.selectors)
+                if current.steps[source.node].action in ("run", "cached")
             }
             environment = self._environment(out, sink, cancellation, frozenset(keep), previews, current)
             try:
@@ -320,7 +338,10 @@ class Session:
                 shelf.broken.add(error.key)
                 replans += 1
                 if replans > _REPLANS:
-                    raise GraphflowError("the store keeps losing values while they are needed", advice="give it more room with GRAPHFLOW_CACHE_BYTES") from error
+                    raise GraphflowError(
+                        "the store keeps losing values while they are needed",
+                        advice="give it more room with GRAPHFLOW_CACHE_BYTES",
+                    ) from error
                 continue
             total.values.update(outcome.values)
             total.files.update(outcome.files)
@@ -333,7 +354,13 @@ class Session:
         raise GraphflowError(f"the workflow has more than {_STAGES} computed selectors one after another")
 
     def _environment(
-        self, out: Path, sink: events.Sink, cancellation: Cancellation, keep: frozenset[Source], previews: bool, current: Plan
+        self,
+        out: Path,
+        sink: events.Sink,
+        cancellation: Cancellation,
+        keep: frozenset[Source],
+        previews: bool,
+        current: Plan,
     ) -> Environment:
         heavy = any(step.spec.lane == "device" for step in current.steps.values() if step.action in ("run", "write"))
         return Environment(
@@ -395,7 +422,9 @@ def default_runtime() -> Runtime:
     return _default_session().runtime()
 
 
-def run(workflow: Workflow | Document | str | os.PathLike[str], inputs: Mapping[str, Any] | None = None, **options: Any) -> Result:
+def run(
+    workflow: Workflow | Document | str | os.PathLike[str], inputs: Mapping[str, Any] | None = None, **options: Any
+) -> Result:
     """Run a workflow with a session of its own settings.
 
     Args:

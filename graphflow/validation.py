@@ -102,8 +102,12 @@ def validate(document: Document, registry: Registry) -> Checked:
             if entry.type.startswith(PREFIX):
                 continue  # unfolding has said what is wrong with it
             near = registry.nearest(entry.type)
-            advice = f"did you mean {near!r}?" if near else "`graphflow nodes` lists the known types; --nodes adds a pack"
-            checked.problems.append(Problem(f"nodes.{node_id}.type", f"the node type {shorten(entry.type)} is unknown", advice))
+            advice = (
+                f"did you mean {near!r}?" if near else "`graphflow nodes` lists the known types; --nodes adds a pack"
+            )
+            checked.problems.append(
+                Problem(f"nodes.{node_id}.type", f"the node type {shorten(entry.type)} is unknown", advice)
+            )
         else:
             checked.nodes[node_id] = _check_node(node_id, entry, spec, document, specs, checked)
     _order(checked)
@@ -114,7 +118,12 @@ def validate(document: Document, registry: Registry) -> Checked:
 
 
 def _check_node(
-    node_id: str, entry: NodeEntry, spec: NodeSpec, document: Document, specs: Mapping[str, NodeSpec | None], checked: Checked
+    node_id: str,
+    entry: NodeEntry,
+    spec: NodeSpec,
+    document: Document,
+    specs: Mapping[str, NodeSpec | None],
+    checked: Checked,
 ) -> CheckedNode:
     place = f"nodes.{node_id}"
     given = _migrated(place, entry, spec, checked)
@@ -129,7 +138,9 @@ def _check_node(
                 message = f"{name!r} takes a link to a {parameter.type}, got {shorten(value)}"
                 checked.problems.append(Problem(f"{place}.params.{name}", message, 'put an address under "links"'))
         elif name in entry.links:
-            checked.problems.append(Problem(f"{place}.params.{name}", f"{name!r} stands in params and in links", "remove one"))
+            checked.problems.append(
+                Problem(f"{place}.params.{name}", f"{name!r} stands in params and in links", "remove one")
+            )
         else:
             params[name], wrong = parameter.check(value)
             if wrong is not None:
@@ -140,7 +151,9 @@ def _check_node(
             checked.problems.append(_unknown_input(f"{place}.links.{name}", name, spec))
             continue
         if isinstance(link, list) and not parameter.many:
-            checked.problems.append(Problem(f"{place}.links.{name}", f"{name!r} takes one link, got a list of {len(link)}"))
+            checked.problems.append(
+                Problem(f"{place}.links.{name}", f"{name!r} takes one link, got a list of {len(link)}")
+            )
             continue
         addresses = link if isinstance(link, list) else [link]
         sources = [_source(f"{place}.links.{name}", address, document, specs, checked) for address in addresses]
@@ -148,7 +161,13 @@ def _check_node(
     for name, parameter in spec.inputs.items():
         if parameter.required and name not in given and name not in entry.links:
             what = f"a link to a {parameter.type}" if parameter.linked else f"a value ({parameter.type})"
-            checked.problems.append(Problem(f"{place}.{'links' if parameter.linked else 'params'}.{name}", f"{spec.type} needs {what} for {name!r}", _offer(parameter, document, specs)))
+            checked.problems.append(
+                Problem(
+                    f"{place}.{'links' if parameter.linked else 'params'}.{name}",
+                    f"{spec.type} needs {what} for {name!r}",
+                    _offer(parameter, document, specs),
+                )
+            )
     many = frozenset(name for name, link in entry.links.items() if isinstance(link, list))
     return CheckedNode(node_id, spec, params, links, many, entry.title)
 
@@ -162,17 +181,27 @@ def _migrated(place: str, entry: NodeEntry, spec: NodeSpec, checked: Checked) ->
         return dict(entry.params)
     if spec.migrate is not None:
         return spec.migrate(entry.version, dict(entry.params))
-    checked.notices.append(f"{place}: made for {spec.type} version {entry.version}, runs with {spec.version}; the result may differ")
+    checked.notices.append(
+        f"{place}: made for {spec.type} version {entry.version}, runs with {spec.version}; the result may differ"
+    )
     return dict(entry.params)
 
 
 def _unknown_input(place: str, name: str, spec: NodeSpec) -> Problem:
     near = nearest(name, spec.inputs)
-    return Problem(place, f"{spec.type} has no input {name!r}", f"did you mean {near!r}?" if near else "it has " + (", ".join(spec.inputs) or "none"))
+    return Problem(
+        place,
+        f"{spec.type} has no input {name!r}",
+        f"did you mean {near!r}?" if near else "it has " + (", ".join(spec.inputs) or "none"),
+    )
 
 
 def _choice_hint(parameter: InputSpec, value: Any) -> str:
-    near = nearest(value, [str(choice) for choice in parameter.choices]) if isinstance(value, str) and parameter.choices else None
+    near = (
+        nearest(value, [str(choice) for choice in parameter.choices])
+        if isinstance(value, str) and parameter.choices
+        else None
+    )
     return f"did you mean {near!r}?" if near else ""
 
 
@@ -188,11 +217,19 @@ def _offer(parameter: InputSpec, document: Document, specs: Mapping[str, NodeSpe
     return ""
 
 
-def _source(place: str, address: str, document: Document, specs: Mapping[str, NodeSpec | None], checked: Checked) -> Source | None:
+def _source(
+    place: str, address: str, document: Document, specs: Mapping[str, NodeSpec | None], checked: Checked
+) -> Source | None:
     node_id, output = split_address(address)
     if node_id not in document.nodes:
         near = nearest(node_id, document.nodes)
-        checked.problems.append(Problem(place, f"there is no node {node_id!r}", f"did you mean {near!r}?" if near else "add it or remove the link"))
+        checked.problems.append(
+            Problem(
+                place,
+                f"there is no node {node_id!r}",
+                f"did you mean {near!r}?" if near else "add it or remove the link",
+            )
+        )
         return None
     spec = specs[node_id]
     if spec is None:
@@ -205,7 +242,11 @@ def _source(place: str, address: str, document: Document, specs: Mapping[str, No
     if output not in spec.output_types:
         near = nearest(output, spec.output_types)
         known = ", ".join(spec.output_types)
-        checked.problems.append(Problem(place, f"{spec.type} has no output {output!r}", f"did you mean {near!r}?" if near else f"it has {known}"))
+        checked.problems.append(
+            Problem(
+                place, f"{spec.type} has no output {output!r}", f"did you mean {near!r}?" if near else f"it has {known}"
+            )
+        )
         return None
     return Source(node_id, output)
 
@@ -215,7 +256,10 @@ def _order(checked: Checked) -> None:
     graph: nx.DiGraph[str] = nx.DiGraph()
     graph.add_nodes_from(checked.nodes)
     graph.add_edges_from(
-        (source.node, node.id) for node in checked.nodes.values() for source in node.sources if source.node in checked.nodes
+        (source.node, node.id)
+        for node in checked.nodes.values()
+        for source in node.sources
+        if source.node in checked.nodes
     )
     try:
         checked.nodes = {node_id: checked.nodes[node_id] for node_id in nx.topological_sort(graph)}
@@ -245,9 +289,18 @@ def _check_types(checked: Checked, registry: Registry) -> None:
                     variables.setdefault(parameter.type.variable, kind)
                 if node.spec.map and kind.item is not None and parameter.type.item is None:
                     mapped = True
-                if not (fits(kind, parameter.type, mapped=node.spec.map) or (parameter.many and kind.item is not None and fits(kind.item, parameter.type))):
+                if not (
+                    fits(kind, parameter.type, mapped=node.spec.map)
+                    or (parameter.many and kind.item is not None and fits(kind.item, parameter.type))
+                ):
                     place = f"nodes.{node.id}.links.{name}" + (f"[{index}]" if name in node.many else "")
-                    checked.problems.append(Problem(place, f"{str(source)!r} is a {kind}, {name!r} takes a {parameter.type}", _type_hint(kind, parameter, node, registry)))
+                    checked.problems.append(
+                        Problem(
+                            place,
+                            f"{str(source)!r} is a {kind}, {name!r} takes a {parameter.type}",
+                            _type_hint(kind, parameter, node, registry),
+                        )
+                    )
         for output in node.spec.outputs:
             kind = variables.get(output.type.variable, output.type) if output.type.variable is not None else output.type
             checked.types[Source(node.id, output.name)] = LinkType("sequence", item=kind) if mapped else kind
@@ -278,21 +331,41 @@ def _check_document(document: Document, checked: Checked, registry: Registry) ->
             node_id, parameter = split_address(target)
             node = checked.nodes.get(node_id)
             if node is not None and parameter is None:
-                checked.problems.append(Problem(f"inputs.{name}.to", f"{target!r} names a node, not a parameter", "write NODE.PARAMETER"))
+                checked.problems.append(
+                    Problem(f"inputs.{name}.to", f"{target!r} names a node, not a parameter", "write NODE.PARAMETER")
+                )
             elif node is not None and parameter not in node.spec.inputs:
                 checked.problems.append(_unknown_input(f"inputs.{name}.to", parameter or "", node.spec))
             elif node_id not in document.nodes and not any(key.startswith(f"{node_id}:") for key in document.nodes):
                 near = nearest(node_id, document.nodes)
-                checked.problems.append(Problem(f"inputs.{name}.to", f"there is no node {node_id!r}", f"did you mean {near!r}?" if near else ""))
+                checked.problems.append(
+                    Problem(
+                        f"inputs.{name}.to", f"there is no node {node_id!r}", f"did you mean {near!r}?" if near else ""
+                    )
+                )
     for name, address in document.outputs.items():
         node_id, output = split_address(address)
         if node_id not in document.nodes:
             near = nearest(node_id, document.nodes)
-            checked.problems.append(Problem(f"outputs.{name}", f"there is no node {node_id!r}", f"did you mean {near!r}?" if near else ""))
-        elif output is not None and (node := checked.nodes.get(node_id)) is not None and output not in node.spec.output_types:
-            checked.problems.append(Problem(f"outputs.{name}", f"{node.spec.type} has no output {output!r}", "it has " + ", ".join(node.spec.output_types)))
+            checked.problems.append(
+                Problem(f"outputs.{name}", f"there is no node {node_id!r}", f"did you mean {near!r}?" if near else "")
+            )
+        elif (
+            output is not None
+            and (node := checked.nodes.get(node_id)) is not None
+            and output not in node.spec.output_types
+        ):
+            checked.problems.append(
+                Problem(
+                    f"outputs.{name}",
+                    f"{node.spec.type} has no output {output!r}",
+                    "it has " + ", ".join(node.spec.output_types),
+                )
+            )
     if not checked.targets(document) and all(node_id in checked.nodes for node_id in document.nodes):
-        message = "the workflow has no node that writes and no outputs" if document.nodes else "the workflow has no nodes"
+        message = (
+            "the workflow has no node that writes and no outputs" if document.nodes else "the workflow has no nodes"
+        )
         writers = [spec.type for spec in registry.specs.values() if spec.effect]
         add = f"add one that writes ({', '.join(writers[:3])}), or " if writers else ""
         checked.problems.append(Problem("nodes", message, f'{add}name an address under "outputs"'))
@@ -304,13 +377,23 @@ def _check_packs(document: Document, registry: Registry, checked: Checked) -> No
         place = f"requires.{pack}"
         if pack not in registry.versions:
             near = nearest(pack, registry.versions)
-            checked.problems.append(Problem(place, "this node pack is not installed", f"did you mean {near!r}?" if near else "install it, or name its file with --nodes"))
+            checked.problems.append(
+                Problem(
+                    place,
+                    "this node pack is not installed",
+                    f"did you mean {near!r}?" if near else "install it, or name its file with --nodes",
+                )
+            )
             continue
         try:
             specifier = SpecifierSet(wanted)
         except InvalidSpecifier:
-            checked.problems.append(Problem(place, f"{wanted!r} is no version specifier", 'write for example ">=1.2,<2"'))
+            checked.problems.append(
+                Problem(place, f"{wanted!r} is no version specifier", 'write for example ">=1.2,<2"')
+            )
             continue
         version = registry.versions[pack]
         if version and not specifier.contains(version, prereleases=True):
-            checked.problems.append(Problem(place, f"the workflow wants {wanted}, installed is {version}", "install a version that fits"))
+            checked.problems.append(
+                Problem(place, f"the workflow wants {wanted}, installed is {version}", "install a version that fits")
+            )

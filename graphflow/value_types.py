@@ -35,7 +35,9 @@ def value_type(name: str) -> Callable[[C], C]:
     def register(cls: C) -> C:
         known = _BY_NAME.get(name)
         if known is not None and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
-            raise NodeDefinitionError(f"the value type {name!r} is already {known.__module__}.{known.__qualname__}", where=cls.__qualname__)
+            raise NodeDefinitionError(
+                f"the value type {name!r} is already {known.__module__}.{known.__qualname__}", where=cls.__qualname__
+            )
         if not dataclasses.is_dataclass(cls) or not cls.__dataclass_params__.frozen:  # type: ignore[attr-defined]
             raise NodeDefinitionError("a value type is a frozen dataclass", where=cls.__qualname__)
         _BY_NAME[name] = cls
@@ -87,7 +89,9 @@ def encode(value: object) -> tuple[Any, dict[str, torch.Tensor]]:
             return {"$bytes": part.hex()}
         name = _BY_CLASS.get(type(part))
         if name is None:
-            raise StoreError(f"a {type(part).__qualname__} has no encoding", where=path, advice="register its class with @value_type")
+            raise StoreError(
+                f"a {type(part).__qualname__} has no encoding", where=path, advice="register its class with @value_type"
+            )
         fields = {f.name: walk(getattr(part, f.name), f"{path}.{f.name}") for f in dataclasses.fields(part)}  # type: ignore[arg-type]
         return {"$type": name, **fields}
 

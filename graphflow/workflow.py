@@ -31,7 +31,9 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 def _node_id(value: str) -> str:
     if not _NODE_ID.match(value):
-        raise ValueError("a node id has letters, digits, '_', ':', '~' and '-' only, and does not begin with the last three")
+        raise ValueError(
+            "a node id has letters, digits, '_', ':', '~' and '-' only, and does not begin with the last three"
+        )
     return value
 
 
@@ -101,12 +103,28 @@ def parse(data: Any, *, source: str = "workflow") -> Document:
         raise WorkflowError([Problem("document", f"a workflow is a JSON object, got {shorten(data)}")], source=source)
     version = data.get("graphflow")
     if version is None:
-        advice = "it looks like a ComfyUI file, which this version of graphflow cannot run" if _looks_foreign(data) else 'a workflow begins with "graphflow": 1'
+        advice = (
+            "it looks like a ComfyUI file, which this version of graphflow cannot run"
+            if _looks_foreign(data)
+            else 'a workflow begins with "graphflow": 1'
+        )
         raise WorkflowError([Problem("graphflow", "the format version is missing", advice)], source=source)
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise WorkflowError([Problem("graphflow", f"the format version must be a positive integer, got {shorten(version)}")], source=source)
+        raise WorkflowError(
+            [Problem("graphflow", f"the format version must be a positive integer, got {shorten(version)}")],
+            source=source,
+        )
     if version > FORMAT_VERSION:
-        raise WorkflowError([Problem("graphflow", f"format {version} is newer than this graphflow, which knows {FORMAT_VERSION}", "upgrade graphflow")], source=source)
+        raise WorkflowError(
+            [
+                Problem(
+                    "graphflow",
+                    f"format {version} is newer than this graphflow, which knows {FORMAT_VERSION}",
+                    "upgrade graphflow",
+                )
+            ],
+            source=source,
+        )
     while version < FORMAT_VERSION:
         data = MIGRATIONS[version](data)
         version += 1
@@ -132,7 +150,11 @@ def _unknown_keys(data: dict[str, Any], path: str) -> Iterator[Problem]:
         if key not in Document.model_fields and key != "$schema" and not key.startswith("x-"):
             near = nearest(key, Document.model_fields)
             known = ", ".join(Document.model_fields)
-            yield Problem(f"{path}{key}", "this key is unknown", f"did you mean {near!r}?" if near else f"known are {known}, $schema and x-*")
+            yield Problem(
+                f"{path}{key}",
+                "this key is unknown",
+                f"did you mean {near!r}?" if near else f"known are {known}, $schema and x-*",
+            )
     inner = data.get("workflows")
     for name, part in inner.items() if isinstance(inner, dict) else ():
         if isinstance(part, dict):
@@ -179,7 +201,11 @@ def _problem(error: Any) -> Problem:
     if error["type"] == "missing":
         return Problem(path, "this key is missing")
     if error["loc"][-1:] == ("str",):
-        return Problem(path, f"a link is an address or a list of addresses, got {shorten(error['input'])}", "write NODE or NODE.OUTPUT")
+        return Problem(
+            path,
+            f"a link is an address or a list of addresses, got {shorten(error['input'])}",
+            "write NODE or NODE.OUTPUT",
+        )
     if error["type"] in PLAIN:
         return Problem(path or "document", f"must be {PLAIN[error['type']]}, got {shorten(error.get('input'))}")
     if error["type"] == "too_short":

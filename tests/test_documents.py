@@ -158,7 +158,12 @@ JSON = st.recursive(
 
 @given(JSON)
 def test_any_json_is_a_workflow_or_a_clear_error(data: Any) -> None:
-    for candidate in (data, {"graphflow": 1, "nodes": data}, {"graphflow": 1, "nodes": {"a": data}}, {"graphflow": 1, "inputs": data}):
+    for candidate in (
+        data,
+        {"graphflow": 1, "nodes": data},
+        {"graphflow": 1, "nodes": {"a": data}},
+        {"graphflow": 1, "inputs": data},
+    ):
         try:
             workflow.parse(jsontools.loads(json.dumps(candidate), source="test"))
         except GraphflowError as error:

@@ -197,7 +197,9 @@ def test_a_damaged_entry_is_computed_again(toys: ToySession) -> None:
     assert ("sample", 5) in toy.CALLS
 
 
-def test_an_entry_that_goes_between_plan_and_use_is_computed_again(toys: ToySession, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_entry_that_goes_between_plan_and_use_is_computed_again(
+    toys: ToySession, monkeypatch: pytest.MonkeyPatch
+) -> None:
     g = Workflow()
     sampled = g.add(toy.sample, model=1.0, seed=5, id="sample")
     g.add(toy.write, x=g.add(toy.add, x=sampled, id="add"), id="save")
@@ -224,7 +226,9 @@ def test_what_does_not_fit_in_memory_is_computed_all_the_same(toys: ToySession) 
 
 @hypothesis.settings(max_examples=40, phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate])
 @given(data=st.data())
-def test_any_graph_gives_what_plain_evaluation_gives(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_any_graph_gives_what_plain_evaluation_gives(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     count = data.draw(st.integers(1, 25), "nodes")
     g = Workflow()
     refs: list[Ref[Any]] = []
@@ -249,7 +253,9 @@ def test_any_graph_gives_what_plain_evaluation_gives(data: st.DataObject, tmp_pa
         else:
             selector: Any = g.add(toy.positive, x=refs[before[1]]) if data.draw(st.booleans(), "computed") else True
             chosen = before[0] if selector is True or expected[before[1]] > 0 else before[1]
-            refs.append(g.add(toy.switch, select=selector, on_true=refs[before[0]], on_false=refs[before[1]], id=f"n{index}"))
+            refs.append(
+                g.add(toy.switch, select=selector, on_true=refs[before[0]], on_false=refs[before[1]], id=f"n{index}")
+            )
             expected.append(expected[chosen])
     for index in {0, count // 2, count - 1}:
         g.output(f"r{index}", refs[index])

@@ -101,7 +101,11 @@ def test_each_parameter_enters_the_key(toys: ToySession, parameter: str, value: 
 
 
 def test_the_device_and_the_dtype_enter_the_key(toys: ToySession) -> None:
-    keys = {toys.fresh(device=device, dtype=dtype).plan(picture()).steps["sample"].key for device in ("cpu", "cuda") for dtype in ("float32", "bfloat16")}
+    keys = {
+        toys.fresh(device=device, dtype=dtype).plan(picture()).steps["sample"].key
+        for device in ("cpu", "cuda")
+        for dtype in ("float32", "bfloat16")
+    }
     assert len(keys) == 4
 
 

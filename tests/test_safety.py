@@ -89,7 +89,9 @@ def save(images: Image) -> Files:
     """Save pictures."""
     pixels: Any = images.pixels
     numbers = images.numbers or range(len(pixels))
-    files = [EncodedFile(stem=f"picture-{number}", suffix=".txt", data=b"x%d" % number, number=number) for number in numbers]
+    files = [
+        EncodedFile(stem=f"picture-{number}", suffix=".txt", data=b"x%d" % number, number=number) for number in numbers
+    ]
     return Files(files=tuple(files), withheld=images.withheld)
 
 
@@ -178,7 +180,11 @@ def test_the_nearest_checkpoint_checks() -> None:
     far = g.add(checkpoint, model="safe-far", id="far")
     near = g.add(checkpoint, model="safe-near", id="near")
     first = g.add(draw, model=far.model, id="first")
-    g.add(save, images=g.add(draw, model=near.model, count=g.add(counted, image=first, id="counted"), id="second"), id="save")
+    g.add(
+        save,
+        images=g.add(draw, model=near.model, count=g.add(counted, image=first, id="counted"), id="second"),
+        id="save",
+    )
     assert str(planned(g).steps["save~safety"].arguments["checker"]) == "near.safety_checker"
 
 
@@ -191,7 +197,11 @@ def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Session:
 
 def test_flagged_items_are_withheld_and_the_others_keep_their_numbers(session: Session, tmp_path: Path) -> None:
     notices: list[str] = []
-    result = session.run(graph(), out=tmp_path / "out", sink=lambda e: notices.append(e.message) if isinstance(e, events.Notice) else None)
+    result = session.run(
+        graph(),
+        out=tmp_path / "out",
+        sink=lambda e: notices.append(e.message) if isinstance(e, events.Notice) else None,
+    )
     assert [path.name for path in result.paths] == ["picture-0_00001.txt", "picture-2_00001.txt"]
     assert result.withheld == {"save": 2}
     assert "the safety checker withheld 2 of 4" in notices

@@ -13,13 +13,20 @@ from graphflow.workflow import parse
 from tests.conftest import TOYS
 
 
-def problems(data: dict[str, Any], inputs: dict[str, Any] | None = None, overrides: dict[str, Any] | None = None) -> list[str]:
+def problems(
+    data: dict[str, Any], inputs: dict[str, Any] | None = None, overrides: dict[str, Any] | None = None
+) -> list[str]:
     settled = settle(parse({"graphflow": 1, **data}), TOYS, inputs=inputs, overrides=overrides)
     return [str(problem) for problem in (*settled.problems, *validate(settled.flat, TOYS).problems)]
 
 
-def one(type_: str, params: dict[str, Any] | None = None, links: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
-    nodes = {"n": {"type": type_, "params": params or {}, "links": links or {}}, "a": {"type": "toy_number", "params": {"value": 1}}}
+def one(
+    type_: str, params: dict[str, Any] | None = None, links: dict[str, Any] | None = None, **more: Any
+) -> dict[str, Any]:
+    nodes = {
+        "n": {"type": type_, "params": params or {}, "links": links or {}},
+        "a": {"type": "toy_number", "params": {"value": 1}},
+    }
     return {"nodes": {**nodes, **more}, "outputs": {"r": "n"}}
 
 
@@ -66,7 +73,9 @@ def test_a_cycle_is_shown_as_the_cycle() -> None:
         "b": {"type": "toy_add", "links": {"x": "a"}},
         "tail": {"type": "toy_add", "links": {"x": "c"}},
     }
-    assert problems({"nodes": nodes, "outputs": {"r": "tail"}}) == ["nodes.a: a cycle: a → b → c → a (remove one of these links)"]
+    assert problems({"nodes": nodes, "outputs": {"r": "tail"}}) == [
+        "nodes.a: a cycle: a → b → c → a (remove one of these links)"
+    ]
     alone = {"s": {"type": "toy_add", "links": {"x": "s"}}}
     assert problems({"nodes": alone, "outputs": {"r": "s"}}) == ["nodes.s: a cycle: s → s (remove one of these links)"]
 
@@ -90,7 +99,12 @@ def test_type_variables_carry_the_type_along() -> None:
 
 def test_inputs_are_parsed_by_the_type_of_their_target() -> None:
     data = {**one("toy_sample", {"model": 1}), "inputs": {"seed": {"to": ["n.seed"]}, "sampler": {"to": ["n.sampler"]}}}
-    settled = settle(parse({"graphflow": 1, **data}), TOYS, inputs={"seed": Text("12"), "sampler": Text("heun")}, overrides={"n.steps": Text("4")})
+    settled = settle(
+        parse({"graphflow": 1, **data}),
+        TOYS,
+        inputs={"seed": Text("12"), "sampler": Text("heun")},
+        overrides={"n.steps": Text("4")},
+    )
     assert settled.problems == ()
     assert settled.document.nodes["n"].params == {"model": 1, "seed": 12, "sampler": "heun", "steps": 4}
 

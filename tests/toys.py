@@ -142,4 +142,21 @@ def write(x: Any, name: Annotated[str, Field(min_length=1)] = "toy") -> Files:
     return Files(files=(EncodedFile(stem=name, suffix=".txt", data=repr(x).encode()),))
 
 
-NODES = [add, counted, double, fail, load, number, pick, positive, read, sample, slow, split, switch, text, total, write]
+NODES = [
+    add,
+    counted,
+    double,
+    fail,
+    load,
+    number,
+    pick,
+    positive,
+    read,
+    sample,
+    slow,
+    split,
+    switch,
+    text,
+    total,
+    write,
+]

@@ -29,10 +29,16 @@ def categories(known: registry.Registry) -> dict[str, list[NodeSpec]]:
 def support_table(known: registry.Registry) -> str:
     """Return the README's table of what is supported."""
     rows = [
-        ("model families", "Stable Diffusion 1.x, 2.x (`sd`); SDXL base and refiner (`sdxl`); every other Diffusers pipeline through `run_pipeline`"),
+        (
+            "model families",
+            "Stable Diffusion 1.x, 2.x (`sd`); SDXL base and refiner (`sdxl`); every other Diffusers pipeline through `run_pipeline`",
+        ),
         ("samplers", ", ".join(SAMPLER_NAMES)),
         ("schedules", ", ".join(SCHEDULE_NAMES)),
-        *((f"nodes: {category}", ", ".join(spec.type for spec in specs)) for category, specs in categories(known).items()),
+        *(
+            (f"nodes: {category}", ", ".join(spec.type for spec in specs))
+            for category, specs in categories(known).items()
+        ),
         ("packaged workflows", ", ".join(workflows.names())),
     ]
     return "\n".join(["| what | which |", "|---|---|", *(f"| {what} | {which} |" for what, which in rows)])
@@ -40,11 +46,24 @@ def support_table(known: registry.Registry) -> str:
 
 def node_page(known: registry.Registry) -> str:
     """Return docs/nodes.md."""
-    lines = ["# Nodes", "", "Made from the code by `python -m tools.make_docs`. `graphflow nodes NAME` shows the same.", ""]
+    lines = [
+        "# Nodes",
+        "",
+        "Made from the code by `python -m tools.make_docs`. `graphflow nodes NAME` shows the same.",
+        "",
+    ]
     for category, specs in categories(known).items():
         lines += [f"## {category}", ""]
         for spec in specs:
-            marks = [word for word, holds in (("writes files", spec.effect), ("generates", spec.generates), ("runs once per element of a sequence", spec.map)) if holds]
+            marks = [
+                word
+                for word, holds in (
+                    ("writes files", spec.effect),
+                    ("generates", spec.generates),
+                    ("runs once per element of a sequence", spec.map),
+                )
+                if holds
+            ]
             lines += [f"### `{spec.type}`", "", spec.summary + (f" *({', '.join(marks)})*" if marks else ""), ""]
             if spec.inputs:
                 lines += ["| input | type | default | what |", "|---|---|---|---|"]
@@ -66,11 +85,19 @@ def input_row(parameter: InputSpec) -> str:
 
 def workflow_page() -> str:
     """Return docs/workflows.md."""
-    lines = ["# Packaged workflows", "", "`graphflow run NAME -i INPUT=VALUE`. Made from the files by `python -m tools.make_docs`.", ""]
+    lines = [
+        "# Packaged workflows",
+        "",
+        "`graphflow run NAME -i INPUT=VALUE`. Made from the files by `python -m tools.make_docs`.",
+        "",
+    ]
     for name in workflows.names():
         document: Document = read(workflows.path(name))
         lines += [f"## `{name}`", "", document.description or "", "", "| input | default | what |", "|---|---|---|"]
-        lines += [f"| `{knob}` | `{exposed.default!r}` | {exposed.description or ''} |" for knob, exposed in document.inputs.items()]
+        lines += [
+            f"| `{knob}` | `{exposed.default!r}` | {exposed.description or ''} |"
+            for knob, exposed in document.inputs.items()
+        ]
         lines += [""]
     return "\n".join(lines)
 

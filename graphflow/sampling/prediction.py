@@ -19,8 +19,8 @@ from .errors import SamplingError
 
 Prediction = Literal["epsilon", "v_prediction", "sample", "flow"]
 
-ZERO_SNR_SIGMA_MAX = 4518.8
-"""Noise level that stands for the infinite one of a zero-terminal-SNR model."""
+ZERO_SNR_ALPHA_BAR = 4.8973451890853435e-08
+"""Squared signal level that stands for 0 at the end of a zero-terminal-SNR model: sigma = 4518.8."""
 
 BEFORE_THE_START = 999999999.9
 """Noise level of "0 % of sampling": above every level a model has."""
@@ -60,7 +60,7 @@ class ModelSampling:
             root = alphas_cumprod.sqrt()
             root = (root - root[-1]) * root[0] / (root[0] - root[-1])
             alphas_cumprod = root**2
-            alphas_cumprod[-1] = 1.0 / (1.0 + ZERO_SNR_SIGMA_MAX**2)
+            alphas_cumprod[-1] = ZERO_SNR_ALPHA_BAR
         sigmas = ((1.0 - alphas_cumprod) / alphas_cumprod) ** 0.5
         return cls(prediction=prediction, sigmas=sigmas.float(), log_sigmas=sigmas.log().float())
 

@@ -26,7 +26,9 @@ def pipe(shapes: Path) -> StableDiffusionPipeline:
 def test_dpmpp_2m_karras_equals_the_pipeline(pipe: StableDiffusionPipeline, session: Session) -> None:
     pipe.scheduler = DPMSolverMultistepScheduler.from_config(pipe.scheduler.config, use_karras_sigmas=True)
     generator = torch.Generator("cpu").manual_seed(3)
-    theirs = pipe(PROMPT, num_inference_steps=12, guidance_scale=4.0, width=128, height=128, generator=generator, output_type="np").images
+    theirs = pipe(
+        PROMPT, num_inference_steps=12, guidance_scale=4.0, width=128, height=128, generator=generator, output_type="np"
+    ).images
     inputs = {"prompt": PROMPT, "seed": 3, "steps": 12, "guidance_scale": 4.0}
     result = session.run(Workflow.load(workflows.path("txt2img")), inputs, targets=["decode"])
     (ours,) = result.values.values()
@@ -38,7 +40,15 @@ def test_run_pipeline_is_the_pipeline(pipe: StableDiffusionPipeline, session: Se
     plain = StableDiffusionPipeline.from_pretrained(shapes, torch_dtype=torch.float32, local_files_only=True)
     plain.set_progress_bar_config(disable=True)
     generator = torch.Generator("cpu").manual_seed(7)
-    theirs = plain("a red circle on a blue background", num_inference_steps=20, guidance_scale=4.0, width=128, height=128, generator=generator, output_type="np").images
+    theirs = plain(
+        "a red circle on a blue background",
+        num_inference_steps=20,
+        guidance_scale=4.0,
+        width=128,
+        height=128,
+        generator=generator,
+        output_type="np",
+    ).images
     result = session.run(Workflow.load(workflows.path("run_pipeline_txt2img")), targets=["pipeline"])
     (ours,) = (value for value in result.values.values() if value is not None)
     assert np.abs(ours.pixels.permute(0, 2, 3, 1).numpy() - theirs).max() <= 1 / 255

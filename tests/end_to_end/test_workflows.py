@@ -53,7 +53,9 @@ def test_every_packaged_workflow_is_here() -> None:
 def test_the_pictures_show_what_the_prompts_said(session: Session, tmp_path: Path, name: str) -> None:
     paths = run(session, name, tmp_path)
     verdicts = [judge(pixels(path)) for path in paths]
-    shown = [(verdict.findings[0].colour if verdict.findings else "nothing", verdict.background) for verdict in verdicts]
+    shown = [
+        (verdict.findings[0].colour if verdict.findings else "nothing", verdict.background) for verdict in verdicts
+    ]
     assert shown == EXPECTED[name]
 
 
@@ -65,21 +67,27 @@ def test_a_second_run_in_a_new_process_runs_nothing_and_loads_no_model(
     fresh = Session(settings, known=known, models=NoModels())
     path = workflows.path("txt2img")
     result = fresh.run(
-        Workflow.load(path), out=tmp_path, sink=lambda e: started.append(e.node) if isinstance(e, events.NodeStarted) else None
+        Workflow.load(path),
+        out=tmp_path,
+        sink=lambda e: started.append(e.node) if isinstance(e, events.NodeStarted) else None,
     )
     assert started == []
     assert result.paths == first
     assert [file.how for file in result.files["save"]] == ["up to date"]
 
 
-def test_another_seed_needs_no_text_encoder(session: Session, settings: Settings, known: Registry, tmp_path: Path) -> None:
+def test_another_seed_needs_no_text_encoder(
+    session: Session, settings: Settings, known: Registry, tmp_path: Path
+) -> None:
     run(session, "txt2img", tmp_path, seed=1)
     plan = Session(settings, known=known, models=NoModels()).plan(Workflow.load(workflows.path("txt2img")), {"seed": 2})
     ran = {step.id for step in plan.steps.values() if step.action == "run"}
     assert ran == {"checkpoint", "latent", "sample", "decode", "save~safety"}
 
 
-def test_the_same_run_twice_gives_the_same_bytes(session: Session, settings: Settings, known: Registry, tmp_path: Path) -> None:
+def test_the_same_run_twice_gives_the_same_bytes(
+    session: Session, settings: Settings, known: Registry, tmp_path: Path
+) -> None:
     (first,) = run(session, "txt2img", tmp_path / "one", seed=11, steps=4)
     other = Settings.model_validate({**settings.model_dump(), "cache_dir": tmp_path / "cache"})
     (second,) = run(Session(other, known=known), "txt2img", tmp_path / "two", seed=11, steps=4)
@@ -100,8 +108,12 @@ def test_a_saved_picture_carries_its_workflow_and_its_facts(session: Session, tm
 
 
 def test_item_n_of_a_batch_does_not_depend_on_the_batch(session: Session, tmp_path: Path) -> None:
-    single = session.run(Workflow.load(workflows.path("batch_variations")), {"batch_size": 1, "steps": 4, "seed": 5}, targets=["sample"])
-    double = session.run(Workflow.load(workflows.path("batch_variations")), {"batch_size": 2, "steps": 4, "seed": 5}, targets=["sample"])
+    single = session.run(
+        Workflow.load(workflows.path("batch_variations")), {"batch_size": 1, "steps": 4, "seed": 5}, targets=["sample"]
+    )
+    double = session.run(
+        Workflow.load(workflows.path("batch_variations")), {"batch_size": 2, "steps": 4, "seed": 5}, targets=["sample"]
+    )
     (one,), (two,) = single.values.values(), double.values.values()
     assert (one.samples[0] - two.samples[0]).abs().max() <= 1e-4 * two.samples.abs().max()
     assert (two.samples[0] - two.samples[1]).abs().max() > 0.1
