@@ -42,6 +42,7 @@ def build_checker() -> StableDiffusionSafetyChecker:
         "projection_dim": 32,
     }
     text = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 1}
+    text |= {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1}
     checker = StableDiffusionSafetyChecker(
         CLIPConfig(text_config={**text, "vocab_size": 4, "projection_dim": 32}, vision_config=vision, projection_dim=32)
     )
