@@ -62,10 +62,8 @@ def _load(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=False)
     except pickle.UnpicklingError as error:
-        if "Unsupported" not in str(error):
-            raise ModelFormatError("this is no pickle file, or a damaged one", where=str(path)) from error
         raise ModelFormatError(
-            "the file holds more than tensors, and opening that could run any code, so it is refused",
+            "the file is damaged or holds more than tensors; opening that could run any code, so it is refused",
             where=str(path),
             advice="get the model as safetensors, or convert it where you trust it",
         ) from error

@@ -55,7 +55,7 @@ def test_files_that_are_none(graphflow: Command) -> None:
     torch.save({"epoch": 3}, "empty.ckpt")
     Path("new.safetensors").write_bytes(b"")
     for name, said in (
-        ("junk.ckpt", "no pickle file"),
+        ("junk.ckpt", "is damaged or holds more than tensors"),
         ("empty.ckpt", "no tensors"),
         ("new.safetensors", "no conversion"),
     ):
