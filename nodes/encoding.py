@@ -41,7 +41,8 @@ def to_bytes_array(pixels: torch.Tensor, rounding: Rounding) -> np.ndarray[Any, 
     require_finite(pixels, "the picture", "the node that made it is at fault; another dtype may help")
     scaled = pixels.float().clamp(0, 1) * 255
     whole = scaled.round() if rounding == "round" else scaled
-    return whole.to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
+    array: np.ndarray[Any, Any] = whole.to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
+    return array
 
 
 def encode_picture(

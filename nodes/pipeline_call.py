@@ -9,7 +9,7 @@ from graphflow.errors import InvalidInputError
 from graphflow.limits import LIMITS
 from graphflow.registry import nearest
 
-from .pipeline_table import Argument, Signature, pipeline_names, require_known, scheduler_names, signature, takes
+from .pipeline_table import Argument, Signature, pipeline_names, require_known, scheduler_names, signature
 
 RESERVED = {
     "generator": "the seed sets it",
@@ -85,7 +85,7 @@ def _problem(known: Signature, name: str, value: Any) -> str:
         if known.open and near is None:
             return ""
         return f"{known.pipeline} takes no {name!r}" + (f", did you mean {near!r}?" if near else "")
-    if not takes(argument, value):
+    if not _takes(argument, value):
         return _mismatch(argument, value)
     bound = _BOUNDS.get(name)
     if bound is not None and isinstance(value, int | float) and not 0 <= value <= bound:
@@ -99,3 +99,28 @@ def _mismatch(argument: Argument, value: Any) -> str:
         return f"{argument.name!r} is a {argument.annotation}: {way}"
     shown = repr(value)
     return f"{argument.name!r} takes {argument.annotation}, got {shown if len(shown) <= 60 else shown[:59] + '…'}"
+
+
+def _takes(argument: Argument, value: Any) -> bool:
+    """Tell whether an argument takes a JSON value."""
+    return _fits(value, argument.kinds, argument.items)
+
+
+def _fits(value: Any, kinds: frozenset[str], items: frozenset[str]) -> bool:
+    if "any" in kinds:
+        return True
+    if value is None:
+        return "null" in kinds
+    if isinstance(value, bool):
+        return "bool" in kinds
+    if isinstance(value, int):
+        return bool(kinds & {"int", "float"})
+    if isinstance(value, float):
+        return "float" in kinds
+    if isinstance(value, str):
+        return "str" in kinds
+    if isinstance(value, dict):
+        return "dict" in kinds
+    if isinstance(value, list | tuple):
+        return "list" in kinds and (not items or all(_fits(item, items, frozenset()) for item in value))
+    return False

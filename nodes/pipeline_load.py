@@ -171,7 +171,7 @@ def _place(pipe: Any, manager: ModelManager, weight_bytes: int) -> None:
     from graphflow.models.devices import device_memory
 
     device = manager.placement.device
-    vae = getattr(pipe, "vae", None)
+    vae: Any = getattr(pipe, "vae", None)
     if offload.TILES in manager.measures and hasattr(vae, "enable_tiling"):
         vae.enable_tiling()
     if not manager.placement.offloads:

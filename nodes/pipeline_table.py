@@ -14,7 +14,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from graphflow.errors import InvalidInputError
 from graphflow.registry import nearest
@@ -306,28 +305,3 @@ def _union(members: list[ast.expr]) -> tuple[set[str], set[str]]:
         items |= inner
         open_list = open_list or ("list" in more and not inner)
     return kinds, set() if open_list else items
-
-
-def takes(argument: Argument, value: Any) -> bool:
-    """Tell whether an argument takes a JSON value."""
-    return _fits(value, argument.kinds, argument.items)
-
-
-def _fits(value: Any, kinds: frozenset[str], items: frozenset[str]) -> bool:
-    if "any" in kinds:
-        return True
-    if value is None:
-        return "null" in kinds
-    if isinstance(value, bool):
-        return "bool" in kinds
-    if isinstance(value, int):
-        return bool(kinds & {"int", "float"})
-    if isinstance(value, float):
-        return "float" in kinds
-    if isinstance(value, str):
-        return "str" in kinds
-    if isinstance(value, dict):
-        return "dict" in kinds
-    if isinstance(value, list | tuple):
-        return "list" in kinds and (not items or all(_fits(item, items, frozenset()) for item in value))
-    return False

@@ -45,7 +45,7 @@ def _known_class(known: Callable[[], tuple[str, ...]], what: str) -> AfterValida
             hint = f" (did you mean {near!r}?)" if near else ""
             raise PydanticCustomError(
                 "unknown_class", "no {what} class of Diffusers has this name{hint}", {"what": what, "hint": hint}
-            )  # type: ignore[arg-type]
+            )
         return name
 
     return AfterValidator(check)
