@@ -16,6 +16,8 @@ from graphflow.session import Session
 from graphflow.settings import Settings
 from tests import toys as toy_pack
 
+ROOT = Path(__file__).resolve().parent.parent
+
 # One thread, as the recorded numbers have it; and two processes on two cores then do not fight over them.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
