@@ -40,7 +40,7 @@ def random_sd15(folder: Path) -> Path:
     from graphflow.models.library import Library
     from graphflow.settings import load_settings
 
-    shapes = Library.from_settings(load_settings()).describe("shapes", "checkpoint").path
+    shapes = Library(load_settings()).describe("shapes", "checkpoint").path
     assert shapes is not None
     tokenizer = CLIPTokenizer.from_pretrained(shapes / "tokenizer")
     torch.manual_seed(0)
@@ -164,7 +164,7 @@ def main(arguments: list[str] | None = None) -> None:
     from graphflow.models.library import Library
     from graphflow.settings import load_settings
 
-    shapes = Library.from_settings(load_settings()).describe("shapes", "checkpoint").path
+    shapes = Library(load_settings()).describe("shapes", "checkpoint").path
     assert shapes is not None
     print("| model | what | graphflow | Diffusers | ratio |")
     print("|---|---|---|---|---|")

@@ -185,12 +185,10 @@ def plan(
     planner.notices.extend(guarded.notices)
     planner.nodes = guarded.nodes
     planner.types = checked.types
-    planner.checks = {node_id: _safety_note(safety, filters) for node_id, filters in guarded.filters.items()}
+    planner.checks = {
+        node_id: {"policy": safety, "checked": bool(filters)} for node_id, filters in guarded.filters.items()
+    }
     return planner.run(wanted, settled.flat.outputs, checked)
-
-
-def _safety_note(policy: Policy, filters: Sequence[str]) -> str:
-    return "checked" if filters else f"not checked: no safety checker at hand (policy {policy})"
 
 
 def _targets(
@@ -219,7 +217,7 @@ class _Planner:
     notices: list[str]
     nodes: Mapping[str, CheckedNode] = field(default_factory=dict)
     types: Mapping[Source, LinkType] = field(default_factory=dict)
-    checks: Mapping[str, str] = field(default_factory=dict)
+    checks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     uses: dict[str, tuple[FileUse, ...]] = field(default_factory=dict)
     stands_for: dict[Source, Constant | Source] = field(default_factory=dict)
@@ -425,7 +423,12 @@ class _Planner:
         if node.id in self.uses:
             return self.uses[node.id]
         uses: list[FileUse] = []
-        for need in node.spec.files(literals):
+        try:
+            needs = node.spec.files(literals)
+        except InvalidInputError as error:
+            self.problems.append(Problem(f"nodes.{node.id}.params", error.message, error.advice or ""))
+            needs = []
+        for need in needs:
             try:
                 use = self.resolver.resolve(need, trusted=(node.id, need.param) in self.settled.trusted)
             except InvalidInputError as error:
@@ -549,7 +552,7 @@ class _Planner:
         """Return the key of what an effect writes, and the record that its files carry."""
         before = self._ancestors([node.id])
         uses = [use for node_id in before for use in self.uses.get(node_id, ())]
-        record = make_record(self.settled.document, uses, self.numerics, self.checks.get(node.id, ""))
+        record = make_record(self.settled.document, uses, self.numerics, self.checks.get(node.id))
         key = self.keys[node.id]
         return (None if key is None else digest([key, record])), record
 

@@ -6,7 +6,7 @@ state, so the same run twice writes the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from graphflow.files import FileUse
@@ -16,14 +16,14 @@ from graphflow.workflow import Document
 PACKAGES = ("torch", "diffusers", "transformers")
 
 
-def make_record(document: Document, uses: Iterable[FileUse], numerics: Numerics, safety: str) -> dict[str, Any]:
+def make_record(document: Document, uses: Iterable[FileUse], numerics: Numerics, safety: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return ``{"workflow": the document, "record": the facts}``.
 
     Args:
         document: As the user would save it: inputs set, seeds drawn.
         uses: The files that the written value descends from.
         numerics: Device kind and dtypes.
-        safety: What was checked; empty where there was nothing to check.
+        safety: The policy, and whether a checker looked at it; None where there was nothing to check.
     """
     files = {use.need.name: use.fingerprint for use in uses if use.fingerprint is not None}
     facts: dict[str, Any] = {
@@ -33,6 +33,6 @@ def make_record(document: Document, uses: Iterable[FileUse], numerics: Numerics,
         "dtype": numerics.compute,
         "files": dict(sorted(files.items())),
     }
-    if safety:
-        facts["safety"] = safety
+    if safety is not None:
+        facts["safety"] = dict(safety)
     return {"workflow": document.to_json(), "record": facts}

@@ -73,7 +73,8 @@ def preview(
 ) -> Files:
     """Save small JPEG pictures to look at, without the workflow; an eighth of the size where the safety policy is ``require``."""
     parts = as_sequence(images)
-    shrink = PREVIEW_UNDER_REQUIRE if runtime.current().record.get("safety") == "require" else 1
+    policy = runtime.current().record.get("record", {}).get("safety", {}).get("policy")
+    shrink = PREVIEW_UNDER_REQUIRE if policy == "require" else 1
     total = sum(part.pixels.shape[0] + part.withheld for part in parts)
     files: list[EncodedFile] = []
     for number, picture in _numbered(parts):

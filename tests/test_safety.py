@@ -130,7 +130,7 @@ def test_a_filter_stands_before_what_is_saved() -> None:
     assert made.steps["save~safety"].key is not None
     record = made.steps["save"].record
     assert record is not None
-    assert record["record"]["safety"] == "checked"
+    assert record["record"]["safety"] == {"policy": "auto", "checked": True}
     assert "save~safety" not in record["workflow"]["nodes"]
     assert "save~safety" not in g.document.nodes
 
@@ -147,7 +147,7 @@ def test_auto_says_where_no_checker_is_at_hand() -> None:
     assert any("save: no safety checker is at hand" in notice for notice in made.notices)
     record = made.steps["save"].record
     assert record is not None
-    assert record["record"]["safety"].startswith("not checked")
+    assert record["record"]["safety"] == {"policy": "auto", "checked": False}
 
 
 def test_require_refuses_where_no_checker_is_at_hand() -> None:

@@ -31,6 +31,6 @@ def session(settings: Settings, known: registry.Registry) -> Session:
 @pytest.fixture(scope="session")
 def shapes(settings: Settings) -> Path:
     """Return the folder of the packaged model."""
-    path = Library.from_settings(settings).describe("shapes", "checkpoint").path
+    path = Library(settings).describe("shapes", "checkpoint").path
     assert path is not None
     return path

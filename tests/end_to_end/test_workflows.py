@@ -101,7 +101,7 @@ def test_a_saved_picture_carries_its_workflow_and_its_facts(session: Session, tm
     assert again.document.nodes["sample"].params["seed"] == 21
     facts = json.loads(texts["graphflow.record"])
     assert facts["device"] == "cpu"
-    assert facts["safety"] == "checked"
+    assert facts["safety"] == {"policy": "auto", "checked": True}
     assert list(facts["files"]) == ["shapes"]
     result = session.run(again, out=tmp_path)
     assert [file.how for file in result.files["save"]] == ["up to date"]
