@@ -12,7 +12,7 @@ from torch.nn import functional
 from graphflow.values import Area, ConditioningEntry
 
 FEATHER = 8
-"""Width in latent samples of the ramp at those edges of an area that lie inside the picture."""
+"""Most latent samples over which an area fades in at those edges that lie inside the picture; at most a quarter of it."""
 
 SMALLEST_SIDE = 8
 """An area found from a mask is at least this large, in latent samples."""
@@ -143,7 +143,8 @@ def _feather(box: Box, height: int, width: int) -> Tensor:
 
 
 def _ramp(length: int, *, before: bool, after: bool) -> Tensor:
-    rise = ((torch.arange(length) + 1) / FEATHER).clamp(max=1.0)
+    width = max(1, min(FEATHER, length // 4))
+    rise = ((torch.arange(length) + 1) / width).clamp(max=1.0)
     ramp = torch.ones(length)
     if before:
         ramp = ramp * rise

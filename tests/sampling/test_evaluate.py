@@ -70,9 +70,16 @@ def test_an_area_is_evaluated_on_its_crop_and_fades_at_inner_edges() -> None:
     (got,) = predict_sides(model, [entry(1.0), entry(-1.0, area=area)])
     assert sorted(shape for shape, _, _ in model.calls) == [(2, 4, 16, 10), (2, 4, 16, 16)]
     assert torch.allclose(got[..., :6], denoised(1.0)[..., :6], atol=1e-5)
-    assert torch.allclose(got[..., 13:], denoised(0.0)[..., 13:], atol=1e-5)
-    weight = 1 / 8  # first column of the ramp
+    assert torch.allclose(got[..., 7:], denoised(0.0)[..., 7:], atol=1e-5)
+    weight = 1 / 2  # the ramp is a quarter of ten columns wide: 1/2, 1
     assert torch.allclose(got[..., 6], denoised((1 - weight) / (1 + weight))[..., 6], atol=1e-5)
+
+
+def test_the_fade_of_a_large_area_is_eight_samples_wide() -> None:
+    x = torch.zeros(1, 4, 8, 64)
+    weight = make_regions([entry(1.0, area=Area(height=8, width=48, y=0, x=16))], x)[0].weight
+    assert torch.allclose(weight[0, 0, 0, :9], torch.tensor([1, 2, 3, 4, 5, 6, 7, 8, 8]) / 8)
+    assert torch.equal(weight[..., 8:], torch.ones_like(weight[..., 8:]))
 
 
 def test_a_relative_area_is_a_share_of_the_picture_and_is_cut_at_its_edge() -> None:

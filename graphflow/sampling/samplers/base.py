@@ -103,6 +103,8 @@ def ancestral_step(model_sampling: ModelSampling, sigma: Tensor, sigma_next: Ten
     so that alpha = 1 - sigma still holds.
     """
     one = torch.ones_like(sigma)
+    if eta == 0:
+        return Ancestral(sigma_next, torch.zeros_like(sigma), one)
     if model_sampling.is_flow:
         down = sigma_next * (1 + (sigma_next / sigma - 1) * eta)
         scale = (1 - sigma_next) / (1 - down)
