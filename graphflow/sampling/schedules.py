@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from types import MappingProxyType
 
@@ -94,6 +94,32 @@ def laplace_sigmas(steps: int, sigma_min: float, sigma_max: float, mu: float = 0
     p = torch.linspace(0, 1, steps)
     log_sigma = mu - beta * torch.sign(0.5 - p) * torch.log(1 - 2 * torch.abs(0.5 - p) + 1e-5)
     return torch.clamp(torch.exp(log_sigma), min=sigma_min, max=sigma_max)
+
+
+ALIGN_YOUR_STEPS: Mapping[str, tuple[int, ...]] = MappingProxyType(
+    {
+        "sd": (999, 850, 736, 645, 545, 455, 343, 233, 124, 24, 0),
+        "sdxl": (999, 845, 730, 587, 443, 310, 193, 116, 53, 13, 0),
+    }
+)
+"""Optimised timesteps for ten steps by model family (Sabour et al. 2024, arXiv:2404.14507)."""
+
+
+def align_your_steps_sigmas(model_sampling: ModelSampling, steps: int, timesteps: Sequence[int]) -> Tensor:
+    """Optimised noise levels, interpolated log-linearly to another number of steps, then 0 (arXiv:2404.14507).
+
+    Args:
+        model_sampling: a discrete model.
+        steps: number of steps.
+        timesteps: falling; a value of `ALIGN_YOUR_STEPS` or found for another model.
+
+    Returns:
+        (steps + 1,) float32.
+    """
+    logs = model_sampling.sigmas[torch.tensor(timesteps)].double().log()
+    place = torch.arange(steps, dtype=torch.float64) * (len(logs) - 1) / steps
+    low = place.floor().long()
+    return _then_zero(torch.lerp(logs[low], logs[low + 1], place.frac()).exp())
 
 
 def _simple(model_sampling: ModelSampling, steps: int) -> Tensor:

@@ -8,6 +8,8 @@ import torch
 from graphflow.sampling.noise import initial_noise
 from graphflow.sampling.prediction import ModelSampling
 from graphflow.sampling.schedules import (
+    ALIGN_YOUR_STEPS,
+    align_your_steps_sigmas,
     exponential_sigmas,
     karras_sigmas,
     laplace_sigmas,
@@ -43,6 +45,11 @@ def test_free_schedules_equal_the_recorded_ones() -> None:
     assert torch.equal(polyexponential_sigmas(8, LOW, HIGH), RECORDED["nodes/PolyexponentialScheduler"])
     assert torch.equal(vp_sigmas(8), RECORDED["nodes/VPScheduler"])
     assert torch.equal(laplace_sigmas(8, LOW, HIGH), RECORDED["nodes/LaplaceScheduler"])
+
+
+def test_align_your_steps_equals_the_recorded_levels() -> None:
+    got = align_your_steps_sigmas(SAMPLING, 8, ALIGN_YOUR_STEPS["sd"])
+    assert torch.allclose(got, RECORDED["nodes/AlignYourStepsScheduler"], rtol=2e-7, atol=0)
 
 
 def test_initial_noise_equals_the_recorded_one() -> None:
