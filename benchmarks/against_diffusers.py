@@ -22,7 +22,7 @@ PLAIN = """
 import sys, torch
 from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
 model, size, steps, out = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
-pipe = StableDiffusionPipeline.from_pretrained(model, torch_dtype=torch.float32, local_files_only=True)
+pipe = StableDiffusionPipeline.from_pretrained(model, dtype=torch.float32, local_files_only=True)
 pipe.scheduler = DPMSolverMultistepScheduler.from_config(pipe.scheduler.config, use_karras_sigmas=True)
 pipe.set_progress_bar_config(disable=True)
 image = pipe(sys.argv[5], num_inference_steps=steps, guidance_scale=5.0, width=size, height=size,
@@ -126,7 +126,7 @@ def warm(model: Path, size: int, steps: int, repeats: int) -> tuple[float, float
     from graphflow import workflows
     from graphflow.settings import Settings
 
-    pipe = StableDiffusionPipeline.from_pretrained(model, torch_dtype=torch.float32, local_files_only=True)
+    pipe = StableDiffusionPipeline.from_pretrained(model, dtype=torch.float32, local_files_only=True)
     pipe.scheduler = DPMSolverMultistepScheduler.from_config(pipe.scheduler.config, use_karras_sigmas=True)
     pipe.set_progress_bar_config(disable=True)
     times: dict[str, list[float]] = {"graphflow": [], "diffusers": []}

@@ -99,10 +99,9 @@ def write_fresh(folder: Path, files: Files, key: str | None, store: Store) -> li
             store.put_file(_file_key(key, len(manifest)), result.path, suffix=file.suffix)
             manifest.append({"stem": file.stem, "suffix": file.suffix, "sha256": sha256, "size": len(file.data)})
     if key is not None and files.files and len(manifest) == len(files.files):
-        data = {"files": manifest, "withheld": files.withheld}
-        store.put(
-            key, data, nbytes=256 * len(manifest), persist=True, encode=lambda value: Encoded(MANIFEST, value, {})
-        )  # type: ignore[arg-type]
+        data: Any = {"files": manifest, "withheld": files.withheld}
+        encoded = Encoded(MANIFEST, data, {})
+        store.put(key, data, nbytes=256 * len(manifest), persist=True, encode=lambda _: encoded)
     return written
 
 

@@ -296,7 +296,8 @@ class Session:
             for name, end in last.outputs.items()
             if isinstance(end, Constant) or end in outcome.values
         }
-        return Result(outputs, values, outcome.files, outcome.seconds, outcome.cached, outcome.withheld, last)
+        files = {node_id: outcome.files[node_id] for node_id in last.steps if node_id in outcome.files}
+        return Result(outputs, values, files, outcome.seconds, outcome.cached, outcome.withheld, last)
 
     def _stages(
         self,

@@ -17,7 +17,7 @@ PROMPT = "a yellow star on a gray background"
 
 @pytest.fixture(scope="module")
 def pipe(shapes: Path) -> StableDiffusionPipeline:
-    pipe = StableDiffusionPipeline.from_pretrained(shapes, torch_dtype=torch.float32, local_files_only=True)
+    pipe = StableDiffusionPipeline.from_pretrained(shapes, dtype=torch.float32, local_files_only=True)
     pipe.set_progress_bar_config(disable=True)
     pipe.safety_checker = None
     return pipe
@@ -37,7 +37,7 @@ def test_dpmpp_2m_karras_equals_the_pipeline(pipe: StableDiffusionPipeline, sess
 
 
 def test_run_pipeline_is_the_pipeline(pipe: StableDiffusionPipeline, session: Session, shapes: Path) -> None:
-    plain = StableDiffusionPipeline.from_pretrained(shapes, torch_dtype=torch.float32, local_files_only=True)
+    plain = StableDiffusionPipeline.from_pretrained(shapes, dtype=torch.float32, local_files_only=True)
     plain.set_progress_bar_config(disable=True)
     generator = torch.Generator("cpu").manual_seed(7)
     theirs = plain(
