@@ -19,6 +19,7 @@ check: install-test ## Lint, formatting and types
 	$(BIN)/mypy
 
 bench: install-test ## Ratios against peers, measured side by side; minutes
+	$(BIN)/python -m pip install --quiet --editable ".[bench]"
 	$(BIN)/python -m benchmarks
 
 parity: install-test ## Compare everything with the recorded numbers and write docs/parity.md; an hour
