@@ -17,10 +17,11 @@ from typing import Any
 from graphflow.builder import Workflow
 from graphflow.execution import Environment, execute
 from graphflow.node import node
-from graphflow.planning import Plan, plan
+from graphflow.planning import plan
 from graphflow.registry import Registry
 from graphflow.runtime import Runtime
 from graphflow.settling import settle
+from graphflow.steps import Plan
 from graphflow.store import MemoryTier, Store
 
 SIZES = (10, 1_000, 10_000)

@@ -22,8 +22,8 @@ from graphflow.registry import nearest
 from graphflow.workflow import Document, ExposedInput, NodeEntry
 
 if TYPE_CHECKING:
-    from graphflow.planning import Plan
     from graphflow.session import Result
+    from graphflow.steps import Plan
 
 T = TypeVar("T")
 

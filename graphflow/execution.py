@@ -22,7 +22,7 @@ from graphflow import events, runtime
 from graphflow.errors import CancelledError, GraphflowError, NodeError, SafetyError
 from graphflow.node import NodeSpec
 from graphflow.output import WrittenFile, write_fresh, write_stored
-from graphflow.planning import Argument, Constant, Plan, Step, output_key
+from graphflow.steps import Argument, Constant, Plan, Step, output_key
 from graphflow.store import Encoded, Store
 from graphflow.validation import Source
 from graphflow.value_types import decode, encode, nbytes

@@ -16,7 +16,9 @@ from graphflow.workflow import Document
 PACKAGES = ("torch", "diffusers", "transformers")
 
 
-def make_record(document: Document, uses: Iterable[FileUse], numerics: Numerics, safety: Mapping[str, Any] | None) -> dict[str, Any]:
+def make_record(
+    document: Document, uses: Iterable[FileUse], numerics: Numerics, safety: Mapping[str, Any] | None
+) -> dict[str, Any]:
     """Return ``{"workflow": the document, "record": the facts}``.
 
     Args:

@@ -22,12 +22,13 @@ from graphflow.errors import CancelledError, GraphflowError
 from graphflow.execution import Cancellation, Environment, Outcome, StaleError, execute
 from graphflow.jsontools import digest
 from graphflow.output import WrittenFile
-from graphflow.planning import Constant, Plan, plan
+from graphflow.planning import plan
 from graphflow.resolving import SessionResolver
 from graphflow.runtime import ModelProvider, Runtime
 from graphflow.safety import Policy
 from graphflow.settings import Settings, load_settings
 from graphflow.settling import Settled, settle
+from graphflow.steps import Constant, Plan
 from graphflow.store import DiskTier, MemoryTier, Store
 from graphflow.validation import Checked, Source, validate
 from graphflow.workflow import Document

@@ -41,7 +41,9 @@ print(plan.count("run"), plan.count("write"))
 def test_every_package_folder_is_listed() -> None:
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]["packages"]
     found = [
-        "graphflow" if parts == ("graphflow",) else ".".join(parts if parts[0] == "graphflow" else ("graphflow", *parts))
+        "graphflow"
+        if parts == ("graphflow",)
+        else ".".join(parts if parts[0] == "graphflow" else ("graphflow", *parts))
         for top in ("graphflow", "nodes", "converters", "workflows")
         for init in (ROOT / top).rglob("__init__.py")
         if (parts := init.parent.relative_to(ROOT).parts)

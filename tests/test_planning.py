@@ -8,8 +8,8 @@ import pytest
 
 from graphflow.builder import Workflow
 from graphflow.errors import WorkflowError
-from graphflow.planning import Plan
 from graphflow.session import Session
+from graphflow.steps import Plan
 from tests import toys as toy
 from tests.conftest import ToySession
 

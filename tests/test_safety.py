@@ -12,12 +12,13 @@ from graphflow.builder import Workflow
 from graphflow.errors import InvalidInputError, NodeError, WorkflowError
 from graphflow.files import FileUse
 from graphflow.node import FileNeed, ModelName, node
-from graphflow.planning import Plan, plan
+from graphflow.planning import plan
 from graphflow.registry import Registry
 from graphflow.safety import Policy
 from graphflow.session import Session
 from graphflow.settings import Settings
 from graphflow.settling import settle
+from graphflow.steps import Plan
 from graphflow.values import EncodedFile, Files, Image, ModelFile, SafetyChecker
 from tests.conftest import NoModels
 

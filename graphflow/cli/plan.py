@@ -31,7 +31,7 @@ from graphflow.cli.terminal import add_row, console, count, print_table, styled,
 
 if TYPE_CHECKING:
     from graphflow.files import FileUse
-    from graphflow.planning import Action, Plan, Step
+    from graphflow.steps import Action, Plan, Step
 
 EPILOG = (
     "Examples: graphflow plan txt2img · graphflow plan my.json -i seed=8 · graphflow plan my.json --json | jq .steps"
