@@ -26,6 +26,8 @@ parity: install-test ## Compare everything with the recorded numbers and write d
 	$(BIN)/python -m tests.parity.run_parity
 
 soak: install-test ## The long property and fuzz suites; an hour
+	GRAPHFLOW_TEST_SOAK=1 $(BIN)/python -m pytest tests/families/test_recorded.py
+	$(BIN)/python -m tests.comfyui.survey
 	$(BIN)/python -m tests.comfyui.fuzz --count 10000
 
 install: .venv/.installed ## Make .venv and install graphflow

@@ -254,7 +254,7 @@ def test_hub_ids_resolve_in_the_cache(tmp_path: Path, make_library: MakeLibrary)
     assert found.parts["vae"].config["scaling_factor"] == 0.3
     assert library.describe("org/tiny@v2").fingerprint == f"hub:org/tiny@{'b' * 40}"
     assert library.describe("org/tiny@" + "b" * 40).fingerprint == f"hub:org/tiny@{'b' * 40}"
-    assert [row["name"] for row in list_models(library)] == ["org/tiny"]
+    assert "org/tiny" in [row["name"] for row in list_models(library)]
 
 
 def test_uncached_hub_ids(tmp_path: Path, make_library: MakeLibrary) -> None:
