@@ -154,7 +154,7 @@ class _Run:
         try:
             while True:
                 if failure is None:
-                    running += self._start(free, pools)
+                    running += self._start(running, free, pools)
                 if not running:
                     break
                 step, seconds, result, error = self._next()
@@ -195,8 +195,13 @@ class _Run:
             if self.waiting[step.id] == 0:
                 self.ready[step.spec.lane].append(step)
 
-    def _start(self, free: dict[str, int], pools: Mapping[str, ThreadPoolExecutor]) -> int:
+    def _start(self, running: int, free: dict[str, int], pools: Mapping[str, ThreadPoolExecutor]) -> int:
         """Hand ready steps to free lanes, newest first; returns how many were started."""
+        if not running and len(self.ready["cpu"]) == 1 and not self.ready["device"] and not self.ready["inline"]:
+            # Nothing can run beside it, so a thread of its own would only cost time.
+            free["cpu"] -= 1
+            self._work(self.ready["cpu"].pop())
+            return 1
         started = 0
         for lane, pool in pools.items():
             while free[lane] and self.ready[lane]:
