@@ -67,6 +67,7 @@ All pictures are drawn by `tools/shapes/pictures`, all captions made from templa
 Everything was trained on two shared CPU cores: the autoencoder for {vae_minutes} minutes, the text encoder for 900 steps
 (it learns to tell what a caption says, then stays frozen), the denoiser for {unet_steps} steps of 32 latents (AdamW,
 1.2e-3 with cosine decay, weights averaged at 0.999, captions left out in 10 %), the safety checker for 1800 steps.
+The last part of the denoiser's steps saw mostly pictures of two shapes (learning rate 5e-4 falling, average 0.997).
 `tools/shapes/README.md` has the commands.
 
 ## Figures

@@ -60,9 +60,9 @@ def mix(progress: float) -> tuple[float, float, float]:
     return 0.25, 0.1, 0.25
 
 
-def update_average(average: nn.Module, model: nn.Module, step: int) -> None:
-    """Exponential moving average of the weights, 0.999 a step after a short start; for every `_AVERAGE_EVERY` steps."""
-    decay = min(0.999, (1 + step) / (10 + step)) ** _AVERAGE_EVERY
+def update_average(average: nn.Module, model: nn.Module, step: int, decay: float) -> None:
+    """Exponential moving average of the weights, `decay` a step after a short start; for every `_AVERAGE_EVERY` steps."""
+    decay = min(decay, (1 + step) / (10 + step)) ** _AVERAGE_EVERY
     with torch.no_grad():
         torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
 
@@ -92,6 +92,14 @@ def main() -> None:
     parser.add_argument("--pool", type=int, default=8000, help="cached latents of each worker")
     parser.add_argument("--batch", type=int, default=32, help="latents per step, over all workers")
     parser.add_argument("--lr", type=float, default=1.2e-3, help="peak learning rate")
+    parser.add_argument("--average", type=float, default=0.999, help="decay of the averaged weights per step")
+    parser.add_argument(
+        "--shares",
+        type=float,
+        nargs=3,
+        metavar=("SIZED", "PLACED", "PAIRED"),
+        help="fixed shares of new examples instead of the usual course",
+    )
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     parser.add_argument("--rank", type=int, default=0, help="which of the workers this is")
     parser.add_argument("--world", type=int, default=1, help="number of workers")
@@ -123,7 +131,7 @@ def main() -> None:
     count = args.batch // args.world
 
     def examples(number: int) -> Pool:
-        shares = mix(begun / 60 / args.minutes)
+        shares = args.shares or mix(begun / 60 / args.minutes)
         return encode([training_example(rng, *shares) for _ in range(number)], vae, tokenizer)
 
     def states(ids: torch.Tensor) -> torch.Tensor:
@@ -161,7 +169,7 @@ def main() -> None:
         optimiser.step()
         step += 1
         if args.rank == 0 and step % _AVERAGE_EVERY == 0:
-            update_average(average, unet, step)
+            update_average(average, unet, step, args.average)
         losses.append(loss.item())
         if step % 100 == 0:
             print(f"step {step} {begun:.0f} s loss {np.mean(losses[-100:]):.4f}", flush=True)
