@@ -16,7 +16,7 @@ from graphflow.cli.terminal import console, styled
 EPILOG = "Example: graphflow demo --out pictures --open"
 WORKFLOW = "txt2img"
 MODEL = "shapes"
-PROMPT = "a small green star on a black background"
+PROMPT = "a green star on a black background"
 
 
 def demo(
