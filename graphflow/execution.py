@@ -1,7 +1,7 @@
 """Runs a plan.
 
 Policy: ready nodes run newest-ready-first, which keeps few values alive; each lane has its own threads (``device``
-one, ``cpu`` several, ``inline`` none); a value is let go at its last reader; the first failure stops what has not
+one, ``cpu`` several, ``inline`` none; a lone node needs none either); a value is let go at its last reader; the first failure stops what has not
 begun. State: one :class:`_Run` per call, owned by the calling thread; workers only compute and put their outcome on one
 queue, which the calling thread reads.
 """
@@ -197,10 +197,11 @@ class _Run:
 
     def _start(self, running: int, free: dict[str, int], pools: Mapping[str, ThreadPoolExecutor]) -> int:
         """Hand ready steps to free lanes, newest first; returns how many were started."""
-        if not running and len(self.ready["cpu"]) == 1 and not self.ready["device"] and not self.ready["inline"]:
-            # Nothing can run beside it, so a thread of its own would only cost time.
-            free["cpu"] -= 1
-            self._work(self.ready["cpu"].pop())
+        lanes = [lane for lane, steps in self.ready.items() if steps]
+        if not running and len(lanes) == 1 and len(self.ready[lanes[0]]) == 1:
+            # Nothing can run beside it, so a thread of its own would only cost time and warm up memory anew.
+            free[lanes[0]] -= 1
+            self._work(self.ready[lanes[0]].pop())
             return 1
         started = 0
         for lane, pool in pools.items():

@@ -71,11 +71,18 @@ def meet(x: int) -> int:
     return x
 
 
+AT_ONCE: list[int] = []
+RUNNING: set[int] = set()
+
+
 @node("toy_alone", lane="device", cache=False, persist=False)
-def alone(x: int) -> str:
-    """Return the name of its thread."""
-    time.sleep(0.01)
-    return threading.current_thread().name
+def alone(x: int) -> int:
+    """Note how many of its kind run at the same time."""
+    RUNNING.add(x)
+    AT_ONCE.append(len(RUNNING))
+    time.sleep(0.02)
+    RUNNING.discard(x)
+    return x
 
 
 @node("toy_inexact", lane="device")
@@ -116,7 +123,9 @@ def test_the_device_lane_runs_one_at_a_time(session: Session) -> None:
     g = Workflow()
     for index in range(4):
         g.output(f"thread{index}", g.add(alone, x=index))
-    assert len(set(session.run(g).outputs.values())) == 1
+    AT_ONCE.clear()
+    session.run(g)
+    assert AT_ONCE == [1, 1, 1, 1]
 
 
 def test_the_newest_ready_node_runs_first(session: Session) -> None:
