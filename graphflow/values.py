@@ -300,7 +300,7 @@ class EncodedFile:
     """A file that an effect node wants written.
 
     Attributes:
-        stem: Wanted name without counter and suffix; may contain ``/`` for folders under the output folder.
+        stem: Wanted name without counter and suffix; separators and other unsafe characters become ``_``.
         suffix: With the dot, e.g. ``.png``.
         data: The bytes.
         number: The item's number in its batch.
