@@ -97,9 +97,7 @@ def cold(model: Path, size: int, steps: int, repeats: int) -> tuple[float, float
             }
             options = [part for name, value in inputs.items() for part in ("-i", f"{name}={value}")]
             run = [
-                sys.executable,
-                "-m",
-                "graphflow.cli",
+                str(Path(sys.executable).with_name("graphflow")),
                 "run",
                 "txt2img",
                 *options,

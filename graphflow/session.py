@@ -20,6 +20,7 @@ from graphflow import atomic, events, numerics, registry
 from graphflow.builder import Workflow
 from graphflow.errors import CancelledError, GraphflowError
 from graphflow.execution import Cancellation, Environment, Outcome, StaleError, execute
+from graphflow.importing import collector_paused
 from graphflow.jsontools import digest
 from graphflow.output import WrittenFile
 from graphflow.planning import plan
@@ -130,9 +131,10 @@ class Session:
         """Where modules come from; the first use imports torch."""
         if self._models is not None:
             return self._models
-        if self.settings.device == "auto":
-            numerics.write_probe(self.probe_file)
-        from graphflow.models.manager import ModelManager
+        with collector_paused():
+            if self.settings.device == "auto":
+                numerics.write_probe(self.probe_file)
+            from graphflow.models.manager import ModelManager
 
         return ModelManager.from_settings(self.library, self.settings)
 

@@ -1,4 +1,4 @@
-"""The command line. ``main`` is the console script ``graphflow``; one module per command.
+"""The command line. ``program`` is the console script ``graphflow``; one module per command.
 
 Importing it, and every command but ``run``, ``demo``, ``doctor`` and ``models convert``, imports no torch.
 """
@@ -6,6 +6,9 @@ Importing it, and every command but ``run``, ``demo``, ``doctor`` and ``models c
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NoReturn
+
+from graphflow.importing import collector_paused
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -18,11 +21,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0 done, 1 a node failed, 2 invalid input, 130 interrupted.
     """
     try:
-        from graphflow.cli.app import run_command
+        with collector_paused():
+            from graphflow.cli.app import run_command
 
         return run_command(arguments)
     except KeyboardInterrupt:
         return 130
 
 
-__all__ = ["main"]
+def program() -> NoReturn:
+    """Run the process's own command line and leave with its exit code."""
+    code = main()
+    from graphflow.cli.leaving import leave
+
+    leave(code)
+
+
+__all__ = ["main", "program"]

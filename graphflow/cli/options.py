@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from graphflow.errors import SettingsError
+from graphflow.importing import collector_paused
 
 if TYPE_CHECKING:
     from graphflow.session import Session
@@ -118,9 +119,10 @@ def make_session(
     Raises:
         SettingsError: A setting is wrong.
     """
-    from graphflow.session import Session
-    from graphflow.settings import load_settings
-    from graphflow.store import MemoryTier, Store
+    with collector_paused():
+        from graphflow.session import Session
+        from graphflow.settings import load_settings
+        from graphflow.store import MemoryTier, Store
 
     settings = load_settings()
     changes: dict[str, object] = {}

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from graphflow.errors import ModelFormatError
+from graphflow.importing import collector_paused
 from graphflow.models.mapped import MappedTensors
 
 if TYPE_CHECKING:
@@ -134,13 +135,16 @@ def build(part: Part) -> nn.Module:
 
 def _construct(class_name: str, config: dict[str, Any]) -> nn.Module:
     if class_name in _DIFFUSERS:
-        import diffusers
+        with collector_paused():
+            import diffusers
 
-        module = getattr(diffusers, class_name).from_config(config)
+            diffusers_class = getattr(diffusers, class_name)
+        module = diffusers_class.from_config(config)
     elif class_name in _TRANSFORMERS:
-        import transformers
+        with collector_paused():
+            import transformers
 
-        cls = getattr(transformers, class_name)
+            cls = getattr(transformers, class_name)
         module = cls(cls.config_class(**config))
     elif class_name == "StableDiffusionSafetyChecker":
         from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
