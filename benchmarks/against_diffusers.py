@@ -1,8 +1,9 @@
 """``graphflow run`` against a plain Diffusers script: same weights, same steps, same size, side by side.
 
-Cold: two fresh processes, one after the other, repeated; wall time and peak memory of each. Warm: one process that
-holds both; each picture has another seed, prompts stay, so the engine reuses what it has stored and the pipeline does
-what pipelines do. Ratios are graphflow / Diffusers.
+Cold: two fresh processes, one after the other, repeated; wall time, processor time (of all threads, with the system's)
+and peak memory of each. Warm: one process that holds both; each picture has another seed, prompts stay, so the engine
+reuses what it has stored and the pipeline does what pipelines do. Ratios are graphflow / Diffusers. Where other
+programs run on the machine, processor time is the one to trust.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 PROMPT = "a red circle on a blue background"
 PLAIN = """
@@ -67,8 +68,21 @@ def random_sd15(folder: Path) -> Path:
     return folder
 
 
-def child(arguments: list[str], environment: dict[str, str]) -> tuple[float, float]:
-    """Run a process; returns wall seconds and peak memory in MiB."""
+class Cost(NamedTuple):
+    """What a process or a picture took: wall seconds, processor seconds, peak memory in MiB."""
+
+    wall: float
+    processor: float
+    memory: float = 0.0
+
+
+def median(costs: list[Cost]) -> Cost:
+    """Return the median of each."""
+    return Cost(*(statistics.median(column) for column in zip(*costs, strict=True)))
+
+
+def child(arguments: list[str], environment: dict[str, str]) -> Cost:
+    """Run a process."""
     started = time.perf_counter()
     process = subprocess.Popen(arguments, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     assert process.stderr is not None
@@ -77,15 +91,16 @@ def child(arguments: list[str], environment: dict[str, str]) -> tuple[float, flo
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise RuntimeError(f"{arguments[:3]} failed: {said.decode()[-2000:]}")
-    return time.perf_counter() - started, usage.ru_maxrss / 1024
+    return Cost(time.perf_counter() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
-def cold(model: Path, size: int, steps: int, repeats: int) -> tuple[float, float, float, float]:
-    """Return median seconds and MiB of graphflow, then of Diffusers, each in fresh processes."""
-    rows: dict[str, list[tuple[float, float]]] = {"graphflow": [], "diffusers": []}
+def cold(model: Path, size: int, steps: int, repeats: int) -> tuple[Cost, Cost]:
+    """Return what graphflow and Diffusers take in fresh processes, medians."""
+    rows: dict[str, list[Cost]] = {"graphflow": [], "diffusers": []}
     for _ in range(repeats):
         with tempfile.TemporaryDirectory() as folder:
             environment = {**os.environ, "GRAPHFLOW_CACHE_DIR": folder, "HF_HUB_OFFLINE": "1"}
+            environment.pop("PYTHONDONTWRITEBYTECODE", None)  # nobody runs without compiled modules
             inputs = {
                 "model": str(model),
                 "prompt": PROMPT,
@@ -110,13 +125,11 @@ def cold(model: Path, size: int, steps: int, repeats: int) -> tuple[float, float
             rows["graphflow"].append(child(run, environment))
             plain = [sys.executable, "-c", PLAIN, str(model), str(size), str(steps), f"{folder}/plain.png", PROMPT]
             rows["diffusers"].append(child(plain, environment))
-    seconds = {name: statistics.median(row[0] for row in found) for name, found in rows.items()}
-    memory = {name: statistics.median(row[1] for row in found) for name, found in rows.items()}
-    return seconds["graphflow"], memory["graphflow"], seconds["diffusers"], memory["diffusers"]
+    return median(rows["graphflow"]), median(rows["diffusers"])
 
 
-def warm(model: Path, size: int, steps: int, repeats: int) -> tuple[float, float]:
-    """Return median seconds of a picture with a new seed, for graphflow and for Diffusers, alternating."""
+def warm(model: Path, size: int, steps: int, repeats: int) -> tuple[Cost, Cost]:
+    """Return what a picture with a new seed takes, for graphflow and for Diffusers, alternating; medians."""
     import torch
     from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
 
@@ -127,7 +140,7 @@ def warm(model: Path, size: int, steps: int, repeats: int) -> tuple[float, float
     pipe = StableDiffusionPipeline.from_pretrained(model, dtype=torch.float32, local_files_only=True)
     pipe.scheduler = DPMSolverMultistepScheduler.from_config(pipe.scheduler.config, use_karras_sigmas=True)
     pipe.set_progress_bar_config(disable=True)
-    times: dict[str, list[float]] = {"graphflow": [], "diffusers": []}
+    rows: dict[str, list[Cost]] = {"graphflow": [], "diffusers": []}
     with tempfile.TemporaryDirectory() as folder:
         session = graphflow.Session(Settings(cache_dir=Path(folder), offline=True))
         workflow = graphflow.Workflow.load(workflows.path("txt2img"))
@@ -140,23 +153,42 @@ def warm(model: Path, size: int, steps: int, repeats: int) -> tuple[float, float
             "height": size,
         }
         for seed in range(repeats + 1):
-            started = time.perf_counter()
+            start = time.perf_counter(), time.process_time()
             session.run(workflow, {**fixed, "seed": seed}, out=Path(folder) / "out")
-            middle = time.perf_counter()
+            middle = time.perf_counter(), time.process_time()
             generator = torch.Generator("cpu").manual_seed(seed)
             pipe(
                 PROMPT, num_inference_steps=steps, guidance_scale=5.0, width=size, height=size, generator=generator
             ).images[0].save(f"{folder}/plain.png")
+            end = time.perf_counter(), time.process_time()
             if seed:  # the first of each loads
-                times["graphflow"].append(middle - started)
-                times["diffusers"].append(time.perf_counter() - middle)
-    return statistics.median(times["graphflow"]), statistics.median(times["diffusers"])
+                rows["graphflow"].append(Cost(middle[0] - start[0], middle[1] - start[1]))
+                rows["diffusers"].append(Cost(end[0] - middle[0], end[1] - middle[1]))
+    return median(rows["graphflow"]), median(rows["diffusers"])
+
+
+def print_rows(name: str, what: str, ours: Cost, theirs: Cost) -> None:
+    """Print one row for each measure that there is."""
+    for measure, own, other in (
+        ("s", ours.wall, theirs.wall),
+        ("processor s", ours.processor, theirs.processor),
+        ("peak MiB", ours.memory, theirs.memory),
+    ):
+        if other:
+            digits = 0 if measure == "peak MiB" else 2
+            print(
+                f"| {name} | {what}, {measure} | {own:.{digits}f} | {other:.{digits}f} | {own / other:.2f} |",
+                flush=True,
+            )
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=3, help="processes, and pictures, of each")
+    parser.add_argument(
+        "--full-size", type=Path, metavar="DIR", help="a Stable Diffusion 1.5 folder; random weights by default"
+    )
     parser.add_argument("--skip-full-size", action="store_true", help="leave the full-size Stable Diffusion 1.5 out")
     options = parser.parse_args([] if arguments is None else arguments)
     from graphflow.models.library import Library
@@ -167,21 +199,21 @@ def main(arguments: list[str] | None = None) -> None:
     print("| model | what | graphflow | Diffusers | ratio |")
     print("|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
-        models = [("shapes, 128 px, 20 steps", shapes, 128, 20)]
+        models = [("shapes, 128 px, 20 steps", shapes, 128, 20, options.repeats)]
         if not options.skip_full_size:
-            # In a process of its own: what this one holds would count as its children's peak memory.
-            make = "import sys, pathlib, benchmarks.against_diffusers as b; b.random_sd15(pathlib.Path(sys.argv[1]))"
-            subprocess.run([sys.executable, "-c", make, folder], check=True, stderr=subprocess.DEVNULL)
-            models.append(("SD 1.5 random, 128 px, 8 steps", Path(folder), 128, 8))
-        for name, path, size, steps in models:
-            ours, our_memory, theirs, their_memory = cold(path, size, steps, options.repeats)
-            print(f"| {name} | cold process, s | {ours:.2f} | {theirs:.2f} | {ours / theirs:.2f} |", flush=True)
-            print(
-                f"| {name} | cold process, peak MiB | {our_memory:.0f} | {their_memory:.0f} | {our_memory / their_memory:.2f} |",
-                flush=True,
-            )
-            ours, theirs = warm(path, size, steps, options.repeats + 4)
-            print(f"| {name} | warm picture, s | {ours:.3f} | {theirs:.3f} | {ours / theirs:.2f} |", flush=True)
+            full = options.full_size
+            if full is None:
+                # In a process of its own: what this one holds would count as its children's peak memory.
+                make = (
+                    "import sys, pathlib, benchmarks.against_diffusers as b; b.random_sd15(pathlib.Path(sys.argv[1]))"
+                )
+                subprocess.run([sys.executable, "-c", make, folder], check=True, stderr=subprocess.DEVNULL)
+                full = Path(folder)
+            models.append(("SD 1.5 in full size, 64 px, 4 steps", full, 64, 4, max(2, options.repeats // 2)))
+        for name, path, size, steps, repeats in models:
+            print_rows(name, "cold process", *cold(path, size, steps, repeats))
+        for name, path, size, steps, repeats in models:
+            print_rows(name, "warm picture", *warm(path, size, steps, repeats + 2))
 
 
 if __name__ == "__main__":
