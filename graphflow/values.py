@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from graphflow import runtime
 from graphflow.value_types import value_type
@@ -212,13 +212,68 @@ class Sigmas:
     values: torch.Tensor
 
 
+# -------------------------------------------------------------------------------------------- sampling
+
+
+@value_type("sampler")
+@dataclass(frozen=True, kw_only=True)
+class Sampler:
+    """A sampling method.
+
+    Attributes:
+        name: A name of ``graphflow.sampling.names.SAMPLER_NAMES``.
+        options: Its options, e.g. ``{"eta": 0.5}``.
+    """
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@value_type("noise")
+@dataclass(frozen=True, kw_only=True)
+class Noise:
+    """Where sampling takes its random numbers from.
+
+    Attributes:
+        seed: 0 to 2**64 - 1.
+        add: Whether the latent gets noise before the first step; what samplers add at each step is not meant.
+        layout: ``per_sample`` or ``batch``, see ``graphflow.sampling.noise.NoiseLayout``.
+        device: Whose stream the first noise is, ``cpu`` or ``cuda``.
+        step_device: Whose stream the noise of each step is.
+    """
+
+    seed: int = 0
+    add: bool = True
+    layout: Literal["per_sample", "batch"] = "per_sample"
+    device: Literal["cpu", "cuda"] = "cpu"
+    step_device: Literal["cpu", "cuda"] = "cpu"
+
+
+@value_type("guider")
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Guider:
+    """A model under its conditionings, and how their predictions become one.
+
+    Attributes:
+        model: The model.
+        method: ``unguided``, ``classifier_free``, ``dual_classifier_free`` or ``perpendicular_negative``.
+        sides: The conditionings by name: ``positive``, ``negative``, ``middle``, ``empty``, as the method needs.
+        options: The method's scales and switches.
+    """
+
+    model: Model
+    method: str
+    sides: Mapping[str, Conditioning]
+    options: Mapping[str, float] = field(default_factory=dict)
+
+
 # ---------------------------------------------------------------------------------------- conditioning
 
 
 @value_type("area")
 @dataclass(frozen=True, kw_only=True)
 class Area:
-    """A rectangle: in latent samples, or as fractions of the picture where ``relative``."""
+    """A rectangle: in pixels of the picture, or as fractions of it where ``relative``."""
 
     height: float
     width: float
@@ -319,3 +374,7 @@ class Files:
 
     files: tuple[EncodedFile, ...]
     withheld: int = 0
+
+
+# Runtime hooks are values too; they are registered wherever values are.
+from graphflow import sampling_hooks as _sampling_hooks  # noqa: E402, F401

@@ -13,6 +13,8 @@ from torch import Tensor
 from graphflow.errors import InvalidInputError, ModelFormatError
 from graphflow.families.control import residuals
 from graphflow.families.inference import inference
+from graphflow.sampling.guidance import Modifier
+from graphflow.sampling.loop import MakeMaskSchedule
 from graphflow.sampling.prediction import ModelSampling
 from graphflow.values import Conditioning, ConditioningEntry
 
@@ -34,6 +36,8 @@ class UNetModel:
         device: Where it computes.
         dtype: Dtype it computes in.
         variations: Named changes of the network, for guidance that compares with a weakened one.
+        guidance: What changes guidance, in order.
+        make_mask_schedule: How a noise mask changes over the run; None has it stay the same.
     """
 
     module: Any
@@ -45,6 +49,8 @@ class UNetModel:
     device: torch.device
     dtype: torch.dtype
     variations: dict[str, Variation] = field(default_factory=dict)
+    guidance: list[Modifier] = field(default_factory=list)
+    make_mask_schedule: MakeMaskSchedule | None = None
     _moved: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
     @inference

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
 from .errors import SamplingError
 from .evaluate import Predict, evaluate
-from .guidance import Guider, Predictions
+from .guidance import NEGATIVE, POSITIVE, Guider, Modifier, Predictions, guide
 from .prediction import ModelSampling
 from .regions import Region, resize_mask
+
+MaskSchedule = Callable[[Tensor, Tensor], Tensor]
+"""(mask, sigma) -> the mask, (1 or B, 1, ..., h, w) in [0, 1], at the scalar noise level sigma."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -22,20 +25,26 @@ class Inpaint:
         mask: (1 or B, 1, ..., h, w), 1 = make anew.
         original: (B, C, ...) latent to keep elsewhere.
         noise: (B, C, ...) noise that the kept part carries at each level.
+        schedule: the mask at each noise level; None has it stay the same.
     """
 
     mask: Tensor
     original: Tensor
     noise: Tensor
+    schedule: MaskSchedule | None = None
 
     @classmethod
-    def make(cls, noise_mask: Tensor, original: Tensor, noise: Tensor) -> Inpaint:
+    def make(cls, noise_mask: Tensor, original: Tensor, noise: Tensor, schedule: MaskSchedule | None = None) -> Inpaint:
         """Fit a mask (B or 1, H, W) to the latent."""
         mask = resize_mask(noise_mask.to(original.device), *original.shape[-2:])
         if len(mask) not in (1, len(original)):
             raise SamplingError(f"a noise mask for {len(mask)} items does not fit a batch of {len(original)}")
         mask = mask.reshape(*mask.shape[:2], *(1,) * (original.ndim - 4), *mask.shape[-2:])
-        return cls(mask=mask, original=original, noise=noise)
+        return cls(mask=mask, original=original, noise=noise, schedule=schedule)
+
+    def at(self, sigma: Tensor) -> Inpaint:
+        """What is kept at one noise level."""
+        return self if self.schedule is None else replace(self, mask=self.schedule(self.mask, sigma), schedule=None)
 
     def before(self, model_sampling: ModelSampling, x: Tensor, sigma: Tensor) -> Tensor:
         """X with the kept part replaced by the noised original."""
@@ -49,13 +58,23 @@ class Inpaint:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class GuidedDenoiser:
-    """D(x, sigma): the model under its conditionings, guided, with the kept part of the latent put back."""
+    """D(x, sigma): the model under its conditionings, guided, with the kept part of the latent put back.
+
+    Attributes:
+        predict: the network.
+        model_sampling: how it is parameterised.
+        guider: combines the predictions.
+        sides: the conditionings by name; a side that the guider asks for and that is not here counts as the positive one.
+        modifiers: what changes guidance.
+        inpaint: what is kept.
+        max_items: most items in one batch; None has no limit.
+    """
 
     predict: Predict
     model_sampling: ModelSampling
     guider: Guider
-    positive: Sequence[Region]
-    negative: Sequence[Region]
+    sides: Mapping[str, Sequence[Region]]
+    modifiers: Sequence[Modifier] = ()
     inpaint: Inpaint | None = None
     max_items: int | None = None
 
@@ -68,22 +87,38 @@ class GuidedDenoiser:
         return self._guided(x, sigma, force_uncond=True)
 
     def _guided(self, x: Tensor, sigma: Tensor, *, force_uncond: bool) -> tuple[Tensor, Tensor]:
-        if self.inpaint is not None:
-            x = self.inpaint.before(self.model_sampling, x, sigma)
-        sides = [self.positive]
-        if self.negative and (force_uncond or self.guider.needs_uncond):
-            sides.append(self.negative)
-        cond, *rest = self._evaluate(x, sigma, sides)
-        uncond = rest[0] if rest else cond
+        inpaint = None if self.inpaint is None else self.inpaint.at(sigma)
+        if inpaint is not None:
+            x = inpaint.before(self.model_sampling, x, sigma)
+        wanted = dict.fromkeys(self.guider.sides)
+        if force_uncond or any(modifier.needs_uncond for modifier in self.modifiers):
+            wanted[NEGATIVE] = None
+        names = [name for name in wanted if name in self.sides]
+        found = dict(zip(names, self._evaluate(x, sigma, [self.sides[name] for name in names]), strict=True))
+        cond = found.pop(POSITIVE)
+        uncond = found.pop(NEGATIVE, cond)
+        here, at = x, sigma
 
-        def vary(variation: str) -> Tensor:
-            return self._evaluate(x, sigma, [self.positive], variation)[0]
+        def ask(
+            side: str = POSITIVE, *, x: Tensor | None = None, sigma: Tensor | None = None, variation: str | None = None
+        ) -> Tensor:
+            regions = self.sides[side if side in self.sides else POSITIVE]
+            noisy, level = here if x is None else x, at if sigma is None else sigma
+            return self._evaluate(noisy, level, [regions], variation)[0]
 
-        denoised = self.guider(
-            Predictions(x=x, sigma=sigma, cond=cond, uncond=uncond, model_sampling=self.model_sampling, vary=vary)
+        predictions = Predictions(
+            x=x,
+            sigma=sigma,
+            cond=cond,
+            uncond=uncond,
+            scale=self.guider.scale,
+            model_sampling=self.model_sampling,
+            evaluate=ask,
+            others={name: found.get(name, cond) for name in wanted if name not in (POSITIVE, NEGATIVE)},
         )
-        if self.inpaint is not None:
-            denoised = self.inpaint.after(denoised)
+        denoised, uncond = guide(self.guider, self.modifiers, predictions)
+        if inpaint is not None:
+            denoised = inpaint.after(denoised)
         return denoised, uncond
 
     def _evaluate(

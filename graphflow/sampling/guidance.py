@@ -1,14 +1,42 @@
-"""Guidance: how the predictions with the positive and the negative conditioning become one."""
+"""Guidance: how the predictions under several conditionings become the one that the sampler sees.
+
+A guider has the formula. Modifiers change what goes into it and what comes out, in three stages: all `before`, the
+guider, all `combine`, all `after`, each stage in the order in which the modifiers were put on the model.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from torch import Tensor
 
 from .prediction import ModelSampling
+
+POSITIVE, NEGATIVE = "positive", "negative"
+
+
+class Evaluate(Protocol):
+    """Asks the network again; costs one evaluation."""
+
+    def __call__(
+        self,
+        side: str = POSITIVE,
+        *,
+        x: Tensor | None = None,
+        sigma: Tensor | None = None,
+        variation: str | None = None,
+    ) -> Tensor:
+        """The clean sample (B, C, ...) predicted under the conditioning of one side.
+
+        Args:
+            side: "positive", "negative", or a further side of the guider.
+            x: another noisy latent than the step's.
+            sigma: its noise level.
+            variation: a named change of the network.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,25 +48,38 @@ class Predictions:
         sigma: its noise level, scalar.
         cond: clean sample predicted with the positive conditioning.
         uncond: the same with the negative one; `cond` itself where that was not evaluated.
+        scale: guidance scale of the guider.
         model_sampling: how the model is parameterised.
-        vary: clean sample with the positive conditioning and a variation of the network that the family
-            knows by name (for example perturbed attention); costs one evaluation.
+        evaluate: asks the network again.
+        others: the guider's further sides, by name.
     """
 
     x: Tensor
     sigma: Tensor
     cond: Tensor
     uncond: Tensor
+    scale: float
     model_sampling: ModelSampling
-    vary: Callable[[str], Tensor]
+    evaluate: Evaluate
+    others: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def active(self, start: float, end: float) -> bool:
+        """Whether this step lies between two shares of sampling, 0 (pure noise) to 1 (the picture)."""
+        high, low = self.model_sampling.percent_to_sigma(start), self.model_sampling.percent_to_sigma(end)
+        return low <= float(self.sigma) <= high
 
 
 class Guider(Protocol):
-    """Combines predictions into the clean sample that the sampler sees."""
+    """Combines predictions into one."""
 
     @property
-    def needs_uncond(self) -> bool:
-        """Whether the negative conditioning has to be evaluated."""
+    def sides(self) -> tuple[str, ...]:
+        """Names of the conditionings to evaluate at each step."""
+        ...
+
+    @property
+    def scale(self) -> float:
+        """How strongly the positive conditioning is followed; 1 is no guidance."""
         ...
 
     def __call__(self, predictions: Predictions) -> Tensor:
@@ -57,84 +98,85 @@ class ClassifierFree:
     scale: float = 7.5
 
     @property
-    def needs_uncond(self) -> bool:
-        """False at scale 1 only."""
-        return self.scale != 1.0
+    def sides(self) -> tuple[str, ...]:
+        """Both, but at scale 1 the positive one only."""
+        return (POSITIVE,) if self.scale == 1.0 else (POSITIVE, NEGATIVE)
 
     def __call__(self, predictions: Predictions) -> Tensor:
         """The guided clean sample, (B, C, ...)."""
-        if not self.needs_uncond:
+        if predictions.scale == 1.0:
             return predictions.cond
-        return predictions.uncond + (predictions.cond - predictions.uncond) * self.scale
+        return predictions.uncond + (predictions.cond - predictions.uncond) * predictions.scale
 
 
-@dataclass(frozen=True, kw_only=True)
-class Rescaled:
-    """Classifier-free guidance whose result keeps the spread of the conditional velocity (Lin et al. 2023).
-
-    arXiv:2305.08891, section 3.4: the guided v prediction is scaled to the standard deviation of the
-    conditional one and mixed with the unscaled one.
+class Modifier:
+    """Changes guidance. One is made for each run, so it may remember earlier steps of it.
 
     Attributes:
-        scale: guidance scale.
-        multiplier: share of the rescaled result, 0 to 1.
+        needs_uncond: whether the negative side has to be evaluated even at a guidance scale of 1.
     """
 
-    scale: float = 7.5
-    multiplier: float = 0.7
+    needs_uncond: bool = False
 
-    @property
-    def needs_uncond(self) -> bool:
-        """False at scale 1 only."""
-        return self.scale != 1.0
+    def before(self, predictions: Predictions) -> Predictions:
+        """Change the predictions, or the scale, that the guider sees."""
+        return predictions
 
-    def __call__(self, predictions: Predictions) -> Tensor:
-        """The guided clean sample, (B, C, ...)."""
-        s = predictions.sigma
-        norm = (s**2 + 1.0) ** 0.5
-        x = predictions.x / (s**2 + 1.0)
+    def combine(self, predictions: Predictions, guided: Tensor) -> Tensor:
+        """Change what the guider's formula gave, (B, C, ...)."""
+        return guided
 
-        def velocity(denoised: Tensor) -> Tensor:
-            return (x - denoised) * norm / s
-
-        cond, uncond = velocity(predictions.cond), velocity(predictions.uncond)
-        guided = uncond + (cond - uncond) * self.scale
-        dims = tuple(range(1, guided.ndim))
-        factor = cond.std(dim=dims, keepdim=True) / guided.std(dim=dims, keepdim=True)
-        mixed = self.multiplier * (guided * factor) + (1.0 - self.multiplier) * guided
-        return x - mixed * s / norm
+    def after(self, predictions: Predictions, guided: Tensor) -> Tensor:
+        """Add to the guided clean sample, (B, C, ...)."""
+        return guided
 
 
-@dataclass(frozen=True, kw_only=True)
-class WithVariation:
+def guide(guider: Guider, modifiers: Sequence[Modifier], predictions: Predictions) -> tuple[Tensor, Tensor]:
+    """The guided clean sample and the unconditional one that it started from."""
+    for modifier in modifiers:
+        predictions = modifier.before(predictions)
+    guided = guider(predictions)
+    for modifier in modifiers:
+        guided = modifier.combine(predictions, guided)
+    for modifier in modifiers:
+        guided = modifier.after(predictions, guided)
+    return guided, predictions.uncond
+
+
+def match_spread(tensor: Tensor, model: Tensor, share: float) -> Tensor:
+    """`tensor` with a share of its standard deviation's excess over `model`'s taken away, item by item.
+
+    Lin et al. 2023, arXiv:2305.08891, section 3.4.
+    """
+    dims = tuple(range(1, tensor.ndim))
+    factor = model.std(dim=dims, keepdim=True) / tensor.std(dim=dims, keepdim=True)
+    return share * (tensor * factor) + (1.0 - share) * tensor
+
+
+@dataclass(kw_only=True)
+class AwayFromVariation(Modifier):
     """Guidance away from a weakened network: guided + scale * (cond - varied).
 
     Perturbed-attention guidance (Ahn et al. 2024, arXiv:2403.17377) and skip-layer guidance take this form.
 
     Attributes:
-        inner: the guidance it adds to.
-        variation: name of the weakened network, known to the model's family.
+        variation: name of the weakened network, known to the loaded model.
         scale: weight.
         start: share of sampling at which it begins, 0 to 1.
         end: share of sampling at which it ends, 0 to 1.
+        rescale: share of the result's standard deviation that is brought back to the conditional prediction's.
     """
 
-    inner: Guider
     variation: str
     scale: float
     start: float = 0.0
     end: float = 1.0
+    rescale: float = 0.0
 
-    @property
-    def needs_uncond(self) -> bool:
-        """As the inner guidance."""
-        return self.inner.needs_uncond
-
-    def __call__(self, predictions: Predictions) -> Tensor:
+    def after(self, predictions: Predictions, guided: Tensor) -> Tensor:
         """The guided clean sample, (B, C, ...)."""
-        guided = self.inner(predictions)
-        high = predictions.model_sampling.percent_to_sigma(self.start)
-        low = predictions.model_sampling.percent_to_sigma(self.end)
-        if self.scale == 0.0 or not low <= float(predictions.sigma) <= high:
+        if self.scale == 0.0 or not predictions.active(self.start, self.end):
             return guided
-        return guided + (predictions.cond - predictions.vary(self.variation)) * self.scale
+        varied = predictions.evaluate(POSITIVE, variation=self.variation)
+        moved = guided + (predictions.cond - varied) * self.scale
+        return match_spread(moved, predictions.cond, self.rescale) if self.rescale else moved

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,19 +10,22 @@ from torch import Tensor
 
 from graphflow.values import Conditioning
 
-from .denoiser import GuidedDenoiser, Inpaint
+from .denoiser import GuidedDenoiser, Inpaint, MaskSchedule
 from .errors import SamplingError
 from .evaluate import Predict
-from .guidance import Guider
-from .noise import NoiseLayout, step_noise
+from .guidance import NEGATIVE, POSITIVE, Guider, Modifier
+from .noise import NoiseDevice, NoiseLayout, step_noise
 from .prediction import ModelSampling
-from .regions import make_regions, match_areas
-from .samplers import Step, get_sampler
+from .regions import Region, make_regions, match_areas
+from .samplers import Sampler, Step, get_sampler
 from .variance_exploding import run_in_log_snr_form
 
 OnStep = Callable[[int, int, Tensor, Tensor], None]
 """(steps done, steps in all, x, denoised), both latents (B, C, ...) in the model's scaled space. It may
 raise to stop sampling."""
+
+MakeMaskSchedule = Callable[[ModelSampling, Tensor], MaskSchedule]
+"""(model_sampling, sigmas of the run) -> how the noise mask changes on the way."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -83,14 +86,19 @@ def sample(
     positive: Conditioning,
     negative: Conditioning | None,
     guider: Guider,
-    sampler: str,
+    sampler: str | Sampler,
     sigmas: Tensor,
     latent: Tensor,
     noise: Tensor | None,
     seed: int,
+    others: Mapping[str, Conditioning] | None = None,
+    modifiers: Sequence[Modifier] = (),
     noise_layout: NoiseLayout = "per_sample",
+    noise_device: NoiseDevice = "cpu",
     latent_space: LatentSpace | None = None,
     noise_mask: Tensor | None = None,
+    make_mask_schedule: MakeMaskSchedule | None = None,
+    downscale: int = 8,
     device: torch.device | str = "cpu",
     max_items: int | None = None,
     on_step: OnStep | None = None,
@@ -102,15 +110,20 @@ def sample(
         model_sampling: how it is parameterised.
         positive: what the picture should follow.
         negative: what it should avoid; None has guidance compare with `positive` itself.
-        guider: combines the two predictions.
-        sampler: a name of `names.SAMPLER_NAMES`.
+        guider: combines the predictions.
+        sampler: a name of `names.SAMPLER_NAMES`, or a method.
         sigmas: noise levels to visit, falling; fewer than two return the latent as it is.
         latent: (B, C, ...) raw autoencoder space.
         noise: (B, C, ...) standard normal; None adds none (the latent carries its own).
         seed: for the noise that stochastic samplers add.
+        others: the guider's further sides, by name.
+        modifiers: what changes guidance, in order.
         noise_layout: how the items of a batch share the seed.
+        noise_device: whose random stream step noise is.
         latent_space: scale and shift of the family.
         noise_mask: (B or 1, H, W) in [0, 1], any size; where it is 0 the latent is kept, 1 is made anew.
+        make_mask_schedule: makes a mask that changes on the way; None has it stay the same.
+        downscale: pixels per latent sample, for areas in pixels.
         device: where to compute.
         max_items: most items to evaluate in one batch.
         on_step: called before each step is taken; it may raise to stop.
@@ -119,7 +132,7 @@ def sample(
         SamplingError: an unknown sampler, or shapes that do not fit.
     """
     with torch.inference_mode():
-        method = get_sampler(sampler)
+        method = get_sampler(sampler) if isinstance(sampler, str) else sampler
         space = latent_space or LatentSpace()
         if len(sigmas) < 2:
             return Sampled(latent=latent, denoised=latent)
@@ -132,19 +145,15 @@ def sample(
         from_pure_noise = float(sigmas[0]) >= highest * (1 - 1e-5)
         x = model_sampling.noise_latent(sigmas[0], start, original, max_denoise=from_pure_noise)
 
-        conditional = make_regions(positive.entries, original)
-        unconditional = make_regions(negative.entries, original) if negative is not None else []
-        conditional, unconditional = (
-            match_areas(conditional, unconditional),
-            match_areas(unconditional, conditional),
-        )
+        given = {POSITIVE: positive, **({} if negative is None else {NEGATIVE: negative}), **(others or {})}
+        schedule = None if make_mask_schedule is None else make_mask_schedule(model_sampling, sigmas)
         denoise = GuidedDenoiser(
             predict=predict,
             model_sampling=model_sampling,
             guider=guider,
-            positive=conditional,
-            negative=unconditional,
-            inpaint=None if noise_mask is None else Inpaint.make(noise_mask, original, start),
+            sides=_match({name: make_regions(told.entries, original, downscale) for name, told in given.items()}),
+            modifiers=modifiers,
+            inpaint=None if noise_mask is None else Inpaint.make(noise_mask, original, start, schedule),
             max_items=max_items,
         )
         total = len(sigmas) - 1
@@ -156,7 +165,7 @@ def sample(
             if on_step is not None:
                 on_step(step.index, total, step.x, step.denoised)
 
-        added = step_noise(method.noise, x, sigmas, seed, noise_layout)
+        added = step_noise(method.noise, x, sigmas, seed, noise_layout, noise_device)
         if method.log_snr_form and model_sampling.is_flow:
             x = run_in_log_snr_form(method, denoise, x, sigmas, noise=added, callback=callback)
         else:
@@ -165,3 +174,13 @@ def sample(
         latent, denoised = space.leave(x), space.leave(last)
     # cloned outside inference mode, so that others may work on them in place
     return Sampled(latent=latent.clone(), denoised=denoised.clone())
+
+
+def _match(sides: Mapping[str, list[Region]]) -> dict[str, list[Region]]:
+    """The sides, each with the areas of all others."""
+    matched: dict[str, list[Region]] = {}
+    for name, regions in sides.items():
+        for other, theirs in sides.items():
+            regions = match_areas(regions, theirs) if other != name else regions
+        matched[name] = regions
+    return matched

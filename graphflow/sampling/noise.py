@@ -1,19 +1,20 @@
 """Noise: where a sample starts, and what stochastic samplers add at each step.
 
-Everything is drawn on the CPU in float32, so one seed gives one picture on every device and in every
-compute precision.
+Everything is drawn on the CPU in float32, so one seed gives one picture on every device and in every compute
+precision. Of two streams: torch's own on the CPU, or the one that CUDA devices make (see `philox`).
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 
 from .errors import SamplingError
+from .philox import PhiloxGenerator
 from .samplers import StepNoise
 from .samplers.base import NoiseKind
 
@@ -21,7 +22,34 @@ NoiseLayout = Literal["per_sample", "batch"]
 """`per_sample`: each item has its own generator, so the size of a batch changes nothing.
 `batch`: one draw for the whole batch, as ComfyUI makes it."""
 
+NoiseDevice = Literal["cpu", "cuda"]
+"""Whose random stream: torch's on the CPU, or the one of CUDA devices; both are computed on the CPU."""
+
 MAX_SEED = 2**64 - 1
+
+
+class Stream(Protocol):
+    """A seeded source of standard normal numbers."""
+
+    def randn(self, shape: Sequence[int]) -> Tensor:
+        """The next ones, float32, on the CPU."""
+        ...
+
+
+class CpuGenerator:
+    """torch's CPU stream."""
+
+    def __init__(self, seed: int) -> None:
+        self.generator = torch.Generator("cpu").manual_seed(seed)
+
+    def randn(self, shape: Sequence[int]) -> Tensor:
+        """The next standard normal numbers, float32, on the CPU."""
+        return torch.randn(tuple(shape), generator=self.generator)
+
+
+def stream(device: NoiseDevice, seed: int) -> Stream:
+    """The stream of a device from its start."""
+    return PhiloxGenerator(seed) if device == "cuda" else CpuGenerator(seed)
 
 
 def item_seed(seed: int, index: int) -> int:
@@ -37,7 +65,11 @@ def item_seed(seed: int, index: int) -> int:
 
 
 def initial_noise(
-    shape: Sequence[int], seed: int, layout: NoiseLayout = "per_sample", batch_index: Sequence[int] | None = None
+    shape: Sequence[int],
+    seed: int,
+    layout: NoiseLayout = "per_sample",
+    batch_index: Sequence[int] | None = None,
+    device: NoiseDevice = "cpu",
 ) -> Tensor:
     """Standard normal noise for a batch of latents.
 
@@ -46,6 +78,7 @@ def initial_noise(
         seed: 0 to 2**64 - 1.
         layout: how the items of a batch share the seed.
         batch_index: for each item, its place in the batch whose noise it takes; 0, 1, 2, ... if None.
+        device: whose stream.
 
     Returns:
         `shape`, float32, on the CPU.
@@ -59,18 +92,25 @@ def initial_noise(
     item = (1, *shape[1:])
     if layout == "per_sample":
         indices = range(shape[0]) if batch_index is None else batch_index
-        return torch.cat([torch.randn(item, generator=_generator(item_seed(seed, i))) for i in indices])
-    generator = _generator(seed)
+        return torch.cat([stream(device, item_seed(seed, i)).randn(item) for i in indices])
+    source = stream(device, seed)
     if batch_index is None:
-        return torch.randn(tuple(shape), generator=generator)
-    drawn = [torch.randn(item, generator=generator) for _ in range(max(batch_index) + 1)]
+        return source.randn(shape)
+    drawn = [source.randn(item) for _ in range(max(batch_index) + 1)]
     return torch.cat([drawn[i] for i in batch_index])
 
 
-def step_noise(kind: NoiseKind, x: Tensor, sigmas: Tensor, seed: int, layout: NoiseLayout = "per_sample") -> StepNoise:
+def step_noise(
+    kind: NoiseKind,
+    x: Tensor,
+    sigmas: Tensor,
+    seed: int,
+    layout: NoiseLayout = "per_sample",
+    device: NoiseDevice = "cpu",
+) -> StepNoise:
     """The noise a stochastic sampler draws on its way.
 
-    Independent draws restart a generator at the seed rather than continue the initial noise's. A Brownian
+    Independent draws restart a stream at the seed rather than continue the initial noise's. A Brownian
     path is the same for every way of cutting it into steps.
 
     Args:
@@ -79,24 +119,23 @@ def step_noise(kind: NoiseKind, x: Tensor, sigmas: Tensor, seed: int, layout: No
         sigmas: all noise levels the sampler visits.
         seed: 0 to 2**64 - 1.
         layout: how the items of a batch share the seed.
+        device: whose stream; a Brownian path follows it where the sampler's name says so (`_gpu`), else it is the CPU's.
     """
     _check_seed(seed)
     match kind:
         case "none":
             return _no_noise
         case "gaussian":
-            return _Independent(x, seed, layout)
-        case "brownian" | "brownian_device":
-            return _Brownian(x, sigmas, seed, layout, on_device=kind == "brownian_device")
+            return _Independent(x, seed, layout, device)
+        case "brownian":
+            return _Brownian(x, sigmas, seed, layout, "cpu")
+        case "brownian_device":
+            return _Brownian(x, sigmas, seed, layout, device)
 
 
 def _check_seed(seed: int) -> None:
     if not 0 <= seed <= MAX_SEED:
         raise SamplingError(f"seed must be from 0 to 2**64 - 1, got {seed}")
-
-
-def _generator(seed: int) -> torch.Generator:
-    return torch.Generator("cpu").manual_seed(seed)
 
 
 def _no_noise(sigma: Tensor, sigma_next: Tensor) -> Tensor:
@@ -106,17 +145,17 @@ def _no_noise(sigma: Tensor, sigma_next: Tensor) -> Tensor:
 class _Independent:
     """A new draw at each call."""
 
-    def __init__(self, x: Tensor, seed: int, layout: NoiseLayout) -> None:
+    def __init__(self, x: Tensor, seed: int, layout: NoiseLayout, device: NoiseDevice) -> None:
         self.device = x.device
         if layout == "batch":
-            self.generators = [_generator(seed)]
+            self.streams = [stream(device, seed)]
             self.shape = tuple(x.shape)
         else:
-            self.generators = [_generator(item_seed(seed, i)) for i in range(x.shape[0])]
+            self.streams = [stream(device, item_seed(seed, i)) for i in range(x.shape[0])]
             self.shape = (1, *x.shape[1:])
 
     def __call__(self, sigma: Tensor, sigma_next: Tensor) -> Tensor:
-        return torch.cat([torch.randn(self.shape, generator=g) for g in self.generators]).to(self.device)
+        return torch.cat([source.randn(self.shape) for source in self.streams]).to(self.device)
 
 
 class _Brownian:
@@ -128,16 +167,14 @@ class _Brownian:
 
     DECIMALS = 6
 
-    def __init__(self, x: Tensor, sigmas: Tensor, seed: int, layout: NoiseLayout, *, on_device: bool) -> None:
-        import torchsde
+    def __init__(self, x: Tensor, sigmas: Tensor, seed: int, layout: NoiseLayout, device: NoiseDevice) -> None:
+        from .brownian import brownian_tree
 
         self.device = x.device
         low, high = float(sigmas[sigmas > 0].min()), float(sigmas.max())
         self.low, self.high = round(low, self.DECIMALS), round(high, self.DECIMALS)
-        start = torch.zeros_like(x, device=x.device if on_device else "cpu")
-        parts = [start] if layout == "batch" else list(start.split(1))
-        seeds = [item_seed(seed, i) for i in range(len(parts))]
-        self.trees = [torchsde.BrownianTree(low, part, high, entropy=s) for part, s in zip(parts, seeds, strict=True)]
+        shape, count = (tuple(x.shape), 1) if layout == "batch" else ((1, *x.shape[1:]), len(x))
+        self.trees = [brownian_tree(low, high, shape, item_seed(seed, i), device) for i in range(count)]
 
     def __call__(self, sigma: Tensor, sigma_next: Tensor) -> Tensor:
         ends = sorted((float(sigma), float(sigma_next)))

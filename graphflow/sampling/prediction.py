@@ -17,7 +17,18 @@ from torch import Tensor
 
 from .errors import SamplingError
 
-Prediction = Literal["epsilon", "v_prediction", "sample", "flow"]
+Prediction = Literal["epsilon", "v_prediction", "sample", "edm", "lcm", "flow"]
+"""What a network predicts: the noise; the velocity v (Salimans and Ho 2022, arXiv:2202.00512); the clean sample; F of
+Karras et al. 2022 (arXiv:2206.00364, table 1); the noise, under the boundary condition of consistency models (Luo et al.
+2023, arXiv:2310.04378); the flow velocity noise - x0."""
+
+Time = Literal["step", "log", "angle"]
+"""How the network is told the noise level: the nearest training step, log(sigma) / 4, or atan(sigma) * 2 / pi."""
+
+LCM_STEPS = 50
+"""Steps of the solver that latent consistency models were distilled from."""
+
+_LCM_SIGMA_DATA, _LCM_TIME_SCALE = 0.5, 10.0
 
 ZERO_SNR_ALPHA_BAR = 4.8973451890853435e-08
 """Squared signal level that stands for 0 at the end of a zero-terminal-SNR model: sigma = 4518.8."""
@@ -31,13 +42,15 @@ class ModelSampling:
     """Noise levels of a model and the meaning of its output.
 
     Attributes:
-        prediction: what the network predicts: the noise, the velocity v (Salimans and Ho 2022,
-            arXiv:2202.00512), the clean sample, or the flow velocity noise - x0.
-        sigmas: (T,) float32, ascending, one per training timestep.
+        prediction: what the network predicts.
+        sigmas: (T,) float32, ascending, one per training timestep, or per `stride` of them.
         log_sigmas: (T,) float32, their logarithms (rounded once, from float64 where sigmas come from variances).
         shift: sigma = shift * t / (1 + (shift - 1) * t) for flow models (Esser et al. 2024,
             arXiv:2403.03206); 1 elsewhere.
         timestep_scale: the network's timestep at t = 1 of a flow model.
+        time: how the network is told the level; flow models have their own way.
+        sigma_data: standard deviation of the data that the input is scaled with.
+        stride: training timesteps between two of `sigmas`.
     """
 
     prediction: Prediction
@@ -45,6 +58,9 @@ class ModelSampling:
     log_sigmas: Tensor
     shift: float = 1.0
     timestep_scale: float = 1000.0
+    time: Time = "step"
+    sigma_data: float = 1.0
+    stride: int = 1
 
     @classmethod
     def from_betas(cls, betas: Tensor, prediction: Prediction = "epsilon", *, zero_snr: bool = False) -> ModelSampling:
@@ -83,6 +99,33 @@ class ModelSampling:
         sigmas = _shift_time(shift, torch.arange(1, levels + 1, dtype=torch.float32) / levels)
         return cls(
             prediction="flow", sigmas=sigmas, log_sigmas=sigmas.log(), shift=shift, timestep_scale=timestep_scale
+        )
+
+    @classmethod
+    def continuous(
+        cls, prediction: Prediction, sigma_min: float, sigma_max: float, *, time: Time = "log", levels: int = 1000
+    ) -> ModelSampling:
+        """Noise levels of a model trained on all levels of a range, even in log sigma.
+
+        Args:
+            prediction: what the network predicts; not "flow" or "lcm".
+            sigma_min: lowest level, above 0.
+            sigma_max: highest level.
+            time: how the network is told the level.
+            levels: number of noise levels in the table from which the simple schedules choose.
+
+        Raises:
+            SamplingError: the range is empty.
+        """
+        if not 0 < sigma_min < sigma_max:
+            raise SamplingError(f"sigma_min {sigma_min} and sigma_max {sigma_max} do not bound a range above 0")
+        sigmas = torch.linspace(math.log(sigma_min), math.log(sigma_max), levels).exp()
+        return cls(
+            prediction=prediction,
+            sigmas=sigmas,
+            log_sigmas=sigmas.log(),
+            time=time,
+            sigma_data=0.5 if prediction == "edm" else 1.0,
         )
 
     @classmethod
@@ -140,23 +183,39 @@ class ModelSampling:
         """The same noise levels with another meaning of the output."""
         return replace(self, prediction=prediction)
 
+    def distilled(self, steps: int = LCM_STEPS) -> ModelSampling:
+        """A latent consistency model made from this one: every T / `steps`-th level, and its boundary condition."""
+        stride = len(self.sigmas) // steps
+        levels = slice(stride - 1, None, stride)
+        return replace(
+            self, prediction="lcm", sigmas=self.sigmas[levels], log_sigmas=self.log_sigmas[levels], stride=stride
+        )
+
     def timestep(self, sigma: Tensor) -> Tensor:
         """The network's timestep at noise levels `sigma` (any shape).
 
         Discrete models get the nearest training step in log sigma (int64); flow models sigma times
-        `timestep_scale` (float32).
+        `timestep_scale` (float32); others what `time` says (float32).
         """
         if self.is_flow:
             return sigma * self.timestep_scale
+        if self.time == "log":
+            return 0.25 * sigma.log()
+        if self.time == "angle":
+            return sigma.atan() / math.pi * 2
         distance = sigma.float().log().reshape(1, -1) - self.log_sigmas[:, None].to(sigma.device)
-        return distance.abs().argmin(dim=0).reshape(sigma.shape)
+        return distance.abs().argmin(dim=0).reshape(sigma.shape) * self.stride + self.stride - 1
 
     def sigma(self, timestep: Tensor) -> Tensor:
         """The noise level at (possibly fractional) timesteps, linear in log sigma between training steps."""
         if self.is_flow:
             return _shift_time(self.shift, timestep / self.timestep_scale)
+        if self.time == "log":
+            return (timestep / 0.25).exp()
+        if self.time == "angle":
+            return (timestep * math.pi / 2).tan()
         log_sigmas = self.log_sigmas.to(timestep.device)
-        t = timestep.float().clamp(0, len(log_sigmas) - 1)
+        t = ((timestep.float() - (self.stride - 1)) / self.stride).clamp(0, len(log_sigmas) - 1)
         low, weight = t.floor().long(), t.frac()
         high = t.ceil().long()
         return ((1 - weight) * log_sigmas[low] + weight * log_sigmas[high]).exp()
@@ -169,7 +228,10 @@ class ModelSampling:
             return 1.0 if percent <= 0.0 else float(_shift_time(self.shift, 1.0 - percent))
         if percent <= 0.0:
             return BEFORE_THE_START
-        return float(self.sigma(torch.tensor((1.0 - percent) * (len(self.sigmas) - 1))))
+        if self.time != "step":
+            low, high = float(self.log_sigmas[0]), float(self.log_sigmas[-1])
+            return math.exp((high - low) * (1.0 - percent) + low)
+        return float(self.sigma(torch.tensor((1.0 - percent) * (len(self.sigmas) * self.stride - 1))))
 
     def alpha(self, sigma: Tensor) -> Tensor:
         """Weight of the clean sample in x: 1, or 1 - sigma for flow models."""
@@ -185,7 +247,7 @@ class ModelSampling:
 
     def scale_input(self, x: Tensor, sigma: Tensor) -> Tensor:
         """What the network expects at its input: unit variance for discrete models, x itself for flow."""
-        return x if self.is_flow else x / (_like(sigma, x) ** 2 + 1.0) ** 0.5
+        return x if self.is_flow else x / (_like(sigma, x) ** 2 + self.sigma_data**2) ** 0.5
 
     def to_denoised(self, x: Tensor, output: Tensor, sigma: Tensor) -> Tensor:
         """The clean sample x0 that a network output means.
@@ -203,6 +265,14 @@ class ModelSampling:
                 return x / (s**2 + 1.0) - output * s / (s**2 + 1.0) ** 0.5
             case "sample":
                 return output
+            case "edm":
+                data = self.sigma_data
+                return x * data**2 / (s**2 + data**2) + output * s * data / (s**2 + data**2) ** 0.5
+            case "lcm":
+                time = _like(self.timestep(sigma), x) * _LCM_TIME_SCALE
+                data = _LCM_SIGMA_DATA
+                keep = data**2 / (time**2 + data**2)
+                return (x - output * s) * time / (time**2 + data**2) ** 0.5 + keep * x / (s**2 + 1.0) ** 0.5
 
     def noise_latent(self, sigma: Tensor, noise: Tensor, latent: Tensor, *, max_denoise: bool = False) -> Tensor:
         """A latent brought to noise level `sigma`.

@@ -61,9 +61,15 @@ class Region:
     weight: Tensor
 
 
-def make_regions(entries: Sequence[ConditioningEntry], latent: Tensor) -> list[Region]:
-    """Resolve areas and masks of entries for a latent (B, C, ..., h, w); weights lie on its device."""
-    return [_region(entry, latent) for entry in entries]
+def make_regions(entries: Sequence[ConditioningEntry], latent: Tensor, downscale: int = 1) -> list[Region]:
+    """Resolve areas and masks of entries for a latent (B, C, ..., h, w); weights lie on its device.
+
+    Args:
+        entries: what the model is told.
+        latent: for its size and device.
+        downscale: pixels per latent sample, for areas in pixels.
+    """
+    return [_region(entry, latent, downscale) for entry in entries]
 
 
 def match_areas(regions: list[Region], others: Sequence[Region]) -> list[Region]:
@@ -101,9 +107,9 @@ def resize_mask(mask: Tensor, height: int, width: int) -> Tensor:
     return functional.interpolate(mask, size=(height, width), mode="bilinear")
 
 
-def _region(entry: ConditioningEntry, latent: Tensor) -> Region:
+def _region(entry: ConditioningEntry, latent: Tensor, downscale: int) -> Region:
     height, width = latent.shape[-2:]
-    box = None if entry.area is None else _box(entry.area, height, width)
+    box = None if entry.area is None else _box(entry.area, height, width, downscale)
     mask = None if entry.mask is None else resize_mask(entry.mask.to(latent.device), height, width)
     if mask is not None and entry.mask_bounds:
         box = _bounds(mask, height, width)
@@ -117,12 +123,13 @@ def _region(entry: ConditioningEntry, latent: Tensor) -> Region:
     return Region(entry, box, weight * entry.strength)
 
 
-def _box(area: Area, height: int, width: int) -> Box:
+def _box(area: Area, height: int, width: int, downscale: int) -> Box:
     if area.relative:
         sizes = (max(1, round(area.height * height)), max(1, round(area.width * width)))
         y, x = round(area.y * height), round(area.x * width)
     else:
-        sizes, (y, x) = (int(area.height), int(area.width)), (int(area.y), int(area.x))
+        y, x = int(area.y // downscale), int(area.x // downscale)
+        sizes = (max(1, int(area.height // downscale)), max(1, int(area.width // downscale)))
     y, x = min(y, height - 1), min(x, width - 1)
     return Box(y, x, min(sizes[0], height - y), min(sizes[1], width - x))
 

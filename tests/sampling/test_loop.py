@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from graphflow.sampling.errors import SamplingError
-from graphflow.sampling.guidance import ClassifierFree, Predictions, Rescaled, WithVariation
+from graphflow.sampling.guidance import AwayFromVariation, ClassifierFree
 from graphflow.sampling.loop import LatentSpace, Sampled, cut_sigmas, sample
 from graphflow.sampling.names import SAMPLER_NAMES
 from graphflow.sampling.noise import initial_noise
@@ -143,46 +143,8 @@ def test_the_space_of_the_model_is_entered_and_left() -> None:
     assert torch.equal(SPACE.enter(torch.zeros(2)), torch.zeros(2))
 
 
-def predictions(**changes: Any) -> Predictions:
-    x = torch.randn((2, 4, 8, 8), generator=torch.Generator().manual_seed(1))
-    given: dict[str, Any] = {
-        "x": x,
-        "sigma": torch.tensor(2.0),
-        "cond": 0.5 * x + 0.2,
-        "uncond": 0.3 * x - 0.2,
-        "model_sampling": DISCRETE,
-        "vary": lambda name: 0.4 * x,
-    }
-    return Predictions(**{**given, **changes})
-
-
-def test_classifier_free_guidance_extrapolates() -> None:
-    p = predictions()
-    assert torch.allclose(ClassifierFree(scale=3.0)(p), p.uncond + 3.0 * (p.cond - p.uncond))
-    assert ClassifierFree(scale=1.0)(p) is p.cond
-
-
-def test_rescaled_guidance_has_the_spread_of_the_conditional_velocity() -> None:
-    p = predictions()
-
-    def velocity(denoised: Tensor) -> Tensor:
-        norm = (p.sigma**2 + 1) ** 0.5
-        return (p.x / norm**2 - denoised) * norm / p.sigma
-
-    rescaled = velocity(Rescaled(scale=7.0, multiplier=1.0)(p))
-    assert torch.allclose(rescaled.std(dim=(1, 2, 3)), velocity(p.cond).std(dim=(1, 2, 3)), rtol=1e-4)
-    assert torch.allclose(Rescaled(scale=7.0, multiplier=0.0)(p), ClassifierFree(scale=7.0)(p), atol=1e-5)
-
-
-def test_guidance_away_from_a_variation_acts_in_its_share_of_sampling() -> None:
-    p = predictions()
-    inner = ClassifierFree(scale=3.0)
-    moved = WithVariation(inner=inner, variation="weak", scale=2.0)(p)
-    assert torch.allclose(moved, inner(p) + 2.0 * (p.cond - 0.4 * p.x))
-    assert torch.equal(WithVariation(inner=inner, variation="weak", scale=2.0, start=0.9)(p), inner(p))
-
-
 def test_a_variation_reaches_the_network_by_name() -> None:
     model = RecordingModel()
-    run(model, guider=WithVariation(inner=ClassifierFree(scale=1.0), variation="weak", scale=2.0))
+    away = AwayFromVariation(variation="weak", scale=2.0)
+    run(model, guider=ClassifierFree(scale=1.0), modifiers=[away])
     assert [variation for _, _, variation in model.calls] == [None, "weak"] * 6

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from functools import partial
+from inspect import signature
 from types import MappingProxyType
 from typing import Any
 
@@ -25,6 +27,9 @@ __all__ = [
     "StepNoise",
     "get_sampler",
 ]
+
+_GIVEN = frozenset(signature(SamplerFunction.__call__).parameters)
+"""What every sampler receives; its other parameters are options."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +72,7 @@ SAMPLERS: Mapping[str, Sampler] = MappingProxyType(
         "dpm_2_ancestral": _gaussian(second_order.dpm_2_ancestral, discards_penultimate=True),
         "lms": Sampler(run=multistep.lms),
         "dpm_fast": Sampler(run=dpm_solver.dpm_fast),
-        "dpm_adaptive": Sampler(run=dpm_solver.dpm_adaptive),
+        "dpm_adaptive": _gaussian(dpm_solver.dpm_adaptive),
         "dpmpp_2s_ancestral": _gaussian(dpmpp.dpmpp_2s_ancestral),
         "dpmpp_2s_ancestral_cfg_pp": _gaussian(dpmpp.dpmpp_2s_ancestral_cfg_pp, needs_uncond=True),
         "dpmpp_sde": _brownian(dpmpp_sde.dpmpp_sde),
@@ -104,14 +109,27 @@ SAMPLERS: Mapping[str, Sampler] = MappingProxyType(
 """Samplers by name, in the order of `names.SAMPLER_NAMES`."""
 
 
-def get_sampler(name: str) -> Sampler:
+def get_sampler(name: str, options: Mapping[str, Any] | None = None) -> Sampler:
     """The sampler called `name`.
 
+    Args:
+        name: a name of `names.SAMPLER_NAMES`.
+        options: keyword arguments of its function, e.g. `{"eta": 0.5}`.
+
     Raises:
-        SamplingError: there is none; the message gives the nearest name.
+        SamplingError: there is none, and the message gives the nearest name; or it has no such option.
     """
     if name not in SAMPLERS:
         near = get_close_matches(name, SAMPLER_NAMES, n=1)
         advice = f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(SAMPLER_NAMES)}"
         raise SamplingError(f"unknown sampler {name!r}", advice=advice)
-    return SAMPLERS[name]
+    sampler = SAMPLERS[name]
+    if not options:
+        return sampler
+    known = [key for key in signature(sampler.run).parameters if key not in _GIVEN]
+    if unknown := sorted(set(options) - set(known)):
+        raise SamplingError(
+            f"the sampler {name!r} has no option {unknown[0]!r}",
+            advice=f"its options are {', '.join(known)}" if known else "it has none",
+        )
+    return replace(sampler, run=partial(sampler.run, **options))

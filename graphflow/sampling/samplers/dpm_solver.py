@@ -11,9 +11,14 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from .base import Callback, Denoiser, Step, StepNoise, derivative, negative_log
+from graphflow.sampling.errors import SamplingError
+
+from .base import Callback, Denoiser, Step, StepNoise, ancestral_step, derivative, negative_log
 
 SUB_ORDERS = {0: [2, 1], 1: [1], 2: [2]}
+
+SMALLEST_STEP = 1e-4
+"""In log sigma; steps below it mean that nothing satisfies the tolerances."""
 
 
 @dataclass
@@ -83,17 +88,33 @@ def dpm_fast(denoise: Denoiser, x: Tensor, sigmas: Tensor, *, noise: StepNoise, 
 
 @dataclass
 class _StepSize:
-    """Integral controller of the step length (k-diffusion's PID controller with its default weights)."""
+    """Proportional-integral-derivative controller of the step length (k-diffusion)."""
 
     h: float
-    order: int
+    exponents: tuple[float, float, float]
     accept_safety: float
+    errors: tuple[float, float] | None = None
+
+    @classmethod
+    def make(
+        cls, h: float, pcoeff: float, icoeff: float, dcoeff: float, order: float, accept_safety: float
+    ) -> _StepSize:
+        exponents = (pcoeff + icoeff + dcoeff) / order, -(pcoeff + 2 * dcoeff) / order, dcoeff / order
+        return cls(h, exponents, accept_safety)
 
     def accepts(self, error: float) -> bool:
-        factor = (1 / (error + 1e-8)) ** (1 / self.order)
+        inverse = 1 / (error + 1e-8)
+        before, earlier = self.errors or (inverse, inverse)
+        factor = math.prod(e**b for e, b in zip((inverse, before, earlier), self.exponents, strict=True))
         factor = 1 + math.atan(factor - 1)
         self.h *= factor
-        return factor >= self.accept_safety
+        accepted = factor >= self.accept_safety
+        self.errors = (inverse, before) if accepted else (before, earlier)
+        return accepted
+
+
+STOCHASTIC_ORDER = 1.5
+"""Order of convergence that the step length assumes where noise is added."""
 
 
 def dpm_adaptive(
@@ -103,27 +124,50 @@ def dpm_adaptive(
     *,
     noise: StepNoise,
     callback: Callback,
+    order: int = 3,
     rtol: float = 0.05,
     atol: float = 0.0078,
     h_init: float = 0.05,
+    pcoeff: float = 0.0,
+    icoeff: float = 1.0,
+    dcoeff: float = 0.0,
     accept_safety: float = 0.81,
+    eta: float = 0.0,
+    s_noise: float = 1.0,
 ) -> Tensor:
-    """DPM-Solver-23: third-order steps whose length follows the difference to second order.
+    """DPM-Solver-23 or -12: steps whose length follows the difference to the order below.
 
-    Only the ends of the schedule matter. `atol` and `rtol` are the tolerated error per element.
+    Only the ends of the schedule matter. `atol` and `rtol` are the tolerated error per element, `h_init` is the first
+    step in log sigma; `eta` above 0 adds fresh noise after each step.
+
+    Raises:
+        SamplingError: The tolerances make the steps vanish.
     """
     t, t_end = _range(sigmas)
     before = x
-    size = _StepSize(h_init, 3, accept_safety)
+    size = _StepSize.make(h_init, pcoeff, icoeff, dcoeff, STOCHASTIC_ORDER if eta else order, accept_safety)
     index = 0
     while t < t_end - 1e-5:
+        if not size.h > SMALLEST_STEP:
+            raise SamplingError(
+                f"dpm_adaptive finds no step that is accurate enough at sigma {float(t.neg().exp()):.4g}",
+                advice="raise rtol or atol, or lower accept_safety",
+            )
         t_next = torch.minimum(t_end, t + size.h)
-        step = _Interval(denoise, x, t, t_next)
-        low, high = step.second(1 / 3), step.third()
+        sigma, sigma_next = t.neg().exp(), t_next.neg().exp()
+        t_down, sigma_up = t_next, torch.zeros_like(t)
+        if eta:
+            down = ancestral_step(denoise.model_sampling, sigma, sigma_next, eta).sigma_down
+            t_down = torch.minimum(t_end, negative_log(down))
+            sigma_up = (sigma_next**2 - t_down.neg().exp() ** 2).clamp(min=0).sqrt()
+        step = _Interval(denoise, x, t, t_down)
+        low, high = (step.first(), step.second()) if order == 2 else (step.second(1 / 3), step.third())
         tolerance = torch.maximum(torch.tensor(atol), rtol * torch.maximum(low.abs(), before.abs()))
         error = torch.linalg.norm((low - high) / tolerance) / x.numel() ** 0.5
-        callback(Step(index, x, t.neg().exp(), step.denoised()))
+        callback(Step(index, x, sigma, step.denoised()))
         if size.accepts(float(error)):
             before, x, t = low, high, t_next
+            if sigma_up > 0:
+                x = x + sigma_up * s_noise * noise(sigma, sigma_next)
         index += 1
     return x

@@ -20,9 +20,11 @@ Weights = Callable[[Sequence[float]], Sequence[float]]
 """(sigma_next, sigma, sigma before, ...) -> weights of the slopes, newest first; they sum to the step."""
 
 
-def lms(denoise: Denoiser, x: Tensor, sigmas: Tensor, *, noise: StepNoise, callback: Callback) -> Tensor:
-    """Adams-Bashforth of order four on uneven steps (k-diffusion; Hairer, Norsett and Wanner 1993, chapter III.5)."""
-    return _walk(denoise, x, sigmas, callback, _lagrange_weights, order=4)
+def lms(
+    denoise: Denoiser, x: Tensor, sigmas: Tensor, *, noise: StepNoise, callback: Callback, order: int = 4
+) -> Tensor:
+    """Adams-Bashforth on uneven steps (k-diffusion; Hairer, Norsett and Wanner 1993, chapter III.5)."""
+    return _walk(denoise, x, sigmas, callback, _lagrange_weights, order=order)
 
 
 def ipndm(denoise: Denoiser, x: Tensor, sigmas: Tensor, *, noise: StepNoise, callback: Callback) -> Tensor:

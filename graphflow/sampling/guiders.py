@@ -1,0 +1,89 @@
+"""Guiders beside classifier-free guidance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .guidance import NEGATIVE, POSITIVE, Predictions
+
+MIDDLE, EMPTY = "middle", "empty"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unguided:
+    """The positive conditioning alone, as distilled models want it."""
+
+    scale: float = 1.0
+    sides: tuple[str, ...] = (POSITIVE,)
+
+    def __call__(self, predictions: Predictions) -> Tensor:
+        """The conditional clean sample, (B, C, ...)."""
+        return predictions.cond
+
+
+@dataclass(frozen=True, kw_only=True)
+class DualClassifierFree:
+    """Guidance by two conditionings, as InstructPix2Pix has it (Brooks et al. 2023, arXiv:2211.09800, equation 3).
+
+    uncond + middle_scale * (middle - uncond) + scale * (cond - middle). The nested form guides with the middle
+    conditioning first and from there with the positive one: g + scale * (cond - g) with
+    g = uncond + middle_scale * (middle - uncond).
+
+    Attributes:
+        scale: of the positive conditioning against the middle one.
+        middle_scale: of the middle conditioning against the negative one.
+        nested: take the nested form.
+    """
+
+    scale: float = 7.5
+    middle_scale: float = 1.5
+    nested: bool = False
+    sides: tuple[str, ...] = (POSITIVE, MIDDLE, NEGATIVE)
+
+    def __call__(self, predictions: Predictions) -> Tensor:
+        """The guided clean sample, (B, C, ...)."""
+        middle, uncond, cond = predictions.others[MIDDLE], predictions.uncond, predictions.cond
+        guided = uncond + (middle - uncond) * self.middle_scale
+        return guided + (cond - (guided if self.nested else middle)) * predictions.scale
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerpendicularNegative:
+    """Perp-Neg: only the part of the negative direction that is perpendicular to the positive one is avoided.
+
+    Armandpour et al. 2023, arXiv:2304.04968, equation 10; directions are taken from the empty prompt.
+
+    Attributes:
+        scale: guidance scale.
+        negative_scale: weight of the negative direction.
+    """
+
+    scale: float = 7.5
+    negative_scale: float = 1.0
+    sides: tuple[str, ...] = (POSITIVE, NEGATIVE, EMPTY)
+
+    def __call__(self, predictions: Predictions) -> Tensor:
+        """The guided clean sample, (B, C, ...)."""
+        empty = predictions.others[EMPTY]
+        wanted, unwanted = predictions.cond - empty, predictions.uncond - empty
+        return empty + predictions.scale * (wanted - self.negative_scale * perpendicular(unwanted, wanted))
+
+
+def perpendicular(tensor: Tensor, direction: Tensor) -> Tensor:
+    """The part of each item of `tensor` (B, ...) that is perpendicular to the same item of `direction`."""
+    return tensor - along(tensor, direction)
+
+
+def along(tensor: Tensor, direction: Tensor) -> Tensor:
+    """The part of each item of `tensor` (B, ...) that points along the same item of `direction`."""
+    return projection(tensor, direction) * direction
+
+
+def projection(tensor: Tensor, direction: Tensor) -> Tensor:
+    """How many times each item of `direction` goes into that of `tensor`, (B, 1, ...); 0 where it is zero."""
+    dims = tuple(range(1, tensor.ndim))
+    squared = (direction * direction).sum(dim=dims, keepdim=True)
+    return torch.where(squared > 0, (tensor * direction).sum(dim=dims, keepdim=True) / squared, 0.0)
