@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from graphflow.registry import Registry
 from graphflow.session import Session
 from graphflow.settings import Settings
 from tests import toys as toy_pack
+from tests.fresh import Fresh
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -45,6 +46,13 @@ def _own_settings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.
 def toys(tmp_path: Path) -> ToySession:
     """Return a session with the toy nodes only."""
     return ToySession(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def fresh() -> Iterator[Fresh]:
+    """Run Python programs in fresh processes that have torch and Diffusers imported, and no graphflow."""
+    with Fresh() as processes:
+        yield processes
 
 
 class NoModels:
