@@ -2,8 +2,9 @@
 
 Cold: two fresh processes, one after the other, repeated; wall time, processor time (of all threads, with the system's)
 and peak memory of each. Warm: one process that holds both; each picture has another seed, prompts stay, so the engine
-reuses what it has stored and the pipeline does what pipelines do. Ratios are graphflow / Diffusers. Where other
-programs run on the machine, processor time is the one to trust.
+reuses what it has stored and the pipeline does what pipelines do. Ratios are graphflow / Diffusers. Everything
+computes on one thread: with more, whatever else runs on the machine makes threads wait for each other, and what is
+measured is that.
 """
 
 from __future__ import annotations
@@ -191,6 +192,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--skip-full-size", action="store_true", help="leave the full-size Stable Diffusion 1.5 out")
     options = parser.parse_args([] if arguments is None else arguments)
+    os.environ["OMP_NUM_THREADS"] = "1"  # for the children, and for this process's torch, which is not imported yet
     from graphflow.models.library import Library
     from graphflow.settings import load_settings
 
