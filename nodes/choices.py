@@ -17,13 +17,14 @@ else:
     ScheduleName = Literal[SCHEDULE_NAMES]
 
 Resampling: TypeAlias = Annotated[
-    Literal["nearest", "bilinear", "bicubic", "area", "lanczos"],
-    Field(description="how new pixels are made from old ones"),
+    Literal["nearest", "bilinear", "bicubic", "area", "lanczos", "lanczos_8bit"],
+    Field(description="how new pixels are made from old ones; lanczos_8bit rounds between as picture programs do"),
 ]
 """Resampling methods for pictures."""
 
 LatentResampling: TypeAlias = Annotated[
-    Literal["nearest", "bilinear", "bicubic", "area"], Field(description="how new samples are made from old ones")
+    Literal["nearest", "bilinear", "bicubic", "area", "bislerp"],
+    Field(description="how new samples are made from old ones; bislerp keeps the contrast of latents"),
 ]
 """Resampling methods for latents."""
 
@@ -37,6 +38,49 @@ Tile: TypeAlias = Annotated[
     Field(ge=0, le=8192, multiple_of=8, description="tile edge in pixels, to save memory; 0 takes the picture whole"),
 ]
 
+TileOverlap: TypeAlias = Annotated[
+    int, Field(ge=0, le=4096, multiple_of=8, description="pixels that neighbouring tiles share, at most half a tile")
+]
+
 LatentEdge: TypeAlias = Annotated[
     int, Field(ge=8, le=LIMITS.edge, multiple_of=8, description="pixels of the picture, a multiple of 8")
+]
+
+Flip: TypeAlias = Annotated[
+    Literal["vertical", "horizontal"],
+    Field(description="vertical turns it upside down, horizontal swaps left and right"),
+]
+
+Degrees: TypeAlias = Annotated[Literal[0, 90, 180, 270], Field(description="how far to turn, clockwise")]
+
+Side: TypeAlias = Annotated[
+    Literal["right", "left", "down", "up"], Field(description="on which side of the first the second comes")
+]
+
+Offset: TypeAlias = Annotated[int, Field(ge=0, le=LIMITS.edge)]
+"""A place or a margin in pixels."""
+
+Edge: TypeAlias = Annotated[int, Field(ge=1, le=LIMITS.edge)]
+"""An edge in pixels."""
+
+Color: TypeAlias = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
+"""A colour as the web writes it, #rrggbb."""
+
+NoiseLayout: TypeAlias = Annotated[
+    Literal["per_sample", "batch"],
+    Field(
+        description="per_sample: an item's noise depends on seed and place alone; batch: one draw for all, as ComfyUI has it"
+    ),
+]
+
+NoiseDevice: TypeAlias = Annotated[
+    Literal["cpu", "cuda"],
+    Field(description="whose random numbers the first noise is: torch's on the CPU, or those of CUDA devices"),
+]
+
+StepNoiseDevice: TypeAlias = Annotated[
+    Literal["cpu", "cuda"],
+    Field(
+        description="the same for the noise that samplers add on their way; Brownian noise follows it where the sampler's name ends with _gpu"
+    ),
 ]

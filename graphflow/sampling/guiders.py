@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
 
-from .guidance import NEGATIVE, POSITIVE, Predictions
+from .guidance import NEGATIVE, POSITIVE, ClassifierFree, Guider, Predictions
 
 MIDDLE, EMPTY = "middle", "empty"
 
@@ -87,3 +89,14 @@ def projection(tensor: Tensor, direction: Tensor) -> Tensor:
     dims = tuple(range(1, tensor.ndim))
     squared = (direction * direction).sum(dim=dims, keepdim=True)
     return torch.where(squared > 0, (tensor * direction).sum(dim=dims, keepdim=True) / squared, 0.0)
+
+
+GUIDERS: Mapping[str, Callable[..., Guider]] = MappingProxyType(
+    {
+        "unguided": Unguided,
+        "classifier_free": ClassifierFree,
+        "dual_classifier_free": DualClassifierFree,
+        "perpendicular_negative": PerpendicularNegative,
+    }
+)
+"""By the names that guider values call them by."""

@@ -43,8 +43,8 @@ class PhiloxGenerator:
     def randn(self, shape: Sequence[int]) -> Tensor:
         """The next standard normal numbers, float32, on the CPU."""
         count = math.prod(shape)
-        index = np.arange(count, dtype=np.uint64)
-        zero = np.zeros(count, dtype=np.uint64)
+        index: Words = np.arange(count, dtype=np.uint64)
+        zero: Words = np.zeros(count, dtype=np.uint64)
         words = philox_4x32((zero + np.uint64(self.draws), zero, index & _LOW, index >> _HALF), self.seed)
         self.draws += 1
         u = words[0].astype(np.float32) * _SCALE + _SCALE / 2

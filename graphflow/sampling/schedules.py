@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from types import MappingProxyType
 
@@ -96,30 +96,29 @@ def laplace_sigmas(steps: int, sigma_min: float, sigma_max: float, mu: float = 0
     return torch.clamp(torch.exp(log_sigma), min=sigma_min, max=sigma_max)
 
 
-ALIGN_YOUR_STEPS: Mapping[str, tuple[int, ...]] = MappingProxyType(
-    {
-        "sd": (999, 850, 736, 645, 545, 455, 343, 233, 124, 24, 0),
-        "sdxl": (999, 845, 730, 587, 443, 310, 193, 116, 53, 13, 0),
-    }
-)
-"""Optimised timesteps for ten steps by model family (Sabour et al. 2024, arXiv:2404.14507)."""
+def beta_sigmas(model_sampling: ModelSampling, steps: int, alpha: float = 0.6, beta: float = 0.6) -> Tensor:
+    """Times at quantiles of a Beta distribution, then 0 (Lee et al. 2024, "Beta Sampling is All You Need").
 
-
-def align_your_steps_sigmas(model_sampling: ModelSampling, steps: int, timesteps: Sequence[int]) -> Tensor:
-    """Optimised noise levels, interpolated log-linearly to another number of steps, then 0 (arXiv:2404.14507).
-
-    Args:
-        model_sampling: a discrete model.
-        steps: number of steps.
-        timesteps: falling; a value of `ALIGN_YOUR_STEPS` or found for another model.
-
-    Returns:
-        (steps + 1,) float32.
+    arXiv:2407.12173. Two times that fall on the same training step count once.
     """
-    logs = model_sampling.sigmas[torch.tensor(timesteps)].double().log()
-    place = torch.arange(steps, dtype=torch.float64) * (len(logs) - 1) / steps
-    low = place.floor().long()
-    return _then_zero(torch.lerp(logs[low], logs[low + 1], place.frac()).exp())
+    import numpy as np
+    from scipy.special import betaincinv
+
+    last = len(model_sampling.sigmas) - 1
+    quantiles = betaincinv(alpha, beta, 1 - np.linspace(0, 1, steps, endpoint=False))
+    index = torch.from_numpy(np.rint(quantiles * last).astype(np.int64))
+    return _then_zero(model_sampling.sigmas[torch.unique_consecutive(index)])
+
+
+TURBO_STEPS = 10
+"""Parts of training time between which distilled "turbo" models step (Sauer et al. 2023, arXiv:2311.17042)."""
+
+
+def turbo_sigmas(model_sampling: ModelSampling, steps: int, strength: float = 1.0) -> Tensor:
+    """The first `steps` of ten even times from the noisiest, or from the share `strength` of them on, then 0."""
+    start = TURBO_STEPS - int(TURBO_STEPS * strength)
+    times = torch.arange(TURBO_STEPS, 0, -1) * (1000 // TURBO_STEPS) - 1
+    return _then_zero(model_sampling.sigma(times[start : start + steps]))
 
 
 def _simple(model_sampling: ModelSampling, steps: int) -> Tensor:
@@ -147,17 +146,6 @@ def _sgm_uniform(model_sampling: ModelSampling, steps: int) -> Tensor:
 def _ddim_uniform(model_sampling: ModelSampling, steps: int) -> Tensor:
     stride = max(len(model_sampling.sigmas) // steps, 1)
     return _then_zero(model_sampling.sigmas[1::stride].flip(0))
-
-
-def _beta(model_sampling: ModelSampling, steps: int, alpha: float = 0.6, beta: float = 0.6) -> Tensor:
-    """Lee et al. 2024, "Beta Sampling is All You Need", arXiv:2407.12173."""
-    import numpy as np
-    from scipy.special import betaincinv
-
-    last = len(model_sampling.sigmas) - 1
-    quantiles = betaincinv(alpha, beta, 1 - np.linspace(0, 1, steps, endpoint=False))
-    index = torch.from_numpy(np.rint(quantiles * last).astype(np.int64))
-    return _then_zero(model_sampling.sigmas[torch.unique_consecutive(index)])
 
 
 def _linear_quadratic(model_sampling: ModelSampling, steps: int, threshold: float = 0.025) -> Tensor:
@@ -193,7 +181,7 @@ SCHEDULES: Mapping[str, Schedule] = MappingProxyType(
         "karras": lambda m, n: karras_sigmas(n, float(m.sigma_min), float(m.sigma_max)),
         "exponential": lambda m, n: exponential_sigmas(n, float(m.sigma_min), float(m.sigma_max)),
         "ddim_uniform": _ddim_uniform,
-        "beta": _beta,
+        "beta": beta_sigmas,
         "normal": _normal,
         "linear_quadratic": _linear_quadratic,
         "kl_optimal": _kl_optimal,

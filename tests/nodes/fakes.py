@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -27,6 +27,8 @@ class FakeDenoiser:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     broken: bool = False
     calls: int = 0
+    guidance: list[Any] = field(default_factory=list)
+    make_mask_schedule: Any = None
 
     def complete(self, conditioning: Conditioning, height: int, width: int, *, negative: bool) -> Conditioning:
         return conditioning
@@ -103,7 +105,12 @@ class FakeModels:
         elif isinstance(recipe, SafetyChecker):
             yield FakeChecker()
         else:
-            yield self.denoiser
+            loaded = replace(self.denoiser, guidance=[])
+            with ExitStack() as hooks:
+                for hook in recipe.hooks:
+                    hooks.enter_context(hook.attach(loaded))
+                yield loaded
+            self.denoiser.calls = loaded.calls
 
 
 @dataclass

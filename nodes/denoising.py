@@ -1,0 +1,118 @@
+"""What the sampling nodes share: a model in use runs the denoising loop, reports each step and stops where asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from graphflow import runtime
+from graphflow.errors import InvalidInputError
+from graphflow.values import Conditioning, Latent, Model, Noise
+
+from .latent_rgb import latent_to_rgb
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from graphflow.sampling.guidance import Guider
+    from graphflow.sampling.samplers import Sampler
+
+_NAN_ADVICE = (
+    "try --dtype float32 or bfloat16, a lower guidance_scale, or another sampler; the model file may also be damaged"
+)
+
+
+def require_channels(loaded: Any, latent: Latent) -> None:
+    """Refuse latents of another family.
+
+    Raises:
+        InvalidInputError: The model needs another number of channels.
+    """
+    if latent.samples.shape[1] != loaded.latent_channels:
+        raise InvalidInputError(
+            f"the latent has {latent.samples.shape[1]} channels, the model needs {loaded.latent_channels}",
+            where="latent",
+            advice="encode with the autoencoder of the model's family, or set channels on empty_latent",
+        )
+
+
+def denoise(
+    model: Model,
+    loaded: Any,
+    *,
+    sides: Mapping[str, Conditioning],
+    guider: Guider,
+    sampler: str | Sampler,
+    sigmas: Tensor,
+    latent: Latent,
+    noise: Noise,
+) -> tuple[Latent, Latent]:
+    """Run the loop.
+
+    Args:
+        model: The model's recipe.
+        loaded: What ``model.use()`` gave.
+        sides: The conditionings by name; ``positive`` must be there.
+        guider: Combines their predictions.
+        sampler: The method.
+        sigmas: (steps + 1,) noise levels.
+        latent: Where to start.
+        noise: Random numbers.
+
+    Returns:
+        The latent at the last noise level, and the clean one of the last evaluation; shapes as given.
+
+    Raises:
+        InvalidInputError: Shapes do not fit.
+        NonFiniteError: The model makes NaN.
+    """
+    from graphflow.families.finite import require_finite
+    from graphflow.sampling.guidance import NEGATIVE, POSITIVE
+    from graphflow.sampling.loop import LatentSpace
+    from graphflow.sampling.loop import sample as run_loop
+    from graphflow.sampling.noise import initial_noise
+
+    current = runtime.current()
+
+    def on_step(index: int, total: int, x: Tensor, denoised: Tensor) -> None:
+        current.check_cancelled()
+        require_finite(denoised, f"the latent at step {index + 1} of {total}", _NAN_ADVICE)
+        preview = latent_to_rgb(denoised, model.family) if current.previews else None
+        current.report(index + 1, total, preview)
+
+    require_channels(loaded, latent)
+    height, width = (edge * loaded.downscale for edge in latent.samples.shape[-2:])
+    told = {name: loaded.complete(side, height, width, negative=name == NEGATIVE) for name, side in sides.items()}
+    first = None
+    if noise.add:
+        first = initial_noise(latent.samples.shape, noise.seed, noise.layout, latent.batch_index, noise.device)
+    result = run_loop(
+        loaded.predict,
+        loaded.model_sampling,
+        positive=told.pop(POSITIVE),
+        negative=told.pop(NEGATIVE, None),
+        others=told,
+        guider=guider,
+        modifiers=loaded.guidance,
+        sampler=sampler,
+        sigmas=sigmas,
+        latent=latent.samples,
+        noise=first,
+        seed=noise.seed,
+        noise_layout=noise.layout,
+        noise_device=noise.step_device,
+        latent_space=LatentSpace(scale=loaded.latent_scale, shift=loaded.latent_shift),
+        noise_mask=latent.noise_mask,
+        make_mask_schedule=loaded.make_mask_schedule,
+        downscale=loaded.downscale,
+        device=loaded.device,
+        on_step=on_step,
+    )
+
+    def finished(samples: Tensor) -> Latent:
+        samples = samples.float().cpu()
+        require_finite(samples, "the sampled latent", _NAN_ADVICE)
+        return replace(latent, samples=samples, family=model.family)
+
+    return finished(result.latent), finished(result.denoised)
