@@ -377,4 +377,6 @@ class Files:
 
 
 # Runtime hooks are values too; they are registered wherever values are.
+from graphflow import network_hooks as _network_hooks  # noqa: E402, F401
 from graphflow import sampling_hooks as _sampling_hooks  # noqa: E402, F401
+from graphflow import weight_patches as _weight_patches  # noqa: E402, F401

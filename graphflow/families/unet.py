@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,6 +37,7 @@ class UNetModel:
         dtype: Dtype it computes in.
         variations: Named changes of the network, for guidance that compares with a weakened one.
         guidance: What changes guidance, in order.
+        around: Contexts in which the network runs, made from the noise level of each evaluation.
         make_mask_schedule: How a noise mask changes over the run; None has it stay the same.
     """
 
@@ -50,6 +51,7 @@ class UNetModel:
     dtype: torch.dtype
     variations: dict[str, Variation] = field(default_factory=dict)
     guidance: list[Modifier] = field(default_factory=list)
+    around: list[Callable[[float], AbstractContextManager[None]]] = field(default_factory=list)
     make_mask_schedule: MakeMaskSchedule | None = None
     _moved: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
@@ -69,7 +71,7 @@ class UNetModel:
             x: (n * B, C, h, w) float32, scaled as the network expects; the first B items belong to the first entry.
             timestep: (n * B,) training timesteps.
             entries: n entries whose tensors have equal shapes apart from the batch (1 or B).
-            sigma: Noise level; unused here.
+            sigma: Noise level, for what changes the network at some of them.
             variation: A name in `variations`, or None for the network as it is.
 
         Returns:
@@ -90,8 +92,12 @@ class UNetModel:
         added = self.added(entries, batch, x.shape[-2] * self.downscale, x.shape[-1] * self.downscale)
         time = timestep.to(self.device)
         down, mid = residuals(self, x, time, entries, context, added)
-        changed = self.variations[variation](self) if variation is not None else nullcontext()
-        with changed:
+        with ExitStack() as changes:
+            if sigma is not None:
+                for around in self.around:
+                    changes.enter_context(around(float(sigma)))
+            if variation is not None:
+                changes.enter_context(self.variations[variation](self))
             output: Tensor = self.module(
                 sample,
                 time,

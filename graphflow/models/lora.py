@@ -1,70 +1,86 @@
-"""Low-rank adaptations (Hu et al. 2021, arXiv:2106.09685) in the layouts of kohya, Diffusers and PEFT."""
+"""LoRA files and those of its relatives, in the layouts of kohya, Diffusers and PEFT: which layer is for which weight."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from graphflow.errors import ModelFormatError
 from graphflow.models.key_names import canonical
-from graphflow.models.mapped import modules_of, role_of
+from graphflow.models.lora_layers import METHODS, Layer
+from graphflow.models.mapped import role_of
+from graphflow.models.original_names import original_names
 
 if TYPE_CHECKING:
     from graphflow.models.description import Part
 
-_ENDINGS: tuple[tuple[str, str], ...] = (
-    (".lora_down.weight", "down"), (".lora_up.weight", "up"), (".lora_mid.weight", "mid"), (".alpha", "alpha"),
-    (".lora_A.weight", "down"), (".lora_B.weight", "up"),
-    (".lora_A.default.weight", "down"), (".lora_B.default.weight", "up"),
-    (".lora.down.weight", "down"), (".lora.up.weight", "up"),
-    (".lora_linear_layer.down.weight", "down"), (".lora_linear_layer.up.weight", "up"),
-    ("_lora.down.weight", "down"), ("_lora.up.weight", "up"),
+_ENDINGS: tuple[tuple[str, str, str], ...] = (
+    (".lora_down.weight", "LoRA", "down"), (".lora_up.weight", "LoRA", "up"), (".lora_mid.weight", "LoRA", "mid"),
+    (".lora_A.weight", "LoRA", "down"), (".lora_B.weight", "LoRA", "up"),
+    (".lora_A.default.weight", "LoRA", "down"), (".lora_B.default.weight", "LoRA", "up"),
+    (".lora.down.weight", "LoRA", "down"), (".lora.up.weight", "LoRA", "up"),
+    (".lora_linear_layer.down.weight", "LoRA", "down"), (".lora_linear_layer.up.weight", "LoRA", "up"),
+    ("_lora.down.weight", "LoRA", "down"), ("_lora.up.weight", "LoRA", "up"),
+    (".hada_w1_a", "LoHa", "w1_a"), (".hada_w1_b", "LoHa", "w1_b"), (".hada_t1", "LoHa", "t1"),
+    (".hada_w2_a", "LoHa", "w2_a"), (".hada_w2_b", "LoHa", "w2_b"), (".hada_t2", "LoHa", "t2"),
+    (".lokr_w1", "LoKr", "w1"), (".lokr_w1_a", "LoKr", "w1_a"), (".lokr_w1_b", "LoKr", "w1_b"),
+    (".lokr_w2", "LoKr", "w2"), (".lokr_w2_a", "LoKr", "w2_a"), (".lokr_w2_b", "LoKr", "w2_b"),
+    (".lokr_t2", "LoKr", "t2"),
+    (".diff", "full difference", "difference"), (".w_norm", "full difference", "difference"),
+    (".diff_b", "", "bias difference"), (".b_norm", "", "bias difference"), (".alpha", "", "alpha"),
+    (".dora_scale", "", "magnitude"), (".lora_magnitude_vector", "", "magnitude of rows"),
+    (".lora_magnitude_vector.weight", "", "magnitude of rows"),
+    (".lora_magnitude_vector.default.weight", "", "magnitude of rows"),
 )  # fmt: skip
-_OTHER_METHODS = {
-    "hada_w": "LoHa", "lokr_w": "LoKr", "dora_scale": "DoRA", "lora_magnitude_vector": "DoRA", "oft_": "OFT",
-    "boft_": "BOFT", "w_norm": "norm", "b_norm": "norm", ".diff": "full difference", "a1.weight": "GLoRA",
+"""Ending of a key, to the method and to what the tensor is in it; no method: something that several have."""
+
+_COMPLETE: Mapping[str, tuple[frozenset[str], ...]] = {
+    "LoRA": (frozenset({"down", "up"}),),
+    "LoHa": (frozenset({"w1_a", "w1_b", "w2_a", "w2_b"}),),
+    "LoKr": tuple(
+        frozenset(first | second) for first in ({"w1"}, {"w1_a", "w1_b"}) for second in ({"w2"}, {"w2_a", "w2_b"})
+    ),
+    "full difference": (frozenset({"difference"}),),
+    "": (frozenset({"bias difference"}),),
+}
+"""What a layer of a method must have, at least."""
+
+_REFUSED = {
+    "boft_": "BOFT", ".oft_": "OFT", ".a1.weight": "GLoRA", ".b1.weight": "GLoRA", ".on_input": "IA3",
+    ".lora_B.bias": "LoRA with biases", "lora_embedding_": "LoRA of embeddings",
 }  # fmt: skip
-"""Part of a key to the method that it belongs to; none of them is a plain low-rank update."""
+"""Part of a key to the method that it belongs to, of those whose update cannot be merged here."""
 
 _PREFIXES: Mapping[str, tuple[str, ...]] = {
-    "unet": ("lora_unet_", "unet_", "base_model_model_", "model_diffusion_model_", "diffusion_model_"),
-    "text_encoder": ("lora_te1_", "lora_te_", "text_encoder_", "text_encoders_clip_l_transformer_"),
-    "text_encoder_2": ("lora_te2_", "text_encoder_2_", "text_encoders_clip_g_transformer_"),
-}
+    "unet": (
+        "lora_unet_", "unet_", "base_model_model_", "base_model_model_unet_", "model_diffusion_model_", "diffusion_model_",
+    ),
+    "text_encoder": (
+        "lora_te1_", "lora_te_", "text_encoder_", "base_model_model_text_encoder_", "base_model_model_text_model_",
+        "text_encoders_clip_l_transformer_",
+    ),
+    "text_encoder_2": (
+        "lora_te2_", "text_encoder_2_", "base_model_model_text_encoder_2_", "text_encoders_clip_g_transformer_",
+    ),
+}  # fmt: skip
 """How names of layers start, by the part they are for, with dots as underscores."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class LoraLayer:
-    """The update of one weight: alpha / rank * up @ down.
+@dataclass(frozen=True, slots=True)
+class LoraFile:
+    """What a file holds.
 
     Attributes:
-        name: As in the file.
-        down: (rank, in, …).
-        up: (out, rank, …).
-        mid: (rank, rank, kh, kw) of a decomposed convolution, or None.
-        alpha: Scale; the rank where the file has none.
+        layers: By the name of the module in the file; two where weight and bias of a module change.
+        strange: Keys that are no part of a layer.
     """
 
-    name: str
-    down: torch.Tensor
-    up: torch.Tensor
-    mid: torch.Tensor | None
-    alpha: float
-
-    def delta(self, device: torch.device) -> torch.Tensor:
-        """The update at strength 1, float32; its shape is the weight's up to trailing ones."""
-        up = self.up.to(device, torch.float32)
-        down = self.down.to(device, torch.float32)
-        scale = self.alpha / down.shape[0]
-        if self.mid is not None:
-            mid = self.mid.to(device, torch.float32)
-            return scale * torch.einsum("or,rskl,si->oikl", up.flatten(1), mid, down.flatten(1))
-        product = up.flatten(1) @ down.flatten(1)
-        return scale * product.reshape(len(up), *down.shape[1:])
+    layers: Mapping[str, tuple[Layer, ...]]
+    strange: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,43 +92,59 @@ class PartLayers:
         unmatched: Names of layers that are for this part and fit nothing in it.
     """
 
-    matched: Mapping[str, LoraLayer]
+    matched: Mapping[str, Layer]
     unmatched: tuple[str, ...]
 
 
-def read_lora(tensors: Mapping[str, torch.Tensor], where: str) -> dict[str, LoraLayer]:
-    """Put the tensors of a LoRA file together to layers, by their names in the file.
+def read_lora(tensors: Mapping[str, Tensor], where: str) -> LoraFile:
+    """Put the tensors of a LoRA file together to layers.
 
     Raises:
-        ModelFormatError: It is of another method, or a layer is not complete.
+        ModelFormatError: It is of a method that cannot be merged, or a layer is not complete.
     """
-    for key in tensors:
-        for mark, method in _OTHER_METHODS.items():
+    methods: dict[str, str] = {}
+    raw: dict[str, dict[str, Tensor]] = {}
+    strange: list[str] = []
+    for key, tensor in tensors.items():
+        for mark, method in _REFUSED.items():
             if mark in key:
                 raise ModelFormatError(
-                    f"is a {method} file ({key}), and only plain LoRA can be merged",
+                    f"is a {method} file ({key}); what can be merged is {', '.join(METHODS)}",
                     where=where,
-                    advice="use a LoRA file",
+                    advice="use one of those",
                 )
-    raw: dict[str, dict[str, torch.Tensor]] = {}
-    for key, tensor in tensors.items():
-        for ending, role in _ENDINGS:
+        for ending, method, role in _ENDINGS:
             if key.endswith(ending):
-                raw.setdefault(key.removesuffix(ending), {})[role] = tensor
+                name = key.removesuffix(ending)
+                raw.setdefault(name, {})[role] = tensor
+                if method and methods.setdefault(name, method) != method:
+                    raise ModelFormatError(f"its layer {name} is {methods[name]} and {method} at once", where=where)
                 break
-    layers: dict[str, LoraLayer] = {}
-    for name, found in raw.items():
-        if "down" not in found or "up" not in found:
-            raise ModelFormatError(f"its layer {name} lacks one of its two matrices", where=where)
-        rank = found["down"].shape[0]
-        alpha = float(found["alpha"]) if "alpha" in found else float(rank)
-        layers[name] = LoraLayer(name=name, down=found["down"], up=found["up"], mid=found.get("mid"), alpha=alpha)
-    if not layers:
+        else:
+            strange.append(key)
+    if not raw:
         raise ModelFormatError("holds no LoRA layers", where=where)
-    return layers
+    layers = {name: tuple(_layers(name, methods.get(name, ""), found, where)) for name, found in raw.items()}
+    return LoraFile(layers, tuple(strange))
 
 
-def part_layers(layers: Mapping[str, LoraLayer], part: Part, shapes: Mapping[str, torch.Size]) -> PartLayers:
+def _layers(name: str, method: str, found: Mapping[str, Tensor], where: str) -> Iterator[Layer]:
+    if not any(needed <= set(found) for needed in _COMPLETE[method]):
+        raise ModelFormatError(f"its layer {name} is not complete: it has only {', '.join(found)}", where=where)
+    magnitude = found.get("magnitude")
+    if "magnitude of rows" in found:
+        magnitude = found["magnitude of rows"].flatten()
+    alpha = float(found["alpha"]) if "alpha" in found else None
+    shared = {"alpha", "magnitude", "magnitude of rows", "bias difference"}
+    if method:
+        weight = {role: tensor for role, tensor in found.items() if role not in shared}
+        yield Layer(name=name, method=method, tensors=weight, alpha=alpha, magnitude=magnitude)
+    if "bias difference" in found:
+        bias = {"difference": found["bias difference"]}
+        yield Layer(name=name, method="full difference", tensors=bias, leaf="bias")
+
+
+def part_layers(layers: Mapping[str, Iterable[Layer]], part: Part, shapes: Mapping[str, torch.Size]) -> PartLayers:
     """Sort out which layers are for a part, and which of its weights they change.
 
     Args:
@@ -122,18 +154,20 @@ def part_layers(layers: Mapping[str, LoraLayer], part: Part, shapes: Mapping[str
     """
     index = dict(_index(part, shapes))
     role = role_of(part)
-    matched: dict[str, LoraLayer] = {}
+    matched: dict[str, Layer] = {}
     unmatched: list[str] = []
-    for name, layer in layers.items():
+    for name, found in layers.items():
         flat = name.replace(".processor.", ".").replace(".", "_")
         owner, rest = _owner(flat)
         if owner != role and not (owner == "" and role == "unet"):
             continue
-        target = index.get(rest.removeprefix("text_model_"))
-        if target is None:
-            unmatched.append(name)
-        else:
-            matched[target] = layer
+        module = index.get(rest.removeprefix("text_model_"), "")
+        for layer in found:
+            target = f"{module}.{layer.leaf}"
+            if target not in shapes or target in matched:
+                unmatched.append(name)
+            else:
+                matched[target] = layer
     return PartLayers(matched, tuple(unmatched))
 
 
@@ -147,19 +181,14 @@ def _owner(flat: str) -> tuple[str, str]:
 
 
 def _index(part: Part, shapes: Mapping[str, torch.Size]) -> Iterator[tuple[str, str]]:
-    """Names of layers with underscores, in Diffusers' and in the original naming, and the tensors they mean."""
-    originals = {new: old for old, new in modules_of(part).items()}
-    for tensor in shapes:
-        module, _, leaf = tensor.rpartition(".")
-        if leaf != "weight":
-            continue
+    """Names of layers with underscores, in Diffusers' and in the original naming, and the modules they mean."""
+    weights = [name for name in shapes if name.endswith(".weight")]
+    originals = original_names(part, weights)
+    for tensor in weights:
+        module = tensor.removesuffix(".weight")
         flat = canonical(tensor).removesuffix(".weight").replace(".", "_")
-        yield flat, tensor
+        yield flat, module
         if flat.endswith("_to_out_0"):
-            yield flat.removesuffix("_0"), tensor
-        head, tail = module, ""
-        while head and head not in originals:
-            head, _, last = head.rpartition(".")
-            tail = f"_{last}{tail}"
-        if head:
-            yield originals[head].replace(".", "_") + tail, tensor
+            yield flat.removesuffix("_0"), module
+        if tensor in originals:
+            yield originals[tensor].removesuffix(".weight").replace(".", "_"), module

@@ -9,17 +9,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import singledispatch
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from graphflow.errors import ModelFormatError
-from graphflow.models.lora import LoraLayer, part_layers, read_lora
-from graphflow.models.mapped import read_all
+from graphflow.models.lora import part_layers, read_lora
+from graphflow.models.lora_layers import ADVICE, Layer
+from graphflow.models.mapped import read_all, role_of
+from graphflow.models.merging import attention_changes, counterpart, merge_changes
 from graphflow.models.modules import Change
 from graphflow.values import EmbeddingPatch, LoraPatch, ModelFile
+from graphflow.weight_patches import AttentionScalePatch, MergePatch
 
 if TYPE_CHECKING:
     from graphflow.models.description import Description, Part
@@ -59,20 +62,28 @@ def _(patch: LoraPatch, target: Target) -> dict[str, Change]:
     description = target.describe(patch.file)
     if description.path is None:
         raise ModelFormatError("is not downloaded yet", where=patch.file.name)
-    layers = read_lora(read_all(description.path), patch.file.name)
-    found = part_layers(layers, target.part, target.shapes)
+    file = read_lora(read_all(description.path), patch.file.name)
+    found = part_layers(file.layers, target.part, target.shapes)
     if found.unmatched and not found.matched:
         raise ModelFormatError(
             f"none of its {len(found.unmatched)} layers for the {target.part.name} fits this model"
             f" ({_some(found.unmatched)})",
             where=patch.file.name,
-            advice="use a LoRA of the model's own family",
+            advice=ADVICE,
         )
     if found.unmatched:
         target.notice(
             f"{patch.file.name}: {len(found.unmatched)} of {len(found.unmatched) + len(found.matched)} layers fit"
             f" nothing in the {target.part.name} and are left out: {_some(found.unmatched)}"
         )
+    if role_of(target.part) == "unet":
+        if not found.matched:
+            target.notice(f"{patch.file.name}: none of its {len(file.layers)} layers is for the {target.part.name}")
+        if file.strange:
+            target.notice(
+                f"{patch.file.name}: {len(file.strange)} of its tensors belong to no layer and are left out:"
+                f" {_some(file.strange)}"
+            )
     return {name: _adding(layer, patch.strength, patch.file.name) for name, layer in found.matched.items()}
 
 
@@ -80,6 +91,18 @@ def _(patch: LoraPatch, target: Target) -> dict[str, Change]:
 def _(patch: EmbeddingPatch, target: Target) -> dict[str, Change]:
     # An embedding changes what prompts mean, not the weights.
     return {}
+
+
+@weight_changes.register
+def _(patch: MergePatch, target: Target) -> dict[str, Change]:
+    other = counterpart(patch, target.part, target.describe)
+    inner = combined_changes(patch.other.patches, replace(target, part=other))
+    return merge_changes(patch, target.part, target.shapes, other, inner, target.notice)
+
+
+@weight_changes.register
+def _(patch: AttentionScalePatch, target: Target) -> dict[str, Change]:
+    return dict(attention_changes(patch, target.shapes))
 
 
 def combined_changes(patches: Iterable[Any], target: Target) -> dict[str, Change]:
@@ -95,18 +118,8 @@ def _then(first: Change, second: Change) -> Change:
     return lambda weight: second(first(weight))
 
 
-def _adding(layer: LoraLayer, strength: float, where: str) -> Change:
-    def change(weight: torch.Tensor) -> torch.Tensor:
-        delta = layer.delta(weight.device)
-        if delta.numel() != weight.numel():
-            raise ModelFormatError(
-                f"its layer {layer.name} has the shape {list(delta.shape)}, the model's {list(weight.shape)}",
-                where=where,
-                advice="use a LoRA of the model's own family",
-            )
-        return weight + strength * delta.reshape(weight.shape)
-
-    return change
+def _adding(layer: Layer, strength: float, where: str) -> Change:
+    return lambda weight: layer.apply(weight, strength, where)
 
 
 def _some(names: Iterable[str]) -> str:

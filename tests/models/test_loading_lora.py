@@ -100,7 +100,7 @@ def test_alpha_scales_and_convolutions_are_merged(tmp_path: Path) -> None:
 def test_a_decomposed_convolution_is_the_product_of_three() -> None:
     generator = torch.Generator().manual_seed(1)
     down, mid, up = (torch.randn(shape, generator=generator) for shape in ((2, 5, 1, 1), (2, 2, 3, 3), (7, 2, 1, 1)))
-    layer = read_lora({"x.lora_down.weight": down, "x.lora_mid.weight": mid, "x.lora_up.weight": up}, "x")["x"]
+    (layer,) = read_lora({"x.lora_down.weight": down, "x.lora_mid.weight": mid, "x.lora_up.weight": up}, "x").layers["x"]
     picture = torch.randn(1, 5, 6, 6, generator=generator)
     steps = torch.nn.functional.conv2d(picture, down)
     steps = torch.nn.functional.conv2d(torch.nn.functional.conv2d(steps, mid), up)
@@ -188,10 +188,9 @@ def test_a_lora_of_another_model_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "method"),
-    [("x.hada_w1_a", "LoHa"), ("x.lokr_w1", "LoKr"), ("x.dora_scale", "DoRA"), ("x.diff", "full difference")],
+    ("key", "method"), [("x.oft_blocks", "OFT"), ("x.a1.weight", "GLoRA"), ("x.on_input", "IA3")]
 )
-def test_other_methods_are_refused_by_name(key: str, method: str) -> None:
+def test_methods_that_cannot_be_merged_are_refused_by_name(key: str, method: str) -> None:
     with pytest.raises(ModelFormatError, match=method):
         read_lora({key: torch.zeros(2)}, "x.safetensors")
 
