@@ -1,0 +1,118 @@
+"""From a graph to a script: emitters run node by node, in passes until nothing they find changes what is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from graphflow.errors import ConversionError, Problem, WorkflowError
+
+from .emitters import EMITTERS
+from .emitters.base import Emission
+from .graph import Given, Graph, Linked, Node, Value
+from .handles import Decoding, Sampling, Sequence
+from .loading import Loader
+from .script import Facts, Script, Style, UnsupportedError
+
+if TYPE_CHECKING:
+    from graphflow.models.library import Library
+
+PASSES = 10
+
+
+@dataclass(frozen=True)
+class _Missing:
+    """Stands for what a node that could not be written would have given."""
+
+
+def build(graph: Graph, library: Library, style: Style) -> Script:
+    """Write a script.
+
+    Raises:
+        WorkflowError: With every node that cannot be exported.
+        ConversionError: The workflow writes nothing.
+    """
+    if not any(node.effect for node in graph.nodes.values()):
+        raise ConversionError("the workflow writes nothing", advice="add a save_image node")
+    facts = Facts(pinned=dict.fromkeys(graph.lost, "it goes through a computation"))
+    for _ in range(PASSES):
+        before = repr(facts)
+        script = Script(graph=graph, style=style, facts=facts)
+        _emit_all(script, library)
+        if script.problems:
+            raise WorkflowError(script.problems)
+        if repr(facts) == before:
+            return script
+    raise ConversionError("the script does not settle; this is a bug in the exporter")
+
+
+def _emit_all(script: Script, library: Library) -> None:
+    script.stage("")
+    loader = Loader(script)
+    made: dict[Linked, Any] = {}
+    for node in script.graph.nodes.values():
+        if node.type not in EMITTERS:
+            place, advice = f"nodes.{node.id}", "run the workflow with graphflow instead"
+            script.problems.append(Problem(place, f"{node.type} cannot be exported to a script", advice))
+            results: dict[str, Any] = {}
+        else:
+            results = _emit(script, loader, library, node, made)
+        for name in node.outputs:
+            address = Linked(node.id, name)
+            several = len(script.graph.readers.get(address, ())) > 1
+            found = results.get(name, _Missing())
+            made[address] = replace(found, shared=True) if several and isinstance(found, Sampling | Decoding) else found
+
+
+def _emit(script: Script, loader: Loader, library: Library, node: Node, made: Mapping[Linked, Any]) -> dict[str, Any]:
+    inputs = {name: _resolve(value, made) for name, value in node.values.items()}
+    if any(isinstance(part, _Missing) for found in inputs.values() for part in _parts(found)):
+        return {}
+    try:
+        return _run(Emission(script, loader, node, inputs, library))
+    except UnsupportedError as error:
+        script.problems.append(Problem(f"nodes.{node.id}", f"{node.type}: {error}"))
+        return {}
+
+
+def _run(emission: Emission) -> dict[str, Any]:
+    """Run an emitter, once for each element where a node that maps gets a sequence."""
+    node = emission.node
+    sequences = {name: items for name, found in emission.inputs.items() if (items := _elements(node, name, found))}
+    if not sequences:
+        return _named(node, EMITTERS[node.type](emission))
+    results: list[dict[str, Any]] = []
+    for index in range(max(map(len, sequences.values()))):
+        chosen = {name: items[min(index, len(items) - 1)] for name, items in sequences.items()}
+        each = replace(emission, inputs={**emission.inputs, **chosen})
+        results.append(_named(node, EMITTERS[node.type](each)))
+    return {name: Sequence(tuple(result.get(name) for result in results)) for name in node.outputs}
+
+
+def _elements(node: Node, name: str, found: Any) -> tuple[Any, ...]:
+    if not node.maps or node.kinds.get(name) == "sequence":
+        return ()
+    if isinstance(found, Sequence):
+        return found.items
+    if isinstance(found, Given) and isinstance(found.value, tuple):
+        return tuple(Given(item) for item in found.value)
+    return ()
+
+
+def _named(node: Node, result: Any) -> dict[str, Any]:
+    if isinstance(result, dict):
+        return result
+    return {node.outputs[0]: result} if node.outputs else {}
+
+
+def _resolve(value: Value, made: Mapping[Linked, Any]) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_resolve(part, made) for part in value)
+    return made[value] if isinstance(value, Linked) else value
+
+
+def _parts(found: Any) -> tuple[Any, ...]:
+    if isinstance(found, Sequence):
+        return found.items
+    return found if isinstance(found, tuple) else (found,)

@@ -1,0 +1,20 @@
+"""One small function per node type: what stands in a script for it. ``EMITTERS`` lists them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from . import images, latents, loaders, sampling, saving, text
+from .base import Emitter
+
+EMITTERS: Mapping[str, Emitter] = {
+    **loaders.EMITTERS,
+    **text.EMITTERS,
+    **latents.EMITTERS,
+    **images.EMITTERS,
+    **sampling.EMITTERS,
+    **saving.EMITTERS,
+}
+"""Emitters by node type."""
+
+__all__ = ["EMITTERS", "Emitter"]

@@ -1,0 +1,78 @@
+"""Latents."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from ..handles import Decoding, EmptyLatent, Latents, Sampling
+from ..layout import Expression, call
+from ..script import UnsupportedError
+from .base import Emission, Emitter
+
+
+def empty_latent(emission: Emission) -> EmptyLatent:
+    """Where a new picture starts; written where it is read."""
+    return EmptyLatent(
+        width=emission.value("width"),
+        height=emission.value("height"),
+        batch=emission.value("batch_size"),
+        channels=emission.value("channels"),
+        node=emission.node.id,
+    )
+
+
+def encode_image(emission: Emission) -> Latents:
+    """Pictures to latents."""
+    if emission.fixed("tile"):
+        raise UnsupportedError("encoding in tiles cannot be exported; set tile to 0")
+    pixels, vae = emission.pixels("images"), emission.part("vae")
+    emission.begin()
+    emission.script.need("encode_image")
+    variable = emission.assign(call("encode_image", emission.loader.vae(vae), pixels.variable), "latents")
+    return Latents(variable, vae)
+
+
+def vae_decode(emission: Emission) -> Any:
+    """Latents to pictures."""
+    if emission.fixed("tile"):
+        raise UnsupportedError("decoding in tiles cannot be exported; set tile to 0")
+    found, vae = emission.inputs["latent"], emission.part("vae")
+    if isinstance(found, Sampling):
+        return Decoding(found, vae, emission.node.id)
+    latents = emission.latents("latent")
+    if isinstance(latents, EmptyLatent):
+        raise UnsupportedError("decoding latents that were never sampled cannot be exported")
+    emission.begin()
+    return emission.writer.decode(latents, vae, emission.node.id)
+
+
+def set_noise_mask(emission: Emission) -> Latents:
+    """Which part sampling may change."""
+    latents = emission.latents("latent")
+    if isinstance(latents, EmptyLatent):
+        raise UnsupportedError("a noise mask on an empty latent cannot be exported")
+    return replace(latents, mask=emission.mask("mask"))
+
+
+def upscale_latent(emission: Emission) -> Latents:
+    """Resample latents."""
+    latents = emission.latents("latent")
+    if isinstance(latents, EmptyLatent):
+        raise UnsupportedError("upscaling an empty latent cannot be exported")
+    emission.begin()
+    options = emission.options(width=0, height=0, scale=1.0)
+    emission.script.need("latent_size", "resample")
+    size = call("latent_size", latents.variable, **options)
+    extra: dict[str, Expression] = {} if emission.is_default("crop", "none") else {"crop": "True"}
+    method = emission.value("method")
+    return replace(latents, variable=emission.assign(call("resample", latents.variable, size, method, **extra)))
+
+
+EMITTERS: dict[str, Emitter] = {
+    "empty_latent": empty_latent,
+    "encode_image": encode_image,
+    "vae_decode": vae_decode,
+    "set_noise_mask": set_noise_mask,
+    "upscale_latent": upscale_latent,
+}

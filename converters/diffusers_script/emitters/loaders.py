@@ -1,0 +1,83 @@
+"""Models: recipes here too; a pipeline is loaded where it is first called."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..graph import Given
+from ..handles import Base, ModelPart
+from ..layout import literal, quoted
+from ..script import UnsupportedError
+from .base import Emission, Emitter
+
+
+def load_checkpoint(emission: Emission) -> dict[str, Any]:
+    """A checkpoint's parts."""
+    base = make_base(emission, "MODEL", _options(emission))
+    parts = {part: ModelPart(base, part) for part in ("model", "text_encoder", "vae")}
+    has_checker = "safety_checker" in base.description.parts
+    return {**parts, "safety_checker": ModelPart(base, "safety_checker") if has_checker else Given(None)}
+
+
+def load_vae(emission: Emission) -> ModelPart:
+    """An autoencoder from a file of its own."""
+    return ModelPart(make_base(emission, "VAE", ()), "vae")
+
+
+def load_safety_checker(emission: Emission) -> ModelPart:
+    """A safety checker from a checkpoint."""
+    base = make_base(emission, "SAFETY_CHECKER", ())
+    if base.description.kind != "checkpoint":
+        raise UnsupportedError("a safety checker that is no part of a checkpoint cannot be exported")
+    return ModelPart(base, "safety_checker")
+
+
+def make_base(emission: Emission, constant: str, options: tuple[tuple[str, Any], ...]) -> Base:
+    """The handle of the model that the parameter ``model`` names; its path becomes a constant."""
+    script, given = emission.script, emission.inputs["model"]
+    description = emission.described("model")
+    path = constant_path(emission, "model", constant)
+    shown = script.value(given, default=path, shown=path)
+    return Base(
+        key=repr((shown, options)),
+        family=description.family or "",
+        description=description,
+        path=shown,
+        options=options,
+        node=emission.node.id,
+    )
+
+
+def constant_path(emission: Emission, name: str, constant: str) -> str:
+    """The name of the constant at the top that holds the path of a file."""
+    return constant_for(emission, str(emission.use_of(name).path), constant)
+
+
+def constant_for(emission: Emission, text: str, constant: str) -> str:
+    """The name of a constant at the top with this text."""
+    constants = emission.script.constants
+    shown = quoted(text)
+    number = 1
+    wanted = constant
+    while wanted in constants and constants[wanted] != shown:
+        number += 1
+        wanted = f"{constant}_{number}"
+    constants[wanted] = literal(text)
+    return wanted
+
+
+def _options(emission: Emission) -> tuple[tuple[str, Any], ...]:
+    chosen: dict[str, Any] = {}
+    prediction, zero_snr = emission.fixed("prediction"), emission.fixed("zero_snr")
+    if prediction != "auto":
+        chosen["prediction_type"] = prediction
+    if zero_snr != "auto":
+        chosen["rescale_betas_zero_snr"] = zero_snr == "on"
+    return tuple(chosen.items())
+
+
+EMITTERS: dict[str, Emitter] = {
+    "load_checkpoint": load_checkpoint,
+    "load_vae": load_vae,
+    "load_safety_checker": load_safety_checker,
+}

@@ -1,0 +1,33 @@
+"""Sampling, written where its result is read."""
+
+from __future__ import annotations
+
+from ..graph import Given
+from ..handles import EmptyLatent, Sampling
+from ..script import UnsupportedError
+from .base import Emission, Emitter
+
+
+def sample(emission: Emission) -> object:
+    """Sampling; a strength of 0 changes nothing."""
+    latent, strength = emission.latents("latent"), emission.inputs["strength"]
+    if strength.value == 0 and not emission.script.is_open(strength):
+        return latent
+    positive = emission.conditioning("positive")
+    if positive is None:
+        raise UnsupportedError("its positive conditioning is missing")
+    if emission.inputs.get("noise_device", Given("cpu")).value != "cpu":
+        raise UnsupportedError("noise of a GPU's generator cannot be exported")
+    if isinstance(latent, EmptyLatent) and latent.channels != "4":
+        raise UnsupportedError("only latents of 4 channels can be exported")
+    return Sampling(
+        node=emission.node.id,
+        model=emission.part("model"),
+        positive=positive,
+        negative=emission.conditioning("negative"),
+        latent=latent,
+        values={name: given for name, given in emission.inputs.items() if isinstance(given, Given)},
+    )
+
+
+EMITTERS: dict[str, Emitter] = {"sample": sample}

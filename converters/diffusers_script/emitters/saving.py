@@ -1,0 +1,137 @@
+"""Checks and files."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any
+
+from graphflow.output import safe_stem
+
+from ..handles import Decoding, Pixels, Sampling, Sequence
+from ..layout import Expression, call, listed
+from .base import Emission, Emitter
+from .loaders import constant_for
+
+SUFFIXES = {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}
+
+
+def safety_filter(emission: Emission) -> dict[str, Any]:
+    """A safety check: the pipeline's own where it makes the pictures."""
+    checker, found = emission.part("safety_checker"), emission.inputs["images"]
+    same = isinstance(found, Decoding) and found.vae.base.key == checker.base.key and not found.checked
+    if isinstance(found, Decoding) and same:
+        emission.script.facts.checked.add(checker.base.key)
+        return {"images": replace(found, checked=emission.node.id), "flags": None}
+    pixels = emission.pixels("images")
+    checked = emission.writer.check(pixels, checker, emission.node.id)
+    return {"images": checked, "flags": None}
+
+
+def save_image(emission: Emission) -> None:
+    """Files."""
+    found = emission.inputs["images"]
+    parts = found.items if isinstance(found, Sequence) else found if isinstance(found, tuple) else (found,)
+    truncate = emission.fixed("rounding") == "truncate"
+    looped = None if truncate or len(parts) < 2 else _loop(emission, parts)
+    if looped is not None:
+        images, flags = looped
+    elif len(parts) == 1:
+        images, flags = _pictures(emission, parts[0], truncate=truncate)
+    else:
+        images, flags = _together(emission, [_pictures(emission, part, truncate=truncate) for part in parts])
+    emission.begin()
+    _write(emission, images, flags)
+
+
+def _write(emission: Emission, images: str, flags: str) -> None:
+    """The loop that writes pictures, apart from those that the checker flagged."""
+    script = emission.script
+    format = emission.fixed("format")
+    if ("folder",) not in script.written:
+        script.written["folder",] = True
+        script.add("args.out.mkdir(parents=True, exist_ok=True)")
+    options: dict[str, Expression] = {}
+    if format != "png":
+        options["quality"] = emission.value("quality")
+        if format == "webp" and emission.inputs["quality"].value == 100:
+            options["lossless"] = "True"
+    path = f'args.out / f"{_stem(emission)}-{{number}}{SUFFIXES[format]}"'
+    script.add(f"for number, image in enumerate({images}):")
+    if flags:
+        script.add(f"if {flags}[number]:", depth=1)
+        script.add('print(f"picture {number} is withheld: the safety checker flagged it")', depth=2)
+        script.add("else:", depth=1)
+    script.add("", call("image.save", path, **options), depth=2 if flags else 1)
+
+
+def _stem(emission: Emission) -> str:
+    """The start of file names, as it stands inside an f-string."""
+    given = emission.inputs["filename_prefix"]
+    if emission.script.is_open(given):
+        return f"{{{emission.value('filename_prefix')}}}"
+    stem = safe_stem(str(given.value))
+    if re.fullmatch(r"[A-Za-z0-9 ._-]+", stem):
+        return stem
+    return f"{{{constant_for(emission, stem, 'PREFIX')}}}"
+
+
+def _together(emission: Emission, both: list[tuple[str, str]]) -> tuple[str, str]:
+    """Several batches as one."""
+    script = emission.script
+    if not any(flags for _, flags in both):
+        return script.assign("images", listed(f"*{pictures}" for pictures, _ in both)), ""
+    named = [(script.assign("images", pictures), flags) for pictures, flags in both]
+    images = script.assign("images", listed(f"*{pictures}" for pictures, _ in named))
+    verdicts = [f"*{flags}" if flags else f"*[False] * len({pictures})" for pictures, flags in named]
+    return images, script.assign("flags", listed(verdicts))
+
+
+def _pictures(emission: Emission, part: Any, *, truncate: bool) -> tuple[str, str]:
+    """The expressions of pictures with 8 bits, and of the checker's verdicts or nothing."""
+    if isinstance(part, Decoding) and not truncate:
+        return emission.writer.pictures(part)
+    pixels = emission.writer.pixels(part) if isinstance(part, Decoding) else part
+    assert isinstance(pixels, Pixels), pixels
+    emission.script.need("to_pil")
+    return (f"to_pil({pixels.variable}, truncate=True)" if truncate else f"to_pil({pixels.variable})"), pixels.flags
+
+
+def _loop(emission: Emission, parts: tuple[Any, ...]) -> tuple[str, str] | None:
+    """One loop for pictures that differ in nothing but the prompt; None where they differ in more."""
+    if not all(isinstance(part, Decoding) for part in parts):
+        return None
+    script = emission.script
+    texts = [part.sampling.positive.entries[0].text for part in parts]
+    alike = {repr(_with_text(part.sampling, "prompt")) for part in parts}
+    if len(alike) > 1 or not all(emission.writer.fits_pipeline(part.sampling) for part in parts):
+        return None
+    first = parts[0]
+    constant = "PROMPTS"
+    script.constants[constant] = listed(texts)
+    emission.writer.prepare(first.sampling)
+    script.stage(", ".join(emission.writer.nodes(first.sampling)))
+    images, flags, prompt = script.name("images"), script.name("flags"), script.name("prompt")
+    script.add(f"{images}, {flags} = [], []" if first.checked else f"{images} = []")
+    script.add(f"for {prompt} in {constant}:")
+    sampling = _with_text(first.sampling, prompt)
+    made = emission.writer.call(sampling)
+    result = script.name("result")
+    script.add(f"{result} = ", made, depth=1)
+    script.add(f"{images} += {result}.images", depth=1)
+    if first.checked:
+        script.add(f"{flags} += {result}.nsfw_content_detected", depth=1)
+    return images, flags if first.checked else ""
+
+
+def _with_text(sampling: Sampling, text: str) -> Sampling:
+    (entry, *_) = sampling.positive.entries
+    return replace(sampling, positive=replace(sampling.positive, entries=(replace(entry, text=text),)))
+
+
+def preview(emission: Emission) -> None:
+    """Previews are for looking at while a workflow runs; a script leaves them out."""
+    emission.script.say(f"{emission.node.id}: a preview is left out")
+
+
+EMITTERS: dict[str, Emitter] = {"safety_filter": safety_filter, "save_image": save_image, "preview": preview}

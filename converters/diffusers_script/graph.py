@@ -1,0 +1,249 @@
+"""The graph to export: a workflow settled, checked, its switches decided, its values folded, filters put in.
+
+It is the graph that a run would plan, with one thing more: each literal knows the exposed input that sets it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from graphflow.errors import WorkflowError
+from graphflow.files import FileUse
+from graphflow.flatten import PREFIX, flatten
+from graphflow.keying import Keying
+from graphflow.planning import ancestors
+from graphflow.resolving import SessionResolver
+from graphflow.safety import Policy, guard
+from graphflow.settling import Settled
+from graphflow.steps import Argument, Constant, literals_of, sources_of
+from graphflow.validation import CheckedNode, Source, validate
+from graphflow.workflow import Document, split_address
+
+if TYPE_CHECKING:
+    from graphflow.session import Session
+
+_MARK = "$input"
+_IDENTITIES = {
+    "int_value": "value",
+    "seed_value": "seed",
+    "float_value": "value",
+    "bool_value": "value",
+    "text_value": "text",
+}
+"""Value nodes that pass their literal on as it is."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """A literal.
+
+    Attributes:
+        value: It.
+        knob: The exposed input that sets it, or empty.
+    """
+
+    value: Any
+    knob: str = ""
+
+
+@dataclass(frozen=True)
+class Linked:
+    """An output of another node."""
+
+    node: str
+    output: str
+
+
+Value = Given | Linked | tuple[Given | Linked, ...]
+
+
+@dataclass(frozen=True)
+class Node:
+    """One node.
+
+    Attributes:
+        id: Its id.
+        type: Its type.
+        title: What the user calls it.
+        values: What each input gets, defaults included.
+        files: The files that it names, by the parameter that names them.
+        effect: Whether it writes.
+        outputs: Names of its outputs.
+        maps: Whether it runs once for each element of a sequence.
+        kinds: Type of each input.
+    """
+
+    id: str
+    type: str
+    title: str | None
+    values: Mapping[str, Value]
+    files: Mapping[str, FileUse]
+    effect: bool
+    outputs: tuple[str, ...]
+    maps: bool
+    kinds: Mapping[str, str]
+
+
+@dataclass
+class Graph:
+    """The nodes in topological order, and who reads what.
+
+    Attributes:
+        document: The settled document.
+        nodes: By id.
+        readers: For each output: the nodes that read it.
+        notices: What the user should know.
+        lost: Exposed inputs that go through a computation, with the node that computes.
+    """
+
+    document: Document
+    nodes: dict[str, Node] = field(default_factory=dict)
+    readers: dict[Linked, list[str]] = field(default_factory=dict)
+    notices: list[str] = field(default_factory=list)
+    lost: dict[str, str] = field(default_factory=dict)
+
+
+class _Settling(Keying):
+    """Settles as planning does; keys nothing, and lets no node stand for another: their inputs may differ."""
+
+    def _key(self, node: CheckedNode, arguments: Mapping[str, Argument]) -> None:
+        self.files_of(node, literals_of(arguments))
+        self.keys[node.id] = None
+
+
+def read_graph(
+    settled: Settled,
+    session: Session,
+    *,
+    safety: Policy | None = None,
+    folder: Path | None = None,
+    input_folder: Path | None = None,
+) -> Graph:
+    """Make the graph.
+
+    Raises:
+        WorkflowError: With every problem of the document, missing models and pictures among them.
+    """
+    checked = validate(settled.flat, session.registry)
+    problems = [*settled.problems, *checked.problems]
+    settling = _Settling(
+        settled=settled,
+        resolver=SessionResolver(lambda: session.library, folder, input_folder),
+        numerics=session.numerics,
+        known={},
+        notices=list(checked.notices),
+    )
+    if problems:
+        raise WorkflowError([*problems, *settling.missing_files(checked.nodes.values(), problems)])
+    guarded = guard(
+        checked.nodes,
+        checked.types,
+        session.registry,
+        policy=safety or session.settings.safety,
+        checker=session.settings.safety_checker,
+        has_checker=settling.has_checker,
+    )
+    ends = [node_id for node_id, node in guarded.nodes.items() if node.spec.effect]
+    wanted = ancestors(ends or [source.node for source in checked.targets(settled.flat)], guarded.nodes)
+    for node_id, node in guarded.nodes.items():
+        if node_id in wanted:
+            settling.settle(node)
+    if guarded.problems or settling.problems:
+        raise WorkflowError([*guarded.problems, *settling.problems])
+    graph = Graph(settled.document, notices=[*settling.notices, *guarded.notices])
+    _fill(graph, settling, guarded.nodes, _knobs(settled.document))
+    return graph
+
+
+def _fill(graph: Graph, settling: _Settling, nodes: Mapping[str, CheckedNode], knobs: Mapping[Source, str]) -> None:
+    needed = _needed(settling, nodes)
+    for node_id, checked in nodes.items():
+        if node_id not in needed:
+            continue
+        values: dict[str, Value] = {}
+        for name, parameter in checked.spec.inputs.items():
+            argument = settling.arguments[node_id].get(name)
+            if argument is None:
+                values[name] = Given(parameter.default)
+            elif isinstance(argument, tuple):
+                values[name] = tuple(_value(part) for part in argument)
+            else:
+                values[name] = _value(argument)
+                if isinstance(argument, Constant):
+                    knob, through = _knob(checked, name, nodes, knobs)
+                    values[name] = Given(argument.value, knob)
+                    graph.lost.update({lost: through for lost in ([] if knob else _behind(through, nodes, knobs))})
+        uses = {use.need.param: use for use in settling.uses.get(node_id, ())}
+        outputs = tuple(output.name for output in checked.spec.outputs)
+        graph.nodes[node_id] = Node(
+            id=node_id,
+            type=checked.spec.type,
+            title=checked.title,
+            values=values,
+            files=uses,
+            effect=checked.spec.effect,
+            outputs=outputs,
+            maps=checked.spec.map,
+            kinds={name: parameter.type.name for name, parameter in checked.spec.inputs.items()},
+        )
+        for value in values.values():
+            for part in value if isinstance(value, tuple) else (value,):
+                if isinstance(part, Linked):
+                    graph.readers.setdefault(part, []).append(node_id)
+
+
+def _needed(settling: _Settling, nodes: Mapping[str, CheckedNode]) -> set[str]:
+    """The nodes that effects read, once switches and folded values are out of the way."""
+    stack = [node_id for node_id in settling.arguments if nodes[node_id].spec.effect]
+    found: set[str] = set()
+    while stack:
+        node_id = stack.pop()
+        if node_id not in found:
+            found.add(node_id)
+            stack.extend(source.node for source in sources_of(settling.arguments[node_id]))
+    return found
+
+
+def _value(argument: Constant | Source) -> Given | Linked:
+    return Given(argument.value) if isinstance(argument, Constant) else Linked(argument.node, argument.output)
+
+
+def _knob(
+    node: CheckedNode, name: str, nodes: Mapping[str, CheckedNode], knobs: Mapping[Source, str]
+) -> tuple[str, str]:
+    """The exposed input behind a literal, through value nodes that pass it on; else the node that computes it."""
+    for _ in range(len(nodes) + 1):
+        if name not in node.links:
+            return knobs.get(Source(node.id, name), ""), ""
+        node = nodes[node.links[name][0].node]
+        if node.spec.type not in _IDENTITIES:
+            return "", node.id
+        name = _IDENTITIES[node.spec.type]
+    return "", ""
+
+
+def _behind(node_id: str, nodes: Mapping[str, CheckedNode], knobs: Mapping[Source, str]) -> Iterable[str]:
+    """The exposed inputs that a computation reads."""
+    before = ancestors([node_id] if node_id else [], nodes)
+    return [knob for source, knob in knobs.items() if source.node in before]
+
+
+def _knobs(document: Document) -> dict[Source, str]:
+    """Which exposed input sets which parameter of the unfolded graph."""
+    marked = document.model_copy(deep=True)
+    for name, exposed in document.inputs.items():
+        for target in exposed.to:
+            node_id, parameter = split_address(target)
+            if parameter is not None and node_id in marked.nodes:
+                marked.nodes[node_id].params[parameter] = {_MARK: name}
+    hosts = any(entry.type.startswith(PREFIX) for entry in marked.nodes.values())
+    flat = flatten(marked).document if hosts else marked
+    return {
+        Source(node_id, name): str(value[_MARK])
+        for node_id, entry in flat.nodes.items()
+        for name, value in entry.params.items()
+        if isinstance(value, dict) and set(value) == {_MARK}
+    }

@@ -1,0 +1,179 @@
+"""What travels between emitters: not values, but how the script will get them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from graphflow.models.description import Description
+
+
+@dataclass(frozen=True, eq=False)
+class Base:
+    """A checkpoint as a pipeline.
+
+    Attributes:
+        key: What tells it from others.
+        family: ``sd`` or ``sdxl``.
+        description: What is known of it.
+        path: Expression of its path.
+        options: Changes to its scheduler's config that the loader asks for.
+        node: The loader's id.
+    """
+
+    key: str
+    family: str
+    description: Description
+    path: str
+    options: tuple[tuple[str, Any], ...] = ()
+    node: str = ""
+
+    @property
+    def refiner(self) -> bool:
+        """Whether it is SDXL's refiner."""
+        return self.description.variant == "sdxl_refiner"
+
+
+@dataclass(frozen=True)
+class Patch:
+    """A change of weights: statements that the script makes after loading."""
+
+    kind: str
+    path: str
+    strength: str = ""
+
+
+@dataclass(frozen=True)
+class ModelPart:
+    """A part of a checkpoint: ``unet``, ``text_encoder``, ``vae`` or ``safety_checker``.
+
+    Attributes:
+        base: The checkpoint.
+        part: Which.
+        patches: Changes of its weights.
+        hooks: Changes of how it runs: (name, settings).
+        layer: Of a text encoder: the hidden layer, None is the family's own.
+    """
+
+    base: Base
+    part: str
+    patches: tuple[Patch, ...] = ()
+    hooks: tuple[tuple[str, Any], ...] = ()
+    layer: int | None = None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One prompt's worth of conditioning.
+
+    Attributes:
+        encoder: The text encoder.
+        text: Expression of the prompt.
+        plain: Whether a pipeline reads it as graphflow does: no weights, one chunk.
+        node: The node that encoded it.
+        settings: What acts on it beside the text: (name, expression) pairs.
+    """
+
+    encoder: ModelPart
+    text: str
+    plain: bool
+    node: str
+    settings: tuple[tuple[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """Entries that act together."""
+
+    entries: tuple[Entry, ...]
+
+
+@dataclass(frozen=True)
+class EmptyLatent:
+    """Latents of zeros; sizes are expressions in pixels, ``mask`` is as in :class:`Latents`."""
+
+    width: str
+    height: str
+    batch: str
+    channels: str
+    node: str
+    mask: str = ""
+
+
+@dataclass(frozen=True)
+class Latents:
+    """Latents in a variable, scaled as the model of ``base`` reads them.
+
+    Attributes:
+        variable: The variable.
+        scaled_for: The part whose scale they have.
+        mask: Variable of a noise mask, or empty.
+    """
+
+    variable: str
+    scaled_for: ModelPart
+    mask: str = ""
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """Pictures in a variable: a tensor (B, C, H, W) in [0, 1]; ``flags`` names the checker's verdicts."""
+
+    variable: str
+    flags: str = ""
+
+
+@dataclass(frozen=True)
+class Masks:
+    """Masks in a variable: a tensor (B, H, W) in [0, 1]."""
+
+    variable: str
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Sampling that is not written yet: whoever reads it decides whether it ends in latents or in pictures.
+
+    Attributes:
+        node: The node's id.
+        model: The model.
+        positive: What to follow.
+        negative: What to avoid.
+        latent: Where to start.
+        values: The node's literals.
+        shared: Whether several nodes read it.
+    """
+
+    node: str
+    model: ModelPart
+    positive: Conditioning
+    negative: Conditioning | None
+    latent: Any
+    values: dict[str, Any] = field(hash=False)
+    shared: bool = False
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """Pictures of a sampling that is not written yet.
+
+    Attributes:
+        sampling: The sampling.
+        vae: The autoencoder.
+        node: The decoder's id.
+        checked: The node that checks them, or empty.
+        shared: Whether several nodes read them.
+    """
+
+    sampling: Sampling
+    vae: ModelPart
+    node: str
+    checked: str = ""
+    shared: bool = False
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """One handle for each element of a sequence."""
+
+    items: tuple[Any, ...]

@@ -1,0 +1,138 @@
+"""The guided model as samplers see it."""
+# mypy: ignore-errors
+
+import torch
+from b_schedules import training_sigmas
+
+
+def encode_prompt(pipe, prompt):
+    """What the UNet reads of a prompt."""
+    embeds, _ = pipe.encode_prompt(prompt, pipe.device, 1, False)
+    return {"embeds": embeds}
+
+
+def encode_prompt_sdxl(pipe, prompt):
+    """What SDXL's UNet reads of a prompt."""
+    embeds, _, pooled, _ = pipe.encode_prompt(
+        prompt,
+        num_images_per_prompt=1,
+        do_classifier_free_guidance=False,
+    )
+    return {"embeds": embeds, "pooled": pooled}
+
+
+class Denoiser:
+    """D(x, sigma): the clean latents that a guided model sees in noisy ones.
+
+    Noisy latents are x = clean + sigma * noise (Karras et al. 2022).
+    """
+
+    def __init__(self, pipe, positive, negative=None, guidance_scale=1.0):
+        self.unet, self.config = pipe.unet, pipe.scheduler.config
+        self.levels = training_sigmas(self.config)
+        self.positive, self.negative = positive, negative or positive
+        self.scale = guidance_scale if negative else 1.0
+
+    def __call__(self, x, sigma):
+        """The guided prediction."""
+        if self.scale == 1.0:
+            return self.predict(x, sigma, [self.positive])[0]
+        return self.with_uncond(x, sigma)[0]
+
+    def with_uncond(self, x, sigma):
+        """The guided prediction, and the one for the negative prompt."""
+        cond, uncond = self.predict(x, sigma, [self.positive, self.negative])
+        return uncond + (cond - uncond) * self.scale, uncond
+
+    def predict(self, x, sigma, prompts):
+        """One prediction for each prompt; those of one length share a batch."""
+        if len({prompt["embeds"].shape[1] for prompt in prompts}) > 1:
+            return [self.predict(x, sigma, [prompt])[0] for prompt in prompts]
+        timestep = (self.levels.log() - sigma.log()).abs().argmin()
+        x = torch.cat([x] * len(prompts))
+        output = self.unet(
+            (x / (sigma**2 + 1).sqrt()).to(self.unet.dtype),
+            timestep.to(x.device),
+            **self.conditions(x, prompts),
+        ).sample.float()
+        return self.to_clean(x, output, sigma).chunk(len(prompts))
+
+    def conditions(self, x, prompts):
+        """What the UNet reads beside the latents."""
+        count = x.shape[0] // len(prompts)
+        embeds = [prompt["embeds"].expand(count, -1, -1) for prompt in prompts]
+        return {"encoder_hidden_states": torch.cat(embeds)}
+
+    def to_clean(self, x, output, sigma):
+        """The clean latents that the UNet's output means."""
+        if self.config.prediction_type == "epsilon":
+            return x - output * sigma
+        if self.config.prediction_type == "v_prediction":
+            return x / (sigma**2 + 1) - output * sigma / (sigma**2 + 1).sqrt()
+        return output
+
+    def percent_to_sigma(self, percent):
+        """Noise level at a share of the way from noise to picture."""
+        if not 0 < percent < 1:
+            return 999999999.9 if percent <= 0 else 0.0
+        place = torch.tensor((1 - percent) * (len(self.levels) - 1))
+        logs, low, high = self.levels.log(), place.floor().long(), place.ceil().long()
+        return float(torch.lerp(logs[low], logs[high], place.frac()).exp())
+
+
+class SdxlDenoiser(Denoiser):
+    """The same for SDXL, which is also told the size of the picture."""
+
+    def conditions(self, x, prompts):
+        """What the UNet reads beside the latents."""
+        count = x.shape[0] // len(prompts)
+        height, width = x.shape[-2] * 8, x.shape[-1] * 8
+        sizes = [
+            prompt.get("sizes", (height, width, 0, 0, height, width))
+            for prompt in prompts
+        ]
+        rows = torch.tensor(sizes, device=x.device, dtype=self.unet.dtype)
+        pooled = [prompt["pooled"].expand(count, -1) for prompt in prompts]
+        return {
+            **super().conditions(x, prompts),
+            "added_cond_kwargs": {
+                "text_embeds": torch.cat(pooled),
+                "time_ids": rows.repeat_interleave(count, dim=0),
+            },
+        }
+
+
+class Inpainting:
+    """A denoiser that keeps the latents where a mask is 0."""
+
+    def __init__(self, denoise, mask, original, noise):
+        self.inner, self.original, self.noise = denoise, original, noise
+        size = original.shape[-2:]
+        mask = mask.reshape(-1, 1, *mask.shape[-2:]).to(original.device)
+        self.mask = torch.nn.functional.interpolate(mask, size=size, mode="bilinear")
+        self.levels, self.percent_to_sigma = denoise.levels, denoise.percent_to_sigma
+
+    def __call__(self, x, sigma):
+        """The prediction inside, the original outside."""
+        return self.keep(self.inner(self.noised(x, sigma), sigma))
+
+    def with_uncond(self, x, sigma):
+        """The same, and the prediction for the negative prompt."""
+        denoised, uncond = self.inner.with_uncond(self.noised(x, sigma), sigma)
+        return self.keep(denoised), uncond
+
+    def noised(self, x, sigma):
+        """The latents with the original at this noise level outside."""
+        kept = self.original + self.noise * sigma
+        return x * self.mask + kept * (1 - self.mask)
+
+    def keep(self, denoised):
+        """The clean latents with the original outside."""
+        return denoised * self.mask + self.original * (1 - self.mask)
+
+
+def add_noise(latents, noise, sigma, levels):
+    """Latents at a noise level; the highest one has the variance of training."""
+    if sigma >= levels[-1] * (1 - 1e-5):
+        sigma = (1 + sigma**2).sqrt()
+    return latents + noise * sigma

@@ -1,0 +1,131 @@
+"""Pictures and latents."""
+# mypy: ignore-errors
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+
+
+def load_image(path, keep_alpha=False):
+    """Read a picture as a tensor (1, 3 or 4, H, W) in [0, 1], and its transparency."""
+    with Image.open(path) as file:
+        picture = ImageOps.exif_transpose(file)
+    has_alpha = "A" in picture.getbands() or "transparency" in picture.info
+    array = np.asarray(picture.convert("RGBA"), dtype=np.float32) / 255
+    pixels = torch.from_numpy(array).permute(2, 0, 1)[None].contiguous()
+    keep = pixels if keep_alpha and has_alpha else pixels[:, :3]
+    return keep, 1 - pixels[:, 3]
+
+
+def load_pixels(path):
+    """Read a picture as a tensor (1, 3, H, W) in [0, 1]."""
+    return load_image(path)[0]
+
+
+def load_mask(path, channel):
+    """Read one channel of a picture as a mask (1, H, W) in [0, 1]."""
+    pixels, transparent = load_image(path)
+    return transparent if channel == "alpha" else pixels[:, "rgb".index(channel[0])]
+
+
+def encode_image(vae, images):
+    """Encode pictures to latents, each at the mode of its distribution."""
+    edges = 2 ** (len(vae.config.block_out_channels) - 1)
+    height, width = images.shape[-2:]
+    top, left = height % edges // 2, width % edges // 2
+    bottom, right = top + height // edges * edges, left + width // edges * edges
+    images = images[:, :3, top:bottom, left:right] * 2 - 1
+    images = images.to(vae.device, vae.dtype)
+    latents = [vae.encode(image).latent_dist.mode() for image in images.split(1)]
+    return torch.cat(latents).float() * vae.config.scaling_factor
+
+
+def decode_latents(vae, latents):
+    """Decode latents to pictures (B, 3, H, W) in [0, 1]."""
+    latents = (latents / vae.config.scaling_factor).to(vae.device, vae.dtype)
+    images = [vae.decode(item).sample for item in latents.split(1)]
+    return (torch.cat(images).float().cpu() / 2 + 0.5).clamp(0, 1)
+
+
+def target_size(size, width=0, height=0, scale=1.0, max_edge=0):
+    """The size (height, width) that one edge, a factor or the longest edge asks for."""
+    old_height, old_width = size
+    if width or height:
+        wide = width or old_width * height / old_height
+        tall = height or old_height * width / old_width
+    else:
+        wide, tall = old_width * scale, old_height * scale
+    if max_edge and max(wide, tall) > max_edge:
+        longest = max(wide, tall)
+        wide, tall = wide * max_edge / longest, tall * max_edge / longest
+    return max(1, round(tall)), max(1, round(wide))
+
+
+def crop_to_shape(images, size):
+    """Cut pictures around their centre to the shape of a size."""
+    height, width = images.shape[-2:]
+    if width / height > size[1] / size[0]:
+        keep = max(1, round(height * size[1] / size[0]))
+        left = (width - keep) // 2
+        return images[..., :, left : left + keep]
+    keep = max(1, round(width / (size[1] / size[0])))
+    top = (height - keep) // 2
+    return images[..., top : top + keep, :]
+
+
+def lanczos(images, size):
+    """Resample with a Lanczos kernel, channel by channel in float32."""
+    planes = images.float().reshape(-1, *images.shape[-2:]).cpu().numpy()
+    new = [
+        np.asarray(Image.fromarray(plane).resize(size[::-1], Image.Resampling.LANCZOS))
+        for plane in planes
+    ]
+    return torch.from_numpy(np.stack(new)).reshape(*images.shape[:-2], *size)
+
+
+def to_pil(images, truncate=False):
+    """Pictures with 8 bits, as files have them."""
+    pixels = images.float().clamp(0, 1) * 255
+    pixels = (pixels if truncate else pixels.round()).to(torch.uint8)
+    return [Image.fromarray(item.permute(1, 2, 0).cpu().numpy()) for item in pixels]
+
+
+def check_safety(pipe, images):
+    """Whether the safety checker flags each picture."""
+    pictures = to_pil(images[:, :3])
+    features = pipe.feature_extractor(pictures, return_tensors="pt").to(pipe.device)
+    _, flags = pipe.safety_checker(
+        images=np.zeros((len(pictures), 1, 1, 3), dtype=np.float32),
+        clip_input=features.pixel_values.to(pipe.dtype),
+    )
+    return flags
+
+
+def latent_size(latents, width=0, height=0, scale=1.0):
+    """The size (height, width) of latents for a picture of this size."""
+    old_height, old_width = latents.shape[-2:]
+    tall, wide = target_size((old_height * 8, old_width * 8), width, height, scale)
+    return max(1, round(tall / 8)), max(1, round(wide / 8))
+
+
+def resample(images, size, method, crop=False, antialias=False):
+    """Resample pictures or latents to a size (height, width)."""
+    images = crop_to_shape(images, size) if crop else images
+    if tuple(images.shape[-2:]) == size:
+        return images
+    if method == "lanczos":
+        return lanczos(images, size)
+    mode = "nearest-exact" if method == "nearest" else method
+    return torch.nn.functional.interpolate(
+        images, size=size, mode=mode, antialias=antialias
+    )
+
+
+def rectangle_mask(
+    width, height, left=0.25, top=0.25, right=0.75, bottom=0.75, invert=False
+):
+    """A mask (1, height, width) that is 1 inside a rectangle."""
+    mask = torch.zeros(1, height, width)
+    rows = slice(round(top * height), round(bottom * height))
+    mask[:, rows, round(left * width) : round(right * width)] = 1
+    return 1 - mask if invert else mask

@@ -1,0 +1,342 @@
+"""How a sampling is written: a pipeline call where one is exact, else a denoising loop with just the sampler it needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from graphflow.sampling.names import SCHEDULE_NAMES
+
+from .handles import Conditioning, Decoding, EmptyLatent, Latents, Pixels, Sampling
+from .layout import Expression, Items, call
+from .loading import Loader, scheduler
+from .script import Script, ids
+
+FULL_STRENGTH = 0.9999
+
+SOLVERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "dpmpp_2m": (
+        "DPMSolverMultistepScheduler",
+        {
+            "algorithm_type": ("dpmsolver++", "dpmsolver++"),
+            "solver_order": (2, 2),
+            "solver_type": ("midpoint", "midpoint"),
+            "lower_order_final": (True, True),
+            "euler_at_final": (False, False),
+            "use_lu_lambdas": (False, False),
+            "use_beta_sigmas": (False, False),
+            "final_sigmas_type": ("zero", "zero"),
+            "thresholding": (False, False),
+        },
+    ),
+}
+"""Samplers that a scheduler of Diffusers repeats exactly, with what its config must say."""
+
+SPACINGS = {
+    "karras": {"use_karras_sigmas": (True, False), "use_exponential_sigmas": (False, False)},
+    "exponential": {"use_karras_sigmas": (False, False), "use_exponential_sigmas": (True, False)},
+}
+"""Schedules that such a scheduler makes itself."""
+
+GAUSSIAN = frozenset(
+    """euler_ancestral euler_ancestral_cfg_pp dpm_2_ancestral dpmpp_2s_ancestral dpmpp_2s_ancestral_cfg_pp ddpm lcm
+    res_multistep_ancestral res_multistep_ancestral_cfg_pp er_sde seeds_2 seeds_3 sa_solver sa_solver_pece""".split()
+)
+BROWNIAN = frozenset({"dpmpp_sde", "dpmpp_2m_sde", "dpmpp_2m_sde_heun", "dpmpp_3m_sde"})
+SKIPS_PENULTIMATE = frozenset({"dpm_2", "dpm_2_ancestral", "uni_pc", "uni_pc_bh2"})
+SAME_STEPS = {"ddim": "euler"}
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Writes samplings.
+
+    Attributes:
+        script: Where to.
+        loader: Where pipelines come from.
+    """
+
+    script: Script
+    loader: Loader
+
+    # -------------------------------------------------------------------------------------------- pictures
+
+    def pictures(self, wanted: Decoding) -> tuple[str, str]:
+        """Write a sampling up to pictures as files have them; returns their variable and the checker's verdicts."""
+        sampling = wanted.sampling
+        if wanted.shared or sampling.shared or not self.fits_pipeline(sampling) or not self._own_vae(wanted):
+            pixels = self.pixels(wanted)
+            self.script.need("to_pil")
+            return f"to_pil({pixels.variable})", pixels.flags
+        nodes = [*self.nodes(sampling), wanted.node, *([wanted.checked] if wanted.checked else [])]
+        self.script.stage(ids(nodes))
+        pipe_call = self.call(sampling)
+        if not wanted.checked:
+            images = self.script.assign("images", replace(pipe_call, closing=").images"))
+            return images, ""
+        result = self.script.assign("result", pipe_call)
+        return f"{result}.images", f"{result}.nsfw_content_detected"
+
+    def pixels(self, wanted: Decoding) -> Pixels:
+        """Write a sampling up to pictures as tensors, once."""
+        key = ("pixels", wanted.node, wanted.sampling.node, repr(wanted))
+        if key not in self.script.written:
+            self.script.written[key] = self._pixels(wanted)
+        found: Pixels = self.script.written[key]
+        return found
+
+    def _pixels(self, wanted: Decoding) -> Pixels:
+        latents = self.latents(wanted.sampling)
+        self.script.stage(ids([wanted.node]))
+        pixels = self.decode(latents, wanted.vae, wanted.node)
+        return self.check(pixels, wanted.vae, wanted.checked) if wanted.checked else pixels
+
+    def decode(self, latents: Latents, vae: Any, node: str) -> Pixels:
+        """Write the decoding of latents."""
+        self.script.need("decode_latents")
+        return Pixels(self.script.assign(node, call("decode_latents", self.loader.vae(vae), latents.variable)))
+
+    def check(self, pixels: Pixels, checker: Any, node: str) -> Pixels:
+        """Write a safety check."""
+        self.script.stage(ids([node]))
+        self.script.facts.checked.add(checker.base.key)
+        self.script.need("check_safety")
+        pipe = self.loader.any_pipe(checker.base)
+        flags = self.script.assign("flags", call("check_safety", pipe, pixels.variable))
+        return replace(pixels, flags=flags)
+
+    # --------------------------------------------------------------------------------------------- latents
+
+    def latents(self, sampling: Sampling) -> Latents:
+        """Write a sampling up to latents, once."""
+        key = ("latents", sampling.node, repr(sampling))
+        if key not in self.script.written:
+            self.script.written[key] = self._latents(sampling)
+        found: Latents = self.script.written[key]
+        return found
+
+    def _latents(self, sampling: Sampling) -> Latents:
+        self.script.stage(ids(self.nodes(sampling)))
+        if self.fits_pipeline(sampling):
+            pipe_call = self.call(sampling, {"output_type": '"latent"'})
+            variable = self.script.assign(sampling.node, replace(pipe_call, closing=").images"))
+            return Latents(variable, sampling.model)
+        return self._loop(sampling)
+
+    def nodes(self, sampling: Sampling) -> list[str]:
+        """The nodes that a sampling stands for."""
+        entries = [*sampling.positive.entries, *(sampling.negative.entries if sampling.negative else ())]
+        start = [sampling.latent.node] if isinstance(sampling.latent, EmptyLatent) else []
+        return [*(entry.node for entry in entries), *start, sampling.node]
+
+    # ------------------------------------------------------------------------------------- pipeline calls
+
+    def _own_vae(self, wanted: Decoding) -> bool:
+        base = wanted.sampling.model.base
+        has_checker = "safety_checker" in base.description.parts and base.key in self.script.facts.checked
+        return wanted.vae.base.key == base.key and bool(wanted.checked) == has_checker
+
+    def fits_pipeline(self, sampling: Sampling) -> bool:
+        """Whether a pipeline call gives the same picture."""
+        values, fixed = sampling.values, self.script.fixed
+        if sampling.model.hooks or sampling.model.base.refiner:
+            return False
+        if fixed(values["sampler"]) not in SOLVERS or fixed(values["schedule"]) not in SPACINGS:
+            return False
+        if self._zero_snr(sampling):
+            return False
+        whole = fixed(values["start_step"]) == 0 and fixed(values["end_step"]) is None
+        if not whole or not fixed(values["add_noise"]) or fixed(values["leftover_noise"]):
+            return False
+        if not self._plain(sampling.positive) or (sampling.negative and not self._plain(sampling.negative)):
+            return False
+        if fixed(values["noise_layout"]) == "batch":
+            return False
+        scale = values["guidance_scale"]
+        if not self.script.is_open(scale) and scale.value < 1:
+            return False
+        strength = values["strength"]
+        if isinstance(sampling.latent, EmptyLatent):
+            return bool(fixed(strength) > FULL_STRENGTH) and sampling.latent.channels == "4"
+        return (
+            not sampling.latent.mask
+            and sampling.latent.scaled_for.base.family == sampling.model.base.family
+            and 0 < strength.value <= FULL_STRENGTH
+        )
+
+    def _plain(self, conditioning: Conditioning) -> bool:
+        return len(conditioning.entries) == 1 and all(
+            entry.plain and not entry.settings and entry.encoder.layer is None for entry in conditioning.entries
+        )
+
+    def _zero_snr(self, sampling: Sampling) -> bool:
+        base = sampling.model.base
+        config = {**base.description.scheduler, **dict(base.options)}
+        return bool(config.get("rescale_betas_zero_snr"))
+
+    def prepare(self, sampling: Sampling) -> None:
+        """Write what stands before a pipeline call, so that the call itself may stand in a loop."""
+        self.script.stage(ids(self.nodes(sampling)))
+        self.call(sampling)
+
+    def call(self, sampling: Sampling, extra: dict[str, Expression] | None = None) -> Items:
+        """The pipeline call of a sampling that fits one; what it needs is written before."""
+        values, value = sampling.values, self.script.value
+        arguments: dict[str, Expression] = {"prompt": sampling.positive.entries[0].text}
+        if sampling.negative is not None:
+            arguments["negative_prompt"] = sampling.negative.entries[0].text
+        steps, seed = value(values["steps"]), value(values["seed"])
+        latent = sampling.latent
+        if isinstance(latent, EmptyLatent):
+            kind, count = "text2img", latent.batch
+            arguments |= {"width": latent.width, "height": latent.height, "num_inference_steps": steps}
+            if count != "1":
+                arguments["num_images_per_prompt"] = count
+        else:
+            kind = "img2img"
+            count = f"len({latent.variable})"
+        pipe = self.loader.pipe(sampling.model, kind)
+        name, wanted = SOLVERS[self.script.fixed(values["sampler"])]
+        spacing = SPACINGS[self.script.fixed(values["schedule"])]
+        self.script.use("diffusers", name)
+        shown = tuple(option for option, (chosen, _) in spacing.items() if chosen)
+        self.loader.set_scheduler(pipe, scheduler(sampling.model, pipe, name, {**wanted, **spacing}, shown))
+        if kind == "img2img":
+            total = self._total_steps(steps, values["strength"])
+            share = _share(steps, total)
+            arguments |= {"image": latent.variable, "num_inference_steps": total, "strength": share}
+        scale = "1.0" if sampling.negative is None else value(values["guidance_scale"])
+        arguments["guidance_scale"] = scale
+        if count == "1":
+            arguments["generator"] = f'torch.Generator("cpu").manual_seed({seed})'
+        else:
+            self.script.need("make_generators")
+            arguments["generator"] = call("make_generators", seed, count)
+        return call(pipe, **arguments, **(extra or {}))
+
+    def _total_steps(self, steps: str, strength: Any) -> str:
+        """The number of steps of the whole schedule, of which ``steps`` are taken."""
+        shown = self.script.value(strength)
+        if shown.startswith("args.") or steps.startswith("args."):
+            return self.script.assign("total_steps", f"int({steps} / {shown})")
+        return str(int(int(steps) / strength.value))
+
+    # ----------------------------------------------------------------------------------------------- loops
+
+    def _loop(self, sampling: Sampling) -> Latents:
+        """Write a sampling as a loop over the UNet."""
+        script, values = self.script, sampling.values
+        pipe = self.loader.pipe(sampling.model)
+        sampler = script.fixed(values["sampler"])
+        start = self._start(sampling, pipe)
+        denoise = self._denoiser(sampling, pipe)
+        sigmas = self._sigmas(sampling, denoise, sampler)
+        noise = self._noise(sampling, start)
+        if sampling.latent.mask:
+            script.need("Inpainting")
+            kept = noise or f"torch.zeros_like({start})"
+            script.add(f"{denoise} = ", call("Inpainting", denoise, sampling.latent.mask, start, kept))
+        begin: Expression = start
+        if noise:
+            script.need("add_noise")
+            begin = call("add_noise", start, noise, f"{sigmas}[0]", f"{denoise}.levels")
+        function = SAME_STEPS.get(sampler, sampler).removesuffix("_gpu")
+        script.need(function)
+        arguments = self._step_noise(sampling, function, start, sigmas)
+        variable = script.assign(sampling.node, call(function, denoise, begin, sigmas, *arguments))
+        return Latents(variable, sampling.model, sampling.latent.mask if isinstance(sampling.latent, Latents) else "")
+
+    def _start(self, sampling: Sampling, pipe: str) -> str:
+        latent = sampling.latent
+        if isinstance(latent, EmptyLatent):
+            sizes = [latent.batch, latent.channels, _eighth(latent.height), _eighth(latent.width)]
+            return self.script.assign(latent.node, call("torch.zeros", *sizes, device="DEVICE"))
+        if (
+            latent.scaled_for.base.key == sampling.model.base.key
+            or latent.scaled_for.base.family == sampling.model.base.family
+        ):
+            return str(latent.variable)
+        other = self.loader.vae(latent.scaled_for)
+        factor = f"{pipe}.vae.config.scaling_factor / {other}.config.scaling_factor"
+        return self.script.assign("latents", f"{latent.variable} * ({factor})")
+
+    def _denoiser(self, sampling: Sampling, pipe: str) -> str:
+        name = "SdxlDenoiser" if sampling.model.base.family == "sdxl" else "Denoiser"
+        self.script.need(name)
+        arguments: list[Expression] = [pipe, self.encoded(sampling.positive)]
+        if sampling.negative is not None:
+            arguments += [self.encoded(sampling.negative), self.script.value(sampling.values["guidance_scale"])]
+        return self.script.assign("denoise", call(name, *arguments))
+
+    def encoded(self, conditioning: Conditioning) -> str:
+        """The expression of a conditioning as the denoiser reads it."""
+        (entry,) = conditioning.entries
+        name = "encode_prompt_sdxl" if entry.encoder.base.family == "sdxl" else "encode_prompt"
+        self.script.need(name)
+        pipe = self.loader.any_pipe(entry.encoder.base)
+        return self.script.assign(entry.node, call(name, pipe, entry.text))
+
+    def _sigmas(self, sampling: Sampling, denoise: str, sampler: str) -> str:
+        script, values = self.script, sampling.values
+        schedule = script.fixed(values["schedule"])
+        assert schedule in SCHEDULE_NAMES
+        script.need(f"{schedule}_sigmas")
+        steps, strength = script.value(values["steps"]), values["strength"]
+        partial = script.is_open(strength) or strength.value <= FULL_STRENGTH
+        total = self._total_steps(steps, strength) if partial else steps
+        skips = sampler in SKIPS_PENULTIMATE
+        made: Expression = call(f"{schedule}_sigmas", f"{denoise}.levels", _plus_one(total) if skips else total)
+        if skips:
+            script.need("without_penultimate")
+            made = call("without_penultimate", made)
+        if partial:
+            script.need("last_levels")
+            made = call("last_levels", made, steps)
+        variable = script.assign("sigmas", made)
+        first, last = values["start_step"], values["end_step"]
+        cut = ""
+        if script.is_open(last) or last.value is not None:
+            cut = _plus_one(script.value(last))
+        if cut:
+            script.add(f"{variable} = ", f"{variable}[:{cut}]")
+            if not script.fixed(values["leftover_noise"]):
+                script.need("down_to_zero")
+                script.add(f"{variable} = ", f"down_to_zero({variable})")
+        if script.is_open(first) or first.value != 0:
+            script.add(f"{variable} = ", f"{variable}[{script.value(first)}:]")
+        return variable
+
+    def _noise(self, sampling: Sampling, start: str) -> str:
+        if not self.script.fixed(sampling.values["add_noise"]):
+            return ""
+        batch = self.script.fixed(sampling.values["noise_layout"]) == "batch"
+        name = "draw_batch_noise" if batch else "draw_noise"
+        self.script.need(name)
+        return self.script.assign("noise", call(name, start, self.script.value(sampling.values["seed"])))
+
+    def _step_noise(self, sampling: Sampling, function: str, start: str, sigmas: str) -> list[Expression]:
+        batch = self.script.fixed(sampling.values["noise_layout"]) == "batch"
+        seed = self.script.value(sampling.values["seed"])
+        if function in GAUSSIAN:
+            name = "StepBatchNoise" if batch else "StepNoise"
+            self.script.need(name)
+            return [call(name, start, seed)]
+        if function in BROWNIAN:
+            self.script.need("BrownianNoise")
+            return [call("BrownianNoise", start, seed, sigmas, *(["True"] if batch else []))]
+        return []
+
+
+def _share(steps: str, total: str) -> str:
+    """A strength of which Diffusers makes int(total * strength) == steps evaluations, in spite of rounding."""
+    if steps.isdigit() and total.isdigit() and int(int(total) * (int(steps) / int(total))) == int(steps):
+        return f"{steps} / {total}"
+    return f"min(({steps} + 0.5) / {total}, 1.0)"
+
+
+def _eighth(pixels: str) -> str:
+    return str(int(pixels) // 8) if pixels.isdigit() else f"{pixels} // 8"
+
+
+def _plus_one(number: str) -> str:
+    return str(int(number) + 1) if number.isdigit() else f"{number} + 1"
