@@ -18,10 +18,7 @@ from .conditioning import (
 from .conditioning_sdxl import encode_prompt_refiner, encode_prompt_sdxl
 from .constants import (
     bool_value,
-    compare,
-    float_math,
     float_value,
-    int_math,
     int_range,
     int_value,
     seed_value,
@@ -54,8 +51,14 @@ from .guidance import (
 )
 from .image_files import load_image, load_mask
 from .images import image_size, resize, resize_and_pad, resize_to_preset, solid_image
+from .images_alpha import join_alpha, porter_duff, split_alpha
 from .images_batch import batch_images, images_from_batch, rebatch_images, repeat_images
+from .images_color import adjust_image, invert_image, match_colors, rgb_to_yuv, yuv_to_rgb
+from .images_filter import add_image_noise, blur_image, morphology, quantize_image, sharpen_image
+from .images_mix import blend_images, composite_images
 from .images_shape import crop_image, flip_image, pad_image, rotate_image, stitch_images
+from .inpainting import edit_conditioning, encode_for_inpaint, inpaint_conditioning, pad_for_outpaint
+from .latent_files import load_latent, save_latent
 from .latents import empty_latent, latent_size, set_noise_mask, upscale_latent
 from .latents_batch import batch_latents, batch_noise, latents_from_batch, rebatch_latents, repeat_latents
 from .latents_mix import (
@@ -67,6 +70,7 @@ from .latents_mix import (
     tonemap_latent,
 )
 from .latents_shape import concat_latents, crop_latent, cut_latent, flip_latent, rotate_latent
+from .lists import list_item, list_length, list_slice, make_list
 from .loaders import load_checkpoint, load_diffusion_model, load_safety_checker, load_text_encoder, load_vae
 from .lora import apply_lora
 from .masks import mask_bounds, mask_from_color, mask_from_image, mask_to_image, rectangle_mask, solid_mask
@@ -100,6 +104,18 @@ from .model_hooks import (
     self_attention_guidance,
 )
 from .model_sampling import set_continuous_sampling, set_flow_shift, set_flux_shift, set_prediction
+from .numbers import (
+    bool_math,
+    compare,
+    expression,
+    float_math,
+    int_math,
+    random_float,
+    random_int,
+    to_float,
+    to_int,
+    to_text,
+)
 from .pipelines import run_pipeline
 from .safety import safety_filter, safety_filter_video
 from .samplers import (
@@ -117,6 +133,7 @@ from .samplers import (
 )
 from .sampling import sample
 from .saving import preview, save_audio, save_image, save_video
+from .showing import save_text, show
 from .sigmas import (
     align_your_steps_sigmas,
     beta_sigmas,
@@ -135,9 +152,22 @@ from .sigmas import (
     turbo_sigmas,
     vp_sigmas,
 )
+from .sizes import aspect_ratio_size, resolution_preset
 from .switches import switch, switch_index
 from .text import encode_prompt, set_text_layer
+from .text_regex import regex_extract, regex_match, regex_replace
+from .text_tools import (
+    random_line,
+    text_case,
+    text_compare,
+    text_contains,
+    text_format,
+    text_length,
+    text_substring,
+    text_trim,
+)
 from .vae import encode_image, vae_decode
+from .video import images_to_video, video_to_images
 
 NODES: list[Callable[..., Any]] = [
     load_checkpoint,
@@ -193,8 +223,14 @@ NODES: list[Callable[..., Any]] = [
     multiply_latent,
     sharpen_latent,
     tonemap_latent,
+    save_latent,
+    load_latent,
     encode_image,
     vae_decode,
+    encode_for_inpaint,
+    inpaint_conditioning,
+    edit_conditioning,
+    pad_for_outpaint,
     sample,
     add_noise,
     basic_guider,
@@ -262,6 +298,23 @@ NODES: list[Callable[..., Any]] = [
     flip_image,
     rotate_image,
     stitch_images,
+    composite_images,
+    blend_images,
+    blur_image,
+    sharpen_image,
+    morphology,
+    quantize_image,
+    add_image_noise,
+    invert_image,
+    adjust_image,
+    match_colors,
+    rgb_to_yuv,
+    yuv_to_rgb,
+    join_alpha,
+    split_alpha,
+    porter_duff,
+    images_to_video,
+    video_to_images,
     solid_mask,
     rectangle_mask,
     mask_from_image,
@@ -282,6 +335,8 @@ NODES: list[Callable[..., Any]] = [
     preview,
     save_video,
     save_audio,
+    save_text,
+    show,
     switch,
     switch_index,
     int_value,
@@ -292,8 +347,32 @@ NODES: list[Callable[..., Any]] = [
     text_join,
     text_replace,
     text_lines,
+    text_trim,
+    text_case,
+    text_substring,
+    text_length,
+    text_contains,
+    text_compare,
+    text_format,
+    random_line,
+    regex_match,
+    regex_extract,
+    regex_replace,
     int_range,
     int_math,
     float_math,
     compare,
+    bool_math,
+    expression,
+    to_int,
+    to_float,
+    to_text,
+    random_int,
+    random_float,
+    resolution_preset,
+    aspect_ratio_size,
+    make_list,
+    list_item,
+    list_slice,
+    list_length,
 ]

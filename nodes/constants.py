@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
@@ -63,11 +63,15 @@ def text_replace(
     find: Annotated[str, Field(min_length=1, max_length=1000, description="what to look for, to the letter")],
     replacement: Annotated[str, Field(max_length=10_000, description="what to put in its place")] = "",
 ) -> str:
-    """Replace every occurrence of one text in another."""
-    result = text.replace(find, replacement)
-    if len(result) > LIMITS.text:
-        raise LimitError(f"the text would have {len(result):,} characters, more than {LIMITS.text:,}")
-    return result
+    """Replace every occurrence of one text in another.
+
+    Raises:
+        LimitError: The text becomes too long.
+    """
+    length = len(text) + text.count(find) * (len(replacement) - len(find))
+    if length > LIMITS.text:
+        raise LimitError(f"the text would have {length:,} characters, more than {LIMITS.text:,}")
+    return text.replace(find, replacement)
 
 
 @node("text_lines", fold=True)
@@ -94,79 +98,3 @@ def int_range(
 ) -> Sequence[int]:
     """Make a sequence of whole numbers, e.g. of seeds; nodes that map over sequences then run once for each."""
     return tuple(start + index * step for index in range(count))
-
-
-@node("int_math", fold=True)
-def int_math(
-    a: Annotated[int, Field(description="the left operand")],
-    b: Annotated[int, Field(description="the right operand")],
-    operation: Annotated[
-        Literal["add", "subtract", "multiply", "floor_divide", "modulo", "minimum", "maximum"],
-        Field(description="what to do"),
-    ] = "add",
-) -> int:
-    """Compute with two whole numbers.
-
-    Raises:
-        InvalidInputError: Division by zero.
-    """
-    if operation in ("floor_divide", "modulo") and b == 0:
-        raise InvalidInputError(f"{operation} by zero", where="b")
-    match operation:
-        case "add":
-            return a + b
-        case "subtract":
-            return a - b
-        case "multiply":
-            return a * b
-        case "floor_divide":
-            return a // b
-        case "modulo":
-            return a % b
-        case "minimum":
-            return min(a, b)
-        case "maximum":
-            return max(a, b)
-
-
-@node("float_math", fold=True)
-def float_math(
-    a: Annotated[float, Field(allow_inf_nan=False, description="the left operand")],
-    b: Annotated[float, Field(allow_inf_nan=False, description="the right operand")],
-    operation: Annotated[
-        Literal["add", "subtract", "multiply", "divide", "minimum", "maximum"], Field(description="what to do")
-    ] = "add",
-) -> float:
-    """Compute with two numbers.
-
-    Raises:
-        InvalidInputError: Division by zero, or a result too large for a float.
-    """
-    if operation == "divide" and b == 0:
-        raise InvalidInputError("divide by zero", where="b")
-    results = {"add": a + b, "subtract": a - b, "multiply": a * b, "minimum": min(a, b), "maximum": max(a, b)}
-    result = a / b if operation == "divide" else results[operation]
-    if result in (float("inf"), float("-inf")):
-        raise InvalidInputError(f"the result of {operation} is too large")
-    return result
-
-
-@node("compare", fold=True)
-def compare(
-    a: Annotated[float, Field(allow_inf_nan=False, description="the left operand")],
-    b: Annotated[float, Field(allow_inf_nan=False, description="the right operand")],
-    operation: Annotated[
-        Literal["equal", "not_equal", "less", "less_equal", "greater", "greater_equal"],
-        Field(description="how to compare"),
-    ] = "equal",
-) -> bool:
-    """Compare two numbers, e.g. to drive a switch."""
-    outcomes = {
-        "equal": a == b,
-        "not_equal": a != b,
-        "less": a < b,
-        "less_equal": a <= b,
-        "greater": a > b,
-        "greater_equal": a >= b,
-    }
-    return outcomes[operation]

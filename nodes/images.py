@@ -1,32 +1,70 @@
-"""Nodes that change pictures and masks."""
+"""Nodes that make pictures and give them another size."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
-from graphflow.errors import InvalidInputError
 from graphflow.limits import LIMITS
 from graphflow.node import node
-from graphflow.values import Image, Mask
+from graphflow.values import Image
 
-from .choices import Crop, Resampling
-from .resampling import resample, target_size
+from .choices import Color, Crop, Edge, Offset, Resampling
+from .colors import filled
+from .resampling import require_size, resample, target_size
+from .resolutions import PRESETS
 
-Edge = Annotated[int, Field(ge=0, le=LIMITS.edge)]
-Share = Annotated[float, Field(ge=0, le=1)]
+Pictures = Annotated[Image, Field(description="the pictures")]
 
 
-@node("resize", map=True)
+class ImageSize(NamedTuple):
+    """How large pictures are."""
+
+    width: Annotated[int, Field(description="pixels")]
+    height: Annotated[int, Field(description="pixels")]
+    batch_size: Annotated[int, Field(description="how many there are")]
+
+
+@node("solid_image")
+def solid_image(
+    width: Annotated[Edge, Field(description="pixels")] = 512,
+    height: Annotated[Edge, Field(description="pixels")] = 512,
+    batch_size: Annotated[int, Field(ge=1, le=LIMITS.batch, description="how many pictures")] = 1,
+    color: Annotated[Color, Field(description="the colour, #rrggbb")] = "#000000",
+) -> Image:
+    """Make pictures (batch_size, 3, height, width) of one colour.
+
+    Raises:
+        LimitError: The picture is larger than the limits allow.
+    """
+    require_size(width, height)
+    return Image(pixels=filled(color, batch_size, 3, height, width))
+
+
+@node("image_size")
+def image_size(images: Pictures) -> ImageSize:
+    """Tell how large pictures are, as numbers that other nodes take."""
+    batch, _, height, width = images.pixels.shape
+    return ImageSize(width, height, batch)
+
+
+@node("resize", version=2, map=True)
 def resize(
-    images: Annotated[Image, Field(description="the pictures")],
-    width: Annotated[Edge, Field(description="pixels; 0 follows height or scale")] = 0,
-    height: Annotated[Edge, Field(description="pixels; 0 follows width or scale")] = 0,
-    scale: Annotated[float, Field(gt=0, le=64, description="factor on both edges, where width and height are 0")] = 1.0,
-    max_edge: Annotated[Edge, Field(description="shrink so that no edge is longer, in pixels; 0 is no bound")] = 0,
+    images: Pictures,
+    width: Annotated[Offset, Field(description="pixels; 0 follows height or scale")] = 0,
+    height: Annotated[Offset, Field(description="pixels; 0 follows width or scale")] = 0,
+    scale: Annotated[float, Field(gt=0, le=64, description="factor on both edges, where nothing else is given")] = 1.0,
+    megapixels: Annotated[
+        float,
+        Field(ge=0, le=256, description="area in units of 1024 x 1024 pixels, where no edge is given; 0 follows scale"),
+    ] = 0.0,
+    longest_edge: Annotated[
+        Offset, Field(description="pixels of the longer edge, where width and height are 0; 0 follows megapixels")
+    ] = 0,
+    max_edge: Annotated[Offset, Field(description="shrink so that no edge is longer, in pixels; 0 is no bound")] = 0,
+    multiple_of: Annotated[int, Field(ge=1, le=256, description="round both edges to a multiple of it")] = 1,
     method: Resampling = "bicubic",
     crop: Crop = "none",
     antialias: Annotated[
@@ -40,83 +78,55 @@ def resize(
     """
     old_height, old_width = images.pixels.shape[-2:]
     new_width, new_height = target_size(
-        old_width, old_height, wanted_width=width, wanted_height=height, scale=scale, max_edge=max_edge
+        old_width,
+        old_height,
+        wanted_width=width,
+        wanted_height=height,
+        scale=scale,
+        megapixels=megapixels,
+        longest_edge=longest_edge,
+        max_edge=max_edge,
+        multiple_of=multiple_of,
     )
     pixels = resample(images.pixels, (new_height, new_width), method, crop, antialias=antialias)
     return replace(images, pixels=pixels.clamp(0, 1))
 
 
-@node("batch_images")
-def batch_images(images: Annotated[Sequence[Image], Field(description="the pictures to put together")]) -> Image:
-    """Put a sequence of pictures of one size into one batch (B, C, H, W), numbered from 0.
+@node("resize_to_preset", map=True)
+def resize_to_preset(
+    images: Pictures,
+    preset: Annotated[
+        Literal["sdxl", "flux_kontext"], Field(description="whose sizes: the ones that the model was trained with")
+    ] = "sdxl",
+    method: Resampling = "lanczos",
+    crop: Crop = "center",
+) -> Image:
+    """Change pictures to the size, of those that a model was trained with, whose shape is nearest to theirs."""
+    height, width = images.pixels.shape[-2:]
+    shape = width / height
+    new_width, new_height = min(PRESETS[preset], key=lambda size: abs(size[0] / size[1] - shape))
+    return replace(images, pixels=resample(images.pixels, (new_height, new_width), method, crop).clamp(0, 1))
+
+
+@node("resize_and_pad", map=True)
+def resize_and_pad(
+    images: Pictures,
+    width: Annotated[Edge, Field(description="pixels")] = 512,
+    height: Annotated[Edge, Field(description="pixels")] = 512,
+    color: Annotated[Color, Field(description="the colour of the margins, #rrggbb")] = "#000000",
+    method: Resampling = "area",
+) -> Image:
+    """Fit pictures into a size without changing their shape; margins of one colour fill the rest.
 
     Raises:
-        InvalidInputError: The sizes or channels differ.
+        LimitError: The result is larger than the limits allow.
     """
-    import torch
-
-    parts = as_sequence(images)
-    shapes = {tuple(part.pixels.shape[1:]) for part in parts}
-    if len(shapes) != 1:
-        shown = ", ".join(f"{w} x {h} with {c} channels" for c, h, w in sorted(shapes))
-        raise InvalidInputError(
-            f"pictures of different shapes do not make one batch: {shown}", advice="a resize node makes them equal"
-        )
-    numbers: list[int] = []
-    offset = 0
-    for part in parts:
-        count = part.pixels.shape[0]
-        numbers += [offset + number for number in (part.numbers or range(count))]
-        offset += count + part.withheld
-    withheld = sum(part.withheld for part in parts)
-    return Image(
-        pixels=torch.cat([part.pixels for part in parts]),
-        numbers=tuple(numbers) if withheld else None,
-        withheld=withheld,
-    )
-
-
-@node("rectangle_mask")
-def rectangle_mask(
-    width: Annotated[int, Field(ge=1, le=LIMITS.edge, description="pixels of the mask")] = 512,
-    height: Annotated[int, Field(ge=1, le=LIMITS.edge, description="pixels of the mask")] = 512,
-    left: Annotated[Share, Field(description="left edge of the rectangle, as a share of the width")] = 0.25,
-    top: Annotated[Share, Field(description="top edge, as a share of the height")] = 0.25,
-    right: Annotated[Share, Field(description="right edge, as a share of the width")] = 0.75,
-    bottom: Annotated[Share, Field(description="bottom edge, as a share of the height")] = 0.75,
-    invert: Annotated[bool, Field(description="1 outside the rectangle instead of inside")] = False,
-) -> Mask:
-    """Make a mask (1, height, width) that is 1 inside a rectangle and 0 elsewhere.
-
-    Raises:
-        InvalidInputError: The rectangle is empty.
-    """
-    import torch
-
-    x0, x1 = round(left * width), round(right * width)
-    y0, y1 = round(top * height), round(bottom * height)
-    if x0 >= x1 or y0 >= y1:
-        raise InvalidInputError(
-            "the rectangle is empty", advice="left must be less than right, and top less than bottom"
-        )
-    values = torch.zeros(1, height, width)
-    values[:, y0:y1, x0:x1] = 1.0
-    return Mask(values=1.0 - values if invert else values)
-
-
-@node("invert_mask", map=True)
-def invert_mask(mask: Annotated[Mask, Field(description="the masks")]) -> Mask:
-    """Swap what masks keep and what they make anew: 1 - mask, (B, H, W)."""
-    return Mask(values=1.0 - mask.values)
-
-
-def as_sequence(images: Image | Sequence[Image]) -> tuple[Image, ...]:
-    """Return pictures that came as one batch or as a sequence of batches as a sequence.
-
-    Raises:
-        InvalidInputError: The sequence is empty.
-    """
-    parts = (images,) if isinstance(images, Image) else tuple(images)
-    if not parts:
-        raise InvalidInputError("the sequence of pictures is empty", where="images")
-    return parts
+    require_size(width, height)
+    batch, channels, old_height, old_width = images.pixels.shape
+    ratio = min(width / old_width, height / old_height)
+    inner_width, inner_height = max(1, int(old_width * ratio)), max(1, int(old_height * ratio))
+    inner = resample(images.pixels, (inner_height, inner_width), method).clamp(0, 1)
+    result = filled(color, batch, channels, height, width)
+    left, top = (width - inner_width) // 2, (height - inner_height) // 2
+    result[..., top : top + inner_height, left : left + inner_width] = inner
+    return replace(images, pixels=result)

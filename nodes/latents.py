@@ -1,19 +1,27 @@
-"""Nodes that make and change latents."""
+"""Nodes that make latents, give them another size and mark what sampling changes."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from pydantic import Field
 
-from graphflow.errors import InvalidInputError, LimitError
+from graphflow.errors import InvalidInputError
 from graphflow.limits import LIMITS
 from graphflow.node import node
 from graphflow.values import Latent, Mask
 
 from .choices import Crop, LatentEdge, LatentResampling
-from .resampling import resample, target_size
+from .resampling import require_size, resample
+
+
+class LatentSize(NamedTuple):
+    """How large latents are."""
+
+    width: Annotated[int, Field(description="pixels of the picture that they decode to")]
+    height: Annotated[int, Field(description="pixels of the picture that they decode to")]
+    batch_size: Annotated[int, Field(description="how many there are")]
 
 
 @node("empty_latent")
@@ -24,17 +32,21 @@ def empty_latent(
     channels: Annotated[
         int, Field(ge=1, le=1024, description="latent channels: 4 for sd and sdxl, 16 for sd3 and flux")
     ] = 4,
+    downscale: Annotated[int, Field(ge=8, le=64, multiple_of=8, description="pixels per latent sample")] = 8,
 ) -> Latent:
-    """Make latents of zeros, which sampling fills: (batch_size, channels, height / 8, width / 8).
+    """Make latents of zeros, which sampling fills: (batch_size, channels, height / downscale, width / downscale).
 
     Raises:
         LimitError: The picture has more pixels than the limits allow.
+        InvalidInputError: The picture is smaller than one latent sample.
     """
     import torch
 
-    if width * height > LIMITS.pixels:
-        raise LimitError(f"{width} x {height} has more than {LIMITS.pixels:,} pixels")
-    return Latent(samples=torch.zeros(batch_size, channels, height // 8, width // 8))
+    require_size(width, height)
+    if min(width, height) < downscale:
+        raise InvalidInputError(f"{width} x {height} is smaller than one latent sample of {downscale} pixels")
+    samples = torch.zeros(batch_size, channels, height // downscale, width // downscale)
+    return Latent(samples=samples, downscale=downscale)
 
 
 @node("set_noise_mask", map=True)
@@ -55,7 +67,7 @@ def set_noise_mask(
     return replace(latent, noise_mask=mask.values)
 
 
-@node("upscale_latent", map=True)
+@node("upscale_latent", version=2, map=True)
 def upscale_latent(
     latent: Annotated[Latent, Field(description="the latents")],
     width: Annotated[
@@ -77,8 +89,18 @@ def upscale_latent(
     """
     factor = latent.downscale
     h, w = latent.samples.shape[-2:]
-    target_w, target_h = target_size(
-        w * factor, h * factor, wanted_width=width, wanted_height=height, scale=scale, max_edge=0
-    )
-    size = (max(1, round(target_h / factor)), max(1, round(target_w / factor)))
+    if width or height:
+        # An edge that follows the other is whole pixels first, whole samples then.
+        pixels = (height or round(h * width / w), width or round(w * height / h))
+        size = (max(1, pixels[0] // factor), max(1, pixels[1] // factor))
+    else:
+        size = (max(1, round(h * scale)), max(1, round(w * scale)))
+    require_size(size[1] * factor, size[0] * factor)
     return replace(latent, samples=resample(latent.samples, size, method, crop))
+
+
+@node("latent_size")
+def latent_size(latent: Annotated[Latent, Field(description="the latents")]) -> LatentSize:
+    """Tell how large latents are, as numbers that other nodes take."""
+    batch, _, height, width = latent.samples.shape
+    return LatentSize(width * latent.downscale, height * latent.downscale, batch)

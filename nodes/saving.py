@@ -16,7 +16,7 @@ from graphflow.node import node
 from graphflow.values import Audio, EncodedFile, Files, Image, Video
 
 from .encoding import SUFFIXES, Format, Rounding, encode_picture, to_bytes_array
-from .images import as_sequence
+from .images_batch import as_sequence
 from .resampling import resample, target_size
 
 Prefix = Annotated[str, Field(min_length=1, max_length=100, description="how the file names begin; a counter follows")]
@@ -79,9 +79,7 @@ def preview(
     files: list[EncodedFile] = []
     for number, picture in _numbered(parts):
         height, width = picture.pixels.shape[-2:]
-        new_width, new_height = target_size(
-            width, height, wanted_width=0, wanted_height=0, scale=1 / shrink, max_edge=max(1, max_edge // shrink)
-        )
+        new_width, new_height = target_size(width, height, scale=1 / shrink, max_edge=max(1, max_edge // shrink))
         small = resample(picture.pixels, (new_height, new_width), "area")
         data, _ = encode_picture(small[0], "jpeg", quality=85, rounding="round", record={})
         stem = "preview" if total == 1 else f"preview-{number}"
@@ -94,12 +92,15 @@ def save_video(
     video: Annotated[Video, Field(description="the video")],
     filename_prefix: Prefix = "graphflow",
     format: Annotated[
-        Literal["webp", "gif"], Field(description="webp has all colours; gif has 256 and plays anywhere")
+        Literal["webp", "gif", "png"],
+        Field(description="webp and png have all colours, png losslessly; gif has 256 and plays anywhere"),
     ] = "webp",
     quality: Quality = 90,
     loop: Annotated[bool, Field(description="play again and again")] = True,
 ) -> Files:
-    """Save frames (T, 3, H, W) in [0, 1] as an animated picture at the video's frame rate. WebP at quality 100 loses nothing.
+    """Save frames (T, 3, H, W) in [0, 1] as an animated picture at the video's frame rate.
+
+    WebP at quality 100 and PNG lose nothing.
 
     Raises:
         MediaError: The video has no frame or more than the limits allow.
@@ -124,6 +125,8 @@ def save_video(
             quality=quality,
             lossless=quality == 100,
         )
+    elif format == "png":
+        frames[0].save(stream, "PNG", save_all=True, append_images=frames[1:], duration=times, loop=0 if loop else 1)
     else:
         repeat = {"loop": 0} if loop else {}
         frames[0].save(stream, "GIF", save_all=True, append_images=frames[1:], duration=times, disposal=1, **repeat)

@@ -10,7 +10,7 @@ from graphflow.errors import InvalidInputError
 from graphflow.node import node
 from graphflow.values import Image, Latent, Vae
 
-from .choices import Tile
+from .choices import Tile, TileOverlap
 
 
 @node("vae_decode", lane="device", map=True)
@@ -18,6 +18,7 @@ def vae_decode(
     vae: Annotated[Vae, Field(description="the autoencoder")],
     latent: Annotated[Latent, Field(description="the latents")],
     tile: Tile = 0,
+    overlap: TileOverlap = 64,
 ) -> Image:
     """Decode latents (B, C, h, w) to pixels (B, 3, 8 h, 8 w) in [0, 1].
 
@@ -32,7 +33,7 @@ def vae_decode(
                 where="latent",
                 advice="decode with the autoencoder of the family that made the latent",
             )
-        return Image(pixels=loaded.decode(latent.samples, tile=tile))
+        return Image(pixels=loaded.decode(latent.samples, tile=tile, overlap=overlap))
 
 
 @node("encode_image", lane="device", map=True)
@@ -42,6 +43,7 @@ def encode_image(
         Image, Field(description="the pictures; edges that are no multiple of 8 are cut, alpha is ignored")
     ],
     tile: Tile = 0,
+    overlap: TileOverlap = 64,
 ) -> Latent:
     """Encode pixels (B, 3 or 4, H, W) in [0, 1] to latents (B, C, H / 8, W / 8), at the mode of their distribution.
 
@@ -54,5 +56,5 @@ def encode_image(
         factor: int = loaded.downscale
         if min(height, width) < factor:
             raise InvalidInputError(f"a picture of {width} x {height} is smaller than {factor} pixels", where="images")
-        samples = loaded.encode(images.pixels, tile=tile)
+        samples = loaded.encode(images.pixels, tile=tile, overlap=overlap)
     return Latent(samples=samples, family=vae.family, downscale=factor)
