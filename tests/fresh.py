@@ -1,112 +1,117 @@
-"""Runs code in a process that has torch and Diffusers but cannot import graphflow.
+"""Python programs in fresh processes that need not import torch and Diffusers again.
 
-Importing torch and Diffusers takes ten seconds, so a server process imports them once and forks a child for each call.
-The child starts from nothing else: no graphflow, no state of the tests.
+One server process imports the large libraries and nothing of graphflow; each program runs in a child forked from it,
+with its own arguments, folder, environment and output. Where there is no fork, it is an ordinary process.
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
-import multiprocessing
-import runpy
+import json
+import os
+import signal
+import subprocess
 import sys
-import traceback
-import warnings
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from types import TracebackType
 
-PRELOADED = [
-    "torch",
-    "PIL.Image",
-    "scipy.special",
-    "transformers.models.clip.modeling_clip",
-    "diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion_img2img",
-    "diffusers.pipelines.stable_diffusion.safety_checker",
-    "diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl",
-    "diffusers.schedulers.scheduling_dpmsolver_multistep",
-]
-TIMEOUT = 600
+ROOT = Path(__file__).resolve().parent.parent
+SERVER = Path(__file__).with_name("fresh_server.py")
 
 
 @dataclass(frozen=True)
-class Completed:
-    """What a script did: its exit code, and what it wrote on both streams."""
+class Ran:
+    """What a program did: its exit code (negative: the signal that ended it) and what it printed."""
 
     code: int
-    output: str
+    out: str
+    err: str
 
 
-class _NoGraphflow:
-    """Refuses to import graphflow."""
+class Fresh:
+    """Runs programs; the server starts with the first one. To be used as a context."""
 
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
-        if name == "graphflow" or name.startswith("graphflow."):
-            raise ImportError(f"{name}: graphflow is out of reach here")
+    def __init__(self) -> None:
+        self._server: subprocess.Popen[str] | None = None
 
+    def run(self, script: Path, *arguments: object, **options: object) -> Ran:
+        """Run a script.
 
-def run_script(script: Path, arguments: Sequence[str] = (), *, threads: int = 1) -> Completed:
-    """Run a Python file as ``python script arguments`` would, without graphflow."""
-    return _forked(_run, str(script), list(arguments), threads)
+        Args:
+            script: The file.
+            *arguments: Its arguments.
+            **options: See :meth:`execute`.
+        """
+        return self._run(script.read_text("utf-8"), str(script), arguments, **options)  # type: ignore[arg-type]
 
+    def execute(self, code: str, *arguments: object, **options: object) -> Ran:
+        """Run code, as ``python -c`` does.
 
-def _forked(target: Any, *arguments: Any) -> Completed:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
-    here, there = context.Pipe(duplex=False)
-    child = context.Process(target=target, args=(there, *arguments))
-    with _nameless_main():
-        child.start()
-    there.close()
-    try:
-        if not here.poll(TIMEOUT):
-            raise TimeoutError(f"the child did not answer within {TIMEOUT} s")
-        result: Completed = here.recv()
-    except EOFError:
-        child.join()
-        return Completed(child.exitcode or 1, "the child died")
-    finally:
-        here.close()
-        if child.is_alive():
-            child.join(5)
-        if child.is_alive():
-            child.kill()
-    child.join()
-    return result
+        Args:
+            code: The code.
+            *arguments: Its arguments.
+            **options: ``cwd``, its folder (the repository's by default); ``env``, what its environment has beside this
+                one's; ``blocked``, packages that it cannot import (``graphflow`` by default); ``timeout`` in seconds.
+        """
+        return self._run(code, "-c", arguments, **options)  # type: ignore[arg-type]
 
+    def _run(
+        self,
+        code: str,
+        name: str,
+        arguments: Sequence[object],
+        *,
+        cwd: Path = ROOT,
+        env: Mapping[str, str] | None = None,
+        blocked: Sequence[str] = ("graphflow",),
+        timeout: float = 300.0,
+    ) -> Ran:
+        with tempfile.TemporaryDirectory() as folder:
+            out, err = Path(folder) / "out", Path(folder) / "err"
+            task = {
+                "code": code,
+                "argv": [name, *map(str, arguments)],
+                "cwd": str(cwd),
+                "env": {**os.environ, **(env or {})},
+                "blocked": list(blocked),
+                "out": str(out),
+                "err": str(err),
+                "timeout": timeout,
+            }
+            status = self._ask(task)
+            return Ran(status, out.read_text("utf-8"), err.read_text("utf-8"))
 
-@contextlib.contextmanager
-def _nameless_main() -> Iterator[None]:
-    """Hide the main module: a child would import it again, and graphflow with it."""
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
+    def _ask(self, task: Mapping[str, object]) -> int:
+        if not hasattr(os, "fork"):
+            return subprocess.run([sys.executable, str(SERVER), "once"], input=json.dumps(task), text=True).returncode
+        if self._server is None:
+            self._server = subprocess.Popen(
+                [sys.executable, str(SERVER)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                cwd=ROOT,
+                env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
+            )
+        assert self._server.stdin is not None and self._server.stdout is not None
+        self._server.stdin.write(json.dumps(task) + "\n")
+        self._server.stdin.flush()
+        answer = self._server.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"the server of fresh processes ended with {self._server.wait()}")
+        status = int(json.loads(answer))
+        if status == -signal.SIGKILL:
+            raise TimeoutError(f"{task['argv']} took more than {task['timeout']} s, or was killed")
+        return status
 
+    def __enter__(self) -> Fresh:
+        return self
 
-def _run(answer: Connection, script: str, arguments: list[str], threads: int) -> None:
-    import torch
-
-    assert not any(name == "graphflow" or name.startswith("graphflow.") for name in sys.modules)
-    sys.meta_path.insert(0, _NoGraphflow())  # type: ignore[arg-type]
-    torch.set_num_threads(threads)
-    warnings.simplefilter("default")
-    sys.argv = [script, *arguments]
-    stream = io.StringIO()
-    code = 0
-    with contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
-        try:
-            runpy.run_path(script, run_name="__main__")
-        except SystemExit as leaving:
-            code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
-        except BaseException:
-            traceback.print_exc()
-            code = 1
-    answer.send(Completed(code, stream.getvalue()))
-    answer.close()
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._server is not None:
+            assert self._server.stdin is not None and self._server.stdout is not None
+            self._server.stdin.close()
+            self._server.stdout.close()
+            self._server.wait()
