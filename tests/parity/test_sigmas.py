@@ -5,11 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from graphflow.sampling.align_your_steps import ALIGN_YOUR_STEPS, align_your_steps_sigmas
 from graphflow.sampling.noise import initial_noise
 from graphflow.sampling.prediction import ModelSampling
 from graphflow.sampling.schedules import (
-    ALIGN_YOUR_STEPS,
-    align_your_steps_sigmas,
     exponential_sigmas,
     karras_sigmas,
     laplace_sigmas,
@@ -48,7 +47,7 @@ def test_free_schedules_equal_the_recorded_ones() -> None:
 
 
 def test_align_your_steps_equals_the_recorded_levels() -> None:
-    got = align_your_steps_sigmas(SAMPLING, 8, ALIGN_YOUR_STEPS["sd"])
+    got = align_your_steps_sigmas(ALIGN_YOUR_STEPS["sd"], 8)
     assert torch.allclose(got, RECORDED["nodes/AlignYourStepsScheduler"], rtol=2e-7, atol=0)
 
 
