@@ -19,6 +19,7 @@ class FileUse:
         fingerprint: What it holds; None where that is not known before it is fetched.
         weight_bytes: Bytes of weights by dtype, for the parts that the node reads.
         parts: Which parts the model has.
+        family: The model family that it belongs to or fits; empty where the file does not tell.
         notice: What the user should know, e.g. that an optional file is missing.
     """
 
@@ -27,6 +28,7 @@ class FileUse:
     fingerprint: str | None = None
     weight_bytes: Mapping[str, int] = field(default_factory=dict)
     parts: tuple[str, ...] = ()
+    family: str = ""
     notice: str = ""
 
     @property

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from graphflow.agreement import family_problems
 from graphflow.errors import Problem, WorkflowError
 from graphflow.files import FileResolver, NoFiles
 from graphflow.jsontools import digest
@@ -89,6 +90,7 @@ def plan(
     for node_id, node in guarded.nodes.items():
         if node_id in wanted:
             keying.settle(node)
+    keying.problems.extend(family_problems(guarded.nodes.values(), keying.uses, keying.arguments))
     if guarded.problems or keying.problems:
         raise WorkflowError([*guarded.problems, *keying.problems])
     targets_behind = dict.fromkeys(keying.behind(end) for end in ends)

@@ -54,6 +54,7 @@ class SessionResolver:
             fingerprint=found.fingerprint,
             weight_bytes=total,
             parts=tuple(found.parts),
+            family=found.family or "",
             notice="; ".join(found.warnings),
         )
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from graphflow.errors import ModelFormatError
 from graphflow.models.key_names import canonical
 from graphflow.models.lora_layers import METHODS, Layer
+from graphflow.models.lora_metadata import StatedAlphas, stated_alphas
 from graphflow.models.mapped import role_of
 from graphflow.models.original_names import original_names
 
@@ -96,8 +97,13 @@ class PartLayers:
     unmatched: tuple[str, ...]
 
 
-def read_lora(tensors: Mapping[str, Tensor], where: str) -> LoraFile:
+def read_lora(tensors: Mapping[str, Tensor], where: str, metadata: Mapping[str, str] | None = None) -> LoraFile:
     """Put the tensors of a LoRA file together to layers.
+
+    Args:
+        tensors: All tensors of the file.
+        where: The file, for errors.
+        metadata: The file's metadata, which may hold alpha.
 
     Raises:
         ModelFormatError: It is of a method that cannot be merged, or a layer is not complete.
@@ -124,17 +130,20 @@ def read_lora(tensors: Mapping[str, Tensor], where: str) -> LoraFile:
             strange.append(key)
     if not raw:
         raise ModelFormatError("holds no LoRA layers", where=where)
-    layers = {name: tuple(_layers(name, methods.get(name, ""), found, where)) for name, found in raw.items()}
+    stated = stated_alphas(metadata or {}, where)
+    layers = {name: tuple(_layers(name, methods.get(name, ""), found, stated, where)) for name, found in raw.items()}
     return LoraFile(layers, tuple(strange))
 
 
-def _layers(name: str, method: str, found: Mapping[str, Tensor], where: str) -> Iterator[Layer]:
+def _layers(name: str, method: str, found: Mapping[str, Tensor], stated: StatedAlphas, where: str) -> Iterator[Layer]:
     if not any(needed <= set(found) for needed in _COMPLETE[method]):
         raise ModelFormatError(f"its layer {name} is not complete: it has only {', '.join(found)}", where=where)
     magnitude = found.get("magnitude")
     if "magnitude of rows" in found:
         magnitude = found["magnitude of rows"].flatten()
     alpha = float(found["alpha"]) if "alpha" in found else None
+    if alpha is None and method == "LoRA":
+        alpha = stated.alpha(name, len(found["down"]))
     shared = {"alpha", "magnitude", "magnitude of rows", "bias difference"}
     if method:
         weight = {role: tensor for role, tensor in found.items() if role not in shared}

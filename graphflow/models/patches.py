@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from graphflow.errors import ModelFormatError
+from graphflow.models.header import read_header
 from graphflow.models.lora import part_layers, read_lora
 from graphflow.models.lora_layers import ADVICE, Layer
 from graphflow.models.mapped import read_all, role_of
@@ -62,7 +63,8 @@ def _(patch: LoraPatch, target: Target) -> dict[str, Change]:
     description = target.describe(patch.file)
     if description.path is None:
         raise ModelFormatError("is not downloaded yet", where=patch.file.name)
-    file = read_lora(read_all(description.path), patch.file.name)
+    tensors = read_all(description.path)
+    file = read_lora(tensors, patch.file.name, read_header(description.path).metadata)
     found = part_layers(file.layers, target.part, target.shapes)
     if found.unmatched and not found.matched:
         raise ModelFormatError(

@@ -1,0 +1,66 @@
+"""The scale of LoRA layers where Diffusers and PEFT write it into the file's metadata instead of into tensors."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from graphflow.errors import ModelFormatError
+
+KEY = "lora_adapter_metadata"
+"""Metadata field with PEFT's configuration of each part, as Diffusers saves it."""
+
+
+@dataclass(frozen=True, slots=True)
+class StatedAlphas:
+    """What a file's metadata says of alpha.
+
+    Attributes:
+        parts: By the part's prefix, such as `unet`: fields of PEFT's `LoraConfig`.
+    """
+
+    parts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def alpha(self, name: str, rank: int) -> float | None:
+        """Alpha of a layer so that alpha / rank is its scale; None where nothing is said.
+
+        Args:
+            name: The module's name in the file, with the part's prefix.
+            rank: The layer's rank.
+        """
+        part, _, module = name.partition(".")
+        config = self.parts.get(part, {})
+        alpha = config.get("lora_alpha")
+        patterns = config.get("alpha_pattern")
+        if isinstance(patterns, dict):
+            # PEFT takes regular expressions; those of strangers are not run, and Diffusers writes plain names.
+            alpha = next((value for key, value in patterns.items() if f".{module}".endswith(f".{key}")), alpha)
+        if isinstance(alpha, bool) or not isinstance(alpha, int | float):
+            return None
+        # Rank-stabilised LoRA (arXiv:2312.03732) divides by the root of the rank.
+        return alpha * math.sqrt(rank) if config.get("use_rslora") else float(alpha)
+
+
+def stated_alphas(metadata: Mapping[str, str], where: str) -> StatedAlphas:
+    """Read the metadata of a LoRA file.
+
+    Raises:
+        ModelFormatError: The field is no JSON object.
+    """
+    text = metadata.get(KEY)
+    if text is None:
+        return StatedAlphas()
+    try:
+        fields = json.loads(text)
+        if not isinstance(fields, dict):
+            raise TypeError("it is no object")
+    except (ValueError, TypeError) as error:
+        raise ModelFormatError(f"its metadata {KEY!r} cannot be read: {error}", where=where) from error
+    parts: dict[str, dict[str, Any]] = {}
+    for name, value in fields.items():
+        part, _, key = name.partition(".")
+        parts.setdefault(part, {})[key] = value
+    return StatedAlphas(parts)
