@@ -12,11 +12,12 @@ import numpy as np
 from PIL import Image
 
 from graphflow import workflows
+from graphflow.builder import Workflow
 from graphflow.converters.diffusers_script import export
 from graphflow.session import Session
 from graphflow.settings import Settings
 from graphflow.store import MemoryTier, Store
-from tests.fresh import run_script
+from tests.fresh import Fresh
 
 BOUND = 1 / 255
 """Most that a channel of a pixel may differ, of 1."""
@@ -43,18 +44,28 @@ def make_session(folder: Path, **settings: Any) -> Session:
     return Session(chosen, store=Store(MemoryTier(2**30)))
 
 
-def compare(name: str, workflow: Any, folder: Path, work: Path, *, session: Session | None = None, **options: Any) -> Row:
-    """Run a workflow and its script, and compare the PNG files."""
+def compare(
+    fresh: Fresh,
+    name: str,
+    workflow: Any,
+    work: Path,
+    *,
+    folder: Path | None = None,
+    session: Session | None = None,
+    bound: float = BOUND,
+    **options: Any,
+) -> Row:
+    """Run a workflow and its script, and compare the files."""
     session = session or make_session(work)
     made = export(workflow, session=session, folder=folder, **options)
     script = work / f"{name}.py"
     script.write_text(made.code, "utf-8")
     from_script, from_engine = work / "script", work / "engine"
-    done = run_script(script, ["--out", str(from_script)])
+    done = fresh.run(script, "--out", from_script)
     if done.code:
-        return Row(name, float("inf"), BOUND, f"the script fails: {done.output[-2000:]}")
+        return Row(name, float("inf"), bound, f"the script fails: {done.out[-500:]}{done.err[-2000:]}")
     result = session.run(workflow, out=from_engine, folder=folder)
-    return difference(name, [*result.paths], pictures(from_script))
+    return difference(name, result.paths, pictures(from_script), bound)
 
 
 def pictures(folder: Path) -> list[Path]:
@@ -62,28 +73,27 @@ def pictures(folder: Path) -> list[Path]:
     return sorted(folder.iterdir(), key=lambda path: (path.stat().st_mtime_ns, path.name))
 
 
-def difference(name: str, ours: list[Path], theirs: list[Path]) -> Row:
+def difference(name: str, ours: list[Path], theirs: list[Path], bound: float = BOUND) -> Row:
     """Compare pictures pairwise."""
     if len(ours) != len(theirs):
-        return Row(name, float("inf"), BOUND, f"{len(ours)} pictures of the engine, {len(theirs)} of the script")
+        return Row(name, float("inf"), bound, f"{len(ours)} pictures of the engine, {len(theirs)} of the script")
     worst = 0.0
     for one, other in zip(ours, theirs, strict=True):
         a, b = (np.asarray(Image.open(path).convert("RGBA"), dtype=np.float32) for path in (one, other))
         if a.shape != b.shape:
-            return Row(name, float("inf"), BOUND, f"{one.name} has the shape {a.shape}, {other.name} {b.shape}")
+            return Row(name, float("inf"), bound, f"{one.name} has the shape {a.shape}, {other.name} {b.shape}")
         worst = max(worst, float(np.abs(a - b).max()) / 255)
-    return Row(name, worst, BOUND)
+    return Row(name, worst, bound)
 
 
 def run_exports(names: Iterable[str] | None = None) -> list[Row]:
     """Compare packaged workflows; all of them by default."""
     rows = []
-    for name in names or workflows.names():
-        with TemporaryDirectory() as work:
-            path = workflows.path(name)
-            from graphflow.builder import Workflow
-
-            rows.append(compare(name, Workflow.load(path), path.parent, Path(work)))
+    with Fresh() as fresh:
+        for name in names or workflows.names():
+            with TemporaryDirectory() as work:
+                path = workflows.path(name)
+                rows.append(compare(fresh, name, Workflow.load(path), Path(work), folder=path.parent))
     return rows
 
 

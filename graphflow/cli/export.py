@@ -1,0 +1,147 @@
+"""``graphflow export``: a workflow as a Diffusers script, builder code, a notebook, or a ComfyUI file."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from graphflow.cli.options import (
+    Device,
+    DtypeOption,
+    InputDir,
+    Inputs,
+    ModelDirs,
+    Offline,
+    Packs,
+    SafetyOption,
+    Sets,
+    WorkflowName,
+    make_session,
+)
+from graphflow.cli.source import input_values, load, named, overrides
+from graphflow.cli.terminal import clean, console, styled
+from graphflow.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from graphflow.session import Session
+    from graphflow.settling import Settled
+
+EPILOG = """Examples: graphflow export txt2img -o picture.py · graphflow export my.json --to notebook -o my.ipynb · graphflow export my.json --check -o my.py"""
+
+Form = Literal["diffusers", "python", "notebook", "comfyui"]
+Target = Annotated[
+    Path | None,
+    typer.Option("--out", "-o", dir_okay=False, metavar="FILE", help="The file to write; standard output without it."),
+]
+To = Annotated[
+    Form,
+    typer.Option(
+        "--to",
+        help="diffusers: a script that needs no graphflow. python: code that builds the workflow. notebook: the script in cells. comfyui: a file for ComfyUI.",
+    ),
+]
+StyleOption = Annotated[
+    Literal["exact", "pipeline"],
+    typer.Option(
+        "--style",
+        help="exact draws the same picture; pipeline prefers pipeline calls that are near, and says what differs.",
+    ),
+]
+Check = Annotated[
+    bool,
+    typer.Option(
+        "--check",
+        metavar="",
+        help="Run the workflow and the script, and compare their pictures; exit 1 where they differ.",
+    ),
+]
+Overwrite = Annotated[bool, typer.Option("--force", metavar="", help="Write over a file that is there.")]
+
+
+def export(
+    workflow: WorkflowName,
+    to: To = "diffusers",
+    out: Target = None,
+    style: StyleOption = "exact",
+    check: Check = False,
+    force: Overwrite = False,
+    inputs: Inputs = None,
+    sets: Sets = None,
+    input_dir: InputDir = None,
+    packs: Packs = None,
+    safety: SafetyOption = None,
+    device: Device = None,
+    dtype: DtypeOption = None,
+    models: ModelDirs = None,
+    offline: Offline = False,
+) -> None:
+    """Write a workflow in another form. Names every node that cannot be written; writes the file whole or not at all."""
+    if check and to != "diffusers":
+        raise InvalidInputError(f"--check compares scripts, not --to {to}", advice="leave one out")
+    if out is not None and out.exists() and not force:
+        raise InvalidInputError("the file is there already", where=str(out), advice="--force writes over it")
+    session = make_session(packs=packs, device=device, dtype=dtype, models=models, offline=offline, no_cache=True)
+    loaded = load(workflow)
+    with named(loaded):
+        settled = session.settle(loaded.document, input_values(inputs), overrides(sets))
+        text, report = _convert(to, settled, session, style, safety, loaded.folder, input_dir)
+    if out is None:
+        sys.stdout.write(text)
+    else:
+        _write(out, text)
+        console(error=True).print(styled(f"wrote {clean(str(out))}", "green"))
+    for note in report:
+        console(error=True).print(styled(f"note: {note}", "yellow"))
+    if check:
+        from graphflow.cli.export_check import compare
+
+        compared = compare(text, settled, session, safety, loaded.folder, input_dir)
+        console(error=True).print(styled(compared.say(), "green" if compared.ok else "red"))
+        raise typer.Exit(0 if compared.ok else 1)
+
+
+def _convert(
+    to: Form,
+    settled: Settled,
+    session: Session,
+    style: Literal["exact", "pipeline"],
+    safety: Literal["auto", "require", "off"] | None,
+    folder: Path | None,
+    input_folder: Path | None,
+) -> tuple[str, tuple[str, ...]]:
+    """The text, and what to say of it."""
+    if to == "python":
+        from graphflow.converters.builder_code import to_python
+
+        return to_python(settled.document), ()
+    if to == "comfyui":
+        import json
+
+        from graphflow.converters.comfyui import to_comfyui
+
+        return json.dumps(to_comfyui(settled.document, registry=session.registry), indent=2) + "\n", ()
+    from graphflow.converters.diffusers_script import export as make_script
+
+    made = make_script(settled, session=session, style=style, safety=safety, folder=folder, input_folder=input_folder)
+    if to == "notebook":
+        from graphflow.converters.diffusers_script.notebook import to_notebook
+
+        return to_notebook(made), made.report
+    return made.code, made.report
+
+
+def _write(path: Path, text: str) -> None:
+    from graphflow import atomic
+
+    try:
+        atomic.write_bytes(path, text.encode("utf-8"))
+    except OSError as error:
+        raise InvalidInputError(f"cannot write there: {error.strerror or error}", where=str(path)) from error
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(epilog=EPILOG)(export)
