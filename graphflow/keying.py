@@ -14,7 +14,7 @@ from typing import Any
 from graphflow.errors import InvalidInputError, Problem
 from graphflow.files import FileResolver, FileUse
 from graphflow.jsontools import digest
-from graphflow.node import shorten
+from graphflow.literals import shorten
 from graphflow.numerics import Numerics
 from graphflow.safety import PART
 from graphflow.settling import Settled

@@ -15,7 +15,7 @@ from graphflow.errors import Problem, WorkflowError
 from graphflow.files import FileResolver, NoFiles
 from graphflow.jsontools import digest
 from graphflow.keying import Keying
-from graphflow.node import shorten
+from graphflow.literals import shorten
 from graphflow.numerics import Numerics
 from graphflow.record import make_record
 from graphflow.registry import Registry

@@ -12,7 +12,8 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from graphflow.errors import Problem
 from graphflow.flatten import PREFIX
 from graphflow.link_types import ANY, LinkType, fits
-from graphflow.node import InputSpec, NodeSpec, shorten
+from graphflow.literals import shorten
+from graphflow.node import InputSpec, NodeSpec
 from graphflow.registry import Registry, nearest
 from graphflow.value_types import type_name
 from graphflow.values import Recipe

@@ -16,7 +16,7 @@ from graphflow import jsontools
 from graphflow.embedded import embedded_document
 from graphflow.errors import InvalidInputError, LimitError, Problem, WorkflowError
 from graphflow.limits import LIMITS
-from graphflow.node import PLAIN, shorten
+from graphflow.literals import PLAIN, shorten
 from graphflow.registry import nearest
 
 FORMAT_VERSION = 1

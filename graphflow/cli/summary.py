@@ -81,7 +81,7 @@ def shown_path(path: Path) -> str:
 
 def describe(value: Any) -> str:
     """Show a value in one line: literals as they are, tensors by shape."""
-    from graphflow.node import shorten
+    from graphflow.literals import shorten
     from graphflow.value_types import is_tensor, type_name
 
     if is_tensor(value):

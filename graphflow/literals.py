@@ -1,0 +1,46 @@
+"""What is wrong with a literal, in our words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+PLAIN = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "string_type": "a text",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "dict_type": "an object",
+    "model_type": "an object",
+    "none_required": "null",
+}
+"""Pydantic's names of wrong types, in our words."""
+
+
+def say(error: Any, value: Any) -> str:
+    """Put one pydantic error into our words."""
+    context = error.get("ctx", {})
+    got = shorten(error.get("input", value))
+    place = "".join(f"[{part!r}]" for part in error.get("loc", ()) if isinstance(part, int))
+    bounds = {
+        "greater_than_equal": "≥ {ge}",
+        "greater_than": "> {gt}",
+        "less_than_equal": "≤ {le}",
+        "less_than": "< {lt}",
+        "multiple_of": "a multiple of {multiple_of}",
+    }
+    if error["type"] in bounds:
+        return f"{place} must be {bounds[error['type']].format(**context)}, got {got}".strip()
+    if error["type"] == "literal_error":
+        return f"must be one of {context['expected']}, got {got}"
+    if error["type"] in PLAIN:
+        return f"{place} must be {PLAIN[error['type']]}, got {got}".strip()
+    return f"{place} {error['msg'][0].lower()}{error['msg'][1:]}, got {got}".strip()
+
+
+def shorten(value: Any, limit: int = 80) -> str:
+    """Show a value in at most ``limit`` characters."""
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
