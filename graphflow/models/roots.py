@@ -18,7 +18,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from graphflow.errors import ModelNotFoundError
@@ -49,8 +49,13 @@ EXTENSIONS = (".safetensors", ".sft", ".safetensors.index.json", ".gguf", ".ckpt
 """Endings of weight files, in the order in which they are added to a name."""
 
 PICKLE_EXTENSIONS = frozenset({".ckpt", ".pt", ".pth", ".bin"})
-BUILTIN_NAMES: Mapping[str, tuple[str, ...]] = {"shapes": ("shapes", "shapes-preview")}
-"""Packaged models: name to the folders that may hold it."""
+BUILTIN_NAMES: Mapping[str, tuple[Kind, str]] = {
+    "shapes": ("checkpoint", "shapes"),
+    "shapes-outline": ("lora", "loras/shapes-outline.safetensors"),
+    "shapes-edges": ("controlnet", "controlnet/shapes-edges"),
+    "shapes-valentine": ("embedding", "embeddings/shapes-valentine.safetensors"),
+}
+"""Packaged models: name to kind and to the place in the package's assets."""
 
 _SHARD = re.compile(r".+-\d{5}-of-\d{5}\.safetensors")
 _MAX_NAME = 1024
@@ -64,12 +69,12 @@ class Root:
     Attributes:
         path: The folder, absolute; it need not exist.
         follow_symlinks: Whether links inside may lead out of it.
-        only: If not empty, nothing but these subfolders counts.
+        only: If not empty, nothing but these names counts, each with its kind and its place below the folder.
     """
 
     path: Path
     follow_symlinks: bool = False
-    only: tuple[str, ...] = ()
+    only: Mapping[str, tuple[Kind, str]] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +96,7 @@ class Entry:
 
 def builtin_root() -> Root:
     """The models that are part of the package."""
-    return Root(Path(__file__).resolve().parents[1] / "assets", only=("shapes", "shapes-preview"))
+    return Root(Path(__file__).resolve().parents[1] / "assets", only=BUILTIN_NAMES)
 
 
 def clean_name(name: str) -> str:
@@ -129,10 +134,8 @@ def find_in_root(root: Root, name: str, kind: Kind | None) -> Path | None:
         ModelNotFoundError: It is there, but a link leads out of the root.
     """
     if root.only:
-        for folder in BUILTIN_NAMES.get(name, (name,)):
-            if folder in root.only and is_model(root.path / folder):
-                return (root.path / folder).resolve()
-        return None
+        _, place = root.only.get(name, (None, ""))
+        return (root.path / place).resolve() if place and is_model(root.path / place) else None
     for base in search_folders(root, kind):
         for ending in ("", *EXTENSIONS):
             candidate = base / (name + ending)
@@ -169,10 +172,10 @@ def is_diffusers_folder(path: Path) -> bool:
 def list_root(root: Root) -> Iterator[Entry]:
     """Every model in a root, folders sorted by name; links that leave it are passed over unless it follows them."""
     if root.only:
-        for name in BUILTIN_NAMES:
+        for name, (packaged_kind, _) in root.only.items():
             path = find_in_root(root, name, None)
             if path is not None:
-                yield Entry(name, "checkpoint", path, root)
+                yield Entry(name, packaged_kind, path, root)
         return
     real_root = root.path.resolve()
     kinds = {folder: kind for kind, names in reversed(list(KIND_FOLDERS.items())) for folder in names}

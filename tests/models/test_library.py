@@ -209,22 +209,24 @@ def test_a_changed_file_is_described_again(root: Path, library: Library) -> None
     assert library.describe("v", "vae").parts["vae"].config["scaling_factor"] == 0.5
 
 
-def test_the_packaged_model_has_a_name(
+def test_packaged_models_have_names_and_kinds(
     tmp_path: Path, root: Path, make_library: MakeLibrary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assets = tmp_path / "assets"
-    for folder in ("shapes-preview", "configs/sd1"):
+    for folder in ("shapes", "other", "configs/sd1"):
         (assets / folder).mkdir(parents=True)
         (assets / folder / "model_index.json").write_text("{}")
+    write_header(assets / "loras/shapes-outline.safetensors", LORA)
     packaged = roots.builtin_root()
     monkeypatch.setattr("graphflow.models.library.builtin_root", lambda: roots.Root(assets, only=packaged.only))
     library = make_library()
-    assert library.resolve("shapes", "checkpoint").path == assets / "shapes-preview"
-    (assets / "shapes").mkdir()
-    (assets / "shapes/model_index.json").write_text("{}")
-    assert library.resolve("shapes").path == assets / "shapes"
-    with pytest.raises(ModelNotFoundError):
-        library.resolve("configs/sd1x")
+    assert library.resolve("shapes", "checkpoint").path == assets / "shapes"
+    assert library.resolve("shapes-outline", "lora").path == assets / "loras/shapes-outline.safetensors"
+    found = [(entry.name, entry.kind) for entry in library.entries() if entry.root.path == assets]
+    assert found == [("shapes", "checkpoint"), ("shapes-outline", "lora")]
+    for name in ("other", "configs/sd1", "loras/shapes-outline.safetensors"):
+        with pytest.raises(ModelNotFoundError):
+            library.resolve(name)
     own = root / "checkpoints/shapes.safetensors"
     write_header(own, LORA)
     assert library.resolve("shapes", "checkpoint").path == own
@@ -289,7 +291,7 @@ def test_listing_and_showing(root: Path, library: Library) -> None:
     (root / ".hidden").mkdir()
     (root / ".hidden/x.safetensors").write_bytes(b"")
     (root / "put_models_here").write_bytes(b"")
-    rows = {row["name"]: row for row in list_models(library) if row["name"] != "shapes"}
+    rows = {row["name"]: row for row in list_models(library) if row["name"] not in roots.BUILTIN_NAMES}
     assert set(rows) == {
         "sd.safetensors", "clip_l.safetensors", "in_wrong_folder.safetensors", "broken.safetensors", "old.pt",
     }  # fmt: skip

@@ -19,7 +19,7 @@ import torch
 import torch.distributed as dist
 from diffusers import AutoencoderKL
 from pictures.captions import Example, training_example
-from pictures.drawing import draw
+from pictures.drawing import draw, mask
 from text import token_ids
 from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
@@ -30,15 +30,20 @@ _AVERAGE_EVERY = 4
 
 @dataclass
 class Pool:
-    """Cached latents (n, 4, 16, 16), scaled, and token ids (n, 77) of their captions."""
+    """Cached latents (n, 4, 16, 16), scaled, token ids (n, 77) of their captions, and where shapes are.
+
+    `cells` (n, 1, 16, 16) is 1 where a shape is in a cell or beside it, 0 elsewhere.
+    """
 
     latents: torch.Tensor
     ids: torch.Tensor
+    cells: torch.Tensor
 
     def renew(self, newer: Pool, size: int) -> None:
         """Put newer examples in and drop the oldest beyond `size`."""
         self.latents = torch.cat([self.latents, newer.latents])[-size:]
         self.ids = torch.cat([self.ids, newer.ids])[-size:]
+        self.cells = torch.cat([self.cells, newer.cells])[-size:]
 
 
 def encode(examples: list[Example], vae: AutoencoderKL, tokenizer: CLIPTokenizer, line: float | None = None) -> Pool:
@@ -50,7 +55,14 @@ def encode(examples: list[Example], vae: AutoencoderKL, tokenizer: CLIPTokenizer
             batch = torch.from_numpy(pictures.astype(np.float32) / 127.5 - 1.0)
             batch = batch.contiguous(memory_format=torch.channels_last)
             latents.append(vae.encode(batch).latent_dist.mean * vae.config.scaling_factor)
-    return Pool(torch.cat(latents).contiguous(), token_ids(tokenizer, [e.caption for e in examples]))
+    cells = torch.stack([shape_cells(e) for e in examples])
+    return Pool(torch.cat(latents).contiguous(), token_ids(tokenizer, [e.caption for e in examples]), cells)
+
+
+def shape_cells(example: Example) -> torch.Tensor:
+    """Where the shapes of an example are, and one cell around them: 1 or 0 (1, 16, 16)."""
+    covered = np.max([mask(shape, size=16) for shape in example.scene.shapes], axis=0) > 0
+    return nn.functional.max_pool2d(torch.from_numpy(covered).float()[None], 3, stride=1, padding=1)
 
 
 def mix(progress: float) -> tuple[float, float, float]:
@@ -65,6 +77,16 @@ def update_average(average: nn.Module, model: nn.Module, step: int, decay: float
     decay = min(decay, (1 + step) / (10 + step)) ** _AVERAGE_EVERY
     with torch.no_grad():
         torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
+
+
+def focus(cells: torch.Tensor, share: float) -> torch.Tensor:
+    """Loss weights, mean 1, that give a share (0 to 1) of the loss to the shapes, however small they are.
+
+    Where shapes cover less than a sixth of the picture, they get less. 0 weighs all cells alike.
+    """
+    covered = cells.mean(dim=(1, 2, 3), keepdim=True).clamp(min=1 / 6)
+    weights = 1 - share + share * cells / covered
+    return weights / weights.mean(dim=(1, 2, 3), keepdim=True)
 
 
 def share_gradients(model: nn.Module, number: float, world: int) -> float:
@@ -100,6 +122,10 @@ def main() -> None:
         metavar=("SIZED", "PLACED", "PAIRED"),
         help="fixed shares of new examples instead of the usual course",
     )
+    parser.add_argument(
+        "--focus", type=float, default=0.0, help="share of the loss that the shapes get whatever their size"
+    )
+    parser.add_argument("--compile", action="store_true", help="compile the denoiser first: some minutes, then faster")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     parser.add_argument("--rank", type=int, default=0, help="which of the workers this is")
     parser.add_argument("--world", type=int, default=1, help="number of workers")
@@ -127,6 +153,7 @@ def main() -> None:
         step, begun = state["step"], state["elapsed"]
         for group in optimiser.param_groups:
             group["fused"], group["foreach"] = True, None
+    denoise = torch.compile(unet) if args.compile else unet
     noising = Noising()
     count = args.batch // args.world
 
@@ -160,7 +187,8 @@ def main() -> None:
         t = (1000 * ((torch.arange(count) + torch.rand(count)) / count) ** 0.8).long()
         noisy, target = noising(x0, noise, t)
         noisy = noisy.contiguous(memory_format=torch.channels_last)
-        loss = nn.functional.mse_loss(unet(noisy, t, context, return_dict=False)[0], target)
+        error = (denoise(noisy, t, context, return_dict=False)[0] - target).square()
+        loss = (error * focus(pool.cells[chosen], args.focus)).mean()
         optimiser.zero_grad()
         loss.backward()
         now = time.time()
@@ -178,7 +206,7 @@ def main() -> None:
             pool.renew(newer, args.pool)
             contexts = torch.cat([contexts, states(newer.ids)])[-args.pool :]
         if now - saved > 240:
-            torch.save((pool.latents, pool.ids), cache)
+            torch.save((pool.latents, pool.ids, pool.cells), cache)
             if args.rank == 0:
                 _save(checkpoint, unet, average, optimiser, step, begun)
             saved = now
