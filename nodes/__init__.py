@@ -37,6 +37,16 @@ from .custom_sampling import (
     random_noise,
     sample_custom,
 )
+from .family_conditioning import (
+    add_reference_latent,
+    encode_prompt_parts,
+    encode_prompt_with_images,
+    flux2_sigmas,
+    lotus_conditioning,
+    set_guidance,
+    set_reference_method,
+)
+from .family_loaders import apply_control_patch, load_control_patch, load_family_text_encoder, set_t5_length
 from .guidance import (
     adaptive_projected_guidance,
     cfg_zero_star,
@@ -375,4 +385,15 @@ NODES: list[Callable[..., Any]] = [
     list_item,
     list_slice,
     list_length,
+    load_family_text_encoder,
+    set_t5_length,
+    load_control_patch,
+    apply_control_patch,
+    set_guidance,
+    add_reference_latent,
+    set_reference_method,
+    encode_prompt_parts,
+    encode_prompt_with_images,
+    lotus_conditioning,
+    flux2_sigmas,
 ]

@@ -47,6 +47,7 @@ class Flattened:
         problems: Where the result may be wrong.
         controls: What the file does with a seed after each run (fixed, increment, …), by ``node.input`` address.
         choices: Options taken for ``{a|b}``, by ``node.input`` address.
+        packs: Custom pack of nodes whose file names it, by node id.
     """
 
     prompt: Prompt
@@ -57,6 +58,7 @@ class Flattened:
     problems: tuple[Note, ...]
     controls: Mapping[str, str] = field(default_factory=dict)
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    packs: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def live(self) -> Prompt:
@@ -128,7 +130,7 @@ def _from_api(document: Mapping[str, Any], container: str, journal: Journal) -> 
                 node["inputs"][name] = list(link)
             elif name in ("upload", "choose file to upload") and isinstance(value, str):
                 del node["inputs"][name]
-    return _finish(prompt, "api", container, None, journal, {}, {})
+    return _finish(prompt, "api", container, None, journal, {}, {}, {})
 
 
 def _finish(
@@ -139,6 +141,7 @@ def _finish(
     journal: Journal,
     controls: Mapping[str, str],
     choices: Mapping[str, tuple[str, ...]],
+    packs: Mapping[str, str],
 ) -> Flattened:
     outputs = output_nodes(prompt, sinks, journal)
     fold_switches(prompt, journal)
@@ -151,6 +154,7 @@ def _finish(
         problems=tuple(journal.problems),
         controls=controls,
         choices=choices,
+        packs=packs,
     )
 
 
@@ -190,7 +194,14 @@ class _FromUi:
         self._drop_dangling(prompt)
         self._process_texts(prompt, placed)
         return _finish(
-            prompt, f"ui {self._workflow.version}", container, sinks, self._journal, self._controls, self._taken
+            prompt,
+            f"ui {self._workflow.version}",
+            container,
+            sinks,
+            self._journal,
+            self._controls,
+            self._taken,
+            {id: pack for _, node, id in placed if (pack := _pack(node))},
         )
 
     def _is_sent(self, scope: Scope, node: UiNode, id: str) -> bool:
@@ -282,6 +293,15 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _BACKEND_TOKENS = frozenset(
     {"%width%", "%height%", "%year%", "%month%", "%day%", "%hour%", "%minute%", "%second%", "%batch_num%"}
 )
+
+
+def _pack(node: UiNode) -> str:
+    """Return the custom pack that a node says it comes from, or an empty text."""
+    for key in ("cnr_id", "aux_id"):
+        value = node.properties.get(key)
+        if isinstance(value, str) and value and value != "comfy-core":
+            return quote(value, 100)[1:-1]
+    return ""
 
 
 def _wrapped(value: Any) -> Any:

@@ -1,0 +1,1 @@
+"""Native documents as ComfyUI files."""

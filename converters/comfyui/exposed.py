@@ -1,0 +1,110 @@
+"""The knobs of an imported workflow: prompts, seeds, picture and size become inputs that a caller may turn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from graphflow.registry import Registry
+from graphflow.workflow import Document, ExposedInput, NodeEntry, split_address
+
+_SIDES = {"positive": "prompt", "negative": "negative_prompt"}
+_TEXTS = ("text",)
+_STEPS = 10_000
+
+
+def exposed_inputs(document: Document, registry: Registry) -> dict[str, ExposedInput]:
+    """Return inputs for what people change most: ``prompt``, ``negative_prompt``, ``seed``, ``image``, ``width``, ``height``.
+
+    Places that hold the same value are turned together; a second value gets a name of its own (``seed_2``). A text
+    that serves both sides is offered as the prompt alone.
+    """
+    found: dict[str, dict[Any, list[str]]] = {}
+    for place, name in _knobs(document, registry):
+        node, param = split_address(place)
+        value = document.nodes[node].params[param or ""]
+        places = found.setdefault(name, {}).setdefault(_key(value), [])
+        if place not in places:
+            places.append(place)
+    taken: set[str] = set()
+    result: dict[str, ExposedInput] = {}
+    for name, values in found.items():
+        number = 0
+        for places in values.values():
+            free = [place for place in places if place not in taken]
+            if free:
+                number += 1
+                taken.update(free)
+                result[name if number == 1 else f"{name}_{number}"] = ExposedInput(to=free)
+    return result
+
+
+def _knobs(document: Document, registry: Registry) -> Iterator[tuple[str, str]]:
+    """Yield (address of a literal, name of the knob)."""
+    for side, name in _SIDES.items():
+        for entry in document.nodes.values():
+            for input in (side, "conditioning") if side == "positive" else (side,):
+                if input in entry.links and entry.type in _SAMPLING:
+                    for place in _texts(document, registry, entry.links[input], side):
+                        yield place, name
+    for id, entry in document.nodes.items():
+        if entry.type in _SAMPLING or entry.type == "random_noise":
+            yield from _literal(document, id, entry, "seed", "seed")
+        if entry.type == "load_image":
+            yield from _literal(document, id, entry, "file", "image")
+        if entry.type == "empty_latent":
+            yield from _literal(document, id, entry, "width", "width")
+            yield from _literal(document, id, entry, "height", "height")
+
+
+_SAMPLING = frozenset({"sample", "basic_guider", "cfg_guider", "dual_cfg_guider", "perp_neg_guider"})
+
+
+def _literal(document: Document, id: str, entry: NodeEntry, param: str, name: str) -> Iterator[tuple[str, str]]:
+    """Yield the place of a parameter, or of the value node that gives it."""
+    if param in entry.params:
+        yield f"{id}.{param}", name
+        return
+    link = entry.links.get(param)
+    giver = split_address(link)[0] if isinstance(link, str) else None
+    for given in ("value", "seed"):
+        if giver in document.nodes and given in document.nodes[giver].params:
+            yield f"{giver}.{given}", name
+
+
+def _texts(document: Document, registry: Registry, link: str | list[str], side: str) -> Iterator[str]:
+    """Yield the literal texts that a conditioning comes from."""
+    pending = [link] if isinstance(link, str) else list(link)
+    seen: set[str] = set()
+    while pending and len(seen) < _STEPS:
+        address = pending.pop(0)
+        node, output = split_address(address)
+        if address in seen or node not in document.nodes:
+            continue
+        seen.add(address)
+        entry = document.nodes[node]
+        text = next((name for name in _TEXTS if isinstance(entry.params.get(name), str)), None)
+        if entry.type.startswith("encode_prompt") and text is not None:
+            yield f"{node}.{text}"
+        elif entry.type.startswith("encode_prompt") and isinstance(entry.links.get("text"), str):
+            giver = split_address(str(entry.links["text"]))[0]
+            if giver in document.nodes and "text" in document.nodes[giver].params:
+                yield f"{giver}.text"
+        else:
+            pending.extend(_upstream(entry, output or side, registry))
+
+
+def _upstream(entry: NodeEntry, output: str, registry: Registry) -> Iterator[str]:
+    """Yield the conditioning that a node changes; one that has both sides passes each through."""
+    spec = registry.get(entry.type)
+    kinds: Mapping[str, str] = {name: input.type.name for name, input in spec.inputs.items()} if spec else {}
+    names = [name for name in entry.links if kinds.get(name) == "conditioning"]
+    if output in names:
+        names = [output]
+    for name in names:
+        link = entry.links[name]
+        yield from [link] if isinstance(link, str) else link
+
+
+def _key(value: Any) -> Any:
+    return value if isinstance(value, str | int | float | bool) else repr(value)

@@ -1,0 +1,317 @@
+"""A flat prompt to a native document, rule by rule, with a report of what became of every node."""
+
+from __future__ import annotations
+
+import graphlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from graphflow.errors import ConversionError
+from graphflow.registry import Registry, installed
+from graphflow.workflow import Document
+
+from . import catalogue
+from .building import NOTHING, Builder, Const, Lost, Ref, RefusedError, Source, Value
+from .exposed import exposed_inputs
+from .fields import quote
+from .packs import pack_of
+from .prompt import Flattened
+from .pruning import link_of
+from .report import Entry, Report, Verdict
+from .rules import RULES
+from .rules.rule import AnyRule, Convert, Input, Rule
+
+_COSMETIC = frozenset(
+    {
+        "upload", "image_upload", "choose file to upload", "control_after_generate", "control_before_generate",
+        "speak_and_recognation", "preview", "unique_id", "extra_pnginfo", "prompt_info", "video-preview", "ui",
+        "audioUI", "info", "Value",
+    }
+)  # fmt: skip
+"""Inputs that the front end leaves in files and no node reads."""
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A native document and what became of each node.
+
+    Attributes:
+        document: The document; where the report is not complete, what is not supported is missing in it.
+        report: What became of every node.
+    """
+
+    document: Document
+    report: Report
+
+    def require(self) -> Document:
+        """Return the document.
+
+        Raises:
+            ConversionError: A node on a path to an output is not supported; the error lists all of them.
+        """
+        missing = self.report.unsupported
+        if not missing:
+            return self.document
+        lines = [_missing_line(entry) for entry in missing[:40]]
+        more = [f"and {len(missing) - 40} more"] if len(missing) > 40 else []
+        count = (
+            "one node that an output needs is" if len(missing) == 1 else f"{len(missing)} nodes that outputs need are"
+        )
+        raise ConversionError(
+            "\n  ".join([f"{count} not supported:", *lines, *more]),
+            where="ComfyUI workflow",
+            advice="`graphflow import FILE --report` says what each would have to do",
+        )
+
+
+def to_native(flattened: Flattened, *, registry: Registry | None = None, name: str | None = None) -> Imported:
+    """Turn a flat prompt into a native document.
+
+    Args:
+        flattened: What :func:`to_prompt` gave.
+        registry: The native node types; the installed ones by default.
+        name: A name for the document.
+
+    Raises:
+        ConversionError: The links of nodes that run go round in a circle, or nothing is there to run.
+    """
+    return _Importer(flattened, installed() if registry is None else registry).run(name)
+
+
+class _Importer:
+    """One import."""
+
+    def __init__(self, flattened: Flattened, registry: Registry) -> None:
+        self._flattened = flattened
+        self._builder = Builder(registry)
+        self._values: dict[str, list[Value]] = {}
+        self._entries: dict[str, Entry] = {}
+        self._doubts: dict[str, list[str]] = {}
+        for note in flattened.problems:
+            self._doubts.setdefault(note.node, []).append(note.message)
+
+    def run(self, name: str | None) -> Imported:
+        live = self._flattened.live
+        if not live:
+            raise ConversionError(
+                "no node of the workflow saves or shows anything", where="ComfyUI workflow", advice="add a SaveImage"
+            )
+        for id in _ordered(live):
+            self._translate(id, live[id])
+        dead = self._flattened.dead
+        for id in dead:
+            self._entries[id] = self._dead(id, self._flattened.prompt[id])
+        meta: dict[str, Any] = {"comfyui": {"prompt": self._flattened.prompt}}
+        document = Document(name=name, nodes=self._builder.nodes, meta=meta)
+        document = document.model_copy(update={"inputs": exposed_inputs(document, self._builder.registry)})
+        report = Report(
+            entries=tuple(self._entries[id] for id in self._flattened.prompt),
+            format=self._flattened.format,
+            container=self._flattened.container,
+            notes=self._flattened.notes,
+            problems=tuple(note for note in self._flattened.problems if not note.node or note.node in live),
+        )
+        return Imported(document, report)
+
+    def _translate(self, id: str, node: Mapping[str, Any]) -> None:
+        rule = RULES.get(node["class_type"]) or RULES.get(node["class_type"].strip())
+        source = self._source(id, node, rule)
+        if rule is None:
+            self._refuse(source, rule, "no native node does this")
+            return
+        self._builder.begin()
+        try:
+            values = apply(rule, self._builder, source) if isinstance(rule, Rule) else rule.make(self._builder, source)
+            self._check_left(source)
+        except RefusedError as reason:
+            self._builder.undo()
+            self._refuse(source, rule, str(reason))
+            return
+        self._values[id] = values
+        remarks = ([rule.differs] if rule.differs else []) + source.remarks + self._doubts.get(id, [])
+        types = [self._builder.nodes[made].type for made in self._builder.current]
+        self._entries[id] = Entry(
+            id=id,
+            type=source.type,
+            title=source.title,
+            verdict=Verdict.APPROXIMATE if remarks else Verdict.EXACT,
+            live=True,
+            native=tuple(dict.fromkeys(types)),
+            remarks=tuple(remarks),
+            pack=self._pack(id, source.type, rule),
+        )
+
+    def _source(self, id: str, node: Mapping[str, Any], rule: AnyRule | None) -> Source:
+        inputs: dict[str, Value] = {}
+        for name, raw in node["inputs"].items():
+            link = link_of(raw)
+            if link is not None:
+                inputs[name] = self._behind(*link)
+            else:
+                literal = raw["__value__"] if isinstance(raw, dict) and set(raw) == {"__value__"} else raw
+                inputs[name] = None if literal is None else Const(literal)
+        title = str(node.get("_meta", {}).get("title") or node["class_type"])[:500]
+        defaults = _core_defaults(node["class_type"])
+        if isinstance(rule, Rule):
+            defaults = {**defaults, **rule.defaults}
+        return Source(id, node["class_type"], title, inputs, defaults)
+
+    def _behind(self, id: str, slot: int) -> Value:
+        values = self._values.get(id)
+        if values is None:
+            return Lost()
+        return values[slot] if slot < len(values) else Lost()
+
+    def _check_left(self, source: Source) -> None:
+        """Say which inputs had no effect.
+
+        Raises:
+            RefusedError: One of them is a link, so that a part of the graph would silently be missing.
+        """
+        for name, value in source.inputs.items():
+            if name in source.used or value is None or name in _COSMETIC:
+                continue
+            if not isinstance(value, Const):
+                raise RefusedError(f"its input {quote(name)} is linked, and has no native counterpart")
+            if source.defaults.get(name) != value.value and value.value not in ("", False, None):
+                source.remark(f"{quote(name, 40)[1:-1]} = {quote(value.value, 40)} has no effect here")
+
+    def _refuse(self, source: Source, rule: AnyRule | None, reason: str) -> None:
+        self._entries[source.id] = Entry(
+            id=source.id,
+            type=source.type,
+            title=source.title,
+            verdict=Verdict.UNSUPPORTED,
+            live=True,
+            remarks=(reason,),
+            pack=self._pack(source.id, source.type, rule),
+            provides=_provides(source, self._flattened.live),
+        )
+
+    def _dead(self, id: str, node: Mapping[str, Any]) -> Entry:
+        type = node["class_type"]
+        rule = RULES.get(type) or RULES.get(type.strip())
+        return Entry(
+            id=id,
+            type=type,
+            title=str(node.get("_meta", {}).get("title") or type)[:500],
+            verdict=Verdict.UNSUPPORTED if rule is None else Verdict.EXACT,
+            live=False,
+            remarks=("no output needs it, so it is left out",),
+            pack=self._pack(id, type, rule),
+        )
+
+    def _pack(self, id: str, type: str, rule: AnyRule | None) -> str:
+        return self._flattened.packs.get(id) or (rule.pack if rule is not None else "") or pack_of(type)
+
+
+def apply(rule: Rule, builder: Builder, source: Source) -> list[Value]:
+    """Make the native node of a declarative rule, and return what stands at each output slot.
+
+    Raises:
+        RefusedError: An input has a value that the native node does not take.
+    """
+    spec = builder.spec(rule.native)
+    inputs: dict[str, Any] = dict(rule.fixed)
+    source.used |= rule.unused
+    for name, remark in rule.dropped.items():
+        if source.get(name) is not None:
+            source.remark(remark)
+    for item in rule.parsed:
+        value = _changed(source, item, rule)
+        if item.many:
+            inputs.setdefault(item.native, []).append(value)
+            continue
+        target = spec.inputs.get(item.native)
+        lacking = source.inputs.get(item.comfy) is None
+        if lacking and target is not None and isinstance(value, Const) and _same(value.value, target.default):
+            continue
+        inputs[item.native] = value
+    ref = builder.add(source, rule.native, inputs)
+    constant = _constant(builder, ref) if spec.fold else NOTHING
+    if not rule.slots:
+        return [replace(ref, constant=constant)] if spec.outputs and not spec.effect else []
+    return [None if name is None else builder.ref(ref.node, name) for name in rule.slots]
+
+
+def _changed(source: Source, item: Input, rule: Rule) -> Value:
+    value = source.get(item.comfy)
+    change = rule.values.get(item.comfy)
+    if change is None or value is None or isinstance(value, Lost):
+        return value
+    literal = source.literal(item.comfy)
+    if isinstance(change, Convert):
+        try:
+            return Const(change.to_native(literal))
+        except (ValueError, TypeError) as error:
+            raise RefusedError(f"{item.comfy} cannot be {quote(literal)}") from error
+    try:
+        return Const(change.get(literal, literal))
+    except TypeError as error:
+        raise RefusedError(f"{item.comfy} cannot be {quote(literal)}") from error
+
+
+def _constant(builder: Builder, ref: Ref) -> Any:
+    """Return the value of a node that only gives one literal to others."""
+    entry = builder.nodes[ref.node]
+    return entry.params["value"] if set(entry.params) == {"value"} and not entry.links else NOTHING
+
+
+def _same(one: Any, other: Any) -> bool:
+    return type(one) is type(other) and one == other
+
+
+def _core_defaults(type: str) -> Mapping[str, Any]:
+    interface = catalogue.find(type)
+    if interface is None:
+        return {}
+    defaults: dict[str, Any] = {}
+    for name, spec in interface.inputs.items():
+        if not spec.widget:
+            continue
+        if "default" in spec.details:
+            defaults[name] = spec.details["default"]
+        elif spec.type == "COMBO" and spec.details.get("options"):
+            defaults[name] = spec.details["options"][0]
+    return defaults
+
+
+def _ordered(prompt: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return the ids so that every node stands behind what feeds it, else in the order of the file."""
+    graph: dict[str, list[str]] = {}
+    for id, node in prompt.items():
+        links = (link_of(value) for value in node["inputs"].values())
+        graph[id] = [link[0] for link in links if link is not None and link[0] in prompt]
+    try:
+        return list(graphlib.TopologicalSorter(graph).static_order())
+    except graphlib.CycleError as error:
+        circle = " → ".join(quote(id, 40)[1:-1] for id in error.args[1][:12])
+        raise ConversionError(
+            f"the links go round in a circle: {circle}", where="ComfyUI workflow", advice="remove one of these links"
+        ) from error
+
+
+def _provides(source: Source, live: Mapping[str, Mapping[str, Any]]) -> str:
+    """Say what a node of this type takes, and who reads its outputs."""
+    takes = []
+    for name, value in list(source.inputs.items())[:12]:
+        shown = quote(name, 40)[1:-1]
+        takes.append(f"{shown} = {quote(value.value, 24)}" if isinstance(value, Const) else shown)
+    interface = catalogue.find(source.type)
+    gives: dict[str, None] = {}
+    for id, node in live.items():
+        for name, raw in node["inputs"].items():
+            link = link_of(raw)
+            if link is not None and link[0] == source.id:
+                slot = link[1]
+                known = interface.outputs[slot][1] if interface is not None and slot < len(interface.outputs) else ""
+                gives[f"{known or f'output {slot}'} to {quote(id, 40)[1:-1]}.{quote(name, 40)[1:-1]}"] = None
+    text = f"takes {', '.join(takes) or 'nothing'}"
+    return f"{text}; gives {', '.join(list(gives)[:6])}" if gives else text
+
+
+def _missing_line(entry: Entry) -> str:
+    title = f" “{entry.title}”" if entry.title != entry.type else ""
+    pack = f" (pack {entry.pack})" if entry.pack else ""
+    return f"{quote(entry.id, 60)[1:-1]} {quote(entry.type, 60)[1:-1]}{title}{pack}: {'; '.join(entry.remarks)}"

@@ -1,0 +1,139 @@
+"""What became of each node of a ComfyUI file, and what an import still needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from .notes import Note
+
+
+class Verdict(Enum):
+    """How well a node is said in native nodes."""
+
+    EXACT = "exactly"
+    APPROXIMATE = "approximately"
+    UNSUPPORTED = "not supported"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One node.
+
+    Attributes:
+        id: Its id in the flat prompt.
+        type: Its ComfyUI type.
+        title: What the user calls it.
+        verdict: How well it is said.
+        live: Whether an output needs it.
+        native: The native node types that it became; empty where it is a part of another node.
+        remarks: What differs, or why it is not supported.
+        pack: The custom pack that has the type, where known.
+        provides: What a node of this type would have to do, where it is not supported.
+    """
+
+    id: str
+    type: str
+    title: str
+    verdict: Verdict
+    live: bool
+    native: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    pack: str = ""
+    provides: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain JSON, without empty parts."""
+        data = {
+            "id": self.id,
+            "type": self.type,
+            "title": self.title if self.title != self.type else "",
+            "verdict": self.verdict.value,
+            "live": self.live,
+            "native": list(self.native),
+            "remarks": list(self.remarks),
+            "pack": self.pack,
+            "provides": self.provides,
+        }
+        return {key: value for key, value in data.items() if value not in ("", [])}
+
+
+@dataclass(frozen=True)
+class ModelNeed:
+    """A model that the workflow names.
+
+    Attributes:
+        name: The name.
+        kind: What it has to be.
+        nodes: Native nodes that name it.
+        path: Where it is; empty where it was not found.
+        problem: Where it was looked for, where it was not found.
+        near: The nearest names there are.
+    """
+
+    name: str
+    kind: str
+    nodes: tuple[str, ...]
+    path: str = ""
+    problem: str = ""
+    near: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain JSON, without empty parts."""
+        data = {
+            "name": self.name,
+            "kind": self.kind,
+            "nodes": list(self.nodes),
+            "path": self.path,
+            "problem": self.problem,
+            "near": list(self.near),
+        }
+        return {key: value for key, value in data.items() if value not in ("", [])}
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of a file.
+
+    Attributes:
+        entries: Every node of the flat prompt.
+        format: The file's format.
+        container: What it came in.
+        notes: What was changed or guessed, harmlessly.
+        problems: Where the flat prompt may be wrong, at nodes that run.
+    """
+
+    entries: tuple[Entry, ...]
+    format: str = "api"
+    container: str = "data"
+    notes: tuple[Note, ...] = ()
+    problems: tuple[Note, ...] = ()
+    models: tuple[ModelNeed, ...] = field(default=())
+
+    def of(self, verdict: Verdict, *, live: bool = True) -> Iterator[Entry]:
+        """Yield the entries with a verdict."""
+        return (entry for entry in self.entries if entry.verdict is verdict and entry.live == live)
+
+    @property
+    def unsupported(self) -> tuple[Entry, ...]:
+        """Nodes on a path to an output that have no native form."""
+        return tuple(self.of(Verdict.UNSUPPORTED))
+
+    @property
+    def complete(self) -> bool:
+        """Whether every node that runs is said in native nodes."""
+        return not self.unsupported
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain JSON."""
+        return {
+            "format": self.format,
+            "container": self.container,
+            "complete": self.complete,
+            "nodes": [entry.to_json() for entry in self.entries],
+            "models": [model.to_json() for model in self.models],
+            "notes": [str(note) for note in self.notes],
+            "problems": [str(note) for note in self.problems],
+        }

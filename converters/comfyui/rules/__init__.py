@@ -1,0 +1,26 @@
+"""The rules, by ComfyUI node type."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from . import conditioning, control, families, images, latents, loaders, masks, model_changes, sampling, values
+from .rule import AnyRule, Made, Rule
+
+_TOPICS = (loaders, conditioning, sampling, model_changes, latents, images, masks, control, values, families)
+
+
+def _by_type() -> dict[str, AnyRule]:
+    rules: dict[str, AnyRule] = {}
+    for topic in _TOPICS:
+        for rule in topic.RULES:
+            if rule.comfy in rules:
+                raise ValueError(f"two rules for {rule.comfy}")
+            rules[rule.comfy] = rule
+    return rules
+
+
+RULES: Mapping[str, AnyRule] = _by_type()
+"""Every rule by the ComfyUI type that it reads."""
+
+__all__ = ["RULES", "AnyRule", "Made", "Rule"]

@@ -1,0 +1,144 @@
+"""ControlNet, preprocessors, IP-Adapter, CLIP vision, upscaling with models."""
+
+from __future__ import annotations
+
+from ..building import Builder, Fused, RefusedError, Source, Value
+from .rule import AnyRule, Made, Make, Rule
+
+_UNION = {
+    "hed/pidi/scribble/ted": "soft_edges",
+    "canny/lineart/anime_lineart/mlsd": "hard_edges",
+    "segment": "segmentation",
+    "repaint": "inpaint",
+}
+_AUX = "comfyui_controlnet_aux"
+_IPA = "ComfyUI_IPAdapter_plus"
+
+_APPLY = "positive negative control_net image strength start_percent:start end_percent:end"
+_NO_VAE = {"vae": "its autoencoder is not used: the families that run by components read pixels"}
+
+_METHODS = {
+    "HEDPreprocessor": ("hed", "hed_safe"),
+    "PiDiNetPreprocessor": ("pidi", "pidi_safe"),
+    "FakeScribblePreprocessor": ("scribble_hed", "scribble_hed"),
+    "Scribble_PiDiNet_Preprocessor": ("scribble_pidi", "scribble_pidi"),
+    "AnimeLineArtPreprocessor": ("lineart_anime", ""),
+    "LineartStandardPreprocessor": ("lineart_standard", ""),
+    "M-LSDPreprocessor": ("mlsd", ""),
+    "MiDaS-DepthMapPreprocessor": ("depth_midas", ""),
+    "Zoe-DepthMapPreprocessor": ("depth_zoe", ""),
+    "LeReS-DepthMapPreprocessor": ("depth_leres", ""),
+    "BAE-NormalMapPreprocessor": ("normal_bae", ""),
+    "ShufflePreprocessor": ("shuffle", ""),
+}
+"""Native method of each preprocessor; the second where its ``safe`` is switched on."""
+
+
+def _preprocessor(method: str, safe: str) -> Make:
+    def make(builder: Builder, source: Source) -> list[Value]:
+        chosen = safe if safe and source.text("safe", "enable") == "enable" else method
+        source.used |= {
+            "safe",
+            "rm_nearest",
+            "rm_background",
+            "a",
+            "bg_threshold",
+            "score_threshold",
+            "dist_threshold",
+            "environment",
+            "boost",
+            "seed",
+        }
+        return [_preprocess(builder, source, chosen)]
+
+    return make
+
+
+def _preprocess(builder: Builder, source: Source, method: str) -> Value:
+    inputs = {"image": source.get("image"), "method": method, "resolution": source.get("resolution", 512)}
+    return builder.add(source, "preprocess", inputs)
+
+
+def _lineart(builder: Builder, source: Source) -> list[Value]:
+    coarse = source.text("coarse", "disable") == "enable"
+    return [_preprocess(builder, source, "lineart_coarse" if coarse else "lineart")]
+
+
+def _pose(builder: Builder, source: Source) -> list[Value]:
+    """Body alone, or with hands and face."""
+    hand = source.text("detect_hand", "enable") == "enable"
+    face = source.text("detect_face", "enable") == "enable"
+    source.used |= {"detect_body", "scale_stick_for_xinsr_cn", "bbox_detector", "pose_estimator"}
+    if hand != face:
+        source.remark("hands and face are found together or not at all")
+    return [_preprocess(builder, source, "openpose_full" if hand or face else "openpose"), None]
+
+
+def _canny_aux(builder: Builder, source: Source) -> list[Value]:
+    """Thresholds of 0 to 255 there, of 0 to 1 here."""
+    low, high = source.number("low_threshold", 100) / 255, source.number("high_threshold", 200) / 255
+    source.remark("the edges are found by the native method, whose pictures differ in detail")
+    source.used.add("resolution")
+    inputs = {
+        "image": source.get("image"),
+        "low_threshold": min(max(low, 0.01), 0.99),
+        "high_threshold": min(max(high, 0.01), 0.99),
+    }
+    return [builder.add(source, "canny_edges", inputs)]
+
+
+def _adapter_loaded(builder: Builder, source: Source) -> list[Value]:
+    made = builder.add(source, "load_ip_adapter", {"ip_adapter": source.get("ipadapter_file")})
+    return [Fused("IP-Adapter", {"ip_adapter": made})]
+
+
+def _adapter_applied(builder: Builder, source: Source) -> list[Value]:
+    """IPAdapter and IPAdapterAdvanced, with an adapter and an image encoder of their own."""
+    adapter = source.fused("ipadapter", "IP-Adapter")
+    if adapter is None:
+        raise RefusedError("its adapter is missing")
+    encoder = source.get("clip_vision")
+    if encoder is None:
+        encoder = adapter.parts.get("image_encoder")
+    if encoder is None:
+        raise RefusedError("its image encoder is missing (clip_vision)")
+    kind = source.text("weight_type", "linear")
+    if (
+        kind not in ("linear", "standard", "original", "prompt is more important", "style transfer") and kind
+    ) or kind not in ("linear", "standard", "original"):
+        source.remark(f"weight_type {kind} is taken as linear")
+    for name in ("image_negative", "insightface"):
+        if source.get(name) is not None:
+            raise RefusedError(f"its input {name} has no native counterpart")
+    source.used |= {"combine_embeds", "embeds_scaling", "noise"}
+    inputs = {
+        "model": source.get("model"), "ip_adapter": adapter.parts["ip_adapter"], "image_encoder": encoder, "image": source.get("image"),
+        "mask": source.get("attn_mask"), "strength": source.get("weight", 1.0), "start": source.get("start_at", 0.0), "end": source.get("end_at", 1.0),
+    }  # fmt: skip
+    return [builder.add(source, "apply_ip_adapter", inputs)]
+
+
+RULES: tuple[AnyRule, ...] = (
+    Rule("ControlNetLoader", "load_control_net", "control_net_name:control_net"),
+    Rule("ControlNetLoaderAdvanced", "load_control_net", "control_net_name:control_net cnet:control_net", pack="ComfyUI-Advanced-ControlNet",
+         ignored="tk_optional timestep_keyframe", back=False),
+    Rule("DiffControlNetLoader", "load_difference_control_net", "model control_net_name:control_net"),
+    Rule("SetUnionControlNetType", "set_union_control_type", "control_net type", values={"type": _UNION}),
+    Rule("ControlNetApply", "apply_control_net", "conditioning:positive control_net image strength"),
+    Rule("ControlNetApplyAdvanced", "apply_control_net", _APPLY, "positive negative", dropped=_NO_VAE),
+    Rule("ControlNetApplySD3", "apply_control_net", _APPLY, "positive negative", dropped=_NO_VAE, back=False),
+    Rule("ControlNetInpaintingAliMamaApply", "apply_control_net", f"{_APPLY} mask", "positive negative", dropped=_NO_VAE, back=False),
+    Rule("Canny", "canny_edges", "image low_threshold high_threshold"),
+    Made("CannyEdgePreprocessor", ("canny_edges",), _canny_aux, says="canny_edges", pack=_AUX),
+    *(Made(type, ("preprocess",), _preprocessor(*methods), says=f"preprocess ({methods[0]})", pack=_AUX) for type, methods in _METHODS.items()),
+    Made("LineArtPreprocessor", ("preprocess",), _lineart, says="preprocess (lineart)", pack=_AUX),
+    Made("OpenposePreprocessor", ("preprocess",), _pose, says="preprocess (openpose)", pack=_AUX),
+    Made("DWPreprocessor", ("preprocess",), _pose, says="preprocess (openpose)", pack=_AUX, differs="the pose is found by OpenPose, not by DWPose"),
+    Made("IPAdapterModelLoader", ("load_ip_adapter",), _adapter_loaded, says="load_ip_adapter", pack=_IPA),
+    *(Made(type, ("apply_ip_adapter",), _adapter_applied, says="apply_ip_adapter", pack=_IPA) for type in ("IPAdapter", "IPAdapterAdvanced", "IPAdapterApply")),
+    Rule("CLIPVisionLoader", "load_image_encoder", "clip_name:image_encoder"),
+    Rule("CLIPVisionEncode", "encode_image_features", "clip_vision:image_encoder image crop"),
+    Rule("UpscaleModelLoader", "load_upscale_model", "model_name:model"),
+    Rule("ImageUpscaleWithModel", "upscale_image_with_model", "upscale_model image"),
+)  # fmt: skip
+"""By ComfyUI type."""

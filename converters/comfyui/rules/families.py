@@ -1,0 +1,69 @@
+"""Nodes of families that have no components here yet: their graphs import whole, and say where they stop when run."""
+
+from __future__ import annotations
+
+from ..building import Builder, Fused, RefusedError, Source, Value
+from .rule import AnyRule, Made, Rule
+
+
+def _edit_prompt(template: str, *pictures: str) -> Made:
+    """Return the rule of a text encoder that also reads pictures."""
+    comfy = {"qwen_edit": "TextEncodeQwenImageEdit", "qwen_edit_plus": "TextEncodeQwenImageEditPlus"}[template]
+
+    def make(builder: Builder, source: Source) -> list[Value]:
+        linked = [value for name in pictures if (value := source.get(name)) is not None]
+        inputs = {
+            "text_encoder": source.get("clip"),
+            "text": source.get("prompt", ""),
+            "images": linked or None,
+            "vae": source.get("vae"),
+            "template": template,
+        }
+        return [builder.add(source, "encode_prompt_with_images", inputs)]
+
+    return Made(comfy, ("encode_prompt_with_images",), make, says="encode_prompt_with_images")
+
+
+def _style_model(builder: Builder, source: Source) -> list[Value]:
+    return [Fused("style model", {"name": source.text("style_model_name")}, (source.id,))]
+
+
+def _style(builder: Builder, source: Source) -> list[Value]:
+    model = source.fused("style_model", "style model")
+    if model is None:
+        raise RefusedError("its style model is missing")
+    inputs = {
+        "conditioning": source.get("conditioning"),
+        "features": source.get("clip_vision_output"),
+        "style_model": model.parts["name"],
+        "strength": source.get("strength", 1.0),
+    }
+    if source.text("strength_type", "multiply") != "multiply":
+        raise RefusedError("strength_type attn_bias has no native counterpart")
+    return [builder.add(source, "add_image_prompt", inputs, ids=model.ids)]
+
+
+RULES: tuple[AnyRule, ...] = (
+    Rule("FluxGuidance", "set_guidance", "conditioning guidance"),
+    Rule("FluxDisableGuidance", "set_guidance", "conditioning", fixed={"guidance": None}),
+    Rule("ReferenceLatent", "add_reference_latent", "conditioning latent"),
+    Rule("FluxKontextMultiReferenceLatentMethod", "set_reference_method", "conditioning reference_latents_method:method",
+         values={"reference_latents_method": {"uxo/uno": "uno"}}),
+    Rule("CLIPTextEncodeFlux", "encode_prompt_parts", "clip:text_encoder clip_l:text_l t5xxl:text_t5 guidance", fixed={"family": "flux"}),
+    Rule("CLIPTextEncodeSD3", "encode_prompt_parts", "clip:text_encoder clip_l:text_l clip_g:text_g t5xxl:text_t5", fixed={"family": "sd3"}, ignored="empty_padding"),
+    Rule("CLIPTextEncodeHiDream", "encode_prompt_parts", "clip:text_encoder clip_l:text_l clip_g:text_g t5xxl:text_t5 llama:text_llama", fixed={"family": "hidream"}),
+    _edit_prompt("qwen_edit", "image"),
+    _edit_prompt("qwen_edit_plus", "image1", "image2", "image3"),
+    Rule("T5TokenizerOptions", "set_t5_length", "clip:text_encoder min_padding min_length"),
+    Rule("Flux2Scheduler", "flux2_sigmas", "steps width height", defaults={"steps": 20, "width": 1024, "height": 1024}),
+    Rule("LotusConditioning", "lotus_conditioning"),
+    Rule("ModelPatchLoader", "load_control_patch", "name:control_net"),
+    Rule("QwenImageDiffsynthControlnet", "apply_control_patch", "model model_patch:control_net vae image strength mask"),
+    Rule("ZImageFunControlnet", "apply_control_patch", "model model_patch:control_net vae image strength mask", back=False,
+         dropped={"inpaint_image": "its picture to fill in is not used"}),
+    Rule("USOStyleReference", "apply_style_patch", "model model_patch:control_net clip_vision_output:features"),
+    Made("StyleModelLoader", (), _style_model, says="part of add_image_prompt"),
+    Made("StyleModelApply", ("add_image_prompt",), _style, says="add_image_prompt"),
+    Rule("unCLIPConditioning", "add_image_prompt", "conditioning clip_vision_output:features strength noise_augmentation"),
+)  # fmt: skip
+"""By ComfyUI type."""

@@ -1,0 +1,270 @@
+"""Pictures: files, sizes, filters, compositing, video frames."""
+
+from __future__ import annotations
+
+from ..building import Builder, RefusedError, Source, Value
+from .common import COLOR, COLORS, CROP, DEGREES, FILE, FLIP, METHOD, PREFIX
+from .rule import AnyRule, Convert, Made, Make, Rule
+
+_HARD = {"antialias": False}
+_ANTIALIAS = frozenset({"antialias"})
+_CUT = {"rounding": "truncate"}
+_SAVE_LOOSE = frozenset({"rounding", "quality", "embed", "format"})
+_LOWER = Convert(lambda value: str(value).lower(), lambda value: str(value).upper())
+
+
+def _load_image(builder: Builder, source: Source) -> list[Value]:
+    """LoadImage with its two outputs."""
+    made = builder.add(source, "load_image", {"file": FILE.to_native(source.text("image"))})
+    return [made, builder.ref(made.node, "mask")]
+
+
+def _stitch(builder: Builder, source: Source) -> list[Value]:
+    """ImageStitch; without a second picture the first goes through."""
+    first, second = source.get("image1"), source.get("image2")
+    inputs = {
+        "first": first,
+        "second": second,
+        "direction": source.get("direction", "right"),
+        "match_size": source.get("match_image_size", True),
+        "spacing": source.get("spacing_width", 0),
+        "color": COLORS.get(source.text("spacing_color", "white"), source.text("spacing_color", "white")),
+    }
+    return [first if second is None else builder.add(source, "stitch_images", inputs)]
+
+
+def _animated(format: str) -> Make:
+    def make(builder: Builder, source: Source) -> list[Value]:
+        video = builder.add(
+            source, "images_to_video", {"images": source.get("images"), "fps": source.get("fps")}, suffix="video"
+        )
+        quality = 100 if format != "webp" or source.flag("lossless", True) else source.get("quality", 80)
+        source.used |= {"lossless", "quality", "method", "compress_level"}
+        inputs = {"video": video, "filename_prefix": PREFIX.to_native(source.text("filename_prefix")), "format": format}
+        builder.add(source, "save_video", {**inputs, "quality": quality})
+        return []
+
+    return make
+
+
+def _save_video(builder: Builder, source: Source) -> list[Value]:
+    source.used |= {"format", "codec"}
+    for name in source.inputs:
+        if name.startswith(("format.", "codec.")):
+            source.used.add(name)
+    source.remark("saved as an animated WebP picture, not as MP4")
+    prefix = PREFIX.to_native(source.text("filename_prefix"))
+    builder.add(source, "save_video", {"video": source.get("video"), "filename_prefix": prefix, "format": "webp"})
+    return []
+
+
+def _create_video(builder: Builder, source: Source) -> list[Value]:
+    if source.get("audio") is not None:
+        source.remark("the sound is left out")
+    return [builder.add(source, "images_to_video", {"images": source.get("images"), "fps": source.get("fps")})]
+
+
+def _video_parts(builder: Builder, source: Source) -> list[Value]:
+    made = builder.add(source, "video_to_images", {"video": source.get("video")})
+    return [builder.ref(made.node, "image"), None, builder.ref(made.node, "fps")]
+
+
+def _save_advanced(builder: Builder, source: Source) -> list[Value]:
+    """SaveImageAdvanced: 8-bit PNG here, whatever depth is asked for."""
+    format = source.text("format", "png")
+    for name in source.inputs:
+        if name.startswith("format."):
+            source.used.add(name)
+    depth = source.literal("format.bit_depth", "8-bit")
+    if format not in ("png", "webp", "jpeg", "jpg"):
+        raise RefusedError(f"it saves as {format}, which no native node does")
+    if str(depth) not in ("8-bit", "8"):
+        source.remark(f"saved with 8 bits a channel, not {depth}")
+    prefix = PREFIX.to_native(source.text("filename_prefix"))
+    inputs = {"images": source.get("images"), "filename_prefix": prefix, "rounding": "truncate"}
+    builder.add(source, "save_image", {**inputs, "format": "jpeg" if format == "jpg" else format})
+    return []
+
+
+def _batch(builder: Builder, source: Source) -> list[Value]:
+    """BatchImagesNode: as many pictures as are linked, ``images.image0`` and so on."""
+    names = sorted((name for name in source.inputs if name.startswith("images")), key=_natural)
+    pictures = [source.get(name) for name in names]
+    pictures = [picture for picture in pictures if picture is not None]
+    if len(pictures) == 1:
+        return [pictures[0]]
+    return [builder.add(source, "batch_images", {"images": pictures, "resize": True})]
+
+
+def _natural(name: str) -> tuple[int, str]:
+    digits = "".join(char for char in name if char.isdigit())
+    return (int(digits[:9]) if digits else 0, name)
+
+
+def _resize_any(builder: Builder, source: Source) -> list[Value]:
+    """ResizeImageMaskNode: its size is given in one of several ways."""
+    way = source.text("resize_type", "scale dimensions")
+    method = METHOD.get(source.text("scale_method", "area"), source.text("scale_method", "area"))
+    inputs: dict[str, object] = {"images": source.get("input"), "method": method, "antialias": False}
+    if way == "scale dimensions":
+        inputs |= {"width": source.get("resize_type.width", 512), "height": source.get("resize_type.height", 512),
+                   "crop": CROP.get(source.text("resize_type.crop", "center"), "center")}  # fmt: skip
+    elif way == "scale by multiplier":
+        inputs["scale"] = source.get("resize_type.multiplier", 1.0)
+    elif way == "scale longer dimension":
+        inputs["longest_edge"] = source.get("resize_type.longer_size", 512)
+    elif way == "scale width":
+        inputs["width"] = source.get("resize_type.width", 512)
+    elif way == "scale height":
+        inputs["height"] = source.get("resize_type.height", 512)
+    elif way == "scale total pixels":
+        inputs["megapixels"] = source.get("resize_type.megapixels", 1.0)
+    else:
+        raise RefusedError(f"resize_type {way} has no native counterpart")
+    return [builder.add(source, "resize", inputs)]
+
+
+def _resize_plus(builder: Builder, source: Source) -> list[Value]:
+    """ImageResize+ of the essentials pack."""
+    way = source.text("method", "stretch")
+    method = METHOD.get(source.text("interpolation", "nearest"), source.text("interpolation", "nearest"))
+    source.used |= {"condition", "multiple_of"}
+    if source.text("condition", "always") != "always":
+        source.remark("it always resizes here, whatever its condition says")
+    multiple = int(source.number("multiple_of", 0))
+    inputs: dict[str, object] = {
+        "images": source.get("image"), "width": source.get("width", 512), "height": source.get("height", 512),
+        "method": method, "multiple_of": max(1, multiple),
+    }  # fmt: skip
+    if way in ("fill / crop", "fill/crop"):
+        inputs["crop"] = "center"
+    elif way == "keep proportion":
+        inputs |= {
+            "width": 0,
+            "height": 0,
+            "max_edge": max(int(source.number("width", 512)), int(source.number("height", 512))),
+        }
+        source.remark("the longer edge is fitted; the node fits both")
+    elif way == "pad":
+        padding = {
+            "images": source.get("image"),
+            "width": source.get("width", 512),
+            "height": source.get("height", 512),
+            "color": "#000000",
+            "method": method,
+        }
+        return _with_size(builder, source, builder.add(source, "resize_and_pad", padding))
+    return _with_size(builder, source, builder.add(source, "resize", inputs))
+
+
+def _with_size(builder: Builder, source: Source, made: Value) -> list[Value]:
+    size = builder.add(source, "image_size", {"images": made}, suffix="size")
+    return [made, builder.ref(size.node, "width"), builder.ref(size.node, "height")]
+
+
+def _resize_kj(builder: Builder, source: Source) -> list[Value]:
+    """ImageResizeKJv2."""
+    keep = source.text("keep_proportion", "stretch")
+    method = METHOD.get(source.text("upscale_method", "nearest-exact"), source.text("upscale_method", "nearest-exact"))
+    source.used |= {"crop_position", "device", "pad_color", "divisible_by"}
+    if source.get("mask") is not None:
+        raise RefusedError("its mask input has no native counterpart")
+    multiple = max(1, int(source.number("divisible_by", 2)))
+    size = {"width": source.get("width", 512), "height": source.get("height", 512)}
+    inputs: dict[str, object] = {
+        "images": source.get("image"),
+        **size,
+        "method": method,
+        "antialias": False,
+        "multiple_of": multiple,
+    }
+    if keep == "crop":
+        inputs["crop"] = "center"
+    elif keep.startswith("pad"):
+        made = builder.add(
+            source, "resize_and_pad", {"images": source.get("image"), **size, "method": method, "color": "#000000"}
+        )
+        return [*_with_size(builder, source, made), None]
+    elif keep in ("resize", "total_pixels"):
+        inputs |= {
+            "width": 0,
+            "height": 0,
+            "max_edge": max(int(source.number("width", 512)), int(source.number("height", 512))),
+        }
+        source.remark("the longer edge is fitted; the node fits both")
+    return [*_with_size(builder, source, builder.add(source, "resize", inputs)), None]
+
+
+def _resize_was(builder: Builder, source: Source) -> list[Value]:
+    """Image Resize of the WAS suite."""
+    method = source.text("resampling", "lanczos")
+    source.used |= {"supersample", "rescale_factor", "resize_width", "resize_height"}
+    inputs: dict[str, object] = {"images": source.get("image"), "method": METHOD.get(method, method)}
+    if source.text("mode", "rescale") == "rescale":
+        inputs["scale"] = source.get("rescale_factor", 2.0)
+    else:
+        inputs |= {"width": source.get("resize_width", 1024), "height": source.get("resize_height", 1536)}
+    return [builder.add(source, "resize", inputs)]
+
+
+RULES: tuple[AnyRule, ...] = (
+    Made("LoadImage", ("load_image",), _load_image, says="load_image"),
+    Made("LoadImageOutput", ("load_image",), _load_image, says="load_image"),
+    Rule("SaveImage", "save_image", "images filename_prefix", values={"filename_prefix": PREFIX}, fixed=_CUT, loose=_SAVE_LOOSE),
+    Made("SaveImageAdvanced", ("save_image",), _save_advanced, says="save_image"),
+    Rule("Image Save", "save_image", "images filename_prefix", values={"filename_prefix": PREFIX}, fixed=_CUT, pack="was-node-suite-comfyui", back=False,
+         ignored="output_path filename_delimiter filename_number_padding filename_number_start extension dpi quality optimize_image lossless_webp"
+                 " overwrite_mode show_history show_history_by_prefix embed_workflow show_previews",
+         differs="saved as PNG under the output folder, whatever the node says of format and folder"),
+    Rule("PreviewImage", "preview", "images", fixed={"max_edge": 2048}, loose=frozenset({"max_edge"})),
+    Rule("SaveImageWebsocket", "preview", "images", fixed={"max_edge": 2048}, back=False),
+    Rule("ImageScale", "resize", "image:images upscale_method:method width height crop", values={"upscale_method": METHOD, "crop": CROP}, fixed=_HARD, loose=_ANTIALIAS),
+    Rule("ImageScaleBy", "resize", "image:images upscale_method:method scale_by:scale", values={"upscale_method": METHOD}, fixed=_HARD, loose=_ANTIALIAS),
+    Rule("ImageScaleToTotalPixels", "resize", "image:images upscale_method:method megapixels resolution_steps:multiple_of", values={"upscale_method": METHOD},
+         fixed=_HARD, loose=_ANTIALIAS),
+    Rule("ImageScaleToMaxDimension", "resize", "image:images upscale_method:method largest_size:longest_edge", values={"upscale_method": METHOD}, fixed=_HARD, loose=_ANTIALIAS),
+    Made("ResizeImageMaskNode", ("resize",), _resize_any, says="resize"),
+    Made("ImageResize+", ("resize", "resize_and_pad", "image_size"), _resize_plus, pack="ComfyUI_essentials", says="resize or resize_and_pad, and image_size"),
+    Made("ImageResizeKJv2", ("resize", "resize_and_pad", "image_size"), _resize_kj, pack="ComfyUI-KJNodes", says="resize or resize_and_pad, and image_size"),
+    Made("Image Resize", ("resize",), _resize_was, pack="was-node-suite-comfyui", says="resize"),
+    Rule("FluxKontextImageScale", "resize_to_preset", "image:images", fixed={"preset": "flux_kontext", "method": "lanczos", "crop": "center"}),
+    Rule("ResizeAndPadImage", "resize_and_pad", "image:images target_width:width target_height:height padding_color:color interpolation:method",
+         values={"padding_color": COLORS, "interpolation": METHOD}),
+    Rule("ImageCrop", "crop_image", "image:images width height x y"),
+    Rule("ImageFlip", "flip_image", "image:images flip_method:direction", values={"flip_method": FLIP}),
+    Rule("ImageRotate", "rotate_image", "image:images rotation:degrees", values={"rotation": DEGREES}),
+    Made("ImageStitch", ("stitch_images",), _stitch, says="stitch_images; without a second picture nothing"),
+    Rule("ImageBatch", "batch_images", "image1:images[] image2:images[]", fixed={"resize": True}, loose=frozenset({"resize"})),
+    Made("BatchImagesNode", ("batch_images",), _batch, says="batch_images"),
+    Rule("ImageFromBatch", "images_from_batch", "image:images batch_index:start length"),
+    Rule("RepeatImageBatch", "repeat_images", "image:images amount:count"),
+    Rule("RebatchImages", "rebatch_images", "images batch_size"),
+    Rule("EmptyImage", "solid_image", "width height batch_size color", values={"color": COLOR}),
+    Rule("GetImageSize", "image_size", "image:images", "width height batch_size"),
+    Rule("GetImageSize+", "image_size", "image:images", "width height batch_size", pack="ComfyUI_essentials", back=False),
+    Rule("Image Size to Number", "image_size", "image:images", "width height width height width height", pack="was-node-suite-comfyui", back=False),
+    Rule("ImageCompositeMasked", "composite_images", "destination source x y resize_source mask"),
+    Rule("ImageBlend", "blend_images", "image1:first image2:second blend_factor:factor blend_mode:mode"),
+    Rule("ImageBlur", "blur_image", "image:images blur_radius:radius sigma"),
+    Rule("ImageSharpen", "sharpen_image", "image:images sharpen_radius:radius sigma alpha:strength"),
+    Rule("Morphology", "morphology", "image:images operation kernel_size:size"),
+    Rule("ImageQuantize", "quantize_image", "image:images colors dither"),
+    Rule("ImageAddNoise", "add_image_noise", "image:images seed strength"),
+    Rule("ImageInvert", "invert_image", "image:images"),
+    Rule("ImageRGBToYUV", "rgb_to_yuv", "image:images", "y u v"),
+    Rule("ImageYUVToRGB", "yuv_to_rgb", "Y:y U:u V:v"),
+    Rule("JoinImageWithAlpha", "join_alpha", "image:images alpha:mask"),
+    Rule("SplitImageWithAlpha", "split_alpha", "image:images", "image mask"),
+    Rule("ImageRemoveAlpha+", "split_alpha", "image:images", "image", pack="ComfyUI_essentials", back=False),
+    Rule("PorterDuffImageComposite", "porter_duff", "source source_alpha destination destination_alpha mode", "image mask", values={"mode": _LOWER}),
+    Rule("ImagePadForOutpaint", "pad_for_outpaint", "image:images left top right bottom feathering:feather", "image mask"),
+    Rule("ColorMatch", "match_colors", "image_target:images image_ref:reference strength", pack="ComfyUI-KJNodes", ignored="method multithread",
+         differs="mean and deviation are matched, whatever method the node names", back=False),
+    Made("CreateVideo", ("images_to_video",), _create_video, says="images_to_video"),
+    Made("GetVideoComponents", ("video_to_images",), _video_parts, says="video_to_images"),
+    Made("SaveAnimatedWEBP", ("images_to_video", "save_video"), _animated("webp"), says="images_to_video and save_video"),
+    Made("SaveAnimatedPNG", ("images_to_video", "save_video"), _animated("png"), says="images_to_video and save_video"),
+    Made("SaveVideo", ("save_video",), _save_video, says="save_video"),
+    Rule("SaveAudio", "save_audio", "audio filename_prefix", values={"filename_prefix": PREFIX}, differs="saved as WAV, not FLAC", back=False),
+)  # fmt: skip
+"""By ComfyUI type."""

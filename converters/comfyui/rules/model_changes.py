@@ -1,0 +1,99 @@
+"""What changes a model: merges, guidance, attention, noise levels."""
+
+from __future__ import annotations
+
+from ..building import Builder, Fused, RefusedError, Source, Value
+from .rule import AnyRule, Made, Rule
+
+_RANDOM = "what it picks at random is not what ComfyUI picks, so pictures differ in detail"
+
+
+def _blocks(builder: Builder, source: Source) -> list[Value]:
+    """ModelMergeSD1 and its kin: one ratio for each block."""
+    blocks: dict[str, float] = {}
+    for name in (*source.defaults, *source.inputs):
+        if name not in ("model1", "model2"):
+            blocks[name] = source.number(name, 1.0)
+    inputs = {"model": source.get("model1"), "other": source.get("model2"), "blocks": blocks}
+    return [builder.add(source, "merge_model_blocks", inputs)]
+
+
+def _discrete(builder: Builder, source: Source) -> list[Value]:
+    names = {"eps": "epsilon", "v_prediction": "v_prediction", "x0": "sample", "lcm": "lcm"}
+    sampling = source.text("sampling", "eps")
+    if sampling not in names:
+        raise RefusedError(f"sampling {sampling} has no native counterpart")
+    inputs = {"model": source.get("model"), "prediction": names[sampling], "zero_snr": source.flag("zsnr")}
+    return [builder.add(source, "set_prediction", inputs)]
+
+
+def _operation(kind: str) -> Made:
+    """Return the rule of an operation on latents: a part of the node that applies it."""
+
+    def make(builder: Builder, source: Source) -> list[Value]:
+        names = {
+            "sharpen_latent": {"sharpen_radius": "radius", "sigma": "sigma", "alpha": "strength"},
+            "tonemap_latent": {"multiplier": "multiplier"},
+        }[kind]
+        parts = {native: source.get(comfy) for comfy, native in names.items()}
+        return [Fused("latent operation", {"type": kind, **parts}, (source.id,))]
+
+    comfy = {"sharpen_latent": "LatentOperationSharpen", "tonemap_latent": "LatentOperationTonemapReinhard"}[kind]
+    return Made(comfy, (kind,), make, says=f"part of the {kind} that LatentApplyOperation becomes")
+
+
+def _apply_operation(builder: Builder, source: Source) -> list[Value]:
+    operation = source.fused("operation", "latent operation")
+    if operation is None:
+        raise RefusedError("its operation is missing")
+    parts = dict(operation.parts)
+    kind = parts.pop("type")
+    return [builder.add(source, kind, {"latent": source.get("samples"), **parts}, ids=operation.ids)]
+
+
+RULES: tuple[AnyRule, ...] = (
+    # merges
+    Rule("ModelMergeSimple", "merge_models", "model1:model model2:other ratio"),
+    Rule("ModelMergeAdd", "add_models", "model1:model model2:other"),
+    Rule("ModelMergeSubtract", "subtract_models", "model1:model model2:other multiplier"),
+    Rule("ModelMergeBlocks", "merge_model_blocks", "model1:model model2:other input:input_ratio middle:middle_ratio out:output_ratio"),
+    *(Made(type, ("merge_model_blocks",), _blocks, says="one ratio for each block") for type in ("ModelMergeSD1", "ModelMergeSD2", "ModelMergeSDXL")),
+    Rule("CLIPMergeSimple", "merge_text_encoders", "clip1:text_encoder clip2:other ratio"),
+    Rule("CLIPMergeAdd", "add_text_encoders", "clip1:text_encoder clip2:other"),
+    Rule("CLIPMergeSubtract", "subtract_text_encoders", "clip1:text_encoder clip2:other multiplier"),
+    Rule("UNetCrossAttentionMultiply", "scale_attention", "model q k v out", fixed={"attention": "cross"}),
+    Rule("UNetSelfAttentionMultiply", "scale_attention", "model q k v out", fixed={"attention": "self"}),
+    Rule("CLIPAttentionMultiply", "scale_text_attention", "clip:text_encoder q k v out"),
+    # how the network runs
+    Rule("FreeU", "freeu", "model b1 b2 s1 s2", fixed={"method": "v1"}),
+    Rule("FreeU_V2", "freeu", "model b1 b2 s1 s2", fixed={"method": "v2"}),
+    Rule("PerturbedAttentionGuidance", "perturbed_attention_guidance", "model scale"),
+    Rule("SelfAttentionGuidance", "self_attention_guidance", "model scale blur_sigma"),
+    Rule("PatchModelAddDownscale", "deep_shrink",
+         "model block_number:block downscale_factor start_percent:start end_percent:end downscale_after_skip:after_skip downscale_method upscale_method"),
+    Rule("HyperTile", "hypertile", "model tile_size swap_size max_depth scale_depth", differs=_RANDOM),
+    Rule("TomePatchModel", "merge_tokens", "model ratio", differs=_RANDOM),
+    # guidance
+    Rule("RescaleCFG", "rescale_guidance", "model multiplier"),
+    Rule("APG", "adaptive_projected_guidance", "model eta norm_threshold momentum"),
+    Rule("CFGZeroStar", "cfg_zero_star", "model"),
+    Rule("TCFG", "tangential_guidance", "model"),
+    Rule("CFGNorm", "limit_guidance_norm", "model strength"),
+    Rule("RenormCFG", "renormalize_guidance", "model cfg_trunc:guide_below renorm_cfg:max_norm"),
+    Rule("DynamicThresholdingSimple", "dynamic_thresholding", "model mimic_scale threshold_percentile:percentile", pack="sd-dynamic-thresholding"),
+    Rule("Epsilon Scaling", "scale_epsilon", "model scaling_factor:factor"),
+    Rule("DifferentialDiffusion", "differential_diffusion", "model strength"),
+    # noise levels
+    Made("ModelSamplingDiscrete", ("set_prediction",), _discrete, says="set_prediction"),
+    Rule("ModelSamplingContinuousEDM", "set_continuous_sampling", "model sampling:prediction sigma_max sigma_min",
+         values={"sampling": {"eps": "epsilon", "edm_playground_v2.5": "edm_playground"}}, fixed={"time": "log"}),
+    Rule("ModelSamplingContinuousV", "set_continuous_sampling", "model sampling:prediction sigma_max sigma_min", fixed={"time": "angle"}),
+    Rule("ModelSamplingSD3", "set_flow_shift", "model shift", fixed={"timestep_scale": 1000.0}),
+    Rule("ModelSamplingAuraFlow", "set_flow_shift", "model shift", fixed={"timestep_scale": 1.0}),
+    Rule("ModelSamplingFlux", "set_flux_shift", "model max_shift base_shift width height"),
+    # operations on latents
+    _operation("sharpen_latent"),
+    _operation("tonemap_latent"),
+    Made("LatentApplyOperation", ("sharpen_latent", "tonemap_latent"), _apply_operation, says="the operation's own node"),
+)  # fmt: skip
+"""By ComfyUI type."""

@@ -1,0 +1,150 @@
+"""Conditioning that Flux, Qwen-Image and their kin read.
+
+What is only carried along (a guidance value, reference latents) is carried for real, and families that do not know it
+leave it alone, as they do elsewhere. What has to compute with such a family's networks says that it is not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from graphflow.limits import LIMITS
+from graphflow.node import node
+from graphflow.values import Conditioning, Image, Latent, Sigmas, TextEncoder, Vae
+
+from .family_loaders import refuse
+
+Text = Annotated[str, Field(max_length=LIMITS.text)]
+
+
+@node("set_guidance", category="families", map=True)
+def set_guidance(
+    conditioning: Conditioning,
+    guidance: Annotated[
+        float | None, Field(ge=0, le=100, description="the value that the model was distilled with; none leaves it out")
+    ] = 3.5,
+) -> Conditioning:
+    """Set the guidance that a guidance-distilled model (Flux dev) reads as an input of its own.
+
+    It stands in the extras of each entry as ``guidance``; models that have no such input leave it alone.
+    """
+    return _with_extras(conditioning, {"guidance": guidance})
+
+
+@node("add_reference_latent", category="families", map=True)
+def add_reference_latent(conditioning: Conditioning, latent: Latent | None = None) -> Conditioning:
+    """Let an editing model (Flux Kontext, Flux.2, Qwen-Image-Edit) see an encoded picture beside the prompt.
+
+    The latents stand in the extras of each entry as ``reference_latents``, in the order in which they were added;
+    without a latent nothing changes.
+    """
+    if latent is None:
+        return conditioning
+    entries = []
+    for entry in conditioning.entries:
+        before = tuple(entry.extras.get("reference_latents", ()))
+        entries.append(replace(entry, extras={**entry.extras, "reference_latents": (*before, latent)}))
+    return Conditioning(entries=tuple(entries))
+
+
+@node("set_reference_method", category="families", map=True)
+def set_reference_method(
+    conditioning: Conditioning,
+    method: Annotated[
+        Literal["offset", "index", "index_timestep_zero", "uno", "negative_index"],
+        Field(description="how positions of several reference pictures are set apart"),
+    ] = "offset",
+) -> Conditioning:
+    """Choose how a model tells several reference latents apart (``reference_method`` in the extras)."""
+    return _with_extras(conditioning, {"reference_method": method})
+
+
+@node("encode_prompt_parts", category="families")
+def encode_prompt_parts(
+    text_encoder: TextEncoder,
+    text_l: Annotated[Text, Field(description="for CLIP L")] = "",
+    text_g: Annotated[Text, Field(description="for CLIP G")] = "",
+    text_t5: Annotated[Text, Field(description="for T5")] = "",
+    text_llama: Annotated[Text, Field(description="for the language model")] = "",
+    guidance: Annotated[float, Field(ge=0, le=100, description="see set_guidance; of Flux alone")] = 3.5,
+    family: Annotated[Literal["flux", "sd3", "hidream"], Field(description="the family")] = "flux",
+) -> Conditioning:
+    """Encode a text of its own for each text encoder of a family; running it is an error until the family is there.
+
+    Raises:
+        InvalidInputError: Always: none of these families runs by components.
+    """
+    refuse(f"the text encoders of {family}")
+
+
+@node("encode_prompt_with_images", category="families")
+def encode_prompt_with_images(
+    text_encoder: TextEncoder,
+    text: Annotated[Text, Field(description="the instruction")] = "",
+    images: Annotated[list[Image] | None, Field(description="the pictures that it speaks of, in order")] = None,
+    vae: Annotated[Vae | None, Field(description="encodes the pictures as references, too")] = None,
+    template: Annotated[
+        Literal["qwen_edit", "qwen_edit_plus"], Field(description="one picture, or several that are numbered")
+    ] = "qwen_edit",
+) -> Conditioning:
+    """Encode an instruction together with pictures (Qwen-Image-Edit); running it is an error until the family is there.
+
+    Raises:
+        InvalidInputError: Always: no family that reads pictures with its prompts runs by components.
+    """
+    refuse("a prompt with pictures (Qwen-Image-Edit)")
+
+
+@node("lotus_conditioning", category="families")
+def lotus_conditioning() -> Conditioning:
+    """Give the fixed prompt embedding of the Lotus depth and normal models; running it is an error: it is not packaged.
+
+    Raises:
+        InvalidInputError: Always: the embedding is no part of graphflow.
+    """
+    refuse("Lotus, whose fixed prompt embedding is not packaged,")
+
+
+@node("flux2_sigmas", category="families")
+def flux2_sigmas(
+    steps: Annotated[int, Field(ge=1, le=LIMITS.steps)] = 20,
+    width: Annotated[int, Field(ge=16, le=LIMITS.edge, description="pixels of the picture")] = 1024,
+    height: Annotated[int, Field(ge=16, le=LIMITS.edge, description="pixels of the picture")] = 1024,
+) -> Sigmas:
+    """Make the schedule of Flux.2: steps + 1 noise levels from 1 to 0, shifted by picture size and number of steps.
+
+    Even levels t from 1 to 1/steps become e^mu / (e^mu + 1/t - 1), where mu is the empirical function of the length of
+    the picture's sequence (width * height / 256) and of the steps that Diffusers' Flux.2 pipeline has
+    (``compute_empirical_mu``).
+    """
+    import torch
+
+    mu = empirical_mu(width * height // 256, steps)
+    levels = torch.linspace(1.0, 1.0 / steps, steps, dtype=torch.float64)
+    shifted = torch.e**mu / (torch.e**mu + 1.0 / levels - 1.0)
+    return Sigmas(values=torch.cat([shifted, torch.zeros(1, dtype=torch.float64)]).float())
+
+
+def empirical_mu(length: int, steps: int) -> float:
+    """Return the shift of Flux.2 for a sequence of ``length`` tokens sampled in ``steps`` steps."""
+    a1, b1 = 8.73809524e-05, 1.89833333
+    a2, b2 = 0.00016927, 0.45666666
+    at_200 = a2 * length + b2
+    if length > 4300:
+        return at_200
+    at_10 = a1 * length + b1
+    slope = (at_200 - at_10) / 190.0
+    return slope * steps + at_200 - 200.0 * slope
+
+
+def _with_extras(conditioning: Conditioning, extras: Mapping[str, Any]) -> Conditioning:
+    """Return the conditioning with more extras; those that are None are taken out."""
+    entries = []
+    for entry in conditioning.entries:
+        merged = {key: value for key, value in {**entry.extras, **extras}.items() if value is not None}
+        entries.append(replace(entry, extras=merged))
+    return Conditioning(entries=tuple(entries))
