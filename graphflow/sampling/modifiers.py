@@ -62,7 +62,7 @@ class AdaptiveProjected(Modifier):
                 direction = direction + self.momentum * self._so_far
             self._so_far, self._last_sigma = direction, sigma
         if self.norm_threshold > 0:
-            norm = direction.norm(p=2, dim=tuple(range(1, direction.ndim)), keepdim=True)
+            norm = _length(direction)
             direction = direction * (self.norm_threshold / norm.clamp(min=1e-12)).clamp(max=1.0)
         parallel = along(direction, predictions.cond)
         changed = direction + (self.eta - 1.0) * parallel
@@ -147,9 +147,8 @@ class Renormalize(Modifier):
             return guided
         x = predictions.x
         cond, velocity = x - predictions.cond, x - guided
-        dims = tuple(range(1, x.ndim))
-        limit = cond.norm(dim=dims, keepdim=True) * self.max_norm
-        return x - velocity * (limit / velocity.norm(dim=dims, keepdim=True).clamp(min=1e-12)).clamp(max=1.0)
+        limit = _length(cond) * self.max_norm
+        return x - velocity * (limit / _length(velocity).clamp(min=1e-12)).clamp(max=1.0)
 
 
 @dataclass(kw_only=True)
@@ -238,3 +237,8 @@ def _velocity_maps(predictions: Predictions) -> tuple[Callable[[Tensor], Tensor]
     norm = (s**2 + 1.0) ** 0.5
     scaled = x / (s**2 + 1.0)
     return lambda denoised: (scaled - denoised) * norm / s, lambda velocity: scaled - velocity * s / norm
+
+
+def _length(tensor: Tensor) -> Tensor:
+    """L2 norm of each item, (B, 1, ...)."""
+    return torch.linalg.vector_norm(tensor, dim=tuple(range(1, tensor.ndim)), keepdim=True)

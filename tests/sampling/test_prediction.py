@@ -143,3 +143,45 @@ def test_a_latent_that_leaves_flow_sampling_early_comes_back_as_it_was() -> None
     x = torch.linspace(-1, 1, 4).reshape(1, 1, 2, 2)
     kept = sampling.finish(sigma, x)
     assert torch.allclose(sampling.noise_latent(sigma, torch.zeros_like(x), kept), x, atol=1e-6)
+
+
+@given(st.sampled_from(["epsilon", "v_prediction", "edm"]), st.floats(0.01, 80.0), st.sampled_from(["log", "angle"]))
+def test_models_trained_on_a_range_of_levels(prediction: str, level: float, time: str) -> None:
+    sampling = ModelSampling.continuous(prediction, 0.002, 80.0, time=time)  # type: ignore[arg-type]
+    sigma = torch.tensor(level)
+    data = 0.5 if prediction == "edm" else 1.0
+    x0, noise = torch.linspace(-1, 1, 8).reshape(1, 2, 2, 2), torch.linspace(2, -2, 8).reshape(1, 2, 2, 2)
+    x = x0 + sigma * noise
+    scale = (data**2 + sigma**2) ** 0.5
+    output = {
+        "epsilon": noise,
+        "v_prediction": (noise - sigma * x0) / scale,
+        "edm": (x0 - x * data**2 / scale**2) * scale / (sigma * data),  # Karras et al. 2022, table 1
+    }[prediction]
+    assert torch.allclose(sampling.to_denoised(x, output, sigma), x0, atol=1e-4)
+    assert torch.allclose(sampling.scale_input(x, sigma), x / scale)
+    assert float(sampling.sigma(sampling.timestep(sigma))) == pytest.approx(level, rel=1e-4)
+
+
+def test_levels_of_a_range_are_even_in_their_logarithm() -> None:
+    sampling = ModelSampling.continuous("edm", 0.002, 80.0)
+    assert float(sampling.sigma_min) == pytest.approx(0.002)
+    assert float(sampling.sigma_max) == pytest.approx(80.0, rel=1e-5)
+    assert sampling.percent_to_sigma(0.5) == pytest.approx(math.sqrt(0.002 * 80.0), rel=1e-5)
+    assert float(sampling.timestep(torch.tensor(math.e**4))) == pytest.approx(1.0)
+    with pytest.raises(SamplingError, match="do not bound a range"):
+        ModelSampling.continuous("edm", 1.0, 1.0)
+
+
+def test_a_distilled_model_knows_every_twentieth_step() -> None:
+    whole = ModelSampling.stable_diffusion()
+    distilled = whole.distilled()
+    assert len(distilled.sigmas) == 50
+    assert torch.equal(distilled.sigmas, whole.sigmas[19::20])
+    assert [int(distilled.timestep(level)) for level in distilled.sigmas[:3]] == [19, 39, 59]
+    assert int(distilled.timestep(whole.sigma_max)) == 999
+    assert torch.allclose(distilled.sigma(torch.tensor([19, 999])), whole.sigmas[[19, 999]])
+    x, noise = torch.full((1, 1, 1, 1), 2.0), torch.ones(1, 1, 1, 1)
+    sigma = distilled.sigmas[10]
+    # far from time 0 the boundary condition of consistency models leaves the prediction as it is
+    assert torch.allclose(distilled.to_denoised(x, noise, sigma), x - sigma, atol=1e-3)

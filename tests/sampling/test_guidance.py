@@ -1,0 +1,244 @@
+"""Guiders and what changes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from graphflow.sampling.guidance import AwayFromVariation, ClassifierFree, Modifier, Predictions, guide
+from graphflow.sampling.guiders import DualClassifierFree, PerpendicularNegative, Unguided
+from graphflow.sampling.modifiers import (
+    AdaptiveProjected,
+    DynamicThreshold,
+    EpsilonScale,
+    Interval,
+    NormLimit,
+    Renormalize,
+    Rescale,
+    Tangential,
+    ZeroStar,
+)
+from tests.sampling.toy import DISCRETE, FLOW
+
+SCALE = 5.0
+
+
+def tensor(seed: int, shape: Sequence[int] = (2, 4, 8, 8)) -> Tensor:
+    return torch.randn(tuple(shape), generator=torch.Generator().manual_seed(seed))
+
+
+def predictions(**changes: Any) -> Predictions:
+    x = tensor(1)
+    given: dict[str, Any] = {
+        "x": x,
+        "sigma": torch.tensor(2.0),
+        "cond": 0.5 * x + 0.2 * tensor(2),
+        "uncond": 0.3 * x - 0.2 * tensor(3),
+        "scale": SCALE,
+        "model_sampling": DISCRETE,
+        "evaluate": lambda side="positive", *, x=x, sigma=None, variation=None: 0.4 * x,
+    }
+    return Predictions(**{**given, **changes})
+
+
+def guided(*modifiers: Modifier, p: Predictions | None = None) -> Tensor:
+    return guide(ClassifierFree(scale=SCALE), modifiers, p or predictions())[0]
+
+
+def plain(p: Predictions | None = None) -> Tensor:
+    p = p or predictions()
+    return p.uncond + p.scale * (p.cond - p.uncond)
+
+
+# ------------------------------------------------------------------------------------------------ guiders
+
+
+def test_classifier_free_guidance_extrapolates() -> None:
+    assert torch.allclose(guided(), plain(), atol=1e-5)
+    p = predictions(scale=1.0)
+    assert ClassifierFree(scale=1.0)(p) is p.cond
+    assert ClassifierFree(scale=1.0).sides == ("positive",)
+    assert ClassifierFree(scale=0.0).sides == ("positive", "negative")
+
+
+def test_without_guidance_the_conditional_prediction_stands() -> None:
+    p = predictions()
+    assert Unguided()(p) is p.cond
+
+
+def test_dual_guidance_goes_to_the_middle_and_from_there_to_the_positive_side() -> None:
+    middle = tensor(5)
+    p = predictions(others={"middle": middle})
+    got = DualClassifierFree(scale=SCALE, middle_scale=1.5)(p)
+    assert torch.allclose(got, p.uncond + 1.5 * (middle - p.uncond) + SCALE * (p.cond - middle), atol=1e-5)
+    nested = DualClassifierFree(scale=SCALE, middle_scale=1.5, nested=True)(p)
+    first = p.uncond + 1.5 * (middle - p.uncond)
+    assert torch.allclose(nested, first + SCALE * (p.cond - first), atol=1e-5)
+
+
+def test_perpendicular_negative_takes_nothing_from_a_parallel_prompt() -> None:
+    empty = tensor(6)
+    wanted = tensor(7)
+    p = predictions(cond=empty + wanted, uncond=empty + 0.5 * wanted, others={"empty": empty})
+    assert torch.allclose(PerpendicularNegative(scale=SCALE)(p), empty + SCALE * wanted, atol=1e-4)
+    across = torch.zeros_like(wanted)
+    across[:, 0], along = 1.0, wanted.clone()
+    along[:, 0] = 0.0
+    p = predictions(cond=empty + along, uncond=empty + across, others={"empty": empty})
+    got = PerpendicularNegative(scale=SCALE, negative_scale=0.5)(p)
+    assert torch.allclose(got, empty + SCALE * (along - 0.5 * across), atol=1e-4)
+
+
+# ---------------------------------------------------------------------------------------------- the stages
+
+
+class Note(Modifier):
+    def __init__(self, name: str, log: list[str]) -> None:
+        self.name, self.log = name, log
+
+    def before(self, predictions: Predictions) -> Predictions:
+        self.log.append(f"before {self.name}")
+        return predictions
+
+    def combine(self, predictions: Predictions, guided: Tensor) -> Tensor:
+        self.log.append(f"combine {self.name}")
+        return guided
+
+    def after(self, predictions: Predictions, guided: Tensor) -> Tensor:
+        self.log.append(f"after {self.name}")
+        return guided
+
+
+def test_modifiers_act_stage_by_stage_in_their_order() -> None:
+    log: list[str] = []
+    guided(Note("a", log), Note("b", log))
+    assert log == ["before a", "before b", "combine a", "combine b", "after a", "after b"]
+
+
+def test_guidance_away_from_a_variation_acts_in_its_share_of_sampling() -> None:
+    p = predictions()
+    moved = guided(AwayFromVariation(variation="weak", scale=2.0))
+    assert torch.allclose(moved, plain() + 2.0 * (p.cond - 0.4 * p.x), atol=1e-5)
+    assert torch.allclose(guided(AwayFromVariation(variation="weak", scale=2.0, start=0.9)), plain(), atol=1e-5)
+    rescaled = guided(AwayFromVariation(variation="weak", scale=2.0, rescale=1.0))
+    assert torch.allclose(rescaled.std(dim=(1, 2, 3)), p.cond.std(dim=(1, 2, 3)), rtol=1e-4)
+
+
+# --------------------------------------------------------------------------------------------- the formulas
+
+
+@pytest.mark.parametrize("sampling", [DISCRETE, FLOW], ids=["discrete", "flow"])
+def test_rescaled_guidance_has_the_spread_of_the_conditional_velocity(sampling: Any) -> None:
+    p = predictions(model_sampling=sampling, sigma=torch.tensor(0.7))
+
+    def velocity(denoised: Tensor) -> Tensor:
+        if sampling.is_flow:
+            return (p.x - denoised) / p.sigma
+        norm = (p.sigma**2 + 1) ** 0.5
+        return (p.x / norm**2 - denoised) * norm / p.sigma
+
+    rescaled = velocity(guided(Rescale(multiplier=1.0), p=p))
+    assert torch.allclose(rescaled.std(dim=(1, 2, 3)), velocity(p.cond).std(dim=(1, 2, 3)), rtol=1e-4)
+    assert torch.allclose(guided(Rescale(multiplier=0.0), p=p), plain(p), atol=1e-5)
+
+
+def test_adaptive_projected_guidance_is_the_plain_one_with_neutral_options() -> None:
+    assert torch.allclose(guided(AdaptiveProjected(eta=1.0, norm_threshold=0.0)), plain(), atol=1e-5)
+
+
+def test_adaptive_projected_guidance_moves_across_the_conditional_prediction_and_no_further_than_its_norm() -> None:
+    p = predictions()
+    update = (guided(AdaptiveProjected(eta=0.0, norm_threshold=0.1)) - p.cond) / (SCALE - 1)
+    inner = (update * p.cond).sum(dim=(1, 2, 3))
+    assert torch.allclose(inner, torch.zeros(2), atol=1e-4)
+    assert float(update.flatten(1).norm(dim=1).max()) <= 0.1 + 1e-5
+
+
+def test_momentum_remembers_within_a_run() -> None:
+    modifier = AdaptiveProjected(eta=1.0, norm_threshold=0.0, momentum=-0.5)
+    p = predictions()
+    direction = p.cond - p.uncond
+    assert torch.allclose(guided(modifier), plain(), atol=1e-5)
+    second = guided(modifier, p=predictions(sigma=torch.tensor(1.0)))
+    assert torch.allclose(second, p.cond + (SCALE - 1) * 0.5 * direction, atol=1e-5)
+    again = guided(modifier, p=predictions(sigma=torch.tensor(9.0)))
+    assert torch.allclose(again, plain(), atol=1e-5)
+
+
+def test_zero_star_scales_the_unconditional_velocity_to_the_conditional_one() -> None:
+    x = tensor(1)
+    velocity = tensor(2)
+    p = predictions(x=x, cond=x - velocity, uncond=x - 3.0 * velocity)
+    assert torch.allclose(guided(ZeroStar(), p=p), p.cond, atol=1e-4)
+
+
+def test_zero_star_stands_still_in_the_beginning() -> None:
+    early = predictions(sigma=DISCRETE.sigmas[-1])
+    assert torch.equal(guided(ZeroStar(zero_init=0.1), p=early), early.x)
+    late = predictions(sigma=DISCRETE.sigmas[100])
+    assert not torch.equal(guided(ZeroStar(zero_init=0.1), p=late), late.x)
+
+
+def test_tangential_damping_keeps_what_lies_along_both_scores() -> None:
+    x, score = tensor(1), tensor(2)
+    p = predictions(x=x, cond=x - score, uncond=x - 0.5 * score)
+    assert torch.allclose(guided(Tangential(), p=p), plain(p), atol=1e-4)
+
+
+def test_tangential_damping_equals_the_projection_on_the_first_singular_vector() -> None:
+    p = predictions()
+    seen: list[Predictions] = []
+
+    class Spy(Modifier):
+        def before(self, predictions: Predictions) -> Predictions:
+            seen.append(predictions)
+            return predictions
+
+    guided(Tangential(), Spy(), p=p)
+    for item in range(2):
+        scores = torch.stack([(p.x - side)[item].flatten() for side in (p.cond, p.uncond)]).double()
+        first = torch.linalg.svd(scores, full_matrices=False).Vh[0]
+        kept = (scores[1] @ first) * first
+        assert torch.allclose((p.x - seen[0].uncond)[item].flatten().double(), kept, atol=1e-5)
+
+
+def test_limited_norms() -> None:
+    p = predictions()
+    limited = guided(NormLimit())
+    assert bool((limited.norm(dim=1) <= p.cond.norm(dim=1) + 1e-4).all())
+    velocity = p.x - guided(Renormalize(max_norm=1.5))
+    assert torch.allclose(velocity.flatten(1).norm(dim=1), 1.5 * (p.x - p.cond).flatten(1).norm(dim=1), rtol=1e-4)
+    assert torch.allclose(guided(Renormalize(max_norm=0.0)), plain(), atol=1e-5)
+    assert torch.equal(guided(Renormalize(guide_below=1.0)), p.cond)
+
+
+def test_dynamic_thresholding_keeps_the_range_of_the_lower_scale() -> None:
+    p = predictions()
+    mimic = p.uncond + 2.0 * (p.cond - p.uncond)
+    got = guided(DynamicThreshold(mimic_scale=2.0))
+
+    def spread(value: Tensor) -> Tensor:
+        flat = value.flatten(2)
+        return (flat - flat.mean(dim=2, keepdim=True)).abs().amax(dim=2)
+
+    assert torch.allclose(spread(got), spread(mimic), rtol=1e-4)
+    assert torch.allclose(guided(DynamicThreshold(mimic_scale=SCALE)), plain(), atol=1e-4)
+    clipped = guided(DynamicThreshold(mimic_scale=2.0, percentile=0.9))
+    reach = (clipped.flatten(2) - plain().flatten(2).mean(dim=2, keepdim=True)).abs().amax(dim=2)
+    assert bool((reach <= spread(mimic) * 1.001).all())
+
+
+def test_an_interval_leaves_guidance_out_elsewhere() -> None:
+    p = predictions()
+    assert torch.equal(guided(Interval(start=0.9)), p.cond)
+    assert torch.allclose(guided(Interval(start=0.1, end=0.9)), plain(), atol=1e-5)
+
+
+def test_scaled_noise() -> None:
+    p = predictions()
+    noise, scaled = (p.x - plain()) / p.sigma, (p.x - guided(EpsilonScale(factor=1.02))) / p.sigma
+    assert torch.allclose(noise / 1.02, scaled, atol=1e-4)
