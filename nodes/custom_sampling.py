@@ -133,8 +133,8 @@ def perp_neg_guider(
 class Sampled(NamedTuple):
     """What sampling leaves behind."""
 
-    latent: Latent
-    denoised: Latent
+    latent: Annotated[Latent, Field(description="the latents at the last noise level")]
+    denoised: Annotated[Latent, Field(description="the clean latents of the last evaluation")]
 
 
 @node("sample_custom", lane="device", generates=True, map=True)

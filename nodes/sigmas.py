@@ -166,8 +166,8 @@ def sigmas_from_list(
 class SplitSigmas(NamedTuple):
     """Two parts of a schedule that share the level between them."""
 
-    high: Sigmas
-    low: Sigmas
+    high: Annotated[Sigmas, Field(description="the noisy part")]
+    low: Annotated[Sigmas, Field(description="the rest; its first level is the noisy part's last")]
 
 
 @node("split_sigmas", map=True)

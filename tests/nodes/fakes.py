@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -26,6 +26,7 @@ class FakeDenoiser:
     downscale: int = 8
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     broken: bool = False
+    broken_from: int | None = None
     calls: int = 0
     guidance: list[Any] = field(default_factory=list)
     make_mask_schedule: Any = None
@@ -37,7 +38,7 @@ class FakeDenoiser:
         self, x: torch.Tensor, timestep: torch.Tensor, entries: Any, *, sigma: torch.Tensor, variation: Any = None
     ) -> torch.Tensor:
         self.calls += 1
-        if self.broken:
+        if self.broken or (self.broken_from is not None and self.calls > self.broken_from):
             return torch.full_like(x, float("nan"))
         noisy = x * (sigma**2 + 1) ** 0.5
         parts = noisy.chunk(len(entries))
@@ -50,10 +51,10 @@ class FakeVae:
     downscale = 8
     latent_channels = 4
 
-    def decode(self, latents: torch.Tensor, tile: int = 0) -> torch.Tensor:
+    def decode(self, latents: torch.Tensor, tile: int = 0, overlap: int = 64) -> torch.Tensor:
         return latents[:, :3].repeat_interleave(8, -1).repeat_interleave(8, -2).clamp(0, 1)
 
-    def encode(self, pixels: torch.Tensor, tile: int = 0) -> torch.Tensor:
+    def encode(self, pixels: torch.Tensor, tile: int = 0, overlap: int = 64) -> torch.Tensor:
         height, width = pixels.shape[-2] // 8 * 8, pixels.shape[-1] // 8 * 8
         small = pixels[:, :3, :height:8, :width:8]
         return torch.cat([small, small[:, :1]], dim=1)
@@ -65,8 +66,8 @@ class FakeText:
     def __init__(self, layer: int | None) -> None:
         self.layer = layer
 
-    def encode(self, text: str) -> Conditioning:
-        value = float(len(text)) + 1000.0 * (self.layer or 0)
+    def encode(self, text: str, texts: Mapping[str, str] | None = None) -> Conditioning:
+        value = float(max(map(len, (text, *(texts or {}).values())))) + 1000.0 * (self.layer or 0)
         return Conditioning(entries=(ConditioningEntry(embedding=torch.full((1, 77, 8), value)),))
 
 
@@ -105,7 +106,7 @@ class FakeModels:
         elif isinstance(recipe, SafetyChecker):
             yield FakeChecker()
         else:
-            loaded = replace(self.denoiser, guidance=[])
+            loaded = replace(self.denoiser, guidance=[], calls=0)
             with ExitStack() as hooks:
                 for hook in recipe.hooks:
                     hooks.enter_context(hook.attach(loaded))
