@@ -124,6 +124,21 @@ class Pixels:
 
 
 @dataclass(frozen=True)
+class Pictures:
+    """Pictures of 8 bits, as a pipeline gives them.
+
+    Attributes:
+        expression: Their expression.
+        flags: The expression of the checker's verdicts, or empty.
+        checker: The checker that the pipeline has.
+    """
+
+    expression: str
+    flags: str
+    checker: ModelPart
+
+
+@dataclass(frozen=True)
 class Masks:
     """Masks in a variable: a tensor (B, H, W) in [0, 1]."""
 

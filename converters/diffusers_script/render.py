@@ -34,7 +34,7 @@ class Part:
 
 def render(script: Script) -> str:
     """The text of a script, ending in a newline."""
-    head = "\n".join(docstring(_about(script)))
+    head = "\n".join(docstring(about(script)))
     parts = {part.name: part.code for part in frame(script)}
     body = "\n".join(_main(script))
     blocks = [f"{head}\n\n{parts['imports']}\n\n{parts['constants']}"]
@@ -43,11 +43,12 @@ def render(script: Script) -> str:
     return "\n\n\n".join(blocks) + "\n"
 
 
-def frame(script: Script) -> list[Part]:
-    """What stands before the stages: imports, constants, helpers."""
+def frame(script: Script, *, argparse: bool = True) -> list[Part]:
+    """What stands before the stages: imports, constants, helpers; ``argparse`` says where arguments come from."""
     pieces = with_needs(script.pieces)
     used = set(script.imports) | {found for piece in pieces for found in piece.imports}
-    used |= {Import("argparse"), Import("pathlib", "Path"), Import("torch")}
+    used |= {Import("pathlib", "Path"), Import("torch")}
+    used.add(Import("argparse") if argparse else Import("types", "SimpleNamespace"))
     constants = {**script.constants, **DEVICE}
     lines = [line for name, shown in constants.items() for line in lay_out(f"{name} = ", shown)]
     small = [piece.source for piece in pieces if piece.constant and not piece.needs]
@@ -144,7 +145,8 @@ def _type(value: Any) -> str:
     return "float" if isinstance(value, float) else ""
 
 
-def _about(script: Script) -> list[str]:
+def about(script: Script) -> list[str]:
+    """Paragraphs on what a script does: its workflow's name and description, and what differs."""
     document = script.graph.document
     name = (document.name or "a workflow").strip()
     title = name[:1].upper() + name[1:]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from . import images, latents, loaders, sampling, saving, text
+from . import images, latents, loaders, pipelines, sampling, saving, text
 from .base import Emitter
 
 EMITTERS: Mapping[str, Emitter] = {
@@ -13,6 +13,7 @@ EMITTERS: Mapping[str, Emitter] = {
     **latents.EMITTERS,
     **images.EMITTERS,
     **sampling.EMITTERS,
+    **pipelines.EMITTERS,
     **saving.EMITTERS,
 }
 """Emitters by node type."""

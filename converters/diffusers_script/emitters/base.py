@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from graphflow.files import FileUse
 
 from ..graph import Given, Node
-from ..handles import Conditioning, Decoding, EmptyLatent, Latents, Masks, ModelPart, Pixels, Sampling
+from ..handles import Conditioning, Decoding, EmptyLatent, Latents, Masks, ModelPart, Pictures, Pixels, Sampling
 from ..layout import Expression
 from ..loading import Loader
 from ..sampling import Writer
@@ -118,6 +118,9 @@ def as_pixels(writer: Writer, found: Any) -> Pixels:
     """Pictures as a variable."""
     if isinstance(found, Decoding):
         return writer.pixels(found)
+    if isinstance(found, Pictures):
+        writer.script.need("to_tensor")
+        return Pixels(writer.script.assign("images", f"to_tensor({found.expression})"), found.flags)
     assert isinstance(found, Pixels), found
     return found
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from graphflow.output import safe_stem
 
-from ..handles import Decoding, Pixels, Sampling, Sequence
+from ..handles import Decoding, Pictures, Pixels, Sampling, Sequence
 from ..layout import Expression, call, listed
 from .base import Emission, Emitter
 from .loaders import constant_for
@@ -23,6 +23,9 @@ def safety_filter(emission: Emission) -> dict[str, Any]:
     if isinstance(found, Decoding) and same:
         emission.script.facts.checked.add(checker.base.key)
         return {"images": replace(found, checked=emission.node.id), "flags": None}
+    if isinstance(found, Pictures) and found.checker.base.key == checker.base.key:
+        emission.script.facts.checked.add(checker.base.key)
+        return {"images": found, "flags": None}
     pixels = emission.pixels("images")
     checked = emission.writer.check(pixels, checker, emission.node.id)
     return {"images": checked, "flags": None}
@@ -91,6 +94,8 @@ def _pictures(emission: Emission, part: Any, *, truncate: bool) -> tuple[str, st
     """The expressions of pictures with 8 bits, and of the checker's verdicts or nothing."""
     if isinstance(part, Decoding) and not truncate:
         return emission.writer.pictures(part)
+    if isinstance(part, Pictures):
+        return part.expression, part.flags
     pixels = emission.writer.pixels(part) if isinstance(part, Decoding) else part
     assert isinstance(pixels, Pixels), pixels
     emission.script.need("to_pil")

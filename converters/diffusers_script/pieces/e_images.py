@@ -90,6 +90,12 @@ def to_pil(images, truncate=False):
     return [Image.fromarray(item.permute(1, 2, 0).cpu().numpy()) for item in pixels]
 
 
+def to_tensor(images):
+    """Pictures of 8 bits as a tensor (B, 3, H, W) in [0, 1]."""
+    arrays = [np.asarray(image.convert("RGB"), dtype=np.float32) for image in images]
+    return torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2) / 255
+
+
 def check_safety(pipe, images):
     """Whether the safety checker flags each picture."""
     pictures = to_pil(images[:, :3])
