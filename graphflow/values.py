@@ -134,6 +134,24 @@ class SafetyChecker(Recipe):
     """A checker that flags pictures, with its image processor."""
 
 
+@value_type("image_encoder")
+@dataclass(frozen=True, kw_only=True)
+class ImageEncoder(Recipe):
+    """A CLIP image encoder."""
+
+
+@value_type("ip_adapter")
+@dataclass(frozen=True, kw_only=True)
+class IPAdapter(Recipe):
+    """An IP-Adapter: attention to pictures beside the text."""
+
+
+@value_type("upscale_model")
+@dataclass(frozen=True, kw_only=True)
+class UpscaleModel(Recipe):
+    """A network that makes pictures larger, or repairs them at their size."""
+
+
 # --------------------------------------------------------------------------------------------- tensors
 
 
@@ -289,7 +307,7 @@ class Control:
 
     Attributes:
         net: The network.
-        hint: (B, 3, H, W) in [0, 1].
+        hint: (B, 3, H, W) in [0, 1], or -1 where a picture to paint into is unknown.
         strength: Factor on its residuals.
         start: Share of the sampling at which it begins, in [0, 1].
         end: Share of the sampling at which it ends, in [0, 1].
@@ -377,6 +395,7 @@ class Files:
 
 
 # Runtime hooks are values too; they are registered wherever values are.
+from graphflow import control_hooks as _control_hooks  # noqa: E402, F401
 from graphflow import network_hooks as _network_hooks  # noqa: E402, F401
 from graphflow import sampling_hooks as _sampling_hooks  # noqa: E402, F401
 from graphflow import weight_patches as _weight_patches  # noqa: E402, F401

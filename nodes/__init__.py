@@ -27,6 +27,7 @@ from .constants import (
     text_replace,
     text_value,
 )
+from .control import apply_control_net, load_control_net, set_union_control_type
 from .custom_sampling import (
     add_noise,
     basic_guider,
@@ -241,6 +242,9 @@ NODES: list[Callable[..., Any]] = [
     inpaint_conditioning,
     edit_conditioning,
     pad_for_outpaint,
+    apply_control_net,
+    load_control_net,
+    set_union_control_type,
     sample,
     add_noise,
     basic_guider,

@@ -2,92 +2,298 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
+from graphflow.errors import InvalidInputError
 from graphflow.families.inference import inference
-from graphflow.values import ConditioningEntry, Control
-
-if TYPE_CHECKING:
-    from graphflow.families.unet import UNetModel
-
-Residuals = tuple[list[Tensor] | None, Tensor | None]
-"""What is added to the UNet's skip connections, and to its middle."""
+from graphflow.values import ConditioningEntry, Control, ControlNet
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class ControlModel:
-    """What `ControlNet.use()` gives.
+class Residuals:
+    """What is added inside a UNet.
 
     Attributes:
-        module: A Diffusers `ControlNetModel`.
+        skips: To its skip connections, from the outside inwards; None: nothing.
+        middle: To its middle; None: nothing.
+        blocks: To the last layer of each level of its encoder (T2I-Adapters); None: nothing.
+    """
+
+    skips: list[Tensor] | None = None
+    middle: Tensor | None = None
+    blocks: list[Tensor] | None = None
+
+    def scaled(self, factor: float) -> Residuals:
+        """These, times a factor."""
+        return Residuals(
+            skips=None if self.skips is None else [item * factor for item in self.skips],
+            middle=None if self.middle is None else self.middle * factor,
+            blocks=None if self.blocks is None else [item * factor for item in self.blocks],
+        )
+
+    def plus(self, other: Residuals) -> Residuals:
+        """The sum of both."""
+        return Residuals(
+            skips=_added(self.skips, other.skips),
+            middle=_sum(self.middle, other.middle),
+            blocks=_added(self.blocks, other.blocks),
+        )
+
+    def arguments(self, device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
+        """Arguments of a Diffusers UNet, which may write to the lists."""
+        return {
+            "down_block_additional_residuals": _moved(self.skips, device, dtype),
+            "mid_block_additional_residual": None if self.middle is None else self.middle.to(device, dtype),
+            "down_intrablock_additional_residuals": _moved(self.blocks, device, dtype),
+        }
+
+
+class Net(Protocol):
+    """What `ControlNet.use()` gives."""
+
+    width: int | None
+    """Width of the text embedding that it reads; None where it reads none."""
+
+    def encode(self, hint: Tensor, height: int, width: int) -> list[Tensor]:
+        """What it makes of the picture alone, whatever the noise: computed once for all steps.
+
+        Args:
+            hint: (K, 3, H, W) in [0, 1], or -1 where unknown.
+            height: Height of the latent.
+            width: Its width.
+
+        Returns:
+            Tensors (K, …).
+        """
+        ...
+
+    def residuals(
+        self,
+        encoded: Sequence[Tensor],
+        x: Tensor,
+        timestep: Tensor,
+        context: Tensor,
+        added: Mapping[str, Tensor] | None,
+    ) -> Residuals:
+        """The residuals at full strength.
+
+        Args:
+            encoded: What :meth:`encode` made, spread to (N, …).
+            x: (N, C, h, w) scaled as the UNet gets it.
+            timestep: (N,).
+            context: (N, T, D) text embedding.
+            added: What SDXL is told beside the text.
+        """
+        ...
+
+
+@dataclass(kw_only=True, eq=False)
+class ControlModel:
+    """A ControlNet in place.
+
+    Attributes:
+        module: A Diffusers `ControlNetModel` or `ControlNetUnionModel`.
         device: Where it computes.
         dtype: Dtype it computes in.
         downscale: Pixels per latent sample along an edge.
+        union_type: Number of the kind of pictures that a union ControlNet gets; None where nobody said it.
     """
 
     module: Any
     device: torch.device
     dtype: torch.dtype
     downscale: int = 8
+    union_type: int | None = None
+
+    @property
+    def width(self) -> int | None:
+        """Width of the text embedding that it reads."""
+        found = self.module.config.cross_attention_dim
+        return found if isinstance(found, int) else None
+
+    @inference
+    def encode(self, hint: Tensor, height: int, width: int) -> list[Tensor]:
+        """The hint's embedding; see :meth:`Net.encode`."""
+        hint = fit_hint(hint, height * self.downscale, width * self.downscale)
+        if self.module.config.controlnet_conditioning_channel_order == "bgr":
+            hint = hint.flip(1)
+        return [self.module.controlnet_cond_embedding(hint.to(self.device, self.dtype))]
 
     @inference
     def residuals(
-        self, x: Tensor, timestep: Tensor, context: Tensor, hint: Tensor, added: Mapping[str, Tensor] | None
-    ) -> tuple[list[Tensor], Tensor]:
-        """The residuals at full strength.
+        self,
+        encoded: Sequence[Tensor],
+        x: Tensor,
+        timestep: Tensor,
+        context: Tensor,
+        added: Mapping[str, Tensor] | None,
+    ) -> Residuals:
+        """See :meth:`Net.residuals`."""
+        (embedding,) = encoded
+        more: dict[str, Any] = {"controlnet_cond": embedding}
+        if self.module.config.controlnet_conditioning_channel_order == "bgr":
+            more["controlnet_cond"] = embedding.flip(1)  # Turned back before it is used.
+        count = self.module.config.get("num_control_type")
+        if count is not None:
+            more = {"controlnet_cond": [embedding], **self._union(count, len(x))}
+        if "text_embeds" not in (added or {}) and self.module.config.addition_embed_type == "text_time":
+            raise InvalidInputError(
+                "the ControlNet reads SDXL's sizes beside the text, and the diffusion model is none of SDXL's",
+                advice="use a ControlNet that was made for the checkpoint's family",
+            )
+        with _already_embedded(self.module):
+            down, middle = self.module(
+                x.to(self.device, self.dtype),
+                timestep.to(self.device),
+                encoder_hidden_states=context.to(self.device, self.dtype),
+                added_cond_kwargs=None
+                if added is None
+                else {k: v.to(self.device, self.dtype) for k, v in added.items()},
+                return_dict=False,
+                **more,
+            )
+        return Residuals(skips=list(down), middle=middle)
+
+    def _union(self, count: int, items: int) -> dict[str, Any]:
+        chosen = self.union_type
+        if chosen is None:
+            raise InvalidInputError(
+                "a union ControlNet must be told what kind of picture it gets",
+                where="control_net",
+                advice="put set_union_control_type between load_control_net and apply_control_net",
+            )
+        if chosen >= count:
+            raise InvalidInputError(
+                f"this union ControlNet knows {count} kinds of pictures, and this one is number {chosen + 1}",
+                where="type",
+                advice="use a larger union ControlNet (the 'promax' ones know tile and inpaint)",
+            )
+        kinds = torch.zeros(items, count, device=self.device, dtype=self.dtype)
+        kinds[:, chosen] = 1
+        return {"control_type": kinds, "control_type_idx": [chosen]}
+
+
+@dataclass(kw_only=True, eq=False)
+class Controls:
+    """The ControlNets that act on one network while it is in use: each is taken, and each hint encoded, once."""
+
+    _stack: ExitStack = field(default_factory=ExitStack)
+    _nets: dict[int, tuple[ControlNet, Net]] = field(default_factory=dict)
+    _encoded: dict[tuple[int, int, int], tuple[Control, list[Tensor]]] = field(default_factory=dict)
+
+    def close(self) -> None:
+        """Give the ControlNets back."""
+        self._nets.clear()
+        self._encoded.clear()
+        self._stack.close()
+
+    def residuals(
+        self,
+        x: Tensor,
+        timestep: Tensor,
+        entries: Sequence[ConditioningEntry],
+        context: Tensor,
+        added: Mapping[str, Tensor] | None,
+    ) -> Residuals:
+        """The sum of what the entries' ControlNets say; entries that are evaluated together share their controls.
 
         Args:
-            x: (N, C, h, w) scaled as the UNet gets it.
-            timestep: (N,).
-            context: (N, T, D) text embedding.
-            hint: (1 or N, 3, H, W) in [0, 1]; resized to the latent's pixels.
+            x: (n * B, C, h, w), scaled as the UNet gets it.
+            timestep: (n * B,).
+            entries: n entries.
+            context: (n * B, T, D).
             added: What SDXL is told beside the text.
+
+        Raises:
+            InvalidInputError: A ControlNet is of another family.
         """
-        size = (x.shape[-2] * self.downscale, x.shape[-1] * self.downscale)
-        if hint.shape[-2:] != size:
-            hint = functional.interpolate(hint, size=size, mode="nearest-exact")
-        if len(hint) != len(x):
-            hint = hint.repeat(-(-len(x) // len(hint)), 1, 1, 1)[: len(x)]
-        down, mid = self.module(
-            x.to(self.device, self.dtype),
-            timestep.to(self.device),
-            encoder_hidden_states=context.to(self.device, self.dtype),
-            controlnet_cond=hint.to(self.device, self.dtype),
-            added_cond_kwargs=None if added is None else {k: v.to(self.device, self.dtype) for k, v in added.items()},
-            return_dict=False,
-        )
-        return list(down), mid
+        total = Residuals()
+        batch = len(x) // len(entries)
+        for control in entries[0].controls:
+            net = self._net(control.net)
+            if net.width is not None and net.width != context.shape[-1]:
+                name = control.net.files[0].name
+                raise InvalidInputError(
+                    f"the ControlNet {name!r} reads text embeddings of width {net.width}, the diffusion model's have"
+                    f" {context.shape[-1]}: they are of different families",
+                    where="control_net",
+                    advice="use a ControlNet that was made for the checkpoint's family",
+                )
+            encoded = [_spread(item, batch, len(entries)) for item in self._hint(control, net, x)]
+            found = net.residuals(encoded, x, timestep, context, added)
+            total = total.plus(found.scaled(control.strength))
+        return total
+
+    def _net(self, recipe: ControlNet) -> Net:
+        known = self._nets.get(id(recipe))
+        if known is None:
+            known = (recipe, self._stack.enter_context(recipe.use()))
+            self._nets[id(recipe)] = known
+        return known[1]
+
+    def _hint(self, control: Control, net: Net, x: Tensor) -> list[Tensor]:
+        height, width = x.shape[-2:]
+        # The control is kept with what was made of it, so that no other object takes its id.
+        known = self._encoded.get((id(control), height, width))
+        if known is None:
+            known = (control, net.encode(control.hint, height, width))
+            self._encoded[id(control), height, width] = known
+        return known[1]
 
 
-def residuals(
-    model: UNetModel,
-    x: Tensor,
-    timestep: Tensor,
-    entries: Sequence[ConditioningEntry],
-    context: Tensor,
-    added: Mapping[str, Tensor] | None,
-) -> Residuals:
-    """The sum of what the entries' ControlNets say; entries that are evaluated together share their controls."""
-    total: list[Tensor] | None = None
-    middle: Tensor | None = None
-    for control in entries[0].controls:
-        down, mid = _one(control, x, timestep, context, added)
-        down = [item.to(model.device, model.dtype) * control.strength for item in down]
-        mid = mid.to(model.device, model.dtype) * control.strength
-        total = down if total is None else [a + b for a, b in zip(total, down, strict=True)]
-        middle = mid if middle is None else middle + mid
-    return total, middle
+def fit_hint(hint: Tensor, height: int, width: int) -> Tensor:
+    """A picture at another size, cut evenly at two sides to the wanted proportions, with nearest neighbours.
+
+    Args:
+        hint: (K, C, H, W).
+        height: Wanted height.
+        width: Wanted width.
+    """
+    if hint.shape[-2:] == (height, width):
+        return hint
+    found_height, found_width = hint.shape[-2:]
+    left = max(0, round((found_width - found_height * width / height) / 2))
+    top = max(0, round((found_height - found_width * height / width) / 2))
+    hint = hint[..., top : found_height - top, left : found_width - left]
+    return functional.interpolate(hint, size=(height, width), mode="nearest-exact")
 
 
-def _one(
-    control: Control, x: Tensor, timestep: Tensor, context: Tensor, added: Mapping[str, Tensor] | None
-) -> tuple[list[Tensor], Tensor]:
-    with control.net.use() as net:
-        found: tuple[list[Tensor], Tensor] = net.residuals(x, timestep, context, control.hint, added)
-        return found
+@contextmanager
+def _already_embedded(module: Any) -> Iterator[None]:
+    """Have the ControlNet take its hint as embedded; nobody else holds the module meanwhile."""
+    embedding = module.controlnet_cond_embedding
+    module.controlnet_cond_embedding = nn.Identity()
+    try:
+        yield
+    finally:
+        module.controlnet_cond_embedding = embedding
+
+
+def _spread(tensor: Tensor, batch: int, entries: int) -> Tensor:
+    """(K, …) as (entries * batch, …): item i of each entry gets picture i, from the first again where they run out."""
+    repeats = -(-batch // len(tensor))
+    once = tensor.repeat(repeats, *(1,) * (tensor.ndim - 1))[:batch] if repeats > 1 else tensor[:batch]
+    return once.repeat(entries, *(1,) * (tensor.ndim - 1))
+
+
+def _moved(tensors: list[Tensor] | None, device: torch.device, dtype: torch.dtype) -> list[Tensor] | None:
+    return None if tensors is None else [item.to(device, dtype) for item in tensors]
+
+
+def _sum(one: Tensor | None, other: Tensor | None) -> Tensor | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return one + other
+
+
+def _added(one: list[Tensor] | None, other: list[Tensor] | None) -> list[Tensor] | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return [a + b for a, b in zip(one, other, strict=True)]

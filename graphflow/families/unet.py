@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from graphflow.errors import InvalidInputError, ModelFormatError
-from graphflow.families.control import residuals
+from graphflow.families.control import Controls
 from graphflow.families.inference import inference
 from graphflow.sampling.guidance import Modifier
 from graphflow.sampling.loop import MakeMaskSchedule
@@ -39,6 +39,7 @@ class UNetModel:
         guidance: What changes guidance, in order.
         around: Contexts in which the network runs, made from the noise level of each evaluation.
         make_mask_schedule: How a noise mask changes over the run; None has it stay the same.
+        controls: The ControlNets in use.
     """
 
     module: Any
@@ -53,6 +54,7 @@ class UNetModel:
     guidance: list[Modifier] = field(default_factory=list)
     around: list[Callable[[float], AbstractContextManager[None]]] = field(default_factory=list)
     make_mask_schedule: MakeMaskSchedule | None = None
+    controls: Controls = field(default_factory=Controls)
     _moved: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
     @inference
@@ -91,7 +93,7 @@ class UNetModel:
         sample = self.with_concat(x.to(self.device, self.dtype), entries, batch)
         added = self.added(entries, batch, x.shape[-2] * self.downscale, x.shape[-1] * self.downscale)
         time = timestep.to(self.device)
-        down, mid = residuals(self, x, time, entries, context, added)
+        residuals = self.controls.residuals(x, time, entries, context, added)
         with ExitStack() as changes:
             if sigma is not None:
                 for around in self.around:
@@ -103,9 +105,8 @@ class UNetModel:
                 time,
                 encoder_hidden_states=context,
                 added_cond_kwargs=added,
-                down_block_additional_residuals=down,
-                mid_block_additional_residual=mid,
                 return_dict=False,
+                **residuals.arguments(self.device, self.dtype),
             )[0]
         return output.to(x.device, torch.float32)
 

@@ -12,6 +12,7 @@ from graphflow import runtime
 from graphflow.errors import ModelFormatError, ModelNotFoundError
 from graphflow.families.base import Module, family
 from graphflow.families.safety import PictureChecker, statistics
+from graphflow.families.unet import UNetModel
 from graphflow.models import offload
 from graphflow.models.devices import Placement, device_memory, main_memory, place
 from graphflow.models.download import download
@@ -162,6 +163,8 @@ class ModelManager:
             modules = tuple(self._module(item, file) for item, file in zip(held, recipe.files, strict=True))
             loaded = self._wrap(recipe, modules)
             with ExitStack() as hooks:
+                if isinstance(loaded, UNetModel):
+                    hooks.callback(loaded.controls.close)
                 for hook in recipe.hooks:
                     hooks.enter_context(hook.attach(loaded))
                 yield loaded
