@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -102,6 +103,39 @@ NoCache = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", metavar="", help="Print JSON for programs.")]
+
+
+@dataclass(frozen=True)
+class What:
+    """Which workflow, with which values, and how much of it."""
+
+    workflow: WorkflowName
+    inputs: Inputs = None
+    sets: Sets = None
+    input_dir: InputDir = None
+    targets: Targets = None
+    safety: SafetyOption = None
+
+
+@dataclass(frozen=True)
+class Where:
+    """The session that it is planned and run in."""
+
+    packs: Packs = None
+    device: Device = None
+    dtype: DtypeOption = None
+    models: ModelDirs = None
+    cache_dir: CacheDir = None
+    offline: Offline = False
+    no_cache: NoCache = False
+
+    def session(self) -> Session:
+        """Make the session.
+
+        Raises:
+            SettingsError: A setting is wrong.
+        """
+        return make_session(**{field.name: getattr(self, field.name) for field in fields(self)})
 
 
 def make_session(

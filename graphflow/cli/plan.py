@@ -9,24 +9,9 @@ import typer
 from rich.console import Console
 
 from graphflow.cli.failures import json_errors, print_json
-from graphflow.cli.options import (
-    AsJson,
-    CacheDir,
-    Device,
-    DtypeOption,
-    InputDir,
-    Inputs,
-    ModelDirs,
-    NoCache,
-    Offline,
-    Packs,
-    SafetyOption,
-    Sets,
-    Targets,
-    WorkflowName,
-    make_session,
-)
+from graphflow.cli.options import AsJson, What, Where
 from graphflow.cli.source import input_values, load, named, overrides, shown_targets
+from graphflow.cli.spread import spread
 from graphflow.cli.terminal import add_row, console, count, print_table, styled, table, weights
 
 if TYPE_CHECKING:
@@ -53,42 +38,20 @@ STYLES: dict[Action, str] = {
 }
 
 
-def plan(
-    workflow: WorkflowName,
-    inputs: Inputs = None,
-    sets: Sets = None,
-    input_dir: InputDir = None,
-    targets: Targets = None,
-    packs: Packs = None,
-    safety: SafetyOption = None,
-    device: Device = None,
-    dtype: DtypeOption = None,
-    models: ModelDirs = None,
-    cache_dir: CacheDir = None,
-    offline: Offline = False,
-    no_cache: NoCache = False,
-    as_json: AsJson = False,
-) -> None:
+@spread
+def plan(what: What, where: Where, as_json: AsJson = False) -> None:
     """Show what a run would do: what runs and why, what is stored, which files and weights it needs. Runs nothing."""
     with json_errors(as_json):
-        session = make_session(
-            packs=packs,
-            device=device,
-            dtype=dtype,
-            models=models,
-            cache_dir=cache_dir,
-            offline=offline,
-            no_cache=no_cache,
-        )
-        loaded = load(workflow)
+        session = where.session()
+        loaded = load(what.workflow)
         with named(loaded):
-            settled = session.settle(loaded.document, input_values(inputs), overrides(sets))
+            settled = session.settle(loaded.document, input_values(what.inputs), overrides(what.sets))
             made = session.plan(
                 settled,
-                targets=targets or shown_targets(session, settled),
-                safety=safety,
+                targets=what.targets or shown_targets(session, settled),
+                safety=what.safety,
                 folder=loaded.folder,
-                input_folder=input_dir,
+                input_folder=what.input_dir,
             )
     if as_json:
         print_json(to_json(made), indent=2)

@@ -13,23 +13,9 @@ import typer
 
 from graphflow.cli import summary
 from graphflow.cli.failures import json_errors, print_json
-from graphflow.cli.options import (
-    CacheDir,
-    Device,
-    DtypeOption,
-    InputDir,
-    Inputs,
-    ModelDirs,
-    NoCache,
-    Offline,
-    Packs,
-    SafetyOption,
-    Sets,
-    Targets,
-    WorkflowName,
-    make_session,
-)
+from graphflow.cli.options import What, Where
 from graphflow.cli.source import input_values, load, named, overrides, shown_targets
+from graphflow.cli.spread import spread
 from graphflow.cli.terminal import clean, console
 from graphflow.errors import CancelledError
 
@@ -53,21 +39,23 @@ Out = Annotated[
 ]
 
 
+PreviewDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--preview",
+        file_okay=False,
+        metavar="DIR",
+        help="Keep a small picture of what is being sampled there, DIR/NODE.jpg, new at every step.",
+    ),
+]
+
+
+@spread
 def run(
-    workflow: WorkflowName,
-    inputs: Inputs = None,
-    sets: Sets = None,
+    what: What,
     out: Out = Path("out"),
-    input_dir: InputDir = None,
-    targets: Targets = None,
-    packs: Packs = None,
-    safety: SafetyOption = None,
-    device: Device = None,
-    dtype: DtypeOption = None,
-    models: ModelDirs = None,
-    cache_dir: CacheDir = None,
-    offline: Offline = False,
-    no_cache: NoCache = False,
+    preview: PreviewDir = None,
+    where: Where = Where(),  # noqa: B008  # it is frozen
     as_json: Annotated[
         bool,
         typer.Option(
@@ -80,24 +68,16 @@ def run(
 ) -> None:
     """Run a workflow and write what it makes. What was computed before is not computed again."""
     with json_errors(as_json):
-        session = make_session(
-            packs=packs,
-            device=device,
-            dtype=dtype,
-            models=models,
-            cache_dir=cache_dir,
-            offline=offline,
-            no_cache=no_cache,
-        )
         carry_out(
-            session,
-            load(workflow),
-            input_values(inputs),
-            overrides(sets),
+            where.session(),
+            load(what.workflow),
+            input_values(what.inputs),
+            overrides(what.sets),
             out=out,
-            targets=targets,
-            safety=safety,
-            input_folder=input_dir,
+            preview=preview,
+            targets=what.targets,
+            safety=what.safety,
+            input_folder=what.input_dir,
             as_json=as_json,
             quiet=quiet,
         )
@@ -110,6 +90,7 @@ def carry_out(
     single: Mapping[str, Text],
     *,
     targets: Sequence[str] | None = None,
+    preview: Path | None = None,
     as_json: bool = False,
     quiet: bool = False,
     **options: Any,
@@ -122,11 +103,13 @@ def carry_out(
         inputs: Values for exposed inputs.
         single: Values for single parameters.
         targets: Addresses to compute; None is what :func:`shown_targets` says.
+        preview: Folder for pictures of what is being sampled.
         as_json: Print events as JSON lines instead.
         quiet: Print nothing but paths.
         **options: Further options of :meth:`graphflow.session.Session.run`.
     """
     from graphflow.cli.interruption import interruption
+    from graphflow.cli.previews import PreviewFiles
     from graphflow.cli.progress import Display
 
     started = time.perf_counter()
@@ -136,9 +119,11 @@ def carry_out(
         sink: Sink = _Lines(interrupted.cancellation.cancel) if as_json else _nothing
         if not as_json and not quiet:
             sink = stack.enter_context(Display(console(error=True), interrupted.cancellation))
+        pictures = _nothing if preview is None else PreviewFiles(preview)
 
-        def both(event: Event) -> None:
+        def each(event: Event) -> None:
             interrupted.notice(event)
+            pictures(event)
             sink(event)
 
         settled = session.settle(loaded.document, inputs, single)
@@ -147,8 +132,9 @@ def carry_out(
                 settled,
                 targets=targets or shown_targets(session, settled),
                 folder=loaded.folder,
-                sink=both,
+                sink=each,
                 cancellation=interrupted.cancellation,
+                previews=preview is not None,
                 **options,
             )
         except (CancelledError, KeyboardInterrupt):

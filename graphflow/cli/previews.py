@@ -1,0 +1,61 @@
+"""Pictures of what is being sampled, as files that a viewer shows anew."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from graphflow.atomic import write_bytes
+from graphflow.errors import InvalidInputError
+from graphflow.events import NodeProgress
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from graphflow.events import Event
+
+_NOT_IN_NAMES = re.compile(r"[^\w~-]")
+EDGE = 256
+"""Previews have one pixel for each of the latent; they are enlarged to at least this edge, in pixels."""
+
+
+class PreviewFiles:
+    """A sink that keeps ``FOLDER/NODE.jpg`` as the last preview of each node; a batch lies side by side.
+
+    Args:
+        folder: The folder, made if it is missing.
+
+    Raises:
+        InvalidInputError: It cannot be made.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InvalidInputError(
+                f"cannot be made: {error.strerror or error}", where=str(folder), advice="name another folder"
+            ) from error
+
+    def __call__(self, event: Event) -> None:
+        """Take an event; those without a preview change nothing."""
+        if isinstance(event, NodeProgress) and event.preview is not None:
+            name = _NOT_IN_NAMES.sub("-", event.node)
+            write_bytes(self.folder / f"{name}.jpg", jpeg(event.preview))
+
+
+def jpeg(preview: Tensor) -> bytes:
+    """Encode a preview (B, 3, h, w) in [0, 1] as a JPEG file."""
+    from PIL import Image
+
+    pixels = (preview.permute(2, 0, 3, 1).flatten(1, 2) * 255).round().byte().numpy()
+    picture = Image.fromarray(pixels)
+    times = -(-EDGE // min(preview.shape[2:]))
+    if times > 1:
+        picture = picture.resize((picture.width * times, picture.height * times), Image.Resampling.NEAREST)
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=90)
+    return file.getvalue()
