@@ -26,7 +26,7 @@ def embedded_document(data: bytes, *, source: str) -> str | None:
     if WORKFLOW_KEYWORD in texts:
         return texts[WORKFLOW_KEYWORD]
     advice = (
-        "it carries a ComfyUI workflow, which this version of graphflow cannot run"
+        "it carries a ComfyUI workflow: the command line runs it as it is, and `graphflow import` makes it native"
         if texts.keys() & {"workflow", "prompt"}
         else "pictures that graphflow saved carry one, unless a program removed it"
     )

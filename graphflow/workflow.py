@@ -104,7 +104,7 @@ def parse(data: Any, *, source: str = "workflow") -> Document:
     version = data.get("graphflow")
     if version is None:
         advice = (
-            "it looks like a ComfyUI file, which this version of graphflow cannot run"
+            "it looks like a ComfyUI file: the command line runs it as it is, and `graphflow import` makes it native"
             if _looks_foreign(data)
             else 'a workflow begins with "graphflow": 1'
         )

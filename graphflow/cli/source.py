@@ -35,10 +35,11 @@ class Loaded:
 
 
 def load(name: str) -> Loaded:
-    """Read a workflow by path, by packaged name, or from standard input.
+    """Read a workflow by path, by packaged name, or from standard input; ComfyUI's files become native ones.
 
     Raises:
         InvalidInputError: There is no such workflow, or it cannot be read.
+        ConversionError: A ComfyUI file has nodes that are not supported.
         WorkflowError: With every problem of its shape.
     """
     from graphflow import workflow
@@ -48,7 +49,8 @@ def load(name: str) -> Loaded:
     path = Path(name)
     if not path.is_file():
         path = _packaged(name)
-    return Loaded(workflow.read(path), name, path.parent)
+    foreign = _foreign(path)
+    return Loaded(workflow.read(path) if foreign is None else foreign, name, path.parent)
 
 
 @contextmanager
@@ -84,6 +86,20 @@ def _packaged(name: str) -> Path:
     )
 
 
+def _foreign(path: Path) -> Document | None:
+    """Return the native form of a ComfyUI file, or None where it is none; what cannot be read is told elsewhere."""
+    from graphflow.cli.imported import read_foreign
+    from graphflow.limits import LIMITS
+
+    try:
+        if path.stat().st_size > LIMITS.media_bytes:
+            return None
+        data = path.read_bytes()
+    except OSError:
+        return None
+    return read_foreign(data, path.name)
+
+
 def _beside(path: Path) -> list[str]:
     """Return the workflow files of the folder that a wrong path names."""
     try:
@@ -94,12 +110,16 @@ def _beside(path: Path) -> list[str]:
 
 def _from_standard_input() -> Document:
     from graphflow import jsontools, workflow
+    from graphflow.cli.imported import read_foreign
     from graphflow.embedded import embedded_document
     from graphflow.limits import LIMITS
 
     data = sys.stdin.buffer.read(LIMITS.media_bytes + 1)
     if len(data) > LIMITS.media_bytes:
         raise LimitError(f"there are more than {LIMITS.media_bytes:,} bytes", where="standard input")
+    foreign = read_foreign(data, "standard input")
+    if foreign is not None:
+        return foreign
     text = embedded_document(data, source="standard input")
     return workflow.parse(
         jsontools.loads(data if text is None else text, source="standard input"), source="standard input"

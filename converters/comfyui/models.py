@@ -1,0 +1,50 @@
+"""The models that an imported workflow names: where they are, or where they were looked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from graphflow.errors import ModelNotFoundError
+from graphflow.models.suggest import nearest
+from graphflow.registry import Registry
+from graphflow.workflow import Document
+
+from .report import ModelNeed
+
+if TYPE_CHECKING:
+    from graphflow.models.library import Library
+
+
+def model_needs(document: Document, registry: Registry, library: Library) -> tuple[ModelNeed, ...]:
+    """Return every model that the document names, in order, each once.
+
+    Args:
+        document: A native document.
+        registry: The native node types.
+        library: Where to look.
+    """
+    nodes: dict[tuple[str, str], list[str]] = {}
+    for id, name, kind in _named(document, registry):
+        nodes.setdefault((name, kind), []).append(id)
+    return tuple(_need(name, kind, tuple(ids), library) for (name, kind), ids in nodes.items())
+
+
+def _named(document: Document, registry: Registry) -> Iterator[tuple[str, str, str]]:
+    for id, entry in document.nodes.items():
+        spec = registry.get(entry.type)
+        for need in spec.files(entry.params) if spec is not None else ():
+            if need.model:
+                yield id, need.name, need.kind
+
+
+def _need(name: str, kind: str, nodes: tuple[str, ...], library: Library) -> ModelNeed:
+    try:
+        resolved = library.resolve(name, kind)  # type: ignore[arg-type]  # packs may name kinds of their own
+    except ModelNotFoundError as error:
+        known = [entry.name for entry in library.entries(kind)]  # type: ignore[arg-type]
+        near = nearest(name, known or [entry.name for entry in library.entries()])
+        return ModelNeed(name, kind, nodes, problem=error.message, near=tuple(near))
+    if resolved.path is None:
+        return ModelNeed(name, kind, nodes, problem="it is on the Hub, and not in the local cache yet")
+    return ModelNeed(name, kind, nodes, path=str(resolved.path))

@@ -1,0 +1,125 @@
+"""``graphflow import``: a ComfyUI file as a native workflow or an API prompt, with a report of every node."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from graphflow.cli import imported
+from graphflow.cli.failures import json_errors, print_json
+from graphflow.cli.options import AsJson, ModelDirs, Offline, Packs, make_session
+from graphflow.cli.terminal import clean, console, styled
+from graphflow.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from graphflow.session import Session
+
+EPILOG = """Examples: graphflow import theirs.png -o mine.json · graphflow import theirs.json --report · graphflow import --coverage workflows/"""
+
+Target = Annotated[
+    Path | None,
+    typer.Option("--out", "-o", dir_okay=False, metavar="FILE", help="The file to write; standard output without it."),
+]
+
+
+def import_(
+    file: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="FILE",
+            show_default=False,
+            help="A ComfyUI workflow: JSON of either kind, or a PNG, WebP, JPEG, MP4 or WebM that carries one.",
+        ),
+    ] = None,
+    out: Target = None,
+    to: Annotated[
+        Literal["native", "api"],
+        typer.Option("--to", help="native: a graphflow workflow. api: ComfyUI's own prompt format, flat."),
+    ] = "native",
+    report: Annotated[
+        bool, typer.Option("--report", metavar="", help="Say what became of every node, and which models it names.")
+    ] = False,
+    coverage: Annotated[
+        Path | None,
+        typer.Option(
+            "--coverage", exists=True, file_okay=False, metavar="DIR", help="Count instead, over all files of a folder."
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", metavar="", help="Write over a file that is there.")] = False,
+    packs: Packs = None,
+    models: ModelDirs = None,
+    offline: Offline = False,
+    as_json: AsJson = False,
+) -> None:
+    """Turn a ComfyUI workflow into a native one, without ComfyUI.
+
+    Exits 2 where a node that an output needs is not supported, and names all of them.
+    """
+    with json_errors(as_json):
+        if (file is None) == (coverage is None):
+            raise InvalidInputError("name one FILE, or a folder with --coverage", where="graphflow import")
+        if out is not None and out.exists() and not force:
+            raise InvalidInputError("the file is there already", where=str(out), advice="--force writes over it")
+        session = make_session(packs=packs, models=models, offline=offline)
+        if coverage is not None:
+            imported.show_coverage(coverage, session.registry, as_json)
+        elif to == "api":
+            _write_prompt(str(file), out)
+        else:
+            _write_native(str(file), out, report, as_json, session)
+
+
+def _write_prompt(file: str, out: Path | None) -> None:
+    from graphflow.converters.comfyui import to_prompt
+
+    flattened = to_prompt(imported.given(file), now=datetime.now())
+    _write(flattened.prompt, out)
+    for problem in flattened.problems:
+        console(error=True).print(styled(f"note: {problem}", "yellow"))
+
+
+def _write_native(file: str, out: Path | None, wanted: bool, as_json: bool, session: Session) -> None:
+    from graphflow.converters.comfyui import to_native, to_prompt
+    from graphflow.converters.comfyui.models import model_needs
+
+    name = None if file == "-" else Path(file).stem
+    flattened = to_prompt(imported.given(file), now=datetime.now())
+    result = to_native(flattened, registry=session.registry, name=name)
+    result = replace(
+        result,
+        report=replace(result.report, models=model_needs(result.document, session.registry, session.library)),
+    )
+    if as_json:
+        print_json(result.report.to_json(), indent=2)
+    elif wanted:
+        imported.show_report(console(), result.report)
+    else:
+        imported.show_summary(console(error=True), result.report)
+    document = result.require()
+    if out is not None or not (wanted or as_json):
+        _write(document.to_json(), out)
+
+
+def _write(data: dict[str, Any], out: Path | None) -> None:
+    from graphflow import atomic
+
+    text = json.dumps(data, ensure_ascii=False, indent=2) + "\n"
+    if out is None:
+        sys.stdout.write(text)
+        return
+    try:
+        atomic.write_bytes(out, text.encode("utf-8", "surrogatepass"))
+    except OSError as error:
+        raise InvalidInputError(f"cannot write there: {error.strerror or error}", where=str(out)) from error
+    console(error=True).print(styled(f"wrote {clean(str(out))}", "green"))
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("import", epilog=EPILOG)(import_)

@@ -1,0 +1,186 @@
+"""What the command line says of ComfyUI files, and how it tells them from native ones."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from graphflow.cli.failures import print_json
+from graphflow.cli.terminal import add_row, console, count, print_table, styled, table
+from graphflow.errors import GraphflowError, InvalidInputError, LimitError
+from graphflow.limits import LIMITS
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from graphflow.converters.comfyui import Report
+    from graphflow.registry import Registry
+    from graphflow.workflow import Document
+
+_SHOWN = 12
+_BLANK = b"\xef\xbb\xbf \t\r\n"
+_ENDINGS = frozenset({".json", ".png", ".webp", ".jpg", ".jpeg", ".mp4", ".webm"})
+
+
+def given(name: str) -> str | bytes:
+    """Return what ``to_prompt`` reads: a path, or the bytes of standard input.
+
+    Raises:
+        InvalidInputError: There is no such file.
+        LimitError: Standard input has too many bytes.
+    """
+    if name != "-":
+        if not Path(name).is_file():
+            raise InvalidInputError("there is no such file", where=name)
+        return name
+    data = sys.stdin.buffer.read(LIMITS.media_bytes + 1)
+    if len(data) > LIMITS.media_bytes:
+        raise LimitError(f"there are more than {LIMITS.media_bytes:,} bytes", where="standard input")
+    return data
+
+
+def read_foreign(data: bytes, name: str) -> Document | None:
+    """Return the native form of a ComfyUI file, or None where the bytes are none, and say what differs.
+
+    Args:
+        data: The file.
+        name: What the command line called it.
+
+    Raises:
+        ConversionError: It is a ComfyUI file that cannot be read, or that has nodes that are not supported.
+    """
+    if not _is_foreign(data):
+        return None
+    from graphflow.converters.comfyui import to_native, to_prompt
+
+    result = to_native(to_prompt(data, now=datetime.now()), name=Path(name).stem)
+    document: Document = result.require()
+    show_summary(console(error=True), result.report)
+    return document
+
+
+def _is_foreign(data: bytes) -> bool:
+    """Tell whether a file is ComfyUI's: another program's JSON, or a picture or video without a native workflow."""
+    from io import BytesIO
+
+    from graphflow import jsontools
+    from graphflow.embedded import PNG_SIGNATURE, WORKFLOW_KEYWORD, png_texts
+
+    if data.startswith(PNG_SIGNATURE):
+        texts = {keyword.lower() for keyword, _ in png_texts(data)}
+        return WORKFLOW_KEYWORD not in texts and not texts.isdisjoint({"prompt", "workflow"})
+    if data[:4].lstrip(_BLANK)[:1] in (b"{", b"["):
+        try:
+            parsed = jsontools.loads(data, source="workflow")
+        except GraphflowError:
+            return False  # told by whoever reads it as a native workflow
+        return isinstance(parsed, dict) and "graphflow" not in parsed and _looks_like_comfyui(parsed)
+    from graphflow.converters.comfyui.metadata import container_of
+
+    container: str = container_of(BytesIO(data))
+    return container != "json"
+
+
+def _looks_like_comfyui(parsed: dict[str, Any]) -> bool:
+    from graphflow.converters.comfyui.sources import load
+    from graphflow.errors import ConversionError
+
+    try:
+        load(parsed, prefer="prompt")
+    except ConversionError:
+        return False
+    return True
+
+
+def show_summary(target: Console, report: Report) -> None:
+    """Print how many nodes were said how well, and what differs."""
+    from graphflow.converters.comfyui.report import Verdict
+
+    live = [entry for entry in report.entries if entry.live]
+    near = list(report.of(Verdict.APPROXIMATE))
+    exact = sum(entry.verdict is Verdict.EXACT for entry in live)
+    text = f"ComfyUI workflow ({report.format}): {count(exact, 'node')} exactly, {len(near)} approximately"
+    target.print(styled(f"{text}, {len(report.unsupported)} not supported" if report.unsupported else text, "dim"))
+    for entry in near[:_SHOWN]:
+        target.print(styled(f"note: {entry.id} {entry.type}: {'; '.join(entry.remarks)}", "yellow"))
+    if len(near) > _SHOWN:
+        target.print(styled(f"… and {len(near) - _SHOWN:,} more; `graphflow import FILE --report` lists all", "yellow"))
+
+
+def show_report(target: Console, report: Report) -> None:
+    """Print what became of every node, and the models."""
+    rows = table("node", "ComfyUI type", "becomes", "how", "remarks")
+    styles = {"exactly": "", "approximately": "yellow", "not supported": "bold red"}
+    for entry in report.entries:
+        how = entry.verdict.value if entry.live else "left out"
+        pack = f"pack {entry.pack}" if entry.pack and entry.verdict.value == "not supported" else ""
+        remarks = "; ".join(part for part in (*entry.remarks, pack, entry.provides) if part)
+        name = f"{entry.id} “{entry.title}”" if entry.title != entry.type else entry.id
+        add_row(
+            rows,
+            name,
+            entry.type,
+            ", ".join(entry.native),
+            how,
+            remarks,
+            style=styles[entry.verdict.value] if entry.live else "dim",
+        )
+    print_table(target, rows)
+    if report.models:
+        target.print("")
+        rows = table("model", "kind", "where")
+        for model in report.models:
+            near = f"; nearest: {', '.join(model.near)}" if model.near else ""
+            add_row(
+                rows,
+                model.name,
+                model.kind,
+                model.path or f"{model.problem}{near}",
+                style="" if model.path else "yellow",
+            )
+        print_table(target, rows)
+    for note in report.problems:
+        target.print(styled(f"problem: {note}", "red"))
+    for note in report.notes:
+        target.print(styled(f"note: {note}", "dim"))
+    show_summary(target, report)
+
+
+def show_coverage(folder: Path, registry: Registry, as_json: bool) -> None:
+    """Print how many files of a folder import whole, and which types are most missing."""
+    from graphflow.converters.comfyui import to_native, to_prompt
+
+    files: list[dict[str, Any]] = []
+    missing: Counter[str] = Counter()
+    for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in _ENDINGS and path.is_file()):
+        name = str(path.relative_to(folder))
+        try:
+            report = to_native(to_prompt(path), registry=registry).report
+        except GraphflowError as error:
+            files.append({"file": name, "error": str(error)})
+            continue
+        types = sorted({entry.type for entry in report.unsupported})
+        missing.update(types)
+        live = sum(entry.live for entry in report.entries)
+        files.append({"file": name, "nodes": live, "unsupported": len(report.unsupported), "types": types})
+    whole = sum(file.get("unsupported") == 0 for file in files)
+    read = sum("error" not in file for file in files)
+    if as_json:
+        print_json({"files": files, "read": read, "whole": whole, "missing": dict(missing.most_common())}, indent=2)
+        return
+    target = console()
+    rows = table("file", "nodes", "not supported", "types", right=("nodes", "not supported"))
+    for file in files:
+        if "error" in file:
+            add_row(rows, file["file"], "", "", file["error"], style="red")
+        else:
+            add_row(rows, file["file"], file["nodes"], file["unsupported"], ", ".join(file["types"]))
+    print_table(target, rows)
+    target.print("")
+    target.print(styled(f"{count(len(files), 'file')}, {read} read, {whole} import whole"))
+    if missing:
+        most = ", ".join(f"{type} {number}" for type, number in missing.most_common(30))
+        target.print(styled(f"most missing, by files: {most}"))
