@@ -25,6 +25,7 @@ class FakeDenoiser:
     latent_channels: int = 4
     downscale: int = 8
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    text_width: int = 768
     broken: bool = False
     broken_from: int | None = None
     calls: int = 0
@@ -93,6 +94,8 @@ class FakeModels:
         return self.known[name]
 
     def find(self, name: str, kind: str, *, part: str, options: dict[str, Any] | None = None) -> ModelFile:
+        if kind == "vae" and name not in self.known:
+            raise ModelNotFoundError("there is no such model", where=name)
         return ModelFile(
             name=name, kind=kind, part=part, family="sd", fingerprint=f"{name}/{part}", options=options or {}
         )

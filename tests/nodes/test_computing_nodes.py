@@ -23,7 +23,6 @@ from graphflow.nodes import (
     set_text_layer,
     vae_decode,
 )
-from graphflow.nodes.latent_rgb import latent_to_rgb
 from graphflow.nodes.loaders import Checkpoint
 from graphflow.values import Image, Latent, Mask, Video
 from tests.nodes.fakes import FakeModels, Told
@@ -133,11 +132,6 @@ def test_previews_are_made_where_somebody_looks(models: FakeModels) -> None:
     assert [preview.shape for preview in told.previews] == [(1, 3, 8, 8)] * 2
     assert told.previews[-1].min() >= 0
     assert told.previews[-1].max() <= 1
-
-
-def test_families_without_a_preview_map_have_none() -> None:
-    assert latent_to_rgb(torch.zeros(1, 4, 2, 2), "nothing") is None
-    assert latent_to_rgb(torch.zeros(1, 16, 2, 2), "sd") is None
 
 
 def test_sampling_stops_when_cancelled(checkpoint: Checkpoint, told: Told) -> None:

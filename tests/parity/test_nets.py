@@ -72,9 +72,9 @@ def test_masks(mask: Mask) -> None:
 @pytest.mark.parametrize("method", [*RESAMPLING, "bislerp"])
 def test_resampling_of_latents(method: str) -> None:
     prefix = "latent_ops/" + ("nearest-exact" if method == "nearest" else method)
-    up = nodes.upscale_latent(IN, 192, 160, method=method)  # type: ignore[arg-type]
-    down = nodes.upscale_latent(IN, 72, 64, method=method)  # type: ignore[arg-type]
-    cut = nodes.upscale_latent(IN, 128, 128, method=method, crop="center")  # type: ignore[arg-type]
+    up = nodes.upscale_latent(IN, 192, 160, method=method)
+    down = nodes.upscale_latent(IN, 72, 64, method=method)
+    cut = nodes.upscale_latent(IN, 128, 128, method=method, crop="center")
     assert error(up.samples, RECORDED[f"{prefix}_up"]) < BOUND
     assert error(down.samples, RECORDED[f"{prefix}_down"]) < BOUND
     assert error(cut.samples, RECORDED[f"{prefix}_crop"]) < BOUND
@@ -110,7 +110,7 @@ def test_resampling_of_pictures(first: int, method: str) -> None:
     for number, (width, height, crop) in enumerate(
         [(160, 112, "none"), (48, 40, "none"), (64, 64, "center"), (0, 48, "none")]
     ):
-        got = nodes.resize(source, width, height, method=method, crop=crop, antialias=False)  # type: ignore[arg-type]
+        got = nodes.resize(source, width, height, method=method, crop=crop, antialias=False)
         assert difference(got, f"image_scale/saved_{first + 2 * number}") == 0
 
 

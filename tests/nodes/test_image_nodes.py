@@ -1,0 +1,248 @@
+"""Pictures: batched, cut, padded, turned, joined, filtered, blended."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from graphflow import nodes
+from graphflow.errors import InvalidInputError, LimitError
+from graphflow.nodes.images_alpha import PorterDuffMode
+from graphflow.nodes.images_filter import bayer
+from graphflow.nodes.images_mix import BlendMode
+from graphflow.nodes.resolutions import PRESETS
+from graphflow.values import Image, Mask
+
+MODES = get_args(BlendMode)
+OPERATORS = get_args(PorterDuffMode)
+
+
+def image(items: int = 1, height: int = 8, width: int = 10, channels: int = 3, seed: int = 0) -> Image:
+    return Image(pixels=torch.rand(items, channels, height, width, generator=torch.Generator().manual_seed(seed)))
+
+
+margins = st.tuples(*[st.integers(0, 6)] * 4)
+
+
+@given(margins, st.sampled_from(["color", "edge", "reflect"]), st.sampled_from([3, 4]))
+def test_cropping_what_was_padded_gives_the_picture(sides: tuple[int, int, int, int], fill: str, channels: int) -> None:
+    left, top, right, bottom = sides
+    whole = image(2, channels=channels)
+    padded = nodes.pad_image(whole, left, top, right, bottom, fill=fill)  # type: ignore[arg-type]
+    assert nodes.image_size(padded) == (10 + left + right, 8 + top + bottom, 2)
+    assert torch.equal(nodes.crop_image(padded, left, top, 10, 8).pixels, whole.pixels)
+
+
+def test_margins_have_the_colour_asked_for() -> None:
+    padded = nodes.pad_image(image(), left=2, color="#ff0000").pixels
+    assert padded[0, :, 0, 0].tolist() == [1, 0, 0]
+    with pytest.raises(InvalidInputError, match="mirrored"):
+        nodes.pad_image(image(), left=10, fill="reflect")
+    with pytest.raises(LimitError):
+        nodes.pad_image(image(), left=32768)
+
+
+@given(st.sampled_from(["vertical", "horizontal"]), st.sampled_from([0, 90, 180, 270]))
+def test_turning_back(direction: str, degrees: int) -> None:
+    whole = image()
+    assert torch.equal(nodes.flip_image(nodes.flip_image(whole, direction), direction).pixels, whole.pixels)  # type: ignore[arg-type]
+    back = nodes.rotate_image(nodes.rotate_image(whole, degrees), (360 - degrees) % 360)  # type: ignore[arg-type]
+    assert torch.equal(back.pixels, whole.pixels)
+
+
+@given(st.lists(st.integers(1, 3), min_size=1, max_size=4), st.integers(1, 4))
+def test_rebatching_keeps_all_pictures_in_order(sizes: list[int], batch_size: int) -> None:
+    parts = tuple(image(size, seed=number) for number, size in enumerate(sizes))
+    batches = nodes.rebatch_images(parts, batch_size)
+    assert torch.equal(torch.cat([b.pixels for b in batches]), nodes.batch_images([parts]).pixels)
+    assert max(len(b.pixels) for b in batches) <= batch_size
+
+
+def test_batches_are_cut_and_repeated() -> None:
+    whole = image(3)
+    assert torch.equal(nodes.images_from_batch(whole, 1, 5).pixels, whole.pixels[1:])
+    assert torch.equal(nodes.images_from_batch(whole, 9).pixels, whole.pixels[2:])
+    assert torch.equal(nodes.repeat_images(whole, 2).pixels[3:], whole.pixels)
+    with pytest.raises(InvalidInputError, match="empty"):
+        nodes.images_from_batch(Image(pixels=torch.zeros(0, 3, 4, 4)))
+
+
+def test_batching_resizes_and_adds_alpha_when_asked() -> None:
+    both = nodes.batch_images([image(), image(2, 4, 4, channels=4)], resize=True)
+    assert both.pixels.shape == (3, 4, 8, 10)
+    assert (both.pixels[0, 3] == 1).all()
+
+
+def test_sizes_by_area_longest_edge_and_multiple() -> None:
+    picture = nodes.solid_image(128, 96)
+    assert nodes.image_size(nodes.resize(picture, megapixels=0.01))[:2] == (118, 89)
+    assert nodes.image_size(nodes.resize(picture, longest_edge=200))[:2] == (200, 150)
+    assert nodes.image_size(nodes.resize(picture, scale=0.7, multiple_of=32))[:2] == (96, 64)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "preset", "chosen"),
+    [(30, 30, "sdxl", (1024, 1024)), (32, 18, "sdxl", (1344, 768)), (20, 30, "flux_kontext", (832, 1248))],
+)
+def test_a_preset_is_of_the_nearest_shape(width: int, height: int, preset: str, chosen: tuple[int, int]) -> None:
+    assert min(PRESETS[preset], key=lambda size: abs(size[0] / size[1] - width / height)) == chosen
+    got = nodes.resize_to_preset(nodes.solid_image(width, height), preset, "nearest")  # type: ignore[arg-type]
+    assert nodes.image_size(got)[:2] == chosen
+
+
+def test_fitting_keeps_the_shape_and_centres() -> None:
+    got = nodes.resize_and_pad(nodes.solid_image(40, 20, color="#ffffff"), 20, 20).pixels
+    assert got[0, 0, :5].sum() == 0
+    assert (got[0, 0, 5:15] == 1).all()
+    assert got[0, 0, 15:].sum() == 0
+
+
+@pytest.mark.parametrize("direction", ["right", "left", "down", "up"])
+def test_stitching_puts_the_second_on_its_side(direction: str) -> None:
+    black, white = nodes.solid_image(4, 4), nodes.solid_image(2, 2, color="#ffffff")
+    got = nodes.stitch_images(black, white, direction, spacing=2, color="#ff0000").pixels[0]  # type: ignore[arg-type]
+    assert sorted(got.shape[1:]) == [4, 10]
+    line = got[:, 2] if direction in ("right", "left") else got[:, :, 2]
+    shown = "".join({(0.0, 0.0): "0", (1.0, 1.0): "1", (1.0, 0.0): "r"}[(p[0].item(), p[1].item())] for p in line.T)
+    assert shown == ("0000rr1111" if direction in ("right", "down") else "1111rr0000")
+
+
+def test_stitching_without_matching_centres_the_smaller() -> None:
+    got = nodes.stitch_images(image(2), nodes.solid_image(2, 2, color="#ffffff"), match_size=False).pixels
+    assert got.shape == (2, 3, 8, 12)
+    assert got[:, :, 3:5, 10:].eq(1).all()
+    assert got[:, :, :3, 10:].eq(0).all()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_blends_stay_in_range_and_begin_at_the_first(mode: BlendMode) -> None:
+    a, b = image(2), image(1, 4, 5, seed=1)
+    assert torch.equal(nodes.blend_images(a, b, 0.0, mode).pixels, a.pixels)
+    full = nodes.blend_images(a, b, 1.0, mode).pixels
+    assert full.shape == a.pixels.shape
+    assert 0 <= full.min() <= full.max() <= 1
+
+
+def test_neutral_colours_of_blends() -> None:
+    a, black, white = image(), nodes.solid_image(10, 8), nodes.solid_image(10, 8, color="#ffffff")
+    for mode, neutral in (("multiply", white), ("screen", black), ("difference", black), ("subtract", black)):
+        got = nodes.blend_images(a, neutral, 1.0, mode).pixels  # type: ignore[arg-type]
+        assert torch.allclose(got, a.pixels, atol=1e-6), mode
+    half = Image(pixels=torch.full((1, 3, 8, 10), 0.5))
+    assert torch.allclose(nodes.blend_images(a, half, 1.0, "soft_light").pixels, a.pixels, atol=1e-6)
+
+
+def test_pasting_pictures_of_which_one_has_alpha() -> None:
+    over = image(1, 4, 4, channels=4, seed=1)
+    got = nodes.composite_images(image(2), over, Mask(values=torch.ones(1, 4, 4)), x=8, y=6).pixels
+    assert got.shape == (2, 4, 8, 10)
+    assert torch.equal(got[0, :, 6:, 8:], over.pixels[0, :, :2, :2])
+    assert got[0, 3, 0, 0] == 1
+
+
+@pytest.mark.parametrize("radius", [1, 3])
+def test_filters_leave_flat_pictures(radius: int) -> None:
+    flat = Image(pixels=torch.full((1, 3, 8, 8), 0.3))
+    assert torch.allclose(nodes.blur_image(flat, radius).pixels, flat.pixels, atol=1e-6)
+    assert torch.allclose(nodes.sharpen_image(flat, radius).pixels, flat.pixels, atol=1e-6)
+
+
+def test_blurring_smooths_and_sharpening_roughens() -> None:
+    whole = image(1, 16, 16)
+    assert nodes.blur_image(whole, 2).pixels.std() < whole.pixels.std() < nodes.sharpen_image(whole, 2).pixels.std()
+
+
+@given(st.sampled_from([2, 3, 4, 5]))
+def test_morphology(size: int) -> None:
+    whole = image(1, 12, 12)
+
+    def at(operation: str) -> torch.Tensor:
+        return nodes.morphology(whole, operation, size).pixels  # type: ignore[arg-type]
+
+    assert (at("erode") <= whole.pixels).all()
+    assert (at("dilate") >= whole.pixels).all()
+    assert torch.allclose(at("gradient"), at("dilate") - at("erode"))
+    negative = nodes.invert_image(nodes.morphology(nodes.invert_image(whole), "dilate", size)).pixels
+    assert torch.allclose(negative, at("erode"), atol=1e-6)
+    if size % 2:
+        assert (at("open") <= whole.pixels).all()
+        assert (at("close") >= whole.pixels).all()
+
+
+@pytest.mark.parametrize("dither", ["none", "floyd-steinberg", "bayer-2", "bayer-16"])
+def test_quantizing_leaves_few_colours(dither: str) -> None:
+    ramp = Image(pixels=torch.linspace(0, 1, 64).expand(1, 3, 64, 64).clone())
+    got = nodes.quantize_image(ramp, 4, dither).pixels  # type: ignore[arg-type]
+    assert len(torch.unique(got.permute(0, 2, 3, 1).reshape(-1, 3), dim=0)) <= 4
+    rows_differ = bool((got[0, 0] != got[0, 0, :1]).any())
+    assert rows_differ is (dither != "none")
+
+
+def test_the_ordered_pattern_has_each_value_once() -> None:
+    assert sorted((bayer(4) * 16).flatten().tolist()) == list(range(16))
+    assert (bayer(2) * 4).tolist() == [[0, 2], [3, 1]]
+
+
+def test_noise_repeats_with_its_seed() -> None:
+    grey = Image(pixels=torch.full((1, 3, 32, 32), 0.5))
+    one, two = nodes.add_image_noise(grey, 1, 0.1), nodes.add_image_noise(grey, 1, 0.1)
+    assert torch.equal(one.pixels, two.pixels)
+    assert not torch.equal(one.pixels, nodes.add_image_noise(grey, 2, 0.1).pixels)
+    assert one.pixels.std() == pytest.approx(0.1, rel=0.1)
+
+
+def test_brightness_and_colour_differences_go_together_again() -> None:
+    whole = image(2)
+    assert torch.allclose(nodes.yuv_to_rgb(*nodes.rgb_to_yuv(whole)).pixels, whole.pixels, atol=5e-3)
+    grey = nodes.rgb_to_yuv(nodes.mask_to_image(nodes.solid_mask(4, 4, 0.25)))
+    assert grey.u.pixels.mean() == pytest.approx(0.5, abs=1e-5)
+    with pytest.raises(InvalidInputError, match="sizes"):
+        nodes.yuv_to_rgb(image(), image(), image(1, 4, 4))
+
+
+def test_colours_are_matched() -> None:
+    red, other = nodes.solid_image(8, 8, color="#c02020"), image(1, 8, 8)
+    got = nodes.match_colors(other, red).pixels
+    assert torch.allclose(got.mean(dim=(2, 3)), red.pixels.mean(dim=(2, 3)), atol=0.02)
+    assert torch.equal(nodes.match_colors(other, red, 0.0).pixels, other.pixels)
+
+
+def test_adjusting() -> None:
+    whole = image(1, channels=4)
+    assert torch.allclose(nodes.adjust_image(whole).pixels, whole.pixels, atol=1e-6)
+    grey = nodes.adjust_image(whole, saturation=0.0).pixels
+    assert torch.allclose(grey[:, 0], grey[:, 1], atol=1e-6)
+    assert nodes.adjust_image(whole, gamma=2.0).pixels[:, :3].mean() > whole.pixels[:, :3].mean()
+    assert nodes.adjust_image(whole, contrast=0.0, brightness=0.25).pixels[0, 0].unique().tolist() == [0.75]
+    assert torch.equal(nodes.invert_image(whole).pixels[:, 3], whole.pixels[:, 3])
+
+
+def test_alpha_joins_and_splits() -> None:
+    whole, hole = image(2), Mask(values=torch.rand(1, 8, 10))
+    back, mask = nodes.split_alpha(nodes.join_alpha(whole, hole))
+    assert torch.equal(back.pixels, whole.pixels)
+    assert torch.allclose(mask.values, hole.values.expand(2, -1, -1), atol=1e-6)
+    assert not nodes.split_alpha(whole).mask.values.any()
+
+
+@pytest.mark.parametrize("mode", OPERATORS)
+def test_compositing_stays_in_range(mode: PorterDuffMode) -> None:
+    sa, da = (Mask(values=torch.rand(1, 8, 10, generator=torch.Generator().manual_seed(s))) for s in (5, 6))
+    picture, mask = nodes.porter_duff(image(), sa, image(2, seed=1), da, mode)
+    assert picture.pixels.shape == (2, 3, 8, 10)
+    for tensor in (picture.pixels, mask.values):
+        assert 0 <= tensor.min() <= tensor.max() <= 1
+
+
+def test_an_opaque_source_covers_and_a_transparent_one_does_not() -> None:
+    opaque, clear = nodes.solid_mask(10, 8, 0.0), nodes.solid_mask(10, 8, 1.0)
+    a, b = image(), image(seed=1)
+    assert torch.allclose(nodes.porter_duff(a, opaque, b, opaque, "src_over").image.pixels, a.pixels, atol=1e-6)
+    assert torch.allclose(nodes.porter_duff(a, clear, b, opaque, "src_over").image.pixels, b.pixels, atol=1e-6)
+    assert nodes.porter_duff(a, opaque, b, opaque, "xor").mask.values.all()
+    assert nodes.porter_duff(a, opaque, b, opaque, "clear").mask.values.all()
+    assert torch.allclose(nodes.porter_duff(a, clear, b, opaque, "dst_over").image.pixels, b.pixels, atol=1e-6)

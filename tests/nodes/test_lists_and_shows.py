@@ -1,0 +1,83 @@
+"""Sequences, videos of pictures, and what shows values."""
+
+from __future__ import annotations
+
+import io
+
+import PIL.Image
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from graphflow import nodes
+from graphflow.errors import InvalidInputError
+from graphflow.values import Image, Latent
+from tests.nodes.fakes import Told
+
+
+@given(st.lists(st.integers(), min_size=1, max_size=6), st.integers(-8, 8))
+def test_items_are_found_as_python_finds_them(items: list[int], index: int) -> None:
+    sequence = nodes.make_list(items)
+    assert nodes.list_length(sequence) == len(items)
+    if -len(items) <= index < len(items):
+        assert nodes.list_item(sequence, index) == items[index]
+    else:
+        with pytest.raises(InvalidInputError, match="no item"):
+            nodes.list_item(sequence, index)
+
+
+def test_parts_of_sequences() -> None:
+    assert nodes.list_slice(("a", "b", "c"), 1, 5) == ("b", "c")
+    assert nodes.list_item("ab", 0) == "ab"
+    assert nodes.list_length("ab") == 1
+    with pytest.raises(InvalidInputError, match="only 1"):
+        nodes.list_slice(("a",), 1)
+    with pytest.raises(InvalidInputError, match="no items"):
+        nodes.make_list([])
+
+
+def test_pictures_do_not_slip_past_the_safety_check_through_lists() -> None:
+    picture = Image(pixels=torch.zeros(1, 3, 2, 2))
+    for take in (lambda: nodes.make_list([picture]), lambda: nodes.list_item((picture,), 0)):
+        with pytest.raises(InvalidInputError, match="batch_images"):
+            take()
+
+
+def test_pictures_become_a_video_and_again_pictures() -> None:
+    frames = Image(pixels=torch.rand(3, 4, 8, 8))
+    video = nodes.images_to_video(frames, fps=12.0)
+    back, fps = nodes.video_to_images(video)
+    assert torch.equal(back.pixels, frames.pixels[:, :3])
+    assert fps == 12
+
+
+def test_an_animated_png_keeps_frames_and_times(told: Told) -> None:
+    frames = torch.stack([torch.full((3, 8, 8), value / 255) for value in (0.0, 100.0, 200.0)])
+    (file,) = nodes.save_video(nodes.images_to_video(Image(pixels=frames), fps=4.0), format="png").files
+    assert file.suffix == ".png"
+    with PIL.Image.open(io.BytesIO(file.data)) as opened:
+        assert opened.n_frames == 3
+        shown = []
+        for number in range(3):
+            opened.seek(number)
+            shown.append((opened.convert("RGB").getpixel((0, 0)), opened.info["duration"]))
+    assert shown == [((value, value, value), 250.0) for value in (0, 100, 200)]
+
+
+def test_values_are_shown_as_text(told: Told) -> None:
+    assert nodes.show("a text").files == ()
+    nodes.show((1, 2.5, True))
+    nodes.show(Latent(samples=torch.zeros(1, 4, 2, 3), family="sd"))
+    nodes.show({"a": [1]})
+    nodes.show("x" * 5000)
+    assert told.notices[0] == "a text"
+    assert told.notices[1] == "1\n2.5\nTrue"
+    assert told.notices[2] == "latent: samples (1 x 4 x 2 x 3) from 0 to 0, family sd, downscale 8"
+    assert told.notices[3] == "a: 1"
+    assert len(told.notices[4]) == 2000
+
+
+def test_a_text_is_saved_as_utf_8() -> None:
+    (file,) = nodes.save_text("grün", "note").files
+    assert (file.stem, file.suffix, file.data) == ("note", ".txt", "grün".encode())
