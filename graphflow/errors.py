@@ -154,7 +154,9 @@ class NodeError(GraphflowError):
         self.cause = cause
         self.title = title
         advice = cause.advice if isinstance(cause, GraphflowError) else None
-        text = cause.message if isinstance(cause, GraphflowError) else f"{type(cause).__name__}: {cause}"
+        text = f"{type(cause).__name__}: {cause}"
+        if isinstance(cause, GraphflowError):
+            text = f"{cause.where}: {cause.message}" if cause.where else cause.message
         place = f"node {node!r} ({node_type})" + (f" {title!r}" if title else "")
         super().__init__(text, where=place, advice=advice)
         if isinstance(cause, GraphflowError):

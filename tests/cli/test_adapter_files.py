@@ -103,7 +103,7 @@ def test_planning_refuses_what_the_header_tells(
     ("name", "words"),
     [
         ("nan", f"its layer unet.{QUERY} holds NaN or infinite numbers"),
-        ("narrow", "has the shape [48, 48], the model's [32, 32]"),
+        ("narrow", f"its layer unet.{QUERY} has the shape [48, 48], the model's [32, 32]"),
         ("elsewhere", "none of its 1 layers for the unet fits this model (unet.down_blocks.7.conv)"),
         ("oft", "is a OFT file"),
     ],
@@ -111,7 +111,7 @@ def test_planning_refuses_what_the_header_tells(
 def test_merging_refuses_the_rest(graphflow: Command, loras: Path, name: str, words: str) -> None:
     ran = graphflow("run", document(name), "--safety", "auto")
     assert ran.code == 2
-    assert words in ran.err
+    assert f"{name}: {words}" in ran.err
     assert "Traceback" not in ran.err
 
 
