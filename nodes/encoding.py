@@ -24,6 +24,9 @@ SUFFIXES: dict[Format, str] = {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}
 
 _USER_COMMENT = 0x9286
 _EXIF_IFD = 0x8769
+_COMFYUI_TAGS = {"workflow": 0x010F, "prompt": 0x0110}
+"""EXIF's Make and Model, where ComfyUI puts its texts in WebP files."""
+
 _EXIF_ROOM = 65_000
 """Bytes of EXIF data that fit into the one segment which JPEG has for it."""
 
@@ -106,7 +109,7 @@ def _png_info(record: Mapping[str, Any]) -> PngInfo:
 
 
 def _exif(record: Mapping[str, Any]) -> Exif | None:
-    """Put the record into EXIF's UserComment, as one JSON object in ASCII."""
+    """Put the record into EXIF's UserComment, as one JSON object in ASCII, and a ComfyUI workflow where ComfyUI looks."""
     import PIL.Image
 
     carried = {
@@ -114,10 +117,15 @@ def _exif(record: Mapping[str, Any]) -> Exif | None:
         for key, keyword in (("workflow", WORKFLOW_KEYWORD), ("record", RECORD_KEYWORD))
         if key in record
     }
-    if not carried:
+    foreign: Mapping[str, Any] = record.get("comfyui", {})
+    if not carried and not foreign:
         return None
     exif = PIL.Image.Exif()
-    exif.get_ifd(_EXIF_IFD)[_USER_COMMENT] = b"ASCII\0\0\0" + _text(carried, ascii_only=True).encode("ascii")
+    if carried:
+        exif.get_ifd(_EXIF_IFD)[_USER_COMMENT] = b"ASCII\0\0\0" + _text(carried, ascii_only=True).encode("ascii")
+    for keyword, tag in _COMFYUI_TAGS.items():
+        if keyword in foreign:
+            exif[tag] = f"{keyword}:{_text(foreign[keyword], ascii_only=True)}"
     return exif
 
 

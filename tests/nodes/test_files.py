@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graphflow import runtime
+from graphflow.converters.comfyui.metadata import texts_of
 from graphflow.embedded import embedded_document, png_texts
 from graphflow.errors import LimitError, MediaError
 from graphflow.families.finite import NonFiniteError
@@ -104,6 +105,22 @@ def test_webp_and_jpeg_carry_the_record_in_exif(format: str) -> None:
     assert comment.startswith(b"ASCII\0\0\0")
     found = json.loads(comment[8:])
     assert found == {"graphflow": RECORD["workflow"], "graphflow.record": RECORD["record"]}
+
+
+@pytest.mark.parametrize("format", ["webp", "jpeg"])
+def test_webp_and_jpeg_carry_a_comfyui_workflow_where_it_is_looked_for(format: str) -> None:
+    foreign = {"prompt": {"1": {"text": "ü"}}, "workflow": {"nodes": []}}
+    data, carried = encode_picture(
+        ramp().pixels[0],
+        format,  # type: ignore[arg-type]
+        quality=90,
+        rounding="round",
+        record={**RECORD, "comfyui": foreign},
+    )
+    assert carried
+    found = texts_of(io.BytesIO(data), format, "a file")
+    assert {name: json.loads(found[name]) for name in ("prompt", "workflow")} == foreign
+    assert b"graphflow" in opened(data).getexif().get_ifd(0x8769)[0x9286]
 
 
 def test_a_workflow_too_large_for_jpeg_is_left_out_with_a_notice() -> None:
