@@ -50,6 +50,10 @@ class _ForScripts(ast.NodeTransformer):
         self.generic_visit(node)
         return node
 
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        node.body = [part if isinstance(part, ast.AnnAssign) else self.visit(part) for part in node.body]
+        return node
+
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
         if isinstance(node.value, ast.Call) and getattr(node.value.func, "id", "") == "callback":
             return None
@@ -78,6 +82,19 @@ class _ForScripts(ast.NodeTransformer):
         match node:
             case ast.Call(func=ast.Attribute(value=owner, attr=name)) if _is_sampling(owner):
                 return _without_sampling(name, node)
+        return node
+
+    def visit_For(self, node: ast.For) -> ast.AST:
+        self.generic_visit(node)
+        used = {part.id for child in node.body for part in ast.walk(child) if isinstance(part, ast.Name)}
+        for name in node.target.elts if isinstance(node.target, ast.Tuple) else []:
+            if isinstance(name, ast.Name) and name.id not in used:
+                name.id = "_"
+        return node
+
+    def visit_Raise(self, node: ast.Raise) -> ast.AST:
+        if isinstance(node.exc, ast.Call):
+            node.exc = ast.Call(ast.Name("ValueError"), node.exc.args, [])
         return node
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
@@ -132,7 +149,11 @@ def make() -> str:
     text = HEAD + imports + "\n\n" + "\n\n\n".join(body) + "\n"
     for command in (["check", "--fix-only", "--quiet"], ["format", "--quiet"]):
         done = subprocess.run(
-            ["ruff", *command, "--stdin-filename", str(TARGET), "-"], input=text, capture_output=True, text=True, check=True
+            ["ruff", *command, "--stdin-filename", str(TARGET), "-"],
+            input=text,
+            capture_output=True,
+            text=True,
+            check=True,
         )
         text = done.stdout
     return text

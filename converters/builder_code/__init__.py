@@ -7,7 +7,6 @@ import keyword
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from graphflow.flatten import PREFIX
 from graphflow.node import NodeSpec
@@ -194,7 +193,7 @@ def _sayable(entry: NodeEntry, spec: NodeSpec) -> bool:
 
 
 def _entry(entry: NodeEntry) -> Expression:
-    parts = {name: value for name, value in entry.model_dump(mode="json", exclude_defaults=True).items()}
+    parts = entry.model_dump(mode="json", exclude_defaults=True)
     return call("NodeEntry", **{name: literal(value) for name, value in parts.items()})
 
 
@@ -203,7 +202,9 @@ def _rest(document: Document, depth: int) -> Iterator[str]:
     if document.graphflow != Document().graphflow:
         yield from lay_out("g.document.graphflow = ", literal(document.graphflow), depth=depth)
     if document.requires:
-        yield from lay_out("g.document.requires = ", mapped({k: quoted(v) for k, v in document.requires.items()}), depth=depth)
+        yield from lay_out(
+            "g.document.requires = ", mapped({k: quoted(v) for k, v in document.requires.items()}), depth=depth
+        )
     if document.meta is not None:
         yield from lay_out("g.document.meta = ", literal(document.meta), depth=depth)
     for name, value in (document.model_extra or {}).items():

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from graphflow.models.library import Library
 
 PASSES = 10
+IGNORED = frozenset({"embed", "quality", "tile_overlap"})
+"""Inputs that change no pixel of a script's picture where an emitter does not read them."""
 
 
 @dataclass(frozen=True)
@@ -76,17 +78,40 @@ def _emit(script: Script, loader: Loader, library: Library, node: Node, made: Ma
         return {}
 
 
+class _Reads(dict[str, Any]):
+    """Inputs that remember which of them an emitter read: what it does not know must be as usual."""
+
+    def __init__(self, inputs: Mapping[str, Any]) -> None:
+        super().__init__(inputs)
+        self.read: set[str] = set()
+
+    def __getitem__(self, name: str) -> Any:
+        self.read.add(name)
+        return super().__getitem__(name)
+
+    def require_all(self, node: Node) -> None:
+        """Refuse inputs that were not read and are not as usual."""
+        for name, found in self.items():
+            unusual = not isinstance(found, Given) or found.value != node.standard.get(name)
+            if name not in self.read and unusual and name not in IGNORED:
+                raise UnsupportedError(f"its input {name} is not written in scripts")
+
+
 def _run(emission: Emission) -> dict[str, Any]:
     """Run an emitter, once for each element where a node that maps gets a sequence."""
     node = emission.node
     sequences = {name: items for name, found in emission.inputs.items() if (items := _elements(node, name, found))}
     if not sequences:
-        return _named(node, EMITTERS[node.type](emission))
+        reads = _Reads(emission.inputs)
+        result = _named(node, EMITTERS[node.type](replace(emission, inputs=reads)))
+        reads.require_all(node)
+        return result
     results: list[dict[str, Any]] = []
     for index in range(max(map(len, sequences.values()))):
         chosen = {name: items[min(index, len(items) - 1)] for name, items in sequences.items()}
-        each = replace(emission, inputs={**emission.inputs, **chosen})
-        results.append(_named(node, EMITTERS[node.type](each)))
+        reads = _Reads({**emission.inputs, **chosen})
+        results.append(_named(node, EMITTERS[node.type](replace(emission, inputs=reads))))
+        reads.require_all(node)
     return {name: Sequence(tuple(result.get(name) for result in results)) for name in node.outputs}
 
 

@@ -74,6 +74,8 @@ class Node:
         outputs: Names of its outputs.
         maps: Whether it runs once for each element of a sequence.
         kinds: Type of each input.
+        standard: What inputs are where nothing is said.
+        uses: All files that it reads.
     """
 
     id: str
@@ -85,6 +87,8 @@ class Node:
     outputs: tuple[str, ...]
     maps: bool
     kinds: Mapping[str, str]
+    standard: Mapping[str, Any]
+    uses: tuple[FileUse, ...]
 
 
 @dataclass
@@ -175,7 +179,7 @@ def _fill(graph: Graph, settling: _Settling, nodes: Mapping[str, CheckedNode], k
                 if isinstance(argument, Constant):
                     knob, through = _knob(checked, name, nodes, knobs)
                     values[name] = Given(argument.value, knob)
-                    graph.lost.update({lost: through for lost in ([] if knob else _behind(through, nodes, knobs))})
+                    graph.lost.update(dict.fromkeys([] if knob else _behind(through, nodes, knobs), through))
         uses = {use.need.param: use for use in settling.uses.get(node_id, ())}
         outputs = tuple(output.name for output in checked.spec.outputs)
         graph.nodes[node_id] = Node(
@@ -188,6 +192,8 @@ def _fill(graph: Graph, settling: _Settling, nodes: Mapping[str, CheckedNode], k
             outputs=outputs,
             maps=checked.spec.map,
             kinds={name: parameter.type.name for name, parameter in checked.spec.inputs.items()},
+            standard={name: parameter.default for name, parameter in checked.spec.inputs.items()},
+            uses=settling.uses.get(node_id, ()),
         )
         for value in values.values():
             for part in value if isinstance(value, tuple) else (value,):

@@ -68,17 +68,26 @@ class Entry:
 
     Attributes:
         encoder: The text encoder.
-        text: Expression of the prompt.
-        plain: Whether a pipeline reads it as graphflow does: no weights, one chunk.
+        text: Expression of the prompt; empty where only ``parts`` says it.
         node: The node that encoded it.
-        settings: What acts on it beside the text: (name, expression) pairs.
+        parts: Expression of the prompt in weighted parts.
+        single: Whether it fills no more than one chunk of 75 tokens.
+        edits: Changes of its embedding, in order: (helper, arguments).
+        settings: Where, when and how strongly it acts, and what it brings along: (name, expression) pairs.
     """
 
     encoder: ModelPart
     text: str
-    plain: bool
     node: str
+    parts: str = ""
+    single: bool = True
+    edits: tuple[tuple[str, tuple[Any, ...]], ...] = ()
     settings: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def plain(self) -> bool:
+        """Whether a pipeline reads it as graphflow does: no weights, one chunk, the usual layer."""
+        return bool(self.text) and self.single and self.encoder.layer is None and not self.edits
 
 
 @dataclass(frozen=True)

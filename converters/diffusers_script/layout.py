@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 WIDTH = 88
 INDENT = "    "
@@ -23,15 +23,19 @@ class Items:
     items: tuple[tuple[str, Expression], ...]
     closing: str
 
+    def then(self, text: str) -> Items:
+        """The same with something behind it, e.g. ``.images``."""
+        return replace(self, closing=self.closing + text)
+
 
 Expression = str | Items
 """Source text of an expression, or one that may be broken over lines."""
 
 
-def call(function: str, *positional: Expression, then: str = "", **named: Expression) -> Items:
-    """A call; ``then`` follows it, e.g. ``.images``."""
+def call(function: str, *positional: Expression, **named: Expression) -> Items:
+    """A call."""
     items = [("", part) for part in positional] + [(f"{name}=", part) for name, part in named.items()]
-    return Items(f"{function}(", tuple(items), f"){then}")
+    return Items(f"{function}(", tuple(items), ")")
 
 
 def listed(parts: Iterable[Expression]) -> Items:

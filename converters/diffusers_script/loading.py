@@ -94,7 +94,7 @@ class Loader:
         """The variable of a part that lies in a file of its own."""
         if part.base.key not in self.alone:
             self.script.use("diffusers", name)
-            loading = call(f"{name}.{_how(part.base)}", part.base.path, dtype="DTYPE", then=".to(DEVICE)")
+            loading = call(f"{name}.{_how(part.base)}", part.base.path, dtype="DTYPE").then(".to(DEVICE)")
             self.alone[part.base.key] = self.script.assign(part.part, loading)
         return self.alone[part.base.key]
 
@@ -111,7 +111,7 @@ class Loader:
         options: dict[str, Expression] = {"dtype": "DTYPE"}
         if "safety_checker" in base.description.parts and base.key not in self.script.facts.checked:
             options["safety_checker"] = "None"
-        variable = self.script.assign("pipe", call(f"{name}.{_how(base)}", base.path, then=".to(DEVICE)", **options))
+        variable = self.script.assign("pipe", call(f"{name}.{_how(base)}", base.path, **options).then(".to(DEVICE)"))
         if base.options:
             changed = {option: literal(value) for option, value in base.options}
             self.script.add("", call(f"{variable}.scheduler.register_to_config", **changed))

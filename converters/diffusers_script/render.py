@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .graph import Given
 from .layout import INDENT, Expression, call, comment, docstring, flat, lay_out, literal, quoted
 from .pieces import Import, Piece, with_needs
 from .script import Line, Script, Stage, argument_name
@@ -124,7 +125,7 @@ def _dest(knob: str) -> dict[str, Expression]:
 def _default(script: Script, knob: str) -> Any:
     for node in script.graph.nodes.values():
         for given in node.values.values():
-            if getattr(given, "knob", None) == knob:
+            if isinstance(given, Given) and given.knob == knob:
                 return given.value
     return script.graph.document.inputs[knob].default
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from graphflow.sampling.names import SCHEDULE_NAMES
 
-from .handles import Conditioning, Decoding, EmptyLatent, Latents, Pixels, Sampling
+from .handles import Conditioning, Decoding, EmptyLatent, Entry, Latents, ModelPart, Pixels, Sampling
 from .layout import Expression, Items, call
 from .loading import Loader, scheduler
 from .script import Script, ids
@@ -39,8 +39,7 @@ SPACINGS = {
 """Schedules that such a scheduler makes itself."""
 
 GAUSSIAN = frozenset(
-    """euler_ancestral euler_ancestral_cfg_pp dpm_2_ancestral dpmpp_2s_ancestral dpmpp_2s_ancestral_cfg_pp ddpm lcm
-    res_multistep_ancestral res_multistep_ancestral_cfg_pp er_sde seeds_2 seeds_3 sa_solver sa_solver_pece""".split()
+    ["euler_ancestral", "euler_ancestral_cfg_pp", "dpm_2_ancestral", "dpmpp_2s_ancestral", "dpmpp_2s_ancestral_cfg_pp", "ddpm", "lcm", "res_multistep_ancestral", "res_multistep_ancestral_cfg_pp", "er_sde", "seeds_2", "seeds_3", "sa_solver", "sa_solver_pece"]
 )
 BROWNIAN = frozenset({"dpmpp_sde", "dpmpp_2m_sde", "dpmpp_2m_sde_heun", "dpmpp_3m_sde"})
 SKIPS_PENULTIMATE = frozenset({"dpm_2", "dpm_2_ancestral", "uni_pc", "uni_pc_bh2"})
@@ -72,7 +71,7 @@ class Writer:
         self.script.stage(ids(nodes))
         pipe_call = self.call(sampling)
         if not wanted.checked:
-            images = self.script.assign("images", replace(pipe_call, closing=").images"))
+            images = self.script.assign("images", pipe_call.then(".images"))
             return images, ""
         result = self.script.assign("result", pipe_call)
         return f"{result}.images", f"{result}.nsfw_content_detected"
@@ -119,7 +118,7 @@ class Writer:
         self.script.stage(ids(self.nodes(sampling)))
         if self.fits_pipeline(sampling):
             pipe_call = self.call(sampling, {"output_type": '"latent"'})
-            variable = self.script.assign(sampling.node, replace(pipe_call, closing=").images"))
+            variable = self.script.assign(sampling.node, pipe_call.then(".images"))
             return Latents(variable, sampling.model)
         return self._loop(sampling)
 
@@ -166,7 +165,7 @@ class Writer:
 
     def _plain(self, conditioning: Conditioning) -> bool:
         return len(conditioning.entries) == 1 and all(
-            entry.plain and not entry.settings and entry.encoder.layer is None for entry in conditioning.entries
+            entry.single and not entry.settings and not entry.edits for entry in conditioning.entries
         )
 
     def _zero_snr(self, sampling: Sampling) -> bool:
@@ -182,9 +181,7 @@ class Writer:
     def call(self, sampling: Sampling, extra: dict[str, Expression] | None = None) -> Items:
         """The pipeline call of a sampling that fits one; what it needs is written before."""
         values, value = sampling.values, self.script.value
-        arguments: dict[str, Expression] = {"prompt": sampling.positive.entries[0].text}
-        if sampling.negative is not None:
-            arguments["negative_prompt"] = sampling.negative.entries[0].text
+        arguments = self._prompts(sampling)
         steps, seed = value(values["steps"]), value(values["seed"])
         latent = sampling.latent
         if isinstance(latent, EmptyLatent):
@@ -213,6 +210,22 @@ class Writer:
             self.script.need("make_generators")
             arguments["generator"] = call("make_generators", seed, count)
         return call(pipe, **arguments, **(extra or {}))
+
+    def _prompts(self, sampling: Sampling) -> dict[str, Expression]:
+        """Prompts as a pipeline call takes them: texts, or embeddings where weights or a layer ask for them."""
+        sides = {"prompt": sampling.positive}
+        if sampling.negative is not None:
+            sides["negative_prompt"] = sampling.negative
+        if all(side.entries[0].plain for side in sides.values()):
+            return {name: side.entries[0].text for name, side in sides.items()}
+        found: dict[str, Expression] = {}
+        for name, side in sides.items():
+            variable = self.encoded(side, in_parts=True)
+            found[f"{name}_embeds"] = f'{variable}["embeds"]'
+            if sampling.model.base.family == "sdxl":
+                pooled = "pooled_prompt_embeds" if name == "prompt" else "negative_pooled_prompt_embeds"
+                found[pooled] = f'{variable}["pooled"]'
+        return found
 
     def _total_steps(self, steps: str, strength: Any) -> str:
         """The number of steps of the whole schedule, of which ``steps`` are taken."""
@@ -268,13 +281,30 @@ class Writer:
             arguments += [self.encoded(sampling.negative), self.script.value(sampling.values["guidance_scale"])]
         return self.script.assign("denoise", call(name, *arguments))
 
-    def encoded(self, conditioning: Conditioning) -> str:
-        """The expression of a conditioning as the denoiser reads it."""
+    def encoded(self, conditioning: Conditioning, *, in_parts: bool = False) -> str:
+        """The expression of a conditioning of one entry as the denoiser reads it."""
         (entry,) = conditioning.entries
-        name = "encode_prompt_sdxl" if entry.encoder.base.family == "sdxl" else "encode_prompt"
+        return self.entry(entry, in_parts=in_parts)
+
+    def entry(self, entry: Entry, *, in_parts: bool = False) -> str:
+        """The variable of an encoded prompt, written once."""
+        key = ("entry", repr(entry), in_parts)
+        if key not in self.script.written:
+            self.script.written[key] = self._entry(entry, in_parts)
+        return str(self.script.written[key])
+
+    def _entry(self, entry: Entry, in_parts: bool) -> str:
+        family = "_sdxl" if entry.encoder.base.family == "sdxl" else ""
+        pipe = self.loader.pipe(entry.encoder) if entry.encoder.patches else self.loader.any_pipe(entry.encoder.base)
+        if entry.plain and not in_parts:
+            name = f"encode_prompt{family}"
+            self.script.need(name)
+            return self.script.assign(entry.node, call(name, pipe, entry.text))
+        name = f"encode_weighted{family}"
         self.script.need(name)
-        pipe = self.loader.any_pipe(entry.encoder.base)
-        return self.script.assign(entry.node, call(name, pipe, entry.text))
+        layer = _layer(entry.encoder)
+        options: dict[str, Expression] = {} if layer is None else {"layer": str(layer)}
+        return self.script.assign(entry.node, call(name, pipe, entry.parts, **options))
 
     def _sigmas(self, sampling: Sampling, denoise: str, sampler: str) -> str:
         script, values = self.script, sampling.values
@@ -325,6 +355,14 @@ class Writer:
             self.script.need("BrownianNoise")
             return [call("BrownianNoise", start, seed, sigmas, *(["True"] if batch else []))]
         return []
+
+
+def _layer(encoder: ModelPart) -> int | None:
+    """The hidden layer to read where it is not the family's own; SD 2's last layer is left out of the model."""
+    if encoder.layer is None:
+        return None
+    dropped = encoder.base.description.variant == "sd2"
+    return min(encoder.layer + 1, -1) if dropped else encoder.layer
 
 
 def _share(steps: str, total: str) -> str:

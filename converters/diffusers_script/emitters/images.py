@@ -43,7 +43,7 @@ def resize(emission: Emission) -> Pixels:
     extra: dict[str, Expression] = {} if emission.is_default("crop", "none") else {"crop": "True"}
     if emission.fixed("antialias") and method in ("bilinear", "bicubic"):
         extra["antialias"] = "True"
-    resized = call("resample", pixels.variable, size, flat(literal(method)), then=".clamp(0, 1)", **extra)
+    resized = call("resample", pixels.variable, size, flat(literal(method)), **extra).then(".clamp(0, 1)")
     return Pixels(emission.assign(resized))
 
 
@@ -53,7 +53,7 @@ def batch_images(emission: Emission) -> Pixels:
     parts = parts if isinstance(parts, tuple) else getattr(parts, "items", (parts,))
     variables = [emission.writer.pixels(part) if isinstance(part, Decoding) else part for part in parts]
     if len(variables) == 1:
-        return variables[0]  # type: ignore[no-any-return]
+        return variables[0]
     emission.begin()
     joined = ", ".join(part.variable for part in variables)
     return Pixels(emission.assign(f"torch.cat([{joined}])"))
@@ -78,9 +78,9 @@ def invert_mask(emission: Emission) -> Masks:
 def _size(emission: Emission, images: str) -> Expression:
     """The size that is asked for: itself, or what it is computed from."""
     options = emission.options(width=0, height=0, scale=1.0, max_edge=0)
-    if options.keys() >= {"width", "height"} and "max_edge" not in options:
-        if not any(emission.script.is_open(emission.inputs[name]) for name in ("width", "height")):
-            return f"({flat(options['height'])}, {flat(options['width'])})"
+    settled = not any(emission.script.is_open(emission.inputs[name]) for name in ("width", "height"))
+    if settled and options.keys() >= {"width", "height"} and "max_edge" not in options:
+        return f"({flat(options['height'])}, {flat(options['width'])})"
     emission.script.need("target_size")
     return call("target_size", f"{images}.shape[-2:]", **options)
 

@@ -30,7 +30,7 @@ def run_pipeline(emission: Emission) -> dict[str, Any]:
     options: dict[str, Expression] = {"dtype": "DTYPE"}
     if has_checker and base.key not in script.facts.checked:
         options["safety_checker"] = "None"
-    pipe = script.assign("pipe", call(f"{name}.from_pretrained", base.path, then=".to(DEVICE)", **options))
+    pipe = script.assign("pipe", call(f"{name}.from_pretrained", base.path, **options).then(".to(DEVICE)"))
     _set_scheduler(emission, pipe)
     result = script.assign("result", call(pipe, **arguments))
     flags = f"{result}.nsfw_content_detected" if has_checker and base.key in script.facts.checked else ""
@@ -67,7 +67,7 @@ def _set_scheduler(emission: Emission, pipe: str) -> None:
     name, options = emission.fixed("scheduler"), emission.fixed("scheduler_options") or {}
     if not name and not options:
         return
-    changes = {option: literal(value) for option, value in options.items()}
+    changes: dict[str, Expression] = {str(option): literal(value) for option, value in options.items()}
     made = f"{name}.from_config" if name else f"type({pipe}.scheduler).from_config"
     if name:
         emission.script.use("diffusers", str(name))

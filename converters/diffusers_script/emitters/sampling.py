@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
-from ..graph import Given
 from ..handles import EmptyLatent, Sampling
 from ..script import UnsupportedError
 from .base import Emission, Emitter
+
+READ = (
+    "seed",
+    "steps",
+    "guidance_scale",
+    "sampler",
+    "schedule",
+    "strength",
+    "start_step",
+    "end_step",
+    "add_noise",
+    "leftover_noise",
+    "noise_layout",
+)
 
 
 def sample(emission: Emission) -> object:
@@ -16,8 +29,6 @@ def sample(emission: Emission) -> object:
     positive = emission.conditioning("positive")
     if positive is None:
         raise UnsupportedError("its positive conditioning is missing")
-    if emission.inputs.get("noise_device", Given("cpu")).value != "cpu":
-        raise UnsupportedError("noise of a GPU's generator cannot be exported")
     if isinstance(latent, EmptyLatent) and latent.channels != "4":
         raise UnsupportedError("only latents of 4 channels can be exported")
     return Sampling(
@@ -26,7 +37,7 @@ def sample(emission: Emission) -> object:
         positive=positive,
         negative=emission.conditioning("negative"),
         latent=latent,
-        values={name: given for name, given in emission.inputs.items() if isinstance(given, Given)},
+        values={name: emission.inputs[name] for name in READ},
     )
 
 

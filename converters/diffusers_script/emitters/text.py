@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from graphflow.families.prompt_syntax import embedding_names, pieces
+from graphflow.families.prompt_syntax import Piece, pieces
 
 from ..handles import Conditioning, Entry, ModelPart
+from ..layout import Expression, Items, call, listed, quoted
 from ..script import UnsupportedError
 from .base import Emission, Emitter
 
@@ -20,25 +21,49 @@ def encode_prompt(emission: Emission) -> Conditioning:
     skip = emission.fixed("clip_skip")
     if skip:
         encoder = replace(encoder, layer=-skip)
-    given = emission.inputs["text"]
-    plain = is_plain(emission, encoder, str(given.value))
-    entry = Entry(encoder=encoder, text=emission.value("text"), plain=plain, node=emission.node.id)
-    return Conditioning((entry,))
+    return Conditioning((make_entry(emission, encoder, "text"),))
+
+
+def make_entry(emission: Emission, encoder: ModelPart, name: str) -> Entry:
+    """The handle of one prompt, plain text where a pipeline reads it the same way."""
+    text = str(emission.inputs[name].value)
+    found = list(pieces(text, ()))
+    marked = [part for part in found if part.is_embedding or part.weight != 1.0]
+    single = len(text.encode()) <= SURELY_ONE_CHUNK or _tokens(encoder, text) <= SURELY_ONE_CHUNK
+    if not marked and "".join(part.text for part in found) == text:
+        shown = emission.value(name)
+        return Entry(encoder, shown, emission.node.id, parts=f"[({shown}, 1.0)]", single=single)
+    emission.script.fixed(emission.inputs[name], "its weights are written as parts")
+    rows = [row for part in found if (row := _row(emission, encoder, part)) is not None]
+    constant = emission.script.name(emission.node.id).upper()
+    emission.script.constants[constant] = listed(rows)
+    single = single and not any(part.is_embedding for part in found)
+    return Entry(encoder, "", emission.node.id, parts=constant, single=single)
+
+
+def _row(emission: Emission, encoder: ModelPart, part: Piece) -> Expression | None:
+    """One part of a prompt with its weight; None for an embedding that is not there."""
+    shown: Expression = quoted(part.text)
+    if part.is_embedding:
+        use = next((use for use in emission.node.uses if use.need.name == part.text and use.path), None)
+        if use is None:
+            emission.script.say(f"There is no embedding {part.text!r}: the prompt is read without it.")
+            return None
+        width = _width(encoder)
+        emission.script.need("load_embedding")
+        shown = call("load_embedding", quoted(str(use.path)), str(width))
+    return Items("(", (("", shown), ("", repr(part.weight))), ")")
+
+
+def _width(encoder: ModelPart) -> int:
+    if encoder.base.family != "sd":
+        raise UnsupportedError("embeddings in prompts of SDXL are not written in scripts")
+    return int(encoder.base.description.parts["text_encoder"].config["hidden_size"])  # type: ignore[arg-type]
 
 
 def set_text_layer(emission: Emission) -> ModelPart:
     """The hidden layer that conditions."""
     return replace(emission.part("text_encoder"), layer=emission.fixed("layer"))
-
-
-def is_plain(emission: Emission, encoder: ModelPart, text: str) -> bool:
-    """Whether a pipeline reads a prompt as graphflow does: no weights, no embeddings, one chunk of tokens."""
-    if list(embedding_names(text)):
-        return False
-    parts = list(pieces(text, ()))
-    if any(part.weight != 1.0 for part in parts) or "".join(part.text for part in parts) != text:
-        return False
-    return len(text.encode()) <= SURELY_ONE_CHUNK or _tokens(encoder, text) <= SURELY_ONE_CHUNK
 
 
 def _tokens(encoder: ModelPart, text: str) -> int:

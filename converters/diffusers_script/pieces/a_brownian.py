@@ -17,7 +17,7 @@ class BrownianNoise:
         seeds = [item.initial_seed() for item in make_generators(seed, len(parts))]
         self.trees = [
             torchsde.BrownianTree(low, part, high, entropy=item)
-            for part, item in zip(parts, seeds)
+            for part, item in zip(parts, seeds, strict=True)
         ]
 
     def __call__(self, sigma, sigma_next):

@@ -9,7 +9,6 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor
-
 from c_denoiser import Denoiser
 
 
@@ -78,7 +77,7 @@ def euler(denoise, x, sigmas, noise=None):
 
     DDIM with eta = 0 (Song et al. 2021, arXiv:2010.02502) takes the same steps.
     """
-    for i, sigma, sigma_next in steps_of(sigmas):
+    for _, sigma, sigma_next in steps_of(sigmas):
         denoised = denoise(x, sigma)
         x = x + derivative(x, sigma, denoised) * (sigma_next - sigma)
     return x
@@ -86,7 +85,7 @@ def euler(denoise, x, sigmas, noise=None):
 
 def euler_cfg_pp(denoise, x, sigmas, noise=None):
     """Euler steps that renoise with the unconditional prediction (Chung et al. 2024, CFG++, arXiv:2406.08070)."""
-    for i, sigma, sigma_next in steps_of(sigmas):
+    for _, sigma, sigma_next in steps_of(sigmas):
         denoised, uncond = denoise.with_uncond(x, sigma)
         alpha, alpha_next = (1.0, 1.0)
         x = alpha_next * denoised + sigma_next * (x - alpha * uncond) / sigma
@@ -95,7 +94,7 @@ def euler_cfg_pp(denoise, x, sigmas, noise=None):
 
 def euler_ancestral(denoise, x, sigmas, noise=None, *, eta=1.0, s_noise=1.0):
     """Euler steps with fresh noise after each (k-diffusion; eta = 1 is ancestral sampling of DDPM)."""
-    for i, sigma, sigma_next in steps_of(sigmas):
+    for _, sigma, sigma_next in steps_of(sigmas):
         denoised = denoise(x, sigma)
         if sigma_next == 0:
             x = denoised
@@ -108,7 +107,7 @@ def euler_ancestral(denoise, x, sigmas, noise=None, *, eta=1.0, s_noise=1.0):
 
 def euler_ancestral_cfg_pp(denoise, x, sigmas, noise=None, *, eta=1.0, s_noise=1.0):
     """Ancestral Euler steps with CFG++ (arXiv:2406.08070)."""
-    for i, sigma, sigma_next in steps_of(sigmas):
+    for _, sigma, sigma_next in steps_of(sigmas):
         denoised, uncond = denoise.with_uncond(x, sigma)
         if sigma_next == 0:
             x = denoised
@@ -126,7 +125,7 @@ def ddpm(denoise, x, sigmas, noise=None):
     With alpha = 1 its mean is a blend of x and x0 with weight (sigma_next / sigma)^2; flow models are
     brought to that form by dividing by alpha.
     """
-    for i, sigma, sigma_next in steps_of(sigmas):
+    for _, sigma, sigma_next in steps_of(sigmas):
         denoised = denoise(x, sigma)
         if sigma_next == 0:
             x = denoised
@@ -148,7 +147,7 @@ def lcm(denoise, x, sigmas, noise=None):
 
     LCM: Luo et al. 2023, arXiv:2310.04378.
     """
-    for i, sigma, sigma_next in steps_of(sigmas):
+    for _, sigma, sigma_next in steps_of(sigmas):
         denoised = denoise(x, sigma)
         x = denoised
         if sigma_next > 0:
@@ -159,7 +158,7 @@ def lcm(denoise, x, sigmas, noise=None):
 def gradient_estimation(denoise, x, sigmas, noise=None, *, gamma=2.0):
     """Euler steps along gamma * d + (1 - gamma) * d_before (Permenter and Yuan 2024, arXiv:2306.04848, algorithm 2)."""
     before = None
-    for i, sigma, sigma_next in steps_of(sigmas):
+    for _, sigma, sigma_next in steps_of(sigmas):
         denoised = denoise(x, sigma)
         d = derivative(x, sigma, denoised)
         if sigma_next == 0:
@@ -174,7 +173,7 @@ def gradient_estimation(denoise, x, sigmas, noise=None, *, gamma=2.0):
 def gradient_estimation_cfg_pp(denoise, x, sigmas, noise=None, *, gamma=2.0):
     """Gradient estimation (arXiv:2306.04848) with the unconditional gradient of CFG++ (arXiv:2406.08070)."""
     before = None
-    for i, sigma, sigma_next in steps_of(sigmas):
+    for _, sigma, sigma_next in steps_of(sigmas):
         denoised, uncond = denoise.with_uncond(x, sigma)
         d = derivative(x, sigma, uncond)
         if sigma_next == 0:
@@ -190,7 +189,7 @@ def gradient_estimation_cfg_pp(denoise, x, sigmas, noise=None, *, gamma=2.0):
 
 def heun(denoise, x, sigmas, noise=None):
     """Heun's second-order steps (Karras et al. 2022, arXiv:2206.00364, algorithm 1)."""
-    for i, sigma, sigma_next in steps_of(sigmas):
+    for _, sigma, sigma_next in steps_of(sigmas):
         denoised = denoise(x, sigma)
         d = derivative(x, sigma, denoised)
         dt = sigma_next - sigma
@@ -231,7 +230,7 @@ def heunpp2(denoise, x, sigmas, noise=None):
 
 def dpm_2(denoise, x, sigmas, noise=None):
     """DPM-Solver-2 with its midpoint halfway in log sigma (Lu et al. 2022, arXiv:2206.00927; k-diffusion)."""
-    for i, sigma, sigma_next in steps_of(sigmas):
+    for _, sigma, sigma_next in steps_of(sigmas):
         denoised = denoise(x, sigma)
         d = derivative(x, sigma, denoised)
         if sigma_next > 0:
@@ -244,7 +243,7 @@ def dpm_2(denoise, x, sigmas, noise=None):
 
 def dpm_2_ancestral(denoise, x, sigmas, noise=None, *, eta=1.0, s_noise=1.0):
     """DPM-Solver-2 (arXiv:2206.00927) with fresh noise after each step (k-diffusion)."""
-    for i, sigma, sigma_next in steps_of(sigmas):
+    for _, sigma, sigma_next in steps_of(sigmas):
         denoised = denoise(x, sigma)
         step = ancestral_step(sigma, sigma_next, eta)
         d = derivative(x, sigma, denoised)
@@ -393,7 +392,7 @@ class _Interval:
     x: Tensor
     t: Tensor
     t_next: Tensor
-    slopes = field(default_factory=dict)
+    slopes: dict[str, Tensor] = field(default_factory=dict)
 
     @property
     def h(self):
@@ -468,7 +467,7 @@ class _StepSize:
     h: float
     exponents: tuple[float, float, float]
     accept_safety: float
-    errors = None
+    errors: tuple[float, float] | None = None
 
     @classmethod
     def make(cls, h, pcoeff, icoeff, dcoeff, order, accept_safety):
@@ -536,9 +535,8 @@ def dpm_adaptive(
     index = 0
     while t < t_end - 1e-05:
         if not size.h > SMALLEST_STEP:
-            raise SamplingError(
-                f"dpm_adaptive finds no step that is accurate enough at sigma {float(t.neg().exp()):.4g}",
-                advice="raise rtol or atol, or lower accept_safety",
+            raise ValueError(
+                f"dpm_adaptive finds no step that is accurate enough at sigma {float(t.neg().exp()):.4g}"
             )
         t_next = torch.minimum(t_end, t + size.h)
         sigma, sigma_next = (t.neg().exp(), t_next.neg().exp())
@@ -569,7 +567,7 @@ def dpmpp_2m(denoise, x, sigmas, noise=None):
     """DPM-Solver++(2M): second order from the prediction of the step before; first order at the end."""
     before = None
     h_before = sigmas.new_zeros(())
-    for i, sigma, sigma_next in steps_of(sigmas):
+    for _, sigma, sigma_next in steps_of(sigmas):
         denoised = denoise(x, sigma)
         h = negative_log(sigma_next) - negative_log(sigma)
         target = denoised
@@ -585,7 +583,7 @@ def dpmpp_2m_cfg_pp(denoise, x, sigmas, noise=None):
     """DPM-Solver++(2M) with CFG++ (Chung et al. 2024, arXiv:2406.08070)."""
     before = None
     h_before = sigmas.new_zeros(())
-    for i, sigma, sigma_next in steps_of(sigmas):
+    for _, sigma, sigma_next in steps_of(sigmas):
         denoised, uncond = denoise.with_uncond(x, sigma)
         h = negative_log(sigma_next) - negative_log(sigma)
         x = denoised + sigma_next / sigma * (x - uncond)
@@ -598,7 +596,7 @@ def dpmpp_2m_cfg_pp(denoise, x, sigmas, noise=None):
 
 def dpmpp_2s_ancestral(denoise, x, sigmas, noise=None, *, eta=1.0, s_noise=1.0):
     """DPM-Solver++(2S) with fresh noise after each step; the second evaluation is halfway in half log-SNR."""
-    for i, sigma, sigma_next in steps_of(sigmas):
+    for _, sigma, sigma_next in steps_of(sigmas):
         denoised = denoise(x, sigma)
         step = ancestral_step(sigma, sigma_next, eta)
         middle = _middle(sigma, step.sigma_down)
@@ -621,7 +619,7 @@ def dpmpp_2s_ancestral_cfg_pp(
     unconditional prediction of the second evaluation. `latest_uncond=False` takes the first one's, which
     belongs to x.
     """
-    for i, sigma, sigma_next in steps_of(sigmas):
+    for _, sigma, sigma_next in steps_of(sigmas):
         denoised, uncond = denoise.with_uncond(x, sigma)
         step = ancestral_step(sigma, sigma_next, eta)
         target = denoised
@@ -652,7 +650,7 @@ def _middle(sigma, sigma_next):
 
 def dpmpp_sde(denoise, x, sigmas, noise=None, *, eta=1.0, s_noise=1.0, r=1 / 2):
     """DPM-Solver++ SDE: two evaluations a step, the second at the fraction `r` of the step in log sigma."""
-    for i, sigma, sigma_next in steps_of(sigmas):
+    for _, sigma, sigma_next in steps_of(sigmas):
         denoised = denoise(x, sigma)
         if sigma_next == 0:
             x = denoised
@@ -678,7 +676,7 @@ def dpmpp_2m_sde(
     """DPM-Solver++(2M) SDE: second-order multistep with fresh noise."""
     before = None
     h_before = sigmas.new_zeros(())
-    for i, sigma, sigma_next in steps_of(sigmas):
+    for _, sigma, sigma_next in steps_of(sigmas):
         denoised = denoise(x, sigma)
         if sigma_next == 0:
             x = denoised
@@ -711,7 +709,7 @@ dpmpp_2m_sde_heun = functools.partial(dpmpp_2m_sde, solver="heun")
 def dpmpp_3m_sde(denoise, x, sigmas, noise=None, *, eta=1.0, s_noise=1.0):
     """DPM-Solver++(3M) SDE: third-order multistep with fresh noise."""
     history = []
-    for i, sigma, sigma_next in steps_of(sigmas):
+    for _, sigma, sigma_next in steps_of(sigmas):
         denoised = denoise(x, sigma)
         if sigma_next == 0:
             x = denoised
@@ -810,7 +808,7 @@ def _res_multistep(denoise, x, sigmas, noise=None, *, eta, cfg_pp, s_noise=1.0):
     """
     before = None
     t_before = t_reached = sigmas.new_zeros(())
-    for i, sigma, sigma_next in steps_of(sigmas):
+    for _, sigma, sigma_next in steps_of(sigmas):
         denoised, uncond = (
             denoise.with_uncond(x, sigma) if cfg_pp else (denoise(x, sigma),) * 2
         )
@@ -950,7 +948,7 @@ def _adams_weights(nodes, start, end, tau, *, simple=False):
 
 def seeds_2(denoise, x, sigmas, noise=None, *, eta=1.0, s_noise=1.0, r=1 / 2):
     """SEEDS-2 in data prediction: two evaluations a step, the second at the fraction `r` of it."""
-    for i, sigma, sigma_next in steps_of(sigmas):
+    for _, sigma, sigma_next in steps_of(sigmas):
         denoised = denoise(x, sigma)
         if sigma_next == 0:
             return denoised
@@ -968,7 +966,7 @@ def seeds_3(
     denoise, x, sigmas, noise=None, *, eta=1.0, s_noise=1.0, r_1=1 / 3, r_2=2 / 3
 ):
     """SEEDS-3 in data prediction: three evaluations a step, at the fractions 0, `r_1` and `r_2` of it."""
-    for i, sigma, sigma_next in steps_of(sigmas):
+    for _, sigma, sigma_next in steps_of(sigmas):
         denoised = denoise(x, sigma)
         if sigma_next == 0:
             return denoised

@@ -1,0 +1,88 @@
+"""Prompts with weights, embeddings, any length, and another layer than the last."""
+# mypy: ignore-errors
+
+import torch
+from safetensors.torch import load_file
+
+
+def load_embedding(path, width):
+    """The vectors (n, width) of a textual-inversion file."""
+    tensors = [item for item in load_file(path).values() if item.shape[-1] == width]
+    return tensors[0].reshape(-1, width).float()
+
+
+def make_chunks(tokenizer, parts):
+    """Tokens with their weights in chunks of 75; short parts are not cut."""
+    chunks = [[]]
+    for part, weight in parts:
+        if isinstance(part, str):
+            part = tokenizer(part, add_special_tokens=False, verbose=False).input_ids
+        group = [(token, weight) for token in part]
+        if chunks[-1] and 75 - len(chunks[-1]) < len(group) <= 7:
+            chunks.append([])
+        while group:
+            room = 75 - len(chunks[-1])
+            chunks[-1], group = chunks[-1] + group[:room], group[room:]
+            if group:
+                chunks.append([])
+    start, end, pad = (
+        tokenizer.bos_token_id,
+        tokenizer.eos_token_id,
+        tokenizer.pad_token_id,
+    )
+    return [
+        [(start, 1.0), *chunk, (end, 1.0), *[(pad, 1.0)] * (75 - len(chunk))]
+        for chunk in [*chunks, []]
+    ]
+
+
+def encode_parts(tokenizer, encoder, parts, layer, normed):
+    """Hidden states (1, T, C) and pooled output of weighted parts, chunk by chunk.
+
+    Weights move the states away from those of the empty prompt, the last chunk.
+    """
+    chunks = make_chunks(tokenizer, parts)
+    core = getattr(encoder, "text_model", encoder)
+    ids = [[item if isinstance(item, int) else 0 for item, _ in row] for row in chunks]
+
+    def put_vectors(module, inputs, output):
+        for row, chunk in enumerate(chunks):
+            for column, (item, _) in enumerate(chunk):
+                if isinstance(item, torch.Tensor):
+                    output[row, column] = item.to(output)
+        return output
+
+    hook = core.embeddings.token_embedding.register_forward_hook(put_vectors)
+    output = core(torch.tensor(ids, device=encoder.device), output_hidden_states=True)
+    hook.remove()
+    last = output.last_hidden_state
+    hidden = last if layer == -1 and normed else output.hidden_states[layer]
+    if normed and layer != -1:
+        hidden = core.final_layer_norm(hidden)
+    weights = torch.tensor([[weight for _, weight in row] for row in chunks[:-1]])
+    weights, hidden = weights.to(hidden.device)[:, :, None], hidden.float()
+    hidden = (hidden[:-1] - hidden[-1:]) * weights + hidden[-1:]
+    pooled = last[:1, ids[0].index(tokenizer.eos_token_id)]
+    if hasattr(encoder, "text_projection"):
+        pooled = encoder.text_projection(pooled)
+    return hidden.reshape(1, -1, hidden.shape[-1]).to(encoder.dtype), pooled
+
+
+def encode_weighted(pipe, parts, layer=-1):
+    """What the UNet reads of a prompt in weighted parts."""
+    embeds, _ = encode_parts(pipe.tokenizer, pipe.text_encoder, parts, layer, True)
+    return {"embeds": embeds}
+
+
+def encode_weighted_sdxl(pipe, parts, layer=-2, parts_l=None):
+    """What SDXL's UNet reads of a prompt in weighted parts."""
+    encoders = [
+        (pipe.tokenizer, pipe.text_encoder, parts_l or parts),
+        (pipe.tokenizer_2, pipe.text_encoder_2, parts),
+    ]
+    states = [
+        encode_parts(*encoder, layer, False) for encoder in encoders if encoder[1]
+    ]
+    length = min(hidden.shape[1] for hidden, _ in states)
+    embeds = torch.cat([hidden[:, :length] for hidden, _ in states], dim=-1)
+    return {"embeds": embeds, "pooled": states[-1][1]}

@@ -1,0 +1,112 @@
+"""The helper code of scripts does what the engine's own does."""
+
+from __future__ import annotations
+
+import types
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+
+from graphflow.converters.diffusers_script.pieces import library, with_needs
+from graphflow.converters.diffusers_script.render import _imports
+from graphflow.sampling.noise import initial_noise, step_noise
+from graphflow.sampling.prediction import ModelSampling
+from graphflow.sampling.samplers import SAMPLERS
+from graphflow.sampling.schedules import SCHEDULES, make_sigmas
+
+SAMPLING = ModelSampling.from_betas(torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2)
+
+
+@cache
+def piece(name: str) -> Any:
+    """A helper, run as a script has it: its source with what it needs, and nothing else."""
+    pieces = with_needs([name])
+    used = {found for item in pieces for found in item.imports}
+    module = types.ModuleType("script")
+    # dataclasses look their module up
+    import sys
+
+    sys.modules["script"] = module
+    exec("\n".join(_imports(used)) + "\n" + "\n\n".join(item.source for item in pieces), module.__dict__)
+    return getattr(module, name)
+
+
+class Denoiser:
+    """A model that knows the picture, roughly."""
+
+    model_sampling = SAMPLING
+
+    def __call__(self, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+        return torch.sin(x / (1 + sigma)) + 0.1 * sigma / (1 + sigma)
+
+    def with_uncond(self, x: torch.Tensor, sigma: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self(x, sigma), 0.9 * self(x, sigma)
+
+    def percent_to_sigma(self, percent: float) -> float:
+        return SAMPLING.percent_to_sigma(percent)
+
+
+@pytest.mark.parametrize("name", sorted(SAMPLERS))
+def test_each_sampler_of_a_script_is_the_engines(name: str) -> None:
+    sampler = SAMPLERS[name]
+    if sampler.noise == "brownian_device":
+        pytest.skip("the same function as without _gpu")
+    sigmas = make_sigmas("karras", SAMPLING, 6, sampler=name)
+    x = torch.randn(2, 4, 4, 4, generator=torch.Generator().manual_seed(1)) * 14.6
+
+    def noise() -> Any:
+        return step_noise(sampler.noise, x, sigmas, 7)
+
+    expected = sampler.run(Denoiser(), x, sigmas, noise=noise(), callback=lambda step: None)
+    function = "euler" if name == "ddim" else name
+    actual = piece(function)(Denoiser(), x, sigmas, noise())
+    torch.testing.assert_close(actual, expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("steps", [1, 5, 20])
+@pytest.mark.parametrize("name", sorted(SCHEDULES))
+def test_each_schedule_of_a_script_is_the_engines(name: str, steps: int) -> None:
+    expected = make_sigmas(name, SAMPLING, steps)
+    actual = piece(f"{name}_sigmas")(SAMPLING.sigmas, steps)
+    torch.testing.assert_close(actual, expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "brownian"])
+@pytest.mark.parametrize("layout", ["per_sample", "batch"])
+def test_noise_of_a_script_is_the_engines(kind: Any, layout: Any) -> None:
+    like = torch.zeros(3, 4, 4, 4)
+    sigmas = make_sigmas("karras", SAMPLING, 5)
+    batch = layout == "batch"
+    first = piece("draw_batch_noise" if batch else "draw_noise")(like, 99)
+    assert torch.equal(first, initial_noise(like.shape, 99, layout))
+    ours = step_noise(kind, like, sigmas, 99, layout)
+    if kind == "gaussian":
+        theirs = piece("StepBatchNoise" if batch else "StepNoise")(like, 99)
+    else:
+        theirs = piece("BrownianNoise")(like, 99, sigmas, batch)
+    for _ in range(2):
+        assert torch.equal(theirs(sigmas[1], sigmas[2]), ours(sigmas[1], sigmas[2]))
+
+
+def test_training_levels_of_a_script_are_the_engines() -> None:
+    class Config(dict[str, Any]):
+        __getattr__ = dict.__getitem__
+
+    for zero_snr in (False, True):
+        config = Config(
+            num_train_timesteps=1000,
+            beta_start=0.00085,
+            beta_end=0.012,
+            beta_schedule="scaled_linear",
+            trained_betas=None,
+            rescale_betas_zero_snr=zero_snr,
+        )
+        expected = ModelSampling.from_scheduler_config(dict(config)).sigmas
+        torch.testing.assert_close(piece("training_sigmas")(config), expected, rtol=1e-6, atol=0)
+
+
+def test_every_piece_stands_on_its_own() -> None:
+    for name in library():
+        assert piece(name) is not None
