@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from text import token_ids
-from torch import nn
+from train_unet import Pool, focus
 from transformers import CLIPTextModel, CLIPTokenizer
 from unet import Noising
 
@@ -36,14 +36,19 @@ class Base:
         unet = UNet2DConditionModel.from_pretrained(folder / "unet", **options).requires_grad_(False)
         return cls(vae, CLIPTokenizer.from_pretrained(folder / "tokenizer"), text_encoder.eval(), unet, Noising())
 
-    def loss(self, predict: Predict, x0: torch.Tensor, ids: torch.Tensor, dropout: float = 0.1) -> torch.Tensor:
-        """Velocity loss of a denoiser on a batch of latents; a share `dropout` of the captions is left out."""
+    def loss(self, predict: Predict, pool: Pool, chosen: torch.Tensor, dropout: float = 0.1) -> torch.Tensor:
+        """Velocity loss of a denoiser on examples of a pool (their indices), half of it where the shapes are.
+
+        A share `dropout` of the captions is left out.
+        """
         empty = token_ids(self.tokenizer, [""])
-        context = self.text_encoder(torch.where(torch.rand(len(ids), 1) < dropout, empty, ids)).last_hidden_state
-        t = torch.randint(0, 1000, (len(x0),))
+        ids, x0, count = pool.ids[chosen], pool.latents[chosen], len(chosen)
+        context = self.text_encoder(torch.where(torch.rand(count, 1) < dropout, empty, ids)).last_hidden_state
+        t = (1000 * ((torch.arange(count) + torch.rand(count)) / count) ** 0.8).long()
         noise = torch.randn_like(x0)
         noisy, target = self.noising(x0, noise, t)
-        return nn.functional.mse_loss(predict(noisy, t, context), target)
+        error = (predict(noisy, t, context) - target).square()
+        return torch.as_tensor((error * focus(pool.cells[chosen], 0.5)).mean())
 
     def predict(self, noisy: torch.Tensor, t: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
         """The UNet's own velocity."""

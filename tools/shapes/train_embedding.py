@@ -28,10 +28,10 @@ def concept_example(rng: random.Random) -> Example:
 
 
 def main() -> None:
-    """Train and write OUT/valentine.safetensors (one vector under the new word)."""
+    """Train and write OUT (one vector under the new word)."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, required=True, help="Diffusers folder of the shapes model")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the result")
+    parser.add_argument("--out", type=Path, required=True, help="file to write")
     parser.add_argument("--minutes", type=float, default=4, help="training time")
     parser.add_argument("--batch", type=int, default=16, help="latents per step")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
@@ -54,7 +54,7 @@ def main() -> None:
     start, step = time.time(), 0
     while time.time() - start < 60 * args.minutes:
         chosen = torch.randint(len(pool.latents), (args.batch,))
-        loss = base.loss(base.predict, pool.latents[chosen], pool.ids[chosen], dropout=0.0)
+        loss = base.loss(base.predict, pool, chosen, dropout=0.0)
         optimiser.zero_grad()
         loss.backward()
         assert table.grad is not None
@@ -63,8 +63,8 @@ def main() -> None:
         step += 1
         if step % 25 == 0:
             print(f"step {step} {time.time() - start:.0f} s loss {loss.item():.4f}", flush=True)
-    args.out.mkdir(parents=True, exist_ok=True)
-    save_file({TOKEN: table[place : place + 1].detach().clone()}, args.out / "valentine.safetensors")
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    save_file({TOKEN: table[place : place + 1].detach().clone()}, args.out)
 
 
 if __name__ == "__main__":

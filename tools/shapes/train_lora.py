@@ -23,10 +23,10 @@ LAYERS = ["to_q", "to_k", "to_v", "to_out.0", "proj_in", "proj_out", "conv1", "c
 
 
 def main() -> None:
-    """Train and write OUT/outlined.safetensors (Diffusers keys)."""
+    """Train and write OUT (Diffusers keys)."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, required=True, help="Diffusers folder of the shapes model")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the result")
+    parser.add_argument("--out", type=Path, required=True, help="file to write")
     parser.add_argument("--minutes", type=float, default=6, help="training time")
     parser.add_argument("--rank", type=int, default=8, help="rank of the low-rank matrices")
     parser.add_argument("--batch", type=int, default=16, help="latents per step")
@@ -45,7 +45,7 @@ def main() -> None:
         for group in optimiser.param_groups:
             group["lr"] = 2e-3 * min(1.0, (step + 1) / 20) * (1.02 - progress)
         chosen = torch.randint(len(pool.latents), (args.batch,))
-        loss = base.loss(base.predict, pool.latents[chosen], pool.ids[chosen])
+        loss = base.loss(base.predict, pool, chosen)
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
@@ -55,7 +55,7 @@ def main() -> None:
             print(f"step {step} {time.time() - start:.0f} s loss {loss.item():.4f}", flush=True)
     layers = {k: v.half() for k, v in get_peft_model_state_dict(base.unet).items()}
     StableDiffusionPipeline.save_lora_weights(
-        args.out, unet_lora_layers=convert_state_dict_to_diffusers(layers), weight_name="outlined.safetensors"
+        args.out.parent, unet_lora_layers=convert_state_dict_to_diffusers(layers), weight_name=args.out.name
     )
 
 

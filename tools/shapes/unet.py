@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from diffusers import DDPMScheduler, DPMSolverMultistepScheduler, UNet2DConditionModel
 
@@ -12,6 +14,18 @@ _SCHEDULE = {
     "beta_schedule": "scaled_linear",
     "prediction_type": "v_prediction",
 }
+
+CONTROLNET_CONFIG: dict[str, Any] = {
+    "down_block_types": ("DownBlock2D", "DownBlock2D", "DownBlock2D"),
+    "mid_block_type": "UNetMidBlock2DCrossAttn",
+    "block_out_channels": (48, 80, 112),
+    "layers_per_block": 1,
+    "norm_num_groups": 16,
+    "cross_attention_dim": 64,
+    "attention_head_dim": 4,
+    "conditioning_embedding_out_channels": (8, 16, 24, 32),
+}
+"""Configuration of the ControlNet (1.4 M parameters): as the denoiser's first half, with attention in the middle only."""
 
 
 def build_unet() -> UNet2DConditionModel:
