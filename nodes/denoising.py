@@ -10,7 +10,7 @@ from graphflow import runtime
 from graphflow.errors import InvalidInputError
 from graphflow.values import Conditioning, Latent, Model, Noise
 
-from .latent_rgb import latent_to_rgb
+from .latent_rgb import Preview, previewer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -74,12 +74,12 @@ def denoise(
     from graphflow.sampling.noise import initial_noise
 
     current = runtime.current()
+    preview: Preview | None = previewer(model, loaded) if current.previews else None
 
     def on_step(index: int, total: int, x: Tensor, denoised: Tensor) -> None:
         current.check_cancelled()
         require_finite(denoised, f"the latent at step {index + 1} of {total}", _NAN_ADVICE)
-        preview = latent_to_rgb(denoised, model.family) if current.previews else None
-        current.report(index + 1, total, preview)
+        current.report(index + 1, total, None if preview is None else preview(denoised))
 
     require_channels(loaded, latent)
     height, width = (edge * loaded.downscale for edge in latent.samples.shape[-2:])

@@ -1,11 +1,20 @@
-"""Cheap previews: a linear map from latents to colours, at latent resolution."""
+"""Cheap previews: a linear map from latents to colours at latent resolution, or a tiny autoencoder where there is one."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from graphflow import runtime
+from graphflow.errors import ModelNotFoundError
+from graphflow.values import Model, Vae
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+Preview = Callable[["Tensor"], "Tensor | None"]
+"""From latents (B, C, h, w) in the model's space to pictures (B, 3, H, W) in [0, 1], or None where nothing is known."""
 
 FACTORS: dict[str, tuple[tuple[float, float, float], ...]] = {
     "sd": (
@@ -27,13 +36,96 @@ Least-squares fits of decoded pictures against latents, published for SD 1 by K.
 "Decoding latents to RGB without upscaling", 2022) and for SDXL in InvokeAI (Apache-2.0).
 """
 
+PUBLISHED_WIDTHS = {"sd": (768, 1024), "sdxl": (1280, 2048)}
+"""By family: widths of the text that published models read. Others have an autoencoder of their own."""
 
-def latent_to_rgb(latent: Tensor, family: str) -> Tensor | None:
-    """Approximate the picture behind scaled latents (B, C, h, w) as (B, 3, h, w) in [0, 1]; None for other families."""
+TINY = {"sd": "taesd", "sdxl": "taesdxl"}
+"""By family: the name of its tiny autoencoder (github.com/madebyollin/taesd, MIT)."""
+
+PICTURES, EDGE, PATCH = 24, 64, 16
+"""What a map is fitted on: so many pictures of this edge in pixels, in patches of one colour."""
+
+
+def latent_to_rgb(latent: Tensor, factors: Tensor) -> Tensor:
+    """Colours (B, 3, h, w) in [0, 1] of latents (B, C, h, w); `factors` is (C + 1, 3), the last row added."""
     import torch
 
-    factors = FACTORS.get(family)
-    if factors is None or latent.ndim != 4 or latent.shape[1] != len(factors):
+    table = factors.to(latent)
+    colours = torch.einsum("bchw,cr->brhw", latent, table[:-1]) + table[-1].reshape(1, 3, 1, 1)
+    return colours.clamp(0, 1).float().cpu()
+
+
+def published_factors(family: str) -> Tensor:
+    """The published map of a family, (C + 1, 3), to [0, 1]."""
+    import torch
+
+    return torch.cat([torch.tensor(FACTORS[family]) / 2, torch.full((1, 3), 0.5)])
+
+
+def fit_factors(autoencoder: Any, scale: float, shift: float) -> Tensor:
+    """The best linear map from an autoencoder's latents to colours, (C + 1, 3), by least squares on coloured patches.
+
+    Args:
+        autoencoder: What ``Vae.use()`` gives.
+        scale: Scale of the latents in the model's space.
+        shift: Their shift.
+    """
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    colours = torch.rand((PICTURES, 3, EDGE // PATCH, EDGE // PATCH), generator=generator)
+    pixels = colours.repeat_interleave(PATCH, dim=-1).repeat_interleave(PATCH, dim=-2)
+    latents = (autoencoder.encode(pixels) - shift) * scale
+    wanted = torch.nn.functional.interpolate(pixels, size=latents.shape[-2:], mode="area")
+    known = latents.permute(0, 2, 3, 1).flatten(0, 2)
+    known = torch.cat([known, torch.ones(len(known), 1)], dim=1)
+    solved: Tensor = torch.linalg.lstsq(known, wanted.permute(0, 2, 3, 1).flatten(0, 2)).solution
+    return solved
+
+
+def previewer(model: Model, loaded: Any) -> Preview:
+    """The best preview there is for a model: its tiny autoencoder, its family's published map, or one fitted now.
+
+    Args:
+        model: The model's recipe.
+        loaded: What ``model.use()`` gave.
+    """
+    tiny = _tiny_autoencoder(model.family)
+    if tiny is not None:
+        return _decoder(tiny, loaded)
+    if loaded.text_width in PUBLISHED_WIDTHS.get(model.family, ()):
+        factors = published_factors(model.family)
+    else:
+        own = _find(model.files[0].name, model.files[0].kind)
+        if own is None:
+            return lambda latent: None
+        with own.use() as autoencoder:
+            factors = fit_factors(autoencoder, loaded.latent_scale, loaded.latent_shift)
+
+    def preview(latent: Tensor) -> Tensor | None:
+        fits = latent.ndim == 4 and latent.shape[1] + 1 == len(factors)
+        return latent_to_rgb(latent, factors) if fits else None
+
+    return preview
+
+
+def _decoder(tiny: Vae, loaded: Any) -> Preview:
+    def preview(latent: Tensor) -> Tensor:
+        with tiny.use() as autoencoder:
+            pixels: Tensor = autoencoder.decode(latent.float().cpu() / loaded.latent_scale + loaded.latent_shift)
+        return pixels
+
+    return preview
+
+
+def _tiny_autoencoder(family: str) -> Vae | None:
+    found = _find(TINY[family], "vae") if family in TINY else None
+    return None if found is None else Vae(files=tuple(replace(file, family=family) for file in found.files))
+
+
+def _find(name: str, kind: str) -> Vae | None:
+    models = runtime.current().models
+    try:
+        return Vae(files=(models.find(name, kind, part="vae"),))
+    except ModelNotFoundError:
         return None
-    table = torch.tensor(factors, dtype=latent.dtype, device=latent.device)
-    return ((torch.einsum("bchw,cr->brhw", latent, table) + 1) / 2).clamp(0, 1).float().cpu()

@@ -57,6 +57,12 @@ class UNetModel:
     controls: Controls = field(default_factory=Controls)
     _moved: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
+    @property
+    def text_width(self) -> int | None:
+        """Width C of the text embeddings that the network reads; None where it does not say."""
+        width = self.module.config.cross_attention_dim
+        return width if isinstance(width, int) else None
+
     @inference
     def predict(
         self,
@@ -84,8 +90,8 @@ class UNetModel:
         """
         batch = len(x) // len(entries)
         context = self.stacked([entry.embedding for entry in entries], batch)
-        wanted = self.module.config.cross_attention_dim
-        if isinstance(wanted, int) and context.shape[-1] != wanted:
+        wanted = self.text_width
+        if wanted is not None and context.shape[-1] != wanted:
             raise InvalidInputError(
                 f"the conditioning has width {context.shape[-1]}, the diffusion model needs {wanted}",
                 advice="encode the prompt with the text encoder of this model's family",

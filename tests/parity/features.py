@@ -225,8 +225,9 @@ def _repeated(g: Graph) -> Taps:
 
 @_case("clipskip2_sampled")
 def _clip_skip(g: Graph) -> Taps:
+    negative = g.negative()
     g.encoder = g.add(nodes.set_text_layer, text_encoder=g.encoder, layer=-2)
-    return {"latent": g.sample()}
+    return {"latent": g.sample(negative=negative)}
 
 
 @_case("embedding_sampled")
