@@ -1,0 +1,160 @@
+"""Faults put into every node of a whole workflow: memory runs out, the user interrupts, networks make NaN."""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from PIL import Image
+
+from graphflow import Workflow, events, registry, workflows
+from graphflow.errors import CancelledError, NodeError, OutOfMemoryError
+from graphflow.events import Event
+from graphflow.families.finite import NonFiniteError
+from graphflow.registry import Registry
+from graphflow.session import Session
+from graphflow.settings import Settings
+
+NODES = ("checkpoint", "positive", "negative", "latent", "sample", "decode", "save")
+STEPS = 3
+
+
+def pixels(png: bytes) -> npt.NDArray[np.int16]:
+    with Image.open(io.BytesIO(png)) as picture:
+        return np.asarray(picture, dtype=np.int16)
+
+
+def load() -> Workflow:
+    return Workflow.load(workflows.path("txt2img"))
+
+
+def make(folder: Path, known: Registry) -> Session:
+    given = {"models": (), "cache_dir": folder / "cache", "cache_bytes": 0, "device": "cpu", "offline": True}
+    return Session(Settings.model_validate(given), known=known)
+
+
+def failing_once(known: Registry, type: str, fault: Callable[[], BaseException], times: int = 1) -> Registry:
+    """The node types, one of which fails as often as given and works from then on."""
+    spec = known.specs[type]
+    left = [times]
+
+    @functools.wraps(spec.function)
+    def function(**arguments: Any) -> Any:
+        if left[0]:
+            left[0] -= 1
+            raise fault()
+        return spec.function(**arguments)
+
+    return Registry({**known.specs, type: replace(spec, function=function)}, known.versions)
+
+
+@pytest.fixture(scope="module")
+def known() -> Registry:
+    return registry.installed()
+
+
+@pytest.fixture(scope="module")
+def expected(known: Registry, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    folder = tmp_path_factory.mktemp("expected")
+    (path,) = make(folder, known).run(load(), {"steps": STEPS}, out=folder).paths
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("node_id", NODES)
+def test_memory_that_runs_out_once_is_freed_or_said(
+    known: Registry, tmp_path: Path, expected: bytes, node_id: str
+) -> None:
+    spec = known.specs[load().document.nodes[node_id].type]
+    broken = failing_once(known, spec.type, lambda: torch.OutOfMemoryError("CUDA out of memory. Tried to allocate"))
+    told: list[Event] = []
+    session = make(tmp_path, broken)
+    if spec.lane == "device":
+        (path,) = session.run(load(), {"steps": STEPS}, out=tmp_path / "out", sink=told.append).paths
+        # Sliced attention adds up in another order, so the last bit of a pixel may differ.
+        assert np.abs(pixels(path.read_bytes()) - pixels(expected)).max() <= 1
+        assert any(isinstance(event, events.Notice) and "memory ran out" in event.message for event in told)
+    else:
+        with pytest.raises(NodeError, match=node_id) as caught:
+            session.run(load(), {"steps": STEPS}, out=tmp_path / "out")
+        assert isinstance(caught.value.cause, torch.OutOfMemoryError)
+        assert not list(tmp_path.glob("out/*"))
+
+
+@pytest.mark.parametrize("node_id", ["positive", "sample", "decode"])
+def test_memory_that_never_suffices_names_the_node_and_the_way_out(
+    known: Registry, tmp_path: Path, node_id: str
+) -> None:
+    type = load().document.nodes[node_id].type
+    broken = failing_once(known, type, lambda: torch.OutOfMemoryError("CUDA out of memory"), times=1000)
+    with pytest.raises(NodeError) as caught:
+        make(tmp_path, broken).run(load(), {"steps": STEPS}, out=tmp_path / "out")
+    assert isinstance(caught.value.cause, OutOfMemoryError)
+    assert caught.value.advice
+    assert not list(tmp_path.glob("out/*"))
+
+
+@pytest.mark.parametrize("step", range(1, STEPS + 1))
+def test_an_interrupt_at_any_step_leaves_nothing_behind(
+    known: Registry, tmp_path: Path, expected: bytes, step: int
+) -> None:
+    session = make(tmp_path, known)
+
+    def interrupt(event: Event) -> None:
+        if isinstance(event, events.NodeProgress) and event.node == "sample" and event.step == step:
+            raise KeyboardInterrupt
+
+    with pytest.raises(CancelledError):
+        session.run(load(), {"steps": STEPS}, out=tmp_path / "out", sink=interrupt)
+    assert not list(tmp_path.glob("out/*"))
+    (path,) = session.run(load(), {"steps": STEPS}, out=tmp_path / "out").paths
+    assert path.read_bytes() == expected
+
+
+@pytest.mark.parametrize("node_id", NODES)
+def test_an_interrupt_at_any_node_leaves_nothing_behind(
+    known: Registry, tmp_path: Path, expected: bytes, node_id: str
+) -> None:
+    broken = failing_once(known, load().document.nodes[node_id].type, KeyboardInterrupt)
+    session = make(tmp_path, broken)
+    with pytest.raises(CancelledError):
+        session.run(load(), {"steps": STEPS}, out=tmp_path / "out")
+    assert not list(tmp_path.glob("out/*"))
+    (path,) = session.run(load(), {"steps": STEPS}, out=tmp_path / "out").paths
+    assert path.read_bytes() == expected
+
+
+@pytest.mark.parametrize(("node_id", "of"), [("sample", "unet"), ("decode", "vae")])
+def test_nan_is_an_error_with_advice_never_a_black_picture(
+    known: Registry, tmp_path: Path, node_id: str, of: str
+) -> None:
+    session = make(tmp_path, known)
+    with nan_from(session, of), pytest.raises(NodeError) as caught:
+        session.run(load(), {"steps": STEPS}, out=tmp_path / "out")
+    assert caught.value.node == node_id
+    assert isinstance(caught.value.cause, NonFiniteError)
+    assert caught.value.advice
+    assert not list(tmp_path.glob("out/*"))
+
+
+@contextmanager
+def nan_from(session: Session, part: str) -> Iterator[None]:
+    """Have one part of the checkpoint make NaN."""
+    workflow = load()
+    workflow.document.outputs[part] = "checkpoint.model" if part == "unet" else f"checkpoint.{part}"
+    recipe = session.run(workflow, targets=[workflow.document.outputs[part]]).outputs[part]
+    with session.models.use(recipe) as loaded:
+        module = loaded.module.conv_in if part == "unet" else loaded.module.post_quant_conv
+    handle = module.register_forward_hook(lambda module, arguments, output: torch.full_like(output, float("nan")))
+    try:
+        yield
+    finally:
+        handle.remove()
