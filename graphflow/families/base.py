@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from graphflow.errors import ModelFormatError
 
 if TYPE_CHECKING:
-    from graphflow.families.control import ControlModel
+    from graphflow.families.control import Net
     from graphflow.families.text import FindVectors, TextModel
     from graphflow.families.unet import UNetModel
     from graphflow.families.vae import Autoencoder
@@ -71,8 +71,8 @@ class Family(Protocol):
         """The autoencoder."""
         ...
 
-    def control(self, part: Module) -> ControlModel:
-        """A ControlNet."""
+    def control(self, part: Module) -> Net:
+        """A ControlNet or T2I-Adapter."""
         ...
 
 

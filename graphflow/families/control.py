@@ -58,8 +58,15 @@ class Residuals:
 class Net(Protocol):
     """What `ControlNet.use()` gives."""
 
-    width: int | None
-    """Width of the text embedding that it reads; None where it reads none."""
+    @property
+    def width(self) -> int | None:
+        """Width of the text embedding that it reads; None where it reads none."""
+        ...
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Channels by level, which are the UNet's."""
+        ...
 
     def encode(self, hint: Tensor, height: int, width: int) -> list[Tensor]:
         """What it makes of the picture alone, whatever the noise: computed once for all steps.
@@ -117,6 +124,11 @@ class ControlModel:
         """Width of the text embedding that it reads."""
         found = self.module.config.cross_attention_dim
         return found if isinstance(found, int) else None
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Channels by level."""
+        return tuple(self.module.config.block_out_channels)
 
     @inference
     def encode(self, hint: Tensor, height: int, width: int) -> list[Tensor]:
@@ -201,6 +213,7 @@ class Controls:
         entries: Sequence[ConditioningEntry],
         context: Tensor,
         added: Mapping[str, Tensor] | None,
+        channels: Sequence[int],
     ) -> Residuals:
         """The sum of what the entries' ControlNets say; entries that are evaluated together share their controls.
 
@@ -210,6 +223,7 @@ class Controls:
             entries: n entries.
             context: (n * B, T, D).
             added: What SDXL is told beside the text.
+            channels: The UNet's channels by level.
 
         Raises:
             InvalidInputError: A ControlNet is of another family.
@@ -218,14 +232,7 @@ class Controls:
         batch = len(x) // len(entries)
         for control in entries[0].controls:
             net = self._net(control.net)
-            if net.width is not None and net.width != context.shape[-1]:
-                name = control.net.files[0].name
-                raise InvalidInputError(
-                    f"the ControlNet {name!r} reads text embeddings of width {net.width}, the diffusion model's have"
-                    f" {context.shape[-1]}: they are of different families",
-                    where="control_net",
-                    advice="use a ControlNet that was made for the checkpoint's family",
-                )
+            _require_fit(control.net, net, context.shape[-1], channels)
             encoded = [_spread(item, batch, len(entries)) for item in self._hint(control, net, x)]
             found = net.residuals(encoded, x, timestep, context, added)
             total = total.plus(found.scaled(control.strength))
@@ -263,6 +270,26 @@ def fit_hint(hint: Tensor, height: int, width: int) -> Tensor:
     top = max(0, round((found_height - found_width * height / width) / 2))
     hint = hint[..., top : found_height - top, left : found_width - left]
     return functional.interpolate(hint, size=(height, width), mode="nearest-exact")
+
+
+def _require_fit(recipe: ControlNet, net: Net, width: int, channels: Sequence[int]) -> None:
+    """Refuse nets of another family.
+
+    Raises:
+        InvalidInputError: It is one.
+    """
+    name, problem = recipe.files[0].name, ""
+    if net.width is not None and net.width != width:
+        problem = f"{name!r} reads text embeddings of width {net.width}, the diffusion model's have {width}"
+    elif (*net.channels[: len(channels)],) != (*channels,):
+        found, wanted = (", ".join(map(str, numbers)) for numbers in (net.channels, channels))
+        problem = f"{name!r} steers a network with {found} channels by level, and the diffusion model has {wanted}"
+    if problem:
+        raise InvalidInputError(
+            f"{problem}: they are of different families",
+            where="control_net",
+            advice="use a ControlNet or T2I-Adapter that was made for the checkpoint's family",
+        )
 
 
 @contextmanager

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from graphflow.families.control import ControlModel
+from graphflow.families.control import ControlModel, Net
+from graphflow.families.t2i_adapter import AdapterModel
 from graphflow.families.tokenizers import PromptTokenizer, make_tokenizer
 from graphflow.families.unet import check_unet
 from graphflow.families.vae import Autoencoder
@@ -62,9 +63,10 @@ def make_autoencoder(part: Module, default_scale: float) -> Autoencoder:
     )
 
 
-def make_control(part: Module) -> ControlModel:
-    """The wrapper of a ControlNet."""
-    return ControlModel(module=part.module, device=part.device, dtype=part.dtype)
+def make_control(part: Module) -> Net:
+    """The wrapper of a ControlNet or T2I-Adapter."""
+    wrapper = AdapterModel if part.part == "adapter" else ControlModel
+    return wrapper(module=part.module, device=part.device, dtype=part.dtype)
 
 
 def tokenizer_of(part: Module) -> PromptTokenizer:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from graphflow.errors import InvalidInputError
-from graphflow.families.control import ControlModel
+from graphflow.families.control import Net
 from graphflow.families.parts import make_autoencoder, make_control, tokenizer_of, unet_arguments
 from graphflow.families.text import ClipEncoder, FindVectors, TextModel
 from graphflow.families.unet import UNetModel
@@ -112,8 +112,8 @@ def autoencoder(part: Module) -> Autoencoder:
     return make_autoencoder(part, LATENT_SCALE)
 
 
-def control(part: Module) -> ControlModel:
-    """A ControlNet."""
+def control(part: Module) -> Net:
+    """A ControlNet or T2I-Adapter."""
     return make_control(part)
 
 

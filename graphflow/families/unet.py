@@ -99,7 +99,7 @@ class UNetModel:
         sample = self.with_concat(x.to(self.device, self.dtype), entries, batch)
         added = self.added(entries, batch, x.shape[-2] * self.downscale, x.shape[-1] * self.downscale)
         time = timestep.to(self.device)
-        residuals = self.controls.residuals(x, time, entries, context, added)
+        residuals = self.controls.residuals(x, time, entries, context, added, self.module.config.block_out_channels)
         with ExitStack() as changes:
             if sigma is not None:
                 for around in self.around:

@@ -16,6 +16,7 @@ from graphflow.models.header import bytes_by_dtype, read_floats
 from graphflow.models.roots import PICKLE_EXTENSIONS
 from graphflow.models.settle import Settled, collect_given
 from graphflow.models.structure import Shapes, is_ldm
+from graphflow.models.t2i_adapter import infer_t2i_adapter, is_original
 from graphflow.models.unet import Inferred, infer_controlnet
 from graphflow.models.weights import Weights, read_weights
 
@@ -114,6 +115,8 @@ def _fill(draft: Draft, kind: Kind | None) -> None:
             )
         draft.kind, draft.family, draft.details = adapter.kind, adapter.family, adapter.details
         draft.variant = adapter.variant
+        if draft.kind == "t2i_adapter":
+            _t2i_adapter(draft)
 
 
 def _controlnet(draft: Draft, prefix: str) -> None:
@@ -134,6 +137,13 @@ def _controlnet(draft: Draft, prefix: str) -> None:
     draft.variant, draft.family = inferred.variant, family_of(inferred.variant)
     draft.add("controlnet", inferred, prefix, "ldm" if is_ldm(below) else "diffusers")
     draft.details["union"] = inferred.class_name == "ControlNetUnionModel"
+
+
+def _t2i_adapter(draft: Draft) -> None:
+    below = draft.under("adapter.") if any(key.startswith("adapter.") for key in draft.shapes) else draft.shapes
+    inferred = infer_t2i_adapter(below, draft.where)
+    draft.variant, draft.family = inferred.variant, family_of(inferred.variant)
+    draft.add("adapter", inferred, "", "ldm" if is_original(below) else "diffusers")
 
 
 def _control_prefix(draft: Draft) -> str | None:

@@ -220,6 +220,9 @@ def _component(reader: _Reader, settled: Settled, kind: Kind | None) -> _Made:
         made.family = family_of(made.variant)
     if name == "unet":
         made.scheduler = {}
+    if made.kind == "t2i_adapter":
+        made.variant = "sdxl" if part.config.get("adapter_type") == "full_adapter_xl" else "sd1"
+        made.family = family_of(made.variant)
     return made
 
 

@@ -19,6 +19,7 @@ from graphflow.models.key_names import (
     unet_modules,
     vae_modules,
 )
+from graphflow.models.t2i_adapter import t2i_adapter_modules
 
 if TYPE_CHECKING:
     from graphflow.models.description import Part
@@ -99,13 +100,15 @@ def role_of(part: Part) -> str:
 
 
 def modules_of(part: Part) -> Mapping[str, str]:
-    """Original to Diffusers module names of a UNet, ControlNet or VAE; empty for classes without original names."""
+    """Original to Diffusers module names of a UNet, ControlNet, T2I-Adapter or VAE; empty for classes without original names."""
     if part.class_name == "UNet2DConditionModel":
         return dict(unet_modules(part.config))
     if part.class_name in ("ControlNetModel", "ControlNetUnionModel"):
         return dict(controlnet_modules(part.config))
     if part.class_name == "AutoencoderKL":
         return dict(vae_modules(part.config))
+    if part.class_name == "T2IAdapter":
+        return dict(t2i_adapter_modules(part.config))
     return {}
 
 

@@ -1,0 +1,268 @@
+"""ControlNets, union ControlNets and T2I-Adapters on tiny models, against Diffusers' own modules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from graphflow.control_hooks import UnionType
+from graphflow.errors import GraphflowError
+from graphflow.models.manager import ModelManager
+from graphflow.models.t2i_adapter import t2i_adapter_modules
+from graphflow.values import ConditioningEntry, Control, ControlNet
+from tests.models.tiny import sd_parts, sdxl_parts
+from tests.models.tiny_manager import SD, SDXL, error, make_manager, model, running
+
+SIGMA = torch.tensor(1.0)
+
+
+def seeded(module: nn.Module, seed: int = 5) -> Any:
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for tensor in module.parameters():
+            tensor.normal_(std=0.1, generator=generator)
+    return module.eval().requires_grad_(False)
+
+
+def random(*shape: int, seed: int = 6) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def adapter(kind: str) -> Any:
+    from diffusers import T2IAdapter
+
+    factor = 16 if kind == "full_adapter_xl" else 8
+    return seeded(T2IAdapter(3, [32, 64], 2, factor, kind))
+
+
+def write_original(module: Any, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    names = {new: old for old, new in t2i_adapter_modules(module.config)}
+    tensors = {}
+    for name, tensor in module.state_dict().items():
+        owner, _, leaf = name.rpartition(".")
+        tensors[f"{names[owner]}.{leaf}"] = tensor.contiguous()
+    save_file(tensors, path)
+
+
+def net(manager: ModelManager, name: str) -> ControlNet:
+    parts = manager.parts(name, "controlnet")
+    return ControlNet(files=(manager.find(name, "controlnet", part=parts[0]),))
+
+
+def entry(control: Control | None, width: int = 32) -> ConditioningEntry:
+    return ConditioningEntry(
+        embedding=random(1, 77, width),
+        pooled=random(1, 32, seed=8) if width == 64 else None,
+        extras={}
+        if width == 32
+        else dict.fromkeys(("width", "height", "target_width", "target_height"), 64) | {"crop_w": 0, "crop_h": 0},
+        controls=() if control is None else (control,),
+    )
+
+
+@pytest.mark.parametrize("layout", ["folder", "original"])
+@pytest.mark.parametrize("kind", ["full_adapter", "light_adapter"])
+def test_a_t2i_adapter_steers_as_in_diffusers(tmp_path: Path, kind: str, layout: str) -> None:
+    module = adapter(kind)
+    if layout == "folder":
+        module.save_pretrained(tmp_path / "controlnet" / "steer")
+    else:
+        write_original(module, tmp_path / "controlnet" / "steer.safetensors")
+    hint = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(7))
+    x, time = random(2, 4, 8, 8), torch.tensor([400, 400])
+    features = module(hint)
+    manager = make_manager(tmp_path)
+    with running(manager):
+        recipe = net(manager, "steer")
+        assert recipe.family == "sd"
+        with recipe.use() as loaded:
+            for found, wanted in zip(loaded.encode(hint, 8, 8), features, strict=True):
+                assert error(found, wanted) < 1e-5
+        control = Control(net=recipe, hint=hint, strength=0.7)
+        with torch.no_grad():
+            wanted = sd_parts()["unet"](
+                x,
+                400,
+                entry(None).embedding.expand(2, -1, -1),
+                down_intrablock_additional_residuals=[(0.7 * f).expand(2, -1, -1, -1).clone() for f in features],
+            ).sample
+        with model(manager, SD).use() as unet:
+            found = unet.predict(x, time, [entry(control)], sigma=SIGMA)
+            assert error(found, wanted) < 1e-5
+            assert error(found, unet.predict(x, time, [entry(None)], sigma=SIGMA)) > 1e-3
+            assert torch.equal(found, unet.predict(x, time, [entry(control)], sigma=SIGMA))
+
+
+def test_an_sdxl_t2i_adapter_steers_as_in_diffusers(tmp_path: Path) -> None:
+    module = adapter("full_adapter_xl")
+    write_original(module, tmp_path / "controlnet" / "steer.safetensors")
+    hint = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(7))
+    x, time = random(1, 4, 8, 8), torch.tensor([400])
+    manager = make_manager(tmp_path)
+    with running(manager), model(manager, SDXL).use() as unet:
+        recipe = net(manager, "steer")
+        assert recipe.family == "sdxl"
+        told = unet.complete(_conditioning(entry(None, 64)), 64, 64, negative=False).entries[0]
+        found = unet.predict(x, time, [replace(told, controls=(Control(net=recipe, hint=hint),))], sigma=SIGMA)
+        with torch.no_grad():
+            wanted = sdxl_parts()["unet"](
+                x,
+                400,
+                told.embedding,
+                added_cond_kwargs=unet.added([told], 1, 64, 64),
+                down_intrablock_additional_residuals=list(module(hint)),
+            ).sample
+    assert error(found, wanted) < 1e-5
+
+
+def _conditioning(one: ConditioningEntry) -> Any:
+    from graphflow.values import Conditioning
+
+    return Conditioning(entries=(one,))
+
+
+def controlnet(parts: Callable[[], dict[str, Any]] = sd_parts) -> Any:
+    from diffusers import ControlNetModel
+
+    return seeded(ControlNetModel.from_unet(parts()["unet"], conditioning_channels=3))
+
+
+def union() -> Any:
+    from diffusers import ControlNetUnionModel
+
+    config = dict(controlnet().config)
+    kept = ("block_out_channels", "layers_per_block", "down_block_types", "cross_attention_dim", "attention_head_dim")
+    module = ControlNetUnionModel(
+        **{name: config[name] for name in kept},
+        norm_num_groups=32,
+        addition_time_embed_dim=8,
+        num_control_type=6,
+        num_trans_channel=32,
+        num_trans_head=2,
+        num_trans_layer=1,
+        num_proj_channel=32,
+        conditioning_embedding_out_channels=(16, 32),
+    )
+    return seeded(module)
+
+
+def test_a_union_controlnet_gets_its_type(tmp_path: Path) -> None:
+    module = union()
+    module.save_pretrained(tmp_path / "controlnet" / "union")
+    hint = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(7))
+    x, time = random(1, 4, 8, 8), torch.tensor([400])
+    manager = make_manager(tmp_path)
+    with running(manager):
+        recipe = net(manager, "union")
+        with model(manager, SD).use() as unet:
+            with pytest.raises(GraphflowError, match="what kind of picture"):
+                unet.predict(x, time, [entry(Control(net=recipe, hint=hint))], sigma=SIGMA)
+            with pytest.raises(GraphflowError, match="knows 6 kinds"):
+                tile = recipe.hooked(UnionType(type="tile"))
+                unet.predict(x, time, [entry(Control(net=tile, hint=hint))], sigma=SIGMA)
+            for number, name in enumerate(("openpose", "depth")):
+                typed = recipe.hooked(UnionType(type=name))
+                kinds = torch.zeros(1, 6)
+                kinds[:, number] = 1
+                with torch.no_grad():
+                    down, middle = module(x, 400, entry(None).embedding, [hint], kinds, [number], return_dict=False)
+                with typed.use() as loaded:
+                    encoded = loaded.encode(hint, 2, 2)
+                    found = loaded.residuals(encoded, x, time, entry(None).embedding, None)
+                assert error(found.middle, middle) < 1e-5
+                for one, wanted in zip(found.skips, down, strict=True):
+                    assert error(one, wanted) < 1e-5
+
+
+def test_a_plain_controlnet_takes_no_type(tmp_path: Path) -> None:
+    controlnet().save_pretrained(tmp_path / "controlnet" / "plain")
+    manager = make_manager(tmp_path)
+    with running(manager), pytest.raises(GraphflowError, match="takes no type"):
+        with net(manager, "plain").hooked(UnionType(type="depth")).use():
+            pass
+
+
+def test_a_hint_is_encoded_once_and_spread_over_the_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from diffusers.models.controlnets.controlnet import ControlNetConditioningEmbedding
+
+    module = controlnet()
+    module.save_pretrained(tmp_path / "controlnet" / "plain")
+    hints = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(7))
+    x, time, text = random(3, 4, 8, 8), torch.tensor([400] * 6), entry(None).embedding
+    with torch.no_grad():
+        down, middle = module(
+            torch.cat([x, x]), 400, text.expand(6, -1, -1), hints[[0, 1, 0, 0, 1, 0]], return_dict=False
+        )
+        wanted = sd_parts()["unet"](
+            torch.cat([x, x]),
+            400,
+            text.expand(6, -1, -1),
+            down_block_additional_residuals=down,
+            mid_block_additional_residual=middle,
+        ).sample
+    calls: list[int] = []
+    forward = ControlNetConditioningEmbedding.forward
+
+    def counting(self: Any, conditioning: Tensor) -> Tensor:
+        calls.append(len(conditioning))
+        return forward(self, conditioning)
+
+    monkeypatch.setattr(ControlNetConditioningEmbedding, "forward", counting)
+    manager = make_manager(tmp_path)
+    with running(manager), model(manager, SD).use() as unet:
+        one = entry(Control(net=net(manager, "plain"), hint=hints))
+        for _ in range(3):
+            found = unet.predict(torch.cat([x, x]), time, [one, one], sigma=SIGMA)
+    assert calls == [2]
+    assert error(found, wanted) < 1e-5
+    with running(manager):
+        assert all(count == 0 for count in _users(manager))
+
+
+def _users(manager: ModelManager) -> list[int]:
+    return [item.users for item in manager._pool._residents]
+
+
+@pytest.mark.parametrize("kind", ["controlnet", "t2i"])
+def test_nets_of_another_family_are_refused(tmp_path: Path, kind: str) -> None:
+    if kind == "controlnet":
+        controlnet(sdxl_parts).save_pretrained(tmp_path / "controlnet" / "other")
+    else:
+        from diffusers import T2IAdapter
+
+        seeded(T2IAdapter(3, [16, 32], 1)).save_pretrained(tmp_path / "controlnet" / "other")
+    manager = make_manager(tmp_path)
+    with running(manager), model(manager, SD).use() as unet:
+        control = Control(net=net(manager, "other"), hint=torch.rand(1, 3, 64, 64))
+        with pytest.raises(GraphflowError, match=r"'other'.*different families") as caught:
+            unet.predict(random(1, 4, 8, 8), torch.tensor([400]), [entry(control)], sigma=SIGMA)
+    assert "made for the checkpoint's family" in (caught.value.advice or "")
+
+
+def test_damaged_adapters_are_refused(tmp_path: Path) -> None:
+    module = adapter("full_adapter")
+    folder = tmp_path / "controlnet"
+    write_original(module, folder / "short.safetensors")
+    state = {name: tensor for name, tensor in module.state_dict().items() if "resnets.1" not in name}
+    save_file({name: tensor.contiguous() for name, tensor in state.items()}, folder / "holes.safetensors")
+    (folder / "cut.safetensors").write_bytes((folder / "short.safetensors").read_bytes()[:-100])
+    save_file({"adapter.body.0.x": torch.zeros(1)}, folder / "empty.safetensors")
+    manager = make_manager(tmp_path)
+    with running(manager):
+        with net(manager, "short").use():
+            pass
+        for name in ("cut", "empty"):
+            with pytest.raises(GraphflowError, match=name):
+                net(manager, name)
+        state["adapter.body.0.resnets.0.block1.weight"] = torch.zeros(1, 1, 3, 3)
+        save_file({name: tensor.contiguous() for name, tensor in state.items()}, folder / "odd.safetensors")
+        with pytest.raises(GraphflowError, match="odd"), net(manager, "odd").use():
+            pass
