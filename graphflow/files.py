@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -18,6 +18,7 @@ class FileUse:
         path: Where it is, or a Hub id; None where it is not there (only for optional needs).
         fingerprint: What it holds; None where that is not known before it is fetched.
         weight_bytes: Bytes of weights by dtype, for the parts that the node reads.
+        part_bytes: The same for each part by name; empty where the file has no parts.
         parts: Which parts the model has.
         family: The model family that it belongs to or fits; empty where the file does not tell.
         notice: What the user should know, e.g. that an optional file is missing.
@@ -27,14 +28,19 @@ class FileUse:
     path: str | None = None
     fingerprint: str | None = None
     weight_bytes: Mapping[str, int] = field(default_factory=dict)
+    part_bytes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     parts: tuple[str, ...] = ()
     family: str = ""
     notice: str = ""
 
-    @property
-    def total_bytes(self) -> int:
-        """Bytes of weights."""
-        return sum(self.weight_bytes.values())
+
+def add_up(sizes: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Add bytes by dtype."""
+    total: dict[str, int] = {}
+    for size in sizes:
+        for dtype, number in size.items():
+            total[dtype] = total.get(dtype, 0) + number
+    return total
 
 
 class FileResolver(Protocol):

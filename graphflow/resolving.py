@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, cast
 
 from graphflow.errors import InvalidInputError, LimitError, ModelNotFoundError
-from graphflow.files import FileUse
+from graphflow.files import FileUse, add_up
 from graphflow.limits import LIMITS
 from graphflow.node import FileNeed
 from graphflow.registry import nearest
@@ -44,15 +44,13 @@ class SessionResolver:
     def _model(self, need: FileNeed, trusted: bool) -> FileUse:
         found = self._library().describe(need.name, cast("Kind", need.kind), trusted=trusted)
         parts = {name: part for name, part in found.parts.items() if not need.parts or name in need.parts}
-        total: dict[str, int] = {}
-        for size in [part.bytes_by_dtype for part in parts.values()] or [found.bytes_by_dtype]:
-            for dtype, count in size.items():
-                total[dtype] = total.get(dtype, 0) + count
+        sizes = {name: part.bytes_by_dtype for name, part in parts.items()}
         return FileUse(
             need,
             path=str(found.path) if found.path is not None else need.name,
             fingerprint=found.fingerprint,
-            weight_bytes=total,
+            weight_bytes=add_up(sizes.values()) if sizes else dict(found.bytes_by_dtype),
+            part_bytes=sizes,
             parts=tuple(found.parts),
             family=found.family or "",
             notice="; ".join(found.warnings),

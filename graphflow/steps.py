@@ -64,15 +64,6 @@ class Step:
         """The outputs that it reads."""
         return list(sources_of(self.arguments))
 
-    @property
-    def weight_bytes(self) -> dict[str, int]:
-        """Bytes of weights that it names, by dtype."""
-        total: dict[str, int] = {}
-        for use in self.files:
-            for dtype, size in use.weight_bytes.items():
-                total[dtype] = total.get(dtype, 0) + size
-        return total
-
 
 @dataclass(frozen=True)
 class Plan:

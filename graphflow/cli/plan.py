@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -13,6 +14,7 @@ from graphflow.cli.options import AsJson, What, Where
 from graphflow.cli.source import input_values, load, named, overrides, shown_targets
 from graphflow.cli.spread import spread
 from graphflow.cli.terminal import add_row, console, count, print_table, styled, table, weights
+from graphflow.files import add_up
 
 if TYPE_CHECKING:
     from graphflow.files import FileUse
@@ -74,11 +76,9 @@ def show(target: Console, made: Plan) -> None:
     print_table(target, rows)
     files = needed_files(made)
     if files:
-        rows = table("file", "kind", "weights", "for")
-        for use, nodes in files:
-            add_row(
-                rows, use.need.name, use.need.kind.replace("_", " "), weights(dict(use.weight_bytes)), ", ".join(nodes)
-            )
+        rows = table("file", "kind", "weights to load", "for")
+        for use, loaded, nodes in files:
+            add_row(rows, use.need.name, use.need.kind.replace("_", " "), weights(loaded), ", ".join(nodes))
         target.print()
         print_table(target, rows)
     target.print()
@@ -87,14 +87,19 @@ def show(target: Console, made: Plan) -> None:
         target.print(styled(f"note: {notice}", "yellow"))
 
 
-def needed_files(made: Plan) -> list[tuple[FileUse, list[str]]]:
-    """Return each file that a step which is not skipped names, once, with the names of these steps."""
-    found: dict[tuple[str, str | None], tuple[FileUse, list[str]]] = {}
+def needed_files(made: Plan) -> list[tuple[FileUse, dict[str, int], list[str]]]:
+    """Return each file that a step which is not skipped names, once, with the bytes loaded of it and these steps."""
+    from graphflow.weights import loaded_weights
+
+    found: dict[tuple[str, str | None], tuple[FileUse, dict[str, int], list[str]]] = {}
+    loaded = loaded_weights(made)
     for step in made.steps.values():
         if step.action == "skipped":
             continue
-        for use in step.files:
-            found.setdefault((use.need.kind, use.path or use.need.name), (use, []))[1].append(step.id)
+        for use, sizes in loaded.get(step.id, ()):
+            _, most, nodes = found.setdefault((use.need.kind, use.path or use.need.name), (use, {}, []))
+            nodes.append(step.id)
+            most.update({dtype: max(number, most.get(dtype, 0)) for dtype, number in sizes.items()})
     return list(found.values())
 
 
@@ -102,37 +107,36 @@ def totals(made: Plan) -> str:
     """Return one line: how many nodes run, are stored, write, and the bytes of weights."""
     numbers = Counter(step.action for step in made.steps.values())
     parts = [f"{numbers[action]} {text}" for action, text in ACTIONS.items() if numbers[action]]
-    total = weight_bytes(made)
-    named = f"; weights of the models named: {weights(total)}" if total else ""
+    total = loaded_bytes(made)
+    named = f"; weights to load: {weights(total)}" if total else ""
     numerics = f"; on {made.numerics.device} in {made.numerics.compute}"
     return f"{count(len(made.steps), 'node')}: {', '.join(parts)}{named}{numerics}"
 
 
-def weight_bytes(made: Plan) -> dict[str, int]:
-    """Return the bytes of weights by dtype in the files that the plan needs, each file once."""
-    total: dict[str, int] = {}
-    for use, _ in needed_files(made):
-        for dtype, number in use.weight_bytes.items():
-            total[dtype] = total.get(dtype, 0) + number
-    return total
+def loaded_bytes(made: Plan) -> dict[str, int]:
+    """Return the bytes of weights by dtype that the run loads, each file once."""
+    return add_up(sizes for _, sizes, _ in needed_files(made))
 
 
 def to_json(made: Plan) -> dict[str, Any]:
     """Return a plan as a JSON object."""
+    from graphflow.weights import loaded_weights
+
     numbers = Counter(step.action for step in made.steps.values())
+    loaded = loaded_weights(made)
     return {
-        "steps": [_step(step) for step in made.steps.values()],
+        "steps": [_step(step, loaded.get(step.id, ())) for step in made.steps.values()],
         "counts": {action: numbers[action] for action in ACTIONS},
         "targets": [str(source) for source in made.targets],
         "selectors": [str(source) for source in made.selectors],
-        "weight_bytes": weight_bytes(made),
+        "loaded_bytes": loaded_bytes(made),
         "notices": list(made.notices),
         "numerics": made.numerics.to_json(),
         "workflow": made.settled.document.to_json(),
     }
 
 
-def _step(step: Step) -> dict[str, Any]:
+def _step(step: Step, files: Iterable[tuple[FileUse, Mapping[str, int]]]) -> dict[str, Any]:
     return {
         "node": step.id,
         "type": step.spec.type,
@@ -148,8 +152,9 @@ def _step(step: Step) -> dict[str, Any]:
                 "path": use.path,
                 "fingerprint": use.fingerprint,
                 "weight_bytes": dict(use.weight_bytes),
+                "loaded_bytes": dict(sizes),
             }
-            for use in step.files
+            for use, sizes in files
         ],
     }
 
