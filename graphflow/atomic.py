@@ -5,8 +5,19 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+
+_on_their_way: set[Path] = set()
+"""Files that this process is writing; only so that :func:`abandon` can find them."""
+
+
+def abandon() -> None:
+    """Remove the files that this process is writing, since it ends at once."""
+    for path in tuple(_on_their_way):
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -14,6 +25,7 @@ def _temporary(folder: Path, data: bytes) -> Iterator[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=".graphflow-", suffix=".part", dir=folder)
     path = Path(name)
+    _on_their_way.add(path)
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(data)
@@ -23,6 +35,7 @@ def _temporary(folder: Path, data: bytes) -> Iterator[Path]:
         yield path
     finally:
         path.unlink(missing_ok=True)
+        _on_their_way.discard(path)
 
 
 def write_bytes(path: Path, data: bytes) -> None:

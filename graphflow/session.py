@@ -339,7 +339,8 @@ class Session:
             try:
                 outcome = execute(current, environment, done=total.files)
             except StaleError as error:
-                shelf.broken.add(error.key)
+                shelf.broken.add(error.key)  # where the folder does not let go of it
+                self.store.evict(error.key)
                 replans += 1
                 if replans > _REPLANS:
                     raise GraphflowError(

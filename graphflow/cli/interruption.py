@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from graphflow import atomic
 from graphflow.cli.failures import INTERRUPTED
 from graphflow.events import Event, NodeCached, NodeStarted
 from graphflow.execution import Cancellation
@@ -41,6 +42,7 @@ class Interruption:
         if self.cancellation.cancelled:
             if sys.stderr.isatty():
                 os.write(2, _SHOW_CURSOR)
+            atomic.abandon()
             os._exit(INTERRUPTED)
         self.cancellation.cancel()
         if not self._running:

@@ -181,6 +181,13 @@ class DiskTier:
         self._missed()
         return False
 
+    def evict(self, key: str) -> bool:
+        """Remove an entry, e.g. one that nobody can decode; returns whether there was one.
+
+        Its objects stay for other entries, until they are the least recently used.
+        """
+        return remove(self._files.entry(key))
+
     @contextmanager
     def claim(self, key: str, deadline: float | None, poll: Callable[[], None] | None) -> Iterator[bool]:
         """Keep other processes from claiming a key, see `Store.claim`; ``deadline`` is of `time.monotonic`."""

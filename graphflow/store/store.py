@@ -33,7 +33,8 @@ class Store:
     def get(self, key: str, decode: Callable[[Encoded], object], default: object = None) -> object:
         """The value from memory, or from disk and then held in memory, or ``default``.
 
-        An entry that ``decode`` cannot read (written by another version of a value type) is reported and a miss.
+        An entry that ``decode`` cannot read (written by another version of a value type) is reported, removed and a
+        miss.
         """
         missing = object()
         value = self.memory.get(key, missing)
@@ -45,7 +46,10 @@ class Store:
         try:
             value = decode(encoded)
         except Exception as problem:  # any value type may be behind it; the value is computed again
-            self.disk.report(f"cannot decode {key} ({encoded.kind}): {type(problem).__name__}: {problem}")
+            self.disk.report(
+                f"removed {key} ({encoded.kind}), which cannot be decoded: {type(problem).__name__}: {problem}"
+            )
+            self.disk.evict(key)
             return default
         self.memory.put(key, value, encoded.nbytes)
         return value
@@ -67,6 +71,12 @@ class Store:
             if encode is None:
                 raise TypeError("put(persist=True) needs encode")
             self.disk.put(key, encode(value))
+
+    def evict(self, key: str) -> None:
+        """Forget a value or file, in memory and on disk, so that it is computed again."""
+        self.memory.evict(key)
+        if self.disk is not None:
+            self.disk.evict(key)
 
     def locate(self, key: str) -> Literal["memory", "disk"] | None:
         """The tier that holds a value or a file; cheap, and on disk without reading tensors."""

@@ -53,6 +53,29 @@ def test_the_second_signal_leaves_at_once(chain: Path) -> None:
     assert finish(process).code == 130
 
 
+TWICE = """
+import os, signal, threading, time
+from pathlib import Path
+from graphflow import atomic
+from graphflow.cli.interruption import interruption
+from graphflow.events import NodeStarted
+os.link = lambda *names: time.sleep(60)  # a file system that hangs
+with interruption() as state:
+    state.notice(NodeStarted(node="save", type="save"))
+    threading.Thread(target=atomic.write_new, args=(Path("out/picture.png"), b"picture")).start()
+    while not list(Path("out").glob(".graphflow-*.part")):
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGINT)
+    os.kill(os.getpid(), signal.SIGINT)
+"""
+
+
+def test_the_second_signal_leaves_no_half_file() -> None:
+    Path("out").mkdir()
+    assert finish(start(before=("-c", TWICE))).code == 130
+    assert list(Path("out").iterdir()) == []
+
+
 def test_what_was_finished_is_not_computed_again(chain: Path) -> None:
     document = json.loads(chain.read_text())
     document["nodes"]["slow"] = {"type": "pack_draw", "params": {"steps": 5000, "wait": 0.02}}

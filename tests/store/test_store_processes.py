@@ -257,6 +257,17 @@ def test_what_cannot_be_decoded_is_a_reported_miss(tmp_path: Path, key: Key) -> 
     assert len(problems) == 1
     assert "old" in problems[0]
     assert "shape" in problems[0]
+    assert not store.contains(key(0))  # whoever plans next knows
+
+
+def test_an_entry_can_be_evicted_by_its_key(tmp_path: Path, key: Key) -> None:
+    store = Store(MemoryTier(100), DiskTier(tmp_path, CAP))
+    for number in range(2):
+        store.put(key(number), number, nbytes=1, persist=True, encode=lambda value: Encoded("number", value, {}))
+    store.evict(key(0))
+    store.evict(key(0))  # nothing is left to evict
+    assert store.contains_many([key(0), key(1)]) == {key(1)}
+    assert Store(MemoryTier(100), DiskTier(tmp_path, CAP)).contains_many([key(0), key(1)]) == {key(1)}
 
 
 def test_without_a_disk_tier_files_are_not_kept(tmp_path: Path, key: Key) -> None:
