@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-
 _on_their_way: set[Path] = set()
 """Files that this process is writing; only so that :func:`abandon` can find them."""
 
