@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from graphflow.builder import Workflow
-from graphflow.execution import Environment, execute
+from graphflow.environment import Environment
+from graphflow.execution import execute
 from graphflow.node import node
 from graphflow.planning import plan
 from graphflow.registry import Registry

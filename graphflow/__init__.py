@@ -12,14 +12,15 @@ if TYPE_CHECKING:
     from graphflow.builder import Ref, Workflow
     from graphflow.errors import GraphflowError
     from graphflow.node import InputFile, ModelName, Seed, node
-    from graphflow.session import Result, Session, run
+    from graphflow.result import Result
+    from graphflow.session import Session, run
 
 _HOMES = {
     "GraphflowError": "graphflow.errors",
     "InputFile": "graphflow.node",
     "ModelName": "graphflow.node",
     "Ref": "graphflow.builder",
-    "Result": "graphflow.session",
+    "Result": "graphflow.result",
     "Seed": "graphflow.node",
     "Session": "graphflow.session",
     "Workflow": "graphflow.builder",

@@ -22,7 +22,7 @@ from graphflow.registry import nearest
 from graphflow.workflow import Document, ExposedInput, NodeEntry
 
 if TYPE_CHECKING:
-    from graphflow.session import Result
+    from graphflow.result import Result
     from graphflow.steps import Plan
 
 T = TypeVar("T")

@@ -9,103 +9,24 @@ queue, which the calling thread reads.
 from __future__ import annotations
 
 import queue
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 from graphflow import events, runtime
-from graphflow.errors import CancelledError, GraphflowError, NodeError, SafetyError
-from graphflow.node import NodeSpec
+from graphflow.calling import call_node
+from graphflow.environment import Environment, Outcome, StaleError
+from graphflow.errors import CancelledError, NodeError, SafetyError
 from graphflow.output import WrittenFile, write_fresh, write_stored
 from graphflow.steps import Argument, Constant, Plan, Step, output_key
-from graphflow.store import Encoded, Store
+from graphflow.store import Encoded
 from graphflow.validation import Source
 from graphflow.value_types import decode, encode, nbytes
 from graphflow.values import Files
 
 _MISSING = object()
-
-
-class Cancellation:
-    """A switch that stops a run between steps. Safe to turn from any thread or signal handler."""
-
-    def __init__(self) -> None:
-        self._event = threading.Event()
-
-    def cancel(self) -> None:
-        """Stop the run at the next step."""
-        self._event.set()
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether somebody turned it."""
-        return self._event.is_set()
-
-    def check(self) -> None:
-        """Raise CancelledError once somebody turned it."""
-        if self._event.is_set():
-            raise CancelledError
-
-
-class StaleError(GraphflowError):
-    """A value that the plan found in the store is gone or damaged; the next plan must do without ``key``."""
-
-    def __init__(self, key: str, where: str) -> None:
-        super().__init__("a stored value is gone", where=where)
-        self.key = key
-
-
-@dataclass
-class Outcome:
-    """What a run did.
-
-    Attributes:
-        values: By source: what the plan's targets and named outputs are.
-        files: By effect node: its files.
-        seconds: By node that ran: its time.
-        cached: By node whose value came from the store: the tier.
-        withheld: By effect node: how many items the safety filter took out.
-    """
-
-    values: dict[Source, Any] = field(default_factory=dict)
-    files: dict[str, list[WrittenFile]] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
-    cached: dict[str, str] = field(default_factory=dict)
-    withheld: dict[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Environment:
-    """Where a run takes place.
-
-    Attributes:
-        store: Where values are kept.
-        out: Folder that effects write to.
-        scratch: Folder for files on their way.
-        runtime: What nodes see; progress and cancellation are put in for each node.
-        sink: Takes the events; called from worker threads too.
-        cancellation: Stops the run.
-        workers: Threads of the ``cpu`` lane.
-        keep: Sources whose values the caller wants back.
-        attempt: Wraps each node's call on the device lane, e.g. the memory ladder.
-        inference: Makes the context in which nodes run, e.g. torch's inference mode.
-    """
-
-    store: Store
-    out: Path
-    scratch: Path
-    runtime: runtime.Runtime
-    sink: events.Sink = events.ignore
-    cancellation: Cancellation = field(default_factory=Cancellation)
-    workers: int = 2
-    keep: frozenset[Source] = frozenset()
-    attempt: Callable[[Callable[[], Any]], Any] = lambda call: call()
-    inference: Callable[[], AbstractContextManager[Any]] = nullcontext
 
 
 def execute(plan: Plan, environment: Environment, *, done: Iterable[str] = ()) -> Outcome:
@@ -394,32 +315,3 @@ class _Run:
 def _encoded(value: object) -> Encoded:
     data, tensors = encode(value)
     return Encoded("value", data, tensors)
-
-
-def call_node(spec: NodeSpec, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Call a node's function and name its outputs, once per element where it is mapped over sequences.
-
-    Shorter sequences repeat their last element.
-
-    Raises:
-        ValueError: A sequence to map over is empty.
-    """
-    mapped = {name for name, value in arguments.items() if spec.map and isinstance(value, tuple) and _maps(spec, name)}
-    if not mapped:
-        return spec.split(spec.function(**arguments))
-    count = max(len(arguments[name]) for name in mapped)
-    if any(not arguments[name] for name in mapped):
-        raise ValueError("a sequence to run over is empty: " + ", ".join(sorted(mapped)))
-    results: list[dict[str, Any]] = []
-    for index in range(count):
-        runtime.current().check_cancelled()
-        one = {
-            name: value[min(index, len(value) - 1)] if name in mapped else value for name, value in arguments.items()
-        }
-        results.append(spec.split(spec.function(**one)))
-    return {output.name: tuple(result[output.name] for result in results) for output in spec.outputs}
-
-
-def _maps(spec: NodeSpec, name: str) -> bool:
-    parameter = spec.inputs[name]
-    return parameter.type.item is None and not parameter.many and parameter.type.name != "json"

@@ -7,77 +7,34 @@ different settings may live side by side.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from graphflow import atomic, events, numerics, registry
+from graphflow import events, numerics, registry
 from graphflow.builder import Workflow
-from graphflow.errors import CancelledError, GraphflowError
-from graphflow.execution import Cancellation, Environment, Outcome, StaleError, execute
+from graphflow.environment import Cancellation, Environment
+from graphflow.errors import CancelledError
 from graphflow.importing import collector_paused
-from graphflow.jsontools import digest
-from graphflow.output import WrittenFile
 from graphflow.planning import plan
 from graphflow.resolving import SessionResolver
+from graphflow.result import Result
 from graphflow.runtime import ModelProvider, Runtime
 from graphflow.safety import Policy
 from graphflow.settings import Settings, load_settings
 from graphflow.settling import Settled, settle
+from graphflow.stages import Shelf, run_stages
 from graphflow.steps import Constant, Plan
 from graphflow.store import DiskTier, MemoryTier, Store
+from graphflow.traces import Traces
 from graphflow.validation import Checked, Source, validate
 from graphflow.workflow import Document
 
 if TYPE_CHECKING:
     from graphflow.models.library import Library
-_TRACED_NODES = 5_000
-_STAGES = 1_000
-_REPLANS = 20
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a run gave.
-
-    Attributes:
-        outputs: The document's named outputs.
-        values: Further values that were asked for with ``targets``, by address.
-        files: Files that effect nodes wrote or found up to date, by node.
-        seconds: Time of each node that ran.
-        cached: Tier of each node whose value came from the store.
-        withheld: By effect node: how many items the safety filter took out.
-        plan: The last plan.
-    """
-
-    outputs: Mapping[str, Any]
-    values: Mapping[str, Any]
-    files: Mapping[str, list[WrittenFile]]
-    seconds: Mapping[str, float]
-    cached: Mapping[str, str]
-    withheld: Mapping[str, int]
-    plan: Plan
-
-    @property
-    def paths(self) -> list[Path]:
-        """All files, in the order of the effect nodes."""
-        return [file.path for files in self.files.values() for file in files]
-
-
-@dataclass
-class _Shelf:
-    """The store as planning sees it, without entries that turned out damaged."""
-
-    store: Store
-    broken: set[str] = field(default_factory=set)
-
-    def contains(self, key: str) -> bool:
-        return key not in self.broken and self.store.contains(key)
 
 
 class Session:
@@ -108,6 +65,7 @@ class Session:
         self._known = known
         self._store = store
         self._models = models
+        self._traces = Traces(self.settings.cache_dir / "traces")
 
     # --------------------------------------------------------------------------------------------- parts
 
@@ -217,12 +175,12 @@ class Session:
             WorkflowError: With every problem.
         """
         settled = workflow if isinstance(workflow, Settled) else self.settle(workflow, inputs, overrides)
-        return self._plan(settled, _Shelf(self.store), {}, targets, safety, folder, input_folder)
+        return self._plan(settled, Shelf(self.store), {}, targets, safety, folder, input_folder)
 
     def _plan(
         self,
         settled: Settled,
-        shelf: _Shelf,
+        shelf: Shelf,
         known: Mapping[Source, Any],
         targets: Iterable[str] | None,
         safety: Policy | None,
@@ -239,7 +197,7 @@ class Session:
             checker=self.settings.safety_checker,
             targets=targets,
             known=known,
-            previous=self._read_trace(settled),
+            previous=self._traces.read(settled),
         )
 
     def run(
@@ -283,8 +241,11 @@ class Session:
         cancellation = cancellation or Cancellation()
         status = "failed"
         try:
-            outcome, last = self._stages(
-                settled, Path(out), targets, safety, folder, input_folder, sink, cancellation, previews
+            outcome, last = run_stages(
+                lambda shelf, known: self._plan(settled, shelf, known, targets, safety, folder, input_folder),
+                lambda current: self._environment(current, Path(out), sink, cancellation, previews),
+                self.store,
+                sink,
             )
             status = "ok"
         except CancelledError:
@@ -292,7 +253,7 @@ class Session:
             raise
         finally:
             sink(events.RunFinished(status=status, seconds=time.perf_counter() - started))
-        self._write_trace(settled, last)
+        self._traces.write(settled, last.trace)
         values = {str(source): value for source, value in outcome.values.items()}
         outputs = {
             name: end.value if isinstance(end, Constant) else outcome.values[end]
@@ -302,72 +263,10 @@ class Session:
         files = {node_id: outcome.files[node_id] for node_id in last.steps if node_id in outcome.files}
         return Result(outputs, values, files, outcome.seconds, outcome.cached, outcome.withheld, last)
 
-    def _stages(
-        self,
-        settled: Settled,
-        out: Path,
-        targets: list[str] | None,
-        safety: Policy | None,
-        folder: Path | None,
-        input_folder: Path | None,
-        sink: events.Sink,
-        cancellation: Cancellation,
-        previews: bool,
-    ) -> tuple[Outcome, Plan]:
-        """Plan and execute until nothing is conditional any more; plan again where a stored value turns out damaged."""
-        shelf, known = _Shelf(self.store), dict[Source, Any]()
-        total = Outcome()
-        replans = 0
-        announced = False
-        for _ in range(_STAGES):
-            current = self._plan(settled, shelf, known, targets, safety, folder, input_folder)
-            if not announced:
-                sink(
-                    events.RunStarted(
-                        run=current.count("run"), cached=current.count("cached"), write=current.count("write")
-                    )
-                )
-                for notice in current.notices:
-                    sink(events.Notice(node="", message=notice))
-                announced = True
-            keep = {
-                source
-                for source in (*current.targets, *current.selectors)
-                if current.steps[source.node].action in ("run", "cached")
-            }
-            environment = self._environment(out, sink, cancellation, frozenset(keep), previews, current)
-            try:
-                outcome = execute(current, environment, done=total.files)
-            except StaleError as error:
-                shelf.broken.add(error.key)  # where the folder does not let go of it
-                self.store.evict(error.key)
-                replans += 1
-                if replans > _REPLANS:
-                    raise GraphflowError(
-                        "the store keeps losing values while they are needed",
-                        advice="give it more room with GRAPHFLOW_CACHE_BYTES",
-                    ) from error
-                continue
-            total.values.update(outcome.values)
-            total.files.update(outcome.files)
-            total.seconds.update(outcome.seconds)
-            total.cached.update(outcome.cached)
-            total.withheld.update(outcome.withheld)
-            if not current.selectors:
-                return total, current
-            known.update({source: outcome.values[source] for source in current.selectors})
-        raise GraphflowError(f"the workflow has more than {_STAGES} computed selectors one after another")
-
     def _environment(
-        self,
-        out: Path,
-        sink: events.Sink,
-        cancellation: Cancellation,
-        keep: frozenset[Source],
-        previews: bool,
-        current: Plan,
+        self, plan: Plan, out: Path, sink: events.Sink, cancellation: Cancellation, previews: bool
     ) -> Environment:
-        heavy = any(step.spec.lane == "device" for step in current.steps.values() if step.action in ("run", "write"))
+        heavy = any(step.spec.lane == "device" for step in plan.steps.values() if step.action in ("run", "write"))
         return Environment(
             store=self.store,
             out=out,
@@ -376,31 +275,14 @@ class Session:
             sink=sink,
             cancellation=cancellation,
             workers=max(2, (os.cpu_count() or 2) // 2),
-            keep=keep,
+            keep=frozenset(
+                source
+                for source in (*plan.targets, *plan.selectors)
+                if plan.steps[source.node].action in ("run", "cached")
+            ),
             attempt=self.models.retrying if heavy else _once,
             inference=self.models.inference if heavy else contextlib.nullcontext,
         )
-
-    # --------------------------------------------------------------------------------- what ran last time
-
-    def _trace_file(self, settled: Settled) -> Path:
-        name = digest([settled.document.name, sorted(settled.flat.nodes)])
-        return self.settings.cache_dir / "traces" / f"{name[:32]}.json"
-
-    def _read_trace(self, settled: Settled) -> Mapping[str, Mapping[str, Any]]:
-        if len(settled.flat.nodes) > _TRACED_NODES:
-            return {}
-        try:
-            data = json.loads(self._trace_file(settled).read_text("utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return data if isinstance(data, dict) else {}
-
-    def _write_trace(self, settled: Settled, last: Plan) -> None:
-        if len(settled.flat.nodes) > _TRACED_NODES:
-            return
-        with contextlib.suppress(OSError):  # only explanations are lost
-            atomic.write_bytes(self._trace_file(settled), json.dumps(last.trace, default=repr).encode())
 
 
 def _once(call: Callable[[], Any]) -> Any:

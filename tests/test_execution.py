@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from graphflow import events, runtime
 from graphflow.builder import Ref, Workflow
+from graphflow.environment import Cancellation
 from graphflow.errors import CancelledError, NodeError
-from graphflow.execution import Cancellation
 from graphflow.node import node
 from graphflow.session import Session
 from graphflow.settings import Settings

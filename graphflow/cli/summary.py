@@ -10,7 +10,7 @@ from rich.console import Console
 from graphflow.cli.terminal import add_row, clean, count, duration, print_table, styled, table
 
 if TYPE_CHECKING:
-    from graphflow.session import Result
+    from graphflow.result import Result
 
 _STYLES = {"ran": "cyan", "written": "magenta", "copied": "magenta", "up to date": "green"}
 
