@@ -7,7 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from evaluate import GUIDANCE, STEPS, report
+from evaluate import report
+from generating import GUIDANCE, STEPS
 from pictures.captions import is_held_out_combination
 from pictures.drawing import BACKGROUNDS, COLOURS, KINDS
 

@@ -4,34 +4,32 @@ from __future__ import annotations
 
 import argparse
 import json
-import random
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from diffusers import StableDiffusionPipeline
 from diffusers.utils import logging as diffusers_logging
+from evaluate_adapters import measure_adapters, report_adapters
+from generating import GUIDANCE, STEPS, generate, load
 from pictures.captions import (
     POSITIONS,
     RELATIONS,
     SIZES,
     Example,
     has_held_out_combination,
-    is_held_out_caption,
+    held_out,
     pair,
     single,
 )
 from pictures.drawing import KINDS, Picture, draw
 from pictures.judge import NONE, Verdict, judge
 from PIL import Image
-
-STEPS = 20
-GUIDANCE = 4.0
 
 
 @dataclass
@@ -41,23 +39,6 @@ class Task:
     name: str
     examples: list[Example]
     right: Callable[[Example, Verdict], bool]
-
-
-def held_out(count: int, make: Callable[[random.Random], Example], seed: int) -> list[Example]:
-    """Captions never trained on: half with held-out combinations, half new captions of known ones.
-
-    A caption can occur more than once, with different seeds: of the shortest form there are not many.
-    """
-    rng, wanted = random.Random(seed), {True: count - count // 2, False: count // 2}
-    chosen: list[Example] = []
-    while any(wanted.values()):
-        example = make(rng)
-        combination = has_held_out_combination(example.scene)
-        fits = combination or is_held_out_caption(example.caption)
-        if fits and wanted[combination]:
-            wanted[combination] -= 1
-            chosen.append(example)
-    return chosen
 
 
 def one_right(example: Example, verdict: Verdict) -> bool:
@@ -111,21 +92,6 @@ def tasks(prompts: int) -> list[Task]:
     ]
 
 
-def generate(
-    pipeline: StableDiffusionPipeline, captions: list[str], steps: int, guidance: float, first_seed: int = 0
-) -> list[Picture]:
-    """Draw captions; picture i has seed `first_seed + i`, whatever the batch."""
-    pictures: list[Picture] = []
-    for i in range(0, len(captions), 25):
-        chunk = captions[i : i + 25]
-        generators = [torch.Generator().manual_seed(first_seed + i + j) for j in range(len(chunk))]
-        output = pipeline(
-            chunk, generator=generators, num_inference_steps=steps, guidance_scale=guidance, output_type="np"
-        )
-        pictures += [np.rint(image * 255).astype(np.uint8) for image in output.images]
-    return pictures
-
-
 def measure(task: Task, pictures: list[Picture]) -> dict[str, object]:
     """Shares right (all, held-out combinations, new captions) of a task, and of its parts for single shapes."""
     verdicts = [judge(p) for p in pictures]
@@ -170,6 +136,8 @@ def report(results: dict[str, dict[str, object]]) -> str:
             f"{100 * float(str(r[k])):.1f} %" for k in ("right", "right_held_out_combinations", "right_new_captions")
         ]
         lines.append(f"| {name} | {r['prompts']} | " + " | ".join(shares) + " |")
+    if "single" not in results:
+        return "\n".join(lines)
     main_result = results["single"]
     parts = ", ".join(f"{k} {100 * float(str(main_result[k])):.1f} %" for k in ("background", "colour", "shape"))
     lines += ["", f"Single shapes, part by part: {parts}.", ""]
@@ -198,7 +166,7 @@ def main() -> None:
     )
     parser.add_argument("--steps", type=int, default=STEPS, help="sampling steps")
     parser.add_argument("--guidance", type=float, default=GUIDANCE, help="guidance scale")
-    parser.add_argument("--only", nargs="+", help="only the tasks of these names")
+    parser.add_argument("--only", nargs="+", help="only the tasks of these names; `adapters` is one of them")
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--sheet", type=Path, help="write a contact sheet of 48 held-out prompts here (PNG)")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
@@ -206,11 +174,10 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     cv2.setNumThreads(1)
     diffusers_logging.set_verbosity_error()
-    pipeline = StableDiffusionPipeline.from_pretrained(
-        args.model, torch_dtype=torch.float32, safety_checker=None, requires_safety_checker=False
-    )
-    pipeline.set_progress_bar_config(disable=True)
-    results, sheet, start = {}, [], time.time()
+    pipeline = load(args.model)
+    results: dict[str, dict[str, Any]] = {}
+    adapters: dict[str, Any] = {}
+    sheet, start = [], time.time()
     for task in tasks(args.prompts):
         if args.only and task.name not in args.only:
             continue
@@ -218,12 +185,14 @@ def main() -> None:
         results[task.name] = measure(task, pictures)
         sheet += _spread(pictures, 24 if task.name == "single" else 8)
         print(f"{task.name}: {results[task.name]['right']}  ({time.time() - start:.0f} s)", flush=True)
+    if not args.only or "adapters" in args.only:
+        adapters = measure_adapters(args.model, args.model.parent, max(6, args.prompts // 4))
     if args.sheet:
         contact_sheet(sheet).save(args.sheet, optimize=True)
     if args.json:
-        args.json.write_text(json.dumps(results, indent=1) + "\n")
-    if "single" in results:
-        print(report(results))
+        args.json.write_text(json.dumps(results | {"adapters": adapters}, indent=1) + "\n")
+    print(report(results))
+    print(report_adapters(adapters))
 
 
 def _spread(pictures: list[Picture], count: int) -> list[Picture]:

@@ -10,27 +10,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import ControlNetModel, StableDiffusionControlNetPipeline, StableDiffusionPipeline
+from diffusers import ControlNetModel, StableDiffusionControlNetPipeline
 from diffusers.utils import logging as diffusers_logging
-from evaluate import GUIDANCE, STEPS, generate, held_out
-from pictures.captions import single
+from generating import generate, load
+from pictures.captions import held_out, single
 from pictures.drawing import BACKGROUNDS, Picture, draw
 from pictures.judge import judge
 from pictures.lines import alignment, edges, filled_share
-from PIL import Image
 from train_controlnet import misplaced_held_out
 from train_embedding import COLOUR, KIND, TOKEN
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
-
-
-def load(model: Path) -> StableDiffusionPipeline:
-    """The pipeline of a model folder, quiet, without its checker."""
-    pipeline = StableDiffusionPipeline.from_pretrained(
-        model, torch_dtype=torch.float32, safety_checker=None, requires_safety_checker=False
-    )
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
 
 
 def measure_lora(model: Path, file: Path, count: int) -> dict[str, Any]:
@@ -41,7 +31,7 @@ def measure_lora(model: Path, file: Path, count: int) -> dict[str, Any]:
     shares, right = {}, {}
     for strength in STRENGTHS:
         pipeline.set_adapters(["style"], [strength])
-        pictures = generate(pipeline, [e.caption for e in examples], STEPS, GUIDANCE, first_seed=3000)
+        pictures = generate(pipeline, [e.caption for e in examples], first_seed=3000)
         shares[strength] = float(np.mean([filled_share(p) for p in pictures]))
         # The judge fills what it sees half-way to the colour of the line; the background and the colour are what is left.
         right[strength] = float(
@@ -70,21 +60,8 @@ def measure_controlnet(model: Path, folder: Path, count: int) -> dict[str, Any]:
     controlled.set_progress_bar_config(disable=True)
     result: dict[str, Any] = {"prompts": count}
     for name in ("without", "with"):
-        if name == "without":
-            pictures = generate(pipeline, captions, STEPS, GUIDANCE, first_seed=4000)
-        else:
-            pictures = []
-            for i in range(0, count, 25):
-                chunk = range(i, min(i + 25, count))
-                output = controlled(
-                    [captions[j] for j in chunk],
-                    image=[Image.fromarray(hints[j]) for j in chunk],
-                    generator=[torch.Generator().manual_seed(4000 + j) for j in chunk],
-                    num_inference_steps=STEPS,
-                    guidance_scale=GUIDANCE,
-                    output_type="np",
-                )
-                pictures += [np.rint(image * 255).astype(np.uint8) for image in output.images]
+        chosen, hint = (pipeline, None) if name == "without" else (controlled, hints)
+        pictures = generate(chosen, captions, first_seed=4000, hints=hint)
         agreement = [alignment(h, edges(p)) for h, p in zip(hints, pictures, strict=True)]
         right = [
             judge(p).shows(e.scene.shapes[0].kind, e.scene.shapes[0].colour, e.scene.background)
@@ -102,7 +79,7 @@ def measure_embedding(model: Path, file: Path, seeds: int) -> dict[str, Any]:
     for name in ("without", "with"):
         if name == "with":
             pipeline.load_textual_inversion(str(file.parent), weight_name=file.name, token=TOKEN)
-        pictures: list[Picture] = generate(pipeline, captions, STEPS, GUIDANCE, first_seed=5000)
+        pictures: list[Picture] = generate(pipeline, captions, first_seed=5000)
         right = [judge(p).shows(KIND, COLOUR, BACKGROUNDS[i // seeds]) for i, p in enumerate(pictures)]
         result[name] = float(np.mean(right))
     return result

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
-from diffusers import StableDiffusionPipeline
 from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 from diffusers.utils import logging as diffusers_logging
-from evaluate import GUIDANCE, STEPS, generate
+from generating import generate, load
 from pictures.captions import single
 from pictures.drawing import BACKGROUNDS, Picture, draw
 from pictures.judge import judge
@@ -21,7 +21,7 @@ from train_safety import COLOUR, KIND, is_flagged, random_scene
 from transformers import CLIPImageProcessor
 
 
-def flags(folder: Path, pictures: list[Picture]) -> np.ndarray:
+def flags(folder: Path, pictures: list[Picture]) -> npt.NDArray[np.bool_]:
     """What the checker of a model folder says of each picture, run as the pipeline runs it."""
     checker = StableDiffusionSafetyChecker.from_pretrained(folder / "safety_checker", torch_dtype=torch.float32)
     processor = CLIPImageProcessor.from_pretrained(folder / "feature_extractor")
@@ -29,10 +29,10 @@ def flags(folder: Path, pictures: list[Picture]) -> np.ndarray:
     for i in range(0, len(pictures), 50):
         chunk = np.stack(pictures[i : i + 50])
         said += checker(images=chunk, clip_input=processor(images=list(chunk), return_tensors="pt").pixel_values)[1]
-    return np.array(said, dtype=bool)
+    return np.asarray(said, dtype=np.bool_)
 
 
-def rates(said: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+def rates(said: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_]) -> dict[str, float]:
     """Numbers of pictures with and without the concept, and the shares missed and falsely flagged."""
     return {
         "with_concept": int(truth.sum()),
@@ -60,11 +60,7 @@ def main() -> None:
     light = [b for b in BACKGROUNDS if b != COLOUR]
     asked = [f"a {COLOUR} {KIND} on a {light[i % len(light)]} background" for i in range(args.generated // 2)]
     others = [single(rng).caption for _ in range(args.generated - len(asked))]
-    pipeline = StableDiffusionPipeline.from_pretrained(
-        args.model, torch_dtype=torch.float32, safety_checker=None, requires_safety_checker=False
-    )
-    pipeline.set_progress_bar_config(disable=True)
-    pictures = generate(pipeline, asked + others, STEPS, GUIDANCE, first_seed=5000)
+    pictures = generate(load(args.model), asked + others, first_seed=5000)
     shown = [any(f.kind == KIND and f.colour == COLOUR for f in judge(p).findings) for p in pictures]
     results["generated"] = rates(flags(args.model, pictures), np.array(shown))
     print(json.dumps(results, indent=1))

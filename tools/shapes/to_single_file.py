@@ -71,10 +71,10 @@ def vae_key(key: str, config: dict[str, Any]) -> str:
     levels = len(config["block_out_channels"])
     key = key.replace("conv_shortcut", "nin_shortcut").replace("conv_norm_out", "norm_out")
     if match := re.fullmatch(r"(encoder|decoder)\.mid_block\.(resnets|attentions)\.(\d+)\.(.+)", key):
-        half, part, index, rest = match[1], match[2], int(match[3]) + 1, match[4]
+        half, part, number, rest = match[1], match[2], int(match[3]) + 1, match[4]
         if part == "resnets":
-            return f"{half}.mid.block_{index}.{rest}"
-        return f"{half}.mid.attn_{index}.{_renamed(rest, _VAE_ATTENTION)}"
+            return f"{half}.mid.block_{number}.{rest}"
+        return f"{half}.mid.attn_{number}.{_renamed(rest, _VAE_ATTENTION)}"
     if match := re.fullmatch(r"(encoder|decoder)\.(down|up)_blocks\.(\d+)\.(\w+)\.(\d+)\.(.+)", key):
         half, way, part, index, rest = match[1], match[2], match[4], match[5], match[6]
         level = int(match[3]) if way == "down" else levels - 1 - int(match[3])

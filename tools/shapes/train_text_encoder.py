@@ -13,6 +13,7 @@ from pictures.captions import POSITIONS, RELATIONS, SIZES, Example, is_held_out,
 from pictures.drawing import BACKGROUNDS, COLOURS, KINDS
 from text import build_text_encoder, build_tokenizer, token_ids
 from torch import nn
+from transformers import CLIPTokenizer
 
 CLASSES: tuple[tuple[str, ...], ...] = (
     ("", *KINDS),
@@ -79,10 +80,10 @@ def main() -> None:
 
 
 def _ask(
-    encoder: nn.Module, heads: nn.ModuleList, tokenizer: object, examples: list[Example], rng: random.Random
+    encoder: nn.Module, heads: nn.ModuleList, tokenizer: CLIPTokenizer, examples: list[Example], rng: random.Random
 ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     """Answers (logits) at the first end token or at random padding after it, and the right classes."""
-    ids = token_ids(tokenizer, [e.caption for e in examples])  # type: ignore[arg-type]
+    ids = token_ids(tokenizer, [e.caption for e in examples])
     ends = (ids == ids.max()).int().argmax(1)
     places = torch.tensor([int(e) if rng.random() < 0.5 else rng.randint(int(e), ids.shape[1] - 1) for e in ends])
     hidden = encoder(ids).last_hidden_state[torch.arange(len(ids)), places]

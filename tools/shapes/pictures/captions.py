@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from .drawing import BACKGROUNDS, COLOURS, KINDS, Scene, Shape
@@ -133,6 +134,23 @@ def training_example(rng: random.Random, sized: float, placed: float, paired: fl
         example = mixed(rng, sized, placed, paired)
         if not is_held_out(example):
             return example
+
+
+def held_out(count: int, make: Callable[[random.Random], Example], seed: int) -> list[Example]:
+    """Captions never trained on: half with held-out combinations, half new captions of known ones.
+
+    A caption can occur more than once, with different seeds: of the shortest form there are not many.
+    """
+    rng, wanted = random.Random(seed), {True: count - count // 2, False: count // 2}
+    chosen: list[Example] = []
+    while any(wanted.values()):
+        example = make(rng)
+        combination = has_held_out_combination(example.scene)
+        fits = combination or is_held_out_caption(example.caption)
+        if fits and wanted[combination]:
+            wanted[combination] -= 1
+            chosen.append(example)
+    return chosen
 
 
 def words() -> list[str]:

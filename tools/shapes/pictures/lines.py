@@ -22,7 +22,7 @@ def alignment(wanted: Picture, found: Picture) -> float:
     a, b = wanted[..., 0] > 0, found[..., 0] > 0
     if not a.any() or not b.any():
         return 0.0
-    reach = np.ones((2 * TOLERANCE + 1, 2 * TOLERANCE + 1), np.uint8)
+    reach = cv2.getStructuringElement(cv2.MORPH_RECT, (2 * TOLERANCE + 1, 2 * TOLERANCE + 1))
     near_a, near_b = (cv2.dilate(edge.astype(np.uint8), reach) > 0 for edge in (a, b))
     recall, precision = float(near_b[a].mean()), float(near_a[b].mean())
     return 2 * recall * precision / max(1e-9, recall + precision)
