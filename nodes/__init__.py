@@ -115,6 +115,7 @@ from .model_hooks import (
     self_attention_guidance,
 )
 from .model_sampling import set_continuous_sampling, set_flow_shift, set_flux_shift, set_prediction
+from .model_saving import save_checkpoint, save_lora, save_model, save_text_encoder, save_vae
 from .numbers import (
     bool_math,
     compare,
@@ -177,6 +178,7 @@ from .text_tools import (
     text_substring,
     text_trim,
 )
+from .upscaling import load_upscale_model, upscale_image_with_model
 from .vae import encode_image, vae_decode
 from .video import images_to_video, video_to_images
 
@@ -245,6 +247,8 @@ NODES: list[Callable[..., Any]] = [
     apply_control_net,
     load_control_net,
     set_union_control_type,
+    load_upscale_model,
+    upscale_image_with_model,
     sample,
     add_noise,
     basic_guider,
@@ -349,6 +353,11 @@ NODES: list[Callable[..., Any]] = [
     preview,
     save_video,
     save_audio,
+    save_checkpoint,
+    save_model,
+    save_text_encoder,
+    save_vae,
+    save_lora,
     save_text,
     show,
     switch,

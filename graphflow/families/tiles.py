@@ -51,6 +51,11 @@ def in_tiles(
     return torch.cat(items)
 
 
+def tile_count(size: int, tile: int, overlap: int) -> int:
+    """How many tiles stand along an edge."""
+    return len(_starts(size, tile, overlap))
+
+
 def _starts(size: int, tile: int, overlap: int) -> range:
     """First samples of the tiles along one edge."""
     return range(0, size - overlap, max(1, tile - overlap)) if size > tile else range(1)

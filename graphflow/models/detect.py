@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from graphflow.errors import ModelFormatError
-from graphflow.models.adapters import find_adapter, find_lora
+from graphflow.models.adapters import Adapter, find_adapter, find_lora
 from graphflow.models.checkpoint import fill_checkpoint
 from graphflow.models.description import Config, Description, JsonValue, Kind
 from graphflow.models.draft import Draft
@@ -106,6 +106,9 @@ def _fill(draft: Draft, kind: Kind | None) -> None:
         draft.layout = "original" if lora.details.get("format") == "kohya" else "diffusers"
     elif not fill_checkpoint(draft, kind):
         adapter = find_adapter(draft.shapes)
+        if adapter is None and kind == "upscale_model":
+            # There are dozens of architectures; which one it is shows when it is loaded.
+            adapter = Adapter("upscale_model")
         if adapter is None:
             raise ModelFormatError(
                 f"nothing known fits its {len(draft.shapes)} tensors (such as {_some(draft.shapes)})",
@@ -117,6 +120,8 @@ def _fill(draft: Draft, kind: Kind | None) -> None:
         draft.variant = adapter.variant
         if draft.kind == "t2i_adapter":
             _t2i_adapter(draft)
+        if draft.kind == "upscale_model":
+            draft.add("upscaler", Inferred("Upscaler"), "")
 
 
 def _controlnet(draft: Draft, prefix: str) -> None:

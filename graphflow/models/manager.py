@@ -13,6 +13,7 @@ from graphflow.errors import ModelFormatError, ModelNotFoundError
 from graphflow.families.base import Module, family
 from graphflow.families.safety import PictureChecker, statistics
 from graphflow.families.unet import UNetModel
+from graphflow.families.upscale import UpscaleNetwork, Upscaler
 from graphflow.models import offload
 from graphflow.models.devices import Placement, device_memory, main_memory, place
 from graphflow.models.download import download
@@ -29,6 +30,7 @@ from graphflow.values import (
     Recipe,
     SafetyChecker,
     TextEncoder,
+    UpscaleModel,
     Vae,
 )
 
@@ -151,7 +153,8 @@ class ModelManager:
         Gives a :class:`graphflow.families.unet.UNetModel` for a Model, a
         :class:`~graphflow.families.text.TextModel` for a TextEncoder, an
         :class:`~graphflow.families.vae.Autoencoder` for a Vae, a
-        :class:`~graphflow.families.control.ControlModel` for a ControlNet and a
+        :class:`~graphflow.families.control.Net` for a ControlNet, an
+        :class:`~graphflow.families.upscale.Upscaler` for an UpscaleModel and a
         :class:`~graphflow.families.safety.PictureChecker` for a SafetyChecker.
 
         Raises:
@@ -212,6 +215,8 @@ class ModelManager:
         match recipe:
             case SafetyChecker():
                 return self._checker(modules[0])
+            case UpscaleModel():
+                return _upscaler(modules[0])
             case Model():
                 return family(recipe.family).model(modules[0])
             case Vae():
@@ -268,6 +273,12 @@ class ModelManager:
     def _save_activations(self) -> bool:
         changed = [self._pool.take(name) for name in (offload.SLICED_ATTENTION, offload.TILES)]
         return any(changed)
+
+
+def _upscaler(part: Module) -> Upscaler:
+    network = part.module
+    assert isinstance(network, UpscaleNetwork)
+    return Upscaler(network=network, device=part.device, dtype=part.dtype, upcast=part.upcast)
 
 
 def _text_family(modules: tuple[Module, ...]) -> str:

@@ -22,6 +22,8 @@ from graphflow.models.devices import Placement, release_cached
 from graphflow.models.memory import Budget, Residents, Tier
 from graphflow.models.modules import LoadedPart
 from graphflow.models.patches import Target, combined_changes
+from graphflow.models.upscaler import CLASS_NAME as UPSCALER
+from graphflow.models.upscaler import LoadedUpscaler
 from graphflow.values import ModelFile, Recipe
 
 if TYPE_CHECKING:
@@ -213,6 +215,8 @@ class Pool:
         if part.config.get(_OVERFLOWS) and dtype == torch.float16:
             dtype = torch.float32
         self._residents.make_room("main", part.bytes)
+        if part.class_name == UPSCALER:
+            return LoadedUpscaler(part, dtype)
         return LoadedPart(part, dtype)
 
     def _target(self, loaded: LoadedPart) -> Target:
