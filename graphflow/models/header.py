@@ -224,7 +224,8 @@ def _header_length(path: Path, first: bytes, size: int) -> int:
     if size == 0:
         raise ModelFormatError("the file is empty", where=str(path), advice=_AGAIN)
     found = foreign_content(first)
-    if found:
+    # A header's length may look like the beginning of a pickle.
+    if found and not (first[8:9] == b"{" and int.from_bytes(first[:8], "little") + 8 <= size):
         what, advice = found
         problem = f"has the name of a safetensors file but holds {what}"
         raise ModelFormatError(problem, where=str(path), advice=advice.format(name=path.name))

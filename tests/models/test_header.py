@@ -251,3 +251,15 @@ def test_an_index_names_only_files_beside_it(tmp_path: Path, file: object) -> No
     index.write_text(json.dumps({"weight_map": {"a": file}}))
     with pytest.raises(ModelFormatError, match="not in a file beside it"):
         read_index(index)
+
+
+@pytest.mark.parametrize("low", [0x02, 0x03, 0x04, 0x05])
+def test_a_length_that_looks_like_a_pickle_is_a_length(tmp_path: Path, low: int) -> None:
+    length = 0x80 + (low << 8)
+    text = b'{"x":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}}'
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(length.to_bytes(8, "little") + text.ljust(length) + b"ab")
+    assert list(read_header(path).tensors) == ["x"]
+    path.write_bytes(bytes([0x80, low]) + b"}q\x00." + b"{" * 3000)
+    with pytest.raises(ModelFormatError, match="Python pickle"):
+        read_header(path)
