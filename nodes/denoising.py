@@ -107,6 +107,7 @@ def denoise(
         make_mask_schedule=loaded.make_mask_schedule,
         downscale=loaded.downscale,
         device=loaded.device,
+        max_items=loaded.max_items(*latent.samples.shape[-2:]),
         on_step=on_step,
     )
 

@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from graphflow.errors import InvalidInputError, ModelFormatError
+from graphflow.families.batching import fitting_items
 from graphflow.families.control import Controls
 from graphflow.families.inference import inference
+from graphflow.models.devices import free_memory
 from graphflow.sampling.guidance import Modifier
 from graphflow.sampling.loop import MakeMaskSchedule
 from graphflow.sampling.prediction import ModelSampling
@@ -62,6 +64,11 @@ class UNetModel:
         """Width C of the text embeddings that the network reads; None where it does not say."""
         width = self.module.config.cross_attention_dim
         return width if isinstance(width, int) else None
+
+    def max_items(self, height: int, width: int) -> int | None:
+        """How many latents of h x w samples may be evaluated in one batch; None has no limit."""
+        widths = self.module.config.block_out_channels
+        return fitting_items(height * width, widths[0], self.dtype, free_memory(self.device))
 
     @inference
     def predict(

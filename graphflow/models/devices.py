@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -85,6 +86,22 @@ def device_memory(device: torch.device) -> int:
     if device.type == "xpu":
         return int(torch.xpu.get_device_properties(device).total_memory)
     return main_memory()
+
+
+def free_memory(device: torch.device) -> int | None:
+    """Bytes of a device's memory that are free now; None where the system does not tell."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        # what torch holds in reserve without using it is free, too
+        return int(free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device))
+    if device.type != "cpu":
+        return None
+    try:
+        lines = Path("/proc/meminfo").read_text("ascii").splitlines()
+    except OSError:
+        return None
+    found = next((line for line in lines if line.startswith("MemAvailable:")), "")
+    return int(found.split()[1]) * 1024 if found else None
 
 
 def release_cached(device: torch.device) -> None:

@@ -26,6 +26,7 @@ class FakeDenoiser:
     downscale: int = 8
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     text_width: int = 768
+    most_items: int | None = None
     broken: bool = False
     broken_from: int | None = None
     calls: int = 0
@@ -34,6 +35,9 @@ class FakeDenoiser:
 
     def complete(self, conditioning: Conditioning, height: int, width: int, *, negative: bool) -> Conditioning:
         return conditioning
+
+    def max_items(self, height: int, width: int) -> int | None:
+        return self.most_items
 
     def predict(
         self, x: torch.Tensor, timestep: torch.Tensor, entries: Any, *, sigma: torch.Tensor, variation: Any = None

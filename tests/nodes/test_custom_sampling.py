@@ -259,3 +259,12 @@ def test_nan_is_an_error_in_whatever_step_it_appears(model: Model, models: FakeM
         models.denoiser.broken_from = step
         with pytest.raises(NonFiniteError, match=f"step {step + 1} of 4"):
             drawn(model, sigmas=karras_sigmas(4))
+
+
+def test_both_sides_share_a_batch_unless_memory_is_short(model: Model, models: FakeModels) -> None:
+    together = drawn(model).samples
+    assert models.denoiser.calls == 6
+    models.denoiser.most_items = 1
+    apart = drawn(model).samples
+    assert models.denoiser.calls == 12
+    assert torch.allclose(together, apart, atol=1e-5)
