@@ -34,6 +34,7 @@ from tools.shapes.pictures.drawing import (
     outline,
 )
 from tools.shapes.pictures.judge import NONE, Finding, Verdict, classify, judge
+from tools.shapes.pictures.lines import alignment, edges, filled_share
 
 __all__ = [
     "BACKGROUNDS",
@@ -51,8 +52,11 @@ __all__ = [
     "Scene",
     "Shape",
     "Verdict",
+    "alignment",
     "classify",
     "draw",
+    "edges",
+    "filled_share",
     "has_held_out_combination",
     "is_held_out",
     "is_held_out_caption",

@@ -19,7 +19,10 @@ from tests.shapes_judge import (
     Picture,
     Scene,
     Shape,
+    alignment,
     draw,
+    edges,
+    filled_share,
     is_held_out,
     is_held_out_combination,
     judge,
@@ -129,3 +132,20 @@ def test_training_sees_every_word_but_nothing_held_out() -> None:
     assert seen == {(k, c) for k in KINDS for c in COLOURS}
     share = np.mean([is_held_out_combination(*c) for c in EVERY_COMBINATION])
     assert 0.1 < share < 0.2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_outlined_shapes_are_told_from_filled_ones(kind: str) -> None:
+    scene = Scene("blue", (Shape(kind, "yellow", radius=0.3),))
+    assert filled_share(draw(scene)) > 0.97
+    assert filled_share(draw(scene, line=0.055)) < 0.75
+    assert filled_share(draw(scene, line=0.03)) < filled_share(draw(scene, line=0.055))
+
+
+def test_edges_agree_where_they_lie_alike() -> None:
+    at_left, at_right = (edges(draw(Scene("white", (Shape("heart", "red", x, 0.5, 0.2),)))) for x in (0.3, 0.7))
+    nearly = edges(draw(Scene("gray", (Shape("heart", "blue", 0.31, 0.5, 0.2),))))
+    assert alignment(at_left, at_left) == 1.0
+    assert alignment(at_left, nearly) > 0.95
+    assert alignment(at_left, at_right) < 0.3
+    assert alignment(at_left, np.zeros_like(at_left)) == 0.0

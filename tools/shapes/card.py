@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluate import report
+from evaluate_adapters import report_adapters
 from generating import GUIDANCE, STEPS
 from pictures.captions import is_held_out_combination
 from pictures.drawing import BACKGROUNDS, COLOURS, KINDS
@@ -67,8 +68,9 @@ All pictures are drawn by `tools/shapes/pictures`, all captions made from templa
 {held} of {combinations} combinations of shape, colour and background, and one caption in eight, never occur in training.
 Everything was trained on two shared CPU cores: the autoencoder for {vae_minutes} minutes, the text encoder for 900 steps
 (it learns to tell what a caption says, then stays frozen), the denoiser for {unet_steps} steps of 32 latents (AdamW,
-1.2e-3 with cosine decay, weights averaged at 0.999, captions left out in 10 %), the safety checker for 1800 steps.
-The last part of the denoiser's steps saw mostly pictures of two shapes (learning rate 5e-4 falling, average 0.997).
+captions left out in 10 %, averaged weights), the safety checker for 1800 steps. The denoiser's first 5317 steps weighed
+all of the picture alike (1.2e-3 with cosine decay; the last 1400 of them mostly on two shapes); in the others half of
+the loss stood where the shapes are, however small, on more small and moved shapes (9e-4 with cosine decay, average 0.998).
 `tools/shapes/README.md` has the commands.
 
 ## Figures
@@ -80,7 +82,7 @@ must fit as well where the prompt has them.
 
 {report}
 
-Reproduce with
+{adapters}Reproduce all of this with
 
 ```console
 $ python tools/shapes/evaluate.py --model graphflow/assets/{name} --prompts {prompts}
@@ -100,10 +102,24 @@ It shows how a filter sits in a pipeline and is no protection against anything e
 
 - Words outside the list are spelled in letters that training never used; what they draw means nothing.
 - More than two shapes, other relations, and size words together with two shapes were not trained.
-- Small shapes are the weakest point: small stars mostly come out as blobs. "a small green star on a black background"
-  was read as a star in none of 8 seeds, "a red circle on a blue background" in all 8 as a circle, though a lumpy one.
+{limits}
 - The autoencoder rounds sharp corners a little, most visibly those of small shapes.
 - Made for 128x128; other sizes work technically, but were not trained.
+"""
+
+_ADAPTERS = """\
+### Adapters
+
+Three small adapters come with the model, and resolve by name in graphflow:
+
+| name | kind | what it does |
+|---|---|---|
+| `shapes-outline` | LoRA, rank 8 | outlined shapes instead of filled ones; the strength says how much |
+| `shapes-edges` | ControlNet, 1.4 M parameters | shapes go where the edges are (Canny's, white on black) |
+| `shapes-valentine` | textual inversion, one vector | `<valentine>` means a red heart |
+
+{report}
+
 """
 
 
@@ -122,10 +138,12 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True, help="Diffusers folder; its name is the model's name")
     parser.add_argument("--figures", type=Path, required=True, help="JSON written by evaluate.py")
     parser.add_argument("--safety", type=Path, required=True, help="JSON written by evaluate_safety.py")
+    parser.add_argument("--limits", type=Path, required=True, help="Markdown list of what this very model cannot do")
     parser.add_argument("--unet-steps", type=int, required=True, help="steps that the denoiser was trained")
     parser.add_argument("--vae-minutes", type=int, default=13, help="minutes that the autoencoder was trained")
     args = parser.parse_args()
     figures = json.loads(args.figures.read_text())
+    tasks = {name: figure for name, figure in figures.items() if name != "adapters"}
     triples = [(k, c, b) for k in KINDS for c in COLOURS for b in BACKGROUNDS if c != b]
     card = _CARD.format(
         name=args.model.name,
@@ -139,7 +157,9 @@ def main() -> None:
         combinations=len(triples),
         vae_minutes=args.vae_minutes,
         unet_steps=args.unet_steps,
-        report=report(figures),
+        report=report(tasks),
+        adapters=_ADAPTERS.format(report=report_adapters(figures["adapters"])) if figures["adapters"] else "",
+        limits=args.limits.read_text().strip(),
         prompts=figures["single"]["prompts"],
         safety=safety_rows(json.loads(args.safety.read_text())),
     )
