@@ -140,7 +140,7 @@ class ModelManager:
     def _describe(self, name: str, kind: str, options: Mapping[str, Any], *, trusted: bool) -> Description:
         description = self.library.describe(name, cast("Kind", kind), overrides=dict(options), trusted=trusted)
         if not description.resolved:
-            download(name)
+            download(name, self.library.hub_cache)
             description = self.library.describe(name, cast("Kind", kind), overrides=dict(options))
         return description
 
