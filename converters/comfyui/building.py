@@ -252,6 +252,9 @@ class Builder:
                 literal = value.value if isinstance(value, Const) else value
                 if literal is not None:
                     params[name] = self.literal(spec, target, literal)
+        for name, target in spec.inputs.items():
+            if target.required and name not in params and name not in links and not isinstance(inputs.get(name), Lost):
+                raise RefusedError(f"its input for {name} is missing")
         id = self._fresh(source.id, suffix)
         kept: list[JsonValue] = list(dict.fromkeys([source.id, *ids]))
         self.nodes[id] = NodeEntry(

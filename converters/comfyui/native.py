@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import graphlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from graphflow.errors import ConversionError
@@ -39,10 +39,12 @@ class Imported:
     Attributes:
         document: The document; where the report is not complete, what is not supported is missing in it.
         report: What became of every node.
+        addresses: Native address of each ComfyUI output that has one, by node id and slot.
     """
 
     document: Document
     report: Report
+    addresses: Mapping[tuple[str, int], str] = field(default_factory=dict)
 
     def require(self) -> Document:
         """Return the document.
@@ -112,7 +114,13 @@ class _Importer:
             notes=self._flattened.notes,
             problems=tuple(note for note in self._flattened.problems if not note.node or note.node in live),
         )
-        return Imported(document, report)
+        addresses = {
+            (id, slot): value.address
+            for id, values in self._values.items()
+            for slot, value in enumerate(values)
+            if isinstance(value, Ref)
+        }
+        return Imported(document, report, addresses)
 
     def _translate(self, id: str, node: Mapping[str, Any]) -> None:
         rule = RULES.get(node["class_type"]) or RULES.get(node["class_type"].strip())
@@ -255,7 +263,8 @@ def _changed(source: Source, item: Input, rule: Rule) -> Value:
 def _constant(builder: Builder, ref: Ref) -> Any:
     """Return the value of a node that only gives one literal to others."""
     entry = builder.nodes[ref.node]
-    return entry.params["value"] if set(entry.params) == {"value"} and not entry.links else NOTHING
+    values = list(entry.params.values())
+    return values[0] if len(values) == 1 and not entry.links else NOTHING
 
 
 def _same(one: Any, other: Any) -> bool:

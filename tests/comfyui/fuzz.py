@@ -22,11 +22,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from typing import Any
 
-from graphflow.converters.comfyui import to_prompt
+from graphflow.converters.comfyui import to_native, to_prompt
 from graphflow.errors import ConversionError
+from graphflow.registry import Registry, installed
 
 SLOW_SECONDS = 2.0
 _NOT_WORKFLOWS = ("index", "fuse_options")
@@ -81,6 +83,8 @@ def attempt(mutation: str, data: bytes) -> Outcome:
     try:
         result = to_prompt(data)
         json.dumps([result.prompt, result.live, result.dead], allow_nan=False)
+        imported = to_native(result, registry=_registry())
+        json.dumps([imported.document.to_json(), imported.report.to_json()], allow_nan=False)
         verdict, detail = "prompt", ""
     except ConversionError as error:
         verdict, detail = ("error", str(error)) if error.message and error.where else ("crash", f"no place: {error}")
@@ -90,6 +94,11 @@ def attempt(mutation: str, data: bytes) -> Outcome:
     except Exception:
         verdict, detail = "crash", traceback.format_exc()
     return Outcome(mutation, verdict, time.process_time() - start, detail)
+
+
+@cache
+def _registry() -> Registry:
+    return installed()
 
 
 def mutate(document: dict[str, Any], dice: random.Random) -> tuple[str, bytes]:

@@ -48,7 +48,7 @@ RULES: tuple[AnyRule, ...] = (
     Rule("FluxDisableGuidance", "set_guidance", "conditioning", fixed={"guidance": None}),
     Rule("ReferenceLatent", "add_reference_latent", "conditioning latent"),
     Rule("FluxKontextMultiReferenceLatentMethod", "set_reference_method", "conditioning reference_latents_method:method",
-         values={"reference_latents_method": {"uxo/uno": "uno"}}),
+         values={"reference_latents_method": {"uxo/uno": "uno", "index_timestep_zero": "index_timestep_zero"}}),
     Rule("CLIPTextEncodeFlux", "encode_prompt_parts", "clip:text_encoder clip_l:text_l t5xxl:text_t5 guidance", fixed={"family": "flux"}),
     Rule("CLIPTextEncodeSD3", "encode_prompt_parts", "clip:text_encoder clip_l:text_l clip_g:text_g t5xxl:text_t5", fixed={"family": "sd3"}, ignored="empty_padding"),
     Rule("CLIPTextEncodeHiDream", "encode_prompt_parts", "clip:text_encoder clip_l:text_l clip_g:text_g t5xxl:text_t5 llama:text_llama", fixed={"family": "hidream"}),

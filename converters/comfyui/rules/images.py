@@ -13,10 +13,12 @@ _SAVE_LOOSE = frozenset({"rounding", "quality", "embed", "format"})
 _LOWER = Convert(lambda value: str(value).lower(), lambda value: str(value).upper())
 
 
-def _load_image(builder: Builder, source: Source) -> list[Value]:
-    """LoadImage with its two outputs."""
-    made = builder.add(source, "load_image", {"file": FILE.to_native(source.text("image"))})
-    return [made, builder.ref(made.node, "mask")]
+_STITCH = Rule(
+    "ImageStitch",
+    "stitch_images",
+    "image1:first direction match_image_size:match_size spacing_width:spacing spacing_color:color image2:second",
+    values={"spacing_color": COLORS},
+)
 
 
 def _stitch(builder: Builder, source: Source) -> list[Value]:
@@ -56,17 +58,6 @@ def _save_video(builder: Builder, source: Source) -> list[Value]:
     prefix = PREFIX.to_native(source.text("filename_prefix"))
     builder.add(source, "save_video", {"video": source.get("video"), "filename_prefix": prefix, "format": "webp"})
     return []
-
-
-def _create_video(builder: Builder, source: Source) -> list[Value]:
-    if source.get("audio") is not None:
-        source.remark("the sound is left out")
-    return [builder.add(source, "images_to_video", {"images": source.get("images"), "fps": source.get("fps")})]
-
-
-def _video_parts(builder: Builder, source: Source) -> list[Value]:
-    made = builder.add(source, "video_to_images", {"video": source.get("video")})
-    return [builder.ref(made.node, "image"), None, builder.ref(made.node, "fps")]
 
 
 def _save_advanced(builder: Builder, source: Source) -> list[Value]:
@@ -208,8 +199,8 @@ def _resize_was(builder: Builder, source: Source) -> list[Value]:
 
 
 RULES: tuple[AnyRule, ...] = (
-    Made("LoadImage", ("load_image",), _load_image, says="load_image"),
-    Made("LoadImageOutput", ("load_image",), _load_image, says="load_image"),
+    Rule("LoadImage", "load_image", "image:file", "image mask", values={"image": FILE}, loose=frozenset({"keep_alpha"})),
+    Rule("LoadImageOutput", "load_image", "image:file", "image mask", values={"image": FILE}, back=False),
     Rule("SaveImage", "save_image", "images filename_prefix", values={"filename_prefix": PREFIX}, fixed=_CUT, loose=_SAVE_LOOSE),
     Made("SaveImageAdvanced", ("save_image",), _save_advanced, says="save_image"),
     Rule("Image Save", "save_image", "images filename_prefix", values={"filename_prefix": PREFIX}, fixed=_CUT, pack="was-node-suite-comfyui", back=False,
@@ -233,7 +224,7 @@ RULES: tuple[AnyRule, ...] = (
     Rule("ImageCrop", "crop_image", "image:images width height x y"),
     Rule("ImageFlip", "flip_image", "image:images flip_method:direction", values={"flip_method": FLIP}),
     Rule("ImageRotate", "rotate_image", "image:images rotation:degrees", values={"rotation": DEGREES}),
-    Made("ImageStitch", ("stitch_images",), _stitch, says="stitch_images; without a second picture nothing"),
+    Made("ImageStitch", ("stitch_images",), _stitch, says="stitch_images; without a second picture nothing", back=_STITCH),
     Rule("ImageBatch", "batch_images", "image1:images[] image2:images[]", fixed={"resize": True}, loose=frozenset({"resize"})),
     Made("BatchImagesNode", ("batch_images",), _batch, says="batch_images"),
     Rule("ImageFromBatch", "images_from_batch", "image:images batch_index:start length"),
@@ -260,8 +251,8 @@ RULES: tuple[AnyRule, ...] = (
     Rule("ImagePadForOutpaint", "pad_for_outpaint", "image:images left top right bottom feathering:feather", "image mask"),
     Rule("ColorMatch", "match_colors", "image_target:images image_ref:reference strength", pack="ComfyUI-KJNodes", ignored="method multithread",
          differs="mean and deviation are matched, whatever method the node names", back=False),
-    Made("CreateVideo", ("images_to_video",), _create_video, says="images_to_video"),
-    Made("GetVideoComponents", ("video_to_images",), _video_parts, says="video_to_images"),
+    Rule("CreateVideo", "images_to_video", "images fps", dropped={"audio": "the sound is left out"}),
+    Rule("GetVideoComponents", "video_to_images", "video", "image - fps"),
     Made("SaveAnimatedWEBP", ("images_to_video", "save_video"), _animated("webp"), says="images_to_video and save_video"),
     Made("SaveAnimatedPNG", ("images_to_video", "save_video"), _animated("png"), says="images_to_video and save_video"),
     Made("SaveVideo", ("save_video",), _save_video, says="save_video"),

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from ..building import Builder, RefusedError, Source, Value
 from .common import CROP, DEGREES, FILE, FLIP, METHOD, PREFIX
-from .rule import AnyRule, Made, Rule
+from .rule import AnyRule, Rule
 
 _NO_TIME = "temporal_size temporal_overlap"
 _DIRECTIONS = {"x": "right", "-x": "left", "y": "down", "-y": "up"}
@@ -24,19 +23,6 @@ def _empty(comfy: str, channels: int, downscale: int, *, pack: str = "") -> Rule
         pack=pack,
         defaults={"width": 1024, "height": 1024, "batch_size": 1},
     )
-
-
-def _cut(builder: Builder, source: Source) -> list[Value]:
-    axis = source.text("dim", "x")
-    if axis not in ("x", "y"):
-        raise RefusedError("cutting along time has no native counterpart")
-    inputs = {
-        "latent": source.get("samples"),
-        "axis": axis,
-        "start": source.get("index"),
-        "length": source.get("amount"),
-    }
-    return [builder.add(source, "cut_latent", inputs)]
 
 
 RULES: tuple[AnyRule, ...] = (
@@ -59,7 +45,7 @@ RULES: tuple[AnyRule, ...] = (
     Rule("LatentFlip", "flip_latent", "samples:latent flip_method:direction", values={"flip_method": FLIP}),
     Rule("LatentRotate", "rotate_latent", "samples:latent rotation:degrees", values={"rotation": DEGREES}),
     Rule("LatentCrop", "crop_latent", "samples:latent width height x y"),
-    Made("LatentCut", ("cut_latent",), _cut, says="cut_latent"),
+    Rule("LatentCut", "cut_latent", "samples:latent dim:axis index:start amount:length"),
     Rule("LatentConcat", "concat_latents", "samples1:first samples2:second dim:direction", values={"dim": _DIRECTIONS}),
     Rule("LatentComposite", "composite_latents", "samples_to:destination samples_from:source x y feather"),
     Rule("LatentCompositeMasked", "composite_latents", "destination source x y resize_source mask"),

@@ -18,15 +18,6 @@ def _blocks(builder: Builder, source: Source) -> list[Value]:
     return [builder.add(source, "merge_model_blocks", inputs)]
 
 
-def _discrete(builder: Builder, source: Source) -> list[Value]:
-    names = {"eps": "epsilon", "v_prediction": "v_prediction", "x0": "sample", "lcm": "lcm"}
-    sampling = source.text("sampling", "eps")
-    if sampling not in names:
-        raise RefusedError(f"sampling {sampling} has no native counterpart")
-    inputs = {"model": source.get("model"), "prediction": names[sampling], "zero_snr": source.flag("zsnr")}
-    return [builder.add(source, "set_prediction", inputs)]
-
-
 def _operation(kind: str) -> Made:
     """Return the rule of an operation on latents: a part of the node that applies it."""
 
@@ -84,7 +75,7 @@ RULES: tuple[AnyRule, ...] = (
     Rule("Epsilon Scaling", "scale_epsilon", "model scaling_factor:factor"),
     Rule("DifferentialDiffusion", "differential_diffusion", "model strength"),
     # noise levels
-    Made("ModelSamplingDiscrete", ("set_prediction",), _discrete, says="set_prediction"),
+    Rule("ModelSamplingDiscrete", "set_prediction", "model sampling:prediction zsnr:zero_snr", values={"sampling": {"eps": "epsilon", "x0": "sample"}}),
     Rule("ModelSamplingContinuousEDM", "set_continuous_sampling", "model sampling:prediction sigma_max sigma_min",
          values={"sampling": {"eps": "epsilon", "edm_playground_v2.5": "edm_playground"}}, fixed={"time": "log"}),
     Rule("ModelSamplingContinuousV", "set_continuous_sampling", "model sampling:prediction sigma_max sigma_min", fixed={"time": "angle"}),

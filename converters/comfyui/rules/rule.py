@@ -118,6 +118,7 @@ class Made:
         says: What becomes of it, for the table in the docs.
         differs: What is done otherwise; empty where the result is the same.
         pack: The custom pack that has the node; empty for ComfyUI's own.
+        back: A rule for the way back, where one native node is this node again.
     """
 
     comfy: str
@@ -127,6 +128,7 @@ class Made:
     says: str = ""
     differs: str = ""
     pack: str = ""
+    back: Rule | None = None
 
 
 AnyRule: TypeAlias = Rule | Made

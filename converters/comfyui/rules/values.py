@@ -73,18 +73,6 @@ def _any_switch(builder: Builder, source: Source) -> list[Value]:
     raise RefusedError("none of its inputs is linked")
 
 
-def _computed_switch(builder: Builder, source: Source) -> list[Value]:
-    """ComfySwitchNode whose selector is computed."""
-    inputs = {
-        "select": source.get("switch", False),
-        "on_true": source.get("on_true"),
-        "on_false": source.get("on_false"),
-    }
-    if inputs["on_true"] is None or inputs["on_false"] is None:
-        raise RefusedError("one of its sides is not linked")
-    return [builder.add(source, "switch", inputs)]
-
-
 def _concatenate(names: str, separator: str = "delimiter") -> Make:
     def make(builder: Builder, source: Source) -> list[Value]:
         places = ("first", "second", "third", "fourth")
@@ -226,11 +214,6 @@ def _same(type: str, name: str, pack: str = "", *, remark: str = "") -> Made:
 
 _VALUES: tuple[tuple[str, str, str, int, str], ...] = (
     # ComfyUI type, native type, input, outputs, pack
-    ("PrimitiveInt", "int_value", "value", 1, ""),
-    ("PrimitiveFloat", "float_value", "value", 1, ""),
-    ("PrimitiveBoolean", "bool_value", "value", 1, ""),
-    ("PrimitiveString", "text_value", "value", 1, ""),
-    ("PrimitiveStringMultiline", "text_value", "value", 1, ""),
     ("INTConstant", "int_value", "value", 1, "ComfyUI-KJNodes"),
     ("FloatConstant", "float_value", "value", 1, "ComfyUI-KJNodes"),
     ("StringConstant", "text_value", "string", 1, "ComfyUI-KJNodes"),
@@ -272,8 +255,13 @@ RULES: tuple[AnyRule, ...] = (
         Made(type, (native,), value_node(native, input, outputs, others=_OTHERS), says=native, pack=pack)
         for type, native, input, outputs, pack in _VALUES
     ),
-    # switches
-    Made("ComfySwitchNode", ("switch",), _computed_switch, says="the chosen side; switch where the selector is computed"),
+    Rule("PrimitiveInt", "int_value", "value", defaults={"value": 0}),
+    Rule("PrimitiveFloat", "float_value", "value", defaults={"value": 0.0}),
+    Rule("PrimitiveBoolean", "bool_value", "value", defaults={"value": False}),
+    Rule("PrimitiveString", "text_value", "value:text", defaults={"value": ""}, back=False),
+    Rule("PrimitiveStringMultiline", "text_value", "value:text", defaults={"value": ""}),
+    # switches; one whose selector is a literal is folded before
+    Rule("ComfySwitchNode", "switch", "switch:select on_false on_true"),
     Made("Any Switch (rgthree)", (), _any_switch, says="the first input that is linked", pack="rgthree-comfy"),
     Made("ImpactSwitch", ("switch_index",), switched("select", *(f"input{n}" for n in range(1, 21)), first=1), says="the chosen input", pack="ComfyUI-Impact-Pack"),
     *(
@@ -282,7 +270,7 @@ RULES: tuple[AnyRule, ...] = (
         for kind, name in (("Image", "image"), ("Model", "model"), ("Latent", "latent"), ("Conditioning", "conditioning"), ("Text", "text"), ("VAE", "VAE"), ("Clip", "clip"))
     ),
     # texts
-    Made("StringConcatenate", ("text_join",), _concatenate("string_a string_b"), says="text_join"),
+    Rule("StringConcatenate", "text_join", "string_a:first string_b:second delimiter:separator", fixed={"skip_empty": False}, defaults={"string_a": "", "string_b": "", "delimiter": ""}),
     Made("Text Concatenate", ("text_join",), _concatenate("text_a text_b text_c text_d"), says="text_join", pack="was-node-suite-comfyui"),
     Made("JoinStrings", ("text_join",), _concatenate("string1 string2"), says="text_join", pack="ComfyUI-KJNodes"),
     Made("JoinStringMulti", ("text_join",), _concatenate("string_1 string_2 string_3 string_4"), says="text_join", pack="ComfyUI-KJNodes"),
@@ -315,10 +303,11 @@ RULES: tuple[AnyRule, ...] = (
     Rule("SomethingToString", "to_text", "input:value", pack="ComfyUI-KJNodes", ignored="prefix suffix", back=False),
     Rule("ManualSigmas", "sigmas_from_list", "sigmas:values", values={"sigmas": SIGMAS}),
     # showing
+    Rule("PreviewAny", "show", "source:value"),
     *(
         Made(type, ("show",), _shown, says="show, and the value passed on", pack=pack)
         for type, pack in (
-            ("PreviewAny", ""), ("ShowText|pysssss", "ComfyUI-Custom-Scripts"), ("easy showAnything", "ComfyUI-Easy-Use"),
+            ("ShowText|pysssss", "ComfyUI-Custom-Scripts"), ("easy showAnything", "ComfyUI-Easy-Use"),
             ("Display Any (rgthree)", "rgthree-comfy"), ("Display Int (rgthree)", "rgthree-comfy"), ("DisplayText_Zho", "a pack of ZHO-ZHO-ZHO"),
             ("Text to Console", "was-node-suite-comfyui"),
         )

@@ -1,0 +1,154 @@
+"""Native nodes whose ComfyUI counterpart is not one node with other names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from graphflow.node_spec import NodeSpec
+from graphflow.workflow import NodeEntry
+
+from .inverse import MisfitError
+
+
+@dataclass
+class Made:
+    """ComfyUI nodes for one native node.
+
+    Attributes:
+        nodes: (suffix of the id, type, literals, links) in order; a link is a native address, or ``@SUFFIX`` for slot 0
+            of a node made here.
+        slots: By native output: (suffix, slot).
+        notes: What is lost.
+    """
+
+    nodes: list[tuple[str, str, dict[str, Any], dict[str, str]]] = field(default_factory=list)
+    slots: dict[str, tuple[str, int]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+Back: TypeAlias = Callable[[NodeEntry, NodeSpec], Made]
+
+
+def _value(entry: NodeEntry, spec: NodeSpec, name: str) -> Any:
+    if name in entry.links:
+        raise MisfitError(f"{name} is linked")
+    return entry.params.get(name, spec.inputs[name].default)
+
+
+def _link(entry: NodeEntry, name: str) -> dict[str, str]:
+    link = entry.links.get(name)
+    if isinstance(link, list):
+        raise MisfitError(f"{name} has several links")
+    return {} if link is None else {name: link}
+
+
+def _text_encoder(entry: NodeEntry, spec: NodeSpec) -> Made:
+    names = [_value(entry, spec, "model"), _value(entry, spec, "model_2")]
+    names = [name for name in names if name]
+    family = _value(entry, spec, "family")
+    if len(names) == 1:
+        if family == "sdxl":
+            raise MisfitError("ComfyUI takes both encoders of SDXL")
+        values = {"clip_name": names[0], "type": "stable_diffusion"}
+        return Made([("", "CLIPLoader", values, {})], {"text_encoder": ("", 0)})
+    values = {"clip_name1": names[0], "clip_name2": names[1], "type": "sdxl"}
+    return Made([("", "DualCLIPLoader", values, {})], {"text_encoder": ("", 0)})
+
+
+def _family_text_encoder(entry: NodeEntry, spec: NodeSpec) -> Made:
+    names = [_value(entry, spec, name) for name in ("model", "model_2", "model_3", "model_4")]
+    names = [name for name in names if name]
+    family = _value(entry, spec, "family")
+    if family == "other":
+        raise MisfitError("its family is not named")
+    if len(names) == 1:
+        return Made([("", "CLIPLoader", {"clip_name": names[0], "type": family}, {})], {"text_encoder": ("", 0)})
+    values: dict[str, Any] = {f"clip_name{number}": name for number, name in enumerate(names, 1)}
+    if len(names) == 2:
+        values["type"] = family
+    elif family != {3: "sd3", 4: "hidream"}[len(names)]:
+        raise MisfitError(f"ComfyUI has no {len(names)} text encoders for {family}")
+    kind = {2: "DualCLIPLoader", 3: "TripleCLIPLoader", 4: "QuadrupleCLIPLoader"}[len(names)]
+    return Made([("", kind, values, {})], {"text_encoder": ("", 0)})
+
+
+def _operation(comfy: str, names: Mapping[str, str]) -> Back:
+    def back(entry: NodeEntry, spec: NodeSpec) -> Made:
+        values = {there: _value(entry, spec, here) for here, there in names.items()}
+        link = _link(entry, "latent")["latent"]
+        nodes: list[tuple[str, str, dict[str, Any], dict[str, str]]] = [
+            ("operation", comfy, values, {}),
+            ("", "LatentApplyOperation", {}, {"samples": link, "operation": "@operation"}),
+        ]
+        return Made(nodes, {"latent": ("", 0)})
+
+    return back
+
+
+def _chain(comfy: str, first: str, second: str, native: str, output: str) -> Back:
+    """Return a function that says a list of links as a chain of nodes that take two."""
+
+    def back(entry: NodeEntry, spec: NodeSpec) -> Made:
+        link = entry.links.get(native)
+        addresses = [link] if isinstance(link, str) else list(link or ())
+        if len(addresses) < 2:
+            raise MisfitError(f"{native} needs two links there")
+        nodes: list[tuple[str, str, dict[str, Any], dict[str, str]]] = []
+        before = addresses[0]
+        for number, address in enumerate(addresses[1:], 1):
+            suffix = "" if number == len(addresses) - 1 else f"part{number}"
+            nodes.append((suffix, comfy, {}, {first: before, second: address}))
+            before = f"@{suffix}"
+        return Made(nodes, {output: ("", 0)})
+
+    return back
+
+
+def _expression(entry: NodeEntry, spec: NodeSpec) -> Made:
+    values: dict[str, Any] = {"expression": _value(entry, spec, "expression")}
+    links: dict[str, str] = {}
+    for name in "abcd":
+        link = _link(entry, name)
+        if link:
+            links[f"values.{name}"] = link[name]
+        elif name in entry.params:
+            values[f"values.{name}"] = entry.params[name]
+    return Made([("", "ComfyMathExpression", values, links)], {"value": ("", 0), "rounded": ("", 1), "truth": ("", 2)})
+
+
+def _edit_prompt(entry: NodeEntry, spec: NodeSpec) -> Made:
+    plus = _value(entry, spec, "template") == "qwen_edit_plus"
+    link = entry.links.get("images") or []
+    pictures = [link] if isinstance(link, str) else list(link)
+    if len(pictures) > (3 if plus else 1):
+        raise MisfitError("it has too many pictures")
+    links = {f"image{number}" if plus else "image": address for number, address in enumerate(pictures, 1)}
+    links |= {"clip": _link(entry, "text_encoder")["text_encoder"], **_link(entry, "vae")}
+    values: dict[str, Any] = {}
+    text = _link(entry, "text")
+    if text:
+        links["prompt"] = text["text"]
+    else:
+        values["prompt"] = _value(entry, spec, "text")
+    kind = "TextEncodeQwenImageEditPlus" if plus else "TextEncodeQwenImageEdit"
+    return Made([("", kind, values, links)], {"conditioning": ("", 0)})
+
+
+SPECIAL: Mapping[str, Back] = {
+    "load_text_encoder": _text_encoder,
+    "load_family_text_encoder": _family_text_encoder,
+    "sharpen_latent": _operation(
+        "LatentOperationSharpen", {"radius": "sharpen_radius", "sigma": "sigma", "strength": "alpha"}
+    ),
+    "tonemap_latent": _operation("LatentOperationTonemapReinhard", {"multiplier": "multiplier"}),
+    "combine_conditioning": _chain(
+        "ConditioningCombine", "conditioning_1", "conditioning_2", "conditioning", "conditioning"
+    ),
+    "batch_latents": _chain("LatentBatch", "samples1", "samples2", "latents", "latent"),
+    "batch_images": _chain("ImageBatch", "image1", "image2", "images", "image"),
+    "expression": _expression,
+    "encode_prompt_with_images": _edit_prompt,
+}
+"""By native type; asked where no declarative rule fits."""
