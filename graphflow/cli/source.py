@@ -75,9 +75,9 @@ def _packaged(name: str) -> Path:
         return found
     if Path(name).is_dir():
         raise InvalidInputError("this is a folder, not a workflow", where=name)
-    near = nearest(plain, known) or (
-        nearest(Path(name).name, _beside(Path(name))) if "/" in name or name.endswith(".json") else None
-    )
+    # A path or a file name most likely means a file.
+    beside = _beside(Path(name)) if "/" in name or plain != name else []
+    near = nearest(Path(name).name, beside) or nearest(plain, known)
     packaged = "packaged workflows are " + ", ".join(known)
     raise InvalidInputError(
         "there is no such file, and no packaged workflow of this name",
