@@ -115,9 +115,11 @@ def run_case(session: Session, group: str, name: str, case: dict[str, Any], out:
         return
     targets = {tap: imported.addresses[origin] for tap, origin in taps.items()}
     files = {node: _written(imported, node) for node in case["images"]}
-    result = session.run(imported.document, targets=[*targets.values(), *files.values()], folder=INPUTS, out=out)
-    for tap, address in targets.items():
-        for key, got in parts(result.values[address], tap):
+    named = {f"tap{number}": address for number, address in enumerate(targets.values())}
+    document = imported.document.model_copy(update={"outputs": named})
+    result = session.run(document, targets=[*targets.values(), *files.values()], folder=INPUTS, out=out)
+    for number, tap in enumerate(targets):
+        for key, got in parts(result.outputs[f"tap{number}"], tap):
             wanted, sliced = _wanted(group, name, key, got)
             if wanted is not None:
                 yield Row(name, key, error(sliced, wanted), _bound(group, name))

@@ -141,9 +141,9 @@ def _comfy_value(rule: Rule, name: str, value: Any) -> Any:
         except (ValueError, TypeError) as error:
             raise MisfitError(f"{name} cannot be {value!r}") from error
     elif change is not None:
-        value = next(
-            (comfy for comfy, native in change.items() if native == value and type(native) is type(value)), value
-        )
+        for comfy, native in change.items():
+            if native == value and type(native) is type(value):
+                return comfy
     interface = catalogue.find(rule.comfy)
     known = interface.inputs.get(name) if interface is not None else None
     if known is not None and known.type == "COMBO":

@@ -10,6 +10,8 @@ from .rule import Convert
 
 METHOD = {"nearest-exact": "nearest"}
 """Resampling methods."""
+IMAGE_METHOD = {**METHOD, "lanczos": "lanczos_8bit"}
+"""The same for pictures, where ComfyUI's lanczos works on 8 bits."""
 CROP = {"disabled": "none"}
 FLIP = {"x-axis: vertically": "vertical", "y-axis: horizontally": "horizontal"}
 DEGREES = {"none": 0, "90 degrees": 90, "180 degrees": 180, "270 degrees": 270}

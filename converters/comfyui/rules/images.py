@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..building import Builder, RefusedError, Source, Value
-from .common import COLOR, COLORS, CROP, DEGREES, FILE, FLIP, METHOD, PREFIX
+from .common import COLOR, COLORS, CROP, DEGREES, FILE, FLIP, IMAGE_METHOD, PREFIX
 from .rule import AnyRule, Convert, Made, Make, Rule
 
 _HARD = {"antialias": False}
@@ -95,7 +95,7 @@ def _natural(name: str) -> tuple[int, str]:
 def _resize_any(builder: Builder, source: Source) -> list[Value]:
     """ResizeImageMaskNode: its size is given in one of several ways."""
     way = source.text("resize_type", "scale dimensions")
-    method = METHOD.get(source.text("scale_method", "area"), source.text("scale_method", "area"))
+    method = IMAGE_METHOD.get(source.text("scale_method", "area"), source.text("scale_method", "area"))
     inputs: dict[str, object] = {"images": source.get("input"), "method": method, "antialias": False}
     if way == "scale dimensions":
         inputs |= {"width": source.get("resize_type.width", 512), "height": source.get("resize_type.height", 512),
@@ -118,7 +118,7 @@ def _resize_any(builder: Builder, source: Source) -> list[Value]:
 def _resize_plus(builder: Builder, source: Source) -> list[Value]:
     """ImageResize+ of the essentials pack."""
     way = source.text("method", "stretch")
-    method = METHOD.get(source.text("interpolation", "nearest"), source.text("interpolation", "nearest"))
+    method = IMAGE_METHOD.get(source.text("interpolation", "nearest"), source.text("interpolation", "nearest"))
     source.used |= {"condition", "multiple_of"}
     if source.text("condition", "always") != "always":
         source.remark("it always resizes here, whatever its condition says")
@@ -156,7 +156,7 @@ def _with_size(builder: Builder, source: Source, made: Value) -> list[Value]:
 def _resize_kj(builder: Builder, source: Source) -> list[Value]:
     """ImageResizeKJv2."""
     keep = source.text("keep_proportion", "stretch")
-    method = METHOD.get(source.text("upscale_method", "nearest-exact"), source.text("upscale_method", "nearest-exact"))
+    method = IMAGE_METHOD.get(source.text("upscale_method", "nearest-exact"), source.text("upscale_method", "nearest-exact"))
     source.used |= {"crop_position", "device", "pad_color", "divisible_by"}
     if source.get("mask") is not None:
         raise RefusedError("its mask input has no native counterpart")
@@ -190,7 +190,7 @@ def _resize_was(builder: Builder, source: Source) -> list[Value]:
     """Image Resize of the WAS suite."""
     method = source.text("resampling", "lanczos")
     source.used |= {"supersample", "rescale_factor", "resize_width", "resize_height"}
-    inputs: dict[str, object] = {"images": source.get("image"), "method": METHOD.get(method, method)}
+    inputs: dict[str, object] = {"images": source.get("image"), "method": IMAGE_METHOD.get(method, method)}
     if source.text("mode", "rescale") == "rescale":
         inputs["scale"] = source.get("rescale_factor", 2.0)
     else:
@@ -209,18 +209,18 @@ RULES: tuple[AnyRule, ...] = (
          differs="saved as PNG under the output folder, whatever the node says of format and folder"),
     Rule("PreviewImage", "preview", "images", fixed={"max_edge": 2048}, loose=frozenset({"max_edge"})),
     Rule("SaveImageWebsocket", "preview", "images", fixed={"max_edge": 2048}, back=False),
-    Rule("ImageScale", "resize", "image:images upscale_method:method width height crop", values={"upscale_method": METHOD, "crop": CROP}, fixed=_HARD, loose=_ANTIALIAS),
-    Rule("ImageScaleBy", "resize", "image:images upscale_method:method scale_by:scale", values={"upscale_method": METHOD}, fixed=_HARD, loose=_ANTIALIAS),
-    Rule("ImageScaleToTotalPixels", "resize", "image:images upscale_method:method megapixels resolution_steps:multiple_of", values={"upscale_method": METHOD},
+    Rule("ImageScale", "resize", "image:images upscale_method:method width height crop", values={"upscale_method": IMAGE_METHOD, "crop": CROP}, fixed=_HARD, loose=_ANTIALIAS),
+    Rule("ImageScaleBy", "resize", "image:images upscale_method:method scale_by:scale", values={"upscale_method": IMAGE_METHOD}, fixed=_HARD, loose=_ANTIALIAS),
+    Rule("ImageScaleToTotalPixels", "resize", "image:images upscale_method:method megapixels resolution_steps:multiple_of", values={"upscale_method": IMAGE_METHOD},
          fixed=_HARD, loose=_ANTIALIAS),
-    Rule("ImageScaleToMaxDimension", "resize", "image:images upscale_method:method largest_size:longest_edge", values={"upscale_method": METHOD}, fixed=_HARD, loose=_ANTIALIAS),
+    Rule("ImageScaleToMaxDimension", "resize", "image:images upscale_method:method largest_size:longest_edge", values={"upscale_method": IMAGE_METHOD}, fixed=_HARD, loose=_ANTIALIAS),
     Made("ResizeImageMaskNode", ("resize",), _resize_any, says="resize"),
     Made("ImageResize+", ("resize", "resize_and_pad", "image_size"), _resize_plus, pack="ComfyUI_essentials", says="resize or resize_and_pad, and image_size"),
     Made("ImageResizeKJv2", ("resize", "resize_and_pad", "image_size"), _resize_kj, pack="ComfyUI-KJNodes", says="resize or resize_and_pad, and image_size"),
     Made("Image Resize", ("resize",), _resize_was, pack="was-node-suite-comfyui", says="resize"),
-    Rule("FluxKontextImageScale", "resize_to_preset", "image:images", fixed={"preset": "flux_kontext", "method": "lanczos", "crop": "center"}),
+    Rule("FluxKontextImageScale", "resize_to_preset", "image:images", fixed={"preset": "flux_kontext", "method": "lanczos_8bit", "crop": "center"}),
     Rule("ResizeAndPadImage", "resize_and_pad", "image:images target_width:width target_height:height padding_color:color interpolation:method",
-         values={"padding_color": COLORS, "interpolation": METHOD}),
+         values={"padding_color": COLORS, "interpolation": IMAGE_METHOD}),
     Rule("ImageCrop", "crop_image", "image:images width height x y"),
     Rule("ImageFlip", "flip_image", "image:images flip_method:direction", values={"flip_method": FLIP}),
     Rule("ImageRotate", "rotate_image", "image:images rotation:degrees", values={"rotation": DEGREES}),
