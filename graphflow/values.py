@@ -396,6 +396,7 @@ class Files:
 
 # Runtime hooks are values too; they are registered wherever values are.
 from graphflow import control_hooks as _control_hooks  # noqa: E402, F401
+from graphflow import image_prompts as _image_prompts  # noqa: E402, F401
 from graphflow import network_hooks as _network_hooks  # noqa: E402, F401
 from graphflow import sampling_hooks as _sampling_hooks  # noqa: E402, F401
 from graphflow import weight_patches as _weight_patches  # noqa: E402, F401

@@ -69,6 +69,7 @@ from .images_filter import add_image_noise, blur_image, morphology, quantize_ima
 from .images_mix import blend_images, composite_images
 from .images_shape import crop_image, flip_image, pad_image, rotate_image, stitch_images
 from .inpainting import edit_conditioning, encode_for_inpaint, inpaint_conditioning, pad_for_outpaint
+from .ip_adapter import apply_ip_adapter, load_image_encoder, load_ip_adapter
 from .latent_files import load_latent, save_latent
 from .latents import empty_latent, latent_size, set_noise_mask, upscale_latent
 from .latents_batch import batch_latents, batch_noise, latents_from_batch, rebatch_latents, repeat_latents
@@ -249,6 +250,9 @@ NODES: list[Callable[..., Any]] = [
     set_union_control_type,
     load_upscale_model,
     upscale_image_with_model,
+    apply_ip_adapter,
+    load_image_encoder,
+    load_ip_adapter,
     sample,
     add_noise,
     basic_guider,

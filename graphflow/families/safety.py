@@ -8,13 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
+from graphflow.families.clip_pixels import CLIP_MEAN, CLIP_STD, clip_pixels
 from graphflow.families.inference import inference
-
-CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -48,23 +45,11 @@ class PictureChecker:
         if not len(pixels):
             return ()
         size = int(self.module.config.vision_config.image_size)
-        prepared = torch.stack([self._prepare(item, size) for item in pixels[:, :3]])
+        prepared = clip_pixels(pixels, size, self.mean, self.std)
         # The checker blackens what it flags; it is given one pixel of each to do so.
         decoys: Any = np.zeros((len(pixels), 1, 1, 3), dtype=np.float32)
         _, flags = self.module(clip_input=prepared.to(self.device, self.dtype), images=decoys)
         return tuple(bool(flag) for flag in flags)
-
-    def _prepare(self, item: Tensor, size: int) -> Tensor:
-        """CLIP's preparation: the shorter edge to `size`, bicubic, the middle square, normalised."""
-        data = (item.float().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
-        picture = Image.fromarray(data)
-        width, height = picture.size
-        short = min(width, height)
-        resized = picture.resize((int(size * width / short), int(size * height / short)), Image.Resampling.BICUBIC)
-        left, top = (resized.width - size) // 2, (resized.height - size) // 2
-        square = np.asarray(resized.crop((left, top, left + size, top + size)), dtype=np.float32) / 255.0
-        normal = (torch.from_numpy(square) - torch.tensor(self.mean)) / torch.tensor(self.std)
-        return normal.permute(2, 0, 1)
 
 
 def statistics(config: Mapping[str, Any]) -> dict[str, tuple[float, ...]]:

@@ -41,12 +41,13 @@ class SdxlModel(UNetModel):
 
     def complete(self, conditioning: Conditioning, height: int, width: int, *, negative: bool) -> Conditioning:
         """Fill in sizes and score where nobody said them; see the base class."""
-        return Conditioning(
+        sized = Conditioning(
             entries=tuple(
                 replace(entry, extras={**_defaults(entry.extras, height, width, negative=negative), **entry.extras})
                 for entry in conditioning.entries
             )
         )
+        return super().complete(sized, height, width, negative=negative)
 
     def added(
         self, entries: Sequence[ConditioningEntry], batch: int, height: int, width: int

@@ -14,6 +14,7 @@ from graphflow.errors import InvalidInputError, ModelFormatError
 from graphflow.families.batching import fitting_items
 from graphflow.families.control import Controls
 from graphflow.families.inference import inference
+from graphflow.families.ip_adapter import PicturePrompts
 from graphflow.models.devices import free_memory
 from graphflow.sampling.guidance import Modifier
 from graphflow.sampling.loop import MakeMaskSchedule
@@ -42,6 +43,7 @@ class UNetModel:
         around: Contexts in which the network runs, made from the noise level of each evaluation.
         make_mask_schedule: How a noise mask changes over the run; None has it stay the same.
         controls: The ControlNets in use.
+        picture_prompts: The pictures that IP-Adapters have it attend to.
     """
 
     module: Any
@@ -57,6 +59,7 @@ class UNetModel:
     around: list[Callable[[float], AbstractContextManager[None]]] = field(default_factory=list)
     make_mask_schedule: MakeMaskSchedule | None = None
     controls: Controls = field(default_factory=Controls)
+    picture_prompts: PicturePrompts = field(default_factory=PicturePrompts)
     _moved: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
     @property
@@ -103,6 +106,7 @@ class UNetModel:
                 f"the conditioning has width {context.shape[-1]}, the diffusion model needs {wanted}",
                 advice="encode the prompt with the text encoder of this model's family",
             )
+        pictures = [self.stacked(tokens, batch) for tokens in self.picture_prompts.tokens(entries)]
         sample = self.with_concat(x.to(self.device, self.dtype), entries, batch)
         added = self.added(entries, batch, x.shape[-2] * self.downscale, x.shape[-1] * self.downscale)
         time = timestep.to(self.device)
@@ -113,10 +117,13 @@ class UNetModel:
                     changes.enter_context(around(float(sigma)))
             if variation is not None:
                 changes.enter_context(self.variations[variation](self))
+            texts = changes.enter_context(
+                self.picture_prompts.attending(self.module, context, pictures, None if sigma is None else float(sigma))
+            )
             output: Tensor = self.module(
                 sample,
                 time,
-                encoder_hidden_states=context,
+                **texts,
                 added_cond_kwargs=added,
                 return_dict=False,
                 **residuals.arguments(self.device, self.dtype),
@@ -132,7 +139,7 @@ class UNetModel:
             width: Its width.
             negative: Whether this is what the picture should avoid.
         """
-        return conditioning
+        return self.picture_prompts.completed(conditioning, negative=negative)
 
     def added(
         self, entries: Sequence[ConditioningEntry], batch: int, height: int, width: int

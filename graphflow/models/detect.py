@@ -13,6 +13,7 @@ from graphflow.models.draft import Draft
 from graphflow.models.families import family_of
 from graphflow.models.fingerprint import file_fingerprint, folder_fingerprint
 from graphflow.models.header import bytes_by_dtype, read_floats
+from graphflow.models.ip_adapter import infer_ip_adapter, reads_faces
 from graphflow.models.roots import PICKLE_EXTENSIONS
 from graphflow.models.settle import Settled, collect_given
 from graphflow.models.structure import Shapes, is_ldm
@@ -120,6 +121,8 @@ def _fill(draft: Draft, kind: Kind | None) -> None:
         draft.variant = adapter.variant
         if draft.kind == "t2i_adapter":
             _t2i_adapter(draft)
+        if draft.kind == "ip_adapter" and not reads_faces(draft.shapes):
+            draft.add("ip_adapter", infer_ip_adapter(draft.shapes, draft.where), "")
         if draft.kind == "upscale_model":
             draft.add("upscaler", Inferred("Upscaler"), "")
 

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Change = Literal["", "first_third", "second_third", "last_third", "transpose"]
-"""What to do with a file's tensor: nothing, take a third of its rows, or transpose it."""
+Change = Literal["", "first_third", "second_third", "last_third", "first_half", "last_half", "transpose"]
+"""What to do with a file's tensor: nothing, take a third or half of its rows, or transpose it."""
 
 _RESNET = {
     "in_layers.0": "norm1",

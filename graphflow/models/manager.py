@@ -11,6 +11,8 @@ import torch
 from graphflow import runtime
 from graphflow.errors import ModelFormatError, ModelNotFoundError
 from graphflow.families.base import Module, family
+from graphflow.families.image_encoder import PictureEncoder
+from graphflow.families.ip_adapter import IPAdapterNetwork, PictureAdapter
 from graphflow.families.safety import PictureChecker, statistics
 from graphflow.families.unet import UNetModel
 from graphflow.families.upscale import UpscaleNetwork, Upscaler
@@ -25,6 +27,8 @@ from graphflow.models.pool import Held, Pool
 from graphflow.values import (
     ControlNet,
     EmbeddingPatch,
+    ImageEncoder,
+    IPAdapter,
     Model,
     ModelFile,
     Recipe,
@@ -154,7 +158,9 @@ class ModelManager:
         :class:`~graphflow.families.text.TextModel` for a TextEncoder, an
         :class:`~graphflow.families.vae.Autoencoder` for a Vae, a
         :class:`~graphflow.families.control.Net` for a ControlNet, an
-        :class:`~graphflow.families.upscale.Upscaler` for an UpscaleModel and a
+        :class:`~graphflow.families.upscale.Upscaler` for an UpscaleModel, a
+        :class:`~graphflow.families.image_encoder.PictureEncoder` for an ImageEncoder, a
+        :class:`~graphflow.families.ip_adapter.PictureAdapter` for an IPAdapter and a
         :class:`~graphflow.families.safety.PictureChecker` for a SafetyChecker.
 
         Raises:
@@ -215,6 +221,11 @@ class ModelManager:
         match recipe:
             case SafetyChecker():
                 return self._checker(modules[0])
+            case ImageEncoder():
+                part = modules[0]
+                return PictureEncoder(module=part.module, device=part.device, dtype=part.dtype)
+            case IPAdapter():
+                return _picture_adapter(modules[0])
             case UpscaleModel():
                 return _upscaler(modules[0])
             case Model():
@@ -273,6 +284,12 @@ class ModelManager:
     def _save_activations(self) -> bool:
         changed = [self._pool.take(name) for name in (offload.SLICED_ATTENTION, offload.TILES)]
         return any(changed)
+
+
+def _picture_adapter(part: Module) -> PictureAdapter:
+    network = part.module
+    assert isinstance(network, IPAdapterNetwork)
+    return PictureAdapter(network=network, name=part.description.name, device=part.device, dtype=part.dtype)
 
 
 def _upscaler(part: Module) -> Upscaler:

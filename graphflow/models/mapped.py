@@ -10,6 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from graphflow.errors import ModelFormatError
+from graphflow.models.ip_adapter import ip_adapter_places
 from graphflow.models.key_names import (
     Place,
     canonical,
@@ -75,6 +76,8 @@ class MappedTensors:
             case "first_third" | "second_third" | "last_third":
                 index = ("first_third", "second_third", "last_third").index(place.change)
                 return tensor.chunk(3, dim=0)[index]
+            case "first_half" | "last_half":
+                return tensor.chunk(2, dim=0)[place.change == "last_half"]
             case "transpose":
                 return tensor.t()
             case "":
@@ -167,6 +170,8 @@ def _targets(part: Part, inner: str, modules: Mapping[str, str]) -> Iterator[tup
         name = rename(inner, modules)
         if name is not None:
             yield name, ""
+    elif part.class_name == "IPAdapter":
+        yield from ip_adapter_places(inner)
     elif part.class_name == "AutoencoderKL":
         yield modern_vae_name(inner), ""
     else:

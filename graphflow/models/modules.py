@@ -146,6 +146,10 @@ def _construct(class_name: str, config: dict[str, Any]) -> nn.Module:
 
             cls = getattr(transformers, class_name)
         module = cls(cls.config_class(**config))
+    elif class_name == "IPAdapter":
+        from graphflow.families.ip_adapter import IPAdapterNetwork
+
+        module = IPAdapterNetwork(**config)
     elif class_name == "StableDiffusionSafetyChecker":
         from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
         from transformers import CLIPConfig

@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from graphflow.families.clip_pixels import clip_pixels
 from tests.models.tiny_manager import SD, make_manager, running, safety_checker
 
 
@@ -18,9 +19,7 @@ def test_preparation_is_clips(size: tuple[int, int]) -> None:
     pixels = torch.nn.functional.interpolate(coarse, size=size, mode="bilinear")
     picture = Image.fromarray((pixels[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8))
     processor = CLIPImageProcessor(size={"shortest_edge": 32}, crop_size=32, do_rescale=True)
-    manager = make_manager()
-    with running(manager), safety_checker(manager, SD).use() as checker:
-        found = checker._prepare(pixels[0], 32)
+    found = clip_pixels(pixels, 32)[0]
     expected = torch.as_tensor(np.asarray(processor(images=picture, return_tensors="np")["pixel_values"][0]))
     assert found.shape == expected.shape
     # Two resampling codes round a value to either side: a level of 255, over the smallest deviation.

@@ -1,0 +1,280 @@
+"""IP-Adapters on tiny models, against Diffusers' own pipelines and UNets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from graphflow import nodes
+from graphflow.errors import GraphflowError
+from graphflow.models.manager import ModelManager
+from graphflow.values import Conditioning, ConditioningEntry, Image, Mask, Model
+from tests.families.test_pipelines_agree import ddim, latents, scheduler, tokenizers
+from tests.models.tiny import sd_parts, sdxl_parts
+from tests.models.tiny_manager import SD, SDXL, error, make_manager, model, running, text_encoder
+
+PROMPT = "a red fox in the snow"
+Weights = Mapping[str, Mapping[str, Tensor]]
+
+
+def weights(unet: Any, kind: str, image_width: int, seed: int = 11) -> Weights:
+    """Random weights of an IP-Adapter in the layout in which they are published."""
+    generator = torch.Generator().manual_seed(seed)
+    cross = int(unet.config.cross_attention_dim)
+
+    def noise(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator) * 0.3
+
+    layers = [unet.get_submodule(name.removesuffix(".processor")) for name in unet.attn_processors if "attn2" in name]
+    attention = {}
+    for index, layer in enumerate(layers):
+        for letter in "kv":
+            attention[f"{2 * index + 1}.to_{letter}_ip.weight"] = noise(layer.to_k.out_features, cross)
+    if kind == "plain":
+        projection = {
+            "proj.weight": noise(4 * cross, image_width),
+            "proj.bias": noise(4 * cross),
+            "norm.weight": 1 + noise(cross),
+            "norm.bias": noise(cross),
+        }
+    elif kind == "full":
+        projection = {
+            "proj.0.weight": noise(image_width, image_width),
+            "proj.0.bias": noise(image_width),
+            "proj.2.weight": noise(cross, image_width),
+            "proj.2.bias": noise(cross),
+            "proj.3.weight": 1 + noise(cross),
+            "proj.3.bias": noise(cross),
+        }
+    else:
+        hidden = 64
+        projection = {
+            "latents": noise(1, 3, hidden),
+            "proj_in.weight": noise(hidden, image_width),
+            "proj_in.bias": noise(hidden),
+            "proj_out.weight": noise(cross, hidden),
+            "proj_out.bias": noise(cross),
+            "norm_out.weight": 1 + noise(cross),
+            "norm_out.bias": noise(cross),
+        }
+        for depth in range(4):
+            block = f"layers.{depth}"
+            for norm in ("0.norm1", "0.norm2", "1.0"):
+                projection |= {f"{block}.{norm}.weight": 1 + noise(hidden), f"{block}.{norm}.bias": noise(hidden)}
+            projection |= {
+                f"{block}.0.to_q.weight": noise(64, hidden),
+                f"{block}.0.to_kv.weight": noise(128, hidden),
+                f"{block}.0.to_out.weight": noise(hidden, 64),
+                f"{block}.1.1.weight": noise(4 * hidden, hidden),
+                f"{block}.1.3.weight": noise(hidden, 4 * hidden),
+            }
+    return {"image_proj": projection, "ip_adapter": attention}
+
+
+def vision() -> Any:
+    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+    torch.manual_seed(4)
+    config = CLIPVisionConfig(
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        image_size=32,
+        patch_size=8,
+        projection_dim=24,
+    )
+    return CLIPVisionModelWithProjection(config).eval().requires_grad_(False)
+
+
+WIDTH = {"plain": 24, "plus": 32, "full": 32}
+
+
+def write(root: Path, name: str, state: Weights) -> None:
+    (root / "ipadapter").mkdir(exist_ok=True)
+    flat = {f"{part}.{key}": tensor for part, tensors in state.items() for key, tensor in tensors.items()}
+    save_file(flat, root / "ipadapter" / f"{name}.safetensors")
+
+
+def manager_with(root: Path, **adapters: Weights) -> ModelManager:
+    vision().save_pretrained(root / "clip_vision" / "eye")
+    for name, state in adapters.items():
+        write(root, name, state)
+    return make_manager(root)
+
+
+def applied(base: Model, name: str, image: Image, **more: Any) -> Model:
+    return nodes.apply_ip_adapter(base, nodes.load_ip_adapter(name), nodes.load_image_encoder("eye"), image, **more)
+
+
+def pictures(count: int = 1, seed: int = 21) -> Image:
+    # The encoder's own size: how pictures are resized differs between versions of transformers.
+    return Image(pixels=torch.rand(count, 3, 32, 32, generator=torch.Generator().manual_seed(seed)))
+
+
+def as_pil(image: Image) -> list[Any]:
+    from torchvision.transforms.functional import to_pil_image
+
+    return [to_pil_image((item * 255).round().byte()) for item in image.pixels]
+
+
+def pipeline(*states: Weights) -> Any:
+    """A plain pipeline with adapters."""
+    from diffusers import StableDiffusionPipeline
+    from transformers import CLIPImageProcessor
+
+    parts = sd_parts()
+    parts.pop("safety_checker")
+    parts["unet"] = type(parts["unet"]).from_config(parts["unet"].config).eval()
+    parts["unet"].load_state_dict(sd_parts()["unet"].state_dict())
+    pipe = StableDiffusionPipeline(
+        **parts,
+        tokenizer=tokenizers(("<|endoftext|>",))[0],
+        scheduler=scheduler(),
+        safety_checker=None,
+        feature_extractor=CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}),
+        image_encoder=vision(),
+        requires_safety_checker=False,
+    )
+    pipe.set_progress_bar_config(disable=True)
+    pipe.unet._load_ip_adapter_weights([dict(state) for state in states])
+    return pipe
+
+
+def ours(base: Model, manager: ModelManager) -> Tensor:
+    with text_encoder(manager, SD).use() as encoder:
+        positive, negative = encoder.encode(PROMPT), encoder.encode("")
+    with base.use() as loaded:
+        sides = [
+            loaded.complete(side, 64, 64, negative=number == 1) for number, side in enumerate((positive, negative))
+        ]
+        found: Tensor = ddim(loaded, *sides, steps=3, scale=5.0)
+        return found * loaded.latent_scale
+
+
+@pytest.mark.parametrize("kind", ["plain", "plus", "full"])
+def test_a_picture_prompt_equals_the_pipelines(tmp_path: Path, kind: str) -> None:
+    state = weights(sd_parts()["unet"], kind, WIDTH[kind])
+    pipe = pipeline(state)
+    pipe.set_ip_adapter_scale(0.6)
+    image = pictures()
+    wanted = pipe(
+        PROMPT,
+        negative_prompt="",
+        ip_adapter_image=as_pil(image)[0],
+        latents=latents(),
+        num_inference_steps=3,
+        guidance_scale=5.0,
+        output_type="latent",
+    ).images
+    manager = manager_with(tmp_path, adapter=state)
+    with running(manager):
+        plain = ours(model(manager, SD), manager)
+        found = ours(applied(model(manager, SD), "adapter", image, strength=0.6), manager)
+        assert error(found, wanted) < 1e-5
+        assert error(found, plain) > 1e-2
+        assert torch.equal(ours(model(manager, SD), manager), plain)
+
+
+def test_several_pictures_adapters_and_masks_equal_the_pipelines(tmp_path: Path) -> None:
+    first, second = (weights(sd_parts()["unet"], kind, WIDTH[kind], seed) for kind, seed in (("plain", 1), ("plus", 2)))
+    pipe = pipeline(first, second)
+    pipe.set_ip_adapter_scale([0.7, 0.4])
+    one, two = pictures(seed=1), pictures(2, seed=2)
+    masks = torch.zeros(2, 64, 64)
+    masks[0, :, :32] = masks[1, :, 32:] = 1
+    wanted = pipe(
+        PROMPT,
+        negative_prompt="",
+        ip_adapter_image=[as_pil(one), as_pil(two)],
+        cross_attention_kwargs={"ip_adapter_masks": [torch.ones(1, 1, 64, 64), masks[None]]},
+        latents=latents(),
+        num_inference_steps=3,
+        guidance_scale=5.0,
+        output_type="latent",
+    ).images
+    manager = manager_with(tmp_path, first=first, second=second)
+    with running(manager):
+        base = applied(model(manager, SD), "first", one, strength=0.7)
+        found = ours(applied(base, "second", two, mask=Mask(values=masks), strength=0.4), manager)
+    assert error(found, wanted) < 1e-5
+
+
+def test_sdxl_equals_diffusers(tmp_path: Path) -> None:
+    unet = sdxl_parts()["unet"]
+    state = weights(unet, "plus", 32)
+    x, time, sigma = latents(), torch.tensor([321]), torch.tensor(1.0)
+    entry = ConditioningEntry(embedding=torch.randn(1, 77, 64), pooled=torch.randn(1, 32))
+    manager = manager_with(tmp_path, adapter=state)
+    image = pictures(2)
+    with running(manager):
+        base = model(manager, SDXL)
+        with applied(base, "adapter", image).use() as loaded:
+            told = loaded.complete(Conditioning(entries=(entry,)), 64, 64, negative=False)
+            found = loaded.predict(x, time, told.entries, sigma=sigma)
+            added = loaded.added(told.entries, 1, 64, 64)
+        with nodes.load_image_encoder("eye").use() as encoder:
+            features = encoder.patches(encoder.prepared(image.pixels))
+    unet._load_ip_adapter_weights([{key: dict(value) for key, value in state.items()}])
+    with torch.no_grad():
+        wanted = unet(x, 321, entry.embedding, added_cond_kwargs={**added, "image_embeds": [features[None]]}).sample
+    assert error(found, wanted) < 1e-5
+
+
+def test_it_acts_within_its_share_of_the_sampling_only(tmp_path: Path) -> None:
+    manager = manager_with(tmp_path, adapter=weights(sd_parts()["unet"], "plain", 24))
+    x, time = latents(), torch.tensor([321])
+    entry = Conditioning(entries=(ConditioningEntry(embedding=torch.randn(1, 77, 32)),))
+    with running(manager):
+        base = model(manager, SD)
+        steered = applied(base, "adapter", pictures(), start=0.3, end=0.6)
+        with base.use() as plain, steered.use() as loaded:
+            told = loaded.complete(entry, 64, 64, negative=False).entries
+            for share, acts in ((0.1, False), (0.45, True), (0.9, False)):
+                sigma = torch.tensor(loaded.model_sampling.percent_to_sigma(share))
+                found = loaded.predict(x, time, told, sigma=sigma)
+                without = plain.predict(x, time, entry.entries, sigma=sigma)
+                assert (error(found, without) > 1e-3) == acts
+        assert applied(base, "adapter", pictures(), strength=0.0) == base
+
+
+def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
+    plain = weights(sd_parts()["unet"], "plain", 24)
+    faces = {**plain, "image_proj": {**weights(sd_parts()["unet"], "full", 32)["image_proj"]}}
+    faces["image_proj"]["norm.weight"] = faces["image_proj"].pop("proj.3.weight")
+    faces["image_proj"]["norm.bias"] = faces["image_proj"].pop("proj.3.bias")
+    holes = {**plain, "ip_adapter": {key: value for key, value in plain["ip_adapter"].items() if key[0] != "1"}}
+    manager = manager_with(
+        tmp_path,
+        small=plain,
+        large=weights(sdxl_parts()["unet"], "plain", 24),
+        wide=weights(sd_parts()["unet"], "plain", 25),
+        faces=faces,
+        holes=holes,
+    )
+    with running(manager):
+        base = model(manager, SD)
+        with (
+            pytest.raises(GraphflowError, match="'large' is for a network") as caught,
+            applied(base, "large", pictures()).use(),
+        ):
+            pass
+        assert "made for the checkpoint's family" in (caught.value.advice or "")
+        with pytest.raises(GraphflowError, match="vectors of width 24, the IP-Adapter reads 25"):
+            applied(base, "wide", pictures())
+        with pytest.raises(GraphflowError, match="InsightFace"):
+            nodes.load_ip_adapter("faces")
+        with pytest.raises(GraphflowError, match="holes"):
+            nodes.load_ip_adapter("holes")
+        with pytest.raises(GraphflowError, match="3 masks for 2 pictures"):
+            applied(base, "small", pictures(2), mask=Mask(values=torch.ones(3, 8, 8)))
+        with pytest.raises(GraphflowError, match="is a ip adapter, not a image encoder"):
+            nodes.load_image_encoder("ipadapter/small")
+        with pytest.raises(GraphflowError, match="before it starts"):
+            applied(base, "small", pictures(), start=0.8, end=0.2)
