@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+# At once, not when it is asked for: the module of this name would stand in its place by then.
+from graphflow.node import node
+
 if TYPE_CHECKING:
     from graphflow.builder import Ref, Workflow
     from graphflow.errors import GraphflowError
-    from graphflow.node import InputFile, ModelName, Seed, node
+    from graphflow.node import InputFile, ModelName, Seed
     from graphflow.result import Result
     from graphflow.session import Session, run
 
@@ -24,7 +27,6 @@ _HOMES = {
     "Seed": "graphflow.node",
     "Session": "graphflow.session",
     "Workflow": "graphflow.builder",
-    "node": "graphflow.node",
     "run": "graphflow.session",
 }
 

@@ -98,11 +98,20 @@ class Workflow:
 
     def __init__(self, name: str | None = None, *, description: str | None = None) -> None:
         self.document = Document(name=name, description=description)
+        self._own: set[tuple[str, str]] = set()
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Workflow) and self.document == other.document
 
     __hash__ = None  # type: ignore[assignment]
+
+    @property
+    def own(self) -> frozenset[tuple[str, str]]:
+        """(node, parameter) pairs whose values the Python code gave: such a file name may lead anywhere.
+
+        Those of a document that was loaded lead into its folder, the input folder and the model folders only.
+        """
+        return frozenset(self._own)
 
     # ------------------------------------------------------------------------------------------ building
 
@@ -156,6 +165,7 @@ class Workflow:
         data |= {key: value for key, value in (("title", title), ("note", note)) if value is not None}
         checked = workflow.parse({"graphflow": workflow.FORMAT_VERSION, "nodes": {node_id: data}})
         self.document.nodes[node_id] = checked.nodes[node_id]
+        self._own.update((node_id, name) for name in params)
         return Ref(node_id, spec, spec.primary)
 
     def expose(

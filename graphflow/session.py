@@ -134,8 +134,8 @@ class Session:
         overrides: Mapping[str, Any] | None = None,
     ) -> Settled:
         """Set inputs and single parameters, draw random seeds, unfold inner workflows."""
-        document = workflow.document if isinstance(workflow, Workflow) else workflow
-        return settle(document, self.registry, inputs=inputs, overrides=overrides)
+        document, own = (workflow.document, workflow.own) if isinstance(workflow, Workflow) else (workflow, frozenset())
+        return settle(document, self.registry, inputs=inputs, overrides=overrides, own=own)
 
     def validate(
         self,

@@ -6,7 +6,7 @@ Sets exposed inputs and single parameters, draws seeds that say ``"random"``, un
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +47,7 @@ def settle(
     *,
     inputs: Mapping[str, Any] | None = None,
     overrides: Mapping[str, Any] | None = None,
+    own: Iterable[tuple[str, str]] = (),
     draw: Callable[[], int] = lambda: secrets.randbelow(2**32),
 ) -> Settled:
     """Settle a document.
@@ -56,13 +57,14 @@ def settle(
         registry: Where the parameters' types come from.
         inputs: Values for exposed inputs, by name; ``Text`` is parsed by type.
         overrides: Values for single parameters, by ``node.parameter``.
+        own: (node, parameter) pairs whose values are the caller's already, not a document's.
         draw: Where random seeds come from.
 
     Raises:
         LimitError: The document is too large when unfolded.
     """
     problems: list[Problem] = []
-    trusted: set[tuple[str, str]] = set()
+    trusted = set(own)
     document = document.model_copy(deep=True)
     inputs = inputs or {}
     for name in inputs:
@@ -77,6 +79,8 @@ def settle(
             _set(document, registry, target, value, f"inputs.{name}", problems)
             if given:
                 trusted.add(_trust(target))
+            else:
+                trusted.discard(_trust(target))
         if given:
             exposed.default = value.text if isinstance(value, Text) else value
             node, parameter = split_address(exposed.to[0])
