@@ -264,7 +264,7 @@ def test_a_document_cannot_name_files_outside_its_folders(toys: ToySession, name
     g = Workflow()
     g.output("result", g.add(toy.read, file=name, id="read"))
     with pytest.raises(WorkflowError, match=r"nodes\.read\.params\.file: .*(leads out of|there is no file)"):
-        toys.fresh().plan(g, input_folder=folder)
+        toys.fresh().plan(Workflow.from_json(g.to_json()), input_folder=folder)
 
 
 def test_the_caller_may_name_any_file(toys: ToySession) -> None:
