@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from graphflow.models.description import Description
@@ -34,13 +34,41 @@ class Base:
         return self.description.variant == "sdxl_refiner"
 
 
+NOTHING = "0.0"
+"""Expression of a strength that changes nothing."""
+
+
 @dataclass(frozen=True)
 class Patch:
-    """A change of weights: statements that the script makes after loading."""
+    """A LoRA.
 
-    kind: str
+    Attributes:
+        path: Expression of its path.
+        strength: Expression of how much the UNet changes.
+        text_strength: Of how much the text encoders change.
+        has_text: Whether it has anything for the text encoders.
+        rounded: Dtype that the text encoder's weights are rounded to, or empty.
+    """
+
     path: str
-    strength: str = ""
+    strength: str = NOTHING
+    text_strength: str = NOTHING
+    has_text: bool = False
+    rounded: str = ""
+
+
+def merged(model: tuple[Patch, ...], text: tuple[Patch, ...]) -> tuple[Patch, ...]:
+    """The LoRAs of a model and of a text encoder as those of one pipeline."""
+    found = {patch.path: patch for patch in model}
+    for patch in text:
+        known = found.get(patch.path, patch)
+        found[patch.path] = replace(known, text_strength=patch.text_strength, rounded=patch.rounded)
+    return tuple(found.values())
+
+
+def text_patches(patches: tuple[Patch, ...]) -> tuple[tuple[str, str], ...]:
+    """What of a pipeline's LoRAs acts on its text encoders."""
+    return tuple((patch.path, patch.text_strength) for patch in patches if patch.text_strength != NOTHING)
 
 
 @dataclass(frozen=True)
@@ -63,6 +91,17 @@ class ModelPart:
 
 
 @dataclass(frozen=True)
+class Control:
+    """A ControlNet with its picture; the rest are expressions."""
+
+    net: ModelPart
+    image: str
+    strength: str
+    start: str
+    end: str
+
+
+@dataclass(frozen=True)
 class Entry:
     """One prompt's worth of conditioning.
 
@@ -73,7 +112,8 @@ class Entry:
         parts: Expression of the prompt in weighted parts.
         single: Whether it fills no more than one chunk of 75 tokens.
         edits: Changes of its embedding, in order: (helper, arguments).
-        settings: Where, when and how strongly it acts, and what it brings along: (name, expression) pairs.
+        settings: Where, when and how strongly it acts: (name, expression) pairs.
+        controls: ControlNets.
     """
 
     encoder: ModelPart
@@ -83,6 +123,7 @@ class Entry:
     single: bool = True
     edits: tuple[tuple[str, tuple[Any, ...]], ...] = ()
     settings: tuple[tuple[str, Any], ...] = ()
+    controls: tuple[Control, ...] = ()
 
     @property
     def plain(self) -> bool:

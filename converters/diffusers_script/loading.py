@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from .handles import Base, ModelPart
-from .layout import Expression, call, literal
+from .handles import Base, ModelPart, Patch, text_patches
+from .layout import Expression, call, listed, literal, mapped, quoted
 from .script import Script, UnsupportedError
 
 CLASSES = {
@@ -109,15 +109,56 @@ class Loader:
         name = _pipeline_class(base, "img2img" if base.refiner else kind)
         self.script.use("diffusers", name)
         options: dict[str, Expression] = {"dtype": "DTYPE"}
-        if "safety_checker" in base.description.parts and base.key not in self.script.facts.checked:
-            options["safety_checker"] = "None"
+        options |= self.checking(base)
         variable = self.script.assign("pipe", call(f"{name}.{_how(base)}", base.path, **options).then(".to(DEVICE)"))
         if base.options:
             changed = {option: literal(value) for option, value in base.options}
             self.script.add("", call(f"{variable}.scheduler.register_to_config", **changed))
-        for patch in part.patches:
-            raise UnsupportedError(f"patches of the kind {patch.kind!r} are not written yet")
+        if part.patches:
+            self._load_loras(variable, part.patches)
         return variable
+
+    def checking(self, base: Base) -> dict[str, Expression]:
+        """Arguments that leave out an unused safety checker, or give one the image processor that its folder lacks."""
+        checker, path = base.description.parts.get("safety_checker"), base.description.path
+        if checker is None:
+            return {}
+        if base.key not in self.script.facts.checked:
+            return {"safety_checker": "None"}
+        if path is None or not path.is_dir() or (path / "feature_extractor").is_dir():
+            return {}
+        vision = checker.config.get("vision_config")
+        size = str(vision.get("image_size", 224)) if isinstance(vision, dict) else "224"
+        self.script.use("transformers", "CLIPImageProcessor")
+        edges: dict[str, Expression] = {"size": mapped({"shortest_edge": size}), "crop_size": size}
+        return {"feature_extractor": call("CLIPImageProcessor", **edges)}
+
+    def _load_loras(self, pipe: str, patches: tuple[Patch, ...]) -> None:
+        """Put LoRAs on a pipeline's parts, each with its own strength."""
+        names, strengths = [], []
+        for index, patch in enumerate(patches, 1):
+            name = quoted(f"lora_{index}")
+            place: dict[str, Expression] = {"weight_name": f"{patch.path}.name", "adapter_name": name}
+            self.script.add("", call(f"{pipe}.load_lora_weights", f"{patch.path}.parent", **place))
+            names.append(name)
+            alike = not patch.has_text or patch.text_strength == patch.strength
+            both = {"unet": patch.strength, "text_encoder": patch.text_strength}
+            strengths.append(patch.strength if alike else mapped(both))
+        self.script.add("", call(f"{pipe}.set_adapters", listed(names), listed(strengths)))
+        rounded = next((patch.rounded for patch in patches if patch.rounded and patch.has_text), "")
+        if rounded:
+            self.script.need("round_weights")
+            self.script.add(f"{pipe}.fuse_lora()")
+            self.script.add(f"{pipe}.unload_lora_weights()")
+            self.script.add(f"round_weights({pipe}.text_encoder, {rounded})")
+
+    def text_pipe(self, encoder: ModelPart) -> str:
+        """The variable of a pipeline whose text encoders have just these LoRAs."""
+        wanted = text_patches(encoder.patches)
+        for found in self.loaded.values():
+            if found.part.base.key == encoder.base.key and text_patches(found.part.patches) == wanted:
+                return found.first
+        return self.pipe(ModelPart(encoder.base, "model", encoder.patches))
 
 
 def scheduler(part: ModelPart, pipe: str, name: str, wanted: dict[str, Any], shown: tuple[str, ...] = ()) -> Expression:

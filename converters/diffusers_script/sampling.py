@@ -7,8 +7,19 @@ from typing import Any
 
 from graphflow.sampling.names import SCHEDULE_NAMES
 
-from .handles import Conditioning, Decoding, EmptyLatent, Entry, Latents, ModelPart, Pixels, Sampling
-from .layout import Expression, Items, call
+from .handles import (
+    Conditioning,
+    Control,
+    Decoding,
+    EmptyLatent,
+    Entry,
+    Latents,
+    ModelPart,
+    Pixels,
+    Sampling,
+    text_patches,
+)
+from .layout import Expression, Items, call, listed, mapped, quoted
 from .loading import Loader, scheduler
 from .script import Script, ids
 
@@ -32,14 +43,26 @@ SOLVERS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 """Samplers that a scheduler of Diffusers repeats exactly, with what its config must say."""
 
-SPACINGS = {
-    "karras": {"use_karras_sigmas": (True, False), "use_exponential_sigmas": (False, False)},
-    "exponential": {"use_karras_sigmas": (False, False), "use_exponential_sigmas": (True, False)},
-}
-"""Schedules that such a scheduler makes itself."""
+SPACINGS = {"karras": {"use_karras_sigmas": (True, False), "use_exponential_sigmas": (False, False)}}
+"""Schedules that such a scheduler makes itself; it cuts the timesteps of the others down instead of rounding them."""
 
 GAUSSIAN = frozenset(
-    ["euler_ancestral", "euler_ancestral_cfg_pp", "dpm_2_ancestral", "dpmpp_2s_ancestral", "dpmpp_2s_ancestral_cfg_pp", "ddpm", "lcm", "res_multistep_ancestral", "res_multistep_ancestral_cfg_pp", "er_sde", "seeds_2", "seeds_3", "sa_solver", "sa_solver_pece"]
+    [
+        "euler_ancestral",
+        "euler_ancestral_cfg_pp",
+        "dpm_2_ancestral",
+        "dpmpp_2s_ancestral",
+        "dpmpp_2s_ancestral_cfg_pp",
+        "ddpm",
+        "lcm",
+        "res_multistep_ancestral",
+        "res_multistep_ancestral_cfg_pp",
+        "er_sde",
+        "seeds_2",
+        "seeds_3",
+        "sa_solver",
+        "sa_solver_pece",
+    ]
 )
 BROWNIAN = frozenset({"dpmpp_sde", "dpmpp_2m_sde", "dpmpp_2m_sde_heun", "dpmpp_3m_sde"})
 SKIPS_PENULTIMATE = frozenset({"dpm_2", "dpm_2_ancestral", "uni_pc", "uni_pc_bh2"})
@@ -142,12 +165,14 @@ class Writer:
             return False
         if fixed(values["sampler"]) not in SOLVERS or fixed(values["schedule"]) not in SPACINGS:
             return False
-        if self._zero_snr(sampling):
+        if self._zero_snr(sampling) or _downscale(sampling.model) != 8:
             return False
         whole = fixed(values["start_step"]) == 0 and fixed(values["end_step"]) is None
         if not whole or not fixed(values["add_noise"]) or fixed(values["leftover_noise"]):
             return False
-        if not self._plain(sampling.positive) or (sampling.negative and not self._plain(sampling.negative)):
+        if not self._one_pipe(sampling) or not self._plain(sampling.positive):
+            return False
+        if sampling.negative and not self._plain(sampling.negative):
             return False
         if fixed(values["noise_layout"]) == "batch":
             return False
@@ -163,9 +188,19 @@ class Writer:
             and 0 < strength.value <= FULL_STRENGTH
         )
 
+    def _one_pipe(self, sampling: Sampling) -> bool:
+        """Whether one pipeline has the LoRAs of the model and of all text encoders."""
+        sides = [sampling.positive, *([sampling.negative] if sampling.negative else [])]
+        encoders = [entry.encoder for side in sides for entry in side.entries]
+        own = text_patches(sampling.model.patches)
+        return all(
+            encoder.base.key == sampling.model.base.key and text_patches(encoder.patches) == own for encoder in encoders
+        )
+
     def _plain(self, conditioning: Conditioning) -> bool:
         return len(conditioning.entries) == 1 and all(
-            entry.single and not entry.settings and not entry.edits for entry in conditioning.entries
+            entry.single and not entry.settings and not entry.controls and not entry.edits
+            for entry in conditioning.entries
         )
 
     def _zero_snr(self, sampling: Sampling) -> bool:
@@ -274,20 +309,40 @@ class Writer:
         return self.script.assign("latents", f"{latent.variable} * ({factor})")
 
     def _denoiser(self, sampling: Sampling, pipe: str) -> str:
-        name = "SdxlDenoiser" if sampling.model.base.family == "sdxl" else "Denoiser"
+        sides = [sampling.positive, *([sampling.negative] if sampling.negative else [])]
+        regional = not all(_alone(side) for side in sides)
+        name = f"{'Regional' if regional else ''}{'Sdxl' if sampling.model.base.family == 'sdxl' else ''}Denoiser"
         self.script.need(name)
-        arguments: list[Expression] = [pipe, self.encoded(sampling.positive)]
+        arguments: list[Expression] = [pipe, *(self.encoded(side, regional=regional) for side in sides)]
         if sampling.negative is not None:
-            arguments += [self.encoded(sampling.negative), self.script.value(sampling.values["guidance_scale"])]
+            arguments.append(self.script.value(sampling.values["guidance_scale"]))
         return self.script.assign("denoise", call(name, *arguments))
 
-    def encoded(self, conditioning: Conditioning, *, in_parts: bool = False) -> str:
-        """The expression of a conditioning of one entry as the denoiser reads it."""
-        (entry,) = conditioning.entries
-        return self.entry(entry, in_parts=in_parts)
+    def encoded(self, conditioning: Conditioning, *, in_parts: bool = False, regional: bool = False) -> str:
+        """The expression of a conditioning as a denoiser reads it: one prompt, or a list of them with settings."""
+        if not regional:
+            return self.entry(conditioning.entries[0], in_parts=in_parts)
+        rows = [self._with_settings(entry) for entry in conditioning.entries]
+        return self.script.assign("prompts", listed(rows))
+
+    def _with_settings(self, entry: Entry) -> Expression:
+        settings: dict[str, Expression] = dict(entry.settings)
+        if entry.controls:
+            settings["controls"] = listed(self._control(control) for control in entry.controls)
+        variable = self.entry(entry)
+        if not settings:
+            return variable
+        items = [("", f"**{variable}"), *((f"{quoted(name)}: ", shown) for name, shown in settings.items())]
+        return Items("{", tuple(items), "}")
+
+    def _control(self, control: Control) -> Expression:
+        net = self.loader.component(control.net, "ControlNetModel")
+        names = ("image", "strength", "start", "end")
+        return mapped({"net": net, **{name: getattr(control, name) for name in names}})
 
     def entry(self, entry: Entry, *, in_parts: bool = False) -> str:
         """The variable of an encoded prompt, written once."""
+        entry = replace(entry, settings=(), controls=())
         key = ("entry", repr(entry), in_parts)
         if key not in self.script.written:
             self.script.written[key] = self._entry(entry, in_parts)
@@ -295,7 +350,12 @@ class Writer:
 
     def _entry(self, entry: Entry, in_parts: bool) -> str:
         family = "_sdxl" if entry.encoder.base.family == "sdxl" else ""
-        pipe = self.loader.pipe(entry.encoder) if entry.encoder.patches else self.loader.any_pipe(entry.encoder.base)
+        pipe = self.loader.text_pipe(entry.encoder)
+        if entry.edits:
+            (helper, arguments), before = entry.edits[-1], replace(entry, edits=entry.edits[:-1])
+            self.script.need(helper)
+            shown = [self.entry(item) if isinstance(item, Entry) else item for item in arguments]
+            return self.script.assign(entry.node, call(helper, self.entry(before, in_parts=in_parts), *shown))
         if entry.plain and not in_parts:
             name = f"encode_prompt{family}"
             self.script.need(name)
@@ -355,6 +415,19 @@ class Writer:
             self.script.need("BrownianNoise")
             return [call("BrownianNoise", start, seed, sigmas, *(["True"] if batch else []))]
         return []
+
+
+def _downscale(model: ModelPart) -> int:
+    """Pixels per latent sample, as a pipeline reckons with them."""
+    vae = model.base.description.parts.get("vae")
+    widths = vae.config.get("block_out_channels") if vae is not None else None
+    return 2 ** (len(widths) - 1) if isinstance(widths, list | tuple) else 8
+
+
+def _alone(conditioning: Conditioning) -> bool:
+    """Whether it is one prompt that acts everywhere, always."""
+    (first, *more) = conditioning.entries
+    return not more and not first.settings and not first.controls
 
 
 def _layer(encoder: ModelPart) -> int | None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from . import images, latents, loaders, pipelines, sampling, saving, text
+from . import conditioning, images, latents, loaders, lora, pipelines, sampling, saving, text
 from .base import Emitter
 
 EMITTERS: Mapping[str, Emitter] = {
     **loaders.EMITTERS,
     **text.EMITTERS,
+    **lora.EMITTERS,
+    **conditioning.EMITTERS,
     **latents.EMITTERS,
     **images.EMITTERS,
     **sampling.EMITTERS,

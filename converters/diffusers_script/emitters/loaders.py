@@ -6,7 +6,7 @@ from typing import Any
 
 from ..graph import Given
 from ..handles import Base, ModelPart
-from ..layout import literal, quoted
+from ..layout import Expression, call, quoted
 from ..script import UnsupportedError
 from .base import Emission, Emitter
 
@@ -32,11 +32,11 @@ def load_safety_checker(emission: Emission) -> ModelPart:
     return ModelPart(base, "safety_checker")
 
 
-def make_base(emission: Emission, constant: str, options: tuple[tuple[str, Any], ...]) -> Base:
-    """The handle of the model that the parameter ``model`` names; its path becomes a constant."""
-    script, given = emission.script, emission.inputs["model"]
-    description = emission.described("model")
-    path = constant_path(emission, "model", constant)
+def make_base(emission: Emission, constant: str, options: tuple[tuple[str, Any], ...], *, name: str = "model") -> Base:
+    """The handle of the model that a parameter names; its path becomes a constant."""
+    script, given = emission.script, emission.inputs[name]
+    description = emission.described(name)
+    path = constant_path(emission, name, constant)
     shown = script.value(given, default=path, shown=path)
     return Base(
         key=repr((shown, options)),
@@ -48,21 +48,21 @@ def make_base(emission: Emission, constant: str, options: tuple[tuple[str, Any],
     )
 
 
-def constant_path(emission: Emission, name: str, constant: str) -> str:
+def constant_path(emission: Emission, name: str, constant: str, *, kind: str = "") -> str:
     """The name of the constant at the top that holds the path of a file."""
-    return constant_for(emission, str(emission.use_of(name).path), constant)
+    return constant_for(emission, str(emission.use_of(name).path), constant, kind=kind)
 
 
-def constant_for(emission: Emission, text: str, constant: str) -> str:
-    """The name of a constant at the top with this text."""
+def constant_for(emission: Emission, text: str, constant: str, *, kind: str = "") -> str:
+    """The name of a constant at the top with this text, or with what ``kind`` makes of it."""
     constants = emission.script.constants
-    shown = quoted(text)
+    shown: Expression = call(kind, quoted(text)) if kind else quoted(text)
     number = 1
     wanted = constant
     while wanted in constants and constants[wanted] != shown:
         number += 1
         wanted = f"{constant}_{number}"
-    constants[wanted] = literal(text)
+    constants[wanted] = shown
     return wanted
 
 

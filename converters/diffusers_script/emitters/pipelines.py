@@ -27,9 +27,7 @@ def run_pipeline(emission: Emission) -> dict[str, Any]:
     base = make_base(emission, "MODEL", (("pipeline", name),))
     script.use("diffusers", name)
     has_checker = "safety_checker" in base.description.parts
-    options: dict[str, Expression] = {"dtype": "DTYPE"}
-    if has_checker and base.key not in script.facts.checked:
-        options["safety_checker"] = "None"
+    options: dict[str, Expression] = {"dtype": "DTYPE", **emission.loader.checking(base)}
     pipe = script.assign("pipe", call(f"{name}.from_pretrained", base.path, **options).then(".to(DEVICE)"))
     _set_scheduler(emission, pipe)
     result = script.assign("result", call(pipe, **arguments))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ..handles import EmptyLatent, Sampling
+from dataclasses import replace
+
+from ..handles import Conditioning, EmptyLatent, ModelPart, Sampling, merged
 from ..script import UnsupportedError
 from .base import Emission, Emitter
 
@@ -31,14 +33,21 @@ def sample(emission: Emission) -> object:
         raise UnsupportedError("its positive conditioning is missing")
     if isinstance(latent, EmptyLatent) and latent.channels != "4":
         raise UnsupportedError("only latents of 4 channels can be exported")
+    negative = emission.conditioning("negative")
     return Sampling(
         node=emission.node.id,
-        model=emission.part("model"),
+        model=with_text(emission.part("model"), positive),
         positive=positive,
-        negative=emission.conditioning("negative"),
+        negative=negative,
         latent=latent,
         values={name: emission.inputs[name] for name in READ},
     )
+
+
+def with_text(model: ModelPart, conditioning: Conditioning) -> ModelPart:
+    """A model with the LoRAs of the text encoder that its prompt was encoded by."""
+    encoder = conditioning.entries[0].encoder
+    return replace(model, patches=merged(model.patches, encoder.patches if encoder.base.key == model.base.key else ()))
 
 
 EMITTERS: dict[str, Emitter] = {"sample": sample}

@@ -10,6 +10,10 @@ from ..handles import Conditioning, Entry, ModelPart
 from ..layout import Expression, Items, call, listed, quoted
 from ..script import UnsupportedError
 from .base import Emission, Emitter
+from .loaders import constant_for
+
+LONG = 60
+"""Longer literals become constants at the top."""
 
 SURELY_ONE_CHUNK = 75
 """A text of so many bytes has at most as many tokens."""
@@ -32,6 +36,8 @@ def make_entry(emission: Emission, encoder: ModelPart, name: str) -> Entry:
     single = len(text.encode()) <= SURELY_ONE_CHUNK or _tokens(encoder, text) <= SURELY_ONE_CHUNK
     if not marked and "".join(part.text for part in found) == text:
         shown = emission.value(name)
+        if len(shown) > LONG:
+            shown = constant_for(emission, text, emission.node.id.upper() if emission.node.id.isidentifier() else "PROMPT")
         return Entry(encoder, shown, emission.node.id, parts=f"[({shown}, 1.0)]", single=single)
     emission.script.fixed(emission.inputs[name], "its weights are written as parts")
     rows = [row for part in found if (row := _row(emission, encoder, part)) is not None]

@@ -135,3 +135,9 @@ def rectangle_mask(
     rows = slice(round(top * height), round(bottom * height))
     mask[:, rows, round(left * width) : round(right * width)] = 1
     return 1 - mask if invert else mask
+
+
+def round_weights(module, dtype):
+    """Round weights to what their file can hold, as if a LoRA had been merged there."""
+    for weight in module.parameters():
+        weight.data = weight.data.to(dtype).to(weight.dtype)

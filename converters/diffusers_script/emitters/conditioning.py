@@ -1,0 +1,132 @@
+"""Where, when and how strongly prompts act."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from ..graph import Given
+from ..handles import Conditioning, Control, Entry, ModelPart
+from ..layout import Items
+from ..script import UnsupportedError
+from .base import Emission, Emitter
+from .loaders import make_base
+
+
+def combine_conditioning(emission: Emission) -> Conditioning:
+    """Several that act at once."""
+    found = emission.inputs["conditioning"]
+    parts = found if isinstance(found, tuple) else (found,)
+    return Conditioning(tuple(entry for part in parts for entry in part.entries))
+
+
+def set_conditioning_area(emission: Emission) -> Conditioning:
+    """A rectangle."""
+    area = Items("(", tuple(("", emission.value(name)) for name in ("y", "x", "height", "width")), ")")
+    return _set(emission, area=area, unit=emission.value("unit"), strength=emission.value("strength"))
+
+
+def set_conditioning_strength(emission: Emission) -> Conditioning:
+    """A weight."""
+    return _set(emission, strength=emission.value("strength"))
+
+
+def set_conditioning_mask(emission: Emission) -> Conditioning:
+    """A mask."""
+    bounds = emission.value("bounds")
+    return _set(emission, mask=emission.mask("mask"), mask_strength=emission.value("strength"), bounds=bounds)
+
+
+def set_conditioning_range(emission: Emission) -> Conditioning:
+    """A part of sampling."""
+    return _set(emission, start=emission.value("start"), end=emission.value("end"))
+
+
+def zero_out_conditioning(emission: Emission) -> Conditioning:
+    """Nothing said."""
+    return _edit(emission, lambda entry: ("zeroed", ()))
+
+
+def concat_conditioning(emission: Emission) -> Conditioning:
+    """One prompt behind the other."""
+    other = _first(emission, "other")
+    return _edit(emission, lambda entry: ("joined", (other,)))
+
+
+def average_conditioning(emission: Emission) -> Conditioning:
+    """A mix of two prompts."""
+    other, strength = _first(emission, "other"), emission.value("strength")
+    return _edit(emission, lambda entry: ("averaged", (other, strength)))
+
+
+def load_control_net(emission: Emission) -> ModelPart:
+    """A ControlNet."""
+    base = make_base(emission, "CONTROL_NET", (), name="control_net")
+    part = base.description.parts.get("controlnet")
+    if part is None or part.class_name != "ControlNetModel" or base.options:
+        raise UnsupportedError("only ControlNets can be written in scripts, no T2I-Adapters and no union ControlNets")
+    return ModelPart(base, "control_net")
+
+
+def apply_control_net(emission: Emission) -> dict[str, Any]:
+    """A ControlNet on prompts."""
+    positive, negative = emission.conditioning("positive"), emission.conditioning("negative")
+    assert positive is not None
+    if emission.is_default("strength", 0.0):
+        return {"positive": positive, "negative": negative or Given(None)}
+    if not isinstance(emission.inputs["mask"], Given):
+        raise UnsupportedError("a mask for an inpainting ControlNet cannot be written in scripts")
+    control = Control(
+        net=emission.part("control_net"),
+        image=emission.pixels("image").variable,
+        strength=emission.value("strength"),
+        start=emission.value("start"),
+        end=emission.value("end"),
+    )
+    steered = [
+        _each(side, lambda entry: replace(entry, controls=(*entry.controls, control)))
+        for side in (positive, negative)
+        if side
+    ]
+    return {"positive": steered[0], "negative": steered[1] if negative else Given(None)}
+
+
+def _set(emission: Emission, **settings: Any) -> Conditioning:
+    conditioning = emission.conditioning("conditioning")
+    assert conditioning is not None
+
+    def change(entry: Entry) -> Entry:
+        return replace(entry, settings=tuple({**dict(entry.settings), **settings}.items()))
+
+    return _each(conditioning, change)
+
+
+def _edit(emission: Emission, make: Callable[[Entry], tuple[str, tuple[Any, ...]]]) -> Conditioning:
+    conditioning = emission.conditioning("conditioning")
+    assert conditioning is not None
+    return _each(conditioning, lambda entry: replace(entry, edits=(*entry.edits, make(entry))))
+
+
+def _each(conditioning: Conditioning, change: Callable[[Entry], Entry]) -> Conditioning:
+    return Conditioning(tuple(change(entry) for entry in conditioning.entries))
+
+
+def _first(emission: Emission, name: str) -> Entry:
+    other = emission.conditioning(name)
+    assert other is not None
+    return other.entries[0]
+
+
+EMITTERS: dict[str, Emitter] = {
+    "combine_conditioning": combine_conditioning,
+    "set_conditioning_area": set_conditioning_area,
+    "set_conditioning_strength": set_conditioning_strength,
+    "set_conditioning_mask": set_conditioning_mask,
+    "set_conditioning_range": set_conditioning_range,
+    "zero_out_conditioning": zero_out_conditioning,
+    "concat_conditioning": concat_conditioning,
+    "average_conditioning": average_conditioning,
+    "load_control_net": load_control_net,
+    "apply_control_net": apply_control_net,
+}

@@ -1,0 +1,236 @@
+"""Small workflows, one for each thing that a script has to say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from graphflow import Workflow, nodes
+
+SIZE = 64
+"""Pixels of the pictures."""
+
+Build = Callable[[Workflow, "Parts"], Any]
+"""Adds nodes to a workflow; returns latents, or pictures."""
+
+
+class Parts:
+    """A checkpoint and what most workflows have."""
+
+    def __init__(self, g: Workflow, model: str) -> None:
+        self.g = g
+        self.loaded = g.add(nodes.load_checkpoint, model=model)
+        self.model, self.text_encoder, self.vae = self.loaded.model, self.loaded.text_encoder, self.loaded.vae
+        self.latent = g.add(nodes.empty_latent, width=SIZE, height=SIZE)
+
+    def prompt(self, text: str, **options: Any) -> Any:
+        """An encoded prompt."""
+        return self.g.add(nodes.encode_prompt, **{"text_encoder": self.text_encoder, "text": text, **options})
+
+    def sample(self, **options: Any) -> Any:
+        """A sampling with usual settings."""
+        usual = {"model": self.model, "latent": self.latent, "steps": 4, "guidance_scale": 5.0, "seed": 3}
+        chosen = {**usual, **options}
+        chosen.setdefault("positive", self.prompt("a red circle"))
+        chosen.setdefault("negative", self.prompt("blurred"))
+        return self.g.add(nodes.sample, **chosen)
+
+    def decode(self, latent: Any) -> Any:
+        """Latents to pictures."""
+        return self.g.add(nodes.vae_decode, vae=self.vae, latent=latent)
+
+    def picture(self, size: int = SIZE + 8) -> Any:
+        """A picture that the workflow makes itself."""
+        return self.g.add(nodes.resize, images=self.decode(self.sample(steps=1)), width=size, height=size)
+
+
+def build(make: Build, model: str) -> Workflow:
+    """A workflow that saves what ``make`` returns."""
+    g = Workflow("a case")
+    parts = Parts(g, model)
+    found = make(g, parts)
+    if found.spec.output_types[found.output].name == "latent":
+        found = parts.decode(found)
+    g.add(nodes.save_image, images=found, filename_prefix="case")
+    return g
+
+
+def sampler(name: str, schedule: str = "karras", **options: Any) -> Build:
+    """A case of one sampler."""
+    return lambda g, p: p.sample(sampler=name, schedule=schedule, **options)
+
+
+def _regional(g: Workflow, p: Parts) -> Any:
+    left = g.add(nodes.set_conditioning_area, conditioning=p.prompt("a cat"), width=0.6, strength=0.8)
+    right = g.add(
+        nodes.set_conditioning_area,
+        conditioning=p.prompt("a dog"),
+        width=SIZE / 2,
+        height=SIZE,
+        x=SIZE / 2,
+        unit="pixels",
+    )
+    both = g.add(nodes.combine_conditioning, conditioning=[p.prompt("a field"), left, right])
+    return p.sample(positive=both)
+
+
+def _masked_prompt(g: Workflow, p: Parts) -> Any:
+    mask = g.add(nodes.rectangle_mask, width=SIZE, height=SIZE, left=0.1, right=0.6)
+    parts = [
+        g.add(nodes.set_conditioning_mask, conditioning=p.prompt("a cat"), mask=mask, strength=0.9),
+        g.add(nodes.set_conditioning_mask, conditioning=p.prompt("a dog"), mask=mask, bounds=True),
+        p.prompt("a field"),
+    ]
+    return p.sample(positive=g.add(nodes.combine_conditioning, conditioning=parts))
+
+
+def _ranges(g: Workflow, p: Parts) -> Any:
+    early = g.add(nodes.set_conditioning_range, conditioning=p.prompt("a cat"), end=0.5)
+    late = g.add(nodes.set_conditioning_range, conditioning=p.prompt("a dog"), start=0.5)
+    return p.sample(positive=g.add(nodes.combine_conditioning, conditioning=[early, late]))
+
+
+def _mixed(g: Workflow, p: Parts) -> Any:
+    mixed = g.add(nodes.average_conditioning, conditioning=p.prompt("a cat"), other=p.prompt("a dog"), strength=0.7)
+    joined = g.add(nodes.concat_conditioning, conditioning=mixed, other=p.prompt("a field"))
+    return p.sample(positive=joined, negative=g.add(nodes.zero_out_conditioning, conditioning=p.prompt("no")))
+
+
+def _img2img(g: Workflow, p: Parts) -> Any:
+    return p.sample(latent=g.add(nodes.encode_image, vae=p.vae, images=p.picture()), strength=0.5)
+
+
+def _img2img_euler(g: Workflow, p: Parts) -> Any:
+    latent = g.add(nodes.encode_image, vae=p.vae, images=p.picture())
+    return p.sample(latent=latent, strength=0.6, sampler="euler_ancestral", schedule="normal")
+
+
+def _inpaint(g: Workflow, p: Parts) -> Any:
+    mask = g.add(nodes.rectangle_mask, width=SIZE + 8, height=SIZE + 8)
+    latent = g.add(nodes.encode_image, vae=p.vae, images=p.picture())
+    return p.sample(latent=g.add(nodes.set_noise_mask, latent=latent, mask=mask), strength=0.9)
+
+
+def _two_stages(g: Workflow, p: Parts) -> Any:
+    first = p.sample(end_step=2, leftover_noise=True, sampler="heun")
+    return p.sample(latent=first, start_step=2, add_noise=False, sampler="dpmpp_2m")
+
+
+def _stopped_early(g: Workflow, p: Parts) -> Any:
+    return p.sample(end_step=2, sampler="dpmpp_2m")
+
+
+def _latent_upscale(g: Workflow, p: Parts) -> Any:
+    larger = g.add(nodes.upscale_latent, latent=p.sample(), scale=1.5, method="bilinear")
+    return p.sample(latent=larger, strength=0.5, seed=4)
+
+
+def _batch(g: Workflow, p: Parts) -> Any:
+    latent = g.add(nodes.empty_latent, width=SIZE, height=SIZE, batch_size=3)
+    return p.sample(latent=latent, sampler="euler_ancestral", noise_layout="batch")
+
+
+def _shared(g: Workflow, p: Parts) -> Any:
+    first = p.decode(p.sample())
+    g.add(nodes.save_image, images=first, filename_prefix="small")
+    return g.add(nodes.resize, images=first, scale=2.0, method="bicubic")
+
+
+def _weights(g: Workflow, p: Parts) -> Any:
+    return p.sample(positive=p.prompt(r"a (red:1.3) ((circle)) \(round\)"), negative=p.prompt("(blurred:0.8)"))
+
+
+def _long_prompt(g: Workflow, p: Parts) -> Any:
+    return p.sample(positive=p.prompt("a red circle on a blue background, " * 20), sampler="euler")
+
+
+def _layer(g: Workflow, p: Parts) -> Any:
+    encoder = g.add(nodes.set_text_layer, text_encoder=p.text_encoder, layer=-2)
+    return p.sample(
+        positive=p.prompt("a red circle", text_encoder=encoder), negative=p.prompt("", text_encoder=encoder)
+    )
+
+
+def _no_negative(g: Workflow, p: Parts) -> Any:
+    return g.add(
+        nodes.sample, model=p.model, positive=p.prompt("a red circle"), latent=p.latent, steps=4, seed=2**64 - 1
+    )
+
+
+def _lora(g: Workflow, p: Parts) -> Any:
+    changed = g.add(
+        nodes.apply_lora, model=p.model, text_encoder=p.text_encoder, lora="tiny-lora", strength=0.8,
+        text_encoder_strength=0.5,
+    )  # fmt: skip
+    encoder = changed.text_encoder
+    return p.sample(
+        model=changed.model,
+        positive=p.prompt("a red circle", text_encoder=encoder),
+        negative=p.prompt("", text_encoder=encoder),
+    )
+
+
+def _lora_on_one_side(g: Workflow, p: Parts) -> Any:
+    changed = g.add(nodes.apply_lora, model=p.model, text_encoder=p.text_encoder, lora="tiny-lora", strength=0.8)
+    positive = p.prompt("a red circle", text_encoder=changed.text_encoder)
+    return p.sample(model=changed.model, positive=positive, sampler="euler")
+
+
+def _lora_without_text(g: Workflow, p: Parts) -> Any:
+    return p.sample(model=g.add(nodes.apply_lora, model=p.model, lora="tiny-lora").model)
+
+
+def _embedding(g: Workflow, p: Parts) -> Any:
+    return p.sample(positive=p.prompt("a (embedding:tiny-word:1.2) and embedding:missing"))
+
+
+def _control(g: Workflow, p: Parts, **options: Any) -> Any:
+    net = g.add(nodes.load_control_net, control_net="tiny-control")
+    positive, negative = p.prompt("a red circle"), p.prompt("blurred")
+    for _ in range(2):
+        steered = g.add(
+            nodes.apply_control_net, positive=positive, negative=negative, control_net=net, image=p.picture(), **options
+        )
+        positive, negative = steered.positive, steered.negative
+    return p.sample(positive=positive, negative=negative)
+
+
+CASES: dict[str, Build] = {
+    "text": sampler("dpmpp_2m"),
+    "exponential": sampler("dpmpp_2m", "exponential"),
+    "beta_schedule": sampler("dpmpp_2m", "beta"),
+    "euler": sampler("euler", "normal"),
+    "ancestral": sampler("dpmpp_2s_ancestral"),
+    "brownian": sampler("dpmpp_2m_sde"),
+    "uni_pc": sampler("uni_pc", "simple"),
+    "cfg_pp": sampler("euler_cfg_pp", guidance_scale=1.0),
+    "unguided": sampler("dpmpp_2m", guidance_scale=1.0),
+    "weak_guidance": sampler("dpmpp_2m", guidance_scale=0.5),
+    "webp_batch": _batch,
+    "img2img": _img2img,
+    "img2img_ancestral": _img2img_euler,
+    "inpaint": _inpaint,
+    "two_stages": _two_stages,
+    "stopped_early": _stopped_early,
+    "latent_upscale": _latent_upscale,
+    "shared": _shared,
+    "weights": _weights,
+    "long_prompt": _long_prompt,
+    "text_layer": _layer,
+    "no_negative": _no_negative,
+    "regional": _regional,
+    "masked_prompt": _masked_prompt,
+    "ranges": _ranges,
+    "mixed": _mixed,
+}
+"""Cases for every family."""
+
+SD_CASES: dict[str, Build] = {
+    "lora": _lora,
+    "lora_on_one_side": _lora_on_one_side,
+    "lora_without_text": _lora_without_text,
+    "embedding": _embedding,
+    "control": _control,
+    "control_for_a_while": lambda g, p: _control(g, p, strength=0.7, start=0.1, end=0.6),
+}
+"""Cases that need files for Stable Diffusion 1."""

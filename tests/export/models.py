@@ -1,0 +1,72 @@
+"""Tiny checkpoints, a LoRA, a ControlNet and an embedding for exported workflows."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from tests.models.tiny import VAE, make_tiny_sd, make_tiny_sdxl, sd_parts
+
+DEEP_VAE = {
+    **VAE,
+    "block_out_channels": [32] * 4,
+    "down_block_types": ["DownEncoderBlock2D"] * 4,
+    "up_block_types": ["UpDecoderBlock2D"] * 4,
+}
+"""An autoencoder with the usual eight pixels per latent sample."""
+
+
+def make_models(root: Path) -> Path:
+    """Write ``tiny-sd``, ``tiny-sdxl``, ``tiny-lora``, ``tiny-control`` and ``tiny-word``; returns the folder."""
+    for name, make, scale in (("tiny-sd", make_tiny_sd, 0.18215), ("tiny-sdxl", make_tiny_sdxl, 0.13025)):
+        folder = make(root / "checkpoints" / name)
+        _replace_vae(folder, scale)
+    make_tiny_sd(root / "checkpoints" / "tiny-half", dtype=torch.float16)
+    _replace_vae(root / "checkpoints" / "tiny-half", 0.18215)
+    _make_lora(root / "loras" / "tiny-lora.safetensors")
+    _make_control_net(root / "controlnet" / "tiny-control")
+    (root / "embeddings").mkdir()
+    vectors = torch.randn(2, 32, generator=torch.Generator().manual_seed(5))
+    save_file({"<word>": vectors}, root / "embeddings" / "tiny-word.safetensors")
+    return root
+
+
+def _replace_vae(folder: Path, scale: float) -> None:
+    from diffusers import AutoencoderKL
+
+    shutil.rmtree(folder / "vae")
+    torch.manual_seed(1)
+    AutoencoderKL(**{**DEEP_VAE, "scaling_factor": scale}).save_pretrained(folder / "vae")
+
+
+def _make_lora(path: Path) -> None:
+    generator = torch.Generator().manual_seed(2)
+    tensors: dict[str, torch.Tensor] = {}
+    parts = sd_parts()
+    for part, endings in (
+        ("unet", ("to_q", "to_k", "to_v")),
+        ("text_encoder", ("q_proj", "k_proj", "v_proj", "out_proj")),
+    ):
+        for name, weight in parts[part].state_dict().items():
+            layer = name.removesuffix(".weight")
+            if name.endswith(".weight") and layer.endswith(endings):
+                place = layer if part == "unet" or layer.startswith("text_model.") else f"text_model.{layer}"
+                up, down = (2, weight.shape[1]), (weight.shape[0], 2)
+                tensors[f"{part}.{place}.lora_A.weight"] = torch.randn(up, generator=generator) * 0.3
+                tensors[f"{part}.{place}.lora_B.weight"] = torch.randn(down, generator=generator) * 0.3
+    path.parent.mkdir(parents=True)
+    save_file(tensors, path)
+
+
+def _make_control_net(folder: Path) -> None:
+    from diffusers import ControlNetModel
+
+    torch.manual_seed(3)
+    net = ControlNetModel.from_unet(sd_parts()["unet"])
+    for parameter in net.parameters():
+        if not parameter.any():
+            parameter.data.normal_(std=0.1)
+    net.save_pretrained(folder)
