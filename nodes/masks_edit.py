@@ -66,15 +66,20 @@ def blur_mask(
     mask: Masks,
     radius: Annotated[int, Field(ge=1, le=512, description="pixels around each that count")] = 4,
     sigma: Annotated[
-        float, Field(ge=0.1, le=10, description="spread of the Gaussian weights, in units of the radius")
-    ] = 0.5,
+        float,
+        Field(ge=0, le=512, description="standard deviation of the Gaussian weights in pixels; 0 is a third of radius"),
+    ] = 0.0,
 ) -> Mask:
     """Soften the edges of masks.
 
     Raises:
         InvalidInputError: The masks are not larger than the radius.
     """
-    return Mask(values=gaussian_blur(mask.values[:, None], radius, sigma)[:, 0].clamp(0, 1))
+    return Mask(
+        values=gaussian_blur(mask.values[:, None], radius, max(sigma, 0.1) / radius if sigma else 1 / 3)[:, 0].clamp(
+            0, 1
+        )
+    )
 
 
 @node("threshold_mask", map=True)
