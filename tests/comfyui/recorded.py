@@ -107,8 +107,9 @@ def run_recorded(
 
 def run_case(session: Session, group: str, name: str, case: dict[str, Any], out: Path) -> Iterator[Row]:
     """Import one case, run it, and yield its rows."""
-    taps = {tap: (origin[0], origin[1]) for tap, origin in case["taps"].items()}
-    imported = with_taps(case["prompt"], list(taps.values()))
+    prompt = {id: node for id, node in case["prompt"].items() if node["class_type"] not in SKIPPED}
+    taps = {tap: (origin[0], origin[1]) for tap, origin in case["taps"].items() if origin[0] in prompt}
+    imported = with_taps(prompt, list(taps.values()))
     missing = imported.report.unsupported
     if missing:
         yield Row(name, "import", float("inf"), 0, "; ".join(f"{entry.type}: {entry.remarks}" for entry in missing))

@@ -20,7 +20,7 @@ def to_ui(prompt: Prompt, *, name: str | None = None) -> dict[str, Any]:
         prompt: The prompt; its links lead to nodes that it has.
         name: Stands in ``extra`` as the workflow's name.
     """
-    numbers = _numbers(prompt)
+    numbers = numbered(prompt)
     nodes: dict[str, dict[str, Any]] = {}
     for id, node in prompt.items():
         nodes[id] = _node(numbers[id], node)
@@ -40,7 +40,7 @@ def to_ui(prompt: Prompt, *, name: str | None = None) -> dict[str, Any]:
     }
 
 
-def _numbers(prompt: Prompt) -> dict[str, int]:
+def numbered(prompt: Prompt) -> dict[str, int]:
     """Return a number for each node: its id where that is one."""
     taken = {int(id) for id in prompt if id.isascii() and id.isdigit() and len(id) < 10 and str(int(id)) == id}
     free = iter(number for number in range(1, len(prompt) + len(taken) + 2) if number not in taken)

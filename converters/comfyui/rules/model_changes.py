@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..building import Builder, Fused, RefusedError, Source, Value
+from .common import METHOD
 from .rule import AnyRule, Made, Rule
 
 _RANDOM = "what it picks at random is not what ComfyUI picks, so pictures differ in detail"
@@ -61,7 +62,8 @@ RULES: tuple[AnyRule, ...] = (
     Rule("PerturbedAttentionGuidance", "perturbed_attention_guidance", "model scale"),
     Rule("SelfAttentionGuidance", "self_attention_guidance", "model scale blur_sigma"),
     Rule("PatchModelAddDownscale", "deep_shrink",
-         "model block_number:block downscale_factor start_percent:start end_percent:end downscale_after_skip:after_skip downscale_method upscale_method"),
+         "model block_number:block downscale_factor start_percent:start end_percent:end downscale_after_skip:after_skip downscale_method upscale_method",
+         values={"downscale_method": METHOD, "upscale_method": METHOD}),
     Rule("HyperTile", "hypertile", "model tile_size swap_size max_depth scale_depth", differs=_RANDOM),
     Rule("TomePatchModel", "merge_tokens", "model ratio", differs=_RANDOM),
     # guidance
@@ -77,7 +79,7 @@ RULES: tuple[AnyRule, ...] = (
     # noise levels
     Rule("ModelSamplingDiscrete", "set_prediction", "model sampling:prediction zsnr:zero_snr", values={"sampling": {"eps": "epsilon", "x0": "sample"}}),
     Rule("ModelSamplingContinuousEDM", "set_continuous_sampling", "model sampling:prediction sigma_max sigma_min",
-         values={"sampling": {"eps": "epsilon", "edm_playground_v2.5": "edm_playground"}}, fixed={"time": "log"}),
+         values={"sampling": {"eps": "epsilon"}}, fixed={"time": "log"}),
     Rule("ModelSamplingContinuousV", "set_continuous_sampling", "model sampling:prediction sigma_max sigma_min", fixed={"time": "angle"}),
     Rule("ModelSamplingSD3", "set_flow_shift", "model shift", fixed={"timestep_scale": 1000.0}),
     Rule("ModelSamplingAuraFlow", "set_flow_shift", "model shift", fixed={"timestep_scale": 1.0}),

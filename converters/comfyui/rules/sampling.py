@@ -91,7 +91,6 @@ RULES: tuple[AnyRule, ...] = (
     Rule("SDTurboScheduler", "turbo_sigmas", "model steps denoise:strength"),
     Rule("AlignYourStepsScheduler", "align_your_steps_sigmas", "model_type:variant steps denoise:strength",
          values={"model_type": {"SD1": "sd", "SDXL": "sdxl", "SVD": "svd"}}),
-    Rule("GITSScheduler", "gits_sigmas", "coeff:coefficient steps denoise:strength"),
     Rule("SplitSigmas", "split_sigmas", "sigmas step", "high low"),
     Rule("SplitSigmasDenoise", "split_sigmas_at_strength", "sigmas denoise:strength", "high low"),
     Rule("FlipSigmas", "flip_sigmas", "sigmas"),
@@ -112,6 +111,5 @@ RULES: tuple[AnyRule, ...] = (
          values={"solver_type": {"ER-SDE": "er_sde", "Reverse-time SDE": "reverse_time_sde", "ODE": "ode"}}),
     Rule("SamplerSASolver", "sampler_sa_solver",
          "eta sde_start_percent:start sde_end_percent:end s_noise predictor_order corrector_order use_pece simple_order_2", ignored="model", back=False),
-    Rule("SamplerLCMUpscale", "sampler_lcm_upscale", "scale_ratio:scale scale_steps upscale_method:method", values={"upscale_method": {"nearest-exact": "nearest"}}),
 )  # fmt: skip
 """By ComfyUI type."""

@@ -1,0 +1,247 @@
+"""Native documents as ComfyUI files: what comes back from import(export(x)) is x."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from graphflow.converters.comfyui import catalogue, to_comfyui, to_native, to_prompt
+from graphflow.converters.comfyui.export import export_prompt
+from graphflow.converters.comfyui.export.inverse import rules_back
+from graphflow.converters.comfyui.pruning import link_of
+from graphflow.converters.comfyui.rules.rule import Convert, Rule
+from graphflow.errors import ConversionError
+from graphflow.node_spec import InputSpec, NodeSpec
+from graphflow.registry import installed
+from graphflow.workflow import Document, NodeEntry, parse
+
+from .fuzz import template, templates
+from .recorded import cases
+
+REGISTRY = installed()
+RULES = [rule for rules in rules_back().values() for rule in rules if REGISTRY.get(rule.native)]
+
+
+def spec_of(type: str) -> NodeSpec:
+    spec = REGISTRY.get(type)
+    assert spec is not None
+    return spec
+
+
+def essence(document: Document) -> dict[str, Any]:
+    """What counts of a document: types, titles, links, and literals that are not the default."""
+    found = {}
+    for id, entry in document.nodes.items():
+        inputs = spec_of(entry.type).inputs
+        literals = {name: value for name, value in entry.params.items() if value != inputs[name].default}
+        found[id] = (entry.type, entry.title, entry.links, literals)
+    return found
+
+
+def again(document: Document) -> Document:
+    """Export and import."""
+    return to_native(to_prompt(to_comfyui(document, registry=REGISTRY)), registry=REGISTRY).require()
+
+
+def documents() -> st.SearchStrategy[Document]:
+    """Return graphs of nodes that ComfyUI has, each with literals that its node takes, ending in what saves or shows."""
+    return st.composite(_document)()
+
+
+def _document(draw: st.DrawFn) -> Document:
+    nodes: dict[str, NodeEntry] = {}
+    outputs: dict[str, list[str]] = {}
+    for number in range(draw(st.integers(1, 10))):
+        rule = draw(st.sampled_from(RULES))
+        _add(draw, f"n{number}", rule, nodes, outputs)
+    for number, address in enumerate([address for some in outputs.values() for address in some]):
+        if not any(address in _addresses(entry) for entry in nodes.values()):
+            nodes[f"show{number}"] = NodeEntry(type="show", links={"value": address})
+    return Document(nodes=nodes)
+
+
+def _add(
+    draw: st.DrawFn, id: str, rule: Rule, nodes: dict[str, NodeEntry], outputs: dict[str, list[str]]
+) -> None:
+    """Add a node of a rule, and what has to feed it."""
+    spec = spec_of(rule.native)
+    interface = catalogue.find(rule.comfy)
+    needed = {name for name, known in interface.inputs.items() if known.required and not known.widget} if interface else set()
+    params: dict[str, Any] = dict(rule.fixed)
+    links: dict[str, str | list[str]] = {}
+    for item in rule.parsed:
+        target = spec.inputs[item.native]
+        if target.linked:
+            if target.required or item.comfy in needed:
+                address = _source(draw, target, nodes, outputs)
+                if item.many:
+                    listed = links.setdefault(item.native, [])
+                    assert isinstance(listed, list)
+                    listed.append(address)
+                else:
+                    links[item.native] = address
+            continue
+        params[item.native] = _literal(draw, rule, item.comfy, target)
+    nodes[id] = NodeEntry(type=rule.native, params=params, links=links)
+    if not spec.effect:
+        names = [name for name in rule.slots if name] or [spec.primary]
+        for name in names:
+            address = id if name == spec.primary else f"{id}.{name}"
+            outputs.setdefault(str(spec.output_types[name]), []).append(address)
+
+
+def _source(draw: st.DrawFn, target: InputSpec, nodes: dict[str, NodeEntry], outputs: dict[str, list[str]]) -> str:
+    wanted = str(target.type.item or target.type)
+    found = outputs.get(wanted, []) if wanted != "any" else [address for some in outputs.values() for address in some]
+    if found:
+        return draw(st.sampled_from(found))
+    givers = [
+        rule for rule in RULES if _gives(rule, wanted) and not any(spec_of(rule.native).inputs[i.native].linked for i in rule.parsed)
+    ]
+    if not givers:
+        givers = [rule for rule in RULES if _gives(rule, wanted)]
+    rule = draw(st.sampled_from(givers))
+    _add(draw, f"m{len(nodes)}", rule, nodes, outputs)
+    return draw(st.sampled_from(outputs[wanted])) if wanted != "any" else next(iter(outputs.values()))[0]
+
+
+def _gives(rule: Rule, wanted: str) -> bool:
+    spec = spec_of(rule.native)
+    if spec.effect:
+        return False
+    names = [name for name in rule.slots if name] or [spec.primary]
+    kinds = [str(spec.output_types[name]) for name in names]
+    return wanted in kinds or (wanted == "any" and bool(kinds) and "any" not in kinds)
+
+
+def _literal(draw: st.DrawFn, rule: Rule, comfy: str, target: InputSpec) -> Any:
+    """Return a native value that ComfyUI's input can say."""
+    change = rule.values.get(comfy)
+    interface = catalogue.find(rule.comfy)
+    known = interface.inputs.get(comfy) if interface is not None else None
+    options = list(known.details.get("options", ())) if known is not None else []
+    if options and not isinstance(change, Convert):
+        values = [change.get(option, option) if change else option for option in options]
+        return draw(st.sampled_from([value for value in values if target.check(value)[1] is None]))
+    if target.choices:
+        values = [value for value in target.choices if change is None or isinstance(change, Convert) or value in change.values()]
+        return draw(st.sampled_from(values or list(target.choices)))
+    if target.default is not None and not target.required:
+        return target.default
+    kinds: dict[str, st.SearchStrategy[Any]] = {
+        "int": st.integers(0, 100),
+        "float": st.floats(0, 1, width=32),
+        "bool": st.booleans(),
+        "json": st.lists(st.integers(0, 9).map(float), min_size=1, max_size=4),
+    }
+    value = draw(kinds.get(target.type.name, st.text("abc", min_size=1, max_size=9)))
+    return value if target.check(value)[1] is None else draw(st.just(64))
+
+
+def _addresses(entry: NodeEntry) -> list[str]:
+    return [address for link in entry.links.values() for address in ([link] if isinstance(link, str) else link)]
+
+
+@settings(max_examples=150, deadline=None)
+@given(documents())
+def test_importing_what_was_exported_gives_the_same_document(document: Document) -> None:
+    assert essence(again(document)) == essence(document)
+
+
+@settings(max_examples=60, deadline=None)
+@given(documents())
+def test_the_canvas_file_says_the_same_as_the_prompt(document: Document) -> None:
+    prompt = to_comfyui(document, registry=REGISTRY)
+    ui = json.loads(json.dumps(to_comfyui(document, format="ui", registry=REGISTRY)))
+    flat = to_prompt(ui).prompt
+    numbers = dict(zip(prompt, _numbers(ui, prompt), strict=True))
+    assert len(flat) == len(prompt)
+    for id, node in prompt.items():
+        got = flat[numbers[id]]
+        assert got["class_type"] == node["class_type"]
+        for name, value in node["inputs"].items():
+            link = link_of(value)
+            assert got["inputs"][name] == (value if link is None else [numbers[link[0]], link[1]])
+
+
+def _numbers(ui: dict[str, Any], prompt: dict[str, Any]) -> list[str]:
+    from graphflow.converters.comfyui.export.ui import numbered
+
+    return [str(number) for number in numbered(prompt).values()]
+
+
+@pytest.mark.parametrize("name", [name for name in templates()[::5]])
+def test_templates_come_back(name: str) -> None:
+    result = to_native(to_prompt(template(name)), registry=REGISTRY)
+    if not result.report.complete:
+        return
+    try:
+        prompt = to_comfyui(result.document, registry=REGISTRY)
+    except ConversionError as error:
+        assert "ComfyUI cannot say all of it" in str(error)
+        return
+    back = to_native(to_prompt(prompt), registry=REGISTRY)
+    assert essence(back.document) == essence(result.document)
+
+
+@pytest.mark.parametrize("name", sorted(cases("features")))
+def test_recorded_workflows_come_back(name: str) -> None:
+    document = to_native(to_prompt(cases("features")[name]["prompt"]), registry=REGISTRY).require()
+    assert essence(again(document)) == essence(document)
+
+
+def test_nodes_stand_from_left_to_right_and_do_not_overlap() -> None:
+    document = to_native(to_prompt(cases("features")["hires_fix"]["prompt"]), registry=REGISTRY).require()
+    ui = to_comfyui(document, format="ui", registry=REGISTRY)
+    places = {node["id"]: (*node["pos"], *node["size"]) for node in ui["nodes"]}
+    for _, origin, _, target, _, _ in ui["links"]:
+        assert places[origin][0] + places[origin][2] <= places[target][0]
+    boxes = list(places.values())
+    for number, (x, y, width, height) in enumerate(boxes):
+        for left, top, wide, tall in boxes[number + 1 :]:
+            assert x + width <= left or left + wide <= x or y + height <= top or top + tall <= y
+
+
+def test_what_comfyui_has_not_is_named_at_once() -> None:
+    document = parse(
+        {
+            "graphflow": 1,
+            "nodes": {
+                "a": {"type": "resolution_preset", "params": {}},
+                "b": {"type": "empty_latent", "links": {"width": "a.width"}},
+                "c": {"type": "random_int", "params": {"seed": 1}},
+                "d": {"type": "set_noise_mask", "links": {"latent": "b", "mask": "e"}},
+                "e": {"type": "rectangle_mask", "params": {"width": 8, "height": 8}},
+            },
+        }
+    )
+    with pytest.raises(ConversionError) as raised:
+        to_comfyui(document, registry=REGISTRY)
+    for name in ("a resolution_preset", "c random_int", "e rectangle_mask"):
+        assert name in str(raised.value)
+
+
+def test_what_is_done_otherwise_there_is_said() -> None:
+    document = parse(
+        {
+            "graphflow": 1,
+            "nodes": {
+                "i": {"type": "load_image", "params": {"file": "a.png"}},
+                "s": {"type": "save_image", "links": {"images": "i"}},
+            },
+        }
+    )
+    assert export_prompt(document, registry=REGISTRY).notes == (("s", "rounding is 'truncate' there, 'round' here"),)
+
+
+def test_more_than_two_links_become_a_chain() -> None:
+    nodes: dict[str, Any] = {f"i{n}": {"type": "load_image", "params": {"file": f"{n}.png"}} for n in range(3)}
+    nodes["b"] = {"type": "batch_images", "links": {"images": ["i0", "i1", "i2"]}}
+    nodes["s"] = {"type": "preview", "links": {"images": "b"}}
+    prompt = to_comfyui(parse({"graphflow": 1, "nodes": nodes}), registry=REGISTRY)
+    assert prompt["b"]["inputs"] == {"image1": ["b~part1", 0], "image2": ["i2", 0]}
+    assert prompt["b~part1"]["inputs"] == {"image1": ["i0", 0], "image2": ["i1", 0]}

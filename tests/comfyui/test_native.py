@@ -1,0 +1,252 @@
+"""From a flat prompt to native nodes: what fuses, what is refused, and what is said of it."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from graphflow.converters.comfyui import Imported, to_native, to_prompt
+from graphflow.converters.comfyui.report import Verdict
+from graphflow.errors import ConversionError
+from graphflow.registry import installed
+from graphflow.validation import validate
+
+REGISTRY = installed()
+
+
+def node(type: str, /, **inputs: Any) -> dict[str, Any]:
+    return {"class_type": type, "inputs": inputs}
+
+
+def prompt(**changed: Any) -> dict[str, Any]:
+    """Text to image, with nodes changed or added."""
+    nodes = {
+        "4": node("CheckpointLoaderSimple", ckpt_name="SD1.5\\model.safetensors"),
+        "5": node("EmptyLatentImage", width=512, height=768, batch_size=2),
+        "6": node("CLIPTextEncode", text="a fox", clip=["4", 1]),
+        "7": node("CLIPTextEncode", text="bad", clip=["4", 1]),
+        "3": node(
+            "KSampler", seed=5, steps=20, cfg=8, sampler_name="euler", scheduler="normal", denoise=1.0,
+            model=["4", 0], positive=["6", 0], negative=["7", 0], latent_image=["5", 0],
+        ),
+        "8": node("VAEDecode", samples=["3", 0], vae=["4", 2]),
+        "9": node("SaveImage", images=["8", 0], filename_prefix="fox"),
+    }  # fmt: skip
+    return {**nodes, **{key.removeprefix("n"): value for key, value in changed.items()}}
+
+
+def imported(source: dict[str, Any]) -> Imported:
+    return to_native(to_prompt(copy.deepcopy(source)), registry=REGISTRY)
+
+
+def sound(source: dict[str, Any]) -> Imported:
+    """Import, and check that the result is a document without a problem."""
+    result = imported(source)
+    assert result.report.unsupported == ()
+    assert validate(result.require(), REGISTRY).problems == []
+    return result
+
+
+def test_text_to_image() -> None:
+    result = sound(prompt())
+    nodes = result.document.nodes
+    assert nodes["3"].type == "sample"
+    assert nodes["3"].params["guidance_scale"] == 8.0
+    assert nodes["3"].params["noise_layout"] == "batch"
+    assert nodes["3"].links == {"model": "4", "positive": "6", "negative": "7", "latent": "5"}
+    assert nodes["9"].params == {"rounding": "truncate", "filename_prefix": "fox"}
+    assert all(entry.verdict is Verdict.EXACT for entry in result.report.entries)
+    assert nodes["3"].meta == {"comfyui": {"ids": ["3"], "type": "KSampler"}}
+
+
+def test_what_people_turn_is_exposed() -> None:
+    inputs = sound(prompt()).document.inputs
+    assert {name: value.to for name, value in inputs.items()} == {
+        "prompt": ["6.text"],
+        "negative_prompt": ["7.text"],
+        "seed": ["3.seed"],
+        "width": ["5.width"],
+        "height": ["5.height"],
+    }
+
+
+def test_a_text_behind_other_conditioning_is_found() -> None:
+    source = prompt(n20=node("ConditioningSetArea", conditioning=["6", 0], width=64, height=64, x=0, y=0, strength=1.0))
+    source["3"]["inputs"]["positive"] = ["20", 0]
+    assert sound(source).document.inputs["prompt"].to == ["6.text"]
+
+
+def test_what_old_files_lack_is_as_in_comfyui() -> None:
+    source = prompt(n9=node("SaveImage", images=["8", 0]))
+    del source["3"]["inputs"]["denoise"]
+    nodes = sound(source).document.nodes
+    assert nodes["9"].params["filename_prefix"] == "ComfyUI"
+    assert "strength" not in nodes["3"].params  # both have 1.0
+
+
+def test_texts_for_numbers_are_read_as_comfyui_reads_them() -> None:
+    source = prompt()
+    source["3"]["inputs"] |= {"steps": "12", "cfg": "6.5", "seed": 7.0}
+    params = sound(source).document.nodes["3"].params
+    assert (params["steps"], params["guidance_scale"], params["seed"]) == (12, 6.5, 7)
+
+
+def test_ids_and_titles_survive() -> None:
+    source = prompt()
+    source["a b.c"] = {**source.pop("9"), "_meta": {"title": "My picture"}}
+    result = sound(source)
+    entry = result.document.nodes["a_b_c"]
+    assert entry.title == "My picture"
+    assert entry.meta == {"comfyui": {"ids": ["a b.c"], "type": "SaveImage"}}
+
+
+def test_custom_sampling_becomes_its_parts() -> None:
+    source = prompt(
+        n10=node("KSamplerSelect", sampler_name="dpmpp_2m"),
+        n11=node("BasicScheduler", model=["4", 0], scheduler="karras", steps=9, denoise=0.8),
+        n3=node(
+            "SamplerCustom", model=["4", 0], add_noise=True, noise_seed=3, cfg=7.5, positive=["6", 0], negative=["7", 0],
+            sampler=["10", 0], sigmas=["11", 0], latent_image=["5", 0],
+        ),
+    )  # fmt: skip
+    nodes = sound(source).document.nodes
+    assert nodes["3"].type == "sample_custom"
+    assert nodes["3"].links["guider"] == "3~guider"
+    assert nodes["3~guider"].params == {"guidance_scale": 7.5}
+    assert nodes["3~noise"].params == {"seed": 3, "layout": "batch"}
+    assert nodes["3~noise"].meta == {"comfyui": {"ids": ["3"], "type": "SamplerCustom"}}
+
+
+def test_an_operation_on_latents_becomes_part_of_what_applies_it() -> None:
+    source = prompt(
+        n12=node("LatentOperationSharpen", sharpen_radius=5, sigma=1.5, alpha=0.2),
+        n13=node("LatentApplyOperation", samples=["3", 0], operation=["12", 0]),
+        n8=node("VAEDecode", samples=["13", 0], vae=["4", 2]),
+    )
+    entry = sound(source).document.nodes["13"]
+    assert (entry.type, entry.params) == ("sharpen_latent", {"radius": 5, "sigma": 1.5, "strength": 0.2})
+    assert entry.meta == {"comfyui": {"ids": ["13", "12"], "type": "LatentApplyOperation"}}
+
+
+def test_a_lora_stack_becomes_one_node_for_each_that_is_on() -> None:
+    source = prompt(
+        n2={
+            "class_type": "Power Lora Loader (rgthree)",
+            "inputs": {
+                "PowerLoraLoaderHeaderWidget": {"type": "PowerLoraLoaderHeaderWidget"},
+                "lora_1": {"on": True, "lora": "a.safetensors", "strength": 0.5},
+                "lora_2": {"on": False, "lora": "b.safetensors", "strength": 1},
+                "lora_3": {"on": True, "lora": "c.safetensors", "strength": 1, "strengthTwo": 0.25},
+                "model": ["4", 0],
+                "clip": ["4", 1],
+            },
+        }
+    )
+    source["3"]["inputs"]["model"] = ["2", 0]
+    source["6"]["inputs"]["clip"] = ["2", 1]
+    nodes = sound(source).document.nodes
+    loras = [entry.params for entry in nodes.values() if entry.type == "apply_lora"]
+    assert [(p["lora"], p["strength"], p["text_encoder_strength"]) for p in loras] == [
+        ("a.safetensors", 0.5, 0.5),
+        ("c.safetensors", 1.0, 0.25),
+    ]
+    assert nodes["3"].links["model"] == "2~lora_3"
+    assert nodes["6"].links["text_encoder"] == "2~lora_3.text_encoder"
+
+
+def test_a_value_of_a_primitive_is_folded_where_it_has_another_name() -> None:
+    source = prompt(
+        n30=node("PrimitiveString", value="nearest-exact"),
+        n31=node("LatentUpscaleBy", samples=["3", 0], upscale_method=["30", 0], scale_by=2.0),
+        n8=node("VAEDecode", samples=["31", 0], vae=["4", 2]),
+    )
+    assert sound(source).document.nodes["31"].params["method"] == "nearest"
+
+
+def test_a_number_is_converted_on_a_link() -> None:
+    source = prompt(n30={"class_type": "ComfyMathExpression", "inputs": {"expression": "a / 2", "values.a": 1024}})
+    source["5"]["inputs"]["width"] = ["30", 0]
+    assert sound(source).document.nodes["5"].links["width"] == "5~width-int"
+
+
+def test_what_is_not_supported_is_listed_whole() -> None:
+    source = prompt(
+        n3=node("FancySampler|pysssss", model=["4", 0], cfg=7, positive=["6", 0]), n50=node("Nowhere+", x=1)
+    )
+    source["5"]["class_type"] = "EmptyMochiLatentVideo"
+    source["3"]["inputs"]["latent"] = ["5", 0]
+    result = imported(source)
+    assert [entry.id for entry in result.report.unsupported] == ["5", "3"]
+    fancy = result.report.unsupported[1]
+    assert fancy.pack == "ComfyUI-Custom-Scripts"
+    assert fancy.provides == "takes model, cfg = 7, positive, latent; gives output 0 to 8.samples"
+    dead = [entry.id for entry in result.report.of(Verdict.UNSUPPORTED, live=False)]
+    assert dead == ["50"]
+    with pytest.raises(ConversionError) as raised:
+        result.require()
+    assert "2 nodes" in str(raised.value)
+    assert "FancySampler|pysssss" in str(raised.value)
+    assert "EmptyMochiLatentVideo" in str(raised.value)
+
+
+def test_nothing_unknown_is_passed_over() -> None:
+    linked = prompt()
+    linked["3"]["inputs"]["mystery"] = ["6", 0]
+    assert "mystery" in imported(linked).report.unsupported[0].remarks[0]
+    literal = prompt()
+    literal["3"]["inputs"]["mystery"] = 3
+    entry = next(entry for entry in sound(literal).report.entries if entry.id == "3")
+    assert entry.verdict is Verdict.APPROXIMATE
+    assert entry.remarks == ("mystery = 3 has no effect here",)
+
+
+def test_a_value_that_the_node_does_not_take_is_refused() -> None:
+    source = prompt()
+    source["3"]["inputs"]["sampler_name"] = "my_solver"
+    (entry,) = imported(source).report.unsupported
+    assert "my_solver" in entry.remarks[0]
+
+
+def test_a_missing_link_is_told() -> None:
+    source = prompt()
+    del source["3"]["inputs"]["model"]
+    assert imported(source).report.unsupported[0].remarks == ("its input for model is missing",)
+
+
+def test_a_circle_is_an_error() -> None:
+    source = prompt()
+    source["5"]["inputs"]["width"] = ["8", 0]
+    with pytest.raises(ConversionError, match="circle"):
+        imported(source)
+
+
+def test_a_workflow_that_saves_nothing_is_an_error() -> None:
+    with pytest.raises(ConversionError, match="saves or shows"):
+        imported({"4": node("CheckpointLoaderSimple", ckpt_name="a")})
+
+
+def test_families_without_components_import_whole() -> None:
+    source = {
+        "1": node("UNETLoader", unet_name="flux1-dev.safetensors", weight_dtype="fp8_e4m3fn"),
+        "2": node("DualCLIPLoader", clip_name1="clip_l.safetensors", clip_name2="t5xxl.safetensors", type="flux"),
+        "3": node("VAELoader", vae_name="ae.safetensors"),
+        "4": node("CLIPTextEncode", clip=["2", 0], text="a fox"),
+        "5": node("FluxGuidance", conditioning=["4", 0], guidance=3.5),
+        "6": node("ModelSamplingFlux", model=["1", 0], max_shift=1.15, base_shift=0.5, width=1024, height=1024),
+        "7": node("BasicGuider", model=["6", 0], conditioning=["5", 0]),
+        "8": node("RandomNoise", noise_seed=1),
+        "9": node("KSamplerSelect", sampler_name="euler"),
+        "10": node("BasicScheduler", model=["6", 0], scheduler="simple", steps=20, denoise=1.0),
+        "11": node("EmptySD3LatentImage", width=1024, height=1024, batch_size=1),
+        "12": node("SamplerCustomAdvanced", noise=["8", 0], guider=["7", 0], sampler=["9", 0], sigmas=["10", 0], latent_image=["11", 0]),
+        "13": node("VAEDecode", samples=["12", 0], vae=["3", 0]),
+        "14": node("SaveImage", images=["13", 0], filename_prefix="flux"),
+    }  # fmt: skip
+    result = sound(source)
+    encoder = next(entry for entry in result.report.entries if entry.id == "2")
+    assert encoder.verdict is Verdict.APPROXIMATE
+    assert "flux" in encoder.remarks[0]
+    assert result.document.inputs["prompt"].to == ["4.text"]
+    assert result.document.inputs["seed"].to == ["8.seed"]
