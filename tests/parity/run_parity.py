@@ -1,85 +1,123 @@
 """Compares everything with the recorded numbers and writes docs/parity.md.
 
-    python -m tests.parity.run_parity [--only SUBSTRING] [--out FILE]
+    python -m tests.parity.run_parity [--only SUBSTRING] [--models DIR] [--results FILE] [--out FILE]
 
-Exit code 1 where a case is out of bounds.
+Every case that has been compared is kept in the results file at once, so a run that was stopped goes on where it was;
+the report is written when all are there. Exit code 1 where a case is out of bounds.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
+import tempfile
 import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 
-import diffusers
 import torch
 
-from graphflow.sampling.names import SAMPLER_NAMES
-from graphflow.sampling.samplers import SAMPLERS
-from tests.parity.harness import BOUND, BROWNIAN_BOUND, Measured, TinyModel, measure, recorded
+from tests.parity.harness import BOUND, Measured, TinyModel, error, measure, recorded
+from tests.parity.report import report
 
-REPORT = Path(__file__).parents[2] / "docs" / "parity.md"
-SCHEDULES = ("normal", "karras", "simple", "beta")
+ROOT = Path(__file__).parents[2]
+REPORT = ROOT / "docs" / "parity.md"
+BUILD = ROOT / "build" / "parity"
+
+Results = dict[str, Measured]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="", help="compare the cases whose name contains this, and write nothing")
+    parser.add_argument("--only", default="", help="compare the cases whose name contains this, again if need be")
+    parser.add_argument("--models", type=Path, default=BUILD / "models", help="folder of the full-size weights")
+    parser.add_argument("--results", type=Path, default=BUILD / "results.json", help="what has been compared")
     parser.add_argument("--out", type=Path, default=REPORT)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    model = TinyModel()
-    results: dict[str, Measured] = {}
-    for key, wanted in recorded("samplers").items():
-        case = key.removesuffix("/latent")
-        if given.only not in case:
-            continue
-        start = time.monotonic()
-        results[case] = result = measure(model, case, wanted)
+    results = _read(given.results)
+    wanted = [*_sampler_cases(), *_feature_cases()]
+    todo = [case for case in wanted if given.only in case and (given.only or case not in results)]
+    for case, result, seconds in _compare(todo, given.models):
+        results[case] = result
+        _write(given.results, results)
         verdict = "ok" if result.passed else "OUT OF BOUNDS"
-        print(f"{case:42} {result.error:.1e} {verdict} ({time.monotonic() - start:.1f} s)", flush=True)
-    failed = [case for case, result in results.items() if not result.passed]
-    print(f"{len(results) - len(failed)} of {len(results)} cases within bounds")
-    if not given.only:
-        given.out.parent.mkdir(parents=True, exist_ok=True)
-        given.out.write_text(report(results))
+        print(f"{case:60} {result.error:.1e} {verdict} ({seconds:.1f} s)", flush=True)
+    compared = {case: results[case] for case in wanted if case in results}
+    failed = [case for case, result in compared.items() if not result.passed]
+    print(f"{len(compared) - len(failed)} of {len(compared)} cases within bounds, {len(wanted)} in all")
+    if len(compared) == len(wanted):
+        given.out.write_text(report(compared), "utf-8")
         print(f"wrote {given.out}")
     return 1 if failed else 0
 
 
-def report(results: dict[str, Measured]) -> str:
-    """Return the table of errors as Markdown."""
-    worst = max(results.values(), key=lambda r: r.error / r.bound)
-    passed = sum(result.passed for result in results.values())
-    lines = [
-        "# Parity with ComfyUI",
-        "",
-        "Written by `make parity`. Each number is max |a − b| / max |b| of the final latent against one recorded from",
-        "ComfyUI 0.3.64 with the same weights, prompts and seed (8 steps, guidance scale 7, CPU, float32, one thread).",
-        f"Bound: {BOUND:.0e}, and {BROWNIAN_BOUND:.0e} for samplers with Brownian noise (marked B).",
-        "",
-        f"{passed} of {len(results)} cases are within bounds; the largest error is "
-        f"{max(r.error for r in results.values()):.1e}, the nearest to its bound {worst.error / worst.bound:.0%} of it.",
-        "All nine schedules (66 recorded lists of sigmas) and the initial noise equal the recorded ones bit for bit, which",
-        "`tests/parity/test_sigmas.py` holds.",
-        f"torch {torch.__version__.split('+')[0]}, diffusers {diffusers.__version__}.",
-        "",
-        "| sampler | " + " | ".join(SCHEDULES) + " |",
-        "|---|" + "---|" * len(SCHEDULES),
-    ]
-    for sampler in SAMPLER_NAMES:
-        mark = " B" if SAMPLERS[sampler].noise.startswith("brownian") else ""
-        cells = [_cell(results[f"{sampler}-{schedule}"]) for schedule in SCHEDULES]
-        lines.append(f"| {sampler}{mark} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+def _sampler_cases() -> list[str]:
+    return [f"samplers/{key.removesuffix('/latent')}" for key in recorded("samplers")]
 
 
-def _cell(result: Measured) -> str:
-    text = f"{result.error:.1e}"
-    if result.movement is not None:
-        text += f" (ill-conditioned, bound {result.bound:.0e})"
-    return text if result.passed else f"**{text}**"
+def _feature_cases() -> list[str]:
+    from tests.parity.features import CASES
+
+    return [f"features/{name}" for name in CASES]
+
+
+def _compare(cases: list[str], models: Path) -> Iterator[tuple[str, Measured, float]]:
+    makers: dict[str, Callable[[], Callable[[str], Measured]]] = {
+        "samplers": _samplers,
+        "features": lambda: _features(models),
+    }
+    for kind, make in makers.items():
+        own = [case for case in cases if case.startswith(f"{kind}/")]
+        compare = make() if own else None
+        for case in own:
+            start = time.monotonic()
+            assert compare is not None
+            yield case, compare(case.removeprefix(f"{kind}/")), time.monotonic() - start
+
+
+def _samplers() -> Callable[[str], Measured]:
+    model, arrays = TinyModel(), recorded("samplers")
+    return lambda case: measure(model, case, arrays[f"{case}/latent"])
+
+
+def _features(models: Path) -> Callable[[str], Measured]:
+    from graphflow.session import Session
+    from graphflow.settings import Settings
+    from tests.parity.features import run
+    from tests.parity.weights import write_models
+
+    write_models(models)
+    arrays = recorded("features")
+    settings = {
+        "models": (models,),
+        "cache_dir": tempfile.mkdtemp(),
+        "cache_bytes": 0,
+        "device": "cpu",
+        "dtype": "float32",
+        "offline": True,
+        "safety": "off",
+    }
+    session = Session(Settings.model_validate(settings))
+
+    def compare(case: str) -> Measured:
+        got = run(session, case)
+        return Measured(max(error(value, arrays[f"{case}/{name}"]) for name, value in got.items()), BOUND)
+
+    return compare
+
+
+def _read(path: Path) -> Results:
+    if not path.exists():
+        return {}
+    return {case: Measured(**fields) for case, fields in json.loads(path.read_text("utf-8")).items()}
+
+
+def _write(path: Path, results: Results) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({case: asdict(results[case]) for case in sorted(results)}, indent=1), "utf-8")
 
 
 if __name__ == "__main__":

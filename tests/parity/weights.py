@@ -1,7 +1,7 @@
-"""Weights of the recordings' small U-Net, made from a seed: every tensor depends on its name and shape alone.
+"""Weights of the recordings, made from a seed: every tensor depends on its name and shape alone.
 
 Values are sums of four 16-bit uniforms of PCG64 (mean 0, deviation 1, at most 3.47), scaled and rounded to
-float16. The first skip connection is wired to the output so that the network behaves like a denoiser:
+float16. In both UNets the first skip connection is wired to the output so that the network behaves like a denoiser:
 noise is about 0.95 * x / rms(x) plus a random function of x, time and text.
 """
 
@@ -10,34 +10,124 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from safetensors.numpy import save_file
 
 Array = npt.NDArray[np.float32]
 
 SEED = 20250711
-TAG = "tiny"
-PREFIX = "model.diffusion_model."
-SHAPES = Path(__file__).parent / "data" / "tiny_unet_shapes.json"
+UNET = "model.diffusion_model."
+VAE = "first_stage_model."
+SHAPES = Path(__file__).parent / "data" / "shapes.json"
 DEVIATION = np.float32(np.sqrt(4 * (65536.0**2 - 1) / 12))
-WIDTH, LAST_BLOCK = 320, 3
+WIDTH, TEXT_WIDTH, RANK = 320, 768, 4
+
+LAST_BLOCK = {"tiny": 3, "sd15": 11}
+"""Number of the last output block of each UNet."""
 
 
 def tiny_unet() -> dict[str, Array]:
-    """Return the tensors by their names in the original layout, without the prefix."""
-    shapes: dict[str, list[int]] = json.loads(SHAPES.read_text())
-    tensors = {name: _tensor(name, shape) for name, shape in shapes.items()}
-    for name, tensor in tensors.items():
-        if ".attn2.to_out.0.weight" in name:
-            tensor *= np.float32(2.0)
-    _wire(tensors)
+    """Return the small UNet's tensors by their names in the original layout, without the prefix."""
+    tensors = {name.removeprefix(UNET): tensor for name, tensor in _unet("tiny").items()}
     return {name: tensor.astype(np.float16).astype(np.float32) for name, tensor in tensors.items()}
 
 
-def _noise(name: str, shape: list[int]) -> Array:
-    digest = hashlib.sha256(f"{SEED}/{TAG}/{PREFIX}{name}".encode()).digest()
+def write_models(root: Path) -> None:
+    """Write a folder with the full-size models (3.1 GB), but for those that are there already."""
+    models: dict[str, Callable[[], dict[str, Array]]] = {
+        "checkpoints/sd15_rand": lambda: _unet("sd15") | _text_and_vae(),
+        "controlnet/control_sd15_rand": _control_net,
+        "loras/lora_a": _lora,
+        "embeddings/rand_ti": lambda: {
+            "emb_params": np.float32(0.5) * _noise("embedding", "emb_params", [1, TEXT_WIDTH])
+        },
+    }
+    for name, make in models.items():
+        path = root / f"{name}.safetensors"
+        if path.exists():
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        whole = path.with_suffix(".part")
+        save_file({key: tensor.astype(np.float16) for key, tensor in make().items()}, whole)
+        whole.replace(path)
+
+
+def _unet(tag: str) -> dict[str, Array]:
+    tensors = {name: _tensor(tag, name, shape) for name, shape in _shapes()[f"unet_{tag}"].items()}
+    for name, tensor in tensors.items():
+        if ".attn2.to_out.0.weight" in name:
+            tensor *= np.float32(2.0)  # so that the text matters
+    _wire({name.removeprefix(UNET): tensor for name, tensor in tensors.items()}, LAST_BLOCK[tag])
+    return tensors
+
+
+def _text_and_vae() -> dict[str, Array]:
+    shapes = _shapes()["clip_l"] | _shapes()["vae"]
+    tensors = {
+        name: _tensor("shared", name, shape)
+        for name, shape in shapes.items()
+        if not name.endswith("text_projection.weight")
+    }
+    tensors[VAE + "decoder.conv_out.weight"] *= np.float32(0.6)
+    tensors[VAE + "encoder.conv_out.weight"] *= np.float32(8.0)
+    tensors[VAE + "quant_conv.weight"][4:] *= np.float32(0.05)
+    tensors[VAE + "quant_conv.bias"][4:] = np.float32(-12.0)
+    return tensors
+
+
+def _control_net() -> dict[str, Array]:
+    tensors = {name: _tensor("controlnet", name, shape) for name, shape in _shapes()["controlnet_sd15"].items()}
+    for name, tensor in tensors.items():
+        if ".zero_convs." in f".{name}" or "middle_block_out" in name:
+            tensor *= np.float32(0.3)
+    return tensors
+
+
+def _lora() -> dict[str, Array]:
+    tensors: dict[str, Array] = {}
+    for name, shape in _lora_layers():
+        out, into, *kernel = shape
+        down, up = f"{name}.lora_down.weight", f"{name}.lora_up.weight"
+        tensors[down] = _noise("lora_a", down, [RANK, into, *kernel]) * np.float32(1 / np.sqrt(into))
+        tensors[up] = _noise("lora_a", up, [out, RANK, *kernel]) * np.float32(0.3)
+        tensors[f"{name}.alpha"] = np.array(4.0, dtype=np.float32)
+    return tensors
+
+
+def _lora_layers() -> Iterator[tuple[str, list[int]]]:
+    """Names of the patched layers in kohya's manner, and their weights' shapes."""
+    for level, width in enumerate((320, 640, 1280)):
+        block = f"lora_unet_down_blocks_{level}_attentions_0_transformer_blocks_0_"
+        for name in ("attn1_to_q", "attn1_to_k", "attn1_to_v", "attn1_to_out_0"):
+            yield block + name, [width, width]
+        for name in ("attn2_to_k", "attn2_to_v"):
+            yield block + name, [width, TEXT_WIDTH]
+    yield "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn2_to_k", [1280, TEXT_WIDTH]
+    last = "lora_unet_up_blocks_3_attentions_2_"
+    yield f"{last}transformer_blocks_0_attn1_to_q", [WIDTH, WIDTH]
+    yield f"{last}transformer_blocks_0_attn2_to_v", [WIDTH, TEXT_WIDTH]
+    yield f"{last}transformer_blocks_0_ff_net_0_proj", [8 * WIDTH, WIDTH]
+    yield f"{last}proj_in", [WIDTH, WIDTH, 1, 1]
+    for layer in (0, 5, 11):
+        block = f"lora_te_text_model_encoder_layers_{layer}_"
+        for name in ("self_attn_q_proj", "self_attn_v_proj", "self_attn_out_proj"):
+            yield block + name, [TEXT_WIDTH, TEXT_WIDTH]
+        yield f"{block}mlp_fc1", [4 * TEXT_WIDTH, TEXT_WIDTH]
+
+
+@cache
+def _shapes() -> Mapping[str, dict[str, list[int]]]:
+    parts: dict[str, dict[str, list[int]]] = json.loads(SHAPES.read_text("utf-8"))
+    return parts
+
+
+def _noise(tag: str, name: str, shape: list[int]) -> Array:
+    digest = hashlib.sha256(f"{SEED}/{tag}/{name}".encode()).digest()
     stream = np.random.PCG64(int.from_bytes(digest[:16], "little"))
     count = math.prod(shape)
     parts = stream.random_raw(count).astype("<u8", copy=False).view("<u2").reshape(count, 4)
@@ -47,18 +137,20 @@ def _noise(name: str, shape: list[int]) -> Array:
     return ((total - 131070).astype(np.float32) / DEVIATION).reshape(shape)
 
 
-def _tensor(name: str, shape: list[int]) -> Array:
-    noise = _noise(name, shape)
-    if len(shape) > 1:
-        return noise * np.float32(1.0 / np.sqrt(math.prod(shape[1:])))
-    if name.endswith(".weight"):
-        return np.float32(1.0) + np.float32(0.05) * noise
-    return np.float32(0.02) * noise
+def _tensor(tag: str, name: str, shape: list[int]) -> Array:
+    noise = _noise(tag, name, shape)
+    if len(shape) == 1:
+        return np.float32(1.0) + np.float32(0.05) * noise if name.endswith(".weight") else np.float32(0.02) * noise
+    if name.endswith("token_embedding.weight"):
+        return np.float32(0.5) * noise
+    if name.endswith("position_embedding.weight"):
+        return np.float32(0.2) * noise
+    return noise * np.float32(1.0 / np.sqrt(math.prod(shape[1:])))
 
 
-def _wire(tensors: dict[str, Array]) -> None:
+def _wire(tensors: Mapping[str, Array], last_block: int) -> None:
     """Lead plus and minus each latent channel through ten channels to the output."""
-    last = f"output_blocks.{LAST_BLOCK}"
+    last = f"output_blocks.{last_block}"
     enter, enter_bias = tensors["input_blocks.0.0.weight"], tensors["input_blocks.0.0.bias"]
     skip, skip_bias = tensors[f"{last}.0.skip_connection.weight"], tensors[f"{last}.0.skip_connection.bias"]
     block, block_bias = tensors[f"{last}.0.out_layers.3.weight"], tensors[f"{last}.0.out_layers.3.bias"]

@@ -1,0 +1,69 @@
+"""The measured errors as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import diffusers
+import torch
+
+from graphflow.sampling.names import SAMPLER_NAMES
+from graphflow.sampling.samplers import SAMPLERS
+from tests.parity.harness import BOUND, BROWNIAN_BOUND, Measured
+
+SCHEDULES = ("normal", "karras", "simple", "beta")
+
+
+def report(results: Mapping[str, Measured]) -> str:
+    """Return docs/parity.md.
+
+    Args:
+        results: By `samplers/SAMPLER-SCHEDULE` and `features/CASE`.
+    """
+    worst = max(results.values(), key=lambda r: r.error / r.bound)
+    passed = sum(result.passed for result in results.values())
+    features = {case.removeprefix("features/"): r for case, r in results.items() if case.startswith("features/")}
+    lines = [
+        "# Parity with ComfyUI",
+        "",
+        "Written by `make parity`. Each number is max |a − b| / max |b| of a latent against one recorded from",
+        "ComfyUI 0.3.64 with the same weights, prompts and seed (CPU, float32, one thread).",
+        f"Bound: {BOUND:.0e}, and {BROWNIAN_BOUND:.0e} for samplers with Brownian noise (marked B).",
+        "",
+        f"{passed} of {len(results)} cases are within bounds; the largest error is "
+        f"{max(r.error for r in results.values()):.1e}, the nearest to its bound {worst.error / worst.bound:.0%} of it.",
+        "All nine schedules (66 recorded lists of sigmas) and the initial noise equal the recorded ones bit for bit, which",
+        "`tests/parity/test_sigmas.py` holds; prompts, pictures and masks are compared by `tests/families/test_recorded.py`",
+        "and `tests/parity/test_nets.py`.",
+        f"torch {torch.__version__.split('+')[0]}, diffusers {diffusers.__version__}.",
+        "",
+        "## Samplers",
+        "",
+        "A small UNet, 8 steps, guidance scale 7.",
+        "",
+        "| sampler | " + " | ".join(SCHEDULES) + " |",
+        "|---|" + "---|" * len(SCHEDULES),
+    ]
+    for sampler in SAMPLER_NAMES:
+        mark = " B" if SAMPLERS[sampler].noise.startswith("brownian") else ""
+        cells = [_cell(results[f"samplers/{sampler}-{schedule}"]) for schedule in SCHEDULES]
+        lines.append(f"| {sampler}{mark} | " + " | ".join(cells) + " |")
+    lines += [
+        "",
+        "## Workflows",
+        "",
+        "Stable Diffusion 1.5 at full size, through the public nodes (`tests/parity/features.py`); of several latents the",
+        "worst.",
+        "",
+        "| workflow | error |",
+        "|---|---|",
+        *(f"| {case} | {_cell(result)} |" for case, result in features.items()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(result: Measured) -> str:
+    text = f"{result.error:.1e}"
+    if result.movement is not None:
+        text += f" (ill-conditioned, bound {result.bound:.0e})"
+    return text if result.passed else f"**{text}**"
