@@ -77,9 +77,11 @@ def installed() -> Registry:
             module = entry.load()
         except GraphflowError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise PackError(
-                f"the node pack cannot be imported: {type(error).__name__}: {error}", where=f"pack {entry.name!r}"
+                f"the node pack cannot be imported: {type(error).__name__}: {error}",
+                where=f"pack {entry.name!r}",
+                advice=f"update or uninstall {entry.dist.name if entry.dist is not None else entry.value}",
             ) from error
         version = entry.dist.version if entry.dist is not None else ""
         registry = registry.with_nodes(_functions(module), pack=entry.name, version=version)
@@ -106,8 +108,12 @@ def from_file(path: Path) -> list[Any]:
         spec.loader.exec_module(module)
     except GraphflowError:
         raise
-    except Exception as error:
-        raise PackError(f"the node pack cannot be run: {type(error).__name__}: {error}", where=str(path)) from error
+    except (Exception, SystemExit) as error:
+        raise PackError(
+            f"the node pack cannot be run: {type(error).__name__}: {error}",
+            where=str(path),
+            advice="--traceback shows where in the file",
+        ) from error
     functions = _functions(module)
     if not functions:
         raise PackError("the file has no node", where=str(path), advice='decorate a function with @node("name")')

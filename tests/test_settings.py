@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,16 @@ def test_an_unknown_variable_is_an_error() -> None:
 def test_a_named_file_must_exist(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="there is no file"):
         load_settings({"GRAPHFLOW_SETTINGS": str(tmp_path / "nowhere.toml")})
+
+
+def test_the_page_names_every_setting_and_variable() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "settings.md").read_text("utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| `(GRAPHFLOW_\w+)` \|", page, flags=re.MULTILINE)
+    assert [name for name, _ in rows] == list(Settings.model_fields)
+    assert all(variable == f"GRAPHFLOW_{name.upper()}" for name, variable in rows)
+    values = {"models": "/m", "device": "cpu", "dtype": "float16", "safety": "off"}
+    values |= {name: "1" for name, _ in rows if name not in values}
+    load_settings({variable: values[name] for name, variable in rows})
 
 
 def test_settings_are_frozen() -> None:

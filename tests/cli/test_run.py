@@ -236,6 +236,9 @@ def test_a_node_type_from_a_file_that_is_wrong(graphflow: Command, chain: Path) 
     ran = graphflow("run", chain, "--nodes", "pack.py")
     assert ran.code == 2
     assert "pack.py" in ran.err and "no_such_module" in ran.err
+    Path("pack.py").write_text("import sys\nsys.exit(5)\n")
+    ran = graphflow("run", chain, "--nodes", "pack.py")
+    assert ran.code == 2 and "SystemExit: 5" in ran.err
     ran = graphflow("run", chain, "--nodes", "missing.py")
     assert ran.code == 2
     assert "missing.py: there is no such file" in ran.err
