@@ -15,6 +15,7 @@ from graphflow.limits import LIMITS
 from graphflow.node import node
 from graphflow.values import Audio, EncodedFile, Files, Image, Video
 
+from .comfyui_prompt import with_prompt
 from .encoding import SUFFIXES, Format, Rounding, encode_picture, to_bytes_array
 from .images_batch import as_sequence
 from .resampling import resample, target_size
@@ -52,7 +53,7 @@ def save_image(
         NonFiniteError: A pixel is NaN or infinite.
     """
     parts = as_sequence(images)
-    record = runtime.current().record if embed else {}
+    record = with_prompt(runtime.current().record) if embed else {}
     total = sum(part.pixels.shape[0] + part.withheld for part in parts)
     files: list[EncodedFile] = []
     for number, picture in _numbered(parts):

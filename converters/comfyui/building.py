@@ -180,7 +180,7 @@ class Builder:
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
         self.nodes: dict[str, NodeEntry] = {}
-        self.made: dict[str, list[str]] = {}
+        self.direct: dict[str, tuple[str, str]] = {}
         self._ids: dict[str, str] = {}
         self._current: list[str] = []
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from graphflow.errors import ConversionError
+from graphflow.nodes.comfyui_prompt import origin
 from graphflow.registry import Registry, installed
 from graphflow.workflow import Document
 
@@ -104,8 +105,9 @@ class _Importer:
         dead = self._flattened.dead
         for id in dead:
             self._entries[id] = self._dead(id, self._flattened.prompt[id])
-        meta: dict[str, Any] = {"comfyui": {"prompt": self._flattened.prompt}}
-        document = Document(name=name, nodes=self._builder.nodes, meta=meta)
+        document = Document(name=name, nodes=self._builder.nodes)
+        told = origin(document.to_json(), self._flattened.prompt, self._builder.direct)
+        document = document.model_copy(update={"meta": {"comfyui": told}})
         document = document.model_copy(update={"inputs": exposed_inputs(document, self._builder.registry)})
         report = Report(
             entries=tuple(self._entries[id] for id in self._flattened.prompt),
@@ -237,6 +239,10 @@ def apply(rule: Rule, builder: Builder, source: Source) -> list[Value]:
             continue
         inputs[item.native] = value
     ref = builder.add(source, rule.native, inputs)
+    for item in rule.parsed:
+        given = isinstance(source.inputs.get(item.comfy), Const) and item.native in builder.nodes[ref.node].params
+        if given and item.comfy not in rule.values:
+            builder.direct[f"{ref.node}.{item.native}"] = (source.id, item.comfy)
     constant = _constant(builder, ref) if spec.fold else NOTHING
     if not rule.slots:
         return [replace(ref, constant=constant)] if spec.outputs and not spec.effect else []
