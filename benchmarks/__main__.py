@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks import against_diffusers, overhead
+from benchmarks import against_diffusers, overhead, sampling
 
 
 def main() -> None:
@@ -10,6 +10,8 @@ def main() -> None:
     overhead.main()
     print()
     against_diffusers.main()
+    print()
+    sampling.main()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,169 @@
+"""The ``sample`` node against plain Diffusers pipelines: the same full-size UNet in the same process, side by side.
+
+Stable Diffusion 1.5 and SDXL with random weights, 64 pixels, Euler steps, guidance on, prompts encoded beforehand, no
+autoencoder: what is compared is the denoising loop. Runs alternate; medians; ratios are graphflow / Diffusers. One
+thread, since with more, whatever else runs on the machine makes threads wait for each other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+SIZE, GUIDANCE_SCALE, CONTEXT_TOKENS, POOLED = 64, 5.0, 77, 1280
+SDXL = {
+    "block_out_channels": (320, 640, 1280),
+    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+    "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+    "transformer_layers_per_block": (1, 2, 10),
+    "attention_head_dim": (5, 10, 20),
+    "cross_attention_dim": 2048,
+    "addition_embed_type": "text_time",
+    "addition_time_embed_dim": 256,
+    "projection_class_embeddings_input_dim": 2816,
+    "use_linear_projection": True,
+    "sample_size": 128,
+}
+SD15 = {"cross_attention_dim": 768, "attention_head_dim": 8, "sample_size": 64}
+VAE_LEVELS = 4
+
+
+def unet(config: dict[str, Any]) -> Any:
+    """Make a UNet with small random weights, without the time that careful initialisation takes."""
+    import torch
+    from diffusers import UNet2DConditionModel
+
+    with torch.device("meta"):
+        module = UNet2DConditionModel(**config)
+    module = module.to_empty(device="cpu").eval()
+    generator = torch.Generator().manual_seed(0)
+    pool = torch.randn(1_000_003, generator=generator) * 0.02
+    with torch.no_grad():
+        for tensor in module.parameters():
+            flat = tensor.view(-1)
+            for start in range(0, len(flat), len(pool)):
+                part = flat[start : start + len(pool)]
+                part.copy_(pool[: len(part)])
+    return module
+
+
+class OneModel:
+    """A model provider whose only model is in memory."""
+
+    def __init__(self, loaded: Callable[[], Any]) -> None:
+        self.loaded = loaded
+
+    @contextmanager
+    def use(self, recipe: Any) -> Iterator[Any]:
+        """Give the model, wrapped anew as the model manager does."""
+        yield self.loaded()
+
+
+def compare(family: str, steps: int, repeats: int) -> tuple[list[float], list[float]]:
+    """Return seconds of processor time of each run: the sample node's and the pipeline's."""
+    import torch
+    from diffusers import (
+        AutoencoderKL,
+        EulerDiscreteScheduler,
+        StableDiffusionPipeline,
+        StableDiffusionXLPipeline,
+    )
+
+    from graphflow import nodes, runtime
+    from graphflow.families.sdxl import SdxlModel
+    from graphflow.families.unet import UNetModel
+    from graphflow.sampling.prediction import ModelSampling
+    from graphflow.values import Conditioning, ConditioningEntry, Model, ModelFile
+
+    torch.set_num_threads(1)
+    is_xl = family == "sdxl"
+    module = unet(SDXL if is_xl else SD15)
+    vae = AutoencoderKL(
+        block_out_channels=(8,) * VAE_LEVELS,
+        down_block_types=("DownEncoderBlock2D",) * VAE_LEVELS,
+        up_block_types=("UpDecoderBlock2D",) * VAE_LEVELS,
+        norm_num_groups=4,
+    )
+    scheduler = EulerDiscreteScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
+    generator = torch.Generator().manual_seed(1)
+    width = 2048 if is_xl else 768
+    prompts = torch.randn(2, CONTEXT_TOKENS, width, generator=generator)
+    pooled = torch.randn(2, POOLED, generator=generator)
+    given: dict[str, Any] = {"prompt_embeds": prompts[:1], "negative_prompt_embeds": prompts[1:]}
+    pipe: Any
+    if is_xl:
+        pipe = StableDiffusionXLPipeline(
+            vae=vae, text_encoder=None, text_encoder_2=None, tokenizer=None, tokenizer_2=None, unet=module,
+            scheduler=scheduler, add_watermarker=False,
+        )  # fmt: skip
+        given |= {"pooled_prompt_embeds": pooled[:1], "negative_pooled_prompt_embeds": pooled[1:]}
+    else:
+        pipe = StableDiffusionPipeline(
+            vae=vae, text_encoder=None, tokenizer=None, unet=module, scheduler=scheduler, safety_checker=None,
+            feature_extractor=None, requires_safety_checker=False,
+        )  # fmt: skip
+    pipe.set_progress_bar_config(disable=True)
+
+    def wrapped() -> Any:
+        return (SdxlModel if is_xl else UNetModel)(
+            module=module,
+            model_sampling=ModelSampling.stable_diffusion(),
+            latent_scale=0.18215,
+            latent_shift=0.0,
+            latent_channels=4,
+            downscale=8,
+            device=torch.device("cpu"),
+            dtype=torch.float32,
+        )
+
+    positive, negative = (
+        Conditioning(entries=(ConditioningEntry(embedding=prompts[i : i + 1], pooled=pooled[i : i + 1]),))
+        for i in (0, 1)
+    )
+    model = Model(files=(ModelFile(name="random", kind="diffusion_model", part="unet", family=family),))
+    latent = nodes.empty_latent(width=SIZE, height=SIZE)
+    ours, theirs = [], []
+    with runtime.using(runtime.Runtime(models=OneModel(wrapped))):  # type: ignore[arg-type]
+        for seed in range(repeats + 1):
+            start = time.process_time()
+            nodes.sample(
+                model, positive, latent, negative, seed=seed, steps=steps, guidance_scale=GUIDANCE_SCALE,
+                sampler="euler", schedule="normal",
+            )  # fmt: skip
+            middle = time.process_time()
+            pipe(
+                **given, num_inference_steps=steps, guidance_scale=GUIDANCE_SCALE, width=SIZE, height=SIZE,
+                generator=torch.Generator().manual_seed(seed), output_type="latent",
+            )  # fmt: skip
+            end = time.process_time()
+            if seed:  # the first of each warms up
+                ours.append(middle - start)
+                theirs.append(end - middle)
+    return ours, theirs
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=3, help="runs of each")
+    parser.add_argument("--families", nargs="+", choices=("sd", "sdxl"), default=("sd", "sdxl"))
+    given = parser.parse_args([] if arguments is None else arguments)
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    print(f"| {given.steps} Euler steps at {SIZE} pixels, processor s | graphflow | Diffusers | ratio |")
+    print("|---|---|---|---|")
+    for family in given.families:
+        ours, theirs = (statistics.median(times) for times in compare(family, given.steps, given.repeats))
+        name = {"sd": "Stable Diffusion 1.5", "sdxl": "SDXL"}[family]
+        print(f"| {name} | {ours:.2f} | {theirs:.2f} | {ours / theirs:.2f} |", flush=True)
+
+
+if __name__ == "__main__":
+    import sys
+
+    main(sys.argv[1:])
