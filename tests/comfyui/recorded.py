@@ -197,6 +197,8 @@ def error(got: Tensor, wanted: Tensor) -> float:
     """Return max |got - wanted| / max |wanted|; infinite where shapes differ."""
     if got.shape != wanted.shape:
         return float("inf")
+    if not wanted.numel():
+        return 0.0
     scale = float(wanted.abs().max()) or 1.0
     return float((got.float() - wanted.float()).abs().max()) / scale
 

@@ -64,13 +64,15 @@ def _document(draw: st.DrawFn) -> Document:
     return Document(nodes=nodes)
 
 
-def _add(
-    draw: st.DrawFn, id: str, rule: Rule, nodes: dict[str, NodeEntry], outputs: dict[str, list[str]]
-) -> None:
+def _add(draw: st.DrawFn, id: str, rule: Rule, nodes: dict[str, NodeEntry], outputs: dict[str, list[str]]) -> None:
     """Add a node of a rule, and what has to feed it."""
     spec = spec_of(rule.native)
     interface = catalogue.find(rule.comfy)
-    needed = {name for name, known in interface.inputs.items() if known.required and not known.widget} if interface else set()
+    needed = (
+        {name for name, known in interface.inputs.items() if known.required and not known.widget}
+        if interface
+        else set()
+    )
     params: dict[str, Any] = dict(rule.fixed)
     links: dict[str, str | list[str]] = {}
     for item in rule.parsed:
@@ -100,7 +102,9 @@ def _source(draw: st.DrawFn, target: InputSpec, nodes: dict[str, NodeEntry], out
     if found:
         return draw(st.sampled_from(found))
     givers = [
-        rule for rule in RULES if _gives(rule, wanted) and not any(spec_of(rule.native).inputs[i.native].linked for i in rule.parsed)
+        rule
+        for rule in RULES
+        if _gives(rule, wanted) and not any(spec_of(rule.native).inputs[i.native].linked for i in rule.parsed)
     ]
     if not givers:
         givers = [rule for rule in RULES if _gives(rule, wanted)]
@@ -128,7 +132,11 @@ def _literal(draw: st.DrawFn, rule: Rule, comfy: str, target: InputSpec) -> Any:
         values = [change.get(option, option) if change else option for option in options]
         return draw(st.sampled_from([value for value in values if target.check(value)[1] is None]))
     if target.choices:
-        values = [value for value in target.choices if change is None or isinstance(change, Convert) or value in change.values()]
+        values = [
+            value
+            for value in target.choices
+            if change is None or isinstance(change, Convert) or value in change.values()
+        ]
         return draw(st.sampled_from(values or list(target.choices)))
     if target.default is not None and not target.required:
         return target.default

@@ -1,0 +1,140 @@
+"""ComfyUI files on the command line: ``graphflow import``, and files that run, plan and validate take as they are."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import PIL.Image
+import pytest
+from PIL.PngImagePlugin import PngInfo
+
+from graphflow.embedded import png_texts
+from tests.cli.commands import Command
+
+PROMPT: dict[str, Any] = {
+    "4": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "shapes"}},
+    "5": {"class_type": "EmptyLatentImage", "inputs": {"width": 64, "height": 64, "batch_size": 1}},
+    "6": {"class_type": "CLIPTextEncode", "inputs": {"text": "a red circle", "clip": ["4", 1]}},
+    "3": {
+        "class_type": "KSampler",
+        "inputs": {
+            "seed": 5, "steps": 1, "cfg": 1, "sampler_name": "euler", "scheduler": "normal", "denoise": 1,
+            "model": ["4", 0], "positive": ["6", 0], "negative": ["6", 0], "latent_image": ["5", 0],
+        },
+    },
+    "8": {"class_type": "VAEDecode", "inputs": {"samples": ["3", 0], "vae": ["4", 2]}},
+    "9": {"class_type": "SaveImage", "inputs": {"images": ["8", 0], "filename_prefix": "theirs"}},
+}  # fmt: skip
+
+
+@pytest.fixture
+def theirs() -> Path:
+    path = Path("theirs.json")
+    path.write_text(json.dumps(PROMPT))
+    return path
+
+
+@pytest.fixture
+def unknown() -> Path:
+    path = Path("unknown.json")
+    changed = json.loads(json.dumps(PROMPT))
+    changed["8"]["class_type"] = "StrangeDecode|pysssss"
+    changed["3"]["class_type"] = "StrangeSampler"
+    path.write_text(json.dumps(changed))
+    return path
+
+
+def test_import_writes_a_native_workflow(graphflow: Command, theirs: Path) -> None:
+    ran = graphflow("import", theirs, "-o", "mine.json")
+    assert ran.code == 0
+    assert "6 nodes exactly" in ran.err
+    document = json.loads(Path("mine.json").read_text())
+    assert document["graphflow"] == 1
+    assert document["name"] == "theirs"
+    assert document["nodes"]["3"]["type"] == "sample"
+    assert graphflow("validate", "mine.json").code == 0
+
+
+def test_import_prints_where_no_file_is_named(graphflow: Command, theirs: Path) -> None:
+    assert json.loads(graphflow("import", theirs).out)["nodes"]["9"]["type"] == "save_image"
+
+
+def test_import_overwrites_nothing(graphflow: Command, theirs: Path) -> None:
+    Path("mine.json").write_text("mine")
+    ran = graphflow("import", theirs, "-o", "mine.json")
+    assert (ran.code, Path("mine.json").read_text()) == (2, "mine")
+    assert "--force" in ran.err
+    assert graphflow("import", theirs, "-o", "mine.json", "--force").code == 0
+
+
+def test_import_to_the_flat_prompt(graphflow: Command, theirs: Path) -> None:
+    flat = json.loads(graphflow("import", theirs, "--to", "api").out)
+    assert flat["9"]["inputs"] == PROMPT["9"]["inputs"]
+
+
+def test_the_report_names_nodes_and_models(graphflow: Command, theirs: Path, home: Path) -> None:
+    (home / "models" / "checkpoints").mkdir()
+    (home / "models" / "checkpoints" / "shaped.safetensors").write_bytes(b"")
+    source = json.loads(theirs.read_text())
+    source["4"]["inputs"]["ckpt_name"] = "SDXL\\shaped-2.safetensors"
+    theirs.write_text(json.dumps(source))
+    ran = graphflow("import", theirs, "--report")
+    assert ran.code == 0
+    assert "load_checkpoint" in ran.out
+    assert str(home / "models") in ran.out
+    assert "nearest: shaped.safetensors" in ran.out
+
+
+def test_what_is_not_supported_is_an_error_that_lists_all(graphflow: Command, unknown: Path) -> None:
+    for command in (("import", unknown), ("run", unknown), ("plan", unknown), ("validate", unknown)):
+        ran = graphflow(*command)
+        assert ran.code == 2
+        assert "StrangeSampler" in ran.err
+        assert "StrangeDecode|pysssss" in ran.err
+        assert "ComfyUI-Custom-Scripts" in ran.err
+
+
+def test_the_report_in_json_says_what_each_would_have_to_do(graphflow: Command, unknown: Path) -> None:
+    ran = graphflow("import", unknown, "--json")
+    report = json.JSONDecoder().raw_decode(ran.out)[0]
+    assert not report["complete"]
+    (decode,) = [node for node in report["nodes"] if node["id"] == "8"]
+    assert decode["verdict"] == "not supported"
+    assert decode["provides"] == "takes samples, vae; gives output 0 to 9.images"
+
+
+def test_coverage_counts_a_folder(graphflow: Command, theirs: Path, unknown: Path) -> None:
+    Path("notes.json").write_text("[]")
+    ran = graphflow("import", "--coverage", ".")
+    assert ran.code == 0
+    assert "3 files, 2 read, 1 import whole" in ran.out
+    data = json.loads(graphflow("import", "--coverage", ".", "--json").out)
+    assert (data["read"], data["whole"], data["missing"]["StrangeSampler"]) == (2, 1, 1)
+
+
+def test_import_needs_a_file(graphflow: Command) -> None:
+    assert graphflow("import").code == 2
+    assert graphflow("import", "nowhere.json").code == 2
+
+
+def test_a_picture_of_comfyui_plans_and_says_where_it_came_from(graphflow: Command) -> None:
+    info = PngInfo()
+    info.add_text("prompt", json.dumps(PROMPT))
+    PIL.Image.new("RGB", (8, 8)).save("theirs.png", pnginfo=info)
+    ran = graphflow("plan", "theirs.png", "-i", "seed=3")
+    assert ran.code == 0
+    assert "ComfyUI workflow (api)" in ran.err
+
+
+def test_run_takes_the_file_as_it_is_and_the_picture_carries_both(graphflow: Command, theirs: Path) -> None:
+    ran = graphflow("run", theirs, "-i", "seed=11", "--out", "out", "--safety", "off")
+    assert ran.code == 0, ran.err
+    texts = dict(png_texts(Path("out/theirs_00001.png").read_bytes()))
+    assert json.loads(texts["graphflow"])["nodes"]["3"]["params"]["seed"] == 11
+    prompt = json.loads(texts["prompt"])
+    assert prompt["3"]["inputs"]["seed"] == 11
+    assert prompt["6"]["inputs"]["text"] == "a red circle"
+    assert graphflow("run", "out/theirs_00001.png", "--out", "out", "--safety", "off").code == 0
+    assert graphflow("export", theirs, "--to", "comfyui").code == 0
