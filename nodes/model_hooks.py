@@ -119,7 +119,7 @@ def hypertile(
 ) -> Model:
     """Compute self-attention inside tiles: large pictures become faster (HyperTile by T. Fernandes).
 
-    The divisions are drawn from a fixed seed, so a run repeats.
+    The divisions are drawn from a fixed seed, so a run repeats. SDXL has self-attention from max_depth 1 on.
     """
     tile = max(_SMALLEST_TILE, tile_size) // _PIXELS_PER_SAMPLE
     return model.hooked(HyperTile(tile=tile, swap=swap_size, max_depth=max_depth, scale_depth=scale_depth))

@@ -18,6 +18,7 @@ from graphflow.families.hooks.freeu import scale_low_frequencies
 from graphflow.families.hooks.hypertile import join, split, tile_counts
 from graphflow.families.hooks.self_attention import AttentionMap, AwayFromBlurred, blurred
 from graphflow.families.hooks.tokens import kept_places, merge
+from graphflow.models.devices import place
 from graphflow.network_hooks import (
     DeepShrink,
     FreeU,
@@ -30,7 +31,7 @@ from graphflow.sampling.guidance import Predictions
 from graphflow.sampling.prediction import ModelSampling
 from graphflow.values import ConditioningEntry, Control, ControlNet, Model
 from tests.models.tiny import sd_parts
-from tests.models.tiny_manager import SD, make_manager, model, running
+from tests.models.tiny_manager import SD, SDXL, make_manager, model, running
 
 NEUTRAL = FreeU(b1=1.0, b2=1.0, s1=1.0, s2=1.0)
 SHRINK = DeepShrink(
@@ -106,6 +107,28 @@ def test_a_hook_changes_the_network_and_leaves_nothing_behind(plain: Tensor, hoo
 def test_hooks_at_rest_change_nothing(plain: Tensor, hook: Any) -> None:
     with recipe().hooked(hook).use() as loaded:
         torch.testing.assert_close(predict(loaded), plain, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("hook", [*STRONG.values(), PerturbedAttention(), SelfAttentionGuidance()])
+def test_half_precision_runs(hook: Any) -> None:
+    manager = make_manager(placement=place("cpu", "bfloat16"))
+    with running(manager), model(manager, SD).hooked(hook).use() as loaded:
+        assert loaded.dtype == torch.bfloat16
+        for variation in (None, *loaded.variations):
+            assert torch.isfinite(predict(loaded, variation=variation)).all()
+
+
+def test_hooks_that_find_nothing_to_do_say_so() -> None:
+    manager = make_manager()
+    cases = (
+        (MergeTokens(ratio=0.5), "merge_tokens"),
+        (HyperTile(tile=4, swap=1, max_depth=0, scale_depth=False), "hypertile"),
+    )
+    for hook, name in cases:
+        with running(manager) as told, model(manager, SDXL).hooked(hook).use():
+            assert [notice.split()[0] for notice in told.notices] == [name]
+        with running(manager) as told, model(manager, SD).hooked(hook).use():
+            assert not told.notices
 
 
 # ------------------------------------------------------------------------------------------------ FreeU
@@ -278,7 +301,7 @@ def test_deep_shrink_refuses_a_controlnet(tmp_path: Any) -> None:
         steered = replace(entries[0], controls=(Control(net=net, hint=torch.rand(1, 3, 64, 96)),))
         with (
             model(manager, SD).hooked(SHRINK).use() as loaded,
-            pytest.raises(InvalidInputError, match="no ControlNet fits"),
+            pytest.raises(InvalidInputError, match="no ControlNet or T2I-Adapter fits"),
         ):
             loaded.predict(x, time, [steered], sigma=torch.tensor(14.0))
 

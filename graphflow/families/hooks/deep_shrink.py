@@ -16,6 +16,8 @@ from graphflow.families.hooks.modules import removing
 if TYPE_CHECKING:
     from graphflow.network_hooks import DeepShrink, ShrinkMethod
 
+_RESIDUALS = ("down_block_additional_residuals", "down_intrablock_additional_residuals")
+
 
 @contextmanager
 def deep_shrink(unet: Any, hook: DeepShrink, *, active: bool) -> Iterator[None]:
@@ -56,10 +58,10 @@ def _input_blocks(unet: Any) -> Iterator[tuple[nn.Module, nn.Module]]:
 
 
 def _refuse_controls(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    if kwargs.get("down_block_additional_residuals") is not None:
+    if any(kwargs.get(name) is not None for name in _RESIDUALS):
         raise InvalidInputError(
-            "deep_shrink changes the sizes inside the model, so no ControlNet fits it at the same time",
-            advice="let the ControlNet start where deep_shrink ends",
+            "deep_shrink changes the sizes inside the model, so no ControlNet or T2I-Adapter fits it at the same time",
+            advice="let the other start where deep_shrink ends",
         )
 
 

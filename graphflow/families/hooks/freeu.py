@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from graphflow import runtime
 from graphflow.families.hooks.modules import removing
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ def freeu(unet: Any, hook: FreeU) -> Iterator[None]:
             if width in factors:
                 handles.append(resnet.register_forward_pre_hook(_change(width, *factors[width], method=hook.method)))
             width = int(resnet.out_channels)
+    if not handles:
+        runtime.current().notice(f"freeu does nothing here: no stage of the decoder is {2 * first} or {4 * first} wide")
     with removing(*handles):
         yield
 

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from graphflow.families.hooks.modules import LatentSize, around_self_attention, removing, self_attentions
+from graphflow.families.hooks.modules import (
+    LatentSize,
+    around_self_attention,
+    removing,
+    self_attentions,
+    tell_if_idle,
+)
 
 if TYPE_CHECKING:
     from graphflow.network_hooks import HyperTile
@@ -18,6 +24,7 @@ if TYPE_CHECKING:
 @contextmanager
 def hypertile(unet: Any, hook: HyperTile) -> Iterator[None]:
     """Tile the self-attention of the outer levels until the block ends; the divisions are drawn anew for every use."""
+    tell_if_idle(unet, hook.max_depth, "hypertile")
     size = LatentSize()
     generator = torch.Generator().manual_seed(0)
 

@@ -9,6 +9,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from graphflow import runtime
+
 
 @contextmanager
 def removing(*handles: RemovableHandle) -> Iterator[None]:
@@ -31,6 +33,14 @@ def middle_self_attentions(unet: Any) -> tuple[nn.Module, ...]:
     if unet.mid_block is None:
         return ()
     return tuple(module for name, module in unet.mid_block.named_modules() if name.endswith(".attn1"))
+
+
+def tell_if_idle(unet: Any, deepest: int, what: str) -> None:
+    """Tell the user where a hook finds no self-attention in the levels that it is for."""
+    if not any(getattr(block, "attentions", None) for block in unet.down_blocks[: deepest + 1]):
+        runtime.current().notice(
+            f"{what} does nothing here: the model has no self-attention in its {deepest + 1} outermost levels"
+        )
 
 
 class LatentSize:

@@ -10,7 +10,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from graphflow.families.hooks.modules import LatentSize, around_self_attention, removing, self_attentions
+from graphflow.families.hooks.modules import (
+    LatentSize,
+    around_self_attention,
+    removing,
+    self_attentions,
+    tell_if_idle,
+)
 
 _CELL = 2
 """Edge of the cells of which one token each is kept to merge into."""
@@ -24,6 +30,7 @@ def merge_tokens(unet: Any, ratio: float) -> Iterator[None]:
         unet: The network.
         ratio: Share of the tokens, 0 to 1; what cannot be merged (a quarter) stays.
     """
+    tell_if_idle(unet, 0, "merge_tokens")
     size = LatentSize()
     generator = torch.Generator().manual_seed(0)
 
