@@ -34,6 +34,10 @@ class ModelProvider(Protocol):
         """Return which parts a model has, e.g. ``("unet", "text_encoder", "vae", "safety_checker")``."""
         ...
 
+    def preprocessor(self, method: str) -> AbstractContextManager[Any]:
+        """Have a detector that draws what a ControlNet reads, by the name of its method, until the block ends."""
+        ...
+
     def retrying(self, call: Callable[[], Any]) -> Any:
         """Call a function; where the device runs out of memory, free some and call it again."""
         ...

@@ -130,6 +130,7 @@ from .numbers import (
     to_text,
 )
 from .pipelines import run_pipeline
+from .preprocessing import canny_edges, preprocess
 from .safety import safety_filter, safety_filter_video
 from .samplers import (
     sampler_dpm_adaptive,
@@ -253,6 +254,8 @@ NODES: list[Callable[..., Any]] = [
     apply_ip_adapter,
     load_image_encoder,
     load_ip_adapter,
+    canny_edges,
+    preprocess,
     sample,
     add_noise,
     basic_guider,

@@ -13,10 +13,12 @@ from graphflow.errors import ModelFormatError, ModelNotFoundError
 from graphflow.families.base import Module, family
 from graphflow.families.image_encoder import PictureEncoder
 from graphflow.families.ip_adapter import IPAdapterNetwork, PictureAdapter
+from graphflow.families.preprocess import Preprocessor
 from graphflow.families.safety import PictureChecker, statistics
 from graphflow.families.unet import UNetModel
 from graphflow.families.upscale import UpscaleNetwork, Upscaler
 from graphflow.models import offload
+from graphflow.models.annotators import ANNOTATORS, load_annotator
 from graphflow.models.devices import Placement, device_memory, main_memory, place
 from graphflow.models.download import download
 from graphflow.models.header import read_json
@@ -39,6 +41,7 @@ from graphflow.values import (
 )
 
 if TYPE_CHECKING:
+    from graphflow.models.annotators import PreprocessorName
     from graphflow.models.description import Description, Kind
     from graphflow.models.library import Library
     from graphflow.settings import Settings
@@ -179,6 +182,20 @@ class ModelManager:
                 yield loaded
         finally:
             self._pool.release(held)
+
+    @contextmanager
+    def preprocessor(self, method: str) -> Iterator[Preprocessor]:
+        """Have a detector that draws what a ControlNet reads, until the block ends; it is loaded each time.
+
+        Args:
+            method: A name in :data:`graphflow.models.annotators.ANNOTATORS`.
+
+        Raises:
+            ModelNotFoundError: Its weights are missing.
+            ModelFormatError: They are damaged.
+        """
+        name = cast("PreprocessorName", method)
+        yield Preprocessor(method=ANNOTATORS[name], detector=load_annotator(name, self.library, self.placement.device))
 
     def retrying(self, function: Callable[[], T]) -> T:
         """Run a node's work, and again after each measure of the memory ladder while memory runs out.
