@@ -100,7 +100,9 @@ def test_alpha_scales_and_convolutions_are_merged(tmp_path: Path) -> None:
 def test_a_decomposed_convolution_is_the_product_of_three() -> None:
     generator = torch.Generator().manual_seed(1)
     down, mid, up = (torch.randn(shape, generator=generator) for shape in ((2, 5, 1, 1), (2, 2, 3, 3), (7, 2, 1, 1)))
-    (layer,) = read_lora({"x.lora_down.weight": down, "x.lora_mid.weight": mid, "x.lora_up.weight": up}, "x").layers["x"]
+    (layer,) = read_lora({"x.lora_down.weight": down, "x.lora_mid.weight": mid, "x.lora_up.weight": up}, "x").layers[
+        "x"
+    ]
     picture = torch.randn(1, 5, 6, 6, generator=generator)
     steps = torch.nn.functional.conv2d(picture, down)
     steps = torch.nn.functional.conv2d(torch.nn.functional.conv2d(steps, mid), up)
@@ -187,9 +189,7 @@ def test_a_lora_of_another_model_is_refused(tmp_path: Path) -> None:
         assert torch.equal(weight(plain, f"{QUERY}.weight"), before)
 
 
-@pytest.mark.parametrize(
-    ("key", "method"), [("x.oft_blocks", "OFT"), ("x.a1.weight", "GLoRA"), ("x.on_input", "IA3")]
-)
+@pytest.mark.parametrize(("key", "method"), [("x.oft_blocks", "OFT"), ("x.a1.weight", "GLoRA"), ("x.on_input", "IA3")])
 def test_methods_that_cannot_be_merged_are_refused_by_name(key: str, method: str) -> None:
     with pytest.raises(ModelFormatError, match=method):
         read_lora({key: torch.zeros(2)}, "x.safetensors")
@@ -235,3 +235,33 @@ def test_whatever_was_merged_before_leaves_no_trace(history: list[list[tuple[int
             torch.testing.assert_close(tensor, expected[name])
         again = {name: weight(plain, f"{name}.weight") for name in (QUERY, OUT)}
     assert all(torch.equal(tensor, original[name]) for name, tensor in again.items())
+
+
+def test_exchanging_a_lora_reads_only_the_weights_that_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from graphflow.models.mapped import MappedTensors
+
+    for number, name in enumerate((QUERY, OUT)):
+        down, up = pair(32, 32, seed=number)
+        write(tmp_path, f"lora{number}", {f"unet.{name}.lora_A.weight": down, f"unet.{name}.lora_B.weight": up})
+    manager = make_manager(tmp_path)
+    read: list[str] = []
+    original = MappedTensors.read
+
+    def noting(self: MappedTensors, name: str) -> Tensor:
+        read.append(name)
+        return original(self, name)
+
+    with running(manager):
+        plain = model(manager, SD)
+        one, two = (plain.patched(patch(manager, f"lora{number}")) for number in (0, 1))
+        with plain.use() as loaded:
+            kept = {name: tensor.data_ptr() for name, tensor in loaded.module.state_dict().items()}
+        monkeypatch.setattr(MappedTensors, "read", noting)
+        for recipe, names in ((one, {QUERY}), (one, set()), (two, {QUERY, OUT}), (plain, {OUT})):
+            read.clear()
+            with recipe.use() as loaded:
+                assert set(read) == {f"{name}.weight" for name in names}
+                assert len(read) == len(names)
+                now = {name: tensor.data_ptr() for name, tensor in loaded.module.state_dict().items()}
+            changed = {name for name in kept if kept[name] != now[name]}
+            assert changed <= {f"{QUERY}.weight", f"{OUT}.weight"}
