@@ -39,7 +39,9 @@ from .custom_sampling import (
     sample_custom,
 )
 from .family_conditioning import (
+    add_image_prompt,
     add_reference_latent,
+    apply_style_patch,
     encode_prompt_parts,
     encode_prompt_with_images,
     flux2_sigmas,
@@ -58,6 +60,7 @@ from .guidance import (
     renormalize_guidance,
     rescale_guidance,
     scale_epsilon,
+    scale_guidance_frequencies,
     tangential_guidance,
 )
 from .image_files import load_image, load_mask
@@ -274,6 +277,7 @@ NODES: list[Callable[..., Any]] = [
     renormalize_guidance,
     rescale_guidance,
     scale_epsilon,
+    scale_guidance_frequencies,
     tangential_guidance,
     set_continuous_sampling,
     set_flow_shift,
@@ -416,4 +420,6 @@ NODES: list[Callable[..., Any]] = [
     encode_prompt_with_images,
     lotus_conditioning,
     flux2_sigmas,
+    add_image_prompt,
+    apply_style_patch,
 ]

@@ -55,7 +55,7 @@ def current_prompt(workflow: Mapping[str, Any]) -> dict[str, Any] | None:
     for place, there in values.items():
         id, _, parameter = place.partition(".")
         node, name = there if isinstance(there, list) and len(there) == 2 else ("", "")
-        entry, given = prompt.get(node), workflow["nodes"].get(id, {}).get("params", {})
+        entry, given = prompt.get(node), workflow.get("nodes", {}).get(id, {}).get("params", {})
         if not isinstance(entry, dict) or not isinstance(entry.get("inputs"), dict) or parameter not in given:
             return None
         entry["inputs"][name] = given[parameter]
@@ -65,7 +65,7 @@ def current_prompt(workflow: Mapping[str, Any]) -> dict[str, Any] | None:
 def _rest(workflow: Mapping[str, Any], values: Mapping[str, Any]) -> str:
     """Return a digest of the nodes without the literals that ``values`` names."""
     nodes = {}
-    for id, entry in workflow["nodes"].items():
+    for id, entry in workflow.get("nodes", {}).items():
         params = entry.get("params", {})
         kept = {name: value for name, value in params.items() if f"{id}.{name}" not in values}
         nodes[id] = [entry["type"], sorted(params), kept, entry.get("links", {})]

@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from graphflow.limits import LIMITS
-from graphflow.node import node
-from graphflow.values import Conditioning, Image, Latent, Sigmas, TextEncoder, Vae
+from graphflow.node import ModelName, node
+from graphflow.values import Conditioning, ControlNet, Image, ImageEncoder, Latent, Model, Sigmas, TextEncoder, Vae
 
 from .family_loaders import refuse
 
@@ -97,6 +97,44 @@ def encode_prompt_with_images(
         InvalidInputError: Always: no family that reads pictures with its prompts runs by components.
     """
     refuse("a prompt with pictures (Qwen-Image-Edit)")
+
+
+@node("add_image_prompt", category="families")
+def add_image_prompt(
+    conditioning: Conditioning,
+    image_encoder: ImageEncoder,
+    image: Image,
+    style_model: Annotated[
+        str, ModelName("style_model"), Field(description="a Flux Redux model; empty for unCLIP checkpoints and SDXL")
+    ] = "",
+    crop: Annotated[Literal["center", "none"], Field(description="how the picture is made square")] = "center",
+    strength: Annotated[float, Field(ge=-10, le=10, description="factor on the picture's embedding")] = 1.0,
+    noise_augmentation: Annotated[float, Field(ge=0, le=1, description="of unCLIP: noise on the embedding")] = 0.0,
+) -> Conditioning:
+    """Prompt by a picture (unCLIP, SDXL revision, Flux Redux); running it is an error until a family reads such prompts.
+
+    ``apply_ip_adapter`` prompts Stable Diffusion models by pictures.
+
+    Raises:
+        InvalidInputError: Always: no family that runs by components reads these embeddings.
+    """
+    refuse("a picture as prompt by unCLIP or a style model")
+
+
+@node("apply_style_patch", category="families")
+def apply_style_patch(
+    model: Model,
+    control_net: ControlNet,
+    image_encoder: ImageEncoder,
+    image: Image,
+    crop: Annotated[Literal["center", "none"], Field(description="how the picture is made square")] = "center",
+) -> Model:
+    """Take the style of a picture through a patch (USO); running it is an error until such a family is there.
+
+    Raises:
+        InvalidInputError: Always: no family that takes such patches runs by components.
+    """
+    refuse("a style patch of a transformer")
 
 
 @node("lotus_conditioning", category="families")

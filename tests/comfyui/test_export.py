@@ -182,7 +182,7 @@ def _numbers(ui: dict[str, Any], prompt: dict[str, Any]) -> list[str]:
     return [str(number) for number in numbered(prompt).values()]
 
 
-@pytest.mark.parametrize("name", [name for name in templates()[::5]])
+@pytest.mark.parametrize("name", templates()[::5])
 def test_templates_come_back(name: str) -> None:
     result = to_native(to_prompt(template(name)), registry=REGISTRY)
     if not result.report.complete:

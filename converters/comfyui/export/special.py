@@ -136,6 +136,24 @@ def _edit_prompt(entry: NodeEntry, spec: NodeSpec) -> Made:
     return Made([("", kind, values, links)], {"conditioning": ("", 0)})
 
 
+def _image_prompt(entry: NodeEntry, spec: NodeSpec) -> Made:
+    encoder, image = _link(entry, "image_encoder")["image_encoder"], _link(entry, "image")["image"]
+    crop, style = _value(entry, spec, "crop"), _value(entry, spec, "style_model")
+    strength, noise = _value(entry, spec, "strength"), _value(entry, spec, "noise_augmentation")
+    nodes: list[tuple[str, str, dict[str, Any], dict[str, str]]] = [
+        ("picture", "CLIPVisionEncode", {"crop": crop}, {"clip_vision": encoder, "image": image})
+    ]
+    links = {"conditioning": _link(entry, "conditioning")["conditioning"], "clip_vision_output": "@picture"}
+    if style:
+        nodes.append(("style", "StyleModelLoader", {"style_model_name": style}, {}))
+        values = {"strength": strength, "strength_type": "multiply"}
+        nodes.append(("", "StyleModelApply", values, {**links, "style_model": "@style"}))
+    else:
+        values = {"strength": strength, "noise_augmentation": noise}
+        nodes.append(("", "unCLIPConditioning", values, links))
+    return Made(nodes, {"conditioning": ("", 0)})
+
+
 SPECIAL: Mapping[str, Back] = {
     "load_text_encoder": _text_encoder,
     "load_family_text_encoder": _family_text_encoder,
@@ -149,6 +167,7 @@ SPECIAL: Mapping[str, Back] = {
     "batch_latents": _chain("LatentBatch", "samples1", "samples2", "latents", "latent"),
     "batch_images": _chain("ImageBatch", "image1", "image2", "images", "image"),
     "expression": _expression,
+    "add_image_prompt": _image_prompt,
     "encode_prompt_with_images": _edit_prompt,
 }
 """By native type; asked where no declarative rule fits."""

@@ -118,6 +118,16 @@ def _adapter_applied(builder: Builder, source: Source) -> list[Value]:
     return [builder.add(source, "apply_ip_adapter", inputs)]
 
 
+def _features(builder: Builder, source: Source) -> list[Value]:
+    """CLIPVisionEncode: a part of the node that prompts by the picture."""
+    parts = {
+        "image_encoder": source.get("clip_vision"),
+        "image": source.get("image"),
+        "crop": source.text("crop", "center"),
+    }
+    return [Fused("encoded picture", parts, (source.id,))]
+
+
 RULES: tuple[AnyRule, ...] = (
     Rule("ControlNetLoader", "load_control_net", "control_net_name:control_net"),
     Rule("ControlNetLoaderAdvanced", "load_control_net", "control_net_name:control_net cnet:control_net", pack="ComfyUI-Advanced-ControlNet",
@@ -137,7 +147,7 @@ RULES: tuple[AnyRule, ...] = (
     Made("IPAdapterModelLoader", ("load_ip_adapter",), _adapter_loaded, says="load_ip_adapter", pack=_IPA),
     *(Made(type, ("apply_ip_adapter",), _adapter_applied, says="apply_ip_adapter", pack=_IPA) for type in ("IPAdapter", "IPAdapterAdvanced", "IPAdapterApply")),
     Rule("CLIPVisionLoader", "load_image_encoder", "clip_name:image_encoder"),
-    Rule("CLIPVisionEncode", "encode_image_features", "clip_vision:image_encoder image crop"),
+    Made("CLIPVisionEncode", (), _features, says="part of add_image_prompt"),
     Rule("UpscaleModelLoader", "load_upscale_model", "model_name:model"),
     Rule("ImageUpscaleWithModel", "upscale_image_with_model", "upscale_model image"),
 )  # fmt: skip

@@ -28,19 +28,37 @@ def _style_model(builder: Builder, source: Source) -> list[Value]:
     return [Fused("style model", {"name": source.text("style_model_name")}, (source.id,))]
 
 
+def _picture(source: Source) -> Fused:
+    """Return the encoded picture that a node takes."""
+    picture = source.fused("clip_vision_output", "encoded picture")
+    if picture is None:
+        raise RefusedError("its encoded picture is missing")
+    return picture
+
+
 def _style(builder: Builder, source: Source) -> list[Value]:
     model = source.fused("style_model", "style model")
     if model is None:
         raise RefusedError("its style model is missing")
-    inputs = {
-        "conditioning": source.get("conditioning"),
-        "features": source.get("clip_vision_output"),
-        "style_model": model.parts["name"],
-        "strength": source.get("strength", 1.0),
-    }
     if source.text("strength_type", "multiply") != "multiply":
         raise RefusedError("strength_type attn_bias has no native counterpart")
-    return [builder.add(source, "add_image_prompt", inputs, ids=model.ids)]
+    picture = _picture(source)
+    told = {"conditioning": source.get("conditioning"), "style_model": model.parts["name"]}
+    inputs = {**told, **picture.parts, "strength": source.get("strength", 1.0)}
+    return [builder.add(source, "add_image_prompt", inputs, ids=(*model.ids, *picture.ids))]
+
+
+def _unclip(builder: Builder, source: Source) -> list[Value]:
+    picture = _picture(source)
+    names = ("conditioning", "strength", "noise_augmentation")
+    inputs = {**{name: source.get(name) for name in names}, **picture.parts}
+    return [builder.add(source, "add_image_prompt", inputs, ids=picture.ids)]
+
+
+def _style_patch(builder: Builder, source: Source) -> list[Value]:
+    picture = _picture(source)
+    inputs = {"model": source.get("model"), "control_net": source.get("model_patch"), **picture.parts}
+    return [builder.add(source, "apply_style_patch", inputs, ids=picture.ids)]
 
 
 RULES: tuple[AnyRule, ...] = (
@@ -61,9 +79,9 @@ RULES: tuple[AnyRule, ...] = (
     Rule("QwenImageDiffsynthControlnet", "apply_control_patch", "model model_patch:control_net vae image strength mask"),
     Rule("ZImageFunControlnet", "apply_control_patch", "model model_patch:control_net vae image strength mask", back=False,
          dropped={"inpaint_image": "its picture to fill in is not used"}),
-    Rule("USOStyleReference", "apply_style_patch", "model model_patch:control_net clip_vision_output:features"),
+    Made("USOStyleReference", ("apply_style_patch",), _style_patch, says="apply_style_patch"),
     Made("StyleModelLoader", (), _style_model, says="part of add_image_prompt"),
     Made("StyleModelApply", ("add_image_prompt",), _style, says="add_image_prompt"),
-    Rule("unCLIPConditioning", "add_image_prompt", "conditioning clip_vision_output:features strength noise_augmentation"),
+    Made("unCLIPConditioning", ("add_image_prompt",), _unclip, says="add_image_prompt"),
 )  # fmt: skip
 """By ComfyUI type."""

@@ -156,7 +156,9 @@ def _with_size(builder: Builder, source: Source, made: Value) -> list[Value]:
 def _resize_kj(builder: Builder, source: Source) -> list[Value]:
     """ImageResizeKJv2."""
     keep = source.text("keep_proportion", "stretch")
-    method = IMAGE_METHOD.get(source.text("upscale_method", "nearest-exact"), source.text("upscale_method", "nearest-exact"))
+    method = IMAGE_METHOD.get(
+        source.text("upscale_method", "nearest-exact"), source.text("upscale_method", "nearest-exact")
+    )
     source.used |= {"crop_position", "device", "pad_color", "divisible_by"}
     if source.get("mask") is not None:
         raise RefusedError("its mask input has no native counterpart")
