@@ -88,6 +88,19 @@ def dynamic_thresholding(
     return _guided(model, "dynamic_threshold", mimic_scale=mimic_scale, percentile=percentile)
 
 
+@node("scale_guidance_frequencies", map=True)
+def scale_guidance_frequencies(
+    model: Guided,
+    low: Annotated[float, Field(ge=0, le=10, description="weight of coarse structure")] = 1.0,
+    high: Annotated[float, Field(ge=0, le=10, description="weight of fine structure")] = 1.25,
+    cutoff: Annotated[
+        int, Field(ge=1, le=10000, description="waves across the picture up to which structure is coarse")
+    ] = 20,
+) -> Model:
+    """Guide coarse and fine structure with weights of their own (FreSca, Huang et al. 2025, arXiv:2504.02154)."""
+    return _guided(model, "frequency_scale", low=low, high=high, cutoff=cutoff)
+
+
 @node("guidance_interval", map=True)
 def guidance_interval(
     model: Guided,

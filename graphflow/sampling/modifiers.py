@@ -182,6 +182,31 @@ class DynamicThreshold(Modifier):
 
 
 @dataclass(kw_only=True)
+class FrequencyScale(Modifier):
+    """Guidance with a weight for coarse and one for fine structure (FreSca, Huang et al. 2025, arXiv:2504.02154).
+
+    Attributes:
+        low: weight of the frequencies of the guidance direction below the cutoff.
+        high: weight of the others.
+        cutoff: half the edge of the square of low frequencies, in steps of the latent's Fourier transform.
+    """
+
+    low: float = 1.0
+    high: float = 1.25
+    cutoff: int = 20
+
+    def before(self, predictions: Predictions) -> Predictions:
+        """The conditional prediction in the scaled direction."""
+        direction = predictions.cond - predictions.uncond
+        height, width = direction.shape[-2:]
+        rows, columns = (torch.fft.fftfreq(edge, 1 / edge, device=direction.device) for edge in (height, width))
+        coarse = (rows.abs() <= self.cutoff)[:, None] & (columns.abs() <= self.cutoff)[None, :]
+        weight = torch.where(coarse, self.low, self.high)
+        scaled = torch.fft.ifft2(torch.fft.fft2(direction) * weight).real
+        return replace(predictions, cond=predictions.uncond + scaled)
+
+
+@dataclass(kw_only=True)
 class Interval(Modifier):
     """Guidance in a part of sampling only (Kynkäänniemi et al. 2024, arXiv:2404.07724).
 
@@ -222,6 +247,7 @@ MODIFIERS: Mapping[str, Callable[..., Modifier]] = MappingProxyType(
         "norm_limit": NormLimit,
         "renormalize": Renormalize,
         "dynamic_threshold": DynamicThreshold,
+        "frequency_scale": FrequencyScale,
         "interval": Interval,
         "epsilon_scale": EpsilonScale,
     }

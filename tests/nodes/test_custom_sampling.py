@@ -45,6 +45,7 @@ from graphflow.nodes import (
     sampler_lms,
     sampler_sa_solver,
     scale_epsilon,
+    scale_guidance_frequencies,
     select_sampler,
     set_continuous_sampling,
     set_flow_shift,
@@ -184,7 +185,7 @@ def test_a_level_of_zero_may_stand_only_at_the_end(model: Model) -> None:
     "change",
     [
         rescale_guidance, adaptive_projected_guidance, cfg_zero_star, tangential_guidance, limit_guidance_norm,
-        renormalize_guidance, dynamic_thresholding, guidance_interval, scale_epsilon, differential_diffusion,
+        renormalize_guidance, dynamic_thresholding, guidance_interval, scale_epsilon, scale_guidance_frequencies, differential_diffusion,
         set_prediction, set_continuous_sampling, set_flow_shift, set_flux_shift,
     ],
 )  # fmt: skip

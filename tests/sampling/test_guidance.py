@@ -15,6 +15,7 @@ from graphflow.sampling.modifiers import (
     AdaptiveProjected,
     DynamicThreshold,
     EpsilonScale,
+    FrequencyScale,
     Interval,
     NormLimit,
     Renormalize,
@@ -230,6 +231,16 @@ def test_dynamic_thresholding_keeps_the_range_of_the_lower_scale() -> None:
     clipped = guided(DynamicThreshold(mimic_scale=2.0, percentile=0.9))
     reach = (clipped.flatten(2) - plain().flatten(2).mean(dim=2, keepdim=True)).abs().amax(dim=2)
     assert bool((reach <= spread(mimic) * 1.001).all())
+
+
+def test_coarse_and_fine_structure_have_weights_of_their_own() -> None:
+    assert torch.allclose(guided(FrequencyScale(low=1.0, high=1.0)), plain(), atol=1e-4)
+    assert torch.allclose(guided(FrequencyScale(low=1.0, high=9.0, cutoff=8)), plain(), atol=1e-4)
+    x = torch.zeros(2, 4, 8, 8)
+    stripes = torch.tensor([1.0, -1.0]).repeat(4).expand(2, 4, 8, 8)
+    p = predictions(x=x, cond=1.0 + stripes, uncond=x)
+    got = guided(FrequencyScale(low=0.5, high=2.0, cutoff=1), p=p)
+    assert torch.allclose(got, SCALE * (0.5 + 2.0 * stripes), atol=1e-4)
 
 
 def test_an_interval_leaves_guidance_out_elsewhere() -> None:
