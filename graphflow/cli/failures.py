@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.text import Text
 
 from graphflow.cli.terminal import clean, console, count, paragraph, styled
-from graphflow.errors import GraphflowError, Problem, WorkflowError
+from graphflow.errors import GraphflowError, InvalidInputError, Problem, WorkflowError
+from graphflow.literals import shorten
 
 INTERRUPTED = 130
 _SHOWN = 200
@@ -33,6 +34,11 @@ def show(error: Exception, *, traceback: bool = False) -> int:
         if error.advice:
             paragraph(target, styled(error.advice), indent=7)
         return error.exit_code
+    if isinstance(error, OSError) and error.strerror:  # the system refuses a name, a folder or a disk
+        place = "" if error.filename is None else f"{shorten(str(error.filename), 200)}: "
+        paragraph(target, Text.assemble(("error: ", "bold red"), styled(f"{place}{error.strerror.lower()}")))
+        paragraph(target, styled("name another file or folder; --traceback shows where it was used"), indent=7)
+        return InvalidInputError.exit_code
     paragraph(
         target,
         Text.assemble(("error: ", "bold red"), styled(f"this is a bug in graphflow: {type(error).__name__}: {error}")),
@@ -57,7 +63,8 @@ def print_problems(target: Console, problems: tuple[Problem, ...], *, where: str
 def to_json(error: Exception) -> dict[str, Any]:
     """Return an error as a JSON object."""
     if not isinstance(error, GraphflowError):
-        return {"event": "error", "message": f"{type(error).__name__}: {error}", "exit_code": 1}
+        code = InvalidInputError.exit_code if isinstance(error, OSError) and error.strerror else 1
+        return {"event": "error", "message": f"{type(error).__name__}: {error}", "exit_code": code}
     data: dict[str, Any] = {
         "event": "error",
         "message": error.message,

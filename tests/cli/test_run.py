@@ -222,6 +222,13 @@ def test_a_name_that_is_nothing(graphflow: Command) -> None:
     assert graphflow("run", "picture.jpg").code == 2
 
 
+@pytest.mark.parametrize("line", [["plan", "LONG"], ["nodes", "--nodes", "LONG"], ["export", "txt2img", "-o", "LONG"]])
+def test_a_name_that_the_system_refuses(line: list[str], graphflow: Command) -> None:
+    ran = graphflow(*(part.replace("LONG", "x" * 5000) for part in line))
+    assert ran.code == 2
+    assert "name too long" in ran.err and "bug" not in ran.err and len(ran.err) < 1000
+
+
 def test_a_document_cannot_steer_the_terminal(packed: Command) -> None:
     document = changed(add={"type": "pack_say", "title": "\x1b[31mred\x07", "params": {"text": "\x1b]0;owned\x07"}})
     Path("wf.json").write_text(json.dumps({**document, "name": "\x1b[2J"}))
