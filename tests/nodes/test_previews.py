@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from graphflow.nodes import load_checkpoint
 from graphflow.nodes.latent_rgb import fit_factors, latent_to_rgb, previewer, published_factors
 from graphflow.session import Session
 from graphflow.values import Model
+from tests.models.tiny_manager import SD, make_manager, running
 from tests.nodes.fakes import FakeModels, FakeVae, Told
 
 LATENT = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(1))
@@ -74,3 +76,23 @@ def test_the_packaged_model_shows_its_colours() -> None:
             shown = previewer(checkpoint.model, loaded)(latent * loaded.latent_scale)
     assert shown is not None
     assert float((shown.mean(dim=(2, 3)) - colours).abs().mean()) < 0.15
+
+
+def test_a_tiny_autoencoder_in_the_model_folder_decodes_what_the_model_sees(tmp_path: Path) -> None:
+    from diffusers import AutoencoderTiny
+
+    torch.manual_seed(0)
+    tiny = AutoencoderTiny(
+        encoder_block_out_channels=(8,) * 4, decoder_block_out_channels=(8,) * 4, num_encoder_blocks=(1,) * 4,
+        num_decoder_blocks=(1,) * 4,
+    )  # fmt: skip
+    tiny.save_pretrained(tmp_path / "vae" / "taesd")
+    manager = make_manager(tmp_path)
+    with running(manager):
+        model = load_checkpoint(SD).model
+        with model.use() as loaded:
+            shown = previewer(model, loaded)(LATENT)
+    with torch.no_grad():
+        expected = (tiny.decode(LATENT).sample / 2 + 0.5).clamp(0, 1)
+    assert shown is not None
+    assert torch.allclose(shown, expected, atol=1e-5)
