@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from graphflow.families.hooks.hypertile import join, split, tile_counts
 from graphflow.families.hooks.self_attention import AttentionMap, AwayFromBlurred, blurred
 from graphflow.families.hooks.tokens import kept_places, merge
 from graphflow.models.devices import place
+from graphflow.models.manager import ModelManager
 from graphflow.network_hooks import (
     DeepShrink,
     FreeU,
@@ -46,14 +48,20 @@ STRONG: dict[str, Any] = {
 }
 
 
+@cache
+def shared() -> ModelManager:
+    """One manager for all tests here."""
+    return make_manager()
+
+
 @pytest.fixture(scope="module", autouse=True)
 def tiny() -> Iterator[None]:
-    with running(make_manager()):
+    with running(shared()):
         yield
 
 
 def recipe() -> Model:
-    return model(make_manager(), SD)
+    return model(shared(), SD)
 
 
 def inputs(size: tuple[int, int] = (8, 12), width: int = 32) -> tuple[Tensor, Tensor, list[ConditioningEntry]]:
@@ -107,6 +115,18 @@ def test_a_hook_changes_the_network_and_leaves_nothing_behind(plain: Tensor, hoo
 def test_hooks_at_rest_change_nothing(plain: Tensor, hook: Any) -> None:
     with recipe().hooked(hook).use() as loaded:
         torch.testing.assert_close(predict(loaded), plain, atol=1e-5, rtol=1e-5)
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.permutations([*STRONG.values(), PerturbedAttention(), SelfAttentionGuidance()]), st.integers(1, 7))
+def test_any_hooks_go_together_in_any_order(plain: Tensor, hooks: list[Any], count: int) -> None:
+    manager = shared()
+    with running(manager):
+        with model(manager, SD).hooked(*hooks[:count]).use() as loaded:
+            for variation in (None, *loaded.variations):
+                assert torch.isfinite(predict(loaded, variation=variation)).all()
+        with model(manager, SD).use() as loaded:
+            assert torch.equal(predict(loaded), plain)
 
 
 @pytest.mark.parametrize("hook", [*STRONG.values(), PerturbedAttention(), SelfAttentionGuidance()])
