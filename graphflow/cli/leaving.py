@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
 import os
 import sys
 import threading
@@ -14,11 +13,16 @@ def leave(code: int) -> NoReturn:
     """End the process with an exit code.
 
     Threads are waited for and what was registered with :mod:`atexit` runs, as in an ordinary end; modules and their
-    objects are left to the operating system.
+    objects are left to the operating system. Where the output cannot be written to its end, 0 becomes 1.
     """
-    threading._shutdown()  # type: ignore[attr-defined]  # as multiprocessing ends its children
-    atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):  # nobody reads any more
+    try:
+        threading._shutdown()  # type: ignore[attr-defined]  # as multiprocessing ends its children
+        atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
             stream.flush()
-    os._exit(code)
+    except KeyboardInterrupt:
+        code = 130
+    except (OSError, ValueError):
+        code = code or 1
+    finally:
+        os._exit(code)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+from pathlib import Path
+
+import pytest
 
 from graphflow.importing import collector_paused
 from tests.cli.commands import finish, start
@@ -42,3 +45,9 @@ def test_the_collector_is_paused_and_left_as_it_was() -> None:
             pass
         assert not gc.isenabled()
     assert gc.isenabled()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_output_that_cannot_be_written_is_no_success() -> None:
+    with Path("/dev/full").open("w") as full:
+        assert finish(start(before=("-c", LEAVE.replace("leave(7)", "leave(0)")), stdout=full)).code == 1
