@@ -14,6 +14,7 @@ from diffusers.utils import convert_state_dict_to_diffusers
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 from pictures.captions import training_example
+from safetensors.torch import load_file
 from train_unet import encode
 
 LINE = 0.055
@@ -31,12 +32,19 @@ def main() -> None:
     parser.add_argument("--rank", type=int, default=8, help="rank of the low-rank matrices")
     parser.add_argument("--batch", type=int, default=16, help="latents per step")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    parser.add_argument("--start", type=Path, help="go on from this LoRA file of the same rank")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     rng = random.Random(0)
     base = Base.load(args.model)
     base.unet.add_adapter(LoraConfig(r=args.rank, lora_alpha=args.rank, target_modules=LAYERS))
+    if args.start:
+        before = load_file(args.start)
+        with torch.no_grad():
+            for name, parameter in base.unet.named_parameters():
+                if parameter.requires_grad:
+                    parameter.copy_(before["unet." + name.replace(".default.", ".")])
     trained = [p for p in base.unet.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(trained, lr=2e-3, weight_decay=0.01)
     pool = encode([training_example(rng, 0.25, 0.1, 0.2) for _ in range(1000)], base.vae, base.tokenizer, line=LINE)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from .drawing import BACKGROUNDS, COLOURS, KINDS, Scene, Shape
 
-SIZES: dict[str, tuple[float, float]] = {"small": (0.14, 0.17), "": (0.24, 0.31), "large": (0.34, 0.39)}
+SIZES: dict[str, tuple[float, float]] = {"small": (0.17, 0.2), "": (0.24, 0.31), "large": (0.34, 0.39)}
 """Range of radii, in picture widths, of each size word (no word: middle)."""
 
 POSITIONS: dict[str, tuple[float, float]] = {
