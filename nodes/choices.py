@@ -39,7 +39,7 @@ Tile: TypeAlias = Annotated[
 ]
 
 TileOverlap: TypeAlias = Annotated[
-    int, Field(ge=0, le=4096, multiple_of=8, description="pixels that neighbouring tiles share, at most half a tile")
+    int, Field(ge=0, le=4096, multiple_of=8, description="pixels that neighbouring tiles share, at most half of one")
 ]
 
 LatentEdge: TypeAlias = Annotated[

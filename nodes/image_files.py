@@ -40,8 +40,13 @@ class Picture(NamedTuple):
 def load_image(
     file: PictureFile,
     keep_alpha: Annotated[bool, Field(description="return four channels where the file has alpha")] = False,
+    frames: Annotated[
+        Literal["first", "all"], Field(description="of an animated picture: the first one, or all as a batch")
+    ] = "first",
 ) -> Picture:
     """Read a picture, turned upright as its EXIF data says.
+
+    Frames of another size than the first one's are left out.
 
     Raises:
         MediaError: The file is not there, is damaged, or is none of the formats.
@@ -49,11 +54,13 @@ def load_image(
     """
     import torch
 
-    pixels, alpha = _read_picture(file)
-    mask = torch.zeros(pixels.shape[-2:]) if alpha is None else 1.0 - alpha
-    if keep_alpha and alpha is not None:
-        pixels = torch.cat([pixels, alpha[None]])
-    return Picture(Image(pixels=pixels[None]), Mask(values=mask[None]))
+    read = _read_picture(file, LIMITS.frames if frames == "all" else 1)
+    pixels = torch.stack([pixels for pixels, _ in read])
+    opaque = torch.ones(pixels.shape[-2:])
+    alpha = torch.stack([opaque if alpha is None else alpha for _, alpha in read])
+    if keep_alpha and any(alpha is not None for _, alpha in read):
+        pixels = torch.cat([pixels, alpha[:, None]], dim=1)
+    return Picture(Image(pixels=pixels), Mask(values=1.0 - alpha))
 
 
 @node("load_mask")
@@ -72,24 +79,29 @@ def load_mask(
     """
     import torch
 
-    pixels, alpha = _read_picture(file)
+    ((pixels, alpha),) = _read_picture(file, 1)
     if channel == "alpha":
         return Mask(values=torch.zeros(1, *pixels.shape[-2:]) if alpha is None else (1.0 - alpha)[None])
     return Mask(values=pixels[("red", "green", "blue").index(channel)][None].clone())
 
 
-def _read_picture(name: str) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Return colours (3, H, W) and alpha (H, W) or None."""
+def _read_picture(name: str, most: int) -> list[tuple[torch.Tensor, torch.Tensor | None]]:
+    """Return colours (3, H, W), and alpha (H, W) or None, of at most so many frames."""
     import PIL.Image
     from PIL import ImageOps, UnidentifiedImageError
 
     data = read(name)
     try:
         with PIL.Image.open(io.BytesIO(data), formats=FORMATS) as opened:
-            _check_size(opened.size, name)
-            opened.load()
-            upright = ImageOps.exif_transpose(opened)
-            return _channels(upright)
+            size, count = opened.size, min(most, getattr(opened, "n_frames", 1))
+            _check_size(size, name, count)
+            found: list[tuple[torch.Tensor, torch.Tensor | None]] = []
+            for number in range(count):
+                opened.seek(number)
+                if opened.size == size:
+                    opened.load()
+                    found.append(_channels(ImageOps.exif_transpose(opened)))
+            return found
     except UnidentifiedImageError as error:
         raise MediaError(
             "this is no picture of a known format", where=name, advice=f"use one of {', '.join(FORMATS)}"
@@ -100,8 +112,10 @@ def _read_picture(name: str) -> tuple[torch.Tensor, torch.Tensor | None]:
         raise MediaError(f"the picture is damaged: {error}", where=name) from error
 
 
-def _check_size(size: tuple[int, int], name: str) -> None:
+def _check_size(size: tuple[int, int], name: str, count: int) -> None:
     width, height = size
+    if width * height * count > LIMITS.pixels:
+        raise LimitError(f"{count} pictures of {width} x {height} have more than {LIMITS.pixels:,} pixels", where=name)
     if width * height > LIMITS.pixels or max(size) > LIMITS.edge:
         raise LimitError(
             f"{width} x {height} is larger than {LIMITS.pixels:,} pixels or {LIMITS.edge:,} along an edge", where=name

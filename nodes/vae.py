@@ -22,6 +22,8 @@ def vae_decode(
 ) -> Image:
     """Decode latents (B, C, h, w) to pixels (B, 3, 8 h, 8 w) in [0, 1].
 
+    Tiles share at most a quarter of their edge.
+
     Raises:
         InvalidInputError: The latents have another number of channels than the autoencoder's.
         NonFiniteError: The autoencoder makes NaN, in float32 too.
@@ -33,7 +35,7 @@ def vae_decode(
                 where="latent",
                 advice="decode with the autoencoder of the family that made the latent",
             )
-        return Image(pixels=loaded.decode(latent.samples, tile=tile, overlap=overlap))
+        return Image(pixels=loaded.decode(latent.samples, tile=tile, overlap=min(overlap, tile // 4)))
 
 
 @node("encode_image", lane="device", map=True)

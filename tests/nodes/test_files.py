@@ -251,6 +251,17 @@ def test_sixteen_bits_keep_their_scale(told: Told, tmp_path: Path) -> None:
     assert pixels[0, 0, 0].tolist() == pytest.approx([0, 32768 / 65535, 1])
 
 
+@pytest.mark.parametrize("suffix", ["gif", "webp", "png"])
+def test_all_frames_of_an_animated_picture(told: Told, tmp_path: Path, suffix: str) -> None:
+    frames = [PIL.Image.new("RGB", (4, 2), (value, 0, 0)) for value in (0, 128, 255)]
+    name = write(tmp_path / f"a.{suffix}", frames[0], save_all=True, append_images=frames[1:], lossless=True)
+    assert load_image(name).image.pixels.shape == (1, 3, 2, 4)
+    image, mask = load_image(name, frames="all")
+    assert image.pixels[:, 0].mean(dim=(1, 2)).tolist() == pytest.approx([0, 128 / 255, 1], abs=0.02)
+    assert mask.values.shape == (3, 2, 4)
+    assert not mask.values.any()
+
+
 def test_exif_turns_a_picture_upright(told: Told, tmp_path: Path) -> None:
     exif = PIL.Image.Exif()
     exif[0x0112] = 6
