@@ -109,15 +109,18 @@ class ControlModel:
         module: A Diffusers `ControlNetModel` or `ControlNetUnionModel`.
         device: Where it computes.
         dtype: Dtype it computes in.
-        downscale: Pixels per latent sample along an edge.
         union_type: Number of the kind of pictures that a union ControlNet gets; None where nobody said it.
     """
 
     module: Any
     device: torch.device
     dtype: torch.dtype
-    downscale: int = 8
     union_type: int | None = None
+
+    @property
+    def downscale(self) -> int:
+        """Pixels of the hint per latent sample along an edge."""
+        return 2 ** (len(self.module.config.conditioning_embedding_out_channels) - 1)
 
     @property
     def width(self) -> int | None:

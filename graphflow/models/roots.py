@@ -29,7 +29,7 @@ KIND_FOLDERS: Mapping[Kind, tuple[str, ...]] = {
     "diffusion_model": ("diffusion_models", "unet"),
     "text_encoder": ("text_encoders", "clip"),
     "vae": ("vae", "vae_approx"),
-    "controlnet": ("controlnet",),
+    "controlnet": ("controlnet", "t2i_adapter"),
     "t2i_adapter": ("t2i_adapter", "controlnet"),
     "lora": ("loras",),
     "embedding": ("embeddings",),
@@ -43,7 +43,7 @@ KIND_FOLDERS: Mapping[Kind, tuple[str, ...]] = {
     "photomaker": ("photomaker",),
     "safety_checker": ("safety_checkers",),
 }
-"""Subfolders of a root by kind."""
+"""Subfolders of a root by kind, the kind's own first."""
 
 EXTENSIONS = (".safetensors", ".sft", ".safetensors.index.json", ".gguf", ".ckpt", ".pt", ".pth", ".bin")
 """Endings of weight files, in the order in which they are added to a name."""
@@ -179,6 +179,7 @@ def list_root(root: Root) -> Iterator[Entry]:
         return
     real_root = root.path.resolve()
     kinds = {folder: kind for kind, names in reversed(list(KIND_FOLDERS.items())) for folder in names}
+    kinds |= {names[0]: kind for kind, names in KIND_FOLDERS.items()}
     seen: set[Path] = set()
     count = 0
     for folder, folders, files in os.walk(root.path, followlinks=root.follow_symlinks):

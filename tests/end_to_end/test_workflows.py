@@ -41,7 +41,7 @@ EXPECTED: dict[str, list[tuple[str, str]]] = {
 }
 """For each workflow: colour of the shape and of the background, picture by picture."""
 
-JUDGED_ELSEWHERE = {"regional_prompts"}
+JUDGED_ELSEWHERE = {"controlnet", "controlnet_multi", "ip_adapter", "regional_prompts", "upscale"}
 """Workflows whose pictures show several things, judged in a module of their own."""
 
 

@@ -175,7 +175,7 @@ def test_a_union_controlnet_gets_its_type(tmp_path: Path) -> None:
                 with torch.no_grad():
                     down, middle = module(x, 400, entry(None).embedding, [hint], kinds, [number], return_dict=False)
                 with typed.use() as loaded:
-                    encoded = loaded.encode(hint, 2, 2)
+                    encoded = loaded.encode(hint, 8, 8)
                     found = loaded.residuals(encoded, x, time, entry(None).embedding, None)
                 assert error(found.middle, middle) < 1e-5
                 for one, wanted in zip(found.skips, down, strict=True):
