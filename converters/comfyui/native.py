@@ -14,6 +14,7 @@ from graphflow.workflow import Document
 
 from . import catalogue
 from .building import NOTHING, Builder, Const, Lost, Ref, RefusedError, Source, Value
+from .controls import drop_unused_sides, mirror_controls
 from .exposed import exposed_inputs
 from .fields import quote
 from .packs import pack_of
@@ -102,6 +103,10 @@ class _Importer:
             )
         for id in _ordered(live):
             self._translate(id, live[id])
+        drop_unused_sides(self._builder)
+        for id, remark in mirror_controls(self._builder).items():
+            entry = self._entries[id]
+            self._entries[id] = replace(entry, verdict=Verdict.APPROXIMATE, remarks=(*entry.remarks, remark))
         dead = self._flattened.dead
         for id in dead:
             self._entries[id] = self._dead(id, self._flattened.prompt[id])

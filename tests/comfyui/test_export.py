@@ -23,7 +23,10 @@ from .fuzz import template, templates
 from .recorded import cases
 
 REGISTRY = installed()
-RULES = [rule for rules in rules_back().values() for rule in rules if REGISTRY.get(rule.native)]
+FOLDED = "ComfySwitchNode"  # with a literal selector, importing takes the chosen side
+RULES = [
+    rule for rules in rules_back().values() for rule in rules if rule.comfy != FOLDED and REGISTRY.get(rule.native)
+]
 
 
 def spec_of(type: str) -> NodeSpec:
@@ -58,6 +61,7 @@ def _document(draw: st.DrawFn) -> Document:
     for number in range(draw(st.integers(1, 10))):
         rule = draw(st.sampled_from(RULES))
         _add(draw, f"n{number}", rule, nodes, outputs)
+    outputs.pop("", None)
     for number, address in enumerate([address for some in outputs.values() for address in some]):
         if not any(address in _addresses(entry) for entry in nodes.values()):
             nodes[f"show{number}"] = NodeEntry(type="show", links={"value": address})
@@ -98,7 +102,11 @@ def _add(draw: st.DrawFn, id: str, rule: Rule, nodes: dict[str, NodeEntry], outp
 
 def _source(draw: st.DrawFn, target: InputSpec, nodes: dict[str, NodeEntry], outputs: dict[str, list[str]]) -> str:
     wanted = str(target.type.item or target.type)
-    found = outputs.get(wanted, []) if wanted != "any" else [address for some in outputs.values() for address in some]
+    found = (
+        outputs.get(wanted, [])
+        if wanted != "any"
+        else [address for some in outputs.values() for address in some if address]
+    )
     if found:
         return draw(st.sampled_from(found))
     givers = [
@@ -109,8 +117,10 @@ def _source(draw: st.DrawFn, target: InputSpec, nodes: dict[str, NodeEntry], out
     if not givers:
         givers = [rule for rule in RULES if _gives(rule, wanted)]
     rule = draw(st.sampled_from(givers))
-    _add(draw, f"m{len(nodes)}", rule, nodes, outputs)
-    return draw(st.sampled_from(outputs[wanted])) if wanted != "any" else next(iter(outputs.values()))[0]
+    outputs.setdefault("", []).append("")  # counts, so that ids differ
+    _add(draw, f"m{len(outputs[''])}", rule, nodes, outputs)
+    kinds = [kind for kind in outputs if kind and (wanted in (kind, "any"))]
+    return draw(st.sampled_from([address for kind in kinds for address in outputs[kind]]))
 
 
 def _gives(rule: Rule, wanted: str) -> bool:
@@ -253,3 +263,19 @@ def test_more_than_two_links_become_a_chain() -> None:
     prompt = to_comfyui(parse({"graphflow": 1, "nodes": nodes}), registry=REGISTRY)
     assert prompt["b"]["inputs"] == {"image1": ["b~part1", 0], "image2": ["i2", 0]}
     assert prompt["b~part1"]["inputs"] == {"image1": ["i0", 0], "image2": ["i1", 0]}
+
+
+def test_a_control_of_one_side_stays_one() -> None:
+    nodes: dict[str, Any] = {
+        "c": {"type": "load_checkpoint", "params": {"model": "a"}},
+        "t": {"type": "encode_prompt", "params": {"text": "a fox"}, "links": {"text_encoder": "c.text_encoder"}},
+        "n": {"type": "load_control_net", "params": {"control_net": "edges"}},
+        "i": {"type": "load_image", "params": {"file": "a.png"}},
+        "a": {"type": "apply_control_net", "links": {"positive": "t", "control_net": "n", "image": "i"}},
+        "s": {"type": "show", "links": {"value": "a"}},
+    }
+    document = parse({"graphflow": 1, "nodes": nodes})
+    prompt = to_comfyui(document, registry=REGISTRY)
+    assert prompt["a"]["class_type"] == "ControlNetApplyAdvanced"
+    assert prompt["a"]["inputs"]["positive"] == prompt["a"]["inputs"]["negative"] == ["t", 0]
+    assert essence(again(document)) == essence(document)

@@ -250,3 +250,39 @@ def test_families_without_components_import_whole() -> None:
     assert "flux" in encoder.remarks[0]
     assert result.document.inputs["prompt"].to == ["4.text"]
     assert result.document.inputs["seed"].to == ["8.seed"]
+
+
+def with_control() -> dict[str, Any]:
+    return prompt(
+        n20=node("ControlNetLoader", control_net_name="edges"),
+        n21=node("LoadImage", image="edges.png"),
+        n22=node("ControlNetApply", conditioning=["6", 0], control_net=["20", 0], image=["21", 0], strength=0.5),
+        n3=node(
+            "KSampler", seed=5, steps=20, cfg=8, sampler_name="euler", scheduler="normal", denoise=1.0,
+            model=["4", 0], positive=["22", 0], negative=["7", 0], latent_image=["5", 0],
+        ),
+    )  # fmt: skip
+
+
+def test_the_old_control_acts_on_both_sides() -> None:
+    nodes = sound(with_control()).document.nodes
+    assert nodes["3"].links["positive"] == "22"
+    assert nodes["3"].links["negative"] == "22~negative"
+    assert nodes["22~negative"].links == {**nodes["22"].links, "positive": "7"}
+    assert nodes["22~negative"].params["strength"] == 0.5
+
+
+def test_a_negative_with_a_control_of_its_own_keeps_it() -> None:
+    source = with_control()
+    source["23"] = node("ControlNetApply", conditioning=["7", 0], control_net=["20", 0], image=["21", 0], strength=1.0)
+    source["3"]["inputs"]["negative"] = ["23", 0]
+    result = sound(source)
+    assert result.document.nodes["3"].links["negative"] == "23"
+
+
+def test_a_branched_way_is_told() -> None:
+    source = with_control()
+    source["24"] = node("ConditioningCombine", conditioning_1=["22", 0], conditioning_2=["6", 0])
+    source["3"]["inputs"]["positive"] = ["24", 0]
+    entry = next(entry for entry in sound(source).report.entries if entry.id == "22")
+    assert entry.verdict is Verdict.APPROXIMATE

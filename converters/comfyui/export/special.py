@@ -154,6 +154,25 @@ def _image_prompt(entry: NodeEntry, spec: NodeSpec) -> Made:
     return Made(nodes, {"conditioning": ("", 0)})
 
 
+def _one_sided_control(entry: NodeEntry, spec: NodeSpec) -> Made:
+    """Say a control of one side alone: the same prompt twice, of which one output is read.
+
+    ComfyUI's node with one conditioning is not the same: it acts on the sampler's other side, too.
+    """
+    if "negative" in entry.links or "mask" in entry.links:
+        raise MisfitError("ComfyUI's ControlNetApplyAdvanced has no mask")
+    positive = _link(entry, "positive")["positive"]
+    links = {"positive": positive, "negative": positive, **_link(entry, "control_net"), **_link(entry, "image")}
+    values: dict[str, Any] = {}
+    for name, there in (("strength", "strength"), ("start", "start_percent"), ("end", "end_percent")):
+        link = _link(entry, name)
+        if link:
+            links[there] = link[name]
+        else:
+            values[there] = _value(entry, spec, name)
+    return Made([("", "ControlNetApplyAdvanced", values, links)], {"positive": ("", 0)})
+
+
 SPECIAL: Mapping[str, Back] = {
     "load_text_encoder": _text_encoder,
     "load_family_text_encoder": _family_text_encoder,
@@ -167,6 +186,7 @@ SPECIAL: Mapping[str, Back] = {
     "batch_latents": _chain("LatentBatch", "samples1", "samples2", "latents", "latent"),
     "batch_images": _chain("ImageBatch", "image1", "image2", "images", "image"),
     "expression": _expression,
+    "apply_control_net": _one_sided_control,
     "add_image_prompt": _image_prompt,
     "encode_prompt_with_images": _edit_prompt,
 }

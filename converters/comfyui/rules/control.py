@@ -134,7 +134,7 @@ RULES: tuple[AnyRule, ...] = (
          ignored="tk_optional timestep_keyframe", back=False),
     Rule("DiffControlNetLoader", "load_difference_control_net", "model control_net_name:control_net"),
     Rule("SetUnionControlNetType", "set_union_control_type", "control_net type", values={"type": _UNION}),
-    Rule("ControlNetApply", "apply_control_net", "conditioning:positive control_net image strength"),
+    Rule("ControlNetApply", "apply_control_net", "conditioning:positive control_net image strength", back=False),
     Rule("ControlNetApplyAdvanced", "apply_control_net", _APPLY, "positive negative", dropped=_NO_VAE),
     Rule("ControlNetApplySD3", "apply_control_net", _APPLY, "positive negative", dropped=_NO_VAE, back=False),
     Rule("ControlNetInpaintingAliMamaApply", "apply_control_net", f"{_APPLY} mask", "positive negative", dropped=_NO_VAE, back=False),

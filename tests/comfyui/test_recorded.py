@@ -1,0 +1,36 @@
+"""Recorded ComfyUI workflows give the recorded masks and pictures when they are imported and run.
+
+Those that need no weights; `python -m tests.comfyui.recorded MODELS` compares all, with the recordings' weights.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from graphflow.converters.comfyui import to_native, to_prompt
+from graphflow.registry import installed
+from graphflow.validation import validate
+
+from .recorded import GROUPS, SKIPPED, cases, run_recorded
+
+REGISTRY = installed()
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("case", ["masks", "image_scale"])
+def test_an_imported_workflow_gives_the_recorded_numbers(case: str, tmp_path: Path) -> None:
+    rows = list(run_recorded("nets", models=tmp_path, cases_wanted=[case]))
+    assert len(rows) > 5
+    assert [row for row in rows if not row.ok] == []
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_every_recorded_workflow_imports_exactly(group: str) -> None:
+    for case in cases(group).values():
+        prompt = {id: node for id, node in case["prompt"].items() if node["class_type"] not in SKIPPED}
+        prompt["out"] = {"class_type": "PreviewAny", "inputs": {"source": [max(prompt, key=int), 0]}}
+        result = to_native(to_prompt(prompt), registry=REGISTRY)
+        assert {(entry.type, entry.remarks) for entry in result.report.entries if entry.live and entry.remarks} == set()
+        assert validate(result.require(), REGISTRY).problems == []
