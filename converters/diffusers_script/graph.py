@@ -76,6 +76,7 @@ class Node:
         kinds: Type of each input.
         standard: What inputs are where nothing is said.
         uses: All files that it reads.
+        makes: Type of each output.
     """
 
     id: str
@@ -89,6 +90,7 @@ class Node:
     kinds: Mapping[str, str]
     standard: Mapping[str, Any]
     uses: tuple[FileUse, ...]
+    makes: Mapping[str, str]
 
 
 @dataclass
@@ -194,6 +196,7 @@ def _fill(graph: Graph, settling: _Settling, nodes: Mapping[str, CheckedNode], k
             kinds={name: parameter.type.name for name, parameter in checked.spec.inputs.items()},
             standard={name: parameter.default for name, parameter in checked.spec.inputs.items()},
             uses=settling.uses.get(node_id, ()),
+            makes={output.name: output.type.name for output in checked.spec.outputs},
         )
         for value in values.values():
             for part in value if isinstance(value, tuple) else (value,):

@@ -72,6 +72,22 @@ def text_patches(patches: tuple[Patch, ...]) -> tuple[tuple[str, str], ...]:
 
 
 @dataclass(frozen=True)
+class Hook:
+    """A change of how a model runs.
+
+    Attributes:
+        helper: The script's function for it.
+        arguments: Expressions of its arguments, by name.
+        stage: ``unet`` where it changes the network for good; else when it changes guidance: 0 before the others, 1 what
+            guidance gave, 2 what is added to it.
+    """
+
+    helper: str
+    arguments: tuple[tuple[str, str], ...]
+    stage: int | str
+
+
+@dataclass(frozen=True)
 class ModelPart:
     """A part of a checkpoint: ``unet``, ``text_encoder``, ``vae`` or ``safety_checker``.
 
@@ -79,14 +95,14 @@ class ModelPart:
         base: The checkpoint.
         part: Which.
         patches: Changes of its weights.
-        hooks: Changes of how it runs: (name, settings).
+        hooks: Changes of how it runs.
         layer: Of a text encoder: the hidden layer, None is the family's own.
     """
 
     base: Base
     part: str
     patches: tuple[Patch, ...] = ()
-    hooks: tuple[tuple[str, Any], ...] = ()
+    hooks: tuple[Hook, ...] = ()
     layer: int | None = None
 
 
@@ -193,6 +209,47 @@ class Masks:
     """Masks in a variable: a tensor (B, H, W) in [0, 1]."""
 
     variable: str
+
+
+@dataclass(frozen=True)
+class Scalar:
+    """A number or text that the script computes."""
+
+    expression: str
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Random numbers: seed, whether the latent gets some, and whether a batch is one draw."""
+
+    seed: str
+    add: bool
+    batch: bool
+
+
+@dataclass(frozen=True)
+class Solver:
+    """A sampler: its function and the options that it gets."""
+
+    name: str
+    options: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Levels:
+    """Noise levels in a variable."""
+
+    variable: str
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """A model under its conditionings."""
+
+    model: ModelPart
+    positive: Conditioning
+    negative: Conditioning | None
+    scale: Any
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from .handles import Base, ModelPart, Patch, text_patches
+from .handles import Base, Hook, ModelPart, Patch, text_patches
 from .layout import Expression, call, listed, literal, mapped, quoted
 from .script import Script, UnsupportedError
 
@@ -60,7 +60,7 @@ class Loader:
 
     def pipe(self, part: ModelPart, kind: Kind = COMPONENTS) -> str:
         """The variable of a pipeline of some kind, loaded now where it is not there yet."""
-        key = repr((part.base.key, part.patches))
+        key = repr((part.base.key, part.patches, network_hooks(part)))
         kinds = self.script.facts.kinds.setdefault(key, set())
         called = sorted(kinds - {COMPONENTS})
         kinds.add(kind)
@@ -116,6 +116,9 @@ class Loader:
             self.script.add("", call(f"{variable}.scheduler.register_to_config", **changed))
         if part.patches:
             self._load_loras(variable, part.patches)
+        for hook in network_hooks(part):
+            self.script.need(hook.helper)
+            self.script.add("", call(hook.helper, f"{variable}.unet", **dict(hook.arguments)))
         return variable
 
     def checking(self, base: Base) -> dict[str, Expression]:
@@ -159,6 +162,11 @@ class Loader:
             if found.part.base.key == encoder.base.key and text_patches(found.part.patches) == wanted:
                 return found.first
         return self.pipe(ModelPart(encoder.base, "model", encoder.patches))
+
+
+def network_hooks(part: ModelPart) -> tuple[Hook, ...]:
+    """The hooks that change the network for good."""
+    return tuple(hook for hook in part.hooks if hook.stage == "unet")
 
 
 def scheduler(part: ModelPart, pipe: str, name: str, wanted: dict[str, Any], shown: tuple[str, ...] = ()) -> Expression:

@@ -15,8 +15,10 @@ from .handles import (
     Entry,
     Latents,
     ModelPart,
+    Noise,
     Pixels,
     Sampling,
+    Solver,
     text_patches,
 )
 from .layout import Expression, Items, call, listed, mapped, quoted
@@ -161,7 +163,7 @@ class Writer:
     def fits_pipeline(self, sampling: Sampling) -> bool:
         """Whether a pipeline call gives the same picture."""
         values, fixed = sampling.values, self.script.fixed
-        if sampling.model.hooks or sampling.model.base.refiner:
+        if _guidance_hooks(sampling.model) or sampling.model.base.refiner:
             return False
         if fixed(values["sampler"]) not in SOLVERS or fixed(values["schedule"]) not in SPACINGS:
             return False
@@ -273,26 +275,42 @@ class Writer:
 
     def _loop(self, sampling: Sampling) -> Latents:
         """Write a sampling as a loop over the UNet."""
-        script, values = self.script, sampling.values
+        values, fixed = sampling.values, self.script.fixed
         pipe = self.loader.pipe(sampling.model)
-        sampler = script.fixed(values["sampler"])
+        sampler = fixed(values["sampler"])
         start = self._start(sampling, pipe)
         denoise = self._denoiser(sampling, pipe)
         sigmas = self._sigmas(sampling, denoise, sampler)
-        noise = self._noise(sampling, start)
+        layout = fixed(values["noise_layout"]) == "batch"
+        noise = Noise(self.script.value(values["seed"]), bool(fixed(values["add_noise"])), layout)
+        return self._run(sampling, start, denoise, sigmas, Solver(sampler), noise)
+
+    def custom(self, sampling: Sampling, levels: str, solver: Solver, noise: Noise) -> Latents:
+        """Write a sampling whose schedule, sampler and noise come from elsewhere."""
+        pipe = self.loader.pipe(sampling.model)
+        start = self._start(sampling, pipe)
+        return self._run(sampling, start, self._denoiser(sampling, pipe), levels, solver, noise)
+
+    def _run(self, sampling: Sampling, start: str, denoise: str, sigmas: str, solver: Solver, noise: Noise) -> Latents:
+        script = self.script
+        drawn = ""
+        if noise.add:
+            name = "draw_batch_noise" if noise.batch else "draw_noise"
+            script.need(name)
+            drawn = script.assign("noise", call(name, start, noise.seed))
         if sampling.latent.mask:
             script.need("Inpainting")
-            kept = noise or f"torch.zeros_like({start})"
+            kept = drawn or f"torch.zeros_like({start})"
             script.add(f"{denoise} = ", call("Inpainting", denoise, sampling.latent.mask, start, kept))
         begin: Expression = start
-        if noise:
+        if drawn:
             script.need("add_noise")
-            begin = call("add_noise", start, noise, f"{sigmas}[0]", f"{denoise}.levels")
-        function = SAME_STEPS.get(sampler, sampler).removesuffix("_gpu")
+            begin = call("add_noise", start, drawn, f"{sigmas}[0]", f"{denoise}.levels")
+        function = SAME_STEPS.get(solver.name, solver.name).removesuffix("_gpu")
         script.need(function)
-        arguments = self._step_noise(sampling, function, start, sigmas)
-        variable = script.assign(sampling.node, call(function, denoise, begin, sigmas, *arguments))
-        return Latents(variable, sampling.model, sampling.latent.mask if isinstance(sampling.latent, Latents) else "")
+        arguments = self._step_noise(noise, function, start, sigmas)
+        made = call(function, denoise, begin, sigmas, *arguments, **dict(solver.options))
+        return Latents(script.assign(sampling.node, made), sampling.model, sampling.latent.mask)
 
     def _start(self, sampling: Sampling, pipe: str) -> str:
         latent = sampling.latent
@@ -316,7 +334,13 @@ class Writer:
         arguments: list[Expression] = [pipe, *(self.encoded(side, regional=regional) for side in sides)]
         if sampling.negative is not None:
             arguments.append(self.script.value(sampling.values["guidance_scale"]))
-        return self.script.assign("denoise", call(name, *arguments))
+        denoise = self.script.assign("denoise", call(name, *arguments))
+        changes = sorted(_guidance_hooks(sampling.model), key=lambda hook: hook.stage)
+        if changes:
+            self.script.need("change_guidance", *(hook.helper for hook in changes))
+            shown = [call(hook.helper, **dict(hook.arguments)) for hook in changes]
+            self.script.add("", call("change_guidance", denoise, *shown))
+        return denoise
 
     def encoded(self, conditioning: Conditioning, *, in_parts: bool = False, regional: bool = False) -> str:
         """The expression of a conditioning as a denoiser reads it: one prompt, or a list of them with settings."""
@@ -388,33 +412,27 @@ class Writer:
         if script.is_open(last) or last.value is not None:
             cut = _plus_one(script.value(last))
         if cut:
-            script.add(f"{variable} = ", f"{variable}[:{cut}]")
+            script.add(f"{variable} = ", sliced(variable, end=cut))
             if not script.fixed(values["leftover_noise"]):
                 script.need("down_to_zero")
                 script.add(f"{variable} = ", f"down_to_zero({variable})")
         if script.is_open(first) or first.value != 0:
-            script.add(f"{variable} = ", f"{variable}[{script.value(first)}:]")
+            script.add(f"{variable} = ", sliced(variable, start=script.value(first)))
         return variable
 
-    def _noise(self, sampling: Sampling, start: str) -> str:
-        if not self.script.fixed(sampling.values["add_noise"]):
-            return ""
-        batch = self.script.fixed(sampling.values["noise_layout"]) == "batch"
-        name = "draw_batch_noise" if batch else "draw_noise"
-        self.script.need(name)
-        return self.script.assign("noise", call(name, start, self.script.value(sampling.values["seed"])))
-
-    def _step_noise(self, sampling: Sampling, function: str, start: str, sigmas: str) -> list[Expression]:
-        batch = self.script.fixed(sampling.values["noise_layout"]) == "batch"
-        seed = self.script.value(sampling.values["seed"])
+    def _step_noise(self, noise: Noise, function: str, start: str, sigmas: str) -> list[Expression]:
         if function in GAUSSIAN:
-            name = "StepBatchNoise" if batch else "StepNoise"
+            name = "StepBatchNoise" if noise.batch else "StepNoise"
             self.script.need(name)
-            return [call(name, start, seed)]
+            return [call(name, start, noise.seed)]
         if function in BROWNIAN:
             self.script.need("BrownianNoise")
-            return [call("BrownianNoise", start, seed, sigmas, *(["True"] if batch else []))]
+            return [call("BrownianNoise", start, noise.seed, sigmas, *(["True"] if noise.batch else []))]
         return []
+
+
+def _guidance_hooks(model: ModelPart) -> list[Any]:
+    return [hook for hook in model.hooks if hook.stage != "unet"]
 
 
 def _downscale(model: ModelPart) -> int:
@@ -447,6 +465,12 @@ def _share(steps: str, total: str) -> str:
 
 def _eighth(pixels: str) -> str:
     return str(int(pixels) // 8) if pixels.isdigit() else f"{pixels} // 8"
+
+
+def sliced(variable: str, *, start: str = "", end: str = "") -> str:
+    """A slice from or to some place, with spaces where formatters put them."""
+    simple = (start + end).isidentifier() or (start + end).isdigit()
+    return f"{variable}[{start}:{end}]" if simple else f"{variable}[{start} :]" if start else f"{variable}[: {end}]"
 
 
 def _plus_one(number: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from graphflow.errors import Problem
 
 from .graph import Given, Graph
+from .handles import Scalar
 from .layout import Expression, flat, literal
 from .pieces import Import, library
 
@@ -149,6 +150,8 @@ class Script:
             default: What the argument has by default where that is not the literal's value, e.g. a path.
             shown: The literal's expression where it is no plain literal.
         """
+        if isinstance(given, Scalar):
+            return given.expression
         if not isinstance(given, Given):
             raise UnsupportedError("its input is computed, which a script cannot follow")
         if given.knob and given.knob not in self.facts.pinned:

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from . import conditioning, images, latents, loaders, lora, pipelines, sampling, saving, text
+from . import (
+    conditioning,
+    custom,
+    functions,
+    images,
+    latents,
+    loaders,
+    lora,
+    model_hooks,
+    pipelines,
+    sampling,
+    saving,
+    text,
+)
 from .base import Emitter
 
 EMITTERS: Mapping[str, Emitter] = {
@@ -13,9 +26,12 @@ EMITTERS: Mapping[str, Emitter] = {
     **lora.EMITTERS,
     **conditioning.EMITTERS,
     **latents.EMITTERS,
+    **functions.EMITTERS,
     **images.EMITTERS,
     **sampling.EMITTERS,
     **pipelines.EMITTERS,
+    **custom.EMITTERS,
+    **model_hooks.EMITTERS,
     **saving.EMITTERS,
 }
 """Emitters by node type."""

@@ -83,6 +83,10 @@ class Emission:
         """Linked pictures as a variable with a tensor; written now where they are not yet."""
         return as_pixels(self.writer, self.inputs[name])
 
+    def pixels_of(self, found: Any) -> Pixels:
+        """Pictures as a variable with a tensor."""
+        return as_pixels(self.writer, found)
+
     def mask(self, name: str) -> str:
         """The variable of a linked mask."""
         found = self.inputs[name]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..handles import Decoding, Masks, Pixels
+from ..handles import Decoding, Masks, Pixels, Scalar
 from ..layout import Expression, call, flat, literal
 from ..script import UnsupportedError
 from .base import Emission, Emitter
+from .functions import function
 from .loaders import constant_path
 
 
@@ -33,18 +34,26 @@ def load_mask(emission: Emission) -> Masks:
     return Masks(emission.assign(call("load_mask", _path(emission, "MASK"), emission.value("channel")), "mask"))
 
 
-def resize(emission: Emission) -> Pixels:
-    """Another size."""
+SIMPLE = frozenset({"nearest", "bilinear", "bicubic", "area", "lanczos"})
+
+
+def resize(emission: Emission) -> Any:
+    """Another size; what is unusual is left to the node's own function."""
+    usual = {"megapixels": 0.0, "longest_edge": 0, "multiple_of": 1}
+    if not all(emission.is_default(name, value) for name, value in usual.items()):
+        return function(emission)
+    method = emission.fixed("method")
+    if method not in SIMPLE or any(isinstance(emission.inputs[name], Scalar) for name in ("width", "height", "scale")):
+        return function(emission)
     pixels = emission.pixels("images")
     emission.begin()
-    emission.script.need("resample")
+    emission.script.need("resize_to")
     size = _size(emission, pixels.variable)
-    method = emission.fixed("method")
     extra: dict[str, Expression] = {} if emission.is_default("crop", "none") else {"crop": "True"}
     if emission.fixed("antialias") and method in ("bilinear", "bicubic"):
         extra["antialias"] = "True"
-    resized = call("resample", pixels.variable, size, flat(literal(method)), **extra).then(".clamp(0, 1)")
-    return Pixels(emission.assign(resized))
+    resized = call("resize_to", pixels.variable, size, flat(literal(method)), **extra)
+    return Pixels(emission.assign(resized.then(".clamp(0, 1)")))
 
 
 def batch_images(emission: Emission) -> Pixels:
@@ -59,30 +68,14 @@ def batch_images(emission: Emission) -> Pixels:
     return Pixels(emission.assign(f"torch.cat([{joined}])"))
 
 
-def rectangle_mask(emission: Emission) -> Masks:
-    """A rectangle."""
-    emission.begin()
-    emission.script.need("rectangle_mask")
-    defaults = {"left": 0.25, "top": 0.25, "right": 0.75, "bottom": 0.75, "invert": False}
-    size = (emission.value("width"), emission.value("height"))
-    return Masks(emission.assign(call("rectangle_mask", *size, **emission.options(**defaults)), "mask"))
-
-
-def invert_mask(emission: Emission) -> Masks:
-    """What is kept against what is made anew."""
-    mask = emission.mask("mask")
-    emission.begin()
-    return Masks(emission.assign(f"1 - {mask}", "mask"))
-
-
 def _size(emission: Emission, images: str) -> Expression:
     """The size that is asked for: itself, or what it is computed from."""
     options = emission.options(width=0, height=0, scale=1.0, max_edge=0)
     settled = not any(emission.script.is_open(emission.inputs[name]) for name in ("width", "height"))
     if settled and options.keys() >= {"width", "height"} and "max_edge" not in options:
         return f"({flat(options['height'])}, {flat(options['width'])})"
-    emission.script.need("target_size")
-    return call("target_size", f"{images}.shape[-2:]", **options)
+    emission.script.need("wanted_size")
+    return call("wanted_size", f"{images}.shape[-2:]", **options)
 
 
 def _path(emission: Emission, constant: str) -> str:
@@ -98,6 +91,4 @@ EMITTERS: dict[str, Emitter] = {
     "load_mask": load_mask,
     "resize": resize,
     "batch_images": batch_images,
-    "rectangle_mask": rectangle_mask,
-    "invert_mask": invert_mask,
 }

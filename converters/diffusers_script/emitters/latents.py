@@ -47,6 +47,18 @@ def vae_decode(emission: Emission) -> Any:
     return emission.writer.decode(latents, vae, emission.node.id)
 
 
+def encode_for_inpaint(emission: Emission) -> Latents:
+    """Pictures to latents with the masked part grey, and a noise mask."""
+    pixels, mask, vae = emission.pixels("images"), emission.mask("mask"), emission.part("vae")
+    emission.begin()
+    emission.script.need("grey_out", "encode_image")
+    grey, hole = emission.script.name("grey"), emission.script.name("hole")
+    options = emission.options(grow=6)
+    emission.script.add(f"{grey}, {hole} = ", call("grey_out", pixels.variable, mask, **options))
+    variable = emission.assign(call("encode_image", emission.loader.vae(vae), grey), "latents")
+    return Latents(variable, vae, hole)
+
+
 def set_noise_mask(emission: Emission) -> Latents:
     """Which part sampling may change."""
     latents = emission.latents("latent")
@@ -62,7 +74,9 @@ def upscale_latent(emission: Emission) -> Latents:
         raise UnsupportedError("upscaling an empty latent cannot be exported")
     emission.begin()
     options = emission.options(width=0, height=0, scale=1.0)
-    emission.script.need("latent_size", "resample")
+    simple = emission.fixed("method") != "bislerp"
+    helper = "resize_to" if simple else "resample"
+    emission.script.need("latent_size", helper)
     size = call("latent_size", latents.variable, **options)
     extra: dict[str, Expression] = {} if emission.is_default("crop", "none") else {"crop": "True"}
     method = emission.value("method")
@@ -72,6 +86,7 @@ def upscale_latent(emission: Emission) -> Latents:
 EMITTERS: dict[str, Emitter] = {
     "empty_latent": empty_latent,
     "encode_image": encode_image,
+    "encode_for_inpaint": encode_for_inpaint,
     "vae_decode": vae_decode,
     "set_noise_mask": set_noise_mask,
     "upscale_latent": upscale_latent,

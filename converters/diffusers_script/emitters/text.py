@@ -37,7 +37,9 @@ def make_entry(emission: Emission, encoder: ModelPart, name: str) -> Entry:
     if not marked and "".join(part.text for part in found) == text:
         shown = emission.value(name)
         if len(shown) > LONG:
-            shown = constant_for(emission, text, emission.node.id.upper() if emission.node.id.isidentifier() else "PROMPT")
+            shown = constant_for(
+                emission, text, emission.node.id.upper() if emission.node.id.isidentifier() else "PROMPT"
+            )
         return Entry(encoder, shown, emission.node.id, parts=f"[({shown}, 1.0)]", single=single)
     emission.script.fixed(emission.inputs[name], "its weights are written as parts")
     rows = [row for part in found if (row := _row(emission, encoder, part)) is not None]

@@ -36,13 +36,18 @@ class Denoiser:
     def __call__(self, x, sigma):
         """The guided prediction."""
         if self.scale == 1.0:
-            return self.predict(x, sigma, [self.positive])[0]
+            cond = self.predict(x, sigma, [self.positive])[0]
+            return self.guide(x, sigma, cond, cond)
         return self.with_uncond(x, sigma)[0]
 
     def with_uncond(self, x, sigma):
         """The guided prediction, and the one for the negative prompt."""
         cond, uncond = self.predict(x, sigma, [self.positive, self.negative])
-        return uncond + (cond - uncond) * self.scale, uncond
+        return self.guide(x, sigma, cond, uncond), uncond
+
+    def guide(self, x, sigma, cond, uncond):
+        """Away from the negative prompt's prediction."""
+        return uncond + (cond - uncond) * self.scale
 
     def predict(self, x, sigma, prompts):
         """One prediction for each prompt; those of one length share a batch."""

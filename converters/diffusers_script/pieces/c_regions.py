@@ -164,10 +164,7 @@ class RegionalDenoiser(Denoiser):
         size = (x.shape[-2] * 8, x.shape[-1] * 8)
         down, middle = [], 0
         for control in entry["controls"]:
-            hint = crop_to_shape(control["image"], size).to(x.device, self.unet.dtype)
-            hint = torch.nn.functional.interpolate(
-                hint, size=size, mode="nearest-exact"
-            )
+            hint = fit_hint(control["image"], size).to(x.device, self.unet.dtype)
             hint = hint.expand(len(x), -1, -1, -1)
             skips, mid = control["net"](
                 scaled, timestep, controlnet_cond=hint, return_dict=False, **conditions

@@ -3,6 +3,7 @@
 
 import numpy as np
 import torch
+from f_nodes import crop_to_shape, dilate, resample, resampling_lanczos
 from PIL import Image, ImageOps
 
 
@@ -47,7 +48,7 @@ def decode_latents(vae, latents):
     return (torch.cat(images).float().cpu() / 2 + 0.5).clamp(0, 1)
 
 
-def target_size(size, width=0, height=0, scale=1.0, max_edge=0):
+def wanted_size(size, width=0, height=0, scale=1.0, max_edge=0):
     """The size (height, width) that one edge, a factor or the longest edge asks for."""
     old_height, old_width = size
     if width or height:
@@ -59,28 +60,6 @@ def target_size(size, width=0, height=0, scale=1.0, max_edge=0):
         longest = max(wide, tall)
         wide, tall = wide * max_edge / longest, tall * max_edge / longest
     return max(1, round(tall)), max(1, round(wide))
-
-
-def crop_to_shape(images, size):
-    """Cut pictures around their centre to the shape of a size."""
-    height, width = images.shape[-2:]
-    if width / height > size[1] / size[0]:
-        keep = max(1, round(height * size[1] / size[0]))
-        left = (width - keep) // 2
-        return images[..., :, left : left + keep]
-    keep = max(1, round(width / (size[1] / size[0])))
-    top = (height - keep) // 2
-    return images[..., top : top + keep, :]
-
-
-def lanczos(images, size):
-    """Resample with a Lanczos kernel, channel by channel in float32."""
-    planes = images.float().reshape(-1, *images.shape[-2:]).cpu().numpy()
-    new = [
-        np.asarray(Image.fromarray(plane).resize(size[::-1], Image.Resampling.LANCZOS))
-        for plane in planes
-    ]
-    return torch.from_numpy(np.stack(new)).reshape(*images.shape[:-2], *size)
 
 
 def to_pil(images, truncate=False):
@@ -110,34 +89,36 @@ def check_safety(pipe, images):
 def latent_size(latents, width=0, height=0, scale=1.0):
     """The size (height, width) of latents for a picture of this size."""
     old_height, old_width = latents.shape[-2:]
-    tall, wide = target_size((old_height * 8, old_width * 8), width, height, scale)
+    tall, wide = wanted_size((old_height * 8, old_width * 8), width, height, scale)
     return max(1, round(tall / 8)), max(1, round(wide / 8))
 
 
-def resample(images, size, method, crop=False, antialias=False):
+def resize_to(images, size, method, crop=False, antialias=False):
     """Resample pictures or latents to a size (height, width)."""
     images = crop_to_shape(images, size) if crop else images
     if tuple(images.shape[-2:]) == size:
         return images
     if method == "lanczos":
-        return lanczos(images, size)
+        return resampling_lanczos(images, size)
     mode = "nearest-exact" if method == "nearest" else method
     return torch.nn.functional.interpolate(
         images, size=size, mode=mode, antialias=antialias
     )
 
 
-def rectangle_mask(
-    width, height, left=0.25, top=0.25, right=0.75, bottom=0.75, invert=False
-):
-    """A mask (1, height, width) that is 1 inside a rectangle."""
-    mask = torch.zeros(1, height, width)
-    rows = slice(round(top * height), round(bottom * height))
-    mask[:, rows, round(left * width) : round(right * width)] = 1
-    return 1 - mask if invert else mask
-
-
 def round_weights(module, dtype):
     """Round weights to what their file can hold, as if a LoRA had been merged there."""
     for weight in module.parameters():
         weight.data = weight.data.to(dtype).to(weight.dtype)
+
+
+def grey_out(images, mask, grow=6):
+    """Pictures that are grey where a mask is 1, and the mask a little wider."""
+    height, width = images.shape[-2:]
+    hole = resample(mask[:, None], (height, width), "bilinear")
+    rows, columns = height // 8 * 8, width // 8 * 8
+    top, left = (height - rows) // 2, (width - columns) // 2
+    window = (..., slice(top, top + rows), slice(left, left + columns))
+    pixels, hole = images[:, :3][window], hole[window]
+    wider = dilate(hole.round(), grow, grow) if grow else hole
+    return (pixels - 0.5) * (1 - hole.round()) + 0.5, wider.round()[:, 0]

@@ -1,0 +1,139 @@
+"""Sampling taken apart: noise levels, solvers, random numbers, guidance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..graph import Given, Linked
+from ..handles import EmptyLatent, Guidance, Latents, Levels, Noise, Sampling, Solver
+from ..layout import Expression, call
+from ..sampling import FULL_STRENGTH, sliced
+from ..script import UnsupportedError
+from .base import Emission, Emitter
+from .sampling import with_text
+
+SOLVERS = {
+    "sampler_euler_ancestral": "euler_ancestral",
+    "sampler_euler_ancestral_cfg_pp": "euler_ancestral_cfg_pp",
+    "sampler_dpmpp_2s_ancestral": "dpmpp_2s_ancestral",
+    "sampler_dpmpp_sde": "dpmpp_sde",
+    "sampler_dpmpp_3m_sde": "dpmpp_3m_sde",
+    "sampler_lms": "lms",
+}
+"""Sampler nodes whose parameters are their function's options."""
+
+
+def random_noise(emission: Emission) -> Noise:
+    """Random numbers for the start and the steps."""
+    return _noise(emission, add=True)
+
+
+def no_noise(emission: Emission) -> Noise:
+    """Random numbers for the steps alone."""
+    return _noise(emission, add=False)
+
+
+def _noise(emission: Emission, *, add: bool) -> Noise:
+    return Noise(emission.value("seed"), add, emission.fixed("layout") == "batch")
+
+
+def select_sampler(emission: Emission) -> Solver:
+    """A sampler by name."""
+    return Solver(emission.fixed("sampler"))
+
+
+def solver(emission: Emission) -> Solver:
+    """A sampler with options."""
+    names = [name for name in emission.node.values if name != "noise_device"]
+    standard = emission.node.standard
+    options = [(name, emission.value(name)) for name in names if not emission.is_default(name, standard[name])]
+    return Solver(SOLVERS[emission.node.type], tuple(options))
+
+
+def dpmpp_2m_sde(emission: Emission) -> Solver:
+    """One function with two forms."""
+    form = emission.fixed("solver_type")
+    names = ("eta", "s_noise")
+    options = [(name, emission.value(name)) for name in names if not emission.is_default(name, 1.0)]
+    return Solver("dpmpp_2m_sde" if form == "midpoint" else "dpmpp_2m_sde_heun", tuple(options))
+
+
+def basic_guider(emission: Emission) -> Guidance:
+    """One conditioning, no guidance."""
+    positive = emission.conditioning("conditioning")
+    assert positive is not None
+    return Guidance(with_text(emission.part("model"), positive), positive, None, Given(1.0))
+
+
+def cfg_guider(emission: Emission) -> Guidance:
+    """Classifier-free guidance."""
+    positive, negative = emission.conditioning("positive"), emission.conditioning("negative")
+    assert positive is not None
+    model = with_text(emission.part("model"), positive)
+    return Guidance(model, positive, negative, emission.inputs["guidance_scale"])
+
+
+def make_sigmas(emission: Emission) -> Levels:
+    """A schedule of the model."""
+    model, schedule = emission.part("model"), emission.fixed("schedule")
+    emission.begin()
+    emission.script.need("training_sigmas", f"{schedule}_sigmas")
+    pipe = emission.loader.any_pipe(model.base)
+    levels = f"training_sigmas({pipe}.scheduler.config)"
+    steps, strength = emission.value("steps"), emission.inputs["strength"]
+    if not emission.script.is_open(strength) and strength.value > FULL_STRENGTH:
+        return Levels(emission.assign(call(f"{schedule}_sigmas", levels, steps)))
+    emission.script.need("last_levels")
+    made: Expression = call(f"{schedule}_sigmas", levels, f"int({steps} / {emission.value('strength')})")
+    return Levels(emission.assign(call("last_levels", made, steps)))
+
+
+def split_sigmas(emission: Emission) -> dict[str, Levels]:
+    """Two parts of a schedule."""
+    sigmas = emission.inputs["sigmas"]
+    emission.begin()
+    step = emission.value("step")
+    high, low = emission.script.name("high"), emission.script.name("low")
+    emission.script.add(f"{high} = ", sliced(sigmas.variable, end=f"{step} + 1"))
+    emission.script.add(f"{low} = ", sliced(sigmas.variable, start=step))
+    return {"high": Levels(high), "low": Levels(low)}
+
+
+def sigmas_from_list(emission: Emission) -> Levels:
+    """Noise levels as they are written."""
+    emission.begin()
+    return Levels(emission.assign(call("torch.tensor", emission.value("values"))))
+
+
+def sample_custom(emission: Emission) -> dict[str, Any]:
+    """Sampling with all of these."""
+    if emission.script.graph.readers.get(Linked(emission.node.id, "denoised")):
+        raise UnsupportedError("its output denoised cannot be written in scripts")
+    guidance, latent = emission.inputs["guider"], emission.latents("latent")
+    solved, noise, levels = emission.inputs["sampler"], emission.inputs["noise"], emission.inputs["sigmas"]
+    assert isinstance(guidance, Guidance) and isinstance(latent, Latents | EmptyLatent)
+    sampling = Sampling(
+        node=emission.node.id,
+        model=guidance.model,
+        positive=guidance.positive,
+        negative=guidance.negative,
+        latent=latent,
+        values={"guidance_scale": guidance.scale},
+    )
+    emission.begin()
+    return {"latent": emission.writer.custom(sampling, levels.variable, solved, noise)}
+
+
+EMITTERS: dict[str, Emitter] = {
+    "random_noise": random_noise,
+    "no_noise": no_noise,
+    "select_sampler": select_sampler,
+    **dict.fromkeys(SOLVERS, solver),
+    "sampler_dpmpp_2m_sde": dpmpp_2m_sde,
+    "basic_guider": basic_guider,
+    "cfg_guider": cfg_guider,
+    "make_sigmas": make_sigmas,
+    "split_sigmas": split_sigmas,
+    "sigmas_from_list": sigmas_from_list,
+    "sample_custom": sample_custom,
+}

@@ -1,0 +1,292 @@
+"""What stands in scripts: any text is harmless, the code is formatted and compiles, everything unsupported is named."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import json
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from graphflow import Workflow, nodes, workflows
+from graphflow.converters.builder_code import to_python
+from graphflow.converters.diffusers_script import export, to_script
+from graphflow.converters.diffusers_script.layout import docstring, lay_out, literal, quoted
+from graphflow.converters.diffusers_script.notebook import to_notebook
+from graphflow.errors import ConversionError, WorkflowError
+from graphflow.session import Session
+from graphflow.settings import Settings
+from graphflow.settling import settle
+from graphflow.workflow import Document, parse, read
+
+NASTY = [
+    '"""',
+    "'''\nimport os; os.system('x')\n'''",
+    '"); import os  # ',
+    "{args.out} {0} %s %(prog)s \\",
+    "\\N{BULLET} \\x41 \\",
+    "\0\x1b[31m\u2028\u2029\ud7ff\U0001f600",
+    "é ü 漢字 \u202e abc",
+]
+TEXTS = st.one_of(st.sampled_from(NASTY), st.text(max_size=60))
+LOCAL = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def txt2img(**params: Any) -> Document:
+    document = read(workflows.path("txt2img"))
+    for name, value in params.items():
+        document.inputs[name].default = value
+    return document
+
+
+@given(TEXTS)
+def test_a_quoted_text_is_itself(text: str) -> None:
+    shown = quoted(text)
+    assert ast.literal_eval(shown) == text
+    assert "\n" not in shown and shown.isprintable()
+
+
+@given(st.lists(TEXTS, max_size=3))
+def test_a_docstring_holds_any_text(paragraphs: list[str]) -> None:
+    lines = list(docstring(["A title.", *paragraphs]))
+    tree = ast.parse("\n".join(lines) + "\nx = 1\n")
+    assert len(tree.body) == 2 and ast.get_docstring(tree) is not None
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(JSON)
+def test_a_literal_is_itself_however_it_is_laid_out(value: Any) -> None:
+    code = "\n".join(lay_out("value = ", literal(value)))
+    space: dict[str, Any] = {}
+    exec(code, space)
+    assert space["value"] == value and type(space["value"]) is type(value)
+
+
+def texts_of(tree: ast.AST) -> list[str]:
+    """Every text literal."""
+    constants = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+    return [value for value in constants if isinstance(value, str)]
+
+
+def imported(tree: ast.AST) -> set[str]:
+    """Packages that code imports."""
+    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    return {name.partition(".")[0] for name in names}
+
+
+def unbound(tree: ast.AST) -> set[str]:
+    """Names that code reads and nothing in it defines."""
+    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    known = (
+        {node.id for node in names if not isinstance(node.ctx, ast.Load)} | set(dir(builtins)) | {"__doc__", "__name__"}
+    )
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            known.add(node.name)
+        elif isinstance(node, ast.arg):
+            known.add(node.arg)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            known |= {alias.asname or alias.name for alias in node.names}
+    return {node.id for node in names} - known
+
+
+@cache
+def session() -> Session:
+    """A session with the packaged models alone."""
+    return Session(Settings(device="cpu", dtype="float32", models=(), offline=True))
+
+
+@LOCAL
+@given(prompt=TEXTS, name=TEXTS, description=TEXTS)
+@example(prompt=NASTY[1], name=NASTY[0], description=NASTY[2])
+def test_a_prompt_never_becomes_code(prompt: str, name: str, description: str) -> None:
+    document = txt2img()
+    document.nodes["positive"].params["text"] = prompt
+    document.name, document.description = name, description
+    document.inputs = {"prompt": document.inputs["prompt"].model_copy(update={"default": prompt, "description": name})}
+    code = to_script(document, session=session())
+    tree = ast.parse(code, feature_version=(3, 11))
+    assert imported(tree) <= {"argparse", "pathlib", "hashlib", "torch", "diffusers", "safetensors"}
+    assert unbound(tree) == set()
+    assert prompt in "".join(texts_of(tree)) or "(" in prompt or "\\" in prompt
+
+
+@LOCAL
+@given(st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_:~-]{0,12}", fullmatch=True))
+def test_node_ids_need_be_no_identifiers(node_id: str) -> None:
+    text = json.dumps(txt2img().to_json()).replace('"sample', f'"{node_id}').replace("sample.", f"{node_id}.")
+    if node_id in txt2img().nodes and node_id != "sample":
+        return
+    document = parse(json.loads(text))
+    compile(to_script(document, session=session()), "script", "exec")
+    compile(to_python(document), "builder", "exec")
+
+
+def scripts() -> dict[str, str]:
+    return {name: to_script(workflows.path(name)) for name in workflows.names()}
+
+
+def ruff(*arguments: str, folder: Path) -> str:
+    done = subprocess.run(["ruff", *arguments, "--isolated", str(folder)], capture_output=True, text=True, check=False)
+    return "" if done.returncode == 0 else done.stdout + done.stderr
+
+
+def test_every_script_is_formatted_clean_and_deterministic(tmp_path: Path) -> None:
+    made = scripts()
+    for name, code in made.items():
+        (tmp_path / f"{name}.py").write_text(code, "utf-8")
+        (tmp_path / f"{name}_builder.py").write_text(to_python(read(workflows.path(name))), "utf-8")
+        ast.parse(code, feature_version=(3, 11))
+    assert ruff("format", "--diff", folder=tmp_path) == ""
+    assert ruff("check", "--select", "E4,E7,E9,F,I,W,UP,B", "--target-version", "py311", folder=tmp_path) == ""
+    assert scripts() == made
+
+
+def test_txt2img_is_one_screen_and_a_single_call() -> None:
+    code = to_script(workflows.path("txt2img"))
+    assert code.count("\n") <= 80
+    assert "DPMSolverMultistepScheduler" in code and "unet" not in code
+
+
+def test_what_cannot_be_exported_is_named_all_at_once() -> None:
+    g = Workflow("none of it")
+    loaded = g.add(nodes.load_checkpoint, model="shapes")
+    model = g.add(nodes.hypertile, model=loaded.model, id="tiled")
+    merged = g.add(nodes.merge_models, model=model, other=loaded.model, id="merged")
+    prompt = g.add(nodes.encode_prompt, text_encoder=loaded.text_encoder, text="a")
+    latent = g.add(nodes.empty_latent, width=64, height=64)
+    sampled = g.add(nodes.sample, model=merged, positive=prompt, latent=latent)
+    g.add(nodes.save_image, images=g.add(nodes.vae_decode, vae=loaded.vae, latent=sampled))
+    with pytest.raises(WorkflowError) as caught:
+        to_script(g)
+    assert {problem.path for problem in caught.value.problems} == {"nodes.tiled", "nodes.merged"}
+
+
+def test_a_setting_that_scripts_do_not_know_is_refused_not_ignored() -> None:
+    document = txt2img()
+    document.nodes["decode"].params["tile"] = 64
+    with pytest.raises(WorkflowError, match="tile"):
+        to_script(document)
+
+
+def test_a_missing_model_is_a_problem_with_its_place() -> None:
+    with pytest.raises(WorkflowError, match=r"nodes\.checkpoint\.params\.model"):
+        to_script(txt2img(model="nowhere.safetensors"))
+
+
+def test_a_workflow_that_writes_nothing_is_refused() -> None:
+    document = txt2img()
+    del document.nodes["save"]
+    with pytest.raises(ConversionError, match="writes nothing"):
+        to_script(document)
+
+
+def test_inputs_that_decide_the_code_are_fixed_and_said() -> None:
+    made = export(workflows.path("txt2img"))
+    assert any("sampler" in note and "schedule" in note for note in made.report)
+    assert "--sampler" not in made.code and "--prompt" in made.code
+
+
+def test_a_notebook_has_a_cell_for_each_stage_and_the_same_bytes_again() -> None:
+    import nbformat
+
+    made = export(workflows.path("hires_fix"))
+    text = to_notebook(made)
+    assert text == to_notebook(export(workflows.path("hires_fix")))
+    notebook = nbformat.reads(text, as_version=4)
+    code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    stages = [stage for stage in made.script.stages if stage.lines]
+    assert len(code) == 3 + len(stages)
+    compile("\n".join(code), "notebook", "exec")
+
+
+# ------------------------------------------------------------------------------------------ builder code
+
+
+def rebuilt(document: Document) -> Document:
+    space: dict[str, Any] = {}
+    exec(to_python(document), space)
+    found: Document = space["g"].document
+    return found
+
+
+@pytest.mark.parametrize("name", workflows.names())
+def test_builder_code_makes_the_very_same_document(name: str) -> None:
+    document = read(workflows.path(name))
+    again = rebuilt(document)
+    assert again == document
+    assert json.dumps(again.to_json()) == json.dumps(document.to_json())
+
+
+IDS = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_:~-]{0,6}", fullmatch=True)
+NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True)
+TYPES = st.sampled_from(["load_checkpoint", "sample", "text_value", "switch", "workflow:inner", "nobody_knows"])
+LINKS = st.one_of(IDS, st.builds("{}.{}".format, IDS, NAMES))
+ENTRIES = st.fixed_dictionaries(
+    {"type": TYPES},
+    optional={
+        "params": st.dictionaries(
+            NAMES | st.sampled_from(["model", "text", "seed", "id", "title", "class"]), JSON, max_size=3
+        ),
+        "links": st.dictionaries(
+            NAMES | st.sampled_from(["model", "latent"]), LINKS | st.lists(LINKS, max_size=3), max_size=3
+        ),
+        "version": st.integers(1, 5),
+        "title": TEXTS,
+        "note": TEXTS,
+        "meta": st.dictionaries(TEXTS, JSON, max_size=2),
+    },
+)
+PLAIN_DOCUMENTS = st.fixed_dictionaries(
+    {"graphflow": st.just(1), "nodes": st.dictionaries(IDS, ENTRIES, max_size=4)},
+    optional={
+        "name": TEXTS,
+        "description": TEXTS,
+        "outputs": st.dictionaries(NAMES, LINKS, max_size=2),
+        "requires": st.dictionaries(TEXTS, TEXTS, max_size=2),
+        "meta": st.dictionaries(TEXTS, JSON, max_size=2),
+        "x-more": JSON,
+        "inputs": st.dictionaries(
+            NAMES,
+            st.fixed_dictionaries(
+                {"to": st.lists(LINKS, min_size=1, max_size=2)}, optional={"description": TEXTS, "default": JSON}
+            ),
+            max_size=2,
+        ),
+    },
+)
+DOCUMENTS = st.builds(
+    lambda outer, inner: {**outer, "workflows": inner} if inner else outer,
+    PLAIN_DOCUMENTS,
+    st.dictionaries(NAMES, PLAIN_DOCUMENTS, max_size=2),
+)
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(DOCUMENTS)
+def test_builder_code_of_any_document_rebuilds_it(data: dict[str, Any]) -> None:
+    document = parse(data)
+    again = rebuilt(document)
+    assert again == document
+    assert json.dumps(again.to_json()) == json.dumps(document.to_json())
+
+
+def test_a_settled_document_exports_like_its_workflow() -> None:
+    from graphflow.registry import installed
+
+    document = txt2img()
+    settled = settle(document, installed())
+    assert to_script(settled) == to_script(document)
