@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from graphflow import atomic, jsontools, workflow
 from graphflow.errors import Problem, WorkflowError
 from graphflow.flatten import PREFIX
+from graphflow.literals import nearest
 from graphflow.node import NodeSpec, spec_of
-from graphflow.registry import nearest
 from graphflow.workflow import Document, ExposedInput, NodeEntry
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from graphflow.errors import LimitError, Problem
 from graphflow.limits import LIMITS
-from graphflow.registry import nearest
+from graphflow.literals import nearest
 from graphflow.workflow import Document, NodeEntry, split_address
 
 PREFIX = "workflow:"

@@ -1,7 +1,9 @@
-"""What is wrong with a literal, in our words."""
+"""What is wrong with a literal or a name, in our words."""
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from typing import Any
 
 PLAIN = {
@@ -38,6 +40,12 @@ def say(error: Any, value: Any) -> str:
     if error["type"] in PLAIN:
         return f"{place} must be {PLAIN[error['type']]}, got {got}".strip()
     return f"{place} {error['msg'][0].lower()}{error['msg'][1:]}, got {got}".strip()
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name nearest to ``name``, or None where none is near."""
+    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return matches[0] if matches else None
 
 
 def shorten(value: Any, limit: int = 80) -> str:

@@ -15,7 +15,7 @@ from graphflow.errors import Problem, WorkflowError
 from graphflow.files import FileResolver, NoFiles
 from graphflow.jsontools import digest
 from graphflow.keying import Keying
-from graphflow.literals import shorten
+from graphflow.literals import nearest, shorten
 from graphflow.numerics import Numerics
 from graphflow.record import make_record
 from graphflow.registry import Registry
@@ -119,10 +119,21 @@ def _targets(
     for address in targets:
         source = checked.source(address)
         if source is None or source.output not in checked.nodes[source.node].spec.output_types:
-            problems.append(Problem(f"target {address!r}", "there is no such node or output"))
+            problems.append(Problem(f"target {address!r}", "there is no such node or output", _hint(address, checked)))
         else:
             found.append(source)
     return tuple(found)
+
+
+def _hint(address: str, checked: Checked) -> str:
+    """Return what the address may have meant."""
+    node, _, output = address.partition(".")
+    if node in checked.nodes:
+        outputs = checked.nodes[node].spec.output_types
+        near = nearest(output, outputs)
+        return f"did you mean '{node}.{near}'?" if near else f"{node} has {', '.join(outputs)}"
+    near = nearest(node, checked.nodes)
+    return f"did you mean {near!r}?" if near else f"it has {', '.join(checked.nodes)}"
 
 
 def ancestors(ends: Iterable[str], nodes: Mapping[str, CheckedNode]) -> set[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib.metadata
 import importlib.util
 import sys
@@ -13,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from graphflow.errors import GraphflowError, PackError
+from graphflow.literals import nearest
 from graphflow.node import NodeSpec, is_node, spec_of
 
 ENTRY_POINTS = "graphflow.nodes"
@@ -57,12 +57,6 @@ class Registry:
                 )
             specs[spec.type] = spec
         return Registry(specs, {**self.versions, pack: version})
-
-
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name nearest to ``name``, or None where none is near."""
-    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return matches[0] if matches else None
 
 
 def installed() -> Registry:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, cast
 from graphflow.errors import InvalidInputError, LimitError, ModelNotFoundError
 from graphflow.files import FileUse, add_up
 from graphflow.limits import LIMITS
+from graphflow.literals import nearest
 from graphflow.node import FileNeed
-from graphflow.registry import nearest
 
 if TYPE_CHECKING:
     from graphflow.models.description import Kind

@@ -12,8 +12,9 @@ from typing import Any
 
 from graphflow.errors import Problem
 from graphflow.flatten import PREFIX, flatten
+from graphflow.literals import nearest
 from graphflow.node import InputSpec
-from graphflow.registry import Registry, nearest
+from graphflow.registry import Registry
 from graphflow.workflow import Document, split_address
 
 

@@ -12,9 +12,9 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from graphflow.errors import Problem
 from graphflow.flatten import PREFIX
 from graphflow.link_types import ANY, LinkType, fits
-from graphflow.literals import shorten
+from graphflow.literals import nearest, shorten
 from graphflow.node import InputSpec, NodeSpec
-from graphflow.registry import Registry, nearest
+from graphflow.registry import Registry
 from graphflow.value_types import type_name
 from graphflow.values import Recipe
 from graphflow.workflow import Document, NodeEntry, split_address

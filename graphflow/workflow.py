@@ -16,8 +16,7 @@ from graphflow import jsontools
 from graphflow.embedded import embedded_document
 from graphflow.errors import InvalidInputError, LimitError, Problem, WorkflowError
 from graphflow.limits import LIMITS
-from graphflow.literals import PLAIN, shorten
-from graphflow.registry import nearest
+from graphflow.literals import PLAIN, nearest, shorten
 
 FORMAT_VERSION = 1
 """The version of the document format that this code writes."""

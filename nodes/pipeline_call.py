@@ -7,7 +7,7 @@ from typing import Any
 
 from graphflow.errors import InvalidInputError
 from graphflow.limits import LIMITS
-from graphflow.registry import nearest
+from graphflow.literals import nearest
 
 from .pipeline_table import Argument, Signature, pipeline_names, require_known, scheduler_names, signature
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from graphflow import runtime
 from graphflow.errors import InvalidInputError, ModelFormatError
-from graphflow.registry import nearest
+from graphflow.literals import nearest
 from graphflow.values import SafetyChecker
 
 from .pipeline_table import Signature, pipeline_folders

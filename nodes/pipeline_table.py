@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from graphflow.errors import InvalidInputError
-from graphflow.registry import nearest
+from graphflow.literals import nearest
 
 _NO_CALL = frozenset(
     {

@@ -9,8 +9,8 @@ from pydantic import AfterValidator, Field, JsonValue
 from pydantic_core import PydanticCustomError
 
 from graphflow.limits import LIMITS
+from graphflow.literals import nearest
 from graphflow.node import FileNeed, ModelName, Seed, node
-from graphflow.registry import nearest
 from graphflow.values import Audio, Image, Mask, SafetyChecker, Video
 
 from .pipeline_call import check_call

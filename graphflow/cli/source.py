@@ -66,7 +66,7 @@ def named(loaded: Loaded) -> Iterator[None]:
 
 def _packaged(name: str) -> Path:
     from graphflow import workflows
-    from graphflow.registry import nearest
+    from graphflow.literals import nearest
 
     known = workflows.names()
     plain = name.removesuffix(".json")

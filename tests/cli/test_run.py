@@ -80,7 +80,9 @@ def test_inputs_and_single_parameters(packed: Command, chain: Path) -> None:
         (["--set", "drow.seed=1"], "--set drow.seed", "did you mean 'draw'?"),
         (["--set", "draw=1"], "--set draw", "write NODE.PARAMETER"),
         (["--set", "add.x.y=1"], "--set add.x.y", "pack_add has no parameter"),
-        (["--target", "nowhere"], "target 'nowhere'", "there is no such node or output"),
+        (["--target", "nowhere"], "target 'nowhere'", "it has draw, add, save"),
+        (["--target", "drow"], "target 'drow'", "did you mean 'draw'?"),
+        (["--target", "add.nothing"], "target 'add.nothing'", "add has "),
         (["--device", "toaster"], "--device", "'toaster' is no device"),
     ],
 )
