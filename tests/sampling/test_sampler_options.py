@@ -57,9 +57,7 @@ def test_the_reverse_time_sde_ends_at_the_datas_spread(options: dict[str, Any]) 
     sigmas = make_sigmas("karras", DISCRETE, 40)
     model = GaussianData(DISCRETE)
     x = model.at(sigmas[0], torch.randn(1, 4, 64, 64, generator=torch.Generator().manual_seed(1)))
-    got = sampler.run(
-        model, x, sigmas, noise=step_noise("gaussian", x, sigmas, 5, "batch"), callback=lambda step: None
-    )
+    got = sampler.run(model, x, sigmas, noise=step_noise("gaussian", x, sigmas, 5, "batch"), callback=lambda step: None)
     assert float(got.std()) == pytest.approx(SPREAD, rel=0.04)
 
 
@@ -68,9 +66,7 @@ def test_adaptive_steps_with_noise_end_at_the_datas_spread() -> None:
     sigmas = make_sigmas("karras", DISCRETE, 4)
     model = GaussianData(DISCRETE)
     x = model.at(sigmas[0], torch.randn(1, 4, 64, 64, generator=torch.Generator().manual_seed(1)))
-    got = sampler.run(
-        model, x, sigmas, noise=step_noise("gaussian", x, sigmas, 5, "batch"), callback=lambda step: None
-    )
+    got = sampler.run(model, x, sigmas, noise=step_noise("gaussian", x, sigmas, 5, "batch"), callback=lambda step: None)
     assert float(got.std()) == pytest.approx(SPREAD, rel=0.05)
 
 
