@@ -1,4 +1,4 @@
-"""Runtime hooks of ControlNets. They are values; this module imports no torch."""
+"""Runtime hooks and weight patches of ControlNets. They are values; this module imports no torch."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from graphflow.value_types import value_type
 
 if TYPE_CHECKING:
     from graphflow.families.control import Net
+    from graphflow.values import Model
 
 UNION_TYPES = ("openpose", "depth", "soft_edges", "hard_edges", "normal", "segmentation", "tile", "inpaint")
 """What union ControlNets can get, in the order of their numbers."""
@@ -45,3 +46,15 @@ class UnionType:
             )
         loaded.union_type = UNION_TYPES.index(self.type)
         yield
+
+
+@value_type("control_difference_patch")
+@dataclass(frozen=True, kw_only=True)
+class ControlDifferencePatch:
+    """Adds a diffusion model's weights to a ControlNet that was published as the difference to it.
+
+    Attributes:
+        model: The diffusion model.
+    """
+
+    model: Model

@@ -27,7 +27,7 @@ from .constants import (
     text_replace,
     text_value,
 )
-from .control import apply_control_net, load_control_net, set_union_control_type
+from .control import apply_control_net, load_control_net, load_difference_control_net, set_union_control_type
 from .custom_sampling import (
     add_noise,
     basic_guider,
@@ -251,6 +251,7 @@ NODES: list[Callable[..., Any]] = [
     pad_for_outpaint,
     apply_control_net,
     load_control_net,
+    load_difference_control_net,
     set_union_control_type,
     load_upscale_model,
     upscale_image_with_model,

@@ -8,14 +8,19 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import Field
 
 from graphflow import runtime
-from graphflow.control_hooks import UnionType
+from graphflow.control_hooks import ControlDifferencePatch, UnionType
 from graphflow.errors import InvalidInputError, ModelFormatError
 from graphflow.node import ModelName, node
-from graphflow.values import Conditioning, Control, ControlNet, Image, Mask
+from graphflow.values import Conditioning, Control, ControlNet, Image, Mask, Model
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
+ControlNetName = Annotated[
+    str, ModelName("controlnet"), Field(min_length=1, description="a ControlNet or T2I-Adapter, file or folder")
+]
+
 PARTS = ("controlnet", "adapter")
+DIFFERENCE = "controlnet_difference"
 
 
 class Controlled(NamedTuple):
@@ -29,11 +34,7 @@ class Controlled(NamedTuple):
 
 
 @node("load_control_net")
-def load_control_net(
-    control_net: Annotated[
-        str, ModelName("controlnet"), Field(min_length=1, description="a ControlNet or T2I-Adapter, file or folder")
-    ],
-) -> ControlNet:
+def load_control_net(control_net: ControlNetName) -> ControlNet:
     """Name a ControlNet, a union ControlNet or a T2I-Adapter.
 
     Raises:
@@ -43,6 +44,12 @@ def load_control_net(
     models = runtime.current().models
     parts = models.parts(control_net, "controlnet")
     part = next((part for part in PARTS if part in parts), None)
+    if DIFFERENCE in parts:
+        raise ModelFormatError(
+            "it holds only the difference to a diffusion model",
+            where=control_net,
+            advice="load it with load_difference_control_net, which takes the model, too",
+        )
     if part is None:
         raise ModelFormatError(
             "it holds no weights of its own: a Control-LoRA only changes those of its base model",
@@ -50,6 +57,28 @@ def load_control_net(
             advice="use the full ControlNet that it was made from",
         )
     return ControlNet(files=(models.find(control_net, "controlnet", part=part),))
+
+
+@node("load_difference_control_net")
+def load_difference_control_net(
+    control_net: ControlNetName,
+    model: Annotated[Model, Field(description="the denoising model that it was made from, or a relative of it")],
+) -> ControlNet:
+    """Name a ControlNet that was published as the difference to a diffusion model, and add that model's weights to it.
+
+    Raises:
+        ModelNotFoundError: The name resolves to nothing.
+        ModelFormatError: The file holds no difference. When it is used: it was made from a model of other shapes.
+    """
+    models = runtime.current().models
+    if DIFFERENCE not in models.parts(control_net, "controlnet"):
+        raise ModelFormatError(
+            "it holds a whole ControlNet, not the difference to a model",
+            where=control_net,
+            advice="load it with load_control_net",
+        )
+    found = models.find(control_net, "controlnet", part=DIFFERENCE)
+    return ControlNet(files=(found,)).patched(ControlDifferencePatch(model=model))
 
 
 @node("set_union_control_type")

@@ -143,7 +143,8 @@ def _controlnet(draft: Draft, prefix: str) -> None:
         return
     inferred = infer_controlnet(below, draft.where)
     draft.variant, draft.family = inferred.variant, family_of(inferred.variant)
-    draft.add("controlnet", inferred, prefix, "ldm" if is_ldm(below) else "diffusers")
+    name = "controlnet_difference" if "difference" in draft.shapes or "difference" in below else "controlnet"
+    draft.add(name, inferred, prefix, "ldm" if is_ldm(below) else "diffusers")
     draft.details["union"] = inferred.class_name == "ControlNetUnionModel"
 
 

@@ -17,6 +17,7 @@ import torch
 
 from graphflow import runtime
 from graphflow.errors import ModelFormatError
+from graphflow.models import control_difference as _control_difference  # noqa: F401 - registers what its patch does
 from graphflow.models import offload
 from graphflow.models.devices import Placement, release_cached
 from graphflow.models.memory import Budget, Residents, Tier

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from graphflow import nodes
 from graphflow.control_hooks import UnionType
 from graphflow.errors import GraphflowError
 from graphflow.models.manager import ModelManager
@@ -248,6 +249,32 @@ def test_nets_of_another_family_are_refused(tmp_path: Path, kind: str) -> None:
         with pytest.raises(GraphflowError, match=r"'other'.*different families") as caught:
             unet.predict(random(1, 4, 8, 8), torch.tensor([400]), [entry(control)], sigma=SIGMA)
     assert "made for the checkpoint's family" in (caught.value.advice or "")
+
+
+def test_a_difference_gets_the_models_weights_back(tmp_path: Path) -> None:
+    module, unet = controlnet(), sd_parts()["unet"].state_dict()
+    module.save_pretrained(tmp_path / "controlnet" / "whole")
+    state = {name: (tensor - unet[name] if name in unet else tensor) for name, tensor in module.state_dict().items()}
+    save_file({**state, "difference": torch.zeros(1)}, tmp_path / "controlnet" / "part.safetensors")
+    hint = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(7))
+    manager = make_manager(tmp_path)
+    with running(manager):
+        base = model(manager, SD)
+        added = nodes.load_difference_control_net("part", base)
+        with added.use() as one, nodes.load_control_net("whole").use() as other:
+            for name, tensor in one.module.state_dict().items():
+                assert torch.allclose(tensor, other.module.state_dict()[name], atol=1e-6), name
+        with base.use() as loaded:
+            pair = [entry(Control(net=net, hint=hint)) for net in (added, nodes.load_control_net("whole"))]
+            found = [loaded.predict(random(1, 4, 8, 8), torch.tensor([400]), [one], sigma=SIGMA) for one in pair]
+            assert error(*found) < 1e-5
+        with pytest.raises(GraphflowError, match="only the difference"):
+            nodes.load_control_net("part")
+        with pytest.raises(GraphflowError, match="a whole ControlNet"):
+            nodes.load_difference_control_net("whole", base)
+        wrong = nodes.load_difference_control_net("part", model(manager, SDXL))
+        with pytest.raises(GraphflowError, match="other shapes than 'tiny-sdxl'"), wrong.use():
+            pass
 
 
 def test_damaged_adapters_are_refused(tmp_path: Path) -> None:
