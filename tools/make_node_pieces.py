@@ -22,8 +22,11 @@ TARGET = ROOT / "converters/diffusers_script/pieces/f_nodes.py"
 MODULES = (
     "resampling", "batching", "channels", "filters", "pasting", "colors", "masks", "masks_edit", "images",
     "images_shape", "images_filter", "images_mix", "images_alpha", "images_batch", "images_color", "sizes", "inpainting",
-    "latents_shape", "latents_mix",
+    "latents_shape", "latents_mix", "preprocessing", "canny",
 )  # fmt: skip
+ELSEWHERE = {"canny": "graphflow/families/canny.py"}
+"""Modules that are not in nodes."""
+
 ALSO = ("dilate", "resample")
 IMPORTS = """import math
 from collections.abc import Mapping, Sequence
@@ -33,8 +36,11 @@ import numpy as np
 import PIL.Image
 import torch
 import torch.nn.functional as functional
+from scipy import ndimage
 """
-KNOWN = {"math", "Mapping", "Sequence", "MappingProxyType", "np", "PIL", "torch", "functional"} | set(dir(builtins))
+KNOWN = {"math", "Mapping", "Sequence", "MappingProxyType", "np", "PIL", "torch", "functional", "ndimage"} | set(
+    dir(builtins)
+)
 FIELDS = {"pixels", "samples"}
 VALUES = {"Image": "pixels", "Mask": "values", "Latent": "samples"}
 HEAD = '''"""Pictures and masks, made by tools/make_node_pieces.py from the nodes of the same names."""
@@ -55,7 +61,7 @@ class _Module:
 def read(name: str) -> _Module:
     """Read one module of nodes."""
     module = _Module(name)
-    for statement in ast.parse((ROOT / f"nodes/{name}.py").read_text("utf-8")).body:
+    for statement in ast.parse((ROOT / ELSEWHERE.get(name, f"nodes/{name}.py")).read_text("utf-8")).body:
         match statement:
             case ast.ImportFrom(module=str() as source, names=names, level=1):
                 module.imported |= {alias.asname or alias.name: source for alias in names}
@@ -63,6 +69,9 @@ def read(name: str) -> _Module:
                 module.tuples.add(defined)
             case ast.FunctionDef(name=defined):
                 module.statements[defined] = statement
+                for inner in ast.walk(statement):
+                    if isinstance(inner, ast.ImportFrom) and str(inner.module).rpartition(".")[2] in ELSEWHERE:
+                        module.imported |= {alias.name: str(inner.module).rpartition(".")[2] for alias in inner.names}
             case ast.Assign(targets=[ast.Name(id=defined)]):
                 module.statements[defined] = statement
             case ast.AnnAssign(target=ast.Name(id=defined), value=ast.expr() as value):
@@ -156,7 +165,9 @@ def collect(wanted: tuple[str, ...]) -> tuple[list[tuple[str, ast.stmt]], list[s
 
 
 def _renamed(module: str, name: str) -> str:
-    return f"{module}{name}" if name.startswith("_") else name
+    if not name.startswith("_"):
+        return name
+    return f"{module.upper()}{name}" if name.isupper() else f"{module}{name}"
 
 
 def _take(module: _Module, name: str, modules: dict[str, _Module], taken: dict[tuple[str, str], ast.stmt]) -> bool:

@@ -122,3 +122,22 @@ def grey_out(images, mask, grow=6):
     pixels, hole = images[:, :3][window], hole[window]
     wider = dilate(hole.round(), grow, grow) if grow else hole
     return (pixels - 0.5) * (1 - hole.round()) + 0.5, wider.round()[:, 0]
+
+
+def annotate(detector, images, resolution, pick=None, **options):
+    """Draw what a ControlNet reads, one picture after the other."""
+    drawn = []
+    for image in images[:, :3]:
+        picture = np.asarray(to_pil(image[None])[0])
+        options |= {"detect_resolution": resolution, "output_type": "np"}
+        found = detector(np.ascontiguousarray(picture), **options)
+        found = found if pick is None else found[pick]
+        found = torch.from_numpy(np.ascontiguousarray(found)).float() / 255
+        flat = found.ndim == 2
+        found = found.expand(1, 3, -1, -1) if flat else found.permute(2, 0, 1)[None]
+        size = image.shape[-2:]
+        if found.shape[-2:] != size:
+            interpolate = torch.nn.functional.interpolate
+            found = interpolate(found, size=size, mode="bilinear", antialias=True)
+        drawn.append(found[0, :3].clamp(0, 1))
+    return torch.stack(drawn)

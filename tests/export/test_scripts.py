@@ -1,0 +1,127 @@
+"""Scripts draw what the engine draws, in processes that cannot import graphflow."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from graphflow import workflows
+from graphflow.builder import Workflow
+from graphflow.converters.diffusers_script import SUPPORTED, to_script
+from graphflow.errors import WorkflowError
+from tests.export.cases import CASES, SD_CASES, build
+from tests.export.models import make_models
+from tests.export.run_exports import compare, difference, exportable, make_session, pictures
+from tests.fresh import Fresh
+
+SOAK = os.environ.get("GRAPHFLOW_TEST_SOAK") == "1"
+SAMPLE = {"text", "ancestral", "inpaint", "weights", "regional", "lora", "control"}
+"""Cases that always run; the others in the long suite."""
+
+PACKAGED_SAMPLE = {"txt2img", "img2img", "prompt_list", "custom_sampling"}
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_models(tmp_path_factory.mktemp("models"))
+
+
+def chosen(names: list[str], sample: set[str]) -> list[str]:
+    return [name for name in names if SOAK or name in sample]
+
+
+@pytest.mark.parametrize("name", chosen([*CASES, *SD_CASES], SAMPLE))
+def test_a_case_draws_the_same_picture(name: str, models: Path, fresh: Fresh, tmp_path: Path) -> None:
+    workflow = build({**CASES, **SD_CASES}[name], "tiny-sd")
+    row = compare(fresh, name, workflow, tmp_path, session=make_session(tmp_path, models=({"path": models},)))
+    assert row.ok, row
+
+
+@pytest.mark.parametrize("name", chosen(list(CASES), {"euler"}))
+def test_a_case_of_sdxl_draws_the_same_picture(name: str, models: Path, fresh: Fresh, tmp_path: Path) -> None:
+    session = make_session(tmp_path, models=({"path": models},))
+    row = compare(fresh, name, build(CASES[name], "tiny-sdxl"), tmp_path, session=session)
+    assert row.ok, row
+
+
+def test_a_lora_is_rounded_as_the_file_of_the_text_encoder_is(models: Path, fresh: Fresh, tmp_path: Path) -> None:
+    session = make_session(tmp_path, models=({"path": models},))
+    row = compare(fresh, "half", build(SD_CASES["lora"], "tiny-half"), tmp_path, session=session)
+    assert row.ok, row
+    assert "round_weights" in (tmp_path / "half.py").read_text()
+
+
+@pytest.mark.parametrize("name", chosen(list(workflows.names()), PACKAGED_SAMPLE))
+def test_a_packaged_workflow_draws_the_same_picture(name: str, fresh: Fresh, tmp_path: Path) -> None:
+    path = workflows.path(name)
+    session = make_session(tmp_path)
+    if not exportable(name, session):
+        pytest.skip("it needs models that are not packaged, or draws at random")
+    row = compare(fresh, name, Workflow.load(path), tmp_path, folder=path.parent, session=session)
+    assert row.ok, row
+
+
+def test_only_what_draws_at_random_is_left_out() -> None:
+    """Every packaged workflow whose models are here is exported, apart from those of the engine's own tricks."""
+    refused: dict[str, set[str]] = {}
+    for name in workflows.names():
+        try:
+            to_script(workflows.path(name))
+        except WorkflowError as error:
+            types = {problem.message.split()[0] for problem in error.problems if "cannot be exported" in problem.message}
+            if types:
+                refused[name] = types
+    assert refused.keys() <= {"large_picture"}, refused
+
+
+@pytest.mark.parametrize("name", ["txt2img", "two_stage", "run_pipeline_txt2img"] if SOAK else ["txt2img"])
+def test_a_script_runs_in_a_truly_fresh_process(name: str, tmp_path: Path) -> None:
+    path = workflows.path(name)
+    script = tmp_path / f"{name}.py"
+    script.write_text(to_script(path), "utf-8")
+    blocker = "import sys; sys.modules['graphflow'] = None; import runpy; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
+    done = subprocess.run(
+        [sys.executable, "-c", blocker, str(script), "--out", str(tmp_path / "script")],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""},
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    ran = make_session(tmp_path).run(Workflow.load(path), out=tmp_path / "engine", folder=path.parent)
+    row = difference(name, ran.paths, pictures(tmp_path / "script"))
+    assert row.ok, row
+
+
+def test_arguments_of_a_script_change_the_picture_as_inputs_do(fresh: Fresh, tmp_path: Path) -> None:
+    path = workflows.path("txt2img")
+    script = tmp_path / "script.py"
+    script.write_text(to_script(path), "utf-8")
+    given = {"prompt": "a green star", "steps": 7, "seed": 11, "batch_size": 2, "width": 64, "height": 96}
+    flags = [part for name, value in given.items() for part in ("--" + name.replace("_", "-"), value)]
+    done = fresh.run(script, *flags, "--out", tmp_path / "script")
+    assert done.code == 0, done.err
+    ran = make_session(tmp_path).run(Workflow.load(path), given, out=tmp_path / "engine", folder=path.parent)
+    row = difference("given", ran.paths, pictures(tmp_path / "script"))
+    assert row.ok and len(ran.paths) == 2, row
+
+
+def test_what_the_safety_checker_flags_is_withheld_by_the_script_too(fresh: Fresh, tmp_path: Path) -> None:
+    code = to_script(workflows.path("txt2img"))
+    assert "nsfw_content_detected" in code
+    script = tmp_path / "script.py"
+    flagging = "    pipe.safety_checker.forward = lambda images, clip_input: (images, [True])\n"
+    script.write_text(code.replace("    result = pipe(", flagging + "    result = pipe("), "utf-8")
+    done = fresh.run(script, "--steps", 1, "--out", tmp_path / "out")
+    assert done.code == 0, done.err
+    assert "withheld" in done.out and list((tmp_path / "out").iterdir()) == []
+
+
+def test_supported_types_are_types() -> None:
+    from graphflow.registry import installed
+
+    assert set(installed().specs) >= SUPPORTED
