@@ -9,13 +9,14 @@ Nothing here reads weights or imports torch; a description takes milliseconds.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from graphflow.errors import ModelFormatError, ModelNotFoundError
 from graphflow.models.description import Config, Description, JsonValue, Kind
 from graphflow.models.detect import describe_file
+from graphflow.models.extra_paths import FILE_NAME, SUFFIXES, read_extra_paths
 from graphflow.models.fingerprint import DigestIndex, hub_fingerprint
 from graphflow.models.folder import describe_folder
 from graphflow.models.hub import HubId, cached_snapshot, hub_cache_dir, parse_hub_id
@@ -29,10 +30,11 @@ from graphflow.models.roots import (
     find_in_root,
     is_model,
     list_root,
+    search_folders,
 )
 from graphflow.models.settle import find_sidecar
 from graphflow.models.suggest import did_you_mean
-from graphflow.settings import Settings
+from graphflow.settings import RootSetting, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +69,7 @@ class Library:
 
     def __init__(self, settings: Settings) -> None:
         self.roots = (
-            *(
-                Root(
-                    item.path.absolute(),
-                    settings.follow_symlinks if item.follow_symlinks is None else item.follow_symlinks,
-                )
-                for item in settings.models
-            ),
+            *(root for item in settings.models for root in _roots(item, settings)),
             builtin_root(),
         )
         self.hub_cache = settings.hub_cache or hub_cache_dir()
@@ -208,7 +204,9 @@ class Library:
     def _not_found(self, name: str, plain: str, kind: Kind | None, hub_id: HubId | None) -> ModelNotFoundError:
         places = []
         for root in self.roots[:-1]:
-            folders = " or ".join(KIND_FOLDERS.get(kind, ())) if kind else ""
+            if not search_folders(root, kind):
+                continue
+            folders = " or ".join(KIND_FOLDERS.get(kind, ())) if kind and not root.folder else ""
             missing = "" if root.path.is_dir() else " (there is no such folder)"
             places.append(f"{root.path}{f' in {folders}' if folders else ''}{missing}")
         if hub_id is not None:
@@ -221,6 +219,19 @@ class Library:
             where=repr(name),
             advice=advice or "'graphflow models' lists what there is; GRAPHFLOW_MODELS names the model folders",
         )
+
+
+def _roots(item: RootSetting, settings: Settings) -> Iterator[Root]:
+    """Yield the folder of a setting, and what ComfyUI's file of further folders names: given itself, or beside it."""
+    path = item.path.absolute()
+    follow = settings.follow_symlinks if item.follow_symlinks is None else item.follow_symlinks
+    if path.suffix.lower() in SUFFIXES:
+        yield from read_extra_paths(path, follow_symlinks=follow)
+        return
+    yield Root(path, follow)
+    beside = path.parent / FILE_NAME
+    if path.name == "models" and beside.is_file():
+        yield from read_extra_paths(beside, follow_symlinks=follow)
 
 
 def _is_plain_path(name: str) -> bool:

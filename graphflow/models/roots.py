@@ -70,11 +70,13 @@ class Root:
         path: The folder, absolute; it need not exist.
         follow_symlinks: Whether links inside may lead out of it.
         only: If not empty, nothing but these names counts, each with its kind and its place below the folder.
+        folder: If not empty, the folder has no subfolders by kind: it stands for this one of them, e.g. ``loras``.
     """
 
     path: Path
     follow_symlinks: bool = False
     only: Mapping[str, tuple[Kind, str]] = field(default_factory=dict, hash=False)
+    folder: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +148,8 @@ def find_in_root(root: Root, name: str, kind: Kind | None) -> Path | None:
 
 def search_folders(root: Root, kind: Kind | None) -> list[Path]:
     """The folders of a root in which a name of this kind is looked for."""
+    if root.folder:
+        return [root.path] if kind is None or root.folder in KIND_FOLDERS.get(kind, ()) else []
     folders = KIND_FOLDERS.get(kind, ()) if kind else tuple(dict.fromkeys(sum(KIND_FOLDERS.values(), ())))
     return [*(root.path / folder for folder in folders), root.path]
 
@@ -191,7 +195,8 @@ def list_root(root: Root) -> Iterator[Entry]:
         seen.add(real)
         folders[:] = sorted(item for item in folders if not item.startswith("."))
         relative = here.relative_to(root.path).parts
-        kind = kinds.get(relative[0]) if relative else None
+        place = (root.folder, *relative) if root.folder else relative
+        kind = kinds.get(place[0]) if place else None
         if relative and is_diffusers_folder(here):
             folders.clear()
             found = [""]
@@ -201,7 +206,7 @@ def list_root(root: Root) -> Iterator[Entry]:
             path = here / file if file else here
             if not root.follow_symlinks and not path.resolve().is_relative_to(real_root):
                 continue
-            parts = (*relative, file) if file else relative
+            parts = (*place, file) if file else place
             name = "/".join(parts[1:] if kind and len(parts) > 1 else parts)
             yield Entry(name, kind, path, root)
             count += 1
