@@ -85,7 +85,7 @@ from .latents_mix import (
     tonemap_latent,
 )
 from .latents_shape import concat_latents, crop_latent, cut_latent, flip_latent, rotate_latent
-from .lists import list_item, list_length, list_slice, make_list
+from .lists import image_item, image_list, int_item, latent_item, list_length, text_from_list, text_item
 from .loaders import load_checkpoint, load_diffusion_model, load_safety_checker, load_text_encoder, load_vae
 from .lora import apply_lora
 from .masks import mask_bounds, mask_from_color, mask_from_image, mask_to_image, rectangle_mask, solid_mask
@@ -406,10 +406,13 @@ NODES: list[Callable[..., Any]] = [
     random_float,
     resolution_preset,
     aspect_ratio_size,
-    make_list,
-    list_item,
-    list_slice,
     list_length,
+    image_list,
+    image_item,
+    latent_item,
+    text_item,
+    int_item,
+    text_from_list,
     load_family_text_encoder,
     set_t5_length,
     load_control_patch,

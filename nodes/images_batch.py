@@ -133,9 +133,11 @@ def as_sequence(images: Image | Sequence[Image]) -> tuple[Image, ...]:
     """Return pictures that came as one batch or as a sequence of batches as a sequence.
 
     Raises:
-        InvalidInputError: The sequence is empty.
+        InvalidInputError: The sequence is empty, or holds something else.
     """
     parts = (images,) if isinstance(images, Image) else tuple(images)
     if not parts:
         raise InvalidInputError("the sequence of pictures is empty", where="images")
+    if not all(isinstance(part, Image) for part in parts):
+        raise InvalidInputError("the sequence holds something that is no picture", where="images")
     return parts

@@ -148,13 +148,15 @@ def flat(latents: Sequence[Latent | Sequence[Latent]]) -> list[Latent]:
     """Return latents that came as values and sequences as one list.
 
     Raises:
-        InvalidInputError: There are none.
+        InvalidInputError: There are none, or something else is among them.
     """
     parts: list[Latent] = []
     for given in latents:
         parts += [given] if isinstance(given, Latent) else given
     if not parts:
         raise InvalidInputError("there are no latents", where="latents", advice="link at least one")
+    if not all(isinstance(part, Latent) for part in parts):
+        raise InvalidInputError("the sequence holds something that is no latent", where="latents")
     return parts
 
 

@@ -1,4 +1,4 @@
-"""Nodes on sequences of numbers, texts, latents and models."""
+"""Nodes on sequences. Each has its own type, so that the safety pass knows where pictures are."""
 
 from __future__ import annotations
 
@@ -10,79 +10,105 @@ from pydantic import Field
 from graphflow.errors import InvalidInputError
 from graphflow.limits import LIMITS
 from graphflow.node import node
-from graphflow.values import Image, Video
+from graphflow.values import Image, Latent
+
+from .images_batch import as_sequence
+from .latents_batch import flat
+from .text_tools import within_limits
 
 T = TypeVar("T")
 
-Items = Annotated[Sequence[T], Field(description="the sequence")]
-
-
-@node("make_list", category="lists")
-def make_list(items: Annotated[list[T], Field(description="the items, in order")]) -> Sequence[T]:
-    """Make a sequence of linked values; nodes that map over sequences then run once for each.
-
-    Raises:
-        InvalidInputError: There are no items, or an item is a picture.
-    """
-    if not items:
-        raise InvalidInputError("there are no items", where="items", advice="link at least one")
-    return _checked(tuple(items))
-
-
-@node("list_item", category="lists")
-def list_item(
-    items: Items[T],
-    index: Annotated[
-        int, Field(ge=-LIMITS.batch, le=LIMITS.batch, description="which, from 0; negative counts from the end")
-    ] = 0,
-) -> T:
-    """Take one item out of a sequence.
-
-    Raises:
-        InvalidInputError: The sequence has no such item, or it is a picture.
-    """
-    sequence = _sequence(items)
-    if not -len(sequence) <= index < len(sequence):
-        raise InvalidInputError(
-            f"there is no item {index}, only {len(sequence)} items", where="index", advice="the first one is 0"
-        )
-    return sequence[index]
-
-
-@node("list_slice", category="lists")
-def list_slice(
-    items: Items[T],
-    start: Annotated[int, Field(ge=0, le=LIMITS.batch, description="the first one to take, from 0")] = 0,
-    length: Annotated[int, Field(ge=1, le=LIMITS.batch, description="how many to take, at most to the end")] = 1,
-) -> Sequence[T]:
-    """Take a part of a sequence.
-
-    Raises:
-        InvalidInputError: Nothing is left, or an item is a picture.
-    """
-    taken = _sequence(items)[start : start + length]
-    if not taken:
-        raise InvalidInputError(f"the sequence has only {len(_sequence(items))} items", where="start")
-    return taken
+Index = Annotated[
+    int, Field(ge=-LIMITS.batch, le=LIMITS.batch, description="which, from 0; negative counts from the end")
+]
 
 
 @node("list_length", category="lists")
 def list_length(items: Annotated[Sequence[Any], Field(description="the sequence")]) -> int:
     """Count the items of a sequence; a single value counts as one."""
-    return len(items) if isinstance(items, tuple | list) else 1
+    return len(_items(items))
 
 
-def _sequence(items: Sequence[T]) -> tuple[T, ...]:
+@node("image_list", category="lists")
+def image_list(
+    images: Annotated[list[Sequence[Image]], Field(description="the pictures, or sequences of them, in order")],
+) -> Sequence[Image]:
+    """Make a sequence of batches, which may differ in size; nodes that map over sequences then run once for each.
+
+    Raises:
+        InvalidInputError: There are none.
+    """
+    if not images:
+        raise InvalidInputError("there are no pictures", where="images", advice="link at least one")
+    return tuple(picture for given in images for picture in as_sequence(given))
+
+
+@node("image_item", category="lists")
+def image_item(
+    images: Annotated[Sequence[Image], Field(description="the sequence of batches")], index: Index = 0
+) -> Image:
+    """Take one batch of pictures out of a sequence.
+
+    Raises:
+        InvalidInputError: There is no such one.
+    """
+    return _item(as_sequence(images), index)
+
+
+@node("latent_item", category="lists")
+def latent_item(
+    latents: Annotated[Sequence[Latent], Field(description="the sequence of batches")], index: Index = 0
+) -> Latent:
+    """Take one batch of latents out of a sequence.
+
+    Raises:
+        InvalidInputError: There is no such one.
+    """
+    return _item(flat([latents]), index)
+
+
+@node("text_item", category="lists")
+def text_item(texts: Annotated[Sequence[str], Field(description="the texts")], index: Index = 0) -> str:
+    """Take one text out of a sequence.
+
+    Raises:
+        InvalidInputError: There is no such one.
+    """
+    return _item(_items(texts), index)
+
+
+@node("int_item", category="lists")
+def int_item(numbers: Annotated[Sequence[int], Field(description="the whole numbers")], index: Index = 0) -> int:
+    """Take one whole number out of a sequence.
+
+    Raises:
+        InvalidInputError: There is no such one.
+    """
+    return _item(_items(numbers), index)
+
+
+@node("text_from_list", category="lists")
+def text_from_list(
+    texts: Annotated[Sequence[str], Field(description="the texts")],
+    separator: Annotated[str, Field(max_length=20, description="what stands between two texts")] = "\n",
+) -> str:
+    """Join a sequence of texts into one.
+
+    Raises:
+        LimitError: The text becomes too long.
+    """
+    parts = _items(texts)
+    return within_limits(separator.join(parts))
+
+
+def _items(items: Sequence[T]) -> Sequence[T]:
     """The items; a single value is a sequence of one."""
-    return _checked(tuple(items) if isinstance(items, tuple | list) else (items,))
+    return items if isinstance(items, tuple | list) else (items,)
 
 
-def _checked(items: tuple[T, ...]) -> tuple[T, ...]:
-    # The safety pass knows pictures by the type of a link, and what a sequence of anything holds it cannot tell.
-    if any(isinstance(item, Image | Video) for item in items):
+def _item(items: Sequence[T], index: int) -> T:
+    if not -len(items) <= index < len(items):
         raise InvalidInputError(
-            "pictures do not go through lists",
-            where="items",
-            advice="use batch_images, images_from_batch and rebatch_images",
+            f"there is no item {index}, only {len(items)} items", where="index", advice="the first one is 0"
         )
-    return items
+    return items[index]

@@ -189,14 +189,23 @@ def test_expressions_over_texts_run(session: Session) -> None:
     assert match is True
 
 
-def test_sequences_are_made_and_taken_apart(session: Session) -> None:
+def test_sequences_are_taken_apart(session: Session) -> None:
     g = Graph(session)
-    numbers = g.make_list(items=[g.int_value(value=8), g.int_value(value=16), g.int_value(value=24)])
-    last = g.solid_image(width=g.list_item(items=numbers, index=-1))
-    some = g.list_slice(items=numbers, start=1, length=2)
-    picture, rest = g.values(last, some)
-    assert picture.pixels.shape[-1] == 24
-    assert tuple(rest) == (16, 24)
+    widths = g.int_range(count=3, start=8, step=8)
+    pictures = g.solid_image(width=g.int_item(numbers=widths, index=-1), height=16)
+    pile = g.image_list(images=[pictures, g.rebatch_images(images=g.solid_image(width=8, batch_size=2))])
+    word = g.text_item(texts=g.text_lines(text="red\ngreen"), index=1)
+    latent = g.latent_item(latents=g.rebatch_latents(latents=g.empty_latent(batch_size=3)), index=2)
+    item, count, joined, taken = g.values(
+        g.image_item(images=pile, index=0),
+        g.list_length(items=pile),
+        g.text_from_list(texts=g.text_lines(text="a\nb"), separator="+"),
+        latent,
+    )
+    assert item.pixels.shape == (1, 3, 16, 24)
+    assert (count, joined) == (3, "a+b")
+    assert taken.batch_index == (2,)
+    assert g.values(word) == ["green"]
 
 
 def test_values_are_shown_and_kept(session: Session, tmp_path: Path) -> None:

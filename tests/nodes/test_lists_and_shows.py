@@ -18,30 +18,37 @@ from tests.nodes.fakes import Told
 
 @given(st.lists(st.integers(), min_size=1, max_size=6), st.integers(-8, 8))
 def test_items_are_found_as_python_finds_them(items: list[int], index: int) -> None:
-    sequence = nodes.make_list(items)
-    assert nodes.list_length(sequence) == len(items)
+    assert nodes.list_length(tuple(items)) == len(items)
+    texts = tuple(map(str, items))
     if -len(items) <= index < len(items):
-        assert nodes.list_item(sequence, index) == items[index]
+        assert nodes.int_item(tuple(items), index) == items[index]
+        assert nodes.text_item(texts, index) == texts[index]
     else:
         with pytest.raises(InvalidInputError, match="no item"):
-            nodes.list_item(sequence, index)
+            nodes.int_item(tuple(items), index)
 
 
-def test_parts_of_sequences() -> None:
-    assert nodes.list_slice(("a", "b", "c"), 1, 5) == ("b", "c")
-    assert nodes.list_item("ab", 0) == "ab"
+def test_a_single_value_is_a_sequence_of_one() -> None:
+    assert nodes.text_item("ab") == "ab"
+    assert nodes.text_from_list("ab") == "ab"
     assert nodes.list_length("ab") == 1
-    with pytest.raises(InvalidInputError, match="only 1"):
-        nodes.list_slice(("a",), 1)
-    with pytest.raises(InvalidInputError, match="no items"):
-        nodes.make_list([])
 
 
-def test_pictures_do_not_slip_past_the_safety_check_through_lists() -> None:
-    picture = Image(pixels=torch.zeros(1, 3, 2, 2))
-    for take in (lambda: nodes.make_list([picture]), lambda: nodes.list_item((picture,), 0)):
-        with pytest.raises(InvalidInputError, match="batch_images"):
-            take()
+def test_texts_are_joined() -> None:
+    assert nodes.text_from_list(("a", "b"), " | ") == "a | b"
+
+
+def test_sequences_of_pictures_and_latents() -> None:
+    first, second = Image(pixels=torch.zeros(1, 3, 2, 2)), Image(pixels=torch.zeros(2, 3, 4, 4))
+    sequence = nodes.image_list([(first, second), first])
+    assert sequence == (first, second, first)
+    assert nodes.image_item(sequence, -2) is second
+    latent = Latent(samples=torch.zeros(1, 4, 2, 2))
+    assert nodes.latent_item((latent,)) is latent
+    with pytest.raises(InvalidInputError, match="no pictures"):
+        nodes.image_list([])
+    with pytest.raises(InvalidInputError, match="no picture"):
+        nodes.image_list([(latent,)])  # type: ignore[list-item]
 
 
 def test_pictures_become_a_video_and_again_pictures() -> None:
