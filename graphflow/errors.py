@@ -168,7 +168,9 @@ class SafetyError(GraphflowError):
 
 
 class StoreError(GraphflowError):
-    """The store cannot be used."""
+    """The store cannot be used; most often its folder, which the user chooses."""
+
+    exit_code = 2
 
 
 class OutOfMemoryError(GraphflowError):

@@ -7,6 +7,7 @@ manifest, leaves identical files alone and copies missing ones, so that nothing 
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -75,6 +76,27 @@ def place(folder: Path, stem: str, suffix: str, data: bytes, sha256: str, *, fre
             f"cannot write there: {error.strerror or error}", where=str(folder), advice="name another folder with --out"
         ) from error
     raise AssertionError("candidates never end")
+
+
+def require_folder(folder: Path) -> None:
+    """Refuse an output folder in which nothing can be written, before hours are spent on what would go there.
+
+    Nothing is made yet.
+
+    Raises:
+        InvalidInputError: It, or the nearest folder above it that exists, is a file or may not be written.
+    """
+    absolute = folder.absolute()
+    nearest = next((part for part in (absolute, *absolute.parents) if os.path.lexists(part)), absolute)
+    problem = ""
+    if not nearest.is_dir():
+        problem = f"{str(nearest)!r} is no folder"
+    elif not os.access(nearest, os.W_OK | os.X_OK):
+        problem = f"{str(nearest)!r} may not be written"
+    if problem:
+        raise InvalidInputError(
+            f"cannot write there: {problem}", where=str(folder), advice="name another folder with --out"
+        )
 
 
 def _same(path: Path, size: int, sha256: str) -> bool:

@@ -19,6 +19,7 @@ from graphflow.builder import Workflow
 from graphflow.environment import Cancellation, Environment
 from graphflow.errors import CancelledError
 from graphflow.importing import collector_paused
+from graphflow.output import require_folder
 from graphflow.planning import plan
 from graphflow.resolving import SessionResolver
 from graphflow.result import Result
@@ -266,6 +267,8 @@ class Session:
     def _environment(
         self, plan: Plan, out: Path, sink: events.Sink, cancellation: Cancellation, previews: bool
     ) -> Environment:
+        if plan.count("write"):
+            require_folder(out)
         heavy = any(step.spec.lane == "device" for step in plan.steps.values() if step.action in ("run", "write"))
         return Environment(
             store=self.store,

@@ -226,6 +226,19 @@ def test_a_name_that_is_nothing(graphflow: Command) -> None:
     assert graphflow("run", "picture.jpg").code == 2
 
 
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_runs(packed: Command, chain: Path) -> None:
+    Path("file").write_text("")
+    ran = packed("run", chain, "--out", "file/pictures", "--json")
+    assert ran.code == 2 and "no folder" in ran.err
+    assert not any(json.loads(line)["event"] == "started" for line in ran.out.splitlines())
+
+
+def test_a_cache_folder_that_cannot_be_used(packed: Command, chain: Path) -> None:
+    Path("file").write_text("")
+    ran = packed("run", chain, "--cache-dir", "file/cache")
+    assert ran.code == 2 and "choose another folder" in ran.err
+
+
 @pytest.mark.parametrize("line", [["plan", "LONG"], ["nodes", "--nodes", "LONG"], ["export", "txt2img", "-o", "LONG"]])
 def test_a_name_that_the_system_refuses(line: list[str], graphflow: Command) -> None:
     ran = graphflow(*(part.replace("LONG", "x" * 5000) for part in line))
