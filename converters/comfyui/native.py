@@ -13,7 +13,7 @@ from graphflow.registry import Registry, installed
 from graphflow.workflow import Document
 
 from . import catalogue
-from .building import NOTHING, Builder, Const, Lost, Ref, RefusedError, Source, Value
+from .building import NOTHING, Builder, Const, Fused, Lost, Ref, RefusedError, Source, Value
 from .controls import drop_unused_sides, mirror_controls
 from .exposed import exposed_inputs
 from .fields import quote
@@ -176,7 +176,8 @@ class _Importer:
         values = self._values.get(id)
         if values is None:
             return Lost()
-        return values[slot] if slot < len(values) else Lost()
+        value = values[slot] if slot < len(values) else None
+        return Fused(f"output {slot} of {self._entries[id].type}", {}) if value is None else value
 
     def _check_left(self, source: Source) -> None:
         """Say which inputs had no effect.

@@ -286,3 +286,14 @@ def test_a_branched_way_is_told() -> None:
     source["3"]["inputs"]["positive"] = ["24", 0]
     entry = next(entry for entry in sound(source).report.entries if entry.id == "22")
     assert entry.verdict is Verdict.APPROXIMATE
+
+
+def test_an_output_without_a_native_one_is_refused() -> None:
+    source = prompt(
+        n20=node("LoadImage", image="a.png"),
+        n21=node("OpenposePreprocessor", image=["20", 0], resolution=512),
+        n22=node("PreviewAny", source=["21", 1]),
+    )
+    (entry,) = imported(source).report.unsupported
+    assert entry.id == "22"
+    assert "output 1 of OpenposePreprocessor" in entry.remarks[0]

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from graphflow.converters.comfyui import to_native, to_prompt
 from graphflow.registry import installed
 from graphflow.validation import validate
 
-from .recorded import GROUPS, SKIPPED, cases, run_recorded
+from .recorded import GROUPS, SKIPPED, cases, run_recorded, with_taps
 
 REGISTRY = installed()
 
@@ -30,7 +29,6 @@ def test_an_imported_workflow_gives_the_recorded_numbers(case: str, tmp_path: Pa
 def test_every_recorded_workflow_imports_exactly(group: str) -> None:
     for case in cases(group).values():
         prompt = {id: node for id, node in case["prompt"].items() if node["class_type"] not in SKIPPED}
-        prompt["out"] = {"class_type": "PreviewAny", "inputs": {"source": [max(prompt, key=int), 0]}}
-        result = to_native(to_prompt(prompt), registry=REGISTRY)
+        result = with_taps(prompt, [(id, slot) for id, slot in case["taps"].values() if id in prompt])
         assert {(entry.type, entry.remarks) for entry in result.report.entries if entry.live and entry.remarks} == set()
         assert validate(result.require(), REGISTRY).problems == []
