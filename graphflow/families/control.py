@@ -120,7 +120,8 @@ class ControlModel:
     @property
     def downscale(self) -> int:
         """Pixels of the hint per latent sample along an edge."""
-        return 2 ** (len(self.module.config.conditioning_embedding_out_channels) - 1)
+        levels = len(self.module.config.conditioning_embedding_out_channels)
+        return int(2 ** (levels - 1))
 
     @property
     def width(self) -> int | None:
