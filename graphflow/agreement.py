@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from graphflow.checked import CheckedNode, Source
 from graphflow.errors import Problem
 from graphflow.files import FileUse
 from graphflow.steps import Argument, Constant
-from graphflow.validation import CheckedNode, Source
 
 _CARRIERS = ("model", "conditioning", "text_encoder")
 """Types of links that are of one family through and through."""

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from graphflow import events, runtime
+from graphflow.checked import Source
 from graphflow.errors import CancelledError, GraphflowError
 from graphflow.output import WrittenFile
 from graphflow.store import Store
-from graphflow.validation import Source
 
 
 class Cancellation:

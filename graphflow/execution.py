@@ -17,12 +17,12 @@ from typing import Any
 
 from graphflow import events, runtime
 from graphflow.calling import call_node
+from graphflow.checked import Source
 from graphflow.environment import Environment, Outcome, StaleError
 from graphflow.errors import CancelledError, NodeError, SafetyError
 from graphflow.output import WrittenFile, write_fresh, write_stored
 from graphflow.steps import Argument, Constant, Plan, Step, output_key
 from graphflow.store import Encoded
-from graphflow.validation import Source
 from graphflow.value_types import decode, encode, nbytes
 from graphflow.values import Files
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from graphflow.checked import CheckedNode, Source
 from graphflow.errors import InvalidInputError, Problem
 from graphflow.files import FileResolver, FileUse
 from graphflow.jsontools import digest
@@ -19,7 +20,6 @@ from graphflow.numerics import Numerics
 from graphflow.safety import PART
 from graphflow.settling import Settled
 from graphflow.steps import Argument, Constant, literals_of, output_key, sources_of
-from graphflow.validation import CheckedNode, Source
 
 
 @dataclass

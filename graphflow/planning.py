@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from graphflow.agreement import family_problems
+from graphflow.checked import Checked, CheckedNode, Source
 from graphflow.errors import Problem, WorkflowError
 from graphflow.files import FileResolver, NoFiles
 from graphflow.jsontools import digest
@@ -22,7 +23,7 @@ from graphflow.registry import Registry
 from graphflow.safety import Policy, guard
 from graphflow.settling import Settled
 from graphflow.steps import Action, Plan, Step, output_key, sources_of
-from graphflow.validation import Checked, CheckedNode, Source, validate
+from graphflow.validation import validate
 
 
 class Shelf(Protocol):

@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from graphflow.checked import CheckedNode, Source
 from graphflow.errors import Problem
 from graphflow.link_types import LinkType
 from graphflow.node import NodeSpec
 from graphflow.registry import Registry
-from graphflow.validation import CheckedNode, Source
 
 Policy = Literal["auto", "require", "off"]
 PART = "safety_checker"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from graphflow import events, numerics, registry
 from graphflow.builder import Workflow
+from graphflow.checked import Checked, Source
 from graphflow.environment import Cancellation, Environment
 from graphflow.errors import CancelledError
 from graphflow.importing import collector_paused
@@ -31,7 +32,7 @@ from graphflow.stages import Shelf, run_stages
 from graphflow.steps import Constant, Plan
 from graphflow.store import DiskTier, MemoryTier, Store
 from graphflow.traces import Traces
-from graphflow.validation import Checked, Source, validate
+from graphflow.validation import validate
 from graphflow.workflow import Document
 
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from graphflow import events
+from graphflow.checked import Source
 from graphflow.environment import Environment, Outcome, StaleError
 from graphflow.errors import GraphflowError
 from graphflow.execution import execute
 from graphflow.steps import Plan
 from graphflow.store import Store
-from graphflow.validation import Source
 
 _STAGES = 1_000
 _REPLANS = 20

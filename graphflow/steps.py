@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from graphflow.checked import Source
 from graphflow.files import FileUse
 from graphflow.node import NodeSpec
 from graphflow.numerics import Numerics
 from graphflow.settling import Settled
-from graphflow.validation import Source
 
 Action = Literal["run", "cached", "write", "conditional", "skipped"]
 

@@ -3,89 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
-import networkx as nx
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
+from graphflow.checked import Checked, CheckedNode, Source
 from graphflow.errors import Problem
 from graphflow.flatten import PREFIX
-from graphflow.link_types import ANY, LinkType, fits
+from graphflow.link_checks import check_types, order
+from graphflow.link_types import fits
 from graphflow.literals import nearest, shorten
 from graphflow.node import InputSpec, NodeSpec
 from graphflow.registry import Registry
-from graphflow.value_types import type_name
-from graphflow.values import Recipe
 from graphflow.workflow import Document, NodeEntry, split_address
-
-
-@dataclass(frozen=True)
-class Source:
-    """One output of one node."""
-
-    node: str
-    output: str
-
-    def __str__(self) -> str:
-        return f"{self.node}.{self.output}"
-
-
-@dataclass(frozen=True)
-class CheckedNode:
-    """A node whose type is known and whose parameters and links fit.
-
-    Attributes:
-        id: Its id.
-        spec: Its type.
-        params: Literals that the document gives.
-        links: Sources by input; several where the input takes many.
-        many: Inputs whose links stand in a list.
-        title: What the user calls it.
-    """
-
-    id: str
-    spec: NodeSpec
-    params: Mapping[str, Any]
-    links: Mapping[str, tuple[Source, ...]]
-    many: frozenset[str]
-    title: str | None = None
-
-    @property
-    def sources(self) -> list[Source]:
-        """All sources, in order."""
-        return [source for sources in self.links.values() for source in sources]
-
-
-@dataclass
-class Checked:
-    """What validation found.
-
-    Attributes:
-        nodes: Nodes that could be checked, in topological order where there is one.
-        types: Type of each output, with type variables resolved.
-        problems: Everything that is wrong.
-        notices: What the user should know although it is no error.
-    """
-
-    nodes: dict[str, CheckedNode] = field(default_factory=dict)
-    types: dict[Source, LinkType] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
-    notices: list[str] = field(default_factory=list)
-
-    def targets(self, document: Document) -> list[Source]:
-        """Return what a run is for: the nodes with an effect, and the document's outputs."""
-        effects = [Source(node.id, node.spec.primary) for node in self.nodes.values() if node.spec.effect]
-        named = [source for address in document.outputs.values() if (source := self.source(address)) is not None]
-        return list(dict.fromkeys(effects + named))
-
-    def source(self, address: str) -> Source | None:
-        """Return the output behind an address, or None."""
-        node_id, output = split_address(address)
-        node = self.nodes.get(node_id)
-        if node is None:
-            return None
-        return Source(node_id, output if output is not None else node.spec.primary)
 
 
 def validate(document: Document, registry: Registry) -> Checked:
@@ -111,8 +41,8 @@ def validate(document: Document, registry: Registry) -> Checked:
             )
         else:
             checked.nodes[node_id] = _check_node(node_id, entry, spec, document, specs, checked)
-    _order(checked)
-    _check_types(checked, registry)
+    order(checked)
+    check_types(checked, registry)
     _check_document(document, checked, registry)
     _check_packs(document, registry, checked)
     return checked
@@ -250,80 +180,6 @@ def _source(
         )
         return None
     return Source(node_id, output)
-
-
-def _order(checked: Checked) -> None:
-    """Put the nodes in topological order, or show one cycle of each knot."""
-    graph: nx.DiGraph[str] = nx.DiGraph()
-    graph.add_nodes_from(checked.nodes)
-    graph.add_edges_from(
-        (source.node, node.id)
-        for node in checked.nodes.values()
-        for source in node.sources
-        if source.node in checked.nodes
-    )
-    try:
-        checked.nodes = {node_id: checked.nodes[node_id] for node_id in nx.topological_sort(graph)}
-        return
-    except nx.NetworkXUnfeasible:
-        pass
-    for component in nx.strongly_connected_components(graph):
-        node = next(iter(component))
-        if len(component) > 1 or graph.has_edge(node, node):
-            path = [edge[0] for edge in nx.find_cycle(graph.subgraph(component))]
-            first = path.index(min(path))
-            path = [*path[first:], *path[:first], path[first]]
-            problem = Problem(f"nodes.{path[0]}", "a cycle: " + " → ".join(path), "remove one of these links")
-            checked.problems.append(problem)
-
-
-def _check_types(checked: Checked, registry: Registry) -> None:
-    """Check each link's type, carrying type variables and mapped sequences along."""
-    for node in checked.nodes.values():
-        variables: dict[str, LinkType] = {}
-        mapped = False
-        for name, sources in node.links.items():
-            parameter = node.spec.inputs[name]
-            for index, source in enumerate(sources):
-                kind = checked.types.get(source, ANY)
-                if parameter.type.variable is not None:
-                    variables.setdefault(parameter.type.variable, kind)
-                if node.spec.map and kind.item is not None and parameter.type.item is None:
-                    mapped = True
-                if not (
-                    fits(kind, parameter.type, mapped=node.spec.map)
-                    or (parameter.many and kind.item is not None and fits(kind.item, parameter.type))
-                ):
-                    place = f"nodes.{node.id}.links.{name}" + (f"[{index}]" if name in node.many else "")
-                    checked.problems.append(
-                        Problem(
-                            place,
-                            f"{str(source)!r} is a {kind}, {name!r} takes a {parameter.type}",
-                            _type_hint(kind, parameter, node, registry),
-                        )
-                    )
-        for output in node.spec.outputs:
-            kind = variables.get(output.type.variable, output.type) if output.type.variable is not None else output.type
-            checked.types[Source(node.id, output.name)] = LinkType("sequence", item=kind) if mapped else kind
-
-
-def _type_hint(kind: LinkType, parameter: InputSpec, node: CheckedNode, registry: Registry) -> str:
-    if kind.item is not None and fits(kind.item, parameter.type):
-        return f"{node.spec.type} takes one at a time"
-    other = [
-        name
-        for name, spec in node.spec.inputs.items()
-        if name not in node.links and spec.linked and spec.type.name == kind.name
-    ]
-    if other:
-        return f"did you mean the input {other[0]!r}?"
-    if kind.name in {type_name(recipe) for recipe in Recipe.__subclasses__()}:
-        return ""
-    for spec in registry.specs.values():
-        takes = any(given.linked and given.required and given.type == kind for given in spec.inputs.values())
-        if takes and spec.primary and fits(spec.output_types[spec.primary], parameter.type):
-            return f"put {spec.type} between them"
-    return ""
 
 
 def _check_document(document: Document, checked: Checked, registry: Registry) -> None:

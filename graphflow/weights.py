@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from graphflow.checked import Source
 from graphflow.files import FileUse, add_up
 from graphflow.steps import Plan, Step
-from graphflow.validation import Source
 from graphflow.value_types import type_name
 from graphflow.values import Conditioning, Guider, Recipe
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from graphflow.checked import CheckedNode, Source
 from graphflow.errors import WorkflowError
 from graphflow.files import FileUse
 from graphflow.flatten import PREFIX, flatten
@@ -19,7 +20,7 @@ from graphflow.resolving import SessionResolver
 from graphflow.safety import Policy, guard
 from graphflow.settling import Settled
 from graphflow.steps import Argument, Constant, literals_of, sources_of
-from graphflow.validation import CheckedNode, Source, validate
+from graphflow.validation import validate
 from graphflow.workflow import Document, split_address
 
 if TYPE_CHECKING:
