@@ -35,15 +35,16 @@ def composite_images(
     ] = 0,
     resize_source: Annotated[bool, Field(description="stretch the source over the whole destination first")] = False,
 ) -> Image:
-    """Paste pictures into others; what lies outside is left out. Where only one has alpha, the other is opaque.
+    """Paste pictures into others; what lies outside is left out.
+
+    The result has alpha where the destination has; a source without it is opaque.
 
     Raises:
         InvalidInputError: There is no source picture.
     """
-    channels = max(destination.pixels.shape[1], source.pixels.shape[1])
     pixels = paste(
-        with_channels(destination.pixels, channels),
-        with_channels(source.pixels, channels),
+        destination.pixels,
+        with_channels(source.pixels, destination.pixels.shape[1]),
         None if mask is None else mask.values,
         x=x,
         y=y,

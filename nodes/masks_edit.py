@@ -191,10 +191,8 @@ def _cross(values: torch.Tensor, growing: bool) -> torch.Tensor:
 
 
 def _fade(length: int, margin: int) -> torch.Tensor:
-    """Weights 1 / margin, 2 / margin, … at the beginning of an edge, then 1."""
+    """Weights 1 / margin, 2 / margin, … at the beginning of an edge, then 1; a margin has at most the edge's length."""
     import torch
 
-    ramp = torch.ones(length)
-    shown = min(length, margin)
-    ramp[:shown] = (torch.arange(shown) + 1) / max(1, margin)
-    return ramp
+    margin = min(margin, length)
+    return torch.cat([(torch.arange(margin) + 1) / max(1, margin), torch.ones(length - margin)])

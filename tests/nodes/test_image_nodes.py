@@ -136,12 +136,16 @@ def test_neutral_colours_of_blends() -> None:
     assert torch.allclose(nodes.blend_images(a, half, 1.0, "soft_light").pixels, a.pixels, atol=1e-6)
 
 
-def test_pasting_pictures_of_which_one_has_alpha() -> None:
-    over = image(1, 4, 4, channels=4, seed=1)
-    got = nodes.composite_images(image(2), over, Mask(values=torch.ones(1, 4, 4)), x=8, y=6).pixels
-    assert got.shape == (2, 4, 8, 10)
-    assert torch.equal(got[0, :, 6:, 8:], over.pixels[0, :, :2, :2])
-    assert got[0, 3, 0, 0] == 1
+def test_the_destination_says_whether_there_is_alpha() -> None:
+    clear, plain = image(1, 4, 4, channels=4, seed=1), image(2)
+    ones = Mask(values=torch.ones(1, 4, 4))
+    got = nodes.composite_images(plain, clear, ones, x=8, y=6).pixels
+    assert got.shape == (2, 3, 8, 10)
+    assert torch.equal(got[0, :, 6:, 8:], clear.pixels[0, :3, :2, :2])
+    back = nodes.composite_images(clear, plain, x=2, y=2).pixels
+    assert back.shape == (1, 4, 4, 4)
+    assert back[0, 3, 2:, 2:].eq(1).all()
+    assert torch.equal(back[0, :, 0], clear.pixels[0, :, 0])
 
 
 @pytest.mark.parametrize("radius", [1, 3])
