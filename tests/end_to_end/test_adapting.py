@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
-from graphflow import Workflow, events
+from graphflow import Workflow, events, workflows
 from graphflow.models.library import Library
 from graphflow.registry import Registry
 from graphflow.session import Session
@@ -121,6 +122,19 @@ def test_stacked_loras_add_up_in_any_order(adapted_session: Session) -> None:
     torch.testing.assert_close(stacks[0], stacks[1], atol=1e-3, rtol=1e-3)
     assert not torch.allclose(stacks[0], plain, atol=1e-2)
     assert torch.equal(latent_of(adapted_session, graph(off, "first.model", "first.text_encoder")), plain)
+
+
+def test_the_packaged_lora_empties_the_shapes(session: Session, tmp_path: Path) -> None:
+    centres = []
+    for strength in (0.0, 0.6):
+        path = workflows.path("lora_stack")
+        inputs = {"strength": strength, "second_strength": strength * 2 / 3}
+        (saved,) = session.run(Workflow.load(path), inputs, out=tmp_path, folder=path.parent).paths
+        with Image.open(saved) as picture:
+            centres.append(picture.convert("RGB").getpixel((64, 64)))
+    (red, _, blue), (red_outlined, _, blue_outlined) = centres
+    assert red > blue
+    assert blue_outlined > red_outlined
 
 
 def test_every_node_that_changes_a_model_runs(adapted_session: Session, adapted: Settings, known: Registry) -> None:

@@ -30,6 +30,8 @@ EXPECTED: dict[str, list[tuple[str, str]]] = {
     "inner_workflow": [("red", "blue"), ("green", "black")],
     "inpaint": [("yellow", "blue")],
     "large_picture": [("red", "blue")],
+    "lora_stack": [("red", "blue")],
+    "merge_models": [("red", "blue")],
     "outpaint": [("red", "blue")],
     "prompt_list": [("red", "blue"), ("green", "black"), ("yellow", "gray")],
     "replace_part": [("yellow", "blue")],
