@@ -31,7 +31,7 @@ class Transparent(NamedTuple):
     mask: Annotated[Mask, Field(description="1 where they are transparent, (B, H, W)")]
 
 
-@node("join_alpha")
+@node("join_alpha", category="images")
 def join_alpha(
     images: Pictures,
     mask: Annotated[Mask, Field(description="1 = transparent; stretched over the pictures, too few are repeated")],
@@ -47,7 +47,7 @@ def join_alpha(
     return replace(images, pixels=torch.cat([images.pixels[:, :3], alpha], dim=1))
 
 
-@node("split_alpha", map=True)
+@node("split_alpha", map=True, category="images")
 def split_alpha(images: Pictures) -> Transparent:
     """Take pictures apart into colours and transparency; without an alpha channel nothing is transparent."""
     import torch
@@ -57,7 +57,7 @@ def split_alpha(images: Pictures) -> Transparent:
     return Transparent(replace(images, pixels=pixels[:, :3].clone()), Mask(values=1 - alpha))
 
 
-@node("porter_duff")
+@node("porter_duff", category="images")
 def porter_duff(
     source: Annotated[Image, Field(description="the pictures above; the last one is repeated")],
     source_alpha: Annotated[Mask, Field(description="1 where the source is transparent")],

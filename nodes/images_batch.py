@@ -20,7 +20,7 @@ from .resampling import resample
 Pictures = Annotated[Image, Field(description="the pictures")]
 
 
-@node("batch_images", version=2)
+@node("batch_images", version=2, category="images")
 def batch_images(
     images: Annotated[list[Sequence[Image]], Field(description="the pictures to put together, in order")],
     resize: Annotated[
@@ -74,7 +74,7 @@ def batch_images(
     )
 
 
-@node("images_from_batch", map=True)
+@node("images_from_batch", map=True, category="images")
 def images_from_batch(
     images: Pictures,
     start: Annotated[int, Field(ge=0, le=LIMITS.batch, description="the first one to take, from 0")] = 0,
@@ -89,7 +89,7 @@ def images_from_batch(
     return Image(pixels=images.pixels[wanted.start : wanted.stop])
 
 
-@node("repeat_images", map=True)
+@node("repeat_images", map=True, category="images")
 def repeat_images(
     images: Pictures,
     count: Annotated[int, Field(ge=1, le=LIMITS.batch, description="how many times the batch")] = 2,
@@ -103,7 +103,7 @@ def repeat_images(
     return Image(pixels=images.pixels.repeat(count, 1, 1, 1))
 
 
-@node("rebatch_images")
+@node("rebatch_images", category="images")
 def rebatch_images(
     images: Annotated[Sequence[Image], Field(description="the pictures: one batch, or a sequence of batches")],
     batch_size: Annotated[int, Field(ge=1, le=LIMITS.batch, description="how many in each batch")] = 1,

@@ -27,7 +27,7 @@ class Yuv(NamedTuple):
     v: Annotated[Image, Field(description="red minus brightness, 0.5 is none")]
 
 
-@node("invert_image", map=True)
+@node("invert_image", map=True, category="images")
 def invert_image(images: Pictures) -> Image:
     """Make negatives of pictures: 1 - colour; alpha stays."""
     import torch
@@ -35,7 +35,7 @@ def invert_image(images: Pictures) -> Image:
     return replace(images, pixels=torch.cat([1 - images.pixels[:, :3], images.pixels[:, 3:]], dim=1))
 
 
-@node("adjust_image", map=True)
+@node("adjust_image", map=True, category="images")
 def adjust_image(
     images: Pictures,
     brightness: Annotated[float, Field(ge=-1, le=1, description="is added")] = 0.0,
@@ -55,7 +55,7 @@ def adjust_image(
     return replace(images, pixels=torch.cat([color, images.pixels[:, 3:]], dim=1))
 
 
-@node("match_colors")
+@node("match_colors", category="images")
 def match_colors(
     images: Pictures,
     reference: Annotated[Image, Field(description="the picture whose colours to take; the first one of a batch")],
@@ -79,7 +79,7 @@ def match_colors(
     return replace(images, pixels=torch.cat([color, images.pixels[:, 3:]], dim=1))
 
 
-@node("rgb_to_yuv", map=True)
+@node("rgb_to_yuv", map=True, category="images")
 def rgb_to_yuv(images: Pictures) -> Yuv:
     """Take pictures apart into brightness and colour differences (YCbCr of JPEG, ITU-R BT.601, full range)."""
     planes = _to_ycbcr(images.pixels[:, :3]).clamp(0, 1)
@@ -87,7 +87,7 @@ def rgb_to_yuv(images: Pictures) -> Yuv:
     return Yuv(y, u, v)
 
 
-@node("yuv_to_rgb")
+@node("yuv_to_rgb", category="images")
 def yuv_to_rgb(
     y: Annotated[Image, Field(description="brightness")],
     u: Annotated[Image, Field(description="blue minus brightness, 0.5 is none")],

@@ -21,7 +21,7 @@ Radius = Annotated[int, Field(ge=1, le=512, description="pixels around each that
 Sigma = Annotated[float, Field(ge=0.1, le=10, description="spread of the Gaussian weights, in units of the radius")]
 
 
-@node("blur_image", map=True)
+@node("blur_image", map=True, category="images")
 def blur_image(images: Pictures, radius: Radius = 1, sigma: Sigma = 1.0) -> Image:
     """Blur pictures with Gaussian weights over (2 radius + 1) x (2 radius + 1) pixels.
 
@@ -31,7 +31,7 @@ def blur_image(images: Pictures, radius: Radius = 1, sigma: Sigma = 1.0) -> Imag
     return replace(images, pixels=gaussian_blur(images.pixels, radius, sigma).clamp(0, 1))
 
 
-@node("sharpen_image", map=True)
+@node("sharpen_image", map=True, category="images")
 def sharpen_image(
     images: Pictures,
     radius: Radius = 1,
@@ -47,7 +47,7 @@ def sharpen_image(
     return replace(images, pixels=(images.pixels + strength * (images.pixels - blurred)).clamp(0, 1))
 
 
-@node("morphology", map=True)
+@node("morphology", map=True, category="images")
 def morphology(
     images: Pictures,
     operation: Annotated[
@@ -80,7 +80,7 @@ def morphology(
     return replace(images, pixels=result.clamp(0, 1))
 
 
-@node("quantize_image", map=True)
+@node("quantize_image", map=True, category="images")
 def quantize_image(
     images: Pictures,
     colors: Annotated[int, Field(ge=2, le=256, description="how many colours")] = 256,
@@ -102,7 +102,7 @@ def quantize_image(
     return replace(images, pixels=torch.from_numpy(np.stack(reduced)).permute(0, 3, 1, 2).contiguous())
 
 
-@node("add_image_noise")
+@node("add_image_noise", category="images")
 def add_image_noise(
     images: Pictures,
     seed: Seed = 0,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 BlendMode: TypeAlias = Literal["normal", "multiply", "screen", "overlay", "soft_light", "difference", "subtract"]
 
 
-@node("composite_images")
+@node("composite_images", category="images")
 def composite_images(
     destination: Annotated[Image, Field(description="the pictures to paste into")],
     source: Annotated[Image, Field(description="the pictures to paste; too few are repeated")],
@@ -54,7 +54,7 @@ def composite_images(
     return replace(destination, pixels=pixels.clamp(0, 1))
 
 
-@node("blend_images")
+@node("blend_images", category="images")
 def blend_images(
     first: Annotated[Image, Field(description="the pictures below; the result has their size")],
     second: Annotated[Image, Field(description="the pictures above, brought to the size of the first")],

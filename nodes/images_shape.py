@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Pictures = Annotated[Image, Field(description="the pictures")]
 
 
-@node("crop_image", map=True)
+@node("crop_image", map=True, category="images")
 def crop_image(
     images: Pictures,
     x: Annotated[Offset, Field(description="left edge")] = 0,
@@ -40,7 +40,7 @@ def crop_image(
     return replace(images, pixels=crop_rectangle(images.pixels, x, y, width, height))
 
 
-@node("pad_image", map=True)
+@node("pad_image", map=True, category="images")
 def pad_image(
     images: Pictures,
     left: Annotated[Offset, Field(description="pixels to add")] = 0,
@@ -75,19 +75,19 @@ def pad_image(
     return replace(images, pixels=functional.pad(images.pixels, (left, right, top, bottom), mode=mode))
 
 
-@node("flip_image", map=True)
+@node("flip_image", map=True, category="images")
 def flip_image(images: Pictures, direction: Flip = "vertical") -> Image:
     """Mirror pictures (B, C, H, W)."""
     return replace(images, pixels=images.pixels.flip(-2 if direction == "vertical" else -1))
 
 
-@node("rotate_image", map=True)
+@node("rotate_image", map=True, category="images")
 def rotate_image(images: Pictures, degrees: Degrees = 90) -> Image:
     """Turn pictures (B, C, H, W) clockwise by a multiple of 90 degrees."""
     return replace(images, pixels=images.pixels.rot90(-degrees // 90, (-2, -1)))
 
 
-@node("stitch_images")
+@node("stitch_images", category="images")
 def stitch_images(
     first: Annotated[Image, Field(description="the first pictures")],
     second: Annotated[Image, Field(description="the second pictures; the last one of the shorter batch is repeated")],

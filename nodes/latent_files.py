@@ -27,7 +27,7 @@ RAW_MARK = "latent_format_version_0"
 OLD_SCALE = 0.18215
 
 
-@node("save_latent", effect=True)
+@node("save_latent", effect=True, category="latents")
 def save_latent(
     latent: Annotated[Latent, Field(description="the latents")],
     filename_prefix: Prefix = "graphflow",
@@ -59,7 +59,7 @@ def save_latent(
     return Files(files=(EncodedFile(stem=filename_prefix, suffix=".latent", data=data),))
 
 
-@node("load_latent")
+@node("load_latent", category="latents")
 def load_latent(
     file: Annotated[str, InputFile("latent"), Field(min_length=1, description="a .latent file")],
 ) -> Latent:

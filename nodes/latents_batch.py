@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Latents = Annotated[Latent, Field(description="the latents")]
 
 
-@node("batch_latents")
+@node("batch_latents", category="latents")
 def batch_latents(
     latents: Annotated[list[Sequence[Latent]], Field(description="the latents to put together, in order")],
     resize: Annotated[
@@ -61,7 +61,7 @@ def batch_latents(
     return replace(first, samples=batch, noise_mask=_joined_masks(parts), batch_index=index)
 
 
-@node("latents_from_batch", map=True)
+@node("latents_from_batch", map=True, category="latents")
 def latents_from_batch(
     latent: Latents,
     start: Annotated[int, Field(ge=0, le=LIMITS.batch, description="the first one to take, from 0")] = 0,
@@ -77,7 +77,7 @@ def latents_from_batch(
     return _take(latent, window(latent.samples.shape[0], start, length))
 
 
-@node("repeat_latents", map=True)
+@node("repeat_latents", map=True, category="latents")
 def repeat_latents(
     latent: Latents,
     count: Annotated[int, Field(ge=1, le=LIMITS.batch, description="how many times each")] = 2,
@@ -98,7 +98,7 @@ def repeat_latents(
     return replace(latent, samples=latent.samples.repeat(count, 1, 1, 1), noise_mask=mask, batch_index=index)
 
 
-@node("rebatch_latents")
+@node("rebatch_latents", category="latents")
 def rebatch_latents(
     latents: Annotated[Sequence[Latent], Field(description="the latents: one batch, or a sequence of batches")],
     batch_size: Annotated[int, Field(ge=1, le=LIMITS.batch, description="how many in each batch")] = 1,
@@ -129,7 +129,7 @@ def rebatch_latents(
     )
 
 
-@node("batch_noise", map=True)
+@node("batch_noise", map=True, category="latents")
 def batch_noise(
     latent: Latents,
     behavior: Annotated[

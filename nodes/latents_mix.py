@@ -26,7 +26,7 @@ Second = Annotated[Latent, Field(description="the second latents, brought to the
 Latents = Annotated[Latent, Field(description="the latents")]
 
 
-@node("composite_latents")
+@node("composite_latents", category="latents")
 def composite_latents(
     destination: Annotated[Latent, Field(description="the latents to paste into")],
     source: Annotated[Latent, Field(description="the latents to paste; too few are repeated")],
@@ -57,7 +57,7 @@ def composite_latents(
     return replace(destination, samples=pasted)
 
 
-@node("blend_latents")
+@node("blend_latents", category="latents")
 def blend_latents(
     first: First,
     second: Second,
@@ -85,7 +85,7 @@ def blend_latents(
     return replace(first, samples=unit * (length_a * factor + length_b * (1 - factor)))
 
 
-@node("combine_latents")
+@node("combine_latents", category="latents")
 def combine_latents(
     first: First,
     second: Second,
@@ -100,7 +100,7 @@ def combine_latents(
     return replace(first, samples=first.samples + other if operation == "add" else first.samples - other)
 
 
-@node("multiply_latent", map=True)
+@node("multiply_latent", map=True, category="latents")
 def multiply_latent(
     latent: Latents, factor: Annotated[float, Field(ge=-100, le=100, description="the factor")] = 1.0
 ) -> Latent:
@@ -108,7 +108,7 @@ def multiply_latent(
     return replace(latent, samples=latent.samples * factor)
 
 
-@node("sharpen_latent", map=True)
+@node("sharpen_latent", map=True, category="latents")
 def sharpen_latent(
     latent: Latents,
     radius: Annotated[int, Field(ge=1, le=31, description="latent samples around each that count")] = 9,
@@ -128,7 +128,7 @@ def sharpen_latent(
     return replace(latent, samples=sharp * length)
 
 
-@node("tonemap_latent", map=True)
+@node("tonemap_latent", map=True, category="latents")
 def tonemap_latent(
     latent: Latents,
     multiplier: Annotated[

@@ -23,20 +23,20 @@ if TYPE_CHECKING:
 Latents = Annotated[Latent, Field(description="the latents")]
 
 
-@node("flip_latent", map=True)
+@node("flip_latent", map=True, category="latents")
 def flip_latent(latent: Latents, direction: Flip = "vertical") -> Latent:
     """Mirror latents (B, C, h, w)."""
     axis = -2 if direction == "vertical" else -1
     return _changed(latent, lambda tensor: tensor.flip(axis))
 
 
-@node("rotate_latent", map=True)
+@node("rotate_latent", map=True, category="latents")
 def rotate_latent(latent: Latents, degrees: Degrees = 90) -> Latent:
     """Turn latents (B, C, h, w) clockwise by a multiple of 90 degrees."""
     return _changed(latent, lambda tensor: tensor.rot90(-degrees // 90, (-2, -1)))
 
 
-@node("crop_latent", map=True)
+@node("crop_latent", map=True, category="latents")
 def crop_latent(
     latent: Latents,
     x: Annotated[Offset, Field(description="left edge in pixels of the picture")] = 0,
@@ -60,7 +60,7 @@ def crop_latent(
     return _window(latent, left, top, right, bottom)
 
 
-@node("cut_latent", map=True)
+@node("cut_latent", map=True, category="latents")
 def cut_latent(
     latent: Latents,
     axis: Annotated[Literal["x", "y"], Field(description="x counts columns, y rows")] = "x",
@@ -80,7 +80,7 @@ def cut_latent(
     return _window(latent, first, 0, last, rows) if axis == "x" else _window(latent, 0, first, columns, last)
 
 
-@node("concat_latents")
+@node("concat_latents", category="latents")
 def concat_latents(
     first: Annotated[Latent, Field(description="the first latents")],
     second: Annotated[

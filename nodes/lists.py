@@ -23,13 +23,13 @@ Index = Annotated[
 ]
 
 
-@node("list_length", category="lists")
+@node("list_length")
 def list_length(items: Annotated[Sequence[Any], Field(description="the sequence")]) -> int:
     """Count the items of a sequence; a single value counts as one."""
     return len(_items(items))
 
 
-@node("image_list", category="lists")
+@node("image_list")
 def image_list(
     images: Annotated[list[Sequence[Image]], Field(description="the pictures, or sequences of them, in order")],
 ) -> Sequence[Image]:
@@ -43,7 +43,7 @@ def image_list(
     return tuple(picture for given in images for picture in as_sequence(given))
 
 
-@node("image_item", category="lists")
+@node("image_item")
 def image_item(
     images: Annotated[Sequence[Image], Field(description="the sequence of batches")], index: Index = 0
 ) -> Image:
@@ -55,7 +55,7 @@ def image_item(
     return _item(as_sequence(images), index)
 
 
-@node("latent_item", category="lists")
+@node("latent_item")
 def latent_item(
     latents: Annotated[Sequence[Latent], Field(description="the sequence of batches")], index: Index = 0
 ) -> Latent:
@@ -67,7 +67,7 @@ def latent_item(
     return _item(flat([latents]), index)
 
 
-@node("text_item", category="lists")
+@node("text_item")
 def text_item(texts: Annotated[Sequence[str], Field(description="the texts")], index: Index = 0) -> str:
     """Take one text out of a sequence.
 
@@ -77,7 +77,7 @@ def text_item(texts: Annotated[Sequence[str], Field(description="the texts")], i
     return _item(_items(texts), index)
 
 
-@node("int_item", category="lists")
+@node("int_item")
 def int_item(numbers: Annotated[Sequence[int], Field(description="the whole numbers")], index: Index = 0) -> int:
     """Take one whole number out of a sequence.
 
@@ -87,7 +87,7 @@ def int_item(numbers: Annotated[Sequence[int], Field(description="the whole numb
     return _item(_items(numbers), index)
 
 
-@node("text_from_list", category="lists")
+@node("text_from_list")
 def text_from_list(
     texts: Annotated[Sequence[str], Field(description="the texts")],
     separator: Annotated[str, Field(max_length=20, description="what stands between two texts")] = "\n",

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 Masks = Annotated[Mask, Field(description="the masks")]
 
 
-@node("invert_mask", map=True)
+@node("invert_mask", map=True, category="masks")
 def invert_mask(mask: Masks) -> Mask:
     """Swap what masks keep and what they make anew: 1 - mask, (B, H, W)."""
     return Mask(values=1.0 - mask.values)
 
 
-@node("grow_mask", map=True)
+@node("grow_mask", map=True, category="masks")
 def grow_mask(
     mask: Masks,
     amount: Annotated[int, Field(ge=-4096, le=4096, description="pixels to grow by; negative shrinks")] = 0,
@@ -46,7 +46,7 @@ def grow_mask(
     return Mask(values=values[:, 0])
 
 
-@node("feather_mask", map=True)
+@node("feather_mask", map=True, category="masks")
 def feather_mask(
     mask: Masks,
     left: Annotated[Offset, Field(description="pixels over which the left edge fades")] = 0,
@@ -61,7 +61,7 @@ def feather_mask(
     return Mask(values=mask.values * rows[:, None] * columns[None, :])
 
 
-@node("blur_mask", map=True)
+@node("blur_mask", map=True, category="masks")
 def blur_mask(
     mask: Masks,
     radius: Annotated[int, Field(ge=1, le=512, description="pixels around each that count")] = 4,
@@ -82,7 +82,7 @@ def blur_mask(
     )
 
 
-@node("threshold_mask", map=True)
+@node("threshold_mask", map=True, category="masks")
 def threshold_mask(
     mask: Masks, threshold: Annotated[float, Field(ge=0, le=1, description="values above it become 1, others 0")] = 0.5
 ) -> Mask:
@@ -90,7 +90,7 @@ def threshold_mask(
     return Mask(values=(mask.values > threshold).float())
 
 
-@node("crop_mask", map=True)
+@node("crop_mask", map=True, category="masks")
 def crop_mask(
     mask: Masks,
     x: Annotated[Offset, Field(description="left edge")] = 0,
@@ -106,7 +106,7 @@ def crop_mask(
     return Mask(values=crop_rectangle(mask.values, x, y, width, height))
 
 
-@node("resize_mask", map=True)
+@node("resize_mask", map=True, category="masks")
 def resize_mask(
     mask: Masks,
     width: Annotated[Edge, Field(description="pixels")] = 512,
@@ -123,7 +123,7 @@ def resize_mask(
     return Mask(values=resample(mask.values[:, None], (height, width), method, crop)[:, 0].clamp(0, 1))
 
 
-@node("compose_masks")
+@node("compose_masks", category="masks")
 def compose_masks(
     destination: Annotated[Mask, Field(description="the masks to change")],
     source: Annotated[Mask, Field(description="the masks to put on them; too few are repeated")],

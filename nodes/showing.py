@@ -19,7 +19,7 @@ SHOWN = 2_000
 """Characters that a notice has at most."""
 
 
-@node("show", effect=True)
+@node("show", effect=True, category="saving")
 def show(
     value: Annotated[Any, Field(description="anything: a text or number in full, tensors by shape and range")],
 ) -> Files:
@@ -29,7 +29,7 @@ def show(
     return Files(files=())
 
 
-@node("save_text", effect=True)
+@node("save_text", effect=True, category="saving")
 def save_text(
     text: Annotated[str, Field(max_length=LIMITS.text, description="the text")],
     filename_prefix: Prefix = "graphflow",

@@ -19,7 +19,7 @@ class Size(NamedTuple):
     height: Annotated[int, Field(description="pixels")]
 
 
-@node("resolution_preset", fold=True)
+@node("resolution_preset", fold=True, category="numbers")
 def resolution_preset(
     preset: Annotated[
         Literal[
@@ -36,7 +36,7 @@ def resolution_preset(
     return Size(height, width) if portrait else Size(width, height)
 
 
-@node("aspect_ratio_size", fold=True)
+@node("aspect_ratio_size", fold=True, category="numbers")
 def aspect_ratio_size(
     ratio: Annotated[
         str,

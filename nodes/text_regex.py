@@ -23,7 +23,7 @@ Multiline = Annotated[bool, Field(description="^ and $ match at the ends of line
 DotAll = Annotated[bool, Field(description="the dot matches line breaks, too")]
 
 
-@node("regex_match", lane="inline")
+@node("regex_match", lane="inline", category="text_tools")
 def regex_match(
     text: Given, pattern: Pattern, ignore_case: IgnoreCase = False, multiline: Multiline = False, dotall: DotAll = False
 ) -> bool:
@@ -36,7 +36,7 @@ def regex_match(
     return _Search(pattern, ignore_case, multiline, dotall).run("search", text) is not None
 
 
-@node("regex_extract", lane="inline")
+@node("regex_extract", lane="inline", category="text_tools")
 def regex_extract(
     text: Given,
     pattern: Pattern,
@@ -65,7 +65,7 @@ def regex_extract(
     return within_limits("\n".join(given) if mode.startswith("all_") else (given[0] if given else ""))
 
 
-@node("regex_replace", lane="inline")
+@node("regex_replace", lane="inline", category="text_tools")
 def regex_replace(
     text: Given,
     pattern: Pattern,
