@@ -162,7 +162,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, required=True, help="Diffusers folder")
     parser.add_argument(
-        "--prompts", type=int, default=200, help="held-out prompts of single shapes; a quarter of each other kind"
+        "--prompts",
+        type=int,
+        default=200,
+        help="held-out prompts of single shapes; a quarter of each other kind, a tenth for adapters",
     )
     parser.add_argument("--steps", type=int, default=STEPS, help="sampling steps")
     parser.add_argument("--guidance", type=float, default=GUIDANCE, help="guidance scale")
@@ -186,7 +189,7 @@ def main() -> None:
         sheet += _spread(pictures, 24 if task.name == "single" else 8)
         print(f"{task.name}: {results[task.name]['right']}  ({time.time() - start:.0f} s)", flush=True)
     if not args.only or "adapters" in args.only:
-        adapters = measure_adapters(args.model, args.model.parent, max(6, args.prompts // 4))
+        adapters = measure_adapters(args.model, args.model.parent, max(6, args.prompts // 10))
     if args.sheet:
         contact_sheet(sheet).save(args.sheet, optimize=True)
     if args.json:

@@ -134,7 +134,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, required=True, help="Diffusers folder")
     parser.add_argument("--assets", type=Path, help="folder with loras, controlnet, embeddings; the model's parent")
-    parser.add_argument("--prompts", type=int, default=48, help="prompts of each measure")
+    parser.add_argument("--prompts", type=int, default=20, help="prompts of each measure")
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     args = parser.parse_args()

@@ -10,7 +10,6 @@ from pathlib import Path
 import torch
 from base import Base
 from diffusers import StableDiffusionPipeline
-from diffusers.utils import convert_state_dict_to_diffusers
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 from pictures.captions import training_example
@@ -24,7 +23,7 @@ LAYERS = ["to_q", "to_k", "to_v", "to_out.0", "proj_in", "proj_out", "conv1", "c
 
 
 def main() -> None:
-    """Train and write OUT (Diffusers keys)."""
+    """Train and write OUT (keys as PEFT names them)."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, required=True, help="Diffusers folder of the shapes model")
     parser.add_argument("--out", type=Path, required=True, help="file to write")
@@ -62,9 +61,7 @@ def main() -> None:
         if step % 50 == 0:
             print(f"step {step} {time.time() - start:.0f} s loss {loss.item():.4f}", flush=True)
     layers = {k: v.half() for k, v in get_peft_model_state_dict(base.unet).items()}
-    StableDiffusionPipeline.save_lora_weights(
-        args.out.parent, unet_lora_layers=convert_state_dict_to_diffusers(layers), weight_name=args.out.name
-    )
+    StableDiffusionPipeline.save_lora_weights(args.out.parent, unet_lora_layers=layers, weight_name=args.out.name)
 
 
 if __name__ == "__main__":
