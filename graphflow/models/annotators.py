@@ -28,9 +28,11 @@ if TYPE_CHECKING:
 PreprocessorName = Literal[
     "canny",
     "hed",
-    "hed_scribble",
+    "hed_safe",
     "pidi",
-    "pidi_scribble",
+    "pidi_safe",
+    "scribble_hed",
+    "scribble_pidi",
     "teed",
     "lineart",
     "lineart_coarse",
@@ -81,8 +83,10 @@ class Annotator:
     random: bool = False
 
 
-_HED = Annotator(module="hed", class_name="HEDdetector", files=("ControlNetHED.pth",))
-_PIDI_FILES = ("table5_pidinet.pth",)
+def _soft(module: str, class_name: str, file: str, **calling: bool) -> Annotator:
+    return Annotator(module=module, class_name=class_name, files=(file,), calling=calling)
+
+
 _LINE_FILES = ("sk_model.pth", "sk_model2.pth")
 _POSE_FILES = ("body_pose_model.pth", "hand_pose_model.pth", "facenet.pth")
 _MIDAS_FILES = ("dpt_hybrid-midas-501f0c75.pt",)
@@ -90,12 +94,12 @@ _LERES_FILES = ("res101.pth", "latest_net_G.pth")
 
 ANNOTATORS: Mapping[PreprocessorName, Annotator] = {
     "canny": Annotator(module="canny", class_name="CannyDetector"),
-    "hed": _HED,
-    "hed_scribble": Annotator(module="hed", class_name="HEDdetector", files=_HED.files, calling={"scribble": True}),
-    "pidi": Annotator(module="pidi", class_name="PidiNetDetector", files=_PIDI_FILES),
-    "pidi_scribble": Annotator(
-        module="pidi", class_name="PidiNetDetector", files=_PIDI_FILES, calling={"scribble": True}
-    ),
+    "hed": _soft("hed", "HEDdetector", "ControlNetHED.pth"),
+    "hed_safe": _soft("hed", "HEDdetector", "ControlNetHED.pth", safe=True),
+    "pidi": _soft("pidi", "PidiNetDetector", "table5_pidinet.pth"),
+    "pidi_safe": _soft("pidi", "PidiNetDetector", "table5_pidinet.pth", safe=True),
+    "scribble_hed": _soft("hed", "HEDdetector", "ControlNetHED.pth", scribble=True),
+    "scribble_pidi": _soft("pidi", "PidiNetDetector", "table5_pidinet.pth", scribble=True),
     "teed": Annotator(
         module="teed",
         class_name="TEEDdetector",

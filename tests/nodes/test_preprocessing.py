@@ -87,7 +87,7 @@ def test_soft_edges_equal_the_packages(tmp_path: Path) -> None:
         runtime.using(replace(runtime.current(), report=lambda step, total, _: steps.append((step, total)))),
     ):
         found = nodes.preprocess(image, "hed", resolution=64).pixels
-        scribble = nodes.preprocess(image, "hed_scribble", resolution=64).pixels
+        scribble = nodes.preprocess(image, "scribble_hed", resolution=64).pixels
     assert found.shape == (2, 3, 50, 60)
     assert float((found[1] - wanted[0]).abs().max()) < 1e-6
     assert steps[:2] == [(1, 2), (2, 2)]
