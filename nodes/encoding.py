@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from graphflow.embedded import RECORD_KEYWORD, WORKFLOW_KEYWORD
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from PIL.PngImagePlugin import PngInfo
 
 Format = Literal["png", "webp", "jpeg"]
+Animation = Literal["webp", "gif", "png"]
 Rounding = Literal["round", "truncate"]
 
 SUFFIXES: dict[Format, str] = {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}
@@ -93,6 +94,51 @@ def encode_picture(
     else:
         picture.save(stream, "JPEG", quality=quality, subsampling=0 if quality >= 90 else 2, optimize=True, **extra)
     return stream.getvalue(), fits
+
+
+def encode_frames(
+    frames: Sequence[torch.Tensor],
+    durations: Sequence[int],
+    format: Animation,
+    *,
+    quality: int,
+    rounding: Rounding,
+    loop: bool,
+    record: Mapping[str, Any],
+) -> bytes:
+    """Encode an animated picture of frames (3, H, W) in [0, 1].
+
+    PNG is lossless; WebP is lossless at quality 100; GIF has 256 colours and carries no record.
+
+    Args:
+        frames: The frames, all of one size.
+        durations: How long each is shown, in milliseconds.
+        format: The file format.
+        quality: 1 to 100, for WebP.
+        rounding: How to come to 8 bits.
+        loop: Play again and again.
+        record: What the file carries; empty is nothing.
+
+    Raises:
+        NonFiniteError: A pixel is NaN or infinite.
+    """
+    import PIL.Image
+
+    first, *others = [PIL.Image.fromarray(to_bytes_array(frame, rounding)) for frame in frames]
+    stream = io.BytesIO()
+    shown: dict[str, Any] = {"save_all": True, "append_images": others, "duration": list(durations)}
+    match format:
+        case "webp":
+            exif = _exif(record)
+            extra: dict[str, Any] = {} if exif is None else {"exif": exif}
+            first.save(
+                stream, "WEBP", loop=0 if loop else 1, quality=quality, lossless=quality == 100, **shown, **extra
+            )
+        case "png":
+            first.save(stream, "PNG", loop=0 if loop else 1, pnginfo=_png_info(record), **shown)
+        case "gif":
+            first.save(stream, "GIF", disposal=1, **shown, **({"loop": 0} if loop else {}))
+    return stream.getvalue()
 
 
 def _png_info(record: Mapping[str, Any]) -> PngInfo:

@@ -19,7 +19,7 @@ from graphflow.node import InputFile, node
 from graphflow.values import EncodedFile, Files, Latent
 
 from .batching import require_batch
-from .saving import Prefix
+from .saving import Embed, Prefix
 from .user_files import read
 
 KEY = "latent_tensor"
@@ -31,9 +31,7 @@ OLD_SCALE = 0.18215
 def save_latent(
     latent: Annotated[Latent, Field(description="the latents")],
     filename_prefix: Prefix = "graphflow",
-    embed: Annotated[
-        bool, Field(description="put the workflow and the record of how it was made into the file")
-    ] = True,
+    embed: Embed = True,
 ) -> Files:
     """Save latents (B, C, h, w) as one ``.latent`` file, which ComfyUI reads; a noise mask is left out.
 

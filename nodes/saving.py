@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import wave
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
@@ -16,7 +16,7 @@ from graphflow.node import node
 from graphflow.values import Audio, EncodedFile, Files, Image, Video
 
 from .comfyui_prompt import with_prompt
-from .encoding import SUFFIXES, Format, Rounding, encode_picture, to_bytes_array
+from .encoding import SUFFIXES, Animation, Format, Rounding, encode_frames, encode_picture
 from .images_batch import as_sequence
 from .resampling import resample, target_size
 
@@ -25,6 +25,7 @@ Quality = Annotated[int, Field(ge=1, le=100, description="of lossy formats")]
 EightBit = Annotated[
     Rounding, Field(description="how values become 8-bit: round to the nearest, or truncate as ComfyUI does")
 ]
+Embed = Annotated[bool, Field(description="put the workflow and the record of how it was made into the file")]
 
 PREVIEW_UNDER_REQUIRE = 8
 """Previews shrink by this factor where the safety policy is ``require``."""
@@ -39,9 +40,7 @@ def save_image(
     ] = "png",
     quality: Quality = 90,
     rounding: EightBit = "round",
-    embed: Annotated[
-        bool, Field(description="put the workflow and the record of how it was made into the file")
-    ] = True,
+    embed: Embed = True,
 ) -> Files:
     """Save pictures (B, 3 or 4, H, W) in [0, 1], one file each.
 
@@ -93,46 +92,35 @@ def save_video(
     video: Annotated[Video, Field(description="the video")],
     filename_prefix: Prefix = "graphflow",
     format: Annotated[
-        Literal["webp", "gif", "png"],
+        Animation,
         Field(description="webp and png have all colours, png losslessly; gif has 256 and plays anywhere"),
     ] = "webp",
     quality: Quality = 90,
     loop: Annotated[bool, Field(description="play again and again")] = True,
+    rounding: EightBit = "round",
+    embed: Embed = True,
 ) -> Files:
     """Save frames (T, 3, H, W) in [0, 1] as an animated picture at the video's frame rate.
 
-    WebP at quality 100 and PNG lose nothing.
+    WebP at quality 100 and PNG lose nothing. GIF carries no workflow.
 
     Raises:
         MediaError: The video has no frame or more than the limits allow.
         NonFiniteError: A pixel is NaN or infinite.
     """
-    import PIL.Image
-
     count = video.frames.shape[0]
     if not 1 <= count <= LIMITS.frames:
         raise MediaError(f"a video has 1 to {LIMITS.frames:,} frames, this one {count:,}", where="video")
-    frames = [PIL.Image.fromarray(to_bytes_array(frame, "round")) for frame in video.frames]
-    times = _durations(count, video.fps)
-    stream = io.BytesIO()
-    if format == "webp":
-        frames[0].save(
-            stream,
-            "WEBP",
-            save_all=True,
-            append_images=frames[1:],
-            duration=times,
-            loop=0 if loop else 1,
-            quality=quality,
-            lossless=quality == 100,
-        )
-    elif format == "png":
-        frames[0].save(stream, "PNG", save_all=True, append_images=frames[1:], duration=times, loop=0 if loop else 1)
-    else:
-        repeat = {"loop": 0} if loop else {}
-        frames[0].save(stream, "GIF", save_all=True, append_images=frames[1:], duration=times, disposal=1, **repeat)
-    file = EncodedFile(stem=filename_prefix, suffix=f".{format}", data=stream.getvalue())
-    return Files(files=(file,))
+    data = encode_frames(
+        list(video.frames),
+        _durations(count, video.fps),
+        format,
+        quality=quality,
+        rounding=rounding,
+        loop=loop,
+        record=runtime.current().record if embed else {},
+    )
+    return Files(files=(EncodedFile(stem=filename_prefix, suffix=f".{format}", data=data),))
 
 
 @node("save_audio", effect=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 
 import PIL.Image
 import pytest
@@ -10,7 +11,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphflow import nodes
+from graphflow import nodes, runtime
+from graphflow.converters.comfyui.metadata import texts_of
 from graphflow.errors import InvalidInputError
 from graphflow.values import Image, Latent
 from tests.nodes.fakes import Told
@@ -70,6 +72,18 @@ def test_an_animated_png_keeps_frames_and_times(told: Told) -> None:
             opened.seek(number)
             shown.append((opened.convert("RGB").getpixel((0, 0)), opened.info["duration"]))
     assert shown == [((value, value, value), 250.0) for value in (0, 100, 200)]
+
+
+@pytest.mark.parametrize("format", ["webp", "png"])
+def test_an_animation_carries_its_workflow(format: str) -> None:
+    foreign = {"prompt": {"1": {}}}
+    video = nodes.images_to_video(Image(pixels=torch.rand(2, 3, 8, 8)))
+    with runtime.using(Told().runtime(record={"workflow": {"graphflow": 1}, "comfyui": foreign})):
+        (file,) = nodes.save_video(video, format=format).files  # type: ignore[arg-type]
+        (bare,) = nodes.save_video(video, format=format, embed=False).files  # type: ignore[arg-type]
+    assert json.loads(texts_of(io.BytesIO(file.data), format, "a file")["prompt"]) == foreign["prompt"]
+    assert b"graphflow" in file.data
+    assert b"graphflow" not in bare.data
 
 
 def test_values_are_shown_as_text(told: Told) -> None:
