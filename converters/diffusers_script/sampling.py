@@ -24,29 +24,9 @@ from .handles import (
 from .layout import Expression, Items, call, listed, mapped, quoted
 from .loading import Loader, scheduler
 from .script import Script, ids
+from .solvers import Scheduler, exact_scheduler, near_scheduler
 
 FULL_STRENGTH = 0.9999
-
-SOLVERS: dict[str, tuple[str, dict[str, Any]]] = {
-    "dpmpp_2m": (
-        "DPMSolverMultistepScheduler",
-        {
-            "algorithm_type": ("dpmsolver++", "dpmsolver++"),
-            "solver_order": (2, 2),
-            "solver_type": ("midpoint", "midpoint"),
-            "lower_order_final": (True, True),
-            "euler_at_final": (False, False),
-            "use_lu_lambdas": (False, False),
-            "use_beta_sigmas": (False, False),
-            "final_sigmas_type": ("zero", "zero"),
-            "thresholding": (False, False),
-        },
-    ),
-}
-"""Samplers that a scheduler of Diffusers repeats exactly, with what its config must say."""
-
-SPACINGS = {"karras": {"use_karras_sigmas": (True, False), "use_exponential_sigmas": (False, False)}}
-"""Schedules that such a scheduler makes itself; it cuts the timesteps of the others down instead of rounding them."""
 
 GAUSSIAN = frozenset(
     [
@@ -165,7 +145,7 @@ class Writer:
         values, fixed = sampling.values, self.script.fixed
         if _guidance_hooks(sampling.model) or sampling.model.base.refiner:
             return False
-        if fixed(values["sampler"]) not in SOLVERS or fixed(values["schedule"]) not in SPACINGS:
+        if self._scheduler(sampling) is None:
             return False
         if self._zero_snr(sampling) or _downscale(sampling.model) != 8:
             return False
@@ -189,6 +169,13 @@ class Writer:
             and sampling.latent.scaled_for.base.family == sampling.model.base.family
             and 0 < strength.value <= FULL_STRENGTH
         )
+
+    def _scheduler(self, sampling: Sampling) -> Scheduler | None:
+        """The scheduler of Diffusers for a sampling, or None; with the style ``pipeline`` a near one will do."""
+        values, fixed = sampling.values, self.script.fixed
+        names = str(fixed(values["sampler"])), str(fixed(values["schedule"]))
+        found = exact_scheduler(*names)
+        return near_scheduler(*names) if found is None and self.script.style == "pipeline" else found
 
     def _one_pipe(self, sampling: Sampling) -> bool:
         """Whether one pipeline has the LoRAs of the model and of all text encoders."""
@@ -230,11 +217,13 @@ class Writer:
             kind = "img2img"
             count = f"len({latent.variable})"
         pipe = self.loader.pipe(sampling.model, kind)
-        name, wanted = SOLVERS[self.script.fixed(values["sampler"])]
-        spacing = SPACINGS[self.script.fixed(values["schedule"])]
-        self.script.use("diffusers", name)
-        shown = tuple(option for option, (chosen, _) in spacing.items() if chosen)
-        self.loader.set_scheduler(pipe, scheduler(sampling.model, pipe, name, {**wanted, **spacing}, shown))
+        solver = self._scheduler(sampling)
+        assert solver is not None
+        self.script.use("diffusers", solver.name)
+        if not solver.exact:
+            names = f"{self.script.fixed(values['sampler'])} on the schedule {self.script.fixed(values['schedule'])}"
+            self.script.say(f"{sampling.node}: {solver.name} is near {names}; the picture differs from graphflow's.")
+        self.loader.set_scheduler(pipe, scheduler(sampling.model, pipe, solver.name, solver.config, solver.shown))
         if kind == "img2img":
             total = self._total_steps(steps, values["strength"])
             share = _share(steps, total)

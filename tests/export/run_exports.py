@@ -115,4 +115,7 @@ if __name__ == "__main__":
     import sys
 
     for row in run_exports(sys.argv[1:] or None):
-        print(f"{row.name:30} {row.error:.6f} {'skipped' if row.skipped else 'ok' if row.ok else 'DIFFERS'} {row.note}", flush=True)
+        print(
+            f"{row.name:30} {row.error:.6f} {'skipped' if row.skipped else 'ok' if row.ok else 'DIFFERS'} {row.note}",
+            flush=True,
+        )

@@ -72,7 +72,9 @@ def test_only_what_draws_at_random_is_left_out() -> None:
         try:
             to_script(workflows.path(name))
         except WorkflowError as error:
-            types = {problem.message.split()[0] for problem in error.problems if "cannot be exported" in problem.message}
+            types = {
+                problem.message.split()[0] for problem in error.problems if "cannot be exported" in problem.message
+            }
             if types:
                 refused[name] = types
     assert refused.keys() <= {"large_picture"}, refused

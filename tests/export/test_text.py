@@ -299,3 +299,13 @@ def test_a_settled_document_exports_like_its_workflow() -> None:
     document = txt2img()
     settled = settle(document, installed())
     assert to_script(settled) == to_script(document)
+
+
+def test_the_pipeline_style_calls_a_pipeline_and_says_what_differs() -> None:
+    document = txt2img(sampler="euler", schedule="normal")
+    exact = export(document, session=session())
+    assert "class Denoiser" in exact.code and not any("near" in note for note in exact.report)
+    near = export(document, session=session(), style="pipeline")
+    assert "EulerDiscreteScheduler.from_config" in near.code and "class Denoiser" not in near.code
+    assert any("EulerDiscreteScheduler is near euler" in note for note in near.report)
+    assert "EulerDiscreteScheduler is near euler" in near.code

@@ -150,7 +150,9 @@ class RegionalDenoiser(Denoiser):
             for control in entry.get("controls", [])
             if self.acts(control, sigma)
         ]
-        return {**entry, "controls": active, "sigma": sigma}
+        size = (x.shape[-2] * 8, x.shape[-1] * 8)
+        told = {"sizes": (*size, 0, 0, *size), **entry}
+        return {**told, "controls": active, "sigma": sigma}
 
     def conditions(self, x, prompts):
         """What the UNet reads beside the latents, what ControlNets add with it."""

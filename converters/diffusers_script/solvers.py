@@ -1,0 +1,90 @@
+"""Which scheduler of Diffusers stands for a sampler: exactly, or near enough for ``--style pipeline``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+Config = dict[str, tuple[Any, Any]]
+"""What a scheduler's config must say: (value, the class's default) by name."""
+
+
+@dataclass(frozen=True)
+class Scheduler:
+    """A scheduler class with the config that makes it take a sampler's steps.
+
+    Attributes:
+        name: The class.
+        config: What its config must say.
+        shown: What of it the script says even where the config says it already.
+        exact: Whether its steps are the sampler's.
+    """
+
+    name: str
+    config: Config
+    shown: tuple[str, ...] = ()
+    exact: bool = True
+
+
+_SPACINGS = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas")
+_MULTISTEP: Config = {
+    "algorithm_type": ("dpmsolver++", "dpmsolver++"),
+    "solver_order": (2, 2),
+    "solver_type": ("midpoint", "midpoint"),
+    "lower_order_final": (True, True),
+    "euler_at_final": (False, False),
+    "use_lu_lambdas": (False, False),
+    "final_sigmas_type": ("zero", "zero"),
+    "thresholding": (False, False),
+}
+_NEAR: dict[str, tuple[str, Config]] = {
+    "euler": ("EulerDiscreteScheduler", {}),
+    "ddim": ("EulerDiscreteScheduler", {}),
+    "euler_ancestral": ("EulerAncestralDiscreteScheduler", {}),
+    "heun": ("HeunDiscreteScheduler", {}),
+    "dpm_2": ("KDPM2DiscreteScheduler", {}),
+    "dpm_2_ancestral": ("KDPM2AncestralDiscreteScheduler", {}),
+    "lms": ("LMSDiscreteScheduler", {}),
+    "dpmpp_2m": ("DPMSolverMultistepScheduler", _MULTISTEP),
+    "res_multistep": ("DPMSolverMultistepScheduler", {**_MULTISTEP, "solver_type": ("heun", "midpoint")}),
+    "dpmpp_2m_sde": (
+        "DPMSolverMultistepScheduler",
+        {**_MULTISTEP, "algorithm_type": ("sde-dpmsolver++", "dpmsolver++")},
+    ),
+    "dpmpp_sde": ("DPMSolverSDEScheduler", {}),
+    "uni_pc": ("UniPCMultistepScheduler", {"solver_order": (3, 2)}),
+    "uni_pc_bh2": ("UniPCMultistepScheduler", {"solver_order": (3, 2), "solver_type": ("bh2", "bh2")}),
+    "deis": ("DEISMultistepScheduler", {"solver_order": (3, 2)}),
+    "sa_solver": ("SASolverScheduler", {}),
+}
+_SPACING_OF = {"karras": "use_karras_sigmas", "exponential": "use_exponential_sigmas", "beta": "use_beta_sigmas"}
+_TIMES_OF = {"simple": "trailing", "sgm_uniform": "trailing", "normal": "linspace", "ddim_uniform": "leading"}
+_TIMES_ONLY = frozenset({"EulerAncestralDiscreteScheduler"})
+
+
+def exact_scheduler(sampler: str, schedule: str) -> Scheduler | None:
+    """The scheduler whose steps are just these; None where Diffusers has none.
+
+    Only the Karras levels of DPM-Solver++ round timesteps as other programs do; for the rest Diffusers interpolates
+    them or cuts them down.
+    """
+    if sampler != "dpmpp_2m" or schedule != "karras":
+        return None
+    return near_scheduler(sampler, schedule, exact=True)
+
+
+def near_scheduler(sampler: str, schedule: str, *, exact: bool = False) -> Scheduler | None:
+    """The scheduler that is nearest; None where Diffusers has nothing of the kind."""
+    if sampler not in _NEAR or schedule not in (*_SPACING_OF, *_TIMES_OF):
+        return None
+    name, config = _NEAR[sampler]
+    if name in _TIMES_ONLY:
+        if schedule not in _TIMES_OF:
+            return None
+        return Scheduler(name, {"timestep_spacing": (_TIMES_OF[schedule], "")}, ("timestep_spacing",), exact)
+    chosen = _SPACING_OF.get(schedule, "")
+    spacing: Config = {option: (option == chosen, False) for option in _SPACINGS}
+    shown = (chosen,) if chosen else ("timestep_spacing",)
+    if not chosen:
+        spacing["timestep_spacing"] = (_TIMES_OF[schedule], "")
+    return Scheduler(name, {**config, **spacing}, shown, exact)
