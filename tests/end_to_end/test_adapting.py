@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 
 from graphflow import Workflow, events, workflows
 from graphflow.models.library import Library
+from graphflow.models.manager import ModelManager
 from graphflow.registry import Registry
 from graphflow.session import Session
 from graphflow.settings import Settings
@@ -173,7 +174,9 @@ def test_every_node_that_changes_a_model_runs(adapted_session: Session, adapted:
 def test_another_strength_loads_no_text_encoder_and_no_base(adapted_session: Session) -> None:
     first = graph({"style": lora("one", 0.5)}, "style.model")
     latent_of(adapted_session, first)
-    before = adapted_session.models.loaded()
+    manager = adapted_session.models
+    assert isinstance(manager, ModelManager)
+    before = manager.loaded()
     started: list[str] = []
     second = graph({"style": lora("one", 0.6)}, "style.model")
     adapted_session.run(
@@ -181,7 +184,7 @@ def test_another_strength_loads_no_text_encoder_and_no_base(adapted_session: Ses
         sink=lambda event: started.append(event.node) if isinstance(event, events.NodeStarted) else None,
     )
     assert "text" not in started and "sample" in started
-    assert sorted(adapted_session.models.loaded()) == sorted(before), "the module that was there has been patched anew"
+    assert sorted(manager.loaded()) == sorted(before), "the module that was there has been patched anew"
 
 
 def test_a_saved_checkpoint_is_a_model_like_any_other(
