@@ -21,7 +21,7 @@ from graphflow.cli.options import (
 )
 from graphflow.cli.source import input_values, load, overrides
 from graphflow.cli.terminal import console, count, styled
-from graphflow.errors import LimitError, Problem, WorkflowError
+from graphflow.errors import GraphflowError, LimitError, Problem, WorkflowError
 
 EPILOG = "Example: graphflow validate my.json -i prompt=test && echo good"
 
@@ -74,9 +74,11 @@ def validate(
         else:
             print_problems(console(error=True), problems, where=error.where or workflow)
         raise typer.Exit(error.exit_code) from error
-    except Exception:
-        with json_errors(as_json):
-            raise
+    except GraphflowError as error:
+        if as_json:
+            only = Problem(error.where or "document", error.message, error.advice or "")
+            print_json({"valid": False, "problems": [problem_to_json(only)], "notices": []}, indent=2)
+        raise
     if as_json:
         print_json({"valid": True, "problems": [], "notices": notices}, indent=2)
         return
