@@ -90,7 +90,8 @@ class GuidedDenoiser:
         inpaint = None if self.inpaint is None else self.inpaint.at(sigma)
         if inpaint is not None:
             x = inpaint.before(self.model_sampling, x, sigma)
-        wanted = dict.fromkeys(self.guider.sides)
+        guides = all(modifier.guides(self.model_sampling, sigma) for modifier in self.modifiers)
+        wanted = dict.fromkeys(self.guider.sides if guides else (POSITIVE,))
         if force_uncond or any(modifier.needs_uncond for modifier in self.modifiers):
             wanted[NEGATIVE] = None
         names = [name for name in wanted if name in self.sides]
@@ -111,10 +112,10 @@ class GuidedDenoiser:
             sigma=sigma,
             cond=cond,
             uncond=uncond,
-            scale=self.guider.scale,
+            scale=self.guider.scale if guides else 1.0,
             model_sampling=self.model_sampling,
             evaluate=ask,
-            others={name: found.get(name, cond) for name in wanted if name not in (POSITIVE, NEGATIVE)},
+            others={name: found.get(name, cond) for name in self.guider.sides if name not in (POSITIVE, NEGATIVE)},
         )
         denoised, uncond = guide(self.guider, self.modifiers, predictions)
         if inpaint is not None:

@@ -65,8 +65,12 @@ class Predictions:
 
     def active(self, start: float, end: float) -> bool:
         """Whether this step lies between two shares of sampling, 0 (pure noise) to 1 (the picture)."""
-        high, low = self.model_sampling.percent_to_sigma(start), self.model_sampling.percent_to_sigma(end)
-        return low <= float(self.sigma) <= high
+        return lies_between(self.model_sampling, self.sigma, start, end)
+
+
+def lies_between(model_sampling: ModelSampling, sigma: Tensor, start: float, end: float) -> bool:
+    """Whether a noise level lies between two shares of sampling, 0 (pure noise) to 1 (the picture)."""
+    return model_sampling.percent_to_sigma(end) <= float(sigma) <= model_sampling.percent_to_sigma(start)
 
 
 class Guider(Protocol):
@@ -117,6 +121,10 @@ class Modifier:
     """
 
     needs_uncond: bool = False
+
+    def guides(self, model_sampling: ModelSampling, sigma: Tensor) -> bool:
+        """Whether there is guidance at a noise level; where not, only the positive side is evaluated and followed."""
+        return True
 
     def before(self, predictions: Predictions) -> Predictions:
         """Change the predictions, or the scale, that the guider sees."""

@@ -9,8 +9,9 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from .guidance import Modifier, Predictions, match_spread
+from .guidance import Modifier, Predictions, lies_between, match_spread
 from .guiders import along, projection
+from .prediction import ModelSampling
 
 
 @dataclass(kw_only=True)
@@ -218,9 +219,9 @@ class Interval(Modifier):
     start: float = 0.0
     end: float = 1.0
 
-    def before(self, predictions: Predictions) -> Predictions:
-        """The predictions with a guidance scale of 1 outside the interval."""
-        return predictions if predictions.active(self.start, self.end) else replace(predictions, scale=1.0)
+    def guides(self, model_sampling: ModelSampling, sigma: Tensor) -> bool:
+        """Only inside the interval."""
+        return lies_between(model_sampling, sigma, self.start, self.end)
 
 
 @dataclass(kw_only=True)

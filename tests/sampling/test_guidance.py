@@ -16,7 +16,6 @@ from graphflow.sampling.modifiers import (
     DynamicThreshold,
     EpsilonScale,
     FrequencyScale,
-    Interval,
     NormLimit,
     Renormalize,
     Rescale,
@@ -241,12 +240,6 @@ def test_coarse_and_fine_structure_have_weights_of_their_own() -> None:
     p = predictions(x=x, cond=1.0 + stripes, uncond=x)
     got = guided(FrequencyScale(low=0.5, high=2.0, cutoff=1), p=p)
     assert torch.allclose(got, SCALE * (0.5 + 2.0 * stripes), atol=1e-4)
-
-
-def test_an_interval_leaves_guidance_out_elsewhere() -> None:
-    p = predictions()
-    assert torch.equal(guided(Interval(start=0.9)), p.cond)
-    assert torch.allclose(guided(Interval(start=0.1, end=0.9)), plain(), atol=1e-5)
 
 
 def test_scaled_noise() -> None:

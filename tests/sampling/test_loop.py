@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from graphflow.sampling.errors import SamplingError
-from graphflow.sampling.guidance import AwayFromVariation, ClassifierFree
+from graphflow.sampling.guidance import AwayFromVariation, ClassifierFree, Guider
+from graphflow.sampling.guiders import DualClassifierFree, PerpendicularNegative
 from graphflow.sampling.loop import LatentSpace, Sampled, cut_sigmas, sample
+from graphflow.sampling.modifiers import Interval
 from graphflow.sampling.names import SAMPLER_NAMES
 from graphflow.sampling.noise import initial_noise
 from graphflow.sampling.prediction import ModelSampling
@@ -148,3 +150,22 @@ def test_a_variation_reaches_the_network_by_name() -> None:
     away = AwayFromVariation(variation="weak", scale=2.0)
     run(model, guider=ClassifierFree(scale=1.0), modifiers=[away])
     assert [variation for _, _, variation in model.calls] == [None, "weak"] * 6
+
+
+@pytest.mark.parametrize(
+    ("guider", "others"),
+    [
+        (ClassifierFree(scale=3.0), {}),
+        (DualClassifierFree(scale=3.0), {"middle": conditioning(entry(0.1))}),
+        (PerpendicularNegative(scale=3.0), {"empty": conditioning(entry(0.0))}),
+    ],
+)
+def test_outside_its_interval_guidance_is_left_out_and_costs_nothing(guider: Guider, others: Any) -> None:
+    model = RecordingModel()
+    unguided = run(guider=ClassifierFree(scale=1.0))
+    never = run(model, guider=guider, others=others, modifiers=[Interval(start=0.0, end=0.0)])
+    assert torch.allclose(never.latent, unguided.latent, atol=1e-5)
+    assert {len(entries) for _, entries, _ in model.calls} == {1}
+    late = RecordingModel()
+    run(late, guider=guider, others=others, modifiers=[Interval(start=0.5)])
+    assert [len(entries) > 1 for _, entries, _ in late.calls] == [False] * 3 + [True] * 3
