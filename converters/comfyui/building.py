@@ -73,6 +73,10 @@ class RefusedError(Exception):
     """A node cannot be said in native nodes, for the reason given."""
 
 
+class MissingError(RefusedError):
+    """A node lacks an input that it needs."""
+
+
 @dataclass
 class Source:
     """A ComfyUI node that is being translated.
@@ -225,7 +229,7 @@ class Builder:
         Args:
             source: The ComfyUI node that it stands for.
             type: The native type.
-            inputs: By native name: values from :meth:`Source.get`, lists of them, or literals; None is left out.
+            inputs: By native name: values from :meth:`Source.get`, lists of them, or literals; None is left out, ``Const(None)`` is a literal.
             suffix: Sets it apart where one ComfyUI node becomes several.
             ids: Further ComfyUI nodes that are part of it.
             outputs: The output that the returned reference names; empty for the primary one.
@@ -250,11 +254,11 @@ class Builder:
                 raise RefusedError(f"{name} takes no {value.kind}")
             else:
                 literal = value.value if isinstance(value, Const) else value
-                if literal is not None:
+                if literal is not None or target.optional:
                     params[name] = self.literal(spec, target, literal)
         for name, target in spec.inputs.items():
             if target.required and name not in params and name not in links and not isinstance(inputs.get(name), Lost):
-                raise RefusedError(f"its input for {name} is missing")
+                raise MissingError(f"its input for {name} is missing")
         id = self._fresh(source.id, suffix)
         kept: list[JsonValue] = list(dict.fromkeys([source.id, *ids]))
         self.nodes[id] = NodeEntry(

@@ -13,7 +13,7 @@ from graphflow.registry import Registry, installed
 from graphflow.workflow import Document
 
 from . import catalogue
-from .building import NOTHING, Builder, Const, Fused, Lost, Ref, RefusedError, Source, Value
+from .building import NOTHING, Builder, Const, Fused, Lost, MissingError, Ref, RefusedError, Source, Value
 from .controls import drop_unused_sides, mirror_controls
 from .exposed import exposed_inputs
 from .fields import quote
@@ -141,6 +141,9 @@ class _Importer:
             self._check_left(source)
         except RefusedError as reason:
             self._builder.undo()
+            if isinstance(reason, MissingError) and id in self._flattened.outputs:
+                self._leave_out(source, str(reason))
+                return
             self._refuse(source, rule, str(reason))
             return
         self._values[id] = values
@@ -205,6 +208,14 @@ class _Importer:
             provides=_provides(source, self._flattened.live),
         )
 
+    def _leave_out(self, source: Source, reason: str) -> None:
+        """Do without a node that saves or shows and has nothing to, as ComfyUI does."""
+        self._values[source.id] = []
+        remark = f"{reason}; it is left out, as ComfyUI does"
+        self._entries[source.id] = Entry(
+            source.id, source.type, source.title, Verdict.APPROXIMATE, live=True, remarks=(remark,)
+        )
+
     def _dead(self, id: str, node: Mapping[str, Any]) -> Entry:
         type = node["class_type"]
         rule = RULES.get(type) or RULES.get(type.strip())
@@ -229,7 +240,7 @@ def apply(rule: Rule, builder: Builder, source: Source) -> list[Value]:
         RefusedError: An input has a value that the native node does not take.
     """
     spec = builder.spec(rule.native)
-    inputs: dict[str, Any] = dict(rule.fixed)
+    inputs: dict[str, Any] = {name: Const(value) for name, value in rule.fixed.items()}
     source.used |= rule.unused
     for name, remark in rule.dropped.items():
         if source.get(name) is not None:
@@ -250,6 +261,8 @@ def apply(rule: Rule, builder: Builder, source: Source) -> list[Value]:
         if given and item.comfy not in rule.values:
             builder.direct[f"{ref.node}.{item.native}"] = (source.id, item.comfy)
     constant = _constant(builder, ref) if spec.fold else NOTHING
+    if rule.passes:
+        return [source.get(rule.passes)]
     if not rule.slots:
         return [replace(ref, constant=constant)] if spec.outputs and not spec.effect else []
     return [None if name is None else builder.ref(ref.node, name) for name in rule.slots]

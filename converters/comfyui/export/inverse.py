@@ -127,9 +127,9 @@ def _literal(rule: Rule, item: Input, entry: NodeEntry, spec: NodeSpec, fit: Fit
     if interface is not None and interface.core and item.comfy not in interface.inputs and value == target.default:
         return  # an input of newer versions alone
     if value is None and item.comfy not in rule.values:
-        if not target.required:
+        if not target.required and target.default is None:
             return
-        raise MisfitError(f"{item.native} is missing")
+        raise MisfitError(f"{item.native} has no value there")
     fit.values[item.comfy] = _comfy_value(rule, item.comfy, value)
 
 

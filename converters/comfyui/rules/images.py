@@ -57,7 +57,7 @@ def _save_video(builder: Builder, source: Source) -> list[Value]:
     source.remark("saved as an animated WebP picture, not as MP4")
     prefix = PREFIX.to_native(source.text("filename_prefix"))
     builder.add(source, "save_video", {"video": source.get("video"), "filename_prefix": prefix, "format": "webp"})
-    return []
+    return [source.get("video")]
 
 
 def _save_advanced(builder: Builder, source: Source) -> list[Value]:
@@ -74,7 +74,7 @@ def _save_advanced(builder: Builder, source: Source) -> list[Value]:
     prefix = PREFIX.to_native(source.text("filename_prefix"))
     inputs = {"images": source.get("images"), "filename_prefix": prefix, "rounding": "truncate"}
     builder.add(source, "save_image", {**inputs, "format": "jpeg" if format == "jpg" else format})
-    return []
+    return [source.get("images")]
 
 
 def _batch(builder: Builder, source: Source) -> list[Value]:
@@ -203,13 +203,13 @@ def _resize_was(builder: Builder, source: Source) -> list[Value]:
 RULES: tuple[AnyRule, ...] = (
     Rule("LoadImage", "load_image", "image:file", "image mask", values={"image": FILE}, loose=frozenset({"keep_alpha"})),
     Rule("LoadImageOutput", "load_image", "image:file", "image mask", values={"image": FILE}, back=False),
-    Rule("SaveImage", "save_image", "images filename_prefix", values={"filename_prefix": PREFIX}, fixed=_CUT, loose=_SAVE_LOOSE),
+    Rule("SaveImage", "save_image", "images filename_prefix", passes="images", values={"filename_prefix": PREFIX}, fixed=_CUT, loose=_SAVE_LOOSE),
     Made("SaveImageAdvanced", ("save_image",), _save_advanced, says="save_image"),
     Rule("Image Save", "save_image", "images filename_prefix", values={"filename_prefix": PREFIX}, fixed=_CUT, pack="was-node-suite-comfyui", back=False,
          ignored="output_path filename_delimiter filename_number_padding filename_number_start extension dpi quality optimize_image lossless_webp"
                  " overwrite_mode show_history show_history_by_prefix embed_workflow show_previews",
          differs="saved as PNG under the output folder, whatever the node says of format and folder"),
-    Rule("PreviewImage", "preview", "images", fixed={"max_edge": 2048}, loose=frozenset({"max_edge"})),
+    Rule("PreviewImage", "preview", "images", passes="images", fixed={"max_edge": 2048}, loose=frozenset({"max_edge"})),
     Rule("SaveImageWebsocket", "preview", "images", fixed={"max_edge": 2048}, back=False),
     Rule("ImageScale", "resize", "image:images upscale_method:method width height crop", values={"upscale_method": IMAGE_METHOD, "crop": CROP}, fixed=_HARD, loose=_ANTIALIAS),
     Rule("ImageScaleBy", "resize", "image:images upscale_method:method scale_by:scale", values={"upscale_method": IMAGE_METHOD}, fixed=_HARD, loose=_ANTIALIAS),

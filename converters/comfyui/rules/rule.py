@@ -62,6 +62,7 @@ class Rule:
         defaults: Values of inputs that a file lacks, where ComfyUI's own tables do not say them.
         ignored: ComfyUI inputs that change no picture.
         dropped: Inputs that the native node has no use for, and what to say where one is linked.
+        passes: The ComfyUI input that a node which saves or shows passes on, at its slot 0.
         differs: What the native node does otherwise; empty where the result is the same.
         pack: The custom pack that has the node; empty for ComfyUI's own.
         back: Whether exports use this rule (else the type is only read).
@@ -78,6 +79,7 @@ class Rule:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     ignored: str = ""
     dropped: Mapping[str, str] = field(default_factory=dict)
+    passes: str = ""
     differs: str = ""
     pack: str = ""
     back: bool = True

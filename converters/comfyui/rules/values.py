@@ -303,7 +303,7 @@ RULES: tuple[AnyRule, ...] = (
     Rule("SomethingToString", "to_text", "input:value", pack="ComfyUI-KJNodes", ignored="prefix suffix", back=False),
     Rule("ManualSigmas", "sigmas_from_list", "sigmas:values", values={"sigmas": SIGMAS}),
     # showing
-    Rule("PreviewAny", "show", "source:value"),
+    Rule("PreviewAny", "show", "source:value", passes="source"),
     *(
         Made(type, ("show",), _shown, says="show, and the value passed on", pack=pack)
         for type, pack in (
