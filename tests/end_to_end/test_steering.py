@@ -51,6 +51,7 @@ def models(tmp_path_factory: pytest.TempPathFactory, shapes: Path) -> Path:
     double = {name: tensor.contiguous() for name, tensor in doubling().state_dict().items()}
     save_file(double, root / "upscale_models" / "double.safetensors")
     (root / "t2i_adapter").mkdir()
+    save_file(ip_adapter_for_sdxl(), root / "ipadapter" / "for-sdxl.safetensors")
     save_file(t2i_for_sdxl(), root / "t2i_adapter" / "for-sdxl.safetensors")
     return root
 
@@ -73,6 +74,13 @@ def t2i_for_sdxl() -> dict[str, Tensor]:
 
     adapter = T2IAdapter(3, [32, 64], 1, 16, "full_adapter_xl")
     return {name: tensor.contiguous() for name, tensor in adapter.state_dict().items()}
+
+
+def ip_adapter_for_sdxl() -> dict[str, Tensor]:
+    attention = {f"ip_adapter.1.to_{letter}_ip.weight": torch.zeros(8, 2048) for letter in "kv"}
+    projection = {"proj.weight": torch.zeros(4 * 2048, 4), "proj.bias": torch.zeros(4 * 2048)}
+    norm = {f"norm.{leaf}": torch.zeros(2048) for leaf in ("weight", "bias")}
+    return {**attention, **{f"image_proj.{name}": tensor for name, tensor in {**projection, **norm}.items()}}
 
 
 @pytest.fixture
@@ -188,9 +196,12 @@ def test_a_stop_takes_effect_between_steps_and_the_network_is_free_again(steered
     assert shown(run(steered, "controlnet", tmp_path, {**NETS["controlnet"], **QUICK})) == ("yellow", "blue")
 
 
-def test_a_network_of_another_family_is_refused_before_anything_runs(steered: Session, tmp_path: Path) -> None:
-    path = workflows.path("controlnet")
+@pytest.mark.parametrize(("name", "parameter"), [("controlnet", "control_net"), ("ip_adapter", "ip_adapter")])
+def test_a_network_of_another_family_is_refused_before_anything_runs(
+    steered: Session, name: str, parameter: str
+) -> None:
+    path = workflows.path(name)
     with pytest.raises(WorkflowError) as caught:
-        steered.plan(Workflow.load(path), {"control_net": "for-sdxl"}, folder=path.parent)
+        steered.plan(Workflow.load(path), {**NETS[name], parameter: "for-sdxl"}, folder=path.parent)
     text = str(caught.value)
     assert "'for-sdxl'" in text and "sdxl" in text and "'shapes'" in text

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from graphflow import nodes
 from graphflow.control_hooks import UnionType
 from graphflow.errors import GraphflowError
+from graphflow.families.control import fit_hint
 from graphflow.models.manager import ModelManager
 from graphflow.models.t2i_adapter import t2i_adapter_modules
 from graphflow.values import ConditioningEntry, Control, ControlNet
@@ -134,6 +135,51 @@ def controlnet(parts: Callable[[], dict[str, Any]] = sd_parts) -> Any:
     from diffusers import ControlNetModel
 
     return seeded(ControlNetModel.from_unet(parts()["unet"], conditioning_channels=3))
+
+
+def test_an_sdxl_controlnet_steers_as_in_diffusers(tmp_path: Path) -> None:
+    module = controlnet(sdxl_parts)
+    module.save_pretrained(tmp_path / "controlnet" / "steer")
+    hint = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(7))
+    x, time = random(1, 4, 8, 8), torch.tensor([400])
+    manager = make_manager(tmp_path)
+    with running(manager), model(manager, SDXL).use() as unet:
+        told = unet.complete(_conditioning(entry(None, 64)), 64, 64, negative=False).entries[0]
+        control = Control(net=net(manager, "steer"), hint=hint, strength=0.8)
+        found = unet.predict(x, time, [replace(told, controls=(control,))], sigma=SIGMA)
+        added = unet.added([told], 1, 64, 64)
+        with torch.no_grad():
+            down, middle = module(
+                x, 400, told.embedding, hint, conditioning_scale=0.8, added_cond_kwargs=added, return_dict=False
+            )
+            wanted = sdxl_parts()["unet"](
+                x,
+                400,
+                told.embedding,
+                added_cond_kwargs=added,
+                down_block_additional_residuals=down,
+                mid_block_additional_residual=middle,
+            ).sample
+    assert error(found, wanted) < 1e-5
+
+
+def test_a_t2i_adapter_of_one_channel_gets_the_mean(tmp_path: Path) -> None:
+    from diffusers import T2IAdapter
+
+    module = seeded(T2IAdapter(1, [32, 64], 2, 8))
+    write_original(module, tmp_path / "t2i_adapter" / "grey.safetensors")
+    grey = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(7))
+    manager = make_manager(tmp_path)
+    with running(manager), nodes.load_control_net("grey").use() as loaded:
+        for found, wanted in zip(loaded.encode(grey.expand(-1, 3, -1, -1), 8, 8), module(grey), strict=True):
+            assert error(found, wanted) < 1e-5
+
+
+def test_a_hint_of_other_proportions_is_cut_in_the_middle() -> None:
+    wide = torch.arange(24.0).view(1, 1, 1, 24).expand(1, 3, 8, 24)
+    assert torch.equal(fit_hint(wide, 8, 8), wide[..., 8:16])
+    assert torch.equal(fit_hint(wide.transpose(2, 3), 16, 16)[..., ::2, ::2], wide[..., 8:16].transpose(2, 3))
+    assert fit_hint(wide, 8, 24) is wide
 
 
 def union() -> Any:

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import hypothesis
+import hypothesis.strategies as st
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -14,6 +16,7 @@ from torch import Tensor, nn
 
 from graphflow import nodes, runtime
 from graphflow.errors import CancelledError, GraphflowError, OutOfMemoryError
+from graphflow.families.tiles import in_tiles, tile_count
 from graphflow.models.manager import ModelManager
 from graphflow.models.pool import Placement
 from graphflow.values import Image
@@ -82,6 +85,34 @@ def test_training_checkpoints_prefixes_are_understood(tmp_path: Path) -> None:
     write(tmp_path, "trained", esrgan(), "params_ema.")
     with running(make_manager(tmp_path)):
         assert torch.equal(upscaled(picture(), "trained"), upscaled(picture(), "plain"))
+
+
+@hypothesis.given(
+    height=st.integers(1, 40),
+    width=st.integers(1, 40),
+    tile=st.tuples(st.integers(2, 24), st.integers(2, 24)),
+    share=st.floats(0, 0.5),
+    scale=st.integers(1, 3),
+)
+def test_tiles_of_what_looks_at_single_pixels_join_exactly(
+    height: int, width: int, tile: tuple[int, int], share: float, scale: int
+) -> None:
+    source = torch.rand(2, 1, height, width, generator=torch.Generator().manual_seed(0))
+
+    def larger(part: Tensor) -> Tensor:
+        return part.repeat_interleave(scale, dim=2).repeat_interleave(scale, dim=3)
+
+    overlap = int(min(tile) * share)
+    count = 0
+
+    def counting(part: Tensor) -> Tensor:
+        nonlocal count
+        count += 1
+        return larger(part)
+
+    found = in_tiles(counting, source, tile=tile, overlap=overlap, scale=float(scale), channels=1)
+    assert torch.allclose(found, larger(source), atol=1e-5)
+    assert count == 2 * tile_count(height, tile[0], overlap) * tile_count(width, tile[1], overlap)
 
 
 class Memory:
