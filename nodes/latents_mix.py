@@ -142,7 +142,9 @@ def tonemap_latent(
     length = latent.samples.norm(dim=1, keepdim=True) + 1e-10
     unit = latent.samples / length
     axes = (1, 2, 3)
-    top = (length.mean(dim=axes, keepdim=True) + 5 * length.std(dim=axes, keepdim=True, unbiased=False)) * multiplier
+    # A single sample has no deviation.
+    spread = length.std(dim=axes, keepdim=True) if length.shape[-1] * length.shape[-2] > 1 else 0.0
+    top = (length.mean(dim=axes, keepdim=True) + 5 * spread) * multiplier
     ratio = length / top
     return replace(latent, samples=unit * (ratio / (ratio + 1) * top))
 

@@ -200,6 +200,8 @@ def test_tone_mapping_compresses_lengths_and_keeps_directions() -> None:
     assert torch.equal(after.flatten().argsort(), before.flatten().argsort())
     assert torch.allclose(mapped / after[:, None], whole.samples / before[:, None], atol=1e-5)
     assert torch.allclose(nodes.tonemap_latent(whole, 100.0).samples, whole.samples, rtol=0.02)
+    dot = latent(1, 1, 1)
+    assert torch.allclose(nodes.tonemap_latent(dot).samples, dot.samples / 2)
 
 
 @given(st.floats(0, 1))
