@@ -91,7 +91,7 @@ class _Search:
     """One regular expression at work on one text."""
 
     def __init__(self, pattern: str, ignore_case: bool, multiline: bool, dotall: bool) -> None:
-        import regex
+        import regex  # type: ignore[import-untyped]
 
         flags = regex.VERSION0
         for wanted, flag in ((ignore_case, regex.IGNORECASE), (multiline, regex.MULTILINE), (dotall, regex.DOTALL)):
