@@ -210,6 +210,8 @@ def _readable(error: ValidationError, places: Mapping[str, str]) -> SettingsErro
             problems.append((place, "there is no such setting", advice))
         else:
             text = item["msg"].removeprefix("Value error, ")
+            if item["type"] == "string_pattern_mismatch":  # the device's
+                text = "must be auto, cpu, cuda, cuda:N, mps, xpu or xpu:N"
             problems.append((place, f"{text[:1].lower()}{text[1:]}, got {_shown(item['input'])}", ""))
     first, *rest = problems
     others = [f"{place}: {text}" + (f" ({hint})" if hint else "") for place, text, hint in rest]

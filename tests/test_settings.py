@@ -92,6 +92,11 @@ def test_all_problems_are_named_at_once(tmp_path: Path) -> None:
     assert all(part in text for part in ("device", "'gpu'", "dtype", "'half'", "GRAPHFLOW_SAFETY", "'maybe'"))
 
 
+def test_a_device_that_there_is_not_is_told_which_there_are() -> None:
+    with pytest.raises(SettingsError, match=r"GRAPHFLOW_DEVICE.*must be auto, cpu, .*got 'gpu'"):
+        load_settings({"GRAPHFLOW_DEVICE": "gpu"})
+
+
 def test_an_unknown_variable_is_an_error() -> None:
     with pytest.raises(
         SettingsError, match=r"GRAPHFLOW_MODEL: there is no such variable.*did you mean 'GRAPHFLOW_MODELS'"
