@@ -107,6 +107,12 @@ class _Importer:
         for id, remark in mirror_controls(self._builder).items():
             entry = self._entries[id]
             self._entries[id] = replace(entry, verdict=Verdict.APPROXIMATE, remarks=(*entry.remarks, remark))
+        if not self._builder.nodes and not any(e.verdict is Verdict.UNSUPPORTED for e in self._entries.values()):
+            raise ConversionError(
+                "every node that saves or shows something lacks its input",
+                where="ComfyUI workflow",
+                advice="link it, or switch on the nodes that feed it",
+            )
         dead = self._flattened.dead
         for id in dead:
             self._entries[id] = self._dead(id, self._flattened.prompt[id])
