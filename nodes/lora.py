@@ -23,7 +23,7 @@ class Adapted(NamedTuple):
     ]
 
 
-@node("apply_lora")
+@node("apply_lora", map=True)
 def apply_lora(
     model: Annotated[Model, Field(description="the denoising model")],
     lora: Annotated[str, ModelName("lora"), Field(min_length=1, description="a LoRA, LoHa, LoKr or DoRA file")],

@@ -21,7 +21,7 @@ Multiplier = Annotated[float, Field(ge=-10, le=10, description="factor on the di
 Factor = Annotated[float, Field(ge=0, le=10)]
 
 
-@node("merge_models")
+@node("merge_models", map=True)
 def merge_models(model: ModelLink, other: OtherModel, ratio: Share = 0.5) -> Model:
     """Mix two models: ratio * W + (1 - ratio) * W_other.
 
@@ -31,7 +31,7 @@ def merge_models(model: ModelLink, other: OtherModel, ratio: Share = 0.5) -> Mod
     return model.patched(_merge(model, other, ratio, 1.0 - ratio))
 
 
-@node("add_models")
+@node("add_models", map=True)
 def add_models(model: ModelLink, other: OtherModel) -> Model:
     """Add the weights of another model, mostly a difference that subtract_models made: W + W_other.
 
@@ -41,7 +41,7 @@ def add_models(model: ModelLink, other: OtherModel) -> Model:
     return model.patched(_merge(model, other, 1.0, 1.0))
 
 
-@node("subtract_models")
+@node("subtract_models", map=True)
 def subtract_models(model: ModelLink, other: OtherModel, multiplier: Multiplier = 1.0) -> Model:
     """Take the difference of two models, to be added to a third: multiplier * (W - W_other).
 
@@ -51,7 +51,7 @@ def subtract_models(model: ModelLink, other: OtherModel, multiplier: Multiplier 
     return model.patched(_merge(model, other, multiplier, -multiplier))
 
 
-@node("merge_model_blocks")
+@node("merge_model_blocks", map=True)
 def merge_model_blocks(
     model: ModelLink,
     other: OtherModel,
@@ -80,7 +80,7 @@ def merge_model_blocks(
     )
 
 
-@node("merge_text_encoders")
+@node("merge_text_encoders", map=True)
 def merge_text_encoders(text_encoder: EncoderLink, other: OtherEncoder, ratio: Share = 0.5) -> TextEncoder:
     """Mix two text encoders: ratio * W + (1 - ratio) * W_other.
 
@@ -90,7 +90,7 @@ def merge_text_encoders(text_encoder: EncoderLink, other: OtherEncoder, ratio: S
     return text_encoder.patched(_merge(text_encoder, other, ratio, 1.0 - ratio))
 
 
-@node("add_text_encoders")
+@node("add_text_encoders", map=True)
 def add_text_encoders(text_encoder: EncoderLink, other: OtherEncoder) -> TextEncoder:
     """Add the weights of another text encoder, mostly a difference: W + W_other.
 
@@ -100,7 +100,7 @@ def add_text_encoders(text_encoder: EncoderLink, other: OtherEncoder) -> TextEnc
     return text_encoder.patched(_merge(text_encoder, other, 1.0, 1.0))
 
 
-@node("subtract_text_encoders")
+@node("subtract_text_encoders", map=True)
 def subtract_text_encoders(text_encoder: EncoderLink, other: OtherEncoder, multiplier: Multiplier = 1.0) -> TextEncoder:
     """Take the difference of two text encoders: multiplier * (W - W_other).
 
@@ -110,7 +110,7 @@ def subtract_text_encoders(text_encoder: EncoderLink, other: OtherEncoder, multi
     return text_encoder.patched(_merge(text_encoder, other, multiplier, -multiplier))
 
 
-@node("scale_attention")
+@node("scale_attention", map=True)
 def scale_attention(
     model: ModelLink,
     attention: Annotated[
@@ -125,7 +125,7 @@ def scale_attention(
     return model.patched(AttentionScalePatch(attention=attention, q=q, k=k, v=v, out=out))
 
 
-@node("scale_text_attention")
+@node("scale_text_attention", map=True)
 def scale_text_attention(
     text_encoder: EncoderLink,
     q: Annotated[Factor, Field(description="factor on the queries")] = 1.0,

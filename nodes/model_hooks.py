@@ -26,7 +26,7 @@ _PIXELS_PER_SAMPLE = 8
 _SMALLEST_TILE = 32
 
 
-@node("freeu")
+@node("freeu", map=True)
 def freeu(
     model: ModelLink,
     b1: Annotated[Factor, Field(description="factor on the backbone in the decoder's widest stage")] = 1.3,
@@ -45,7 +45,7 @@ def freeu(
     return model.hooked(FreeU(b1=b1, b2=b2, s1=s1, s2=s2, method=method))
 
 
-@node("perturbed_attention_guidance")
+@node("perturbed_attention_guidance", map=True)
 def perturbed_attention_guidance(
     model: ModelLink,
     scale: Annotated[float, Field(ge=0, le=100, description="how strongly; 0 turns it off")] = 3.0,
@@ -57,7 +57,7 @@ def perturbed_attention_guidance(
     return model.hooked(PerturbedAttention(scale=scale))
 
 
-@node("self_attention_guidance")
+@node("self_attention_guidance", map=True)
 def self_attention_guidance(
     model: ModelLink,
     scale: Annotated[float, Field(ge=-2, le=5, description="how strongly; 0 turns it off")] = 0.5,
@@ -73,7 +73,7 @@ def self_attention_guidance(
     return model.hooked(SelfAttentionGuidance(scale=scale, blur_sigma=blur_sigma))
 
 
-@node("deep_shrink")
+@node("deep_shrink", map=True)
 def deep_shrink(
     model: ModelLink,
     block: Annotated[
@@ -105,7 +105,7 @@ def deep_shrink(
     )
 
 
-@node("hypertile")
+@node("hypertile", map=True)
 def hypertile(
     model: ModelLink,
     tile_size: Annotated[int, Field(ge=1, le=2048, description="smallest edge of a tile in pixels")] = 256,
@@ -125,7 +125,7 @@ def hypertile(
     return model.hooked(HyperTile(tile=tile, swap=swap_size, max_depth=max_depth, scale_depth=scale_depth))
 
 
-@node("merge_tokens")
+@node("merge_tokens", map=True)
 def merge_tokens(
     model: ModelLink,
     ratio: Annotated[float, Field(ge=0, le=1, description="share of the tokens that is merged into others")] = 0.3,

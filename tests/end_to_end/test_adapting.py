@@ -187,6 +187,21 @@ def test_another_strength_loads_no_text_encoder_and_no_base(adapted_session: Ses
     assert sorted(manager.loaded()) == sorted(before), "the module that was there has been patched anew"
 
 
+def test_a_list_of_strengths_makes_a_picture_each(adapted_session: Session) -> None:
+    between = {
+        "strengths": node("int_range", {}, count=2),
+        "style": node("apply_lora", {"model": "checkpoint.model", "strength": "strengths"}, lora="one"),
+    }
+    (found,) = adapted_session.run(Workflow.from_json(graph(between, "style.model"))).values.values()
+    plain = latent_of(adapted_session, graph({}, "checkpoint.model"))
+    single = latent_of(
+        adapted_session,
+        graph({"style": node("apply_lora", {"model": "checkpoint.model"}, lora="one")}, "style.model"),
+    )
+    assert torch.equal(found[0].samples, plain)
+    assert torch.equal(found[1].samples, single)
+
+
 def test_a_saved_checkpoint_is_a_model_like_any_other(
     adapted_session: Session, adapted: Settings, known: Registry, tmp_path: Path
 ) -> None:
