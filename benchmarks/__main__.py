@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks import against_diffusers, overhead, sampling
+from benchmarks import against_diffusers, lora, overhead, sampling
 
 
 def main() -> None:
@@ -12,6 +12,8 @@ def main() -> None:
     against_diffusers.main()
     print()
     sampling.main()
+    print()
+    lora.main()
 
 
 if __name__ == "__main__":
