@@ -131,13 +131,21 @@ def test_diffusers_and_union_controlnets(tmp_path: Path) -> None:
     assert union.details["union"] is True
 
 
+T2I = {
+    "adapter.conv_in.weight": (320, 192, 3, 3),
+    "adapter.body.0.resnets.0.block1.weight": (320, 320, 3, 3),
+    "adapter.body.0.resnets.0.block2.weight": (320, 320, 1, 1),
+}
+
+
 @pytest.mark.parametrize(
     ("shapes", "kind", "family"),
     [
         ({"image_proj.proj.weight": (3072, 1024), "ip_adapter.1.to_k_ip.weight": (320, 768)}, "ip_adapter", "sd"),
         ({"image_proj.proj.weight": (8192, 1280), "ip_adapter.1.to_k_ip.weight": (640, 2048)}, "ip_adapter", "sdxl"),
-        ({"adapter.body.0.resnets.0.block1.weight": (320, 320, 3, 3)}, "t2i_adapter", None),
-        ({"body.0.block1.weight": (320, 320, 3, 3), "conv_in.weight": (320, 192, 3, 3)}, "t2i_adapter", None),
+        (T2I, "t2i_adapter", "sd"),
+        ({**T2I, "adapter.conv_in.weight": (320, 768, 3, 3)}, "t2i_adapter", "sdxl"),
+        ({name.removeprefix("adapter.").replace(".resnets.0", ""): T2I[name] for name in T2I}, "t2i_adapter", "sd"),
         ({"conv_first.weight": (64, 3, 3, 3), "body.0.rdb1.conv1.weight": (32, 64, 3, 3)}, "upscale_model", None),
         ({"model.0.weight": (64, 3, 3, 3), "model.1.sub.0.RDB1.conv1.0.weight": (32, 64, 3, 3)}, "upscale_model", None),
         ({"style_embedding": (1, 8, 1024), "ln_pre.weight": (1024,)}, "style_model", None),
