@@ -85,7 +85,7 @@ class Loader:
         return self.pipe(ModelPart(base, "model"))
 
     def vae(self, part: ModelPart) -> str:
-        """The expression of an autoencoder."""
+        """The expression of an autoencoder; of a model, that of its checkpoint."""
         if part.base.description.kind == "checkpoint":
             return f"{self.any_pipe(part.base)}.vae"
         return self.component(part, "AutoencoderKL")

@@ -8,8 +8,9 @@ from typing import Any
 
 from graphflow.output import safe_stem
 
-from ..handles import Decoding, Pictures, Pixels, Sampling, Sequence
+from ..handles import Decoding, Latents, Pictures, Pixels, Sampling, Sequence
 from ..layout import Expression, call, listed
+from ..script import UnsupportedError
 from .base import Emission, Emitter
 from .loaders import constant_for
 
@@ -51,9 +52,7 @@ def _write(emission: Emission, images: str, flags: str) -> None:
     """The loop that writes pictures, apart from those that the checker flagged."""
     script = emission.script
     format = emission.fixed("format")
-    if ("folder",) not in script.written:
-        script.written["folder",] = True
-        script.add("args.out.mkdir(parents=True, exist_ok=True)")
+    _make_folder(emission)
     options: dict[str, Expression] = {}
     if format != "png":
         options["quality"] = emission.value("quality")
@@ -134,9 +133,34 @@ def _with_text(sampling: Sampling, text: str) -> Sampling:
     return replace(sampling, positive=replace(sampling.positive, entries=(replace(entry, text=text),)))
 
 
+def save_latent(emission: Emission) -> None:
+    """A file of latents."""
+    latents = emission.latents("latent")
+    if not isinstance(latents, Latents):
+        raise UnsupportedError("latents that were never sampled cannot be saved by scripts")
+    emission.begin()
+    _make_folder(emission)
+    emission.script.need("save_latents")
+    path = f'args.out / f"{_stem(emission)}.latent"'
+    vae = emission.loader.vae(latents.scaled_for)
+    emission.script.add("", call("save_latents", vae, latents.variable, path))
+
+
+def _make_folder(emission: Emission) -> None:
+    """Make the folder to write to, once."""
+    if ("folder",) not in emission.script.written:
+        emission.script.written["folder",] = True
+        emission.script.add("args.out.mkdir(parents=True, exist_ok=True)")
+
+
 def preview(emission: Emission) -> None:
     """Previews are for looking at while a workflow runs; a script leaves them out."""
     emission.script.say(f"{emission.node.id}: a preview is left out")
 
 
-EMITTERS: dict[str, Emitter] = {"safety_filter": safety_filter, "save_image": save_image, "preview": preview}
+EMITTERS: dict[str, Emitter] = {
+    "safety_filter": safety_filter,
+    "save_image": save_image,
+    "preview": preview,
+    "save_latent": save_latent,
+}

@@ -5,6 +5,7 @@ import numpy as np
 import torch
 from f_nodes import crop_to_shape, dilate, resample, resampling_lanczos
 from PIL import Image, ImageOps
+from safetensors.torch import save_file
 
 
 def load_image(path, keep_alpha=False):
@@ -141,3 +142,10 @@ def annotate(detector, images, resolution, pick=None, **options):
             found = interpolate(found, size=size, mode="bilinear", antialias=True)
         drawn.append(found[0, :3].clamp(0, 1))
     return torch.stack(drawn)
+
+
+def save_latents(vae, latents, path):
+    """Save latents as the autoencoder makes them, in the format of ``.latent`` files."""
+    raw = (latents / vae.config.scaling_factor).float().cpu().contiguous()
+    tensors = {"latent_tensor": raw, "latent_format_version_0": torch.tensor([])}
+    save_file(tensors, path)
