@@ -7,6 +7,7 @@ tensor ``latent_format_version_0`` that says so; files without the latter hold l
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -19,6 +20,7 @@ from graphflow.node import InputFile, node
 from graphflow.values import EncodedFile, Files, Latent
 
 from .batching import require_batch
+from .latents_batch import flat
 from .saving import Embed, Prefix
 from .user_files import read
 
@@ -29,11 +31,11 @@ OLD_SCALE = 0.18215
 
 @node("save_latent", effect=True, category="latents")
 def save_latent(
-    latent: Annotated[Latent, Field(description="the latents")],
+    latent: Annotated[Sequence[Latent], Field(description="the latents: one batch, or a sequence of batches")],
     filename_prefix: Prefix = "graphflow",
     embed: Embed = True,
 ) -> Files:
-    """Save latents (B, C, h, w) as one ``.latent`` file, which ComfyUI reads; a noise mask is left out.
+    """Save each batch of latents (B, C, h, w) as a ``.latent`` file, which ComfyUI reads; a noise mask is left out.
 
     Raises:
         SafetyError: The safety policy is ``require``: what is in latents cannot be checked.
@@ -49,12 +51,17 @@ def save_latent(
         raise SafetyError(
             "latents cannot be checked, and the safety policy is 'require'", advice="save the decoded pictures"
         )
-    require_finite(latent.samples, "the latent", "sampling diverged; another sampler, schedule or dtype may help")
-    if latent.noise_mask is not None:
-        current.notice("the noise mask is not saved with the latents")
-    tensors = {KEY: latent.samples.float().contiguous().cpu(), RAW_MARK: torch.tensor([])}
-    data = save(tensors, metadata=_metadata(current.record) if embed else None)
-    return Files(files=(EncodedFile(stem=filename_prefix, suffix=".latent", data=data),))
+    metadata = _metadata(current.record) if embed else None
+    parts = flat([latent])
+    files: list[EncodedFile] = []
+    for number, part in enumerate(parts):
+        require_finite(part.samples, "the latent", "sampling diverged; another sampler, schedule or dtype may help")
+        if part.noise_mask is not None:
+            current.notice("the noise mask is not saved with the latents")
+        tensors = {KEY: part.samples.float().contiguous().cpu(), RAW_MARK: torch.tensor([])}
+        stem = filename_prefix if len(parts) == 1 else f"{filename_prefix}-{number}"
+        files.append(EncodedFile(stem=stem, suffix=".latent", data=save(tensors, metadata=metadata), number=number))
+    return Files(files=tuple(files))
 
 
 @node("load_latent", category="latents")

@@ -18,7 +18,7 @@ from tests.nodes.fakes import Told
 
 
 def written(tmp_path: Path, latent: Latent, **more: object) -> Path:
-    (file,) = nodes.save_latent(latent, **more).files  # type: ignore[arg-type]
+    (file,) = nodes.save_latent((latent,), **more).files  # type: ignore[arg-type]
     path = tmp_path / f"{file.stem}{file.suffix}"
     path.write_bytes(file.data)
     return path
@@ -86,10 +86,15 @@ def test_other_tensors_are_refused(told: Told, tmp_path: Path, name: str, tensor
 
 def test_a_diverged_latent_is_not_saved(told: Told) -> None:
     with pytest.raises(NonFiniteError):
-        nodes.save_latent(Latent(samples=torch.full((1, 4, 2, 2), float("inf"))))
+        nodes.save_latent((Latent(samples=torch.full((1, 4, 2, 2), float("inf"))),))
 
 
 def test_latents_do_not_pass_a_required_check() -> None:
     record = {"record": {"safety": {"policy": "require"}}}
     with runtime.using(Told().runtime(record=record)), pytest.raises(SafetyError, match="decoded"):
-        nodes.save_latent(Latent(samples=torch.ones(1, 4, 2, 2)))
+        nodes.save_latent((Latent(samples=torch.ones(1, 4, 2, 2)),))
+
+
+def test_each_batch_of_a_sequence_has_its_file(told: Told) -> None:
+    files = nodes.save_latent((Latent(samples=torch.ones(1, 4, 2, 2)), Latent(samples=torch.ones(2, 4, 3, 3)))).files
+    assert [file.stem for file in files] == ["graphflow-0", "graphflow-1"]
