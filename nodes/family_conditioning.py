@@ -18,12 +18,17 @@ from graphflow.values import Conditioning, ControlNet, Image, ImageEncoder, Late
 
 from .family_loaders import refuse
 
+Told = Annotated[Conditioning, Field(description="the conditioning")]
+Encoder = Annotated[TextEncoder, Field(description="the text encoders")]
+Seeing = Annotated[ImageEncoder, Field(description="the CLIP image encoder")]
+Picture = Annotated[Image, Field(description="the picture")]
+Edge = Annotated[int, Field(ge=16, le=LIMITS.edge, description="pixels of the picture")]
 Text = Annotated[str, Field(max_length=LIMITS.text)]
 
 
 @node("set_guidance", category="families", map=True)
 def set_guidance(
-    conditioning: Conditioning,
+    conditioning: Told,
     guidance: Annotated[
         float | None, Field(ge=0, le=100, description="the value that the model was distilled with; none leaves it out")
     ] = 3.5,
@@ -36,7 +41,7 @@ def set_guidance(
 
 
 @node("add_reference_latent", category="families", map=True)
-def add_reference_latent(conditioning: Conditioning, latent: Latent | None = None) -> Conditioning:
+def add_reference_latent(conditioning: Told, latent: Latent | None = None) -> Conditioning:
     """Let an editing model (Flux Kontext, Flux.2, Qwen-Image-Edit) see an encoded picture beside the prompt.
 
     The latents stand in the extras of each entry as ``reference_latents``, in the order in which they were added;
@@ -53,7 +58,7 @@ def add_reference_latent(conditioning: Conditioning, latent: Latent | None = Non
 
 @node("set_reference_method", category="families", map=True)
 def set_reference_method(
-    conditioning: Conditioning,
+    conditioning: Told,
     method: Annotated[
         Literal["offset", "index", "index_timestep_zero", "uno", "negative_index"],
         Field(description="how positions of several reference pictures are set apart"),
@@ -65,7 +70,7 @@ def set_reference_method(
 
 @node("encode_prompt_parts", category="families")
 def encode_prompt_parts(
-    text_encoder: TextEncoder,
+    text_encoder: Encoder,
     text_l: Annotated[Text, Field(description="for CLIP L")] = "",
     text_g: Annotated[Text, Field(description="for CLIP G")] = "",
     text_t5: Annotated[Text, Field(description="for T5")] = "",
@@ -83,7 +88,7 @@ def encode_prompt_parts(
 
 @node("encode_prompt_with_images", category="families")
 def encode_prompt_with_images(
-    text_encoder: TextEncoder,
+    text_encoder: Encoder,
     text: Annotated[Text, Field(description="the instruction")] = "",
     images: Annotated[list[Image] | None, Field(description="the pictures that it speaks of, in order")] = None,
     vae: Annotated[Vae | None, Field(description="encodes the pictures as references, too")] = None,
@@ -101,9 +106,9 @@ def encode_prompt_with_images(
 
 @node("add_image_prompt", category="families")
 def add_image_prompt(
-    conditioning: Conditioning,
-    image_encoder: ImageEncoder,
-    image: Image,
+    conditioning: Told,
+    image_encoder: Seeing,
+    image: Picture,
     style_model: Annotated[
         str, ModelName("style_model"), Field(description="a Flux Redux model; empty for unCLIP checkpoints and SDXL")
     ] = "",
@@ -123,10 +128,10 @@ def add_image_prompt(
 
 @node("apply_style_patch", category="families")
 def apply_style_patch(
-    model: Model,
-    control_net: ControlNet,
-    image_encoder: ImageEncoder,
-    image: Image,
+    model: Annotated[Model, Field(description="the denoising model")],
+    control_net: Annotated[ControlNet, Field(description="the patch")],
+    image_encoder: Seeing,
+    image: Picture,
     crop: Annotated[Literal["center", "none"], Field(description="how the picture is made square")] = "center",
 ) -> Model:
     """Take the style of a picture through a patch (USO); running it is an error until such a family is there.
@@ -149,9 +154,9 @@ def lotus_conditioning() -> Conditioning:
 
 @node("flux2_sigmas", category="families")
 def flux2_sigmas(
-    steps: Annotated[int, Field(ge=1, le=LIMITS.steps)] = 20,
-    width: Annotated[int, Field(ge=16, le=LIMITS.edge, description="pixels of the picture")] = 1024,
-    height: Annotated[int, Field(ge=16, le=LIMITS.edge, description="pixels of the picture")] = 1024,
+    steps: Annotated[int, Field(ge=1, le=LIMITS.steps, description="steps of the schedule")] = 20,
+    width: Edge = 1024,
+    height: Edge = 1024,
 ) -> Sigmas:
     """Make the schedule of Flux.2: steps + 1 noise levels from 1 to 0, shifted by picture size and number of steps.
 
@@ -179,7 +184,7 @@ def empirical_mu(length: int, steps: int) -> float:
     return slope * steps + at_200 - 200.0 * slope
 
 
-def _with_extras(conditioning: Conditioning, extras: Mapping[str, Any]) -> Conditioning:
+def _with_extras(conditioning: Told, extras: Mapping[str, Any]) -> Conditioning:
     """Return the conditioning with more extras; those that are None are taken out."""
     entries = []
     for entry in conditioning.entries:

@@ -54,7 +54,7 @@ def load_family_text_encoder(
 
 @node("set_t5_length", category="families")
 def set_t5_length(
-    text_encoder: TextEncoder,
+    text_encoder: Annotated[TextEncoder, Field(description="the text encoders")],
     min_padding: Annotated[
         int, Field(ge=0, le=10_000, description="tokens to pad every prompt to; 0 is the family's own")
     ] = 0,
@@ -82,11 +82,11 @@ def load_control_patch(control_net: PatchName) -> ControlNet:
 
 @node("apply_control_patch", category="families")
 def apply_control_patch(
-    model: Model,
-    control_net: ControlNet,
-    image: Image,
-    vae: Vae | None = None,
-    mask: Mask | None = None,
+    model: Annotated[Model, Field(description="the denoising model")],
+    control_net: Annotated[ControlNet, Field(description="the patch")],
+    image: Annotated[Image, Field(description="the picture that it reads")],
+    vae: Annotated[Vae | None, Field(description="the autoencoder that encodes the picture")] = None,
+    mask: Annotated[Mask | None, Field(description="where it acts; none is everywhere")] = None,
     strength: Annotated[float, Field(ge=-10, le=10, description="factor on what the patch adds")] = 1.0,
 ) -> Model:
     """Steer a transformer by a picture through a control patch; running it is an error until such a family is there.

@@ -1,0 +1,73 @@
+"""Conditioning and schedules of families without components: what is carried, and what refuses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from graphflow import nodes
+from graphflow.errors import InvalidInputError
+from graphflow.values import Conditioning, ConditioningEntry, Latent
+
+TOLD = Conditioning(
+    entries=(
+        ConditioningEntry(embedding=torch.zeros(1, 2, 4), extras={"width": 64}),
+        ConditioningEntry(embedding=torch.ones(1, 2, 4)),
+    )
+)
+
+
+def extras(told: Conditioning) -> list[dict[str, Any]]:
+    return [dict(entry.extras) for entry in told.entries]
+
+
+def test_guidance_stands_in_every_entry_and_can_be_taken_out() -> None:
+    told = nodes.set_guidance(TOLD, 2.5)
+    assert extras(told) == [{"width": 64, "guidance": 2.5}, {"guidance": 2.5}]
+    assert extras(nodes.set_guidance(told, None)) == extras(TOLD)
+
+
+def test_reference_latents_stand_in_the_order_in_which_they_came() -> None:
+    first, second = Latent(samples=torch.zeros(1, 4, 2, 2)), Latent(samples=torch.ones(1, 4, 2, 2))
+    told = nodes.add_reference_latent(nodes.add_reference_latent(TOLD, first), second)
+    assert [entry.extras["reference_latents"] for entry in told.entries] == [(first, second)] * 2
+    assert nodes.add_reference_latent(TOLD) is TOLD
+
+
+def test_the_method_of_references_is_carried() -> None:
+    assert extras(nodes.set_reference_method(TOLD, "index"))[1] == {"reference_method": "index"}
+
+
+@pytest.mark.parametrize("size", [(1024, 1024, 20), (1248, 832, 4), (2048, 2048, 50)])
+def test_the_schedule_of_flux_2_equals_the_pipelines(size: tuple[int, int, int]) -> None:
+    from diffusers import FlowMatchEulerDiscreteScheduler
+    from diffusers.pipelines.flux2.pipeline_flux2 import compute_empirical_mu
+
+    width, height, steps = size
+    scheduler = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True)
+    mu = compute_empirical_mu(width * height // 256, steps)
+    scheduler.set_timesteps(sigmas=torch.linspace(1.0, 1 / steps, steps).tolist(), mu=mu)
+    got = nodes.flux2_sigmas(steps, width, height).values
+    assert got.shape == (steps + 1,)
+    assert torch.allclose(got, scheduler.sigmas.float(), atol=2e-6)
+
+
+def test_what_needs_such_a_family_says_that_it_is_not_there() -> None:
+    some: Any = object()
+    calls: list[Any] = [
+        lambda: nodes.load_family_text_encoder("t5", family="flux"),
+        lambda: nodes.set_t5_length(some),
+        lambda: nodes.load_control_patch("patch"),
+        lambda: nodes.apply_control_patch(some, some, some),
+        lambda: nodes.encode_prompt_parts(some),
+        lambda: nodes.encode_prompt_with_images(some),
+        lambda: nodes.add_image_prompt(TOLD, some, some),
+        lambda: nodes.apply_style_patch(some, some, some, some),
+        lambda: nodes.lotus_conditioning(),
+    ]
+    for call in calls:
+        with pytest.raises(InvalidInputError) as raised:
+            call()
+        assert "run_pipeline" in str(raised.value)
