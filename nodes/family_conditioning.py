@@ -41,7 +41,9 @@ def set_guidance(
 
 
 @node("add_reference_latent", category="families", map=True)
-def add_reference_latent(conditioning: Told, latent: Latent | None = None) -> Conditioning:
+def add_reference_latent(
+    conditioning: Told, latent: Annotated[Latent | None, Field(description="the encoded picture")] = None
+) -> Conditioning:
     """Let an editing model (Flux Kontext, Flux.2, Qwen-Image-Edit) see an encoded picture beside the prompt.
 
     The latents stand in the extras of each entry as ``reference_latents``, in the order in which they were added;
