@@ -64,6 +64,10 @@ class Layer:
                     where=where,
                     advice="the file is damaged or was saved from a failed training; get it again",
                 )
+        if (product := self._plain_product(weight)) is not None:
+            up, down, scale = product
+            # One pass over the weight, without the update as a tensor of its own.
+            return torch.addmm(weight.flatten(1), up, down, alpha=strength * scale).reshape(weight.shape)
         try:
             delta = self.delta(weight.device)
         except RuntimeError as error:
@@ -80,6 +84,14 @@ class Layer:
         if self.magnitude is None:
             return weight + strength * delta
         return weight + strength * (self._decomposed(weight + delta, self.magnitude, where) - weight)
+
+    def _plain_product(self, weight: Tensor) -> tuple[Tensor, Tensor, float] | None:
+        """Two matrices and a factor whose product is the whole update; None where it is more, or does not fit."""
+        if self.method != "LoRA" or "mid" in self.tensors or self.magnitude is not None or weight.ndim < 2:
+            return None
+        up, down = (self.tensors[role].flatten(1).to(weight.device, torch.float32) for role in ("up", "down"))
+        fits = up.shape[1] == down.shape[0] and (up.shape[0], down.shape[1]) == weight.flatten(1).shape
+        return (up, down, _scale(self.alpha, len(down))) if fits else None
 
     def _decomposed(self, weight: Tensor, magnitude: Tensor, where: str) -> Tensor:
         """The weight with the lengths that DoRA learned, of its rows (out, 1, …) or of its columns (1, in, …)."""
