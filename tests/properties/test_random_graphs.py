@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, note, settings
+from hypothesis import HealthCheck, event, given, note, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -63,8 +63,10 @@ def test_valid_graphs_run_or_say_what_does_not_fit(session: Session, folder: Pat
         return
     except NodeError as error:
         note(str(error))
+        event(f"{error.node_type}: {error.message[:90]}")
         assert isinstance(error.cause, GraphflowError), f"{error.node_type}: {error.cause!r}"
         return
+    event("ran")
     assert set(result.outputs) == set(document["outputs"])
 
 
