@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from graphflow import Workflow, events, workflows
 from graphflow.environment import Cancellation
 from graphflow.errors import CancelledError, GraphflowError, WorkflowError
+from graphflow.models.roots import builtin_root, list_root
 from graphflow.registry import Registry
 from graphflow.session import Session
 from graphflow.settings import Settings
@@ -101,6 +102,10 @@ def shown(pixels: npt.NDArray[np.uint8]) -> tuple[str, str]:
     return verdict.findings[0].colour if verdict.findings else "nothing", verdict.background
 
 
+def is_packaged(name: str) -> bool:
+    return any(entry.name == name for entry in list_root(builtin_root()))
+
+
 NETS: dict[str, dict[str, Any]] = {
     "controlnet": {"control_net": "random"},
     "controlnet_multi": {"control_net": "random", "second_control_net": "random"},
@@ -123,6 +128,18 @@ def test_a_network_steers_and_its_strength_counts(steered: Session, tmp_path: Pa
     assert [shown(picture) for picture in pictures] == [("yellow", "blue")] * 3
     changes = [np.abs(picture.astype(int) - pictures[2]).mean() for picture in pictures]
     assert changes[0] > changes[1] > changes[2] == 0
+
+
+@pytest.mark.skipif(not is_packaged("shapes-edges"), reason="the ControlNet of the shapes model is not packaged")
+def test_the_packaged_network_keeps_a_pictures_outlines(steered: Session, tmp_path: Path) -> None:
+    rows, columns = np.mgrid[:128, :128]
+    drawn = np.where((rows - 44) ** 2 + (columns - 82) ** 2 < 28**2, 255, 0).astype(np.uint8)
+    Image.fromarray(drawn).save(tmp_path / "outline.png")
+    inputs = {"image": str(tmp_path / "outline.png"), "steps": 12}
+    found = run(steered, "controlnet", tmp_path, inputs).astype(int)
+    yellow = (found[..., 0] > 150) & (found[..., 1] > 120) & (found[..., 2] < 120)
+    overlap = (yellow & (drawn > 0)).sum() / (yellow | (drawn > 0)).sum()
+    assert overlap > 0.8
 
 
 def test_upscaling_repeats_pixels_with_a_model_that_does(steered: Session, tmp_path: Path) -> None:
