@@ -212,7 +212,7 @@ def make() -> tuple[str, list[str]]:
         ["format", "--quiet"],
     ):
         done = subprocess.run(
-            ["ruff", *command, "--stdin-filename", str(TARGET), "-"],
+            [str(Path(sys.executable).with_name("ruff")), *command, "--stdin-filename", str(TARGET), "-"],
             input=text,
             capture_output=True,
             text=True,

@@ -149,7 +149,7 @@ def make() -> str:
     text = HEAD + imports + "\n\n" + "\n\n\n".join(body) + "\n"
     for command in (["check", "--fix-only", "--quiet"], ["format", "--quiet"]):
         done = subprocess.run(
-            ["ruff", *command, "--stdin-filename", str(TARGET), "-"],
+            [str(Path(sys.executable).with_name("ruff")), *command, "--stdin-filename", str(TARGET), "-"],
             input=text,
             capture_output=True,
             text=True,

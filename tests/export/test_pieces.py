@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import types
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from graphflow.converters.diffusers_script.emitters.functions import TENSOR_NODES
 from graphflow.converters.diffusers_script.pieces import library, with_needs
 from graphflow.converters.diffusers_script.render import _imports
+from graphflow.registry import installed
 from graphflow.sampling.noise import initial_noise, step_noise
 from graphflow.sampling.prediction import ModelSampling
 from graphflow.sampling.samplers import SAMPLERS
 from graphflow.sampling.schedules import SCHEDULES, make_sigmas
+from graphflow.values import Image, Latent, Mask
 
+ROOT = Path(__file__).resolve().parents[2]
 SAMPLING = ModelSampling.from_betas(torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2)
 
 
@@ -26,8 +33,6 @@ def piece(name: str) -> Any:
     used = {found for item in pieces for found in item.imports}
     module = types.ModuleType("script")
     # dataclasses look their module up
-    import sys
-
     sys.modules["script"] = module
     exec("\n".join(_imports(used)) + "\n" + "\n\n".join(item.source for item in pieces), module.__dict__)
     return getattr(module, name)
@@ -110,3 +115,42 @@ def test_training_levels_of_a_script_are_the_engines() -> None:
 def test_every_piece_stands_on_its_own() -> None:
     for name in library():
         assert piece(name) is not None
+
+
+@pytest.mark.parametrize("name", TENSOR_NODES)
+def test_each_function_of_a_script_is_the_nodes(name: str) -> None:
+    """The piece on tensors gives what the node gives on values, with the node's defaults."""
+    generator = torch.Generator().manual_seed(3)
+    spec = installed().specs[name]
+    given: dict[str, Any] = {}
+    plain: dict[str, Any] = {}
+    for parameter in spec.inputs.values():
+        kind = parameter.type.name
+        if kind == "image":
+            channels = 4 if name == "split_alpha" else 3
+            plain[parameter.name] = torch.rand(2, channels, 24, 20, generator=generator)
+            given[parameter.name] = Image(pixels=plain[parameter.name].clone())
+        elif kind == "mask":
+            plain[parameter.name] = torch.rand(2, 24, 20, generator=generator)
+            given[parameter.name] = Mask(values=plain[parameter.name].clone())
+        elif kind == "latent":
+            plain[parameter.name] = torch.randn(2, 4, 16, 16, generator=generator)
+            given[parameter.name] = Latent(samples=plain[parameter.name].clone())
+        elif parameter.required and not parameter.optional:
+            pytest.fail(f"{name} needs {parameter.name}")
+    sizes = {option: 16 for option in ("width", "height") if option in spec.inputs and name.startswith("crop")}
+    expected = spec.function(**given, **(sizes if "latent" not in name else {}))
+    actual = piece(name)(**plain, **(sizes if "latent" not in name else {}))
+    if len(spec.outputs) == 1:
+        expected, actual = (expected,), (actual,)
+    for one, other in zip(expected, actual, strict=True):
+        tensor = getattr(one, "pixels", getattr(one, "values", getattr(one, "samples", one)))
+        torch.testing.assert_close(torch.as_tensor(other), torch.as_tensor(tensor))
+
+
+@pytest.mark.parametrize("tool", ["make_sampler_pieces.py", "make_node_pieces.py"])
+def test_the_made_pieces_are_up_to_date(tool: str) -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "tools" / tool), "--check"], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stderr

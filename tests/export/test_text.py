@@ -6,6 +6,7 @@ import ast
 import builtins
 import json
 import subprocess
+import sys
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -148,7 +149,12 @@ def scripts() -> dict[str, str]:
 
 
 def ruff(*arguments: str, folder: Path) -> str:
-    done = subprocess.run(["ruff", *arguments, "--isolated", str(folder)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("ruff")), *arguments, "--isolated", str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     return "" if done.returncode == 0 else done.stdout + done.stderr
 
 

@@ -399,11 +399,11 @@ def masks_edit_cross(values, growing):
 
 
 def masks_edit_fade(length, margin):
-    """Weights 1 / margin, 2 / margin, … at the beginning of an edge, then 1."""
-    ramp = torch.ones(length)
-    shown = min(length, margin)
-    ramp[:shown] = (torch.arange(shown) + 1) / max(1, margin)
-    return ramp
+    """Weights 1 / margin, 2 / margin, … at the beginning of an edge, then 1; a margin has at most the edge's length."""
+    margin = min(margin, length)
+    return torch.cat(
+        [(torch.arange(margin) + 1) / max(1, margin), torch.ones(length - margin)]
+    )
 
 
 def solid_image(width=512, height=512, batch_size=1, color="#000000"):
@@ -632,11 +632,10 @@ def images_filter_quantized(array, colors, dither):
 def composite_images(
     destination, source, mask=None, x=0, y=0, feather=0, resize_source=False
 ):
-    """Paste pictures into others; what lies outside is left out. Where only one has alpha, the other is opaque."""
-    channels = max(destination.shape[1], source.shape[1])
+    """Paste pictures into others; what lies outside is left out."""
     pixels = paste(
-        with_channels(destination, channels),
-        with_channels(source, channels),
+        destination,
+        with_channels(source, destination.shape[1]),
         None if mask is None else mask,
         x=x,
         y=y,
