@@ -143,6 +143,9 @@ def _controlnet(draft: Draft, prefix: str) -> None:
         return
     inferred = infer_controlnet(below, draft.where)
     draft.variant, draft.family = inferred.variant, family_of(inferred.variant)
+    if "shuffle" in draft.weights.path.stem.lower():
+        # Those for shuffled content add the mean of each channel only; nothing in the file says so.
+        inferred.defaults["global_pool_conditions"] = True
     name = "controlnet_difference" if "difference" in draft.shapes or "difference" in below else "controlnet"
     draft.add(name, inferred, prefix, "ldm" if is_ldm(below) else "diffusers")
     draft.details["union"] = inferred.class_name == "ControlNetUnionModel"

@@ -175,6 +175,23 @@ def test_a_t2i_adapter_of_one_channel_gets_the_mean(tmp_path: Path) -> None:
             assert error(found, wanted) < 1e-5
 
 
+def test_a_controlnet_for_shuffled_content_adds_means(tmp_path: Path) -> None:
+    (tmp_path / "controlnet").mkdir()
+    tensors = {name: tensor.contiguous() for name, tensor in controlnet().state_dict().items()}
+    for name in ("plain", "control_shuffle"):
+        save_file(tensors, tmp_path / "controlnet" / f"{name}.safetensors")
+    manager, hint = make_manager(tmp_path), torch.rand(1, 3, 64, 64)
+    found = []
+    with running(manager):
+        for name in ("plain", "control_shuffle"):
+            with nodes.load_control_net(name).use() as loaded:
+                encoded = loaded.encode(hint, 8, 8)
+                found.append(
+                    loaded.residuals(encoded, random(1, 4, 8, 8), torch.tensor([400]), entry(None).embedding, None)
+                )
+    assert error(found[1].middle, found[0].middle.mean(dim=(2, 3), keepdim=True)) < 1e-5
+
+
 def test_a_hint_of_other_proportions_is_cut_in_the_middle() -> None:
     wide = torch.arange(24.0).view(1, 1, 1, 24).expand(1, 3, 8, 24)
     assert torch.equal(fit_hint(wide, 8, 8), wide[..., 8:16])
