@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from graphflow.errors import InvalidInputError
-from graphflow.registry import nearest
+from graphflow.literals import nearest
 
 _FOLDER = Path(__file__).resolve().parent
 
