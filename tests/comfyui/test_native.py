@@ -297,3 +297,28 @@ def test_an_output_without_a_native_one_is_refused() -> None:
     (entry,) = imported(source).report.unsupported
     assert entry.id == "22"
     assert "output 1 of OpenposePreprocessor" in entry.remarks[0]
+
+
+def test_properties_of_a_conditioning_become_one_node_each() -> None:
+    source = prompt(
+        n30=node("ConditioningTimestepsRange", start_percent=0.25, end_percent=0.75),
+        n31=node("SolidMask", value=1.0, width=64, height=64),
+        n32=node("CLIPTextEncode", text="a hat", clip=["4", 1]),
+        n33=node(
+            "ConditioningSetPropertiesAndCombine", cond=["6", 0], cond_NEW=["32", 0], strength=0.5, mask=["31", 0],
+            set_cond_area="mask bounds", timesteps=["30", 2],
+        ),
+    )  # fmt: skip
+    source["3"]["inputs"]["positive"] = ["33", 0]
+    nodes = sound(source).document.nodes
+    assert nodes["33"].links == {"conditioning": ["6", "33~range"]}
+    assert nodes["33~range"].params == {"start": 0.75, "end": 1.0}
+    assert nodes["33~mask"].params == {"strength": 0.5, "bounds": True}
+    assert nodes["33~mask"].links["conditioning"] == "32"
+
+
+def test_model_names_in_objects_are_read() -> None:
+    source = prompt(
+        n4=node("CheckpointLoader|pysssss", ckpt_name={"content": "a.safetensors", "image": None}, prompt="x")
+    )
+    assert sound(source).document.nodes["4"].params["model"] == "a.safetensors"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from . import conditioning, control, families, images, latents, loaders, masks, model_changes, sampling, values
+from . import conditioning, control, custom, families, images, latents, loaders, masks, model_changes, sampling, values
 from .rule import AnyRule, Made, Rule
 
-_TOPICS = (loaders, conditioning, sampling, model_changes, latents, images, masks, control, values, families)
+_TOPICS = (loaders, conditioning, sampling, model_changes, latents, images, masks, control, values, families, custom)
 
 
 def _by_type() -> dict[str, AnyRule]:
