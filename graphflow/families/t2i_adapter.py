@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphflow.families.control import Residuals, fit_hint
+from graphflow.families.control import fit_hint
 from graphflow.families.inference import inference
+from graphflow.families.residuals import Residuals
 
 
 @dataclass(kw_only=True, eq=False)
