@@ -26,12 +26,14 @@ from graphflow.cli.terminal import clean, console, styled
 from graphflow.errors import InvalidInputError
 
 if TYPE_CHECKING:
+    from graphflow.converters.diffusers_script import Exported
     from graphflow.session import Session
     from graphflow.settling import Settled
+    from graphflow.workflow import Document
 
 EPILOG = """Examples: graphflow export txt2img -o picture.py · graphflow export my.json --to notebook -o my.ipynb · graphflow export my.json --check -o my.py"""
 
-Form = Literal["diffusers", "python", "notebook", "comfyui"]
+Form = Literal["diffusers", "python", "notebook", "comfyui", "comfyui-ui"]
 Target = Annotated[
     Path | None,
     typer.Option("--out", "-o", dir_okay=False, metavar="FILE", help="The file to write; standard output without it."),
@@ -40,7 +42,7 @@ To = Annotated[
     Form,
     typer.Option(
         "--to",
-        help="diffusers: a script that needs no graphflow. python: code that builds the workflow. notebook: the script in cells. comfyui: a file for ComfyUI.",
+        help="diffusers: a script that needs no graphflow. python: code that builds the workflow. notebook: the script in cells. comfyui: an API prompt. comfyui-ui: a graph with a layout, for ComfyUI's front end.",
     ),
 ]
 StyleOption = Annotated[
@@ -85,9 +87,17 @@ def export(
         raise InvalidInputError("the file is there already", where=str(out), advice="--force writes over it")
     session = make_session(packs=packs, device=device, dtype=dtype, models=models, offline=offline, no_cache=True)
     loaded = load(workflow)
+    report: tuple[str, ...] = ()
     with named(loaded):
         settled = session.settle(loaded.document, input_values(inputs), overrides(sets))
-        text, report = _convert(to, settled, session, style, safety, loaded.folder, input_dir)
+        report: tuple[str, ...] = ()
+        if to == "python":
+            text = _builder_code(settled.document if inputs or sets else loaded.document, session)
+        elif to in ("comfyui", "comfyui-ui"):
+            text, report = _comfyui_file(settled, session, layout=to == "comfyui-ui")
+        else:
+            made = _script(settled, session, style, safety, loaded.folder, input_dir)
+            text, report = _notebook(made) if to == "notebook" else made.code, made.report
     if out is None:
         sys.stdout.write(text)
     else:
@@ -103,34 +113,42 @@ def export(
         raise typer.Exit(0 if compared.ok else 1)
 
 
-def _convert(
-    to: Form,
+def _script(
     settled: Settled,
     session: Session,
     style: Literal["exact", "pipeline"],
     safety: Literal["auto", "require", "off"] | None,
     folder: Path | None,
     input_folder: Path | None,
-) -> tuple[str, tuple[str, ...]]:
-    """The text, and what to say of it."""
-    if to == "python":
-        from graphflow.converters.builder_code import to_python
+) -> Exported:
+    from graphflow.converters.diffusers_script import export as make
 
-        return to_python(settled.document), ()
-    if to == "comfyui":
-        import json
+    return make(settled, session=session, style=style, safety=safety, folder=folder, input_folder=input_folder)
 
-        from graphflow.converters.comfyui import to_comfyui
 
-        return json.dumps(to_comfyui(settled.document, registry=session.registry), indent=2) + "\n", ()
-    from graphflow.converters.diffusers_script import export as make_script
+def _notebook(made: Exported) -> str:
+    from graphflow.converters.diffusers_script.notebook import to_notebook
 
-    made = make_script(settled, session=session, style=style, safety=safety, folder=folder, input_folder=input_folder)
-    if to == "notebook":
-        from graphflow.converters.diffusers_script.notebook import to_notebook
+    text: str = to_notebook(made)
+    return text
 
-        return to_notebook(made), made.report
-    return made.code, made.report
+
+def _builder_code(document: Document, session: Session) -> str:
+    from graphflow.converters.builder_code import to_python
+
+    text: str = to_python(document, registry=session.registry)
+    return text
+
+
+def _comfyui_file(settled: Settled, session: Session, *, layout: bool) -> tuple[str, tuple[str, ...]]:
+    import json
+
+    from graphflow.converters.comfyui import to_comfyui
+    from graphflow.converters.comfyui.export import export_prompt
+
+    made = export_prompt(settled.document, registry=session.registry)
+    data = to_comfyui(settled.document, format="ui", registry=session.registry) if layout else made.prompt
+    return json.dumps(data, indent=2) + "\n", tuple(f"{node}: {what}" for node, what in made.notes)
 
 
 def _write(path: Path, text: str) -> None:

@@ -16,7 +16,7 @@ TENSOR_NODES = (
     "compose_masks", "resize", "resize_and_pad", "crop_image", "pad_image", "flip_image", "rotate_image",
     "stitch_images", "repeat_images", "solid_image", "image_size", "composite_images", "blend_images", "blur_image",
     "sharpen_image", "morphology", "quantize_image", "invert_image", "adjust_image", "match_colors", "rgb_to_yuv",
-    "yuv_to_rgb", "join_alpha", "split_alpha", "porter_duff", "flip_latent", "rotate_latent", "crop_latent",
+    "yuv_to_rgb", "join_alpha", "split_alpha", "porter_duff", "flip_latent", "rotate_latent",
     "blend_latents", "combine_latents", "multiply_latent", "concat_latents", "canny_edges",
 )  # fmt: skip
 """Node types whose function scripts have under the same name, see ``pieces/f_nodes.py``."""

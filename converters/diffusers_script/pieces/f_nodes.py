@@ -895,20 +895,6 @@ def rotate_latent(latent, degrees=90):
     )
 
 
-def crop_latent(latent, x=0, y=0, width=512, height=512):
-    """Cut a rectangle out of latents. What lies outside is left out; places are rounded down to whole samples."""
-    f = latent.downscale
-    left, top, right, bottom = (
-        x // f,
-        y // f,
-        x // f + max(1, width // f),
-        y // f + max(1, height // f),
-    )
-    rows, columns = latent.shape[-2:]
-    right, bottom = (min(right, columns), min(bottom, rows))
-    return latents_shape_window(latent, left, top, right, bottom)
-
-
 def concat_latents(first, second, direction="right"):
     """Put latents beside or below other ones, into one picture. Noise masks are left out."""
     a, b = (first, second)
@@ -922,22 +908,6 @@ def concat_latents(first, second, direction="right"):
         [a, b] if direction in ("right", "down") else [b, a], dim=-1 if across else -2
     )
     return joined
-
-
-def latents_shape_window(latent, left, top, right, bottom):
-    """Cut by latent samples; the mask, which has a size of its own, is cut at the same shares."""
-    rows, columns = latent.shape[-2:]
-    mask = latent.noise_mask
-    if mask is not None:
-        high, wide = mask.shape[-2:]
-        mask = mask[
-            :,
-            top * high // rows : max(bottom * high // rows, top * high // rows + 1),
-            left * wide // columns : max(
-                right * wide // columns, left * wide // columns + 1
-            ),
-        ]
-    return latent[..., top:bottom, left:right]
 
 
 def latents_shape_changed(latent, change):
