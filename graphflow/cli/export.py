@@ -90,7 +90,6 @@ def export(
     report: tuple[str, ...] = ()
     with named(loaded):
         settled = session.settle(loaded.document, input_values(inputs), overrides(sets))
-        report: tuple[str, ...] = ()
         if to == "python":
             text = _builder_code(settled.document if inputs or sets else loaded.document, session)
         elif to in ("comfyui", "comfyui-ui"):
