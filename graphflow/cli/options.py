@@ -24,7 +24,7 @@ WorkflowName = Annotated[
     typer.Argument(
         metavar="WORKFLOW",
         show_default=False,
-        help="A JSON file, a PNG that graphflow saved, the name of a packaged workflow, or - for standard input.",
+        help="A JSON file, a PNG that graphflow saved, a ComfyUI file (JSON, PNG, WebP, video), the name of a packaged workflow, or - for standard input.",
     ),
 ]
 Inputs = Annotated[
