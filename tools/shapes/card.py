@@ -69,8 +69,9 @@ All pictures are drawn by `tools/shapes/pictures`, all captions made from templa
 Everything was trained on two shared CPU cores: the autoencoder for {vae_minutes} minutes, the text encoder for 900 steps
 (it learns to tell what a caption says, then stays frozen), the denoiser for {unet_steps} steps of 32 latents (AdamW,
 captions left out in 10 %, averaged weights), the safety checker for 1800 steps. The denoiser's first 5317 steps weighed
-all of the picture alike (1.2e-3 with cosine decay; the last 1400 of them mostly on two shapes); in the others half of
-the loss stood where the shapes are, however small, on more small and moved shapes (9e-4 with cosine decay, average 0.998).
+all of the picture alike (1.2e-3 with cosine decay; the last 1400 of them mostly on two shapes); in all later steps half
+of the loss stood where the shapes are, however small: 1265 steps at 9e-4 falling, then the rest at 7e-4 and 5e-4 falling,
+with more and more small shapes.
 `tools/shapes/README.md` has the commands.
 
 ## Figures
