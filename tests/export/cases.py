@@ -225,6 +225,13 @@ CASES: dict[str, Build] = {
 }
 """Cases for every family."""
 
+SDXL_CASES: dict[str, Build] = {
+    "sizes": lambda g, p: p.sample(
+        positive=g.add(nodes.encode_prompt_sdxl, text_encoder=p.text_encoder, text="a red circle", width=512, crop_x=8)
+    )
+}
+"""Cases for SDXL alone."""
+
 SD_CASES: dict[str, Build] = {
     "lora": _lora,
     "lora_on_one_side": _lora_on_one_side,

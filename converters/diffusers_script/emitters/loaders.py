@@ -15,13 +15,20 @@ def load_checkpoint(emission: Emission) -> dict[str, Any]:
     """A checkpoint's parts."""
     base = make_base(emission, "MODEL", _options(emission))
     parts = {part: ModelPart(base, part) for part in ("model", "text_encoder", "vae")}
+    if base.refiner or base.description.task != "generate":
+        what = "SDXL's refiner" if base.refiner else f"a checkpoint made to {base.description.task}"
+        raise UnsupportedError(f"{what} cannot be written in scripts; run_pipeline can")
     has_checker = "safety_checker" in base.description.parts
     return {**parts, "safety_checker": ModelPart(base, "safety_checker") if has_checker else Given(None)}
 
 
 def load_vae(emission: Emission) -> ModelPart:
     """An autoencoder from a file of its own."""
-    return ModelPart(make_base(emission, "VAE", ()), "vae")
+    base = make_base(emission, "VAE", ())
+    part = base.description.parts.get("vae")
+    if part is None or part.class_name != "AutoencoderKL":
+        raise UnsupportedError("only autoencoders of the class AutoencoderKL can be written in scripts")
+    return ModelPart(base, "vae")
 
 
 def load_safety_checker(emission: Emission) -> ModelPart:

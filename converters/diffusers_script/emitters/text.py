@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from graphflow.families.prompt_syntax import Piece, pieces
 
+from ..graph import Given
 from ..handles import Conditioning, Entry, ModelPart
 from ..layout import Expression, Items, call, listed, quoted
 from ..script import UnsupportedError
@@ -26,6 +27,17 @@ def encode_prompt(emission: Emission) -> Conditioning:
     if skip:
         encoder = replace(encoder, layer=-skip)
     return Conditioning((make_entry(emission, encoder, "text"),))
+
+
+def encode_prompt_sdxl(emission: Emission) -> Conditioning:
+    """A prompt with the sizes that SDXL is told."""
+    other = emission.inputs["text_l"]
+    if not isinstance(other, Given) or other.value not in (None, emission.inputs["text"].value):
+        raise UnsupportedError("different texts for both encoders cannot be written in scripts")
+    entry = make_entry(emission, emission.part("text_encoder"), "text")
+    names = ("height", "width", "crop_y", "crop_x", "target_height", "target_width")
+    sizes = Items("(", tuple(("", emission.value(name)) for name in names), ")")
+    return Conditioning((replace(entry, settings=(("sizes", sizes),)),))
 
 
 def make_entry(emission: Emission, encoder: ModelPart, name: str) -> Entry:
@@ -83,4 +95,8 @@ def _tokens(encoder: ModelPart, text: str) -> int:
     return max(len(make_tokenizer(spec, 77).ids(text)) for spec in specs)
 
 
-EMITTERS: dict[str, Emitter] = {"encode_prompt": encode_prompt, "set_text_layer": set_text_layer}
+EMITTERS: dict[str, Emitter] = {
+    "encode_prompt": encode_prompt,
+    "encode_prompt_sdxl": encode_prompt_sdxl,
+    "set_text_layer": set_text_layer,
+}
