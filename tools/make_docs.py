@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 
 from graphflow import registry, workflows
+from graphflow.converters.comfyui.rules import RULES
+from graphflow.converters.diffusers_script import SUPPORTED
 from graphflow.node import InputSpec, NodeSpec
 from graphflow.sampling.names import SAMPLER_NAMES, SCHEDULE_NAMES
 from graphflow.workflow import Document, read
@@ -40,6 +42,8 @@ def support_table(known: registry.Registry) -> str:
             for category, specs in categories(known).items()
         ),
         ("packaged workflows", ", ".join(workflows.names())),
+        ("ComfyUI node types that are imported", f"{len(RULES)}, listed in [docs/comfyui.md](docs/comfyui.md)"),
+        ("node types that are exported to Diffusers scripts", f"{len(SUPPORTED)} of {len(known.specs)}"),
     ]
     return "\n".join(["| what | which |", "|---|---|", *(f"| {what} | {which} |" for what, which in rows)])
 
