@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -25,7 +25,13 @@ BOUND, BROWNIAN_BOUND = 1e-4, 1e-3
 """Most that latents may differ, of their largest value."""
 
 
-def run_recorded(folder: Path, weights: Path, group: str, names: Iterable[str] | None = None) -> list[Row]:
+def run_recorded(
+    folder: Path,
+    weights: Path,
+    group: str,
+    names: Iterable[str] | None = None,
+    tell: Callable[[Row], None] = lambda row: None,
+) -> list[Row]:
     """Run the scripts of recorded workflows, and compare their latents with the recording.
 
     Args:
@@ -33,6 +39,7 @@ def run_recorded(folder: Path, weights: Path, group: str, names: Iterable[str] |
         weights: A model folder with their weights.
         group: ``samplers`` or ``features``.
         names: Cases; all by default.
+        tell: Called with each row as it is made.
     """
     prompts = json.loads((folder / f"{group}.workflows.json").read_text("utf-8"))
     manifest = json.loads((folder / f"{group}.manifest.json").read_text("utf-8"))
@@ -40,7 +47,10 @@ def run_recorded(folder: Path, weights: Path, group: str, names: Iterable[str] |
     with np.load(folder / f"{group}.npz") as arrays, Fresh() as fresh:
         for name in names or prompts:
             with TemporaryDirectory() as work:
-                rows += _case(fresh, name, prompts[name], manifest[name], arrays, folder, weights, Path(work))
+                found = _case(fresh, name, prompts[name], manifest[name], arrays, folder, weights, Path(work))
+            rows += found
+            for row in found:
+                tell(row)
     return rows
 
 
@@ -121,6 +131,9 @@ def write_configs(description: Description, folder: Path) -> None:
 if __name__ == "__main__":
     import sys
 
-    for row in run_recorded(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], sys.argv[4:] or None):
+    def show(row: Row) -> None:
+        """Print a row."""
         state = "skipped" if row.skipped else "ok" if row.ok else "DIFFERS"
         print(f"{row.name:40} {row.error:.2e} {state} {row.note}", flush=True)
+
+    run_recorded(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], sys.argv[4:] or None, show)
