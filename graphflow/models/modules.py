@@ -20,7 +20,14 @@ Change = Callable[[torch.Tensor], torch.Tensor]
 """From a float32 weight to the changed float32 weight."""
 
 _DIFFUSERS = frozenset(
-    {"UNet2DConditionModel", "AutoencoderKL", "AutoencoderTiny", "ControlNetModel", "ControlNetUnionModel", "T2IAdapter"}
+    {
+        "UNet2DConditionModel",
+        "AutoencoderKL",
+        "AutoencoderTiny",
+        "ControlNetModel",
+        "ControlNetUnionModel",
+        "T2IAdapter",
+    }
 )
 _TRANSFORMERS = frozenset({"CLIPTextModel", "CLIPTextModelWithProjection", "CLIPVisionModelWithProjection"})
 

@@ -18,7 +18,9 @@ def vae(family: str = "sd") -> Vae:
 
 
 def conditioning(value: float) -> Conditioning:
-    return Conditioning(entries=(ConditioningEntry(embedding=torch.full((1, 77, 8), float(value)), extras={"width": 64}),))
+    return Conditioning(
+        entries=(ConditioningEntry(embedding=torch.full((1, 77, 8), float(value)), extras={"width": 64}),)
+    )
 
 
 def image(items: int = 1, height: int = 32, width: int = 40) -> Image:
