@@ -24,9 +24,11 @@ bench: install-test ## Ratios against peers, measured side by side; minutes
 
 parity: install-test ## Compare everything with the recorded numbers and write docs/parity.md; an hour
 	$(BIN)/python -m tests.parity.run_parity
+	$(BIN)/python -m tests.comfyui.recorded build/parity/models
+	$(BIN)/python -m tests.export.run_exports
 
 soak: install-test ## The long property and fuzz suites; an hour
-	GRAPHFLOW_TEST_SOAK=1 $(BIN)/python -m pytest tests/families/test_recorded.py
+	GRAPHFLOW_TEST_SOAK=1 $(BIN)/python -m pytest tests/families/test_recorded.py tests/properties tests/export
 	$(BIN)/python -m tests.comfyui.survey
 	$(BIN)/python -m tests.comfyui.fuzz --count 10000
 

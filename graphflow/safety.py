@@ -73,6 +73,8 @@ def guard(
             guarded: list[Source] = []
             for source in sources:
                 kind = types.get(source, LinkType("any"))
+                if _element(kind) == "any":  # nobody knows what it is, so it is what the input takes
+                    kind = node.spec.inputs[name].type
                 if _element(kind) not in VISIBLE or not _generated(source, nodes):
                     guarded.append(source)
                     continue

@@ -62,6 +62,12 @@ def brighten(image: Image) -> Image:
     return image
 
 
+@node("toy_anything")
+def anything(value: Any) -> Any:
+    """Pass on what nobody knows the type of."""
+    return value
+
+
 class Filtered(NamedTuple):
     """What passed, and what was flagged."""
 
@@ -96,7 +102,7 @@ def save(images: Image) -> Files:
     return Files(files=tuple(files), withheld=images.withheld)
 
 
-NODES = [brighten, checkpoint, counted, draw, keep_safe, load_checker, photo, save]
+NODES = [anything, brighten, checkpoint, counted, draw, keep_safe, load_checker, photo, save]
 REGISTRY = Registry().with_nodes(NODES, pack="safety")
 
 
@@ -134,6 +140,13 @@ def test_a_filter_stands_before_what_is_saved() -> None:
     assert record["record"]["safety"] == {"policy": "auto", "checked": True}
     assert "save~safety" not in record["workflow"]["nodes"]
     assert "save~safety" not in g.document.nodes
+
+
+def test_what_nobody_knows_the_type_of_is_checked_as_what_it_is_saved_as() -> None:
+    g = Workflow()
+    pictures = g.add(draw, model=g.add(checkpoint, model="safe", id="checkpoint").model, id="draw")
+    g.add(save, images=g.add(anything, value=pictures, id="anything"), id="save")
+    assert list(planned(g).steps) == ["checkpoint", "draw", "anything", "save~safety", "save"]
 
 
 def test_off_filters_nothing() -> None:

@@ -15,7 +15,6 @@ from graphflow.cli.terminal import console, styled
 
 EPILOG = "Example: graphflow demo --out pictures --open"
 WORKFLOW = "txt2img"
-MODEL = "shapes"
 PROMPT = "a green star on a black background"
 
 
@@ -37,11 +36,6 @@ def demo(
         )
     )
     session = make_session(offline=True)
-    folder = session.library.resolve(MODEL, "checkpoint").path
-    if folder is not None and folder.name != MODEL:
-        target.print(
-            styled(f"It is {folder.name!r}, an early version: expect shapes that miss the prompt at times.\n", "yellow")
-        )
     result = carry_out(session, load(WORKFLOW), {"prompt": Text(PROMPT)}, {}, out=out)
     if not result.paths:
         return
