@@ -65,21 +65,29 @@ class Writer:
 
     # -------------------------------------------------------------------------------------------- pictures
 
-    def pictures(self, wanted: Decoding) -> tuple[str, str]:
-        """Write a sampling up to pictures as files have them; returns their variable and the checker's verdicts."""
+    def pictures(self, wanted: Decoding, *, truncate: bool = False) -> tuple[str, str]:
+        """Write a sampling up to pictures as files have them; returns their variable and the checker's verdicts.
+
+        Pipelines round to 8 bits; with ``truncate`` the script cuts instead, from the pipeline's tensors.
+        """
         sampling = wanted.sampling
         if wanted.shared or sampling.shared or not self.fits_pipeline(sampling) or not self._own_vae(wanted):
             pixels = self.pixels(wanted)
-            self.script.need("to_pil")
-            return f"to_pil({pixels.variable})", pixels.flags
+            return self.to_pil(pixels.variable, truncate=truncate), pixels.flags
         nodes = [*self.nodes(sampling), wanted.node, *([wanted.checked] if wanted.checked else [])]
         self.script.stage(ids(nodes))
-        pipe_call = self.call(sampling)
-        if not wanted.checked:
-            images = self.script.assign("images", pipe_call.then(".images"))
-            return images, ""
-        result = self.script.assign("result", pipe_call)
-        return f"{result}.images", f"{result}.nsfw_content_detected"
+        pipe_call = self.call(sampling, {"output_type": '"pt"'} if truncate else None)
+        if wanted.checked:
+            result = self.script.assign("result", pipe_call)
+            images, flags = f"{result}.images", f"{result}.nsfw_content_detected"
+        else:
+            images, flags = self.script.assign("images", pipe_call.then(".images")), ""
+        return self.to_pil(images, truncate=True) if truncate else images, flags
+
+    def to_pil(self, images: str, *, truncate: bool) -> str:
+        """The expression of tensors as pictures with 8 bits."""
+        self.script.need("to_pil")
+        return f"to_pil({images}, truncate=True)" if truncate else f"to_pil({images})"
 
     def pixels(self, wanted: Decoding) -> Pixels:
         """Write a sampling up to pictures as tensors, once."""
@@ -156,8 +164,6 @@ class Writer:
             return False
         if sampling.negative and not self._plain(sampling.negative):
             return False
-        if fixed(values["noise_layout"]) == "batch":
-            return False
         scale = values["guidance_scale"]
         if not self.script.is_open(scale) and scale.value < 1:
             return False
@@ -230,7 +236,7 @@ class Writer:
             arguments |= {"image": latent.variable, "num_inference_steps": total, "strength": share}
         scale = "1.0" if sampling.negative is None else value(values["guidance_scale"])
         arguments["guidance_scale"] = scale
-        if count == "1":
+        if count == "1" or self.script.fixed(values["noise_layout"]) == "batch":
             arguments["generator"] = f'torch.Generator("cpu").manual_seed({seed})'
         else:
             self.script.need("make_generators")

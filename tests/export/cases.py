@@ -195,7 +195,16 @@ def _control(g: Workflow, p: Parts, **options: Any) -> Any:
     return p.sample(positive=positive, negative=negative)
 
 
+def _comfyui(g: Workflow, p: Parts) -> Any:
+    """As the importer writes it: noise for the whole batch at once, and pictures cut to 8 bits."""
+    latent = g.add(nodes.empty_latent, width=SIZE, height=SIZE, batch_size=2)
+    images = p.decode(p.sample(latent=latent, sampler="dpmpp_2m", schedule="karras", noise_layout="batch"))
+    g.add(nodes.save_image, images=images, filename_prefix="cut", rounding="truncate")
+    return images
+
+
 CASES: dict[str, Build] = {
+    "comfyui": _comfyui,
     "text": sampler("dpmpp_2m"),
     "exponential": sampler("dpmpp_2m", "exponential"),
     "beta_schedule": sampler("dpmpp_2m", "beta"),

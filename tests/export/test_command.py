@@ -11,6 +11,7 @@ import pytest
 
 from graphflow import workflows
 from graphflow.cli.app import run_command
+from tests.conftest import ROOT
 
 
 def test_it_writes_a_script_and_says_what_is_fixed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -37,6 +38,13 @@ def test_other_forms(form: str, tmp_path: Path) -> None:
         assert "g" in space
     else:
         assert isinstance(json.loads(text), dict)
+
+
+def test_a_comfyui_file_becomes_one_pipeline_call(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["export", str(ROOT / "docs" / "examples" / "comfyui.json")]) == 0
+    code = capsys.readouterr().out
+    assert "StableDiffusionPipeline" in code and "result = pipe(" in code
+    assert len(code.splitlines()) < 70
 
 
 def test_a_file_is_not_overwritten_unless_asked(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from tests.export.run_exports import compare, difference, exportable, make_sessi
 from tests.fresh import Fresh
 
 SOAK = os.environ.get("GRAPHFLOW_TEST_SOAK") == "1"
-SAMPLE = {"ancestral", "weights", "regional", "control"}
+SAMPLE = {"ancestral", "comfyui", "weights", "regional", "control"}
 """Cases that always run; the others in the long suite."""
 
 PACKAGED_SAMPLE = {"txt2img", "custom_sampling"}

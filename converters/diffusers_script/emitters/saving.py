@@ -91,14 +91,12 @@ def _together(emission: Emission, both: list[tuple[str, str]]) -> tuple[str, str
 
 def _pictures(emission: Emission, part: Any, *, truncate: bool) -> tuple[str, str]:
     """The expressions of pictures with 8 bits, and of the checker's verdicts or nothing."""
-    if isinstance(part, Decoding) and not truncate:
-        return emission.writer.pictures(part)
+    if isinstance(part, Decoding):
+        return emission.writer.pictures(part, truncate=truncate)
     if isinstance(part, Pictures):
         return part.expression, part.flags
-    pixels = emission.writer.pixels(part) if isinstance(part, Decoding) else part
-    assert isinstance(pixels, Pixels), pixels
-    emission.script.need("to_pil")
-    return (f"to_pil({pixels.variable}, truncate=True)" if truncate else f"to_pil({pixels.variable})"), pixels.flags
+    assert isinstance(part, Pixels), part
+    return emission.writer.to_pil(part.variable, truncate=truncate), part.flags
 
 
 def _loop(emission: Emission, parts: tuple[Any, ...]) -> tuple[str, str] | None:
