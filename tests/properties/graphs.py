@@ -23,12 +23,13 @@ SMALL = {
     "amount": (1, 3),
     "count": (1, 3),
     "times": (1, 3),
-    "scale": (0.25, 2),
+    "scale": (0.25, 1.25),
     "tile": (0, 64),
     "strength": (0, 1),
     "index": (0, 0),
 }
-"""Ranges of sizes that keep a graph within a second; other numbers stay near their defaults."""
+"""Ranges of sizes that keep a graph within a second and a gigabyte; these are always given, other numbers stay near their
+defaults."""
 
 MODELS = {"checkpoint": "shapes"}
 """Names for parameters that want a model."""
@@ -127,7 +128,7 @@ def add(draw: st.DrawFn, graph: Graph, spec: NodeSpec, *, depth: int) -> str | N
                     return None
                 continue
             links[name] = [found] if wanted.many else found
-        elif wanted.required or wanted.model_kind or wanted.file_kind or draw(st.booleans()):
+        elif wanted.required or wanted.model_kind or wanted.file_kind or name in SMALL or draw(st.booleans()):
             value = draw(literals(wanted, graph.kit.files))
             if wanted.check(value)[1] is None:
                 params[name] = value
