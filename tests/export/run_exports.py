@@ -114,8 +114,11 @@ def run_exports(names: Iterable[str] | None = None) -> list[Row]:
 if __name__ == "__main__":
     import sys
 
+    differs = False
     for row in run_exports(sys.argv[1:] or None):
+        differs |= not (row.ok or row.skipped)
         print(
             f"{row.name:30} {row.error:.6f} {'skipped' if row.skipped else 'ok' if row.ok else 'DIFFERS'} {row.note}",
             flush=True,
         )
+    sys.exit(1 if differs else 0)
