@@ -12,7 +12,7 @@ from graphflow.value_types import value_type
 
 if TYPE_CHECKING:
     from graphflow.families.control import Net
-    from graphflow.values import Model
+    from graphflow.recipes import Model
 
 UNION_TYPES = ("openpose", "depth", "soft_edges", "hard_edges", "normal", "segmentation", "tile", "inpaint")
 """What union ControlNets can get, in the order of their numbers."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
 
     from graphflow.families.unet import UNetModel
-    from graphflow.values import IPAdapter
+    from graphflow.recipes import IPAdapter
 
 
 @value_type("image_prompt_hook")

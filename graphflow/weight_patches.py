@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from graphflow.recipes import Recipe
 from graphflow.value_types import value_type
-from graphflow.values import Recipe
 
 
 @value_type("merge_patch")

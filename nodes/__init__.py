@@ -1,432 +1,66 @@
-"""graphflow's own node pack. ``NODES`` lists its node functions; importing it imports no torch."""
+"""graphflow's own node pack: the node functions of its modules, by topic. Importing it imports no torch.
+
+A new node is a function with ``@node`` in the module of its topic, named in that module's ``__all__``.
+"""
+
+# ruff: noqa: F403
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from .conditioning import (
-    average_conditioning,
-    combine_conditioning,
-    concat_conditioning,
-    set_conditioning_area,
-    set_conditioning_mask,
-    set_conditioning_range,
-    set_conditioning_strength,
-    zero_out_conditioning,
-)
-from .conditioning_sdxl import encode_prompt_refiner, encode_prompt_sdxl
-from .constants import (
-    bool_value,
-    float_value,
-    int_range,
-    int_value,
-    seed_value,
-    text_join,
-    text_lines,
-    text_replace,
-    text_value,
-)
-from .control import apply_control_net, load_control_net, load_difference_control_net, set_union_control_type
-from .custom_sampling import (
-    add_noise,
-    basic_guider,
-    cfg_guider,
-    dual_cfg_guider,
-    no_noise,
-    perp_neg_guider,
-    random_noise,
-    sample_custom,
-)
-from .family_conditioning import (
-    add_image_prompt,
-    add_reference_latent,
-    apply_style_patch,
-    encode_prompt_parts,
-    encode_prompt_with_images,
-    flux2_sigmas,
-    lotus_conditioning,
-    set_guidance,
-    set_reference_method,
-)
-from .family_loaders import apply_control_patch, load_control_patch, load_family_text_encoder, set_t5_length
-from .guidance import (
-    adaptive_projected_guidance,
-    cfg_zero_star,
-    differential_diffusion,
-    dynamic_thresholding,
-    guidance_interval,
-    limit_guidance_norm,
-    renormalize_guidance,
-    rescale_guidance,
-    scale_epsilon,
-    scale_guidance_frequencies,
-    tangential_guidance,
-)
-from .image_files import load_image, load_mask
-from .images import image_size, resize, resize_and_pad, resize_to_preset, solid_image
-from .images_alpha import join_alpha, porter_duff, split_alpha
-from .images_batch import batch_images, images_from_batch, rebatch_images, repeat_images
-from .images_color import adjust_image, invert_image, match_colors, rgb_to_yuv, yuv_to_rgb
-from .images_filter import add_image_noise, blur_image, morphology, quantize_image, sharpen_image
-from .images_mix import blend_images, composite_images
-from .images_shape import crop_image, flip_image, pad_image, rotate_image, stitch_images
-from .inpainting import edit_conditioning, encode_for_inpaint, inpaint_conditioning, pad_for_outpaint
-from .ip_adapter import apply_ip_adapter, load_image_encoder, load_ip_adapter
-from .latent_files import load_latent, save_latent
-from .latents import empty_latent, latent_size, set_noise_mask, upscale_latent
-from .latents_batch import batch_latents, batch_noise, latents_from_batch, rebatch_latents, repeat_latents
-from .latents_mix import (
-    blend_latents,
-    combine_latents,
-    composite_latents,
-    multiply_latent,
-    sharpen_latent,
-    tonemap_latent,
-)
-from .latents_shape import concat_latents, crop_latent, cut_latent, flip_latent, rotate_latent
-from .lists import image_item, image_list, int_item, latent_item, list_length, text_from_list, text_item
-from .loaders import load_checkpoint, load_diffusion_model, load_safety_checker, load_text_encoder, load_vae
-from .lora import apply_lora
-from .masks import mask_bounds, mask_from_color, mask_from_image, mask_to_image, rectangle_mask, solid_mask
-from .masks_edit import (
-    blur_mask,
-    compose_masks,
-    crop_mask,
-    feather_mask,
-    grow_mask,
-    invert_mask,
-    resize_mask,
-    threshold_mask,
-)
-from .merging import (
-    add_models,
-    add_text_encoders,
-    merge_model_blocks,
-    merge_models,
-    merge_text_encoders,
-    scale_attention,
-    scale_text_attention,
-    subtract_models,
-    subtract_text_encoders,
-)
-from .model_hooks import (
-    deep_shrink,
-    freeu,
-    hypertile,
-    merge_tokens,
-    perturbed_attention_guidance,
-    self_attention_guidance,
-)
-from .model_sampling import set_continuous_sampling, set_flow_shift, set_flux_shift, set_prediction
-from .model_saving import save_checkpoint, save_lora, save_model, save_text_encoder, save_vae
-from .numbers import (
-    bool_math,
-    compare,
-    expression,
-    float_math,
-    int_math,
-    random_float,
-    random_int,
-    to_float,
-    to_int,
-    to_text,
-)
-from .pipelines import run_pipeline
-from .preprocessing import canny_edges, preprocess
-from .safety import safety_filter, safety_filter_video
-from .samplers import (
-    sampler_dpm_adaptive,
-    sampler_dpmpp_2m_sde,
-    sampler_dpmpp_2s_ancestral,
-    sampler_dpmpp_3m_sde,
-    sampler_dpmpp_sde,
-    sampler_er_sde,
-    sampler_euler_ancestral,
-    sampler_euler_ancestral_cfg_pp,
-    sampler_lms,
-    sampler_sa_solver,
-    select_sampler,
-)
-from .sampling import sample
-from .saving import preview, save_audio, save_image, save_video
-from .showing import save_text, show
-from .sigmas import (
-    align_your_steps_sigmas,
-    beta_sigmas,
-    exponential_sigmas,
-    extend_sigmas,
-    flip_sigmas,
-    karras_sigmas,
-    laplace_sigmas,
-    make_sigmas,
-    percent_to_sigma,
-    polyexponential_sigmas,
-    set_first_sigma,
-    sigmas_from_list,
-    split_sigmas,
-    split_sigmas_at_strength,
-    turbo_sigmas,
-    vp_sigmas,
-)
-from .sizes import aspect_ratio_size, resolution_preset
-from .switches import switch, switch_index
-from .text import encode_prompt, set_text_layer
-from .text_regex import regex_extract, regex_match, regex_replace
-from .text_tools import (
-    random_line,
-    text_case,
-    text_compare,
-    text_contains,
-    text_format,
-    text_length,
-    text_substring,
-    text_trim,
-)
-from .upscaling import load_upscale_model, upscale_image_with_model
-from .vae import encode_image, vae_decode
-from .video import images_to_video, video_to_images
+from graphflow.node import is_node
 
-__all__ = [
-    "NODES",
-    "adaptive_projected_guidance",
-    "add_image_noise",
-    "add_image_prompt",
-    "add_models",
-    "add_noise",
-    "add_reference_latent",
-    "add_text_encoders",
-    "adjust_image",
-    "align_your_steps_sigmas",
-    "apply_control_net",
-    "apply_control_patch",
-    "apply_ip_adapter",
-    "apply_lora",
-    "apply_style_patch",
-    "aspect_ratio_size",
-    "average_conditioning",
-    "basic_guider",
-    "batch_images",
-    "batch_latents",
-    "batch_noise",
-    "beta_sigmas",
-    "blend_images",
-    "blend_latents",
-    "blur_image",
-    "blur_mask",
-    "bool_math",
-    "bool_value",
-    "canny_edges",
-    "cfg_guider",
-    "cfg_zero_star",
-    "combine_conditioning",
-    "combine_latents",
-    "compare",
-    "compose_masks",
-    "composite_images",
-    "composite_latents",
-    "concat_conditioning",
-    "concat_latents",
-    "crop_image",
-    "crop_latent",
-    "crop_mask",
-    "cut_latent",
-    "deep_shrink",
-    "differential_diffusion",
-    "dual_cfg_guider",
-    "dynamic_thresholding",
-    "edit_conditioning",
-    "empty_latent",
-    "encode_for_inpaint",
-    "encode_image",
-    "encode_prompt",
-    "encode_prompt_parts",
-    "encode_prompt_refiner",
-    "encode_prompt_sdxl",
-    "encode_prompt_with_images",
-    "exponential_sigmas",
-    "expression",
-    "extend_sigmas",
-    "feather_mask",
-    "flip_image",
-    "flip_latent",
-    "flip_sigmas",
-    "float_math",
-    "float_value",
-    "flux2_sigmas",
-    "freeu",
-    "grow_mask",
-    "guidance_interval",
-    "hypertile",
-    "image_item",
-    "image_list",
-    "image_size",
-    "images_from_batch",
-    "images_to_video",
-    "inpaint_conditioning",
-    "int_item",
-    "int_math",
-    "int_range",
-    "int_value",
-    "invert_image",
-    "invert_mask",
-    "join_alpha",
-    "karras_sigmas",
-    "laplace_sigmas",
-    "latent_item",
-    "latent_size",
-    "latents_from_batch",
-    "limit_guidance_norm",
-    "list_length",
-    "load_checkpoint",
-    "load_control_net",
-    "load_control_patch",
-    "load_difference_control_net",
-    "load_diffusion_model",
-    "load_family_text_encoder",
-    "load_image",
-    "load_image_encoder",
-    "load_ip_adapter",
-    "load_latent",
-    "load_mask",
-    "load_safety_checker",
-    "load_text_encoder",
-    "load_upscale_model",
-    "load_vae",
-    "lotus_conditioning",
-    "make_sigmas",
-    "mask_bounds",
-    "mask_from_color",
-    "mask_from_image",
-    "mask_to_image",
-    "match_colors",
-    "merge_model_blocks",
-    "merge_models",
-    "merge_text_encoders",
-    "merge_tokens",
-    "morphology",
-    "multiply_latent",
-    "no_noise",
-    "pad_for_outpaint",
-    "pad_image",
-    "percent_to_sigma",
-    "perp_neg_guider",
-    "perturbed_attention_guidance",
-    "polyexponential_sigmas",
-    "porter_duff",
-    "preprocess",
-    "preview",
-    "quantize_image",
-    "random_float",
-    "random_int",
-    "random_line",
-    "random_noise",
-    "rebatch_images",
-    "rebatch_latents",
-    "rectangle_mask",
-    "regex_extract",
-    "regex_match",
-    "regex_replace",
-    "renormalize_guidance",
-    "repeat_images",
-    "repeat_latents",
-    "rescale_guidance",
-    "resize",
-    "resize_and_pad",
-    "resize_mask",
-    "resize_to_preset",
-    "resolution_preset",
-    "rgb_to_yuv",
-    "rotate_image",
-    "rotate_latent",
-    "run_pipeline",
-    "safety_filter",
-    "safety_filter_video",
-    "sample",
-    "sample_custom",
-    "sampler_dpm_adaptive",
-    "sampler_dpmpp_2m_sde",
-    "sampler_dpmpp_2s_ancestral",
-    "sampler_dpmpp_3m_sde",
-    "sampler_dpmpp_sde",
-    "sampler_er_sde",
-    "sampler_euler_ancestral",
-    "sampler_euler_ancestral_cfg_pp",
-    "sampler_lms",
-    "sampler_sa_solver",
-    "save_audio",
-    "save_checkpoint",
-    "save_image",
-    "save_latent",
-    "save_lora",
-    "save_model",
-    "save_text",
-    "save_text_encoder",
-    "save_vae",
-    "save_video",
-    "scale_attention",
-    "scale_epsilon",
-    "scale_guidance_frequencies",
-    "scale_text_attention",
-    "seed_value",
-    "select_sampler",
-    "self_attention_guidance",
-    "set_conditioning_area",
-    "set_conditioning_mask",
-    "set_conditioning_range",
-    "set_conditioning_strength",
-    "set_continuous_sampling",
-    "set_first_sigma",
-    "set_flow_shift",
-    "set_flux_shift",
-    "set_guidance",
-    "set_noise_mask",
-    "set_prediction",
-    "set_reference_method",
-    "set_t5_length",
-    "set_text_layer",
-    "set_union_control_type",
-    "sharpen_image",
-    "sharpen_latent",
-    "show",
-    "sigmas_from_list",
-    "solid_image",
-    "solid_mask",
-    "split_alpha",
-    "split_sigmas",
-    "split_sigmas_at_strength",
-    "stitch_images",
-    "subtract_models",
-    "subtract_text_encoders",
-    "switch",
-    "switch_index",
-    "tangential_guidance",
-    "text_case",
-    "text_compare",
-    "text_contains",
-    "text_format",
-    "text_from_list",
-    "text_item",
-    "text_join",
-    "text_length",
-    "text_lines",
-    "text_replace",
-    "text_substring",
-    "text_trim",
-    "text_value",
-    "threshold_mask",
-    "to_float",
-    "to_int",
-    "to_text",
-    "tonemap_latent",
-    "turbo_sigmas",
-    "upscale_image_with_model",
-    "upscale_latent",
-    "vae_decode",
-    "video_to_images",
-    "vp_sigmas",
-    "yuv_to_rgb",
-    "zero_out_conditioning",
-]
+from .conditioning import *
+from .conditioning_sdxl import *
+from .constants import *
+from .control import *
+from .custom_sampling import *
+from .family_conditioning import *
+from .family_loaders import *
+from .guidance import *
+from .image_files import *
+from .images import *
+from .images_alpha import *
+from .images_batch import *
+from .images_color import *
+from .images_filter import *
+from .images_mix import *
+from .images_shape import *
+from .inpainting import *
+from .ip_adapter import *
+from .latent_files import *
+from .latents import *
+from .latents_batch import *
+from .latents_mix import *
+from .latents_shape import *
+from .lists import *
+from .loaders import *
+from .lora import *
+from .masks import *
+from .masks_edit import *
+from .merging import *
+from .model_hooks import *
+from .model_sampling import *
+from .model_saving import *
+from .numbers import *
+from .pipelines import *
+from .preprocessing import *
+from .safety import *
+from .samplers import *
+from .sampling import *
+from .saving import *
+from .showing import *
+from .sigmas import *
+from .sizes import *
+from .switches import *
+from .text import *
+from .text_regex import *
+from .text_tools import *
+from .upscaling import *
+from .vae import *
+from .video import *
 
-NODES: list[Callable[..., Any]] = [globals()[name] for name in __all__ if name != "NODES"]
+NODES: list[Callable[..., Any]] = [value for value in [*globals().values()] if is_node(value)]
+"""The functions that the registry finds the pack's node types in."""

@@ -15,6 +15,17 @@ from graphflow.values import Area, Conditioning, ConditioningEntry, Mask
 if TYPE_CHECKING:
     from torch import Tensor
 
+__all__ = [
+    "average_conditioning",
+    "combine_conditioning",
+    "concat_conditioning",
+    "set_conditioning_area",
+    "set_conditioning_mask",
+    "set_conditioning_range",
+    "set_conditioning_strength",
+    "zero_out_conditioning",
+]
+
 Told = Annotated[Conditioning, Field(description="the conditioning")]
 Strength = Annotated[
     float, Field(ge=0, le=10, description="weight against other entries where they overlap; 1 is an equal share")

@@ -13,6 +13,8 @@ from graphflow.limits import LIMITS
 from graphflow.node import FileNeed, node
 from graphflow.values import Conditioning, TextEncoder
 
+__all__ = ["encode_prompt_refiner", "encode_prompt_sdxl"]
+
 Encoders = Annotated[TextEncoder, Field(description="SDXL's text encoders")]
 Text = Annotated[str, Field(max_length=LIMITS.text)]
 Size = Annotated[int, Field(ge=0, le=LIMITS.edge)]

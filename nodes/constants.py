@@ -11,6 +11,18 @@ from graphflow.errors import InvalidInputError, LimitError
 from graphflow.limits import LIMITS
 from graphflow.node import Seed, node
 
+__all__ = [
+    "bool_value",
+    "float_value",
+    "int_range",
+    "int_value",
+    "seed_value",
+    "text_join",
+    "text_lines",
+    "text_replace",
+    "text_value",
+]
+
 Text = Annotated[str, Field(max_length=LIMITS.text)]
 
 

@@ -13,6 +13,8 @@ from graphflow.errors import InvalidInputError, ModelFormatError
 from graphflow.node import ModelName, node
 from graphflow.values import Conditioning, Control, ControlNet, Image, Mask, Model
 
+__all__ = ["apply_control_net", "load_control_net", "load_difference_control_net", "set_union_control_type"]
+
 Share = Annotated[float, Field(ge=0, le=1)]
 
 ControlNetName = Annotated[

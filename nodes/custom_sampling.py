@@ -17,6 +17,17 @@ from .denoising import denoise, require_channels
 if TYPE_CHECKING:
     from graphflow.sampling.guidance import Guider as Formula
 
+__all__ = [
+    "add_noise",
+    "basic_guider",
+    "cfg_guider",
+    "dual_cfg_guider",
+    "no_noise",
+    "perp_neg_guider",
+    "random_noise",
+    "sample_custom",
+]
+
 Denoiser = Annotated[Model, Field(description="the denoising model")]
 Positive = Annotated[Conditioning, Field(description="what the picture should show")]
 Negative = Annotated[Conditioning, Field(description="what it should not show")]

@@ -18,6 +18,18 @@ from graphflow.values import Conditioning, ControlNet, Image, ImageEncoder, Late
 
 from .family_loaders import refuse
 
+__all__ = [
+    "add_image_prompt",
+    "add_reference_latent",
+    "apply_style_patch",
+    "encode_prompt_parts",
+    "encode_prompt_with_images",
+    "flux2_sigmas",
+    "lotus_conditioning",
+    "set_guidance",
+    "set_reference_method",
+]
+
 Told = Annotated[Conditioning, Field(description="the conditioning")]
 Encoder = Annotated[TextEncoder, Field(description="the text encoders")]
 Seeing = Annotated[ImageEncoder, Field(description="the CLIP image encoder")]

@@ -10,6 +10,8 @@ from graphflow.errors import InvalidInputError
 from graphflow.node import ModelName, node
 from graphflow.values import ControlNet, Image, Mask, Model, TextEncoder, Vae
 
+__all__ = ["apply_control_patch", "load_control_patch", "load_family_text_encoder", "set_t5_length"]
+
 Family = Literal[
     "stable_cascade", "sd3", "stable_audio", "mochi", "ltxv", "pixart", "cosmos", "lumina2", "wan", "hidream", "chroma",
     "ace", "omnigen2", "qwen_image", "hunyuan_image", "hunyuan_video", "hunyuan_video_15", "flux", "flux2", "kandinsky5",

@@ -10,6 +10,20 @@ from graphflow.node import node
 from graphflow.sampling_hooks import DifferentialHook, GuidanceHook
 from graphflow.values import Model
 
+__all__ = [
+    "adaptive_projected_guidance",
+    "cfg_zero_star",
+    "differential_diffusion",
+    "dynamic_thresholding",
+    "guidance_interval",
+    "limit_guidance_norm",
+    "renormalize_guidance",
+    "rescale_guidance",
+    "scale_epsilon",
+    "scale_guidance_frequencies",
+    "tangential_guidance",
+]
+
 Guided = Annotated[Model, Field(description="the denoising model")]
 Share = Annotated[float, Field(ge=0, le=1)]
 

@@ -17,6 +17,8 @@ from .user_files import read
 if TYPE_CHECKING:
     import torch
 
+__all__ = ["load_image", "load_mask"]
+
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 """Formats that are read; Pillow knows others whose readers are less hardened."""
 

@@ -16,6 +16,8 @@ from .colors import filled
 from .resampling import require_size, resample, target_size
 from .resolutions import PRESETS
 
+__all__ = ["image_size", "resize", "resize_and_pad", "resize_to_preset", "solid_image"]
+
 Pictures = Annotated[Image, Field(description="the pictures")]
 
 

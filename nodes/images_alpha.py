@@ -17,6 +17,8 @@ from .resampling import resample
 if TYPE_CHECKING:
     import torch
 
+__all__ = ["join_alpha", "porter_duff", "split_alpha"]
+
 Pictures = Annotated[Image, Field(description="the pictures")]
 PorterDuffMode: TypeAlias = Literal[
     "add", "clear", "darken", "dst", "dst_atop", "dst_in", "dst_out", "dst_over", "lighten", "multiply", "overlay",

@@ -17,6 +17,8 @@ from .batching import require_batch, window
 from .channels import with_channels
 from .resampling import resample
 
+__all__ = ["batch_images", "images_from_batch", "rebatch_images", "repeat_images"]
+
 Pictures = Annotated[Image, Field(description="the pictures")]
 
 

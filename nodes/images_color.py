@@ -16,6 +16,8 @@ from .masks import LUMA
 if TYPE_CHECKING:
     import torch
 
+__all__ = ["adjust_image", "invert_image", "match_colors", "rgb_to_yuv", "yuv_to_rgb"]
+
 Pictures = Annotated[Image, Field(description="the pictures")]
 
 

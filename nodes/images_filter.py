@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
+__all__ = ["add_image_noise", "blur_image", "morphology", "quantize_image", "sharpen_image"]
+
 Pictures = Annotated[Image, Field(description="the pictures")]
 Radius = Annotated[int, Field(ge=1, le=512, description="pixels around each that count")]
 Sigma = Annotated[float, Field(ge=0.1, le=10, description="spread of the Gaussian weights, in units of the radius")]

@@ -20,6 +20,8 @@ from .resampling import resample
 if TYPE_CHECKING:
     import torch
 
+__all__ = ["blend_images", "composite_images"]
+
 BlendMode: TypeAlias = Literal["normal", "multiply", "screen", "overlay", "soft_light", "difference", "subtract"]
 
 

@@ -21,6 +21,8 @@ from .resampling import require_size, resample
 if TYPE_CHECKING:
     import torch
 
+__all__ = ["crop_image", "flip_image", "pad_image", "rotate_image", "stitch_images"]
+
 Pictures = Annotated[Image, Field(description="the pictures")]
 
 

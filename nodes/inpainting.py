@@ -20,6 +20,8 @@ from .resampling import require_size, resample
 if TYPE_CHECKING:
     import torch
 
+__all__ = ["edit_conditioning", "encode_for_inpaint", "inpaint_conditioning", "pad_for_outpaint"]
+
 LATENT_SCALES: Mapping[str, float] = {"sd": 0.18215, "sdxl": 0.13025}
 """Scale of the families whose models read further latents as channels."""
 

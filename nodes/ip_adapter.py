@@ -15,6 +15,8 @@ from graphflow.values import Image, ImageEncoder, IPAdapter, Mask, Model
 if TYPE_CHECKING:
     from torch import Tensor
 
+__all__ = ["apply_ip_adapter", "load_image_encoder", "load_ip_adapter"]
+
 Share = Annotated[float, Field(ge=0, le=1)]
 
 

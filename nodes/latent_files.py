@@ -24,6 +24,8 @@ from .latents_batch import flat
 from .saving import Embed, Prefix
 from .user_files import read
 
+__all__ = ["load_latent", "save_latent"]
+
 KEY = "latent_tensor"
 RAW_MARK = "latent_format_version_0"
 OLD_SCALE = 0.18215

@@ -15,6 +15,8 @@ from graphflow.values import Latent, Mask
 from .choices import Crop, LatentEdge, LatentResampling
 from .resampling import require_size, resample
 
+__all__ = ["empty_latent", "latent_size", "set_noise_mask", "upscale_latent"]
+
 
 class LatentSize(NamedTuple):
     """How large latents are."""

@@ -22,6 +22,8 @@ from .resampling import resample
 if TYPE_CHECKING:
     import torch
 
+__all__ = ["batch_latents", "batch_noise", "latents_from_batch", "rebatch_latents", "repeat_latents"]
+
 Latents = Annotated[Latent, Field(description="the latents")]
 
 

@@ -21,6 +21,15 @@ from .resampling import resample
 if TYPE_CHECKING:
     import torch
 
+__all__ = [
+    "blend_latents",
+    "combine_latents",
+    "composite_latents",
+    "multiply_latent",
+    "sharpen_latent",
+    "tonemap_latent",
+]
+
 First = Annotated[Latent, Field(description="the first latents; the result has their size")]
 Second = Annotated[Latent, Field(description="the second latents, brought to the size of the first")]
 Latents = Annotated[Latent, Field(description="the latents")]

@@ -20,6 +20,8 @@ from .resampling import require_size, resample
 if TYPE_CHECKING:
     import torch
 
+__all__ = ["concat_latents", "crop_latent", "cut_latent", "flip_latent", "rotate_latent"]
+
 Latents = Annotated[Latent, Field(description="the latents")]
 
 

@@ -16,6 +16,8 @@ from .images_batch import as_sequence
 from .latents_batch import flat
 from .text_tools import within_limits
 
+__all__ = ["image_item", "image_list", "int_item", "latent_item", "list_length", "text_from_list", "text_item"]
+
 T = TypeVar("T")
 
 Index = Annotated[

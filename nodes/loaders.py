@@ -12,6 +12,8 @@ from graphflow.errors import ModelFormatError
 from graphflow.node import ModelName, node
 from graphflow.values import Model, ModelFile, SafetyChecker, TextEncoder, Vae
 
+__all__ = ["load_checkpoint", "load_diffusion_model", "load_safety_checker", "load_text_encoder", "load_vae"]
+
 DENOISERS = ("unet", "transformer")
 TEXT_ENCODERS = ("text_encoder", "text_encoder_2", "text_encoder_3")
 

@@ -11,6 +11,8 @@ from graphflow.errors import ModelFormatError
 from graphflow.node import ModelName, node
 from graphflow.values import LoraPatch, Model, ModelFile, TextEncoder
 
+__all__ = ["apply_lora"]
+
 Strength = Annotated[float, Field(ge=-100, le=100)]
 
 

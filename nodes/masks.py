@@ -14,6 +14,8 @@ from .choices import Color, Edge, Offset
 from .colors import rgb
 from .resampling import require_size
 
+__all__ = ["mask_bounds", "mask_from_color", "mask_from_image", "mask_to_image", "rectangle_mask", "solid_mask"]
+
 Share = Annotated[float, Field(ge=0, le=1)]
 Pictures = Annotated[Image, Field(description="the pictures")]
 

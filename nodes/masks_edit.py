@@ -18,6 +18,17 @@ from .resampling import require_size, resample
 if TYPE_CHECKING:
     import torch
 
+__all__ = [
+    "blur_mask",
+    "compose_masks",
+    "crop_mask",
+    "feather_mask",
+    "grow_mask",
+    "invert_mask",
+    "resize_mask",
+    "threshold_mask",
+]
+
 Masks = Annotated[Mask, Field(description="the masks")]
 
 

@@ -11,6 +11,18 @@ from graphflow.node import node
 from graphflow.values import Model, Recipe, TextEncoder
 from graphflow.weight_patches import AttentionScalePatch, MergePatch
 
+__all__ = [
+    "add_models",
+    "add_text_encoders",
+    "merge_model_blocks",
+    "merge_models",
+    "merge_text_encoders",
+    "scale_attention",
+    "scale_text_attention",
+    "subtract_models",
+    "subtract_text_encoders",
+]
+
 Ratio = Annotated[float, Field(ge=0, le=1)]
 ModelLink = Annotated[Model, Field(description="the denoising model")]
 OtherModel = Annotated[Model, Field(description="another one of the same family, with its own LoRAs and merges")]

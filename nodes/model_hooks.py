@@ -18,6 +18,15 @@ from graphflow.network_hooks import (
 from graphflow.node import node
 from graphflow.values import Model
 
+__all__ = [
+    "deep_shrink",
+    "freeu",
+    "hypertile",
+    "merge_tokens",
+    "perturbed_attention_guidance",
+    "self_attention_guidance",
+]
+
 ModelLink = Annotated[Model, Field(description="the denoising model")]
 Factor = Annotated[float, Field(ge=0, le=10)]
 Percent = Annotated[float, Field(ge=0, le=1)]

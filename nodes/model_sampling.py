@@ -12,6 +12,8 @@ from graphflow.node import node
 from graphflow.sampling_hooks import ContinuousHook, FlowHook, PredictionHook
 from graphflow.values import Model
 
+__all__ = ["set_continuous_sampling", "set_flow_shift", "set_flux_shift", "set_prediction"]
+
 Denoiser = Annotated[Model, Field(description="the denoising model")]
 Edge = Annotated[int, Field(ge=16, le=LIMITS.edge, description="pixels of the picture")]
 

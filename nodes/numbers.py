@@ -14,6 +14,19 @@ from graphflow.node import Seed, node
 
 from .expressions import Number, evaluate, within_64_bits
 
+__all__ = [
+    "bool_math",
+    "compare",
+    "expression",
+    "float_math",
+    "int_math",
+    "random_float",
+    "random_int",
+    "to_float",
+    "to_int",
+    "to_text",
+]
+
 Operand = Annotated[float, Field(allow_inf_nan=False)]
 Plain = Annotated[str | int | float | bool, Field(description="a text, a number, or true or false")]
 Name = Annotated[int | float | bool, Field(description="the value of its name in the expression")]

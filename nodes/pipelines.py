@@ -16,6 +16,8 @@ from graphflow.values import Audio, Image, Mask, SafetyChecker, Video
 from .pipeline_call import check_call
 from .pipeline_table import pipeline_names, scheduler_names
 
+__all__ = ["run_pipeline"]
+
 
 class PipelineResult(NamedTuple):
     """What a pipeline made; None for what it does not make."""

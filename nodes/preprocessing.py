@@ -12,6 +12,8 @@ from graphflow.models.annotators import PreprocessorName
 from graphflow.node import Seed, node
 from graphflow.values import Image
 
+__all__ = ["canny_edges", "preprocess"]
+
 Threshold = Annotated[float, Field(ge=0.01, le=0.99)]
 
 

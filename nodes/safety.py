@@ -13,6 +13,8 @@ from graphflow.errors import InvalidInputError
 from graphflow.node import node
 from graphflow.values import Image, SafetyChecker, Video
 
+__all__ = ["safety_filter", "safety_filter_video"]
+
 Checker = Annotated[SafetyChecker, Field(description="the checker")]
 
 

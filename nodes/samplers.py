@@ -11,6 +11,20 @@ from graphflow.values import Sampler
 
 from .choices import SamplerName
 
+__all__ = [
+    "sampler_dpm_adaptive",
+    "sampler_dpmpp_2m_sde",
+    "sampler_dpmpp_2s_ancestral",
+    "sampler_dpmpp_3m_sde",
+    "sampler_dpmpp_sde",
+    "sampler_er_sde",
+    "sampler_euler_ancestral",
+    "sampler_euler_ancestral_cfg_pp",
+    "sampler_lms",
+    "sampler_sa_solver",
+    "select_sampler",
+]
+
 Eta = Annotated[float, Field(ge=0, le=100, description="how much fresh noise a step adds; 0 adds none")]
 SNoise = Annotated[float, Field(ge=0, le=100, description="factor on the noise that is added")]
 NoiseStream = Annotated[

@@ -14,6 +14,8 @@ from graphflow.values import Conditioning, Latent, Model, Noise
 from .choices import NoiseDevice, NoiseLayout, SamplerName, ScheduleName, StepNoiseDevice
 from .denoising import denoise
 
+__all__ = ["sample"]
+
 Step = Annotated[int, Field(ge=0, le=LIMITS.steps)]
 
 

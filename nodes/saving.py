@@ -20,6 +20,8 @@ from .encoding import SUFFIXES, Animation, Format, Rounding, encode_frames, enco
 from .images_batch import as_sequence
 from .resampling import resample, target_size
 
+__all__ = ["preview", "save_audio", "save_image", "save_video"]
+
 Prefix = Annotated[str, Field(min_length=1, max_length=100, description="how the file names begin; a counter follows")]
 Quality = Annotated[int, Field(ge=1, le=100, description="of lossy formats")]
 EightBit = Annotated[

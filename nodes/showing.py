@@ -15,6 +15,8 @@ from graphflow.values import EncodedFile, Files
 
 from .saving import Prefix
 
+__all__ = ["save_text", "show"]
+
 SHOWN = 2_000
 """Characters that a notice has at most."""
 

@@ -17,6 +17,25 @@ from .choices import ScheduleName
 if TYPE_CHECKING:
     from torch import Tensor
 
+__all__ = [
+    "align_your_steps_sigmas",
+    "beta_sigmas",
+    "exponential_sigmas",
+    "extend_sigmas",
+    "flip_sigmas",
+    "karras_sigmas",
+    "laplace_sigmas",
+    "make_sigmas",
+    "percent_to_sigma",
+    "polyexponential_sigmas",
+    "set_first_sigma",
+    "sigmas_from_list",
+    "split_sigmas",
+    "split_sigmas_at_strength",
+    "turbo_sigmas",
+    "vp_sigmas",
+]
+
 Denoiser = Annotated[Model, Field(description="the model whose noise levels they are")]
 Steps = Annotated[int, Field(ge=1, le=LIMITS.steps, description="steps of the schedule")]
 Levels = Annotated[Sigmas, Field(description="the schedule")]

@@ -11,6 +11,8 @@ from graphflow.errors import InvalidInputError
 from graphflow.limits import LIMITS
 from graphflow.node import node
 
+__all__ = ["aspect_ratio_size", "resolution_preset"]
+
 
 class Size(NamedTuple):
     """A size in pixels."""

@@ -11,6 +11,8 @@ from graphflow.errors import InvalidInputError
 from graphflow.limits import LIMITS
 from graphflow.node import node
 
+__all__ = ["switch", "switch_index"]
+
 T = TypeVar("T")
 
 

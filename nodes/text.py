@@ -13,6 +13,8 @@ from graphflow.limits import LIMITS
 from graphflow.node import FileNeed, node
 from graphflow.values import Conditioning, TextEncoder
 
+__all__ = ["encode_prompt", "set_text_layer"]
+
 
 def _embeddings(params: Mapping[str, Any]) -> Iterable[FileNeed]:
     text = params.get("text")

@@ -13,6 +13,8 @@ from graphflow.node import node
 from .constants import Text
 from .text_tools import within_limits
 
+__all__ = ["regex_extract", "regex_match", "regex_replace"]
+
 TIMEOUT = 2.0
 """Seconds that one search may take."""
 

@@ -14,6 +14,17 @@ from graphflow.node import Seed, node
 
 from .constants import Text
 
+__all__ = [
+    "random_line",
+    "text_case",
+    "text_compare",
+    "text_contains",
+    "text_format",
+    "text_length",
+    "text_substring",
+    "text_trim",
+]
+
 Given = Annotated[Text, Field(description="the text")]
 Exact = Annotated[bool, Field(description="tell capital letters from small ones")]
 Slot = Annotated[str | int | float | bool, Field(description="what stands for its name in braces")]

@@ -13,6 +13,8 @@ from graphflow.limits import LIMITS
 from graphflow.node import ModelName, node
 from graphflow.values import Image, UpscaleModel
 
+__all__ = ["load_upscale_model", "upscale_image_with_model"]
+
 
 @node("load_upscale_model")
 def load_upscale_model(

@@ -12,6 +12,8 @@ from graphflow.values import Image, Latent, Vae
 
 from .choices import Tile, TileOverlap
 
+__all__ = ["encode_image", "vae_decode"]
+
 
 @node("vae_decode", lane="device", map=True)
 def vae_decode(

@@ -11,6 +11,8 @@ from graphflow.limits import LIMITS
 from graphflow.node import node
 from graphflow.values import Image, Video
 
+__all__ = ["images_to_video", "video_to_images"]
+
 
 class Frames(NamedTuple):
     """The frames of a video and their rate."""
