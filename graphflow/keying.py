@@ -225,7 +225,8 @@ class Keying:
                 use = self.resolver.resolve(need, trusted=(node.id, need.param) in self.settled.trusted)
             except InvalidInputError as error:
                 place = f"nodes.{node.id}.params.{need.param}"
-                self.problems.append(Problem(place, error.message, error.advice or ""))
+                file = f"{error.where}: " if error.where else ""
+                self.problems.append(Problem(place, file + error.message, error.advice or ""))
                 continue
             if use.notice:
                 self.notices.append(f"{node.id}: {use.notice}")

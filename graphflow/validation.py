@@ -223,9 +223,31 @@ def _check_document(document: Document, checked: Checked, registry: Registry) ->
         message = (
             "the workflow has no node that writes and no outputs" if document.nodes else "the workflow has no nodes"
         )
-        writers = [spec.type for spec in registry.specs.values() if spec.effect]
+        writers = _writers_for(checked, registry)
         add = f"add one that writes ({', '.join(writers[:3])}), or " if writers else ""
         checked.problems.append(Problem("nodes", message, f'{add}name an address under "outputs"'))
+
+
+def _writers_for(checked: Checked, registry: Registry) -> list[str]:
+    """Name the types that write, those first that take what no node of the workflow reads."""
+    read = {source for node in checked.nodes.values() for source in node.sources}
+    unread = [
+        output.type
+        for node in checked.nodes.values()
+        if not any(Source(node.id, output.name) in read for output in node.spec.outputs)
+        for output in node.spec.outputs
+    ]
+    writers = [spec for spec in registry.specs.values() if spec.effect]
+
+    def suits(spec: NodeSpec) -> bool:
+        return any(
+            fits(made, parameter.type)
+            for made in unread
+            for parameter in spec.inputs.values()
+            if parameter.linked and parameter.type.name != "any"
+        )
+
+    return [spec.type for spec in sorted(writers, key=lambda spec: (not suits(spec), spec.type))]
 
 
 def _check_packs(document: Document, registry: Registry, checked: Checked) -> None:

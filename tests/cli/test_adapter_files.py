@@ -72,7 +72,7 @@ def document(name: str, checkpoint: str = SD) -> Path:
     [
         ("gone", SD, "nodes.style.params.lora", "there is no lora of this name"),
         ("god", SD, "nodes.style.params.lora", "good"),
-        ("torn", SD, "nodes.style.params.lora", "the file is incomplete: 783 bytes of 792"),
+        ("torn", SD, "nodes.style.params.lora", "torn.safetensors: the file is incomplete: 783 bytes of 792"),
         ("text", SD, "nodes.style.params.lora", "not a safetensors file"),
         (
             "sdxl",
