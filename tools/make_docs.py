@@ -37,9 +37,9 @@ def support_table(known: registry.Registry) -> str:
         ),
         ("samplers", ", ".join(SAMPLER_NAMES)),
         ("schedules", ", ".join(SCHEDULE_NAMES)),
-        *(
-            (f"nodes: {category}", ", ".join(spec.type for spec in specs))
-            for category, specs in categories(known).items()
+        (
+            f"[{len(known.specs)} nodes](docs/nodes.md)",
+            ", ".join(f"{category} ({len(specs)})" for category, specs in categories(known).items()),
         ),
         ("packaged workflows", ", ".join(workflows.names())),
         ("ComfyUI node types that are imported", f"{len(RULES)}, listed in [docs/comfyui.md](docs/comfyui.md)"),
@@ -54,6 +54,11 @@ def node_page(known: registry.Registry) -> str:
         "# Nodes",
         "",
         "Made from the code by `python -m tools.make_docs`. `graphflow nodes NAME` shows the same.",
+        "",
+        *(
+            f"- [{category}](#{category}): {', '.join(f'`{spec.type}`' for spec in specs)}"
+            for category, specs in categories(known).items()
+        ),
         "",
     ]
     for category, specs in categories(known).items():
