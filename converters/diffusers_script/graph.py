@@ -27,6 +27,27 @@ if TYPE_CHECKING:
     from graphflow.session import Session
 
 _MARK = "$input"
+_BATCHES = frozenset({"image", "mask", "latent"})
+_ONE = frozenset({"load_image", "load_mask", "empty_latent", "solid_image", "solid_mask", "rectangle_mask"})
+"""Nodes that make one picture, mask or latent out of nothing."""
+_BATCHING = frozenset(
+    {
+        "batch_images",
+        "batch_latents",
+        "images_from_batch",
+        "latents_from_batch",
+        "rebatch_images",
+        "rebatch_latents",
+        "repeat_images",
+        "repeat_latents",
+        "image_list",
+        "image_item",
+        "latent_item",
+        "load_latent",
+        "run_pipeline",
+    }
+)
+"""Nodes that may make several of one."""
 _IDENTITIES = {
     "int_value": "value",
     "seed_value": "seed",
@@ -111,6 +132,18 @@ class Graph:
     readers: dict[Linked, list[str]] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
     lost: dict[str, str] = field(default_factory=dict)
+
+    def single(self, value: Value) -> bool:
+        """Whether what comes along a link is surely one picture, mask or latent, and no batch of more."""
+        if not isinstance(value, Linked):
+            return False
+        node = self.nodes[value.node]
+        count = node.values.get("batch_size", Given(1))
+        if node.type in _BATCHING or not isinstance(count, Given) or count.knob or count.value != 1:
+            return False
+        before = [found for name, found in node.values.items() if node.kinds[name] in _BATCHES]
+        links = [found for found in before if not isinstance(found, Given)]
+        return all(map(self.single, links)) if links else node.type in _ONE
 
 
 class _Settling(Keying):

@@ -57,18 +57,58 @@ class Patch:
     rounded: str = ""
 
 
-def merged(model: tuple[Patch, ...], text: tuple[Patch, ...]) -> tuple[Patch, ...]:
-    """The LoRAs of a model and of a text encoder as those of one pipeline."""
-    found = {patch.path: patch for patch in model}
+@dataclass(frozen=True)
+class Change:
+    """A change of weights that the script makes itself, once they are loaded.
+
+    Attributes:
+        helper: The script's function for it.
+        part: ``unet`` or ``text_encoder``.
+        arguments: Expressions of its arguments, by name.
+        other: Another model whose weights it reads.
+        rounded: Dtype that the text encoder's weights are rounded to, or empty.
+    """
+
+    helper: str
+    part: str
+    arguments: tuple[tuple[str, Any], ...] = ()
+    other: ModelPart | None = None
+    rounded: str = ""
+
+    @property
+    def has_text(self) -> bool:
+        """Whether it changes text encoders."""
+        return self.part == "text_encoder"
+
+
+Patches = tuple[Patch | Change, ...]
+"""Changes of weights, in order."""
+
+
+def merged(model: Patches, text: Patches) -> Patches:
+    """The changes of a model and of a text encoder as those of one pipeline."""
+    found: dict[Any, Patch | Change] = {
+        patch.path if isinstance(patch, Patch) else repr(patch): patch for patch in model
+    }
     for patch in text:
-        known = found.get(patch.path, patch)
-        found[patch.path] = replace(known, text_strength=patch.text_strength, rounded=patch.rounded)
+        if isinstance(patch, Patch):
+            known = found.get(patch.path, patch)
+            assert isinstance(known, Patch)
+            found[patch.path] = replace(known, text_strength=patch.text_strength, rounded=patch.rounded)
+        else:
+            found[repr(patch)] = patch
     return tuple(found.values())
 
 
-def text_patches(patches: tuple[Patch, ...]) -> tuple[tuple[str, str], ...]:
-    """What of a pipeline's LoRAs acts on its text encoders."""
-    return tuple((patch.path, patch.text_strength) for patch in patches if patch.text_strength != NOTHING)
+def text_patches(patches: Patches) -> tuple[Any, ...]:
+    """What of a pipeline's changes acts on its text encoders."""
+    found: list[Any] = []
+    for patch in patches:
+        if isinstance(patch, Change):
+            found += [repr(patch)] if patch.has_text else []
+        elif patch.text_strength != NOTHING:
+            found.append((patch.path, patch.text_strength))
+    return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -101,20 +141,32 @@ class ModelPart:
 
     base: Base
     part: str
-    patches: tuple[Patch, ...] = ()
+    patches: Patches = ()
     hooks: tuple[Hook, ...] = ()
     layer: int | None = None
 
 
 @dataclass(frozen=True)
 class Control:
-    """A ControlNet with its picture; the rest are expressions."""
+    """A ControlNet with its picture; the rest are expressions.
+
+    Attributes:
+        net: It.
+        image: Variable of its picture.
+        strength: How strongly it steers.
+        start: Share of the sampling at which it begins.
+        end: Share of the sampling at which it ends.
+        single: Whether there is surely but one picture.
+        mode: Number of the kind of pictures that a union ControlNet gets, or empty.
+    """
 
     net: ModelPart
     image: str
     strength: str
     start: str
     end: str
+    single: bool = False
+    mode: str = ""
 
 
 @dataclass(frozen=True)
@@ -156,7 +208,7 @@ class Conditioning:
 
 @dataclass(frozen=True)
 class EmptyLatent:
-    """Latents of zeros; sizes are expressions in pixels, ``mask`` is as in :class:`Latents`."""
+    """Latents of zeros; sizes are expressions in pixels, ``mask`` and ``places`` are as in :class:`Latents`."""
 
     width: str
     height: str
@@ -164,6 +216,7 @@ class EmptyLatent:
     channels: str
     node: str
     mask: str = ""
+    places: str = ""
 
 
 @dataclass(frozen=True)
@@ -174,11 +227,13 @@ class Latents:
         variable: The variable.
         scaled_for: The part whose scale they have.
         mask: Variable of a noise mask, or empty.
+        places: Expression of the place of each item in the batch whose noise it takes; empty where it is its own.
     """
 
     variable: str
     scaled_for: ModelPart
     mask: str = ""
+    places: str = ""
 
 
 @dataclass(frozen=True)
@@ -264,6 +319,7 @@ class Sampling:
         latent: Where to start.
         values: The node's literals.
         shared: Whether several nodes read it.
+        single: Whether it surely makes but one picture.
     """
 
     node: str
@@ -273,6 +329,18 @@ class Sampling:
     latent: Any
     values: dict[str, Any] = field(hash=False)
     shared: bool = False
+    single: bool = False
+
+    @property
+    def sides(self) -> list[Conditioning]:
+        """What to follow, and what to avoid where there is something."""
+        return [self.positive, *([self.negative] if self.negative else [])]
+
+    @property
+    def nodes(self) -> list[str]:
+        """The nodes that it stands for."""
+        start = [self.latent.node] if isinstance(self.latent, EmptyLatent) else []
+        return [*(entry.node for side in self.sides for entry in side.entries), *start, self.node]
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .handles import Base, Hook, ModelPart, Patch, text_patches
+from .handles import Base, Change, Hook, ModelPart, Patch, text_patches
 from .layout import Expression, call, listed, literal, mapped, quoted
 from .script import Script, UnsupportedError
 
@@ -16,12 +17,29 @@ CLASSES = {
     ("sdxl", "text2img"): "StableDiffusionXLPipeline",
     ("sdxl", "img2img"): "StableDiffusionXLImg2ImgPipeline",
     ("sdxl", "inpaint"): "StableDiffusionXLInpaintPipeline",
+    ("sd", "control_text2img"): "StableDiffusionControlNetPipeline",
+    ("sd", "control_img2img"): "StableDiffusionControlNetImg2ImgPipeline",
+    ("sdxl", "control_text2img"): "StableDiffusionXLControlNetPipeline",
+    ("sdxl", "control_img2img"): "StableDiffusionXLControlNetImg2ImgPipeline",
 }
 
 COMPONENTS = "components"
 """A demand for the parts of a pipeline, whichever its class."""
 
-Kind = str
+
+@dataclass(frozen=True, order=True)
+class Net:
+    """How a part that lies in a file of its own is loaded: all are expressions or names."""
+
+    key: str
+    class_name: str
+    how: str
+    path: str
+    hint: str
+
+
+Kind = tuple[str, tuple[Net, ...]]
+"""A pipeline class of a family, and the networks that it has beside the checkpoint's."""
 
 
 @dataclass
@@ -51,38 +69,66 @@ class Loader:
         loaded: What stands there, by key.
         alone: Variables of parts that lie in files of their own.
         schedulers: What scheduler each pipeline variable has.
+        sampled: Keys of the checkpoints that were asked for by more than their unchanged parts.
     """
 
     script: Script
     loaded: dict[str, Loaded] = field(default_factory=dict)
     alone: dict[str, str] = field(default_factory=dict)
-    schedulers: dict[str, Expression] = field(default_factory=dict)
+    schedulers: dict[str, Any] = field(default_factory=dict)
+    sampled: set[str] = field(default_factory=set)
 
-    def pipe(self, part: ModelPart, kind: Kind = COMPONENTS) -> str:
-        """The variable of a pipeline of some kind, loaded now where it is not there yet."""
+    def pipe(self, part: ModelPart, kind: str = COMPONENTS, nets: Sequence[ModelPart] = ()) -> str:
+        """The variable of a pipeline of some kind, loaded now where it is not there yet.
+
+        Args:
+            part: The model.
+            kind: Which pipeline class of the family.
+            nets: ControlNets or T2I-Adapters that it has, too.
+        """
+        if part.base.key not in self.sampled:
+            self.sampled.add(part.base.key)
+            self.script.facts.parts[part.base.key] = part
+        return self._pipe(part, kind, nets)
+
+    def _pipe(self, part: ModelPart, kind: str = COMPONENTS, nets: Sequence[ModelPart] = ()) -> str:
+        wanted = (kind, tuple(_net(net) for net in nets))
         key = repr((part.base.key, part.patches, network_hooks(part)))
         kinds = self.script.facts.kinds.setdefault(key, set())
-        called = sorted(kinds - {COMPONENTS})
-        kinds.add(kind)
+        called = sorted(found for found in kinds if found[0] != COMPONENTS)
+        kinds.add(wanted)
         if key not in self.loaded:
-            first = called[0] if len(called) == 1 else "text2img"
+            first = called[0] if len(called) == 1 else ("text2img", ())
             self.loaded[key] = Loaded(part, {first: self._load(part, first)})
         found = self.loaded[key]
         if kind == COMPONENTS:
             return found.first
-        if kind not in found.variables:
+        if wanted not in found.variables:
             name = _pipeline_class(part.base, kind)
             self.script.use("diffusers", name)
             hint = found.first.replace("pipe", kind)
-            found.variables[kind] = self.script.assign(hint, f"{name}(**{found.first}.components)")
-        return found.variables[kind]
+            made = call(name, f"**{found.first}.components", **self._nets(wanted))
+            found.variables[wanted] = self.script.assign(hint, made)
+        return found.variables[wanted]
+
+    def _nets(self, kind: Kind) -> dict[str, Expression]:
+        """The argument by which a pipeline gets its further networks."""
+        name, nets = kind
+        if not nets:
+            return {}
+        variables = [self._alone(net) for net in nets]
+        argument = "adapter" if name.startswith("adapter") else "controlnet"
+        return {argument: variables[0] if len(variables) == 1 else listed(variables)}
 
     def any_pipe(self, base: Base) -> str:
         """The variable of any pipeline of a checkpoint, whatever its patches: they leave some parts alone."""
+        sampled = self.script.facts.parts.get(base.key)
+        if sampled is not None:
+            return self._pipe(sampled)
         for found in self.loaded.values():
             if found.part.base.key == base.key:
                 return found.first
-        return self.pipe(ModelPart(base, "model"))
+        return self._pipe(ModelPart(base, "model"))
 
     def vae(self, part: ModelPart) -> str:
         """The expression of an autoencoder; of a model, that of its checkpoint."""
@@ -92,30 +138,34 @@ class Loader:
 
     def component(self, part: ModelPart, name: str) -> str:
         """The variable of a part that lies in a file of its own."""
-        if part.base.key not in self.alone:
-            self.script.use("diffusers", name)
-            loading = call(f"{name}.{_how(part.base)}", part.base.path, dtype="DTYPE").then(".to(DEVICE)")
-            self.alone[part.base.key] = self.script.assign(part.part, loading)
-        return self.alone[part.base.key]
+        return self._alone(_net(part, name))
 
-    def set_scheduler(self, pipe: str, expression: Expression) -> None:
-        """Give a pipeline a scheduler, unless it has it already."""
-        if self.schedulers.get(pipe) != expression:
+    def _alone(self, net: Net) -> str:
+        if net.key not in self.alone:
+            self.script.use("diffusers", net.class_name)
+            loading = call(f"{net.class_name}.{net.how}", net.path, dtype="DTYPE").then(".to(DEVICE)")
+            self.alone[net.key] = self.script.assign(net.hint, loading)
+        return self.alone[net.key]
+
+    def set_scheduler(self, pipe: str, expression: Expression, attributes: Mapping[str, Expression]) -> None:
+        """Give a pipeline a scheduler with attributes, unless it has it already."""
+        if self.schedulers.get(pipe) != (expression, attributes):
             self.script.add(f"{pipe}.scheduler = ", expression)
-            self.schedulers[pipe] = expression
+            for name, value in attributes.items():
+                self.script.add(f"{pipe}.scheduler.{name} = ", value)
+            self.schedulers[pipe] = (expression, attributes)
 
     def _load(self, part: ModelPart, kind: Kind) -> str:
         base = part.base
-        name = _pipeline_class(base, "img2img" if base.refiner else kind)
+        name = _pipeline_class(base, "img2img" if base.refiner else kind[0])
         self.script.use("diffusers", name)
-        options: dict[str, Expression] = {"dtype": "DTYPE"}
+        options: dict[str, Expression] = {**self._nets(kind), "dtype": "DTYPE"}
         options |= self.checking(base)
         variable = self.script.assign("pipe", call(f"{name}.{_how(base)}", base.path, **options).then(".to(DEVICE)"))
         if base.options:
             changed = {option: literal(value) for option, value in base.options}
             self.script.add("", call(f"{variable}.scheduler.register_to_config", **changed))
-        if part.patches:
-            self._load_loras(variable, part.patches)
+        self._change_weights(variable, part)
         for hook in network_hooks(part):
             self.script.need(hook.helper)
             self.script.add("", call(hook.helper, f"{variable}.unet", **dict(hook.arguments)))
@@ -136,8 +186,35 @@ class Loader:
         edges: dict[str, Expression] = {"size": mapped({"shortest_edge": size}), "crop_size": size}
         return {"feature_extractor": call("CLIPImageProcessor", **edges)}
 
-    def _load_loras(self, pipe: str, patches: tuple[Patch, ...]) -> None:
-        """Put LoRAs on a pipeline's parts, each with its own strength."""
+    def _change_weights(self, pipe: str, part: ModelPart) -> None:
+        """Change a pipeline's weights, in order: LoRAs that follow each other are loaded together."""
+        rounded = next((patch.rounded for patch in part.patches if patch.rounded and patch.has_text), "")
+        waiting: list[Patch] = []
+        for patch in part.patches:
+            if isinstance(patch, Patch):
+                waiting.append(patch)
+                continue
+            if waiting:
+                self._load_loras(pipe, waiting, fused=True)
+                waiting = []
+            self._change(pipe, patch, part.base.family)
+        if waiting:
+            self._load_loras(pipe, waiting, fused=bool(rounded))
+        if rounded:
+            self.script.need("round_weights")
+            self.script.add(f"round_weights({pipe}.text_encoder, {rounded})")
+
+    def _change(self, pipe: str, change: Change, family: str) -> None:
+        """Write a change of weights."""
+        self.script.need(change.helper)
+        pipes = [pipe, *([self.pipe(change.other)] if change.other else [])]
+        names = [change.part, *(["text_encoder_2"] if change.part != "unet" and family == "sdxl" else [])]
+        for name in names:
+            modules = [f"{variable}.{name}" for variable in pipes]
+            self.script.add("", call(change.helper, *modules, **dict(change.arguments)))
+
+    def _load_loras(self, pipe: str, patches: Sequence[Patch], *, fused: bool = False) -> None:
+        """Put LoRAs on a pipeline's parts, each with its own strength; for good where ``fused``."""
         names, strengths = [], []
         for index, patch in enumerate(patches, 1):
             name = quoted(f"lora_{index}")
@@ -148,12 +225,9 @@ class Loader:
             both = {"unet": patch.strength, "text_encoder": patch.text_strength}
             strengths.append(patch.strength if alike else mapped(both))
         self.script.add("", call(f"{pipe}.set_adapters", listed(names), listed(strengths)))
-        rounded = next((patch.rounded for patch in patches if patch.rounded and patch.has_text), "")
-        if rounded:
-            self.script.need("round_weights")
+        if fused:
             self.script.add(f"{pipe}.fuse_lora()")
             self.script.add(f"{pipe}.unload_lora_weights()")
-            self.script.add(f"round_weights({pipe}.text_encoder, {rounded})")
 
     def text_pipe(self, encoder: ModelPart) -> str:
         """The variable of a pipeline whose text encoders have just these LoRAs."""
@@ -161,7 +235,10 @@ class Loader:
         for found in self.loaded.values():
             if found.part.base.key == encoder.base.key and text_patches(found.part.patches) == wanted:
                 return found.first
-        return self.pipe(ModelPart(encoder.base, "model", encoder.patches))
+        sampled = self.script.facts.parts.get(encoder.base.key)
+        if sampled and text_patches(sampled.patches) == wanted:
+            return self._pipe(sampled)
+        return self._pipe(ModelPart(encoder.base, "model", encoder.patches))
 
 
 def network_hooks(part: ModelPart) -> tuple[Hook, ...]:
@@ -188,11 +265,17 @@ def scheduler(part: ModelPart, pipe: str, name: str, wanted: dict[str, Any], sho
     return call(f"{name}.from_config", f"{pipe}.scheduler.config", **changes)
 
 
-def _pipeline_class(base: Base, kind: Kind) -> str:
+def _pipeline_class(base: Base, kind: str) -> str:
     name = CLASSES.get((base.family, kind))
     if name is None:
         raise UnsupportedError(f"scripts cannot run models of the family {base.family!r}")
     return name
+
+
+def _net(part: ModelPart, name: str = "") -> Net:
+    found = part.base.description.parts.get("controlnet") or part.base.description.parts.get("adapter")
+    class_name = name or (found.class_name if found is not None else "")
+    return Net(part.base.key, class_name, _how(part.base), part.base.path, part.part)
 
 
 def _how(base: Base) -> str:

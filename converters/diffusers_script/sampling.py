@@ -7,6 +7,7 @@ from typing import Any
 
 from graphflow.sampling.names import SCHEDULE_NAMES
 
+from .calls import FULL_STRENGTH, Calls, guidance_hooks, total_steps
 from .handles import (
     Conditioning,
     Control,
@@ -19,14 +20,10 @@ from .handles import (
     Pixels,
     Sampling,
     Solver,
-    text_patches,
 )
 from .layout import Expression, Items, call, listed, mapped, quoted
-from .loading import Loader, scheduler
+from .loading import Loader
 from .script import Script, ids
-from .solvers import Scheduler, exact_scheduler, near_scheduler
-
-FULL_STRENGTH = 0.9999
 
 GAUSSIAN = frozenset(
     [
@@ -74,7 +71,7 @@ class Writer:
         if wanted.shared or sampling.shared or not self.fits_pipeline(sampling) or not self._own_vae(wanted):
             pixels = self.pixels(wanted)
             return self.to_pil(pixels.variable, truncate=truncate), pixels.flags
-        nodes = [*self.nodes(sampling), wanted.node, *([wanted.checked] if wanted.checked else [])]
+        nodes = [*sampling.nodes, wanted.node, *([wanted.checked] if wanted.checked else [])]
         self.script.stage(ids(nodes))
         pipe_call = self.call(sampling, {"output_type": '"pt"'} if truncate else None)
         if wanted.checked:
@@ -128,7 +125,7 @@ class Writer:
         return found
 
     def _latents(self, sampling: Sampling) -> Latents:
-        self.script.stage(ids(self.nodes(sampling)))
+        self.script.stage(ids(sampling.nodes))
         if self.fits_pipeline(sampling):
             pipe_call = self.call(sampling, {"output_type": '"latent"'})
             variable = self.script.assign(sampling.node, pipe_call.then(".images"))
@@ -137,9 +134,7 @@ class Writer:
 
     def nodes(self, sampling: Sampling) -> list[str]:
         """The nodes that a sampling stands for."""
-        entries = [*sampling.positive.entries, *(sampling.negative.entries if sampling.negative else ())]
-        start = [sampling.latent.node] if isinstance(sampling.latent, EmptyLatent) else []
-        return [*(entry.node for entry in entries), *start, sampling.node]
+        return sampling.nodes
 
     # ------------------------------------------------------------------------------------- pipeline calls
 
@@ -148,123 +143,22 @@ class Writer:
         has_checker = "safety_checker" in base.description.parts and base.key in self.script.facts.checked
         return wanted.vae.base.key == base.key and bool(wanted.checked) == has_checker
 
+    @property
+    def calls(self) -> Calls:
+        """Writes pipeline calls."""
+        return Calls(self.script, self.loader, lambda side: self.encoded(side, in_parts=True))
+
     def fits_pipeline(self, sampling: Sampling) -> bool:
         """Whether a pipeline call gives the same picture."""
-        values, fixed = sampling.values, self.script.fixed
-        if _guidance_hooks(sampling.model) or sampling.model.base.refiner:
-            return False
-        if self._scheduler(sampling) is None:
-            return False
-        if self._zero_snr(sampling) or _downscale(sampling.model) != 8:
-            return False
-        whole = fixed(values["start_step"]) == 0 and fixed(values["end_step"]) is None
-        if not whole or not fixed(values["add_noise"]) or fixed(values["leftover_noise"]):
-            return False
-        if not self._one_pipe(sampling) or not self._plain(sampling.positive):
-            return False
-        if sampling.negative and not self._plain(sampling.negative):
-            return False
-        scale = values["guidance_scale"]
-        if not self.script.is_open(scale) and scale.value < 1:
-            return False
-        strength = values["strength"]
-        if isinstance(sampling.latent, EmptyLatent):
-            return bool(fixed(strength) > FULL_STRENGTH) and sampling.latent.channels == "4"
-        return (
-            not sampling.latent.mask
-            and sampling.latent.scaled_for.base.family == sampling.model.base.family
-            and 0 < strength.value <= FULL_STRENGTH
-        )
-
-    def _scheduler(self, sampling: Sampling) -> Scheduler | None:
-        """The scheduler of Diffusers for a sampling, or None; with the style ``pipeline`` a near one will do."""
-        values, fixed = sampling.values, self.script.fixed
-        names = str(fixed(values["sampler"])), str(fixed(values["schedule"]))
-        found = exact_scheduler(*names)
-        return near_scheduler(*names) if found is None and self.script.style == "pipeline" else found
-
-    def _one_pipe(self, sampling: Sampling) -> bool:
-        """Whether one pipeline has the LoRAs of the model and of all text encoders."""
-        sides = [sampling.positive, *([sampling.negative] if sampling.negative else [])]
-        encoders = [entry.encoder for side in sides for entry in side.entries]
-        own = text_patches(sampling.model.patches)
-        return all(
-            encoder.base.key == sampling.model.base.key and text_patches(encoder.patches) == own for encoder in encoders
-        )
-
-    def _plain(self, conditioning: Conditioning) -> bool:
-        return len(conditioning.entries) == 1 and all(
-            entry.single and not entry.settings and not entry.controls and not entry.edits
-            for entry in conditioning.entries
-        )
-
-    def _zero_snr(self, sampling: Sampling) -> bool:
-        base = sampling.model.base
-        config = {**base.description.scheduler, **dict(base.options)}
-        return bool(config.get("rescale_betas_zero_snr"))
+        return self.calls.fits(sampling)
 
     def prepare(self, sampling: Sampling) -> None:
         """Write what stands before a pipeline call, so that the call itself may stand in a loop."""
-        self.script.stage(ids(self.nodes(sampling)))
-        self.call(sampling)
+        self.calls.prepare(sampling)
 
     def call(self, sampling: Sampling, extra: dict[str, Expression] | None = None) -> Items:
         """The pipeline call of a sampling that fits one; what it needs is written before."""
-        values, value = sampling.values, self.script.value
-        arguments = self._prompts(sampling)
-        steps, seed = value(values["steps"]), value(values["seed"])
-        latent = sampling.latent
-        if isinstance(latent, EmptyLatent):
-            kind, count = "text2img", latent.batch
-            arguments |= {"width": latent.width, "height": latent.height, "num_inference_steps": steps}
-            if count != "1":
-                arguments["num_images_per_prompt"] = count
-        else:
-            kind = "img2img"
-            count = f"len({latent.variable})"
-        pipe = self.loader.pipe(sampling.model, kind)
-        solver = self._scheduler(sampling)
-        assert solver is not None
-        self.script.use("diffusers", solver.name)
-        if not solver.exact:
-            names = f"{self.script.fixed(values['sampler'])} on the schedule {self.script.fixed(values['schedule'])}"
-            self.script.say(f"{sampling.node}: {solver.name} is near {names}; the picture differs from graphflow's.")
-        self.loader.set_scheduler(pipe, scheduler(sampling.model, pipe, solver.name, solver.config, solver.shown))
-        if kind == "img2img":
-            total = self._total_steps(steps, values["strength"])
-            share = _share(steps, total)
-            arguments |= {"image": latent.variable, "num_inference_steps": total, "strength": share}
-        scale = "1.0" if sampling.negative is None else value(values["guidance_scale"])
-        arguments["guidance_scale"] = scale
-        if count == "1" or self.script.fixed(values["noise_layout"]) == "batch":
-            arguments["generator"] = f'torch.Generator("cpu").manual_seed({seed})'
-        else:
-            self.script.need("make_generators")
-            arguments["generator"] = call("make_generators", seed, count)
-        return call(pipe, **arguments, **(extra or {}))
-
-    def _prompts(self, sampling: Sampling) -> dict[str, Expression]:
-        """Prompts as a pipeline call takes them: texts, or embeddings where weights or a layer ask for them."""
-        sides = {"prompt": sampling.positive}
-        if sampling.negative is not None:
-            sides["negative_prompt"] = sampling.negative
-        if all(side.entries[0].plain for side in sides.values()):
-            return {name: side.entries[0].text for name, side in sides.items()}
-        found: dict[str, Expression] = {}
-        for name, side in sides.items():
-            variable = self.encoded(side, in_parts=True)
-            found[f"{name}_embeds"] = f'{variable}["embeds"]'
-            if sampling.model.base.family == "sdxl":
-                pooled = "pooled_prompt_embeds" if name == "prompt" else "negative_pooled_prompt_embeds"
-                found[pooled] = f'{variable}["pooled"]'
-        return found
-
-    def _total_steps(self, steps: str, strength: Any) -> str:
-        """The number of steps of the whole schedule, of which ``steps`` are taken."""
-        shown = self.script.value(strength)
-        if shown.startswith("args.") or steps.startswith("args."):
-            return self.script.assign("total_steps", f"int({steps} / {shown})")
-        return str(int(int(steps) / strength.value))
+        return self.calls.call(sampling, extra)
 
     # ----------------------------------------------------------------------------------------------- loops
 
@@ -290,9 +184,10 @@ class Writer:
         script = self.script
         drawn = ""
         if noise.add:
-            name = "draw_batch_noise" if noise.batch else "draw_noise"
+            places = [sampling.latent.places] if sampling.latent.places else []
+            name = f"draw_{'placed_' if places else ''}{'batch_' if noise.batch else ''}noise"
             script.need(name)
-            drawn = script.assign("noise", call(name, start, noise.seed))
+            drawn = script.assign("noise", call(name, start, noise.seed, *places))
         if sampling.latent.mask:
             script.need("Inpainting")
             kept = drawn or f"torch.zeros_like({start})"
@@ -322,7 +217,7 @@ class Writer:
         return self.script.assign("latents", f"{latent.variable} * ({factor})")
 
     def _denoiser(self, sampling: Sampling, pipe: str) -> str:
-        sides = [sampling.positive, *([sampling.negative] if sampling.negative else [])]
+        sides = sampling.sides
         regional = not all(_alone(side) for side in sides)
         name = f"{'Regional' if regional else ''}{'Sdxl' if sampling.model.base.family == 'sdxl' else ''}Denoiser"
         self.script.need(name)
@@ -330,7 +225,7 @@ class Writer:
         if sampling.negative is not None:
             arguments.append(self.script.value(sampling.values["guidance_scale"]))
         denoise = self.script.assign("denoise", call(name, *arguments))
-        changes = sorted(_guidance_hooks(sampling.model), key=lambda hook: hook.stage)
+        changes = sorted(guidance_hooks(sampling.model), key=lambda hook: hook.stage)
         if changes:
             self.script.need("change_guidance", *(hook.helper for hook in changes))
             shown = [call(hook.helper, **dict(hook.arguments)) for hook in changes]
@@ -392,7 +287,7 @@ class Writer:
         script.need(f"{schedule}_sigmas")
         steps, strength = script.value(values["steps"]), values["strength"]
         partial = script.is_open(strength) or strength.value <= FULL_STRENGTH
-        total = self._total_steps(steps, strength) if partial else steps
+        total = total_steps(script, steps, strength) if partial else steps
         skips = sampler in SKIPS_PENULTIMATE
         made: Expression = call(f"{schedule}_sigmas", f"{denoise}.levels", _plus_one(total) if skips else total)
         if skips:
@@ -426,17 +321,6 @@ class Writer:
         return []
 
 
-def _guidance_hooks(model: ModelPart) -> list[Any]:
-    return [hook for hook in model.hooks if hook.stage != "unet"]
-
-
-def _downscale(model: ModelPart) -> int:
-    """Pixels per latent sample, as a pipeline reckons with them."""
-    vae = model.base.description.parts.get("vae")
-    widths = vae.config.get("block_out_channels") if vae is not None else None
-    return 2 ** (len(widths) - 1) if isinstance(widths, list | tuple) else 8
-
-
 def _alone(conditioning: Conditioning) -> bool:
     """Whether it is one prompt that acts everywhere, always."""
     (first, *more) = conditioning.entries
@@ -449,13 +333,6 @@ def _layer(encoder: ModelPart) -> int | None:
         return None
     dropped = encoder.base.description.variant == "sd2"
     return min(encoder.layer + 1, -1) if dropped else encoder.layer
-
-
-def _share(steps: str, total: str) -> str:
-    """A strength of which Diffusers makes int(total * strength) == steps evaluations, in spite of rounding."""
-    if steps.isdigit() and total.isdigit() and int(int(total) * (int(steps) / int(total))) == int(steps):
-        return f"{steps} / {total}"
-    return f"min(({steps} + 0.5) / {total}, 1.0)"
 
 
 def _eighth(pixels: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from graphflow.errors import Problem
 
 from .graph import Given, Graph
-from .handles import Scalar
+from .handles import ModelPart, Scalar
 from .layout import Expression, flat, literal
 from .pieces import Import, library
 
@@ -53,11 +53,13 @@ class Facts:
         pinned: Exposed inputs that decide what is written, so the script cannot leave them open; with the reason.
         kinds: For each loaded pipeline: which pipeline classes of it are called.
         checked: Pipelines whose own safety checker is used.
+        parts: For each checkpoint: the first model that is sampled from, so that its pipeline is loaded for other uses too.
     """
 
     pinned: dict[str, str] = field(default_factory=dict)
-    kinds: dict[str, set[str]] = field(default_factory=dict)
+    kinds: dict[str, set[Any]] = field(default_factory=dict)
     checked: set[str] = field(default_factory=set)
+    parts: dict[str, ModelPart] = field(default_factory=dict)
 
 
 class UnsupportedError(Exception):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+from graphflow.sampling.names import SCHEDULE_NAMES
 
 Config = dict[str, tuple[Any, Any]]
 """What a scheduler's config must say: (value, the class's default) by name."""
@@ -18,12 +20,16 @@ class Scheduler:
         config: What its config must say.
         shown: What of it the script says even where the config says it already.
         exact: Whether its steps are the sampler's.
+        piece: Whether the script carries the class.
+        levels: The script's function that makes its noise levels; empty where the class has its own.
     """
 
     name: str
     config: Config
     shown: tuple[str, ...] = ()
     exact: bool = True
+    piece: bool = False
+    levels: str = ""
 
 
 _SPACINGS = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas")
@@ -62,15 +68,43 @@ _TIMES_OF = {"simple": "trailing", "sgm_uniform": "trailing", "normal": "linspac
 _TIMES_ONLY = frozenset({"EulerAncestralDiscreteScheduler"})
 
 
-def exact_scheduler(sampler: str, schedule: str) -> Scheduler | None:
-    """The scheduler whose steps are just these; None where Diffusers has none.
+_EXACT: dict[str, tuple[str, Config]] = {
+    "euler": ("ExactEulerScheduler", {}),
+    "ddim": ("ExactEulerScheduler", {}),
+    "euler_ancestral": ("ExactAncestralScheduler", {}),
+    "dpmpp_2m": ("ExactMultistepScheduler", _MULTISTEP),
+    "res_multistep": ("ExactMultistepScheduler", {**_MULTISTEP, "solver_type": ("heun", "midpoint")}),
+}
+"""Classes that the script carries: a scheduler whose noise levels and timesteps are those of a schedule."""
+
+_UNEVEN = frozenset({"ddim_uniform", "beta"})
+"""Schedules that may have another number of steps than is asked for, or start below the highest level."""
+
+
+def exact_scheduler(sampler: str, schedule: str, *, inpaint: bool = False) -> Scheduler | None:
+    """The scheduler whose steps are just these; None where Diffusers has none that could be made so.
 
     Only the Karras levels of DPM-Solver++ round timesteps as other programs do; for the rest Diffusers interpolates
-    them or cuts them down.
+    them or cuts them down, so that the script carries a subclass.
+
+    Args:
+        sampler: The sampler.
+        schedule: The noise levels.
+        inpaint: Whether it shall keep latents outside a mask.
     """
-    if sampler != "dpmpp_2m" or schedule != "karras":
+    if sampler == "dpmpp_2m" and schedule == "karras":
+        found = near_scheduler(sampler, schedule, exact=True)
+        assert found is not None
+        return replace(found, name="InpaintMultistepScheduler", piece=True) if inpaint else found
+    if sampler not in _EXACT or schedule in _UNEVEN or schedule not in SCHEDULE_NAMES:
         return None
-    return near_scheduler(sampler, schedule, exact=True)
+    name, config = _EXACT[sampler]
+    if inpaint and name == "ExactAncestralScheduler":
+        return None
+    spacing: Config = dict.fromkeys(_SPACINGS, (False, False)) if config else {}
+    return Scheduler(
+        f"Inpaint{name}" if inpaint else name, {**config, **spacing}, piece=True, levels=f"{schedule}_sigmas"
+    )
 
 
 def near_scheduler(sampler: str, schedule: str, *, exact: bool = False) -> Scheduler | None:

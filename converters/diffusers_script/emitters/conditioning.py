@@ -83,6 +83,7 @@ def apply_control_net(emission: Emission) -> dict[str, Any]:
         strength=emission.value("strength"),
         start=emission.value("start"),
         end=emission.value("end"),
+        single=emission.script.graph.single(emission.node.values["image"]),
     )
     steered = [
         _each(side, lambda entry: replace(entry, controls=(*entry.controls, control)))

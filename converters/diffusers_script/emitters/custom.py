@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..calls import FULL_STRENGTH
 from ..graph import Given, Linked
 from ..handles import EmptyLatent, Guidance, Latents, Levels, Noise, Sampling, Solver
 from ..layout import Expression, call
-from ..sampling import FULL_STRENGTH, sliced
+from ..sampling import sliced
 from ..script import UnsupportedError
 from .base import Emission, Emitter
 from .sampling import with_text

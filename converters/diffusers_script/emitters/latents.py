@@ -80,7 +80,7 @@ def upscale_latent(emission: Emission) -> Latents:
     size = call("latent_size", latents.variable, **options)
     extra: dict[str, Expression] = {} if emission.is_default("crop", "none") else {"crop": "True"}
     method = emission.value("method")
-    return replace(latents, variable=emission.assign(call("resample", latents.variable, size, method, **extra)))
+    return replace(latents, variable=emission.assign(call(helper, latents.variable, size, method, **extra)))
 
 
 EMITTERS: dict[str, Emitter] = {

@@ -41,6 +41,7 @@ def sample(emission: Emission) -> object:
         negative=negative,
         latent=latent,
         values={name: emission.inputs[name] for name in READ},
+        single=emission.script.graph.single(emission.node.values["latent"]),
     )
 
 

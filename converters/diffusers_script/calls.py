@@ -1,0 +1,285 @@
+"""Which samplings are a pipeline's call, and how that call is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .handles import Conditioning, Control, EmptyLatent, ModelPart, Sampling, text_patches
+from .layout import Expression, Items, call, listed
+from .loading import Loader, scheduler
+from .ranges import active_steps, pipeline_range
+from .script import Script, ids
+from .solvers import Scheduler, exact_scheduler, near_scheduler
+
+FULL_STRENGTH = 0.9999
+
+Encode = Callable[[Conditioning], str]
+"""Writes what encodes a conditioning; returns the variable of its embeddings."""
+
+WITHIN_ONE_PROMPT = frozenset({"zeroed", "averaged"})
+"""Changes of an embedding that keep its length, so that both sides fit in one batch."""
+
+
+@dataclass(frozen=True)
+class Calls:
+    """Writes pipeline calls.
+
+    Attributes:
+        script: Where to.
+        loader: Where pipelines come from.
+        encode: Writes embeddings of prompts.
+    """
+
+    script: Script
+    loader: Loader
+    encode: Encode
+
+    # ------------------------------------------------------------------------------------- what fits
+
+    def fits(self, sampling: Sampling) -> bool:
+        """Whether a pipeline call gives the same picture."""
+        values, fixed = sampling.values, self.script.fixed
+        if guidance_hooks(sampling.model) or sampling.model.base.refiner or sampling.latent.places:
+            return False
+        if self._scheduler(sampling) is None:
+            return False
+        if self._zero_snr(sampling) or _downscale(sampling.model) != 8:
+            return False
+        whole = fixed(values["start_step"]) == 0 and fixed(values["end_step"]) is None
+        if not whole or not fixed(values["add_noise"]) or fixed(values["leftover_noise"]):
+            return False
+        if not self._one_pipe(sampling) or not all(self._plain(side) for side in sampling.sides):
+            return False
+        if not self._fits_controls(sampling):
+            return False
+        scale = values["guidance_scale"]
+        if not self.script.is_open(scale) and scale.value < 1:
+            return False
+        strength = values["strength"]
+        if isinstance(sampling.latent, EmptyLatent):
+            return bool(fixed(strength) > FULL_STRENGTH) and sampling.latent.channels == "4"
+        same = bool(sampling.latent.scaled_for.base.family == sampling.model.base.family)
+        return same and (bool(sampling.latent.mask) or bool(strength.value <= FULL_STRENGTH))
+
+    def _scheduler(self, sampling: Sampling) -> Scheduler | None:
+        """The scheduler of Diffusers for a sampling, or None; with the style ``pipeline`` a near one will do."""
+        values, fixed = sampling.values, self.script.fixed
+        names = str(fixed(values["sampler"])), str(fixed(values["schedule"]))
+        found = exact_scheduler(*names, inpaint=bool(sampling.latent.mask))
+        if found is not None and sampling.latent.mask and not _keeps_outside(sampling.model):
+            found = None
+        return near_scheduler(*names) if found is None and self.script.style == "pipeline" else found
+
+    def _one_pipe(self, sampling: Sampling) -> bool:
+        """Whether one pipeline has the LoRAs of the model and of all text encoders."""
+        encoders = [entry.encoder for side in sampling.sides for entry in side.entries]
+        own = text_patches(sampling.model.patches)
+        return all(
+            encoder.base.key == sampling.model.base.key and text_patches(encoder.patches) == own for encoder in encoders
+        )
+
+    def _plain(self, conditioning: Conditioning) -> bool:
+        (entry, *more) = conditioning.entries
+        if more or not entry.single or entry.settings:
+            return False
+        return all(helper in WITHIN_ONE_PROMPT for helper, _ in entry.edits)
+
+    def _zero_snr(self, sampling: Sampling) -> bool:
+        return bool(_config(sampling.model).get("rescale_betas_zero_snr"))
+
+    def _fits_controls(self, sampling: Sampling) -> bool:
+        """Whether ControlNets steer both sides alike, each with one picture."""
+        sides = [side.entries[0].controls for side in sampling.sides]
+        if not sides[0] and not any(sides):
+            return True
+        if any(repr(side) != repr(sides[0]) for side in sides):
+            return False
+        return all(control.single and not _pools(control.net) for control in sides[0])
+
+    # ------------------------------------------------------------------------------------- what is written
+
+    def prepare(self, sampling: Sampling) -> None:
+        """Write what stands before a pipeline call, so that the call itself may stand in a loop."""
+        self.script.stage(ids(sampling.nodes))
+        self.call(sampling)
+
+    def call(self, sampling: Sampling, extra: dict[str, Expression] | None = None) -> Items:
+        """The pipeline call of a sampling that fits one; what it needs is written before."""
+        values, value = sampling.values, self.script.value
+        arguments = self._prompts(sampling)
+        steps = value(values["steps"])
+        latent, controls = sampling.latent, sampling.positive.entries[0].controls
+        kind = "text2img" if isinstance(latent, EmptyLatent) else "img2img"
+        pipe = self.loader.pipe(sampling.model, f"control_{kind}" if controls else kind, [c.net for c in controls])
+        self._set_scheduler(sampling, pipe)
+        total = steps
+        if isinstance(latent, EmptyLatent):
+            if not controls:
+                arguments |= {"width": latent.width, "height": latent.height}
+            arguments["num_inference_steps"] = steps
+        else:
+            total = self._total_steps(steps, values["strength"])
+            arguments |= {"image": latent.variable, "num_inference_steps": total, "strength": _share(steps, total)}
+        if controls:
+            arguments |= self._controls(sampling, pipe, steps, total)
+        arguments["guidance_scale"] = "1.0" if sampling.negative is None else value(values["guidance_scale"])
+        count = self._count(sampling)
+        if count != "1":
+            arguments["num_images_per_prompt"] = count
+        arguments["generator"] = self._generator(sampling, count)
+        return call(pipe, **arguments, **(extra or {}))
+
+    def _count(self, sampling: Sampling) -> str:
+        """How many pictures it makes."""
+        if isinstance(sampling.latent, EmptyLatent):
+            return sampling.latent.batch
+        return "1" if sampling.single else f"len({sampling.latent.variable})"
+
+    def _generator(self, sampling: Sampling, count: str) -> Expression:
+        seed = self.script.value(sampling.values["seed"])
+        if count == "1" or self.script.fixed(sampling.values["noise_layout"]) == "batch":
+            return f'torch.Generator("cpu").manual_seed({seed})'
+        self.script.need("make_generators")
+        return call("make_generators", seed, count)
+
+    def _set_scheduler(self, sampling: Sampling, pipe: str) -> None:
+        values = sampling.values
+        solver = self._scheduler(sampling)
+        assert solver is not None
+        if solver.piece:
+            self.script.need(solver.name)
+        else:
+            self.script.use("diffusers", solver.name)
+        if not solver.exact:
+            names = f"{self.script.fixed(values['sampler'])} on the schedule {self.script.fixed(values['schedule'])}"
+            self.script.say(f"{sampling.node}: {solver.name} is near {names}; the picture differs from graphflow's.")
+        attributes: dict[str, Expression] = {}
+        if solver.levels:
+            self.script.need(solver.levels)
+            attributes["schedule"] = solver.levels
+        if sampling.latent.mask:
+            self.script.need("latent_mask")
+            attributes["mask"] = call("latent_mask", sampling.latent.mask, sampling.latent.variable)
+        made = scheduler(sampling.model, pipe, solver.name, solver.config, solver.shown)
+        self.loader.set_scheduler(pipe, made, attributes)
+
+    def _controls(self, sampling: Sampling, pipe: str, steps: str, total: str) -> dict[str, Expression]:
+        """What ControlNets are told: their pictures, how strongly they steer and in which steps."""
+        controls, latent = sampling.positive.entries[0].controls, sampling.latent
+        self.script.need("fit_hint")
+        if isinstance(latent, EmptyLatent):
+            size = f"({latent.height}, {latent.width})"
+        else:
+            size = self.script.assign("size", f"[8 * edge for edge in {latent.variable}.shape[-2:]]")
+        images = [call("fit_hint", control.image, size) for control in controls]
+        arguments: dict[str, Expression] = {
+            "image" if isinstance(latent, EmptyLatent) else "control_image": _one_or_list(images),
+            "controlnet_conditioning_scale": _one_or_list([control.strength for control in controls]),
+        }
+        ranges = [self._range(sampling, control, pipe, steps, total) for control in controls]
+        for index, (name, usual) in enumerate((("start", "0.0"), ("end", "1.0"))):
+            if any(found[index] != usual for found in ranges):
+                arguments[f"control_guidance_{name}"] = _one_or_list([found[index] for found in ranges])
+        return arguments
+
+    def _range(
+        self, sampling: Sampling, control: Control, pipe: str, steps: str, total: str
+    ) -> tuple[Expression, Expression]:
+        """When a ControlNet acts, as a pipeline counts."""
+        values, fixed = sampling.values, self.script.fixed
+        if (control.start, control.end) == ("0.0", "1.0"):
+            return control.start, control.end
+        open_ones = [control.start, control.end, steps, total]
+        if any(shown.startswith("args.") or not _is_number(shown) for shown in open_ones):
+            self.script.need("share_of_steps")
+            shown = [control.start, control.end]
+            made = [call("share_of_steps", f"{pipe}.scheduler", total, steps, share) for share in shown]
+            return (
+                control.start if control.start == "0.0" else made[0],
+                control.end if control.end == "1.0" else made[1],
+            )
+        start, end = float(control.start), float(control.end)
+        first, behind, count = active_steps(
+            _config(sampling.model),
+            sampler=str(fixed(values["sampler"])),
+            schedule=str(fixed(values["schedule"])),
+            steps=int(steps),
+            strength=values["strength"].value,
+            start=start,
+            end=end,
+        )
+        return pipeline_range(first, behind, count, start, end)
+
+    def _prompts(self, sampling: Sampling) -> dict[str, Expression]:
+        """Prompts as a pipeline call takes them: texts, or embeddings where weights or a layer ask for them."""
+        sides = {"prompt": sampling.positive}
+        if sampling.negative is not None:
+            sides["negative_prompt"] = sampling.negative
+        if all(side.entries[0].plain for side in sides.values()):
+            return {name: side.entries[0].text for name, side in sides.items()}
+        found: dict[str, Expression] = {}
+        for name, side in sides.items():
+            variable = self.encode(side)
+            found[f"{name}_embeds"] = f'{variable}["embeds"]'
+            if sampling.model.base.family == "sdxl":
+                pooled = "pooled_prompt_embeds" if name == "prompt" else "negative_pooled_prompt_embeds"
+                found[pooled] = f'{variable}["pooled"]'
+        return found
+
+    def _total_steps(self, steps: str, strength: Any) -> str:
+        return total_steps(self.script, steps, strength)
+
+
+def total_steps(script: Script, steps: str, strength: Any) -> str:
+    """The number of steps of the whole schedule, of which ``steps`` are taken."""
+    shown = script.value(strength)
+    if shown.startswith("args.") or steps.startswith("args."):
+        return script.assign("total_steps", f"int({steps} / {shown})")
+    return str(int(int(steps) / (1.0 if strength.value > FULL_STRENGTH else strength.value)))
+
+
+def guidance_hooks(model: ModelPart) -> list[Any]:
+    """The hooks that change guidance."""
+    return [hook for hook in model.hooks if hook.stage != "unet"]
+
+
+def _config(model: ModelPart) -> dict[str, Any]:
+    """What is known of a model's own scheduler."""
+    return {**model.base.description.scheduler, **dict(model.base.options)}
+
+
+def _keeps_outside(model: ModelPart) -> bool:
+    """Whether the script's schedulers know what the model predicts."""
+    return str(_config(model).get("prediction_type", "epsilon")) in ("epsilon", "v_prediction")
+
+
+def _downscale(model: ModelPart) -> int:
+    """Pixels per latent sample, as a pipeline reckons with them."""
+    vae = model.base.description.parts.get("vae")
+    widths = vae.config.get("block_out_channels") if vae is not None else None
+    return 2 ** (len(widths) - 1) if isinstance(widths, list | tuple) else 8
+
+
+def _pools(net: ModelPart) -> bool:
+    """Whether a ControlNet makes one number of each residual, which has pipelines leave out the negative prompt."""
+    part = net.base.description.parts.get("controlnet")
+    return bool(part and part.config.get("global_pool_conditions"))
+
+
+def _share(steps: str, total: str) -> str:
+    """A strength of which Diffusers makes int(total * strength) == steps evaluations, in spite of rounding."""
+    if steps == total:
+        return "1.0"
+    if steps.isdigit() and total.isdigit() and int(int(total) * (int(steps) / int(total))) == int(steps):
+        return f"{steps} / {total}"
+    return f"min(({steps} + 0.5) / {total}, 1.0)"
+
+
+def _one_or_list(parts: Sequence[Expression]) -> Expression:
+    return parts[0] if len(parts) == 1 else listed(parts)
+
+
+def _is_number(shown: str) -> bool:
+    return shown.replace(".", "", 1).isdigit()

@@ -1,0 +1,143 @@
+"""Schedulers of Diffusers on other noise levels, and some that keep a part of the latents."""
+# mypy: ignore-errors
+
+import numpy as np
+import torch
+from b_schedules import training_sigmas
+from diffusers import (
+    DPMSolverMultistepScheduler,
+    EulerAncestralDiscreteScheduler,
+    EulerDiscreteScheduler,
+)
+
+
+class ExactLevels:
+    """Visits the noise levels of a schedule, each at the nearest training step."""
+
+    schedule = None
+
+    def set_timesteps(self, num_inference_steps, device=None):
+        super().set_timesteps(num_inference_steps, device=device)
+        levels = training_sigmas(self.config)
+        self.sigmas = self.schedule(levels, num_inference_steps)
+        distances = self.sigmas[:-1, None].log() - levels.log()
+        self.timesteps = distances.abs().argmin(dim=1).float().to(device)
+        self.set_begin_index(0)
+
+    @property
+    def init_noise_sigma(self):
+        """The first latents have the variance of training."""
+        return (self.sigmas[0] ** 2 + 1) ** 0.5
+
+
+class ExactEulerScheduler(ExactLevels, EulerDiscreteScheduler):
+    """Euler's method on the noise levels of a schedule."""
+
+
+class ExactMultistepScheduler(ExactLevels, DPMSolverMultistepScheduler):
+    """DPM-Solver++ on the noise levels of a schedule."""
+
+    init_noise_sigma = 1.0
+
+
+class ExactAncestralScheduler(ExactLevels, EulerAncestralDiscreteScheduler):
+    """Ancestral Euler steps whose noise starts again at the seed."""
+
+    def step(self, model_output, timestep, sample, generator=None, return_dict=True):
+        if self.step_index == self.begin_index or self.step_index is None:
+            several = generator if isinstance(generator, list) else [generator]
+            seeds = [item.initial_seed() for item in several]
+            fresh = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
+            self.fresh = fresh if isinstance(generator, list) else fresh[0]
+        return super().step(
+            model_output,
+            timestep,
+            sample,
+            generator=self.fresh,
+            return_dict=return_dict,
+        )
+
+
+class KeepsOutside:
+    """Keeps latents where a mask is 0, and a share of them where it is between."""
+
+    mask = None
+    growing = False  # whether noisy latents have a larger variance than clean ones
+
+    def shares(self):
+        """How much of picture and noise latents of variance 1 have; how much less theirs is."""
+        now = self.begin_index if self.step_index is None else self.step_index
+        sigma = self.sigmas[now]
+        alpha = 1 / (sigma**2 + 1) ** 0.5
+        return alpha, sigma * alpha, alpha if self.growing else 1.0
+
+    def add_noise(self, original_samples, noise, timesteps):
+        """Latents to start from; at full strength their noise is that of training."""
+        self.original, self.noise = original_samples, noise
+        alpha, sigma, scale = self.shares()
+        sigma = 1.0 if self.begin_index == 0 else sigma
+        return (alpha * original_samples + sigma * noise) / scale
+
+    def inside(self, sample, outside):
+        """The latents where the mask is 1, others where it is 0."""
+        mask = self.mask.to(sample)
+        if len(mask) > 1:
+            mask = mask.repeat(len(sample) // len(mask), 1, 1, 1)
+        outside = outside.repeat(len(sample) // len(outside), 1, 1, 1)
+        return sample * mask + outside * (1 - mask)
+
+    def noised(self, sample):
+        """The latents with the original at this noise level outside."""
+        alpha, sigma, scale = self.shares()
+        return self.inside(sample, (alpha * self.original + sigma * self.noise) / scale)
+
+    def scale_model_input(self, sample, timestep=None):
+        return super().scale_model_input(self.noised(sample), timestep)
+
+    def step(self, model_output, timestep, sample, return_dict=True):
+        """A step towards clean latents that are the original outside."""
+        alpha, sigma, scale = self.shares()
+        seen, here = self.noised(sample) * scale, sample * scale
+        velocity = self.config.prediction_type == "v_prediction"
+        if velocity:
+            clean = alpha * seen - sigma * model_output
+        else:
+            clean = (seen - sigma * model_output) / alpha
+        clean = self.inside(clean, self.original)
+        if velocity:
+            output = (alpha * here - clean) / sigma
+        else:
+            output = (here - alpha * clean) / sigma
+        return super().step(output, timestep, sample, return_dict=return_dict)
+
+
+class InpaintMultistepScheduler(KeepsOutside, DPMSolverMultistepScheduler):
+    """DPM-Solver++ that makes latents anew under a mask."""
+
+
+class InpaintExactMultistepScheduler(KeepsOutside, ExactMultistepScheduler):
+    """DPM-Solver++ on the levels of a schedule that makes latents anew under a mask."""
+
+
+class InpaintExactEulerScheduler(KeepsOutside, ExactEulerScheduler):
+    """Euler's method on the levels of a schedule that makes latents anew under a mask."""
+
+    growing = True
+
+
+def latent_mask(mask, latents):
+    """A mask (B, 1, h, w) as large as latents."""
+    mask = mask.reshape(-1, 1, *mask.shape[-2:]).to(latents)
+    size = latents.shape[-2:]
+    return torch.nn.functional.interpolate(mask, size=size, mode="bilinear")
+
+
+def share_of_steps(scheduler, total, steps, share):
+    """The share of the last steps of a schedule that lie in a share of the training time."""
+    if share in (0, 1):
+        return float(share)
+    scheduler.set_timesteps(total)
+    levels = training_sigmas(scheduler.config).log()
+    sigmas = scheduler.sigmas[-steps - 1 : -1].log()
+    times = np.interp(sigmas, levels, range(len(levels)))
+    return float((times > (1 - share) * (len(levels) - 1)).mean())
