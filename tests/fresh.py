@@ -33,7 +33,14 @@ class Ran:
 class Fresh:
     """Runs programs; the server starts with the first one. To be used as a context."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: Path | None = None, *arguments: object) -> None:
+        """Make it.
+
+        Args:
+            first: A module whose ``prepare`` the server calls once: what it loads and changes, all programs find so.
+            *arguments: Texts that ``prepare`` gets.
+        """
+        self._first = [] if first is None else [str(first), *map(str, arguments)]
         self._server: subprocess.Popen[str] | None = None
 
     def run(self, script: Path, *arguments: object, **options: object) -> Ran:
@@ -88,7 +95,7 @@ class Fresh:
             return subprocess.run([sys.executable, str(SERVER), "once"], input=json.dumps(task), text=True).returncode
         if self._server is None:
             self._server = subprocess.Popen(
-                [sys.executable, str(SERVER)],
+                [sys.executable, str(SERVER), *self._first],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import runpy
 import signal
 import sys
 import time
@@ -77,6 +78,8 @@ def serve() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what the libraries print is no answer
     preload()
+    if sys.argv[1:]:
+        runpy.run_path(sys.argv[1])["prepare"](*sys.argv[2:])
     for line in iter(sys.stdin.readline, ""):
         task = json.loads(line)
         child = os.fork()

@@ -267,6 +267,13 @@ class Masks:
 
 
 @dataclass(frozen=True)
+class Upscaler:
+    """A network that makes pictures larger, in a variable."""
+
+    variable: str
+
+
+@dataclass(frozen=True)
 class Scalar:
     """A number or text that the script computes."""
 

@@ -38,9 +38,10 @@ def tiny_unet() -> dict[str, Array]:
 
 
 def write_models(root: Path) -> None:
-    """Write a folder with the full-size models (3.1 GB), but for those that are there already."""
+    """Write a folder with the recordings' models (3.6 GB), but for those that are there already."""
     models: dict[str, Callable[[], dict[str, Array]]] = {
         "checkpoints/sd15_rand": lambda: _unet("sd15") | _text_and_vae(),
+        "checkpoints/sd15_tinyunet_rand": lambda: _unet("tiny") | _text_and_vae(),
         "controlnet/control_sd15_rand": _control_net,
         "loras/lora_a": _lora,
         "embeddings/rand_ti": lambda: {

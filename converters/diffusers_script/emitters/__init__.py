@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from . import (
+    batching,
     conditioning,
     custom,
     functions,
@@ -12,12 +13,15 @@ from . import (
     latents,
     loaders,
     lora,
+    merging,
     model_hooks,
     pipelines,
+    prediction,
     preprocessing,
     sampling,
     saving,
     text,
+    tiles,
 )
 from .base import Emitter
 
@@ -25,10 +29,14 @@ EMITTERS: Mapping[str, Emitter] = {
     **loaders.EMITTERS,
     **text.EMITTERS,
     **lora.EMITTERS,
+    **merging.EMITTERS,
+    **prediction.EMITTERS,
     **conditioning.EMITTERS,
     **latents.EMITTERS,
+    **batching.EMITTERS,
     **functions.EMITTERS,
     **images.EMITTERS,
+    **tiles.EMITTERS,
     **sampling.EMITTERS,
     **pipelines.EMITTERS,
     **preprocessing.EMITTERS,

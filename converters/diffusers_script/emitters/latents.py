@@ -9,6 +9,7 @@ from ..handles import Decoding, EmptyLatent, Latents, Sampling
 from ..layout import Expression, call
 from ..script import UnsupportedError
 from .base import Emission, Emitter
+from .tiles import decode_in_tiles, encode_in_tiles
 
 
 def empty_latent(emission: Emission) -> EmptyLatent:
@@ -25,7 +26,7 @@ def empty_latent(emission: Emission) -> EmptyLatent:
 def encode_image(emission: Emission) -> Latents:
     """Pictures to latents."""
     if emission.fixed("tile"):
-        raise UnsupportedError("encoding in tiles cannot be exported; set tile to 0")
+        return encode_in_tiles(emission)
     pixels, vae = emission.pixels("images"), emission.part("vae")
     emission.begin()
     emission.script.need("encode_image")
@@ -36,7 +37,7 @@ def encode_image(emission: Emission) -> Latents:
 def vae_decode(emission: Emission) -> Any:
     """Latents to pictures."""
     if emission.fixed("tile"):
-        raise UnsupportedError("decoding in tiles cannot be exported; set tile to 0")
+        return decode_in_tiles(emission)
     found, vae = emission.inputs["latent"], emission.part("vae")
     if isinstance(found, Sampling):
         return Decoding(found, vae, emission.node.id)

@@ -31,7 +31,7 @@ def apply_lora(emission: Emission) -> dict[str, Any]:
     if isinstance(encoder, ModelPart):
         text_strength = emission.value("text_encoder_strength")
         if has_text and not emission.is_default("text_encoder_strength", 0.0):
-            patch = Patch(path, text_strength=text_strength, has_text=True, rounded=_stored(encoder))
+            patch = Patch(path, text_strength=text_strength, has_text=True, rounded=stored(encoder))
             encoder = replace(encoder, patches=(*encoder.patches, patch))
         results["text_encoder"] = encoder
     else:
@@ -39,7 +39,7 @@ def apply_lora(emission: Emission) -> dict[str, Any]:
     return {**results, "model": model}
 
 
-def _stored(encoder: ModelPart) -> str:
+def stored(encoder: ModelPart) -> str:
     """The dtype that the text encoder's file has, where that is shorter than float32."""
     part = encoder.base.description.parts.get("text_encoder")
     found = {STORED[name] for name in (part.bytes_by_dtype if part else ()) if name in STORED}

@@ -54,14 +54,14 @@ def make_entry(emission: Emission, encoder: ModelPart, name: str) -> Entry:
             )
         return Entry(encoder, shown, emission.node.id, parts=f"[({shown}, 1.0)]", single=single)
     emission.script.fixed(emission.inputs[name], "its weights are written as parts")
-    rows = [row for part in found if (row := _row(emission, encoder, part)) is not None]
+    rows = [row for part in found if (row := _row(emission, part)) is not None]
     constant = emission.script.name(emission.node.id).upper()
     emission.script.constants[constant] = listed(rows)
     single = single and not any(part.is_embedding for part in found)
     return Entry(encoder, "", emission.node.id, parts=constant, single=single)
 
 
-def _row(emission: Emission, encoder: ModelPart, part: Piece) -> Expression | None:
+def _row(emission: Emission, part: Piece) -> Expression | None:
     """One part of a prompt with its weight; None for an embedding that is not there."""
     shown: Expression = quoted(part.text)
     if part.is_embedding:
@@ -69,16 +69,8 @@ def _row(emission: Emission, encoder: ModelPart, part: Piece) -> Expression | No
         if use is None:
             emission.script.say(f"There is no embedding {part.text!r}: the prompt is read without it.")
             return None
-        width = _width(encoder)
-        emission.script.need("load_embedding")
-        shown = call("load_embedding", quoted(str(use.path)), str(width))
+        shown = call("Path", quoted(str(use.path)))
     return Items("(", (("", shown), ("", repr(part.weight))), ")")
-
-
-def _width(encoder: ModelPart) -> int:
-    if encoder.base.family != "sd":
-        raise UnsupportedError("embeddings in prompts of SDXL are not written in scripts")
-    return int(encoder.base.description.parts["text_encoder"].config["hidden_size"])  # type: ignore[arg-type]
 
 
 def set_text_layer(emission: Emission) -> ModelPart:

@@ -27,6 +27,22 @@ def draw_batch_noise(like, seed):
     return torch.randn(like.shape, generator=generator).to(like.device)
 
 
+def draw_placed_noise(like, seed, places):
+    """The noise that latents have at these places of a batch, each from its own seed."""
+    shape = (1, *like.shape[1:])
+    generators = make_generators(seed, max(places) + 1)
+    drawn = [torch.randn(shape, generator=item) for item in generators]
+    return torch.cat([drawn[place] for place in places]).to(like.device)
+
+
+def draw_placed_batch_noise(like, seed, places):
+    """The noise that latents have at these places of a batch that is one draw."""
+    shape = (1, *like.shape[1:])
+    generator = torch.Generator("cpu").manual_seed(seed)
+    drawn = [torch.randn(shape, generator=generator) for _ in range(max(places) + 1)]
+    return torch.cat([drawn[place] for place in places]).to(like.device)
+
+
 class StepNoise:
     """Fresh noise for each step, from generators that start again at the seed."""
 

@@ -1,14 +1,16 @@
 """Prompts with weights, embeddings, any length, and another layer than the last."""
 # mypy: ignore-errors
 
+from pathlib import Path
+
 import torch
 from safetensors.torch import load_file
 
 
 def load_embedding(path, width):
-    """The vectors (n, width) of a textual-inversion file."""
+    """The vectors (n, width) of a textual-inversion file; none where it has no such."""
     tensors = [item for item in load_file(path).values() if item.shape[-1] == width]
-    return tensors[0].reshape(-1, width).float()
+    return tensors[0].reshape(-1, width).float() if tensors else []
 
 
 def make_chunks(tokenizer, parts):
@@ -41,8 +43,14 @@ def encode_parts(tokenizer, encoder, parts, layer, normed):
 
     Weights move the states away from those of the empty prompt, the last chunk.
     """
-    chunks = make_chunks(tokenizer, parts)
     core = getattr(encoder, "text_model", encoder)
+    width = core.embeddings.token_embedding.embedding_dim
+    vectors = {
+        part: load_embedding(part, width) for part, _ in parts if isinstance(part, Path)
+    }
+    chunks = make_chunks(
+        tokenizer, [(vectors.get(part, part), weight) for part, weight in parts]
+    )
     ids = [[item if isinstance(item, int) else 0 for item, _ in row] for row in chunks]
 
     def put_vectors(module, inputs, output):
