@@ -19,6 +19,7 @@ from .control import *
 from .custom_sampling import *
 from .family_conditioning import *
 from .family_loaders import *
+from .family_sigmas import *
 from .guidance import *
 from .image_files import *
 from .images import *

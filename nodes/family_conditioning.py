@@ -14,7 +14,7 @@ from pydantic import Field
 
 from graphflow.limits import LIMITS
 from graphflow.node import ModelName, node
-from graphflow.values import Conditioning, ControlNet, Image, ImageEncoder, Latent, Model, Sigmas, TextEncoder, Vae
+from graphflow.values import Conditioning, ControlNet, Image, ImageEncoder, Latent, Model, TextEncoder, Vae
 
 from .family_loaders import refuse
 
@@ -24,7 +24,6 @@ __all__ = [
     "apply_style_patch",
     "encode_prompt_parts",
     "encode_prompt_with_images",
-    "flux2_sigmas",
     "lotus_conditioning",
     "set_guidance",
     "set_reference_method",
@@ -34,7 +33,6 @@ Told = Annotated[Conditioning, Field(description="the conditioning")]
 Encoder = Annotated[TextEncoder, Field(description="the text encoders")]
 Seeing = Annotated[ImageEncoder, Field(description="the CLIP image encoder")]
 Picture = Annotated[Image, Field(description="the picture")]
-Edge = Annotated[int, Field(ge=16, le=LIMITS.edge, description="pixels of the picture")]
 Text = Annotated[str, Field(max_length=LIMITS.text)]
 
 
@@ -164,38 +162,6 @@ def lotus_conditioning() -> Conditioning:
         InvalidInputError: Always: the embedding is no part of graphflow.
     """
     refuse("Lotus, whose fixed prompt embedding is not packaged,")
-
-
-@node("flux2_sigmas", category="families")
-def flux2_sigmas(
-    steps: Annotated[int, Field(ge=1, le=LIMITS.steps, description="steps of the schedule")] = 20,
-    width: Edge = 1024,
-    height: Edge = 1024,
-) -> Sigmas:
-    """Make the schedule of Flux.2: steps + 1 noise levels from 1 to 0, shifted by picture size and number of steps.
-
-    Even levels t from 1 to 1/steps become e^mu / (e^mu + 1/t - 1), where mu is the empirical function of the length of
-    the picture's sequence (width * height / 256) and of the steps that Diffusers' Flux.2 pipeline has
-    (``compute_empirical_mu``).
-    """
-    import torch
-
-    mu = empirical_mu(width * height // 256, steps)
-    levels = torch.linspace(1.0, 1.0 / steps, steps, dtype=torch.float64)
-    shifted = torch.e**mu / (torch.e**mu + 1.0 / levels - 1.0)
-    return Sigmas(values=torch.cat([shifted, torch.zeros(1, dtype=torch.float64)]).float())
-
-
-def empirical_mu(length: int, steps: int) -> float:
-    """Return the shift of Flux.2 for a sequence of ``length`` tokens sampled in ``steps`` steps."""
-    a1, b1 = 8.73809524e-05, 1.89833333
-    a2, b2 = 0.00016927, 0.45666666
-    at_200 = a2 * length + b2
-    if length > 4300:
-        return at_200
-    at_10 = a1 * length + b1
-    slope = (at_200 - at_10) / 190.0
-    return slope * steps + at_200 - 200.0 * slope
 
 
 def _with_extras(conditioning: Told, extras: Mapping[str, Any]) -> Conditioning:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -17,6 +17,7 @@ __all__ = [
     "dynamic_thresholding",
     "guidance_interval",
     "limit_guidance_norm",
+    "ramp_guidance",
     "renormalize_guidance",
     "rescale_guidance",
     "scale_epsilon",
@@ -123,6 +124,21 @@ def guidance_interval(
 ) -> Model:
     """Guide in a part of sampling only (Kynkäänniemi et al. 2024, arXiv:2404.07724)."""
     return _guided(model, "interval", start=start, end=end)
+
+
+@node("ramp_guidance", map=True)
+def ramp_guidance(
+    model: Guided,
+    min_scale: Annotated[
+        float, Field(ge=0, le=100, description="guidance scale of the first picture of a batch, or of both ends")
+    ] = 1.0,
+    shape: Annotated[
+        Literal["linear", "triangle"],
+        Field(description="linear: up to the sampler's scale at the last; triangle: up to it in the middle and back"),
+    ] = "linear",
+) -> Model:
+    """Guide each picture of a batch at a scale of its own, as video models want it (SVD, arXiv:2311.15127)."""
+    return _guided(model, "ramp", min_scale=min_scale, triangle=shape == "triangle")
 
 
 @node("scale_epsilon", map=True)

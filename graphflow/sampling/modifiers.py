@@ -225,6 +225,34 @@ class Interval(Modifier):
 
 
 @dataclass(kw_only=True)
+class Ramp(Modifier):
+    """A guidance scale of its own for each item of the batch, as for the frames of a video.
+
+    Linear, from `min_scale` at the first item to the guider's scale at the last (Stable Video Diffusion, Blattmann et
+    al. 2023, arXiv:2311.15127); as a triangle, up to the guider's scale in the middle and back.
+
+    Attributes:
+        min_scale: the lowest scale; a batch of one gets it.
+        triangle: whether it falls again.
+    """
+
+    min_scale: float = 1.0
+    triangle: bool = False
+    needs_uncond: bool = True
+
+    def combine(self, predictions: Predictions, guided: Tensor) -> Tensor:
+        """The clean samples, (B, C, ...), each guided at its own scale."""
+        items = len(guided)
+        share = torch.linspace(0.0, 1.0, items, device=guided.device)
+        if self.triangle:
+            share = 1.0 - (2.0 * share - 1.0).abs()
+        scales = self.min_scale + share * (predictions.scale - self.min_scale)
+        scales = scales.reshape(items, *(1,) * (guided.ndim - 1))
+        # the guider went scale times the direction beyond uncond
+        return guided + (scales - predictions.scale) * (predictions.cond - predictions.uncond)
+
+
+@dataclass(kw_only=True)
 class EpsilonScale(Modifier):
     """Predicted noise divided by a factor, against exposure bias (Ning et al. 2023, arXiv:2308.15321).
 
@@ -251,6 +279,7 @@ MODIFIERS: Mapping[str, Callable[..., Modifier]] = MappingProxyType(
         "frequency_scale": FrequencyScale,
         "interval": Interval,
         "epsilon_scale": EpsilonScale,
+        "ramp": Ramp,
     }
 )
 """By the names that model recipes call them by."""

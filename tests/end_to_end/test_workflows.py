@@ -43,8 +43,8 @@ EXPECTED: dict[str, list[tuple[str, str]]] = {
 }
 """For each workflow: colour of the shape and of the background, picture by picture."""
 
-JUDGED_ELSEWHERE = {"controlnet", "controlnet_multi", "ip_adapter", "regional_prompts", "upscale"}
-"""Workflows whose pictures show several things, judged in a module of their own."""
+JUDGED_ELSEWHERE = {"controlnet", "controlnet_multi", "ip_adapter", "regional_prompts", "sdxl_base_refiner", "upscale"}
+"""Workflows whose pictures show several things, or that need other models, judged in a module of their own."""
 
 
 def pixels(path: Path) -> npt.NDArray[np.uint8]:

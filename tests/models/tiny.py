@@ -3,6 +3,7 @@
 make_tiny_sd(path)          a Diffusers folder (2 MB of UNet, CLIP's full vocabulary, a safety checker)
 make_tiny_sd_file(path)     the same weights in the original layout
 make_tiny_sdxl(path), make_tiny_sdxl_file(path)
+make_tiny_refiner_file(path)   SDXL's refiner: one text encoder, a UNet that reads an aesthetic score
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ UNET_XL = {
     "addition_time_embed_dim": 8,
     "projection_class_embeddings_input_dim": 32 + 6 * 8,
 }
+UNET_REFINER = {**UNET_XL, "cross_attention_dim": 32, "projection_class_embeddings_input_dim": 32 + 5 * 8}
 VAE = {
     "in_channels": 3,
     "out_channels": 3,
@@ -154,6 +156,32 @@ def make_tiny_sdxl_file(path: Path, seed: int = 0, *, dtype: torch.dtype = torch
         "variant": "sdxl",
         "unet": {"attention_head_dim": [2, 4], "addition_time_embed_dim": 8},
         "text_encoder": {"num_attention_heads": 4, "hidden_act": "quick_gelu"},
+        "text_encoder_2": {"num_attention_heads": 4, "hidden_act": "gelu"},
+    }
+    return _save(path, tensors, config, dtype)
+
+
+def make_tiny_refiner_file(path: Path, seed: int = 0, *, dtype: torch.dtype = torch.float32) -> Path:
+    """Write a tiny refiner of SDXL in the original single-file layout; returns the file."""
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModelWithProjection
+
+    torch.manual_seed(seed)
+    parts = _ready(
+        {
+            "unet": UNet2DConditionModel(**UNET_REFINER),
+            "vae": AutoencoderKL(**{**VAE, "scaling_factor": 0.13025}),
+            "text_encoder_2": CLIPTextModelWithProjection(CLIPTextConfig(**TEXT_2)),
+        }
+    )
+    tensors = {
+        **_original(parts["unet"], unet_modules(UNET_REFINER), "model.diffusion_model."),
+        **_original(parts["vae"], vae_modules(VAE), "first_stage_model."),
+        **{f"conditioner.embedders.0.model.{key}": t for key, t in _openclip(parts["text_encoder_2"].state_dict())},
+    }
+    config = {
+        "variant": "sdxl_refiner",
+        "unet": {"attention_head_dim": [2, 4], "addition_time_embed_dim": 8},
         "text_encoder_2": {"num_attention_heads": 4, "hidden_act": "gelu"},
     }
     return _save(path, tensors, config, dtype)

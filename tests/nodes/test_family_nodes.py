@@ -54,6 +54,22 @@ def test_the_schedule_of_flux_2_equals_the_pipelines(size: tuple[int, int, int])
     assert torch.allclose(got, scheduler.sigmas.float(), atol=2e-6)
 
 
+@pytest.mark.parametrize(("shape", "steps"), [(None, 20), ((1, 128, 9, 16, 24), 8)])
+def test_the_schedule_of_ltx_video_equals_the_schedulers(shape: tuple[int, ...] | None, steps: int) -> None:
+    from diffusers import FlowMatchEulerDiscreteScheduler
+    from diffusers.pipelines.ltx.pipeline_ltx import calculate_shift
+
+    latent = None if shape is None else Latent(samples=torch.zeros(shape))
+    tokens = 4096 if shape is None else 9 * 16 * 24
+    mu = calculate_shift(tokens, 1024, 4096, 0.95, 2.05)
+    for stretch in (True, False):
+        scheduler = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True, shift_terminal=0.1 if stretch else None)
+        scheduler.set_timesteps(sigmas=torch.linspace(1.0, 1 / steps, steps).tolist(), mu=mu)
+        got = nodes.ltxv_sigmas(steps, stretch=stretch, latent=latent).values
+        assert torch.allclose(got, scheduler.sigmas.float(), atol=2e-6)
+    assert torch.equal(nodes.ltxv_sigmas(1).values, torch.tensor([1.0, 0.0]))
+
+
 def test_what_needs_such_a_family_says_that_it_is_not_there() -> None:
     some: Any = object()
     calls: list[Any] = [

@@ -17,6 +17,7 @@ from graphflow.sampling.modifiers import (
     EpsilonScale,
     FrequencyScale,
     NormLimit,
+    Ramp,
     Renormalize,
     Rescale,
     Tangential,
@@ -91,6 +92,17 @@ def test_perpendicular_negative_takes_nothing_from_a_parallel_prompt() -> None:
     p = predictions(cond=empty + along, uncond=empty + across, others={"empty": empty})
     got = PerpendicularNegative(scale=SCALE, negative_scale=0.5)(p)
     assert torch.allclose(got, empty + SCALE * (along - 0.5 * across), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("triangle", "scales"), [(False, [1.0, 2.0, 3.0, 4.0, 5.0]), (True, [1.0, 3.0, 5.0, 3.0, 1.0])]
+)
+def test_a_ramp_guides_each_item_at_its_own_scale(triangle: bool, scales: list[float]) -> None:
+    shape = (5, 4, 8, 8)
+    p = predictions(x=tensor(1, shape), cond=tensor(2, shape), uncond=tensor(3, shape), scale=5.0)
+    found = guide(ClassifierFree(scale=5.0), [Ramp(min_scale=1.0, triangle=triangle)], p)[0]
+    expected = torch.stack([p.uncond[i] + scale * (p.cond[i] - p.uncond[i]) for i, scale in enumerate(scales)])
+    assert torch.allclose(found, expected, atol=1e-5)
 
 
 # ---------------------------------------------------------------------------------------------- the stages
