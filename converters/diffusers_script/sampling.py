@@ -17,6 +17,7 @@ from .handles import (
     Latents,
     ModelPart,
     Noise,
+    PicturePrompt,
     Pixels,
     Sampling,
     Solver,
@@ -200,7 +201,7 @@ class Writer:
         script.need(function)
         arguments = self._step_noise(noise, function, start, sigmas)
         made = call(function, denoise, begin, sigmas, *arguments, **dict(solver.options))
-        return Latents(script.assign(sampling.node, made), sampling.model, sampling.latent.mask)
+        return Latents(script.assign(sampling.node, made), sampling.model, sampling.latent.mask, sampling.latent.places)
 
     def _start(self, sampling: Sampling, pipe: str) -> str:
         latent = sampling.latent
@@ -230,6 +231,8 @@ class Writer:
             self.script.need("change_guidance", *(hook.helper for hook in changes))
             shown = [call(hook.helper, **dict(hook.arguments)) for hook in changes]
             self.script.add("", call("change_guidance", denoise, *shown))
+        if sampling.model.pictures:
+            self._see_pictures(pipe, denoise, sampling.model.pictures)
         return denoise
 
     def encoded(self, conditioning: Conditioning, *, in_parts: bool = False, regional: bool = False) -> str:
@@ -250,9 +253,21 @@ class Writer:
         return Items("{", tuple(items), "}")
 
     def _control(self, control: Control) -> Expression:
-        net = self.loader.component(control.net, "ControlNetModel")
-        names = ("image", "strength", "start", "end")
-        return mapped({"net": net, **{name: getattr(control, name) for name in names}})
+        found: dict[str, Expression] = {"net": self.loader.component(control.net)}
+        if control.net.mode is not None:
+            found["mode"] = str(control.net.mode)
+        return mapped(found | {name: getattr(control, name) for name in ("image", "strength", "start", "end")})
+
+    def _see_pictures(self, pipe: str, denoise: str, pictures: tuple[PicturePrompt, ...]) -> None:
+        """Have a denoiser's model take after pictures."""
+        self.script.need("see_pictures", "clip_pixels")
+        rows = []
+        for prompt in pictures:
+            row: dict[str, Expression] = {"image": call("clip_pixels", prompt.image, prompt.size)}
+            row["strength"] = prompt.strength
+            row |= {name: value for name in ("start", "end", "mask") if (value := getattr(prompt, name))}
+            rows.append(mapped(row))
+        self.script.add("", call("see_pictures", denoise, pipe, listed(rows)))
 
     def entry(self, entry: Entry, *, in_parts: bool = False) -> str:
         """The variable of an encoded prompt, written once."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..handles import EmptyLatent, Latents, Pixels, Sequence
-from ..layout import Expression, call
+from ..layout import Expression, call, listed
 from ..script import UnsupportedError
 from .base import Emission, Emitter, as_latents
 
@@ -17,27 +17,28 @@ def latents_from_batch(emission: Emission) -> Latents | EmptyLatent:
     emission.begin()
     if isinstance(latents, EmptyLatent):
         places = _window(emission, latents.batch)
-        return replace(latents, batch=f"len({places})", places=_of(latents.places, places))
+        return replace(latents, batch=f"len({places})", places=_of(emission, latents.places, places))
     places = _window(emission, f"len({latents.variable})")
     part = f"{places}.start : {places}.stop"
     mask = latents.mask
     if mask:
         mask = emission.script.assign("mask", f"{mask} if len({mask}) == 1 else {mask}[{part}]")
     variable = emission.assign(f"{latents.variable}[{part}]", "latents")
-    return replace(latents, variable=variable, mask=mask, places=_of(latents.places, places))
+    return replace(latents, variable=variable, mask=mask, places=_of(emission, latents.places, places))
 
 
 def repeat_latents(emission: Emission) -> Latents | EmptyLatent:
     """A batch several times."""
     latents, count = emission.latents("latent"), emission.value("count")
-    places = f"repeated_places({latents.places}, {count})" if latents.places else ""
-    if places:
+    emission.begin()
+    places = ""
+    if latents.places:
         emission.script.need("repeated_places")
+        places = emission.script.assign("places", call("repeated_places", latents.places, count))
     if isinstance(latents, EmptyLatent):
         batch = latents.batch
         settled = batch.isdigit() and count.isdigit()
         return replace(latents, batch=str(int(batch) * int(count)) if settled else f"{batch} * {count}", places=places)
-    emission.begin()
     mask = latents.mask
     if mask:
         mask = emission.script.assign("mask", f"{mask} if len({mask}) == 1 else {mask}.repeat({count}, 1, 1)")
@@ -65,7 +66,8 @@ def batch_latents(emission: Emission) -> Latents:
     emission.begin()
     places = ""
     if any(part.places for part in parts):
-        places = f"[{', '.join(f'*{part.places or _all(part.variable)}' for part in parts)}]"
+        rows = listed(f"*{part.places or _all(part.variable)}" for part in parts)
+        places = emission.script.assign("places", rows)
     return replace(parts[0], variable=emission.assign(_joined(variables), "latents"), places=places)
 
 
@@ -110,9 +112,9 @@ def _window(emission: Emission, count: str) -> str:
     return emission.script.assign("places", made)
 
 
-def _of(before: str, places: str) -> str:
+def _of(emission: Emission, before: str, places: str) -> str:
     """Places in a batch that was itself taken out of another."""
-    return f"[{before}[place] for place in {places}]" if before else places
+    return emission.script.assign("places", f"[{before}[place] for place in {places}]") if before else places
 
 
 def _all(variable: str) -> str:
