@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from .handles import Conditioning, Control, EmptyLatent, ModelPart, Sampling, text_patches
-from .layout import Expression, Items, call, listed
-from .loading import Loader, scheduler
+from .layout import Expression, Items, call, flat, listed, mapped
+from .loading import Loader, one_or_list, scheduler
 from .ranges import active_steps, pipeline_range
 from .script import Script, ids
 from .solvers import Scheduler, exact_scheduler, near_scheduler
@@ -52,7 +52,7 @@ class Calls:
             return False
         if not self._one_pipe(sampling) or not all(self._plain(side) for side in sampling.sides):
             return False
-        if not self._fits_controls(sampling):
+        if not self._fits_controls(sampling) or not self._fits_pictures(sampling):
             return False
         scale = values["guidance_scale"]
         if not self.script.is_open(scale) and scale.value < 1:
@@ -62,6 +62,10 @@ class Calls:
             return bool(fixed(strength) > FULL_STRENGTH) and sampling.latent.channels == "4"
         same = bool(sampling.latent.scaled_for.base.family == sampling.model.base.family)
         return same and (bool(sampling.latent.mask) or bool(strength.value <= FULL_STRENGTH))
+
+    def lacks_tensors(self, sampling: Sampling) -> bool:
+        """Whether the pipeline's pictures cannot be had as tensors."""
+        return sampling.model.base.family == "sd" and _kind(sampling).startswith("adapter")
 
     def _scheduler(self, sampling: Sampling) -> Scheduler | None:
         """The scheduler of Diffusers for a sampling, or None; with the style ``pipeline`` a near one will do."""
@@ -90,13 +94,25 @@ class Calls:
         return bool(_config(sampling.model).get("rescale_betas_zero_snr"))
 
     def _fits_controls(self, sampling: Sampling) -> bool:
-        """Whether ControlNets steer both sides alike, each with one picture."""
+        """Whether ControlNets, or T2I-Adapters, steer both sides alike, each with one picture."""
         sides = [side.entries[0].controls for side in sampling.sides]
-        if not sides[0] and not any(sides):
-            return True
-        if any(repr(side) != repr(sides[0]) for side in sides):
+        controls = sides[0]
+        if any(repr(side) != repr(controls) for side in sides):
             return False
-        return all(control.single and not _pools(control.net) for control in sides[0])
+        if not all(control.single and not _pools(control.net) for control in controls):
+            return False
+        if any(control.net.mode is not None for control in controls):
+            return len(controls) == 1 and sampling.model.base.family == "sdxl"
+        if not any(control.is_adapter for control in controls):
+            return True
+        whole = all(control.is_adapter and control.always for control in controls)
+        both = sampling.model.pictures and sampling.model.base.family == "sd"
+        return whole and not both and isinstance(sampling.latent, EmptyLatent)
+
+    def _fits_pictures(self, sampling: Sampling) -> bool:
+        """Whether a callback of Diffusers ends what IP-Adapters do: they begin at once and end together."""
+        pictures = sampling.model.pictures
+        return all(prompt.start == "0.0" for prompt in pictures) and len({prompt.end for prompt in pictures}) <= 1
 
     # ------------------------------------------------------------------------------------- what is written
 
@@ -111,12 +127,11 @@ class Calls:
         arguments = self._prompts(sampling)
         steps = value(values["steps"])
         latent, controls = sampling.latent, sampling.positive.entries[0].controls
-        kind = "text2img" if isinstance(latent, EmptyLatent) else "img2img"
-        pipe = self.loader.pipe(sampling.model, f"control_{kind}" if controls else kind, [c.net for c in controls])
+        pipe = self.loader.pipe(sampling.model, _kind(sampling), [control.net for control in controls])
         self._set_scheduler(sampling, pipe)
         total = steps
         if isinstance(latent, EmptyLatent):
-            if not controls:
+            if not controls or controls[0].is_adapter:
                 arguments |= {"width": latent.width, "height": latent.height}
             arguments["num_inference_steps"] = steps
         else:
@@ -124,6 +139,8 @@ class Calls:
             arguments |= {"image": latent.variable, "num_inference_steps": total, "strength": _share(steps, total)}
         if controls:
             arguments |= self._controls(sampling, pipe, steps, total)
+        if sampling.model.pictures:
+            arguments |= self._pictures(sampling, pipe, steps, total)
         arguments["guidance_scale"] = "1.0" if sampling.negative is None else value(values["guidance_scale"])
         count = self._count(sampling)
         if count != "1":
@@ -173,44 +190,71 @@ class Calls:
             size = f"({latent.height}, {latent.width})"
         else:
             size = self.script.assign("size", f"[8 * edge for edge in {latent.variable}.shape[-2:]]")
-        images = [call("fit_hint", control.image, size) for control in controls]
-        arguments: dict[str, Expression] = {
-            "image" if isinstance(latent, EmptyLatent) else "control_image": _one_or_list(images),
-            "controlnet_conditioning_scale": _one_or_list([control.strength for control in controls]),
-        }
-        ranges = [self._range(sampling, control, pipe, steps, total) for control in controls]
+        images = [self._hint(control, size) for control in controls]
+        strengths = [control.strength for control in controls]
+        if controls[0].is_adapter:
+            return {"image": one_or_list(images), "adapter_conditioning_scale": one_or_list(strengths)}
+        union = controls[0].net.mode
+        plain = isinstance(latent, EmptyLatent) and union is None
+        arguments: dict[str, Expression] = {"image" if plain else "control_image": one_or_list(images)}
+        if union is not None:
+            arguments["control_mode"] = str(union)
+        arguments["controlnet_conditioning_scale"] = one_or_list(strengths)
+        ranges = [self._range(sampling, control.start, control.end, pipe, steps, total) for control in controls]
         for index, (name, usual) in enumerate((("start", "0.0"), ("end", "1.0"))):
             if any(found[index] != usual for found in ranges):
-                arguments[f"control_guidance_{name}"] = _one_or_list([found[index] for found in ranges])
+                arguments[f"control_guidance_{name}"] = one_or_list([found[index] for found in ranges])
+        return arguments
+
+    def _hint(self, control: Control, size: str) -> Expression:
+        """The picture of a ControlNet as large as what is drawn."""
+        made = call("fit_hint", control.image, size)
+        part = control.net.base.description.parts.get("adapter")
+        grey = part is not None and part.config.get("in_channels") == 1
+        return made.then(".mean(dim=1, keepdim=True)") if grey else made
+
+    def _pictures(self, sampling: Sampling, pipe: str, steps: str, total: str) -> dict[str, Expression]:
+        """What IP-Adapters are told: pictures, places and, by a callback, when they end."""
+        pictures = sampling.model.pictures
+        self.script.need("clip_pixels")
+        self.script.add("", call(f"{pipe}.set_ip_adapter_scale", one_or_list([prompt.strength for prompt in pictures])))
+        images = [call("clip_pixels", prompt.image, prompt.size) for prompt in pictures]
+        arguments: dict[str, Expression] = {"ip_adapter_image": one_or_list(images)}
+        if any(prompt.mask for prompt in pictures):
+            masks = listed(prompt.mask or "None" for prompt in pictures)
+            arguments["cross_attention_kwargs"] = mapped({"ip_adapter_masks": masks})
+        end = pictures[0].end
+        if end != "1.0":
+            _, shown = self._range(sampling, "0.0", end, pipe, steps, total)
+            last = f"round({steps} * {flat(shown)}) - 1"
+            if steps.isdigit() and " / " in flat(shown):
+                last = str(int(flat(shown).split(" / ")[0]) - 1)
+            self.script.use("diffusers.callbacks", "IPAdapterScaleCutoffCallback")
+            cutoff = call("IPAdapterScaleCutoffCallback", cutoff_step_ratio="None", cutoff_step_index=last)
+            arguments["callback_on_step_end"] = cutoff
         return arguments
 
     def _range(
-        self, sampling: Sampling, control: Control, pipe: str, steps: str, total: str
+        self, sampling: Sampling, start: str, end: str, pipe: str, steps: str, total: str
     ) -> tuple[Expression, Expression]:
-        """When a ControlNet acts, as a pipeline counts."""
+        """When something acts, as a pipeline counts."""
         values, fixed = sampling.values, self.script.fixed
-        if (control.start, control.end) == ("0.0", "1.0"):
-            return control.start, control.end
-        open_ones = [control.start, control.end, steps, total]
-        if any(shown.startswith("args.") or not _is_number(shown) for shown in open_ones):
+        if (start, end) == ("0.0", "1.0"):
+            return start, end
+        if not all(map(_is_number, (start, end, steps, total))):
             self.script.need("share_of_steps")
-            shown = [control.start, control.end]
-            made = [call("share_of_steps", f"{pipe}.scheduler", total, steps, share) for share in shown]
-            return (
-                control.start if control.start == "0.0" else made[0],
-                control.end if control.end == "1.0" else made[1],
-            )
-        start, end = float(control.start), float(control.end)
+            made = [call("share_of_steps", f"{pipe}.scheduler", total, steps, share) for share in (start, end)]
+            return start if start == "0.0" else made[0], end if end == "1.0" else made[1]
         first, behind, count = active_steps(
             _config(sampling.model),
             sampler=str(fixed(values["sampler"])),
             schedule=str(fixed(values["schedule"])),
             steps=int(steps),
             strength=values["strength"].value,
-            start=start,
-            end=end,
+            start=float(start),
+            end=float(end),
         )
-        return pipeline_range(first, behind, count, start, end)
+        return pipeline_range(first, behind, count, float(start), float(end))
 
     def _prompts(self, sampling: Sampling) -> dict[str, Expression]:
         """Prompts as a pipeline call takes them: texts, or embeddings where weights or a layer ask for them."""
@@ -245,6 +289,16 @@ def guidance_hooks(model: ModelPart) -> list[Any]:
     return [hook for hook in model.hooks if hook.stage != "unet"]
 
 
+def _kind(sampling: Sampling) -> str:
+    """Which pipeline class of the family draws it."""
+    controls = sampling.positive.entries[0].controls
+    kind = "text2img" if isinstance(sampling.latent, EmptyLatent) else "img2img"
+    if not controls:
+        return kind
+    first = "adapter" if controls[0].is_adapter else "union" if controls[0].net.mode is not None else "control"
+    return f"{first}_{kind}"
+
+
 def _config(model: ModelPart) -> dict[str, Any]:
     """What is known of a model's own scheduler."""
     return {**model.base.description.scheduler, **dict(model.base.options)}
@@ -275,10 +329,6 @@ def _share(steps: str, total: str) -> str:
     if steps.isdigit() and total.isdigit() and int(int(total) * (int(steps) / int(total))) == int(steps):
         return f"{steps} / {total}"
     return f"min(({steps} + 0.5) / {total}, 1.0)"
-
-
-def _one_or_list(parts: Sequence[Expression]) -> Expression:
-    return parts[0] if len(parts) == 1 else listed(parts)
 
 
 def _is_number(shown: str) -> bool:

@@ -128,6 +128,31 @@ class Hook:
 
 
 @dataclass(frozen=True)
+class PicturePrompt:
+    """Pictures that a model takes after, by an IP-Adapter; the rest are expressions.
+
+    Attributes:
+        path: Of the IP-Adapter.
+        encoder: The image encoder.
+        image: Variable of the pictures.
+        size: Edge of the squares that the encoder sees, in pixels.
+        strength: How strongly it acts.
+        start: Share of the sampling at which it begins.
+        end: Share of the sampling at which it ends.
+        mask: Expression of where each picture acts, (1, B, H, W), or empty.
+    """
+
+    path: str
+    encoder: ModelPart
+    image: str
+    size: str
+    strength: str
+    start: str
+    end: str
+    mask: str = ""
+
+
+@dataclass(frozen=True)
 class ModelPart:
     """A part of a checkpoint: ``unet``, ``text_encoder``, ``vae`` or ``safety_checker``.
 
@@ -137,6 +162,8 @@ class ModelPart:
         patches: Changes of its weights.
         hooks: Changes of how it runs.
         layer: Of a text encoder: the hidden layer, None is the family's own.
+        mode: Of a union ControlNet: the number of the kind of pictures that it gets.
+        pictures: What IP-Adapters have a model take after.
     """
 
     base: Base
@@ -144,11 +171,13 @@ class ModelPart:
     patches: Patches = ()
     hooks: tuple[Hook, ...] = ()
     layer: int | None = None
+    mode: int | None = None
+    pictures: tuple[PicturePrompt, ...] = ()
 
 
 @dataclass(frozen=True)
 class Control:
-    """A ControlNet with its picture; the rest are expressions.
+    """A ControlNet or T2I-Adapter with its picture; the rest are expressions.
 
     Attributes:
         net: It.
@@ -157,7 +186,6 @@ class Control:
         start: Share of the sampling at which it begins.
         end: Share of the sampling at which it ends.
         single: Whether there is surely but one picture.
-        mode: Number of the kind of pictures that a union ControlNet gets, or empty.
     """
 
     net: ModelPart
@@ -166,7 +194,16 @@ class Control:
     start: str
     end: str
     single: bool = False
-    mode: str = ""
+
+    @property
+    def is_adapter(self) -> bool:
+        """Whether it is a T2I-Adapter."""
+        return self.net.part == "adapter"
+
+    @property
+    def always(self) -> bool:
+        """Whether it acts from begin to end."""
+        return (self.start, self.end) == ("0.0", "1.0")
 
 
 @dataclass(frozen=True)

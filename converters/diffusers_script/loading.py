@@ -8,6 +8,7 @@ from typing import Any
 
 from .handles import Base, Change, Hook, ModelPart, Patch, text_patches
 from .layout import Expression, call, listed, literal, mapped, quoted
+from .nets import Net, how_to_load, net_of
 from .script import Script, UnsupportedError
 
 CLASSES = {
@@ -21,21 +22,14 @@ CLASSES = {
     ("sd", "control_img2img"): "StableDiffusionControlNetImg2ImgPipeline",
     ("sdxl", "control_text2img"): "StableDiffusionXLControlNetPipeline",
     ("sdxl", "control_img2img"): "StableDiffusionXLControlNetImg2ImgPipeline",
+    ("sdxl", "union_text2img"): "StableDiffusionXLControlNetUnionPipeline",
+    ("sdxl", "union_img2img"): "StableDiffusionXLControlNetUnionImg2ImgPipeline",
+    ("sd", "adapter_text2img"): "StableDiffusionAdapterPipeline",
+    ("sdxl", "adapter_text2img"): "StableDiffusionXLAdapterPipeline",
 }
 
 COMPONENTS = "components"
 """A demand for the parts of a pipeline, whichever its class."""
-
-
-@dataclass(frozen=True, order=True)
-class Net:
-    """How a part that lies in a file of its own is loaded: all are expressions or names."""
-
-    key: str
-    class_name: str
-    how: str
-    path: str
-    hint: str
 
 
 Kind = tuple[str, tuple[Net, ...]]
@@ -92,8 +86,8 @@ class Loader:
         return self._pipe(part, kind, nets)
 
     def _pipe(self, part: ModelPart, kind: str = COMPONENTS, nets: Sequence[ModelPart] = ()) -> str:
-        wanted = (kind, tuple(_net(net) for net in nets))
-        key = repr((part.base.key, part.patches, network_hooks(part)))
+        wanted = (kind, tuple(net_of(net) for net in nets))
+        key = repr((part.base.key, part.patches, network_hooks(part), _adapters(part)))
         kinds = self.script.facts.kinds.setdefault(key, set())
         called = sorted(found for found in kinds if found[0] != COMPONENTS)
         kinds.add(wanted)
@@ -106,8 +100,8 @@ class Loader:
         if wanted not in found.variables:
             name = _pipeline_class(part.base, kind)
             self.script.use("diffusers", name)
-            hint = found.first.replace("pipe", kind)
-            made = call(name, f"**{found.first}.components", **self._nets(wanted))
+            hint = found.first.replace("pipe", kind.removesuffix("_text2img"))
+            made = call(f"{name}.from_pipe", found.first, **self._nets(wanted), dtype="DTYPE")
             found.variables[wanted] = self.script.assign(hint, made)
         return found.variables[wanted]
 
@@ -118,7 +112,7 @@ class Loader:
             return {}
         variables = [self._alone(net) for net in nets]
         argument = "adapter" if name.startswith("adapter") else "controlnet"
-        return {argument: variables[0] if len(variables) == 1 else listed(variables)}
+        return {argument: one_or_list(variables)}
 
     def any_pipe(self, base: Base) -> str:
         """The variable of any pipeline of a checkpoint, whatever its patches: they leave some parts alone."""
@@ -134,16 +128,20 @@ class Loader:
         """The expression of an autoencoder; of a model, that of its checkpoint."""
         if part.base.description.kind == "checkpoint":
             return f"{self.any_pipe(part.base)}.vae"
-        return self.component(part, "AutoencoderKL")
+        return self.component(part)
 
-    def component(self, part: ModelPart, name: str) -> str:
+    def component(self, part: ModelPart) -> str:
         """The variable of a part that lies in a file of its own."""
-        return self._alone(_net(part, name))
+        return self._alone(net_of(part))
 
     def _alone(self, net: Net) -> str:
         if net.key not in self.alone:
-            self.script.use("diffusers", net.class_name)
-            loading = call(f"{net.class_name}.{net.how}", net.path, dtype="DTYPE").then(".to(DEVICE)")
+            if net.module:
+                self.script.use(net.module, net.function.partition(".")[0])
+                loading = call(net.function, net.path, dtype="DTYPE").then(".to(DEVICE)")
+            else:
+                self.script.need(net.function)
+                loading = call(net.function, net.path, **dict(net.options)).then(".to(DEVICE, DTYPE)")
             self.alone[net.key] = self.script.assign(net.hint, loading)
         return self.alone[net.key]
 
@@ -161,7 +159,11 @@ class Loader:
         self.script.use("diffusers", name)
         options: dict[str, Expression] = {**self._nets(kind), "dtype": "DTYPE"}
         options |= self.checking(base)
-        variable = self.script.assign("pipe", call(f"{name}.{_how(base)}", base.path, **options).then(".to(DEVICE)"))
+        if part.pictures:
+            options["image_encoder"] = self.component(part.pictures[0].encoder)
+        variable = self.script.assign(
+            "pipe", call(f"{name}.{how_to_load(base)}", base.path, **options).then(".to(DEVICE)")
+        )
         if base.options:
             changed = {option: literal(value) for option, value in base.options}
             self.script.add("", call(f"{variable}.scheduler.register_to_config", **changed))
@@ -169,7 +171,15 @@ class Loader:
         for hook in network_hooks(part):
             self.script.need(hook.helper)
             self.script.add("", call(hook.helper, f"{variable}.unet", **dict(hook.arguments)))
+        if part.pictures:
+            self._load_ip_adapters(variable, [prompt.path for prompt in part.pictures])
         return variable
+
+    def _load_ip_adapters(self, pipe: str, paths: Sequence[str]) -> None:
+        folders, names = [f"{path}.parent" for path in paths], [f"{path}.name" for path in paths]
+        options: dict[str, Expression] = {"subfolder": '""', "weight_name": one_or_list(names)}
+        options["image_encoder_folder"] = "None"
+        self.script.add("", call(f"{pipe}.load_ip_adapter", one_or_list(folders), **options))
 
     def checking(self, base: Base) -> dict[str, Expression]:
         """Arguments that leave out an unused safety checker, or give one the image processor that its folder lacks."""
@@ -265,19 +275,18 @@ def scheduler(part: ModelPart, pipe: str, name: str, wanted: dict[str, Any], sho
     return call(f"{name}.from_config", f"{pipe}.scheduler.config", **changes)
 
 
+def _adapters(part: ModelPart) -> tuple[tuple[str, str], ...]:
+    """What tells the IP-Adapters of a model from others."""
+    return tuple((prompt.path, prompt.encoder.base.key) for prompt in part.pictures)
+
+
+def one_or_list(parts: Sequence[Expression]) -> Expression:
+    """One expression as it is, several as a list."""
+    return parts[0] if len(parts) == 1 else listed(parts)
+
+
 def _pipeline_class(base: Base, kind: str) -> str:
     name = CLASSES.get((base.family, kind))
     if name is None:
         raise UnsupportedError(f"scripts cannot run models of the family {base.family!r}")
     return name
-
-
-def _net(part: ModelPart, name: str = "") -> Net:
-    found = part.base.description.parts.get("controlnet") or part.base.description.parts.get("adapter")
-    class_name = name or (found.class_name if found is not None else "")
-    return Net(part.base.key, class_name, _how(part.base), part.base.path, part.part)
-
-
-def _how(base: Base) -> str:
-    path = base.description.path
-    return "from_single_file" if path is not None and path.is_file() else "from_pretrained"

@@ -69,7 +69,8 @@ class Writer:
         Pipelines round to 8 bits; with ``truncate`` the script cuts instead, from the pipeline's tensors.
         """
         sampling = wanted.sampling
-        if wanted.shared or sampling.shared or not self.fits_pipeline(sampling) or not self._own_vae(wanted):
+        shared = wanted.shared or sampling.shared
+        if shared or not self.fits_pipeline(sampling, tensors=truncate) or not self._own_vae(wanted):
             pixels = self.pixels(wanted)
             return self.to_pil(pixels.variable, truncate=truncate), pixels.flags
         nodes = [*sampling.nodes, wanted.node, *([wanted.checked] if wanted.checked else [])]
@@ -149,9 +150,9 @@ class Writer:
         """Writes pipeline calls."""
         return Calls(self.script, self.loader, lambda side: self.encoded(side, in_parts=True))
 
-    def fits_pipeline(self, sampling: Sampling) -> bool:
-        """Whether a pipeline call gives the same picture."""
-        return self.calls.fits(sampling)
+    def fits_pipeline(self, sampling: Sampling, *, tensors: bool = False) -> bool:
+        """Whether a pipeline call gives the same picture, or the same tensors."""
+        return self.calls.fits(sampling) and not (tensors and self.calls.lacks_tensors(sampling))
 
     def prepare(self, sampling: Sampling) -> None:
         """Write what stands before a pipeline call, so that the call itself may stand in a loop."""

@@ -195,6 +195,58 @@ def _control(g: Workflow, p: Parts, **options: Any) -> Any:
     return p.sample(positive=positive, negative=negative)
 
 
+def _control_img2img(g: Workflow, p: Parts) -> Any:
+    net = g.add(nodes.load_control_net, control_net="tiny-control")
+    image = p.picture()
+    steered = g.add(
+        nodes.apply_control_net, positive=p.prompt("a red circle"), negative=p.prompt(""), control_net=net, image=image,
+        strength=0.6, end=0.7,
+    )  # fmt: skip
+    latent = g.add(nodes.encode_image, vae=p.vae, images=image)
+    return p.sample(positive=steered.positive, negative=steered.negative, latent=latent, strength=0.5, steps=5)
+
+
+def _control_on_one_side(g: Workflow, p: Parts) -> Any:
+    net = g.add(nodes.load_control_net, control_net="tiny-control")
+    steered = g.add(nodes.apply_control_net, positive=p.prompt("a red circle"), control_net=net, image=p.picture())
+    return p.sample(positive=steered.positive)
+
+
+def _t2i(g: Workflow, p: Parts, *, name: str = "tiny-t2i", sampler: str = "dpmpp_2m", **options: Any) -> Any:
+    net = g.add(nodes.load_control_net, control_net=name)
+    steered = g.add(
+        nodes.apply_control_net, positive=p.prompt("a red circle"), negative=p.prompt(""), control_net=net,
+        image=p.picture(), **{"strength": 0.8, **options},
+    )  # fmt: skip
+    return p.sample(positive=steered.positive, negative=steered.negative, sampler=sampler)
+
+
+def _ip_adapter(
+    g: Workflow, p: Parts, *, name: str = "tiny-ip", eye: str = "eye", sampler: str = "dpmpp_2m", masked: bool = False,
+    **options: Any,
+) -> Any:  # fmt: skip
+    mask = {"mask": g.add(nodes.rectangle_mask, width=SIZE, height=SIZE, right=0.5)} if masked else {}
+    model = g.add(
+        nodes.apply_ip_adapter,
+        model=p.model,
+        ip_adapter=g.add(nodes.load_ip_adapter, ip_adapter=name),
+        image_encoder=g.add(nodes.load_image_encoder, image_encoder=eye),
+        image=p.picture(),
+        **{"strength": 0.8, **mask, **options},
+    )
+    return p.sample(model=model, sampler=sampler)
+
+
+def _two_ip_adapters(g: Workflow, p: Parts) -> Any:
+    eye, model, image = g.add(nodes.load_image_encoder, image_encoder="eye"), p.model, p.picture()
+    for name, strength in (("tiny-ip", 0.7), ("tiny-plus", 0.4)):
+        adapter = g.add(nodes.load_ip_adapter, ip_adapter=name)
+        model = g.add(
+            nodes.apply_ip_adapter, model=model, ip_adapter=adapter, image_encoder=eye, image=image, strength=strength
+        )
+    return p.sample(model=model)
+
+
 def _comfyui(g: Workflow, p: Parts) -> Any:
     """As the importer writes it: noise for the whole batch at once, and pictures cut to 8 bits."""
     latent = g.add(nodes.empty_latent, width=SIZE, height=SIZE, batch_size=2)
@@ -235,9 +287,10 @@ CASES: dict[str, Build] = {
 """Cases for every family."""
 
 SDXL_CASES: dict[str, Build] = {
+    "ip_adapter_sdxl": lambda g, p: _ip_adapter(g, p, name="tiny-ip-xl"),
     "sizes": lambda g, p: p.sample(
         positive=g.add(nodes.encode_prompt_sdxl, text_encoder=p.text_encoder, text="a red circle", width=512, crop_x=8)
-    )
+    ),
 }
 """Cases for SDXL alone."""
 
@@ -248,5 +301,15 @@ SD_CASES: dict[str, Build] = {
     "embedding": _embedding,
     "control": _control,
     "control_for_a_while": lambda g, p: _control(g, p, strength=0.7, start=0.1, end=0.6),
+    "control_img2img": _control_img2img,
+    "control_on_one_side": _control_on_one_side,
+    "t2i": _t2i,
+    "t2i_file": lambda g, p: _t2i(g, p, name="tiny-t2i-file"),
+    "t2i_for_a_while": lambda g, p: _t2i(g, p, sampler="heun", end=0.6),
+    "ip_adapter": _ip_adapter,
+    "ip_adapter_for_a_while": lambda g, p: _ip_adapter(g, p, name="tiny-plus", eye="eye-file", end=0.6),
+    "ip_adapter_masked": lambda g, p: _ip_adapter(g, p, masked=True),
+    "ip_adapter_loop": lambda g, p: _ip_adapter(g, p, masked=True, sampler="heun", start=0.1, end=0.7),
+    "two_ip_adapters": _two_ip_adapters,
 }
 """Cases that need files for Stable Diffusion 1."""

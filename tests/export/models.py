@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from tests.models.tiny import VAE, make_tiny_sd, make_tiny_sdxl, sd_parts
+from tests.families.test_ip_adapters import WIDTH, vision, weights, write
+from tests.models.tiny import VAE, make_tiny_sd, make_tiny_sdxl, sd_parts, sdxl_parts
 
 DEEP_VAE = {
     **VAE,
@@ -28,6 +29,7 @@ def make_models(root: Path) -> Path:
     _replace_vae(root / "checkpoints" / "tiny-half", 0.18215)
     _make_lora(root / "loras" / "tiny-lora.safetensors")
     _make_control_net(root / "controlnet" / "tiny-control")
+    _make_adapters(root)
     (root / "embeddings").mkdir()
     vectors = torch.randn(2, 32, generator=torch.Generator().manual_seed(5))
     save_file({"<word>": vectors}, root / "embeddings" / "tiny-word.safetensors")
@@ -70,3 +72,20 @@ def _make_control_net(folder: Path) -> None:
         if not parameter.any():
             parameter.data.normal_(std=0.1)
     net.save_pretrained(folder)
+
+
+def _make_adapters(root: Path) -> None:
+    """Write the image encoder ``eye``, IP-Adapters and T2I-Adapters, as folders and as single files."""
+    from diffusers import T2IAdapter
+
+    vision().save_pretrained(root / "clip_vision" / "eye")
+    tensors = {name: tensor.contiguous() for name, tensor in vision().state_dict().items()}
+    save_file(tensors, root / "clip_vision" / "eye-file.safetensors")
+    for name, kind, parts in (("tiny-ip", "plain", sd_parts()), ("tiny-plus", "plus", sd_parts())):
+        write(root, name, weights(parts["unet"], kind, WIDTH[kind]))
+    write(root, "tiny-ip-xl", weights(sdxl_parts()["unet"], "plus", WIDTH["plus"]))
+    torch.manual_seed(6)
+    adapter = T2IAdapter(3, [32, 64], 1, 8, "full_adapter")
+    adapter.save_pretrained(root / "t2i_adapter" / "tiny-t2i")
+    tensors = {name: tensor.contiguous() for name, tensor in adapter.state_dict().items()}
+    save_file(tensors, root / "t2i_adapter" / "tiny-t2i-file.safetensors")

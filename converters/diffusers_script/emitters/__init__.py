@@ -15,11 +15,13 @@ from . import (
     lora,
     merging,
     model_hooks,
+    pictures,
     pipelines,
     prediction,
     preprocessing,
     sampling,
     saving,
+    sigmas,
     text,
     tiles,
 )
@@ -41,7 +43,9 @@ EMITTERS: Mapping[str, Emitter] = {
     **pipelines.EMITTERS,
     **preprocessing.EMITTERS,
     **custom.EMITTERS,
+    **sigmas.EMITTERS,
     **model_hooks.EMITTERS,
+    **pictures.EMITTERS,
     **saving.EMITTERS,
 }
 """Emitters by node type."""

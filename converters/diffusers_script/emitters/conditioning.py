@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from graphflow.control_hooks import UNION_TYPES
+
 from ..graph import Given
 from ..handles import Conditioning, Control, Entry, ModelPart
 from ..layout import Items
@@ -61,12 +63,22 @@ def average_conditioning(emission: Emission) -> Conditioning:
 
 
 def load_control_net(emission: Emission) -> ModelPart:
-    """A ControlNet."""
+    """A ControlNet or a T2I-Adapter."""
     base = make_base(emission, "CONTROL_NET", (), name="control_net")
-    part = base.description.parts.get("controlnet")
-    if part is None or part.class_name != "ControlNetModel" or base.options:
-        raise UnsupportedError("only ControlNets can be written in scripts, no T2I-Adapters and no union ControlNets")
+    parts = base.description.parts
+    if "adapter" in parts:
+        return ModelPart(base, "adapter")
+    found = parts.get("controlnet")
+    if found is None or found.class_name not in ("ControlNetModel", "ControlNetUnionModel"):
+        raise UnsupportedError("only ControlNets, union ControlNets and T2I-Adapters can be written in scripts")
     return ModelPart(base, "control_net")
+
+
+def set_union_control_type(emission: Emission) -> ModelPart:
+    """What kind of picture a union ControlNet gets."""
+    kind = emission.fixed("type")
+    mode = None if kind == "auto" else UNION_TYPES.index(kind)
+    return replace(emission.part("control_net"), mode=mode)
 
 
 def apply_control_net(emission: Emission) -> dict[str, Any]:
@@ -129,5 +141,6 @@ EMITTERS: dict[str, Emitter] = {
     "concat_conditioning": concat_conditioning,
     "average_conditioning": average_conditioning,
     "load_control_net": load_control_net,
+    "set_union_control_type": set_union_control_type,
     "apply_control_net": apply_control_net,
 }

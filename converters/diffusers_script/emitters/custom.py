@@ -20,8 +20,14 @@ SOLVERS = {
     "sampler_dpmpp_sde": "dpmpp_sde",
     "sampler_dpmpp_3m_sde": "dpmpp_3m_sde",
     "sampler_lms": "lms",
+    "sampler_dpm_adaptive": "dpm_adaptive",
+    "sampler_er_sde": "er_sde",
+    "sampler_sa_solver": "sa_solver",
 }
 """Sampler nodes whose parameters are their function's options."""
+
+OPTIONS = {"solver_type": "solver", "max_stage": "order", "use_pece": "pece", "simple_order_2": "simple_second_order"}
+"""Parameters that are called otherwise there."""
 
 
 def random_noise(emission: Emission) -> Noise:
@@ -47,7 +53,8 @@ def solver(emission: Emission) -> Solver:
     """A sampler with options."""
     names = [name for name in emission.node.values if name != "noise_device"]
     standard = emission.node.standard
-    options = [(name, emission.value(name)) for name in names if not emission.is_default(name, standard[name])]
+    changed = [name for name in names if not emission.is_default(name, standard[name])]
+    options = [(OPTIONS.get(name, name), emission.value(name)) for name in changed]
     return Solver(SOLVERS[emission.node.type], tuple(options))
 
 

@@ -103,6 +103,26 @@ def fit_hint(image, size):
     return torch.nn.functional.interpolate(image, size=size, mode="nearest-exact")
 
 
+def residuals(control, hint, x, timestep, conditions):
+    """What a ControlNet or T2I-Adapter adds inside the UNet."""
+    net = control["net"]
+    if "adapter_type" in net.config:
+        grey = net.config.in_channels == 1
+        hint = hint.mean(dim=1, keepdim=True) if grey else hint
+        return {"down_intrablock_additional_residuals": net(hint)}
+    told = {"controlnet_cond": hint}
+    if "mode" in control:
+        kinds = torch.zeros(len(x), net.config.num_control_type).to(x)
+        kinds[:, control["mode"]] = 1
+        told = {"controlnet_cond": [hint], "control_type": kinds}
+        told["control_type_idx"] = [control["mode"]]
+    skips, middle = net(x, timestep, **told, **conditions, return_dict=False)
+    return {
+        "down_block_additional_residuals": skips,
+        "mid_block_additional_residual": [middle],
+    }
+
+
 class RegionalDenoiser(Denoiser):
     """A denoiser for lists of prompts, each with the place and time where it acts."""
 
@@ -164,21 +184,20 @@ class RegionalDenoiser(Denoiser):
         timestep = (self.levels.log() - sigma.log()).abs().argmin().to(x.device)
         scaled = (x / (sigma**2 + 1).sqrt()).to(self.unet.dtype)
         size = (x.shape[-2] * 8, x.shape[-1] * 8)
-        down, middle = [], 0
+        total = {}
         for control in entry["controls"]:
             hint = fit_hint(control["image"], size).to(x.device, self.unet.dtype)
             hint = hint.expand(len(x), -1, -1, -1)
-            skips, mid = control["net"](
-                scaled, timestep, controlnet_cond=hint, return_dict=False, **conditions
-            )
-            skips = [item * control["strength"] for item in skips]
-            down = [a + b for a, b in zip(down, skips, strict=True)] if down else skips
-            middle = middle + mid * control["strength"]
-        return {
-            **conditions,
-            "down_block_additional_residuals": down,
-            "mid_block_additional_residual": middle,
-        }
+            found = residuals(control, hint, scaled, timestep, conditions)
+            for name, items in found.items():
+                items = [item * control["strength"] for item in items]
+                before = total.get(name, [0] * len(items))
+                total[name] = [a + b for a, b in zip(before, items, strict=True)]
+        if "mid_block_additional_residual" in total:
+            total["mid_block_additional_residual"] = total[
+                "mid_block_additional_residual"
+            ][0]
+        return {**conditions, **total}
 
 
 class RegionalSdxlDenoiser(RegionalDenoiser, SdxlDenoiser):

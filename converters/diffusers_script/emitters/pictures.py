@@ -1,0 +1,62 @@
+"""Pictures that a model takes after."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..graph import Given
+from ..handles import ModelPart, PicturePrompt
+from ..script import UnsupportedError
+from .base import Emission, Emitter
+from .loaders import constant_path, make_base
+
+
+def load_ip_adapter(emission: Emission) -> str:
+    """An IP-Adapter, loaded with the pipeline; the handle is its path."""
+    if "ip_adapter" not in emission.described("ip_adapter").parts:
+        raise UnsupportedError("adapters that read the face recogniser of InsightFace cannot be written in scripts")
+    emission.script.fixed(emission.inputs["ip_adapter"], "pipelines load it by folder and name")
+    return constant_path(emission, "ip_adapter", "IP_ADAPTER", kind="Path")
+
+
+def load_image_encoder(emission: Emission) -> ModelPart:
+    """A CLIP image encoder."""
+    return ModelPart(make_base(emission, "IMAGE_ENCODER", (), name="image_encoder"), "image_encoder")
+
+
+def apply_ip_adapter(emission: Emission) -> ModelPart:
+    """An IP-Adapter with its pictures."""
+    model, path = emission.part("model"), emission.inputs["ip_adapter"]
+    if emission.is_default("strength", 0.0):
+        return model
+    assert isinstance(path, str), path
+    encoder, image = emission.part("image_encoder"), emission.pixels("image").variable
+    if any(other.encoder.base.key != encoder.base.key for other in model.pictures):
+        raise UnsupportedError("IP-Adapters with different image encoders cannot be in one pipeline")
+    prompt = PicturePrompt(
+        path=path,
+        encoder=encoder,
+        image=image,
+        size=str(encoder.base.description.parts["image_encoder"].config.get("image_size", 224)),
+        strength=emission.value("strength"),
+        start=emission.value("start"),
+        end=emission.value("end"),
+        mask="" if isinstance(emission.inputs["mask"], Given) else _mask(emission, image),
+    )
+    return replace(model, pictures=(*model.pictures, prompt))
+
+
+def _mask(emission: Emission, image: str) -> str:
+    """Masks (1, B, H, W), one for each picture."""
+    mask, values = emission.mask("mask"), emission.node.values
+    graph = emission.script.graph
+    if graph.single(values["mask"]) and graph.single(values["image"]):
+        return f"{mask}[None]"
+    return f"{mask}.expand(len({image}), -1, -1)[None]"
+
+
+EMITTERS: dict[str, Emitter] = {
+    "load_ip_adapter": load_ip_adapter,
+    "load_image_encoder": load_image_encoder,
+    "apply_ip_adapter": apply_ip_adapter,
+}

@@ -1,0 +1,94 @@
+"""IP-Adapters, image encoders and T2I-Adapters."""
+# mypy: ignore-errors
+
+import re
+
+import numpy as np
+import torch
+from diffusers import T2IAdapter
+from e_images import to_pil
+from PIL import Image
+from safetensors.torch import load_file
+from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+def clip_pixels(images, size):
+    """Pictures (B, 3, size, size) as CLIP reads them: their middle squares, normalised."""
+    squares = []
+    for picture in to_pil(images[:, :3]):
+        short = min(picture.size)
+        edges = [int(size * edge / short) for edge in picture.size]
+        left, top = ((edge - size) // 2 for edge in edges)
+        picture = picture.resize(edges, Image.Resampling.BICUBIC)
+        square = np.asarray(picture.crop((left, top, left + size, top + size)))
+        pixels = torch.from_numpy(square.astype(np.float32)) / 255
+        pixels = (pixels - torch.tensor(CLIP_MEAN)) / torch.tensor(CLIP_STD)
+        squares.append(pixels.permute(2, 0, 1))
+    return torch.stack(squares)
+
+
+def see_pictures(denoise, pipe, pictures):
+    """Have a denoiser's UNet take after pictures, each for a part of sampling."""
+    images = [picture["image"] for picture in pictures]
+    seen = pipe.prepare_ip_adapter_image_embeds(images, None, pipe.device, 1, True)
+    masks = [picture.get("mask") for picture in pictures]
+    plain, predict = denoise.conditions, denoise.predict
+
+    def marked(side, row):
+        if isinstance(side, list):
+            return [marked(entry, row) for entry in side]
+        return {**side, "row": row}
+
+    def acts(picture, sigma):
+        low = denoise.percent_to_sigma(picture.get("end", 1.0))
+        return low <= sigma <= denoise.percent_to_sigma(picture.get("start", 0.0))
+
+    def conditions(x, prompts):
+        found = plain(x, prompts)
+        count = len(x) // len(prompts)
+        rows = [prompt["row"] for prompt in prompts for _ in range(count)]
+        added = found.get("added_cond_kwargs") or {}
+        added = {**added, "image_embeds": [item[rows] for item in seen]}
+        if any(mask is not None for mask in masks):
+            found["cross_attention_kwargs"] = {"ip_adapter_masks": masks}
+        return {**found, "added_cond_kwargs": added}
+
+    def predict_with_pictures(x, sigma, prompts):
+        pipe.set_ip_adapter_scale(
+            [item["strength"] if acts(item, sigma) else 0.0 for item in pictures]
+        )
+        return predict(x, sigma, prompts)
+
+    denoise.positive = marked(denoise.positive, 1)
+    denoise.negative = marked(denoise.negative, 0)
+    denoise.conditions, denoise.predict = conditions, predict_with_pictures
+
+
+def load_image_encoder(path, **config):
+    """A CLIP image encoder from a single file."""
+    encoder = CLIPVisionModelWithProjection(CLIPVisionConfig(**config))
+    encoder.load_state_dict(load_file(path), strict=False)
+    return encoder.eval()
+
+
+def load_t2i_adapter(path, **config):
+    """A T2I-Adapter from a single file, with its authors' names or those of Diffusers."""
+    adapter, layers = T2IAdapter(**config), config["num_res_blocks"]
+
+    def renamed(name):
+        name = name.removeprefix("adapter.")
+        name = re.sub(r"(body\.\d+)\.body\.(\d+)", r"\1.resnets.\2", name)
+        if match := re.fullmatch(r"body\.(\d+)\.(block\d\..+)", name):
+            level, layer = divmod(int(match[1]), layers)
+            name = f"body.{level}.resnets.{layer}.{match[2]}"
+        elif (match := re.fullmatch(r"body\.(\d+)\.(in_conv\..+)", name)) and original:
+            name = f"body.{int(match[1]) // layers}.{match[2]}"
+        return f"adapter.{name}"
+
+    tensors = load_file(path)
+    original = "body.0.block1.weight" in tensors
+    adapter.load_state_dict({renamed(name): tensors[name] for name in tensors})
+    return adapter.eval()
