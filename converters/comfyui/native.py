@@ -22,6 +22,8 @@ from .prompt import Flattened
 from .pruning import link_of
 from .report import Entry, Report, Verdict
 from .rules import RULES
+from .rules.families import WAITING
+from .rules.needs import need_of
 from .rules.rule import AnyRule, Convert, Input, Rule
 
 _COSMETIC = frozenset(
@@ -139,7 +141,8 @@ class _Importer:
         rule = RULES.get(node["class_type"]) or RULES.get(node["class_type"].strip())
         source = self._source(id, node, rule)
         if rule is None:
-            self._refuse(source, rule, "no native node does this")
+            need = need_of(source.type)
+            self._refuse(source, rule, f"needs {need.says}" if need is not None else "no native node does this")
             return
         self._builder.begin()
         try:
@@ -164,7 +167,14 @@ class _Importer:
             native=tuple(dict.fromkeys(types)),
             remarks=tuple(remarks),
             pack=self._pack(id, source.type, rule),
+            waits=self._waits(),
         )
+
+    def _waits(self) -> str:
+        """Return the family that has to be built before the nodes just made run; empty where they run."""
+        made = [self._builder.nodes[id] for id in self._builder.current]
+        found = (str(entry.params.get("family") or WAITING[entry.type]) for entry in made if entry.type in WAITING)
+        return next(found, "")
 
     def _source(self, id: str, node: Mapping[str, Any], rule: AnyRule | None) -> Source:
         inputs: dict[str, Value] = {}

@@ -32,6 +32,7 @@ class Entry:
         remarks: What differs, or why it is not supported.
         pack: The custom pack that has the type, where known.
         provides: What a node of this type would have to do, where it is not supported.
+        waits: The family that has to be built before the node runs; empty where it runs.
     """
 
     id: str
@@ -43,6 +44,7 @@ class Entry:
     remarks: tuple[str, ...] = ()
     pack: str = ""
     provides: str = ""
+    waits: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON, without empty parts."""
@@ -56,6 +58,7 @@ class Entry:
             "remarks": list(self.remarks),
             "pack": self.pack,
             "provides": self.provides,
+            "waits": self.waits,
         }
         return {key: value for key, value in data.items() if value not in ("", [])}
 
@@ -122,6 +125,15 @@ class Report:
         return tuple(self.of(Verdict.UNSUPPORTED))
 
     @property
+    def waiting(self) -> dict[str, tuple[Entry, ...]]:
+        """Nodes that are in the document but cannot run yet, by the family that has to be built."""
+        found: dict[str, tuple[Entry, ...]] = {}
+        for entry in self.entries:
+            if entry.live and entry.waits and entry.verdict is not Verdict.UNSUPPORTED:
+                found[entry.waits] = (*found.get(entry.waits, ()), entry)
+        return found
+
+    @property
     def complete(self) -> bool:
         """Whether every node that runs is said in native nodes."""
         return not self.unsupported
@@ -132,6 +144,7 @@ class Report:
             "format": self.format,
             "container": self.container,
             "complete": self.complete,
+            "waits": list(self.waiting),
             "nodes": [entry.to_json() for entry in self.entries],
             "models": [model.to_json() for model in self.models],
             "notes": [str(note) for note in self.notes],

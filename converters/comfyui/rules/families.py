@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ..building import Builder, Fused, RefusedError, Source, Value
 from .rule import AnyRule, Made, Rule
 
@@ -61,7 +63,49 @@ def _style_patch(builder: Builder, source: Source) -> list[Value]:
     return [builder.add(source, "apply_style_patch", inputs, ids=picture.ids)]
 
 
+_LUMINA = {
+    "superior": "You are an assistant designed to generate superior images with the superior degree of image-text alignment"
+    " based on textual prompts or user prompts.",
+    "alignment": "You are an assistant designed to generate high-quality images with the highest degree of image-text"
+    " alignment based on textual prompts.",
+}
+"""System prompts that Lumina-Image 2.0 was trained with."""
+
+
+def _lumina(builder: Builder, source: Source) -> list[Value]:
+    """CLIPTextEncodeLumina2: a system prompt before the user's."""
+    name = source.text("system_prompt", "superior")
+    if name not in _LUMINA:
+        raise RefusedError(f"its system prompt {name} is not known")
+    texts = {"first": _LUMINA[name], "second": source.get("user_prompt", ""), "separator": " <Prompt Start> "}
+    text = builder.add(source, "text_join", {**texts, "skip_empty": False}, suffix="text")
+    return [builder.add(source, "encode_prompt", {"text": text, "text_encoder": source.get("clip")})]
+
+
+def _unclip_checkpoint(builder: Builder, source: Source) -> list[Value]:
+    """unCLIPCheckpointLoader: a checkpoint with an image encoder inside."""
+    made = builder.add(source, "load_checkpoint", {"model": source.get("ckpt_name")})
+    seeing = builder.add(source, "load_image_encoder", {"image_encoder": source.get("ckpt_name")}, suffix="image-encoder")
+    source.remark("the image encoder inside the checkpoint is looked for under the checkpoint's name")
+    return [made, builder.ref(made.node, "text_encoder"), builder.ref(made.node, "vae"), seeing]
+
+
+WAITING: Mapping[str, str] = {
+    "load_family_text_encoder": "its family",
+    "set_t5_length": "a family with T5",
+    "encode_prompt_parts": "its family",
+    "encode_prompt_with_images": "qwen_image",
+    "load_control_patch": "a transformer with control patches",
+    "apply_control_patch": "a transformer with control patches",
+    "apply_style_patch": "flux",
+    "add_image_prompt": "a family with image prompts",
+    "lotus_conditioning": "lotus",
+}
+"""Native nodes that refuse to run, and the family that they wait for where no parameter names it."""
+
 RULES: tuple[AnyRule, ...] = (
+    Made("unCLIPCheckpointLoader", ("load_checkpoint", "load_image_encoder"), _unclip_checkpoint, says="load_checkpoint and load_image_encoder"),
+    Made("CLIPTextEncodeLumina2", ("text_join", "encode_prompt"), _lumina, says="text_join and encode_prompt"),
     Rule("FluxGuidance", "set_guidance", "conditioning guidance"),
     Rule("FluxDisableGuidance", "set_guidance", "conditioning", fixed={"guidance": None}),
     Rule("ReferenceLatent", "add_reference_latent", "conditioning latent"),

@@ -144,11 +144,12 @@ def _resize_plus(builder: Builder, source: Source) -> list[Value]:
             "color": "#000000",
             "method": method,
         }
-        return _with_size(builder, source, builder.add(source, "resize_and_pad", padding))
-    return _with_size(builder, source, builder.add(source, "resize", inputs))
+        return with_size(builder, source, builder.add(source, "resize_and_pad", padding))
+    return with_size(builder, source, builder.add(source, "resize", inputs))
 
 
-def _with_size(builder: Builder, source: Source, made: Value) -> list[Value]:
+def with_size(builder: Builder, source: Source, made: Value) -> list[Value]:
+    """Return pictures and their size."""
     size = builder.add(source, "image_size", {"images": made}, suffix="size")
     return [made, builder.ref(size.node, "width"), builder.ref(size.node, "height")]
 
@@ -177,7 +178,7 @@ def _resize_kj(builder: Builder, source: Source) -> list[Value]:
         made = builder.add(
             source, "resize_and_pad", {"images": source.get("image"), **size, "method": method, "color": "#000000"}
         )
-        return [*_with_size(builder, source, made), None]
+        return [*with_size(builder, source, made), None]
     elif keep in ("resize", "total_pixels"):
         inputs |= {
             "width": 0,
@@ -185,7 +186,7 @@ def _resize_kj(builder: Builder, source: Source) -> list[Value]:
             "max_edge": max(int(source.number("width", 512)), int(source.number("height", 512))),
         }
         source.remark("the longer edge is fitted; the node fits both")
-    return [*_with_size(builder, source, builder.add(source, "resize", inputs)), None]
+    return [*with_size(builder, source, builder.add(source, "resize", inputs)), None]
 
 
 def _resize_was(builder: Builder, source: Source) -> list[Value]:
@@ -253,11 +254,19 @@ RULES: tuple[AnyRule, ...] = (
     Rule("ImagePadForOutpaint", "pad_for_outpaint", "image:images left top right bottom feathering:feather", "image mask"),
     Rule("ColorMatch", "match_colors", "image_target:images image_ref:reference strength", pack="ComfyUI-KJNodes", ignored="method multithread",
          differs="mean and deviation are matched, whatever method the node names", back=False),
-    Rule("CreateVideo", "images_to_video", "images fps", dropped={"audio": "the sound is left out"}),
+    Rule("CreateVideo", "images_to_video", "images fps", dropped={"audio": "the sound is left out", "bit_depth": "the bit depth is left out"}),
     Rule("GetVideoComponents", "video_to_images", "video", "image - fps"),
     Made("SaveAnimatedWEBP", ("images_to_video", "save_video"), _animated("webp"), says="images_to_video and save_video"),
     Made("SaveAnimatedPNG", ("images_to_video", "save_video"), _animated("png"), says="images_to_video and save_video"),
     Made("SaveVideo", ("save_video",), _save_video, says="save_video"),
     Rule("SaveAudio", "save_audio", "audio filename_prefix", values={"filename_prefix": PREFIX}, differs="saved as WAV, not FLAC", back=False),
+    Rule("SaveAudioMP3", "save_audio", "audio filename_prefix", values={"filename_prefix": PREFIX}, ignored="quality", differs="saved as WAV, not MP3", back=False),
+    Rule("SaveAudioOpus", "save_audio", "audio filename_prefix", values={"filename_prefix": PREFIX}, ignored="quality", differs="saved as WAV, not Opus", back=False),
+    Rule("SaveAudioAdvanced", "save_audio", "audio filename_prefix", values={"filename_prefix": PREFIX},
+         ignored="format format.quality format.bit_depth format.sample_rate", differs="saved as WAV, whatever format is asked for", back=False),
+    Rule("PreviewAudio", "save_audio", "audio", fixed={"filename_prefix": "preview"}, differs="saved as WAV in the output folder", back=False),
+    Rule("WebcamCapture", "load_image", "image:file", "image", values={"image": FILE}, ignored="width height capture_on_queue",
+         differs="the picture that was captured last is read from the input folder", back=False),
+    Rule("ResizeImagesByLongerEdge", "resize", "images longer_edge:longest_edge", fixed={"method": "lanczos_8bit"}, back=False),
 )  # fmt: skip
 """By ComfyUI type."""

@@ -62,12 +62,13 @@ def apply_lora(
     strength: Any,
     text_strength: Any,
     suffix: str = "",
+    ids: tuple[str, ...] = (),
 ) -> tuple[Value, Value]:
     """Make one ``apply_lora`` and return the model and the text encoder behind it."""
     inputs = {"model": model, "text_encoder": text_encoder, "lora": lora, "strength": strength}
     if text_encoder is not None:
         inputs["text_encoder_strength"] = text_strength
-    made = builder.add(source, "apply_lora", inputs, suffix=suffix)
+    made = builder.add(source, "apply_lora", inputs, suffix=suffix, ids=ids)
     return made, (builder.ref(made.node, "text_encoder") if isinstance(text_encoder, Ref) else text_encoder)
 
 

@@ -13,7 +13,7 @@ def _preview(builder: Builder, source: Source) -> list[Value]:
     """MaskPreview: a picture of the mask."""
     picture = builder.add(source, "mask_to_image", {"mask": source.get("mask")}, suffix="picture")
     builder.add(source, "preview", {"images": picture, "max_edge": 2048})
-    return []
+    return [source.get("mask")]
 
 
 RULES: tuple[AnyRule, ...] = (

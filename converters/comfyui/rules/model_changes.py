@@ -6,6 +6,12 @@ from ..building import Builder, Fused, RefusedError, Source, Value
 from .common import METHOD
 from .rule import AnyRule, Made, Rule
 
+_MERGES = (
+    "ModelMergeSD1 ModelMergeSD2 ModelMergeSDXL ModelMergeSD3_2B ModelMergeSD35_Large ModelMergeAuraflow ModelMergeFlux1"
+    " ModelMergeCosmos14B ModelMergeCosmos7B ModelMergeCosmosPredict2_14B ModelMergeCosmosPredict2_2B ModelMergeLTXV"
+    " ModelMergeMochiPreview ModelMergeQwenImage ModelMergeWAN2_1"
+)
+"""Merges block by block; the names of the blocks are the family's own."""
 _RANDOM = "what it picks at random is not what ComfyUI picks, so pictures differ in detail"
 
 
@@ -49,7 +55,7 @@ RULES: tuple[AnyRule, ...] = (
     Rule("ModelMergeAdd", "add_models", "model1:model model2:other"),
     Rule("ModelMergeSubtract", "subtract_models", "model1:model model2:other multiplier"),
     Rule("ModelMergeBlocks", "merge_model_blocks", "model1:model model2:other input:input_ratio middle:middle_ratio out:output_ratio"),
-    *(Made(type, ("merge_model_blocks",), _blocks, says="one ratio for each block") for type in ("ModelMergeSD1", "ModelMergeSD2", "ModelMergeSDXL")),
+    *(Made(type, ("merge_model_blocks",), _blocks, says="one ratio for each block") for type in _MERGES.split()),
     Rule("CLIPMergeSimple", "merge_text_encoders", "clip1:text_encoder clip2:other ratio"),
     Rule("CLIPMergeAdd", "add_text_encoders", "clip1:text_encoder clip2:other"),
     Rule("CLIPMergeSubtract", "subtract_text_encoders", "clip1:text_encoder clip2:other multiplier"),
@@ -74,7 +80,10 @@ RULES: tuple[AnyRule, ...] = (
     Rule("CFGNorm", "limit_guidance_norm", "model strength"),
     Rule("RenormCFG", "renormalize_guidance", "model cfg_trunc:guide_below renorm_cfg:max_norm"),
     Rule("DynamicThresholdingSimple", "dynamic_thresholding", "model mimic_scale threshold_percentile:percentile", pack="sd-dynamic-thresholding"),
+    Rule("FreSca", "scale_guidance_frequencies", "model scale_low:low scale_high:high freq_cutoff:cutoff"),
     Rule("Epsilon Scaling", "scale_epsilon", "model scaling_factor:factor"),
+    Rule("VideoLinearCFGGuidance", "ramp_guidance", "model min_cfg:min_scale", fixed={"shape": "linear"}),
+    Rule("VideoTriangleCFGGuidance", "ramp_guidance", "model min_cfg:min_scale", fixed={"shape": "triangle"}),
     Rule("DifferentialDiffusion", "differential_diffusion", "model strength"),
     # noise levels
     Rule("ModelSamplingDiscrete", "set_prediction", "model sampling:prediction zsnr:zero_snr", values={"sampling": {"eps": "epsilon", "x0": "sample"}}),

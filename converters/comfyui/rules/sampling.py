@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..building import Builder, Source, Value
+from ..building import Builder, RefusedError, Source, Value
 from .common import BATCH_NOISE, END_STEP, SWITCHED
 from .rule import AnyRule, Made, Rule
 
@@ -58,7 +58,15 @@ def _efficient(builder: Builder, source: Source) -> list[Value]:
     return [source.get("model"), source.get("positive"), source.get("negative"), made, vae, image]
 
 
+def _lcm(builder: Builder, source: Source) -> list[Value]:
+    """SamplerLCM, where its settings are those that the sampler was published with."""
+    if source.number("s_noise", 1.0) != 1 or source.number("s_noise_end", 1.0) != 1 or source.number("noise_clip_std", 0.0) != 0:
+        raise RefusedError("its settings of the noise have no native counterpart")
+    return [builder.add(source, "select_sampler", {"sampler": "lcm"})]
+
+
 RULES: tuple[AnyRule, ...] = (
+    Made("SamplerLCM", ("select_sampler",), _lcm, says="select_sampler (lcm)"),
     Rule("KSampler", "sample", _EVERY, fixed=BATCH_NOISE, loose=_LAYOUT),
     Rule(
         "KSamplerAdvanced", "sample",
@@ -91,6 +99,7 @@ RULES: tuple[AnyRule, ...] = (
     Rule("SDTurboScheduler", "turbo_sigmas", "model steps denoise:strength"),
     Rule("AlignYourStepsScheduler", "align_your_steps_sigmas", "model_type:variant steps denoise:strength",
          values={"model_type": {"SD1": "sd", "SDXL": "sdxl", "SVD": "svd"}}),
+    Rule("LTXVScheduler", "ltxv_sigmas", "steps max_shift base_shift stretch terminal latent"),
     Rule("SplitSigmas", "split_sigmas", "sigmas step", "high low"),
     Rule("SplitSigmasDenoise", "split_sigmas_at_strength", "sigmas denoise:strength", "high low"),
     Rule("FlipSigmas", "flip_sigmas", "sigmas"),

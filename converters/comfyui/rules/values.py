@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from ..building import Builder, Const, Lost, RefusedError, Source, Value
@@ -95,17 +96,22 @@ def _replace(builder: Builder, source: Source) -> list[Value]:
 
 
 def _math(builder: Builder, source: Source) -> list[Value]:
-    """ComfyMathExpression and SimpleMath+: names in the expression become a to d."""
+    """ComfyMathExpression, SimpleMath+ and easy simpleMath: names in the expression become a to d."""
     text = source.text("expression") or source.text("value")
     values: dict[str, Value] = {}
     for name in source.inputs:
         short = name.removeprefix("values.")
         if name not in ("expression", "value"):
             values[short] = source.get(name)
-    return _expression(builder, source, text, values)
+    return expression(builder, source, text, values)
 
 
-def _expression(builder: Builder, source: Source, text: str, values: dict[str, Value]) -> list[Value]:
+def expression(builder: Builder, source: Source, text: str, values: Mapping[str, Value]) -> list[Value]:
+    """Make an expression, and return its value as a real number, as a whole one and as a truth value.
+
+    Raises:
+        RefusedError: It has more than four values.
+    """
     used = [name for name in dict.fromkeys(_NAMES.findall(text)) if name in values]
     free = [letter for letter in "abcd" if letter not in used]
     renamed = {name: name if name in "abcd" else (free.pop(0) if free else "") for name in used}
@@ -117,8 +123,8 @@ def _expression(builder: Builder, source: Source, text: str, values: dict[str, V
 
 
 def _int_first(builder: Builder, source: Source) -> list[Value]:
-    real, whole, *_ = _math(builder, source)
-    return [whole, real]
+    real, whole, truth = _math(builder, source)
+    return [whole, real, truth]
 
 
 def _convert(builder: Builder, source: Source) -> list[Value]:
@@ -294,6 +300,7 @@ RULES: tuple[AnyRule, ...] = (
     # numbers
     Made("ComfyMathExpression", ("expression",), _math, says="expression"),
     Made("SimpleMath+", ("expression",), _int_first, says="expression", pack="ComfyUI_essentials"),
+    Made("easy simpleMath", ("expression",), _int_first, says="expression", pack="ComfyUI-Easy-Use"),
     Made("ComfyNumberConvert", ("to_float", "to_int"), _convert, says="to_float and to_int"),
     Made("CustomCombo", ("text_value", "int_value"), _combo, says="text_value and int_value"),
     Made("ResolutionSelector", ("aspect_ratio_size",), _ratio, says="aspect_ratio_size"),
@@ -303,7 +310,7 @@ RULES: tuple[AnyRule, ...] = (
     Rule("SomethingToString", "to_text", "input:value", pack="ComfyUI-KJNodes", ignored="prefix suffix", back=False),
     Rule("ManualSigmas", "sigmas_from_list", "sigmas:values", values={"sigmas": SIGMAS}),
     # showing
-    Rule("PreviewAny", "show", "source:value", passes="source"),
+    Made("PreviewAny", ("show",), _shown, says="show, and the value passed on", back=Rule("PreviewAny", "show", "source:value", passes="source")),
     *(
         Made(type, ("show",), _shown, says="show, and the value passed on", pack=pack)
         for type, pack in (
@@ -321,6 +328,7 @@ RULES: tuple[AnyRule, ...] = (
     _same("PathchSageAttentionKJ", "model", "ComfyUI-KJNodes", remark="the attention kernel changes speed alone"),
     _same("easy cleanGpuUsed", "anything", "ComfyUI-Easy-Use"),
     _same("easy clearCacheAll", "anything", "ComfyUI-Easy-Use"),
+    _same("ChromaRadianceOptions", "model", remark="tiles of the last layers save memory alone"),
     _same("FluxKVCache", "model", remark="a cache that changes speed alone"),
     _same("PreviewBridge", "images", "ComfyUI-Impact-Pack"),
 )  # fmt: skip

@@ -1,0 +1,199 @@
+"""What ComfyUI node types without a rule would need: a family that is not built, or a node that nobody has written.
+
+One line a type. Once the family or the node is there, the line moves to a rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What a type without a rule needs.
+
+    Attributes:
+        kind: ``family``: models of a family that is not built. ``node``: a native node that is not there.
+            ``service``: somebody's paid web service.
+        says: What would have to be provided.
+    """
+
+    kind: Literal["family", "node", "service"]
+    says: str
+
+
+_FAMILIES: Mapping[str, str] = {
+    # needed: types
+    "Stable Cascade's two stages, with two latents of their own sizes":
+        "StableCascade_EmptyLatentImage StableCascade_StageB_Conditioning StableCascade_StageC_VAEEncode"
+        " StableCascade_SuperResolutionControlnet ModelSamplingStableCascade",
+    "the joint transformer of Stable Diffusion 3.5, evaluated again without some of its layers": "SkipLayerGuidanceSD3",
+    "a diffusion transformer, evaluated again without some of its layers": "SkipLayerGuidanceDiT SkipLayerGuidanceDiTSimple",
+    "the Stable Diffusion x4 upscaler": "SD_4XUpscale_Conditioning",
+    "Hunyuan-DiT's text encoders (BERT and mT5)": "CLIPTextEncodeHunyuanDiT",
+    "PixArt with its size conditioning": "CLIPTextEncodePixArtAlpha",
+    "published step tables for Flux, Wan and Chroma, and these families": "OptimalStepsScheduler",
+    "Flux 3's layout prompts and reference latents": "Flux3LayoutPrompt ReferenceMultiLatent CreateBoundingBoxes",
+    "a family that works on pixels, and latents as large as the picture": "EmptyChromaRadianceLatentImage EmptyHiDreamO1LatentImage",
+    "HunyuanImage's refiner": "HunyuanRefinerLatent",
+    "HiDream-O1": "HiDreamO1PatchSeamSmoothing HiDreamO1ReferenceImages ModelNoiseScale",
+    "Qwen-Image-Layered's latents of several layers": "EmptyQwenImageLayeredLatentImage LatentCutToBatch",
+    "Qwen-Image 2.1's text encoder": "TextEncodeQwenImage21 QwenImage21Cache",
+    "Ideogram 4 with its two models": "Ideogram4Scheduler DualModelGuider CFGOverride",
+    "Fibo 2's text encoder": "TextEncodeFibo2",
+    "JoyImage's text encoder": "TextEncodeJoyImageEdit",
+    "Anima's LLLite control": "AnimaLLLiteApply",
+    "position embeddings of a video transformer": "ScaleROPE",
+    "Boogu's text encoder": "TextEncodeBooguEdit",
+    "Mage-Flow's text encoder": "TextEncodeMageFlowEdit",
+    "MOSS-Image": "TextEncodeMOSSImageEdit MOSSImageControl MOSSImageLayoutPrompt",
+    "Ming-Image's text encoder": "TextEncodeMingImageEdit",
+    "Marigold 2": "ConditioningLoader MarigoldV2PostProcess",
+    "the PiD upscaler": "PiDConditioning",
+    "SeedVR2": "SeedVR2Conditioning SeedVR2Preprocess SeedVR2PostProcessing",
+    "Stable Video Diffusion (run_pipeline runs it whole)": "SVD_img2vid_Conditioning ImageOnlyCheckpointLoader ImageOnlyCheckpointSave",
+    "Stable Video 3D": "SV3D_Conditioning",
+    "Zero123": "StableZero123_Conditioning StableZero123_Conditioning_Batched",
+    "Wan's video models (run_pipeline runs them whole)":
+        "WanImageToVideo WanFirstLastFrameToVideo WanFunControlToVideo WanFunInpaintToVideo Wan22FunControlToVideo"
+        " Wan22ImageToVideoLatent WanAnimateToVideo WanCameraEmbedding WanCameraImageToVideo WanContextWindowsManual"
+        " WanHuMoImageToVideo WanPhantomSubjectToVideo WanSoundImageToVideo WanSoundImageToVideoExtend WanTrackToVideo"
+        " WanVaceToVideo WanInfiniteTalkToVideo WanSCAILToVideo WanAnimate2ToVideo WanAnimate2Cache WanDancerVideo"
+        " WanDancerEncodeAudio WanDancerPadKeyframesList WanMoveTrackToVideo WanMoveConcatTrack BerniniConditioning",
+    "latents of videos, and HunyuanVideo or Wan to fill them (run_pipeline runs them whole)":
+        "EmptyHunyuanLatentVideo HunyuanImageToVideo TextEncodeHunyuanVideo_ImageToVideo EmptyHunyuanVideo15Latent"
+        " HunyuanVideo15ImageToVideo",
+    "LTX-Video (run_pipeline runs it whole)":
+        "EmptyLTXVLatentVideo LTXVImgToVideo LTXVImgToVideoInplace LTXVConditioning LTXVAddGuide LTXVCropGuides"
+        " LTXVPreprocess ModelSamplingLTXV LTXVSeparateAVLatent LTXVConcatAVLatent LTXVAudioVAEDecode LTXVAudioVAEEncode"
+        " LTXVAudioVAELoader LTXVEmptyLatentAudio LTXAVTextEncoderLoader LTXVLatentUpsampler LatentUpscaleModelLoader"
+        " LTXVDualCFGGuider LTXVReferenceAudio",
+    "Mochi (run_pipeline runs it whole)": "EmptyMochiLatentVideo",
+    "Cosmos (run_pipeline runs it whole)": "EmptyCosmosLatentVideo CosmosImageToVideoLatent CosmosPredict2ImageToVideoLatent",
+    "Kandinsky 5's video models": "Kandinsky5ImageToVideo NormalizeVideoLatentStart ReplaceVideoLatentFrames",
+    "MiniMax H3": "MiniMaxH3ImageToVideo MiniMaxH3ReferenceToVideo MiniMaxH3AddGuide MiniMaxH3SigmaShift"
+        " MiniMaxH3FunControlNetApply BlockSparseAttention",
+    "VOID": "VOIDInpaintConditioning VOIDSampler VOIDWarpedNoise VOIDWarpedNoiseSource OpticalFlowLoader",
+    "latents of videos": "TrimVideoLatent ContextWindowsManual ConditioningSetAreaPercentageVideo"
+        " UNetTemporalAttentionMultiply ARVideoI2V SamplerARVideo",
+    "an autoencoder of sound": "VAEDecodeAudio VAEEncodeAudio VAEDecodeAudioTiled",
+    "an encoder of sound": "AudioEncoderLoader AudioEncoderEncode",
+    "Stable Audio (run_pipeline runs it whole)": "EmptyLatentAudio ConditioningStableAudio",
+    "ACE-Step": "EmptyAceStepLatentAudio TextEncodeAceStepAudio EmptyAceStep1.5LatentAudio TextEncodeAceStepAudio1.5",
+    "YuE 2": "EmptyYuE2LatentAudio YuE2GenerateABC YuE2GenerateMusic SheetSage2AudioToABC",
+    "MiniMax Music": "EmptyMiniMaxMusic3LatentAudio MiniMaxMusic3TextEncode",
+    "Hunyuan3D": "EmptyLatentHunyuan3Dv2 Hunyuan3Dv2Conditioning Hunyuan3Dv2ConditioningMultiView VAEDecodeHunyuan3D",
+    "Trellis 2": "EmptyTrellis2LatentStructure Trellis2ShapeStage Trellis2TextureStage Trellis2UpsampleStage"
+        " VaeDecodeShapeTrellis VaeDecodeStructureTrellis2 VaeDecodeTextureTrellis",
+    "shapes of voxels and meshes": "VoxelToMesh VoxelToMeshBasic SaveGLB Preview3D Preview3DAnimation Load3D Load3DAnimation",
+    "a language model that writes the text": "TextGenerate TextGenerateLTX2Prompt",
+}  # fmt: skip
+
+_NODES: Mapping[str, str] = {
+    "a reader of video files": "LoadVideo VHS_LoadVideo",
+    "a reader of sound files": "LoadAudio RecordAudio",
+    "nodes that cut, join and mix sound": "EmptyAudio AudioAdjustVolume AudioConcat AudioMerge SplitAudioChannels TrimAudioDuration",
+    "LoRAs that act for some prompts or steps only (hooks)":
+        "CreateHookKeyframe CreateHookKeyframesFromFloats CreateHookKeyframesInterpolated CreateHookLora"
+        " CreateHookLoraModelOnly CreateHookModelAsLora CreateHookModelAsLoraModelOnly CombineHooks2 CombineHooks4"
+        " CombineHooks8 SetClipHooks SetHookKeyframes",
+    "a conditioning that acts where no other one does": "ConditioningSetDefaultCombine PairConditioningSetDefaultCombine",
+    "GLIGEN's layers in the UNet, which place things in boxes": "GLIGENLoader GLIGENTextBoxApply",
+    "PhotoMaker's encoder of faces": "PhotoMakerLoader PhotoMakerEncode",
+    "a weight patch that reads hypernetworks": "HypernetworkLoader",
+    "a prompt that a ControlNet reads instead of the model": "CLIPTextEncodeControlnet",
+    "a schedule from GITS's tables, which have no free licence": "GITSScheduler",
+    "a sampler that enlarges the latent while it runs": "SamplerLCMUpscale",
+    "an operation on the guided prediction": "LatentApplyOperationCFG",
+    "Perp-Neg as a change of the model; PerpNegGuider has a native node": "PerpNeg",
+    "guidance that Mahiro describes": "Mahiro",
+    "a trainer of LoRAs": "TrainLoraNode SaveLoRANode LoraModelLoader LossGraphNode LoadImageSetFromFolderNode LoadImageTextSetFromFolderNode",
+    "a writer of vector pictures": "SaveSVGNode",
+    "a part of a JSON text": "JsonExtractString",
+    "a picture drawn by hand in ComfyUI's window": "Painter PainterNode",
+    "a detector of faces or things, and a sampler of cut-outs (SEGS)":
+        "FaceDetailer FaceDetailerPipe DetailerForEach DetailerForEachDebug DetailerForEachDebugPipe ToDetailerPipe"
+        " EditDetailerPipe BboxDetectorSEGS SAMDetectorCombined ImpactSegsAndMask SEGSPaste SEGSPreview"
+        " ImpactSimpleDetectorSEGS ImpactSEGSOrderedFilter UltralyticsDetectorProvider SAMLoader"
+        " DenoiseSchedulerDetailerHookProvider",
+    "a segmentation model (SAM, GroundingDINO)":
+        "SAM3_Detect SAM3_VideoTrack SCAIL2ColoredMask SAMPreprocessor",
+    "a model of depth and geometry that preprocess does not have":
+        "LoadDA3Model DA3Inference DA3Render LoadMoGeModel MoGeInference MoGePanoramaInference MoGeRender"
+        " MoGePointMapToMesh MoGeGeometryToFOV",
+    "a model of poses that preprocess does not have":
+        "SDPoseKeypointExtractor SDPoseDrawKeypoints RTDETR_detect DrawBBoxes MediaPipe-FaceMeshPreprocessor"
+        " FaceKeypointsPreprocessor",
+    "a segmentation of scenes, which preprocess does not have":
+        "SemSegPreprocessor OneFormer-ADE20K-SemSegPreprocessor OneFormer-COCO-SemSegPreprocessor UniFormer-SemSegPreprocessor",
+    "a model that removes backgrounds":
+        "LoadBackgroundRemovalModel RemoveBackground BRIA_RMBG_Zho BRIA_RMBG_ModelLoader_Zho ImageRemoveBackground+ RemBGSession+",
+    "a model that makes frames between frames": "FrameInterpolationModelLoader FrameInterpolate",
+    "a recogniser of faces (InsightFace)":
+        "InsightFaceLoader IPAdapterInsightFaceLoader IPAdapterUnifiedLoaderFaceID IPAdapterFaceID IPAdapterApplyFaceID"
+        " InstantIDModelLoader InstantIDFaceAnalysis ApplyInstantID ApplyInstantIDAdvanced ApplyPulid PulidModelLoader"
+        " PulidEvaClipLoader PulidInsightFaceLoader ApplyPulidFlux PulidFluxModelLoader PulidFluxEvaClipLoader"
+        " PulidFluxInsightFaceLoader ReActorFaceSwap ReActorFaceSwapOpt ReActorOptions ReActorFaceBoost AutoCropFaces",
+    "an IP-Adapter for Stable Diffusion 3": "IPAdapterSD3Loader ApplyIPAdapterSD3",
+    "a sampler that works tile by tile": "UltimateSDUpscale UltimateSDUpscaleNoUpscale BNK_TiledKSampler BNK_TiledKSamplerAdvanced",
+    "a sampler that runs towards noise": "BNK_Unsampler",
+    "motion modules (AnimateDiff; run_pipeline runs it whole)":
+        "ADE_AnimateDiffLoaderWithContext ADE_AnimateDiffCombine ADE_AnimateDiffUniformContextOptions ADE_AnimateDiffLoRALoader"
+        " ADE_EmptyLatentImageLarge",
+    "BrushNet's second network": "BrushNetLoader BrushNet PowerPaint PowerPaintCLIPLoader",
+    "the inpainting patch of Fooocus": "INPAINT_LoadFooocusInpaint INPAINT_ApplyFooocusInpaint INPAINT_VAEEncodeInpaintConditioning",
+    "an inpainting network (LaMa, MAT)": "INPAINT_LoadInpaintModel INPAINT_InpaintWithModel",
+    "latents with transparency (LayerDiffuse)": "LayeredDiffusionApply LayeredDiffusionDecode LayeredDiffusionDecodeRGBA",
+    "the relighting UNet of IC-Light": "ICLightConditioning LoadAndApplyICLightUnet ICLightAppply ICLightApplyMaskGrey",
+    "attention that is divided among prompts by masks; set_conditioning_mask divides the prediction": "AttentionCouplePPM",
+    "a model that describes pictures in words":
+        "WD14Tagger|pysssss Florence2Run DownloadAndLoadFlorence2Model LlavaClipLoader LLavaSamplerSimple Qwen2_Zho"
+        " Qwen2_ModelLoader_Zho AILab_QwenVL AILab_QwenVL_GGUF_PromptEnhancer",
+    "a network that enlarges latents": "NNLatentUpscale",
+    "a table of prompt styles, which comes with the pack": "SDXLPromptStyler StylesImage_Zho ArtistsImage_Zho MovementsImage_Zho",
+    "a picture inside the workflow file": "ETN_LoadImageBase64",
+    "weights from the web; `graphflow models` fetches them": "LoraLoaderFromURL HFHubLoraLoader",
+}  # fmt: skip
+
+_SPACED: Mapping[str, tuple[str, ...]] = {
+    "a segmentation model (SAM, GroundingDINO)": (
+        "SAMModelLoader (segment anything)",
+        "GroundingDinoModelLoader (segment anything)",
+        "GroundingDinoSAMSegment (segment anything)",
+    ),
+    "a recogniser of faces (InsightFace)": ("Image Crop Face",),
+    "attention that is divided among prompts by masks; set_conditioning_mask divides the prediction": ("Attention couple",),
+    "a model that describes pictures in words": ("LLava Loader Simple",),
+    "a folder of pictures": ("LoadImagesFromDir //Inspire",),
+}
+"""Types with spaces in their names, of the same kind."""
+_SERVICES = (
+    "Gemini", "Kling", "OpenAI", "ByteDance", "Recraft", "Grok", "Topaz", "Bria", "HitPaw", "ElevenLabs", "MinimaxHailuo",
+    "Tripo", "Luma", "Runway", "Pika", "Rodin", "Veo", "Ideogram V", "Stability", "Flux2Pro", "FluxPro", "FluxKontextPro",
+    "FluxKontextMax", "Moonvalley", "Vidu", "PixverseT", "PixverseI", "WanText", "WanImageToVideoApi", "Meshy",
+)  # fmt: skip
+"""How the types of ComfyUI's paid services begin."""
+_LOCAL = ("TripoSR", "TripoSplat", "StabilityAudio")
+
+
+def _all() -> Iterator[tuple[str, Need]]:
+    for says, types in _FAMILIES.items():
+        yield from ((type, Need("family", says)) for type in types.split())
+    for says, types in _NODES.items():
+        yield from ((type, Need("node", says)) for type in types.split())
+    for says, names in _SPACED.items():
+        yield from ((type, Need("node", says)) for type in names)
+
+
+NEEDS: Mapping[str, Need] = dict(_all())
+"""By ComfyUI type."""
+
+
+def need_of(type: str) -> Need | None:
+    """Return what a type without a rule needs, or None where nothing is known of it."""
+    found = NEEDS.get(type) or NEEDS.get(type.strip())
+    if found is None and type.startswith(_SERVICES) and not type.startswith(_LOCAL):
+        return Need("service", "a web service that costs money; graphflow calls none")
+    return found
