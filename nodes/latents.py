@@ -34,7 +34,9 @@ def empty_latent(
     channels: Annotated[
         int, Field(ge=1, le=1024, description="latent channels: 4 for sd and sdxl, 16 for sd3 and flux")
     ] = 4,
-    downscale: Annotated[int, Field(ge=8, le=64, multiple_of=8, description="pixels per latent sample")] = 8,
+    downscale: Annotated[
+        int, Field(ge=1, le=256, description="pixels per latent sample along an edge; 1 for models of pixels")
+    ] = 8,
 ) -> Latent:
     """Make latents of zeros, which sampling fills: (batch_size, channels, height / downscale, width / downscale).
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import string
 from typing import Annotated, Any, Literal
@@ -10,11 +11,13 @@ from pydantic import Field
 
 from graphflow.errors import InvalidInputError, LimitError
 from graphflow.limits import LIMITS
+from graphflow.literals import nearest
 from graphflow.node import Seed, node
 
 from .constants import Text
 
 __all__ = [
+    "json_value",
     "random_line",
     "text_case",
     "text_compare",
@@ -28,6 +31,31 @@ __all__ = [
 Given = Annotated[Text, Field(description="the text")]
 Exact = Annotated[bool, Field(description="tell capital letters from small ones")]
 Slot = Annotated[str | int | float | bool, Field(description="what stands for its name in braces")]
+
+
+@node("json_value", fold=True)
+def json_value(
+    text: Annotated[Text, Field(description="a JSON object")],
+    key: Annotated[Text, Field(description="the name of the value, to the letter")],
+) -> str:
+    """Take one value out of a JSON object, as text: what is no text itself is written as JSON.
+
+    Raises:
+        InvalidInputError: The text is no JSON object, or has no such key.
+    """
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidInputError(f"this is no JSON: {error}", where="text") from error
+    if not isinstance(found, dict):
+        raise InvalidInputError("this is JSON, but no object with keys", where="text", advice='it begins with "{"')
+    if key not in found:
+        near = nearest(key, found)
+        raise InvalidInputError(
+            f"the object has no key {key!r}", where="key", advice=f"did you mean {near!r}?" if near else None
+        )
+    value = found[key]
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 @node("text_trim", fold=True)

@@ -44,6 +44,20 @@ SAMPLERS: dict[str, Callable[[Graph], Ref[Any]]] = {
 }
 
 
+GUIDANCE: dict[str, Callable[[Graph, Any], Ref[Any]]] = {
+    "adaptive_projected_guidance": lambda g, model: g.adaptive_projected_guidance(model=model, eta=0.5, momentum=-0.3),
+    "differential_diffusion": lambda g, model: g.differential_diffusion(model=model),
+    "dynamic_thresholding": lambda g, model: g.dynamic_thresholding(model=model, mimic_scale=3.0, percentile=0.99),
+    "limit_guidance_norm": lambda g, model: g.limit_guidance_norm(model=model),
+    "renormalize_guidance": lambda g, model: g.renormalize_guidance(model=model, max_norm=1.5),
+    "scale_epsilon": lambda g, model: g.scale_epsilon(model=model, factor=1.005),
+    "set_prediction": lambda g, model: g.set_prediction(model=model, prediction="epsilon"),
+    "tangential_guidance": lambda g, model: g.tangential_guidance(model=model),
+    "cfg_zero_star": lambda g, model: g.cfg_zero_star(model=model),
+}
+"""Nodes that change how a model is guided and leave the picture what it is."""
+
+
 def shown(session: Session, g: Graph, latent: Ref[Any], vae: Ref[Any]) -> tuple[str, str]:
     (picture,) = g.values(g.vae_decode(vae=vae, latent=latent))
     pixels = (picture.pixels[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
@@ -86,6 +100,77 @@ def test_a_solver_leads_to_the_picture(session: Session, name: str) -> None:
         latent=g.empty_latent(width=128, height=128),
     )
     assert shown(session, g, latent, parts.vae) == ("red", "blue")
+
+
+@pytest.mark.parametrize("name", sorted(GUIDANCE))
+def test_changed_guidance_leads_to_the_picture(session: Session, name: str) -> None:
+    g = Graph(session)
+    parts = g.load_checkpoint(model="shapes")
+    latent = g.sample_custom(
+        guider=guider(g, parts, GUIDANCE[name](g, parts.model)),
+        noise=g.random_noise(seed=7),
+        sampler=g.select_sampler(sampler="dpmpp_2m"),
+        sigmas=g.karras_sigmas(steps=STEPS),
+        latent=g.empty_latent(width=128, height=128),
+    )
+    assert shown(session, g, latent, parts.vae) == ("red", "blue")
+
+
+def test_every_guider_leads_to_the_picture(session: Session) -> None:
+    g = Graph(session)
+    parts = g.load_checkpoint(model="shapes")
+
+    def text(words: str) -> Ref[Any]:
+        return g.encode_prompt(text_encoder=parts.text_encoder, text=words)
+
+    wanted, empty, other = text("a red circle on a blue background"), text(""), text("a green square")
+    nearly = g.set_conditioning_strength(
+        conditioning=g.average_conditioning(conditioning=wanted, other=empty, strength=0.9), strength=2.0
+    )
+    guiders = (
+        g.basic_guider(model=parts.model, conditioning=nearly),
+        g.dual_cfg_guider(model=parts.model, positive=wanted, middle=nearly, negative=empty, middle_scale=3.0),
+        g.perp_neg_guider(model=parts.model, positive=wanted, negative=other, empty=empty, guidance_scale=4.0),
+        g.cfg_guider(
+            model=parts.model,
+            positive=g.concat_conditioning(conditioning=wanted, other=wanted),
+            negative=g.zero_out_conditioning(conditioning=empty),
+            guidance_scale=2.0,
+        ),
+    )
+    for each in guiders:
+        latent = g.sample_custom(
+            guider=each,
+            noise=g.random_noise(seed=7),
+            sampler=g.select_sampler(sampler="dpmpp_2m"),
+            sigmas=g.karras_sigmas(steps=STEPS),
+            latent=g.empty_latent(width=128, height=128),
+        )
+        assert shown(session, g, latent, parts.vae) == ("red", "blue")
+
+
+def test_noise_levels_of_other_models_change_what_comes_out(session: Session) -> None:
+    g = Graph(session)
+    parts = g.load_checkpoint(model="shapes")
+    models = (
+        parts.model,
+        g.set_continuous_sampling(model=parts.model, prediction="edm"),
+        g.set_flow_shift(model=parts.model, shift=2.0),
+    )
+    found = g.values(
+        *(
+            g.sample_custom(
+                guider=guider(g, parts, model),
+                noise=g.random_noise(seed=7),
+                sampler=g.select_sampler(sampler="euler"),
+                sigmas=g.make_sigmas(model=model, schedule="simple", steps=3),
+                latent=g.empty_latent(width=64, height=64),
+            )
+            for model in models
+        )
+    )
+    assert all(bool(torch.isfinite(value.samples).all()) for value in found)
+    assert not any(torch.allclose(found[0].samples, value.samples) for value in found[1:])
 
 
 def test_guidance_at_the_manifold_takes_a_scale_about_one(session: Session) -> None:

@@ -220,5 +220,7 @@ def test_bislerp_keeps_more_contrast_than_bilinear() -> None:
 def test_sizes_of_latents_as_numbers() -> None:
     assert nodes.latent_size(nodes.empty_latent(64, 48, batch_size=3)) == (64, 48, 3)
     assert nodes.latent_size(nodes.empty_latent(2048, 1024, channels=64, downscale=32)) == (2048, 1024, 1)
+    assert nodes.empty_latent(64, 48, channels=3, downscale=1).samples.shape == (1, 3, 48, 64)
+    assert nodes.empty_latent(1024, 1024, channels=16, downscale=42).samples.shape == (1, 16, 24, 24)
     with pytest.raises(InvalidInputError, match="smaller than one latent sample"):
         nodes.empty_latent(16, 64, downscale=32)

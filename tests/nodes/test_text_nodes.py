@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -119,3 +121,22 @@ def test_a_pattern_that_never_ends_is_stopped(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("graphflow.nodes.text_regex.TIMEOUT", 0.1)
     with pytest.raises(LimitError, match="takes longer"):
         nodes.regex_match("a" * 60 + "!", r"(a|aa)+$")
+
+
+@given(st.dictionaries(texts, texts | st.integers() | st.booleans() | st.none() | st.lists(texts), min_size=1))
+def test_values_of_json_objects(values: dict[str, Any]) -> None:
+    text = json.dumps(values)
+    for key, value in values.items():
+        found = nodes.json_value(text, key)
+        assert (found if isinstance(value, str) else json.loads(found)) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "words"),
+    [("{", "a", "no JSON"), ("[1]", "a", "no object"), ('{"colour": 1}', "color", "did you mean 'colour'")],
+)
+def test_what_is_no_object_with_the_key_is_refused(text: str, key: str, words: str) -> None:
+    with pytest.raises(InvalidInputError, match=words):
+        nodes.json_value(text, key)
+    with pytest.raises(InvalidInputError, match="no JSON"):
+        nodes.json_value("[" * 100_000, key)

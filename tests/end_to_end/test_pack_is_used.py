@@ -1,0 +1,53 @@
+"""Every node type of the pack is run by a packaged workflow or by a test of this folder."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from graphflow import workflows
+from graphflow.node import spec_of
+from graphflow.nodes import NODES
+from graphflow.workflow import Document, read
+
+HERE = Path(__file__).resolve().parent
+
+REFUSING = {
+    "add_image_prompt",
+    "apply_control_patch",
+    "apply_style_patch",
+    "encode_prompt_parts",
+    "encode_prompt_with_images",
+    "load_control_patch",
+    "load_family_text_encoder",
+    "lotus_conditioning",
+    "set_t5_length",
+}
+"""Nodes that stand for parts of families which do not run by components: running them is an error, and that is tested
+with the nodes themselves."""
+
+
+def types_of(document: Document) -> Iterator[str]:
+    yield from (node.type for node in document.nodes.values())
+    for inner in document.workflows.values():
+        yield from types_of(inner)
+
+
+def named_in(path: Path) -> Iterator[str]:
+    """Names that a test gives as a node type: a text of its own, or an attribute that it calls."""
+    for found in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(found, ast.Constant) and isinstance(found.value, str):
+            yield found.value
+        elif isinstance(found, ast.Call) and isinstance(found.func, ast.Attribute):
+            yield found.func.attr
+
+
+def test_every_node_type_has_its_place_in_a_graph_that_runs() -> None:
+    used = {type for name in workflows.names() for type in types_of(read(workflows.path(name)))}
+    for path in HERE.glob("test_*.py"):
+        if path != Path(__file__).resolve():
+            used.update(named_in(path))
+    types = {spec_of(function).type for function in NODES}
+    assert sorted(types - used - REFUSING) == []
+    assert sorted(REFUSING - types) == sorted(REFUSING & used) == []
