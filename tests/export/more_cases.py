@@ -82,6 +82,51 @@ def _img2img_with_lora(g: Workflow, p: Parts) -> Any:
     return p.sample(model=g.add(nodes.apply_lora, model=p.model, lora="tiny-lora").model, latent=latent, strength=0.5)
 
 
+def _custom(g: Workflow, p: Parts, sampler: Any, sigmas: Any, **options: Any) -> Any:
+    guider = g.add(nodes.cfg_guider, model=p.model, positive=p.prompt("a circle"), negative=p.prompt(""))
+    noise = g.add(nodes.random_noise, seed=4)
+    given = {"guider": guider, "noise": noise, "sampler": sampler, "sigmas": sigmas, "latent": p.latent, **options}
+    return g.add(nodes.sample_custom, **given)
+
+
+def _schedules(g: Workflow, p: Parts) -> Any:
+    """One stage for each schedule node; each stage goes on where the one before stopped."""
+    first = g.add(nodes.set_first_sigma, sigmas=g.add(nodes.karras_sigmas, steps=4, rho=5.0), sigma=14.0)
+    made = [
+        g.add(nodes.extend_sigmas, sigmas=first, steps=2, end_sigma=2.0, spacing="cosine"),
+        g.add(nodes.exponential_sigmas, steps=2, sigma_max=3.0),
+        g.add(nodes.polyexponential_sigmas, steps=2, rho=1.5, sigma_max=2.0),
+        g.add(nodes.laplace_sigmas, steps=3, mu=0.5),
+        g.add(nodes.vp_sigmas, steps=3),
+        g.add(nodes.beta_sigmas, model=p.model, steps=3, alpha=0.7),
+        g.add(nodes.turbo_sigmas, model=p.model, steps=2, strength=0.5),
+        g.add(nodes.align_your_steps_sigmas, steps=5, strength=0.6),
+    ]
+    made.append(g.add(nodes.split_sigmas_at_strength, sigmas=made[0], strength=0.5).low)
+    latent, sampler = p.latent, g.add(nodes.select_sampler, sampler="euler")
+    for sigmas in made:
+        latent = _custom(g, p, sampler, sigmas, latent=latent).latent
+    return latent
+
+
+def _solvers(g: Workflow, p: Parts) -> Any:
+    samplers = [
+        g.add(nodes.sampler_er_sde, solver_type="reverse_time_sde", max_stage=2, eta=0.5),
+        g.add(nodes.sampler_sa_solver, use_pece=True, corrector_order=2, simple_order_2=True),
+        g.add(nodes.sampler_dpm_adaptive, order=2, rtol=0.2),
+    ]
+    latent, sigmas = p.latent, g.add(nodes.make_sigmas, model=p.model, steps=4)
+    for sampler in samplers:
+        latent = _custom(g, p, sampler, sigmas, latent=latent).latent
+    return latent
+
+
+def _percent(g: Workflow, p: Parts) -> Any:
+    sigma = g.add(nodes.percent_to_sigma, model=p.model, percent=0.1)
+    sigmas = g.add(nodes.set_first_sigma, sigmas=g.add(nodes.make_sigmas, model=p.model, steps=3), sigma=sigma)
+    return _custom(g, p, g.add(nodes.select_sampler, sampler="heun"), sigmas).latent
+
+
 MORE_CASES: dict[str, Build] = {
     "merged": _merged,
     "merged_blocks": _merged_blocks,
@@ -94,6 +139,9 @@ MORE_CASES: dict[str, Build] = {
     "prediction": _prediction,
     "velocity": _velocity,
     "tiles": _tiles,
+    "schedules": _schedules,
+    "solvers": _solvers,
+    "percent": _percent,
     "img2img_with_lora": _img2img_with_lora,
 }
 """Cases for Stable Diffusion 1."""
