@@ -9,7 +9,7 @@ from typing import Any
 from .handles import Conditioning, Control, EmptyLatent, ModelPart, Sampling, text_patches
 from .layout import Expression, Items, call, flat, listed, mapped
 from .loading import Loader, one_or_list, scheduler
-from .ranges import active_steps, pipeline_range
+from .ranges import active_steps, pipeline_range, time_before
 from .script import Script, ids
 from .solvers import Scheduler, exact_scheduler, near_scheduler
 
@@ -40,28 +40,67 @@ class Calls:
 
     def fits(self, sampling: Sampling) -> bool:
         """Whether a pipeline call gives the same picture."""
+        if getattr(sampling.latent, "carries", ""):
+            return True
+        return self._stage(sampling) == "whole" and self._fits_but_for_steps(sampling)
+
+    def fits_stages(self, first: Sampling, second: Sampling) -> bool:
+        """Whether SDXL's pipelines take over from each other: the first leaves noise, the second goes on from there."""
+        if {first.model.base.family, second.model.base.family} != {"sdxl"}:
+            return False
+        if (self._stage(first), self._stage(second)) != ("first", "second") or self._time_before(first) == "":
+            return False
+        if not isinstance(first.latent, EmptyLatent) or first.model.base.refiner:
+            return False
+        value = self.script.value
+        same = [value(one.values[name]) for one in (first, second) for name in ("steps", "sampler", "schedule")]
+        if same[:3] != same[3:] or value(first.values["end_step"]) != value(second.values["start_step"]):
+            return False
+        alike = self._fits_but_for_steps(first) and self._fits_but_for_steps(second)
+        return alike and self.scheduler_of(first) == self.scheduler_of(second)
+
+    def scheduler_of(self, sampling: Sampling) -> str:
+        """The class of its scheduler."""
+        found = self._scheduler(sampling)
+        return found.name if found else ""
+
+    def _stage(self, sampling: Sampling) -> str:
+        """Which part of a schedule is sampled: ``whole``, ``first`` with noise left over, ``second``, or neither."""
+        values, fixed, is_open = sampling.values, self.script.fixed, self.script.is_open
+        start, end = values["start_step"], values["end_step"]
+        begins = not is_open(start) and start.value == 0
+        ends = not is_open(end) and (end.value is None or (end.value >= fixed(values["steps"])))
+        adds, leaves = fixed(values["add_noise"]), fixed(values["leftover_noise"])
+        if begins and ends and adds:
+            return "whole"
+        if begins and adds and leaves and not ends:
+            return "first"
+        return "second" if ends and not begins and not adds else ""
+
+    def _fits_but_for_steps(self, sampling: Sampling) -> bool:
         values, fixed = sampling.values, self.script.fixed
-        if guidance_hooks(sampling.model) or sampling.model.base.refiner or sampling.latent.places:
+        if guidance_hooks(sampling.model) or sampling.latent.places:
             return False
         if self._scheduler(sampling) is None:
             return False
         if self._zero_snr(sampling) or _downscale(sampling.model) != 8:
             return False
-        whole = fixed(values["start_step"]) == 0 and fixed(values["end_step"]) is None
-        if not whole or not fixed(values["add_noise"]) or fixed(values["leftover_noise"]):
-            return False
         if not self._one_pipe(sampling) or not all(self._plain(side) for side in sampling.sides):
             return False
-        if not self._fits_controls(sampling) or not self._fits_pictures(sampling):
+        if not self._fits_controls(sampling) or not self._fits_pictures(sampling) or not self._fits_sizes(sampling):
             return False
         scale = values["guidance_scale"]
         if not self.script.is_open(scale) and scale.value < 1:
             return False
         strength = values["strength"]
         if isinstance(sampling.latent, EmptyLatent):
-            return bool(fixed(strength) > FULL_STRENGTH) and sampling.latent.channels == "4"
-        same = bool(sampling.latent.scaled_for.base.family == sampling.model.base.family)
-        return same and (bool(sampling.latent.mask) or bool(strength.value <= FULL_STRENGTH))
+            full = bool(fixed(strength) > FULL_STRENGTH)
+            return full and sampling.latent.channels == "4" and not sampling.model.base.refiner
+        if sampling.latent.scaled_for.base.family != sampling.model.base.family:
+            return False
+        if self._stage(sampling) == "second":
+            return bool(fixed(strength) > FULL_STRENGTH) and not sampling.positive.entries[0].controls
+        return bool(sampling.latent.mask) or bool(strength.value <= FULL_STRENGTH)
 
     def lacks_tensors(self, sampling: Sampling) -> bool:
         """Whether the pipeline's pictures cannot be had as tensors."""
@@ -86,7 +125,7 @@ class Calls:
 
     def _plain(self, conditioning: Conditioning) -> bool:
         (entry, *more) = conditioning.entries
-        if more or not entry.single or entry.settings:
+        if more or not entry.single or set(dict(entry.settings)) - {"sizes"}:
             return False
         return all(helper in WITHIN_ONE_PROMPT for helper, _ in entry.edits)
 
@@ -108,6 +147,11 @@ class Calls:
         whole = all(control.is_adapter and control.always for control in controls)
         both = sampling.model.pictures and sampling.model.base.family == "sd"
         return whole and not both and isinstance(sampling.latent, EmptyLatent)
+
+    def _fits_sizes(self, sampling: Sampling) -> bool:
+        """Whether what SDXL is told of sizes can be arguments: of both sides, or of the size of the picture."""
+        told = ["sizes" in dict(side.entries[0].settings) for side in sampling.sides]
+        return all(told) or not any(told) or isinstance(sampling.latent, EmptyLatent)
 
     def _fits_pictures(self, sampling: Sampling) -> bool:
         """Whether a callback of Diffusers ends what IP-Adapters do: they begin at once and end together."""
@@ -134,6 +178,11 @@ class Calls:
             if not controls or controls[0].is_adapter:
                 arguments |= {"width": latent.width, "height": latent.height}
             arguments["num_inference_steps"] = steps
+            if self._stage(sampling) == "first":
+                arguments["denoising_end"] = self._switch(sampling, pipe)
+        elif latent.carries:
+            arguments |= {"image": latent.variable, "num_inference_steps": steps}
+            arguments["denoising_start"] = self._switch(sampling, pipe)
         else:
             total = self._total_steps(steps, values["strength"])
             arguments |= {"image": latent.variable, "num_inference_steps": total, "strength": _share(steps, total)}
@@ -145,7 +194,9 @@ class Calls:
         count = self._count(sampling)
         if count != "1":
             arguments["num_images_per_prompt"] = count
-        arguments["generator"] = self._generator(sampling, count)
+        arguments |= self._sizes(sampling)
+        if not getattr(latent, "carries", ""):
+            arguments["generator"] = self._generator(sampling, count)
         return call(pipe, **arguments, **(extra or {}))
 
     def _count(self, sampling: Sampling) -> str:
@@ -153,6 +204,57 @@ class Calls:
         if isinstance(sampling.latent, EmptyLatent):
             return sampling.latent.batch
         return "1" if sampling.single else f"len({sampling.latent.variable})"
+
+    def _switch(self, sampling: Sampling, pipe: str) -> str:
+        """The share of the training time at which one pipeline takes over from another."""
+        known = self._time_before(sampling)
+        if known is not None:
+            return known
+        step = self.script.value(sampling.values["end_step" if self._stage(sampling) == "first" else "start_step"])
+        steps = self.script.value(sampling.values["steps"])
+        key = ("switch", steps, step, self.scheduler_of(sampling))
+        if key not in self.script.written:
+            self.script.need("share_before")
+            made = call("share_before", f"{pipe}.scheduler", steps, step)
+            self.script.written[key] = self.script.assign("switch", made)
+        return str(self.script.written[key])
+
+    def _time_before(self, sampling: Sampling) -> str | None:
+        """The same as a number; None where an argument decides it, empty where timesteps do not tell the steps apart."""
+        values, fixed = sampling.values, self.script.fixed
+        step = values["end_step" if self._stage(sampling) == "first" else "start_step"]
+        if self.script.is_open(step) or self.script.is_open(values["steps"]):
+            return None
+        found = time_before(
+            _config(sampling.model),
+            sampler=str(fixed(values["sampler"])),
+            schedule=str(fixed(values["schedule"])),
+            steps=values["steps"].value,
+            step=step.value,
+        )
+        return "" if found is None else repr(found)
+
+    def _sizes(self, sampling: Sampling) -> dict[str, Expression]:
+        """What SDXL is told of sizes and looks; pipelines tell the negative prompt the same where nobody says it."""
+        told: list[Any] = [dict(side.entries[0].settings).get("sizes") for side in sampling.sides]
+        if not any(told):
+            return {}
+        if isinstance(sampling.latent, EmptyLatent):
+            size = (sampling.latent.height, sampling.latent.width)
+            usual = Items("(", tuple(("", part) for part in (*size, "0", "0", *size)), ")")
+            told = [found or usual for found in told]
+        found: dict[str, Expression] = {}
+        for prefix, sizes in zip(("", "negative_"), told, strict=False):
+            parts = [flat(part) for _, part in sizes.items]
+            if not prefix or sizes != told[0]:
+                found[f"{prefix}original_size"] = f"({parts[0]}, {parts[1]})"
+                if parts[2:4] != ["0", "0"]:
+                    found[f"{prefix}crops_coords_top_left"] = f"({parts[2]}, {parts[3]})"
+            if len(parts) == 5:
+                found[f"{prefix}aesthetic_score"] = parts[4]
+            elif not prefix or sizes != told[0]:
+                found[f"{prefix}target_size"] = f"({parts[4]}, {parts[5]})"
+        return found
 
     def _generator(self, sampling: Sampling, count: str) -> Expression:
         seed = self.script.value(sampling.values["seed"])

@@ -118,8 +118,8 @@ class Hook:
     Attributes:
         helper: The script's function for it.
         arguments: Expressions of its arguments, by name.
-        stage: ``unet`` where it changes the network for good; else when it changes guidance: 0 before the others, 1 what
-            guidance gave, 2 what is added to it.
+        stage: ``unet`` where it changes the network for good, ``denoiser`` where it changes one denoiser; else when it
+            changes guidance: 0 before the others, 1 what guidance gave, 2 what is added to it.
     """
 
     helper: str
@@ -264,6 +264,7 @@ class Latents:
         variable: The variable.
         scaled_for: The part whose scale they have.
         mask: Variable of a noise mask, or empty.
+        carries: Class of the scheduler in whose scale leftover noise is in them; empty where there is none, or as in a loop.
         places: Expression of the place of each item in the batch whose noise it takes; empty where it is its own.
     """
 
@@ -271,6 +272,7 @@ class Latents:
     scaled_for: ModelPart
     mask: str = ""
     places: str = ""
+    carries: str = ""
 
 
 @dataclass(frozen=True)

@@ -41,12 +41,13 @@ def pipeline_range(first: int, behind: int, count: int, start: float, end: float
     return f"{first} / {count}" if first else "0.0", f"{behind} / {count}" if behind < count else "1.0"
 
 
-def time_after(config: Mapping[str, Any], *, sampler: str, schedule: str, steps: int, step: int) -> float:
-    """The share of the training time that the first steps of a schedule cover, as SDXL's pipelines count it."""
+def time_before(config: Mapping[str, Any], *, sampler: str, schedule: str, steps: int, step: int) -> float | None:
+    """The share of the training time that the steps before one take; None where that does not tell them from it."""
     from graphflow.sampling.prediction import ModelSampling
     from graphflow.sampling.schedules import make_sigmas
 
     sampling = ModelSampling.from_scheduler_config(config)
     sigmas = make_sigmas(schedule, sampling, steps, 1.0, sampler)
     count = len(sampling.sigmas)
-    return (count - float(sampling.timestep(sigmas[step - 1]))) / count
+    last, this = (round(float(sampling.timestep(sigmas[index]))) for index in (step - 1, step))
+    return (count - last) / count if this < last else None

@@ -24,7 +24,7 @@ from .handles import (
 )
 from .layout import Expression, Items, call, listed, mapped, quoted
 from .loading import Loader
-from .script import Script, ids
+from .script import Script, UnsupportedError, ids
 
 GAUSSIAN = frozenset(
     [
@@ -134,6 +134,13 @@ class Writer:
             return Latents(variable, sampling.model)
         return self._loop(sampling)
 
+    def first_stage(self, sampling: Sampling) -> Latents:
+        """Write a sampling that leaves noise for another pipeline with the same scheduler."""
+        self.script.stage(ids(sampling.nodes))
+        made = self.calls.call(sampling, {"output_type": '"latent"'}).then(".images")
+        variable = self.script.assign(sampling.node, made)
+        return Latents(variable, sampling.model, carries=self.calls.scheduler_of(sampling))
+
     def nodes(self, sampling: Sampling) -> list[str]:
         """The nodes that a sampling stands for."""
         return sampling.nodes
@@ -221,13 +228,23 @@ class Writer:
     def _denoiser(self, sampling: Sampling, pipe: str) -> str:
         sides = sampling.sides
         regional = not all(_alone(side) for side in sides)
-        name = f"{'Regional' if regional else ''}{'Sdxl' if sampling.model.base.family == 'sdxl' else ''}Denoiser"
+        family = "Sdxl" if sampling.model.base.family == "sdxl" else ""
+        name = f"{'Regional' if regional else ''}{family}Denoiser"
+        if sampling.model.base.refiner:
+            if regional and not all("sizes" in dict(entry.settings) for side in sides for entry in side.entries):
+                raise UnsupportedError("prompts of SDXL's refiner in areas need encode_prompt_refiner")
+            name = name if regional else "RefinerDenoiser"
         self.script.need(name)
         arguments: list[Expression] = [pipe, *(self.encoded(side, regional=regional) for side in sides)]
         if sampling.negative is not None:
             arguments.append(self.script.value(sampling.values["guidance_scale"]))
         denoise = self.script.assign("denoise", call(name, *arguments))
-        changes = sorted(guidance_hooks(sampling.model), key=lambda hook: hook.stage)
+        hooks = guidance_hooks(sampling.model)
+        for hook in hooks:
+            if hook.stage == "denoiser":
+                self.script.need(hook.helper)
+                self.script.add("", call(hook.helper, denoise, **dict(hook.arguments)))
+        changes = sorted((hook for hook in hooks if hook.stage != "denoiser"), key=lambda hook: hook.stage)
         if changes:
             self.script.need("change_guidance", *(hook.helper for hook in changes))
             shown = [call(hook.helper, **dict(hook.arguments)) for hook in changes]

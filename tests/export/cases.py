@@ -247,6 +247,28 @@ def _two_ip_adapters(g: Workflow, p: Parts) -> Any:
     return p.sample(model=model)
 
 
+def _refiner(g: Workflow, p: Parts, *, sampler: str = "dpmpp_2m", sized: bool = True) -> Any:
+    """SDXL's base and refiner as ComfyUI's two advanced samplers have them."""
+    first = p.sample(steps=6, end_step=4, leftover_noise=True, sampler=sampler)
+    other = Parts(g, "tiny-refiner")
+    if sized:
+        told = [
+            g.add(nodes.encode_prompt_refiner, text_encoder=other.text_encoder, text=text, aesthetic_score=score)
+            for text, score in (("a red circle", 7.0), ("blurred", 2.0))
+        ]
+    else:
+        told = [other.prompt("a red circle"), other.prompt("blurred")]
+    return other.sample(
+        latent=first, steps=6, start_step=4, add_noise=False, sampler=sampler, positive=told[0], negative=told[1]
+    )
+
+
+def _refined_again(g: Workflow, p: Parts) -> Any:
+    """The refiner on a finished picture."""
+    other = Parts(g, "tiny-refiner")
+    return other.sample(latent=p.sample(steps=3), strength=0.4, sampler="dpmpp_2m")
+
+
 def _comfyui(g: Workflow, p: Parts) -> Any:
     """As the importer writes it: noise for the whole batch at once, and pictures cut to 8 bits."""
     latent = g.add(nodes.empty_latent, width=SIZE, height=SIZE, batch_size=2)
@@ -287,6 +309,11 @@ CASES: dict[str, Build] = {
 """Cases for every family."""
 
 SDXL_CASES: dict[str, Build] = {
+    "refiner": _refiner,
+    "refiner_euler": lambda g, p: _refiner(g, p, sampler="euler", sized=False),
+    "refiner_loop": lambda g, p: _refiner(g, p, sampler="heun", sized=False),
+    "refiner_loop_sized": lambda g, p: _refiner(g, p, sampler="heun"),
+    "refined_again": _refined_again,
     "ip_adapter_sdxl": lambda g, p: _ip_adapter(g, p, name="tiny-ip-xl"),
     "sizes": lambda g, p: p.sample(
         positive=g.add(nodes.encode_prompt_sdxl, text_encoder=p.text_encoder, text="a red circle", width=512, crop_x=8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from tests.families.test_ip_adapters import WIDTH, vision, weights, write
-from tests.models.tiny import VAE, make_tiny_sd, make_tiny_sdxl, sd_parts, sdxl_parts
+from tests.models.tiny import UNET_REFINER, VAE, make_tiny_sd, make_tiny_sdxl, sd_parts, sdxl_parts
 
 DEEP_VAE = {
     **VAE,
@@ -30,6 +31,7 @@ def make_models(root: Path) -> Path:
     _make_lora(root / "loras" / "tiny-lora.safetensors")
     _make_control_net(root / "controlnet" / "tiny-control")
     _make_adapters(root)
+    _make_refiner(root / "checkpoints" / "tiny-refiner")
     (root / "embeddings").mkdir()
     vectors = torch.randn(2, 32, generator=torch.Generator().manual_seed(5))
     save_file({"<word>": vectors}, root / "embeddings" / "tiny-word.safetensors")
@@ -89,3 +91,20 @@ def _make_adapters(root: Path) -> None:
     adapter.save_pretrained(root / "t2i_adapter" / "tiny-t2i")
     tensors = {name: tensor.contiguous() for name, tensor in adapter.state_dict().items()}
     save_file(tensors, root / "t2i_adapter" / "tiny-t2i-file.safetensors")
+
+
+def _make_refiner(folder: Path) -> None:
+    """SDXL's refiner as a Diffusers folder: the base's without its first text encoder."""
+    from diffusers import UNet2DConditionModel
+
+    make_tiny_sdxl(folder, seed=7)
+    _replace_vae(folder, 0.13025)
+    for name in ("text_encoder", "tokenizer", "unet"):
+        shutil.rmtree(folder / name)
+    torch.manual_seed(7)
+    UNet2DConditionModel(**UNET_REFINER).save_pretrained(folder / "unet")
+    index = json.loads((folder / "model_index.json").read_text())
+    index |= {"_class_name": "StableDiffusionXLImg2ImgPipeline", "requires_aesthetics_score": True}
+    index |= {"text_encoder": [None, None], "tokenizer": [None, None], "force_zeros_for_empty_prompt": False}
+    (folder / "model_index.json").write_text(json.dumps(index))
+    folder.with_name(f"{folder.name}.json").write_text(json.dumps({"variant": "sdxl_refiner"}))

@@ -15,9 +15,8 @@ def load_checkpoint(emission: Emission) -> dict[str, Any]:
     """A checkpoint's parts."""
     base = make_base(emission, "MODEL", _options(emission))
     parts = {part: ModelPart(base, part) for part in ("model", "text_encoder", "vae")}
-    if base.refiner or base.description.task != "generate":
-        what = "SDXL's refiner" if base.refiner else f"a checkpoint made to {base.description.task}"
-        raise UnsupportedError(f"{what} cannot be written in scripts; run_pipeline can")
+    if base.description.task not in ("generate", "inpaint"):
+        raise UnsupportedError(f"a checkpoint made to {base.description.task} cannot be written in scripts")
     has_checker = "safety_checker" in base.description.parts
     return {**parts, "safety_checker": ModelPart(base, "safety_checker") if has_checker else Given(None)}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..handles import Conditioning, EmptyLatent, ModelPart, Sampling, merged
+from ..handles import Conditioning, EmptyLatent, Latents, ModelPart, Sampling, merged
 from ..script import UnsupportedError
 from .base import Emission, Emitter
 
@@ -25,20 +25,28 @@ READ = (
 
 def sample(emission: Emission) -> object:
     """Sampling; a strength of 0 changes nothing."""
-    latent, strength = emission.latents("latent"), emission.inputs["strength"]
+    found, strength = emission.inputs["latent"], emission.inputs["strength"]
     if strength.value == 0 and not emission.script.is_open(strength):
-        return latent
+        return emission.latents("latent")
+    if isinstance(found, Sampling) and not found.shared:
+        second = _sampling(emission, Latents("", found.model))
+        if emission.writer.calls.fits_stages(found, second):
+            return replace(second, latent=emission.writer.first_stage(found))
+    latent = emission.latents("latent")
+    if isinstance(latent, EmptyLatent) and latent.channels != "4":
+        raise UnsupportedError("only latents of 4 channels can be exported")
+    return _sampling(emission, latent)
+
+
+def _sampling(emission: Emission, latent: Latents | EmptyLatent) -> Sampling:
     positive = emission.conditioning("positive")
     if positive is None:
         raise UnsupportedError("its positive conditioning is missing")
-    if isinstance(latent, EmptyLatent) and latent.channels != "4":
-        raise UnsupportedError("only latents of 4 channels can be exported")
-    negative = emission.conditioning("negative")
     return Sampling(
         node=emission.node.id,
         model=with_text(emission.part("model"), positive),
         positive=positive,
-        negative=negative,
+        negative=emission.conditioning("negative"),
         latent=latent,
         values={name: emission.inputs[name] for name in READ},
         single=emission.script.graph.single(emission.node.values["latent"]),

@@ -36,8 +36,18 @@ def encode_prompt_sdxl(emission: Emission) -> Conditioning:
         raise UnsupportedError("different texts for both encoders cannot be written in scripts")
     entry = make_entry(emission, emission.part("text_encoder"), "text")
     names = ("height", "width", "crop_y", "crop_x", "target_height", "target_width")
-    sizes = Items("(", tuple(("", emission.value(name)) for name in names), ")")
+    return Conditioning((replace(entry, settings=(("sizes", _sizes(emission, names)),)),))
+
+
+def encode_prompt_refiner(emission: Emission) -> Conditioning:
+    """A prompt for SDXL's refiner with size and aesthetic score."""
+    entry = make_entry(emission, emission.part("text_encoder"), "text")
+    sizes = _sizes(emission, ("height", "width", "", "", "aesthetic_score"))
     return Conditioning((replace(entry, settings=(("sizes", sizes),)),))
+
+
+def _sizes(emission: Emission, names: tuple[str, ...]) -> Items:
+    return Items("(", tuple(("", emission.value(name) if name else "0") for name in names), ")")
 
 
 def make_entry(emission: Emission, encoder: ModelPart, name: str) -> Entry:
@@ -90,5 +100,6 @@ def _tokens(encoder: ModelPart, text: str) -> int:
 EMITTERS: dict[str, Emitter] = {
     "encode_prompt": encode_prompt,
     "encode_prompt_sdxl": encode_prompt_sdxl,
+    "encode_prompt_refiner": encode_prompt_refiner,
     "set_text_layer": set_text_layer,
 }

@@ -93,7 +93,7 @@ class SdxlDenoiser(Denoiser):
         count = x.shape[0] // len(prompts)
         height, width = x.shape[-2] * 8, x.shape[-1] * 8
         sizes = [
-            prompt.get("sizes", (height, width, 0, 0, height, width))
+            prompt.get("sizes") or self.usual_sizes(prompt, height, width)
             for prompt in prompts
         ]
         rows = torch.tensor(sizes, device=x.device, dtype=self.unet.dtype)
@@ -105,6 +105,18 @@ class SdxlDenoiser(Denoiser):
                 "time_ids": rows.repeat_interleave(count, dim=0),
             },
         }
+
+    def usual_sizes(self, prompt, height, width):
+        """Sizes of a picture that is neither cut nor scaled."""
+        return (height, width, 0, 0, height, width)
+
+
+class RefinerDenoiser(SdxlDenoiser):
+    """The same for SDXL's refiner, which is told how good the picture looks."""
+
+    def usual_sizes(self, prompt, height, width):
+        """Size and aesthetic score."""
+        return (height, width, 0, 0, 2.5 if prompt is self.negative else 6.0)
 
 
 class Inpainting:

@@ -141,3 +141,10 @@ def share_of_steps(scheduler, total, steps, share):
     sigmas = scheduler.sigmas[-steps - 1 : -1].log()
     times = np.interp(sigmas, levels, range(len(levels)))
     return float((times > (1 - share) * (len(levels) - 1)).mean())
+
+
+def share_before(scheduler, steps, step):
+    """The share of the training time that the steps before one take, as SDXL counts."""
+    scheduler.set_timesteps(steps)
+    last = float(scheduler.timesteps[step - 1])
+    return 1 - last / scheduler.config.num_train_timesteps
