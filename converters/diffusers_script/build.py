@@ -13,6 +13,7 @@ from .emitters.base import Emission
 from .graph import Given, Graph, Linked, Node, Value
 from .handles import Decoding, Sampling, Sequence
 from .loading import Loader
+from .reasons import reason
 from .script import Facts, Script, Style, UnsupportedError
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ def _emit_all(script: Script, library: Library) -> None:
     for node in script.graph.nodes.values():
         if node.type not in EMITTERS:
             place, advice = f"nodes.{node.id}", "run the workflow with graphflow instead"
-            script.problems.append(Problem(place, f"{node.type} cannot be exported to a script", advice))
+            message = f"{node.type} cannot be exported to a script: {reason(node.type)}"
+            script.problems.append(Problem(place, message, advice))
             results: dict[str, Any] = {}
         else:
             results = _emit(script, loader, library, node, made)

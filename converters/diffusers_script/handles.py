@@ -8,6 +8,27 @@ from typing import Any
 from graphflow.models.description import Description
 
 
+@dataclass(frozen=True, order=True)
+class Net:
+    """How a part that lies in a file of its own is loaded.
+
+    Attributes:
+        key: What tells it from others.
+        function: The script's helper for it, or a method of a class.
+        module: Where the class is imported from; empty for a helper.
+        path: Expression of its path.
+        options: Expressions of further arguments.
+        hint: What its variable is called.
+    """
+
+    key: str
+    function: str
+    module: str
+    path: str
+    options: tuple[tuple[str, str], ...]
+    hint: str
+
+
 @dataclass(frozen=True, eq=False)
 class Base:
     """A checkpoint as a pipeline.
@@ -19,6 +40,9 @@ class Base:
         path: Expression of its path.
         options: Changes to its scheduler's config that the loader asks for.
         node: The loader's id.
+        alone: Parts that lie in files of their own, by the argument of a pipeline that takes them.
+        host: Key of the checkpoint that has the other parts, where some are alone; without one all are.
+        tokenizers: Expressions of where the tokenizers of such text encoders are.
     """
 
     key: str
@@ -27,6 +51,19 @@ class Base:
     path: str
     options: tuple[tuple[str, Any], ...] = ()
     node: str = ""
+    alone: tuple[tuple[str, Net], ...] = ()
+    host: str = ""
+    tokenizers: tuple[str, ...] = ()
+
+    @property
+    def checkpoint(self) -> str:
+        """Key of the checkpoint that has its safety checker and autoencoder."""
+        return self.host or self.key
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is a checkpoint, if with some parts in place of its own."""
+        return self.description.kind == "checkpoint"
 
     @property
     def refiner(self) -> bool:

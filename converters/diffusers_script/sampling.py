@@ -149,8 +149,8 @@ class Writer:
 
     def _own_vae(self, wanted: Decoding) -> bool:
         base = wanted.sampling.model.base
-        has_checker = "safety_checker" in base.description.parts and base.key in self.script.facts.checked
-        return wanted.vae.base.key == base.key and bool(wanted.checked) == has_checker
+        has_checker = "safety_checker" in base.description.parts and base.checkpoint in self.script.facts.checked
+        return self.loader.use_vae(base, wanted.vae.base) and bool(wanted.checked) == has_checker
 
     @property
     def calls(self) -> Calls:

@@ -82,6 +82,30 @@ def _img2img_with_lora(g: Workflow, p: Parts) -> Any:
     return p.sample(model=g.add(nodes.apply_lora, model=p.model, lora="tiny-lora").model, latent=latent, strength=0.5)
 
 
+def _latent_edits(g: Workflow, p: Parts) -> Any:
+    first = p.sample(steps=2)
+    size = g.add(nodes.latent_size, latent=first)
+    part = g.add(
+        nodes.crop_latent, latent=g.add(nodes.sharpen_latent, latent=first, radius=2), x=8, y=16, width=40, height=32
+    )
+    stripe = g.add(nodes.cut_latent, latent=first, axis="y", start=-3, length=2)
+    mask = g.add(nodes.solid_mask, value=0.7, width=32, height=32)
+    pasted = g.add(nodes.composite_latents, destination=first, source=part, mask=mask, x=16, feather=16)
+    pasted = g.add(nodes.composite_latents, destination=pasted, source=stripe, y=24)
+    images = p.decode(g.add(nodes.tonemap_latent, latent=pasted, multiplier=0.3))
+    noisy = g.add(nodes.add_image_noise, images=images, seed=3, strength=0.1)
+    preset = g.add(nodes.resize_to_preset, images=g.add(nodes.crop_image, images=noisy, width=40, height=64))
+    return g.add(nodes.resize, images=preset, width=size.width, height=size.height)
+
+
+def _network(g: Workflow, p: Parts, change: Any, **options: Any) -> Any:
+    """Two samplings, so that what is drawn at random begins again."""
+    model = g.add(change, model=p.model, **options)
+    latent = g.add(nodes.empty_latent, width=128, height=96)
+    first = p.sample(model=model, latent=latent, steps=3, sampler="heun")
+    return p.sample(model=model, latent=first, strength=0.6, steps=2)
+
+
 def _custom(g: Workflow, p: Parts, sampler: Any, sigmas: Any, **options: Any) -> Any:
     guider = g.add(nodes.cfg_guider, model=p.model, positive=p.prompt("a circle"), negative=p.prompt(""))
     noise = g.add(nodes.random_noise, seed=4)
@@ -139,6 +163,14 @@ MORE_CASES: dict[str, Build] = {
     "prediction": _prediction,
     "velocity": _velocity,
     "tiles": _tiles,
+    "latent_edits": _latent_edits,
+    "hypertile": lambda g, p: _network(g, p, nodes.hypertile, tile_size=32, max_depth=1, swap_size=3),
+    "merge_tokens": lambda g, p: _network(g, p, nodes.merge_tokens, ratio=0.5),
+    "deep_shrink": lambda g, p: _network(g, p, nodes.deep_shrink, block=1, downscale_factor=1.5, end=0.6),
+    "deep_shrink_with_skip": lambda g, p: _network(
+        g, p, nodes.deep_shrink, block=2, after_skip=False, upscale_method="nearest", downscale_method="area"
+    ),
+    "self_attention_guidance": lambda g, p: _network(g, p, nodes.self_attention_guidance, scale=0.9),
     "schedules": _schedules,
     "solvers": _solvers,
     "percent": _percent,

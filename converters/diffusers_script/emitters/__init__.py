@@ -15,6 +15,7 @@ from . import (
     lora,
     merging,
     model_hooks,
+    network,
     pictures,
     pipelines,
     prediction,
@@ -45,6 +46,7 @@ EMITTERS: Mapping[str, Emitter] = {
     **custom.EMITTERS,
     **sigmas.EMITTERS,
     **model_hooks.EMITTERS,
+    **network.EMITTERS,
     **pictures.EMITTERS,
     **saving.EMITTERS,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from ..handles import EmptyLatent, Latents, Pixels, Sequence
+from ..handles import EmptyLatent, Latents, Pixels, Scalar, Sequence
 from ..layout import Expression, call, listed
 from ..script import UnsupportedError
 from .base import Emission, Emitter, as_latents
@@ -81,6 +81,17 @@ def batch_noise(emission: Emission) -> Latents | EmptyLatent:
     return replace(latents, places=f"[{first}] * {count}")
 
 
+def latent_size(emission: Emission) -> dict[str, Scalar]:
+    """Width and height of the picture, and how many there are."""
+    latents = emission.latents("latent")
+    if isinstance(latents, EmptyLatent):
+        found = {"width": latents.width, "height": latents.height, "batch_size": latents.batch}
+    else:
+        shape = f"{latents.variable}.shape"
+        found = {"width": f"{shape}[-1] * 8", "height": f"{shape}[-2] * 8", "batch_size": f"{shape}[0]"}
+    return {name: Scalar(shown) for name, shown in found.items()}
+
+
 def images_from_batch(emission: Emission) -> Pixels:
     """Some pictures of a batch."""
     pixels = emission.pixels("images")
@@ -140,6 +151,7 @@ EMITTERS: dict[str, Emitter] = {
     "repeat_latents": repeat_latents,
     "batch_latents": batch_latents,
     "batch_noise": batch_noise,
+    "latent_size": latent_size,
     "images_from_batch": images_from_batch,
     "image_list": sequence,
     "image_item": item,

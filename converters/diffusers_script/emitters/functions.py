@@ -17,9 +17,13 @@ TENSOR_NODES = (
     "stitch_images", "repeat_images", "solid_image", "image_size", "composite_images", "blend_images", "blur_image",
     "sharpen_image", "morphology", "quantize_image", "invert_image", "adjust_image", "match_colors", "rgb_to_yuv",
     "yuv_to_rgb", "join_alpha", "split_alpha", "porter_duff", "flip_latent", "rotate_latent",
-    "blend_latents", "combine_latents", "multiply_latent", "concat_latents", "canny_edges",
+    "blend_latents", "combine_latents", "multiply_latent", "concat_latents", "canny_edges", "sharpen_latent",
+    "tonemap_latent", "mask_bounds", "add_image_noise",
 )  # fmt: skip
 """Node types whose function scripts have under the same name, see ``pieces/f_nodes.py``."""
+
+OWN_NODES = ("composite_latents", "crop_latent", "cut_latent")
+"""The same, with functions that are written for scripts, see ``pieces/e_latents.py``."""
 
 
 def function(emission: Emission) -> dict[str, Any]:
@@ -82,4 +86,4 @@ def _handle(emission: Emission, output: str, variable: str, scaled_for: Any) -> 
     return Latents(variable, scaled_for) if kind == "latent" else Scalar(variable)
 
 
-EMITTERS: dict[str, Emitter] = dict.fromkeys(TENSOR_NODES, function)
+EMITTERS: dict[str, Emitter] = dict.fromkeys((*TENSOR_NODES, *OWN_NODES), function)

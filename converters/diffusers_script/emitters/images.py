@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from graphflow.nodes.resolutions import PRESETS
+
 from ..handles import Decoding, Masks, Pixels, Scalar
-from ..layout import Expression, call, flat, literal
+from ..layout import Expression, call, flat, literal, quoted
 from ..script import UnsupportedError
 from .base import Emission, Emitter
 from .functions import function
@@ -56,6 +58,19 @@ def resize(emission: Emission) -> Any:
     return Pixels(emission.assign(resized.then(".clamp(0, 1)")))
 
 
+def resize_to_preset(emission: Emission) -> Pixels:
+    """The size, of those that a model was trained with, whose shape is nearest."""
+    preset, method = emission.fixed("preset"), emission.fixed("method")
+    pixels = emission.pixels("images")
+    emission.begin()
+    emission.script.need("nearest_shape", "resample")
+    constant = f"{preset.upper()}_SIZES"
+    emission.script.constants[constant] = literal(PRESETS[preset])
+    size = f"nearest_shape({pixels.variable}.shape[-2:], {constant})"
+    made = call("resample", pixels.variable, size, quoted(method), quoted(emission.fixed("crop")))
+    return Pixels(emission.assign(made.then(".clamp(0, 1)")))
+
+
 def batch_images(emission: Emission) -> Pixels:
     """Pictures in one batch."""
     parts = emission.inputs["images"]
@@ -90,5 +105,6 @@ EMITTERS: dict[str, Emitter] = {
     "load_image": load_image,
     "load_mask": load_mask,
     "resize": resize,
+    "resize_to_preset": resize_to_preset,
     "batch_images": batch_images,
 }

@@ -304,6 +304,22 @@ def mask_to_image(mask):
     return mask[:, None].expand(-1, 3, -1, -1).clone()
 
 
+def mask_bounds(mask, padding=0):
+    """Find the smallest rectangle that holds all pixels above 0, as numbers for a crop."""
+    any_item = (mask > 0).any(dim=0)
+    rows, columns = (
+        any_item.any(dim=1).nonzero().flatten().tolist(),
+        any_item.any(dim=0).nonzero().flatten().tolist(),
+    )
+    height, width = any_item.shape
+    left, top = (max(0, columns[0] - padding), max(0, rows[0] - padding))
+    right, bottom = (
+        min(width, columns[-1] + 1 + padding),
+        min(height, rows[-1] + 1 + padding),
+    )
+    return (left, top, right - left, bottom - top)
+
+
 def invert_mask(mask):
     """Swap what masks keep and what they make anew: 1 - mask, (B, H, W)."""
     return 1.0 - mask
@@ -592,6 +608,16 @@ def quantize_image(images, colors=256, dither="none"):
         .numpy()
     ]
     return torch.from_numpy(np.stack(reduced)).permute(0, 3, 1, 2).contiguous()
+
+
+def add_image_noise(images, seed=0, strength=0.5):
+    """Add Gaussian noise to pictures: one draw of shape (B, H, W, C) on the CPU for the whole batch."""
+    batch, channels, height, width = images.shape
+    noise = torch.randn(
+        (batch, height, width, channels),
+        generator=torch.Generator("cpu").manual_seed(seed),
+    )
+    return (images + strength * noise.permute(0, 3, 1, 2)).clamp(0, 1)
 
 
 def bayer(size):
@@ -939,6 +965,29 @@ def combine_latents(first, second, operation="add"):
 def multiply_latent(latent, factor=1.0):
     """Multiply latents by a number."""
     return latent * factor
+
+
+def sharpen_latent(latent, radius=9, sigma=1.0, strength=1.0):
+    """Sharpen latents by an unsharp mask on the directions of their vectors of channels; the lengths stay."""
+    length = latent.norm(dim=1, keepdim=True) + 1e-06
+    unit = latent / length
+    sharp = unit + strength * (unit - gaussian_blur(unit, radius, sigma))
+    return sharp * length
+
+
+def tonemap_latent(latent, multiplier=1.0):
+    """Compress large vectors of channels as Reinhard's tone mapping does luminance (SIGGRAPH 2002)."""
+    length = latent.norm(dim=1, keepdim=True) + 1e-10
+    unit = latent / length
+    axes = (1, 2, 3)
+    spread = (
+        length.std(dim=axes, keepdim=True)
+        if length.shape[-1] * length.shape[-2] > 1
+        else 0.0
+    )
+    top = (length.mean(dim=axes, keepdim=True) + 5 * spread) * multiplier
+    ratio = length / top
+    return unit * (ratio / (ratio + 1) * top)
 
 
 def latents_mix_matched(first, second, method):

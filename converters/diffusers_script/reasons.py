@@ -1,0 +1,56 @@
+"""Why a node has no place in a script: one sentence for each type that cannot be exported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+_RUNTIME = "it computes with what is known only when the workflow runs"
+_RANDOM = "it draws anew for every run"
+_FAMILY = "it is for models of other families than Stable Diffusion 1, 2 and XL, which scripts call as whole pipelines"
+_FILES = "scripts write pictures and latents; save models with graphflow"
+_MEDIA = "scripts write pictures and latents, no video, sound or text"
+_GUIDANCE = "scripts have no version of this kind of guidance"
+_GUIDERS = "scripts have no denoiser that takes three conditionings"
+_UNKNOWN_COUNT = "how many batches it makes is known only when the workflow runs"
+
+_GROUPS: Mapping[str, tuple[str, ...]] = {
+    _RUNTIME: (
+        "bool_value", "float_value", "int_value", "int_range", "seed_value", "text_value", "text_join", "text_lines",
+        "text_replace", "int_item", "list_length", "text_from_list", "text_item", "bool_math", "compare", "expression",
+        "float_math", "int_math", "to_float", "to_int", "to_text", "aspect_ratio_size", "resolution_preset", "switch",
+        "switch_index", "regex_extract", "regex_match", "regex_replace", "json_value", "text_case", "text_compare",
+        "text_contains", "text_format", "text_length", "text_substring", "text_trim",
+    ),
+    _RANDOM: ("random_float", "random_int", "random_line"),
+    _FAMILY: (
+        "add_image_prompt", "add_reference_latent", "apply_style_patch", "encode_prompt_parts",
+        "encode_prompt_with_images", "lotus_conditioning", "set_guidance", "set_reference_method",
+        "apply_control_patch", "load_control_patch", "load_family_text_encoder", "set_t5_length", "flux2_sigmas",
+        "ltxv_sigmas", "set_flow_shift", "set_flux_shift", "load_diffusion_model", "load_text_encoder",
+    ),
+    _FILES: ("save_checkpoint", "save_lora", "save_model", "save_text_encoder", "save_vae"),
+    _MEDIA: (
+        "safety_filter_video", "save_audio", "save_video", "save_text", "show", "images_to_video", "video_to_images",
+    ),
+    _GUIDANCE: (
+        "adaptive_projected_guidance", "cfg_zero_star", "dynamic_thresholding", "limit_guidance_norm", "ramp_guidance",
+        "renormalize_guidance", "scale_guidance_frequencies", "tangential_guidance",
+    ),
+    _GUIDERS: ("dual_cfg_guider", "perp_neg_guider"),
+    _UNKNOWN_COUNT: ("rebatch_images", "rebatch_latents"),
+    "its masks change on the way of sampling, which the denoisers of scripts do not know": ("differential_diffusion",),
+    "scripts have no levels of models that were trained on a whole range of them": ("set_continuous_sampling",),
+    "it is computed from two models' weights when it is loaded": ("load_difference_control_net",),
+    "scripts start from pictures; decode the file with graphflow first": ("load_latent",),
+    "scripts put noise on latents when they sample": ("add_noise",),
+}  # fmt: skip
+
+REASONS: Mapping[str, str] = {name: reason for reason, names in _GROUPS.items() for name in names}
+"""Reasons by node type."""
+
+NODE_PACK = "it is a node pack's, and scripts know no function for it"
+
+
+def reason(node_type: str) -> str:
+    """Why scripts cannot hold a node type."""
+    return REASONS.get(node_type, NODE_PACK)
