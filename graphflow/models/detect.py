@@ -14,6 +14,7 @@ from graphflow.models.families import family_of
 from graphflow.models.fingerprint import file_fingerprint, folder_fingerprint
 from graphflow.models.header import bytes_by_dtype, read_floats
 from graphflow.models.ip_adapter import infer_ip_adapter, reads_faces
+from graphflow.models.peft_folder import config_of
 from graphflow.models.roots import PICKLE_EXTENSIONS
 from graphflow.models.settle import Settled, collect_given
 from graphflow.models.structure import Shapes, is_ldm
@@ -58,6 +59,9 @@ def describe_file(
     fingerprint = weights.fingerprint()
     if sidecar is not None:
         fingerprint = folder_fingerprint([("", fingerprint), ("sidecar", file_fingerprint(sidecar))])
+    scale = config_of(path)
+    if scale is not None:
+        fingerprint = folder_fingerprint([("", fingerprint), (scale.name, file_fingerprint(scale))])
     return Description(
         name=name,
         path=path,

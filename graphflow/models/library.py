@@ -20,6 +20,7 @@ from graphflow.models.extra_paths import FILE_NAME, SUFFIXES, read_extra_paths
 from graphflow.models.fingerprint import DigestIndex, hub_fingerprint
 from graphflow.models.folder import describe_folder
 from graphflow.models.hub import HubId, cached_snapshot, hub_cache_dir, parse_hub_id
+from graphflow.models.peft_folder import config_of, model_file
 from graphflow.models.roots import (
     BUILTIN_NAMES,
     KIND_FOLDERS,
@@ -95,10 +96,10 @@ class Library:
             if path := find_in_root(root, plain, kind):
                 return Resolved(name, path, root)
         if trusted and is_model(Path(name)):
-            return Resolved(name, Path(name).resolve())
+            return Resolved(name, model_file(Path(name)).resolve())
         if hub_id := parse_hub_id(name):
             if snapshot := cached_snapshot(self.hub_cache, hub_id):
-                return Resolved(name, snapshot[0].resolve(), hub=hub_id, commit=snapshot[1])
+                return Resolved(name, model_file(snapshot[0].resolve()), hub=hub_id, commit=snapshot[1])
             if not self.offline:
                 return Resolved(name, None, hub=hub_id)
         raise self._not_found(name, plain, kind, parse_hub_id(name))
@@ -173,7 +174,7 @@ class Library:
         boundary = root.path.resolve() if root and not root.follow_symlinks else None
         if resolved.hub is not None:
             # Snapshot files are links into the repository's own `blobs` folder.
-            boundary = path.parent.parent
+            boundary = (path if path.is_dir() else path.parent).parent.parent
         sidecar = find_sidecar(path) if resolved.hub is None else None
         if sidecar and boundary and not sidecar.resolve().is_relative_to(boundary):
             sidecar = None
@@ -242,7 +243,7 @@ def _is_plain_path(name: str) -> bool:
 def _user_path(name: str) -> Path:
     path = Path(name).expanduser()
     if is_model(path):
-        return path.resolve()
+        return model_file(path).resolve()
     problem = "is neither a weight file nor a Diffusers folder" if path.exists() else "there is no such file or folder"
     raise ModelNotFoundError(problem, where=name, advice="weight files end in .safetensors or .gguf")
 
@@ -272,8 +273,9 @@ def _state(description: Description) -> tuple[object, ...]:
         except OSError:
             return (None,)
         found.append((path, state.st_size, state.st_mtime_ns, state.st_ino))
-    sidecar = find_sidecar(description.path) if description.path else None
-    found.append((sidecar, sidecar.stat().st_mtime_ns) if sidecar else None)
+    for find in (find_sidecar, config_of):
+        beside = find(description.path) if description.path else None
+        found.append((beside, beside.stat().st_mtime_ns) if beside else None)
     return tuple(found)
 
 

@@ -142,8 +142,8 @@ def _layers(name: str, method: str, found: Mapping[str, Tensor], stated: StatedA
     if "magnitude of rows" in found:
         magnitude = found["magnitude of rows"].flatten()
     alpha = float(found["alpha"]) if "alpha" in found else None
-    if alpha is None and method == "LoRA":
-        alpha = stated.alpha(name, len(found["down"]))
+    if alpha is None and (rank := _rank(found)) is not None:
+        alpha = stated.alpha(name, rank)
     shared = {"alpha", "magnitude", "magnitude of rows", "bias difference"}
     if method:
         weight = {role: tensor for role, tensor in found.items() if role not in shared}
@@ -151,6 +151,11 @@ def _layers(name: str, method: str, found: Mapping[str, Tensor], stated: StatedA
     if "bias difference" in found:
         bias = {"difference": found["bias difference"]}
         yield Layer(name=name, method="full difference", tensors=bias, leaf="bias")
+
+
+def _rank(found: Mapping[str, Tensor]) -> int | None:
+    """The rank of a layer whose update is a product; None where it is none."""
+    return next((len(found[role]) for role in ("down", "w1_b", "w2_b") if role in found), None)
 
 
 def part_layers(layers: Mapping[str, Iterable[Layer]], part: Part, shapes: Mapping[str, torch.Size]) -> PartLayers:
@@ -182,6 +187,8 @@ def part_layers(layers: Mapping[str, Iterable[Layer]], part: Part, shapes: Mappi
 
 def _owner(flat: str) -> tuple[str, str]:
     """The part that a name is for (empty where it does not say) and the name without its prefix."""
+    if flat.startswith("base_model_model_encoder_layers_"):  # PEFT on a CLIP text model that is not inside another
+        return "text_encoder", flat.removeprefix("base_model_model_")
     found = [(prefix, part) for part, prefixes in _PREFIXES.items() for prefix in prefixes if flat.startswith(prefix)]
     if not found:
         return "", flat

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from graphflow.errors import ModelFormatError
-from graphflow.models.header import read_header
 from graphflow.models.lora import part_layers, read_lora
 from graphflow.models.lora_layers import ADVICE, Layer
 from graphflow.models.mapped import read_all, role_of
 from graphflow.models.merging import attention_changes, counterpart, merge_changes
 from graphflow.models.modules import Change
+from graphflow.models.peft_folder import lora_metadata
 from graphflow.values import EmbeddingPatch, LoraPatch, ModelFile
 from graphflow.weight_patches import AttentionScalePatch, MergePatch
 
@@ -64,7 +64,7 @@ def _(patch: LoraPatch, target: Target) -> dict[str, Change]:
     if description.path is None:
         raise ModelFormatError("is not downloaded yet", where=patch.file.name)
     tensors = read_all(description.path)
-    file = read_lora(tensors, patch.file.name, read_header(description.path).metadata)
+    file = read_lora(tensors, patch.file.name, lora_metadata(description.path))
     found = part_layers(file.layers, target.part, target.shapes)
     if found.unmatched and not found.matched:
         raise ModelFormatError(

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from graphflow.errors import ModelNotFoundError
 from graphflow.models.description import Kind
+from graphflow.models.peft_folder import is_peft_folder, model_file
 
 KIND_FOLDERS: Mapping[Kind, tuple[str, ...]] = {
     "checkpoint": ("checkpoints", "diffusers"),
@@ -142,7 +143,7 @@ def find_in_root(root: Root, name: str, kind: Kind | None) -> Path | None:
         for ending in ("", *EXTENSIONS):
             candidate = base / (name + ending)
             if is_model(candidate):
-                return _inside(root, candidate, name)
+                return _inside(root, model_file(candidate), name)
     return None
 
 
@@ -155,11 +156,11 @@ def search_folders(root: Root, kind: Kind | None) -> list[Path]:
 
 
 def is_model(path: Path) -> bool:
-    """Whether a path is a weight file by its name, or a Diffusers folder."""
+    """Whether a path is a weight file by its name, a Diffusers folder, or a PEFT folder."""
     try:
         if path.name.lower().endswith(EXTENSIONS) and path.is_file():
             return True
-        return is_diffusers_folder(path)
+        return is_diffusers_folder(path) or is_peft_folder(path)
     except (OSError, ValueError):
         return False  # Too long, or with characters that no file can have: nothing is there.
 

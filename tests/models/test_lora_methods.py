@@ -103,7 +103,8 @@ def test_full_differences_change_weights_and_biases() -> None:
         ({"lora_alpha": 8, "r": 2}, 4.0),
         ({"lora_alpha": 8, "r": 2, "use_rslora": True}, 8 / 2**0.5),
         ({"lora_alpha": 8, "r": 2, "alpha_pattern": {"conv": 1}}, 0.5),
-        ({"lora_alpha": 8, "r": 2, "alpha_pattern": {"(.*)": 1}}, 4.0),
+        ({"lora_alpha": 8, "r": 2, "alpha_pattern": {"c.*": 1}}, 0.5),
+        ({"lora_alpha": 8, "r": 2, "alpha_pattern": {"on": 1, "mid.cnv": 1}}, 4.0),
         ({"r": 2}, 1.0),
     ],
 )
