@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .handles import Base, Change, Hook, ModelPart, Patch, text_patches
+from .handles import Base, Change, Hook, ModelPart, Net, Patch, text_patches
 from .layout import Expression, call, listed, literal, mapped, quoted
-from .nets import Net, how_to_load, net_of
+from .nets import how_to_load, net_of
 from .script import Script, UnsupportedError
 
 CLASSES = {
@@ -64,6 +64,7 @@ class Loader:
         alone: Variables of parts that lie in files of their own.
         schedulers: What scheduler each pipeline variable has.
         sampled: Keys of the checkpoints that were asked for by more than their unchanged parts.
+        fused: Pipelines whose LoRAs became part of their weights since another model is mixed with them.
     """
 
     script: Script
@@ -71,6 +72,7 @@ class Loader:
     alone: dict[str, str] = field(default_factory=dict)
     schedulers: dict[str, Any] = field(default_factory=dict)
     sampled: set[str] = field(default_factory=set)
+    fused: set[str] = field(default_factory=set)
 
     def pipe(self, part: ModelPart, kind: str = COMPONENTS, nets: Sequence[ModelPart] = ()) -> str:
         """The variable of a pipeline of some kind, loaded now where it is not there yet.
@@ -120,15 +122,29 @@ class Loader:
         if sampled is not None:
             return self._pipe(sampled)
         for found in self.loaded.values():
-            if found.part.base.key == base.key:
+            if found.part.base.checkpoint == base.checkpoint:
                 return found.first
         return self._pipe(ModelPart(base, "model"))
 
     def vae(self, part: ModelPart) -> str:
         """The expression of an autoencoder; of a model, that of its checkpoint."""
-        if part.base.description.kind == "checkpoint":
+        if part.base.is_whole:
+            self.use_vae(part.base, part.base)
             return f"{self.any_pipe(part.base)}.vae"
         return self.component(part)
+
+    def use_vae(self, base: Base, owner: Base) -> bool:
+        """Note that latents of a model go through an autoencoder; returns whether the model's pipeline has it.
+
+        A pipeline is loaded with an autoencoder from a file of its own where it is the only one in use with it.
+        """
+        known = self.script.facts.vaes.setdefault(base.checkpoint, {})
+        net = None if owner.is_whole else net_of(ModelPart(owner, "vae"))
+        key = owner.checkpoint if net is None else net.key
+        known[key] = net
+        if net is not None and base.is_whole and _scale(base) != _scale(owner):
+            known[base.checkpoint] = None
+        return set(known) == {key} and (net is not None or key == base.checkpoint)
 
     def component(self, part: ModelPart) -> str:
         """The variable of a part that lies in a file of its own."""
@@ -175,6 +191,28 @@ class Loader:
             self._load_ip_adapters(variable, [prompt.path for prompt in part.pictures])
         return variable
 
+    def _other_vae(self, base: Base) -> dict[str, Expression]:
+        """The autoencoder that takes the place of the checkpoint's own."""
+        known = list(self.script.facts.vaes.get(base.checkpoint, {}).values())
+        return {"vae": self._alone(known[0])} if len(known) == 1 and known[0] is not None else {}
+
+    def _assembled(self, base: Base, given: Mapping[str, Expression]) -> dict[str, Expression]:
+        """What a pipeline of parts from files of their own needs beside them."""
+        self.script.use("transformers", "CLIPTokenizer")
+        self.script.use("diffusers", "EulerDiscreteScheduler")
+        names = ("tokenizer", "tokenizer_2")
+        found: dict[str, Expression] = {
+            name: call("CLIPTokenizer.from_pretrained", path)
+            for name, path in zip(names, base.tokenizers, strict=False)
+        }
+        config = {"beta_start": "0.00085", "beta_end": "0.012", "beta_schedule": '"scaled_linear"'}
+        found["scheduler"] = call("EulerDiscreteScheduler", **config)
+        if "vae" not in given:
+            found["vae"] = "None"
+        if base.family == "sd":
+            found |= {"safety_checker": "None", "feature_extractor": "None", "requires_safety_checker": "False"}
+        return found
+
     def _load_ip_adapters(self, pipe: str, paths: Sequence[str]) -> None:
         folders, names = [f"{path}.parent" for path in paths], [f"{path}.name" for path in paths]
         options: dict[str, Expression] = {"subfolder": '""', "weight_name": one_or_list(names)}
@@ -186,7 +224,7 @@ class Loader:
         checker, path = base.description.parts.get("safety_checker"), base.description.path
         if checker is None:
             return {}
-        if base.key not in self.script.facts.checked:
+        if base.checkpoint not in self.script.facts.checked:
             return {"safety_checker": "None"}
         if path is None or not path.is_dir() or (path / "feature_extractor").is_dir():
             return {}
@@ -217,11 +255,24 @@ class Loader:
     def _change(self, pipe: str, change: Change, family: str) -> None:
         """Write a change of weights."""
         self.script.need(change.helper)
-        pipes = [pipe, *([self.pipe(change.other)] if change.other else [])]
+        pipes = [pipe, *([self._other(change.other)] if change.other else [])]
         names = [change.part, *(["text_encoder_2"] if change.part != "unet" and family == "sdxl" else [])]
         for name in names:
             modules = [f"{variable}.{name}" for variable in pipes]
             self.script.add("", call(change.helper, *modules, **dict(change.arguments)))
+
+    def _other(self, part: ModelPart) -> str:
+        """The variable of a pipeline whose weights are read, LoRAs and all."""
+        pipe = self.pipe(part)
+        live = part.patches and isinstance(part.patches[-1], Patch) and not any(patch.rounded for patch in part.patches)
+        if live and pipe not in self.fused:
+            self.fused.add(pipe)
+            self._fuse(pipe)
+        return pipe
+
+    def _fuse(self, pipe: str) -> None:
+        self.script.add(f"{pipe}.fuse_lora()")
+        self.script.add(f"{pipe}.unload_lora_weights()")
 
     def _load_loras(self, pipe: str, patches: Sequence[Patch], *, fused: bool = False) -> None:
         """Put LoRAs on a pipeline's parts, each with its own strength; for good where ``fused``."""
@@ -236,8 +287,7 @@ class Loader:
             strengths.append(patch.strength if alike else mapped(both))
         self.script.add("", call(f"{pipe}.set_adapters", listed(names), listed(strengths)))
         if fused:
-            self.script.add(f"{pipe}.fuse_lora()")
-            self.script.add(f"{pipe}.unload_lora_weights()")
+            self._fuse(pipe)
 
     def text_pipe(self, encoder: ModelPart) -> str:
         """The variable of a pipeline whose text encoders have just these LoRAs."""
@@ -273,6 +323,12 @@ def scheduler(part: ModelPart, pipe: str, name: str, wanted: dict[str, Any], sho
         if option in shown or config.get(option, default) != value
     }
     return call(f"{name}.from_config", f"{pipe}.scheduler.config", **changes)
+
+
+def _scale(base: Base) -> object:
+    """What latents are multiplied with."""
+    part = base.description.parts.get("vae")
+    return part.config.get("scaling_factor") if part is not None else None
 
 
 def _adapters(part: ModelPart) -> tuple[tuple[str, str], ...]:

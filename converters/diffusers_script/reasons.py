@@ -26,7 +26,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
         "add_image_prompt", "add_reference_latent", "apply_style_patch", "encode_prompt_parts",
         "encode_prompt_with_images", "lotus_conditioning", "set_guidance", "set_reference_method",
         "apply_control_patch", "load_control_patch", "load_family_text_encoder", "set_t5_length", "flux2_sigmas",
-        "ltxv_sigmas", "set_flow_shift", "set_flux_shift", "load_diffusion_model", "load_text_encoder",
+        "ltxv_sigmas", "set_flow_shift", "set_flux_shift",
     ),
     _FILES: ("save_checkpoint", "save_lora", "save_model", "save_text_encoder", "save_vae"),
     _MEDIA: (
@@ -43,6 +43,9 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     "it is computed from two models' weights when it is loaded": ("load_difference_control_net",),
     "scripts start from pictures; decode the file with graphflow first": ("load_latent",),
     "scripts put noise on latents when they sample": ("add_noise",),
+    "its checkpoints read masked pictures beside the latents, which the denoisers of scripts do not": (
+        "edit_conditioning", "inpaint_conditioning",
+    ),
 }  # fmt: skip
 
 REASONS: Mapping[str, str] = {name: reason for reason, names in _GROUPS.items() for name in names}

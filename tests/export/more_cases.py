@@ -37,6 +37,11 @@ def _difference(g: Workflow, p: Parts) -> Any:
     return p.sample(model=g.add(nodes.apply_lora, model=model, lora="tiny-lora", strength=-0.3).model)
 
 
+def _merged_lora(g: Workflow, p: Parts) -> Any:
+    changed = g.add(nodes.apply_lora, model=p.model, lora="tiny-lora", strength=0.9).model
+    return p.sample(model=g.add(nodes.merge_models, model=p.model, other=changed, ratio=0.4))
+
+
 def _scaled_attention(g: Workflow, p: Parts) -> Any:
     model = g.add(nodes.scale_attention, model=p.model, q=1.2, out=0.8)
     encoder = g.add(nodes.scale_text_attention, text_encoder=p.text_encoder, v=1.1)
@@ -155,6 +160,7 @@ MORE_CASES: dict[str, Build] = {
     "merged": _merged,
     "merged_blocks": _merged_blocks,
     "difference": _difference,
+    "merged_lora": _merged_lora,
     "scaled_attention": _scaled_attention,
     "from_batch": lambda g, p: _from_batch(g, p, "batch"),
     "from_samples": lambda g, p: _from_batch(g, p, "per_sample"),
