@@ -53,12 +53,14 @@ class Facts:
         pinned: Exposed inputs that decide what is written, so the script cannot leave them open; with the reason.
         kinds: For each loaded pipeline: which pipeline classes of it are called.
         checked: Pipelines whose own safety checker is used.
+        vaes: For each checkpoint: the autoencoders in use with it, its own among them.
         parts: For each checkpoint: the first model that is sampled from, so that its pipeline is loaded for other uses too.
     """
 
     pinned: dict[str, str] = field(default_factory=dict)
     kinds: dict[str, set[Any]] = field(default_factory=dict)
     checked: set[str] = field(default_factory=set)
+    vaes: dict[str, dict[str, Any]] = field(default_factory=dict)
     parts: dict[str, ModelPart] = field(default_factory=dict)
 
 

@@ -269,6 +269,20 @@ def _refined_again(g: Workflow, p: Parts) -> Any:
     return other.sample(latent=p.sample(steps=3), strength=0.4, sampler="dpmpp_2m")
 
 
+def _own_files(g: Workflow, p: Parts, *, text: bool = False) -> Any:
+    """A UNet and an autoencoder from files of their own, and the text encoder as well or from the checkpoint."""
+    p.model = g.add(nodes.load_diffusion_model, model="lone-unet")
+    p.vae = g.add(nodes.load_vae, model="lone-vae")
+    if text:
+        p.text_encoder = g.add(nodes.load_text_encoder, model="lone-text_encoder")
+    return p.sample(sampler="dpmpp_2m")
+
+
+def _other_vae(g: Workflow, p: Parts) -> Any:
+    p.vae = g.add(nodes.load_vae, model="lone-vae")
+    return p.sample(positive=p.prompt("a (red:1.2) circle"))
+
+
 def _comfyui(g: Workflow, p: Parts) -> Any:
     """As the importer writes it: noise for the whole batch at once, and pictures cut to 8 bits."""
     latent = g.add(nodes.empty_latent, width=SIZE, height=SIZE, batch_size=2)
@@ -326,6 +340,8 @@ SD_CASES: dict[str, Build] = {
     "lora_on_one_side": _lora_on_one_side,
     "lora_without_text": _lora_without_text,
     "embedding": _embedding,
+    "own_files": _own_files,
+    "other_vae": _other_vae,
     "control": _control,
     "control_for_a_while": lambda g, p: _control(g, p, strength=0.7, start=0.1, end=0.6),
     "control_img2img": _control_img2img,

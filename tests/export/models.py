@@ -32,6 +32,8 @@ def make_models(root: Path) -> Path:
     _make_control_net(root / "controlnet" / "tiny-control")
     _make_adapters(root)
     _make_refiner(root / "checkpoints" / "tiny-refiner")
+    for part, kind in (("unet", "diffusion_models"), ("text_encoder", "text_encoders"), ("vae", "vae")):
+        shutil.copytree(root / "checkpoints" / "tiny-sd" / part, root / kind / f"lone-{part}")
     (root / "embeddings").mkdir()
     vectors = torch.randn(2, 32, generator=torch.Generator().manual_seed(5))
     save_file({"<word>": vectors}, root / "embeddings" / "tiny-word.safetensors")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from ..graph import Given
 from ..handles import Base, ModelPart
 from ..layout import Expression, call, quoted
+from ..nets import net_of, tokenizer_path
 from ..script import UnsupportedError
 from .base import Emission, Emitter
 
@@ -19,6 +21,39 @@ def load_checkpoint(emission: Emission) -> dict[str, Any]:
         raise UnsupportedError(f"a checkpoint made to {base.description.task} cannot be written in scripts")
     has_checker = "safety_checker" in base.description.parts
     return {**parts, "safety_checker": ModelPart(base, "safety_checker") if has_checker else Given(None)}
+
+
+def load_diffusion_model(emission: Emission) -> ModelPart:
+    """A UNet from a file of its own; at sampling it meets its text encoders."""
+    base = make_base(emission, "UNET", _options(emission))
+    part = base.description.parts.get("unet")
+    if part is None or base.description.task not in ("generate", "inpaint"):
+        raise UnsupportedError("only UNets of Stable Diffusion 1, 2 and XL can be written in scripts")
+    return ModelPart(base, "unet")
+
+
+def load_text_encoder(emission: Emission) -> ModelPart:
+    """One or two text encoders from files of their own."""
+    names = ["model", *(["model_2"] if emission.fixed("model_2") else [])]
+    bases = [make_base(emission, "TEXT_ENCODER", (), name=name) for name in names]
+    family = emission.fixed("family")
+    family = family if family != "auto" else "sdxl" if len(bases) > 1 else bases[0].family or "sd"
+    if len(bases) != (2 if family == "sdxl" else 1):
+        raise UnsupportedError("SDXL's text encoders go together, both from files of their own")
+    if len(bases) > 1 and "text_encoder_2" in bases[0].description.parts:
+        bases.reverse()
+    parts = [ModelPart(base, f"text_encoder{suffix}") for base, suffix in zip(bases, ("", "_2"), strict=False)]
+    paths = [constant_for(emission, tokenizer_path(part), "TOKENIZER") for part in parts]
+    return ModelPart(
+        replace(
+            bases[0],
+            key=repr([base.key for base in bases]),
+            family=family,
+            alone=tuple((part.part, net_of(part)) for part in parts),
+            tokenizers=tuple(paths),
+        ),
+        "text_encoder",
+    )
 
 
 def load_vae(emission: Emission) -> ModelPart:
@@ -84,6 +119,8 @@ def _options(emission: Emission) -> tuple[tuple[str, Any], ...]:
 
 EMITTERS: dict[str, Emitter] = {
     "load_checkpoint": load_checkpoint,
+    "load_diffusion_model": load_diffusion_model,
+    "load_text_encoder": load_text_encoder,
     "load_vae": load_vae,
     "load_safety_checker": load_safety_checker,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..handles import Conditioning, EmptyLatent, Latents, ModelPart, Sampling, merged
+from ..nets import net_of
 from ..script import UnsupportedError
 from .base import Emission, Emitter
 
@@ -39,18 +40,49 @@ def sample(emission: Emission) -> object:
 
 
 def _sampling(emission: Emission, latent: Latents | EmptyLatent) -> Sampling:
-    positive = emission.conditioning("positive")
-    if positive is None:
+    given = emission.conditioning("positive")
+    if given is None:
         raise UnsupportedError("its positive conditioning is missing")
+    model, positive, negative = together(emission.part("model"), given, emission.conditioning("negative"))
     return Sampling(
         node=emission.node.id,
-        model=with_text(emission.part("model"), positive),
+        model=with_text(model, positive),
         positive=positive,
-        negative=emission.conditioning("negative"),
+        negative=negative,
         latent=latent,
         values={name: emission.inputs[name] for name in READ},
         single=emission.script.graph.single(emission.node.values["latent"]),
     )
+
+
+def together(
+    model: ModelPart, positive: Conditioning, negative: Conditioning | None
+) -> tuple[ModelPart, Conditioning, Conditioning | None]:
+    """A model and text encoders, some from files of their own, as parts of one pipeline."""
+    encoder = positive.entries[0].encoder.base
+    if model.base.is_whole and encoder.is_whole:
+        return model, positive, negative
+    own = () if model.base.is_whole else (("unet", net_of(replace(model, part="unet"))),)
+    host = model.base if model.base.is_whole else encoder if encoder.is_whole else None
+    known = host or replace(encoder, description=model.base.description, options=model.base.options)
+    base = replace(
+        known,
+        key=f"{model.base.key} {encoder.key}",
+        family=model.base.family,
+        alone=(*own, *(() if encoder.is_whole else encoder.alone)),
+        host=host.checkpoint if host else "",
+    )
+
+    def moved(side: Conditioning) -> Conditioning:
+        entries = [
+            replace(entry, encoder=replace(entry.encoder, base=base))
+            if entry.encoder.base.key == encoder.key
+            else entry
+            for entry in side.entries
+        ]
+        return replace(side, entries=tuple(entries))
+
+    return replace(model, base=base), moved(positive), moved(negative) if negative else None
 
 
 def with_text(model: ModelPart, conditioning: Conditioning) -> ModelPart:
