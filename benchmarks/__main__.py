@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks import against_diffusers, lora, overhead, sampling
+from benchmarks import against_diffusers, lora, memory, overhead, sampling
 
 
 def main() -> None:
@@ -14,6 +14,8 @@ def main() -> None:
     sampling.main()
     print()
     lora.main()
+    print()
+    memory.main()
 
 
 if __name__ == "__main__":
