@@ -77,6 +77,8 @@ def load(source: Source, *, prefer: Literal["prompt", "workflow"]) -> Found:
 
 def _from_stream(stream: BinaryIO, size: int, where: str, prefer: Literal["prompt", "workflow"]) -> Found:
     container = container_of(stream)
+    if not size:
+        raise ConversionError("the file is empty", where=where, advice="export the workflow again from ComfyUI")
     if container == "json":
         if size > TEXT_BYTES:
             raise ConversionError(

@@ -13,11 +13,12 @@ import typer
 
 from graphflow.cli import imported
 from graphflow.cli.failures import json_errors, print_json
-from graphflow.cli.options import AsJson, ModelDirs, Offline, Packs, make_session
+from graphflow.cli.options import SETTINGS, AsJson, Offline, Packs, make_session
 from graphflow.cli.terminal import clean, console, styled
 from graphflow.errors import InvalidInputError
 
 if TYPE_CHECKING:
+    from graphflow.converters.comfyui import Flattened
     from graphflow.session import Session
 
 EPILOG = """Examples: graphflow import theirs.png -o mine.json · graphflow import theirs.json --report · graphflow import --coverage workflows/"""
@@ -26,6 +27,21 @@ Target = Annotated[
     Path | None,
     typer.Option("--out", "-o", dir_okay=False, metavar="FILE", help="The file to write; standard output without it."),
 ]
+
+ModelRoots = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--models", exists=True, metavar="DIR", rich_help_panel=SETTINGS,
+        help="A folder with models, or ComfyUI's extra_model_paths.yaml; searched before those of the settings. Repeat for more.",
+    ),
+]  # fmt: skip
+ChoicesSeed = Annotated[
+    int | None,
+    typer.Option(
+        "--choices-seed", metavar="N", show_default=False,
+        help="Draw {a|b} in prompts from this number; the same number draws the same. Without it, the first option is taken.",
+    ),
+]  # fmt: skip
 
 
 def import_(
@@ -51,9 +67,10 @@ def import_(
             "--coverage", exists=True, file_okay=False, metavar="DIR", help="Count instead, over all files of a folder."
         ),
     ] = None,
+    choices_seed: ChoicesSeed = None,
     force: Annotated[bool, typer.Option("--force", metavar="", help="Write over a file that is there.")] = False,
     packs: Packs = None,
-    models: ModelDirs = None,
+    models: ModelRoots = None,
     offline: Offline = False,
     as_json: AsJson = False,
 ) -> None:
@@ -69,27 +86,33 @@ def import_(
         session = make_session(packs=packs, models=models, offline=offline)
         if coverage is not None:
             imported.show_coverage(coverage, session.registry, as_json)
-        elif to == "api":
-            _write_prompt(str(file), out)
+            return
+        flattened = _flattened(str(file), choices_seed)
+        if to == "api":
+            _write_prompt(flattened, out)
         else:
-            _write_native(str(file), out, report, as_json, session)
+            _write_native(flattened, str(file), out, report, as_json, session)
 
 
-def _write_prompt(file: str, out: Path | None) -> None:
-    from graphflow.converters.comfyui import to_prompt
+def _flattened(file: str, choices_seed: int | None) -> Flattened:
+    from graphflow.converters.comfyui import Choices, to_prompt
 
-    flattened = to_prompt(imported.given(file), now=datetime.now())
+    return to_prompt(imported.given(file), choices=Choices(seed=choices_seed), now=datetime.now())
+
+
+def _write_prompt(flattened: Flattened, out: Path | None) -> None:
     _write(flattened.prompt, out)
     for problem in flattened.problems:
         console(error=True).print(styled(f"note: {problem}", "yellow"))
 
 
-def _write_native(file: str, out: Path | None, wanted: bool, as_json: bool, session: Session) -> None:
-    from graphflow.converters.comfyui import to_native, to_prompt
+def _write_native(
+    flattened: Flattened, file: str, out: Path | None, wanted: bool, as_json: bool, session: Session
+) -> None:
+    from graphflow.converters.comfyui import to_native
     from graphflow.converters.comfyui.models import model_needs
 
     name = None if file == "-" else Path(file).stem
-    flattened = to_prompt(imported.given(file), now=datetime.now())
     result = to_native(flattened, registry=session.registry, name=name)
     result = replace(
         result,
@@ -101,6 +124,7 @@ def _write_native(file: str, out: Path | None, wanted: bool, as_json: bool, sess
         imported.show_report(console(), result.report)
     else:
         imported.show_summary(console(error=True), result.report)
+        imported.show_missing_models(console(error=True), result.report)
     document = result.require()
     if out is not None or not (wanted or as_json):
         _write(document.to_json(), out)

@@ -29,10 +29,13 @@ def given(name: str) -> str | bytes:
     """Return what ``to_prompt`` reads: a path, or the bytes of standard input.
 
     Raises:
-        InvalidInputError: There is no such file.
+        InvalidInputError: There is no such file, or it is a folder.
         LimitError: Standard input has too many bytes.
     """
     if name != "-":
+        if Path(name).is_dir():
+            advice = "name a file; --coverage DIR counts over all files of a folder"
+            raise InvalidInputError("this is a folder, not a workflow", where=name, advice=advice)
         if not Path(name).is_file():
             raise InvalidInputError("there is no such file", where=name)
         return name
@@ -96,7 +99,7 @@ def _looks_like_comfyui(parsed: dict[str, Any]) -> bool:
 
 
 def show_summary(target: Console, report: Report) -> None:
-    """Print how many nodes were said how well, and what differs."""
+    """Print how many nodes were said how well, what differs, what is left out, and what is not there to run it."""
     from graphflow.converters.comfyui.report import Verdict
 
     live = [entry for entry in report.entries if entry.live]
@@ -111,6 +114,20 @@ def show_summary(target: Console, report: Report) -> None:
         target.print(styled(f"note: {entry.id} {entry.type}: {'; '.join(entry.remarks)}", "yellow"))
     if len(near) > _SHOWN:
         target.print(styled(f"… and {len(near) - _SHOWN:,} more; `graphflow import FILE --report` lists all", "yellow"))
+    dead = [f"{entry.id} {entry.type}" for entry in report.of(Verdict.UNSUPPORTED, live=False)]
+    if dead:
+        more = f" and {len(dead) - _SHOWN} more" if len(dead) > _SHOWN else ""
+        target.print(styled(f"left out, no output needs it: {', '.join(dead[:_SHOWN])}{more}", "yellow"))
+
+
+def show_missing_models(target: Console, report: Report) -> None:
+    """Print the models that were not found, with the nearest names there are."""
+    missing = [model for model in report.models if not model.path]
+    for model in missing[:_SHOWN]:
+        near = f" (nearest: {', '.join(model.near)})" if model.near else ""
+        target.print(styled(f"missing {model.kind.replace('_', ' ')}: {model.name}{near}", "yellow"))
+    if len(missing) > _SHOWN:
+        target.print(styled(f"… and {len(missing) - _SHOWN:,} more models", "yellow"))
 
 
 def show_report(target: Console, report: Report) -> None:

@@ -114,6 +114,74 @@ def test_coverage_counts_a_folder(graphflow: Command, theirs: Path, unknown: Pat
     assert (data["read"], data["whole"], data["missing"]["StrangeSampler"]) == (2, 1, 1)
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("empty.json", b"", "the file is empty"),
+        ("cut.json", json.dumps(PROMPT).encode()[:100], "this is no JSON"),
+        ("other.json", b'{"a": 1}', "this is no ComfyUI workflow"),
+        ("video.mp4", b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom", "carries no ComfyUI workflow"),
+    ],
+)
+def test_what_is_no_workflow_is_a_clear_error(graphflow: Command, name: str, content: bytes, said: str) -> None:
+    Path(name).write_bytes(content)
+    ran = graphflow("import", name)
+    assert ran.code == 2
+    assert said in ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_a_folder_is_no_file(graphflow: Command) -> None:
+    Path("folder").mkdir()
+    ran = graphflow("import", "folder")
+    assert ran.code == 2
+    assert "--coverage" in ran.err
+
+
+def test_choices_in_prompts_are_drawn_from_a_seed(graphflow: Command) -> None:
+    text = {"id": 1, "type": "CLIPTextEncode", "mode": 0, "widgets_values": ["{red|blue|green|white|black} fox"], "inputs": [],
+            "outputs": [{"name": "CONDITIONING", "type": "CONDITIONING", "links": [1]}]}  # fmt: skip
+    shown = {
+        "id": 2,
+        "type": "PreviewAny",
+        "mode": 0,
+        "inputs": [{"name": "source", "type": "*", "link": 1}],
+        "outputs": [],
+    }
+    drawn = {"version": 0.4, "nodes": [text, shown], "links": [[1, 1, 0, 2, 0, "CONDITIONING"]]}
+    Path("drawn.json").write_text(json.dumps(drawn))
+
+    def taken(*options: str) -> str:
+        flat = json.loads(graphflow("import", "drawn.json", "--to", "api", *options).out)
+        return str(flat["1"]["inputs"]["text"])
+
+    assert taken() == "red fox"
+    seeded = [taken("--choices-seed", str(seed)) for seed in range(6)]
+    assert len(set(seeded)) > 1
+    assert taken("--choices-seed", "5") == seeded[5]
+
+
+def test_an_unsupported_node_that_no_output_needs_is_a_warning(graphflow: Command) -> None:
+    dead = {"20": {"class_type": "FaceDetailer", "inputs": {"image": ["8", 0]}}}
+    saved = {"9": PROMPT["9"], "20": dead["20"]}
+    Path("dead.json").write_text(json.dumps({**PROMPT, **saved}))
+    ran = graphflow("import", "dead.json", "-o", "native.json")
+    assert ran.code == 0
+    assert "left out, no output needs it: 20 FaceDetailer" in " ".join(ran.err.split())
+
+
+def test_models_that_are_missing_are_named(graphflow: Command, theirs: Path, home: Path) -> None:
+    folder = Path("elsewhere")
+    (folder / "weights").mkdir(parents=True)
+    (folder / "weights" / "shapes.safetensors").write_bytes(b"")
+    Path("extra_model_paths.yaml").write_text("theirs:\n  base_path: elsewhere\n  checkpoints: weights\n")
+    Path("named.json").write_text(theirs.read_text().replace('"shapes"', '"shapes.safetensors"'))
+    assert "missing checkpoint: shapes.safetensors" in graphflow("import", "named.json", "-o", "a.json").err
+    found = graphflow("import", "named.json", "-o", "b.json", "--models", "extra_model_paths.yaml")
+    assert found.code == 0
+    assert "missing" not in found.err
+
+
 def test_import_needs_a_file(graphflow: Command) -> None:
     assert graphflow("import").code == 2
     assert graphflow("import", "nowhere.json").code == 2

@@ -21,7 +21,9 @@ from importlib import resources
 from pathlib import Path
 
 from graphflow.converters.comfyui import Flattened, Report, to_native, to_prompt
+from graphflow.converters.comfyui.catalogue import interfaces
 from graphflow.converters.comfyui.rules import RULES
+from graphflow.converters.comfyui.rules.needs import need_of
 from graphflow.errors import GraphflowError
 from graphflow.registry import installed
 
@@ -180,6 +182,34 @@ def rule_table() -> str:
     return "\n".join(lines)
 
 
+def core_table() -> str:
+    """Return as Markdown what becomes of ComfyUI's own types, and what those without a rule need."""
+    core = sorted(type for type, known in interfaces().items() if known.core)
+    ruled = {type: RULES.get(type) or RULES.get(type.strip()) for type in core}
+    exact = sum(rule is not None and not rule.differs for rule in ruled.values())
+    near = sum(rule is not None and bool(rule.differs) for rule in ruled.values())
+    missing: dict[str, dict[str, list[str]]] = {"family": {}, "node": {}}
+    for type, rule in ruled.items():
+        need = need_of(type)
+        if rule is None and need is not None:
+            missing[need.kind].setdefault(need.says, []).append(type)
+    counts = {kind: sum(map(len, rows.values())) for kind, rows in missing.items()}
+    lines = [
+        "| verdict | types |",
+        "|---|---|",
+        f"| said in native nodes | {exact} |",
+        f"| said in native nodes, with a difference that is always there | {near} |",
+        f"| not supported: its family is not built | {counts['family']} |",
+        f"| not supported: no native node does it | {counts['node']} |",
+        f"| **all** | **{len(core)}** |",
+    ]
+    titles = {"family": "Their family would have to be built:", "node": "A native node would have to be written:"}
+    for kind, rows in missing.items():
+        lines += ["", titles[kind], "", "| needed | types |", "|---|---|"]
+        lines += [f"| {says} | {', '.join(f'`{type}`' for type in types)} |" for says, types in sorted(rows.items())]
+    return "\n".join(lines)
+
+
 def with_tables(text: str, tables: Mapping[str, str]) -> str:
     """Return a document with tables put between ``<!-- name -->`` and ``<!-- /name -->``."""
     for name, table in tables.items():
@@ -209,6 +239,7 @@ def main(arguments: list[str] | None = None) -> int:
     for title, counter in (("notes", found.notes), ("problems", found.problems), ("not supported", found.missing)):
         print(f"{title}: " + (", ".join(f"{code} {number}" for code, number in counter.most_common(40)) or "none"))
     print(family_table(found))
+    print(core_table())
     if options.problems:
         print("\n".join(found.said))
     if options.missing:
@@ -216,9 +247,8 @@ def main(arguments: list[str] | None = None) -> int:
             for name, types in family.partly.items():
                 print(f"{name}: {', '.join(types)}")
     if options.write:
-        DOCS.write_text(
-            with_tables(DOCS.read_text("utf-8"), {"families": family_table(found), "rules": rule_table()}), "utf-8"
-        )
+        tables = {"families": family_table(found), "core": core_table(), "rules": rule_table()}
+        DOCS.write_text(with_tables(DOCS.read_text("utf-8"), tables), "utf-8")
     whole, files = found.share()
     kept = whole >= SHARE * files and not any(found.families[name].partly for name in STABLE_DIFFUSION)
     return 1 if found.count["failed"] or not kept else 0

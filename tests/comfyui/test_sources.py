@@ -90,7 +90,7 @@ def test_numbers_that_json_lacks_are_nothing(literal: str) -> None:
 
 
 BROKEN: list[tuple[Any, str]] = [
-    (b"", "no JSON"),
+    (b"", "the file is empty"),
     (b"{", "no JSON"),
     (b"[1, 2]", "no ComfyUI workflow"),
     (b'"text"', "no ComfyUI workflow"),

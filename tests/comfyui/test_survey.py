@@ -7,7 +7,7 @@ import re
 import pytest
 
 from .fuzz import templates
-from .survey import DOCS, SHARE, STABLE_DIFFUSION, Survey, rule_table, survey, with_tables
+from .survey import DOCS, SHARE, STABLE_DIFFUSION, Survey, core_table, rule_table, survey, with_tables
 
 
 @pytest.fixture(scope="module")
@@ -34,5 +34,11 @@ def test_the_promised_share_of_other_families_imports_whole(found: Survey) -> No
 
 def test_the_docs_list_the_rules_that_there_are() -> None:
     text = DOCS.read_text("utf-8")
-    assert with_tables(text, {"rules": rule_table()}) == text
+    assert with_tables(text, {"core": core_table(), "rules": rule_table()}) == text
     assert re.search(r"<!-- families -->\n\| family", text)
+
+
+def test_every_core_type_has_a_verdict() -> None:
+    counted = re.findall(r"^\| (?:said|not supported).* \| (\d+) \|$", core_table(), re.MULTILINE)
+    assert len(counted) == 4
+    assert sum(map(int, counted)) == 382

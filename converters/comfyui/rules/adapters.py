@@ -65,7 +65,9 @@ def _unified(builder: Builder, source: Source) -> list[Value]:
     if not name:
         raise RefusedError(f"its preset {preset} is for Stable Diffusion 1.5")
     encoder = _VIT_G if preset.startswith("VIT-G") else _VIT_H
-    source.remark(f"the files of {'SDXL' if large else 'Stable Diffusion 1.5'} are taken, as the checkpoint's name tells")
+    source.remark(
+        f"the files of {'SDXL' if large else 'Stable Diffusion 1.5'} are taken, as the checkpoint's name tells"
+    )
     adapter = builder.add(source, "load_ip_adapter", {"ip_adapter": name})
     seeing = builder.add(source, "load_image_encoder", {"image_encoder": encoder}, suffix="image-encoder")
     return [source.get("model"), Fused("IP-Adapter", {"ip_adapter": adapter, "image_encoder": seeing})]

@@ -76,8 +76,6 @@ def _merged(builder: Builder, source: Source) -> list[Value]:
     return [Fused("context", parts, (source.id, *ids)), *(parts.get(part) for part in _BIG)]
 
 
-
-
 _Lora: TypeAlias = tuple[str, float, float]
 """Name, strength, strength on the text encoder."""
 
@@ -112,7 +110,12 @@ def _stacked(name: str, model: str, text: str, *, switch: str = "") -> Make:
 
 
 def _applied(
-    builder: Builder, source: Source, model: Value, text_encoder: Value, loras: Iterable[_Lora], ids: tuple[str, ...] = ()
+    builder: Builder,
+    source: Source,
+    model: Value,
+    text_encoder: Value,
+    loras: Iterable[_Lora],
+    ids: tuple[str, ...] = (),
 ) -> list[Value]:
     for number, (lora, strength, text_strength) in enumerate(loras, 1):
         model, text_encoder = apply_lora(
@@ -157,10 +160,18 @@ def _everything(builder: Builder, source: Source) -> list[Value]:
     text_encoder: Value = builder.ref(loaded.node, "text_encoder")
     skip = int(source.number("clip_skip", -1))
     if skip < -1:
-        text_encoder = builder.add(source, "set_text_layer", {"text_encoder": text_encoder, "layer": skip}, suffix="layer")
+        text_encoder = builder.add(
+            source, "set_text_layer", {"text_encoder": text_encoder, "layer": skip}, suffix="layer"
+        )
     loras: list[_Lora] = []
     if source.text("lora_name", "None") not in ("None", ""):
-        loras.append((source.text("lora_name"), source.number("lora_model_strength", 1.0), source.number("lora_clip_strength", 1.0)))
+        loras.append(
+            (
+                source.text("lora_name"),
+                source.number("lora_model_strength", 1.0),
+                source.number("lora_clip_strength", 1.0),
+            )
+        )
     stack = source.fused("lora_stack", _STACK)
     loras += stack.parts["loras"] if stack is not None else []
     source.used |= {"lora_model_strength", "lora_clip_strength", "token_normalization", "weight_interpretation"}

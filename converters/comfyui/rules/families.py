@@ -85,7 +85,9 @@ def _lumina(builder: Builder, source: Source) -> list[Value]:
 def _unclip_checkpoint(builder: Builder, source: Source) -> list[Value]:
     """unCLIPCheckpointLoader: a checkpoint with an image encoder inside."""
     made = builder.add(source, "load_checkpoint", {"model": source.get("ckpt_name")})
-    seeing = builder.add(source, "load_image_encoder", {"image_encoder": source.get("ckpt_name")}, suffix="image-encoder")
+    seeing = builder.add(
+        source, "load_image_encoder", {"image_encoder": source.get("ckpt_name")}, suffix="image-encoder"
+    )
     source.remark("the image encoder inside the checkpoint is looked for under the checkpoint's name")
     return [made, builder.ref(made.node, "text_encoder"), builder.ref(made.node, "vae"), seeing]
 

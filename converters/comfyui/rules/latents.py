@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from ..building import Builder, Source, Value
 from .common import CROP, DEGREES, FILE, FLIP, METHOD, PREFIX
-from .rule import AnyRule, Rule
+from .rule import AnyRule, Made, Rule
 
 _NO_TIME = "temporal_size temporal_overlap"
 _DIRECTIONS = {"x": "right", "-x": "left", "y": "down", "-y": "up"}
@@ -25,11 +26,26 @@ def _empty(comfy: str, channels: int, downscale: int, *, pack: str = "") -> Rule
     )
 
 
+def _cascade(builder: Builder, source: Source) -> list[Value]:
+    """StableCascade_EmptyLatentImage: 16 channels for stage C, at the compression given, and 4 for stage B, at a quarter."""
+    size = {
+        "width": source.get("width", 1024),
+        "height": source.get("height", 1024),
+        "batch_size": source.get("batch_size", 1),
+    }
+    return [
+        builder.add(source, "empty_latent", {**size, "channels": channels, "downscale": downscale}, suffix=suffix)
+        for channels, downscale, suffix in ((16, source.get("compression", 42), ""), (4, 4, "stage-b"))
+    ]
+
+
 RULES: tuple[AnyRule, ...] = (
     _empty("EmptyLatentImage", 4, 8),
     _empty("EmptySD3LatentImage", 16, 8),
     _empty("EmptyHunyuanImageLatent", 64, 32),
     _empty("EmptyFlux2LatentImage", 128, 16),
+    _empty("EmptyChromaRadianceLatentImage", 3, 1),
+    Made("StableCascade_EmptyLatentImage", ("empty_latent",), _cascade, says="an empty_latent for each stage"),
     Rule("SetLatentNoiseMask", "set_noise_mask", "samples:latent mask"),
     Rule("LatentUpscale", "upscale_latent", "samples:latent upscale_method:method width height crop", values={"upscale_method": METHOD, "crop": CROP}, fixed={"scale": 1.0}),
     Rule("LatentUpscaleBy", "upscale_latent", "samples:latent upscale_method:method scale_by:scale", values={"upscale_method": METHOD}),

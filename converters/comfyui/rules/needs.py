@@ -26,8 +26,8 @@ class Need:
 
 _FAMILIES: Mapping[str, str] = {
     # needed: types
-    "Stable Cascade's two stages, with two latents of their own sizes":
-        "StableCascade_EmptyLatentImage StableCascade_StageB_Conditioning StableCascade_StageC_VAEEncode"
+    "Stable Cascade's two stages":
+        "StableCascade_StageB_Conditioning StableCascade_StageC_VAEEncode"
         " StableCascade_SuperResolutionControlnet ModelSamplingStableCascade",
     "the joint transformer of Stable Diffusion 3.5, evaluated again without some of its layers": "SkipLayerGuidanceSD3",
     "a diffusion transformer, evaluated again without some of its layers": "SkipLayerGuidanceDiT SkipLayerGuidanceDiTSimple",
@@ -36,7 +36,7 @@ _FAMILIES: Mapping[str, str] = {
     "PixArt with its size conditioning": "CLIPTextEncodePixArtAlpha",
     "published step tables for Flux, Wan and Chroma, and these families": "OptimalStepsScheduler",
     "Flux 3's layout prompts and reference latents": "Flux3LayoutPrompt ReferenceMultiLatent CreateBoundingBoxes",
-    "a family that works on pixels, and latents as large as the picture": "EmptyChromaRadianceLatentImage EmptyHiDreamO1LatentImage",
+    "a family that works on pixels, and latents as large as the picture": "EmptyHiDreamO1LatentImage",
     "HunyuanImage's refiner": "HunyuanRefinerLatent",
     "HiDream-O1": "HiDreamO1PatchSeamSmoothing HiDreamO1ReferenceImages ModelNoiseScale",
     "Qwen-Image-Layered's latents of several layers": "EmptyQwenImageLayeredLatentImage LatentCutToBatch",
@@ -111,7 +111,6 @@ _NODES: Mapping[str, str] = {
     "guidance that Mahiro describes": "Mahiro",
     "a trainer of LoRAs": "TrainLoraNode SaveLoRANode LoraModelLoader LossGraphNode LoadImageSetFromFolderNode LoadImageTextSetFromFolderNode",
     "a writer of vector pictures": "SaveSVGNode",
-    "a part of a JSON text": "JsonExtractString",
     "a picture drawn by hand in ComfyUI's window": "Painter PainterNode",
     "a detector of faces or things, and a sampler of cut-outs (SEGS)":
         "FaceDetailer FaceDetailerPipe DetailerForEach DetailerForEachDebug DetailerForEachDebugPipe ToDetailerPipe"
@@ -164,7 +163,9 @@ _SPACED: Mapping[str, tuple[str, ...]] = {
         "GroundingDinoSAMSegment (segment anything)",
     ),
     "a recogniser of faces (InsightFace)": ("Image Crop Face",),
-    "attention that is divided among prompts by masks; set_conditioning_mask divides the prediction": ("Attention couple",),
+    "attention that is divided among prompts by masks; set_conditioning_mask divides the prediction": (
+        "Attention couple",
+    ),
     "a model that describes pictures in words": ("LLava Loader Simple",),
     "a folder of pictures": ("LoadImagesFromDir //Inspire",),
 }

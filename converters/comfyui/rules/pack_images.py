@@ -52,7 +52,11 @@ def _blank(builder: Builder, source: Source) -> list[Value]:
 
 
 def _mask_of_color(builder: Builder, source: Source) -> list[Value]:
-    inputs = {"images": source.get("image"), "color": _channels("red", "green", "blue")(source), "tolerance": source.get("threshold", 0)}
+    inputs = {
+        "images": source.get("image"),
+        "color": _channels("red", "green", "blue")(source),
+        "tolerance": source.get("threshold", 0),
+    }
     return [builder.add(source, "mask_from_color", inputs)]
 
 
@@ -108,7 +112,11 @@ def _cropped(builder: Builder, source: Source) -> list[Value]:
         made = _sized(source, builder, source.get("image"), text, suffix=name, c=edge)
         places[name] = builder.ref(made.node, "rounded")
     cut = builder.add(source, "crop_image", {"images": source.get("image"), "width": width, "height": height, **places})
-    return [cut, places["x"] if isinstance(places["x"], Ref) else None, places["y"] if isinstance(places["y"], Ref) else None]
+    return [
+        cut,
+        places["x"] if isinstance(places["x"], Ref) else None,
+        places["y"] if isinstance(places["y"], Ref) else None,
+    ]
 
 
 def _between(builder: Builder, source: Source) -> list[Value]:
@@ -188,7 +196,9 @@ def _pixel_perfect(builder: Builder, source: Source) -> list[Value]:
     """PixelPerfectResolution: the shorter edge at which the picture covers, or fits, what is generated."""
     which = "min" if "Fill" in source.text("resize_mode", "Just Resize") else "max"
     wanted = {"c": source.get("image_gen_width", 512), "d": source.get("image_gen_height", 512)}
-    made = _sized(source, builder, source.get("original_image"), f"round({which}(c / a, d / b) * min(a, b))", suffix="", **wanted)
+    made = _sized(
+        source, builder, source.get("original_image"), f"round({which}(c / a, d / b) * min(a, b))", suffix="", **wanted
+    )
     return [builder.ref(made.node, "rounded")]
 
 

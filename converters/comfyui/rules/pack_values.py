@@ -109,7 +109,9 @@ def _math(builder: Builder, source: Source) -> list[Value]:
     text = source.text("expression")
     if re.search(r"[A-Za-z_]\w*\s*\.\s*\w", text):
         raise RefusedError("its expression reads a widget of another node")
-    real, whole, *_ = expression(builder, source, text, {name: value for name, value in values.items() if value is not None})
+    real, whole, *_ = expression(
+        builder, source, text, {name: value for name, value in values.items() if value is not None}
+    )
     return [whole, real]
 
 
@@ -124,7 +126,9 @@ def _combined(builder: Builder, source: Source) -> list[Value]:
     source.used.add("inputcount")
     if source.text("operation", "combine") != "combine":
         raise RefusedError(f"its operation {source.text('operation')} has no native counterpart")
-    names = sorted((name for name in source.inputs if name.startswith("conditioning")), key=lambda name: (len(name), name))
+    names = sorted(
+        (name for name in source.inputs if name.startswith("conditioning")), key=lambda name: (len(name), name)
+    )
     told = [value for name in names if (value := source.get(name)) is not None]
     return [builder.add(source, "combine_conditioning", {"conditioning": told}), None]
 
@@ -148,10 +152,17 @@ def _picked_size(name: str, *outputs: str) -> Make:
         width, height = int(found[1]), int(found[2])
         if source.flag("invert"):
             width, height = height, width
-        width, height = (int(source.number(f"{side}_override", 0)) or edge for side, edge in (("width", width), ("height", height)))
+        width, height = (
+            int(source.number(f"{side}_override", 0)) or edge for side, edge in (("width", width), ("height", height))
+        )
         factor = source.number("clip_scale", 1.0)
         inputs = {"width": width, "height": height, "batch_size": source.get("batch_size", 1)}
-        told = {"width": width, "height": height, "clip_width": int(width * factor), "clip_height": int(height * factor)}
+        told = {
+            "width": width,
+            "height": height,
+            "clip_width": int(width * factor),
+            "clip_height": int(height * factor),
+        }
         made = builder.add(source, "empty_latent", inputs)
         return [made, *(_given(builder, source, "int_value", Const(told[output]), suffix=output) for output in outputs)]
 
@@ -182,7 +193,9 @@ def _thresholded(builder: Builder, source: Source) -> list[Value]:
             raise RefusedError(f"{name} other than {wanted} has no native counterpart")
     source.used |= {"mimic_scale_min", "cfg_scale_min", "sched_val"}
     inputs = {"model": source.get("model"), "mimic_scale": source.get("mimic_scale", 7.0)}
-    return [builder.add(source, "dynamic_thresholding", {**inputs, "percentile": source.get("threshold_percentile", 1.0)})]
+    return [
+        builder.add(source, "dynamic_thresholding", {**inputs, "percentile": source.get("threshold_percentile", 1.0)})
+    ]
 
 
 def _compared(builder: Builder, source: Source) -> list[Value]:

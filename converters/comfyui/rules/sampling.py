@@ -60,7 +60,11 @@ def _efficient(builder: Builder, source: Source) -> list[Value]:
 
 def _lcm(builder: Builder, source: Source) -> list[Value]:
     """SamplerLCM, where its settings are those that the sampler was published with."""
-    if source.number("s_noise", 1.0) != 1 or source.number("s_noise_end", 1.0) != 1 or source.number("noise_clip_std", 0.0) != 0:
+    if (
+        source.number("s_noise", 1.0) != 1
+        or source.number("s_noise_end", 1.0) != 1
+        or source.number("noise_clip_std", 0.0) != 0
+    ):
         raise RefusedError("its settings of the noise have no native counterpart")
     return [builder.add(source, "select_sampler", {"sampler": "lcm"})]
 

@@ -288,6 +288,7 @@ RULES: tuple[AnyRule, ...] = (
     Rule("CaseConverter", "text_case", "string:text mode:case",
          values={"mode": {"UPPERCASE": "upper", "lowercase": "lower", "Capitalize": "capitalize", "Title Case": "title"}}),
     Rule("StringSubstring", "text_substring", "string:text start end", defaults={"start": 0, "end": 0}),
+    Rule("JsonExtractString", "json_value", "json_string:text key"),
     Rule("StringLength", "text_length", "string:text"),
     Rule("StringContains", "text_contains", "string:text substring:find case_sensitive"),
     Rule("StringCompare", "text_compare", "string_a:a string_b:b mode:operation case_sensitive",

@@ -1,0 +1,296 @@
+"""Nodes of custom packs in native nodes: values on one link, presets, sizes, texts, pictures and masks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from graphflow.converters.comfyui.rules import RULES
+from graphflow.converters.comfyui.rules.needs import NEEDS, need_of
+
+from .test_native import imported, node, prompt, sound
+
+PICTURE = {"10": node("LoadImage", image="in.png")}
+
+
+def run(type: str, /, slot: int = 0, **inputs: Any) -> Any:
+    """Import a node that reads a picture and a mask, whose output is shown, and return the result."""
+    given = {
+        name: ["10", 1] if value == "MASK" else ["10", 0] if value == "IMAGE" else value
+        for name, value in inputs.items()
+    }
+    return sound({**PICTURE, "20": node(type, **given), "30": node("PreviewAny", source=["20", slot])})
+
+
+def kinds(result: Any) -> set[str]:
+    return {entry.type for entry in result.document.nodes.values()} - {"load_image", "show"}
+
+
+def only(result: Any, type: str) -> dict[str, Any]:
+    """Return the literals of the one node of a type."""
+    found = [entry.params for entry in result.document.nodes.values() if entry.type == type]
+    assert len(found) == 1
+    return dict(found[0])
+
+
+def test_values_on_a_context_go_where_they_are_used() -> None:
+    context = node("Context (rgthree)", model=["4", 0], clip=["4", 1], vae=["4", 2], latent=["5", 0], seed=9)
+    later = node("Context Big (rgthree)", base_ctx=["11", 0], positive=["6", 0], negative=["7", 0], steps=12)
+    sampler = prompt()["3"]["inputs"] | {
+        "model": ["12", 1], "positive": ["12", 4], "negative": ["12", 5], "latent_image": ["12", 6], "seed": ["12", 8], "steps": ["12", 9],
+    }  # fmt: skip
+    result = sound(prompt(n11=context, n12=later, n3=node("KSampler", **sampler)))
+    sample = result.document.nodes["3"]
+    assert sample.links == {"model": "4", "positive": "6", "negative": "7", "latent": "5"}
+    assert (sample.params["seed"], sample.params["steps"]) == (9, 12)
+
+
+def test_a_context_switch_takes_the_first_that_is_there_and_a_merge_the_last_value() -> None:
+    first, second = node("Context (rgthree)", vae=["4", 2], seed=1), node("Context (rgthree)", seed=2)
+    switch = node("Context Switch (rgthree)", ctx_01=["11", 0], ctx_02=["12", 0])
+    merge = node("Context Merge (rgthree)", ctx_01=["11", 0], ctx_02=["12", 0])
+    for chooser, seed in ((switch, 1), (merge, 2)):
+        sampler = prompt()["3"]["inputs"] | {"seed": ["13", 8]}
+        result = sound(prompt(n11=first, n12=second, n13=chooser, n3=node("KSampler", **sampler)))
+        assert result.document.nodes["3"].params["seed"] == seed
+
+
+def test_a_pipe_gives_what_went_into_it() -> None:
+    pipe = node("ToBasicPipe", model=["4", 0], clip=["4", 1], vae=["4", 2], positive=["6", 0], negative=["7", 0])
+    edited = node("EditBasicPipe", basic_pipe=["11", 0], positive=["7", 0])
+    out = node("FromBasicPipe", basic_pipe=["12", 0])
+    sampler = prompt()["3"]["inputs"] | {"model": ["13", 0], "positive": ["13", 3], "negative": ["13", 4]}
+    result = sound(prompt(n11=pipe, n12=edited, n13=out, n3=node("KSampler", **sampler)))
+    assert result.document.nodes["3"].links == {"model": "4", "positive": "7", "negative": "7", "latent": "5"}
+
+
+def test_an_efficient_loader_becomes_what_it_loads() -> None:
+    loader = node(
+        "Efficient Loader", ckpt_name="a.safetensors", vae_name="b.safetensors", clip_skip=-2, lora_name="c.safetensors",
+        lora_model_strength=0.5, lora_clip_strength=0.25, positive="a fox", negative="", token_normalization="none",
+        weight_interpretation="comfy", empty_latent_width=640, empty_latent_height=320, batch_size=2, lora_stack=["2", 0],
+    )  # fmt: skip
+    stack = node(
+        "LoRA Stacker",
+        input_mode="simple",
+        lora_count=1,
+        lora_name_1="d.safetensors",
+        lora_wt_1=0.7,
+        lora_name_2="not counted",
+    )
+    sampler = node(
+        "KSampler (Efficient)", seed=1, steps=2, cfg=7, sampler_name="euler", scheduler="normal", denoise=1, preview_method="auto",
+        vae_decode="true", model=["1", 0], positive=["1", 1], negative=["1", 2], latent_image=["1", 3], optional_vae=["1", 4],
+    )  # fmt: skip
+    result = sound(
+        {"1": loader, "2": stack, "3": sampler, "9": node("SaveImage", images=["3", 5], filename_prefix="x")}
+    )
+    loras = [entry for entry in result.document.nodes.values() if entry.type == "apply_lora"]
+    assert [entry.params for entry in loras] == [
+        {"lora": "c.safetensors", "strength": 0.5, "text_encoder_strength": 0.25},
+        {"lora": "d.safetensors", "strength": 0.7, "text_encoder_strength": 0.7},
+    ]
+    assert all((entry.meta or {})["comfyui"]["ids"] == ["1", "2"] for entry in loras)
+    assert only(result, "set_text_layer") == {"layer": -2}
+    assert only(result, "empty_latent") == {"width": 640, "height": 320, "batch_size": 2}
+
+
+@pytest.mark.parametrize(
+    ("comfy", "inputs"),
+    [
+        ("CR Apply LoRA Stack", {"lora_stack": ["2", 0]}),
+        ("Lora Loader Stack (rgthree)", {"lora_01": "a", "strength_01": 0.5, "lora_02": "None", "strength_02": 1}),
+        ("Lora Loader (LoraManager)", {"text": "", "loras": {"__value__": [{"name": "a", "strength": 0.5, "active": True}, {"name": "b", "active": False}]}}),
+    ],
+)  # fmt: skip
+def test_loras_that_are_on_are_applied(comfy: str, inputs: dict[str, Any]) -> None:
+    stack = node(
+        "CR LoRA Stack",
+        switch_1="On",
+        lora_name_1="a",
+        model_weight_1=0.5,
+        clip_weight_1=0.5,
+        switch_2="Off",
+        lora_name_2="b",
+    )
+    used = inputs if "lora_stack" not in inputs else {"lora_stack": ["11", 0]}
+    sampler = prompt()["3"]["inputs"] | {"model": ["12", 0]}
+    result = sound(
+        prompt(n11=stack, n12=node(comfy, model=["4", 0], clip=["4", 1], **used), n3=node("KSampler", **sampler))
+    )
+    assert only(result, "apply_lora") == {"lora": "a", "strength": 0.5, "text_encoder_strength": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "preset", "adapter", "encoder"),
+    [
+        ("v1-5.safetensors", "PLUS (high strength)", "ip-adapter-plus_sd15.safetensors", "CLIP-ViT-H"),
+        (
+            "sd_xl_base.safetensors",
+            "PLUS FACE (portraits)",
+            "ip-adapter-plus-face_sdxl_vit-h.safetensors",
+            "CLIP-ViT-H",
+        ),
+        ("sd_xl_base.safetensors", "VIT-G (medium strength)", "ip-adapter_sdxl.safetensors", "CLIP-ViT-bigG"),
+    ],
+)
+def test_an_adapter_preset_names_the_published_files(checkpoint: str, preset: str, adapter: str, encoder: str) -> None:
+    unified = node("IPAdapterUnifiedLoader", model=["4", 0], preset=preset)
+    applied = node(
+        "IPAdapter",
+        model=["11", 0],
+        ipadapter=["11", 1],
+        image=["10", 0],
+        weight=0.8,
+        start_at=0,
+        end_at=1,
+        weight_type="standard",
+    )
+    sampler = prompt()["3"]["inputs"] | {"model": ["12", 0]}
+    changed = prompt(
+        n11=unified,
+        n12=applied,
+        n3=node("KSampler", **sampler),
+        n4=node("CheckpointLoaderSimple", ckpt_name=checkpoint),
+    )
+    result = sound(changed | PICTURE)
+    assert only(result, "load_ip_adapter") == {"ip_adapter": adapter}
+    assert only(result, "load_image_encoder")["image_encoder"].startswith(encoder)
+    assert (
+        "as the checkpoint's name tells"
+        in next(entry for entry in result.report.entries if entry.id == "11").remarks[0]
+    )
+
+
+@pytest.mark.parametrize(
+    ("comfy", "inputs", "native"),
+    [
+        ("AIO_Preprocessor", {"preprocessor": "LineArtPreprocessor", "resolution": 512, "image": "IMAGE"}, "preprocess"),
+        ("DepthAnythingV2Preprocessor", {"ckpt_name": "x.pth", "resolution": 512, "image": "IMAGE"}, "preprocess"),
+        ("TEEDPreprocessor", {"safe_steps": 2, "resolution": 512, "image": "IMAGE"}, "preprocess"),
+        ("Image Flip", {"mode": "horizontal", "images": "IMAGE"}, "flip_image"),
+        ("Image Blank", {"width": 100, "height": 64, "red": 255, "green": 0, "blue": 16}, "solid_image"),
+        ("Image Crop Location", {"image": "IMAGE", "top": 1, "left": 2, "right": 34, "bottom": 17}, "crop_image"),
+        ("ImageDesaturate+", {"image": "IMAGE", "factor": 1.0, "method": "luminance (Rec.709)"}, "adjust_image"),
+        ("ImageBatchMulti", {"inputcount": 2, "image_1": "IMAGE", "image_2": "IMAGE"}, "batch_images"),
+        ("ImpactDilateMask", {"mask": "MASK", "dilation": 9}, "grow_mask"),
+        ("MaskFromColor+", {"image": "IMAGE", "red": 255, "green": 128, "blue": 0, "threshold": 3}, "mask_from_color"),
+        ("SDXL Empty Latent Image (rgthree)", {"dimensions": "1344 x 768 (landscape)", "clip_scale": 2.0, "batch_size": 1}, "empty_latent"),
+        ("StringFunction|pysssss", {"action": "append", "tidy_tags": "yes", "text_a": "a", "text_b": "b", "text_c": ""}, "text_join"),
+        ("CR Text Replace", {"text": "a b", "find1": "a", "replace1": "c", "find2": "", "replace2": ""}, "text_replace"),
+        ("MathExpression|pysssss", {"expression": "a * 2 + b", "a": 3, "b": 4.5}, "expression"),
+        ("JsonExtractString", {"json_string": '{"a": 1}', "key": "a"}, "json_value"),
+        ("CLIPTextEncodeLumina2", {"system_prompt": "superior", "user_prompt": "a fox", "clip": ["40", 0]}, "encode_prompt"),
+    ],
+)  # fmt: skip
+def test_a_node_becomes_a_native_one(comfy: str, inputs: dict[str, Any], native: str) -> None:
+    if comfy == "CLIPTextEncodeLumina2":
+        source = {
+            "40": node("CLIPLoader", clip_name="a", type="lumina2"),
+            "20": node(comfy, **inputs),
+            "30": node("PreviewAny", source=["20", 0]),
+        }
+        assert native in kinds(sound(source))
+        return
+    assert native in kinds(run(comfy, **inputs))
+
+
+def test_numbers_of_pack_nodes_come_out_right() -> None:
+    assert only(run("Image Blank", width=100, height=64, red=255, green=0, blue=16), "solid_image") == {
+        "width": 96,
+        "height": 64,
+        "color": "#ff0010",
+    }
+    assert only(run("ImpactDilateMask", mask="MASK", dilation=9), "grow_mask") == {
+        "amount": 4,
+        "tapered_corners": False,
+    }
+    cut = only(run("Image Crop Location", image="IMAGE", top=1, left=2, right=34, bottom=17), "crop_image")
+    assert cut == {"x": 2, "y": 1, "width": 32, "height": 16}
+    change = only(run("RemapMaskRange", mask="MASK", min=0.2, max=0.8), "adjust_image")
+    assert change["contrast"] == pytest.approx(0.6)
+    assert change["brightness"] == pytest.approx(0.0)
+    box = {
+        "frames": 1,
+        "grow": 0,
+        "location_x": 256,
+        "location_y": 128,
+        "frame_width": 512,
+        "frame_height": 256,
+        "shape_width": 128,
+        "shape_height": 128,
+    }
+    mask = only(run("CreateShapeMask", shape="square", **box), "rectangle_mask")
+    assert mask == {"width": 512, "height": 256, "left": 0.375, "right": 0.625, "top": 0.25, "bottom": 0.75}
+    latent = run(
+        "SDXLEmptyLatentSizePicker+",
+        slot=1,
+        resolution="896x1152 (0.78)",
+        batch_size=1,
+        width_override=0,
+        height_override=640,
+    )
+    assert only(latent, "empty_latent")["width"] == 896
+    assert only(latent, "empty_latent")["height"] == 640
+
+
+def test_the_shorter_edge_is_computed_from_the_picture() -> None:
+    result = run("ResizeImagesByShorterEdge", images="IMAGE", shorter_edge=512)
+    assert kinds(result) == {"image_size", "expression", "resize"}
+    assert only(result, "expression") == {"expression": "c / min(a, b)", "c": 512}
+
+
+@pytest.mark.parametrize(
+    ("position", "expressions", "place"),
+    [("top-left", 0, {"x": 3, "y": 4}), ("center", 2, {}), ("bottom-right", 2, {}), ("left-center", 1, {"x": 3})],
+)
+def test_a_crop_is_placed_by_name(position: str, expressions: int, place: dict[str, int]) -> None:
+    result = run("ImageCrop+", image="IMAGE", width=64, height=32, position=position, x_offset=3, y_offset=4)
+    assert only(result, "crop_image") == {"width": 64, "height": 32, **place}
+    assert sum(entry.type == "expression" for entry in result.document.nodes.values()) == expressions
+
+
+@pytest.mark.parametrize(
+    ("comfy", "inputs", "reason"),
+    [
+        ("CreateShapeMask", {"shape": "circle"}, "its shape circle"),
+        (
+            "AIO_Preprocessor",
+            {"preprocessor": "OneFormer-COCO-SemSegPreprocessor", "image": "IMAGE"},
+            "has no native counterpart",
+        ),
+        ("ImageResize", {"pixels": "IMAGE", "action": "pad to ratio"}, "its action pad to ratio"),
+        ("ConditioningMultiCombine", {"inputcount": 2, "operation": "average"}, "its operation average"),
+        ("MathExpression|pysssss", {"expression": "KSampler.seed + 1"}, "reads a widget of another node"),
+        (
+            "DynamicThresholdingFull",
+            {"mimic_mode": "Half Cosine Up", "model": "IMAGE"},
+            "mimic_mode other than Constant",
+        ),
+        ("FaceDetailer", {"image": "IMAGE"}, "needs a detector of faces"),
+        ("WanImageToVideo", {"width": 8}, "needs Wan's video models"),
+        ("GeminiImage2Node", {"prompt": "x"}, "a web service that costs money"),
+    ],
+)
+def test_what_cannot_be_done_says_why(comfy: str, inputs: dict[str, Any], reason: str) -> None:
+    given = {name: ["10", 0] if value == "IMAGE" else value for name, value in inputs.items()}
+    result = imported({**PICTURE, "20": node(comfy, **given), "30": node("PreviewAny", source=["20", 0])})
+    entry = next(entry for entry in result.report.unsupported if entry.id == "20")
+    assert reason in entry.remarks[0]
+    assert entry.provides
+
+
+def test_no_type_has_both_a_rule_and_a_need() -> None:
+    assert set(NEEDS) & set(RULES) == set()
+    assert need_of("NobodyKnowsThis") is None
+
+
+def test_nodes_that_refuse_to_run_are_said_before_running() -> None:
+    loaders = node("DualCLIPLoader", clip_name1="a", clip_name2="b", type="flux")
+    result = sound(prompt(n11=loaders, n6=node("CLIPTextEncode", text="x", clip=["11", 0])))
+    assert {family: [entry.id for entry in entries] for family, entries in result.report.waiting.items()} == {
+        "flux": ["11"]
+    }
+    assert result.report.to_json()["waits"] == ["flux"]
+    assert sound(prompt()).report.waiting == {}
