@@ -60,15 +60,77 @@ def test_what_cannot_be_exported_exits_with_2_and_leaves_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = json.loads(workflows.path("txt2img").read_text())
-    data["nodes"]["tiles"] = {"type": "hypertile", "links": {"model": "checkpoint.model"}}
-    data["nodes"]["tokens"] = {"type": "merge_tokens", "links": {"model": "tiles"}}
-    data["nodes"]["sample"]["links"]["model"] = "tokens"
+    data["nodes"]["one"] = {"type": "tangential_guidance", "links": {"model": "checkpoint.model"}}
+    data["nodes"]["two"] = {"type": "set_flow_shift", "links": {"model": "one"}}
+    data["nodes"]["sample"]["links"]["model"] = "two"
     source, target = tmp_path / "w.json", tmp_path / "out.py"
     source.write_text(json.dumps(data))
     assert run_command(["export", str(source), "-o", str(target)]) == 2
-    shown = capsys.readouterr().err
-    assert "hypertile" in shown and "merge_tokens" in shown
+    shown = " ".join(capsys.readouterr().err.split())
+    assert "tangential_guidance cannot be exported to a script: scripts have no version" in shown
+    assert "set_flow_shift cannot be exported to a script: it is for models of other families" in shown
     assert list(tmp_path.iterdir()) == [source]
+
+
+ODD = [
+    "\"\"\" ''' {args.out} {{}} %s %(x)s \\",
+    "a\nb\r\n\0\x1b[31m \u2028\u2029\u202e\ufeff \N{PILE OF POO}",
+    '"); import os  # \\N{BULLET}\\x41 (((a:1.2)',
+]
+FORMS = ["diffusers", "python", "notebook", "comfyui", "comfyui-ui"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("text", ODD)
+def test_any_text_is_written_in_every_form(text: str, form: str, tmp_path: Path) -> None:
+    data = json.loads(workflows.path("txt2img").read_text())
+    data |= {"name": text, "description": text}
+    data["inputs"]["prompt"] |= {"default": text, "description": text}
+    for entry in data["nodes"].values():
+        entry |= {"title": text, "note": text}
+    data["nodes"]["save"]["params"] = {"filename_prefix": text}
+    source, target = tmp_path / "w.json", tmp_path / "made"
+    source.write_text(json.dumps(data))
+    assert run_command(["export", str(source), "--to", form, "-o", str(target)]) == 0
+    made = target.read_text("utf-8")
+    cells = [made] if form in ("diffusers", "python") else []
+    if not cells:
+        notebook = json.loads(made)
+        cells = ["".join(cell["source"]) for cell in notebook.get("cells", []) if cell["cell_type"] == "code"]
+    for cell in cells:
+        compile(cell, "made", "exec")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["txt2img", "--to", "difusers"],
+        ["txt2img", "--style", "fast"],
+        ["txt2img", "-i", "nope=3"],
+        ["txt2img", "-i", "steps=x"],
+        ["txt2img", "-i", "model=nowhere.safetensors"],
+        ["no_such_workflow"],
+        ["FOLDER"],
+        ["FOLDER/missing.json"],
+        ["FOLDER/broken.json"],
+        ["FOLDER/surrogate.json"],
+        ["txt2img", "-o", "FOLDER"],
+        ["txt2img", "-o", "FOLDER/broken.json/out.py"],
+        ["txt2img", "-o", "FOLDER/" + "a" * 300],
+    ],
+)
+def test_a_bad_line_exits_with_2_and_writes_nothing(
+    line: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "broken.json").write_text("{")
+    data = json.loads(workflows.path("txt2img").read_text())
+    data["inputs"]["prompt"]["default"] = "\ud800"
+    (tmp_path / "surrogate.json").write_text(json.dumps(data))
+    before = sorted(tmp_path.iterdir())
+    assert run_command(["export", *(part.replace("FOLDER", str(tmp_path)) for part in line)]) == 2
+    shown = capsys.readouterr()
+    assert sorted(tmp_path.iterdir()) == before and shown.out == ""
+    assert "Traceback" not in shown.err and shown.err
 
 
 def test_check_is_for_scripts_only(tmp_path: Path) -> None:

@@ -15,11 +15,12 @@ from graphflow.converters.diffusers_script import SUPPORTED, to_script
 from graphflow.errors import WorkflowError
 from tests.export.cases import CASES, SD_CASES, SDXL_CASES, build
 from tests.export.models import make_models
+from tests.export.more_cases import MORE_CASES
 from tests.export.run_exports import compare, difference, exportable, make_session, pictures
 from tests.fresh import Fresh
 
 SOAK = os.environ.get("GRAPHFLOW_TEST_SOAK") == "1"
-SAMPLE = {"ancestral", "comfyui", "weights", "regional", "control"}
+SAMPLE = {"ancestral", "comfyui", "weights", "regional", "control", "merged_lora", "from_batch", "deep_shrink"}
 """Cases that always run; the others in the long suite."""
 
 PACKAGED_SAMPLE = {"txt2img", "custom_sampling"}
@@ -34,9 +35,9 @@ def chosen(names: list[str], sample: set[str]) -> list[str]:
     return [name for name in names if SOAK or name in sample]
 
 
-@pytest.mark.parametrize("name", chosen([*CASES, *SD_CASES], SAMPLE))
+@pytest.mark.parametrize("name", chosen([*CASES, *SD_CASES, *MORE_CASES], SAMPLE))
 def test_a_case_draws_the_same_picture(name: str, models: Path, fresh: Fresh, tmp_path: Path) -> None:
-    workflow = build({**CASES, **SD_CASES}[name], "tiny-sd")
+    workflow = build({**CASES, **SD_CASES, **MORE_CASES}[name], "tiny-sd")
     row = compare(fresh, name, workflow, tmp_path, session=make_session(tmp_path, models=({"path": models},)))
     assert row.ok, row
 
@@ -65,11 +66,7 @@ def test_a_packaged_workflow_draws_the_same_picture(name: str, fresh: Fresh, tmp
     assert row.ok, row
 
 
-LEFT_OUT = {"large_picture", "merge_models"}
-"""Packaged workflows with nodes that no script can hold: they draw at random, or merge block by block."""
-
-
-def test_every_other_packaged_workflow_is_exported() -> None:
+def test_every_packaged_workflow_is_exported() -> None:
     refused: dict[str, set[str]] = {}
     for name in workflows.names():
         try:
@@ -80,7 +77,7 @@ def test_every_other_packaged_workflow_is_exported() -> None:
             }
             if types:
                 refused[name] = types
-    assert refused.keys() <= LEFT_OUT, refused
+    assert not refused, refused
 
 
 @pytest.mark.parametrize("name", ["txt2img", "two_stage", "run_pipeline_txt2img"] if SOAK else ["txt2img"])

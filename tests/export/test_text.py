@@ -178,22 +178,34 @@ def test_txt2img_is_one_screen_and_a_single_call() -> None:
 def test_what_cannot_be_exported_is_named_all_at_once() -> None:
     g = Workflow("none of it")
     loaded = g.add(nodes.load_checkpoint, model="shapes")
-    model = g.add(nodes.hypertile, model=loaded.model, id="tiled")
-    merged = g.add(nodes.merge_models, model=loaded.model, other=loaded.model, id="merged")
+    model = g.add(nodes.tangential_guidance, model=loaded.model, id="damped")
+    flow = g.add(nodes.set_flow_shift, model=loaded.model, id="shifted")
     prompt = g.add(nodes.encode_prompt, text_encoder=loaded.text_encoder, text="a")
     latent = g.add(nodes.empty_latent, width=64, height=64)
-    both = g.add(nodes.sample, model=merged, positive=prompt, latent=latent)
+    both = g.add(nodes.sample, model=flow, positive=prompt, latent=latent)
     sampled = g.add(nodes.sample, model=model, positive=prompt, latent=both)
     g.add(nodes.save_image, images=g.add(nodes.vae_decode, vae=loaded.vae, latent=sampled))
     with pytest.raises(WorkflowError) as caught:
         to_script(g)
-    assert {problem.path for problem in caught.value.problems} >= {"nodes.tiled", "nodes.merged"}
+    assert {problem.path for problem in caught.value.problems} == {"nodes.damped", "nodes.shifted"}
+
+
+def test_each_type_is_exported_or_has_a_reason() -> None:
+    from graphflow.converters.diffusers_script import SUPPORTED
+    from graphflow.converters.diffusers_script.reasons import REASONS
+    from graphflow.registry import installed
+
+    assert set(installed().specs) == SUPPORTED | REASONS.keys()
+    assert not SUPPORTED & REASONS.keys()
 
 
 def test_a_setting_that_scripts_do_not_know_is_refused_not_ignored() -> None:
     document = txt2img()
-    document.nodes["decode"].params["tile"] = 64
-    with pytest.raises(WorkflowError, match="tile"):
+    document.nodes["distilled"] = document.nodes["checkpoint"].model_copy(
+        update={"type": "set_prediction", "params": {"prediction": "lcm"}, "links": {"model": "checkpoint.model"}}
+    )
+    document.nodes["sample"].links["model"] = "distilled"
+    with pytest.raises(WorkflowError, match="lcm"):
         to_script(document)
 
 
@@ -244,6 +256,16 @@ def test_builder_code_makes_the_very_same_document(name: str) -> None:
     again = rebuilt(document)
     assert again == document
     assert json.dumps(again.to_json()) == json.dumps(document.to_json())
+
+
+def test_builder_code_of_imported_workflows_makes_the_very_same_documents() -> None:
+    from graphflow.converters.comfyui import to_native, to_prompt
+    from tests.comfyui.recorded import cases
+
+    for case in cases("features").values():
+        document = to_native(to_prompt(case["prompt"])).require()
+        again = rebuilt(document)
+        assert json.dumps(again.to_json()) == json.dumps(document.to_json())
 
 
 IDS = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_:~-]{0,6}", fullmatch=True)
