@@ -100,18 +100,21 @@ class Calls:
             return False
         if self._stage(sampling) == "second":
             return bool(fixed(strength) > FULL_STRENGTH) and not sampling.positive.entries[0].controls
+        if sampling.channels:
+            fixed(strength)
+            return not sampling.positive.entries[0].controls
         return bool(sampling.latent.mask) or bool(strength.value <= FULL_STRENGTH)
 
     def lacks_tensors(self, sampling: Sampling) -> bool:
         """Whether the pipeline's pictures cannot be had as tensors."""
-        return sampling.model.base.family == "sd" and _kind(sampling).startswith("adapter")
+        return sampling.model.base.family == "sd" and self._kind(sampling).startswith("adapter")
 
     def _scheduler(self, sampling: Sampling) -> Scheduler | None:
         """The scheduler of Diffusers for a sampling, or None; with the style ``pipeline`` a near one will do."""
         values, fixed = sampling.values, self.script.fixed
         names = str(fixed(values["sampler"])), str(fixed(values["schedule"]))
-        found = exact_scheduler(*names, inpaint=bool(sampling.latent.mask))
-        if found is not None and sampling.latent.mask and not _keeps_outside(sampling.model):
+        found = exact_scheduler(*names, inpaint=_inpaints(sampling) and not self._hard(sampling))
+        if found is not None and found.name.startswith("Inpaint") and not _keeps_outside(sampling.model):
             found = None
         return near_scheduler(*names) if found is None and self.script.style == "pipeline" else found
 
@@ -171,7 +174,7 @@ class Calls:
         arguments = self._prompts(sampling)
         steps = value(values["steps"])
         latent, controls = sampling.latent, sampling.positive.entries[0].controls
-        pipe = self.loader.pipe(sampling.model, _kind(sampling), [control.net for control in controls])
+        pipe = self.loader.pipe(sampling.model, self._kind(sampling), [control.net for control in controls])
         self._set_scheduler(sampling, pipe)
         total = steps
         if isinstance(latent, EmptyLatent):
@@ -186,6 +189,10 @@ class Calls:
         else:
             total = self._total_steps(steps, values["strength"])
             arguments |= {"image": latent.variable, "num_inference_steps": total, "strength": _share(steps, total)}
+            if sampling.channels:
+                arguments |= self._hole(sampling, pipe, steps, full=steps == total)
+            elif self._hard(sampling):
+                arguments |= self._size(sampling) | {"mask_image": f"{latent.mask}[:, None]"}
         if controls:
             arguments |= self._controls(sampling, pipe, steps, total)
         if sampling.model.pictures:
@@ -204,6 +211,48 @@ class Calls:
         if isinstance(sampling.latent, EmptyLatent):
             return sampling.latent.batch
         return "1" if sampling.single else f"len({sampling.latent.variable})"
+
+    def _kind(self, sampling: Sampling) -> str:
+        """Which pipeline class of the family draws it."""
+        controls = sampling.positive.entries[0].controls
+        kind = (
+            "text2img"
+            if isinstance(sampling.latent, EmptyLatent)
+            else "inpaint"
+            if sampling.channels or self._hard(sampling)
+            else "img2img"
+        )
+        if not controls:
+            return kind
+        first = "adapter" if controls[0].is_adapter else "union" if controls[0].net.mode is not None else "control"
+        return f"{first}_{kind}"
+
+    def _hard(self, sampling: Sampling) -> bool:
+        """Whether Diffusers' own inpainting will do, which reads masks as black or white."""
+        inpaints = sampling.latent.mask and not sampling.channels and not sampling.positive.entries[0].controls
+        return bool(inpaints) and self.script.style == "pipeline"
+
+    def _size(self, sampling: Sampling) -> dict[str, Expression]:
+        latents = sampling.latent.variable
+        return {"width": f"8 * {latents}.shape[-1]", "height": f"8 * {latents}.shape[-2]"}
+
+    def _hole(self, sampling: Sampling, pipe: str, steps: str, *, full: bool) -> dict[str, Expression]:
+        """What an inpainting pipeline is told beside the latents; at full strength, what it starts from, too."""
+        latents, channels = sampling.latent.variable, sampling.channels
+        seed = self.script.value(sampling.values["seed"])
+        arguments: dict[str, Expression] = {
+            **self._size(sampling),
+            "mask_image": f"torch.nn.functional.interpolate({channels}[:, :1], scale_factor=8)",
+            "masked_image_latents": f"{channels}[:, 1:]",
+        }
+        if full:
+            drawn = (
+                "draw_batch_noise" if self.script.fixed(sampling.values["noise_layout"]) == "batch" else "draw_noise"
+            )
+            self.script.need("start_latents", drawn)
+            noise = call(drawn, latents, seed)
+            arguments["latents"] = call("start_latents", f"{pipe}.scheduler", steps, latents, noise)
+        return arguments
 
     def _switch(self, sampling: Sampling, pipe: str) -> str:
         """The share of the training time at which one pipeline takes over from another."""
@@ -278,9 +327,16 @@ class Calls:
         if solver.levels:
             self.script.need(solver.levels)
             attributes["schedule"] = solver.levels
-        if sampling.latent.mask:
+        if self._hard(sampling):
+            self.script.say(
+                f"{sampling.node}: the inpainting pipeline reads the mask as black or white, one value for 8x8 pixels, and"
+                " forgets the picture under it at full strength; graphflow blends soft edges."
+            )
+        elif sampling.latent.mask:
             self.script.need("latent_mask")
             attributes["mask"] = call("latent_mask", sampling.latent.mask, sampling.latent.variable)
+        elif sampling.channels:
+            attributes["mask"] = "torch.ones(1, 1, 1, 1)"
         made = scheduler(sampling.model, pipe, solver.name, solver.config, solver.shown)
         self.loader.set_scheduler(pipe, made, attributes)
 
@@ -391,19 +447,14 @@ def guidance_hooks(model: ModelPart) -> list[Any]:
     return [hook for hook in model.hooks if hook.stage != "unet"]
 
 
-def _kind(sampling: Sampling) -> str:
-    """Which pipeline class of the family draws it."""
-    controls = sampling.positive.entries[0].controls
-    kind = "text2img" if isinstance(sampling.latent, EmptyLatent) else "img2img"
-    if not controls:
-        return kind
-    first = "adapter" if controls[0].is_adapter else "union" if controls[0].net.mode is not None else "control"
-    return f"{first}_{kind}"
-
-
 def _config(model: ModelPart) -> dict[str, Any]:
     """What is known of a model's own scheduler."""
     return {**model.base.description.scheduler, **dict(model.base.options)}
+
+
+def _inpaints(sampling: Sampling) -> bool:
+    """Whether the scheduler has to know the original, to keep it or to start from it."""
+    return bool(sampling.latent.mask or sampling.channels)
 
 
 def _keeps_outside(model: ModelPart) -> bool:

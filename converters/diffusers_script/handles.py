@@ -403,6 +403,7 @@ class Sampling:
         values: The node's literals.
         shared: Whether several nodes read it.
         single: Whether it surely makes but one picture.
+        channels: Variable of what an inpainting UNet reads beside noisy latents, (B, 5, h, w), or empty.
     """
 
     node: str
@@ -413,6 +414,7 @@ class Sampling:
     values: dict[str, Any] = field(hash=False)
     shared: bool = False
     single: bool = False
+    channels: str = ""
 
     @property
     def sides(self) -> list[Conditioning]:

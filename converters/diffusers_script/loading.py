@@ -173,13 +173,17 @@ class Loader:
         base = part.base
         name = _pipeline_class(base, "img2img" if base.refiner else kind[0])
         self.script.use("diffusers", name)
-        options: dict[str, Expression] = {**self._nets(kind), "dtype": "DTYPE"}
-        options |= self.checking(base)
+        options: dict[str, Expression] = (
+            {argument: self._alone(net) for argument, net in base.alone} | self._nets(kind) | self._other_vae(base)
+        )
         if part.pictures:
             options["image_encoder"] = self.component(part.pictures[0].encoder)
-        variable = self.script.assign(
-            "pipe", call(f"{name}.{how_to_load(base)}", base.path, **options).then(".to(DEVICE)")
-        )
+        if base.is_whole:
+            options |= {"dtype": "DTYPE", **self.checking(base)}
+            made = call(f"{name}.{how_to_load(base)}", base.path, **options)
+        else:
+            made = call(name, **options, **self._assembled(base, options))
+        variable = self.script.assign("refiner" if base.refiner else "pipe", made.then(".to(DEVICE)"))
         if base.options:
             changed = {option: literal(value) for option, value in base.options}
             self.script.add("", call(f"{variable}.scheduler.register_to_config", **changed))
@@ -205,7 +209,10 @@ class Loader:
             name: call("CLIPTokenizer.from_pretrained", path)
             for name, path in zip(names, base.tokenizers, strict=False)
         }
-        config = {"beta_start": "0.00085", "beta_end": "0.012", "beta_schedule": '"scaled_linear"'}
+        config = {"beta_start": "0.00085", "beta_end": "0.012", "beta_schedule": '"scaled_linear"', "steps_offset": "1"}
+        prediction = str(base.description.scheduler.get("prediction_type", "epsilon"))
+        if prediction != "epsilon":
+            config["prediction_type"] = quoted(prediction)
         found["scheduler"] = call("EulerDiscreteScheduler", **config)
         if "vae" not in given:
             found["vae"] = "None"

@@ -208,8 +208,14 @@ class Writer:
         function = SAME_STEPS.get(solver.name, solver.name).removesuffix("_gpu")
         script.need(function)
         arguments = self._step_noise(noise, function, start, sigmas)
+        if sampling.channels:
+            script.need("read_channels")
+            hook = script.assign("hook", call("read_channels", self.loader.pipe(sampling.model), sampling.channels))
         made = call(function, denoise, begin, sigmas, *arguments, **dict(solver.options))
-        return Latents(script.assign(sampling.node, made), sampling.model, sampling.latent.mask, sampling.latent.places)
+        variable = script.assign(sampling.node, made)
+        if sampling.channels:
+            script.add(f"{hook}.remove()")
+        return Latents(variable, sampling.model, sampling.latent.mask, sampling.latent.places)
 
     def _start(self, sampling: Sampling, pipe: str) -> str:
         latent = sampling.latent

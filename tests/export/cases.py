@@ -283,6 +283,20 @@ def _other_vae(g: Workflow, p: Parts) -> Any:
     return p.sample(positive=p.prompt("a (red:1.2) circle"))
 
 
+def _nine_channels(g: Workflow, p: Parts, *, kept: bool = True, **options: Any) -> Any:
+    p = Parts(g, "tiny-inpaint")
+    told = g.add(
+        nodes.inpaint_conditioning,
+        positive=p.prompt("a red circle"),
+        negative=p.prompt(""),
+        vae=p.vae,
+        images=g.add(nodes.solid_image, width=SIZE + 8, height=SIZE, color="#3060c0"),
+        mask=g.add(nodes.rectangle_mask, width=SIZE, height=SIZE, right=0.45),
+        noise_mask=kept,
+    )
+    return p.decode(p.sample(positive=told.positive, negative=told.negative, latent=told.latent, **options))
+
+
 def _comfyui(g: Workflow, p: Parts) -> Any:
     """As the importer writes it: noise for the whole batch at once, and pictures cut to 8 bits."""
     latent = g.add(nodes.empty_latent, width=SIZE, height=SIZE, batch_size=2)
@@ -341,6 +355,10 @@ SD_CASES: dict[str, Build] = {
     "lora_without_text": _lora_without_text,
     "embedding": _embedding,
     "own_files": _own_files,
+    "nine_channels": _nine_channels,
+    "nine_channels_everywhere": lambda g, p: _nine_channels(g, p, kept=False, sampler="euler", schedule="normal"),
+    "nine_channels_partly": lambda g, p: _nine_channels(g, p, strength=0.6),
+    "nine_channels_loop": lambda g, p: _nine_channels(g, p, sampler="heun"),
     "other_vae": _other_vae,
     "control": _control,
     "control_for_a_while": lambda g, p: _control(g, p, strength=0.7, start=0.1, end=0.6),

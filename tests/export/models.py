@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from tests.families.test_ip_adapters import WIDTH, vision, weights, write
-from tests.models.tiny import UNET_REFINER, VAE, make_tiny_sd, make_tiny_sdxl, sd_parts, sdxl_parts
+from tests.models.tiny import UNET, UNET_REFINER, VAE, make_tiny_sd, make_tiny_sdxl, sd_parts, sdxl_parts
 
 DEEP_VAE = {
     **VAE,
@@ -32,6 +32,7 @@ def make_models(root: Path) -> Path:
     _make_control_net(root / "controlnet" / "tiny-control")
     _make_adapters(root)
     _make_refiner(root / "checkpoints" / "tiny-refiner")
+    _make_inpainting(root / "checkpoints" / "tiny-inpaint")
     for part, kind in (("unet", "diffusion_models"), ("text_encoder", "text_encoders"), ("vae", "vae")):
         shutil.copytree(root / "checkpoints" / "tiny-sd" / part, root / kind / f"lone-{part}")
     (root / "embeddings").mkdir()
@@ -110,3 +111,14 @@ def _make_refiner(folder: Path) -> None:
     index |= {"text_encoder": [None, None], "tokenizer": [None, None], "force_zeros_for_empty_prompt": False}
     (folder / "model_index.json").write_text(json.dumps(index))
     folder.with_name(f"{folder.name}.json").write_text(json.dumps({"variant": "sdxl_refiner"}))
+
+
+def _make_inpainting(folder: Path) -> None:
+    """A checkpoint of 9 channels."""
+    from diffusers import UNet2DConditionModel
+
+    make_tiny_sd(folder)
+    _replace_vae(folder, 0.18215)
+    shutil.rmtree(folder / "unet")
+    torch.manual_seed(8)
+    UNet2DConditionModel(**{**UNET, "in_channels": 9}).save_pretrained(folder / "unet")

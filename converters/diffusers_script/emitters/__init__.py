@@ -10,6 +10,7 @@ from . import (
     custom,
     functions,
     images,
+    inpainting,
     latents,
     loaders,
     lora,
@@ -48,6 +49,7 @@ EMITTERS: Mapping[str, Emitter] = {
     **model_hooks.EMITTERS,
     **network.EMITTERS,
     **pictures.EMITTERS,
+    **inpainting.EMITTERS,
     **saving.EMITTERS,
 }
 """Emitters by node type."""

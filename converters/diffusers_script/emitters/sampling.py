@@ -43,7 +43,15 @@ def _sampling(emission: Emission, latent: Latents | EmptyLatent) -> Sampling:
     given = emission.conditioning("positive")
     if given is None:
         raise UnsupportedError("its positive conditioning is missing")
-    model, positive, negative = together(emission.part("model"), given, emission.conditioning("negative"))
+    sides = [given, *([other] if (other := emission.conditioning("negative")) else [])]
+    channels = {dict(entry.settings).get("channels", "") for side in sides for entry in side.entries}
+    if len(channels) > 1:
+        raise UnsupportedError("prompts with different pictures to complete cannot be written in scripts")
+    positive, negative = _plain(given), _plain(other) if other else None
+    model, positive, negative = together(emission.part("model"), positive, negative)
+    reads_more = model.base.description.task == "inpaint"
+    if reads_more != any(channels):
+        raise UnsupportedError("a model of 9 channels and inpaint_conditioning need each other")
     return Sampling(
         node=emission.node.id,
         model=with_text(model, positive),
@@ -52,7 +60,17 @@ def _sampling(emission: Emission, latent: Latents | EmptyLatent) -> Sampling:
         latent=latent,
         values={name: emission.inputs[name] for name in READ},
         single=emission.script.graph.single(emission.node.values["latent"]),
+        channels=channels.pop(),
     )
+
+
+def _plain(conditioning: Conditioning) -> Conditioning:
+    """Prompts without the picture to complete."""
+    entries = [
+        replace(entry, settings=tuple(item for item in entry.settings if item[0] != "channels"))
+        for entry in conditioning.entries
+    ]
+    return Conditioning(tuple(entries))
 
 
 def together(

@@ -148,3 +148,11 @@ def share_before(scheduler, steps, step):
     scheduler.set_timesteps(steps)
     last = float(scheduler.timesteps[step - 1])
     return 1 - last / scheduler.config.num_train_timesteps
+
+
+def start_latents(scheduler, steps, latents, noise):
+    """Latents at the highest noise level, as pipelines take them."""
+    scheduler.set_timesteps(steps)
+    scheduler.set_begin_index(0)
+    noised = scheduler.add_noise(latents, noise, scheduler.timesteps[:1])
+    return noised / scheduler.init_noise_sigma
