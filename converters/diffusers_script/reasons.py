@@ -43,9 +43,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     "it is computed from two models' weights when it is loaded": ("load_difference_control_net",),
     "scripts start from pictures; decode the file with graphflow first": ("load_latent",),
     "scripts put noise on latents when they sample": ("add_noise",),
-    "its checkpoints read masked pictures beside the latents, which the denoisers of scripts do not": (
-        "edit_conditioning", "inpaint_conditioning",
-    ),
+    "it is for InstructPix2Pix, whose network reads a picture beside the latents": ("edit_conditioning",),
 }  # fmt: skip
 
 REASONS: Mapping[str, str] = {name: reason for reason, names in _GROUPS.items() for name in names}

@@ -22,6 +22,7 @@ from graphflow.converters.diffusers_script import export, to_script
 from graphflow.converters.diffusers_script.layout import docstring, lay_out, literal, quoted
 from graphflow.converters.diffusers_script.notebook import to_notebook
 from graphflow.errors import ConversionError, WorkflowError
+from graphflow.families.prompt_syntax import pieces
 from graphflow.session import Session
 from graphflow.settings import Settings
 from graphflow.settling import settle
@@ -123,7 +124,8 @@ def test_a_prompt_never_becomes_code(prompt: str, name: str, description: str) -
     tree = ast.parse(code, feature_version=(3, 11))
     assert imported(tree) <= {"argparse", "pathlib", "hashlib", "torch", "diffusers", "safetensors"}
     assert unbound(tree) == set()
-    assert prompt in "".join(texts_of(tree)) or "(" in prompt or "\\" in prompt
+    shown = "".join(texts_of(tree))
+    assert prompt in shown or all(part.text in shown for part in pieces(prompt, ()))
 
 
 @LOCAL
@@ -330,10 +332,10 @@ def test_a_settled_document_exports_like_its_workflow() -> None:
 
 
 def test_the_pipeline_style_calls_a_pipeline_and_says_what_differs() -> None:
-    document = txt2img(sampler="euler", schedule="normal")
+    document = txt2img(sampler="lms", schedule="normal")
     exact = export(document, session=session())
     assert "class Denoiser" in exact.code and not any("near" in note for note in exact.report)
     near = export(document, session=session(), style="pipeline")
-    assert "EulerDiscreteScheduler.from_config" in near.code and "class Denoiser" not in near.code
-    assert any("EulerDiscreteScheduler is near euler" in note for note in near.report)
-    assert "EulerDiscreteScheduler is near euler" in near.code
+    assert "LMSDiscreteScheduler.from_config" in near.code and "class Denoiser" not in near.code
+    assert any("LMSDiscreteScheduler is near lms" in note for note in near.report)
+    assert "LMSDiscreteScheduler is near lms" in near.code
