@@ -193,6 +193,9 @@ class Calls:
                 arguments |= self._hole(sampling, pipe, steps, full=steps == total)
             elif self._hard(sampling):
                 arguments |= self._size(sampling) | {"mask_image": f"{latent.mask}[:, None]"}
+                if sampling.model.base.family == "sd":
+                    # Not read by the UNet; without it that pipeline masks latents as if they were pixels, and fails.
+                    arguments["masked_image_latents"] = latent.variable
         if controls:
             arguments |= self._controls(sampling, pipe, steps, total)
         if sampling.model.pictures:
