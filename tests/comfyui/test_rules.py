@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import random
+from contextlib import suppress
 from functools import cache
+from typing import Any
 
 import pytest
 
-from graphflow.converters.comfyui import catalogue
+from graphflow.converters.comfyui import catalogue, to_native, to_prompt
 from graphflow.converters.comfyui.rules import RULES, Made, Rule
 from graphflow.converters.comfyui.rules.rule import Convert
+from graphflow.errors import ConversionError
 from graphflow.registry import Registry, installed
 
 PLAIN = [rule for rule in RULES.values() if isinstance(rule, Rule)] + [
@@ -102,3 +106,39 @@ REFUSED = {
     ("LatentConcat", "t"),
     ("LatentConcat", "-t"),
 }
+
+
+JUNK: tuple[Any, ...] = (
+    None, True, -1, 3.5, 2**70, 1e308, float("nan"), "", "None", "x", "512 x 512", "a**b", "/a/", "-3", [], {}, {"on": True, "lora": 5},
+    {"__value__": [1, {"name": 5}]}, {"__value__": [{"name": "a", "strength": "x"}]},
+)  # fmt: skip
+LINKS: dict[str, list[Any]] = {
+    "MODEL": ["1", 0], "CLIP": ["1", 1], "VAE": ["1", 2], "IMAGE": ["2", 0], "MASK": ["2", 1], "CONDITIONING": ["3", 0], "LATENT": ["4", 0],
+}  # fmt: skip
+SOURCES: dict[str, Any] = {
+    "1": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "a"}},
+    "2": {"class_type": "LoadImage", "inputs": {"image": "a.png"}},
+    "3": {"class_type": "CLIPTextEncode", "inputs": {"text": "a", "clip": ["1", 1]}},
+    "4": {"class_type": "EmptyLatentImage", "inputs": {"width": 64, "height": 64, "batch_size": 1}},
+    "5": {"class_type": "ToBasicPipe", "inputs": {"model": ["1", 0]}},
+}
+
+
+@pytest.mark.parametrize("comfy", sorted(RULES))
+def test_a_rule_takes_or_refuses_any_value(comfy: str) -> None:
+    """Mostly sound inputs, with some that make no sense: a verdict for each, and never another exception."""
+    rule, known = RULES[comfy], catalogue.find(comfy)
+    names = {name for order in known.orders for name in order.names} | set(known.inputs) if known else set()
+    names |= {item.comfy for item in rule.parsed} if isinstance(rule, Rule) else set()
+    for trial in range(4):
+        dice = random.Random(f"{comfy}{trial}")
+        inputs: dict[str, Any] = {}
+        for name in sorted(names - {catalogue.CONTROL}):
+            spec = known.inputs.get(name) if known else None
+            sound = LINKS.get(spec.type, ["5", 0]) if spec and not spec.widget else dice.choice([1, 0.5, "a"])
+            inputs[name] = dice.choice(JUNK) if dice.random() < 0.25 else sound
+        shown = {"y": {"class_type": "PreviewAny", "inputs": {"source": ["x", dice.randrange(3)]}}}
+        source = {**SOURCES, "x": {"class_type": comfy, "inputs": inputs}, **shown}
+        with suppress(ConversionError):
+            report = to_native(to_prompt(source), registry=registry()).report
+            assert {entry.id for entry in report.entries} == set(source)

@@ -176,6 +176,21 @@ _SERVICES = (
     "FluxKontextMax", "Moonvalley", "Vidu", "PixverseT", "PixverseI", "WanText", "WanImageToVideoApi", "Meshy",
 )  # fmt: skip
 """How the types of ComfyUI's paid services begin."""
+_BEGINNINGS: Mapping[str, Need] = {
+    "ADE_": Need("node", "motion modules (AnimateDiff; run_pipeline runs it whole)"),
+    "ADMD_": Need("node", "a trainer of motion modules"),
+    "[Comfy3D]": Need("family", "shapes of voxels and meshes"),
+    "TripoSR": Need("family", "shapes of voxels and meshes"),
+    "MimicMotion": Need("family", "MimicMotion"),
+    "MZ_": Need("family", "Kolors (run_pipeline runs it whole)"),
+    "Krea2": Need("family", "Krea 2's control and style networks"),
+    "Clownshar": Need("node", "the samplers of RES4LYF"),
+    "ReActor": Need("node", "a recogniser of faces (InsightFace)"),
+    "Pulid": Need("node", "a recogniser of faces (InsightFace)"),
+    "SEGS": Need("node", "a detector of faces or things, and a sampler of cut-outs (SEGS)"),
+    "Detailer": Need("node", "a detector of faces or things, and a sampler of cut-outs (SEGS)"),
+}
+"""What whole groups of types need, by how their names begin."""
 _LOCAL = ("TripoSR", "TripoSplat", "StabilityAudio")
 
 
@@ -195,6 +210,8 @@ NEEDS: Mapping[str, Need] = dict(_all())
 def need_of(type: str) -> Need | None:
     """Return what a type without a rule needs, or None where nothing is known of it."""
     found = NEEDS.get(type) or NEEDS.get(type.strip())
+    if found is None:
+        found = next((need for start, need in _BEGINNINGS.items() if type.startswith(start)), None)
     if found is None and type.startswith(_SERVICES) and not type.startswith(_LOCAL):
         return Need("service", "a web service that costs money; graphflow calls none")
     return found
