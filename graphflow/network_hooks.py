@@ -69,6 +69,45 @@ class PerturbedAttention:
         yield
 
 
+@value_type("skip_layer_hook")
+@dataclass(frozen=True, kw_only=True)
+class SkipLayers:
+    """Skip-layer guidance: away from the network without some of its transformers.
+
+    Attributes:
+        layers: Beginnings of names of the UNet's modules.
+        scale: Weight of the difference between the network and itself without them.
+        start: Share of sampling at which it begins, 0 to 1.
+        end: Share of sampling at which it ends.
+        rescale: Share of the result's standard deviation that is brought back to the conditional prediction's.
+    """
+
+    layers: tuple[str, ...]
+    scale: float
+    start: float
+    end: float
+    rescale: float = 0.0
+
+    @contextmanager
+    def attach(self, loaded: UNetModel) -> Iterator[None]:
+        """Add the weakened network and the guidance away from it.
+
+        Raises:
+            InvalidInputError: The model has no such layer.
+        """
+        from graphflow.families.hooks.modules import transformers
+        from graphflow.families.hooks.self_attention import without_layers
+        from graphflow.sampling.guidance import AwayFromVariation
+
+        list(transformers(loaded.module, self.layers))  # says now what would be said after the first step
+        name = f"without {', '.join(self.layers)}"
+        loaded.variations[name] = without_layers(self.layers)
+        loaded.guidance.append(
+            AwayFromVariation(variation=name, scale=self.scale, start=self.start, end=self.end, rescale=self.rescale)
+        )
+        yield
+
+
 @value_type("self_attention_guidance_hook")
 @dataclass(frozen=True, kw_only=True)
 class SelfAttentionGuidance:

@@ -39,6 +39,7 @@ from .latents_shape import *
 from .lists import *
 from .loaders import *
 from .lora import *
+from .masked_content import *
 from .masks import *
 from .masks_edit import *
 from .merging import *

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from graphflow.errors import InvalidInputError
 from graphflow.network_hooks import (
     DeepShrink,
     FreeU,
@@ -14,6 +15,7 @@ from graphflow.network_hooks import (
     PerturbedAttention,
     SelfAttentionGuidance,
     ShrinkMethod,
+    SkipLayers,
 )
 from graphflow.node import node
 from graphflow.values import Model
@@ -25,6 +27,7 @@ __all__ = [
     "merge_tokens",
     "perturbed_attention_guidance",
     "self_attention_guidance",
+    "skip_layer_guidance",
 ]
 
 ModelLink = Annotated[Model, Field(description="the denoising model")]
@@ -64,6 +67,37 @@ def perturbed_attention_guidance(
     Costs one more evaluation a step. Works beside and without a negative prompt.
     """
     return model.hooked(PerturbedAttention(scale=scale))
+
+
+@node("skip_layer_guidance", map=True)
+def skip_layer_guidance(
+    model: ModelLink,
+    layers: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=1000,
+            description="transformers to leave out, by Diffusers' names or their beginnings, with commas between:"
+            " mid_block, down_blocks.2, up_blocks.1.attentions.0",
+        ),
+    ] = "mid_block",
+    scale: Annotated[float, Field(ge=0, le=100, description="how strongly; 0 turns it off")] = 3.0,
+    start: Annotated[Percent, Field(description="share of sampling at which it begins")] = 0.01,
+    end: Annotated[Percent, Field(description="share of sampling at which it ends")] = 0.15,
+    rescale: Annotated[Percent, Field(description="share of the result's contrast that is brought back")] = 0.0,
+) -> Model:
+    """Guide away from what the network predicts without some of its transformers.
+
+    Skip-layer guidance as Stability AI published it with Stable Diffusion 3.5, and for every network spatiotemporal skip
+    guidance (Hyung et al. 2024, arXiv:2411.18664). Costs one more evaluation in the steps in which it acts.
+
+    Raises:
+        InvalidInputError: No layer is named. When the model is used: it has no such layer.
+    """
+    names = tuple(name.strip().strip(".") for name in layers.split(",") if name.strip(" ."))
+    if not names:
+        raise InvalidInputError("no layer is named", where="layers", advice="name one, e.g. mid_block")
+    return model.hooked(SkipLayers(layers=names, scale=scale, start=start, end=end, rescale=rescale))
 
 
 @node("self_attention_guidance", map=True)

@@ -128,6 +128,28 @@ def test_prompts_act_where_a_mask_is_and_what_other_families_read_is_left_alone(
     assert not torch.allclose(plain.samples, skipped.samples)
 
 
+def test_masked_content_is_what_sampling_starts_from(tiny: Session) -> None:
+    g = Graph(tiny)
+    parts = g.load_checkpoint(model="tiny-sd")
+    text = g.encode_prompt(text_encoder=parts.text_encoder, text="a cat")
+    picture, hole = g.picture(32), g.rectangle_mask(width=32, height=32)
+    starts = []
+    for image in (picture, g.fill_masked_image(images=picture, mask=hole)):
+        latent = g.set_noise_mask(latent=g.encode_image(vae=parts.vae, images=image), mask=hole)
+        starts += [latent, g.fill_masked_latent(latent=latent, content="noise", seed=1)]
+    found = g.values(
+        *(
+            g.sample(model=parts.model, positive=text, latent=start, steps=2, guidance_scale=1.0, strength=0.5)
+            for start in starts
+        )
+    )
+    for number, value in enumerate(found):
+        assert not any(torch.allclose(value.samples, other.samples) for other in found[number + 1 :])
+    # What the mask keeps is the encoded picture's, whatever stood under the mask.
+    for plain, filled in (found[:2], found[2:]):
+        torch.testing.assert_close(plain.samples[..., 0, :], filled.samples[..., 0, :], atol=1e-4, rtol=1e-4)
+
+
 def test_values_choose_and_count(session: Session) -> None:
     g = Graph(session)
     joined = g.text_join(first="red", second=g.json_value(text='{"colour": "blue", "n": [1]}', key="colour"))

@@ -28,6 +28,7 @@ from graphflow.network_hooks import (
     MergeTokens,
     PerturbedAttention,
     SelfAttentionGuidance,
+    SkipLayers,
 )
 from graphflow.sampling.guidance import Predictions
 from graphflow.sampling.prediction import ModelSampling
@@ -165,6 +166,37 @@ def test_low_frequencies_are_scaled_as_in_diffusers(height: int, width: int, fac
 
 
 # ------------------------------------------------------------------------------------ attention guidance
+
+
+def test_a_skipped_layer_hands_on_what_it_gets() -> None:
+    hook = SkipLayers(layers=("mid_block",), scale=2.0, start=0.1, end=0.9)
+    with recipe().hooked(hook).use() as loaded:
+        (name,) = loaded.variations
+        plain = predict(loaded)
+        found = predict(loaded, variation=name)
+        assert torch.equal(predict(loaded), plain)
+        (modifier,) = loaded.guidance
+        assert (modifier.scale, modifier.start, modifier.end) == (2.0, 0.1, 0.9)
+    assert not torch.equal(found, plain)
+    with running(shared()), recipe().use() as other:
+        other.module.mid_block.attentions[0], kept = HandOn(), other.module.mid_block.attentions[0]
+        try:
+            assert torch.equal(predict(other), found)
+        finally:
+            other.module.mid_block.attentions[0] = kept
+
+
+class HandOn(torch.nn.Module):
+    def forward(self, hidden_states: Tensor, **_: Any) -> tuple[Tensor]:
+        return (hidden_states,)
+
+
+@pytest.mark.parametrize("layers", [("mid_block.attentions.1",), ("up_blocks.9",), ("mid",)])
+def test_a_layer_that_is_not_there_is_named_with_those_that_are(layers: tuple[str, ...]) -> None:
+    hook = SkipLayers(layers=layers, scale=2.0, start=0.0, end=1.0)
+    with pytest.raises(InvalidInputError, match="no transformer") as caught, recipe().hooked(hook).use():
+        pass
+    assert "mid_block.attentions.0" in (caught.value.advice or "")
 
 
 def test_perturbed_attention_is_that_of_diffusers() -> None:

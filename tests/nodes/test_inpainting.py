@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from graphflow import nodes
 from graphflow.errors import InvalidInputError
-from graphflow.values import Conditioning, ConditioningEntry, Image, Mask, ModelFile, Vae
+from graphflow.values import Conditioning, ConditioningEntry, Image, Latent, Mask, ModelFile, Vae
 from tests.nodes.fakes import Told
 
 
@@ -98,3 +98,48 @@ def test_what_does_not_fit_is_refused(told: Told) -> None:
         nodes.encode_for_inpaint(vae(), image(2), Mask(values=torch.ones(3, 8, 8)))
     with pytest.raises(InvalidInputError, match="'flux'"):
         nodes.inpaint_conditioning(conditioning(1), conditioning(2), vae("flux"), image(), nodes.solid_mask(8, 8))
+
+
+def test_what_is_masked_is_filled_from_its_surroundings() -> None:
+    pixels = torch.full((2, 4, 24, 33), 0.25)
+    pixels[1, :3] = 0.75
+    pixels[:, :3, 8:16, 10:20] = 1.0
+    mask = Mask(values=torch.zeros(1, 24, 33))
+    mask.values[:, 8:16, 10:20] = 1
+    filled = nodes.fill_masked_image(Image(pixels=pixels), mask).pixels
+    assert torch.allclose(filled[0, :3], torch.tensor(0.25), atol=1e-6)
+    assert torch.allclose(filled[1, :3], torch.tensor(0.75), atol=1e-6)
+    assert torch.equal(filled[:, 3], pixels[:, 3])
+    grey = nodes.fill_masked_image(Image(pixels=pixels), mask, "grey").pixels
+    assert set(grey[:, :3, 8:16, 10:20].unique().tolist()) == {0.5}
+    assert torch.equal(grey[..., :8, :], pixels[..., :8, :])
+
+
+@given(st.integers(1, 20), st.integers(1, 20), st.integers(0, 99))
+def test_filling_stays_within_the_colours_that_are_there(height: int, width: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    pixels = torch.rand(1, 3, height, width, generator=generator)
+    hole = (torch.rand(1, height, width, generator=generator) < 0.7).float()
+    filled = nodes.fill_masked_image(Image(pixels=pixels), Mask(values=hole)).pixels
+    assert torch.equal(filled[:, :, hole[0] == 0], pixels[:, :, hole[0] == 0])
+    if bool((hole == 0).any()):
+        kept = pixels[:, :, hole[0] == 0]
+        assert float(filled.min()) >= float(kept.min()) - 1e-5
+        assert float(filled.max()) <= float(kept.max()) + 1e-5
+
+
+def test_latents_under_the_mask_are_replaced() -> None:
+    samples = torch.randn(1, 4, 6, 8, generator=torch.Generator().manual_seed(1)) * 5
+    mask = torch.zeros(1, 48, 64)
+    mask[..., 32:] = 1
+    latent = Latent(samples=samples, noise_mask=mask)
+    nothing = nodes.fill_masked_latent(latent, "nothing").samples
+    noise = nodes.fill_masked_latent(latent, "noise", 3)
+    for found in (nothing, noise.samples):
+        assert torch.equal(found[..., :3], samples[..., :3])
+    assert not nothing[..., 5:].any()
+    assert 3 < float(noise.samples[..., 5:].std()) < 7
+    assert torch.equal(noise.samples, nodes.fill_masked_latent(latent, "noise", 3).samples)
+    assert not torch.equal(noise.samples, nodes.fill_masked_latent(latent, "noise", 4).samples)
+    with pytest.raises(InvalidInputError, match="no noise mask"):
+        nodes.fill_masked_latent(Latent(samples=samples))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from graphflow import runtime
+from graphflow.errors import InvalidInputError
 
 
 @contextmanager
@@ -33,6 +34,27 @@ def middle_self_attentions(unet: Any) -> tuple[nn.Module, ...]:
     if unet.mid_block is None:
         return ()
     return tuple(module for name, module in unet.mid_block.named_modules() if name.endswith(".attn1"))
+
+
+def transformers(unet: Any, names: Sequence[str]) -> Iterator[Any]:
+    """The transformers of a UNet whose names begin with one of some names.
+
+    Raises:
+        InvalidInputError: No transformer's name begins with one of them.
+    """
+    from diffusers.models.transformers.transformer_2d import Transformer2DModel
+
+    there = {name: module for name, module in unet.named_modules() if isinstance(module, Transformer2DModel)}
+    for wanted in names:
+        if not any(f"{name}.".startswith(f"{wanted}.") for name in there):
+            raise InvalidInputError(
+                f"the model has no transformer {wanted!r}",
+                where="layers",
+                advice=f"it has {', '.join(there) or 'none at all'}",
+            )
+    for name, module in there.items():
+        if any(f"{name}.".startswith(f"{wanted}.") for wanted in names):
+            yield module
 
 
 def tell_if_idle(unet: Any, deepest: int, what: str) -> None:

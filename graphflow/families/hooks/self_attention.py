@@ -1,16 +1,16 @@
-"""A UNet whose middle attends to nothing, one that is watched, and guidance away from a blurred picture."""
+"""A UNet whose middle attends to nothing, one without some layers, one that is watched; guidance away from blur."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from graphflow.families.hooks.modules import middle_self_attentions, removing
+from graphflow.families.hooks.modules import middle_self_attentions, removing, transformers
 from graphflow.sampling.guidance import NEGATIVE, Modifier, Predictions
 
 if TYPE_CHECKING:
@@ -31,6 +31,35 @@ def without_middle_attention(model: UNetModel) -> Iterator[None]:
     finally:
         for layer, processor in zip(layers, before, strict=True):
             layer.processor = processor
+
+
+def without_layers(names: Sequence[str]) -> Callable[[UNetModel], AbstractContextManager[None]]:
+    """A weakened network: transformers of the UNet whose names begin so hand on what they get.
+
+    Args:
+        names: Beginnings of module names, such as `mid_block` or `up_blocks.1.attentions.0`.
+    """
+
+    @contextmanager
+    def skipping(model: UNetModel) -> Iterator[None]:
+        layers = list(transformers(model.module, names))
+        before = [layer.__dict__.get("forward") for layer in layers]
+        try:
+            for layer in layers:
+                layer.forward = _hand_on
+            yield
+        finally:
+            for layer, forward in zip(layers, before, strict=True):
+                if forward is None:
+                    del layer.forward
+                else:
+                    layer.forward = forward
+
+    return skipping
+
+
+def _hand_on(hidden_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor]:
+    return (hidden_states,)
 
 
 def _identity(attention: Any, hidden_states: Tensor, **_: Any) -> Tensor:
