@@ -99,10 +99,15 @@ def workflow_page() -> str:
         "",
         "`graphflow run NAME -i INPUT=VALUE`. Made from the files by `python -m tools.make_docs`.",
         "",
+        "The pictures are what the workflows make by default with the packaged models (`python -m"
+        " tools.make_workflow_pictures`). Where others are needed: `sdxl_base_refiner` was drawn with `shapes` in both"
+        " places, `ip_adapter` on `shapes` with an adapter of random weights, `upscale` with a network that repeats pixels.",
+        "",
     ]
     for name in workflows.names():
         document: Document = read(workflows.path(name))
-        lines += [f"## `{name}`", "", document.description or "", "", "| input | default | what |", "|---|---|---|"]
+        lines += [f"## `{name}`", "", document.description or "", "", f"![{name}](images/workflows/{name}.jpg)", ""]
+        lines += ["| input | default | what |", "|---|---|---|"]
         lines += [
             f"| `{knob}` | `{exposed.default!r}` | {exposed.description or ''} |"
             for knob, exposed in document.inputs.items()

@@ -61,6 +61,11 @@ def test_every_packaged_workflow_is_here() -> None:
     assert sorted({*EXPECTED, *JUDGED_ELSEWHERE}) == sorted(workflows.names())
 
 
+def test_every_packaged_workflow_has_a_picture_in_the_documents() -> None:
+    folder = Path(__file__).resolve().parents[2] / "docs" / "images" / "workflows"
+    assert sorted(path.stem for path in folder.iterdir()) == sorted(workflows.names())
+
+
 @pytest.mark.parametrize("name", sorted(EXPECTED))
 def test_the_pictures_show_what_the_prompts_said(session: Session, tmp_path: Path, name: str) -> None:
     paths = run(session, name, tmp_path)
@@ -69,6 +74,14 @@ def test_the_pictures_show_what_the_prompts_said(session: Session, tmp_path: Pat
         (verdict.findings[0].colour if verdict.findings else "nothing", verdict.background) for verdict in verdicts
     ]
     assert shown == EXPECTED[name]
+
+
+def test_a_small_star_is_a_star(session: Session, tmp_path: Path) -> None:
+    (path,) = run(session, "txt2img", tmp_path, prompt="a small green star on a black background", seed=3)
+    verdict = judge(pixels(path))
+    assert verdict.background == "black"
+    assert [(finding.kind, finding.colour) for finding in verdict.findings] == [("star", "green")]
+    assert verdict.findings[0].area < 0.08, "small"
 
 
 def test_a_second_run_in_a_new_process_runs_nothing_and_loads_no_model(
