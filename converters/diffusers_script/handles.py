@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -123,18 +125,24 @@ Patches = tuple[Patch | Change, ...]
 
 
 def merged(model: Patches, text: Patches) -> Patches:
-    """The changes of a model and of a text encoder as those of one pipeline."""
-    found: dict[Any, Patch | Change] = {
-        patch.path if isinstance(patch, Patch) else repr(patch): patch for patch in model
-    }
-    for patch in text:
-        if isinstance(patch, Patch):
-            known = found.get(patch.path, patch)
-            assert isinstance(known, Patch)
-            found[patch.path] = replace(known, text_strength=patch.text_strength, rounded=patch.rounded)
-        else:
-            found[repr(patch)] = patch
-    return tuple(found.values())
+    """The changes of a model and of a text encoder as those of one pipeline; the model's where their orders differ."""
+    found = dict(_numbered(model))
+    for key, patch in _numbered(text):
+        known = found.get(key)
+        if isinstance(patch, Patch) and isinstance(known, Patch):
+            patch = replace(known, text_strength=patch.text_strength, rounded=patch.rounded)
+        found[key] = patch
+    both = tuple(found.values())
+    return both if text_patches(both) == text_patches(text) else model
+
+
+def _numbered(patches: Patches) -> Iterator[tuple[tuple[str, int], Patch | Change]]:
+    """Changes by what they are: the same LoRA may be there several times."""
+    seen: Counter[str] = Counter()
+    for patch in patches:
+        name = patch.path if isinstance(patch, Patch) else repr(patch)
+        yield (name, seen[name]), patch
+        seen[name] += 1
 
 
 def text_patches(patches: Patches) -> tuple[Any, ...]:

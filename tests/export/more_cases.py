@@ -87,6 +87,19 @@ def _img2img_with_lora(g: Workflow, p: Parts) -> Any:
     return p.sample(model=g.add(nodes.apply_lora, model=p.model, lora="tiny-lora").model, latent=latent, strength=0.5)
 
 
+def _adapter(g: Workflow, p: Parts, name: str) -> Any:
+    """A relative of LoRA between two LoRAs."""
+    first = g.add(nodes.apply_lora, model=p.model, text_encoder=p.text_encoder, lora="tiny-lora", strength=0.4)
+    changed = g.add(
+        nodes.apply_lora, model=first.model, text_encoder=first.text_encoder, lora=name, strength=0.7,
+        text_encoder_strength=0.6,
+    )  # fmt: skip
+    last = g.add(nodes.apply_lora, model=changed.model, lora="tiny-lora", strength=-0.2).model
+    encoder = changed.text_encoder
+    prompts = {side: p.prompt(side, text_encoder=encoder) for side in ("positive", "negative")}
+    return p.sample(model=last, **prompts)
+
+
 def _latent_edits(g: Workflow, p: Parts) -> Any:
     first = p.sample(steps=2)
     size = g.add(nodes.latent_size, latent=first)
@@ -169,6 +182,9 @@ MORE_CASES: dict[str, Build] = {
     "prediction": _prediction,
     "velocity": _velocity,
     "tiles": _tiles,
+    "loha": lambda g, p: _adapter(g, p, "tiny-loha"),
+    "lokr": lambda g, p: _adapter(g, p, "tiny-lokr"),
+    "dora": lambda g, p: _adapter(g, p, "tiny-dora"),
     "latent_edits": _latent_edits,
     "hypertile": lambda g, p: _network(g, p, nodes.hypertile, tile_size=32, max_depth=1, swap_size=3),
     "merge_tokens": lambda g, p: _network(g, p, nodes.merge_tokens, ratio=0.5),

@@ -13,6 +13,7 @@ from graphflow import workflows
 from graphflow.builder import Workflow
 from graphflow.converters.diffusers_script import SUPPORTED, to_script
 from graphflow.errors import WorkflowError
+from tests.export.adapters import make_adapters
 from tests.export.cases import CASES, SD_CASES, SDXL_CASES, build
 from tests.export.models import make_models
 from tests.export.more_cases import MORE_CASES
@@ -20,7 +21,7 @@ from tests.export.run_exports import compare, difference, exportable, make_sessi
 from tests.fresh import Fresh
 
 SOAK = os.environ.get("GRAPHFLOW_TEST_SOAK") == "1"
-SAMPLE = {"ancestral", "comfyui", "weights", "regional", "control", "merged_lora", "from_batch", "deep_shrink"}
+SAMPLE = {"ancestral", "comfyui", "weights", "regional", "control", "merged_lora", "from_batch", "deep_shrink", "dora"}
 """Cases that always run; the others in the long suite."""
 
 PACKAGED_SAMPLE = {"txt2img", "custom_sampling"}
@@ -28,7 +29,7 @@ PACKAGED_SAMPLE = {"txt2img", "custom_sampling"}
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_models(tmp_path_factory.mktemp("models"))
+    return make_adapters(make_models(tmp_path_factory.mktemp("models")))
 
 
 def chosen(names: list[str], sample: set[str]) -> list[str]:

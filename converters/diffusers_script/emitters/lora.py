@@ -8,6 +8,7 @@ from typing import Any
 from ..graph import Given
 from ..handles import ModelPart, Patch
 from ..script import UnsupportedError
+from .adapters import METHODS, apply_adapter
 from .base import Emission, Emitter
 from .loaders import constant_path
 
@@ -18,12 +19,14 @@ def apply_lora(emission: Emission) -> dict[str, Any]:
     """A LoRA on a model and, where linked, its text encoder; loaded with the pipeline."""
     model, encoder = emission.part("model"), emission.inputs["text_encoder"]
     description = emission.described("lora")
-    if description.variant not in ("lora", ""):
-        raise UnsupportedError(f"{description.variant} files cannot be written as a LoRA of Diffusers")
     targets = description.details.get("targets") or []
     has_text = any("text" in str(target) for target in targets) if isinstance(targets, list) else True
     emission.script.fixed(emission.inputs["lora"], "its layers decide what is written")
     path = constant_path(emission, "lora", "LORA", kind="Path")
+    if description.variant in METHODS:
+        return apply_adapter(emission, path, encoder)
+    if description.variant not in ("lora", ""):
+        raise UnsupportedError(f"{description.variant} files cannot be written as a LoRA of Diffusers")
     results: dict[str, Any] = {"text_encoder": Given(None)}
     if not emission.is_default("strength", 0.0):
         patch = Patch(path, strength=emission.value("strength"), has_text=has_text)

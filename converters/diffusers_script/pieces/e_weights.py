@@ -1,6 +1,9 @@
 """Weights and batches."""
 # mypy: ignore-errors
 
+import torch
+from safetensors.torch import load_file
+
 
 def merge_weights(module, other, keep, add, shares=()):
     """Set each weight to keep * its own + add * the other's.
@@ -41,3 +44,65 @@ def repeated_places(places, count):
     """Places of items that are several times in a batch, with noise of their own."""
     span = max(places) - min(places) + 1
     return [place + turn * span for turn in range(count) for place in places]
+
+
+def apply_adapter(module, path, prefix, strength):
+    """Add the layers of a LoHa, LoKr or DoRA file to the weights of a module.
+
+    LyCORIS (Yeh et al. 2023, arXiv:2309.14859), DoRA (Liu et al. 2024, arXiv:2402.09353).
+    """
+    layers = {}
+    for key, tensor in load_file(path).items():
+        name, _, role = key.partition(".")
+        layers.setdefault(name, {})[role] = tensor.float()
+    for name, layer in module.named_modules():
+        flat = prefix + name.removeprefix("text_model.").replace(".", "_")
+        if flat not in layers:
+            continue
+        tensors, weight = layers[flat], layer.weight.detach().float().cpu()
+        changed = weight + adapter_update(tensors).reshape(weight.shape)
+        if "dora_scale" in tensors:
+            changed = with_lengths(changed, tensors["dora_scale"])
+        layer.weight.copy_(weight + strength * (changed - weight))
+
+
+def adapter_update(tensors):
+    """What the tensors of one layer add to its weight."""
+
+    def product(n):
+        """The n-th factor: as it is, a product, or one with a Tucker core."""
+        kind = "hada" if "hada_w1_a" in tensors else "lokr"
+        if f"{kind}_w{n}" in tensors:
+            return tensors[f"{kind}_w{n}"], None
+        a, b = tensors[f"{kind}_w{n}_a"], tensors[f"{kind}_w{n}_b"]
+        core = tensors.get(f"{kind}_t{n}")
+        whole = a @ b if core is None else torch.einsum("ijkl,io,jc->ockl", core, a, b)
+        return whole, len(b)
+
+    if "lora_up.weight" in tensors:
+        up, down = tensors["lora_up.weight"], tensors["lora_down.weight"]
+        rank, core = len(down), tensors.get("lora_mid.weight")
+        if core is None:
+            update = up.flatten(1) @ down.flatten(1)
+        else:
+            factors = up.flatten(1), core, down.flatten(1)
+            update = torch.einsum("or,rskl,si->oikl", *factors)
+    else:
+        (first, rank), (second, other) = product(1), product(2)
+        if "hada_w1_a" in tensors:
+            update = first * second
+        else:
+            shape = (*first.shape, *(1,) * (second.ndim - first.ndim))
+            update, rank = torch.kron(first.reshape(shape), second), other or rank
+    alpha = tensors.get("alpha")
+    return update if alpha is None or rank is None else update * (float(alpha) / rank)
+
+
+def with_lengths(weight, lengths):
+    """A weight whose rows or columns have other lengths."""
+    shown = weight.flatten(2) if weight.ndim > 2 else weight[..., None]
+    rows = len(lengths) == len(weight)
+    norm = torch.linalg.vector_norm(shown, dim=(1, 2) if rows else (0, 2))
+    norm = norm[:, None] if rows else norm[None]
+    factor = lengths.reshape(norm.shape) / norm
+    return weight * factor.reshape(*norm.shape, *(1,) * (weight.ndim - 2))
