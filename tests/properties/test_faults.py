@@ -132,13 +132,21 @@ def test_an_interrupt_at_any_node_leaves_nothing_behind(
     assert path.read_bytes() == expected
 
 
-@pytest.mark.parametrize(("node_id", "of"), [("sample", "unet"), ("decode", "vae")])
+@pytest.mark.parametrize(
+    ("name", "node_id", "part", "layer"),
+    [
+        ("txt2img", "sample", "unet", "conv_in"),
+        ("txt2img", "decode", "vae", "post_quant_conv"),
+        ("img2img", "encode", "vae", "quant_conv"),
+    ],
+)
 def test_nan_is_an_error_with_advice_never_a_black_picture(
-    known: Registry, tmp_path: Path, node_id: str, of: str
+    known: Registry, tmp_path: Path, name: str, node_id: str, part: str, layer: str
 ) -> None:
     session = make(tmp_path, known)
-    with nan_from(session, of), pytest.raises(NodeError) as caught:
-        session.run(load(), {"steps": STEPS}, out=tmp_path / "out")
+    path = workflows.path(name)
+    with nan_from(session, part, layer), pytest.raises(NodeError) as caught:
+        session.run(Workflow.load(path), {"steps": STEPS}, out=tmp_path / "out", folder=path.parent)
     assert caught.value.node == node_id
     assert isinstance(caught.value.cause, NonFiniteError)
     assert caught.value.advice
@@ -146,13 +154,13 @@ def test_nan_is_an_error_with_advice_never_a_black_picture(
 
 
 @contextmanager
-def nan_from(session: Session, part: str) -> Iterator[None]:
-    """Have one part of the checkpoint make NaN."""
+def nan_from(session: Session, part: str, layer: str) -> Iterator[None]:
+    """Have one layer of a part of the checkpoint make NaN."""
     workflow = load()
     workflow.document.outputs[part] = "checkpoint.model" if part == "unet" else f"checkpoint.{part}"
     recipe = session.run(workflow, targets=[workflow.document.outputs[part]]).outputs[part]
     with session.models.use(recipe) as loaded:
-        module = loaded.module.conv_in if part == "unet" else loaded.module.post_quant_conv
+        module = loaded.module.get_submodule(layer)
     handle = module.register_forward_hook(lambda module, arguments, output: torch.full_like(output, float("nan")))
     try:
         yield
