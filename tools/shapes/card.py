@@ -71,7 +71,7 @@ Everything was trained on two shared CPU cores: the autoencoder for {vae_minutes
 captions left out in 10 %, averaged weights), the safety checker for 1800 steps. The denoiser's first 5317 steps weighed
 all of the picture alike (1.2e-3 with cosine decay; the last 1400 of them mostly on two shapes); in all later steps half
 of the loss stood where the shapes are, however small: 1265 steps at 9e-4 falling, then the rest at 7e-4 and 5e-4 falling,
-with more and more small shapes.
+with more and more small shapes. The weights are the mean of two checkpoints, after step 6946 and after the last.
 `tools/shapes/README.md` has the commands.
 
 ## Figures
