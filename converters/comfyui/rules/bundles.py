@@ -18,6 +18,7 @@ _BIG = (
 )  # fmt: skip
 _PIPE = ("model", "clip", "vae", "positive", "negative")
 _STACK = "LoRA stack"
+_WEIGHTS = (".safetensors", ".gguf", ".ckpt", ".pt", ".pth", ".bin")
 
 
 def _carried(kind: str, names: tuple[str, ...], base: str, *, first: bool = True) -> Make:
@@ -147,7 +148,8 @@ def _managed(builder: Builder, source: Source) -> list[Value]:
     for row in rows if isinstance(rows, list) else ():
         if isinstance(row, Mapping) and row.get("active", True) and isinstance(row.get("name"), str):
             strength = row.get("strength", 1.0)
-            found.append((row["name"], strength, row.get("clipStrength", strength)))
+            name = row["name"] if row["name"].endswith(_WEIGHTS) else f"{row['name']}.safetensors"
+            found.append((name, strength, row.get("clipStrength", strength)))
     return [*_applied(builder, source, source.get("model"), source.get("clip"), found), None, None]
 
 

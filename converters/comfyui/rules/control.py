@@ -94,6 +94,21 @@ def _canny_aux(builder: Builder, source: Source) -> list[Value]:
     return [builder.add(source, "canny_edges", inputs)]
 
 
+def _coarse(how: str, back: str) -> Make:
+    """Return a function that takes detail out of a picture: smaller, and as large as before again."""
+
+    def make(builder: Builder, source: Source) -> list[Value]:
+        steps = int(source.number("pyrUp_iters", 3)) if back == "bicubic" else 6
+        if not 1 <= steps <= 6:
+            raise RefusedError(f"pyrUp_iters {steps} has no native counterpart")
+        source.used.add("resolution")
+        small = {"images": source.get("image"), "scale": 1 / 2**steps, "method": how}
+        made = builder.add(source, "resize", small, suffix="small")
+        return [builder.add(source, "resize", {"images": made, "scale": float(2**steps), "method": back})]
+
+    return make
+
+
 def _by_name(builder: Builder, source: Source) -> list[Value]:
     """AIO_Preprocessor: the preprocessor that it names."""
     name = source.text("preprocessor", "none")
@@ -118,6 +133,9 @@ def _features(builder: Builder, source: Source) -> list[Value]:
 
 
 _PREPROCESSORS = (
+    Made("TilePreprocessor", ("resize",), _coarse("area", "bicubic"), says="resize, twice", pack=_AUX,
+         differs="the picture keeps its resolution, and is enlarged bicubically"),
+    Made("ColorPreprocessor", ("resize",), _coarse("bicubic", "nearest"), says="resize, twice", pack=_AUX, differs="the picture keeps its resolution"),
     Made("CannyEdgePreprocessor", ("canny_edges",), _canny_aux, says="canny_edges", pack=_AUX),
     *(Made(type, ("preprocess",), _preprocessor(*methods), says=f"preprocess ({methods[0]})", pack=_AUX) for type, methods in _METHODS.items()),
     Made("LineArtPreprocessor", ("preprocess",), _lineart, says="preprocess (lineart)", pack=_AUX),
