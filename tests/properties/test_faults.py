@@ -89,6 +89,39 @@ def test_memory_that_runs_out_once_is_freed_or_said(
         assert not list(tmp_path.glob("out/*"))
 
 
+@pytest.mark.parametrize(
+    ("type", "name"),
+    [
+        ("encode_for_inpaint", "replace_part"),
+        ("encode_image", "img2img"),
+        ("make_sigmas", "custom_sampling"),
+        ("preprocess", "controlnet"),
+        ("run_pipeline", "run_pipeline_txt2img"),
+        ("safety_filter", "txt2img"),
+        ("sample_custom", "custom_sampling"),
+    ],
+)
+def test_every_node_that_computes_runs_again_after_a_measure(
+    known: Registry, tmp_path: Path, type: str, name: str
+) -> None:
+    broken = failing_once(known, type, lambda: torch.OutOfMemoryError("CUDA out of memory. Tried to allocate"))
+    told: list[str] = []
+    path = workflows.path(name)
+    (written,) = (
+        make(tmp_path, broken)
+        .run(
+            Workflow.load(path),
+            {} if type == "run_pipeline" else {"steps": STEPS},
+            out=tmp_path / "out",
+            folder=path.parent,
+            sink=lambda event: told.append(event.message) if isinstance(event, events.Notice) else None,
+        )
+        .paths
+    )
+    assert len(np.unique(pixels(written.read_bytes()))) > 2
+    assert any("memory ran out" in message for message in told)
+
+
 @pytest.mark.parametrize("node_id", ["positive", "sample", "decode"])
 def test_memory_that_never_suffices_names_the_node_and_the_way_out(
     known: Registry, tmp_path: Path, node_id: str
