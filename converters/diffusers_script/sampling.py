@@ -100,7 +100,7 @@ class Writer:
         latents = self.latents(wanted.sampling)
         self.script.stage(ids([wanted.node]))
         pixels = self.decode(latents, wanted.vae, wanted.node)
-        return self.check(pixels, wanted.vae, wanted.checked) if wanted.checked else pixels
+        return self.check(pixels, wanted.sampling.model, wanted.checked) if wanted.checked else pixels
 
     def decode(self, latents: Latents, vae: Any, node: str) -> Pixels:
         """Write the decoding of latents."""
@@ -110,7 +110,7 @@ class Writer:
     def check(self, pixels: Pixels, checker: Any, node: str) -> Pixels:
         """Write a safety check."""
         self.script.stage(ids([node]))
-        self.script.facts.checked.add(checker.base.key)
+        self.script.facts.checked.add(checker.base.checkpoint)
         self.script.need("check_safety")
         pipe = self.loader.any_pipe(checker.base)
         flags = self.script.assign("flags", call("check_safety", pipe, pixels.variable))

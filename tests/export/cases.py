@@ -212,6 +212,19 @@ def _control_on_one_side(g: Workflow, p: Parts) -> Any:
     return p.sample(positive=steered.positive)
 
 
+def _union(g: Workflow, p: Parts, *, times: int = 1, **options: Any) -> Any:
+    net = g.add(nodes.load_control_net, control_net="tiny-union")
+    net = g.add(nodes.set_union_control_type, control_net=net, type="depth")
+    positive, negative = p.prompt("a red circle"), p.prompt("blurred")
+    for _ in range(times):
+        steered = g.add(
+            nodes.apply_control_net, positive=positive, negative=negative, control_net=net, image=p.picture(),
+            strength=0.7,
+        )  # fmt: skip
+        positive, negative = steered.positive, steered.negative
+    return p.sample(positive=positive, negative=negative, **options)
+
+
 def _t2i(g: Workflow, p: Parts, *, name: str = "tiny-t2i", sampler: str = "dpmpp_2m", **options: Any) -> Any:
     net = g.add(nodes.load_control_net, control_net=name)
     steered = g.add(
@@ -225,13 +238,14 @@ def _ip_adapter(
     g: Workflow, p: Parts, *, name: str = "tiny-ip", eye: str = "eye", sampler: str = "dpmpp_2m", masked: bool = False,
     **options: Any,
 ) -> Any:  # fmt: skip
-    mask = {"mask": g.add(nodes.rectangle_mask, width=SIZE, height=SIZE, right=0.5)} if masked else {}
+    half = g.add(nodes.rectangle_mask, width=SIZE, height=SIZE, right=0.5)
+    mask = {"mask": half} if masked else {}
     model = g.add(
         nodes.apply_ip_adapter,
         model=p.model,
         ip_adapter=g.add(nodes.load_ip_adapter, ip_adapter=name),
         image_encoder=g.add(nodes.load_image_encoder, image_encoder=eye),
-        image=p.picture(),
+        image=g.add(nodes.mask_to_image, mask=half),
         **{"strength": 0.8, **mask, **options},
     )
     return p.sample(model=model, sampler=sampler)
@@ -337,6 +351,8 @@ CASES: dict[str, Build] = {
 """Cases for every family."""
 
 SDXL_CASES: dict[str, Build] = {
+    "union": _union,
+    "union_twice": lambda g, p: _union(g, p, times=2, sampler="euler", schedule="normal"),
     "refiner": _refiner,
     "refiner_euler": lambda g, p: _refiner(g, p, sampler="euler", sized=False),
     "refiner_loop": lambda g, p: _refiner(g, p, sampler="heun", sized=False),

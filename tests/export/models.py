@@ -30,6 +30,7 @@ def make_models(root: Path) -> Path:
     _replace_vae(root / "checkpoints" / "tiny-half", 0.18215)
     _make_lora(root / "loras" / "tiny-lora.safetensors")
     _make_control_net(root / "controlnet" / "tiny-control")
+    _make_union_control_net(root / "controlnet" / "tiny-union")
     _make_adapters(root)
     _make_refiner(root / "checkpoints" / "tiny-refiner")
     _make_inpainting(root / "checkpoints" / "tiny-inpaint")
@@ -73,6 +74,31 @@ def _make_control_net(folder: Path) -> None:
 
     torch.manual_seed(3)
     net = ControlNetModel.from_unet(sd_parts()["unet"])
+    for parameter in net.parameters():
+        if not parameter.any():
+            parameter.data.normal_(std=0.1)
+    net.save_pretrained(folder)
+
+
+def _make_union_control_net(folder: Path) -> None:
+    """A ControlNet of SDXL for eight kinds of pictures."""
+    from diffusers import ControlNetUnionModel
+
+    torch.manual_seed(9)
+    config = sdxl_parts()["unet"].config
+    kept = (
+        "block_out_channels", "layers_per_block", "down_block_types", "cross_attention_dim", "attention_head_dim",
+        "transformer_layers_per_block", "use_linear_projection", "addition_embed_type", "addition_time_embed_dim",
+        "projection_class_embeddings_input_dim", "norm_num_groups",
+    )  # fmt: skip
+    net = ControlNetUnionModel(
+        **{name: config[name] for name in kept},
+        num_control_type=6,
+        num_trans_channel=32,
+        num_trans_head=2,
+        num_trans_layer=1,
+        num_proj_channel=32,
+    )
     for parameter in net.parameters():
         if not parameter.any():
             parameter.data.normal_(std=0.1)

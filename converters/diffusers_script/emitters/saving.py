@@ -20,9 +20,10 @@ SUFFIXES = {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}
 def safety_filter(emission: Emission) -> dict[str, Any]:
     """A safety check: the pipeline's own where it makes the pictures."""
     checker, found = emission.part("safety_checker"), emission.inputs["images"]
-    same = isinstance(found, Decoding) and found.vae.base.key == checker.base.key and not found.checked
+    base = checker.base
+    same = isinstance(found, Decoding) and found.sampling.model.base.checkpoint == base.checkpoint and not found.checked
     if isinstance(found, Decoding) and same:
-        emission.script.facts.checked.add(checker.base.key)
+        emission.script.facts.checked.add(base.checkpoint)
         return {"images": replace(found, checked=emission.node.id), "flags": None}
     if isinstance(found, Pictures) and found.checker.base.key == checker.base.key:
         emission.script.facts.checked.add(checker.base.key)
