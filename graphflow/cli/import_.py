@@ -15,7 +15,7 @@ from graphflow.cli import imported
 from graphflow.cli.failures import json_errors, print_json
 from graphflow.cli.options import SETTINGS, AsJson, Offline, Packs, make_session
 from graphflow.cli.terminal import clean, console, styled
-from graphflow.errors import InvalidInputError
+from graphflow.errors import ConversionError, InvalidInputError
 
 if TYPE_CHECKING:
     from graphflow.converters.comfyui import Flattened
@@ -88,10 +88,13 @@ def import_(
             imported.show_coverage(coverage, session.registry, as_json)
             return
         flattened = _flattened(str(file), choices_seed)
+        complete = True
         if to == "api":
             _write_prompt(flattened, out)
         else:
-            _write_native(flattened, str(file), out, report, as_json, session)
+            complete = _write_native(flattened, str(file), out, report, as_json, session)
+    if not complete:
+        raise typer.Exit(ConversionError.exit_code)
 
 
 def _flattened(file: str, choices_seed: int | None) -> Flattened:
@@ -108,7 +111,8 @@ def _write_prompt(flattened: Flattened, out: Path | None) -> None:
 
 def _write_native(
     flattened: Flattened, file: str, out: Path | None, wanted: bool, as_json: bool, session: Session
-) -> None:
+) -> bool:
+    """Say what became of the file, and write its native form; return whether there is one."""
     from graphflow.converters.comfyui import to_native
     from graphflow.converters.comfyui.models import model_needs
 
@@ -125,9 +129,12 @@ def _write_native(
     else:
         imported.show_summary(console(error=True), result.report)
         imported.show_missing_models(console(error=True), result.report)
+    if as_json and not result.report.complete:
+        return False  # the report says all of it; an error beside it would break the JSON
     document = result.require()
     if out is not None or not (wanted or as_json):
         _write(document.to_json(), out)
+    return True
 
 
 def _write(data: dict[str, Any], out: Path | None) -> None:

@@ -98,8 +98,8 @@ def test_what_is_not_supported_is_an_error_that_lists_all(graphflow: Command, un
 
 def test_the_report_in_json_says_what_each_would_have_to_do(graphflow: Command, unknown: Path) -> None:
     ran = graphflow("import", unknown, "--json")
-    report = json.JSONDecoder().raw_decode(ran.out)[0]
-    assert not report["complete"]
+    report = json.loads(ran.out)
+    assert (ran.code, report["complete"]) == (2, False)
     (decode,) = [node for node in report["nodes"] if node["id"] == "8"]
     assert decode["verdict"] == "not supported"
     assert decode["provides"] == "takes samples, vae; gives output 0 to 9.images"

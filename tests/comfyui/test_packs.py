@@ -170,6 +170,8 @@ def test_an_adapter_preset_names_the_published_files(checkpoint: str, preset: st
         ("AIO_Preprocessor", {"preprocessor": "LineArtPreprocessor", "resolution": 512, "image": "IMAGE"}, "preprocess"),
         ("DepthAnythingV2Preprocessor", {"ckpt_name": "x.pth", "resolution": 512, "image": "IMAGE"}, "preprocess"),
         ("TEEDPreprocessor", {"safe_steps": 2, "resolution": 512, "image": "IMAGE"}, "preprocess"),
+        ("INPAINT_MaskedFill", {"image": "IMAGE", "mask": "MASK", "fill": "telea", "falloff": 0}, "fill_masked_image"),
+        ("TilePreprocessor", {"image": "IMAGE", "pyrUp_iters": 3, "resolution": 512}, "resize"),
         ("Image Flip", {"mode": "horizontal", "images": "IMAGE"}, "flip_image"),
         ("Image Blank", {"width": 100, "height": 64, "red": 255, "green": 0, "blue": 16}, "solid_image"),
         ("Image Crop Location", {"image": "IMAGE", "top": 1, "left": 2, "right": 34, "bottom": 17}, "crop_image"),

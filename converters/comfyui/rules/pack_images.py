@@ -219,6 +219,18 @@ def _shape(builder: Builder, source: Source) -> list[Value]:
     return [made, builder.add(source, "invert_mask", {"mask": made}, suffix="inverted")]
 
 
+def _filled(builder: Builder, source: Source) -> list[Value]:
+    """INPAINT_MaskedFill: grey, or the surroundings."""
+    fill = source.text("fill", "neutral")
+    if fill != "neutral":
+        source.remark(f"the surroundings are taken by averages, not by the method {fill}")
+    if source.number("falloff", 0) > 0:
+        source.remark("the mask's edge is not softened first")
+    method = "grey" if fill == "neutral" else "surroundings"
+    inputs = {"images": source.get("image"), "mask": source.get("mask"), "method": method}
+    return [builder.add(source, "fill_masked_image", inputs)]
+
+
 def _counted(builder: Builder, source: Source) -> list[Value]:
     """GetImageSizeAndCount: the pictures, and their size."""
     made = builder.add(source, "image_size", {"images": source.get("image")})
@@ -240,6 +252,7 @@ RULES: tuple[AnyRule, ...] = (
     Made("ImageBatchMultiple+", ("batch_images",), _batched, says="batch_images", pack=_ESSENTIALS),
     Made("Image Blank", ("solid_image",), _blank, says="solid_image", pack=_WAS),
     Made("GetImageSizeAndCount", ("image_size",), _counted, says="image_size", pack=_KJ),
+    Made("INPAINT_MaskedFill", ("fill_masked_image",), _filled, says="fill_masked_image", pack="comfyui-inpaint-nodes"),
     Rule("Image Flip", "flip_image", "images mode:direction", pack=_WAS, back=False),
     Rule("easy imageSize", "image_size", "image:images", "width height", pack="ComfyUI-Easy-Use", back=False),
     Rule("Get Image Size (JPS)", "image_size", "image:images", "width height", pack=_JPS, back=False),
