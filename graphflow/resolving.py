@@ -81,13 +81,18 @@ class SessionResolver:
             if candidate.is_file():
                 return candidate
         places = ", ".join(str(folder) for folder in self._folders) or "no folder (the workflow is no file)"
-        near = nearest(name, list(_names(self._folders)))
+        near = nearest(name, [other for other in _names(self._folders) if _is_document(other) == _is_document(name)])
         advice = (
             f"did you mean {near!r}?"
             if near
             else "put it there, name the folder with --input-dir, or give a path with -i or --set"
         )
         raise InvalidInputError(f"there is no file {name!r} in {places}", advice=advice)
+
+
+def _is_document(name: str) -> bool:
+    """Tell workflows, of which input folders hold many with names like their pictures', from what nodes read."""
+    return name.lower().endswith(".json")
 
 
 def _names(folders: tuple[Path, ...]) -> Iterator[str]:

@@ -267,6 +267,19 @@ def test_a_document_cannot_name_files_outside_its_folders(toys: ToySession, name
         toys.fresh().plan(Workflow.from_json(g.to_json()), input_folder=folder)
 
 
+def test_a_missing_file_is_told_its_nearest_name_but_no_workflow(toys: ToySession) -> None:
+    folder = toys.folder / "in"
+    folder.mkdir()
+    (folder / "harbour.json").write_text("{}")
+    g = Workflow()
+    g.output("result", g.add(toy.read, file="harbor.txt", id="read"))
+    with pytest.raises(WorkflowError, match=r"there is no file 'harbor.txt' in .* \(put it there"):
+        toys.fresh().plan(g, input_folder=folder)
+    (folder / "harbour.txt").write_text("")
+    with pytest.raises(WorkflowError, match=r"did you mean 'harbour.txt'\?"):
+        toys.fresh().plan(g, input_folder=folder)
+
+
 def test_the_caller_may_name_any_file(toys: ToySession) -> None:
     secret = toys.folder / "secret.txt"
     secret.write_text("mine")
