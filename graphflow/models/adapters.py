@@ -20,6 +20,9 @@ _METHODS: tuple[tuple[str, str], ...] = (
 )  # fmt: skip
 """Endings of tensor names that name the method, the more special first."""
 
+_PEFT = "base_model.model."
+_UNET_BLOCKS = ("mid_block.", "down_blocks.", "up_blocks.")
+_TEXT_NAMES = ("text_encoder.", "text_model.", "encoder.layers.")
 _EMBEDDING_WIDTHS = ((768,), (1024,), (1280,))
 _DOWN = re.compile(r"[._](?:lora_down|lora_A|lora\.down|lora_A\.default|lora_linear_layer\.down)\.weight$")
 _CROSS_KEY = re.compile(r"attn2[._](?:processor[._])?to_[kv]")
@@ -88,8 +91,8 @@ def _lora(shapes: Shapes, metadata: Mapping[str, str], method: str) -> Adapter:
     targets = [
         target
         for target, starts in (
-            ("unet", ("lora_unet_", "unet.", "base_model.model.unet.", "mid_block.", "down_blocks.", "up_blocks.")),
-            ("text_encoder", ("lora_te_", "lora_te1_", "text_encoder.", "base_model.model.text_encoder.")),
+            ("unet", ("lora_unet_", "unet.", *_UNET_BLOCKS, *(_PEFT + name for name in ("unet.", *_UNET_BLOCKS)))),
+            ("text_encoder", ("lora_te_", "lora_te1_", "text_encoder.", *(_PEFT + name for name in _TEXT_NAMES))),
             ("text_encoder_2", ("lora_te2_", "text_encoder_2.")),
             ("transformer", ("transformer.", "diffusion_model.", "lora_transformer_")),
         )

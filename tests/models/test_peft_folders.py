@@ -52,6 +52,9 @@ def test_merged_weights_equal_pefts(tmp_path: Path, method: str, options: dict[s
     manager = make_manager(tmp_path)
     with running(manager) as told:
         file = manager.find("style", "lora", part="")
+        described = manager.library.describe("style", "lora")
+        assert described.details["targets"] == ["unet"]
+        assert method != "LORA" or not described.warnings
         with model(manager, SD).patched(LoraPatch(file=file, strength=1.0)).use() as loaded:
             found = {name: tensor.clone() for name, tensor in loaded.module.state_dict().items()}
         with model(manager, SD).use() as loaded:
@@ -71,6 +74,7 @@ def test_an_adapter_of_a_text_encoder_goes_to_the_text_encoder(tmp_path: Path) -
     manager = make_manager(tmp_path)
     with running(manager):
         file = manager.find("words", "lora", part="")
+        assert manager.library.describe("words", "lora").details["targets"] == ["text_encoder"]
         with text_encoder(manager, SD).patched(LoraPatch(file=file, strength=1.0)).use() as loaded:
             (encoder,) = loaded.encoders
             found = encoder.module.state_dict()
