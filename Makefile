@@ -26,6 +26,7 @@ parity: install-test ## Compare everything with the recorded numbers and write d
 	$(BIN)/python -m tests.parity.run_parity
 	$(BIN)/python -m tests.comfyui.recorded build/parity/models
 	$(BIN)/python -m tests.export.run_exports
+	$(BIN)/python -m tests.export.recorded build/parity/models
 
 soak: install-test ## The long property and fuzz suites; an hour
 	GRAPHFLOW_TEST_SOAK=1 $(BIN)/python -m pytest tests/families/test_recorded.py tests/properties tests/export

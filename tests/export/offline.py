@@ -29,11 +29,12 @@ def prepare(configs: str, *checkpoints: str) -> None:
         loaded[path] = StableDiffusionPipeline.from_single_file(path, dtype=torch.float32, safety_checker=None)
 
 
-def _offline(original: Callable[..., Any], configs: Mapping[str, str], loaded: Mapping[str, Any]) -> Callable[..., Any]:
+def _offline(original: Callable[..., Any], configs: Mapping[str, str], loaded: dict[str, Any]) -> Callable[..., Any]:
     def from_single_file(cls: Any, *paths: Any, **options: Any) -> Any:
         path = paths[0] if paths else None  # Diffusers itself names the argument, for the parts of a pipeline
         if path in loaded:
-            return cls(**loaded[path].components, requires_safety_checker=False)
+            # a second pipeline of this file has weights of its own
+            return cls(**loaded.pop(path).components, requires_safety_checker=False)
         if path in configs:
             options = {"config": configs[path], "local_files_only": True, **options}
         return original(cls, *paths, **options)

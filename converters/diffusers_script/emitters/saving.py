@@ -140,7 +140,8 @@ def save_latent(emission: Emission) -> None:
     emission.begin()
     _make_folder(emission)
     emission.script.need("save_latents")
-    path = f'args.out / f"{_stem(emission)}.latent"'
+    stem = _stem(emission)
+    path = f'args.out / {"f" if "{" in stem else ""}"{stem}.latent"'
     vae = emission.loader.vae(latents.scaled_for)
     emission.script.add("", call("save_latents", vae, latents.variable, path))
 
