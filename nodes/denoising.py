@@ -37,6 +37,25 @@ def require_channels(loaded: Any, latent: Latent) -> None:
         )
 
 
+def require_family(latent: Latent, family: str, what: str) -> None:
+    """Refuse latents of which it is known that another family made them: they mean something else.
+
+    Args:
+        latent: The latents.
+        family: Family of what reads them; empty where it is not known.
+        what: What that is, for people.
+
+    Raises:
+        InvalidInputError: The families differ.
+    """
+    if latent.family and family and latent.family != family:
+        raise InvalidInputError(
+            f"the latent is one of {latent.family}, and {what} is one of {family}",
+            where="latent",
+            advice=f"decode it to a picture with the autoencoder of {latent.family}, and encode that with {family}'s",
+        )
+
+
 def denoise(
     model: Model,
     loaded: Any,
@@ -82,6 +101,7 @@ def denoise(
         current.report(index + 1, total, None if preview is None else preview(denoised))
 
     require_channels(loaded, latent)
+    require_family(latent, model.family, "the model")
     height, width = (edge * loaded.downscale for edge in latent.samples.shape[-2:])
     told = {name: loaded.complete(side, height, width, negative=name == NEGATIVE) for name, side in sides.items()}
     first = None

@@ -11,6 +11,7 @@ from graphflow.node import node
 from graphflow.values import Image, Latent, Vae
 
 from .choices import Tile, TileOverlap
+from .denoising import require_family
 
 __all__ = ["encode_image", "vae_decode"]
 
@@ -27,7 +28,8 @@ def vae_decode(
     Tiles share at most a quarter of their edge.
 
     Raises:
-        InvalidInputError: The latents have another number of channels than the autoencoder's.
+        InvalidInputError: The latents have another number of channels than the autoencoder's, or another family made
+            them.
         NonFiniteError: The autoencoder makes NaN, in float32 too.
     """
     with vae.use() as loaded:
@@ -37,6 +39,7 @@ def vae_decode(
                 where="latent",
                 advice="decode with the autoencoder of the family that made the latent",
             )
+        require_family(latent, vae.family, "the autoencoder")
         return Image(pixels=loaded.decode(latent.samples, tile=tile, overlap=min(overlap, tile // 4)))
 
 

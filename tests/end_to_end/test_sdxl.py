@@ -10,20 +10,22 @@ import torch
 from PIL import Image
 
 from graphflow import Workflow, events, workflows
+from graphflow.errors import NodeError
 from graphflow.registry import Registry
 from graphflow.session import Session
 from graphflow.settings import Settings
-from tests.models.tiny import make_tiny_refiner_file, make_tiny_sdxl_file
+from tests.models.tiny import make_tiny_refiner_file, make_tiny_sd_file, make_tiny_sdxl_file
 
 SMALL = {"model": "tiny-xl", "refiner": "tiny-refiner", "width": 64, "height": 48, "steps": 4, "switch_at": 1}
 
 
 @pytest.fixture(scope="module")
 def sdxl(known: Registry, tmp_path_factory: pytest.TempPathFactory) -> Session:
-    """A session on a folder with a tiny SDXL and a tiny refiner."""
+    """A session on a folder with a tiny SDXL, a tiny refiner and a tiny Stable Diffusion."""
     root = tmp_path_factory.mktemp("models")
     make_tiny_sdxl_file(root / "checkpoints" / "tiny-xl.safetensors")
     make_tiny_refiner_file(root / "checkpoints" / "tiny-refiner.safetensors", seed=1)
+    make_tiny_sd_file(root / "checkpoints" / "tiny-sd.safetensors")
     values = {"models": (root,), "cache_dir": root / "cache", "device": "cpu", "offline": True}
     return Session(Settings.model_validate(values), known=known)
 
@@ -67,3 +69,16 @@ def test_sizes_told_to_the_base_change_the_picture(sdxl: Session) -> None:
     workflow.document.nodes["positive"].params["crop_x"] = 512
     (found,) = sdxl.run(workflow, SMALL, targets=["base"]).values.values()
     assert (found.samples - square).abs().max() > 1e-3 * square.abs().max()
+
+
+@pytest.mark.parametrize("changes", [{"refiner": "tiny-sd"}, {"decoder": "tiny-sd"}])
+def test_latents_of_another_family_are_refused_with_both_names(sdxl: Session, changes: dict[str, str]) -> None:
+    workflow = Workflow.load(workflows.path("sdxl_base_refiner"))
+    if "decoder" in changes:
+        workflow.document.nodes["other"] = workflow.document.nodes["base_checkpoint"].model_copy(
+            update={"params": {"model": changes["decoder"]}}
+        )
+        workflow.document.nodes["decode"].links["vae"] = "other.vae"
+    inputs = {**SMALL, **({"refiner": changes["refiner"]} if "refiner" in changes else {})}
+    with pytest.raises(NodeError, match=r"the latent is one of sdxl, and .* is one of sd"):
+        sdxl.run(workflow, inputs, targets=["decode"])
