@@ -87,7 +87,7 @@ _FAMILIES: Mapping[str, str] = {
     "Hunyuan3D": "EmptyLatentHunyuan3Dv2 Hunyuan3Dv2Conditioning Hunyuan3Dv2ConditioningMultiView VAEDecodeHunyuan3D",
     "Trellis 2": "EmptyTrellis2LatentStructure Trellis2ShapeStage Trellis2TextureStage Trellis2UpsampleStage"
         " VaeDecodeShapeTrellis VaeDecodeStructureTrellis2 VaeDecodeTextureTrellis",
-    "shapes of voxels and meshes": "VoxelToMesh VoxelToMeshBasic SaveGLB Preview3D Preview3DAnimation Load3D Load3DAnimation",
+    "shapes of voxels and meshes": "VoxelToMesh VoxelToMeshBasic SaveGLB Save3DAdvanced Preview3DAdvanced Preview3D Preview3DAnimation Load3D Load3DAnimation",
     "a language model that writes the text": "TextGenerate TextGenerateLTX2Prompt",
 }  # fmt: skip
 
@@ -168,6 +168,7 @@ _SPACED: Mapping[str, tuple[str, ...]] = {
     ),
     "a model that describes pictures in words": ("LLava Loader Simple",),
     "a folder of pictures": ("LoadImagesFromDir //Inspire",),
+    "a reader of video files": ("Video Slice",),
 }
 """Types with spaces in their names, of the same kind."""
 _SERVICES = (
