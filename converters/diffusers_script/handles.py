@@ -260,6 +260,8 @@ class Entry:
         text: Expression of the prompt; empty where only ``parts`` says it.
         node: The node that encoded it.
         parts: Expression of the prompt in weighted parts.
+        text_l: Expression of the prompt for SDXL's small encoder where that differs, else empty.
+        parts_l: The same in weighted parts.
         single: Whether it fills no more than one chunk of 75 tokens.
         edits: Changes of its embedding, in order: (helper, arguments).
         settings: Where, when and how strongly it acts: (name, expression) pairs.
@@ -274,11 +276,14 @@ class Entry:
     edits: tuple[tuple[str, tuple[Any, ...]], ...] = ()
     settings: tuple[tuple[str, Any], ...] = ()
     controls: tuple[Control, ...] = ()
+    text_l: str = ""
+    parts_l: str = ""
 
     @property
     def plain(self) -> bool:
         """Whether a pipeline reads it as graphflow does: no weights, one chunk, the usual layer."""
-        return bool(self.text) and self.single and self.encoder.layer is None and not self.edits
+        texts = bool(self.text) and bool(self.text_l) == bool(self.parts_l)
+        return texts and self.single and self.encoder.layer is None and not self.edits
 
 
 @dataclass(frozen=True)

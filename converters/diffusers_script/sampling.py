@@ -7,7 +7,8 @@ from typing import Any
 
 from graphflow.sampling.names import SCHEDULE_NAMES
 
-from .calls import FULL_STRENGTH, Calls, guidance_hooks, total_steps
+from .calls import Calls, total_steps
+from .fitting import FULL_STRENGTH, guidance_hooks
 from .handles import (
     Conditioning,
     Control,
@@ -139,7 +140,7 @@ class Writer:
         self.script.stage(ids(sampling.nodes))
         made = self.calls.call(sampling, {"output_type": '"latent"'}).then(".images")
         variable = self.script.assign(sampling.node, made)
-        return Latents(variable, sampling.model, carries=self.calls.scheduler_of(sampling))
+        return Latents(variable, sampling.model, carries=self.calls.fit.scheduler_of(sampling))
 
     def nodes(self, sampling: Sampling) -> list[str]:
         """The nodes that a sampling stands for."""
@@ -159,7 +160,7 @@ class Writer:
 
     def fits_pipeline(self, sampling: Sampling, *, tensors: bool = False) -> bool:
         """Whether a pipeline call gives the same picture, or the same tensors."""
-        return self.calls.fits(sampling) and not (tensors and self.calls.lacks_tensors(sampling))
+        return self.calls.fit.fits(sampling) and not (tensors and self.calls.fit.lacks_tensors(sampling))
 
     def prepare(self, sampling: Sampling) -> None:
         """Write what stands before a pipeline call, so that the call itself may stand in a loop."""
@@ -312,11 +313,13 @@ class Writer:
         if entry.plain and not in_parts:
             name = f"encode_prompt{family}"
             self.script.need(name)
-            return self.script.assign(entry.node, call(name, pipe, entry.text))
+            texts = [entry.text_l, entry.text] if entry.text_l else [entry.text]
+            return self.script.assign(entry.node, call(name, pipe, *texts))
         name = f"encode_weighted{family}"
         self.script.need(name)
         layer = _layer(entry.encoder)
         options: dict[str, Expression] = {} if layer is None else {"layer": str(layer)}
+        options |= {"parts_l": entry.parts_l} if entry.parts_l else {}
         return self.script.assign(entry.node, call(name, pipe, entry.parts, **options))
 
     def _sigmas(self, sampling: Sampling, denoise: str, sampler: str) -> str:

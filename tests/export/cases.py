@@ -350,7 +350,19 @@ CASES: dict[str, Build] = {
 }
 """Cases for every family."""
 
+
+def _two_texts(g: Workflow, p: Parts, *, text: str = "a red circle", **options: Any) -> Any:
+    sides = [
+        g.add(nodes.encode_prompt_sdxl, text_encoder=p.text_encoder, text=first, text_l=second)
+        for first, second in ((text, "a drawing"), ("blurred", "noise"))
+    ]
+    return p.sample(positive=sides[0], negative=sides[1], **options)
+
+
 SDXL_CASES: dict[str, Build] = {
+    "two_texts": _two_texts,
+    "two_texts_loop": lambda g, p: _two_texts(g, p, sampler="heun"),
+    "two_weighted_texts": lambda g, p: _two_texts(g, p, text="a (red:1.3) circle"),
     "union": _union,
     "union_twice": lambda g, p: _union(g, p, times=2, sampler="euler", schedule="normal"),
     "refiner": _refiner,

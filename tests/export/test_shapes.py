@@ -53,10 +53,10 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_models(tmp_path_factory.mktemp("models"))
 
 
-def script(name: str, models: Path, folder: Path, model: str, **options: object) -> str:
+def script(name: str, models: Path, folder: Path, model: str) -> str:
     session = make_session(folder, models=({"path": models},))
     case = {**CASES, **SD_CASES, **SDXL_CASES}[name]
-    return export(build(case, model), session=session, **options).code  # type: ignore[arg-type]
+    return export(build(case, model), session=session).code
 
 
 @pytest.mark.parametrize("name", CALLS)

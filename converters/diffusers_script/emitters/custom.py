@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..calls import FULL_STRENGTH
+from ..fitting import FULL_STRENGTH
 from ..graph import Given, Linked
 from ..handles import EmptyLatent, Guidance, Latents, Levels, Noise, Sampling, Solver
 from ..layout import Expression, call

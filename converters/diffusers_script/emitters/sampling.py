@@ -31,7 +31,7 @@ def sample(emission: Emission) -> object:
         return emission.latents("latent")
     if isinstance(found, Sampling) and not found.shared:
         second = _sampling(emission, Latents("", found.model))
-        if emission.writer.calls.fits_stages(found, second):
+        if emission.writer.calls.fit.fits_stages(found, second):
             return replace(second, latent=emission.writer.first_stage(found))
     latent = emission.latents("latent")
     if isinstance(latent, EmptyLatent) and latent.channels != "4":

@@ -31,10 +31,14 @@ def encode_prompt(emission: Emission) -> Conditioning:
 
 def encode_prompt_sdxl(emission: Emission) -> Conditioning:
     """A prompt with the sizes that SDXL is told."""
-    other = emission.inputs["text_l"]
-    if not isinstance(other, Given) or other.value not in (None, emission.inputs["text"].value):
-        raise UnsupportedError("different texts for both encoders cannot be written in scripts")
-    entry = make_entry(emission, emission.part("text_encoder"), "text")
+    other, encoder = emission.inputs["text_l"], emission.part("text_encoder")
+    if not isinstance(other, Given):
+        raise UnsupportedError("its input text_l is computed, which a script cannot follow")
+    entry = make_entry(emission, encoder, "text")
+    if other.value not in (None, emission.inputs["text"].value) or emission.script.is_open(other):
+        small = make_entry(emission, encoder, "text_l")
+        single = entry.single and small.single
+        entry = replace(entry, text_l=small.text, parts_l=small.parts, single=single)
     names = ("height", "width", "crop_y", "crop_x", "target_height", "target_width")
     return Conditioning((replace(entry, settings=(("sizes", _sizes(emission, names)),)),))
 

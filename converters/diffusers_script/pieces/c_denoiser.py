@@ -11,10 +11,11 @@ def encode_prompt(pipe, prompt):
     return {"embeds": embeds}
 
 
-def encode_prompt_sdxl(pipe, prompt):
-    """What SDXL's UNet reads of a prompt."""
+def encode_prompt_sdxl(pipe, prompt, prompt_2=None):
+    """What SDXL's UNet reads of a prompt, or of one for each text encoder."""
     embeds, _, pooled, _ = pipe.encode_prompt(
         prompt,
+        prompt_2,
         num_images_per_prompt=1,
         do_classifier_free_guidance=False,
     )
