@@ -38,7 +38,7 @@ def tiny(known: Registry, tmp_path_factory: pytest.TempPathFactory) -> Session:
         (root / kind / "tiny-sd").symlink_to(whole_model)
     unet = sd_parts()["unet"]
     torch.manual_seed(4)
-    whole = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(16, 32))  # type: ignore[arg-type]
+    whole = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(16, 32))
     for parameter in whole.parameters():
         if not parameter.any():
             torch.nn.init.normal_(parameter, std=0.1)
