@@ -224,10 +224,13 @@ class Calls:
             arguments["cross_attention_kwargs"] = mapped({"ip_adapter_masks": masks})
         end = pictures[0].end
         if end != "1.0":
-            _, shown = self._range(sampling, "0.0", end, pipe, steps, total)
-            last = f"round({steps} * {flat(shown)}) - 1"
-            if steps.isdigit() and " / " in flat(shown):
-                last = str(int(flat(shown).split(" / ")[0]) - 1)
+            known = self._active(sampling, "0.0", end, steps, total)
+            if known is None:
+                self.script.need("share_of_steps")
+                share = flat(call("share_of_steps", f"{pipe}.scheduler", total, steps, end))
+                last = f"round({steps} * {share}) - 1"
+            else:
+                last = str(known[1] - 1)
             self.script.use("diffusers.callbacks", "IPAdapterScaleCutoffCallback")
             cutoff = call("IPAdapterScaleCutoffCallback", cutoff_step_ratio="None", cutoff_step_index=last)
             arguments["callback_on_step_end"] = cutoff
@@ -237,14 +240,21 @@ class Calls:
         self, sampling: Sampling, start: str, end: str, pipe: str, steps: str, total: str
     ) -> tuple[Expression, Expression]:
         """When something acts, as a pipeline counts."""
-        values, fixed = sampling.values, self.script.fixed
         if (start, end) == ("0.0", "1.0"):
             return start, end
-        if not all(map(_is_number, (start, end, steps, total))):
+        known = self._active(sampling, start, end, steps, total)
+        if known is None:
             self.script.need("share_of_steps")
             made = [call("share_of_steps", f"{pipe}.scheduler", total, steps, share) for share in (start, end)]
             return start if start == "0.0" else made[0], end if end == "1.0" else made[1]
-        first, behind, count = active_steps(
+        return pipeline_range(*known, float(start), float(end))
+
+    def _active(self, sampling: Sampling, start: str, end: str, steps: str, total: str) -> tuple[int, int, int] | None:
+        """The steps in which something acts; None where arguments decide it."""
+        if not all(map(_is_number, (start, end, steps, total))):
+            return None
+        values, fixed = sampling.values, self.script.fixed
+        return active_steps(
             config_of(sampling.model),
             sampler=str(fixed(values["sampler"])),
             schedule=str(fixed(values["schedule"])),
@@ -253,7 +263,6 @@ class Calls:
             start=float(start),
             end=float(end),
         )
-        return pipeline_range(first, behind, count, float(start), float(end))
 
     def _prompts(self, sampling: Sampling) -> dict[str, Expression]:
         """Prompts as a pipeline call takes them: texts, or embeddings where weights or a layer ask for them."""

@@ -145,9 +145,11 @@ class Fitting:
         return all(told) or not any(told) or isinstance(sampling.latent, EmptyLatent)
 
     def _fits_pictures(self, sampling: Sampling) -> bool:
-        """Whether a callback of Diffusers ends what IP-Adapters do: they begin at once and end together."""
+        """Whether a callback of Diffusers ends what IP-Adapters do: they begin at once, and end together after a step."""
         pictures = sampling.model.pictures
-        return all(prompt.start == "0.0" for prompt in pictures) and len({prompt.end for prompt in pictures}) <= 1
+        ends = {prompt.end for prompt in pictures}
+        late = ends <= {"1.0"} or (isinstance(sampling.latent, EmptyLatent) and not ends & {"0", "0.0"})
+        return late and len(ends) <= 1 and all(prompt.start == "0.0" for prompt in pictures)
 
     def kind(self, sampling: Sampling) -> str:
         """Which pipeline class of the family draws it."""

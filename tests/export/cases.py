@@ -252,7 +252,9 @@ def _ip_adapter(
 
 
 def _two_ip_adapters(g: Workflow, p: Parts) -> Any:
-    eye, model, image = g.add(nodes.load_image_encoder, image_encoder="eye"), p.model, p.picture()
+    eye, model = g.add(nodes.load_image_encoder, image_encoder="eye"), p.model
+    half = g.add(nodes.rectangle_mask, width=SIZE, height=SIZE, right=0.5)
+    image = g.add(nodes.mask_to_image, mask=half)
     for name, strength in (("tiny-ip", 0.7), ("tiny-plus", 0.4)):
         adapter = g.add(nodes.load_ip_adapter, ip_adapter=name)
         model = g.add(
@@ -396,7 +398,7 @@ SD_CASES: dict[str, Build] = {
     "t2i_file": lambda g, p: _t2i(g, p, name="tiny-t2i-file"),
     "t2i_for_a_while": lambda g, p: _t2i(g, p, sampler="heun", end=0.6),
     "ip_adapter": _ip_adapter,
-    "ip_adapter_for_a_while": lambda g, p: _ip_adapter(g, p, name="tiny-plus", eye="eye-file", end=0.6),
+    "ip_adapter_for_a_while": lambda g, p: _ip_adapter(g, p, name="tiny-plus", eye="eye-file", end=0.9),
     "ip_adapter_masked": lambda g, p: _ip_adapter(g, p, masked=True),
     "ip_adapter_loop": lambda g, p: _ip_adapter(g, p, masked=True, sampler="heun", start=0.1, end=0.7),
     "two_ip_adapters": _two_ip_adapters,
