@@ -22,7 +22,7 @@ TARGET = ROOT / "converters/diffusers_script/pieces/f_nodes.py"
 MODULES = (
     "resampling", "batching", "channels", "filters", "pasting", "colors", "masks", "masks_edit", "images",
     "images_shape", "images_filter", "images_mix", "images_alpha", "images_batch", "images_color", "sizes", "inpainting",
-    "latents_shape", "latents_mix", "preprocessing", "canny",
+    "latents_shape", "latents_mix", "preprocessing", "canny", "masked_content",
 )  # fmt: skip
 ELSEWHERE = {"canny": "graphflow/families/canny.py"}
 """Modules that are not in nodes."""
@@ -190,6 +190,7 @@ def _take(module: _Module, name: str, modules: dict[str, _Module], taken: dict[t
             continue
         home = modules.get(module.imported.get(node.id, module.name))
         if node.id == name:
+            node.id = _renamed(module.name, name)
             continue
         if home is None or not _take(home, node.id, modules, taken):
             return False

@@ -34,7 +34,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     ),
     _GUIDANCE: (
         "adaptive_projected_guidance", "cfg_zero_star", "dynamic_thresholding", "limit_guidance_norm", "ramp_guidance",
-        "renormalize_guidance", "scale_guidance_frequencies", "tangential_guidance",
+        "renormalize_guidance", "scale_guidance_frequencies", "skip_layer_guidance", "tangential_guidance",
     ),
     _GUIDERS: ("dual_cfg_guider", "perp_neg_guider"),
     _UNKNOWN_COUNT: ("rebatch_images", "rebatch_latents"),
@@ -43,6 +43,9 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     "it is computed from two models' weights when it is loaded": ("load_difference_control_net",),
     "scripts start from pictures; decode the file with graphflow first": ("load_latent",),
     "scripts put noise on latents when they sample": ("add_noise",),
+    "scripts change latents that have a noise mask only when they sample; fill the picture instead": (
+        "fill_masked_latent",
+    ),
     "it is for InstructPix2Pix, whose network reads a picture beside the latents": ("edit_conditioning",),
 }  # fmt: skip
 

@@ -28,6 +28,7 @@ from graphflow.settings import Settings
 from graphflow.settling import settle
 from graphflow.workflow import Document, parse, read
 
+ROOT = Path(__file__).resolve().parents[2]
 NASTY = [
     '"""',
     "'''\nimport os; os.system('x')\n'''",
@@ -199,6 +200,12 @@ def test_each_type_is_exported_or_has_a_reason() -> None:
 
     assert set(installed().specs) == SUPPORTED | REASONS.keys()
     assert not SUPPORTED & REASONS.keys()
+
+
+def test_the_table_of_types_is_up_to_date() -> None:
+    tool = ROOT / "tools" / "make_export_table.py"
+    done = subprocess.run([sys.executable, str(tool), "--check"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_setting_that_scripts_do_not_know_is_refused_not_ignored() -> None:

@@ -18,7 +18,7 @@ TENSOR_NODES = (
     "sharpen_image", "morphology", "quantize_image", "invert_image", "adjust_image", "match_colors", "rgb_to_yuv",
     "yuv_to_rgb", "join_alpha", "split_alpha", "porter_duff", "flip_latent", "rotate_latent",
     "blend_latents", "combine_latents", "multiply_latent", "concat_latents", "canny_edges", "sharpen_latent",
-    "tonemap_latent", "mask_bounds", "add_image_noise",
+    "tonemap_latent", "mask_bounds", "add_image_noise", "fill_masked_image",
 )  # fmt: skip
 """Node types whose function scripts have under the same name, see ``pieces/f_nodes.py``."""
 

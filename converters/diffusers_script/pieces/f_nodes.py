@@ -1087,3 +1087,36 @@ def canny_connected(magnitude, low, high):
     strong[groups[(magnitude > high).numpy()]] = True
     strong[0] = False
     return torch.from_numpy(strong[groups]).float()
+
+
+def fill_masked_image(images, mask, method="surroundings"):
+    """Fill what is masked, so that inpainting starts from plain colours instead of what was there."""
+    pixels = images
+    hole = resample(mask[:, None], (pixels.shape[-2], pixels.shape[-1]), "bilinear")
+    colours = pixels[:, :3]
+    filled = (
+        torch.full_like(colours, 0.5)
+        if method == "grey"
+        else masked_content_from_surroundings(colours, (hole < 0.5).float())
+    )
+    mixed = colours + (filled - colours) * hole
+    return torch.cat([mixed, pixels[:, 3:]], dim=1)
+
+
+def masked_content_from_surroundings(colours, known):
+    """Colours (B, 3, H, W) with those that are not known (B or 1, 1, H, W) from ever wider averages of the others."""
+    weight = known.expand(len(colours), 1, *colours.shape[-2:])
+    if min(colours.shape[-2:]) == 1 or not bool((weight == 0).any()):
+        mean = (colours * weight).sum(dim=(2, 3), keepdim=True) / weight.sum(
+            dim=(2, 3), keepdim=True
+        ).clamp(min=1e-06)
+        return torch.where(weight > 0, colours, mean)
+    total = functional.avg_pool2d(weight, 2, ceil_mode=True)
+    coarse = functional.avg_pool2d(colours * weight, 2, ceil_mode=True) / total.clamp(
+        min=1e-06
+    )
+    coarse = masked_content_from_surroundings(coarse, (total > 0).float())
+    wide = functional.interpolate(
+        coarse, size=colours.shape[-2:], mode="bilinear", align_corners=False
+    )
+    return torch.where(weight > 0, colours, wide)
