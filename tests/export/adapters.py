@@ -1,4 +1,4 @@
-"""Tiny LoHa, LoKr and DoRA files in the layout of kohya."""
+"""Tiny LoHa, LoKr and DoRA files in the layout of kohya, and a tiny upscaler."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RANK = 2
 
 
 def make_adapters(root: Path) -> Path:
-    """Write ``tiny-loha``, ``tiny-lokr`` and ``tiny-dora``; returns the folder."""
+    """Write ``tiny-loha``, ``tiny-lokr``, ``tiny-dora`` and the upscaler ``tiny-double``; returns the folder."""
     generator = torch.Generator().manual_seed(6)
     files: dict[str, dict[str, torch.Tensor]] = {"loha": {}, "lokr": {}, "dora": {}}
 
@@ -43,7 +43,17 @@ def make_adapters(root: Path) -> Path:
         path = root / "loras" / f"tiny-{method}.safetensors"
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file(tensors, path)
+    _make_upscaler(root / "upscale_models" / "tiny-double.safetensors")
     return root
+
+
+def _make_upscaler(path: Path) -> None:
+    from spandrel.architectures.ESRGAN import ESRGAN
+
+    torch.manual_seed(3)
+    network = ESRGAN(num_filters=8, num_blocks=1, scale=2)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, path)
 
 
 def _layers() -> Iterator[tuple[str, tuple[int, ...]]]:

@@ -100,6 +100,12 @@ def _adapter(g: Workflow, p: Parts, name: str) -> Any:
     return p.sample(model=last, **prompts)
 
 
+def _upscaled(g: Workflow, p: Parts) -> Any:
+    network = g.add(nodes.load_upscale_model, model="tiny-double")
+    images = p.decode(p.sample(latent=g.add(nodes.empty_latent, width=72, height=64)))
+    return g.add(nodes.upscale_image_with_model, upscale_model=network, image=images, tile=48, overlap=16)
+
+
 def _latent_edits(g: Workflow, p: Parts) -> Any:
     first = p.sample(steps=2)
     size = g.add(nodes.latent_size, latent=first)
@@ -185,6 +191,7 @@ MORE_CASES: dict[str, Build] = {
     "loha": lambda g, p: _adapter(g, p, "tiny-loha"),
     "lokr": lambda g, p: _adapter(g, p, "tiny-lokr"),
     "dora": lambda g, p: _adapter(g, p, "tiny-dora"),
+    "upscaled": _upscaled,
     "latent_edits": _latent_edits,
     "hypertile": lambda g, p: _network(g, p, nodes.hypertile, tile_size=32, max_depth=1, swap_size=3),
     "merge_tokens": lambda g, p: _network(g, p, nodes.merge_tokens, ratio=0.5),
