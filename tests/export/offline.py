@@ -31,7 +31,7 @@ def prepare(configs: str, *checkpoints: str) -> None:
 
 def _offline(original: Callable[..., Any], configs: Mapping[str, str], loaded: dict[str, Any]) -> Callable[..., Any]:
     def from_single_file(cls: Any, *paths: Any, **options: Any) -> Any:
-        path = paths[0] if paths else None  # Diffusers itself names the argument, for the parts of a pipeline
+        path = str(paths[0]) if paths else ""  # Diffusers itself names the argument, for the parts of a pipeline
         if path in loaded:
             # a second pipeline of this file has weights of its own
             return cls(**loaded.pop(path).components, requires_safety_checker=False)
