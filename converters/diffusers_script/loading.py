@@ -183,7 +183,8 @@ class Loader:
             made = call(f"{name}.{how_to_load(base)}", base.path, **options)
         else:
             made = call(name, **options, **self._assembled(base, options))
-        variable = self.script.assign("refiner" if base.refiner else "pipe", made.then(".to(DEVICE)"))
+        variable = self.script.assign("refiner" if base.refiner else "pipe", made)
+        self.script.place(variable)
         if base.options:
             changed = {option: literal(value) for option, value in base.options}
             self.script.add("", call(f"{variable}.scheduler.register_to_config", **changed))

@@ -27,7 +27,7 @@ def to_notebook(exported: Exported) -> str:
     sources = [("setup", "\n\n".join(setup))]
     if parts["helpers"]:
         sources.append(("helpers", parts["helpers"]))
-    values = {**defaults(script), "out": 'Path("out")'}
+    values = {**defaults(script), **({"offload": "False"} if script.places else {}), "out": 'Path("out")'}
     inputs = Items("SimpleNamespace(", tuple((f"{name}=", value) for name, value in values.items()), ")")
     sources.append(("inputs", "\n".join(lay_out("args = ", inputs))))
     stages = [stage for stage in script.stages if stage.lines]

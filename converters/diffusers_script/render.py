@@ -13,7 +13,6 @@ from .layout import INDENT, Expression, call, comment, docstring, flat, lay_out,
 from .pieces import Import, Piece, with_needs
 from .script import Line, Script, Stage, argument_name
 
-FIRST_PARTY: frozenset[str] = frozenset()
 DEVICE = {
     "DEVICE": '"cuda" if torch.cuda.is_available() else "cpu"',
     "DTYPE": 'torch.float16 if DEVICE == "cuda" else torch.float32',
@@ -108,6 +107,8 @@ def arguments(script: Script) -> Iterator[Expression]:
             options["help"] = quoted(_help(exposed.description))
         flag = quoted("--" + script.knobs[knob].rstrip("_").replace("_", "-"))
         yield call("option", flag, **_dest(knob), **options)
+    if script.places:
+        yield call("option", '"--offload"', action='"store_true"', help='"keep idle parts in main memory"')
     yield call("option", '"--out"', type="Path", default='Path("out")', help='"folder to write to"')
 
 

@@ -85,6 +85,7 @@ class Script:
         knobs: Exposed inputs in use, with their attribute of ``args``.
         defaults: Their defaults where these are no literals.
         written: What stands in the script already, by what it is.
+        places: Whether it puts a pipeline on the device, or offloads it.
     """
 
     graph: Graph
@@ -99,6 +100,7 @@ class Script:
     knobs: dict[str, str] = field(default_factory=dict)
     defaults: dict[str, Any] = field(default_factory=dict)
     written: dict[Any, Any] = field(default_factory=dict)
+    places: bool = False
     _names: set[str] = field(default_factory=set)
 
     # ------------------------------------------------------------------------------------------- writing
@@ -118,6 +120,14 @@ class Script:
         name = self.name(hint)
         self.add(f"{name} = ", expression)
         return name
+
+    def place(self, pipe: str) -> None:
+        """Put a pipeline on the device, or with ``--offload`` only the part of it that computes."""
+        self.places = True
+        self.add("if args.offload:")
+        self.add("", f"{pipe}.enable_model_cpu_offload()", depth=1)
+        self.add("else:")
+        self.add("", f"{pipe}.to(DEVICE)", depth=1)
 
     def need(self, *pieces: str) -> None:
         """Have the script carry helpers."""
@@ -181,7 +191,7 @@ class Script:
 
 def argument_name(knob: str) -> str:
     """The attribute of ``args`` for an exposed input."""
-    return f"{knob}_" if keyword.iskeyword(knob) or knob in ("out", "help") else knob
+    return f"{knob}_" if keyword.iskeyword(knob) or knob in ("out", "offload", "help") else knob
 
 
 def ids(nodes: Iterable[str]) -> str:

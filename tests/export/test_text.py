@@ -174,7 +174,7 @@ def test_every_script_is_formatted_clean_and_deterministic(tmp_path: Path) -> No
 
 def test_txt2img_is_one_screen_and_a_single_call() -> None:
     code = to_script(workflows.path("txt2img"))
-    assert code.count("\n") <= 80
+    assert code.count("\n") <= 85
     assert "DPMSolverMultistepScheduler" in code and "unet" not in code
 
 
@@ -346,3 +346,9 @@ def test_the_pipeline_style_calls_a_pipeline_and_says_what_differs() -> None:
     assert "LMSDiscreteScheduler.from_config" in near.code and "class Denoiser" not in near.code
     assert any("LMSDiscreteScheduler is near lms" in note for note in near.report)
     assert "LMSDiscreteScheduler is near lms" in near.code
+
+
+def test_a_pipeline_may_be_offloaded() -> None:
+    code = to_script(workflows.path("txt2img"))
+    assert '"--offload"' in code
+    assert "pipe.enable_model_cpu_offload()" in code

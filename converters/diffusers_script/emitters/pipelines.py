@@ -28,7 +28,8 @@ def run_pipeline(emission: Emission) -> dict[str, Any]:
     script.use("diffusers", name)
     has_checker = "safety_checker" in base.description.parts
     options: dict[str, Expression] = {"dtype": "DTYPE", **emission.loader.checking(base)}
-    pipe = script.assign("pipe", call(f"{name}.from_pretrained", base.path, **options).then(".to(DEVICE)"))
+    pipe = script.assign("pipe", call(f"{name}.from_pretrained", base.path, **options))
+    script.place(pipe)
     _set_scheduler(emission, pipe)
     result = script.assign("result", call(pipe, **arguments))
     flags = f"{result}.nsfw_content_detected" if has_checker and base.key in script.facts.checked else ""
