@@ -13,7 +13,7 @@ import typer
 
 from graphflow.cli import imported
 from graphflow.cli.failures import json_errors, print_json
-from graphflow.cli.options import SETTINGS, AsJson, Offline, Packs, make_session
+from graphflow.cli.options import AsJson, ModelDirs, Offline, Packs, make_session
 from graphflow.cli.terminal import clean, console, styled
 from graphflow.errors import ConversionError, InvalidInputError
 
@@ -28,13 +28,6 @@ Target = Annotated[
     typer.Option("--out", "-o", dir_okay=False, metavar="FILE", help="The file to write; standard output without it."),
 ]
 
-ModelRoots = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--models", exists=True, metavar="DIR", rich_help_panel=SETTINGS,
-        help="A folder with models, or ComfyUI's extra_model_paths.yaml; searched before those of the settings. Repeat for more.",
-    ),
-]  # fmt: skip
 ChoicesSeed = Annotated[
     int | None,
     typer.Option(
@@ -70,7 +63,7 @@ def import_(
     choices_seed: ChoicesSeed = None,
     force: Annotated[bool, typer.Option("--force", metavar="", help="Write over a file that is there.")] = False,
     packs: Packs = None,
-    models: ModelRoots = None,
+    models: ModelDirs = None,
     offline: Offline = False,
     as_json: AsJson = False,
 ) -> None:

@@ -83,8 +83,8 @@ DtypeOption = Annotated[
 ModelDirs = Annotated[
     list[Path] | None,
     typer.Option(
-        "--models", exists=True, file_okay=False, metavar="DIR", rich_help_panel=SETTINGS,
-        help="A folder with models, searched before those of the settings. Repeat for more.",
+        "--models", exists=True, metavar="DIR", rich_help_panel=SETTINGS,
+        help="A folder with models, or ComfyUI's extra_model_paths.yaml; searched before those of the settings. Repeat for more.",
     ),
 ]  # fmt: skip
 CacheDir = Annotated[

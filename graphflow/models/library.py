@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from graphflow.errors import ModelFormatError, ModelNotFoundError
+from graphflow.errors import ModelFormatError, ModelNotFoundError, SettingsError
 from graphflow.models.description import Config, Description, JsonValue, Kind
 from graphflow.models.detect import describe_file
 from graphflow.models.extra_paths import FILE_NAME, SUFFIXES, read_extra_paths
@@ -229,6 +229,12 @@ def _roots(item: RootSetting, settings: Settings) -> Iterator[Root]:
     if path.suffix.lower() in SUFFIXES:
         yield from read_extra_paths(path, follow_symlinks=follow)
         return
+    if path.is_file():
+        raise SettingsError(
+            "is a file, not a folder with models",
+            where=str(path),
+            advice="name its folder, or ComfyUI's extra_model_paths.yaml",
+        )
     yield Root(path, follow)
     beside = path.parent / FILE_NAME
     if path.name == "models" and beside.is_file():

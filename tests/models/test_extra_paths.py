@@ -106,3 +106,10 @@ def test_a_bad_file_is_a_settings_error(tmp_path: Path, text: str) -> None:
 def test_a_missing_file_is_a_settings_error(tmp_path: Path) -> None:
     with pytest.raises(SettingsError):
         read_extra_paths(tmp_path / "x.yaml")
+
+
+def test_another_file_is_no_folder_with_models(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(b"")
+    with pytest.raises(SettingsError, match=r"model\.safetensors: is a file, not a folder with models"):
+        Library(Settings(models=(RootSetting(path=path),)))
