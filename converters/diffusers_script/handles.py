@@ -163,13 +163,13 @@ class Hook:
     Attributes:
         helper: The script's function for it.
         arguments: Expressions of its arguments, by name.
-        stage: ``unet`` where it changes the network for good, ``denoiser`` where it changes one denoiser; else when it
-            changes guidance: 0 before the others, 1 what guidance gave, 2 what is added to it.
+        stage: ``unet`` where it changes the network for good, ``denoiser`` where it changes one denoiser, ``guidance``
+            where it changes that one's guidance.
     """
 
     helper: str
     arguments: tuple[tuple[str, str], ...]
-    stage: int | str
+    stage: str
 
 
 @dataclass(frozen=True)

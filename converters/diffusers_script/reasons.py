@@ -9,7 +9,6 @@ _RANDOM = "it draws anew for every run"
 _FAMILY = "it is for models of other families than Stable Diffusion 1, 2 and XL, which scripts call as whole pipelines"
 _FILES = "scripts write pictures and latents; save models with graphflow"
 _MEDIA = "scripts write pictures and latents, no video, sound or text"
-_GUIDANCE = "scripts have no version of this kind of guidance"
 _GUIDERS = "scripts have no denoiser that takes three conditionings"
 _UNKNOWN_COUNT = "how many batches it makes is known only when the workflow runs"
 
@@ -31,10 +30,6 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     _FILES: ("save_checkpoint", "save_lora", "save_model", "save_text_encoder", "save_vae"),
     _MEDIA: (
         "safety_filter_video", "save_audio", "save_video", "save_text", "show", "images_to_video", "video_to_images",
-    ),
-    _GUIDANCE: (
-        "adaptive_projected_guidance", "cfg_zero_star", "dynamic_thresholding", "limit_guidance_norm", "ramp_guidance",
-        "renormalize_guidance", "scale_guidance_frequencies", "skip_layer_guidance", "tangential_guidance",
     ),
     _GUIDERS: ("dual_cfg_guider", "perp_neg_guider"),
     _UNKNOWN_COUNT: ("rebatch_images", "rebatch_latents"),

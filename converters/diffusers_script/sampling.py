@@ -251,7 +251,7 @@ class Writer:
             if hook.stage == "denoiser":
                 self.script.need(hook.helper)
                 self.script.add("", call(hook.helper, denoise, **dict(hook.arguments)))
-        changes = sorted((hook for hook in hooks if hook.stage != "denoiser"), key=lambda hook: hook.stage)
+        changes = [hook for hook in hooks if hook.stage == "guidance"]
         if changes:
             self.script.need("change_guidance", *(hook.helper for hook in changes))
             shown = [call(hook.helper, **dict(hook.arguments)) for hook in changes]

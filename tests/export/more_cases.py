@@ -175,7 +175,48 @@ def _percent(g: Workflow, p: Parts) -> Any:
     return _custom(g, p, g.add(nodes.select_sampler, sampler="heun"), sigmas).latent
 
 
+def _guided(g: Workflow, p: Parts, changes: list[tuple[Any, dict[str, Any]]], **options: Any) -> Any:
+    """Modifiers of guidance, one after the other, under a sampler that asks for the negative prompt as well."""
+    model = p.model
+    for change, given in changes:
+        model = g.add(change, model=model, **given)
+    first = p.sample(model=model, sampler="euler_cfg_pp", schedule="normal", steps=3)
+    return p.sample(model=model, latent=first, strength=0.7, sampler="dpmpp_2m", **options)
+
+
+def _ramp(g: Workflow, p: Parts) -> Any:
+    latent = g.add(nodes.empty_latent, width=SIZE, height=SIZE, batch_size=3)
+    model = g.add(nodes.ramp_guidance, model=p.model, min_scale=2.0, shape="triangle")
+    return p.sample(model=g.add(nodes.ramp_guidance, model=model), latent=latent, guidance_scale=6.0)
+
+
+GUIDANCE: dict[str, list[tuple[Any, dict[str, Any]]]] = {
+    "adaptive_projected_guidance": [
+        (nodes.adaptive_projected_guidance, {"eta": 0.3, "norm_threshold": 2.0, "momentum": -0.5})
+    ],
+    "cfg_zero_star": [(nodes.cfg_zero_star, {"zero_init": 0.2})],
+    "dynamic_thresholding": [(nodes.dynamic_thresholding, {"mimic_scale": 3.0, "percentile": 0.9})],
+    "limit_guidance_norm": [(nodes.limit_guidance_norm, {"strength": 0.9})],
+    "renormalize_guidance": [(nodes.renormalize_guidance, {"max_norm": 0.9, "guide_below": 5.0})],
+    "scale_guidance_frequencies": [(nodes.scale_guidance_frequencies, {"low": 0.8, "high": 1.6, "cutoff": 2})],
+    "tangential_guidance": [(nodes.tangential_guidance, {})],
+    "skip_layer_guidance": [
+        (nodes.skip_layer_guidance, {"layers": "mid_block, down_blocks.0", "end": 0.6, "rescale": 0.4})
+    ],
+    "several_kinds_of_guidance": [
+        (nodes.dynamic_thresholding, {"mimic_scale": 2.0}),
+        (nodes.scale_epsilon, {"factor": 1.02}),
+        (nodes.rescale_guidance, {"multiplier": 0.6}),
+        (nodes.perturbed_attention_guidance, {"scale": 1.5}),
+        (nodes.tangential_guidance, {}),
+        (nodes.guidance_interval, {"start": 0.1, "end": 0.8}),
+    ],
+}
+"""Changes of guidance by the name of their case."""
+
 MORE_CASES: dict[str, Build] = {
+    **{name: lambda g, p, changes=changes: _guided(g, p, changes) for name, changes in GUIDANCE.items()},
+    "ramp_guidance": _ramp,
     "merged": _merged,
     "merged_blocks": _merged_blocks,
     "difference": _difference,

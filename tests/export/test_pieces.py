@@ -148,7 +148,7 @@ def test_each_function_of_a_script_is_the_nodes(name: str) -> None:
         torch.testing.assert_close(torch.as_tensor(other), torch.as_tensor(tensor))
 
 
-@pytest.mark.parametrize("tool", ["make_sampler_pieces.py", "make_node_pieces.py"])
+@pytest.mark.parametrize("tool", ["make_sampler_pieces.py", "make_node_pieces.py", "make_guidance_pieces.py"])
 def test_the_made_pieces_are_up_to_date(tool: str) -> None:
     done = subprocess.run(
         [sys.executable, str(ROOT / "tools" / tool), "--check"], capture_output=True, text=True, check=False, cwd=ROOT

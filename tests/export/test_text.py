@@ -181,7 +181,7 @@ def test_txt2img_is_one_screen_and_a_single_call() -> None:
 def test_what_cannot_be_exported_is_named_all_at_once() -> None:
     g = Workflow("none of it")
     loaded = g.add(nodes.load_checkpoint, model="shapes")
-    model = g.add(nodes.tangential_guidance, model=loaded.model, id="damped")
+    model = g.add(nodes.set_continuous_sampling, model=loaded.model, id="damped")
     flow = g.add(nodes.set_flow_shift, model=loaded.model, id="shifted")
     prompt = g.add(nodes.encode_prompt, text_encoder=loaded.text_encoder, text="a")
     latent = g.add(nodes.empty_latent, width=64, height=64)

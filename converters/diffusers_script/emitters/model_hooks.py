@@ -1,24 +1,40 @@
-"""Changes of how a model runs."""
+"""Changes of how a model runs, and of its guidance."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from ..handles import Hook, ModelPart
 from .base import Emission, Emitter
 
-STAGES: dict[str, int] = {
-    "guidance_interval": 0,
-    "rescale_guidance": 1,
-    "scale_epsilon": 2,
-    "perturbed_attention_guidance": 2,
+GUIDANCE: Mapping[str, str] = {
+    "adaptive_projected_guidance": "AdaptiveProjected",
+    "cfg_zero_star": "ZeroStar",
+    "dynamic_thresholding": "DynamicThreshold",
+    "guidance_interval": "Interval",
+    "limit_guidance_norm": "NormLimit",
+    "perturbed_attention_guidance": "perturbed_attention_guidance",
+    "renormalize_guidance": "Renormalize",
+    "rescale_guidance": "Rescale",
+    "scale_epsilon": "EpsilonScale",
+    "scale_guidance_frequencies": "FrequencyScale",
+    "self_attention_guidance": "SelfAttentionGuidance",
+    "skip_layer_guidance": "skip_layer_guidance",
+    "tangential_guidance": "Tangential",
 }
-"""Changes of guidance by node type, which is also the name of the script's function."""
+"""What makes the modifier in a script, by node type; its parameters are the node's."""
 
 
 def guidance(emission: Emission) -> ModelPart:
     """A change of guidance, with the node's literals as arguments."""
-    return _hooked(emission, emission.node.type, STAGES[emission.node.type])
+    return _hooked(emission, GUIDANCE[emission.node.type], "guidance")
+
+
+def ramp_guidance(emission: Emission) -> ModelPart:
+    """A guidance scale for each picture."""
+    arguments = ("min_scale", emission.value("min_scale")), ("triangle", str(emission.fixed("shape") == "triangle"))
+    return _with(emission.part("model"), Hook("Ramp", arguments, "guidance"))
 
 
 def freeu(emission: Emission) -> ModelPart:
@@ -26,11 +42,17 @@ def freeu(emission: Emission) -> ModelPart:
     return _hooked(emission, "enable_freeu", "unet")
 
 
-def _hooked(emission: Emission, helper: str, stage: int | str) -> ModelPart:
-    model = emission.part("model")
+def _hooked(emission: Emission, helper: str, stage: str) -> ModelPart:
     names = [name for name in emission.node.values if name != "model"]
-    arguments = tuple((name, emission.value(name)) for name in names)
-    return replace(model, hooks=(*model.hooks, Hook(helper, arguments, stage)))
+    return _with(emission.part("model"), Hook(helper, tuple((name, emission.value(name)) for name in names), stage))
 
 
-EMITTERS: dict[str, Emitter] = {**dict.fromkeys(STAGES, guidance), "freeu": freeu}
+def _with(model: ModelPart, hook: Hook) -> ModelPart:
+    return replace(model, hooks=(*model.hooks, hook))
+
+
+EMITTERS: dict[str, Emitter] = {
+    **dict.fromkeys(GUIDANCE, guidance),
+    "ramp_guidance": ramp_guidance,
+    "freeu": freeu,
+}

@@ -8,11 +8,10 @@ from dataclasses import replace
 from ..handles import Hook, ModelPart
 from .base import Emission, Emitter
 
-STAGES: Mapping[str, int | str] = {
+STAGES: Mapping[str, str] = {
     "hypertile": "unet",
     "merge_tokens": "unet",
     "deep_shrink": "denoiser",
-    "self_attention_guidance": 2,
 }
 """What each changes, see :class:`Hook`, by node type, which is also the name of the script's function."""
 

@@ -28,27 +28,28 @@ class Denoiser:
     Noisy latents are x = clean + sigma * noise (Karras et al. 2022).
     """
 
-    def __init__(self, pipe, positive, negative=None, guidance_scale=1.0):
+    def __init__(self, pipe, positive, negative=None, guidance_scale=1.0, **others):
         self.unet, self.config = pipe.unet, pipe.scheduler.config
         self.levels = training_sigmas(self.config)
         self.positive, self.negative = positive, negative or positive
+        self.others = others
         self.scale = guidance_scale if negative else 1.0
 
     def __call__(self, x, sigma):
         """The guided prediction."""
-        if self.scale == 1.0:
-            cond = self.predict(x, sigma, [self.positive])[0]
-            return self.guide(x, sigma, cond, cond)
-        return self.with_uncond(x, sigma)[0]
+        return self.guided(x, sigma)[0]
 
     def with_uncond(self, x, sigma):
         """The guided prediction, and the one for the negative prompt."""
-        cond, uncond = self.predict(x, sigma, [self.positive, self.negative])
-        return self.guide(x, sigma, cond, uncond), uncond
+        return self.guided(x, sigma, both=True)
 
-    def guide(self, x, sigma, cond, uncond):
-        """Away from the negative prompt's prediction."""
-        return uncond + (cond - uncond) * self.scale
+    def guided(self, x, sigma, both=False):
+        """Away from the negative prompt's prediction, which is not made in vain."""
+        if self.scale == 1.0 and not both:
+            cond = self.predict(x, sigma, [self.positive])[0]
+            return cond, cond
+        cond, uncond = self.predict(x, sigma, [self.positive, self.negative])
+        return uncond + (cond - uncond) * self.scale, uncond
 
     def predict(self, x, sigma, prompts):
         """One prediction for each prompt; those of one length share a batch."""

@@ -1,76 +1,96 @@
 """Changes of guidance and of the network."""
 # mypy: ignore-errors
 
+from contextlib import contextmanager, nullcontext
+
 import torch
+from c_modifiers import AwayFromVariation, ClassifierFree, Predictions, guide
+from diffusers.models.transformers.transformer_2d import Transformer2DModel
 
 
-def change_guidance(denoise, *changes):
-    """Have changes applied, one after the other, to what a denoiser's guidance gives."""
-    plain = denoise.guide
+def change_guidance(denoise, *modifiers, guider=None):
+    """Have modifiers, and another formula than the usual one, change guidance."""
+    guider = guider or ClassifierFree(scale=denoise.scale)
 
-    def guide(x, sigma, cond, uncond):
-        guided = plain(x, sigma, cond, uncond)
-        for change in changes:
-            guided = change(denoise, x, sigma, cond, guided)
-        return guided
+    def guided(x, sigma, both=False):
+        guides = all(modifier.guides(denoise, sigma) for modifier in modifiers)
+        both = both or any(modifier.needs_uncond for modifier in modifiers)
+        prompts = {"positive": denoise.positive}
+        if both or (guides and (denoise.others or guider.scale != 1.0)):
+            prompts["negative"] = denoise.negative
+        if guides:
+            prompts |= denoise.others
+        made = denoise.predict(x, sigma, list(prompts.values()))
+        found = dict(zip(prompts, made, strict=True))
+        cond = found["positive"]
 
-    denoise.guide = guide
+        def evaluate(side, *, x=x, variation=nullcontext):
+            with variation(denoise.unet):
+                return denoise.predict(x, sigma, [getattr(denoise, side)])[0]
 
-
-def guidance_interval(start, end):
-    """No guidance outside a part of sampling (Kynkäänniemi et al. 2024)."""
-
-    def change(denoise, x, sigma, cond, guided):
-        low, high = denoise.percent_to_sigma(end), denoise.percent_to_sigma(start)
-        return guided if low <= float(sigma) <= high else cond
-
-    return change
-
-
-def rescale_guidance(multiplier):
-    """Guidance with the spread of the conditional velocity (Lin et al. 2023)."""
-
-    def change(denoise, x, sigma, cond, guided):
-        norm = (sigma**2 + 1) ** 0.5
-        x = x / (sigma**2 + 1)
-        velocity, wanted = (x - guided) * norm / sigma, (x - cond) * norm / sigma
-        dims = tuple(range(1, x.ndim))
-        factor = wanted.std(dim=dims, keepdim=True) / velocity.std(
-            dim=dims, keepdim=True
+        predictions = Predictions(
+            x=x,
+            sigma=sigma,
+            cond=cond,
+            uncond=found.get("negative", cond),
+            scale=guider.scale if guides else 1.0,
+            denoise=denoise,
+            evaluate=evaluate,
+            others={name: found.get(name, cond) for name in denoise.others},
         )
-        velocity = multiplier * (velocity * factor) + (1 - multiplier) * velocity
-        return x - velocity * sigma / norm
+        return guide(guider, modifiers, predictions)
 
-    return change
-
-
-def scale_epsilon(factor):
-    """Predicted noise a little weaker (Ning et al. 2023)."""
-
-    def change(denoise, x, sigma, cond, guided):
-        return x - (x - guided) / factor
-
-    return change
+    denoise.guided = guided
 
 
-def perturbed_attention_guidance(scale):
+def perturbed_attention_guidance(scale=3.0):
     """Away from the network without attention in its middle (Ahn et al. 2024)."""
+    return AwayFromVariation(variation=without_middle_attention, scale=scale)
+
+
+@contextmanager
+def without_middle_attention(unet):
+    """Every token of the middle attends to itself alone."""
 
     def values_only(attention, hidden_states, **_):
         return attention.to_out[0](attention.to_v(hidden_states))
 
-    def change(denoise, x, sigma, cond, guided):
-        modules = denoise.unet.mid_block.named_modules()
-        layers = [module for name, module in modules if name.endswith(".attn1")]
-        before = [layer.processor for layer in layers]
-        for layer in layers:
-            layer.processor = values_only
-        weakened = denoise.predict(x, sigma, [denoise.positive])[0]
-        for layer, processor in zip(layers, before, strict=True):
-            layer.processor = processor
-        return guided + (cond - weakened) * scale
+    modules = unet.mid_block.named_modules() if unet.mid_block is not None else []
+    layers = [module for name, module in modules if name.endswith(".attn1")]
+    before = [layer.processor for layer in layers]
+    for layer in layers:
+        layer.processor = values_only
+    yield
+    for layer, processor in zip(layers, before, strict=True):
+        layer.processor = processor
 
-    return change
+
+def skip_layer_guidance(
+    layers="mid_block", scale=3.0, start=0.01, end=0.15, rescale=0.0
+):
+    """Away from the network without some transformers (Hyung et al. 2024)."""
+    names = [name.strip(" .") for name in layers.split(",") if name.strip(" .")]
+
+    @contextmanager
+    def without_layers(unet):
+        skipped = [
+            module
+            for name, module in unet.named_modules()
+            if isinstance(module, Transformer2DModel)
+            and any(f"{name}.".startswith(f"{wanted}.") for wanted in names)
+        ]
+        before = [module.__dict__.get("forward") for module in skipped]
+        for module in skipped:
+            module.forward = lambda hidden_states, *_, **__: (hidden_states,)
+        yield
+        for module, forward in zip(skipped, before, strict=True):
+            del module.forward
+            if forward is not None:
+                module.forward = forward
+
+    return AwayFromVariation(
+        variation=without_layers, scale=scale, start=start, end=end, rescale=rescale
+    )
 
 
 def scale_low_frequencies(x, factor):

@@ -1,40 +1,50 @@
 """Changes of how the UNet computes."""
 # mypy: ignore-errors
 
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
 import torch
 import torch.nn.functional as functional
+from c_modifiers import Modifier
 
 
-def self_attention_guidance(scale=0.5, blur_sigma=2.0):
+@dataclass(kw_only=True)
+class SelfAttentionGuidance(Modifier):
     """Away from a picture that is blurred where it is salient (Hong et al. 2022)."""
 
-    def change(denoise, x, sigma, cond, guided):
-        if min(x.shape[-2:]) <= 4:
+    scale: float = 0.5
+    blur_sigma: float = 2.0
+    needs_uncond: bool = True
+
+    def after(self, predictions, guided):
+        """The guided clean sample."""
+        if self.scale == 0.0 or min(guided.shape[-2:]) <= 4:
             return guided
-        seen, negative = [], [denoise.negative]
-        with_map = watch_middle_attention(denoise.unet, seen)
-        uncond = denoise.predict(x, sigma, negative)[0]
-        for handle in with_map:
-            handle.remove()
+        seen, uncond = [], predictions.uncond
+        watching = partial(watch_middle_attention, seen=seen)
+        predictions.evaluate("negative", variation=watching)
         if not seen:
             return guided
         salient = (seen[-1][: len(uncond), None] > 1.0).to(uncond)
         size = uncond.shape[-2:]
         salient = functional.interpolate(salient, size=size, mode="nearest")
-        degraded = torch.lerp(uncond, blur_latents(uncond, blur_sigma), salient)
-        again = denoise.predict(degraded + (x - uncond), sigma, negative)[0]
-        return guided + (degraded - again) * scale
+        degraded = torch.lerp(uncond, blur_latents(uncond, self.blur_sigma), salient)
+        noisy = degraded + (predictions.x - uncond)
+        again = predictions.evaluate("negative", x=noisy)
+        return guided + (degraded - again) * self.scale
 
-    return change
 
-
+@contextmanager
 def watch_middle_attention(unet, seen):
-    """Have the next evaluations note how much each place of the middle is attended to."""
+    """Note how much each place of the middle is attended to."""
     size = []
     named = unet.mid_block.named_modules() if unet.mid_block is not None else []
     layers = [module for name, module in named if name.endswith(".attn1")]
     if not layers:
-        return []
+        yield
+        return
 
     def note_size(module, args, kwargs):
         size[:] = (args[0] if args else kwargs["hidden_states"]).shape[-2:]
@@ -47,10 +57,13 @@ def watch_middle_attention(unet, seen):
         weights = (query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5).softmax(-1)
         seen.append(weights.float().mean(1).sum(1).unflatten(1, (size[0], size[1])))
 
-    return [
+    watched = [
         unet.mid_block.register_forward_pre_hook(note_size, with_kwargs=True),
         layers[0].register_forward_pre_hook(note_map),
     ]
+    yield
+    for handle in watched:
+        handle.remove()
 
 
 def blur_latents(x, sigma):

@@ -37,10 +37,10 @@ def see_pictures(denoise, pipe, pictures):
     masks = [picture.get("mask") for picture in pictures]
     plain, predict = denoise.conditions, denoise.predict
 
-    def marked(side, row):
+    def unpictured(side):
         if isinstance(side, list):
-            return [marked(entry, row) for entry in side]
-        return {**side, "row": row}
+            return [unpictured(entry) for entry in side]
+        return {**side, "row": 0}
 
     def acts(picture, sigma):
         low = denoise.percent_to_sigma(picture.get("end", 1.0))
@@ -49,7 +49,7 @@ def see_pictures(denoise, pipe, pictures):
     def conditions(x, prompts):
         found = plain(x, prompts)
         count = len(x) // len(prompts)
-        rows = [prompt["row"] for prompt in prompts for _ in range(count)]
+        rows = [prompt.get("row", 1) for prompt in prompts for _ in range(count)]
         added = found.get("added_cond_kwargs") or {}
         added = {**added, "image_embeds": [item[rows] for item in seen]}
         if any(mask is not None for mask in masks):
@@ -62,8 +62,7 @@ def see_pictures(denoise, pipe, pictures):
         )
         return predict(x, sigma, prompts)
 
-    denoise.positive = marked(denoise.positive, 1)
-    denoise.negative = marked(denoise.negative, 0)
+    denoise.negative = unpictured(denoise.negative)
     denoise.conditions, denoise.predict = conditions, predict_with_pictures
 
 

@@ -1,6 +1,8 @@
 """Prompts that act in areas, under masks, for a part of sampling, and with ControlNets."""
 # mypy: ignore-errors
 
+from functools import reduce
+
 import torch
 from c_denoiser import Denoiser, SdxlDenoiser
 
@@ -80,7 +82,7 @@ def match_areas(regions, others):
         ]
         nearest = around[sizes.index(min(sizes))] if around else None
         if nearest and nearest[1] != box:
-            told = ("embeds", "pooled", "sizes", "controls")
+            told = ("embeds", "pooled", "sizes", "controls", "row")
             own = {name: value for name, value in entry.items() if name not in told}
             same = {name: nearest[0][name] for name in told if name in nearest[0]}
             found.append(({**own, **same}, box, weight))
@@ -129,12 +131,13 @@ class RegionalDenoiser(Denoiser):
     def predict(self, x, sigma, prompts):
         """One prediction for each list: what its prompts say, by weight."""
         height, width = x.shape[-2:]
-        sides = [
-            self.regions(side, height, width) for side in (self.positive, self.negative)
-        ]
-        sides = [match_areas(*sides), match_areas(*sides[::-1])]
+        sides = [self.positive, self.negative, *self.others.values()]
+        found = {id(side): self.regions(side, height, width) for side in sides}
         return [
-            self.combined(x, sigma, sides[side is self.negative]) for side in prompts
+            self.combined(
+                x, sigma, reduce(match_areas, found.values(), found[id(side)])
+            )
+            for side in prompts
         ]
 
     def regions(self, entries, height, width):
