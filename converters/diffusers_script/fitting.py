@@ -188,7 +188,7 @@ class Fitting:
 
 
 def guidance_hooks(model: ModelPart) -> list[Any]:
-    """The hooks that change guidance."""
+    """The hooks that change a denoiser, its guidance or its mask."""
     return [hook for hook in model.hooks if hook.stage != "unet"]
 
 

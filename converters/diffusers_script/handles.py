@@ -164,7 +164,7 @@ class Hook:
         helper: The script's function for it.
         arguments: Expressions of its arguments, by name.
         stage: ``unet`` where it changes the network for good, ``denoiser`` where it changes one denoiser, ``guidance``
-            where it changes that one's guidance.
+            where it changes that one's guidance, ``mask`` where it is how that one keeps what is not to change.
     """
 
     helper: str
@@ -395,12 +395,23 @@ class Levels:
 
 @dataclass(frozen=True)
 class Guidance:
-    """A model under its conditionings."""
+    """A model under its conditionings.
+
+    Attributes:
+        model: The model.
+        positive: What to follow.
+        negative: What to avoid.
+        scale: How strongly; not read where there is a guider.
+        guider: The formula of guidance where it is not the usual one.
+        others: The further conditionings that it compares with, by name.
+    """
 
     model: ModelPart
     positive: Conditioning
     negative: Conditioning | None
-    scale: Any
+    scale: Any = None
+    guider: Hook | None = None
+    others: tuple[tuple[str, Conditioning], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -417,6 +428,8 @@ class Sampling:
         shared: Whether several nodes read it.
         single: Whether it surely makes but one picture.
         channels: Variable of what an inpainting UNet reads beside noisy latents, (B, 5, h, w), or empty.
+        guider: The formula of guidance where it is not the usual one.
+        others: The further conditionings that it compares with, by name.
     """
 
     node: str
@@ -428,11 +441,13 @@ class Sampling:
     shared: bool = False
     single: bool = False
     channels: str = ""
+    guider: Hook | None = None
+    others: tuple[tuple[str, Conditioning], ...] = ()
 
     @property
     def sides(self) -> list[Conditioning]:
-        """What to follow, and what to avoid where there is something."""
-        return [self.positive, *([self.negative] if self.negative else [])]
+        """What to follow, what to avoid where there is something, and what guidance compares with beside."""
+        return [self.positive, *([self.negative] if self.negative else []), *dict(self.others).values()]
 
     @property
     def nodes(self) -> list[str]:

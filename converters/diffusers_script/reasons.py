@@ -9,7 +9,6 @@ _RANDOM = "it draws anew for every run"
 _FAMILY = "it is for models of other families than Stable Diffusion 1, 2 and XL, which scripts call as whole pipelines"
 _FILES = "scripts write pictures and latents; save models with graphflow"
 _MEDIA = "scripts write pictures and latents, no video, sound or text"
-_GUIDERS = "scripts have no denoiser that takes three conditionings"
 _UNKNOWN_COUNT = "how many batches it makes is known only when the workflow runs"
 
 _GROUPS: Mapping[str, tuple[str, ...]] = {
@@ -31,9 +30,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     _MEDIA: (
         "safety_filter_video", "save_audio", "save_video", "save_text", "show", "images_to_video", "video_to_images",
     ),
-    _GUIDERS: ("dual_cfg_guider", "perp_neg_guider"),
     _UNKNOWN_COUNT: ("rebatch_images", "rebatch_latents"),
-    "its masks change on the way of sampling, which the denoisers of scripts do not know": ("differential_diffusion",),
     "scripts have no levels of models that were trained on a whole range of them": ("set_continuous_sampling",),
     "it is computed from two models' weights when it is loaded": ("load_difference_control_net",),
     "scripts start from pictures; decode the file with graphflow first": ("load_latent",),

@@ -199,9 +199,13 @@ class Writer:
             script.need(name)
             drawn = script.assign("noise", call(name, start, noise.seed, *places))
         if sampling.latent.mask:
-            script.need("Inpainting")
-            kept = drawn or f"torch.zeros_like({start})"
-            script.add(f"{denoise} = ", call("Inpainting", denoise, sampling.latent.mask, start, kept))
+            kept: list[Expression] = [denoise, sampling.latent.mask, start, drawn or f"torch.zeros_like({start})"]
+            opening = [hook for hook in sampling.model.hooks if hook.stage == "mask"]
+            made = call("Inpainting", *kept)
+            if opening:
+                made = call(opening[-1].helper, *kept, sigmas, **dict(opening[-1].arguments))
+            script.need(opening[-1].helper if opening else "Inpainting")
+            script.add(f"{denoise} = ", made)
         begin: Expression = start
         if drawn:
             script.need("add_noise")
@@ -242,20 +246,24 @@ class Writer:
                 raise UnsupportedError("prompts of SDXL's refiner in areas need encode_prompt_refiner")
             name = name if regional else "RefinerDenoiser"
         self.script.need(name)
-        arguments: list[Expression] = [pipe, *(self.encoded(side, regional=regional) for side in sides)]
-        if sampling.negative is not None:
+        prompts = [self.encoded(side, regional=regional) for side in sides]
+        others = dict(zip((name for name, _ in sampling.others), prompts[2:], strict=True))
+        arguments: list[Expression] = [pipe, *prompts[:2]]
+        if sampling.negative is not None and sampling.guider is None:
             arguments.append(self.script.value(sampling.values["guidance_scale"]))
-        denoise = self.script.assign("denoise", call(name, *arguments))
+        denoise = self.script.assign("denoise", call(name, *arguments, **others))
         hooks = guidance_hooks(sampling.model)
         for hook in hooks:
             if hook.stage == "denoiser":
                 self.script.need(hook.helper)
                 self.script.add("", call(hook.helper, denoise, **dict(hook.arguments)))
         changes = [hook for hook in hooks if hook.stage == "guidance"]
-        if changes:
-            self.script.need("change_guidance", *(hook.helper for hook in changes))
+        guider = {"guider": sampling.guider} if sampling.guider else {}
+        if changes or guider:
+            self.script.need("change_guidance", *(hook.helper for hook in (*changes, *guider.values())))
             shown = [call(hook.helper, **dict(hook.arguments)) for hook in changes]
-            self.script.add("", call("change_guidance", denoise, *shown))
+            formula = {name: call(hook.helper, **dict(hook.arguments)) for name, hook in guider.items()}
+            self.script.add("", call("change_guidance", denoise, *shown, **formula))
         if sampling.model.pictures:
             self._see_pictures(pipe, denoise, sampling.model.pictures)
         return denoise

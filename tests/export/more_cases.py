@@ -190,6 +190,29 @@ def _ramp(g: Workflow, p: Parts) -> Any:
     return p.sample(model=g.add(nodes.ramp_guidance, model=model), latent=latent, guidance_scale=6.0)
 
 
+def _three_prompts(g: Workflow, p: Parts, guider: Any, third: str, *, regional: bool = False, **options: Any) -> Any:
+    """Guidance by three prompts, with a change of it; one of them may act in a part of the picture only."""
+    prompts = {"positive": p.prompt("a circle"), "negative": p.prompt("blurred"), third: p.prompt("a field")}
+    if regional:
+        left = g.add(nodes.set_conditioning_area, conditioning=prompts[third], width=0.5)
+        prompts[third] = g.add(nodes.combine_conditioning, conditioning=[left, p.prompt("")])
+    model = g.add(nodes.rescale_guidance, model=p.model, multiplier=0.5) if regional else p.model
+    made = g.add(guider, model=model, **prompts, **options)
+    sigmas = g.add(nodes.make_sigmas, model=model, steps=4)
+    first = _custom(g, p, g.add(nodes.select_sampler, sampler="heun"), sigmas, guider=made)
+    solver = g.add(nodes.select_sampler, sampler="euler_cfg_pp")
+    return _custom(g, p, solver, sigmas, guider=made, latent=first.latent).latent
+
+
+def _differential(g: Workflow, p: Parts, **options: Any) -> Any:
+    """A mask of all greys, at half the noise and at all of it."""
+    mask = g.add(nodes.feather_mask, mask=g.add(nodes.solid_mask, width=SIZE, height=SIZE), left=48, top=32)
+    latent = g.add(nodes.encode_image, vae=p.vae, images=p.picture(SIZE))
+    model = g.add(nodes.differential_diffusion, model=p.model, **options)
+    latent = g.add(nodes.set_noise_mask, latent=latent, mask=mask)
+    return p.sample(model=model, latent=p.sample(model=model, latent=latent, strength=0.5), sampler="dpmpp_2m", steps=6)
+
+
 GUIDANCE: dict[str, list[tuple[Any, dict[str, Any]]]] = {
     "adaptive_projected_guidance": [
         (nodes.adaptive_projected_guidance, {"eta": 0.3, "norm_threshold": 2.0, "momentum": -0.5})
@@ -217,6 +240,16 @@ GUIDANCE: dict[str, list[tuple[Any, dict[str, Any]]]] = {
 MORE_CASES: dict[str, Build] = {
     **{name: lambda g, p, changes=changes: _guided(g, p, changes) for name, changes in GUIDANCE.items()},
     "ramp_guidance": _ramp,
+    "dual_cfg_guider": lambda g, p: _three_prompts(g, p, nodes.dual_cfg_guider, "middle", guidance_scale=5.0),
+    "dual_cfg_guider_nested": lambda g, p: _three_prompts(
+        g, p, nodes.dual_cfg_guider, "middle", middle_scale=2.0, nested=True, regional=True
+    ),
+    "perp_neg_guider": lambda g, p: _three_prompts(g, p, nodes.perp_neg_guider, "empty", negative_scale=0.7),
+    "perp_neg_guider_in_areas": lambda g, p: _three_prompts(
+        g, p, nodes.perp_neg_guider, "empty", guidance_scale=4.0, regional=True
+    ),
+    "differential_diffusion": _differential,
+    "differential_diffusion_partly": lambda g, p: _differential(g, p, strength=0.6),
     "merged": _merged,
     "merged_blocks": _merged_blocks,
     "difference": _difference,

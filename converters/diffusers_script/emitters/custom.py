@@ -6,7 +6,7 @@ from typing import Any
 
 from ..fitting import FULL_STRENGTH
 from ..graph import Given, Linked
-from ..handles import EmptyLatent, Guidance, Latents, Levels, Noise, Sampling, Solver
+from ..handles import EmptyLatent, Guidance, Hook, Latents, Levels, Noise, Sampling, Solver
 from ..layout import Expression, call
 from ..sampling import sliced
 from ..script import UnsupportedError
@@ -81,6 +81,26 @@ def cfg_guider(emission: Emission) -> Guidance:
     return Guidance(model, positive, negative, emission.inputs["guidance_scale"])
 
 
+GUIDERS = {"dual_cfg_guider": ("DualClassifierFree", "middle"), "perp_neg_guider": ("PerpendicularNegative", "empty")}
+"""The formulas of guidance by three conditionings, with the name of the third, by node type."""
+
+
+def guider(emission: Emission) -> Guidance:
+    """Guidance by three conditionings."""
+    helper, third = GUIDERS[emission.node.type]
+    positive, negative, other = (emission.conditioning(name) for name in ("positive", "negative", third))
+    assert positive is not None and other is not None
+    names = [name for name in emission.node.values if name not in ("model", "positive", "negative", third)]
+    arguments = tuple((name.replace("guidance_scale", "scale"), emission.value(name)) for name in names)
+    return Guidance(
+        with_text(emission.part("model"), positive),
+        positive,
+        negative,
+        guider=Hook(helper, arguments, "guidance"),
+        others=((third, other),),
+    )
+
+
 def make_sigmas(emission: Emission) -> Levels:
     """A schedule of the model."""
     model, schedule = emission.part("model"), emission.fixed("schedule")
@@ -127,6 +147,8 @@ def sample_custom(emission: Emission) -> dict[str, Any]:
         negative=guidance.negative,
         latent=latent,
         values={"guidance_scale": guidance.scale},
+        guider=guidance.guider,
+        others=guidance.others,
     )
     emission.begin()
     return {"latent": emission.writer.custom(sampling, levels.variable, solved, noise)}
@@ -140,6 +162,7 @@ EMITTERS: dict[str, Emitter] = {
     "sampler_dpmpp_2m_sde": dpmpp_2m_sde,
     "basic_guider": basic_guider,
     "cfg_guider": cfg_guider,
+    **dict.fromkeys(GUIDERS, guider),
     "make_sigmas": make_sigmas,
     "split_sigmas": split_sigmas,
     "sigmas_from_list": sigmas_from_list,

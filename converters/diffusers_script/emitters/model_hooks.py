@@ -37,6 +37,11 @@ def ramp_guidance(emission: Emission) -> ModelPart:
     return _with(emission.part("model"), Hook("Ramp", arguments, "guidance"))
 
 
+def differential_diffusion(emission: Emission) -> ModelPart:
+    """A noise mask whose grey values say how much may change."""
+    return _hooked(emission, "DifferentialInpainting", "mask")
+
+
 def freeu(emission: Emission) -> ModelPart:
     """FreeU, put on the network after loading."""
     return _hooked(emission, "enable_freeu", "unet")
@@ -54,5 +59,6 @@ def _with(model: ModelPart, hook: Hook) -> ModelPart:
 EMITTERS: dict[str, Emitter] = {
     **dict.fromkeys(GUIDANCE, guidance),
     "ramp_guidance": ramp_guidance,
+    "differential_diffusion": differential_diffusion,
     "freeu": freeu,
 }

@@ -55,14 +55,17 @@ class Denoiser:
         """One prediction for each prompt; those of one length share a batch."""
         if len({prompt["embeds"].shape[1] for prompt in prompts}) > 1:
             return [self.predict(x, sigma, [prompt])[0] for prompt in prompts]
-        timestep = (self.levels.log() - sigma.log()).abs().argmin()
         x = torch.cat([x] * len(prompts))
         output = self.unet(
             (x / (sigma**2 + 1).sqrt()).to(self.unet.dtype),
-            timestep.to(x.device),
+            self.timestep(sigma).to(x.device),
             **self.conditions(x, prompts),
         ).sample.float()
         return self.to_clean(x, output, sigma).chunk(len(prompts))
+
+    def timestep(self, sigma):
+        """The training step whose noise level is nearest."""
+        return (self.levels.log() - sigma.log()).abs().argmin()
 
     def conditions(self, x, prompts):
         """What the UNet reads beside the latents."""
@@ -148,6 +151,27 @@ class Inpainting:
     def keep(self, denoised):
         """The clean latents with the original outside."""
         return denoised * self.mask + self.original * (1 - self.mask)
+
+
+class DifferentialInpainting(Inpainting):
+    """The same with a mask that opens on the way (Levin and Fried 2023).
+
+    A place with the grey value g is made anew once the share g of time is left.
+    """
+
+    def __init__(self, denoise, mask, original, noise, sigmas, strength=1.0):
+        super().__init__(denoise, mask, original, noise)
+        self.grey, self.strength, self.timestep = self.mask, strength, denoise.timestep
+        lowest = sigmas[-1].clamp(min=denoise.levels[0])
+        self.first, self.last = map(float, map(self.timestep, (sigmas[0], lowest)))
+
+    def noised(self, x, sigma):
+        """The latents with the original at this noise level where nothing may change."""
+        span = self.first - self.last
+        left = (float(self.timestep(sigma)) - self.last) / span if span > 0 else 0.0
+        opened = (self.grey >= left).to(self.grey)
+        self.mask = self.strength * opened + (1 - self.strength) * self.grey
+        return super().noised(x, sigma)
 
 
 def add_noise(latents, noise, sigma, levels):

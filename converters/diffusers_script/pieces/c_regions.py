@@ -184,7 +184,7 @@ class RegionalDenoiser(Denoiser):
         if not entry["controls"]:
             return conditions
         sigma = entry["sigma"]
-        timestep = (self.levels.log() - sigma.log()).abs().argmin().to(x.device)
+        timestep = self.timestep(sigma).to(x.device)
         scaled = (x / (sigma**2 + 1).sqrt()).to(self.unet.dtype)
         size = (x.shape[-2] * 8, x.shape[-1] * 8)
         total = {}
