@@ -34,7 +34,8 @@ def _offline(original: Callable[..., Any], configs: Mapping[str, str], loaded: d
         path = str(paths[0]) if paths else ""  # Diffusers itself names the argument, for the parts of a pipeline
         if path in loaded:
             # a second pipeline of this file has weights of its own
-            return cls(**loaded.pop(path).components, requires_safety_checker=False)
+            given = {name: part for name, part in options.items() if name != "dtype"}
+            return cls(**{**loaded.pop(path).components, **given}, requires_safety_checker=False)
         if path in configs:
             options = {"config": configs[path], "local_files_only": True, **options}
         return original(cls, *paths, **options)
