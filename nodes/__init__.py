@@ -19,7 +19,10 @@ from .control import *
 from .custom_sampling import *
 from .family_conditioning import *
 from .family_loaders import *
+from .family_ltxv import *
 from .family_sigmas import *
+from .family_video import *
+from .family_wan import *
 from .guidance import *
 from .image_files import *
 from .images import *
@@ -56,6 +59,7 @@ from .saving import *
 from .showing import *
 from .sigmas import *
 from .sizes import *
+from .sound import *
 from .switches import *
 from .text import *
 from .text_regex import *
@@ -63,6 +67,8 @@ from .text_tools import *
 from .upscaling import *
 from .vae import *
 from .video import *
+from .video_files import *
+from .video_latents import *
 
 NODES: list[Callable[..., Any]] = [value for value in [*globals().values()] if is_node(value)]
 """The functions that the registry finds the pack's node types in."""

@@ -27,13 +27,28 @@ def require_channels(loaded: Any, latent: Latent) -> None:
     """Refuse latents of another family.
 
     Raises:
-        InvalidInputError: The model needs another number of channels.
+        InvalidInputError: The model needs another number of channels, or they are a video's.
     """
+    require_pictures(latent)
     if latent.samples.shape[1] != loaded.latent_channels:
         raise InvalidInputError(
             f"the latent has {latent.samples.shape[1]} channels, the model needs {loaded.latent_channels}",
             where="latent",
             advice="encode with the autoencoder of the model's family, or set channels on empty_latent",
+        )
+
+
+def require_pictures(latent: Latent) -> None:
+    """Refuse latents of videos, (B, C, t, h, w).
+
+    Raises:
+        InvalidInputError: They have an axis for time.
+    """
+    if latent.samples.dim() != 4:
+        raise InvalidInputError(
+            "the latents are a video's, and models of pictures cannot read them",
+            where="latent",
+            advice="no family that makes videos runs by components yet; run_pipeline runs such models whole",
         )
 
 

@@ -47,7 +47,7 @@ def set_guidance(
 
     It stands in the extras of each entry as ``guidance``; models that have no such input leave it alone.
     """
-    return _with_extras(conditioning, {"guidance": guidance})
+    return with_extras(conditioning, {"guidance": guidance})
 
 
 @node("add_reference_latent", category="families", map=True)
@@ -77,7 +77,7 @@ def set_reference_method(
     ] = "offset",
 ) -> Conditioning:
     """Choose how a model tells several reference latents apart (``reference_method`` in the extras)."""
-    return _with_extras(conditioning, {"reference_method": method})
+    return with_extras(conditioning, {"reference_method": method})
 
 
 @node("encode_prompt_parts", category="families")
@@ -164,7 +164,7 @@ def lotus_conditioning() -> Conditioning:
     refuse("Lotus, whose fixed prompt embedding is not packaged,")
 
 
-def _with_extras(conditioning: Told, extras: Mapping[str, Any]) -> Conditioning:
+def with_extras(conditioning: Told, extras: Mapping[str, Any]) -> Conditioning:
     """Return the conditioning with more extras; those that are None are taken out."""
     entries = []
     for entry in conditioning.entries:

@@ -96,13 +96,13 @@ def _read_picture(name: str, most: int) -> list[tuple[torch.Tensor, torch.Tensor
     try:
         with PIL.Image.open(io.BytesIO(data), formats=FORMATS) as opened:
             size, count = opened.size, min(most, getattr(opened, "n_frames", 1))
-            _check_size(size, name, count)
+            check_size(size, name, count)
             found: list[tuple[torch.Tensor, torch.Tensor | None]] = []
             for number in range(count):
                 opened.seek(number)
                 if opened.size == size:
                     opened.load()
-                    found.append(_channels(ImageOps.exif_transpose(opened)))
+                    found.append(channels_of(ImageOps.exif_transpose(opened)))
             return found
     except UnidentifiedImageError as error:
         raise MediaError(
@@ -114,7 +114,7 @@ def _read_picture(name: str, most: int) -> list[tuple[torch.Tensor, torch.Tensor
         raise MediaError(f"the picture is damaged: {error}", where=name) from error
 
 
-def _check_size(size: tuple[int, int], name: str, count: int) -> None:
+def check_size(size: tuple[int, int], name: str, count: int) -> None:
     width, height = size
     if width * height * count > LIMITS.pixels:
         raise LimitError(f"{count} pictures of {width} x {height} have more than {LIMITS.pixels:,} pixels", where=name)
@@ -124,7 +124,7 @@ def _check_size(size: tuple[int, int], name: str, count: int) -> None:
         )
 
 
-def _channels(picture: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
+def channels_of(picture: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
     import numpy as np
     import torch
 

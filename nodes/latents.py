@@ -106,5 +106,5 @@ def upscale_latent(
 @node("latent_size")
 def latent_size(latent: Annotated[Latent, Field(description="the latents")]) -> LatentSize:
     """Tell how large latents are, as numbers that other nodes take."""
-    batch, _, height, width = latent.samples.shape
-    return LatentSize(width * latent.downscale, height * latent.downscale, batch)
+    height, width = latent.samples.shape[-2:]
+    return LatentSize(width * latent.downscale, height * latent.downscale, latent.samples.shape[0])

@@ -86,10 +86,12 @@ def resample(
     on bilinear and bicubic, lanczos always does it.
 
     Raises:
-        InvalidInputError: The tensor has no item.
+        InvalidInputError: The tensor has no item, or is a video's latents.
     """
     import torch.nn.functional as functional
 
+    if tensor.dim() != 4:
+        raise InvalidInputError("latents of videos cannot be resampled", advice="resample the frames before encoding")
     if crop == "center":
         tensor = crop_to_shape(tensor, size)
     if tuple(tensor.shape[-2:]) == size or not tensor.shape[0]:

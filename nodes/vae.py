@@ -11,7 +11,7 @@ from graphflow.node import node
 from graphflow.values import Image, Latent, Vae
 
 from .choices import Tile, TileOverlap
-from .denoising import require_family
+from .denoising import require_family, require_pictures
 
 __all__ = ["encode_image", "vae_decode"]
 
@@ -28,10 +28,11 @@ def vae_decode(
     Tiles share at most a quarter of their edge.
 
     Raises:
-        InvalidInputError: The latents have another number of channels than the autoencoder's, or another family made
-            them.
+        InvalidInputError: The latents have another number of channels than the autoencoder's, another family made
+            them, or they are a video's.
         NonFiniteError: The autoencoder makes NaN, in float32 too.
     """
+    require_pictures(latent)
     with vae.use() as loaded:
         if latent.samples.shape[1] != loaded.latent_channels:
             raise InvalidInputError(

@@ -25,10 +25,20 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
         "encode_prompt_with_images", "lotus_conditioning", "set_guidance", "set_reference_method",
         "apply_control_patch", "load_control_patch", "load_family_text_encoder", "set_t5_length", "flux2_sigmas",
         "ltxv_sigmas", "set_flow_shift", "set_flux_shift",
+        "compress_frames", "cosmos_image_latent", "decode_audio", "empty_video_latent", "encode_audio",
+        "encode_video_prompt_with_image", "hunyuan15_image_conditioning", "hunyuan_image_conditioning",
+        "kandinsky5_image_conditioning", "load_image_to_video_checkpoint", "ltxv_add_guide", "ltxv_crop_guides",
+        "ltxv_decode_audio", "ltxv_empty_audio_latent", "ltxv_encode_audio", "ltxv_image_conditioning",
+        "ltxv_join_audio", "ltxv_load_audio_vae", "ltxv_reference_audio", "ltxv_set_start", "ltxv_split_audio",
+        "ltxv_upscale_latent", "replace_latent_frames", "set_context_windows", "set_frame_rate", "set_ltxv_shift",
+        "svd_conditioning", "trim_video_latent", "wan22_image_latent", "wan_animate_conditioning",
+        "wan_camera_conditioning", "wan_control_conditioning", "wan_image_conditioning", "wan_speech_conditioning",
+        "wan_speech_continuation", "wan_subject_conditioning", "wan_track_conditioning", "wan_vace_conditioning",
     ),
     _FILES: ("save_checkpoint", "save_lora", "save_model", "save_text_encoder", "save_vae"),
     _MEDIA: (
         "safety_filter_video", "save_audio", "save_video", "save_text", "show", "images_to_video", "video_to_images",
+        "load_audio", "load_video", "slice_video", "trim_audio",
     ),
     _UNKNOWN_COUNT: ("rebatch_images", "rebatch_latents"),
     "scripts have no levels of models that were trained on a whole range of them": ("set_continuous_sampling",),
@@ -38,7 +48,6 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     "scripts change latents that have a noise mask only when they sample; fill the picture instead": (
         "fill_masked_latent",
     ),
-    "it is for InstructPix2Pix, whose network reads a picture beside the latents": ("edit_conditioning",),
 }  # fmt: skip
 
 REASONS: Mapping[str, str] = {name: reason for reason, names in _GROUPS.items() for name in names}

@@ -28,6 +28,8 @@ Kind = Literal[
     "upscale_model",
     "ip_adapter",
     "image_encoder",  # CLIP vision
+    "audio_encoder",  # wav2vec2, Whisper
+    "latent_upscale_model",
     "style_model",
     "gligen",
     "motion_module",

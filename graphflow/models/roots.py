@@ -38,6 +38,8 @@ KIND_FOLDERS: Mapping[Kind, tuple[str, ...]] = {
     "upscale_model": ("upscale_models",),
     "ip_adapter": ("ipadapter",),
     "image_encoder": ("clip_vision",),
+    "audio_encoder": ("audio_encoders",),
+    "latent_upscale_model": ("latent_upscale_models",),
     "style_model": ("style_models",),
     "gligen": ("gligen",),
     "motion_module": ("animatediff_models",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import wave
 from pathlib import Path
 
 import torch
@@ -197,3 +198,27 @@ def test_editing_and_inpainting_models_get_their_channels(session: Session) -> N
     painted, edited = g.values(paint.positive, edit.negative)
     assert painted.entries[0].extras["concat"].shape == (1, 5, 16, 16)
     assert edited.entries[0].extras["concat"].shape == (1, 4, 16, 16)
+
+
+def test_videos_and_sound_are_read_cut_and_written(session: Session, tmp_path: Path) -> None:
+    pictures = [Pillow.new("RGB", (32, 16), (level, 0, 0)) for level in (0, 51, 102, 153)]
+    pictures[0].save(tmp_path / "red.png", save_all=True, append_images=pictures[1:], duration=250)
+    with wave.open(str(tmp_path / "a.wav"), "wb") as sound:
+        sound.setparams((1, 2, 100, 0, "NONE", ""))
+        sound.writeframes(b"".join((256 * number).to_bytes(2, "little") for number in range(100)))
+    g = Graph(session)
+    part = g.video_to_images(video=g.slice_video(video=g.load_video(file="red.png"), start=0.5, duration=0.25))
+    tone = g.trim_audio(audio=g.load_audio(file="a.wav"), start=0.5, duration=0.25)
+    image, fps, heard = g.values(part.image, part.fps, tone, folder=tmp_path)
+    assert image.pixels[:, 0, 3, 7].tolist() == [torch.tensor(0.4).item()]
+    assert fps == 4.0
+    assert torch.allclose(heard.samples[0], torch.arange(50, 75) / 128)
+
+
+def test_latents_of_videos_are_made_and_cut(session: Session) -> None:
+    g = Graph(session)
+    video = g.empty_video_latent(width=64, height=32, length=9)
+    start = g.trim_video_latent(latent=video, count=2)
+    whole, short = g.values(g.replace_latent_frames(latent=video, source=start, start=-1), start)
+    assert isinstance(whole, Latent)
+    assert (whole.samples.shape, short.samples.shape) == ((1, 16, 3, 4, 8), (1, 16, 1, 4, 8))

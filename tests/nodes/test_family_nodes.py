@@ -70,6 +70,68 @@ def test_the_schedule_of_ltx_video_equals_the_schedulers(shape: tuple[int, ...] 
     assert torch.equal(nodes.ltxv_sigmas(1).values, torch.tensor([1.0, 0.0]))
 
 
+def test_the_frame_rate_is_carried() -> None:
+    assert extras(nodes.set_frame_rate(TOLD, 24.0)) == [{"width": 64, "frame_rate": 24.0}, {"frame_rate": 24.0}]
+
+
+def test_what_a_setting_switches_off_needs_no_family() -> None:
+    some: Any = object()
+    assert nodes.ltxv_set_start(some, some, some, bypass=True) is some
+    assert nodes.compress_frames(some, 0) is some
+
+
+def test_what_needs_a_video_family_names_it() -> None:
+    some: Any = object()
+    sides = (some, some, some)
+    calls: dict[str, list[Any]] = {
+        "Wan": [
+            lambda: nodes.wan_image_conditioning(*sides),
+            lambda: nodes.wan22_image_latent(some),
+            lambda: nodes.wan_control_conditioning(*sides),
+            lambda: nodes.wan_camera_conditioning(*sides),
+            lambda: nodes.wan_track_conditioning(*sides, some),
+            lambda: nodes.wan_vace_conditioning(*sides),
+            lambda: nodes.wan_subject_conditioning(*sides),
+            lambda: nodes.wan_speech_conditioning(*sides),
+            lambda: nodes.wan_speech_continuation(*sides, some),
+            lambda: nodes.wan_animate_conditioning(*sides),
+        ],
+        "LTX": [
+            lambda: nodes.ltxv_image_conditioning(*sides, some),
+            lambda: nodes.ltxv_set_start(some, some, some),
+            lambda: nodes.ltxv_add_guide(*sides, some, some),
+            lambda: nodes.ltxv_crop_guides(*sides),
+            lambda: nodes.compress_frames(some),
+            lambda: nodes.set_ltxv_shift(some),
+            lambda: nodes.ltxv_upscale_latent(some, some, "upscaler"),
+            lambda: nodes.ltxv_load_audio_vae("ltx-2"),
+            lambda: nodes.ltxv_empty_audio_latent(some),
+            lambda: nodes.ltxv_join_audio(some, some),
+            lambda: nodes.ltxv_split_audio(some),
+            lambda: nodes.ltxv_decode_audio(some, some),
+            lambda: nodes.ltxv_encode_audio(some, some),
+            lambda: nodes.ltxv_reference_audio(*sides, some, some),
+        ],
+        "Stable Video Diffusion": [
+            lambda: nodes.load_image_to_video_checkpoint("svd"),
+            lambda: nodes.svd_conditioning(*sides),
+        ],
+        "HunyuanVideo": [
+            lambda: nodes.hunyuan_image_conditioning(some, some),
+            lambda: nodes.encode_video_prompt_with_image(*sides),
+            lambda: nodes.hunyuan15_image_conditioning(*sides),
+        ],
+        "Kandinsky 5": [lambda: nodes.kandinsky5_image_conditioning(*sides)],
+        "Cosmos": [lambda: nodes.cosmos_image_latent(some)],
+        "a video": [lambda: nodes.set_context_windows(some)],
+        "sound": [lambda: nodes.decode_audio(some, some), lambda: nodes.encode_audio(some, some)],
+    }
+    for family, refused in calls.items():
+        for call in refused:
+            with pytest.raises(InvalidInputError, match=family):
+                call()
+
+
 def test_what_needs_such_a_family_says_that_it_is_not_there() -> None:
     some: Any = object()
     calls: list[Any] = [

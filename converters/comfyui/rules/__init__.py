@@ -20,6 +20,8 @@ from . import (
     pack_values,
     sampling,
     values,
+    video,
+    video_families,
 )
 from .rule import AnyRule, Made, Rule
 
@@ -35,6 +37,8 @@ _TOPICS = (
     adapters,
     values,
     families,
+    video,
+    video_families,
     bundles,
     pack_images,
     pack_values,

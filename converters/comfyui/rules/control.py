@@ -166,7 +166,7 @@ RULES: tuple[AnyRule, ...] = (
     Rule("ControlNetInpaintingAliMamaApply", "apply_control_net", f"{_APPLY} mask", "positive negative", dropped=_NO_VAE, back=False),
     Rule("Canny", "canny_edges", "image low_threshold high_threshold"),
     Rule("CLIPVisionLoader", "load_image_encoder", "clip_name:image_encoder"),
-    Made("CLIPVisionEncode", (), _features, says="part of add_image_prompt"),
+    Made("CLIPVisionEncode", (), _features, says="part of the node that reads the encoded picture"),
     Rule("UpscaleModelLoader", "load_upscale_model", "model_name:model"),
     Rule("ImageUpscaleWithModel", "upscale_image_with_model", "upscale_model image"),
 )  # fmt: skip

@@ -53,33 +53,20 @@ _FAMILIES: Mapping[str, str] = {
     "Marigold 2": "ConditioningLoader MarigoldV2PostProcess",
     "the PiD upscaler": "PiDConditioning",
     "SeedVR2": "SeedVR2Conditioning SeedVR2Preprocess SeedVR2PostProcessing",
-    "Stable Video Diffusion (run_pipeline runs it whole)": "SVD_img2vid_Conditioning ImageOnlyCheckpointLoader ImageOnlyCheckpointSave",
+    "Stable Video Diffusion (run_pipeline runs it whole)": "ImageOnlyCheckpointSave",
     "Stable Video 3D": "SV3D_Conditioning",
     "Zero123": "StableZero123_Conditioning StableZero123_Conditioning_Batched",
-    "Wan's video models (run_pipeline runs them whole)":
-        "WanImageToVideo WanFirstLastFrameToVideo WanFunControlToVideo WanFunInpaintToVideo Wan22FunControlToVideo"
-        " Wan22ImageToVideoLatent WanAnimateToVideo WanCameraEmbedding WanCameraImageToVideo WanContextWindowsManual"
-        " WanHuMoImageToVideo WanPhantomSubjectToVideo WanSoundImageToVideo WanSoundImageToVideoExtend WanTrackToVideo"
-        " WanVaceToVideo WanInfiniteTalkToVideo WanSCAILToVideo WanAnimate2ToVideo WanAnimate2Cache WanDancerVideo"
+    "Wan's later variants (InfiniteTalk, SCAIL, Animate 2, Dancer, Move, Bernini)":
+        "WanInfiniteTalkToVideo WanSCAILToVideo WanAnimate2ToVideo WanAnimate2Cache WanDancerVideo"
         " WanDancerEncodeAudio WanDancerPadKeyframesList WanMoveTrackToVideo WanMoveConcatTrack BerniniConditioning",
-    "latents of videos, and HunyuanVideo or Wan to fill them (run_pipeline runs them whole)":
-        "EmptyHunyuanLatentVideo HunyuanImageToVideo TextEncodeHunyuanVideo_ImageToVideo EmptyHunyuanVideo15Latent"
-        " HunyuanVideo15ImageToVideo",
-    "LTX-Video (run_pipeline runs it whole)":
-        "EmptyLTXVLatentVideo LTXVImgToVideo LTXVImgToVideoInplace LTXVConditioning LTXVAddGuide LTXVCropGuides"
-        " LTXVPreprocess ModelSamplingLTXV LTXVSeparateAVLatent LTXVConcatAVLatent LTXVAudioVAEDecode LTXVAudioVAEEncode"
-        " LTXVAudioVAELoader LTXVEmptyLatentAudio LTXAVTextEncoderLoader LTXVLatentUpsampler LatentUpscaleModelLoader"
-        " LTXVDualCFGGuider LTXVReferenceAudio",
-    "Mochi (run_pipeline runs it whole)": "EmptyMochiLatentVideo",
-    "Cosmos (run_pipeline runs it whole)": "EmptyCosmosLatentVideo CosmosImageToVideoLatent CosmosPredict2ImageToVideoLatent",
-    "Kandinsky 5's video models": "Kandinsky5ImageToVideo NormalizeVideoLatentStart ReplaceVideoLatentFrames",
+    "LTX-2.5's guidance of frames and sound": "LTXVDualCFGGuider",
+    "Kandinsky 5's correction of first frames": "NormalizeVideoLatentStart",
     "MiniMax H3": "MiniMaxH3ImageToVideo MiniMaxH3ReferenceToVideo MiniMaxH3AddGuide MiniMaxH3SigmaShift"
         " MiniMaxH3FunControlNetApply BlockSparseAttention",
     "VOID": "VOIDInpaintConditioning VOIDSampler VOIDWarpedNoise VOIDWarpedNoiseSource OpticalFlowLoader",
-    "latents of videos": "TrimVideoLatent ContextWindowsManual ConditioningSetAreaPercentageVideo"
+    "latents of videos": "ConditioningSetAreaPercentageVideo"
         " UNetTemporalAttentionMultiply ARVideoI2V SamplerARVideo",
-    "an autoencoder of sound": "VAEDecodeAudio VAEEncodeAudio VAEDecodeAudioTiled",
-    "an encoder of sound": "AudioEncoderLoader AudioEncoderEncode",
+    "an autoencoder of sound": "VAEDecodeAudioTiled",
     "Stable Audio (run_pipeline runs it whole)": "EmptyLatentAudio ConditioningStableAudio",
     "ACE-Step": "EmptyAceStepLatentAudio TextEncodeAceStepAudio EmptyAceStep1.5LatentAudio TextEncodeAceStepAudio1.5",
     "YuE 2": "EmptyYuE2LatentAudio YuE2GenerateABC YuE2GenerateMusic SheetSage2AudioToABC",
@@ -92,9 +79,9 @@ _FAMILIES: Mapping[str, str] = {
 }  # fmt: skip
 
 _NODES: Mapping[str, str] = {
-    "a reader of video files": "LoadVideo VHS_LoadVideo",
-    "a reader of sound files": "LoadAudio RecordAudio",
-    "nodes that cut, join and mix sound": "EmptyAudio AudioAdjustVolume AudioConcat AudioMerge SplitAudioChannels TrimAudioDuration",
+    "a reader of video files": "VHS_LoadVideo",
+    "a reader of sound files": "RecordAudio",
+    "nodes that cut, join and mix sound": "EmptyAudio AudioAdjustVolume AudioConcat AudioMerge SplitAudioChannels",
     "LoRAs that act for some prompts or steps only (hooks)":
         "CreateHookKeyframe CreateHookKeyframesFromFloats CreateHookKeyframesInterpolated CreateHookLora"
         " CreateHookLoraModelOnly CreateHookModelAsLora CreateHookModelAsLoraModelOnly CombineHooks2 CombineHooks4"
@@ -168,7 +155,6 @@ _SPACED: Mapping[str, tuple[str, ...]] = {
     ),
     "a model that describes pictures in words": ("LLava Loader Simple",),
     "a folder of pictures": ("LoadImagesFromDir //Inspire",),
-    "a reader of video files": ("Video Slice",),
 }
 """Types with spaces in their names, of the same kind."""
 _SERVICES = (

@@ -1,0 +1,80 @@
+"""Latents of videos, files of videos and sound, and what every video family takes."""
+
+from __future__ import annotations
+
+from ..building import Builder, Fused, RefusedError, Source, Value
+from .common import FILE
+from .rule import AnyRule, Made, Make, Rule
+
+_EMPTY = "width height length batch_size"
+_READ = {"load_video": (".webp", ".png", ".apng", ".gif"), "load_audio": (".wav",)}
+_CONTEXT = (
+    "model context_length:length context_overlap:overlap context_schedule:schedule context_stride:stride closed_loop"
+    " fuse_method:fuse"
+)
+
+
+def _empty(comfy: str, channels: int, downscale: int, time_downscale: int) -> Rule:
+    """Return the rule of an empty latent of a video family."""
+    sizes = {"channels": channels, "downscale": downscale, "time_downscale": time_downscale}
+    return Rule(comfy, "empty_video_latent", _EMPTY, fixed=sizes)
+
+
+def _file(native: str, name: str) -> Make:
+    """Return a function for a node that reads a file; a remark says where its format is not read."""
+
+    def make(builder: Builder, source: Source) -> list[Value]:
+        file = FILE.to_native(source.text(name))
+        endings = _READ[native]
+        if not file.lower().endswith(endings):
+            source.remark(f"{native} reads {', '.join(endings)}; the file has to be converted before")
+        source.used |= {"audioUI", "upload"}
+        return [builder.add(source, native, {"file": file})]
+
+    return make
+
+
+def _sound_encoder(builder: Builder, source: Source) -> list[Value]:
+    return [Fused("sound encoder", {"name": source.text("audio_encoder_name")}, (source.id,))]
+
+
+def _encoded_sound(builder: Builder, source: Source) -> list[Value]:
+    """AudioEncoderEncode: a part of the node that makes somebody speak."""
+    encoder = source.fused("audio_encoder", "sound encoder")
+    if encoder is None:
+        raise RefusedError("its encoder of sound is missing")
+    parts = {"audio_encoder": encoder.parts["name"], "audio": source.get("audio")}
+    return [Fused("encoded sound", parts, (source.id, *encoder.ids))]
+
+
+def _frame_rate(builder: Builder, source: Source) -> list[Value]:
+    """LTXVConditioning: the frame rate, put into each side."""
+    rate = source.get("frame_rate")
+    values: list[Value] = []
+    for side, suffix in (("positive", ""), ("negative", "negative")):
+        inputs = {"conditioning": source.get(side), "fps": rate}
+        values.append(builder.add(source, "set_frame_rate", inputs, suffix=suffix))
+    return values
+
+
+RULES: tuple[AnyRule, ...] = (
+    _empty("EmptyHunyuanLatentVideo", 16, 8, 4),
+    _empty("EmptyLTXVLatentVideo", 128, 32, 8),
+    _empty("EmptyMochiLatentVideo", 12, 8, 6),
+    _empty("EmptyCosmosLatentVideo", 16, 8, 8),
+    _empty("EmptyHunyuanVideo15Latent", 32, 16, 4),
+    Rule("TrimVideoLatent", "trim_video_latent", "samples:latent trim_amount:count"),
+    Rule("ReplaceVideoLatentFrames", "replace_latent_frames", "destination:latent source index:start"),
+    Made("LoadVideo", ("load_video",), _file("load_video", "file"), says="`load_video`; MP4 has to be converted before"),
+    Rule("Video Slice", "slice_video", "video start_time:start duration strict_duration:strict", back=False),
+    Made("LoadAudio", ("load_audio",), _file("load_audio", "audio"), says="`load_audio`; other files than WAV have to be converted before"),
+    Rule("TrimAudioDuration", "trim_audio", "audio start_index:start duration"),
+    Rule("VAEDecodeAudio", "decode_audio", "samples:latent vae"),
+    Rule("VAEEncodeAudio", "encode_audio", "audio vae"),
+    Made("AudioEncoderLoader", (), _sound_encoder, says="part of the node that hears the sound"),
+    Made("AudioEncoderEncode", (), _encoded_sound, says="part of the node that hears the sound"),
+    Made("LTXVConditioning", ("set_frame_rate",), _frame_rate, says="a set_frame_rate for each side"),
+    Rule("ContextWindowsManual", "set_context_windows", f"{_CONTEXT} dim:axis", fixed={"latent_units": True}),
+    Rule("WanContextWindowsManual", "set_context_windows", _CONTEXT, fixed={"latent_units": False, "axis": 2}),
+)  # fmt: skip
+"""By ComfyUI type."""
