@@ -71,6 +71,8 @@ class Fitting:
             return False
         if self.scheduler(sampling) is None:
             return False
+        if sampling.model.base.description.task == "edit":
+            return False
         if self._zero_snr(sampling) or _downscale(sampling.model) != 8:
             return False
         if not self._one_pipe(sampling) or not all(self._plain(side) for side in sampling.sides):

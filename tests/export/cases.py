@@ -313,6 +313,30 @@ def _nine_channels(g: Workflow, p: Parts, *, kept: bool = True, **options: Any) 
     return p.decode(p.sample(positive=told.positive, negative=told.negative, latent=told.latent, **options))
 
 
+def _edit(g: Workflow, p: Parts) -> Any:
+    """A picture that is changed, by the usual guidance and by two conditionings."""
+    p = Parts(g, "tiny-edit")
+    told = g.add(
+        nodes.edit_conditioning,
+        positive=p.prompt("a red circle"),
+        negative=p.prompt(""),
+        vae=p.vae,
+        images=g.add(nodes.solid_image, width=SIZE, height=SIZE, color="#3060c0"),
+    )
+    first = p.sample(positive=told.positive, negative=told.negative, latent=told.latent)
+    sides = {"positive": told.positive, "middle": told.negative, "negative": told.negative}
+    return p.decode(
+        g.add(
+            nodes.sample_custom,
+            guider=g.add(nodes.dual_cfg_guider, model=p.model, **sides),
+            noise=g.add(nodes.random_noise, seed=4),
+            sampler=g.add(nodes.select_sampler, sampler="euler"),
+            sigmas=g.add(nodes.make_sigmas, model=p.model, steps=4),
+            latent=first,
+        ).latent
+    )
+
+
 def _comfyui(g: Workflow, p: Parts) -> Any:
     """As the importer writes it: noise for the whole batch at once, and pictures cut to 8 bits."""
     latent = g.add(nodes.empty_latent, width=SIZE, height=SIZE, batch_size=2)
@@ -389,6 +413,7 @@ SD_CASES: dict[str, Build] = {
     "nine_channels_everywhere": lambda g, p: _nine_channels(g, p, kept=False, sampler="euler", schedule="normal"),
     "nine_channels_partly": lambda g, p: _nine_channels(g, p, strength=0.6),
     "nine_channels_loop": lambda g, p: _nine_channels(g, p, sampler="heun"),
+    "edit": _edit,
     "other_vae": _other_vae,
     "control": _control,
     "control_for_a_while": lambda g, p: _control(g, p, strength=0.7, start=0.1, end=0.6),

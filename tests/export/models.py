@@ -33,7 +33,8 @@ def make_models(root: Path) -> Path:
     _make_union_control_net(root / "controlnet" / "tiny-union")
     _make_adapters(root)
     _make_refiner(root / "checkpoints" / "tiny-refiner")
-    _make_inpainting(root / "checkpoints" / "tiny-inpaint")
+    _make_reading(root / "checkpoints" / "tiny-inpaint", 9)
+    _make_reading(root / "checkpoints" / "tiny-edit", 8)
     for part, kind in (("unet", "diffusion_models"), ("text_encoder", "text_encoders"), ("vae", "vae")):
         shutil.copytree(root / "checkpoints" / "tiny-sd" / part, root / kind / f"lone-{part}")
     (root / "embeddings").mkdir()
@@ -139,12 +140,12 @@ def _make_refiner(folder: Path) -> None:
     folder.with_name(f"{folder.name}.json").write_text(json.dumps({"variant": "sdxl_refiner"}))
 
 
-def _make_inpainting(folder: Path) -> None:
-    """A checkpoint of 9 channels."""
+def _make_reading(folder: Path, channels: int) -> None:
+    """A checkpoint whose UNet reads more than noisy latents: of 9 channels, or 8."""
     from diffusers import UNet2DConditionModel
 
     make_tiny_sd(folder)
     _replace_vae(folder, 0.18215)
     shutil.rmtree(folder / "unet")
     torch.manual_seed(8)
-    UNet2DConditionModel(**{**UNET, "in_channels": 9}).save_pretrained(folder / "unet")
+    UNet2DConditionModel(**{**UNET, "in_channels": channels}).save_pretrained(folder / "unet")

@@ -11,7 +11,7 @@ from ..layout import Expression, call
 from ..sampling import sliced
 from ..script import UnsupportedError
 from .base import Emission, Emitter
-from .sampling import with_text
+from .sampling import with_text, without_channels
 
 SOLVERS = {
     "sampler_euler_ancestral": "euler_ancestral",
@@ -140,15 +140,19 @@ def sample_custom(emission: Emission) -> dict[str, Any]:
     guidance, latent = emission.inputs["guider"], emission.latents("latent")
     solved, noise, levels = emission.inputs["sampler"], emission.inputs["noise"], emission.inputs["sigmas"]
     assert isinstance(guidance, Guidance) and isinstance(latent, Latents | EmptyLatent)
+    given = [guidance.positive, *([guidance.negative] if guidance.negative else []), *dict(guidance.others).values()]
+    sides, channels = without_channels(guidance.model, given)
+    positive, *rest = sides
     sampling = Sampling(
         node=emission.node.id,
         model=guidance.model,
-        positive=guidance.positive,
-        negative=guidance.negative,
+        positive=positive,
+        negative=rest.pop(0) if guidance.negative else None,
         latent=latent,
         values={"guidance_scale": guidance.scale},
+        channels=channels,
         guider=guidance.guider,
-        others=guidance.others,
+        others=tuple(zip((name for name, _ in guidance.others), rest, strict=True)),
     )
     emission.begin()
     return {"latent": emission.writer.custom(sampling, levels.variable, solved, noise)}

@@ -1,4 +1,4 @@
-"""Inpainting by models that read the picture without its hole."""
+"""Models that read a picture beside noisy latents: inpainting ones without its hole, editing ones all of it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..handles import Conditioning, Latents
-from ..layout import call
+from ..layout import Expression, call
 from .base import Emission, Emitter
 
 
@@ -24,6 +24,21 @@ def inpaint_conditioning(emission: Emission) -> dict[str, Any]:
     return {**found, "latent": Latents(latents, vae, hole if emission.fixed("noise_mask") else "")}
 
 
+def edit_conditioning(emission: Emission) -> dict[str, Any]:
+    """A picture to change, for a UNet of 8 channels."""
+    pixels, vae = emission.pixels("images"), emission.part("vae")
+    sides = {name: emission.conditioning(name) for name in ("positive", "negative")}
+    emission.begin()
+    script = emission.script
+    script.need("see_picture")
+    latents, channels = script.name("latents"), script.name("channels")
+    options: dict[str, Expression] = {"scaled": "True"} if vae.base.family == "sdxl" else {}
+    made = call("see_picture", emission.loader.vae(vae), pixels.variable, **options)
+    script.add(f"{latents}, {channels} = ", made)
+    found = {name: _with(side, channels) for name, side in sides.items() if side is not None}
+    return {**found, "latent": Latents(latents, vae)}
+
+
 def _with(conditioning: Conditioning, channels: str) -> Conditioning:
     entries = [
         replace(entry, settings=tuple({**dict(entry.settings), "channels": channels}.items()))
@@ -32,4 +47,4 @@ def _with(conditioning: Conditioning, channels: str) -> Conditioning:
     return Conditioning(tuple(entries))
 
 
-EMITTERS: dict[str, Emitter] = {"inpaint_conditioning": inpaint_conditioning}
+EMITTERS: dict[str, Emitter] = {"inpaint_conditioning": inpaint_conditioning, "edit_conditioning": edit_conditioning}

@@ -12,12 +12,15 @@ from ..nets import net_of, tokenizer_path
 from ..script import UnsupportedError
 from .base import Emission, Emitter
 
+TASKS = frozenset({"generate", "inpaint", "edit"})
+"""What models are made for that scripts can write."""
+
 
 def load_checkpoint(emission: Emission) -> dict[str, Any]:
     """A checkpoint's parts."""
     base = make_base(emission, "MODEL", _options(emission))
     parts = {part: ModelPart(base, part) for part in ("model", "text_encoder", "vae")}
-    if base.description.task not in ("generate", "inpaint"):
+    if base.description.task not in TASKS:
         raise UnsupportedError(f"a checkpoint made to {base.description.task} cannot be written in scripts")
     has_checker = "safety_checker" in base.description.parts
     return {**parts, "safety_checker": ModelPart(base, "safety_checker") if has_checker else Given(None)}
@@ -27,7 +30,7 @@ def load_diffusion_model(emission: Emission) -> ModelPart:
     """A UNet from a file of its own; at sampling it meets its text encoders."""
     base = make_base(emission, "UNET", _options(emission))
     part = base.description.parts.get("unet")
-    if part is None or base.description.task not in ("generate", "inpaint"):
+    if part is None or base.description.task not in TASKS:
         raise UnsupportedError("only UNets of Stable Diffusion 1, 2 and XL can be written in scripts")
     return ModelPart(base, "unet")
 

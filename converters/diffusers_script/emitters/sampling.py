@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from ..handles import Conditioning, EmptyLatent, Latents, ModelPart, Sampling, merged
@@ -43,15 +44,9 @@ def _sampling(emission: Emission, latent: Latents | EmptyLatent) -> Sampling:
     given = emission.conditioning("positive")
     if given is None:
         raise UnsupportedError("its positive conditioning is missing")
-    sides = [given, *([other] if (other := emission.conditioning("negative")) else [])]
-    channels = {dict(entry.settings).get("channels", "") for side in sides for entry in side.entries}
-    if len(channels) > 1:
-        raise UnsupportedError("prompts with different pictures to complete cannot be written in scripts")
-    positive, negative = _plain(given), _plain(other) if other else None
-    model, positive, negative = together(emission.part("model"), positive, negative)
-    reads_more = model.base.description.task == "inpaint"
-    if reads_more != any(channels):
-        raise UnsupportedError("a model of 9 channels and inpaint_conditioning need each other")
+    other = emission.conditioning("negative")
+    sides, channels = without_channels(emission.part("model"), [given, *([other] if other else [])])
+    model, positive, negative = together(emission.part("model"), sides[0], sides[1] if other else None)
     return Sampling(
         node=emission.node.id,
         model=with_text(model, positive),
@@ -60,12 +55,25 @@ def _sampling(emission: Emission, latent: Latents | EmptyLatent) -> Sampling:
         latent=latent,
         values={name: emission.inputs[name] for name in READ},
         single=emission.script.graph.single(emission.node.values["latent"]),
-        channels=channels.pop(),
+        channels=channels,
     )
 
 
+def without_channels(model: ModelPart, sides: Iterable[Conditioning]) -> tuple[list[Conditioning], str]:
+    """Prompts without the picture that a model reads beside noisy latents, and the variable of that, or empty."""
+    sides = list(sides)
+    channels = {dict(entry.settings).get("channels", "") for side in sides for entry in side.entries}
+    if len(channels) > 1:
+        raise UnsupportedError("prompts with different pictures to read cannot be written in scripts")
+    if (model.base.description.task != "generate") != any(channels):
+        raise UnsupportedError(
+            "a model of 9 or 8 channels and inpaint_conditioning or edit_conditioning need each other"
+        )
+    return [_plain(side) for side in sides], channels.pop()
+
+
 def _plain(conditioning: Conditioning) -> Conditioning:
-    """Prompts without the picture to complete."""
+    """Prompts without the picture to read."""
     entries = [
         replace(entry, settings=tuple(item for item in entry.settings if item[0] != "channels"))
         for entry in conditioning.entries

@@ -20,6 +20,13 @@ def see_hole(vae, images, mask):
     return latents, hole[:, 0], torch.cat([small, without], dim=1)
 
 
+def see_picture(vae, images, scaled=False):
+    """Latents of zeros, and what an editing UNet reads beside noisy ones of the pictures."""
+    latents = encode_image(vae, images)
+    seen = latents if scaled else latents / vae.config.scaling_factor
+    return torch.zeros_like(latents), seen
+
+
 def read_channels(pipe, channels):
     """Have a UNet read further channels beside noisy latents, until the hook is removed."""
 
