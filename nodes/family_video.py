@@ -24,6 +24,7 @@ from .video_choices import (
     Positive,
     Seeing,
     Seen,
+    Share,
     Shown,
     Start,
     VideoEdge,
@@ -37,9 +38,14 @@ __all__ = [
     "hunyuan_image_conditioning",
     "kandinsky5_image_conditioning",
     "load_image_to_video_checkpoint",
+    "scale_temporal_attention",
     "set_context_windows",
+    "skip_transformer_layers",
     "svd_conditioning",
 ]
+
+Factor = Annotated[float, Field(ge=0, le=10)]
+Layers = Annotated[str, Field(max_length=1000)]
 
 
 class Conditioned(NamedTuple):
@@ -228,3 +234,45 @@ def set_context_windows(
         InvalidInputError: Always: no family that makes videos runs by components.
     """
     refuse("windows over the frames of a video")
+
+
+@node("scale_temporal_attention", category="families")
+def scale_temporal_attention(
+    model: Annotated[Model, Field(description="the denoising model")],
+    self_space: Annotated[Factor, Field(description="of attention within a frame")] = 1.0,
+    self_time: Annotated[Factor, Field(description="of attention between frames")] = 1.0,
+    cross_space: Annotated[Factor, Field(description="of attention to the prompt within a frame")] = 1.0,
+    cross_time: Annotated[Factor, Field(description="of attention to the prompt between frames")] = 1.0,
+) -> Model:
+    """Scale what the attention of a video model puts out, within frames and between them.
+
+    Raises:
+        InvalidInputError: A factor is not 1: no family that makes videos runs by components.
+    """
+    if (self_space, self_time, cross_space, cross_time) != (1.0, 1.0, 1.0, 1.0):
+        refuse("the attention between the frames of a video")
+    return model
+
+
+@node("skip_transformer_layers", category="families")
+def skip_transformer_layers(
+    model: Annotated[Model, Field(description="the denoising model")],
+    double_layers: Annotated[Layers, Field(description="joint layers to leave out, by number")] = "7, 8, 9",
+    single_layers: Annotated[Layers, Field(description="single-stream layers to leave out, by number")] = "7, 8, 9",
+    scale: Annotated[float, Field(ge=0, le=10, description="guidance away from the prediction without them")] = 3.0,
+    start: Annotated[Share, Field(description="share of the sampling at which it begins")] = 0.01,
+    end: Annotated[Share, Field(description="share of the sampling at which it ends")] = 0.15,
+    rescale: Annotated[float, Field(ge=0, le=10, description="how far the spread of the result is brought back")] = 0.0,
+    method: Annotated[
+        Literal["further", "negative"],
+        Field(description="a further prediction without the layers, or the negative one without them"),
+    ] = "further",
+) -> Model:
+    """Guide a diffusion transformer away from what it predicts without some of its layers (skip layer guidance).
+
+    ``skip_layer_guidance`` does so for the UNets of Stable Diffusion.
+
+    Raises:
+        InvalidInputError: Always: no diffusion transformer runs by components.
+    """
+    refuse("skip layer guidance of a diffusion transformer")

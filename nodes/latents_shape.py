@@ -14,7 +14,7 @@ from graphflow.node import node
 from graphflow.values import Latent
 
 from .batching import cycle_to
-from .choices import Degrees, Flip, LatentEdge, Offset, Side
+from .choices import Degrees, Flip, LatentEdge, Offset
 from .resampling import require_size, resample
 
 if TYPE_CHECKING:
@@ -65,20 +65,27 @@ def crop_latent(
 @node("cut_latent", map=True, category="latents")
 def cut_latent(
     latent: Latents,
-    axis: Annotated[Literal["x", "y"], Field(description="x counts columns, y rows")] = "x",
+    axis: Annotated[Literal["x", "y", "t"], Field(description="x counts columns, y rows, t a video's frames")] = "x",
     start: Annotated[
         int, Field(ge=-LIMITS.edge, le=LIMITS.edge, description="the first latent sample; negative counts from the end")
     ] = 0,
     length: Annotated[int, Field(ge=1, le=LIMITS.edge, description="how many latent samples, at most to the end")] = 1,
 ) -> Latent:
-    """Take a stripe of columns or rows out of latents, counted in latent samples.
+    """Take a stripe of columns or rows out of latents, or frames out of a video's, counted in latent samples.
 
     A start outside is moved to the nearest sample.
+
+    Raises:
+        InvalidInputError: Frames are asked of latents of pictures.
     """
+    if axis == "t":
+        require_video(latent, "latent")
     rows, columns = latent.samples.shape[-2:]
-    size = columns if axis == "x" else rows
+    size = {"x": columns, "y": rows, "t": latent.samples.shape[2]}[axis]
     first = max(size + start, 0) if start < 0 else min(start, size - 1)
     last = min(first + length, size)
+    if axis == "t":
+        return replace(latent, samples=latent.samples[:, :, first:last])
     return _window(latent, first, 0, last, rows) if axis == "x" else _window(latent, 0, first, columns, last)
 
 
@@ -88,12 +95,15 @@ def concat_latents(
     second: Annotated[
         Latent, Field(description="the second latents; resized bilinearly along the edge that they share")
     ],
-    direction: Side = "right",
+    direction: Annotated[
+        Literal["right", "left", "down", "up", "after", "before"],
+        Field(description="on which side of the first the second comes; after and before join videos of one size"),
+    ] = "right",
 ) -> Latent:
-    """Put latents beside or below other ones, into one picture. Noise masks are left out.
+    """Put latents beside or below other ones, into one picture, or join videos. Noise masks are left out.
 
     Raises:
-        InvalidInputError: The channels differ.
+        InvalidInputError: The channels differ; or the videos' sizes do, or they are pictures.
         LimitError: The result is larger than the limits allow.
     """
     import torch
@@ -101,14 +111,29 @@ def concat_latents(
     a, b = first.samples, second.samples
     require_same_channels(first, second)
     b = cycle_to(b, a.shape[0])
-    across = direction in ("right", "left")
-    if across:
-        b = resample(b, (a.shape[-2], b.shape[-1]), "bilinear", "center")
+    if direction in ("after", "before"):
+        require_video(first, "first")
+        require_video(second, "second")
+        if a.shape[-2:] != b.shape[-2:]:
+            raise InvalidInputError("the videos have different sizes", where="second")
+        axis = 2
     else:
-        b = resample(b, (b.shape[-2], a.shape[-1]), "bilinear", "center")
-    joined = torch.cat([a, b] if direction in ("right", "down") else [b, a], dim=-1 if across else -2)
+        axis = -1 if direction in ("right", "left") else -2
+        size = (a.shape[-2], b.shape[-1]) if axis == -1 else (b.shape[-2], a.shape[-1])
+        b = resample(b, size, "bilinear", "center")
+    joined = torch.cat([a, b] if direction in ("right", "down", "after") else [b, a], dim=axis)
     require_size(joined.shape[-1] * first.downscale, joined.shape[-2] * first.downscale)
     return replace(first, samples=joined, noise_mask=None)
+
+
+def require_video(latent: Latent, where: str) -> None:
+    """Refuse latents of pictures.
+
+    Raises:
+        InvalidInputError: They have no axis for time.
+    """
+    if latent.samples.dim() != 5:
+        raise InvalidInputError("the latents are those of pictures, not of a video", where=where)
 
 
 def require_same_channels(first: Latent, second: Latent) -> None:

@@ -12,6 +12,7 @@ from graphflow.limits import LIMITS
 from graphflow.node import node
 from graphflow.values import Latent
 
+from .latents_shape import require_video
 from .resampling import require_size
 from .video_choices import Length, VideoEdge, Videos
 
@@ -77,7 +78,7 @@ def trim_video_latent(
     Raises:
         InvalidInputError: The latents are those of pictures, or no frame would be left.
     """
-    _require_video(latent, "latent")
+    require_video(latent, "latent")
     frames = latent.samples.shape[2]
     if count >= frames:
         raise InvalidInputError(f"{count} of {frames} latent frames would leave none", where="count")
@@ -99,8 +100,8 @@ def replace_latent_frames(
     """
     if source is None:
         return latent
-    _require_video(latent, "latent")
-    _require_video(source, "source")
+    require_video(latent, "latent")
+    require_video(source, "source")
     have, put = latent.samples, source.samples
     if (*have.shape[:2], *have.shape[3:]) != (*put.shape[:2], *put.shape[3:]):
         raise InvalidInputError(
@@ -115,13 +116,3 @@ def replace_latent_frames(
     samples = have.clone()
     samples[:, :, first : first + put.shape[2]] = put
     return replace(latent, samples=samples)
-
-
-def _require_video(latent: Latent, where: str) -> None:
-    """Refuse latents of pictures.
-
-    Raises:
-        InvalidInputError: They have no axis for time.
-    """
-    if latent.samples.dim() != 5:
-        raise InvalidInputError("the latents are those of pictures, not of a video", where=where)

@@ -102,9 +102,6 @@ REFUSED = {
     ("ModelSamplingContinuousEDM", "cosmos_rflow"),
     ("ModelSamplingContinuousEDM", "edm_playground_v2.5"),
     ("PatchModelAddDownscale", "bislerp"),
-    ("LatentCut", "t"),
-    ("LatentConcat", "t"),
-    ("LatentConcat", "-t"),
 }
 
 

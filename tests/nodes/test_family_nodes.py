@@ -78,6 +78,7 @@ def test_what_a_setting_switches_off_needs_no_family() -> None:
     some: Any = object()
     assert nodes.ltxv_set_start(some, some, some, bypass=True) is some
     assert nodes.compress_frames(some, 0) is some
+    assert nodes.scale_temporal_attention(some) is some
 
 
 def test_what_needs_a_video_family_names_it() -> None:
@@ -123,7 +124,8 @@ def test_what_needs_a_video_family_names_it() -> None:
         ],
         "Kandinsky 5": [lambda: nodes.kandinsky5_image_conditioning(*sides)],
         "Cosmos": [lambda: nodes.cosmos_image_latent(some)],
-        "a video": [lambda: nodes.set_context_windows(some)],
+        "a video": [lambda: nodes.set_context_windows(some), lambda: nodes.scale_temporal_attention(some, 1.5)],
+        "a diffusion transformer": [lambda: nodes.skip_transformer_layers(some)],
         "sound": [lambda: nodes.decode_audio(some, some), lambda: nodes.encode_audio(some, some)],
     }
     for family, refused in calls.items():

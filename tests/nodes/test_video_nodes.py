@@ -80,6 +80,24 @@ def test_latent_frames_that_do_not_fit_are_refused() -> None:
         nodes.replace_latent_frames(counted(5), Latent(samples=torch.zeros(2, 3, 1, 8, 8)))
 
 
+@pytest.mark.parametrize(("start", "length", "expected"), [(1, 2, [1, 2]), (-2, 9, [3, 4]), (9, 1, [4])])
+def test_frames_are_cut_out_of_latents(start: int, length: int, expected: list[int]) -> None:
+    assert nodes.cut_latent(counted(5), "t", start, length).samples[1, 2, :, 0, 0].tolist() == expected
+
+
+def test_latents_of_videos_are_joined() -> None:
+    for direction, expected in (("after", [0, 1, 2, 0, 1]), ("before", [0, 1, 0, 1, 2])):
+        joined = nodes.concat_latents(counted(3), counted(2), direction)
+        assert joined.samples[1, 0, :, 2, 2].tolist() == expected
+    still = Latent(samples=torch.zeros(1, 3, 4, 5))
+    with pytest.raises(InvalidInputError, match="of pictures"):
+        nodes.concat_latents(still, still, "after")
+    with pytest.raises(InvalidInputError, match="of pictures"):
+        nodes.cut_latent(still, "t")
+    with pytest.raises(InvalidInputError, match="different sizes"):
+        nodes.concat_latents(counted(3), Latent(samples=torch.zeros(2, 3, 1, 8, 8)), "after")
+
+
 def test_pictures_cannot_be_made_of_a_videos_latents(told: Told) -> None:
     with pytest.raises(InvalidInputError, match="cannot be resampled"):
         nodes.upscale_latent(counted(5))

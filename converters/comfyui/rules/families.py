@@ -133,6 +133,8 @@ WAITING: Mapping[str, str] = {
     "kandinsky5_image_conditioning": "kandinsky5",
     "load_image_to_video_checkpoint": "svd",
     "svd_conditioning": "svd",
+    "scale_temporal_attention": "a family that makes videos",
+    "skip_transformer_layers": "a diffusion transformer",
     "set_context_windows": "a family that makes videos",
     "decode_audio": "a family that makes sound",
     "encode_audio": "a family that makes sound",

@@ -7,7 +7,7 @@ from .common import CROP, DEGREES, FILE, FLIP, METHOD, PREFIX
 from .rule import AnyRule, Made, Rule
 
 _NO_TIME = "temporal_size temporal_overlap"
-_DIRECTIONS = {"x": "right", "-x": "left", "y": "down", "-y": "up"}
+_DIRECTIONS = {"x": "right", "-x": "left", "y": "down", "-y": "up", "t": "after", "-t": "before"}
 
 
 def _batched(first: str, second: str) -> str:

@@ -29,8 +29,6 @@ _FAMILIES: Mapping[str, str] = {
     "Stable Cascade's two stages":
         "StableCascade_StageB_Conditioning StableCascade_StageC_VAEEncode"
         " StableCascade_SuperResolutionControlnet ModelSamplingStableCascade",
-    "the joint transformer of Stable Diffusion 3.5, evaluated again without some of its layers": "SkipLayerGuidanceSD3",
-    "a diffusion transformer, evaluated again without some of its layers": "SkipLayerGuidanceDiT SkipLayerGuidanceDiTSimple",
     "the Stable Diffusion x4 upscaler": "SD_4XUpscale_Conditioning",
     "Hunyuan-DiT's text encoders (BERT and mT5)": "CLIPTextEncodeHunyuanDiT",
     "PixArt with its size conditioning": "CLIPTextEncodePixArtAlpha",
@@ -65,7 +63,7 @@ _FAMILIES: Mapping[str, str] = {
         " MiniMaxH3FunControlNetApply BlockSparseAttention",
     "VOID": "VOIDInpaintConditioning VOIDSampler VOIDWarpedNoise VOIDWarpedNoiseSource OpticalFlowLoader",
     "latents of videos": "ConditioningSetAreaPercentageVideo"
-        " UNetTemporalAttentionMultiply ARVideoI2V SamplerARVideo",
+        " ARVideoI2V SamplerARVideo",
     "an autoencoder of sound": "VAEDecodeAudioTiled",
     "Stable Audio (run_pipeline runs it whole)": "EmptyLatentAudio ConditioningStableAudio",
     "ACE-Step": "EmptyAceStepLatentAudio TextEncodeAceStepAudio EmptyAceStep1.5LatentAudio TextEncodeAceStepAudio1.5",

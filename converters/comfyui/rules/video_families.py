@@ -10,6 +10,7 @@ from .rule import AnyRule, Made, Rule
 
 _SIDES = "positive negative vae"
 _SIZE = "width height length batch_size"
+_LAYERS = "model double_layers single_layers start_percent:start end_percent:end"
 _THREE = "positive negative latent"
 _SOUND = Part("audio_encoder_output", "encoded sound", {"audio_encoder": "audio_encoder", "audio": "audio"})
 
@@ -144,6 +145,12 @@ RULES: tuple[AnyRule, ...] = (
                picture(seen="image")),
     with_parts(Rule("HunyuanVideo15ImageToVideo", "hunyuan15_image_conditioning", f"{_SIDES} start_image {_SIZE}", _THREE), picture()),
     Rule("Kandinsky5ImageToVideo", "kandinsky5_image_conditioning", f"{_SIDES} start_image {_SIZE}", f"{_THREE} start"),
+    Rule("UNetTemporalAttentionMultiply", "scale_temporal_attention",
+         "model self_structural:self_space self_temporal:self_time cross_structural:cross_space cross_temporal:cross_time"),
+    Rule("SkipLayerGuidanceDiT", "skip_transformer_layers", f"{_LAYERS} scale rescaling_scale:rescale", fixed={"method": "further"}),
+    Rule("SkipLayerGuidanceDiTSimple", "skip_transformer_layers", _LAYERS, fixed={"method": "negative"}),
+    Rule("SkipLayerGuidanceSD3", "skip_transformer_layers", "model layers:double_layers scale start_percent:start end_percent:end",
+         fixed={"single_layers": "", "method": "further"}),
     Rule("CosmosImageToVideoLatent", "cosmos_image_latent", f"vae {_SIZE} start_image end_image", fixed={"version": "1"}),
     Rule("CosmosPredict2ImageToVideoLatent", "cosmos_image_latent", f"vae {_SIZE} start_image end_image", fixed={"version": "predict2"}),
 )  # fmt: skip
