@@ -27,7 +27,11 @@ MODULES = (
 ELSEWHERE = {"canny": "graphflow/families/canny.py"}
 """Modules that are not in nodes."""
 
-ALSO = ("dilate", "resample")
+MASKED = ("fill_masked_latent",)
+"""Functions that read the noise mask of their latents; they get it as an argument."""
+
+ALSO = ("dilate", "resample", *MASKED)
+
 IMPORTS = """import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -86,10 +90,14 @@ class _Plain(ast.NodeTransformer):
 
     def __init__(self, module: _Module) -> None:
         self.module = module
+        self.masked = False
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         node.decorator_list = []
         node.returns = None
+        self.masked = node.name in MASKED
+        if self.masked:
+            node.args.args.insert(1, ast.arg("noise_mask"))
         for argument in [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]:
             argument.annotation = None
         text = ast.get_docstring(node)
@@ -144,6 +152,8 @@ class _Plain(ast.NodeTransformer):
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
         self.generic_visit(node)
+        if self.masked and node.attr == "noise_mask":
+            return ast.Name(node.attr, ast.Load())
         return node.value if node.attr in FIELDS or node.attr == "values" else node
 
 

@@ -86,7 +86,7 @@ class Fitting:
         if isinstance(sampling.latent, EmptyLatent):
             full = bool(fixed(strength) > FULL_STRENGTH)
             return full and sampling.latent.channels == "4" and not sampling.model.base.refiner
-        if sampling.latent.scaled_for.base.family != sampling.model.base.family:
+        if sampling.latent.scaled_for is None or sampling.latent.scaled_for.base.family != sampling.model.base.family:
             return False
         if self.stage(sampling) == "second":
             return bool(fixed(strength) > FULL_STRENGTH) and not sampling.positive.entries[0].controls

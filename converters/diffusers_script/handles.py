@@ -312,14 +312,14 @@ class Latents:
 
     Attributes:
         variable: The variable.
-        scaled_for: The part whose scale they have.
+        scaled_for: The part whose scale they have; None where they are as autoencoders make them.
         mask: Variable of a noise mask, or empty.
         carries: Class of the scheduler in whose scale leftover noise is in them; empty where there is none, or as in a loop.
         places: Expression of the place of each item in the batch whose noise it takes; empty where it is its own.
     """
 
     variable: str
-    scaled_for: ModelPart
+    scaled_for: ModelPart | None = None
     mask: str = ""
     places: str = ""
     carries: str = ""

@@ -44,11 +44,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     _UNKNOWN_COUNT: ("rebatch_images", "rebatch_latents"),
     "scripts have no levels of models that were trained on a whole range of them": ("set_continuous_sampling",),
     "it is computed from two models' weights when it is loaded": ("load_difference_control_net",),
-    "scripts start from pictures; decode the file with graphflow first": ("load_latent",),
     "scripts put noise on latents when they sample": ("add_noise",),
-    "scripts change latents that have a noise mask only when they sample; fill the picture instead": (
-        "fill_masked_latent",
-    ),
 }  # fmt: skip
 
 REASONS: Mapping[str, str] = {name: reason for reason, names in _GROUPS.items() for name in names}

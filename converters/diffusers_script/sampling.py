@@ -227,6 +227,8 @@ class Writer:
         if isinstance(latent, EmptyLatent):
             sizes = [latent.batch, latent.channels, _eighth(latent.height), _eighth(latent.width)]
             return self.script.assign(latent.node, call("torch.zeros", *sizes, device="DEVICE"))
+        if latent.scaled_for is None:
+            return self.script.assign("latents", f"{latent.variable} * {pipe}.vae.config.scaling_factor")
         if (
             latent.scaled_for.base.key == sampling.model.base.key
             or latent.scaled_for.base.family == sampling.model.base.family

@@ -213,6 +213,27 @@ def _differential(g: Workflow, p: Parts, **options: Any) -> Any:
     return p.sample(model=model, latent=p.sample(model=model, latent=latent, strength=0.5), sampler="dpmpp_2m", steps=6)
 
 
+def _filled(g: Workflow, p: Parts, **options: Any) -> Any:
+    mask = g.add(nodes.feather_mask, mask=g.add(nodes.solid_mask, width=SIZE, height=SIZE), left=24)
+    latent = g.add(nodes.encode_image, vae=p.vae, images=p.picture(SIZE))
+    latent = g.add(nodes.set_noise_mask, latent=latent, mask=mask)
+    return p.sample(latent=g.add(nodes.fill_masked_latent, latent=latent, **options), strength=0.7)
+
+
+def latents_from_a_file(name: str) -> Build:
+    """A case of latents (B, 4, 8, 8) in a file: changed and sampled, decoded at once, and with a noise mask."""
+
+    def make(g: Workflow, p: Parts) -> Any:
+        loaded = g.add(nodes.load_latent, file=name)
+        larger = g.add(nodes.flip_latent, latent=g.add(nodes.upscale_latent, latent=loaded, scale=1.5))
+        g.add(nodes.save_image, images=p.decode(loaded), filename_prefix="loaded")
+        masked = g.add(nodes.set_noise_mask, latent=loaded, mask=g.add(nodes.rectangle_mask, width=SIZE, height=SIZE))
+        g.add(nodes.save_image, images=p.decode(p.sample(latent=masked, strength=0.8)), filename_prefix="masked")
+        return p.sample(latent=larger, strength=0.5)
+
+    return make
+
+
 GUIDANCE: dict[str, list[tuple[Any, dict[str, Any]]]] = {
     "adaptive_projected_guidance": [
         (nodes.adaptive_projected_guidance, {"eta": 0.3, "norm_threshold": 2.0, "momentum": -0.5})
@@ -240,6 +261,8 @@ GUIDANCE: dict[str, list[tuple[Any, dict[str, Any]]]] = {
 MORE_CASES: dict[str, Build] = {
     **{name: lambda g, p, changes=changes: _guided(g, p, changes) for name, changes in GUIDANCE.items()},
     "ramp_guidance": _ramp,
+    "filled_with_noise": lambda g, p: _filled(g, p, seed=7),
+    "filled_with_nothing": lambda g, p: _filled(g, p, content="nothing"),
     "dual_cfg_guider": lambda g, p: _three_prompts(g, p, nodes.dual_cfg_guider, "middle", guidance_scale=5.0),
     "dual_cfg_guider_nested": lambda g, p: _three_prompts(
         g, p, nodes.dual_cfg_guider, "middle", middle_scale=2.0, nested=True, regional=True

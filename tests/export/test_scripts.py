@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from graphflow import workflows
 from graphflow.builder import Workflow
@@ -16,7 +18,7 @@ from graphflow.errors import WorkflowError
 from tests.export.adapters import make_adapters
 from tests.export.cases import CASES, SD_CASES, SDXL_CASES, build
 from tests.export.models import make_models
-from tests.export.more_cases import MORE_CASES
+from tests.export.more_cases import MORE_CASES, latents_from_a_file
 from tests.export.run_exports import compare, difference, exportable, make_session, pictures
 from tests.fresh import Fresh
 
@@ -55,6 +57,19 @@ def test_a_lora_is_rounded_as_the_file_of_the_text_encoder_is(models: Path, fres
     row = compare(fresh, "half", build(SD_CASES["lora"], "tiny-half"), tmp_path, session=session)
     assert row.ok, row
     assert "round_weights" in (tmp_path / "half.py").read_text()
+
+
+@pytest.mark.parametrize("marked", [True, False] if SOAK else [True])
+def test_latents_of_a_file_are_sampled_as_the_engine_does(
+    marked: bool, models: Path, fresh: Fresh, tmp_path: Path
+) -> None:
+    latents = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(3))
+    mark = {"latent_format_version_0": torch.tensor([])} if marked else {}
+    save_file({"latent_tensor": latents, **mark}, tmp_path / "start.latent")
+    session = make_session(tmp_path, models=({"path": models},))
+    workflow = build(latents_from_a_file("start.latent"), "tiny-sd")
+    row = compare(fresh, "latents", workflow, tmp_path, folder=tmp_path, session=session)
+    assert row.ok, row
 
 
 @pytest.mark.parametrize("name", chosen(list(workflows.names()), PACKAGED_SAMPLE))

@@ -55,7 +55,7 @@ def batch_latents(emission: Emission) -> Latents:
         raise UnsupportedError(
             "latents with noise masks cannot be put into a batch in scripts; set the mask afterwards"
         )
-    if len({part.scaled_for.base.family for part in parts}) > 1:
+    if len({part.scaled_for and part.scaled_for.base.family for part in parts}) > 1:
         raise UnsupportedError("latents of different families do not make one batch")
     variables = [part.variable for part in parts]
     if emission.fixed("resize"):

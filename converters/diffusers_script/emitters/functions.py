@@ -26,12 +26,16 @@ OWN_NODES = ("composite_latents", "crop_latent", "cut_latent")
 """The same, with functions that are written for scripts, see ``pieces/e_latents.py``."""
 
 
+UNKNOWN = object()
+"""Stands for the scale of latents before the first of them is seen."""
+
+
 def function(emission: Emission) -> dict[str, Any]:
     """A call of the node's function."""
     node, script = emission.node, emission.script
     positional: list[Expression] = []
     named: dict[str, Expression] = {}
-    scaled_for = None
+    scaled_for: Any = UNKNOWN
     for name in node.values:
         found = emission.inputs[name]
         if isinstance(found, Given):
@@ -62,13 +66,15 @@ def function(emission: Emission) -> dict[str, Any]:
 def _variable(emission: Emission, found: Any, scaled_for: Any) -> tuple[Expression, Any]:
     if isinstance(found, tuple | Sequence):
         parts = found if isinstance(found, tuple) else found.items
-        return listed(flat(_variable(emission, part, None)[0]) for part in parts), scaled_for
+        return listed(flat(_variable(emission, part, UNKNOWN)[0]) for part in parts), scaled_for
     if isinstance(found, Masks):
         return found.variable, scaled_for
     if isinstance(found, Latents | Sampling):
         latents = emission.writer.latents(found) if isinstance(found, Sampling) else found
         if latents.mask:
             raise UnsupportedError("latents with a noise mask cannot be changed in scripts; set the mask afterwards")
+        if scaled_for is not UNKNOWN and (scaled_for is None) != (latents.scaled_for is None):
+            raise UnsupportedError("latents from files cannot be mixed with others in scripts before they are sampled")
         return latents.variable, latents.scaled_for
     if isinstance(found, Pixels | Decoding | Pictures):
         return emission.pixels_of(found).variable, scaled_for

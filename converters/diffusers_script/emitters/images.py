@@ -8,16 +8,15 @@ from graphflow.nodes.resolutions import PRESETS
 
 from ..handles import Decoding, Masks, Pixels, Scalar
 from ..layout import Expression, call, flat, literal, quoted
-from ..script import UnsupportedError
 from .base import Emission, Emitter
 from .functions import function
-from .loaders import constant_path
+from .loaders import input_path
 
 
 def load_image(emission: Emission) -> dict[str, Any]:
     """A picture from a file."""
     emission.begin()
-    path = _path(emission, "IMAGE")
+    path = input_path(emission, "IMAGE")
     masked = any(link.node == emission.node.id and link.output == "mask" for link in emission.script.graph.readers)
     options = {"keep_alpha": "True"} if emission.fixed("keep_alpha") else {}
     if not masked and not options:
@@ -33,7 +32,7 @@ def load_mask(emission: Emission) -> Masks:
     """A mask from a file."""
     emission.begin()
     emission.script.need("load_mask")
-    return Masks(emission.assign(call("load_mask", _path(emission, "MASK"), emission.value("channel")), "mask"))
+    return Masks(emission.assign(call("load_mask", input_path(emission, "MASK"), emission.value("channel")), "mask"))
 
 
 SIMPLE = frozenset({"nearest", "bilinear", "bicubic", "area", "lanczos"})
@@ -91,14 +90,6 @@ def _size(emission: Emission, images: str) -> Expression:
         return f"({flat(options['height'])}, {flat(options['width'])})"
     emission.script.need("wanted_size")
     return call("wanted_size", f"{images}.shape[-2:]", **options)
-
-
-def _path(emission: Emission, constant: str) -> str:
-    given = emission.inputs["file"]
-    if not hasattr(given, "value"):
-        raise UnsupportedError("its file name is computed")
-    path = constant_path(emission, "file", constant)
-    return emission.script.value(given, default=path, shown=path)
 
 
 EMITTERS: dict[str, Emitter] = {

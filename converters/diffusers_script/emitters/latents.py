@@ -9,7 +9,8 @@ from ..handles import Decoding, EmptyLatent, Latents, Sampling
 from ..layout import Expression, call
 from ..script import UnsupportedError
 from .base import Emission, Emitter
-from .tiles import decode_in_tiles, encode_in_tiles
+from .loaders import input_path
+from .tiles import decode_in_tiles, encode_in_tiles, latents_of
 
 
 def empty_latent(emission: Emission) -> EmptyLatent:
@@ -45,7 +46,7 @@ def vae_decode(emission: Emission) -> Any:
     if isinstance(latents, EmptyLatent):
         raise UnsupportedError("decoding latents that were never sampled cannot be exported")
     emission.begin()
-    return emission.writer.decode(latents, vae, emission.node.id)
+    return emission.writer.decode(latents_of(emission, latents, vae), vae, emission.node.id)
 
 
 def encode_for_inpaint(emission: Emission) -> Latents:
@@ -66,6 +67,25 @@ def set_noise_mask(emission: Emission) -> Latents:
     if isinstance(latents, EmptyLatent):
         raise UnsupportedError("a noise mask on an empty latent cannot be exported")
     return replace(latents, mask=emission.mask("mask"))
+
+
+def fill_masked_latent(emission: Emission) -> Latents:
+    """Latents with nothing of what was there under their noise mask."""
+    latents = emission.latents("latent")
+    if isinstance(latents, EmptyLatent) or not latents.mask:
+        raise UnsupportedError("its latents have no noise mask")
+    emission.begin()
+    emission.script.need("fill_masked_latent")
+    options = emission.options(content="noise", seed=0)
+    made = call("fill_masked_latent", f"{latents.variable}.cpu()", latents.mask, **options)
+    return replace(latents, variable=emission.assign(made.then(".to(DEVICE)"), "latents"))
+
+
+def load_latent(emission: Emission) -> Latents:
+    """Latents from a file, as an autoencoder makes them."""
+    emission.begin()
+    emission.script.need("load_latents")
+    return Latents(emission.assign(call("load_latents", input_path(emission, "LATENT")).then(".to(DEVICE)"), "latents"))
 
 
 def upscale_latent(emission: Emission) -> Latents:
@@ -91,4 +111,6 @@ EMITTERS: dict[str, Emitter] = {
     "vae_decode": vae_decode,
     "set_noise_mask": set_noise_mask,
     "upscale_latent": upscale_latent,
+    "fill_masked_latent": fill_masked_latent,
+    "load_latent": load_latent,
 }

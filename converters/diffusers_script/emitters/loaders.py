@@ -97,6 +97,15 @@ def constant_path(emission: Emission, name: str, constant: str, *, kind: str = "
     return constant_for(emission, str(emission.use_of(name).path), constant, kind=kind)
 
 
+def input_path(emission: Emission, constant: str) -> str:
+    """The expression of a user's file: an argument of the command line, or a constant at the top."""
+    given = emission.inputs["file"]
+    if not hasattr(given, "value"):
+        raise UnsupportedError("its file name is computed")
+    path = constant_path(emission, "file", constant)
+    return emission.script.value(given, default=path, shown=path)
+
+
 def constant_for(emission: Emission, text: str, constant: str, *, kind: str = "") -> str:
     """The name of a constant at the top with this text, or with what ``kind`` makes of it."""
     constants = emission.script.constants

@@ -135,7 +135,7 @@ def _with_text(sampling: Sampling, text: str) -> Sampling:
 def save_latent(emission: Emission) -> None:
     """A file of latents."""
     latents = emission.latents("latent")
-    if not isinstance(latents, Latents):
+    if not isinstance(latents, Latents) or latents.scaled_for is None:
         raise UnsupportedError("latents that were never sampled cannot be saved by scripts")
     emission.begin()
     _make_folder(emission)

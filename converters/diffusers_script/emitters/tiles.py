@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ..handles import EmptyLatent, Latents, Pixels, Upscaler
+from dataclasses import replace
+
+from ..handles import EmptyLatent, Latents, ModelPart, Pixels, Upscaler
 from ..layout import call
 from ..script import UnsupportedError
 from .base import Emission, Emitter
@@ -10,6 +12,14 @@ from .loaders import constant_path
 
 SMALLEST = 16
 """Least pixels of a tile's edge."""
+
+
+def latents_of(emission: Emission, latents: Latents, vae: ModelPart) -> Latents:
+    """Latents as an autoencoder's model reads them; those of a file get its scale."""
+    if latents.scaled_for is not None:
+        return latents
+    scaled = f"{latents.variable} * {emission.loader.vae(vae)}.config.scaling_factor"
+    return replace(latents, variable=emission.script.assign("latents", scaled), scaled_for=vae)
 
 
 def decode_in_tiles(emission: Emission) -> Pixels:
@@ -22,6 +32,7 @@ def decode_in_tiles(emission: Emission) -> Pixels:
     tile = max(tile, SMALLEST)
     emission.begin()
     emission.script.need("decode_in_tiles")
+    latents = latents_of(emission, latents, vae)
     numbers = str(tile), str(min(overlap, tile // 2))
     return Pixels(emission.assign(call("decode_in_tiles", emission.loader.vae(vae), latents.variable, *numbers)))
 

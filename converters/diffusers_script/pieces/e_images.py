@@ -5,7 +5,7 @@ import numpy as np
 import torch
 from f_nodes import crop_to_shape, dilate, resample, resampling_lanczos
 from PIL import Image, ImageOps
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 
 def load_image(path, keep_alpha=False):
@@ -142,6 +142,13 @@ def annotate(detector, images, resolution, pick=None, **options):
             found = interpolate(found, size=size, mode="bilinear", antialias=True)
         drawn.append(found[0, :3].clamp(0, 1))
     return torch.stack(drawn)
+
+
+def load_latents(path):
+    """Latents of a ``.latent`` file, as an autoencoder makes them."""
+    tensors = load_file(path)
+    scale = 1.0 if "latent_format_version_0" in tensors else 0.18215
+    return tensors["latent_tensor"].float() / scale
 
 
 def save_latents(vae, latents, path):

@@ -922,16 +922,17 @@ def rotate_latent(latent, degrees=90):
 
 
 def concat_latents(first, second, direction="right"):
-    """Put latents beside or below other ones, into one picture. Noise masks are left out."""
+    """Put latents beside or below other ones, into one picture, or join videos. Noise masks are left out."""
     a, b = (first, second)
     b = cycle_to(b, a.shape[0])
-    across = direction in ("right", "left")
-    if across:
-        b = resample(b, (a.shape[-2], b.shape[-1]), "bilinear", "center")
+    if direction in ("after", "before"):
+        axis = 2
     else:
-        b = resample(b, (b.shape[-2], a.shape[-1]), "bilinear", "center")
+        axis = -1 if direction in ("right", "left") else -2
+        size = (a.shape[-2], b.shape[-1]) if axis == -1 else (b.shape[-2], a.shape[-1])
+        b = resample(b, size, "bilinear", "center")
     joined = torch.cat(
-        [a, b] if direction in ("right", "down") else [b, a], dim=-1 if across else -2
+        [a, b] if direction in ("right", "down", "after") else [b, a], dim=axis
     )
     return joined
 
@@ -1101,6 +1102,19 @@ def fill_masked_image(images, mask, method="surroundings"):
     )
     mixed = colours + (filled - colours) * hole
     return torch.cat([mixed, pixels[:, 3:]], dim=1)
+
+
+def fill_masked_latent(latent, noise_mask, content="noise", seed=0):
+    """Replace the latents under their noise mask, so that nothing of what was there shines through."""
+    samples = latent
+    hole = resample(
+        noise_mask[:, None], (samples.shape[-2], samples.shape[-1]), "bilinear"
+    )
+    filling = torch.zeros_like(samples)
+    if content == "noise":
+        generator = torch.Generator().manual_seed(seed)
+        filling = torch.randn(samples.shape, generator=generator) * samples.std()
+    return samples + (filling - samples) * hole
 
 
 def masked_content_from_surroundings(colours, known):
