@@ -21,6 +21,7 @@ from .family_conditioning import *
 from .family_loaders import *
 from .family_ltxv import *
 from .family_sigmas import *
+from .family_sound import *
 from .family_video import *
 from .family_wan import *
 from .guidance import *

@@ -34,7 +34,8 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
         "svd_conditioning", "trim_video_latent", "wan22_image_latent", "wan_animate_conditioning",
         "wan_camera_conditioning", "wan_control_conditioning", "wan_image_conditioning", "wan_speech_conditioning",
         "wan_speech_continuation", "wan_subject_conditioning", "wan_track_conditioning", "wan_vace_conditioning",
-        "scale_temporal_attention", "skip_transformer_layers",
+        "scale_temporal_attention", "skip_transformer_layers", "empty_audio_latent", "encode_song", "encode_song_plan",
+        "set_audio_length",
     ),
     _FILES: ("save_checkpoint", "save_lora", "save_model", "save_text_encoder", "save_vae"),
     _MEDIA: (

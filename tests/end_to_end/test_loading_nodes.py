@@ -118,6 +118,7 @@ def test_prompts_act_where_a_mask_is_and_what_other_families_read_is_left_alone(
     both = g.combine_conditioning(conditioning=[left, second])
     earlier = g.encode_prompt(text_encoder=g.set_text_layer(text_encoder=parts.text_encoder, layer=-2), text="a cat")
     carried = g.set_frame_rate(conditioning=g.set_guidance(conditioning=first, guidance=3.0), fps=24.0)
+    carried = g.set_audio_length(conditioning=carried, total=30.0)
     carried = g.add_reference_latent(conditioning=carried, latent=g.empty_latent(width=64, height=64))
     carried = g.set_reference_method(conditioning=carried, method="index")
     plain, masked, skipped, same = g.values(

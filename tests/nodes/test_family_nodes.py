@@ -74,6 +74,10 @@ def test_the_frame_rate_is_carried() -> None:
     assert extras(nodes.set_frame_rate(TOLD, 24.0)) == [{"width": 64, "frame_rate": 24.0}, {"frame_rate": 24.0}]
 
 
+def test_the_length_of_a_sound_is_carried() -> None:
+    assert extras(nodes.set_audio_length(TOLD, 1.0, 30.0))[1] == {"seconds_start": 1.0, "seconds_total": 30.0}
+
+
 def test_what_a_setting_switches_off_needs_no_family() -> None:
     some: Any = object()
     assert nodes.ltxv_set_start(some, some, some, bypass=True) is some
@@ -126,7 +130,12 @@ def test_what_needs_a_video_family_names_it() -> None:
         "Cosmos": [lambda: nodes.cosmos_image_latent(some)],
         "a video": [lambda: nodes.set_context_windows(some), lambda: nodes.scale_temporal_attention(some, 1.5)],
         "a diffusion transformer": [lambda: nodes.skip_transformer_layers(some)],
-        "sound": [lambda: nodes.decode_audio(some, some), lambda: nodes.encode_audio(some, some)],
+        "sound": [
+            lambda: nodes.decode_audio(some, some),
+            lambda: nodes.encode_audio(some, some),
+            lambda: nodes.empty_audio_latent(),
+        ],
+        "ACE-Step": [lambda: nodes.encode_song(some), lambda: nodes.encode_song_plan(some)],
     }
     for family, refused in calls.items():
         for call in refused:

@@ -136,6 +136,9 @@ WAITING: Mapping[str, str] = {
     "scale_temporal_attention": "a family that makes videos",
     "skip_transformer_layers": "a diffusion transformer",
     "set_context_windows": "a family that makes videos",
+    "encode_song": "ace",
+    "encode_song_plan": "ace_1_5",
+    "empty_audio_latent": "a family that makes sound",
     "decode_audio": "a family that makes sound",
     "encode_audio": "a family that makes sound",
 }

@@ -65,8 +65,6 @@ _FAMILIES: Mapping[str, str] = {
     "latents of videos": "ConditioningSetAreaPercentageVideo"
         " ARVideoI2V SamplerARVideo",
     "an autoencoder of sound": "VAEDecodeAudioTiled",
-    "Stable Audio (run_pipeline runs it whole)": "EmptyLatentAudio ConditioningStableAudio",
-    "ACE-Step": "EmptyAceStepLatentAudio TextEncodeAceStepAudio EmptyAceStep1.5LatentAudio TextEncodeAceStepAudio1.5",
     "YuE 2": "EmptyYuE2LatentAudio YuE2GenerateABC YuE2GenerateMusic SheetSage2AudioToABC",
     "MiniMax Music": "EmptyMiniMaxMusic3LatentAudio MiniMaxMusic3TextEncode",
     "Hunyuan3D": "EmptyLatentHunyuan3Dv2 Hunyuan3Dv2Conditioning Hunyuan3Dv2ConditioningMultiView VAEDecodeHunyuan3D",

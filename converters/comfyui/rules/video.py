@@ -57,6 +57,15 @@ def _frame_rate(builder: Builder, source: Source) -> list[Value]:
     return values
 
 
+def _length(builder: Builder, source: Source) -> list[Value]:
+    """ConditioningStableAudio: beginning and length, put into each side."""
+    told = {"start": source.get("seconds_start"), "total": source.get("seconds_total")}
+    return [
+        builder.add(source, "set_audio_length", {"conditioning": source.get(side), **told}, suffix=suffix)
+        for side, suffix in (("positive", ""), ("negative", "negative"))
+    ]
+
+
 RULES: tuple[AnyRule, ...] = (
     _empty("EmptyHunyuanLatentVideo", 16, 8, 4),
     _empty("EmptyLTXVLatentVideo", 128, 32, 8),
@@ -71,6 +80,14 @@ RULES: tuple[AnyRule, ...] = (
     Rule("TrimAudioDuration", "trim_audio", "audio start_index:start duration"),
     Rule("VAEDecodeAudio", "decode_audio", "samples:latent vae"),
     Rule("VAEEncodeAudio", "encode_audio", "audio vae"),
+    Made("ConditioningStableAudio", ("set_audio_length",), _length, says="a set_audio_length for each side"),
+    Rule("EmptyLatentAudio", "empty_audio_latent", "seconds batch_size", fixed={"family": "stable_audio"}),
+    Rule("EmptyAceStepLatentAudio", "empty_audio_latent", "seconds batch_size", fixed={"family": "ace"}),
+    Rule("EmptyAceStep1.5LatentAudio", "empty_audio_latent", "seconds batch_size", fixed={"family": "ace_1_5"}),
+    Rule("TextEncodeAceStepAudio", "encode_song", "clip:text_encoder tags lyrics lyrics_strength:strength"),
+    Rule("TextEncodeAceStepAudio1.5", "encode_song_plan",
+         "clip:text_encoder tags lyrics seed bpm:tempo duration timesignature:time_signature language keyscale:key generate_audio_codes:plan"
+         " cfg_scale:guidance_scale temperature top_p top_k min_p"),
     Made("AudioEncoderLoader", (), _sound_encoder, says="part of the node that hears the sound"),
     Made("AudioEncoderEncode", (), _encoded_sound, says="part of the node that hears the sound"),
     Made("LTXVConditioning", ("set_frame_rate",), _frame_rate, says="a set_frame_rate for each side"),
