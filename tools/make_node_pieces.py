@@ -145,7 +145,7 @@ class _Plain(ast.NodeTransformer):
         if name in VALUES and VALUES[name] in keywords:
             return keywords[VALUES[name]]
         if name == "replace" and keywords.keys() & {"pixels", "samples"}:
-            return keywords.get("pixels", keywords.get("samples"))
+            return keywords.get("pixels") or keywords["samples"]
         if name in self.module.tuples:
             return ast.Tuple([*node.args, *keywords.values()])
         return node
