@@ -175,7 +175,7 @@ def test_what_is_not_supported_is_listed_whole() -> None:
     source = prompt(
         n3=node("FancySampler|pysssss", model=["4", 0], cfg=7, positive=["6", 0]), n50=node("Nowhere+", x=1)
     )
-    source["5"]["class_type"] = "EmptyMochiLatentVideo"
+    source["5"]["class_type"] = "EmptyLatentHunyuan3Dv2"
     source["3"]["inputs"]["latent"] = ["5", 0]
     result = imported(source)
     assert [entry.id for entry in result.report.unsupported] == ["5", "3"]
@@ -188,7 +188,7 @@ def test_what_is_not_supported_is_listed_whole() -> None:
         result.require()
     assert "2 nodes" in str(raised.value)
     assert "FancySampler|pysssss" in str(raised.value)
-    assert "EmptyMochiLatentVideo" in str(raised.value)
+    assert "EmptyLatentHunyuan3Dv2" in str(raised.value)
 
 
 def test_nothing_unknown_is_passed_over() -> None:

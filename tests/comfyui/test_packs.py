@@ -272,7 +272,7 @@ def test_a_crop_is_placed_by_name(position: str, expressions: int, place: dict[s
             "mimic_mode other than Constant",
         ),
         ("FaceDetailer", {"image": "IMAGE"}, "needs a detector of faces"),
-        ("WanImageToVideo", {"width": 8}, "needs Wan's video models"),
+        ("WanSCAILToVideo", {"width": 8}, "needs Wan's later variants"),
         ("GeminiImage2Node", {"prompt": "x"}, "a web service that costs money"),
     ],
 )
