@@ -87,21 +87,47 @@ def _with_values(
     values = host.widgets
     if not isinstance(values, tuple) or not values:
         return inner
-    counts = {id: len(node.widgets) if isinstance(node.widgets, tuple) else 0 for id, node in inner.items()}
-    if sum(counts.values()) != len(values):
+    own = {id: node.widgets if isinstance(node.widgets, tuple) else () for id, node in inner.items()}
+    shown = {id: list(range(len(stored))) for id, stored in own.items()}
+    if sum(map(len, shown.values())) != len(values):
+        shown = {id: _shown(node, raw, id) for id, node in inner.items()}
+    if sum(map(len, shown.values())) != len(values):
         journal.problem(
             "group-values",
-            f"the group node holds {len(values)} widget values, its nodes {sum(counts.values())}: theirs are used",
+            f"the group node holds {len(values)} widget values, its nodes {sum(map(len, own.values()))}: "
+            "theirs are used",
             node=place,
         )
         return inner
+    given = iter(values)
     result: dict[str, UiNode] = {}
-    at = 0
     for id, node in inner.items():
-        count = counts[id]
-        result[id] = replace(node, widgets=values[at : at + count], named=None) if count else node
-        at += count
+        stored = list(own[id])
+        for position in shown[id]:
+            stored[position] = next(given)
+        result[id] = replace(node, widgets=tuple(stored), named=None) if stored else node
     return result
+
+
+def _shown(node: UiNode, raw: Mapping[str, Any], id: str) -> list[int]:
+    """Return which of a node's widget values the group node holds: not those that are linked inside, or hidden."""
+    if not isinstance(node.widgets, tuple):
+        return []
+    everything = list(range(len(node.widgets)))
+    interface = catalogue.find(node.type)
+    orders = [order.names for order in interface.orders] if interface is not None else []
+    names = next((names for names in orders if len(names) == len(everything)), None)
+    if names is None:
+        return everything
+    linked = {slot.widget or slot.name for slot in node.inputs if slot.link is not None}
+    found: list[int] = []
+    hidden = False
+    for position, name in enumerate(names):
+        if name != catalogue.CONTROL:  # the setting beside a seed goes where the seed goes
+            hidden = name in linked or _settings(raw, id, "input", name).get("visible") is False
+        if not hidden:
+            found.append(position)
+    return found
 
 
 def _with_converted_widgets(host: UiNode, inner: dict[str, UiNode], journal: Journal, place: str) -> dict[str, UiNode]:
@@ -178,9 +204,14 @@ def _inputs(
 
 
 def _take(free: list[str], host: UiNode, slot: InputSlot) -> str | None:
-    """Take the first unmatched slot of the host with the same type: renamed inputs keep their order."""
+    """Take the first unmatched slot of the host with the same type: renamed inputs keep their order.
+
+    Reroutes take any type inside, and have that of their link outside.
+    """
     types = {entry.name: entry.type for entry in host.inputs}
     name = next((name for name in free if types[name] == slot.type), None)
+    if name is None and slot.type == "*":
+        name = next(iter(free), None)
     if name is not None:
         free.remove(name)
     return name

@@ -192,7 +192,7 @@ class _FromUi:
                 if not node.outputs:
                     sinks.add(id)
         self._drop_dangling(prompt)
-        self._process_texts(prompt, placed)
+        self._process_texts(prompt, placed, WidgetLookup(prompt, root))
         return _finish(
             prompt,
             f"ui {self._workflow.version}",
@@ -229,6 +229,10 @@ class _FromUi:
                 self._journal.note("value", f"the value comes from {source.by}", node=id, input=name)
             elif isinstance(source, Missing):
                 self._journal.note("link-dropped", f"the link is dropped: {source.reason}", node=id, input=name)
+                if source.muted and name in inputs:
+                    del inputs[name]
+                    gone = f"the input goes with what fed it: {source.reason}; ComfyUI does not fall back on the widget"
+                    self._journal.problem("muted-value", gone, node=id, input=name)
         title = node.title or node.type
         return {"class_type": node.type, "inputs": inputs, "_meta": {"title": title}}
 
@@ -255,8 +259,7 @@ class _FromUi:
                     del node["inputs"][name]
                     self._journal.note("link-dropped", f"node {link[0]} is left out", node=id, input=name)
 
-    def _process_texts(self, prompt: Prompt, placed: list[tuple[Scope, UiNode, str]]) -> None:
-        names = WidgetLookup(prompt, placed)
+    def _process_texts(self, prompt: Prompt, placed: list[tuple[Scope, UiNode, str]], names: WidgetLookup) -> None:
         for scope, node, id in placed:
             inputs = prompt[id]["inputs"]
             for name in DYNAMIC_TEXTS.get(node.type, ()):

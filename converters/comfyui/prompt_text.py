@@ -84,7 +84,7 @@ def expand(text: str, choose: Callable[[int], int]) -> tuple[str, tuple[str, ...
     """Strip comments and decide choices.
 
     ``{a|b}`` becomes one of its options, choices may nest, a backslash keeps the brace or bar behind it, and braces
-    around a single option vanish, as in the front end. Unbalanced braces stay.
+    around a single option vanish, as in the front end. A choice that is not closed ends with the text.
 
     Args:
         text: The text of a prompt widget.
@@ -102,26 +102,31 @@ def expand(text: str, choose: Callable[[int], int]) -> tuple[str, tuple[str, ...
     position = 0
     while position < len(stripped):
         char = stripped[position]
-        if char == "\\" and stripped[position + 1 : position + 2] in ("{", "}", "|"):
+        if char == "\\" and position + 1 < len(stripped):
             position += 1
-            frames[-1][-1].append(stripped[position])
+            kept = stripped[position]
+            frames[-1][-1].append(kept if kept in "{}|" else char + kept)
         elif char == "{" and len(frames) <= NESTING:
             frames.append([[]])
         elif char == "|" and len(frames) > 1:
             frames[-1].append([])
         elif char == "}" and len(frames) > 1:
-            options = ["".join(parts) for parts in frames.pop()]
-            option = options[choose(len(options))] if len(options) > 1 else options[0]
-            if len(options) > 1:
-                taken.append(option)
-            frames[-1][-1].append(option)
+            _close(frames, choose, taken)
         else:
             frames[-1][-1].append(char)
         position += 1
     while len(frames) > 1:
-        rest = "|".join("".join(parts) for parts in frames.pop())
-        frames[-1][-1].append("{" + rest)
+        _close(frames, choose, taken)
     return "".join(frames[0][0]), tuple(taken)
+
+
+def _close(frames: list[list[list[str]]], choose: Callable[[int], int], taken: list[str]) -> None:
+    """Put the chosen option of the innermost choice into what is around it."""
+    options = ["".join(parts) for parts in frames.pop()]
+    option = options[choose(len(options))] if len(options) > 1 else options[0]
+    if len(options) > 1:
+        taken.append(option)
+    frames[-1][-1].append(option)
 
 
 def strip_comments(text: str) -> str:

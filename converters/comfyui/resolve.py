@@ -40,9 +40,10 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """The input was linked, and what fed it is gone."""
+    """The input was linked, and what fed it is gone; behind a muted node the whole input goes, with its widget value."""
 
     reason: str
+    muted: bool = False
 
 
 Source = Output | Value | Missing | None
@@ -101,7 +102,7 @@ class Resolver:
     def _remember(self, path: list[tuple[_State, Value | None]], held: Value | None, end: Source) -> Source:
         """Keep the answer for every input on the path; of the values held on the way, the outermost stands."""
         for state, before in reversed(path):
-            if held is not None and (end is None or isinstance(end, Missing)):
+            if held is not None and (end is None or (isinstance(end, Missing) and not end.muted)):
                 end = held
             self._known[state] = end
             held = before
@@ -158,10 +159,10 @@ class Resolver:
         if kind is Role.VALUE:
             known, value = first_value(node)
             return Value(value, f"primitive {flat}") if known else None
-        if node.mode == MUTED:
-            return Missing(f"node {flat} is muted")
         if kind is Role.GET:
             return self._setter(scope, node)
+        if node.mode == MUTED and kind is Role.REAL:  # nodes on the canvas only pass on what they get all the same
+            return Missing(f"node {flat} is muted", muted=True)
         if node.mode == BYPASSED or kind is Role.FOLLOW:
             through = 0 if kind is Role.FOLLOW else bypass_input(node, slot, wanted)
             if through is None or through >= len(node.inputs):
@@ -184,8 +185,6 @@ class Resolver:
         for level in scope.ancestors():
             setter = level.setters.get(name or "")
             if setter is not None:
-                if setter.mode == MUTED:
-                    return Missing(f"node {level.flat_id(setter)} is muted")
                 return (level, setter, 0) if setter.inputs else Missing(f"node {level.flat_id(setter)} has no input")
         self._journal.problem("no-setter", f"no Set node is called {quote(name or '')}", node=flat)
         return Missing(f"node {flat} gets {quote(name or '')}, which nothing sets")

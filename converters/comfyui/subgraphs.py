@@ -80,6 +80,7 @@ def unfold(workflow: UiWorkflow, journal: Journal) -> Scope:
     root = _scope(workflow.root, "")
     total = len(workflow.root.nodes)
     links = instances = 0
+    promoted: dict[str, list[int]] = {}
     pending = [(root, 0)]
     while pending:
         scope, level = pending.pop()
@@ -108,7 +109,7 @@ def unfold(workflow: UiWorkflow, journal: Journal) -> Scope:
                     advice="check for subgraphs that contain each other many times over",
                 )
             child = _scope(graph, f"{place}:", scope, node)
-            child.host_values = _host_values(node, graph, workflow, journal, place)
+            child.host_values = _host_values(node, graph, workflow, promoted, journal, place)
             scope.children[node.id] = child
             pending.append((child, level + 1))
     return root
@@ -143,13 +144,15 @@ def _inside(workflow: UiWorkflow, scope: Scope, node: UiNode, journal: Journal) 
     return group_as_subgraph(node, name, workflow.groups[name], journal, scope.flat_id(node))
 
 
-def _host_values(host: UiNode, graph: Graph, workflow: UiWorkflow, journal: Journal, place: str) -> Mapping[str, Any]:
+def _host_values(
+    host: UiNode, graph: Graph, workflow: UiWorkflow, promoted: dict[str, list[int]], journal: Journal, place: str
+) -> Mapping[str, Any]:
     """Return the promoted values that the instance itself holds, by boundary name."""
     if graph.id not in workflow.subgraphs or not host.widgets:
         return {}
     if not isinstance(host.widgets, tuple):
         return host.widgets
-    names = [graph.inputs[slot].name for slot in promoted_inputs(graph, workflow)]
+    names = [graph.inputs[slot].name for slot in promoted_inputs(graph, workflow, promoted)]
     values = host.widgets
     if len(values) != len(names):
         values = tuple(value for value in values if not is_control(value))
@@ -165,8 +168,18 @@ def _host_values(host: UiNode, graph: Graph, workflow: UiWorkflow, journal: Jour
     return {}
 
 
-def promoted_inputs(graph: Graph, workflow: UiWorkflow) -> list[int]:
-    """Return the inputs of a subgraph that reach a widget inside, in order."""
+def promoted_inputs(graph: Graph, workflow: UiWorkflow, known: dict[str, list[int]], level: int = 0) -> list[int]:
+    """Return the inputs of a subgraph that reach a widget inside, however deep, in order.
+
+    Args:
+        graph: The definition.
+        workflow: Its file.
+        known: Answers so far, by definition; more are added.
+        level: How many definitions stand around this one.
+    """
+    if graph.id in known:
+        return known[graph.id]
+    known[graph.id] = []  # the answer within a definition that contains itself
     found: set[int] = set()
     for link in graph.all_links():
         target = graph.nodes.get(link.target)
@@ -174,12 +187,17 @@ def promoted_inputs(graph: Graph, workflow: UiWorkflow) -> list[int]:
             continue
         if link.target_slot < len(target.inputs):
             slot = target.inputs[link.target_slot]
-            if slot.widget is not None or _is_widget(target.type, slot.name):
+            if slot.widget is not None or _is_widget(target.type, slot.name, workflow, known, level):
                 found.add(link.origin_slot)
-    return sorted(found)
+    known[graph.id] = sorted(found)
+    return known[graph.id]
 
 
-def _is_widget(type: str, name: str) -> bool:
+def _is_widget(type: str, name: str, workflow: UiWorkflow, known: dict[str, list[int]], level: int) -> bool:
+    inner = workflow.subgraphs.get(type)
+    if inner is not None:
+        inside = promoted_inputs(inner, workflow, known, level + 1) if level < NESTING else []
+        return any(inner.inputs[slot].name == name for slot in inside)
     interface = catalogue.find(type)
     spec = interface.inputs.get(name) if interface else None
     return bool(spec and spec.widget)

@@ -91,6 +91,42 @@ def test_a_muted_node_goes_with_every_link_to_it() -> None:
     assert {"muted", "link-dropped"} <= codes(result)
 
 
+@pytest.mark.parametrize("mode", [2, 4])
+def test_what_is_on_the_canvas_only_passes_on_even_if_switched_off(mode: int) -> None:
+    document = chain(
+        node(2, "Reroute", slot("", "*", 1), out=["*"], mode=mode),
+        node(3, "SetNode", slot("IMAGE", "IMAGE", 2), out=["*"], widgets=["pic"], mode=mode),
+        node(4, "GetNode", out="IMAGE", widgets=["pic"], mode=mode),
+        links=[[1, 1, 0, 2, 0, "*"], [2, 2, 0, 3, 0, "*"], [9, 4, 0, 9, 0, "IMAGE"]],
+    )
+    assert inputs_of(document, "9")["images"] == ["1", 0]
+
+
+def latent_with_linked_width(mode: int) -> Any:
+    return flat(
+        ui(
+            [
+                node(1, "PrimitiveInt", out="INT", widgets=[5, "fixed"], mode=mode),
+                node(2, "Reroute", slot("", "*", 1), out=["*"]),
+                node(3, "EmptyLatentImage", slot("width", "INT", 2, widget=True), out="LATENT", widgets=[64, 96, 1]),
+            ],
+            [[1, 1, 0, 2, 0, "INT"], [2, 2, 0, 3, 0, "INT"]],
+        )
+    )
+
+
+def test_a_widget_goes_with_the_muted_node_that_is_linked_to_it() -> None:
+    result = latent_with_linked_width(2)
+    assert result.prompt["3"]["inputs"] == {"height": 96, "batch_size": 1}
+    assert {problem.code for problem in result.problems} == {"muted-value"}
+
+
+def test_a_widget_stands_where_a_bypassed_node_passes_nothing_on() -> None:
+    result = latent_with_linked_width(4)
+    assert result.prompt["3"]["inputs"] == {"width": 64, "height": 96, "batch_size": 1}
+    assert not result.problems
+
+
 def bypassed(inputs: list[tuple[str, str]], outputs: str, *, slot_read: int, target: str) -> Any:
     """What the saver gets from a bypassed node whose inputs come from outputs 0, 1, … of node 1."""
     document = ui(

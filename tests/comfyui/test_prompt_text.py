@@ -40,7 +40,11 @@ def encoded(text: str, choices: Choices | None = None) -> str:
         ("{}", ""),
         (r"\{cat\|dog\}", "{cat|dog}"),
         ("a|b", "a|b"),
-        ("open { a|b", "open { a|b"),
+        ("open {a|b", "open a"),
+        ("{a|{b|c} d", "a"),
+        (r"\\{a|b}", r"\\a"),
+        (r"{a\|b|c} \(x\)", r"a|b \(x\)"),
+        ("\\", "\\"),
         ("close } a", "close } a"),
         (r"back\slash", r"back\slash"),
     ],
@@ -103,6 +107,25 @@ def test_file_names_take_widget_values_by_name_or_title() -> None:
     assert saved("%Size.width%x%Size.height%") == "512x768"
     assert saved("%KSampler.seed%") == "156680208700286"
     assert saved("%KSampler.sampler_name%_%KSampler.cfg%") == "euler_8"
+
+
+def test_file_names_take_values_of_primitives_and_muted_nodes() -> None:
+    document = text_to_image()
+    document["nodes"] += [
+        node(20, "PrimitiveNode", out="INT", widgets=[33, "fixed"], title="Number"),
+        node(21, "EmptyLatentImage", out="LATENT", widgets=[64, 96, 1], title="Off", mode=2),
+    ]
+    document["nodes"][6]["widgets_values"] = ["%Number.value%-%Off.height%"]
+    assert inputs_of(document, "9")["filename_prefix"] == "33-96"
+
+
+def test_file_names_take_the_widget_of_a_linked_input() -> None:
+    document = text_to_image()
+    document["nodes"].append(node(20, "CR Seed", out="INT", widgets=[7, "fixed"]))
+    document["nodes"][4]["inputs"].append(slot("seed", "INT", 30, widget=True))
+    document["links"].append([30, 20, 0, 3, 4, "INT"])
+    document["nodes"][6]["widgets_values"] = ["%KSampler.seed%"]
+    assert inputs_of(document, "9")["filename_prefix"] == "156680208700286"
 
 
 def test_what_is_no_file_name_is_replaced() -> None:

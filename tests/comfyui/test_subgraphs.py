@@ -161,6 +161,24 @@ def test_the_outermost_value_wins() -> None:
     assert inputs_of(nested(widgets=[8.0]), "5:6:7")["scale_by"] == 8.0
 
 
+def test_a_widget_is_reached_through_instances_that_do_not_mark_it() -> None:
+    document = nested(widgets=[8.0])
+    inputs = document["definitions"]["subgraphs"][0]["nodes"][0]["inputs"]
+    document["definitions"]["subgraphs"][0]["nodes"][0]["inputs"] = [inputs[0], slot("factor", "FLOAT", 2)]
+    result = flat(document)
+    assert result.prompt["5:6:7"]["inputs"]["scale_by"] == 8.0
+    assert not result.problems
+
+
+def test_a_widget_in_a_bypassed_instance_is_still_the_hosts() -> None:
+    document = nested(widgets=[8.0])
+    document["definitions"]["subgraphs"][0]["nodes"][0]["mode"] = 4
+    result = flat(document)
+    assert set(result.prompt) == {"1", "9"}
+    assert result.prompt["9"]["inputs"]["images"] == ["1", 0]
+    assert not result.problems
+
+
 def test_definitions_inside_definitions_are_found() -> None:
     document = nested()
     outer, inner = document["definitions"]["subgraphs"]
@@ -326,3 +344,49 @@ def test_group_values_that_do_not_fit_are_a_problem() -> None:
     result = flat(document)
     assert "group-values" in codes(result)
     assert result.prompt["10:1"]["inputs"]["text"] == "old"
+
+
+def test_a_group_node_leaves_out_the_values_of_widgets_that_are_linked_inside_or_hidden() -> None:
+    primitive = {
+        "type": "PrimitiveNode",
+        "outputs": [{"name": "INT", "type": "INT", "widget": {"name": "seed"}}],
+        "widgets_values": [1, "randomize"],
+    }
+    sampler = {**GROUP["nodes"][2], "inputs": [*GROUP["nodes"][2]["inputs"], slot("seed", "INT", 9, widget=True)]}
+    group = {
+        "nodes": [primitive, sampler],
+        "links": [[0, 0, 1, 4, 7, "INT"]],
+        "external": [],
+        "config": {"1": {"input": {"scheduler": {"visible": False}}}},
+    }
+    values = [555, "randomize", 30, 7.5, "ddim", 0.5]
+    document = ui([node(10, "workflow>g", out="LATENT", widgets=values)], [], extra={"groupNodes": {"g": group}})
+    result = flat(document)
+    assert result.prompt["10:1"]["inputs"] == {
+        "seed": 555,
+        "steps": 30,
+        "cfg": 7.5,
+        "sampler_name": "ddim",
+        "scheduler": "normal",
+        "denoise": 0.5,
+    }
+    assert not result.problems
+
+
+def test_a_reroute_in_a_group_node_takes_what_the_group_gets() -> None:
+    group = {
+        "nodes": [
+            {"type": "Reroute", "inputs": [slot("", "*")], "outputs": [{"name": "IMAGE", "type": "IMAGE"}]},
+            {"type": "ImageInvert", "inputs": [slot("image", "IMAGE", 4)], "outputs": [{"name": "I", "type": "IMAGE"}]},
+        ],
+        "links": [[0, 0, 1, 0, 3, "IMAGE"]],
+    }
+    document = ui(
+        [
+            node(1, "LoadImage", out="IMAGE MASK", widgets=["a.png", "image"]),
+            node(10, "workflow>g", slot("IMAGE", "IMAGE", 1), out="IMAGE"),
+        ],
+        [[1, 1, 0, 10, 0, "IMAGE"]],
+        extra={"groupNodes": {"g": group}},
+    )
+    assert inputs_of(document, "10:1")["image"] == ["1", 0]
