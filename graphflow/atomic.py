@@ -66,5 +66,9 @@ def write_new(path: Path, data: bytes) -> bool:
                 os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
             except FileExistsError:
                 return False
-            part.replace(path)
+            try:
+                part.replace(path)
+            except OSError:
+                path.unlink(missing_ok=True)
+                raise
         return True

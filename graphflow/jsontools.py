@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+from itertools import islice
 from typing import Any
 
 from graphflow.errors import LimitError, Problem, WorkflowError
 from graphflow.limits import LIMITS
 
+_SHOWN = 8
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
@@ -27,15 +30,28 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical(value)).hexdigest()
 
 
+class _RefusedError(ValueError):
+    """Something that JSON's grammar, or Python's reading of it, allows and a document may not have.
+
+    Attributes:
+        pattern: Finds it in the text, and perhaps more of its kind.
+    """
+
+    def __init__(self, message: str, pattern: str) -> None:
+        super().__init__(message)
+        self.pattern = pattern
+
+
 def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON number")
+    raise _RefusedError(f"{name} is no JSON number", rf"(?<![\w\"]){name}(?![\w\"])")
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for key, value in pairs:
         if key in result:
-            raise ValueError(f"the key {key!r} stands twice in one object")
+            spelled = re.escape(json.dumps(key, ensure_ascii=False))
+            raise _RefusedError(f"the key {key!r} stands twice in one object", rf"{spelled}\s*:")
         result[key] = value
     return result
 
@@ -66,16 +82,39 @@ def loads(text: str | bytes, *, source: str) -> Any:
         )
     except json.JSONDecodeError as error:
         problem = Problem(
-            f"line {error.lineno}, column {error.colno}", f"this is no JSON: {error.msg}", "mend the document there"
+            f"line {error.lineno}, column {error.colno}",
+            f"this is no JSON: {error.msg}",
+            "remove the comma before the closing bracket"
+            if _comma_before_bracket(error.doc, error.pos)
+            else "mend the document there",
         )
         raise WorkflowError([problem], source=source) from error
-    except ValueError as error:
-        raise WorkflowError([Problem("document", str(error), "mend the document")], source=source) from error
+    except _RefusedError as error:
+        place = _lines(text, error.pattern)
+        raise WorkflowError([Problem(place, str(error), "mend the document")], source=source) from error
+    except ValueError as error:  # Python reads no number of thousands of digits
+        problem = Problem("document", "a number has too many digits", "mend the document")
+        raise WorkflowError([problem], source=source) from error
     except RecursionError as error:
         raise LimitError(f"the document is nested deeper than {LIMITS.document_depth} levels", where=source) from error
     if _deeper_than(value, LIMITS.document_depth):
         raise LimitError(f"the document is nested deeper than {LIMITS.document_depth} levels", where=source)
     return value
+
+
+def _comma_before_bracket(text: str, position: int) -> bool:
+    """Tell whether a comma too many is what stopped the reader, who stands at it or behind it."""
+    before, after = text[:position].rstrip(), text[position:].lstrip(", \t\r\n")
+    return (before.endswith(",") or text.startswith(",", position)) and after.startswith(("}", "]"))
+
+
+def _lines(text: str, pattern: str) -> str:
+    """Return the lines in which something stands, or ``document`` where they are many or cannot be told."""
+    starts = [match.start() for match in islice(re.finditer(pattern, text), _SHOWN + 1)]
+    if not 0 < len(starts) <= _SHOWN:
+        return "document"
+    found = dict.fromkeys(text.count("\n", 0, start) + 1 for start in starts)
+    return ("line " if len(found) == 1 else "lines ") + ", ".join(map(str, found))
 
 
 def _deeper_than(value: Any, limit: int) -> bool:

@@ -7,6 +7,7 @@ import networkx as nx
 from graphflow.checked import Checked, CheckedNode, Source
 from graphflow.errors import Problem
 from graphflow.link_types import ANY, LinkType, fits
+from graphflow.literals import with_article
 from graphflow.node import InputSpec
 from graphflow.registry import Registry
 from graphflow.value_types import type_name
@@ -59,7 +60,7 @@ def check_types(checked: Checked, registry: Registry) -> None:
                     checked.problems.append(
                         Problem(
                             place,
-                            f"{str(source)!r} is a {kind}, {name!r} takes a {parameter.type}",
+                            f"{str(source)!r} is {with_article(kind)}, {name!r} takes {with_article(parameter.type)}",
                             _type_hint(kind, parameter, node, registry),
                         )
                     )

@@ -21,6 +21,9 @@ PLAIN = {
 """Pydantic's names of wrong types, in our words."""
 
 
+_JSON_NAMES = {None: "null", True: "true", False: "false"}
+
+
 def say(error: Any, value: Any) -> str:
     """Put one pydantic error into our words."""
     context = error.get("ctx", {})
@@ -48,7 +51,13 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return matches[0] if matches else None
 
 
+def with_article(noun: object) -> str:
+    """Return ``a latent``, ``an image``; the type ``any`` is a value of any type."""
+    text = str(noun)
+    return "any value" if text == "any" else f"{'an' if text[:1] in 'aeiou' else 'a'} {text}"
+
+
 def shorten(value: Any, limit: int = 80) -> str:
     """Show a value in at most ``limit`` characters."""
-    text = repr(value)
+    text = _JSON_NAMES.get(value, "") if value is None or isinstance(value, bool) else repr(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"

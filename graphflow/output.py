@@ -93,10 +93,23 @@ def require_folder(folder: Path) -> None:
         problem = f"{str(nearest)!r} is no folder"
     elif not os.access(nearest, os.W_OK | os.X_OK):
         problem = f"{str(nearest)!r} may not be written"
+    for name in absolute.parts[len(nearest.parts) :]:
+        problem = problem or _refused_name(nearest / name)
     if problem:
         raise InvalidInputError(
             f"cannot write there: {problem}", where=str(folder), advice="name another folder with --out"
         )
+
+
+def _refused_name(path: Path) -> str:
+    """Say why the system would not make a folder of this name; empty where it would."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        return (error.strerror or str(error)).lower()
+    return ""
 
 
 def _same(path: Path, size: int, sha256: str) -> bool:
@@ -105,7 +118,7 @@ def _same(path: Path, size: int, sha256: str) -> bool:
             return False
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest() == sha256
-    except FileNotFoundError:
+    except OSError:  # none is there, or one that cannot be read
         return False
 
 

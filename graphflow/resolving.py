@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, cast
 from graphflow.errors import InvalidInputError, LimitError, ModelNotFoundError
 from graphflow.files import FileUse, add_up
 from graphflow.limits import LIMITS
-from graphflow.literals import nearest
+from graphflow.literals import nearest, shorten
 from graphflow.node import FileNeed
+from graphflow.paths import user_path
 
 if TYPE_CHECKING:
     from graphflow.models.description import Kind
@@ -64,10 +65,17 @@ class SessionResolver:
         return FileUse(need, path=str(path), fingerprint=_content(str(path), size, path.stat().st_mtime_ns))
 
     def _find(self, name: str, trusted: bool) -> Path:
-        if trusted and Path(name).expanduser().is_file():
-            return Path(name).expanduser().resolve()
         if "\0" in name:
             raise InvalidInputError("a file name has no NUL character", where=repr(name))
+        try:
+            return self._existing(name, trusted)
+        except OSError as error:  # the system refuses the name, e.g. since it is too long
+            reason = (error.strerror or str(error)).lower()
+            raise InvalidInputError(f"{shorten(name)} cannot be read: {reason}", advice="name another file") from error
+
+    def _existing(self, name: str, trusted: bool) -> Path:
+        if trusted and user_path(name).is_file():
+            return user_path(name).resolve()
         outside = InvalidInputError(
             f"{name!r} leads out of the document's folder and the input folder",
             advice="put the file there, name the folder with --input-dir, or give the path on the command line with -i or --set",

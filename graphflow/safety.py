@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, get_args
 
 from graphflow.checked import CheckedNode, Source
-from graphflow.errors import Problem
+from graphflow.errors import InvalidInputError, Problem
 from graphflow.link_types import LinkType
 from graphflow.node import NodeSpec
 from graphflow.registry import Registry
@@ -60,7 +60,14 @@ def guard(
         policy: ``auto`` checks where a checker is at hand, ``require`` refuses without one, ``off`` inserts nothing.
         checker: Name of the configured checker model, or None.
         has_checker: Tells whether a node with a ``safety_checker`` output really has one.
+
+    Raises:
+        InvalidInputError: There is no such policy.
     """
+    if policy not in get_args(Policy):  # a misspelt one must not check less than was meant
+        raise InvalidInputError(
+            f"there is no safety policy {policy!r}", where="safety", advice=f"use one of {', '.join(get_args(Policy))}"
+        )
     result = Guarded({})
     for node_id, node in nodes.items():
         if policy == "off" or not node.spec.effect:

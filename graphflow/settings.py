@@ -22,6 +22,7 @@ import platformdirs
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from graphflow.errors import SettingsError
+from graphflow.paths import user_path
 
 Dtype = Literal["auto", "float32", "float16", "bfloat16"]
 SafetyPolicy = Literal["auto", "require", "off"]
@@ -43,7 +44,7 @@ def _size(value: object) -> object:
 
 def _user_path(value: object) -> object:
     """Expand `~` in a path given as text."""
-    return Path(value).expanduser() if isinstance(value, str) and value else value
+    return user_path(value) if isinstance(value, str) and value else value
 
 
 Size = Annotated[int, BeforeValidator(_size), Field(ge=0)]
@@ -128,7 +129,7 @@ def settings_file(environment: Mapping[str, str] | None = None) -> Path:
     """The settings file in use, whether it exists or not."""
     named = (os.environ if environment is None else environment).get(_FILE_VARIABLE)
     if named:
-        return Path(named).expanduser()
+        return user_path(named)
     return Path(platformdirs.user_config_dir("graphflow", appauthor=False)) / "settings.toml"
 
 

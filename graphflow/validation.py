@@ -12,7 +12,7 @@ from graphflow.errors import Problem
 from graphflow.flatten import PREFIX
 from graphflow.link_checks import check_types, order
 from graphflow.link_types import fits
-from graphflow.literals import nearest, shorten
+from graphflow.literals import nearest, shorten, with_article
 from graphflow.node import InputSpec, NodeSpec
 from graphflow.registry import Registry
 from graphflow.workflow import Document, NodeEntry, split_address
@@ -66,7 +66,7 @@ def _check_node(
             checked.problems.append(_unknown_input(f"{place}.params.{name}", name, spec))
         elif parameter.linked:
             if value is not None or not parameter.optional:
-                message = f"{name!r} takes a link to a {parameter.type}, got {shorten(value)}"
+                message = f"{name!r} takes a link to {with_article(parameter.type)}, got {shorten(value)}"
                 checked.problems.append(Problem(f"{place}.params.{name}", message, 'put an address under "links"'))
         elif name in entry.links:
             checked.problems.append(
@@ -91,7 +91,7 @@ def _check_node(
         links[name] = tuple(source for source in sources if source is not None)
     for name, parameter in spec.inputs.items():
         if parameter.required and name not in given and name not in entry.links:
-            what = f"a link to a {parameter.type}" if parameter.linked else f"a value ({parameter.type})"
+            what = f"a link to {with_article(parameter.type)}" if parameter.linked else f"a value ({parameter.type})"
             checked.problems.append(
                 Problem(
                     f"{place}.{'links' if parameter.linked else 'params'}.{name}",

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from graphflow import atomic
 from graphflow.errors import InvalidInputError
-from graphflow.output import place, safe_stem
+from graphflow.output import place, require_folder, safe_stem
 
 
 def put(folder: Path, stem: str, data: bytes) -> tuple[str, str]:
@@ -81,6 +81,20 @@ def test_a_folder_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> Non
     assert "--out" in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["x" * 300, "new/x/" + "y" * 300])
+def test_a_folder_whose_name_the_system_refuses_is_told_before_anything_is_made(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InvalidInputError, match="cannot write there: file name too long"):
+        require_folder(tmp_path / name)
+    require_folder(tmp_path / "new" / "deeper")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_read_is_not_the_same_and_stays(tmp_path: Path) -> None:
+    (tmp_path / "cat_00001.png").mkdir()
+    size = (tmp_path / "cat_00001.png").stat().st_size
+    assert put(tmp_path, "cat", b"x" * size) == ("cat_00002.png", "written")
+
+
 def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -88,9 +102,10 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(os, "link", refuse)
     monkeypatch.setattr(Path, "replace", refuse)
     target = tmp_path / "x.png"
-    with pytest.raises(OSError, match="No space left"):
-        atomic.write_bytes(target, b"data")
-    assert list(tmp_path.iterdir()) == []
+    for write in (atomic.write_bytes, atomic.write_new):
+        with pytest.raises(OSError, match="No space left"):
+            write(target, b"data")
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_system_without_hard_links_still_never_overwrites(

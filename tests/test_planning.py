@@ -280,6 +280,19 @@ def test_a_missing_file_is_told_its_nearest_name_but_no_workflow(toys: ToySessio
         toys.fresh().plan(g, input_folder=folder)
 
 
+@pytest.mark.parametrize("name", ["x" * 300, "~nobody-of-this-name/x.txt", "a\0b"])
+def test_a_name_that_no_file_can_have_is_a_problem_among_others(toys: ToySession, name: str) -> None:
+    g = Workflow()
+    g.output("result", g.add(toy.read, file="x", id="read"))
+    g.output("other", g.add(toy.read, file="missing.txt", id="other"))
+    with pytest.raises(WorkflowError) as caught:
+        toys.fresh().plan(g, overrides={"read.file": name}, folder=toys.folder)
+    assert [problem.path for problem in caught.value.problems] == [
+        "nodes.read.params.file",
+        "nodes.other.params.file",
+    ]
+
+
 def test_the_caller_may_name_any_file(toys: ToySession) -> None:
     secret = toys.folder / "secret.txt"
     secret.write_text("mine")

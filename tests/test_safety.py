@@ -169,6 +169,12 @@ def test_require_refuses_where_no_checker_is_at_hand() -> None:
         planned(graph("plain"), "require")
 
 
+@pytest.mark.parametrize("policy", ["required", "Off", "on"])
+def test_a_misspelt_policy_is_refused(policy: Any) -> None:
+    with pytest.raises(InvalidInputError, match=rf"no safety policy '{policy}' \(use one of auto, require, off\)"):
+        planned(graph(), policy)
+
+
 def test_the_configured_checker_stands_in() -> None:
     made = planned(graph("plain"), "require", checker="my-checker")
     assert made.steps["save~checker"].files[0].need.name == "my-checker"

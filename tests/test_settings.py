@@ -55,6 +55,13 @@ def test_variables_come_before_the_file(tmp_path: Path) -> None:
     assert (found.safety, found.safety_checker) == ("require", "mine")
 
 
+def test_a_home_folder_of_nobody_is_a_name_like_any_other(tmp_path: Path) -> None:
+    found = load_settings(write(tmp_path, 'models = ["~nobody-of-this-name/b"]'))
+    assert [item.path for item in found.models] == [Path("~nobody-of-this-name/b")]
+    with pytest.raises(SettingsError, match="there is no file '~nobody-of-this-name/s"):
+        load_settings({"GRAPHFLOW_SETTINGS": "~nobody-of-this-name/s.toml"})
+
+
 @pytest.mark.parametrize(("value", "offline"), [("1", True), ("true", True), ("0", False), ("", False)])
 def test_the_hubs_own_offline_variable_counts(tmp_path: Path, value: str, offline: bool) -> None:
     assert load_settings(write(tmp_path, "") | {"HF_HUB_OFFLINE": value}).offline is offline

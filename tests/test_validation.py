@@ -40,7 +40,7 @@ def one(
         (one("toy_sample", {"model": 1, "steps": 1001}), ["nodes.n.params.steps: must be ≤ 1000, got 1001"]),
         (one("toy_sample", {"model": 1, "seed": -1}), ["nodes.n.params.seed: must be ≥ 0, got -1"]),
         (one("toy_sample", {"model": 1, "sampler": "eular"}), ["nodes.n.params.sampler: must be one of 'euler' or 'heun', got 'eular' (did you mean 'euler'?)"]),
-        (one("toy_sample", {"model": 1, "steps": True}), ["nodes.n.params.steps: must be a whole number, got True"]),
+        (one("toy_sample", {"model": 1, "steps": True}), ["nodes.n.params.steps: must be a whole number, got true"]),
         (one("toy_sample", {"model": 1, "steps": "5"}), ["nodes.n.params.steps: must be a whole number, got '5'"]),
         (one("toy_add"), ["nodes.n.params.x: toy_add needs a value (float) for 'x'"]),
         (one("toy_add", {"x": 1}, {"x": "a"}), ["nodes.n.params.x: 'x' stands in params and in links (remove one)"]),

@@ -16,6 +16,7 @@ from typing import Any
 
 from graphflow.errors import SettingsError
 from graphflow.models.roots import KIND_FOLDERS, Root
+from graphflow.paths import user_path
 
 FILE_NAME = "extra_model_paths.yaml"
 SUFFIXES = frozenset({".yaml", ".yml"})
@@ -68,7 +69,7 @@ def _roots(name: str, section: object, path: Path, follow_symlinks: bool) -> Ite
     base = section.get("base_path") or ""
     if not isinstance(base, str):
         raise SettingsError("base_path is no text", where=f"{path}: {name}")
-    start = path.absolute().parent / Path(base).expanduser()
+    start = path.absolute().parent / user_path(base)
     for key, value in section.items():
         if key not in _KNOWN or value is None:
             continue
@@ -76,4 +77,4 @@ def _roots(name: str, section: object, path: Path, follow_symlinks: bool) -> Ite
             raise SettingsError("a folder is no text", where=f"{path}: {name}.{key}")
         for line in value.splitlines():
             if line.strip():
-                yield Root(start / Path(line.strip()).expanduser(), follow_symlinks, folder=key)
+                yield Root(start / user_path(line.strip()), follow_symlinks, folder=key)

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from graphflow.paths import user_path
+
 _ID = re.compile(r"(?P<repository>[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9_][\w.-]{0,95})(?:@(?P<revision>[\w./-]{1,200}))?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _FILE_ENDINGS = (".safetensors", ".sft", ".gguf", ".ckpt", ".pt", ".pth", ".bin", ".json")
@@ -40,11 +42,11 @@ def hub_cache_dir(environment: Mapping[str, str] | None = None) -> Path:
     """Where the Hub's library keeps its cache, by its own variables."""
     variables = os.environ if environment is None else environment
     if cache := variables.get("HF_HUB_CACHE") or variables.get("HUGGINGFACE_HUB_CACHE"):
-        return Path(cache).expanduser()
+        return user_path(cache)
     if home := variables.get("HF_HOME"):
-        return Path(home).expanduser() / "hub"
+        return user_path(home) / "hub"
     base = variables.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "huggingface" / "hub"
+    return user_path(base) / "huggingface" / "hub"
 
 
 def cached_snapshot(cache: Path, hub_id: HubId) -> tuple[Path, str] | None:

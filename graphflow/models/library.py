@@ -9,11 +9,13 @@ Nothing here reads weights or imports torch; a description takes milliseconds.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from graphflow.errors import ModelFormatError, ModelNotFoundError, SettingsError
+from graphflow.literals import with_article
 from graphflow.models.description import Config, Description, JsonValue, Kind
 from graphflow.models.detect import describe_file
 from graphflow.models.extra_paths import FILE_NAME, SUFFIXES, read_extra_paths
@@ -35,6 +37,7 @@ from graphflow.models.roots import (
 )
 from graphflow.models.settle import find_sidecar
 from graphflow.models.suggest import did_you_mean
+from graphflow.paths import user_path
 from graphflow.settings import RootSetting, Settings
 
 
@@ -247,10 +250,11 @@ def _is_plain_path(name: str) -> bool:
 
 
 def _user_path(name: str) -> Path:
-    path = Path(name).expanduser()
+    path = user_path(name)
     if is_model(path):
         return model_file(path).resolve()
-    problem = "is neither a weight file nor a Diffusers folder" if path.exists() else "there is no such file or folder"
+    there = os.path.lexists(path)  # False, not an error, for a name that is too long
+    problem = "is neither a weight file nor a Diffusers folder" if there else "there is no such file or folder"
     raise ModelNotFoundError(problem, where=name, advice="weight files end in .safetensors or .gguf")
 
 
@@ -262,7 +266,7 @@ def _check_kind(description: Description, kind: Kind | None) -> None:
     if {description.kind, kind} == {"controlnet", "t2i_adapter"}:
         return
     raise ModelFormatError(
-        f"is a {description.kind.replace('_', ' ')}, not a {kind.replace('_', ' ')}",
+        f"is {with_article(description.kind.replace('_', ' '))}, not {with_article(kind.replace('_', ' '))}",
         where=str(description.path),
         advice="use the loader of its kind",
     )

@@ -274,7 +274,7 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
             nodes.load_ip_adapter("holes")
         with pytest.raises(GraphflowError, match="3 masks for 2 pictures"):
             applied(base, "small", pictures(2), mask=Mask(values=torch.ones(3, 8, 8)))
-        with pytest.raises(GraphflowError, match="is a ip adapter, not a image encoder"):
+        with pytest.raises(GraphflowError, match="is an ip adapter, not an image encoder"):
             nodes.load_image_encoder("ipadapter/small")
         with pytest.raises(GraphflowError, match="before it starts"):
             applied(base, "small", pictures(), start=0.8, end=0.2)

@@ -143,6 +143,9 @@ def test_trusted_names_may_be_any_path(tmp_path: Path, library: Library, monkeyp
     for wrong, message in ((tmp_path / "x/b.safetensors", "no such file"), (tmp_path / "x", "neither a weight file")):
         with pytest.raises(ModelNotFoundError, match=message):
             library.resolve(str(wrong), trusted=True)
+    for nobody in ("~nobody-of-this-name/b.safetensors", "/" + "x" * 300):
+        with pytest.raises(ModelNotFoundError, match="no such file"):
+            library.resolve(nobody, trusted=True)
     with pytest.raises(ModelNotFoundError, match=r"absolute path.*command line is accepted"):
         library.resolve(str(path))
 
