@@ -168,6 +168,9 @@ class Calls:
         if solver.levels:
             self.script.need(solver.levels)
             attributes["schedule"] = solver.levels
+            if self.fit.counts_otherwise(sampling):
+                self.script.need("of_length")
+                attributes["schedule"] = f"of_length({solver.levels})"
         if self.fit.hard(sampling):
             self.script.say(
                 f"{sampling.node}: the inpainting pipeline reads the mask as black or white, one value for 8x8 pixels, and"
@@ -274,10 +277,16 @@ class Calls:
                 name: side.entries[0].text_l or side.entries[0].text for name, side in sides.items()
             }
             return texts | {f"{name}_2": side.entries[0].text for name, side in sides.items() if side.entries[0].text_l}
+        variables = [self.encode(side) for side in sides.values()]
+        embeds = [f'{variable}["embeds"]' for variable in variables]
+        if len(sides) > 1 and not all(side.entries[0].one_chunk for side in sides.values()):
+            self.script.need("same_length")
+            made = call("same_length", *embeds)
+            embeds = [self.script.name(f"{name}_embeds") for name in sides]
+            self.script.add(f"{', '.join(embeds)} = ", made)
         found: dict[str, Expression] = {}
-        for name, side in sides.items():
-            variable = self.encode(side)
-            found[f"{name}_embeds"] = f'{variable}["embeds"]'
+        for name, variable, embedded in zip(sides, variables, embeds, strict=True):
+            found[f"{name}_embeds"] = embedded
             if sampling.model.base.family == "sdxl":
                 pooled = "pooled_prompt_embeds" if name == "prompt" else "negative_pooled_prompt_embeds"
                 found[pooled] = f'{variable}["pooled"]'

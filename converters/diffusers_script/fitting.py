@@ -8,12 +8,12 @@ from typing import Any
 from .handles import Conditioning, EmptyLatent, ModelPart, Sampling, text_patches
 from .ranges import time_before as share_before_step
 from .script import Script
-from .solvers import Scheduler, exact_scheduler, near_scheduler
+from .solvers import UNEVEN, Scheduler, exact_scheduler, near_scheduler
 
 FULL_STRENGTH = 0.9999
 
-WITHIN_ONE_PROMPT = frozenset({"zeroed", "averaged"})
-"""Changes of an embedding that keep its length, so that both sides fit in one batch."""
+MOST_STEPS = 1000
+"""No schedule has more steps than there are training steps."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,8 @@ class Fitting:
         if same[:3] != same[3:] or value(first.values["end_step"]) != value(second.values["start_step"]):
             return False
         alike = self._fits_but_for_steps(first) and self._fits_but_for_steps(second)
-        return alike and self.scheduler_of(first) == self.scheduler_of(second)
+        chosen = self.scheduler(first)
+        return alike and chosen == self.scheduler(second) and chosen is not None and chosen.shares
 
     def scheduler_of(self, sampling: Sampling) -> str:
         """The class of its scheduler."""
@@ -55,9 +56,8 @@ class Fitting:
     def stage(self, sampling: Sampling) -> str:
         """Which part of a schedule is sampled: ``whole``, ``first`` with noise left over, ``second``, or neither."""
         values, fixed, is_open = sampling.values, self.script.fixed, self.script.is_open
-        start, end = values["start_step"], values["end_step"]
+        start, ends = values["start_step"], self._runs_to_the_end(sampling)
         begins = not is_open(start) and start.value == 0
-        ends = not is_open(end) and (end.value is None or (end.value >= fixed(values["steps"])))
         adds, leaves = fixed(values["add_noise"]), fixed(values["leftover_noise"])
         if begins and ends and adds:
             return "whole"
@@ -65,11 +65,29 @@ class Fitting:
             return "first"
         return "second" if ends and not begins and not adds else ""
 
+    def _runs_to_the_end(self, sampling: Sampling) -> bool:
+        end = sampling.values["end_step"]
+        if self.script.is_open(end) or end.value is None:
+            return not self.script.is_open(end)
+        if self._uneven(sampling):
+            return bool(end.value >= MOST_STEPS)
+        return bool(end.value >= self.script.fixed(sampling.values["steps"]))
+
+    def _uneven(self, sampling: Sampling) -> bool:
+        return self.script.fixed(sampling.values["schedule"]) in UNEVEN
+
+    def counts_otherwise(self, sampling: Sampling) -> bool:
+        """Whether its schedule may have another number of steps than a pipeline that takes the last of them reckons with."""
+        strength = sampling.values["strength"]
+        partial = self.script.is_open(strength) or strength.value <= FULL_STRENGTH
+        return partial and not isinstance(sampling.latent, EmptyLatent) and self._uneven(sampling)
+
     def _fits_but_for_steps(self, sampling: Sampling) -> bool:
         values, fixed = sampling.values, self.script.fixed
         if guidance_hooks(sampling.model) or sampling.latent.places:
             return False
-        if self.scheduler(sampling) is None:
+        chosen = self.scheduler(sampling)
+        if chosen is None or (chosen.twice and not self._steps_do_not_count(sampling)):
             return False
         if sampling.model.base.description.task == "edit":
             return False
@@ -93,7 +111,14 @@ class Fitting:
         if sampling.channels:
             fixed(strength)
             return not sampling.positive.entries[0].controls
-        return bool(sampling.latent.mask) or bool(strength.value <= FULL_STRENGTH)
+        return bool(sampling.latent.mask) or not self._starts_at_the_top(sampling)
+
+    def _starts_at_the_top(self, sampling: Sampling) -> bool:
+        """Whether it surely puts the highest noise on a picture, whose variance is another one in training."""
+        steps, strength = sampling.values["steps"], sampling.values["strength"]
+        if self.script.is_open(steps) or self.script.is_open(strength):
+            return bool(strength.value > FULL_STRENGTH)
+        return bool(strength.value > FULL_STRENGTH or int(steps.value / strength.value) == steps.value)
 
     def lacks_tensors(self, sampling: Sampling) -> bool:
         """Whether the pipeline's pictures cannot be had as tensors."""
@@ -118,9 +143,13 @@ class Fitting:
 
     def _plain(self, conditioning: Conditioning) -> bool:
         (entry, *more) = conditioning.entries
-        if more or not entry.single or set(dict(entry.settings)) - {"sizes"}:
-            return False
-        return all(helper in WITHIN_ONE_PROMPT for helper, _ in entry.edits)
+        return not more and not set(dict(entry.settings)) - {"sizes"}
+
+    def _steps_do_not_count(self, sampling: Sampling) -> bool:
+        """Whether nothing begins or ends in the middle."""
+        controls = sampling.positive.entries[0].controls
+        always = all(control.always for control in controls)
+        return always and all(prompt.end == "1.0" for prompt in sampling.model.pictures)
 
     def _zero_snr(self, sampling: Sampling) -> bool:
         return bool(config_of(sampling.model).get("rescale_betas_zero_snr"))
@@ -151,7 +180,8 @@ class Fitting:
         pictures = sampling.model.pictures
         ends = {prompt.end for prompt in pictures}
         late = ends <= {"1.0"} or (isinstance(sampling.latent, EmptyLatent) and not ends & {"0", "0.0"})
-        return late and len(ends) <= 1 and all(prompt.start == "0.0" for prompt in pictures)
+        counted = ends <= {"1.0"} or not self._uneven(sampling)
+        return late and counted and len(ends) <= 1 and all(prompt.start == "0.0" for prompt in pictures)
 
     def kind(self, sampling: Sampling) -> str:
         """Which pipeline class of the family draws it."""

@@ -251,6 +251,10 @@ class Control:
         return (self.start, self.end) == ("0.0", "1.0")
 
 
+KEEP_LENGTH = frozenset({"zeroed", "averaged"})
+"""Changes of an embedding that leave its length."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """One prompt's worth of conditioning.
@@ -262,7 +266,7 @@ class Entry:
         parts: Expression of the prompt in weighted parts.
         text_l: Expression of the prompt for SDXL's small encoder where that differs, else empty.
         parts_l: The same in weighted parts.
-        single: Whether it fills no more than one chunk of 75 tokens.
+        single: Whether its text fills no more than one chunk of 75 tokens.
         edits: Changes of its embedding, in order: (helper, arguments).
         settings: Where, when and how strongly it acts: (name, expression) pairs.
         controls: ControlNets.
@@ -284,6 +288,11 @@ class Entry:
         """Whether a pipeline reads it as graphflow does: no weights, one chunk, the usual layer."""
         texts = bool(self.text) and bool(self.text_l) == bool(self.parts_l)
         return texts and self.single and self.encoder.layer is None and not self.edits
+
+    @property
+    def one_chunk(self) -> bool:
+        """Whether its embedding is surely as long as one chunk."""
+        return self.single and all(helper in KEEP_LENGTH for helper, _ in self.edits)
 
 
 @dataclass(frozen=True)

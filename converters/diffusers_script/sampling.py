@@ -318,7 +318,7 @@ class Writer:
         if entry.edits:
             (helper, arguments), before = entry.edits[-1], replace(entry, edits=entry.edits[:-1])
             self.script.need(helper)
-            shown = [self.entry(item) if isinstance(item, Entry) else item for item in arguments]
+            shown = [self.entry(item, in_parts=in_parts) if isinstance(item, Entry) else item for item in arguments]
             return self.script.assign(entry.node, call(helper, self.entry(before, in_parts=in_parts), *shown))
         if entry.plain and not in_parts:
             name = f"encode_prompt{family}"

@@ -22,6 +22,8 @@ class Scheduler:
         exact: Whether its steps are the sampler's.
         piece: Whether the script carries the class.
         levels: The script's function that makes its noise levels; empty where the class has its own.
+        shares: Whether one pipeline can take over from another between its steps.
+        twice: Whether it sees each level twice, which pipelines count as two steps.
     """
 
     name: str
@@ -30,6 +32,8 @@ class Scheduler:
     exact: bool = True
     piece: bool = False
     levels: str = ""
+    shares: bool = True
+    twice: bool = False
 
 
 _SPACINGS = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas")
@@ -43,6 +47,7 @@ _MULTISTEP: Config = {
     "final_sigmas_type": ("zero", "zero"),
     "thresholding": (False, False),
 }
+_STOCHASTIC: Config = {**_MULTISTEP, "algorithm_type": ("sde-dpmsolver++", "dpmsolver++")}
 _NEAR: dict[str, tuple[str, Config]] = {
     "euler": ("EulerDiscreteScheduler", {}),
     "ddim": ("EulerDiscreteScheduler", {}),
@@ -53,10 +58,7 @@ _NEAR: dict[str, tuple[str, Config]] = {
     "lms": ("LMSDiscreteScheduler", {}),
     "dpmpp_2m": ("DPMSolverMultistepScheduler", _MULTISTEP),
     "res_multistep": ("DPMSolverMultistepScheduler", {**_MULTISTEP, "solver_type": ("heun", "midpoint")}),
-    "dpmpp_2m_sde": (
-        "DPMSolverMultistepScheduler",
-        {**_MULTISTEP, "algorithm_type": ("sde-dpmsolver++", "dpmsolver++")},
-    ),
+    "dpmpp_2m_sde": ("DPMSolverMultistepScheduler", _STOCHASTIC),
     "dpmpp_sde": ("DPMSolverSDEScheduler", {}),
     "uni_pc": ("UniPCMultistepScheduler", {"solver_order": (3, 2)}),
     "uni_pc_bh2": ("UniPCMultistepScheduler", {"solver_order": (3, 2), "solver_type": ("bh2", "bh2")}),
@@ -74,11 +76,17 @@ _EXACT: dict[str, tuple[str, Config]] = {
     "euler_ancestral": ("ExactAncestralScheduler", {}),
     "dpmpp_2m": ("ExactMultistepScheduler", _MULTISTEP),
     "res_multistep": ("ExactMultistepScheduler", {**_MULTISTEP, "solver_type": ("heun", "midpoint")}),
+    "heun": ("ExactHeunScheduler", {"clip_sample": (False, False)}),
+    "dpmpp_2m_sde": ("ExactSdeScheduler", _STOCHASTIC),
+    "dpmpp_2m_sde_heun": ("ExactSdeScheduler", {**_STOCHASTIC, "solver_type": ("heun", "midpoint")}),
 }
 """Classes that the script carries: a scheduler whose noise levels and timesteps are those of a schedule."""
 
-_UNEVEN = frozenset({"ddim_uniform", "beta"})
-"""Schedules that may have another number of steps than is asked for, or start below the highest level."""
+_SIMPLE = frozenset({"ExactEulerScheduler", "ExactMultistepScheduler"})
+"""Those that draw no noise and see each level once: they can keep latents outside a mask, and share steps."""
+
+UNEVEN = frozenset({"ddim_uniform", "beta"})
+"""Schedules that may have another number of steps than is asked for."""
 
 
 def exact_scheduler(sampler: str, schedule: str, *, inpaint: bool = False) -> Scheduler | None:
@@ -96,14 +104,20 @@ def exact_scheduler(sampler: str, schedule: str, *, inpaint: bool = False) -> Sc
         found = near_scheduler(sampler, schedule, exact=True)
         assert found is not None
         return replace(found, name="InpaintMultistepScheduler", piece=True) if inpaint else found
-    if sampler not in _EXACT or schedule in _UNEVEN or schedule not in SCHEDULE_NAMES:
+    sampler = sampler.removesuffix("_gpu")
+    if sampler not in _EXACT or schedule not in SCHEDULE_NAMES:
         return None
     name, config = _EXACT[sampler]
-    if inpaint and name == "ExactAncestralScheduler":
+    if inpaint and name not in _SIMPLE:
         return None
     spacing: Config = dict.fromkeys(_SPACINGS, (False, False)) if config else {}
     return Scheduler(
-        f"Inpaint{name}" if inpaint else name, {**config, **spacing}, piece=True, levels=f"{schedule}_sigmas"
+        f"Inpaint{name}" if inpaint else name,
+        {**config, **spacing},
+        piece=True,
+        levels=f"{schedule}_sigmas",
+        shares=name in _SIMPLE,
+        twice=name == "ExactHeunScheduler",
     )
 
 

@@ -96,13 +96,8 @@ def _mixed(g: Workflow, p: Parts) -> Any:
     return p.sample(positive=joined, negative=g.add(nodes.zero_out_conditioning, conditioning=p.prompt("no")))
 
 
-def _img2img(g: Workflow, p: Parts) -> Any:
-    return p.sample(latent=g.add(nodes.encode_image, vae=p.vae, images=p.picture()), strength=0.5)
-
-
-def _img2img_euler(g: Workflow, p: Parts) -> Any:
-    latent = g.add(nodes.encode_image, vae=p.vae, images=p.picture())
-    return p.sample(latent=latent, strength=0.6, sampler="euler_ancestral", schedule="normal")
+def _img2img_with(**options: Any) -> Build:
+    return lambda g, p: p.sample(latent=g.add(nodes.encode_image, vae=p.vae, images=p.picture()), **options)
 
 
 def _inpaint(g: Workflow, p: Parts) -> Any:
@@ -358,8 +353,12 @@ CASES: dict[str, Build] = {
     "unguided": sampler("dpmpp_2m", guidance_scale=1.0),
     "weak_guidance": sampler("dpmpp_2m", guidance_scale=0.5),
     "webp_batch": _batch,
-    "img2img": _img2img,
-    "img2img_ancestral": _img2img_euler,
+    "img2img": _img2img_with(strength=0.5),
+    "img2img_ancestral": _img2img_with(strength=0.6, sampler="euler_ancestral", schedule="normal"),
+    "ddim_uniform": sampler("euler", "ddim_uniform", steps=6),
+    "ddim_uniform_img2img": _img2img_with(steps=6, strength=0.6, sampler="dpmpp_2m", schedule="ddim_uniform"),
+    "highest_noise_on_a_picture": _img2img_with(strength=0.95),
+    "heun": sampler("heun", "normal"),
     "inpaint": _inpaint,
     "two_stages": _two_stages,
     "stopped_early": _stopped_early,

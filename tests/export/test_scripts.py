@@ -23,7 +23,10 @@ from tests.export.run_exports import compare, difference, exportable, make_sessi
 from tests.fresh import Fresh
 
 SOAK = os.environ.get("GRAPHFLOW_TEST_SOAK") == "1"
-SAMPLE = {"ancestral", "comfyui", "weights", "regional", "control", "merged_lora", "from_batch", "deep_shrink", "dora"}
+SAMPLE = {
+    "ancestral", "comfyui", "weights", "regional", "control", "merged_lora", "from_batch", "deep_shrink", "dora",
+    "long_prompt", "ddim_uniform_img2img", "brownian",
+}  # fmt: skip
 """Cases that always run; the others in the long suite."""
 
 PACKAGED_SAMPLE = {"txt2img", "custom_sampling"}

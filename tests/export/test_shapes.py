@@ -21,6 +21,14 @@ from tests.export.test_pieces import piece
 CALLS: dict[str, tuple[str, ...]] = {
     "text": ("StableDiffusionPipeline",),
     "euler": ("StableDiffusionPipeline", "ExactEulerScheduler"),
+    "beta_schedule": ("ExactMultistepScheduler", "schedule = beta_sigmas"),
+    "ddim_uniform": ("ExactEulerScheduler", "schedule = ddim_uniform_sigmas"),
+    "ddim_uniform_img2img": ("StableDiffusionImg2ImgPipeline", "schedule = of_length(ddim_uniform_sigmas)"),
+    "heun": ("ExactHeunScheduler",),
+    "brownian": ("ExactSdeScheduler",),
+    "long_prompt": ("= same_length(", "prompt_embeds=prompt_embeds", "negative_prompt_embeds=negative_prompt_embeds"),
+    "mixed": ("= same_length(",),
+    "embedding": ("= same_length(",),
     "img2img": ("StableDiffusionImg2ImgPipeline",),
     "inpaint": ("StableDiffusionImg2ImgPipeline", "InpaintMultistepScheduler"),
     "control": ("StableDiffusionControlNetPipeline",),
@@ -38,13 +46,21 @@ CALLS: dict[str, tuple[str, ...]] = {
 }
 XL_CALLS: dict[str, tuple[str, ...]] = {
     "inpaint": ("StableDiffusionXLImg2ImgPipeline",),
+    "long_prompt": ("= same_length(", "pooled_prompt_embeds=", "negative_pooled_prompt_embeds="),
     "sizes": ("original_size=(1024, 512)", "crops_coords_top_left=(0, 8)", "negative_original_size="),
     "union": ("StableDiffusionXLControlNetUnionPipeline", "control_mode=1"),
     "refiner": ("denoising_end=", "denoising_start=", "aesthetic_score=7.0", "negative_aesthetic_score=2.0"),
     "refined_again": ("StableDiffusionXLPipeline", "StableDiffusionXLImg2ImgPipeline", "refiner("),
     "ip_adapter_sdxl": ("load_ip_adapter",),
 }
-LOOPS = ["control_on_one_side", "t2i_for_a_while", "ip_adapter_loop", "two_stages", "regional"]
+LOOPS = [
+    "highest_noise_on_a_picture",
+    "control_on_one_side",
+    "t2i_for_a_while",
+    "ip_adapter_loop",
+    "two_stages",
+    "regional",
+]
 PACKAGED = ["txt2img", "img2img", "hires_fix", "hires_fix_latent", "inpaint", "outpaint", "controlnet", "lora_stack"]
 
 

@@ -64,10 +64,7 @@ def batch_latents(emission: Emission) -> Latents:
         resized = (f'resize_to({name}, {size}, "bilinear", crop=True)' for name in variables[1:])
         variables = [variables[0], *resized]
     emission.begin()
-    places = ""
-    if any(part.places for part in parts):
-        rows = listed(f"*{part.places or _all(part.variable)}" for part in parts)
-        places = emission.script.assign("places", rows)
+    places = emission.script.assign("places", listed(f"*{part.places or _all(part.variable)}" for part in parts))
     return replace(parts[0], variable=emission.assign(_joined(variables), "latents"), places=places)
 
 

@@ -55,12 +55,12 @@ def stable_diffusion_levels():
     """Noise levels of the timesteps that Stable Diffusion was trained on, ascending."""
     root = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64)
     alphas = torch.cumprod(1 - root**2, dim=0)
-    return ((1 - alphas) / alphas).sqrt().float()
+    return ((1 - alphas) / alphas).sqrt()
 
 
 def align_your_steps(levels, variant, steps=10, strength=1.0):
     """An optimised schedule (Sabour et al. 2024), then none; its last share."""
-    logs = levels[ALIGN_YOUR_STEPS[variant]].double().log()
+    logs = levels[ALIGN_YOUR_STEPS[variant]].log()
     place = torch.arange(steps, dtype=torch.float64) * (len(logs) - 1) / steps
     low = place.floor().long()
     made = then_zero(torch.lerp(logs[low], logs[low + 1], place.frac()).exp())

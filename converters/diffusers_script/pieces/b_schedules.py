@@ -11,7 +11,7 @@ ZERO_SNR_ALPHA_BAR = 4.8973451890853435e-08
 
 
 def training_sigmas(config):
-    """Noise levels of the training timesteps, ascending."""
+    """Noise levels of the training timesteps, ascending, in double precision."""
     steps, low, high = config.num_train_timesteps, config.beta_start, config.beta_end
     if config.trained_betas is not None:
         betas = torch.tensor(config.trained_betas, dtype=torch.float64)
@@ -24,7 +24,7 @@ def training_sigmas(config):
         root = alphas.sqrt()
         alphas = ((root - root[-1]) * root[0] / (root[0] - root[-1])) ** 2
         alphas[-1] = ZERO_SNR_ALPHA_BAR
-    return ((1 - alphas) / alphas).sqrt().float()
+    return ((1 - alphas) / alphas).sqrt()
 
 
 def then_zero(sigmas):
@@ -34,7 +34,7 @@ def then_zero(sigmas):
 
 def at_timesteps(levels, timesteps):
     """Noise levels at fractional timesteps, linear in their logarithm."""
-    logs = levels.double().log().float()
+    logs = levels.log().float()
     low, high, part = (
         timesteps.floor().long(),
         timesteps.ceil().long(),
@@ -45,13 +45,13 @@ def at_timesteps(levels, timesteps):
 
 def karras_sigmas(levels, steps):
     """Even steps in sigma^(1/7) (Karras et al. 2022)."""
-    low, high = float(levels[0]) ** (1 / 7), float(levels[-1]) ** (1 / 7)
+    low, high = (float(level) ** (1 / 7) for level in levels[[0, -1]].float())
     return then_zero((high + torch.linspace(0, 1, steps) * (low - high)) ** 7)
 
 
 def exponential_sigmas(levels, steps):
     """Even steps in log sigma."""
-    low, high = math.log(float(levels[0])), math.log(float(levels[-1]))
+    low, high = (math.log(float(level)) for level in levels[[0, -1]].float())
     return then_zero(torch.linspace(high, low, steps).exp())
 
 
@@ -86,8 +86,9 @@ def beta_sigmas(levels, steps, alpha=0.6, beta=0.6):
 
 def linear_quadratic_sigmas(levels, steps, threshold=0.025):
     """A few small even steps, then quadratic ones (Polyak et al. 2024)."""
+    highest = levels[-1].float()
     if steps == 1:
-        return torch.tensor([1.0, 0.0]) * levels[-1]
+        return torch.tensor([1.0, 0.0]) * highest
     linear = steps // 2
     quadratic = steps - linear
     slack = linear - threshold * steps
@@ -96,13 +97,13 @@ def linear_quadratic_sigmas(levels, steps, threshold=0.025):
     done = [index * threshold / linear for index in range(linear)]
     rest = range(linear, steps)
     done += [a * index**2 + b * index + a * linear**2 for index in rest]
-    return torch.tensor([1.0 - part for part in [*done, 1.0]]) * levels[-1]
+    return torch.tensor([1.0 - part for part in [*done, 1.0]]) * highest
 
 
 def kl_optimal_sigmas(levels, steps):
     """Even steps in arctan sigma (Sabour et al. 2024)."""
     part = torch.arange(steps, dtype=torch.float32) / max(steps - 1, 1)
-    low, high = torch.atan(levels[0]), torch.atan(levels[-1])
+    low, high = torch.atan(levels[[0, -1]].float())
     return then_zero((part * low + (1 - part) * high).tan())
 
 

@@ -86,8 +86,9 @@ class Denoiser:
         if not 0 < percent < 1:
             return 999999999.9 if percent <= 0 else 0.0
         place = torch.tensor((1 - percent) * (len(self.levels) - 1))
-        logs, low, high = self.levels.log(), place.floor().long(), place.ceil().long()
-        return float(torch.lerp(logs[low], logs[high], place.frac()).exp())
+        low, high, part = place.floor().long(), place.ceil().long(), place.frac()
+        logs = self.levels.log().float()
+        return float(((1 - part) * logs[low] + part * logs[high]).exp())
 
 
 class SdxlDenoiser(Denoiser):

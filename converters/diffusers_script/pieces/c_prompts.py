@@ -1,6 +1,7 @@
 """Prompts with weights, embeddings, any length, and another layer than the last."""
 # mypy: ignore-errors
 
+import math
 from pathlib import Path
 
 import torch
@@ -94,3 +95,9 @@ def encode_weighted_sdxl(pipe, parts, layer=-2, parts_l=None):
     length = min(hidden.shape[1] for hidden, _ in states)
     embeds = torch.cat([hidden[:, :length] for hidden, _ in states], dim=-1)
     return {"embeds": embeds, "pooled": states[-1][1]}
+
+
+def same_length(embeds, others):
+    """Embeddings repeated until they are equally long, which attention does not notice."""
+    length = math.lcm(embeds.shape[1], others.shape[1])
+    return [item.repeat(1, length // item.shape[1], 1) for item in (embeds, others)]

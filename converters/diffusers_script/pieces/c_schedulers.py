@@ -3,11 +3,13 @@
 
 import numpy as np
 import torch
+from a_brownian import BrownianNoise
 from b_schedules import training_sigmas
 from diffusers import (
     DPMSolverMultistepScheduler,
     EulerAncestralDiscreteScheduler,
     EulerDiscreteScheduler,
+    HeunDiscreteScheduler,
 )
 
 
@@ -15,6 +17,8 @@ class ExactLevels:
     """Visits the noise levels of a schedule, each at the nearest training step."""
 
     schedule = None
+    init_noise_sigma = 1.0
+    growing = True  # whether noisy latents have a larger variance than clean ones
 
     def set_timesteps(self, num_inference_steps, device=None):
         super().set_timesteps(num_inference_steps, device=device)
@@ -23,11 +27,10 @@ class ExactLevels:
         distances = self.sigmas[:-1, None].log() - levels.log()
         self.timesteps = distances.abs().argmin(dim=1).float().to(device)
         self.set_begin_index(0)
-
-    @property
-    def init_noise_sigma(self):
-        """The first latents have the variance of training."""
-        return (self.sigmas[0] ** 2 + 1) ** 0.5
+        first, scale = self.sigmas[0], (self.sigmas[0] ** 2 + 1) ** 0.5
+        if first >= levels[-1] * (1 - 1e-5):
+            first = scale  # the highest level has the variance of training
+        self.init_noise_sigma = first if self.growing else first / scale
 
 
 class ExactEulerScheduler(ExactLevels, EulerDiscreteScheduler):
@@ -37,7 +40,42 @@ class ExactEulerScheduler(ExactLevels, EulerDiscreteScheduler):
 class ExactMultistepScheduler(ExactLevels, DPMSolverMultistepScheduler):
     """DPM-Solver++ on the noise levels of a schedule."""
 
-    init_noise_sigma = 1.0
+    growing = False
+
+
+class ExactHeunScheduler(ExactLevels, HeunDiscreteScheduler):
+    """Heun's method, which sees each level but the ends twice."""
+
+    def set_timesteps(self, num_inference_steps, device=None, *training):
+        if self.schedule is None:  # it is being made
+            steps = (num_inference_steps, device, *training)
+            HeunDiscreteScheduler.set_timesteps(self, *steps)
+            return
+        super().set_timesteps(num_inference_steps, device=device)
+        first, rest, last = self.sigmas[:1], self.sigmas[1:-1], self.sigmas[-1:]
+        self.sigmas = torch.cat([first, rest.repeat_interleave(2), last])
+        first, rest = self.timesteps[:1], self.timesteps[1:]
+        self.timesteps = torch.cat([first, rest.repeat_interleave(2)])
+
+
+class ExactSdeScheduler(ExactMultistepScheduler):
+    """Stochastic DPM-Solver++ with Brownian noise from the seed."""
+
+    def step(self, model_output, timestep, sample, generator=None, return_dict=True):
+        now = self.begin_index if self.step_index is None else self.step_index
+        if now == self.begin_index:
+            one_draw = not isinstance(generator, list)
+            seed = (generator if one_draw else generator[0]).initial_seed()
+            self.noise = BrownianNoise(sample, seed, self.sigmas[now:], one_draw)
+        sigma, following = self.sigmas[now : now + 2]
+        noise = self.noise(sigma, following) if following else torch.zeros_like(sample)
+        return super().step(
+            model_output,
+            timestep,
+            sample,
+            variance_noise=noise,
+            return_dict=return_dict,
+        )
 
 
 class ExactAncestralScheduler(ExactLevels, EulerAncestralDiscreteScheduler):
@@ -72,10 +110,11 @@ class KeepsOutside:
         return alpha, sigma * alpha, alpha if self.growing else 1.0
 
     def add_noise(self, original_samples, noise, timesteps):
-        """Latents to start from; at full strength their noise is that of training."""
+        """Latents to start from; at the highest level their noise is that of training."""
         self.original, self.noise = original_samples, noise
         alpha, sigma, scale = self.shares()
-        sigma = 1.0 if self.begin_index == 0 else sigma
+        highest = training_sigmas(self.config)[-1] * (1 - 1e-5)
+        sigma = 1.0 if self.sigmas[self.begin_index] >= highest else sigma
         return (alpha * original_samples + sigma * noise) / scale
 
     def inside(self, sample, outside):
@@ -132,13 +171,24 @@ def latent_mask(mask, latents):
     return torch.nn.functional.interpolate(mask, size=size, mode="bilinear")
 
 
+def of_length(schedule):
+    """A schedule with as many steps as pipelines count on, of which they take the last."""
+
+    def levels_of(levels, steps):
+        sigmas = schedule(levels, steps)[-steps - 1 :]
+        missing = steps + 1 - len(sigmas)
+        return torch.cat([sigmas[:1].expand(missing), sigmas])
+
+    return levels_of
+
+
 def share_of_steps(scheduler, total, steps, share):
     """The share of the last steps of a schedule that lie in a share of the training time."""
     if share in (0, 1):
         return float(share)
     scheduler.set_timesteps(total)
     levels = training_sigmas(scheduler.config).log()
-    sigmas = scheduler.sigmas[-steps - 1 : -1].log()
+    sigmas = scheduler.sigmas[total - steps : -1].log()
     times = np.interp(sigmas, levels, range(len(levels)))
     return float((times > (1 - share) * (len(levels) - 1)).mean())
 

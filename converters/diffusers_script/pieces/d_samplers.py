@@ -643,9 +643,10 @@ def _towards(x, sigma, sigma_next, target):
 
 
 def _middle(sigma, sigma_next):
-    """The level halfway in half log-SNR; None at either end of it, where that is infinite."""
-    total = negative_log(sigma) + negative_log(sigma_next)
-    return None if total.isinf() else (total / 2).neg().exp()
+    """The level halfway in half log-SNR; None where the step ends at 0, and just below pure noise where it starts there."""
+    if sigma_next == 0:
+        return None
+    return ((negative_log(sigma) + negative_log(sigma_next)) / 2).neg().exp()
 
 
 def dpmpp_sde(denoise, x, sigmas, noise=None, *, eta=1.0, s_noise=1.0, r=1 / 2):
@@ -1037,17 +1038,20 @@ SIGMA_END = 0.001
 
 def _uni_pc(denoise, x, sigmas, noise=None, *, variant, order=3):
     """Multistep UniPC of the given order, lower in the first and last steps; no corrector in the last."""
-    if sigmas[-1] == 0:
-        sigmas = torch.cat([sigmas[:-1], sigmas.new_tensor([SIGMA_END])])
-    steps = len(sigmas) - 1
+    levels = (
+        sigmas
+        if sigmas[-1] > 0
+        else torch.cat([sigmas[:-1], sigmas.new_tensor([SIGMA_END])])
+    )
+    steps = len(levels) - 1
     order = min(order, max(steps - 1, 1))
-    predictions = [denoise(x, sigmas[0])]
+    predictions = [denoise(x, levels[0])]
     for i in range(1, steps + 1):
         used = min(order, i, steps + 1 - i)
-        update = _Update(x, sigmas[i - used : i + 1], predictions[-used:], variant)
+        update = _Update(x, levels[i - used : i + 1], predictions[-used:], variant)
         x = update.predict()
         if i < steps:
-            model_t = denoise(x, sigmas[i])
+            model_t = denoise(x, levels[i])
             x = update.correct(model_t)
             predictions = (
                 [*predictions[1 - order :], model_t] if order > 1 else [model_t]

@@ -160,12 +160,19 @@ def slerp(first, second, ratio):
     )
 
 
+def cycled(tensor, count):
+    """(K, ...) as (count, ...): too many items are left out, too few begin again after the last one; K is at least 1."""
+    if len(tensor) == count:
+        return tensor
+    if len(tensor) == 1:
+        return tensor.expand(count, *tensor.shape[1:])
+    repeats = -(-count // len(tensor))
+    return tensor.repeat(repeats, *(1,) * (tensor.ndim - 1))[:count]
+
+
 def cycle_to(tensor, count):
     """Bring (B, …) to count items, beginning again after the last one."""
-    if tensor.shape[0] == count:
-        return tensor
-    repeats = -(-count // tensor.shape[0])
-    return tensor.repeat(repeats, *[1] * (tensor.dim() - 1))[:count]
+    return cycled(tensor, count)
 
 
 def with_channels(pixels, channels):
@@ -810,6 +817,8 @@ def adjust_image(images, brightness=0.0, contrast=1.0, saturation=1.0, gamma=1.0
 
 def match_colors(images, reference, strength=1.0):
     """Give pictures the mean and spread of a reference's colours (Reinhard et al. 2001), in YCbCr; alpha stays."""
+    if not images.shape[0]:
+        return images
     own, other = (
         images_color_to_ycbcr(images[:, :3]),
         images_color_to_ycbcr(reference[:1, :3]),
@@ -978,6 +987,8 @@ def sharpen_latent(latent, radius=9, sigma=1.0, strength=1.0):
 
 def tonemap_latent(latent, multiplier=1.0):
     """Compress large vectors of channels as Reinhard's tone mapping does luminance (SIGGRAPH 2002)."""
+    if not latent.shape[0]:
+        return latent
     length = latent.norm(dim=1, keepdim=True) + 1e-10
     unit = latent / length
     axes = (1, 2, 3)
@@ -1035,7 +1046,10 @@ def canny(pixels, low, high):
     )
     magnitude, angle = canny_gradient(canny_blurred(grey))
     thinned = canny_thinned(magnitude, angle)
-    return torch.stack([canny_connected(item[0], low, high)[None] for item in thinned])
+    edges = torch.zeros_like(thinned)
+    for item, thin in zip(edges, thinned, strict=True):
+        item[0] = canny_connected(thin[0], low, high)
+    return edges
 
 
 def canny_blurred(grey):
@@ -1107,13 +1121,18 @@ def fill_masked_image(images, mask, method="surroundings"):
 def fill_masked_latent(latent, noise_mask, content="noise", seed=0):
     """Replace the latents under their noise mask, so that nothing of what was there shines through."""
     samples = latent
-    hole = resample(
-        noise_mask[:, None], (samples.shape[-2], samples.shape[-1]), "bilinear"
+    hole = cycle_to(
+        resample(
+            noise_mask[:, None], (samples.shape[-2], samples.shape[-1]), "bilinear"
+        ),
+        samples.shape[0],
     )
     filling = torch.zeros_like(samples)
     if content == "noise":
         generator = torch.Generator().manual_seed(seed)
-        filling = torch.randn(samples.shape, generator=generator) * samples.std()
+        filling = torch.randn(samples.shape, generator=generator) * samples.std(
+            unbiased=samples.numel() > 1
+        )
     return samples + (filling - samples) * hole
 
 
