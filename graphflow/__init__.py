@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from graphflow.node import node
 
 if TYPE_CHECKING:
-    from graphflow.builder import Ref, Workflow
+    from graphflow.builder import Workflow
     from graphflow.errors import GraphflowError
     from graphflow.node import InputFile, ModelName, Seed
+    from graphflow.refs import Ref
     from graphflow.result import Result
     from graphflow.session import Session, run
 
@@ -22,7 +23,7 @@ _HOMES = {
     "GraphflowError": "graphflow.errors",
     "InputFile": "graphflow.node",
     "ModelName": "graphflow.node",
-    "Ref": "graphflow.builder",
+    "Ref": "graphflow.refs",
     "Result": "graphflow.result",
     "Seed": "graphflow.node",
     "Session": "graphflow.session",
@@ -39,3 +40,7 @@ def __getattr__(name: str) -> Any:
     import importlib
 
     return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

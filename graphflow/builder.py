@@ -10,82 +10,24 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from graphflow import atomic, jsontools, workflow
 from graphflow.errors import Problem, WorkflowError
 from graphflow.flatten import PREFIX
-from graphflow.literals import nearest
-from graphflow.node import NodeSpec, spec_of
-from graphflow.workflow import Document, ExposedInput, NodeEntry
+from graphflow.literals import nearest, plain, shorten
+from graphflow.node import spec_of
+from graphflow.refs import LINKS, HostRef, Link, Ref
+from graphflow.run_options import PlanOptions, RunOptions
+from graphflow.workflow import Document
 
 if TYPE_CHECKING:
     from graphflow.result import Result
+    from graphflow.session import Session
     from graphflow.steps import Plan
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Ref(Generic[T]):
-    """One output of a node in a graph; pass it to an input of another node.
-
-    A node with several outputs has one attribute for each: ``checkpoint.vae``.
-    """
-
-    node: str
-    spec: NodeSpec
-    output: str
-
-    def __getattr__(self, name: str) -> Ref[Any]:
-        spec: NodeSpec = object.__getattribute__(self, "spec")
-        if name.startswith("__") or name not in spec.output_types:
-            near = nearest(name, spec.output_types)
-            hint = f"; did you mean {near!r}?" if near else f"; it has {', '.join(spec.output_types)}"
-            raise AttributeError(f"{spec.type} has no output {name!r}{hint}")
-        return Ref(self.node, spec, name)
-
-    def __iter__(self) -> Any:
-        """Yield one Ref for each output, so that ``model, text_encoder, *_ = g.add(…)`` works."""
-        return iter([Ref[Any](self.node, self.spec, output.name) for output in self.spec.outputs])
-
-    @property
-    def address(self) -> str:
-        """The address as a document has it."""
-        return self.node if self.output == self.spec.primary else f"{self.node}.{self.output}"
-
-
-@dataclass(frozen=True)
-class HostRef:
-    """The outputs of an inner workflow: ``host.image`` is the address of its output ``image``."""
-
-    node: str
-    outputs: tuple[str, ...]
-
-    def __getattr__(self, name: str) -> Link:
-        if name.startswith("__") or name not in self.outputs:
-            raise AttributeError(
-                f"the inner workflow has no output {name!r}; it has {', '.join(self.outputs) or 'none'}"
-            )
-        return Link(f"{self.node}.{name}")
-
-    @property
-    def address(self) -> str:
-        """The address of its first output."""
-        return self.node
-
-
-@dataclass(frozen=True)
-class Link:
-    """An address in a graph."""
-
-    address: str
-
-
-LINKS = (Ref, HostRef, Link)
-"""What may stand for a link among a node's arguments."""
 
 
 class Workflow:
@@ -104,6 +46,9 @@ class Workflow:
         return isinstance(other, Workflow) and self.document == other.document
 
     __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"Workflow({self.document.name!r}, nodes={list(self.document.nodes)})"
 
     @property
     def own(self) -> frozenset[tuple[str, str]]:
@@ -132,20 +77,18 @@ class Workflow:
             id: Its id; by default its type, with a number where that is taken.
             title: What to call it in lists.
             note: A remark.
-            **arguments: Its inputs: literals, a Ref, or a list of Refs.
+            **arguments: Its inputs: a literal (also a path or a number of numpy's), a Ref, or a list of Refs.
 
         Returns:
             Its primary output; the others are attributes.
 
         Raises:
             NodeDefinitionError: ``function`` is no node.
-            WorkflowError: An argument is unknown, or the id is taken or malformed.
+            WorkflowError: An argument is unknown or nothing that JSON can hold, or the id is taken or malformed.
         """
         spec = spec_of(function)
         node_id = id if id is not None else self._free_id(spec.type)
-        problems: list[Problem] = []
-        if node_id in self.document.nodes:
-            problems.append(Problem(f"nodes.{node_id}", "the id is taken", "give another one with id="))
+        problems = self._taken(node_id)
         params: dict[str, Any] = {}
         links: dict[str, str | list[str]] = {}
         for name, value in arguments.items():
@@ -158,13 +101,13 @@ class Workflow:
             elif isinstance(value, list | tuple) and value and all(isinstance(part, LINKS) for part in value):
                 links[name] = [part.address for part in value]
             elif value is not None or not spec.inputs[name].linked:
-                params[name] = value
+                params[name] = plain(value)
+                problems += _unlike_json(f"nodes.{node_id}.params.{name}", params[name])
         if problems:
             raise WorkflowError(problems)
         data = {"type": spec.type, "params": params, "links": links, "version": spec.version}
         data |= {key: value for key, value in (("title", title), ("note", note)) if value is not None}
-        checked = workflow.parse({"graphflow": workflow.FORMAT_VERSION, "nodes": {node_id: data}})
-        self.document.nodes[node_id] = checked.nodes[node_id]
+        self.document.nodes[node_id] = _checked(nodes={node_id: data}).nodes[node_id]
         self._own.update((node_id, name) for name in params)
         return Ref(node_id, spec, spec.primary)
 
@@ -178,23 +121,40 @@ class Workflow:
             *targets: ``"node.parameter"``, or (Ref, parameter).
             description: What it does.
             default: Its value where the caller gives none; None leaves what the nodes say.
+
+        Raises:
+            WorkflowError: The name is malformed, or there is no target.
         """
         addresses = [target if isinstance(target, str) else f"{target[0].node}.{target[1]}" for target in targets]
-        self.document.inputs[name] = ExposedInput(to=addresses, description=description, default=default)
+        default = plain(default)
+        if problems := _unlike_json(f"inputs.{name}.default", default):
+            raise WorkflowError(problems)
+        exposed = {"to": addresses, "description": description, "default": default}
+        self.document.inputs[name] = _checked(inputs={name: exposed}).inputs[name]
 
     def output(self, name: str, ref: Ref[Any] | HostRef | Link) -> None:
-        """Name a value that a run returns."""
-        self.document.outputs[name] = ref.address
+        """Name a value that a run returns.
+
+        Raises:
+            WorkflowError: The name is malformed.
+        """
+        self.document.outputs |= _checked(outputs={name: ref.address}).outputs
 
     def embed(self, name: str, inner: Workflow) -> None:
-        """Put a workflow inside this one, for nodes of type ``workflow:NAME``."""
+        """Put a workflow inside this one, for nodes of type ``workflow:NAME``.
+
+        Raises:
+            WorkflowError: The name is malformed.
+        """
+        _checked(workflows={name: {}})
         self.document.workflows[name] = inner.document
 
     def use(self, name: str, /, *, id: str | None = None, **arguments: Any) -> HostRef:
         """Add a node that runs an embedded workflow.
 
         Raises:
-            WorkflowError: There is no such inner workflow, or it has no such input.
+            WorkflowError: There is no such inner workflow, it has no such input, an argument is nothing that JSON can
+                hold, or the id is taken or malformed.
         """
         inner = self.document.workflows.get(name)
         if inner is None:
@@ -209,21 +169,27 @@ class Workflow:
                 ]
             )
         node_id = id or self._free_id(name)
-        unknown = [argument for argument in arguments if argument not in inner.inputs]
-        if unknown:
-            known = ", ".join(inner.inputs) or "no inputs"
-            raise WorkflowError(
-                [
-                    Problem(f"nodes.{node_id}.{argument}", f"{name!r} has no input {argument!r}", f"it has {known}")
-                    for argument in unknown
-                ]
-            )
-        params = {key: value for key, value in arguments.items() if not isinstance(value, LINKS)}
-        links: dict[str, str | list[str]] = {
-            key: value.address for key, value in arguments.items() if isinstance(value, LINKS)
-        }
-        self.document.nodes[node_id] = NodeEntry(type=f"{PREFIX}{name}", params=params, links=links)
+        known = ", ".join(inner.inputs) or "no inputs"
+        problems = self._taken(node_id)
+        problems += [
+            Problem(f"nodes.{node_id}.{argument}", f"{name!r} has no input {argument!r}", f"it has {known}")
+            for argument in arguments
+            if argument not in inner.inputs
+        ]
+        params = {key: plain(value) for key, value in arguments.items() if not isinstance(value, LINKS)}
+        for key, value in params.items():
+            problems += _unlike_json(f"nodes.{node_id}.params.{key}", value)
+        if problems:
+            raise WorkflowError(problems)
+        links = {key: value.address for key, value in arguments.items() if isinstance(value, LINKS)}
+        data = {"type": f"{PREFIX}{name}", "params": params, "links": links}
+        self.document.nodes[node_id] = _checked(nodes={node_id: data}).nodes[node_id]
         return HostRef(node_id, tuple(inner.outputs))
+
+    def _taken(self, node_id: str) -> list[Problem]:
+        if node_id not in self.document.nodes:
+            return []
+        return [Problem(f"nodes.{node_id}", "the id is taken", "give another one with id=")]
 
     def _free_id(self, base: str) -> str:
         if base not in self.document.nodes:
@@ -266,21 +232,49 @@ class Workflow:
         return self.document.to_json()
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the document, as readable JSON, whole or not at all."""
+        """Write the document, as readable JSON, whole or not at all.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
         target = Path(path)
         atomic.write_bytes(target, (json.dumps(self.to_json(), indent=2, ensure_ascii=False) + "\n").encode())
         return target
 
     # ------------------------------------------------------------------------------------------- running
 
-    def run(self, inputs: Mapping[str, Any] | None = None, **options: Any) -> Result:
+    def run(
+        self,
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        session: Session | None = None,
+        **options: Unpack[RunOptions],
+    ) -> Result:
         """Run it; see :func:`graphflow.run`."""
         from graphflow.session import run
 
-        return run(self, inputs, **options)
+        return run(self, inputs, session=session, **options)
 
-    def plan(self, inputs: Mapping[str, Any] | None = None, **options: Any) -> Plan:
-        """Plan it with the default session; see :meth:`graphflow.session.Session.plan`."""
+    def plan(self, inputs: Mapping[str, Any] | None = None, **options: Unpack[PlanOptions]) -> Plan:
+        """Plan it with a session of the settings; see :meth:`graphflow.session.Session.plan`."""
         from graphflow.session import Session
 
         return Session().plan(self, inputs, **options)
+
+
+def _checked(**parts: Any) -> Document:
+    """Return a document of these parts.
+
+    Raises:
+        WorkflowError: With every problem of their shape.
+    """
+    return workflow.parse({"graphflow": workflow.FORMAT_VERSION, **parts})
+
+
+def _unlike_json(place: str, value: Any) -> list[Problem]:
+    """Return the problem with a literal that JSON cannot hold, if it is one."""
+    try:
+        jsontools.canonical(value)
+    except (TypeError, ValueError):
+        return [Problem(place, f"{shorten(value)} is nothing that JSON can hold", "give a number, a text, a list …")]
+    return []

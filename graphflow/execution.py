@@ -198,9 +198,11 @@ class _Run:
         if not step.spec.persist:
             return self._compute_and_put(step)
         with self.env.store.claim(step.key, poll=self.env.cancellation.check):
-            found = {output: self._stored(output_key(step.key, output)) for output in step.needed}
+            keys = {output: output_key(step.key, output) for output in step.needed}
+            tiers = [self.env.store.locate(key) for key in keys.values()]
+            found = {output: self._stored(key) for output, key in keys.items()}
             if found and all(value is not _MISSING for value in found.values()):
-                self._say_cached(step)
+                self._say_cached(step, "disk" if "disk" in tiers else "memory")
                 return found
             return self._compute_and_put(step)
 
@@ -295,16 +297,16 @@ class _Run:
             return value
         step = self.plan.steps[source.node]
         key = output_key(step.key or "", source.output)
+        tier = self.env.store.locate(key)
         value = self._stored(key)
         if value is _MISSING:
             raise StaleError(key, str(source))
         self.values[source] = value
-        self._say_cached(step)
+        self._say_cached(step, tier or "disk")
         return value
 
-    def _say_cached(self, step: Step) -> None:
+    def _say_cached(self, step: Step, tier: str) -> None:
         if step.id not in self.outcome.cached:
-            tier = "memory" if step.key is not None and not step.spec.persist else "disk"
             self.outcome.cached[step.id] = tier
             self.env.sink(events.NodeCached(node=step.id, type=step.spec.type, tier=tier))
 

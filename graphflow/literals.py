@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import numbers
+import os
 from collections.abc import Iterable
 from typing import Any
 
@@ -43,6 +45,23 @@ def say(error: Any, value: Any) -> str:
     if error["type"] in PLAIN:
         return f"{place} must be {PLAIN[error['type']]}, got {got}".strip()
     return f"{place} {error['msg'][0].lower()}{error['msg'][1:]}, got {got}".strip()
+
+
+def plain(value: Any) -> Any:
+    """Return what Python code gives for a literal as JSON has it: paths as text, tuples as lists, numpy's numbers."""
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real):
+        return float(value)
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    return value
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

@@ -13,7 +13,7 @@ from graphflow.steps import Plan
 
 @dataclass(frozen=True)
 class Result:
-    """What a run gave.
+    """What a run gave. Its values are shared with the session's store: copy a tensor before writing to it.
 
     Attributes:
         outputs: The document's named outputs.
@@ -32,6 +32,12 @@ class Result:
     cached: Mapping[str, str]
     withheld: Mapping[str, int]
     plan: Plan
+
+    def __repr__(self) -> str:
+        paths = [str(path) for path in self.paths]
+        return (
+            f"Result(outputs={list(self.outputs)}, paths={paths}, ran={list(self.seconds)}, cached={list(self.cached)})"
+        )
 
     @property
     def paths(self) -> list[Path]:

@@ -10,9 +10,9 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from graphflow import events, numerics, registry
 from graphflow.builder import Workflow
@@ -20,10 +20,12 @@ from graphflow.checked import Checked, Source
 from graphflow.environment import Cancellation, Environment
 from graphflow.errors import CancelledError
 from graphflow.importing import collector_paused
+from graphflow.once import once
 from graphflow.output import require_folder
 from graphflow.planning import plan
 from graphflow.resolving import SessionResolver
 from graphflow.result import Result
+from graphflow.run_options import RunOptions
 from graphflow.runtime import ModelProvider, Runtime
 from graphflow.safety import Policy
 from graphflow.settings import Settings, load_settings
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
 
 
 class Session:
-    """Everything that a run needs.
+    """Everything that a run needs. Safe to use from several threads, also for several runs at once.
 
     Args:
         settings: The settings; None reads the settings file and the environment.
@@ -55,14 +57,14 @@ class Session:
         self,
         settings: Settings | None = None,
         *,
-        nodes: Iterable[Path] = (),
+        nodes: Iterable[Path | str] = (),
         functions: Iterable[Callable[..., Any]] = (),
         known: registry.Registry | None = None,
         store: Store | None = None,
         models: ModelProvider | None = None,
     ) -> None:
         self.settings = settings if settings is not None else load_settings()
-        self._nodes = tuple(nodes)
+        self._nodes = tuple(Path(path) for path in nodes)
         self._functions = tuple(functions)
         self._known = known
         self._store = store
@@ -71,7 +73,7 @@ class Session:
 
     # --------------------------------------------------------------------------------------------- parts
 
-    @cached_property
+    @once
     def registry(self) -> registry.Registry:
         """The known node types."""
         known = registry.installed() if self._known is None else self._known
@@ -79,14 +81,14 @@ class Session:
             known = known.with_nodes(registry.from_file(path), pack=path.stem)
         return known.with_nodes(self._functions, pack="caller") if self._functions else known
 
-    @cached_property
+    @once
     def library(self) -> Library:
         """The models by name."""
         from graphflow.models.library import Library
 
         return Library(self.settings)
 
-    @cached_property
+    @once
     def models(self) -> ModelProvider:
         """Where modules come from; the first use imports torch."""
         if self._models is not None:
@@ -98,7 +100,7 @@ class Session:
 
         return ModelManager.from_settings(self.library, self.settings)
 
-    @cached_property
+    @once
     def store(self) -> Store:
         """Where values are kept."""
         if self._store is not None:
@@ -108,7 +110,7 @@ class Session:
         disk = DiskTier(self.store_folder, max_bytes=self.settings.cache_bytes) if self.settings.cache_bytes else None
         return Store(memory, disk)
 
-    @cached_property
+    @once
     def numerics(self) -> numerics.Numerics:
         """What enters every key beside the graph."""
         return numerics.settle(self.settings.device, self.settings.dtype, probe=self.probe_file)
@@ -159,8 +161,8 @@ class Session:
         *,
         targets: Iterable[str] | None = None,
         safety: Policy | None = None,
-        folder: Path | None = None,
-        input_folder: Path | None = None,
+        folder: Path | str | None = None,
+        input_folder: Path | str | None = None,
     ) -> Plan:
         """Plan a run, without torch.
 
@@ -186,18 +188,19 @@ class Session:
         known: Mapping[Source, Any],
         targets: Iterable[str] | None,
         safety: Policy | None,
-        folder: Path | None,
-        input_folder: Path | None,
+        folder: Path | str | None,
+        input_folder: Path | str | None,
     ) -> Plan:
+        folders = [None if part is None else Path(part) for part in (folder, input_folder)]
         return plan(
             settled,
             self.registry,
             shelf=shelf,
-            resolver=SessionResolver(lambda: self.library, folder, input_folder),
+            resolver=SessionResolver(lambda: self.library, *folders),
             numerics=self.numerics,
             safety=safety or self.settings.safety,
             checker=self.settings.safety_checker,
-            targets=targets,
+            targets=[targets] if isinstance(targets, str) else targets,
             known=known,
             previous=self._traces.read(settled),
         )
@@ -211,8 +214,8 @@ class Session:
         out: Path | str = "out",
         targets: Iterable[str] | None = None,
         safety: Policy | None = None,
-        folder: Path | None = None,
-        input_folder: Path | None = None,
+        folder: Path | str | None = None,
+        input_folder: Path | str | None = None,
         sink: events.Sink = events.ignore,
         cancellation: Cancellation | None = None,
         previews: bool = False,
@@ -239,7 +242,8 @@ class Session:
         """
         started = time.perf_counter()
         settled = workflow if isinstance(workflow, Settled) else self.settle(workflow, inputs, overrides)
-        targets = None if targets is None else list(targets)
+        if targets is not None:  # each stage reads it again
+            targets = [targets] if isinstance(targets, str) else list(targets)
         cancellation = cancellation or Cancellation()
         status = "failed"
         try:
@@ -314,22 +318,28 @@ def default_runtime() -> Runtime:
 
 
 def run(
-    workflow: Workflow | Document | str | os.PathLike[str], inputs: Mapping[str, Any] | None = None, **options: Any
+    workflow: Workflow | Document | str | os.PathLike[str],
+    inputs: Mapping[str, Any] | None = None,
+    *,
+    session: Session | None = None,
+    **options: Unpack[RunOptions],
 ) -> Result:
-    """Run a workflow with a session of its own settings.
+    """Run a workflow.
 
     Args:
         workflow: A workflow, or the path of a JSON file or PNG that holds one.
         inputs: Values for exposed inputs.
-        **options: See :meth:`Session.run`; ``session`` reuses one.
+        session: Where to run it; None makes one from the settings, for this run alone.
+        **options: ``out``, ``overrides``, ``targets``, ``safety``, ``folder``, ``input_folder``, ``sink``,
+            ``cancellation`` and ``previews``, as in :meth:`Session.run`.
 
     Raises:
+        InvalidInputError: The file cannot be read, or holds no workflow.
         WorkflowError: With every problem of the document.
         NodeError: A node failed.
+        CancelledError: The run was stopped.
     """
-    session = options.pop("session", None) or Session()
     if isinstance(workflow, str | os.PathLike):
         options.setdefault("folder", Path(workflow).parent)
         workflow = Workflow.load(workflow)
-    result: Result = session.run(workflow, inputs, **options)
-    return result
+    return (session or Session()).run(workflow, inputs, **options)

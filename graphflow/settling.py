@@ -12,7 +12,7 @@ from typing import Any
 
 from graphflow.errors import Problem
 from graphflow.flatten import PREFIX, flatten
-from graphflow.literals import nearest
+from graphflow.literals import nearest, plain
 from graphflow.node import InputSpec
 from graphflow.registry import Registry
 from graphflow.workflow import Document, split_address
@@ -83,7 +83,7 @@ def settle(
             else:
                 trusted.discard(_trust(target))
         if given:
-            exposed.default = value.text if isinstance(value, Text) else value
+            exposed.default = value.text if isinstance(value, Text) else plain(value)
             node, parameter = split_address(exposed.to[0])
             if parameter is not None and node in document.nodes:
                 exposed.default = document.nodes[node].params.get(parameter)
@@ -128,7 +128,7 @@ def _set(document: Document, registry: Registry, target: str, value: Any, place:
 
 def _value(value: Any, spec: InputSpec | None) -> Any:
     if not isinstance(value, Text):
-        return value
+        return plain(value)
     return value.text if spec is None else spec.parse(value.text)
 
 

@@ -15,10 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graphflow import events, runtime
-from graphflow.builder import Ref, Workflow
+from graphflow.builder import Workflow
 from graphflow.environment import Cancellation
 from graphflow.errors import CancelledError, NodeError
 from graphflow.node import node
+from graphflow.refs import Ref
 from graphflow.session import Session
 from graphflow.settings import Settings
 from graphflow.store import MemoryTier, Store

@@ -74,7 +74,7 @@ class _Writer:
     def imports(self) -> Iterator[str]:
         yield "from graphflow import Workflow, nodes" if self.nodes else "from graphflow import Workflow"
         if self.links:
-            yield "from graphflow.builder import Link"
+            yield "from graphflow.refs import Link"
         if self.entries:
             yield "from graphflow.workflow import NodeEntry"
 

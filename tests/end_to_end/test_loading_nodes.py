@@ -9,9 +9,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from graphflow.builder import Ref
 from graphflow.errors import NodeError
 from graphflow.node import node
+from graphflow.refs import Ref
 from graphflow.registry import Registry
 from graphflow.session import Session
 from graphflow.settings import Settings

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from graphflow import Workflow, nodes, registry
-from graphflow.builder import Ref
+from graphflow.refs import Ref
 from graphflow.sampling.names import SAMPLER_NAMES, SCHEDULE_NAMES
 from graphflow.session import Session
 from graphflow.settings import Settings
