@@ -67,7 +67,8 @@ class Imported:
         raise ConversionError(
             "\n  ".join([f"{count} not supported:", *lines, *more]),
             where="ComfyUI workflow",
-            advice="`graphflow import FILE --report` says what each would have to do",
+            advice="replace or bypass what is not supported in ComfyUI, or add a node pack for it;"
+            " `graphflow import FILE --report` says what each takes and gives",
         )
 
 
@@ -105,6 +106,7 @@ class _Importer:
             )
         for id in _ordered(live):
             self._translate(id, live[id])
+        self._show_results()
         drop_unused_sides(self._builder)
         for id, remark in mirror_controls(self._builder).items():
             entry = self._entries[id]
@@ -170,6 +172,18 @@ class _Importer:
             waits=self._waits(),
         )
 
+    def _show_results(self) -> None:
+        """Preview the pictures of what is taken for outputs where nothing saves or shows: samplers of packs show theirs."""
+        specs = (self._builder.spec(entry.type) for entry in self._builder.nodes.values())
+        if any(spec.effect for spec in specs):
+            return
+        for id in self._flattened.outputs:
+            for slot, value in enumerate(self._values.get(id, ())):
+                if isinstance(value, Ref) and self._builder.type_of(value).name == "image":
+                    source = Source(id, self._entries[id].type, self._entries[id].title, {})
+                    shown = {"images": value, "max_edge": 2048}
+                    self._builder.add(source, "preview", shown, suffix=f"preview-{slot}")
+
     def _waits(self) -> str:
         """Return the family that has to be built before the nodes just made run; empty where they run."""
         made = [self._builder.nodes[id] for id in self._builder.current]
@@ -221,7 +235,7 @@ class _Importer:
             live=True,
             remarks=(reason,),
             pack=self._pack(source.id, source.type, rule),
-            provides=_provides(source, self._flattened.live),
+            provides="; ".join([_provides(source, self._flattened.live), *self._doubts.get(source.id, [])]),
         )
 
     def _leave_out(self, source: Source, reason: str) -> None:
@@ -270,7 +284,8 @@ def apply(rule: Rule, builder: Builder, source: Source) -> list[Value]:
         lacking = source.inputs.get(item.comfy) is None
         if lacking and target is not None and isinstance(value, Const) and _same(value.value, target.default):
             continue
-        inputs[item.native] = value
+        if value is not None or item.native not in inputs:  # two inputs may stand for one, from two versions
+            inputs[item.native] = value
     ref = builder.add(source, rule.native, inputs)
     for item in rule.parsed:
         given = isinstance(source.inputs.get(item.comfy), Const) and item.native in builder.nodes[ref.node].params

@@ -15,6 +15,8 @@ Prompt = dict[str, dict[str, Any]]
 SWITCH = "ComfySwitchNode"
 
 _SINK_NAME = re.compile(r"save|preview|show|display|combine|output|compare|send|upload", re.IGNORECASE)
+_SAMPLERS_THAT_SHOW = frozenset({"easy kSampler", "easy fullkSampler"})
+"""Types of custom packs that show or save what they make, beside giving it out."""
 _VALUE_NODES = frozenset({"PrimitiveBoolean", "PrimitiveInt", "PrimitiveFloat", "PrimitiveString"})
 _CHAIN = 100
 
@@ -54,7 +56,7 @@ def output_nodes(prompt: Mapping[str, Mapping[str, Any]], sinks: Iterable[str] |
                 certain.append(id)
         elif not any(link_of(value) for value in node["inputs"].values()):
             continue  # what nothing feeds has nothing to save or show
-        elif id in without_outputs:
+        elif id in without_outputs or node["class_type"] in _SAMPLERS_THAT_SHOW:
             certain.append(id)
         elif id not in used:
             named_so = bool(_SINK_NAME.search(node["class_type"]))

@@ -165,7 +165,8 @@ def _align(values: Sequence[Any], names: Sequence[str]) -> tuple[Widgets, list[A
             break
         value = values[at]
         if name == CONTROL:
-            if is_control(value) or (isinstance(value, bool) and len(values) > plain):
+            # Files of 2023 store a boolean, and packs with a button of their own beside the seed nothing.
+            if is_control(value) or ((isinstance(value, bool) or value is None) and len(values) > plain):
                 _control(found, last, value)
                 at += 1
             continue
@@ -211,7 +212,9 @@ def _fits(interface: Interface, name: str, value: object) -> bool:
 
 def _is_trailing_extra(value: object) -> bool:
     """Say whether a value beyond the definition is one that display and upload widgets leave behind."""
-    return value is None or value in ("", "image", "video", "audio") or is_control(value)
+    return (
+        value is None or value in ("", "image", "video", "audio") or is_control(value) or isinstance(value, list | dict)
+    )
 
 
 def _power_lora(values: Sequence[Any]) -> Widgets:

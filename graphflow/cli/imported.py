@@ -98,8 +98,14 @@ def _looks_like_comfyui(parsed: dict[str, Any]) -> bool:
     return True
 
 
-def show_summary(target: Console, report: Report) -> None:
-    """Print how many nodes were said how well, what differs, what is left out, and what is not there to run it."""
+def show_summary(target: Console, report: Report, *, listed: bool = False) -> None:
+    """Print how many nodes were said how well, what differs, what is left out, and what is not there to run it.
+
+    Args:
+        target: Where to print.
+        report: What became of the file.
+        listed: Whether each node has been told before.
+    """
     from graphflow.converters.comfyui.report import Verdict
 
     live = [entry for entry in report.entries if entry.live]
@@ -110,6 +116,8 @@ def show_summary(target: Console, report: Report) -> None:
     for family, entries in report.waiting.items():
         types = ", ".join(dict.fromkeys(entry.type for entry in entries))
         target.print(styled(f"cannot run yet, {family} is not built: {types}", "yellow"))
+    if listed:
+        return
     for entry in near[:_SHOWN]:
         target.print(styled(f"note: {entry.id} {entry.type}: {'; '.join(entry.remarks)}", "yellow"))
     if len(near) > _SHOWN:
@@ -163,11 +171,18 @@ def show_report(target: Console, report: Report) -> None:
                 style="" if model.path else "yellow",
             )
         print_table(target, rows)
+    told = {entry.id: (*entry.remarks, entry.provides) for entry in report.entries}
     for note in report.problems:
-        target.print(styled(f"problem: {note}", "red"))
+        if not any(note.message in text for text in told.get(note.node, ())):
+            target.print(styled(f"problem: {note}", "red"))
     for note in report.notes:
         target.print(styled(f"note: {note}", "dim"))
-    show_summary(target, report)
+    show_summary(target, report, listed=True)
+    missing = sum(not model.path for model in report.models)
+    if missing:
+        there = "is not there: put it" if missing == 1 else "are not there: put them"
+        advice = f"{count(missing, 'model')} {there} into one of these folders, or name theirs with --models FOLDER"
+        target.print(styled(advice, "yellow"))
 
 
 def show_coverage(folder: Path, registry: Registry, as_json: bool) -> None:

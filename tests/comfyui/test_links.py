@@ -231,6 +231,19 @@ def test_anything_everywhere_without_a_record_goes_by_type_and_says_so() -> None
     assert "everywhere" in codes(result)
 
 
+def test_prompts_everywhere_without_a_record_keep_their_sides() -> None:
+    document = ui(
+        [
+            node(1, "CLIPTextEncode", out="CONDITIONING", widgets=["good"]),
+            node(2, "CLIPTextEncode", out="CONDITIONING", widgets=["bad"]),
+            node(3, "Prompts Everywhere", slot("+ve", "*", 1), slot("-ve", "*", 2)),
+            node(4, "KSampler", slot("positive", "CONDITIONING"), slot("negative", "CONDITIONING"), out="LATENT"),
+        ],
+        [[1, 1, 0, 3, 0, "*"], [2, 2, 0, 3, 1, "*"]],
+    )
+    assert inputs_of(document, "4") == {"positive": ["1", 0], "negative": ["2", 0]}
+
+
 def test_inputs_that_grow_keep_their_dotted_names() -> None:
     document = ui(
         [

@@ -297,3 +297,102 @@ def test_nodes_that_refuse_to_run_are_said_before_running() -> None:
     }
     assert result.report.to_json()["waits"] == ["flux"]
     assert sound(prompt()).report.waiting == {}
+
+
+def test_a_picture_is_cut_at_an_edge_for_the_image_encoder() -> None:
+    result = run("PrepImageForClipVision", image="IMAGE", interpolation="LANCZOS", crop_position="top", sharpening=0.0)
+    assert {"crop_image", "resize"} <= kinds(result)
+    cut = next(entry for entry in result.document.nodes.values() if entry.type == "crop_image")
+    assert "x" in cut.links and "y" not in cut.links
+    assert "y" in next(
+        entry.links
+        for entry in run("PrepImageForClipVision", image="IMAGE", crop_position="bottom").document.nodes.values()
+        if entry.type == "crop_image"
+    )
+
+
+@pytest.mark.parametrize(("swap", "width", "height"), [("Off", 896, 1152), ("On", 1152, 896)])
+def test_a_size_is_taken_from_the_name_of_its_ratio(swap: str, width: int, height: int) -> None:
+    inputs = {"width": 64, "height": 64, "aspect_ratio": "3:4 portrait 896x1152", "swap_dimensions": swap}
+    ratio = node("CR SDXL Aspect Ratio", **inputs, upscale_factor=1.5, batch_size=2)
+    sampler = prompt()["3"]["inputs"] | {"latent_image": ["11", 4]}
+    result = sound(prompt(n11=ratio, n3=node("KSampler", **sampler)))
+    assert result.document.nodes["11"].params == {"width": width, "height": height, "batch_size": 2}
+
+
+def test_a_custom_size_is_scaled_before() -> None:
+    ratio = node("CR Aspect Ratio", width=512, height=768, aspect_ratio="custom", prescale_factor=0.5, batch_size=1)
+    sampler = prompt()["3"]["inputs"] | {"latent_image": ["11", 5]}
+    result = sound(prompt(n11=ratio, n3=node("KSampler", **sampler)))
+    assert result.document.nodes["11"].params == {"width": 256, "height": 384, "batch_size": 1}
+
+
+def test_a_picture_is_enlarged_by_a_model_and_brought_to_a_factor() -> None:
+    inputs = {"upscale_model": "4x.pth", "mode": "rescale", "rescale_factor": 2, "resampling_method": "bicubic"}
+    result = run("CR Upscale Image", image="IMAGE", **inputs, rounding_modulus=8)
+    assert kinds(result) == {"load_upscale_model", "upscale_image_with_model", "image_size", "expression", "resize"}
+    assert only(result, "resize") == {"method": "bicubic", "multiple_of": 8}
+    wide = run("CR Upscale Image", image="IMAGE", **{**inputs, "mode": "resize"}, resize_width=640)
+    assert only(wide, "resize")["width"] == 640
+
+
+@pytest.mark.parametrize("type", ["ImpactWildcardEncode", "Power Prompt (rgthree)"])
+def test_loras_in_a_prompt_are_applied_and_taken_out_of_it(type: str) -> None:
+    text = "a cat <lora:detail:0.5:0.25> in a hat <lora:old.pt>"
+    inputs = (
+        {"model": ["4", 0], "clip": ["4", 1], "wildcard_text": "a __pet__", "populated_text": text}
+        if type == "ImpactWildcardEncode"
+        else {"opt_model": ["4", 0], "opt_clip": ["4", 1], "prompt": text}
+    )
+    model, conditioning = (0, 2) if type == "ImpactWildcardEncode" else (1, 0)
+    sampler = prompt()["3"]["inputs"] | {"model": ["11", model], "positive": ["11", conditioning]}
+    result = sound(prompt(n11=node(type, **inputs), n3=node("KSampler", **sampler)))
+    loras = [entry.params for entry in result.document.nodes.values() if entry.type == "apply_lora"]
+    assert [(lora["lora"], lora["strength"], lora["text_encoder_strength"]) for lora in loras] == [
+        ("detail.safetensors", 0.5, 0.25),
+        ("old.pt", 1.0, 1.0),
+    ]
+    assert result.document.nodes["11"].params["text"] == "a cat  in a hat "
+
+
+def easy(loader: dict[str, Any], **sampler: Any) -> Any:
+    pipe = {"11": node("easy fullLoader", **loader), "12": node("easy preSampling", pipe=["11", 0], **sampler)}
+    show = node("easy kSampler", pipe=["12", 0], image_output="Save", save_prefix="fox")
+    return sound({**pipe, "13": show})
+
+
+def test_a_pipe_of_easy_use_becomes_loaders_a_sampler_and_what_it_saves() -> None:
+    loader = {
+        "ckpt_name": "a.safetensors", "vae_name": "b.safetensors", "clip_skip": -2, "lora_name": "c.safetensors", "lora_model_strength": 0.5,
+        "lora_clip_strength": 0.25, "resolution": "832 x 1216", "empty_latent_width": 64, "empty_latent_height": 64, "positive": "a fox",
+        "negative": "bad", "batch_size": 3,
+    }  # fmt: skip
+    settings = {"steps": 9, "cfg": 4.5, "sampler_name": "ddim", "scheduler": "karras", "denoise": 0.9, "seed": 5}
+    result = easy(loader, **settings)
+    assert only(result, "empty_latent") == {"width": 832, "height": 1216, "batch_size": 3}
+    assert only(result, "apply_lora")["text_encoder_strength"] == 0.25
+    assert only(result, "set_text_layer") == {"layer": -2}
+    sample = only(result, "sample")
+    assert (sample["seed"], sample["steps"], sample["guidance_scale"], sample["strength"]) == (5, 9, 4.5, 0.9)
+    assert only(result, "save_image")["filename_prefix"] == "fox"
+    assert result.document.nodes["13"].meta["comfyui"]["ids"] == ["13", "12", "11"]
+
+
+def test_a_sampler_that_shows_what_it_makes_is_an_output() -> None:
+    sampler = prompt()["3"]["inputs"] | {"optional_vae": ["4", 2], "seed": -1}
+    nodes = prompt(n3=node("KSampler (Efficient)", **sampler))
+    del nodes["8"], nodes["9"]
+    result = imported(nodes)
+    assert {"sample", "vae_decode", "preview"} <= {entry.type for entry in result.document.nodes.values()}
+    assert only(result, "sample")["seed"] == "random"
+
+
+def test_a_loader_takes_the_name_of_either_version() -> None:
+    for name in ("control_net_name", "cnet"):
+        apply = node(
+            "ACN_AdvancedControlNetApply", positive=["6", 0], negative=["7", 0], control_net=["11", 0], image=["10", 0]
+        )
+        loader = node("ControlNetLoaderAdvanced", **{name: "tile.pth"})
+        sampler = prompt()["3"]["inputs"] | {"positive": ["12", 0], "negative": ["12", 1]}
+        result = sound(prompt(n10=PICTURE["10"], n11=loader, n12=apply, n3=node("KSampler", **sampler)))
+        assert only(result, "load_control_net") == {"control_net": "tile.pth"}

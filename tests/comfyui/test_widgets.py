@@ -90,6 +90,17 @@ def test_one_value_after_a_seed_is_skipped(control: object) -> None:
     assert found == {"seed": 1, "steps": 20, "cfg": 8.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}
 
 
+def test_packs_with_a_button_beside_the_seed_leave_nothing_there() -> None:
+    found = values("KSampler (Efficient)", [-1, None, 20, 7, "euler", "normal", 1, "auto", "true"])
+    assert (found["seed"], found["steps"], found["vae_decode"]) == (-1, 20, "true")
+
+
+def test_what_a_display_holds_is_no_value() -> None:
+    result = flat(alone("Image Comparer (rgthree)", [[{"name": "A", "selected": True, "url": "/view"}]]))
+    assert result.prompt["1"]["inputs"] == {}
+    assert not result.problems
+
+
 def test_nothing_is_skipped_where_the_control_is_missing() -> None:
     assert values("KSampler", [1, 20, 8.0, "euler", "normal", 1.0])["steps"] == 20
 

@@ -17,6 +17,7 @@ from . import (
     masks,
     model_changes,
     pack_images,
+    pack_prompts,
     pack_values,
     sampling,
     values,
@@ -42,6 +43,7 @@ _TOPICS = (
     bundles,
     pack_images,
     pack_values,
+    pack_prompts,
     custom,
 )
 

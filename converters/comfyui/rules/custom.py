@@ -190,6 +190,8 @@ RULES: tuple[AnyRule, ...] = (
         for type, pack in (
             ("Save Image (LoraManager)", "ComfyUI-Lora-Manager"), ("Save_as_webp", "Save_as_webp"), ("Image Saver", "ComfyUI-Image-Saver"),
             ("Image Saver Simple", "ComfyUI-Image-Saver"), ("ETN_SendImageWebSocket", "comfyui-tooling-nodes"), ("easy imageSave", "ComfyUI-Easy-Use"),
+            ("SaveImageExtended", "save-image-extended-comfyui"), ("Save Image w/Metadata", "comfy-image-saver"),
+            ("SaveImageWithMetaData", "ComfyUI-SaveImageWithMetaData"), ("SDPromptSaver", "comfyui-prompt-reader-node"),
         )
     ),
 )  # fmt: skip

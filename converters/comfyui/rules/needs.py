@@ -170,6 +170,7 @@ _BEGINNINGS: Mapping[str, Need] = {
     "Clownshar": Need("node", "the samplers of RES4LYF"),
     "ReActor": Need("node", "a recogniser of faces (InsightFace)"),
     "Pulid": Need("node", "a recogniser of faces (InsightFace)"),
+    "SUPIR_": Need("family", "SUPIR"),
     "SEGS": Need("node", "a detector of faces or things, and a sampler of cut-outs (SEGS)"),
     "Detailer": Need("node", "a detector of faces or things, and a sampler of cut-outs (SEGS)"),
 }

@@ -172,6 +172,19 @@ def _resized(builder: Builder, source: Source) -> list[Value]:
     return [made, None]
 
 
+def _square(builder: Builder, source: Source, position: str) -> Ref:
+    """Cut the largest square at an edge of a picture, in the middle of the other direction."""
+    image = source.get("image")
+    edge = _sized(source, builder, image, "min(a, b)", suffix="edge")
+    size = builder.ref(edge.node, "rounded")
+    places: dict[str, Any] = {}
+    for name, extent, near, far in (("x", "a", "left", "right"), ("y", "b", "top", "bottom")):
+        if position != near:
+            text = f"({extent} - min(a, b))" + ("" if position == far else " // 2")
+            places[name] = builder.ref(_sized(source, builder, image, text, suffix=name).node, "rounded")
+    return builder.add(source, "crop_image", {"images": image, "width": size, "height": size, **places}, suffix="cut")
+
+
 def _prepared(builder: Builder, source: Source) -> list[Value]:
     """PrepImageForClipVision: a sharpened square of 224 pixels."""
     position = source.text("crop_position", "center")
@@ -184,6 +197,8 @@ def _prepared(builder: Builder, source: Source) -> list[Value]:
         made = builder.add(source, "resize_and_pad", inputs, suffix=suffix)
     elif position == "center":
         made = builder.add(source, "resize", {**inputs, "crop": "center"}, suffix=suffix)
+    elif position in ("top", "bottom", "left", "right"):
+        made = builder.add(source, "resize", {**inputs, "images": _square(builder, source, position)}, suffix=suffix)
     else:
         raise RefusedError(f"its crop_position {position} has no native counterpart")
     if sharp:
@@ -243,7 +258,8 @@ RULES: tuple[AnyRule, ...] = (
     Made("ResizeImagesByShorterEdge", ("resize", "image_size", "expression"), _shorter("shorter_edge", "images"), says="image_size, expression and resize"),
     Made("JWImageResizeByShorterSide", ("resize", "image_size", "expression"), _shorter("size", "image", "interpolation_mode"),
          says="image_size, expression and resize", pack="comfyui-various"),
-    Made("PrepImageForClipVision", ("resize", "resize_and_pad", "sharpen_image"), _prepared, says="resize or resize_and_pad, and sharpen_image", pack="ComfyUI_IPAdapter_plus"),
+    Made("PrepImageForClipVision", ("image_size", "expression", "crop_image", "resize", "resize_and_pad", "sharpen_image"), _prepared,
+         says="resize or resize_and_pad, and sharpen_image; crop_image where it cuts at an edge", pack="ComfyUI_IPAdapter_plus"),
     Made("PixelPerfectResolution", ("image_size", "expression"), _pixel_perfect, says="image_size and expression", pack="comfyui_controlnet_aux"),
     Made("ImageCrop+", ("crop_image", "image_size", "expression"), _cropped, says="crop_image, with image_size and expression", pack=_ESSENTIALS),
     Made("Image Crop Location", ("crop_image",), _between, says="crop_image", pack=_WAS),
@@ -266,5 +282,6 @@ RULES: tuple[AnyRule, ...] = (
     Rule("Masks Add", "compose_masks", "masks_a:destination masks_b:source", fixed={"operation": "add"}, pack=_WAS, back=False),
     Rule("Masks Subtract", "compose_masks", "masks_a:destination masks_b:source", fixed={"operation": "subtract"}, pack=_WAS, back=False),
     Rule("Mask Invert", "invert_mask", "masks:mask", pack=_WAS, back=False),
+    Rule("InvertMask (segment anything)", "invert_mask", "mask", pack="comfyui_segment_anything", back=False),
 )  # fmt: skip
 """By ComfyUI type."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..building import Builder, RefusedError, Source, Value
+from ..building import Builder, Const, RefusedError, Source, Value
 from .common import BATCH_NOISE, END_STEP, SWITCHED
 from .rule import AnyRule, Made, Rule
 
@@ -49,7 +49,13 @@ def _efficient(builder: Builder, source: Source) -> list[Value]:
         "model": "model", "seed": "seed", "steps": "steps", "cfg": "guidance_scale", "sampler_name": "sampler",
         "scheduler": "schedule", "positive": "positive", "negative": "negative", "latent_image": "latent", "denoise": "strength",
     }  # fmt: skip
-    made = builder.add(source, "sample", {native: source.get(comfy) for comfy, native in names.items()} | BATCH_NOISE)
+    inputs = {native: source.get(comfy) for comfy, native in names.items()} | BATCH_NOISE
+    seed = inputs["seed"]
+    if isinstance(seed, Const) and seed.value == -1:
+        inputs["seed"] = Const("random")
+    if source.get("script") is not None:
+        raise RefusedError("its script has no native counterpart")
+    made = builder.add(source, "sample", inputs)
     vae = source.get("optional_vae")
     source.used |= {"preview_method", "vae_decode"}
     image: Value = None

@@ -253,6 +253,18 @@ _VALUES: tuple[tuple[str, str, str, int, str], ...] = (
     ("JWInteger", "int_value", "value", 1, "comfyui-various"),
     ("JWFloat", "float_value", "value", 1, "comfyui-various"),
     ("JWString", "text_value", "text", 1, "comfyui-various"),
+    ("ttN text", "text_value", "text", 1, "ComfyUI_tinyterraNodes"),
+    ("ttN int", "int_value", "int", 1, "ComfyUI_tinyterraNodes"),
+    ("ttN float", "float_value", "float", 1, "ComfyUI_tinyterraNodes"),
+    ("ttN seed", "seed_value", "seed", 1, "ComfyUI_tinyterraNodes"),
+    ("String Literal", "text_value", "string", 1, ""),
+    ("Int Literal", "int_value", "int", 1, ""),
+    ("Float Literal", "float_value", "float", 1, ""),
+    ("Cfg Literal", "float_value", "float", 1, ""),
+    ("Width/Height Literal", "int_value", "int", 1, ""),
+    ("Seed Generator", "seed_value", "seed", 1, ""),
+    ("Sampler Selector", "text_value", "sampler_name", 1, ""),
+    ("Scheduler Selector", "text_value", "scheduler", 1, ""),
 )
 _OTHERS = "show_help control_after_generate mode note fixed"
 
