@@ -39,9 +39,8 @@ def cycle_to(tensor: torch.Tensor, count: int) -> torch.Tensor:
     Raises:
         InvalidInputError: There are no items to repeat.
     """
-    if tensor.shape[0] == count:
-        return tensor
-    if not tensor.shape[0]:
+    from graphflow.sampling.batches import cycled
+
+    if not tensor.shape[0] and count:
         raise InvalidInputError("the batch is empty")
-    repeats = -(-count // tensor.shape[0])
-    return tensor.repeat(repeats, *[1] * (tensor.dim() - 1))[:count]
+    return cycled(tensor, count)

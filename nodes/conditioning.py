@@ -12,6 +12,8 @@ from graphflow.errors import InvalidInputError
 from graphflow.node import node
 from graphflow.values import Area, Conditioning, ConditioningEntry, Mask
 
+from .batching import cycle_to
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -64,12 +66,12 @@ def concat_conditioning(
     behind = other.entries[0]
 
     def change(entry: ConditioningEntry) -> ConditioningEntry:
-        _require_same_width(entry, behind)
+        _require_same_width(entry.embedding, behind.embedding)
         masks = (entry.attention_mask, behind.attention_mask)
         joined = None
         if any(mask is not None for mask in masks):
-            joined = torch.cat([_attention(entry), _attention(behind)], dim=1)
-        embedding = torch.cat([entry.embedding, _batched(behind.embedding, entry.embedding)], dim=1)
+            joined = torch.cat(_same_number(_attention(entry), _attention(behind)), dim=1)
+        embedding = torch.cat(_same_number(entry.embedding, behind.embedding), dim=1)
         return replace(entry, embedding=embedding, attention_mask=joined)
 
     return _each(conditioning, change)
@@ -91,14 +93,17 @@ def average_conditioning(
     mixed = other.entries[0]
 
     def change(entry: ConditioningEntry) -> ConditioningEntry:
-        _require_same_width(entry, mixed)
+        _require_same_width(entry.embedding, mixed.embedding)
         length = entry.embedding.shape[1]
         second = mixed.embedding[:, :length]
         second = torch.nn.functional.pad(second, (0, 0, 0, length - second.shape[1]))
-        embedding = entry.embedding * strength + second * (1.0 - strength)
+        first, second = _same_number(entry.embedding, second)
+        embedding = first * strength + second * (1.0 - strength)
         pooled = entry.pooled if entry.pooled is not None else mixed.pooled
         if entry.pooled is not None and mixed.pooled is not None:
-            pooled = entry.pooled * strength + mixed.pooled * (1.0 - strength)
+            _require_same_width(entry.pooled, mixed.pooled)
+            own, others = _same_number(entry.pooled, mixed.pooled)
+            pooled = own * strength + others * (1.0 - strength)
         return replace(entry, embedding=embedding, pooled=pooled)
 
     return _each(conditioning, change)
@@ -141,13 +146,19 @@ def set_conditioning_strength(conditioning: Told, strength: Strength = 1.0) -> C
 @node("set_conditioning_mask", map=True)
 def set_conditioning_mask(
     conditioning: Told,
-    mask: Annotated[Mask, Field(description="1 = acts here; any size, one or one for each item of the batch")],
+    mask: Annotated[Mask, Field(description="1 = acts here; any size; too few begin again after the last one")],
     strength: Annotated[float, Field(ge=0, le=10, description="factor on the mask")] = 1.0,
     bounds: Annotated[
         bool, Field(description="show the model the mask's bounding box alone, not the whole latent")
     ] = False,
 ) -> Conditioning:
-    """Have a prompt act where a mask is, in proportion to it."""
+    """Have a prompt act where a mask is, in proportion to it.
+
+    Raises:
+        InvalidInputError: There is no mask.
+    """
+    if not mask.values.shape[0]:
+        raise InvalidInputError("there is no mask", where="mask")
     return _each(
         conditioning,
         lambda entry: replace(entry, mask=mask.values, mask_strength=strength, mask_bounds=bounds),
@@ -181,8 +192,8 @@ def _each(conditioning: Conditioning, change: Callable[[ConditioningEntry], Cond
     return Conditioning(entries=tuple(change(entry) for entry in conditioning.entries))
 
 
-def _require_same_width(entry: ConditioningEntry, other: ConditioningEntry) -> None:
-    widths = entry.embedding.shape[-1], other.embedding.shape[-1]
+def _require_same_width(first: Tensor, second: Tensor) -> None:
+    widths = first.shape[-1], second.shape[-1]
     if widths[0] != widths[1]:
         raise InvalidInputError(
             f"an embedding of width {widths[1]} does not go with one of width {widths[0]}",
@@ -196,5 +207,7 @@ def _attention(entry: ConditioningEntry) -> Tensor:
     return entry.embedding.new_ones(entry.embedding.shape[:2]) if given is None else given
 
 
-def _batched(tensor: Tensor, like: Tensor) -> Tensor:
-    return tensor.expand(like.shape[0], -1, -1) if tensor.shape[0] == 1 else tensor
+def _same_number(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    """Both for as many items as the larger has."""
+    count = max(len(first), len(second))
+    return cycle_to(first, count), cycle_to(second, count)

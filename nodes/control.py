@@ -124,13 +124,15 @@ def apply_control_net(
     proportions of what is sampled and scaled to it.
 
     Raises:
-        InvalidInputError: The range is empty, or the mask fits no picture.
+        InvalidInputError: The range is empty, there is no picture, or the mask does not fit it.
     """
     if end < start:
         raise InvalidInputError(f"it would end at {end} before it starts at {start}", where="end")
     if strength == 0.0:
         return Controlled(positive, negative)
     hint = image.pixels[:, :3]
+    if not hint.shape[0]:
+        raise InvalidInputError("there is no picture to steer by", where="image")
     if mask is not None:
         unknown = mask.values[:, None]
         if unknown.shape[-2:] != hint.shape[-2:]:

@@ -27,9 +27,11 @@ def require_channels(loaded: Any, latent: Latent) -> None:
     """Refuse latents of another family.
 
     Raises:
-        InvalidInputError: The model needs another number of channels, or they are a video's.
+        InvalidInputError: The model needs another number of channels, they are a video's, or there are none.
     """
     require_pictures(latent)
+    if not latent.samples.shape[0]:
+        raise InvalidInputError("the batch is empty", where="latent")
     if latent.samples.shape[1] != loaded.latent_channels:
         raise InvalidInputError(
             f"the latent has {latent.samples.shape[1]} channels, the model needs {loaded.latent_channels}",
@@ -118,7 +120,15 @@ def denoise(
     require_channels(loaded, latent)
     require_family(latent, model.family, "the model")
     height, width = (edge * loaded.downscale for edge in latent.samples.shape[-2:])
-    told = {name: loaded.complete(side, height, width, negative=name == NEGATIVE) for name, side in sides.items()}
+    space = LatentSpace(scale=loaded.latent_scale, shift=loaded.latent_shift)
+    told = {
+        name: loaded.painting(
+            loaded.complete(side, height, width, negative=name == NEGATIVE),
+            space.enter(latent.samples),
+            latent.noise_mask,
+        )
+        for name, side in sides.items()
+    }
     first = None
     if noise.add:
         first = initial_noise(latent.samples.shape, noise.seed, noise.layout, latent.batch_index, noise.device)
@@ -137,7 +147,7 @@ def denoise(
         seed=noise.seed,
         noise_layout=noise.layout,
         noise_device=noise.step_device,
-        latent_space=LatentSpace(scale=loaded.latent_scale, shift=loaded.latent_shift),
+        latent_space=space,
         noise_mask=latent.noise_mask,
         make_mask_schedule=loaded.make_mask_schedule,
         downscale=loaded.downscale,

@@ -86,4 +86,4 @@ def _shifted(steps: int, mu: float) -> Tensor:
     import torch
 
     levels = torch.linspace(1.0, 1.0 / steps, steps, dtype=torch.float64)
-    return math.exp(mu) / (math.exp(mu) + 1.0 / levels - 1.0)
+    return torch.sigmoid(levels.logit() + mu)

@@ -72,6 +72,8 @@ def match_colors(
 
     if not reference.pixels.shape[0]:
         raise InvalidInputError("the batch is empty", where="reference")
+    if not images.pixels.shape[0]:
+        return images
     own, other = _to_ycbcr(images.pixels[:, :3]), _to_ycbcr(reference.pixels[:1, :3])
     axes = (2, 3)
     mean, spread = own.mean(axes, keepdim=True), own.std(axes, keepdim=True, unbiased=False)

@@ -56,18 +56,17 @@ def empty_latent(
 @node("set_noise_mask", map=True)
 def set_noise_mask(
     latent: Annotated[Latent, Field(description="the latents")],
-    mask: Annotated[Mask, Field(description="1 = make anew, 0 = keep; any size, one or one for each item")],
+    mask: Annotated[
+        Mask, Field(description="1 = make anew, 0 = keep; any size; too few begin again after the last one")
+    ],
 ) -> Latent:
     """Have sampling change only a part of the latents (inpainting).
 
     Raises:
-        InvalidInputError: There are several masks, and not as many as latents.
+        InvalidInputError: There is no mask.
     """
-    masks, items = mask.values.shape[0], latent.samples.shape[0]
-    if masks not in (1, items):
-        raise InvalidInputError(
-            f"{masks} masks do not fit {items} latents", where="mask", advice="give one, or one for each"
-        )
+    if not mask.values.shape[0]:
+        raise InvalidInputError("there is no mask", where="mask")
     return replace(latent, noise_mask=mask.values)
 
 

@@ -16,7 +16,7 @@ from graphflow.limits import LIMITS
 from graphflow.node import node
 from graphflow.values import Latent
 
-from .batching import require_batch, window
+from .batching import cycle_to, require_batch, window
 from .resampling import resample
 
 if TYPE_CHECKING:
@@ -27,14 +27,16 @@ __all__ = ["batch_latents", "batch_noise", "latents_from_batch", "rebatch_latent
 Latents = Annotated[Latent, Field(description="the latents")]
 
 
-@node("batch_latents", category="latents")
+@node("batch_latents", version=2, category="latents")
 def batch_latents(
     latents: Annotated[list[Sequence[Latent]], Field(description="the latents to put together, in order")],
     resize: Annotated[
         bool, Field(description="bring all to the size of the first: bilinear, cut to its shape")
     ] = False,
 ) -> Latent:
-    """Put latents into one batch (B, C, h, w).
+    """Put latents into one batch (B, C, h, w); each is given the noise that it would have where it comes from.
+
+    So two latents that come alone start from the same noise; batch_noise changes that.
 
     Raises:
         InvalidInputError: There are none, their channels differ, or their sizes differ and nothing was resized.
@@ -57,9 +59,7 @@ def batch_latents(
         samples.append(item)
     batch = torch.cat(samples)
     require_batch(batch.shape[0])
-    index: tuple[int, ...] | None = None
-    if any(part.batch_index is not None for part in parts):
-        index = tuple(place for part in parts for place in places(part))
+    index = tuple(place for part in parts for place in places(part))
     return replace(first, samples=batch, noise_mask=_joined_masks(parts), batch_index=index)
 
 
@@ -89,15 +89,16 @@ def repeat_latents(
     Raises:
         LimitError: The batch is larger than the limits allow.
     """
-    require_batch(latent.samples.shape[0] * count)
+    items = latent.samples.shape[0]
+    require_batch(items * count)
     mask = latent.noise_mask
     if mask is not None and mask.shape[0] > 1:
-        mask = mask.repeat(count, 1, 1)
+        mask = cycle_to(mask, items).repeat(count, 1, 1)
     index = latent.batch_index
-    if index is not None:
+    if index:
         span = max(index) - min(index) + 1
         index = tuple(place + turn * span for turn in range(count) for place in index)
-    return replace(latent, samples=latent.samples.repeat(count, 1, 1, 1), noise_mask=mask, batch_index=index)
+    return replace(latent, samples=cycle_to(latent.samples, items * count), noise_mask=mask, batch_index=index)
 
 
 @node("rebatch_latents", category="latents")
@@ -172,7 +173,9 @@ def _take(latent: Latent, wanted: range) -> Latent:
     return replace(
         latent,
         samples=latent.samples[wanted.start : wanted.stop],
-        noise_mask=mask if mask is None or mask.shape[0] == 1 else mask[wanted.start : wanted.stop],
+        noise_mask=mask
+        if mask is None or mask.shape[0] == 1
+        else cycle_to(mask, latent.samples.shape[0])[wanted.start : wanted.stop],
         batch_index=places(latent)[wanted.start : wanted.stop],
     )
 
@@ -189,7 +192,7 @@ def _joined_masks(parts: Sequence[Latent]) -> torch.Tensor | None:
     for part, mask in zip(parts, masks, strict=True):
         count = part.samples.shape[0]
         plane = torch.ones(1, *size) if mask is None else resample(mask[None], (size[0], size[1]), "bilinear")[0]
-        joined.append(plane if plane.shape[0] == count else plane.expand(count, -1, -1))
+        joined.append(cycle_to(plane, count))
     return torch.cat(joined)
 
 

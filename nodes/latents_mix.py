@@ -148,6 +148,8 @@ def tonemap_latent(
 
     The length l becomes t * (l / t) / (l / t + 1), where t is (mean + 5 standard deviations of l) * multiplier.
     """
+    if not latent.samples.shape[0]:
+        return latent
     length = latent.samples.norm(dim=1, keepdim=True) + 1e-10
     unit = latent.samples / length
     axes = (1, 2, 3)

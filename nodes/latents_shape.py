@@ -140,8 +140,10 @@ def require_same_channels(first: Latent, second: Latent) -> None:
     """Refuse to mix latents of different families.
 
     Raises:
-        InvalidInputError: The numbers of channels or the sizes of a sample differ.
+        InvalidInputError: The numbers of channels or the sizes of a sample differ, or one is a video's.
     """
+    if first.samples.dim() != second.samples.dim():
+        raise InvalidInputError("latents of pictures and those of a video do not go together")
     if first.samples.shape[1] != second.samples.shape[1] or first.downscale != second.downscale:
         raise InvalidInputError(
             f"latents with {first.samples.shape[1]} and with {second.samples.shape[1]} channels do not go together",

@@ -11,6 +11,8 @@ from graphflow.errors import InvalidInputError
 from graphflow.node import Seed, node
 from graphflow.values import Image, Latent, Mask
 
+from .batching import cycle_to
+from .denoising import require_pictures
 from .masks import require_masks
 from .resampling import resample
 
@@ -60,20 +62,23 @@ def fill_masked_latent(
     """Replace the latents under their noise mask, so that nothing of what was there shines through.
 
     Raises:
-        InvalidInputError: The latents have no noise mask.
+        InvalidInputError: The latents have no noise mask, or are a video's.
     """
     import torch
 
+    require_pictures(latent)
     if latent.noise_mask is None:
         raise InvalidInputError(
             "the latents have no noise mask", where="latent", advice="put set_noise_mask before this node"
         )
     samples = latent.samples
-    hole = resample(latent.noise_mask[:, None], (samples.shape[-2], samples.shape[-1]), "bilinear")
+    hole = cycle_to(
+        resample(latent.noise_mask[:, None], (samples.shape[-2], samples.shape[-1]), "bilinear"), samples.shape[0]
+    )
     filling = torch.zeros_like(samples)
     if content == "noise":
         generator = torch.Generator().manual_seed(seed)
-        filling = torch.randn(samples.shape, generator=generator) * samples.std()
+        filling = torch.randn(samples.shape, generator=generator) * samples.std(unbiased=samples.numel() > 1)
     return replace(latent, samples=samples + (filling - samples) * hole)
 
 

@@ -69,7 +69,11 @@ def karras_sigmas(
     sigma_min: SigmaMin = 0.0291675,
     rho: Annotated[float, Field(gt=0, le=100, description="higher has more steps at low noise")] = 7.0,
 ) -> Sigmas:
-    """Make even steps in sigma^(1/rho) (Karras et al. 2022, arXiv:2206.00364), then 0."""
+    """Make even steps in sigma^(1/rho) (Karras et al. 2022, arXiv:2206.00364), then 0.
+
+    Raises:
+        InvalidInputError: rho is too small for numbers.
+    """
     from graphflow.sampling import schedules
 
     return Sigmas(values=schedules.karras_sigmas(steps, sigma_min, sigma_max, rho))
@@ -117,7 +121,11 @@ def vp_sigmas(
     beta_min: Annotated[float, Field(ge=0, le=5000, description="noise rate at time 0")] = 0.1,
     eps_s: Annotated[float, Field(ge=0, le=1, description="time of the last step before zero")] = 0.001,
 ) -> Sigmas:
-    """Make even steps in time of the variance-preserving process (Song et al. 2021, arXiv:2011.13456), then 0."""
+    """Make even steps in time of the variance-preserving process (Song et al. 2021, arXiv:2011.13456), then 0.
+
+    Raises:
+        InvalidInputError: The noise levels are not finite.
+    """
     from graphflow.sampling import schedules
 
     return Sigmas(values=schedules.vp_sigmas(steps, beta_d, beta_min, eps_s))

@@ -7,14 +7,11 @@ not have: flow models, annotations of arguments. Run with --check to see whether
 from __future__ import annotations
 
 import ast
-import re
-import subprocess
-import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from tools.pieces import PIECES, ROOT, first_paragraph, formatted, without_annotations, write_or_check
+
 SOURCES = ROOT / "graphflow/sampling"
-TARGET = ROOT / "converters/diffusers_script/pieces/c_modifiers.py"
+TARGET = PIECES / "c_modifiers.py"
 FILES = ("guidance", "guiders", "modifiers")
 LEFT_OUT = {"Evaluate", "Guider", "Unguided"}
 NAMES = {
@@ -47,9 +44,7 @@ class _ForScripts(ast.NodeTransformer):
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST | None:
         if node.name == "sides":
             return None
-        for argument in [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]:
-            argument.annotation = None
-        node.returns = None
+        without_annotations(node)
         node.name = NAMES.get(node.name, node.name)
         self.generic_visit(node)
         _shorten(node)
@@ -90,8 +85,7 @@ class _ForScripts(ast.NodeTransformer):
 def _shorten(node: ast.FunctionDef | ast.ClassDef) -> None:
     text = ast.get_docstring(node)
     if text:
-        first = " ".join(re.split(r"\n\s*\n", text)[0].split())
-        node.body[0] = ast.Expr(ast.Constant(first))
+        node.body[0] = ast.Expr(ast.Constant(first_paragraph(text)))
 
 
 def make() -> str:
@@ -102,20 +96,8 @@ def make() -> str:
             if isinstance(statement, ast.FunctionDef | ast.ClassDef) and statement.name not in LEFT_OUT:
                 body.append(ast.unparse(ast.fix_missing_locations(_ForScripts().visit(statement))))
     text = HEAD + IMPORTS + "\n\n" + "\n\n\n".join(body) + "\n"
-    for command in (["check", "--fix-only", "--quiet"], ["format", "--quiet"]):
-        done = subprocess.run(
-            [str(Path(sys.executable).with_name("ruff")), *command, "--stdin-filename", str(TARGET), "-"],
-            input=text,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        text = done.stdout
-    return text
+    return formatted(text, TARGET)
 
 
 if __name__ == "__main__":
-    made = make()
-    if "--check" in sys.argv:
-        sys.exit(None if TARGET.read_text("utf-8") == made else "c_modifiers.py is out of date")
-    TARGET.write_text(made, "utf-8")
+    write_or_check(TARGET, make)

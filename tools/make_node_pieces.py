@@ -10,21 +10,18 @@ from __future__ import annotations
 import ast
 import builtins
 import re
-import subprocess
-import sys
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from graphflow.converters.diffusers_script.emitters.functions import TENSOR_NODES
+from tools.pieces import PIECES, ROOT, first_paragraph, formatted, without_annotations, write_or_check
 
-ROOT = Path(__file__).resolve().parent.parent
-TARGET = ROOT / "converters/diffusers_script/pieces/f_nodes.py"
+TARGET = PIECES / "f_nodes.py"
 MODULES = (
-    "resampling", "batching", "channels", "filters", "pasting", "colors", "masks", "masks_edit", "images",
+    "resampling", "batches", "batching", "channels", "filters", "pasting", "colors", "masks", "masks_edit", "images",
     "images_shape", "images_filter", "images_mix", "images_alpha", "images_batch", "images_color", "sizes", "inpainting",
     "latents_shape", "latents_mix", "preprocessing", "canny", "masked_content",
 )  # fmt: skip
-ELSEWHERE = {"canny": "graphflow/families/canny.py"}
+ELSEWHERE = {"batches": "graphflow/sampling/batches.py", "canny": "graphflow/families/canny.py"}
 """Modules that are not in nodes."""
 
 MASKED = ("fill_masked_latent",)
@@ -94,17 +91,14 @@ class _Plain(ast.NodeTransformer):
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         node.decorator_list = []
-        node.returns = None
         self.masked = node.name in MASKED
         if self.masked:
             node.args.args.insert(1, ast.arg("noise_mask"))
-        for argument in [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]:
-            argument.annotation = None
+        without_annotations(node)
         text = ast.get_docstring(node)
         self.generic_visit(node)
         if text:
-            first = " ".join(re.split(r"\n\s*\n", text)[0].split())
-            node.body[0] = ast.Expr(ast.Constant(re.sub(r"``?", "", first)))
+            node.body[0] = ast.Expr(ast.Constant(re.sub(r"``?", "", first_paragraph(text))))
         return node
 
     def visit_Import(self, node: ast.Import) -> None:
@@ -218,24 +212,15 @@ def make() -> tuple[str, list[str]]:
             statement.targets = [ast.Name(name, ast.Store())]
     body = "\n\n\n".join(ast.unparse(statement) for _, statement in rows)
     text = HEAD + IMPORTS + "\n\n" + body + "\n"
-    for command in (
-        ["check", "--fix-only", "--unsafe-fixes", "--extend-select", "F841,RUF059", "--quiet"],
-        ["format", "--quiet"],
-    ):
-        done = subprocess.run(
-            [str(Path(sys.executable).with_name("ruff")), *command, "--stdin-filename", str(TARGET), "-"],
-            input=text,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        text = done.stdout
-    return text, left_out
+    return formatted(text, TARGET, "--unsafe-fixes", "--extend-select", "F841,RUF059"), left_out
+
+
+def text() -> str:
+    """Return the file's text, and print which nodes it lacks."""
+    made, left_out = make()
+    print("left out:", ", ".join(left_out) or "none")
+    return made
 
 
 if __name__ == "__main__":
-    made, missing = make()
-    if "--check" in sys.argv:
-        sys.exit(None if TARGET.read_text("utf-8") == made else "f_nodes.py is out of date")
-    TARGET.write_text(made, "utf-8")
-    print("left out:", ", ".join(missing) or "none")
+    write_or_check(TARGET, text)

@@ -7,18 +7,16 @@ callbacks, flow models, type annotations of arguments. Run with --check to see w
 from __future__ import annotations
 
 import ast
-import subprocess
-import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from tools.pieces import PIECES, ROOT, formatted, without_annotations, write_or_check
+
 SOURCES = ROOT / "graphflow/sampling/samplers"
-TARGET = ROOT / "converters/diffusers_script/pieces/d_samplers.py"
+TARGET = PIECES / "d_samplers.py"
 FILES = (
     "base", "euler", "second_order", "multistep", "dpm_solver", "dpmpp", "dpmpp_sde", "er_sde", "res", "sa_solver",
     "seeds", "uni_pc",
 )  # fmt: skip
-LEFT_OUT = {"Denoiser", "Step", "SamplerFunction", "NoiseKind", "StepNoise", "Callback", "Weights"}
+LEFT_OUT = {"Denoiser", "Step", "SamplerFunction", "NoiseKind", "StepNoise", "Callback", "Weights", "NEARLY_PURE_NOISE"}
 SAMPLING = {"sampling", "model_sampling"}
 HEAD = '''"""Samplers, made by tools/make_sampler_pieces.py from graphflow.sampling.samplers."""
 
@@ -32,9 +30,7 @@ class _ForScripts(ast.NodeTransformer):
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         taken = node.args
-        for argument in [*taken.posonlyargs, *taken.args, *taken.kwonlyargs]:
-            argument.annotation = None
-        node.returns = None
+        without_annotations(node)
         kept = [
             (argument, default)
             for argument, default in zip(taken.kwonlyargs, taken.kw_defaults, strict=True)
@@ -147,20 +143,8 @@ def make() -> str:
         "from c_denoiser import Denoiser\n"
     )
     text = HEAD + imports + "\n\n" + "\n\n\n".join(body) + "\n"
-    for command in (["check", "--fix-only", "--quiet"], ["format", "--quiet"]):
-        done = subprocess.run(
-            [str(Path(sys.executable).with_name("ruff")), *command, "--stdin-filename", str(TARGET), "-"],
-            input=text,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        text = done.stdout
-    return text
+    return formatted(text, TARGET)
 
 
 if __name__ == "__main__":
-    made = make()
-    if "--check" in sys.argv:
-        sys.exit(None if TARGET.read_text("utf-8") == made else "d_samplers.py is out of date")
-    TARGET.write_text(made, "utf-8")
+    write_or_check(TARGET, make)

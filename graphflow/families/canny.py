@@ -35,7 +35,10 @@ def canny(pixels: Tensor, low: float, high: float) -> Tensor:
     grey = _LUMINANCE[0] * red + _LUMINANCE[1] * green + _LUMINANCE[2] * blue
     magnitude, angle = _gradient(_blurred(grey))
     thinned = _thinned(magnitude, angle)
-    return torch.stack([_connected(item[0], low, high)[None] for item in thinned])
+    edges = torch.zeros_like(thinned)
+    for item, thin in zip(edges, thinned, strict=True):
+        item[0] = _connected(thin[0], low, high)
+    return edges
 
 
 def _blurred(grey: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from torch.nn import functional
 from graphflow.errors import InvalidInputError
 from graphflow.families.inference import inference
 from graphflow.families.residuals import Residuals
+from graphflow.sampling.batches import cycled
 from graphflow.values import ConditioningEntry, Control, ControlNet
 
 
@@ -271,6 +272,4 @@ def _already_embedded(module: Any) -> Iterator[None]:
 
 def _spread(tensor: Tensor, batch: int, entries: int) -> Tensor:
     """(K, …) as (entries * batch, …): item i of each entry gets picture i, from the first again where they run out."""
-    repeats = -(-batch // len(tensor))
-    once = tensor.repeat(repeats, *(1,) * (tensor.ndim - 1))[:batch] if repeats > 1 else tensor[:batch]
-    return once.repeat(entries, *(1,) * (tensor.ndim - 1))
+    return cycled(tensor, batch).repeat(entries, *(1,) * (tensor.ndim - 1))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -16,9 +16,11 @@ from graphflow.families.control import Controls
 from graphflow.families.inference import inference
 from graphflow.families.ip_adapter import PicturePrompts
 from graphflow.models.devices import free_memory
+from graphflow.sampling.batches import cycled
 from graphflow.sampling.guidance import Modifier
 from graphflow.sampling.loop import MakeMaskSchedule
 from graphflow.sampling.prediction import ModelSampling
+from graphflow.sampling.regions import resize_mask
 from graphflow.values import Conditioning, ConditioningEntry
 
 Variation = Callable[["UNetModel"], AbstractContextManager[None]]
@@ -141,6 +143,21 @@ class UNetModel:
         """
         return self.picture_prompts.completed(conditioning, negative=negative)
 
+    def painting(self, conditioning: Conditioning, latent: Tensor, noise_mask: Tensor | None) -> Conditioning:
+        """Tell a network that paints into a picture which one and where, if the conditioning does not say it.
+
+        Args:
+            conditioning: Entries.
+            latent: (B, C, h, w) where sampling starts, in the network's scale.
+            noise_mask: (M, H, W), what is made anew; without one nothing is known, and nothing is filled in.
+        """
+        if noise_mask is None or self.module.config.in_channels - latent.shape[1] != latent.shape[1] + 1:
+            return conditioning
+        hole = cycled(resize_mask(noise_mask, *latent.shape[-2:]).round(), len(latent))
+        told = {"concat": torch.cat([hole, latent], dim=1)}
+        entries = tuple(replace(entry, extras={**told, **entry.extras}) for entry in conditioning.entries)
+        return Conditioning(entries=entries)
+
     def added(
         self, entries: Sequence[ConditioningEntry], batch: int, height: int, width: int
     ) -> dict[str, Tensor] | None:
@@ -149,7 +166,7 @@ class UNetModel:
 
     def stacked(self, tensors: Sequence[Tensor], batch: int) -> Tensor:
         """Tensors (1 or B, …) of n entries as one (n * B, …), on the device in the network's dtype."""
-        return torch.cat([_fit(self._here(tensor), batch) for tensor in tensors])
+        return torch.cat([cycled(self._here(tensor), batch) for tensor in tensors])
 
     def with_concat(self, x: Tensor, entries: Sequence[ConditioningEntry], batch: int) -> Tensor:
         """The input with the further channels of inpainting and editing models.
@@ -164,7 +181,8 @@ class UNetModel:
         if any(not isinstance(tensor, Tensor) or tensor.shape[1] != more for tensor in given):
             raise InvalidInputError(
                 f"this model reads {more} channels beside the latent, and the conditioning brings none",
-                advice="give it the picture and mask to paint into, or use a model without 'inpaint' in its name",
+                advice="give it the picture and mask to paint into, by inpaint_conditioning or by a noise mask on the"
+                " latent, or use a model without 'inpaint' in its name",
             )
         stacked = self.stacked([tensor for tensor in given if isinstance(tensor, Tensor)], batch)
         if stacked.shape[-2:] != x.shape[-2:]:
@@ -193,14 +211,3 @@ def check_unet(config: dict[str, Any]) -> None:
             "the UNet is conditioned on a class or an image embedding, which only its own pipeline gives",
             advice="run it with run_pipeline",
         )
-
-
-def _fit(tensor: Tensor, batch: int) -> Tensor:
-    if len(tensor) == batch:
-        return tensor
-    if len(tensor) == 1:
-        return tensor.expand(batch, *tensor.shape[1:])
-    if len(tensor) > batch:
-        return tensor[:batch]
-    repeats = -(-batch // len(tensor))
-    return tensor.repeat(repeats, *(1,) * (tensor.ndim - 1))[:batch]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from .errors import SamplingError
+from .batches import cycled
 from .evaluate import Predict, evaluate
 from .guidance import NEGATIVE, POSITIVE, Guider, Modifier, Predictions, guide
 from .prediction import ModelSampling
@@ -35,10 +35,9 @@ class Inpaint:
 
     @classmethod
     def make(cls, noise_mask: Tensor, original: Tensor, noise: Tensor, schedule: MaskSchedule | None = None) -> Inpaint:
-        """Fit a mask (B or 1, H, W) to the latent."""
+        """Fit masks (M, H, W) to the latent: too few begin again after the last one."""
         mask = resize_mask(noise_mask.to(original.device), *original.shape[-2:])
-        if len(mask) not in (1, len(original)):
-            raise SamplingError(f"a noise mask for {len(mask)} items does not fit a batch of {len(original)}")
+        mask = mask if len(mask) == 1 else cycled(mask, len(original))
         mask = mask.reshape(*mask.shape[:2], *(1,) * (original.ndim - 4), *mask.shape[-2:])
         return cls(mask=mask, original=original, noise=noise, schedule=schedule)
 

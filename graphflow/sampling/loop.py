@@ -112,7 +112,7 @@ def sample(
         negative: what it should avoid; None has guidance compare with `positive` itself.
         guider: combines the predictions.
         sampler: a name of `names.SAMPLER_NAMES`, or a method.
-        sigmas: noise levels to visit, falling; fewer than two return the latent as it is.
+        sigmas: noise levels to visit, falling; fewer than two different ones return the latent as it is.
         latent: (B, C, ...) raw autoencoder space.
         noise: (B, C, ...) standard normal; None adds none (the latent carries its own).
         seed: for the noise that stochastic samplers add.
@@ -121,7 +121,8 @@ def sample(
         noise_layout: how the items of a batch share the seed.
         noise_device: whose random stream step noise is.
         latent_space: scale and shift of the family.
-        noise_mask: (B or 1, H, W) in [0, 1], any size; where it is 0 the latent is kept, 1 is made anew.
+        noise_mask: (M, H, W) in [0, 1], any size, too few are repeated; where it is 0 the latent is kept, 1 is made
+            anew.
         make_mask_schedule: makes a mask that changes on the way; None has it stay the same.
         downscale: pixels per latent sample, for areas in pixels.
         device: where to compute.
@@ -139,6 +140,10 @@ def sample(
         if noise is not None and noise.shape != latent.shape:
             raise SamplingError(f"noise {tuple(noise.shape)} does not fit the latent {tuple(latent.shape)}")
         sigmas = sigmas.float().cpu()
+        if not method.stays:
+            sigmas = torch.unique_consecutive(sigmas)
+            if len(sigmas) < 2:
+                return Sampled(latent=latent, denoised=latent)
         original = space.enter(latent.float()).to(device)
         start = torch.zeros_like(original) if noise is None else noise.float().to(device)
         highest = float(model_sampling.sigma_max)

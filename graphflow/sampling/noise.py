@@ -170,7 +170,7 @@ class _Brownian:
     def __init__(self, x: Tensor, sigmas: Tensor, seed: int, layout: NoiseLayout, device: NoiseDevice) -> None:
         from .brownian import brownian_tree
 
-        self.device = x.device
+        self.device, self.shape = x.device, x.shape
         low, high = float(sigmas[sigmas > 0].min()), float(sigmas.max())
         self.low, self.high = round(low, self.DECIMALS), round(high, self.DECIMALS)
         shape, count = (tuple(x.shape), 1) if layout == "batch" else ((1, *x.shape[1:]), len(x))
@@ -179,7 +179,9 @@ class _Brownian:
     def __call__(self, sigma: Tensor, sigma_next: Tensor) -> Tensor:
         ends = sorted((float(sigma), float(sigma_next)))
         # the tree's own ends are rounded, so the schedule's may lie just outside
-        start, end = max(ends[0], self.low), min(ends[1], self.high)
+        start, end = (min(max(level, self.low), self.high) for level in ends)
+        if start == end:  # Closer than the tree tells apart.
+            return torch.zeros(self.shape, device=self.device)
         path = torch.cat([tree(start, end) for tree in self.trees]).to(self.device)
         sign = 1.0 if sigma < sigma_next else -1.0
         return sign * path / (sigma_next - sigma).abs().sqrt()

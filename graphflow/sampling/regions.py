@@ -11,6 +11,8 @@ from torch.nn import functional
 
 from graphflow.values import Area, ConditioningEntry
 
+from .batches import cycled
+
 FEATHER = 8
 """Most latent samples over which an area fades in at those edges that lie inside the picture; at most a quarter of it."""
 
@@ -115,6 +117,7 @@ def _region(entry: ConditioningEntry, latent: Tensor, downscale: int) -> Region:
         box = _bounds(mask, height, width)
     crop = box or Box(0, 0, height, width)
     if mask is not None:
+        mask = mask if len(mask) == 1 else cycled(mask, len(latent))
         weight = crop.crop(mask) * entry.mask_strength
     else:
         weight = latent.new_ones((1, 1, crop.height, crop.width))

@@ -18,6 +18,9 @@ from .samplers import SAMPLERS
 Schedule = Callable[[ModelSampling, int], Tensor]
 """(model_sampling, steps) -> (steps + 1,) float32 noise levels, descending, the last one 0."""
 
+MOST_LEVELS = 1_000_000
+"""Steps of the longest schedule of which a low strength may take the end."""
+
 FULL_STRENGTH = 0.9999
 """Strengths above this count as 1."""
 
@@ -40,7 +43,7 @@ def make_sigmas(
         more, and `beta` fewer where two times fall on the same training step.
 
     Raises:
-        SamplingError: an unknown name, steps below 1, or strength outside [0, 1].
+        SamplingError: an unknown name, steps below 1, or strength outside [0, 1] or far too low.
     """
     schedule = SCHEDULES.get(name)
     if schedule is None:
@@ -54,7 +57,13 @@ def make_sigmas(
     if strength == 0.0:
         return torch.zeros(0)
     discard = sampler is not None and sampler in SAMPLERS and SAMPLERS[sampler].discards_penultimate
-    total = steps if strength > FULL_STRENGTH else int(steps / strength)
+    total = steps if strength > FULL_STRENGTH else int(min(steps / strength, 2 * MOST_LEVELS))
+    if total > MOST_LEVELS:
+        raise SamplingError(
+            f"{steps} steps at strength {strength} are the end of a schedule of more than {MOST_LEVELS:,} steps",
+            where="strength",
+            advice="raise strength, or set it to 0 to leave the latent as it is",
+        )
     sigmas = schedule(model_sampling, total + 1 if discard else total)
     if discard:
         sigmas = torch.cat([sigmas[:-2], sigmas[-1:]])
@@ -62,9 +71,16 @@ def make_sigmas(
 
 
 def karras_sigmas(steps: int, sigma_min: float, sigma_max: float, rho: float = 7.0) -> Tensor:
-    """Even steps in sigma^(1/rho) (Karras et al. 2022, arXiv:2206.00364, equation 5), then 0."""
+    """Even steps in sigma^(1/rho) (Karras et al. 2022, arXiv:2206.00364, equation 5), then 0.
+
+    Raises:
+        SamplingError: `rho` is so small that the powers have no place in a float.
+    """
     ramp = torch.linspace(0, 1, steps)
-    low, high = sigma_min ** (1 / rho), sigma_max ** (1 / rho)
+    try:
+        low, high = sigma_min ** (1 / rho), sigma_max ** (1 / rho)
+    except OverflowError:
+        raise SamplingError(f"rho {rho} is too small", where="rho", advice="7 is usual") from None
     return _then_zero((high + ramp * (low - high)) ** rho)
 
 
@@ -123,8 +139,8 @@ def turbo_sigmas(model_sampling: ModelSampling, steps: int, strength: float = 1.
 
 def _simple(model_sampling: ModelSampling, steps: int) -> Tensor:
     stride = len(model_sampling.sigmas) / steps
-    picked = [model_sampling.sigmas[-(1 + int(i * stride))] for i in range(steps)]
-    return _then_zero(torch.stack(picked))
+    picked = [-(1 + int(i * stride)) for i in range(steps)]
+    return _then_zero(model_sampling.sigmas[torch.tensor(picked)])
 
 
 def _time_range(model_sampling: ModelSampling) -> tuple[float, float]:
@@ -171,6 +187,8 @@ def _kl_optimal(model_sampling: ModelSampling, steps: int) -> Tensor:
 
 
 def _then_zero(sigmas: Tensor) -> Tensor:
+    if not sigmas.isfinite().all():
+        raise SamplingError("these settings make noise levels that are not finite", advice="take less extreme ones")
     return torch.cat([sigmas.float(), torch.zeros(1)])
 
 

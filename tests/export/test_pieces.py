@@ -154,3 +154,15 @@ def test_the_made_pieces_are_up_to_date(tool: str) -> None:
         [sys.executable, "-m", f"tools.{tool}", "--check"], capture_output=True, text=True, check=False, cwd=ROOT
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("layers", ["mid_block, down_blocks.9", " , "])
+def test_skipped_layers_that_a_model_lacks_are_no_guidance_but_an_error(layers: str) -> None:
+    from diffusers.models.transformers.transformer_2d import Transformer2DModel
+
+    network = torch.nn.ModuleDict({"mid_block": Transformer2DModel(1, 4, in_channels=4, norm_num_groups=2)})
+    with piece("skip_layer_guidance")("mid_block").variation(network):
+        pass
+    with pytest.raises(ValueError, match="no transformer is called 'down_blocks.9'; there are mid_block|no layer"):
+        with piece("skip_layer_guidance")(layers).variation(network):
+            pass

@@ -36,6 +36,9 @@ class FakeDenoiser:
     def complete(self, conditioning: Conditioning, height: int, width: int, *, negative: bool) -> Conditioning:
         return conditioning
 
+    def painting(self, conditioning: Conditioning, latent: torch.Tensor, noise_mask: Any) -> Conditioning:
+        return conditioning
+
     def max_items(self, height: int, width: int) -> int | None:
         return self.most_items
 

@@ -66,10 +66,33 @@ def test_averaging_keeps_the_first_length_and_fills_with_zeros() -> None:
     assert average_conditioning(prompt(1.0, 2), prompt(5.0, 4), strength=0.5).entries[0].embedding.shape == (1, 2, 2)
 
 
+def test_one_prompt_goes_with_a_batch_of_them() -> None:
+    one = prompt(1.0, 3, pooled=1.0)
+    (first,) = prompt(5.0, 2, pooled=3.0).entries
+    assert first.pooled is not None
+    several = Conditioning(
+        entries=(ConditioningEntry(embedding=first.embedding.repeat(3, 1, 1), pooled=first.pooled.repeat(3, 1)),)
+    )
+    for a, b in ((one, several), (several, one)):
+        assert concat_conditioning(a, b).entries[0].embedding.shape == (3, 5, 2)
+        (mixed,) = average_conditioning(a, b, strength=0.5).entries
+        assert mixed.embedding[:, 0].tolist() == [[3.0, 3.0]] * 3
+        assert mixed.pooled is not None and mixed.pooled.tolist() == [[2.0, 2.0]] * 3
+
+
+def test_without_a_mask_there_is_no_place() -> None:
+    with pytest.raises(InvalidInputError, match="no mask"):
+        set_conditioning_mask(prompt(1.0), Mask(values=torch.zeros(0, 8, 8)))
+
+
 def test_prompts_of_two_families_do_not_mix() -> None:
     for mix in (concat_conditioning, average_conditioning):
         with pytest.raises(InvalidInputError, match="width 3 does not go with one of width 2"):
             mix(prompt(1.0), prompt(1.0, width=3))
+    wide = prompt(1.0, pooled=1.0).entries[0]
+    other = ConditioningEntry(embedding=wide.embedding, pooled=torch.ones(1, 5))
+    with pytest.raises(InvalidInputError, match="width 5 does not go with one of width 2"):
+        average_conditioning(Conditioning(entries=(wide,)), Conditioning(entries=(other,)))
 
 
 def test_where_when_and_how_strongly() -> None:

@@ -109,7 +109,7 @@ def test_batching_resizes_only_when_asked() -> None:
         nodes.batch_latents([latent(), latent(1, 3, 4)])
     both = nodes.batch_latents([latent(), (latent(1, 3, 4), latent(2))], resize=True)
     assert both.samples.shape == (4, 4, 6, 8)
-    assert both.batch_index is None
+    assert both.batch_index == (0, 0, 0, 1)
     with pytest.raises(InvalidInputError, match="no latents"):
         nodes.batch_latents([()])
 
@@ -119,6 +119,42 @@ def test_batching_makes_unmasked_items_anew() -> None:
     both = nodes.batch_latents([masked, latent(2)]).noise_mask
     assert both is not None
     assert both.mean(dim=(1, 2)).tolist() == [0, 1, 1]
+
+
+def test_batched_latents_start_from_the_noise_that_they_have_alone() -> None:
+    taken = nodes.latents_from_batch(latent(4), 2, 2)
+    assert nodes.batch_latents([latent(1), taken, latent(2)]).batch_index == (0, 2, 3, 0, 1)
+
+
+def test_masks_of_another_number_go_along() -> None:
+    values = torch.tensor([0.0, 0.5]).reshape(2, 1, 1).expand(2, 8, 8)
+    masked = nodes.set_noise_mask(latent(3), Mask(values=values))
+    wanted = [0.0, 0.5, 0.0]
+
+    def means(given: Latent) -> list[float]:
+        assert given.noise_mask is not None
+        return [float(plane.mean()) for plane in given.noise_mask]
+
+    assert means(nodes.latents_from_batch(masked, 1, 2)) == wanted[1:]
+    assert means(nodes.repeat_latents(masked, 2)) == wanted * 2
+    assert means(nodes.batch_latents([masked, latent(1)])) == [*wanted, 1.0]
+    assert [means(part) for part in nodes.rebatch_latents((masked,), 2)] == [wanted[:2], wanted[2:]]
+    filled = nodes.fill_masked_latent(masked, "nothing").samples
+    kept = 1 - torch.tensor(wanted).reshape(3, 1, 1, 1)
+    assert torch.allclose(filled, masked.samples * kept)
+    with pytest.raises(InvalidInputError, match="no mask"):
+        nodes.set_noise_mask(latent(1), Mask(values=torch.zeros(0, 8, 8)))
+
+
+def test_latents_of_pictures_and_of_videos_do_not_mix() -> None:
+    video = Latent(samples=torch.ones(1, 4, 3, 6, 8))
+    assert nodes.repeat_latents(video, 2).samples.shape == (2, 4, 3, 6, 8)
+    for mix in (nodes.composite_latents, nodes.blend_latents, nodes.combine_latents, nodes.concat_latents):
+        for first, second in ((video, latent()), (latent(), video)):
+            with pytest.raises(InvalidInputError, match="do not go together"):
+                mix(first, second)
+    with pytest.raises(InvalidInputError, match="video"):
+        nodes.fill_masked_latent(nodes.set_noise_mask(video, Mask(values=torch.ones(1, 6, 8))))
 
 
 def test_repeating_gives_each_copy_its_own_noise() -> None:

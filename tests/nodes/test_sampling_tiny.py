@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers import UNet2DConditionModel
 from torch import Tensor
 
 from graphflow.errors import InvalidInputError
@@ -15,24 +16,32 @@ from graphflow.models.manager import ModelManager
 from graphflow.nodes import (
     combine_conditioning,
     empty_latent,
+    encode_for_inpaint,
     encode_prompt,
     encode_prompt_sdxl,
+    inpaint_conditioning,
     load_checkpoint,
+    rectangle_mask,
     rescale_guidance,
     sample,
     set_conditioning_area,
     set_conditioning_range,
     set_prediction,
 )
-from graphflow.values import Conditioning
+from graphflow.values import Conditioning, Image
+from tests.models.tiny import UNET, make_tiny_sd
 from tests.models.tiny_manager import SD, SDXL, error, make_manager, running
+
+PAINTER = "tiny-painter"
 
 
 @pytest.fixture(scope="module")
-def manager() -> Iterator[ModelManager]:
+def manager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelManager]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    made = make_manager()
+    root = tmp_path_factory.mktemp("models")
+    UNet2DConditionModel(**{**UNET, "in_channels": 9}).save_pretrained(make_tiny_sd(root / PAINTER) / "unet")
+    made = make_manager(root)
     with running(made):
         yield made
     torch.set_num_threads(threads)
@@ -99,6 +108,20 @@ def test_a_network_that_makes_nan_is_named_with_its_step(manager: ModelManager) 
         finally:
             weight.data.copy_(kept)
     assert bool(torch.isfinite(drawn(SD, told)).all())
+
+
+def test_a_painting_network_reads_the_latent_and_its_noise_mask_where_nobody_said_more(manager: ModelManager) -> None:
+    checkpoint = load_checkpoint(PAINTER)
+    told, not_told = (encode_prompt(checkpoint.text_encoder, text) for text in ("a fox", ""))
+    picture = Image(pixels=torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(1)))
+    hole = rectangle_mask(64, 64, left=0, right=0.5, top=0, bottom=1)
+    implied = encode_for_inpaint(checkpoint.vae, picture, hole, grow=0)
+    said = inpaint_conditioning(told, not_told, checkpoint.vae, picture, hole)
+    by_mask = drawn(PAINTER, told, not_told, latent=implied)
+    by_name = drawn(PAINTER, said.positive, said.negative, latent=implied)
+    assert error(by_mask, by_name) < 1e-6
+    with pytest.raises(InvalidInputError, match="reads 5 channels beside the latent"):
+        drawn(PAINTER, told, not_told)
 
 
 def test_prompts_of_another_family_are_refused_with_the_reason(manager: ModelManager) -> None:

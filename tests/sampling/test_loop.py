@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -84,9 +85,42 @@ def test_the_kept_part_of_a_latent_stays_and_the_rest_is_made_anew(sampling: Mod
         assert not torch.allclose(got[..., 5:], picture()[..., 5:], atol=0.1), name
 
 
-def test_a_mask_that_does_not_fit_the_batch_is_refused() -> None:
-    with pytest.raises(SamplingError, match="3 items does not fit a batch of 2"):
-        run(noise_mask=torch.ones(3, 8, 8))
+@pytest.mark.parametrize("masks", [2, 3, 4])
+@pytest.mark.parametrize("items", [1, 3, 5])
+def test_masks_of_another_number_begin_again_or_are_left_out(masks: int, items: int) -> None:
+    # Mask i keeps everything where i is even, and nothing where it is odd.
+    noise_mask = torch.stack([torch.full((8, 8), float(i % 2)) for i in range(masks)])
+    latent = torch.linspace(-2, 2, items * 256).reshape(items, 4, 8, 8)
+    noise = initial_noise(latent.shape, 7)
+    got = run(latent=latent, noise=noise, noise_mask=noise_mask).latent
+    for i in range(items):
+        assert torch.allclose(got[i], latent[i], atol=1e-4) is (i % masks % 2 == 0)
+
+
+def test_a_prompts_masks_of_another_number_begin_again() -> None:
+    mask = torch.stack([torch.zeros(8, 8), torch.ones(8, 8)])
+    told = conditioning(replace(entry(5.0), mask=mask), entry(0.3))
+    many = run(positive=told, latent=torch.zeros(3, 4, 8, 8), noise=torch.zeros(3, 4, 8, 8)).latent
+    assert torch.allclose(many[0], many[2])
+    assert not torch.allclose(many[0], many[1], atol=0.1)
+    one = run(positive=told, latent=torch.zeros(1, 4, 8, 8), noise=torch.zeros(1, 4, 8, 8)).latent
+    assert torch.allclose(one[0], many[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("sampling", [DISCRETE, FLOW], ids=["discrete", "flow"])
+def test_a_level_that_stands_there_twice_is_one_step(sampling: ModelSampling) -> None:
+    sigmas = make_sigmas("normal", sampling, 5)
+    twice = sigmas.repeat_interleave(2)
+    for name in SAMPLER_NAMES:
+        if name == "lcm":  # makes noise anew and predicts again
+            continue
+        once = run(sampling=sampling, sampler=name, sigmas=sigmas, latent=picture()).latent
+        again = run(sampling=sampling, sampler=name, sigmas=twice, latent=picture()).latent
+        assert torch.equal(once, again), name
+    assert torch.equal(run(sigmas=torch.ones(4), latent=picture()).latent, picture())
+    seen: list[int] = []
+    run(sampler="lcm", sigmas=torch.tensor([5.0, 5.0, 0.0]), on_step=lambda index, *_: seen.append(index))
+    assert seen == [0, 1]
 
 
 def test_noise_of_another_shape_is_refused() -> None:

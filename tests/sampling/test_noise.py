@@ -83,6 +83,12 @@ def test_brownian_noise_is_standard_normal_up_to_the_rounded_ends_of_a_schedule(
         assert float(drawn.std()) == pytest.approx(1, abs=0.03)
 
 
+def test_brownian_noise_between_levels_closer_than_the_tree_tells_apart_is_nothing() -> None:
+    sigmas = torch.tensor([0.0291683, 0.0291681, 0.0])
+    noise = step_noise("brownian", torch.zeros(2, 4, 8, 8), sigmas, 7)
+    assert torch.equal(noise(sigmas[0], sigmas[1]), torch.zeros(2, 4, 8, 8))
+
+
 def test_a_sampler_registered_without_noise_gets_none() -> None:
     with pytest.raises(SamplingError):
         step_noise("none", torch.zeros(1, 1, 2, 2), SIGMAS, 1)(SIGMAS[0], SIGMAS[1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass, field
 
 import pytest
 import torch
@@ -139,6 +140,41 @@ def test_2s_with_cfg_pp_is_exact_only_with_the_prediction_that_belongs_to_x(mode
 
     assert spread(latest_uncond=False) == pytest.approx(SPREAD, rel=0.04)
     assert spread(latest_uncond=True) < 0.9 * SPREAD
+
+
+@dataclass(frozen=True)
+class _Watched(GaussianData):
+    """Notes the levels it is asked at."""
+
+    levels: list[float] = field(default_factory=list)
+
+    def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
+        self.levels.append(float(sigma))
+        return super().__call__(x, sigma)
+
+
+def test_2s_looks_just_below_pure_noise_where_a_flow_starts_there() -> None:
+    seen, sigmas = _Watched(FLOW), torch.tensor([1.0, 0.6, 0.0])
+    x = torch.linspace(-1, 1, 16).reshape(1, 1, 4, 4)
+    noise = step_noise("gaussian", x, sigmas, 7)
+    dpmpp.dpmpp_2s_ancestral(seen, x, sigmas, noise=noise, callback=lambda step: None)
+    assert seen.levels[:3] == pytest.approx([1.0, 0.9999, 0.6])
+
+
+@pytest.mark.parametrize("name", ["uni_pc", "uni_pc_bh2"])
+def test_uni_pc_walks_a_flow_in_the_logarithm_of_sigma(name: str) -> None:
+    # With an x0 that does not depend on how x is made up, both kinds of model have the same path.
+    class Fixed(GaussianData):
+        def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
+            return (x * 0.3 + sigma).cos()
+
+    x, sigmas = torch.linspace(-2, 2, 16).reshape(1, 1, 4, 4), torch.tensor([1.0, 0.8, 0.5, 0.3, 0.1])
+    flow, discrete = (
+        SAMPLERS[name].run(Fixed(kind), x, sigmas, noise=no_noise, callback=lambda step: None)
+        for kind in (FLOW, DISCRETE)
+    )
+    assert not SAMPLERS[name].log_snr_form
+    assert torch.equal(flow, discrete)
 
 
 def test_the_noise_of_an_extended_sde_has_the_variance_of_its_scale() -> None:

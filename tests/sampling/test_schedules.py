@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from graphflow.sampling.errors import SamplingError
 from graphflow.sampling.names import SCHEDULE_NAMES
 from graphflow.sampling.prediction import ModelSampling
-from graphflow.sampling.schedules import SCHEDULES, make_sigmas
+from graphflow.sampling.schedules import SCHEDULES, karras_sigmas, make_sigmas, vp_sigmas
 from tests.sampling.toy import DISCRETE, FLOW
 
 models = st.sampled_from([DISCRETE, FLOW, ModelSampling.stable_diffusion("v_prediction", zero_snr=True)])
@@ -71,3 +71,16 @@ def test_what_cannot_be_used_is_refused() -> None:
         make_sigmas("karras", DISCRETE, 0)
     with pytest.raises(SamplingError, match="strength"):
         make_sigmas("karras", DISCRETE, 4, 1.5)
+    with pytest.raises(SamplingError, match="more than 1,000,000 steps"):
+        make_sigmas("simple", DISCRETE, 20, 1e-300)
+    with pytest.raises(SamplingError, match="rho 1e-06 is too small"):
+        karras_sigmas(4, 0.03, 14.6, 1e-6)
+    with pytest.raises(SamplingError, match="not finite"):
+        vp_sigmas(4, beta_d=5000.0)
+
+
+def test_a_very_low_strength_is_a_schedule_all_the_same() -> None:
+    for name in SCHEDULE_NAMES:
+        sigmas = make_sigmas(name, DISCRETE, 4, 1e-4)
+        assert len(sigmas) == 5 or name in ("ddim_uniform", "beta")
+        assert float(sigmas[0]) < 0.1

@@ -43,6 +43,7 @@ class Sampler:
         needs_uncond: it uses the unconditional prediction (CFG++), so that is evaluated at every scale.
         discards_penultimate: schedules leave out the level before the last for it.
         log_snr_form: it is written for alpha = 1, so flow models are brought to that form.
+        stays: a step from a level to itself does something; for the others it does nothing and divides by 0.
     """
 
     run: SamplerFunction
@@ -50,6 +51,7 @@ class Sampler:
     needs_uncond: bool = False
     discards_penultimate: bool = False
     log_snr_form: bool = False
+    stays: bool = False
 
 
 def _gaussian(run: Any, **options: Any) -> Sampler:
@@ -86,7 +88,7 @@ SAMPLERS: Mapping[str, Sampler] = MappingProxyType(
         "dpmpp_3m_sde": _brownian(dpmpp_sde.dpmpp_3m_sde),
         "dpmpp_3m_sde_gpu": _brownian(dpmpp_sde.dpmpp_3m_sde, on_device=True),
         "ddpm": _gaussian(euler.ddpm),
-        "lcm": _gaussian(euler.lcm),
+        "lcm": _gaussian(euler.lcm, stays=True),
         "ipndm": Sampler(run=multistep.ipndm),
         "ipndm_v": Sampler(run=multistep.ipndm_v),
         "deis": Sampler(run=multistep.deis),
@@ -102,8 +104,8 @@ SAMPLERS: Mapping[str, Sampler] = MappingProxyType(
         "sa_solver": _gaussian(sa_solver.sa_solver, log_snr_form=True),
         "sa_solver_pece": _gaussian(sa_solver.sa_solver_pece, log_snr_form=True),
         "ddim": Sampler(run=euler.euler),
-        "uni_pc": Sampler(run=uni_pc.uni_pc, discards_penultimate=True, log_snr_form=True),
-        "uni_pc_bh2": Sampler(run=uni_pc.uni_pc_bh2, discards_penultimate=True, log_snr_form=True),
+        "uni_pc": Sampler(run=uni_pc.uni_pc, discards_penultimate=True),
+        "uni_pc_bh2": Sampler(run=uni_pc.uni_pc_bh2, discards_penultimate=True),
     }
 )
 """Samplers by name, in the order of `names.SAMPLER_NAMES`."""

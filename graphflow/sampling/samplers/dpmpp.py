@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from graphflow.sampling.prediction import ModelSampling
 
 from .base import Callback, Denoiser, Step, StepNoise, ancestral_step, negative_log, steps_of
+
+NEARLY_PURE_NOISE = 0.9999
+"""Second level of a step that starts at a flow model's sigma = 1, where the half log-SNR is infinite."""
 
 
 def dpmpp_2m(denoise: Denoiser, x: Tensor, sigmas: Tensor, *, noise: StepNoise, callback: Callback) -> Tensor:
@@ -106,6 +110,9 @@ def _towards(x: Tensor, sigma: Tensor, sigma_next: Tensor, target: Tensor) -> Te
 
 
 def _middle(sampling: ModelSampling, sigma: Tensor, sigma_next: Tensor) -> Tensor | None:
-    """The level halfway in half log-SNR; None at either end of it, where that is infinite."""
-    total = sampling.half_log_snr(sigma) + sampling.half_log_snr(sigma_next)
-    return None if total.isinf() else sampling.sigma_at_half_log_snr(total / 2)
+    """The level halfway in half log-SNR; None where the step ends at 0, and just below pure noise where it starts there."""
+    if sigma_next == 0:
+        return None
+    if sampling.is_flow and sigma >= 1:
+        return torch.full_like(sigma, NEARLY_PURE_NOISE)
+    return sampling.sigma_at_half_log_snr((sampling.half_log_snr(sigma) + sampling.half_log_snr(sigma_next)) / 2)

@@ -1,6 +1,7 @@
 """Unified predictor-corrector (Zhao et al. 2023, arXiv:2302.04867), in data prediction with B1(h) or B2(h).
 
-Written for alpha = 1, where lambda = -log sigma.
+Lambda is -log sigma for every model, as in the multistep DPM-Solver++ here: x0 enters the equations alone, so they hold
+for flow models too.
 """
 
 from __future__ import annotations
@@ -28,21 +29,22 @@ def _uni_pc(
     order: int = 3,
 ) -> Tensor:
     """Multistep UniPC of the given order, lower in the first and last steps; no corrector in the last."""
-    if sigmas[-1] == 0:
-        sigmas = torch.cat([sigmas[:-1], sigmas.new_tensor([SIGMA_END])])
-    steps = len(sigmas) - 1
+    levels = sigmas if sigmas[-1] > 0 else torch.cat([sigmas[:-1], sigmas.new_tensor([SIGMA_END])])
+    steps = len(levels) - 1
     order = min(order, max(steps - 1, 1))
-    predictions = [denoise(x, sigmas[0])]
-    callback(Step(0, x, sigmas[0], predictions[0]))
+    predictions = [denoise(x, levels[0])]
+    callback(Step(0, x, levels[0], predictions[0]))
     for i in range(1, steps + 1):
         used = min(order, i, steps + 1 - i)
-        update = _Update(x, sigmas[i - used : i + 1], predictions[-used:], variant)
+        update = _Update(x, levels[i - used : i + 1], predictions[-used:], variant)
         x = update.predict()
         if i < steps:
-            model_t = denoise(x, sigmas[i])
-            callback(Step(i, x, sigmas[i], model_t))
+            model_t = denoise(x, levels[i])
+            callback(Step(i, x, levels[i], model_t))
             x = update.correct(model_t)
             predictions = [*predictions[1 - order :], model_t] if order > 1 else [model_t]
+    if denoise.model_sampling.is_flow and sigmas[-1] == 0:
+        x = x / denoise.model_sampling.alpha(levels[-1])
     return x
 
 
