@@ -163,6 +163,6 @@ def test_skipped_layers_that_a_model_lacks_are_no_guidance_but_an_error(layers: 
     network = torch.nn.ModuleDict({"mid_block": Transformer2DModel(1, 4, in_channels=4, norm_num_groups=2)})
     with piece("skip_layer_guidance")("mid_block").variation(network):
         pass
-    with pytest.raises(ValueError, match="no transformer is called 'down_blocks.9'; there are mid_block|no layer"):
-        with piece("skip_layer_guidance")(layers).variation(network):
-            pass
+    problem = r"no transformer is called 'down_blocks.9'; there are mid_block|no layer is named"
+    with pytest.raises(ValueError, match=problem), piece("skip_layer_guidance")(layers).variation(network):
+        pass

@@ -65,20 +65,32 @@ def without_middle_attention(unet):
         layer.processor = processor
 
 
+def find_transformers(unet, names):
+    """The transformers whose names begin with one of some names."""
+    there = {
+        f"{name}.": module
+        for name, module in unet.named_modules()
+        if isinstance(module, Transformer2DModel)
+    }
+    for wanted in names:
+        if not any(name.startswith(f"{wanted}.") for name in there):
+            known = ", ".join(name.rstrip(".") for name in there)
+            raise ValueError(f"no transformer is called {wanted!r}; there are {known}")
+    begins = tuple(f"{wanted}." for wanted in names)
+    return [module for name, module in there.items() if name.startswith(begins)]
+
+
 def skip_layer_guidance(
     layers="mid_block", scale=3.0, start=0.01, end=0.15, rescale=0.0
 ):
     """Away from the network without some transformers (Hyung et al. 2024)."""
     names = [name.strip(" .") for name in layers.split(",") if name.strip(" .")]
+    if not names:
+        raise ValueError("no layer is named")
 
     @contextmanager
     def without_layers(unet):
-        skipped = [
-            module
-            for name, module in unet.named_modules()
-            if isinstance(module, Transformer2DModel)
-            and any(f"{name}.".startswith(f"{wanted}.") for wanted in names)
-        ]
+        skipped = find_transformers(unet, names)
         before = [module.__dict__.get("forward") for module in skipped]
         for module in skipped:
             module.forward = lambda hidden_states, *_, **__: (hidden_states,)
