@@ -66,8 +66,8 @@ class Layer:
                 )
         if (product := self._plain_product(weight)) is not None:
             up, down, scale = product
-            # One pass over the weight, without the update as a tensor of its own.
-            return torch.addmm(weight.flatten(1), up, down, alpha=strength * scale).reshape(weight.shape)
+            # Not addmm, which sums in another order: the rounding of a text encoder's half weights would show it.
+            return torch.mm(up, down).mul_(strength * scale).reshape(weight.shape).add_(weight)
         try:
             delta = self.delta(weight.device)
         except RuntimeError as error:

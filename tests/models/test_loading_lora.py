@@ -17,6 +17,7 @@ from graphflow.models.lora import read_lora
 from graphflow.models.manager import ModelManager
 from graphflow.values import LoraPatch, Model, TextEncoder
 from tests.models.tiny_manager import SD, SD_FILE, SDXL, make_manager, model, running, text_encoder
+from tests.scratch import process_folder
 
 QUERY = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
 OUT = "up_blocks.1.attentions.0.transformer_blocks.0.attn2.to_out.0"
@@ -198,9 +199,7 @@ def test_methods_that_cannot_be_merged_are_refused_by_name(key: str, method: str
 @cache
 def shared_manager() -> ModelManager:
     """A manager with three LoRAs that overlap."""
-    import tempfile
-
-    folder = Path(tempfile.mkdtemp(prefix="graphflow-loras-"))
+    folder = process_folder("loras")
     for number, names in enumerate(((QUERY,), (QUERY, OUT), (OUT,))):
         tensors: dict[str, Tensor] = {}
         for name in names:

@@ -28,6 +28,7 @@ from graphflow.nodes.merging import (
 from graphflow.values import LoraPatch, Model, TextEncoder
 from tests.models.test_loading_lora import pair, write
 from tests.models.tiny_manager import SD, SDXL, SDXL_FILE, make_manager, model, running, text_encoder, tiny_root
+from tests.scratch import process_folder
 
 QUERY = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
 
@@ -43,9 +44,8 @@ def weights(recipe: Model | TextEncoder) -> dict[str, Tensor]:
 def manager() -> ModelManager:
     """A manager with a second and a third tiny model, which differ from the first in every weight."""
     import shutil
-    import tempfile
 
-    folder = Path(tempfile.mkdtemp(prefix="graphflow-merging-"))
+    folder = process_folder("merging")
     for number, name in enumerate(("second", "third"), start=1):
         for base, copy in ((SD, name), (SDXL, f"{name}-sdxl")):
             shutil.copytree(tiny_root() / base, folder / copy)

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 import torch
@@ -18,6 +17,7 @@ from graphflow.models.manager import ModelManager
 from graphflow.settings import Settings
 from graphflow.values import Model, SafetyChecker, TextEncoder, Vae
 from tests.models.tiny import make_tiny_sd, make_tiny_sd_file, make_tiny_sdxl, make_tiny_sdxl_file
+from tests.scratch import process_folder
 
 SD, SD_FILE, SDXL, SDXL_FILE = "tiny-sd", "tiny-sd-file", "tiny-sdxl", "tiny-sdxl-file"
 
@@ -25,7 +25,7 @@ SD, SD_FILE, SDXL, SDXL_FILE = "tiny-sd", "tiny-sd-file", "tiny-sdxl", "tiny-sdx
 @cache
 def tiny_root() -> Path:
     """A model folder with tiny models, made once for all tests of a process."""
-    root = Path(mkdtemp(prefix="graphflow-tiny-"))
+    root = process_folder("tiny")
     make_tiny_sd(root / SD)
     make_tiny_sdxl(root / SDXL)
     make_tiny_sd_file(root / "checkpoints" / f"{SD_FILE}.safetensors")

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -21,6 +20,7 @@ import torch
 
 from tests.parity.harness import BOUND, Measured, TinyModel, error, measure, recorded
 from tests.parity.report import report
+from tests.scratch import process_folder
 
 ROOT = Path(__file__).parents[2]
 REPORT = ROOT / "docs" / "parity.md"
@@ -93,7 +93,7 @@ def _features(models: Path) -> Callable[[str], Measured]:
     arrays = recorded("features")
     settings = {
         "models": (models,),
-        "cache_dir": tempfile.mkdtemp(),
+        "cache_dir": process_folder("parity"),
         "cache_bytes": 0,
         "device": "cpu",
         "dtype": "float32",
