@@ -159,8 +159,10 @@ class Keying:
         except InvalidInputError as error:
             self.problems.append(Problem(f"nodes.{node.id}", error.message, error.advice or ""))
             return
-        except (ArithmeticError, ValueError, TypeError) as error:
-            self.problems.append(Problem(f"nodes.{node.id}", f"{node.spec.type} fails: {error}"))
+        except Exception as error:  # as NodeError has it for nodes that run
+            self.problems.append(
+                Problem(f"nodes.{node.id}", f"{node.spec.type} fails: {type(error).__name__}: {error}")
+            )
             return
         for output, value in node.spec.split(result).items():
             self.stands_for[Source(node.id, output)] = Constant(value)

@@ -96,7 +96,7 @@ def _check_node(
                 Problem(
                     f"{place}.{'links' if parameter.linked else 'params'}.{name}",
                     f"{spec.type} needs {what} for {name!r}",
-                    _offer(parameter, document, specs),
+                    _offer(node_id, parameter, document, specs),
                 )
             )
     many = frozenset(name for name, link in entry.links.items() if isinstance(link, list))
@@ -111,7 +111,12 @@ def _migrated(place: str, entry: NodeEntry, spec: NodeSpec, checked: Checked) ->
         checked.problems.append(Problem(f"{place}.version", message, f"upgrade the pack {spec.pack!r}"))
         return dict(entry.params)
     if spec.migrate is not None:
-        return spec.migrate(entry.version, dict(entry.params))
+        try:
+            return spec.migrate(entry.version, dict(entry.params))
+        except Exception as error:  # the parameters are not checked yet, and a pack's function may stumble over them
+            message = f"{spec.type} cannot take over the parameters of version {entry.version}: {error!r}"
+            checked.problems.append(Problem(place, message, f"see `graphflow nodes {spec.type}` for those of today"))
+            return {}
     checked.notices.append(
         f"{place}: made for {spec.type} version {entry.version}, runs with {spec.version}; the result may differ"
     )
@@ -136,15 +141,15 @@ def _choice_hint(parameter: InputSpec, value: Any) -> str:
     return f"did you mean {near!r}?" if near else ""
 
 
-def _offer(parameter: InputSpec, document: Document, specs: Mapping[str, NodeSpec | None]) -> str:
-    """Name an output that would fit a missing link."""
+def _offer(node_id: str, parameter: InputSpec, document: Document, specs: Mapping[str, NodeSpec | None]) -> str:
+    """Name an output of another node that would fit a missing link."""
     if not parameter.linked:
         return ""
-    for node_id in document.nodes:
-        spec = specs[node_id]
+    for other in document.nodes:
+        spec = specs[other] if other != node_id else None
         for output in spec.outputs if spec is not None else ():
             if output.type.name != "any" and fits(output.type, parameter.type):
-                return f"{node_id + '.' + output.name!r} would fit"
+                return f"{other + '.' + output.name!r} would fit"
     return ""
 
 

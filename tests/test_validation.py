@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 
+from graphflow.errors import WorkflowError
+from graphflow.node import node
 from graphflow.planning import plan
 from graphflow.settling import Text, settle
 from graphflow.validation import validate
+from graphflow.values import Image
 from graphflow.workflow import parse
 from tests.conftest import TOYS
 
@@ -132,3 +135,59 @@ def test_a_folded_value_is_checked_where_it_goes() -> None:
     settled = settle(parse({"graphflow": 1, "nodes": nodes, "outputs": {"r": "n"}}), TOYS)
     with pytest.raises(Exception, match=r"nodes\.n\.links\.steps: must be ≥ 1, got 0"):
         plan(settled, TOYS)
+
+
+def _rename(version: int, params: dict[str, Any]) -> dict[str, Any]:
+    return {"amount": params["strength"] * 2}
+
+
+@node("toy_renamed", version=2, migrate=_rename)
+def renamed(amount: float = 1.0) -> float:
+    """Return what used to be called strength."""
+    return amount
+
+
+@node("toy_look_up", fold=True)
+def look_up(name: str) -> str:
+    """Look a name up, as a pack's author wrote it."""
+    return {"known": "value"}[name]
+
+
+@node("toy_turn")
+def turn(image: Image) -> Image:
+    """Turn a picture."""
+    return image
+
+
+MORE = TOYS.with_nodes([renamed, look_up, turn], pack="more")
+
+
+@pytest.mark.parametrize(
+    ("params", "said"), [({"strength": None}, "TypeError"), ({"strenght": 1.0}, "KeyError('strength')")]
+)
+def test_parameters_that_cannot_be_taken_over_are_a_problem(params: dict[str, Any], said: str) -> None:
+    document = parse(
+        {"graphflow": 1, "nodes": {"n": {"type": "toy_renamed", "version": 1, "params": params}}, "outputs": {"r": "n"}}
+    )
+    (problem,) = validate(settle(document, MORE).flat, MORE).problems
+    assert problem.path == "nodes.n"
+    assert said in problem.message and "graphflow nodes toy_renamed" in problem.advice
+
+
+def test_a_folded_node_that_fails_is_a_problem() -> None:
+    document = parse(
+        {"graphflow": 1, "nodes": {"n": {"type": "toy_look_up", "params": {"name": "x"}}}, "outputs": {"r": "n"}}
+    )
+    with pytest.raises(WorkflowError, match=r"nodes\.n: toy_look_up fails: KeyError: 'x'"):
+        plan(settle(document, MORE), MORE)
+
+
+def test_a_missing_link_is_offered_the_output_of_another_node() -> None:
+    def said(*names: str) -> list[str]:
+        nodes = {name: {"type": "toy_turn"} for name in names}
+        document = parse({"graphflow": 1, "nodes": nodes, "outputs": {"r": "n"}})
+        return [str(problem) for problem in validate(settle(document, MORE).flat, MORE).problems]
+
+    needs = "nodes.n.links.image: toy_turn needs a link to an image for 'image'"
+    assert said("n") == [needs]
+    assert said("n", "other")[0] == f"{needs} ('other.image' would fit)"

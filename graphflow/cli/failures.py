@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -94,8 +95,19 @@ def json_errors(wanted: bool) -> Iterator[None]:
 
 
 def print_json(data: Any, *, indent: int | None = None) -> None:
-    """Print JSON on standard output, in one line unless indented, at once."""
+    """Print JSON on standard output, in one line unless indented, at once; NaN and infinities as text."""
     import json
 
-    sys.stdout.write(json.dumps(data, ensure_ascii=False, indent=indent, default=repr, allow_nan=True) + "\n")
+    sys.stdout.write(json.dumps(_finite(data), ensure_ascii=False, indent=indent, default=repr, allow_nan=False) + "\n")
     sys.stdout.flush()
+
+
+def _finite(data: Any) -> Any:
+    """Return data with ``"-Infinity"`` and the like for numbers that JSON does not have."""
+    if isinstance(data, dict):
+        return {key: _finite(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_finite(value) for value in data]
+    if isinstance(data, float) and not math.isfinite(data):
+        return "NaN" if math.isnan(data) else "Infinity" if data > 0 else "-Infinity"
+    return data

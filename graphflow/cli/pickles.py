@@ -17,6 +17,10 @@ _WRAPPERS = ("state_dict", "model_state_dict", "params_ema", "params")
 """Keys under which training programs keep the weights, beside optimiser state and counters."""
 
 
+_LEVELS = 20
+"""Most levels of mappings in mappings."""
+
+
 def to_safetensors(path: Path | None, name: str, output: Path | None) -> tuple[Path, int, list[str]]:
     """Convert a pickle file of tensors.
 
@@ -26,7 +30,7 @@ def to_safetensors(path: Path | None, name: str, output: Path | None) -> tuple[P
         output: The file to write; None is beside it, ending in ``.safetensors``.
 
     Returns:
-        The file written, the number of tensors, and the names of what was left out because it is no tensor.
+        The file written, the number of tensors, and the names of what was left out because it is no dense tensor.
 
     Raises:
         InvalidInputError: There is no such file, or the output exists.
@@ -44,7 +48,7 @@ def to_safetensors(path: Path | None, name: str, output: Path | None) -> tuple[P
     tensors: dict[str, torch.Tensor] = {}
     dropped: list[str] = []
     for key, value in _entries(_unwrapped(_load(path))):
-        if hasattr(value, "untyped_storage"):
+        if _is_dense(value):
             tensors[key] = value.detach().contiguous()
         else:
             dropped.append(key)
@@ -67,8 +71,9 @@ def _load(path: Path) -> Any:
             where=str(path),
             advice="get the model as safetensors, or convert it where you trust it",
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError) as error:
-        raise ModelFormatError(f"the file cannot be read as a pickle of tensors: {error}", where=str(path)) from error
+    except Exception as error:  # whatever a damaged file makes the reader stumble over
+        reason = f"{type(error).__name__}: {str(error)[:300]}"
+        raise ModelFormatError(f"the file cannot be read as a pickle of tensors: {reason}", where=str(path)) from error
 
 
 def _unwrapped(data: Any) -> Any:
@@ -78,13 +83,20 @@ def _unwrapped(data: Any) -> Any:
     return data
 
 
-def _entries(data: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the leaves of nested mappings, with dotted names."""
-    if not isinstance(data, Mapping):
+def _entries(data: Any, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
+    """Yield the leaves of nested mappings, with dotted names; a mapping that holds itself ends somewhere."""
+    if not isinstance(data, Mapping) or depth == _LEVELS:
         yield prefix.removesuffix(".") or "value", data
         return
     for key, value in data.items():
-        yield from _entries(value, f"{prefix}{key}.")
+        yield from _entries(value, f"{prefix}{key}.", depth + 1)
+
+
+def _is_dense(value: Any) -> bool:
+    """Tell whether a value is a tensor that safetensors can hold."""
+    import torch
+
+    return isinstance(value, torch.Tensor) and value.layout == torch.strided and not value.is_quantized
 
 
 def _apart(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

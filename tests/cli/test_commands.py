@@ -148,6 +148,14 @@ def test_models_are_listed_and_explained(graphflow: Command, home: Path) -> None
     assert "style" in ran.err
 
 
+def test_json_is_json_also_where_a_scheduler_has_infinities(graphflow: Command) -> None:
+    def refuse(name: str) -> None:
+        raise AssertionError(name)
+
+    row = json.loads(graphflow("models", "show", "shapes", "--json").out, parse_constant=refuse)
+    assert row["scheduler"]["lambda_min_clipped"] == "-Infinity"
+
+
 def test_another_model_folder(graphflow: Command, tmp_path: Path) -> None:
     folder = tmp_path / "more"
     folder.mkdir()

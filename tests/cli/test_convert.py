@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
+from random import Random
 
+import pytest
 import torch
 from safetensors.torch import load_file
 
@@ -40,6 +43,34 @@ def test_what_is_no_tensor_is_left_out_and_told(graphflow: Command) -> None:
     assert ran.code == 0
     assert "left out what is no tensor: epoch" in ran.out
     assert load_file("out/new.safetensors").keys() == {"w"}
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # torch says how slowly it checks sparse tensors
+def test_what_safetensors_cannot_hold_is_left_out_and_told(graphflow: Command) -> None:
+    endless: dict[str, object] = {}
+    endless["again"] = endless
+    torch.save({"w": torch.ones(2), "sparse": torch.eye(3).to_sparse(), "endless": endless}, "mixed.pt")
+    ran = graphflow("models", "convert", "./mixed.pt")
+    assert ran.code == 0
+    assert "left out what is no tensor: sparse, endless.again.again" in " ".join(ran.out.split())
+    assert load_file("mixed.safetensors").keys() == {"w"}
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_damaged_files_are_said_to_be(graphflow: Command, zipped: bool) -> None:
+    torch.save({"state_dict": {"w": torch.ones(3, 3)}}, "good.pt", _use_new_zipfile_serialization=zipped)
+    good, random = Path("good.pt").read_bytes(), Random(1)
+    for _ in range(60):
+        damaged = bytearray(good[: random.choice([len(good), random.randrange(len(good))])])
+        for _ in range(random.choice([1, 8]) if damaged else 0):
+            damaged[random.randrange(len(damaged))] = random.randrange(256)
+        Path("damaged.pt").write_bytes(damaged)
+        Path("damaged.safetensors").unlink(missing_ok=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch names the pickle protocols that it does not expect
+            ran = graphflow("models", "convert", "./damaged.pt")
+        assert ran.code == (0 if Path("damaged.safetensors").exists() else 2), bytes(damaged)
+        assert "bug" not in ran.err
 
 
 def test_code_in_a_pickle_is_refused_and_not_run(graphflow: Command) -> None:
