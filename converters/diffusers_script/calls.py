@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .fitting import FULL_STRENGTH, Fitting, config_of
-from .handles import Conditioning, Control, EmptyLatent, Sampling
+from .conditionings import Control
+from .fitting import Fitting, config_of
+from .handles import EmptyLatent, Sampling
 from .layout import Expression, Items, call, flat, listed, mapped
 from .loading import Loader, one_or_list, scheduler
+from .prompts import Prompts
 from .ranges import active_steps, pipeline_range
 from .script import Script, ids
-
-Encode = Callable[[Conditioning], str]
-"""Writes what encodes a conditioning; returns the variable of its embeddings."""
+from .steps import share_of, total_steps
 
 
 @dataclass(frozen=True)
@@ -24,12 +23,10 @@ class Calls:
     Attributes:
         script: Where to.
         loader: Where pipelines come from.
-        encode: Writes embeddings of prompts.
     """
 
     script: Script
     loader: Loader
-    encode: Encode
 
     @property
     def fit(self) -> Fitting:
@@ -44,7 +41,7 @@ class Calls:
     def call(self, sampling: Sampling, extra: dict[str, Expression] | None = None) -> Items:
         """The pipeline call of a sampling that fits one; what it needs is written before."""
         values, value = sampling.values, self.script.value
-        arguments = self._prompts(sampling)
+        arguments = Prompts(self.script, self.loader).for_call(sampling)
         steps = value(values["steps"])
         latent, controls = sampling.latent, sampling.positive.entries[0].controls
         pipe = self.loader.pipe(sampling.model, self.fit.kind(sampling), [control.net for control in controls])
@@ -61,7 +58,7 @@ class Calls:
             arguments["denoising_start"] = self._switch(sampling, pipe)
         else:
             total = total_steps(self.script, steps, values["strength"])
-            arguments |= {"image": latent.variable, "num_inference_steps": total, "strength": _share(steps, total)}
+            arguments |= {"image": latent.variable, "num_inference_steps": total, "strength": share_of(steps, total)}
             if sampling.channels:
                 arguments |= self._hole(sampling, pipe, steps, full=steps == total)
             elif self.fit.hard(sampling):
@@ -266,48 +263,6 @@ class Calls:
             start=float(start),
             end=float(end),
         )
-
-    def _prompts(self, sampling: Sampling) -> dict[str, Expression]:
-        """Prompts as a pipeline call takes them: texts, or embeddings where weights or a layer ask for them."""
-        sides = {"prompt": sampling.positive}
-        if sampling.negative is not None:
-            sides["negative_prompt"] = sampling.negative
-        if all(side.entries[0].plain for side in sides.values()):
-            texts: dict[str, Expression] = {
-                name: side.entries[0].text_l or side.entries[0].text for name, side in sides.items()
-            }
-            return texts | {f"{name}_2": side.entries[0].text for name, side in sides.items() if side.entries[0].text_l}
-        variables = [self.encode(side) for side in sides.values()]
-        embeds = [f'{variable}["embeds"]' for variable in variables]
-        if len(sides) > 1 and not all(side.entries[0].one_chunk for side in sides.values()):
-            self.script.need("same_length")
-            made = call("same_length", *embeds)
-            embeds = [self.script.name(f"{name}_embeds") for name in sides]
-            self.script.add(f"{', '.join(embeds)} = ", made)
-        found: dict[str, Expression] = {}
-        for name, variable, embedded in zip(sides, variables, embeds, strict=True):
-            found[f"{name}_embeds"] = embedded
-            if sampling.model.base.family == "sdxl":
-                pooled = "pooled_prompt_embeds" if name == "prompt" else "negative_pooled_prompt_embeds"
-                found[pooled] = f'{variable}["pooled"]'
-        return found
-
-
-def total_steps(script: Script, steps: str, strength: Any) -> str:
-    """The number of steps of the whole schedule, of which ``steps`` are taken."""
-    shown = script.value(strength)
-    if shown.startswith("args.") or steps.startswith("args."):
-        return script.assign("total_steps", f"int({steps} / {shown})")
-    return str(int(int(steps) / (1.0 if strength.value > FULL_STRENGTH else strength.value)))
-
-
-def _share(steps: str, total: str) -> str:
-    """A strength of which Diffusers makes int(total * strength) == steps evaluations, in spite of rounding."""
-    if steps == total:
-        return "1.0"
-    if steps.isdigit() and total.isdigit() and int(int(total) * (int(steps) / int(total))) == int(steps):
-        return f"{steps} / {total}"
-    return f"min(({steps} + 0.5) / {total}, 1.0)"
 
 
 def _is_number(shown: str) -> bool:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from .handles import Conditioning, EmptyLatent, ModelPart, Sampling, text_patches
+from .conditionings import Conditioning
+from .handles import EmptyLatent, Sampling
+from .models import ModelPart, text_patches
 from .ranges import time_before as share_before_step
 from .script import Script
 from .solvers import UNEVEN, Scheduler, exact_scheduler, near_scheduler
-
-FULL_STRENGTH = 0.9999
+from .steps import FULL_STRENGTH
 
 MOST_STEPS = 1000
 """No schedule has more steps than there are training steps."""

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .handles import Base, Change, Hook, ModelPart, Net, Patch, text_patches
 from .layout import Expression, call, listed, literal, mapped, quoted
+from .models import Base, Change, Hook, ModelPart, Net, Patch, text_patches
 from .nets import how_to_load, net_of
 from .script import Script, UnsupportedError
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .handles import Base, ModelPart, Net
 from .layout import flat, literal
+from .models import Base, ModelPart, Net
 
 ALONE = {
     "control_net": ("controlnet", "diffusers"),

@@ -12,8 +12,9 @@ from typing import Any, Literal
 from graphflow.errors import Problem
 
 from .graph import Given, Graph
-from .handles import ModelPart, Scalar
+from .handles import Scalar
 from .layout import Expression, flat, literal
+from .models import ModelPart
 from .pieces import Import, library
 
 Style = Literal["exact", "pipeline"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from graphflow import Workflow, nodes
-from tests.export.cases import SIZE, Build, Parts
+from tests.export.parts import SIZE, Build, Parts
 
 
 def _other(g: Workflow, p: Parts) -> Any:

@@ -16,9 +16,11 @@ from graphflow.builder import Workflow
 from graphflow.converters.diffusers_script import SUPPORTED, to_script
 from graphflow.errors import WorkflowError
 from tests.export.adapters import make_adapters
-from tests.export.cases import CASES, SD_CASES, SDXL_CASES, build
+from tests.export.cases import CASES
+from tests.export.file_cases import SD_CASES, SDXL_CASES
 from tests.export.models import make_models
 from tests.export.more_cases import MORE_CASES, latents_from_a_file
+from tests.export.parts import build
 from tests.export.run_exports import compare, difference, exportable, make_session, pictures
 from tests.fresh import Fresh
 

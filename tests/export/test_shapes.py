@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from graphflow import workflows
 from graphflow.converters.diffusers_script import export, to_script
 from graphflow.converters.diffusers_script.ranges import active_steps, pipeline_range
-from tests.export.cases import CASES, SD_CASES, SDXL_CASES, build
+from tests.export.cases import CASES
+from tests.export.file_cases import SD_CASES, SDXL_CASES
 from tests.export.models import make_models
+from tests.export.parts import build
 from tests.export.run_exports import make_session
 from tests.export.test_pieces import piece
 

@@ -12,8 +12,8 @@ from graphflow.models.header import read_header
 from graphflow.models.key_names import unet_modules
 
 from ..graph import Given
-from ..handles import Change, ModelPart
 from ..layout import quoted
+from ..models import Change, ModelPart
 from ..script import UnsupportedError
 from .base import Emission
 

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from graphflow.files import FileUse
 
+from ..conditionings import Conditioning
 from ..graph import Given, Node
-from ..handles import Conditioning, Decoding, EmptyLatent, Latents, Masks, ModelPart, Pictures, Pixels, Sampling
+from ..handles import Decoding, EmptyLatent, Latents, Masks, Pictures, Pixels, Sampling
 from ..layout import Expression
 from ..loading import Loader
+from ..models import ModelPart
 from ..sampling import Writer
 from ..script import Script, UnsupportedError
 

@@ -8,9 +8,10 @@ from typing import Any
 
 from graphflow.control_hooks import UNION_TYPES
 
+from ..conditionings import Conditioning, Control, Entry
 from ..graph import Given
-from ..handles import Conditioning, Control, Entry, ModelPart
 from ..layout import Items
+from ..models import ModelPart
 from ..script import UnsupportedError
 from .base import Emission, Emitter
 from .loaders import make_base

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..fitting import FULL_STRENGTH
+from ..conditionings import Guidance
 from ..graph import Given, Linked
-from ..handles import EmptyLatent, Guidance, Hook, Latents, Levels, Noise, Sampling, Solver
+from ..handles import EmptyLatent, Latents, Levels, Noise, Sampling, Solver
 from ..layout import Expression, call
-from ..sampling import sliced
+from ..models import Hook
 from ..script import UnsupportedError
+from ..steps import FULL_STRENGTH, sliced
 from .base import Emission, Emitter
 from .sampling import with_text, without_channels
 
@@ -155,7 +156,7 @@ def sample_custom(emission: Emission) -> dict[str, Any]:
         others=tuple(zip((name for name, _ in guidance.others), rest, strict=True)),
     )
     emission.begin()
-    return {"latent": emission.writer.custom(sampling, levels.variable, solved, noise)}
+    return {"latent": emission.writer.loops.custom(sampling, levels.variable, solved, noise)}
 
 
 EMITTERS: dict[str, Emitter] = {

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from ..handles import Conditioning, Latents
+from ..conditionings import Conditioning
+from ..handles import Latents
 from ..layout import Expression, call
 from .base import Emission, Emitter
 

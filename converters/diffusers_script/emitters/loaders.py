@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from ..graph import Given
-from ..handles import Base, ModelPart
 from ..layout import Expression, call, quoted
+from ..models import Base, ModelPart
 from ..nets import net_of, tokenizer_path
 from ..script import UnsupportedError
 from .base import Emission, Emitter

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..graph import Given
-from ..handles import ModelPart, Patch
+from ..models import ModelPart, Patch
 from ..script import UnsupportedError
 from .adapters import METHODS, apply_adapter
 from .base import Emission, Emitter

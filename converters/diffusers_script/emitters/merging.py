@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..handles import Change, ModelPart
 from ..layout import Expression, mapped
+from ..models import Change, ModelPart
 from ..script import UnsupportedError
 from .base import Emission, Emitter
 from .lora import stored

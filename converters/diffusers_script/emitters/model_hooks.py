@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from ..handles import Hook, ModelPart
+from ..models import Hook, ModelPart
 from .base import Emission, Emitter
 
 GUIDANCE: Mapping[str, str] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..graph import Given
-from ..handles import ModelPart, PicturePrompt
+from ..models import ModelPart, PicturePrompt
 from ..script import UnsupportedError
 from .base import Emission, Emitter
 from .loaders import constant_path, make_base

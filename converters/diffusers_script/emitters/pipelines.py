@@ -8,8 +8,9 @@ from graphflow.nodes.pipeline_call import arguments_of
 from graphflow.nodes.pipeline_table import signature
 
 from ..graph import Given
-from ..handles import Masks, ModelPart, Pictures, Pixels
+from ..handles import Masks, Pictures, Pixels
 from ..layout import Expression, call, literal
+from ..models import ModelPart
 from ..script import UnsupportedError
 from .base import Emission, Emitter
 from .loaders import make_base

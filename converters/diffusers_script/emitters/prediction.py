@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..handles import ModelPart
+from ..models import ModelPart
 from ..script import UnsupportedError
 from .base import Emission, Emitter
 

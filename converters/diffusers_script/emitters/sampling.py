@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from ..handles import Conditioning, EmptyLatent, Latents, ModelPart, Sampling, merged
+from ..conditionings import Conditioning
+from ..handles import EmptyLatent, Latents, Sampling
+from ..models import ModelPart, merged
 from ..nets import net_of
 from ..script import UnsupportedError
 from .base import Emission, Emitter

@@ -113,7 +113,7 @@ def _loop(emission: Emission, parts: tuple[Any, ...]) -> tuple[str, str] | None:
     constant = "PROMPTS"
     script.constants[constant] = listed(texts)
     emission.writer.prepare(first.sampling)
-    script.stage(", ".join(emission.writer.nodes(first.sampling)))
+    script.stage(", ".join(first.sampling.nodes))
     images, flags, prompt = script.name("images"), script.name("flags"), script.name("prompt")
     script.add(f"{images}, {flags} = [], []" if first.checked else f"{images} = []")
     script.add(f"for {prompt} in {constant}:")

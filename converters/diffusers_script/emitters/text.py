@@ -6,9 +6,10 @@ from dataclasses import replace
 
 from graphflow.families.prompt_syntax import Piece, pieces
 
+from ..conditionings import Conditioning, Entry
 from ..graph import Given
-from ..handles import Conditioning, Entry, ModelPart
 from ..layout import Expression, Items, call, listed, quoted
+from ..models import ModelPart
 from ..script import UnsupportedError
 from .base import Emission, Emitter
 from .loaders import constant_for

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..handles import EmptyLatent, Latents, ModelPart, Pixels, Upscaler
+from ..handles import EmptyLatent, Latents, Pixels, Upscaler
 from ..layout import call
+from ..models import ModelPart
 from ..script import UnsupportedError
 from .base import Emission, Emitter
 from .loaders import constant_path

@@ -1,0 +1,109 @@
+"""How prompts are encoded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from .conditionings import Conditioning, Control, Entry
+from .handles import Sampling
+from .layout import Expression, Items, call, listed, mapped, quoted
+from .loading import Loader
+from .models import ModelPart
+from .script import Script
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Writes what encodes prompts.
+
+    Attributes:
+        script: Where to.
+        loader: Where text encoders come from.
+    """
+
+    script: Script
+    loader: Loader
+
+    def for_call(self, sampling: Sampling) -> dict[str, Expression]:
+        """Prompts as a pipeline call takes them: texts, or embeddings where weights or a layer ask for them."""
+        sides = {"prompt": sampling.positive}
+        if sampling.negative is not None:
+            sides["negative_prompt"] = sampling.negative
+        if all(side.entries[0].plain for side in sides.values()):
+            texts: dict[str, Expression] = {
+                name: side.entries[0].text_l or side.entries[0].text for name, side in sides.items()
+            }
+            return texts | {f"{name}_2": side.entries[0].text for name, side in sides.items() if side.entries[0].text_l}
+        variables = [self.encoded(side, in_parts=True) for side in sides.values()]
+        embeds = [f'{variable}["embeds"]' for variable in variables]
+        if len(sides) > 1 and not all(side.entries[0].one_chunk for side in sides.values()):
+            self.script.need("same_length")
+            made = call("same_length", *embeds)
+            embeds = [self.script.name(f"{name}_embeds") for name in sides]
+            self.script.add(f"{', '.join(embeds)} = ", made)
+        found: dict[str, Expression] = {}
+        for name, variable, embedded in zip(sides, variables, embeds, strict=True):
+            found[f"{name}_embeds"] = embedded
+            if sampling.model.base.family == "sdxl":
+                pooled = "pooled_prompt_embeds" if name == "prompt" else "negative_pooled_prompt_embeds"
+                found[pooled] = f'{variable}["pooled"]'
+        return found
+
+    def encoded(self, conditioning: Conditioning, *, in_parts: bool = False, regional: bool = False) -> str:
+        """The expression of a conditioning as a denoiser reads it: one prompt, or a list of them with settings."""
+        if not regional:
+            return self.entry(conditioning.entries[0], in_parts=in_parts)
+        rows = [self._with_settings(entry) for entry in conditioning.entries]
+        return self.script.assign("prompts", listed(rows))
+
+    def _with_settings(self, entry: Entry) -> Expression:
+        settings: dict[str, Expression] = dict(entry.settings)
+        if entry.controls:
+            settings["controls"] = listed(self._control(control) for control in entry.controls)
+        variable = self.entry(entry)
+        if not settings:
+            return variable
+        items = [("", f"**{variable}"), *((f"{quoted(name)}: ", shown) for name, shown in settings.items())]
+        return Items("{", tuple(items), "}")
+
+    def _control(self, control: Control) -> Expression:
+        found: dict[str, Expression] = {"net": self.loader.component(control.net)}
+        if control.net.mode is not None:
+            found["mode"] = str(control.net.mode)
+        return mapped(found | {name: getattr(control, name) for name in ("image", "strength", "start", "end")})
+
+    def entry(self, entry: Entry, *, in_parts: bool = False) -> str:
+        """The variable of an encoded prompt, written once."""
+        entry = replace(entry, settings=(), controls=())
+        key = ("entry", repr(entry), in_parts)
+        if key not in self.script.written:
+            self.script.written[key] = self._entry(entry, in_parts)
+        return str(self.script.written[key])
+
+    def _entry(self, entry: Entry, in_parts: bool) -> str:
+        family = "_sdxl" if entry.encoder.base.family == "sdxl" else ""
+        pipe = self.loader.text_pipe(entry.encoder)
+        if entry.edits:
+            (helper, arguments), before = entry.edits[-1], replace(entry, edits=entry.edits[:-1])
+            self.script.need(helper)
+            shown = [self.entry(item, in_parts=in_parts) if isinstance(item, Entry) else item for item in arguments]
+            return self.script.assign(entry.node, call(helper, self.entry(before, in_parts=in_parts), *shown))
+        if entry.plain and not in_parts:
+            name = f"encode_prompt{family}"
+            self.script.need(name)
+            texts = [entry.text_l, entry.text] if entry.text_l else [entry.text]
+            return self.script.assign(entry.node, call(name, pipe, *texts))
+        name = f"encode_weighted{family}"
+        self.script.need(name)
+        layer = _layer(entry.encoder)
+        options: dict[str, Expression] = {} if layer is None else {"layer": str(layer)}
+        options |= {"parts_l": entry.parts_l} if entry.parts_l else {}
+        return self.script.assign(entry.node, call(name, pipe, entry.parts, **options))
+
+
+def _layer(encoder: ModelPart) -> int | None:
+    """The hidden layer to read where it is not the family's own; SD 2's last layer is left out of the model."""
+    if encoder.layer is None:
+        return None
+    dropped = encoder.base.description.variant == "sd2"
+    return min(encoder.layer + 1, -1) if dropped else encoder.layer
