@@ -64,11 +64,20 @@ def feather_mask(
     top: Annotated[Offset, Field(description="pixels over which the top edge fades")] = 0,
     right: Annotated[Offset, Field(description="pixels over which the right edge fades")] = 0,
     bottom: Annotated[Offset, Field(description="pixels over which the bottom edge fades")] = 0,
+    across: Annotated[
+        bool,
+        Field(
+            description="have the darkest column of the right fade at the left edge, and the darkest row of the bottom"
+            " one at the top, as ComfyUI's FeatherMask does"
+        ),
+    ] = False,
 ) -> Mask:
     """Fade masks out linearly towards the edges of the picture."""
     height, width = mask.values.shape[-2:]
-    rows = _fade(height, top) * _fade(height, bottom).flip(0)
-    columns = _fade(width, left) * _fade(width, right).flip(0)
+    far_rows, far_columns = _fade(height, bottom).flip(0), _fade(width, right).flip(0)
+    if across:
+        far_rows, far_columns = far_rows.roll(1), far_columns.roll(1)
+    rows, columns = _fade(height, top) * far_rows, _fade(width, left) * far_columns
     return Mask(values=mask.values * rows[:, None] * columns[None, :])
 
 

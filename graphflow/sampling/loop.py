@@ -168,7 +168,8 @@ def sample(
             nonlocal last
             last = step.denoised
             if on_step is not None:
-                on_step(step.index, total, step.x, step.denoised)
+                done = step.index if step.share is None else min(int(step.share * total), total - 1)
+                on_step(done, total, step.x, step.denoised)
 
         added = step_noise(method.noise, x, sigmas, seed, noise_layout, noise_device)
         if method.log_snr_form and model_sampling.is_flow:

@@ -75,6 +75,15 @@ def test_feathering_fades_and_never_brightens(left: int, top: int, right: int, b
     assert got[0, 3, -1] <= 1 / max(1, min(right, 8)) + 1e-6
 
 
+def test_feathering_across_puts_the_last_step_at_the_other_edge() -> None:
+    row = nodes.feather_mask(nodes.solid_mask(6, 2), right=4, across=True).values[0, 0]
+    assert row.tolist() == pytest.approx([0.25, 1, 1, 1, 0.75, 0.5])
+    column = nodes.feather_mask(nodes.solid_mask(2, 4), top=1, bottom=2, across=True).values[0, :, 0]
+    assert column.tolist() == pytest.approx([0.5, 1, 1, 1])
+    same = nodes.feather_mask(nodes.solid_mask(6, 6), 3, 2, across=True).values
+    assert torch.equal(same, nodes.feather_mask(nodes.solid_mask(6, 6), 3, 2).values)
+
+
 def test_feathering_one_edge_is_a_ramp() -> None:
     row = nodes.feather_mask(nodes.solid_mask(6, 2), left=4).values[0, 0]
     assert row.tolist() == [0.25, 0.5, 0.75, 1, 1, 1]

@@ -123,6 +123,21 @@ def test_a_level_that_stands_there_twice_is_one_step(sampling: ModelSampling) ->
     assert seen == [0, 1]
 
 
+@pytest.mark.parametrize("sampling", [DISCRETE, FLOW], ids=["discrete", "flow"])
+@pytest.mark.parametrize("steps", [1, 2, 4, 20])
+def test_every_sampler_tells_how_far_it_is(sampling: ModelSampling, steps: int) -> None:
+    for name in SAMPLER_NAMES:
+        told: list[tuple[int, int]] = []
+        sigmas = make_sigmas("karras", sampling, steps, sampler=name)
+        run(sampling=sampling, sampler=name, sigmas=sigmas, on_step=lambda i, n, *_, told=told: told.append((i, n)))
+        done = [index for index, _ in told]
+        assert {total for _, total in told} <= {steps}, name
+        if name not in ("dpm_fast", "dpm_adaptive"):  # which choose their own steps
+            assert done == list(range(steps)), name
+        assert done == sorted(done), name
+        assert not done or (done[0] == 0 and max(steps - 4, 0) <= done[-1] < steps), name
+
+
 def test_noise_of_another_shape_is_refused() -> None:
     with pytest.raises(SamplingError, match="does not fit the latent"):
         run(noise=torch.zeros(1, 4, 8, 8))

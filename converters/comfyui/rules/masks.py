@@ -25,7 +25,7 @@ RULES: tuple[AnyRule, ...] = (
     Rule("Convert Masks to Images", "mask_to_image", "masks:mask", pack="was-node-suite-comfyui", back=False),
     Rule("InvertMask", "invert_mask", "mask"),
     Rule("GrowMask", "grow_mask", "mask expand:amount tapered_corners"),
-    Rule("FeatherMask", "feather_mask", "mask left top right bottom"),
+    Rule("FeatherMask", "feather_mask", "mask left top right bottom", fixed={"across": True}, loose=frozenset({"across"})),
     Rule("ThresholdMask", "threshold_mask", "mask value:threshold"),
     Rule("CropMask", "crop_mask", "mask x y width height"),
     Rule("MaskComposite", "compose_masks", "destination source x y operation"),

@@ -522,8 +522,8 @@ def dpm_adaptive(
     Raises:
         SamplingError: The tolerances make the steps vanish.
     """
-    t, t_end = _range(sigmas)
-    before = x
+    t_start, t_end = _range(sigmas)
+    t, before = (t_start, x)
     size = _StepSize.make(
         h_init,
         pcoeff,

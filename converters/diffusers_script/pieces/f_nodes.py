@@ -348,11 +348,19 @@ def grow_mask(mask, amount=0, tapered_corners=True):
     return values[:, 0]
 
 
-def feather_mask(mask, left=0, top=0, right=0, bottom=0):
+def feather_mask(mask, left=0, top=0, right=0, bottom=0, across=False):
     """Fade masks out linearly towards the edges of the picture."""
     height, width = mask.shape[-2:]
-    rows = masks_edit_fade(height, top) * masks_edit_fade(height, bottom).flip(0)
-    columns = masks_edit_fade(width, left) * masks_edit_fade(width, right).flip(0)
+    far_rows, far_columns = (
+        masks_edit_fade(height, bottom).flip(0),
+        masks_edit_fade(width, right).flip(0),
+    )
+    if across:
+        far_rows, far_columns = (far_rows.roll(1), far_columns.roll(1))
+    rows, columns = (
+        masks_edit_fade(height, top) * far_rows,
+        masks_edit_fade(width, left) * far_columns,
+    )
     return mask * rows[:, None] * columns[None, :]
 
 

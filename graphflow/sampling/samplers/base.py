@@ -50,12 +50,14 @@ class Step:
         x: latent before the step.
         sigma: its noise level.
         denoised: the clean sample predicted from it.
+        share: how much of the way is done, 0 to 1, where the steps are not the schedule's; else None.
     """
 
     index: int
     x: Tensor
     sigma: Tensor
     denoised: Tensor
+    share: float | None = None
 
 
 Callback = Callable[[Step], None]

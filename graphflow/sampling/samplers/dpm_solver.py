@@ -81,7 +81,7 @@ def dpm_fast(denoise: Denoiser, x: Tensor, sigmas: Tensor, *, noise: StepNoise, 
     grid = torch.linspace(float(t_start), float(t_end), intervals + 1)
     for i, order in enumerate(orders[-intervals:]):
         step = _Interval(denoise, x, grid[i], grid[i + 1])
-        callback(Step(i, x, grid[i].neg().exp(), step.denoised()))
+        callback(Step(i, x, grid[i].neg().exp(), step.denoised(), share=i / intervals))
         x = step.first() if order == 1 else step.second() if order == 2 else step.third()
     return x
 
@@ -143,8 +143,8 @@ def dpm_adaptive(
     Raises:
         SamplingError: The tolerances make the steps vanish.
     """
-    t, t_end = _range(sigmas)
-    before = x
+    t_start, t_end = _range(sigmas)
+    t, before = t_start, x
     size = _StepSize.make(h_init, pcoeff, icoeff, dcoeff, STOCHASTIC_ORDER if eta else order, accept_safety)
     index = 0
     while t < t_end - 1e-5:
@@ -164,7 +164,7 @@ def dpm_adaptive(
         low, high = (step.first(), step.second()) if order == 2 else (step.second(1 / 3), step.third())
         tolerance = torch.maximum(torch.tensor(atol), rtol * torch.maximum(low.abs(), before.abs()))
         error = torch.linalg.norm((low - high) / tolerance) / x.numel() ** 0.5
-        callback(Step(index, x, sigma, step.denoised()))
+        callback(Step(index, x, sigma, step.denoised(), share=float((t - t_start) / (t_end - t_start))))
         if size.accepts(float(error)):
             before, x, t = low, high, t_next
             if sigma_up > 0:
