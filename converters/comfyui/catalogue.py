@@ -61,6 +61,14 @@ def find(type: str) -> Interface | None:
     return known.get(type) or known.get(type.strip())
 
 
+def default_of(spec: InputSpec) -> Any:
+    """Return what a widget holds on a new node."""
+    if "default" in spec.details:
+        return spec.details["default"]
+    options = spec.details.get("options")
+    return options[0] if options else {"INT": 0, "FLOAT": 0.0, "BOOLEAN": False}.get(spec.type, "")
+
+
 def is_seed(name: str) -> bool:
     """Say whether an input of this name carries the setting of what to do after each run."""
     return name.rsplit(".", 1)[-1] in _SEEDS

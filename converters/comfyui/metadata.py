@@ -83,4 +83,7 @@ def _unpacked(found: dict[str, str]) -> dict[str, str]:
                 texts[name] = json.dumps(value)
         if "prompt" not in texts and "workflow" not in texts:
             texts["workflow"] = text
+    written = next((text for key, text in texts.items() if "Steps: " in text and "Sampler: " in text), None)
+    if written is not None:
+        texts.setdefault("parameters", written)
     return {key: text for key, text in texts.items() if key in KEYS}

@@ -100,6 +100,12 @@ class _Importer:
 
     def run(self, name: str | None) -> Imported:
         live = self._flattened.live
+        if not self._flattened.prompt:
+            raise ConversionError(
+                "the workflow has no node that runs",
+                where="ComfyUI workflow",
+                advice="check whether it was saved empty, or with everything muted or bypassed",
+            )
         if not live:
             raise ConversionError(
                 "no node of the workflow saves or shows anything", where="ComfyUI workflow", advice="add a SaveImage"

@@ -104,9 +104,14 @@ def _from_stream(stream: BinaryIO, size: int, where: str, prefer: Literal["promp
         return Found(found.document, found.kind, container, (*remarks, *failures))
     if failures:
         raise ConversionError("; ".join(failures), where=where, advice="export the workflow again from ComfyUI")
-    hint = "its metadata is another program's" if "parameters" in texts else "editors and web sites remove it"
+    if "parameters" in texts:
+        raise ConversionError(
+            f"this {container} file carries no ComfyUI workflow, but settings in words, as AUTOMATIC1111 and Forge write",
+            where=where,
+            advice="put them into a workflow by hand",
+        )
     raise ConversionError(
-        f"this {container} file carries no ComfyUI workflow ({hint})",
+        f"this {container} file carries no ComfyUI workflow (editors and web sites remove it)",
         where=where,
         advice="take the original file, or the workflow as .json",
     )
@@ -124,6 +129,10 @@ def _found(data: object, container: str, where: str) -> Found:
                 return Found(candidate, kind, container, remarks)
             following.extend(_inside(candidate, where))
         level = following
+    if isinstance(data, dict) and "graphflow" in data:
+        raise ConversionError(
+            "this is no ComfyUI workflow but a native one", where=where, advice="it runs as it is: graphflow run FILE"
+        )
     shape = "a list" if isinstance(data, list) else "a text" if isinstance(data, str) else "a single value"
     if isinstance(data, dict):
         shape = f"an object with {', '.join(quote(key, 20) for key in list(data)[:4]) or 'nothing in it'}"

@@ -74,7 +74,7 @@ def _is_foreign(data: bytes) -> bool:
 
     if data.startswith(PNG_SIGNATURE):
         texts = {keyword.lower() for keyword, _ in png_texts(data)}
-        return WORKFLOW_KEYWORD not in texts and not texts.isdisjoint({"prompt", "workflow"})
+        return WORKFLOW_KEYWORD not in texts and not texts.isdisjoint({"prompt", "workflow", "parameters"})
     if data[:4].lstrip(_BLANK)[:1] in (b"{", b"["):
         try:
             parsed = jsontools.loads(data, source="workflow")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -215,14 +216,7 @@ def test_recorded_workflows_come_back(name: str) -> None:
 
 def test_nodes_stand_from_left_to_right_and_do_not_overlap() -> None:
     document = to_native(to_prompt(cases("features")["hires_fix"]["prompt"]), registry=REGISTRY).require()
-    ui = to_comfyui(document, format="ui", registry=REGISTRY)
-    places = {node["id"]: (*node["pos"], *node["size"]) for node in ui["nodes"]}
-    for _, origin, _, target, _, _ in ui["links"]:
-        assert places[origin][0] + places[origin][2] <= places[target][0]
-    boxes = list(places.values())
-    for number, (x, y, width, height) in enumerate(boxes):
-        for left, top, wide, tall in boxes[number + 1 :]:
-            assert x + width <= left or left + wide <= x or y + height <= top or top + tall <= y
+    _check_canvas(to_comfyui(document, format="ui", registry=REGISTRY))
 
 
 def test_what_comfyui_has_not_is_named_at_once() -> None:
@@ -280,3 +274,68 @@ def test_a_control_of_one_side_stays_one() -> None:
     assert prompt["a"]["class_type"] == "ControlNetApplyAdvanced"
     assert prompt["a"]["inputs"]["positive"] == prompt["a"]["inputs"]["negative"] == ["t", 0]
     assert essence(again(document)) == essence(document)
+
+
+def test_what_comfyui_asks_for_is_there_even_if_it_says_nothing() -> None:
+    nodes: dict[str, Any] = {
+        "m": {"type": "load_diffusion_model", "params": {"model": "a.safetensors"}},
+        "c": {"type": "load_checkpoint", "params": {"model": "b.safetensors"}},
+        "t": {"type": "encode_prompt_sdxl", "params": {"text": "a fox"}, "links": {"text_encoder": "c.text_encoder"}},
+        "s": {"type": "show", "links": {"value": "t"}},
+        "u": {"type": "show", "links": {"value": "m"}},
+    }
+    document = parse({"graphflow": 1, "nodes": nodes})
+    prompt = to_comfyui(document, registry=REGISTRY)
+    assert (prompt["t"]["inputs"]["text_g"], prompt["t"]["inputs"]["text_l"]) == ("a fox", "a fox")
+    assert prompt["m"]["inputs"]["weight_dtype"] == "default"
+    assert essence(again(document)) == essence(document)
+    canvas = to_native(to_prompt(to_comfyui(document, format="ui", registry=REGISTRY)), registry=REGISTRY).document
+    assert [entry.params for entry in canvas.nodes.values() if entry.type == "encode_prompt_sdxl"] == [
+        entry.params for id, entry in again(document).nodes.items() if id == "t"
+    ]
+
+
+@settings(max_examples=60, deadline=None)
+@given(documents())
+def test_every_input_that_comfyui_asks_for_is_said(document: Document) -> None:
+    for node in to_comfyui(document, registry=REGISTRY).values():
+        interface = catalogue.find(node["class_type"])
+        for name, spec in (interface.inputs if interface is not None else {}).items():
+            assert not spec.required or name in node["inputs"], (node["class_type"], name)
+
+
+@pytest.mark.parametrize("path", sorted(Path("workflows").glob("*.json")), ids=lambda path: path.stem)
+def test_packaged_workflows_come_back_the_same_by_both_ways(path: Path) -> None:
+    document = parse(json.loads(path.read_text()))
+    try:
+        prompt = to_comfyui(document, registry=REGISTRY)
+    except ConversionError as error:
+        assert "ComfyUI cannot say all of it" in str(error)
+        return
+    ui = json.loads(json.dumps(to_comfyui(document, format="ui", registry=REGISTRY)))
+    one, other = (
+        sorted(
+            (kind, json.dumps(literals, sort_keys=True))
+            for kind, _, _, literals in essence(to_native(to_prompt(source), registry=REGISTRY).require()).values()
+        )
+        for source in (prompt, ui)
+    )
+    assert one == other
+    _check_canvas(ui)
+
+
+def _check_canvas(ui: dict[str, Any]) -> None:
+    """Check ids, order, both ends of every link, and that nothing overlaps or runs to the left."""
+    nodes = {node["id"]: node for node in ui["nodes"]}
+    assert ui["last_node_id"] == max(nodes) and len(nodes) == len(ui["nodes"])
+    assert ui["last_link_id"] == max((link[0] for link in ui["links"]), default=0)
+    assert sorted(node["order"] for node in nodes.values()) == list(range(len(nodes)))
+    for number, origin, output, target, slot, _ in ui["links"]:
+        assert number in nodes[origin]["outputs"][output]["links"]
+        assert nodes[target]["inputs"][slot]["link"] == number
+        assert nodes[origin]["order"] < nodes[target]["order"]
+        assert nodes[origin]["pos"][0] + nodes[origin]["size"][0] <= nodes[target]["pos"][0]
+    boxes = [(*node["pos"], *node["size"]) for node in nodes.values()]
+    for place, (x, y, width, height) in enumerate(boxes):
+        for left, top, wide, tall in boxes[place + 1 :]:
+            assert x + width <= left or left + wide <= x or y + height <= top or top + tall <= y

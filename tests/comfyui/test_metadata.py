@@ -144,6 +144,17 @@ def test_webm_of_unknown_length() -> None:
     assert to_prompt(webm(("PROMPT", SENT), size=b"\x01" + b"\xff" * 7)).container == "webm"
 
 
+def test_settings_in_words_are_named_as_what_they_are() -> None:
+    words = "a fox\nNegative prompt: blurry\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1"
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0x9286] = b"UNICODE\x00" + words.encode("utf-16-be")
+    stream = BytesIO()
+    Image.new("RGB", (8, 8)).save(stream, "JPEG", exif=exif)
+    for data in (png(parameters=words), stream.getvalue()):
+        with pytest.raises(ConversionError, match="settings in words"):
+            to_prompt(data)
+
+
 @pytest.mark.parametrize(
     "data", [png(), png(parameters="a fox, Steps: 20"), with_exif("JPEG"), with_exif("WEBP"), mp4(b"", []), webm()]
 )

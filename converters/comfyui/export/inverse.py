@@ -157,6 +157,12 @@ def _check_required(rule: Rule, fit: Fit) -> None:
     interface = catalogue.find(rule.comfy)
     if interface is None:
         return
+    said = {item.comfy for item in rule.parsed}
     for name, known in interface.inputs.items():
-        if known.required and not known.widget and name not in fit.links and name not in fit.values:
+        if not known.required or name in fit.links or name in fit.values:
+            continue
+        if not known.widget:
             raise MisfitError(f"{name} is not linked")
+        if name in said:
+            raise MisfitError(f"{name} has no value there")
+        fit.values[name] = catalogue.default_of(known)  # changes nothing here, and ComfyUI asks for it

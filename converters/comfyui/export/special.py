@@ -154,6 +154,21 @@ def _image_prompt(entry: NodeEntry, spec: NodeSpec) -> Made:
     return Made(nodes, {"conditioning": ("", 0)})
 
 
+def _prompt_sdxl(entry: NodeEntry, spec: NodeSpec) -> Made:
+    """Say one text for both encoders twice, as ComfyUI asks for both."""
+    names = {"text_g": "text", "text_l": "text", "clip": "text_encoder", "crop_w": "crop_x", "crop_h": "crop_y"}
+    names |= {name: name for name in ("width", "height", "target_width", "target_height")}
+    values: dict[str, Any] = {}
+    links: dict[str, str] = {}
+    for there, here in names.items():
+        link = _link(entry, here)
+        if link:
+            links[there] = link[here]
+        else:
+            values[there] = _value(entry, spec, here)
+    return Made([("", "CLIPTextEncodeSDXL", values, links)], {"conditioning": ("", 0)})
+
+
 def _one_sided_control(entry: NodeEntry, spec: NodeSpec) -> Made:
     """Say a control of one side alone: the same prompt twice, of which one output is read.
 
@@ -187,6 +202,7 @@ SPECIAL: Mapping[str, Back] = {
     "batch_images": _chain("ImageBatch", "image1", "image2", "images", "image"),
     "expression": _expression,
     "apply_control_net": _one_sided_control,
+    "encode_prompt_sdxl": _prompt_sdxl,
     "add_image_prompt": _image_prompt,
     "encode_prompt_with_images": _edit_prompt,
 }

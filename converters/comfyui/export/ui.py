@@ -113,7 +113,8 @@ def _widgets(inputs: Mapping[str, Any], interface: Interface | None) -> tuple[li
                 else f"control_after_generate#{position}"
             ] = "fixed"
             continue
-        value = literals.get(name, _default(name, interface))
+        spec = interface.inputs.get(name) if interface is not None else None
+        value = literals.get(name, catalogue.default_of(spec) if spec is not None else None)
         values.append(value)
         named[name] = value
     for name, value in literals.items():
@@ -121,16 +122,6 @@ def _widgets(inputs: Mapping[str, Any], interface: Interface | None) -> tuple[li
             values.append(value)
             named[name] = value
     return values, named
-
-
-def _default(name: str, interface: Interface | None) -> Any:
-    spec = interface.inputs.get(name) if interface is not None else None
-    if spec is None:
-        return None
-    if "default" in spec.details:
-        return spec.details["default"]
-    options = spec.details.get("options")
-    return options[0] if options else {"INT": 0, "FLOAT": 0.0, "BOOLEAN": False}.get(spec.type, "")
 
 
 def _links(prompt: Prompt, numbers: Mapping[str, int], nodes: Mapping[str, dict[str, Any]]) -> list[list[Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..building import Builder, Source, Value
+from ..building import Builder, Const, Source, Value
 from .common import BOUNDS
 from .rule import AnyRule, Made, Rule
 
@@ -20,9 +20,31 @@ def _pair_combined(builder: Builder, source: Source) -> list[Value]:
     ]
 
 
+_SDXL = Rule(
+    "CLIPTextEncodeSDXL",
+    "encode_prompt_sdxl",
+    "width height crop_w:crop_x crop_h:crop_y target_width target_height text_g:text clip:text_encoder text_l",
+)
+
+
+def _prompt_sdxl(builder: Builder, source: Source) -> list[Value]:
+    """CLIPTextEncodeSDXL; one text for both encoders is said once, so that it is turned once."""
+    inputs = {item.native: source.get(item.comfy) for item in _SDXL.parsed}
+    same = inputs["text_l"] == inputs["text"]
+    if same:
+        inputs["text_l"] = None
+    made = builder.add(source, "encode_prompt_sdxl", inputs)
+    for item in _SDXL.parsed:
+        if same and item.native == "text":
+            continue  # it stands for two inputs
+        if isinstance(source.inputs.get(item.comfy), Const) and item.native in builder.nodes[made.node].params:
+            builder.direct[f"{made.node}.{item.native}"] = (source.id, item.comfy)
+    return [made]
+
+
 RULES: tuple[AnyRule, ...] = (
     Rule("CLIPTextEncode", "encode_prompt", "text clip:text_encoder"),
-    Rule("CLIPTextEncodeSDXL", "encode_prompt_sdxl", "width height crop_w:crop_x crop_h:crop_y target_width target_height text_g:text clip:text_encoder text_l"),
+    Made("CLIPTextEncodeSDXL", ("encode_prompt_sdxl",), _prompt_sdxl, says="encode_prompt_sdxl", back=_SDXL),
     Rule("CLIPTextEncodeSDXLRefiner", "encode_prompt_refiner", "ascore:aesthetic_score width height text clip:text_encoder"),
     Rule("ConditioningCombine", "combine_conditioning", "conditioning_1:conditioning[] conditioning_2:conditioning[]"),
     Rule("ConditioningConcat", "concat_conditioning", "conditioning_to:conditioning conditioning_from:other"),
