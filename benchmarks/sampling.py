@@ -1,6 +1,6 @@
 """The ``sample`` node against plain Diffusers pipelines: the same full-size UNet in the same process, side by side.
 
-Stable Diffusion 1.5 and SDXL with random weights, 64 pixels, Euler steps, guidance on, prompts encoded beforehand, no
+Stable Diffusion 1.5 and SDXL with random weights, 64 to 256 pixels, Euler steps, guidance on, prompts encoded beforehand, no
 autoencoder: what is compared is the denoising loop. Runs alternate; medians; ratios are graphflow / Diffusers. One
 thread, since with more, whatever else runs on the machine makes threads wait for each other.
 """
@@ -11,11 +11,11 @@ import argparse
 import statistics
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-SIZE, GUIDANCE_SCALE, CONTEXT_TOKENS, POOLED = 64, 5.0, 77, 1280
+GUIDANCE_SCALE, CONTEXT_TOKENS, POOLED = 5.0, 77, 1280
 SDXL = {
     "block_out_channels": (320, 640, 1280),
     "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
@@ -64,8 +64,8 @@ class OneModel:
         yield self.loaded()
 
 
-def compare(family: str, steps: int, repeats: int) -> tuple[list[float], list[float]]:
-    """Return seconds of processor time of each run: the sample node's and the pipeline's."""
+def compare(family: str, sizes: Sequence[int], steps: int, repeats: int) -> Iterator[tuple[list[float], list[float]]]:
+    """Yield for each size, in pixels, seconds of processor time of each run: the sample node's and the pipeline's."""
     import torch
     from diffusers import (
         AutoencoderKL,
@@ -126,41 +126,45 @@ def compare(family: str, steps: int, repeats: int) -> tuple[list[float], list[fl
         for i in (0, 1)
     )
     model = Model(files=(ModelFile(name="random", kind="diffusion_model", part="unet", family=family),))
-    latent = nodes.empty_latent(width=SIZE, height=SIZE)
-    ours, theirs = [], []
     with runtime.using(runtime.Runtime(models=OneModel(wrapped))):  # type: ignore[arg-type]
-        for seed in range(repeats + 1):
-            start = time.process_time()
-            nodes.sample(
-                model, positive, latent, negative, seed=seed, steps=steps, guidance_scale=GUIDANCE_SCALE,
-                sampler="euler", schedule="normal",
-            )  # fmt: skip
-            middle = time.process_time()
-            pipe(
-                **given, num_inference_steps=steps, guidance_scale=GUIDANCE_SCALE, width=SIZE, height=SIZE,
-                generator=torch.Generator().manual_seed(seed), output_type="latent",
-            )  # fmt: skip
-            end = time.process_time()
-            if seed:  # the first of each warms up
-                ours.append(middle - start)
-                theirs.append(end - middle)
-    return ours, theirs
+        for size in sizes:
+            latent = nodes.empty_latent(width=size, height=size)
+            ours, theirs = [], []
+            for seed in range(repeats + 1):
+                start = time.process_time()
+                nodes.sample(
+                    model, positive, latent, negative, seed=seed, steps=steps, guidance_scale=GUIDANCE_SCALE,
+                    sampler="euler", schedule="normal",
+                )  # fmt: skip
+                middle = time.process_time()
+                pipe(
+                    **given, num_inference_steps=steps, guidance_scale=GUIDANCE_SCALE, width=size, height=size,
+                    generator=torch.Generator().manual_seed(seed), output_type="latent",
+                )  # fmt: skip
+                end = time.process_time()
+                if seed:  # the first of each warms up
+                    ours.append(middle - start)
+                    theirs.append(end - middle)
+            yield ours, theirs
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3, help="runs of each")
     parser.add_argument("--families", nargs="+", choices=("sd", "sdxl"), default=("sd", "sdxl"))
+    parser.add_argument("--sizes", type=int, nargs="+", default=(64, 128, 256), help="in pixels")
     given = parser.parse_args([] if arguments is None else arguments)
     warnings.filterwarnings("ignore", category=FutureWarning)
-    print(f"| {given.steps} Euler steps at {SIZE} pixels, processor s | graphflow | Diffusers | ratio |")
-    print("|---|---|---|---|")
+    print(f"| {given.steps} Euler steps, processor s | pixels | graphflow | Diffusers | ratio |")
+    print("|---|---|---|---|---|")
     for family in given.families:
-        ours, theirs = (statistics.median(times) for times in compare(family, given.steps, given.repeats))
         name = {"sd": "Stable Diffusion 1.5", "sdxl": "SDXL"}[family]
-        print(f"| {name} | {ours:.2f} | {theirs:.2f} | {ours / theirs:.2f} |", flush=True)
+        measured = compare(family, given.sizes, given.steps, given.repeats)
+        for size, times in zip(given.sizes, measured, strict=True):
+            ours, theirs = map(statistics.median, times)
+            print(f"| {name} | {size} | {ours:.2f} | {theirs:.2f} | {ours / theirs:.2f} |", flush=True)
 
 
 if __name__ == "__main__":
