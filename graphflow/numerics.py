@@ -11,6 +11,7 @@ import importlib.metadata
 import json
 import os
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -104,7 +105,10 @@ def read_probe(path: Path) -> str | None:
 
 
 def write_probe(path: Path) -> str:
-    """Ask torch which device there is and write it down; returns the device kind."""
+    """Ask torch which device there is and write it down; returns the device kind.
+
+    Where it cannot be written, planning goes on guessing.
+    """
     import torch
 
     kind = "cpu"
@@ -117,5 +121,6 @@ def write_probe(path: Path) -> str:
     if read_probe(path) != kind:
         from graphflow.atomic import write_bytes
 
-        write_bytes(path, json.dumps({"device": kind, "facts": _facts()}).encode())
+        with suppress(OSError):
+            write_bytes(path, json.dumps({"device": kind, "facts": _facts()}).encode())
     return kind

@@ -58,22 +58,21 @@ class SessionResolver:
         )
 
     def _user_file(self, need: FileNeed, trusted: bool) -> FileUse:
-        path = self._find(need.name, trusted)
-        size = path.stat().st_size
-        if size > LIMITS.media_bytes:
-            raise LimitError(f"the file has {size:,} bytes, more than {LIMITS.media_bytes:,}", where=need.name)
-        return FileUse(need, path=str(path), fingerprint=_content(str(path), size, path.stat().st_mtime_ns))
+        try:
+            path = self._find(need.name, trusted)
+            size = path.stat().st_size
+            if size > LIMITS.media_bytes:
+                raise LimitError(f"the file has {size:,} bytes, more than {LIMITS.media_bytes:,}", where=need.name)
+            return FileUse(need, path=str(path), fingerprint=_content(str(path), size, path.stat().st_mtime_ns))
+        except OSError as error:  # the system refuses the name, e.g. since it is too long, or the file
+            reason = (error.strerror or str(error)).lower()
+            raise InvalidInputError(
+                f"{shorten(need.name)} cannot be read: {reason}", advice="name another file"
+            ) from error
 
     def _find(self, name: str, trusted: bool) -> Path:
         if "\0" in name:
             raise InvalidInputError("a file name has no NUL character", where=repr(name))
-        try:
-            return self._existing(name, trusted)
-        except OSError as error:  # the system refuses the name, e.g. since it is too long
-            reason = (error.strerror or str(error)).lower()
-            raise InvalidInputError(f"{shorten(name)} cannot be read: {reason}", advice="name another file") from error
-
-    def _existing(self, name: str, trusted: bool) -> Path:
         if trusted and user_path(name).is_file():
             return user_path(name).resolve()
         outside = InvalidInputError(

@@ -12,6 +12,7 @@ import typer
 from graphflow.cli.failures import print_json
 from graphflow.cli.options import AsJson, CacheDir, ModelDirs, Packs, make_session
 from graphflow.cli.terminal import console, count, size, styled
+from graphflow.errors import StoreError
 
 if TYPE_CHECKING:
     from graphflow.session import Session
@@ -57,7 +58,11 @@ def _facts(session: Session) -> tuple[dict[str, Any], list[str]]:
         {"path": str(root.path), "exists": root.path.is_dir(), "models": models[root.path]}
         for root in session.library.roots
     ]
-    disk = session.store.disk
+    try:
+        disk = session.store.disk
+    except StoreError as error:
+        problems.append(str(error))
+        disk = None
     stats = disk.stats() if disk is not None else None
     settled = session.numerics
     facts = {
@@ -86,6 +91,8 @@ def _device(session: Session, problems: list[str]) -> dict[str, Any]:
         problems.append(f"torch cannot be imported: {error}")
         return {"kind": "none"}
     kind = numerics.write_probe(session.probe_file)
+    if numerics.read_probe(session.probe_file) != kind:
+        problems.append(f"{session.probe_file} cannot be written, so planning guesses the device")
     found: dict[str, Any] = {"kind": kind, "setting": session.settings.device}
     if kind == "cuda":
         found["gpus"] = [

@@ -23,6 +23,7 @@ from graphflow.cli.options import (
 )
 from graphflow.cli.source import input_values, load, named, overrides
 from graphflow.cli.terminal import clean, console, styled
+from graphflow.cli.writing import write_text
 from graphflow.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def export(
     if out is None:
         sys.stdout.write(text)
     else:
-        _write(out, text)
+        write_text(out, text)
         console(error=True).print(styled(f"wrote {clean(str(out))}", "green"))
     for note in report:
         console(error=True).print(styled(f"note: {note}", "yellow"))
@@ -148,15 +149,6 @@ def _comfyui_file(settled: Settled, session: Session, *, layout: bool) -> tuple[
     made = export_prompt(settled.document, registry=session.registry)
     data = to_comfyui(settled.document, format="ui", registry=session.registry) if layout else made.prompt
     return json.dumps(data, indent=2) + "\n", tuple(f"{node}: {what}" for node, what in made.notes)
-
-
-def _write(path: Path, text: str) -> None:
-    from graphflow import atomic
-
-    try:
-        atomic.write_bytes(path, text.encode("utf-8"))
-    except OSError as error:
-        raise InvalidInputError(f"cannot write there: {error.strerror or error}", where=str(path)) from error
 
 
 def register(app: typer.Typer) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from graphflow.cli.options import Packs, make_session
 from graphflow.cli.terminal import console, count, styled
+from graphflow.cli.writing import write_text
 
 EPILOG = """Example: graphflow schema -o graphflow.schema.json, then begin a workflow with "$schema": "./graphflow.schema.json"."""
 
@@ -26,7 +27,6 @@ def schema(
     """
     import json
 
-    from graphflow import atomic
     from graphflow.schema import document_schema
 
     known = make_session(packs=packs).registry
@@ -34,7 +34,7 @@ def schema(
     if output is None:
         typer.echo(text, nl=False)
         return
-    atomic.write_bytes(output, text.encode())
+    write_text(output, text)
     console().print(styled(f"{output}: the schema of {count(len(known.specs), 'node type')}"))
 
 

@@ -83,6 +83,25 @@ def test_an_unknown_node(graphflow: Command) -> None:
     assert "did you mean 'sample'?" in ran.err
 
 
+def test_the_doctor_says_what_cannot_be_written_and_all_the_rest(graphflow: Command) -> None:
+    Path("file").write_text("")
+    ran = graphflow("doctor", "--cache-dir", "file/cache")
+    assert ran.code == 1 and ran.err == ""
+    problems = [line for line in ran.out.splitlines() if line.startswith("problem: ")]
+    assert len(problems) == 2
+    assert "probe.json cannot be written" in problems[0]
+    assert "the store's folder cannot be made" in problems[1]
+    assert "node types" in ran.out and "all good" not in ran.out
+
+
+@pytest.mark.parametrize("line", [["schema", "-o"], ["export", "txt2img", "-o"]])
+def test_a_file_that_cannot_be_written(graphflow: Command, line: list[str]) -> None:
+    Path("file").write_text("")
+    ran = graphflow(*line, "file/new")
+    assert ran.code == 2
+    assert "file/new: cannot write there" in ran.err and "name another file" in ran.err
+
+
 def test_errors_of_settings(graphflow: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRAPHFLOW_DEVICE", "toaster")
     ran = graphflow("nodes")
