@@ -16,14 +16,13 @@ from graphflow.values import Audio, Conditioning, Image, Latent, Model, Vae
 from .family_conditioning import with_extras
 from .family_loaders import refuse
 from .video_choices import (
-    Begun,
+    Conditioned,
+    Denoiser,
     Encoder,
     Length,
     Negative,
-    NotShown,
     Positive,
     Share,
-    Shown,
     Start,
     Strength,
     VideoEdge,
@@ -53,14 +52,6 @@ Sounding = Annotated[Latent, Field(description="latents of sound")]
 Moving = Annotated[Latent, Field(description="latents of a video")]
 Both = Annotated[Latent, Field(description="latents of a video and its sound")]
 Shift = Annotated[float, Field(ge=0, le=100)]
-
-
-class Conditioned(NamedTuple):
-    """Conditioning that carries pictures, and latents to start from."""
-
-    positive: Shown
-    negative: NotShown
-    latent: Begun
 
 
 class Apart(NamedTuple):
@@ -175,7 +166,7 @@ def compress_frames(
 
 @node("set_ltxv_shift", category="families")
 def set_ltxv_shift(
-    model: Annotated[Model, Field(description="the denoising model")],
+    model: Denoiser,
     max_shift: Annotated[Shift, Field(description="shift of a latent of 4096 samples")] = 2.05,
     base_shift: Annotated[Shift, Field(description="shift of a latent of 1024 samples")] = 0.95,
     latent: Annotated[Latent | None, Field(description="the latent, whose size sets the shift; none has 4096")] = None,
@@ -273,7 +264,7 @@ def ltxv_encode_audio(audio: Annotated[Audio, Field(description="the sound")], v
 
 @node("ltxv_reference_audio", category="families")
 def ltxv_reference_audio(
-    model: Annotated[Model, Field(description="the denoising model")],
+    model: Denoiser,
     positive: Positive,
     negative: Negative,
     audio: Annotated[Audio, Field(description="the voice to speak with")],

@@ -16,6 +16,9 @@ from graphflow.values import Conditioning, Image, ImageEncoder, Latent, Model, T
 from .family_loaders import refuse
 from .video_choices import (
     Begun,
+    Conditioned,
+    Crop,
+    Denoiser,
     Encoder,
     End,
     Length,
@@ -48,14 +51,6 @@ Factor = Annotated[float, Field(ge=0, le=10)]
 Layers = Annotated[str, Field(max_length=1000)]
 
 
-class Conditioned(NamedTuple):
-    """Conditioning that carries pictures, and latents to start from."""
-
-    positive: Shown
-    negative: NotShown
-    latent: Begun
-
-
 class Told(NamedTuple):
     """Conditioning that carries a picture, and latents to start from."""
 
@@ -75,7 +70,7 @@ class WithStart(NamedTuple):
 class Seers(NamedTuple):
     """What a checkpoint of an image-to-video model holds."""
 
-    model: Annotated[Model, Field(description="the denoising model")]
+    model: Denoiser
     image_encoder: Annotated[ImageEncoder, Field(description="the CLIP image encoder")]
     vae: Annotated[Vae, Field(description="the autoencoder")]
 
@@ -140,7 +135,7 @@ def encode_video_prompt_with_image(
     image_encoder: Annotated[ImageEncoder, Field(description="the CLIP image encoder")],
     image: Annotated[Image, Field(description="the first frame")],
     text: Annotated[str, Field(max_length=LIMITS.text, description="what the video shows")] = "",
-    crop: Annotated[Literal["center", "none"], Field(description="how the picture is made square")] = "center",
+    crop: Crop = "center",
     interleave: Annotated[int, Field(ge=1, le=512, description="of the picture's tokens every so manieth is read")] = 2,
 ) -> Conditioning:
     """Encode a prompt together with the first frame (HunyuanVideo-I2V, whose language model sees pictures).
@@ -159,7 +154,7 @@ def hunyuan15_image_conditioning(
     start_image: Start = None,
     image_encoder: Seeing = None,
     seen_image: Seen = None,
-    crop: Annotated[Literal["center", "none"], Field(description="how the seen picture is made square")] = "center",
+    crop: Crop = "center",
     width: VideoEdge = 848,
     height: VideoEdge = 480,
     length: Length = 33,
@@ -213,7 +208,7 @@ def cosmos_image_latent(
 
 @node("set_context_windows", category="families")
 def set_context_windows(
-    model: Annotated[Model, Field(description="the denoising model")],
+    model: Denoiser,
     length: Annotated[int, Field(ge=1, le=LIMITS.frames, description="frames that the model sees at once")] = 81,
     overlap: Annotated[int, Field(ge=0, le=LIMITS.frames, description="frames that neighbouring windows share")] = 30,
     schedule: Annotated[
@@ -238,7 +233,7 @@ def set_context_windows(
 
 @node("scale_temporal_attention", category="families")
 def scale_temporal_attention(
-    model: Annotated[Model, Field(description="the denoising model")],
+    model: Denoiser,
     self_space: Annotated[Factor, Field(description="of attention within a frame")] = 1.0,
     self_time: Annotated[Factor, Field(description="of attention between frames")] = 1.0,
     cross_space: Annotated[Factor, Field(description="of attention to the prompt within a frame")] = 1.0,
@@ -256,7 +251,7 @@ def scale_temporal_attention(
 
 @node("skip_transformer_layers", category="families")
 def skip_transformer_layers(
-    model: Annotated[Model, Field(description="the denoising model")],
+    model: Denoiser,
     double_layers: Annotated[Layers, Field(description="joint layers to leave out, by number")] = "7, 8, 9",
     single_layers: Annotated[Layers, Field(description="single-stream layers to leave out, by number")] = "7, 8, 9",
     scale: Annotated[float, Field(ge=0, le=10, description="guidance away from the prediction without them")] = 3.0,

@@ -12,12 +12,15 @@ from pydantic import Field
 
 from graphflow.limits import LIMITS
 from graphflow.node import node
-from graphflow.values import Audio, Conditioning, Image, Latent, Mask
+from graphflow.values import Conditioning, Image, Latent, Mask
 
 from .family_loaders import refuse
 from .video_choices import (
+    Before,
     Begun,
+    Conditioned,
     Control,
+    Crop,
     Encoder,
     End,
     Length,
@@ -29,7 +32,9 @@ from .video_choices import (
     Seen,
     Shown,
     SoundEncoderName,
+    Spoken,
     Start,
+    Trim,
     VideoEdge,
     Videos,
 )
@@ -47,21 +52,10 @@ __all__ = [
     "wan_vace_conditioning",
 ]
 
-Crop = Annotated[
-    Literal["center", "none"], Field(description="how pictures that the image encoder sees are made square")
-]
 Pose = Literal[
     "static", "pan_up", "pan_down", "pan_left", "pan_right", "zoom_in", "zoom_out", "counterclockwise", "clockwise"
 ]
 Lens = Annotated[float, Field(ge=0, le=1)]
-
-
-class Conditioned(NamedTuple):
-    """Conditioning that carries pictures, and latents to start from."""
-
-    positive: Shown
-    negative: NotShown
-    latent: Begun
 
 
 class Trimmed(NamedTuple):
@@ -70,7 +64,7 @@ class Trimmed(NamedTuple):
     positive: Shown
     negative: NotShown
     latent: Begun
-    trim: Annotated[int, Field(description="latent frames at the start that trim_video_latent leaves out")]
+    trim: Trim
 
 
 class Subjects(NamedTuple):
@@ -88,7 +82,7 @@ class Animated(NamedTuple):
     positive: Shown
     negative: NotShown
     latent: Begun
-    trim: Annotated[int, Field(description="latent frames at the start that trim_video_latent leaves out")]
+    trim: Trim
     trim_image: Annotated[int, Field(description="frames at the start that repeat those before")]
     next_offset: Annotated[int, Field(description="the frame at which the next part begins")]
 
@@ -266,10 +260,10 @@ def wan_speech_conditioning(
     negative: Negative,
     vae: Encoder,
     audio_encoder: SoundEncoderName = "",
-    audio: Annotated[Audio | None, Field(description="what is spoken or sung")] = None,
+    audio: Spoken = None,
     reference_image: Reference = None,
     control_video: Control = None,
-    reference_motion: Annotated[Image | None, Field(description="frames that go before")] = None,
+    reference_motion: Before = None,
     width: VideoEdge = 832,
     height: VideoEdge = 480,
     length: Length = 77,
@@ -291,7 +285,7 @@ def wan_speech_continuation(
     vae: Encoder,
     latent: Annotated[Latent, Field(description="the part before")],
     audio_encoder: SoundEncoderName = "",
-    audio: Annotated[Audio | None, Field(description="what is spoken or sung, from the beginning")] = None,
+    audio: Spoken = None,
     reference_image: Reference = None,
     control_video: Control = None,
     length: Length = 77,
@@ -316,7 +310,7 @@ def wan_animate_conditioning(
     character_mask: Annotated[
         Mask | None, Field(description="1 where the character stands, one mask each frame")
     ] = None,
-    continue_motion: Annotated[Image | None, Field(description="frames that go before")] = None,
+    continue_motion: Before = None,
     image_encoder: Seeing = None,
     seen_image: Seen = None,
     crop: Crop = "center",

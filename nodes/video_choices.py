@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, NamedTuple, TypeAlias
 
 from pydantic import Field
 
 from graphflow.limits import LIMITS
 from graphflow.node import ModelName
-from graphflow.values import Conditioning, Image, ImageEncoder, Latent, Vae
+from graphflow.values import Audio, Conditioning, Image, ImageEncoder, Latent, Model, Vae
 
+Denoiser: TypeAlias = Annotated[Model, Field(description="the denoising model")]
 Positive: TypeAlias = Annotated[Conditioning, Field(description="what the video shows")]
 Negative: TypeAlias = Annotated[Conditioning, Field(description="what the video does not show")]
 Encoder: TypeAlias = Annotated[Vae, Field(description="the autoencoder, which encodes the pictures")]
@@ -22,6 +23,11 @@ Control: TypeAlias = Annotated[Image | None, Field(description="frames that the 
 Reference: TypeAlias = Annotated[Image | None, Field(description="a picture of what the video shows")]
 Seeing: TypeAlias = Annotated[ImageEncoder | None, Field(description="the CLIP image encoder that sees pictures")]
 Seen: TypeAlias = Annotated[Image | None, Field(description="a picture that the image encoder sees")]
+Crop: TypeAlias = Annotated[
+    Literal["center", "none"], Field(description="how pictures that the image encoder sees are made square")
+]
+Before: TypeAlias = Annotated[Image | None, Field(description="frames that go before")]
+Spoken: TypeAlias = Annotated[Audio | None, Field(description="what is spoken or sung, from the beginning")]
 Strength: TypeAlias = Annotated[float, Field(ge=0, le=1, description="how far the picture is kept; 1 wholly")]
 Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 SoundEncoderName: TypeAlias = Annotated[
@@ -33,3 +39,12 @@ SoundEncoderName: TypeAlias = Annotated[
 Shown: TypeAlias = Annotated[Conditioning, Field(description="what the video shows, with the pictures")]
 NotShown: TypeAlias = Annotated[Conditioning, Field(description="what it does not show, with the pictures")]
 Begun: TypeAlias = Annotated[Latent, Field(description="where sampling starts")]
+Trim: TypeAlias = Annotated[int, Field(description="latent frames at the start that trim_video_latent leaves out")]
+
+
+class Conditioned(NamedTuple):
+    """Conditioning that carries pictures, and latents to start from."""
+
+    positive: Shown
+    negative: NotShown
+    latent: Begun
