@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,6 +32,14 @@ class _NameOrCommand(TyperGroup):
         return super().resolve_command(ctx, args)
 
 
+@dataclass(frozen=True)
+class _Before:
+    """The options that stand before a name or a command."""
+
+    models: tuple[Path, ...]
+    as_json: bool
+
+
 app = typer.Typer(
     name="models",
     cls=_NameOrCommand,
@@ -44,6 +53,7 @@ app = typer.Typer(
 def everything(context: typer.Context, models: ModelDirs = None, as_json: AsJson = False) -> None:
     """List the models in the model folders and in the Hub's cache."""
     if context.invoked_subcommand is not None:
+        context.obj = _Before(tuple(models or ()), as_json)
         return
     from graphflow.models.listing import list_models
 
@@ -82,6 +92,7 @@ def everything(context: typer.Context, models: ModelDirs = None, as_json: AsJson
 
 @app.command()
 def show(
+    context: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="A model's name, or a path.")],
     everything: Annotated[
         bool, typer.Option("--all", metavar="", help="Also show the values that a Diffusers folder's own files have.")
@@ -92,8 +103,9 @@ def show(
     """Explain one model: its parts, and where each value that its files do not say comes from."""
     from graphflow.models.listing import show_model
 
-    row = show_model(make_session(models=models).library, name)
-    if as_json:
+    before: _Before = context.obj
+    row = show_model(make_session(models=[*before.models, *(models or ())]).library, name)
+    if as_json or before.as_json:
         print_json(row, indent=2)
     else:
         _explain(console(), row, everything)
@@ -144,6 +156,7 @@ def _short(text: str, everything: bool) -> str:
 
 @app.command()
 def convert(
+    context: typer.Context,
     name: Annotated[
         str,
         typer.Argument(
@@ -168,7 +181,8 @@ def convert(
     """
     from graphflow.cli.pickles import to_safetensors
 
-    found = make_session(models=models).library.resolve(name, trusted=True)
+    before: _Before = context.obj
+    found = make_session(models=[*before.models, *(models or ())]).library.resolve(name, trusted=True)
     written, tensors, dropped = to_safetensors(found.path, name, output)
     target = console()
     target.print(styled(f"{written}: {count(tensors, 'tensor')}, {size(written.stat().st_size)}"), soft_wrap=True)

@@ -179,6 +179,13 @@ def test_another_model_folder(graphflow: Command, tmp_path: Path) -> None:
     folder = tmp_path / "more"
     folder.mkdir()
     assert str(folder) in graphflow("models", "--models", folder).out
+    (folder / "embeddings").mkdir()
+    text = json.dumps({"emb_params": {"dtype": "F32", "shape": [1, 768], "data_offsets": [0, 3072]}}).encode()
+    (folder / "embeddings" / "style.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + bytes(3072))
+    for line in (["--models", folder, "--json", "style"], ["style", "--models", folder, "--json"]):
+        assert json.loads(graphflow("models", *line).out)["kind"] == "embedding"
+    ran = graphflow("models", "--models", folder, "convert", "style")
+    assert ran.code == 2 and "needs no conversion" in ran.err
 
 
 def test_colours_only_where_wanted() -> None:
