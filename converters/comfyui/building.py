@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from pydantic import JsonValue
 
-from graphflow.link_types import ANY, LinkType
+from graphflow.link_types import ANY, LinkType, fits
 from graphflow.node_spec import InputSpec, NodeSpec
 from graphflow.registry import Registry
 from graphflow.workflow import NodeEntry
@@ -247,7 +247,7 @@ class Builder:
             if target is None:
                 raise RefusedError(f"{type} has no input {name}")
             if isinstance(value, list) and any(isinstance(item, Ref | Lost | Fused) for item in value):
-                links[name] = self._links(target, value)
+                links[name] = self._links(spec, target, value)
             elif isinstance(value, Ref):
                 self._link(source, spec, target, value, params, links)
             elif isinstance(value, Fused):
@@ -310,6 +310,7 @@ class Builder:
                 params[target.name] = self.literal(spec, target, value.constant)
                 return
             value = self._converted(source, value, wanted, target.name)
+        self._check_type(spec, target, value)
         links[target.name] = [value.address] if target.many else value.address
 
     def _converted(self, source: Source, value: Ref, wanted: str, name: str) -> Ref:
@@ -318,12 +319,19 @@ class Builder:
             return value
         return self.add(source, node, {"value": value}, suffix=f"{name}-{wanted}")
 
-    def _links(self, target: InputSpec, values: list[Any]) -> list[str]:
+    def _check_type(self, spec: NodeSpec, target: InputSpec, value: Ref) -> None:
+        kind = self.type_of(value)
+        each = target.many and kind.item is not None and fits(kind.item, target.type)
+        if not each and not fits(kind, target.type, mapped=spec.map):
+            raise RefusedError(f"its input for {target.name} is linked to {kind}, where it takes {target.type}")
+
+    def _links(self, spec: NodeSpec, target: InputSpec, values: list[Any]) -> list[str]:
         if not target.many:
             raise RefusedError(f"{target.name} takes one link, not {len(values)}")
         addresses = []
         for value in values:
             if isinstance(value, Ref):
+                self._check_type(spec, target, value)
                 addresses.append(value.address)
             elif value is not None and not isinstance(value, Lost):
                 raise RefusedError(f"{target.name} takes links")

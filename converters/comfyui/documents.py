@@ -136,6 +136,8 @@ def parse_ui(document: Mapping[str, Any]) -> UiWorkflow:
             id = as_id(definition.get("id"), f"{where}.id")
             name = definition.get("name")
             graph = _graph(definition, f"{where}.", id=id, name=name if isinstance(name, str) else "")
+            if subgraphs.get(id) == graph:
+                continue  # definitions inside definitions may repeat one
             if id in subgraphs:
                 raise ConversionError(
                     f"two subgraph definitions have the id {quote(id)}", where=where, advice="delete one of them"

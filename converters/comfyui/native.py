@@ -208,7 +208,7 @@ class _Importer:
         title = str(node.get("_meta", {}).get("title") or node["class_type"])[:500]
         defaults = _core_defaults(node["class_type"])
         if isinstance(rule, Rule):
-            defaults = {**defaults, **rule.defaults}
+            defaults = {**rule.defaults, **defaults}
         return Source(id, node["class_type"], title, inputs, defaults)
 
     def _behind(self, id: str, slot: int) -> Value:

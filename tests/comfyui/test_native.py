@@ -322,3 +322,22 @@ def test_model_names_in_objects_are_read() -> None:
         n4=node("CheckpointLoader|pysssss", ckpt_name={"content": "a.safetensors", "image": None}, prompt="x")
     )
     assert sound(source).document.nodes["4"].params["model"] == "a.safetensors"
+
+
+def test_a_link_of_another_type_is_refused() -> None:
+    result = imported(prompt(n8=node("VAEDecode", samples=["4", 0], vae=["4", 2])))
+    (entry,) = result.report.unsupported
+    assert (entry.id, entry.remarks) == ("8", ("its input for latent is linked to model, where it takes latent",))
+    listed = imported(
+        {
+            "1": node("EmptyLatentImage"),
+            "2": node("ImageBatch", image1=["1", 0], image2=["1", 0]),
+            "3": node("PreviewImage", images=["2", 0]),
+        }
+    )
+    assert [entry.id for entry in listed.report.unsupported] == ["2"]
+
+
+def test_what_a_file_lacks_is_comfyuis_default() -> None:
+    latent = node("EmptyLatentImage")
+    assert sound(prompt(n5=latent)).document.nodes["5"].params.get("width", 512) == 512

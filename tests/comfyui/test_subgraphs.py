@@ -255,7 +255,11 @@ def test_a_missing_definition_is_a_problem() -> None:
 
 def test_two_definitions_of_one_id_are_an_error() -> None:
     with pytest.raises(ConversionError, match="two subgraph definitions"):
-        flat(with_subgraphs(hosted(), DEFINITION, DEFINITION))
+        flat(with_subgraphs(hosted(), DEFINITION, {**DEFINITION, "links": []}))
+
+
+def test_a_definition_may_stand_twice() -> None:
+    assert flat(with_subgraphs(hosted(), DEFINITION, DEFINITION)).prompt == flat(hosted()).prompt
 
 
 GROUP = {
