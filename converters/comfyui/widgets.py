@@ -177,10 +177,12 @@ def _align(values: Sequence[Any], names: Sequence[str]) -> tuple[Widgets, list[A
         announced = position + 1 < len(names) and names[position + 1] == CONTROL
         if announced or at >= len(values) or not is_control(values[at]):
             continue
-        if catalogue.is_seed(name):
+        spare = len(values) - at - sum(other != CONTROL for other in names[position + 1 :])
+        number = isinstance(value, int) and not isinstance(value, bool)
+        if catalogue.is_seed(name) or (number and spare > 0):
             _control(found, name, values[at])
             at += 1
-        elif len(values) - at > sum(other != CONTROL for other in names[position + 1 :]) + 1 and values[at + 1] == "":
+        elif spare > 1 and values[at + 1] == "":
             at += 2  # a combo box with a control has a filter beside it
     return found, list(values[at:])
 

@@ -187,6 +187,13 @@ def test_a_combo_box_with_a_control_has_a_filter_too() -> None:
     assert values("NobodyKnows", ["a.pt", "randomize", "", 3], *entries) == {"model": "a.pt", "amount": 3}
 
 
+def test_a_number_may_have_a_control_under_any_name() -> None:
+    entries = (slot("start_number", "INT", widget=True), slot("steps", "INT", widget=True))
+    result = flat(alone("NobodyKnows", [5, "randomize", 20], *entries))
+    assert result.prompt["1"]["inputs"] == {"start_number": 5, "steps": 20}
+    assert result.controls == {"1.start_number": "randomize"}
+
+
 def test_a_choice_that_reads_like_a_control_is_a_value() -> None:
     entries = (slot("model", "COMBO", widget=True), slot("mode", "COMBO", widget=True))
     assert values("NobodyKnows", ["a.pt", "fixed"], *entries) == {"model": "a.pt", "mode": "fixed"}

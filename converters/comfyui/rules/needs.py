@@ -151,6 +151,8 @@ _SPACED: Mapping[str, tuple[str, ...]] = {
     ),
     "a model that describes pictures in words": ("LLava Loader Simple",),
     "a folder of pictures": ("LoadImagesFromDir //Inspire",),
+    "a second pass inside the sampler; LatentUpscaleBy and a second KSampler say the same": ("HighRes-Fix Script",),
+    "a sampler that works tile by tile": ("Tiled Upscaler Script", "UltimateSDUpscaleCustomSample"),
 }
 """Types with spaces in their names, of the same kind."""
 _SERVICES = (
