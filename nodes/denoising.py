@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from graphflow.sampling.guidance import Guider
+    from graphflow.sampling.prediction import ModelSampling
     from graphflow.sampling.samplers import Sampler
 
 _NAN_ADVICE = (
@@ -108,6 +109,7 @@ def denoise(
     from graphflow.sampling.loop import LatentSpace
     from graphflow.sampling.loop import sample as run_loop
     from graphflow.sampling.noise import initial_noise
+    from graphflow.sampling.samplers import get_sampler
 
     current = runtime.current()
     preview: Preview | None = previewer(model, loaded) if current.previews else None
@@ -129,6 +131,9 @@ def denoise(
         )
         for name, side in sides.items()
     }
+    method = get_sampler(sampler) if isinstance(sampler, str) else sampler
+    asked = {name: side for name, side in told.items() if name in guider.sides}
+    _say_what_does_nothing(loaded.model_sampling, method, sigmas, asked)
     first = None
     if noise.add:
         first = initial_noise(latent.samples.shape, noise.seed, noise.layout, latent.batch_index, noise.device)
@@ -140,7 +145,7 @@ def denoise(
         others=told,
         guider=guider,
         modifiers=loaded.guidance,
-        sampler=sampler,
+        sampler=method,
         sigmas=sigmas,
         latent=latent.samples,
         noise=first,
@@ -162,3 +167,20 @@ def denoise(
         return replace(latent, samples=samples, family=model.family)
 
     return finished(result.latent), finished(result.denoised)
+
+
+def _say_what_does_nothing(
+    model_sampling: ModelSampling, method: Sampler, sigmas: Tensor, told: Mapping[str, Conditioning]
+) -> None:
+    """Say which conditioning does not act in some of the steps, and where a sampler has no step to take."""
+    from graphflow.sampling.evaluate import acts
+
+    levels: list[float] = sigmas[:-1].tolist()
+    notice = runtime.current().notice
+    for name, side in told.items():
+        entries = [entry for entry in side.entries if entry.strength > 0]
+        silent = sum(not any(acts(model_sampling, entry, level) for entry in entries) for level in levels)
+        if silent:
+            notice(f"no {name} conditioning acts in {silent} of {len(levels)} steps: the model predicts nothing there")
+    if method.stops_early and sum(level > 0 for level in levels) == 1:
+        notice("the sampler ends at the lowest noise level above zero, where it starts: take two steps or more")

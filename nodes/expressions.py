@@ -80,7 +80,9 @@ def evaluate(text: str, names: Mapping[str, Number]) -> Number:
         raise InvalidInputError(f"this is no expression: {reason}", where="expression") from error
     except ZeroDivisionError as error:
         raise InvalidInputError("it divides by zero", where="expression") from error
-    except (ValueError, OverflowError, TypeError) as error:
+    except OverflowError as error:
+        raise InvalidInputError("the result is too large", where="expression") from error
+    except (ValueError, TypeError) as error:
         raise InvalidInputError(f"it cannot be computed: {error}", where="expression") from error
     return result
 

@@ -231,10 +231,10 @@ def random_float(
     """Draw a number, evenly; the same seed draws the same one.
 
     Raises:
-        InvalidInputError: The smallest is larger than the largest.
+        InvalidInputError: The smallest is larger than the largest, or they are too far apart for a float.
     """
     _require_order(minimum, maximum)
-    return random.Random(seed).uniform(minimum, maximum)
+    return float(within_64_bits(random.Random(seed).uniform(minimum, maximum)))
 
 
 def _require_order(minimum: float, maximum: float) -> None:

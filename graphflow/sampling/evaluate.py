@@ -72,7 +72,9 @@ def evaluate(
         One float32 (B, C, ..., h, w) a side.
     """
     level = float(sigma)
-    acting = [(i, region) for i, side in enumerate(sides) for region in side if _acts(model_sampling, region, level)]
+    acting = [
+        (i, region) for i, side in enumerate(sides) for region in side if acts(model_sampling, region.entry, level)
+    ]
     totals = [torch.zeros_like(x) for _ in sides]
     weights = [x.new_zeros((1, 1, *x.shape[-2:])) for _ in sides]
     for group in _groups(acting, x, max_items):
@@ -97,8 +99,8 @@ def evaluate(
     ]
 
 
-def _acts(model_sampling: ModelSampling, region: Region, sigma: float) -> bool:
-    entry = region.entry
+def acts(model_sampling: ModelSampling, entry: ConditioningEntry, sigma: float) -> bool:
+    """Whether an entry acts at a noise level."""
     return model_sampling.percent_to_sigma(entry.end) <= sigma <= model_sampling.percent_to_sigma(entry.start)
 
 

@@ -17,6 +17,7 @@ from graphflow.nodes import (
     basic_guider,
     cfg_guider,
     cfg_zero_star,
+    combine_conditioning,
     differential_diffusion,
     dual_cfg_guider,
     dynamic_thresholding,
@@ -47,6 +48,8 @@ from graphflow.nodes import (
     scale_epsilon,
     scale_guidance_frequencies,
     select_sampler,
+    set_conditioning_range,
+    set_conditioning_strength,
     set_continuous_sampling,
     set_flow_shift,
     set_flux_shift,
@@ -244,6 +247,24 @@ def test_grey_masks_change_little_with_differential_diffusion(model: Model) -> N
 
 
 # -------------------------------------------------------------------------------------------------- faults
+
+
+def test_what_does_nothing_is_said(model: Model, told: Told) -> None:
+    prompt, latent = encode_prompt(load_checkpoint("full").text_encoder, "a fox"), empty_latent(16, 16)
+    settings: dict[str, Any] = {"steps": 4, "sampler": "euler", "schedule": "normal"}
+    early, late = set_conditioning_range(prompt, 0, 0.5), set_conditioning_range(prompt, 0.5, 1)
+    sample(model, combine_conditioning([early, late]), latent, prompt, **settings)
+    sample(model, prompt, latent, late, guidance_scale=1.0, **settings)
+    assert not told.notices
+    sample(model, prompt, latent, late, **settings)
+    assert "no negative conditioning acts in 2 of 4 steps" in told.notices.pop()
+    sample(model, set_conditioning_strength(prompt, 0.0), latent, prompt, **settings)
+    assert "no positive conditioning acts in 4 of 4 steps" in told.notices.pop()
+    for name in ("dpm_fast", "dpm_adaptive"):
+        sample(model, prompt, latent, prompt, steps=2, sampler=name)
+        assert not told.notices
+        sample(model, prompt, latent, prompt, steps=1, sampler=name)
+        assert "take two steps or more" in told.notices.pop()
 
 
 def test_sampling_stops_at_any_step(model: Model, told: Told) -> None:

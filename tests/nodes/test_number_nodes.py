@@ -141,6 +141,10 @@ def test_drawn_numbers_lie_between_their_bounds_and_repeat(seed: int, low: int, 
     assert low <= nodes.random_float(seed, float(low), float(low + span)) <= low + span
     with pytest.raises(InvalidInputError, match="larger"):
         nodes.random_int(seed, 1, 0)
+    with pytest.raises(InvalidInputError, match="too large"):
+        nodes.random_float(seed, -1.7e308, 1.7e308)
+    with pytest.raises(InvalidInputError, match="too large"):
+        nodes.float_math(10.0, 400.0, "power")
 
 
 def test_presets_and_shapes() -> None:

@@ -43,6 +43,7 @@ class Sampler:
         needs_uncond: it uses the unconditional prediction (CFG++), so that is evaluated at every scale.
         discards_penultimate: schedules leave out the level before the last for it.
         log_snr_form: it is written for alpha = 1, so flow models are brought to that form.
+        stops_early: it ends at the lowest level above zero, so one with a single such level returns what it got.
         stays: a step from a level to itself does something; for the others it does nothing and divides by 0.
     """
 
@@ -51,6 +52,7 @@ class Sampler:
     needs_uncond: bool = False
     discards_penultimate: bool = False
     log_snr_form: bool = False
+    stops_early: bool = False
     stays: bool = False
 
 
@@ -73,8 +75,8 @@ SAMPLERS: Mapping[str, Sampler] = MappingProxyType(
         "dpm_2": Sampler(run=second_order.dpm_2, discards_penultimate=True),
         "dpm_2_ancestral": _gaussian(second_order.dpm_2_ancestral, discards_penultimate=True),
         "lms": Sampler(run=multistep.lms),
-        "dpm_fast": Sampler(run=dpm_solver.dpm_fast),
-        "dpm_adaptive": _gaussian(dpm_solver.dpm_adaptive),
+        "dpm_fast": Sampler(run=dpm_solver.dpm_fast, stops_early=True),
+        "dpm_adaptive": _gaussian(dpm_solver.dpm_adaptive, stops_early=True),
         "dpmpp_2s_ancestral": _gaussian(dpmpp.dpmpp_2s_ancestral),
         "dpmpp_2s_ancestral_cfg_pp": _gaussian(dpmpp.dpmpp_2s_ancestral_cfg_pp, needs_uncond=True),
         "dpmpp_sde": _brownian(dpmpp_sde.dpmpp_sde),
