@@ -172,7 +172,7 @@ class _FromUi:
 
     def flatten(self, container: str) -> Flattened:
         root = unfold(self._workflow, self._journal)
-        resolver = Resolver(root, self._journal)
+        resolver = Resolver(root, self._journal, self._workflow.subgraphs)
         prompt: Prompt = {}
         placed: list[tuple[Scope, UiNode, str]] = []
         sinks: set[str] = set()

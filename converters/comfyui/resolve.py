@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from graphflow.errors import ConversionError
 
-from .documents import INPUT_BOUNDARY, Link, UiNode
+from .documents import INPUT_BOUNDARY, Graph, InputSlot, Link, UiNode
 from .everywhere import broadcasts
 from .fields import quote
 from .modes import BYPASSED, MUTED, bypass_input
@@ -53,8 +54,9 @@ Source = Output | Value | Missing | None
 class Resolver:
     """Finds the source of every input of an unfolded workflow."""
 
-    def __init__(self, root: Scope, journal: Journal) -> None:
+    def __init__(self, root: Scope, journal: Journal, definitions: Mapping[str, Graph]) -> None:
         self._journal = journal
+        self._definitions = definitions
         self._known: dict[_State, Source] = {}
         self._budget = STEPS + 4 * sum(len(node.inputs) for scope in root.walk() for node in scope.graph.nodes.values())
         self._broadcasts = {id(scope): broadcasts(scope.graph, scope.prefix, journal) for scope in root.walk()}
@@ -164,7 +166,7 @@ class Resolver:
         if node.mode == MUTED and kind is Role.REAL:  # nodes on the canvas only pass on what they get all the same
             return Missing(f"node {flat} is muted", muted=True)
         if node.mode == BYPASSED or kind is Role.FOLLOW:
-            through = 0 if kind is Role.FOLLOW else bypass_input(node, slot, wanted)
+            through = 0 if kind is Role.FOLLOW else self._bypassed(node, slot, wanted)
             if through is None or through >= len(node.inputs):
                 return Missing(f"node {flat} passes nothing on")
             return scope, node, through
@@ -178,6 +180,19 @@ class Resolver:
             return self._through_host(child, link)
         # This recursion is as deep as subgraphs are nested, which unfolding bounds.
         return self._from(child, link.origin, link.origin_slot, wanted)
+
+    def _bypassed(self, node: UiNode, slot: int, wanted: str) -> int | None:
+        """Return the input that a bypassed node passes on; an instance has all inputs of its definition, saved or not."""
+        definition = self._definitions.get(node.type)
+        if definition is None:
+            return bypass_input(node, slot, wanted)
+        saved = {entry.name: position for position, entry in reversed(list(enumerate(node.inputs)))}
+        inputs = tuple(
+            node.inputs[saved[entry.name]] if entry.name in saved else InputSlot(entry.name, entry.type)
+            for entry in definition.inputs
+        )
+        through = bypass_input(replace(node, inputs=inputs), slot, wanted)
+        return None if through is None else saved.get(inputs[through].name)
 
     def _setter(self, scope: Scope, getter: UiNode) -> tuple[Scope, UiNode, int] | Source:
         name = variable(getter)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from graphflow.cli.failures import print_json
 from graphflow.cli.terminal import add_row, console, count, print_table, styled, table
-from graphflow.errors import GraphflowError, InvalidInputError, LimitError
+from graphflow.errors import ConversionError, GraphflowError, InvalidInputError, LimitError
 from graphflow.limits import LIMITS
 
 if TYPE_CHECKING:
@@ -59,7 +59,12 @@ def read_foreign(data: bytes, name: str) -> Document | None:
         return None
     from graphflow.converters.comfyui import to_native, to_prompt
 
-    result = to_native(to_prompt(data, now=datetime.now()), name=Path(name).stem)
+    try:
+        flattened = to_prompt(data, now=datetime.now())
+    except ConversionError as error:
+        where = (error.where or "").replace("the bytes", name, 1)
+        raise ConversionError(error.message, where=where or name, advice=error.advice) from error
+    result = to_native(flattened, name=Path(name).stem)
     document: Document = result.require()
     show_summary(console(error=True), result.report)
     return document
@@ -89,7 +94,6 @@ def _is_foreign(data: bytes) -> bool:
 
 def _looks_like_comfyui(parsed: dict[str, Any]) -> bool:
     from graphflow.converters.comfyui.sources import load
-    from graphflow.errors import ConversionError
 
     try:
         load(parsed, prefer="prompt")

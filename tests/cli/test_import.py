@@ -206,3 +206,23 @@ def test_run_takes_the_file_as_it_is_and_the_picture_carries_both(graphflow: Com
     assert prompt["6"]["inputs"]["text"] == "a red circle"
     assert graphflow("run", "out/theirs_00001.png", "--out", "out", "--safety", "off").code == 0
     assert graphflow("export", theirs, "--to", "comfyui").code == 0
+
+
+def test_settings_in_words_are_told_with_the_name_of_the_file(graphflow: Command) -> None:
+    info = PngInfo()
+    info.add_text("parameters", "a fox\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1")
+    PIL.Image.new("RGB", (8, 8)).save("words.png", pnginfo=info)
+    for command in ("import", "run", "plan"):
+        ran = graphflow(command, "words.png")
+        assert ran.code == 2
+        assert "words.png" in ran.err
+        assert "settings in words" in ran.err
+
+
+def test_a_report_says_each_thing_once_and_how_to_get_on(graphflow: Command, unknown: Path) -> None:
+    unknown.write_text(unknown.read_text().replace('"shapes"', '"absent"'))
+    ran = graphflow("import", unknown, "--report")
+    assert ran.code == 2
+    assert (ran.out + ran.err).count("no native node does this") == 4  # twice in the table, twice in the error
+    assert "not there: put" in ran.out
+    assert "bypass" in ran.err

@@ -193,6 +193,14 @@ def test_a_muted_or_bypassed_instance_switches_off_its_inside(mode: int, images:
     assert result.prompt["9"]["inputs"].get("images") == images
 
 
+@pytest.mark.parametrize(("target", "images"), [("*", None), ("IMAGE", ["1", 0])])
+def test_a_bypassed_instance_counts_inputs_that_were_not_saved(target: str, images: Any) -> None:
+    definition = {**DEFINITION, "inputs": [DEFINITION["inputs"][1], DEFINITION["inputs"][0]]}
+    document = {**hosted(mode=4), "definitions": {"subgraphs": [definition]}}
+    document["nodes"][3]["inputs"][0]["type"] = target
+    assert inputs_of(document, "9").get("images") == images
+
+
 def test_a_muted_inner_node_is_dropped() -> None:
     definition = {**DEFINITION, "nodes": [INNER[0], {**INNER[1], "mode": 2}]}
     document = {**hosted(), "definitions": {"subgraphs": [definition]}}
@@ -262,7 +270,7 @@ def test_a_definition_may_stand_twice() -> None:
     assert flat(with_subgraphs(hosted(), DEFINITION, DEFINITION)).prompt == flat(hosted()).prompt
 
 
-GROUP = {
+GROUP: dict[str, Any] = {
     "nodes": [
         {"type": "CheckpointLoaderSimple", "inputs": [], "outputs": [{"name": n, "type": n} for n in ("MODEL", "CLIP", "VAE")],
          "widgets_values": ["old.safetensors"], "index": 0},
