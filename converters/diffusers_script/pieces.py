@@ -6,7 +6,8 @@ The pieces are Python files beside this module that are read, never imported: a 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+import symtable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -54,6 +55,11 @@ class Piece:
     order: tuple[str, int] = ("", 0)
     constant: bool = False
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The names that a script binds with it."""
+        return frozenset({self.name, *(made.bound for made in self.imports)})
+
 
 @dataclass
 class _Module:
@@ -72,10 +78,11 @@ def library() -> dict[str, Piece]:
     found: dict[str, Piece] = {}
     for stem, module in modules.items():
         for index, (name, statement) in enumerate(module.statements):
-            names = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}
+            source = _source(module, statement)
+            names = set(_globals(symtable.symtable(source, stem, "exec")))
             found[name] = Piece(
                 name=name,
-                source=_source(module, statement),
+                source=source,
                 needs=frozenset((names & known) - {name}),
                 imports=frozenset(module.imports[used] for used in names if used in module.imports),
                 order=(stem, index),
@@ -120,6 +127,14 @@ def _read(path: Path) -> _Module:
             case ast.Assign(targets=[ast.Name(id=name)]):
                 module.statements.append((name, statement))
     return module
+
+
+def _globals(table: symtable.SymbolTable) -> Iterator[str]:
+    """Names that code reads from its module: parameters of the same name do not count."""
+    top = table.get_type() == "module"
+    yield from (found.get_name() for found in table.get_symbols() if top or found.is_global())
+    for inner in table.get_children():
+        yield from _globals(inner)
 
 
 def _source(module: _Module, statement: ast.stmt) -> str:

@@ -19,8 +19,8 @@ from .pieces import Import, library
 
 Style = Literal["exact", "pipeline"]
 
-RESERVED = frozenset({"args", "parser", "main", "torch", "Path", "argparse"})
-"""Names that the frame of a script uses."""
+RESERVED = frozenset({"args", "parser", "option", "main", "torch", "number", "picture"})
+"""Names that the frame of a script uses, and its loops over pictures."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ class Facts:
         checked: Pipelines whose own safety checker is used.
         vaes: For each checkpoint: the autoencoders in use with it, its own among them.
         parts: For each checkpoint: the first model that is sampled from, so that its pipeline is loaded for other uses too.
+        helpers: Names that variables cannot have: at first those of all helpers, then of those that the script carries.
     """
 
     pinned: dict[str, str] = field(default_factory=dict)
@@ -63,6 +64,7 @@ class Facts:
     checked: set[str] = field(default_factory=set)
     vaes: dict[str, dict[str, Any]] = field(default_factory=dict)
     parts: dict[str, ModelPart] = field(default_factory=dict)
+    helpers: list[str] = field(default_factory=lambda: sorted(library()))
 
 
 class UnsupportedError(Exception):
@@ -142,7 +144,7 @@ class Script:
         """A variable name that is not taken, like ``hint``."""
         plain = re.sub(r"\W", "_", hint, flags=re.ASCII).strip("_").lower() or "value"
         plain = f"value_{plain}" if plain[0].isdigit() else plain
-        taken = self._names | RESERVED | set(library())
+        taken = self._names | RESERVED | set(self.facts.helpers)
         wanted, number = plain, 1
         while wanted in taken or keyword.iskeyword(wanted) or hasattr(builtins, wanted):
             number += 1

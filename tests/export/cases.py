@@ -79,6 +79,15 @@ def _shared(g: Workflow, p: Parts) -> Any:
     return g.add(nodes.resize, images=first, scale=2.0, method="bicubic")
 
 
+def _names(g: Workflow, p: Parts) -> Any:
+    """Nodes that are called as what scripts need, and several files of one name."""
+    image = g.add(nodes.resize, images=p.decode(p.sample()), width=40, height=40, id="image")
+    g.add(nodes.save_image, images=image, filename_prefix="case", id="option")
+    flipped = g.add(nodes.flip_image, images=image, id="number")
+    g.add(nodes.save_image, images=flipped, filename_prefix="case", id="picture")
+    return g.add(nodes.flip_image, images=flipped, direction="horizontal", id="class")
+
+
 def _weights(g: Workflow, p: Parts) -> Any:
     return p.sample(positive=p.prompt(r"a (red:1.3) ((circle)) \(round\)"), negative=p.prompt("(blurred:0.8)"))
 
@@ -133,6 +142,7 @@ CASES: dict[str, Build] = {
     "latent_upscale": _latent_upscale,
     "shared": _shared,
     "weights": _weights,
+    "names": _names,
     "long_prompt": _long_prompt,
     "text_layer": _layer,
     "no_negative": _no_negative,

@@ -112,9 +112,22 @@ def test_training_levels_of_a_script_are_the_engines() -> None:
         assert torch.equal(piece("training_sigmas")(config).float(), expected)
 
 
-def test_every_piece_stands_on_its_own() -> None:
+def test_every_piece_stands_on_its_own_and_brings_nothing_else(tmp_path: Path) -> None:
     for name in library():
         assert piece(name) is not None
+        pieces = with_needs([name])
+        used = {found for item in pieces for found in item.imports}
+        code = "\n\n".join(["\n".join(_imports(used)), *(item.source for item in pieces)])
+        (tmp_path / f"{name}.py").write_text(code + "\n")
+    ruff = str(Path(sys.executable).with_name("ruff"))
+    command = [ruff, "check", "--isolated", "--select", "F", "--output-format", "concise", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_a_parameter_is_no_need_of_a_helper_with_its_name() -> None:
+    assert "crop" in library()
+    assert "crop" not in {found.name for found in with_needs(["resize_to"])}
 
 
 @pytest.mark.parametrize("name", TENSOR_NODES)

@@ -59,17 +59,27 @@ def _write(emission: Emission, images: str, flags: str) -> None:
         options["quality"] = emission.value("quality")
         if format == "webp" and emission.inputs["quality"].value == 100:
             options["lossless"] = "True"
-    path = f'args.out / f"{_stem(emission)}-{{number}}{SUFFIXES[format]}"'
-    script.add(f"for number, image in enumerate({images}):")
+    path = f'args.out / f"{_stem(emission, SUFFIXES[format])}-{{number}}{SUFFIXES[format]}"'
+    script.add(f"for number, picture in enumerate({images}):")
     if flags:
         script.add(f"if {flags}[number]:", depth=1)
         script.add('print(f"picture {number} is withheld: the safety checker flagged it")', depth=2)
         script.add("else:", depth=1)
-    script.add("", call("image.save", path, **options), depth=2 if flags else 1)
+    script.add("", call("picture.save", path, **options), depth=2 if flags else 1)
 
 
-def _stem(emission: Emission) -> str:
-    """The start of file names, as it stands inside an f-string."""
+def _stem(emission: Emission, suffix: str) -> str:
+    """The start of file names, as it stands inside an f-string; another one for each node that writes such files."""
+    shown = _prefix(emission)
+    stem, number = shown, 1
+    while ("stem", stem, suffix) in emission.script.written:
+        number += 1
+        stem = f"{shown}-{number}"
+    emission.script.written["stem", stem, suffix] = True
+    return stem
+
+
+def _prefix(emission: Emission) -> str:
     given = emission.inputs["filename_prefix"]
     if emission.script.is_open(given):
         return f"{{{emission.value('filename_prefix')}}}"
@@ -140,7 +150,7 @@ def save_latent(emission: Emission) -> None:
     emission.begin()
     _make_folder(emission)
     emission.script.need("save_latents")
-    stem = _stem(emission)
+    stem = _stem(emission, ".latent")
     path = f'args.out / {"f" if "{" in stem else ""}"{stem}.latent"'
     vae = emission.loader.vae(latents.scaled_for)
     emission.script.add("", call("save_latents", vae, latents.variable, path))
