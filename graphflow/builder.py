@@ -41,6 +41,7 @@ class Workflow:
     def __init__(self, name: str | None = None, *, description: str | None = None) -> None:
         self.document = Document(name=name, description=description)
         self._own: set[tuple[str, str]] = set()
+        self._embedded: dict[str, Workflow] = {}
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Workflow) and self.document == other.document
@@ -54,9 +55,18 @@ class Workflow:
     def own(self) -> frozenset[tuple[str, str]]:
         """(node, parameter) pairs whose values the Python code gave: such a file name may lead anywhere.
 
-        Those of a document that was loaded lead into its folder, the input folder and the model folders only.
+        Those of a document that was loaded lead into its folder, the input folder and the model folders only. Nodes of
+        inner workflows have unfolded ids; ("", input) stands for the default of an exposed input.
         """
-        return frozenset(self._own)
+        inner = {
+            (f"{host}:{node}", parameter)
+            for host, entry in self.document.nodes.items()
+            if entry.type.startswith(PREFIX)
+            if (embedded := self._embedded.get(entry.type.removeprefix(PREFIX))) is not None
+            for node, parameter in embedded.own
+            if node
+        }
+        return frozenset(self._own | inner)
 
     # ------------------------------------------------------------------------------------------ building
 
@@ -131,6 +141,8 @@ class Workflow:
             raise WorkflowError(problems)
         exposed = {"to": addresses, "description": description, "default": default}
         self.document.inputs[name] = _checked(inputs={name: exposed}).inputs[name]
+        if default is not None:
+            self._own.add(("", name))
 
     def output(self, name: str, ref: Ref[Any] | HostRef | Link) -> None:
         """Name a value that a run returns.
@@ -148,6 +160,7 @@ class Workflow:
         """
         _checked(workflows={name: {}})
         self.document.workflows[name] = inner.document
+        self._embedded[name] = inner
 
     def use(self, name: str, /, *, id: str | None = None, **arguments: Any) -> HostRef:
         """Add a node that runs an embedded workflow.
@@ -184,6 +197,7 @@ class Workflow:
         links = {key: value.address for key, value in arguments.items() if isinstance(value, LINKS)}
         data = {"type": f"{PREFIX}{name}", "params": params, "links": links}
         self.document.nodes[node_id] = _checked(nodes={node_id: data}).nodes[node_id]
+        self._own.update((node_id, key) for key in params)
         return HostRef(node_id, tuple(inner.outputs))
 
     def _taken(self, node_id: str) -> list[Problem]:

@@ -43,6 +43,34 @@ def flatten(document: Document) -> Flat:
     return flat
 
 
+def reached(document: Document, node: str, parameter: str) -> Iterator[tuple[str, str]]:
+    """Yield the (unfolded node id, parameter) pairs that get a parameter's value, through inner workflows.
+
+    Args:
+        document: Folded, such that :func:`flatten` accepts it.
+        node: An id in it, or an unfolded one.
+        parameter: A parameter of that node.
+    """
+    yield from _reached(document, dict(document.workflows), (), node, parameter)
+
+
+def _reached(
+    document: Document, known: dict[str, Document], stack: tuple[str, ...], node: str, parameter: str
+) -> Iterator[tuple[str, str]]:
+    entry = document.nodes.get(node)
+    if entry is None or not entry.type.startswith(PREFIX):
+        yield node, parameter
+        return
+    name = entry.type.removeprefix(PREFIX)
+    inner = known.get(name)
+    if inner is None or name in stack or parameter not in inner.inputs:
+        return
+    for target in dict.fromkeys(inner.inputs[parameter].to):
+        inside, own = split_address(target)
+        for found, last in _reached(inner, {**known, **inner.workflows}, (*stack, name), inside, own or ""):
+            yield f"{node}:{found}", last
+
+
 def _unfold(
     document: Document, known: dict[str, Document], stack: tuple[str, ...], prefix: str, problems: list[Problem]
 ) -> tuple[dict[str, NodeEntry], dict[str, str]]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from graphflow.errors import Problem
-from graphflow.flatten import PREFIX, flatten
+from graphflow.flatten import PREFIX, flatten, reached
 from graphflow.literals import nearest, plain
 from graphflow.node import InputSpec
 from graphflow.registry import Registry
@@ -32,7 +32,7 @@ class Settled:
     Attributes:
         document: As the user would save it: inputs set, seeds drawn, inner workflows still folded.
         flat: The same, unfolded.
-        trusted: (node, parameter) pairs whose values the caller gave, which may name any file.
+        trusted: (unfolded node, parameter) pairs whose values the caller gave, which may name any file.
         problems: What was wrong on the way.
     """
 
@@ -58,14 +58,16 @@ def settle(
         registry: Where the parameters' types come from.
         inputs: Values for exposed inputs, by name; ``Text`` is parsed by type.
         overrides: Values for single parameters, by ``node.parameter``.
-        own: (node, parameter) pairs whose values are the caller's already, not a document's.
+        own: (node, parameter) pairs whose values are the caller's already, not a document's, and ("", input) for
+            exposed inputs whose defaults are.
         draw: Where random seeds come from.
 
     Raises:
         LimitError: The document is too large when unfolded.
     """
     problems: list[Problem] = []
-    trusted = set(own)
+    own = set(own)
+    turned: list[tuple[str, bool]] = []  # targets, with whether the caller gave their values
     document = document.model_copy(deep=True)
     inputs = inputs or {}
     for name in inputs:
@@ -78,10 +80,7 @@ def settle(
         value = inputs[name] if given else exposed.default
         for target in exposed.to:
             _set(document, registry, target, value, f"inputs.{name}", problems)
-            if given:
-                trusted.add(_trust(target))
-            else:
-                trusted.discard(_trust(target))
+            turned.append((target, given or ("", name) in own))
         if given:
             exposed.default = value.text if isinstance(value, Text) else plain(value)
             node, parameter = split_address(exposed.to[0])
@@ -89,16 +88,22 @@ def settle(
                 exposed.default = document.nodes[node].params.get(parameter)
     for target, value in (overrides or {}).items():
         _set(document, registry, target, value, f"--set {target}", problems)
-        trusted.add(_trust(target))
+        turned.append((target, True))
     _draw_seeds(document, registry, draw)
     flat = flatten(document)
     _draw_seeds(flat.document, registry, draw)
-    return Settled(document, flat.document, frozenset(trusted), (*problems, *flat.problems))
+    return Settled(document, flat.document, _trusted(document, own, turned), (*problems, *flat.problems))
 
 
-def _trust(target: str) -> tuple[str, str]:
-    node, parameter = split_address(target)
-    return node, parameter or ""
+def _trusted(
+    document: Document, own: set[tuple[str, str]], turned: list[tuple[str, bool]]
+) -> frozenset[tuple[str, str]]:
+    """Return the unfolded (node, parameter) pairs whose values are the caller's; what was turned last counts."""
+    trusted = {pair for node, parameter in own for pair in reached(document, node, parameter)}
+    for target, mine in turned:
+        node, parameter = split_address(target)
+        (trusted.update if mine else trusted.difference_update)(reached(document, node, parameter or ""))
+    return frozenset(trusted)
 
 
 def _hint(name: str, known: Mapping[str, Any]) -> str:

@@ -9,9 +9,10 @@ import pytest
 from graphflow.builder import Workflow
 from graphflow.errors import WorkflowError
 from graphflow.session import Session
+from graphflow.settling import settle
 from graphflow.steps import Plan
 from tests import toys as toy
-from tests.conftest import ToySession
+from tests.conftest import TOYS, ToySession
 
 
 @pytest.fixture(autouse=True)
@@ -299,3 +300,67 @@ def test_the_caller_may_name_any_file(toys: ToySession) -> None:
     g = Workflow()
     g.output("result", g.add(toy.read, file="x", id="read"))
     assert toys.fresh().run(g, overrides={"read.file": str(secret)}).outputs == {"result": "mine"}
+
+
+def _nested(file: str, levels: int) -> Workflow:
+    """Return a graph that reads a file ``levels`` inner workflows deep, with the file as an input of each."""
+    g = Workflow()
+    g.output("result", g.add(toy.read, file=file, id="read"))
+    g.expose("file", "read.file")
+    for level in range(levels):
+        outer = Workflow()
+        outer.embed(f"inner{level}", g)
+        outer.output("result", outer.use(f"inner{level}", id="host").result)
+        outer.expose("file", "host.file")
+        g = outer
+    return g
+
+
+@pytest.mark.parametrize("levels", [0, 1, 3])
+@pytest.mark.parametrize("loaded", [False, True])
+def test_what_the_caller_gives_may_name_any_file_through_inner_workflows(
+    toys: ToySession, levels: int, loaded: bool
+) -> None:
+    secret = toys.folder / "secret.txt"
+    secret.write_text("mine")
+    g = _nested("absent", levels)
+    if loaded:
+        g = Workflow.from_json(g.to_json())
+    session = toys.fresh()
+    assert session.run(g, {"file": str(secret)}).outputs == {"result": "mine"}
+    target = "host.file" if levels else "read.file"
+    assert session.run(g, overrides={target: str(secret)}).outputs == {"result": "mine"}
+    with pytest.raises(WorkflowError, match="leads out of"):
+        session.run(g, overrides={target: "/etc/passwd-is-not-here"})
+
+
+@pytest.mark.parametrize("levels", [0, 1, 3])
+def test_what_python_code_builds_may_name_any_file_and_what_is_loaded_may_not(toys: ToySession, levels: int) -> None:
+    secret = toys.folder / "secret.txt"
+    secret.write_text("mine")
+    session = toys.fresh()
+    built = _nested(str(secret), levels)
+    with_default = _nested("absent", levels)
+    with_default.expose("file", "host.file" if levels else "read.file", default=str(secret))
+    for g in (built, with_default):
+        assert session.run(g).outputs == {"result": "mine"}
+        with pytest.raises(WorkflowError, match="leads out of"):
+            session.run(Workflow.from_json(g.to_json()))
+
+
+def test_a_loaded_default_is_not_trusted_where_the_inner_workflow_is() -> None:
+    g = _nested("/mine", 1)
+    g.document.inputs["file"].default = "/of/the/document"  # as a file has it
+    settled = settle(g.document, TOYS, own=g.own)
+    assert settled.flat.nodes["host:read"].params == {"file": "/of/the/document"}
+    assert settled.trusted == frozenset()
+    assert settle(g.document, TOYS, own=g.own, inputs={"file": "/other"}).trusted == {("host:read", "file")}
+
+
+def test_an_ordinary_node_is_no_host_of_an_inner_workflow_of_its_name() -> None:
+    inner = Workflow()
+    inner.add(toy.read, file="/mine", id="read")
+    g = Workflow()
+    g.embed("toy_load", inner)
+    g.add(toy.load, id="load")
+    assert ("load:read", "file") not in g.own
