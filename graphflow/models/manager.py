@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import torch
 
 from graphflow import runtime
-from graphflow.errors import ModelFormatError, ModelNotFoundError
+from graphflow.errors import InvalidInputError, ModelFormatError, ModelNotFoundError
 from graphflow.families.base import Module, family
 from graphflow.families.image_encoder import PictureEncoder
 from graphflow.families.ip_adapter import IPAdapterNetwork, PictureAdapter
@@ -62,6 +62,9 @@ class ModelManager:
         placement: Device and dtype; None: the best device, half precision on an accelerator, float32 on the CPU.
         budget: Bytes of weights that may stay in memory; None: half of the main memory, 90 % of the device's.
         measures: Measures to take from the start, by the names in :mod:`graphflow.models.offload`.
+
+    Raises:
+        InvalidInputError: There is no such measure.
     """
 
     def __init__(
@@ -72,6 +75,13 @@ class ModelManager:
         budget: Budget | None = None,
         measures: Collection[str] = (),
     ) -> None:
+        unknown = sorted(set(measures) - set(offload.MEASURES))
+        if unknown:
+            raise InvalidInputError(
+                f"there is no measure {unknown[0]!r}",
+                where="measures",
+                advice=f"there are {', '.join(offload.MEASURES)}",
+            )
         self.library = library
         self.placement = placement or place()
         self.measures: set[str] = set(measures)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from graphflow.errors import OutOfMemoryError
+from graphflow.errors import InvalidInputError, OutOfMemoryError
 from graphflow.families.finite import NonFiniteError
 from graphflow.models import offload
 from graphflow.models.devices import Placement
@@ -215,3 +215,8 @@ def poison_in(module: Any, dtype: torch.dtype) -> None:
 
     module.decoder.conv_out.register_forward_hook(spoil)
     module.encoder.conv_out.register_forward_hook(spoil)
+
+
+def test_a_misspelt_measure_is_refused() -> None:
+    with pytest.raises(InvalidInputError, match=r"no measure 'tile' \(there are sliced_attention, tiles"):
+        make_manager(measures=["tile"])
