@@ -34,10 +34,12 @@ if TYPE_CHECKING:
 
 EPILOG = """Examples: graphflow export txt2img -o picture.py · graphflow export my.json --to notebook -o my.ipynb · graphflow export my.json --check -o my.py"""
 
+STANDARD_OUTPUT = Path("-")
+
 Form = Literal["diffusers", "python", "notebook", "comfyui", "comfyui-ui"]
 Target = Annotated[
     Path | None,
-    typer.Option("--out", "-o", dir_okay=False, metavar="FILE", help="The file to write; standard output without it."),
+    typer.Option("--out", "-o", dir_okay=False, metavar="FILE", help="The file to write; standard output without it, or with -."),
 ]
 To = Annotated[
     Form,
@@ -84,6 +86,7 @@ def export(
     """Write a workflow in another form. Names every node that cannot be written; writes the file whole or not at all."""
     if check and to != "diffusers":
         raise InvalidInputError(f"--check compares scripts, not --to {to}", advice="leave one out")
+    out = None if out == STANDARD_OUTPUT else out
     if out is not None and out.exists() and not force:
         raise InvalidInputError("the file is there already", where=str(out), advice="--force writes over it")
     session = make_session(packs=packs, device=device, dtype=dtype, models=models, offline=offline, no_cache=True)

@@ -22,9 +22,14 @@ def test_it_writes_a_script_and_says_what_is_fixed(tmp_path: Path, capsys: pytes
     assert shown.out == "" and "Fixed in this script" in shown.err
 
 
-def test_without_a_file_it_prints(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_command(["export", "txt2img"]) == 0
+@pytest.mark.parametrize("option", [[], ["-o", "-"]])
+def test_without_a_file_it_prints(
+    option: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run_command(["export", "txt2img", *option]) == 0
     ast.parse(capsys.readouterr().out)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("form", ["python", "notebook", "comfyui", "comfyui-ui"])
