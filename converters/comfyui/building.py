@@ -11,11 +11,15 @@ from typing import Any, TypeAlias
 from pydantic import JsonValue
 
 from graphflow.link_types import ANY, LinkType, fits
+from graphflow.models.suggest import nearest
 from graphflow.node_spec import InputSpec, NodeSpec
 from graphflow.registry import Registry
 from graphflow.workflow import NodeEntry
 
 from .fields import quote
+
+_LISTED = 8
+"""Choices that an error lists; of more it names the nearest."""
 
 
 class _Nothing:
@@ -289,6 +293,12 @@ class Builder:
             return value
         value = coerced(value, target.type)
         _, wrong = target.check(value)
+        if wrong is not None and len(target.choices) > _LISTED and isinstance(value, str):
+            near = nearest(value, [choice for choice in target.choices if isinstance(choice, str)])
+            advice = f"; the nearest are {', '.join(near)}" if near else ""
+            raise RefusedError(
+                f"{target.name} {quote(value)} is none of the {len(target.choices)} there are here{advice}"
+            )
         if wrong is not None:
             raise RefusedError(f"{spec.type}.{target.name} cannot be {quote(value)}: {wrong}")
         return value

@@ -22,6 +22,7 @@ from .prompt import Flattened
 from .pruning import link_of
 from .report import Entry, Report, Verdict
 from .rules import RULES
+from .rules.common import PREFIX, PREFIX_LENGTH
 from .rules.families import WAITING
 from .rules.needs import need_of
 from .rules.rule import AnyRule, Convert, Input, Rule
@@ -311,6 +312,8 @@ def _changed(source: Source, item: Input, rule: Rule) -> Value:
     if change is None or value is None or isinstance(value, Lost):
         return value
     literal = source.literal(item.comfy)
+    if change is PREFIX and len(str(literal)) > PREFIX_LENGTH:
+        source.remark(f"{item.comfy} is cut to its last {PREFIX_LENGTH} characters")
     if isinstance(change, Convert):
         try:
             return Const(change.to_native(literal))

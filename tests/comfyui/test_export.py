@@ -176,6 +176,7 @@ def test_importing_what_was_exported_gives_the_same_document(document: Document)
 def test_the_canvas_file_says_the_same_as_the_prompt(document: Document) -> None:
     prompt = to_comfyui(document, registry=REGISTRY)
     ui = json.loads(json.dumps(to_comfyui(document, format="ui", registry=REGISTRY)))
+    _check_canvas(ui)
     flat = to_prompt(ui).prompt
     numbers = dict(zip(prompt, _numbers(ui, prompt), strict=True))
     assert len(flat) == len(prompt)

@@ -341,3 +341,18 @@ def test_a_link_of_another_type_is_refused() -> None:
 def test_what_a_file_lacks_is_comfyuis_default() -> None:
     latent = node("EmptyLatentImage")
     assert sound(prompt(n5=latent)).document.nodes["5"].params.get("width", 512) == 512
+
+
+def test_a_choice_of_many_names_the_nearest_alone() -> None:
+    sampler = prompt()["3"]["inputs"] | {"sampler_name": "res_multistep_x"}
+    (entry,) = imported(prompt(n3=node("KSampler", **sampler))).report.unsupported
+    (remark,) = entry.remarks
+    assert "“res_multistep_x”" in remark and "res_multistep" in remark.partition("nearest")[2]
+    assert "dpmpp_2m" not in remark
+
+
+def test_a_file_name_that_is_cut_is_told() -> None:
+    result = sound(prompt(n9=node("SaveImage", images=["8", 0], filename_prefix="x" * 150 + "end")))
+    assert str(result.document.nodes["9"].params["filename_prefix"]).endswith("end")
+    (entry,) = result.report.of(Verdict.APPROXIMATE)
+    assert "cut" in entry.remarks[0]

@@ -27,7 +27,8 @@ COLORS = {
     "gray": "#808080",
 }
 
-_PREFIX = 100
+PREFIX_LENGTH = 100
+"""Characters that native file names begin with at most."""
 _ENDING = re.compile(r"\s*\[(input|output|temp)\]\s*$")
 
 
@@ -47,7 +48,7 @@ def _number(value: Any) -> int:
 COLOR = Convert(_color, _number)
 """A colour as ComfyUI's number, and as ``#rrggbb``."""
 
-PREFIX = Convert(lambda value: str(value)[-_PREFIX:] or "ComfyUI", str)
+PREFIX = Convert(lambda value: str(value)[-PREFIX_LENGTH:] or "ComfyUI", str)
 """How file names begin."""
 
 FILE = Convert(lambda value: _ENDING.sub("", str(value)).replace("\\", "/"), str)
