@@ -45,7 +45,7 @@ def join_alpha(
     """
     import torch
 
-    alpha = 1 - _plane(mask, images)
+    alpha = (1 - _plane(mask, images)).clamp(0, 1)
     return replace(images, pixels=torch.cat([images.pixels[:, :3], alpha], dim=1))
 
 

@@ -13,6 +13,7 @@ from graphflow.values import Latent, Mask
 
 from .batching import cycle_to
 from .choices import Offset
+from .denoising import require_pictures
 from .filters import gaussian_blur
 from .latents_shape import require_same_channels
 from .pasting import paste
@@ -50,8 +51,9 @@ def composite_latents(
     """Paste latents into others, (B, C, h, w); what lies outside is left out.
 
     Raises:
-        InvalidInputError: The channels differ.
+        InvalidInputError: The channels differ, or the latents are a video's.
     """
+    require_pictures(destination)
     require_same_channels(destination, source)
     f = destination.downscale
     pasted = paste(

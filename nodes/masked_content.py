@@ -72,6 +72,8 @@ def fill_masked_latent(
             "the latents have no noise mask", where="latent", advice="put set_noise_mask before this node"
         )
     samples = latent.samples
+    if not samples.shape[0]:
+        return latent
     hole = cycle_to(
         resample(latent.noise_mask[:, None], (samples.shape[-2], samples.shape[-1]), "bilinear"), samples.shape[0]
     )

@@ -146,13 +146,21 @@ def test_masks_of_another_number_go_along() -> None:
         nodes.set_noise_mask(latent(1), Mask(values=torch.zeros(0, 8, 8)))
 
 
+def test_an_empty_batch_stays_empty_where_there_is_nothing_to_do() -> None:
+    nothing = Latent(samples=torch.zeros(0, 4, 6, 8), noise_mask=torch.ones(1, 6, 8), batch_index=())
+    changes = (nodes.tonemap_latent, nodes.repeat_latents, nodes.fill_masked_latent, nodes.flip_latent)
+    assert {change(nothing).samples.shape for change in changes} == {(0, 4, 6, 8)}
+
+
 def test_latents_of_pictures_and_of_videos_do_not_mix() -> None:
     video = Latent(samples=torch.ones(1, 4, 3, 6, 8))
     assert nodes.repeat_latents(video, 2).samples.shape == (2, 4, 3, 6, 8)
     for mix in (nodes.composite_latents, nodes.blend_latents, nodes.combine_latents, nodes.concat_latents):
         for first, second in ((video, latent()), (latent(), video)):
-            with pytest.raises(InvalidInputError, match="do not go together"):
+            with pytest.raises(InvalidInputError, match=r"do not go together|are a video's"):
                 mix(first, second)
+    with pytest.raises(InvalidInputError, match="video"):
+        nodes.composite_latents(video, video)
     with pytest.raises(InvalidInputError, match="video"):
         nodes.fill_masked_latent(nodes.set_noise_mask(video, Mask(values=torch.ones(1, 6, 8))))
 

@@ -722,7 +722,7 @@ def images_mix_blended(a, b, mode):
 
 def join_alpha(images, mask):
     """Give pictures an alpha channel: (B, 3 or 4, H, W) to (B, 4, H, W)."""
-    alpha = 1 - images_alpha_plane(mask, images)
+    alpha = (1 - images_alpha_plane(mask, images)).clamp(0, 1)
     return torch.cat([images[:, :3], alpha], dim=1)
 
 
@@ -1129,6 +1129,8 @@ def fill_masked_image(images, mask, method="surroundings"):
 def fill_masked_latent(latent, noise_mask, content="noise", seed=0):
     """Replace the latents under their noise mask, so that nothing of what was there shines through."""
     samples = latent
+    if not samples.shape[0]:
+        return latent
     hole = cycle_to(
         resample(
             noise_mask[:, None], (samples.shape[-2], samples.shape[-1]), "bilinear"
