@@ -104,8 +104,6 @@ _NAMED = {
     "Noise Control Script": "efficiency-nodes-comfyui",
     "Tiled Upscaler Script": "efficiency-nodes-comfyui",
     "XY Plot": "efficiency-nodes-comfyui",
-    "Control Net Stacker": "efficiency-nodes-comfyui",
-    "Apply ControlNet Stack": "efficiency-nodes-comfyui",
     "Eff. Loader SDXL": "efficiency-nodes-comfyui",
     "KSampler SDXL (Eff.)": "efficiency-nodes-comfyui",
     "LoRA Stack to String converter": "efficiency-nodes-comfyui",

@@ -241,9 +241,11 @@ class _FromUi:
             self._controls[f"{id}.{seed}"] = setting
         if widgets.unnamed:
             shown = ", ".join(quote(value, 24) for value in widgets.unnamed[:6])
-            count = f"{len(widgets.unnamed)} widget values" if len(widgets.unnamed) > 1 else "one widget value"
+            several = len(widgets.unnamed) > 1
+            count = f"{len(widgets.unnamed)} widget values" if several else "one widget value"
             more = " more" if widgets.values else ""
-            self._journal.problem("unnamed-values", f"{count}{more}, whose names are not known: {shown}", node=id)
+            names = "names are" if several else "name is"
+            self._journal.problem("unnamed-values", f"{count}{more}, whose {names} not known: {shown}", node=id)
         elif not widgets.fits:
             self._journal.problem(
                 "misfit", f"the widget values do not fit the definition of {node.type}; names may be wrong", node=id

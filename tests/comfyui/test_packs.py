@@ -396,3 +396,48 @@ def test_a_loader_takes_the_name_of_either_version() -> None:
         sampler = prompt()["3"]["inputs"] | {"positive": ["12", 0], "negative": ["12", 1]}
         result = sound(prompt(n10=PICTURE["10"], n11=loader, n12=apply, n3=node("KSampler", **sampler)))
         assert only(result, "load_control_net") == {"control_net": "tile.pth"}
+
+
+def test_listed_control_nets_are_applied_one_behind_the_other() -> None:
+    inputs = {
+        "switch_1": "On",
+        "controlnet_1": "a.pth",
+        "image_1": ["10", 0],
+        "controlnet_strength_1": 0.5,
+        "start_percent_1": 0.0,
+    }
+    more = {
+        "end_percent_1": 0.5,
+        "switch_2": "Off",
+        "controlnet_2": "b.pth",
+        "image_2": ["10", 0],
+        "switch_3": "On",
+        "controlnet_3": "None",
+    }
+    stack = node("CR Multi-ControlNet Stack", **inputs, **more)
+    loaded = node("ControlNetLoader", control_net_name="c.pth")
+    stacked = node("Control Net Stacker", control_net=["12", 0], image=["10", 0], strength=0.25, cnet_stack=["11", 0])
+    applied = node("Apply ControlNet Stack", positive=["6", 0], negative=["7", 0], cnet_stack=["13", 0])
+    sampler = prompt()["3"]["inputs"] | {"positive": ["14", 0], "negative": ["14", 1]}
+    result = sound(
+        prompt(n10=PICTURE["10"], n11=stack, n12=loaded, n13=stacked, n14=applied, n3=node("KSampler", **sampler))
+    )
+    nodes = result.document.nodes
+    assert (nodes["14~control-1"].params["strength"], nodes["14~control-1"].params["end"]) == (0.5, 0.5)
+    assert nodes["14"].links["positive"] == "14~control-1" and nodes["14"].links["control_net"] == "12"
+    assert nodes["3"].links["negative"] == "14.negative"
+    off = node(
+        "CR Apply Multi-ControlNet",
+        base_positive=["6", 0],
+        base_negative=["7", 0],
+        switch="Off",
+        controlnet_stack=["11", 0],
+    )
+    result = sound(prompt(n10=PICTURE["10"], n11=stack, n14=off, n3=node("KSampler", **sampler)))
+    assert result.document.nodes["3"].links["positive"] == "6"
+
+
+@pytest.mark.parametrize(("kind", "native"), [("Save", "save_image"), ("Preview", "preview")])
+def test_an_output_of_comfyroll_saves_or_shows(kind: str, native: str) -> None:
+    output = node("CR Image Output", images=["10", 0], output_type=kind, filename_prefix="CR", file_format="png")
+    assert kinds(sound({**PICTURE, "20": output})) == {native}

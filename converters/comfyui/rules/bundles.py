@@ -18,6 +18,7 @@ _BIG = (
 )  # fmt: skip
 _PIPE = ("model", "clip", "vae", "positive", "negative")
 _STACK = "LoRA stack"
+_CONTROLS = "ControlNet stack"
 _WEIGHTS = (".safetensors", ".gguf", ".ckpt", ".pt", ".pth", ".bin")
 
 
@@ -206,6 +207,62 @@ def _detailed(builder: Builder, source: Source) -> list[Value]:
     return [Fused("pipe", parts, (source.id, *before.ids))]
 
 
+def _controls(builder: Builder, source: Source) -> list[Value]:
+    """CR Multi-ControlNet Stack: ControlNets with their pictures, for another node."""
+    before = source.fused("controlnet_stack", _CONTROLS)
+    found = list(before.parts["controls"]) if before is not None else []
+    for number in range(1, 4):
+        keys = [
+            f"{name}_{number}"
+            for name in ("controlnet", "image", "controlnet_strength", "start_percent", "end_percent")
+        ]
+        source.used |= set(keys)
+        name, image = source.literal(keys[0], "None"), source.get(keys[1])
+        if not source.flag(f"switch_{number}") or name == "None" or image is None:
+            continue
+        values = {
+            native: source.get(key, default)
+            for native, key, default in zip(("strength", "start", "end"), keys[2:], (1.0, 0.0, 1.0), strict=True)
+        }
+        net = builder.add(source, "load_control_net", {"control_net": name}, suffix=f"net-{number}")
+        found.append({"control_net": net, "image": image, **values})
+    return [Fused(_CONTROLS, {"controls": found}, (source.id, *(before.ids if before else ()))), None]
+
+
+def _control(builder: Builder, source: Source) -> list[Value]:
+    """Control Net Stacker: one ControlNet with its picture, behind those so far."""
+    before = source.fused("cnet_stack", _CONTROLS)
+    control = {
+        "control_net": source.get("control_net"),
+        "image": source.get("image"),
+        "strength": source.get("strength", 1.0),
+        "start": source.get("start_percent", 0.0),
+        "end": source.get("end_percent", 1.0),
+    }
+    found = [*(before.parts["controls"] if before is not None else ()), control]
+    return [Fused(_CONTROLS, {"controls": found}, (source.id, *(before.ids if before else ())))]
+
+
+def _controlled(positive: str, negative: str, stack: str) -> Make:
+    """Return a function for a node that applies listed ControlNets to both sides."""
+
+    def make(builder: Builder, source: Source) -> list[Value]:
+        sides = [source.get(positive), source.get(negative)]
+        controls = source.fused(stack, _CONTROLS)
+        if controls is None or not source.flag("switch", True):
+            source.used.add(stack)
+            return [*sides, None]
+        listed = controls.parts["controls"]
+        for number, control in enumerate(listed, 1):
+            inputs = {"positive": sides[0], "negative": sides[1], **control}
+            suffix = "" if number == len(listed) else f"control-{number}"
+            made = builder.add(source, "apply_control_net", inputs, suffix=suffix, ids=controls.ids)
+            sides = [made, builder.ref(made.node, "negative")]
+        return [*sides, None]
+
+    return make
+
+
 _LOADS = ("load_checkpoint", "load_vae", "set_text_layer", "apply_lora", "encode_prompt", "empty_latent")
 
 RULES: tuple[AnyRule, ...] = (
@@ -224,6 +281,12 @@ RULES: tuple[AnyRule, ...] = (
     Made("CR Apply LoRA Stack", ("apply_lora",), _apply_stack, says="one apply_lora for each LoRA", pack=_COMFYROLL),
     Made("Lora Loader Stack (rgthree)", ("apply_lora",), _four_loras, says="one apply_lora for each LoRA", pack=_RGTHREE),
     Made("Lora Loader (LoraManager)", ("apply_lora",), _managed, says="one apply_lora for each LoRA that is on", pack="ComfyUI-Lora-Manager"),
+    Made("CR Multi-ControlNet Stack", ("load_control_net",), _controls, says="load_control_net, and part of the apply_control_net behind it", pack=_COMFYROLL),
+    Made("Control Net Stacker", (), _control, says="part of the apply_control_net behind it", pack=_EFFICIENT),
+    Made("CR Apply Multi-ControlNet", ("apply_control_net",), _controlled("base_positive", "base_negative", "controlnet_stack"),
+         says="one apply_control_net for each ControlNet", pack=_COMFYROLL),
+    Made("Apply ControlNet Stack", ("apply_control_net",), _controlled("positive", "negative", "cnet_stack"),
+         says="one apply_control_net for each ControlNet", pack=_EFFICIENT),
     Made("Efficient Loader", _LOADS, _everything, says="a node for each thing that it loads", pack=_EFFICIENT),
 )  # fmt: skip
 """By ComfyUI type."""

@@ -140,6 +140,21 @@ def _saved(builder: Builder, source: Source) -> list[Value]:
     return [images]
 
 
+def _shown_or_saved(builder: Builder, source: Source) -> list[Value]:
+    """CR Image Output."""
+    source.used |= {"file_format", "trigger"}
+    images = source.get("images")
+    if source.text("output_type", "Preview") != "Save":
+        source.used.add("filename_prefix")
+        builder.add(source, "preview", {"images": images, "max_edge": 2048})
+        return []
+    if source.text("file_format", "png") != "png":
+        source.remark("saved as PNG")
+    prefix = PREFIX.to_native(source.text("filename_prefix", "CR"))
+    builder.add(source, "save_image", {"images": images, "filename_prefix": prefix, "rounding": "truncate"})
+    return []
+
+
 def _stitched(builder: Builder, source: Source) -> list[Value]:
     inputs = {
         "first": source.get("image1"),
@@ -172,6 +187,7 @@ RULES: tuple[AnyRule, ...] = (
     _cached("LazyCache"),
     _cached("ApplyTeaCachePatch", "ComfyUI-TeaCache"),
     _cached("TGateApplySimple", "ComfyUI-TGate"),
+    Made("CR Image Output", ("save_image", "preview"), _shown_or_saved, says="save_image or preview", pack="ComfyUI_Comfyroll_CustomNodes"),
     Made("Text String", ("text_value",), _four_texts, says="one text_value for each", pack=_WAS),
     Rule("Text Find and Replace Input", "text_replace", "text find replace:replacement", pack=_WAS, back=False),
     Made("GrowMaskWithBlur", ("grow_mask", "blur_mask", "invert_mask"), _grown_and_blurred, says="grow_mask, blur_mask and invert_mask", pack=_KJ),
