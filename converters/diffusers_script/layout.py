@@ -79,12 +79,12 @@ def lay_out(prefix: str, expression: Expression, suffix: str = "", *, depth: int
 
 
 def quoted(text: str) -> str:
-    """A text as a Python literal with double quotes, in printable ASCII or letters of any script.
+    """A text as a Python literal in the quotes that escape less, in printable ASCII or letters of any script.
 
     What is no printable character is escaped, so no text can end the literal or hide in it.
     """
     shown = []
-    quote = "'" if '"' in text and "'" not in text else '"'
+    quote = "'" if text.count('"') > text.count("'") else '"'
     for character in text:
         if character in ("\\", quote):
             shown.append("\\" + character)

@@ -28,6 +28,9 @@ CLASSES = {
     ("sdxl", "adapter_text2img"): "StableDiffusionXLAdapterPipeline",
 }
 
+ADAPTIVE = "dpm_adaptive"
+"""The sampler whose steps hang on the last bits of the prompts."""
+
 COMPONENTS = "components"
 """A demand for the parts of a pipeline, whichever its class."""
 
@@ -188,6 +191,8 @@ class Loader:
         if base.options:
             changed = {option: literal(value) for option, value in base.options}
             self.script.add("", call(f"{variable}.scheduler.register_to_config", **changed))
+        if ADAPTIVE in self.script.facts.helpers:
+            self._attend_plainly(variable, base)
         self._change_weights(variable, part)
         for hook in network_hooks(part):
             self.script.need(hook.helper)
@@ -195,6 +200,13 @@ class Loader:
         if part.pictures:
             self._load_ip_adapters(variable, [prompt.path for prompt in part.pictures])
         return variable
+
+    def _attend_plainly(self, pipe: str, base: Base) -> None:
+        """Have text encoders multiply matrices plainly, as graphflow and ComfyUI do: others differ in the last bits."""
+        there = {"text_encoder", "text_encoder_2"} & (set(base.description.parts) | {name for name, _ in base.alone})
+        for name in sorted(there):
+            why = f"  # {ADAPTIVE} accepts steps by a threshold" if name == min(there) else ""
+            self.script.add(f'{pipe}.{name}.set_attn_implementation("eager"){why}')
 
     def _other_vae(self, base: Base) -> dict[str, Expression]:
         """The autoencoder that takes the place of the checkpoint's own."""

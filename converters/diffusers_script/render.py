@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,7 +12,7 @@ from typing import Any
 from .graph import Given
 from .layout import INDENT, Expression, call, comment, docstring, flat, lay_out, literal, quoted
 from .pieces import Import, Piece, with_needs
-from .script import Line, Script, Stage, argument_name
+from .script import Line, Script, Stage
 
 DEVICE = {
     "DEVICE": '"cuda" if torch.cuda.is_available() else "cpu"',
@@ -106,7 +107,9 @@ def arguments(script: Script) -> Iterator[Expression]:
         if exposed.description:
             options["help"] = quoted(_help(exposed.description))
         flag = quoted("--" + script.knobs[knob].rstrip("_").replace("_", "-"))
-        yield call("option", flag, **_dest(knob), **options)
+        if keyword.iskeyword(script.knobs[knob].rstrip("_")):
+            options["dest"] = quoted(script.knobs[knob])
+        yield call("option", flag, **options)
     if script.places:
         yield call("option", '"--offload"', action='"store_true"', help='"keep idle parts in main memory"')
     yield call("option", '"--out"', type="Path", default='Path("out")', help='"folder to write to"')
@@ -116,11 +119,6 @@ def _help(description: str) -> str:
     """The first part of a description, in one line."""
     short = " ".join(re.split(r"[:;]\s", description, maxsplit=1)[0].split())
     return short.replace("%", "%%")
-
-
-def _dest(knob: str) -> dict[str, Expression]:
-    attribute = argument_name(knob)
-    return {} if attribute == knob and knob == knob.rstrip("_") else {"dest": quoted(attribute)}
 
 
 def _default(script: Script, knob: str) -> Any:
@@ -155,7 +153,8 @@ def about(script: Script) -> list[str]:
     paragraphs = [title.rstrip(".") + "."]
     if document.description:
         paragraphs.append(document.description)
-    return [*paragraphs, *script.report]
+    # argparse fills in whatever its description asks for
+    return [text.replace("%(", "% (") for text in (*paragraphs, *script.report)]
 
 
 def _imports(used: Iterable[Import]) -> Iterator[str]:

@@ -22,6 +22,8 @@ Style = Literal["exact", "pipeline"]
 RESERVED = frozenset({"args", "parser", "option", "main", "torch", "number", "picture"})
 """Names that the frame of a script uses, and its loops over pictures."""
 
+FRAME_CONSTANTS = frozenset({"DEVICE", "DTYPE"})
+
 
 @dataclass(frozen=True)
 class Line:
@@ -152,6 +154,18 @@ class Script:
         self._names.add(wanted)
         return wanted
 
+    def constant(self, hint: str, shown: Expression) -> str:
+        """The name of a constant at the top, like ``hint``; equal ones are one."""
+        taken = FRAME_CONSTANTS | {name for name, piece in library().items() if piece.constant}
+        plain = re.sub(r"\W", "_", hint, flags=re.ASCII).strip("_").upper() or "VALUE"
+        plain = f"VALUE_{plain}" if plain[0].isdigit() else plain
+        wanted, number = plain, 1
+        while wanted in taken or self.constants.get(wanted, shown) != shown:
+            number += 1
+            wanted = f"{plain}_{number}"
+        self.constants[wanted] = shown
+        return wanted
+
     def say(self, note: str) -> None:
         """Tell the user something, once."""
         if note not in self.report:
@@ -172,7 +186,7 @@ class Script:
         if not isinstance(given, Given):
             raise UnsupportedError("its input is computed, which a script cannot follow")
         if given.knob and given.knob not in self.facts.pinned:
-            attribute = argument_name(given.knob)
+            attribute = argument_names(self.graph.document.inputs)[given.knob]
             self.knobs[given.knob] = attribute
             if default is not None:
                 self.defaults[given.knob] = default
@@ -192,9 +206,19 @@ class Script:
         return isinstance(given, Given) and bool(given.knob) and given.knob not in self.facts.pinned
 
 
-def argument_name(knob: str) -> str:
-    """The attribute of ``args`` for an exposed input."""
-    return f"{knob}_" if keyword.iskeyword(knob) or knob in ("out", "offload", "help") else knob
+def argument_names(knobs: Iterable[str]) -> dict[str, str]:
+    """The attribute of ``args`` for each exposed input; no two, nor those of the frame, share an option."""
+    found: dict[str, str] = {}
+    taken = {"out", "offload", "help", "h"}
+    for knob in knobs:
+        plain = knob.strip("_") or "value"
+        option, number = plain, 1
+        while option in taken:
+            number += 1
+            option = f"{plain}_{number}"
+        taken.add(option)
+        found[knob] = f"{option}_" if keyword.iskeyword(option) else option
+    return found
 
 
 def ids(nodes: Iterable[str]) -> str:

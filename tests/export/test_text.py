@@ -352,3 +352,38 @@ def test_a_pipeline_may_be_offloaded() -> None:
     code = to_script(workflows.path("txt2img"))
     assert '"--offload"' in code
     assert "pipe.enable_model_cpu_offload()" in code
+
+
+def test_exposed_inputs_may_be_called_as_options_and_keywords_are() -> None:
+    document = txt2img()
+    names = {"prompt": "class", "seed": "out", "steps": "help", "width": "model_", "height": "offload", "model": "_"}
+    document.inputs = {names.get(name, name): exposed for name, exposed in document.inputs.items()}
+    document.inputs["class"].description = "50% of %(prog)s"
+    document.description = "50% off %(prog)s"
+    code = to_script(document, session=session())
+    frame = (
+        code[code.index("    parser = ") : code.index("    args = ")] + "    parser.format_help()\n    return parser\n"
+    )
+    space: dict[str, Any] = {"__doc__": ast.get_docstring(ast.parse(code))}
+    exec(f"import argparse\nfrom pathlib import Path\nMODEL = ''\ndef make():\n{frame}", space)
+    args = vars(space["make"]().parse_args(["--class", "a cat"]))
+    assert args["class_"] == "a cat" and args["out"] == Path("out") and len(args) == len(document.inputs)
+    nodes_read = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Attribute)]
+    assert {node.attr for node in nodes_read if isinstance(node.value, ast.Name) and node.value.id == "args"} <= set(
+        args
+    )
+
+
+def test_nodes_may_be_called_as_what_stands_at_the_top_of_a_script() -> None:
+    data = txt2img().to_json()
+    names = {"positive": "device", "negative": "dtype"}
+    data["nodes"] = {names.get(name, name): entry for name, entry in data["nodes"].items()}
+    data["nodes"]["sample"]["links"] |= names
+    data["nodes"]["device"]["params"]["text"] = "a red circle " * 9
+    data["nodes"]["dtype"]["params"]["text"] = "a (red:1.2) circle"
+    data["inputs"] = {}
+    code = to_script(parse(data), session=session())
+    tree = ast.parse(code)
+    assigned = [node.targets[0].id for node in tree.body if isinstance(node, ast.Assign)]  # type: ignore[attr-defined]
+    assert len(assigned) == len(set(assigned)) and {"DEVICE_2", "DTYPE_2"} <= set(assigned)
+    assert "encode_weighted(pipe, DTYPE_2)" in code and unbound(tree) == set()

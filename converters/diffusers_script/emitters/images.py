@@ -63,8 +63,7 @@ def resize_to_preset(emission: Emission) -> Pixels:
     pixels = emission.pixels("images")
     emission.begin()
     emission.script.need("nearest_shape", "resample")
-    constant = f"{preset.upper()}_SIZES"
-    emission.script.constants[constant] = literal(PRESETS[preset])
+    constant = emission.script.constant(f"{preset}_SIZES", literal(PRESETS[preset]))
     size = f"nearest_shape({pixels.variable}.shape[-2:], {constant})"
     made = call("resample", pixels.variable, size, quoted(method), quoted(emission.fixed("crop")))
     return Pixels(emission.assign(made.then(".clamp(0, 1)")))

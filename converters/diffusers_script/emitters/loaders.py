@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..graph import Given
-from ..layout import Expression, call, quoted
+from ..layout import call, quoted
 from ..models import Base, ModelPart
 from ..nets import net_of, tokenizer_path
 from ..script import UnsupportedError
@@ -108,15 +108,7 @@ def input_path(emission: Emission, constant: str) -> str:
 
 def constant_for(emission: Emission, text: str, constant: str, *, kind: str = "") -> str:
     """The name of a constant at the top with this text, or with what ``kind`` makes of it."""
-    constants = emission.script.constants
-    shown: Expression = call(kind, quoted(text)) if kind else quoted(text)
-    number = 1
-    wanted = constant
-    while wanted in constants and constants[wanted] != shown:
-        number += 1
-        wanted = f"{constant}_{number}"
-    constants[wanted] = shown
-    return wanted
+    return emission.script.constant(constant, call(kind, quoted(text)) if kind else quoted(text))
 
 
 def _options(emission: Emission) -> tuple[tuple[str, Any], ...]:

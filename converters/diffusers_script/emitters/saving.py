@@ -120,8 +120,7 @@ def _loop(emission: Emission, parts: tuple[Any, ...]) -> tuple[str, str] | None:
     if len(alike) > 1 or not all(emission.writer.fits_pipeline(part.sampling) for part in parts):
         return None
     first = parts[0]
-    constant = "PROMPTS"
-    script.constants[constant] = listed(texts)
+    constant = script.constant("PROMPTS", listed(texts))
     emission.writer.prepare(first.sampling)
     script.stage(", ".join(first.sampling.nodes))
     images, flags, prompt = script.name("images"), script.name("flags"), script.name("prompt")

@@ -64,14 +64,11 @@ def make_entry(emission: Emission, encoder: ModelPart, name: str) -> Entry:
     if not marked and "".join(part.text for part in found) == text:
         shown = emission.value(name)
         if len(shown) > LONG:
-            shown = constant_for(
-                emission, text, emission.node.id.upper() if emission.node.id.isidentifier() else "PROMPT"
-            )
+            shown = constant_for(emission, text, emission.node.id if emission.node.id.isidentifier() else "PROMPT")
         return Entry(encoder, shown, emission.node.id, parts=f"[({shown}, 1.0)]", single=single)
     emission.script.fixed(emission.inputs[name], "its weights are written as parts")
     rows = [row for part in found if (row := _row(emission, part)) is not None]
-    constant = emission.script.name(emission.node.id).upper()
-    emission.script.constants[constant] = listed(rows)
+    constant = emission.script.constant(emission.node.id, listed(rows))
     single = single and not any(part.is_embedding for part in found)
     return Entry(encoder, "", emission.node.id, parts=constant, single=single)
 
