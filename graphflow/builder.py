@@ -55,8 +55,8 @@ class Workflow:
     def own(self) -> frozenset[tuple[str, str]]:
         """(node, parameter) pairs whose values the Python code gave: such a file name may lead anywhere.
 
-        Those of a document that was loaded lead into its folder, the input folder and the model folders only. Nodes of
-        inner workflows have unfolded ids; ("", input) stands for the default of an exposed input.
+        Those of a document that was loaded, and defaults of exposed inputs, lead into its folder, the input folder and
+        the model folders only. Nodes of inner workflows have unfolded ids.
         """
         inner = {
             (f"{host}:{node}", parameter)
@@ -64,7 +64,6 @@ class Workflow:
             if entry.type.startswith(PREFIX)
             if (embedded := self._embedded.get(entry.type.removeprefix(PREFIX))) is not None
             for node, parameter in embedded.own
-            if node
         }
         return frozenset(self._own | inner)
 
@@ -141,8 +140,6 @@ class Workflow:
             raise WorkflowError(problems)
         exposed = {"to": addresses, "description": description, "default": default}
         self.document.inputs[name] = _checked(inputs={name: exposed}).inputs[name]
-        if default is not None:
-            self._own.add(("", name))
 
     def output(self, name: str, ref: Ref[Any] | HostRef | Link) -> None:
         """Name a value that a run returns.

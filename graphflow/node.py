@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, get_args
 
 from graphflow.errors import NodeDefinitionError
 from graphflow.node_spec import FileNeed, InputFile, InputSpec, Lane, ModelName, NodeSpec, OutputSpec, Seed, SeedMarker
@@ -21,6 +21,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _TYPE_NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*\Z")
+_NOT_PLAIN = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
 _SPEC = "__graphflow_spec__"
 
 
@@ -47,13 +48,23 @@ def node(
     See :class:`NodeSpec` for the arguments.
 
     Raises:
-        NodeDefinitionError: The signature cannot be a schema; the message names the parameter.
+        NodeDefinitionError: An argument is wrong, or the signature cannot be a schema; the message names the parameter.
     """
+    if callable(type):  # without parentheses
+        raise NodeDefinitionError(
+            "a node has a type name", where=getattr(type, "__qualname__", "@node"), advice='write @node("name")'
+        )
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         place = f"{function.__module__}.{function.__qualname__}"
         if not _TYPE_NAME.match(type):
             raise NodeDefinitionError(f"the type name {type!r} is not lower_case_with_underscores", where=place)
+        if lane not in get_args(Lane):
+            raise NodeDefinitionError(f"there is no lane {lane!r}; there are {', '.join(get_args(Lane))}", where=place)
+        if not isinstance(version, int) or version < 1:
+            raise NodeDefinitionError(f"a version is a whole number from 1 on, got {version!r}", where=place)
+        if any(kind(function) for kind in _NOT_PLAIN):
+            raise NodeDefinitionError("a node is a plain function, neither async nor a generator", where=place)
         hints = hints_of(function, place)
         outputs = outputs_of(hints.get("return"), place)
         if effect and [output.type.name for output in outputs] != ["files"]:

@@ -231,8 +231,9 @@ class Session:
             safety: The safety policy; None is that of the settings.
             folder: The document's folder, in which its file names resolve.
             input_folder: Another folder in which they resolve.
-            sink: Takes the events.
-            cancellation: Stops the run from another thread.
+            sink: Takes the events, also from other threads; what it raises ends the run.
+            cancellation: A :class:`graphflow.environment.Cancellation`, whose ``cancel()`` stops the run from another
+                thread, or from the sink.
             previews: Whether the sink wants pictures while sampling goes on.
 
         Raises:

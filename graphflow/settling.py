@@ -58,15 +58,13 @@ def settle(
         registry: Where the parameters' types come from.
         inputs: Values for exposed inputs, by name; ``Text`` is parsed by type.
         overrides: Values for single parameters, by ``node.parameter``.
-        own: (node, parameter) pairs whose values are the caller's already, not a document's, and ("", input) for
-            exposed inputs whose defaults are.
+        own: (node, parameter) pairs whose values are the caller's already, not a document's.
         draw: Where random seeds come from.
 
     Raises:
         LimitError: The document is too large when unfolded.
     """
     problems: list[Problem] = []
-    own = set(own)
     turned: list[tuple[str, bool]] = []  # targets, with whether the caller gave their values
     document = document.model_copy(deep=True)
     inputs = inputs or {}
@@ -80,7 +78,7 @@ def settle(
         value = inputs[name] if given else exposed.default
         for target in exposed.to:
             _set(document, registry, target, value, f"inputs.{name}", problems)
-            turned.append((target, given or ("", name) in own))
+            turned.append((target, given))
         if given:
             exposed.default = value.text if isinstance(value, Text) else plain(value)
             node, parameter = split_address(exposed.to[0])
@@ -96,7 +94,7 @@ def settle(
 
 
 def _trusted(
-    document: Document, own: set[tuple[str, str]], turned: list[tuple[str, bool]]
+    document: Document, own: Iterable[tuple[str, str]], turned: list[tuple[str, bool]]
 ) -> frozenset[tuple[str, str]]:
     """Return the unfolded (node, parameter) pairs whose values are the caller's; what was turned last counts."""
     trusted = {pair for node, parameter in own for pair in reached(document, node, parameter)}
