@@ -348,6 +348,11 @@ def test_the_pipeline_style_calls_a_pipeline_and_says_what_differs() -> None:
     assert "LMSDiscreteScheduler is near lms" in near.code
 
 
+@pytest.mark.parametrize(("sampler", "exact"), [("dpm_adaptive", True), ("dpm_fast", False)])
+def test_the_last_bits_of_prompts_are_kept_where_steps_hang_on_them(sampler: str, exact: bool) -> None:
+    assert ('set_attn_implementation("eager")' in to_script(txt2img(sampler=sampler))) is exact
+
+
 def test_a_pipeline_may_be_offloaded() -> None:
     code = to_script(workflows.path("txt2img"))
     assert '"--offload"' in code
