@@ -117,6 +117,17 @@ def _lines(text: str, pattern: str) -> str:
     return ("line " if len(found) == 1 else "lines ") + ", ".join(map(str, found))
 
 
+def is_unicode(value: Any) -> bool:
+    """Tell whether all texts of a JSON value can be written; JSON's escapes may name half of a character."""
+    try:
+        json.dumps(value, ensure_ascii=False, default=repr).encode()
+    except UnicodeEncodeError:
+        return False
+    except (TypeError, ValueError, RecursionError):  # no JSON at all, which others say
+        return True
+    return True
+
+
 def _deeper_than(value: Any, limit: int) -> bool:
     level: list[Any] = [value]
     for _ in range(limit):

@@ -131,6 +131,10 @@ def parse(data: Any, *, source: str = "workflow") -> Document:
     if isinstance(nodes, dict) and len(nodes) > LIMITS.nodes:
         raise LimitError(f"the workflow has {len(nodes):,} nodes, more than {LIMITS.nodes:,}", where=source)
     problems = [*_unknown_keys(data, "")]
+    if not jsontools.is_unicode(data):  # no picture could carry it
+        problems += [
+            Problem(path, "a text holds half of a character (a surrogate)", "remove it") for path in _halves(data, "")
+        ]
     try:
         document = Document.model_validate(data)
     except ValidationError as error:
@@ -158,6 +162,19 @@ def _unknown_keys(data: dict[str, Any], path: str) -> Iterator[Problem]:
     for name, part in inner.items() if isinstance(inner, dict) else ():
         if isinstance(part, dict):
             yield from _unknown_keys(part, f"{path}workflows.{name}.")
+
+
+def _halves(value: Any, path: str) -> Iterator[str]:
+    """Yield the paths of texts and keys that no file can hold."""
+    if isinstance(value, str) and not jsontools.is_unicode(value):
+        yield path
+    elif isinstance(value, dict):
+        for key, part in value.items():
+            place = f"{path}.{key}" if path else str(key)
+            yield from [place] if not jsontools.is_unicode(key) else _halves(part, place)
+    elif isinstance(value, list):
+        for index, part in enumerate(value):
+            yield from _halves(part, f"{path}[{index}]")
 
 
 def read(path: Path) -> Document:

@@ -103,6 +103,20 @@ def test_bad_json_names_its_place(tmp_path: Path, text: bytes, expected: str) ->
     assert caught.value.exit_code == 2
 
 
+def test_half_a_character_is_refused_where_it_stands() -> None:
+    node = {"type": "x", "title": "\ud83d", "note": "\U0001f600", "meta": {"list": [1, {"\udc00": 2}], "ok": "\\ud83d"}}
+    found = problems({"graphflow": 1, "name": "a\ud800b", "nodes": {"n": node}, "x-mine": ["\ude00"]})
+    said = ": a text holds half of a character (a surrogate) (remove it)"
+    assert [text.removesuffix(said) for text in found] == [
+        "name",
+        "nodes.n.title",
+        "nodes.n.meta.list[1].\udc00",
+        "x-mine[0]",
+    ]
+    with pytest.raises(WorkflowError, match=r"nodes\.load\.title: a text holds half of a character"):
+        Workflow().add(toy.load, id="load", title="\ud83d")
+
+
 def test_a_byte_order_mark_is_no_harm(tmp_path: Path) -> None:
     path = tmp_path / "w.json"
     path.write_bytes(b"\xef\xbb\xbf" + json.dumps(DOCUMENT).encode())
