@@ -20,7 +20,7 @@ from graphflow.sampling.batches import cycled
 from graphflow.sampling.guidance import Modifier
 from graphflow.sampling.loop import MakeMaskSchedule
 from graphflow.sampling.prediction import ModelSampling
-from graphflow.sampling.regions import resize_mask
+from graphflow.sampling.regions import CONCAT, resize_mask
 from graphflow.values import Conditioning, ConditioningEntry
 
 Variation = Callable[["UNetModel"], AbstractContextManager[None]]
@@ -154,7 +154,7 @@ class UNetModel:
         if noise_mask is None or self.module.config.in_channels - latent.shape[1] != latent.shape[1] + 1:
             return conditioning
         hole = cycled(resize_mask(noise_mask, *latent.shape[-2:]).round(), len(latent))
-        told = {"concat": torch.cat([hole, latent], dim=1)}
+        told = {CONCAT: torch.cat([hole, latent], dim=1)}
         entries = tuple(replace(entry, extras={**told, **entry.extras}) for entry in conditioning.entries)
         return Conditioning(entries=entries)
 
@@ -177,7 +177,7 @@ class UNetModel:
         more = self.module.config.in_channels - x.shape[1]
         if more == 0:
             return x
-        given = [entry.extras.get("concat") for entry in entries]
+        given = [entry.extras.get(CONCAT) for entry in entries]
         if any(not isinstance(tensor, Tensor) or tensor.shape[1] != more for tensor in given):
             raise InvalidInputError(
                 f"this model reads {more} channels beside the latent, and the conditioning brings none",

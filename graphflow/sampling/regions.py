@@ -19,6 +19,9 @@ FEATHER = 8
 SMALLEST_SIDE = 8
 """An area found from a mask is at least this large, in latent samples."""
 
+CONCAT = "concat"
+"""The extra of an entry that a network reads as further channels of the latent, (1 or B, C, h, w)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Box:
@@ -97,6 +100,9 @@ def match_areas(regions: list[Region], others: Sequence[Region]) -> list[Region]
                 controls=told.controls,
                 extras=told.extras,
             )
+            if CONCAT in told.extras and CONCAT in other.entry.extras:
+                # Only the other's is cut to this area.
+                entry = replace(entry, extras={**told.extras, CONCAT: other.entry.extras[CONCAT]})
             result.append(replace(other, entry=entry))
     return result
 
@@ -123,7 +129,17 @@ def _region(entry: ConditioningEntry, latent: Tensor, downscale: int) -> Region:
         weight = latent.new_ones((1, 1, crop.height, crop.width))
         if box is not None:
             weight = weight * _feather(box, height, width).to(latent.device)
-    return Region(entry, box, weight * entry.strength)
+    return Region(entry if box is None else _cropped(entry, box, height, width), box, weight * entry.strength)
+
+
+def _cropped(entry: ConditioningEntry, box: Box, height: int, width: int) -> ConditioningEntry:
+    """The entry with the same part of what the network reads beside the latent as it sees of the latent."""
+    beside = entry.extras.get(CONCAT)
+    if not isinstance(beside, Tensor):
+        return entry
+    if beside.shape[-2:] != (height, width):
+        beside = functional.interpolate(beside, size=(height, width), mode="bilinear")
+    return replace(entry, extras={**entry.extras, CONCAT: box.crop(beside)})
 
 
 def _box(area: Area, height: int, width: int, downscale: int) -> Box:

@@ -75,6 +75,23 @@ def test_an_area_is_evaluated_on_its_crop_and_fades_at_inner_edges() -> None:
     assert torch.allclose(got[..., 6], denoised((1 - weight) / (1 + weight))[..., 6], atol=1e-5)
 
 
+@pytest.mark.parametrize("scale", [1, 2])
+def test_what_is_read_beside_the_latent_is_cut_to_the_area(scale: int) -> None:
+    places = torch.arange(X.shape[-2] * X.shape[-1], dtype=torch.float32).reshape(1, 1, *X.shape[-2:])
+    extras = {"concat": places.repeat_interleave(scale, -2).repeat_interleave(scale, -1)}
+    area = Area(height=8, width=16, y=8, x=0)
+    inside, whole = make_regions([entry(1.0, area=area, extras=extras), entry(2.0, extras=extras)], X)
+    cut = inside.entry.extras["concat"]
+    assert inside.box is not None
+    assert cut.shape == inside.box.crop(places).shape
+    if scale == 1:
+        assert torch.equal(cut, inside.box.crop(places))
+    assert whole.entry.extras["concat"] is extras["concat"]
+    _, added = match_areas([whole], [inside])
+    assert added.entry.extras["concat"] is cut
+    assert added.entry.embedding is whole.entry.embedding
+
+
 def test_the_fade_of_a_large_area_is_eight_samples_wide() -> None:
     x = torch.zeros(1, 4, 8, 64)
     weight = make_regions([entry(1.0, area=Area(height=8, width=48, y=0, x=16))], x)[0].weight
