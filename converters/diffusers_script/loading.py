@@ -204,9 +204,9 @@ class Loader:
     def _attend_plainly(self, pipe: str, base: Base) -> None:
         """Have text encoders multiply matrices plainly, as graphflow and ComfyUI do: others differ in the last bits."""
         there = {"text_encoder", "text_encoder_2"} & (set(base.description.parts) | {name for name, _ in base.alone})
+        self.script.add(f"# {ADAPTIVE} accepts steps by a threshold")
         for name in sorted(there):
-            why = f"  # {ADAPTIVE} accepts steps by a threshold" if name == min(there) else ""
-            self.script.add(f'{pipe}.{name}.set_attn_implementation("eager"){why}')
+            self.script.add(f'{pipe}.{name}.set_attn_implementation("eager")')
 
     def _other_vae(self, base: Base) -> dict[str, Expression]:
         """The autoencoder that takes the place of the checkpoint's own."""

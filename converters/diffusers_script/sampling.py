@@ -33,8 +33,7 @@ class Writer:
         Pipelines round to 8 bits; with ``truncate`` the script cuts instead, from the pipeline's tensors.
         """
         sampling = wanted.sampling
-        shared = wanted.shared or sampling.shared
-        if shared or not self.fits_pipeline(sampling, tensors=truncate) or not self._own_vae(wanted):
+        if not self.is_one_call(wanted, tensors=truncate):
             pixels = self.pixels(wanted)
             return self.to_pil(pixels.variable, truncate=truncate), pixels.flags
         nodes = [*sampling.nodes, wanted.node, *([wanted.checked] if wanted.checked else [])]
@@ -46,6 +45,11 @@ class Writer:
         else:
             images, flags = self.script.assign("images", pipe_call.then(".images")), ""
         return self.to_pil(images, truncate=True) if truncate else images, flags
+
+    def is_one_call(self, wanted: Decoding, *, tensors: bool = False) -> bool:
+        """Whether a pipeline call goes all the way to the pictures, and nobody needs what is before them."""
+        shared = wanted.shared or wanted.sampling.shared
+        return not shared and self.fits_pipeline(wanted.sampling, tensors=tensors) and self._own_vae(wanted)
 
     def to_pil(self, images: str, *, truncate: bool) -> str:
         """The expression of tensors as pictures with 8 bits."""

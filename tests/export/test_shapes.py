@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from graphflow import workflows
 from graphflow.converters.diffusers_script import export, to_script
 from graphflow.converters.diffusers_script.ranges import active_steps, pipeline_range
+from graphflow.workflow import read
 from tests.export.cases import CASES
 from tests.export.file_cases import SD_CASES, SDXL_CASES
 from tests.export.models import make_models
@@ -102,6 +103,17 @@ def test_a_packaged_workflow_is_pipeline_calls(name: str) -> None:
     assert "denoise = " not in code
     wanted = 2 if name.startswith("hires") else 1
     assert len(re.findall(r"Pipeline\.from_(?:pretrained|single_file|pipe)\(", code)) == wanted
+
+
+def test_a_list_of_prompts_is_one_call_in_a_loop(tmp_path: Path) -> None:
+    code = to_script(workflows.path("prompt_list"))
+    assert code.count("= pipe(") == 1 and "for prompt in PROMPTS:" in code
+    document = read(workflows.path("prompt_list"))
+    document.nodes["negative"].params["text"] = "(blurred:1.2)"
+    del document.inputs["negative_prompt"]
+    code = to_script(document)
+    compile(code, "script", "exec")
+    assert code.count("= pipe(") == 3
 
 
 def test_the_style_pipeline_says_what_differs_in_inpainting(models: Path, tmp_path: Path) -> None:

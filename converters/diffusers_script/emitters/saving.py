@@ -8,7 +8,7 @@ from typing import Any
 
 from graphflow.output import safe_stem
 
-from ..handles import Decoding, Latents, Pictures, Pixels, Sampling, Sequence
+from ..handles import Decoding, EmptyLatent, Latents, Pictures, Pixels, Sampling, Sequence
 from ..layout import Expression, call, listed
 from ..script import UnsupportedError
 from .base import Emission, Emitter
@@ -112,12 +112,12 @@ def _pictures(emission: Emission, part: Any, *, truncate: bool) -> tuple[str, st
 
 def _loop(emission: Emission, parts: tuple[Any, ...]) -> tuple[str, str] | None:
     """One loop for pictures that differ in nothing but the prompt; None where they differ in more."""
-    if not all(isinstance(part, Decoding) for part in parts):
+    if not all(isinstance(part, Decoding) and _is_plain(part.sampling) for part in parts):
         return None
     script = emission.script
     texts = [part.sampling.positive.entries[0].text for part in parts]
-    alike = {repr(_with_text(part.sampling, "prompt")) for part in parts}
-    if len(alike) > 1 or not all(emission.writer.fits_pipeline(part.sampling) for part in parts):
+    alike = {repr(replace(part, sampling=_with_text(part.sampling, "prompt"))) for part in parts}
+    if len(alike) > 1 or not all(emission.writer.is_one_call(part) for part in parts):
         return None
     first = parts[0]
     constant = script.constant("PROMPTS", listed(texts))
@@ -136,9 +136,16 @@ def _loop(emission: Emission, parts: tuple[Any, ...]) -> tuple[str, str] | None:
     return images, flags if first.checked else ""
 
 
+def _is_plain(sampling: Sampling) -> bool:
+    """Whether its call needs nothing but texts and numbers."""
+    entries = [entry for side in sampling.sides for entry in side.entries]
+    texts = all(entry.plain and not entry.controls for entry in entries)
+    return texts and isinstance(sampling.latent, EmptyLatent) and not sampling.model.pictures
+
+
 def _with_text(sampling: Sampling, text: str) -> Sampling:
     (entry, *_) = sampling.positive.entries
-    return replace(sampling, positive=replace(sampling.positive, entries=(replace(entry, text=text),)))
+    return replace(sampling, positive=replace(sampling.positive, entries=(replace(entry, text=text, parts=""),)))
 
 
 def save_latent(emission: Emission) -> None:
