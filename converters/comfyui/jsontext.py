@@ -21,6 +21,7 @@ VALUES = 2_000_000
 """Commas outside strings, and quotation marks, in one text: what bounds time and memory."""
 
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+_SURROGATE = re.compile(r"\\u[dD]|[\ud800-\udfff]")
 _STEP = {ord("{"): 1, ord("["): 1, ord("}"): -1, ord("]"): -1}
 _NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in _STEP)
 _MARKS = (
@@ -52,6 +53,8 @@ def decode(data: bytes, where: str) -> str:
 def loads(text: str | bytes, where: str) -> Any:
     """Parse JSON from a stranger. NaN and infinities become null, as ComfyUI's own reader makes them.
 
+    Half of a character, where an editor cut an emoji in two, becomes U+FFFD: no file can hold it.
+
     Args:
         text: The JSON text; bytes may be in any Unicode encoding.
         where: What to call the text in errors.
@@ -64,7 +67,8 @@ def loads(text: str | bytes, where: str) -> Any:
     source = decode(text, where) if isinstance(text, bytes) else text
     _check_structure(source.encode("utf-8", "surrogatepass"), where)
     try:
-        return json.loads(source, strict=False, parse_constant=lambda _: None, parse_float=_finite, parse_int=_whole)
+        value = json.loads(source, strict=False, parse_constant=lambda _: None, parse_float=_finite, parse_int=_whole)
+        return _well_formed(value) if _SURROGATE.search(source) else value
     except json.JSONDecodeError as error:
         raise ConversionError(
             f"this is no JSON: {error.msg.removesuffix(' at')} at line {error.lineno}, column {error.colno}",
@@ -73,6 +77,16 @@ def loads(text: str | bytes, where: str) -> Any:
         ) from error
     except RecursionError as error:
         raise _too_much(f"is nested deeper than {DEPTH} levels", where) from error
+
+
+def _well_formed(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    if isinstance(value, list):
+        return [_well_formed(part) for part in value]
+    if isinstance(value, dict):
+        return {_well_formed(key): _well_formed(part) for key, part in value.items()}
+    return value
 
 
 def _check_structure(data: bytes, where: str) -> None:

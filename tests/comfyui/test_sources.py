@@ -83,6 +83,16 @@ def test_any_encoding_is_read(encoding: str, tmp_path: Path) -> None:
     assert inputs_of(str(path), "1") == {"image": "élève.png"}
 
 
+@pytest.mark.parametrize(
+    ("spelled", "read"),
+    [(r"a\ud83d", "a\ufffd"), (r"\ude00b", "\ufffdb"), (r"\ud83d\ude00", "\U0001f600"), (r"\\ud83d", r"\ud83d")],
+)
+def test_half_a_character_is_replaced(spelled: str, read: str) -> None:
+    data = f'{{"1": {{"class_type": "A", "inputs": {{"text": "{spelled}", "{spelled}": 1}}}}}}'
+    for source in (data.encode(), data.encode("utf-16")):
+        assert to_prompt(source).prompt["1"]["inputs"] == {"text": read, read: 1}
+
+
 @pytest.mark.parametrize("literal", ["NaN", "Infinity", "-Infinity", "1e999"])
 def test_numbers_that_json_lacks_are_nothing(literal: str) -> None:
     data = f'{{"1": {{"class_type": "A", "inputs": {{"x": {literal}}}, "is_changed": [NaN]}}}}'.encode()
