@@ -15,6 +15,7 @@ from graphflow.cli import imported
 from graphflow.cli.failures import json_errors, print_json
 from graphflow.cli.options import AsJson, ModelDirs, Offline, Packs, make_session
 from graphflow.cli.terminal import clean, console, styled
+from graphflow.cli.writing import write_text
 from graphflow.errors import ConversionError, InvalidInputError
 
 if TYPE_CHECKING:
@@ -131,16 +132,11 @@ def _write_native(
 
 
 def _write(data: dict[str, Any], out: Path | None) -> None:
-    from graphflow import atomic
-
     text = json.dumps(data, ensure_ascii=False, indent=2) + "\n"
     if out is None:
         sys.stdout.write(text)
-        return
-    try:
-        atomic.write_bytes(out, text.encode("utf-8", "surrogatepass"))
-    except OSError as error:
-        raise InvalidInputError(f"cannot write there: {error.strerror or error}", where=str(out)) from error
+    else:
+        write_text(out, text)
     console(error=True).print(styled(f"wrote {clean(str(out))}", "green"))
 
 
