@@ -137,7 +137,7 @@ def _write(data: dict[str, Any], out: Path | None) -> None:
         sys.stdout.write(text)
     else:
         write_text(out, text)
-    console(error=True).print(styled(f"wrote {clean(str(out))}", "green"))
+        console(error=True).print(styled(f"wrote {clean(str(out))}", "green"))
 
 
 def register(app: typer.Typer) -> None:

@@ -18,6 +18,8 @@ def write_text(path: Path, text: str) -> None:
     try:
         atomic.write_bytes(path, text.encode("utf-8"))
     except OSError as error:
+        in_file = isinstance(error, FileExistsError | NotADirectoryError)
+        reason = "what should be its folder is a file" if in_file else error.strerror or str(error)
         raise InvalidInputError(
-            f"cannot write there: {error.strerror or error}", where=str(path), advice="name another file with -o"
+            f"cannot write there: {reason}", where=str(path), advice="name another file with -o"
         ) from error

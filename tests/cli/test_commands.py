@@ -99,7 +99,8 @@ def test_a_file_that_cannot_be_written(graphflow: Command, line: list[str]) -> N
     Path("file").write_text("")
     ran = graphflow(*line, "file/new")
     assert ran.code == 2
-    assert "file/new: cannot write there" in ran.err and "name another file" in ran.err
+    assert "file/new: cannot write there: what should be its folder is a file" in ran.err
+    assert "name another file" in ran.err
 
 
 def test_errors_of_settings(graphflow: Command, monkeypatch: pytest.MonkeyPatch) -> None:
