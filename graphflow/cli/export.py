@@ -39,7 +39,9 @@ STANDARD_OUTPUT = Path("-")
 Form = Literal["diffusers", "python", "notebook", "comfyui", "comfyui-ui"]
 Target = Annotated[
     Path | None,
-    typer.Option("--out", "-o", dir_okay=False, metavar="FILE", help="The file to write; standard output without it, or with -."),
+    typer.Option(
+        "--out", "-o", dir_okay=False, metavar="FILE", help="The file to write; standard output without it, or with -."
+    ),
 ]
 To = Annotated[
     Form,
