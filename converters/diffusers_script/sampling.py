@@ -58,17 +58,19 @@ class Writer:
 
     def pixels(self, wanted: Decoding) -> Pixels:
         """Write a sampling up to pictures as tensors, once."""
-        key = ("pixels", wanted.node, wanted.sampling.node, repr(wanted))
+        key = ("pixels", wanted.node, wanted.sampling.node, repr(replace(wanted, shared=False)))
         if key not in self.script.written:
             self.script.written[key] = self._pixels(wanted)
         found: Pixels = self.script.written[key]
         return found
 
     def _pixels(self, wanted: Decoding) -> Pixels:
+        if wanted.checked:
+            pixels = self.pixels(replace(wanted, checked=""))
+            return self.check(pixels, wanted.sampling.model, wanted.checked)
         latents = self.latents(wanted.sampling)
         self.script.stage(ids([wanted.node]))
-        pixels = self.decode(latents, wanted.vae, wanted.node)
-        return self.check(pixels, wanted.sampling.model, wanted.checked) if wanted.checked else pixels
+        return self.decode(latents, wanted.vae, wanted.node)
 
     def decode(self, latents: Latents, vae: Any, node: str) -> Pixels:
         """Write the decoding of latents."""

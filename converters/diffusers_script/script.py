@@ -144,8 +144,7 @@ class Script:
 
     def name(self, hint: str) -> str:
         """A variable name that is not taken, like ``hint``."""
-        plain = re.sub(r"\W", "_", hint, flags=re.ASCII).strip("_").lower() or "value"
-        plain = f"value_{plain}" if plain[0].isdigit() else plain
+        plain = self._plain(hint).lower()
         taken = self._names | RESERVED | set(self.facts.helpers)
         wanted, number = plain, 1
         while wanted in taken or keyword.iskeyword(wanted) or hasattr(builtins, wanted):
@@ -154,11 +153,17 @@ class Script:
         self._names.add(wanted)
         return wanted
 
+    def _plain(self, hint: str) -> str:
+        """A hint as an identifier; a node whose id is a number is called as its type."""
+        if hint[:1].isdigit() and hint in self.graph.nodes:
+            hint = self.graph.nodes[hint].type
+        plain = re.sub(r"\W", "_", hint, flags=re.ASCII).strip("_") or "value"
+        return f"value_{plain}" if plain[0].isdigit() else plain
+
     def constant(self, hint: str, shown: Expression) -> str:
         """The name of a constant at the top, like ``hint``; equal ones are one."""
         taken = FRAME_CONSTANTS | {name for name, piece in library().items() if piece.constant}
-        plain = re.sub(r"\W", "_", hint, flags=re.ASCII).strip("_").upper() or "VALUE"
-        plain = f"VALUE_{plain}" if plain[0].isdigit() else plain
+        plain = self._plain(hint).upper()
         wanted, number = plain, 1
         while wanted in taken or self.constants.get(wanted, shown) != shown:
             number += 1

@@ -392,3 +392,14 @@ def test_nodes_may_be_called_as_what_stands_at_the_top_of_a_script() -> None:
     assigned = [node.targets[0].id for node in tree.body if isinstance(node, ast.Assign)]  # type: ignore[attr-defined]
     assert len(assigned) == len(set(assigned)) and {"DEVICE_2", "DTYPE_2"} <= set(assigned)
     assert "encode_weighted(pipe, DTYPE_2)" in code and unbound(tree) == set()
+
+
+def test_a_node_called_as_a_number_is_named_by_its_type_and_decoded_once() -> None:
+    data = txt2img().to_json()
+    data["nodes"] = {"8" if name == "decode" else name: entry for name, entry in data["nodes"].items()}
+    data["nodes"]["save"]["links"]["images"] = "8"
+    data["nodes"]["turned"] = {"type": "flip_image", "links": {"images": "8"}}
+    data["nodes"]["second"] = {"type": "save_image", "links": {"images": "turned"}}
+    data["outputs"] = {}
+    code = to_script(parse(data), session=session())
+    assert "    vae_decode = decode_latents(" in code and code.count("= decode_latents(") == 1
