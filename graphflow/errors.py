@@ -139,6 +139,13 @@ class LimitError(InvalidInputError):
     """Something is larger than the limits allow."""
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on a device or in main memory; torch tells by the text alone."""
+    marks = ("DefaultCPUAllocator: not enough memory", "DefaultCPUAllocator: can't allocate memory", "out of memory")
+    text = str(error)
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(mark in text for mark in marks))
+
+
 class NodeError(GraphflowError):
     """A node failed while running.
 
@@ -155,6 +162,9 @@ class NodeError(GraphflowError):
         self.title = title
         advice = cause.advice if isinstance(cause, GraphflowError) else None
         text = f"{type(cause).__name__}: {cause}"
+        if is_out_of_memory(cause):
+            text = f"memory ran out ({str(cause).partition(chr(10))[0] or type(cause).__name__})"
+            advice = "use a smaller size or batch, or close other programs"
         if isinstance(cause, GraphflowError):
             text = f"{cause.where}: {cause.message}" if cause.where else cause.message
         place = f"node {node!r} ({node_type})" + (f" {title!r}" if title else "")

@@ -155,6 +155,13 @@ def test_a_failure_names_the_node_and_stops_what_has_not_begun(session: Session,
     assert not (tmp_path / "out").exists()
 
 
+def test_memory_that_runs_out_is_called_so(session: Session) -> None:
+    g = Workflow()
+    g.output("x", g.add(toy.fail, x=1.0, message="DefaultCPUAllocator: can't allocate memory: 9 bytes", id="broken"))
+    with pytest.raises(NodeError, match=r"node 'broken' .* memory ran out .*9 bytes.* smaller size or batch"):
+        session.run(g)
+
+
 def test_cancelling_stops_between_steps_and_leaves_nothing(session: Session, tmp_path: Path) -> None:
     g = Workflow()
     g.add(toy.write, x=g.add(toy.slow, x=1.0, seconds=30.0, id="slow"), id="save")

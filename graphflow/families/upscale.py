@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from graphflow import runtime
+from graphflow.errors import is_out_of_memory
 from graphflow.families.finite import is_finite, require_finite
 from graphflow.families.inference import inference
 from graphflow.families.tiles import in_tiles, tile_count
-from graphflow.models.ladder import is_out_of_memory
 
 SMALLEST_TILE = 64
 """Edge in pixels below which a tile is not made smaller when memory runs out."""

@@ -6,10 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-import torch
-
 from graphflow import runtime
-from graphflow.errors import OutOfMemoryError
+from graphflow.errors import OutOfMemoryError, is_out_of_memory
 
 T = TypeVar("T")
 
@@ -78,12 +76,3 @@ class Ladder:
             self._taken.add(rung.name)
             return rung
         return None
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, on a device or in main memory."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    text = str(error)
-    marks = ("DefaultCPUAllocator: not enough memory", "DefaultCPUAllocator: can't allocate memory", "out of memory")
-    return isinstance(error, RuntimeError) and any(mark in text for mark in marks)

@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from graphflow.errors import InvalidInputError, OutOfMemoryError
+from graphflow.errors import InvalidInputError, OutOfMemoryError, is_out_of_memory
 from graphflow.families.finite import NonFiniteError
 from graphflow.models import offload
 from graphflow.models.devices import Placement
-from graphflow.models.ladder import Ladder, Rung, is_out_of_memory
+from graphflow.models.ladder import Ladder, Rung
 from graphflow.models.manager import ModelManager
 from graphflow.values import ConditioningEntry, Recipe
 from tests.models.tiny_manager import SD, error, make_manager, model, running, text_encoder, vae
