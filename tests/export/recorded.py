@@ -272,7 +272,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "export_parity.md")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    write_models(given.models)
+    write_models(models := given.models.resolve())  # scripts run in folders of their own
     results, names = _read(given.results), all_names()
 
     def tell(name: str, found: Compared) -> None:
@@ -282,7 +282,7 @@ def main() -> int:
         print(f"{name:50} {found.error:.1e} {verdict} ({found.seconds:.1f} s)", flush=True)
 
     todo = [name for name in names if given.only in name and (given.only or name not in results)]
-    run_recorded(given.models, todo, given.jobs, tell)
+    run_recorded(models, todo, given.jobs, tell)
     compared = {name: results[name] for name in names if name in results}
     failed = [name for name, found in compared.items() if not found.ok]
     print(f"{len(compared) - len(failed)} of {len(compared)} cases within bounds, {len(names)} in all")

@@ -152,5 +152,5 @@ def test_check_compares_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[s
 @pytest.mark.skipif(os.environ.get("GRAPHFLOW_TEST_SOAK") != "1", reason="in the long suite")
 def test_check_exits_with_1_where_pictures_differ(tmp_path: Path) -> None:
     line = ["export", "txt2img", "--check", "--style", "pipeline", "--device", "cpu", "-o", str(tmp_path / "a.py")]
-    turned = ["-i", "sampler=euler_ancestral", "-i", "schedule=normal", "-i", "steps=4", "-i", "width=64"]
+    turned = ["-i", "sampler=dpm_2_ancestral", "-i", "schedule=normal", "-i", "steps=4", "-i", "width=64"]
     assert run_command([*line, *turned]) == 1
