@@ -74,16 +74,25 @@ _EXACT: dict[str, tuple[str, Config]] = {
     "euler": ("ExactEulerScheduler", {}),
     "ddim": ("ExactEulerScheduler", {}),
     "euler_ancestral": ("ExactAncestralScheduler", {}),
+    "ddpm": ("ExactAncestralScheduler", {}),
+    "lcm": ("ExactConsistencyScheduler", {}),
+    "lms": ("ExactLmsScheduler", {}),
+    "dpmpp_sde": ("ExactPairScheduler", {}),
     "dpmpp_2m": ("ExactMultistepScheduler", _MULTISTEP),
     "res_multistep": ("ExactMultistepScheduler", {**_MULTISTEP, "solver_type": ("heun", "midpoint")}),
     "heun": ("ExactHeunScheduler", {"clip_sample": (False, False)}),
     "dpmpp_2m_sde": ("ExactSdeScheduler", _STOCHASTIC),
     "dpmpp_2m_sde_heun": ("ExactSdeScheduler", {**_STOCHASTIC, "solver_type": ("heun", "midpoint")}),
 }
-"""Classes that the script carries: a scheduler whose noise levels and timesteps are those of a schedule."""
+"""Classes that the script carries: a scheduler whose noise levels and timesteps are those of a schedule.
+
+With latents whose noise only grows, DDPM's posterior (Ho et al. 2020, equation 7) is an ancestral Euler step.
+"""
 
 _SIMPLE = frozenset({"ExactEulerScheduler", "ExactMultistepScheduler"})
 """Those that draw no noise and see each level once: they can keep latents outside a mask, and share steps."""
+
+_TWICE = frozenset({"ExactHeunScheduler", "ExactPairScheduler"})
 
 UNEVEN = frozenset({"ddim_uniform", "beta"})
 """Schedules that may have another number of steps than is asked for."""
@@ -107,6 +116,8 @@ def exact_scheduler(sampler: str, schedule: str, *, inpaint: bool = False) -> Sc
     sampler = sampler.removesuffix("_gpu")
     if sampler not in _EXACT or schedule not in SCHEDULE_NAMES:
         return None
+    if (sampler, schedule) == ("lms", "linear_quadratic"):
+        return None  # it extrapolates so far that the order of additions shows
     name, config = _EXACT[sampler]
     if inpaint and name not in _SIMPLE:
         return None
@@ -117,7 +128,7 @@ def exact_scheduler(sampler: str, schedule: str, *, inpaint: bool = False) -> Sc
         piece=True,
         levels=f"{schedule}_sigmas",
         shares=name in _SIMPLE,
-        twice=name == "ExactHeunScheduler",
+        twice=name in _TWICE,
     )
 
 

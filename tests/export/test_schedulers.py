@@ -80,6 +80,8 @@ def drawn_by_the_engine(
 def test_from_noise(sampler: str, schedule: str) -> None:
     if (sampler, schedule) == ("dpmpp_2m", "karras"):
         pytest.skip("Diffusers' own class is exact there")
+    if exact_scheduler(sampler, schedule) is None:
+        pytest.skip("scripts have a loop there")
     drawn = drawn_by_a_pipeline(sampler, schedule, 6, 6, None)
     torch.testing.assert_close(drawn, drawn_by_the_engine(sampler, schedule, 6, 1.0, None), rtol=1e-4, atol=1e-4)
 

@@ -116,6 +116,7 @@ def session() -> Session:
 @LOCAL
 @given(prompt=TEXTS, name=TEXTS, description=TEXTS)
 @example(prompt=NASTY[1], name=NASTY[0], description=NASTY[2])
+@example(prompt="\U00010000" * 30, name="long", description="of more tokens than one chunk holds")
 def test_a_prompt_never_becomes_code(prompt: str, name: str, description: str) -> None:
     document = txt2img()
     document.nodes["positive"].params["text"] = prompt
@@ -123,7 +124,7 @@ def test_a_prompt_never_becomes_code(prompt: str, name: str, description: str) -
     document.inputs = {"prompt": document.inputs["prompt"].model_copy(update={"default": prompt, "description": name})}
     code = to_script(document, session=session())
     tree = ast.parse(code, feature_version=(3, 11))
-    assert imported(tree) <= {"argparse", "pathlib", "hashlib", "torch", "diffusers", "safetensors"}
+    assert imported(tree) <= {"argparse", "pathlib", "hashlib", "math", "torch", "diffusers", "safetensors"}
     assert unbound(tree) == set()
     shown = "".join(texts_of(tree))
     assert prompt in shown or all(part.text in shown for part in pieces(prompt, ()))
@@ -339,13 +340,13 @@ def test_a_settled_document_exports_like_its_workflow() -> None:
 
 
 def test_the_pipeline_style_calls_a_pipeline_and_says_what_differs() -> None:
-    document = txt2img(sampler="lms", schedule="normal")
+    document = txt2img(sampler="dpm_2", schedule="normal")
     exact = export(document, session=session())
     assert "class Denoiser" in exact.code and not any("near" in note for note in exact.report)
     near = export(document, session=session(), style="pipeline")
-    assert "LMSDiscreteScheduler.from_config" in near.code and "class Denoiser" not in near.code
-    assert any("LMSDiscreteScheduler is near lms" in note for note in near.report)
-    assert "LMSDiscreteScheduler is near lms" in near.code
+    assert "KDPM2DiscreteScheduler.from_config" in near.code and "class Denoiser" not in near.code
+    assert any("KDPM2DiscreteScheduler is near dpm_2" in note for note in near.report)
+    assert "KDPM2DiscreteScheduler is near dpm_2" in near.code
 
 
 @pytest.mark.parametrize(("sampler", "exact"), [("dpm_adaptive", True), ("dpm_fast", False)])

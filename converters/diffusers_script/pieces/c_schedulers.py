@@ -7,10 +7,13 @@ from a_brownian import BrownianNoise
 from b_schedules import training_sigmas
 from diffusers import (
     DPMSolverMultistepScheduler,
+    DPMSolverSDEScheduler,
     EulerAncestralDiscreteScheduler,
     EulerDiscreteScheduler,
     HeunDiscreteScheduler,
+    LMSDiscreteScheduler,
 )
+from diffusers.utils.torch_utils import randn_tensor
 
 
 class ExactLevels:
@@ -20,17 +23,23 @@ class ExactLevels:
     init_noise_sigma = 1.0
     growing = True  # whether noisy latents have a larger variance than clean ones
 
-    def set_timesteps(self, num_inference_steps, device=None):
-        super().set_timesteps(num_inference_steps, device=device)
+    def set_timesteps(self, num_inference_steps, device=None, *training):
+        super().set_timesteps(num_inference_steps, device, *training)
+        if self.schedule is None:
+            return  # it is being made
         levels = training_sigmas(self.config)
         self.sigmas = self.schedule(levels, num_inference_steps)
-        distances = self.sigmas[:-1, None].log() - levels.log()
-        self.timesteps = distances.abs().argmin(dim=1).float().to(device)
+        self.timesteps = self.nearest(self.sigmas[:-1]).to(device)
         self.set_begin_index(0)
         first, scale = self.sigmas[0], (self.sigmas[0] ** 2 + 1) ** 0.5
         if first >= levels[-1] * (1 - 1e-5):
             first = scale  # the highest level has the variance of training
         self.init_noise_sigma = first if self.growing else first / scale
+
+    def nearest(self, sigmas):
+        """The training steps whose noise levels are nearest."""
+        distances = sigmas[:, None].log() - training_sigmas(self.config).log()
+        return distances.abs().argmin(dim=1).float()
 
 
 class ExactEulerScheduler(ExactLevels, EulerDiscreteScheduler):
@@ -43,19 +52,61 @@ class ExactMultistepScheduler(ExactLevels, DPMSolverMultistepScheduler):
     growing = False
 
 
+class ExactLmsScheduler(ExactLevels, LMSDiscreteScheduler):
+    """Linear multistep whose last step, to no noise, is one of Euler's."""
+
+    def step(self, model_output, timestep, sample, return_dict=True):
+        known = self.step_index - self.begin_index + 1
+        last = self.sigmas[self.step_index + 1] == 0
+        return super().step(
+            model_output,
+            timestep,
+            sample,
+            order=1 if last else min(known, 4),
+            return_dict=return_dict,
+        )
+
+
 class ExactHeunScheduler(ExactLevels, HeunDiscreteScheduler):
     """Heun's method, which sees each level but the ends twice."""
 
     def set_timesteps(self, num_inference_steps, device=None, *training):
-        if self.schedule is None:  # it is being made
-            steps = (num_inference_steps, device, *training)
-            HeunDiscreteScheduler.set_timesteps(self, *steps)
+        super().set_timesteps(num_inference_steps, device, *training)
+        if self.schedule is not None:
+            self.sigmas = self.twice(self.sigmas[:-1], self.sigmas[-1:])
+            self.timesteps = self.twice(self.timesteps)
+
+    def twice(self, values, *ends):
+        """All values twice but the first."""
+        return torch.cat([values[:1], values[1:].repeat_interleave(2), *ends])
+
+
+class ExactPairScheduler(ExactLevels, DPMSolverSDEScheduler):
+    """Stochastic DPM-Solver++ of two evaluations a step, with Brownian noise from the seed."""
+
+    def set_timesteps(self, num_inference_steps, device=None, *training):
+        super().set_timesteps(num_inference_steps, device, *training)
+        if self.schedule is None:
             return
-        super().set_timesteps(num_inference_steps, device=device)
+        times = -self.sigmas.log()
+        self.middles = (times[:-1] + times.diff() / 2).neg().exp()
+        pairs = torch.stack([self.nearest(self.middles[:-1]), self.timesteps[1:].cpu()])
+        self.timesteps = torch.cat([self.timesteps[:1], pairs.T.flatten().to(device)])
         first, rest, last = self.sigmas[:1], self.sigmas[1:-1], self.sigmas[-1:]
         self.sigmas = torch.cat([first, rest.repeat_interleave(2), last])
-        first, rest = self.timesteps[:1], self.timesteps[1:]
-        self.timesteps = torch.cat([first, rest.repeat_interleave(2)])
+
+    def step(self, model_output, timestep, sample, generator=None, return_dict=True):
+        if self.step_index == self.begin_index:
+            one_draw = not isinstance(generator, list)
+            seed = (generator if one_draw else generator[0]).initial_seed()
+            levels = self.sigmas[self.begin_index :]
+            self.noise = BrownianNoise(sample, seed, levels, one_draw)
+        number, second = divmod(self.step_index, 2)
+        start, end = self.sigmas[2 * number : 2 * number + 2]
+        end = end if second else self.middles[number]
+        # what the class would ask for is rounded, and noise of close levels differs
+        self.noise_sampler = lambda *levels: self.noise(start, end)
+        return super().step(model_output, timestep, sample, return_dict=return_dict)
 
 
 class ExactSdeScheduler(ExactMultistepScheduler):
@@ -78,22 +129,44 @@ class ExactSdeScheduler(ExactMultistepScheduler):
         )
 
 
-class ExactAncestralScheduler(ExactLevels, EulerAncestralDiscreteScheduler):
-    """Ancestral Euler steps whose noise starts again at the seed."""
+class NoiseFromSeed(ExactLevels):
+    """The noise of steps starts again at the seed."""
 
-    def step(self, model_output, timestep, sample, generator=None, return_dict=True):
-        if self.step_index == self.begin_index or self.step_index is None:
+    def again(self, generator):
+        """A generator, or one for each picture, with the state of its seed before the first step."""
+        if self.step_index == self.begin_index:
             several = generator if isinstance(generator, list) else [generator]
             seeds = [item.initial_seed() for item in several]
             fresh = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
             self.fresh = fresh if isinstance(generator, list) else fresh[0]
+        return self.fresh
+
+
+class ExactAncestralScheduler(NoiseFromSeed, EulerAncestralDiscreteScheduler):
+    """Ancestral Euler steps on the noise levels of a schedule."""
+
+    def step(self, model_output, timestep, sample, generator=None, return_dict=True):
         return super().step(
             model_output,
             timestep,
             sample,
-            generator=self.fresh,
+            generator=self.again(generator),
             return_dict=return_dict,
         )
+
+
+class ExactConsistencyScheduler(NoiseFromSeed, EulerDiscreteScheduler):
+    """Each step guesses the clean latents and adds fresh noise (Song et al. 2023)."""
+
+    def step(self, model_output, timestep, sample, generator=None, return_dict=True):
+        generator = self.again(generator)
+        made = super().step(model_output, timestep, sample)
+        made.prev_sample = made.pred_original_sample.to(model_output.dtype)
+        sigma = self.sigmas[self.step_index]
+        if sigma > 0:
+            noise = randn_tensor(sample.shape, generator, sample.device, sample.dtype)
+            made.prev_sample = made.prev_sample + noise * sigma
+        return made if return_dict else (made.prev_sample,)
 
 
 class KeepsOutside:
