@@ -12,7 +12,8 @@ import pytest
 from graphflow import workflows
 from graphflow.converters.diffusers_script import export
 from graphflow.converters.diffusers_script.notebook import to_notebook
-from tests.export.run_exports import difference, exportable, make_session, pictures
+from tests.export.packaged import packaged
+from tests.export.run_exports import difference, make_session, pictures
 from tests.fresh import Fresh
 
 SOAK = os.environ.get("GRAPHFLOW_TEST_SOAK") == "1"
@@ -26,11 +27,9 @@ def code_cells(notebook: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", [*workflows.names()] if SOAK else SAMPLE[:2])
-def test_the_cells_draw_what_the_script_draws(name: str, fresh: Fresh, tmp_path: Path) -> None:
-    session = make_session(tmp_path)
-    if not exportable(name, session):
-        pytest.skip("it needs models that are not packaged")
-    made = export(workflows.path(name), session=session)
+def test_the_cells_draw_what_the_script_draws(name: str, models: Path, fresh: Fresh, tmp_path: Path) -> None:
+    session = make_session(tmp_path, models=({"path": models},))
+    made = export(packaged(name), session=session, folder=workflows.path(name).parent)
     script = tmp_path / "script.py"
     script.write_text(made.code, "utf-8")
     done = fresh.run(script, "--out", tmp_path / "out_of_script", cwd=tmp_path)

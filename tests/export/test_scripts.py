@@ -15,13 +15,12 @@ from graphflow import workflows
 from graphflow.builder import Workflow
 from graphflow.converters.diffusers_script import SUPPORTED, to_script
 from graphflow.errors import WorkflowError
-from tests.export.adapters import make_adapters
 from tests.export.cases import CASES
 from tests.export.file_cases import SD_CASES, SDXL_CASES
-from tests.export.models import make_models
 from tests.export.more_cases import MORE_CASES, latents_from_a_file
+from tests.export.packaged import packaged
 from tests.export.parts import build
-from tests.export.run_exports import compare, difference, exportable, make_session, pictures
+from tests.export.run_exports import compare, difference, make_session, pictures
 from tests.fresh import Fresh
 
 SOAK = os.environ.get("GRAPHFLOW_TEST_SOAK") == "1"
@@ -32,11 +31,6 @@ SAMPLE = {
 """Cases that always run; the others in the long suite."""
 
 PACKAGED_SAMPLE = {"txt2img", "custom_sampling"}
-
-
-@pytest.fixture(scope="session")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_adapters(make_models(tmp_path_factory.mktemp("models")))
 
 
 def chosen(names: list[str], sample: set[str]) -> list[str]:
@@ -78,12 +72,10 @@ def test_latents_of_a_file_are_sampled_as_the_engine_does(
 
 
 @pytest.mark.parametrize("name", chosen(list(workflows.names()), PACKAGED_SAMPLE))
-def test_a_packaged_workflow_draws_the_same_picture(name: str, fresh: Fresh, tmp_path: Path) -> None:
-    path = workflows.path(name)
-    session = make_session(tmp_path)
-    if not exportable(name, session):
-        pytest.skip("it needs models that are not packaged, or draws at random")
-    row = compare(fresh, name, Workflow.load(path), tmp_path, folder=path.parent, session=session)
+def test_a_packaged_workflow_draws_the_same_picture(name: str, models: Path, fresh: Fresh, tmp_path: Path) -> None:
+    session = make_session(tmp_path, models=({"path": models},))
+    folder = workflows.path(name).parent
+    row = compare(fresh, name, packaged(name), tmp_path, folder=folder, session=session)
     assert row.ok, row
 
 

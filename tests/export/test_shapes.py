@@ -16,7 +16,6 @@ from graphflow.converters.diffusers_script.ranges import active_steps, pipeline_
 from graphflow.workflow import read
 from tests.export.cases import CASES
 from tests.export.file_cases import SD_CASES, SDXL_CASES
-from tests.export.models import make_models
 from tests.export.parts import build
 from tests.export.run_exports import make_session
 from tests.export.test_pieces import piece
@@ -65,11 +64,6 @@ LOOPS = [
     "regional",
 ]
 PACKAGED = ["txt2img", "img2img", "hires_fix", "hires_fix_latent", "inpaint", "outpaint", "controlnet", "lora_stack"]
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_models(tmp_path_factory.mktemp("models"))
 
 
 def script(name: str, models: Path, folder: Path, model: str) -> str:
