@@ -86,13 +86,14 @@ _EXACT: dict[str, tuple[str, Config]] = {
 }
 """Classes that the script carries: a scheduler whose noise levels and timesteps are those of a schedule.
 
-With latents whose noise only grows, DDPM's posterior (Ho et al. 2020, equation 7) is an ancestral Euler step.
+On latents clean + sigma * noise, DDPM's posterior (Ho et al. 2020, equation 7) is an ancestral Euler step.
 """
 
 _SIMPLE = frozenset({"ExactEulerScheduler", "ExactMultistepScheduler"})
 """Those that draw no noise and see each level once: they can keep latents outside a mask, and share steps."""
 
 _TWICE = frozenset({"ExactHeunScheduler", "ExactPairScheduler"})
+"""Those with two evaluations a step."""
 
 UNEVEN = frozenset({"ddim_uniform", "beta"})
 """Schedules that may have another number of steps than is asked for."""

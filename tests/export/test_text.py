@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import builtins
-import json
 import subprocess
 import sys
 from contextlib import suppress
@@ -27,18 +26,9 @@ from graphflow.session import Session
 from graphflow.settings import Settings
 from graphflow.settling import settle
 from graphflow.workflow import Document, parse, read
+from tests.export.texts import JSON, NASTY, TEXTS
 
 ROOT = Path(__file__).resolve().parents[2]
-NASTY = [
-    '"""',
-    "'''\nimport os; os.system('x')\n'''",
-    '"); import os  # ',
-    "{args.out} {0} %s %(prog)s \\",
-    "\\N{BULLET} \\x41 \\",
-    "\0\x1b[31m\u2028\u2029\ud7ff\U0001f600",
-    "é ü 漢字 \u202e abc",
-]
-TEXTS = st.one_of(st.sampled_from(NASTY), st.text(max_size=60))
 LOCAL = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -61,13 +51,6 @@ def test_a_docstring_holds_any_text(paragraphs: list[str]) -> None:
     lines = list(docstring(["A title.", *paragraphs]))
     tree = ast.parse("\n".join(lines) + "\nx = 1\n")
     assert len(tree.body) == 2 and ast.get_docstring(tree) is not None
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXTS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
-    max_leaves=8,
-)
 
 
 @given(JSON)
@@ -251,84 +234,6 @@ def test_a_notebook_has_a_cell_for_each_stage_and_the_same_bytes_again() -> None
 
 
 # ------------------------------------------------------------------------------------------ builder code
-
-
-def rebuilt(document: Document) -> Document:
-    space: dict[str, Any] = {}
-    exec(to_python(document), space)
-    found: Document = space["g"].document
-    return found
-
-
-@pytest.mark.parametrize("name", workflows.names())
-def test_builder_code_makes_the_very_same_document(name: str) -> None:
-    document = read(workflows.path(name))
-    again = rebuilt(document)
-    assert again == document
-    assert json.dumps(again.to_json()) == json.dumps(document.to_json())
-
-
-def test_builder_code_of_imported_workflows_makes_the_very_same_documents() -> None:
-    from graphflow.converters.comfyui import to_native, to_prompt
-    from tests.comfyui.recorded import cases
-
-    for case in cases("features").values():
-        document = to_native(to_prompt(case["prompt"])).require()
-        again = rebuilt(document)
-        assert json.dumps(again.to_json()) == json.dumps(document.to_json())
-
-
-IDS = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_:~-]{0,6}", fullmatch=True)
-NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True)
-TYPES = st.sampled_from(["load_checkpoint", "sample", "text_value", "switch", "workflow:inner", "nobody_knows"])
-LINKS = st.one_of(IDS, st.builds("{}.{}".format, IDS, NAMES))
-ENTRIES = st.fixed_dictionaries(
-    {"type": TYPES},
-    optional={
-        "params": st.dictionaries(
-            NAMES | st.sampled_from(["model", "text", "seed", "id", "title", "class"]), JSON, max_size=3
-        ),
-        "links": st.dictionaries(
-            NAMES | st.sampled_from(["model", "latent"]), LINKS | st.lists(LINKS, max_size=3), max_size=3
-        ),
-        "version": st.integers(1, 5),
-        "title": TEXTS,
-        "note": TEXTS,
-        "meta": st.dictionaries(TEXTS, JSON, max_size=2),
-    },
-)
-PLAIN_DOCUMENTS = st.fixed_dictionaries(
-    {"graphflow": st.just(1), "nodes": st.dictionaries(IDS, ENTRIES, max_size=4)},
-    optional={
-        "name": TEXTS,
-        "description": TEXTS,
-        "outputs": st.dictionaries(NAMES, LINKS, max_size=2),
-        "requires": st.dictionaries(TEXTS, TEXTS, max_size=2),
-        "meta": st.dictionaries(TEXTS, JSON, max_size=2),
-        "x-more": JSON,
-        "inputs": st.dictionaries(
-            NAMES,
-            st.fixed_dictionaries(
-                {"to": st.lists(LINKS, min_size=1, max_size=2)}, optional={"description": TEXTS, "default": JSON}
-            ),
-            max_size=2,
-        ),
-    },
-)
-DOCUMENTS = st.builds(
-    lambda outer, inner: {**outer, "workflows": inner} if inner else outer,
-    PLAIN_DOCUMENTS,
-    st.dictionaries(NAMES, PLAIN_DOCUMENTS, max_size=2),
-)
-
-
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(DOCUMENTS)
-def test_builder_code_of_any_document_rebuilds_it(data: dict[str, Any]) -> None:
-    document = parse(data)
-    again = rebuilt(document)
-    assert again == document
-    assert json.dumps(again.to_json()) == json.dumps(document.to_json())
 
 
 def test_a_settled_document_exports_like_its_workflow() -> None:

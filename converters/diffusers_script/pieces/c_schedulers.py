@@ -67,59 +67,64 @@ class ExactLmsScheduler(ExactLevels, LMSDiscreteScheduler):
         )
 
 
-class ExactHeunScheduler(ExactLevels, HeunDiscreteScheduler):
-    """Heun's method, which sees each level but the ends twice."""
-
-    def set_timesteps(self, num_inference_steps, device=None, *training):
-        super().set_timesteps(num_inference_steps, device, *training)
-        if self.schedule is not None:
-            self.sigmas = self.twice(self.sigmas[:-1], self.sigmas[-1:])
-            self.timesteps = self.twice(self.timesteps)
-
-    def twice(self, values, *ends):
-        """All values twice but the first."""
-        return torch.cat([values[:1], values[1:].repeat_interleave(2), *ends])
-
-
-class ExactPairScheduler(ExactLevels, DPMSolverSDEScheduler):
-    """Stochastic DPM-Solver++ of two evaluations a step, with Brownian noise from the seed."""
+class TwoEvaluations(ExactLevels):
+    """Two evaluations a step, so that each level but the ends stands there twice."""
 
     def set_timesteps(self, num_inference_steps, device=None, *training):
         super().set_timesteps(num_inference_steps, device, *training)
         if self.schedule is None:
             return
-        times = -self.sigmas.log()
-        self.middles = (times[:-1] + times.diff() / 2).neg().exp()
-        pairs = torch.stack([self.nearest(self.middles[:-1]), self.timesteps[1:].cpu()])
-        self.timesteps = torch.cat([self.timesteps[:1], pairs.T.flatten().to(device)])
         first, rest, last = self.sigmas[:1], self.sigmas[1:-1], self.sigmas[-1:]
         self.sigmas = torch.cat([first, rest.repeat_interleave(2), last])
-
-    def step(self, model_output, timestep, sample, generator=None, return_dict=True):
-        if self.step_index == self.begin_index:
-            one_draw = not isinstance(generator, list)
-            seed = (generator if one_draw else generator[0]).initial_seed()
-            levels = self.sigmas[self.begin_index :]
-            self.noise = BrownianNoise(sample, seed, levels, one_draw)
-        number, second = divmod(self.step_index, 2)
-        start, end = self.sigmas[2 * number : 2 * number + 2]
-        end = end if second else self.middles[number]
-        # what the class would ask for is rounded, and noise of close levels differs
-        self.noise_sampler = lambda *levels: self.noise(start, end)
-        return super().step(model_output, timestep, sample, return_dict=return_dict)
+        first, rest = self.timesteps[:1], self.timesteps[1:]
+        self.timesteps = torch.cat([first, rest.repeat_interleave(2)])
 
 
-class ExactSdeScheduler(ExactMultistepScheduler):
-    """Stochastic DPM-Solver++ with Brownian noise from the seed."""
+class ExactHeunScheduler(TwoEvaluations, HeunDiscreteScheduler):
+    """Heun's method on the noise levels of a schedule."""
 
-    def step(self, model_output, timestep, sample, generator=None, return_dict=True):
-        now = self.begin_index if self.step_index is None else self.step_index
+
+class BrownianSteps:
+    """The noise of steps is that of a Brownian path from the seed."""
+
+    def path(self, sample, generator, now):
+        """The path, which begins with the first step."""
         if now == self.begin_index:
             one_draw = not isinstance(generator, list)
             seed = (generator if one_draw else generator[0]).initial_seed()
             self.noise = BrownianNoise(sample, seed, self.sigmas[now:], one_draw)
+        return self.noise
+
+
+class ExactPairScheduler(BrownianSteps, TwoEvaluations, DPMSolverSDEScheduler):
+    """Stochastic DPM-Solver++ whose second evaluation is halfway in log sigma."""
+
+    def set_timesteps(self, num_inference_steps, device=None, *training):
+        super().set_timesteps(num_inference_steps, device, *training)
+        if self.schedule is None:
+            return
+        starts, ends = -self.sigmas.log().reshape(-1, 2).T
+        self.middles = (starts + (ends - starts) / 2).neg().exp()
+        self.timesteps[1::2] = self.nearest(self.middles[:-1])
+
+    def step(self, model_output, timestep, sample, generator=None, return_dict=True):
+        path = self.path(sample, generator, self.step_index)
+        number, second = divmod(self.step_index, 2)
+        start, end = self.sigmas[2 * number : 2 * number + 2]
+        end = end if second else self.middles[number]
+        # the class would ask for rounded levels, at which the path is elsewhere
+        self.noise_sampler = lambda *_: path(start, end)
+        return super().step(model_output, timestep, sample, return_dict=return_dict)
+
+
+class ExactSdeScheduler(BrownianSteps, ExactMultistepScheduler):
+    """Stochastic DPM-Solver++ on the noise levels of a schedule."""
+
+    def step(self, model_output, timestep, sample, generator=None, return_dict=True):
+        now = self.begin_index if self.step_index is None else self.step_index
+        path = self.path(sample, generator, now)
         sigma, following = self.sigmas[now : now + 2]
-        noise = self.noise(sigma, following) if following else torch.zeros_like(sample)
+        noise = path(sigma, following) if following else torch.zeros_like(sample)
         return super().step(
             model_output,
             timestep,
