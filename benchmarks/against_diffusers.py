@@ -39,7 +39,7 @@ def random_sd15(folder: Path) -> Path:
     from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-    from graphflow.models.library import Library
+    from graphflow.library.library import Library
     from graphflow.settings import load_settings
 
     shapes = Library(load_settings()).describe("shapes", "checkpoint").path
@@ -190,7 +190,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--skip-full-size", action="store_true", help="leave the full-size Stable Diffusion 1.5 out")
     options = parser.parse_args([] if arguments is None else arguments)
     os.environ["OMP_NUM_THREADS"] = "1"  # for the children, and for this process's torch, which is not imported yet
-    from graphflow.models.library import Library
+    from graphflow.library.library import Library
     from graphflow.settings import load_settings
 
     shapes = Library(load_settings()).describe("shapes", "checkpoint").path

@@ -64,10 +64,10 @@ class Ours:
 
     def __init__(self, folder: Path, names: Sequence[str]) -> None:
         from graphflow import runtime
-        from graphflow.models.library import Library
-        from graphflow.models.manager import ModelManager
-        from graphflow.nodes.loaders import load_checkpoint
-        from graphflow.nodes.lora import apply_lora
+        from graphflow.library.library import Library
+        from graphflow.loading.manager import ModelManager
+        from graphflow.nodes.models.loaders import load_checkpoint
+        from graphflow.nodes.models.lora import apply_lora
         from graphflow.settings import Settings
 
         self.running = runtime.using(

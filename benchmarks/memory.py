@@ -32,7 +32,7 @@ class Policy:
         name: As the table has it.
         memory_bytes: Bytes of weights that may stay while nobody uses them; 0 is half of the machine's memory.
         dtype: What weights are computed in.
-        measures: Measures in force from the start, by the names of ``graphflow.models.offload``.
+        measures: Measures in force from the start, by the names of ``graphflow.loading.offload``.
         needs_gpu: Whether it does nothing on the CPU.
     """
 
@@ -78,12 +78,13 @@ def run(policy: Policy, work: Work, sizes: Sizes, model: Path, device: Literal["
     import torch
 
     import graphflow
-    from graphflow import registry, workflows
-    from graphflow.models.devices import main_memory, place
-    from graphflow.models.library import Library
-    from graphflow.models.manager import ModelManager
-    from graphflow.models.memory import Budget
+    from graphflow import workflows
+    from graphflow.library.library import Library
+    from graphflow.loading.devices import main_memory, place
+    from graphflow.loading.manager import ModelManager
+    from graphflow.loading.memory import Budget
     from graphflow.settings import Settings
+    from graphflow.spec import registry
 
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(cache_dir=Path(folder), offline=True, device=device, dtype=policy.dtype)

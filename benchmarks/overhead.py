@@ -14,15 +14,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from graphflow.builder import Workflow
-from graphflow.environment import Environment
-from graphflow.execution import execute
-from graphflow.node import node
-from graphflow.planning import plan
-from graphflow.registry import Registry
+from graphflow.building.workflow import Workflow
+from graphflow.execution.environment import Environment
+from graphflow.execution.run import execute
+from graphflow.planning.plan import plan
+from graphflow.planning.settle import settle
+from graphflow.planning.steps import Plan
 from graphflow.runtime import Runtime
-from graphflow.settling import settle
-from graphflow.steps import Plan
+from graphflow.spec.decorator import node
+from graphflow.spec.registry import Registry
 from graphflow.store import MemoryTier, Store
 
 SIZES = (10, 1_000, 10_000)

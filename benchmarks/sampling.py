@@ -75,8 +75,8 @@ def compare(family: str, sizes: Sequence[int], steps: int, repeats: int) -> Iter
     )
 
     from graphflow import nodes, runtime
-    from graphflow.families.sdxl import SdxlModel
-    from graphflow.families.unet import UNetModel
+    from graphflow.families.latent_diffusion.unet import UNetModel
+    from graphflow.families.sdxl.components import SdxlModel
     from graphflow.sampling.prediction import ModelSampling
     from graphflow.values import Conditioning, ConditioningEntry, Model, ModelFile
 

@@ -9,25 +9,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 # At once, not when it is asked for: the module of this name would stand in its place by then.
-from graphflow.node import node
+from graphflow.spec.decorator import node
 
 if TYPE_CHECKING:
-    from graphflow.builder import Workflow
+    from graphflow.building.refs import Ref
+    from graphflow.building.workflow import Workflow
     from graphflow.errors import GraphflowError
-    from graphflow.node import InputFile, ModelName, Seed
-    from graphflow.refs import Ref
-    from graphflow.result import Result
+    from graphflow.execution.result import Result
     from graphflow.session import Session, run
+    from graphflow.spec.decorator import InputFile, ModelName, Seed
 
 _HOMES = {
     "GraphflowError": "graphflow.errors",
-    "InputFile": "graphflow.node",
-    "ModelName": "graphflow.node",
-    "Ref": "graphflow.refs",
-    "Result": "graphflow.result",
-    "Seed": "graphflow.node",
+    "InputFile": "graphflow.spec.decorator",
+    "ModelName": "graphflow.spec.decorator",
+    "Ref": "graphflow.building.refs",
+    "Result": "graphflow.execution.result",
+    "Seed": "graphflow.spec.decorator",
     "Session": "graphflow.session",
-    "Workflow": "graphflow.builder",
+    "Workflow": "graphflow.building.workflow",
     "run": "graphflow.session",
 }
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class ModelProvider(Protocol):
-    """Where modules come from. ``graphflow.models.manager`` has the one that loads real files."""
+    """Where modules come from. ``graphflow.loading.manager`` has the one that loads real files."""
 
     def use(self, recipe: Recipe) -> AbstractContextManager[Any]:
         """Have the recipe's module in place until the block ends."""

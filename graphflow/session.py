@@ -14,31 +14,33 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from graphflow import events, numerics, registry
-from graphflow.builder import Workflow
-from graphflow.checked import Checked, Source
-from graphflow.environment import Cancellation, Environment
+from graphflow import events
+from graphflow.basics.importing import collector_paused
+from graphflow.basics.once import once
+from graphflow.building.workflow import Workflow
+from graphflow.document.document import Document
 from graphflow.errors import CancelledError
-from graphflow.importing import collector_paused
-from graphflow.once import once
-from graphflow.output import require_folder
-from graphflow.planning import plan
-from graphflow.resolving import SessionResolver
-from graphflow.result import Result
-from graphflow.run_options import RunOptions
+from graphflow.execution.environment import Cancellation, Environment
+from graphflow.execution.options import RunOptions
+from graphflow.execution.output import require_folder
+from graphflow.execution.result import Result
+from graphflow.execution.stages import Shelf, run_stages
+from graphflow.planning import numerics
+from graphflow.planning.checked import Checked, Source
+from graphflow.planning.plan import plan
+from graphflow.planning.resolve import SessionResolver
+from graphflow.planning.safety import Policy
+from graphflow.planning.settle import Settled, settle
+from graphflow.planning.steps import Constant, Plan
+from graphflow.planning.traces import Traces
+from graphflow.planning.validate import validate
 from graphflow.runtime import ModelProvider, Runtime
-from graphflow.safety import Policy
 from graphflow.settings import Settings, load_settings
-from graphflow.settling import Settled, settle
-from graphflow.stages import Shelf, run_stages
-from graphflow.steps import Constant, Plan
+from graphflow.spec import registry
 from graphflow.store import DiskTier, MemoryTier, Store
-from graphflow.traces import Traces
-from graphflow.validation import validate
-from graphflow.workflow import Document
 
 if TYPE_CHECKING:
-    from graphflow.models.library import Library
+    from graphflow.library.library import Library
 
 
 class Session:
@@ -84,7 +86,7 @@ class Session:
     @once
     def library(self) -> Library:
         """The models by name."""
-        from graphflow.models.library import Library
+        from graphflow.library.library import Library
 
         return Library(self.settings)
 
@@ -96,7 +98,7 @@ class Session:
         with collector_paused():
             if self.settings.device == "auto":
                 numerics.write_probe(self.probe_file)
-            from graphflow.models.manager import ModelManager
+            from graphflow.loading.manager import ModelManager
 
         return ModelManager.from_settings(self.library, self.settings)
 
@@ -232,7 +234,7 @@ class Session:
             folder: The document's folder, in which its file names resolve.
             input_folder: Another folder in which they resolve.
             sink: Takes the events, also from other threads; what it raises ends the run.
-            cancellation: A :class:`graphflow.environment.Cancellation`, whose ``cancel()`` stops the run from another
+            cancellation: A :class:`graphflow.execution.environment.Cancellation`, whose ``cancel()`` stops the run from another
                 thread, or from the sink.
             previews: Whether the sink wants pictures while sampling goes on.
 

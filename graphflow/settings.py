@@ -21,8 +21,8 @@ from typing import Annotated, Any, Literal
 import platformdirs
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
+from graphflow.basics.paths import user_path
 from graphflow.errors import SettingsError
-from graphflow.paths import user_path
 
 Dtype = Literal["auto", "float32", "float16", "bfloat16"]
 SafetyPolicy = Literal["auto", "require", "off"]
@@ -187,7 +187,7 @@ def _from_variables(variables: Mapping[str, str]) -> dict[str, Any]:
 
 def _refuse_unknown(variables: Mapping[str, str]) -> None:
     """A misspelt variable would otherwise be ignored in silence."""
-    from graphflow.models.suggest import did_you_mean
+    from graphflow.basics.suggest import did_you_mean
 
     known = {*_VARIABLES, _FILE_VARIABLE, "GRAPHFLOW_TRACEBACK"}  # the last is read by the command line
     for name in variables:
@@ -197,7 +197,7 @@ def _refuse_unknown(variables: Mapping[str, str]) -> None:
 
 
 def _readable(error: ValidationError, places: Mapping[str, str]) -> SettingsError:
-    from graphflow.models.suggest import did_you_mean
+    from graphflow.basics.suggest import did_you_mean
 
     problems: list[tuple[str, str, str]] = []
     for item in error.errors(include_url=False):

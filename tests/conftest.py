@@ -11,9 +11,9 @@ from typing import Any
 import hypothesis
 import pytest
 
-from graphflow.registry import Registry
 from graphflow.session import Session
 from graphflow.settings import Settings
+from graphflow.spec.registry import Registry
 from tests import toys as toy_pack
 from tests.fresh import Fresh
 

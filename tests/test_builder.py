@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 import graphflow
-from graphflow import Workflow, workflow
+from graphflow import Workflow
+from graphflow.basics.once import once
+from graphflow.document import document as workflow
 from graphflow.errors import InvalidInputError, PackError, WorkflowError
-from graphflow.once import once
 from graphflow.session import Session
 from graphflow.settings import Settings
 from graphflow.store import MemoryTier, Store

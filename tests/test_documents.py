@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphflow import jsontools, workflow
-from graphflow.builder import Workflow
-from graphflow.embedded import PNG_SIGNATURE, png_texts
+from graphflow.basics import jsontools
+from graphflow.building.workflow import Workflow
+from graphflow.document import document as workflow
+from graphflow.document.embedded import PNG_SIGNATURE, png_texts
 from graphflow.errors import GraphflowError, InvalidInputError, LimitError, WorkflowError
 from tests import toys as toy
 

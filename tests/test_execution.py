@@ -15,15 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graphflow import events, runtime
-from graphflow.builder import Workflow
-from graphflow.environment import Cancellation
+from graphflow.building.refs import Ref
+from graphflow.building.workflow import Workflow
 from graphflow.errors import CancelledError, NodeError
-from graphflow.node import node
-from graphflow.refs import Ref
+from graphflow.execution.environment import Cancellation
 from graphflow.session import Session
 from graphflow.settings import Settings
+from graphflow.spec.decorator import node
 from graphflow.store import MemoryTier, Store
-from graphflow.value_types import value_type
+from graphflow.values.types import value_type
 from tests import toys as toy
 from tests.conftest import TOYS, NoModels, ToySession
 

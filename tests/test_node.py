@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from graphflow.errors import NodeDefinitionError
-from graphflow.node import node, spec_of
+from graphflow.spec.decorator import node, spec_of
 from graphflow.values import Files, Image
 
 

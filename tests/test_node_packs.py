@@ -16,8 +16,8 @@ import torch
 from graphflow import Session, Workflow
 from graphflow.cli import main
 from graphflow.errors import WorkflowError
-from graphflow.node import spec_of
 from graphflow.nodes import load_image, save_image
+from graphflow.spec.decorator import spec_of
 from graphflow.values import Image
 from tests.conftest import ROOT
 

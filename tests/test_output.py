@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphflow import atomic
+from graphflow.basics import atomic
 from graphflow.errors import InvalidInputError
-from graphflow.output import place, require_folder, safe_stem
+from graphflow.execution.output import place, require_folder, safe_stem
 
 
 def put(folder: Path, stem: str, data: bytes) -> tuple[str, str]:

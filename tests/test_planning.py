@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from graphflow.builder import Workflow
+from graphflow.building.workflow import Workflow
 from graphflow.errors import WorkflowError
+from graphflow.planning.settle import settle
+from graphflow.planning.steps import Plan
 from graphflow.session import Session
-from graphflow.settling import settle
-from graphflow.steps import Plan
 from tests import toys as toy
 from tests.conftest import TOYS, ToySession
 

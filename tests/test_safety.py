@@ -8,17 +8,17 @@ from typing import Annotated, Any, NamedTuple
 import pytest
 
 from graphflow import events
-from graphflow.builder import Workflow
+from graphflow.building.workflow import Workflow
 from graphflow.errors import InvalidInputError, NodeError, WorkflowError
-from graphflow.files import FileUse
-from graphflow.node import FileNeed, ModelName, node
-from graphflow.planning import plan
-from graphflow.registry import Registry
-from graphflow.safety import Policy
+from graphflow.planning.files import FileUse
+from graphflow.planning.plan import plan
+from graphflow.planning.safety import Policy
+from graphflow.planning.settle import settle
+from graphflow.planning.steps import Plan
 from graphflow.session import Session
 from graphflow.settings import Settings
-from graphflow.settling import settle
-from graphflow.steps import Plan
+from graphflow.spec.decorator import FileNeed, ModelName, node
+from graphflow.spec.registry import Registry
 from graphflow.values import EncodedFile, Files, Image, ModelFile, SafetyChecker
 from tests.conftest import NoModels
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
+from graphflow.document.document import parse
 from graphflow.errors import WorkflowError
-from graphflow.node import node
-from graphflow.planning import plan
-from graphflow.settling import Text, settle
-from graphflow.validation import validate
+from graphflow.planning.plan import plan
+from graphflow.planning.settle import Text, settle
+from graphflow.planning.validate import validate
+from graphflow.spec.decorator import node
 from graphflow.values import Image
-from graphflow.workflow import parse
 from tests.conftest import TOYS
 
 

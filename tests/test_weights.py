@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from graphflow import Session, Workflow
-from graphflow.files import add_up
 from graphflow.nodes import empty_latent, encode_prompt, load_checkpoint, sample, save_image, vae_decode
+from graphflow.planning.files import add_up
+from graphflow.planning.steps import Plan, output_key
+from graphflow.planning.weights import loaded_weights
 from graphflow.settings import Settings
-from graphflow.steps import Plan, output_key
 from graphflow.store import MemoryTier, Store
-from graphflow.weights import loaded_weights
 
 
 @pytest.fixture

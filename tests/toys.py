@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 from pydantic import Field
 
 from graphflow import runtime
-from graphflow.node import InputFile, Seed, node
+from graphflow.spec.decorator import InputFile, Seed, node
 from graphflow.values import EncodedFile, Files
 
 T = TypeVar("T")

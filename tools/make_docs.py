@@ -9,12 +9,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from graphflow import registry, workflows
+from graphflow import workflows
 from graphflow.converters.comfyui.rules import RULES
 from graphflow.converters.diffusers_script import SUPPORTED
-from graphflow.node import InputSpec, NodeSpec
+from graphflow.document.document import Document, read
 from graphflow.sampling.names import SAMPLER_NAMES, SCHEDULE_NAMES
-from graphflow.workflow import Document, read
+from graphflow.spec import registry
+from graphflow.spec.decorator import InputSpec, NodeSpec
 
 ROOT = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- table made by tools/make_docs.py -->", "<!-- end of table -->"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from graphflow.converters.diffusers_script import SUPPORTED
 from graphflow.converters.diffusers_script.reasons import reason
-from graphflow.registry import installed
+from graphflow.spec.registry import installed
 
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "export.md"
 BEGIN, END = "<!-- node types, by tools/make_export_table.py -->", "<!-- end of node types -->"

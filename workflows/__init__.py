@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from graphflow.basics.wording import nearest
 from graphflow.errors import InvalidInputError
-from graphflow.literals import nearest
 
 _FOLDER = Path(__file__).resolve().parent
 

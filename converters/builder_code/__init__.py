@@ -8,10 +8,10 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from graphflow.flatten import PREFIX
-from graphflow.node import NodeSpec
-from graphflow.registry import Registry, installed
-from graphflow.workflow import Document, NodeEntry, split_address
+from graphflow.document.document import Document, NodeEntry, split_address
+from graphflow.document.flatten import PREFIX
+from graphflow.spec.decorator import NodeSpec
+from graphflow.spec.registry import Registry, installed
 
 from ..diffusers_script.layout import Expression, call, docstring, lay_out, listed, literal, mapped, quoted
 
@@ -74,7 +74,7 @@ class _Writer:
     def imports(self) -> Iterator[str]:
         yield "from graphflow import Workflow, nodes" if self.nodes else "from graphflow import Workflow"
         if self.links:
-            yield "from graphflow.refs import Link"
+            yield "from graphflow.building.refs import Link"
         if self.entries:
             yield "from graphflow.workflow import NodeEntry"
 

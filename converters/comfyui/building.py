@@ -10,11 +10,11 @@ from typing import Any, TypeAlias
 
 from pydantic import JsonValue
 
-from graphflow.link_types import ANY, LinkType, fits
-from graphflow.models.suggest import nearest
-from graphflow.node_spec import InputSpec, NodeSpec
-from graphflow.registry import Registry
-from graphflow.workflow import NodeEntry
+from graphflow.basics.suggest import nearest
+from graphflow.document.document import NodeEntry
+from graphflow.spec.link_types import ANY, LinkType, fits
+from graphflow.spec.registry import Registry
+from graphflow.spec.spec import InputSpec, NodeSpec
 
 from .fields import quote
 

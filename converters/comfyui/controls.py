@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from graphflow.workflow import NodeEntry, split_address
+from graphflow.document.document import NodeEntry, split_address
 
 from .building import Builder
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from graphflow.registry import Registry
-from graphflow.workflow import Document, ExposedInput, NodeEntry, split_address
+from graphflow.document.document import Document, ExposedInput, NodeEntry, split_address
+from graphflow.spec.registry import Registry
 
 _SIDES = {"positive": "prompt", "negative": "negative_prompt"}
 _TEXTS = ("text",)

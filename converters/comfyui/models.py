@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from graphflow.basics.suggest import nearest
+from graphflow.document.document import Document
 from graphflow.errors import ModelNotFoundError
-from graphflow.models.suggest import nearest
-from graphflow.registry import Registry
-from graphflow.workflow import Document
+from graphflow.spec.registry import Registry
 
 from .report import ModelNeed
 
 if TYPE_CHECKING:
-    from graphflow.models.library import Library
+    from graphflow.library.library import Library
 
 
 def model_needs(document: Document, registry: Registry, library: Library) -> tuple[ModelNeed, ...]:

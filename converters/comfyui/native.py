@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from graphflow.document.document import Document
 from graphflow.errors import ConversionError
-from graphflow.nodes.comfyui_prompt import origin
-from graphflow.registry import Registry, installed
-from graphflow.workflow import Document
+from graphflow.nodes.output.comfyui_prompt import origin
+from graphflow.spec.registry import Registry, installed
 
 from . import catalogue
 from .building import NOTHING, Builder, Const, Fused, Lost, MissingError, Ref, RefusedError, Source, Value

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from graphflow.builder import Workflow
-from graphflow.settling import Settled
-from graphflow.workflow import Document, read
+from graphflow.building.workflow import Workflow
+from graphflow.document.document import Document, read
+from graphflow.planning.settle import Settled
 
 from .build import build
 from .emitters import EMITTERS
@@ -23,7 +23,7 @@ from .render import render
 from .script import Script, Style
 
 if TYPE_CHECKING:
-    from graphflow.safety import Policy
+    from graphflow.planning.safety import Policy
     from graphflow.session import Session
 
 SUPPORTED = frozenset(EMITTERS)

@@ -18,7 +18,7 @@ from .reasons import reason
 from .script import Facts, Script, Style, UnsupportedError
 
 if TYPE_CHECKING:
-    from graphflow.models.library import Library
+    from graphflow.library.library import Library
 
 PASSES = 10
 IGNORED = frozenset({"embed", "quality", "tile_overlap"})

@@ -10,18 +10,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from graphflow.checked import CheckedNode, Source
+from graphflow.document.document import Document, split_address
+from graphflow.document.flatten import PREFIX, flatten
 from graphflow.errors import WorkflowError
-from graphflow.files import FileUse
-from graphflow.flatten import PREFIX, flatten
-from graphflow.keying import Keying
-from graphflow.planning import ancestors
-from graphflow.resolving import SessionResolver
-from graphflow.safety import Policy, guard
-from graphflow.settling import Settled
-from graphflow.steps import Argument, Constant, literals_of, sources_of
-from graphflow.validation import validate
-from graphflow.workflow import Document, split_address
+from graphflow.planning.checked import CheckedNode, Source
+from graphflow.planning.files import FileUse
+from graphflow.planning.keys import Keying
+from graphflow.planning.plan import ancestors
+from graphflow.planning.resolve import SessionResolver
+from graphflow.planning.safety import Policy, guard
+from graphflow.planning.settle import Settled
+from graphflow.planning.steps import Argument, Constant, literals_of, sources_of
+from graphflow.planning.validate import validate
 
 if TYPE_CHECKING:
     from graphflow.session import Session

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from graphflow.models.description import Description
+from graphflow.modelfiles.description import Description
 
 
 @dataclass(frozen=True, order=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NoReturn
 
-from graphflow.importing import collector_paused
+from graphflow.basics.importing import collector_paused
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -36,7 +36,7 @@ doctor.register(app)
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        from graphflow.numerics import version_of
+        from graphflow.planning.numerics import version_of
 
         typer.echo(f"graphflow {version_of('graphflow-diffusers') or '(not installed)'}")
         raise typer.Exit

@@ -46,7 +46,7 @@ def doctor(packs: Packs = None, models: ModelDirs = None, cache_dir: CacheDir = 
 
 
 def _facts(session: Session) -> tuple[dict[str, Any], list[str]]:
-    from graphflow import numerics
+    from graphflow.planning import numerics
     from graphflow.settings import settings_file
 
     problems: list[str] = []
@@ -83,7 +83,7 @@ def _facts(session: Session) -> tuple[dict[str, Any], list[str]]:
 
 
 def _device(session: Session, problems: list[str]) -> dict[str, Any]:
-    from graphflow import numerics
+    from graphflow.planning import numerics
 
     try:
         import torch

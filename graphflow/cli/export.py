@@ -28,9 +28,9 @@ from graphflow.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from graphflow.converters.diffusers_script import Exported
+    from graphflow.document.document import Document
+    from graphflow.planning.settle import Settled
     from graphflow.session import Session
-    from graphflow.settling import Settled
-    from graphflow.workflow import Document
 
 EPILOG = """Examples: graphflow export txt2img -o picture.py · graphflow export my.json --to notebook -o my.ipynb · graphflow export my.json --check -o my.py"""
 

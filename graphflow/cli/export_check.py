@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from graphflow.errors import GraphflowError, InvalidInputError
 
 if TYPE_CHECKING:
+    from graphflow.planning.settle import Settled
     from graphflow.session import Session
-    from graphflow.settling import Settled
 
 BOUND = 1 / 255
 """Most that a channel of a pixel may differ, of 1: both sides round once."""

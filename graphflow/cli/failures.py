@@ -11,9 +11,9 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from graphflow.basics.wording import shorten
 from graphflow.cli.terminal import clean, console, count, paragraph, styled
 from graphflow.errors import GraphflowError, InvalidInputError, Problem, WorkflowError
-from graphflow.literals import shorten
 
 INTERRUPTED = 130
 _SHOWN = 200

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from graphflow.converters.comfyui import Report
-    from graphflow.registry import Registry
-    from graphflow.workflow import Document
+    from graphflow.document.document import Document
+    from graphflow.spec.registry import Registry
 
 _SHOWN = 12
 _BLANK = b"\xef\xbb\xbf \t\r\n"
@@ -74,8 +74,8 @@ def _is_foreign(data: bytes) -> bool:
     """Tell whether a file is ComfyUI's: another program's JSON, or a picture or video without a native workflow."""
     from io import BytesIO
 
-    from graphflow import jsontools
-    from graphflow.embedded import PNG_SIGNATURE, WORKFLOW_KEYWORD, png_texts
+    from graphflow.basics import jsontools
+    from graphflow.document.embedded import PNG_SIGNATURE, WORKFLOW_KEYWORD, png_texts
 
     if data.startswith(PNG_SIGNATURE):
         texts = {keyword.lower() for keyword, _ in png_texts(data)}

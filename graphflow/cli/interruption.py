@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from graphflow import atomic
+from graphflow.basics import atomic
 from graphflow.cli.failures import INTERRUPTED
-from graphflow.environment import Cancellation
 from graphflow.events import Event, NodeCached, NodeStarted
+from graphflow.execution.environment import Cancellation
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _SHOW_CURSOR = b"\x1b[?25h"

@@ -55,7 +55,7 @@ def everything(context: typer.Context, models: ModelDirs = None, as_json: AsJson
     if context.invoked_subcommand is not None:
         context.obj = _Before(tuple(models or ()), as_json)
         return
-    from graphflow.models.listing import list_models
+    from graphflow.library.listing import list_models
 
     session = make_session(models=models)
     found = list_models(session.library)
@@ -101,7 +101,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Explain one model: its parts, and where each value that its files do not say comes from."""
-    from graphflow.models.listing import show_model
+    from graphflow.library.listing import show_model
 
     before: _Before = context.obj
     row = show_model(make_session(models=[*before.models, *(models or ())]).library, name)

@@ -13,8 +13,8 @@ from graphflow.cli.terminal import add_row, clean, console, literal, paragraph, 
 from graphflow.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from graphflow.node import InputSpec, NodeSpec
-    from graphflow.registry import Registry
+    from graphflow.spec.decorator import InputSpec, NodeSpec
+    from graphflow.spec.registry import Registry
 
 EPILOG = "Examples: graphflow nodes · graphflow nodes sample"
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from graphflow.basics.importing import collector_paused
 from graphflow.errors import SettingsError
-from graphflow.importing import collector_paused
 
 if TYPE_CHECKING:
     from graphflow.session import Session

@@ -14,11 +14,11 @@ from graphflow.cli.options import AsJson, What, Where
 from graphflow.cli.source import input_values, load, named, overrides, shown_targets
 from graphflow.cli.spread import spread
 from graphflow.cli.terminal import add_row, console, count, print_table, styled, table, weights
-from graphflow.files import add_up
+from graphflow.planning.files import add_up
 
 if TYPE_CHECKING:
-    from graphflow.files import FileUse
-    from graphflow.steps import Action, Plan, Step
+    from graphflow.planning.files import FileUse
+    from graphflow.planning.steps import Action, Plan, Step
 
 EPILOG = (
     "Examples: graphflow plan txt2img · graphflow plan my.json -i seed=8 · graphflow plan my.json --json | jq .steps"
@@ -89,7 +89,7 @@ def show(target: Console, made: Plan) -> None:
 
 def needed_files(made: Plan) -> list[tuple[FileUse, dict[str, int], list[str]]]:
     """Return each file that a step which is not skipped names, once, with the bytes loaded of it and these steps."""
-    from graphflow.weights import loaded_weights
+    from graphflow.planning.weights import loaded_weights
 
     found: dict[tuple[str, str | None], tuple[FileUse, dict[str, int], list[str]]] = {}
     loaded = loaded_weights(made)
@@ -120,7 +120,7 @@ def loaded_bytes(made: Plan) -> dict[str, int]:
 
 def to_json(made: Plan) -> dict[str, Any]:
     """Return a plan as a JSON object."""
-    from graphflow.weights import loaded_weights
+    from graphflow.planning.weights import loaded_weights
 
     numbers = Counter(step.action for step in made.steps.values())
     loaded = loaded_weights(made)

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from graphflow.atomic import write_bytes
+from graphflow.basics.atomic import write_bytes
 from graphflow.errors import InvalidInputError
 from graphflow.events import NodeProgress
 

@@ -19,7 +19,7 @@ from rich.text import Text
 
 from graphflow import events
 from graphflow.cli.terminal import clean, duration, styled
-from graphflow.environment import Cancellation
+from graphflow.execution.environment import Cancellation
 
 
 class _State(ProgressColumn):

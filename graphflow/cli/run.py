@@ -22,9 +22,9 @@ from graphflow.errors import CancelledError
 if TYPE_CHECKING:
     from graphflow.cli.source import Loaded
     from graphflow.events import Event, Sink
-    from graphflow.result import Result
+    from graphflow.execution.result import Result
+    from graphflow.planning.settle import Settled, Text
     from graphflow.session import Session
-    from graphflow.settling import Settled, Text
 
 EPILOG = """Examples: graphflow run txt2img -i prompt="a red circle" -i seed=7 · graphflow run my.json --set sample.steps=30 --out pictures · graphflow run picture.png --json"""
 

@@ -27,7 +27,7 @@ def schema(
     """
     import json
 
-    from graphflow.schema import document_schema
+    from graphflow.document.schema import document_schema
 
     known = make_session(packs=packs).registry
     text = json.dumps(document_schema(known), indent=2, ensure_ascii=False) + "\n"

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from graphflow.errors import InvalidInputError, LimitError, WorkflowError
 
 if TYPE_CHECKING:
+    from graphflow.document.document import Document
+    from graphflow.planning.settle import Settled, Text
     from graphflow.session import Session
-    from graphflow.settling import Settled, Text
-    from graphflow.workflow import Document
 
 STANDARD_INPUT = "-"
 
@@ -42,7 +42,7 @@ def load(name: str) -> Loaded:
         ConversionError: A ComfyUI file has nodes that are not supported.
         WorkflowError: With every problem of its shape.
     """
-    from graphflow import workflow
+    from graphflow.document import document as workflow
 
     if name == STANDARD_INPUT:
         return Loaded(_from_standard_input(), "standard input", None)
@@ -66,7 +66,7 @@ def named(loaded: Loaded) -> Iterator[None]:
 
 def _packaged(name: str) -> Path:
     from graphflow import workflows
-    from graphflow.literals import nearest
+    from graphflow.basics.wording import nearest
 
     known = workflows.names()
     plain = name.removesuffix(".json")
@@ -109,9 +109,10 @@ def _beside(path: Path) -> list[str]:
 
 
 def _from_standard_input() -> Document:
-    from graphflow import jsontools, workflow
+    from graphflow.basics import jsontools
     from graphflow.cli.imported import read_foreign
-    from graphflow.embedded import embedded_document
+    from graphflow.document import document as workflow
+    from graphflow.document.embedded import embedded_document
     from graphflow.limits import LIMITS
 
     data = sys.stdin.buffer.read(LIMITS.media_bytes + 1)
@@ -132,8 +133,8 @@ def shown_targets(session: Session, settled: Settled) -> list[str] | None:
     A tensor among the outputs is of no use on a command line, and reading a stored one would cost the import of torch.
     None, which is all outputs, where nothing writes, and where the document has problems to be told.
     """
-    from graphflow.validation import validate
-    from graphflow.value_types import value_type_names
+    from graphflow.planning.validate import validate
+    from graphflow.values.types import value_type_names
 
     checked = validate(settled.flat, session.registry)
     effects = [node.id for node in checked.nodes.values() if node.spec.effect]
@@ -160,7 +161,7 @@ def assignments(given: Iterable[str] | None, option: str, form: str) -> dict[str
     Raises:
         InvalidInputError: A text has no ``=`` or no name, or a name is there twice.
     """
-    from graphflow.settling import Text
+    from graphflow.planning.settle import Text
 
     result: dict[str, Text] = {}
     for text in given or ():

@@ -10,7 +10,7 @@ from rich.console import Console
 from graphflow.cli.terminal import add_row, clean, count, duration, print_table, styled, table
 
 if TYPE_CHECKING:
-    from graphflow.result import Result
+    from graphflow.execution.result import Result
 
 _STYLES = {"ran": "cyan", "written": "magenta", "copied": "magenta", "up to date": "green"}
 
@@ -81,8 +81,8 @@ def shown_path(path: Path) -> str:
 
 def describe(value: Any) -> str:
     """Show a value in one line: literals as they are, tensors by shape."""
-    from graphflow.literals import shorten
-    from graphflow.value_types import is_tensor, type_name
+    from graphflow.basics.wording import shorten
+    from graphflow.values.types import is_tensor, type_name
 
     if is_tensor(value):
         return "tensor " + " × ".join(map(str, value.shape))

@@ -13,7 +13,7 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         InvalidInputError: It cannot be written there.
     """
-    from graphflow import atomic
+    from graphflow.basics import atomic
 
     try:
         atomic.write_bytes(path, text.encode("utf-8"))

@@ -1,1 +1,1 @@
-"""Model families at component level: text to conditioning, latents to noise, pixels to latents and back."""
+"""Model families, one folder each, found through the entry point group ``graphflow.families``."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from .batches import cycled
+from graphflow.pixels.batches import cycled
+
 from .evaluate import Predict, evaluate
 from .guidance import NEGATIVE, POSITIVE, Guider, Modifier, Predictions, guide
 from .prediction import ModelSampling

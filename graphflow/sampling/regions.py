@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from graphflow.pixels.batches import cycled
 from graphflow.values import Area, ConditioningEntry
-
-from .batches import cycled
 
 FEATHER = 8
 """Most latent samples over which an area fades in at those edges that lie inside the picture; at most a quarter of it."""

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from graphflow import runtime
 from graphflow.errors import InvalidInputError, SafetyError
-from graphflow.node import Seed, node
+from graphflow.spec.decorator import Seed, node
 from graphflow.values import EncodedFile, Files
 
 

@@ -69,7 +69,7 @@ def test_nodes_are_listed_and_explained(packed: Command) -> None:
 
 
 def test_every_node_is_explained(graphflow: Command) -> None:
-    from graphflow.registry import installed
+    from graphflow.spec.registry import installed
 
     for name, spec in installed().specs.items():
         ran = graphflow("nodes", name)

@@ -10,7 +10,7 @@ import PIL.Image
 import pytest
 from PIL.PngImagePlugin import PngInfo
 
-from graphflow.embedded import png_texts
+from graphflow.document.embedded import png_texts
 from tests.cli.commands import Command
 
 PROMPT: dict[str, Any] = {

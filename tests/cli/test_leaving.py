@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from graphflow.importing import collector_paused
+from graphflow.basics.importing import collector_paused
 from tests.cli.commands import finish, start
 
 LEAVE = """

@@ -10,8 +10,8 @@ import jsonschema
 import pytest
 
 from graphflow import workflows
-from graphflow.registry import installed
-from graphflow.schema import document_schema
+from graphflow.document.schema import document_schema
+from graphflow.spec.registry import installed
 from tests.cli.commands import BROKEN, CHAIN, PACK, Command
 
 REGISTRY = installed()

@@ -28,7 +28,7 @@ from typing import Any
 
 from graphflow.converters.comfyui import to_native, to_prompt
 from graphflow.errors import ConversionError
-from graphflow.registry import Registry, installed
+from graphflow.spec.registry import Registry, installed
 
 SLOW_SECONDS = 2.0
 _NOT_WORKFLOWS = ("index", "fuse_options")

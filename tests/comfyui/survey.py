@@ -25,7 +25,7 @@ from graphflow.converters.comfyui.catalogue import interfaces
 from graphflow.converters.comfyui.rules import RULES
 from graphflow.converters.comfyui.rules.needs import need_of
 from graphflow.errors import GraphflowError
-from graphflow.registry import installed
+from graphflow.spec.registry import installed
 
 from .fuzz import template, templates
 

@@ -15,10 +15,10 @@ from graphflow.converters.comfyui.export import export_prompt
 from graphflow.converters.comfyui.export.inverse import rules_back
 from graphflow.converters.comfyui.pruning import link_of
 from graphflow.converters.comfyui.rules.rule import Convert, Rule
+from graphflow.document.document import Document, NodeEntry, parse
 from graphflow.errors import ConversionError
-from graphflow.node_spec import InputSpec, NodeSpec
-from graphflow.registry import installed
-from graphflow.workflow import Document, NodeEntry, parse
+from graphflow.spec.registry import installed
+from graphflow.spec.spec import InputSpec, NodeSpec
 
 from .fuzz import template, templates
 from .recorded import cases

@@ -10,8 +10,8 @@ import pytest
 from graphflow.converters.comfyui import Imported, to_native, to_prompt
 from graphflow.converters.comfyui.report import Verdict
 from graphflow.errors import ConversionError
-from graphflow.registry import installed
-from graphflow.validation import validate
+from graphflow.planning.validate import validate
+from graphflow.spec.registry import installed
 
 REGISTRY = installed()
 

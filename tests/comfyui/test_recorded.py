@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from graphflow.registry import installed
-from graphflow.validation import validate
+from graphflow.planning.validate import validate
+from graphflow.spec.registry import installed
 
 from .recorded import GROUPS, SKIPPED, cases, run_recorded, with_taps
 

@@ -13,7 +13,7 @@ from graphflow.converters.comfyui import catalogue, to_native, to_prompt
 from graphflow.converters.comfyui.rules import RULES, Made, Rule
 from graphflow.converters.comfyui.rules.rule import Convert
 from graphflow.errors import ConversionError
-from graphflow.registry import Registry, installed
+from graphflow.spec.registry import Registry, installed
 
 PLAIN = [rule for rule in RULES.values() if isinstance(rule, Rule)] + [
     rule.back for rule in RULES.values() if isinstance(rule, Made) and rule.back is not None

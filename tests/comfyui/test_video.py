@@ -8,8 +8,8 @@ import pytest
 
 from graphflow.converters.comfyui import to_native, to_prompt
 from graphflow.converters.comfyui.report import Entry
-from graphflow.registry import installed
-from graphflow.workflow import Document, NodeEntry
+from graphflow.document.document import Document, NodeEntry
+from graphflow.spec.registry import installed
 
 from .fuzz import template
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from graphflow import registry
-from graphflow.models.library import Library
+from graphflow.library.library import Library
 from graphflow.session import Session
 from graphflow.settings import Settings
+from graphflow.spec import registry
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from graphflow import Workflow, events, nodes, workflows
-from graphflow.refs import Ref
+from graphflow.building.refs import Ref
 from graphflow.session import Session
 
 PICTURES = workflows.path("img2img").parent / "pictures"

@@ -11,11 +11,11 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from graphflow import Workflow, events, workflows
-from graphflow.models.library import Library
-from graphflow.models.manager import ModelManager
-from graphflow.registry import Registry
+from graphflow.library.library import Library
+from graphflow.loading.manager import ModelManager
 from graphflow.session import Session
 from graphflow.settings import Settings
+from graphflow.spec.registry import Registry
 from graphflow.values import Latent
 from tests.conftest import NoModels
 

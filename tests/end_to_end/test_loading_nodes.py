@@ -9,12 +9,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from graphflow.building.refs import Ref
 from graphflow.errors import NodeError
-from graphflow.node import node
-from graphflow.refs import Ref
-from graphflow.registry import Registry
 from graphflow.session import Session
 from graphflow.settings import Settings
+from graphflow.spec.decorator import node
+from graphflow.spec.registry import Registry
 from graphflow.values import Audio
 from tests.end_to_end.graph import Graph
 from tests.models.tiny import make_tiny_sd, sd_parts

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from graphflow import workflows
-from graphflow.node import spec_of
+from graphflow.document.document import Document, read
 from graphflow.nodes import NODES
-from graphflow.workflow import Document, read
+from graphflow.spec.decorator import spec_of
 
 HERE = Path(__file__).resolve().parent
 

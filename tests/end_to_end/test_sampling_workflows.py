@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from graphflow import Workflow, workflows
-from graphflow.environment import Cancellation
 from graphflow.errors import CancelledError
 from graphflow.events import Event, NodeProgress
+from graphflow.execution.environment import Cancellation
 from graphflow.session import Session
 from tests.shapes_judge import judge
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from graphflow.refs import Ref
+from graphflow.building.refs import Ref
 from graphflow.session import Session
 from tests.end_to_end.graph import Graph
 from tests.shapes_judge import judge

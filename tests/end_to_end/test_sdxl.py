@@ -11,9 +11,9 @@ from PIL import Image
 
 from graphflow import Workflow, events, workflows
 from graphflow.errors import NodeError
-from graphflow.registry import Registry
 from graphflow.session import Session
 from graphflow.settings import Settings
+from graphflow.spec.registry import Registry
 from tests.models.tiny import make_tiny_refiner_file, make_tiny_sd_file, make_tiny_sdxl_file
 
 SMALL = {"model": "tiny-xl", "refiner": "tiny-refiner", "width": 64, "height": 48, "steps": 4, "switch_at": 1}

@@ -12,9 +12,9 @@ from PIL import Image
 from safetensors import safe_open
 
 from graphflow import Workflow, nodes, workflows
-from graphflow.registry import Registry
 from graphflow.session import Session
 from graphflow.settings import Settings
+from graphflow.spec.registry import Registry
 
 
 def pixels(path: Path) -> npt.NDArray[np.int16]:

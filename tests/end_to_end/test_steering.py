@@ -14,12 +14,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from graphflow import Workflow, events, workflows
-from graphflow.environment import Cancellation
 from graphflow.errors import CancelledError, GraphflowError, WorkflowError
-from graphflow.models.roots import builtin_root, list_root
-from graphflow.registry import Registry
+from graphflow.execution.environment import Cancellation
+from graphflow.library.roots import builtin_root, list_root
 from graphflow.session import Session
 from graphflow.settings import Settings
+from graphflow.spec.registry import Registry
 from tests.families.test_ip_adapters import vision, weights
 from tests.shapes_judge import judge
 

@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 
 from graphflow import Workflow, events, workflows
-from graphflow.embedded import png_texts
-from graphflow.registry import Registry
+from graphflow.document.embedded import png_texts
 from graphflow.session import Session
 from graphflow.settings import Settings
+from graphflow.spec.registry import Registry
 from tests.conftest import NoModels
 from tests.shapes_judge import judge
 

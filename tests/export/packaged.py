@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from graphflow import workflows
-from graphflow.workflow import Document, parse
+from graphflow.document.document import Document, parse
 
 STAND_INS: dict[str, dict[str, Any]] = {
     "ip_adapter": {

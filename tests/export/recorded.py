@@ -30,7 +30,7 @@ from safetensors.torch import load_file
 from graphflow.converters.comfyui import to_native, to_prompt
 from graphflow.converters.diffusers_script import export
 from graphflow.errors import GraphflowError
-from graphflow.models.description import Description, Kind
+from graphflow.modelfiles.description import Description, Kind
 from graphflow.session import Session
 from tests.comfyui.recorded import BOUND, INPUTS, PARITY, PIXEL_BOUND, arrays, cases, error, picture
 from tests.export.run_exports import make_session

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from graphflow import workflows
 from graphflow.converters.builder_code import to_python
-from graphflow.workflow import Document, parse, read
+from graphflow.document.document import Document, parse, read
 from tests.export.texts import JSON, TEXTS
 
 

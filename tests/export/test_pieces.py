@@ -15,11 +15,11 @@ import torch
 from graphflow.converters.diffusers_script.emitters.functions import TENSOR_NODES
 from graphflow.converters.diffusers_script.pieces import library, with_needs
 from graphflow.converters.diffusers_script.render import _imports
-from graphflow.registry import installed
 from graphflow.sampling.noise import initial_noise, step_noise
 from graphflow.sampling.prediction import ModelSampling
 from graphflow.sampling.samplers import SAMPLERS
 from graphflow.sampling.schedules import SCHEDULES, make_sigmas
+from graphflow.spec.registry import installed
 from graphflow.values import Image, Latent, Mask
 
 ROOT = Path(__file__).resolve().parents[2]

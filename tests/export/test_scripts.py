@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from graphflow import workflows
-from graphflow.builder import Workflow
+from graphflow.building.workflow import Workflow
 from graphflow.converters.diffusers_script import SUPPORTED, to_script
 from graphflow.errors import WorkflowError
 from tests.export.cases import CASES
@@ -137,6 +137,6 @@ def test_what_the_safety_checker_flags_is_withheld_by_the_script_too(fresh: Fres
 
 
 def test_supported_types_are_types() -> None:
-    from graphflow.registry import installed
+    from graphflow.spec.registry import installed
 
     assert set(installed().specs) >= SUPPORTED

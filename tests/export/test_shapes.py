@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from graphflow import workflows
 from graphflow.converters.diffusers_script import export, to_script
 from graphflow.converters.diffusers_script.ranges import active_steps, pipeline_range
-from graphflow.workflow import read
+from graphflow.document.document import read
 from tests.export.cases import CASES
 from tests.export.file_cases import SD_CASES, SDXL_CASES
 from tests.export.parts import build

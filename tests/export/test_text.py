@@ -20,12 +20,12 @@ from graphflow.converters.builder_code import to_python
 from graphflow.converters.diffusers_script import export, to_script
 from graphflow.converters.diffusers_script.layout import docstring, lay_out, literal, quoted
 from graphflow.converters.diffusers_script.notebook import to_notebook
+from graphflow.document.document import Document, parse, read
 from graphflow.errors import ConversionError, WorkflowError
-from graphflow.families.prompt_syntax import pieces
+from graphflow.families.latent_diffusion.prompt_syntax import pieces
+from graphflow.planning.settle import settle
 from graphflow.session import Session
 from graphflow.settings import Settings
-from graphflow.settling import settle
-from graphflow.workflow import Document, parse, read
 from tests.export.texts import JSON, NASTY, TEXTS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -180,7 +180,7 @@ def test_what_cannot_be_exported_is_named_all_at_once() -> None:
 def test_each_type_is_exported_or_has_a_reason() -> None:
     from graphflow.converters.diffusers_script import SUPPORTED
     from graphflow.converters.diffusers_script.reasons import REASONS
-    from graphflow.registry import installed
+    from graphflow.spec.registry import installed
 
     assert set(installed().specs) == SUPPORTED | REASONS.keys()
     assert not SUPPORTED & REASONS.keys()
@@ -237,7 +237,7 @@ def test_a_notebook_has_a_cell_for_each_stage_and_the_same_bytes_again() -> None
 
 
 def test_a_settled_document_exports_like_its_workflow() -> None:
-    from graphflow.registry import installed
+    from graphflow.spec.registry import installed
 
     document = txt2img()
     settled = settle(document, installed())

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphflow.families.batching import fitting_items
-from graphflow.models.devices import free_memory
+from graphflow.families.latent_diffusion.batching import fitting_items
+from graphflow.loading.devices import free_memory
 
 GIB = 2**30
 

@@ -13,12 +13,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from graphflow import nodes
-from graphflow.control_hooks import UnionType
 from graphflow.errors import GraphflowError
-from graphflow.families.control import fit_hint
-from graphflow.models.manager import ModelManager
-from graphflow.models.t2i_adapter import t2i_adapter_modules
+from graphflow.families.latent_diffusion.control import fit_hint
+from graphflow.families.latent_diffusion.t2i_config import t2i_adapter_modules
+from graphflow.loading.manager import ModelManager
 from graphflow.values import ConditioningEntry, Control, ControlNet
+from graphflow.values.control_hooks import UnionType
 from tests.models.tiny import sd_parts, sdxl_parts
 from tests.models.tiny_manager import SD, SDXL, error, make_manager, model, running
 

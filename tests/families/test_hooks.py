@@ -14,14 +14,17 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from graphflow.errors import InvalidInputError
-from graphflow.families.hooks.deep_shrink import deep_shrink
-from graphflow.families.hooks.freeu import scale_low_frequencies
-from graphflow.families.hooks.hypertile import join, split, tile_counts
-from graphflow.families.hooks.self_attention import AttentionMap, AwayFromBlurred, blurred
-from graphflow.families.hooks.tokens import kept_places, merge
-from graphflow.models.devices import place
-from graphflow.models.manager import ModelManager
-from graphflow.network_hooks import (
+from graphflow.families.latent_diffusion.hooks.deep_shrink import deep_shrink
+from graphflow.families.latent_diffusion.hooks.freeu import scale_low_frequencies
+from graphflow.families.latent_diffusion.hooks.hypertile import join, split, tile_counts
+from graphflow.families.latent_diffusion.hooks.self_attention import AttentionMap, AwayFromBlurred, blurred
+from graphflow.families.latent_diffusion.hooks.tokens import kept_places, merge
+from graphflow.loading.devices import place
+from graphflow.loading.manager import ModelManager
+from graphflow.sampling.guidance import Predictions
+from graphflow.sampling.prediction import ModelSampling
+from graphflow.values import ConditioningEntry, Control, ControlNet, Model
+from graphflow.values.network_hooks import (
     DeepShrink,
     FreeU,
     HyperTile,
@@ -30,9 +33,6 @@ from graphflow.network_hooks import (
     SelfAttentionGuidance,
     SkipLayers,
 )
-from graphflow.sampling.guidance import Predictions
-from graphflow.sampling.prediction import ModelSampling
-from graphflow.values import ConditioningEntry, Control, ControlNet, Model
 from tests.models.tiny import sd_parts
 from tests.models.tiny_manager import SD, SDXL, make_manager, model, running
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from graphflow import nodes
 from graphflow.errors import GraphflowError
-from graphflow.models.manager import ModelManager
+from graphflow.loading.manager import ModelManager
 from graphflow.values import Conditioning, ConditioningEntry, Image, Mask, Model
 from tests.families.test_pipelines_agree import ddim, latents, scheduler, tokenizers
 from tests.models.tiny import sd_parts, sdxl_parts

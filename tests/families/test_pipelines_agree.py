@@ -34,7 +34,7 @@ def latents() -> Tensor:
 def tokenizers(pads: tuple[str, ...]) -> list[Any]:
     from transformers import CLIPTokenizer
 
-    from graphflow.families.tokenizers import clip_vocabulary
+    from graphflow.families.latent_diffusion.tokenizers import clip_vocabulary
 
     vocab, merges = clip_vocabulary()
     return [CLIPTokenizer(vocab=dict(vocab), merges=list(merges), pad_token=pad, model_max_length=77) for pad in pads]

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from graphflow.models.manager import ModelManager
+from graphflow.loading.manager import ModelManager
 from graphflow.values import LoraPatch, TextEncoder, Vae
 from tests.families.recorded_weights import write_text, write_vae
 from tests.models.tiny_manager import error, make_manager, running

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from graphflow.families.clip_pixels import clip_pixels
+from graphflow.vision.clip_pixels import clip_pixels
 from tests.models.tiny_manager import SD, make_manager, running, safety_checker
 
 

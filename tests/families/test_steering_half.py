@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from graphflow.control_hooks import UnionType
-from graphflow.models import offload
-from graphflow.models.devices import Placement
-from graphflow.models.manager import ModelManager
+from graphflow.loading import offload
+from graphflow.loading.devices import Placement
+from graphflow.loading.manager import ModelManager
 from graphflow.values import Conditioning, ConditioningEntry, Control, Mask, Model
+from graphflow.values.control_hooks import UnionType
 from tests.families.test_controls import SIGMA, adapter, controlnet, entry, net, random, union
 from tests.families.test_ip_adapters import applied, manager_with, pictures, weights
 from tests.models.tiny import sd_parts

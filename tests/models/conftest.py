@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from graphflow.models.library import Library
+from graphflow.library.library import Library
 from graphflow.settings import Settings
 
 # `weight_shapes.py` beside this file makes the headers.

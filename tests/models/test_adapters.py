@@ -7,8 +7,8 @@ import pytest
 from weight_shapes import UNETS, ldm_unet, prefixed, write_header
 
 from graphflow.errors import ModelFormatError
-from graphflow.models.description import Description
-from graphflow.models.detect import describe_file
+from graphflow.library.describe import describe_file
+from graphflow.modelfiles.description import Description
 
 
 def describe(tmp_path: Path, shapes: dict[str, Any], metadata: dict[str, str] | None = None) -> Description:

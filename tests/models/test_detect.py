@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from weight_shapes import UNETS, checkpoint, clip, ldm_unet, ldm_vae, openclip, prefixed, write_header
 
 from graphflow.errors import ModelFormatError
-from graphflow.models.description import Description
-from graphflow.models.detect import describe_file
+from graphflow.library.describe import describe_file
+from graphflow.modelfiles.description import Description
 
 
 def describe(tmp_path: Path, shapes: dict[str, Any], name: str = "m", **options: Any) -> Description:

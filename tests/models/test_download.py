@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import graphflow
-from graphflow.models.download import wanted_files
+from graphflow.library.download import wanted_files
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 PIPELINE = Path(graphflow.__file__).parent / "assets" / "shapes"

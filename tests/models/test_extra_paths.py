@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from graphflow.errors import ModelNotFoundError, SettingsError
-from graphflow.models.extra_paths import read_extra_paths
-from graphflow.models.library import Library
+from graphflow.library.extra_paths import read_extra_paths
+from graphflow.library.library import Library
 from graphflow.settings import RootSetting, Settings
 
 FILE = """

@@ -11,7 +11,7 @@ import pytest
 from weight_shapes import write_header
 
 from graphflow.errors import ModelFormatError
-from graphflow.models.fingerprint import BLOCK_BYTES, DigestIndex, file_fingerprint, folder_fingerprint
+from graphflow.modelfiles.fingerprint import BLOCK_BYTES, DigestIndex, file_fingerprint, folder_fingerprint
 
 
 def compute(folder: str, path: str) -> str:

@@ -9,7 +9,7 @@ import pytest
 from weight_shapes import UNETS, clip, ldm_unet, ldm_vae, write_header
 
 from graphflow.errors import ModelFormatError
-from graphflow.models.library import Library
+from graphflow.library.library import Library
 
 UNET = {**UNETS["sd1"], "widths": (32, 64), "depths": (1, 1), "layers": 1}
 CONFIGS: dict[str, dict[str, Any]] = {

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from weight_shapes import write_header
 
 from graphflow.errors import ModelFormatError
-from graphflow.models.header import read_header, read_index
-from graphflow.models.weights import read_weights
+from graphflow.modelfiles.header import read_header, read_index
+from graphflow.modelfiles.shards import read_weights
 
 
 def write(path: Path, header: object, data: bytes = b"") -> Path:

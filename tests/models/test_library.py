@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from weight_shapes import UNETS, checkpoint, clip, ldm_unet, ldm_vae, write_header
 
 from graphflow.errors import ModelFormatError, ModelNotFoundError
-from graphflow.models import roots
-from graphflow.models.library import Library
-from graphflow.models.listing import list_models, show_model
+from graphflow.library import roots
+from graphflow.library.library import Library
+from graphflow.library.listing import list_models, show_model
 
 LORA = {"lora_unet_a.lora_down.weight": (4, 8), "lora_unet_a.lora_up.weight": (8, 4)}
 TINY = {**UNETS["sd1"], "widths": (32, 64), "depths": (1, 1), "layers": 1}
@@ -221,7 +221,7 @@ def test_packaged_models_have_names_and_kinds(
         (assets / folder / "model_index.json").write_text("{}")
     write_header(assets / "loras/shapes-outline.safetensors", LORA)
     packaged = roots.builtin_root()
-    monkeypatch.setattr("graphflow.models.library.builtin_root", lambda: roots.Root(assets, only=packaged.only))
+    monkeypatch.setattr("graphflow.library.library.builtin_root", lambda: roots.Root(assets, only=packaged.only))
     library = make_library()
     assert library.resolve("shapes", "checkpoint").path == assets / "shapes"
     assert library.resolve("shapes-outline", "lora").path == assets / "loras/shapes-outline.safetensors"
@@ -325,8 +325,8 @@ import sys
 for name in ("torch", "diffusers", "transformers", "numpy", "huggingface_hub", "safetensors"):
     sys.modules[name] = None
 import graphflow.models.listing, graphflow.models.library, graphflow.settings
-library = graphflow.models.library.Library(graphflow.settings.Settings(models=[sys.argv[1]], offline=True))
-print([row["kind"] for row in graphflow.models.listing.list_models(library) if row["name"] == "v.safetensors"])
+library = graphflow.library.library.Library(graphflow.settings.Settings(models=[sys.argv[1]], offline=True))
+print([row["kind"] for row in graphflow.library.listing.list_models(library) if row["name"] == "v.safetensors"])
 """
     write_header(tmp_path / "vae/v.safetensors", ldm_vae())
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)

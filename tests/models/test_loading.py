@@ -12,10 +12,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from graphflow.errors import ModelFormatError
-from graphflow.models.description import Description, Part
-from graphflow.models.library import Library
-from graphflow.models.mapped import MappedTensors
-from graphflow.models.modules import LoadedPart, build
+from graphflow.library.library import Library
+from graphflow.loading.mapped import MappedTensors
+from graphflow.loading.modules import LoadedPart, build
+from graphflow.modelfiles.description import Description, Part
 from graphflow.settings import Settings
 from tests.models.tiny_manager import SD, SD_FILE, SDXL, SDXL_FILE, tiny_root
 

@@ -13,8 +13,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from graphflow.errors import ModelFormatError
-from graphflow.models.lora import read_lora
-from graphflow.models.manager import ModelManager
+from graphflow.loading.lora import read_lora
+from graphflow.loading.manager import ModelManager
 from graphflow.values import LoraPatch, Model, TextEncoder
 from tests.models.tiny_manager import SD, SD_FILE, SDXL, make_manager, model, running, text_encoder
 from tests.scratch import process_folder
@@ -237,7 +237,7 @@ def test_whatever_was_merged_before_leaves_no_trace(history: list[list[tuple[int
 
 
 def test_exchanging_a_lora_reads_only_the_weights_that_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from graphflow.models.mapped import MappedTensors
+    from graphflow.loading.mapped import MappedTensors
 
     for number, name in enumerate((QUERY, OUT)):
         down, up = pair(32, 32, seed=number)

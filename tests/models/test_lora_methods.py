@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from graphflow.errors import ModelFormatError
-from graphflow.models.lora import read_lora
-from graphflow.models.lora_layers import Layer
+from graphflow.loading.lora import read_lora
+from graphflow.loading.lora_layers import Layer
 
 WHERE = "x.safetensors"
 

@@ -15,8 +15,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from graphflow.errors import ModelFormatError, ModelNotFoundError
-from graphflow.models.manager import ModelManager
-from graphflow.models.memory import Budget, Residents, Tier
+from graphflow.loading.manager import ModelManager
+from graphflow.loading.memory import Budget, Residents, Tier
 from graphflow.settings import Settings
 from graphflow.values import Conditioning, ConditioningEntry, LoraPatch, Model
 from tests.models.tiny import make_tiny_sd_file

@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from graphflow.basics.finite import NonFiniteError
 from graphflow.errors import InvalidInputError, OutOfMemoryError, is_out_of_memory
-from graphflow.families.finite import NonFiniteError
-from graphflow.models import offload
-from graphflow.models.devices import Placement
-from graphflow.models.ladder import Ladder, Rung
-from graphflow.models.manager import ModelManager
+from graphflow.loading import offload
+from graphflow.loading.devices import Placement
+from graphflow.loading.ladder import Ladder, Rung
+from graphflow.loading.manager import ModelManager
 from graphflow.values import ConditioningEntry, Recipe
 from tests.models.tiny_manager import SD, error, make_manager, model, running, text_encoder, vae
 
@@ -165,8 +165,8 @@ def test_layers_that_come_one_by_one_give_the_same_numbers() -> None:
 
 
 def test_tiles_for_memory_are_marked_as_other_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("graphflow.families.vae.MEMORY_TILE", 32)
-    monkeypatch.setattr("graphflow.families.vae.OVERLAP", 8)
+    monkeypatch.setattr("graphflow.families.latent_diffusion.vae.MEMORY_TILE", 32)
+    monkeypatch.setattr("graphflow.families.latent_diffusion.vae.OVERLAP", 8)
     manager = make_manager(measures=[offload.TILES])
     latents = torch.randn(1, 4, 24, 24, generator=torch.Generator().manual_seed(0))
     with running(manager) as told, vae(manager, SD).use() as loaded:

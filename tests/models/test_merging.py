@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from graphflow.errors import ModelFormatError
-from graphflow.models.manager import ModelManager
-from graphflow.nodes.merging import (
+from graphflow.loading.manager import ModelManager
+from graphflow.nodes.models.merging import (
     add_models,
     add_text_encoders,
     merge_model_blocks,

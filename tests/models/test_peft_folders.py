@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file
 
 from graphflow.errors import ModelFormatError
-from graphflow.models.lora import read_lora
-from graphflow.models.peft_folder import lora_metadata
+from graphflow.loading.lora import read_lora
+from graphflow.modelfiles.peft_folder import lora_metadata
 from graphflow.values import LoraPatch
 from tests.models.tiny import sd_parts
 from tests.models.tiny_manager import SD, make_manager, model, running, text_encoder

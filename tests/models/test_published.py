@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from weight_shapes import checkpoint, write_header
 
-from graphflow.models.description import Description
-from graphflow.models.detect import describe_file
-from graphflow.models.published import config_folder
+from graphflow.families.latent_diffusion.published import config_folder
+from graphflow.library.describe import describe_file
+from graphflow.modelfiles.description import Description
 
 
 def describe(tmp_path: Path, variant: str, overrides: dict[str, Any] | None = None, **changes: Any) -> Description:

@@ -8,7 +8,7 @@ import pytest
 from weight_shapes import checkpoint, clip, ldm_unet, prefixed, write_header
 
 from graphflow.errors import ModelFormatError
-from graphflow.models.library import Library
+from graphflow.library.library import Library
 
 FIELD = "scheduler.prediction_type"
 TINY: dict[str, Any] = {"widths": (32, 64), "depths": (1, 1), "layers": 1}

@@ -17,8 +17,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from graphflow.families.tokenizers import clip_vocabulary
-from graphflow.models.key_names import canonical, unet_modules, vae_modules
+from graphflow.families.latent_diffusion.key_names import canonical, unet_modules, vae_modules
+from graphflow.families.latent_diffusion.tokenizers import clip_vocabulary
 
 UNET = {
     "in_channels": 4,

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 
 from graphflow import runtime
-from graphflow.models.library import Library
-from graphflow.models.manager import ModelManager
+from graphflow.library.library import Library
+from graphflow.loading.manager import ModelManager
 from graphflow.settings import Settings
 from graphflow.values import Model, SafetyChecker, TextEncoder, Vae
 from tests.models.tiny import make_tiny_sd, make_tiny_sd_file, make_tiny_sdxl, make_tiny_sdxl_file

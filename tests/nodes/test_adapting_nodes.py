@@ -9,18 +9,7 @@ from typing import Any
 import pytest
 
 from graphflow.errors import ModelFormatError
-from graphflow.network_hooks import (
-    DeepShrink,
-    FreeU,
-    HyperTile,
-    MergeTokens,
-    PerturbedAttention,
-    SelfAttentionGuidance,
-)
-from graphflow.nodes.loaders import load_checkpoint
-from graphflow.nodes.lora import apply_lora
-from graphflow.nodes.merging import merge_model_blocks, merge_models, scale_attention
-from graphflow.nodes.model_hooks import (
+from graphflow.nodes.models.hooks import (
     deep_shrink,
     freeu,
     hypertile,
@@ -28,8 +17,19 @@ from graphflow.nodes.model_hooks import (
     perturbed_attention_guidance,
     self_attention_guidance,
 )
-from graphflow.value_types import decode, encode
+from graphflow.nodes.models.loaders import load_checkpoint
+from graphflow.nodes.models.lora import apply_lora
+from graphflow.nodes.models.merging import merge_model_blocks, merge_models, scale_attention
 from graphflow.values import LoraPatch, Model, ModelFile
+from graphflow.values.network_hooks import (
+    DeepShrink,
+    FreeU,
+    HyperTile,
+    MergeTokens,
+    PerturbedAttention,
+    SelfAttentionGuidance,
+)
+from graphflow.values.types import decode, encode
 from tests.nodes.fakes import FakeModels, Told
 
 

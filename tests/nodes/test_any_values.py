@@ -13,10 +13,11 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from graphflow import registry, runtime
+from graphflow import runtime
 from graphflow.errors import GraphflowError
-from graphflow.link_types import LinkType
-from graphflow.node import InputSpec
+from graphflow.spec import registry
+from graphflow.spec.decorator import InputSpec
+from graphflow.spec.link_types import LinkType
 from graphflow.values import Area, Conditioning, ConditioningEntry, Image, Latent, Mask, Sigmas
 from tests.nodes.fakes import FakeModels, Told
 from tests.properties.graphs import metadata

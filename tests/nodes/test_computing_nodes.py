@@ -8,9 +8,8 @@ import pytest
 import torch
 
 from graphflow import runtime
+from graphflow.basics.finite import NonFiniteError
 from graphflow.errors import CancelledError, InvalidInputError
-from graphflow.families.finite import NonFiniteError
-from graphflow.node import spec_of
 from graphflow.nodes import (
     empty_latent,
     encode_image,
@@ -23,7 +22,8 @@ from graphflow.nodes import (
     set_text_layer,
     vae_decode,
 )
-from graphflow.nodes.loaders import Checkpoint
+from graphflow.nodes.models.loaders import Checkpoint
+from graphflow.spec.decorator import spec_of
 from graphflow.values import Image, Latent, Mask, Video
 from tests.nodes.fakes import FakeModels, Told
 

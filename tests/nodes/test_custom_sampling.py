@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from graphflow import value_types
+from graphflow.basics.finite import NonFiniteError
 from graphflow.errors import CancelledError, InvalidInputError
-from graphflow.families.finite import NonFiniteError
 from graphflow.nodes import (
     adaptive_projected_guidance,
     add_noise,
@@ -61,6 +60,7 @@ from graphflow.nodes import (
 )
 from graphflow.sampling.philox import PhiloxGenerator
 from graphflow.values import Conditioning, Latent, Mask, Model, Sampler
+from graphflow.values import types as value_types
 from tests.nodes.fakes import FakeModels, Told
 
 

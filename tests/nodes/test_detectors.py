@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from graphflow import nodes
-from graphflow.models.annotators import ANNOTATORS, PreprocessorName, _module, quiet
 from graphflow.values import Image
+from graphflow.vision.annotators import ANNOTATORS, PreprocessorName, _module, quiet
 from tests.models.tiny_manager import make_manager, running
 
 POOL = torch.randn(20_000, generator=torch.Generator().manual_seed(0))

@@ -16,14 +16,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graphflow import runtime
+from graphflow.basics.finite import NonFiniteError
 from graphflow.converters.comfyui.metadata import texts_of
-from graphflow.embedded import embedded_document, png_texts
+from graphflow.document.embedded import embedded_document, png_texts
 from graphflow.errors import LimitError, MediaError
-from graphflow.families.finite import NonFiniteError
 from graphflow.limits import LIMITS
 from graphflow.nodes import load_image, load_mask, preview, save_audio, save_image, save_video
-from graphflow.nodes.encoding import encode_picture, to_bytes_array
-from graphflow.nodes.saving import _durations
+from graphflow.nodes.output.picture_bytes import encode_picture, to_bytes_array
+from graphflow.nodes.output.saving import _durations
 from graphflow.values import Audio, Image, Video
 from tests.nodes.fakes import Told
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from graphflow import nodes
 from graphflow.errors import InvalidInputError, LimitError
-from graphflow.nodes.images_alpha import PorterDuffMode
-from graphflow.nodes.images_filter import bayer
-from graphflow.nodes.images_mix import BlendMode
-from graphflow.nodes.resolutions import PRESETS
+from graphflow.nodes.images.alpha import PorterDuffMode
+from graphflow.nodes.images.filter import bayer
+from graphflow.nodes.images.mix import BlendMode
+from graphflow.nodes.plain.resolutions import PRESETS
 from graphflow.values import Image, Mask
 
 MODES = get_args(BlendMode)

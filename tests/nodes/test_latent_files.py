@@ -11,8 +11,8 @@ from safetensors import safe_open
 from safetensors.torch import load, save_file
 
 from graphflow import nodes, runtime
+from graphflow.basics.finite import NonFiniteError
 from graphflow.errors import MediaError, SafetyError
-from graphflow.families.finite import NonFiniteError
 from graphflow.values import Latent
 from tests.nodes.fakes import Told
 

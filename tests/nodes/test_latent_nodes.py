@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from graphflow import nodes
 from graphflow.errors import InvalidInputError, LimitError
-from graphflow.nodes.resampling import slerp
+from graphflow.pixels.resampling import slerp
 from graphflow.sampling.noise import initial_noise
 from graphflow.values import Latent, Mask
 

@@ -17,7 +17,7 @@ from graphflow.nodes import (
     set_noise_mask,
     upscale_latent,
 )
-from graphflow.nodes.resampling import resample, target_size
+from graphflow.pixels.resampling import resample, target_size
 from graphflow.values import Image, Latent, Mask
 
 METHODS = ["nearest", "bilinear", "bicubic", "area", "lanczos"]

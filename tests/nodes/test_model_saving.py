@@ -11,17 +11,17 @@ from safetensors.torch import load, load_file
 from torch import Tensor
 
 from graphflow.errors import InvalidInputError, ModelFormatError
-from graphflow.families.lora_extraction import factors
-from graphflow.models.manager import ModelManager
-from graphflow.nodes.latents import empty_latent
-from graphflow.nodes.loaders import load_checkpoint, load_diffusion_model, load_text_encoder, load_vae
-from graphflow.nodes.lora import apply_lora
-from graphflow.nodes.merging import subtract_models, subtract_text_encoders
-from graphflow.nodes.model_hooks import freeu
-from graphflow.nodes.model_saving import save_checkpoint, save_lora, save_model, save_text_encoder, save_vae
-from graphflow.nodes.sampling import sample
-from graphflow.nodes.text import encode_prompt
-from graphflow.nodes.vae import vae_decode
+from graphflow.families.latent_diffusion.lora_extraction import factors
+from graphflow.loading.manager import ModelManager
+from graphflow.nodes.conditioning.prompts import encode_prompt
+from graphflow.nodes.latents.empty import empty_latent
+from graphflow.nodes.latents.vae import vae_decode
+from graphflow.nodes.models.hooks import freeu
+from graphflow.nodes.models.loaders import load_checkpoint, load_diffusion_model, load_text_encoder, load_vae
+from graphflow.nodes.models.lora import apply_lora
+from graphflow.nodes.models.merging import subtract_models, subtract_text_encoders
+from graphflow.nodes.models.saving import save_checkpoint, save_lora, save_model, save_text_encoder, save_vae
+from graphflow.nodes.sampling.sample import sample
 from graphflow.values import Files, LoraPatch, Model, TextEncoder, Vae
 from tests.models.test_loading_lora import pair, write
 from tests.models.test_merging import weights

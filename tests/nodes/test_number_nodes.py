@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from graphflow import nodes
 from graphflow.errors import InvalidInputError
-from graphflow.nodes.expressions import evaluate
+from graphflow.nodes.plain.expressions import evaluate
 
 small = st.integers(-1000, 1000)
 

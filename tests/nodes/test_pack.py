@@ -8,8 +8,8 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from graphflow.node import NodeSpec, spec_of
 from graphflow.nodes import NODES
+from graphflow.spec.decorator import NodeSpec, spec_of
 
 SPECS = [spec_of(function) for function in NODES]
 

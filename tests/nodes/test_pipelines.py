@@ -10,13 +10,13 @@ import PIL.Image
 import pytest
 import torch
 
+from graphflow.basics.finite import NonFiniteError
 from graphflow.errors import CancelledError, InvalidInputError, MediaError
-from graphflow.families.finite import NonFiniteError
-from graphflow.node import spec_of
 from graphflow.nodes import run_pipeline
-from graphflow.nodes.pipeline_call import check_call
-from graphflow.nodes.pipeline_run import call_pipeline
-from graphflow.nodes.pipeline_table import pipeline_names, scheduler_names, signature
+from graphflow.nodes.pipelines.call import check_call
+from graphflow.nodes.pipelines.run import call_pipeline
+from graphflow.nodes.pipelines.table import pipeline_names, scheduler_names, signature
+from graphflow.spec.decorator import spec_of
 from graphflow.values import Image, Mask, Video
 from tests.nodes.fakes import Told
 

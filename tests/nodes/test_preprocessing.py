@@ -14,8 +14,8 @@ from torch import nn
 
 from graphflow import nodes, runtime
 from graphflow.errors import CancelledError, GraphflowError, ModelFormatError, ModelNotFoundError
-from graphflow.models.annotators import ANNOTATORS, PreprocessorName, _module, quiet
 from graphflow.values import Image
+from graphflow.vision.annotators import ANNOTATORS, PreprocessorName, _module, quiet
 from tests.models.tiny_manager import make_manager, running
 
 

@@ -11,7 +11,7 @@ import torch
 
 from graphflow import runtime
 from graphflow.nodes import load_checkpoint
-from graphflow.nodes.latent_rgb import fit_factors, latent_to_rgb, previewer, published_factors
+from graphflow.nodes.sampling.previews import fit_factors, latent_to_rgb, previewer, published_factors
 from graphflow.session import Session
 from graphflow.values import Model
 from tests.models.tiny_manager import SD, make_manager, running

@@ -7,12 +7,12 @@ import json
 import pytest
 
 from graphflow import workflows
+from graphflow.document.document import parse, read, split_address
 from graphflow.errors import InvalidInputError
 from graphflow.nodes import NODES
-from graphflow.registry import Registry
-from graphflow.settling import settle
-from graphflow.validation import validate
-from graphflow.workflow import parse, read, split_address
+from graphflow.planning.settle import settle
+from graphflow.planning.validate import validate
+from graphflow.spec.registry import Registry
 
 REGISTRY = Registry().with_nodes(NODES, pack="builtin")
 

@@ -10,9 +10,9 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor
 
+from graphflow.basics.finite import NonFiniteError
 from graphflow.errors import InvalidInputError
-from graphflow.families.finite import NonFiniteError
-from graphflow.models.manager import ModelManager
+from graphflow.loading.manager import ModelManager
 from graphflow.nodes import (
     combine_conditioning,
     empty_latent,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from graphflow.errors import InvalidInputError
-from graphflow.node import spec_of
 from graphflow.nodes import switch, switch_index
+from graphflow.spec.decorator import spec_of
 
 
 def test_a_switch_passes_one_side_on() -> None:

@@ -118,7 +118,7 @@ def test_a_wrong_replacement_is_refused() -> None:
 
 
 def test_a_pattern_that_never_ends_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("graphflow.nodes.text_regex.TIMEOUT", 0.1)
+    monkeypatch.setattr("graphflow.nodes.plain.regex.TIMEOUT", 0.1)
     with pytest.raises(LimitError, match="takes longer"):
         nodes.regex_match("a" * 60 + "!", r"(a|aa)+$")
 

@@ -15,10 +15,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from graphflow import nodes, runtime
+from graphflow.basics.tiles import in_tiles, tile_count
 from graphflow.errors import CancelledError, GraphflowError, OutOfMemoryError
-from graphflow.families.tiles import in_tiles, tile_count
-from graphflow.models.manager import ModelManager
-from graphflow.models.pool import Placement
+from graphflow.loading.manager import ModelManager
+from graphflow.loading.pool import Placement
 from graphflow.values import Image
 from tests.models.tiny_manager import Told, error, make_manager, running
 
@@ -119,7 +119,7 @@ class Memory:
     """Makes the network run out of memory on parts larger than it has room for."""
 
     def __init__(self, room: int, monkeypatch: pytest.MonkeyPatch) -> None:
-        from graphflow.families.upscale import UpscaleNetwork
+        from graphflow.vision.upscale import UpscaleNetwork
 
         self.sizes: list[int] = []
         forward = UpscaleNetwork.forward

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from graphflow import Workflow, nodes
-from graphflow.refs import Ref
+from graphflow.building.refs import Ref
 from graphflow.session import Session
 from graphflow.values import Conditioning, Image, Latent
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from graphflow import nodes
-from graphflow.nodes.encoding import to_bytes_array
+from graphflow.nodes.output.picture_bytes import to_bytes_array
 from graphflow.values import Image, Latent, Mask, Vae
 from tests.families.recorded_weights import write_vae
 from tests.models.tiny_manager import make_manager, running

@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from graphflow.registry import Registry
+from graphflow.spec.registry import Registry
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 Breaker = Callable[[Draw, dict[str, Any], Registry], str | None]

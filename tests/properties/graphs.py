@@ -11,9 +11,9 @@ import annotated_types
 from hypothesis import strategies as st
 from pydantic.fields import FieldInfo
 
-from graphflow.link_types import LinkType, fits
-from graphflow.node import InputSpec, NodeSpec
-from graphflow.registry import Registry
+from graphflow.spec.decorator import InputSpec, NodeSpec
+from graphflow.spec.link_types import LinkType, fits
+from graphflow.spec.registry import Registry
 
 SMALL = {
     "width": (8, 64),

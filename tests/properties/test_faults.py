@@ -16,13 +16,14 @@ import pytest
 import torch
 from PIL import Image
 
-from graphflow import Workflow, events, registry, workflows
+from graphflow import Workflow, events, workflows
+from graphflow.basics.finite import NonFiniteError
 from graphflow.errors import CancelledError, NodeError, OutOfMemoryError
 from graphflow.events import Event
-from graphflow.families.finite import NonFiniteError
-from graphflow.registry import Registry
 from graphflow.session import Session
 from graphflow.settings import Settings
+from graphflow.spec import registry
+from graphflow.spec.registry import Registry
 
 NODES = ("checkpoint", "positive", "negative", "latent", "sample", "decode", "save")
 STEPS = 3

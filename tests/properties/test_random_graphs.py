@@ -15,11 +15,12 @@ from hypothesis import HealthCheck, event, given, note, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from graphflow import Workflow, registry
+from graphflow import Workflow
 from graphflow.errors import GraphflowError, NodeError, WorkflowError
-from graphflow.registry import Registry
 from graphflow.session import Session
 from graphflow.settings import Settings
+from graphflow.spec import registry
+from graphflow.spec.registry import Registry
 from tests.properties.breaking import BREAKERS, unknown_type
 from tests.properties.graphs import Kit, graphs
 

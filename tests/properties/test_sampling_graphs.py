@@ -12,11 +12,12 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from graphflow import Workflow, nodes, registry
-from graphflow.refs import Ref
+from graphflow import Workflow, nodes
+from graphflow.building.refs import Ref
 from graphflow.sampling.names import SAMPLER_NAMES, SCHEDULE_NAMES
 from graphflow.session import Session
 from graphflow.settings import Settings
+from graphflow.spec import registry
 
 Draw = Callable[..., Any]
 

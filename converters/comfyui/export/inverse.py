@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from graphflow.node_spec import NodeSpec
-from graphflow.workflow import NodeEntry
+from graphflow.document.document import NodeEntry
+from graphflow.spec.spec import NodeSpec
 
 from .. import catalogue
 from ..rules import RULES

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from graphflow.document.document import Document, NodeEntry, split_address
+from graphflow.document.flatten import flatten
 from graphflow.errors import ConversionError
-from graphflow.flatten import flatten
-from graphflow.node_spec import NodeSpec
-from graphflow.registry import Registry, installed
-from graphflow.workflow import Document, NodeEntry, split_address
+from graphflow.spec.registry import Registry, installed
+from graphflow.spec.spec import NodeSpec
 
 from .. import catalogue
 from ..fields import quote

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from graphflow.node_spec import NodeSpec
-from graphflow.workflow import NodeEntry
+from graphflow.document.document import NodeEntry
+from graphflow.spec.spec import NodeSpec
 
 from .inverse import MisfitError
 

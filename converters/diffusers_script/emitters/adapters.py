@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from graphflow.models.header import read_header
-from graphflow.models.key_names import unet_modules
+from graphflow.families.latent_diffusion.key_names import unet_modules
+from graphflow.modelfiles.header import read_header
 
 from ..graph import Given
 from ..layout import quoted

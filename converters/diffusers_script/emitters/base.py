@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from graphflow.files import FileUse
+from graphflow.planning.files import FileUse
 
 from ..conditionings import Conditioning
 from ..graph import Given, Node
@@ -18,8 +18,8 @@ from ..sampling import Writer
 from ..script import Script, UnsupportedError
 
 if TYPE_CHECKING:
-    from graphflow.models.description import Description
-    from graphflow.models.library import Library
+    from graphflow.library.library import Library
+    from graphflow.modelfiles.description import Description
 
 
 @dataclass(frozen=True)

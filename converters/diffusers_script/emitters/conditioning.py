@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from graphflow.control_hooks import UNION_TYPES
+from graphflow.values.control_hooks import UNION_TYPES
 
 from ..conditionings import Conditioning, Control, Entry
 from ..graph import Given

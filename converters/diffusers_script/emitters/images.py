@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from graphflow.nodes.resolutions import PRESETS
+from graphflow.nodes.plain.resolutions import PRESETS
 
 from ..handles import Decoding, Masks, Pixels, Scalar
 from ..layout import Expression, call, flat, literal, quoted

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from graphflow.nodes.pipeline_call import arguments_of
-from graphflow.nodes.pipeline_table import signature
+from graphflow.nodes.pipelines.call import arguments_of
+from graphflow.nodes.pipelines.table import signature
 
 from ..graph import Given
 from ..handles import Masks, Pictures, Pixels

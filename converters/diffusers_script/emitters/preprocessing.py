@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from graphflow.models.annotators import ANNOTATORS
+from graphflow.vision.annotators import ANNOTATORS
 
 from ..handles import Pixels
 from ..layout import Expression, call, flat, literal, quoted

@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from graphflow.output import safe_stem
+from graphflow.execution.output import safe_stem
 
 from ..handles import Decoding, EmptyLatent, Latents, Pictures, Pixels, Sampling, Sequence
 from ..layout import Expression, call, listed

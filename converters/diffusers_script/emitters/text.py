@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from graphflow.families.prompt_syntax import Piece, pieces
+from graphflow.families.latent_diffusion.prompt_syntax import Piece, pieces
 
 from ..conditionings import Conditioning, Entry
 from ..graph import Given
@@ -91,7 +91,7 @@ def set_text_layer(emission: Emission) -> ModelPart:
 
 
 def _tokens(encoder: ModelPart, text: str) -> int:
-    from graphflow.families.tokenizers import make_tokenizer
+    from graphflow.families.latent_diffusion.tokenizers import make_tokenizer
 
     specs = encoder.base.description.tokenizers
     if not specs:

@@ -1,0 +1,74 @@
+"""What stands for a link in Python: an output of a node that has been added to a graph."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from graphflow.basics.wording import nearest
+from graphflow.spec.decorator import NodeSpec
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Ref(Generic[T]):
+    """One output of a node in a graph; pass it to an input of another node.
+
+    A node with several outputs has one attribute for each: ``checkpoint.vae``.
+    """
+
+    node: str
+    spec: NodeSpec
+    output: str
+
+    def __repr__(self) -> str:
+        return f"Ref({self.node + '.' + self.output!r})"
+
+    def __getattr__(self, name: str) -> Ref[Any]:
+        spec: NodeSpec = object.__getattribute__(self, "spec")
+        if name.startswith("__") or name not in spec.output_types:
+            near = nearest(name, spec.output_types)
+            hint = f"; did you mean {near!r}?" if near else f"; it has {', '.join(spec.output_types)}"
+            raise AttributeError(f"{spec.type} has no output {name!r}{hint}")
+        return Ref(self.node, spec, name)
+
+    def __iter__(self) -> Any:
+        """Yield one Ref for each output, so that ``model, text_encoder, *_ = g.add(…)`` works."""
+        return iter([Ref[Any](self.node, self.spec, output.name) for output in self.spec.outputs])
+
+    @property
+    def address(self) -> str:
+        """The address as a document has it."""
+        return self.node if self.output == self.spec.primary else f"{self.node}.{self.output}"
+
+
+@dataclass(frozen=True)
+class HostRef:
+    """The outputs of an inner workflow: ``host.image`` is the address of its output ``image``."""
+
+    node: str
+    outputs: tuple[str, ...]
+
+    def __getattr__(self, name: str) -> Link:
+        if name.startswith("__") or name not in self.outputs:
+            raise AttributeError(
+                f"the inner workflow has no output {name!r}; it has {', '.join(self.outputs) or 'none'}"
+            )
+        return Link(f"{self.node}.{name}")
+
+    @property
+    def address(self) -> str:
+        """The address of its first output."""
+        return self.node
+
+
+@dataclass(frozen=True)
+class Link:
+    """An address in a graph."""
+
+    address: str
+
+
+LINKS = (Ref, HostRef, Link)
+"""What may stand for a link among a node's arguments."""

@@ -1,0 +1,1 @@
+"""The JSON document: its model, its schema, inner workflows, documents inside pictures."""

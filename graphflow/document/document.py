@@ -1,0 +1,233 @@
+"""The JSON document: nodes, literals in ``params``, references in ``links``, exposed inputs.
+
+This module checks the shape of a document. Whether its types exist and fit is the business of ``validation``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from graphflow.basics import jsontools
+from graphflow.basics.wording import PLAIN, nearest, shorten
+from graphflow.document.embedded import embedded_document
+from graphflow.errors import InvalidInputError, LimitError, Problem, WorkflowError
+from graphflow.limits import LIMITS
+
+FORMAT_VERSION = 1
+"""The version of the document format that this code writes."""
+
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+"""From a format version to the function that turns such a document into one of the next version."""
+
+_NODE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_:~-]*\Z")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+
+
+def _node_id(value: str) -> str:
+    if not _NODE_ID.match(value):
+        raise ValueError(
+            "a node id has letters, digits, '_', ':', '~' and '-' only, and does not begin with the last three"
+        )
+    return value
+
+
+def _name(value: str) -> str:
+    if not _NAME.match(value):
+        raise ValueError("a name has letters, digits and '_' only, and does not begin with a digit")
+    return value
+
+
+NodeId = Annotated[str, AfterValidator(_node_id)]
+Name = Annotated[str, AfterValidator(_name)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, validate_default=False)
+
+
+class NodeEntry(_Model):
+    """One node: its type, its literals, its links, and notes that never enter a key."""
+
+    type: str
+    params: dict[Name, JsonValue] = Field(default_factory=dict)
+    links: dict[Name, str | list[str]] = Field(default_factory=dict)
+    version: int | None = Field(default=None, ge=1)
+    title: str | None = None
+    note: str | None = None
+    meta: dict[str, JsonValue] | None = None
+
+
+class ExposedInput(_Model):
+    """A knob that a caller may turn: the parameters that it sets."""
+
+    to: list[str] = Field(min_length=1)
+    description: str | None = None
+    default: JsonValue = None
+
+
+class Document(BaseModel):
+    """One workflow, as its file has it."""
+
+    model_config = ConfigDict(extra="allow", strict=True, populate_by_name=True)
+
+    graphflow: int = FORMAT_VERSION
+    name: str | None = None
+    description: str | None = None
+    inputs: dict[Name, ExposedInput] = Field(default_factory=dict)
+    nodes: dict[NodeId, NodeEntry] = Field(default_factory=dict)
+    outputs: dict[Name, str] = Field(default_factory=dict)
+    requires: dict[str, str] = Field(default_factory=dict)
+    workflows: dict[Name, Document] = Field(default_factory=dict)
+    meta: dict[str, JsonValue] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the document as plain JSON: what its file has, without empty parts."""
+        data = self.model_dump(mode="json", exclude_defaults=True)
+        return {"graphflow": self.graphflow, **{key: value for key, value in data.items() if key != "graphflow"}}
+
+
+def parse(data: Any, *, source: str = "workflow") -> Document:
+    """Make a document from parsed JSON, migrating older formats.
+
+    Raises:
+        WorkflowError: With every problem of shape that the JSON has.
+        LimitError: The document has too many nodes.
+    """
+    if not isinstance(data, dict):
+        raise WorkflowError([Problem("document", f"a workflow is a JSON object, got {shorten(data)}")], source=source)
+    version = data.get("graphflow")
+    if version is None:
+        advice = (
+            "it looks like a ComfyUI file: the command line runs it as it is, and `graphflow import` makes it native"
+            if _looks_foreign(data)
+            else 'a workflow begins with "graphflow": 1'
+        )
+        raise WorkflowError([Problem("graphflow", "the format version is missing", advice)], source=source)
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise WorkflowError(
+            [Problem("graphflow", f"the format version must be a positive integer, got {shorten(version)}")],
+            source=source,
+        )
+    if version > FORMAT_VERSION:
+        raise WorkflowError(
+            [
+                Problem(
+                    "graphflow",
+                    f"format {version} is newer than this graphflow, which knows {FORMAT_VERSION}",
+                    "upgrade graphflow",
+                )
+            ],
+            source=source,
+        )
+    while version < FORMAT_VERSION:
+        data = MIGRATIONS[version](data)
+        version += 1
+    nodes = data.get("nodes")
+    if isinstance(nodes, dict) and len(nodes) > LIMITS.nodes:
+        raise LimitError(f"the workflow has {len(nodes):,} nodes, more than {LIMITS.nodes:,}", where=source)
+    problems = [*_unknown_keys(data, "")]
+    if not jsontools.is_unicode(data):  # no picture could carry it
+        problems += [
+            Problem(path, "a text holds half of a character (a surrogate)", "remove it") for path in _halves(data, "")
+        ]
+    try:
+        document = Document.model_validate(data)
+    except ValidationError as error:
+        # A link is text or a list of texts; what is neither is told once, not once for each.
+        problems += [_problem(item) for item in error.errors(include_url=False) if "list[str]" not in item["loc"]]
+    except RecursionError as error:
+        raise LimitError("the workflow is nested too deeply", where=source) from error
+    if problems:
+        raise WorkflowError(problems, source=source)
+    return document
+
+
+def _unknown_keys(data: dict[str, Any], path: str) -> Iterator[Problem]:
+    """Yield a problem for each key that a document does not have, inner workflows included."""
+    for key in data:
+        if key not in Document.model_fields and key != "$schema" and not key.startswith("x-"):
+            near = nearest(key, Document.model_fields)
+            known = ", ".join(Document.model_fields)
+            yield Problem(
+                f"{path}{key}",
+                "this key is unknown",
+                f"did you mean {near!r}?" if near else f"known are {known}, $schema and x-*",
+            )
+    inner = data.get("workflows")
+    for name, part in inner.items() if isinstance(inner, dict) else ():
+        if isinstance(part, dict):
+            yield from _unknown_keys(part, f"{path}workflows.{name}.")
+
+
+def _halves(value: Any, path: str) -> Iterator[str]:
+    """Yield the paths of texts and keys that no file can hold."""
+    if isinstance(value, str) and not jsontools.is_unicode(value):
+        yield path
+    elif isinstance(value, dict):
+        for key, part in value.items():
+            place = f"{path}.{key}" if path else str(key)
+            yield from [place] if not jsontools.is_unicode(key) else _halves(part, place)
+    elif isinstance(value, list):
+        for index, part in enumerate(value):
+            yield from _halves(part, f"{path}[{index}]")
+
+
+def read(path: Path) -> Document:
+    """Read a document from a JSON file or from a PNG that carries one.
+
+    Raises:
+        WorkflowError: The file holds no workflow, or one with problems.
+        InvalidInputError: The file cannot be read.
+    """
+    try:
+        size = path.stat().st_size
+        if size > LIMITS.media_bytes:
+            raise LimitError(f"the file has {size:,} bytes, more than {LIMITS.media_bytes:,}", where=str(path))
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise InvalidInputError("there is no such file", where=str(path)) from error
+    except OSError as error:
+        raise InvalidInputError(f"the file cannot be read: {error.strerror or error}", where=str(path)) from error
+    text = embedded_document(data, source=str(path))
+    return parse(jsontools.loads(data if text is None else text, source=str(path)), source=str(path))
+
+
+def split_address(address: str) -> tuple[str, str | None]:
+    """Split ``node.output`` or ``node.parameter`` at its first dot; the second part is None for a bare node id."""
+    node, dot, rest = address.partition(".")
+    return node, rest if dot else None
+
+
+def _looks_foreign(data: dict[str, Any]) -> bool:
+    if isinstance(data.get("nodes"), list) or "prompt" in data:
+        return True
+    return any(isinstance(value, dict) and "class_type" in value for value in data.values())
+
+
+def _problem(error: Any) -> Problem:
+    path = ".".join(str(part) for part in error["loc"] if part not in ("[key]", "str", "list[str]"))
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        return Problem(path, "this key is unknown", "known are " + ", ".join(_siblings(error["loc"])))
+    if error["type"] == "missing":
+        return Problem(path, "this key is missing")
+    if error["loc"][-1:] == ("str",):
+        return Problem(
+            path,
+            f"a link is an address or a list of addresses, got {shorten(error['input'])}",
+            "write NODE or NODE.OUTPUT",
+        )
+    if error["type"] in PLAIN:
+        return Problem(path or "document", f"must be {PLAIN[error['type']]}, got {shorten(error.get('input'))}")
+    if error["type"] == "too_short":
+        return Problem(path, "the list is empty")
+    return Problem(path or "document", f"{message[0].lower()}{message[1:]}, got {shorten(error.get('input'))}")
+
+
+def _siblings(location: tuple[int | str, ...]) -> tuple[str, ...]:
+    return tuple(NodeEntry.model_fields if "nodes" in location else ExposedInput.model_fields)

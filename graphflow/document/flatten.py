@@ -1,0 +1,201 @@
+"""Workflows inside workflows: a node of type ``workflow:NAME`` becomes the nodes of that document.
+
+Inner ids become ``outer:inner``. The host's params and links go to what the inner document exposes as ``inputs``; a
+link to the host's output goes to the address that the inner document names in ``outputs``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from graphflow.basics.wording import nearest
+from graphflow.document.document import Document, NodeEntry, split_address
+from graphflow.errors import LimitError, Problem
+from graphflow.limits import LIMITS
+
+PREFIX = "workflow:"
+
+
+@dataclass
+class Flat:
+    """A document without inner workflows, and what was wrong on the way.
+
+    A node whose inner workflow cannot be used stays as it is, so that links to it are no further problem.
+    """
+
+    document: Document
+    problems: list[Problem] = field(default_factory=list)
+
+
+def flatten(document: Document) -> Flat:
+    """Unfold all inner workflows.
+
+    Raises:
+        LimitError: More nodes or levels than the limits allow.
+    """
+    flat = Flat(document)
+    if not any(entry.type.startswith(PREFIX) for entry in document.nodes.values()):
+        return flat
+    nodes, outputs = _unfold(document, dict(document.workflows), (), "", flat.problems)
+    named = {name: outputs.get(address, address) for name, address in document.outputs.items()}
+    flat.document = document.model_copy(update={"nodes": nodes, "outputs": named, "workflows": {}})
+    return flat
+
+
+def reached(document: Document, node: str, parameter: str) -> Iterator[tuple[str, str]]:
+    """Yield the (unfolded node id, parameter) pairs that get a parameter's value, through inner workflows.
+
+    Args:
+        document: Folded, such that :func:`flatten` accepts it.
+        node: An id in it, or an unfolded one.
+        parameter: A parameter of that node.
+    """
+    yield from _reached(document, dict(document.workflows), (), node, parameter)
+
+
+def _reached(
+    document: Document, known: dict[str, Document], stack: tuple[str, ...], node: str, parameter: str
+) -> Iterator[tuple[str, str]]:
+    entry = document.nodes.get(node)
+    if entry is None or not entry.type.startswith(PREFIX):
+        yield node, parameter
+        return
+    name = entry.type.removeprefix(PREFIX)
+    inner = known.get(name)
+    if inner is None or name in stack or parameter not in inner.inputs:
+        return
+    for target in dict.fromkeys(inner.inputs[parameter].to):
+        inside, own = split_address(target)
+        for found, last in _reached(inner, {**known, **inner.workflows}, (*stack, name), inside, own or ""):
+            yield f"{node}:{found}", last
+
+
+def _unfold(
+    document: Document, known: dict[str, Document], stack: tuple[str, ...], prefix: str, problems: list[Problem]
+) -> tuple[dict[str, NodeEntry], dict[str, str]]:
+    """Return the nodes, and for each address of a host's output the address that stands behind it."""
+    if len(stack) > LIMITS.nesting:
+        raise LimitError(f"workflows are nested deeper than {LIMITS.nesting} levels", where=" > ".join(stack))
+    nodes: dict[str, NodeEntry] = {}
+    outputs: dict[str, str] = {}
+    hosts: dict[str, Document] = {}
+    for node_id, entry in document.nodes.items():
+        if not entry.type.startswith(PREFIX):
+            nodes[node_id] = entry
+            continue
+        name = entry.type.removeprefix(PREFIX)
+        place = f"nodes.{prefix}{node_id}.type"
+        inner = known.get(name)
+        if inner is None:
+            near = nearest(name, known)
+            problems.append(
+                Problem(
+                    place,
+                    f"there is no inner workflow {name!r}",
+                    f"did you mean {near!r}?" if near else 'put it under "workflows"',
+                )
+            )
+            nodes[node_id] = entry
+            continue
+        if name in stack:
+            problems.append(
+                Problem(place, "a workflow contains itself: " + " > ".join((*stack, name)), "remove one of these nodes")
+            )
+            nodes[node_id] = entry
+            continue
+        hosts[node_id] = inner
+        filled = inner.model_copy(update={"nodes": _fill(f"{prefix}{node_id}", entry, inner, problems)})
+        hosted, behind = _unfold(filled, {**known, **inner.workflows}, (*stack, name), f"{prefix}{node_id}:", problems)
+        for inner_id, inner_entry in hosted.items():
+            if f"{node_id}:{inner_id}" in document.nodes:
+                problems.append(
+                    Problem(
+                        f"nodes.{prefix}{node_id}:{inner_id}",
+                        f"the id is also that of {inner_id!r} inside {node_id!r}",
+                        "rename one",
+                    )
+                )
+            nodes[f"{node_id}:{inner_id}"] = _prefixed(inner_entry, node_id)
+        for output, address in inner.outputs.items():
+            outputs[f"{node_id}.{output}"] = f"{node_id}:{behind.get(address, address)}"
+        if inner.outputs:
+            outputs[node_id] = outputs[f"{node_id}.{next(iter(inner.outputs))}"]
+        if len(nodes) > LIMITS.nodes:
+            raise LimitError(f"the workflow has more than {LIMITS.nodes:,} nodes when unfolded", where=place)
+    for place, address in _addresses(document, prefix, stack):
+        node_id, wanted = split_address(address)
+        if node_id in hosts and address not in outputs:
+            shown = f"has no output {wanted!r}" if wanted is not None else "has no output"
+            name = document.nodes[node_id].type.removeprefix(PREFIX)
+            problems.append(
+                Problem(
+                    place,
+                    f"the inner workflow {name!r} {shown}",
+                    "it has " + (", ".join(hosts[node_id].outputs) or "none"),
+                )
+            )
+            nodes[node_id] = document.nodes[node_id]
+    return {
+        node_id: _with_links(entry, lambda address: outputs.get(address, address)) for node_id, entry in nodes.items()
+    }, outputs
+
+
+def _addresses(document: Document, prefix: str, stack: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """Yield every address that a document names, with its place."""
+    for node_id, entry in document.nodes.items():
+        for name, link in entry.links.items():
+            for address in [link] if isinstance(link, str) else link:
+                yield f"nodes.{prefix}{node_id}.links.{name}", address
+    for name, address in document.outputs.items():
+        yield (f"workflows.{stack[-1]}.outputs.{name}" if stack else f"outputs.{name}"), address
+
+
+def _fill(host_id: str, host: NodeEntry, inner: Document, problems: list[Problem]) -> dict[str, NodeEntry]:
+    """Put the host's literals and links, and defaults, where the inner document exposes them.
+
+    Host links are marked with a leading ``^``, which prefixing takes off again instead of putting a prefix on.
+    """
+    params = {node_id: dict(entry.params) for node_id, entry in inner.nodes.items()}
+    links = {node_id: dict(entry.links) for node_id, entry in inner.nodes.items()}
+    for kind, given in (("params", host.params), ("links", host.links)):
+        for name in given:
+            if name not in inner.inputs:
+                near = nearest(name, inner.inputs)
+                advice = f"did you mean {near!r}?" if near else "it has " + (", ".join(inner.inputs) or "no inputs")
+                problems.append(
+                    Problem(f"nodes.{host_id}.{kind}.{name}", "the inner workflow has no such input", advice)
+                )
+    for name, exposed in inner.inputs.items():
+        for target in exposed.to:
+            node_id, parameter = split_address(target)
+            if node_id not in params or parameter is None:
+                problems.append(
+                    Problem(f"nodes.{host_id}", f"the inner input {name!r} points to {target!r}, which is not there")
+                )
+                continue
+            if name in host.links:
+                params[node_id].pop(parameter, None)
+                link = host.links[name]
+                links[node_id][parameter] = f"^{link}" if isinstance(link, str) else [f"^{part}" for part in link]
+            elif name in host.params:
+                links[node_id].pop(parameter, None)
+                params[node_id][parameter] = host.params[name]
+            elif exposed.default is not None and parameter not in links[node_id]:
+                params[node_id].setdefault(parameter, exposed.default)
+    return {
+        node_id: entry.model_copy(update={"params": params[node_id], "links": links[node_id]})
+        for node_id, entry in inner.nodes.items()
+    }
+
+
+def _prefixed(entry: NodeEntry, host_id: str) -> NodeEntry:
+    return _with_links(entry, lambda address: address[1:] if address.startswith("^") else f"{host_id}:{address}")
+
+
+def _with_links(entry: NodeEntry, turn: Callable[[str], str]) -> NodeEntry:
+    links = {
+        name: turn(link) if isinstance(link, str) else [turn(part) for part in link]
+        for name, link in entry.links.items()
+    }
+    return entry.model_copy(update={"links": links})

@@ -1,0 +1,101 @@
+"""Where a plan is carried out, and what comes of it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from graphflow import events, runtime
+from graphflow.errors import CancelledError, GraphflowError
+from graphflow.execution.output import WrittenFile
+from graphflow.planning.checked import Source
+from graphflow.store import Store
+
+
+class Cancellation:
+    """A switch that stops a run between steps. Safe to turn from any thread or signal handler."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def cancel(self) -> None:
+        """Stop the run at the next step."""
+        self._event.set()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether somebody turned it."""
+        return self._event.is_set()
+
+    def check(self) -> None:
+        """Raise CancelledError once somebody turned it."""
+        if self._event.is_set():
+            raise CancelledError
+
+
+class StaleError(GraphflowError):
+    """A value that the plan found in the store is gone or damaged; the next plan must do without ``key``."""
+
+    def __init__(self, key: str, where: str) -> None:
+        super().__init__("a stored value is gone", where=where)
+        self.key = key
+
+
+@dataclass
+class Outcome:
+    """What a run did.
+
+    Attributes:
+        values: By source: what the plan's targets and named outputs are.
+        files: By effect node: its files.
+        seconds: By node that ran: its time.
+        cached: By node whose value came from the store: the tier.
+        withheld: By effect node: how many items the safety filter took out.
+    """
+
+    values: dict[Source, Any] = field(default_factory=dict)
+    files: dict[str, list[WrittenFile]] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    cached: dict[str, str] = field(default_factory=dict)
+    withheld: dict[str, int] = field(default_factory=dict)
+
+    def update(self, other: Outcome) -> None:
+        """Add what a later stage of the same run did."""
+        self.values.update(other.values)
+        self.files.update(other.files)
+        self.seconds.update(other.seconds)
+        self.cached.update(other.cached)
+        self.withheld.update(other.withheld)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """Where a run takes place.
+
+    Attributes:
+        store: Where values are kept.
+        out: Folder that effects write to.
+        scratch: Folder for files on their way.
+        runtime: What nodes see; progress and cancellation are put in for each node.
+        sink: Takes the events; called from worker threads too.
+        cancellation: Stops the run.
+        workers: Threads of the ``cpu`` lane.
+        keep: Sources whose values the caller wants back.
+        attempt: Wraps each node's call on the device lane, e.g. the memory ladder.
+        inference: Makes the context in which nodes run, e.g. torch's inference mode.
+    """
+
+    store: Store
+    out: Path
+    scratch: Path
+    runtime: runtime.Runtime
+    sink: events.Sink = events.ignore
+    cancellation: Cancellation = field(default_factory=Cancellation)
+    workers: int = 2
+    keep: frozenset[Source] = frozenset()
+    attempt: Callable[[Callable[[], Any]], Any] = lambda call: call()
+    inference: Callable[[], AbstractContextManager[Any]] = nullcontext

@@ -1,0 +1,171 @@
+"""Writing what effect nodes return: under one folder, never over anything, whole or not at all.
+
+The files of an effect are stored under its artifact key: a manifest, and each file's bytes. The next run finds the
+manifest, leaves identical files alone and copies missing ones, so that nothing needs to run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from graphflow.basics import atomic
+from graphflow.basics.jsontools import digest
+from graphflow.errors import InvalidInputError
+from graphflow.store import Encoded, Store
+from graphflow.values import Files
+
+MANIFEST = "files_manifest"
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f<>:\"/\\|?*]+")
+_RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?\Z")
+_MAX_STEM = 120
+
+
+@dataclass(frozen=True)
+class WrittenFile:
+    """A file that stands in the output folder; ``how`` is ``written``, ``copied`` or ``up to date``."""
+
+    path: Path
+    how: str
+
+
+def safe_stem(stem: str) -> str:
+    """Return a name that stays in its folder on every system: no separators, ``..``, drive letters, control characters."""
+    name = _UNSAFE.sub("_", stem).strip(" .") or "output"
+    if _RESERVED.match(name):
+        name = f"_{name}"
+    return name[:_MAX_STEM].rstrip(" .")
+
+
+def candidates(folder: Path, stem: str, suffix: str) -> Iterator[Path]:
+    """Yield ``stem_00001.png``, ``stem_00002.png``, … in the folder."""
+    name = safe_stem(stem)
+    counter = 1
+    while True:
+        yield folder / f"{name}_{counter:05d}{suffix}"
+        counter += 1
+
+
+def place(folder: Path, stem: str, suffix: str, data: bytes, sha256: str, *, fresh: str) -> WrittenFile:
+    """Put bytes under the first name that is free or holds the same bytes already.
+
+    Args:
+        folder: The output folder.
+        stem: Wanted name.
+        suffix: With the dot.
+        data: The bytes.
+        sha256: Their SHA-256.
+        fresh: What to call it where it was not there: ``written`` or ``copied``.
+
+    Raises:
+        InvalidInputError: The folder cannot be written.
+    """
+    try:
+        for path in candidates(folder, stem, suffix):
+            if _same(path, len(data), sha256):
+                return WrittenFile(path, "up to date")
+            if not path.exists() and atomic.write_new(path, data):
+                return WrittenFile(path, fresh)
+    except OSError as error:
+        raise InvalidInputError(
+            f"cannot write there: {error.strerror or error}", where=str(folder), advice="name another folder with --out"
+        ) from error
+    raise AssertionError("candidates never end")
+
+
+def require_folder(folder: Path) -> None:
+    """Refuse an output folder in which nothing can be written, before hours are spent on what would go there.
+
+    Nothing is made yet.
+
+    Raises:
+        InvalidInputError: It, or the nearest folder above it that exists, is a file or may not be written.
+    """
+    absolute = folder.absolute()
+    nearest = next((part for part in (absolute, *absolute.parents) if os.path.lexists(part)), absolute)
+    problem = ""
+    if not nearest.is_dir():
+        problem = f"{str(nearest)!r} is no folder"
+    elif not os.access(nearest, os.W_OK | os.X_OK):
+        problem = f"{str(nearest)!r} may not be written"
+    for name in absolute.parts[len(nearest.parts) :]:
+        problem = problem or _refused_name(nearest / name)
+    if problem:
+        raise InvalidInputError(
+            f"cannot write there: {problem}", where=str(folder), advice="name another folder with --out"
+        )
+
+
+def _refused_name(path: Path) -> str:
+    """Say why the system would not make a folder of this name; empty where it would."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        return (error.strerror or str(error)).lower()
+    return ""
+
+
+def _same(path: Path, size: int, sha256: str) -> bool:
+    try:
+        if path.stat().st_size != size:
+            return False
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest() == sha256
+    except OSError:  # none is there, or one that cannot be read
+        return False
+
+
+def write_fresh(folder: Path, files: Files, key: str | None, store: Store) -> list[WrittenFile]:
+    """Write what an effect returned, and store it under the artifact key."""
+    written: list[WrittenFile] = []
+    manifest: list[dict[str, Any]] = []
+    for file in files.files:
+        sha256 = hashlib.sha256(file.data).hexdigest()
+        result = place(folder, file.stem, file.suffix, file.data, sha256, fresh="written")
+        written.append(result)
+        if key is not None and store.disk is not None:
+            store.put_file(_file_key(key, len(manifest)), result.path, suffix=file.suffix)
+            manifest.append({"stem": file.stem, "suffix": file.suffix, "sha256": sha256, "size": len(file.data)})
+    if key is not None and files.files and len(manifest) == len(files.files):
+        data: Any = {"files": manifest, "withheld": files.withheld}
+        encoded = Encoded(MANIFEST, data, {})
+        store.put(key, data, nbytes=256 * len(manifest), persist=True, encode=lambda _: encoded)
+    return written
+
+
+def write_stored(folder: Path, key: str, store: Store, scratch: Path) -> tuple[list[WrittenFile], int] | None:
+    """Bring an effect's stored files to the output folder; None where any of them is gone.
+
+    Returns:
+        The files, and how many items the safety filter had withheld.
+    """
+    manifest = store.get(key, lambda encoded: encoded.data)
+    if not isinstance(manifest, dict):
+        return None
+    written: list[WrittenFile] = []
+    for index, entry in enumerate(manifest["files"]):
+        path = next(candidates(folder, entry["stem"], entry["suffix"]))
+        if _same(path, entry["size"], entry["sha256"]):
+            written.append(WrittenFile(path, "up to date"))
+            continue
+        scratch.mkdir(parents=True, exist_ok=True)
+        part = scratch / f"{key}-{index}"
+        if not store.copy_file(_file_key(key, index), part):
+            return None
+        try:
+            data = part.read_bytes()
+        finally:
+            part.unlink(missing_ok=True)
+        written.append(place(folder, entry["stem"], entry["suffix"], data, entry["sha256"], fresh="copied"))
+    return written, int(manifest["withheld"])
+
+
+def _file_key(key: str, index: int) -> str:
+    return digest([key, "file", index])

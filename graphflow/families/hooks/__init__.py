@@ -1,1 +1,0 @@
-"""What runtime hooks do to a UNet. Each adds PyTorch hooks to the module and takes them away again."""

@@ -1,0 +1,1 @@
+"""What Stable Diffusion and SDXL share: UNet, CLIP, autoencoder, control and hooks."""

@@ -1,0 +1,242 @@
+"""IP-Adapters: attention to pictures beside the text (Ye et al. 2023, arXiv:2308.06721)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from graphflow.basics.inference import inference
+from graphflow.errors import InvalidInputError
+from graphflow.values import Conditioning, ConditioningEntry
+
+_EXTRA = "image_prompt.{}"
+
+
+class IPAdapterNetwork(nn.Module):  # type: ignore[misc]  # torch is not followed
+    """An adapter's weights: a projection of the picture, and keys and values for each cross-attention of a UNet.
+
+    Args:
+        projection: `plain` (one vector a picture), `full` (patches one by one) or `resampler` (patches to few tokens).
+        image_width: Width of the vectors that it reads.
+        cross_attention_dim: Width of the tokens that it makes.
+        layers: Width of each cross-attention, in the order of the UNet's attention processors.
+        tokens: Tokens a picture; 0 where it follows from the picture encoder.
+        hidden_width: Width inside the resampler.
+        depth: Blocks of the resampler.
+        heads: Heads of its attention.
+        inner_factor: Width inside its feed-forward layers, as a factor.
+    """
+
+    def __init__(
+        self,
+        *,
+        projection: str,
+        image_width: int,
+        cross_attention_dim: int,
+        layers: Sequence[int],
+        tokens: int = 0,
+        hidden_width: int = 0,
+        depth: int = 0,
+        heads: int = 1,
+        inner_factor: float = 4.0,
+    ) -> None:
+        super().__init__()
+        from diffusers.models import embeddings
+
+        self.pooled = projection == "plain"
+        self.image_width = image_width
+        self.width = cross_attention_dim
+        if projection == "plain":
+            self.projection = embeddings.ImageProjection(image_width, cross_attention_dim, tokens)
+        elif projection == "full":
+            self.projection = embeddings.IPAdapterFullImageProjection(image_width, cross_attention_dim)
+        else:
+            self.projection = embeddings.IPAdapterPlusImageProjection(
+                embed_dims=image_width,
+                output_dims=cross_attention_dim,
+                hidden_dims=hidden_width,
+                depth=depth,
+                heads=heads,
+                num_queries=tokens,
+                ffn_ratio=inner_factor,
+            )
+        self.keys = nn.ModuleList(nn.Linear(cross_attention_dim, width, bias=False) for width in layers)
+        self.values = nn.ModuleList(nn.Linear(cross_attention_dim, width, bias=False) for width in layers)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PictureAdapter:
+    """What `IPAdapter.use()` gives.
+
+    Attributes:
+        network: Its weights.
+        name: Its name, for messages.
+        device: Where it computes.
+        dtype: Dtype it computes in.
+    """
+
+    network: IPAdapterNetwork
+    name: str
+    device: torch.device
+    dtype: torch.dtype
+
+    @inference
+    def tokens(self, features: Tensor) -> Tensor:
+        """From a picture encoder's vectors (n, D) or (n, P, D) to tokens (n, T, C), float32 on the CPU."""
+        found: Tensor = self.network.projection(features.to(self.device, self.dtype))
+        return found.float().cpu()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PicturePrompt:
+    """Pictures that a network attends to.
+
+    Attributes:
+        adapter: How.
+        tokens: (n, T, C) of the pictures.
+        nothing: (n, T, C) of no picture, for what the result should not be.
+        masks: (n, H, W) in [0, 1], where each picture acts; None is everywhere.
+        strength: Factor on its attention.
+        high: It acts at this noise level and below.
+        low: It acts at this noise level and above.
+    """
+
+    adapter: PictureAdapter
+    tokens: Tensor
+    nothing: Tensor
+    masks: Tensor | None
+    strength: float
+    high: float
+    low: float
+
+
+@dataclass(kw_only=True, eq=False)
+class PicturePrompts:
+    """All pictures that one network attends to while it is in use."""
+
+    _prompts: list[PicturePrompt] = field(default_factory=list)
+    _processors: dict[str, Any] = field(default_factory=dict)
+
+    @contextmanager
+    def adding(self, prompt: PicturePrompt, unet: Any) -> Iterator[None]:
+        """Attend to further pictures until the block ends.
+
+        Args:
+            prompt: The pictures.
+            unet: The Diffusers UNet.
+
+        Raises:
+            InvalidInputError: The adapter is for another family.
+        """
+        _require_fit(prompt.adapter, unet)
+        self._prompts.append(prompt)
+        self._processors.clear()
+        try:
+            yield
+        finally:
+            self._prompts.remove(prompt)
+            self._processors.clear()
+
+    def completed(self, conditioning: Conditioning, *, negative: bool) -> Conditioning:
+        """The conditioning with the tokens of the pictures, or of no picture where it is negative."""
+        if not self._prompts:
+            return conditioning
+        more = {
+            _EXTRA.format(index): _flat(prompt.nothing if negative else prompt.tokens)
+            for index, prompt in enumerate(self._prompts)
+        }
+        entries = tuple(replace(entry, extras={**entry.extras, **more}) for entry in conditioning.entries)
+        return Conditioning(entries=entries)
+
+    def tokens(self, entries: Sequence[ConditioningEntry]) -> list[list[Tensor]]:
+        """For each prompt, the tokens (1, n * T, C) of each entry.
+
+        Raises:
+            InvalidInputError: An entry has none.
+        """
+        found = [[entry.extras.get(_EXTRA.format(index)) for entry in entries] for index in range(len(self._prompts))]
+        if any(not isinstance(tokens, Tensor) for prompt in found for tokens in prompt):
+            raise InvalidInputError("the conditioning was not completed for the IP-Adapter")
+        return [[tokens for tokens in prompt if isinstance(tokens, Tensor)] for prompt in found]
+
+    @contextmanager
+    def attending(self, unet: Any, context: Tensor, tokens: Sequence[Tensor], sigma: float | None) -> Iterator[Any]:
+        """Have the network attend to the pictures until the block ends.
+
+        Args:
+            unet: The Diffusers UNet.
+            context: (N, T, C) text embedding.
+            tokens: For each prompt (N, n * T, C).
+            sigma: The noise level.
+
+        Yields:
+            The arguments of the network that take the place of the text embedding.
+        """
+        if not self._prompts:
+            yield {"encoder_hidden_states": context}
+            return
+        if not self._processors:
+            self._processors = self._make_processors(unet)
+        scales = [
+            prompt.strength if sigma is None or prompt.low <= sigma <= prompt.high else 0.0 for prompt in self._prompts
+        ]
+        before: dict[str, Any] = {}
+        try:
+            for name, processor in self._processors.items():
+                layer = unet.get_submodule(name)
+                before[name] = layer.processor
+                processor.scale = scales
+                layer.set_processor(processor)
+            pictures = [
+                part if prompt.masks is None else part.unflatten(1, (len(prompt.tokens), -1))
+                for prompt, part in zip(self._prompts, tokens, strict=True)
+            ]
+            masks = [None if prompt.masks is None else prompt.masks[None] for prompt in self._prompts]
+            yield {
+                "encoder_hidden_states": (context, pictures),
+                "cross_attention_kwargs": {"ip_adapter_masks": masks},
+            }
+        finally:
+            for name, processor in before.items():
+                unet.get_submodule(name).set_processor(processor)
+
+    def _make_processors(self, unet: Any) -> dict[str, Any]:
+        from accelerate import init_empty_weights
+        from diffusers.models.attention_processor import IPAdapterAttnProcessor2_0
+
+        made: dict[str, Any] = {}
+        networks = [prompt.adapter.network for prompt in self._prompts]
+        with init_empty_weights():
+            for index, name in enumerate(_cross_attentions(unet)):
+                processor = IPAdapterAttnProcessor2_0(1, 1, num_tokens=(1,) * len(networks))
+                processor.to_k_ip = nn.ModuleList(network.keys[index] for network in networks)
+                processor.to_v_ip = nn.ModuleList(network.values[index] for network in networks)
+                made[name] = processor
+        return made
+
+
+def _flat(tokens: Tensor) -> Tensor:
+    return tokens.reshape(1, -1, tokens.shape[-1])
+
+
+def _cross_attentions(unet: Any) -> list[str]:
+    """Names of the layers that look at the text, in the order in which adapters count them."""
+    return [name.removesuffix(".processor") for name in unet.attn_processors if name.endswith("attn2.processor")]
+
+
+def _require_fit(adapter: PictureAdapter, unet: Any) -> None:
+    layers = [unet.get_submodule(name).to_k.out_features for name in _cross_attentions(unet)]
+    wanted = unet.config.cross_attention_dim
+    found = [key.out_features for key in adapter.network.keys]
+    if (adapter.network.width, found) != (wanted, layers):
+        raise InvalidInputError(
+            f"the IP-Adapter {adapter.name!r} is for a network of {len(found)} cross-attentions to text of width"
+            f" {adapter.network.width}; the diffusion model has {len(layers)}, of width {wanted}",
+            where="ip_adapter",
+            advice="use an IP-Adapter that was made for the checkpoint's family",
+        )

@@ -1,0 +1,213 @@
+"""UNets of the Stable Diffusion kind as the sampling loop sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from graphflow.basics.inference import inference
+from graphflow.errors import InvalidInputError, ModelFormatError
+from graphflow.families.latent_diffusion.batching import fitting_items
+from graphflow.families.latent_diffusion.control import Controls
+from graphflow.families.latent_diffusion.ip_adapter import PicturePrompts
+from graphflow.loading.devices import free_memory
+from graphflow.pixels.batches import cycled
+from graphflow.sampling.guidance import Modifier
+from graphflow.sampling.loop import MakeMaskSchedule
+from graphflow.sampling.prediction import ModelSampling
+from graphflow.sampling.regions import CONCAT, resize_mask
+from graphflow.values import Conditioning, ConditioningEntry
+
+Variation = Callable[["UNetModel"], AbstractContextManager[None]]
+"""Changes how the network runs until the block ends, e.g. with an attention replaced."""
+
+
+@dataclass(kw_only=True, eq=False)
+class UNetModel:
+    """What `Model.use()` gives. It may be changed until the block ends: nobody else sees this object.
+
+    Attributes:
+        module: A Diffusers `UNet2DConditionModel`.
+        model_sampling: Noise levels and what the output means.
+        latent_scale: Scale of the family's latents: model space = (raw - shift) * scale.
+        latent_shift: Their shift.
+        latent_channels: Channels C of the latents.
+        downscale: Pixels per latent sample along an edge.
+        device: Where it computes.
+        dtype: Dtype it computes in.
+        variations: Named changes of the network, for guidance that compares with a weakened one.
+        guidance: What changes guidance, in order.
+        around: Contexts in which the network runs, made from the noise level of each evaluation.
+        make_mask_schedule: How a noise mask changes over the run; None has it stay the same.
+        controls: The ControlNets in use.
+        picture_prompts: The pictures that IP-Adapters have it attend to.
+    """
+
+    module: Any
+    model_sampling: ModelSampling
+    latent_scale: float
+    latent_shift: float
+    latent_channels: int
+    downscale: int
+    device: torch.device
+    dtype: torch.dtype
+    variations: dict[str, Variation] = field(default_factory=dict)
+    guidance: list[Modifier] = field(default_factory=list)
+    around: list[Callable[[float], AbstractContextManager[None]]] = field(default_factory=list)
+    make_mask_schedule: MakeMaskSchedule | None = None
+    controls: Controls = field(default_factory=Controls)
+    picture_prompts: PicturePrompts = field(default_factory=PicturePrompts)
+    _moved: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+
+    @property
+    def text_width(self) -> int | None:
+        """Width C of the text embeddings that the network reads; None where it does not say."""
+        width = self.module.config.cross_attention_dim
+        return width if isinstance(width, int) else None
+
+    def max_items(self, height: int, width: int) -> int | None:
+        """How many latents of h x w samples may be evaluated in one batch; None has no limit."""
+        widths = self.module.config.block_out_channels
+        return fitting_items(height * width, widths[0], self.dtype, free_memory(self.device))
+
+    @inference
+    def predict(
+        self,
+        x: Tensor,
+        timestep: Tensor,
+        entries: Sequence[ConditioningEntry],
+        *,
+        sigma: Tensor | None = None,
+        variation: str | None = None,
+    ) -> Tensor:
+        """The network's output for several conditioning entries at once.
+
+        Args:
+            x: (n * B, C, h, w) float32, scaled as the network expects; the first B items belong to the first entry.
+            timestep: (n * B,) training timesteps.
+            entries: n entries whose tensors have equal shapes apart from the batch (1 or B).
+            sigma: Noise level, for what changes the network at some of them.
+            variation: A name in `variations`, or None for the network as it is.
+
+        Returns:
+            (n * B, C, h, w), float32, on the device of x.
+
+        Raises:
+            InvalidInputError: The entries do not fit the network.
+        """
+        batch = len(x) // len(entries)
+        context = self.stacked([entry.embedding for entry in entries], batch)
+        wanted = self.text_width
+        if wanted is not None and context.shape[-1] != wanted:
+            raise InvalidInputError(
+                f"the conditioning has width {context.shape[-1]}, the diffusion model needs {wanted}",
+                advice="encode the prompt with the text encoder of this model's family",
+            )
+        pictures = [self.stacked(tokens, batch) for tokens in self.picture_prompts.tokens(entries)]
+        sample = self.with_concat(x.to(self.device, self.dtype), entries, batch)
+        added = self.added(entries, batch, x.shape[-2] * self.downscale, x.shape[-1] * self.downscale)
+        time = timestep.to(self.device)
+        residuals = self.controls.residuals(x, time, entries, context, added, self.module.config.block_out_channels)
+        with ExitStack() as changes:
+            if sigma is not None:
+                for around in self.around:
+                    changes.enter_context(around(float(sigma)))
+            if variation is not None:
+                changes.enter_context(self.variations[variation](self))
+            texts = changes.enter_context(
+                self.picture_prompts.attending(self.module, context, pictures, None if sigma is None else float(sigma))
+            )
+            output: Tensor = self.module(
+                sample,
+                time,
+                **texts,
+                added_cond_kwargs=added,
+                return_dict=False,
+                **residuals.arguments(self.device, self.dtype),
+            )[0]
+        return output.to(x.device, torch.float32)
+
+    def complete(self, conditioning: Conditioning, height: int, width: int, *, negative: bool) -> Conditioning:
+        """Fill in what the family reads beside the text, where nobody said it.
+
+        Args:
+            conditioning: Entries.
+            height: Height of the picture in pixels.
+            width: Its width.
+            negative: Whether this is what the picture should avoid.
+        """
+        return self.picture_prompts.completed(conditioning, negative=negative)
+
+    def painting(self, conditioning: Conditioning, latent: Tensor, noise_mask: Tensor | None) -> Conditioning:
+        """Tell a network that paints into a picture which one and where, if the conditioning does not say it.
+
+        Args:
+            conditioning: Entries.
+            latent: (B, C, h, w) where sampling starts, in the network's scale.
+            noise_mask: (M, H, W), what is made anew; without one nothing is known, and nothing is filled in.
+        """
+        if noise_mask is None or self.module.config.in_channels - latent.shape[1] != latent.shape[1] + 1:
+            return conditioning
+        hole = cycled(resize_mask(noise_mask, *latent.shape[-2:]).round(), len(latent))
+        told = {CONCAT: torch.cat([hole, latent], dim=1)}
+        entries = tuple(replace(entry, extras={**told, **entry.extras}) for entry in conditioning.entries)
+        return Conditioning(entries=entries)
+
+    def added(
+        self, entries: Sequence[ConditioningEntry], batch: int, height: int, width: int
+    ) -> dict[str, Tensor] | None:
+        """What the network is told beside the text; None for SD 1.x and 2.x."""
+        return None
+
+    def stacked(self, tensors: Sequence[Tensor], batch: int) -> Tensor:
+        """Tensors (1 or B, …) of n entries as one (n * B, …), on the device in the network's dtype."""
+        return torch.cat([cycled(self._here(tensor), batch) for tensor in tensors])
+
+    def with_concat(self, x: Tensor, entries: Sequence[ConditioningEntry], batch: int) -> Tensor:
+        """The input with the further channels of inpainting and editing models.
+
+        Raises:
+            InvalidInputError: The network needs further channels and the entries bring none.
+        """
+        more = self.module.config.in_channels - x.shape[1]
+        if more == 0:
+            return x
+        given = [entry.extras.get(CONCAT) for entry in entries]
+        if any(not isinstance(tensor, Tensor) or tensor.shape[1] != more for tensor in given):
+            raise InvalidInputError(
+                f"this model reads {more} channels beside the latent, and the conditioning brings none",
+                advice="give it the picture and mask to paint into, by inpaint_conditioning or by a noise mask on the"
+                " latent, or use a model without 'inpaint' in its name",
+            )
+        stacked = self.stacked([tensor for tensor in given if isinstance(tensor, Tensor)], batch)
+        if stacked.shape[-2:] != x.shape[-2:]:
+            stacked = torch.nn.functional.interpolate(stacked, size=x.shape[-2:], mode="bilinear")
+        return torch.cat([x, stacked], dim=1)
+
+    def _here(self, tensor: Tensor) -> Tensor:
+        """A tensor of the conditioning where the network is; moved once, not at every step."""
+        if tensor.device == self.device and tensor.dtype == self.dtype:
+            return tensor
+        known = self._moved.get(id(tensor))
+        if known is None or known[0] is not tensor:
+            known = (tensor, tensor.to(self.device, self.dtype))
+            self._moved[id(tensor)] = known
+        return known[1]
+
+
+def check_unet(config: dict[str, Any]) -> None:
+    """Refuse UNets that read something nobody can give here.
+
+    Raises:
+        ModelFormatError: The UNet is conditioned on a class or a noise level.
+    """
+    if config.get("num_class_embeds") or config.get("class_embed_type"):
+        raise ModelFormatError(
+            "the UNet is conditioned on a class or an image embedding, which only its own pipeline gives",
+            advice="run it with run_pipeline",
+        )

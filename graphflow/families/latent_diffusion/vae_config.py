@@ -1,0 +1,85 @@
+"""Diffusers configs of VAEs, from the names and shapes of their tensors."""
+
+from __future__ import annotations
+
+import re
+
+from graphflow.errors import ModelFormatError
+from graphflow.families.latent_diffusion.structure import Shapes, shape_of
+from graphflow.families.latent_diffusion.unet_config import Inferred
+from graphflow.modelfiles.description import Config, JsonValue
+
+SCALING = {"sd1": 0.18215, "sd2": 0.18215, "sdxl": 0.13025, "sdxl_refiner": 0.13025, "sd3": 1.5305, "flux": 0.3611}
+SHIFT = {"sd3": 0.0609, "flux": 0.1159}
+
+_LDM_BLOCK = re.compile(r"(encoder\.down|decoder\.up)\.(\d{1,2})\.block\.(\d{1,2})\.conv1\.weight")
+_BLOCK = re.compile(r"(encoder\.down|decoder\.up)_blocks\.(\d{1,2})\.resnets\.(\d{1,2})\.conv1\.weight")
+
+
+def is_vae(shapes: Shapes) -> bool:
+    """Whether the tensors are those of an `AutoencoderKL`, in either naming."""
+    return "decoder.conv_in.weight" in shapes and "decoder.conv_out.weight" in shapes
+
+
+def is_tiny_vae(shapes: Shapes) -> bool:
+    """Whether the tensors are those of a TAESD, in Diffusers' naming or in its author's."""
+    return "decoder.layers.0.weight" in shapes or ("1.weight" in shapes and "3.conv.0.weight" in shapes)
+
+
+def infer_vae(shapes: Shapes, where: str, *, variant: str = "") -> Inferred:
+    """Config of an `AutoencoderKL`.
+
+    Args:
+        shapes: The VAE's tensors, without prefix.
+        where: The file, for errors.
+        variant: Variant of the model it belongs to; empty: not known, scaling is a guess.
+
+    Raises:
+        ModelFormatError: The tensors do not form such a VAE.
+    """
+    first = shape_of(shapes, "decoder.conv_in.weight", dims=4)
+    last = shape_of(shapes, "decoder.conv_out.weight", dims=4)
+    if not first or not last:
+        raise ModelFormatError("the VAE is not two-dimensional, so AutoencoderKL cannot hold it", where=where)
+    ldm = any(_LDM_BLOCK.match(name) for name in shapes)
+    widths: dict[str, dict[int, int]] = {"encoder.down": {}, "decoder.up": {}}
+    layers: dict[str, dict[int, int]] = {"encoder.down": {}, "decoder.up": {}}
+    for name, shape in shapes.items():
+        if (match := (_LDM_BLOCK if ldm else _BLOCK).match(name)) and shape:
+            side, level = match[1], int(match[2])
+            widths[side][level] = shape[0]
+            layers[side][level] = layers[side].get(level, 0) + 1
+    # The decoder counts from the inside in Diffusers' names, from the outside in the original ones.
+    order = sorted(widths["decoder.up"], reverse=not ldm)
+    levels: list[JsonValue] = [widths["decoder.up"][level] for level in order]
+    counts = {count - 1 for count in layers["decoder.up"].values()} | set(layers["encoder.down"].values())
+    if not levels or len(counts) != 1 or min(counts) < 1:
+        raise ModelFormatError("the VAE's levels differ in their number of layers", where=where)
+    encoder = shape_of(shapes, "encoder.conv_in.weight", dims=4)
+    numbers = [width for width in levels if isinstance(width, int)]
+    facts: Config = {
+        "in_channels": encoder[1] if encoder else last[0],
+        "out_channels": last[0],
+        "latent_channels": first[1],
+        "block_out_channels": levels,
+        "down_block_types": ["DownEncoderBlock2D"] * len(levels),
+        "up_block_types": ["UpDecoderBlock2D"] * len(levels),
+        "layers_per_block": counts.pop(),
+        "use_quant_conv": "quant_conv.weight" in shapes,
+        "use_post_quant_conv": "post_quant_conv.weight" in shapes,
+        "mid_block_add_attention": any(".mid.attn_1." in name or ".mid_block.attentions.0." in name for name in shapes),
+    }
+    family = variant or ("flux" if first[1] == 16 else "")
+    groups = next(count for count in (32, 16, 8, 4, 2, 1) if all(width % count == 0 for width in numbers))
+    defaults: Config = {
+        "scaling_factor": SCALING.get(family, 0.18215),
+        "shift_factor": SHIFT.get(family),
+        "norm_num_groups": groups,
+        "act_fn": "silu",
+        "sample_size": 1024 if family.startswith(("sdxl", "sd3", "flux")) else 512,
+        "force_upcast": family.startswith("sdxl"),
+    }
+    certain = {"act_fn", "sample_size", "force_upcast"}
+    if numbers == [128, 256, 512, 512]:
+        certain.add("norm_num_groups")
+    return Inferred("AutoencoderKL", family, facts, defaults, frozenset(certain))

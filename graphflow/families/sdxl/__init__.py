@@ -1,0 +1,1 @@
+"""Stable Diffusion XL, base and refiner."""

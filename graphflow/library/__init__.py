@@ -1,0 +1,1 @@
+"""Model names: which file or folder one stands for, and what is in it."""

@@ -1,0 +1,171 @@
+"""Files that change or extend another model: LoRA, textual inversion, IP-Adapter, T2I-Adapter and the like."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from graphflow.families.latent_diffusion.structure import Shapes, shape_of
+from graphflow.modelfiles.description import Config, JsonValue, Kind
+
+FAMILY_OF_WIDTH: Mapping[int, tuple[str, str]] = {768: ("sd", "sd1"), 1024: ("sd", "sd2"), 2048: ("sdxl", "sdxl")}
+"""Width of the text embedding that cross-attention reads, to family and variant."""
+
+_METHODS: tuple[tuple[str, str], ...] = (
+    ("dora_scale", "dora"), ("lora_magnitude_vector", "dora"), ("hada_w1_a", "loha"), ("lokr_w1", "lokr"),
+    ("oft_blocks", "oft"), ("oft_diag", "oft"), ("a1.weight", "glora"), ("on_input", "ia3"),
+    ("lora_down.weight", "lora"), ("lora_A.weight", "lora"), ("lora_A.default.weight", "lora"),
+    ("lora.down.weight", "lora"), ("lora_linear_layer.down.weight", "lora"), ("diff_b", "diff"), ("diff", "diff"),
+)  # fmt: skip
+"""Endings of tensor names that name the method, the more special first."""
+
+_PEFT = "base_model.model."
+_UNET_BLOCKS = ("mid_block.", "down_blocks.", "up_blocks.")
+_TEXT_NAMES = ("text_encoder.", "text_model.", "encoder.layers.")
+_EMBEDDING_WIDTHS = ((768,), (1024,), (1280,))
+_DOWN = re.compile(r"[._](?:lora_down|lora_A|lora\.down|lora_A\.default|lora_linear_layer\.down)\.weight$")
+_CROSS_KEY = re.compile(r"attn2[._](?:processor[._])?to_[kv]")
+_MARKERS: tuple[tuple[str, Kind], ...] = (
+    ("concept_embeds", "safety_checker"), ("style_embedding", "style_model"), ("position_net.", "gligen"),
+    ("id_encoder.", "photomaker"), ("adapter.body.", "t2i_adapter"), ("body.0.block1.weight", "t2i_adapter"),
+    ("body.0.in_conv.weight", "t2i_adapter"), ("body.0.resnets.0.block1.weight", "t2i_adapter"),
+    ("image_proj.", "ip_adapter"), ("ip_adapter.", "ip_adapter"), ("conv_first.weight", "upscale_model"),
+    ("model.1.sub.0.", "upscale_model"), ("params_ema.", "upscale_model"), ("body.0.rdb1.", "upscale_model"),
+    ("layers.0.residual_group.", "upscale_model"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """What kind of adapter a file is, and for which family.
+
+    Attributes:
+        kind: The kind.
+        family: The family it fits; None where the tensors do not tell.
+        variant: Finer: the variant of the family, or for a LoRA the method.
+        details: Facts of the kind.
+        warnings: Sentences for the user.
+    """
+
+    kind: Kind
+    family: str | None = None
+    variant: str = ""
+    details: Config = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+def find_lora(shapes: Shapes, metadata: Mapping[str, str]) -> Adapter | None:
+    """Recognise a LoRA or one of its relatives by its tensors; None where the file is something else."""
+    method = _lora_method(shapes)
+    return _lora(shapes, metadata, method) if method else None
+
+
+def find_adapter(shapes: Shapes) -> Adapter | None:
+    """Recognise any other adapter by its tensors; None where the file is something else."""
+    if embedding := _embedding(shapes):
+        return embedding
+    for name in shapes:
+        if "motion_modules." in name:
+            return Adapter("motion_module")
+        for marker, kind in _MARKERS:
+            if name.startswith(marker):
+                return _with_family(kind, shapes)
+    return None
+
+
+def _lora_method(shapes: Shapes) -> str:
+    found = {method for name in shapes for ending, method in _METHODS if name.endswith("." + ending) or name == ending}
+    found |= {"lora" for name in shapes if name.endswith("_lora.down.weight")}
+    return next((method for _, method in _METHODS if method in found), "")
+
+
+def _lora(shapes: Shapes, metadata: Mapping[str, str], method: str) -> Adapter:
+    names = list(shapes)
+    if any(name.startswith(("lora_unet_", "lora_te", "lora_prior_")) for name in names):
+        layout = "kohya"
+    elif any(name.startswith("base_model.model.") for name in names):
+        layout = "peft"
+    else:
+        layout = "diffusers"
+    targets = [
+        target
+        for target, starts in (
+            ("unet", ("lora_unet_", "unet.", *_UNET_BLOCKS, *(_PEFT + name for name in ("unet.", *_UNET_BLOCKS)))),
+            ("text_encoder", ("lora_te_", "lora_te1_", "text_encoder.", *(_PEFT + name for name in _TEXT_NAMES))),
+            ("text_encoder_2", ("lora_te2_", "text_encoder_2.")),
+            ("transformer", ("transformer.", "diffusion_model.", "lora_transformer_")),
+        )
+        if any(name.startswith(starts) for name in names)
+    ]
+    family, variant = _lora_family(shapes, metadata, targets)
+    ranks = sorted({shape[0] for name, shape in shapes.items() if _DOWN.search(name) and shape})
+    rank: JsonValue = ranks[0] if len(ranks) == 1 else [*ranks]
+    details: Config = {"format": layout, "targets": [*targets], "rank": rank, "base_variant": variant}
+    warnings: tuple[str, ...] = ()
+    if method not in ("lora", "dora") or not targets:
+        shown = method if targets else "no known target"
+        warnings = (f"the LoRA is of an unusual make ({shown}); loading it may be refused",)
+    return Adapter("lora", family, method, details, warnings)
+
+
+def _lora_family(shapes: Shapes, metadata: Mapping[str, str], targets: list[str]) -> tuple[str | None, str]:
+    for name, shape in shapes.items():
+        if _CROSS_KEY.search(name) and _DOWN.search(name) and len(shape) >= 2 and shape[1] in FAMILY_OF_WIDTH:
+            return FAMILY_OF_WIDTH[shape[1]]
+    said = " ".join(
+        metadata.get(key, "") for key in ("ss_base_model_version", "modelspec.architecture", "ss_sd_model_name")
+    ).lower()
+    for word, answer in (
+        ("sdxl", ("sdxl", "sdxl")), ("stable-diffusion-xl", ("sdxl", "sdxl")), ("flux", ("flux", "flux")),
+        ("sd3", ("sd3", "sd3")), ("sd_v2", ("sd", "sd2")), ("stable-diffusion-v2", ("sd", "sd2")),
+        ("sd_v1", ("sd", "sd1")), ("stable-diffusion-v1", ("sd", "sd1")), ("sd_1.5", ("sd", "sd1")),
+    ):  # fmt: skip
+        if word in said:
+            return answer
+    if "text_encoder_2" in targets or any(name.startswith("lora_te1_") for name in shapes):
+        return "sdxl", "sdxl"
+    for name, shape in shapes.items():
+        if name.startswith("lora_te_") and name.endswith("q_proj.lora_down.weight") and len(shape) == 2:
+            return FAMILY_OF_WIDTH.get(shape[1], (None, ""))
+    if any("double_blocks" in name or "single_transformer_blocks" in name for name in shapes):
+        return "flux", "flux"
+    if any("joint_blocks" in name for name in shapes):
+        return "sd3", "sd3"
+    return None, ""
+
+
+def _embedding(shapes: Shapes) -> Adapter | None:
+    """Textual inversion: one tensor, or one for each text encoder of SDXL (`clip_l`, `clip_g`)."""
+    if not 1 <= len(shapes) <= 4:
+        return None
+    known = {"emb_params", "clip_l", "clip_g"}
+    starts = ("<", "string_to_param.")
+    named = {name: shape for name, shape in shapes.items() if name in known or name.startswith(starts)}
+    if not named:  # Some trainers name the one tensor after the token.
+        named = {name: shape for name, shape in shapes.items() if "." not in name and shape[-1:] in _EMBEDDING_WIDTHS}
+    vectors = [(1, *shape) if len(shape) == 1 else shape for shape in named.values()]
+    if not vectors or any(len(shape) != 2 or shape[0] > 1024 or not 1 <= shape[1] <= 8192 for shape in vectors):
+        return None
+    widths = [shape[1] for shape in vectors]
+    details: Config = {
+        "vectors": max(shape[0] for shape in vectors),
+        "widths": [*widths],
+        "tensors": [*named],
+    }
+    if {"clip_l", "clip_g"} <= set(named):
+        return Adapter("embedding", "sdxl", "sdxl", details)
+    family, variant = FAMILY_OF_WIDTH.get(widths[0], (None, "")) if len(widths) == 1 else (None, "")
+    return Adapter("embedding", family, variant, details)
+
+
+def _with_family(kind: Kind, shapes: Shapes) -> Adapter:
+    if kind == "ip_adapter":
+        key = shape_of(shapes, "ip_adapter.1.to_k_ip.weight", dims=2)
+        family, variant = FAMILY_OF_WIDTH.get(key[1], (None, "")) if key else (None, "")
+        layer_count = sum(name.startswith("ip_adapter.") and name.endswith("to_k_ip.weight") for name in shapes)
+        details: Config = {"layers": layer_count}
+        if faces := shape_of(shapes, "image_proj.proj.weight", "image_proj.proj_in.weight", dims=2):
+            details["image_width"] = faces[1]
+        return Adapter(kind, family, variant, details)
+    return Adapter(kind)

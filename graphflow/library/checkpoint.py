@@ -1,0 +1,205 @@
+"""UNet, VAE and text encoders in one file, together or alone: where each stands, and its config."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from graphflow.families.latent_diffusion.structure import Shapes, is_ldm, shape_of
+from graphflow.families.latent_diffusion.text_config import (
+    Found,
+    find_text_encoders,
+    infer_image_encoder,
+    infer_t5,
+    infer_text_encoder,
+)
+from graphflow.families.latent_diffusion.tokenizer_config import tokenizer_spec
+from graphflow.families.latent_diffusion.unet_config import Inferred, infer_unet
+from graphflow.families.latent_diffusion.vae_config import infer_vae, is_tiny_vae, is_vae
+from graphflow.modelfiles.description import Config, Guess, Kind
+from graphflow.modelfiles.draft import Draft
+from graphflow.modelfiles.known import SCHEDULER, family_of, find_transformer, prediction_of
+
+_UNET_PREFIXES = ("model.diffusion_model.", "diffusion_model.", "unet.", "")
+_VAE_PREFIXES = ("first_stage_model.", "vae.", "")
+
+_ENCODERS: Mapping[str, tuple[str, str]] = {
+    "cond_stage_model.transformer.": ("text_encoder", "sd1"),
+    "cond_stage_model.model.": ("text_encoder", "sd2"),
+    "conditioner.embedders.0.transformer.": ("text_encoder", "sdxl"),
+    "conditioner.embedders.1.model.": ("text_encoder_2", "sdxl"),
+    "conditioner.embedders.0.model.": ("text_encoder_2", "sdxl_refiner"),
+    "text_encoders.clip_l.transformer.": ("text_encoder", ""),
+    "text_encoders.clip_g.transformer.": ("text_encoder_2", ""),
+    "text_encoder.": ("text_encoder", ""),
+    "text_encoder_2.": ("text_encoder_2", ""),
+}
+"""Prefix of a text encoder in a checkpoint to its part and the variant that it speaks for."""
+
+_STANDARD_CROSS = frozenset({768, 1024, 1280, 2048})
+
+
+def fill_checkpoint(draft: Draft, kind: Kind | None) -> bool:
+    """UNet, VAE and text encoders, alone or together; False where there is none of them."""
+    encoders = [found for found in find_text_encoders(draft.shapes) if not found.prefix.startswith("model_ema.")]
+    hint = next((_ENCODERS[found.prefix][1] for found in encoders if _ENCODERS.get(found.prefix, ("", ""))[1]), "")
+    if any(found.prefix == "conditioner.embedders.1.model." for found in encoders):
+        hint = "sdxl"
+    draft.variant = _variant(draft, hint)
+    unet = next((prefix for prefix in _UNET_PREFIXES if _is_unet(draft.shapes, prefix)), None)
+    transformer = find_transformer(draft.shapes) if unet is None else None
+    vae = next((prefix for prefix in _VAE_PREFIXES if is_vae(_few(draft.shapes, prefix))), None)
+    alone = unet is None and transformer is None and vae is None
+    for found in encoders:
+        _text_encoder(draft, found, alone=alone)
+    if unet is not None:
+        _unet(draft, unet)
+    elif transformer is not None:
+        family, class_name, prefix = transformer
+        draft.variant = family
+        draft.add("transformer", Inferred(class_name, family), prefix, "ldm")
+        draft.settled.warnings.append(
+            f"{family}: a single file does not tell this family's sizes; its config comes from a Diffusers folder"
+        )
+    if vae is not None:
+        variant = draft.variant or _vae_variant(draft)
+        below = draft.under(vae)
+        names_ldm = any(key.startswith(("decoder.up.", "decoder.mid.block_")) for key in below)
+        draft.add("vae", infer_vae(below, draft.where, variant=variant), vae, "ldm" if names_ldm else "diffusers")
+    if not draft.parts:
+        return _lone_part(draft, kind)
+    draft.kind = _kind(draft)
+    draft.family = family_of(draft.variant) if draft.kind in ("checkpoint", "diffusion_model") else None
+    if draft.kind == "text_encoder":
+        draft.variant = str(draft.details.get("encoder", ""))
+    if draft.kind == "vae":
+        draft.variant = ""
+    if "unet" in draft.parts:
+        draft.scheduler = _scheduler(draft)
+    return True
+
+
+def _kind(draft: Draft) -> Kind:
+    names = set(draft.parts)
+    if len(names) == 1 or names <= {"text_encoder", "text_encoder_2"}:
+        name = next(iter(names))
+        return "diffusion_model" if name in ("unet", "transformer") else "vae" if name == "vae" else "text_encoder"
+    return "checkpoint"
+
+
+def _lone_part(draft: Draft, kind: Kind | None) -> bool:
+    shapes = draft.shapes
+    for prefix in ("text_encoders.t5xxl.transformer.", ""):
+        if prefix + "encoder.block.0.layer.0.SelfAttention.q.weight" in shapes:
+            inferred = infer_t5(draft.under(prefix), draft.where)
+            draft.add("text_encoder", inferred, prefix)
+            draft.kind, draft.variant = "text_encoder", inferred.variant
+            return True
+    if "vision_model.embeddings.patch_embedding.weight" in shapes:
+        inferred = infer_image_encoder(shapes, draft.where)
+        draft.add("image_encoder", inferred, "")
+        draft.kind = "safety_checker" if kind == "safety_checker" else "image_encoder"
+        draft.variant = inferred.variant
+        return True
+    if is_tiny_vae(shapes):
+        draft.add("vae", Inferred("AutoencoderTiny"), "")
+        draft.kind, draft.variant = "vae", "tiny"
+        return True
+    return False
+
+
+def _unet(draft: Draft, prefix: str) -> None:
+    below = draft.under(prefix)
+    pooled = 0
+    if "text_encoder_2" in draft.parts:
+        width = draft.parts["text_encoder_2"].config.get("projection_dim")
+        pooled = width if isinstance(width, int) else 0
+    inferred = infer_unet(below, draft.where, variant=draft.variant, pooled=pooled)
+    if not draft.variant:
+        cross = inferred.facts.get("cross_attention_dim")
+        draft.settled.guesses.insert(0, Guess("variant", inferred.variant, "shapes", cross in _STANDARD_CROSS))
+        draft.variant = inferred.variant
+    draft.task = inferred.task
+    draft.add("unet", inferred, prefix, "ldm" if is_ldm(below) else "diffusers")
+
+
+def _text_encoder(draft: Draft, found: Found, *, alone: bool) -> None:
+    name, speaks_for = _ENCODERS.get(found.prefix, ("text_encoder", ""))
+    if found.prefix not in _ENCODERS and not alone:
+        draft.settled.warnings.append(f"a text encoder under {found.prefix!r} is not used: the place is not known")
+        return
+    below = draft.under(found.prefix)
+    width = next((shape[-1] for key, shape in below.items() if key.endswith("token_embedding.weight") and shape), 0)
+    second = name == "text_encoder_2" or (alone and width == 1280)
+    whole = alone and width == 1024 and any(".23.mlp." in key for key in below)
+    drop_last = speaks_for == "sd2" or whole
+    inferred = infer_text_encoder(below, found.keys, draft.where, with_projection=second, drop_last=drop_last)
+    part = draft.add(name, inferred, found.prefix, found.keys)
+    if drop_last:
+        draft.details["layers_left_out"] = 1
+    if alone:
+        draft.details["encoder"] = inferred.variant
+    # SD 1.x and SDXL's first encoder pad with the end token, the OpenCLIP ones with "!".
+    pads_with_end = found.keys == "diffusers" and name == "text_encoder" and inferred.variant in ("", "clip_l")
+    draft.tokenizers.append(tokenizer_spec(part, draft.settled, pads_with_end=pads_with_end))
+
+
+def _scheduler(draft: Draft) -> Config:
+    prediction, certain = prediction_of(draft.variant, draft.task)
+    defaults: Config = {
+        **SCHEDULER,
+        "prediction_type": prediction,
+        "rescale_betas_zero_snr": False,
+    }
+    if draft.variant == "sd2" and draft.settled.variant() is None and not certain:
+        draft.settled.warnings.append(
+            "SD 2.x files predict either v (768) or epsilon (512, 'base') and do not say which; v is assumed"
+        )
+    certain_keys = {*SCHEDULER, *(("prediction_type",) if certain else ())}
+    given = {key for source in draft.settled.given for key in source.values.get("scheduler", {})}
+    given = {key for key in given if not key.startswith("_") or key == "_class_name"}
+    return {
+        key: draft.settled.value("scheduler", key, defaults.get(key), certain=key in certain_keys)
+        for key in [*defaults, *sorted(given - set(defaults))]
+    }
+
+
+def _variant(draft: Draft, hint: str) -> str:
+    """Parameter, then what is in the file, then what the file or its sidecar says of itself."""
+    named = draft.settled.variant()
+    if named and named.source == "parameter":
+        draft.settled.guesses.append(named)
+        return str(named.value)
+    if hint:
+        draft.settled.guesses.append(Guess("variant", hint, "shapes", True, "names of the text encoder"))
+        return hint
+    cross = {shape[1] for key, shape in draft.shapes.items() if key.endswith("attn2.to_k.weight") and len(shape) == 2}
+    if named and not cross & _STANDARD_CROSS:
+        draft.settled.guesses.append(named)
+        return str(named.value)
+    return ""
+
+
+def _vae_variant(draft: Draft) -> str:
+    """A VAE alone does not tell SD from SDXL; published files of SDXL say so in their name."""
+    named = draft.settled.variant()
+    if named:
+        return str(named.value)
+    return "sdxl" if "xl" in draft.weights.path.stem.lower() and _latent(draft.shapes) == 4 else ""
+
+
+def _latent(shapes: Shapes) -> int:
+    names = [prefix + "decoder.conv_in.weight" for prefix in _VAE_PREFIXES]
+    first = shape_of(shapes, *names, dims=4)
+    return first[1] if first else 0
+
+
+def _is_unet(shapes: Shapes, prefix: str) -> bool:
+    if prefix + "input_blocks.0.0.weight" in shapes:
+        return True
+    return prefix + "conv_in.weight" in shapes and prefix + "up_blocks.0.resnets.0.conv1.weight" in shapes
+
+
+def _few(shapes: Shapes, prefix: str) -> Shapes:
+    """The two tensors by which a VAE is known."""
+    names = ("decoder.conv_in.weight", "decoder.conv_out.weight")
+    return {name: shapes[prefix + name] for name in names if prefix + name in shapes}

@@ -1,0 +1,199 @@
+"""Describing one weight file: what kind of model it is, of which family, and the config of each of its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from graphflow.errors import ModelFormatError
+from graphflow.families.latent_diffusion.ip_adapter_config import infer_ip_adapter, reads_faces
+from graphflow.families.latent_diffusion.structure import Shapes, is_ldm
+from graphflow.families.latent_diffusion.t2i_config import infer_t2i_adapter, is_original
+from graphflow.families.latent_diffusion.unet_config import Inferred, infer_controlnet
+from graphflow.library.adapters import Adapter, find_adapter, find_lora
+from graphflow.library.checkpoint import fill_checkpoint
+from graphflow.library.roots import PICKLE_EXTENSIONS
+from graphflow.modelfiles.description import Config, Description, JsonValue, Kind
+from graphflow.modelfiles.draft import Draft
+from graphflow.modelfiles.fingerprint import file_fingerprint, folder_fingerprint
+from graphflow.modelfiles.given import Settled, collect_given
+from graphflow.modelfiles.header import bytes_by_dtype, read_floats
+from graphflow.modelfiles.known import family_of
+from graphflow.modelfiles.peft_folder import config_of
+from graphflow.modelfiles.shards import Weights, read_weights
+
+_CONTROL_PREFIXES = ("control_model.", "controlnet.", "")
+
+_CONTROL_MARKS = (
+    "input_hint_block.0.weight",
+    "controlnet_cond_embedding.conv_in.weight",
+    "controlnet_x_embedder.weight",
+    "controlnet_blocks.0.weight",
+)
+
+
+def describe_file(
+    name: str, path: Path, *, kind: Kind | None = None, overrides: Config | None = None, sidecar: Path | None = None
+) -> Description:
+    """Describe a weight file (or the index of a sharded one) from its header.
+
+    Args:
+        name: The name it was asked for by.
+        path: The file.
+        kind: What it is wanted as; decides only where the tensors fit several kinds.
+        overrides: The node's own parameters, see :func:`graphflow.modelfiles.given.collect_given`.
+        sidecar: `NAME.json` beside it, if any.
+
+    Raises:
+        ModelFormatError: The file is damaged, is not what its name says, or a value contradicts it.
+    """
+    if path.suffix.lower() in PICKLE_EXTENSIONS:
+        return describe_pickle(name, path, kind)
+    weights = read_weights(path)
+    shapes = {key: tensor.shape for key, tensor in weights.tensors.items()}
+    given = collect_given(overrides, sidecar, weights.metadata, _markers(weights), str(path))
+    draft = Draft(weights, shapes, Settled(given, str(path)), str(path))
+    _fill(draft, kind)
+    if any(key.startswith("model_ema.") for key in shapes):
+        draft.settled.warnings.append("the file carries a second (EMA) copy of the weights, which is not used")
+    fingerprint = weights.fingerprint()
+    if sidecar is not None:
+        fingerprint = folder_fingerprint([("", fingerprint), ("sidecar", file_fingerprint(sidecar))])
+    scale = config_of(path)
+    if scale is not None:
+        fingerprint = folder_fingerprint([("", fingerprint), (scale.name, file_fingerprint(scale))])
+    return Description(
+        name=name,
+        path=path,
+        kind=draft.kind,
+        layout="gguf" if weights.quantised else draft.layout,
+        family=draft.family,
+        variant=draft.variant,
+        task=draft.task,
+        parts=draft.parts,
+        scheduler=draft.scheduler,
+        tokenizers=tuple(draft.tokenizers),
+        details=draft.details,
+        guesses=tuple(draft.settled.guesses),
+        fingerprint=fingerprint,
+        bytes_by_dtype=bytes_by_dtype(weights.tensors.values()),
+        warnings=tuple(draft.settled.warnings),
+    )
+
+
+def describe_pickle(name: str, path: Path, kind: Kind | None) -> Description:
+    """Describe a pickle file without looking into it.
+
+    Raises:
+        ModelFormatError: The file cannot be read.
+    """
+    return Description(
+        name=name,
+        path=path,
+        kind=kind or "unknown",
+        layout="pickle",
+        fingerprint=file_fingerprint(path),
+        bytes_by_dtype={"pickle": path.stat().st_size},
+        needs_conversion=True,
+        warnings=("a pickle file can run any code when it is opened, so nothing is known about its contents",),
+    )
+
+
+def _fill(draft: Draft, kind: Kind | None) -> None:
+    """Find out the kind and fill in what belongs to it; the first that fits."""
+    lora = find_lora(draft.shapes, draft.weights.metadata)
+    control = _control_prefix(draft)
+    if control is not None:
+        _controlnet(draft, control)
+    elif lora and "lora_controlnet" not in draft.shapes:
+        draft.kind, draft.family, draft.variant, draft.details = lora.kind, lora.family, lora.variant, lora.details
+        draft.settled.warnings.extend(lora.warnings)
+        draft.layout = "original" if lora.details.get("format") == "kohya" else "diffusers"
+    elif not fill_checkpoint(draft, kind):
+        adapter = find_adapter(draft.shapes)
+        if adapter is None and kind == "upscale_model":
+            # There are dozens of architectures; which one it is shows when it is loaded.
+            adapter = Adapter("upscale_model")
+        if adapter is None:
+            raise ModelFormatError(
+                f"nothing known fits its {len(draft.shapes)} tensors (such as {_some(draft.shapes)})",
+                where=draft.where,
+                advice="graphflow reads checkpoints, UNets, text encoders, VAEs, ControlNets, LoRAs, embeddings and"
+                " upscalers as they are published; check that this is a model file",
+            )
+        draft.kind, draft.family, draft.details = adapter.kind, adapter.family, adapter.details
+        draft.variant = adapter.variant
+        if draft.kind == "t2i_adapter":
+            _t2i_adapter(draft)
+        if draft.kind == "ip_adapter" and not reads_faces(draft.shapes):
+            draft.add("ip_adapter", infer_ip_adapter(draft.shapes, draft.where), "")
+        if draft.kind == "upscale_model":
+            draft.add("upscaler", Inferred("Upscaler"), "")
+
+
+def _controlnet(draft: Draft, prefix: str) -> None:
+    below = draft.under(prefix)
+    draft.kind = "controlnet"
+    if "lora_controlnet" in draft.shapes:
+        draft.details["control_lora"] = True
+        draft.settled.warnings.append("a Control-LoRA: it needs the weights of its base model")
+        draft.family = "sdxl" if "label_emb.0.0.weight" in below else "sd"
+        draft.layout = "original"
+        return
+    if any(key.startswith(("transformer_blocks.", "double_blocks.", "single_transformer_blocks.")) for key in below):
+        flux = any(key.startswith(("single_transformer_blocks.", "double_blocks.")) for key in below)
+        draft.family = "flux" if flux else "sd3"
+        draft.add("controlnet", Inferred("FluxControlNetModel" if flux else "SD3ControlNetModel", draft.family), prefix)
+        return
+    inferred = infer_controlnet(below, draft.where)
+    draft.variant, draft.family = inferred.variant, family_of(inferred.variant)
+    if "shuffle" in draft.weights.path.stem.lower():
+        # Those for shuffled content add the mean of each channel only; nothing in the file says so.
+        inferred.defaults["global_pool_conditions"] = True
+    name = "controlnet_difference" if "difference" in draft.shapes or "difference" in below else "controlnet"
+    draft.add(name, inferred, prefix, "ldm" if is_ldm(below) else "diffusers")
+    draft.details["union"] = inferred.class_name == "ControlNetUnionModel"
+
+
+def _t2i_adapter(draft: Draft) -> None:
+    below = draft.under("adapter.") if any(key.startswith("adapter.") for key in draft.shapes) else draft.shapes
+    inferred = infer_t2i_adapter(below, draft.where)
+    draft.variant, draft.family = inferred.variant, family_of(inferred.variant)
+    draft.add("adapter", inferred, "", "ldm" if is_original(below) else "diffusers")
+
+
+def _control_prefix(draft: Draft) -> str | None:
+    for prefix in _CONTROL_PREFIXES:
+        if any(prefix + name in draft.shapes for name in _CONTROL_MARKS):
+            return prefix
+    return None
+
+
+def _markers(weights: Weights) -> dict[str, Config]:
+    """What tensors that are only signs stand for."""
+    found: dict[str, Config] = {}
+    scheduler: dict[str, JsonValue] = {}
+    if "v_pred" in weights.tensors or "edm_vpred.sigma_max" in weights.tensors:
+        scheduler["prediction_type"] = "v_prediction"
+    if "ztsnr" in weights.tensors:
+        scheduler["rescale_betas_zero_snr"] = True
+    if "edm_mean" in weights.tensors and "edm_std" in weights.tensors:
+        header = weights.headers[0]
+        if {"edm_mean", "edm_std"} <= set(header.tensors):
+            mean, std = list(read_floats(header, "edm_mean")), list(read_floats(header, "edm_std"))
+            found["vae"] = {"latents_mean": [*mean], "latents_std": [*std], "scaling_factor": 0.5}
+            scheduler["_class_name"] = "EDMDPMSolverMultistepScheduler"
+    if scheduler:
+        found["scheduler"] = scheduler
+    return found
+
+
+def _some(shapes: Shapes) -> str:
+    return ", ".join(repr(name[:80]) for name in _first(shapes, 3)) or "none"
+
+
+def _first(shapes: Shapes, count: int) -> Iterator[str]:
+    for index, name in enumerate(shapes):
+        if index == count:
+            return
+        yield name

@@ -1,0 +1,1 @@
+"""Descriptions become modules in place: memory, offload, patches, LoRA."""

@@ -1,0 +1,330 @@
+"""The model manager: names to recipes, recipes to modules, on one device and within a memory budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import torch
+
+from graphflow import runtime
+from graphflow.errors import InvalidInputError, ModelFormatError, ModelNotFoundError
+from graphflow.families.family import Module, family
+from graphflow.families.latent_diffusion.ip_adapter import IPAdapterNetwork, PictureAdapter
+from graphflow.families.latent_diffusion.unet import UNetModel
+from graphflow.library.download import download
+from graphflow.loading import offload
+from graphflow.loading.devices import Placement, device_memory, main_memory, place
+from graphflow.loading.ladder import Ladder, Rung
+from graphflow.loading.mapped import read_all, role_of
+from graphflow.loading.memory import Budget
+from graphflow.loading.pool import Held, Pool
+from graphflow.modelfiles.header import read_json
+from graphflow.values import (
+    ControlNet,
+    EmbeddingPatch,
+    ImageEncoder,
+    IPAdapter,
+    Model,
+    ModelFile,
+    Recipe,
+    SafetyChecker,
+    TextEncoder,
+    UpscaleModel,
+    Vae,
+)
+from graphflow.vision.annotators import ANNOTATORS, load_annotator
+from graphflow.vision.image_encoder import PictureEncoder
+from graphflow.vision.preprocess import Preprocessor
+from graphflow.vision.safety import PictureChecker, statistics
+from graphflow.vision.upscale import UpscaleNetwork, Upscaler
+
+if TYPE_CHECKING:
+    from graphflow.library.library import Library
+    from graphflow.modelfiles.description import Description, Kind
+    from graphflow.settings import Settings
+    from graphflow.vision.annotators import PreprocessorName
+
+T = TypeVar("T")
+
+_DEVICE_SHARE = 0.9
+"""Share of the device's memory that weights may take by default; the rest is for what is computed."""
+
+
+class ModelManager:
+    """Gives recipes their modules; implements :class:`graphflow.runtime.ModelProvider`.
+
+    Safe to use from several threads.
+
+    Args:
+        library: Where names lead.
+        placement: Device and dtype; None: the best device, half precision on an accelerator, float32 on the CPU.
+        budget: Bytes of weights that may stay in memory; None: half of the main memory, 90 % of the device's.
+        measures: Measures to take from the start, by the names in :mod:`graphflow.loading.offload`.
+
+    Raises:
+        InvalidInputError: There is no such measure.
+    """
+
+    def __init__(
+        self,
+        library: Library,
+        *,
+        placement: Placement | None = None,
+        budget: Budget | None = None,
+        measures: Collection[str] = (),
+    ) -> None:
+        unknown = sorted(set(measures) - set(offload.MEASURES))
+        if unknown:
+            raise InvalidInputError(
+                f"there is no measure {unknown[0]!r}",
+                where="measures",
+                advice=f"there are {', '.join(offload.MEASURES)}",
+            )
+        self.library = library
+        self.placement = placement or place()
+        self.measures: set[str] = set(measures)
+        budget = budget or Budget(main_memory() // 2, int(device_memory(self.placement.device) * _DEVICE_SHARE))
+        self._pool = Pool(self.placement, budget, self.describe, self.measures)
+        self._ladder = Ladder(self._rungs())
+
+    @classmethod
+    def from_settings(cls, library: Library, settings: Settings) -> ModelManager:
+        """The manager that the settings describe.
+
+        Raises:
+            SettingsError: The machine lacks the device.
+        """
+        placement = place(settings.device, settings.dtype)
+        main = settings.memory_bytes if settings.memory_bytes is not None else main_memory() // 2
+        device = int(device_memory(placement.device) * _DEVICE_SHARE) if placement.offloads else main
+        return cls(library, placement=placement, budget=Budget(main, device))
+
+    # ------------------------------------------------------------------------------------------------ names
+
+    def find(self, name: str, kind: str, *, part: str, options: Mapping[str, Any] | None = None) -> ModelFile:
+        """Resolve a model name to one part of a file.
+
+        Args:
+            name: As a document has it.
+            kind: The library's kind, e.g. `checkpoint`.
+            part: The part, e.g. `unet`; empty for a file that is used whole, such as a LoRA.
+            options: What the file does not say, e.g. `{"prediction_type": "v_prediction"}`.
+
+        Raises:
+            ModelNotFoundError: Nothing has this name, or the model has no such part.
+            ModelFormatError: The file is damaged or of another kind.
+        """
+        description = self._describe(name, kind, options or {}, trusted=runtime.current().trusts(name))
+        if part and part not in description.parts:
+            raise ModelNotFoundError(
+                f"has no {part}; it has {', '.join(description.parts) or 'no parts that can be loaded'}", where=name
+            )
+        return ModelFile(
+            name=name,
+            kind=kind,
+            part=part,
+            family=description.family or "",
+            fingerprint=description.fingerprint or "",
+            options=dict(options or {}),
+        )
+
+    def parts(self, name: str, kind: str) -> tuple[str, ...]:
+        """The parts of a model, e.g. `("unet", "text_encoder", "vae")`.
+
+        Raises:
+            ModelNotFoundError: Nothing has this name.
+            ModelFormatError: The file is damaged or of another kind.
+        """
+        return tuple(self._describe(name, kind, {}, trusted=runtime.current().trusts(name)).parts)
+
+    def describe(self, file: ModelFile) -> Description:
+        """The description of a recipe's file.
+
+        Raises:
+            ModelNotFoundError: The file is gone.
+            ModelFormatError: The file has changed since the recipe was made.
+        """
+        # A recipe's names were checked when `find` made it.
+        description = self._describe(file.name, file.kind, file.options, trusted=True)
+        if file.fingerprint and description.fingerprint != file.fingerprint:
+            raise ModelFormatError(
+                "the file has changed since this run was planned", where=file.name, advice="start the run again"
+            )
+        return description
+
+    def _describe(self, name: str, kind: str, options: Mapping[str, Any], *, trusted: bool) -> Description:
+        description = self.library.describe(name, cast("Kind", kind), overrides=dict(options), trusted=trusted)
+        if not description.resolved:
+            download(name, self.library.hub_cache)
+            description = self.library.describe(name, cast("Kind", kind), overrides=dict(options))
+        return description
+
+    # -------------------------------------------------------------------------------------------------- use
+
+    @contextmanager
+    def use(self, recipe: Recipe) -> Iterator[Any]:
+        """Have a recipe's modules in place until the block ends.
+
+        Gives a :class:`graphflow.families.latent_diffusion.unet.UNetModel` for a Model, a
+        :class:`~graphflow.families.latent_diffusion.text.TextModel` for a TextEncoder, an
+        :class:`~graphflow.families.latent_diffusion.vae.Autoencoder` for a Vae, a
+        :class:`~graphflow.families.latent_diffusion.control.Net` for a ControlNet, an
+        :class:`~graphflow.vision.upscale.Upscaler` for an UpscaleModel, a
+        :class:`~graphflow.vision.image_encoder.PictureEncoder` for an ImageEncoder, a
+        :class:`~graphflow.families.latent_diffusion.ip_adapter.PictureAdapter` for an IPAdapter and a
+        :class:`~graphflow.vision.safety.PictureChecker` for a SafetyChecker.
+
+        Raises:
+            ModelNotFoundError: A file of the recipe is gone.
+            ModelFormatError: A file does not hold what the recipe says.
+        """
+        held = self._pool.acquire(recipe)
+        try:
+            modules = tuple(self._module(item, file) for item, file in zip(held, recipe.files, strict=True))
+            loaded = self._wrap(recipe, modules)
+            with ExitStack() as hooks:
+                if isinstance(loaded, UNetModel):
+                    hooks.callback(loaded.controls.close)
+                for hook in recipe.hooks:
+                    hooks.enter_context(hook.attach(loaded))
+                yield loaded
+        finally:
+            self._pool.release(held)
+
+    @contextmanager
+    def preprocessor(self, method: str) -> Iterator[Preprocessor]:
+        """Have a detector that draws what a ControlNet reads, until the block ends; it is loaded each time.
+
+        Args:
+            method: A name in :data:`graphflow.vision.annotators.ANNOTATORS`.
+
+        Raises:
+            ModelNotFoundError: Its weights are missing.
+            ModelFormatError: They are damaged.
+        """
+        name = cast("PreprocessorName", method)
+        yield Preprocessor(method=ANNOTATORS[name], detector=load_annotator(name, self.library, self.placement.device))
+
+    def retrying(self, function: Callable[[], T]) -> T:
+        """Run a node's work, and again after each measure of the memory ladder while memory runs out.
+
+        Raises:
+            OutOfMemoryError: No measure is left.
+        """
+        return self._ladder.run(function)
+
+    def inference(self) -> AbstractContextManager[Any]:
+        """The context in which nodes compute: no gradients."""
+        context: AbstractContextManager[Any] = torch.inference_mode()
+        return context
+
+    def free(self) -> int:
+        """Forget all modules that nobody uses; returns how many."""
+        return self._pool.free()
+
+    def loaded(self) -> tuple[tuple[str, str, int], ...]:
+        """What is in memory: (model, part, bytes), least recently used first."""
+        return self._pool.loaded()
+
+    # ------------------------------------------------------------------------------------------------- wrap
+
+    def _module(self, item: Held, file: ModelFile) -> Module:
+        loaded = item.part
+        return Module(
+            name=role_of(loaded.part),
+            part=file.part,
+            module=loaded.module,
+            description=self.describe(file),
+            config=loaded.part.config,
+            device=self.placement.device,
+            dtype=loaded.dtype,
+            upcast=lambda: self._pool.upcast(item),
+            save_memory=offload.TILES in self.measures,
+        )
+
+    def _wrap(self, recipe: Recipe, modules: tuple[Module, ...]) -> Any:
+        match recipe:
+            case SafetyChecker():
+                return self._checker(modules[0])
+            case ImageEncoder():
+                part = modules[0]
+                return PictureEncoder(module=part.module, device=part.device, dtype=part.dtype)
+            case IPAdapter():
+                return _picture_adapter(modules[0])
+            case UpscaleModel():
+                return _upscaler(modules[0])
+            case Model():
+                return family(recipe.family).model(modules[0])
+            case Vae():
+                return family(recipe.family or "sd").autoencoder(modules[0])
+            case ControlNet():
+                return family(recipe.family or "sd").control(modules[0])
+            case TextEncoder():
+                return family(recipe.family or _text_family(modules)).text_model(
+                    modules,
+                    layer=recipe.layer,
+                    find_embedding=self._embedding,
+                    tokens={
+                        patch.token: self._embedding_file(patch.file)
+                        for patch in recipe.patches
+                        if isinstance(patch, EmbeddingPatch)
+                    },
+                )
+            case _:
+                raise ModelFormatError(f"nothing is known about recipes of the type {type(recipe).__name__}")
+
+    def _checker(self, part: Module) -> PictureChecker:
+        folder = part.description.path
+        config = folder / "feature_extractor" / "preprocessor_config.json" if folder is not None else None
+        found = read_json(config) if config is not None and config.is_file() else {}
+        return PictureChecker(module=part.module, device=part.device, dtype=part.dtype, **statistics(found))
+
+    def _embedding(self, name: str) -> Mapping[str, torch.Tensor] | None:
+        try:
+            file = self.find(name, "embedding", part="")
+        except ModelNotFoundError:
+            return None
+        return self._embedding_file(file)
+
+    def _embedding_file(self, file: ModelFile) -> Mapping[str, torch.Tensor]:
+        path = self.describe(file).path
+        if path is None:
+            raise ModelNotFoundError("is not downloaded", where=file.name)
+        return read_all(path)
+
+    # ----------------------------------------------------------------------------------------------- ladder
+
+    def _rungs(self) -> tuple[Rung, ...]:
+        rungs = [
+            Rung("models that are not in use are freed", lambda: self.free() > 0),
+            Rung("attention is computed in slices and pictures are decoded in tiles", self._save_activations),
+        ]
+        if self.placement.offloads:
+            rungs += [
+                Rung("models leave the device while they are not in use", lambda: self._pool.take(offload.MODELS)),
+                Rung("models come to the device layer by layer", lambda: self._pool.take(offload.GROUPS)),
+            ]
+        return tuple(rungs)
+
+    def _save_activations(self) -> bool:
+        changed = [self._pool.take(name) for name in (offload.SLICED_ATTENTION, offload.TILES)]
+        return any(changed)
+
+
+def _picture_adapter(part: Module) -> PictureAdapter:
+    network = part.module
+    assert isinstance(network, IPAdapterNetwork)
+    return PictureAdapter(network=network, name=part.description.name, device=part.device, dtype=part.dtype)
+
+
+def _upscaler(part: Module) -> Upscaler:
+    network = part.module
+    assert isinstance(network, UpscaleNetwork)
+    return Upscaler(network=network, device=part.device, dtype=part.dtype, upcast=part.upcast)
+
+
+def _text_family(modules: tuple[Module, ...]) -> str:
+    """The family of text encoders in files of their own, which several families use."""
+    return "sdxl" if any(module.name == "text_encoder_2" for module in modules) else "sd"

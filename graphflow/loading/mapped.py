@@ -1,0 +1,202 @@
+"""The tensors of one part of a model, by the names of its class, read from mapped files when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from graphflow.errors import ModelFormatError
+from graphflow.families.latent_diffusion.ip_adapter_config import ip_adapter_places
+from graphflow.families.latent_diffusion.key_names import (
+    Place,
+    canonical,
+    controlnet_modules,
+    modern_vae_name,
+    openclip_places,
+    unet_modules,
+    vae_modules,
+)
+from graphflow.families.latent_diffusion.t2i_config import t2i_adapter_modules
+
+if TYPE_CHECKING:
+    from graphflow.modelfiles.description import Part
+
+_SPARE = (
+    "position_ids",
+    "logit_scale",
+    "text_projection",
+    "text_projection.weight",
+    "text_projection.bias",
+    "attn_mask",
+    "loss.logvar",
+)
+"""Endings of tensors that many files carry and no class of ours uses."""
+
+
+class MappedTensors:
+    """Tensors of a part, by the names of its Diffusers or transformers class.
+
+    The files are mapped into memory: opening costs milliseconds, a tensor's pages are read when it is used, and
+    tensors that need no conversion are views into the map.
+
+    Args:
+        part: Which files, and how the keys in them are named.
+        names: Tensor names of the class.
+
+    Raises:
+        ModelFormatError: A file cannot be read, or its tensors are not those of the class.
+    """
+
+    def __init__(self, part: Part, names: Iterable[str]) -> None:
+        self.part = part
+        self.where = ", ".join(path.name for path in part.files)
+        wanted = list(names)
+        self._files = [_open(path) for path in part.files]
+        self._file_of = {key: file for file in self._files for key in file.keys()}  # noqa: SIM118 - no mapping
+        found, spare = _places(part, list(self._file_of), wanted)
+        missing = [name for name in wanted if name not in found]
+        if missing or spare:
+            raise ModelFormatError(_mismatch(part, missing, spare), where=self.where, advice=_ADVICE)
+        self._found = found
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Tensor names of the class."""
+        return tuple(self._found)
+
+    def read(self, name: str) -> torch.Tensor:
+        """One tensor in the file's dtype, on the CPU; may be a view into the mapped file, so never write to it."""
+        place = self._found[name]
+        tensor: torch.Tensor = self._file_of[place.key].get_tensor(place.key)
+        match place.change:
+            case "first_third" | "second_third" | "last_third":
+                index = ("first_third", "second_third", "last_third").index(place.change)
+                return tensor.chunk(3, dim=0)[index]
+            case "first_half" | "last_half":
+                return tensor.chunk(2, dim=0)[place.change == "last_half"]
+            case "transpose":
+                return tensor.t()
+            case "":
+                return tensor
+
+    def key(self, name: str) -> str:
+        """The tensor's name in the file."""
+        return self._found[name].key
+
+
+_ADVICE = "the file may be damaged, or of a variant that needs its config given in a sidecar NAME.json"
+
+
+def read_all(path: Path) -> dict[str, torch.Tensor]:
+    """All tensors of a small safetensors file, such as a LoRA or an embedding."""
+    file = _open(path)
+    return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
+
+
+def role_of(part: Part) -> str:
+    """The part's name in its family; a text encoder that comes alone does not know that it is the second one."""
+    return "text_encoder_2" if part.class_name == "CLIPTextModelWithProjection" else part.name
+
+
+def modules_of(part: Part) -> Mapping[str, str]:
+    """Original to Diffusers module names of a UNet, ControlNet, T2I-Adapter or VAE; empty for classes without original names."""
+    if part.class_name == "UNet2DConditionModel":
+        return dict(unet_modules(part.config))
+    if part.class_name in ("ControlNetModel", "ControlNetUnionModel"):
+        return dict(controlnet_modules(part.config))
+    if part.class_name == "AutoencoderKL":
+        return dict(vae_modules(part.config))
+    if part.class_name == "T2IAdapter":
+        return dict(t2i_adapter_modules(part.config))
+    return {}
+
+
+def rename(key: str, modules: Mapping[str, str]) -> str | None:
+    """The Diffusers name of an original tensor name, by the longest module name that begins it."""
+    head, tail = key, ""
+    while head:
+        head, _, last = head.rpartition(".")
+        tail = f"{last}.{tail}" if tail else last
+        if head in modules:
+            return f"{modules[head]}.{tail}"
+    return None
+
+
+def _open(path: Path) -> Any:
+    if path.suffix.lower() == ".gguf":
+        raise ModelFormatError("GGUF weights cannot be loaded yet", where=str(path), advice="use a .safetensors file")
+    if path.suffix.lower() not in (".safetensors", ".sft"):
+        name = path.name
+        raise ModelFormatError(
+            "is not a safetensors file, and pickle files can run code",
+            where=str(path),
+            advice=f"convert it: graphflow models convert {name}",
+        )
+    try:
+        return safe_open(path, framework="pt", device="cpu")
+    except (SafetensorError, OSError) as error:
+        raise ModelFormatError(f"cannot be read: {error}", where=str(path)) from error
+
+
+def _places(part: Part, keys: list[str], wanted: list[str]) -> tuple[dict[str, Place], list[str]]:
+    """Where each wanted tensor stands, and which tensors of the file nobody wants."""
+    by_canonical = {canonical(name): name for name in wanted}
+    modules = modules_of(part) if part.keys == "ldm" else {}
+    found: dict[str, Place] = {}
+    spare: list[str] = []
+    for key in keys:
+        if not key.startswith(part.prefix):
+            continue
+        inner = key.removeprefix(part.prefix)
+        used = False
+        for name, change in _targets(part, inner, modules):
+            target = by_canonical.get(canonical(name))
+            if target is not None:
+                found[target] = Place(key, change)
+                used = True
+        if not used and not _is_spare(part, inner):
+            spare.append(key)
+    return found, spare
+
+
+def _targets(part: Part, inner: str, modules: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
+    if part.keys == "openclip":
+        yield from openclip_places(inner)
+    elif part.keys == "ldm":
+        name = rename(inner, modules)
+        if name is not None:
+            yield name, ""
+    elif part.class_name == "IPAdapter":
+        yield from ip_adapter_places(inner)
+    elif part.class_name == "AutoencoderKL":
+        yield modern_vae_name(inner), ""
+    else:
+        yield inner, ""
+
+
+def _is_spare(part: Part, inner: str) -> bool:
+    """Whether a tensor may stand unused: a constant, or a layer that the config leaves out on purpose."""
+    if inner.endswith(_SPARE) or "." not in inner:
+        return True
+    if part.class_name.startswith("CLIPText"):
+        layers = part.config.get("num_hidden_layers")
+        return isinstance(layers, int) and any(f"{stem}.{layers}." in inner for stem in ("resblocks", "encoder.layers"))
+    # A file of a whole pipeline may name its parts without a prefix of their own.
+    return part.prefix == "" and part.class_name == "AutoencoderKL" and inner.startswith(("loss.", "model_ema."))
+
+
+def _mismatch(part: Part, missing: list[str], spare: list[str]) -> str:
+    def listed(names: list[str]) -> str:
+        shown = ", ".join(sorted(names)[:4])
+        return f"{shown} and {len(names) - 4} more" if len(names) > 4 else shown
+
+    problems = []
+    if missing:
+        problems.append(f"lacks {len(missing)} tensors ({listed(missing)})")
+    if spare:
+        problems.append(f"has {len(spare)} tensors too many ({listed(spare)})")
+    return f"its {part.name} does not fit {part.class_name}: it " + " and ".join(problems)

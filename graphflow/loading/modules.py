@@ -1,0 +1,184 @@
+"""Modules made from a part's config and its mapped weights, with weight patches merged in."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from graphflow.basics.importing import collector_paused
+from graphflow.errors import ModelFormatError
+from graphflow.loading.mapped import MappedTensors
+
+if TYPE_CHECKING:
+    from graphflow.modelfiles.description import Part
+
+Change = Callable[[torch.Tensor], torch.Tensor]
+"""From a float32 weight to the changed float32 weight."""
+
+_DIFFUSERS = frozenset(
+    {
+        "UNet2DConditionModel",
+        "AutoencoderKL",
+        "AutoencoderTiny",
+        "ControlNetModel",
+        "ControlNetUnionModel",
+        "T2IAdapter",
+    }
+)
+_TEXT = frozenset({"CLIPTextModel", "CLIPTextModelWithProjection"})
+_TRANSFORMERS = _TEXT | {"CLIPVisionModelWithProjection"}
+
+
+class LoadedPart:
+    """One part of a model in memory, with the weight patches that are merged into it now.
+
+    Patched weights are always made from the file's own: nothing is ever subtracted again. A text encoder's patched
+    weights are rounded to the dtype of its file before the arithmetic's dtype, since that is how they are held
+    elsewhere; other parts are patched in the arithmetic's dtype.
+
+    Args:
+        part: What to load.
+        dtype: Dtype of the arithmetic.
+
+    Raises:
+        ModelFormatError: The file does not fit the part's class.
+    """
+
+    def __init__(self, part: Part, dtype: torch.dtype) -> None:
+        self.part = part
+        self.dtype = dtype
+        self.device = torch.device("cpu")
+        self.patches: tuple[Any, ...] = ()
+        self._changed: frozenset[str] = frozenset()
+        self.module = build(part)
+        self.shapes = {name: tensor.shape for name, tensor in self.module.state_dict().items()}
+        self.tensors = MappedTensors(part, self.shapes)
+        for name in self.shapes:
+            self._assign(name, self._weight(name, None))
+        self.module.eval()
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of its weights in memory."""
+        return int(sum(shape.numel() for shape in self.shapes.values()) * self.dtype.itemsize)
+
+    def set_patches(self, patches: tuple[Any, ...], changes: Mapping[str, Change]) -> None:
+        """Merge these patches instead of the ones that are merged now.
+
+        Args:
+            patches: The patches, to remember.
+            changes: What they do, by tensor name.
+        """
+        names = self._changed | set(changes)
+        # Until all of them are made, every one of them may be changed.
+        self._changed = names
+        for name in sorted(names):
+            self._assign(name, self._weight(name, changes.get(name)))
+        self._changed = frozenset(changes)
+        self.patches = patches
+
+    def to(self, device: torch.device) -> None:
+        """Move the weights."""
+        if device != self.device:
+            self.module.to(device)
+            self.device = device
+
+    def cast(self, dtype: torch.dtype) -> None:
+        """Compute in another dtype from now on, from the file's own weights; patches must be merged again."""
+        self.dtype = dtype
+        self._changed, self.patches = frozenset(), ()
+        for name in self.shapes:
+            self._assign(name, self._weight(name, None))
+
+    def _weight(self, name: str, change: Change | None) -> torch.Tensor:
+        tensor = self.tensors.read(name)
+        shape = self.shapes[name]
+        if tensor.shape != shape:
+            if _without_ones(tensor.shape) != _without_ones(shape):
+                raise ModelFormatError(
+                    f"{self.tensors.key(name)} has the shape {list(tensor.shape)}, the model needs {list(shape)}",
+                    where=self.tensors.where,
+                )
+            tensor = tensor.reshape(shape)
+        if not tensor.is_floating_point():
+            return tensor.to(self.device)
+        if change is None:
+            return tensor.to(self.device, self.dtype)
+        storage = tensor.dtype
+        changed = change(tensor.to(self.device, torch.float32))
+        if self.part.name.startswith("text_encoder") and storage.itemsize > 1:
+            changed = changed.to(storage)
+        return changed.to(self.dtype)
+
+    def _assign(self, name: str, tensor: torch.Tensor) -> None:
+        owner, _, leaf = name.rpartition(".")
+        module = self.module.get_submodule(owner)
+        if leaf in module._buffers:
+            module._buffers[leaf] = tensor
+        else:
+            module._parameters[leaf] = nn.Parameter(tensor, requires_grad=False)
+
+
+def build(part: Part) -> nn.Module:
+    """The part's module without weights (on the meta device; buffers that no file holds are in place).
+
+    Raises:
+        ModelFormatError: There is no such class, or its config is not usable.
+    """
+    from accelerate import init_empty_weights
+
+    try:
+        with init_empty_weights(include_buffers=False):
+            module: nn.Module = _construct(part.class_name, dict(part.config))
+    except (TypeError, ValueError, KeyError) as error:
+        raise ModelFormatError(
+            f"the config of its {part.name} is not usable: {error}", where=", ".join(path.name for path in part.files)
+        ) from error
+    return module
+
+
+def _construct(class_name: str, config: dict[str, Any]) -> nn.Module:
+    if class_name in _DIFFUSERS:
+        with collector_paused():
+            import diffusers
+
+            diffusers_class = getattr(diffusers, class_name)
+        module = diffusers_class.from_config(config)
+    elif class_name in _TRANSFORMERS:
+        with collector_paused():
+            import transformers
+
+            cls = getattr(transformers, class_name)
+        if class_name in _TEXT:
+            # Plain matrix products give ComfyUI's conditioning bit for bit on the CPU; fused attention differs by 3e-6.
+            config["attn_implementation"] = "eager"
+        module = cls(cls.config_class(**config))
+    elif class_name == "IPAdapter":
+        from graphflow.families.latent_diffusion.ip_adapter import IPAdapterNetwork
+
+        module = IPAdapterNetwork(**config)
+    elif class_name == "StableDiffusionSafetyChecker":
+        from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
+        from transformers import CLIPConfig
+
+        # Its own warning speaks of a black picture, which nobody makes here.
+        logging.getLogger("diffusers.pipelines.stable_diffusion.safety_checker").setLevel(logging.ERROR)
+        # Nothing of the text side is built; its ids would only be complained about where the vocabulary is small.
+        text = dict(config.get("text_config") or {}) | {
+            "bos_token_id": None,
+            "eos_token_id": None,
+            "pad_token_id": None,
+        }
+        module = StableDiffusionSafetyChecker(CLIPConfig(**config | {"text_config": text}))
+    else:
+        raise ModelFormatError(f"models of the class {class_name} cannot be loaded as a part")
+    assert isinstance(module, nn.Module)
+    return module
+
+
+def _without_ones(shape: torch.Size) -> list[int]:
+    return [size for size in shape if size != 1]

@@ -1,0 +1,130 @@
+"""What weight patches do to the weights of a part.
+
+`weight_changes` dispatches on the patch's class; a new kind of patch registers its own function::
+
+    @weight_changes.register
+    def _(patch: MyPatch, target: Target) -> dict[str, Change]: ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import singledispatch
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from graphflow.errors import ModelFormatError
+from graphflow.loading.lora import part_layers, read_lora
+from graphflow.loading.lora_layers import ADVICE, Layer
+from graphflow.loading.mapped import read_all, role_of
+from graphflow.loading.merging import attention_changes, counterpart, merge_changes
+from graphflow.loading.modules import Change
+from graphflow.modelfiles.peft_folder import lora_metadata
+from graphflow.values import EmbeddingPatch, LoraPatch, ModelFile
+from graphflow.values.patches import AttentionScalePatch, MergePatch
+
+if TYPE_CHECKING:
+    from graphflow.modelfiles.description import Description, Part
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """The part that patches are for.
+
+    Attributes:
+        part: The part.
+        shapes: Shapes of its tensors by the names of its class.
+        describe: From a recipe's file to its description.
+        notice: Tells the user something.
+    """
+
+    part: Part
+    shapes: Mapping[str, torch.Size]
+    describe: Callable[[ModelFile], Description]
+    notice: Callable[[str], None]
+
+
+@singledispatch
+def weight_changes(patch: Any, target: Target) -> dict[str, Change]:
+    """The changes that a patch makes, by tensor name.
+
+    Raises:
+        ModelFormatError: Nothing is known about such a patch, or its file does not fit.
+    """
+    raise ModelFormatError(f"nothing is known about weight patches of the type {type(patch).__name__}")
+
+
+@weight_changes.register
+def _(patch: LoraPatch, target: Target) -> dict[str, Change]:
+    if patch.strength == 0.0:
+        return {}
+    description = target.describe(patch.file)
+    if description.path is None:
+        raise ModelFormatError("is not downloaded yet", where=patch.file.name)
+    tensors = read_all(description.path)
+    file = read_lora(tensors, patch.file.name, lora_metadata(description.path))
+    found = part_layers(file.layers, target.part, target.shapes)
+    if found.unmatched and not found.matched:
+        raise ModelFormatError(
+            f"none of its {len(found.unmatched)} layers for the {target.part.name} fits this model"
+            f" ({_some(found.unmatched)})",
+            where=patch.file.name,
+            advice=ADVICE,
+        )
+    if found.unmatched:
+        target.notice(
+            f"{patch.file.name}: {len(found.unmatched)} of {len(found.unmatched) + len(found.matched)} layers fit"
+            f" nothing in the {target.part.name} and are left out: {_some(found.unmatched)}"
+        )
+    if role_of(target.part) == "unet":
+        if not found.matched:
+            target.notice(f"{patch.file.name}: none of its {len(file.layers)} layers is for the {target.part.name}")
+        if file.strange:
+            target.notice(
+                f"{patch.file.name}: {len(file.strange)} of its tensors belong to no layer and are left out:"
+                f" {_some(file.strange)}"
+            )
+    return {name: _adding(layer, patch.strength, patch.file.name) for name, layer in found.matched.items()}
+
+
+@weight_changes.register
+def _(patch: EmbeddingPatch, target: Target) -> dict[str, Change]:
+    # An embedding changes what prompts mean, not the weights.
+    return {}
+
+
+@weight_changes.register
+def _(patch: MergePatch, target: Target) -> dict[str, Change]:
+    other = counterpart(patch, target.part, target.describe)
+    inner = combined_changes(patch.other.patches, replace(target, part=other))
+    return merge_changes(patch, target.part, target.shapes, other, inner, target.notice)
+
+
+@weight_changes.register
+def _(patch: AttentionScalePatch, target: Target) -> dict[str, Change]:
+    return dict(attention_changes(patch, target.shapes))
+
+
+def combined_changes(patches: Iterable[Any], target: Target) -> dict[str, Change]:
+    """The changes of several patches, made one after another."""
+    total: dict[str, Change] = {}
+    for patch in patches:
+        for name, change in weight_changes(patch, target).items():
+            total[name] = _then(total[name], change) if name in total else change
+    return total
+
+
+def _then(first: Change, second: Change) -> Change:
+    return lambda weight: second(first(weight))
+
+
+def _adding(layer: Layer, strength: float, where: str) -> Change:
+    return lambda weight: layer.apply(weight, strength, where)
+
+
+def _some(names: Iterable[str]) -> str:
+    ordered = sorted(names)
+    shown = ", ".join(ordered[:3])
+    return f"{shown} and {len(ordered) - 3} more" if len(ordered) > 3 else shown

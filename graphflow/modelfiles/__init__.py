@@ -1,0 +1,1 @@
+"""What stands in weight files, read without torch."""

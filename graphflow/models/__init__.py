@@ -1,1 +1,0 @@
-"""Models: names, roots, headers, descriptions, and the manager that holds weights in memory."""

@@ -1,0 +1,1 @@
+"""Plain tensor functions on pictures, masks and latents."""

@@ -1,0 +1,253 @@
+"""The first pass of planning: what each node gets, and the key of what it makes.
+
+Folds constants, settles switches whose selector is known, finds files and lets equal nodes stand for each other. A key
+is the SHA-256 of canonical JSON of the node's type and version, its literals, the keys of what is linked, the
+fingerprints of the files it reads, and the numerics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from graphflow.basics.jsontools import digest
+from graphflow.basics.wording import shorten
+from graphflow.errors import InvalidInputError, Problem
+from graphflow.planning.checked import CheckedNode, Source
+from graphflow.planning.files import FileResolver, FileUse
+from graphflow.planning.numerics import Numerics
+from graphflow.planning.safety import PART
+from graphflow.planning.settle import Settled
+from graphflow.planning.steps import Argument, Constant, literals_of, output_key, sources_of
+
+
+@dataclass
+class Keying:
+    """Keys nodes one by one, in topological order.
+
+    Attributes:
+        settled: The settled document.
+        resolver: Finds files.
+        numerics: What enters every key beside the graph.
+        known: Values of computed selectors.
+        notices: What the user should know.
+        problems: What is wrong.
+        arguments: By node: what its inputs get.
+        keys: By node: the key of its result, or None where it cannot be known yet.
+        reasons: By node: what to say of it.
+        uses: By node: the files it reads.
+        stands_for: For an output: the constant or the other output that it is.
+        unsettled: Nodes that wait for a computed selector.
+        selectors: By switch: its computed selectors.
+        trace: By node: what its key was made of.
+    """
+
+    settled: Settled
+    resolver: FileResolver
+    numerics: Numerics
+    known: Mapping[Source, Any]
+    notices: list[str]
+    problems: list[Problem] = field(default_factory=list)
+    arguments: dict[str, dict[str, Argument]] = field(default_factory=dict)
+    keys: dict[str, str | None] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+    uses: dict[str, tuple[FileUse, ...]] = field(default_factory=dict)
+    stands_for: dict[Source, Constant | Source] = field(default_factory=dict)
+    unsettled: set[str] = field(default_factory=set)
+    selectors: dict[str, tuple[Source, ...]] = field(default_factory=dict)
+    trace: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _by_key: dict[str, str] = field(default_factory=dict)
+
+    def behind(self, source: Source) -> Constant | Source:
+        """Follow settled switches, folded constants and duplicates to what really makes a value."""
+        return self.stands_for.get(source, source)
+
+    def settle(self, node: CheckedNode) -> None:
+        """Settle one node; those before it are settled already."""
+        arguments = self._arguments(node)
+        self.arguments[node.id] = arguments
+        if node.spec.chooser is not None:
+            self._choose(node, arguments)
+            return
+        if any(source.node in self.unsettled for source in sources_of(arguments)):
+            self.unsettled.add(node.id)
+            self.keys[node.id] = None
+            return
+        if node.spec.fold and not any(True for _ in sources_of(arguments)):
+            self._fold(node, arguments)
+            return
+        self._key(node, arguments)
+
+    def _arguments(self, node: CheckedNode) -> dict[str, Argument]:
+        arguments: dict[str, Argument] = {name: Constant(value) for name, value in node.params.items()}
+        for name, sources in node.links.items():
+            settled = tuple(self.behind(source) for source in sources)
+            if node.spec.inputs[name].many:
+                arguments[name] = settled
+            else:
+                arguments[name] = (
+                    self._checked_constant(node, name, settled[0]) if isinstance(settled[0], Constant) else settled[0]
+                )
+        return arguments
+
+    def _checked_constant(self, node: CheckedNode, name: str, constant: Constant) -> Constant:
+        parameter = node.spec.inputs[name]
+        if parameter.linked or node.spec.map:
+            return constant
+        value, wrong = parameter.check(constant.value)
+        if wrong is not None:
+            self.problems.append(Problem(f"nodes.{node.id}.links.{name}", wrong))
+        return Constant(value)
+
+    def _choose(self, node: CheckedNode, arguments: Mapping[str, Argument]) -> None:
+        chooser = node.spec.chooser
+        assert chooser is not None
+        literals: dict[str, Any] = {}
+        computed: list[Source] = []
+        for name, parameter in node.spec.inputs.items():
+            if parameter.linked:
+                continue
+            argument = arguments.get(name)
+            if isinstance(argument, Source):
+                if argument in self.known:
+                    literals[name] = self.known[argument]
+                elif argument.node in self.unsettled:
+                    self.unsettled.add(node.id)
+                    self.keys[node.id] = None
+                    return
+                else:
+                    computed.append(argument)
+            else:
+                literals[name] = argument.value if isinstance(argument, Constant) else parameter.default
+        if computed:
+            self.selectors[node.id] = tuple(computed)
+            self.unsettled.add(node.id)
+            self.keys[node.id] = None
+            self.reasons[node.id] = "waits for its selector " + ", ".join(map(str, computed))
+            return
+        try:
+            name, index = chooser(literals)
+        except InvalidInputError as error:
+            self.problems.append(Problem(f"nodes.{node.id}", error.message, error.advice or ""))
+            return
+        chosen = arguments.get(name)
+        if index is not None and isinstance(chosen, tuple):
+            if not 0 <= index < len(chosen):
+                self.problems.append(
+                    Problem(
+                        f"nodes.{node.id}",
+                        f"the selector chooses number {index} of {len(chosen)} links",
+                        "they count from 0",
+                    )
+                )
+                return
+            chosen = chosen[index]
+        if chosen is None or isinstance(chosen, tuple):
+            self.problems.append(
+                Problem(f"nodes.{node.id}.links.{name}", f"the selector chooses {name!r}, which has no link")
+            )
+            return
+        self.stands_for[Source(node.id, node.spec.primary)] = chosen
+        self.reasons[node.id] = f"chooses {name}" + (f"[{index}]" if index is not None else "")
+        if isinstance(chosen, Source) and chosen.node in self.unsettled:
+            self.unsettled.add(node.id)
+
+    def _fold(self, node: CheckedNode, arguments: Mapping[str, Argument]) -> None:
+        try:
+            result = node.spec.function(**literals_of(arguments))
+        except InvalidInputError as error:
+            self.problems.append(Problem(f"nodes.{node.id}", error.message, error.advice or ""))
+            return
+        except Exception as error:  # as NodeError has it for nodes that run
+            self.problems.append(
+                Problem(f"nodes.{node.id}", f"{node.spec.type} fails: {type(error).__name__}: {error}")
+            )
+            return
+        for output, value in node.spec.split(result).items():
+            self.stands_for[Source(node.id, output)] = Constant(value)
+        self.reasons[node.id] = "is " + shorten(result, 60)
+
+    def _key(self, node: CheckedNode, arguments: Mapping[str, Argument]) -> None:
+        uses = self.files_of(node, literals_of(arguments))
+        inputs: dict[str, Any] = {}
+        unknown = ""
+        for name, parameter in node.spec.inputs.items():
+            argument = arguments.get(name)
+            if argument is None:
+                inputs[name] = parameter.default
+                continue
+            parts = argument if isinstance(argument, tuple) else (argument,)
+            shown: list[Any] = []
+            for part in parts:
+                if isinstance(part, Constant):
+                    shown.append({"value": part.value} if parameter.linked else part.value)
+                    continue
+                key = self.keys.get(part.node)
+                if key is None:
+                    unknown = unknown or f"the key of {part.node} is unknown"
+                else:
+                    shown.append({"key": output_key(key, part.output)})
+            inputs[name] = shown if isinstance(argument, tuple) else (shown[0] if shown else None)
+        files = {f"{use.need.kind} {use.need.name}": use.fingerprint for use in uses}
+        for use in uses:
+            if use.fingerprint is None and not use.need.optional:
+                unknown = f"the content of {use.need.name!r} is not known before it is fetched"
+        material = {"type": node.spec.type, "version": node.spec.version, "inputs": inputs, "files": files}
+        numerics = self.numerics.to_json()
+        self.trace[node.id] = {"params": inputs, "files": files, "numerics": numerics}
+        if unknown:
+            self.keys[node.id] = None
+            self.reasons[node.id] = unknown
+            return
+        try:
+            key = digest({**material, "numerics": numerics})
+        except (TypeError, ValueError) as error:
+            self.problems.append(Problem(f"nodes.{node.id}", f"a parameter cannot be part of a key: {error}"))
+            return
+        self.keys[node.id] = key
+        twin = self._by_key.setdefault(key, node.id)
+        if twin != node.id and not node.spec.effect and node.spec.cache:
+            for output in node.spec.outputs:
+                self.stands_for[Source(node.id, output.name)] = Source(twin, output.name)
+            self.reasons[node.id] = f"is the same as {twin}"
+
+    def files_of(self, node: CheckedNode, literals: Mapping[str, Any]) -> tuple[FileUse, ...]:
+        """Resolve the files that a node reads, once."""
+        if node.id in self.uses:
+            return self.uses[node.id]
+        uses: list[FileUse] = []
+        try:
+            needs = node.spec.files(literals)
+        except InvalidInputError as error:
+            self.problems.append(Problem(f"nodes.{node.id}.params", error.message, error.advice or ""))
+            needs = []
+        for need in needs:
+            try:
+                use = self.resolver.resolve(need, trusted=(node.id, need.param) in self.settled.trusted)
+            except InvalidInputError as error:
+                place = f"nodes.{node.id}.params.{need.param}"
+                file = f"{error.where}: " if error.where else ""
+                self.problems.append(Problem(place, file + error.message, error.advice or ""))
+                continue
+            if use.notice:
+                self.notices.append(f"{node.id}: {use.notice}")
+            uses.append(use)
+        self.uses[node.id] = tuple(uses)
+        return self.uses[node.id]
+
+    def missing_files(self, nodes: Iterable[CheckedNode], problems: Sequence[Problem]) -> list[Problem]:
+        """Return what is wrong with the files that sound nodes of an unsound document name."""
+        unsound = {problem.path.split(".")[1] for problem in problems if problem.path.startswith("nodes.")}
+        for node in nodes:
+            if node.id not in unsound:
+                self.files_of(node, node.params)
+        return self.problems
+
+    def has_checker(self, node: CheckedNode) -> bool:
+        """Tell whether a loader's model has a safety checker, or makes nothing but one."""
+        if [output.type.name for output in node.spec.outputs] == [PART]:
+            return True
+        if any(name in node.links for name, parameter in node.spec.inputs.items() if parameter.model_kind):
+            return False
+        return any(PART in use.parts for use in self.files_of(node, node.params))

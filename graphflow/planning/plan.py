@@ -1,0 +1,282 @@
+"""Plans: what will run, what is stored already, and why.
+
+:func:`plan` checks the whole graph, gives every value its key (:mod:`graphflow.planning.keys`), walks back from the targets
+and stops at what is stored. It imports no torch and touches no weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from graphflow.basics.jsontools import digest
+from graphflow.basics.wording import nearest, shorten
+from graphflow.errors import Problem, WorkflowError
+from graphflow.planning.checked import Checked, CheckedNode, Source
+from graphflow.planning.families import family_problems
+from graphflow.planning.files import FileResolver, NoFiles
+from graphflow.planning.keys import Keying
+from graphflow.planning.numerics import Numerics
+from graphflow.planning.record import make_record
+from graphflow.planning.safety import Policy, guard
+from graphflow.planning.settle import Settled
+from graphflow.planning.steps import Action, Plan, Step, output_key, sources_of
+from graphflow.planning.validate import validate
+from graphflow.spec.registry import Registry
+
+
+class Shelf(Protocol):
+    """What planning asks of the store."""
+
+    def contains(self, key: str) -> bool:
+        """Tell whether a value is stored."""
+        ...
+
+
+class EmptyShelf:
+    """A store that holds nothing."""
+
+    def contains(self, key: str) -> bool:
+        """Return False."""
+        return False
+
+
+def plan(
+    settled: Settled,
+    registry: Registry,
+    *,
+    shelf: Shelf | None = None,
+    resolver: FileResolver | None = None,
+    numerics: Numerics | None = None,
+    safety: Policy = "auto",
+    checker: str | None = None,
+    targets: Iterable[str] | None = None,
+    known: Mapping[Source, Any] | None = None,
+    previous: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Plan:
+    """Plan a run.
+
+    Args:
+        settled: The settled document.
+        registry: The known node types.
+        shelf: Tells what is stored; None is nothing.
+        resolver: Finds files; None leaves them unread and their keys unknown.
+        numerics: What enters every key beside the graph.
+        safety: The safety policy.
+        checker: Name of the configured safety checker.
+        targets: Node ids or addresses to compute; None is every node with an effect and the document's outputs.
+        known: Values of computed selectors, found by an earlier stage of the same run.
+        previous: The trace of the last plan of this workflow.
+
+    Raises:
+        WorkflowError: With every problem of the document.
+    """
+    checked = validate(settled.flat, registry)
+    problems = [*settled.problems, *checked.problems]
+    ends = _targets(targets, checked, settled, problems)
+    keying = Keying(
+        settled=settled,
+        resolver=resolver or NoFiles(),
+        numerics=numerics or Numerics(),
+        known=known or {},
+        notices=list(checked.notices),
+    )
+    if problems:
+        raise WorkflowError([*problems, *keying.missing_files(checked.nodes.values(), problems)])
+    guarded = guard(
+        checked.nodes, checked.types, registry, policy=safety, checker=checker, has_checker=keying.has_checker
+    )
+    wanted = ancestors((source.node for source in ends), guarded.nodes)
+    for node_id, node in guarded.nodes.items():
+        if node_id in wanted:
+            keying.settle(node)
+    keying.problems.extend(family_problems(guarded.nodes.values(), keying.uses, keying.arguments))
+    if guarded.problems or keying.problems:
+        raise WorkflowError([*guarded.problems, *keying.problems])
+    targets_behind = dict.fromkeys(keying.behind(end) for end in ends)
+    sources = tuple(end for end in targets_behind if isinstance(end, Source))
+    checks = {node_id: {"policy": safety, "checked": bool(filters)} for node_id, filters in guarded.filters.items()}
+    decision = _Decision(keying, guarded.nodes, shelf or EmptyShelf(), previous or {}, checks)
+    named = {name: checked.source(address) for name, address in settled.flat.outputs.items()}
+    return Plan(
+        steps=decision.steps(sources),
+        targets=sources,
+        outputs={name: keying.behind(source) for name, source in named.items() if source is not None},
+        selectors=tuple(dict.fromkeys(source for found in keying.selectors.values() for source in found)),
+        notices=tuple(dict.fromkeys([*keying.notices, *guarded.notices])),
+        numerics=keying.numerics,
+        trace=keying.trace,
+        settled=settled,
+    )
+
+
+def _targets(
+    targets: Iterable[str] | None, checked: Checked, settled: Settled, problems: list[Problem]
+) -> tuple[Source, ...]:
+    if targets is None:
+        return tuple(checked.targets(settled.flat))
+    found: list[Source] = []
+    for address in targets:
+        source = checked.source(address)
+        if source is None or source.output not in checked.nodes[source.node].spec.output_types:
+            problems.append(Problem(f"target {address!r}", "there is no such node or output", _hint(address, checked)))
+        else:
+            found.append(source)
+    return tuple(found)
+
+
+def _hint(address: str, checked: Checked) -> str:
+    """Return what the address may have meant."""
+    node, _, output = address.partition(".")
+    if node in checked.nodes:
+        outputs = checked.nodes[node].spec.output_types
+        near = nearest(output, outputs)
+        return f"did you mean '{node}.{near}'?" if near else f"{node} has {', '.join(outputs)}"
+    near = nearest(node, checked.nodes)
+    return f"did you mean {near!r}?" if near else f"it has {', '.join(checked.nodes)}"
+
+
+def ancestors(ends: Iterable[str], nodes: Mapping[str, CheckedNode]) -> set[str]:
+    """Return the nodes named and all before them."""
+    found: set[str] = set()
+    stack = list(ends)
+    while stack:
+        node_id = stack.pop()
+        if node_id not in found and node_id in nodes:
+            found.add(node_id)
+            stack.extend(source.node for source in nodes[node_id].sources)
+    return found
+
+
+@dataclass
+class _Decision:
+    """The second pass: walks back from the targets and stops at what is stored."""
+
+    keying: Keying
+    nodes: Mapping[str, CheckedNode]
+    shelf: Shelf
+    previous: Mapping[str, Mapping[str, Any]]
+    checks: Mapping[str, Mapping[str, Any]]
+    stored_artifacts: set[str] = field(default_factory=set)
+
+    def steps(self, ends: tuple[Source, ...]) -> dict[str, Step]:
+        """Walk back from the targets and stop at what is stored."""
+        actions: dict[str, Action] = {}
+        needed: dict[str, set[str]] = {}
+        artifacts: dict[str, tuple[str | None, dict[str, Any]]] = {}
+        effects = [source for source in ends if self.nodes[source.node].spec.effect]
+        stack = [(source, False) for source in ends if source not in effects]
+        for source in effects:
+            node = self.nodes[source.node]
+            if node.id in self.keying.unsettled:
+                actions[node.id] = "conditional"
+                stack.extend((before, True) for before in sources_of(self.keying.arguments[node.id]))
+                continue
+            actions[node.id] = "write"
+            artifacts[node.id] = self._artifact(node)
+            key = artifacts[node.id][0]
+            if key is not None and self.shelf.contains(key):
+                self.keying.reasons[node.id] = "its files are stored"
+                self.stored_artifacts.add(node.id)
+            else:
+                self.keying.reasons[node.id] = "writes a new result"
+                stack.extend((before, False) for before in sources_of(self.keying.arguments[node.id]))
+        stack.extend((source, False) for sources in self.keying.selectors.values() for source in sources)
+        while stack:
+            source, conditional = stack.pop()
+            before = self._visit(source, conditional, actions, needed)
+            stack.extend(before)
+        for node_id in (*self.keying.keys, *self.keying.reasons):
+            actions.setdefault(node_id, "skipped")
+        return {
+            node_id: self._step(node_id, actions[node_id], needed, artifacts)
+            for node_id in self.nodes
+            if node_id in actions
+        }
+
+    def _visit(
+        self, source: Source, conditional: bool, actions: dict[str, Action], needed: dict[str, set[str]]
+    ) -> list[tuple[Source, bool]]:
+        """Decide one node; returns what it needs in turn, with whether that is conditional too."""
+        node = self.nodes[source.node]
+        outputs = needed.setdefault(node.id, set())
+        known, action = source.output in outputs, actions.get(node.id)
+        outputs.add(source.output)
+        arguments = sources_of(self.keying.arguments[node.id])
+        if node.id in self.keying.unsettled or conditional:
+            if action is None:
+                actions[node.id] = "conditional"
+                return [(before, True) for before in arguments]
+            return []
+        if known and action in ("run", "cached"):
+            return []
+        key = self.keying.keys[node.id]
+        reusable = node.spec.cache and key is not None and action != "run"
+        if reusable and all(self.shelf.contains(output_key(key or "", output)) for output in outputs):
+            actions[node.id] = "cached"
+            self.keying.reasons[node.id] = "stored"
+            return []
+        if action == "run":
+            return []
+        actions[node.id] = "run"
+        self.keying.reasons[node.id] = self._why(node)
+        return [(before, False) for before in arguments]
+
+    def _step(
+        self,
+        node_id: str,
+        action: Action,
+        needed: Mapping[str, set[str]],
+        artifacts: Mapping[str, tuple[str | None, dict[str, Any]]],
+    ) -> Step:
+        node = self.nodes[node_id]
+        artifact, record = artifacts.get(node_id, (None, None))
+        return Step(
+            id=node_id,
+            spec=node.spec,
+            title=node.title,
+            action=action,
+            reason=self.keying.reasons.get(node_id, "depends on a switch" if action == "conditional" else "not needed"),
+            key=self.keying.keys.get(node_id),
+            arguments=self.keying.arguments[node_id],
+            files=self.keying.uses.get(node_id, ()),
+            needed=tuple(sorted(needed.get(node_id, ()))),
+            artifact=artifact,
+            artifact_stored=node_id in self.stored_artifacts,
+            record=record,
+        )
+
+    def _artifact(self, node: CheckedNode) -> tuple[str | None, dict[str, Any]]:
+        """Return the key of what an effect writes, and the record that its files carry."""
+        before = ancestors([node.id], self.nodes)
+        uses = [use for node_id in before for use in self.keying.uses.get(node_id, ())]
+        record = make_record(self.keying.settled.document, uses, self.keying.numerics, self.checks.get(node.id))
+        key = self.keying.keys[node.id]
+        return (None if key is None else digest([key, record])), record
+
+    def _why(self, node: CheckedNode) -> str:
+        """Say why a node must run, from what its key was made of the last time."""
+        if node.id in self.keying.reasons:
+            return self.keying.reasons[node.id]
+        if not node.spec.cache:
+            return "its result is never stored"
+        old, new = self.previous.get(node.id), self.keying.trace.get(node.id)
+        if old is None or new is None:
+            return "no result is stored"
+        changes = [
+            name
+            if isinstance(value, dict | list)
+            else f"{name} {shorten(old['params'].get(name), 20)} → {shorten(value, 20)}"
+            for name, value in new["params"].items()
+            if old["params"].get(name) != value
+        ]
+        changes += [f"file {name}" for name, mark in new["files"].items() if old["files"].get(name) != mark]
+        changes += [
+            f"{name} {old['numerics'].get(name)} → {value}"
+            for name, value in new["numerics"].items()
+            if old["numerics"].get(name) != value
+        ]
+        if changes:
+            return "changed: " + ", ".join(changes)
+        return "its result is no longer stored" if node.spec.persist else "its result is kept in memory only"

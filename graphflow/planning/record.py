@@ -1,0 +1,40 @@
+"""The facts that a saved picture carries, so that somebody can make it again.
+
+Only facts that repeat: the document, digests of models, versions, device and dtype. No times, dates, hosts or cache
+state, so the same run twice writes the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from graphflow.document.document import Document
+from graphflow.planning.files import FileUse
+from graphflow.planning.numerics import Numerics, version_of
+
+PACKAGES = ("torch", "diffusers", "transformers")
+
+
+def make_record(
+    document: Document, uses: Iterable[FileUse], numerics: Numerics, safety: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Return ``{"workflow": the document, "record": the facts}``.
+
+    Args:
+        document: As the user would save it: inputs set, seeds drawn.
+        uses: The files that the written value descends from.
+        numerics: Device kind and dtypes.
+        safety: The policy, and whether a checker looked at it; None where there was nothing to check.
+    """
+    files = {use.need.name: use.fingerprint for use in uses if use.fingerprint is not None}
+    facts: dict[str, Any] = {
+        "graphflow": version_of("graphflow-diffusers"),
+        "versions": {package: version_of(package) for package in PACKAGES},
+        "device": numerics.device,
+        "dtype": numerics.compute,
+        "files": dict(sorted(files.items())),
+    }
+    if safety is not None:
+        facts["safety"] = dict(safety)
+    return {"workflow": document.to_json(), "record": facts}

@@ -1,0 +1,118 @@
+"""Finds the files that a document names: models in the library, user files in the allowed folders."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import TYPE_CHECKING, cast
+
+from graphflow.basics.paths import user_path
+from graphflow.basics.wording import nearest, shorten
+from graphflow.errors import InvalidInputError, LimitError, ModelNotFoundError
+from graphflow.limits import LIMITS
+from graphflow.planning.files import FileUse, add_up
+from graphflow.spec.decorator import FileNeed
+
+if TYPE_CHECKING:
+    from graphflow.library.library import Library
+    from graphflow.modelfiles.description import Kind
+
+
+class SessionResolver:
+    """Resolves names for planning.
+
+    Args:
+        library: Gives the model library, when a model is first asked for.
+        folder: The document's folder.
+        input_folder: A folder for input files, beside the document's.
+    """
+
+    def __init__(self, library: Callable[[], Library], folder: Path | None, input_folder: Path | None) -> None:
+        self._library = library
+        self._folders = tuple(part for part in (folder, input_folder) if part is not None)
+
+    def resolve(self, need: FileNeed, *, trusted: bool) -> FileUse:
+        """Find a file; see :class:`graphflow.planning.files.FileResolver`."""
+        try:
+            return self._model(need, trusted) if need.model else self._user_file(need, trusted)
+        except ModelNotFoundError as error:
+            if need.optional:
+                return FileUse(need, notice=f"{error.message} ({error.advice})" if error.advice else error.message)
+            raise
+
+    def _model(self, need: FileNeed, trusted: bool) -> FileUse:
+        found = self._library().describe(need.name, cast("Kind", need.kind), trusted=trusted)
+        parts = {name: part for name, part in found.parts.items() if not need.parts or name in need.parts}
+        sizes = {name: part.bytes_by_dtype for name, part in parts.items()}
+        return FileUse(
+            need,
+            path=str(found.path) if found.path is not None else need.name,
+            fingerprint=found.fingerprint,
+            weight_bytes=add_up(sizes.values()) if sizes else dict(found.bytes_by_dtype),
+            part_bytes=sizes,
+            parts=tuple(found.parts),
+            family=found.family or "",
+            notice="; ".join(found.warnings),
+        )
+
+    def _user_file(self, need: FileNeed, trusted: bool) -> FileUse:
+        try:
+            path = self._find(need.name, trusted)
+            size = path.stat().st_size
+            if size > LIMITS.media_bytes:
+                raise LimitError(f"the file has {size:,} bytes, more than {LIMITS.media_bytes:,}", where=need.name)
+            return FileUse(need, path=str(path), fingerprint=_content(str(path), size, path.stat().st_mtime_ns))
+        except OSError as error:  # the system refuses the name, e.g. since it is too long, or the file
+            reason = (error.strerror or str(error)).lower()
+            raise InvalidInputError(
+                f"{shorten(need.name)} cannot be read: {reason}", advice="name another file"
+            ) from error
+
+    def _find(self, name: str, trusted: bool) -> Path:
+        if "\0" in name:
+            raise InvalidInputError("a file name has no NUL character", where=repr(name))
+        if trusted and user_path(name).is_file():
+            return user_path(name).resolve()
+        outside = InvalidInputError(
+            f"{name!r} leads out of the document's folder and the input folder",
+            advice="put the file there, name the folder with --input-dir, or give the path on the command line with -i or --set",
+        )
+        if PurePosixPath(name).is_absolute() or PureWindowsPath(name).is_absolute() or PureWindowsPath(name).drive:
+            raise outside
+        for folder in self._folders:
+            candidate = (folder / name).resolve()
+            if not candidate.is_relative_to(folder.resolve()):
+                raise outside
+            if candidate.is_file():
+                return candidate
+        places = ", ".join(str(folder) for folder in self._folders) or "no folder (the workflow is no file)"
+        near = nearest(name, [other for other in _names(self._folders) if _is_document(other) == _is_document(name)])
+        advice = (
+            f"did you mean {near!r}?"
+            if near
+            else "put it there, name the folder with --input-dir, or give a path with -i or --set"
+        )
+        raise InvalidInputError(f"there is no file {name!r} in {places}", advice=advice)
+
+
+def _is_document(name: str) -> bool:
+    """Tell workflows, of which input folders hold many with names like their pictures', from what nodes read."""
+    return name.lower().endswith(".json")
+
+
+def _names(folders: tuple[Path, ...]) -> Iterator[str]:
+    for folder in folders:
+        if folder.is_dir():
+            for index, path in enumerate(sorted(folder.iterdir())):
+                if index > 2000:
+                    break
+                yield path.name
+
+
+@lru_cache(maxsize=512)
+def _content(path: str, size: int, mtime_ns: int) -> str:
+    """Return the SHA-256 of a file; remembered while its size and time stay."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,118 @@
+"""What a plan is made of: steps, their arguments, the keys of their results. Plain data."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from graphflow.planning.checked import Source
+from graphflow.planning.files import FileUse
+from graphflow.planning.numerics import Numerics
+from graphflow.planning.settle import Settled
+from graphflow.spec.decorator import NodeSpec
+
+Action = Literal["run", "cached", "write", "conditional", "skipped"]
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A literal that planning settled."""
+
+    value: Any
+
+
+Argument = Constant | Source | tuple[Constant | Source, ...]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One node of a plan.
+
+    Attributes:
+        id: The node's id.
+        spec: Its type.
+        title: What the user calls it.
+        action: ``run``, ``cached`` (its value is stored), ``write`` (an effect), ``conditional`` (depends on a switch
+            whose selector is computed), ``skipped`` (evaluated while planning, the same as another node, or not needed).
+        reason: Why.
+        key: Key of its result, or None where a file's content is not known before it is fetched.
+        arguments: What each input gets.
+        files: What it reads.
+        needed: Which outputs somebody reads.
+        artifact: For an effect: key of the files that it writes, or None.
+        artifact_stored: For an effect: whether those files are stored, so that its inputs are not needed.
+        record: For an effect: what its files carry.
+    """
+
+    id: str
+    spec: NodeSpec
+    title: str | None
+    action: Action
+    reason: str
+    key: str | None
+    arguments: Mapping[str, Argument]
+    files: tuple[FileUse, ...] = ()
+    needed: tuple[str, ...] = ()
+    artifact: str | None = None
+    artifact_stored: bool = False
+    record: Mapping[str, Any] | None = None
+
+    @property
+    def sources(self) -> list[Source]:
+        """The outputs that it reads."""
+        return list(sources_of(self.arguments))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do.
+
+    Attributes:
+        steps: By node id, in topological order; only what the targets need.
+        targets: The outputs asked for, after switches are settled.
+        outputs: The document's named outputs, likewise; a constant where planning settled it.
+        selectors: Computed selectors that must be known before planning can go on.
+        notices: What the user should know.
+        numerics: What enters every key.
+        trace: For each node: what its key was made of, so that the next plan can say what changed.
+        settled: The document behind it.
+    """
+
+    steps: Mapping[str, Step]
+    targets: tuple[Source, ...]
+    outputs: Mapping[str, Constant | Source]
+    selectors: tuple[Source, ...]
+    notices: tuple[str, ...]
+    numerics: Numerics
+    trace: Mapping[str, Mapping[str, Any]]
+    settled: Settled
+
+    def count(self, *actions: Action) -> int:
+        """Count the steps with one of these actions."""
+        return sum(step.action in actions for step in self.steps.values())
+
+
+def output_key(key: str, output: str) -> str:
+    """Return the key under which one output of a node is stored."""
+    return hashlib.sha256(f"{key}.{output}".encode()).hexdigest()
+
+
+def sources_of(arguments: Mapping[str, Argument]) -> Iterator[Source]:
+    """Yield the sources among arguments."""
+    for argument in arguments.values():
+        for part in argument if isinstance(argument, tuple) else (argument,):
+            if isinstance(part, Source):
+                yield part
+
+
+def literals_of(arguments: Mapping[str, Argument]) -> dict[str, Any]:
+    """Return the arguments that are constants."""
+    literals: dict[str, Any] = {}
+    for name, argument in arguments.items():
+        if isinstance(argument, Constant):
+            literals[name] = argument.value
+        elif isinstance(argument, tuple) and all(isinstance(part, Constant) for part in argument):
+            literals[name] = [part.value for part in argument if isinstance(part, Constant)]
+    return literals

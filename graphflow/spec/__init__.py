@@ -1,0 +1,1 @@
+"""Node types: a function's signature is its specification."""

@@ -1,0 +1,236 @@
+"""What the engine knows of a node type: its inputs, its outputs, the files that it names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
+from graphflow.basics.wording import say
+from graphflow.spec.annotations import inner_type
+from graphflow.spec.link_types import LinkType
+
+Lane = Literal["device", "cpu", "inline"]
+
+
+@dataclass(frozen=True)
+class ModelName:
+    """Marks a ``str`` parameter that names a model of one kind (``checkpoint``, ``lora``, …)."""
+
+    kind: str
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """Marks a ``str`` parameter that names a user's file (``image``, ``mask``, ``latent``, …); it counts by content."""
+
+    kind: str
+
+
+@dataclass(frozen=True)
+class SeedMarker:
+    """Marks an ``int`` parameter that also takes ``"random"``, which becomes a number before planning."""
+
+
+@dataclass(frozen=True)
+class FileNeed:
+    """A file that a node will read.
+
+    Attributes:
+        param: The parameter that names it.
+        name: The name.
+        kind: The library's kind, or the user file's.
+        model: Whether it is a model (else a user's file).
+        optional: Whether the node copes without it, with a notice.
+        parts: Which parts of the model this node reads; empty is all.
+    """
+
+    param: str
+    name: str
+    kind: str
+    model: bool = True
+    optional: bool = False
+    parts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """One parameter of a node.
+
+    Attributes:
+        name: The parameter's name.
+        type: The type that a link must have.
+        annotation: The Python annotation, with its metadata.
+        linked: Whether it takes links only (its type is a value type).
+        required: Whether it has no default.
+        default: The default, where it has one.
+        description: What it means.
+        many: Whether it takes a list of links.
+        optional: Whether None is a value.
+        model_kind: The kind of model that it names, or None.
+        file_kind: The kind of user file that it names, or None.
+        seed: Whether ``"random"`` is a value.
+    """
+
+    name: str
+    type: LinkType
+    annotation: Any
+    linked: bool
+    required: bool
+    default: Any
+    description: str
+    many: bool
+    optional: bool
+    model_kind: str | None
+    file_kind: str | None
+    seed: bool
+
+    @cached_property
+    def adapter(self) -> TypeAdapter[Any]:
+        """Checks literals, strictly: no text for a number, no number for a switch."""
+        return TypeAdapter(self.annotation, config=ConfigDict(strict=True, arbitrary_types_allowed=True))
+
+    @cached_property
+    def choices(self) -> tuple[Any, ...]:
+        """The values of a ``Literal``; empty for other types."""
+        inner = inner_type(self.annotation)
+        return get_args(inner) if get_origin(inner) is Literal else ()
+
+    def check(self, value: Any) -> tuple[Any, str | None]:
+        """Return the literal as the function takes it, and what is wrong with it or None."""
+        try:
+            return self.adapter.validate_python(value), None
+        except ValidationError as error:
+            return value, "; ".join(say(item, value) for item in error.errors(include_url=False))
+
+    def parse(self, text: str) -> Any:
+        """Turn text from a command line into a literal of this type.
+
+        Raises:
+            ValueError: The text is no such literal.
+        """
+        inner = inner_type(self.annotation)
+        if inner is str or (self.choices and all(isinstance(choice, str) for choice in self.choices)):
+            return text
+        if self.seed and text == "random":
+            return text
+        try:
+            return json.loads(text)
+        except ValueError:
+            lowered = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False, "none": None}
+            if text.lower() in lowered:
+                return lowered[text.lower()]
+            return text
+
+    def json_schema(self) -> dict[str, Any]:
+        """Return the JSON Schema of the literal."""
+        schema = TypeAdapter(self.annotation).json_schema(mode="validation")
+        if self.seed:
+            schema = {"anyOf": [schema, {"const": "random"}]}
+        if self.description:
+            schema["description"] = self.description
+        if not self.required:
+            schema["default"] = self.default
+        return schema
+
+
+@dataclass(frozen=True)
+class OutputSpec:
+    """One output of a node: its name and the type that it puts on a link."""
+
+    name: str
+    type: LinkType
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """Everything the engine knows of a node type.
+
+    Attributes:
+        type: The name in documents, e.g. ``vae_decode``.
+        version: Goes up when the result changes.
+        function: The function itself.
+        inputs: By name, in the order of the signature.
+        outputs: In order.
+        primary: The output that a bare link means, for ever.
+        lane: ``device`` (one at a time, stored on disk), ``cpu`` (several at once), ``inline`` (too cheap for a thread).
+        effect: Whether it writes; such a function returns ``Files``.
+        generates: Whether its result is a picture that nobody has seen before, so that it must be checked.
+        checks: Whether it is a safety filter.
+        fold: Whether it is evaluated while planning, once its inputs are literals.
+        chooser: For a switch: the name of the input (and the index in its list) that literal parameters choose.
+        map: Whether it runs once per element of a sequence.
+        cache: Whether its result may be reused.
+        persist: Whether its result goes to the disk tier.
+        category: Where lists show it.
+        summary: First line of the docstring.
+        doc: The whole docstring.
+        pack: Which pack brought it.
+        needs: Finds further files in literal parameters, e.g. embeddings named in a prompt.
+        migrate: Turns the parameters of an older version into today's: (version, params) -> params.
+    """
+
+    type: str
+    version: int
+    function: Callable[..., Any]
+    inputs: Mapping[str, InputSpec]
+    outputs: tuple[OutputSpec, ...]
+    primary: str
+    lane: Lane
+    effect: bool
+    generates: bool
+    checks: bool
+    fold: bool
+    chooser: Callable[[Mapping[str, Any]], tuple[str, int | None]] | None
+    map: bool
+    cache: bool
+    persist: bool
+    category: str
+    summary: str
+    doc: str
+    pack: str
+    needs: Callable[[Mapping[str, Any]], Iterable[FileNeed]] | None
+    migrate: Callable[[int, dict[str, Any]], dict[str, Any]] | None
+
+    @cached_property
+    def output_types(self) -> dict[str, LinkType]:
+        """The outputs' types by name."""
+        return {output.name: output.type for output in self.outputs}
+
+    @property
+    def structured(self) -> bool:
+        """Whether the function returns a NamedTuple."""
+        return len(self.outputs) > 1
+
+    def split(self, result: Any) -> dict[str, Any]:
+        """Name the outputs in what the function returned."""
+        if not self.structured:
+            return {self.outputs[0].name: result} if self.outputs else {}
+        return {output.name: getattr(result, output.name) for output in self.outputs}
+
+    def files(self, params: Mapping[str, Any]) -> list[FileNeed]:
+        """Return the files that literal parameters name."""
+        needs: list[FileNeed] = []
+        for spec in self.inputs.values():
+            value = params.get(spec.name, spec.default)
+            if not isinstance(value, str) or not value:
+                continue
+            if spec.model_kind:
+                needs.append(FileNeed(spec.name, value, spec.model_kind))
+            elif spec.file_kind:
+                needs.append(FileNeed(spec.name, value, spec.file_kind, model=False))
+        if self.needs is not None:
+            needs.extend(self.needs(params))
+        return needs
+
+
+Seed = Annotated[
+    int,
+    Field(ge=0, le=2**64 - 1, description='what the noise is drawn from; "random" draws one and records it'),
+    SeedMarker(),
+]

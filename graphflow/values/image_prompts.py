@@ -1,0 +1,63 @@
+"""The runtime hook of IP-Adapters. It is a value; this module imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from graphflow.values.types import value_type
+
+if TYPE_CHECKING:
+    import torch
+
+    from graphflow.families.latent_diffusion.unet import UNetModel
+    from graphflow.values.models import IPAdapter
+
+
+@value_type("image_prompt_hook")
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ImagePrompt:
+    """Has a UNet attend to pictures by an IP-Adapter.
+
+    Attributes:
+        adapter: The adapter.
+        features: (n, D) or (n, P, D) what an image encoder makes of the pictures.
+        nothing: The same of no picture, (1, …).
+        masks: (n, H, W) in [0, 1], where each picture acts; None is everywhere.
+        strength: Factor on its attention.
+        start: Share of sampling at which it begins, 0 to 1.
+        end: Share of sampling at which it ends.
+    """
+
+    adapter: IPAdapter
+    features: torch.Tensor
+    nothing: torch.Tensor
+    masks: torch.Tensor | None = None
+    strength: float = 1.0
+    start: float = 0.0
+    end: float = 1.0
+
+    @contextmanager
+    def attach(self, loaded: UNetModel) -> Iterator[None]:
+        """Attend to the pictures until the block ends.
+
+        Raises:
+            InvalidInputError: The adapter is for another family.
+        """
+        from graphflow.families.latent_diffusion.ip_adapter import PicturePrompt
+
+        sampling = loaded.model_sampling
+        with self.adapter.use() as adapter:
+            prompt = PicturePrompt(
+                adapter=adapter,
+                tokens=adapter.tokens(self.features),
+                nothing=adapter.tokens(self.nothing.expand_as(self.features)),
+                masks=self.masks,
+                strength=self.strength,
+                high=sampling.percent_to_sigma(self.start),
+                low=sampling.percent_to_sigma(self.end),
+            )
+            with loaded.picture_prompts.adding(prompt, loaded.module):
+                yield

@@ -1,0 +1,80 @@
+"""Pictures, latents, masks, video and sound as they travel on links: float32 tensors on the CPU."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from graphflow.values.types import value_type
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Audio", "Image", "Latent", "Mask", "Video"]
+
+
+@value_type("latent")
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Latent:
+    """Latents as the autoencoder makes them, before the family's scale and shift.
+
+    Attributes:
+        samples: (B, C, h, w).
+        noise_mask: (B or 1, H, W) in [0, 1], 1 = regenerate; any size, resized where it is used.
+        batch_index: For each item, its place in the batch whose noise it takes; None is 0, 1, 2, …
+        family: The family whose autoencoder made them, where known.
+        downscale: Pixels per latent sample along an edge.
+    """
+
+    samples: torch.Tensor
+    noise_mask: torch.Tensor | None = None
+    batch_index: tuple[int, ...] | None = None
+    family: str | None = None
+    downscale: int = 8
+
+
+@value_type("image")
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Image:
+    """Pictures.
+
+    Attributes:
+        pixels: (B, 3 or 4, H, W) in [0, 1], sRGB; a fourth channel is alpha.
+        numbers: For each item, its number in the batch it comes from; None is 0, 1, 2, … Items that the safety
+            filter withheld leave gaps, so the others keep their numbers.
+        withheld: How many items the safety filter took out.
+    """
+
+    pixels: torch.Tensor
+    numbers: tuple[int, ...] | None = None
+    withheld: int = 0
+
+
+@value_type("mask")
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Mask:
+    """Masks: (B, H, W) in [0, 1], 1 = regenerate."""
+
+    values: torch.Tensor
+
+
+@value_type("video")
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Video:
+    """A moving picture: frames (T, 3, H, W) in [0, 1] at ``fps`` frames a second, with sound where there is any.
+
+    ``withheld`` counts frames that the safety filter blackened.
+    """
+
+    frames: torch.Tensor
+    fps: float = 8.0
+    withheld: int = 0
+
+
+@value_type("audio")
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Audio:
+    """Sound: samples (channels, n) in [-1, 1] at ``sample_rate`` hertz."""
+
+    samples: torch.Tensor
+    sample_rate: int = 44100

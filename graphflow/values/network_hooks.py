@@ -1,0 +1,214 @@
+"""Runtime hooks that change how a UNet computes, or what guidance asks it beside. Knows nothing of torch.
+
+A hook is a value in ``Model.hooks``; ``attach`` puts it on the loaded model until the block ends. What each does is in
+:mod:`graphflow.families.latent_diffusion.hooks`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from graphflow.values.types import value_type
+
+if TYPE_CHECKING:
+    from graphflow.families.latent_diffusion.unet import UNetModel
+
+ShrinkMethod = Literal["bicubic", "bilinear", "nearest", "area"]
+
+
+@value_type("freeu_hook")
+@dataclass(frozen=True, kw_only=True)
+class FreeU:
+    """FreeU (Si et al. 2023, arXiv:2309.11497): stronger backbone, weaker low frequencies in skip connections.
+
+    Attributes:
+        b1: Backbone factor in the decoder's widest stage.
+        b2: Backbone factor in the stage of half its width.
+        s1: Skip factor in the widest stage.
+        s2: Skip factor in the stage of half its width.
+        method: `v1` scales half of the channels by b; `v2` scales them by b where the feature map is high.
+    """
+
+    b1: float
+    b2: float
+    s1: float
+    s2: float
+    method: Literal["v1", "v2"] = "v2"
+
+    @contextmanager
+    def attach(self, loaded: UNetModel) -> Iterator[None]:
+        """Change the decoder's inputs until the block ends."""
+        from graphflow.families.latent_diffusion.hooks.freeu import freeu
+
+        with freeu(loaded.module, self):
+            yield
+
+
+@value_type("perturbed_attention_hook")
+@dataclass(frozen=True, kw_only=True)
+class PerturbedAttention:
+    """Perturbed-attention guidance (Ahn et al. 2024, arXiv:2403.17377).
+
+    Attributes:
+        scale: Weight of the difference between the network and itself without attention in the middle.
+    """
+
+    scale: float = 3.0
+
+    @contextmanager
+    def attach(self, loaded: UNetModel) -> Iterator[None]:
+        """Add the weakened network and the guidance away from it."""
+        from graphflow.families.latent_diffusion.hooks.self_attention import without_middle_attention
+        from graphflow.sampling.guidance import AwayFromVariation
+
+        loaded.variations["perturbed_attention"] = without_middle_attention
+        loaded.guidance.append(AwayFromVariation(variation="perturbed_attention", scale=self.scale))
+        yield
+
+
+@value_type("skip_layer_hook")
+@dataclass(frozen=True, kw_only=True)
+class SkipLayers:
+    """Skip-layer guidance: away from the network without some of its transformers.
+
+    Attributes:
+        layers: Beginnings of names of the UNet's modules.
+        scale: Weight of the difference between the network and itself without them.
+        start: Share of sampling at which it begins, 0 to 1.
+        end: Share of sampling at which it ends.
+        rescale: Share of the result's standard deviation that is brought back to the conditional prediction's.
+    """
+
+    layers: tuple[str, ...]
+    scale: float
+    start: float
+    end: float
+    rescale: float = 0.0
+
+    @contextmanager
+    def attach(self, loaded: UNetModel) -> Iterator[None]:
+        """Add the weakened network and the guidance away from it.
+
+        Raises:
+            InvalidInputError: The model has no such layer.
+        """
+        from graphflow.families.latent_diffusion.hooks.modules import transformers
+        from graphflow.families.latent_diffusion.hooks.self_attention import without_layers
+        from graphflow.sampling.guidance import AwayFromVariation
+
+        list(transformers(loaded.module, self.layers))  # says now what would be said after the first step
+        name = f"without {', '.join(self.layers)}"
+        loaded.variations[name] = without_layers(self.layers)
+        loaded.guidance.append(
+            AwayFromVariation(variation=name, scale=self.scale, start=self.start, end=self.end, rescale=self.rescale)
+        )
+        yield
+
+
+@value_type("self_attention_guidance_hook")
+@dataclass(frozen=True, kw_only=True)
+class SelfAttentionGuidance:
+    """Self-attention guidance (Hong et al. 2022, arXiv:2210.00939).
+
+    Attributes:
+        scale: Weight of the difference to the prediction from a blurred picture.
+        blur_sigma: Standard deviation of the blur in latent samples.
+    """
+
+    scale: float = 0.5
+    blur_sigma: float = 2.0
+
+    @contextmanager
+    def attach(self, loaded: UNetModel) -> Iterator[None]:
+        """Add the observed network and the guidance."""
+        from graphflow.families.latent_diffusion.hooks.self_attention import AttentionMap, AwayFromBlurred
+
+        seen = AttentionMap()
+        loaded.variations["self_attention_map"] = seen.watching
+        loaded.guidance.append(
+            AwayFromBlurred(seen, variation="self_attention_map", scale=self.scale, blur_sigma=self.blur_sigma)
+        )
+        yield
+
+
+@value_type("deep_shrink_hook")
+@dataclass(frozen=True, kw_only=True)
+class DeepShrink:
+    """Deep layers compute on a smaller picture at the beginning (Kohya's "deep shrink"), for sizes beyond the training's.
+
+    Attributes:
+        block: Number of the input block behind which it shrinks, counted as in the original UNet.
+        factor: How much smaller.
+        start: Share of sampling at which it begins, 0 to 1.
+        end: Share of sampling at which it ends.
+        after_skip: Whether the block's skip connection still carries the large picture.
+        downscale_method: How it is made smaller.
+        upscale_method: How it is made larger again where the decoder meets a large skip connection.
+    """
+
+    block: int
+    factor: float
+    start: float
+    end: float
+    after_skip: bool
+    downscale_method: ShrinkMethod
+    upscale_method: ShrinkMethod
+
+    @contextmanager
+    def attach(self, loaded: UNetModel) -> Iterator[None]:
+        """Have it act at the noise levels of its share of sampling."""
+        from graphflow.families.latent_diffusion.hooks.deep_shrink import deep_shrink
+
+        sampling = loaded.model_sampling
+        high, low = sampling.percent_to_sigma(self.start), sampling.percent_to_sigma(self.end)
+        loaded.around.append(lambda sigma: deep_shrink(loaded.module, self, active=low <= sigma <= high))
+        yield
+
+
+@value_type("hypertile_hook")
+@dataclass(frozen=True, kw_only=True)
+class HyperTile:
+    """Self-attention inside tiles (T. Fernandes' HyperTile).
+
+    Attributes:
+        tile: Smallest edge of a tile in latent samples.
+        swap: From how many divisions one is drawn at each evaluation.
+        max_depth: Deepest level of the UNet that is tiled; 0 is the outermost.
+        scale_depth: Whether tiles of deeper levels cover as much of the picture as they do outside.
+    """
+
+    tile: int
+    swap: int
+    max_depth: int
+    scale_depth: bool
+
+    @contextmanager
+    def attach(self, loaded: UNetModel) -> Iterator[None]:
+        """Tile self-attention until the block ends."""
+        from graphflow.families.latent_diffusion.hooks.hypertile import hypertile
+
+        with hypertile(loaded.module, self):
+            yield
+
+
+@value_type("merge_tokens_hook")
+@dataclass(frozen=True, kw_only=True)
+class MergeTokens:
+    """Token merging for Stable Diffusion (Bolya and Hoffman 2023, arXiv:2303.17604).
+
+    Attributes:
+        ratio: Share of the tokens that is merged into others, in the outermost level.
+    """
+
+    ratio: float
+
+    @contextmanager
+    def attach(self, loaded: UNetModel) -> Iterator[None]:
+        """Merge tokens before self-attention until the block ends."""
+        from graphflow.families.latent_diffusion.hooks.tokens import merge_tokens
+
+        with merge_tokens(loaded.module, self.ratio):
+            yield

@@ -1,0 +1,129 @@
+"""What sampling nodes put on a model: changes of guidance, noise levels and masks. Knows nothing of torch.
+
+A hook is a value in ``Model.hooks``. While the model is in use, ``attach`` changes the loaded model, which nobody else
+sees, so nothing has to be taken back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from graphflow.values.types import value_type
+
+
+@value_type("guidance_hook")
+@dataclass(frozen=True, kw_only=True)
+class GuidanceHook:
+    """A change of guidance.
+
+    Attributes:
+        method: A name in ``graphflow.sampling.modifiers.MODIFIERS``.
+        options: Its options.
+    """
+
+    method: str
+    options: Mapping[str, float] = field(default_factory=dict)
+
+    def attach(self, loaded: Any) -> AbstractContextManager[None]:
+        """Add the change behind those that are there."""
+        from graphflow.sampling.modifiers import MODIFIERS
+
+        loaded.guidance.append(MODIFIERS[self.method](**self.options))
+        return nullcontext()
+
+
+@value_type("prediction_hook")
+@dataclass(frozen=True, kw_only=True)
+class PredictionHook:
+    """Another meaning of the network's output, on the noise levels of Stable Diffusion.
+
+    Attributes:
+        prediction: ``epsilon``, ``v_prediction``, ``sample`` or ``lcm``.
+        zero_snr: Rescale the levels to a zero terminal signal-to-noise ratio.
+    """
+
+    prediction: Literal["epsilon", "v_prediction", "sample", "lcm"]
+    zero_snr: bool = False
+
+    def attach(self, loaded: Any) -> AbstractContextManager[None]:
+        """Set the model's noise levels."""
+        from graphflow.sampling.prediction import ModelSampling
+
+        if self.prediction == "lcm":
+            loaded.model_sampling = ModelSampling.stable_diffusion(zero_snr=self.zero_snr).distilled()
+        else:
+            loaded.model_sampling = ModelSampling.stable_diffusion(self.prediction, zero_snr=self.zero_snr)
+        return nullcontext()
+
+
+@value_type("continuous_hook")
+@dataclass(frozen=True, kw_only=True)
+class ContinuousHook:
+    """Noise levels of a model trained on a whole range of them.
+
+    Attributes:
+        prediction: ``epsilon``, ``v_prediction`` or ``edm``.
+        sigma_min: Lowest level.
+        sigma_max: Highest level.
+        time: How the network is told the level, see ``graphflow.sampling.prediction.Time``.
+    """
+
+    prediction: Literal["epsilon", "v_prediction", "edm"]
+    sigma_min: float
+    sigma_max: float
+    time: Literal["log", "angle"] = "log"
+
+    def attach(self, loaded: Any) -> AbstractContextManager[None]:
+        """Set the model's noise levels."""
+        from graphflow.sampling.prediction import ModelSampling
+
+        loaded.model_sampling = ModelSampling.continuous(
+            self.prediction, self.sigma_min, self.sigma_max, time=self.time
+        )
+        return nullcontext()
+
+
+@value_type("flow_hook")
+@dataclass(frozen=True, kw_only=True)
+class FlowHook:
+    """Rectified flow with a time shift.
+
+    Attributes:
+        shift: The shift; 1 is none.
+        timestep_scale: The network's timestep at t = 1; None leaves it as the model has it, or 1000.
+    """
+
+    shift: float
+    timestep_scale: float | None = None
+
+    def attach(self, loaded: Any) -> AbstractContextManager[None]:
+        """Set the model's noise levels."""
+        from graphflow.sampling.prediction import ModelSampling
+
+        now = loaded.model_sampling
+        scale = self.timestep_scale or (now.timestep_scale if now.is_flow else 1000.0)
+        levels = len(now.sigmas) if now.is_flow else 1000
+        loaded.model_sampling = ModelSampling.flow(self.shift, levels=levels, timestep_scale=scale)
+        return nullcontext()
+
+
+@value_type("differential_hook")
+@dataclass(frozen=True, kw_only=True)
+class DifferentialHook:
+    """Differential diffusion: grey values of a noise mask say from which share of sampling on a place may change.
+
+    Attributes:
+        strength: Share of it against the plain mask.
+    """
+
+    strength: float = 1.0
+
+    def attach(self, loaded: Any) -> AbstractContextManager[None]:
+        """Have the mask change on the way."""
+        from graphflow.sampling.differential import differential_schedule
+
+        loaded.make_mask_schedule = differential_schedule(self.strength)
+        return nullcontext()

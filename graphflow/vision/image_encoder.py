@@ -1,0 +1,44 @@
+"""CLIP image encoders: what a picture shows, as vectors (Radford et al. 2021, arXiv:2103.00020)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from graphflow.basics.inference import inference
+from graphflow.vision.clip_pixels import clip_pixels
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PictureEncoder:
+    """What `ImageEncoder.use()` gives.
+
+    Attributes:
+        module: A transformers `CLIPVisionModelWithProjection`.
+        device: Where it computes.
+        dtype: Dtype it computes in.
+    """
+
+    module: Any
+    device: torch.device
+    dtype: torch.dtype
+
+    def prepared(self, pixels: Tensor) -> Tensor:
+        """Pictures (B, 3 or more, H, W) in [0, 1] as the encoder gets them."""
+        return clip_pixels(pixels, int(self.module.config.image_size))
+
+    @inference
+    def pooled(self, prepared: Tensor) -> Tensor:
+        """One vector a picture, (B, D), projected to the space that CLIP shares with text; float32 on the CPU."""
+        found: Tensor = self.module(prepared.to(self.device, self.dtype)).image_embeds
+        return found.float().cpu()
+
+    @inference
+    def patches(self, prepared: Tensor) -> Tensor:
+        """One vector a patch, (B, T, D), of the last layer but one; float32 on the CPU."""
+        output = self.module(prepared.to(self.device, self.dtype), output_hidden_states=True)
+        found: Tensor = output.hidden_states[-2]
+        return found.float().cpu()

@@ -1,0 +1,1 @@
+"""Prompts and what else guides sampling."""

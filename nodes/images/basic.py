@@ -1,0 +1,134 @@
+"""Nodes that make pictures and give them another size."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import Field
+
+from graphflow.limits import LIMITS
+from graphflow.pixels.resampling import require_size, resample, target_size
+from graphflow.spec.decorator import node
+from graphflow.values import Image
+
+from ..plain.resolutions import PRESETS
+from ..sampling.choices import Color, Crop, Edge, Offset, Resampling
+from .colors import filled
+
+__all__ = ["image_size", "resize", "resize_and_pad", "resize_to_preset", "solid_image"]
+
+Pictures = Annotated[Image, Field(description="the pictures")]
+
+
+class ImageSize(NamedTuple):
+    """How large pictures are."""
+
+    width: Annotated[int, Field(description="pixels")]
+    height: Annotated[int, Field(description="pixels")]
+    batch_size: Annotated[int, Field(description="how many there are")]
+
+
+@node("solid_image")
+def solid_image(
+    width: Annotated[Edge, Field(description="pixels")] = 512,
+    height: Annotated[Edge, Field(description="pixels")] = 512,
+    batch_size: Annotated[int, Field(ge=1, le=LIMITS.batch, description="how many pictures")] = 1,
+    color: Annotated[Color, Field(description="the colour, #rrggbb")] = "#000000",
+) -> Image:
+    """Make pictures (batch_size, 3, height, width) of one colour.
+
+    Raises:
+        LimitError: The picture is larger than the limits allow.
+    """
+    require_size(width, height)
+    return Image(pixels=filled(color, batch_size, 3, height, width))
+
+
+@node("image_size")
+def image_size(images: Pictures) -> ImageSize:
+    """Tell how large pictures are, as numbers that other nodes take."""
+    batch, _, height, width = images.pixels.shape
+    return ImageSize(width, height, batch)
+
+
+@node("resize", version=2, map=True)
+def resize(
+    images: Pictures,
+    width: Annotated[Offset, Field(description="pixels; 0 follows height or scale")] = 0,
+    height: Annotated[Offset, Field(description="pixels; 0 follows width or scale")] = 0,
+    scale: Annotated[float, Field(gt=0, le=64, description="factor on both edges, where nothing else is given")] = 1.0,
+    megapixels: Annotated[
+        float,
+        Field(ge=0, le=256, description="area in units of 1024 x 1024 pixels, where no edge is given; 0 follows scale"),
+    ] = 0.0,
+    longest_edge: Annotated[
+        Offset, Field(description="pixels of the longer edge, where width and height are 0; 0 follows megapixels")
+    ] = 0,
+    max_edge: Annotated[Offset, Field(description="shrink so that no edge is longer, in pixels; 0 is no bound")] = 0,
+    multiple_of: Annotated[int, Field(ge=1, le=256, description="round both edges to a multiple of it")] = 1,
+    method: Resampling = "bicubic",
+    crop: Crop = "none",
+    antialias: Annotated[
+        bool, Field(description="smooth before shrinking (bilinear and bicubic; lanczos and area always do)")
+    ] = True,
+) -> Image:
+    """Change the size of pictures: (B, C, H, W) to (B, C, height, width), values stay in [0, 1].
+
+    Raises:
+        LimitError: The result is larger than the limits allow.
+    """
+    old_height, old_width = images.pixels.shape[-2:]
+    new_width, new_height = target_size(
+        old_width,
+        old_height,
+        wanted_width=width,
+        wanted_height=height,
+        scale=scale,
+        megapixels=megapixels,
+        longest_edge=longest_edge,
+        max_edge=max_edge,
+        multiple_of=multiple_of,
+    )
+    pixels = resample(images.pixels, (new_height, new_width), method, crop, antialias=antialias)
+    return replace(images, pixels=pixels.clamp(0, 1))
+
+
+@node("resize_to_preset", map=True)
+def resize_to_preset(
+    images: Pictures,
+    preset: Annotated[
+        Literal["sdxl", "flux_kontext"], Field(description="whose sizes: the ones that the model was trained with")
+    ] = "sdxl",
+    method: Resampling = "lanczos",
+    crop: Crop = "center",
+) -> Image:
+    """Change pictures to the size, of those that a model was trained with, whose shape is nearest to theirs."""
+    height, width = images.pixels.shape[-2:]
+    shape = width / height
+    new_width, new_height = min(PRESETS[preset], key=lambda size: abs(size[0] / size[1] - shape))
+    return replace(images, pixels=resample(images.pixels, (new_height, new_width), method, crop).clamp(0, 1))
+
+
+@node("resize_and_pad", map=True)
+def resize_and_pad(
+    images: Pictures,
+    width: Annotated[Edge, Field(description="pixels")] = 512,
+    height: Annotated[Edge, Field(description="pixels")] = 512,
+    color: Annotated[Color, Field(description="the colour of the margins, #rrggbb")] = "#000000",
+    method: Resampling = "area",
+) -> Image:
+    """Fit pictures into a size without changing their shape; margins of one colour fill the rest.
+
+    Raises:
+        LimitError: The result is larger than the limits allow.
+    """
+    require_size(width, height)
+    batch, channels, old_height, old_width = images.pixels.shape
+    ratio = min(width / old_width, height / old_height)
+    inner_width, inner_height = max(1, int(old_width * ratio)), max(1, int(old_height * ratio))
+    inner = resample(images.pixels, (inner_height, inner_width), method).clamp(0, 1)
+    result = filled(color, batch, channels, height, width)
+    left, top = (width - inner_width) // 2, (height - inner_height) // 2
+    result[..., top : top + inner_height, left : left + inner_width] = inner
+    return replace(images, pixels=result)

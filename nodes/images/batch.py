@@ -1,0 +1,144 @@
+"""Nodes that put pictures into batches and take them out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Annotated
+
+from pydantic import Field
+
+from graphflow.errors import InvalidInputError
+from graphflow.limits import LIMITS
+from graphflow.pixels.batching import require_batch, window
+from graphflow.pixels.channels import with_channels
+from graphflow.pixels.resampling import resample
+from graphflow.spec.decorator import node
+from graphflow.values import Image
+
+__all__ = ["batch_images", "images_from_batch", "rebatch_images", "repeat_images"]
+
+Pictures = Annotated[Image, Field(description="the pictures")]
+
+
+@node("batch_images", version=2)
+def batch_images(
+    images: Annotated[list[Sequence[Image]], Field(description="the pictures to put together, in order")],
+    resize: Annotated[
+        bool,
+        Field(description="bring all to the size of the first (bilinear, cut to its shape), with alpha if any has"),
+    ] = False,
+) -> Image:
+    """Put pictures, or sequences of them, into one batch (B, C, H, W), numbered from 0.
+
+    Raises:
+        InvalidInputError: There are none, or the sizes or channels differ and nothing was resized.
+        LimitError: The batch is larger than the limits allow.
+    """
+    import torch
+
+    parts = [picture for given in images for picture in as_sequence(given)]
+    if not parts:
+        raise InvalidInputError("there are no pictures", where="images", advice="link at least one")
+    if resize:
+        height, width = parts[0].pixels.shape[-2:]
+        channels = max(part.pixels.shape[1] for part in parts)
+        parts = [
+            replace(
+                part,
+                pixels=with_channels(
+                    resample(part.pixels, (height, width), "bilinear", "center").clamp(0, 1), channels
+                ),
+            )
+            for part in parts
+        ]
+    shapes = {tuple(part.pixels.shape[1:]) for part in parts}
+    if len(shapes) != 1:
+        shown = ", ".join(f"{w} x {h} with {c} channels" for c, h, w in sorted(shapes))
+        raise InvalidInputError(
+            f"pictures of different shapes do not make one batch: {shown}",
+            where="images",
+            advice="set resize, or make them equal with a resize node",
+        )
+    numbers: list[int] = []
+    offset = 0
+    for part in parts:
+        count = part.pixels.shape[0]
+        numbers += [offset + number for number in (part.numbers or range(count))]
+        offset += count + part.withheld
+    withheld = sum(part.withheld for part in parts)
+    require_batch(offset)
+    return Image(
+        pixels=torch.cat([part.pixels for part in parts]),
+        numbers=tuple(numbers) if withheld else None,
+        withheld=withheld,
+    )
+
+
+@node("images_from_batch", map=True)
+def images_from_batch(
+    images: Pictures,
+    start: Annotated[int, Field(ge=0, le=LIMITS.batch, description="the first one to take, from 0")] = 0,
+    length: Annotated[int, Field(ge=1, le=LIMITS.batch, description="how many to take, at most to the last one")] = 1,
+) -> Image:
+    """Take some pictures out of a batch, numbered from 0. A start behind the last one takes the last one.
+
+    Raises:
+        InvalidInputError: The batch is empty.
+    """
+    wanted = window(images.pixels.shape[0], start, length)
+    return Image(pixels=images.pixels[wanted.start : wanted.stop])
+
+
+@node("repeat_images", map=True)
+def repeat_images(
+    images: Pictures,
+    count: Annotated[int, Field(ge=1, le=LIMITS.batch, description="how many times the batch")] = 2,
+) -> Image:
+    """Put a batch of pictures several times behind itself: (B, C, H, W) to (count * B, C, H, W).
+
+    Raises:
+        LimitError: The batch is larger than the limits allow.
+    """
+    require_batch(images.pixels.shape[0] * count)
+    return Image(pixels=images.pixels.repeat(count, 1, 1, 1))
+
+
+@node("rebatch_images")
+def rebatch_images(
+    images: Annotated[Sequence[Image], Field(description="the pictures: one batch, or a sequence of batches")],
+    batch_size: Annotated[int, Field(ge=1, le=LIMITS.batch, description="how many in each batch")] = 1,
+) -> Sequence[Image]:
+    """Make a sequence of batches of another size; nodes that map over sequences then run once for each.
+
+    Pictures of different shapes do not share a batch.
+
+    Raises:
+        InvalidInputError: There are no pictures.
+    """
+    groups: list[list[Image]] = []
+    for part in as_sequence(images):
+        if groups and groups[-1][0].pixels.shape[1:] == part.pixels.shape[1:]:
+            groups[-1].append(part)
+        else:
+            groups.append([part])
+    return tuple(
+        Image(pixels=whole.pixels[start : start + batch_size])
+        for group in groups
+        for whole in (batch_images([tuple(group)]),)
+        for start in range(0, whole.pixels.shape[0], batch_size)
+    )
+
+
+def as_sequence(images: Image | Sequence[Image]) -> tuple[Image, ...]:
+    """Return pictures that came as one batch or as a sequence of batches as a sequence.
+
+    Raises:
+        InvalidInputError: The sequence is empty, or holds something else.
+    """
+    parts = (images,) if isinstance(images, Image) else tuple(images)
+    if not parts:
+        raise InvalidInputError("the sequence of pictures is empty", where="images")
+    if not all(isinstance(part, Image) for part in parts):
+        raise InvalidInputError("the sequence holds something that is no picture", where="images")
+    return parts

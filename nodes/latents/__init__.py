@@ -1,0 +1,1 @@
+"""Latents, and the autoencoder between them and pictures."""

@@ -1,0 +1,108 @@
+"""Nodes that keep latents in files that ComfyUI reads and writes, too.
+
+A safetensors file with the float32 tensor ``latent_tensor`` (B, C, h, w), raw as the autoencoder makes it, and an empty
+tensor ``latent_format_version_0`` that says so; files without the latter hold latents times 0.18215.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from graphflow import runtime
+from graphflow.document.embedded import RECORD_KEYWORD, WORKFLOW_KEYWORD
+from graphflow.errors import LimitError, MediaError, SafetyError
+from graphflow.limits import LIMITS
+from graphflow.pixels.batching import require_batch
+from graphflow.spec.decorator import InputFile, node
+from graphflow.values import EncodedFile, Files, Latent
+
+from ..output.saving import Embed, Prefix
+from ..output.user_files import read
+from .batch import flat
+
+__all__ = ["load_latent", "save_latent"]
+
+KEY = "latent_tensor"
+RAW_MARK = "latent_format_version_0"
+OLD_SCALE = 0.18215
+
+
+@node("save_latent", effect=True)
+def save_latent(
+    latent: Annotated[Sequence[Latent], Field(description="the latents: one batch, or a sequence of batches")],
+    filename_prefix: Prefix = "graphflow",
+    embed: Embed = True,
+) -> Files:
+    """Save each batch of latents (B, C, h, w) as a ``.latent`` file, which ComfyUI reads; a noise mask is left out.
+
+    Raises:
+        SafetyError: The safety policy is ``require``: what is in latents cannot be checked.
+        NonFiniteError: A value is NaN or infinite.
+    """
+    import torch
+    from safetensors.torch import save
+
+    from graphflow.basics.finite import require_finite
+
+    current = runtime.current()
+    if current.record.get("record", {}).get("safety", {}).get("policy") == "require":
+        raise SafetyError(
+            "latents cannot be checked, and the safety policy is 'require'", advice="save the decoded pictures"
+        )
+    metadata = _metadata(current.record) if embed else None
+    parts = flat([latent])
+    files: list[EncodedFile] = []
+    for number, part in enumerate(parts):
+        require_finite(part.samples, "the latent", "sampling diverged; another sampler, schedule or dtype may help")
+        if part.noise_mask is not None:
+            current.notice("the noise mask is not saved with the latents")
+        tensors = {KEY: part.samples.float().contiguous().cpu(), RAW_MARK: torch.tensor([])}
+        stem = filename_prefix if len(parts) == 1 else f"{filename_prefix}-{number}"
+        files.append(EncodedFile(stem=stem, suffix=".latent", data=save(tensors, metadata=metadata), number=number))
+    return Files(files=tuple(files))
+
+
+@node("load_latent")
+def load_latent(
+    file: Annotated[str, InputFile("latent"), Field(min_length=1, description="a .latent file")],
+) -> Latent:
+    """Read latents (B, C, h, w) that graphflow or ComfyUI saved.
+
+    Raises:
+        MediaError: The file is not there, is damaged, or holds no latents.
+        LimitError: There are more or larger latents than the limits allow.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    data = read(file)
+    try:
+        tensors = load(data)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise MediaError(f"this is no latent file: {error}", where=file, advice="use a .latent file") from error
+    samples = tensors.get(KEY)
+    if samples is None or samples.dim() != 4 or not samples.is_floating_point() or 0 in samples.shape:
+        raise MediaError(f"the file holds no picture latents under {KEY!r}", where=file, advice="use a .latent file")
+    samples = samples.float()
+    if not bool(torch.isfinite(samples).all()):
+        raise MediaError("the latents hold NaN or infinity", where=file)
+    require_batch(samples.shape[0])
+    if samples.shape[-1] * samples.shape[-2] * 64 > LIMITS.pixels:
+        raise LimitError(f"the latents have more than {LIMITS.pixels:,} pixels", where=file)
+    return Latent(samples=samples if RAW_MARK in tensors else samples / OLD_SCALE)
+
+
+def _metadata(record: dict[str, Any]) -> dict[str, str]:
+    """The texts that a saved picture carries, under the same names."""
+    found = {
+        keyword: record[key]
+        for key, keyword in (("workflow", WORKFLOW_KEYWORD), ("record", RECORD_KEYWORD))
+        if key in record
+    }
+    found.update(record.get("comfyui", {}))
+    return {keyword: json.dumps(value, separators=(",", ":")) for keyword, value in sorted(found.items())}

@@ -1,0 +1,224 @@
+"""Nodes that prepare painting into a picture, beyond it, and editing it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+from pydantic import Field
+
+from graphflow.errors import InvalidInputError
+from graphflow.pixels.filters import dilate
+from graphflow.pixels.resampling import require_size, resample
+from graphflow.spec.decorator import node
+from graphflow.values import Conditioning, Image, Latent, Mask, Vae
+
+from ..masks.make import require_masks
+from ..sampling.choices import Offset
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["edit_conditioning", "encode_for_inpaint", "inpaint_conditioning", "pad_for_outpaint"]
+
+LATENT_SCALES: Mapping[str, float] = {"sd": 0.18215, "sdxl": 0.13025}
+"""Scale of the families whose models read further latents as channels."""
+
+Positive = Annotated[Conditioning, Field(description="what the picture shows")]
+Negative = Annotated[Conditioning, Field(description="what the picture does not show")]
+Encoder = Annotated[Vae, Field(description="the autoencoder")]
+PaintMask = Annotated[Mask, Field(description="1 = make anew, 0 = keep; stretched over the pictures")]
+
+
+class Padded(NamedTuple):
+    """A picture with margins, and where they are."""
+
+    image: Annotated[Image, Field(description="the picture with grey margins")]
+    mask: Annotated[Mask, Field(description="1 in the margins, falling to 0 inside over the feather")]
+
+
+class Conditioned(NamedTuple):
+    """Conditioning that carries a picture, and latents to start from."""
+
+    positive: Annotated[Conditioning, Field(description="what the picture shows, with the picture")]
+    negative: Annotated[Conditioning, Field(description="what it does not show, with the picture")]
+    latent: Annotated[Latent, Field(description="where sampling starts")]
+
+
+@node("pad_for_outpaint", map=True)
+def pad_for_outpaint(
+    images: Annotated[Image, Field(description="the pictures")],
+    left: Annotated[Offset, Field(description="pixels to add")] = 0,
+    top: Annotated[Offset, Field(description="pixels to add")] = 0,
+    right: Annotated[Offset, Field(description="pixels to add")] = 0,
+    bottom: Annotated[Offset, Field(description="pixels to add")] = 0,
+    feather: Annotated[
+        Offset, Field(description="pixels inside each padded edge over which the mask falls off with the square")
+    ] = 40,
+) -> Padded:
+    """Add grey margins to pictures, and make the mask by which sampling fills them.
+
+    A feather that is not less than half of an edge of the picture is left out.
+
+    Raises:
+        LimitError: The result is larger than the limits allow.
+    """
+    import torch
+
+    batch, channels, height, width = images.pixels.shape
+    require_size(width + left + right, height + top + bottom)
+    pixels = torch.full((batch, channels, height + top + bottom, width + left + right), 0.5)
+    pixels[..., top : top + height, left : left + width] = images.pixels
+    if channels == 4:
+        pixels[:, 3, :top], pixels[:, 3, top + height :] = 1.0, 1.0
+        pixels[:, 3, :, :left], pixels[:, 3, :, left + width :] = 1.0, 1.0
+    mask = torch.ones(1, *pixels.shape[-2:])
+    inside = torch.zeros(height, width)
+    if feather and 2 * feather < min(height, width):
+        rows = torch.minimum(_distance(height, bool(top)), _far_distance(height, bool(bottom)))
+        columns = torch.minimum(_distance(width, bool(left)), _far_distance(width, bool(right)))
+        nearest = torch.minimum(rows[:, None], columns[None, :])
+        inside = ((feather - nearest) / feather).clamp(min=0) ** 2
+    mask[:, top : top + height, left : left + width] = inside
+    return Padded(replace(images, pixels=pixels), Mask(values=mask))
+
+
+@node("encode_for_inpaint", lane="device", map=True)
+def encode_for_inpaint(
+    vae: Encoder,
+    images: Annotated[Image, Field(description="the pictures; edges that are no multiple of 8 are cut")],
+    mask: PaintMask,
+    grow: Annotated[
+        int, Field(ge=0, le=64, description="pixels by which the noise mask is widened, so that no seam is left")
+    ] = 6,
+) -> Latent:
+    """Encode pictures whose masked part is grey first, with a noise mask: for inpainting at full strength.
+
+    Raises:
+        InvalidInputError: A picture is smaller than one latent sample, or the masks do not fit the pictures.
+        NonFiniteError: The autoencoder makes NaN, in float32 too.
+    """
+    with vae.use() as loaded:
+        pixels, hole = _cut(images, mask, loaded.downscale)
+        grown = dilate(hole.round(), grow, grow) if grow else hole
+        samples = loaded.encode(_without(pixels, hole.round()))
+    return Latent(samples=samples, noise_mask=grown.round()[:, 0], family=vae.family, downscale=loaded.downscale)
+
+
+@node("inpaint_conditioning", lane="device")
+def inpaint_conditioning(
+    positive: Positive,
+    negative: Negative,
+    vae: Encoder,
+    images: Annotated[Image, Field(description="the pictures; edges that are no multiple of 8 are cut")],
+    mask: PaintMask,
+    noise_mask: Annotated[
+        bool, Field(description="keep what the mask keeps; without it the model may change everything a little")
+    ] = True,
+) -> Conditioned:
+    """Tell an inpainting model (9 input channels) which picture to complete, and where.
+
+    The model reads the mask and the latents of the picture whose masked part is grey, beside the noisy latents
+    (Rombach et al. 2022, arXiv:2112.10752).
+
+    Raises:
+        InvalidInputError: A picture is smaller than one latent sample, or the masks do not fit the pictures.
+        NonFiniteError: The autoencoder makes NaN, in float32 too.
+    """
+    import torch
+
+    with vae.use() as loaded:
+        pixels, hole = _cut(images, mask, loaded.downscale)
+        original = loaded.encode(pixels)
+        masked = loaded.encode(_without(pixels, hole.round()))
+        factor: int = loaded.downscale
+        scale = _scale(vae, loaded)
+    small = resample(hole, (original.shape[-2], original.shape[-1]), "bilinear").round()
+    concat = torch.cat([small.expand(masked.shape[0], -1, -1, -1), masked * scale], dim=1)
+    latent = Latent(
+        samples=original, noise_mask=hole[:, 0] if noise_mask else None, family=vae.family, downscale=factor
+    )
+    return Conditioned(_with(positive, concat), _with(negative, concat), latent)
+
+
+@node("edit_conditioning", lane="device")
+def edit_conditioning(
+    positive: Positive,
+    negative: Negative,
+    vae: Encoder,
+    images: Annotated[Image, Field(description="the pictures; edges that are no multiple of 8 are cut")],
+) -> Conditioned:
+    """Tell an editing model (8 input channels) which picture to change as the prompt says.
+
+    The model reads the picture's latents beside the noisy ones (InstructPix2Pix, Brooks et al. 2022,
+    arXiv:2211.09800): unscaled for sd, scaled for sdxl, as their models were trained.
+
+    Raises:
+        InvalidInputError: A picture is smaller than one latent sample.
+        NonFiniteError: The autoencoder makes NaN, in float32 too.
+    """
+    import torch
+
+    with vae.use() as loaded:
+        factor: int = loaded.downscale
+        _require_sample(images, factor)
+        samples = loaded.encode(images.pixels)
+        concat = samples * _scale(vae, loaded) if vae.family == "sdxl" else samples
+    latent = Latent(samples=torch.zeros_like(samples), family=vae.family, downscale=factor)
+    return Conditioned(_with(positive, concat), _with(negative, concat), latent)
+
+
+def _with(conditioning: Conditioning, concat: torch.Tensor) -> Conditioning:
+    """Give every entry the further channels."""
+    return Conditioning(
+        entries=tuple(replace(entry, extras={**entry.extras, "concat": concat}) for entry in conditioning.entries)
+    )
+
+
+def _cut(images: Image, mask: Mask, factor: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pictures (B, 3, H, W) and masks (B or 1, 1, H, W) of whole latent samples, cut evenly on both sides."""
+    _require_sample(images, factor)
+    require_masks(mask, images.pixels.shape[0])
+    height, width = images.pixels.shape[-2:]
+    hole = resample(mask.values[:, None], (height, width), "bilinear")
+    rows, columns = height // factor * factor, width // factor * factor
+    top, left = (height - rows) // 2, (width - columns) // 2
+    window = (..., slice(top, top + rows), slice(left, left + columns))
+    return images.pixels[:, :3][window], hole[window]
+
+
+def _without(pixels: torch.Tensor, hole: torch.Tensor) -> torch.Tensor:
+    """Grey where the hole is 1."""
+    return (pixels - 0.5) * (1 - hole) + 0.5
+
+
+def _require_sample(images: Image, factor: int) -> None:
+    height, width = images.pixels.shape[-2:]
+    if min(height, width) < factor:
+        raise InvalidInputError(f"a picture of {width} x {height} is smaller than {factor} pixels", where="images")
+
+
+def _scale(vae: Vae, loaded: Any) -> float:
+    """The scale of the family's latents, which the autoencoder's configuration has."""
+    config = getattr(getattr(loaded, "module", None), "config", None)
+    scale = getattr(config, "scaling_factor", None)
+    if isinstance(scale, int | float):
+        return float(scale)
+    if vae.family in LATENT_SCALES:
+        return LATENT_SCALES[vae.family]
+    raise InvalidInputError(f"no model of the family {vae.family!r} reads pictures as further channels", where="vae")
+
+
+def _distance(length: int, padded: bool) -> torch.Tensor:
+    """Pixels from the first edge, which counts only where it is padded."""
+    import torch
+
+    return torch.arange(length, dtype=torch.float32) if padded else torch.full((length,), float(length))
+
+
+def _far_distance(length: int, padded: bool) -> torch.Tensor:
+    """Pixels to the end of the last edge; the last pixel has distance 1."""
+    import torch
+
+    return length - torch.arange(length, dtype=torch.float32) if padded else torch.full((length,), float(length))

@@ -1,0 +1,68 @@
+"""Nodes between pixels and latents."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from graphflow.errors import InvalidInputError
+from graphflow.spec.decorator import node
+from graphflow.values import Image, Latent, Vae
+
+from ..sampling.choices import Tile, TileOverlap
+from ..sampling.denoising import require_family, require_pictures
+
+__all__ = ["encode_image", "vae_decode"]
+
+
+@node("vae_decode", lane="device", map=True)
+def vae_decode(
+    vae: Annotated[Vae, Field(description="the autoencoder")],
+    latent: Annotated[Latent, Field(description="the latents")],
+    tile: Tile = 0,
+    overlap: TileOverlap = 64,
+) -> Image:
+    """Decode latents (B, C, h, w) to pixels (B, 3, 8 h, 8 w) in [0, 1].
+
+    Tiles share at most a quarter of their edge.
+
+    Raises:
+        InvalidInputError: The latents have another number of channels than the autoencoder's, another family made
+            them, or they are a video's.
+        NonFiniteError: The autoencoder makes NaN, in float32 too.
+    """
+    require_pictures(latent)
+    with vae.use() as loaded:
+        if latent.samples.shape[1] != loaded.latent_channels:
+            raise InvalidInputError(
+                f"the latent has {latent.samples.shape[1]} channels, the autoencoder needs {loaded.latent_channels}",
+                where="latent",
+                advice="decode with the autoencoder of the family that made the latent",
+            )
+        require_family(latent, vae.family, "the autoencoder")
+        return Image(pixels=loaded.decode(latent.samples, tile=tile, overlap=min(overlap, tile // 4)))
+
+
+@node("encode_image", lane="device", map=True)
+def encode_image(
+    vae: Annotated[Vae, Field(description="the autoencoder")],
+    images: Annotated[
+        Image, Field(description="the pictures; edges that are no multiple of 8 are cut, alpha is ignored")
+    ],
+    tile: Tile = 0,
+    overlap: TileOverlap = 64,
+) -> Latent:
+    """Encode pixels (B, 3 or 4, H, W) in [0, 1] to latents (B, C, H / 8, W / 8), at the mode of their distribution.
+
+    Raises:
+        InvalidInputError: A picture is smaller than one latent sample.
+        NonFiniteError: The autoencoder makes NaN, in float32 too.
+    """
+    height, width = images.pixels.shape[-2:]
+    with vae.use() as loaded:
+        factor: int = loaded.downscale
+        if min(height, width) < factor:
+            raise InvalidInputError(f"a picture of {width} x {height} is smaller than {factor} pixels", where="images")
+        samples = loaded.encode(images.pixels, tile=tile, overlap=overlap)
+    return Latent(samples=samples, family=vae.family, downscale=factor)

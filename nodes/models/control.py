@@ -1,0 +1,152 @@
+"""Nodes that steer by ControlNets and T2I-Adapters."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import Field
+
+from graphflow import runtime
+from graphflow.errors import InvalidInputError, ModelFormatError
+from graphflow.spec.decorator import ModelName, node
+from graphflow.values import Conditioning, Control, ControlNet, Image, Mask, Model
+from graphflow.values.control_hooks import ControlDifferencePatch, UnionType
+
+__all__ = ["apply_control_net", "load_control_net", "load_difference_control_net", "set_union_control_type"]
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+ControlNetName = Annotated[
+    str, ModelName("controlnet"), Field(min_length=1, description="a ControlNet or T2I-Adapter, file or folder")
+]
+
+PARTS = ("controlnet", "adapter")
+DIFFERENCE = "controlnet_difference"
+
+
+class Controlled(NamedTuple):
+    """The conditioning with one more ControlNet on each entry."""
+
+    positive: Annotated[Conditioning, Field(description="what the picture should show, with the control")]
+    negative: Annotated[
+        Conditioning | None,
+        Field(description="what it should not show, with the control; none where none is linked"),
+    ]
+
+
+@node("load_control_net")
+def load_control_net(control_net: ControlNetName) -> ControlNet:
+    """Name a ControlNet, a union ControlNet or a T2I-Adapter.
+
+    Raises:
+        ModelNotFoundError: The name resolves to nothing.
+        ModelFormatError: The file holds none of them, or one that needs another loader.
+    """
+    models = runtime.current().models
+    parts = models.parts(control_net, "controlnet")
+    part = next((part for part in PARTS if part in parts), None)
+    if DIFFERENCE in parts:
+        raise ModelFormatError(
+            "it holds only the difference to a diffusion model",
+            where=control_net,
+            advice="load it with load_difference_control_net, which takes the model, too",
+        )
+    if part is None:
+        raise ModelFormatError(
+            "it holds no weights of its own: a Control-LoRA only changes those of its base model",
+            where=control_net,
+            advice="use the full ControlNet that it was made from",
+        )
+    return ControlNet(files=(models.find(control_net, "controlnet", part=part),))
+
+
+@node("load_difference_control_net")
+def load_difference_control_net(
+    control_net: ControlNetName,
+    model: Annotated[Model, Field(description="the denoising model that it was made from, or a relative of it")],
+) -> ControlNet:
+    """Name a ControlNet that was published as the difference to a diffusion model, and add that model's weights to it.
+
+    Raises:
+        ModelNotFoundError: The name resolves to nothing.
+        ModelFormatError: The file holds no difference. When it is used: it was made from a model of other shapes.
+    """
+    models = runtime.current().models
+    if DIFFERENCE not in models.parts(control_net, "controlnet"):
+        raise ModelFormatError(
+            "it holds a whole ControlNet, not the difference to a model",
+            where=control_net,
+            advice="load it with load_control_net",
+        )
+    found = models.find(control_net, "controlnet", part=DIFFERENCE)
+    return ControlNet(files=(found,)).patched(ControlDifferencePatch(model=model))
+
+
+@node("set_union_control_type")
+def set_union_control_type(
+    control_net: Annotated[ControlNet, Field(description="a union ControlNet")],
+    type: Annotated[
+        Literal["auto", "openpose", "depth", "soft_edges", "hard_edges", "normal", "segmentation", "tile", "inpaint"],
+        Field(
+            description="what kind of picture it gets: soft_edges are HED, PiDiNet and scribbles; hard_edges Canny,"
+            " line art and straight lines; auto leaves it open, as a ControlNet for one kind has it"
+        ),
+    ] = "auto",
+) -> ControlNet:
+    """Tell a union ControlNet what kind of picture it gets.
+
+    Raises:
+        InvalidInputError: When it is used: it is no union ControlNet, or does not know the type.
+    """
+    others = tuple(hook for hook in control_net.hooks if not isinstance(hook, UnionType))
+    return replace(control_net, hooks=others if type == "auto" else (*others, UnionType(type=type)))
+
+
+@node("apply_control_net")
+def apply_control_net(
+    positive: Annotated[Conditioning, Field(description="what the picture should show")],
+    control_net: Annotated[ControlNet, Field(description="the ControlNet or T2I-Adapter")],
+    image: Annotated[Image, Field(description="what steers: edges, depth, a pose, … as the ControlNet reads it")],
+    negative: Annotated[
+        Conditioning | None, Field(description="what the picture should not show; steered in the same way")
+    ] = None,
+    mask: Annotated[
+        Mask | None, Field(description="for inpainting ControlNets only: where the picture is unknown")
+    ] = None,
+    strength: Annotated[float, Field(ge=0, le=10, description="how strongly it steers; 0 not at all")] = 1.0,
+    start: Annotated[Share, Field(description="share of the sampling at which it begins")] = 0.0,
+    end: Annotated[Share, Field(description="share of the sampling at which it ends")] = 1.0,
+) -> Controlled:
+    """Steer by a picture; several ControlNets are applied by chaining, and their effects add up.
+
+    Zhang et al. 2023, arXiv:2302.05543; Mou et al. 2023, arXiv:2302.08453 (T2I-Adapter). The picture is cut to the
+    proportions of what is sampled and scaled to it.
+
+    Raises:
+        InvalidInputError: The range is empty, there is no picture, or the mask does not fit it.
+    """
+    if end < start:
+        raise InvalidInputError(f"it would end at {end} before it starts at {start}", where="end")
+    if strength == 0.0:
+        return Controlled(positive, negative)
+    hint = image.pixels[:, :3]
+    if not hint.shape[0]:
+        raise InvalidInputError("there is no picture to steer by", where="image")
+    if mask is not None:
+        unknown = mask.values[:, None]
+        if unknown.shape[-2:] != hint.shape[-2:]:
+            raise InvalidInputError(
+                f"the mask is {unknown.shape[-1]}x{unknown.shape[-2]}, the picture {hint.shape[-1]}x{hint.shape[-2]}",
+                where="mask",
+                advice="give both the same size",
+            )
+        hint = hint.where(unknown <= 0.5, -1.0)
+    control = Control(net=control_net, hint=hint, strength=strength, start=start, end=end)
+    return Controlled(_steered(positive, control), None if negative is None else _steered(negative, control))
+
+
+def _steered(conditioning: Conditioning, control: Control) -> Conditioning:
+    return Conditioning(
+        entries=tuple(replace(entry, controls=(*entry.controls, control)) for entry in conditioning.entries)
+    )

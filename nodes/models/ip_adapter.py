@@ -1,0 +1,125 @@
+"""Nodes that prompt by pictures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from graphflow import runtime
+from graphflow.errors import InvalidInputError, ModelFormatError
+from graphflow.spec.decorator import ModelName, node
+from graphflow.values import Image, ImageEncoder, IPAdapter, Mask, Model
+from graphflow.values.image_prompts import ImagePrompt
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["apply_ip_adapter", "load_image_encoder", "load_ip_adapter"]
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+@node("load_ip_adapter")
+def load_ip_adapter(
+    ip_adapter: Annotated[
+        str, ModelName("ip_adapter"), Field(min_length=1, description="an IP-Adapter: plain, plus or full-face")
+    ],
+) -> IPAdapter:
+    """Name an IP-Adapter.
+
+    Raises:
+        ModelNotFoundError: The name resolves to nothing.
+        ModelFormatError: The file holds none, or one that reads faces by a recogniser instead of CLIP.
+    """
+    models = runtime.current().models
+    if "ip_adapter" not in models.parts(ip_adapter, "ip_adapter"):
+        raise ModelFormatError(
+            "it reads the face recogniser of InsightFace instead of a CLIP image encoder, which is not supported",
+            where=ip_adapter,
+            advice="use a plain, 'plus', 'plus-face' or 'full-face' IP-Adapter",
+        )
+    return IPAdapter(files=(models.find(ip_adapter, "ip_adapter", part="ip_adapter"),))
+
+
+@node("load_image_encoder")
+def load_image_encoder(
+    image_encoder: Annotated[
+        str, ModelName("image_encoder"), Field(min_length=1, description="a CLIP image encoder, file or folder")
+    ],
+) -> ImageEncoder:
+    """Name a CLIP image encoder.
+
+    Raises:
+        ModelNotFoundError: The name resolves to nothing.
+        ModelFormatError: The file holds none.
+    """
+    models = runtime.current().models
+    if "image_encoder" not in models.parts(image_encoder, "image_encoder"):
+        raise ModelFormatError("it holds no image encoder", where=image_encoder)
+    return ImageEncoder(files=(models.find(image_encoder, "image_encoder", part="image_encoder"),))
+
+
+@node("apply_ip_adapter", lane="device")
+def apply_ip_adapter(
+    model: Annotated[Model, Field(description="the denoising model")],
+    ip_adapter: Annotated[IPAdapter, Field(description="the IP-Adapter")],
+    image_encoder: Annotated[ImageEncoder, Field(description="the image encoder that the IP-Adapter was made with")],
+    image: Annotated[Image, Field(description="pictures to take after; their middle squares are seen")],
+    mask: Annotated[
+        Mask | None, Field(description="where in the result each picture acts; one mask serves all pictures")
+    ] = None,
+    strength: Annotated[
+        float,
+        Field(ge=-1, le=5, description="how strongly; 0 not at all, 1 as trained, often more than the text can bear"),
+    ] = 1.0,
+    start: Annotated[Share, Field(description="share of the sampling at which it begins")] = 0.0,
+    end: Annotated[Share, Field(description="share of the sampling at which it ends")] = 1.0,
+) -> Model:
+    """Have the model take after pictures, beside the text; several adapters are applied by chaining.
+
+    Ye et al. 2023, arXiv:2308.06721. A batch of pictures is seen side by side.
+
+    Raises:
+        InvalidInputError: The range is empty, the number of masks fits no pictures, or the image encoder is not the
+            adapter's. When the model is used: the adapter is for another family.
+    """
+    import torch
+
+    if end < start:
+        raise InvalidInputError(f"it would end at {end} before it starts at {start}", where="end")
+    if strength == 0.0:
+        return model
+    with ip_adapter.use() as adapter:
+        pooled, wanted = adapter.network.pooled, adapter.network.image_width
+    with image_encoder.use() as encoder:
+        pixels = encoder.prepared(image.pixels)
+        if pooled:
+            features = encoder.pooled(pixels)
+            nothing = torch.zeros_like(features[:1])
+        else:
+            features, nothing = encoder.patches(pixels), encoder.patches(torch.zeros_like(pixels[:1]))
+    if features.shape[-1] != wanted:
+        raise InvalidInputError(
+            f"the image encoder makes vectors of width {features.shape[-1]}, the IP-Adapter reads {wanted}",
+            where="image_encoder",
+            advice="most IP-Adapters of SD 1.5, and those of SDXL named 'vit-h', go with ViT-H; the others of SDXL with ViT-bigG",
+        )
+    prompt = ImagePrompt(
+        adapter=ip_adapter,
+        features=features,
+        nothing=nothing,
+        masks=None if mask is None else _masks(mask.values, len(features)),
+        strength=strength,
+        start=start,
+        end=end,
+    )
+    return model.hooked(prompt)
+
+
+def _masks(values: Tensor, pictures: int) -> Tensor:
+    if len(values) not in (1, pictures):
+        raise InvalidInputError(
+            f"there are {len(values)} masks for {pictures} pictures", where="mask", advice="give one, or one for each"
+        )
+    return values.expand(pictures, -1, -1).contiguous()

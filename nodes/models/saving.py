@@ -1,0 +1,158 @@
+"""Nodes that write models, merged and adapted as they are, in the single-file layout that every program reads."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from graphflow import runtime
+from graphflow.errors import InvalidInputError
+from graphflow.spec.decorator import node
+from graphflow.values import EncodedFile, Files, Model, Recipe, TextEncoder, Vae
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["save_checkpoint", "save_lora", "save_model", "save_text_encoder", "save_vae"]
+
+Prefix = Annotated[str, Field(min_length=1, max_length=100, description="how the file name begins; a counter follows")]
+Dtype = Annotated[
+    Literal["float16", "bfloat16", "float32"], Field(description="of the weights; float16 is what programs expect")
+]
+ModelLink = Annotated[Model, Field(description="the denoising model, with its LoRAs and merges")]
+EncoderLink = Annotated[TextEncoder, Field(description="the text encoder, with its LoRAs and merges")]
+VaeLink = Annotated[Vae, Field(description="the autoencoder")]
+
+
+@node("save_checkpoint", effect=True, lane="device")
+def save_checkpoint(
+    model: ModelLink,
+    text_encoder: EncoderLink,
+    vae: VaeLink,
+    filename_prefix: Prefix = "checkpoint",
+    dtype: Dtype = "float16",
+) -> Files:
+    """Save a model, its text encoders and its autoencoder as one checkpoint (.safetensors, original layout).
+
+    Weight patches are merged in; runtime hooks cannot be saved and are left out with a notice. The whole file is held in
+    memory once more while it is written.
+
+    Raises:
+        ModelFormatError: A part has no such layout, or a weight does not fit into the dtype.
+    """
+    from graphflow.families.latent_diffusion import saving
+
+    _tell_of_hooks(model)
+    with model.use() as loaded, text_encoder.use() as texts, vae.use() as autoencoder:
+        tensors, config = saving.unet_tensors(loaded, model.family)
+        for more, said in (
+            saving.text_tensors(texts, text_encoder.family, whole=True),
+            saving.vae_tensors(autoencoder, saving.VAE),
+        ):
+            tensors, config = tensors | more, config | said
+        return _file(filename_prefix, saving.to_file(tensors, config, model.family, _torch_dtype(dtype)))
+
+
+@node("save_model", effect=True, lane="device")
+def save_model(model: ModelLink, filename_prefix: Prefix = "model", dtype: Dtype = "float16") -> Files:
+    """Save a denoising model alone (.safetensors, original layout), its weight patches merged in.
+
+    Raises:
+        ModelFormatError: It has no such layout, or a weight does not fit into the dtype.
+    """
+    from graphflow.families.latent_diffusion import saving
+
+    _tell_of_hooks(model)
+    with model.use() as loaded:
+        tensors, config = saving.unet_tensors(loaded, model.family)
+        return _file(filename_prefix, saving.to_file(tensors, config, model.family, _torch_dtype(dtype)))
+
+
+@node("save_text_encoder", effect=True, lane="device")
+def save_text_encoder(
+    text_encoder: EncoderLink, filename_prefix: Prefix = "text_encoder", dtype: Dtype = "float16"
+) -> Files:
+    """Save text encoders alone (.safetensors), one file each, their weight patches merged in.
+
+    Raises:
+        ModelFormatError: They have no such layout, or a weight does not fit into the dtype.
+    """
+    from graphflow.families.latent_diffusion import saving
+
+    with text_encoder.use() as texts:
+        files: list[EncodedFile] = []
+        for encoder in texts.encoders:
+            tensors, config = saving.text_tensors(replace(texts, encoders=(encoder,)), text_encoder.family, whole=False)
+            stem = filename_prefix if len(texts.encoders) == 1 else f"{filename_prefix}-{encoder.name}"
+            data = saving.to_file(tensors, config, "", _torch_dtype(dtype))
+            files.append(EncodedFile(stem=stem, suffix=".safetensors", data=data, number=len(files)))
+    return Files(files=tuple(files))
+
+
+@node("save_vae", effect=True, lane="device")
+def save_vae(vae: VaeLink, filename_prefix: Prefix = "vae", dtype: Dtype = "float16") -> Files:
+    """Save an autoencoder alone (.safetensors, original layout).
+
+    Raises:
+        ModelFormatError: It has no such layout, or a weight does not fit into the dtype.
+    """
+    from graphflow.families.latent_diffusion import saving
+
+    with vae.use() as autoencoder:
+        tensors, config = saving.vae_tensors(autoencoder, "")
+        return _file(filename_prefix, saving.to_file(tensors, config, "", _torch_dtype(dtype)))
+
+
+@node("save_lora", effect=True, lane="device")
+def save_lora(
+    model: Annotated[Model | None, Field(description="a difference of models, as subtract_models makes it")] = None,
+    text_encoder: Annotated[TextEncoder | None, Field(description="a difference of text encoders")] = None,
+    filename_prefix: Prefix = "lora",
+    rank: Annotated[int, Field(ge=1, le=4096, description="rank of the update; smaller files keep less")] = 8,
+    dtype: Dtype = "float16",
+) -> Files:
+    """Save a difference of models as a LoRA (kohya layout): the best approximation of each weight's change by its rank.
+
+    Biases and normalisation cannot be in a LoRA; where they differ, a notice says so. Decomposed by randomised singular
+    values from a fixed seed (Halko et al. 2009, arXiv:0909.4061), so a run repeats.
+
+    Raises:
+        InvalidInputError: Neither difference is linked, or nothing differs.
+    """
+    from graphflow.families.latent_diffusion.lora_extraction import extract_lora
+    from graphflow.families.latent_diffusion.saving import to_file
+
+    if model is None and text_encoder is None:
+        raise InvalidInputError("there is no difference to save", advice="link a model, a text encoder or both")
+    tensors: dict[str, torch.Tensor] = {}
+    notice = runtime.current().notice
+    if model is not None:
+        with model.use() as loaded:
+            tensors |= extract_lora(loaded.module, "lora_unet", rank, notice)
+    if text_encoder is not None:
+        with text_encoder.use() as texts:
+            for number, encoder in enumerate(texts.encoders, start=1):
+                prefix = "lora_te" if len(texts.encoders) == 1 else f"lora_te{number}"
+                tensors |= extract_lora(encoder.module, prefix, rank, notice)
+    if not tensors:
+        raise InvalidInputError("the models do not differ in any weight that a LoRA can hold")
+    return _file(filename_prefix, to_file(tensors, {}, "", _torch_dtype(dtype)))
+
+
+def _file(stem: str, data: bytes) -> Files:
+    return Files(files=(EncodedFile(stem=stem, suffix=".safetensors", data=data),))
+
+
+def _torch_dtype(name: str) -> torch.dtype:
+    import torch
+
+    dtype: torch.dtype = getattr(torch, name)
+    return dtype
+
+
+def _tell_of_hooks(recipe: Recipe) -> None:
+    if recipe.hooks:
+        names = ", ".join(type(hook).__name__ for hook in recipe.hooks)
+        runtime.current().notice(f"what changes how a model runs cannot be saved and is left out: {names}")

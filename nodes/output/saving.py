@@ -1,0 +1,170 @@
+"""Nodes that write files. They return the bytes; the engine puts them under the output folder and overwrites nothing."""
+
+from __future__ import annotations
+
+import io
+import wave
+from collections.abc import Iterator, Sequence
+from typing import Annotated
+
+from pydantic import Field
+
+from graphflow import runtime
+from graphflow.errors import MediaError
+from graphflow.limits import LIMITS
+from graphflow.pixels.resampling import resample, target_size
+from graphflow.spec.decorator import node
+from graphflow.values import Audio, EncodedFile, Files, Image, Video
+
+from ..images.batch import as_sequence
+from .comfyui_prompt import with_prompt
+from .picture_bytes import SUFFIXES, Animation, Format, Rounding, encode_frames, encode_picture
+
+__all__ = ["preview", "save_audio", "save_image", "save_video"]
+
+Prefix = Annotated[str, Field(min_length=1, max_length=100, description="how the file names begin; a counter follows")]
+Quality = Annotated[int, Field(ge=1, le=100, description="of lossy formats")]
+EightBit = Annotated[
+    Rounding, Field(description="how values become 8-bit: round to the nearest, or truncate as ComfyUI does")
+]
+Embed = Annotated[bool, Field(description="put the workflow and the record of how it was made into the file")]
+
+PREVIEW_UNDER_REQUIRE = 8
+"""Previews shrink by this factor where the safety policy is ``require``."""
+
+
+@node("save_image", effect=True)
+def save_image(
+    images: Annotated[Sequence[Image], Field(description="the pictures: one batch, or a sequence of batches")],
+    filename_prefix: Prefix = "graphflow",
+    format: Annotated[
+        Format, Field(description="png carries the workflow and loses nothing; webp and jpeg are smaller")
+    ] = "png",
+    quality: Quality = 90,
+    rounding: EightBit = "round",
+    embed: Embed = True,
+) -> Files:
+    """Save pictures (B, 3 or 4, H, W) in [0, 1], one file each.
+
+    Where there are several, each name says which number it has: ``prefix-3_00001.png``. PNG carries the workflow and
+    the record as text; WebP and JPEG in EXIF's UserComment. WebP at quality 100 loses nothing.
+
+    Raises:
+        MediaError: A picture is larger than the format can hold.
+        NonFiniteError: A pixel is NaN or infinite.
+    """
+    parts = as_sequence(images)
+    record = with_prompt(runtime.current().record) if embed else {}
+    total = sum(part.pixels.shape[0] + part.withheld for part in parts)
+    files: list[EncodedFile] = []
+    for number, picture in _numbered(parts):
+        data, carried = encode_picture(picture.pixels[0], format, quality=quality, rounding=rounding, record=record)
+        if not carried:
+            runtime.current().notice(
+                f"the workflow is too large for a {format} file and was left out; save as png to keep it"
+            )
+        stem = filename_prefix if total == 1 else f"{filename_prefix}-{number}"
+        files.append(EncodedFile(stem=stem, suffix=SUFFIXES[format], data=data, number=number))
+    return Files(files=tuple(files), withheld=sum(part.withheld for part in parts))
+
+
+@node("preview", effect=True)
+def preview(
+    images: Annotated[Sequence[Image], Field(description="the pictures: one batch, or a sequence of batches")],
+    max_edge: Annotated[int, Field(ge=16, le=2048, description="longest edge in pixels; nothing is enlarged")] = 512,
+) -> Files:
+    """Save small JPEG pictures to look at, without the workflow; an eighth of the size where the safety policy is ``require``."""
+    parts = as_sequence(images)
+    policy = runtime.current().record.get("record", {}).get("safety", {}).get("policy")
+    shrink = PREVIEW_UNDER_REQUIRE if policy == "require" else 1
+    total = sum(part.pixels.shape[0] + part.withheld for part in parts)
+    files: list[EncodedFile] = []
+    for number, picture in _numbered(parts):
+        height, width = picture.pixels.shape[-2:]
+        new_width, new_height = target_size(width, height, scale=1 / shrink, max_edge=max(1, max_edge // shrink))
+        small = resample(picture.pixels, (new_height, new_width), "area")
+        data, _ = encode_picture(small[0], "jpeg", quality=85, rounding="round", record={})
+        stem = "preview" if total == 1 else f"preview-{number}"
+        files.append(EncodedFile(stem=stem, suffix=".jpg", data=data, number=number))
+    return Files(files=tuple(files), withheld=sum(part.withheld for part in parts))
+
+
+@node("save_video", effect=True)
+def save_video(
+    video: Annotated[Video, Field(description="the video")],
+    filename_prefix: Prefix = "graphflow",
+    format: Annotated[
+        Animation,
+        Field(description="webp and png have all colours, png losslessly; gif has 256 and plays anywhere"),
+    ] = "webp",
+    quality: Quality = 90,
+    loop: Annotated[bool, Field(description="play again and again")] = True,
+    rounding: EightBit = "round",
+    embed: Embed = True,
+) -> Files:
+    """Save frames (T, 3, H, W) in [0, 1] as an animated picture at the video's frame rate.
+
+    WebP at quality 100 and PNG lose nothing. GIF carries no workflow.
+
+    Raises:
+        MediaError: The video has no frame or more than the limits allow.
+        NonFiniteError: A pixel is NaN or infinite.
+    """
+    count = video.frames.shape[0]
+    if not 1 <= count <= LIMITS.frames:
+        raise MediaError(f"a video has 1 to {LIMITS.frames:,} frames, this one {count:,}", where="video")
+    data = encode_frames(
+        list(video.frames),
+        _durations(count, video.fps),
+        format,
+        quality=quality,
+        rounding=rounding,
+        loop=loop,
+        record=runtime.current().record if embed else {},
+    )
+    return Files(files=(EncodedFile(stem=filename_prefix, suffix=f".{format}", data=data),))
+
+
+@node("save_audio", effect=True)
+def save_audio(audio: Annotated[Audio, Field(description="the sound")], filename_prefix: Prefix = "graphflow") -> Files:
+    """Save sound (channels, n) in [-1, 1] as a 16-bit WAV file at its sample rate.
+
+    Raises:
+        MediaError: There is no sound in it, or it has more channels than WAV can hold.
+        NonFiniteError: A sample is NaN or infinite.
+    """
+    import torch
+
+    from graphflow.basics.finite import require_finite
+
+    channels, length = audio.samples.shape
+    if not length or not 1 <= channels <= 255:
+        raise MediaError(
+            f"a sound has 1 to 255 channels and some samples, this one {channels} and {length}", where="audio"
+        )
+    require_finite(audio.samples, "the sound", "the node that made it is at fault; another dtype may help")
+    whole = (audio.samples.float().clamp(-1, 1) * 32767).round().to(torch.int16)
+    stream = io.BytesIO()
+    with wave.open(stream, "wb") as sound:
+        sound.setnchannels(channels)
+        sound.setsampwidth(2)
+        sound.setframerate(audio.sample_rate)
+        sound.writeframes(whole.T.contiguous().cpu().numpy().astype("<i2").tobytes())
+    return Files(files=(EncodedFile(stem=filename_prefix, suffix=".wav", data=stream.getvalue()),))
+
+
+def _numbered(parts: Sequence[Image]) -> Iterator[tuple[int, Image]]:
+    """Yield each picture as a batch of one, with its number over all parts."""
+    offset = 0
+    for part in parts:
+        count = part.pixels.shape[0]
+        numbers = part.numbers if part.numbers is not None else tuple(range(count))
+        for index in range(count):
+            yield offset + numbers[index], Image(pixels=part.pixels[index : index + 1])
+        offset += count + part.withheld
+
+
+def _durations(count: int, fps: float) -> list[int]:
+    """Return whole milliseconds for each frame that add up to the video's length."""
+    ends = [round(1000 * (index + 1) / fps) for index in range(count)]
+    return [max(1, end - start) for start, end in zip([0, *ends], ends, strict=False)]

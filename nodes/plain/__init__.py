@@ -1,0 +1,1 @@
+"""Numbers, text, lists and switches."""

@@ -1,0 +1,90 @@
+"""The node that samples: noise to latents."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from graphflow.errors import InvalidInputError
+from graphflow.limits import LIMITS
+from graphflow.spec.decorator import Seed, node
+from graphflow.values import Conditioning, Latent, Model, Noise
+
+from .choices import NoiseDevice, NoiseLayout, SamplerName, ScheduleName, StepNoiseDevice
+from .denoising import denoise
+
+__all__ = ["sample"]
+
+Step = Annotated[int, Field(ge=0, le=LIMITS.steps)]
+
+
+@node("sample", lane="device", generates=True, map=True)
+def sample(
+    model: Annotated[Model, Field(description="the denoising model")],
+    positive: Annotated[Conditioning, Field(description="what the picture should show")],
+    latent: Annotated[Latent, Field(description="where to start: empty for a new picture, encoded for image to image")],
+    negative: Annotated[
+        Conditioning | None,
+        Field(description="what it should not show; without it guidance has nothing to compare with"),
+    ] = None,
+    seed: Seed = 0,
+    steps: Annotated[int, Field(ge=1, le=LIMITS.steps, description="steps of the schedule")] = 20,
+    guidance_scale: Annotated[
+        float, Field(ge=0, le=100, description="how strongly to follow the prompt; 1 leaves the negative prompt out")
+    ] = 7.0,
+    sampler: Annotated[SamplerName, Field(description="the solver")] = "dpmpp_2m",
+    schedule: Annotated[ScheduleName, Field(description="the noise levels that it visits")] = "karras",
+    strength: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            description="share of the noise that is put on the latent; 1 starts from pure noise, 0 changes nothing",
+        ),
+    ] = 1.0,
+    start_step: Annotated[Step, Field(description="leave out the steps before this one")] = 0,
+    end_step: Annotated[Step | None, Field(description="stop before this step; none runs to the end")] = None,
+    add_noise: Annotated[
+        bool, Field(description="false where the latent carries noise already, as after an earlier stage")
+    ] = True,
+    leftover_noise: Annotated[
+        bool, Field(description="where end_step stops early, leave the rest of the noise in for a later stage")
+    ] = False,
+    noise_layout: NoiseLayout = "per_sample",
+    noise_device: NoiseDevice = "cpu",
+    step_noise_device: StepNoiseDevice = "cpu",
+) -> Latent:
+    """Denoise latents (B, C, h, w) along a schedule; the result has the same shape.
+
+    With a strength s below 1, ``steps`` evaluations are made on the last steps + 1 noise levels of a schedule of
+    int(steps / s) steps. A noise mask on the latent keeps everything outside it. What nodes put on the model (guidance,
+    noise levels, changes of the network) acts here.
+
+    Raises:
+        InvalidInputError: The step range is empty, or shapes do not fit.
+        NonFiniteError: The model makes NaN.
+    """
+    from graphflow.sampling.guidance import ClassifierFree
+    from graphflow.sampling.loop import cut_sigmas
+    from graphflow.sampling.schedules import make_sigmas
+
+    if end_step is not None and end_step <= start_step:
+        raise InvalidInputError(
+            f"no step lies between start_step {start_step} and end_step {end_step}", where="end_step"
+        )
+    with model.use() as loaded:
+        sigmas = make_sigmas(schedule, loaded.model_sampling, steps, strength, sampler)
+        result, _ = denoise(
+            model,
+            loaded,
+            sides={"positive": positive} | ({} if negative is None else {"negative": negative}),
+            guider=ClassifierFree(scale=guidance_scale),
+            sampler=sampler,
+            sigmas=cut_sigmas(sigmas, start_step=start_step, end_step=end_step, force_full_denoise=not leftover_noise),
+            latent=latent,
+            noise=Noise(
+                seed=seed, add=add_noise, layout=noise_layout, device=noise_device, step_device=step_noise_device
+            ),
+        )
+    return result

@@ -1,0 +1,1 @@
+"""Nodes that wait for a family to be built; they are refused while planning."""

@@ -1,0 +1,273 @@
+"""Conditioning of video families other than Wan and LTX-Video, whose networks are not built yet.
+
+The nodes keep such a graph whole and its models listed; running one is an error that names the family.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import Field
+
+from graphflow.limits import LIMITS
+from graphflow.spec.decorator import ModelName, node
+from graphflow.values import Conditioning, Image, ImageEncoder, Latent, Model, TextEncoder, Vae
+
+from .choices import (
+    Begun,
+    Conditioned,
+    Crop,
+    Denoiser,
+    Encoder,
+    End,
+    Length,
+    Negative,
+    NotShown,
+    Positive,
+    Seeing,
+    Seen,
+    Share,
+    Shown,
+    Start,
+    VideoEdge,
+    Videos,
+)
+from .loaders import refuse
+
+__all__ = [
+    "cosmos_image_latent",
+    "encode_video_prompt_with_image",
+    "hunyuan15_image_conditioning",
+    "hunyuan_image_conditioning",
+    "kandinsky5_image_conditioning",
+    "load_image_to_video_checkpoint",
+    "scale_temporal_attention",
+    "set_context_windows",
+    "skip_transformer_layers",
+    "svd_conditioning",
+]
+
+Factor = Annotated[float, Field(ge=0, le=10)]
+Layers = Annotated[str, Field(max_length=1000)]
+
+
+class Told(NamedTuple):
+    """Conditioning that carries a picture, and latents to start from."""
+
+    positive: Shown
+    latent: Begun
+
+
+class WithStart(NamedTuple):
+    """Conditioning, latents to start from, and the encoded first frame."""
+
+    positive: Shown
+    negative: NotShown
+    latent: Begun
+    start: Annotated[Latent, Field(description="the encoded first frame")]
+
+
+class Seers(NamedTuple):
+    """What a checkpoint of an image-to-video model holds."""
+
+    model: Denoiser
+    image_encoder: Annotated[ImageEncoder, Field(description="the CLIP image encoder")]
+    vae: Annotated[Vae, Field(description="the autoencoder")]
+
+
+@node("load_image_to_video_checkpoint")
+def load_image_to_video_checkpoint(
+    model: Annotated[str, ModelName("checkpoint"), Field(min_length=1, description="a checkpoint of SVD")],
+) -> Seers:
+    """Name a checkpoint of a model that makes videos of pictures, without words (Stable Video Diffusion).
+
+    Raises:
+        InvalidInputError: Always: Stable Video Diffusion does not run by components.
+    """
+    refuse("Stable Video Diffusion")
+
+
+@node("svd_conditioning")
+def svd_conditioning(
+    image_encoder: Annotated[ImageEncoder, Field(description="the CLIP image encoder")],
+    image: Annotated[Image, Field(description="the first frame")],
+    vae: Encoder,
+    width: VideoEdge = 1024,
+    height: VideoEdge = 576,
+    length: Length = 14,
+    motion: Annotated[int, Field(ge=1, le=1023, description="how much moves (motion bucket)")] = 127,
+    fps: Annotated[int, Field(ge=1, le=1024, description="frames a second")] = 6,
+    noise_augmentation: Annotated[float, Field(ge=0, le=10, description="noise on the first frame")] = 0.0,
+) -> Conditioned:
+    """Make a video of a picture (Stable Video Diffusion, Blattmann et al. 2023, arXiv:2311.15127).
+
+    Raises:
+        InvalidInputError: Always: Stable Video Diffusion does not run by components.
+    """
+    refuse("Stable Video Diffusion")
+
+
+@node("hunyuan_image_conditioning")
+def hunyuan_image_conditioning(
+    positive: Positive,
+    vae: Encoder,
+    start_image: Start = None,
+    width: VideoEdge = 848,
+    height: VideoEdge = 480,
+    length: Length = 53,
+    batch_size: Videos = 1,
+    method: Annotated[
+        Literal["concat", "replace", "custom"],
+        Field(description="the model: one that reads the frame as channels, as the first latent frame, or either"),
+    ] = "concat",
+) -> Told:
+    """Make a video from its first frame with HunyuanVideo (Kong et al. 2024, arXiv:2412.03603).
+
+    Raises:
+        InvalidInputError: Always: HunyuanVideo does not run by components.
+    """
+    refuse("HunyuanVideo's conditioning by pictures")
+
+
+@node("encode_video_prompt_with_image")
+def encode_video_prompt_with_image(
+    text_encoder: Annotated[TextEncoder, Field(description="the text encoders")],
+    image_encoder: Annotated[ImageEncoder, Field(description="the CLIP image encoder")],
+    image: Annotated[Image, Field(description="the first frame")],
+    text: Annotated[str, Field(max_length=LIMITS.text, description="what the video shows")] = "",
+    crop: Crop = "center",
+    interleave: Annotated[int, Field(ge=1, le=512, description="of the picture's tokens every so manieth is read")] = 2,
+) -> Conditioning:
+    """Encode a prompt together with the first frame (HunyuanVideo-I2V, whose language model sees pictures).
+
+    Raises:
+        InvalidInputError: Always: HunyuanVideo does not run by components.
+    """
+    refuse("HunyuanVideo's prompt with a picture")
+
+
+@node("hunyuan15_image_conditioning")
+def hunyuan15_image_conditioning(
+    positive: Positive,
+    negative: Negative,
+    vae: Encoder,
+    start_image: Start = None,
+    image_encoder: Seeing = None,
+    seen_image: Seen = None,
+    crop: Crop = "center",
+    width: VideoEdge = 848,
+    height: VideoEdge = 480,
+    length: Length = 33,
+    batch_size: Videos = 1,
+) -> Conditioned:
+    """Make a video from its first frame with HunyuanVideo 1.5 (arXiv:2511.18870).
+
+    Raises:
+        InvalidInputError: Always: HunyuanVideo 1.5 does not run by components.
+    """
+    refuse("HunyuanVideo 1.5's conditioning by pictures")
+
+
+@node("kandinsky5_image_conditioning")
+def kandinsky5_image_conditioning(
+    positive: Positive,
+    negative: Negative,
+    vae: Encoder,
+    start_image: Start = None,
+    width: VideoEdge = 768,
+    height: VideoEdge = 512,
+    length: Length = 121,
+    batch_size: Videos = 1,
+) -> WithStart:
+    """Make a video, or one from its first frame, with Kandinsky 5 (arXiv:2511.14993).
+
+    Raises:
+        InvalidInputError: Always: Kandinsky 5 does not run by components.
+    """
+    refuse("Kandinsky 5's conditioning of videos")
+
+
+@node("cosmos_image_latent")
+def cosmos_image_latent(
+    vae: Encoder,
+    start_image: Start = None,
+    end_image: End = None,
+    width: VideoEdge = 1280,
+    height: VideoEdge = 704,
+    length: Length = 121,
+    batch_size: Videos = 1,
+    version: Annotated[Literal["1", "predict2"], Field(description="of Cosmos")] = "1",
+) -> Latent:
+    """Make latents of a video whose first or last frames are given and kept (Cosmos, arXiv:2501.03575).
+
+    Raises:
+        InvalidInputError: Always: Cosmos does not run by components.
+    """
+    refuse("Cosmos' latents with given frames")
+
+
+@node("set_context_windows")
+def set_context_windows(
+    model: Denoiser,
+    length: Annotated[int, Field(ge=1, le=LIMITS.frames, description="frames that the model sees at once")] = 81,
+    overlap: Annotated[int, Field(ge=0, le=LIMITS.frames, description="frames that neighbouring windows share")] = 30,
+    schedule: Annotated[
+        Literal["standard_static", "standard_uniform", "looped_uniform", "batched"],
+        Field(description="how windows lie from step to step"),
+    ] = "standard_static",
+    stride: Annotated[int, Field(ge=1, le=LIMITS.frames, description="of uniform schedules: the widest step")] = 1,
+    closed_loop: Annotated[bool, Field(description="join the end to the beginning, where it is looped")] = False,
+    fuse: Annotated[
+        Literal["pyramid", "relative", "flat", "overlap-linear"], Field(description="weights where windows overlap")
+    ] = "pyramid",
+    axis: Annotated[int, Field(ge=0, le=5, description="the latents' axis that is divided: 2 is time")] = 2,
+    latent_units: Annotated[bool, Field(description="count latent frames instead of frames")] = False,
+) -> Model:
+    """Sample a long video in windows that overlap.
+
+    Raises:
+        InvalidInputError: Always: no family that makes videos runs by components.
+    """
+    refuse("windows over the frames of a video")
+
+
+@node("scale_temporal_attention")
+def scale_temporal_attention(
+    model: Denoiser,
+    self_space: Annotated[Factor, Field(description="of attention within a frame")] = 1.0,
+    self_time: Annotated[Factor, Field(description="of attention between frames")] = 1.0,
+    cross_space: Annotated[Factor, Field(description="of attention to the prompt within a frame")] = 1.0,
+    cross_time: Annotated[Factor, Field(description="of attention to the prompt between frames")] = 1.0,
+) -> Model:
+    """Scale what the attention of a video model puts out, within frames and between them.
+
+    Raises:
+        InvalidInputError: A factor is not 1: no family that makes videos runs by components.
+    """
+    if (self_space, self_time, cross_space, cross_time) != (1.0, 1.0, 1.0, 1.0):
+        refuse("the attention between the frames of a video")
+    return model
+
+
+@node("skip_transformer_layers")
+def skip_transformer_layers(
+    model: Denoiser,
+    double_layers: Annotated[Layers, Field(description="joint layers to leave out, by number")] = "7, 8, 9",
+    single_layers: Annotated[Layers, Field(description="single-stream layers to leave out, by number")] = "7, 8, 9",
+    scale: Annotated[float, Field(ge=0, le=10, description="guidance away from the prediction without them")] = 3.0,
+    start: Annotated[Share, Field(description="share of the sampling at which it begins")] = 0.01,
+    end: Annotated[Share, Field(description="share of the sampling at which it ends")] = 0.15,
+    rescale: Annotated[float, Field(ge=0, le=10, description="how far the spread of the result is brought back")] = 0.0,
+    method: Annotated[
+        Literal["further", "negative"],
+        Field(description="a further prediction without the layers, or the negative one without them"),
+    ] = "further",
+) -> Model:
+    """Guide a diffusion transformer away from what it predicts without some of its layers (skip layer guidance).
+
+    ``skip_layer_guidance`` does so for the UNets of Stable Diffusion.
+
+    Raises:
+        InvalidInputError: Always: no diffusion transformer runs by components.
+    """
+    refuse("skip layer guidance of a diffusion transformer")
