@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from graphflow import Session, Workflow
+from graphflow import Session, Workflow, node
 from graphflow.loading.devices import Placement
 from graphflow.planning.numerics import HALF_BY_DEVICE
 from graphflow.settings import Settings
-from graphflow.spec import decorator as node
 from graphflow.spec.registry import Registry
 
 
