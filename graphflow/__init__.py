@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 # At once, not when it is asked for: the module of this name would stand in its place by then.
+from graphflow import runtime as _runtime
 from graphflow.spec.decorator import node
 
 if TYPE_CHECKING:
@@ -37,9 +38,16 @@ __all__ = ["GraphflowError", "InputFile", "ModelName", "Ref", "Result", "Seed", 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'graphflow' has no attribute {name!r}")
+    return _from(_HOMES[name], name)
+
+
+def _from(module: str, name: str) -> Any:
     import importlib
 
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    return getattr(importlib.import_module(module), name)
+
+
+_runtime.make_default_by(lambda: _from("graphflow.session", "default_runtime")())
 
 
 def __dir__() -> list[str]:

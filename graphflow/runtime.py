@@ -16,18 +16,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     import torch
 
-    from graphflow.values import ModelFile, Recipe
-
 
 class ModelProvider(Protocol):
     """Where modules come from. ``graphflow.loading.manager`` has the one that loads real files."""
 
-    def use(self, recipe: Recipe) -> AbstractContextManager[Any]:
-        """Have the recipe's module in place until the block ends."""
+    def use(self, recipe: Any, /) -> AbstractContextManager[Any]:
+        """Have the module of a :class:`graphflow.values.Recipe` in place until the block ends."""
         ...
 
-    def find(self, name: str, kind: str, *, part: str, options: dict[str, Any] | None = None) -> ModelFile:
-        """Resolve a model name to one part of a file, with its family and fingerprint."""
+    def find(self, name: str, kind: str, *, part: str, options: dict[str, Any] | None = None) -> Any:
+        """Resolve a model name to a :class:`graphflow.values.ModelFile`: one part, its family and fingerprint."""
         ...
 
     def parts(self, name: str, kind: str) -> tuple[str, ...]:
@@ -95,17 +93,17 @@ class Runtime:
 
 
 _CURRENT: ContextVar[Runtime | None] = ContextVar("graphflow_runtime", default=None)
+_defaults: list[Callable[[], Runtime]] = []
+
+
+def make_default_by(make: Callable[[], Runtime]) -> None:
+    """Say what makes the runtime of node functions that are called outside any run; the last word holds."""
+    _defaults[:] = [make]
 
 
 def current() -> Runtime:
     """Return the runtime of the node that is running, or a default one outside any run."""
-    runtime = _CURRENT.get()
-    if runtime is None:
-        # The one place where the core reaches up: a node called as a plain function needs the real models.
-        from graphflow.session import default_runtime
-
-        runtime = default_runtime()
-    return runtime
+    return _CURRENT.get() or _defaults[0]()
 
 
 @contextmanager

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from graphflow import events
 from graphflow.basics.importing import collector_paused
 from graphflow.basics.once import once
-from graphflow.building.workflow import Workflow
-from graphflow.document.document import Document
+from graphflow.document.document import Built, Document, read
 from graphflow.errors import CancelledError
 from graphflow.execution.environment import Cancellation, Environment
 from graphflow.execution.options import RunOptions
@@ -135,17 +134,17 @@ class Session:
 
     def settle(
         self,
-        workflow: Workflow | Document,
+        workflow: Built | Document,
         inputs: Mapping[str, Any] | None = None,
         overrides: Mapping[str, Any] | None = None,
     ) -> Settled:
         """Set inputs and single parameters, draw random seeds, unfold inner workflows."""
-        document, own = (workflow.document, workflow.own) if isinstance(workflow, Workflow) else (workflow, frozenset())
+        document, own = (workflow, frozenset()) if isinstance(workflow, Document) else (workflow.document, workflow.own)
         return settle(document, self.registry, inputs=inputs, overrides=overrides, own=own)
 
     def validate(
         self,
-        workflow: Workflow | Document,
+        workflow: Built | Document,
         inputs: Mapping[str, Any] | None = None,
         overrides: Mapping[str, Any] | None = None,
     ) -> Checked:
@@ -157,7 +156,7 @@ class Session:
 
     def plan(
         self,
-        workflow: Workflow | Document | Settled,
+        workflow: Built | Document | Settled,
         inputs: Mapping[str, Any] | None = None,
         overrides: Mapping[str, Any] | None = None,
         *,
@@ -209,7 +208,7 @@ class Session:
 
     def run(
         self,
-        workflow: Workflow | Document | Settled,
+        workflow: Built | Document | Settled,
         inputs: Mapping[str, Any] | None = None,
         overrides: Mapping[str, Any] | None = None,
         *,
@@ -321,7 +320,7 @@ def default_runtime() -> Runtime:
 
 
 def run(
-    workflow: Workflow | Document | str | os.PathLike[str],
+    workflow: Built | Document | str | os.PathLike[str],
     inputs: Mapping[str, Any] | None = None,
     *,
     session: Session | None = None,
@@ -344,5 +343,5 @@ def run(
     """
     if isinstance(workflow, str | os.PathLike):
         options.setdefault("folder", Path(workflow).parent)
-        workflow = Workflow.load(workflow)
+        workflow = read(Path(workflow))
     return (session or Session()).run(workflow, inputs, **options)

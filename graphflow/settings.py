@@ -187,7 +187,7 @@ def _from_variables(variables: Mapping[str, str]) -> dict[str, Any]:
 
 def _refuse_unknown(variables: Mapping[str, str]) -> None:
     """A misspelt variable would otherwise be ignored in silence."""
-    from graphflow.basics.suggest import did_you_mean
+    from graphflow.basics.wording import did_you_mean
 
     known = {*_VARIABLES, _FILE_VARIABLE, "GRAPHFLOW_TRACEBACK"}  # the last is read by the command line
     for name in variables:
@@ -197,7 +197,7 @@ def _refuse_unknown(variables: Mapping[str, str]) -> None:
 
 
 def _readable(error: ValidationError, places: Mapping[str, str]) -> SettingsError:
-    from graphflow.basics.suggest import did_you_mean
+    from graphflow.basics.wording import did_you_mean
 
     problems: list[tuple[str, str, str]] = []
     for item in error.errors(include_url=False):

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from pydantic import JsonValue
 
-from graphflow.basics.suggest import nearest
+from graphflow.basics.wording import nearest_names
 from graphflow.document.document import NodeEntry
 from graphflow.spec.link_types import ANY, LinkType, fits
 from graphflow.spec.registry import Registry
@@ -294,7 +294,7 @@ class Builder:
         value = coerced(value, target.type)
         _, wrong = target.check(value)
         if wrong is not None and len(target.choices) > _LISTED and isinstance(value, str):
-            near = nearest(value, [choice for choice in target.choices if isinstance(choice, str)])
+            near = nearest_names(value, [choice for choice in target.choices if isinstance(choice, str)])
             advice = f"; the nearest are {', '.join(near)}" if near else ""
             raise RefusedError(
                 f"{target.name} {quote(value)} is none of the {len(target.choices)} there are here{advice}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from graphflow.basics.suggest import nearest
+from graphflow.basics.wording import nearest_names
 from graphflow.document.document import Document
 from graphflow.errors import ModelNotFoundError
 from graphflow.spec.registry import Registry
@@ -43,7 +43,7 @@ def _need(name: str, kind: str, nodes: tuple[str, ...], library: Library) -> Mod
         resolved = library.resolve(name, kind)  # type: ignore[arg-type]  # packs may name kinds of their own
     except ModelNotFoundError as error:
         known = [entry.name for entry in library.entries(kind)]  # type: ignore[arg-type]
-        near = nearest(name, known or [entry.name for entry in library.entries()])
+        near = nearest_names(name, known or [entry.name for entry in library.entries()])
         return ModelNeed(name, kind, nodes, problem=error.message, near=tuple(near))
     if resolved.path is None:
         return ModelNeed(name, kind, nodes, problem="it is on the Hub, and not in the local cache yet")

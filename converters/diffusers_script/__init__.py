@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from graphflow.building.workflow import Workflow
-from graphflow.document.document import Document, read
+from graphflow.document.document import Built, Document, read
 from graphflow.planning.settle import Settled
 
 from .build import build
@@ -48,7 +47,7 @@ class Exported:
 
 
 def export(
-    workflow: Workflow | Document | Settled | str | os.PathLike[str],
+    workflow: Built | Document | Settled | str | os.PathLike[str],
     *,
     session: Session | None = None,
     inputs: Mapping[str, Any] | None = None,
@@ -88,7 +87,7 @@ def export(
     return Exported(render(script), (*script.report, *graph.notices), script)
 
 
-def to_script(workflow: Workflow | Document | Settled | str | os.PathLike[str], **options: Any) -> str:
+def to_script(workflow: Built | Document | Settled | str | os.PathLike[str], **options: Any) -> str:
     """Return a Diffusers script of a workflow; see :func:`export`."""
     return export(workflow, **options).code
 

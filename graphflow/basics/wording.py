@@ -1,4 +1,4 @@
-"""What is wrong with a literal or a name, in our words."""
+"""What is wrong with a literal or a name, in our words, and which known names are near it."""
 
 from __future__ import annotations
 
@@ -70,6 +70,32 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return matches[0] if matches else None
 
 
+def nearest_names(name: str, known: Iterable[str], count: int = 3) -> list[str]:
+    """Up to `count` names close to `name`, best first; letter case, folders and extensions count for less.
+
+    Args:
+        name: What was asked for.
+        known: The names that exist.
+        count: The most names to return.
+    """
+    wanted = _bare(name)
+    scored: list[tuple[float, str]] = []
+    for candidate in dict.fromkeys(known):
+        plain = _bare(candidate)
+        ratio = difflib.SequenceMatcher(None, wanted, plain).ratio()
+        tail = difflib.SequenceMatcher(None, wanted.rpartition("/")[2], plain.rpartition("/")[2]).ratio()
+        score = max(ratio, tail - 0.02)
+        if score >= 0.6:
+            scored.append((-score, candidate))
+    return [candidate for _, candidate in sorted(scored)[:count]]
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`did you mean 'a' or 'b'?`, or an empty string where nothing is near."""
+    found = nearest_names(name, known)
+    return f"did you mean {' or '.join(repr(item) for item in found)}?" if found else ""
+
+
 def with_article(noun: object) -> str:
     """Return ``a latent``, ``an image``; the type ``any`` is a value of any type."""
     text = str(noun)
@@ -80,3 +106,9 @@ def shorten(value: Any, limit: int = 80) -> str:
     """Show a value in at most ``limit`` characters."""
     text = _JSON_NAMES.get(value, "") if value is None or isinstance(value, bool) else repr(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _bare(name: str) -> str:
+    plain = name.replace("\\", "/").lower()
+    stem, dot, extension = plain.rpartition(".")
+    return stem if dot and extension in {"safetensors", "sft", "gguf", "ckpt", "pt", "pth", "bin"} else plain

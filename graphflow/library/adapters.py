@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from graphflow.families.latent_diffusion.structure import Shapes, shape_of
 from graphflow.modelfiles.description import Config, JsonValue, Kind
+from graphflow.modelfiles.inferred import Shapes, shape_of
 
 FAMILY_OF_WIDTH: Mapping[int, tuple[str, str]] = {768: ("sd", "sd1"), 1024: ("sd", "sd2"), 2048: ("sdxl", "sdxl")}
 """Width of the text embedding that cross-attention reads, to family and variant."""

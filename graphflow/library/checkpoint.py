@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from graphflow.families.latent_diffusion.structure import Shapes, is_ldm, shape_of
+from graphflow.families.latent_diffusion.structure import is_ldm
 from graphflow.families.latent_diffusion.text_config import (
     Found,
     find_text_encoders,
@@ -13,10 +13,11 @@ from graphflow.families.latent_diffusion.text_config import (
     infer_text_encoder,
 )
 from graphflow.families.latent_diffusion.tokenizer_config import tokenizer_spec
-from graphflow.families.latent_diffusion.unet_config import Inferred, infer_unet
+from graphflow.families.latent_diffusion.unet_config import infer_unet
 from graphflow.families.latent_diffusion.vae_config import infer_vae, is_tiny_vae, is_vae
 from graphflow.modelfiles.description import Config, Guess, Kind
 from graphflow.modelfiles.draft import Draft
+from graphflow.modelfiles.inferred import Inferred, Shapes, shape_of
 from graphflow.modelfiles.known import SCHEDULER, family_of, find_transformer, prediction_of
 
 _UNET_PREFIXES = ("model.diffusion_model.", "diffusion_model.", "unet.", "")

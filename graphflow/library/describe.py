@@ -7,9 +7,9 @@ from pathlib import Path
 
 from graphflow.errors import ModelFormatError
 from graphflow.families.latent_diffusion.ip_adapter_config import infer_ip_adapter, reads_faces
-from graphflow.families.latent_diffusion.structure import Shapes, is_ldm
+from graphflow.families.latent_diffusion.structure import is_ldm
 from graphflow.families.latent_diffusion.t2i_config import infer_t2i_adapter, is_original
-from graphflow.families.latent_diffusion.unet_config import Inferred, infer_controlnet
+from graphflow.families.latent_diffusion.unet_config import infer_controlnet
 from graphflow.library.adapters import Adapter, find_adapter, find_lora
 from graphflow.library.checkpoint import fill_checkpoint
 from graphflow.library.roots import PICKLE_EXTENSIONS
@@ -18,6 +18,7 @@ from graphflow.modelfiles.draft import Draft
 from graphflow.modelfiles.fingerprint import file_fingerprint, folder_fingerprint
 from graphflow.modelfiles.given import Settled, collect_given
 from graphflow.modelfiles.header import bytes_by_dtype, read_floats
+from graphflow.modelfiles.inferred import Inferred, Shapes
 from graphflow.modelfiles.known import family_of
 from graphflow.modelfiles.peft_folder import config_of
 from graphflow.modelfiles.shards import Weights, read_weights

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from graphflow.basics.paths import user_path
-from graphflow.basics.suggest import did_you_mean
-from graphflow.basics.wording import with_article
+from graphflow.basics.wording import did_you_mean, with_article
 from graphflow.errors import ModelFormatError, ModelNotFoundError, SettingsError
 from graphflow.library.describe import describe_file
 from graphflow.library.extra_paths import FILE_NAME, SUFFIXES, read_extra_paths

@@ -16,6 +16,7 @@ from graphflow.families.latent_diffusion.unet import UNetModel
 from graphflow.library.download import download
 from graphflow.loading import offload
 from graphflow.loading.devices import Placement, device_memory, main_memory, place
+from graphflow.loading.hooks import attach
 from graphflow.loading.ladder import Ladder, Rung
 from graphflow.loading.mapped import read_all, role_of
 from graphflow.loading.memory import Budget
@@ -188,7 +189,7 @@ class ModelManager:
                 if isinstance(loaded, UNetModel):
                     hooks.callback(loaded.controls.close)
                 for hook in recipe.hooks:
-                    hooks.enter_context(hook.attach(loaded))
+                    hooks.enter_context(attach(hook, loaded))
                 yield loaded
         finally:
             self._pool.release(held)

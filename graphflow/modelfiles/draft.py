@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from graphflow.families.latent_diffusion.structure import Shapes
-from graphflow.families.latent_diffusion.unet_config import Inferred
 from graphflow.modelfiles.description import Config, Kind, Layout, Part, TokenizerSpec
 from graphflow.modelfiles.given import Settled
 from graphflow.modelfiles.header import bytes_by_dtype
+from graphflow.modelfiles.inferred import Inferred, Shapes
 from graphflow.modelfiles.shards import Weights
 
 

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from graphflow.errors import ModelFormatError
-from graphflow.modelfiles.header import Header, read_header
+from graphflow.modelfiles.formats import read_header
+from graphflow.modelfiles.header import Header
 
 BLOCKS = 64
 BLOCK_BYTES = 64 * 1024

@@ -13,11 +13,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from graphflow.basics.suggest import did_you_mean
+from graphflow.basics.wording import did_you_mean
 from graphflow.errors import ModelFormatError
-from graphflow.families.latent_diffusion.unet_config import Inferred
 from graphflow.modelfiles.description import Config, Guess, JsonValue, Source
 from graphflow.modelfiles.header import parse_json_object, read_json
+from graphflow.modelfiles.inferred import Inferred
 
 SECTIONS = (
     "unet", "vae", "text_encoder", "text_encoder_2", "controlnet", "scheduler", "tokenizer", "tokenizer_2",

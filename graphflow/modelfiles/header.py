@@ -99,19 +99,6 @@ def bytes_by_dtype(tensors: Iterable[TensorInfo]) -> dict[str, int]:
     return dict(sorted(total.items(), key=lambda item: (-item[1], item[0])))
 
 
-def read_header(path: Path) -> Header:
-    """Read the header of a `.safetensors`, `.sft` or `.gguf` file.
-
-    Raises:
-        ModelFormatError: The file is not what its name says, is damaged, incomplete or cannot be read.
-    """
-    if path.suffix.lower() == ".gguf":
-        from graphflow.modelfiles.gguf import read_gguf_header
-
-        return read_gguf_header(path)
-    return read_safetensors_header(path)
-
-
 def read_safetensors_header(path: Path) -> Header:
     """Read and check the header of a safetensors file; the weights stay untouched.
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from graphflow.families.latent_diffusion.structure import Shapes
 from graphflow.modelfiles.description import Config
+from graphflow.modelfiles.inferred import Shapes
 
 FAMILIES: Mapping[str, str] = {"sd1": "sd", "sd2": "sd", "sdxl": "sdxl", "sdxl_refiner": "sdxl"}
 """Variant to family."""

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from graphflow.errors import ModelFormatError
-from graphflow.modelfiles.header import read_header, read_json
+from graphflow.modelfiles.formats import read_header
+from graphflow.modelfiles.header import read_json
 from graphflow.modelfiles.lora_metadata import KEY
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"

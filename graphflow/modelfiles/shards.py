@@ -8,7 +8,8 @@ from pathlib import Path
 
 from graphflow.errors import ModelFormatError
 from graphflow.modelfiles.fingerprint import file_fingerprint, folder_fingerprint
-from graphflow.modelfiles.header import Header, TensorInfo, read_header, read_index
+from graphflow.modelfiles.formats import read_header
+from graphflow.modelfiles.header import Header, TensorInfo, read_index
 
 MAX_SHARDS = 2_000
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from graphflow.errors import InvalidInputError
 from graphflow.values.types import value_type
 
 if TYPE_CHECKING:
-    from graphflow.families.latent_diffusion.control import Net
     from graphflow.values.models import Model
 
 UNION_TYPES = ("openpose", "depth", "soft_edges", "hard_edges", "normal", "segmentation", "tile", "inpaint")
@@ -28,24 +24,6 @@ class UnionType:
     """
 
     type: str
-
-    @contextmanager
-    def attach(self, loaded: Net) -> Iterator[None]:
-        """Set the type until the block ends.
-
-        Raises:
-            InvalidInputError: It is no union ControlNet.
-        """
-        from graphflow.families.latent_diffusion.control import ControlModel
-
-        if not isinstance(loaded, ControlModel) or "num_control_type" not in loaded.module.config:
-            raise InvalidInputError(
-                "the ControlNet was made for one kind of pictures and takes no type",
-                where="control_net",
-                advice="leave set_union_control_type out, or load a union ControlNet",
-            )
-        loaded.union_type = UNION_TYPES.index(self.type)
-        yield
 
 
 @value_type("control_difference_patch")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,7 +10,6 @@ from graphflow.values.types import value_type
 if TYPE_CHECKING:
     import torch
 
-    from graphflow.families.latent_diffusion.unet import UNetModel
     from graphflow.values.models import IPAdapter
 
 
@@ -38,26 +35,3 @@ class ImagePrompt:
     strength: float = 1.0
     start: float = 0.0
     end: float = 1.0
-
-    @contextmanager
-    def attach(self, loaded: UNetModel) -> Iterator[None]:
-        """Attend to the pictures until the block ends.
-
-        Raises:
-            InvalidInputError: The adapter is for another family.
-        """
-        from graphflow.families.latent_diffusion.ip_adapter import PicturePrompt
-
-        sampling = loaded.model_sampling
-        with self.adapter.use() as adapter:
-            prompt = PicturePrompt(
-                adapter=adapter,
-                tokens=adapter.tokens(self.features),
-                nothing=adapter.tokens(self.nothing.expand_as(self.features)),
-                masks=self.masks,
-                strength=self.strength,
-                high=sampling.percent_to_sigma(self.start),
-                low=sampling.percent_to_sigma(self.end),
-            )
-            with loaded.picture_prompts.adding(prompt, loaded.module):
-                yield

@@ -1,20 +1,17 @@
 """Runtime hooks that change how a UNet computes, or what guidance asks it beside. Knows nothing of torch.
 
-A hook is a value in ``Model.hooks``; ``attach`` puts it on the loaded model until the block ends. What each does is in
-:mod:`graphflow.families.latent_diffusion.hooks`.
+A hook is a value in ``Model.hooks``; what each does is in :mod:`graphflow.families.latent_diffusion.hooks`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from graphflow.values.types import value_type
 
 if TYPE_CHECKING:
-    from graphflow.families.latent_diffusion.unet import UNetModel
+    pass
 
 ShrinkMethod = Literal["bicubic", "bilinear", "nearest", "area"]
 
@@ -38,14 +35,6 @@ class FreeU:
     s2: float
     method: Literal["v1", "v2"] = "v2"
 
-    @contextmanager
-    def attach(self, loaded: UNetModel) -> Iterator[None]:
-        """Change the decoder's inputs until the block ends."""
-        from graphflow.families.latent_diffusion.hooks.freeu import freeu
-
-        with freeu(loaded.module, self):
-            yield
-
 
 @value_type("perturbed_attention_hook")
 @dataclass(frozen=True, kw_only=True)
@@ -57,16 +46,6 @@ class PerturbedAttention:
     """
 
     scale: float = 3.0
-
-    @contextmanager
-    def attach(self, loaded: UNetModel) -> Iterator[None]:
-        """Add the weakened network and the guidance away from it."""
-        from graphflow.families.latent_diffusion.hooks.self_attention import without_middle_attention
-        from graphflow.sampling.guidance import AwayFromVariation
-
-        loaded.variations["perturbed_attention"] = without_middle_attention
-        loaded.guidance.append(AwayFromVariation(variation="perturbed_attention", scale=self.scale))
-        yield
 
 
 @value_type("skip_layer_hook")
@@ -88,25 +67,6 @@ class SkipLayers:
     end: float
     rescale: float = 0.0
 
-    @contextmanager
-    def attach(self, loaded: UNetModel) -> Iterator[None]:
-        """Add the weakened network and the guidance away from it.
-
-        Raises:
-            InvalidInputError: The model has no such layer.
-        """
-        from graphflow.families.latent_diffusion.hooks.modules import transformers
-        from graphflow.families.latent_diffusion.hooks.self_attention import without_layers
-        from graphflow.sampling.guidance import AwayFromVariation
-
-        list(transformers(loaded.module, self.layers))  # says now what would be said after the first step
-        name = f"without {', '.join(self.layers)}"
-        loaded.variations[name] = without_layers(self.layers)
-        loaded.guidance.append(
-            AwayFromVariation(variation=name, scale=self.scale, start=self.start, end=self.end, rescale=self.rescale)
-        )
-        yield
-
 
 @value_type("self_attention_guidance_hook")
 @dataclass(frozen=True, kw_only=True)
@@ -120,18 +80,6 @@ class SelfAttentionGuidance:
 
     scale: float = 0.5
     blur_sigma: float = 2.0
-
-    @contextmanager
-    def attach(self, loaded: UNetModel) -> Iterator[None]:
-        """Add the observed network and the guidance."""
-        from graphflow.families.latent_diffusion.hooks.self_attention import AttentionMap, AwayFromBlurred
-
-        seen = AttentionMap()
-        loaded.variations["self_attention_map"] = seen.watching
-        loaded.guidance.append(
-            AwayFromBlurred(seen, variation="self_attention_map", scale=self.scale, blur_sigma=self.blur_sigma)
-        )
-        yield
 
 
 @value_type("deep_shrink_hook")
@@ -157,16 +105,6 @@ class DeepShrink:
     downscale_method: ShrinkMethod
     upscale_method: ShrinkMethod
 
-    @contextmanager
-    def attach(self, loaded: UNetModel) -> Iterator[None]:
-        """Have it act at the noise levels of its share of sampling."""
-        from graphflow.families.latent_diffusion.hooks.deep_shrink import deep_shrink
-
-        sampling = loaded.model_sampling
-        high, low = sampling.percent_to_sigma(self.start), sampling.percent_to_sigma(self.end)
-        loaded.around.append(lambda sigma: deep_shrink(loaded.module, self, active=low <= sigma <= high))
-        yield
-
 
 @value_type("hypertile_hook")
 @dataclass(frozen=True, kw_only=True)
@@ -185,14 +123,6 @@ class HyperTile:
     max_depth: int
     scale_depth: bool
 
-    @contextmanager
-    def attach(self, loaded: UNetModel) -> Iterator[None]:
-        """Tile self-attention until the block ends."""
-        from graphflow.families.latent_diffusion.hooks.hypertile import hypertile
-
-        with hypertile(loaded.module, self):
-            yield
-
 
 @value_type("merge_tokens_hook")
 @dataclass(frozen=True, kw_only=True)
@@ -204,11 +134,3 @@ class MergeTokens:
     """
 
     ratio: float
-
-    @contextmanager
-    def attach(self, loaded: UNetModel) -> Iterator[None]:
-        """Merge tokens before self-attention until the block ends."""
-        from graphflow.families.latent_diffusion.hooks.tokens import merge_tokens
-
-        with merge_tokens(loaded.module, self.ratio):
-            yield

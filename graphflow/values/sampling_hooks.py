@@ -1,15 +1,13 @@
 """What sampling nodes put on a model: changes of guidance, noise levels and masks. Knows nothing of torch.
 
-A hook is a value in ``Model.hooks``. While the model is in use, ``attach`` changes the loaded model, which nobody else
-sees, so nothing has to be taken back.
+A hook is a value in ``Model.hooks``; what each does is in :mod:`graphflow.loading.hooks`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from graphflow.values.types import value_type
 
@@ -27,13 +25,6 @@ class GuidanceHook:
     method: str
     options: Mapping[str, float] = field(default_factory=dict)
 
-    def attach(self, loaded: Any) -> AbstractContextManager[None]:
-        """Add the change behind those that are there."""
-        from graphflow.sampling.modifiers import MODIFIERS
-
-        loaded.guidance.append(MODIFIERS[self.method](**self.options))
-        return nullcontext()
-
 
 @value_type("prediction_hook")
 @dataclass(frozen=True, kw_only=True)
@@ -47,16 +38,6 @@ class PredictionHook:
 
     prediction: Literal["epsilon", "v_prediction", "sample", "lcm"]
     zero_snr: bool = False
-
-    def attach(self, loaded: Any) -> AbstractContextManager[None]:
-        """Set the model's noise levels."""
-        from graphflow.sampling.prediction import ModelSampling
-
-        if self.prediction == "lcm":
-            loaded.model_sampling = ModelSampling.stable_diffusion(zero_snr=self.zero_snr).distilled()
-        else:
-            loaded.model_sampling = ModelSampling.stable_diffusion(self.prediction, zero_snr=self.zero_snr)
-        return nullcontext()
 
 
 @value_type("continuous_hook")
@@ -76,15 +57,6 @@ class ContinuousHook:
     sigma_max: float
     time: Literal["log", "angle"] = "log"
 
-    def attach(self, loaded: Any) -> AbstractContextManager[None]:
-        """Set the model's noise levels."""
-        from graphflow.sampling.prediction import ModelSampling
-
-        loaded.model_sampling = ModelSampling.continuous(
-            self.prediction, self.sigma_min, self.sigma_max, time=self.time
-        )
-        return nullcontext()
-
 
 @value_type("flow_hook")
 @dataclass(frozen=True, kw_only=True)
@@ -99,16 +71,6 @@ class FlowHook:
     shift: float
     timestep_scale: float | None = None
 
-    def attach(self, loaded: Any) -> AbstractContextManager[None]:
-        """Set the model's noise levels."""
-        from graphflow.sampling.prediction import ModelSampling
-
-        now = loaded.model_sampling
-        scale = self.timestep_scale or (now.timestep_scale if now.is_flow else 1000.0)
-        levels = len(now.sigmas) if now.is_flow else 1000
-        loaded.model_sampling = ModelSampling.flow(self.shift, levels=levels, timestep_scale=scale)
-        return nullcontext()
-
 
 @value_type("differential_hook")
 @dataclass(frozen=True, kw_only=True)
@@ -120,10 +82,3 @@ class DifferentialHook:
     """
 
     strength: float = 1.0
-
-    def attach(self, loaded: Any) -> AbstractContextManager[None]:
-        """Have the mask change on the way."""
-        from graphflow.sampling.differential import differential_schedule
-
-        loaded.make_mask_schedule = differential_schedule(self.strength)
-        return nullcontext()

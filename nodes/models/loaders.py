@@ -56,7 +56,7 @@ def load_checkpoint(model: CheckpointName, prediction: Prediction = "auto", zero
     models = runtime.current().models
     parts = models.parts(model, "checkpoint")
     denoiser = _the_part(model, "checkpoint", DENOISERS, parts)
-    found = models.find(model, "checkpoint", part=denoiser, options=_options(prediction, zero_snr))
+    found: ModelFile = models.find(model, "checkpoint", part=denoiser, options=_options(prediction, zero_snr))
 
     def other(part: str) -> ModelFile:
         return replace(found, part=part, options={})

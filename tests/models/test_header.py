@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from weight_shapes import write_header
 
 from graphflow.errors import ModelFormatError
-from graphflow.modelfiles.header import read_header, read_index
+from graphflow.modelfiles.formats import read_header
+from graphflow.modelfiles.header import read_index
 from graphflow.modelfiles.shards import read_weights
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from graphflow.errors import ModelFormatError, ModelNotFoundError
+from graphflow.loading.hooks import attach
 from graphflow.loading.manager import ModelManager
 from graphflow.loading.memory import Budget, Residents, Tier
 from graphflow.settings import Settings
@@ -131,16 +135,14 @@ def test_hooks_act_until_the_block_ends() -> None:
 
     @dataclass(frozen=True)
     class Doubled:
-        def attach(self, loaded: object) -> object:
-            from contextlib import contextmanager
+        pass
 
-            @contextmanager
-            def attached() -> object:  # type: ignore[misc]
-                handle = loaded.module.register_forward_hook(lambda m, i, o: (2 * o[0],))  # type: ignore[attr-defined]
-                yield
-                handle.remove()
-
-            return attached()
+    @attach.register
+    @contextmanager
+    def _(hook: Doubled, loaded: Any) -> Iterator[None]:
+        handle = loaded.module.register_forward_hook(lambda m, i, o: (2 * o[0],))
+        yield
+        handle.remove()
 
     with running(manager):
         plain = model(manager, SD)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from graphflow.errors import CancelledError, ModelNotFoundError
+from graphflow.loading.hooks import attach
 from graphflow.runtime import Runtime
 from graphflow.sampling.prediction import ModelSampling
 from graphflow.values import Conditioning, ConditioningEntry, ModelFile, Recipe, SafetyChecker, TextEncoder, Vae
@@ -119,7 +120,7 @@ class FakeModels:
             loaded = replace(self.denoiser, guidance=[], calls=0)
             with ExitStack() as hooks:
                 for hook in recipe.hooks:
-                    hooks.enter_context(hook.attach(loaded))
+                    hooks.enter_context(attach(hook, loaded))
                 yield loaded
             self.denoiser.calls = loaded.calls
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from graphflow.families.latent_diffusion.key_names import unet_modules
-from graphflow.modelfiles.header import read_header
+from graphflow.modelfiles.formats import read_header
 
 from ..graph import Given
 from ..layout import quoted

@@ -10,9 +10,8 @@ from collections.abc import Iterator
 
 from graphflow.errors import ModelFormatError
 from graphflow.families.latent_diffusion.key_names import Change
-from graphflow.families.latent_diffusion.structure import Shapes, shape_of
-from graphflow.families.latent_diffusion.unet_config import Inferred
 from graphflow.modelfiles.description import Config, JsonValue
+from graphflow.modelfiles.inferred import Inferred, Shapes, shape_of
 
 _ATTENTION = re.compile(r"ip_adapter\.(\d{1,4})\.to_([kv])_ip\.(weight)")
 _BLOCK = re.compile(r"layers\.(\d{1,3})\.(.+)")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from graphflow.families.latent_diffusion.control import ControlModel, Net
+from graphflow.families.latent_diffusion.hooks import attach  # noqa: F401 - registers what hooks do
 from graphflow.families.latent_diffusion.t2i_adapter import AdapterModel
 from graphflow.families.latent_diffusion.tokenizers import PromptTokenizer, make_tokenizer
 from graphflow.families.latent_diffusion.unet import check_unet

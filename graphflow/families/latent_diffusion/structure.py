@@ -7,27 +7,15 @@ list cut into levels at each down- or upsampling, and Diffusers' own (`down_bloc
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from graphflow.errors import ModelFormatError
-
-Shapes = Mapping[str, tuple[int, ...]]
-"""Tensor names, without the part's prefix, to shapes."""
+from graphflow.modelfiles.inferred import Shapes
 
 _LDM = re.compile(r"(input_blocks|output_blocks|middle_block)\.(\d{1,3})\.(.+)")
 _DIFFUSERS = re.compile(r"(down_blocks|up_blocks)\.(\d{1,3})\.(resnets|attentions)\.(\d{1,3})\.(.+)")
 _MID = re.compile(r"mid_block\.(resnets|attentions)\.(\d{1,3})\.(.+)")
 _LAYER = re.compile(r"transformer_blocks\.(\d{1,3})\.")
-
-
-def shape_of(shapes: Shapes, *names: str, dims: int) -> tuple[int, ...]:
-    """Shape of the first of `names` that is there with `dims` dimensions, none of them 0; empty where none is."""
-    for name in names:
-        shape = shapes.get(name, ())
-        if len(shape) == dims and all(shape):
-            return shape
-    return ()
 
 
 @dataclass(slots=True)

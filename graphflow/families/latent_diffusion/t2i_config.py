@@ -11,9 +11,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from graphflow.errors import ModelFormatError
-from graphflow.families.latent_diffusion.structure import Shapes, shape_of
-from graphflow.families.latent_diffusion.unet_config import Inferred
 from graphflow.modelfiles.description import Config
+from graphflow.modelfiles.inferred import Inferred, Shapes, shape_of
 
 _BLOCK = re.compile(r"body\.(\d{1,3})\.")
 _PER_LEVEL = 2

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from graphflow.errors import ModelFormatError
-from graphflow.families.latent_diffusion.structure import Shapes, shape_of
-from graphflow.families.latent_diffusion.unet_config import HEAD_WIDTH, Inferred
+from graphflow.families.latent_diffusion.unet_config import HEAD_WIDTH
 from graphflow.modelfiles.description import Config
+from graphflow.modelfiles.inferred import Inferred, Shapes, shape_of
 
 VARIANTS = {768: "clip_l", 1024: "openclip_h", 1280: "openclip_bigg"}
 """Width to the encoder it speaks for."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from graphflow.errors import ModelFormatError
-from graphflow.families.latent_diffusion.structure import Layer, Shapes, Structure, read_structure, shape_of
+from graphflow.families.latent_diffusion.structure import Layer, Structure, read_structure
 from graphflow.modelfiles.description import Config, JsonValue
+from graphflow.modelfiles.inferred import Inferred, Shapes, shape_of
 
 HEAD_WIDTH = 64
 """Width of an attention head in SD 2.x and SDXL."""
@@ -24,27 +24,6 @@ STANDARD_WIDTHS = {
     "sdxl": [320, 640, 1280], "sdxl_refiner": [384, 768, 1536, 1536],
 }  # fmt: skip
 """Published widths by variant: with these, head counts are certain."""
-
-
-@dataclass(slots=True)
-class Inferred:
-    """What the tensors of one part say.
-
-    Attributes:
-        class_name: Diffusers or transformers class.
-        variant: Variant that the shapes speak for; empty where they do not tell.
-        facts: Config values that follow from names and shapes.
-        defaults: Config values that they do not tell, as the family has them.
-        certain: Fields of `defaults` that are as good as told.
-        task: As :attr:`graphflow.modelfiles.description.Description.task`.
-    """
-
-    class_name: str
-    variant: str = ""
-    facts: Config = field(default_factory=dict)
-    defaults: Config = field(default_factory=dict)
-    certain: frozenset[str] = frozenset()
-    task: str = "generate"
 
 
 def infer_unet(shapes: Shapes, where: str, *, variant: str = "", pooled: int = 0) -> Inferred:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 
 from graphflow.errors import ModelFormatError
-from graphflow.families.latent_diffusion.structure import Shapes, shape_of
-from graphflow.families.latent_diffusion.unet_config import Inferred
 from graphflow.modelfiles.description import Config, JsonValue
+from graphflow.modelfiles.inferred import Inferred, Shapes, shape_of
 
 SCALING = {"sd1": 0.18215, "sd2": 0.18215, "sdxl": 0.13025, "sdxl_refiner": 0.13025, "sd3": 1.5305, "flux": 0.3611}
 SHIFT = {"sd3": 0.0609, "flux": 0.1159}

@@ -1,0 +1,116 @@
+"""How hooks come onto a UNet or ControlNet in use. Importing this module registers them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+from graphflow.errors import InvalidInputError
+from graphflow.families.latent_diffusion.control import ControlModel, Net
+from graphflow.families.latent_diffusion.hooks.deep_shrink import deep_shrink
+from graphflow.families.latent_diffusion.hooks.freeu import freeu
+from graphflow.families.latent_diffusion.hooks.hypertile import hypertile
+from graphflow.families.latent_diffusion.hooks.modules import transformers
+from graphflow.families.latent_diffusion.hooks.self_attention import (
+    AttentionMap,
+    AwayFromBlurred,
+    without_layers,
+    without_middle_attention,
+)
+from graphflow.families.latent_diffusion.hooks.tokens import merge_tokens
+from graphflow.families.latent_diffusion.ip_adapter import PicturePrompt
+from graphflow.families.latent_diffusion.unet import UNetModel
+from graphflow.loading.hooks import attach
+from graphflow.sampling.guidance import AwayFromVariation
+from graphflow.values.control_hooks import UNION_TYPES, UnionType
+from graphflow.values.image_prompts import ImagePrompt
+from graphflow.values.network_hooks import (
+    DeepShrink,
+    FreeU,
+    HyperTile,
+    MergeTokens,
+    PerturbedAttention,
+    SelfAttentionGuidance,
+    SkipLayers,
+)
+
+
+@attach.register
+def _(hook: FreeU, loaded: UNetModel) -> AbstractContextManager[None]:
+    return freeu(loaded.module, hook)
+
+
+@attach.register
+def _(hook: PerturbedAttention, loaded: UNetModel) -> AbstractContextManager[None]:
+    loaded.variations["perturbed_attention"] = without_middle_attention
+    loaded.guidance.append(AwayFromVariation(variation="perturbed_attention", scale=hook.scale))
+    return nullcontext()
+
+
+@attach.register
+def _(hook: SkipLayers, loaded: UNetModel) -> AbstractContextManager[None]:
+    list(transformers(loaded.module, hook.layers))  # says now what would be said after the first step
+    name = f"without {', '.join(hook.layers)}"
+    loaded.variations[name] = without_layers(hook.layers)
+    loaded.guidance.append(
+        AwayFromVariation(variation=name, scale=hook.scale, start=hook.start, end=hook.end, rescale=hook.rescale)
+    )
+    return nullcontext()
+
+
+@attach.register
+def _(hook: SelfAttentionGuidance, loaded: UNetModel) -> AbstractContextManager[None]:
+    seen = AttentionMap()
+    loaded.variations["self_attention_map"] = seen.watching
+    loaded.guidance.append(
+        AwayFromBlurred(seen, variation="self_attention_map", scale=hook.scale, blur_sigma=hook.blur_sigma)
+    )
+    return nullcontext()
+
+
+@attach.register
+def _(hook: DeepShrink, loaded: UNetModel) -> AbstractContextManager[None]:
+    sampling = loaded.model_sampling
+    high, low = sampling.percent_to_sigma(hook.start), sampling.percent_to_sigma(hook.end)
+    loaded.around.append(lambda sigma: deep_shrink(loaded.module, hook, active=low <= sigma <= high))
+    return nullcontext()
+
+
+@attach.register
+def _(hook: HyperTile, loaded: UNetModel) -> AbstractContextManager[None]:
+    return hypertile(loaded.module, hook)
+
+
+@attach.register
+def _(hook: MergeTokens, loaded: UNetModel) -> AbstractContextManager[None]:
+    return merge_tokens(loaded.module, hook.ratio)
+
+
+@attach.register
+def _(hook: UnionType, loaded: Net) -> AbstractContextManager[None]:
+    if not isinstance(loaded, ControlModel) or "num_control_type" not in loaded.module.config:
+        raise InvalidInputError(
+            "the ControlNet was made for one kind of pictures and takes no type",
+            where="control_net",
+            advice="leave set_union_control_type out, or load a union ControlNet",
+        )
+    loaded.union_type = UNION_TYPES.index(hook.type)
+    return nullcontext()
+
+
+@attach.register
+@contextmanager
+def _(hook: ImagePrompt, loaded: UNetModel) -> Iterator[None]:
+    sampling = loaded.model_sampling
+    with hook.adapter.use() as adapter:
+        prompt = PicturePrompt(
+            adapter=adapter,
+            tokens=adapter.tokens(hook.features),
+            nothing=adapter.tokens(hook.nothing.expand_as(hook.features)),
+            masks=hook.masks,
+            strength=hook.strength,
+            high=sampling.percent_to_sigma(hook.start),
+            low=sampling.percent_to_sigma(hook.end),
+        )
+        with loaded.picture_prompts.adding(prompt, loaded.module):
+            yield
