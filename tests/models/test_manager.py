@@ -137,7 +137,7 @@ def test_hooks_act_until_the_block_ends() -> None:
     class Doubled:
         pass
 
-    @attach.register
+    @attach.register(Doubled)
     @contextmanager
     def _(hook: Doubled, loaded: Any) -> Iterator[None]:
         handle = loaded.module.register_forward_hook(lambda m, i, o: (2 * o[0],))
