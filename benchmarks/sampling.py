@@ -77,6 +77,7 @@ def compare(family: str, sizes: Sequence[int], steps: int, repeats: int) -> Iter
     from graphflow import nodes, runtime
     from graphflow.families.latent_diffusion.unet import UNetModel
     from graphflow.families.sdxl.components import SdxlModel
+    from graphflow.modelfiles.family import LatentFormat
     from graphflow.sampling.prediction import ModelSampling
     from graphflow.values import Conditioning, ConditioningEntry, Model, ModelFile
 
@@ -113,10 +114,7 @@ def compare(family: str, sizes: Sequence[int], steps: int, repeats: int) -> Iter
         return (SdxlModel if is_xl else UNetModel)(
             module=module,
             model_sampling=ModelSampling.stable_diffusion(),
-            latent_scale=0.18215,
-            latent_shift=0.0,
-            latent_channels=4,
-            downscale=8,
+            latent=LatentFormat(channels=4, scale=0.18215),
             device=torch.device("cpu"),
             dtype=torch.float32,
         )

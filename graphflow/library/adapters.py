@@ -7,10 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from graphflow.modelfiles.description import Config, JsonValue, Kind
-from graphflow.modelfiles.inferred import Shapes, shape_of
-
-FAMILY_OF_WIDTH: Mapping[int, tuple[str, str]] = {768: ("sd", "sd1"), 1024: ("sd", "sd2"), 2048: ("sdxl", "sdxl")}
-"""Width of the text embedding that cross-attention reads, to family and variant."""
+from graphflow.modelfiles.families import family_of_adapter
+from graphflow.modelfiles.inferred import Shapes
 
 _METHODS: tuple[tuple[str, str], ...] = (
     ("dora_scale", "dora"), ("lora_magnitude_vector", "dora"), ("hada_w1_a", "loha"), ("lokr_w1", "lokr"),
@@ -25,12 +23,9 @@ _UNET_BLOCKS = ("mid_block.", "down_blocks.", "up_blocks.")
 _TEXT_NAMES = ("text_encoder.", "text_model.", "encoder.layers.")
 _EMBEDDING_WIDTHS = ((768,), (1024,), (1280,))
 _DOWN = re.compile(r"[._](?:lora_down|lora_A|lora\.down|lora_A\.default|lora_linear_layer\.down)\.weight$")
-_CROSS_KEY = re.compile(r"attn2[._](?:processor[._])?to_[kv]")
 _MARKERS: tuple[tuple[str, Kind], ...] = (
     ("concept_embeds", "safety_checker"), ("style_embedding", "style_model"), ("position_net.", "gligen"),
-    ("id_encoder.", "photomaker"), ("adapter.body.", "t2i_adapter"), ("body.0.block1.weight", "t2i_adapter"),
-    ("body.0.in_conv.weight", "t2i_adapter"), ("body.0.resnets.0.block1.weight", "t2i_adapter"),
-    ("image_proj.", "ip_adapter"), ("ip_adapter.", "ip_adapter"), ("conv_first.weight", "upscale_model"),
+    ("id_encoder.", "photomaker"), ("conv_first.weight", "upscale_model"),
     ("model.1.sub.0.", "upscale_model"), ("params_ema.", "upscale_model"), ("body.0.rdb1.", "upscale_model"),
     ("layers.0.residual_group.", "upscale_model"),
 )  # fmt: skip
@@ -70,7 +65,7 @@ def find_adapter(shapes: Shapes) -> Adapter | None:
             return Adapter("motion_module")
         for marker, kind in _MARKERS:
             if name.startswith(marker):
-                return _with_family(kind, shapes)
+                return Adapter(kind)
     return None
 
 
@@ -98,7 +93,7 @@ def _lora(shapes: Shapes, metadata: Mapping[str, str], method: str) -> Adapter:
         )
         if any(name.startswith(starts) for name in names)
     ]
-    family, variant = _lora_family(shapes, metadata, targets)
+    family, variant = family_of_adapter("lora", shapes, metadata)
     ranks = sorted({shape[0] for name, shape in shapes.items() if _DOWN.search(name) and shape})
     rank: JsonValue = ranks[0] if len(ranks) == 1 else [*ranks]
     details: Config = {"format": layout, "targets": [*targets], "rank": rank, "base_variant": variant}
@@ -107,32 +102,6 @@ def _lora(shapes: Shapes, metadata: Mapping[str, str], method: str) -> Adapter:
         shown = method if targets else "no known target"
         warnings = (f"the LoRA is of an unusual make ({shown}); loading it may be refused",)
     return Adapter("lora", family, method, details, warnings)
-
-
-def _lora_family(shapes: Shapes, metadata: Mapping[str, str], targets: list[str]) -> tuple[str | None, str]:
-    for name, shape in shapes.items():
-        if _CROSS_KEY.search(name) and _DOWN.search(name) and len(shape) >= 2 and shape[1] in FAMILY_OF_WIDTH:
-            return FAMILY_OF_WIDTH[shape[1]]
-    said = " ".join(
-        metadata.get(key, "") for key in ("ss_base_model_version", "modelspec.architecture", "ss_sd_model_name")
-    ).lower()
-    for word, answer in (
-        ("sdxl", ("sdxl", "sdxl")), ("stable-diffusion-xl", ("sdxl", "sdxl")), ("flux", ("flux", "flux")),
-        ("sd3", ("sd3", "sd3")), ("sd_v2", ("sd", "sd2")), ("stable-diffusion-v2", ("sd", "sd2")),
-        ("sd_v1", ("sd", "sd1")), ("stable-diffusion-v1", ("sd", "sd1")), ("sd_1.5", ("sd", "sd1")),
-    ):  # fmt: skip
-        if word in said:
-            return answer
-    if "text_encoder_2" in targets or any(name.startswith("lora_te1_") for name in shapes):
-        return "sdxl", "sdxl"
-    for name, shape in shapes.items():
-        if name.startswith("lora_te_") and name.endswith("q_proj.lora_down.weight") and len(shape) == 2:
-            return FAMILY_OF_WIDTH.get(shape[1], (None, ""))
-    if any("double_blocks" in name or "single_transformer_blocks" in name for name in shapes):
-        return "flux", "flux"
-    if any("joint_blocks" in name for name in shapes):
-        return "sd3", "sd3"
-    return None, ""
 
 
 def _embedding(shapes: Shapes) -> Adapter | None:
@@ -153,19 +122,5 @@ def _embedding(shapes: Shapes) -> Adapter | None:
         "widths": [*widths],
         "tensors": [*named],
     }
-    if {"clip_l", "clip_g"} <= set(named):
-        return Adapter("embedding", "sdxl", "sdxl", details)
-    family, variant = FAMILY_OF_WIDTH.get(widths[0], (None, "")) if len(widths) == 1 else (None, "")
+    family, variant = family_of_adapter("embedding", named, {})
     return Adapter("embedding", family, variant, details)
-
-
-def _with_family(kind: Kind, shapes: Shapes) -> Adapter:
-    if kind == "ip_adapter":
-        key = shape_of(shapes, "ip_adapter.1.to_k_ip.weight", dims=2)
-        family, variant = FAMILY_OF_WIDTH.get(key[1], (None, "")) if key else (None, "")
-        layer_count = sum(name.startswith("ip_adapter.") and name.endswith("to_k_ip.weight") for name in shapes)
-        details: Config = {"layers": layer_count}
-        if faces := shape_of(shapes, "image_proj.proj.weight", "image_proj.proj_in.weight", dims=2):
-            details["image_width"] = faces[1]
-        return Adapter(kind, family, variant, details)
-    return Adapter(kind)

@@ -6,31 +6,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from graphflow.errors import ModelFormatError
-from graphflow.families.latent_diffusion.ip_adapter_config import infer_ip_adapter, reads_faces
-from graphflow.families.latent_diffusion.structure import is_ldm
-from graphflow.families.latent_diffusion.t2i_config import infer_t2i_adapter, is_original
-from graphflow.families.latent_diffusion.unet_config import infer_controlnet
 from graphflow.library.adapters import Adapter, find_adapter, find_lora
-from graphflow.library.checkpoint import fill_checkpoint
 from graphflow.library.roots import PICKLE_EXTENSIONS
 from graphflow.modelfiles.description import Config, Description, JsonValue, Kind
 from graphflow.modelfiles.draft import Draft
+from graphflow.modelfiles.families import recognise
 from graphflow.modelfiles.fingerprint import file_fingerprint, folder_fingerprint
-from graphflow.modelfiles.given import Settled, collect_given
+from graphflow.modelfiles.given import Settled
 from graphflow.modelfiles.header import bytes_by_dtype, read_floats
 from graphflow.modelfiles.inferred import Inferred, Shapes
-from graphflow.modelfiles.known import family_of
 from graphflow.modelfiles.peft_folder import config_of
 from graphflow.modelfiles.shards import Weights, read_weights
-
-_CONTROL_PREFIXES = ("control_model.", "controlnet.", "")
-
-_CONTROL_MARKS = (
-    "input_hint_block.0.weight",
-    "controlnet_cond_embedding.conv_in.weight",
-    "controlnet_x_embedder.weight",
-    "controlnet_blocks.0.weight",
-)
+from graphflow.modelfiles.sources import collect_given
 
 
 def describe_file(
@@ -42,7 +29,7 @@ def describe_file(
         name: The name it was asked for by.
         path: The file.
         kind: What it is wanted as; decides only where the tensors fit several kinds.
-        overrides: The node's own parameters, see :func:`graphflow.modelfiles.given.collect_given`.
+        overrides: The node's own parameters, see :func:`graphflow.modelfiles.sources.collect_given`.
         sidecar: `NAME.json` beside it, if any.
 
     Raises:
@@ -103,14 +90,16 @@ def describe_pickle(name: str, path: Path, kind: Kind | None) -> Description:
 def _fill(draft: Draft, kind: Kind | None) -> None:
     """Find out the kind and fill in what belongs to it; the first that fits."""
     lora = find_lora(draft.shapes, draft.weights.metadata)
-    control = _control_prefix(draft)
-    if control is not None:
-        _controlnet(draft, control)
-    elif lora and "lora_controlnet" not in draft.shapes:
+    found = recognise(draft.shapes, draft.weights.metadata, stated=draft.settled.variant())
+    if found is not None and (lora is None or found[1].kind == "controlnet"):
+        family, match = found
+        draft.maker = family.name
+        family.describe(draft, match, kind)
+    elif lora is not None:
         draft.kind, draft.family, draft.variant, draft.details = lora.kind, lora.family, lora.variant, lora.details
         draft.settled.warnings.extend(lora.warnings)
         draft.layout = "original" if lora.details.get("format") == "kohya" else "diffusers"
-    elif not fill_checkpoint(draft, kind):
+    else:
         adapter = find_adapter(draft.shapes)
         if adapter is None and kind == "upscale_model":
             # There are dozens of architectures; which one it is shows when it is loaded.
@@ -124,50 +113,8 @@ def _fill(draft: Draft, kind: Kind | None) -> None:
             )
         draft.kind, draft.family, draft.details = adapter.kind, adapter.family, adapter.details
         draft.variant = adapter.variant
-        if draft.kind == "t2i_adapter":
-            _t2i_adapter(draft)
-        if draft.kind == "ip_adapter" and not reads_faces(draft.shapes):
-            draft.add("ip_adapter", infer_ip_adapter(draft.shapes, draft.where), "")
         if draft.kind == "upscale_model":
             draft.add("upscaler", Inferred("Upscaler"), "")
-
-
-def _controlnet(draft: Draft, prefix: str) -> None:
-    below = draft.under(prefix)
-    draft.kind = "controlnet"
-    if "lora_controlnet" in draft.shapes:
-        draft.details["control_lora"] = True
-        draft.settled.warnings.append("a Control-LoRA: it needs the weights of its base model")
-        draft.family = "sdxl" if "label_emb.0.0.weight" in below else "sd"
-        draft.layout = "original"
-        return
-    if any(key.startswith(("transformer_blocks.", "double_blocks.", "single_transformer_blocks.")) for key in below):
-        flux = any(key.startswith(("single_transformer_blocks.", "double_blocks.")) for key in below)
-        draft.family = "flux" if flux else "sd3"
-        draft.add("controlnet", Inferred("FluxControlNetModel" if flux else "SD3ControlNetModel", draft.family), prefix)
-        return
-    inferred = infer_controlnet(below, draft.where)
-    draft.variant, draft.family = inferred.variant, family_of(inferred.variant)
-    if "shuffle" in draft.weights.path.stem.lower():
-        # Those for shuffled content add the mean of each channel only; nothing in the file says so.
-        inferred.defaults["global_pool_conditions"] = True
-    name = "controlnet_difference" if "difference" in draft.shapes or "difference" in below else "controlnet"
-    draft.add(name, inferred, prefix, "ldm" if is_ldm(below) else "diffusers")
-    draft.details["union"] = inferred.class_name == "ControlNetUnionModel"
-
-
-def _t2i_adapter(draft: Draft) -> None:
-    below = draft.under("adapter.") if any(key.startswith("adapter.") for key in draft.shapes) else draft.shapes
-    inferred = infer_t2i_adapter(below, draft.where)
-    draft.variant, draft.family = inferred.variant, family_of(inferred.variant)
-    draft.add("adapter", inferred, "", "ldm" if is_original(below) else "diffusers")
-
-
-def _control_prefix(draft: Draft) -> str | None:
-    for prefix in _CONTROL_PREFIXES:
-        if any(prefix + name in draft.shapes for name in _CONTROL_MARKS):
-            return prefix
-    return None
 
 
 def _markers(weights: Weights) -> dict[str, Config]:

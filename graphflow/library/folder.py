@@ -12,27 +12,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from graphflow.errors import ModelFormatError
-from graphflow.families.latent_diffusion.tokenizer_config import special_tokens
-from graphflow.families.latent_diffusion.unet_config import TASKS
 from graphflow.modelfiles.description import Config, Description, Guess, Kind, Part, TokenizerSpec
+from graphflow.modelfiles.families import family_named, family_of_pipeline, family_of_variant, recognise_part
 from graphflow.modelfiles.fingerprint import file_fingerprint, folder_fingerprint
-from graphflow.modelfiles.given import Settled, collect_given
+from graphflow.modelfiles.given import Settled
 from graphflow.modelfiles.header import bytes_by_dtype, read_json
-from graphflow.modelfiles.known import family_of, family_of_pipeline
 from graphflow.modelfiles.shards import Weights, read_weights
+from graphflow.modelfiles.sources import collect_given
+from graphflow.modelfiles.tokenizer_config import special_tokens
 
 _PREFERRED = "fp16"
 _NOT_A_NAME = ("..", "/", "\\", "\0")
 _STEMS = ("diffusion_pytorch_model", "model")
 _WEIGHTLESS = ("feature_extractor", "image_processor", "processor")
-_KINDS: Mapping[str, Kind] = {
-    "UNet2DConditionModel": "diffusion_model", "AutoencoderKL": "vae", "AutoencoderTiny": "vae",
-    "ConsistencyDecoderVAE": "vae", "CLIPTextModel": "text_encoder", "CLIPTextModelWithProjection": "text_encoder",
-    "T5EncoderModel": "text_encoder", "ControlNetModel": "controlnet", "ControlNetUnionModel": "controlnet",
-    "FluxControlNetModel": "controlnet", "SD3ControlNetModel": "controlnet", "T2IAdapter": "t2i_adapter",
-    "MultiAdapter": "t2i_adapter", "MotionAdapter": "motion_module", "CLIPVisionModelWithProjection": "image_encoder",
-    "CLIPVisionModel": "image_encoder", "StableDiffusionSafetyChecker": "safety_checker",
-}  # fmt: skip
 _PART_OF_KIND: Mapping[Kind, str] = {"diffusion_model": "unet", "t2i_adapter": "adapter", "motion_module": "adapter"}
 
 
@@ -121,7 +113,7 @@ def describe_folder(
         name: The name it was asked for by.
         path: The folder.
         kind: What it is wanted as, where its class does not tell.
-        overrides: As in :func:`graphflow.modelfiles.given.collect_given`, and `weights_variant` for the set of weights.
+        overrides: As in :func:`graphflow.modelfiles.sources.collect_given`, and `weights_variant` for the set of weights.
         sidecar: `NAME.json` beside the folder, if any.
         boundary: Folder that links must not leave; None: they may lead anywhere.
         fingerprint: Identity where it is known otherwise (a Hub commit).
@@ -196,7 +188,7 @@ def _pipeline(reader: _Reader, settled: Settled) -> _Made:
             reader.used.extend(sorted(reader.checked(item) for item in folder.glob("*.json")))
         else:
             made.parts[name] = _part(reader, settled, name, folder, str(value[1]))
-    made.variant, made.task = _variant(settled, made.parts, made.family)
+    made.variant, made.task = _variant(settled, made.parts.get("unet"), made.family)
     return made
 
 
@@ -205,24 +197,20 @@ def _component(reader: _Reader, settled: Settled, kind: Kind | None) -> _Made:
     architectures = config.get("architectures")
     first = architectures[0] if isinstance(architectures, list) and architectures else ""
     class_name = str(config.get("_class_name") or first)
-    found = _KINDS.get(class_name)
-    if found is None and class_name.endswith(("Transformer2DModel", "Transformer3DModel")):
-        found = "diffusion_model"
-    made = _Made(found or kind or "unknown")
-    name = _PART_OF_KIND.get(made.kind, made.kind)
-    if class_name.endswith(("Transformer2DModel", "Transformer3DModel")):
-        name = "transformer"
-        made.family = family_of_pipeline(class_name)
+    found = recognise_part(class_name, config)
+    is_transformer = class_name.endswith(("Transformer2DModel", "Transformer3DModel"))
+    recognised: Kind | None = found[1].kind if found is not None else "diffusion_model" if is_transformer else None
+    made = _Made(recognised or kind or "unknown")
+    name = "transformer" if is_transformer else _PART_OF_KIND.get(made.kind, made.kind)
     part = _part(reader, settled, name, reader.path, class_name)
     made.parts[name] = part
-    if name in ("unet", "controlnet"):
-        made.variant, made.task = _variant(settled, {"unet": part}, None)
-        made.family = family_of(made.variant)
-    if name == "unet":
-        made.scheduler = {}
-    if made.kind == "t2i_adapter":
-        made.variant = "sdxl" if part.config.get("adapter_type") == "full_adapter_xl" else "sd1"
-        made.family = family_of(made.variant)
+    if name == "transformer":
+        made.family = family_of_pipeline(class_name)
+    elif name in ("unet", "controlnet"):
+        made.variant, made.task = _variant(settled, part, None)
+        made.family = family_of_variant(made.variant)
+    elif found is not None and found[1].variant:
+        made.variant, made.family = found[1].variant, family_of_variant(found[1].variant)
     return made
 
 
@@ -246,6 +234,7 @@ def _part(reader: _Reader, settled: Settled, name: str, folder: Path, class_name
         ),
         tensors=len(weights.tensors) if weights else 0,
         folder=folder.relative_to(reader.path).as_posix() if folder != reader.path else "",
+        maker=found[0].name if (found := recognise_part(class_name, config)) is not None else "",
     )
 
 
@@ -275,23 +264,26 @@ def _settle(settled: Settled, section: str, config: Config) -> Config:
     }
 
 
-def _variant(settled: Settled, parts: Mapping[str, Part], family: str | None) -> tuple[str, str]:
-    """Variant and task from the UNet's config."""
-    named = settled.variant()
-    config = parts["unet"].config if "unet" in parts else {}
-    channels = config.get("in_channels")
-    task = TASKS.get(channels, "generate") if isinstance(channels, int) else "generate"
-    if named:
+def _variant(settled: Settled, denoiser: Part | None, family: str | None) -> tuple[str, str]:
+    """Variant and task of a model, from its denoiser's config.
+
+    Args:
+        settled: Collects what is told.
+        denoiser: The part; None where the folder has none that is known.
+        family: The family of the whole, where it is known.
+    """
+    match = None
+    if denoiser is not None:
+        if family is None:
+            found = recognise_part(denoiser.class_name, denoiser.config)
+            match = None if found is None else found[1]
+        else:
+            match = family_named(family).recognise_part(denoiser.class_name, denoiser.config)
+    task = "generate" if match is None else match.task
+    if named := settled.variant():
         settled.guesses.append(named)
         return str(named.value), task
-    if "unet" not in parts or family not in (None, "sd", "sdxl"):
+    if match is None or not match.variant:
         return family or "", task
-    cross = config.get("cross_attention_dim")
-    if family == "sdxl" or config.get("addition_embed_type") == "text_time":
-        variant = "sdxl_refiner" if cross == 1280 else "sdxl"
-    elif cross in (768, 1024):
-        variant = "sd1" if cross == 768 else "sd2"
-    else:
-        variant = "sd2" if config.get("use_linear_projection") else "sd1"
-    settled.guesses.append(Guess("variant", variant, "config", cross in (768, 1024, 1280, 2048)))
-    return variant, task
+    settled.guesses.append(Guess("variant", match.variant, "config", match.certain))
+    return match.variant, task

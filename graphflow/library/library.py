@@ -35,8 +35,8 @@ from graphflow.library.roots import (
 )
 from graphflow.modelfiles.description import Config, Description, JsonValue, Kind
 from graphflow.modelfiles.fingerprint import DigestIndex, hub_fingerprint
-from graphflow.modelfiles.given import find_sidecar
 from graphflow.modelfiles.peft_folder import config_of, model_file
+from graphflow.modelfiles.sources import find_sidecar
 from graphflow.settings import RootSetting, Settings
 
 

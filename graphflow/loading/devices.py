@@ -10,11 +10,10 @@ from pathlib import Path
 import torch
 
 from graphflow.errors import SettingsError
+from graphflow.modelfiles.families import installed
 from graphflow.settings import Dtype
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-_UNSUITABLE_IN_HALF = frozenset({"flux", "flux2", "chroma", "sana", "wan", "hunyuan-video", "ltx-video", "qwen-image"})
-"""Families trained in bfloat16 whose activations leave float16's range."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,8 @@ class Placement:
             return self.dtype
         if self.device.type == "cpu":
             return torch.float32
-        return torch.bfloat16 if family in _UNSUITABLE_IN_HALF else torch.float16
+        known = installed().get(family or "")
+        return torch.float16 if known is None else _DTYPES[known.half]
 
 
 def place(device: str = "auto", dtype: Dtype = "auto") -> Placement:

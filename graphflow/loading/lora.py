@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 
 from graphflow.errors import ModelFormatError
-from graphflow.families.latent_diffusion.key_names import canonical
-from graphflow.families.latent_diffusion.original_names import original_names
 from graphflow.loading.lora_layers import METHODS, Layer
 from graphflow.loading.mapped import role_of
+from graphflow.modelfiles.families import maker_of
 from graphflow.modelfiles.lora_metadata import StatedAlphas, stated_alphas
 
 if TYPE_CHECKING:
@@ -55,20 +54,6 @@ _REFUSED = {
     ".lora_B.bias": "LoRA with biases", "lora_embedding_": "LoRA of embeddings",
 }  # fmt: skip
 """Part of a key to the method that it belongs to, of those whose update cannot be merged here."""
-
-_PREFIXES: Mapping[str, tuple[str, ...]] = {
-    "unet": (
-        "lora_unet_", "unet_", "base_model_model_", "base_model_model_unet_", "model_diffusion_model_", "diffusion_model_",
-    ),
-    "text_encoder": (
-        "lora_te1_", "lora_te_", "text_encoder_", "base_model_model_text_encoder_", "base_model_model_text_model_",
-        "text_encoders_clip_l_transformer_",
-    ),
-    "text_encoder_2": (
-        "lora_te2_", "text_encoder_2_", "base_model_model_text_encoder_2_", "text_encoders_clip_g_transformer_",
-    ),
-}  # fmt: skip
-"""How names of layers start, by the part they are for, with dots as underscores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,14 +151,17 @@ def part_layers(layers: Mapping[str, Iterable[Layer]], part: Part, shapes: Mappi
         part: The part.
         shapes: Its tensors, by the names of its class.
     """
-    index = dict(_index(part, shapes))
+    family = maker_of(part)
+    index = dict(family.lora_names(part, shapes))
+    prefixes = family.lora_prefixes()
+    denoiser = next(iter(prefixes), "")
     role = role_of(part)
     matched: dict[str, Layer] = {}
     unmatched: list[str] = []
     for name, found in layers.items():
         flat = name.replace(".processor.", ".").replace(".", "_")
-        owner, rest = _owner(flat)
-        if owner != role and not (owner == "" and role == "unet"):
+        owner, rest = _owner(flat, prefixes)
+        if owner != role and not (owner == "" and role == denoiser):
             continue
         module = index.get(rest.removeprefix("text_model_"), "")
         for layer in found:
@@ -185,26 +173,12 @@ def part_layers(layers: Mapping[str, Iterable[Layer]], part: Part, shapes: Mappi
     return PartLayers(matched, tuple(unmatched))
 
 
-def _owner(flat: str) -> tuple[str, str]:
+def _owner(flat: str, prefixes: Mapping[str, tuple[str, ...]]) -> tuple[str, str]:
     """The part that a name is for (empty where it does not say) and the name without its prefix."""
     if flat.startswith("base_model_model_encoder_layers_"):  # PEFT on a CLIP text model that is not inside another
         return "text_encoder", flat.removeprefix("base_model_model_")
-    found = [(prefix, part) for part, prefixes in _PREFIXES.items() for prefix in prefixes if flat.startswith(prefix)]
+    found = [(start, part) for part, starts in prefixes.items() for start in starts if flat.startswith(start)]
     if not found:
         return "", flat
     prefix, part = max(found, key=lambda item: len(item[0]))
     return part, flat.removeprefix(prefix)
-
-
-def _index(part: Part, shapes: Mapping[str, torch.Size]) -> Iterator[tuple[str, str]]:
-    """Names of layers with underscores, in Diffusers' and in the original naming, and the modules they mean."""
-    weights = [name for name in shapes if name.endswith(".weight")]
-    originals = original_names(part, weights)
-    for tensor in weights:
-        module = tensor.removesuffix(".weight")
-        flat = canonical(tensor).removesuffix(".weight").replace(".", "_")
-        yield flat, module
-        if flat.endswith("_to_out_0"):
-            yield flat.removesuffix("_0"), module
-        if tensor in originals:
-            yield originals[tensor].removesuffix(".weight").replace(".", "_"), module

@@ -10,17 +10,16 @@ import torch
 
 from graphflow import runtime
 from graphflow.errors import InvalidInputError, ModelFormatError, ModelNotFoundError
-from graphflow.families.family import Module, family
-from graphflow.families.latent_diffusion.ip_adapter import IPAdapterNetwork, PictureAdapter
-from graphflow.families.latent_diffusion.unet import UNetModel
 from graphflow.library.download import download
 from graphflow.loading import offload
+from graphflow.loading.components import Components, Module
 from graphflow.loading.devices import Placement, device_memory, main_memory, place
 from graphflow.loading.hooks import attach
 from graphflow.loading.ladder import Ladder, Rung
 from graphflow.loading.mapped import read_all, role_of
 from graphflow.loading.memory import Budget
 from graphflow.loading.pool import Held, Pool
+from graphflow.modelfiles.families import family_named, family_of_encoders, maker_of
 from graphflow.modelfiles.header import read_json
 from graphflow.values import (
     ControlNet,
@@ -168,13 +167,10 @@ class ModelManager:
     def use(self, recipe: Recipe) -> Iterator[Any]:
         """Have a recipe's modules in place until the block ends.
 
-        Gives a :class:`graphflow.families.latent_diffusion.unet.UNetModel` for a Model, a
-        :class:`~graphflow.families.latent_diffusion.text.TextModel` for a TextEncoder, an
-        :class:`~graphflow.families.latent_diffusion.vae.Autoencoder` for a Vae, a
-        :class:`~graphflow.families.latent_diffusion.control.Net` for a ControlNet, an
+        Gives what the family's :class:`graphflow.loading.components.Components` make of a Model (a
+        :class:`graphflow.sampling.network.Denoiser`), a TextEncoder, a Vae, a ControlNet or an IPAdapter; an
         :class:`~graphflow.vision.upscale.Upscaler` for an UpscaleModel, a
-        :class:`~graphflow.vision.image_encoder.PictureEncoder` for an ImageEncoder, a
-        :class:`~graphflow.families.latent_diffusion.ip_adapter.PictureAdapter` for an IPAdapter and a
+        :class:`~graphflow.vision.image_encoder.PictureEncoder` for an ImageEncoder and a
         :class:`~graphflow.vision.safety.PictureChecker` for a SafetyChecker.
 
         Raises:
@@ -186,8 +182,8 @@ class ModelManager:
             modules = tuple(self._module(item, file) for item, file in zip(held, recipe.files, strict=True))
             loaded = self._wrap(recipe, modules)
             with ExitStack() as hooks:
-                if isinstance(loaded, UNetModel):
-                    hooks.callback(loaded.controls.close)
+                if isinstance(recipe, Model):
+                    hooks.callback(loaded.close)
                 for hook in recipe.hooks:
                     hooks.enter_context(attach(hook, loaded))
                 yield loaded
@@ -252,18 +248,18 @@ class ModelManager:
             case ImageEncoder():
                 part = modules[0]
                 return PictureEncoder(module=part.module, device=part.device, dtype=part.dtype)
-            case IPAdapter():
-                return _picture_adapter(modules[0])
             case UpscaleModel():
                 return _upscaler(modules[0])
             case Model():
-                return family(recipe.family).model(modules[0])
+                return self._components(recipe, modules).denoiser(modules[0])
             case Vae():
-                return family(recipe.family or "sd").autoencoder(modules[0])
+                return self._components(recipe, modules).autoencoder(modules[0])
             case ControlNet():
-                return family(recipe.family or "sd").control(modules[0])
+                return self._components(recipe, modules).control(modules[0])
+            case IPAdapter():
+                return self._components(recipe, modules).picture_adapter(modules[0])
             case TextEncoder():
-                return family(recipe.family or _text_family(modules)).text_model(
+                return self._components(recipe, modules).encoder(
                     modules,
                     layer=recipe.layer,
                     find_embedding=self._embedding,
@@ -275,6 +271,17 @@ class ModelManager:
                 )
             case _:
                 raise ModelFormatError(f"nothing is known about recipes of the type {type(recipe).__name__}")
+
+    def _components(self, recipe: Recipe, modules: tuple[Module, ...]) -> Components:
+        """The networks of a recipe's family; files that several families use leave it to their parts."""
+        if recipe.family:
+            family = family_named(recipe.family)
+        elif isinstance(recipe, TextEncoder):
+            family = family_of_encoders(frozenset(module.name for module in modules))
+        else:
+            family = maker_of(modules[0].description.parts[modules[0].part])
+        components: Components = family.components()
+        return components
 
     def _checker(self, part: Module) -> PictureChecker:
         folder = part.description.path
@@ -314,18 +321,7 @@ class ModelManager:
         return any(changed)
 
 
-def _picture_adapter(part: Module) -> PictureAdapter:
-    network = part.module
-    assert isinstance(network, IPAdapterNetwork)
-    return PictureAdapter(network=network, name=part.description.name, device=part.device, dtype=part.dtype)
-
-
 def _upscaler(part: Module) -> Upscaler:
     network = part.module
     assert isinstance(network, UpscaleNetwork)
     return Upscaler(network=network, device=part.device, dtype=part.dtype, upcast=part.upcast)
-
-
-def _text_family(modules: tuple[Module, ...]) -> str:
-    """The family of text encoders in files of their own, which several families use."""
-    return "sdxl" if any(module.name == "text_encoder_2" for module in modules) else "sd"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,31 +11,24 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from graphflow.errors import ModelFormatError
-from graphflow.families.latent_diffusion.ip_adapter_config import ip_adapter_places
-from graphflow.families.latent_diffusion.key_names import (
-    Place,
-    canonical,
-    controlnet_modules,
-    modern_vae_name,
-    openclip_places,
-    unet_modules,
-    vae_modules,
-)
-from graphflow.families.latent_diffusion.t2i_config import t2i_adapter_modules
+from graphflow.modelfiles.families import maker_of
+from graphflow.modelfiles.family import Change
 
 if TYPE_CHECKING:
     from graphflow.modelfiles.description import Part
 
-_SPARE = (
-    "position_ids",
-    "logit_scale",
-    "text_projection",
-    "text_projection.weight",
-    "text_projection.bias",
-    "attn_mask",
-    "loss.logvar",
-)
-"""Endings of tensors that many files carry and no class of ours uses."""
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a tensor of a class stands in a file.
+
+    Attributes:
+        key: Its name in the file, with the part's prefix.
+        change: What to do with it.
+    """
+
+    key: str
+    change: Change = ""
 
 
 class MappedTensors:
@@ -102,30 +96,6 @@ def role_of(part: Part) -> str:
     return "text_encoder_2" if part.class_name == "CLIPTextModelWithProjection" else part.name
 
 
-def modules_of(part: Part) -> Mapping[str, str]:
-    """Original to Diffusers module names of a UNet, ControlNet, T2I-Adapter or VAE; empty for classes without original names."""
-    if part.class_name == "UNet2DConditionModel":
-        return dict(unet_modules(part.config))
-    if part.class_name in ("ControlNetModel", "ControlNetUnionModel"):
-        return dict(controlnet_modules(part.config))
-    if part.class_name == "AutoencoderKL":
-        return dict(vae_modules(part.config))
-    if part.class_name == "T2IAdapter":
-        return dict(t2i_adapter_modules(part.config))
-    return {}
-
-
-def rename(key: str, modules: Mapping[str, str]) -> str | None:
-    """The Diffusers name of an original tensor name, by the longest module name that begins it."""
-    head, tail = key, ""
-    while head:
-        head, _, last = head.rpartition(".")
-        tail = f"{last}.{tail}" if tail else last
-        if head in modules:
-            return f"{modules[head]}.{tail}"
-    return None
-
-
 def _open(path: Path) -> Any:
     if path.suffix.lower() == ".gguf":
         raise ModelFormatError("GGUF weights cannot be loaded yet", where=str(path), advice="use a .safetensors file")
@@ -144,8 +114,8 @@ def _open(path: Path) -> Any:
 
 def _places(part: Part, keys: list[str], wanted: list[str]) -> tuple[dict[str, Place], list[str]]:
     """Where each wanted tensor stands, and which tensors of the file nobody wants."""
-    by_canonical = {canonical(name): name for name in wanted}
-    modules = modules_of(part) if part.keys == "ldm" else {}
+    names = maker_of(part).tensor_names(part)
+    by_canonical = {names.canonical(name): name for name in wanted}
     found: dict[str, Place] = {}
     spare: list[str] = []
     for key in keys:
@@ -153,40 +123,14 @@ def _places(part: Part, keys: list[str], wanted: list[str]) -> tuple[dict[str, P
             continue
         inner = key.removeprefix(part.prefix)
         used = False
-        for name, change in _targets(part, inner, modules):
-            target = by_canonical.get(canonical(name))
+        for name, change in names.targets(inner):
+            target = by_canonical.get(names.canonical(name))
             if target is not None:
                 found[target] = Place(key, change)
                 used = True
-        if not used and not _is_spare(part, inner):
+        if not used and not names.is_spare(inner):
             spare.append(key)
     return found, spare
-
-
-def _targets(part: Part, inner: str, modules: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
-    if part.keys == "openclip":
-        yield from openclip_places(inner)
-    elif part.keys == "ldm":
-        name = rename(inner, modules)
-        if name is not None:
-            yield name, ""
-    elif part.class_name == "IPAdapter":
-        yield from ip_adapter_places(inner)
-    elif part.class_name == "AutoencoderKL":
-        yield modern_vae_name(inner), ""
-    else:
-        yield inner, ""
-
-
-def _is_spare(part: Part, inner: str) -> bool:
-    """Whether a tensor may stand unused: a constant, or a layer that the config leaves out on purpose."""
-    if inner.endswith(_SPARE) or "." not in inner:
-        return True
-    if part.class_name.startswith("CLIPText"):
-        layers = part.config.get("num_hidden_layers")
-        return isinstance(layers, int) and any(f"{stem}.{layers}." in inner for stem in ("resblocks", "encoder.layers"))
-    # A file of a whole pipeline may name its parts without a prefix of their own.
-    return part.prefix == "" and part.class_name == "AutoencoderKL" and inner.startswith(("loss.", "model_ema."))
 
 
 def _mismatch(part: Part, missing: list[str], spare: list[str]) -> str:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from graphflow.errors import ModelFormatError
-from graphflow.families.latent_diffusion.original_names import original_names
 from graphflow.loading.mapped import MappedTensors, role_of
 from graphflow.loading.modules import Change
+from graphflow.modelfiles.families import maker_of
 
 if TYPE_CHECKING:
     from graphflow.modelfiles.description import Description, Part
@@ -66,7 +66,7 @@ def merge_changes(
         ModelFormatError: The parts have different tensors.
     """
     tensors = MappedTensors(other, shapes)
-    originals = original_names(part, shapes)
+    originals = maker_of(part).tensor_names(part).originals(shapes)
     changes: dict[str, Change] = {}
     odd: list[str] = []
     for name, shape in shapes.items():

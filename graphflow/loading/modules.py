@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from graphflow.basics.importing import collector_paused
 from graphflow.errors import ModelFormatError
+from graphflow.loading.components import Components
 from graphflow.loading.mapped import MappedTensors
+from graphflow.modelfiles.families import maker_of
 
 if TYPE_CHECKING:
     from graphflow.modelfiles.description import Part
 
 Change = Callable[[torch.Tensor], torch.Tensor]
 """From a float32 weight to the changed float32 weight."""
-
-_DIFFUSERS = frozenset(
-    {
-        "UNet2DConditionModel",
-        "AutoencoderKL",
-        "AutoencoderTiny",
-        "ControlNetModel",
-        "ControlNetUnionModel",
-        "T2IAdapter",
-    }
-)
-_TEXT = frozenset({"CLIPTextModel", "CLIPTextModelWithProjection"})
-_TRANSFORMERS = _TEXT | {"CLIPVisionModelWithProjection"}
 
 
 class LoadedPart:
@@ -131,53 +118,14 @@ def build(part: Part) -> nn.Module:
     """
     from accelerate import init_empty_weights
 
+    components: Components = maker_of(part).components()
     try:
         with init_empty_weights(include_buffers=False):
-            module: nn.Module = _construct(part.class_name, dict(part.config))
+            return components.build(part)
     except (TypeError, ValueError, KeyError) as error:
         raise ModelFormatError(
             f"the config of its {part.name} is not usable: {error}", where=", ".join(path.name for path in part.files)
         ) from error
-    return module
-
-
-def _construct(class_name: str, config: dict[str, Any]) -> nn.Module:
-    if class_name in _DIFFUSERS:
-        with collector_paused():
-            import diffusers
-
-            diffusers_class = getattr(diffusers, class_name)
-        module = diffusers_class.from_config(config)
-    elif class_name in _TRANSFORMERS:
-        with collector_paused():
-            import transformers
-
-            cls = getattr(transformers, class_name)
-        if class_name in _TEXT:
-            # Plain matrix products give ComfyUI's conditioning bit for bit on the CPU; fused attention differs by 3e-6.
-            config["attn_implementation"] = "eager"
-        module = cls(cls.config_class(**config))
-    elif class_name == "IPAdapter":
-        from graphflow.families.latent_diffusion.ip_adapter import IPAdapterNetwork
-
-        module = IPAdapterNetwork(**config)
-    elif class_name == "StableDiffusionSafetyChecker":
-        from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
-        from transformers import CLIPConfig
-
-        # Its own warning speaks of a black picture, which nobody makes here.
-        logging.getLogger("diffusers.pipelines.stable_diffusion.safety_checker").setLevel(logging.ERROR)
-        # Nothing of the text side is built; its ids would only be complained about where the vocabulary is small.
-        text = dict(config.get("text_config") or {}) | {
-            "bos_token_id": None,
-            "eos_token_id": None,
-            "pad_token_id": None,
-        }
-        module = StableDiffusionSafetyChecker(CLIPConfig(**config | {"text_config": text}))
-    else:
-        raise ModelFormatError(f"models of the class {class_name} cannot be loaded as a part")
-    assert isinstance(module, nn.Module)
-    return module
 
 
 def _without_ones(shape: torch.Size) -> list[int]:

@@ -18,9 +18,10 @@ import torch
 from graphflow.errors import ModelFormatError
 from graphflow.loading.lora import part_layers, read_lora
 from graphflow.loading.lora_layers import ADVICE, Layer
-from graphflow.loading.mapped import read_all, role_of
+from graphflow.loading.mapped import read_all
 from graphflow.loading.merging import attention_changes, counterpart, merge_changes
 from graphflow.loading.modules import Change
+from graphflow.modelfiles.description import DENOISERS
 from graphflow.modelfiles.peft_folder import lora_metadata
 from graphflow.values import EmbeddingPatch, LoraPatch, ModelFile
 from graphflow.values.patches import AttentionScalePatch, MergePatch
@@ -78,7 +79,7 @@ def _(patch: LoraPatch, target: Target) -> dict[str, Change]:
             f"{patch.file.name}: {len(found.unmatched)} of {len(found.unmatched) + len(found.matched)} layers fit"
             f" nothing in the {target.part.name} and are left out: {_some(found.unmatched)}"
         )
-    if role_of(target.part) == "unet":
+    if target.part.name in DENOISERS:
         if not found.matched:
             target.notice(f"{patch.file.name}: none of its {len(file.layers)} layers is for the {target.part.name}")
         if file.strange:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from graphflow.errors import ModelFormatError
+from graphflow.modelfiles.sources import CONFIG_KEY
 
 _NAMES: Mapping[torch.dtype, str] = {
     torch.float64: "F64",
@@ -43,3 +47,32 @@ def to_safetensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-len(text) % _ALIGNMENT)
     return b"".join([struct.pack("<Q", len(text)), text, *parts])
+
+
+def model_file(
+    tensors: Mapping[str, Tensor], config: Mapping[str, Any], dtype: torch.dtype, *, architecture: str = ""
+) -> bytes:
+    """A model as a safetensors file: all of it is in memory.
+
+    Args:
+        tensors: By name.
+        config: Configs by part, for `graphflow.config` in the metadata.
+        dtype: Dtype of the floating-point tensors.
+        architecture: The model's name for `modelspec.architecture`; empty leaves it out.
+
+    Raises:
+        ModelFormatError: A weight is NaN or infinite in this dtype.
+    """
+    ready: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        held = tensor.to("cpu", dtype) if tensor.is_floating_point() else tensor.cpu()
+        if held.is_floating_point() and not bool(held.isfinite().all()):
+            raise ModelFormatError(
+                f"{name} holds NaN or infinite numbers as {str(dtype).removeprefix('torch.')}",
+                advice="save with dtype float32 or bfloat16; if that fails, too, the model is broken",
+            )
+        ready[name] = held
+    metadata = {"format": "pt", CONFIG_KEY: json.dumps(config, ensure_ascii=False, default=str)}
+    if architecture:
+        metadata["modelspec.architecture"] = architecture
+    return to_safetensors(ready, metadata)

@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+DENOISERS = ("unet", "transformer")
+"""Names that the part of a model has that denoises."""
+
 JsonValue: TypeAlias = "str | int | float | bool | list[JsonValue] | dict[str, JsonValue] | None"
 Config: TypeAlias = "dict[str, JsonValue]"
 
@@ -83,6 +86,7 @@ class Part:
             ControlNet of the CompVis code), `openclip` (fused `attn.in_proj_weight`). GGUF files use any of them.
         bytes_by_dtype: Bytes of weights by dtype name (`F16`, `BF16`, `F32`, `Q4_0`, …).
         tensors: Number of tensors.
+        maker: The family whose code loads it; empty where none does.
         folder: For a Diffusers folder, the subfolder (relative to the model's path) holding `config.json`.
     """
 
@@ -95,6 +99,7 @@ class Part:
     bytes_by_dtype: Mapping[str, int] = field(default_factory=dict)
     tensors: int = 0
     folder: str = ""
+    maker: str = ""
 
     @property
     def bytes(self) -> int:

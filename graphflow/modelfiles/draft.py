@@ -21,12 +21,14 @@ class Draft:
         shapes: Shapes of all tensors by name.
         settled: Collects values with their sources.
         where: The file, for errors.
+        maker: The family that describes it now.
     """
 
     weights: Weights
     shapes: Shapes
     settled: Settled
     where: str
+    maker: str = ""
     kind: Kind = "unknown"
     layout: Layout = "diffusers"
     family: str | None = None
@@ -57,6 +59,7 @@ class Draft:
             keys=keys,
             bytes_by_dtype=bytes_by_dtype(tensors),
             tensors=len(tensors),
+            maker=self.maker,
         )
         self.parts[name] = part
         if keys != "diffusers":

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from graphflow.modelfiles.family import LatentFormat
 from graphflow.values import Conditioning
 
 from .denoiser import GuidedDenoiser, Inpaint, MaskSchedule
@@ -34,6 +35,11 @@ class LatentSpace:
 
     scale: float = 1.0
     shift: float = 0.0
+
+    @classmethod
+    def of(cls, latent: LatentFormat) -> LatentSpace:
+        """The map of a family's latents."""
+        return cls(scale=latent.scale, shift=latent.shift)
 
     def enter(self, raw: Tensor) -> Tensor:
         """To the model's space. An all-zero latent stands for an empty picture and stays zero."""

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from graphflow.families.latent_diffusion.prompt_syntax import embedding_names
+from graphflow.basics.prompt_syntax import embedding_names
 from graphflow.limits import LIMITS
 from graphflow.spec.decorator import FileNeed, node
 from graphflow.values import Conditioning, TextEncoder

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from pydantic import Field
 
 from graphflow.errors import InvalidInputError
+from graphflow.modelfiles.families import installed
 from graphflow.pixels.filters import dilate
 from graphflow.pixels.resampling import require_size, resample
 from graphflow.spec.decorator import node
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = ["edit_conditioning", "encode_for_inpaint", "inpaint_conditioning", "pad_for_outpaint"]
-
-LATENT_SCALES: Mapping[str, float] = {"sd": 0.18215, "sdxl": 0.13025}
-"""Scale of the families whose models read further latents as channels."""
 
 Positive = Annotated[Conditioning, Field(description="what the picture shows")]
 Negative = Annotated[Conditioning, Field(description="what the picture does not show")]
@@ -164,7 +161,7 @@ def edit_conditioning(
         factor: int = loaded.downscale
         _require_sample(images, factor)
         samples = loaded.encode(images.pixels)
-        concat = samples * _scale(vae, loaded) if vae.family == "sdxl" else samples
+        concat = samples * _scale(vae, loaded) if _scales_references(vae.family) else samples
     latent = Latent(samples=torch.zeros_like(samples), family=vae.family, downscale=factor)
     return Conditioned(_with(positive, concat), _with(negative, concat), latent)
 
@@ -205,9 +202,16 @@ def _scale(vae: Vae, loaded: Any) -> float:
     scale = getattr(config, "scaling_factor", None)
     if isinstance(scale, int | float):
         return float(scale)
-    if vae.family in LATENT_SCALES:
-        return LATENT_SCALES[vae.family]
+    family = installed().get(vae.family)
+    if family is not None and family.pipelines().get("inpaint"):
+        return family.latent.scale
     raise InvalidInputError(f"no model of the family {vae.family!r} reads pictures as further channels", where="vae")
+
+
+def _scales_references(name: str) -> bool:
+    """Whether the editing models of a family were trained on scaled latents of the picture."""
+    family = installed().get(name)
+    return family is not None and family.latent.scaled_reference
 
 
 def _distance(length: int, padded: bool) -> torch.Tensor:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 
 from graphflow import runtime
 from graphflow.errors import ModelFormatError
+from graphflow.modelfiles.description import DENOISERS
+from graphflow.modelfiles.families import installed
 from graphflow.spec.decorator import ModelName, node
 from graphflow.values import Model, ModelFile, SafetyChecker, TextEncoder, Vae
 
 __all__ = ["load_checkpoint", "load_diffusion_model", "load_safety_checker", "load_text_encoder", "load_vae"]
 
-DENOISERS = ("unet", "transformer")
 TEXT_ENCODERS = ("text_encoder", "text_encoder_2", "text_encoder_3")
 
 CheckpointName = Annotated[
@@ -30,6 +31,12 @@ ZeroSnr = Annotated[
     Literal["auto", "on", "off"],
     Field(description="whether it was trained down to zero signal (zero terminal SNR); auto takes what the file says"),
 ]
+
+
+if TYPE_CHECKING:
+    EncodedFamily = str
+else:
+    EncodedFamily = Literal[("auto", *(name for name, family in installed().items() if family.encoders()))]
 
 
 class Checkpoint(NamedTuple):
@@ -96,8 +103,8 @@ def load_text_encoder(
         Field(description="the second encoder of a family that has two; empty where there is one"),
     ] = "",
     family: Annotated[
-        Literal["auto", "sd", "sdxl"],
-        Field(description="which family it conditions; auto: what the file says, sdxl where there are two"),
+        EncodedFamily,
+        Field(description="which family it conditions; auto: what the file says, else one that reads as many encoders"),
     ] = "auto",
 ) -> TextEncoder:
     """Name one or two text encoders that lie in files or folders of their own.
@@ -108,7 +115,7 @@ def load_text_encoder(
     """
     models = runtime.current().models
     names = [name for name in (model, model_2) if name]
-    wanted = family if family != "auto" else ("sdxl" if len(names) > 1 else None)
+    wanted = family if family != "auto" else _family_with(len(names)) if len(names) > 1 else None
     files = []
     for name in names:
         part = _the_part(name, "text_encoder", TEXT_ENCODERS, models.parts(name, "text_encoder"))
@@ -170,3 +177,8 @@ def _the_part(name: str, kind: str, wanted: tuple[str, ...], parts: tuple[str, .
         where=name,
         advice="load_vae, load_text_encoder and load_safety_checker load single parts",
     )
+
+
+def _family_with(count: int) -> str | None:
+    """The first family whose models read so many text encoders."""
+    return next((name for name, family in installed().items() if len(family.encoders()) == count), None)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -42,17 +42,12 @@ def save_checkpoint(
     Raises:
         ModelFormatError: A part has no such layout, or a weight does not fit into the dtype.
     """
-    from graphflow.families.latent_diffusion import saving
-
     _tell_of_hooks(model)
     with model.use() as loaded, text_encoder.use() as texts, vae.use() as autoencoder:
-        tensors, config = saving.unet_tensors(loaded, model.family)
-        for more, said in (
-            saving.text_tensors(texts, text_encoder.family, whole=True),
-            saving.vae_tensors(autoencoder, saving.VAE),
-        ):
+        tensors, config, architecture = loaded.file_tensors()
+        for more, said in (texts.file_tensors(whole=True), autoencoder.file_tensors(whole=True)):
             tensors, config = tensors | more, config | said
-        return _file(filename_prefix, saving.to_file(tensors, config, model.family, _torch_dtype(dtype)))
+        return _file(filename_prefix, _encoded(tensors, config, dtype, architecture))
 
 
 @node("save_model", effect=True, lane="device")
@@ -62,12 +57,10 @@ def save_model(model: ModelLink, filename_prefix: Prefix = "model", dtype: Dtype
     Raises:
         ModelFormatError: It has no such layout, or a weight does not fit into the dtype.
     """
-    from graphflow.families.latent_diffusion import saving
-
     _tell_of_hooks(model)
     with model.use() as loaded:
-        tensors, config = saving.unet_tensors(loaded, model.family)
-        return _file(filename_prefix, saving.to_file(tensors, config, model.family, _torch_dtype(dtype)))
+        tensors, config, architecture = loaded.file_tensors()
+        return _file(filename_prefix, _encoded(tensors, config, dtype, architecture))
 
 
 @node("save_text_encoder", effect=True, lane="device")
@@ -79,14 +72,12 @@ def save_text_encoder(
     Raises:
         ModelFormatError: They have no such layout, or a weight does not fit into the dtype.
     """
-    from graphflow.families.latent_diffusion import saving
-
     with text_encoder.use() as texts:
         files: list[EncodedFile] = []
-        for encoder in texts.encoders:
-            tensors, config = saving.text_tensors(replace(texts, encoders=(encoder,)), text_encoder.family, whole=False)
-            stem = filename_prefix if len(texts.encoders) == 1 else f"{filename_prefix}-{encoder.name}"
-            data = saving.to_file(tensors, config, "", _torch_dtype(dtype))
+        for name, alone in texts.alone():
+            tensors, config = alone.file_tensors(whole=False)
+            stem = filename_prefix if len(texts.encoders) == 1 else f"{filename_prefix}-{name}"
+            data = _encoded(tensors, config, dtype)
             files.append(EncodedFile(stem=stem, suffix=".safetensors", data=data, number=len(files)))
     return Files(files=tuple(files))
 
@@ -98,11 +89,9 @@ def save_vae(vae: VaeLink, filename_prefix: Prefix = "vae", dtype: Dtype = "floa
     Raises:
         ModelFormatError: It has no such layout, or a weight does not fit into the dtype.
     """
-    from graphflow.families.latent_diffusion import saving
-
     with vae.use() as autoencoder:
-        tensors, config = saving.vae_tensors(autoencoder, "")
-        return _file(filename_prefix, saving.to_file(tensors, config, "", _torch_dtype(dtype)))
+        tensors, config = autoencoder.file_tensors(whole=False)
+        return _file(filename_prefix, _encoded(tensors, config, dtype))
 
 
 @node("save_lora", effect=True, lane="device")
@@ -121,35 +110,33 @@ def save_lora(
     Raises:
         InvalidInputError: Neither difference is linked, or nothing differs.
     """
-    from graphflow.families.latent_diffusion.lora_extraction import extract_lora
-    from graphflow.families.latent_diffusion.saving import to_file
-
     if model is None and text_encoder is None:
         raise InvalidInputError("there is no difference to save", advice="link a model, a text encoder or both")
     tensors: dict[str, torch.Tensor] = {}
     notice = runtime.current().notice
     if model is not None:
         with model.use() as loaded:
-            tensors |= extract_lora(loaded.module, "lora_unet", rank, notice)
+            tensors |= loaded.as_lora(rank, notice)
     if text_encoder is not None:
         with text_encoder.use() as texts:
-            for number, encoder in enumerate(texts.encoders, start=1):
-                prefix = "lora_te" if len(texts.encoders) == 1 else f"lora_te{number}"
-                tensors |= extract_lora(encoder.module, prefix, rank, notice)
+            tensors |= texts.as_lora(rank, notice)
     if not tensors:
         raise InvalidInputError("the models do not differ in any weight that a LoRA can hold")
-    return _file(filename_prefix, to_file(tensors, {}, "", _torch_dtype(dtype)))
+    return _file(filename_prefix, _encoded(tensors, {}, dtype))
 
 
 def _file(stem: str, data: bytes) -> Files:
     return Files(files=(EncodedFile(stem=stem, suffix=".safetensors", data=data),))
 
 
-def _torch_dtype(name: str) -> torch.dtype:
+def _encoded(
+    tensors: Mapping[str, torch.Tensor], config: Mapping[str, Any], dtype: str, architecture: str = ""
+) -> bytes:
     import torch
 
-    dtype: torch.dtype = getattr(torch, name)
-    return dtype
+    from graphflow.loading.serialize import model_file
+
+    return model_file(tensors, config, getattr(torch, dtype), architecture=architecture)
 
 
 def _tell_of_hooks(recipe: Recipe) -> None:

@@ -79,7 +79,7 @@ def add_noise(
         require_channels(loaded, latent)
         ends = sigmas.values[0], sigmas.values[-1]
         level = (ends[0] - ends[1]).abs() if len(sigmas.values) > 1 else ends[0]
-        space = LatentSpace(scale=loaded.latent_scale, shift=loaded.latent_shift)
+        space = LatentSpace.of(loaded.latent)
         drawn = initial_noise(latent.samples.shape, noise.seed, noise.layout, latent.batch_index, noise.device)
         noisy = space.leave(loaded.model_sampling.noise_latent(level, drawn, space.enter(latent.samples)))
     return replace(latent, samples=noisy.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from graphflow import runtime
 from graphflow.errors import InvalidInputError
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from graphflow.sampling.guidance import Guider
+    from graphflow.sampling.network import Denoiser
     from graphflow.sampling.prediction import ModelSampling
     from graphflow.sampling.samplers import Sampler
 
@@ -24,7 +25,7 @@ _NAN_ADVICE = (
 )
 
 
-def require_channels(loaded: Any, latent: Latent) -> None:
+def require_channels(loaded: Denoiser, latent: Latent) -> None:
     """Refuse latents of another family.
 
     Raises:
@@ -33,9 +34,9 @@ def require_channels(loaded: Any, latent: Latent) -> None:
     require_pictures(latent)
     if not latent.samples.shape[0]:
         raise InvalidInputError("the batch is empty", where="latent")
-    if latent.samples.shape[1] != loaded.latent_channels:
+    if latent.samples.shape[1] != loaded.latent.channels:
         raise InvalidInputError(
-            f"the latent has {latent.samples.shape[1]} channels, the model needs {loaded.latent_channels}",
+            f"the latent has {latent.samples.shape[1]} channels, the model needs {loaded.latent.channels}",
             where="latent",
             advice="encode with the autoencoder of the model's family, or set channels on empty_latent",
         )
@@ -76,7 +77,7 @@ def require_family(latent: Latent, family: str, what: str) -> None:
 
 def denoise(
     model: Model,
-    loaded: Any,
+    loaded: Denoiser,
     *,
     sides: Mapping[str, Conditioning],
     guider: Guider,
@@ -105,6 +106,8 @@ def denoise(
         NonFiniteError: The model makes NaN.
     """
     from graphflow.basics.finite import require_finite
+    from graphflow.loading.devices import free_memory
+    from graphflow.sampling.batching import fitting_items
     from graphflow.sampling.guidance import NEGATIVE, POSITIVE
     from graphflow.sampling.loop import LatentSpace
     from graphflow.sampling.loop import sample as run_loop
@@ -121,8 +124,8 @@ def denoise(
 
     require_channels(loaded, latent)
     require_family(latent, model.family, "the model")
-    height, width = (edge * loaded.downscale for edge in latent.samples.shape[-2:])
-    space = LatentSpace(scale=loaded.latent_scale, shift=loaded.latent_shift)
+    height, width = (edge * loaded.latent.downscale for edge in latent.samples.shape[-2:])
+    space = LatentSpace.of(loaded.latent)
     told = {
         name: loaded.painting(
             loaded.complete(side, height, width, negative=name == NEGATIVE),
@@ -155,9 +158,9 @@ def denoise(
         latent_space=space,
         noise_mask=latent.noise_mask,
         make_mask_schedule=loaded.make_mask_schedule,
-        downscale=loaded.downscale,
+        downscale=loaded.latent.downscale,
         device=loaded.device,
-        max_items=loaded.max_items(*latent.samples.shape[-2:]),
+        max_items=fitting_items(loaded.memory(latent.samples.shape[1:]), free_memory(loaded.device)),
         on_step=on_step,
     )
 

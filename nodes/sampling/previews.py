@@ -13,34 +13,11 @@ from graphflow.values import Model, Vae
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from graphflow.modelfiles.family import LatentFormat
+    from graphflow.sampling.network import Denoiser
+
 Preview = Callable[["Tensor"], "Tensor | None"]
 """From latents (B, C, h, w) in the model's space to pictures (B, 3, H, W) in [0, 1], or None where nothing is known."""
-
-FACTORS: dict[str, tuple[tuple[float, float, float], ...]] = {
-    "sd": (
-        (0.3444, 0.1385, 0.0670),
-        (0.1247, 0.4027, 0.1494),
-        (-0.3192, 0.2513, 0.2103),
-        (-0.1307, -0.1874, -0.7445),
-    ),
-    "sdxl": (
-        (0.3816, 0.4930, 0.5320),
-        (-0.3753, 0.1631, 0.1739),
-        (0.1770, 0.3588, -0.2048),
-        (-0.4350, -0.2644, -0.4289),
-    ),
-}
-"""By family: red, green and blue in [-1, 1] for one unit of each latent channel, in the model's scaled space.
-
-Least-squares fits of decoded pictures against latents, published for SD 1 by K. Turner (discuss.huggingface.co,
-"Decoding latents to RGB without upscaling", 2022) and for SDXL in InvokeAI (Apache-2.0).
-"""
-
-PUBLISHED_WIDTHS = {"sd": (768, 1024), "sdxl": (1280, 2048)}
-"""By family: widths of the text that published models read. Others have an autoencoder of their own."""
-
-TINY = {"sd": "taesd", "sdxl": "taesdxl"}
-"""By family: the name of its tiny autoencoder (github.com/madebyollin/taesd, MIT)."""
 
 PICTURES, EDGE, PATCH = 24, 64, 16
 """What a map is fitted on: so many pictures of this edge in pixels, in patches of one colour."""
@@ -55,11 +32,11 @@ def latent_to_rgb(latent: Tensor, factors: Tensor) -> Tensor:
     return colours.clamp(0, 1).float().cpu()
 
 
-def published_factors(family: str) -> Tensor:
-    """The published map of a family, (C + 1, 3), to [0, 1]."""
+def published_factors(latent: LatentFormat) -> Tensor:
+    """The published map of a family's latents, (C + 1, 3), to [0, 1]."""
     import torch
 
-    return torch.cat([torch.tensor(FACTORS[family]) / 2, torch.full((1, 3), 0.5)])
+    return torch.cat([torch.tensor(latent.rgb) / 2, torch.full((1, 3), 0.5)])
 
 
 def fit_factors(autoencoder: Any, scale: float, shift: float) -> Tensor:
@@ -83,24 +60,24 @@ def fit_factors(autoencoder: Any, scale: float, shift: float) -> Tensor:
     return solved
 
 
-def previewer(model: Model, loaded: Any) -> Preview:
+def previewer(model: Model, loaded: Denoiser) -> Preview:
     """The best preview there is for a model: its tiny autoencoder, its family's published map, or one fitted now.
 
     Args:
         model: The model's recipe.
         loaded: What ``model.use()`` gave.
     """
-    tiny = _tiny_autoencoder(model.family)
+    tiny = _tiny_autoencoder(loaded.latent.tiny, model.family)
     if tiny is not None:
         return _decoder(tiny, loaded)
-    if loaded.text_width in PUBLISHED_WIDTHS.get(model.family, ()):
-        factors = published_factors(model.family)
+    if loaded.text_width in loaded.latent.rgb_for:
+        factors = published_factors(loaded.latent)
     else:
         own = _find(model.files[0].name, model.files[0].kind)
         if own is None:
             return lambda latent: None
         with own.use() as autoencoder:
-            factors = fit_factors(autoencoder, loaded.latent_scale, loaded.latent_shift)
+            factors = fit_factors(autoencoder, loaded.latent.scale, loaded.latent.shift)
 
     def preview(latent: Tensor) -> Tensor | None:
         fits = latent.ndim == 4 and latent.shape[1] + 1 == len(factors)
@@ -109,17 +86,17 @@ def previewer(model: Model, loaded: Any) -> Preview:
     return preview
 
 
-def _decoder(tiny: Vae, loaded: Any) -> Preview:
+def _decoder(tiny: Vae, loaded: Denoiser) -> Preview:
     def preview(latent: Tensor) -> Tensor:
         with tiny.use() as autoencoder:
-            pixels: Tensor = autoencoder.decode(latent.float().cpu() / loaded.latent_scale + loaded.latent_shift)
+            pixels: Tensor = autoencoder.decode(latent.float().cpu() / loaded.latent.scale + loaded.latent.shift)
         return pixels
 
     return preview
 
 
-def _tiny_autoencoder(family: str) -> Vae | None:
-    found = _find(TINY[family], "vae") if family in TINY else None
+def _tiny_autoencoder(name: str, family: str) -> Vae | None:
+    found = _find(name, "vae") if name else None
     return None if found is None else Vae(files=tuple(replace(file, family=family) for file in found.files))
 
 

@@ -16,13 +16,13 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from graphflow import Workflow, nodes, workflows
+from graphflow.basics.prompt_syntax import pieces
 from graphflow.converters.builder_code import to_python
 from graphflow.converters.diffusers_script import export, to_script
 from graphflow.converters.diffusers_script.layout import docstring, lay_out, literal, quoted
 from graphflow.converters.diffusers_script.notebook import to_notebook
 from graphflow.document.document import Document, parse, read
 from graphflow.errors import ConversionError, WorkflowError
-from graphflow.families.latent_diffusion.prompt_syntax import pieces
 from graphflow.planning.settle import settle
 from graphflow.session import Session
 from graphflow.settings import Settings

@@ -155,7 +155,7 @@ def ours(base: Model, manager: ModelManager) -> Tensor:
             loaded.complete(side, 64, 64, negative=number == 1) for number, side in enumerate((positive, negative))
         ]
         found: Tensor = ddim(loaded, *sides, steps=3, scale=5.0)
-        return found * loaded.latent_scale
+        return found * loaded.latent.scale
 
 
 @pytest.mark.parametrize("kind", ["plain", "plus", "full"])

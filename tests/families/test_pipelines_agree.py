@@ -81,7 +81,7 @@ def ddim(loaded: Any, positive: Conditioning, negative: Conditioning, steps: int
         both = loaded.predict(torch.cat([x, x]), time.expand(2), [*negative.entries, *positive.entries], sigma=None)
         without, told = both.chunk(2)
         x = noise.step(without + scale * (told - without), time, x).prev_sample
-    return x / loaded.latent_scale
+    return x / loaded.latent.scale
 
 
 @pytest.mark.parametrize("name", [SD, SD_FILE])
@@ -123,7 +123,7 @@ def test_sdxl(name: str, plain_sdxl: Any) -> None:
         assert error(entry.pooled, pooled) < BOUND
         assert error(negative.entries[0].embedding, negatives) < BOUND
         with model(manager, name).use() as loaded:
-            size = 8 * loaded.downscale
+            size = 8 * loaded.latent.downscale
             completed = loaded.complete(positive, size, size, negative=False)
             assert completed.entries[0].extras["target_width"] == size
             eps = loaded.predict(latents(), torch.tensor([321]), completed.entries, sigma=torch.tensor(1.0))

@@ -10,8 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from graphflow.basics.prompt_syntax import embedding_names, pieces, weighted_segments
 from graphflow.families.latent_diffusion.chunks import MAX_UNCUT, make_chunks
-from graphflow.families.latent_diffusion.prompt_syntax import embedding_names, pieces, weighted_segments
 from graphflow.families.latent_diffusion.tokenizers import PromptTokenizer, clip_vocabulary, make_tokenizer
 from graphflow.modelfiles.description import TokenizerSpec
 
@@ -66,7 +66,7 @@ def test_deep_brackets_end_as_text() -> None:
 
 
 def test_reading_prompts_needs_no_torch() -> None:
-    code = "import sys; import graphflow.families.latent_diffusion.prompt_syntax; sys.exit('torch' in sys.modules)"
+    code = "import sys; import graphflow.basics.prompt_syntax; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

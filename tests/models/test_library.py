@@ -324,7 +324,7 @@ def test_nothing_heavy_is_imported(tmp_path: Path) -> None:
 import sys
 for name in ("torch", "diffusers", "transformers", "numpy", "huggingface_hub", "safetensors"):
     sys.modules[name] = None
-import graphflow.models.listing, graphflow.models.library, graphflow.settings
+import graphflow.library.listing, graphflow.library.library, graphflow.settings
 library = graphflow.library.library.Library(graphflow.settings.Settings(models=[sys.argv[1]], offline=True))
 print([row["kind"] for row in graphflow.library.listing.list_models(library) if row["name"] == "v.safetensors"])
 """

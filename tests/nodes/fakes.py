@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,8 +10,12 @@ from typing import Any
 import torch
 
 from graphflow.errors import CancelledError, ModelNotFoundError
+from graphflow.families.stable_diffusion.family import FAMILY
+from graphflow.loading.devices import free_memory
 from graphflow.loading.hooks import attach
+from graphflow.modelfiles.family import LatentFormat
 from graphflow.runtime import Runtime
+from graphflow.sampling.batching import FREE_SHARE
 from graphflow.sampling.prediction import ModelSampling
 from graphflow.values import Conditioning, ConditioningEntry, ModelFile, Recipe, SafetyChecker, TextEncoder, Vae
 
@@ -21,10 +25,7 @@ class FakeDenoiser:
     """Predicts noise so that x0 is the mean of the conditioning, everywhere."""
 
     model_sampling: ModelSampling = field(default_factory=ModelSampling.stable_diffusion)
-    latent_scale: float = 0.5
-    latent_shift: float = 0.0
-    latent_channels: int = 4
-    downscale: int = 8
+    latent: LatentFormat = field(default_factory=lambda: replace(FAMILY.latent, scale=0.5))
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     text_width: int = 768
     most_items: int | None = None
@@ -40,8 +41,9 @@ class FakeDenoiser:
     def painting(self, conditioning: Conditioning, latent: torch.Tensor, noise_mask: Any) -> Conditioning:
         return conditioning
 
-    def max_items(self, height: int, width: int) -> int | None:
-        return self.most_items
+    def memory(self, shape: Sequence[int]) -> int:
+        free = free_memory(self.device) or 0
+        return 1 if self.most_items is None else int(free * FREE_SHARE / (self.most_items + 0.5))
 
     def predict(
         self, x: torch.Tensor, timestep: torch.Tensor, entries: Any, *, sigma: torch.Tensor, variation: Any = None

@@ -11,7 +11,7 @@ from safetensors.torch import load, load_file
 from torch import Tensor
 
 from graphflow.errors import InvalidInputError, ModelFormatError
-from graphflow.families.latent_diffusion.lora_extraction import factors
+from graphflow.loading.lora_extraction import factors
 from graphflow.loading.manager import ModelManager
 from graphflow.nodes.conditioning.prompts import encode_prompt
 from graphflow.nodes.latents.empty import empty_latent

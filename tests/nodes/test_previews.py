@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from graphflow import runtime
+from graphflow.families.stable_diffusion.family import FAMILY as SD_FAMILY
 from graphflow.nodes import load_checkpoint
 from graphflow.nodes.sampling.previews import fit_factors, latent_to_rgb, previewer, published_factors
 from graphflow.session import Session
@@ -30,7 +31,7 @@ def preview(models: FakeModels, latent: torch.Tensor = LATENT, **loaded: Any) ->
 def test_published_models_have_a_published_map(models: FakeModels) -> None:
     got = preview(models)
     assert got is not None
-    assert torch.equal(got, latent_to_rgb(LATENT, published_factors("sd")))
+    assert torch.equal(got, latent_to_rgb(LATENT, published_factors(SD_FAMILY.latent)))
     assert got.shape == (2, 3, 8, 8)
     grey = preview(models, torch.zeros(1, 4, 2, 2))
     assert grey is not None
@@ -73,7 +74,7 @@ def test_the_packaged_model_shows_its_colours() -> None:
         with checkpoint.vae.use() as vae:
             latent = vae.encode(pixels)
         with checkpoint.model.use() as loaded:
-            shown = previewer(checkpoint.model, loaded)(latent * loaded.latent_scale)
+            shown = previewer(checkpoint.model, loaded)(latent * loaded.latent.scale)
     assert shown is not None
     assert float((shown.mean(dim=(2, 3)) - colours).abs().mean()) < 0.15
 

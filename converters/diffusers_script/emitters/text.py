@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from graphflow.families.latent_diffusion.prompt_syntax import Piece, pieces
+from graphflow.basics.prompt_syntax import Piece, pieces
 
 from ..conditionings import Conditioning, Entry
 from ..graph import Given

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from graphflow.families.latent_diffusion.prompt_syntax import pieces
+from graphflow.basics.prompt_syntax import pieces
 from graphflow.families.latent_diffusion.tokenizers import PromptTokenizer
 
 MAX_UNCUT = 7
@@ -38,7 +38,7 @@ def make_chunks(
     """Tokenize a prompt with its weights and embeddings.
 
     Args:
-        text: The prompt, see :mod:`graphflow.families.latent_diffusion.prompt_syntax`.
+        text: The prompt, see :mod:`graphflow.basics.prompt_syntax`.
         tokenizer: The encoder's tokenizer.
         find_embedding: Where embeddings come from.
         tokens: Words that call an embedding without `embedding:`.

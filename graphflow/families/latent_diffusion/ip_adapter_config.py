@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterator
 
 from graphflow.errors import ModelFormatError
-from graphflow.families.latent_diffusion.key_names import Change
 from graphflow.modelfiles.description import Config, JsonValue
+from graphflow.modelfiles.family import Change
 from graphflow.modelfiles.inferred import Inferred, Shapes, shape_of
 
 _ATTENTION = re.compile(r"ip_adapter\.(\d{1,4})\.to_([kv])_ip\.(weight)")

@@ -9,11 +9,9 @@ for any depth and width.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-Change = Literal["", "first_third", "second_third", "last_third", "first_half", "last_half", "transpose"]
-"""What to do with a file's tensor: nothing, take a third or half of its rows, or transpose it."""
+from graphflow.modelfiles.family import Change
 
 _RESNET = {
     "in_layers.0": "norm1",
@@ -35,19 +33,6 @@ _OPENCLIP_LAYER = {
 }
 _THIRDS: tuple[tuple[str, Change], ...] = (("q", "first_third"), ("k", "second_third"), ("v", "last_third"))
 _WRAPPERS = ("text_model.", "vision_model.")
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a tensor of a class stands in a file.
-
-    Attributes:
-        key: Its name in the file, with the part's prefix.
-        change: What to do with it.
-    """
-
-    key: str
-    change: Change = ""
 
 
 def canonical(name: str) -> str:

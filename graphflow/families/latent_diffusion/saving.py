@@ -4,32 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from graphflow.errors import ModelFormatError
 from graphflow.families.latent_diffusion.key_names import canonical, unet_modules, vae_modules
-from graphflow.loading.serialize import to_safetensors
-from graphflow.modelfiles.given import CONFIG_KEY
-
-if TYPE_CHECKING:
-    from graphflow.families.latent_diffusion.text import ClipEncoder, TextModel
-    from graphflow.families.latent_diffusion.tokenizers import PromptTokenizer
-    from graphflow.families.latent_diffusion.unet import UNetModel
-    from graphflow.families.latent_diffusion.vae import Autoencoder
+from graphflow.families.latent_diffusion.tokenizers import PromptTokenizer
+from graphflow.sampling.prediction import ModelSampling
 
 Tensors = dict[str, Tensor]
 Config = dict[str, Any]
 
 UNET, VAE = "model.diffusion_model.", "first_stage_model."
-SD_TEXT = "cond_stage_model.transformer."
-SDXL_TEXT = {"text_encoder": "conditioner.embedders.0.transformer.", "text_encoder_2": "conditioner.embedders.1.model."}
 
-_ARCHITECTURES = {"sd": "stable-diffusion-v1", "sdxl": "stable-diffusion-xl-v1-base"}
 _CLIP_TOKENS = 49_408
-_SD2_WIDTH = 1024
 _OPENCLIP_LAYER = {
     "layer_norm1": "ln_1",
     "layer_norm2": "ln_2",
@@ -45,98 +35,65 @@ _OPENCLIP_TOP = {
 }
 
 
-def unet_tensors(loaded: UNetModel, family: str) -> tuple[Tensors, Config]:
+def unet_tensors(module: nn.Module, sampling: ModelSampling, *, marks: bool) -> tuple[Tensors, Config]:
     """The UNet, its config, and what it predicts.
+
+    Args:
+        module: The UNet.
+        sampling: Its noise levels and prediction.
+        marks: Whether empty tensors, by which other programs know it, mark a prediction of v.
 
     Raises:
         ModelFormatError: Its parameterisation has no name in a file.
     """
-    sampling = loaded.model_sampling
     if sampling.prediction not in ("epsilon", "v_prediction", "sample"):
         raise ModelFormatError(
             f"no file says that a model predicts {sampling.prediction!r}", advice="save it without its sampling hooks"
         )
     zero_snr = float(sampling.sigmas[-1]) > 1000.0
-    tensors = dict(_renamed(loaded.module, unet_modules(loaded.module.config), UNET))
-    if family == "sdxl" and sampling.prediction == "v_prediction":
-        # Empty tensors by which other programs know it.
+    config: Any = module.config
+    tensors = dict(_renamed(module, unet_modules(config), UNET))
+    if marks and sampling.prediction == "v_prediction":
         tensors["v_pred"] = torch.zeros(0)
         if zero_snr:
             tensors["ztsnr"] = torch.zeros(0)
     scheduler = {"prediction_type": sampling.prediction, "rescale_betas_zero_snr": zero_snr}
-    return tensors, {"unet": _config(loaded.module), "scheduler": scheduler}
+    return tensors, {"unet": _config(module), "scheduler": scheduler}
 
 
-def vae_tensors(loaded: Autoencoder, prefix: str) -> tuple[Tensors, Config]:
+def vae_tensors(module: nn.Module, prefix: str) -> tuple[Tensors, Config]:
     """The autoencoder and its config.
 
     Raises:
         ModelFormatError: It is of another kind than AutoencoderKL.
     """
-    if type(loaded.module).__name__ != "AutoencoderKL":
-        raise ModelFormatError(f"an autoencoder of the class {type(loaded.module).__name__} has no single-file layout")
+    if type(module).__name__ != "AutoencoderKL":
+        raise ModelFormatError(f"an autoencoder of the class {type(module).__name__} has no single-file layout")
     tensors: Tensors = {}
-    for name, tensor in _renamed(loaded.module, vae_modules(loaded.module.config), prefix):
+    for name, tensor in _renamed(module, vae_modules(module.config), prefix):
         # The original attention is made of 1 x 1 convolutions.
         tensors[name] = tensor[:, :, None, None] if ".attn_1." in name and tensor.ndim == 2 else tensor
-    return tensors, {"vae": _config(loaded.module)}
+    return tensors, {"vae": _config(module)}
 
 
-def text_tensors(loaded: TextModel, family: str, *, whole: bool) -> tuple[Tensors, Config]:
-    """The text encoders, their configs, and vocabularies other than CLIP's.
+def text_tensors(name: str, module: Any, tokenizer: PromptTokenizer, prefix: str) -> tuple[Tensors, Config]:
+    """A text encoder, its config, and its vocabulary where it is another than CLIP's.
 
     Args:
-        loaded: They.
-        family: The model family.
-        whole: Whether they go into a checkpoint, with the names that they have there.
-
-    Raises:
-        ModelFormatError: Encoders of Stable Diffusion 2, whose layout leaves open what was left out of them.
+        name: Its name among the parts of a model; the second one has the names of OpenCLIP.
+        module: The encoder.
+        tokenizer: Its tokenizer.
+        prefix: What its names begin with.
     """
-    tensors: Tensors = {}
-    config: Config = {}
-    for encoder in loaded.encoders:
-        if family == "sd" and encoder.width == _SD2_WIDTH:
-            raise ModelFormatError(
-                "text encoders of Stable Diffusion 2 cannot be saved", advice="keep the file that it came from"
-            )
-        prefix = (SDXL_TEXT[encoder.name] if family == "sdxl" else SD_TEXT) if whole else ""
-        state = {canonical(name): tensor for name, tensor in encoder.module.state_dict().items()}
-        if encoder.name == "text_encoder_2":
-            tensors |= {prefix + name: tensor for name, tensor in _openclip(state, encoder)}
-        else:
-            tensors |= {f"{prefix}text_model.{name}": tensor for name, tensor in state.items()}
-        config[encoder.name] = encoder.module.config.to_dict()
-        if encoder.module.config.vocab_size != _CLIP_TOKENS:
-            config[encoder.name.replace("text_encoder", "tokenizer")] = _vocabulary(encoder.tokenizer)
+    state = {canonical(key): tensor for key, tensor in module.state_dict().items()}
+    if name == "text_encoder_2":
+        tensors = {prefix + key: tensor for key, tensor in _openclip(state, module.config.num_hidden_layers)}
+    else:
+        tensors = {f"{prefix}text_model.{key}": tensor for key, tensor in state.items()}
+    config: Config = {name: module.config.to_dict()}
+    if module.config.vocab_size != _CLIP_TOKENS:
+        config[name.replace("text_encoder", "tokenizer")] = _vocabulary(tokenizer)
     return tensors, config
-
-
-def to_file(tensors: Mapping[str, Tensor], config: Config, family: str, dtype: torch.dtype) -> bytes:
-    """A safetensors file as bytes: all of it is in memory.
-
-    Args:
-        tensors: By name.
-        config: Configs by part, for `graphflow.config` in the metadata.
-        family: The model family.
-        dtype: Dtype of the floating-point tensors.
-
-    Raises:
-        ModelFormatError: A weight is NaN or infinite in this dtype.
-    """
-    ready: Tensors = {}
-    for name, tensor in tensors.items():
-        held = tensor.to("cpu", dtype) if tensor.is_floating_point() else tensor.cpu()
-        if held.is_floating_point() and not bool(held.isfinite().all()):
-            raise ModelFormatError(
-                f"{name} holds NaN or infinite numbers as {str(dtype).removeprefix('torch.')}",
-                advice="save with dtype float32 or bfloat16; if that fails, too, the model is broken",
-            )
-        ready[name] = held
-    metadata = {"format": "pt", CONFIG_KEY: json.dumps(config, ensure_ascii=False, default=str)}
-    if family in _ARCHITECTURES:
-        metadata["modelspec.architecture"] = _ARCHITECTURES[family]
-    return to_safetensors(ready, metadata)
 
 
 def _renamed(module: nn.Module, modules: Iterator[tuple[str, str]], prefix: str) -> Iterator[tuple[str, Tensor]]:
@@ -151,11 +108,11 @@ def _renamed(module: nn.Module, modules: Iterator[tuple[str, str]], prefix: str)
         yield f"{prefix}{originals[head]}.{tail}", tensor
 
 
-def _openclip(state: Mapping[str, Tensor], encoder: ClipEncoder) -> Iterator[tuple[str, Tensor]]:
+def _openclip(state: Mapping[str, Tensor], layers: int) -> Iterator[tuple[str, Tensor]]:
     for ours, theirs in _OPENCLIP_TOP.items():
         yield theirs, state[ours]
     yield "text_projection", state["text_projection.weight"].t()
-    for layer in range(encoder.module.config.num_hidden_layers):
+    for layer in range(layers):
         old, new = f"encoder.layers.{layer}", f"transformer.resblocks.{layer}"
         for leaf in ("weight", "bias"):
             fused = [state[f"{old}.self_attn.{part}_proj.{leaf}"] for part in "qkv"]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -12,8 +12,13 @@ from torch import Tensor, nn
 from graphflow import runtime
 from graphflow.basics.finite import require_finite
 from graphflow.basics.inference import inference
+from graphflow.errors import ModelFormatError
 from graphflow.families.latent_diffusion.chunks import Chunk, empty_chunk, end_position, make_chunks
+from graphflow.families.latent_diffusion.key_names import canonical
+from graphflow.families.latent_diffusion.saving import Config, Tensors, text_tensors
 from graphflow.families.latent_diffusion.tokenizers import PromptTokenizer
+from graphflow.loading.components import FindVectors
+from graphflow.loading.lora_extraction import extract_lora
 from graphflow.values import Conditioning, ConditioningEntry
 
 
@@ -94,10 +99,6 @@ class ClipEncoder:
         return hidden.float(), pooled.float()
 
 
-FindVectors = Callable[[str], "Mapping[str, Tensor] | None"]
-"""From an embedding's name to the tensors of its file, or None where there is no such file."""
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TextModel:
     """What `TextEncoder.use()` gives: a family's text encoders together.
@@ -107,12 +108,15 @@ class TextModel:
         find_embedding: Where `embedding:name` is looked up.
         tokens: Words that call an embedding without `embedding:`, with the tensors of its file.
         pooled_from: Which encoder's pooled output the family uses.
+        saved_under: What names of each encoder's tensors begin with in a checkpoint; an encoder that is not named
+            cannot be saved.
     """
 
     encoders: tuple[ClipEncoder, ...]
     find_embedding: FindVectors
     tokens: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
     pooled_from: int = -1
+    saved_under: Mapping[str, str] = field(default_factory=dict)
 
     @inference
     def encode(self, text: str, texts: Mapping[str, str] | None = None) -> Conditioning:
@@ -149,6 +153,38 @@ class TextModel:
         embedding = torch.cat([states[:, :length] for states in hidden], dim=-1)
         require_finite(embedding, "the prompt's embedding", "set dtype to float32 or bfloat16")
         return Conditioning(entries=(ConditioningEntry(embedding=embedding, pooled=pooled[self.pooled_from]),))
+
+    def alone(self) -> Iterator[tuple[str, TextModel]]:
+        """Each of the encoders by itself, with its name."""
+        return ((encoder.name, replace(self, encoders=(encoder,))) for encoder in self.encoders)
+
+    def file_tensors(self, *, whole: bool) -> tuple[Tensors, Config]:
+        """Tensors and configs of the encoders, alone or as they stand in a whole checkpoint.
+
+        Raises:
+            ModelFormatError: An encoder's layout leaves open what was left out of it.
+        """
+        tensors: Tensors = {}
+        config: Config = {}
+        for encoder in self.encoders:
+            if encoder.name not in self.saved_under:
+                raise ModelFormatError(
+                    "text encoders of Stable Diffusion 2 cannot be saved", advice="keep the file that it came from"
+                )
+            prefix = self.saved_under[encoder.name] if whole else ""
+            more, said = text_tensors(encoder.name, encoder.module, encoder.tokenizer, prefix)
+            tensors, config = tensors | more, config | said
+        return tensors, config
+
+    def as_lora(self, rank: int, notice: Callable[[str], None]) -> dict[str, Tensor]:
+        """The encoders' weights, a difference of models, as LoRA layers in the layout of kohya."""
+        tensors: dict[str, Tensor] = {}
+        for number, encoder in enumerate(self.encoders, start=1):
+            prefix = "lora_te" if len(self.encoders) == 1 else f"lora_te{number}"
+            tensors |= extract_lora(
+                encoder.module, prefix, rank, notice, rename=lambda name: f"text_model.{canonical(name)}"
+            )
+        return tensors
 
     def _vectors(self, name: str, encoder: ClipEncoder) -> Tensor | None:
         tensors = self.tokens.get(name)

@@ -12,10 +12,12 @@ from torch import Tensor
 
 from graphflow.basics.inference import inference
 from graphflow.errors import InvalidInputError, ModelFormatError
-from graphflow.families.latent_diffusion.batching import fitting_items
+from graphflow.families.latent_diffusion.batching import evaluation_bytes
 from graphflow.families.latent_diffusion.control import Controls
 from graphflow.families.latent_diffusion.ip_adapter import PicturePrompts
-from graphflow.loading.devices import free_memory
+from graphflow.families.latent_diffusion.saving import Config, Tensors, unet_tensors
+from graphflow.loading.lora_extraction import extract_lora
+from graphflow.modelfiles.family import LatentFormat
 from graphflow.pixels.batches import cycled
 from graphflow.sampling.guidance import Modifier
 from graphflow.sampling.loop import MakeMaskSchedule
@@ -34,10 +36,7 @@ class UNetModel:
     Attributes:
         module: A Diffusers `UNet2DConditionModel`.
         model_sampling: Noise levels and what the output means.
-        latent_scale: Scale of the family's latents: model space = (raw - shift) * scale.
-        latent_shift: Their shift.
-        latent_channels: Channels C of the latents.
-        downscale: Pixels per latent sample along an edge.
+        latent: Its latents.
         device: Where it computes.
         dtype: Dtype it computes in.
         variations: Named changes of the network, for guidance that compares with a weakened one.
@@ -46,14 +45,13 @@ class UNetModel:
         make_mask_schedule: How a noise mask changes over the run; None has it stay the same.
         controls: The ControlNets in use.
         picture_prompts: The pictures that IP-Adapters have it attend to.
+        architecture: The name in `modelspec.architecture` of files that hold it.
+        marks_prediction: Whether files mark a prediction other than epsilon by empty tensors, too.
     """
 
     module: Any
     model_sampling: ModelSampling
-    latent_scale: float
-    latent_shift: float
-    latent_channels: int
-    downscale: int
+    latent: LatentFormat
     device: torch.device
     dtype: torch.dtype
     variations: dict[str, Variation] = field(default_factory=dict)
@@ -62,6 +60,8 @@ class UNetModel:
     make_mask_schedule: MakeMaskSchedule | None = None
     controls: Controls = field(default_factory=Controls)
     picture_prompts: PicturePrompts = field(default_factory=PicturePrompts)
+    architecture: str = ""
+    marks_prediction: bool = False
     _moved: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
     @property
@@ -70,10 +70,25 @@ class UNetModel:
         width = self.module.config.cross_attention_dim
         return width if isinstance(width, int) else None
 
-    def max_items(self, height: int, width: int) -> int | None:
-        """How many latents of h x w samples may be evaluated in one batch; None has no limit."""
-        widths = self.module.config.block_out_channels
-        return fitting_items(height * width, widths[0], self.dtype, free_memory(self.device))
+    def memory(self, shape: Sequence[int]) -> int:
+        """Bytes that an evaluation of one latent (C, h, w) of this shape takes at its peak, beside the weights."""
+        return evaluation_bytes(shape[-2] * shape[-1], self.module.config.block_out_channels[0], self.dtype)
+
+    def file_tensors(self) -> tuple[Tensors, Config, str]:
+        """Tensors in the original layout, config by part, and the architecture's name.
+
+        Raises:
+            ModelFormatError: Its parameterisation has no name in a file.
+        """
+        return (*unet_tensors(self.module, self.model_sampling, marks=self.marks_prediction), self.architecture)
+
+    def as_lora(self, rank: int, notice: Callable[[str], None]) -> dict[str, Tensor]:
+        """Its weights, a difference of models, as LoRA layers in the layout of kohya."""
+        return extract_lora(self.module, "lora_unet", rank, notice)
+
+    def close(self) -> None:
+        """Give the ControlNets back that it took."""
+        self.controls.close()
 
     @inference
     def predict(
@@ -110,7 +125,7 @@ class UNetModel:
             )
         pictures = [self.stacked(tokens, batch) for tokens in self.picture_prompts.tokens(entries)]
         sample = self.with_concat(x.to(self.device, self.dtype), entries, batch)
-        added = self.added(entries, batch, x.shape[-2] * self.downscale, x.shape[-1] * self.downscale)
+        added = self.added(entries, batch, x.shape[-2] * self.latent.downscale, x.shape[-1] * self.latent.downscale)
         time = timestep.to(self.device)
         residuals = self.controls.residuals(x, time, entries, context, added, self.module.config.block_out_channels)
         with ExitStack() as changes:

@@ -13,6 +13,7 @@ from graphflow import runtime
 from graphflow.basics.finite import is_finite, require_finite
 from graphflow.basics.inference import inference
 from graphflow.basics.tiles import in_tiles
+from graphflow.families.latent_diffusion.saving import VAE, Config, Tensors, vae_tensors
 
 OVERLAP = 64
 """Pixels that neighbouring tiles share unless told otherwise."""
@@ -45,6 +46,14 @@ class Autoencoder:
     upcast: Callable[[], None]
     latent_scale: float = 1.0
     save_memory: bool = False
+
+    def file_tensors(self, *, whole: bool) -> tuple[Tensors, Config]:
+        """Tensors in the original layout and config, alone or as they stand in a whole checkpoint.
+
+        Raises:
+            ModelFormatError: It is of another kind than AutoencoderKL.
+        """
+        return vae_tensors(self.module, VAE if whole else "")
 
     @inference
     def encode(self, pixels: Tensor, tile: int = 0, overlap: int = OVERLAP) -> Tensor:

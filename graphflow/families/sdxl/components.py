@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from graphflow.errors import InvalidInputError
-from graphflow.families.latent_diffusion.control import Net
-from graphflow.families.latent_diffusion.parts import make_autoencoder, make_control, tokenizer_of, unet_arguments
-from graphflow.families.latent_diffusion.text import ClipEncoder, FindVectors, TextModel
+from graphflow.families.latent_diffusion.components import LatentDiffusionComponents, tokenizer_of
+from graphflow.families.latent_diffusion.text import ClipEncoder, TextModel
 from graphflow.families.latent_diffusion.unet import UNetModel
-from graphflow.families.latent_diffusion.vae import Autoencoder
+from graphflow.families.sdxl.family import FAMILY
+from graphflow.loading.components import FindVectors, Module
 from graphflow.values import Conditioning, ConditioningEntry
 
-if TYPE_CHECKING:
-    from graphflow.families.family import Module
-
-LATENT_SCALE = 0.13025
+_SAVED_UNDER = {
+    "text_encoder": "conditioner.embedders.0.transformer.",
+    "text_encoder_2": "conditioner.embedders.1.model.",
+}
 
 AESTHETIC_SCORE = {False: 6.0, True: 2.5}
 """The refiner's aesthetic score where nobody gives one, for what the picture should be and should not be."""
@@ -74,48 +74,50 @@ class SdxlModel(UNetModel):
         return [float(value) for value in (*sizes, *last)]
 
 
-def model(part: Module) -> SdxlModel:
-    """The UNet.
+class SdxlComponents(LatentDiffusionComponents):
+    """The networks of SDXL."""
 
-    Raises:
-        ModelFormatError: It needs something that only its own pipeline gives.
-    """
-    return SdxlModel(**unet_arguments(part, LATENT_SCALE), refiner=_reads_score(part))
+    def denoiser(self, part: Module) -> SdxlModel:
+        """The UNet.
+
+        Raises:
+            ModelFormatError: It needs something that only its own pipeline gives.
+        """
+        return SdxlModel(
+            **self.unet_arguments(part),
+            architecture="stable-diffusion-xl-v1-base",
+            marks_prediction=True,
+            refiner=_reads_score(part),
+        )
+
+    def encoder(
+        self,
+        parts: tuple[Module, ...],
+        *,
+        layer: int | None,
+        find_embedding: FindVectors,
+        tokens: Mapping[str, Mapping[str, Tensor]],
+    ) -> TextModel:
+        """The text encoders: the layer before the last, without the final norm, side by side; pooled from the second."""
+        return TextModel(
+            encoders=tuple(
+                ClipEncoder(
+                    name=part.name,
+                    module=part.module,
+                    tokenizer=tokenizer_of(part),
+                    device=part.device,
+                    layer=-2 if layer is None else layer,
+                    normed=False,
+                )
+                for part in sorted(parts, key=lambda part: part.name)
+            ),
+            find_embedding=find_embedding,
+            tokens=tokens,
+            saved_under=_SAVED_UNDER,
+        )
 
 
-def text_model(
-    parts: tuple[Module, ...],
-    *,
-    layer: int | None,
-    find_embedding: FindVectors,
-    tokens: Mapping[str, Mapping[str, Tensor]],
-) -> TextModel:
-    """The text encoders: the layer before the last, without the final norm, side by side; pooled from the second."""
-    return TextModel(
-        encoders=tuple(
-            ClipEncoder(
-                name=part.name,
-                module=part.module,
-                tokenizer=tokenizer_of(part),
-                device=part.device,
-                layer=-2 if layer is None else layer,
-                normed=False,
-            )
-            for part in sorted(parts, key=lambda part: part.name)
-        ),
-        find_embedding=find_embedding,
-        tokens=tokens,
-    )
-
-
-def autoencoder(part: Module) -> Autoencoder:
-    """The autoencoder."""
-    return make_autoencoder(part, LATENT_SCALE)
-
-
-def control(part: Module) -> Net:
-    """A ControlNet or T2I-Adapter."""
-    return make_control(part)
+COMPONENTS = SdxlComponents(latent=FAMILY.latent)
 
 
 def _defaults(given: Mapping[str, Any], height: int, width: int, *, negative: bool) -> dict[str, Any]:

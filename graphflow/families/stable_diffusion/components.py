@@ -3,66 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from graphflow.families.latent_diffusion.control import Net
-from graphflow.families.latent_diffusion.parts import make_autoencoder, make_control, tokenizer_of, unet_arguments
-from graphflow.families.latent_diffusion.text import ClipEncoder, FindVectors, TextModel
+from graphflow.families.latent_diffusion.components import LatentDiffusionComponents, tokenizer_of
+from graphflow.families.latent_diffusion.text import ClipEncoder, TextModel
 from graphflow.families.latent_diffusion.unet import UNetModel
-from graphflow.families.latent_diffusion.vae import Autoencoder
+from graphflow.families.stable_diffusion.family import FAMILY
+from graphflow.loading.components import FindVectors, Module
 
-if TYPE_CHECKING:
-    from graphflow.families.family import Module
-
-LATENT_SCALE = 0.18215
-
+_TEXT = "cond_stage_model.transformer."
 _OPENCLIP_H_LAYERS = 24
+_OPENCLIP_H_WIDTH = 1024
 
 
-def model(part: Module) -> UNetModel:
-    """The UNet.
+class StableDiffusionComponents(LatentDiffusionComponents):
+    """The networks of Stable Diffusion."""
 
-    Raises:
-        ModelFormatError: It needs something that only its own pipeline gives.
-    """
-    return UNetModel(**unet_arguments(part, LATENT_SCALE))
+    def denoiser(self, part: Module) -> UNetModel:
+        """The UNet.
+
+        Raises:
+            ModelFormatError: It needs something that only its own pipeline gives.
+        """
+        return UNetModel(**self.unet_arguments(part), architecture="stable-diffusion-v1")
+
+    def encoder(
+        self,
+        parts: tuple[Module, ...],
+        *,
+        layer: int | None,
+        find_embedding: FindVectors,
+        tokens: Mapping[str, Mapping[str, Tensor]],
+    ) -> TextModel:
+        """The text encoder: SD 1.x reads the last layer, SD 2.x the one before it, both through the final norm."""
+        (part,) = parts
+        encoder = ClipEncoder(
+            name=part.name,
+            module=part.module,
+            tokenizer=tokenizer_of(part),
+            device=part.device,
+            layer=_layer(part, layer),
+            normed=True,
+        )
+        # The layout of SD 2's encoder leaves open what was left out of it.
+        in_sd2 = part.description.family == FAMILY.name and encoder.width == _OPENCLIP_H_WIDTH
+        return TextModel(
+            encoders=(encoder,),
+            find_embedding=find_embedding,
+            tokens=tokens,
+            saved_under={} if in_sd2 else {part.name: _TEXT},
+        )
 
 
-def text_model(
-    parts: tuple[Module, ...],
-    *,
-    layer: int | None,
-    find_embedding: FindVectors,
-    tokens: Mapping[str, Mapping[str, Tensor]],
-) -> TextModel:
-    """The text encoder: SD 1.x reads the last layer, SD 2.x the one before it, both through the final norm."""
-    (part,) = parts
-    return TextModel(
-        encoders=(
-            ClipEncoder(
-                name=part.name,
-                module=part.module,
-                tokenizer=tokenizer_of(part),
-                device=part.device,
-                layer=_layer(part, layer),
-                normed=True,
-            ),
-        ),
-        find_embedding=find_embedding,
-        tokens=tokens,
-    )
-
-
-def autoencoder(part: Module) -> Autoencoder:
-    """The autoencoder."""
-    return make_autoencoder(part, LATENT_SCALE)
-
-
-def control(part: Module) -> Net:
-    """A ControlNet or T2I-Adapter."""
-    return make_control(part)
+COMPONENTS = StableDiffusionComponents(latent=FAMILY.latent)
 
 
 def _layer(part: Module, layer: int | None) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from graphflow.errors import ModelFormatError
 from graphflow.families.latent_diffusion.structure import is_ldm
 from graphflow.families.latent_diffusion.text_config import (
     Found,
@@ -12,13 +13,14 @@ from graphflow.families.latent_diffusion.text_config import (
     infer_t5,
     infer_text_encoder,
 )
-from graphflow.families.latent_diffusion.tokenizer_config import tokenizer_spec
 from graphflow.families.latent_diffusion.unet_config import infer_unet
 from graphflow.families.latent_diffusion.vae_config import infer_vae, is_tiny_vae, is_vae
 from graphflow.modelfiles.description import Config, Guess, Kind
 from graphflow.modelfiles.draft import Draft
+from graphflow.modelfiles.families import family_of_variant
+from graphflow.modelfiles.family import Match
 from graphflow.modelfiles.inferred import Inferred, Shapes, shape_of
-from graphflow.modelfiles.known import SCHEDULER, family_of, find_transformer, prediction_of
+from graphflow.modelfiles.tokenizer_config import tokenizer_spec
 
 _UNET_PREFIXES = ("model.diffusion_model.", "diffusion_model.", "unet.", "")
 _VAE_PREFIXES = ("first_stage_model.", "vae.", "")
@@ -39,15 +41,52 @@ _ENCODERS: Mapping[str, tuple[str, str]] = {
 _STANDARD_CROSS = frozenset({768, 1024, 1280, 2048})
 
 
-def fill_checkpoint(draft: Draft, kind: Kind | None) -> bool:
-    """UNet, VAE and text encoders, alone or together; False where there is none of them."""
-    encoders = [found for found in find_text_encoders(draft.shapes) if not found.prefix.startswith("model_ema.")]
-    hint = next((_ENCODERS[found.prefix][1] for found in encoders if _ENCODERS.get(found.prefix, ("", ""))[1]), "")
-    if any(found.prefix == "conditioner.embedders.1.model." for found in encoders):
-        hint = "sdxl"
-    draft.variant = _variant(draft, hint)
+SCHEDULER: Config = {
+    "_class_name": "EulerDiscreteScheduler",
+    "num_train_timesteps": 1000,
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "timestep_spacing": "leading",
+    "steps_offset": 1,
+}
+"""The noise schedule of SD 1.x, 2.x and SDXL."""
+
+
+def recognise_checkpoint(shapes: Shapes, stated: Guess | None) -> Match | None:
+    """Recognise UNet, VAE and text encoders, alone or together; the variant is empty where only parts are known.
+
+    Args:
+        shapes: All tensors of the file.
+        stated: The variant that a parameter, sidecar or metadata names.
+    """
+    named = variant_of_file(shapes, stated)
+    unet = next((prefix for prefix in _UNET_PREFIXES if _is_unet(shapes, prefix)), None)
+    if unet is not None:
+        variant = str(named.value) if named is not None else _variant_of_unet(shapes, unet)
+        return Match(kind="diffusion_model", variant=variant)
+    parts = any(is_vae(_few(shapes, prefix)) for prefix in _VAE_PREFIXES) or bool(_encoders(shapes))
+    if parts or _is_lone_part(shapes):
+        return Match(kind="checkpoint", variant=str(named.value) if named is not None and parts else "")
+    return None
+
+
+def fill_checkpoint(draft: Draft, kind: Kind | None, transformer: tuple[Inferred, str] | None = None) -> None:
+    """Describe UNet, VAE and text encoders, alone or together.
+
+    Args:
+        draft: The description while it is made.
+        kind: What the file is wanted as.
+        transformer: A transformer of another family that stands in the UNet's place, and the prefix of its tensors.
+
+    Raises:
+        ModelFormatError: The tensors do not form such parts.
+    """
+    encoders = _encoders(draft.shapes)
+    if named := variant_of_file(draft.shapes, draft.settled.variant()):
+        draft.settled.guesses.append(named)
+        draft.variant = str(named.value)
     unet = next((prefix for prefix in _UNET_PREFIXES if _is_unet(draft.shapes, prefix)), None)
-    transformer = find_transformer(draft.shapes) if unet is None else None
     vae = next((prefix for prefix in _VAE_PREFIXES if is_vae(_few(draft.shapes, prefix))), None)
     alone = unet is None and transformer is None and vae is None
     for found in encoders:
@@ -55,28 +94,62 @@ def fill_checkpoint(draft: Draft, kind: Kind | None) -> bool:
     if unet is not None:
         _unet(draft, unet)
     elif transformer is not None:
-        family, class_name, prefix = transformer
-        draft.variant = family
-        draft.add("transformer", Inferred(class_name, family), prefix, "ldm")
-        draft.settled.warnings.append(
-            f"{family}: a single file does not tell this family's sizes; its config comes from a Diffusers folder"
-        )
+        inferred, prefix = transformer
+        draft.variant = inferred.variant
+        draft.add("transformer", inferred, prefix, "ldm")
     if vae is not None:
         variant = draft.variant or _vae_variant(draft)
         below = draft.under(vae)
         names_ldm = any(key.startswith(("decoder.up.", "decoder.mid.block_")) for key in below)
         draft.add("vae", infer_vae(below, draft.where, variant=variant), vae, "ldm" if names_ldm else "diffusers")
     if not draft.parts:
-        return _lone_part(draft, kind)
+        _lone_part(draft, kind)
+        return
     draft.kind = _kind(draft)
-    draft.family = family_of(draft.variant) if draft.kind in ("checkpoint", "diffusion_model") else None
+    draft.family = family_of_variant(draft.variant) if draft.kind in ("checkpoint", "diffusion_model") else None
     if draft.kind == "text_encoder":
         draft.variant = str(draft.details.get("encoder", ""))
     if draft.kind == "vae":
         draft.variant = ""
     if "unet" in draft.parts:
         draft.scheduler = _scheduler(draft)
-    return True
+
+
+def variant_of_file(shapes: Shapes, stated: Guess | None) -> Guess | None:
+    """Return the variant by what is said before the UNet is looked at: a parameter, the file's parts, then what the file or its sidecar says of itself."""
+    if stated is not None and stated.source == "parameter":
+        return stated
+    encoders = _encoders(shapes)
+    hint = next((_ENCODERS[found.prefix][1] for found in encoders if _ENCODERS.get(found.prefix, ("", ""))[1]), "")
+    if any(found.prefix == "conditioner.embedders.1.model." for found in encoders):
+        hint = "sdxl"
+    if hint:
+        return Guess("variant", hint, "shapes", True, "names of the text encoder")
+    cross = {shape[1] for key, shape in shapes.items() if key.endswith("attn2.to_k.weight") and len(shape) == 2}
+    return stated if stated is not None and not cross & _STANDARD_CROSS else None
+
+
+def prediction_of(variant: str, task: str) -> str:
+    """Return what a variant's models predict where the file does not say.
+
+    SD 1.x was published with epsilon only; SD 2.x with both (v for 768 pixels, epsilon for 512, inpainting and depth).
+    """
+    if variant == "sd2":
+        return "epsilon" if task in ("inpaint", "depth") else "v_prediction"
+    return "v_prediction" if task == "upscale" else "epsilon"
+
+
+def _encoders(shapes: Shapes) -> list[Found]:
+    return [found for found in find_text_encoders(shapes) if not found.prefix.startswith("model_ema.")]
+
+
+def _variant_of_unet(shapes: Shapes, prefix: str) -> str:
+    """The variant by the shapes of a UNet; empty where they form none, which is said when it is described."""
+    below = {name[len(prefix) :]: shape for name, shape in shapes.items() if name.startswith(prefix)}
+    try:
+        return infer_unet(below, "").variant
+    except ModelFormatError:
+        return ""
 
 
 def _kind(draft: Draft) -> Kind:
@@ -87,25 +160,31 @@ def _kind(draft: Draft) -> Kind:
     return "checkpoint"
 
 
-def _lone_part(draft: Draft, kind: Kind | None) -> bool:
+_T5_PREFIXES = ("text_encoders.t5xxl.transformer.", "")
+_T5_MARK = "encoder.block.0.layer.0.SelfAttention.q.weight"
+_VISION_MARK = "vision_model.embeddings.patch_embedding.weight"
+
+
+def _is_lone_part(shapes: Shapes) -> bool:
+    return any(prefix + _T5_MARK in shapes for prefix in _T5_PREFIXES) or _VISION_MARK in shapes or is_tiny_vae(shapes)
+
+
+def _lone_part(draft: Draft, kind: Kind | None) -> None:
     shapes = draft.shapes
-    for prefix in ("text_encoders.t5xxl.transformer.", ""):
-        if prefix + "encoder.block.0.layer.0.SelfAttention.q.weight" in shapes:
+    for prefix in _T5_PREFIXES:
+        if prefix + _T5_MARK in shapes:
             inferred = infer_t5(draft.under(prefix), draft.where)
             draft.add("text_encoder", inferred, prefix)
             draft.kind, draft.variant = "text_encoder", inferred.variant
-            return True
-    if "vision_model.embeddings.patch_embedding.weight" in shapes:
+            return
+    if _VISION_MARK in shapes:
         inferred = infer_image_encoder(shapes, draft.where)
         draft.add("image_encoder", inferred, "")
         draft.kind = "safety_checker" if kind == "safety_checker" else "image_encoder"
         draft.variant = inferred.variant
-        return True
-    if is_tiny_vae(shapes):
-        draft.add("vae", Inferred("AutoencoderTiny"), "")
-        draft.kind, draft.variant = "vae", "tiny"
-        return True
-    return False
+        return
+    draft.add("vae", Inferred("AutoencoderTiny"), "")
+    draft.kind, draft.variant = "vae", "tiny"
 
 
 def _unet(draft: Draft, prefix: str) -> None:
@@ -145,39 +224,21 @@ def _text_encoder(draft: Draft, found: Found, *, alone: bool) -> None:
 
 
 def _scheduler(draft: Draft) -> Config:
-    prediction, certain = prediction_of(draft.variant, draft.task)
     defaults: Config = {
         **SCHEDULER,
-        "prediction_type": prediction,
+        "prediction_type": prediction_of(draft.variant, draft.task),
         "rescale_betas_zero_snr": False,
     }
-    if draft.variant == "sd2" and draft.settled.variant() is None and not certain:
+    if draft.variant == "sd2" and draft.settled.variant() is None:
         draft.settled.warnings.append(
             "SD 2.x files predict either v (768) or epsilon (512, 'base') and do not say which; v is assumed"
         )
-    certain_keys = {*SCHEDULER, *(("prediction_type",) if certain else ())}
     given = {key for source in draft.settled.given for key in source.values.get("scheduler", {})}
     given = {key for key in given if not key.startswith("_") or key == "_class_name"}
     return {
-        key: draft.settled.value("scheduler", key, defaults.get(key), certain=key in certain_keys)
+        key: draft.settled.value("scheduler", key, defaults.get(key), certain=key in SCHEDULER)
         for key in [*defaults, *sorted(given - set(defaults))]
     }
-
-
-def _variant(draft: Draft, hint: str) -> str:
-    """Parameter, then what is in the file, then what the file or its sidecar says of itself."""
-    named = draft.settled.variant()
-    if named and named.source == "parameter":
-        draft.settled.guesses.append(named)
-        return str(named.value)
-    if hint:
-        draft.settled.guesses.append(Guess("variant", hint, "shapes", True, "names of the text encoder"))
-        return hint
-    cross = {shape[1] for key, shape in draft.shapes.items() if key.endswith("attn2.to_k.weight") and len(shape) == 2}
-    if named and not cross & _STANDARD_CROSS:
-        draft.settled.guesses.append(named)
-        return str(named.value)
-    return ""
 
 
 def _vae_variant(draft: Draft) -> str:

@@ -7,13 +7,18 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from graphflow.families.latent_diffusion.key_names import canonical
-
 _OVERSAMPLE = 10
 _ITERATIONS = 4
 
 
-def extract_lora(module: nn.Module, prefix: str, rank: int, notice: Callable[[str], None]) -> dict[str, Tensor]:
+def extract_lora(
+    module: nn.Module,
+    prefix: str,
+    rank: int,
+    notice: Callable[[str], None],
+    *,
+    rename: Callable[[str], str] = str,
+) -> dict[str, Tensor]:
     """The best approximation of each weight by a product of two matrices, in the layout of kohya.
 
     Args:
@@ -21,13 +26,13 @@ def extract_lora(module: nn.Module, prefix: str, rank: int, notice: Callable[[st
         prefix: How names begin, e.g. `lora_unet`.
         rank: Columns of the first matrix; less where a weight is smaller.
         notice: Tells the user what a LoRA cannot hold.
+        rename: From a module's name to the name that files have for it.
 
     Returns:
         `lora_up`, `lora_down` and `alpha` of each linear layer and convolution that differs.
     """
     tensors: dict[str, Tensor] = {}
     left_out = 0
-    text = prefix.startswith("lora_te")
     layers = {name: layer for name, layer in module.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d)}
     for name, tensor in module.named_parameters():
         owner, _, leaf = name.rpartition(".")
@@ -36,9 +41,8 @@ def extract_lora(module: nn.Module, prefix: str, rank: int, notice: Callable[[st
             continue
         if not bool(tensor.any()):
             continue
-        flat = f"text_model.{canonical(owner)}" if text else owner
         up, down = factors(tensor.float(), rank)
-        key = f"{prefix}_{flat.replace('.', '_')}"
+        key = f"{prefix}_{rename(owner).replace('.', '_')}"
         tensors |= {
             f"{key}.lora_up.weight": up,
             f"{key}.lora_down.weight": down,

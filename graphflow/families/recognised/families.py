@@ -1,0 +1,107 @@
+"""The families that are known by name only, by the tensors, classes and words that tell them."""
+
+from __future__ import annotations
+
+from graphflow.families.recognised.base import RecognisedFamily
+
+AURAFLOW = RecognisedFamily(
+    name="auraflow",
+    made_by="AuraFlow",
+    transformer="AuraFlowTransformer2DModel",
+    marks=("double_layers.0.attn.w2q.weight",),
+)
+CHROMA = RecognisedFamily(
+    name="chroma",
+    made_by="Chroma",
+    transformer="ChromaTransformer2DModel",
+    marks=("distilled_guidance_layer.in_proj.bias",),
+    rank=2,
+    half="bfloat16",
+)
+COGVIDEOX = RecognisedFamily(name="cogvideox", made_by="CogVideoX")
+FLUX = RecognisedFamily(
+    name="flux",
+    made_by="Flux(?!2)",
+    transformer="FluxTransformer2DModel",
+    marks=("double_blocks.0.img_attn.norm.key_norm.scale", "single_transformer_blocks.0.norm.linear.weight"),
+    control="FluxControlNetModel",
+    control_marks=("single_transformer_blocks.", "double_blocks."),
+    adapter_marks=("double_blocks", "single_transformer_blocks"),
+    words=("flux",),
+    rank=2,
+    half="bfloat16",
+)
+FLUX2 = RecognisedFamily(
+    name="flux2",
+    made_by="Flux2",
+    transformer="Flux2Transformer2DModel",
+    marks=("single_stream_modulation.lin.weight",),
+    rank=3,
+    half="bfloat16",
+)
+HIDREAM = RecognisedFamily(
+    name="hidream",
+    made_by="HiDream",
+    transformer="HiDreamImageTransformer2DModel",
+    marks=("double_stream_blocks.0.block.adaLN_modulation.1.bias",),
+)
+HUNYUAN_VIDEO = RecognisedFamily(
+    name="hunyuan-video",
+    made_by="HunyuanVideo",
+    transformer="HunyuanVideoTransformer3DModel",
+    marks=("txt_in.individual_token_refiner.blocks.0.adaLN_modulation.1.bias",),
+    half="bfloat16",
+)
+KANDINSKY = RecognisedFamily(name="kandinsky", made_by="Kandinsky")
+LTX_VIDEO = RecognisedFamily(
+    name="ltx-video",
+    made_by="LTX",
+    transformer="LTXVideoTransformer3DModel",
+    marks=("patchify_proj.weight",),
+    half="bfloat16",
+)
+LUMINA2 = RecognisedFamily(
+    name="lumina2",
+    made_by="Lumina2",
+    transformer="Lumina2Transformer2DModel",
+    marks=("cap_embedder.0.weight",),
+)
+MOCHI = RecognisedFamily(
+    name="mochi", made_by="Mochi", transformer="MochiTransformer3DModel", marks=("blocks.0.attn.qkv_x.weight",)
+)
+PIXART = RecognisedFamily(name="pixart", made_by="PixArt")
+QWEN_IMAGE = RecognisedFamily(
+    name="qwen-image",
+    made_by="QwenImage",
+    transformer="QwenImageTransformer2DModel",
+    marks=("transformer_blocks.0.img_mod.1.weight",),
+    half="bfloat16",
+)
+SANA = RecognisedFamily(
+    name="sana",
+    made_by="Sana",
+    transformer="SanaTransformer2DModel",
+    marks=("blocks.0.cross_attn.q_linear.weight",),
+    half="bfloat16",
+)
+SD3 = RecognisedFamily(
+    name="sd3",
+    made_by="StableDiffusion3",
+    transformer="SD3Transformer2DModel",
+    marks=(
+        "joint_blocks.0.context_block.adaLN_modulation.1.bias",
+        "transformer_blocks.0.norm1_context.linear.weight",
+    ),
+    control="SD3ControlNetModel",
+    control_marks=("transformer_blocks.",),
+    adapter_marks=("joint_blocks",),
+    words=("sd3",),
+)
+STABLE_CASCADE = RecognisedFamily(name="stable-cascade", made_by="StableCascade")
+WAN = RecognisedFamily(
+    name="wan",
+    made_by="Wan",
+    transformer="WanTransformer3DModel",
+    marks=("head.modulation",),
+    half="bfloat16",
+)

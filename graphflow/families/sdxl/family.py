@@ -1,0 +1,43 @@
+"""What SDXL is known by (Podell et al. 2023, arXiv:2307.01952); without torch."""
+
+from __future__ import annotations
+
+import re
+
+from graphflow.families.latent_diffusion.family import FIRST_ENCODER, SECOND_ENCODER, LatentDiffusionFamily
+from graphflow.modelfiles.family import LatentFormat, Variant
+
+FAMILY = LatentDiffusionFamily(
+    name="sdxl",
+    variants=(
+        Variant(name="sdxl", architectures=(("stable-diffusion-xl", ""),), words=("sdxl", "stable-diffusion-xl")),
+        Variant(name="sdxl_refiner", architectures=(("stable-diffusion-xl-v1-refiner", ""),)),
+    ),
+    # The colours are a least-squares fit published in InvokeAI (Apache-2.0).
+    latent=LatentFormat(
+        channels=4,
+        scale=0.13025,
+        rgb=(
+            (0.3816, 0.4930, 0.5320),
+            (-0.3753, 0.1631, 0.1739),
+            (0.1770, 0.3588, -0.2048),
+            (-0.4350, -0.2644, -0.4289),
+        ),
+        rgb_for=(1280, 2048),
+        tiny="taesdxl",
+        scaled_reference=True,
+    ),
+    roles=(FIRST_ENCODER, SECOND_ENCODER),
+    tasks={
+        "text2img": "StableDiffusionXLPipeline",
+        "img2img": "StableDiffusionXLImg2ImgPipeline",
+        "inpaint": "StableDiffusionXLInpaintPipeline",
+        "control_text2img": "StableDiffusionXLControlNetPipeline",
+        "control_img2img": "StableDiffusionXLControlNetImg2ImgPipeline",
+        "union_text2img": "StableDiffusionXLControlNetUnionPipeline",
+        "union_img2img": "StableDiffusionXLControlNetUnionImg2ImgPipeline",
+        "adapter_text2img": "StableDiffusionXLAdapterPipeline",
+    },
+    made_by=re.compile("StableDiffusionXL"),
+    components_in="graphflow.families.sdxl.components",
+)

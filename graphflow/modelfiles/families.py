@@ -1,0 +1,126 @@
+"""The model families that are installed, found through the entry point group ``graphflow.families``."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import TYPE_CHECKING
+
+from graphflow.errors import ModelFormatError
+
+if TYPE_CHECKING:
+    from graphflow.modelfiles.description import Config, Guess, Kind, Part
+    from graphflow.modelfiles.family import EncoderRole, Family, Match
+    from graphflow.modelfiles.inferred import Shapes
+
+ENTRY_POINTS = "graphflow.families"
+
+
+@cache
+def installed() -> Mapping[str, Family]:
+    """Return the families by name, in the order of their entry points' names."""
+    found = sorted(importlib.metadata.entry_points(group=ENTRY_POINTS), key=lambda point: point.name)
+    families: list[Family] = [point.load() for point in found]
+    return {family.name: family for family in families}
+
+
+def family_named(name: str) -> Family:
+    """Return a family.
+
+    Raises:
+        ModelFormatError: There is none of this name.
+    """
+    if name not in installed():
+        raise ModelFormatError(
+            f"there is no model family {name!r}", advice=f"there are {', '.join(installed()) or 'none at all'}"
+        )
+    return installed()[name]
+
+
+def family_of_variant(variant: str) -> str | None:
+    """Return the family that a variant belongs to; a variant of none is its own family."""
+    owners = (name for name, family in installed().items() if variant in {known.name for known in family.variants})
+    return next(owners, variant or None)
+
+
+def family_of_pipeline(class_name: str) -> str | None:
+    """Return the family of a Diffusers pipeline class; None where it is not known."""
+    return next((name for name, family in installed().items() if family.makes(class_name)), None)
+
+
+def variant_names() -> tuple[str, ...]:
+    """Return the names of all variants."""
+    return tuple(variant.name for family in installed().values() for variant in family.variants)
+
+
+def architectures() -> Iterator[tuple[str, str, str]]:
+    """Yield beginnings of `modelspec.architecture` with the variant and prediction type that they mean, the longest first."""
+    found = [
+        (start, variant.name, prediction)
+        for family in installed().values()
+        for variant in family.variants
+        for start, prediction in variant.architectures
+    ]
+    yield from sorted(found, key=lambda item: (-len(item[0]), item[0]))
+
+
+def recognise(
+    shapes: Shapes, metadata: Mapping[str, str], *, stated: Guess | None = None
+) -> tuple[Family, Match] | None:
+    """Return the family that recognises a weight file best, and what it says of it."""
+    found = [
+        (family, match)
+        for family in installed().values()
+        if (match := family.recognise(shapes, metadata, stated=stated)) is not None
+    ]
+    return max(found, key=lambda item: item[1].rank, default=None)
+
+
+def recognise_part(class_name: str, config: Config) -> tuple[Family, Match] | None:
+    """Return the family that recognises a component of a Diffusers folder best, and what it says of it."""
+    found = [
+        (family, match)
+        for family in installed().values()
+        if (match := family.recognise_part(class_name, config)) is not None
+    ]
+    return max(found, key=lambda item: item[1].rank, default=None)
+
+
+def family_of_adapter(kind: Kind, shapes: Shapes, metadata: Mapping[str, str]) -> tuple[str | None, str]:
+    """Return the family and variant that an adapter is for; (None, "") where its tensors do not tell."""
+    for name, family in installed().items():
+        variant = family.fits_adapter(kind, shapes, metadata)
+        if variant is not None:
+            return name, variant
+    return None, ""
+
+
+def family_of_encoders(parts: frozenset[str]) -> Family:
+    """Return the family with the fewest encoders that has all of these parts.
+
+    Raises:
+        ModelFormatError: No family has them.
+    """
+
+    def roles(family: Family) -> tuple[EncoderRole, ...]:
+        return family.encoders()
+
+    fitting = [family for family in installed().values() if parts <= {role.part for role in roles(family)}]
+    if not fitting:
+        raise ModelFormatError(f"no model family reads the encoders {', '.join(sorted(parts))}")
+    return min(fitting, key=lambda family: len(roles(family)))
+
+
+def maker_of(part: Part) -> Family:
+    """Return the family whose code loads a part.
+
+    Raises:
+        ModelFormatError: No family does.
+    """
+    if not part.maker:
+        raise ModelFormatError(
+            f"models of the class {part.class_name} cannot be loaded as a part",
+            advice="run the whole pipeline with run_pipeline",
+        )
+    return family_named(part.maker)

@@ -1,0 +1,219 @@
+"""The seam between the engine and a model family, without torch.
+
+A family is one folder under ``graphflow/families``. Its module names an object of this protocol in the entry point
+group ``graphflow.families``; the engine asks the families that it finds there (:mod:`graphflow.modelfiles.families`)
+and never names one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from graphflow.modelfiles.description import Config, Guess, Kind, Part
+from graphflow.modelfiles.inferred import Shapes
+
+if TYPE_CHECKING:
+    from graphflow.modelfiles.draft import Draft
+
+Change = Literal["", "first_third", "second_third", "last_third", "first_half", "last_half", "transpose"]
+"""What to do with a file's tensor: nothing, take a third or half of its rows, or transpose it."""
+
+Half = Literal["float16", "bfloat16"]
+"""Which half precision a family's activations fit into."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentFormat:
+    """The latents of a family: model space = (raw - shift) * scale.
+
+    Attributes:
+        channels: Channels C.
+        scale: Factor from raw latents to the model's space.
+        shift: What is taken off raw latents first.
+        downscale: Pixels per latent sample along an edge.
+        axes: Axes behind the channels: 1 for sound, 2 for pictures, 3 for video.
+        rgb: Red, green and blue in [-1, 1] for one unit of each channel in the model's space, for previews; empty
+            where nobody published them.
+        rgb_for: Widths of the text that the models read which `rgb` was fitted for; others have other autoencoders.
+        tiny: Name of the family's tiny autoencoder, for previews.
+        scaled_reference: Whether editing models read the latents of the picture in the model's scale, not raw.
+        further: Formats of further tensors of a latent that is a set of them, by name, such as sound beside a video.
+    """
+
+    channels: int
+    scale: float = 1.0
+    shift: float = 0.0
+    downscale: int = 8
+    axes: int = 2
+    rgb: tuple[tuple[float, float, float], ...] = ()
+    rgb_for: tuple[int, ...] = ()
+    tiny: str = ""
+    scaled_reference: bool = False
+    further: Mapping[str, LatentFormat] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """A line of models in a family that differs in sizes or training, such as the first and second Stable Diffusion.
+
+    Attributes:
+        name: Its name in descriptions and sidecars.
+        architectures: Beginnings of `modelspec.architecture` that mean it, with the prediction type that each implies
+            (empty: none).
+        words: Words by which training programs name it as a LoRA's base (`ss_base_model_version` and the like).
+    """
+
+    name: str
+    architectures: tuple[tuple[str, str], ...] = ()
+    words: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderRole:
+    """An encoder that a family's models are conditioned by.
+
+    Attributes:
+        part: Its name among the parts of a model.
+        kind: What it encodes.
+        classes: Diffusers or transformers classes that may take the role.
+    """
+
+    part: str
+    kind: Literal["text", "picture", "sound"] = "text"
+    classes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Match:
+    """What a family says of a file that it recognises.
+
+    Attributes:
+        kind: What the file is for.
+        variant: The variant, where the tensors tell.
+        rank: How special the recognition is; of several families that recognise a file, the highest describes it.
+        certain: Whether the variant is told, not guessed.
+        task: As :attr:`graphflow.modelfiles.description.Description.task`.
+    """
+
+    kind: Kind
+    variant: str = ""
+    rank: int = 1
+    certain: bool = True
+    task: str = "generate"
+
+
+class TensorNames(Protocol):
+    """How the tensors of one part are called in files and in the part's class."""
+
+    def targets(self, key: str) -> Iterable[tuple[str, Change]]:
+        """Yield the tensors of the class that one tensor of a file makes.
+
+        Args:
+            key: Its name in the file, without the part's prefix.
+        """
+        ...
+
+    def canonical(self, name: str) -> str:
+        """Return a class's tensor name without what differs between versions of a library."""
+        ...
+
+    def is_spare(self, key: str) -> bool:
+        """Tell whether a tensor of a file may stand unused."""
+        ...
+
+    def originals(self, names: Iterable[str]) -> Mapping[str, str]:
+        """Return the names of the model's authors by the class's names; what has none is left out."""
+        ...
+
+
+class Family(Protocol):
+    """What the engine asks a family; see the module.
+
+    Attributes:
+        name: The family's name, as documents, descriptions and latents carry it.
+        variants: Its variants, the first one the most usual.
+        latent: Its latents.
+        half: Which half precision it computes in on an accelerator.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102 - the class says it
+
+    @property
+    def variants(self) -> tuple[Variant, ...]: ...  # noqa: D102
+
+    @property
+    def latent(self) -> LatentFormat: ...  # noqa: D102
+
+    @property
+    def half(self) -> Half: ...  # noqa: D102
+
+    def recognise(self, shapes: Shapes, metadata: Mapping[str, str], *, stated: Guess | None = None) -> Match | None:
+        """Recognise a weight file by its tensors.
+
+        Args:
+            shapes: All tensors of the file.
+            metadata: The file's metadata.
+            stated: The variant that a parameter, sidecar or metadata names; None where none does.
+        """
+        ...
+
+    def describe(self, draft: Draft, match: Match, kind: Kind | None) -> None:
+        """Fill in the description of a file that the family recognised.
+
+        Args:
+            draft: The description while it is made.
+            match: What `recognise` said.
+            kind: What the file is wanted as, where its tensors fit several kinds.
+
+        Raises:
+            ModelFormatError: The tensors do not form such a model.
+        """
+        ...
+
+    def recognise_part(self, class_name: str, config: Config) -> Match | None:
+        """Recognise a component of a Diffusers folder by its class and config."""
+        ...
+
+    def fits_adapter(self, kind: Kind, shapes: Shapes, metadata: Mapping[str, str]) -> str | None:
+        """Return the variant that an adapter (LoRA, embedding, ControlNet, …) is for; None where it is not for this family."""
+        ...
+
+    def encoders(self) -> tuple[EncoderRole, ...]:
+        """Return the encoders of its models."""
+        ...
+
+    def tensor_names(self, part: Part) -> TensorNames:
+        """Return how the tensors of a part are called."""
+        ...
+
+    def lora_prefixes(self) -> Mapping[str, tuple[str, ...]]:
+        """Return how names of LoRA layers begin, by the part they are for, with dots as underscores."""
+        ...
+
+    def lora_names(self, part: Part, names: Collection[str]) -> Iterator[tuple[str, str]]:
+        """Yield what LoRA files call the layers of a part, with underscores, and the modules they mean.
+
+        Args:
+            part: The part.
+            names: Tensor names of its class.
+        """
+        ...
+
+    def pipelines(self) -> Mapping[str, str]:
+        """Return the Diffusers pipeline class of each task, such as `text2img` or `control_img2img`."""
+        ...
+
+    def makes(self, pipeline: str) -> bool:
+        """Tell whether a Diffusers pipeline class is one of this family."""
+        ...
+
+    def components(self) -> Any:
+        """Return the family's :class:`graphflow.loading.components.Components`; this imports torch.
+
+        Raises:
+            ModelFormatError: The family is known by name only.
+        """
+        ...

@@ -1,0 +1,102 @@
+"""What the denoising loop asks of a model's network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from graphflow.modelfiles.family import LatentFormat
+from graphflow.values import Conditioning, ConditioningEntry
+
+from .guidance import Modifier
+from .loop import MakeMaskSchedule
+from .prediction import ModelSampling
+
+
+class Denoiser(Protocol):
+    """What `Model.use()` gives. It may be changed until the block ends: nobody else sees this object.
+
+    Attributes:
+        model_sampling: Noise levels and what the output means.
+        latent: The latents that it reads, with the scale of this very model.
+        device: Where it computes.
+        guidance: What changes guidance, in order.
+        variations: Named changes of the network, for guidance that compares with a weakened one.
+        make_mask_schedule: How a noise mask changes over the run; None has it stay the same.
+    """
+
+    model_sampling: ModelSampling
+    latent: LatentFormat
+    device: torch.device
+    guidance: list[Modifier]
+    variations: dict[str, Any]
+    make_mask_schedule: MakeMaskSchedule | None
+
+    @property
+    def text_width(self) -> int | None:
+        """Width of the text embeddings that the network reads; None where it does not say."""
+        ...
+
+    def predict(
+        self,
+        x: Tensor,
+        timestep: Tensor,
+        entries: Sequence[ConditioningEntry],
+        *,
+        sigma: Tensor,
+        variation: str | None = None,
+    ) -> Tensor:
+        """Return the network's output for several conditioning entries at once.
+
+        Args:
+            x: (n * B, C, ...) float32, scaled as the network expects; the first B items belong to the first entry.
+            timestep: (n * B,) training timesteps.
+            entries: n entries whose tensors have equal shapes apart from the batch (1 or B).
+            sigma: Noise level, for what changes the network at some of them.
+            variation: A name in `variations`, or None for the network as it is.
+        """
+        ...
+
+    def complete(self, told: Conditioning, height: int, width: int, *, negative: bool) -> Conditioning:
+        """Fill in what the family reads beside the text, where nobody said it.
+
+        Args:
+            told: Entries.
+            height: Height of the picture in pixels.
+            width: Its width.
+            negative: Whether this is what the picture should avoid.
+        """
+        ...
+
+    def painting(self, told: Conditioning, latent: Tensor, noise_mask: Tensor | None) -> Conditioning:
+        """Tell a network that paints into a picture which one and where, if the conditioning does not say it.
+
+        Args:
+            told: Entries.
+            latent: (B, C, ...) where sampling starts, in the network's scale.
+            noise_mask: (M, H, W), what is made anew; None where nothing is known.
+        """
+        ...
+
+    def memory(self, shape: Sequence[int]) -> int:
+        """Return the bytes that an evaluation of one latent (C, ...) of this shape takes at its peak, beside the weights."""
+        ...
+
+    def file_tensors(self) -> tuple[Mapping[str, Tensor], Mapping[str, Any], str]:
+        """Return tensors by the names of a single file, config by part, and `modelspec.architecture`.
+
+        Raises:
+            ModelFormatError: It has no such layout.
+        """
+        ...
+
+    def as_lora(self, rank: int, notice: Callable[[str], None]) -> Mapping[str, Tensor]:
+        """Return its weights, which are a difference of models, as LoRA layers of a rank."""
+        ...
+
+    def close(self) -> None:
+        """Give back what it took for its use."""
+        ...
