@@ -13,10 +13,11 @@ demo: install ## Install, then draw a picture from a JSON workflow, offline
 test: install-test ## Install, then run the tests
 	$(BIN)/python -m pytest $(ARGS)
 
-check: install-test ## Lint, formatting and types
+check: install-test ## Lint, formatting, types and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m tools.house
 
 bench: install-test ## Ratios against peers, measured side by side; minutes
 	$(BIN)/python -m pip install --quiet --editable ".[bench]"
