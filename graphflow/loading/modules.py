@@ -11,6 +11,7 @@ from torch import nn
 from graphflow.errors import ModelFormatError
 from graphflow.loading.components import Components
 from graphflow.loading.mapped import MappedTensors
+from graphflow.loading.weightless import Weightless
 from graphflow.modelfiles.families import maker_of
 
 if TYPE_CHECKING:
@@ -116,11 +117,9 @@ def build(part: Part) -> nn.Module:
     Raises:
         ModelFormatError: There is no such class, or its config is not usable.
     """
-    from accelerate import init_empty_weights
-
     components: Components = maker_of(part).components()
     try:
-        with init_empty_weights(include_buffers=False):
+        with Weightless():
             return components.build(part)
     except (TypeError, ValueError, KeyError) as error:
         raise ModelFormatError(

@@ -60,6 +60,18 @@ class Denoiser(Protocol):
         """
         ...
 
+    def predict_set(
+        self,
+        x: Mapping[str, Tensor],
+        timestep: Tensor,
+        entries: Sequence[ConditioningEntry],
+        *,
+        sigma: Tensor,
+        variation: str | None = None,
+    ) -> Mapping[str, Tensor]:
+        """Return the output for a latent of several tensors by name; only families whose latents are sets have it."""
+        ...
+
     def complete(self, told: Conditioning, height: int, width: int, *, negative: bool) -> Conditioning:
         """Fill in what the family reads beside the text, where nobody said it.
 

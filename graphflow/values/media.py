@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from graphflow.values.types import value_type
@@ -19,11 +20,12 @@ class Latent:
     """Latents as the autoencoder makes them, before the family's scale and shift.
 
     Attributes:
-        samples: (B, C, h, w).
+        samples: (B, C, h, w); (B, C, t, h, w) of videos, (B, C, t) of sound.
         noise_mask: (B or 1, H, W) in [0, 1], 1 = regenerate; any size, resized where it is used.
         batch_index: For each item, its place in the batch whose noise it takes; None is 0, 1, 2, …
         family: The family whose autoencoder made them, where known.
         downscale: Pixels per latent sample along an edge.
+        further: Further tensors (B, C, ...) of a latent that is a set of them, by name, such as sound beside a video.
     """
 
     samples: torch.Tensor
@@ -31,6 +33,7 @@ class Latent:
     batch_index: tuple[int, ...] | None = None
     family: str | None = None
     downscale: int = 8
+    further: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
 
 @value_type("image")

@@ -14,7 +14,6 @@ from graphflow.spec.decorator import Seed, node
 from graphflow.values import Image, Latent, Mask
 
 from ..masks.make import require_masks
-from ..sampling.denoising import require_pictures
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -65,6 +64,8 @@ def fill_masked_latent(
         InvalidInputError: The latents have no noise mask, or are a video's.
     """
     import torch
+
+    from graphflow.sampling.denoise import require_pictures
 
     require_pictures(latent)
     if latent.noise_mask is None:

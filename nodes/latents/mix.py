@@ -16,7 +16,6 @@ from graphflow.spec.decorator import node
 from graphflow.values import Latent, Mask
 
 from ..sampling.choices import Offset
-from ..sampling.denoising import require_pictures
 from .shape import require_same_channels
 
 if TYPE_CHECKING:
@@ -53,6 +52,8 @@ def composite_latents(
     Raises:
         InvalidInputError: The channels differ, or the latents are a video's.
     """
+    from graphflow.sampling.denoise import require_pictures
+
     require_pictures(destination)
     require_same_channels(destination, source)
     f = destination.downscale

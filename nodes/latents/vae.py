@@ -11,7 +11,6 @@ from graphflow.spec.decorator import node
 from graphflow.values import Image, Latent, Vae
 
 from ..sampling.choices import Tile, TileOverlap
-from ..sampling.denoising import require_family, require_pictures
 
 __all__ = ["encode_image", "vae_decode"]
 
@@ -32,6 +31,8 @@ def vae_decode(
             them, or they are a video's.
         NonFiniteError: The autoencoder makes NaN, in float32 too.
     """
+    from graphflow.sampling.denoise import require_family, require_pictures
+
     require_pictures(latent)
     with vae.use() as loaded:
         if latent.samples.shape[1] != loaded.latent_channels:

@@ -12,7 +12,7 @@ from graphflow.spec.decorator import Seed, node
 from graphflow.values import Conditioning, Guider, Latent, Model, Noise, Sampler, Sigmas
 
 from .choices import NoiseDevice, NoiseLayout, StepNoiseDevice
-from .denoising import denoise, require_channels
+from .denoising import run_sampling
 
 if TYPE_CHECKING:
     from graphflow.sampling.guidance import Guider as Formula
@@ -70,13 +70,14 @@ def add_noise(
     Raises:
         InvalidInputError: The latent is another family's.
     """
+    from graphflow.sampling.denoise import require_format
     from graphflow.sampling.loop import LatentSpace
     from graphflow.sampling.noise import initial_noise
 
     if not len(sigmas.values) or not noise.add:
         return latent
     with model.use() as loaded:
-        require_channels(loaded, latent)
+        require_format(latent, loaded.latent)
         ends = sigmas.values[0], sigmas.values[-1]
         level = (ends[0] - ends[1]).abs() if len(sigmas.values) > 1 else ends[0]
         space = LatentSpace.of(loaded.latent)
@@ -175,7 +176,7 @@ def sample_custom(
             advice="take it out, or cut the schedule there with split_sigmas",
         )
     with guider.model.use() as loaded:
-        latents = denoise(
+        latents = run_sampling(
             guider.model,
             loaded,
             sides=guider.sides,

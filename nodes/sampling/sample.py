@@ -12,7 +12,7 @@ from graphflow.spec.decorator import Seed, node
 from graphflow.values import Conditioning, Latent, Model, Noise
 
 from .choices import NoiseDevice, NoiseLayout, SamplerName, ScheduleName, StepNoiseDevice
-from .denoising import denoise
+from .denoising import run_sampling
 
 __all__ = ["sample"]
 
@@ -75,7 +75,7 @@ def sample(
         )
     with model.use() as loaded:
         sigmas = make_sigmas(schedule, loaded.model_sampling, steps, strength, sampler)
-        result, _ = denoise(
+        result, _ = run_sampling(
             model,
             loaded,
             sides={"positive": positive} | ({} if negative is None else {"negative": negative}),

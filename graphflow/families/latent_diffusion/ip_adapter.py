@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from graphflow.basics.inference import inference
 from graphflow.errors import InvalidInputError
+from graphflow.loading.weightless import Weightless
 from graphflow.values import Conditioning, ConditioningEntry
 
 _EXTRA = "image_prompt.{}"
@@ -206,12 +207,11 @@ class PicturePrompts:
                 unet.get_submodule(name).set_processor(processor)
 
     def _make_processors(self, unet: Any) -> dict[str, Any]:
-        from accelerate import init_empty_weights
         from diffusers.models.attention_processor import IPAdapterAttnProcessor2_0
 
         made: dict[str, Any] = {}
         networks = [prompt.adapter.network for prompt in self._prompts]
-        with init_empty_weights():
+        with Weightless():
             for index, name in enumerate(_cross_attentions(unet)):
                 processor = IPAdapterAttnProcessor2_0(1, 1, num_tokens=(1,) * len(networks))
                 processor.to_k_ip = nn.ModuleList(network.keys[index] for network in networks)

@@ -1,0 +1,212 @@
+"""Denoising a latent with a model in use: what is asked for is checked, completed, and given to the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from graphflow.basics.finite import require_finite
+from graphflow.errors import InvalidInputError
+from graphflow.modelfiles.family import LatentFormat
+from graphflow.values import Conditioning, Latent, Noise
+
+from .evaluate import acts
+from .guidance import NEGATIVE, POSITIVE, Guider
+from .loop import LatentSpace, OnStep, sample
+from .network import Denoiser
+from .noise import initial_noise
+from .planes import MAIN, OnPlanes, Planes
+from .prediction import ModelSampling
+from .samplers import Sampler, get_sampler
+
+NAN_ADVICE = (
+    "try --dtype float32 or bfloat16, a lower guidance_scale, or another sampler; the model file may also be damaged"
+)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Request:
+    """What is to be denoised, and how.
+
+    Attributes:
+        denoiser: The model in use.
+        family: Its family's name.
+        sides: The conditionings by name; `positive` must be there.
+        guider: Combines their predictions.
+        sampler: The method, or its name.
+        sigmas: (steps + 1,) noise levels.
+        latent: Where to start.
+        noise: Random numbers.
+        on_step: Called before each step is taken with (steps done, steps in all, x, denoised); it may raise to stop.
+        notice: Tells the user something that is no error.
+        max_items: Most items in one batch; None has no limit.
+    """
+
+    denoiser: Denoiser
+    family: str
+    sides: Mapping[str, Conditioning]
+    guider: Guider
+    sampler: str | Sampler
+    sigmas: Tensor
+    latent: Latent
+    noise: Noise
+    on_step: OnStep
+    notice: Callable[[str], None]
+    max_items: int | None = None
+
+
+def denoise(request: Request) -> tuple[Latent, Latent]:
+    """Run the loop.
+
+    Returns:
+        The latent at the last noise level, and the clean one of the last evaluation; shapes as given.
+
+    Raises:
+        InvalidInputError: Shapes do not fit.
+        NonFiniteError: The model makes NaN.
+    """
+    denoiser, latent, noise = request.denoiser, request.latent, request.noise
+    require_format(latent, denoiser.latent)
+    require_family(latent, request.family, "the model")
+    planes = Planes.of(latent.samples, latent.further)
+    if planes.changes and latent.noise_mask is not None:
+        raise InvalidInputError(
+            "a noise mask needs a latent of pictures", where="latent", advice="take the mask off it"
+        )
+    formats = {MAIN: denoiser.latent, **denoiser.latent.further}
+    spaces = {name: LatentSpace.of(formats[name]) for name, _ in planes.shapes}
+    space = spaces[MAIN]
+    samples = planes.lay({MAIN: latent.samples, **latent.further})
+    if len(spaces) > 1:
+        # Each tensor has a scale of its own, so the loop gets all of them in the model's space.
+        samples = planes.lay({name: spaces[name].enter(part) for name, part in planes.lift(samples).items()})
+        space = LatentSpace()
+    height, width = (edge * denoiser.latent.downscale for edge in latent.samples.shape[-2:])
+    told = {
+        name: denoiser.painting(
+            denoiser.complete(side, height, width, negative=name == NEGATIVE),
+            spaces[MAIN].enter(latent.samples),
+            latent.noise_mask,
+        )
+        for name, side in request.sides.items()
+    }
+    method = get_sampler(request.sampler) if isinstance(request.sampler, str) else request.sampler
+    asked = {name: side for name, side in told.items() if name in request.guider.sides}
+    _say_what_does_nothing(denoiser.model_sampling, method, request, asked)
+    first = None
+    if noise.add:
+        first = initial_noise(samples.shape, noise.seed, noise.layout, latent.batch_index, noise.device)
+    result = sample(
+        OnPlanes(denoiser, planes) if planes.changes else denoiser.predict,
+        denoiser.model_sampling,
+        positive=told.pop(POSITIVE),
+        negative=told.pop(NEGATIVE, None),
+        others=told,
+        guider=request.guider,
+        modifiers=denoiser.guidance,
+        sampler=method,
+        sigmas=request.sigmas,
+        latent=samples,
+        noise=first,
+        seed=noise.seed,
+        noise_layout=noise.layout,
+        noise_device=noise.step_device,
+        latent_space=space,
+        noise_mask=latent.noise_mask,
+        make_mask_schedule=denoiser.make_mask_schedule,
+        downscale=denoiser.latent.downscale,
+        device=denoiser.device,
+        max_items=request.max_items,
+        on_step=request.on_step,
+    )
+
+    def finished(plane: Tensor) -> Latent:
+        plane = plane.float().cpu()
+        require_finite(plane, "the sampled latent", NAN_ADVICE)
+        parts = planes.lift(plane)
+        if len(spaces) > 1:
+            parts = {name: spaces[name].leave(part) for name, part in parts.items()}
+        return replace(latent, samples=parts.pop(MAIN), further=parts, family=request.family)
+
+    return finished(result.latent), finished(result.denoised)
+
+
+def require_format(latent: Latent, wanted: LatentFormat) -> None:
+    """Refuse latents that a model cannot read.
+
+    Raises:
+        InvalidInputError: They have other axes, channels or further tensors than the model's, or there are none.
+    """
+    if wanted.axes == 2:
+        require_pictures(latent)
+    if not latent.samples.shape[0]:
+        raise InvalidInputError("the batch is empty", where="latent")
+    for name, tensor, expected in [
+        ("latent", latent.samples, wanted),
+        *((name, latent.further[name], form) for name, form in wanted.further.items() if name in latent.further),
+    ]:
+        if tensor.dim() - 2 != expected.axes:
+            raise InvalidInputError(
+                f"the {name} has {tensor.dim() - 2} axes behind its channels, the model needs {expected.axes}",
+                where="latent",
+            )
+        if tensor.shape[1] != expected.channels:
+            raise InvalidInputError(
+                f"the {name} has {tensor.shape[1]} channels, the model needs {expected.channels}",
+                where="latent",
+                advice="encode with the autoencoder of the model's family, or set channels on empty_latent",
+            )
+    if set(latent.further) != set(wanted.further):
+        has, needs = (", ".join(names) or "none" for names in (latent.further, wanted.further))
+        raise InvalidInputError(f"the latent has the further tensors {has}, the model needs {needs}", where="latent")
+
+
+def require_pictures(latent: Latent) -> None:
+    """Refuse latents of videos, (B, C, t, h, w).
+
+    Raises:
+        InvalidInputError: They have an axis for time.
+    """
+    if latent.samples.dim() != 4:
+        raise InvalidInputError(
+            "the latents are a video's, and models of pictures cannot read them",
+            where="latent",
+            advice="no family that makes videos runs by components yet; run_pipeline runs such models whole",
+        )
+
+
+def require_family(latent: Latent, family: str, what: str) -> None:
+    """Refuse latents of which it is known that another family made them: they mean something else.
+
+    Args:
+        latent: The latents.
+        family: Family of what reads them; empty where it is not known.
+        what: What that is, for people.
+
+    Raises:
+        InvalidInputError: The families differ.
+    """
+    if latent.family and family and latent.family != family:
+        raise InvalidInputError(
+            f"the latent is one of {latent.family}, and {what} is one of {family}",
+            where="latent",
+            advice=f"decode it to a picture with the autoencoder of {latent.family}, and encode that with {family}'s",
+        )
+
+
+def _say_what_does_nothing(
+    model_sampling: ModelSampling, method: Sampler, request: Request, told: Mapping[str, Conditioning]
+) -> None:
+    """Say which conditioning does not act in some of the steps, and where a sampler has no step to take."""
+    levels: list[float] = request.sigmas[:-1].tolist()
+    for name, side in told.items():
+        entries = [entry for entry in side.entries if entry.strength > 0]
+        silent = sum(not any(acts(model_sampling, entry, level) for entry in entries) for level in levels)
+        if silent:
+            request.notice(
+                f"no {name} conditioning acts in {silent} of {len(levels)} steps: the model predicts nothing there"
+            )
+    if method.stops_early and sum(level > 0 for level in levels) == 1:
+        request.notice("the sampler ends at the lowest noise level above zero, where it starts: take two steps or more")
