@@ -124,7 +124,7 @@ def measured(sizes: Sizes, model: Path, device: Literal["cpu", "cuda"]) -> Itera
                     *("--size", str(sizes.draw), "--decode-size", str(sizes.decode)),
                 ]
                 cost = child(line, environment)
-                yield Row(name, policy.name, cost.memory, float(out.read_text()), cost.processor)
+                yield Row(name, policy.name, cost.memory, float(out.read_text("utf-8")), cost.processor)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -22,6 +22,9 @@ ROOT = Path(__file__).resolve().parent.parent
 # One thread, as the recorded numbers have it; and two processes on two cores then do not fight over them.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# What programs print is read as UTF-8, whatever the locale.
+os.environ["PYTHONIOENCODING"] = "utf-8"
+
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, database=None, print_blob=True)
 hypothesis.settings.register_profile("dev", deadline=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
@@ -34,7 +37,7 @@ def _own_settings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.
         monkeypatch.delenv(name)
     home = tmp_path_factory.mktemp("home")
     settings = home / "settings.toml"
-    settings.write_text("")
+    settings.write_text("", "utf-8")
     monkeypatch.setenv("GRAPHFLOW_SETTINGS", str(settings))
     monkeypatch.setenv("GRAPHFLOW_CACHE_DIR", str(home / "cache"))
     monkeypatch.setenv("GRAPHFLOW_MODELS", str(home / "models"))

@@ -92,13 +92,16 @@ class Fresh:
 
     def _ask(self, task: Mapping[str, object]) -> int:
         if not hasattr(os, "fork"):
-            return subprocess.run([sys.executable, str(SERVER), "once"], input=json.dumps(task), text=True).returncode
+            return subprocess.run(
+                [sys.executable, str(SERVER), "once"], input=json.dumps(task), text=True, encoding="utf-8"
+            ).returncode
         if self._server is None:
             self._server = subprocess.Popen(
                 [sys.executable, str(SERVER), *self._first],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
+                encoding="utf-8",
                 cwd=ROOT,
                 env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
             )

@@ -75,7 +75,7 @@ def wait(child: int, timeout: float) -> int:
 
 def serve() -> None:
     """Answer tasks until nobody asks any more."""
-    answers = os.fdopen(os.dup(1), "w")
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what the libraries print is no answer
     preload()
     if sys.argv[1:]:

@@ -48,7 +48,7 @@ def test_literals_as_python_has_them_become_json(function: Any, name: str, given
 
 
 def test_values_of_a_run_may_be_numpys_and_paths(toys: ToySession) -> None:
-    (toys.folder / "note.txt").write_text("mine")
+    (toys.folder / "note.txt").write_text("mine", "utf-8")
     g = graph()
     g.expose("y", "sum.y")
     g.output("text", g.add(toy.read, file="absent", id="read"))
@@ -102,7 +102,7 @@ def test_one_target_needs_no_list(toys: ToySession) -> None:
 
 
 def test_folders_and_packs_may_be_text(toys: ToySession) -> None:
-    (toys.folder / "note.txt").write_text("mine")
+    (toys.folder / "note.txt").write_text("mine", "utf-8")
     g = Workflow()
     g.output("text", g.add(toy.read, file="note.txt"))
     for name in ("folder", "input_folder"):

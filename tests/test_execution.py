@@ -42,7 +42,7 @@ class Box:
 
 
 WATCHED: list[weakref.ref[Box]] = []
-BARRIER = threading.Barrier(2, timeout=20)
+BARRIER = threading.Barrier(2, timeout=300)
 
 
 @node("toy_box_up", cache=False)
@@ -226,7 +226,7 @@ def test_an_entry_that_goes_between_plan_and_use_is_computed_again(
     monkeypatch.setattr(session.store, "contains", lambda key: True)
     result = session.run(g, out=toys.out)
     assert result.paths[0].read_bytes() != expected
-    assert result.paths[0].read_text() == repr(1000 + 5 + 3 / 1000 + 2)
+    assert result.paths[0].read_text("utf-8") == repr(1000 + 5 + 3 / 1000 + 2)
 
 
 def test_what_does_not_fit_in_memory_is_computed_all_the_same(toys: ToySession) -> None:

@@ -12,7 +12,8 @@ from tests.fresh import Fresh
 def test_a_program_has_its_own_arguments_folder_environment_and_output(fresh: Fresh, tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
-        "import os, sys\nprint(sys.argv[1:], os.getcwd(), os.environ['WHAT'], __file__ == sys.argv[0])\nsys.exit(3)"
+        "import os, sys\nprint(sys.argv[1:], os.getcwd(), os.environ['WHAT'], __file__ == sys.argv[0])\nsys.exit(3)",
+        "utf-8",
     )
     ran = fresh.run(script, "a", 1, cwd=tmp_path, env={"WHAT": "that"})
     assert (ran.code, ran.out, ran.err) == (3, f"['a', '1'] {tmp_path} that True\n", "")

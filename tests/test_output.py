@@ -68,13 +68,13 @@ def test_many_writers_of_one_name_lose_nothing(tmp_path: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    contents = [path.read_text() for path in tmp_path.iterdir()]
+    contents = [path.read_text("utf-8") for path in tmp_path.iterdir()]
     assert sorted(contents) == sorted(f"{number}-{index}" for number in range(6) for index in range(20))
     assert len(contents) == 120
 
 
 def test_a_folder_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("not a folder")
+    (tmp_path / "file").write_text("not a folder", "utf-8")
     with pytest.raises(InvalidInputError, match="cannot write there") as caught:
         put(tmp_path / "file", "x", b"data")
     assert caught.value.exit_code == 2

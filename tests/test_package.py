@@ -17,7 +17,9 @@ HEAVY = ("torch", "diffusers", "transformers", "torchvision", "numpy", "PIL", "c
 
 
 def python(code: str) -> str:
-    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    process = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, encoding="utf-8", cwd=ROOT, check=False
+    )
     assert process.returncode == 0, process.stderr
     return process.stdout
 

@@ -165,7 +165,7 @@ def test_a_computed_selector_is_a_stage_boundary(toys: ToySession, x: float, exp
         "selector": "run", "yes": "conditional", "no": "conditional", "choice": "conditional", "save": "conditional"
     }  # fmt: skip
     result = session.run(g, out=toys.out)
-    assert result.paths[0].read_text() == repr(expected)
+    assert result.paths[0].read_text("utf-8") == repr(expected)
     assert calls() == ["positive", "add", "write"]
 
 
@@ -242,7 +242,7 @@ def test_a_random_seed_is_drawn_and_recorded(toys: ToySession) -> None:
 def test_a_user_file_counts_by_content(toys: ToySession) -> None:
     toys.folder.joinpath("in").mkdir()
     note = toys.folder / "in" / "note.txt"
-    note.write_text("one")
+    note.write_text("one", "utf-8")
     g = Workflow()
     g.output("result", g.add(toy.read, file="note.txt", id="read"))
 
@@ -253,7 +253,7 @@ def test_a_user_file_counts_by_content(toys: ToySession) -> None:
     note.touch()
     session = toys.fresh()
     assert run(session) == "one"
-    note.write_text("other")
+    note.write_text("other", "utf-8")
     assert run(session) == "other"
 
 
@@ -261,7 +261,7 @@ def test_a_user_file_counts_by_content(toys: ToySession) -> None:
 def test_a_document_cannot_name_files_outside_its_folders(toys: ToySession, name: str) -> None:
     folder = toys.folder / "in"
     folder.mkdir()
-    (toys.folder / "secret.txt").write_text("secret")
+    (toys.folder / "secret.txt").write_text("secret", "utf-8")
     g = Workflow()
     g.output("result", g.add(toy.read, file=name, id="read"))
     with pytest.raises(WorkflowError, match=r"nodes\.read\.params\.file: .*(leads out of|there is no file)"):
@@ -271,12 +271,12 @@ def test_a_document_cannot_name_files_outside_its_folders(toys: ToySession, name
 def test_a_missing_file_is_told_its_nearest_name_but_no_workflow(toys: ToySession) -> None:
     folder = toys.folder / "in"
     folder.mkdir()
-    (folder / "harbour.json").write_text("{}")
+    (folder / "harbour.json").write_text("{}", "utf-8")
     g = Workflow()
     g.output("result", g.add(toy.read, file="harbor.txt", id="read"))
     with pytest.raises(WorkflowError, match=r"there is no file 'harbor.txt' in .* \(put it there"):
         toys.fresh().plan(g, input_folder=folder)
-    (folder / "harbour.txt").write_text("")
+    (folder / "harbour.txt").write_text("", "utf-8")
     with pytest.raises(WorkflowError, match=r"did you mean 'harbour.txt'\?"):
         toys.fresh().plan(g, input_folder=folder)
 
@@ -296,7 +296,7 @@ def test_a_name_that_no_file_can_have_is_a_problem_among_others(toys: ToySession
 
 def test_the_caller_may_name_any_file(toys: ToySession) -> None:
     secret = toys.folder / "secret.txt"
-    secret.write_text("mine")
+    secret.write_text("mine", "utf-8")
     g = Workflow()
     g.output("result", g.add(toy.read, file="x", id="read"))
     assert toys.fresh().run(g, overrides={"read.file": str(secret)}).outputs == {"result": "mine"}
@@ -322,7 +322,7 @@ def test_what_the_caller_gives_may_name_any_file_through_inner_workflows(
     toys: ToySession, levels: int, loaded: bool
 ) -> None:
     secret = toys.folder / "secret.txt"
-    secret.write_text("mine")
+    secret.write_text("mine", "utf-8")
     g = _nested("absent", levels)
     if loaded:
         g = Workflow.from_json(g.to_json())
@@ -337,7 +337,7 @@ def test_what_the_caller_gives_may_name_any_file_through_inner_workflows(
 @pytest.mark.parametrize("levels", [0, 1, 3])
 def test_what_python_code_builds_may_name_any_file_and_what_is_loaded_may_not(toys: ToySession, levels: int) -> None:
     secret = toys.folder / "secret.txt"
-    secret.write_text("mine")
+    secret.write_text("mine", "utf-8")
     session = toys.fresh()
     built = _nested(str(secret), levels)
     assert session.run(built).outputs == {"result": "mine"}

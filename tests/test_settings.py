@@ -12,7 +12,7 @@ from graphflow.settings import Settings, default_models_dir, load_settings, sett
 
 def write(tmp_path: Path, text: str) -> dict[str, str]:
     path = tmp_path / "settings.toml"
-    path.write_text(text)
+    path.write_text(text, "utf-8")
     return {"GRAPHFLOW_SETTINGS": str(path)}
 
 

@@ -132,7 +132,7 @@ def slow(x: float, seconds: float = 0.05) -> float:
 def read(file: Annotated[str, InputFile("text")]) -> str:
     """Read a user's file."""
     CALLS.append(("read", file))
-    return runtime.current().path_of(file).read_text()
+    return runtime.current().path_of(file).read_text("utf-8")
 
 
 @node("toy_write", effect=True)

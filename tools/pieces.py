@@ -28,6 +28,7 @@ def formatted(text: str, target: Path, *options: str) -> str:
             input=text,
             capture_output=True,
             text=True,
+            encoding="utf-8",
             check=True,
         )
         text = done.stdout

@@ -82,7 +82,15 @@ def compare(
 
 
 def _run(command: list[str], what: str, variables: Mapping[str, str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **variables}, check=False)
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        env={**os.environ, **variables},
+        check=False,
+    )
     if done.returncode:
         last = [line for line in done.stderr.splitlines() if line.strip()][-3:]
         raise GraphflowError(f"{what} fails: {' / '.join(last) or done.returncode}")

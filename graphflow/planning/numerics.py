@@ -89,7 +89,7 @@ def guess_device() -> str:
 def _facts() -> dict[str, str]:
     driver = Path("/proc/driver/nvidia/version")
     try:
-        shown = driver.read_text().splitlines()[0] if driver.exists() else ""
+        shown = driver.read_text("utf-8").splitlines()[0] if driver.exists() else ""
     except OSError:
         shown = ""
     return {"torch": version_of("torch"), "driver": shown, "visible": os.environ.get("CUDA_VISIBLE_DEVICES", "unset")}

@@ -43,10 +43,10 @@ def start(
     """Start a command in a process of its own."""
     line = [sys.executable, *before, *map(str, arguments)]
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
-    return subprocess.Popen(line, text=True, **pipes)  # type: ignore[call-overload,no-any-return]
+    return subprocess.Popen(line, text=True, encoding="utf-8", **pipes)  # type: ignore[call-overload,no-any-return]
 
 
 def finish(process: subprocess.Popen[str]) -> Ran:
     """Wait for a command."""
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=300)
     return Ran(process.returncode, out or "", err or "")

@@ -11,15 +11,18 @@ import pytest
 from graphflow.cli import main
 from tests.cli.commands import CHAIN, PACK, Command, Ran
 
+TERMINAL = ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "TERM", "COLORTERM", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
+"""What a user's terminal says of itself, and what CI does in its place."""
+
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Work in an empty folder, with settings, models and store of its own."""
-    for name in [name for name in os.environ if name.startswith("GRAPHFLOW_")] + ["COLUMNS", "NO_COLOR", "FORCE_COLOR"]:
+    for name in [*filter(lambda name: name.startswith("GRAPHFLOW_"), os.environ), *TERMINAL]:
         monkeypatch.delenv(name, raising=False)
     folder = tmp_path / "home"
     folder.mkdir()
-    (folder / "settings.toml").write_text("")
+    (folder / "settings.toml").write_text("", "utf-8")
     (folder / "models").mkdir()
     monkeypatch.setenv("GRAPHFLOW_SETTINGS", str(folder / "settings.toml"))
     monkeypatch.setenv("GRAPHFLOW_CACHE_DIR", str(folder / "cache"))
@@ -54,5 +57,5 @@ def packed(graphflow: Command) -> Command:
 def chain() -> Path:
     """Write a workflow of three nodes of the test's pack."""
     path = Path("chain.json")
-    path.write_text(json.dumps(CHAIN))
+    path.write_text(json.dumps(CHAIN), "utf-8")
     return path

@@ -41,7 +41,7 @@ def loras(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     save_file(lora("down_blocks.7.conv"), folder / "elsewhere.safetensors")
     save_file({"x.oft_blocks": np.zeros((2, 2), np.float32)}, folder / "oft.safetensors")
     (folder / "torn.safetensors").write_bytes((folder / "good.safetensors").read_bytes()[:-9])
-    (folder / "text.safetensors").write_text("this is no model")
+    (folder / "text.safetensors").write_text("this is no model", "utf-8")
     return folder
 
 
@@ -63,7 +63,7 @@ def document(name: str, checkpoint: str = SD) -> Path:
         },
     }
     path = Path("adapted.json")
-    path.write_text(json.dumps({"graphflow": 1, "nodes": nodes, "outputs": {"latent": "sample"}}))
+    path.write_text(json.dumps({"graphflow": 1, "nodes": nodes, "outputs": {"latent": "sample"}}), "utf-8")
     return path
 
 
@@ -121,7 +121,7 @@ def test_a_good_one_runs(graphflow: Command, loras: Path) -> None:
 
 def test_the_family_is_followed_through_switches_and_chains(graphflow: Command, loras: Path) -> None:
     path = document("good")
-    nodes: dict[str, Any] = json.loads(path.read_text())["nodes"]
+    nodes: dict[str, Any] = json.loads(path.read_text("utf-8"))["nodes"]
     nodes["other"] = {"type": "load_checkpoint", "params": {"model": SDXL}}
     nodes["choice"] = {
         "type": "switch",
@@ -132,9 +132,9 @@ def test_the_family_is_followed_through_switches_and_chains(graphflow: Command, 
     nodes["style"]["links"]["model"] = "more"
     nodes["style"]["params"]["lora"] = "sdxl"
     check: Callable[[], Any] = lambda: graphflow("plan", path)  # noqa: E731
-    path.write_text(json.dumps({"graphflow": 1, "nodes": nodes, "outputs": {"latent": "sample"}}))
+    path.write_text(json.dumps({"graphflow": 1, "nodes": nodes, "outputs": {"latent": "sample"}}), "utf-8")
     refused = check()
     assert refused.code == 2 and "'tiny-sd' is a sd model" in refused.err
     nodes["choice"]["params"]["select"] = False
-    path.write_text(json.dumps({"graphflow": 1, "nodes": nodes, "outputs": {"latent": "sample"}}))
+    path.write_text(json.dumps({"graphflow": 1, "nodes": nodes, "outputs": {"latent": "sample"}}), "utf-8")
     assert "'tiny-sd' is a sd model" not in check().err

@@ -58,7 +58,8 @@ def test_files_that_are_missing_are_named_with_the_rest(graphflow: Command) -> N
                 },
                 "outputs": {"x": "resized", "y": "checkpoint"},
             }
-        )
+        ),
+        "utf-8",
     )
     for command in ("validate", "plan", "run"):
         ran = graphflow(command, "broken.json")

@@ -84,7 +84,7 @@ def test_an_unknown_node(graphflow: Command) -> None:
 
 
 def test_the_doctor_says_what_cannot_be_written_and_all_the_rest(graphflow: Command) -> None:
-    Path("file").write_text("")
+    Path("file").write_text("", "utf-8")
     ran = graphflow("doctor", "--cache-dir", "file/cache")
     assert ran.code == 1 and ran.err == ""
     problems = [line for line in ran.out.splitlines() if line.startswith("problem: ")]
@@ -96,7 +96,7 @@ def test_the_doctor_says_what_cannot_be_written_and_all_the_rest(graphflow: Comm
 
 @pytest.mark.parametrize("line", [["schema", "-o"], ["export", "txt2img", "-o"]])
 def test_a_file_that_cannot_be_written(graphflow: Command, line: list[str]) -> None:
-    Path("file").write_text("")
+    Path("file").write_text("", "utf-8")
     ran = graphflow(*line, "file/new")
     assert ran.code == 2
     assert "file/new: cannot write there: what should be its folder is a file" in ran.err
@@ -190,7 +190,7 @@ def test_another_model_folder(graphflow: Command, tmp_path: Path) -> None:
 
 
 def test_colours_only_where_wanted() -> None:
-    environment = {**os.environ, "FORCE_COLOR": "1", "COLUMNS": "80"}
+    environment = {**os.environ, "FORCE_COLOR": "1", "COLUMNS": "80", "TERM": "xterm"}
     assert "\x1b[" in finish(start("nodes", env=environment)).out
     environment["NO_COLOR"] = "1"
     assert "\x1b[3" not in finish(start("nodes", env=environment)).out
@@ -204,7 +204,7 @@ def test_a_terminal_without_unicode(chain: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="permissions of POSIX")
 def test_a_folder_that_cannot_be_written(packed: Command, chain: Path) -> None:
-    Path("out").write_text("a file, not a folder")
+    Path("out").write_text("a file, not a folder", "utf-8")
     ran = packed("run", chain)
     assert ran.code == 2
     ran = packed("run", chain, "--out", "out/inner")

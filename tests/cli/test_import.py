@@ -32,7 +32,7 @@ PROMPT: dict[str, Any] = {
 @pytest.fixture
 def theirs() -> Path:
     path = Path("theirs.json")
-    path.write_text(json.dumps(PROMPT))
+    path.write_text(json.dumps(PROMPT), "utf-8")
     return path
 
 
@@ -42,7 +42,7 @@ def unknown() -> Path:
     changed = json.loads(json.dumps(PROMPT))
     changed["8"]["class_type"] = "StrangeDecode|pysssss"
     changed["3"]["class_type"] = "StrangeSampler"
-    path.write_text(json.dumps(changed))
+    path.write_text(json.dumps(changed), "utf-8")
     return path
 
 
@@ -50,7 +50,7 @@ def test_import_writes_a_native_workflow(graphflow: Command, theirs: Path) -> No
     ran = graphflow("import", theirs, "-o", "mine.json")
     assert ran.code == 0
     assert "6 nodes exactly" in ran.err
-    document = json.loads(Path("mine.json").read_text())
+    document = json.loads(Path("mine.json").read_text("utf-8"))
     assert document["graphflow"] == 1
     assert document["name"] == "theirs"
     assert document["nodes"]["3"]["type"] == "sample"
@@ -63,9 +63,9 @@ def test_import_prints_where_no_file_is_named(graphflow: Command, theirs: Path) 
 
 
 def test_import_overwrites_nothing(graphflow: Command, theirs: Path) -> None:
-    Path("mine.json").write_text("mine")
+    Path("mine.json").write_text("mine", "utf-8")
     ran = graphflow("import", theirs, "-o", "mine.json")
-    assert (ran.code, Path("mine.json").read_text()) == (2, "mine")
+    assert (ran.code, Path("mine.json").read_text("utf-8")) == (2, "mine")
     assert "--force" in ran.err
     assert graphflow("import", theirs, "-o", "mine.json", "--force").code == 0
 
@@ -78,9 +78,9 @@ def test_import_to_the_flat_prompt(graphflow: Command, theirs: Path) -> None:
 def test_the_report_names_nodes_and_models(graphflow: Command, theirs: Path, home: Path) -> None:
     (home / "models" / "checkpoints").mkdir()
     (home / "models" / "checkpoints" / "shaped.safetensors").write_bytes(b"")
-    source = json.loads(theirs.read_text())
+    source = json.loads(theirs.read_text("utf-8"))
     source["4"]["inputs"]["ckpt_name"] = "SDXL\\shaped-2.safetensors"
-    theirs.write_text(json.dumps(source))
+    theirs.write_text(json.dumps(source), "utf-8")
     ran = graphflow("import", theirs, "--report")
     assert ran.code == 0
     assert "load_checkpoint" in ran.out
@@ -107,7 +107,7 @@ def test_the_report_in_json_says_what_each_would_have_to_do(graphflow: Command, 
 
 
 def test_coverage_counts_a_folder(graphflow: Command, theirs: Path, unknown: Path) -> None:
-    Path("notes.json").write_text("[]")
+    Path("notes.json").write_text("[]", "utf-8")
     ran = graphflow("import", "--coverage", ".")
     assert ran.code == 0
     assert "3 files, 2 read, 1 import whole" in ran.out
@@ -150,7 +150,7 @@ def test_choices_in_prompts_are_drawn_from_a_seed(graphflow: Command) -> None:
         "outputs": [],
     }
     drawn = {"version": 0.4, "nodes": [text, shown], "links": [[1, 1, 0, 2, 0, "CONDITIONING"]]}
-    Path("drawn.json").write_text(json.dumps(drawn))
+    Path("drawn.json").write_text(json.dumps(drawn), "utf-8")
 
     def taken(*options: str) -> str:
         flat = json.loads(graphflow("import", "drawn.json", "--to", "api", *options).out)
@@ -165,7 +165,7 @@ def test_choices_in_prompts_are_drawn_from_a_seed(graphflow: Command) -> None:
 def test_an_unsupported_node_that_no_output_needs_is_a_warning(graphflow: Command) -> None:
     dead = {"20": {"class_type": "FaceDetailer", "inputs": {"image": ["8", 0]}}}
     saved = {"9": PROMPT["9"], "20": dead["20"]}
-    Path("dead.json").write_text(json.dumps({**PROMPT, **saved}))
+    Path("dead.json").write_text(json.dumps({**PROMPT, **saved}), "utf-8")
     ran = graphflow("import", "dead.json", "-o", "native.json")
     assert ran.code == 0
     assert "left out, no output needs it: 20 FaceDetailer" in " ".join(ran.err.split())
@@ -175,8 +175,8 @@ def test_models_that_are_missing_are_named(graphflow: Command, theirs: Path, hom
     folder = Path("elsewhere")
     (folder / "weights").mkdir(parents=True)
     (folder / "weights" / "shapes.safetensors").write_bytes(b"")
-    Path("extra_model_paths.yaml").write_text("theirs:\n  base_path: elsewhere\n  checkpoints: weights\n")
-    Path("named.json").write_text(theirs.read_text().replace('"shapes"', '"shapes.safetensors"'))
+    Path("extra_model_paths.yaml").write_text("theirs:\n  base_path: elsewhere\n  checkpoints: weights\n", "utf-8")
+    Path("named.json").write_text(theirs.read_text("utf-8").replace('"shapes"', '"shapes.safetensors"'), "utf-8")
     assert "missing checkpoint: shapes.safetensors" in graphflow("import", "named.json", "-o", "a.json").err
     found = graphflow("import", "named.json", "-o", "b.json", "--models", "extra_model_paths.yaml")
     assert found.code == 0
@@ -221,7 +221,7 @@ def test_settings_in_words_are_told_with_the_name_of_the_file(graphflow: Command
 
 
 def test_a_report_says_each_thing_once_and_how_to_get_on(graphflow: Command, unknown: Path) -> None:
-    unknown.write_text(unknown.read_text().replace('"shapes"', '"absent"'))
+    unknown.write_text(unknown.read_text("utf-8").replace('"shapes"', '"absent"'), "utf-8")
     ran = graphflow("import", unknown, "--report")
     assert ran.code == 2
     assert (ran.out + ran.err).count("no native node does this") == 4  # twice in the table, twice in the error

@@ -77,10 +77,10 @@ def test_the_second_signal_leaves_no_half_file() -> None:
 
 
 def test_what_was_finished_is_not_computed_again(chain: Path) -> None:
-    document = json.loads(chain.read_text())
+    document = json.loads(chain.read_text("utf-8"))
     document["nodes"]["slow"] = {"type": "pack_draw", "params": {"steps": 5000, "wait": 0.02}}
     document["nodes"]["save2"] = {"type": "pack_save", "links": {"x": "slow"}}
-    chain.write_text(json.dumps(document))
+    chain.write_text(json.dumps(document), "utf-8")
     process = start("run", "chain.json", "--nodes", PACK, "--json")
     assert process.stdout is not None
     seen: set[tuple[str, str | None]] = set()

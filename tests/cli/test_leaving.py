@@ -49,5 +49,5 @@ def test_the_collector_is_paused_and_left_as_it_was() -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 def test_output_that_cannot_be_written_is_no_success() -> None:
-    with Path("/dev/full").open("w") as full:
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
         assert finish(start(before=("-c", LEAVE.replace("leave(7)", "leave(0)")), stdout=full)).code == 1

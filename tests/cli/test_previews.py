@@ -34,6 +34,6 @@ def test_a_batch_lies_side_by_side_and_names_are_file_names() -> None:
 
 
 def test_a_folder_that_cannot_be_made(graphflow: Command) -> None:
-    Path("file").write_text("")
+    Path("file").write_text("", "utf-8")
     ran = graphflow("run", "txt2img", "--preview", "file/under")
     assert ran.code == 2 and "file/under" in ran.err and "Traceback" not in ran.err

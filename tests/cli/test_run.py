@@ -17,7 +17,7 @@ from tests.cli.commands import CHAIN, Command
 
 
 def written(folder: str = "out") -> dict[str, str]:
-    return {path.name: path.read_text() for path in sorted(Path(folder).iterdir())}
+    return {path.name: path.read_text("utf-8") for path in sorted(Path(folder).iterdir())}
 
 
 def events(text: str) -> list[dict[str, Any]]:
@@ -157,7 +157,7 @@ def changed(**nodes: Any) -> dict[str, Any]:
     ],
 )
 def test_a_node_that_fails(node: Any, code: int, shown: str, packed: Command) -> None:
-    Path("wf.json").write_text(json.dumps(changed(add=node)))
+    Path("wf.json").write_text(json.dumps(changed(add=node)), "utf-8")
     ran = packed("run", "wf.json")
     assert ran.code == code
     assert f"node 'add' ({node['type']})" in ran.err and shown in ran.err
@@ -168,21 +168,21 @@ def test_a_node_that_fails(node: Any, code: int, shown: str, packed: Command) ->
 
 
 def test_all_withheld_exits_1(packed: Command) -> None:
-    Path("wf.json").write_text(json.dumps(changed(save={"type": "pack_withhold", "links": {"x": "add"}})))
+    Path("wf.json").write_text(json.dumps(changed(save={"type": "pack_withhold", "links": {"x": "add"}})), "utf-8")
     ran = packed("run", "wf.json")
     assert ran.code == 1
     assert "withheld 1 of 1" in ran.err and "another seed" in ran.err
 
 
 def test_notices_reach_the_user(packed: Command) -> None:
-    Path("wf.json").write_text(json.dumps(changed(add={"type": "pack_say"})))
+    Path("wf.json").write_text(json.dumps(changed(add={"type": "pack_say"})), "utf-8")
     ran = packed("run", "wf.json")
     assert "note: add: said something" in ran.err
     assert written() == {"number_00001.txt": "'hello'"}
 
 
 def test_standard_input(packed: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    given = io.TextIOWrapper(io.BytesIO(json.dumps(CHAIN).encode()))
+    given = io.TextIOWrapper(io.BytesIO(json.dumps(CHAIN).encode()), encoding="utf-8")
     monkeypatch.setattr(sys, "stdin", given)
     assert packed("run", "-").code == 0
     assert written() == {"number_00001.txt": "9.375"}
@@ -217,7 +217,7 @@ def test_a_name_that_is_nothing(graphflow: Command) -> None:
     ran = graphflow("run", "txt2imgg")
     assert ran.code == 2
     assert "did you mean 'txt2img'?" in ran.err
-    Path("portrait.json").write_text("{}")
+    Path("portrait.json").write_text("{}", "utf-8")
     assert "did you mean 'portrait.json'?" in graphflow("run", "portait.json").err
     ran = graphflow("run", ".")
     assert ran.code == 2
@@ -227,14 +227,14 @@ def test_a_name_that_is_nothing(graphflow: Command) -> None:
 
 
 def test_a_folder_that_cannot_be_written_is_refused_before_anything_runs(packed: Command, chain: Path) -> None:
-    Path("file").write_text("")
+    Path("file").write_text("", "utf-8")
     ran = packed("run", chain, "--out", "file/pictures", "--json")
     assert ran.code == 2 and "no folder" in ran.err
     assert not any(json.loads(line)["event"] == "started" for line in ran.out.splitlines())
 
 
 def test_a_cache_folder_that_cannot_be_used(packed: Command, chain: Path) -> None:
-    Path("file").write_text("")
+    Path("file").write_text("", "utf-8")
     ran = packed("run", chain, "--cache-dir", "file/cache")
     assert ran.code == 2 and "choose another folder" in ran.err
 
@@ -248,7 +248,7 @@ def test_a_name_that_the_system_refuses(line: list[str], graphflow: Command) -> 
 
 def test_a_document_cannot_steer_the_terminal(packed: Command) -> None:
     document = changed(add={"type": "pack_say", "title": "\x1b[31mred\x07", "params": {"text": "\x1b]0;owned\x07"}})
-    Path("wf.json").write_text(json.dumps({**document, "name": "\x1b[2J"}))
+    Path("wf.json").write_text(json.dumps({**document, "name": "\x1b[2J"}), "utf-8")
     for command in ("plan", "run", "validate"):
         ran = packed(command, "wf.json", *(["--target", "add"] if command == "run" else []))
         assert ran.code == 0
@@ -256,11 +256,11 @@ def test_a_document_cannot_steer_the_terminal(packed: Command) -> None:
 
 
 def test_a_node_type_from_a_file_that_is_wrong(graphflow: Command, chain: Path) -> None:
-    Path("pack.py").write_text("import no_such_module\n")
+    Path("pack.py").write_text("import no_such_module\n", "utf-8")
     ran = graphflow("run", chain, "--nodes", "pack.py")
     assert ran.code == 2
     assert "pack.py" in ran.err and "no_such_module" in ran.err
-    Path("pack.py").write_text("import sys\nsys.exit(5)\n")
+    Path("pack.py").write_text("import sys\nsys.exit(5)\n", "utf-8")
     ran = graphflow("run", chain, "--nodes", "pack.py")
     assert ran.code == 2 and "SystemExit: 5" in ran.err
     ran = graphflow("run", chain, "--nodes", "missing.py")

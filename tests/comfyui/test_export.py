@@ -23,6 +23,7 @@ from graphflow.spec.spec import InputSpec, NodeSpec
 from .fuzz import template, templates
 from .recorded import cases
 
+ROOT = Path(__file__).resolve().parents[2]
 REGISTRY = installed()
 FOLDED = "ComfySwitchNode"  # with a literal selector, importing takes the chosen side
 RULES = [
@@ -305,9 +306,9 @@ def test_every_input_that_comfyui_asks_for_is_said(document: Document) -> None:
             assert not spec.required or name in node["inputs"], (node["class_type"], name)
 
 
-@pytest.mark.parametrize("path", sorted(Path("workflows").glob("*.json")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted((ROOT / "workflows").glob("*.json")), ids=lambda path: path.stem)
 def test_packaged_workflows_come_back_the_same_by_both_ways(path: Path) -> None:
-    document = parse(json.loads(path.read_text()))
+    document = parse(json.loads(path.read_text("utf-8")))
     try:
         prompt = to_comfyui(document, registry=REGISTRY)
     except ConversionError as error:

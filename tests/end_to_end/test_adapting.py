@@ -17,6 +17,7 @@ from graphflow.session import Session
 from graphflow.settings import Settings
 from graphflow.spec.registry import Registry
 from graphflow.values import Latent
+from tests.closeness import assert_close
 from tests.conftest import NoModels
 
 PARTS = {"model": "checkpoint.model", "text_encoder": "checkpoint.text_encoder"}
@@ -122,7 +123,7 @@ def test_stacked_loras_add_up_in_any_order(adapted_session: Session) -> None:
     off = {"first": lora("one", 0.0)}
     torch.testing.assert_close(stacks[0], stacks[1], atol=1e-3, rtol=1e-3)
     assert not torch.allclose(stacks[0], plain, atol=1e-2)
-    assert torch.equal(latent_of(adapted_session, graph(off, "first.model", "first.text_encoder")), plain)
+    assert_close(latent_of(adapted_session, graph(off, "first.model", "first.text_encoder")), plain)
 
 
 def test_the_packaged_lora_empties_the_shapes(session: Session, tmp_path: Path) -> None:
@@ -199,8 +200,8 @@ def test_a_list_of_strengths_makes_a_picture_each(adapted_session: Session) -> N
         adapted_session,
         graph({"style": node("apply_lora", {"model": "checkpoint.model"}, lora="one")}, "style.model"),
     )
-    assert torch.equal(found[0].samples, plain)
-    assert torch.equal(found[1].samples, single)
+    assert_close(found[0].samples, plain)
+    assert_close(found[1].samples, single)
 
 
 def test_a_saved_checkpoint_is_a_model_like_any_other(

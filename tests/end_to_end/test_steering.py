@@ -186,7 +186,8 @@ def test_running_out_of_memory_in_the_network_starts_the_node_again(
         {**NETS["controlnet"], **SMALL, "seed": 8},
         sink=lambda event: told.append(event.message) if isinstance(event, events.Notice) else None,
     )
-    assert np.array_equal(found, wanted)
+    # The measure that frees memory may move weights or slice attention, which rounds otherwise.
+    assert np.abs(found.astype(int) - wanted).max() <= 1
     assert any("memory ran out" in message for message in told)
 
 

@@ -133,11 +133,11 @@ def _make_refiner(folder: Path) -> None:
         shutil.rmtree(folder / name)
     torch.manual_seed(7)
     UNet2DConditionModel(**UNET_REFINER).save_pretrained(folder / "unet")
-    index = json.loads((folder / "model_index.json").read_text())
+    index = json.loads((folder / "model_index.json").read_text("utf-8"))
     index |= {"_class_name": "StableDiffusionXLImg2ImgPipeline", "requires_aesthetics_score": True}
     index |= {"text_encoder": [None, None], "tokenizer": [None, None], "force_zeros_for_empty_prompt": False}
-    (folder / "model_index.json").write_text(json.dumps(index))
-    folder.with_name(f"{folder.name}.json").write_text(json.dumps({"variant": "sdxl_refiner"}))
+    (folder / "model_index.json").write_text(json.dumps(index), "utf-8")
+    folder.with_name(f"{folder.name}.json").write_text(json.dumps({"variant": "sdxl_refiner"}), "utf-8")
 
 
 def _make_reading(folder: Path, channels: int) -> None:

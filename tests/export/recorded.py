@@ -169,11 +169,11 @@ def write_configs(description: Description, folder: Path) -> None:
     for name, part in description.parts.items():
         place = folder if name == "controlnet" else folder / name
         place.mkdir(parents=True, exist_ok=True)
-        (place / "config.json").write_text(json.dumps({"_class_name": part.class_name, **part.config}))
+        (place / "config.json").write_text(json.dumps({"_class_name": part.class_name, **part.config}), "utf-8")
     if description.kind != "checkpoint":
         return
     (folder / "scheduler").mkdir()
-    (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps(description.scheduler))
+    (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps(description.scheduler), "utf-8")
     write_tokenizer(folder / "tokenizer", pad="<|endoftext|>")
     index = {
         "_class_name": "StableDiffusionPipeline",
@@ -186,7 +186,7 @@ def write_configs(description: Description, folder: Path) -> None:
         "feature_extractor": [None, None],
         "image_encoder": [None, None],
     }
-    (folder / "model_index.json").write_text(json.dumps(index))
+    (folder / "model_index.json").write_text(json.dumps(index), "utf-8")
 
 
 def all_names() -> list[str]:

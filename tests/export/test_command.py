@@ -17,7 +17,7 @@ from tests.conftest import ROOT
 def test_it_writes_a_script_and_says_what_is_fixed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     target = tmp_path / "picture.py"
     assert run_command(["export", "txt2img", "-o", str(target), "-i", "prompt=a cat"]) == 0
-    assert "a cat" in target.read_text()
+    assert "a cat" in target.read_text("utf-8")
     shown = capsys.readouterr()
     assert shown.out == "" and "Fixed in this script" in shown.err
 
@@ -36,7 +36,7 @@ def test_without_a_file_it_prints(
 def test_other_forms(form: str, tmp_path: Path) -> None:
     target = tmp_path / "file"
     assert run_command(["export", "txt2img", "--to", form, "-o", str(target)]) == 0
-    text = target.read_text()
+    text = target.read_text("utf-8")
     if form == "python":
         space: dict[str, object] = {}
         exec(text, space)
@@ -54,22 +54,22 @@ def test_a_comfyui_file_becomes_one_pipeline_call(capsys: pytest.CaptureFixture[
 
 def test_a_file_is_not_overwritten_unless_asked(tmp_path: Path) -> None:
     target = tmp_path / "picture.py"
-    target.write_text("mine")
+    target.write_text("mine", "utf-8")
     assert run_command(["export", "txt2img", "-o", str(target)]) == 2
-    assert target.read_text() == "mine"
+    assert target.read_text("utf-8") == "mine"
     assert run_command(["export", "txt2img", "-o", str(target), "--force"]) == 0
-    assert target.read_text() != "mine"
+    assert target.read_text("utf-8") != "mine"
 
 
 def test_what_cannot_be_exported_exits_with_2_and_leaves_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    data = json.loads(workflows.path("txt2img").read_text())
+    data = json.loads(workflows.path("txt2img").read_text("utf-8"))
     data["nodes"]["one"] = {"type": "set_continuous_sampling", "links": {"model": "checkpoint.model"}}
     data["nodes"]["two"] = {"type": "set_flow_shift", "links": {"model": "one"}}
     data["nodes"]["sample"]["links"]["model"] = "two"
     source, target = tmp_path / "w.json", tmp_path / "out.py"
-    source.write_text(json.dumps(data))
+    source.write_text(json.dumps(data), "utf-8")
     assert run_command(["export", str(source), "-o", str(target)]) == 2
     shown = " ".join(capsys.readouterr().err.split())
     assert "set_continuous_sampling cannot be exported to a script: " in shown
@@ -88,14 +88,14 @@ FORMS = ["diffusers", "python", "notebook", "comfyui", "comfyui-ui"]
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("text", ODD)
 def test_any_text_is_written_in_every_form(text: str, form: str, tmp_path: Path) -> None:
-    data = json.loads(workflows.path("txt2img").read_text())
+    data = json.loads(workflows.path("txt2img").read_text("utf-8"))
     data |= {"name": text, "description": text}
     data["inputs"]["prompt"] |= {"default": text, "description": text}
     for entry in data["nodes"].values():
         entry |= {"title": text, "note": text}
     data["nodes"]["save"]["params"] = {"filename_prefix": text}
     source, target = tmp_path / "w.json", tmp_path / "made"
-    source.write_text(json.dumps(data))
+    source.write_text(json.dumps(data), "utf-8")
     assert run_command(["export", str(source), "--to", form, "-o", str(target)]) == 0
     made = target.read_text("utf-8")
     cells = [made] if form in ("diffusers", "python") else []
@@ -127,10 +127,10 @@ def test_any_text_is_written_in_every_form(text: str, form: str, tmp_path: Path)
 def test_a_bad_line_exits_with_2_and_writes_nothing(
     line: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "broken.json").write_text("{")
-    data = json.loads(workflows.path("txt2img").read_text())
+    (tmp_path / "broken.json").write_text("{", "utf-8")
+    data = json.loads(workflows.path("txt2img").read_text("utf-8"))
     data["inputs"]["prompt"]["default"] = "\ud800"
-    (tmp_path / "surrogate.json").write_text(json.dumps(data))
+    (tmp_path / "surrogate.json").write_text(json.dumps(data), "utf-8")
     before = sorted(tmp_path.iterdir())
     assert run_command(["export", *(part.replace("FOLDER", str(tmp_path)) for part in line)]) == 2
     shown = capsys.readouterr()

@@ -117,10 +117,10 @@ def test_every_piece_stands_on_its_own_and_brings_nothing_else(tmp_path: Path) -
         pieces = with_needs([name])
         used = {found for item in pieces for found in item.imports}
         code = "\n\n".join(["\n".join(_imports(used)), *(item.source for item in pieces)])
-        (tmp_path / f"{name}.py").write_text(code + "\n")
+        (tmp_path / f"{name}.py").write_text(code + "\n", "utf-8")
     ruff = str(Path(sys.executable).with_name("ruff"))
     command = [ruff, "check", "--isolated", "--select", "F", "--output-format", "concise", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
     assert done.returncode == 0, done.stdout
 
 
@@ -163,7 +163,12 @@ def test_each_function_of_a_script_is_the_nodes(name: str) -> None:
 @pytest.mark.parametrize("tool", ["make_sampler_pieces", "make_node_pieces", "make_guidance_pieces"])
 def test_the_made_pieces_are_up_to_date(tool: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", f"tools.{tool}", "--check"], capture_output=True, text=True, check=False, cwd=ROOT
+        [sys.executable, "-m", f"tools.{tool}", "--check"],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+        cwd=ROOT,
     )
     assert done.returncode == 0, done.stderr
 

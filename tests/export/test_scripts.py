@@ -55,7 +55,7 @@ def test_a_lora_is_rounded_as_the_file_of_the_text_encoder_is(models: Path, fres
     session = make_session(tmp_path, models=({"path": models},))
     row = compare(fresh, "half", build(SD_CASES["lora"], "tiny-half"), tmp_path, session=session)
     assert row.ok, row
-    assert "round_weights" in (tmp_path / "half.py").read_text()
+    assert "round_weights" in (tmp_path / "half.py").read_text("utf-8")
 
 
 @pytest.mark.parametrize("marked", [True, False] if SOAK else [True])
@@ -103,6 +103,7 @@ def test_a_script_runs_in_a_truly_fresh_process(name: str, tmp_path: Path) -> No
         [sys.executable, "-c", blocker, str(script), "--out", str(tmp_path / "script")],
         capture_output=True,
         text=True,
+        encoding="utf-8",
         check=False,
         env={**os.environ, "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""},
     )

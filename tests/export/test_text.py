@@ -140,6 +140,7 @@ def ruff(*arguments: str, folder: Path) -> str:
         [str(Path(sys.executable).with_name("ruff")), *arguments, "--isolated", str(folder)],
         capture_output=True,
         text=True,
+        encoding="utf-8",
         check=False,
     )
     return "" if done.returncode == 0 else done.stdout + done.stderr
@@ -188,7 +189,9 @@ def test_each_type_is_exported_or_has_a_reason() -> None:
 
 def test_the_table_of_types_is_up_to_date() -> None:
     tool = ROOT / "tools" / "make_export_table.py"
-    done = subprocess.run([sys.executable, str(tool), "--check"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, str(tool), "--check"], capture_output=True, text=True, encoding="utf-8", check=False
+    )
     assert done.returncode == 0, done.stderr
 
 

@@ -40,7 +40,7 @@ def tree(tmp_path: Path) -> Path:
     ):
         (tmp_path / file).write_bytes(b"")
     (tmp_path / "webui/models/ControlNet/c.safetensors").write_bytes(b"")
-    (tmp_path / "extra_model_paths.yaml").write_text(FILE.format(absolute=tmp_path / "other"))
+    (tmp_path / "extra_model_paths.yaml").write_text(FILE.format(absolute=tmp_path / "other"), "utf-8")
     return tmp_path
 
 
@@ -97,7 +97,7 @@ def test_the_file_beside_a_models_folder_is_read(tree: Path) -> None:
 )
 def test_a_bad_file_is_a_settings_error(tmp_path: Path, text: str) -> None:
     path = tmp_path / "x.yaml"
-    path.write_text(text)
+    path.write_text(text, "utf-8")
     with pytest.raises(SettingsError) as raised:
         read_extra_paths(path)
     assert "x.yaml" in str(raised.value)

@@ -34,12 +34,12 @@ def pipeline(folder: Path, class_name: str = "StableDiffusionPipeline") -> Path:
     files = {"scheduler": "scheduler_config.json", "tokenizer": "tokenizer_config.json"}
     for name, config in CONFIGS.items():
         (folder / name).mkdir(parents=True)
-        (folder / name / files.get(name, "config.json")).write_text(json.dumps(config))
+        (folder / name / files.get(name, "config.json")).write_text(json.dumps(config), "utf-8")
     for name, shapes in SHAPES.items():
         stem = "model" if name == "text_encoder" else "diffusion_pytorch_model"
         write_header(folder / name / f"{stem}.safetensors", shapes, dtype="F32")
-    (folder / "tokenizer/vocab.json").write_text("{}")
-    (folder / "model_index.json").write_text(json.dumps(index))
+    (folder / "tokenizer/vocab.json").write_text("{}", "utf-8")
+    (folder / "model_index.json").write_text(json.dumps(index), "utf-8")
     return folder
 
 
@@ -65,7 +65,7 @@ def test_a_pipeline_folder(root: Path, library: Library) -> None:
 
 def test_parameters_and_sidecar_come_before_the_config(root: Path, library: Library) -> None:
     pipeline(root / "mine")
-    (root / "mine.json").write_text(json.dumps({"prediction_type": "epsilon", "scaling_factor": 0.7}))
+    (root / "mine.json").write_text(json.dumps({"prediction_type": "epsilon", "scaling_factor": 0.7}), "utf-8")
     found = library.describe("mine", "checkpoint", overrides={"scaling_factor": 0.9})
     assert (found.scheduler["prediction_type"], found.parts["vae"].config["scaling_factor"]) == ("epsilon", 0.9)
     guess = found.guess("scheduler.prediction_type")
@@ -104,7 +104,7 @@ def test_sharded_parts(root: Path, library: Library, index: str) -> None:
     for name, half in zip(names, halves, strict=True):
         write_header(folder / name, half)
     weight_map = {key: name for name, half in zip(names, halves, strict=True) for key in half}
-    (folder / index).write_text(json.dumps({"weight_map": weight_map}))
+    (folder / index).write_text(json.dumps({"weight_map": weight_map}), "utf-8")
     part = library.describe("mine").parts["unet"]
     assert ([file.name for file in part.files], part.tensors) == (names, len(items))
 
@@ -122,9 +122,9 @@ def test_every_file_that_is_loaded_counts(
 ) -> None:
     folder = pipeline(root / "mine")
     before = make_library().describe("mine").fingerprint
-    (folder / "README.md").write_text("does not count")
+    (folder / "README.md").write_text("does not count", "utf-8")
     assert make_library().describe("mine").fingerprint == before
-    (folder / path).write_text(content)
+    (folder / path).write_text(content, "utf-8")
     assert make_library().describe("mine").fingerprint != before
 
 
@@ -142,7 +142,7 @@ def test_component_folders(
     root: Path, library: Library, kind: Any, folder: str, config: dict[str, Any], shapes: dict[str, Any]
 ) -> None:
     write_header(root / folder / "model.safetensors", shapes)
-    (root / folder / "config.json").write_text(json.dumps(config))
+    (root / folder / "config.json").write_text(json.dumps(config), "utf-8")
     found = library.describe("mine", kind)
     (part,) = found.parts.values()
     assert (found.kind, part.folder) == (kind, "")
@@ -163,10 +163,13 @@ def test_pickle_weights_in_a_folder_are_refused(root: Path, library: Library) ->
     [
         (lambda folder: (folder / "unet/diffusion_pytorch_model.safetensors").unlink(), "unet: has no weights"),
         (lambda folder: (folder / "unet").rename(folder / "other"), "lacks its component 'unet'"),
-        (lambda folder: (folder / "vae/config.json").write_text("{"), "vae/config.json: is not valid JSON"),
+        (lambda folder: (folder / "vae/config.json").write_text("{", "utf-8"), "vae/config.json: is not valid JSON"),
         (lambda folder: (folder / "scheduler/scheduler_config.json").unlink(), "scheduler_config.json: cannot be read"),
-        (lambda folder: (folder / "model_index.json").write_text('{"../x": ["a", "b"]}'), "component named '../x'"),
-        (lambda folder: (folder / "model_index.json").write_text("[]"), "no.* JSON object"),
+        (
+            lambda folder: (folder / "model_index.json").write_text('{"../x": ["a", "b"]}', "utf-8"),
+            "component named '../x'",
+        ),
+        (lambda folder: (folder / "model_index.json").write_text("[]", "utf-8"), "no.* JSON object"),
     ],
 )
 def test_damaged_folders(root: Path, library: Library, damage: Callable[[Path], object], message: str) -> None:

@@ -236,7 +236,7 @@ def test_shards_are_read_together(tmp_path: Path) -> None:
     write_header(tmp_path / "m-00002-of-00002.safetensors", {"b": (3,)})
     index = tmp_path / "m.safetensors.index.json"
     index.write_text(
-        json.dumps({"weight_map": {"a": "m-00001-of-00002.safetensors", "b": "m-00002-of-00002.safetensors"}})
+        json.dumps({"weight_map": {"a": "m-00001-of-00002.safetensors", "b": "m-00002-of-00002.safetensors"}}), "utf-8"
     )
     found = read_weights(index)
     assert set(found.tensors) == {"a", "b"}
@@ -251,7 +251,7 @@ def test_shards_are_read_together(tmp_path: Path) -> None:
 )
 def test_an_index_names_only_files_beside_it(tmp_path: Path, file: object) -> None:
     index = tmp_path / "m.safetensors.index.json"
-    index.write_text(json.dumps({"weight_map": {"a": file}}))
+    index.write_text(json.dumps({"weight_map": {"a": file}}), "utf-8")
     with pytest.raises(ModelFormatError, match="not in a file beside it"):
         read_index(index)
 

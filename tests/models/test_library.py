@@ -118,7 +118,7 @@ def test_a_link_inside_a_diffusers_folder_may_not_lead_out(tmp_path: Path, root:
     outside = write_header(tmp_path / "x.safetensors", ldm_vae())
     folder = root / "vae/linked"
     folder.mkdir(parents=True)
-    (folder / "config.json").write_text('{"_class_name": "AutoencoderKL"}')
+    (folder / "config.json").write_text('{"_class_name": "AutoencoderKL"}', "utf-8")
     (folder / "diffusion_pytorch_model.safetensors").symlink_to(outside)
     with pytest.raises(ModelFormatError, match="leads out of the model folder"):
         library.describe("linked", "vae")
@@ -195,7 +195,7 @@ def test_sharded_single_files_have_one_name(root: Path, library: Library) -> Non
     for name, half in zip(names, halves, strict=True):
         write_header(root / "vae" / name, half)
     index = {key: name for name, half in zip(names, halves, strict=True) for key in half}
-    (root / "vae/v.safetensors.index.json").write_text(json.dumps({"weight_map": index}))
+    (root / "vae/v.safetensors.index.json").write_text(json.dumps({"weight_map": index}), "utf-8")
     assert [file.name for file in library.describe("v", "vae").files] == list(names)
     assert list_names(library) == ["v.safetensors.index.json"]
 
@@ -208,7 +208,7 @@ def test_a_changed_file_is_described_again(root: Path, library: Library) -> None
     after = library.describe("v", "vae")
     assert after.parts["vae"].config["block_out_channels"] == [64, 128]
     assert after.fingerprint != before.fingerprint
-    path.with_suffix(".json").write_text('{"scaling_factor": 0.5}')
+    path.with_suffix(".json").write_text('{"scaling_factor": 0.5}', "utf-8")
     assert library.describe("v", "vae").parts["vae"].config["scaling_factor"] == 0.5
 
 
@@ -218,7 +218,7 @@ def test_packaged_models_have_names_and_kinds(
     assets = tmp_path / "assets"
     for folder in ("shapes", "other", "configs/sd1"):
         (assets / folder).mkdir(parents=True)
-        (assets / folder / "model_index.json").write_text("{}")
+        (assets / folder / "model_index.json").write_text("{}", "utf-8")
     write_header(assets / "loras/shapes-outline.safetensors", LORA)
     packaged = roots.builtin_root()
     monkeypatch.setattr("graphflow.library.library.builtin_root", lambda: roots.Root(assets, only=packaged.only))
@@ -238,12 +238,12 @@ def test_packaged_models_have_names_and_kinds(
 def snapshot(cache: Path, commit: str = "a" * 40, revision: str = "main") -> Path:
     repository = cache / "models--org--tiny"
     (repository / "refs").mkdir(parents=True, exist_ok=True)
-    (repository / "refs" / revision).write_text(commit)
+    (repository / "refs" / revision).write_text(commit, "utf-8")
     blobs = repository / "blobs"
     blobs.mkdir(exist_ok=True)
     folder = repository / "snapshots" / commit
     folder.mkdir(parents=True)
-    (blobs / "c").write_text('{"_class_name": "AutoencoderKL", "scaling_factor": 0.3}')
+    (blobs / "c").write_text('{"_class_name": "AutoencoderKL", "scaling_factor": 0.3}', "utf-8")
     write_header(blobs / "w.safetensors", ldm_vae()).rename(blobs / "w")
     (folder / "config.json").symlink_to("../../blobs/c")
     (folder / "diffusion_pytorch_model.safetensors").symlink_to("../../blobs/w")
@@ -329,5 +329,7 @@ library = graphflow.library.library.Library(graphflow.settings.Settings(models=[
 print([row["kind"] for row in graphflow.library.listing.list_models(library) if row["name"] == "v.safetensors"])
 """
     write_header(tmp_path / "vae/v.safetensors", ldm_vae())
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, encoding="utf-8", check=False
+    )
     assert (done.returncode, done.stdout.strip()) == (0, "['vae']"), done.stderr

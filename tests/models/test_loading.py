@@ -104,7 +104,7 @@ def test_a_vae_of_an_old_diffusers_is_read(tmp_path: Path) -> None:
     assert renamed.keys() != tensors.keys()
     (tmp_path / "old").mkdir()
     save_file(renamed, tmp_path / "old" / "diffusion_pytorch_model.safetensors")
-    (tmp_path / "old" / "config.json").write_text((source / "config.json").read_text())
+    (tmp_path / "old" / "config.json").write_text((source / "config.json").read_text("utf-8"), "utf-8")
     found = tensors_of(describe("old", tmp_path).parts["vae"])
     assert all(torch.equal(found[key], tensor) for key, tensor in tensors.items())
 

@@ -168,7 +168,7 @@ def test_tensors_of_other_shapes_stay_and_are_named(tmp_path: Path) -> None:
     tensors["conv_in.weight"] = torch.cat([tensors["conv_in.weight"], tensors["conv_in.weight"][:, :1]], dim=1)
     save_file(tensors, path, metadata={"format": "pt"})
     config = tmp_path / "inpaint" / "unet" / "config.json"
-    config.write_text(config.read_text().replace('"in_channels": 4', '"in_channels": 5'))
+    config.write_text(config.read_text("utf-8").replace('"in_channels": 4', '"in_channels": 5'), "utf-8")
     wider = make_manager(tmp_path)
     with running(wider) as told:
         first, other = model(wider, SD), model(wider, "inpaint")

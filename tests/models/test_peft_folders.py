@@ -87,8 +87,8 @@ def test_another_scale_is_another_file(tmp_path: Path) -> None:
     save(folder, r=4, lora_alpha=8)
     manager = make_manager(tmp_path)
     first = manager.find("style", "lora", part="").fingerprint
-    config = json.loads((folder / "adapter_config.json").read_text())
-    (folder / "adapter_config.json").write_text(json.dumps({**config, "lora_alpha": 16}))
+    config = json.loads((folder / "adapter_config.json").read_text("utf-8"))
+    (folder / "adapter_config.json").write_text(json.dumps({**config, "lora_alpha": 16}), "utf-8")
     assert manager.find("style", "lora", part="").fingerprint != first
     named = manager.find("style/adapter_model.safetensors", "lora", part="")
     assert named.fingerprint == manager.find("style", "lora", part="").fingerprint
@@ -103,7 +103,7 @@ def test_another_scale_is_another_file(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_merged_is_refused(tmp_path: Path, fields: dict[str, Any], words: str) -> None:
     save(tmp_path, r=4, lora_alpha=8)
-    (tmp_path / "adapter_config.json").write_text(json.dumps(fields))
+    (tmp_path / "adapter_config.json").write_text(json.dumps(fields), "utf-8")
     path = tmp_path / "adapter_model.safetensors"
     with pytest.raises(ModelFormatError, match=words):
         read_lora(load_file(path), path.name, lora_metadata(path))

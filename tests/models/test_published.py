@@ -18,7 +18,7 @@ def describe(tmp_path: Path, variant: str, overrides: dict[str, Any] | None = No
 
 
 def read(path: Path) -> dict[str, Any]:
-    raw = json.loads(path.read_text())
+    raw = json.loads(path.read_text("utf-8"))
     return {key: value for key, value in raw.items() if not key.startswith("_")}
 
 

@@ -18,7 +18,7 @@ def put(root: Path, *, sidecar: Any = None, markers: dict[str, tuple[int, ...]] 
     shapes = checkpoint("sdxl", widths=(32, 64), depths=(0, 2), mid_depth=2, layers=1) | (markers or {})
     write_header(root / "checkpoints/m.safetensors", shapes, metadata=metadata)
     if sidecar is not None:
-        (root / "checkpoints/m.json").write_text(sidecar if isinstance(sidecar, str) else json.dumps(sidecar))
+        (root / "checkpoints/m.json").write_text(sidecar if isinstance(sidecar, str) else json.dumps(sidecar), "utf-8")
 
 
 def test_the_order_of_the_sources(root: Path, library: Library) -> None:

@@ -233,9 +233,9 @@ def _write_folder(path: Path, parts: Mapping[str, nn.Module], pipeline: str, dty
         _write_tokenizer(folder, pad="!" if number else "<|endoftext|>")
         index[folder.name] = ["transformers", "CLIPTokenizer"]
     (path / "scheduler").mkdir(parents=True, exist_ok=True)
-    (path / "scheduler" / "scheduler_config.json").write_text(json.dumps(SCHEDULER))
+    (path / "scheduler" / "scheduler_config.json").write_text(json.dumps(SCHEDULER), "utf-8")
     index["scheduler"] = ["diffusers", "DDIMScheduler"]
-    (path / "model_index.json").write_text(json.dumps(index))
+    (path / "model_index.json").write_text(json.dumps(index), "utf-8")
     return path
 
 
@@ -252,7 +252,7 @@ def _write_tokenizer(folder: Path, pad: str) -> None:
         "model_max_length": 77,
         "tokenizer_class": "CLIPTokenizer",
     }
-    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    (folder / "tokenizer_config.json").write_text(json.dumps(config), "utf-8")
 
 
 def _original(module: nn.Module, modules: Iterator[tuple[str, str]], prefix: str) -> dict[str, Tensor]:

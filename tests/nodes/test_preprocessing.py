@@ -89,7 +89,10 @@ def test_soft_edges_equal_the_packages(tmp_path: Path) -> None:
         found = nodes.preprocess(image, "hed", resolution=64).pixels
         scribble = nodes.preprocess(image, "scribble_hed", resolution=64).pixels
     assert found.shape == (2, 3, 50, 60)
-    assert float((found[1] - wanted[0]).abs().max()) < 1e-6
+    # The detector cuts to eight bits: rounding may tip a pixel by one of its levels.
+    apart = (found[1] - wanted[0]).abs()
+    assert float(apart.max()) <= 1 / 255 + 1e-6
+    assert float((apart > 1e-6).float().mean()) < 0.02
     assert steps[:2] == [(1, 2), (2, 2)]
     assert not torch.equal(found, scribble)
 
@@ -126,7 +129,7 @@ def test_weights_are_found_in_the_hub_cache(tmp_path: Path) -> None:
     cache = manager.library.hub_cache = tmp_path / "hub"
     repository = cache / "models--lllyasviel--Annotators"
     (repository / "refs").mkdir(parents=True)
-    (repository / "refs" / "main").write_text("a" * 40)
+    (repository / "refs" / "main").write_text("a" * 40, "utf-8")
     (repository / "snapshots" / ("a" * 40)).mkdir(parents=True)
     torch.save(hed().state_dict(), repository / "snapshots" / ("a" * 40) / "ControlNetHED.pth")
     with running(manager):

@@ -29,6 +29,7 @@ from graphflow.nodes import (
     set_prediction,
 )
 from graphflow.values import Conditioning, Image
+from tests.closeness import assert_close
 from tests.models.tiny import UNET, make_tiny_sd
 from tests.models.tiny_manager import SD, SDXL, error, make_manager, running
 
@@ -119,7 +120,7 @@ def test_a_painting_network_reads_the_latent_and_its_noise_mask_where_nobody_sai
     said = inpaint_conditioning(told, not_told, checkpoint.vae, picture, hole)
     by_mask = drawn(PAINTER, told, not_told, latent=implied)
     by_name = drawn(PAINTER, said.positive, said.negative, latent=implied)
-    assert error(by_mask, by_name) < 1e-6
+    assert_close(by_mask, by_name)
     with pytest.raises(InvalidInputError, match="reads 5 channels beside the latent"):
         drawn(PAINTER, told, not_told)
 

@@ -376,14 +376,14 @@ def test_only_its_own_files_are_ever_removed(tmp_path: Path, key: Key) -> None:
     shard = entries_of(tmp_path)[0].parent
     others = [tmp_path / "photo.png", tmp_path / "v1" / "notes.txt", shard / "notes.txt", shard / "x.safetensors"]
     for path in others:
-        path.write_text("mine")
+        path.write_text("mine", "utf-8")
         os.utime(path, (0, 0))
     tier.prune(0)
     one_of_each(tier, key)
     tier.verify()
     tier.clear()
     assert tier.stats().bytes == 0
-    assert all(path.read_text() == "mine" for path in others)
+    assert all(path.read_text("utf-8") == "mine" for path in others)
 
 
 def test_verify_and_prune_find_what_is_of_no_use(tmp_path: Path, key: Key) -> None:
@@ -475,7 +475,7 @@ def test_a_damaged_file_is_not_copied(tmp_path: Path, key: Key, size: int) -> No
 
 def test_a_target_that_cannot_be_written_is_the_callers_error(tmp_path: Path, key: Key) -> None:
     tier = DiskTier(tmp_path / "store", GIB)
-    (tmp_path / "a").write_text("x")
+    (tmp_path / "a").write_text("x", "utf-8")
     tier.put_file(key(0), tmp_path / "a")
     with pytest.raises(OSError, match=r"directory|exists"):
         tier.copy_file(key(0), tmp_path / "a" / "b")
@@ -584,5 +584,7 @@ store.disk.clear()
 """
     root = str(Path(graphflow.store.__file__).parents[2])
     command = [sys.executable, "-c", script, str(tmp_path), key(0), key(1)]
-    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": root}, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": root}, capture_output=True, text=True, encoding="utf-8", check=False
+    )
     assert (done.returncode, done.stderr) == (0, "")

@@ -18,7 +18,7 @@ import pytest
 from graphflow.store import DiskTier, Encoded, MemoryTier, Store
 
 sys.path.insert(0, str(Path(__file__).parent))
-from store_workers import CAP, check, key_of, value_of
+from store_workers import CAP, NOT_ALLOWED, check, key_of, value_of
 
 Key = Callable[[object], str]
 
@@ -30,16 +30,36 @@ class Workers(Protocol):
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 30
+    end = time.monotonic() + 300
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.005)
 
 
+def is_public(folder: Path) -> bool:
+    """Whether every user can reach a folder."""
+    return folder.is_dir() and all(
+        place.stat().st_mode & 0o001 for place in (folder.resolve(), *folder.resolve().parents)
+    )
+
+
+def as_somebody_else(workers: Workers, task: str, **arguments: object) -> None:
+    """Run a task as a user without special rights: as nobody where this is root."""
+    status = workers.wait(workers.start(task, user=os.geteuid() or 65534, **arguments))
+    if status == NOT_ALLOWED:
+        pytest.skip("this root may not become another user")
+    assert status == 0
+
+
 @pytest.fixture
 def public_folder() -> Iterator[Path]:
-    """A folder that other users can reach."""
-    folder = Path(tempfile.mkdtemp())
+    """A folder that the user can reach as whom tasks run."""
+    places = [Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp")]
+    if os.geteuid() == 0:
+        places = [place for place in places if is_public(place)]
+        if not places:
+            pytest.skip("no folder for temporary files that other users can reach")
+    folder = Path(tempfile.mkdtemp(dir=places[0]))
     folder.chmod(0o755)
     yield folder
     for path in (folder, *folder.rglob("*")):
@@ -63,13 +83,20 @@ def test_many_processes_on_one_folder(tmp_path: Path, workers: Workers) -> None:
 def test_a_writer_killed_at_any_moment_leaves_only_whole_values(tmp_path: Path, workers: Workers) -> None:
     chance = random.Random(7)
     unfinished = tmp_path / "v1" / "tmp"
+
+    def entries() -> int:
+        return len(list((tmp_path / "v1").glob("??/*")))
+
     kills = 0
     # On a busy machine a writer may get nowhere before it is killed: go on until some were caught while writing.
-    while kills < 40 or len(list((tmp_path / "v1").glob("??/*"))) <= 20 or not list(unfinished.iterdir()):
+    while kills < 40 or entries() <= 20 or not list(unfinished.iterdir()):
         assert kills < 2000
         marker = tmp_path / f"{kills}"
         process = workers.start("write_forever", folder=str(tmp_path), marker=str(marker), seed=kills)
         wait_for(marker.exists)
+        # However slow the disk, every other writer gets something done before its moment comes.
+        wanted = entries() + chance.randrange(2)
+        wait_for(lambda wanted=wanted: entries() >= wanted)
         time.sleep(chance.uniform(0, 0.03))
         assert workers.kill(process) < 0
         kills += 1
@@ -125,27 +152,24 @@ def test_a_folder_that_may_only_be_read(public_folder: Path, workers: Workers) -
     tier.put(key_of(1), value_of(1))
     empty = public_folder / "empty"
     empty.mkdir()
-    user = os.geteuid() or 65534
     for path in (empty, folder, *folder.rglob("*")):
-        if path.is_dir():
-            path.chmod(0o555)
-    assert workers.wait(workers.start("read_only", folder=str(folder), empty=str(empty), user=user)) == 0
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    as_somebody_else(workers, "read_only", folder=str(folder), empty=str(empty))
     assert check(1, tier.get(key_of(1)))
 
 
 def test_a_folder_of_somebody_else(public_folder: Path, workers: Workers) -> None:
     folder = public_folder / "store"
     folder.mkdir()
-    user = os.geteuid() or 65534
-    folder.chmod(0o700 if user != os.geteuid() else 0o000)
-    assert workers.wait(workers.start("unreadable", folder=str(folder), user=user)) == 0
+    folder.chmod(0o000 if os.geteuid() else 0o700)
+    as_somebody_else(workers, "unreadable", folder=str(folder))
 
 
 def test_one_process_computes_and_the_others_wait(tmp_path: Path, workers: Workers) -> None:
     log = tmp_path / "log"
     running = [workers.start("compute_once", folder=str(tmp_path / "store"), log=str(log)) for _ in range(6)]
     assert [workers.wait(process) for process in running] == [0] * 6
-    assert sorted(log.read_text().split()) == list("01234")
+    assert sorted(log.read_text("utf-8").split()) == list("01234")
     assert not list((tmp_path / "store" / "v1" / "locks").iterdir())
 
 
@@ -157,10 +181,8 @@ def test_a_claim_ends_with_its_process(tmp_path: Path, workers: Workers) -> None
         assert held
     with store.claim(key_of(0), persist=False, timeout=0) as held:  # and so is this process
         assert held
-    polls = []
-    with store.claim(key_of(0), timeout=0.2, poll=lambda: polls.append(1)) as held:
+    with store.claim(key_of(0), timeout=0.2) as held:
         assert not held
-    assert polls
 
     def cancel() -> None:
         raise KeyboardInterrupt

@@ -16,18 +16,18 @@ from unet import sampling_schedule
 
 def write_slow_vocabulary(tokenizer_folder: Path) -> None:
     """Add `vocab.json` and `merges.txt`, the older form of `tokenizer.json`, for tools that read only those."""
-    model = json.loads((tokenizer_folder / "tokenizer.json").read_text())["model"]
-    (tokenizer_folder / "vocab.json").write_text(json.dumps(model["vocab"], ensure_ascii=False))
+    model = json.loads((tokenizer_folder / "tokenizer.json").read_text("utf-8"))["model"]
+    (tokenizer_folder / "vocab.json").write_text(json.dumps(model["vocab"], ensure_ascii=False), "utf-8")
     merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"]]
-    (tokenizer_folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]) + "\n")
+    (tokenizer_folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]) + "\n", "utf-8")
 
 
 def forget_sources(folder: Path) -> None:
     """Take out of the configurations where the parts were loaded from."""
     for file in folder.rglob("*.json"):
-        config = json.loads(file.read_text())
+        config = json.loads(file.read_text("utf-8"))
         if config.pop("_name_or_path", None) is not None:
-            file.write_text(json.dumps(config, indent=2) + "\n")
+            file.write_text(json.dumps(config, indent=2) + "\n", "utf-8")
 
 
 def main() -> None:

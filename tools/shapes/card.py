@@ -143,7 +143,7 @@ def main() -> None:
     parser.add_argument("--unet-steps", type=int, required=True, help="steps that the denoiser was trained")
     parser.add_argument("--vae-minutes", type=int, default=13, help="minutes that the autoencoder was trained")
     args = parser.parse_args()
-    figures = json.loads(args.figures.read_text())
+    figures = json.loads(args.figures.read_text("utf-8"))
     tasks = {name: figure for name, figure in figures.items() if name != "adapters"}
     triples = [(k, c, b) for k in KINDS for c in COLOURS for b in BACKGROUNDS if c != b]
     card = _CARD.format(
@@ -160,11 +160,11 @@ def main() -> None:
         unet_steps=args.unet_steps,
         report=report(tasks),
         adapters=_ADAPTERS.format(report=report_adapters(figures["adapters"])) if figures["adapters"] else "",
-        limits=args.limits.read_text().strip(),
+        limits=args.limits.read_text("utf-8").strip(),
         prompts=figures["single"]["prompts"],
-        safety=safety_rows(json.loads(args.safety.read_text())),
+        safety=safety_rows(json.loads(args.safety.read_text("utf-8"))),
     )
-    (args.model / "README.md").write_text(card)
+    (args.model / "README.md").write_text(card, "utf-8")
 
 
 if __name__ == "__main__":

@@ -193,7 +193,7 @@ def main() -> None:
     if args.sheet:
         contact_sheet(sheet).save(args.sheet, optimize=True)
     if args.json:
-        args.json.write_text(json.dumps(results | {"adapters": adapters}, indent=1) + "\n")
+        args.json.write_text(json.dumps(results | {"adapters": adapters}, indent=1) + "\n", "utf-8")
     print(report(results))
     print(report_adapters(adapters))
 

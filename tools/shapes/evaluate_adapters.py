@@ -142,7 +142,7 @@ def main() -> None:
     diffusers_logging.set_verbosity_error()
     results = measure_adapters(args.model, args.assets or args.model.parent, args.prompts)
     if args.json:
-        args.json.write_text(json.dumps(results, indent=1) + "\n")
+        args.json.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
     print(report_adapters(results))
 
 

@@ -65,7 +65,7 @@ def main() -> None:
     results["generated"] = rates(flags(args.model, pictures), np.array(shown))
     print(json.dumps(results, indent=1))
     if args.json:
-        args.json.write_text(json.dumps(results, indent=1) + "\n")
+        args.json.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -93,7 +93,7 @@ def _renamed(rest: str, names: dict[str, str]) -> str:
 def convert(folder: Path) -> tuple[Weights, dict[str, str]]:
     """Tensors in the original layout, and the metadata, of a Diffusers folder."""
     configs = {
-        part: json.loads((folder / part / "config.json").read_text()) for part in ("unet", "vae", "text_encoder")
+        part: json.loads((folder / part / "config.json").read_text("utf-8")) for part in ("unet", "vae", "text_encoder")
     }
     weights: Weights = {}
     for key, tensor in load_file(folder / "unet" / "diffusion_pytorch_model.safetensors").items():
@@ -105,12 +105,12 @@ def convert(folder: Path) -> tuple[Weights, dict[str, str]]:
     for key, tensor in load_file(folder / "text_encoder" / "model.safetensors").items():
         # transformers 5 writes the keys without this prefix, earlier versions with it.
         weights["cond_stage_model.transformer.text_model." + key.removeprefix("text_model.")] = tensor
-    tokenizer = json.loads((folder / "tokenizer" / "tokenizer.json").read_text())["model"]
+    tokenizer = json.loads((folder / "tokenizer" / "tokenizer.json").read_text("utf-8"))["model"]
     details = {
         **configs,
-        "scheduler": json.loads((folder / "scheduler" / "scheduler_config.json").read_text()),
+        "scheduler": json.loads((folder / "scheduler" / "scheduler_config.json").read_text("utf-8")),
         "tokenizer": {
-            "config": json.loads((folder / "tokenizer" / "tokenizer_config.json").read_text()),
+            "config": json.loads((folder / "tokenizer" / "tokenizer_config.json").read_text("utf-8")),
             "vocab": tokenizer["vocab"],
             "merges": [m if isinstance(m, str) else " ".join(m) for m in tokenizer["merges"]],
         },
