@@ -2,7 +2,14 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: help demo test check bench parity soak install install-test clean
+# What computes: schedules and noise, samplers, recorded numbers, models in place, pixels, a picture, code of scripts.
+NUMERIC = tests/sampling/test_schedules.py tests/sampling/test_noise.py tests/sampling/test_samplers.py \
+	tests/sampling/test_philox.py tests/parity/test_sigmas.py tests/parity/test_samplers.py \
+	tests/models/test_manager.py tests/end_to_end/test_pixel_nodes.py \
+	tests/end_to_end/test_against_diffusers.py tests/end_to_end/test_workflows.py::test_a_small_star_is_a_star \
+	tests/export/test_pieces.py
+
+.PHONY: help demo test other-processor check bench parity soak install install-test clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -12,6 +19,9 @@ demo: install ## Install, then draw a picture from a JSON workflow, offline
 
 test: install-test ## Install, then run the tests
 	$(BIN)/python -m pytest $(ARGS)
+
+other-processor: install-test ## Run a sample of what computes as another processor would: two threads, no wide vectors
+	ATEN_CPU_CAPABILITY=default OMP_NUM_THREADS=2 $(BIN)/python -m pytest $(NUMERIC) $(ARGS)
 
 check: install-test ## Lint, formatting, types and the direction of imports
 	$(BIN)/ruff check .

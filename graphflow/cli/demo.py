@@ -16,6 +16,7 @@ from graphflow.cli.terminal import console, styled
 EPILOG = "Example: graphflow demo --out pictures --open"
 WORKFLOW = "txt2img"
 PROMPT = "a green star on a black background"
+SEED = 5
 
 
 def demo(
@@ -28,7 +29,7 @@ def demo(
     from graphflow.planning.settle import Text
 
     target = console()
-    target.print(styled(f"Running the packaged workflow {WORKFLOW!r} with the prompt {PROMPT!r}."))
+    target.print(styled(f"Running the packaged workflow {WORKFLOW!r} with the prompt {PROMPT!r} and the seed {SEED}."))
     target.print(
         styled(
             "It uses the small model that comes with graphflow, which draws simple shapes; nothing is downloaded.\n",
@@ -36,7 +37,7 @@ def demo(
         )
     )
     session = make_session(offline=True)
-    result = carry_out(session, load(WORKFLOW), {"prompt": Text(PROMPT)}, {}, out=out)
+    result = carry_out(session, load(WORKFLOW), {"prompt": Text(PROMPT), "seed": Text(str(SEED))}, {}, out=out)
     if not result.paths:
         return
     picture = result.paths[0]

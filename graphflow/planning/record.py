@@ -1,7 +1,7 @@
 """The facts that a saved picture carries, so that somebody can make it again.
 
 Only facts that repeat: the document, digests of models, versions, device and dtype. No times, dates, hosts or cache
-state, so the same run twice writes the same bytes.
+state, so the same run twice on one machine writes the same bytes.
 """
 
 from __future__ import annotations

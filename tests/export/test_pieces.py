@@ -21,6 +21,7 @@ from graphflow.sampling.samplers import SAMPLERS
 from graphflow.sampling.schedules import SCHEDULES, make_sigmas
 from graphflow.spec.registry import installed
 from graphflow.values import Image, Latent, Mask
+from tests.closeness import assert_close
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLING = ModelSampling.from_betas(torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2)
@@ -66,7 +67,7 @@ def test_each_sampler_of_a_script_is_the_engines(name: str) -> None:
     expected = sampler.run(Denoiser(), x, sigmas, noise=noise(), callback=lambda step: None)
     function = "euler" if name == "ddim" else name
     actual = piece(function)(Denoiser(), x, sigmas, noise())
-    torch.testing.assert_close(actual, expected, rtol=1e-6, atol=1e-6)
+    assert_close(actual, expected)
 
 
 @pytest.mark.parametrize("steps", [1, 5, 20])
@@ -74,7 +75,7 @@ def test_each_sampler_of_a_script_is_the_engines(name: str) -> None:
 def test_each_schedule_of_a_script_is_the_engines(name: str, steps: int) -> None:
     expected = make_sigmas(name, SAMPLING, steps)
     actual = piece(f"{name}_sigmas")(piece("stable_diffusion_levels")(), steps)
-    assert torch.equal(actual, expected)  # Brownian noise tells the last bits apart
+    assert_close(actual, expected, pointwise=True)
 
 
 @pytest.mark.parametrize("kind", ["gaussian", "brownian"])
@@ -91,7 +92,7 @@ def test_noise_of_a_script_is_the_engines(kind: Any, layout: Any) -> None:
     else:
         theirs = piece("BrownianNoise")(like, 99, sigmas, batch)
     for _ in range(2):
-        assert torch.equal(theirs(sigmas[1], sigmas[2]), ours(sigmas[1], sigmas[2]))
+        assert_close(theirs(sigmas[1], sigmas[2]), ours(sigmas[1], sigmas[2]))
 
 
 def test_training_levels_of_a_script_are_the_engines() -> None:
@@ -108,7 +109,7 @@ def test_training_levels_of_a_script_are_the_engines() -> None:
             rescale_betas_zero_snr=zero_snr,
         )
         expected = ModelSampling.from_scheduler_config(dict(config)).sigmas
-        assert torch.equal(piece("training_sigmas")(config).float(), expected)
+        assert_close(piece("training_sigmas")(config).float(), expected, pointwise=True)
 
 
 def test_every_piece_stands_on_its_own_and_brings_nothing_else(tmp_path: Path) -> None:

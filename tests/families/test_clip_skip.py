@@ -11,8 +11,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from graphflow.values import TextEncoder
+from tests.closeness import assert_close
 from tests.models.tiny import TEXT_2
-from tests.models.tiny_manager import SD, SDXL, SDXL_FILE, error, make_manager, running, text_encoder, tiny_root
+from tests.models.tiny_manager import SD, SDXL, SDXL_FILE, make_manager, running, text_encoder, tiny_root
 
 
 def states(manager: object, recipe: TextEncoder, text: str) -> tuple[Tensor, ...]:
@@ -39,7 +40,7 @@ def test_sd_norms_the_chosen_layer_and_sdxl_does_not(layer: int) -> None:
                 with torch.no_grad():
                     expected = core.final_layer_norm(hidden) if normed else hidden
                 found = loaded.encode("a fox").entries[0].embedding[..., -32:]
-            assert error(found, expected) < 1e-6
+            assert_close(found, expected)
 
 
 def test_sd2_reads_the_layer_before_the_last_of_the_file(tmp_path: Path) -> None:
@@ -65,4 +66,4 @@ def test_sd2_reads_the_layer_before_the_last_of_the_file(tmp_path: Path) -> None
         for layer, wanted in expected.items():
             with TextEncoder(files=files, layer=layer).use() as encoder:
                 found = encoder.encode("a fox").entries[0].embedding
-            assert error(found, wanted) < 1e-6
+            assert_close(found, wanted)

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from graphflow.values import Conditioning, ConditioningEntry, Control, ControlNet, EmbeddingPatch
+from tests.closeness import assert_close
 from tests.models.tiny import sd_parts
 from tests.models.tiny_manager import SD, SDXL, error, make_manager, model, running, text_encoder
 
@@ -80,12 +81,12 @@ def test_an_embedding_stands_for_its_vectors(tmp_path: Path) -> None:
         words = next(tensor for key, tensor in table.items() if key.endswith("token_embedding.weight"))
     embedding(tmp_path, "fox", {"emb_params": words[[736, 3240]].clone()})  # "red", "fox"
     with running(manager) as told:
-        assert error(encoded(manager, "a embedding:fox, snow"), encoded(manager, "a red fox, snow")) < 1e-6
+        assert_close(encoded(manager, "a embedding:fox, snow"), encoded(manager, "a red fox, snow"))
         patch = EmbeddingPatch(file=manager.find("fox", "embedding", part=""), token="<fox>")
-        assert error(encoded(manager, "a <fox>, snow", SD, patch), encoded(manager, "a red fox, snow")) < 1e-6
+        assert_close(encoded(manager, "a <fox>, snow", SD, patch), encoded(manager, "a red fox, snow"))
         assert not told.notices
         weighted = encoded(manager, "a (embedding:fox:1.5), snow")
-        assert error(weighted, encoded(manager, "a (red fox:1.5), snow")) < 1e-6
+        assert_close(weighted, encoded(manager, "a (red fox:1.5), snow"))
 
 
 def test_an_embedding_that_is_missing_or_does_not_fit_is_named(tmp_path: Path) -> None:

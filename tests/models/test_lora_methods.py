@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from graphflow.errors import ModelFormatError
 from graphflow.loading.lora import read_lora
 from graphflow.loading.lora_layers import Layer
+from tests.closeness import assert_close
 
 WHERE = "x.safetensors"
 
@@ -67,7 +68,7 @@ def test_merged_weights_equal_those_of_peft(method: str) -> None:
     for module in ("linear", "conv"):
         (layer,) = layers[module]
         found = layer.apply(before[f"{module}.weight"], 1.0, WHERE)
-        torch.testing.assert_close(found, wanted[f"{module}.weight"])
+        assert_close(found, wanted[f"{module}.weight"])
         assert not torch.allclose(found, before[f"{module}.weight"])
 
 
@@ -82,19 +83,17 @@ def test_dora_lengths_of_columns_are_those_of_columns() -> None:
     lengths = torch.rand(1, 4) + 1
     layer = one({"x.lora_down.weight": down, "x.lora_up.weight": up, "x.dora_scale": lengths})
     found = layer.apply(weight, 1.0, WHERE)
-    torch.testing.assert_close(found.norm(dim=0), lengths[0])
-    torch.testing.assert_close(
-        nn.functional.normalize(found, dim=0), nn.functional.normalize(weight + up @ down, dim=0)
-    )
+    assert_close(found.norm(dim=0), lengths[0])
+    assert_close(nn.functional.normalize(found, dim=0), nn.functional.normalize(weight + up @ down, dim=0))
     half = layer.apply(weight, 0.5, WHERE)
-    torch.testing.assert_close(half, (weight + found) / 2)
+    assert_close(half, (weight + found) / 2)
 
 
 def test_full_differences_change_weights_and_biases() -> None:
     found = read_lora({"x.diff": torch.ones(2, 3), "x.diff_b": torch.ones(2)}, WHERE).layers["x"]
     assert [layer.leaf for layer in found] == ["weight", "bias"]
     for layer, shape in zip(found, ((2, 3), (2,)), strict=True):
-        torch.testing.assert_close(layer.apply(torch.zeros(shape), -0.5, WHERE), torch.full(shape, -0.5))
+        assert_close(layer.apply(torch.zeros(shape), -0.5, WHERE), torch.full(shape, -0.5))
 
 
 @pytest.mark.parametrize(
@@ -112,7 +111,7 @@ def test_alpha_in_the_metadata_counts(config: dict[str, Any], scale: float) -> N
     tensors = {"unet.mid.conv.lora_A.weight": torch.ones(2, 3), "unet.mid.conv.lora_B.weight": torch.ones(4, 2)}
     metadata = {"lora_adapter_metadata": json.dumps({f"unet.{key}": value for key, value in config.items()})}
     (layer,) = read_lora(tensors, WHERE, metadata).layers["unet.mid.conv"]
-    torch.testing.assert_close(layer.delta(torch.device("cpu")), torch.full((4, 3), 2 * scale))
+    assert_close(layer.delta(torch.device("cpu")), torch.full((4, 3), 2 * scale))
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", "7"])

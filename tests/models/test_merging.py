@@ -138,11 +138,11 @@ def test_attention_is_scaled_where_asked() -> None:
     with running(manager()):
         plain, encoder = model(manager(), SD), text_encoder(manager(), SD)
         a, text = weights(plain), weights(encoder)
-        cross = weights(scale_attention(plain, "cross", q=2.0, out=3.0))
+        cross = weights(scale_attention(plain, "cross", q=2.0, out=4.0))
         own = weights(scale_attention(plain, "self", k=0.5))
         told = weights(scale_text_attention(encoder, v=0.0))
     for name in a:
-        factor = 2.0 if ".attn2.to_q." in name else 3.0 if ".attn2.to_out.0." in name else 1.0
+        factor = 2.0 if ".attn2.to_q." in name else 4.0 if ".attn2.to_out.0." in name else 1.0
         assert torch.equal(cross[name], a[name] * factor), name
         assert torch.equal(own[name], a[name] * (0.5 if ".attn1.to_k." in name else 1.0)), name
     for name in text:

@@ -32,9 +32,9 @@ def report(results: Mapping[str, Measured]) -> str:
         "",
         f"{passed} of {len(results)} cases are within bounds; the largest error is "
         f"{max(r.error for r in results.values()):.1e}, the nearest to its bound {worst.error / worst.bound:.0%} of it.",
-        "All nine schedules (66 recorded lists of sigmas) and the initial noise equal the recorded ones bit for bit, which",
-        "`tests/parity/test_sigmas.py` holds; prompts, pictures and masks are compared by `tests/families/test_recorded.py`",
-        "and `tests/parity/test_nets.py`.",
+        "All nine schedules (66 recorded lists of sigmas) and the initial noise equal the recorded ones but for rounding, which",
+        "`tests/parity/test_sigmas.py` holds; samplers are given the recorded sigmas. Prompts, pictures and masks are compared by",
+        "`tests/families/test_recorded.py` and `tests/parity/test_nets.py`.",
         f"torch {torch.__version__.split('+')[0]}, diffusers {diffusers.__version__}.",
         "",
         "## Samplers",

@@ -14,6 +14,7 @@ from torch import Tensor
 from graphflow import nodes
 from graphflow.nodes.output.picture_bytes import to_bytes_array
 from graphflow.values import Image, Latent, Mask, Vae
+from tests.closeness import UNITS, assert_close, close
 from tests.families.recorded_weights import write_vae
 from tests.models.tiny_manager import make_manager, running
 from tests.parity.harness import DATA, error, recorded
@@ -21,10 +22,12 @@ from tests.parity.harness import DATA, error, recorded
 RECORDED = recorded("nets")
 IN = Latent(samples=RECORDED["latent_ops/in"])
 INPUTS = DATA / "inputs"
-BOUND = 1e-6
 VAE_BOUND = 2e-5
 pytestmark = pytest.mark.parity
-RESAMPLING = ["nearest", "bilinear", "area", "bicubic"]
+WEIGHED = ["bilinear", "area", "bicubic"]
+"""Ways of resampling that add floats up."""
+
+RESAMPLING = ["nearest", *WEIGHED]
 
 
 def picture(name: str) -> Image:
@@ -37,12 +40,16 @@ def saved(name: str) -> np.ndarray:
         return np.asarray(opened.convert("RGB")).astype(int)
 
 
-def difference(image: Image, name: str) -> int:
-    """Return the largest difference from a saved picture, in steps of 8 bits."""
+def difference(image: Image, name: str, *, rounded: bool = False) -> int:
+    """Return the largest difference from a saved picture, in steps of 8 bits.
+
+    Where pixels were rounded, one that lies on the edge of a step may be cut to either side of it.
+    """
     wanted = saved(name)
-    got = to_bytes_array(image.pixels[0], "truncate").astype(int)
-    assert got.shape == wanted.shape
-    return int(np.abs(got - wanted).max())
+    spare = UNITS * torch.finfo(torch.float32).eps if rounded else 0.0
+    lowest, highest = (to_bytes_array(image.pixels[0] + nudge, "truncate").astype(int) for nudge in (-spare, spare))
+    assert lowest.shape == wanted.shape
+    return int(np.maximum(lowest - wanted, wanted - highest).max())
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +73,7 @@ def test_masks(mask: Mask) -> None:
         "composite_add": nodes.compose_masks(mask, patch, x=8, y=8, operation="add"),
     }
     assert {f"masks/{name}" for name in got} == {name for name in RECORDED if name.startswith("masks/")}
-    assert [name for name, value in got.items() if not torch.equal(value.values, RECORDED[f"masks/{name}"])] == []
+    assert [name for name, value in got.items() if not close(value.values, RECORDED[f"masks/{name}"])] == []
 
 
 @pytest.mark.parametrize("method", [*RESAMPLING, "bislerp"])
@@ -75,9 +82,9 @@ def test_resampling_of_latents(method: str) -> None:
     up = nodes.upscale_latent(IN, 192, 160, method=method)
     down = nodes.upscale_latent(IN, 72, 64, method=method)
     cut = nodes.upscale_latent(IN, 128, 128, method=method, crop="center")
-    assert error(up.samples, RECORDED[f"{prefix}_up"]) < BOUND
-    assert error(down.samples, RECORDED[f"{prefix}_down"]) < BOUND
-    assert error(cut.samples, RECORDED[f"{prefix}_crop"]) < BOUND
+    assert_close(up.samples, RECORDED[f"{prefix}_up"])
+    assert_close(down.samples, RECORDED[f"{prefix}_down"])
+    assert_close(cut.samples, RECORDED[f"{prefix}_crop"])
 
 
 def test_operations_on_latents() -> None:
@@ -97,8 +104,7 @@ def test_operations_on_latents() -> None:
         "interpolate": nodes.blend_latents(IN, flipped, 0.4, "direction"),
         "add": nodes.combine_latents(IN, flipped, "add"),
     }
-    errors = {name: error(value.samples, RECORDED[f"latent_ops/{name}"]) for name, value in got.items()}
-    assert max(errors.values()) < BOUND, errors
+    assert [name for name, value in got.items() if not close(value.samples, RECORDED[f"latent_ops/{name}"])] == []
     assert taken.batch_index == tuple(RECORDED["latent_ops/from_batch.batch_index"].tolist())
 
 
@@ -111,7 +117,7 @@ def test_resampling_of_pictures(first: int, method: str) -> None:
         [(160, 112, "none"), (48, 40, "none"), (64, 64, "center"), (0, 48, "none")]
     ):
         got = nodes.resize(source, width, height, method=method, crop=crop, antialias=False)
-        assert difference(got, f"image_scale/saved_{first + 2 * number}") == 0
+        assert difference(got, f"image_scale/saved_{first + 2 * number}", rounded=method in WEIGHED) == 0
 
 
 def test_other_operations_on_pictures() -> None:
@@ -119,11 +125,11 @@ def test_other_operations_on_pictures() -> None:
     padded = nodes.pad_for_outpaint(source, left=8, top=16, right=0, bottom=8, feather=8)
     by_scale = nodes.resize(source, scale=1.5, method="bicubic", antialias=False)
     by_area = nodes.resize(source, megapixels=0.01, method="lanczos_8bit")
-    assert difference(by_scale, "image_scale/saved_43") == 0
+    assert difference(by_scale, "image_scale/saved_43", rounded=True) == 0
     assert difference(by_area, "image_scale/saved_45") == 0
     assert difference(nodes.invert_image(source), "image_scale/saved_47") == 0
     assert difference(padded.image, "image_scale/saved_49") == 0
-    assert torch.equal(padded.mask.values, RECORDED["image_scale/pad_mask"])
+    assert_close(padded.mask.values, RECORDED["image_scale/pad_mask"])
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +151,7 @@ def shown(tensor: Tensor) -> Tensor:
 def test_the_autoencoder(vae: Vae) -> None:
     source = picture("lab64.png")
     latent = nodes.encode_image(vae, source)
-    assert torch.equal(shown(source.pixels), RECORDED["vae_roundtrip/input"])
+    assert_close(shown(source.pixels), RECORDED["vae_roundtrip/input"])
     assert error(latent.samples, RECORDED["vae_roundtrip/latent"]) < VAE_BOUND
     assert error(shown(nodes.vae_decode(vae, latent).pixels), RECORDED["vae_roundtrip/image"]) < VAE_BOUND
 
@@ -160,4 +166,4 @@ def test_masked_content(vae: Vae, mask: Mask) -> None:
     assert got.noise_mask is not None
     name = "inpaint_vae_encode_for_inpaint/encoded"
     assert error(got.samples, RECORDED[name]) < VAE_BOUND
-    assert torch.equal(got.noise_mask, RECORDED[f"{name}.noise_mask"][:, 0])
+    assert_close(got.noise_mask, RECORDED[f"{name}.noise_mask"][:, 0])

@@ -9,6 +9,7 @@ from torch import Tensor
 from graphflow.sampling.evaluate import evaluate
 from graphflow.sampling.regions import Box, make_regions, match_areas, resize_mask
 from graphflow.values import Area, ConditioningEntry, Control, ControlNet
+from tests.closeness import assert_close
 from tests.sampling.toy import DISCRETE, RecordingModel, entry
 
 SIGMA = DISCRETE.sigmas[500]
@@ -47,7 +48,7 @@ def test_a_limit_on_the_batch_changes_the_calls_and_not_the_result() -> None:
     free, limited = RecordingModel(), RecordingModel()
     sides = ([entry(1.0), entry(2.0)], [entry(-1.0)])
     for a, b in zip(predict_sides(free, *sides), predict_sides(limited, *sides, max_items=2), strict=True):
-        assert torch.allclose(a, b, atol=1e-6)
+        assert_close(a, b)
     assert (len(free.calls), len(limited.calls)) == (1, 3)
 
 

@@ -19,6 +19,7 @@ from graphflow.sampling.noise import initial_noise
 from graphflow.sampling.prediction import ModelSampling
 from graphflow.sampling.samplers import SAMPLERS
 from graphflow.sampling.schedules import make_sigmas
+from tests.closeness import assert_close
 from tests.sampling.toy import DISCRETE, FLOW, RecordingModel, conditioning, entry
 
 SHAPE = (2, 4, 8, 8)
@@ -190,7 +191,7 @@ def test_results_are_ordinary_tensors_and_inputs_stay_as_they_were() -> None:
 
 
 def test_the_space_of_the_model_is_entered_and_left() -> None:
-    assert torch.allclose(SPACE.leave(SPACE.enter(picture())), picture(), atol=1e-6)
+    assert_close(SPACE.leave(SPACE.enter(picture())), picture())
     assert torch.equal(SPACE.enter(torch.zeros(2)), torch.zeros(2))
 
 

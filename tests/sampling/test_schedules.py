@@ -35,7 +35,9 @@ def test_a_schedule_falls_from_within_the_models_levels_to_zero(name: str, model
     assert sigmas.dtype == torch.float32
     assert float(sigmas[-1]) == 0.0
     assert bool((sigmas.diff() < 0).all())
-    assert float(sigmas[0]) <= float(model.sigma_max) * (1 + 1e-4)
+    # Even steps in arctan sigma: near pi/2 a unit in the last place of the angle is sigma units of the level.
+    slack = 2 * torch.finfo().eps * float(model.sigma_max) if name == "kl_optimal" else 0.0
+    assert float(sigmas[0]) <= float(model.sigma_max) * (1 + 1e-4 + slack)
     if name not in ("beta", "ddim_uniform"):
         assert len(sigmas) == steps + 1
 

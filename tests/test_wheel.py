@@ -1,0 +1,145 @@
+"""What `pip install` of the built wheel gives, without a clone: the package, whole, and a first picture."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from email.message import Message
+from email.parser import Parser
+from pathlib import Path
+from zipfile import ZipFile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.conftest import ROOT
+from tests.shapes_judge import judge
+
+NOT_COPIED = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist", "out")
+"""What a checkout has and a fresh clone has not."""
+
+FOLDERS = {"graphflow": "", "nodes": "graphflow/", "converters": "graphflow/", "workflows": "graphflow/"}
+"""The folders that are installed, and what stands before their names in the wheel."""
+
+FOR_DEVELOPMENT = {
+    "graphflow/converters/comfyui/data/make_template_nodes.py",
+    "graphflow/converters/diffusers_script/pieces/ruff.toml",
+}
+"""Files of these folders that nothing needs once it is installed."""
+
+
+def run(*command: object, cwd: Path) -> str:
+    """Run a command that knows nothing of this checkout, and return what it printed."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    process = subprocess.run(
+        [str(part) for part in command], cwd=cwd, env=environment, capture_output=True, text=True, check=False
+    )
+    assert process.returncode == 0, process.stdout + process.stderr
+    return process.stdout
+
+
+def build(what: str, source: Path, folder: Path) -> Path:
+    """Build a "wheel" or an "sdist" with the backend itself, which needs no network."""
+    folder.mkdir()
+    code = f"from setuptools import build_meta; build_meta.build_{what}({str(folder)!r})"
+    run(sys.executable, "-P", "-c", code, cwd=source)
+    (built,) = folder.iterdir()
+    return built
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A virtual environment."""
+
+    scripts: Path
+    site: Path
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("with a space")
+
+
+@pytest.fixture(scope="module")
+def source(place: Path) -> Path:
+    """Copy the checkout: building leaves folders where it is done."""
+    shutil.copytree(ROOT, place / "checkout", ignore=NOT_COPIED)
+    return place / "checkout"
+
+
+@pytest.fixture(scope="module")
+def wheel(source: Path, place: Path) -> Path:
+    return build("wheel", source, place / "wheel")
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, place: Path) -> Environment:
+    """Install the wheel where the packages that the tests have are seen, but not the graphflow that they have."""
+    folder = place / "environment"
+    run(sys.executable, "-m", "venv", folder, cwd=place)
+    scripts = folder / ("Scripts" if os.name == "nt" else "bin")
+    run(scripts / "python", "-m", "pip", "install", "--no-index", "--no-deps", wheel, cwd=place)
+    (site,) = folder.glob("Lib/site-packages" if os.name == "nt" else "lib/*/site-packages")
+    packages = [entry for entry in sys.path if Path(entry).name in {"site-packages", "dist-packages"}]
+    # Folders that a .pth file adds have their own .pth files ignored, such as that of an editable install.
+    (site / "packages_of_the_tests.pth").write_text("\n".join(packages), "utf-8")
+    return Environment(scripts, site)
+
+
+def names(wheel: Path) -> set[str]:
+    with ZipFile(wheel) as archive:
+        return set(archive.namelist())
+
+
+def metadata(wheel: Path) -> Message:
+    with ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        return Parser().parsestr(archive.read(name).decode())
+
+
+def test_only_graphflow_lands_at_the_top(wheel: Path) -> None:
+    tops = {name.split("/")[0] for name in names(wheel)}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"graphflow"}
+
+
+def test_every_module_and_data_file_is_in_it(wheel: Path, source: Path) -> None:
+    files = {
+        prefix + path.relative_to(source).as_posix()
+        for folder, prefix in FOLDERS.items()
+        for path in (source / folder).rglob("*")
+        if path.is_file()
+    }
+    assert {name for name in names(wheel) if ".dist-info/" not in name} == files - FOR_DEVELOPMENT
+
+
+def test_the_licence_is_named_and_in_it(wheel: Path) -> None:
+    described = metadata(wheel)
+    assert described["License-Expression"] == "Apache-2.0"
+    (name,) = (name for name in names(wheel) if name.endswith(".dist-info/licenses/LICENSE"))
+    with ZipFile(wheel) as archive:
+        assert archive.read(name) == (ROOT / "LICENSE").read_bytes()
+
+
+def test_the_archive_of_sources_gives_the_same_wheel(source: Path, wheel: Path, place: Path) -> None:
+    archive = build("sdist", source, place / "sdist")
+    shutil.unpack_archive(archive, place / "unpacked", filter="data")
+    (unpacked,) = (place / "unpacked").iterdir()
+    assert names(build("wheel", unpacked, place / "again")) == names(wheel)
+
+
+def test_an_installed_wheel_draws_the_first_picture(installed: Environment, tmp_path: Path) -> None:
+    code = "import graphflow, graphflow.nodes, graphflow.converters, graphflow.workflows, sys\n" + (
+        "print(*(m.__file__ for n, m in sys.modules.items() if n.split('.')[0] == 'graphflow'), sep='\\n')"
+    )
+    found = run(installed.scripts / "python", "-c", code, cwd=tmp_path).splitlines()
+    assert len(found) > 10
+    assert [path for path in found if not Path(path).is_relative_to(installed.site)] == []
+
+    run(installed.scripts / "graphflow", "demo", "--out", tmp_path / "pictures", cwd=tmp_path)
+    (path,) = (tmp_path / "pictures").iterdir()
+    with Image.open(path) as picture:
+        assert judge(np.asarray(picture.convert("RGB"))).shows("star", "green", "black")
