@@ -6,6 +6,7 @@ imports neither torch nor diffusers; running a workflow does.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 # At once, not when it is asked for: the module of this name would stand in its place by then.
@@ -13,17 +14,22 @@ from graphflow import runtime as _runtime
 from graphflow.spec.decorator import node
 
 if TYPE_CHECKING:
-    from graphflow.building.refs import Ref
+    from graphflow.building.refs import Link, Ref
     from graphflow.building.workflow import Workflow
+    from graphflow.document.document import NodeEntry
     from graphflow.errors import GraphflowError
     from graphflow.execution.result import Result
     from graphflow.session import Session, run
     from graphflow.spec.decorator import InputFile, ModelName, Seed
 
+__path__.append(str(Path(__file__).parent / "names_of_0_1"))
+
 _HOMES = {
     "GraphflowError": "graphflow.errors",
     "InputFile": "graphflow.spec.decorator",
+    "Link": "graphflow.building.refs",
     "ModelName": "graphflow.spec.decorator",
+    "NodeEntry": "graphflow.document.document",
     "Ref": "graphflow.building.refs",
     "Result": "graphflow.execution.result",
     "Seed": "graphflow.spec.decorator",
@@ -32,7 +38,20 @@ _HOMES = {
     "run": "graphflow.session",
 }
 
-__all__ = ["GraphflowError", "InputFile", "ModelName", "Ref", "Result", "Seed", "Session", "Workflow", "node", "run"]
+__all__ = [
+    "GraphflowError",
+    "InputFile",
+    "Link",
+    "ModelName",
+    "NodeEntry",
+    "Ref",
+    "Result",
+    "Seed",
+    "Session",
+    "Workflow",
+    "node",
+    "run",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -72,11 +72,8 @@ class _Writer:
     functions: dict[int, str] = field(default_factory=dict)
 
     def imports(self) -> Iterator[str]:
-        yield "from graphflow import Workflow, nodes" if self.nodes else "from graphflow import Workflow"
-        if self.links:
-            yield "from graphflow.building.refs import Link"
-        if self.entries:
-            yield "from graphflow.workflow import NodeEntry"
+        used = {"Link": self.links, "NodeEntry": self.entries, "Workflow": True, "nodes": self.nodes}
+        yield f"from graphflow import {', '.join(name for name, is_used in used.items() if is_used)}"
 
     def function(self, name: str, document: Document) -> Iterator[str]:
         taken = set(self.functions.values()) | _FRAME
