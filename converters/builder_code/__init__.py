@@ -76,7 +76,7 @@ class _Writer:
         if self.links:
             yield "from graphflow.building.refs import Link"
         if self.entries:
-            yield "from graphflow.workflow import NodeEntry"
+            yield "from graphflow.document.document import NodeEntry"
 
     def function(self, name: str, document: Document) -> Iterator[str]:
         taken = set(self.functions.values()) | _FRAME

@@ -24,8 +24,9 @@ from graphflow.converters.comfyui import Flattened, Report, to_native, to_prompt
 from graphflow.converters.comfyui.catalogue import interfaces
 from graphflow.converters.comfyui.rules import RULES
 from graphflow.converters.comfyui.rules.needs import need_of
+from graphflow.converters.comfyui.rules.rule import AnyRule, Rule
 from graphflow.errors import GraphflowError
-from graphflow.spec.registry import installed
+from graphflow.spec.registry import Registry, installed
 
 from .fuzz import template, templates
 
@@ -80,6 +81,7 @@ class Family:
     """What became of one family's templates."""
 
     whole: list[str] = field(default_factory=list)
+    ready: list[str] = field(default_factory=list)
     partly: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
@@ -105,6 +107,8 @@ class Survey:
         self.problems.update(problem.code for problem in flat.problems)
         self.count["files without a problem"] += not flat.problems
         self.count["files that import whole"] += report.complete
+        self.count["files that import whole, and no node waits"] += report.ready
+        self.count["nodes that wait for a family"] += sum(map(len, report.waiting.values()))
         types = tuple(sorted({entry.type for entry in report.unsupported}))
         self.missing.update(types)
         family = self.families.setdefault(family_of(name), Family())
@@ -112,12 +116,19 @@ class Survey:
             family.partly[name] = types
         else:
             family.whole.append(name)
+        if report.ready:
+            family.ready.append(name)
         self.said.extend(f"{name}: {problem}" for problem in flat.problems)
 
     def share(self) -> tuple[int, int]:
         """Return how many image templates of families that Diffusers has import whole, of how many."""
         found = [family for name, family in self.families.items() if name in FAMILIES.values()]
         return sum(len(family.whole) for family in found), sum(family.files for family in found)
+
+
+@cache
+def _registry() -> Registry:
+    return installed()
 
 
 @cache
@@ -141,7 +152,7 @@ def family_of(name: str) -> str:
 
 def survey(names: Iterable[str]) -> Survey:
     """Import templates."""
-    result, registry = Survey(), installed()
+    result, registry = Survey(), _registry()
     for name in names:
         try:
             flat = to_prompt(template(name))
@@ -160,15 +171,27 @@ def survey(names: Iterable[str]) -> Survey:
 
 def family_table(found: Survey) -> str:
     """Return shares by family as Markdown."""
-    lines = ["| family | templates | import whole |", "|---|---|---|"]
+    lines = ["| family | templates | import whole | … and no node waits |", "|---|---|---|---|"]
     names = [*dict.fromkeys(FAMILIES.values()), *sorted(set(found.families) - set(FAMILIES.values()))]
     for name in names:
         family = found.families.get(name)
         if family is not None:
-            lines.append(f"| {name} | {family.files} | {len(family.whole)} |")
+            lines.append(f"| {name} | {family.files} | {len(family.whole)} | {len(family.ready)} |")
     whole, files = found.share()
-    lines.append(f"| **image families that Diffusers has** | **{files}** | **{whole} ({whole / files:.0%})** |")
+    ready = sum(len(found.families[name].ready) for name in {*FAMILIES.values()} & found.families.keys())
+    lines.append(
+        f"| **image families that Diffusers has** | **{files}** | **{whole} ({whole / files:.0%})** | **{ready}** |"
+    )
     return "\n".join(lines)
+
+
+def waits_of(rule: AnyRule) -> str:
+    """Return what all native nodes of a rule wait for, or the one that it is a part of; empty where one of them runs."""
+    known = _registry().specs
+    natives = rule.natives or tuple(word for word in re.findall(r"\w+", getattr(rule, "says", "")) if word in known)
+    fixed = rule.fixed if isinstance(rule, Rule) else {}
+    waits = [known[native].waiting(fixed, known[native].inputs.keys() - fixed.keys()) for native in natives]
+    return ", ".join(dict.fromkeys(map(str, waits))) if waits and None not in waits else ""
 
 
 def rule_table() -> str:
@@ -177,7 +200,9 @@ def rule_table() -> str:
     for rule in sorted(RULES.values(), key=lambda rule: (rule.pack.lower(), rule.comfy.lower())):
         says = getattr(rule, "says", "")
         natives = says if says else ", ".join(f"`{native}`" for native in rule.natives)
-        cells = (f"`{rule.comfy}`", rule.pack, natives, rule.differs)
+        waits = waits_of(rule)
+        differs = "; ".join(part for part in (rule.differs, f"waits for {waits}" if waits else "") if part)
+        cells = (f"`{rule.comfy}`", rule.pack, natives, differs)
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines)
 
@@ -186,8 +211,10 @@ def core_table() -> str:
     """Return as Markdown what becomes of ComfyUI's own types, and what those without a rule need."""
     core = sorted(type for type, known in interfaces().items() if known.core)
     ruled = {type: RULES.get(type) or RULES.get(type.strip()) for type in core}
-    exact = sum(rule is not None and not rule.differs for rule in ruled.values())
-    near = sum(rule is not None and bool(rule.differs) for rule in ruled.values())
+    waiting = {type for type, rule in ruled.items() if rule is not None and waits_of(rule)}
+    running = [rule for type, rule in ruled.items() if rule is not None and type not in waiting]
+    exact = sum(not rule.differs for rule in running)
+    near = sum(bool(rule.differs) for rule in running)
     missing: dict[str, dict[str, list[str]]] = {"family": {}, "node": {}}
     for type, rule in ruled.items():
         need = need_of(type)
@@ -199,6 +226,7 @@ def core_table() -> str:
         "|---|---|",
         f"| said in native nodes | {exact} |",
         f"| said in native nodes, with a difference that is always there | {near} |",
+        f"| said in native nodes that wait for their family | {len(waiting)} |",
         f"| not supported: its family is not built | {counts['family']} |",
         f"| not supported: no native node does it | {counts['node']} |",
         f"| **all** | **{len(core)}** |",
