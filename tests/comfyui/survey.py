@@ -1,24 +1,16 @@
-"""Import every official template that is not tied to a paid API, and print what comes of it, by family.
-
-    python -m tests.comfyui.survey [--all] [--problems] [--missing] [--write]
-
-``--write`` puts the tables into docs/comfyui.md. Exit code 1 if any file does not flatten, or if fewer templates import
-whole than is promised.
-"""
+"""Import every official template that is not tied to a paid API, and count what comes of it, by family."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
-import sys
-import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from graphflow.converters.comfyui import Flattened, Report, to_native, to_prompt
 from graphflow.converters.comfyui.catalogue import interfaces
@@ -28,7 +20,7 @@ from graphflow.converters.comfyui.rules.rule import AnyRule, Rule
 from graphflow.errors import GraphflowError
 from graphflow.spec.registry import Registry, installed
 
-from .fuzz import template, templates
+from .fuzz import template
 
 DOCS = Path(__file__).parents[2] / "docs" / "comfyui.md"
 SHARE = 0.6
@@ -89,6 +81,9 @@ class Family:
         return len(self.whole) + len(self.partly)
 
 
+COUNTERS = ("count", "notes", "problems", "missing")
+
+
 @dataclass
 class Survey:
     """What became of all templates."""
@@ -119,6 +114,24 @@ class Survey:
         if report.ready:
             family.ready.append(name)
         self.said.extend(f"{name}: {problem}" for problem in flat.problems)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain JSON."""
+        counters = {name: dict(getattr(self, name)) for name in COUNTERS}
+        families = {name: asdict(family) for name, family in self.families.items()}
+        return {"families": families, **counters, "said": self.said}
+
+    @classmethod
+    def of(cls, parts: Iterable[Mapping[str, Any]]) -> Survey:
+        """Return what several surveys of different families, as plain JSON, found together."""
+        found = cls()
+        for part in parts:
+            for name, family in part["families"].items():
+                found.families[name] = Family(**family)
+            for name in COUNTERS:
+                getattr(found, name).update(part[name])
+            found.said.extend(part["said"])
+        return found
 
     def share(self) -> tuple[int, int]:
         """Return how many image templates of families that Diffusers has import whole, of how many."""
@@ -248,39 +261,3 @@ def with_tables(text: str, tables: Mapping[str, str]) -> str:
             flags=re.DOTALL,
         )
     return text
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Print counts of files, nodes, notes and problems."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--all", action="store_true", help="with the templates tied to paid APIs")
-    parser.add_argument("--problems", action="store_true", help="print every problem")
-    parser.add_argument("--missing", action="store_true", help="print what each file lacks")
-    parser.add_argument("--write", action="store_true", help="put the tables into docs/comfyui.md")
-    options = parser.parse_args(arguments)
-    names = templates(paid=options.all)
-    start = time.perf_counter()
-    found = survey(names)
-    print(f"{len(names)} files in {time.perf_counter() - start:.1f} s")
-    for label in found.count:
-        print(f"  {label:<42}{found.count[label]:>7,}")
-    for title, counter in (("notes", found.notes), ("problems", found.problems), ("not supported", found.missing)):
-        print(f"{title}: " + (", ".join(f"{code} {number}" for code, number in counter.most_common(40)) or "none"))
-    print(family_table(found))
-    print(core_table())
-    if options.problems:
-        print("\n".join(found.said))
-    if options.missing:
-        for family in found.families.values():
-            for name, types in family.partly.items():
-                print(f"{name}: {', '.join(types)}")
-    if options.write:
-        tables = {"families": family_table(found), "core": core_table(), "rules": rule_table()}
-        DOCS.write_text(with_tables(DOCS.read_text("utf-8"), tables), "utf-8")
-    whole, files = found.share()
-    kept = whole >= SHARE * files and not any(found.families[name].partly for name in STABLE_DIFFUSION)
-    return 1 if found.count["failed"] or not kept else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
