@@ -84,10 +84,10 @@ def run_recorded(models: Path, names: Sequence[str], jobs: int = 1) -> Iterator[
                     free.put(fresh)
 
             with ThreadPoolExecutor(jobs) as pool, ExitStack() as servers:
-                # Who stops waits for no further script: what has not begun is left out, and the servers end the others.
-                servers.callback(pool.shutdown, wait=False, cancel_futures=True)
                 for _ in range(min(jobs, len(wanted))):
                     free.put(servers.enter_context(Fresh(OFFLINE, configs, first)))
+                # Runs first where one stops: what has not begun is left out, and then the servers end the others.
+                servers.callback(pool.shutdown, wait=False, cancel_futures=True)
                 for done in as_completed([pool.submit(one, name) for name in wanted]):
                     yield done.result()
 
