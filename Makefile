@@ -33,16 +33,16 @@ bench: install-test ## Ratios against peers, measured side by side; minutes
 	$(BIN)/python -m pip install --quiet --editable ".[bench]"
 	$(BIN)/python -m benchmarks
 
-parity: install-test ## Compare everything with the recorded numbers and write docs/parity.md; an hour
-	$(BIN)/python -m tests.parity.run_parity
-	$(BIN)/python -m tests.comfyui.recorded build/parity/models --write
-	$(BIN)/python -m tests.export.run_exports
-	$(BIN)/python -m tests.export.recorded build/parity/models
+parity: install-test ## Compare everything with the recorded numbers; an hour, and a stopped one goes on
+	$(BIN)/python -m tests.runners.parity
+	$(BIN)/python -m tests.runners.imports
+	$(BIN)/python -m tests.runners.exports
+	$(BIN)/python -m tests.runners.export_parity
 
 soak: install-test ## The long property and fuzz suites; an hour
 	GRAPHFLOW_TEST_SOAK=1 $(BIN)/python -m pytest tests/families/test_recorded.py tests/properties tests/export tests/nodes/test_detectors.py
-	$(BIN)/python -m tests.comfyui.survey
-	$(BIN)/python -m tests.comfyui.fuzz --count 10000
+	$(BIN)/python -m tests.runners.survey
+	$(BIN)/python -m tests.runners.fuzz
 
 install: .venv/.installed ## Make .venv and install graphflow
 

@@ -33,6 +33,7 @@ from graphflow.planning.settle import Settled, settle
 from graphflow.planning.steps import Constant, Plan
 from graphflow.planning.traces import Traces
 from graphflow.planning.validate import validate
+from graphflow.planning.waiting import waiting_problems
 from graphflow.runtime import ModelProvider, Runtime
 from graphflow.settings import Settings, load_settings
 from graphflow.spec import registry
@@ -152,6 +153,7 @@ class Session:
         settled = self.settle(workflow, inputs, overrides)
         checked = validate(settled.flat, self.registry)
         checked.problems[:0] = settled.problems
+        checked.problems.extend(waiting_problems(checked.targets(settled.flat), checked.nodes))
         return checked
 
     def plan(

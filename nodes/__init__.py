@@ -65,6 +65,7 @@ from .sampling.sigmas import *
 from .video.files import *
 from .video.sound import *
 from .video.video import *
+from .waiting.conditioning import *
 from .waiting.loaders import *
 from .waiting.ltxv import *
 from .waiting.sound import *

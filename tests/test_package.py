@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -77,3 +78,19 @@ def test_every_link_in_the_readme_leads_somewhere() -> None:
     links = re.findall(r"\]\(([^)#]+)\)", text)
     missing = [link for link in links if not link.startswith("http") and not (ROOT / link).exists()]
     assert missing == []
+
+
+def test_no_test_imports_from_another_test_module() -> None:
+    found = []
+    paths = sorted((ROOT / "tests").rglob("*.py"))
+    modules = {path.stem for path in paths if path.stem.startswith("test_")}
+    for path in paths:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                names = [*(node.module or "").split("."), *(alias.name for alias in node.names)]
+            elif isinstance(node, ast.Import):
+                names = [part for alias in node.names for part in alias.name.split(".")]
+            else:
+                continue
+            found += [f"{path.relative_to(ROOT)}: {name}" for name in names if name in modules]
+    assert found == [], "move what is shared into a module beside them"

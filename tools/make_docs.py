@@ -31,6 +31,7 @@ def categories(known: registry.Registry) -> dict[str, list[NodeSpec]]:
 
 def support_table(known: registry.Registry) -> str:
     """Return the README's table of what is supported."""
+    running = [spec for spec in known.specs.values() if spec.waits is None]
     rows = [
         (
             "model families",
@@ -39,12 +40,12 @@ def support_table(known: registry.Registry) -> str:
         ("samplers", ", ".join(SAMPLER_NAMES)),
         ("schedules", ", ".join(SCHEDULE_NAMES)),
         (
-            f"[{len(known.specs)} nodes](docs/nodes.md)",
+            f"[{len(running)} nodes](docs/nodes.md), and {len(known.specs) - len(running)} that wait for a family",
             ", ".join(f"{category} ({len(specs)})" for category, specs in categories(known).items()),
         ),
         ("packaged workflows", ", ".join(workflows.names())),
         ("ComfyUI node types that are imported", f"{len(RULES)}, listed in [docs/comfyui.md](docs/comfyui.md)"),
-        ("node types that are exported to Diffusers scripts", f"{len(SUPPORTED)} of {len(known.specs)}"),
+        ("node types that are exported to Diffusers scripts", f"{len(SUPPORTED)} of {len(running)}"),
     ]
     return "\n".join(["| what | which |", "|---|---|", *(f"| {what} | {which} |" for what, which in rows)])
 
@@ -74,6 +75,8 @@ def node_page(known: registry.Registry) -> str:
                 )
                 if holds
             ]
+            if spec.waits is not None:
+                marks.append(f"cannot run yet: waits for {spec.waits_for}")
             lines += [f"### `{spec.type}`", "", spec.summary + (f" *({', '.join(marks)})*" if marks else ""), ""]
             if spec.inputs:
                 lines += ["| input | type | default | what |", "|---|---|---|---|"]

@@ -23,9 +23,10 @@ def table() -> str:
             exported[spec.category].append(name)
         else:
             refused[reason(name)].append(name)
+    running = sum(spec.waits is None for spec in installed().specs.values())
     total = sum(map(len, exported.values()))
     lines = [
-        f"{total} of {len(installed().specs)} node types have a place in scripts:",
+        f"{total} of {running} node types that run have a place in scripts:",
         "",
         "| Topic | Types |",
         "|---|---|",

@@ -23,7 +23,6 @@ from .pruning import link_of
 from .report import Entry, Report, Verdict
 from .rules import RULES
 from .rules.common import PREFIX, PREFIX_LENGTH
-from .rules.families import WAITING
 from .rules.needs import need_of
 from .rules.rule import AnyRule, Convert, Input, Rule
 
@@ -192,10 +191,10 @@ class _Importer:
                     self._builder.add(source, "preview", shown, suffix=f"preview-{slot}")
 
     def _waits(self) -> str:
-        """Return the family that has to be built before the nodes just made run; empty where they run."""
+        """Return what has to be built before the nodes just made run; empty where they run."""
         made = [self._builder.nodes[id] for id in self._builder.current]
-        found = (str(entry.params.get("family") or WAITING[entry.type]) for entry in made if entry.type in WAITING)
-        return next(found, "")
+        found = (self._builder.spec(entry.type).waiting(entry.params, entry.links) for entry in made)
+        return next((waits for waits in found if waits is not None), "")
 
     def _source(self, id: str, node: Mapping[str, Any], rule: AnyRule | None) -> Source:
         inputs: dict[str, Value] = {}

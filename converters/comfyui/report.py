@@ -32,7 +32,7 @@ class Entry:
         remarks: What differs, or why it is not supported.
         pack: The custom pack that has the type, where known.
         provides: What a node of this type would have to do, where it is not supported.
-        waits: The family that has to be built before the node runs; empty where it runs.
+        waits: What has to be built before the node runs, e.g. a family; empty where it runs.
     """
 
     id: str
@@ -126,7 +126,7 @@ class Report:
 
     @property
     def waiting(self) -> dict[str, tuple[Entry, ...]]:
-        """Nodes that are in the document but cannot run yet, by the family that has to be built."""
+        """Nodes that are in the document but cannot run yet, by what has to be built."""
         found: dict[str, tuple[Entry, ...]] = {}
         for entry in self.entries:
             if entry.live and entry.waits and entry.verdict is not Verdict.UNSUPPORTED:
@@ -135,8 +135,13 @@ class Report:
 
     @property
     def complete(self) -> bool:
-        """Whether every node that runs is said in native nodes."""
+        """Whether every node on a path to an output is said in native nodes, those that wait included."""
         return not self.unsupported
+
+    @property
+    def ready(self) -> bool:
+        """Whether it is complete and no node waits; whether its models are of a family that runs, their files tell."""
+        return self.complete and not self.waiting
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON."""
@@ -144,6 +149,7 @@ class Report:
             "format": self.format,
             "container": self.container,
             "complete": self.complete,
+            "ready": self.ready,
             "waits": list(self.waiting),
             "nodes": [entry.to_json() for entry in self.entries],
             "models": [model.to_json() for model in self.models],

@@ -22,6 +22,7 @@ from graphflow.planning.safety import Policy, guard
 from graphflow.planning.settle import Settled
 from graphflow.planning.steps import Argument, Constant, literals_of, sources_of
 from graphflow.planning.validate import validate
+from graphflow.planning.waiting import waiting_problems, waiting_problems_of_plan
 
 if TYPE_CHECKING:
     from graphflow.session import Session
@@ -177,7 +178,8 @@ def read_graph(
         notices=list(checked.notices),
     )
     if problems:
-        raise WorkflowError([*problems, *settling.missing_files(checked.nodes.values(), problems)])
+        waiting = waiting_problems(checked.targets(settled.flat), checked.nodes)
+        raise WorkflowError([*problems, *waiting, *settling.missing_files(checked.nodes.values(), problems)])
     guarded = guard(
         checked.nodes,
         checked.types,
@@ -191,6 +193,10 @@ def read_graph(
     for node_id, node in guarded.nodes.items():
         if node_id in wanted:
             settling.settle(node)
+    sources = [Source(node_id, guarded.nodes[node_id].spec.primary) for node_id in ends] or checked.targets(
+        settled.flat
+    )
+    settling.problems[:0] = waiting_problems_of_plan(sources, guarded.nodes, settling)
     if guarded.problems or settling.problems:
         raise WorkflowError([*guarded.problems, *settling.problems])
     graph = Graph(settled.document, notices=[*settling.notices, *guarded.notices])

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from graphflow.nodes import NODES
+from graphflow.spec.decorator import spec_of
+
 _RUNTIME = "it computes with what is known only when the workflow runs"
 _RANDOM = "it draws anew for every run"
 _FAMILY = "it is for models of other families than Stable Diffusion 1, 2 and XL, which scripts call as whole pipelines"
+_WAITS = "it waits for a family that is not built, so that graphflow does not run it, either"
 _FILES = "scripts write pictures and latents; save models with graphflow"
 _MEDIA = "scripts write pictures and latents, no video, sound or text"
 _UNKNOWN_COUNT = "how many batches it makes is known only when the workflow runs"
@@ -21,21 +25,9 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     ),
     _RANDOM: ("random_float", "random_int", "random_line"),
     _FAMILY: (
-        "add_image_prompt", "add_reference_latent", "apply_style_patch", "encode_prompt_parts",
-        "encode_prompt_with_images", "lotus_conditioning", "set_guidance", "set_reference_method",
-        "apply_control_patch", "load_control_patch", "load_family_text_encoder", "set_t5_length", "flux2_sigmas",
-        "ltxv_sigmas", "set_flow_shift", "set_flux_shift",
-        "compress_frames", "cosmos_image_latent", "decode_audio", "empty_video_latent", "encode_audio",
-        "encode_video_prompt_with_image", "hunyuan15_image_conditioning", "hunyuan_image_conditioning",
-        "kandinsky5_image_conditioning", "load_image_to_video_checkpoint", "ltxv_add_guide", "ltxv_crop_guides",
-        "ltxv_decode_audio", "ltxv_empty_audio_latent", "ltxv_encode_audio", "ltxv_image_conditioning",
-        "ltxv_join_audio", "ltxv_load_audio_vae", "ltxv_reference_audio", "ltxv_set_start", "ltxv_split_audio",
-        "ltxv_upscale_latent", "replace_latent_frames", "set_context_windows", "set_frame_rate", "set_ltxv_shift",
-        "svd_conditioning", "trim_video_latent", "wan22_image_latent", "wan_animate_conditioning",
-        "wan_camera_conditioning", "wan_control_conditioning", "wan_image_conditioning", "wan_speech_conditioning",
-        "wan_speech_continuation", "wan_subject_conditioning", "wan_track_conditioning", "wan_vace_conditioning",
-        "scale_temporal_attention", "skip_transformer_layers", "empty_audio_latent", "encode_song", "encode_song_plan",
-        "set_audio_length",
+        "add_reference_latent", "empty_video_latent", "flux2_sigmas", "ltxv_sigmas", "replace_latent_frames",
+        "set_audio_length", "set_flow_shift", "set_flux_shift", "set_frame_rate", "set_guidance",
+        "set_reference_method", "trim_video_latent",
     ),
     _FILES: ("save_checkpoint", "save_lora", "save_model", "save_text_encoder", "save_vae"),
     _MEDIA: (
@@ -48,7 +40,10 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     "scripts put noise on latents when they sample": ("add_noise",),
 }  # fmt: skip
 
-REASONS: Mapping[str, str] = {name: reason for reason, names in _GROUPS.items() for name in names}
+REASONS: Mapping[str, str] = {
+    **{name: reason for reason, names in _GROUPS.items() for name in names},
+    **{spec.type: _WAITS for spec in map(spec_of, NODES) if spec.waits is not None},
+}
 """Reasons by node type."""
 
 NODE_PACK = "it is a node pack's, and scripts know no function for it"

@@ -112,11 +112,15 @@ def show_summary(target: Console, report: Report, *, listed: bool = False) -> No
     """
     from graphflow.converters.comfyui.report import Verdict
 
-    live = [entry for entry in report.entries if entry.live]
     near = list(report.of(Verdict.APPROXIMATE))
-    exact = sum(entry.verdict is Verdict.EXACT for entry in live)
-    text = f"ComfyUI workflow ({report.format}): {count(exact, 'node')} exactly, {len(near)} approximately"
-    target.print(styled(f"{text}, {len(report.unsupported)} not supported" if report.unsupported else text, "dim"))
+    waiting = sum(map(len, report.waiting.values()))
+    exact, roughly = (
+        sum(not entry.waits for entry in report.of(verdict)) for verdict in (Verdict.EXACT, Verdict.APPROXIMATE)
+    )
+    text = f"ComfyUI workflow ({report.format}): {count(exact, 'node')} exactly, {roughly} approximately"
+    for number, what in ((waiting, "that cannot run yet"), (len(report.unsupported), "not supported")):
+        text += f", {number} {what}" if number else ""
+    target.print(styled(text, "dim"))
     for family, entries in report.waiting.items():
         types = ", ".join(dict.fromkeys(entry.type for entry in entries))
         target.print(styled(f"cannot run yet, {family} is not built: {types}", "yellow"))
@@ -205,22 +209,32 @@ def show_coverage(folder: Path, registry: Registry, as_json: bool) -> None:
         types = sorted({entry.type for entry in report.unsupported})
         missing.update(types)
         live = sum(entry.live for entry in report.entries)
-        files.append({"file": name, "nodes": live, "unsupported": len(report.unsupported), "types": types})
+        waiting = sum(map(len, report.waiting.values()))
+        told = {"file": name, "nodes": live, "waiting": waiting, "unsupported": len(report.unsupported)}
+        files.append({**told, "types": types})
     whole = sum(file.get("unsupported") == 0 for file in files)
+    ready = sum(file.get("unsupported") == 0 and not file["waiting"] for file in files)
     read = sum("error" not in file for file in files)
     if as_json:
-        print_json({"files": files, "read": read, "whole": whole, "missing": dict(missing.most_common())}, indent=2)
+        told = {"files": files, "read": read, "whole": whole, "ready": ready, "missing": dict(missing.most_common())}
+        print_json(told, indent=2)
         return
     target = console()
-    rows = table("file", "nodes", "not supported", "types", right=("nodes", "not supported"))
+    columns = ("nodes", "cannot run yet", "not supported")
+    rows = table("file", *columns, "types", right=columns)
     for file in files:
         if "error" in file:
-            add_row(rows, file["file"], "", "", file["error"], style="red")
+            add_row(rows, file["file"], "", "", "", file["error"], style="red")
         else:
-            add_row(rows, file["file"], file["nodes"], file["unsupported"], ", ".join(file["types"]))
+            numbers = (file["nodes"], file["waiting"], file["unsupported"])
+            add_row(rows, file["file"], *numbers, ", ".join(file["types"]))
     print_table(target, rows)
     target.print("")
-    target.print(styled(f"{count(len(files), 'file')}, {read} read, {whole} import whole"))
+    target.print(
+        styled(
+            f"{count(len(files), 'file')}, {read} read, {whole} import whole, {ready} of them with no node that waits"
+        )
+    )
     if missing:
         most = ", ".join(f"{type} {number}" for type, number in missing.most_common(30))
         target.print(styled(f"most missing, by files: {most}"))

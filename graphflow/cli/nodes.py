@@ -13,6 +13,8 @@ from graphflow.cli.terminal import add_row, clean, console, literal, paragraph, 
 from graphflow.errors import InvalidInputError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from graphflow.spec.decorator import InputSpec, NodeSpec
     from graphflow.spec.registry import Registry
 
@@ -66,6 +68,7 @@ def to_json(spec: NodeSpec) -> dict[str, Any]:
         "summary": spec.summary,
         "doc": spec.doc,
         "effect": spec.effect,
+        "waits": spec.waits_for,
         "inputs": [
             {
                 "name": parameter.name,
@@ -97,6 +100,19 @@ def _list(registry: Registry, as_json: bool) -> None:
         print_json([to_json(spec) for spec in specs], indent=2)
         return
     target = console()
+    running = [spec for spec in specs if spec.waits is None]
+    waiting = [spec for spec in specs if spec.waits is not None]
+    _print_by_category(target, running)
+    if waiting:
+        target.print(
+            styled("\nWait for something to be built, mostly a family of models; a run refuses them:\n", "bold")
+        )
+        _print_by_category(target, waiting)
+    more = f", and {len(waiting)} that wait" if waiting else ""
+    target.print(styled(f"\n{len(running)} node types{more}. `graphflow nodes NAME` explains one.", "dim"))
+
+
+def _print_by_category(target: Console, specs: list[NodeSpec]) -> None:
     rows = table("type", "does")
     rows.show_header = False
     category = None
@@ -108,7 +124,6 @@ def _list(registry: Registry, as_json: bool) -> None:
             add_row(rows, styled(category.replace("_", " "), "bold"), "")
         add_row(rows, styled(f"  {spec.type}", "cyan"), spec.summary)
     print_table(target, rows)
-    target.print(styled(f"\n{len(specs)} node types. `graphflow nodes NAME` explains one.", "dim"))
 
 
 def _explain(spec: NodeSpec) -> None:
@@ -117,6 +132,9 @@ def _explain(spec: NodeSpec) -> None:
         styled(spec.type, "bold cyan"), styled(f"version {spec.version}, {spec.category}, pack {spec.pack}", "dim")
     )
     paragraph(target, styled(_for_people(spec.doc)), indent=2)
+    if spec.waits_for is not None:
+        message, advice = spec.refusal(spec.waits_for)
+        target.print(styled(f"{message}; {advice}.", "yellow"))
     target.print()
     if spec.inputs:
         rows = table("input", "type", "default", "meaning")

@@ -133,10 +133,13 @@ def _entry(type_schema: dict[str, Any], params: dict[str, Any], links: dict[str,
 def _node(spec: NodeSpec, definitions: dict[str, Any]) -> dict[str, Any]:
     literals = {name: _literal(spec, parameter, definitions) for name, parameter in spec.inputs.items()}
     links = {name: _link(parameter) for name, parameter in spec.inputs.items()}
+    summary = (
+        spec.summary if spec.waits is None else f"{spec.summary} It cannot run yet: it waits for {spec.waits_for}."
+    )
     return {
-        "description": spec.summary,
+        "description": summary,
         **_entry(
-            {"const": spec.type, "description": spec.summary},
+            {"const": spec.type, "description": summary},
             {
                 "properties": {name: schema for name, schema in literals.items() if schema is not None},
                 "additionalProperties": False,

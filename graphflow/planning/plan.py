@@ -23,6 +23,7 @@ from graphflow.planning.safety import Policy, guard
 from graphflow.planning.settle import Settled
 from graphflow.planning.steps import Action, Plan, Step, output_key, sources_of
 from graphflow.planning.validate import validate
+from graphflow.planning.waiting import waiting_problems, waiting_problems_of_plan
 from graphflow.spec.registry import Registry
 
 
@@ -83,7 +84,8 @@ def plan(
         notices=list(checked.notices),
     )
     if problems:
-        raise WorkflowError([*problems, *keying.missing_files(checked.nodes.values(), problems)])
+        waiting = waiting_problems(ends, checked.nodes)
+        raise WorkflowError([*problems, *waiting, *keying.missing_files(checked.nodes.values(), problems)])
     guarded = guard(
         checked.nodes, checked.types, registry, policy=safety, checker=checker, has_checker=keying.has_checker
     )
@@ -91,6 +93,7 @@ def plan(
     for node_id, node in guarded.nodes.items():
         if node_id in wanted:
             keying.settle(node)
+    keying.problems[:0] = waiting_problems_of_plan(ends, guarded.nodes, keying)
     keying.problems.extend(family_problems(guarded.nodes.values(), keying.uses, keying.arguments))
     if guarded.problems or keying.problems:
         raise WorkflowError([*guarded.problems, *keying.problems])

@@ -8,12 +8,14 @@ several links, ``Sequence[T]`` takes one link that carries a sequence. Several o
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
+from string import Formatter
 from typing import Any, ParamSpec, TypeVar, get_args
 
-from graphflow.errors import NodeDefinitionError
+from graphflow.errors import InvalidInputError, NodeDefinitionError
 from graphflow.spec.signature import hints_of, input_of, outputs_of
 from graphflow.spec.spec import FileNeed, InputFile, InputSpec, Lane, ModelName, NodeSpec, OutputSpec, Seed, SeedMarker
 
@@ -42,8 +44,12 @@ def node(
     category: str | None = None,
     needs: Callable[[Mapping[str, Any]], Iterable[FileNeed]] | None = None,
     migrate: Callable[[int, dict[str, Any]], dict[str, Any]] | None = None,
+    waits: str | None = None,
+    unless: Mapping[str, Any] | None = None,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Make a function a node. The function stays what it was: calling it runs it.
+
+    One that ``waits`` needs no body but its docstring: calling it is an error, and so is planning a workflow that needs it.
 
     See :class:`NodeSpec` for the arguments.
 
@@ -75,14 +81,17 @@ def node(
         first = outputs[0].name if outputs else ""
         if primary is not None and primary not in {output.name for output in outputs}:
             raise NodeDefinitionError(f"the primary output {primary!r} is none of its outputs", where=place)
+        inputs = {
+            name: input_of(name, parameter, hints, place)
+            for name, parameter in inspect.signature(function).parameters.items()
+        }
+        _check_waiting(waits, unless or {}, inputs, place)
+        called = function if waits is None else _refusing(function)
         spec = NodeSpec(
             type=type,
             version=version,
-            function=function,
-            inputs={
-                name: input_of(name, parameter, hints, place)
-                for name, parameter in inspect.signature(function).parameters.items()
-            },
+            function=called,
+            inputs=inputs,
             outputs=outputs,
             primary=primary or first,
             lane="inline" if fold else lane,
@@ -100,11 +109,38 @@ def node(
             pack=function.__module__.partition(".")[0],
             needs=needs,
             migrate=migrate,
+            waits=waits,
+            unless=unless or {},
         )
-        setattr(function, _SPEC, spec)
-        return function
+        setattr(called, _SPEC, spec)
+        return called
 
     return decorate
+
+
+def _check_waiting(waits: str | None, unless: Mapping[str, Any], inputs: Mapping[str, InputSpec], place: str) -> None:
+    """Refuse what a node waits for where it names parameters that are not there."""
+    named = {*unless, *(name for _, name, _, _ in Formatter().parse(waits or "") if name is not None)}
+    for name in sorted(named - inputs.keys()):
+        raise NodeDefinitionError(f"what it waits for names {name!r}, which is no parameter", where=place)
+    if waits == "" or (unless and waits is None):
+        raise NodeDefinitionError("a node that waits says what for", where=place, advice='write waits="…"')
+
+
+def _refusing(function: Callable[P, R]) -> Callable[P, R]:
+    """Return the function of a node that waits: an error, unless its parameters leave it nothing to do."""
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def refuse(*args: P.args, **kwargs: P.kwargs) -> R:
+        spec = spec_of(refuse)
+        waits = spec.waiting(signature.bind(*args, **kwargs).arguments)
+        if waits is None:
+            return function(*args, **kwargs)
+        message, advice = spec.refusal(waits)
+        raise InvalidInputError(message, advice=advice)
+
+    return refuse
 
 
 def _room(module: str) -> str:

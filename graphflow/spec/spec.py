@@ -173,6 +173,8 @@ class NodeSpec:
         pack: Which pack brought it.
         needs: Finds further files in literal parameters, e.g. embeddings named in a prompt.
         migrate: Turns the parameters of an older version into today's: (version, params) -> params.
+        waits: What has to be built before the node runs, e.g. a family; ``{parameter}`` stands for a literal. None where it runs.
+        unless: Literals, by parameter, with which a node that waits has nothing to do, so that it runs.
     """
 
     type: str
@@ -196,6 +198,8 @@ class NodeSpec:
     pack: str
     needs: Callable[[Mapping[str, Any]], Iterable[FileNeed]] | None
     migrate: Callable[[int, dict[str, Any]], dict[str, Any]] | None
+    waits: str | None
+    unless: Mapping[str, Any]
 
     @cached_property
     def output_types(self) -> dict[str, LinkType]:
@@ -212,6 +216,31 @@ class NodeSpec:
         if not self.structured:
             return {self.outputs[0].name: result} if self.outputs else {}
         return {output.name: getattr(result, output.name) for output in self.outputs}
+
+    def waiting(self, params: Mapping[str, Any], linked: Iterable[str] = ()) -> str | None:
+        """Return what a node with these literals waits for; None where it runs.
+
+        Args:
+            params: Literals; the others have their defaults.
+            linked: Parameters that get their values only when the workflow runs.
+        """
+        if self.waits is None:
+            return None
+        known = {name: params.get(name, parameter.default) for name, parameter in self.inputs.items()}
+        known.update((name, f"its {name}") for name in linked)
+        if self.unless and all(name not in linked and known[name] == value for name, value in self.unless.items()):
+            return None
+        return self.waits.format_map(known)
+
+    @property
+    def waits_for(self) -> str | None:
+        """What a node waits for, whatever its parameters are; None where it runs."""
+        return self.waiting({}, self.inputs)
+
+    def refusal(self, waits: str) -> tuple[str, str]:
+        """Return what to say of a node that waits for something, and the way out."""
+        message = f"{self.type} waits for {waits}, and cannot run in this version"
+        return message, "run_pipeline runs models of further families whole, with their Diffusers pipeline"
 
     def files(self, params: Mapping[str, Any]) -> list[FileNeed]:
         """Return the files that literal parameters name."""

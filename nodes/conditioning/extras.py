@@ -1,7 +1,6 @@
-"""Conditioning that Flux, Qwen-Image and their kin read.
+"""What is only carried along with conditioning: guidance values, reference latents, rates and lengths.
 
-What is only carried along (a guidance value, reference latents) is carried for real, and families that do not know it
-leave it alone, as they do elsewhere. What has to compute with such a family's networks says that it is not there.
+Families that do not know it leave it alone.
 """
 
 from __future__ import annotations
@@ -12,28 +11,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from graphflow.limits import LIMITS
-from graphflow.spec.decorator import ModelName, node
-from graphflow.values import Conditioning, ControlNet, Image, ImageEncoder, Latent, Model, TextEncoder, Vae
+from graphflow.spec.decorator import node
+from graphflow.values import Conditioning, Latent
 
-from ..waiting.loaders import refuse
-
-__all__ = [
-    "add_image_prompt",
-    "add_reference_latent",
-    "apply_style_patch",
-    "encode_prompt_parts",
-    "encode_prompt_with_images",
-    "lotus_conditioning",
-    "set_guidance",
-    "set_reference_method",
-]
+__all__ = ["add_reference_latent", "set_audio_length", "set_frame_rate", "set_guidance", "set_reference_method"]
 
 Told = Annotated[Conditioning, Field(description="the conditioning")]
-Encoder = Annotated[TextEncoder, Field(description="the text encoders")]
-Seeing = Annotated[ImageEncoder, Field(description="the CLIP image encoder")]
-Picture = Annotated[Image, Field(description="the picture")]
-Text = Annotated[str, Field(max_length=LIMITS.text)]
+Seconds = Annotated[float, Field(ge=0, le=1000)]
 
 
 @node("set_guidance", map=True)
@@ -80,88 +64,29 @@ def set_reference_method(
     return with_extras(conditioning, {"reference_method": method})
 
 
-@node("encode_prompt_parts")
-def encode_prompt_parts(
-    text_encoder: Encoder,
-    text_l: Annotated[Text, Field(description="for CLIP L")] = "",
-    text_g: Annotated[Text, Field(description="for CLIP G")] = "",
-    text_t5: Annotated[Text, Field(description="for T5")] = "",
-    text_llama: Annotated[Text, Field(description="for the language model")] = "",
-    guidance: Annotated[float, Field(ge=0, le=100, description="see set_guidance; of Flux alone")] = 3.5,
-    family: Annotated[Literal["flux", "sd3", "hidream"], Field(description="the family")] = "flux",
+@node("set_frame_rate", map=True)
+def set_frame_rate(
+    conditioning: Annotated[Conditioning, Field(description="the conditioning")],
+    fps: Annotated[float, Field(ge=0, le=1000, description="frames a second of the video to be made")] = 25.0,
 ) -> Conditioning:
-    """Encode a text of its own for each text encoder of a family; running it is an error until the family is there.
+    """Say at which frame rate a video model (LTX-Video) makes its frames.
 
-    Raises:
-        InvalidInputError: Always: none of these families runs by components.
+    It stands in the extras of each entry as ``frame_rate``; models that do not read it leave it alone.
     """
-    refuse(f"the text encoders of {family}")
+    return with_extras(conditioning, {"frame_rate": fps})
 
 
-@node("encode_prompt_with_images")
-def encode_prompt_with_images(
-    text_encoder: Encoder,
-    text: Annotated[Text, Field(description="the instruction")] = "",
-    images: Annotated[list[Image] | None, Field(description="the pictures that it speaks of, in order")] = None,
-    vae: Annotated[Vae | None, Field(description="encodes the pictures as references, too")] = None,
-    template: Annotated[
-        Literal["qwen_edit", "qwen_edit_plus"], Field(description="one picture, or several that are numbered")
-    ] = "qwen_edit",
+@node("set_audio_length", map=True)
+def set_audio_length(
+    conditioning: Annotated[Conditioning, Field(description="the conditioning")],
+    start: Annotated[Seconds, Field(description="seconds of the whole at which the sound begins")] = 0.0,
+    total: Annotated[Seconds, Field(description="seconds that the whole lasts")] = 47.0,
 ) -> Conditioning:
-    """Encode an instruction together with pictures (Qwen-Image-Edit); running it is an error until the family is there.
+    """Say which part of how long a sound is to be made (Stable Audio, Evans et al. 2024, arXiv:2407.14358).
 
-    Raises:
-        InvalidInputError: Always: no family that reads pictures with its prompts runs by components.
+    It stands in the extras of each entry as ``seconds_start`` and ``seconds_total``; other models leave it alone.
     """
-    refuse("a prompt with pictures (Qwen-Image-Edit)")
-
-
-@node("add_image_prompt")
-def add_image_prompt(
-    conditioning: Told,
-    image_encoder: Seeing,
-    image: Picture,
-    style_model: Annotated[
-        str, ModelName("style_model"), Field(description="a Flux Redux model; empty for unCLIP checkpoints and SDXL")
-    ] = "",
-    crop: Annotated[Literal["center", "none"], Field(description="how the picture is made square")] = "center",
-    strength: Annotated[float, Field(ge=-10, le=10, description="factor on the picture's embedding")] = 1.0,
-    noise_augmentation: Annotated[float, Field(ge=0, le=1, description="of unCLIP: noise on the embedding")] = 0.0,
-) -> Conditioning:
-    """Prompt by a picture (unCLIP, SDXL revision, Flux Redux); running it is an error until a family reads such prompts.
-
-    ``apply_ip_adapter`` prompts Stable Diffusion models by pictures.
-
-    Raises:
-        InvalidInputError: Always: no family that runs by components reads these embeddings.
-    """
-    refuse("a picture as prompt by unCLIP or a style model")
-
-
-@node("apply_style_patch")
-def apply_style_patch(
-    model: Annotated[Model, Field(description="the denoising model")],
-    control_net: Annotated[ControlNet, Field(description="the patch")],
-    image_encoder: Seeing,
-    image: Picture,
-    crop: Annotated[Literal["center", "none"], Field(description="how the picture is made square")] = "center",
-) -> Model:
-    """Take the style of a picture through a patch (USO); running it is an error until such a family is there.
-
-    Raises:
-        InvalidInputError: Always: no family that takes such patches runs by components.
-    """
-    refuse("a style patch of a transformer")
-
-
-@node("lotus_conditioning")
-def lotus_conditioning() -> Conditioning:
-    """Give the fixed prompt embedding of the Lotus depth and normal models; running it is an error: it is not packaged.
-
-    Raises:
-        InvalidInputError: Always: the embedding is no part of graphflow.
-    """
-    refuse("Lotus, whose fixed prompt embedding is not packaged,")
+    return with_extras(conditioning, {"seconds_start": start, "seconds_total": total})
 
 
 def with_extras(conditioning: Told, extras: Mapping[str, Any]) -> Conditioning:

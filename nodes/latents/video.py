@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 from pydantic import Field
 
@@ -13,10 +13,13 @@ from graphflow.pixels.resampling import require_size
 from graphflow.spec.decorator import node
 from graphflow.values import Latent
 
-from ..waiting.choices import Length, VideoEdge, Videos
 from .shape import require_video
 
 __all__ = ["empty_video_latent", "replace_latent_frames", "trim_video_latent"]
+
+VideoEdge: TypeAlias = Annotated[int, Field(ge=8, le=LIMITS.edge, description="pixels of a frame")]
+Length: TypeAlias = Annotated[int, Field(ge=1, le=LIMITS.frames, description="frames of the video")]
+Videos: TypeAlias = Annotated[int, Field(ge=1, le=LIMITS.batch, description="how many videos")]
 
 
 @node("empty_video_latent")

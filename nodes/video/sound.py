@@ -11,15 +11,14 @@ from pydantic import Field
 
 from graphflow.errors import InvalidInputError, LimitError, MediaError
 from graphflow.spec.decorator import InputFile, node
-from graphflow.values import Audio, Latent, Vae
+from graphflow.values import Audio
 
 from ..output.user_files import read
-from ..waiting.loaders import refuse
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["decode_audio", "encode_audio", "load_audio", "trim_audio"]
+__all__ = ["load_audio", "trim_audio"]
 
 MOST_SAMPLES = 2**28
 """Samples of all channels together, about 50 minutes of stereo."""
@@ -77,32 +76,6 @@ def trim_audio(
             where="start",
         )
     return replace(audio, samples=audio.samples[:, first:last])
-
-
-@node("encode_audio")
-def encode_audio(
-    audio: Annotated[Audio, Field(description="the sound")],
-    vae: Annotated[Vae, Field(description="the autoencoder of sound")],
-) -> Latent:
-    """Encode sound; running it is an error until a family that makes sound is there.
-
-    Raises:
-        InvalidInputError: Always: no autoencoder of sound runs by components.
-    """
-    refuse("an autoencoder of sound")
-
-
-@node("decode_audio")
-def decode_audio(
-    latent: Annotated[Latent, Field(description="latents of sound")],
-    vae: Annotated[Vae, Field(description="the autoencoder of sound")],
-) -> Audio:
-    """Decode latents of sound; running it is an error until a family that makes sound is there.
-
-    Raises:
-        InvalidInputError: Always: no autoencoder of sound runs by components.
-    """
-    refuse("an autoencoder of sound")
 
 
 def _samples(data: bytes, width: int) -> torch.Tensor:

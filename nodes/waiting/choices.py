@@ -6,7 +6,6 @@ from typing import Annotated, Literal, NamedTuple, TypeAlias
 
 from pydantic import Field
 
-from graphflow.limits import LIMITS
 from graphflow.spec.decorator import ModelName
 from graphflow.values import Audio, Conditioning, Image, ImageEncoder, Latent, Model, Vae
 
@@ -14,9 +13,6 @@ Denoiser: TypeAlias = Annotated[Model, Field(description="the denoising model")]
 Positive: TypeAlias = Annotated[Conditioning, Field(description="what the video shows")]
 Negative: TypeAlias = Annotated[Conditioning, Field(description="what the video does not show")]
 Encoder: TypeAlias = Annotated[Vae, Field(description="the autoencoder, which encodes the pictures")]
-VideoEdge: TypeAlias = Annotated[int, Field(ge=8, le=LIMITS.edge, description="pixels of a frame")]
-Length: TypeAlias = Annotated[int, Field(ge=1, le=LIMITS.frames, description="frames of the video")]
-Videos: TypeAlias = Annotated[int, Field(ge=1, le=LIMITS.batch, description="how many videos")]
 Start: TypeAlias = Annotated[Image | None, Field(description="the first frame, or the first frames")]
 End: TypeAlias = Annotated[Image | None, Field(description="the last frame, or the last frames")]
 Control: TypeAlias = Annotated[Image | None, Field(description="frames that the video follows: edges, depth, poses")]

@@ -1,12 +1,11 @@
-"""Parts of families that run whole (``run_pipeline``) but not by components yet: a graph may name them, and says so when run."""
+"""Loaders and patches of families that run whole (``run_pipeline``), but not by components."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from graphflow.errors import InvalidInputError
 from graphflow.spec.decorator import ModelName, node
 from graphflow.values import ControlNet, Image, Mask, Model, TextEncoder, Vae
 
@@ -24,19 +23,8 @@ EncoderName = Annotated[
 ]
 PatchName = Annotated[str, ModelName("controlnet"), Field(min_length=1, description="the patch's file")]
 
-ADVICE = "run_pipeline runs such models whole, with their Diffusers pipeline"
 
-
-def refuse(what: str) -> NoReturn:
-    """Say that a part of a family is not there.
-
-    Raises:
-        InvalidInputError: Always.
-    """
-    raise InvalidInputError(f"{what} cannot be run by components in this version", advice=ADVICE)
-
-
-@node("load_family_text_encoder")
+@node("load_family_text_encoder", waits="{family}")
 def load_family_text_encoder(
     model: Annotated[str, ModelName("text_encoder"), Field(min_length=1, description="a text encoder")],
     model_2: EncoderName = "",
@@ -44,17 +32,13 @@ def load_family_text_encoder(
     model_4: EncoderName = "",
     family: Annotated[Family, Field(description="the family that they condition")] = "other",
 ) -> TextEncoder:
-    """Name up to four text encoders of a family that does not run by components yet; running it is an error.
+    """Name up to four text encoders of a family that does not run by components yet.
 
     The node keeps such a graph whole and its models listed. Stable Diffusion's encoders go through ``load_text_encoder``.
-
-    Raises:
-        InvalidInputError: Always: the family is not there.
     """
-    refuse(f"the text encoder of the family {family}")
 
 
-@node("set_t5_length")
+@node("set_t5_length", waits="a family with T5")
 def set_t5_length(
     text_encoder: Annotated[TextEncoder, Field(description="the text encoders")],
     min_padding: Annotated[
@@ -64,25 +48,15 @@ def set_t5_length(
         int, Field(ge=0, le=10_000, description="fewest tokens of a prompt; 0 is the family's own")
     ] = 0,
 ) -> TextEncoder:
-    """Set how far the T5 tokenizer pads prompts; running it is an error until a family with T5 is there.
-
-    Raises:
-        InvalidInputError: Always: no family with T5 runs by components.
-    """
-    refuse("a text encoder with T5")
+    """Set how far the T5 tokenizer pads prompts."""
 
 
-@node("load_control_patch")
+@node("load_control_patch", waits="a transformer with control patches")
 def load_control_patch(control_net: PatchName) -> ControlNet:
-    """Name a control patch of a transformer (DiffSynth, Fun, USO); running it is an error until such a family is there.
-
-    Raises:
-        InvalidInputError: Always: no family that takes such patches runs by components.
-    """
-    refuse("a control patch of a transformer")
+    """Name a control patch of a transformer (DiffSynth, Fun, USO)."""
 
 
-@node("apply_control_patch")
+@node("apply_control_patch", waits="a transformer with control patches")
 def apply_control_patch(
     model: Annotated[Model, Field(description="the denoising model")],
     control_net: Annotated[ControlNet, Field(description="the patch")],
@@ -91,9 +65,4 @@ def apply_control_patch(
     mask: Annotated[Mask | None, Field(description="where it acts; none is everywhere")] = None,
     strength: Annotated[float, Field(ge=-10, le=10, description="factor on what the patch adds")] = 1.0,
 ) -> Model:
-    """Steer a transformer by a picture through a control patch; running it is an error until such a family is there.
-
-    Raises:
-        InvalidInputError: Always: no family that takes such patches runs by components.
-    """
-    refuse("a control patch of a transformer")
+    """Steer a transformer by a picture through a control patch."""

@@ -1,8 +1,4 @@
-"""Conditioning of LTX-Video and LTX-2 (HaCohen et al. 2024, arXiv:2501.00103), whose networks are not built yet.
-
-What is only carried along (the frame rate) is carried for real. What has to compute with the family's networks keeps
-the graph whole and its models listed; running it is an error that names the family.
-"""
+"""Conditioning and latents of LTX-Video and LTX-2 (HaCohen et al. 2024, arXiv:2501.00103)."""
 
 from __future__ import annotations
 
@@ -13,21 +9,17 @@ from pydantic import Field
 from graphflow.spec.decorator import ModelName, node
 from graphflow.values import Audio, Conditioning, Image, Latent, Model, Vae
 
-from ..conditioning.extras import with_extras
+from ..latents.video import Length, VideoEdge, Videos
 from .choices import (
     Conditioned,
     Denoiser,
     Encoder,
-    Length,
     Negative,
     Positive,
     Share,
     Start,
     Strength,
-    VideoEdge,
-    Videos,
 )
-from .loaders import refuse
 
 __all__ = [
     "compress_frames",
@@ -43,7 +35,6 @@ __all__ = [
     "ltxv_set_start",
     "ltxv_split_audio",
     "ltxv_upscale_latent",
-    "set_frame_rate",
     "set_ltxv_shift",
 ]
 
@@ -69,19 +60,7 @@ class Voiced(NamedTuple):
     negative: Annotated[Conditioning, Field(description="what it does not show, with the voice")]
 
 
-@node("set_frame_rate", map=True)
-def set_frame_rate(
-    conditioning: Annotated[Conditioning, Field(description="the conditioning")],
-    fps: Annotated[float, Field(ge=0, le=1000, description="frames a second of the video to be made")] = 25.0,
-) -> Conditioning:
-    """Say at which frame rate a video model (LTX-Video) makes its frames.
-
-    It stands in the extras of each entry as ``frame_rate``; models that do not read it leave it alone.
-    """
-    return with_extras(conditioning, {"frame_rate": fps})
-
-
-@node("ltxv_image_conditioning")
+@node("ltxv_image_conditioning", waits="ltxv")
 def ltxv_image_conditioning(
     positive: Positive,
     negative: Negative,
@@ -93,15 +72,10 @@ def ltxv_image_conditioning(
     batch_size: Videos = 1,
     strength: Strength = 1.0,
 ) -> Conditioned:
-    """Make a video from its first frame with LTX-Video.
-
-    Raises:
-        InvalidInputError: Always: LTX-Video does not run by components.
-    """
-    refuse("LTX-Video's conditioning by pictures")
+    """Make a video from its first frame with LTX-Video."""
 
 
-@node("ltxv_set_start")
+@node("ltxv_set_start", waits="ltxv", unless={"bypass": True})
 def ltxv_set_start(
     vae: Encoder,
     latent: Moving,
@@ -111,15 +85,12 @@ def ltxv_set_start(
 ) -> Latent:
     """Put a picture in the place of the first frame of LTX-Video's latents, and keep it while sampling.
 
-    Raises:
-        InvalidInputError: LTX-Video does not run by components; only ``bypass`` does.
+    With ``bypass`` there is nothing to do, and it runs.
     """
-    if not bypass:
-        refuse("LTX-Video's latents with a first frame")
     return latent
 
 
-@node("ltxv_add_guide")
+@node("ltxv_add_guide", waits="ltxv")
 def ltxv_add_guide(
     positive: Positive,
     negative: Negative,
@@ -131,55 +102,37 @@ def ltxv_add_guide(
     ] = 0,
     strength: Strength = 1.0,
 ) -> Conditioned:
-    """Have a video of LTX-Video show a picture, or follow frames, from a given frame on.
-
-    Raises:
-        InvalidInputError: Always: LTX-Video does not run by components.
-    """
-    refuse("LTX-Video's guiding frames")
+    """Have a video of LTX-Video show a picture, or follow frames, from a given frame on."""
 
 
-@node("ltxv_crop_guides")
+@node("ltxv_crop_guides", waits="ltxv")
 def ltxv_crop_guides(positive: Positive, negative: Negative, latent: Moving) -> Conditioned:
-    """Take the guiding frames of ``ltxv_add_guide`` off again, after sampling.
-
-    Raises:
-        InvalidInputError: Always: LTX-Video does not run by components.
-    """
-    refuse("LTX-Video's guiding frames")
+    """Take the guiding frames of ``ltxv_add_guide`` off again, after sampling."""
 
 
-@node("compress_frames")
+@node("compress_frames", waits="ltxv", unless={"crf": 0})
 def compress_frames(
     image: Annotated[Image, Field(description="the pictures")],
     crf: Annotated[int, Field(ge=0, le=100, description="rate factor of H.264; 0 leaves the pictures alone")] = 35,
 ) -> Image:
     """Give pictures the traces of H.264, which the videos that LTX-Video learnt from had.
 
-    Raises:
-        InvalidInputError: The pictures are to be compressed: there is no encoder of H.264.
+    With ``crf`` 0 there is nothing to do, and it runs.
     """
-    if crf > 0:
-        refuse("H.264's compression, which LTX-Video expects of pictures,")
     return image
 
 
-@node("set_ltxv_shift")
+@node("set_ltxv_shift", waits="ltxv")
 def set_ltxv_shift(
     model: Denoiser,
     max_shift: Annotated[Shift, Field(description="shift of a latent of 4096 samples")] = 2.05,
     base_shift: Annotated[Shift, Field(description="shift of a latent of 1024 samples")] = 0.95,
     latent: Annotated[Latent | None, Field(description="the latent, whose size sets the shift; none has 4096")] = None,
 ) -> Model:
-    """Shift LTX-Video's noise levels by the size of the latent. ``ltxv_sigmas`` makes such levels.
-
-    Raises:
-        InvalidInputError: Always: LTX-Video does not run by components.
-    """
-    refuse("LTX-Video's shift of noise levels")
+    """Shift LTX-Video's noise levels by the size of the latent. ``ltxv_sigmas`` makes such levels."""
 
 
-@node("ltxv_upscale_latent")
+@node("ltxv_upscale_latent", waits="ltxv")
 def ltxv_upscale_latent(
     latent: Moving,
     vae: Encoder,
@@ -187,82 +140,47 @@ def ltxv_upscale_latent(
         str, ModelName("latent_upscale_model"), Field(min_length=1, description="a latent upscaler of LTX-Video")
     ],
 ) -> Latent:
-    """Enlarge LTX-Video's latents with a network, before a second pass.
-
-    Raises:
-        InvalidInputError: Always: LTX-Video does not run by components.
-    """
-    refuse("LTX-Video's latent upscaler")
+    """Enlarge LTX-Video's latents with a network, before a second pass."""
 
 
-@node("ltxv_load_audio_vae")
+@node("ltxv_load_audio_vae", waits="ltxv")
 def ltxv_load_audio_vae(
     model: Annotated[str, ModelName("checkpoint"), Field(min_length=1, description="a checkpoint of LTX-2")],
 ) -> Vae:
-    """Name the autoencoder of sound inside a checkpoint of LTX-2.
-
-    Raises:
-        InvalidInputError: Always: LTX-Video does not run by components.
-    """
-    refuse("LTX-2's autoencoder of sound")
+    """Name the autoencoder of sound inside a checkpoint of LTX-2."""
 
 
-@node("ltxv_empty_audio_latent")
+@node("ltxv_empty_audio_latent", waits="ltxv")
 def ltxv_empty_audio_latent(
     vae: SoundVae,
     length: Length = 97,
     fps: Annotated[float, Field(gt=0, le=1000, description="frames a second")] = 25.0,
     batch_size: Videos = 1,
 ) -> Latent:
-    """Make latents of sound as long as a video, which sampling fills.
-
-    Raises:
-        InvalidInputError: Always: LTX-Video does not run by components.
-    """
-    refuse("LTX-2's latents of sound")
+    """Make latents of sound as long as a video, which sampling fills."""
 
 
-@node("ltxv_join_audio")
+@node("ltxv_join_audio", waits="ltxv")
 def ltxv_join_audio(latent: Moving, audio_latent: Sounding) -> Latent:
-    """Put latents of a video and of its sound together, so that LTX-2 samples both at once.
-
-    Raises:
-        InvalidInputError: Always: LTX-Video does not run by components.
-    """
-    refuse("LTX-2's latents of video and sound")
+    """Put latents of a video and of its sound together, so that LTX-2 samples both at once."""
 
 
-@node("ltxv_split_audio")
+@node("ltxv_split_audio", waits="ltxv")
 def ltxv_split_audio(latent: Both) -> Apart:
-    """Take latents of a video and of its sound apart again.
-
-    Raises:
-        InvalidInputError: Always: LTX-Video does not run by components.
-    """
-    refuse("LTX-2's latents of video and sound")
+    """Take latents of a video and of its sound apart again."""
 
 
-@node("ltxv_decode_audio")
+@node("ltxv_decode_audio", waits="ltxv")
 def ltxv_decode_audio(latent: Sounding, vae: SoundVae) -> Audio:
-    """Decode LTX-2's latents of sound.
-
-    Raises:
-        InvalidInputError: Always: LTX-Video does not run by components.
-    """
-    refuse("LTX-2's autoencoder of sound")
+    """Decode LTX-2's latents of sound."""
 
 
-@node("ltxv_encode_audio")
+@node("ltxv_encode_audio", waits="ltxv")
 def ltxv_encode_audio(audio: Annotated[Audio, Field(description="the sound")], vae: SoundVae) -> Latent:
-    """Encode sound for LTX-2.
-
-    Raises:
-        InvalidInputError: Always: LTX-Video does not run by components.
-    """
-    refuse("LTX-2's autoencoder of sound")
+    """Encode sound for LTX-2."""
 
 
-@node("ltxv_reference_audio")
+@node("ltxv_reference_audio", waits="ltxv")
 def ltxv_reference_audio(
     model: Denoiser,
     positive: Positive,
@@ -273,9 +191,4 @@ def ltxv_reference_audio(
     start: Annotated[Share, Field(description="share of the sampling at which it begins")] = 0.0,
     end: Annotated[Share, Field(description="share of the sampling at which it ends")] = 1.0,
 ) -> Voiced:
-    """Have LTX-2 speak with a given voice.
-
-    Raises:
-        InvalidInputError: Always: LTX-Video does not run by components.
-    """
-    refuse("LTX-2's voice by reference")
+    """Have LTX-2 speak with a given voice."""

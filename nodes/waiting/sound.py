@@ -1,8 +1,4 @@
-"""Conditioning and latents of families that make sound (Stable Audio, ACE-Step), whose networks are not built yet.
-
-What is only carried along (when a sound begins and how long it lasts) is carried for real. What has to compute with such
-a family's networks keeps the graph whole and its models listed; running it is an error that names the family.
-"""
+"""Conditioning and latents of families that make sound (Stable Audio, ACE-Step)."""
 
 from __future__ import annotations
 
@@ -12,20 +8,16 @@ from pydantic import Field
 
 from graphflow.limits import LIMITS
 from graphflow.spec.decorator import Seed, node
-from graphflow.values import Conditioning, Latent, TextEncoder
+from graphflow.values import Audio, Conditioning, Latent, TextEncoder, Vae
 
-from ..conditioning.extras import with_extras
-from .loaders import refuse
-
-__all__ = ["empty_audio_latent", "encode_song", "encode_song_plan", "set_audio_length"]
+__all__ = ["decode_audio", "empty_audio_latent", "encode_audio", "encode_song", "encode_song_plan"]
 
 Encoder = Annotated[TextEncoder, Field(description="the text encoders")]
 Tags = Annotated[str, Field(max_length=LIMITS.text, description="style, instruments, voices and mood, with commas")]
 Lyrics = Annotated[str, Field(max_length=LIMITS.text, description="what is sung, with [verse], [chorus] and the like")]
-Seconds = Annotated[float, Field(ge=0, le=1000)]
 
 
-@node("empty_audio_latent")
+@node("empty_audio_latent", waits="{family}")
 def empty_audio_latent(
     seconds: Annotated[float, Field(ge=1, le=1000, description="how long the sound is")] = 120.0,
     batch_size: Annotated[int, Field(ge=1, le=LIMITS.batch, description="how many sounds")] = 1,
@@ -33,43 +25,20 @@ def empty_audio_latent(
         Literal["stable_audio", "ace", "ace_1_5"], Field(description="Stable Audio, ACE-Step or ACE-Step 1.5")
     ] = "ace",
 ) -> Latent:
-    """Make latents of sound, which sampling fills; running it is an error until a family that makes sound is there.
-
-    Raises:
-        InvalidInputError: Always: none of these families runs by components.
-    """
-    refuse(f"latents of sound of the family {family}")
+    """Make latents of sound, which sampling fills."""
 
 
-@node("set_audio_length", map=True)
-def set_audio_length(
-    conditioning: Annotated[Conditioning, Field(description="the conditioning")],
-    start: Annotated[Seconds, Field(description="seconds of the whole at which the sound begins")] = 0.0,
-    total: Annotated[Seconds, Field(description="seconds that the whole lasts")] = 47.0,
-) -> Conditioning:
-    """Say which part of how long a sound is to be made (Stable Audio, Evans et al. 2024, arXiv:2407.14358).
-
-    It stands in the extras of each entry as ``seconds_start`` and ``seconds_total``; other models leave it alone.
-    """
-    return with_extras(conditioning, {"seconds_start": start, "seconds_total": total})
-
-
-@node("encode_song")
+@node("encode_song", waits="ace")
 def encode_song(
     text_encoder: Encoder,
     tags: Tags = "",
     lyrics: Lyrics = "",
     strength: Annotated[float, Field(ge=0, le=10, description="of the lyrics")] = 1.0,
 ) -> Conditioning:
-    """Encode style and lyrics of a song (ACE-Step, Gong et al. 2025, arXiv:2506.00045).
-
-    Raises:
-        InvalidInputError: Always: ACE-Step does not run by components.
-    """
-    refuse("ACE-Step's text encoder")
+    """Encode style and lyrics of a song (ACE-Step, Gong et al. 2025, arXiv:2506.00045)."""
 
 
-@node("encode_song_plan")
+@node("encode_song_plan", waits="ace_1_5")
 def encode_song_plan(
     text_encoder: Encoder,
     tags: Tags = "",
@@ -87,9 +56,20 @@ def encode_song_plan(
     top_k: Annotated[int, Field(ge=0, le=1_000_000, description="of the sketch: how many likely tokens; 0 is all")] = 0,
     min_p: Annotated[float, Field(ge=0, le=1, description="of the sketch: least share of the likeliest token")] = 0.0,
 ) -> Conditioning:
-    """Encode style, lyrics and music of a song, which a language model sketches first (ACE-Step 1.5).
+    """Encode style, lyrics and music of a song, which a language model sketches first (ACE-Step 1.5)."""
 
-    Raises:
-        InvalidInputError: Always: ACE-Step 1.5 does not run by components.
-    """
-    refuse("ACE-Step 1.5's language model")
+
+@node("encode_audio", waits="a family that makes sound")
+def encode_audio(
+    audio: Annotated[Audio, Field(description="the sound")],
+    vae: Annotated[Vae, Field(description="the autoencoder of sound")],
+) -> Latent:
+    """Encode sound."""
+
+
+@node("decode_audio", waits="a family that makes sound")
+def decode_audio(
+    latent: Annotated[Latent, Field(description="latents of sound")],
+    vae: Annotated[Vae, Field(description="the autoencoder of sound")],
+) -> Audio:
+    """Decode latents of sound."""

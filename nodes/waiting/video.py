@@ -1,7 +1,4 @@
-"""Conditioning of video families other than Wan and LTX-Video, whose networks are not built yet.
-
-The nodes keep such a graph whole and its models listed; running one is an error that names the family.
-"""
+"""Conditioning of video families other than Wan and LTX-Video."""
 
 from __future__ import annotations
 
@@ -13,6 +10,7 @@ from graphflow.limits import LIMITS
 from graphflow.spec.decorator import ModelName, node
 from graphflow.values import Conditioning, Image, ImageEncoder, Latent, Model, TextEncoder, Vae
 
+from ..latents.video import Length, VideoEdge, Videos
 from .choices import (
     Begun,
     Conditioned,
@@ -20,7 +18,6 @@ from .choices import (
     Denoiser,
     Encoder,
     End,
-    Length,
     Negative,
     NotShown,
     Positive,
@@ -29,10 +26,7 @@ from .choices import (
     Share,
     Shown,
     Start,
-    VideoEdge,
-    Videos,
 )
-from .loaders import refuse
 
 __all__ = [
     "cosmos_image_latent",
@@ -75,19 +69,14 @@ class Seers(NamedTuple):
     vae: Annotated[Vae, Field(description="the autoencoder")]
 
 
-@node("load_image_to_video_checkpoint")
+@node("load_image_to_video_checkpoint", waits="svd")
 def load_image_to_video_checkpoint(
     model: Annotated[str, ModelName("checkpoint"), Field(min_length=1, description="a checkpoint of SVD")],
 ) -> Seers:
-    """Name a checkpoint of a model that makes videos of pictures, without words (Stable Video Diffusion).
-
-    Raises:
-        InvalidInputError: Always: Stable Video Diffusion does not run by components.
-    """
-    refuse("Stable Video Diffusion")
+    """Name a checkpoint of a model that makes videos of pictures, without words (Stable Video Diffusion)."""
 
 
-@node("svd_conditioning")
+@node("svd_conditioning", waits="svd")
 def svd_conditioning(
     image_encoder: Annotated[ImageEncoder, Field(description="the CLIP image encoder")],
     image: Annotated[Image, Field(description="the first frame")],
@@ -99,15 +88,10 @@ def svd_conditioning(
     fps: Annotated[int, Field(ge=1, le=1024, description="frames a second")] = 6,
     noise_augmentation: Annotated[float, Field(ge=0, le=10, description="noise on the first frame")] = 0.0,
 ) -> Conditioned:
-    """Make a video of a picture (Stable Video Diffusion, Blattmann et al. 2023, arXiv:2311.15127).
-
-    Raises:
-        InvalidInputError: Always: Stable Video Diffusion does not run by components.
-    """
-    refuse("Stable Video Diffusion")
+    """Make a video of a picture (Stable Video Diffusion, Blattmann et al. 2023, arXiv:2311.15127)."""
 
 
-@node("hunyuan_image_conditioning")
+@node("hunyuan_image_conditioning", waits="hunyuan_video")
 def hunyuan_image_conditioning(
     positive: Positive,
     vae: Encoder,
@@ -121,15 +105,10 @@ def hunyuan_image_conditioning(
         Field(description="the model: one that reads the frame as channels, as the first latent frame, or either"),
     ] = "concat",
 ) -> Told:
-    """Make a video from its first frame with HunyuanVideo (Kong et al. 2024, arXiv:2412.03603).
-
-    Raises:
-        InvalidInputError: Always: HunyuanVideo does not run by components.
-    """
-    refuse("HunyuanVideo's conditioning by pictures")
+    """Make a video from its first frame with HunyuanVideo (Kong et al. 2024, arXiv:2412.03603)."""
 
 
-@node("encode_video_prompt_with_image")
+@node("encode_video_prompt_with_image", waits="hunyuan_video")
 def encode_video_prompt_with_image(
     text_encoder: Annotated[TextEncoder, Field(description="the text encoders")],
     image_encoder: Annotated[ImageEncoder, Field(description="the CLIP image encoder")],
@@ -138,15 +117,10 @@ def encode_video_prompt_with_image(
     crop: Crop = "center",
     interleave: Annotated[int, Field(ge=1, le=512, description="of the picture's tokens every so manieth is read")] = 2,
 ) -> Conditioning:
-    """Encode a prompt together with the first frame (HunyuanVideo-I2V, whose language model sees pictures).
-
-    Raises:
-        InvalidInputError: Always: HunyuanVideo does not run by components.
-    """
-    refuse("HunyuanVideo's prompt with a picture")
+    """Encode a prompt together with the first frame (HunyuanVideo-I2V, whose language model sees pictures)."""
 
 
-@node("hunyuan15_image_conditioning")
+@node("hunyuan15_image_conditioning", waits="hunyuan_video_15")
 def hunyuan15_image_conditioning(
     positive: Positive,
     negative: Negative,
@@ -160,15 +134,10 @@ def hunyuan15_image_conditioning(
     length: Length = 33,
     batch_size: Videos = 1,
 ) -> Conditioned:
-    """Make a video from its first frame with HunyuanVideo 1.5 (arXiv:2511.18870).
-
-    Raises:
-        InvalidInputError: Always: HunyuanVideo 1.5 does not run by components.
-    """
-    refuse("HunyuanVideo 1.5's conditioning by pictures")
+    """Make a video from its first frame with HunyuanVideo 1.5 (arXiv:2511.18870)."""
 
 
-@node("kandinsky5_image_conditioning")
+@node("kandinsky5_image_conditioning", waits="kandinsky5")
 def kandinsky5_image_conditioning(
     positive: Positive,
     negative: Negative,
@@ -179,15 +148,10 @@ def kandinsky5_image_conditioning(
     length: Length = 121,
     batch_size: Videos = 1,
 ) -> WithStart:
-    """Make a video, or one from its first frame, with Kandinsky 5 (arXiv:2511.14993).
-
-    Raises:
-        InvalidInputError: Always: Kandinsky 5 does not run by components.
-    """
-    refuse("Kandinsky 5's conditioning of videos")
+    """Make a video, or one from its first frame, with Kandinsky 5 (arXiv:2511.14993)."""
 
 
-@node("cosmos_image_latent")
+@node("cosmos_image_latent", waits="cosmos")
 def cosmos_image_latent(
     vae: Encoder,
     start_image: Start = None,
@@ -198,15 +162,10 @@ def cosmos_image_latent(
     batch_size: Videos = 1,
     version: Annotated[Literal["1", "predict2"], Field(description="of Cosmos")] = "1",
 ) -> Latent:
-    """Make latents of a video whose first or last frames are given and kept (Cosmos, arXiv:2501.03575).
-
-    Raises:
-        InvalidInputError: Always: Cosmos does not run by components.
-    """
-    refuse("Cosmos' latents with given frames")
+    """Make latents of a video whose first or last frames are given and kept (Cosmos, arXiv:2501.03575)."""
 
 
-@node("set_context_windows")
+@node("set_context_windows", waits="a family that makes videos")
 def set_context_windows(
     model: Denoiser,
     length: Annotated[int, Field(ge=1, le=LIMITS.frames, description="frames that the model sees at once")] = 81,
@@ -223,15 +182,14 @@ def set_context_windows(
     axis: Annotated[int, Field(ge=0, le=5, description="the latents' axis that is divided: 2 is time")] = 2,
     latent_units: Annotated[bool, Field(description="count latent frames instead of frames")] = False,
 ) -> Model:
-    """Sample a long video in windows that overlap.
-
-    Raises:
-        InvalidInputError: Always: no family that makes videos runs by components.
-    """
-    refuse("windows over the frames of a video")
+    """Sample a long video in windows that overlap."""
 
 
-@node("scale_temporal_attention")
+@node(
+    "scale_temporal_attention",
+    waits="a family that makes videos",
+    unless={"self_space": 1.0, "self_time": 1.0, "cross_space": 1.0, "cross_time": 1.0},
+)
 def scale_temporal_attention(
     model: Denoiser,
     self_space: Annotated[Factor, Field(description="of attention within a frame")] = 1.0,
@@ -241,15 +199,12 @@ def scale_temporal_attention(
 ) -> Model:
     """Scale what the attention of a video model puts out, within frames and between them.
 
-    Raises:
-        InvalidInputError: A factor is not 1: no family that makes videos runs by components.
+    With factors of 1 there is nothing to do, and it runs.
     """
-    if (self_space, self_time, cross_space, cross_time) != (1.0, 1.0, 1.0, 1.0):
-        refuse("the attention between the frames of a video")
     return model
 
 
-@node("skip_transformer_layers")
+@node("skip_transformer_layers", waits="a diffusion transformer")
 def skip_transformer_layers(
     model: Denoiser,
     double_layers: Annotated[Layers, Field(description="joint layers to leave out, by number")] = "7, 8, 9",
@@ -266,8 +221,4 @@ def skip_transformer_layers(
     """Guide a diffusion transformer away from what it predicts without some of its layers (skip layer guidance).
 
     ``skip_layer_guidance`` does so for the UNets of Stable Diffusion.
-
-    Raises:
-        InvalidInputError: Always: no diffusion transformer runs by components.
     """
-    refuse("skip layer guidance of a diffusion transformer")

@@ -1,8 +1,4 @@
-"""Conditioning of Wan's video models (Wan Team 2025, arXiv:2503.20314), whose networks are not built yet.
-
-The nodes keep such a graph whole and its models listed. Each encodes pictures, sound or movements for the model; running
-one is an error that names the family.
-"""
+"""Conditioning of Wan's video models (Wan Team 2025, arXiv:2503.20314): by pictures, sound and movements."""
 
 from __future__ import annotations
 
@@ -14,6 +10,7 @@ from graphflow.limits import LIMITS
 from graphflow.spec.decorator import node
 from graphflow.values import Conditioning, Image, Latent, Mask
 
+from ..latents.video import Length, VideoEdge, Videos
 from .choices import (
     Before,
     Begun,
@@ -22,7 +19,6 @@ from .choices import (
     Crop,
     Encoder,
     End,
-    Length,
     Negative,
     NotShown,
     Positive,
@@ -34,10 +30,7 @@ from .choices import (
     Spoken,
     Start,
     Trim,
-    VideoEdge,
-    Videos,
 )
-from .loaders import refuse
 
 __all__ = [
     "wan22_image_latent",
@@ -87,7 +80,7 @@ class Animated(NamedTuple):
     next_offset: Annotated[int, Field(description="the frame at which the next part begins")]
 
 
-@node("wan_image_conditioning")
+@node("wan_image_conditioning", waits="wan")
 def wan_image_conditioning(
     positive: Positive,
     negative: Negative,
@@ -107,15 +100,10 @@ def wan_image_conditioning(
         Field(description="the model: from a first frame, between two frames, or one that fills in missing frames"),
     ] = "image",
 ) -> Conditioned:
-    """Make a video from its first frame, or from its first and last one (Wan 2.1, 2.2 and Fun-InP).
-
-    Raises:
-        InvalidInputError: Always: Wan does not run by components.
-    """
-    refuse("Wan's conditioning by pictures")
+    """Make a video from its first frame, or from its first and last one (Wan 2.1, 2.2 and Fun-InP)."""
 
 
-@node("wan22_image_latent")
+@node("wan22_image_latent", waits="wan")
 def wan22_image_latent(
     vae: Encoder,
     start_image: Start = None,
@@ -124,15 +112,10 @@ def wan22_image_latent(
     length: Length = 49,
     batch_size: Videos = 1,
 ) -> Latent:
-    """Make latents of a video whose first frame is given and kept (Wan 2.2 TI2V 5B).
-
-    Raises:
-        InvalidInputError: Always: Wan does not run by components.
-    """
-    refuse("Wan 2.2's latents with a first frame")
+    """Make latents of a video whose first frame is given and kept (Wan 2.2 TI2V 5B)."""
 
 
-@node("wan_control_conditioning")
+@node("wan_control_conditioning", waits="wan")
 def wan_control_conditioning(
     positive: Positive,
     negative: Negative,
@@ -149,15 +132,10 @@ def wan_control_conditioning(
     batch_size: Videos = 1,
     version: Annotated[Literal["2.1", "2.2"], Field(description="of Wan Fun Control")] = "2.1",
 ) -> Conditioned:
-    """Make a video that follows another one's edges, depth or poses (Wan Fun Control).
-
-    Raises:
-        InvalidInputError: Always: Wan does not run by components.
-    """
-    refuse("Wan Fun Control")
+    """Make a video that follows another one's edges, depth or poses (Wan Fun Control)."""
 
 
-@node("wan_camera_conditioning")
+@node("wan_camera_conditioning", waits="wan")
 def wan_camera_conditioning(
     positive: Positive,
     negative: Negative,
@@ -177,15 +155,10 @@ def wan_camera_conditioning(
     length: Length = 81,
     batch_size: Videos = 1,
 ) -> Conditioned:
-    """Make a video from its first frame, with a given movement of the camera (Wan Fun Camera).
-
-    Raises:
-        InvalidInputError: Always: Wan does not run by components.
-    """
-    refuse("Wan Fun Camera")
+    """Make a video from its first frame, with a given movement of the camera (Wan Fun Camera)."""
 
 
-@node("wan_track_conditioning")
+@node("wan_track_conditioning", waits="wan")
 def wan_track_conditioning(
     positive: Positive,
     negative: Negative,
@@ -205,15 +178,10 @@ def wan_track_conditioning(
     length: Length = 81,
     batch_size: Videos = 1,
 ) -> Conditioned:
-    """Make a video in which points of the first frame move along given ways (ATI, Wang et al. 2025, arXiv:2505.22944).
-
-    Raises:
-        InvalidInputError: Always: Wan does not run by components.
-    """
-    refuse("Wan with ways of points (ATI)")
+    """Make a video in which points of the first frame move along given ways (ATI, Wang et al. 2025, arXiv:2505.22944)."""
 
 
-@node("wan_vace_conditioning")
+@node("wan_vace_conditioning", waits="wan")
 def wan_vace_conditioning(
     positive: Positive,
     negative: Negative,
@@ -227,15 +195,10 @@ def wan_vace_conditioning(
     length: Length = 81,
     batch_size: Videos = 1,
 ) -> Trimmed:
-    """Make, extend or repaint a video by frames, masks and a reference (VACE, Jiang et al. 2025, arXiv:2503.07598).
-
-    Raises:
-        InvalidInputError: Always: Wan does not run by components.
-    """
-    refuse("Wan VACE")
+    """Make, extend or repaint a video by frames, masks and a reference (VACE, Jiang et al. 2025, arXiv:2503.07598)."""
 
 
-@node("wan_subject_conditioning")
+@node("wan_subject_conditioning", waits="wan")
 def wan_subject_conditioning(
     positive: Positive,
     negative: Negative,
@@ -246,15 +209,10 @@ def wan_subject_conditioning(
     length: Length = 81,
     batch_size: Videos = 1,
 ) -> Subjects:
-    """Make a video of the subjects in pictures (Phantom, Liu et al. 2025, arXiv:2502.11079).
-
-    Raises:
-        InvalidInputError: Always: Wan does not run by components.
-    """
-    refuse("Wan Phantom")
+    """Make a video of the subjects in pictures (Phantom, Liu et al. 2025, arXiv:2502.11079)."""
 
 
-@node("wan_speech_conditioning")
+@node("wan_speech_conditioning", waits="wan")
 def wan_speech_conditioning(
     positive: Positive,
     negative: Negative,
@@ -270,15 +228,10 @@ def wan_speech_conditioning(
     batch_size: Videos = 1,
     model: Annotated[Literal["s2v", "humo"], Field(description="Wan S2V, or HuMo")] = "s2v",
 ) -> Conditioned:
-    """Make a video of somebody who speaks what is heard (Wan S2V, arXiv:2508.18621; HuMo, arXiv:2509.08519).
-
-    Raises:
-        InvalidInputError: Always: Wan does not run by components.
-    """
-    refuse("Wan's conditioning by sound")
+    """Make a video of somebody who speaks what is heard (Wan S2V, arXiv:2508.18621; HuMo, arXiv:2509.08519)."""
 
 
-@node("wan_speech_continuation")
+@node("wan_speech_continuation", waits="wan")
 def wan_speech_continuation(
     positive: Positive,
     negative: Negative,
@@ -290,15 +243,10 @@ def wan_speech_continuation(
     control_video: Control = None,
     length: Length = 77,
 ) -> Conditioned:
-    """Go on with a video that ``wan_speech_conditioning`` began.
-
-    Raises:
-        InvalidInputError: Always: Wan does not run by components.
-    """
-    refuse("Wan's conditioning by sound")
+    """Go on with a video that ``wan_speech_conditioning`` began."""
 
 
-@node("wan_animate_conditioning")
+@node("wan_animate_conditioning", waits="wan")
 def wan_animate_conditioning(
     positive: Positive,
     negative: Negative,
@@ -321,9 +269,4 @@ def wan_animate_conditioning(
     length: Length = 77,
     batch_size: Videos = 1,
 ) -> Animated:
-    """Move a character as somebody in a video moves, or put it in that one's place (Wan Animate, arXiv:2509.14055).
-
-    Raises:
-        InvalidInputError: Always: Wan does not run by components.
-    """
-    refuse("Wan Animate")
+    """Move a character as somebody in a video moves, or put it in that one's place (Wan Animate, arXiv:2509.14055)."""

@@ -106,6 +106,26 @@ def test_the_report_in_json_says_what_each_would_have_to_do(graphflow: Command, 
     assert decode["provides"] == "takes samples, vae; gives output 0 to 9.images"
 
 
+def test_nodes_that_wait_are_counted_apart(graphflow: Command) -> None:
+    prompt = json.loads(json.dumps(PROMPT))
+    prompt["7"] = {"class_type": "T5TokenizerOptions", "inputs": {"clip": ["4", 1], "min_padding": 1, "min_length": 0}}
+    prompt["6"]["inputs"]["clip"] = ["7", 0]
+    Path("waiting.json").write_text(json.dumps(prompt))
+    ran = graphflow("import", "waiting.json", "-o", "mine.json")
+    assert ran.code == 0
+    assert "6 nodes exactly, 0 approximately, 1 that cannot run yet" in ran.err
+    assert "cannot run yet, a family with T5 is not built: T5TokenizerOptions" in ran.err
+    refused = graphflow("run", "mine.json")
+    assert refused.code == 2
+    assert "nodes.7.type: set_t5_length waits for a family with T5" in refused.err
+    report = json.loads(graphflow("import", "waiting.json", "--report", "--json").out)
+    assert (report["complete"], report["ready"], report["waits"]) == (True, False, ["a family with T5"])
+    assert (
+        "2 files, 1 read, 1 import whole, 0 of them with no node that waits"
+        in graphflow("import", "--coverage", ".").out
+    )
+
+
 def test_coverage_counts_a_folder(graphflow: Command, theirs: Path, unknown: Path) -> None:
     Path("notes.json").write_text("[]", "utf-8")
     ran = graphflow("import", "--coverage", ".")

@@ -1,24 +1,14 @@
-"""Mutated real workflows against the importer: a result or a clear error, soon, and never anything else.
-
-    python -m tests.comfyui.fuzz --count 10000 [--seed 0] [--verbose]
-
-Exit code 1 if any input gave a traceback, took more than two seconds of processor time, or gave a prompt that is no
-JSON.
-"""
+"""Mutated real workflows against the importer: a result or a clear error, soon, and never anything else."""
 
 from __future__ import annotations
 
-import argparse
 import copy
 import json
 import random
-import resource
 import struct
-import sys
 import time
 import traceback
 import zlib
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -60,21 +50,28 @@ def template(name: str) -> bytes:
     return (resources.files("comfyui_workflow_templates_json") / "templates" / name).read_bytes()
 
 
-def run(seed: int, count: int, *, largest: int | None = None) -> Iterator[Outcome]:
-    """Yield the outcomes of ``count`` mutated inputs; the same seed gives the same inputs.
+def run(seed: int, count: int, *, first: int = 0, largest: int | None = None) -> Iterator[Outcome]:
+    """Yield the outcomes of ``count`` mutated inputs; the same seed and number give the same input.
 
     Args:
         seed: Where to start.
         count: How many inputs.
+        first: Number of the first of them.
         largest: Leave out templates of more bytes.
     """
-    files = [data for name in templates() if len(data := template(name)) <= (largest or len(data))]
-    corpus = [json.loads(data) for data in files]
-    corpus += [to_prompt(document).prompt for document in corpus[::10]]
-    for number in range(count):
+    corpus = _corpus(largest)
+    for number in range(first, first + count):
         dice = random.Random(f"{seed}/{number}")
         name, data = mutate(dice.choice(corpus), dice)
         yield attempt(name, data)
+
+
+@cache
+def _corpus(largest: int | None) -> list[dict[str, Any]]:
+    """Templates, and the flat prompts of some of them."""
+    files = [data for name in templates() if len(data := template(name)) <= (largest or len(data))]
+    corpus = [json.loads(data) for data in files]
+    return corpus + [to_prompt(document).prompt for document in corpus[::10]]
 
 
 def attempt(mutation: str, data: bytes) -> Outcome:
@@ -305,44 +302,3 @@ TEXT_MUTATIONS: list[tuple[str, Callable[[bytes, random.Random], bytes]]] = [
     ("not a number", not_a_number),
     ("in picture", in_picture),
 ]
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Run the fuzzer and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=10_000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--verbose", action="store_true", help="print every error message once")
-    options = parser.parse_args(arguments)
-    table: dict[str, Counter[str]] = {}
-    slowest = 0.0
-    bad: list[tuple[int, Outcome]] = []
-    messages: Counter[str] = Counter()
-    start = time.perf_counter()
-    for number, outcome in enumerate(run(options.seed, options.count)):
-        row = table.setdefault(outcome.mutation, Counter())
-        row[outcome.verdict] += 1
-        row["slow"] += outcome.seconds > SLOW_SECONDS
-        slowest = max(slowest, outcome.seconds)
-        if outcome.verdict == "error":
-            messages[outcome.detail] += 1
-        elif outcome.verdict != "prompt" or outcome.seconds > SLOW_SECONDS:
-            bad.append((number, outcome))
-    columns = ("prompt", "error", "crash", "bad prompt", "slow")
-    print(f"{'mutation':<16}" + "".join(f"{column:>12}" for column in columns))
-    for name, row in [*sorted(table.items()), ("all", sum(table.values(), Counter()))]:
-        print(f"{name:<16}" + "".join(f"{row[column]:>12,}" for column in columns))
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"slowest {slowest:.2f} s, peak memory {memory:,.0f} MiB, {time.perf_counter() - start:.0f} s in all")
-    if options.verbose:
-        for message, count in messages.most_common():
-            print(f"{count:>6}  {message}"[:300].encode("utf-8", "backslashreplace").decode())
-    for number, outcome in bad[:10]:
-        print(
-            f"\ninput {number}, {outcome.mutation}: {outcome.verdict} after {outcome.seconds:.2f} s\n{outcome.detail}"
-        )
-    return 1 if bad else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

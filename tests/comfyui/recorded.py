@@ -1,23 +1,13 @@
-"""Recorded ComfyUI workflows, imported, run through a session, and compared with what ComfyUI gave.
-
-    python -m tests.comfyui.recorded MODELS [--group features] [--case NAME] [--rows FILE] [--write]
-
-``MODELS`` is a folder with the recordings' weights (``checkpoints``, ``controlnet``, ``loras``, ``embeddings``). ``--rows``
-keeps what was measured in a file, so that a run goes on where one was stopped; ``--write`` puts the table into
-docs/comfyui.md. All of it takes about twenty minutes on two cores. Exit code 1 where a number is out of bounds.
-"""
+"""Recorded ComfyUI workflows, imported, run through a session, and compared with what ComfyUI gave."""
 
 from __future__ import annotations
 
-import argparse
 import copy
 import io
 import json
-import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -213,65 +203,3 @@ def _bound(group: str, case: str) -> float:
     if group == "samplers" and SAMPLERS[case.rsplit("-", 1)[0]].noise.startswith("brownian"):
         return BROWNIAN_BOUND
     return BOUND
-
-
-def row_table(rows: Sequence[tuple[str, Row]]) -> str:
-    """Return rows by group as Markdown."""
-    lines = [
-        "| recordings | workflows | arrays and pictures | within bounds | largest error of its bound |",
-        "|---|---|---|---|---|",
-    ]
-    for group in GROUPS:
-        found = [row for name, row in rows if name == group]
-        if found:
-            worst = max(found, key=lambda row: row.error / row.bound if row.bound else float("inf"))
-            cells = (
-                group, len({row.case for row in found}), len(found), sum(row.ok for row in found),
-                f"{worst.error:.1e} of {worst.bound:.1e} ({worst.case}, {worst.tap})",
-            )  # fmt: skip
-            lines.append("| " + " | ".join(map(str, cells)) + " |")
-    return "\n".join(lines)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Run groups and print their rows."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("models", type=Path)
-    parser.add_argument("--group", choices=GROUPS, action="append")
-    parser.add_argument("--case", action="append")
-    parser.add_argument("--rows", type=Path, help="keep the rows here, and do not run again what stands there")
-    parser.add_argument("--write", action="store_true", help="put the table into docs/comfyui.md")
-    options = parser.parse_args(arguments)
-    torch.set_num_threads(1)
-    rows: list[tuple[str, Row]] = []
-    if options.rows is not None and options.rows.exists():
-        rows = [
-            (kept.pop("group"), Row(**kept)) for kept in map(json.loads, options.rows.read_text("utf-8").splitlines())
-        ]
-    for group in options.group or GROUPS:
-        done = {row.case for name, row in rows if name == group}
-        wanted = [case for case in options.case or cases(group) if case not in done]
-        start = time.monotonic()
-        for row in run_recorded(group, models=options.models, cases_wanted=wanted) if wanted else ():
-            rows.append((group, row))
-            verdict = "ok" if row.ok else "OUT OF BOUNDS"
-            print(
-                f"{group:9} {row.case:36} {row.tap:28} {row.error:.1e} {verdict} ({time.monotonic() - start:.0f} s)",
-                flush=True,
-            )
-            start = time.monotonic()
-            if options.rows is not None:
-                with options.rows.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps({"group": group, **asdict(row)}) + "\n")
-    print(row_table(rows))
-    failed = sum(not row.ok for _, row in rows)
-    print(f"{len(rows) - failed} of {len(rows)} within bounds")
-    if options.write:
-        from .survey import DOCS, with_tables
-
-        DOCS.write_text(with_tables(DOCS.read_text("utf-8"), {"recorded": row_table(rows)}), "utf-8")
-    return 1 if failed else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,33 +1,26 @@
-"""Import every official template that is not tied to a paid API, and print what comes of it, by family.
-
-    python -m tests.comfyui.survey [--all] [--problems] [--missing] [--write]
-
-``--write`` puts the tables into docs/comfyui.md. Exit code 1 if any file does not flatten, or if fewer templates import
-whole than is promised.
-"""
+"""Import every official template that is not tied to a paid API, and count what comes of it, by family."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
-import sys
-import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from graphflow.converters.comfyui import Flattened, Report, to_native, to_prompt
 from graphflow.converters.comfyui.catalogue import interfaces
 from graphflow.converters.comfyui.rules import RULES
 from graphflow.converters.comfyui.rules.needs import need_of
+from graphflow.converters.comfyui.rules.rule import AnyRule, Rule
 from graphflow.errors import GraphflowError
-from graphflow.spec.registry import installed
+from graphflow.spec.registry import Registry, installed
 
-from .fuzz import template, templates
+from .fuzz import template
 
 DOCS = Path(__file__).parents[2] / "docs" / "comfyui.md"
 SHARE = 0.6
@@ -80,11 +73,15 @@ class Family:
     """What became of one family's templates."""
 
     whole: list[str] = field(default_factory=list)
+    ready: list[str] = field(default_factory=list)
     partly: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def files(self) -> int:
         return len(self.whole) + len(self.partly)
+
+
+COUNTERS = ("count", "notes", "problems", "missing")
 
 
 @dataclass
@@ -105,6 +102,8 @@ class Survey:
         self.problems.update(problem.code for problem in flat.problems)
         self.count["files without a problem"] += not flat.problems
         self.count["files that import whole"] += report.complete
+        self.count["files that import whole, and no node waits"] += report.ready
+        self.count["nodes that wait for a family"] += sum(map(len, report.waiting.values()))
         types = tuple(sorted({entry.type for entry in report.unsupported}))
         self.missing.update(types)
         family = self.families.setdefault(family_of(name), Family())
@@ -112,12 +111,37 @@ class Survey:
             family.partly[name] = types
         else:
             family.whole.append(name)
+        if report.ready:
+            family.ready.append(name)
         self.said.extend(f"{name}: {problem}" for problem in flat.problems)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain JSON."""
+        counters = {name: dict(getattr(self, name)) for name in COUNTERS}
+        families = {name: asdict(family) for name, family in self.families.items()}
+        return {"families": families, **counters, "said": self.said}
+
+    @classmethod
+    def of(cls, parts: Iterable[Mapping[str, Any]]) -> Survey:
+        """Return what several surveys of different families, as plain JSON, found together."""
+        found = cls()
+        for part in parts:
+            for name, family in part["families"].items():
+                found.families[name] = Family(**family)
+            for name in COUNTERS:
+                getattr(found, name).update(part[name])
+            found.said.extend(part["said"])
+        return found
 
     def share(self) -> tuple[int, int]:
         """Return how many image templates of families that Diffusers has import whole, of how many."""
         found = [family for name, family in self.families.items() if name in FAMILIES.values()]
         return sum(len(family.whole) for family in found), sum(family.files for family in found)
+
+
+@cache
+def _registry() -> Registry:
+    return installed()
 
 
 @cache
@@ -141,7 +165,7 @@ def family_of(name: str) -> str:
 
 def survey(names: Iterable[str]) -> Survey:
     """Import templates."""
-    result, registry = Survey(), installed()
+    result, registry = Survey(), _registry()
     for name in names:
         try:
             flat = to_prompt(template(name))
@@ -160,15 +184,27 @@ def survey(names: Iterable[str]) -> Survey:
 
 def family_table(found: Survey) -> str:
     """Return shares by family as Markdown."""
-    lines = ["| family | templates | import whole |", "|---|---|---|"]
+    lines = ["| family | templates | import whole | … and no node waits |", "|---|---|---|---|"]
     names = [*dict.fromkeys(FAMILIES.values()), *sorted(set(found.families) - set(FAMILIES.values()))]
     for name in names:
         family = found.families.get(name)
         if family is not None:
-            lines.append(f"| {name} | {family.files} | {len(family.whole)} |")
+            lines.append(f"| {name} | {family.files} | {len(family.whole)} | {len(family.ready)} |")
     whole, files = found.share()
-    lines.append(f"| **image families that Diffusers has** | **{files}** | **{whole} ({whole / files:.0%})** |")
+    ready = sum(len(found.families[name].ready) for name in {*FAMILIES.values()} & found.families.keys())
+    lines.append(
+        f"| **image families that Diffusers has** | **{files}** | **{whole} ({whole / files:.0%})** | **{ready}** |"
+    )
     return "\n".join(lines)
+
+
+def waits_of(rule: AnyRule) -> str:
+    """Return what all native nodes of a rule wait for, or the one that it is a part of; empty where one of them runs."""
+    known = _registry().specs
+    natives = rule.natives or tuple(word for word in re.findall(r"\w+", getattr(rule, "says", "")) if word in known)
+    fixed = rule.fixed if isinstance(rule, Rule) else {}
+    waits = [known[native].waiting(fixed, known[native].inputs.keys() - fixed.keys()) for native in natives]
+    return ", ".join(dict.fromkeys(map(str, waits))) if waits and None not in waits else ""
 
 
 def rule_table() -> str:
@@ -177,7 +213,9 @@ def rule_table() -> str:
     for rule in sorted(RULES.values(), key=lambda rule: (rule.pack.lower(), rule.comfy.lower())):
         says = getattr(rule, "says", "")
         natives = says if says else ", ".join(f"`{native}`" for native in rule.natives)
-        cells = (f"`{rule.comfy}`", rule.pack, natives, rule.differs)
+        waits = waits_of(rule)
+        differs = "; ".join(part for part in (rule.differs, f"waits for {waits}" if waits else "") if part)
+        cells = (f"`{rule.comfy}`", rule.pack, natives, differs)
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines)
 
@@ -186,8 +224,10 @@ def core_table() -> str:
     """Return as Markdown what becomes of ComfyUI's own types, and what those without a rule need."""
     core = sorted(type for type, known in interfaces().items() if known.core)
     ruled = {type: RULES.get(type) or RULES.get(type.strip()) for type in core}
-    exact = sum(rule is not None and not rule.differs for rule in ruled.values())
-    near = sum(rule is not None and bool(rule.differs) for rule in ruled.values())
+    waiting = {type for type, rule in ruled.items() if rule is not None and waits_of(rule)}
+    running = [rule for type, rule in ruled.items() if rule is not None and type not in waiting]
+    exact = sum(not rule.differs for rule in running)
+    near = sum(bool(rule.differs) for rule in running)
     missing: dict[str, dict[str, list[str]]] = {"family": {}, "node": {}}
     for type, rule in ruled.items():
         need = need_of(type)
@@ -199,6 +239,7 @@ def core_table() -> str:
         "|---|---|",
         f"| said in native nodes | {exact} |",
         f"| said in native nodes, with a difference that is always there | {near} |",
+        f"| said in native nodes that wait for their family | {len(waiting)} |",
         f"| not supported: its family is not built | {counts['family']} |",
         f"| not supported: no native node does it | {counts['node']} |",
         f"| **all** | **{len(core)}** |",
@@ -220,39 +261,3 @@ def with_tables(text: str, tables: Mapping[str, str]) -> str:
             flags=re.DOTALL,
         )
     return text
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Print counts of files, nodes, notes and problems."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--all", action="store_true", help="with the templates tied to paid APIs")
-    parser.add_argument("--problems", action="store_true", help="print every problem")
-    parser.add_argument("--missing", action="store_true", help="print what each file lacks")
-    parser.add_argument("--write", action="store_true", help="put the tables into docs/comfyui.md")
-    options = parser.parse_args(arguments)
-    names = templates(paid=options.all)
-    start = time.perf_counter()
-    found = survey(names)
-    print(f"{len(names)} files in {time.perf_counter() - start:.1f} s")
-    for label in found.count:
-        print(f"  {label:<42}{found.count[label]:>7,}")
-    for title, counter in (("notes", found.notes), ("problems", found.problems), ("not supported", found.missing)):
-        print(f"{title}: " + (", ".join(f"{code} {number}" for code, number in counter.most_common(40)) or "none"))
-    print(family_table(found))
-    print(core_table())
-    if options.problems:
-        print("\n".join(found.said))
-    if options.missing:
-        for family in found.families.values():
-            for name, types in family.partly.items():
-                print(f"{name}: {', '.join(types)}")
-    if options.write:
-        tables = {"families": family_table(found), "core": core_table(), "rules": rule_table()}
-        DOCS.write_text(with_tables(DOCS.read_text("utf-8"), tables), "utf-8")
-    whole, files = found.share()
-    kept = whole >= SHARE * files and not any(found.families[name].partly for name in STABLE_DIFFUSION)
-    return 1 if found.count["failed"] or not kept else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

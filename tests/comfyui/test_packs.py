@@ -9,7 +9,7 @@ import pytest
 from graphflow.converters.comfyui.rules import RULES
 from graphflow.converters.comfyui.rules.needs import NEEDS, need_of
 
-from .test_native import imported, node, prompt, sound
+from .prompts import imported, node, prompt, sound
 
 PICTURE = {"10": node("LoadImage", image="in.png")}
 

@@ -1,6 +1,6 @@
 """Recorded ComfyUI workflows give the recorded masks and pictures when they are imported and run.
 
-Those that need no weights; `python -m tests.comfyui.recorded MODELS` compares all, with the recordings' weights.
+Those that need no weights; `python -m tests.runners.imports` compares all, with the recordings' weights.
 """
 
 from __future__ import annotations

@@ -13,58 +13,8 @@ from graphflow.spec.decorator import spec_of
 
 HERE = Path(__file__).resolve().parent
 
-REFUSING = {
-    "add_image_prompt",
-    "apply_control_patch",
-    "apply_style_patch",
-    "compress_frames",
-    "cosmos_image_latent",
-    "decode_audio",
-    "encode_audio",
-    "empty_audio_latent",
-    "encode_prompt_parts",
-    "encode_prompt_with_images",
-    "encode_song",
-    "encode_song_plan",
-    "encode_video_prompt_with_image",
-    "hunyuan15_image_conditioning",
-    "hunyuan_image_conditioning",
-    "kandinsky5_image_conditioning",
-    "load_control_patch",
-    "load_family_text_encoder",
-    "load_image_to_video_checkpoint",
-    "lotus_conditioning",
-    "ltxv_add_guide",
-    "ltxv_crop_guides",
-    "ltxv_decode_audio",
-    "ltxv_empty_audio_latent",
-    "ltxv_encode_audio",
-    "ltxv_image_conditioning",
-    "ltxv_join_audio",
-    "ltxv_load_audio_vae",
-    "ltxv_reference_audio",
-    "ltxv_set_start",
-    "ltxv_split_audio",
-    "ltxv_upscale_latent",
-    "scale_temporal_attention",
-    "set_context_windows",
-    "set_ltxv_shift",
-    "set_t5_length",
-    "skip_transformer_layers",
-    "svd_conditioning",
-    "wan22_image_latent",
-    "wan_animate_conditioning",
-    "wan_camera_conditioning",
-    "wan_control_conditioning",
-    "wan_image_conditioning",
-    "wan_speech_conditioning",
-    "wan_speech_continuation",
-    "wan_subject_conditioning",
-    "wan_track_conditioning",
-    "wan_vace_conditioning",
-}
-"""Nodes that stand for parts of families which do not run by components: running them is an error, and that is tested
-with the nodes themselves."""
+REFUSING = {spec.type for spec in map(spec_of, NODES) if spec.waits is not None}
+"""Nodes that wait for a family: running them is an error, and that is tested with the nodes themselves."""
 
 
 def types_of(document: Document) -> Iterator[str]:

@@ -20,7 +20,7 @@ from graphflow.library.roots import builtin_root, list_root
 from graphflow.session import Session
 from graphflow.settings import Settings
 from graphflow.spec.registry import Registry
-from tests.families.test_ip_adapters import vision, weights
+from tests.families.ip_adapters import vision, weights
 from tests.shapes_judge import judge
 
 PICTURES = workflows.path("img2img").parent / "pictures"

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from tests.families.test_ip_adapters import WIDTH, vision, weights, write
+from tests.families.ip_adapters import WIDTH, vision, weights, write
 from tests.models.tiny import UNET, UNET_REFINER, VAE, make_tiny_sd, make_tiny_sdxl, sd_parts, sdxl_parts
 
 DEEP_VAE = {

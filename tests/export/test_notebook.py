@@ -12,8 +12,8 @@ import pytest
 from graphflow import workflows
 from graphflow.converters.diffusers_script import export
 from graphflow.converters.diffusers_script.notebook import to_notebook
+from tests.export.comparing import difference, make_session, pictures
 from tests.export.packaged import packaged
-from tests.export.run_exports import difference, make_session, pictures
 from tests.fresh import Fresh
 
 SOAK = os.environ.get("GRAPHFLOW_TEST_SOAK") == "1"

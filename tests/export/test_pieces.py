@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import types
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,21 +20,10 @@ from graphflow.sampling.schedules import SCHEDULES, make_sigmas
 from graphflow.spec.registry import installed
 from graphflow.values import Image, Latent, Mask
 from tests.closeness import assert_close
+from tests.export.pieces import piece
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLING = ModelSampling.from_betas(torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2)
-
-
-@cache
-def piece(name: str) -> Any:
-    """A helper, run as a script has it: its source with what it needs, and nothing else."""
-    pieces = with_needs([name])
-    used = {found for item in pieces for found in item.imports}
-    module = types.ModuleType("script")
-    # dataclasses look their module up
-    sys.modules["script"] = module
-    exec("\n".join(_imports(used)) + "\n" + "\n\n".join(item.source for item in pieces), module.__dict__)
-    return getattr(module, name)
 
 
 class Denoiser:

@@ -13,7 +13,7 @@ from graphflow.sampling.noise import initial_noise, step_noise
 from graphflow.sampling.prediction import ModelSampling
 from graphflow.sampling.samplers import SAMPLERS
 from graphflow.sampling.schedules import make_sigmas
-from tests.export.test_pieces import piece
+from tests.export.pieces import piece
 
 CONFIG = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 SAMPLING = ModelSampling.from_scheduler_config(CONFIG)

@@ -16,11 +16,11 @@ from graphflow.building.workflow import Workflow
 from graphflow.converters.diffusers_script import SUPPORTED, to_script
 from graphflow.errors import WorkflowError
 from tests.export.cases import CASES
+from tests.export.comparing import compare, difference, make_session, pictures
 from tests.export.file_cases import SD_CASES, SDXL_CASES
 from tests.export.more_cases import MORE_CASES, latents_from_a_file
 from tests.export.packaged import packaged
 from tests.export.parts import build
-from tests.export.run_exports import compare, difference, make_session, pictures
 from tests.fresh import Fresh
 
 SOAK = os.environ.get("GRAPHFLOW_TEST_SOAK") == "1"

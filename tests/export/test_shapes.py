@@ -15,10 +15,10 @@ from graphflow.converters.diffusers_script import export, to_script
 from graphflow.converters.diffusers_script.ranges import active_steps, pipeline_range
 from graphflow.document.document import read
 from tests.export.cases import CASES
+from tests.export.comparing import make_session
 from tests.export.file_cases import SD_CASES, SDXL_CASES
 from tests.export.parts import build
-from tests.export.run_exports import make_session
-from tests.export.test_pieces import piece
+from tests.export.pieces import piece
 
 CALLS: dict[str, tuple[str, ...]] = {
     "text": ("StableDiffusionPipeline",),

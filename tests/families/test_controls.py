@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,38 +9,18 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from graphflow import nodes
 from graphflow.errors import GraphflowError
 from graphflow.families.latent_diffusion.control import fit_hint
 from graphflow.families.latent_diffusion.t2i_config import t2i_adapter_modules
 from graphflow.loading.manager import ModelManager
-from graphflow.values import ConditioningEntry, Control, ControlNet
+from graphflow.values import ConditioningEntry, Control
 from graphflow.values.control_hooks import UnionType
+from tests.families.controls import SIGMA, adapter, controlnet, entry, net, random, seeded, union
 from tests.models.tiny import sd_parts, sdxl_parts
 from tests.models.tiny_manager import SD, SDXL, error, make_manager, model, running
-
-SIGMA = torch.tensor(1.0)
-
-
-def seeded(module: nn.Module, seed: int = 5) -> Any:
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for tensor in module.parameters():
-            tensor.normal_(std=0.1, generator=generator)
-    return module.eval().requires_grad_(False)
-
-
-def random(*shape: int, seed: int = 6) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-
-
-def adapter(kind: str) -> Any:
-    from diffusers import T2IAdapter
-
-    factor = 16 if kind == "full_adapter_xl" else 8
-    return seeded(T2IAdapter(3, [32, 64], 2, factor, kind))
 
 
 def write_original(module: Any, path: Path) -> None:
@@ -52,22 +31,6 @@ def write_original(module: Any, path: Path) -> None:
         owner, _, leaf = name.rpartition(".")
         tensors[f"{names[owner]}.{leaf}"] = tensor.contiguous()
     save_file(tensors, path)
-
-
-def net(manager: ModelManager, name: str) -> ControlNet:
-    parts = manager.parts(name, "controlnet")
-    return ControlNet(files=(manager.find(name, "controlnet", part=parts[0]),))
-
-
-def entry(control: Control | None, width: int = 32) -> ConditioningEntry:
-    return ConditioningEntry(
-        embedding=random(1, 77, width),
-        pooled=random(1, 32, seed=8) if width == 64 else None,
-        extras={}
-        if width == 32
-        else dict.fromkeys(("width", "height", "target_width", "target_height"), 64) | {"crop_w": 0, "crop_h": 0},
-        controls=() if control is None else (control,),
-    )
 
 
 @pytest.mark.parametrize("layout", ["folder", "original"])
@@ -131,12 +94,6 @@ def _conditioning(one: ConditioningEntry) -> Any:
     return Conditioning(entries=(one,))
 
 
-def controlnet(parts: Callable[[], dict[str, Any]] = sd_parts) -> Any:
-    from diffusers import ControlNetModel
-
-    return seeded(ControlNetModel.from_unet(parts()["unet"], conditioning_channels=3))
-
-
 def test_an_sdxl_controlnet_steers_as_in_diffusers(tmp_path: Path) -> None:
     module = controlnet(sdxl_parts)
     module.save_pretrained(tmp_path / "controlnet" / "steer")
@@ -197,25 +154,6 @@ def test_a_hint_of_other_proportions_is_cut_in_the_middle() -> None:
     assert torch.equal(fit_hint(wide, 8, 8), wide[..., 8:16])
     assert torch.equal(fit_hint(wide.transpose(2, 3), 16, 16)[..., ::2, ::2], wide[..., 8:16].transpose(2, 3))
     assert fit_hint(wide, 8, 24) is wide
-
-
-def union() -> Any:
-    from diffusers import ControlNetUnionModel
-
-    config = dict(controlnet().config)
-    kept = ("block_out_channels", "layers_per_block", "down_block_types", "cross_attention_dim", "attention_head_dim")
-    module = ControlNetUnionModel(
-        **{name: config[name] for name in kept},
-        norm_num_groups=32,
-        addition_time_embed_dim=8,
-        num_control_type=6,
-        num_trans_channel=32,
-        num_trans_head=2,
-        num_trans_layer=1,
-        num_proj_channel=32,
-        conditioning_embedding_out_channels=(16, 32),
-    )
-    return seeded(module)
 
 
 def test_a_union_controlnet_gets_its_type(tmp_path: Path) -> None:

@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
-from graphflow.values import Conditioning
 from tests.closeness import assert_close
-from tests.models.tiny import SCHEDULER, sd_parts, sdxl_parts
+from tests.families.plain_diffusers import ddim, latents, scheduler, tokenizers
+from tests.models.tiny import sd_parts, sdxl_parts
 from tests.models.tiny_manager import (
     SD,
     SD_FILE,
@@ -26,25 +25,6 @@ from tests.models.tiny_manager import (
 
 BOUND = 1e-5
 PROMPT = "a red fox in the snow"
-
-
-def latents() -> Tensor:
-    return torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(3))
-
-
-def tokenizers(pads: tuple[str, ...]) -> list[Any]:
-    from transformers import CLIPTokenizer
-
-    from graphflow.families.latent_diffusion.tokenizers import clip_vocabulary
-
-    vocab, merges = clip_vocabulary()
-    return [CLIPTokenizer(vocab=dict(vocab), merges=list(merges), pad_token=pad, model_max_length=77) for pad in pads]
-
-
-def scheduler() -> Any:
-    from diffusers import DDIMScheduler
-
-    return DDIMScheduler.from_config(SCHEDULER)
 
 
 @pytest.fixture(scope="module")
@@ -71,18 +51,6 @@ def plain_sdxl() -> Any:
     return StableDiffusionXLPipeline(
         **sdxl_parts(), tokenizer=first, tokenizer_2=second, scheduler=scheduler(), add_watermarker=False
     )
-
-
-def ddim(loaded: Any, positive: Conditioning, negative: Conditioning, steps: int, scale: float) -> Tensor:
-    """A plain DDIM loop over the components."""
-    noise = scheduler()
-    noise.set_timesteps(steps)
-    x = latents()
-    for time in noise.timesteps:
-        both = loaded.predict(torch.cat([x, x]), time.expand(2), [*negative.entries, *positive.entries], sigma=None)
-        without, told = both.chunk(2)
-        x = noise.step(without + scale * (told - without), time, x).prev_sample
-    return x / loaded.latent.scale
 
 
 @pytest.mark.parametrize("name", [SD, SD_FILE])

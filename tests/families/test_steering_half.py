@@ -14,8 +14,8 @@ from graphflow.loading.devices import Placement
 from graphflow.loading.manager import ModelManager
 from graphflow.values import Conditioning, ConditioningEntry, Control, Mask, Model
 from graphflow.values.control_hooks import UnionType
-from tests.families.test_controls import SIGMA, adapter, controlnet, entry, net, random, union
-from tests.families.test_ip_adapters import applied, manager_with, pictures, weights
+from tests.families.controls import SIGMA, adapter, controlnet, entry, net, random, union
+from tests.families.ip_adapters import applied, manager_with, pictures, weights
 from tests.models.tiny import sd_parts
 from tests.models.tiny_manager import SD, error, make_manager, model, running
 

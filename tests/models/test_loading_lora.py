@@ -9,7 +9,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.torch import save_file
 from torch import Tensor
 
 from graphflow.errors import ModelFormatError
@@ -17,6 +16,7 @@ from graphflow.loading.lora import read_lora
 from graphflow.loading.manager import ModelManager
 from graphflow.values import LoraPatch, Model, TextEncoder
 from tests.closeness import UNITS, assert_close, close
+from tests.models.lora_files import pair, write
 from tests.models.tiny_manager import SD, SD_FILE, SDXL, make_manager, model, running, text_encoder
 from tests.scratch import process_folder
 
@@ -24,22 +24,6 @@ QUERY = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
 OUT = "up_blocks.1.attentions.0.transformer_blocks.0.attn2.to_out.0"
 CONV = "down_blocks.0.resnets.0.conv1"
 TEXT = "encoder.layers.1.mlp.fc1"
-
-
-def pair(out: int, into: int, rank: int = 2, kernel: int = 0, seed: int = 0) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    tail = (kernel, kernel) if kernel else ()
-    ones = (1, 1) if kernel else ()
-    down = torch.randn(rank, into, *tail, generator=generator) * 0.1
-    return down, torch.randn(out, rank, *ones, generator=generator) * 0.1
-
-
-def write(folder: Path, name: str, tensors: dict[str, Tensor]) -> None:
-    (folder / "loras").mkdir(exist_ok=True)
-    save_file(
-        {key: tensor.clone(memory_format=torch.contiguous_format) for key, tensor in tensors.items()},
-        folder / "loras" / f"{name}.safetensors",
-    )
 
 
 def patch(manager: ModelManager, name: str, strength: float = 1.0) -> LoraPatch:

@@ -10,7 +10,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from graphflow.errors import ModelFormatError
 from graphflow.loading.manager import ModelManager
@@ -25,19 +24,13 @@ from graphflow.nodes.models.merging import (
     subtract_models,
     subtract_text_encoders,
 )
-from graphflow.values import LoraPatch, Model, TextEncoder
-from tests.models.test_loading_lora import pair, write
+from graphflow.values import LoraPatch
+from tests.models.loaded_weights import weights
+from tests.models.lora_files import pair, write
 from tests.models.tiny_manager import SD, SDXL, SDXL_FILE, make_manager, model, running, text_encoder, tiny_root
 from tests.scratch import process_folder
 
 QUERY = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
-
-
-def weights(recipe: Model | TextEncoder) -> dict[str, Tensor]:
-    """Every weight of the loaded module; of several text encoders those of the last."""
-    with recipe.use() as loaded:
-        module = loaded.module if isinstance(recipe, Model) else loaded.encoders[-1].module
-        return {name: tensor.clone() for name, tensor in module.state_dict().items()}
 
 
 @cache

@@ -23,8 +23,8 @@ from graphflow.nodes.models.merging import subtract_models, subtract_text_encode
 from graphflow.nodes.models.saving import save_checkpoint, save_lora, save_model, save_text_encoder, save_vae
 from graphflow.nodes.sampling.sample import sample
 from graphflow.values import Files, LoraPatch, Model, TextEncoder, Vae
-from tests.models.test_loading_lora import pair, write
-from tests.models.test_merging import weights
+from tests.models.loaded_weights import weights
+from tests.models.lora_files import pair, write
 from tests.models.tiny_manager import SD, SDXL, Told, make_manager, model, running
 
 QUERY = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"

@@ -1,4 +1,4 @@
-"""A fixed sample of the recorded sampler × schedule cases; `run_parity` compares them all."""
+"""A fixed sample of the recorded sampler × schedule cases; `tests.runners.parity` compares them all."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from diffusers.guiders.guider_utils import rescale_noise_cfg
 
 from graphflow.sampling.guidance import match_spread
 from graphflow.sampling.modifiers import AdaptiveProjected, Tangential, ZeroStar
-from tests.sampling.test_guidance import SCALE, guided, predictions, tensor
+from tests.sampling.predictions import SCALE, guided, predictions, tensor
 
 
 @pytest.mark.parametrize("eta", [1.0, 0.3, 0.0])

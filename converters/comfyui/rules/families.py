@@ -1,8 +1,6 @@
-"""Nodes of families that have no components here yet: their graphs import whole, and say where they stop when run."""
+"""Nodes of families that have no components here yet: their graphs import whole, of nodes that say what they wait for."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 from ..building import Builder, Fused, RefusedError, Source, Value
 from .rule import AnyRule, Made, Rule
@@ -91,58 +89,6 @@ def _unclip_checkpoint(builder: Builder, source: Source) -> list[Value]:
     source.remark("the image encoder inside the checkpoint is looked for under the checkpoint's name")
     return [made, builder.ref(made.node, "text_encoder"), builder.ref(made.node, "vae"), seeing]
 
-
-WAITING: Mapping[str, str] = {
-    "load_family_text_encoder": "its family",
-    "set_t5_length": "a family with T5",
-    "encode_prompt_parts": "its family",
-    "encode_prompt_with_images": "qwen_image",
-    "load_control_patch": "a transformer with control patches",
-    "apply_control_patch": "a transformer with control patches",
-    "apply_style_patch": "flux",
-    "add_image_prompt": "a family with image prompts",
-    "lotus_conditioning": "lotus",
-    "wan22_image_latent": "wan",
-    "wan_animate_conditioning": "wan",
-    "wan_camera_conditioning": "wan",
-    "wan_control_conditioning": "wan",
-    "wan_image_conditioning": "wan",
-    "wan_speech_conditioning": "wan",
-    "wan_speech_continuation": "wan",
-    "wan_subject_conditioning": "wan",
-    "wan_track_conditioning": "wan",
-    "wan_vace_conditioning": "wan",
-    "compress_frames": "ltxv",
-    "ltxv_add_guide": "ltxv",
-    "ltxv_crop_guides": "ltxv",
-    "ltxv_decode_audio": "ltxv",
-    "ltxv_empty_audio_latent": "ltxv",
-    "ltxv_encode_audio": "ltxv",
-    "ltxv_image_conditioning": "ltxv",
-    "ltxv_join_audio": "ltxv",
-    "ltxv_load_audio_vae": "ltxv",
-    "ltxv_reference_audio": "ltxv",
-    "ltxv_set_start": "ltxv",
-    "ltxv_split_audio": "ltxv",
-    "ltxv_upscale_latent": "ltxv",
-    "set_ltxv_shift": "ltxv",
-    "cosmos_image_latent": "cosmos",
-    "encode_video_prompt_with_image": "hunyuan_video",
-    "hunyuan_image_conditioning": "hunyuan_video",
-    "hunyuan15_image_conditioning": "hunyuan_video_15",
-    "kandinsky5_image_conditioning": "kandinsky5",
-    "load_image_to_video_checkpoint": "svd",
-    "svd_conditioning": "svd",
-    "scale_temporal_attention": "a family that makes videos",
-    "skip_transformer_layers": "a diffusion transformer",
-    "set_context_windows": "a family that makes videos",
-    "encode_song": "ace",
-    "encode_song_plan": "ace_1_5",
-    "empty_audio_latent": "a family that makes sound",
-    "decode_audio": "a family that makes sound",
-    "encode_audio": "a family that makes sound",
-}
-"""Native nodes that refuse to run, and the family that they wait for where no parameter names it."""
 
 RULES: tuple[AnyRule, ...] = (
     Made("unCLIPCheckpointLoader", ("load_checkpoint", "load_image_encoder"), _unclip_checkpoint, says="load_checkpoint and load_image_encoder"),

@@ -88,8 +88,8 @@ RULES: tuple[AnyRule, ...] = (
     Rule("TextEncodeAceStepAudio1.5", "encode_song_plan",
          "clip:text_encoder tags lyrics seed bpm:tempo duration timesignature:time_signature language keyscale:key generate_audio_codes:plan"
          " cfg_scale:guidance_scale temperature top_p top_k min_p"),
-    Made("AudioEncoderLoader", (), _sound_encoder, says="part of the node that hears the sound"),
-    Made("AudioEncoderEncode", (), _encoded_sound, says="part of the node that hears the sound"),
+    Made("AudioEncoderLoader", (), _sound_encoder, says="part of `wan_speech_conditioning`"),
+    Made("AudioEncoderEncode", (), _encoded_sound, says="part of `wan_speech_conditioning`"),
     Made("LTXVConditioning", ("set_frame_rate",), _frame_rate, says="a set_frame_rate for each side"),
     Rule("ContextWindowsManual", "set_context_windows", f"{_CONTEXT} dim:axis", fixed={"latent_units": True}),
     Rule("WanContextWindowsManual", "set_context_windows", _CONTEXT, fixed={"latent_units": False, "axis": 2}),

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from graphflow import workflows
 from graphflow.converters.diffusers_script import export
 from graphflow.session import Session
 from graphflow.settings import Settings
 from graphflow.store import MemoryTier, Store
-from tests.export.adapters import make_adapters
-from tests.export.models import make_models
-from tests.export.packaged import packaged
 from tests.fresh import Fresh
 
 BOUND = 1 / 255
@@ -86,24 +80,3 @@ def difference(name: str, ours: list[Path], theirs: list[Path], bound: float = B
             return Row(name, float("inf"), bound, f"{one.name} has the shape {a.shape}, {other.name} {b.shape}")
         worst = max(worst, float(np.abs(a - b).max()) / 255)
     return Row(name, worst, bound)
-
-
-def run_exports(names: Iterable[str] | None = None) -> Iterator[Row]:
-    """Compare packaged workflows; all of them by default."""
-    with Fresh() as fresh, TemporaryDirectory() as made:
-        models = make_adapters(make_models(Path(made)))
-        for name in names or workflows.names():
-            with TemporaryDirectory() as work:
-                session = make_session(Path(work), models=({"path": models},))
-                folder = workflows.path(name).parent
-                yield compare(fresh, name, packaged(name), Path(work), folder=folder, session=session)
-
-
-if __name__ == "__main__":
-    import sys
-
-    differs = False
-    for row in run_exports(sys.argv[1:] or None):
-        differs |= not row.ok
-        print(f"{row.name:30} {row.error:.6f} {'ok' if row.ok else 'DIFFERS'} {row.note}", flush=True)
-    sys.exit(1 if differs else 0)

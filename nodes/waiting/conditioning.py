@@ -1,0 +1,85 @@
+"""Prompts of several texts or of pictures that Flux, Qwen-Image and their kin read."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from graphflow.limits import LIMITS
+from graphflow.spec.decorator import ModelName, node
+from graphflow.values import Conditioning, ControlNet, Image, ImageEncoder, Model, TextEncoder, Vae
+
+__all__ = [
+    "add_image_prompt",
+    "apply_style_patch",
+    "encode_prompt_parts",
+    "encode_prompt_with_images",
+    "lotus_conditioning",
+]
+
+Told = Annotated[Conditioning, Field(description="the conditioning")]
+Encoder = Annotated[TextEncoder, Field(description="the text encoders")]
+Seeing = Annotated[ImageEncoder, Field(description="the CLIP image encoder")]
+Picture = Annotated[Image, Field(description="the picture")]
+Text = Annotated[str, Field(max_length=LIMITS.text)]
+
+
+@node("encode_prompt_parts", waits="{family}")
+def encode_prompt_parts(
+    text_encoder: Encoder,
+    text_l: Annotated[Text, Field(description="for CLIP L")] = "",
+    text_g: Annotated[Text, Field(description="for CLIP G")] = "",
+    text_t5: Annotated[Text, Field(description="for T5")] = "",
+    text_llama: Annotated[Text, Field(description="for the language model")] = "",
+    guidance: Annotated[float, Field(ge=0, le=100, description="see set_guidance; of Flux alone")] = 3.5,
+    family: Annotated[Literal["flux", "sd3", "hidream"], Field(description="the family")] = "flux",
+) -> Conditioning:
+    """Encode a text of its own for each text encoder of a family."""
+
+
+@node("encode_prompt_with_images", waits="qwen_image")
+def encode_prompt_with_images(
+    text_encoder: Encoder,
+    text: Annotated[Text, Field(description="the instruction")] = "",
+    images: Annotated[list[Image] | None, Field(description="the pictures that it speaks of, in order")] = None,
+    vae: Annotated[Vae | None, Field(description="encodes the pictures as references, too")] = None,
+    template: Annotated[
+        Literal["qwen_edit", "qwen_edit_plus"], Field(description="one picture, or several that are numbered")
+    ] = "qwen_edit",
+) -> Conditioning:
+    """Encode an instruction together with pictures (Qwen-Image-Edit)."""
+
+
+@node("add_image_prompt", waits="a family with image prompts")
+def add_image_prompt(
+    conditioning: Told,
+    image_encoder: Seeing,
+    image: Picture,
+    style_model: Annotated[
+        str, ModelName("style_model"), Field(description="a Flux Redux model; empty for unCLIP checkpoints and SDXL")
+    ] = "",
+    crop: Annotated[Literal["center", "none"], Field(description="how the picture is made square")] = "center",
+    strength: Annotated[float, Field(ge=-10, le=10, description="factor on the picture's embedding")] = 1.0,
+    noise_augmentation: Annotated[float, Field(ge=0, le=1, description="of unCLIP: noise on the embedding")] = 0.0,
+) -> Conditioning:
+    """Prompt by a picture (unCLIP, SDXL revision, Flux Redux).
+
+    ``apply_ip_adapter`` prompts Stable Diffusion models by pictures.
+    """
+
+
+@node("apply_style_patch", waits="flux")
+def apply_style_patch(
+    model: Annotated[Model, Field(description="the denoising model")],
+    control_net: Annotated[ControlNet, Field(description="the patch")],
+    image_encoder: Seeing,
+    image: Picture,
+    crop: Annotated[Literal["center", "none"], Field(description="how the picture is made square")] = "center",
+) -> Model:
+    """Take the style of a picture through a patch (USO)."""
+
+
+@node("lotus_conditioning", waits="lotus")
+def lotus_conditioning() -> Conditioning:
+    """Give the fixed prompt embedding of the Lotus depth and normal models."""
