@@ -158,6 +158,8 @@ def require_format(latent: Latent, wanted: LatentFormat) -> None:
                 where="latent",
                 advice="encode with the autoencoder of the model's family, or set channels on empty_latent",
             )
+    if any(len(tensor) != len(latent.samples) for tensor in latent.further.values()):
+        raise InvalidInputError("the tensors of the latent have batches of different sizes", where="latent")
     if set(latent.further) != set(wanted.further):
         has, needs = (", ".join(names) or "none" for names in (latent.further, wanted.further))
         raise InvalidInputError(f"the latent has the further tensors {has}, the model needs {needs}", where="latent")

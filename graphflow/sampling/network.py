@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from graphflow.errors import InvalidInputError, ModelFormatError
 from graphflow.modelfiles.family import LatentFormat
 from graphflow.values import Conditioning, ConditioningEntry
 
@@ -18,6 +19,8 @@ from .prediction import ModelSampling
 
 class Denoiser(Protocol):
     """What `Model.use()` gives. It may be changed until the block ends: nobody else sees this object.
+
+    A family's class that inherits it has what most families need; `predict` and `memory` are its own.
 
     Attributes:
         model_sampling: Noise levels and what the output means.
@@ -38,7 +41,7 @@ class Denoiser(Protocol):
     @property
     def text_width(self) -> int | None:
         """Width of the text embeddings that the network reads; None where it does not say."""
-        ...
+        return None
 
     def predict(
         self,
@@ -69,8 +72,12 @@ class Denoiser(Protocol):
         sigma: Tensor,
         variation: str | None = None,
     ) -> Mapping[str, Tensor]:
-        """Return the output for a latent of several tensors by name; only families whose latents are sets have it."""
-        ...
+        """Return the output for a latent of several tensors by name; only families whose latents are sets have it.
+
+        Raises:
+            InvalidInputError: The family's latents are one tensor.
+        """
+        raise InvalidInputError("the model reads latents of one tensor", where="latent")
 
     def complete(self, told: Conditioning, height: int, width: int, *, negative: bool) -> Conditioning:
         """Fill in what the family reads beside the text, where nobody said it.
@@ -81,7 +88,7 @@ class Denoiser(Protocol):
             width: Its width.
             negative: Whether this is what the picture should avoid.
         """
-        ...
+        return told
 
     def painting(self, told: Conditioning, latent: Tensor, noise_mask: Tensor | None) -> Conditioning:
         """Tell a network that paints into a picture which one and where, if the conditioning does not say it.
@@ -91,7 +98,7 @@ class Denoiser(Protocol):
             latent: (B, C, ...) where sampling starts, in the network's scale.
             noise_mask: (M, H, W), what is made anew; None where nothing is known.
         """
-        ...
+        return told
 
     def memory(self, shape: Sequence[int]) -> int:
         """Return the bytes that an evaluation of one latent (C, ...) of this shape takes at its peak, beside the weights."""
@@ -103,12 +110,15 @@ class Denoiser(Protocol):
         Raises:
             ModelFormatError: It has no such layout.
         """
-        ...
+        raise ModelFormatError("models of this family have no single-file layout here")
 
     def as_lora(self, rank: int, notice: Callable[[str], None]) -> Mapping[str, Tensor]:
-        """Return its weights, which are a difference of models, as LoRA layers of a rank."""
-        ...
+        """Return its weights, which are a difference of models, as LoRA layers of a rank.
+
+        Raises:
+            ModelFormatError: The family has no LoRA layout.
+        """
+        raise ModelFormatError("models of this family have no LoRA layout here")
 
     def close(self) -> None:
         """Give back what it took for its use."""
-        ...

@@ -29,6 +29,8 @@ __all__ = ["load_latent", "save_latent"]
 KEY = "latent_tensor"
 RAW_MARK = "latent_format_version_0"
 OLD_SCALE = 0.18215
+FURTHER = "further."
+"""What the names of further tensors of a latent that is a set of them begin with."""
 
 
 @node("save_latent", effect=True)
@@ -57,10 +59,12 @@ def save_latent(
     parts = flat([latent])
     files: list[EncodedFile] = []
     for number, part in enumerate(parts):
-        require_finite(part.samples, "the latent", "sampling diverged; another sampler, schedule or dtype may help")
+        for tensor in (part.samples, *part.further.values()):
+            require_finite(tensor, "the latent", "sampling diverged; another sampler, schedule or dtype may help")
         if part.noise_mask is not None:
             current.notice("the noise mask is not saved with the latents")
         tensors = {KEY: part.samples.float().contiguous().cpu(), RAW_MARK: torch.tensor([])}
+        tensors |= {FURTHER + name: tensor.float().contiguous().cpu() for name, tensor in part.further.items()}
         stem = filename_prefix if len(parts) == 1 else f"{filename_prefix}-{number}"
         files.append(EncodedFile(stem=stem, suffix=".latent", data=save(tensors, metadata=metadata), number=number))
     return Files(files=tuple(files))
@@ -89,12 +93,15 @@ def load_latent(
     if samples is None or samples.dim() != 4 or not samples.is_floating_point() or 0 in samples.shape:
         raise MediaError(f"the file holds no picture latents under {KEY!r}", where=file, advice="use a .latent file")
     samples = samples.float()
-    if not bool(torch.isfinite(samples).all()):
+    further = {
+        name.removeprefix(FURTHER): tensor.float() for name, tensor in tensors.items() if name.startswith(FURTHER)
+    }
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in (samples, *further.values())):
         raise MediaError("the latents hold NaN or infinity", where=file)
     require_batch(samples.shape[0])
     if samples.shape[-1] * samples.shape[-2] * 64 > LIMITS.pixels:
         raise LimitError(f"the latents have more than {LIMITS.pixels:,} pixels", where=file)
-    return Latent(samples=samples if RAW_MARK in tensors else samples / OLD_SCALE)
+    return Latent(samples=samples if RAW_MARK in tensors else samples / OLD_SCALE, further=further)
 
 
 def _metadata(record: dict[str, Any]) -> dict[str, str]:

@@ -14,7 +14,7 @@ import PIL.Image
 
 from graphflow import Session, Workflow, workflows
 from graphflow.converters.diffusers_script import export
-from tests.export.run_exports import BOUND, difference, pictures
+from tests.export.comparing import BOUND, difference, pictures
 from tools.gpu_check.machine import Machine, exact_float32
 from tools.gpu_check.rows import Row, at_most, holds
 
