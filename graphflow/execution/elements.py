@@ -46,6 +46,23 @@ class Placed:
 
 
 @dataclass(frozen=True, slots=True)
+class Pending:
+    """A task to come; it is made when it begins.
+
+    Attributes:
+        name: What it is called in its run.
+        placed: The step.
+        element: Which element of it, from 0; None for a whole step.
+        stored: For a node with an effect: whether its files are stored.
+    """
+
+    name: str
+    placed: Placed
+    element: int | None
+    stored: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Origin:
     """Whose value stands at an address.
 
@@ -64,7 +81,7 @@ class Origin:
 class _Part:
     """A linked value: how a task gets it, and its key as far as that is known."""
 
-    given: Input
+    given: Ref | Item | Series
     key: str | None
 
 
@@ -103,8 +120,7 @@ class Unrolling:
         self._numerics = plan.numerics.to_json()
         self._maybe = _maybe_sequences(plan)
         self._lengths: dict[Source, int | None] = {}
-        self._series: dict[Source, Series] = {}
-        self._refs: dict[Source, Ref] = {}
+        self._references: dict[Source, Ref | Series] = {}
         self._placed: dict[str, Placed] = {}
         self._made: set[str] = set()
         self.waiting = list(steps.values())
@@ -145,30 +161,30 @@ class Unrolling:
                 raise LookupError(str(source))
             value = self._look(source, self.addresses(source)[0])
             if isinstance(value, Elements):
-                self._series[source] = self._named(source, value.keys)
+                self._references[source] = self._named(source, value.keys)
                 self._lengths[source] = len(value.keys)
             else:
                 self.learn(source, value)
         return self._lengths[source]
 
     def _reference(self, source: Source) -> Ref | Series:
-        series = self._series.get(source)
-        if series is not None:
-            return series
-        placed = self._placed.get(source.node)
-        if placed is not None and placed.over:
-            found = tuple(
-                _address(placed.step, key, source.output, f"{source.node}[{index}]")
-                for index, key in enumerate(placed.keys)
-            )
-            self._series[source] = self._named(source, found)
-            return self._series[source]
-        ref = self._refs.get(source)
-        if ref is None:
-            step = self._plan.steps[source.node]
-            ref = self._refs[source] = Ref(_address(step, step.key, source.output, source.node))
-            self.origins[ref.address] = Origin(source)
-        return ref
+        reference = self._references.get(source)
+        if reference is None:
+            placed = self._placed.get(source.node)
+            if placed is not None and placed.over:
+                reference = self._named(
+                    source,
+                    tuple(
+                        _address(placed.step, key, source.output, f"{source.node}[{index}]")
+                        for index, key in enumerate(placed.keys)
+                    ),
+                )
+            else:
+                step = self._plan.steps[source.node]
+                reference = Ref(_address(step, step.key, source.output, source.node))
+                self.origins[reference.address] = Origin(source)
+            self._references[source] = reference
+        return reference
 
     def _named(self, source: Source, addresses: tuple[str, ...]) -> Series:
         for index, address in enumerate(addresses):
@@ -177,7 +193,7 @@ class Unrolling:
 
     # ---------------------------------------------------------------------------------------- to tasks
 
-    def place(self) -> tuple[list[Placed], list[Task]]:
+    def place(self) -> tuple[list[Placed], list[Pending]]:
         """Turn every step into tasks of which enough is known; returns both, in topological order."""
         fresh: list[Placed] = []
         waiting: list[Step] = []
@@ -225,27 +241,27 @@ class Unrolling:
             return None
         return make_key(step.spec, inputs, key_files(files), self._numerics)
 
-    def _tasks(self, fresh: list[Placed]) -> list[Task]:
+    def _tasks(self, fresh: list[Placed]) -> list[Pending]:
         """Walk back from what is read and stop at what is stored."""
         whole = self._kept | {source.node for step in self.waiting for source in step.sources}
         some: dict[str, set[int]] = {}
-        found: list[list[Task]] = []
+        found: list[list[Pending]] = []
         for placed in reversed(fresh):
             step = placed.step
             if not placed.over:
-                found.append([self._task(step, None, frozenset(), step.artifact_stored)])
+                found.append([Pending(step.id, placed, None, step.artifact_stored)])
                 if not step.artifact_stored:
                     whole.update(source.node for source in step.sources)
                 continue
             everything = step.spec.effect or step.id in whole
-            tasks: list[Task] = []
+            tasks: list[Pending] = []
             for index in range(len(placed.keys)) if everything else sorted(some.get(step.id, ())):
                 key = placed.keys[index]
                 stored = key is not None and self._is_stored(step, key)
                 if not stored:
                     self._demand(placed, index, whole, some)
                 if not stored or step.spec.effect:
-                    tasks.append(self._task(step, index, placed.over, stored, placed.keys))
+                    tasks.append(Pending(f"{step.id}[{index}]", placed, index, stored))
             found.append(tasks)
         return [task for tasks in reversed(found) for task in tasks if self._is_new(task)]
 
@@ -265,27 +281,44 @@ class Unrolling:
                 else:
                     whole.add(source.node)
 
-    def _is_new(self, task: Task) -> bool:
+    def _is_new(self, pending: Pending) -> bool:
         """Tell whether no equal element has become a task before."""
-        if task.element is None or task.key is None:
+        if pending.element is None or (key := pending.placed.keys[pending.element]) is None:
             return True
-        fresh = task.key not in self._made or not self._plan.steps[task.step].spec.cache
-        self._made.add(task.key)
+        fresh = key not in self._made or not pending.placed.step.spec.cache
+        self._made.add(key)
         return fresh
 
-    def _task(
-        self, step: Step, index: int | None, over: frozenset[str], stored: bool, keys: tuple[str | None, ...] = ()
-    ) -> Task:
+    def reads(self, pending: Pending) -> tuple[str, ...]:
+        """Return the addresses that a task will read."""
+        found: list[str] = []
+        step, index, over = pending.placed.step, pending.element, pending.placed.over
+        for name, argument in {} if pending.stored else step.arguments.items():
+            if name in over:
+                if isinstance(argument, Source) and index is not None:
+                    found.append(self._element(argument, index).address)
+                continue
+            for part in argument if isinstance(argument, tuple) else (argument,):
+                if isinstance(part, Source):
+                    found.extend(self.addresses(part))
+        if index and step.spec.effect:  # in order, so that names and numbers are those of an undisturbed run
+            found.append(next_number(step.id, index - 1))
+        return tuple(found)
+
+    def task(self, pending: Pending) -> Task:
+        """Make a task."""
+        step, index, stored = pending.placed.step, pending.element, pending.stored
+        over, keys = pending.placed.over, pending.placed.keys
         constants: dict[str, Any] = {}
         inputs: dict[str, Input | tuple[Input, ...]] = {}
-        for name, argument in {} if stored else self._arguments(step, index, over).items():
+        for name, argument in {} if stored else step.arguments.items():
             if isinstance(argument, Constant):
-                constants[name] = argument.value
-            elif isinstance(argument, _Part):
-                inputs[name] = argument.given
+                constants[name] = argument.value if name not in over else element(argument.value, index or 0)
+            elif isinstance(argument, Source):
+                inputs[name] = self._reference(argument) if name not in over else self._element(argument, index or 0)
             else:
                 inputs[name] = tuple(
-                    Literal(part.value) if isinstance(part, Constant) else part.given for part in argument
+                    Literal(part.value) if isinstance(part, Constant) else self._reference(part) for part in argument
                 )
         key = step.artifact if step.spec.effect else step.key
         if index is not None:
@@ -294,10 +327,10 @@ class Unrolling:
                 constants[step.spec.part] = 0
             elif step.spec.part is not None:
                 inputs[step.spec.part] = Ref(next_number(step.id, index - 1))
-        files = (
-            TaskFile(use.need.name, use.path, (step.id, use.need.param) in self._plan.settled.trusted)
-            for use in _files(step, index, over)
-        )
+        trusted = self._plan.settled.trusted
+        files = [
+            TaskFile(use.need.name, use.path, (step.id, use.need.param) in trusted) for use in _files(step, index, over)
+        ]
         return Task(
             step=step.id,
             type=step.spec.type,
@@ -313,33 +346,39 @@ class Unrolling:
             elements=None if index is None else len(keys),
         )
 
-    def _arguments(self, step: Step, index: int | None, over: frozenset[str]) -> dict[str, _Argument]:
+    def _arguments(self, step: Step, index: int, over: frozenset[str]) -> dict[str, _Argument]:
+        """Return what one element gets, with the keys of what is linked."""
         arguments: dict[str, _Argument] = {}
         for name, argument in step.arguments.items():
             if isinstance(argument, tuple):
                 arguments[name] = tuple(part if isinstance(part, Constant) else self._part(part) for part in argument)
             elif isinstance(argument, Source):
-                arguments[name] = self._part(argument) if name not in over else self._element(argument, index or 0)
+                arguments[name] = self._part(argument) if name not in over else self._element_part(argument, index)
             else:
-                arguments[name] = argument if name not in over else Constant(element(argument.value, index or 0))
+                arguments[name] = argument if name not in over else Constant(element(argument.value, index))
         return arguments
 
     def _part(self, source: Source) -> _Part:
         key = self._plan.steps[source.node].key
         return _Part(self._reference(source), None if key is None else output_key(key, source.output))
 
-    def _element(self, source: Source, index: int) -> _Part:
+    def _element(self, source: Source, index: int) -> Ref | Item:
         reference = self._reference(source)
         if isinstance(reference, Ref):
+            return Item(reference.address, min(index, (self._lengths[source] or 1) - 1))
+        return Ref(element(reference.addresses, index))
+
+    def _element_part(self, source: Source, index: int) -> _Part:
+        """Return an element of a sequence, with its key."""
+        given = self._element(source, index)
+        if isinstance(given, Item):
             whole = self._part(source).key
-            index = min(index, (self._lengths[source] or 1) - 1)
-            return _Part(Item(reference.address, index), None if whole is None else item_key(whole, index))
-        address = element(reference.addresses, index)
+            return _Part(given, None if whole is None else item_key(whole, given.index))
         placed = self._placed.get(source.node)
         if placed is None:
-            return _Part(Ref(address), address)
+            return _Part(given, given.address)
         key = element(placed.keys, index)
-        return _Part(Ref(address), None if key is None else output_key(key, source.output))
+        return _Part(given, None if key is None else output_key(key, source.output))
 
 
 def next_number(step: str, index: int) -> str:

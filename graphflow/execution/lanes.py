@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
@@ -16,8 +16,8 @@ T = TypeVar("T")
 class Lane(Protocol):
     """A place with room for some jobs at once; safe to use from several threads."""
 
-    def free(self, run: str) -> int:
-        """Return how many more jobs a run may submit now."""
+    def free(self, busy: int) -> int:
+        """Return how many more jobs a run may submit that has ``busy`` of them here."""
         ...
 
     def submit(self, run: str, job: Callable[[], T], done: Callable[[T], None], *, alone: bool = False) -> None:
@@ -26,7 +26,7 @@ class Lane(Protocol):
         Args:
             run: The run's id.
             job: The job; it raises nothing.
-            done: Gets what the job returns, once there is room for another one; from any thread.
+            done: Gets what the job returns; from any thread.
             alone: The caller has nothing else to do until it is done, so it may be done before this returns.
 
         Raises:
@@ -60,13 +60,12 @@ class ThreadLane:
         self._idle = threading.Condition(self._lock)
         self._busy = 0
         self._waiting: deque[tuple[str, Callable[[], Any], Callable[[Any], None]]] = deque()
-        self._taken: Counter[str] = Counter()
         self._inside = threading.local()
         self._closed = False
 
-    def free(self, run: str) -> int:
-        """Return how many more jobs a run may submit now."""
-        return self._threads - self._taken[run]
+    def free(self, busy: int) -> int:
+        """Return how many more jobs a run may submit that has ``busy`` of them here."""
+        return self._threads - busy
 
     def submit(self, run: str, job: Callable[[], T], done: Callable[[T], None], *, alone: bool = False) -> None:
         """Take a job of a run, see :meth:`Lane.submit`."""
@@ -76,15 +75,14 @@ class ThreadLane:
         with self._lock:
             if self._closed:
                 raise GraphflowError("the session is closed", advice="make another one")
-            self._taken[run] += 1
             if self._busy == self._threads:
                 self._waiting.append((run, job, done))
                 return
             self._busy += 1
         if alone:  # a thread of its own would only cost time and warm up memory anew
-            self._work(run, job, done)
+            self._work(job, done)
         else:
-            self._pool.submit(self._work, run, job, done)
+            self._pool.submit(self._work, job, done)
 
     def cancel(self, run: str) -> int:
         """Forget the jobs of a run that have not begun; returns how many there were."""
@@ -92,7 +90,6 @@ class ThreadLane:
             kept = [entry for entry in self._waiting if entry[0] != run]
             dropped = len(self._waiting) - len(kept)
             self._waiting = deque(kept)
-            self._leave(run, dropped)
         return dropped
 
     def close(self) -> None:
@@ -102,32 +99,27 @@ class ThreadLane:
             self._idle.wait_for(lambda: not self._busy)
         self._pool.shutdown(wait=True)
 
-    def _work(self, run: str, job: Callable[[], T], done: Callable[[T], None]) -> None:
+    def _work(self, job: Callable[[], T], done: Callable[[T], None]) -> None:
         self._inside.job = True
         result = job()
         self._inside.job = False
-        with self._idle:
-            self._leave(run, 1)
+        with self._lock:
             if self._waiting:
-                other, following, told = self._waiting.popleft()
-                self._pool.submit(self._work, other, following, told)
+                _, following, told = self._waiting.popleft()
+                self._pool.submit(self._work, following, told)
             else:
                 self._busy -= 1
-                self._idle.notify_all()
+                if self._closed:
+                    self._idle.notify_all()
         done(result)
-
-    def _leave(self, run: str, count: int) -> None:
-        self._taken[run] -= count
-        if self._taken[run] <= 0:
-            del self._taken[run]
 
 
 class InlineLane:
     """The caller's own thread, for jobs that are cheaper than handing them over."""
 
-    def free(self, run: str) -> int:
-        """Return 1: whoever asks is not busy."""
-        return 1
+    def free(self, busy: int) -> int:
+        """Return how many more jobs a run may submit that has ``busy`` of them here."""
+        return 1 - busy
 
     def submit(self, run: str, job: Callable[[], T], done: Callable[[T], None], *, alone: bool = False) -> None:
         """Do the job."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from graphflow import events
 from graphflow.errors import CancelledError, NodeError, SafetyError
-from graphflow.execution.elements import Elements, Placed, Unrolling, next_number
+from graphflow.execution.elements import Elements, Pending, Placed, Unrolling, next_number
 from graphflow.execution.environment import Environment, Outcome, StaleError
 from graphflow.execution.output import store_parts
 from graphflow.execution.scheduler import Entry, Scheduler
@@ -67,10 +67,12 @@ class _Run:
         self.unrolling = Unrolling(plan, self.steps, contains=contains, look=self._look, kept=self.wanted)
         self.scheduler: Scheduler[str, str] = Scheduler()
         self.worker = Worker(environment, {step.spec.type: step.spec for step in self.steps.values()}, self._fetch)
-        self.tasks: dict[str, Task] = {}
+        self.pending: dict[str, Pending] = {}
+        self.makes: dict[str, dict[str, str]] = {}
         self.open: dict[str, int] = {}
         self.unrolled: dict[str, Placed] = {}
         self.held: dict[str, dict[Source, tuple[str, ...]]] = {}
+        self.busy = dict.fromkeys(environment.lanes, 0)
         self.running = 0
 
     def run(self) -> Outcome:
@@ -92,6 +94,7 @@ class _Run:
                     continue
                 task, seconds, result, error = done
                 self.running -= 1
+                self.busy[self.steps[task.step].spec.lane] -= 1
                 if error is not None:
                     self.scheduler.failed(task.name)
                     failure = failure or self._fail(task, error)
@@ -112,15 +115,15 @@ class _Run:
 
     def _place(self) -> BaseException | None:
         """Take in the steps that can be tasks by now; returns what went wrong."""
-        placed, tasks = self.unrolling.place()
-        self.tasks.update((task.name, task) for task in tasks)
-        self.scheduler.prepare(map(self._entry, tasks))
+        placed, pending = self.unrolling.place()
+        self.pending.update((task.name, task) for task in pending)
+        self.scheduler.prepare(map(self._entry, pending))
         for item in placed:
             self.open[item.step.id] = 0
             if item.over:
                 self.unrolled[item.step.id] = item
-        for task in tasks:
-            self.open[task.step] += 1
+        for task in pending:
+            self.open[task.placed.step.id] += 1
         self._hold(placed)
         failure: BaseException | None = None
         for item in placed:
@@ -128,28 +131,25 @@ class _Run:
                 failure = failure or self._complete(item.step.id)
         return failure
 
-    def _entry(self, task: Task) -> Entry[str, str]:
-        spec = self.steps[task.step].spec
-        reads = tuple(task.reads())
-        if not spec.effect:
-            makes = tuple(self._address(task, output.name) for output in spec.outputs)
-        elif task.element is None:
-            makes = ()
-        else:  # in order, so that names and numbers are those of an undisturbed run
-            makes = (next_number(task.step, task.element),)
-            reads += (next_number(task.step, task.element - 1),) if task.element else ()
-        return Entry(task.name, reads, makes, spec.lane)
-
-    def _address(self, task: Task, output: str) -> str:
-        addresses = self.unrolling.addresses(Source(task.step, output))
-        return addresses[task.element or 0]
+    def _entry(self, task: Pending) -> Entry[str, str]:
+        step = task.placed.step
+        makes: tuple[str, ...] = ()
+        if not step.spec.effect:
+            made = self.makes[task.name] = {
+                output.name: self.unrolling.addresses(Source(step.id, output.name))[task.element or 0]
+                for output in step.spec.outputs
+            }
+            makes = tuple(made.values())
+        elif task.element is not None:
+            makes = (next_number(step.id, task.element),)
+        return Entry(task.name, self.unrolling.reads(task), makes, step.spec.lane)
 
     def _hold(self, placed: Iterable[Placed]) -> None:
         """Keep the values that the caller and steps to come want, and let go of what was kept for these steps."""
-        for item in placed:
-            for output in item.step.spec.outputs:
-                if Source(item.step.id, output.name) in self.wanted:
-                    self.scheduler.hold(self.unrolling.addresses(Source(item.step.id, output.name)))
+        fresh = {item.step.id for item in placed}
+        for source in self.wanted:
+            if source.node in fresh:
+                self.scheduler.hold(self.unrolling.addresses(source))
         for step in self.unrolling.waiting:
             held = self.held.setdefault(step.id, {})
             for source in step.sources:
@@ -165,12 +165,13 @@ class _Run:
         scheduler = self.scheduler
         alone = not self.running and scheduler.ready == 1
         for name, lane in self.env.lanes.items():
-            while scheduler.ready and lane.free(self.env.run_id) > 0:
+            while scheduler.ready and lane.free(self.busy[name]) > 0:
                 task = scheduler.get_ready(name)
                 if task is None:
                     break
-                job = partial(self._work, self.tasks[task])
+                job = partial(self._work, self.unrolling.task(self.pending.pop(task)))
                 lane.submit(self.env.run_id, job, self.completed.put, alone=alone)
+                self.busy[name] += 1
                 self.running += 1
 
     def _work(self, task: Task) -> _Done:
@@ -196,9 +197,13 @@ class _Run:
 
     def _withdraw(self) -> int:
         """Take back what no lane has begun; returns how much that was."""
-        dropped = sum(lane.cancel(self.env.run_id) for lane in self.env.lanes.values())
-        self.running -= dropped
-        return dropped
+        total = 0
+        for name, lane in self.env.lanes.items():
+            dropped = lane.cancel(self.env.run_id)
+            self.busy[name] -= dropped
+            total += dropped
+        self.running -= total
+        return total
 
     def _finish(self, task: Task, seconds: float, result: Computed | Effect) -> BaseException | None:
         """Take a result in and find what is ready now; returns what went wrong."""
@@ -213,7 +218,6 @@ class _Run:
                 first = self.values[next_number(step.id, task.element - 1)] if task.element else 0
                 self.values[next_number(step.id, task.element)] = first + len(result.files) + result.withheld
         self._release(self.scheduler.done(task.name))
-        del self.tasks[task.name]
         self.open[step.id] -= 1
         failure = None if self.open[step.id] else self._complete(step.id)
         if self.unrolling.waiting and task.element is None and self.unrolling.awaits(step.id):
@@ -226,11 +230,11 @@ class _Run:
             self._say_cached(Source(task.step, ""), result.tier, task.element, task.elements)
         elif task.element is not None:
             self.outcome.cached.pop(task.step, None)  # not all of it was
+        made = self.makes.pop(task.name)
         for output, value in result.values.items():
-            source = Source(task.step, output)
-            address = self._address(task, output)
-            if task.element is None:
-                self.unrolling.learn(source, value)
+            address = made[output]
+            if task.element is None and self.unrolling.waiting:
+                self.unrolling.learn(Source(task.step, output), value)
             if self.scheduler.is_read(address):
                 self.values[address] = value
 
