@@ -16,6 +16,7 @@ from typing import Any
 
 from graphflow.building.workflow import Workflow
 from graphflow.execution.environment import Environment
+from graphflow.execution.lanes import make_lanes
 from graphflow.execution.run import execute
 from graphflow.planning.plan import plan
 from graphflow.planning.settle import settle
@@ -26,6 +27,7 @@ from graphflow.spec.registry import Registry
 from graphflow.store import MemoryTier, Store
 
 SIZES = (10, 1_000, 10_000)
+LANES = make_lanes(2)
 
 
 @node("bench_source")
@@ -110,6 +112,7 @@ def measure(workflow: Workflow) -> dict[str, float]:
                 out=Path(folder),
                 scratch=Path(folder),
                 runtime=Runtime(models=None),  # type: ignore[arg-type]
+                lanes=LANES,
                 keep=frozenset(made.targets),
             )
             return execute(made, environment).values

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 __all__ = [
     "Event",
     "NodeCached",
+    "NodeEvent",
     "NodeFailed",
     "NodeFinished",
     "NodeProgress",
@@ -25,14 +26,37 @@ __all__ = [
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """Base of all events."""
+    """Base of all events.
+
+    Attributes:
+        run_id: Which run it comes from: eight hexadecimal digits, other ones for each run.
+    """
 
     event: ClassVar[str] = "event"
+    run_id: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """Return the event as a JSON object; previews are left out."""
+        """Return the event as a JSON object; previews are left out, and what only elements of a sequence have."""
         data = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "preview"}
+        if data.get("elements") is None:
+            data.pop("element", None)
+            data.pop("elements", None)
         return {"event": self.event, **data}
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeEvent(Event):
+    """Base of the events on one node.
+
+    Attributes:
+        node: The node's id; empty for a notice on the whole run.
+        element: Where the node runs once per element of a sequence: which one, from 0; else None.
+        elements: Of how many.
+    """
+
+    node: str
+    element: int | None = None
+    elements: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,80 +79,72 @@ class RunFinished(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NodeStarted(Event):
+class NodeStarted(NodeEvent):
     """A node begins."""
 
     event: ClassVar[str] = "started"
-    node: str
     type: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class NodeProgress(Event):
+class NodeProgress(NodeEvent):
     """A node has done ``step`` of ``total`` steps; ``preview`` is a picture so far or None."""
 
     event: ClassVar[str] = "progress"
-    node: str
     step: int
     total: int
     preview: Any = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class NodeCached(Event):
+class NodeCached(NodeEvent):
     """A node's value came from the store (``memory`` or ``disk``)."""
 
     event: ClassVar[str] = "cached"
-    node: str
     type: str
     tier: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class NodeFinished(Event):
+class NodeFinished(NodeEvent):
     """A node is done."""
 
     event: ClassVar[str] = "finished"
-    node: str
     type: str
     seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
-class NodeFailed(Event):
+class NodeFailed(NodeEvent):
     """A node raised an error."""
 
     event: ClassVar[str] = "failed"
-    node: str
     type: str
     error: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class ValueReleased(Event):
+class ValueReleased(NodeEvent):
     """Nobody reads a value any more, so it was let go."""
 
     event: ClassVar[str] = "released"
-    node: str
     output: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class Written(Event):
+class Written(NodeEvent):
     """An effect's file; ``how`` is ``written``, ``copied`` (from the store) or ``up to date``."""
 
     event: ClassVar[str] = "written"
-    node: str
     path: str
     how: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class Notice(Event):
+class Notice(NodeEvent):
     """Something that the user should know; ``node`` is empty where it concerns the whole run."""
 
     event: ClassVar[str] = "notice"
-    node: str
     message: str
 
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from graphflow import events
 from graphflow.basics.importing import collector_paused
@@ -20,6 +22,7 @@ from graphflow.basics.once import once
 from graphflow.document.document import Built, Document, read
 from graphflow.errors import CancelledError
 from graphflow.execution.environment import Cancellation, Environment
+from graphflow.execution.lanes import make_lanes
 from graphflow.execution.options import RunOptions
 from graphflow.execution.output import require_folder
 from graphflow.execution.result import Result
@@ -45,6 +48,9 @@ if TYPE_CHECKING:
 
 class Session:
     """Everything that a run needs. Safe to use from several threads, also for several runs at once.
+
+    Such runs share the device: it computes one node at a time. ``with Session() as session`` ends the session's threads;
+    otherwise they end when nobody has the session any more.
 
     Args:
         settings: The settings; None reads the settings file and the environment.
@@ -72,6 +78,20 @@ class Session:
         self._store = store
         self._models = models
         self._traces = Traces(self.settings.cache_dir / "traces")
+        self._lanes = make_lanes(max(2, (os.cpu_count() or 2) // 2))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Wait for the nodes that run, and end the threads; what is run from now on is refused."""
+        for lane in self._lanes.values():
+            lane.close()
 
     # --------------------------------------------------------------------------------------------- parts
 
@@ -249,20 +269,22 @@ class Session:
         if targets is not None:  # each stage reads it again
             targets = [targets] if isinstance(targets, str) else list(targets)
         cancellation = cancellation or Cancellation()
+        run_id = secrets.token_hex(4)
         status = "failed"
         try:
             outcome, last = run_stages(
                 lambda shelf, known: self._plan(settled, shelf, known, targets, safety, folder, input_folder),
-                lambda current: self._environment(current, Path(out), sink, cancellation, previews),
+                lambda current: self._environment(current, run_id, Path(out), sink, cancellation, previews),
                 self.store,
                 sink,
+                run_id,
             )
             status = "ok"
         except CancelledError:
             status = "cancelled"
             raise
         finally:
-            sink(events.RunFinished(status=status, seconds=time.perf_counter() - started))
+            sink(events.RunFinished(run_id=run_id, status=status, seconds=time.perf_counter() - started))
         self._traces.write(settled, last.trace)
         values = {str(source): value for source, value in outcome.values.items()}
         outputs = {
@@ -271,10 +293,10 @@ class Session:
             if isinstance(end, Constant) or end in outcome.values
         }
         files = {node_id: outcome.files[node_id] for node_id in last.steps if node_id in outcome.files}
-        return Result(outputs, values, files, outcome.seconds, outcome.cached, outcome.withheld, last)
+        return Result(outputs, values, files, outcome.seconds, outcome.cached, outcome.withheld, last, run_id)
 
     def _environment(
-        self, plan: Plan, out: Path, sink: events.Sink, cancellation: Cancellation, previews: bool
+        self, plan: Plan, run_id: str, out: Path, sink: events.Sink, cancellation: Cancellation, previews: bool
     ) -> Environment:
         if plan.count("write"):
             require_folder(out)
@@ -286,7 +308,8 @@ class Session:
             runtime=Runtime(models=_LazyModels(self), previews=previews),
             sink=sink,
             cancellation=cancellation,
-            workers=max(2, (os.cpu_count() or 2) // 2),
+            lanes=self._lanes,
+            run_id=run_id,
             keep=frozenset(
                 source
                 for source in (*plan.targets, *plan.selectors)
@@ -346,4 +369,7 @@ def run(
     if isinstance(workflow, str | os.PathLike):
         options.setdefault("folder", Path(workflow).parent)
         workflow = read(Path(workflow))
-    return (session or Session()).run(workflow, inputs, **options)
+    if session is not None:
+        return session.run(workflow, inputs, **options)
+    with Session() as own:
+        return own.run(workflow, inputs, **options)

@@ -55,7 +55,7 @@ class Display:
     def __init__(self, console: Console, cancellation: Cancellation) -> None:
         self._console = console
         self._live = console.is_terminal
-        self._bars: dict[str, TaskID] = {}
+        self._bars: dict[str, TaskID] = {}  # by shown name
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
@@ -84,25 +84,35 @@ class Display:
                 self._progress.update(self._overall, description="starting", total=event.run + event.write)
             case events.NodeStarted():
                 self._progress.update(self._overall, description="nodes")
-                self._bars[event.node] = self._progress.add_task(clean(event.node), total=None)
+                self._bars[_name(event)] = self._progress.add_task(clean(_name(event)), total=None)
             case events.NodeProgress():
-                if event.node in self._bars:
-                    self._progress.update(self._bars[event.node], completed=event.step, total=event.total)
+                if _name(event) in self._bars:
+                    self._progress.update(self._bars[_name(event)], completed=event.step, total=event.total)
             case events.NodeFinished():
-                self._end(event.node, advance=True)
+                self._end(event, advance=_is_last(event))
                 if not self._live:
-                    self._console.print(styled(f"{event.node}: {duration(event.seconds)}"))
+                    self._console.print(styled(f"{_name(event)}: {duration(event.seconds)}"))
             case events.NodeFailed():
-                self._end(event.node, advance=False)
+                self._end(event, advance=False)
             case events.Notice():
-                place = f"{event.node}: " if event.node else ""
+                place = f"{_name(event)}: " if event.node else ""
                 self._console.print(styled(f"note: {place}{event.message}", "yellow"))
             case _:
                 pass
 
-    def _end(self, node: str, *, advance: bool) -> None:
-        bar = self._bars.pop(node, None)
+    def _end(self, event: events.NodeEvent, *, advance: bool) -> None:
+        bar = self._bars.pop(_name(event), None)
         if bar is not None:
             self._progress.remove_task(bar)
         if advance:
             self._progress.advance(self._overall)
+
+
+def _name(event: events.NodeEvent) -> str:
+    """Return ``sample``, or ``sample 3/100`` for an element of a sequence."""
+    return event.node if event.element is None else f"{event.node} {event.element + 1}/{event.elements}"
+
+
+def _is_last(event: events.NodeEvent) -> bool:
+    """Tell whether a node is done with this; its elements begin in order."""
+    return event.element is None or event.element + 1 == event.elements

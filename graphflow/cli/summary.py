@@ -97,6 +97,7 @@ def to_json(result: Result, seeds: dict[str, int]) -> dict[str, Any]:
     """Return the last event of a run: what it gave."""
     return {
         "event": "result",
+        "run_id": result.run_id,
         "files": [
             {"node": node, "path": str(file.path), "how": file.how}
             for node, files in result.files.items()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 
 from graphflow import events, runtime
 from graphflow.errors import CancelledError, GraphflowError
+from graphflow.execution.lanes import Lane
 from graphflow.execution.output import WrittenFile
 from graphflow.planning.checked import Source
 from graphflow.store import Store
@@ -81,9 +82,10 @@ class Environment:
         out: Folder that effects write to.
         scratch: Folder for files on their way.
         runtime: What nodes see; progress and cancellation are put in for each node.
+        lanes: Where tasks run, by name; the session's.
+        run_id: The run, as events and lanes know it.
         sink: Takes the events; called from worker threads too.
         cancellation: Stops the run.
-        workers: Threads of the ``cpu`` lane.
         keep: Sources whose values the caller wants back.
         attempt: Wraps each node's call on the device lane, e.g. the memory ladder.
         inference: Makes the context in which nodes run, e.g. torch's inference mode.
@@ -93,9 +95,10 @@ class Environment:
     out: Path
     scratch: Path
     runtime: runtime.Runtime
+    lanes: Mapping[str, Lane]
+    run_id: str = ""
     sink: events.Sink = events.ignore
     cancellation: Cancellation = field(default_factory=Cancellation)
-    workers: int = 2
     keep: frozenset[Source] = frozenset()
     attempt: Callable[[Callable[[], Any]], Any] = lambda call: call()
     inference: Callable[[], AbstractContextManager[Any]] = nullcontext

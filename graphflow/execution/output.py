@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -122,8 +122,16 @@ def _same(path: Path, size: int, sha256: str) -> bool:
         return False
 
 
-def write_fresh(folder: Path, files: Files, key: str | None, store: Store) -> list[WrittenFile]:
-    """Write what an effect returned, and store it under the artifact key."""
+def write_fresh(folder: Path, files: Files, key: str | None, store: Store, *, part: bool = False) -> list[WrittenFile]:
+    """Write what an effect returned, and store it under the artifact key.
+
+    Args:
+        folder: The output folder.
+        files: What it returned.
+        key: The artifact key, or None.
+        store: Where to store it.
+        part: Whether it is one element of a sequence; then it counts as done even where nothing was left to write.
+    """
     written: list[WrittenFile] = []
     manifest: list[dict[str, Any]] = []
     for file in files.files:
@@ -133,11 +141,21 @@ def write_fresh(folder: Path, files: Files, key: str | None, store: Store) -> li
         if key is not None and store.disk is not None:
             store.put_file(_file_key(key, len(manifest)), result.path, suffix=file.suffix)
             manifest.append({"stem": file.stem, "suffix": file.suffix, "sha256": sha256, "size": len(file.data)})
-    if key is not None and files.files and len(manifest) == len(files.files):
-        data: Any = {"files": manifest, "withheld": files.withheld}
-        encoded = Encoded(MANIFEST, data, {})
-        store.put(key, data, nbytes=256 * len(manifest), persist=True, encode=lambda _: encoded)
+    if key is not None and (files.files or part) and len(manifest) == len(files.files):
+        _put_manifest(store, key, {"files": manifest, "withheld": files.withheld})
     return written
+
+
+def store_parts(key: str, parts: Sequence[str | None], store: Store) -> None:
+    """Store that an effect has done its work, where the files of all its elements are stored under keys of their own."""
+    if all(part is not None and store.contains(part) for part in parts):
+        _put_manifest(store, key, {"parts": list(parts)})
+
+
+def _put_manifest(store: Store, key: str, data: dict[str, Any]) -> None:
+    encoded = Encoded(MANIFEST, data, {})
+    nbytes = 256 * len(data.get("files", data.get("parts", ())))
+    store.put(key, data, nbytes=nbytes, persist=True, encode=lambda _: encoded)
 
 
 def write_stored(folder: Path, key: str, store: Store, scratch: Path) -> tuple[list[WrittenFile], int] | None:
@@ -149,6 +167,12 @@ def write_stored(folder: Path, key: str, store: Store, scratch: Path) -> tuple[l
     manifest = store.get(key, lambda encoded: encoded.data)
     if not isinstance(manifest, dict):
         return None
+    if "parts" in manifest:
+        brought = [write_stored(folder, part, store, scratch) for part in manifest["parts"]]
+        done = [part for part in brought if part is not None]
+        if len(done) < len(brought):
+            return None
+        return [file for files, _ in done for file in files], sum(withheld for _, withheld in done)
     written: list[WrittenFile] = []
     for index, entry in enumerate(manifest["files"]):
         path = next(candidates(folder, entry["stem"], entry["suffix"]))

@@ -23,6 +23,7 @@ class Result:
         cached: Tier of each node whose value came from the store.
         withheld: By effect node: how many items the safety filter took out.
         plan: The last plan.
+        run_id: The run, as its events have it.
     """
 
     outputs: Mapping[str, Any]
@@ -32,6 +33,7 @@ class Result:
     cached: Mapping[str, str]
     withheld: Mapping[str, int]
     plan: Plan
+    run_id: str
 
     def __repr__(self) -> str:
         paths = [str(path) for path in self.paths]

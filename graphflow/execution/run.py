@@ -1,319 +1,353 @@
 """Runs a plan.
 
-Policy: ready nodes run newest-ready-first, which keeps few values alive; each lane has its own threads (``device``
-one, ``cpu`` several, ``inline`` none; a lone node needs none either); a value is let go at its last reader; the first failure stops what has not
-begun. State: one :class:`_Run` per call, owned by the calling thread; workers only compute and put their outcome on one
-queue, which the calling thread reads.
+Policy: ready tasks run newest-ready-first, which keeps few values alive; each lane says how many it takes; a value is let
+go at its last reader; the first failure stops what has not begun. State: one :class:`_Run` per call, owned by the calling
+thread; workers only compute and put their outcome on one queue, which the calling thread reads.
 """
 
 from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
-from graphflow import events, runtime
+from graphflow import events
 from graphflow.errors import CancelledError, NodeError, SafetyError
-from graphflow.execution.calling import call_node
+from graphflow.execution.elements import Elements, Pending, Placed, Unrolling, next_number
 from graphflow.execution.environment import Environment, Outcome, StaleError
-from graphflow.execution.output import WrittenFile, write_fresh, write_stored
+from graphflow.execution.output import store_parts
+from graphflow.execution.scheduler import Entry, Scheduler
+from graphflow.execution.task import Task
+from graphflow.execution.worker import MISSING, Computed, Effect, Worker, put_elements, stored
 from graphflow.planning.checked import Source
-from graphflow.planning.steps import Argument, Constant, Plan, Step, output_key
-from graphflow.store import Encoded
-from graphflow.values import Files
-from graphflow.values.types import decode, encode, nbytes
+from graphflow.planning.steps import Plan, output_key
 
-_MISSING = object()
+_Done = tuple[Task, float, Computed | Effect | None, BaseException | None]
 
 
-def execute(plan: Plan, environment: Environment, *, done: Iterable[str] = ()) -> Outcome:
+def execute(
+    plan: Plan,
+    environment: Environment,
+    *,
+    done: Iterable[str] = (),
+    contains: Callable[[str], bool] | None = None,
+) -> Outcome:
     """Run what a plan says.
 
     Args:
         plan: The plan; conditional steps are left alone.
         environment: Where to run it.
         done: Effects that an earlier stage of the same run has carried out.
+        contains: Tells whether a value is stored and whole; None asks the store.
 
     Raises:
         NodeError: A node failed; files of effects that were done before stay.
         CancelledError: The run was stopped; nothing half-written stays.
         StaleError: A stored value is gone; plan again.
     """
-    return _Run(plan, environment, frozenset(done)).run()
+    return _Run(plan, environment, frozenset(done), contains or environment.store.contains).run()
 
 
 class _Run:
-    def __init__(self, plan: Plan, environment: Environment, done: frozenset[str]) -> None:
+    def __init__(
+        self, plan: Plan, environment: Environment, done: frozenset[str], contains: Callable[[str], bool]
+    ) -> None:
         self.plan = plan
         self.env = environment
+        self.contains = contains
         self.outcome = Outcome()
-        self.values: dict[Source, Any] = {}
-        self.completed: queue.SimpleQueue[tuple[Step, float, Any, BaseException | None]] = queue.SimpleQueue()
+        self.values: dict[str, Any] = {}
+        self.completed: queue.SimpleQueue[_Done] = queue.SimpleQueue()
         self.steps = {
             step.id: step for step in plan.steps.values() if step.action in ("run", "write") and step.id not in done
         }
-        self.readers: dict[Source, int] = {}
-        self.waiting: dict[str, int] = {}
-        self.dependents: dict[str, list[Step]] = {}
         self.wanted = {source for source in (*plan.targets, *plan.selectors) if source in environment.keep}
-
-        self.ready: dict[str, list[Step]] = {"device": [], "cpu": [], "inline": []}
+        self.unrolling = Unrolling(plan, self.steps, contains=contains, look=self._look, kept=self.wanted)
+        self.scheduler: Scheduler[str, str] = Scheduler()
+        self.worker = Worker(environment, {step.spec.type: step.spec for step in self.steps.values()}, self._fetch)
+        self.pending: dict[str, Pending] = {}
+        self.makes: dict[str, dict[str, str]] = {}
+        self.open: dict[str, int] = {}
+        self.unrolled: dict[str, Placed] = {}
+        self.held: dict[str, dict[Source, tuple[str, ...]]] = {}
+        self.busy = dict.fromkeys(environment.lanes, 0)
+        self.running = 0
 
     def run(self) -> Outcome:
         """Run everything; see :func:`execute`."""
-        self._prepare()
-        pools = {
-            "device": ThreadPoolExecutor(1, thread_name_prefix="graphflow-device"),
-            "cpu": ThreadPoolExecutor(self.env.workers, thread_name_prefix="graphflow-cpu"),
-        }
-        free = {"device": 1, "cpu": self.env.workers, "inline": 1}
-        running = 0
         failure: BaseException | None = None
         try:
+            failure = self._place()
             while True:
                 if failure is None:
-                    running += self._start(running, free, pools)
-                if not running:
+                    self._start()
+                elif self.running:
+                    self._withdraw()
+                if not self.running:
                     break
-                step, seconds, result, error = self._next()
-                running -= 1
-                free[step.spec.lane] += 1
-                if error is None:
-                    self._finish(step, seconds, result)
-                elif failure is None:
-                    failure = self._fail(step, error)
+                done = self._next()
+                if done is None:
+                    if self.env.cancellation.cancelled and self._withdraw():  # another run may keep the lane for long
+                        failure = failure or CancelledError()
+                    continue
+                task, seconds, result, error = done
+                self.running -= 1
+                self.busy[self.steps[task.step].spec.lane] -= 1
+                if error is not None:
+                    self.scheduler.failed(task.name)
+                    failure = failure or self._fail(task, error)
+                elif result is not None:
+                    failure = self._finish(task, seconds, result) or failure
         finally:
-            for pool in pools.values():
-                pool.shutdown(wait=True, cancel_futures=True)
+            self._withdraw()
+            while self.running:  # what has begun still reads values and writes files
+                self.completed.get()
+                self.running -= 1
         if failure is not None:
             raise failure
         for source in self.wanted:
-            self.outcome.values[source] = self._value(source)
+            self.outcome.values[source] = self._whole(source)
         return self.outcome
 
     # ------------------------------------------------------------------------------------- bookkeeping
 
-    def _prepare(self) -> None:
-        """Count readers and open inputs, and find what is ready."""
-        for step in self.steps.values():
-            if step.artifact_stored:
-                self.waiting[step.id] = 0
-                continue
-            before = set(step.sources)
-            for source in before:
-                self.readers[source] = self.readers.get(source, 0) + 1
-            producers = {source.node for source in before if source.node in self.steps}
-            self.waiting[step.id] = len(producers)
-            for node_id in producers:
-                self.dependents.setdefault(node_id, []).append(step)
+    def _place(self) -> BaseException | None:
+        """Take in the steps that can be tasks by now; returns what went wrong."""
+        placed, pending = self.unrolling.place()
+        self.pending.update((task.name, task) for task in pending)
+        self.scheduler.prepare(map(self._entry, pending))
+        for item in placed:
+            self.open[item.step.id] = 0
+            if item.over:
+                self.unrolled[item.step.id] = item
+        for task in pending:
+            self.open[task.placed.step.id] += 1
+        self._hold(placed)
+        failure: BaseException | None = None
+        for item in placed:
+            if not self.open[item.step.id]:
+                failure = failure or self._complete(item.step.id)
+        return failure
+
+    def _entry(self, task: Pending) -> Entry[str, str]:
+        step = task.placed.step
+        makes: tuple[str, ...] = ()
+        if not step.spec.effect:
+            made = self.makes[task.name] = {
+                output.name: self.unrolling.addresses(Source(step.id, output.name))[task.element or 0]
+                for output in step.spec.outputs
+            }
+            makes = tuple(made.values())
+        elif task.element is not None:
+            makes = (next_number(step.id, task.element),)
+        return Entry(task.name, self.unrolling.reads(task), makes, step.spec.lane)
+
+    def _hold(self, placed: Iterable[Placed]) -> None:
+        """Keep the values that the caller and steps to come want, and let go of what was kept for these steps."""
+        fresh = {item.step.id for item in placed}
         for source in self.wanted:
-            self.readers[source] = self.readers.get(source, 0) + 1
-        # The first in the document starts first; from then on the newest ready.
-        for step in reversed(self.steps.values()):
-            if self.waiting[step.id] == 0:
-                self.ready[step.spec.lane].append(step)
+            if source.node in fresh:
+                self.scheduler.hold(self.unrolling.addresses(source))
+        for step in self.unrolling.waiting:
+            held = self.held.setdefault(step.id, {})
+            for source in step.sources:
+                if source not in held and self.unrolling.is_placed(source):
+                    held[source] = self.unrolling.addresses(source)
+                    self.scheduler.hold(held[source])
+        for item in placed:
+            for addresses in self.held.pop(item.step.id, {}).values():
+                self._release(self.scheduler.drop(addresses))
 
-    def _start(self, running: int, free: dict[str, int], pools: Mapping[str, ThreadPoolExecutor]) -> int:
-        """Hand ready steps to free lanes, newest first; returns how many were started."""
-        lanes = [lane for lane, steps in self.ready.items() if steps]
-        if not running and len(lanes) == 1 and len(self.ready[lanes[0]]) == 1:
-            # Nothing can run beside it, so a thread of its own would only cost time and warm up memory anew.
-            free[lanes[0]] -= 1
-            self._work(self.ready[lanes[0]].pop())
-            return 1
-        started = 0
-        for lane, pool in pools.items():
-            while free[lane] and self.ready[lane]:
-                free[lane] -= 1
-                started += 1
-                pool.submit(self._work, self.ready[lane].pop())
-        if self.ready["inline"]:
-            free["inline"] -= 1
-            started += 1
-            self._work(self.ready["inline"].pop())
-        return started
+    def _start(self) -> None:
+        """Hand ready tasks to free lanes, newest first."""
+        scheduler = self.scheduler
+        alone = not self.running and scheduler.ready == 1
+        for name, lane in self.env.lanes.items():
+            while scheduler.ready and lane.free(self.busy[name]) > 0:
+                task = scheduler.get_ready(name)
+                if task is None:
+                    break
+                job = partial(self._work, self.unrolling.task(self.pending.pop(task)))
+                lane.submit(self.env.run_id, job, self.completed.put, alone=alone)
+                self.busy[name] += 1
+                self.running += 1
 
-    def _next(self) -> tuple[Step, float, Any, BaseException | None]:
+    def _work(self, task: Task) -> _Done:
+        """Compute a task, on a lane."""
+        started = time.perf_counter()
+        result: Computed | Effect | None = None
+        error: BaseException | None = None
+        try:
+            result = self.worker.work(task)
+        except BaseException as raised:  # it goes to the calling thread, whatever it is
+            error = raised
+        return task, time.perf_counter() - started, result, error
+
+    def _next(self) -> _Done | None:
         """Wait for an outcome; Ctrl-C while waiting stops the run at its next step."""
-        while True:
-            try:
-                return self.completed.get(timeout=0.2)
-            except queue.Empty:
+        try:
+            return self.completed.get(timeout=0.2)
+        except queue.Empty:
+            return None
+        except KeyboardInterrupt:
+            self.env.cancellation.cancel()
+            return None
+
+    def _withdraw(self) -> int:
+        """Take back what no lane has begun; returns how much that was."""
+        total = 0
+        for name, lane in self.env.lanes.items():
+            dropped = lane.cancel(self.env.run_id)
+            self.busy[name] -= dropped
+            total += dropped
+        self.running -= total
+        return total
+
+    def _finish(self, task: Task, seconds: float, result: Computed | Effect) -> BaseException | None:
+        """Take a result in and find what is ready now; returns what went wrong."""
+        step = self.steps[task.step]
+        self.outcome.seconds[step.id] = self.outcome.seconds.get(step.id, 0.0) + seconds
+        if isinstance(result, Computed):
+            self._keep(task, result)
+        else:
+            self.outcome.files.setdefault(step.id, []).extend(result.files)
+            self.outcome.withheld[step.id] = self.outcome.withheld.get(step.id, 0) + result.withheld
+            if task.element is not None:
+                first = self.values[next_number(step.id, task.element - 1)] if task.element else 0
+                self.values[next_number(step.id, task.element)] = first + len(result.files) + result.withheld
+        self._release(self.scheduler.done(task.name))
+        self.open[step.id] -= 1
+        failure = None if self.open[step.id] else self._complete(step.id)
+        if self.unrolling.waiting and task.element is None and self.unrolling.awaits(step.id):
+            failure = self._place() or failure
+        return failure
+
+    def _keep(self, task: Task, result: Computed) -> None:
+        """Keep what somebody is still to read."""
+        if result.tier is not None:
+            self._say_cached(Source(task.step, ""), result.tier, task.element, task.elements)
+        elif task.element is not None:
+            self.outcome.cached.pop(task.step, None)  # not all of it was
+        made = self.makes.pop(task.name)
+        for output, value in result.values.items():
+            address = made[output]
+            if task.element is None and self.unrolling.waiting:
+                self.unrolling.learn(Source(task.step, output), value)
+            if self.scheduler.is_read(address):
+                self.values[address] = value
+
+    def _release(self, addresses: Iterable[str]) -> None:
+        for address in addresses:
+            if self.values.pop(address, MISSING) is MISSING or address not in self.unrolling.origins:
                 continue
-            except KeyboardInterrupt:
-                self.env.cancellation.cancel()
+            origin = self.unrolling.origins[address]
+            self.env.sink(
+                events.ValueReleased(
+                    run_id=self.env.run_id,
+                    node=origin.source.node,
+                    element=origin.element,
+                    elements=origin.elements,
+                    output=origin.source.output,
+                )
+            )
 
-    def _finish(self, step: Step, seconds: float, result: Any) -> None:
-        """Take a result in and find what is ready now."""
-        self.outcome.seconds[step.id] = seconds
-        if step.action == "run":
-            for output, value in result.items():
-                source = Source(step.id, output)
-                if self.readers.get(source, 0):
-                    self.values[source] = value
-        if not step.artifact_stored:
-            self._read(step)
-        for dependent in self.dependents.get(step.id, ()):
-            self.waiting[dependent.id] -= 1
-            if self.waiting[dependent.id] == 0:
-                self.ready[dependent.spec.lane].append(dependent)
+    def _complete(self, step_id: str) -> BaseException | None:
+        """Wind up a step all of whose tasks are done; returns what went wrong."""
+        step = self.steps[step_id]
+        placed = self.unrolled.get(step_id)
+        if step.spec.effect:
+            files, withheld = self.outcome.files.setdefault(step_id, []), self.outcome.withheld.get(step_id, 0)
+            if placed is not None and step.artifact is not None and files:
+                store_parts(step.artifact, placed.keys, self.env.store)
+            if withheld:
+                message = f"the safety checker withheld {withheld} of {withheld + len(files)}"
+                if not files:
+                    return self._failure(step_id, SafetyError(message, advice="another seed or prompt may pass"))
+                self.env.sink(events.Notice(run_id=self.env.run_id, node=step_id, message=message))
+        elif placed is not None and step.key is not None and step.spec.cache:
+            for output in step.needed:
+                keys = self.unrolling.addresses(Source(step_id, output))
+                if None not in placed.keys and all(map(self.contains, keys)):
+                    put_elements(
+                        self.env.store, output_key(step.key, output), Elements(keys), persist=step.spec.persist
+                    )
+        return None
 
-    def _read(self, step: Step) -> None:
-        """Count a step's inputs as read and let go of those that nobody else reads."""
-        for source in set(step.sources):
-            left = self.readers.get(source, 0) - 1
-            self.readers[source] = left
-            if left == 0 and self.values.pop(source, _MISSING) is not _MISSING:
-                self.env.sink(events.ValueReleased(node=source.node, output=source.output))
-
-    def _fail(self, step: Step, error: BaseException) -> BaseException:
+    def _fail(self, task: Task, error: BaseException) -> BaseException:
         if isinstance(error, CancelledError | StaleError):
             return error
         if isinstance(error, KeyboardInterrupt):
             return CancelledError()
-        self.env.sink(events.NodeFailed(node=step.id, type=step.spec.type, error=str(error)))
-        failure = NodeError(step.id, step.spec.type, error, title=step.title)
+        return self._failure(task.step, error, task)
+
+    def _failure(self, step_id: str, error: BaseException, task: Task | None = None) -> NodeError:
+        step = self.steps[step_id]
+        self.env.sink(
+            events.NodeFailed(
+                run_id=self.env.run_id,
+                node=step_id,
+                element=None if task is None else task.element,
+                elements=None if task is None else task.elements,
+                type=step.spec.type,
+                error=str(error),
+            )
+        )
+        failure = NodeError(step_id, step.spec.type, error, title=step.title)
         failure.__cause__ = error
         return failure
 
-    # ------------------------------------------------------------------------------------ in the workers
-
-    def _work(self, step: Step) -> None:
-        """Compute one step and report it; runs in a worker thread."""
-        started = time.perf_counter()
-        try:
-            self.env.cancellation.check()
-            result = self._write(step) if step.action == "write" else self._compute(step)
-            error: BaseException | None = None
-        except BaseException as raised:  # it goes to the calling thread, whatever it is
-            result, error = None, raised
-        self.completed.put((step, time.perf_counter() - started, result, error))
-
-    def _compute(self, step: Step) -> dict[str, Any]:
-        if step.key is None or not step.spec.cache:
-            return self._call(step)[0]
-        if not step.spec.persist:
-            return self._compute_and_put(step)
-        with self.env.store.claim(step.key, poll=self.env.cancellation.check):
-            keys = {output: output_key(step.key, output) for output in step.needed}
-            tiers = [self.env.store.locate(key) for key in keys.values()]
-            found = {output: self._stored(key) for output, key in keys.items()}
-            if found and all(value is not _MISSING for value in found.values()):
-                self._say_cached(step, "disk" if "disk" in tiers else "memory")
-                return found
-            return self._compute_and_put(step)
-
-    def _compute_and_put(self, step: Step) -> dict[str, Any]:
-        assert step.key is not None
-        result, exact = self._call(step)
-        if exact:
-            for output, value in result.items():
-                self._put(output_key(step.key, output), value, persist=step.spec.persist)
-        return result
-
-    def _put(self, key: str, value: Any, *, persist: bool) -> None:
-        self.env.store.put(key, value, nbytes=nbytes(value), persist=persist, encode=_encoded)
-
-    def _call(self, step: Step) -> tuple[dict[str, Any], bool]:
-        """Run a node's function; returns its outputs and whether they may be stored."""
-        exact = True
-
-        def inexact(message: str) -> None:
-            nonlocal exact
-            exact = False
-            self.env.sink(events.Notice(node=step.id, message=f"{message}; this result is not stored"))
-
-        self.env.sink(events.NodeStarted(node=step.id, type=step.spec.type))
-        started = time.perf_counter()
-        arguments = self._arguments(step)
-        with runtime.using(self._runtime(step, inexact)), self.env.inference():
-            if step.spec.lane == "device":
-                result = self.env.attempt(lambda: call_node(step.spec, arguments))
-            else:
-                result = call_node(step.spec, arguments)
-        self.env.sink(events.NodeFinished(node=step.id, type=step.spec.type, seconds=time.perf_counter() - started))
-        return result, exact
-
-    def _runtime(self, step: Step, inexact: Callable[[str], None]) -> runtime.Runtime:
-        def report(done: int, total: int, preview: Any = None) -> None:
-            self.env.cancellation.check()
-            self.env.sink(events.NodeProgress(node=step.id, step=done, total=total, preview=preview))
-
-        return replace(
-            self.env.runtime,
-            report=report,
-            check_cancelled=self.env.cancellation.check,
-            notice=lambda message: self.env.sink(events.Notice(node=step.id, message=message)),
-            inexact=inexact,
-            record=dict(step.record or {}),
-            files={use.need.name: use.path for use in step.files if use.path is not None},
-            trusted=frozenset(
-                use.need.name for use in step.files if (step.id, use.need.param) in self.plan.settled.trusted
-            ),
-        )
-
-    def _write(self, step: Step) -> dict[str, Any]:
-        if step.artifact_stored:
-            assert step.artifact is not None
-            stored = write_stored(self.env.out, step.artifact, self.env.store, self.env.scratch)
-            if stored is None:
-                raise StaleError(step.artifact, step.id)
-            self._written(step, *stored)
-            return {}
-        result, _ = self._call(step)
-        files = next(iter(result.values()))
-        assert isinstance(files, Files)
-        self.env.cancellation.check()
-        self._written(step, write_fresh(self.env.out, files, step.artifact, self.env.store), files.withheld)
-        return {}
-
-    def _written(self, step: Step, files: list[WrittenFile], withheld: int) -> None:
-        self.outcome.files[step.id] = files
-        self.outcome.withheld[step.id] = withheld
-        for file in files:
-            self.env.sink(events.Written(node=step.id, path=str(file.path), how=file.how))
-        if withheld:
-            message = f"the safety checker withheld {withheld} of {withheld + len(files)}"
-            if not files:
-                raise SafetyError(message, advice="another seed or prompt may pass")
-            self.env.sink(events.Notice(node=step.id, message=message))
-
     # -------------------------------------------------------------------------------------------- values
 
-    def _arguments(self, step: Step) -> dict[str, Any]:
-        return {name: self._argument(argument) for name, argument in step.arguments.items()}
+    def _whole(self, source: Source) -> Any:
+        placed = self.unrolled.get(source.node)
+        if placed is None:
+            return self._fetch(self.unrolling.addresses(source)[0])
+        return tuple(map(self._fetch, self.unrolling.addresses(source)))
 
-    def _argument(self, argument: Argument) -> Any:
-        if isinstance(argument, tuple):
-            return [self._argument(part) for part in argument]
-        return argument.value if isinstance(argument, Constant) else self._value(argument)
-
-    def _value(self, source: Source) -> Any:
-        value = self.values.get(source, _MISSING)
-        if value is not _MISSING:
-            return value
-        step = self.plan.steps[source.node]
-        key = output_key(step.key or "", source.output)
-        tier = self.env.store.locate(key)
-        value = self._stored(key)
-        if value is _MISSING:
-            raise StaleError(key, str(source))
-        self.values[source] = value
-        self._say_cached(step, tier or "disk")
+    def _fetch(self, address: str) -> Any:
+        """Return the value at an address; also called by workers."""
+        value = self.values.get(address, MISSING)
+        if value is MISSING:
+            value = self._look(self.unrolling.origins[address].source, address)
+            if isinstance(value, Elements):
+                value = tuple(self._load(key, of=address) for key in value.keys)
+            self.values[address] = value
         return value
 
-    def _say_cached(self, step: Step, tier: str) -> None:
-        if step.id not in self.outcome.cached:
-            self.outcome.cached[step.id] = tier
-            self.env.sink(events.NodeCached(node=step.id, type=step.spec.type, tier=tier))
+    def _look(self, source: Source, address: str) -> Any:
+        """Read a stored value."""
+        origin = self.unrolling.origins[address]
+        tier = self.env.store.locate(address)
+        step = self.plan.steps[source.node]
+        whole = (
+            address
+            if origin.element is None or source.node in self.steps
+            else output_key(step.key or "", source.output)
+        )
+        value = self._load(address, of=whole)
+        self._say_cached(source, tier or "disk", origin.element, origin.elements)
+        return value
 
-    def _stored(self, key: str) -> Any:
-        return self.env.store.get(key, lambda encoded: decode(encoded.data, encoded.tensors), _MISSING)
+    def _load(self, key: str, *, of: str) -> Any:
+        value = stored(self.env.store, key)
+        if value is MISSING:
+            raise StaleError(of, str(self.unrolling.origins[of].source if of in self.unrolling.origins else of))
+        return value
 
-
-def _encoded(value: object) -> Encoded:
-    data, tensors = encode(value)
-    return Encoded("value", data, tensors)
+    def _say_cached(self, source: Source, tier: str, element: int | None, elements: int | None) -> None:
+        if element is None and source.node in self.outcome.cached:
+            return
+        if element is None or source.node not in self.outcome.seconds:
+            self.outcome.cached.setdefault(source.node, tier)
+        self.env.sink(
+            events.NodeCached(
+                run_id=self.env.run_id,
+                node=source.node,
+                element=element,
+                elements=elements,
+                type=self.plan.steps[source.node].spec.type,
+                tier=tier,
+            )
+        )

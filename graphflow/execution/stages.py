@@ -40,6 +40,7 @@ def run_stages(
     make_environment: Callable[[Plan], Environment],
     store: Store,
     sink: events.Sink,
+    run_id: str,
 ) -> tuple[Outcome, Plan]:
     """Plan and execute until nothing is conditional any more; plan again where a stored value turns out damaged.
 
@@ -48,6 +49,7 @@ def run_stages(
         make_environment: Makes the place where a plan is carried out.
         store: Where values are kept.
         sink: Is told what the first plan says.
+        run_id: The run, as events know it.
 
     Returns:
         What all stages did, and the last plan.
@@ -62,12 +64,13 @@ def run_stages(
     for _ in range(_STAGES):
         plan = make_plan(shelf, known)
         if not announced:
-            sink(events.RunStarted(run=plan.count("run"), cached=plan.count("cached"), write=plan.count("write")))
+            counts = {"run": plan.count("run"), "cached": plan.count("cached"), "write": plan.count("write")}
+            sink(events.RunStarted(run_id=run_id, **counts))
             for notice in plan.notices:
-                sink(events.Notice(node="", message=notice))
+                sink(events.Notice(run_id=run_id, node="", message=notice))
             announced = True
         try:
-            outcome = execute(plan, make_environment(plan), done=total.files)
+            outcome = execute(plan, make_environment(plan), done=total.files, contains=shelf.contains)
         except StaleError as error:
             shelf.lost(error.key)
             replans += 1

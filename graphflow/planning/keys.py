@@ -7,9 +7,9 @@ fingerprints of the files it reads, and the numerics.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from graphflow.basics.jsontools import digest
 from graphflow.basics.wording import shorten
@@ -19,7 +19,89 @@ from graphflow.planning.files import FileResolver, FileUse
 from graphflow.planning.numerics import Numerics
 from graphflow.planning.safety import PART
 from graphflow.planning.settle import Settled
-from graphflow.planning.steps import Argument, Constant, literals_of, output_key, sources_of
+from graphflow.planning.steps import Argument, Constant, element, literals_of, output_key, sources_of
+from graphflow.spec.decorator import FileNeed, NodeSpec
+
+P = TypeVar("P")
+
+
+def make_key(
+    spec: NodeSpec, inputs: Mapping[str, Any], files: Mapping[str, str | None], numerics: Mapping[str, Any]
+) -> str:
+    """Return the key of what a node makes.
+
+    Args:
+        spec: Its type.
+        inputs: What :func:`key_inputs` says.
+        files: What :func:`key_files` says.
+        numerics: Device kind, dtypes and versions.
+
+    Raises:
+        TypeError: A literal is nothing that JSON can hold.
+        ValueError: A literal is no finite number.
+    """
+    return digest({"type": spec.type, "version": spec.version, "inputs": inputs, "files": files, "numerics": numerics})
+
+
+def key_inputs(
+    spec: NodeSpec,
+    arguments: Mapping[str, Constant | P | tuple[Constant | P, ...]],
+    key_of: Callable[[P], str | None],
+) -> tuple[dict[str, Any], list[P]]:
+    """Return the part that the inputs have in a key, and the linked values whose own keys are unknown.
+
+    Args:
+        spec: The node's type.
+        arguments: What its inputs get: literals, and what ``key_of`` knows.
+        key_of: Gives the key of a value.
+    """
+    inputs: dict[str, Any] = {}
+    missing: list[P] = []
+    for name, parameter in spec.inputs.items():
+        argument = arguments.get(name)
+        if argument is None:
+            inputs[name] = parameter.default
+            continue
+        shown: list[Any] = []
+        for part in argument if isinstance(argument, tuple) else (argument,):
+            if isinstance(part, Constant):
+                shown.append({"value": part.value} if parameter.linked else part.value)
+                continue
+            key = key_of(part)
+            if key is not None:
+                shown.append({"key": key})
+            else:
+                missing.append(part)
+        inputs[name] = shown if isinstance(argument, tuple) else (shown[0] if shown else None)
+    return inputs, missing
+
+
+def key_files(uses: Iterable[FileUse]) -> dict[str, str | None]:
+    """Return the part that files have in a key."""
+    return {f"{use.need.kind} {use.need.name}": use.fingerprint for use in uses}
+
+
+def known(use: FileUse) -> bool:
+    """Tell whether it is known what a file holds, or that nothing is there."""
+    return use.fingerprint is not None or use.need.optional
+
+
+def needs_of(spec: NodeSpec, literals: Mapping[str, Any]) -> list[FileNeed]:
+    """Return the files that literals name, of all elements where the node runs once for each.
+
+    Raises:
+        InvalidInputError: The node refuses a literal.
+    """
+    over = [name for name in spec.element_inputs if isinstance(literals.get(name), tuple)]
+    count = max((len(literals[name]) for name in over), default=0)
+    if not spec.map or not count or not all(literals[name] for name in over):
+        return spec.files(literals)
+    found = (
+        need
+        for index in range(count)
+        for need in spec.files({**literals, **{name: element(literals[name], index) for name in over}})
+    )
+    return list(dict.fromkeys(found))
 
 
 @dataclass
@@ -170,30 +252,12 @@ class Keying:
 
     def _key(self, node: CheckedNode, arguments: Mapping[str, Argument]) -> None:
         uses = self.files_of(node, literals_of(arguments))
-        inputs: dict[str, Any] = {}
-        unknown = ""
-        for name, parameter in node.spec.inputs.items():
-            argument = arguments.get(name)
-            if argument is None:
-                inputs[name] = parameter.default
-                continue
-            parts = argument if isinstance(argument, tuple) else (argument,)
-            shown: list[Any] = []
-            for part in parts:
-                if isinstance(part, Constant):
-                    shown.append({"value": part.value} if parameter.linked else part.value)
-                    continue
-                key = self.keys.get(part.node)
-                if key is None:
-                    unknown = unknown or f"the key of {part.node} is unknown"
-                else:
-                    shown.append({"key": output_key(key, part.output)})
-            inputs[name] = shown if isinstance(argument, tuple) else (shown[0] if shown else None)
-        files = {f"{use.need.kind} {use.need.name}": use.fingerprint for use in uses}
+        inputs, missing = key_inputs(node.spec, arguments, self._value_key)
+        unknown = f"the key of {missing[0].node} is unknown" if missing else ""
+        files = key_files(uses)
         for use in uses:
-            if use.fingerprint is None and not use.need.optional:
+            if not known(use):
                 unknown = f"the content of {use.need.name!r} is not known before it is fetched"
-        material = {"type": node.spec.type, "version": node.spec.version, "inputs": inputs, "files": files}
         numerics = self.numerics.to_json()
         self.trace[node.id] = {"params": inputs, "files": files, "numerics": numerics}
         if unknown:
@@ -201,7 +265,7 @@ class Keying:
             self.reasons[node.id] = unknown
             return
         try:
-            key = digest({**material, "numerics": numerics})
+            key = make_key(node.spec, inputs, files, numerics)
         except (TypeError, ValueError) as error:
             self.problems.append(Problem(f"nodes.{node.id}", f"a parameter cannot be part of a key: {error}"))
             return
@@ -212,13 +276,17 @@ class Keying:
                 self.stands_for[Source(node.id, output.name)] = Source(twin, output.name)
             self.reasons[node.id] = f"is the same as {twin}"
 
+    def _value_key(self, source: Source) -> str | None:
+        key = self.keys.get(source.node)
+        return None if key is None else output_key(key, source.output)
+
     def files_of(self, node: CheckedNode, literals: Mapping[str, Any]) -> tuple[FileUse, ...]:
         """Resolve the files that a node reads, once."""
         if node.id in self.uses:
             return self.uses[node.id]
         uses: list[FileUse] = []
         try:
-            needs = node.spec.files(literals)
+            needs = needs_of(node.spec, literals)
         except InvalidInputError as error:
             self.problems.append(Problem(f"nodes.{node.id}.params", error.message, error.advice or ""))
             needs = []

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from graphflow.planning.checked import Source
 from graphflow.planning.files import FileUse
 from graphflow.planning.numerics import Numerics
 from graphflow.planning.settle import Settled
 from graphflow.spec.decorator import NodeSpec
+
+T = TypeVar("T")
 
 Action = Literal["run", "cached", "write", "conditional", "skipped"]
 
@@ -97,6 +99,16 @@ class Plan:
 def output_key(key: str, output: str) -> str:
     """Return the key under which one output of a node is stored."""
     return hashlib.sha256(f"{key}.{output}".encode()).hexdigest()
+
+
+def item_key(key: str, index: int) -> str:
+    """Return the key of one element of a stored sequence."""
+    return hashlib.sha256(f"{key}[{index}]".encode()).hexdigest()
+
+
+def element(items: Sequence[T], index: int) -> T:
+    """Return what a node that runs once per element gets at ``index``; shorter sequences repeat their last."""
+    return items[min(index, len(items) - 1)]
 
 
 def sources_of(arguments: Mapping[str, Argument]) -> Iterator[Source]:

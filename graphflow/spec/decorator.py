@@ -16,8 +16,19 @@ from string import Formatter
 from typing import Any, ParamSpec, TypeVar, get_args
 
 from graphflow.errors import InvalidInputError, NodeDefinitionError
-from graphflow.spec.signature import hints_of, input_of, outputs_of
-from graphflow.spec.spec import FileNeed, InputFile, InputSpec, Lane, ModelName, NodeSpec, OutputSpec, Seed, SeedMarker
+from graphflow.spec.signature import first_number_of, hints_of, input_of, outputs_of
+from graphflow.spec.spec import (
+    FileNeed,
+    FirstNumber,
+    InputFile,
+    InputSpec,
+    Lane,
+    ModelName,
+    NodeSpec,
+    OutputSpec,
+    Seed,
+    SeedMarker,
+)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -79,11 +90,15 @@ def node(
         if not doc:
             raise NodeDefinitionError("a node has a docstring", where=place, advice="its first line is what lists show")
         first = outputs[0].name if outputs else ""
+        part = first_number_of(function, hints)
+        if part is not None and (not effect or map):
+            raise NodeDefinitionError("only a node with an effect is told the number of its first item", where=place)
         if primary is not None and primary not in {output.name for output in outputs}:
             raise NodeDefinitionError(f"the primary output {primary!r} is none of its outputs", where=place)
         inputs = {
             name: input_of(name, parameter, hints, place)
             for name, parameter in inspect.signature(function).parameters.items()
+            if name != part
         }
         _check_waiting(waits, unless or {}, inputs, place)
         called = function if waits is None else _refusing(function)
@@ -101,6 +116,7 @@ def node(
             fold=fold,
             chooser=chooser,
             map=map,
+            part=part,
             cache=cache and not effect,
             persist=(lane == "device") if persist is None else persist,
             category=category or _room(function.__module__),
@@ -169,6 +185,7 @@ def is_node(value: object) -> bool:
 
 __all__ = [
     "FileNeed",
+    "FirstNumber",
     "InputFile",
     "InputSpec",
     "Lane",

@@ -11,7 +11,7 @@ from typing import Any, get_args, get_origin
 from graphflow.errors import NodeDefinitionError
 from graphflow.spec.annotations import description_of, is_value, metadata_of, strip_annotated, unwrap_optional
 from graphflow.spec.link_types import link_type_of
-from graphflow.spec.spec import InputFile, InputSpec, ModelName, OutputSpec, SeedMarker
+from graphflow.spec.spec import FirstNumberMarker, InputFile, InputSpec, ModelName, OutputSpec, SeedMarker
 
 
 def hints_of(function: Callable[..., Any], place: str) -> dict[str, Any]:
@@ -48,6 +48,14 @@ def outputs_of(annotation: Any, place: str) -> tuple[OutputSpec, ...]:
             description_of(annotation),
         ),
     )
+
+
+def first_number_of(function: Callable[..., Any], hints: Mapping[str, Any]) -> str | None:
+    """Return the parameter that the engine sets to the number of the first item, or None."""
+    for name in inspect.signature(function).parameters:
+        if any(isinstance(marker, FirstNumberMarker) for marker in metadata_of(hints.get(name))):
+            return name
+    return None
 
 
 def input_of(name: str, parameter: inspect.Parameter, hints: Mapping[str, Any], place: str) -> InputSpec:

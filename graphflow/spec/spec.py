@@ -37,6 +37,11 @@ class SeedMarker:
 
 
 @dataclass(frozen=True)
+class FirstNumberMarker:
+    """Marks the parameter of a node with an effect that the engine sets, see :data:`FirstNumber`."""
+
+
+@dataclass(frozen=True)
 class FileNeed:
     """A file that a node will read.
 
@@ -165,6 +170,8 @@ class NodeSpec:
         fold: Whether it is evaluated while planning, once its inputs are literals.
         chooser: For a switch: the name of the input (and the index in its list) that literal parameters choose.
         map: Whether it runs once per element of a sequence.
+        part: For a node with an effect: the parameter that, where it is called for one element of a sequence at a time,
+            gets the number of the first item; None where it wants the whole sequence.
         cache: Whether its result may be reused.
         persist: Whether its result goes to the disk tier.
         category: Where lists show it.
@@ -190,6 +197,7 @@ class NodeSpec:
     fold: bool
     chooser: Callable[[Mapping[str, Any]], tuple[str, int | None]] | None
     map: bool
+    part: str | None
     cache: bool
     persist: bool
     category: str
@@ -205,6 +213,14 @@ class NodeSpec:
     def output_types(self) -> dict[str, LinkType]:
         """The outputs' types by name."""
         return {output.name: output.type for output in self.outputs}
+
+    @cached_property
+    def element_inputs(self) -> tuple[str, ...]:
+        """The inputs that, where they get a sequence, have the node run once per element."""
+        single = [spec for spec in self.inputs.values() if not spec.many]
+        if self.map:
+            return tuple(spec.name for spec in single if spec.type.item is None and spec.type.name != "json")
+        return tuple(spec.name for spec in single if spec.type.item is not None) if self.part is not None else ()
 
     @property
     def structured(self) -> bool:
@@ -263,3 +279,7 @@ Seed = Annotated[
     Field(ge=0, le=2**64 - 1, description='what the noise is drawn from; "random" draws one and records it'),
     SeedMarker(),
 ]
+
+FirstNumber = Annotated[int | None, FirstNumberMarker()]
+"""For a node with an effect that takes a sequence and may get it one element at a time, each as soon as it is finished:
+how many items the elements before this one had; None where the node gets everything at once. No part of the schema."""

@@ -13,7 +13,7 @@ from graphflow import runtime
 from graphflow.errors import MediaError
 from graphflow.limits import LIMITS
 from graphflow.pixels.resampling import resample, target_size
-from graphflow.spec.decorator import node
+from graphflow.spec.decorator import FirstNumber, node
 from graphflow.values import Audio, EncodedFile, Files, Image, Video
 
 from ..images.batch import as_sequence
@@ -43,6 +43,7 @@ def save_image(
     quality: Quality = 90,
     rounding: EightBit = "round",
     embed: Embed = True,
+    first: FirstNumber = None,
 ) -> Files:
     """Save pictures (B, 3 or 4, H, W) in [0, 1], one file each.
 
@@ -55,15 +56,15 @@ def save_image(
     """
     parts = as_sequence(images)
     record = with_prompt(runtime.current().record) if embed else {}
-    total = sum(part.pixels.shape[0] + part.withheld for part in parts)
+    several = first is not None or sum(part.pixels.shape[0] + part.withheld for part in parts) > 1
     files: list[EncodedFile] = []
-    for number, picture in _numbered(parts):
+    for number, picture in _numbered(parts, first or 0):
         data, carried = encode_picture(picture.pixels[0], format, quality=quality, rounding=rounding, record=record)
         if not carried:
             runtime.current().notice(
                 f"the workflow is too large for a {format} file and was left out; save as png to keep it"
             )
-        stem = filename_prefix if total == 1 else f"{filename_prefix}-{number}"
+        stem = f"{filename_prefix}-{number}" if several else filename_prefix
         files.append(EncodedFile(stem=stem, suffix=SUFFIXES[format], data=data, number=number))
     return Files(files=tuple(files), withheld=sum(part.withheld for part in parts))
 
@@ -72,19 +73,20 @@ def save_image(
 def preview(
     images: Annotated[Sequence[Image], Field(description="the pictures: one batch, or a sequence of batches")],
     max_edge: Annotated[int, Field(ge=16, le=2048, description="longest edge in pixels; nothing is enlarged")] = 512,
+    first: FirstNumber = None,
 ) -> Files:
     """Save small JPEG pictures to look at, without the workflow; an eighth of the size where the safety policy is ``require``."""
     parts = as_sequence(images)
     policy = runtime.current().record.get("record", {}).get("safety", {}).get("policy")
     shrink = PREVIEW_UNDER_REQUIRE if policy == "require" else 1
-    total = sum(part.pixels.shape[0] + part.withheld for part in parts)
+    several = first is not None or sum(part.pixels.shape[0] + part.withheld for part in parts) > 1
     files: list[EncodedFile] = []
-    for number, picture in _numbered(parts):
+    for number, picture in _numbered(parts, first or 0):
         height, width = picture.pixels.shape[-2:]
         new_width, new_height = target_size(width, height, scale=1 / shrink, max_edge=max(1, max_edge // shrink))
         small = resample(picture.pixels, (new_height, new_width), "area")
         data, _ = encode_picture(small[0], "jpeg", quality=85, rounding="round", record={})
-        stem = "preview" if total == 1 else f"preview-{number}"
+        stem = f"preview-{number}" if several else "preview"
         files.append(EncodedFile(stem=stem, suffix=".jpg", data=data, number=number))
     return Files(files=tuple(files), withheld=sum(part.withheld for part in parts))
 
@@ -153,9 +155,8 @@ def save_audio(audio: Annotated[Audio, Field(description="the sound")], filename
     return Files(files=(EncodedFile(stem=filename_prefix, suffix=".wav", data=stream.getvalue()),))
 
 
-def _numbered(parts: Sequence[Image]) -> Iterator[tuple[int, Image]]:
-    """Yield each picture as a batch of one, with its number over all parts."""
-    offset = 0
+def _numbered(parts: Sequence[Image], offset: int) -> Iterator[tuple[int, Image]]:
+    """Yield each picture as a batch of one, with its number over all parts, which count from ``offset``."""
     for part in parts:
         count = part.pixels.shape[0]
         numbers = part.numbers if part.numbers is not None else tuple(range(count))

@@ -56,7 +56,7 @@ def test_the_second_signal_leaves_at_once(chain: Path) -> None:
 TWICE = """
 import os, signal, threading, time
 from pathlib import Path
-from graphflow import atomic
+from graphflow.basics import atomic
 from graphflow.cli.interruption import interruption
 from graphflow.events import NodeStarted
 os.link = lambda *names: time.sleep(60)  # a file system that hangs

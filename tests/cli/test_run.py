@@ -116,7 +116,9 @@ def test_json_prints_nothing_but_events(packed: Command, chain: Path) -> None:
     ran = packed("run", chain, "-i", "steps=3", "--json")
     told = events(ran.out)
     assert ran.err == ""
-    assert told[0] == {"event": "run_started", "run": 2, "cached": 0, "write": 1}
+    run_id = told[0]["run_id"]
+    assert told[0] == {"event": "run_started", "run_id": run_id, "run": 2, "cached": 0, "write": 1}
+    assert len(run_id) == 8 and {event["run_id"] for event in told} == {run_id}
     assert [event["step"] for event in told if event["event"] == "progress"] == [1, 2, 3]
     assert [event["node"] for event in told if event["event"] == "finished"] == ["draw", "add", "save"]
     assert told[-2]["event"] == "run_finished" and told[-2]["status"] == "ok"

@@ -1,0 +1,206 @@
+"""Turns a task into stored values, or into files. What runs on a lane."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from graphflow import events, runtime
+from graphflow.execution.elements import Elements
+from graphflow.execution.environment import Environment, StaleError
+from graphflow.execution.output import WrittenFile, write_fresh, write_stored
+from graphflow.execution.task import Input, Item, Literal, Ref, Series, Task
+from graphflow.planning.steps import output_key
+from graphflow.spec.decorator import NodeSpec
+from graphflow.store import Encoded, Store
+from graphflow.values import Files
+from graphflow.values.types import decode, encode, nbytes
+
+MISSING = object()
+
+_VALUE, _ELEMENTS = "value", "elements"
+
+
+@dataclass(frozen=True)
+class Computed:
+    """What a task has made.
+
+    Attributes:
+        values: By output.
+        tier: Where it was stored by somebody else in the meantime; None where it was computed.
+    """
+
+    values: Mapping[str, Any]
+    tier: str | None = None
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a task with an effect did.
+
+    Attributes:
+        files: The files that stand in the output folder.
+        withheld: How many items the safety filter had taken out.
+    """
+
+    files: list[WrittenFile]
+    withheld: int
+
+
+class Worker:
+    """Computes tasks, from any thread.
+
+    Args:
+        environment: Where the run takes place.
+        specs: The node types by name.
+        fetch: Gives the value at an address.
+    """
+
+    def __init__(self, environment: Environment, specs: Mapping[str, NodeSpec], fetch: Callable[[str], Any]) -> None:
+        self._env = environment
+        self._specs = specs
+        self._fetch = fetch
+
+    def work(self, task: Task) -> Computed | Effect:
+        """Compute a task, store its outputs or write its files.
+
+        Raises:
+            CancelledError: The run was stopped.
+            StaleError: A stored value is gone.
+            Exception: What the node raises.
+        """
+        self._env.cancellation.check()
+        return self._write(task) if self._specs[task.type].effect else self._compute(task)
+
+    def about(self, task: Task) -> dict[str, Any]:
+        """Return the fields that every event on a task has."""
+        return {"run_id": self._env.run_id, "node": task.step, "element": task.element, "elements": task.elements}
+
+    def _compute(self, task: Task) -> Computed:
+        spec = self._specs[task.type]
+        if task.key is None or not spec.cache:
+            return Computed(self._call(task)[0])
+        if not spec.persist:
+            return self._compute_and_put(task, task.key, spec)
+        store = self._env.store
+        with store.claim(task.key, poll=self._env.cancellation.check):
+            keys = {output: output_key(task.key, output) for output in task.needed}
+            tiers = [store.locate(key) for key in keys.values()]
+            found = {output: stored(store, key) for output, key in keys.items()}
+            if found and all(value is not MISSING for value in found.values()):
+                return Computed(found, "disk" if "disk" in tiers else "memory")
+            return self._compute_and_put(task, task.key, spec)
+
+    def _compute_and_put(self, task: Task, key: str, spec: NodeSpec) -> Computed:
+        result, exact = self._call(task)
+        if exact:
+            for output, value in result.items():
+                self._env.store.put(
+                    output_key(key, output), value, nbytes=nbytes(value), persist=spec.persist, encode=_encoded
+                )
+        return Computed(result)
+
+    def _call(self, task: Task) -> tuple[dict[str, Any], bool]:
+        """Call a node's function; returns its outputs and whether they may be stored."""
+        spec = self._specs[task.type]
+        about = self.about(task)
+        exact = True
+
+        def inexact(message: str) -> None:
+            nonlocal exact
+            exact = False
+            self._env.sink(events.Notice(**about, message=f"{message}; this result is not stored"))
+
+        def call() -> Any:
+            return spec.function(**arguments)
+
+        self._env.sink(events.NodeStarted(**about, type=task.type))
+        started = time.perf_counter()
+        arguments = self._arguments(task, spec)
+        with runtime.using(self._runtime(task, about, inexact)), self._env.inference():
+            result = self._env.attempt(call) if spec.lane == "device" else call()
+        self._env.sink(events.NodeFinished(**about, type=task.type, seconds=time.perf_counter() - started))
+        return spec.split(result), exact
+
+    def _runtime(self, task: Task, about: Mapping[str, Any], inexact: Callable[[str], None]) -> runtime.Runtime:
+        def report(done: int, total: int, preview: Any = None) -> None:
+            self._env.cancellation.check()
+            self._env.sink(events.NodeProgress(**about, step=done, total=total, preview=preview))
+
+        return replace(
+            self._env.runtime,
+            report=report,
+            check_cancelled=self._env.cancellation.check,
+            notice=lambda message: self._env.sink(events.Notice(**about, message=message)),
+            inexact=inexact,
+            record=dict(task.record or {}),
+            files={file.name: file.path for file in task.files if file.path is not None},
+            trusted=frozenset(file.name for file in task.files if file.trusted),
+        )
+
+    def _write(self, task: Task) -> Effect:
+        env = self._env
+        if task.stored:
+            assert task.key is not None
+            brought = write_stored(env.out, task.key, env.store, env.scratch)
+            if brought is None:
+                raise StaleError(task.key, task.step)
+            effect = Effect(*brought)
+        else:
+            result, _ = self._call(task)
+            files = next(iter(result.values()))
+            assert isinstance(files, Files)
+            env.cancellation.check()
+            part = task.element is not None
+            effect = Effect(write_fresh(env.out, files, task.key, env.store, part=part), files.withheld)
+        for file in effect.files:
+            env.sink(events.Written(**self.about(task), path=str(file.path), how=file.how))
+        return effect
+
+    def _arguments(self, task: Task, spec: NodeSpec) -> dict[str, Any]:
+        arguments = dict(task.constants)
+        for name, given in task.inputs.items():
+            arguments[name] = [self._value(part) for part in given] if isinstance(given, tuple) else self._value(given)
+        if spec.map:
+            empty = [
+                name for name in spec.element_inputs if isinstance(value := arguments.get(name), tuple) and not value
+            ]
+            if empty:
+                raise ValueError("a sequence to run over is empty: " + ", ".join(sorted(empty)))
+        return arguments
+
+    def _value(self, given: Input) -> Any:
+        match given:
+            case Ref(address):
+                return self._fetch(address)
+            case Item(address, index):
+                return self._fetch(address)[index]
+            case Series(addresses):
+                return tuple(self._fetch(address) for address in addresses)
+            case Literal(value):
+                return value
+
+
+def stored(store: Store, key: str) -> Any:
+    """Return a stored value, :class:`Elements` for a sequence whose elements are stored one by one, or MISSING."""
+    return store.get(key, _decoded, MISSING)
+
+
+def put_elements(store: Store, key: str, elements: Elements, *, persist: bool) -> None:
+    """Store which values are the elements of a sequence."""
+    store.put(key, elements, nbytes=64 * len(elements.keys), persist=persist, encode=_encoded)
+
+
+def _encoded(value: object) -> Encoded:
+    if isinstance(value, Elements):
+        return Encoded(_ELEMENTS, list(value.keys), {})
+    data, tensors = encode(value)
+    return Encoded(_VALUE, data, tensors)
+
+
+def _decoded(encoded: Encoded) -> object:
+    if encoded.kind == _ELEMENTS and isinstance(encoded.data, list):
+        return Elements(tuple(map(str, encoded.data)))
+    return decode(encoded.data, encoded.tensors)
