@@ -135,10 +135,10 @@ class _Run:
         step = task.placed.step
         makes: tuple[str, ...] = ()
         if not step.spec.effect:
-            made = self.makes[task.name] = {
-                output.name: self.unrolling.addresses(Source(step.id, output.name))[task.element or 0]
-                for output in step.spec.outputs
-            }
+            made: dict[str, str] = {}
+            for output in step.spec.outputs:
+                made[output.name] = self.unrolling.addresses(Source(step.id, output.name))[task.element or 0]
+            self.makes[task.name] = made
             makes = tuple(made.values())
         elif task.element is not None:
             makes = (next_number(step.id, task.element),)
