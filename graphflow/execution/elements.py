@@ -303,7 +303,11 @@ class Unrolling:
                 continue
             for part in argument if isinstance(argument, tuple) else (argument,):
                 if isinstance(part, Source):
-                    found.extend(self.addresses(part))
+                    reference = self._reference(part)
+                    if isinstance(reference, Ref):
+                        found.append(reference.address)
+                    else:
+                        found.extend(reference.addresses)
         if index and step.spec.effect:  # in order, so that names and numbers are those of an undisturbed run
             found.append(next_number(step.id, index - 1))
         return tuple(found)

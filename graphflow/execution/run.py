@@ -219,7 +219,9 @@ class _Run:
                 self.values[next_number(step.id, task.element)] = first + len(result.files) + result.withheld
         self._release(self.scheduler.done(task.name))
         self.open[step.id] -= 1
-        failure = None if self.open[step.id] else self._complete(step.id)
+        failure: BaseException | None = None
+        if not self.open[step.id] and (step.spec.effect or task.element is not None):
+            failure = self._complete(step.id)
         if self.unrolling.waiting and task.element is None and self.unrolling.awaits(step.id):
             failure = self._place() or failure
         return failure
