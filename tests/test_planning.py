@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from graphflow.building.workflow import Workflow
+from graphflow.document.document import NodeEntry
 from graphflow.errors import WorkflowError
 from graphflow.planning.settle import settle
 from graphflow.planning.steps import Plan
@@ -361,3 +362,20 @@ def test_an_ordinary_node_is_no_host_of_an_inner_workflow_of_its_name() -> None:
     g.embed("toy_load", inner)
     g.add(toy.load, id="load")
     assert ("load:read", "file") not in g.own
+
+
+def test_every_seed_that_was_drawn_is_told_once(toys: ToySession) -> None:
+    inner = Workflow()
+    inner.output("x", inner.add(toy.sample, model=1.0, id="draw"))
+    inner.document.nodes["draw"].params["seed"] = "random"
+    g = picture()
+    g.document.workflows["inner"] = inner.document
+    for name in ("one", "two"):
+        g.document.nodes[name] = NodeEntry(type="workflow:inner")
+        g.document.outputs[name] = name
+    g.document.nodes["sample"].params["seed"] = "random"
+    settled = toys.fresh().settle(g)
+    told = {address: settled.flat.nodes[address.rpartition(".")[0]].params["seed"] for address in settled.seeds}
+    assert settled.seeds == told
+    assert sorted(told) == ["one:draw.seed", "sample.seed", "two:draw.seed"]
+    assert toys.fresh().settle(picture()).seeds == {}

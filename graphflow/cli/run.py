@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from graphflow.cli.source import Loaded
     from graphflow.events import Event, Sink
     from graphflow.execution.result import Result
-    from graphflow.planning.settle import Settled, Text
+    from graphflow.planning.settle import Text
     from graphflow.session import Session
 
 EPILOG = """Examples: graphflow run txt2img -i prompt="a red circle" -i seed=7 · graphflow run my.json --set sample.steps=30 --out pictures · graphflow run picture.png --json"""
@@ -143,39 +143,14 @@ def carry_out(
                 "" if session.store.disk is None else "; what is finished is stored, so the next run goes on from there"
             )
             raise CancelledError(f"interrupted{kept}") from None
-    seeds = drawn_seeds(loaded, settled, inputs, single)
     if as_json:
-        print_json(summary.to_json(result, seeds))
+        print_json(summary.to_json(result, settled.seeds))
     elif quiet:
         for path in result.paths:
             typer.echo(clean(path))
     else:
-        summary.show(console(), result, seeds, time.perf_counter() - started)
+        summary.show(console(), result, settled.seeds, time.perf_counter() - started)
     return result
-
-
-def drawn_seeds(
-    loaded: Loaded, settled: Settled, inputs: Mapping[str, Text], single: Mapping[str, Text]
-) -> dict[str, int]:
-    """Return the seeds that stood there as ``random``, by address, with the numbers drawn for them."""
-    document = loaded.document
-    addresses = [
-        f"{node}.{name}"
-        for node, entry in document.nodes.items()
-        for name, value in entry.params.items()
-        if value == "random"
-    ]
-    for name, exposed in document.inputs.items():
-        if (inputs[name].text if name in inputs else exposed.default) == "random":
-            addresses.extend(exposed.to)
-    addresses.extend(address for address, value in single.items() if value.text == "random")
-    found: dict[str, int] = {}
-    for address in addresses:
-        node, _, name = address.partition(".")
-        value = settled.document.nodes[node].params.get(name) if node in settled.document.nodes else None
-        if isinstance(value, int):
-            found[address] = value
-    return found
 
 
 def _nothing(event: Event) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 _STYLES = {"ran": "cyan", "written": "magenta", "copied": "magenta", "up to date": "green"}
 
 
-def show(target: Console, result: Result, seeds: dict[str, int], seconds: float) -> None:
+def show(target: Console, result: Result, seeds: Mapping[str, int], seconds: float) -> None:
     """Print what ran, what was stored and what was written, with times, and the paths."""
     rows = table("node", "type", "what", "time", right=["time"])
     for step in result.plan.steps.values():
@@ -93,7 +94,7 @@ def describe(value: Any) -> str:
     return f"{name}" + (f" ({', '.join(shapes)})" if shapes else "")
 
 
-def to_json(result: Result, seeds: dict[str, int]) -> dict[str, Any]:
+def to_json(result: Result, seeds: Mapping[str, int]) -> dict[str, Any]:
     """Return the last event of a run: what it gave."""
     return {
         "event": "result",
@@ -107,7 +108,7 @@ def to_json(result: Result, seeds: dict[str, int]) -> dict[str, Any]:
         "seconds": dict(result.seconds),
         "cached": dict(result.cached),
         "withheld": {node: number for node, number in result.withheld.items() if number},
-        "seeds": seeds,
+        "seeds": dict(seeds),
     }
 
 

@@ -198,7 +198,7 @@ class Unrolling:
         fresh: list[Placed] = []
         waiting: list[Step] = []
         for step in self.waiting:
-            placed = self._place(step)
+            placed = self._place(step, behind=bool(waiting))
             if placed is None:
                 waiting.append(step)
             else:
@@ -207,10 +207,11 @@ class Unrolling:
         self.waiting = waiting
         return fresh, self._tasks(fresh)
 
-    def _place(self, step: Step) -> Placed | None:
+    def _place(self, step: Step, *, behind: bool) -> Placed | None:
+        """Return a step as tasks, or None where it has to wait; ``behind`` tells whether an earlier one has to."""
         if step.artifact_stored:
             return Placed(step)
-        if not all(self.is_placed(source) for source in step.sources):
+        if behind and not all(self.is_placed(source) for source in step.sources):
             return None
         over: dict[str, int] = {}
         for name in step.spec.element_inputs:
@@ -243,6 +244,8 @@ class Unrolling:
 
     def _tasks(self, fresh: list[Placed]) -> list[Pending]:
         """Walk back from what is read and stop at what is stored."""
+        if not any(placed.over for placed in fresh):
+            return [Pending(placed.step.id, placed, None, placed.step.artifact_stored) for placed in fresh]
         whole = self._kept | {source.node for step in self.waiting for source in step.sources}
         some: dict[str, set[int]] = {}
         found: list[list[Pending]] = []
@@ -300,7 +303,11 @@ class Unrolling:
                 continue
             for part in argument if isinstance(argument, tuple) else (argument,):
                 if isinstance(part, Source):
-                    found.extend(self.addresses(part))
+                    reference = self._reference(part)
+                    if isinstance(reference, Ref):
+                        found.append(reference.address)
+                    else:
+                        found.extend(reference.addresses)
         if index and step.spec.effect:  # in order, so that names and numbers are those of an undisturbed run
             found.append(next_number(step.id, index - 1))
         return tuple(found)

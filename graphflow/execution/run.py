@@ -135,10 +135,10 @@ class _Run:
         step = task.placed.step
         makes: tuple[str, ...] = ()
         if not step.spec.effect:
-            made = self.makes[task.name] = {
-                output.name: self.unrolling.addresses(Source(step.id, output.name))[task.element or 0]
-                for output in step.spec.outputs
-            }
+            made: dict[str, str] = {}
+            for output in step.spec.outputs:
+                made[output.name] = self.unrolling.addresses(Source(step.id, output.name))[task.element or 0]
+            self.makes[task.name] = made
             makes = tuple(made.values())
         elif task.element is not None:
             makes = (next_number(step.id, task.element),)
@@ -219,7 +219,9 @@ class _Run:
                 self.values[next_number(step.id, task.element)] = first + len(result.files) + result.withheld
         self._release(self.scheduler.done(task.name))
         self.open[step.id] -= 1
-        failure = None if self.open[step.id] else self._complete(step.id)
+        failure: BaseException | None = None
+        if not self.open[step.id] and (step.spec.effect or task.element is not None):
+            failure = self._complete(step.id)
         if self.unrolling.waiting and task.element is None and self.unrolling.awaits(step.id):
             failure = self._place() or failure
         return failure

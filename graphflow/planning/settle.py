@@ -34,12 +34,14 @@ class Settled:
         flat: The same, unfolded.
         trusted: (unfolded node, parameter) pairs whose values the caller gave, which may name any file.
         problems: What was wrong on the way.
+        seeds: By address: the numbers drawn for seeds that said ``"random"``; those of inner workflows by unfolded node.
     """
 
     document: Document
     flat: Document
     trusted: frozenset[tuple[str, str]]
     problems: tuple[Problem, ...]
+    seeds: Mapping[str, int]
 
 
 def settle(
@@ -87,10 +89,10 @@ def settle(
     for target, value in (overrides or {}).items():
         _set(document, registry, target, value, f"--set {target}", problems)
         turned.append((target, True))
-    _draw_seeds(document, registry, draw)
+    seeds = _draw_seeds(document, registry, draw)
     flat = flatten(document)
-    _draw_seeds(flat.document, registry, draw)
-    return Settled(document, flat.document, _trusted(document, own, turned), (*problems, *flat.problems))
+    seeds |= _draw_seeds(flat.document, registry, draw)
+    return Settled(document, flat.document, _trusted(document, own, turned), (*problems, *flat.problems), seeds)
 
 
 def _trusted(
@@ -154,11 +156,14 @@ def _parameter(document: Document, registry: Registry, node: str, parameter: str
     return None
 
 
-def _draw_seeds(document: Document, registry: Registry, draw: Callable[[], int]) -> None:
+def _draw_seeds(document: Document, registry: Registry, draw: Callable[[], int]) -> dict[str, int]:
+    """Replace seeds that say ``"random"``; returns the numbers by address."""
+    seeds: dict[str, int] = {}
     for node, entry in document.nodes.items():
         for name, value in entry.params.items():
             if value != "random":
                 continue
             spec = _parameter(document, registry, node, name)
             if spec is not None and spec.seed:
-                entry.params[name] = draw()
+                entry.params[name] = seeds[f"{node}.{name}"] = draw()
+    return seeds

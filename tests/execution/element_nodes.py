@@ -74,11 +74,11 @@ def paint(
 ) -> Sheet:
     """Write a text on a sheet, in steps."""
     CALLS.append(("paint", text))
-    if text == "BAD":
-        raise InvalidInputError("this cannot be painted")
     for step in range(3):
         runtime.current().report(step + 1, 3, None)
         time.sleep(wait / 3)
+    if text == "BAD":
+        raise InvalidInputError("this cannot be painted")
     sheet = Sheet(tuple(f"{text}-{seed}-{copy}" for copy in range(copies)), weight=bytes(weight))
     ALIVE.append(weakref.ref(sheet))
     PEAK.append(sum(reference() is not None for reference in ALIVE))

@@ -39,7 +39,7 @@ def test_importing_the_pack_imports_nothing_heavy() -> None:
 import sys
 for name in ("torch", "diffusers", "transformers", "numpy", "PIL"):
     sys.modules[name] = None
-from graphflow.node import spec_of
+from graphflow.spec.decorator import spec_of
 from graphflow.nodes import NODES
 from graphflow.nodes.pipeline_call import check_call
 for function in NODES:
