@@ -13,7 +13,6 @@ from .emitters.base import Emission
 from .graph import Given, Graph, Linked, Node, Value
 from .handles import Decoding, Sampling, Sequence
 from .loading import Loader
-from .pieces import with_needs
 from .reasons import reason
 from .script import Facts, Script, Style, UnsupportedError
 
@@ -46,7 +45,7 @@ def build(graph: Graph, library: Library, style: Style) -> Script:
         _emit_all(script, library)
         if script.problems:
             raise WorkflowError(script.problems)
-        facts.helpers = sorted({name for piece in with_needs(script.pieces) for name in piece.names})
+        facts.helpers = sorted({name for piece in script.carried() for name in piece.names})
         if repr(facts) == before:
             return script
     raise ConversionError("the script does not settle; this is a bug in the exporter")

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .carried import Carried, Import
 from .graph import Given
 from .layout import INDENT, Expression, call, comment, docstring, flat, lay_out, literal, quoted
-from .pieces import Import, Piece, with_needs
 from .script import Line, Script, Stage
 
 DEVICE = {
@@ -46,14 +46,14 @@ def render(script: Script) -> str:
 
 def frame(script: Script, *, argparse: bool = True) -> list[Part]:
     """What stands before the stages: imports, constants, helpers; ``argparse`` says where arguments come from."""
-    pieces = with_needs(script.pieces)
+    pieces = script.carried()
     used = set(script.imports) | {found for piece in pieces for found in piece.imports}
     used |= {Import("pathlib", "Path"), Import("torch")}
     used.add(Import("argparse") if argparse else Import("types", "SimpleNamespace"))
     constants = {**script.constants, **DEVICE}
     lines = [line for name, shown in constants.items() for line in lay_out(f"{name} = ", shown)]
-    small = [piece.source for piece in pieces if piece.constant and not piece.needs]
-    helpers = [piece for piece in pieces if not (piece.constant and not piece.needs)]
+    small = [piece.source for piece in pieces if piece.constant]
+    helpers = [piece for piece in pieces if not piece.constant]
     return [
         Part("imports", "\n".join(_imports(used))),
         Part("constants", "\n".join([*lines, *small])),
@@ -61,7 +61,7 @@ def frame(script: Script, *, argparse: bool = True) -> list[Part]:
     ]
 
 
-def _joined(pieces: Iterable[Piece]) -> str:
+def _joined(pieces: Iterable[Carried]) -> str:
     return "\n\n\n".join(piece.source for piece in pieces)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import types
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,8 @@ from typing import Any
 import pytest
 import torch
 
-from graphflow.converters.diffusers_script.emitters.functions import TENSOR_NODES
-from graphflow.converters.diffusers_script.pieces import library, with_needs
+from graphflow.converters.diffusers_script.carried import carry, library
+from graphflow.converters.diffusers_script.emitters.functions import CHOSEN, PLAIN, function_of
 from graphflow.converters.diffusers_script.render import _imports
 from graphflow.sampling.noise import initial_noise, step_noise
 from graphflow.sampling.prediction import ModelSampling
@@ -29,7 +30,7 @@ SAMPLING = ModelSampling.from_betas(torch.linspace(0.00085**0.5, 0.012**0.5, 100
 @cache
 def piece(name: str) -> Any:
     """A helper, run as a script has it: its source with what it needs, and nothing else."""
-    pieces = with_needs([name])
+    pieces = carry([name])
     used = {found for item in pieces for found in item.imports}
     module = types.ModuleType("script")
     # dataclasses look their module up
@@ -114,7 +115,7 @@ def test_training_levels_of_a_script_are_the_engines() -> None:
 def test_every_piece_stands_on_its_own_and_brings_nothing_else(tmp_path: Path) -> None:
     for name in library():
         assert piece(name) is not None
-        pieces = with_needs([name])
+        pieces = carry([name])
         used = {found for item in pieces for found in item.imports}
         code = "\n\n".join(["\n".join(_imports(used)), *(item.source for item in pieces)])
         (tmp_path / f"{name}.py").write_text(code + "\n")
@@ -126,12 +127,20 @@ def test_every_piece_stands_on_its_own_and_brings_nothing_else(tmp_path: Path) -
 
 def test_a_parameter_is_no_need_of_a_helper_with_its_name() -> None:
     assert "crop" in library()
-    assert "crop" not in {found.name for found in with_needs(["resize_to"])}
+    assert "crop" not in {found.name for found in carry(["latent_size"])}
 
 
-@pytest.mark.parametrize("name", TENSOR_NODES)
-def test_each_function_of_a_script_is_the_nodes(name: str) -> None:
-    """The piece on tensors gives what the node gives on values, with the node's defaults."""
+def functions() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Node types that are functions on tensors, with each value of the parameter that chooses the function."""
+    yield from ((name, {}) for name in PLAIN)
+    for name, (parameter, _, _) in CHOSEN.items():
+        values = installed().specs[name].inputs[parameter].json_schema()["enum"]
+        yield from ((name, {parameter: value}) for value in values)
+
+
+@pytest.mark.parametrize(("name", "chosen"), list(functions()), ids=str)
+def test_each_function_of_a_script_is_the_nodes(name: str, chosen: dict[str, Any]) -> None:
+    """The function on tensors gives what the node gives on values, with the node's defaults."""
     generator = torch.Generator().manual_seed(3)
     spec = installed().specs[name]
     given: dict[str, Any] = {}
@@ -139,7 +148,7 @@ def test_each_function_of_a_script_is_the_nodes(name: str) -> None:
     for parameter in spec.inputs.values():
         kind = parameter.type.name
         if kind == "image":
-            channels = 4 if name == "split_alpha" else 3
+            channels = 4 if name == "split_alpha" or chosen.get("channel") == "alpha" else 3
             plain[parameter.name] = torch.rand(2, channels, 24, 20, generator=generator)
             given[parameter.name] = Image(pixels=plain[parameter.name].clone())
         elif kind == "mask":
@@ -151,21 +160,15 @@ def test_each_function_of_a_script_is_the_nodes(name: str) -> None:
         elif parameter.required and not parameter.optional:
             pytest.fail(f"{name} needs {parameter.name}")
     sizes = {option: 16 for option in ("width", "height") if option in spec.inputs and name.startswith("crop")}
-    expected = spec.function(**given, **(sizes if "latent" not in name else {}))
-    actual = piece(name)(**plain, **(sizes if "latent" not in name else {}))
+    expected = spec.function(**given, **chosen, **(sizes if "latent" not in name else {}))
+    function, unused = function_of(name, chosen.__getitem__)
+    kept = {option: value for option, value in chosen.items() if option not in unused}
+    actual = piece(function)(*plain.values(), **kept, **(sizes if "latent" not in name else {}))
     if len(spec.outputs) == 1:
         expected, actual = (expected,), (actual,)
     for one, other in zip(expected, actual, strict=True):
         tensor = getattr(one, "pixels", getattr(one, "values", getattr(one, "samples", one)))
         torch.testing.assert_close(torch.as_tensor(other), torch.as_tensor(tensor))
-
-
-@pytest.mark.parametrize("tool", ["make_sampler_pieces", "make_node_pieces", "make_guidance_pieces"])
-def test_the_made_pieces_are_up_to_date(tool: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", f"tools.{tool}", "--check"], capture_output=True, text=True, check=False, cwd=ROOT
-    )
-    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("layers", ["mid_block, down_blocks.9", " , "])

@@ -5,7 +5,7 @@ import math
 from itertools import pairwise
 
 import torch
-from b_schedules import at_timesteps, then_zero
+from .schedules import at_timesteps, then_zero
 
 ALIGN_YOUR_STEPS = {
     "sd": [999, 850, 736, 645, 545, 455, 343, 233, 124, 24, 0],

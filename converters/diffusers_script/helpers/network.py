@@ -7,7 +7,7 @@ from functools import partial
 
 import torch
 import torch.nn.functional as functional
-from c_modifiers import Modifier
+from .modifiers import Modifier
 
 
 @dataclass(kw_only=True)

@@ -4,7 +4,7 @@
 from contextlib import contextmanager, nullcontext
 
 import torch
-from c_modifiers import AwayFromVariation, ClassifierFree, Predictions, guide
+from .modifiers import AwayFromVariation, ClassifierFree, Predictions, guide
 from diffusers.models.transformers.transformer_2d import Transformer2DModel
 
 

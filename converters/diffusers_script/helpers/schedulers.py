@@ -3,8 +3,8 @@
 
 import numpy as np
 import torch
-from a_brownian import BrownianNoise
-from b_schedules import training_sigmas
+from .brownian import BrownianNoise
+from .schedules import training_sigmas
 from diffusers import (
     DPMSolverMultistepScheduler,
     DPMSolverSDEScheduler,

@@ -3,7 +3,6 @@
 
 import numpy as np
 import torch
-from f_nodes import crop_to_shape, dilate, resample, resampling_lanczos
 from PIL import Image, ImageOps
 from safetensors.torch import load_file, save_file
 
@@ -49,20 +48,6 @@ def decode_latents(vae, latents):
     return (torch.cat(images).float().cpu() / 2 + 0.5).clamp(0, 1)
 
 
-def wanted_size(size, width=0, height=0, scale=1.0, max_edge=0):
-    """The size (height, width) that one edge, a factor or the longest edge asks for."""
-    old_height, old_width = size
-    if width or height:
-        wide = width or old_width * height / old_height
-        tall = height or old_height * width / old_width
-    else:
-        wide, tall = old_width * scale, old_height * scale
-    if max_edge and max(wide, tall) > max_edge:
-        longest = max(wide, tall)
-        wide, tall = wide * max_edge / longest, tall * max_edge / longest
-    return max(1, round(tall)), max(1, round(wide))
-
-
 def to_pil(images, truncate=False):
     """Pictures with 8 bits, as files have them."""
     pixels = images.float().clamp(0, 1) * 255
@@ -87,42 +72,10 @@ def check_safety(pipe, images):
     return flags
 
 
-def latent_size(latents, width=0, height=0, scale=1.0):
-    """The size (height, width) of latents for a picture of this size."""
-    old_height, old_width = latents.shape[-2:]
-    tall, wide = wanted_size((old_height * 8, old_width * 8), width, height, scale)
-    return max(1, round(tall / 8)), max(1, round(wide / 8))
-
-
-def resize_to(images, size, method, crop=False, antialias=False):
-    """Resample pictures or latents to a size (height, width)."""
-    images = crop_to_shape(images, size) if crop else images
-    if tuple(images.shape[-2:]) == size:
-        return images
-    if method == "lanczos":
-        return resampling_lanczos(images, size)
-    mode = "nearest-exact" if method == "nearest" else method
-    return torch.nn.functional.interpolate(
-        images, size=size, mode=mode, antialias=antialias
-    )
-
-
 def round_weights(module, dtype):
     """Round weights to what their file can hold, as if a LoRA had been merged there."""
     for weight in module.parameters():
         weight.data = weight.data.to(dtype).to(weight.dtype)
-
-
-def grey_out(images, mask, grow=6):
-    """Pictures that are grey where a mask is 1, and the mask a little wider."""
-    height, width = images.shape[-2:]
-    hole = resample(mask[:, None], (height, width), "bilinear")
-    rows, columns = height // 8 * 8, width // 8 * 8
-    top, left = (height - rows) // 2, (width - columns) // 2
-    window = (..., slice(top, top + rows), slice(left, left + columns))
-    pixels, hole = images[:, :3][window], hole[window]
-    wider = dilate(hole.round(), grow, grow) if grow else hole
-    return (pixels - 0.5) * (1 - hole.round()) + 0.5, wider.round()[:, 0]
 
 
 def annotate(detector, images, resolution, pick=None, **options):

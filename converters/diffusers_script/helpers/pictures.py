@@ -6,7 +6,7 @@ import re
 import numpy as np
 import torch
 from diffusers import T2IAdapter
-from e_images import to_pil
+from .images import to_pil
 from PIL import Image
 from safetensors.torch import load_file
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection

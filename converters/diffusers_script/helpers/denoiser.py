@@ -2,7 +2,7 @@
 # mypy: ignore-errors
 
 import torch
-from b_schedules import training_sigmas
+from .schedules import training_sigmas
 
 
 def encode_prompt(pipe, prompt):

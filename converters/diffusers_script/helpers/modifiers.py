@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
-from c_denoiser import Denoiser
+from .denoiser import Denoiser
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@
 from functools import reduce
 
 import torch
-from c_denoiser import Denoiser, SdxlDenoiser
+from .denoiser import Denoiser, SdxlDenoiser
 
 
 def box_of(entry, height, width):

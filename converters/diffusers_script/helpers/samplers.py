@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor
-from c_denoiser import Denoiser
+from .denoiser import Denoiser
 
 
 def steps_of(sigmas):
