@@ -1,7 +1,8 @@
 """Code that scripts carry: the engine's own functions and this package's helpers, cut out of their files.
 
 The text stands as it is, but for what a script has no use for: annotations of arguments and results, what docstrings say
-after their summary, and methods that nothing in the script mentions. The files are read, never imported.
+after their summary, decorators that check what users set,
+and methods that nothing in the script mentions. The files are read, never imported.
 """
 
 from __future__ import annotations
@@ -25,10 +26,19 @@ from .layout import INDENT, WIDTH
 _HERE = Path(__file__).resolve().parent
 _ENGINE = Path(errors.__file__).resolve().parent
 _FILES: Mapping[str, tuple[Path, tuple[str, ...]]] = {
+    "graphflow.sampling": (
+        _ENGINE / "sampling",
+        ("levels", "schedules", "changed_levels", "guidance", "guiders", "modifiers"),
+    ),
+    "graphflow.sampling.samplers": (_ENGINE / "sampling/samplers", ("*",)),
     "graphflow.pixels": (_ENGINE / "pixels", ("*",)),
     __package__ + ".helpers": (_HERE / "helpers", ("*",)),
 }
 """Where carried code stands: the folder of a package, and its modules in the order in which a script has them."""
+
+
+CHECKS = "graphflow.sampling.checks"
+"""Decorators from here refuse what a user of the engine may set; scripts leave them out."""
 
 
 @dataclass(frozen=True)
@@ -60,12 +70,14 @@ class Part:
         needs: Names of pieces.
         imports: What it imports.
         mentions: Attributes that it names.
+        foreign: Names of the engine's that stand in no file with carried code.
     """
 
     source: str
     needs: frozenset[str] = frozenset()
     imports: frozenset[Import] = frozenset()
     mentions: frozenset[str] = frozenset()
+    foreign: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -89,6 +101,11 @@ class Piece:
     bases: tuple[str, ...] = ()
     whole: bool = False
     constant: bool = False
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """What all its parts need."""
+        return self.head.needs.union(*(part.needs for part in self.methods.values()))
 
     def parts(self, mentioned: frozenset[str] | None) -> list[Part]:
         """The parts that a script carries which mentions these attributes; None is all."""
@@ -163,7 +180,7 @@ def _add(
 
 @cache
 def library() -> dict[str, Piece]:
-    """All pieces by name.
+    """All pieces by name; what needs more of the engine than its files of carried code is none.
 
     Raises:
         ValueError: Two have one name.
@@ -176,6 +193,10 @@ def library() -> dict[str, Piece]:
             if piece.name in found:
                 raise ValueError(f"{piece.name} of {name} is the name of another piece, too")
             found[piece.name] = piece
+    engines = {name for name, piece in found.items() if any(part.foreign for part in piece.parts(None))}
+    while more := {name for name, piece in found.items() if piece.needs & engines} - engines:
+        engines |= more
+    found = {name: piece for name, piece in found.items() if name not in engines}
     return {name: replace(piece, whole=_is_called_by_others(piece, found)) for name, piece in found.items()}
 
 
@@ -197,6 +218,7 @@ class _Module:
     colons: list[tuple[int, int]]
     statements: list[ast.stmt]
     imports: dict[str, Import]
+    left_out: set[str] = field(default_factory=set)
 
 
 def _modules() -> Iterator[tuple[str, _Module]]:
@@ -221,11 +243,26 @@ def _read(name: str, text: str) -> _Module:
                 for alias in names:
                     made = Import(".".join([*parents, *([source] if source else [])]), alias.name, alias.asname or "")
                     module.imports[made.bound] = made
-            case ast.FunctionDef() | ast.ClassDef() | ast.Assign(targets=[ast.Name()]):
-                module.statements.append(statement)
-            case ast.AnnAssign(target=ast.Name(), value=ast.expr()):
-                module.statements.append(statement)
+            case ast.FunctionDef() | ast.ClassDef() | ast.Assign() | ast.AnnAssign(value=ast.expr()):
+                if _is_left_out(statement):
+                    module.left_out.add(_name(statement))
+                else:
+                    module.statements.append(statement)
     return module
+
+
+def _is_left_out(statement: ast.stmt) -> bool:
+    """Whether it is what scripts do without: a type for annotations, or a table from which the engine chooses."""
+    match statement:
+        case ast.ClassDef(bases=[ast.Name(id="Protocol")]):
+            return True
+        case ast.Assign(value=ast.Subscript(value=ast.Name(id="Callable" | "Literal"))):
+            return True
+        case ast.Assign(value=ast.Call(func=ast.Name(id="TypeVar" | "ParamSpec"))):
+            return True
+        case ast.AnnAssign(value=ast.Call(func=ast.Name(id="MappingProxyType"))):
+            return True
+    return False
 
 
 def _colons(text: str) -> Iterator[tuple[int, int]]:
@@ -250,7 +287,7 @@ def _name(statement: ast.stmt) -> str:
 def _piece(module: _Module, statement: ast.stmt, order: tuple[int, int], modules: Mapping[str, _Module]) -> Piece:
     name = _name(statement)
     if not isinstance(statement, ast.ClassDef):
-        head = _part(module, _text(module, statement), modules)
+        head = _part(module, _text(module, statement), modules, name)
         return Piece(name, order, head, constant=not isinstance(statement, ast.FunctionDef))
     members = list(statement.body)
     head_text = b"\n".join(module.lines[_first_line(statement) - 1 : members[0].lineno - 1]).decode()
@@ -263,8 +300,8 @@ def _piece(module: _Module, statement: ast.stmt, order: tuple[int, int], modules
     return Piece(
         name,
         order,
-        _part(module, head_text, modules),
-        {key: _part(module, _text(module, method), modules) for key, method in methods.items()},
+        _part(module, head_text, modules, name),
+        {key: _part(module, _text(module, method), modules, name) for key, method in methods.items()},
         tuple(ast.unparse(base) for base in statement.bases),
     )
 
@@ -274,22 +311,25 @@ def _first_line(statement: ast.stmt) -> int:
     return decorated[0].lineno if decorated else statement.lineno
 
 
-def _part(module: _Module, source: str, modules: Mapping[str, _Module]) -> Part:
-    """Source text with what it needs."""
+def _part(module: _Module, source: str, modules: Mapping[str, _Module], itself: str) -> Part:
+    """Source text with what it needs beside itself."""
     plain = textwrap.dedent(source)
     own = {_name(statement) for statement in module.statements}
     needs: set[str] = set()
     imports: set[Import] = set()
-    for name in set(_globals(symtable.symtable(plain, module.name, "exec"))):
+    foreign: set[str] = set()
+    for name in set(_globals(symtable.symtable(plain, module.name, "exec"))) - {itself}:
         made = module.imports.get(name)
         if name in own:
             needs.add(name)
         elif made is not None and made.module in modules:
             needs.add(made.name)
+        elif name in module.left_out or (made is not None and made.module.startswith("graphflow")):
+            foreign.add(name)
         elif made is not None:
             imports.add(made)
     mentions = {node.attr for node in ast.walk(ast.parse(plain)) if isinstance(node, ast.Attribute)}
-    return Part(source, frozenset(needs), frozenset(imports), frozenset(mentions))
+    return Part(source, frozenset(needs), frozenset(imports), frozenset(mentions), frozenset(foreign))
 
 
 def _globals(table: symtable.SymbolTable) -> Iterator[str]:
@@ -321,6 +361,7 @@ def _edits(module: _Module, statement: ast.stmt, is_field: bool) -> Iterator[_Ed
         yield from _summary(statement)
     for node in ast.walk(statement):
         if isinstance(node, ast.FunctionDef):
+            yield from _checks(module, node)
             yield from _header(module, node)
             if ast.get_docstring(node) is not None:
                 yield from _summary(node.body[0])
@@ -371,6 +412,14 @@ def _header(module: _Module, function: ast.FunctionDef) -> Iterator[_Edit]:
     begin = (function.lineno, function.col_offset)
     end = next(place for place in module.colons if place > begin)
     yield (*begin, *end, header)
+
+
+def _checks(module: _Module, function: ast.FunctionDef) -> Iterator[_Edit]:
+    """The decorators that are the engine's checks."""
+    for decorator in function.decorator_list:
+        made = module.imports.get(decorator.id) if isinstance(decorator, ast.Name) else None
+        if made is not None and made.module == CHECKS:
+            yield decorator.lineno, 0, decorator.lineno + 1, 0, ""
 
 
 def _argument(module: _Module, argument: ast.arg, default: ast.expr | None) -> str:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from graphflow.sampling.names import SCHEDULE_NAMES
-
 from .conditionings import Conditioning
 from .fitting import guidance_hooks
 from .handles import EmptyLatent, Latents, Noise, Sampling, Solver
@@ -14,6 +12,7 @@ from .loading import Loader
 from .models import PicturePrompt
 from .prompts import Prompts
 from .script import Script, UnsupportedError
+from .solvers import schedule_function
 from .steps import FULL_STRENGTH, plus_one, sliced, total_steps
 
 GAUSSIAN = frozenset(
@@ -36,6 +35,7 @@ GAUSSIAN = frozenset(
 )
 BROWNIAN = frozenset({"dpmpp_sde", "dpmpp_2m_sde", "dpmpp_2m_sde_heun", "dpmpp_3m_sde"})
 SKIPS_PENULTIMATE = frozenset({"dpm_2", "dpm_2_ancestral", "uni_pc", "uni_pc_bh2"})
+OWN_STEPS = frozenset({"dpm_fast", "dpm_adaptive"})
 SAME_STEPS = {"ddim": "euler"}
 
 
@@ -85,17 +85,20 @@ class Loops:
                 made = call(opening[-1].helper, *kept, sigmas, **dict(opening[-1].arguments))
             script.need(opening[-1].helper if opening else "Inpainting")
             script.add(f"{denoise} = ", made)
-        begin: Expression = start
+        begin = start
         if drawn:
             script.need("add_noise")
-            begin = call("add_noise", start, drawn, f"{sigmas}[0]", f"{denoise}.levels")
+            begin = script.assign("noisy", call("add_noise", start, drawn, f"{sigmas}[0]", f"{denoise}.levels"))
         function = SAME_STEPS.get(solver.name, solver.name).removesuffix("_gpu")
         script.need(function)
-        arguments = self._step_noise(noise, function, start, sigmas)
+        drawing = self._step_noise(noise, function, start, sigmas)
+        watch = "show_share" if function in OWN_STEPS else "show_progress"
+        script.need(watch)
+        progress = script.assign("progress", call(watch, self.loader.pipe(sampling.model), sigmas))
         if sampling.channels:
             script.need("read_channels")
             hook = script.assign("hook", call("read_channels", self.loader.pipe(sampling.model), sampling.channels))
-        made = call(function, denoise, begin, sigmas, *arguments, **dict(solver.options))
+        made = call(function, denoise, begin, sigmas, noise=drawing, callback=progress, **dict(solver.options))
         variable = script.assign(sampling.node, made)
         if sampling.channels:
             script.add(f"{hook}.remove()")
@@ -163,13 +166,13 @@ class Loops:
     def _sigmas(self, sampling: Sampling, denoise: str, sampler: str) -> str:
         script, values = self.script, sampling.values
         schedule = script.fixed(values["schedule"])
-        assert schedule in SCHEDULE_NAMES
-        script.need(f"{schedule}_sigmas")
+        make = schedule_function(schedule)
+        script.need(make)
         steps, strength = script.value(values["steps"]), values["strength"]
         partial = script.is_open(strength) or strength.value <= FULL_STRENGTH
         total = total_steps(script, steps, strength) if partial else steps
         skips = sampler in SKIPS_PENULTIMATE
-        made: Expression = call(f"{schedule}_sigmas", f"{denoise}.levels", plus_one(total) if skips else total)
+        made: Expression = call(make, f"{denoise}.levels", plus_one(total) if skips else total)
         if skips:
             script.need("without_penultimate")
             made = call("without_penultimate", made)
@@ -190,15 +193,15 @@ class Loops:
             script.add(f"{variable} = ", sliced(variable, start=script.value(first)))
         return variable
 
-    def _step_noise(self, noise: Noise, function: str, start: str, sigmas: str) -> list[Expression]:
+    def _step_noise(self, noise: Noise, function: str, start: str, sigmas: str) -> Expression:
         if function in GAUSSIAN:
             name = "StepBatchNoise" if noise.batch else "StepNoise"
             self.script.need(name)
-            return [call(name, start, noise.seed)]
+            return call(name, start, noise.seed)
         if function in BROWNIAN:
             self.script.need("BrownianNoise")
-            return [call("BrownianNoise", start, noise.seed, sigmas, *(["True"] if noise.batch else []))]
-        return []
+            return call("BrownianNoise", start, noise.seed, sigmas, *(["True"] if noise.batch else []))
+        return "None"
 
 
 def _alone(conditioning: Conditioning) -> bool:

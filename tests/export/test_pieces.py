@@ -16,6 +16,7 @@ import torch
 from graphflow.converters.diffusers_script.carried import carry, library
 from graphflow.converters.diffusers_script.emitters.functions import CHOSEN, PLAIN, function_of
 from graphflow.converters.diffusers_script.render import _imports
+from graphflow.converters.diffusers_script.solvers import schedule_function
 from graphflow.sampling.noise import initial_noise, step_noise
 from graphflow.sampling.prediction import ModelSampling
 from graphflow.sampling.samplers import SAMPLERS
@@ -42,16 +43,13 @@ def piece(name: str) -> Any:
 class Denoiser:
     """A model that knows the picture, roughly."""
 
-    model_sampling = SAMPLING
+    levels = SAMPLING
 
     def __call__(self, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
         return torch.sin(x / (1 + sigma)) + 0.1 * sigma / (1 + sigma)
 
     def with_uncond(self, x: torch.Tensor, sigma: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return self(x, sigma), 0.9 * self(x, sigma)
-
-    def percent_to_sigma(self, percent: float) -> float:
-        return SAMPLING.percent_to_sigma(percent)
 
 
 # the others, called _gpu, are the same functions
@@ -66,7 +64,7 @@ def test_each_sampler_of_a_script_is_the_engines(name: str) -> None:
 
     expected = sampler.run(Denoiser(), x, sigmas, noise=noise(), callback=lambda step: None)
     function = "euler" if name == "ddim" else name
-    actual = piece(function)(Denoiser(), x, sigmas, noise())
+    actual = piece(function)(Denoiser(), x, sigmas, noise=noise(), callback=lambda step: None)
     torch.testing.assert_close(actual, expected, rtol=1e-6, atol=1e-6)
 
 
@@ -74,7 +72,8 @@ def test_each_sampler_of_a_script_is_the_engines(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(SCHEDULES))
 def test_each_schedule_of_a_script_is_the_engines(name: str, steps: int) -> None:
     expected = make_sigmas(name, SAMPLING, steps)
-    actual = piece(f"{name}_sigmas")(piece("stable_diffusion_levels")(), steps)
+    levels = piece("Levels")(piece("training_sigmas")({}))
+    actual = piece(schedule_function(name))(levels, steps)
     assert torch.equal(actual, expected)  # Brownian noise tells the last bits apart
 
 
@@ -112,17 +111,30 @@ def test_training_levels_of_a_script_are_the_engines() -> None:
         assert torch.equal(piece("training_sigmas")(config).float(), expected)
 
 
-def test_every_piece_stands_on_its_own_and_brings_nothing_else(tmp_path: Path) -> None:
+def test_every_piece_stands_on_its_own_formatted_and_brings_nothing_else(tmp_path: Path) -> None:
     for name in library():
         assert piece(name) is not None
-        pieces = carry([name])
-        used = {found for item in pieces for found in item.imports}
-        code = "\n\n".join(["\n".join(_imports(used)), *(item.source for item in pieces)])
-        (tmp_path / f"{name}.py").write_text(code + "\n")
+        for kind, mentioned in (("whole", None), ("least", ())):
+            pieces = carry([name], mentioned)
+            used = {found for item in pieces for found in item.imports}
+            code = [*_imports(used), *(item.source for item in pieces)]
+            (tmp_path / f"{name}_{kind}.py").write_text("\n\n\n".join(part for part in code if part) + "\n")
     ruff = str(Path(sys.executable).with_name("ruff"))
-    command = [ruff, "check", "--isolated", "--select", "F", "--output-format", "concise", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout
+    for command in (["check", "--select", "F", "--output-format", "concise"], ["format", "--diff"]):
+        done = subprocess.run(
+            [ruff, *command, "--isolated", str(tmp_path)], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout
+
+
+def test_methods_that_nothing_mentions_are_left_out_where_only_scripts_call_them() -> None:
+    def source(name: str, *mentioned: str) -> str:
+        return next(item.source for item in carry([name], mentioned) if item.name == name)
+
+    assert "def percent_to_sigma" not in source("Levels")
+    assert "def percent_to_sigma" in source("Levels", "percent_to_sigma")
+    # what Diffusers calls stays, and so do the methods of classes that are mixed into its own
+    assert "def scale_model_input" in source("KeepsOutside") and "def set_timesteps" in source("ExactLevels")
 
 
 def test_a_parameter_is_no_need_of_a_helper_with_its_name() -> None:

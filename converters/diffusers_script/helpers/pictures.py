@@ -43,8 +43,10 @@ def see_pictures(denoise, pipe, pictures):
         return {**side, "row": 0}
 
     def acts(picture, sigma):
-        low = denoise.percent_to_sigma(picture.get("end", 1.0))
-        return low <= sigma <= denoise.percent_to_sigma(picture.get("start", 0.0))
+        low = denoise.levels.percent_to_sigma(picture.get("end", 1.0))
+        return (
+            low <= sigma <= denoise.levels.percent_to_sigma(picture.get("start", 0.0))
+        )
 
     def conditions(x, prompts):
         found = plain(x, prompts)

@@ -164,7 +164,11 @@ class RegionalDenoiser(Denoiser):
     def acts(self, entry, sigma):
         """Whether something acts at a noise level."""
         start, end = entry.get("start", 0.0), entry.get("end", 1.0)
-        return self.percent_to_sigma(end) <= sigma <= self.percent_to_sigma(start)
+        return (
+            self.levels.percent_to_sigma(end)
+            <= sigma
+            <= self.levels.percent_to_sigma(start)
+        )
 
     def steered(self, entry, x, sigma):
         """A prompt with those of its ControlNets that act at a noise level."""
@@ -184,7 +188,7 @@ class RegionalDenoiser(Denoiser):
         if not entry["controls"]:
             return conditions
         sigma = entry["sigma"]
-        timestep = self.timestep(sigma).to(x.device)
+        timestep = self.levels.timestep(sigma).to(x.device)
         scaled = (x / (sigma**2 + 1).sqrt()).to(self.unet.dtype)
         size = (x.shape[-2] * 8, x.shape[-1] * 8)
         total = {}

@@ -3,8 +3,6 @@
 
 import numpy as np
 import torch
-from .brownian import BrownianNoise
-from .schedules import training_sigmas
 from diffusers import (
     DPMSolverMultistepScheduler,
     DPMSolverSDEScheduler,
@@ -14,6 +12,10 @@ from diffusers import (
     LMSDiscreteScheduler,
 )
 from diffusers.utils.torch_utils import randn_tensor
+
+from graphflow.sampling.levels import Levels, training_sigmas
+
+from .brownian import BrownianNoise
 
 
 class ExactLevels:
@@ -27,19 +29,14 @@ class ExactLevels:
         super().set_timesteps(num_inference_steps, device, *training)
         if self.schedule is None:
             return  # it is being made
-        levels = training_sigmas(self.config)
+        levels = Levels(training_sigmas(self.config))
         self.sigmas = self.schedule(levels, num_inference_steps)
-        self.timesteps = self.nearest(self.sigmas[:-1]).to(device)
+        self.timesteps = levels.timestep(self.sigmas[:-1]).float().to(device)
         self.set_begin_index(0)
         first, scale = self.sigmas[0], (self.sigmas[0] ** 2 + 1) ** 0.5
-        if first >= levels[-1] * (1 - 1e-5):
+        if first >= levels.sigmas[-1] * (1 - 1e-5):
             first = scale  # the highest level has the variance of training
         self.init_noise_sigma = first if self.growing else first / scale
-
-    def nearest(self, sigmas):
-        """The training steps whose noise levels are nearest."""
-        distances = sigmas[:, None].log() - training_sigmas(self.config).log()
-        return distances.abs().argmin(dim=1).float()
 
 
 class ExactEulerScheduler(ExactLevels, EulerDiscreteScheduler):
@@ -105,7 +102,8 @@ class ExactPairScheduler(BrownianSteps, TwoEvaluations, DPMSolverSDEScheduler):
             return
         starts, ends = -self.sigmas.log().reshape(-1, 2).T
         self.middles = (starts + (ends - starts) / 2).neg().exp()
-        self.timesteps[1::2] = self.nearest(self.middles[:-1])
+        nearest = Levels(training_sigmas(self.config)).timestep(self.middles[:-1])
+        self.timesteps[1::2] = nearest.float()
 
     def step(self, model_output, timestep, sample, generator=None, return_dict=True):
         path = self.path(sample, generator, self.step_index)
