@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .conditionings import Conditioning
@@ -124,7 +125,7 @@ class Loops:
         sides = sampling.sides
         regional = not all(_alone(side) for side in sides)
         family = "Sdxl" if sampling.model.base.family == "sdxl" else ""
-        name = f"{'Regional' if regional else ''}{family}Denoiser"
+        name = f"{_place(sides)}{family}Denoiser"
         if sampling.model.base.refiner:
             if regional and not all("sizes" in dict(entry.settings) for side in sides for entry in side.entries):
                 raise UnsupportedError("prompts of SDXL's refiner in areas need encode_prompt_refiner")
@@ -202,6 +203,16 @@ class Loops:
             self.script.need("BrownianNoise")
             return call("BrownianNoise", start, noise.seed, sigmas, *(["True"] if noise.batch else []))
         return "None"
+
+
+def _place(sides: Sequence[Conditioning]) -> str:
+    """Which denoiser they need: for prompts everywhere and always, in places, in time, or with ControlNets."""
+    entries = [entry for side in sides for entry in side.entries]
+    if any(entry.controls for entry in entries):
+        return "Steered"
+    if any({"start", "end"} & set(dict(entry.settings)) for entry in entries):
+        return "Timed"
+    return "" if all(_alone(side) for side in sides) else "Regional"
 
 
 def _alone(conditioning: Conditioning) -> bool:

@@ -81,7 +81,10 @@ def _main(script: Script) -> Iterator[str]:
     yield "@torch.inference_mode()"
     yield "def main():"
     yield f"{INDENT}parser = argparse.ArgumentParser(description=__doc__)"
-    yield f"{INDENT}option = parser.add_argument"
+    yield ""
+    yield f"{INDENT}def option(name, default, help):"
+    yield f"{INDENT * 2}parser.add_argument(name, type=type(default), default=default, help=help)"
+    yield ""
     for argument in arguments(script):
         yield from lay_out("", argument, depth=1)
     yield f"{INDENT}args = parser.parse_args()"
@@ -97,22 +100,25 @@ def arguments(script: Script) -> Iterator[Expression]:
         if knob not in script.knobs:
             continue
         value = _default(script, knob)
+        shown = script.defaults.get(knob) or literal(value)
+        about = quoted(_help(exposed.description or ""))
+        name = script.knobs[knob].rstrip("_")
+        flag = quoted("--" + name.replace("_", "-"))
+        if isinstance(value, str | int | float) and not isinstance(value, bool) and not keyword.iskeyword(name):
+            yield call("option", flag, shown, about)
+            continue
         options: dict[str, Expression] = {}
-        kind = _type(value)
-        if kind == "bool":
+        if isinstance(value, bool):
             options["action"] = "argparse.BooleanOptionalAction"
-        elif kind:
-            options["type"] = kind
-        options["default"] = script.defaults.get(knob) or literal(value)
-        if exposed.description:
-            options["help"] = quoted(_help(exposed.description))
-        flag = quoted("--" + script.knobs[knob].rstrip("_").replace("_", "-"))
-        if keyword.iskeyword(script.knobs[knob].rstrip("_")):
+        elif isinstance(value, int | float):
+            options["type"] = type(value).__name__
+        options |= {"default": shown, "help": about}
+        if keyword.iskeyword(name):
             options["dest"] = quoted(script.knobs[knob])
-        yield call("option", flag, **options)
+        yield call("parser.add_argument", flag, **options)
+    yield call("option", '"--out"', 'Path("out")', '"folder to write to"')
     if script.places:
-        yield call("option", '"--offload"', action='"store_true"', help='"keep idle parts in main memory"')
-    yield call("option", '"--out"', type="Path", default='Path("out")', help='"folder to write to"')
+        yield call("parser.add_argument", '"--offload"', action='"store_true"', help='"use less device memory"')
 
 
 def _help(description: str) -> str:
@@ -135,14 +141,6 @@ def defaults(script: Script) -> Mapping[str, Expression]:
         attribute: script.defaults.get(knob) or literal(_default(script, knob))
         for knob, attribute in script.knobs.items()
     }
-
-
-def _type(value: Any) -> str:
-    if isinstance(value, bool):
-        return "bool"
-    if isinstance(value, int):
-        return "int"
-    return "float" if isinstance(value, float) else ""
 
 
 def about(script: Script) -> list[str]:

@@ -53,8 +53,9 @@ class Writer:
 
     def to_pil(self, images: str, *, truncate: bool) -> str:
         """The expression of tensors as pictures with 8 bits."""
-        self.script.need("to_pil")
-        return f"to_pil({images}, truncate=True)" if truncate else f"to_pil({images})"
+        function = "to_pil_truncated" if truncate else "to_pil"
+        self.script.need(function)
+        return f"{function}({images})"
 
     def pixels(self, wanted: Decoding) -> Pixels:
         """Write a sampling up to pictures as tensors, once."""

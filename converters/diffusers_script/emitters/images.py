@@ -11,27 +11,34 @@ from ..layout import Expression, Items, call, flat, literal
 from .base import Emission, Emitter
 from .loaders import input_path
 
+CHANNELS = ("red", "green", "blue")
+
 
 def load_image(emission: Emission) -> dict[str, Any]:
     """A picture from a file."""
     emission.begin()
-    path = input_path(emission, "IMAGE")
-    masked = any(link.node == emission.node.id and link.output == "mask" for link in emission.script.graph.readers)
-    options = {"keep_alpha": "True"} if emission.fixed("keep_alpha") else {}
-    if not masked and not options:
-        emission.script.need("load_pixels")
-        return {"image": Pixels(emission.assign(call("load_pixels", path), "image")), "mask": None}
-    emission.script.need("load_image")
-    image, mask = emission.script.name("image"), emission.script.name("mask")
-    emission.script.add(f"{image}, {mask} = ", call("load_image", path, **options))
-    return {"image": Pixels(image), "mask": Masks(mask)}
+    script, path = emission.script, input_path(emission, "IMAGE")
+    script.need("read_picture")
+    masked = any(link.node == emission.node.id and link.output == "mask" for link in script.graph.readers)
+    keeps = emission.fixed("keep_alpha")
+    if not masked and not keeps:
+        return {"image": Pixels(emission.assign(f"read_picture({path})[:, :3]", "image")), "mask": None}
+    picture = emission.assign(call("read_picture", path), "picture")
+    mask = emission.assign(f"1 - {picture}[:, 3]", "mask") if masked else ""
+    shown: Expression = f"{picture}[:, :3]"
+    if keeps:
+        script.need("without_unused_alpha")
+        shown = call("without_unused_alpha", path, picture)
+    return {"image": Pixels(emission.assign(shown, "image")), "mask": Masks(mask)}
 
 
 def load_mask(emission: Emission) -> Masks:
     """A mask from a file."""
     emission.begin()
-    emission.script.need("load_mask")
-    return Masks(emission.assign(call("load_mask", input_path(emission, "MASK"), emission.value("channel")), "mask"))
+    emission.script.need("read_picture")
+    picture, channel = f"read_picture({input_path(emission, 'MASK')})", emission.fixed("channel")
+    shown = f"1 - {picture}[:, 3]" if channel == "alpha" else f"{picture}[:, {CHANNELS.index(channel)}]"
+    return Masks(emission.assign(shown, "mask"))
 
 
 def resize(emission: Emission) -> Any:
@@ -46,10 +53,10 @@ def resize(emission: Emission) -> Any:
 def resized_to(emission: Emission, variable: str, size: Expression, *, antialias: bool = False) -> Items:
     """The call of the node's method of resampling."""
     method = emission.fixed("method")
+    if not isinstance(size, str):
+        size = emission.script.assign("size", size)
     if not emission.is_default("crop", "none") and emission.fixed("crop") == "center":
         emission.script.need("crop_to_shape")
-        if not isinstance(size, str):
-            size = emission.script.assign("size", size)
         variable = f"crop_to_shape({variable}, {size})"
     emission.script.need(f"resize_{method}")
     extra: dict[str, Expression] = {"antialias": "True"} if antialias and method in ("bilinear", "bicubic") else {}

@@ -6,27 +6,22 @@ import torch
 from PIL import Image, ImageOps
 from safetensors.torch import load_file, save_file
 
+from graphflow.pixels.resampling import resize_bilinear
 
-def load_image(path, keep_alpha=False):
-    """Read a picture as a tensor (1, 3 or 4, H, W) in [0, 1], and its transparency."""
+
+def read_picture(path):
+    """Read a picture as a tensor (1, 4, H, W) in [0, 1]; the last channel is alpha."""
     with Image.open(path) as file:
-        picture = ImageOps.exif_transpose(file)
-    has_alpha = "A" in picture.getbands() or "transparency" in picture.info
-    array = np.asarray(picture.convert("RGBA"), dtype=np.float32) / 255
-    pixels = torch.from_numpy(array).permute(2, 0, 1)[None].contiguous()
-    keep = pixels if keep_alpha and has_alpha else pixels[:, :3]
-    return keep, 1 - pixels[:, 3]
+        picture = ImageOps.exif_transpose(file).convert("RGBA")
+    array = np.asarray(picture, dtype=np.float32) / 255
+    return torch.from_numpy(array).permute(2, 0, 1)[None].contiguous()
 
 
-def load_pixels(path):
-    """Read a picture as a tensor (1, 3, H, W) in [0, 1]."""
-    return load_image(path)[0]
-
-
-def load_mask(path, channel):
-    """Read one channel of a picture as a mask (1, H, W) in [0, 1]."""
-    pixels, transparent = load_image(path)
-    return transparent if channel == "alpha" else pixels[:, "rgb".index(channel[0])]
+def without_unused_alpha(path, picture):
+    """A picture with alpha only where its file has it."""
+    with Image.open(path) as file:
+        has_alpha = "A" in file.getbands() or "transparency" in file.info
+    return picture if has_alpha else picture[:, :3]
 
 
 def encode_image(vae, images):
@@ -48,10 +43,15 @@ def decode_latents(vae, latents):
     return (torch.cat(images).float().cpu() / 2 + 0.5).clamp(0, 1)
 
 
-def to_pil(images, truncate=False):
+def to_pil(images):
     """Pictures with 8 bits, as files have them."""
-    pixels = images.float().clamp(0, 1) * 255
-    pixels = (pixels if truncate else pixels.round()).to(torch.uint8)
+    pixels = (images.float().clamp(0, 1) * 255).round().to(torch.uint8)
+    return [Image.fromarray(item.permute(1, 2, 0).cpu().numpy()) for item in pixels]
+
+
+def to_pil_truncated(images):
+    """The same, cut down instead of rounded."""
+    pixels = (images.float().clamp(0, 1) * 255).to(torch.uint8)
     return [Image.fromarray(item.permute(1, 2, 0).cpu().numpy()) for item in pixels]
 
 
@@ -78,23 +78,18 @@ def round_weights(module, dtype):
         weight.data = weight.data.to(dtype).to(weight.dtype)
 
 
-def annotate(detector, images, resolution, pick=None, **options):
+def annotate(detector, images, resolution, **options):
     """Draw what a ControlNet reads, one picture after the other."""
+    options |= {"detect_resolution": resolution, "output_type": "np"}
     drawn = []
     for image in images[:, :3]:
-        picture = np.asarray(to_pil(image[None])[0])
-        options |= {"detect_resolution": resolution, "output_type": "np"}
-        found = detector(np.ascontiguousarray(picture), **options)
-        found = found if pick is None else found[pick]
+        pixels = (image.permute(1, 2, 0).clamp(0, 1) * 255).round().to(torch.uint8)
+        found = detector(np.ascontiguousarray(pixels.cpu().numpy()), **options)
         found = torch.from_numpy(np.ascontiguousarray(found)).float() / 255
-        flat = found.ndim == 2
-        found = found.expand(1, 3, -1, -1) if flat else found.permute(2, 0, 1)[None]
-        size = image.shape[-2:]
-        if found.shape[-2:] != size:
-            interpolate = torch.nn.functional.interpolate
-            found = interpolate(found, size=size, mode="bilinear", antialias=True)
-        drawn.append(found[0, :3].clamp(0, 1))
-    return torch.stack(drawn)
+        found = found.reshape(*found.shape[:2], -1)[..., :3].permute(2, 0, 1)
+        found = found.expand(1, 3, -1, -1)
+        drawn.append(resize_bilinear(found, image.shape[-2:], antialias=True))
+    return torch.cat(drawn).clamp(0, 1)
 
 
 def load_latents(path):

@@ -189,7 +189,7 @@ class KeepsOutside:
         """Latents to start from; at the highest level their noise is that of training."""
         self.original, self.noise = original_samples, noise
         alpha, sigma, scale = self.shares()
-        highest = training_sigmas(self.config)[-1] * (1 - 1e-5)
+        highest = (1 / self.alphas_cumprod[-1] - 1) ** 0.5 * (1 - 1e-5)
         sigma = 1.0 if self.sigmas[self.begin_index] >= highest else sigma
         return (alpha * original_samples + sigma * noise) / scale
 
@@ -214,15 +214,9 @@ class KeepsOutside:
         alpha, sigma, scale = self.shares()
         seen, here = self.noised(sample) * scale, sample * scale
         velocity = self.config.prediction_type == "v_prediction"
-        if velocity:
-            clean = alpha * seen - sigma * model_output
-        else:
-            clean = (seen - sigma * model_output) / alpha
-        clean = self.inside(clean, self.original)
-        if velocity:
-            output = (alpha * here - clean) / sigma
-        else:
-            output = (here - alpha * clean) / sigma
+        a, b = (alpha, 1.0) if velocity else (1.0, alpha)
+        clean = self.inside((a * seen - sigma * model_output) / b, self.original)
+        output = (a * here - b * clean) / sigma
         return super().step(output, timestep, sample, return_dict=return_dict)
 
 
@@ -263,7 +257,7 @@ def share_of_steps(scheduler, total, steps, share):
     if share in (0, 1):
         return float(share)
     scheduler.set_timesteps(total)
-    levels = training_sigmas(scheduler.config).log()
+    levels = (1 / scheduler.alphas_cumprod - 1).log() / 2  # log sigma = -log SNR / 2
     sigmas = scheduler.sigmas[total - steps : -1].log()
     times = np.interp(sigmas, levels, range(len(levels)))
     return float((times > (1 - share) * (len(levels) - 1)).mean())
