@@ -99,10 +99,12 @@ class Writer:
 
     def _latents(self, sampling: Sampling) -> Latents:
         self.script.stage(ids(sampling.nodes))
-        if self.fits_pipeline(sampling):
+        misfit = self.calls.fit.misfit(sampling)
+        if not misfit:
             pipe_call = self.call(sampling, {"output_type": '"latent"'})
             variable = self.script.assign(sampling.node, pipe_call.then(".images"))
             return Latents(variable, sampling.model)
+        self.script.say(f"{sampling.node}: a denoising loop, since {misfit}.")
         return self.loops.loop(sampling)
 
     def first_stage(self, sampling: Sampling) -> Latents:
