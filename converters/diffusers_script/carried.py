@@ -1,8 +1,8 @@
 """Code that scripts carry: the engine's own functions and this package's helpers, cut out of their files.
 
-The text stands as it is, but for what a script has no use for: annotations of arguments and results, what docstrings say
-after their summary, decorators that check what users set,
-and methods that nothing in the script mentions. The files are read, never imported.
+The text stands as it is, but for what a script has no use for: annotations of arguments, results and variables, what
+docstrings say after their summary, decorators that check what users set, and methods that nothing in the script mentions.
+The files are read, never imported.
 """
 
 from __future__ import annotations
@@ -31,11 +31,12 @@ _FILES: Mapping[str, tuple[Path, tuple[str, ...]]] = {
         ("levels", "schedules", "changed_levels", "guidance", "guiders", "modifiers"),
     ),
     "graphflow.sampling.samplers": (_ENGINE / "sampling/samplers", ("*",)),
+    "graphflow.basics": (_ENGINE / "basics", ("tiles",)),
+    "graphflow.vision": (_ENGINE / "vision", ("clip_pixels",)),
     "graphflow.pixels": (_ENGINE / "pixels", ("*",)),
     __package__ + ".helpers": (_HERE / "helpers", ("*",)),
 }
 """Where carried code stands: the folder of a package, and its modules in the order in which a script has them."""
-
 
 CHECKS = "graphflow.sampling.checks"
 """Decorators from here refuse what a user of the engine may set; scripts leave them out."""
@@ -373,8 +374,6 @@ def _edits(module: _Module, statement: ast.stmt, is_field: bool) -> Iterator[_Ed
         elif isinstance(node, ast.AnnAssign) and node.value is not None:
             _, _, line, column = _span(node.target, node.target)
             yield line, column, node.value.lineno, node.value.col_offset, " = "
-        elif isinstance(node, ast.AnnAssign):
-            yield node.lineno, 0, (node.end_lineno or 0) + 1, 0, ""
 
 
 def _span(first: ast.expr | ast.stmt, last: ast.expr | ast.stmt) -> tuple[int, int, int, int]:

@@ -3,31 +3,9 @@
 
 import re
 
-import numpy as np
-import torch
 from diffusers import T2IAdapter
-from .images import to_pil
-from PIL import Image
 from safetensors.torch import load_file
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
-
-CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
-
-
-def clip_pixels(images, size):
-    """Pictures (B, 3, size, size) as CLIP reads them: their middle squares, normalised."""
-    squares = []
-    for picture in to_pil(images[:, :3]):
-        short = min(picture.size)
-        edges = [int(size * edge / short) for edge in picture.size]
-        left, top = ((edge - size) // 2 for edge in edges)
-        picture = picture.resize(edges, Image.Resampling.BICUBIC)
-        square = np.asarray(picture.crop((left, top, left + size, top + size)))
-        pixels = torch.from_numpy(square.astype(np.float32)) / 255
-        pixels = (pixels - torch.tensor(CLIP_MEAN)) / torch.tensor(CLIP_STD)
-        squares.append(pixels.permute(2, 0, 1))
-    return torch.stack(squares)
 
 
 def see_pictures(denoise, pipe, pictures):
