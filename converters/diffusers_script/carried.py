@@ -10,13 +10,11 @@ from __future__ import annotations
 import ast
 import builtins
 import inspect
-import io
 import symtable
 import textwrap
-import tokenize
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 from graphflow import errors
@@ -216,10 +214,14 @@ def _is_called_by_others(piece: Piece, known: Mapping[str, Piece]) -> bool:
 class _Module:
     name: str
     lines: list[bytes]
-    colons: list[tuple[int, int]]
     statements: list[ast.stmt]
     imports: dict[str, Import]
     left_out: set[str] = field(default_factory=set)
+
+    @cached_property
+    def own(self) -> frozenset[str]:
+        """The names of its pieces."""
+        return frozenset(map(_name, self.statements))
 
 
 def _modules() -> Iterator[tuple[str, _Module]]:
@@ -232,7 +234,7 @@ def _modules() -> Iterator[tuple[str, _Module]]:
 
 
 def _read(name: str, text: str) -> _Module:
-    module = _Module(name, [line.encode() for line in text.splitlines()], list(_colons(text)), [], {})
+    module = _Module(name, [line.encode() for line in text.splitlines()], [], {})
     for statement in ast.parse(text).body:
         match statement:
             case ast.Import(names=names):
@@ -264,16 +266,6 @@ def _is_left_out(statement: ast.stmt) -> bool:
         case ast.AnnAssign(value=ast.Call(func=ast.Name(id="MappingProxyType"))):
             return True
     return False
-
-
-def _colons(text: str) -> Iterator[tuple[int, int]]:
-    """Where headers end: the colons outside of all brackets, as (line, column behind it)."""
-    depth = 0
-    for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        if token.type == tokenize.OP:
-            depth += (token.string in "([{") - (token.string in ")]}")
-            if token.string == ":" and not depth:
-                yield token.end
 
 
 def _name(statement: ast.stmt) -> str:
@@ -315,13 +307,12 @@ def _first_line(statement: ast.stmt) -> int:
 def _part(module: _Module, source: str, modules: Mapping[str, _Module], itself: str) -> Part:
     """Source text with what it needs beside itself."""
     plain = textwrap.dedent(source)
-    own = {_name(statement) for statement in module.statements}
     needs: set[str] = set()
     imports: set[Import] = set()
     foreign: set[str] = set()
     for name in set(_globals(symtable.symtable(plain, module.name, "exec"))) - {itself}:
         made = module.imports.get(name)
-        if name in own:
+        if name in module.own:
             needs.add(name)
         elif made is not None and made.module in modules:
             needs.add(made.name)
@@ -408,9 +399,12 @@ def _header(module: _Module, function: ast.FunctionDef) -> Iterator[_Edit]:
         if len(inner) > WIDTH:
             inner = "\n".join(f"{space}{INDENT}{item}," for item in items)
         header = f"def {function.name}(\n{inner}\n{space}):"
-    begin = (function.lineno, function.col_offset)
-    end = next(place for place in module.colons if place > begin)
-    yield (*begin, *end, header)
+    parts = [part for part in (*everything, *given.defaults, *given.kw_defaults, function.returns) if part is not None]
+    line, column = max((part.end_lineno or 0, part.end_col_offset or 0) for part in parts)
+    while b":" not in module.lines[line - 1][column:]:
+        line, column = line + 1, 0
+    colon = module.lines[line - 1].index(b":", column)
+    yield function.lineno, function.col_offset, line, colon + 1, header
 
 
 def _checks(module: _Module, function: ast.FunctionDef) -> Iterator[_Edit]:
