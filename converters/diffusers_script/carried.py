@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import builtins
 import inspect
+import re
 import symtable
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
@@ -163,6 +164,11 @@ def carry(names: Iterable[str], mentioned: Iterable[str] | None = None) -> list[
     ]
 
 
+def mentions(text: str) -> frozenset[str]:
+    """The attributes that source text names."""
+    return frozenset(re.findall(r"\.([^\W\d]\w*)", text))
+
+
 def _add(
     piece: Piece, known: Mapping[str, Piece], mentioned: frozenset[str] | None, done: dict[str, list[Part]]
 ) -> None:
@@ -196,7 +202,8 @@ def library() -> dict[str, Piece]:
     while more := {name for name, piece in found.items() if piece.needs & engines} - engines:
         engines |= more
     found = {name: piece for name, piece in found.items() if name not in engines}
-    return {name: replace(piece, whole=_is_called_by_others(piece, found)) for name, piece in found.items()}
+    called = {name for name, piece in found.items() if piece.methods and _is_called_by_others(piece, found)}
+    return {name: replace(piece, whole=name in called) for name, piece in found.items()}
 
 
 def _is_called_by_others(piece: Piece, known: Mapping[str, Piece]) -> bool:
@@ -320,8 +327,7 @@ def _part(module: _Module, source: str, modules: Mapping[str, _Module], itself: 
             foreign.add(name)
         elif made is not None:
             imports.add(made)
-    mentions = {node.attr for node in ast.walk(ast.parse(plain)) if isinstance(node, ast.Attribute)}
-    return Part(source, frozenset(needs), frozenset(imports), frozenset(mentions), frozenset(foreign))
+    return Part(source, frozenset(needs), frozenset(imports), mentions(plain), frozenset(foreign))
 
 
 def _globals(table: symtable.SymbolTable) -> Iterator[str]:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from graphflow.errors import Problem
 
-from .carried import Carried, Import, carry, library
+from .carried import Carried, Import, carry, library, mentions
 from .graph import Given, Graph
 from .handles import Scalar
 from .layout import Expression, flat, literal
@@ -142,7 +142,7 @@ class Script:
         """What it carries: helpers with all that they need."""
         lines = (line for stage in self.stages for line in stage.lines)
         text = "\n".join(f"{line.prefix}{flat(line.expression)}{line.suffix}" for line in lines)
-        return carry(self.pieces, re.findall(r"\.([^\W\d]\w*)", text))
+        return carry(self.pieces, mentions(text))
 
     def use(self, module: str, *names: str) -> None:
         """Import names from a module, or the module itself."""
