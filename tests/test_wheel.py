@@ -27,7 +27,7 @@ FOLDERS = {"graphflow": "", "nodes": "graphflow/", "converters": "graphflow/", "
 
 FOR_DEVELOPMENT = {
     "graphflow/converters/comfyui/data/make_template_nodes.py",
-    "graphflow/converters/diffusers_script/pieces/ruff.toml",
+    "graphflow/converters/diffusers_script/helpers/ruff.toml",
 }
 """Files of these folders that nothing needs once it is installed."""
 

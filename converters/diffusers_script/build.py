@@ -1,4 +1,4 @@
-"""From a graph to a script: emitters run node by node, in passes until nothing they find changes what is written."""
+"""From a graph to a script: emitters run node by node, once to find what decides, once to write."""
 
 from __future__ import annotations
 
@@ -13,14 +13,12 @@ from .emitters.base import Emission
 from .graph import Given, Graph, Linked, Node, Value
 from .handles import Decoding, Sampling, Sequence
 from .loading import Loader
-from .pieces import with_needs
 from .reasons import reason
 from .script import Facts, Script, Style, UnsupportedError
 
 if TYPE_CHECKING:
     from graphflow.library.library import Library
 
-PASSES = 10
 IGNORED = frozenset({"embed", "quality", "tile_overlap"})
 """Inputs that change no pixel of a script's picture where an emitter does not read them."""
 
@@ -40,16 +38,21 @@ def build(graph: Graph, library: Library, style: Style) -> Script:
     if not any(node.effect for node in graph.nodes.values()):
         raise ConversionError("the workflow writes nothing", advice="add a save_image node")
     facts = Facts(pinned=dict.fromkeys(graph.lost, "it goes through a computation"))
-    for _ in range(PASSES):
-        before = repr(facts)
-        script = Script(graph=graph, style=style, facts=facts)
-        _emit_all(script, library)
-        if script.problems:
-            raise WorkflowError(script.problems)
-        facts.helpers = sorted({name for piece in with_needs(script.pieces) for name in piece.names})
-        if repr(facts) == before:
-            return script
-    raise ConversionError("the script does not settle; this is a bug in the exporter")
+    _write(Script(graph=graph, style=style, facts=facts), library)
+    script = Script(graph=graph, style=style, facts=facts)
+    known, names = dict(facts.pinned), facts.helpers
+    _write(script, library)
+    if facts.pinned != known or not set(facts.helpers) <= set(names):
+        raise ConversionError("the second pass finds what the first did not; this is a bug in the exporter")
+    return script
+
+
+def _write(script: Script, library: Library) -> None:
+    """One pass over the graph: the first finds the facts by which the second writes."""
+    _emit_all(script, library)
+    if script.problems:
+        raise WorkflowError(script.problems)
+    script.facts.helpers = sorted({name for piece in script.carried() for name in piece.names})
 
 
 def _emit_all(script: Script, library: Library) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,9 +30,15 @@ class Fitting:
 
     def fits(self, sampling: Sampling) -> bool:
         """Whether a pipeline call gives the same picture."""
+        return not self.misfit(sampling)
+
+    def misfit(self, sampling: Sampling) -> str:
+        """What keeps a pipeline call from giving the same picture; empty where nothing does."""
         if getattr(sampling.latent, "carries", ""):
-            return True
-        return self.stage(sampling) == "whole" and self._fits_but_for_steps(sampling)
+            return ""
+        if self.stage(sampling) != "whole":
+            return "only a part of its schedule is sampled"
+        return self._misfit_but_for_steps(sampling)
 
     def fits_stages(self, first: Sampling, second: Sampling) -> bool:
         """Whether SDXL's pipelines take over from each other: the first leaves noise, the second goes on from there."""
@@ -45,7 +52,7 @@ class Fitting:
         same = [value(one.values[name]) for one in (first, second) for name in ("steps", "sampler", "schedule")]
         if same[:3] != same[3:] or value(first.values["end_step"]) != value(second.values["start_step"]):
             return False
-        alike = self._fits_but_for_steps(first) and self._fits_but_for_steps(second)
+        alike = not self._misfit_but_for_steps(first) and not self._misfit_but_for_steps(second)
         chosen = self.scheduler(first)
         return alike and chosen == self.scheduler(second) and chosen is not None and chosen.shares
 
@@ -83,34 +90,70 @@ class Fitting:
         partial = self.script.is_open(strength) or strength.value <= FULL_STRENGTH
         return partial and not isinstance(sampling.latent, EmptyLatent) and self._uneven(sampling)
 
-    def _fits_but_for_steps(self, sampling: Sampling) -> bool:
-        values, fixed = sampling.values, self.script.fixed
-        if guidance_hooks(sampling.model) or sampling.latent.places:
-            return False
+    def _misfit_but_for_steps(self, sampling: Sampling) -> str:
+        return next((reason for rule, reason in RULES if not rule(self, sampling)), "")
+
+    def plain_guidance(self, sampling: Sampling) -> bool:
+        """Whether nothing changes guidance or the denoiser."""
+        return not guidance_hooks(sampling.model)
+
+    def own_places(self, sampling: Sampling) -> bool:
+        """Whether each item of the batch has its own noise."""
+        return not sampling.latent.places
+
+    def has_scheduler(self, sampling: Sampling) -> bool:
+        """Whether a scheduler takes the sampler's steps."""
+        return self.scheduler(sampling) is not None
+
+    def counts_steps(self, sampling: Sampling) -> bool:
+        """Whether the pipeline counts steps as the sampler does, or need not."""
         chosen = self.scheduler(sampling)
-        if chosen is None or (chosen.twice and not self._steps_do_not_count(sampling)):
-            return False
-        if sampling.model.base.description.task == "edit":
-            return False
-        if self._zero_snr(sampling) or _downscale(sampling.model) != 8:
-            return False
-        if not self._one_pipe(sampling) or not all(self._plain(side) for side in sampling.sides):
-            return False
-        if not self._fits_controls(sampling) or not self._fits_pictures(sampling) or not self._fits_sizes(sampling):
-            return False
-        scale = values["guidance_scale"]
-        if not self.script.is_open(scale) and scale.value < 1:
-            return False
-        strength = values["strength"]
+        return chosen is not None and (not chosen.twice or self._steps_do_not_count(sampling))
+
+    def generates(self, sampling: Sampling) -> bool:
+        """Whether the model is no editing model."""
+        return sampling.model.base.description.task != "edit"
+
+    def usual_levels(self, sampling: Sampling) -> bool:
+        """Whether its highest noise level is finite."""
+        return not self._zero_snr(sampling)
+
+    def usual_downscale(self, sampling: Sampling) -> bool:
+        """Whether a latent sample is eight pixels."""
+        return _downscale(sampling.model) == 8
+
+    def plain_prompts(self, sampling: Sampling) -> bool:
+        """Whether each side is one prompt that acts everywhere, always."""
+        return all(self._plain(side) for side in sampling.sides)
+
+    def usual_scale(self, sampling: Sampling) -> bool:
+        """Whether pipelines take its guidance scale for one."""
+        scale = sampling.values["guidance_scale"]
+        return self.script.is_open(scale) or bool(scale.value >= 1)
+
+    def full_from_nothing(self, sampling: Sampling) -> bool:
+        """Whether empty latents of four channels are sampled at full strength, by a model that makes pictures of them."""
+        if not isinstance(sampling.latent, EmptyLatent):
+            return True
+        full = bool(self.script.fixed(sampling.values["strength"]) > FULL_STRENGTH)
+        return full and sampling.latent.channels == "4" and not sampling.model.base.refiner
+
+    def own_scale(self, sampling: Sampling) -> bool:
+        """Whether latents have the scale of the model's family."""
+        latent = sampling.latent
+        if isinstance(latent, EmptyLatent):
+            return True
+        return latent.scaled_for is not None and latent.scaled_for.base.family == sampling.model.base.family
+
+    def starts_as_pipelines_do(self, sampling: Sampling) -> bool:
+        """Whether a pipeline puts as much noise on the latents."""
         if isinstance(sampling.latent, EmptyLatent):
-            full = bool(fixed(strength) > FULL_STRENGTH)
-            return full and sampling.latent.channels == "4" and not sampling.model.base.refiner
-        if sampling.latent.scaled_for is None or sampling.latent.scaled_for.base.family != sampling.model.base.family:
-            return False
+            return True
+        strength = sampling.values["strength"]
         if self.stage(sampling) == "second":
-            return bool(fixed(strength) > FULL_STRENGTH) and not sampling.positive.entries[0].controls
+            return bool(self.script.fixed(strength) > FULL_STRENGTH) and not sampling.positive.entries[0].controls
         if sampling.channels:
-            fixed(strength)
+            self.script.fixed(strength)
             return not sampling.positive.entries[0].controls
         return bool(sampling.latent.mask) or not self._starts_at_the_top(sampling)
 
@@ -134,7 +177,7 @@ class Fitting:
             found = None
         return near_scheduler(*names) if found is None and self.script.style == "pipeline" else found
 
-    def _one_pipe(self, sampling: Sampling) -> bool:
+    def one_pipe(self, sampling: Sampling) -> bool:
         """Whether one pipeline has the LoRAs of the model and of all text encoders."""
         encoders = [entry.encoder for side in sampling.sides for entry in side.entries]
         own = text_patches(sampling.model.patches)
@@ -155,7 +198,7 @@ class Fitting:
     def _zero_snr(self, sampling: Sampling) -> bool:
         return bool(config_of(sampling.model).get("rescale_betas_zero_snr"))
 
-    def _fits_controls(self, sampling: Sampling) -> bool:
+    def fits_controls(self, sampling: Sampling) -> bool:
         """Whether ControlNets, or T2I-Adapters, steer both sides alike, each with one picture."""
         sides = [side.entries[0].controls for side in sampling.sides]
         controls = sides[0]
@@ -171,12 +214,12 @@ class Fitting:
         both = sampling.model.pictures and sampling.model.base.family == "sd"
         return whole and not both and isinstance(sampling.latent, EmptyLatent)
 
-    def _fits_sizes(self, sampling: Sampling) -> bool:
+    def fits_sizes(self, sampling: Sampling) -> bool:
         """Whether what SDXL is told of sizes can be arguments: of both sides, or of the size of the picture."""
         told = ["sizes" in dict(side.entries[0].settings) for side in sampling.sides]
         return all(told) or not any(told) or isinstance(sampling.latent, EmptyLatent)
 
-    def _fits_pictures(self, sampling: Sampling) -> bool:
+    def fits_pictures(self, sampling: Sampling) -> bool:
         """Whether a callback of Diffusers ends what IP-Adapters do: they begin at once, and end together after a step."""
         pictures = sampling.model.pictures
         ends = {prompt.end for prompt in pictures}
@@ -218,6 +261,27 @@ class Fitting:
             step=step.value,
         )
         return "" if found is None else repr(found)
+
+
+RULES: Sequence[tuple[Callable[[Fitting, Sampling], bool], str]] = (
+    (Fitting.plain_guidance, "its guidance or its denoiser is changed"),
+    (Fitting.own_places, "its latents take the noise of other places in a batch"),
+    (Fitting.has_scheduler, "no scheduler takes just the steps of its sampler and schedule"),
+    (Fitting.counts_steps, "something begins or ends between the two evaluations of a step"),
+    (Fitting.generates, "its model edits pictures"),
+    (Fitting.usual_levels, "its model has a terminal signal-to-noise ratio of zero"),
+    (Fitting.usual_downscale, "its latent samples are not eight pixels wide"),
+    (Fitting.one_pipe, "its text encoders are another checkpoint's, or have other LoRAs"),
+    (Fitting.plain_prompts, "its prompts act in areas, for a time or together"),
+    (Fitting.fits_controls, "its ControlNets do not steer both prompts alike, or in a way that pipelines have"),
+    (Fitting.fits_pictures, "its IP-Adapters begin or end in a way that pipelines have not"),
+    (Fitting.fits_sizes, "only one of its prompts is told sizes"),
+    (Fitting.usual_scale, "its guidance scale is below 1"),
+    (Fitting.full_from_nothing, "empty latents are sampled at less than full strength, or by a refiner"),
+    (Fitting.own_scale, "its latents have the scale of another family"),
+    (Fitting.starts_as_pipelines_do, "a pipeline starts it from another amount of noise"),
+)
+"""What must hold for a pipeline to draw the same picture, in the order in which it is asked, and what is so where it fails."""
 
 
 def guidance_hooks(model: ModelPart) -> list[Any]:

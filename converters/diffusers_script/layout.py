@@ -23,6 +23,11 @@ class Items:
     items: tuple[tuple[str, Expression], ...]
     closing: str
 
+    @property
+    def is_plain_call(self) -> bool:
+        """Whether formatters would break it at its own brackets, none behind them, and not one item a line."""
+        return self.opening.endswith("(") and not set(self.closing) & set("([")
+
     def then(self, text: str) -> Items:
         """The same with something behind it, e.g. ``.images``."""
         return replace(self, closing=self.closing + text)
@@ -59,7 +64,8 @@ def flat(expression: Expression) -> str:
 def lay_out(prefix: str, expression: Expression, suffix: str = "", *, depth: int = 0) -> Iterator[str]:
     """Yield the lines of ``prefix expression suffix`` at a depth of indentation.
 
-    A trailing comma after the last of broken items keeps formatters from joining them again.
+    The arguments of a call stay in one line where that is long enough for them; else a trailing comma after the last keeps
+    formatters from joining them again.
     """
     space = INDENT * depth
     one = f"{space}{prefix}{flat(expression)}{suffix}"
@@ -67,8 +73,12 @@ def lay_out(prefix: str, expression: Expression, suffix: str = "", *, depth: int
         yield one
     elif isinstance(expression, Items):
         yield f"{space}{prefix}{expression.opening}"
-        for name, part in expression.items:
-            yield from lay_out(name, part, ",", depth=depth + 1)
+        inner = ", ".join(name + flat(part) for name, part in expression.items)
+        if len(space) + len(INDENT) + len(inner) <= WIDTH and expression.is_plain_call:
+            yield f"{space}{INDENT}{inner}"
+        else:
+            for name, part in expression.items:
+                yield from lay_out(name, part, ",", depth=depth + 1)
         yield f"{space}{expression.closing}{suffix}"
     elif prefix.endswith(" = ") and not suffix and len(space) + len(INDENT) + len(expression) <= WIDTH:
         yield f"{space}{prefix}("

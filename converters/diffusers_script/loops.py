@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-
-from graphflow.sampling.names import SCHEDULE_NAMES
 
 from .conditionings import Conditioning
 from .fitting import guidance_hooks
@@ -14,6 +13,7 @@ from .loading import Loader
 from .models import PicturePrompt
 from .prompts import Prompts
 from .script import Script, UnsupportedError
+from .solvers import schedule_function
 from .steps import FULL_STRENGTH, plus_one, sliced, total_steps
 
 GAUSSIAN = frozenset(
@@ -36,6 +36,7 @@ GAUSSIAN = frozenset(
 )
 BROWNIAN = frozenset({"dpmpp_sde", "dpmpp_2m_sde", "dpmpp_2m_sde_heun", "dpmpp_3m_sde"})
 SKIPS_PENULTIMATE = frozenset({"dpm_2", "dpm_2_ancestral", "uni_pc", "uni_pc_bh2"})
+OWN_STEPS = frozenset({"dpm_fast", "dpm_adaptive"})
 SAME_STEPS = {"ddim": "euler"}
 
 
@@ -85,17 +86,20 @@ class Loops:
                 made = call(opening[-1].helper, *kept, sigmas, **dict(opening[-1].arguments))
             script.need(opening[-1].helper if opening else "Inpainting")
             script.add(f"{denoise} = ", made)
-        begin: Expression = start
+        begin = start
         if drawn:
             script.need("add_noise")
-            begin = call("add_noise", start, drawn, f"{sigmas}[0]", f"{denoise}.levels")
+            begin = script.assign("noisy", call("add_noise", start, drawn, f"{sigmas}[0]", f"{denoise}.levels"))
         function = SAME_STEPS.get(solver.name, solver.name).removesuffix("_gpu")
         script.need(function)
-        arguments = self._step_noise(noise, function, start, sigmas)
+        drawing = self._step_noise(noise, function, start, sigmas)
+        watch = "show_share" if function in OWN_STEPS else "show_progress"
+        script.need(watch)
+        progress = script.assign("progress", call(watch, self.loader.pipe(sampling.model), sigmas))
         if sampling.channels:
             script.need("read_channels")
             hook = script.assign("hook", call("read_channels", self.loader.pipe(sampling.model), sampling.channels))
-        made = call(function, denoise, begin, sigmas, *arguments, **dict(solver.options))
+        made = call(function, denoise, begin, sigmas, noise=drawing, callback=progress, **dict(solver.options))
         variable = script.assign(sampling.node, made)
         if sampling.channels:
             script.add(f"{hook}.remove()")
@@ -121,7 +125,7 @@ class Loops:
         sides = sampling.sides
         regional = not all(_alone(side) for side in sides)
         family = "Sdxl" if sampling.model.base.family == "sdxl" else ""
-        name = f"{'Regional' if regional else ''}{family}Denoiser"
+        name = f"{_place(sides)}{family}Denoiser"
         if sampling.model.base.refiner:
             if regional and not all("sizes" in dict(entry.settings) for side in sides for entry in side.entries):
                 raise UnsupportedError("prompts of SDXL's refiner in areas need encode_prompt_refiner")
@@ -163,13 +167,13 @@ class Loops:
     def _sigmas(self, sampling: Sampling, denoise: str, sampler: str) -> str:
         script, values = self.script, sampling.values
         schedule = script.fixed(values["schedule"])
-        assert schedule in SCHEDULE_NAMES
-        script.need(f"{schedule}_sigmas")
+        make = schedule_function(schedule)
+        script.need(make)
         steps, strength = script.value(values["steps"]), values["strength"]
         partial = script.is_open(strength) or strength.value <= FULL_STRENGTH
         total = total_steps(script, steps, strength) if partial else steps
         skips = sampler in SKIPS_PENULTIMATE
-        made: Expression = call(f"{schedule}_sigmas", f"{denoise}.levels", plus_one(total) if skips else total)
+        made: Expression = call(make, f"{denoise}.levels", plus_one(total) if skips else total)
         if skips:
             script.need("without_penultimate")
             made = call("without_penultimate", made)
@@ -190,15 +194,25 @@ class Loops:
             script.add(f"{variable} = ", sliced(variable, start=script.value(first)))
         return variable
 
-    def _step_noise(self, noise: Noise, function: str, start: str, sigmas: str) -> list[Expression]:
+    def _step_noise(self, noise: Noise, function: str, start: str, sigmas: str) -> Expression:
         if function in GAUSSIAN:
             name = "StepBatchNoise" if noise.batch else "StepNoise"
             self.script.need(name)
-            return [call(name, start, noise.seed)]
+            return call(name, start, noise.seed)
         if function in BROWNIAN:
             self.script.need("BrownianNoise")
-            return [call("BrownianNoise", start, noise.seed, sigmas, *(["True"] if noise.batch else []))]
-        return []
+            return call("BrownianNoise", start, noise.seed, sigmas, *(["True"] if noise.batch else []))
+        return "None"
+
+
+def _place(sides: Sequence[Conditioning]) -> str:
+    """Which denoiser they need: for prompts everywhere and always, in places, in time, or with ControlNets."""
+    entries = [entry for side in sides for entry in side.entries]
+    if any(entry.controls for entry in entries):
+        return "Steered"
+    if any({"start", "end"} & set(dict(entry.settings)) for entry in entries):
+        return "Timed"
+    return "" if all(_alone(side) for side in sides) else "Regional"
 
 
 def _alone(conditioning: Conditioning) -> bool:

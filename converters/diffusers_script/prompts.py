@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from .conditionings import Conditioning, Control, Entry
 from .handles import Sampling
@@ -57,7 +58,7 @@ class Prompts:
         return self.script.assign("prompts", listed(rows))
 
     def _with_settings(self, entry: Entry) -> Expression:
-        settings: dict[str, Expression] = dict(entry.settings)
+        settings = self._placed(dict(entry.settings))
         if entry.controls:
             settings["controls"] = listed(self._control(control) for control in entry.controls)
         variable = self.entry(entry)
@@ -65,6 +66,26 @@ class Prompts:
             return variable
         items = [("", f"**{variable}"), *((f"{quoted(name)}: ", shown) for name, shown in settings.items())]
         return Items("{", tuple(items), "}")
+
+    def _placed(self, settings: dict[str, Any]) -> dict[str, Expression]:
+        """Settings of a prompt with functions for where and how strongly it acts."""
+        area, unit = settings.pop("area", None), settings.pop("unit", None)
+        mask, bounds = settings.pop("mask", None), settings.pop("bounds", False)
+        strength = settings.pop("mask_strength", "1.0")
+        placed: dict[str, Expression] = {}
+        if area is not None:
+            helper = f"{unit.removesuffix('s')}_area"
+            self.script.need(helper)
+            placed["area"] = replace(area, opening=f"{helper}(")
+        elif mask and bounds:
+            self.script.need("mask_area")
+            placed["area"] = call("mask_area", mask)
+        if mask:
+            self.script.need("masked")
+            placed["weight"] = call("masked", mask, *([] if strength == "1.0" else [strength]))
+        if settings.get("strength") == "1.0":
+            del settings["strength"]
+        return placed | settings
 
     def _control(self, control: Control) -> Expression:
         found: dict[str, Expression] = {"net": self.loader.component(control.net)}

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .carried import Carried, Import
 from .graph import Given
 from .layout import INDENT, Expression, call, comment, docstring, flat, lay_out, literal, quoted
-from .pieces import Import, Piece, with_needs
 from .script import Line, Script, Stage
 
 DEVICE = {
@@ -46,14 +46,14 @@ def render(script: Script) -> str:
 
 def frame(script: Script, *, argparse: bool = True) -> list[Part]:
     """What stands before the stages: imports, constants, helpers; ``argparse`` says where arguments come from."""
-    pieces = with_needs(script.pieces)
+    pieces = script.carried()
     used = set(script.imports) | {found for piece in pieces for found in piece.imports}
     used |= {Import("pathlib", "Path"), Import("torch")}
     used.add(Import("argparse") if argparse else Import("types", "SimpleNamespace"))
     constants = {**script.constants, **DEVICE}
     lines = [line for name, shown in constants.items() for line in lay_out(f"{name} = ", shown)]
-    small = [piece.source for piece in pieces if piece.constant and not piece.needs]
-    helpers = [piece for piece in pieces if not (piece.constant and not piece.needs)]
+    small = [piece.source for piece in pieces if piece.constant]
+    helpers = [piece for piece in pieces if not piece.constant]
     return [
         Part("imports", "\n".join(_imports(used))),
         Part("constants", "\n".join([*lines, *small])),
@@ -61,7 +61,7 @@ def frame(script: Script, *, argparse: bool = True) -> list[Part]:
     ]
 
 
-def _joined(pieces: Iterable[Piece]) -> str:
+def _joined(pieces: Iterable[Carried]) -> str:
     return "\n\n\n".join(piece.source for piece in pieces)
 
 
@@ -81,7 +81,10 @@ def _main(script: Script) -> Iterator[str]:
     yield "@torch.inference_mode()"
     yield "def main():"
     yield f"{INDENT}parser = argparse.ArgumentParser(description=__doc__)"
-    yield f"{INDENT}option = parser.add_argument"
+    yield ""
+    yield f"{INDENT}def option(name, default, help):"
+    yield f"{INDENT * 2}parser.add_argument(name, type=type(default), default=default, help=help)"
+    yield ""
     for argument in arguments(script):
         yield from lay_out("", argument, depth=1)
     yield f"{INDENT}args = parser.parse_args()"
@@ -97,22 +100,25 @@ def arguments(script: Script) -> Iterator[Expression]:
         if knob not in script.knobs:
             continue
         value = _default(script, knob)
+        shown = script.defaults.get(knob) or literal(value)
+        about = quoted(_help(exposed.description or ""))
+        name = script.knobs[knob].rstrip("_")
+        flag = quoted("--" + name.replace("_", "-"))
+        if isinstance(value, str | int | float) and not isinstance(value, bool) and not keyword.iskeyword(name):
+            yield call("option", flag, shown, about)
+            continue
         options: dict[str, Expression] = {}
-        kind = _type(value)
-        if kind == "bool":
+        if isinstance(value, bool):
             options["action"] = "argparse.BooleanOptionalAction"
-        elif kind:
-            options["type"] = kind
-        options["default"] = script.defaults.get(knob) or literal(value)
-        if exposed.description:
-            options["help"] = quoted(_help(exposed.description))
-        flag = quoted("--" + script.knobs[knob].rstrip("_").replace("_", "-"))
-        if keyword.iskeyword(script.knobs[knob].rstrip("_")):
+        elif isinstance(value, int | float):
+            options["type"] = type(value).__name__
+        options |= {"default": shown, "help": about}
+        if keyword.iskeyword(name):
             options["dest"] = quoted(script.knobs[knob])
-        yield call("option", flag, **options)
+        yield call("parser.add_argument", flag, **options)
+    yield call("option", '"--out"', 'Path("out")', '"folder to write to"')
     if script.places:
-        yield call("option", '"--offload"', action='"store_true"', help='"keep idle parts in main memory"')
-    yield call("option", '"--out"', type="Path", default='Path("out")', help='"folder to write to"')
+        yield call("parser.add_argument", '"--offload"', action='"store_true"', help='"use less device memory"')
 
 
 def _help(description: str) -> str:
@@ -135,14 +141,6 @@ def defaults(script: Script) -> Mapping[str, Expression]:
         attribute: script.defaults.get(knob) or literal(_default(script, knob))
         for knob, attribute in script.knobs.items()
     }
-
-
-def _type(value: Any) -> str:
-    if isinstance(value, bool):
-        return "bool"
-    if isinstance(value, int):
-        return "int"
-    return "float" if isinstance(value, float) else ""
 
 
 def about(script: Script) -> list[str]:

@@ -53,8 +53,9 @@ class Writer:
 
     def to_pil(self, images: str, *, truncate: bool) -> str:
         """The expression of tensors as pictures with 8 bits."""
-        self.script.need("to_pil")
-        return f"to_pil({images}, truncate=True)" if truncate else f"to_pil({images})"
+        function = "to_pil_truncated" if truncate else "to_pil"
+        self.script.need(function)
+        return f"{function}({images})"
 
     def pixels(self, wanted: Decoding) -> Pixels:
         """Write a sampling up to pictures as tensors, once."""
@@ -98,10 +99,12 @@ class Writer:
 
     def _latents(self, sampling: Sampling) -> Latents:
         self.script.stage(ids(sampling.nodes))
-        if self.fits_pipeline(sampling):
+        misfit = self.calls.fit.misfit(sampling)
+        if not misfit:
             pipe_call = self.call(sampling, {"output_type": '"latent"'})
             variable = self.script.assign(sampling.node, pipe_call.then(".images"))
             return Latents(variable, sampling.model)
+        self.script.say(f"{sampling.node}: a denoising loop, since {misfit}.")
         return self.loops.loop(sampling)
 
     def first_stage(self, sampling: Sampling) -> Latents:

@@ -11,11 +11,11 @@ from typing import Any, Literal
 
 from graphflow.errors import Problem
 
+from .carried import Carried, Import, carry, library, mentions
 from .graph import Given, Graph
 from .handles import Scalar
 from .layout import Expression, flat, literal
 from .models import ModelPart
-from .pieces import Import, library
 
 Style = Literal["exact", "pipeline"]
 
@@ -137,6 +137,12 @@ class Script:
     def need(self, *pieces: str) -> None:
         """Have the script carry helpers."""
         self.pieces.update(pieces)
+
+    def carried(self) -> list[Carried]:
+        """What it carries: helpers with all that they need."""
+        lines = (line for stage in self.stages for line in stage.lines)
+        text = "\n".join(f"{line.prefix}{flat(line.expression)}{line.suffix}" for line in lines)
+        return carry(self.pieces, mentions(text))
 
     def use(self, module: str, *names: str) -> None:
         """Import names from a module, or the module itself."""

@@ -127,10 +127,17 @@ def exact_scheduler(sampler: str, schedule: str, *, inpaint: bool = False) -> Sc
         f"Inpaint{name}" if inpaint else name,
         {**config, **spacing},
         piece=True,
-        levels=f"{schedule}_sigmas",
+        levels=schedule_function(schedule),
         shares=name in _SIMPLE,
         twice=name in _TWICE,
     )
+
+
+def schedule_function(schedule: str) -> str:
+    """The function that makes a model's noise levels by a schedule."""
+    from graphflow.sampling.schedules import SCHEDULES
+
+    return str(SCHEDULES[schedule].__name__)
 
 
 def near_scheduler(sampler: str, schedule: str, *, exact: bool = False) -> Scheduler | None:

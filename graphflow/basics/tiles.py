@@ -17,7 +17,7 @@ def in_tiles(
     scale: float,
     channels: int,
 ) -> Tensor:
-    """Compute a function of a picture in overlapping tiles, each faded in linearly over the overlap.
+    """Compute a function of a picture in overlapping tiles, each faded in over the overlap.
 
     Args:
         compute: From a tile (1, C, h, w) to (1, `channels`, h * scale, w * scale).
@@ -30,37 +30,42 @@ def in_tiles(
     Returns:
         (B, `channels`, H * scale, W * scale), float32, on the source's device.
     """
-    height, width = source.shape[-2:]
-    sizes = (round(height * scale), round(width * scale))
+    sizes = [round(edge * scale) for edge in source.shape[-2:]]
     fade = max(1, round(overlap * scale))
-    items: list[Tensor] = []
+    items = []
     for item in source.split(1):
         total = torch.zeros((1, channels, *sizes), device=source.device)
         weight = torch.zeros((1, 1, *sizes), device=source.device)
-        for top in _starts(height, tile[0], overlap):
-            for left in _starts(width, tile[1], overlap):
+        for top in tile_starts(source.shape[-2], tile[0], overlap):
+            for left in tile_starts(source.shape[-1], tile[1], overlap):
                 # Slicing ends at the edge of the picture, so the last tiles are smaller.
-                part = compute(item[..., top : top + tile[0], left : left + tile[1]]).float()
-                mask = _ramp(part.shape[-2], fade)[:, None] * _ramp(part.shape[-1], fade)[None, :]
+                window = item[..., top : top + tile[0], left : left + tile[1]]
+                part = compute(window).float()
+                rows, columns = part.shape[-2:]
+                down, across = tile_ramp(rows, fade), tile_ramp(columns, fade)
+                mask = down[:, None] * across[None, :]
                 mask = mask.to(part.device)
-                rows = slice(round(top * scale), round(top * scale) + part.shape[-2])
-                columns = slice(round(left * scale), round(left * scale) + part.shape[-1])
-                total[..., rows, columns] += part * mask
-                weight[..., rows, columns] += mask
+                y, x = round(top * scale), round(left * scale)
+                place = (..., slice(y, y + rows), slice(x, x + columns))
+                total[place] += part * mask
+                weight[place] += mask
         items.append(total / weight)
     return torch.cat(items)
 
 
 def tile_count(size: int, tile: int, overlap: int) -> int:
     """How many tiles stand along an edge."""
-    return len(_starts(size, tile, overlap))
+    return len(tile_starts(size, tile, overlap))
 
 
-def _starts(size: int, tile: int, overlap: int) -> range:
+def tile_starts(size: int, tile: int, overlap: int) -> range:
     """First samples of the tiles along one edge."""
-    return range(0, size - overlap, max(1, tile - overlap)) if size > tile else range(1)
+    if size <= tile:
+        return range(1)
+    return range(0, size - overlap, max(1, tile - overlap))
 
 
-def _ramp(length: int, fade: int) -> Tensor:
+def tile_ramp(length: int, fade: int) -> Tensor:
+    """Weights of the samples along an edge that rise and fall linearly."""
     rise = ((torch.arange(length) + 1) / fade).clamp(max=1.0)
     return rise * rise.flip(0)

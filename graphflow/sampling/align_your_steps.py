@@ -25,20 +25,3 @@ def _levels() -> dict[str, Tensor]:
 
 ALIGN_YOUR_STEPS: Mapping[str, Tensor] = MappingProxyType(_levels())
 """(11,) noise levels for ten steps by model family: SD 1.x, SDXL, Stable Video Diffusion."""
-
-
-def align_your_steps_sigmas(levels: Tensor, steps: int) -> Tensor:
-    """Optimised noise levels, interpolated log-linearly to another number of steps, then 0.
-
-    Args:
-        levels: falling; a value of `ALIGN_YOUR_STEPS` or found for another model.
-        steps: number of steps.
-
-    Returns:
-        (steps + 1,) float32.
-    """
-    logs = levels.double().log()
-    place = torch.arange(steps, dtype=torch.float64) * (len(logs) - 1) / steps
-    low = place.floor().long()
-    sigmas = torch.lerp(logs[low], logs[low + 1], place.frac()).exp()
-    return torch.cat([sigmas.float(), torch.zeros(1)])

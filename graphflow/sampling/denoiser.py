@@ -78,6 +78,11 @@ class GuidedDenoiser:
     inpaint: Inpaint | None = None
     max_items: int | None = None
 
+    @property
+    def levels(self) -> ModelSampling:
+        """The model's noise levels."""
+        return self.model_sampling
+
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
         """The guided clean sample."""
         return self._guided(x, sigma, force_uncond=False)[0]
@@ -113,7 +118,7 @@ class GuidedDenoiser:
             cond=cond,
             uncond=uncond,
             scale=self.guider.scale if guides else 1.0,
-            model_sampling=self.model_sampling,
+            levels=self.model_sampling,
             evaluate=ask,
             others={name: found.get(name, cond) for name in self.guider.sides if name not in (POSITIVE, NEGATIVE)},
         )

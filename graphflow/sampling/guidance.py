@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import Tensor
 
-from .prediction import ModelSampling
+from .levels import Levels
 
-POSITIVE, NEGATIVE = "positive", "negative"
+POSITIVE = "positive"
+NEGATIVE = "negative"
 
 
 class Evaluate(Protocol):
@@ -26,7 +27,7 @@ class Evaluate(Protocol):
         *,
         x: Tensor | None = None,
         sigma: Tensor | None = None,
-        variation: str | None = None,
+        variation: Any = None,
     ) -> Tensor:
         """The clean sample (B, C, ...) predicted under the conditioning of one side.
 
@@ -34,7 +35,7 @@ class Evaluate(Protocol):
             side: "positive", "negative", or a further side of the guider.
             x: another noisy latent than the step's.
             sigma: its noise level.
-            variation: a named change of the network.
+            variation: what changes the network; by its name, where a loaded model knows it.
         """
         ...
 
@@ -49,7 +50,7 @@ class Predictions:
         cond: clean sample predicted with the positive conditioning.
         uncond: the same with the negative one; `cond` itself where that was not evaluated.
         scale: guidance scale of the guider.
-        model_sampling: how the model is parameterised.
+        levels: the model's noise levels.
         evaluate: asks the network again.
         others: the guider's further sides, by name.
     """
@@ -59,18 +60,19 @@ class Predictions:
     cond: Tensor
     uncond: Tensor
     scale: float
-    model_sampling: ModelSampling
+    levels: Levels
     evaluate: Evaluate
     others: Mapping[str, Tensor] = field(default_factory=dict)
 
     def active(self, start: float, end: float) -> bool:
         """Whether this step lies between two shares of sampling, 0 (pure noise) to 1 (the picture)."""
-        return lies_between(self.model_sampling, self.sigma, start, end)
+        return lies_between(self.levels, self.sigma, start, end)
 
 
-def lies_between(model_sampling: ModelSampling, sigma: Tensor, start: float, end: float) -> bool:
+def lies_between(levels: Levels, sigma: Tensor, start: float, end: float) -> bool:
     """Whether a noise level lies between two shares of sampling, 0 (pure noise) to 1 (the picture)."""
-    return model_sampling.percent_to_sigma(end) <= float(sigma) <= model_sampling.percent_to_sigma(start)
+    highest, lowest = levels.percent_to_sigma(start), levels.percent_to_sigma(end)
+    return lowest <= float(sigma) <= highest
 
 
 class Guider(Protocol):
@@ -110,7 +112,8 @@ class ClassifierFree:
         """The guided clean sample, (B, C, ...)."""
         if predictions.scale == 1.0:
             return predictions.cond
-        return predictions.uncond + (predictions.cond - predictions.uncond) * predictions.scale
+        cond, uncond = predictions.cond, predictions.uncond
+        return uncond + (cond - uncond) * predictions.scale
 
 
 class Modifier:
@@ -122,7 +125,7 @@ class Modifier:
 
     needs_uncond: bool = False
 
-    def guides(self, model_sampling: ModelSampling, sigma: Tensor) -> bool:
+    def guides(self, levels: Levels, sigma: Tensor) -> bool:
         """Whether there is guidance at a noise level; where not, only the positive side is evaluated and followed."""
         return True
 
@@ -156,8 +159,8 @@ def match_spread(tensor: Tensor, model: Tensor, share: float) -> Tensor:
 
     Lin et al. 2023, arXiv:2305.08891, section 3.4.
     """
-    dims = tuple(range(1, tensor.ndim))
-    factor = model.std(dim=dims, keepdim=True) / tensor.std(dim=dims, keepdim=True)
+    options: dict[str, Any] = {"dim": tuple(range(1, tensor.ndim)), "keepdim": True}
+    factor = model.std(**options) / tensor.std(**options)
     return share * (tensor * factor) + (1.0 - share) * tensor
 
 
@@ -168,14 +171,14 @@ class AwayFromVariation(Modifier):
     Perturbed-attention guidance (Ahn et al. 2024, arXiv:2403.17377) and skip-layer guidance take this form.
 
     Attributes:
-        variation: name of the weakened network, known to the loaded model.
+        variation: what `evaluate` knows the weakened network by.
         scale: weight.
         start: share of sampling at which it begins, 0 to 1.
         end: share of sampling at which it ends, 0 to 1.
         rescale: share of the result's standard deviation that is brought back to the conditional prediction's.
     """
 
-    variation: str
+    variation: object
     scale: float
     start: float = 0.0
     end: float = 1.0
@@ -187,4 +190,6 @@ class AwayFromVariation(Modifier):
             return guided
         varied = predictions.evaluate(POSITIVE, variation=self.variation)
         moved = guided + (predictions.cond - varied) * self.scale
-        return match_spread(moved, predictions.cond, self.rescale) if self.rescale else moved
+        if not self.rescale:
+            return moved
+        return match_spread(moved, predictions.cond, self.rescale)

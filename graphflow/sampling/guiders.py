@@ -11,7 +11,8 @@ from torch import Tensor
 
 from .guidance import NEGATIVE, POSITIVE, ClassifierFree, Guider, Predictions
 
-MIDDLE, EMPTY = "middle", "empty"
+MIDDLE = "middle"
+EMPTY = "empty"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +48,8 @@ class DualClassifierFree:
 
     def __call__(self, predictions: Predictions) -> Tensor:
         """The guided clean sample, (B, C, ...)."""
-        middle, uncond, cond = predictions.others[MIDDLE], predictions.uncond, predictions.cond
+        uncond, cond = predictions.uncond, predictions.cond
+        middle = predictions.others[MIDDLE]
         guided = uncond + (middle - uncond) * self.middle_scale
         return guided + (cond - (guided if self.nested else middle)) * predictions.scale
 
@@ -71,7 +73,8 @@ class PerpendicularNegative:
         """The guided clean sample, (B, C, ...)."""
         empty = predictions.others[EMPTY]
         wanted, unwanted = predictions.cond - empty, predictions.uncond - empty
-        return empty + predictions.scale * (wanted - self.negative_scale * perpendicular(unwanted, wanted))
+        away = self.negative_scale * perpendicular(unwanted, wanted)
+        return empty + predictions.scale * (wanted - away)
 
 
 def perpendicular(tensor: Tensor, direction: Tensor) -> Tensor:
@@ -88,7 +91,8 @@ def projection(tensor: Tensor, direction: Tensor) -> Tensor:
     """How many times each item of `direction` goes into that of `tensor`, (B, 1, ...); 0 where it is zero."""
     dims = tuple(range(1, tensor.ndim))
     squared = (direction * direction).sum(dim=dims, keepdim=True)
-    return torch.where(squared > 0, (tensor * direction).sum(dim=dims, keepdim=True) / squared, 0.0)
+    shared = (tensor * direction).sum(dim=dims, keepdim=True)
+    return torch.where(squared > 0, shared / squared, 0.0)
 
 
 GUIDERS: Mapping[str, Callable[..., Guider]] = MappingProxyType(

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .guidance import Modifier, Predictions, lies_between, match_spread
 from .guiders import along, projection
-from .prediction import ModelSampling
+from .levels import Levels
 
 
 @dataclass(kw_only=True)
@@ -30,7 +30,8 @@ class Rescale(Modifier):
     def combine(self, predictions: Predictions, guided: Tensor) -> Tensor:
         """The rescaled clean sample, (B, C, ...)."""
         to_velocity, to_clean = _velocity_maps(predictions)
-        return to_clean(match_spread(to_velocity(guided), to_velocity(predictions.cond), self.multiplier))
+        velocity, wanted = to_velocity(guided), to_velocity(predictions.cond)
+        return to_clean(match_spread(velocity, wanted, self.multiplier))
 
 
 @dataclass(kw_only=True)
@@ -63,8 +64,8 @@ class AdaptiveProjected(Modifier):
                 direction = direction + self.momentum * self._so_far
             self._so_far, self._last_sigma = direction, sigma
         if self.norm_threshold > 0:
-            norm = _length(direction)
-            direction = direction * (self.norm_threshold / norm.clamp(min=1e-12)).clamp(max=1.0)
+            norm = _length(direction).clamp(min=1e-12)
+            direction = direction * (self.norm_threshold / norm).clamp(max=1.0)
         parallel = along(direction, predictions.cond)
         changed = direction + (self.eta - 1.0) * parallel
         # the guider went (scale - 1) times the plain direction beyond cond
@@ -89,8 +90,8 @@ class ZeroStar(Modifier):
 
     def after(self, predictions: Predictions, guided: Tensor) -> Tensor:
         """The noisy latent itself, (B, C, ...), where the velocity is zero."""
-        still = float(predictions.sigma) > predictions.model_sampling.percent_to_sigma(self.zero_init)
-        return predictions.x if still else guided
+        first = predictions.levels.percent_to_sigma(self.zero_init)
+        return predictions.x if float(predictions.sigma) > first else guided
 
 
 class Tangential(Modifier):
@@ -102,7 +103,8 @@ class Tangential(Modifier):
     def before(self, predictions: Predictions) -> Predictions:
         """The damped unconditional prediction."""
         x = predictions.x
-        scores = torch.stack([(x - predictions.cond).flatten(1), (x - predictions.uncond).flatten(1)], dim=1).double()
+        both = (x - predictions.cond).flatten(1), (x - predictions.uncond).flatten(1)
+        scores = torch.stack(both, dim=1).double()
         # the first right singular vector from the 2 x 2 matrix of inner products
         _, vectors = torch.linalg.eigh(scores @ scores.transpose(1, 2))
         first = torch.einsum("bk,bkn->bn", vectors[:, :, -1], scores)
@@ -125,7 +127,8 @@ class NormLimit(Modifier):
     def after(self, predictions: Predictions, guided: Tensor) -> Tensor:
         """The limited clean sample, (B, C, ...)."""
         wanted = predictions.cond.norm(dim=1, keepdim=True)
-        return guided * (wanted / (guided.norm(dim=1, keepdim=True) + 1e-8)).clamp(max=1.0) * self.strength
+        got = guided.norm(dim=1, keepdim=True) + 1e-8
+        return guided * (wanted / got).clamp(max=1.0) * self.strength
 
 
 @dataclass(kw_only=True)
@@ -148,8 +151,8 @@ class Renormalize(Modifier):
             return guided
         x = predictions.x
         cond, velocity = x - predictions.cond, x - guided
-        limit = _length(cond) * self.max_norm
-        return x - velocity * (limit / _length(velocity).clamp(min=1e-12)).clamp(max=1.0)
+        limit, length = _length(cond) * self.max_norm, _length(velocity)
+        return x - velocity * (limit / length.clamp(min=1e-12)).clamp(max=1.0)
 
 
 @dataclass(kw_only=True)
@@ -170,7 +173,8 @@ class DynamicThreshold(Modifier):
 
     def combine(self, predictions: Predictions, guided: Tensor) -> Tensor:
         """The thresholded clean sample, (B, C, ...)."""
-        mimic = predictions.uncond + (predictions.cond - predictions.uncond) * self.mimic_scale
+        cond, uncond = predictions.cond, predictions.uncond
+        mimic = uncond + (cond - uncond) * self.mimic_scale
         wanted, got = mimic.flatten(2), guided.flatten(2)
         wanted = wanted - wanted.mean(dim=2, keepdim=True)
         mean = got.mean(dim=2, keepdim=True)
@@ -199,9 +203,10 @@ class FrequencyScale(Modifier):
     def before(self, predictions: Predictions) -> Predictions:
         """The conditional prediction in the scaled direction."""
         direction = predictions.cond - predictions.uncond
-        height, width = direction.shape[-2:]
-        rows, columns = (torch.fft.fftfreq(edge, 1 / edge, device=direction.device) for edge in (height, width))
-        coarse = (rows.abs() <= self.cutoff)[:, None] & (columns.abs() <= self.cutoff)[None, :]
+        sizes, device = direction.shape[-2:], direction.device
+        rows, columns = (torch.fft.fftfreq(n, 1 / n, device=device) for n in sizes)
+        fine = rows.abs() > self.cutoff, columns.abs() > self.cutoff
+        coarse = ~(fine[0][:, None] | fine[1][None, :])
         weight = torch.where(coarse, self.low, self.high)
         scaled = torch.fft.ifft2(torch.fft.fft2(direction) * weight).real
         return replace(predictions, cond=predictions.uncond + scaled)
@@ -219,9 +224,9 @@ class Interval(Modifier):
     start: float = 0.0
     end: float = 1.0
 
-    def guides(self, model_sampling: ModelSampling, sigma: Tensor) -> bool:
+    def guides(self, levels: Levels, sigma: Tensor) -> bool:
         """Only inside the interval."""
-        return lies_between(model_sampling, sigma, self.start, self.end)
+        return lies_between(levels, sigma, self.start, self.end)
 
 
 @dataclass(kw_only=True)
@@ -249,7 +254,8 @@ class Ramp(Modifier):
         scales = self.min_scale + share * (predictions.scale - self.min_scale)
         scales = scales.reshape(items, *(1,) * (guided.ndim - 1))
         # the guider went scale times the direction beyond uncond
-        return guided + (scales - predictions.scale) * (predictions.cond - predictions.uncond)
+        direction = predictions.cond - predictions.uncond
+        return guided + (scales - predictions.scale) * direction
 
 
 @dataclass(kw_only=True)
@@ -288,13 +294,17 @@ MODIFIERS: Mapping[str, Callable[..., Modifier]] = MappingProxyType(
 def _velocity_maps(predictions: Predictions) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
     """From clean samples to velocities and back."""
     x, s = predictions.x, predictions.sigma
-    if predictions.model_sampling.is_flow:
+    if predictions.levels.is_flow:
         return lambda denoised: (x - denoised) / s, lambda velocity: x - velocity * s
     norm = (s**2 + 1.0) ** 0.5
     scaled = x / (s**2 + 1.0)
-    return lambda denoised: (scaled - denoised) * norm / s, lambda velocity: scaled - velocity * s / norm
+    return (
+        lambda denoised: (scaled - denoised) * norm / s,
+        lambda velocity: scaled - velocity * s / norm,
+    )
 
 
 def _length(tensor: Tensor) -> Tensor:
     """L2 norm of each item, (B, 1, ...)."""
-    return torch.linalg.vector_norm(tensor, dim=tuple(range(1, tensor.ndim)), keepdim=True)
+    dims = tuple(range(1, tensor.ndim))
+    return torch.linalg.vector_norm(tensor, dim=dims, keepdim=True)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from .errors import SamplingError
+from .levels import Levels, training_sigmas
 
 Prediction = Literal["epsilon", "v_prediction", "sample", "edm", "lcm", "flow"]
 """What a network predicts: the noise; the velocity v (Salimans and Ho 2022, arXiv:2202.00512); the clean sample; F of
@@ -30,21 +31,15 @@ LCM_STEPS = 50
 
 _LCM_SIGMA_DATA, _LCM_TIME_SCALE = 0.5, 10.0
 
-ZERO_SNR_ALPHA_BAR = 4.8973451890853435e-08
-"""Squared signal level that stands for 0 at the end of a zero-terminal-SNR model: sigma = 4518.8."""
-
-BEFORE_THE_START = 999999999.9
-"""Noise level of "0 % of sampling": above every level a model has."""
-
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class ModelSampling:
-    """Noise levels of a model and the meaning of its output.
+class ModelSampling(Levels):
+    """Noise levels of a model, flow models among them, and the meaning of its output.
 
     Attributes:
         prediction: what the network predicts.
         sigmas: (T,) float32, ascending, one per training timestep, or per `stride` of them.
-        log_sigmas: (T,) float32, their logarithms (rounded once, from float64 where sigmas come from variances).
+        log_sigmas: (T,) float32, their logarithms.
         shift: sigma = shift * t / (1 + (shift - 1) * t) for flow models (Esser et al. 2024,
             arXiv:2403.03206); 1 elsewhere.
         timestep_scale: the network's timestep at t = 1 of a flow model.
@@ -71,19 +66,14 @@ class ModelSampling:
             prediction: what the network predicts; not "flow".
             zero_snr: rescale to a zero terminal signal-to-noise ratio (Lin et al. 2023, arXiv:2305.08891).
         """
-        alphas_cumprod = torch.cumprod(1.0 - betas.double(), dim=0)
-        if zero_snr:
-            root = alphas_cumprod.sqrt()
-            root = (root - root[-1]) * root[0] / (root[0] - root[-1])
-            alphas_cumprod = root**2
-            alphas_cumprod[-1] = ZERO_SNR_ALPHA_BAR
-        sigmas = ((1.0 - alphas_cumprod) / alphas_cumprod) ** 0.5
+        sigmas = training_sigmas({"trained_betas": betas, "rescale_betas_zero_snr": zero_snr})
         return cls(prediction=prediction, sigmas=sigmas.float(), log_sigmas=sigmas.log().float())
 
     @classmethod
     def stable_diffusion(cls, prediction: Prediction = "epsilon", *, zero_snr: bool = False) -> ModelSampling:
         """Noise levels of Stable Diffusion 1, 2 and XL: "scaled linear" variances 0.00085 to 0.012, 1000 steps."""
-        return cls.from_betas(_betas({}), prediction, zero_snr=zero_snr)
+        sigmas = training_sigmas({"rescale_betas_zero_snr": zero_snr})
+        return cls(prediction=prediction, sigmas=sigmas.float(), log_sigmas=sigmas.log().float())
 
     @classmethod
     def flow(cls, shift: float = 1.0, *, levels: int = 1000, timestep_scale: float = 1000.0) -> ModelSampling:
@@ -150,24 +140,13 @@ class ModelSampling:
                 f"prediction type {kind!r} is not supported",
                 advice="use epsilon, v_prediction, sample or flow_prediction",
             )
-        return cls.from_betas(
-            _betas(config), cast(Prediction, kind), zero_snr=bool(config.get("rescale_betas_zero_snr"))
-        )
+        sigmas = training_sigmas({**config, "trained_betas": _betas(config)})
+        return cls(prediction=cast(Prediction, kind), sigmas=sigmas.float(), log_sigmas=sigmas.log().float())
 
     @property
     def is_flow(self) -> bool:
         """Whether alpha = 1 - sigma (rectified flow)."""
         return self.prediction == "flow"
-
-    @property
-    def sigma_min(self) -> Tensor:
-        """Lowest noise level, scalar float32."""
-        return self.sigmas[0]
-
-    @property
-    def sigma_max(self) -> Tensor:
-        """Highest noise level, scalar float32."""
-        return self.sigmas[-1]
 
     def with_shift(self, shift: float) -> ModelSampling:
         """The same flow model with another time shift.
@@ -203,8 +182,7 @@ class ModelSampling:
             return 0.25 * sigma.log()
         if self.time == "angle":
             return sigma.atan() / math.pi * 2
-        distance = sigma.float().log().reshape(1, -1) - self.log_sigmas[:, None].to(sigma.device)
-        return distance.abs().argmin(dim=0).reshape(sigma.shape) * self.stride + self.stride - 1
+        return super().timestep(sigma) * self.stride + self.stride - 1
 
     def sigma(self, timestep: Tensor) -> Tensor:
         """The noise level at (possibly fractional) timesteps, linear in log sigma between training steps."""
@@ -214,20 +192,14 @@ class ModelSampling:
             return (timestep / 0.25).exp()
         if self.time == "angle":
             return (timestep * math.pi / 2).tan()
-        log_sigmas = self.log_sigmas.to(timestep.device)
-        t = ((timestep.float() - (self.stride - 1)) / self.stride).clamp(0, len(log_sigmas) - 1)
-        low, weight = t.floor().long(), t.frac()
-        high = t.ceil().long()
-        return ((1 - weight) * log_sigmas[low] + weight * log_sigmas[high]).exp()
+        return super().sigma((timestep.float() - (self.stride - 1)) / self.stride)
 
     def percent_to_sigma(self, percent: float) -> float:
         """The noise level at a fraction of the way from pure noise (0) to the picture (1)."""
-        if percent >= 1.0:
-            return 0.0
-        if self.is_flow:
+        if self.is_flow and percent < 1.0:
             return 1.0 if percent <= 0.0 else float(_shift_time(self.shift, 1.0 - percent))
-        if percent <= 0.0:
-            return BEFORE_THE_START
+        if not 0.0 < percent < 1.0:
+            return super().percent_to_sigma(percent)
         if self.time != "step":
             low, high = float(self.log_sigmas[0]), float(self.log_sigmas[-1])
             return math.exp((high - low) * (1.0 - percent) + low)
@@ -235,15 +207,15 @@ class ModelSampling:
 
     def alpha(self, sigma: Tensor) -> Tensor:
         """Weight of the clean sample in x: 1, or 1 - sigma for flow models."""
-        return 1.0 - sigma if self.is_flow else torch.ones_like(sigma)
+        return 1.0 - sigma if self.is_flow else super().alpha(sigma)
 
     def half_log_snr(self, sigma: Tensor) -> Tensor:
         """Lambda = log(alpha / sigma), the time in which exponential solvers are linear."""
-        return -sigma.logit() if self.is_flow else -sigma.log()
+        return -sigma.logit() if self.is_flow else super().half_log_snr(sigma)
 
     def sigma_at_half_log_snr(self, half_log_snr: Tensor) -> Tensor:
         """Inverse of `half_log_snr`."""
-        return (-half_log_snr).sigmoid() if self.is_flow else (-half_log_snr).exp()
+        return (-half_log_snr).sigmoid() if self.is_flow else super().sigma_at_half_log_snr(half_log_snr)
 
     def scale_input(self, x: Tensor, sigma: Tensor) -> Tensor:
         """What the network expects at its input: unit variance for discrete models, x itself for flow."""
@@ -307,21 +279,15 @@ def _like(sigma: Tensor, x: Tensor) -> Tensor:
     return sigma.reshape(sigma.shape + (1,) * (x.ndim - sigma.ndim)) if sigma.ndim else sigma
 
 
-def _betas(config: Mapping[str, Any]) -> Tensor:
-    if config.get("trained_betas") is not None:
-        return torch.as_tensor(config["trained_betas"], dtype=torch.float64)
-    steps = int(config.get("num_train_timesteps", 1000))
-    start, end = float(config.get("beta_start", 0.00085)), float(config.get("beta_end", 0.012))
-    match config.get("beta_schedule", "scaled_linear"):
-        case "scaled_linear":
-            return torch.linspace(start**0.5, end**0.5, steps, dtype=torch.float64) ** 2
-        case "linear":
-            return torch.linspace(start, end, steps, dtype=torch.float64)
-        case "squaredcos_cap_v2":
-            t = torch.linspace(0, 1, steps + 1, dtype=torch.float64)
-            bar = torch.cos((t + 0.008) / 1.008 * math.pi / 2) ** 2
-            return (1 - bar[1:] / bar[:-1]).clamp(max=0.999)
-        case other:
-            raise SamplingError(
-                f"beta schedule {other!r} is not supported", advice="use scaled_linear, linear or squaredcos_cap_v2"
-            )
+def _betas(config: Mapping[str, Any]) -> Tensor | None:
+    """Variances of the schedules that `training_sigmas` does not make itself."""
+    schedule = config.get("beta_schedule", "scaled_linear")
+    if config.get("trained_betas") is not None or schedule in ("scaled_linear", "linear"):
+        return config.get("trained_betas")
+    if schedule != "squaredcos_cap_v2":
+        raise SamplingError(
+            f"beta schedule {schedule!r} is not supported", advice="use scaled_linear, linear or squaredcos_cap_v2"
+        )
+    t = torch.linspace(0, 1, int(config.get("num_train_timesteps", 1000)) + 1, dtype=torch.float64)
+    bar = torch.cos((t + 0.008) / 1.008 * math.pi / 2) ** 2
+    return (1 - bar[1:] / bar[:-1]).clamp(max=0.999)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from .prediction import ModelSampling
+from .levels import Levels
 from .samplers import Callback, Denoiser, Sampler, Step, StepNoise
 
 NEARLY_PURE_NOISE = 1e-4
@@ -22,7 +22,7 @@ def run_in_log_snr_form(
     sampler: Sampler, denoise: Denoiser, x: Tensor, sigmas: Tensor, *, noise: StepNoise, callback: Callback
 ) -> Tensor:
     """Run a sampler written for alpha = 1 on a flow model; arguments and result as the sampler's own."""
-    flow = denoise.model_sampling
+    flow = denoise.levels
     levels = sigmas.clone()
     if levels[0] >= 1:
         levels[0] = flow.percent_to_sigma(NEARLY_PURE_NOISE)
@@ -45,7 +45,7 @@ class _Seen:
     """The flow model's denoiser, taking y and rho."""
 
     inner: Denoiser
-    model_sampling: ModelSampling
+    levels: Levels
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
         level = _sigma(sigma)
@@ -60,7 +60,6 @@ def _sigma(rho: Tensor) -> Tensor:
     return rho / (1 + rho)
 
 
-def _as_variance_exploding(flow: ModelSampling) -> ModelSampling:
+def _as_variance_exploding(flow: Levels) -> Levels:
     sigmas = flow.sigmas.clamp(max=flow.percent_to_sigma(NEARLY_PURE_NOISE))
-    rhos = sigmas / (1 - sigmas)
-    return ModelSampling(prediction="sample", sigmas=rhos, log_sigmas=rhos.log())
+    return Levels(sigmas / (1 - sigmas))

@@ -25,16 +25,19 @@ def clip_pixels(
     Returns:
         (B, 3, size, size).
     """
-    return torch.stack([_prepare(item, size, mean, std) for item in pixels[:, :3]])
+    return torch.stack([clip_square(item, size, mean, std) for item in pixels[:, :3]])
 
 
-def _prepare(item: Tensor, size: int, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
-    data = (item.float().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
-    picture = Image.fromarray(data)
-    width, height = picture.size
-    short = min(width, height)
-    resized = picture.resize((int(size * width / short), int(size * height / short)), Image.Resampling.BICUBIC)
-    left, top = (resized.width - size) // 2, (resized.height - size) // 2
-    square = np.asarray(resized.crop((left, top, left + size, top + size)), dtype=np.float32) / 255.0
-    normal = (torch.from_numpy(square) - torch.tensor(mean)) / torch.tensor(std)
+def clip_square(
+    item: Tensor, size: int, mean: tuple[float, ...] = CLIP_MEAN, std: tuple[float, ...] = CLIP_STD
+) -> Tensor:
+    """One picture (3, H, W) as CLIP reads it, (3, size, size)."""
+    data = (item.float().clamp(0, 1) * 255).round().byte().permute(1, 2, 0)
+    picture = Image.fromarray(data.cpu().numpy())
+    edges = [int(size * edge / min(picture.size)) for edge in picture.size]
+    left, top = ((edge - size) // 2 for edge in edges)
+    resized = picture.resize(edges, Image.Resampling.BICUBIC)
+    square = np.asarray(resized.crop((left, top, left + size, top + size)))
+    pixels = torch.from_numpy(square.astype(np.float32)) / 255
+    normal = (pixels - torch.tensor(mean)) / torch.tensor(std)
     return normal.permute(2, 0, 1)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from graphflow.errors import InvalidInputError
-from graphflow.pixels.batching import cycle_to
 from graphflow.spec.decorator import node
 from graphflow.values import Area, Conditioning, ConditioningEntry, Mask
+
+from ..images.checks import require_items
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -208,5 +209,9 @@ def _attention(entry: ConditioningEntry) -> Tensor:
 
 def _same_number(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
     """Both for as many items as the larger has."""
+    from graphflow.pixels.batches import cycled
+
     count = max(len(first), len(second))
-    return cycle_to(first, count), cycle_to(second, count)
+    for tensor in (first, second):
+        require_items(tensor, count)
+    return cycled(first, count), cycled(second, count)

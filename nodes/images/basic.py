@@ -8,13 +8,12 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import Field
 
 from graphflow.limits import LIMITS
-from graphflow.pixels.resampling import require_size, resample, target_size
 from graphflow.spec.decorator import node
 from graphflow.values import Image
 
 from ..plain.resolutions import PRESETS
 from ..sampling.choices import Color, Crop, Edge, Offset, Resampling
-from .colors import filled
+from .checks import require_color, require_size
 
 __all__ = ["image_size", "resize", "resize_and_pad", "resize_to_preset", "solid_image"]
 
@@ -41,8 +40,11 @@ def solid_image(
     Raises:
         LimitError: The picture is larger than the limits allow.
     """
+    from graphflow.pixels import colors
+
     require_size(width, height)
-    return Image(pixels=filled(color, batch_size, 3, height, width))
+    require_color(color)
+    return Image(pixels=colors.solid_image(width, height, batch_size, color))
 
 
 @node("image_size")
@@ -78,18 +80,20 @@ def resize(
     Raises:
         LimitError: The result is larger than the limits allow.
     """
-    old_height, old_width = images.pixels.shape[-2:]
-    new_width, new_height = target_size(
-        old_width,
-        old_height,
-        wanted_width=width,
-        wanted_height=height,
+    from graphflow.pixels.resampling import resample
+    from graphflow.pixels.sizes import target_size
+
+    new_height, new_width = target_size(
+        images.pixels.shape[-2:],
+        width=width,
+        height=height,
         scale=scale,
         megapixels=megapixels,
         longest_edge=longest_edge,
         max_edge=max_edge,
         multiple_of=multiple_of,
     )
+    require_size(new_width, new_height)
     pixels = resample(images.pixels, (new_height, new_width), method, crop, antialias=antialias)
     return replace(images, pixels=pixels.clamp(0, 1))
 
@@ -104,10 +108,11 @@ def resize_to_preset(
     crop: Crop = "center",
 ) -> Image:
     """Change pictures to the size, of those that a model was trained with, whose shape is nearest to theirs."""
-    height, width = images.pixels.shape[-2:]
-    shape = width / height
-    new_width, new_height = min(PRESETS[preset], key=lambda size: abs(size[0] / size[1] - shape))
-    return replace(images, pixels=resample(images.pixels, (new_height, new_width), method, crop).clamp(0, 1))
+    from graphflow.pixels.resampling import resample
+    from graphflow.pixels.sizes import nearest_shape
+
+    size = nearest_shape(images.pixels.shape[-2:], PRESETS[preset])
+    return replace(images, pixels=resample(images.pixels, size, method, crop).clamp(0, 1))
 
 
 @node("resize_and_pad", map=True)
@@ -123,12 +128,11 @@ def resize_and_pad(
     Raises:
         LimitError: The result is larger than the limits allow.
     """
+    from graphflow.pixels.resampling import resample
+    from graphflow.pixels.shapes import fitted_size, paste_centred
+
     require_size(width, height)
-    batch, channels, old_height, old_width = images.pixels.shape
-    ratio = min(width / old_width, height / old_height)
-    inner_width, inner_height = max(1, int(old_width * ratio)), max(1, int(old_height * ratio))
-    inner = resample(images.pixels, (inner_height, inner_width), method).clamp(0, 1)
-    result = filled(color, batch, channels, height, width)
-    left, top = (width - inner_width) // 2, (height - inner_height) // 2
-    result[..., top : top + inner_height, left : left + inner_width] = inner
-    return replace(images, pixels=result)
+    require_color(color)
+    inner = fitted_size(images.pixels.shape[-2:], (height, width))
+    resized = resample(images.pixels, inner, method).clamp(0, 1)
+    return replace(images, pixels=paste_centred(resized, (height, width), color))

@@ -10,11 +10,10 @@ from pydantic import Field
 
 from graphflow.errors import InvalidInputError
 from graphflow.limits import LIMITS
-from graphflow.pixels.batching import require_batch, window
-from graphflow.pixels.channels import with_channels
-from graphflow.pixels.resampling import resample
 from graphflow.spec.decorator import node
 from graphflow.values import Image
+
+from .checks import require_batch, require_items
 
 __all__ = ["batch_images", "images_from_batch", "rebatch_images", "repeat_images"]
 
@@ -36,6 +35,9 @@ def batch_images(
         LimitError: The batch is larger than the limits allow.
     """
     import torch
+
+    from graphflow.pixels.alpha import with_channels
+    from graphflow.pixels.resampling import resample
 
     parts = [picture for given in images for picture in as_sequence(given)]
     if not parts:
@@ -86,6 +88,9 @@ def images_from_batch(
     Raises:
         InvalidInputError: The batch is empty.
     """
+    from graphflow.pixels.batches import window
+
+    require_items(images.pixels)
     wanted = window(images.pixels.shape[0], start, length)
     return Image(pixels=images.pixels[wanted.start : wanted.stop])
 

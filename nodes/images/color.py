@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import Annotated, NamedTuple
 
 from pydantic import Field
 
 from graphflow.errors import InvalidInputError
 from graphflow.spec.decorator import node
 from graphflow.values import Image
-
-from ..masks.make import LUMA
-
-if TYPE_CHECKING:
-    import torch
 
 __all__ = ["adjust_image", "invert_image", "match_colors", "rgb_to_yuv", "yuv_to_rgb"]
 
@@ -32,9 +27,9 @@ class Yuv(NamedTuple):
 @node("invert_image", map=True)
 def invert_image(images: Pictures) -> Image:
     """Make negatives of pictures: 1 - colour; alpha stays."""
-    import torch
+    from graphflow.pixels import colors
 
-    return replace(images, pixels=torch.cat([1 - images.pixels[:, :3], images.pixels[:, 3:]], dim=1))
+    return replace(images, pixels=colors.invert_image(images.pixels))
 
 
 @node("adjust_image", map=True)
@@ -48,13 +43,10 @@ def adjust_image(
     ] = 1.0,
 ) -> Image:
     """Change gamma, then contrast, then brightness, then saturation of pictures; alpha stays."""
-    import torch
+    from graphflow.pixels import colors
 
-    color = images.pixels[:, :3].clamp(0, 1) ** (1 / gamma)
-    color = ((color - 0.5) * contrast + 0.5 + brightness).clamp(0, 1)
-    grey = _luma(color)
-    color = (grey + (color - grey) * saturation).clamp(0, 1)
-    return replace(images, pixels=torch.cat([color, images.pixels[:, 3:]], dim=1))
+    pixels = colors.adjust_image(images.pixels, brightness, contrast, saturation, gamma)
+    return replace(images, pixels=pixels)
 
 
 @node("match_colors")
@@ -68,26 +60,19 @@ def match_colors(
     Raises:
         InvalidInputError: There is no reference picture.
     """
-    import torch
+    from graphflow.pixels import colors
 
     if not reference.pixels.shape[0]:
         raise InvalidInputError("the batch is empty", where="reference")
-    if not images.pixels.shape[0]:
-        return images
-    own, other = _to_ycbcr(images.pixels[:, :3]), _to_ycbcr(reference.pixels[:1, :3])
-    axes = (2, 3)
-    mean, spread = own.mean(axes, keepdim=True), own.std(axes, keepdim=True, unbiased=False)
-    wanted, wanted_spread = other.mean(axes, keepdim=True), other.std(axes, keepdim=True, unbiased=False)
-    moved = _to_rgb((own - mean) * (wanted_spread / spread.clamp(min=1e-6)) + wanted)
-    color = (images.pixels[:, :3] * (1 - strength) + moved * strength).clamp(0, 1)
-    return replace(images, pixels=torch.cat([color, images.pixels[:, 3:]], dim=1))
+    return replace(images, pixels=colors.match_colors(images.pixels, reference.pixels, strength))
 
 
 @node("rgb_to_yuv", map=True)
 def rgb_to_yuv(images: Pictures) -> Yuv:
     """Take pictures apart into brightness and colour differences (YCbCr of JPEG, ITU-R BT.601, full range)."""
-    planes = _to_ycbcr(images.pixels[:, :3]).clamp(0, 1)
-    y, u, v = (replace(images, pixels=planes[:, i : i + 1].expand(-1, 3, -1, -1).clone()) for i in range(3))
+    from graphflow.pixels import colors
+
+    y, u, v = (replace(images, pixels=plane) for plane in colors.rgb_to_yuv(images.pixels))
     return Yuv(y, u, v)
 
 
@@ -102,31 +87,10 @@ def yuv_to_rgb(
     Raises:
         InvalidInputError: The sizes differ.
     """
-    import torch
+    from graphflow.pixels import colors
 
     if y.pixels.shape[2:] != u.pixels.shape[2:] or y.pixels.shape[2:] != v.pixels.shape[2:]:
         raise InvalidInputError("brightness and colour differences have different sizes", advice="resize them first")
     if not y.pixels.shape[0] == u.pixels.shape[0] == v.pixels.shape[0]:
         raise InvalidInputError("brightness and colour differences are of different numbers")
-    planes = torch.cat([part.pixels[:, :3].mean(dim=1, keepdim=True) for part in (y, u, v)], dim=1)
-    return replace(y, pixels=_to_rgb(planes).clamp(0, 1))
-
-
-def _luma(color: torch.Tensor) -> torch.Tensor:
-    import torch
-
-    return (color * torch.tensor(LUMA).reshape(1, 3, 1, 1)).sum(dim=1, keepdim=True)
-
-
-def _to_ycbcr(color: torch.Tensor) -> torch.Tensor:
-    import torch
-
-    y = _luma(color)
-    return torch.cat([y, (color[:, 2:3] - y) * 0.564 + 0.5, (color[:, 0:1] - y) * 0.713 + 0.5], dim=1)
-
-
-def _to_rgb(planes: torch.Tensor) -> torch.Tensor:
-    import torch
-
-    y, cb, cr = planes[:, 0:1], planes[:, 1:2] - 0.5, planes[:, 2:3] - 0.5
-    return torch.cat([y + 1.403 * cr, y - 0.714 * cr - 0.344 * cb, y + 1.773 * cb], dim=1)
+    return replace(y, pixels=colors.yuv_to_rgb(y.pixels, u.pixels, v.pixels))

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
-from graphflow.errors import InvalidInputError
-from graphflow.pixels.batching import cycle_to
-from graphflow.pixels.channels import with_channels
-from graphflow.pixels.pasting import paste
-from graphflow.pixels.resampling import resample
 from graphflow.spec.decorator import node
 from graphflow.values import Image, Mask
 
 from ..sampling.choices import Offset
-
-if TYPE_CHECKING:
-    import torch
+from .checks import require_items
 
 __all__ = ["blend_images", "composite_images"]
 
@@ -44,16 +37,12 @@ def composite_images(
     Raises:
         InvalidInputError: There is no source picture.
     """
-    pixels = paste(
-        destination.pixels,
-        with_channels(source.pixels, destination.pixels.shape[1]),
-        None if mask is None else mask.values,
-        x=x,
-        y=y,
-        feather=feather,
-        resize_source=resize_source,
-    )
-    return replace(destination, pixels=pixels.clamp(0, 1))
+    from graphflow.pixels import pasting
+
+    require_items(source.pixels, destination.pixels.shape[0])
+    values = None if mask is None else mask.values
+    pixels = pasting.composite_images(destination.pixels, source.pixels, values, x, y, feather, resize_source)
+    return replace(destination, pixels=pixels)
 
 
 @node("blend_images")
@@ -70,32 +59,7 @@ def blend_images(
     Raises:
         InvalidInputError: There is no second picture.
     """
-    import torch
+    from graphflow.pixels.pasting import BLENDS
 
-    a = first.pixels[:, :3]
-    height, width = a.shape[-2:]
-    b = cycle_to(resample(second.pixels[:, :3], (height, width), "bicubic", "center").clamp(0, 1), a.shape[0])
-    mixed = (a * (1 - factor) + _blended(a, b, mode) * factor).clamp(0, 1)
-    return replace(first, pixels=torch.cat([mixed, first.pixels[:, 3:]], dim=1))
-
-
-def _blended(a: torch.Tensor, b: torch.Tensor, mode: BlendMode) -> torch.Tensor:
-    import torch
-
-    match mode:
-        case "normal":
-            return b
-        case "multiply":
-            return a * b
-        case "screen":
-            return 1 - (1 - a) * (1 - b)
-        case "overlay":
-            return torch.where(a <= 0.5, 2 * a * b, 1 - 2 * (1 - a) * (1 - b))
-        case "soft_light":
-            bright = torch.where(a <= 0.25, ((16 * a - 12) * a + 4) * a, a.sqrt())
-            return torch.where(b <= 0.5, a - (1 - 2 * b) * a * (1 - a), a + (2 * b - 1) * (bright - a))
-        case "difference":
-            return (a - b).abs()
-        case "subtract":
-            return a - b
-    raise InvalidInputError(f"there is no mode {mode!r}", where="mode")
+    require_items(second.pixels, first.pixels.shape[0])
+    return replace(first, pixels=BLENDS[mode](first.pixels, second.pixels, factor))

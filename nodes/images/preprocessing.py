@@ -28,14 +28,14 @@ def canny_edges(
     Raises:
         InvalidInputError: The low threshold is above the high one.
     """
-    from graphflow.pixels.canny import canny
+    from graphflow.pixels import canny
 
     if low_threshold > high_threshold:
         raise InvalidInputError(
             f"the low threshold {low_threshold} is above the high one, {high_threshold}", where="low_threshold"
         )
-    edges = canny(image.pixels, low_threshold, high_threshold)
-    return Image(pixels=edges.repeat(1, 3, 1, 1), numbers=image.numbers, withheld=image.withheld)
+    edges = canny.canny_edges(image.pixels, low_threshold, high_threshold)
+    return Image(pixels=edges, numbers=image.numbers, withheld=image.withheld)
 
 
 @node("preprocess", lane="device")

@@ -13,10 +13,10 @@ from pydantic import Field
 
 from graphflow.errors import InvalidInputError
 from graphflow.limits import LIMITS
-from graphflow.pixels.batching import cycle_to, require_batch, window
-from graphflow.pixels.resampling import resample
 from graphflow.spec.decorator import node
 from graphflow.values import Latent
+
+from ..images.checks import require_batch, require_items, require_planes
 
 if TYPE_CHECKING:
     import torch
@@ -43,11 +43,15 @@ def batch_latents(
     """
     import torch
 
+    from graphflow.pixels.resampling import resample
+
     parts = flat(latents)
     first = parts[0]
     size = tuple(first.samples.shape[-2:])
     samples: list[torch.Tensor] = []
     for part in parts:
+        if resize:
+            require_planes(part.samples)
         item = resample(part.samples, (size[0], size[1]), "bilinear", "center") if resize else part.samples
         if item.shape[1:] != first.samples.shape[1:] or part.downscale != first.downscale:
             raise InvalidInputError(
@@ -75,6 +79,9 @@ def latents_from_batch(
     Raises:
         InvalidInputError: The batch is empty.
     """
+    from graphflow.pixels.batches import window
+
+    require_items(latent.samples)
     return _take(latent, window(latent.samples.shape[0], start, length))
 
 
@@ -88,16 +95,18 @@ def repeat_latents(
     Raises:
         LimitError: The batch is larger than the limits allow.
     """
+    from graphflow.pixels.batches import cycled
+
     items = latent.samples.shape[0]
     require_batch(items * count)
     mask = latent.noise_mask
     if mask is not None and mask.shape[0] > 1:
-        mask = cycle_to(mask, items).repeat(count, 1, 1)
+        mask = cycled(mask, items).repeat(count, 1, 1)
     index = latent.batch_index
     if index:
         span = max(index) - min(index) + 1
         index = tuple(place + turn * span for turn in range(count) for place in index)
-    return replace(latent, samples=cycle_to(latent.samples, items * count), noise_mask=mask, batch_index=index)
+    return replace(latent, samples=cycled(latent.samples, items * count), noise_mask=mask, batch_index=index)
 
 
 @node("rebatch_latents")
@@ -168,13 +177,15 @@ def places(latent: Latent) -> tuple[int, ...]:
 
 
 def _take(latent: Latent, wanted: range) -> Latent:
+    from graphflow.pixels.batches import cycled
+
     mask = latent.noise_mask
     return replace(
         latent,
         samples=latent.samples[wanted.start : wanted.stop],
         noise_mask=mask
         if mask is None or mask.shape[0] == 1
-        else cycle_to(mask, latent.samples.shape[0])[wanted.start : wanted.stop],
+        else cycled(mask, latent.samples.shape[0])[wanted.start : wanted.stop],
         batch_index=places(latent)[wanted.start : wanted.stop],
     )
 
@@ -182,6 +193,9 @@ def _take(latent: Latent, wanted: range) -> Latent:
 def _joined_masks(parts: Sequence[Latent]) -> torch.Tensor | None:
     """One mask for each item where any has one; items without one are made anew everywhere."""
     import torch
+
+    from graphflow.pixels.batches import cycled
+    from graphflow.pixels.resampling import resample
 
     masks = [part.noise_mask for part in parts]
     if all(mask is None for mask in masks):
@@ -191,7 +205,8 @@ def _joined_masks(parts: Sequence[Latent]) -> torch.Tensor | None:
     for part, mask in zip(parts, masks, strict=True):
         count = part.samples.shape[0]
         plane = torch.ones(1, *size) if mask is None else resample(mask[None], (size[0], size[1]), "bilinear")[0]
-        joined.append(cycle_to(plane, count))
+        require_items(plane, count)
+        joined.append(cycled(plane, count))
     return torch.cat(joined)
 
 

@@ -9,10 +9,10 @@ from pydantic import Field
 
 from graphflow.errors import InvalidInputError
 from graphflow.limits import LIMITS
-from graphflow.pixels.resampling import require_size, resample
 from graphflow.spec.decorator import node
 from graphflow.values import Latent, Mask
 
+from ..images.checks import require_planes, require_size
 from ..sampling.choices import Crop, LatentEdge, LatentResampling
 
 __all__ = ["empty_latent", "latent_size", "set_noise_mask", "upscale_latent"]
@@ -90,15 +90,12 @@ def upscale_latent(
     Raises:
         LimitError: The result is larger than the limits allow.
     """
-    factor = latent.downscale
-    h, w = latent.samples.shape[-2:]
-    if width or height:
-        # An edge that follows the other is whole pixels first, whole samples then.
-        pixels = (height or round(h * width / w), width or round(w * height / h))
-        size = (max(1, pixels[0] // factor), max(1, pixels[1] // factor))
-    else:
-        size = (max(1, round(h * scale)), max(1, round(w * scale)))
-    require_size(size[1] * factor, size[0] * factor)
+    from graphflow.pixels.resampling import resample
+    from graphflow.pixels.sizes import latent_size
+
+    require_planes(latent.samples)
+    size = latent_size(latent.samples.shape[-2:], width, height, scale, latent.downscale)
+    require_size(size[1] * latent.downscale, size[0] * latent.downscale)
     return replace(latent, samples=resample(latent.samples, size, method, crop))
 
 

@@ -16,10 +16,10 @@ from graphflow import runtime
 from graphflow.document.embedded import RECORD_KEYWORD, WORKFLOW_KEYWORD
 from graphflow.errors import LimitError, MediaError, SafetyError
 from graphflow.limits import LIMITS
-from graphflow.pixels.batching import require_batch
 from graphflow.spec.decorator import InputFile, node
 from graphflow.values import EncodedFile, Files, Latent
 
+from ..images.checks import require_batch
 from ..output.saving import Embed, Prefix
 from ..output.user_files import read
 from .batch import flat

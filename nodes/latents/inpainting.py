@@ -9,11 +9,10 @@ from pydantic import Field
 
 from graphflow.errors import InvalidInputError
 from graphflow.modelfiles.families import installed
-from graphflow.pixels.filters import dilate
-from graphflow.pixels.resampling import require_size, resample
 from graphflow.spec.decorator import node
 from graphflow.values import Conditioning, Image, Latent, Mask, Vae
 
+from ..images.checks import require_size
 from ..masks.make import require_masks
 from ..sampling.choices import Offset
 
@@ -61,23 +60,11 @@ def pad_for_outpaint(
     Raises:
         LimitError: The result is larger than the limits allow.
     """
-    import torch
+    from graphflow.pixels import filling
 
-    batch, channels, height, width = images.pixels.shape
+    height, width = images.pixels.shape[-2:]
     require_size(width + left + right, height + top + bottom)
-    pixels = torch.full((batch, channels, height + top + bottom, width + left + right), 0.5)
-    pixels[..., top : top + height, left : left + width] = images.pixels
-    if channels == 4:
-        pixels[:, 3, :top], pixels[:, 3, top + height :] = 1.0, 1.0
-        pixels[:, 3, :, :left], pixels[:, 3, :, left + width :] = 1.0, 1.0
-    mask = torch.ones(1, *pixels.shape[-2:])
-    inside = torch.zeros(height, width)
-    if feather and 2 * feather < min(height, width):
-        rows = torch.minimum(_distance(height, bool(top)), _far_distance(height, bool(bottom)))
-        columns = torch.minimum(_distance(width, bool(left)), _far_distance(width, bool(right)))
-        nearest = torch.minimum(rows[:, None], columns[None, :])
-        inside = ((feather - nearest) / feather).clamp(min=0) ** 2
-    mask[:, top : top + height, left : left + width] = inside
+    pixels, mask = filling.pad_for_outpaint(images.pixels, left, top, right, bottom, feather)
     return Padded(replace(images, pixels=pixels), Mask(values=mask))
 
 
@@ -96,11 +83,12 @@ def encode_for_inpaint(
         InvalidInputError: A picture is smaller than one latent sample, or the masks do not fit the pictures.
         NonFiniteError: The autoencoder makes NaN, in float32 too.
     """
+    from graphflow.pixels.filling import grey_under, grown_hole
+
     with vae.use() as loaded:
         pixels, hole = _cut(images, mask, loaded.downscale)
-        grown = dilate(hole.round(), grow, grow) if grow else hole
-        samples = loaded.encode(_without(pixels, hole.round()))
-    return Latent(samples=samples, noise_mask=grown.round()[:, 0], family=vae.family, downscale=loaded.downscale)
+        samples = loaded.encode(grey_under(pixels, hole.round()))
+    return Latent(samples=samples, noise_mask=grown_hole(hole, grow), family=vae.family, downscale=loaded.downscale)
 
 
 @node("inpaint_conditioning", lane="device")
@@ -125,13 +113,16 @@ def inpaint_conditioning(
     """
     import torch
 
+    from graphflow.pixels.filling import grey_under
+    from graphflow.pixels.resampling import resize_bilinear
+
     with vae.use() as loaded:
         pixels, hole = _cut(images, mask, loaded.downscale)
         original = loaded.encode(pixels)
-        masked = loaded.encode(_without(pixels, hole.round()))
+        masked = loaded.encode(grey_under(pixels, hole.round()))
         factor: int = loaded.downscale
         scale = _scale(vae, loaded)
-    small = resample(hole, (original.shape[-2], original.shape[-1]), "bilinear").round()
+    small = resize_bilinear(hole, original.shape[-2:]).round()
     concat = torch.cat([small.expand(masked.shape[0], -1, -1, -1), masked * scale], dim=1)
     latent = Latent(
         samples=original, noise_mask=hole[:, 0] if noise_mask else None, family=vae.family, downscale=factor
@@ -175,19 +166,11 @@ def _with(conditioning: Conditioning, concat: torch.Tensor) -> Conditioning:
 
 def _cut(images: Image, mask: Mask, factor: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Pictures (B, 3, H, W) and masks (B or 1, 1, H, W) of whole latent samples, cut evenly on both sides."""
+    from graphflow.pixels.filling import with_hole
+
     _require_sample(images, factor)
     require_masks(mask, images.pixels.shape[0])
-    height, width = images.pixels.shape[-2:]
-    hole = resample(mask.values[:, None], (height, width), "bilinear")
-    rows, columns = height // factor * factor, width // factor * factor
-    top, left = (height - rows) // 2, (width - columns) // 2
-    window = (..., slice(top, top + rows), slice(left, left + columns))
-    return images.pixels[:, :3][window], hole[window]
-
-
-def _without(pixels: torch.Tensor, hole: torch.Tensor) -> torch.Tensor:
-    """Grey where the hole is 1."""
-    return (pixels - 0.5) * (1 - hole) + 0.5
+    return with_hole(images.pixels, mask.values, factor)
 
 
 def _require_sample(images: Image, factor: int) -> None:
@@ -212,17 +195,3 @@ def _scales_references(name: str) -> bool:
     """Whether the editing models of a family were trained on scaled latents of the picture."""
     family = installed().get(name)
     return family is not None and family.latent.scaled_reference
-
-
-def _distance(length: int, padded: bool) -> torch.Tensor:
-    """Pixels from the first edge, which counts only where it is padded."""
-    import torch
-
-    return torch.arange(length, dtype=torch.float32) if padded else torch.full((length,), float(length))
-
-
-def _far_distance(length: int, padded: bool) -> torch.Tensor:
-    """Pixels to the end of the last edge; the last pixel has distance 1."""
-    import torch
-
-    return length - torch.arange(length, dtype=torch.float32) if padded else torch.full((length,), float(length))

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from graphflow.errors import InvalidInputError
-from graphflow.pixels.batching import cycle_to
-from graphflow.pixels.filters import gaussian_blur
-from graphflow.pixels.pasting import paste
-from graphflow.pixels.resampling import resample
 from graphflow.spec.decorator import node
 from graphflow.values import Latent, Mask
 
+from ..images.checks import require_items, require_planes, require_radius
 from ..sampling.choices import Offset
 from .shape import require_same_channels
-
-if TYPE_CHECKING:
-    import torch
 
 __all__ = [
     "blend_latents",
@@ -52,21 +45,15 @@ def composite_latents(
     Raises:
         InvalidInputError: The channels differ, or the latents are a video's.
     """
+    from graphflow.pixels import latents
     from graphflow.sampling.denoise import require_pictures
 
     require_pictures(destination)
     require_same_channels(destination, source)
-    f = destination.downscale
-    pasted = paste(
-        destination.samples,
-        source.samples,
-        None if mask is None else mask.values,
-        x=x // f,
-        y=y // f,
-        feather=feather // f,
-        resize_source=resize_source,
-    )
-    return replace(destination, samples=pasted)
+    require_items(source.samples, destination.samples.shape[0])
+    values, places = None if mask is None else mask.values, (x, y, feather)
+    given = (destination.samples, source.samples, values, *places, resize_source)
+    return replace(destination, samples=latents.composite_latents(*given, destination.downscale))
 
 
 @node("blend_latents")
@@ -87,14 +74,10 @@ def blend_latents(
     Raises:
         InvalidInputError: The channels differ.
     """
-    a = first.samples
-    b = _matched(first, second, "bicubic" if method == "linear" else "bilinear")
-    if method == "linear":
-        return replace(first, samples=a * factor + b * (1 - factor))
-    length_a, length_b = a.norm(dim=1, keepdim=True), b.norm(dim=1, keepdim=True)
-    mixed = _unit(a, length_a) * factor + _unit(b, length_b) * (1 - factor)
-    unit = _unit(mixed, mixed.norm(dim=1, keepdim=True))
-    return replace(first, samples=unit * (length_a * factor + length_b * (1 - factor)))
+    from graphflow.pixels.latents import LATENT_BLENDS
+
+    _require_match(first, second)
+    return replace(first, samples=LATENT_BLENDS[method](first.samples, second.samples, factor))
 
 
 @node("combine_latents")
@@ -108,8 +91,10 @@ def combine_latents(
     Raises:
         InvalidInputError: The channels differ.
     """
-    other = _matched(first, second, "bilinear")
-    return replace(first, samples=first.samples + other if operation == "add" else first.samples - other)
+    from graphflow.pixels.latents import LATENT_SUMS
+
+    _require_match(first, second)
+    return replace(first, samples=LATENT_SUMS[operation](first.samples, second.samples))
 
 
 @node("multiply_latent", map=True)
@@ -117,7 +102,9 @@ def multiply_latent(
     latent: Latents, factor: Annotated[float, Field(ge=-100, le=100, description="the factor")] = 1.0
 ) -> Latent:
     """Multiply latents by a number."""
-    return replace(latent, samples=latent.samples * factor)
+    from graphflow.pixels import latents
+
+    return replace(latent, samples=latents.multiply_latent(latent.samples, factor))
 
 
 @node("sharpen_latent", map=True)
@@ -134,10 +121,10 @@ def sharpen_latent(
     Raises:
         InvalidInputError: The latents are not larger than the radius.
     """
-    length = latent.samples.norm(dim=1, keepdim=True) + 1e-6
-    unit = latent.samples / length
-    sharp = unit + strength * (unit - gaussian_blur(unit, radius, sigma))
-    return replace(latent, samples=sharp * length)
+    from graphflow.pixels import latents
+
+    require_radius(radius, latent.samples)
+    return replace(latent, samples=latents.sharpen_latent(latent.samples, radius, sigma, strength))
 
 
 @node("tonemap_latent", map=True)
@@ -151,28 +138,14 @@ def tonemap_latent(
 
     The length l becomes t * (l / t) / (l / t + 1), where t is (mean + 5 standard deviations of l) * multiplier.
     """
-    if not latent.samples.shape[0]:
-        return latent
-    length = latent.samples.norm(dim=1, keepdim=True) + 1e-10
-    unit = latent.samples / length
-    axes = (1, 2, 3)
-    # A single sample has no deviation.
-    spread = length.std(dim=axes, keepdim=True) if length.shape[-1] * length.shape[-2] > 1 else 0.0
-    top = (length.mean(dim=axes, keepdim=True) + 5 * spread) * multiplier
-    ratio = length / top
-    return replace(latent, samples=unit * (ratio / (ratio + 1) * top))
+    from graphflow.pixels import latents
+
+    return replace(latent, samples=latents.tonemap_latent(latent.samples, multiplier))
 
 
-def _matched(first: Latent, second: Latent, method: str) -> torch.Tensor:
-    """Bring the second latents to the size and number of the first."""
+def _require_match(first: Latent, second: Latent) -> None:
+    """Refuse latents that cannot be brought to the size and number of others."""
     require_same_channels(first, second)
-    if not first.samples.shape[0]:
-        raise InvalidInputError("the batch is empty", where="first")
-    height, width = first.samples.shape[-2:]
-    return cycle_to(resample(second.samples, (height, width), method, "center"), first.samples.shape[0])
-
-
-def _unit(tensor: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
-    import torch
-
-    return torch.where(length > 0, tensor / length, 0.0)
+    require_items(first.samples)
+    require_items(second.samples)
+    require_planes(second.samples)

@@ -10,11 +10,10 @@ from pydantic import Field
 
 from graphflow.errors import InvalidInputError
 from graphflow.limits import LIMITS
-from graphflow.pixels.batching import cycle_to
-from graphflow.pixels.resampling import require_size, resample
 from graphflow.spec.decorator import node
 from graphflow.values import Latent
 
+from ..images.checks import require_items, require_planes, require_size
 from ..sampling.choices import Degrees, Flip, LatentEdge, Offset
 
 if TYPE_CHECKING:
@@ -28,14 +27,17 @@ Latents = Annotated[Latent, Field(description="the latents")]
 @node("flip_latent", map=True)
 def flip_latent(latent: Latents, direction: Flip = "vertical") -> Latent:
     """Mirror latents (B, C, h, w)."""
-    axis = -2 if direction == "vertical" else -1
-    return _changed(latent, lambda tensor: tensor.flip(axis))
+    from graphflow.pixels.shapes import FLIPS
+
+    return _changed(latent, FLIPS[direction])
 
 
 @node("rotate_latent", map=True)
 def rotate_latent(latent: Latents, degrees: Degrees = 90) -> Latent:
     """Turn latents (B, C, h, w) clockwise by a multiple of 90 degrees."""
-    return _changed(latent, lambda tensor: tensor.rot90(-degrees // 90, (-2, -1)))
+    from graphflow.pixels.shapes import rotate
+
+    return _changed(latent, lambda tensor: rotate(tensor, degrees))
 
 
 @node("crop_latent", map=True)
@@ -106,22 +108,19 @@ def concat_latents(
         InvalidInputError: The channels differ; or the videos' sizes do, or they are pictures.
         LimitError: The result is larger than the limits allow.
     """
-    import torch
+    from graphflow.pixels import latents
 
     a, b = first.samples, second.samples
     require_same_channels(first, second)
-    b = cycle_to(b, a.shape[0])
+    require_items(b, a.shape[0])
     if direction in ("after", "before"):
         require_video(first, "first")
         require_video(second, "second")
         if a.shape[-2:] != b.shape[-2:]:
             raise InvalidInputError("the videos have different sizes", where="second")
-        axis = 2
     else:
-        axis = -1 if direction in ("right", "left") else -2
-        size = (a.shape[-2], b.shape[-1]) if axis == -1 else (b.shape[-2], a.shape[-1])
-        b = resample(b, size, "bilinear", "center")
-    joined = torch.cat([a, b] if direction in ("right", "down", "after") else [b, a], dim=axis)
+        require_planes(b)
+    joined = latents.concat_latents(a, b, direction)
     require_size(joined.shape[-1] * first.downscale, joined.shape[-2] * first.downscale)
     return replace(first, samples=joined, noise_mask=None)
 

@@ -9,10 +9,10 @@ from pydantic import Field
 
 from graphflow.errors import InvalidInputError, LimitError
 from graphflow.limits import LIMITS
-from graphflow.pixels.resampling import require_size
 from graphflow.spec.decorator import node
 from graphflow.values import Latent
 
+from ..images.checks import require_size
 from .shape import require_video
 
 __all__ = ["empty_video_latent", "replace_latent_frames", "trim_video_latent"]

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from graphflow.errors import InvalidInputError
-from graphflow.pixels.batching import cycle_to
-from graphflow.pixels.filters import dilate, erode, gaussian_blur
-from graphflow.pixels.resampling import require_size, resample
 from graphflow.spec.decorator import node
 from graphflow.values import Mask
 
+from ..images.checks import require_inside, require_items, require_radius, require_size
 from ..sampling.choices import Crop, Edge, Offset, Resampling
-
-if TYPE_CHECKING:
-    import torch
 
 __all__ = [
     "blur_mask",
@@ -35,7 +29,9 @@ Masks = Annotated[Mask, Field(description="the masks")]
 @node("invert_mask", map=True)
 def invert_mask(mask: Masks) -> Mask:
     """Swap what masks keep and what they make anew: 1 - mask, (B, H, W)."""
-    return Mask(values=1.0 - mask.values)
+    from graphflow.pixels import masks
+
+    return Mask(values=masks.invert_mask(mask.values))
 
 
 @node("grow_mask", map=True)
@@ -47,14 +43,9 @@ def grow_mask(
     ] = True,
 ) -> Mask:
     """Grow or shrink the bright parts of masks: grey dilation or erosion, pixel by pixel."""
-    step = dilate if amount > 0 else erode
-    values = mask.values[:, None]
-    for _ in range(abs(amount)):
-        grown = _cross(values, amount > 0) if tapered_corners else step(values, 3, 3)
-        if grown.equal(values):
-            break
-        values = grown
-    return Mask(values=values[:, 0])
+    from graphflow.pixels import masks
+
+    return Mask(values=masks.grow_mask(mask.values, amount, tapered_corners))
 
 
 @node("feather_mask", map=True)
@@ -73,12 +64,9 @@ def feather_mask(
     ] = False,
 ) -> Mask:
     """Fade masks out linearly towards the edges of the picture."""
-    height, width = mask.values.shape[-2:]
-    far_rows, far_columns = _fade(height, bottom).flip(0), _fade(width, right).flip(0)
-    if across:
-        far_rows, far_columns = far_rows.roll(1), far_columns.roll(1)
-    rows, columns = _fade(height, top) * far_rows, _fade(width, left) * far_columns
-    return Mask(values=mask.values * rows[:, None] * columns[None, :])
+    from graphflow.pixels import masks
+
+    return Mask(values=masks.feather_mask(mask.values, left, top, right, bottom, across))
 
 
 @node("blur_mask", map=True)
@@ -95,11 +83,10 @@ def blur_mask(
     Raises:
         InvalidInputError: The masks are not larger than the radius.
     """
-    return Mask(
-        values=gaussian_blur(mask.values[:, None], radius, max(sigma, 0.1) / radius if sigma else 1 / 3)[:, 0].clamp(
-            0, 1
-        )
-    )
+    from graphflow.pixels import masks
+
+    require_radius(radius, mask.values)
+    return Mask(values=masks.blur_mask(mask.values, radius, sigma))
 
 
 @node("threshold_mask", map=True)
@@ -107,7 +94,9 @@ def threshold_mask(
     mask: Masks, threshold: Annotated[float, Field(ge=0, le=1, description="values above it become 1, others 0")] = 0.5
 ) -> Mask:
     """Make masks of 0 and 1 only."""
-    return Mask(values=(mask.values > threshold).float())
+    from graphflow.pixels import masks
+
+    return Mask(values=masks.threshold_mask(mask.values, threshold))
 
 
 @node("crop_mask", map=True)
@@ -123,6 +112,9 @@ def crop_mask(
     Raises:
         InvalidInputError: The rectangle lies outside.
     """
+    from graphflow.pixels.shapes import crop_rectangle
+
+    require_inside(x, y, mask.values)
     return Mask(values=crop_rectangle(mask.values, x, y, width, height))
 
 
@@ -139,6 +131,8 @@ def resize_mask(
     Raises:
         LimitError: The result is larger than the limits allow.
     """
+    from graphflow.pixels.resampling import resample
+
     require_size(width, height)
     return Mask(values=resample(mask.values[:, None], (height, width), method, crop)[:, 0].clamp(0, 1))
 
@@ -159,60 +153,7 @@ def compose_masks(
     Raises:
         InvalidInputError: There is no source mask.
     """
-    result = destination.values.clone()
-    count, height, width = result.shape
-    if not count or x >= width or y >= height:
-        return Mask(values=result)
-    above = cycle_to(source.values, count)
-    rows, columns = min(above.shape[-2], height - y), min(above.shape[-1], width - x)
-    a, b = result[:, y : y + rows, x : x + columns], above[:, :rows, :columns]
-    result[:, y : y + rows, x : x + columns] = _combined(a, b, operation)
-    return Mask(values=result.clamp(0, 1))
+    from graphflow.pixels.masks import COMPOSITIONS
 
-
-def crop_rectangle(tensor: torch.Tensor, x: int, y: int, width: int, height: int) -> torch.Tensor:
-    """Cut a rectangle, as far as it lies inside, out of (…, H, W).
-
-    Raises:
-        InvalidInputError: It lies outside.
-    """
-    rows, columns = tensor.shape[-2:]
-    if x >= columns or y >= rows:
-        raise InvalidInputError(
-            f"x {x}, y {y} lies outside {columns} x {rows} pixels", advice=f"take places below {columns} and {rows}"
-        )
-    return tensor[..., y : y + height, x : x + width]
-
-
-def _combined(a: torch.Tensor, b: torch.Tensor, operation: str) -> torch.Tensor:
-    match operation:
-        case "multiply":
-            return a * b
-        case "add":
-            return a + b
-        case "subtract":
-            return a - b
-        case "and":
-            return (a.round().bool() & b.round().bool()).float()
-        case "or":
-            return (a.round().bool() | b.round().bool()).float()
-        case "xor":
-            return (a.round().bool() ^ b.round().bool()).float()
-    raise InvalidInputError(f"there is no operation {operation!r}", where="operation")
-
-
-def _cross(values: torch.Tensor, growing: bool) -> torch.Tensor:
-    """One step with a cross instead of a square: the better of a row and a column."""
-    import torch
-
-    if growing:
-        return torch.maximum(dilate(values, 1, 3), dilate(values, 3, 1))
-    return torch.minimum(erode(values, 1, 3), erode(values, 3, 1))
-
-
-def _fade(length: int, margin: int) -> torch.Tensor:
-    """Weights 1 / margin, 2 / margin, … at the beginning of an edge, then 1; a margin has at most the edge's length."""
-    import torch
-
-    margin = min(margin, length)
-    return torch.cat([(torch.arange(margin) + 1) / max(1, margin), torch.ones(length - margin)])
+    require_items(source.values, destination.values.shape[0])
+    return Mask(values=COMPOSITIONS[operation](destination.values, source.values, x, y))

@@ -7,20 +7,16 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import Field
 
 from graphflow.errors import InvalidInputError
-from graphflow.pixels.resampling import require_size
 from graphflow.spec.decorator import node
 from graphflow.values import Image, Mask
 
-from ..images.colors import rgb
+from ..images.checks import require_color, require_size
 from ..sampling.choices import Color, Edge, Offset
 
 __all__ = ["mask_bounds", "mask_from_color", "mask_from_image", "mask_to_image", "rectangle_mask", "solid_mask"]
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Pictures = Annotated[Image, Field(description="the pictures")]
-
-LUMA = (0.299, 0.587, 0.114)
-"""Weights of red, green and blue in brightness (ITU-R BT.601)."""
 
 
 class Bounds(NamedTuple):
@@ -43,10 +39,10 @@ def solid_mask(
     Raises:
         LimitError: The mask is larger than the limits allow.
     """
-    import torch
+    from graphflow.pixels import masks
 
     require_size(width, height)
-    return Mask(values=torch.full((1, height, width), float(value)))
+    return Mask(values=masks.solid_mask(width, height, value))
 
 
 @node("rectangle_mask")
@@ -65,18 +61,14 @@ def rectangle_mask(
         InvalidInputError: The rectangle is empty.
         LimitError: The mask is larger than the limits allow.
     """
-    import torch
+    from graphflow.pixels import masks
 
     require_size(width, height)
-    x0, x1 = round(left * width), round(right * width)
-    y0, y1 = round(top * height), round(bottom * height)
-    if x0 >= x1 or y0 >= y1:
+    if round(left * width) >= round(right * width) or round(top * height) >= round(bottom * height):
         raise InvalidInputError(
             "the rectangle is empty", advice="left must be less than right, and top less than bottom"
         )
-    values = torch.zeros(1, height, width)
-    values[:, y0:y1, x0:x1] = 1.0
-    return Mask(values=1.0 - values if invert else values)
+    return Mask(values=masks.rectangle_mask(width, height, left, top, right, bottom, invert))
 
 
 @node("mask_from_image", map=True)
@@ -92,17 +84,13 @@ def mask_from_image(
     Raises:
         InvalidInputError: The pictures have no alpha channel.
     """
-    import torch
+    from graphflow.pixels.masks import MASK_CHANNELS
 
-    if channel == "brightness":
-        weights = torch.tensor(LUMA).reshape(1, 3, 1, 1)
-        return Mask(values=(images.pixels[:, :3] * weights).sum(1).clamp(0, 1))
-    index = ("red", "green", "blue", "alpha").index(channel)
-    if index >= images.pixels.shape[1]:
+    if channel == "alpha" and images.pixels.shape[1] < 4:
         raise InvalidInputError(
             "the pictures have no alpha channel", where="channel", advice="load them with keep_alpha, or use a colour"
         )
-    return Mask(values=images.pixels[:, index].clone())
+    return Mask(values=MASK_CHANNELS[channel](images.pixels))
 
 
 @node("mask_from_color", map=True)
@@ -114,17 +102,18 @@ def mask_from_color(
     ] = 0,
 ) -> Mask:
     """Make masks (B, H, W) that are 1 where pictures have a colour and 0 elsewhere."""
-    import torch
+    from graphflow.pixels import masks
 
-    wanted = torch.tensor(rgb(color)).reshape(1, 3, 1, 1)
-    off = ((images.pixels[:, :3].clamp(0, 1) - wanted) * 255).round().abs()
-    return Mask(values=(off <= tolerance).all(dim=1).float())
+    require_color(color)
+    return Mask(values=masks.mask_from_color(images.pixels, color, tolerance))
 
 
 @node("mask_to_image", map=True)
 def mask_to_image(mask: Annotated[Mask, Field(description="the masks")]) -> Image:
     """Make grey pictures (B, 3, H, W) of masks (B, H, W): 1 is white."""
-    return Image(pixels=mask.values[:, None].expand(-1, 3, -1, -1).clone())
+    from graphflow.pixels import masks
+
+    return Image(pixels=masks.mask_to_image(mask.values))
 
 
 @node("mask_bounds")
@@ -137,14 +126,11 @@ def mask_bounds(
     Raises:
         InvalidInputError: The mask is 0 everywhere.
     """
-    any_item = (mask.values > 0).any(dim=0)
-    rows, columns = any_item.any(dim=1).nonzero().flatten().tolist(), any_item.any(dim=0).nonzero().flatten().tolist()
-    if not rows:
+    from graphflow.pixels import masks
+
+    if not (mask.values > 0).any():
         raise InvalidInputError("the mask is 0 everywhere", where="mask")
-    height, width = any_item.shape
-    left, top = max(0, columns[0] - padding), max(0, rows[0] - padding)
-    right, bottom = min(width, columns[-1] + 1 + padding), min(height, rows[-1] + 1 + padding)
-    return Bounds(left, top, right - left, bottom - top)
+    return Bounds(*masks.mask_bounds(mask.values, padding))
 
 
 def require_masks(mask: Mask, items: int) -> None:

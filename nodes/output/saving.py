@@ -12,7 +12,6 @@ from pydantic import Field
 from graphflow import runtime
 from graphflow.errors import MediaError
 from graphflow.limits import LIMITS
-from graphflow.pixels.resampling import resample, target_size
 from graphflow.spec.decorator import FirstNumber, node
 from graphflow.values import Audio, EncodedFile, Files, Image, Video
 
@@ -76,15 +75,18 @@ def preview(
     first: FirstNumber = None,
 ) -> Files:
     """Save small JPEG pictures to look at, without the workflow; an eighth of the size where the safety policy is ``require``."""
+    from graphflow.pixels.resampling import resample
+    from graphflow.pixels.sizes import target_size
+
     parts = as_sequence(images)
     policy = runtime.current().record.get("record", {}).get("safety", {}).get("policy")
     shrink = PREVIEW_UNDER_REQUIRE if policy == "require" else 1
     several = first is not None or sum(part.pixels.shape[0] + part.withheld for part in parts) > 1
     files: list[EncodedFile] = []
     for number, picture in _numbered(parts, first or 0):
-        height, width = picture.pixels.shape[-2:]
-        new_width, new_height = target_size(width, height, scale=1 / shrink, max_edge=max(1, max_edge // shrink))
-        small = resample(picture.pixels, (new_height, new_width), "area")
+        bound = max(1, max_edge // shrink)
+        size = target_size(picture.pixels.shape[-2:], scale=1 / shrink, max_edge=bound)
+        small = resample(picture.pixels, size, "area")
         data, _ = encode_picture(small[0], "jpeg", quality=85, rounding="round", record={})
         stem = f"preview-{number}" if several else "preview"
         files.append(EncodedFile(stem=stem, suffix=".jpg", data=data, number=number))

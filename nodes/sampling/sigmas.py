@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from pydantic import Field
@@ -174,7 +173,7 @@ def align_your_steps_sigmas(
 ) -> Sigmas:
     """Make an optimised schedule (Sabour et al. 2024, arXiv:2404.14507), interpolated to other numbers of steps."""
     from graphflow.sampling.align_your_steps import ALIGN_YOUR_STEPS
-    from graphflow.sampling.align_your_steps import align_your_steps_sigmas as make
+    from graphflow.sampling.schedules import align_your_steps_sigmas as make
 
     taken = round(steps * strength)
     return Sigmas(values=make(ALIGN_YOUR_STEPS[variant], steps)[-(taken + 1) :] if taken else _none())
@@ -212,22 +211,18 @@ def split_sigmas_at_strength(
     strength: Annotated[float, Field(ge=0, le=1, description="share of the steps that the second part has")] = 1.0,
 ) -> SplitSigmas:
     """Cut a schedule in two so that the second part has a share of the steps."""
-    steps = max(len(sigmas.values) - 1, 0)
-    step = steps - round(steps * strength)
-    return split_sigmas(sigmas, step)
+    from graphflow.sampling.changed_levels import split_at_strength
 
-
-LOWEST_FIRST = 1e-4
-"""What a zero becomes that would stand at the beginning of a schedule."""
+    high, low = split_at_strength(sigmas.values, strength)
+    return SplitSigmas(Sigmas(values=high), Sigmas(values=low))
 
 
 @node("flip_sigmas", map=True)
 def flip_sigmas(sigmas: Levels) -> Sigmas:
     """Turn a schedule round, to go from a picture to noise; a zero that would be first becomes 0.0001."""
-    flipped = sigmas.values.flip(0)
-    if len(flipped) and float(flipped[0]) == 0:
-        flipped[0] = LOWEST_FIRST
-    return Sigmas(values=flipped)
+    from graphflow.sampling import changed_levels
+
+    return Sigmas(values=changed_levels.flip_sigmas(sigmas.values))
 
 
 @node("set_first_sigma", map=True)
@@ -239,11 +234,11 @@ def set_first_sigma(
     Raises:
         InvalidInputError: The schedule is empty.
     """
+    from graphflow.sampling import changed_levels
+
     if not len(sigmas.values):
         raise InvalidInputError("the schedule has no levels", where="sigmas")
-    values = sigmas.values.clone()
-    values[0] = sigma
-    return Sigmas(values=values)
+    return Sigmas(values=changed_levels.set_first_sigma(sigmas.values, sigma))
 
 
 @node("extend_sigmas", map=True)
@@ -266,19 +261,9 @@ def extend_sigmas(
     Raises:
         LimitError: The schedule becomes too long.
     """
-    import torch
+    from graphflow.sampling import changed_levels
 
-    high = math.inf if start_sigma < 0 else start_sigma
-    part = torch.linspace(0, 1, steps + 1)[:-1]
-    if spacing == "cosine":
-        part = torch.sin(part * math.pi / 2)
-    elif spacing == "sine":
-        part = 1 - torch.cos(part * math.pi / 2)
-    pieces: list[Tensor] = []
-    for sigma, following in zip(sigmas.values[:-1], sigmas.values[1:], strict=True):
-        inside = end_sigma <= float(sigma) <= high
-        pieces.append(sigma + part * (following - sigma) if inside else sigma.reshape(1))
-    return Sigmas(values=torch.cat([*pieces, sigmas.values[-1:]]))
+    return Sigmas(values=changed_levels.extend_sigmas(sigmas.values, steps, start_sigma, end_sigma, spacing))
 
 
 @node("percent_to_sigma", lane="device", map=True)

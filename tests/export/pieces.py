@@ -7,14 +7,14 @@ import types
 from functools import cache
 from typing import Any
 
-from graphflow.converters.diffusers_script.pieces import with_needs
+from graphflow.converters.diffusers_script.carried import carry
 from graphflow.converters.diffusers_script.render import _imports
 
 
 @cache
 def piece(name: str) -> Any:
     """A helper, run as a script has it: its source with what it needs, and nothing else."""
-    pieces = with_needs([name])
+    pieces = carry([name])
     used = {found for item in pieces for found in item.imports}
     module = types.ModuleType("script")
     # dataclasses look their module up

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from graphflow.converters.diffusers_script.emitters.functions import TENSOR_NODES
-from graphflow.converters.diffusers_script.pieces import library, with_needs
+from graphflow.converters.diffusers_script.carried import carry, library
+from graphflow.converters.diffusers_script.emitters.functions import CHOSEN, PLAIN, function_of
 from graphflow.converters.diffusers_script.render import _imports
+from graphflow.converters.diffusers_script.solvers import schedule_function
 from graphflow.sampling.noise import initial_noise, step_noise
 from graphflow.sampling.prediction import ModelSampling
 from graphflow.sampling.samplers import SAMPLERS
@@ -29,16 +31,13 @@ SAMPLING = ModelSampling.from_betas(torch.linspace(0.00085**0.5, 0.012**0.5, 100
 class Denoiser:
     """A model that knows the picture, roughly."""
 
-    model_sampling = SAMPLING
+    levels = SAMPLING
 
     def __call__(self, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
         return torch.sin(x / (1 + sigma)) + 0.1 * sigma / (1 + sigma)
 
     def with_uncond(self, x: torch.Tensor, sigma: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return self(x, sigma), 0.9 * self(x, sigma)
-
-    def percent_to_sigma(self, percent: float) -> float:
-        return SAMPLING.percent_to_sigma(percent)
 
 
 # the others, called _gpu, are the same functions
@@ -53,7 +52,7 @@ def test_each_sampler_of_a_script_is_the_engines(name: str) -> None:
 
     expected = sampler.run(Denoiser(), x, sigmas, noise=noise(), callback=lambda step: None)
     function = "euler" if name == "ddim" else name
-    actual = piece(function)(Denoiser(), x, sigmas, noise())
+    actual = piece(function)(Denoiser(), x, sigmas, noise=noise(), callback=lambda step: None)
     assert_close(actual, expected)
 
 
@@ -61,7 +60,8 @@ def test_each_sampler_of_a_script_is_the_engines(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(SCHEDULES))
 def test_each_schedule_of_a_script_is_the_engines(name: str, steps: int) -> None:
     expected = make_sigmas(name, SAMPLING, steps)
-    actual = piece(f"{name}_sigmas")(piece("stable_diffusion_levels")(), steps)
+    levels = piece("Levels")(piece("training_sigmas")({}))
+    actual = piece(schedule_function(name))(levels, steps)
     assert_close(actual, expected, pointwise=True)
 
 
@@ -99,27 +99,52 @@ def test_training_levels_of_a_script_are_the_engines() -> None:
         assert_close(piece("training_sigmas")(config).float(), expected, pointwise=True)
 
 
-def test_every_piece_stands_on_its_own_and_brings_nothing_else(tmp_path: Path) -> None:
+def test_every_piece_stands_on_its_own_formatted_and_brings_nothing_else(tmp_path: Path) -> None:
     for name in library():
         assert piece(name) is not None
-        pieces = with_needs([name])
-        used = {found for item in pieces for found in item.imports}
-        code = "\n\n".join(["\n".join(_imports(used)), *(item.source for item in pieces)])
-        (tmp_path / f"{name}.py").write_text(code + "\n", "utf-8")
+        for kind, mentioned in (("whole", None), ("least", ())):
+            pieces = carry([name], mentioned)
+            used = {found for item in pieces for found in item.imports}
+            code = [*_imports(used), *(item.source for item in pieces)]
+            (tmp_path / f"{name}_{kind}.py").write_text("\n\n\n".join(part for part in code if part) + "\n", "utf-8")
     ruff = str(Path(sys.executable).with_name("ruff"))
-    command = [ruff, "check", "--isolated", "--select", "F", "--output-format", "concise", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
-    assert done.returncode == 0, done.stdout
+    for command in (["check", "--select", "F", "--output-format", "concise"], ["format", "--diff"]):
+        done = subprocess.run(
+            [ruff, *command, "--isolated", str(tmp_path)],
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout
+
+
+def test_methods_that_nothing_mentions_are_left_out_where_only_scripts_call_them() -> None:
+    def source(name: str, *mentioned: str) -> str:
+        return next(item.source for item in carry([name], mentioned) if item.name == name)
+
+    assert "def percent_to_sigma" not in source("Levels")
+    assert "def percent_to_sigma" in source("Levels", "percent_to_sigma")
+    # what Diffusers calls stays, and so do the methods of classes that are mixed into its own
+    assert "def scale_model_input" in source("KeepsOutside") and "def set_timesteps" in source("ExactLevels")
 
 
 def test_a_parameter_is_no_need_of_a_helper_with_its_name() -> None:
     assert "crop" in library()
-    assert "crop" not in {found.name for found in with_needs(["resize_to"])}
+    assert "crop" not in {found.name for found in carry(["latent_size"])}
 
 
-@pytest.mark.parametrize("name", TENSOR_NODES)
-def test_each_function_of_a_script_is_the_nodes(name: str) -> None:
-    """The piece on tensors gives what the node gives on values, with the node's defaults."""
+def functions() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Node types that are functions on tensors, with each value of the parameter that chooses the function."""
+    yield from ((name, {}) for name in PLAIN)
+    for name, (parameter, _, _) in CHOSEN.items():
+        values = installed().specs[name].inputs[parameter].json_schema()["enum"]
+        yield from ((name, {parameter: value}) for value in values)
+
+
+@pytest.mark.parametrize(("name", "chosen"), list(functions()), ids=str)
+def test_each_function_of_a_script_is_the_nodes(name: str, chosen: dict[str, Any]) -> None:
+    """The function on tensors gives what the node gives on values, with the node's defaults."""
     generator = torch.Generator().manual_seed(3)
     spec = installed().specs[name]
     given: dict[str, Any] = {}
@@ -127,7 +152,7 @@ def test_each_function_of_a_script_is_the_nodes(name: str) -> None:
     for parameter in spec.inputs.values():
         kind = parameter.type.name
         if kind == "image":
-            channels = 4 if name == "split_alpha" else 3
+            channels = 4 if name == "split_alpha" or chosen.get("channel") == "alpha" else 3
             plain[parameter.name] = torch.rand(2, channels, 24, 20, generator=generator)
             given[parameter.name] = Image(pixels=plain[parameter.name].clone())
         elif kind == "mask":
@@ -139,26 +164,15 @@ def test_each_function_of_a_script_is_the_nodes(name: str) -> None:
         elif parameter.required and not parameter.optional:
             pytest.fail(f"{name} needs {parameter.name}")
     sizes = {option: 16 for option in ("width", "height") if option in spec.inputs and name.startswith("crop")}
-    expected = spec.function(**given, **(sizes if "latent" not in name else {}))
-    actual = piece(name)(**plain, **(sizes if "latent" not in name else {}))
+    expected = spec.function(**given, **chosen, **(sizes if "latent" not in name else {}))
+    function, unused = function_of(name, chosen.__getitem__)
+    kept = {option: value for option, value in chosen.items() if option not in unused}
+    actual = piece(function)(*plain.values(), **kept, **(sizes if "latent" not in name else {}))
     if len(spec.outputs) == 1:
         expected, actual = (expected,), (actual,)
     for one, other in zip(expected, actual, strict=True):
         tensor = getattr(one, "pixels", getattr(one, "values", getattr(one, "samples", one)))
         torch.testing.assert_close(torch.as_tensor(other), torch.as_tensor(tensor))
-
-
-@pytest.mark.parametrize("tool", ["make_sampler_pieces", "make_node_pieces", "make_guidance_pieces"])
-def test_the_made_pieces_are_up_to_date(tool: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", f"tools.{tool}", "--check"],
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        check=False,
-        cwd=ROOT,
-    )
-    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("layers", ["mid_block, down_blocks.9", " , "])

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from graphflow.converters.diffusers_script.solvers import exact_scheduler
+from graphflow.converters.diffusers_script.solvers import exact_scheduler, schedule_function
 from graphflow.sampling.names import SCHEDULE_NAMES
 from graphflow.sampling.noise import initial_noise, step_noise
 from graphflow.sampling.prediction import ModelSampling
@@ -31,7 +31,7 @@ SEED = 5
 class Network:
     """A network that predicts noise, and the guided model that samplers see over it."""
 
-    model_sampling = SAMPLING
+    levels = SAMPLING
 
     def predict(self, x: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
         """The noise in latents of variance 1 at a whole training step."""
@@ -53,7 +53,7 @@ def drawn_by_a_pipeline(
     chosen = exact_scheduler(sampler, schedule)
     assert chosen is not None
     scheduler = piece(chosen.name)(**CONFIG, **{name: value for name, (value, _) in chosen.config.items()})
-    levels = piece(f"{schedule}_sigmas")
+    levels = piece(schedule_function(schedule))
     scheduler.schedule = levels if latents is None else piece("of_length")(levels)
     scheduler.set_timesteps(total)
     noise, start = initial_noise((1, 4, 4, 4), SEED, "per_sample"), 0

@@ -257,6 +257,21 @@ def test_the_pipeline_style_calls_a_pipeline_and_says_what_differs() -> None:
     assert "KDPM2DiscreteScheduler is near dpm_2" in near.code
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("regional_prompts", "areas"),
+        ("two_stage", "a part of its schedule"),
+        ("freeu_pag", "guidance"),
+        ("txt2img", ""),
+    ],
+)
+def test_the_report_says_why_no_pipeline_fits(name: str, reason: str) -> None:
+    made = export(workflows.path(name), session=session())
+    reasons = [note for note in made.report if "a denoising loop, since" in note]
+    assert all(reason in note for note in reasons) and bool(reasons) == bool(reason)
+
+
 @pytest.mark.parametrize(("sampler", "exact"), [("dpm_adaptive", True), ("dpm_fast", False)])
 def test_the_last_bits_of_prompts_are_kept_where_steps_hang_on_them(sampler: str, exact: bool) -> None:
     assert ('set_attn_implementation("eager")' in to_script(txt2img(sampler=sampler))) is exact

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from graphflow import nodes
 from graphflow.errors import InvalidInputError, LimitError
 from graphflow.nodes.images.alpha import PorterDuffMode
-from graphflow.nodes.images.filter import bayer
 from graphflow.nodes.images.mix import BlendMode
 from graphflow.nodes.plain.resolutions import PRESETS
+from graphflow.pixels.filters import bayer
 from graphflow.values import Image, Mask
 
 MODES = get_args(BlendMode)

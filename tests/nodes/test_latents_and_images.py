@@ -17,7 +17,8 @@ from graphflow.nodes import (
     set_noise_mask,
     upscale_latent,
 )
-from graphflow.pixels.resampling import resample, target_size
+from graphflow.pixels.resampling import resample
+from graphflow.pixels.sizes import target_size
 from graphflow.values import Image, Latent, Mask
 
 METHODS = ["nearest", "bilinear", "bicubic", "area", "lanczos"]
@@ -103,7 +104,7 @@ def test_an_empty_batch_can_be_resized() -> None:
 
 @given(st.integers(1, 500), st.integers(1, 500), st.integers(1, 600), st.floats(0.1, 8))
 def test_a_longest_edge_is_never_passed(width: int, height: int, max_edge: int, scale: float) -> None:
-    new_width, new_height = target_size(width, height, scale=scale, max_edge=max_edge)
+    new_height, new_width = target_size((height, width), scale=scale, max_edge=max_edge)
     assert max(new_width, new_height) <= max_edge
     assert min(new_width, new_height) >= 1
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from graphflow.sampling.align_your_steps import ALIGN_YOUR_STEPS, align_your_steps_sigmas
+from graphflow.sampling.align_your_steps import ALIGN_YOUR_STEPS
 from graphflow.sampling.noise import initial_noise
 from graphflow.sampling.prediction import ModelSampling
 from graphflow.sampling.schedules import (
+    align_your_steps_sigmas,
     exponential_sigmas,
     karras_sigmas,
     laplace_sigmas,

@@ -26,7 +26,7 @@ def predictions(**changes: Any) -> Predictions:
         "cond": 0.5 * x + 0.2 * tensor(2),
         "uncond": 0.3 * x - 0.2 * tensor(3),
         "scale": SCALE,
-        "model_sampling": DISCRETE,
+        "levels": DISCRETE,
         "evaluate": lambda side="positive", *, x=x, sigma=None, variation=None: 0.4 * x,
     }
     return Predictions(**{**given, **changes})

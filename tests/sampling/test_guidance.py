@@ -122,7 +122,7 @@ def test_guidance_away_from_a_variation_acts_in_its_share_of_sampling() -> None:
 
 @pytest.mark.parametrize("sampling", [DISCRETE, FLOW], ids=["discrete", "flow"])
 def test_rescaled_guidance_has_the_spread_of_the_conditional_velocity(sampling: Any) -> None:
-    p = predictions(model_sampling=sampling, sigma=torch.tensor(0.7))
+    p = predictions(levels=sampling, sigma=torch.tensor(0.7))
 
     def velocity(denoised: Tensor) -> Tensor:
         if sampling.is_flow:

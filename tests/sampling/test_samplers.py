@@ -147,10 +147,10 @@ def test_2s_with_cfg_pp_is_exact_only_with_the_prediction_that_belongs_to_x(mode
 class _Watched(GaussianData):
     """Notes the levels it is asked at."""
 
-    levels: list[float] = field(default_factory=list)
+    visited: list[float] = field(default_factory=list)
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
-        self.levels.append(float(sigma))
+        self.visited.append(float(sigma))
         return super().__call__(x, sigma)
 
 
@@ -159,7 +159,7 @@ def test_2s_looks_just_below_pure_noise_where_a_flow_starts_there() -> None:
     x = torch.linspace(-1, 1, 16).reshape(1, 1, 4, 4)
     noise = step_noise("gaussian", x, sigmas, 7)
     dpmpp.dpmpp_2s_ancestral(seen, x, sigmas, noise=noise, callback=lambda step: None)
-    assert_close(torch.tensor(seen.levels[:3]), torch.tensor([1.0, 0.9999, 0.6]))
+    assert_close(torch.tensor(seen.visited[:3]), torch.tensor([1.0, 0.9999, 0.6]))
 
 
 @pytest.mark.parametrize("name", ["uni_pc", "uni_pc_bh2"])

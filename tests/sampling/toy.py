@@ -25,6 +25,10 @@ class GaussianData:
 
     model_sampling: ModelSampling
 
+    @property
+    def levels(self) -> ModelSampling:
+        return self.model_sampling
+
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
         alpha = self.model_sampling.alpha(sigma)
         gain = alpha * SPREAD**2 / (alpha**2 * SPREAD**2 + sigma**2)

@@ -16,6 +16,7 @@ from ..layout import quoted
 from ..models import Change, ModelPart
 from ..script import UnsupportedError
 from .base import Emission
+from .stored import stored
 
 METHODS = frozenset({"loha", "lokr", "dora"})
 """Variants of LoRA files that are applied this way."""
@@ -51,8 +52,6 @@ def apply_adapter(emission: Emission, path: str, encoder: Any) -> dict[str, Any]
 
 
 def _changed(part: ModelPart, module: str, path: str, prefix: str, strength: str) -> ModelPart:
-    from .lora import stored
-
     rounded = stored(part) if module == "text_encoder" else ""
     arguments = (("path", path), ("prefix", quoted(prefix)), ("strength", strength))
     change = Change("apply_adapter", module, arguments, rounded=rounded)

@@ -59,9 +59,9 @@ def batch_latents(emission: Emission) -> Latents:
         raise UnsupportedError("latents of different families do not make one batch")
     variables = [part.variable for part in parts]
     if emission.fixed("resize"):
-        emission.script.need("resize_to")
-        size = f"tuple({variables[0]}.shape[-2:])"
-        resized = (f'resize_to({name}, {size}, "bilinear", crop=True)' for name in variables[1:])
+        emission.script.need("crop_to_shape", "resize_bilinear")
+        size = emission.script.assign("size", f"{variables[0]}.shape[-2:]")
+        resized = (f"resize_bilinear(crop_to_shape({name}, {size}), {size})" for name in variables[1:])
         variables = [variables[0], *resized]
     emission.begin()
     places = emission.script.assign("places", listed(f"*{part.places or _all(part.variable)}" for part in parts))

@@ -27,7 +27,7 @@ def combine_conditioning(emission: Emission) -> Conditioning:
 def set_conditioning_area(emission: Emission) -> Conditioning:
     """A rectangle."""
     area = Items("(", tuple(("", emission.value(name)) for name in ("y", "x", "height", "width")), ")")
-    return _set(emission, area=area, unit=emission.value("unit"), strength=emission.value("strength"))
+    return _set(emission, area=area, unit=emission.fixed("unit"), strength=emission.value("strength"))
 
 
 def set_conditioning_strength(emission: Emission) -> Conditioning:
@@ -37,7 +37,7 @@ def set_conditioning_strength(emission: Emission) -> Conditioning:
 
 def set_conditioning_mask(emission: Emission) -> Conditioning:
     """A mask."""
-    bounds = emission.value("bounds")
+    bounds = emission.fixed("bounds")
     return _set(emission, mask=emission.mask("mask"), mask_strength=emission.value("strength"), bounds=bounds)
 
 

@@ -10,6 +10,7 @@ from ..handles import EmptyLatent, Latents, Levels, Noise, Sampling, Solver
 from ..layout import Expression, call
 from ..models import Hook
 from ..script import UnsupportedError
+from ..solvers import schedule_function
 from ..steps import FULL_STRENGTH, sliced
 from .base import Emission, Emitter
 from .sampling import with_text, without_channels
@@ -106,14 +107,15 @@ def make_sigmas(emission: Emission) -> Levels:
     """A schedule of the model."""
     model, schedule = emission.part("model"), emission.fixed("schedule")
     emission.begin()
-    emission.script.need("training_sigmas", f"{schedule}_sigmas")
+    make = schedule_function(schedule)
+    emission.script.need("Levels", "training_sigmas", make)
     pipe = emission.loader.any_pipe(model.base)
-    levels = f"training_sigmas({pipe}.scheduler.config)"
+    levels = f"Levels(training_sigmas({pipe}.scheduler.config))"
     steps, strength = emission.value("steps"), emission.inputs["strength"]
     if not emission.script.is_open(strength) and strength.value > FULL_STRENGTH:
-        return Levels(emission.assign(call(f"{schedule}_sigmas", levels, steps)))
+        return Levels(emission.assign(call(make, levels, steps)))
     emission.script.need("last_levels")
-    made: Expression = call(f"{schedule}_sigmas", levels, f"int({steps} / {emission.value('strength')})")
+    made: Expression = call(make, levels, f"int({steps} / {emission.value('strength')})")
     return Levels(emission.assign(call("last_levels", made, steps)))
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from inspect import signature
 from typing import Any
 
 from ..graph import Given
@@ -10,20 +13,55 @@ from ..layout import Expression, call, flat, listed
 from ..script import UnsupportedError
 from .base import Emission, Emitter
 
-TENSOR_NODES = (
-    "pad_for_outpaint", "solid_mask", "rectangle_mask", "mask_from_image", "mask_from_color", "mask_to_image",
-    "invert_mask", "grow_mask", "feather_mask", "blur_mask", "threshold_mask", "crop_mask", "resize_mask",
-    "compose_masks", "resize", "resize_and_pad", "crop_image", "pad_image", "flip_image", "rotate_image",
-    "stitch_images", "repeat_images", "solid_image", "image_size", "composite_images", "blend_images", "blur_image",
-    "sharpen_image", "morphology", "quantize_image", "invert_image", "adjust_image", "match_colors", "rgb_to_yuv",
-    "yuv_to_rgb", "join_alpha", "split_alpha", "porter_duff", "flip_latent", "rotate_latent",
-    "blend_latents", "combine_latents", "multiply_latent", "concat_latents", "canny_edges", "sharpen_latent",
-    "tonemap_latent", "mask_bounds", "add_image_noise", "fill_masked_image",
-)  # fmt: skip
-"""Node types whose function scripts have under the same name, see ``pieces/f_nodes.py``."""
+PLAIN: Mapping[str, str] = {
+    **{
+        name: name
+        for name in (
+            "pad_for_outpaint", "solid_mask", "rectangle_mask", "mask_from_color", "mask_to_image", "invert_mask",
+            "grow_mask", "feather_mask", "blur_mask", "threshold_mask", "stitch_images", "solid_image",
+            "composite_images", "blur_image", "sharpen_image", "invert_image", "adjust_image", "match_colors",
+            "rgb_to_yuv", "yuv_to_rgb", "join_alpha", "split_alpha", "multiply_latent", "concat_latents", "canny_edges",
+            "sharpen_latent", "tonemap_latent", "mask_bounds", "add_image_noise", "composite_latents", "crop_latent",
+            "cut_latent",
+        )
+    },
+    "crop_image": "crop_rectangle",
+    "crop_mask": "crop_rectangle",
+    "rotate_image": "rotate",
+    "rotate_latent": "rotate",
+}  # fmt: skip
+"""The engine's function on tensors by node type; its parameters are the node's."""
 
-OWN_NODES = ("composite_latents", "crop_latent", "cut_latent")
-"""The same, with functions that are written for scripts, see ``pieces/e_latents.py``."""
+CHOSEN: Mapping[str, tuple[str, str, str]] = {
+    "mask_from_image": ("channel", "masks", "MASK_CHANNELS"),
+    "compose_masks": ("operation", "masks", "COMPOSITIONS"),
+    "morphology": ("operation", "filters", "MORPHOLOGY"),
+    "quantize_image": ("dither", "filters", "DITHERS"),
+    "blend_images": ("mode", "pasting", "BLENDS"),
+    "pad_image": ("fill", "shapes", "PADDINGS"),
+    "flip_image": ("direction", "shapes", "FLIPS"),
+    "flip_latent": ("direction", "shapes", "FLIPS"),
+    "blend_latents": ("method", "latents", "LATENT_BLENDS"),
+    "combine_latents": ("operation", "latents", "LATENT_SUMS"),
+    "fill_masked_image": ("method", "filling", "FILLINGS"),
+}
+"""Node types with one function for each value of a parameter: it, and where the engine has their table."""
+
+
+def function_of(node_type: str, choice: Callable[[str], Any]) -> tuple[str, frozenset[str]]:
+    """The engine's function for a node, and those of the node's parameters that it has no use for.
+
+    Args:
+        node_type: The node.
+        choice: Tells the value of a parameter that chooses the function.
+    """
+    if node_type in PLAIN:
+        return PLAIN[node_type], frozenset()
+    parameter, module, table = CHOSEN[node_type]
+    functions = getattr(import_module(f"graphflow.pixels.{module}"), table)
+    function = functions[choice(parameter)]
+    unused = {parameter, *({"color"} if node_type == "pad_image" else ())} - set(signature(function).parameters)
+    return function.__name__, frozenset(unused)
 
 
 UNKNOWN = object()
@@ -31,13 +69,23 @@ UNKNOWN = object()
 
 
 def function(emission: Emission) -> dict[str, Any]:
-    """A call of the node's function."""
+    """A call of the engine's function for the node."""
+    name, unused = function_of(emission.node.type, emission.fixed)
+    return call_of(emission, name, unused)
+
+
+def call_of(
+    emission: Emission, function: str, unused: frozenset[str] = frozenset(), **more: Expression
+) -> dict[str, Any]:
+    """A call of a function with the node's inputs, but for those that it has no use for."""
     node, script = emission.node, emission.script
     positional: list[Expression] = []
     named: dict[str, Expression] = {}
     scaled_for: Any = UNKNOWN
     for name in node.values:
         found = emission.inputs[name]
+        if name in unused:
+            continue
         if isinstance(found, Given):
             if found.value is None or emission.is_default(name, node.standard.get(name)):
                 continue
@@ -51,8 +99,8 @@ def function(emission: Emission) -> dict[str, Any]:
             else:
                 positional.append(variable)
     emission.begin()
-    script.need(node.type)
-    made = call(node.type, *positional, **named)
+    script.need(function)
+    made = call(function, *positional, **named, **more)
     if len(node.outputs) == 1:
         names = [emission.assign(made)]
     else:
@@ -92,4 +140,13 @@ def _handle(emission: Emission, output: str, variable: str, scaled_for: Any) -> 
     return Latents(variable, scaled_for) if kind == "latent" else Scalar(variable)
 
 
-EMITTERS: dict[str, Emitter] = dict.fromkeys((*TENSOR_NODES, *OWN_NODES), function)
+def porter_duff(emission: Emission) -> dict[str, Any]:
+    """The operator is a function, too."""
+    from graphflow.pixels.alpha import PORTER_DUFF
+
+    operator = PORTER_DUFF[emission.fixed("mode")].__name__
+    emission.script.need(operator)
+    return call_of(emission, "porter_duff", frozenset({"mode"}), operator=operator)
+
+
+EMITTERS: dict[str, Emitter] = {**dict.fromkeys((*PLAIN, *CHOSEN), function), "porter_duff": porter_duff}

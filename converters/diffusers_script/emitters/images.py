@@ -7,66 +7,106 @@ from typing import Any
 from graphflow.nodes.plain.resolutions import PRESETS
 
 from ..handles import Decoding, Masks, Pixels, Scalar
-from ..layout import Expression, call, flat, literal, quoted
+from ..layout import Expression, Items, call, flat, literal
 from .base import Emission, Emitter
-from .functions import function
 from .loaders import input_path
+
+CHANNELS = ("red", "green", "blue")
 
 
 def load_image(emission: Emission) -> dict[str, Any]:
     """A picture from a file."""
     emission.begin()
-    path = input_path(emission, "IMAGE")
-    masked = any(link.node == emission.node.id and link.output == "mask" for link in emission.script.graph.readers)
-    options = {"keep_alpha": "True"} if emission.fixed("keep_alpha") else {}
-    if not masked and not options:
-        emission.script.need("load_pixels")
-        return {"image": Pixels(emission.assign(call("load_pixels", path), "image")), "mask": None}
-    emission.script.need("load_image")
-    image, mask = emission.script.name("image"), emission.script.name("mask")
-    emission.script.add(f"{image}, {mask} = ", call("load_image", path, **options))
-    return {"image": Pixels(image), "mask": Masks(mask)}
+    script, path = emission.script, input_path(emission, "IMAGE")
+    script.need("read_picture")
+    masked = any(link.node == emission.node.id and link.output == "mask" for link in script.graph.readers)
+    keeps = emission.fixed("keep_alpha")
+    if not masked and not keeps:
+        return {"image": Pixels(emission.assign(f"read_picture({path})[:, :3]", "image")), "mask": None}
+    picture = emission.assign(call("read_picture", path), "picture")
+    mask = emission.assign(f"1 - {picture}[:, 3]", "mask") if masked else ""
+    shown: Expression = f"{picture}[:, :3]"
+    if keeps:
+        script.need("without_unused_alpha")
+        shown = call("without_unused_alpha", path, picture)
+    return {"image": Pixels(emission.assign(shown, "image")), "mask": Masks(mask)}
 
 
 def load_mask(emission: Emission) -> Masks:
     """A mask from a file."""
     emission.begin()
-    emission.script.need("load_mask")
-    return Masks(emission.assign(call("load_mask", input_path(emission, "MASK"), emission.value("channel")), "mask"))
-
-
-SIMPLE = frozenset({"nearest", "bilinear", "bicubic", "area", "lanczos"})
+    emission.script.need("read_picture")
+    picture, channel = f"read_picture({input_path(emission, 'MASK')})", emission.fixed("channel")
+    shown = f"1 - {picture}[:, 3]" if channel == "alpha" else f"{picture}[:, {CHANNELS.index(channel)}]"
+    return Masks(emission.assign(shown, "mask"))
 
 
 def resize(emission: Emission) -> Any:
-    """Another size; what is unusual is left to the node's own function."""
-    usual = {"megapixels": 0.0, "longest_edge": 0, "multiple_of": 1}
-    if not all(emission.is_default(name, value) for name, value in usual.items()):
-        return function(emission)
-    method = emission.fixed("method")
-    if method not in SIMPLE or any(isinstance(emission.inputs[name], Scalar) for name in ("width", "height", "scale")):
-        return function(emission)
+    """Another size."""
     pixels = emission.pixels("images")
     emission.begin()
-    emission.script.need("resize_to")
     size = _size(emission, pixels.variable)
-    extra: dict[str, Expression] = {} if emission.is_default("crop", "none") else {"crop": "True"}
-    if emission.fixed("antialias") and method in ("bilinear", "bicubic"):
-        extra["antialias"] = "True"
-    resized = call("resize_to", pixels.variable, size, flat(literal(method)), **extra)
+    resized = resized_to(emission, pixels.variable, size, antialias=emission.fixed("antialias"))
     return Pixels(emission.assign(resized.then(".clamp(0, 1)")))
+
+
+def resized_to(emission: Emission, variable: str, size: Expression, *, antialias: bool = False) -> Items:
+    """The call of the node's method of resampling."""
+    method = emission.fixed("method")
+    if not isinstance(size, str):
+        size = emission.script.assign("size", size)
+    if not emission.is_default("crop", "none") and emission.fixed("crop") == "center":
+        emission.script.need("crop_to_shape")
+        variable = f"crop_to_shape({variable}, {size})"
+    emission.script.need(f"resize_{method}")
+    extra: dict[str, Expression] = {"antialias": "True"} if antialias and method in ("bilinear", "bicubic") else {}
+    return call(f"resize_{method}", variable, size, **extra)
+
+
+def resize_mask(emission: Emission) -> Masks:
+    """Masks of another size."""
+    mask = emission.mask("mask")
+    emission.begin()
+    size = f"({emission.value('height')}, {emission.value('width')})"
+    resized = resized_to(emission, f"{mask}[:, None]", size)
+    return Masks(emission.assign(resized.then("[:, 0].clamp(0, 1)")))
+
+
+def resize_and_pad(emission: Emission) -> Pixels:
+    """Pictures in the middle of a size."""
+    pixels = emission.pixels("images")
+    emission.begin()
+    size = f"({emission.value('height')}, {emission.value('width')})"
+    emission.script.need("fitted_size", "paste_centred")
+    fitted = call("fitted_size", f"{pixels.variable}.shape[-2:]", size)
+    inner = resized_to(emission, pixels.variable, fitted).then(".clamp(0, 1)")
+    resized = emission.script.assign("resized", inner)
+    return Pixels(emission.assign(call("paste_centred", resized, size, **emission.options(color="#000000"))))
 
 
 def resize_to_preset(emission: Emission) -> Pixels:
     """The size, of those that a model was trained with, whose shape is nearest."""
-    preset, method = emission.fixed("preset"), emission.fixed("method")
+    preset = emission.fixed("preset")
     pixels = emission.pixels("images")
     emission.begin()
-    emission.script.need("nearest_shape", "resample")
+    emission.script.need("nearest_shape")
     constant = emission.script.constant(f"{preset}_SIZES", literal(PRESETS[preset]))
-    size = f"nearest_shape({pixels.variable}.shape[-2:], {constant})"
-    made = call("resample", pixels.variable, size, quoted(method), quoted(emission.fixed("crop")))
-    return Pixels(emission.assign(made.then(".clamp(0, 1)")))
+    size = call("nearest_shape", f"{pixels.variable}.shape[-2:]", constant)
+    return Pixels(emission.assign(resized_to(emission, pixels.variable, size).then(".clamp(0, 1)")))
+
+
+def image_size(emission: Emission) -> dict[str, Scalar]:
+    """Numbers that other nodes take."""
+    shape = f"{emission.pixels('images').variable}.shape"
+    found = {"width": f"{shape}[-1]", "height": f"{shape}[-2]", "batch_size": f"{shape}[0]"}
+    return {name: Scalar(shown) for name, shown in found.items()}
+
+
+def repeat_images(emission: Emission) -> Pixels:
+    """A batch several times."""
+    pixels = emission.pixels("images")
+    emission.begin()
+    return Pixels(emission.assign(f"{pixels.variable}.repeat({emission.value('count')}, 1, 1, 1)"))
 
 
 def batch_images(emission: Emission) -> Pixels:
@@ -82,19 +122,42 @@ def batch_images(emission: Emission) -> Pixels:
 
 
 def _size(emission: Emission, images: str) -> Expression:
-    """The size that is asked for: itself, or what it is computed from."""
-    options = emission.options(width=0, height=0, scale=1.0, max_edge=0)
-    settled = not any(emission.script.is_open(emission.inputs[name]) for name in ("width", "height"))
-    if settled and options.keys() >= {"width", "height"} and "max_edge" not in options:
+    """The size that is asked for: itself, or what it is computed from, by no more than the node asks for."""
+    usual = {
+        "width": 0,
+        "height": 0,
+        "scale": 1.0,
+        "megapixels": 0.0,
+        "longest_edge": 0,
+        "max_edge": 0,
+        "multiple_of": 1,
+    }
+    options = emission.options(**usual)
+    computed = any(isinstance(emission.inputs[name], Scalar) for name in usual)
+    settled = not computed and not any(emission.script.is_open(emission.inputs[name]) for name in ("width", "height"))
+    if settled and options.keys() == {"width", "height"}:
         return f"({flat(options['height'])}, {flat(options['width'])})"
-    emission.script.need("wanted_size")
-    return call("wanted_size", f"{images}.shape[-2:]", **options)
+    shape: Expression = f"{images}.shape[-2:]"
+    if options.keys() <= {"scale", "max_edge"} and not computed:
+        emission.script.need("whole_pixels")
+        if "scale" in options:
+            shape = f"[edge * {flat(options['scale'])} for edge in {shape}]"
+        if "max_edge" in options:
+            emission.script.need("shrunk")
+            shape = call("shrunk", shape, options["max_edge"])
+        return call("whole_pixels", shape)
+    emission.script.need("target_size")
+    return call("target_size", shape, **options)
 
 
 EMITTERS: dict[str, Emitter] = {
     "load_image": load_image,
     "load_mask": load_mask,
     "resize": resize,
+    "resize_mask": resize_mask,
+    "resize_and_pad": resize_and_pad,
     "resize_to_preset": resize_to_preset,
+    "image_size": image_size,
+    "repeat_images": repeat_images,
     "batch_images": batch_images,
 }

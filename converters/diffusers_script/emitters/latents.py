@@ -6,9 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 from ..handles import Decoding, EmptyLatent, Latents, Sampling
-from ..layout import Expression, call
+from ..layout import call
 from ..script import UnsupportedError
 from .base import Emission, Emitter
+from .images import resized_to
 from .loaders import input_path
 from .tiles import decode_in_tiles, encode_in_tiles, latents_of
 
@@ -53,12 +54,13 @@ def encode_for_inpaint(emission: Emission) -> Latents:
     """Pictures to latents with the masked part grey, and a noise mask."""
     pixels, mask, vae = emission.pixels("images"), emission.mask("mask"), emission.part("vae")
     emission.begin()
-    emission.script.need("grey_out", "encode_image")
-    grey, hole = emission.script.name("grey"), emission.script.name("hole")
-    options = emission.options(grow=6)
-    emission.script.add(f"{grey}, {hole} = ", call("grey_out", pixels.variable, mask, **options))
+    emission.script.need("with_hole", "grey_under", "grown_hole", "encode_image")
+    whole, hole = emission.script.name("whole"), emission.script.name("hole")
+    emission.script.add(f"{whole}, {hole} = ", call("with_hole", pixels.variable, mask))
+    grey = emission.script.assign("grey", f"grey_under({whole}, {hole}.round())")
     variable = emission.assign(call("encode_image", emission.loader.vae(vae), grey), "latents")
-    return Latents(variable, vae, hole)
+    grown = emission.script.assign("noise_mask", call("grown_hole", hole, emission.value("grow")))
+    return Latents(variable, vae, grown)
 
 
 def set_noise_mask(emission: Emission) -> Latents:
@@ -71,13 +73,15 @@ def set_noise_mask(emission: Emission) -> Latents:
 
 def fill_masked_latent(emission: Emission) -> Latents:
     """Latents with nothing of what was there under their noise mask."""
+    from graphflow.pixels.filling import LATENT_FILLINGS
+
     latents = emission.latents("latent")
     if isinstance(latents, EmptyLatent) or not latents.mask:
         raise UnsupportedError("its latents have no noise mask")
     emission.begin()
-    emission.script.need("fill_masked_latent")
-    options = emission.options(content="noise", seed=0)
-    made = call("fill_masked_latent", f"{latents.variable}.cpu()", latents.mask, **options)
+    function = LATENT_FILLINGS[emission.fixed("content")].__name__
+    emission.script.need(function)
+    made = call(function, f"{latents.variable}.cpu()", latents.mask, **emission.options(seed=0))
     return replace(latents, variable=emission.assign(made.then(".to(DEVICE)"), "latents"))
 
 
@@ -94,14 +98,9 @@ def upscale_latent(emission: Emission) -> Latents:
     if isinstance(latents, EmptyLatent):
         raise UnsupportedError("upscaling an empty latent cannot be exported")
     emission.begin()
-    options = emission.options(width=0, height=0, scale=1.0)
-    simple = emission.fixed("method") != "bislerp"
-    helper = "resize_to" if simple else "resample"
-    emission.script.need("latent_size", helper)
-    size = call("latent_size", latents.variable, **options)
-    extra: dict[str, Expression] = {} if emission.is_default("crop", "none") else {"crop": "True"}
-    method = emission.value("method")
-    return replace(latents, variable=emission.assign(call(helper, latents.variable, size, method, **extra)))
+    emission.script.need("latent_size")
+    size = call("latent_size", f"{latents.variable}.shape[-2:]", **emission.options(width=0, height=0, scale=1.0))
+    return replace(latents, variable=emission.assign(resized_to(emission, latents.variable, size)))
 
 
 EMITTERS: dict[str, Emitter] = {

@@ -11,8 +11,7 @@ from ..script import UnsupportedError
 from .adapters import METHODS, apply_adapter
 from .base import Emission, Emitter
 from .loaders import constant_path
-
-STORED = {"F16": "torch.float16", "BF16": "torch.bfloat16"}
+from .stored import stored
 
 
 def apply_lora(emission: Emission) -> dict[str, Any]:
@@ -40,13 +39,6 @@ def apply_lora(emission: Emission) -> dict[str, Any]:
     else:
         emission.inputs["text_encoder_strength"]
     return {**results, "model": model}
-
-
-def stored(encoder: ModelPart) -> str:
-    """The dtype that the text encoder's file has, where that is shorter than float32."""
-    part = encoder.base.description.parts.get("text_encoder")
-    found = {STORED[name] for name in (part.bytes_by_dtype if part else ()) if name in STORED}
-    return found.pop() if len(found) == 1 else ""
 
 
 EMITTERS: dict[str, Emitter] = {"apply_lora": apply_lora}

@@ -10,7 +10,7 @@ from ..layout import Expression, mapped
 from ..models import Change, ModelPart
 from ..script import UnsupportedError
 from .base import Emission, Emitter
-from .lora import stored
+from .stored import stored
 
 SECTIONS: Mapping[str, tuple[str, ...]] = {
     "input_blocks": ("conv_in.", "down_blocks."),

@@ -24,11 +24,11 @@ def preprocess(emission: Emission) -> Pixels:
     if method.files:
         made = call(f"{method.class_name}.from_pretrained", quoted(method.repository), **loading)
     detector = emission.script.assign("detector", made)
+    if method.pick is not None:
+        detector = f"lambda *given, **options: {detector}(*given, **options)[{method.pick}]"
     options: dict[str, Expression] = {name: literal(value) for name, value in method.calling.items()}
     if method.module not in ("teed", "lineart_standard"):
         options["image_resolution"] = emission.value("resolution")
-    if method.pick is not None:
-        options["pick"] = str(method.pick)
     emission.inputs["seed"]
     drawn = call("annotate", detector, pixels.variable, emission.value("resolution"), **options)
     return Pixels(emission.assign(drawn))

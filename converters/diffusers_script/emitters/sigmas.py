@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from ..handles import Levels, Scalar
-from ..layout import Expression, call, quoted
+from ..layout import Expression, call, listed
 from ..script import UnsupportedError
 from .base import Emission, Emitter
 
-MADE: Mapping[str, str] = {
-    "karras_sigmas": "karras_levels",
-    "exponential_sigmas": "exponential_levels",
-    "polyexponential_sigmas": "polyexponential_levels",
-    "laplace_sigmas": "laplace_levels",
-    "vp_sigmas": "vp_levels",
-    "beta_sigmas": "beta_sigmas",
-    "turbo_sigmas": "turbo_levels",
-    "flip_sigmas": "flip_levels",
-    "set_first_sigma": "with_first_level",
-    "extend_sigmas": "extend_levels",
-}
-"""The scripts' functions by node type; their parameters are the nodes'."""
+MADE = frozenset(
+    [
+        "karras_sigmas", "exponential_sigmas", "polyexponential_sigmas", "laplace_sigmas", "vp_sigmas", "beta_sigmas",
+        "turbo_sigmas", "flip_sigmas", "set_first_sigma", "extend_sigmas",
+    ]
+)  # fmt: skip
+"""Node types whose name is that of the engine's function; its parameters are the node's."""
 
 ALWAYS = frozenset({"steps", "sigma"})
 """Parameters that are written even where they are as usual."""
 
+REQUIRED = frozenset({"sigma_max", "sigma_min"})
+"""The same, by name."""
+
 
 def levels(emission: Emission) -> Levels:
     """A schedule, from nothing, a model or another schedule."""
-    node, function = emission.node, MADE[emission.node.type]
+    node, function = emission.node, emission.node.type
     emission.begin()
     emission.script.need(function)
     positional: list[Expression] = []
@@ -41,7 +36,7 @@ def levels(emission: Emission) -> Levels:
             positional.append(emission.inputs["sigmas"].variable)
         elif name in ALWAYS and not named:
             positional.append(emission.value(name))
-        elif not emission.is_default(name, standard):
+        elif name in REQUIRED or not emission.is_default(name, standard):
             named[name] = emission.value(name)
     return Levels(emission.assign(call(function, *positional, **named), "sigmas"))
 
@@ -51,10 +46,16 @@ def align_your_steps(emission: Emission) -> Levels:
     variant = emission.fixed("variant")
     if variant == "svd":
         raise UnsupportedError("its schedule for videos has no model that scripts can hold")
+    from graphflow.sampling.align_your_steps import ALIGN_YOUR_STEPS
+
     emission.begin()
-    emission.script.need("align_your_steps", "stable_diffusion_levels")
-    options = emission.options(steps=10, strength=1.0)
-    made = call("align_your_steps", "stable_diffusion_levels()", quoted(variant), **options)
+    emission.script.need("align_your_steps_sigmas")
+    known = call("torch.tensor", listed(map(repr, ALIGN_YOUR_STEPS[variant].tolist())))
+    steps, strength = emission.value("steps"), emission.value("strength")
+    made: Expression = call("align_your_steps_sigmas", known, steps)
+    if not emission.is_default("strength", 1.0):
+        emission.script.need("last_levels")
+        made = call("last_levels", made, f"round({steps} * {strength})")
     return Levels(emission.assign(made, "sigmas"))
 
 
@@ -73,14 +74,16 @@ def split_at_strength(emission: Emission) -> dict[str, Levels]:
 def percent_to_sigma(emission: Emission) -> Scalar:
     """A noise level."""
     emission.begin()
-    emission.script.need("sigma_at")
-    made = call("sigma_at", _training_levels(emission), emission.value("percent"), **emission.options(actual=False))
-    return Scalar(emission.assign(made, "sigma"))
+    found = f"{_training_levels(emission)}.percent_to_sigma({emission.value('percent')})"
+    if emission.fixed("actual") and emission.fixed("percent") in (0.0, 1.0):
+        found = f"float({_training_levels(emission)}.sigmas[{0 if emission.fixed('percent') else -1}])"
+    return Scalar(emission.assign(found, "sigma"))
 
 
 def _training_levels(emission: Emission) -> str:
-    emission.script.need("training_sigmas")
-    return f"training_sigmas({emission.loader.any_pipe(emission.part('model').base)}.scheduler.config)"
+    emission.script.need("Levels", "training_sigmas")
+    pipe = emission.loader.any_pipe(emission.part("model").base)
+    return f"Levels(training_sigmas({pipe}.scheduler.config))"
 
 
 EMITTERS: dict[str, Emitter] = {

@@ -13,7 +13,19 @@ from typing import Any
 from graphflow.sampling.errors import SamplingError
 from graphflow.sampling.names import SAMPLER_NAMES
 
-from . import dpm_solver, dpmpp, dpmpp_sde, er_sde, euler, multistep, res, sa_solver, second_order, seeds, uni_pc
+from . import (
+    dpm_solver,
+    dpmpp,
+    dpmpp_sde,
+    er_sde,
+    euler,
+    multistep,
+    res,
+    sa_solver,
+    second_order,
+    seeds,
+    uni_pc,
+)
 from .base import Callback, Denoiser, NoiseKind, SamplerFunction, Step, StepNoise
 
 __all__ = [
@@ -61,7 +73,9 @@ def _gaussian(run: Any, **options: Any) -> Sampler:
 
 
 def _brownian(run: Any, *, on_device: bool = False) -> Sampler:
-    return Sampler(run=run, noise="brownian_device" if on_device else "brownian", log_snr_form=True)
+    return Sampler(
+        run=run, noise="brownian_device" if on_device else "brownian", log_snr_form=True
+    )
 
 
 SAMPLERS: Mapping[str, Sampler] = MappingProxyType(
@@ -69,16 +83,22 @@ SAMPLERS: Mapping[str, Sampler] = MappingProxyType(
         "euler": Sampler(run=euler.euler),
         "euler_cfg_pp": Sampler(run=euler.euler_cfg_pp, needs_uncond=True),
         "euler_ancestral": _gaussian(euler.euler_ancestral),
-        "euler_ancestral_cfg_pp": _gaussian(euler.euler_ancestral_cfg_pp, needs_uncond=True),
+        "euler_ancestral_cfg_pp": _gaussian(
+            euler.euler_ancestral_cfg_pp, needs_uncond=True
+        ),
         "heun": Sampler(run=second_order.heun),
         "heunpp2": Sampler(run=second_order.heunpp2),
         "dpm_2": Sampler(run=second_order.dpm_2, discards_penultimate=True),
-        "dpm_2_ancestral": _gaussian(second_order.dpm_2_ancestral, discards_penultimate=True),
+        "dpm_2_ancestral": _gaussian(
+            second_order.dpm_2_ancestral, discards_penultimate=True
+        ),
         "lms": Sampler(run=multistep.lms),
         "dpm_fast": Sampler(run=dpm_solver.dpm_fast, stops_early=True),
         "dpm_adaptive": _gaussian(dpm_solver.dpm_adaptive, stops_early=True),
         "dpmpp_2s_ancestral": _gaussian(dpmpp.dpmpp_2s_ancestral),
-        "dpmpp_2s_ancestral_cfg_pp": _gaussian(dpmpp.dpmpp_2s_ancestral_cfg_pp, needs_uncond=True),
+        "dpmpp_2s_ancestral_cfg_pp": _gaussian(
+            dpmpp.dpmpp_2s_ancestral_cfg_pp, needs_uncond=True
+        ),
         "dpmpp_sde": _brownian(dpmpp_sde.dpmpp_sde),
         "dpmpp_sde_gpu": _brownian(dpmpp_sde.dpmpp_sde, on_device=True),
         "dpmpp_2m": Sampler(run=dpmpp.dpmpp_2m),
@@ -95,11 +115,17 @@ SAMPLERS: Mapping[str, Sampler] = MappingProxyType(
         "ipndm_v": Sampler(run=multistep.ipndm_v),
         "deis": Sampler(run=multistep.deis),
         "res_multistep": Sampler(run=res.res_multistep),
-        "res_multistep_cfg_pp": Sampler(run=res.res_multistep_cfg_pp, needs_uncond=True),
+        "res_multistep_cfg_pp": Sampler(
+            run=res.res_multistep_cfg_pp, needs_uncond=True
+        ),
         "res_multistep_ancestral": _gaussian(res.res_multistep_ancestral),
-        "res_multistep_ancestral_cfg_pp": _gaussian(res.res_multistep_ancestral_cfg_pp, needs_uncond=True),
+        "res_multistep_ancestral_cfg_pp": _gaussian(
+            res.res_multistep_ancestral_cfg_pp, needs_uncond=True
+        ),
         "gradient_estimation": Sampler(run=euler.gradient_estimation),
-        "gradient_estimation_cfg_pp": Sampler(run=euler.gradient_estimation_cfg_pp, needs_uncond=True),
+        "gradient_estimation_cfg_pp": Sampler(
+            run=euler.gradient_estimation_cfg_pp, needs_uncond=True
+        ),
         "er_sde": _gaussian(er_sde.er_sde, log_snr_form=True),
         "seeds_2": _gaussian(seeds.seeds_2, log_snr_form=True),
         "seeds_3": _gaussian(seeds.seeds_3, log_snr_form=True),
@@ -125,7 +151,11 @@ def get_sampler(name: str, options: Mapping[str, Any] | None = None) -> Sampler:
     """
     if name not in SAMPLERS:
         near = get_close_matches(name, SAMPLER_NAMES, n=1)
-        advice = f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(SAMPLER_NAMES)}"
+        advice = (
+            f"did you mean {near[0]!r}?"
+            if near
+            else f"use one of {', '.join(SAMPLER_NAMES)}"
+        )
         raise SamplingError(f"unknown sampler {name!r}", advice=advice)
     sampler = SAMPLERS[name]
     if not options:

@@ -14,15 +14,15 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-from graphflow.sampling.prediction import ModelSampling
+from graphflow.sampling.levels import Levels
 
 
 class Denoiser(Protocol):
     """The guided model, D(x, sigma) -> x0."""
 
     @property
-    def model_sampling(self) -> ModelSampling:
-        """How the model is parameterised."""
+    def levels(self) -> Levels:
+        """The model's noise levels."""
         ...
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
@@ -66,7 +66,15 @@ Callback = Callable[[Step], None]
 class SamplerFunction(Protocol):
     """One sampling method."""
 
-    def __call__(self, denoise: Denoiser, x: Tensor, sigmas: Tensor, *, noise: StepNoise, callback: Callback) -> Tensor:
+    def __call__(
+        self,
+        denoise: Denoiser,
+        x: Tensor,
+        sigmas: Tensor,
+        *,
+        noise: StepNoise,
+        callback: Callback,
+    ) -> Tensor:
         """Walk x (B, C, ...) from noise level sigmas[0] to sigmas[-1]."""
         ...
 
@@ -90,14 +98,23 @@ class Ancestral:
     sigma_up: Tensor
     scale: Tensor
 
-    def renoise(self, x: Tensor, sigma: Tensor, sigma_next: Tensor, noise: StepNoise, s_noise: float) -> Tensor:
+    def renoise(
+        self,
+        x: Tensor,
+        sigma: Tensor,
+        sigma_next: Tensor,
+        noise: StepNoise,
+        s_noise: float,
+    ) -> Tensor:
         """Add the noise of the step; nothing at the last one and where eta is 0."""
         if self.sigma_up == 0:
             return x
         return x * self.scale + noise(sigma, sigma_next) * s_noise * self.sigma_up
 
 
-def ancestral_step(model_sampling: ModelSampling, sigma: Tensor, sigma_next: Tensor, eta: float) -> Ancestral:
+def ancestral_step(
+    levels: Levels, sigma: Tensor, sigma_next: Tensor, eta: float
+) -> Ancestral:
     """Split a step into a deterministic part and fresh noise with the right variance at its end.
 
     eta = 0 adds no noise, eta = 1 as much as ancestral sampling of DDPM does (Song et al. 2021,
@@ -107,12 +124,14 @@ def ancestral_step(model_sampling: ModelSampling, sigma: Tensor, sigma_next: Ten
     one = torch.ones_like(sigma)
     if eta == 0:
         return Ancestral(sigma_next, torch.zeros_like(sigma), one)
-    if model_sampling.is_flow:
+    if levels.is_flow:
         down = sigma_next * (1 + (sigma_next / sigma - 1) * eta)
         scale = (1 - sigma_next) / (1 - down)
         up = (sigma_next**2 - down**2 * scale**2).clamp(min=0) ** 0.5
         return Ancestral(down, up, scale)
-    up = torch.minimum(sigma_next, eta * (sigma_next**2 * (sigma**2 - sigma_next**2) / sigma**2) ** 0.5)
+    up = torch.minimum(
+        sigma_next, eta * (sigma_next**2 * (sigma**2 - sigma_next**2) / sigma**2) ** 0.5
+    )
     return Ancestral((sigma_next**2 - up**2) ** 0.5, up, one)
 
 
@@ -121,12 +140,16 @@ def negative_log(sigma: Tensor) -> Tensor:
     return sigma.log().neg()
 
 
-def weights_from_moments(nodes: Sequence[float], moments: Sequence[float]) -> list[float]:
+def weights_from_moments(
+    nodes: Sequence[float], moments: Sequence[float]
+) -> list[float]:
     """Weights w_j with sum_j w_j nodes_j^k = moments_k, for k below the number of nodes.
 
     A rule that is exact for 1, u, u^2, ... is exact for the polynomial through the nodes: this is how linear
     multistep methods get their weights.
     """
     powers = torch.vander(torch.tensor(nodes, dtype=torch.float64), increasing=True).T
-    solved: list[float] = torch.linalg.solve(powers, torch.tensor(moments, dtype=torch.float64)).tolist()
+    solved: list[float] = torch.linalg.solve(
+        powers, torch.tensor(moments, dtype=torch.float64)
+    ).tolist()
     return solved

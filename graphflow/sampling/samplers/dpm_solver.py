@@ -11,9 +11,17 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from graphflow.sampling.errors import SamplingError
+from graphflow.sampling.checks import reachable_tolerance
 
-from .base import Callback, Denoiser, Step, StepNoise, ancestral_step, derivative, negative_log
+from .base import (
+    Callback,
+    Denoiser,
+    Step,
+    StepNoise,
+    ancestral_step,
+    derivative,
+    negative_log,
+)
 
 SUB_ORDERS = {0: [2, 1], 1: [1], 2: [2]}
 
@@ -46,7 +54,9 @@ class _Interval:
 
     def _euler(self, fraction: float) -> Tensor:
         t = self.t + fraction * self.h
-        return self.x - t.neg().exp() * (fraction * self.h).expm1() * self.slope("start", self.x, self.t)
+        return self.x - t.neg().exp() * (fraction * self.h).expm1() * self.slope(
+            "start", self.x, self.t
+        )
 
     def first(self) -> Tensor:
         return self._euler(1.0)
@@ -54,7 +64,9 @@ class _Interval:
     def second(self, r1: float = 1 / 2) -> Tensor:
         start, h = self.slope("start", self.x, self.t), self.h
         middle = self.slope(f"r{r1}", self._euler(r1), self.t + r1 * h)
-        return self.first() - self.t_next.neg().exp() / (2 * r1) * h.expm1() * (middle - start)
+        return self.first() - self.t_next.neg().exp() / (2 * r1) * h.expm1() * (
+            middle - start
+        )
 
     def third(self, r1: float = 1 / 3, r2: float = 2 / 3) -> Tensor:
         start, h = self.slope("start", self.x, self.t), self.h
@@ -63,7 +75,9 @@ class _Interval:
         phi = (r2 * h).expm1() / (r2 * h) - 1
         x_2 = self._euler(r2) - t_2.neg().exp() * (r2 / r1) * phi * (one - start)
         two = self.slope(f"r{r2}", x_2, t_2)
-        return self.first() - self.t_next.neg().exp() / r2 * (h.expm1() / h - 1) * (two - start)
+        return self.first() - self.t_next.neg().exp() / r2 * (h.expm1() / h - 1) * (
+            two - start
+        )
 
 
 def _range(sigmas: Tensor) -> tuple[Tensor, Tensor]:
@@ -71,7 +85,14 @@ def _range(sigmas: Tensor) -> tuple[Tensor, Tensor]:
     return negative_log(sigmas[0]), negative_log(lowest)
 
 
-def dpm_fast(denoise: Denoiser, x: Tensor, sigmas: Tensor, *, noise: StepNoise, callback: Callback) -> Tensor:
+def dpm_fast(
+    denoise: Denoiser,
+    x: Tensor,
+    sigmas: Tensor,
+    *,
+    noise: StepNoise,
+    callback: Callback,
+) -> Tensor:
     """DPM-Solver-fast: as many evaluations as the schedule has steps, on an even grid in log sigma."""
     t_start, t_end = _range(sigmas)
     evaluations = len(sigmas) - 1
@@ -82,7 +103,13 @@ def dpm_fast(denoise: Denoiser, x: Tensor, sigmas: Tensor, *, noise: StepNoise, 
     for i, order in enumerate(orders[-intervals:]):
         step = _Interval(denoise, x, grid[i], grid[i + 1])
         callback(Step(i, x, grid[i].neg().exp(), step.denoised(), share=i / intervals))
-        x = step.first() if order == 1 else step.second() if order == 2 else step.third()
+        x = (
+            step.first()
+            if order == 1
+            else step.second()
+            if order == 2
+            else step.third()
+        )
     return x
 
 
@@ -97,15 +124,28 @@ class _StepSize:
 
     @classmethod
     def make(
-        cls, h: float, pcoeff: float, icoeff: float, dcoeff: float, order: float, accept_safety: float
+        cls,
+        h: float,
+        pcoeff: float,
+        icoeff: float,
+        dcoeff: float,
+        order: float,
+        accept_safety: float,
     ) -> _StepSize:
-        exponents = (pcoeff + icoeff + dcoeff) / order, -(pcoeff + 2 * dcoeff) / order, dcoeff / order
+        exponents = (
+            (pcoeff + icoeff + dcoeff) / order,
+            -(pcoeff + 2 * dcoeff) / order,
+            dcoeff / order,
+        )
         return cls(h, exponents, accept_safety)
 
     def accepts(self, error: float) -> bool:
         inverse = 1 / (error + 1e-8)
         before, earlier = self.errors or (inverse, inverse)
-        factor = math.prod(e**b for e, b in zip((inverse, before, earlier), self.exponents, strict=True))
+        factor = math.prod(
+            e**b
+            for e, b in zip((inverse, before, earlier), self.exponents, strict=True)
+        )
         factor = 1 + math.atan(factor - 1)
         self.h *= factor
         accepted = factor >= self.accept_safety
@@ -117,6 +157,7 @@ STOCHASTIC_ORDER = 1.5
 """Order of convergence that the step length assumes where noise is added."""
 
 
+@reachable_tolerance
 def dpm_adaptive(
     denoise: Denoiser,
     x: Tensor,
@@ -141,30 +182,51 @@ def dpm_adaptive(
     step in log sigma; `eta` above 0 adds fresh noise after each step.
 
     Raises:
-        SamplingError: The tolerances make the steps vanish.
+        ArithmeticError: The tolerances make the steps vanish.
     """
     t_start, t_end = _range(sigmas)
     t, before = t_start, x
-    size = _StepSize.make(h_init, pcoeff, icoeff, dcoeff, STOCHASTIC_ORDER if eta else order, accept_safety)
+    size = _StepSize.make(
+        h_init,
+        pcoeff,
+        icoeff,
+        dcoeff,
+        STOCHASTIC_ORDER if eta else order,
+        accept_safety,
+    )
     index = 0
     while t < t_end - 1e-5:
         if not size.h > SMALLEST_STEP:
-            raise SamplingError(
-                f"dpm_adaptive finds no step that is accurate enough at sigma {float(t.neg().exp()):.4g}",
-                advice="raise rtol or atol, or lower accept_safety",
+            where = f"at sigma {float(t.neg().exp()):.4g}"
+            raise ArithmeticError(
+                f"dpm_adaptive finds no step that is accurate enough {where}"
             )
         t_next = torch.minimum(t_end, t + size.h)
         sigma, sigma_next = t.neg().exp(), t_next.neg().exp()
         t_down, sigma_up = t_next, torch.zeros_like(t)
         if eta:
-            down = ancestral_step(denoise.model_sampling, sigma, sigma_next, eta).sigma_down
+            down = ancestral_step(denoise.levels, sigma, sigma_next, eta).sigma_down
             t_down = torch.minimum(t_end, negative_log(down))
             sigma_up = (sigma_next**2 - t_down.neg().exp() ** 2).clamp(min=0).sqrt()
         step = _Interval(denoise, x, t, t_down)
-        low, high = (step.first(), step.second()) if order == 2 else (step.second(1 / 3), step.third())
-        tolerance = torch.maximum(torch.tensor(atol), rtol * torch.maximum(low.abs(), before.abs()))
+        low, high = (
+            (step.first(), step.second())
+            if order == 2
+            else (step.second(1 / 3), step.third())
+        )
+        tolerance = torch.maximum(
+            torch.tensor(atol), rtol * torch.maximum(low.abs(), before.abs())
+        )
         error = torch.linalg.norm((low - high) / tolerance) / x.numel() ** 0.5
-        callback(Step(index, x, sigma, step.denoised(), share=float((t - t_start) / (t_end - t_start))))
+        callback(
+            Step(
+                index,
+                x,
+                sigma,
+                step.denoised(),
+                share=float((t - t_start) / (t_end - t_start)),
+            )
+        )
         if size.accepts(float(error)):
             before, x, t = low, high, t_next
             if sigma_up > 0:

@@ -5,15 +5,30 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from graphflow.sampling.prediction import ModelSampling
+from graphflow.sampling.levels import Levels
 
-from .base import Callback, Denoiser, Step, StepNoise, ancestral_step, negative_log, steps_of
+from .base import (
+    Callback,
+    Denoiser,
+    Step,
+    StepNoise,
+    ancestral_step,
+    negative_log,
+    steps_of,
+)
 
 NEARLY_PURE_NOISE = 0.9999
 """Second level of a step that starts at a flow model's sigma = 1, where the half log-SNR is infinite."""
 
 
-def dpmpp_2m(denoise: Denoiser, x: Tensor, sigmas: Tensor, *, noise: StepNoise, callback: Callback) -> Tensor:
+def dpmpp_2m(
+    denoise: Denoiser,
+    x: Tensor,
+    sigmas: Tensor,
+    *,
+    noise: StepNoise,
+    callback: Callback,
+) -> Tensor:
     """DPM-Solver++(2M): second order from the prediction of the step before; first order at the end."""
     before: Tensor | None = None
     h_before = sigmas.new_zeros(())
@@ -30,16 +45,25 @@ def dpmpp_2m(denoise: Denoiser, x: Tensor, sigmas: Tensor, *, noise: StepNoise, 
     return x
 
 
-def dpmpp_2m_cfg_pp(denoise: Denoiser, x: Tensor, sigmas: Tensor, *, noise: StepNoise, callback: Callback) -> Tensor:
+def dpmpp_2m_cfg_pp(
+    denoise: Denoiser,
+    x: Tensor,
+    sigmas: Tensor,
+    *,
+    noise: StepNoise,
+    callback: Callback,
+) -> Tensor:
     """DPM-Solver++(2M) with CFG++ (Chung et al. 2024, arXiv:2406.08070)."""
-    sampling = denoise.model_sampling
+    levels = denoise.levels
     before: Tensor | None = None
     h_before = sigmas.new_zeros(())
     for i, sigma, sigma_next in steps_of(sigmas):
         denoised, uncond = denoise.with_uncond(x, sigma)
         callback(Step(i, x, sigma, denoised))
         h = negative_log(sigma_next) - negative_log(sigma)
-        x = sampling.alpha(sigma_next) * denoised + (sigma_next / sigma) * (x - sampling.alpha(sigma) * uncond)
+        x = levels.alpha(sigma_next) * denoised + (sigma_next / sigma) * (
+            x - levels.alpha(sigma) * uncond
+        )
         if before is not None and sigma_next > 0:
             r = h_before / h
             x = x - (-h).expm1() * (1 / (2 * r)) * (denoised - before)
@@ -61,9 +85,13 @@ def dpmpp_2s_ancestral(
     for i, sigma, sigma_next in steps_of(sigmas):
         denoised = denoise(x, sigma)
         callback(Step(i, x, sigma, denoised))
-        step = ancestral_step(denoise.model_sampling, sigma, sigma_next, eta)
-        middle = _middle(denoise.model_sampling, sigma, step.sigma_down)
-        target = denoised if middle is None else denoise(_towards(x, sigma, middle, denoised), middle)
+        step = ancestral_step(denoise.levels, sigma, sigma_next, eta)
+        middle = _middle(denoise.levels, sigma, step.sigma_down)
+        target = (
+            denoised
+            if middle is None
+            else denoise(_towards(x, sigma, middle, denoised), middle)
+        )
         x = _towards(x, sigma, step.sigma_down, target)
         x = step.renoise(x, sigma, sigma_next, noise, s_noise)
     return x
@@ -86,18 +114,20 @@ def dpmpp_2s_ancestral_cfg_pp(
     unconditional prediction of the second evaluation. `latest_uncond=False` takes the first one's, which
     belongs to x.
     """
-    sampling = denoise.model_sampling
+    levels = denoise.levels
     for i, sigma, sigma_next in steps_of(sigmas):
         denoised, uncond = denoise.with_uncond(x, sigma)
         callback(Step(i, x, sigma, denoised))
-        step = ancestral_step(sampling, sigma, sigma_next, eta)
+        step = ancestral_step(levels, sigma, sigma_next, eta)
         target = denoised
-        middle = _middle(sampling, sigma, step.sigma_down)
+        middle = _middle(levels, sigma, step.sigma_down)
         if middle is not None:
-            moved = x + sampling.alpha(sigma) * (denoised - uncond)
-            target, second_uncond = denoise.with_uncond(_towards(moved, sigma, middle, denoised), middle)
+            moved = x + levels.alpha(sigma) * (denoised - uncond)
+            target, second_uncond = denoise.with_uncond(
+                _towards(moved, sigma, middle, denoised), middle
+            )
             uncond = second_uncond if latest_uncond else uncond
-        moved = x + sampling.alpha(sigma) * (denoised - uncond)
+        moved = x + levels.alpha(sigma) * (denoised - uncond)
         x = _towards(moved, sigma, step.sigma_down, target)
         x = step.renoise(x, sigma, sigma_next, noise, s_noise)
     return x
@@ -109,10 +139,12 @@ def _towards(x: Tensor, sigma: Tensor, sigma_next: Tensor, target: Tensor) -> Te
     return ratio * x + (1 - ratio) * target
 
 
-def _middle(sampling: ModelSampling, sigma: Tensor, sigma_next: Tensor) -> Tensor | None:
+def _middle(levels: Levels, sigma: Tensor, sigma_next: Tensor) -> Tensor | None:
     """The level halfway in half log-SNR; None where the step ends at 0, and just below pure noise where it starts there."""
     if sigma_next == 0:
         return None
-    if sampling.is_flow and sigma >= 1:
+    if levels.is_flow and sigma >= 1:
         return torch.full_like(sigma, NEARLY_PURE_NOISE)
-    return sampling.sigma_at_half_log_snr((sampling.half_log_snr(sigma) + sampling.half_log_snr(sigma_next)) / 2)
+    return levels.sigma_at_half_log_snr(
+        (levels.half_log_snr(sigma) + levels.half_log_snr(sigma_next)) / 2
+    )

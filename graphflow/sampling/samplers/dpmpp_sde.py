@@ -10,7 +10,15 @@ from typing import Literal
 
 from torch import Tensor
 
-from .base import Callback, Denoiser, Step, StepNoise, ancestral_step, negative_log, steps_of
+from .base import (
+    Callback,
+    Denoiser,
+    Step,
+    StepNoise,
+    ancestral_step,
+    negative_log,
+    steps_of,
+)
 
 
 def dpmpp_sde(
@@ -34,8 +42,10 @@ def dpmpp_sde(
         t, t_next = negative_log(sigma), negative_log(sigma_next)
         start, middle, end = sigma, (t + (t_next - t) * r).neg().exp(), sigma_next
 
-        def towards(target: Tensor, prediction: Tensor, x: Tensor = x, start: Tensor = start) -> Tensor:
-            step = ancestral_step(denoise.model_sampling, start, target, eta)
+        def towards(
+            target: Tensor, prediction: Tensor, x: Tensor = x, start: Tensor = start
+        ) -> Tensor:
+            step = ancestral_step(denoise.levels, start, target, eta)
             t, t_down = negative_log(start), negative_log(step.sigma_down)
             moved = (t_down.neg().exp() / start) * x - (t - t_down).expm1() * prediction
             return step.renoise(moved, start, target, noise, s_noise)
@@ -68,13 +78,22 @@ def dpmpp_2m_sde(
             continue
         h = negative_log(sigma_next) - negative_log(sigma)
         h_eta = h * (eta + 1)
-        x = sigma_next / sigma * (-h * eta).exp() * x + (-h_eta).expm1().neg() * denoised
+        x = (
+            sigma_next / sigma * (-h * eta).exp() * x
+            + (-h_eta).expm1().neg() * denoised
+        )
         if before is not None:
             weight = (-h_eta).expm1().neg()
             weight = 0.5 * weight if solver == "midpoint" else weight / (-h_eta) + 1
             x = x + weight * (h / h_before) * (denoised - before)
         if eta > 0 and s_noise > 0:
-            x = x + noise(sigma, sigma_next) * sigma_next * (-2 * h * eta).expm1().neg().sqrt() * s_noise
+            x = (
+                x
+                + noise(sigma, sigma_next)
+                * sigma_next
+                * (-2 * h * eta).expm1().neg().sqrt()
+                * s_noise
+            )
         before, h_before = denoised, h
     return x
 
@@ -115,6 +134,12 @@ def dpmpp_3m_sde(
             one, h_1 = history[0]
             x = x + phi_2 * (denoised - one) / (h_1 / h)
         if eta > 0 and s_noise > 0:
-            x = x + noise(sigma, sigma_next) * sigma_next * (-2 * h * eta).expm1().neg().sqrt() * s_noise
+            x = (
+                x
+                + noise(sigma, sigma_next)
+                * sigma_next
+                * (-2 * h * eta).expm1().neg().sqrt()
+                * s_noise
+            )
         history = [(denoised, h), *history[:1]]
     return x

@@ -30,7 +30,11 @@ def er_sde(
     reverse-time SDE with `eta` times its usual noise variance, and sigma for the ODE, which has none. The integrals of
     1 / scale are sums over `points` points. Written for alpha = 1.
     """
-    scale = _extended_scale if solver == "er_sde" else _power_scale(eta if solver == "reverse_time_sde" else 0.0)
+    scale = (
+        _extended_scale
+        if solver == "er_sde"
+        else _power_scale(eta if solver == "reverse_time_sde" else 0.0)
+    )
     fraction = torch.arange(points, dtype=torch.float32, device=sigmas.device) / points
     x0_before = slope_before = x
     for i, sigma, sigma_next in steps_of(sigmas):
@@ -52,7 +56,11 @@ def er_sde(
             integral = torch.sum((levels - sigma) / scale(levels)) * (-dt / points)
             moved = moved + (dt**2 / 2 + integral * scale(sigma_next)) * curvature
         spread = (sigma_next**2 - sigma**2 * ratio**2).clamp(min=0).sqrt()
-        x = moved if spread == 0 or s_noise == 0 else moved + noise(sigma, sigma_next) * s_noise * spread
+        x = (
+            moved
+            if spread == 0 or s_noise == 0
+            else moved + noise(sigma, sigma_next) * s_noise * spread
+        )
         x0_before, slope_before = denoised, slope
     return x
 

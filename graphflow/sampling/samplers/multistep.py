@@ -12,27 +12,60 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from .base import Callback, Denoiser, Step, StepNoise, derivative, steps_of, weights_from_moments
+from .base import (
+    Callback,
+    Denoiser,
+    Step,
+    StepNoise,
+    derivative,
+    steps_of,
+    weights_from_moments,
+)
 
-_ADAMS_BASHFORTH = ((1.0,), (3 / 2, -1 / 2), (23 / 12, -16 / 12, 5 / 12), (55 / 24, -59 / 24, 37 / 24, -9 / 24))
+_ADAMS_BASHFORTH = (
+    (1.0,),
+    (3 / 2, -1 / 2),
+    (23 / 12, -16 / 12, 5 / 12),
+    (55 / 24, -59 / 24, 37 / 24, -9 / 24),
+)
 
 Weights = Callable[[Sequence[float]], Sequence[float]]
 """(sigma_next, sigma, sigma before, ...) -> weights of the slopes, newest first; they sum to the step."""
 
 
 def lms(
-    denoise: Denoiser, x: Tensor, sigmas: Tensor, *, noise: StepNoise, callback: Callback, order: int = 4
+    denoise: Denoiser,
+    x: Tensor,
+    sigmas: Tensor,
+    *,
+    noise: StepNoise,
+    callback: Callback,
+    order: int = 4,
 ) -> Tensor:
     """Adams-Bashforth on uneven steps (k-diffusion; Hairer, Norsett and Wanner 1993, chapter III.5)."""
     return _walk(denoise, x, sigmas, callback, _lagrange_weights, order=order)
 
 
-def ipndm(denoise: Denoiser, x: Tensor, sigmas: Tensor, *, noise: StepNoise, callback: Callback) -> Tensor:
+def ipndm(
+    denoise: Denoiser,
+    x: Tensor,
+    sigmas: Tensor,
+    *,
+    noise: StepNoise,
+    callback: Callback,
+) -> Tensor:
     """Adams-Bashforth of order four with the weights of even steps (Zhang and Chen 2022, arXiv:2204.13902)."""
     return _walk(denoise, x, sigmas, callback, _even_weights, order=4)
 
 
-def ipndm_v(denoise: Denoiser, x: Tensor, sigmas: Tensor, *, noise: StepNoise, callback: Callback) -> Tensor:
+def ipndm_v(
+    denoise: Denoiser,
+    x: Tensor,
+    sigmas: Tensor,
+    *,
+    noise: StepNoise,
+    callback: Callback,
+) -> Tensor:
     """Adams-Bashforth of order four with the weights for uneven steps as first published.
 
     The published weights (Zhou et al. 2024, arXiv:2312.00094, its code) deviate from the exact ones at
@@ -42,12 +75,26 @@ def ipndm_v(denoise: Denoiser, x: Tensor, sigmas: Tensor, *, noise: StepNoise, c
     return _walk(denoise, x, sigmas, callback, _published_weights, order=4)
 
 
-def deis(denoise: Denoiser, x: Tensor, sigmas: Tensor, *, noise: StepNoise, callback: Callback) -> Tensor:
+def deis(
+    denoise: Denoiser,
+    x: Tensor,
+    sigmas: Tensor,
+    *,
+    noise: StepNoise,
+    callback: Callback,
+) -> Tensor:
     """tAB-DEIS of order three: the slope is a polynomial in time (Zhang and Chen 2022, arXiv:2204.13902)."""
     return _walk(denoise, x, sigmas, callback, _time_weights, order=3)
 
 
-def _walk(denoise: Denoiser, x: Tensor, sigmas: Tensor, callback: Callback, weights: Weights, order: int) -> Tensor:
+def _walk(
+    denoise: Denoiser,
+    x: Tensor,
+    sigmas: Tensor,
+    callback: Callback,
+    weights: Weights,
+    order: int,
+) -> Tensor:
     levels: list[float] = sigmas.tolist()
     slopes: list[Tensor] = []
     for i, sigma, sigma_next in steps_of(sigmas):
@@ -90,8 +137,12 @@ def _published_weights(levels: Sequence[float]) -> list[float]:
         weights = [weights[0] + term, weights[1] - (1 + h1 / h2) * term, term * h1 / h2]
     if len(before) >= 3:
         h3 = before[2]
-        inner = (1 - h / (3 * (h + h1))) / 2 + (1 - h / (2 * (h + h1))) * h / (6 * (h + h1 + h2))
-        term = inner * (h * (h + h1) * (h + h1 + h2)) / (h1 * (h1 + h2) * (h1 + h2 + h3))
+        inner = (1 - h / (3 * (h + h1))) / 2 + (1 - h / (2 * (h + h1))) * h / (
+            6 * (h + h1 + h2)
+        )
+        term = (
+            inner * (h * (h + h1) * (h + h1 + h2)) / (h1 * (h1 + h2) * (h1 + h2 + h3))
+        )
         q = h1 * (h1 + h2) / (h2 * (h2 + h3))
         # exact: the last weight is -term * q * h2 / h3
         weights = [
@@ -114,7 +165,10 @@ def _time_weights(levels: Sequence[float], points: int = 10000) -> list[float]:
     eps, low, high = 1e-3, math.log(0.002**2 + 1), math.log(80.0**2 + 1)
     beta_d = 2 * (low / eps - high) / (eps - 1)
     beta_min = high - beta_d / 2
-    end, *nodes = ((math.sqrt(beta_min**2 + 2 * beta_d * math.log(s**2 + 1)) - beta_min) / beta_d for s in levels)
+    end, *nodes = (
+        (math.sqrt(beta_min**2 + 2 * beta_d * math.log(s**2 + 1)) - beta_min) / beta_d
+        for s in levels
+    )
     t = torch.linspace(nodes[0], end, points, dtype=torch.float64)
     variance = torch.expm1(beta_d * t**2 / 2 + beta_min * t)
     slope = (beta_d * t + beta_min) * (1 + variance) / variance.sqrt() / 2

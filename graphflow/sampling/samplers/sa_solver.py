@@ -39,7 +39,9 @@ def sa_solver(
     """
     levels: list[float] = sigmas.tolist()
     lambdas = [-math.log(level) if level > 0 else math.inf for level in levels]
-    quiet_below, quiet_above = (denoise.model_sampling.percent_to_sigma(p) for p in (end, start))
+    quiet_below, quiet_above = (
+        denoise.levels.percent_to_sigma(p) for p in (end, start)
+    )
     to_zero = levels[-1] == 0
     last = len(levels) - 1
     predictions: list[Tensor] = []
@@ -53,9 +55,15 @@ def sa_solver(
         ends_now = levels[i + 1] == 0
         x = predicted
         if i > 0 and corrector_order > 0 and (pece or not ends_now):
-            order = min(corrector_order, len(predictions), last - i if to_zero else last)
+            order = min(
+                corrector_order, len(predictions), last - i if to_zero else last
+            )
             weights = _adams_weights(
-                lambdas[i - order + 1 : i + 1], lambdas[i - 1], lambdas[i], tau, simple=simple_second_order
+                lambdas[i - order + 1 : i + 1],
+                lambdas[i - 1],
+                lambdas[i],
+                tau,
+                simple=simple_second_order,
             )
             x = _advance(before, decay, weights, predictions, added)
             if pece:
@@ -65,11 +73,17 @@ def sa_solver(
             return denoised
         before = x
         tau = eta if quiet_below <= levels[i + 1] <= quiet_above else 0.0
-        order = min(predictor_order, len(predictions), last - 1 - i if to_zero else last)
+        order = min(
+            predictor_order, len(predictions), last - 1 - i if to_zero else last
+        )
         h = lambdas[i + 1] - lambdas[i]
         decay = math.exp(-(1 + tau**2) * h)
         weights = _adams_weights(
-            lambdas[i - order + 1 : i + 1], lambdas[i], lambdas[i + 1], tau, simple=simple_second_order
+            lambdas[i - order + 1 : i + 1],
+            lambdas[i],
+            lambdas[i + 1],
+            tau,
+            simple=simple_second_order,
         )
         added = None
         if tau > 0 and s_noise > 0:
@@ -83,16 +97,27 @@ sa_solver_pece = functools.partial(sa_solver, pece=True)
 
 
 def _advance(
-    x: Tensor, decay: float, weights: Sequence[float], predictions: Sequence[Tensor], added: Tensor | None
+    x: Tensor,
+    decay: float,
+    weights: Sequence[float],
+    predictions: Sequence[Tensor],
+    added: Tensor | None,
 ) -> Tensor:
     x = decay * x
-    for weight, prediction in zip(reversed(weights), reversed(predictions), strict=False):
+    for weight, prediction in zip(
+        reversed(weights), reversed(predictions), strict=False
+    ):
         x = x + weight * prediction
     return x if added is None else x + added
 
 
 def _adams_weights(
-    nodes: Sequence[float], start: float, end: float, tau: float, *, simple: bool = False
+    nodes: Sequence[float],
+    start: float,
+    end: float,
+    tau: float,
+    *,
+    simple: bool = False,
 ) -> list[float]:
     """Weights of the predictions at `nodes` for the step from lambda = start to end (the paper's equation 16).
 

@@ -5,10 +5,25 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .base import Callback, Denoiser, Step, StepNoise, ancestral_step, derivative, steps_of
+from .base import (
+    Callback,
+    Denoiser,
+    Step,
+    StepNoise,
+    ancestral_step,
+    derivative,
+    steps_of,
+)
 
 
-def heun(denoise: Denoiser, x: Tensor, sigmas: Tensor, *, noise: StepNoise, callback: Callback) -> Tensor:
+def heun(
+    denoise: Denoiser,
+    x: Tensor,
+    sigmas: Tensor,
+    *,
+    noise: StepNoise,
+    callback: Callback,
+) -> Tensor:
     """Heun's second-order steps (Karras et al. 2022, arXiv:2206.00364, algorithm 1)."""
     for i, sigma, sigma_next in steps_of(sigmas):
         denoised = denoise(x, sigma)
@@ -22,7 +37,14 @@ def heun(denoise: Denoiser, x: Tensor, sigmas: Tensor, *, noise: StepNoise, call
     return x
 
 
-def heunpp2(denoise: Denoiser, x: Tensor, sigmas: Tensor, *, noise: StepNoise, callback: Callback) -> Tensor:
+def heunpp2(
+    denoise: Denoiser,
+    x: Tensor,
+    sigmas: Tensor,
+    *,
+    noise: StepNoise,
+    callback: Callback,
+) -> Tensor:
     """Heun++: the slopes at this and the next two levels, weighted by sigma / (n * sigmas[0]).
 
     A method of the community without a paper (Carzit, sd-webui-samplers-scheduler).
@@ -51,7 +73,14 @@ def heunpp2(denoise: Denoiser, x: Tensor, sigmas: Tensor, *, noise: StepNoise, c
     return x
 
 
-def dpm_2(denoise: Denoiser, x: Tensor, sigmas: Tensor, *, noise: StepNoise, callback: Callback) -> Tensor:
+def dpm_2(
+    denoise: Denoiser,
+    x: Tensor,
+    sigmas: Tensor,
+    *,
+    noise: StepNoise,
+    callback: Callback,
+) -> Tensor:
     """DPM-Solver-2 with its midpoint halfway in log sigma (Lu et al. 2022, arXiv:2206.00927; k-diffusion)."""
     for i, sigma, sigma_next in steps_of(sigmas):
         denoised = denoise(x, sigma)
@@ -79,7 +108,7 @@ def dpm_2_ancestral(
     for i, sigma, sigma_next in steps_of(sigmas):
         denoised = denoise(x, sigma)
         callback(Step(i, x, sigma, denoised))
-        step = ancestral_step(denoise.model_sampling, sigma, sigma_next, eta)
+        step = ancestral_step(denoise.levels, sigma, sigma_next, eta)
         d = derivative(x, sigma, denoised)
         if step.sigma_down > 0:
             middle = _log_middle(sigma, step.sigma_down)

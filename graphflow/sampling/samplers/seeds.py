@@ -62,7 +62,11 @@ def seeds_3(
         x_2 = part.decay(r_1) * x - part.expm1(r_1) * denoised + part.noise_until(0)
         second = denoise(x_2, first)
         x_3 = part.decay(r_2) * x - part.expm1(r_2) * denoised
-        x_3 = x_3 + (r_2 / r_1) * part.phi_2(r_2) * (second - denoised) + part.noise_until(1)
+        x_3 = (
+            x_3
+            + (r_2 / r_1) * part.phi_2(r_2) * (second - denoised)
+            + part.noise_until(1)
+        )
         third = denoise(x_3, middle)
         x = part.decay(1) * x - part.expm1(1) * denoised
         x = x + (1 / r_2) * part.phi_2(1) * (third - denoised) + part.noise_until(2)
@@ -87,7 +91,9 @@ class _Substeps:
         self.sigma = sigma
         self.levels = [self._level(f) for f in fractions]
         ends = [sigma, *self.levels, sigma_next]
-        self.draws = [noise(a, b) * s_noise for a, b in pairwise(ends)] if eta > 0 else []
+        self.draws = (
+            [noise(a, b) * s_noise for a, b in pairwise(ends)] if eta > 0 else []
+        )
 
     def _level(self, fraction: float) -> Tensor:
         return self.sigma * (-fraction * self.h).exp()

@@ -29,7 +29,11 @@ def _uni_pc(
     order: int = 3,
 ) -> Tensor:
     """Multistep UniPC of the given order, lower in the first and last steps; no corrector in the last."""
-    levels = sigmas if sigmas[-1] > 0 else torch.cat([sigmas[:-1], sigmas.new_tensor([SIGMA_END])])
+    levels = (
+        sigmas
+        if sigmas[-1] > 0
+        else torch.cat([sigmas[:-1], sigmas.new_tensor([SIGMA_END])])
+    )
     steps = len(levels) - 1
     order = min(order, max(steps - 1, 1))
     predictions = [denoise(x, levels[0])]
@@ -42,21 +46,32 @@ def _uni_pc(
             model_t = denoise(x, levels[i])
             callback(Step(i, x, levels[i], model_t))
             x = update.correct(model_t)
-            predictions = [*predictions[1 - order :], model_t] if order > 1 else [model_t]
-    if denoise.model_sampling.is_flow and sigmas[-1] == 0:
-        x = x / denoise.model_sampling.alpha(levels[-1])
+            predictions = (
+                [*predictions[1 - order :], model_t] if order > 1 else [model_t]
+            )
+    if denoise.levels.is_flow and sigmas[-1] == 0:
+        x = x / denoise.levels.alpha(levels[-1])
     return x
 
 
 class _Update:
     """One step from the level before the last of `sigmas` to the last, from the predictions before it."""
 
-    def __init__(self, x: Tensor, sigmas: Tensor, predictions: list[Tensor], variant: Literal["bh1", "bh2"]) -> None:
+    def __init__(
+        self,
+        x: Tensor,
+        sigmas: Tensor,
+        predictions: list[Tensor],
+        variant: Literal["bh1", "bh2"],
+    ) -> None:
         lambdas = negative_log(sigmas)
         h = lambdas[-1] - lambdas[-2]
         self.latest = predictions[-1]
         ratios = [(lam - lambdas[-2]) / h for lam in lambdas[:-2].flip(0)]
-        self.differences = [(m - self.latest) / r for m, r in zip(predictions[-2::-1], ratios, strict=True)]
+        self.differences = [
+            (m - self.latest) / r
+            for m, r in zip(predictions[-2::-1], ratios, strict=True)
+        ]
         self.base = sigmas[-1] / sigmas[-2] * x - torch.expm1(-h) * self.latest
         self.b_h = -h if variant == "bh1" else torch.expm1(-h)
         self.nodes = torch.stack([*ratios, torch.ones_like(h)])
@@ -77,7 +92,9 @@ class _Update:
     def _add(self, rhos: Tensor, differences: list[Tensor]) -> Tensor:
         x = self.base
         if differences:
-            x = x - self.b_h * torch.stack([r * d for r, d in zip(rhos, differences, strict=True)]).sum(0)
+            x = x - self.b_h * torch.stack(
+                [r * d for r, d in zip(rhos, differences, strict=True)]
+            ).sum(0)
         return x
 
     def predict(self) -> Tensor:

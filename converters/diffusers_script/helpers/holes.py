@@ -2,21 +2,20 @@
 # mypy: ignore-errors
 
 import torch
-from e_images import encode_image
+
+from graphflow.pixels.filling import grey_under, with_hole
+from graphflow.pixels.resampling import resize_bilinear
+
+from .images import encode_image
 
 
 def see_hole(vae, images, mask):
     """Latents of pictures, the hole, and what a UNet reads of both: mask and latents."""
-    interpolate, (height, width) = torch.nn.functional.interpolate, images.shape[-2:]
-    hole = interpolate(mask[:, None], size=(height, width), mode="bilinear")
-    rows, columns = height // 8 * 8, width // 8 * 8
-    top, left = (height - rows) // 2, (width - columns) // 2
-    window = (..., slice(top, top + rows), slice(left, left + columns))
-    pixels, hole = images[:, :3][window], hole[window]
+    pixels, hole = with_hole(images, mask)
     latents = encode_image(vae, pixels)
-    without = encode_image(vae, (pixels - 0.5) * (1 - hole.round()) + 0.5)
-    small = interpolate(hole, size=latents.shape[-2:], mode="bilinear").round()
-    small = small.to(without).expand(len(without), -1, -1, -1)
+    without = encode_image(vae, grey_under(pixels, hole.round()))
+    small = resize_bilinear(hole, latents.shape[-2:]).round().to(without)
+    small = small.expand(len(without), -1, -1, -1)
     return latents, hole[:, 0], torch.cat([small, without], dim=1)
 
 

@@ -3,31 +3,9 @@
 
 import re
 
-import numpy as np
-import torch
 from diffusers import T2IAdapter
-from e_images import to_pil
-from PIL import Image
 from safetensors.torch import load_file
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
-
-CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
-
-
-def clip_pixels(images, size):
-    """Pictures (B, 3, size, size) as CLIP reads them: their middle squares, normalised."""
-    squares = []
-    for picture in to_pil(images[:, :3]):
-        short = min(picture.size)
-        edges = [int(size * edge / short) for edge in picture.size]
-        left, top = ((edge - size) // 2 for edge in edges)
-        picture = picture.resize(edges, Image.Resampling.BICUBIC)
-        square = np.asarray(picture.crop((left, top, left + size, top + size)))
-        pixels = torch.from_numpy(square.astype(np.float32)) / 255
-        pixels = (pixels - torch.tensor(CLIP_MEAN)) / torch.tensor(CLIP_STD)
-        squares.append(pixels.permute(2, 0, 1))
-    return torch.stack(squares)
 
 
 def see_pictures(denoise, pipe, pictures):
@@ -43,8 +21,10 @@ def see_pictures(denoise, pipe, pictures):
         return {**side, "row": 0}
 
     def acts(picture, sigma):
-        low = denoise.percent_to_sigma(picture.get("end", 1.0))
-        return low <= sigma <= denoise.percent_to_sigma(picture.get("start", 0.0))
+        low = denoise.levels.percent_to_sigma(picture.get("end", 1.0))
+        return (
+            low <= sigma <= denoise.levels.percent_to_sigma(picture.get("start", 0.0))
+        )
 
     def conditions(x, prompts):
         found = plain(x, prompts)

@@ -2,7 +2,8 @@
 # mypy: ignore-errors
 
 import torch
-from b_schedules import training_sigmas
+
+from graphflow.sampling.levels import Levels, training_sigmas
 
 
 def encode_prompt(pipe, prompt):
@@ -30,7 +31,7 @@ class Denoiser:
 
     def __init__(self, pipe, positive, negative=None, guidance_scale=1.0, **others):
         self.unet, self.config = pipe.unet, pipe.scheduler.config
-        self.levels = training_sigmas(self.config)
+        self.levels = Levels(training_sigmas(self.config))
         self.positive, self.negative = positive, negative or positive
         self.others = others
         self.scale = guidance_scale if negative else 1.0
@@ -58,14 +59,10 @@ class Denoiser:
         x = torch.cat([x] * len(prompts))
         output = self.unet(
             (x / (sigma**2 + 1).sqrt()).to(self.unet.dtype),
-            self.timestep(sigma).to(x.device),
+            self.levels.timestep(sigma).to(x.device),
             **self.conditions(x, prompts),
         ).sample.float()
         return self.to_clean(x, output, sigma).chunk(len(prompts))
-
-    def timestep(self, sigma):
-        """The training step whose noise level is nearest."""
-        return (self.levels.log() - sigma.log()).abs().argmin()
 
     def conditions(self, x, prompts):
         """What the UNet reads beside the latents."""
@@ -80,15 +77,6 @@ class Denoiser:
         if self.config.prediction_type == "v_prediction":
             return x / (sigma**2 + 1) - output * sigma / (sigma**2 + 1).sqrt()
         return output
-
-    def percent_to_sigma(self, percent):
-        """Noise level at a share of the way from noise to picture."""
-        if not 0 < percent < 1:
-            return 999999999.9 if percent <= 0 else 0.0
-        place = torch.tensor((1 - percent) * (len(self.levels) - 1))
-        low, high, part = place.floor().long(), place.ceil().long(), place.frac()
-        logs = self.levels.log().float()
-        return float(((1 - part) * logs[low] + part * logs[high]).exp())
 
 
 class SdxlDenoiser(Denoiser):
@@ -133,7 +121,7 @@ class Inpainting:
         size = original.shape[-2:]
         mask = mask.reshape(-1, 1, *mask.shape[-2:]).to(original.device)
         self.mask = torch.nn.functional.interpolate(mask, size=size, mode="bilinear")
-        self.levels, self.percent_to_sigma = denoise.levels, denoise.percent_to_sigma
+        self.levels = denoise.levels
 
     def __call__(self, x, sigma):
         """The prediction inside, the original outside."""
@@ -162,14 +150,16 @@ class DifferentialInpainting(Inpainting):
 
     def __init__(self, denoise, mask, original, noise, sigmas, strength=1.0):
         super().__init__(denoise, mask, original, noise)
-        self.grey, self.strength, self.timestep = self.mask, strength, denoise.timestep
-        lowest = sigmas[-1].clamp(min=denoise.levels[0])
-        self.first, self.last = map(float, map(self.timestep, (sigmas[0], lowest)))
+        self.grey, self.strength = self.mask, strength
+        ends = sigmas[0], sigmas[-1].clamp(min=self.levels.sigmas[0])
+        self.first, self.last = map(float, map(self.levels.timestep, ends))
 
     def noised(self, x, sigma):
         """The latents with the original at this noise level where nothing may change."""
         span = self.first - self.last
-        left = (float(self.timestep(sigma)) - self.last) / span if span > 0 else 0.0
+        left = (
+            (float(self.levels.timestep(sigma)) - self.last) / span if span > 0 else 0.0
+        )
         opened = (self.grey >= left).to(self.grey)
         self.mask = self.strength * opened + (1 - self.strength) * self.grey
         return super().noised(x, sigma)
@@ -177,6 +167,18 @@ class DifferentialInpainting(Inpainting):
 
 def add_noise(latents, noise, sigma, levels):
     """Latents at a noise level; the highest one has the variance of training."""
-    if sigma >= levels[-1] * (1 - 1e-5):
+    if sigma >= levels.sigmas[-1] * (1 - 1e-5):
         sigma = (1 + sigma**2).sqrt()
     return latents + noise * sigma
+
+
+def show_progress(pipe, sigmas):
+    """A callback for samplers that counts their steps."""
+    bar = pipe.progress_bar(total=len(sigmas) - 1)
+    return lambda step: bar.update()
+
+
+def show_share(pipe, sigmas):
+    """A callback for samplers that choose their steps: how much of the way is done."""
+    bar = pipe.progress_bar(total=len(sigmas) - 1)
+    return lambda step: bar.update(int(step.share * bar.total) - bar.n)

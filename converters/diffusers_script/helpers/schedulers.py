@@ -3,8 +3,6 @@
 
 import numpy as np
 import torch
-from a_brownian import BrownianNoise
-from b_schedules import training_sigmas
 from diffusers import (
     DPMSolverMultistepScheduler,
     DPMSolverSDEScheduler,
@@ -14,6 +12,10 @@ from diffusers import (
     LMSDiscreteScheduler,
 )
 from diffusers.utils.torch_utils import randn_tensor
+
+from graphflow.sampling.levels import Levels, training_sigmas
+
+from .brownian import BrownianNoise
 
 
 class ExactLevels:
@@ -27,19 +29,14 @@ class ExactLevels:
         super().set_timesteps(num_inference_steps, device, *training)
         if self.schedule is None:
             return  # it is being made
-        levels = training_sigmas(self.config)
+        levels = Levels(training_sigmas(self.config))
         self.sigmas = self.schedule(levels, num_inference_steps)
-        self.timesteps = self.nearest(self.sigmas[:-1]).to(device)
+        self.timesteps = levels.timestep(self.sigmas[:-1]).float().to(device)
         self.set_begin_index(0)
         first, scale = self.sigmas[0], (self.sigmas[0] ** 2 + 1) ** 0.5
-        if first >= levels[-1] * (1 - 1e-5):
+        if first >= levels.sigmas[-1] * (1 - 1e-5):
             first = scale  # the highest level has the variance of training
         self.init_noise_sigma = first if self.growing else first / scale
-
-    def nearest(self, sigmas):
-        """The training steps whose noise levels are nearest."""
-        distances = sigmas[:, None].log() - training_sigmas(self.config).log()
-        return distances.abs().argmin(dim=1).float()
 
 
 class ExactEulerScheduler(ExactLevels, EulerDiscreteScheduler):
@@ -105,7 +102,8 @@ class ExactPairScheduler(BrownianSteps, TwoEvaluations, DPMSolverSDEScheduler):
             return
         starts, ends = -self.sigmas.log().reshape(-1, 2).T
         self.middles = (starts + (ends - starts) / 2).neg().exp()
-        self.timesteps[1::2] = self.nearest(self.middles[:-1])
+        nearest = Levels(training_sigmas(self.config)).timestep(self.middles[:-1])
+        self.timesteps[1::2] = nearest.float()
 
     def step(self, model_output, timestep, sample, generator=None, return_dict=True):
         path = self.path(sample, generator, self.step_index)
@@ -191,7 +189,7 @@ class KeepsOutside:
         """Latents to start from; at the highest level their noise is that of training."""
         self.original, self.noise = original_samples, noise
         alpha, sigma, scale = self.shares()
-        highest = training_sigmas(self.config)[-1] * (1 - 1e-5)
+        highest = (1 / self.alphas_cumprod[-1] - 1) ** 0.5 * (1 - 1e-5)
         sigma = 1.0 if self.sigmas[self.begin_index] >= highest else sigma
         return (alpha * original_samples + sigma * noise) / scale
 
@@ -216,15 +214,9 @@ class KeepsOutside:
         alpha, sigma, scale = self.shares()
         seen, here = self.noised(sample) * scale, sample * scale
         velocity = self.config.prediction_type == "v_prediction"
-        if velocity:
-            clean = alpha * seen - sigma * model_output
-        else:
-            clean = (seen - sigma * model_output) / alpha
-        clean = self.inside(clean, self.original)
-        if velocity:
-            output = (alpha * here - clean) / sigma
-        else:
-            output = (here - alpha * clean) / sigma
+        a, b = (alpha, 1.0) if velocity else (1.0, alpha)
+        clean = self.inside((a * seen - sigma * model_output) / b, self.original)
+        output = (a * here - b * clean) / sigma
         return super().step(output, timestep, sample, return_dict=return_dict)
 
 
@@ -265,7 +257,7 @@ def share_of_steps(scheduler, total, steps, share):
     if share in (0, 1):
         return float(share)
     scheduler.set_timesteps(total)
-    levels = training_sigmas(scheduler.config).log()
+    levels = (1 / scheduler.alphas_cumprod - 1).log() / 2  # log sigma = -log SNR / 2
     sigmas = scheduler.sigmas[total - steps : -1].log()
     times = np.interp(sigmas, levels, range(len(levels)))
     return float((times > (1 - share) * (len(levels) - 1)).mean())

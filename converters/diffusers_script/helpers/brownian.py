@@ -3,7 +3,7 @@
 
 import torch
 import torchsde
-from a_noise import make_generators
+from .noise import make_generators
 
 
 class BrownianNoise:

@@ -4,8 +4,14 @@
 from contextlib import contextmanager, nullcontext
 
 import torch
-from c_modifiers import AwayFromVariation, ClassifierFree, Predictions, guide
 from diffusers.models.transformers.transformer_2d import Transformer2DModel
+
+from graphflow.sampling.guidance import (
+    AwayFromVariation,
+    ClassifierFree,
+    Predictions,
+    guide,
+)
 
 
 def change_guidance(denoise, *modifiers, guider=None):
@@ -13,7 +19,7 @@ def change_guidance(denoise, *modifiers, guider=None):
     guider = guider or ClassifierFree(scale=denoise.scale)
 
     def guided(x, sigma, both=False):
-        guides = all(modifier.guides(denoise, sigma) for modifier in modifiers)
+        guides = all(modifier.guides(denoise.levels, sigma) for modifier in modifiers)
         both = both or any(modifier.needs_uncond for modifier in modifiers)
         prompts = {"positive": denoise.positive}
         if both or (guides and (denoise.others or guider.scale != 1.0)):
@@ -34,7 +40,7 @@ def change_guidance(denoise, *modifiers, guider=None):
             cond=cond,
             uncond=found.get("negative", cond),
             scale=guider.scale if guides else 1.0,
-            denoise=denoise,
+            levels=denoise.levels,
             evaluate=evaluate,
             others={name: found.get(name, cond) for name in denoise.others},
         )

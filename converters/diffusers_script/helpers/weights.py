@@ -34,12 +34,6 @@ def scale_layers(module, factors):
                     weight.mul_(factor)
 
 
-def window(count, start, length):
-    """Places of some items of a batch; a start behind the last takes the last."""
-    start = min(start, count - 1)
-    return range(start, min(start + length, count))
-
-
 def repeated_places(places, count):
     """Places of items that are several times in a batch, with noise of their own."""
     span = max(places) - min(places) + 1

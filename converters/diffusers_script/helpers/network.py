@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-import torch.nn.functional as functional
-from c_modifiers import Modifier
+from torch.nn import functional
+
+from graphflow.sampling.guidance import Modifier
 
 
 @dataclass(kw_only=True)
@@ -276,7 +277,10 @@ def deep_shrink(
                 yield layer.register_forward_hook(grow_to(number))
 
     def predict_smaller(x, sigma, prompts):
-        low, high = denoise.percent_to_sigma(end), denoise.percent_to_sigma(start)
+        low, high = (
+            denoise.levels.percent_to_sigma(end),
+            denoise.levels.percent_to_sigma(start),
+        )
         handles = list(hooks()) if low <= float(sigma) <= high else []
         found = predict(x, sigma, prompts)
         for handle in handles:

@@ -4,40 +4,70 @@
 from functools import reduce
 
 import torch
-from c_denoiser import Denoiser, SdxlDenoiser
+
+from graphflow.pixels.resampling import resize_bilinear
+from .denoiser import Denoiser, SdxlDenoiser
 
 
-def box_of(entry, height, width):
-    """The rectangle (y, x, height, width) of the latents where a prompt acts."""
-    if "area" in entry:
-        y, x, tall, wide = entry["area"]
-        if entry["unit"] == "pixels":
-            y, x = int(y // 8), int(x // 8)
-            tall, wide = max(1, int(tall // 8)), max(1, int(wide // 8))
-        else:
-            y, x = round(y * height), round(x * width)
-            tall, wide = max(1, round(tall * height)), max(1, round(wide * width))
-        y, x = min(y, height - 1), min(x, width - 1)
-        return y, x, min(tall, height - y), min(wide, width - x)
-    if "mask" not in entry or not entry.get("bounds"):
-        return None
-    inside = fit_mask(entry["mask"], height, width).abs().amax(dim=(0, 1)) > 0
-    rows = inside.any(dim=1).nonzero().flatten().tolist() or [0]
-    columns = inside.any(dim=0).nonzero().flatten().tolist() or [0]
-    tall, wide = max(8, rows[-1] - rows[0] + 1), max(8, columns[-1] - columns[0] + 1)
-    return (
-        rows[0],
-        columns[0],
-        min(tall, height - rows[0]),
-        min(wide, width - columns[0]),
-    )
+def fraction_area(y, x, height, width):
+    """Where a prompt acts: a rectangle in shares of the picture."""
+
+    def place(rows, columns):
+        top, left = min(round(y * rows), rows - 1), min(round(x * columns), columns - 1)
+        tall, wide = max(1, round(height * rows)), max(1, round(width * columns))
+        return top, left, min(tall, rows - top), min(wide, columns - left)
+
+    return place
+
+
+def pixel_area(y, x, height, width):
+    """Where a prompt acts: a rectangle in pixels, eight to a sample."""
+
+    def place(rows, columns):
+        top, left = min(int(y // 8), rows - 1), min(int(x // 8), columns - 1)
+        tall, wide = max(1, int(height // 8)), max(1, int(width // 8))
+        return top, left, min(tall, rows - top), min(wide, columns - left)
+
+    return place
+
+
+def mask_area(mask):
+    """Where a prompt acts: the rectangle around what a mask has above zero."""
+
+    def place(rows, columns):
+        inside = fit_mask(mask, rows, columns).abs().amax(dim=(0, 1)) > 0
+        down = inside.any(dim=1).nonzero().flatten().tolist() or [0]
+        across = inside.any(dim=0).nonzero().flatten().tolist() or [0]
+        tall, wide = max(8, down[-1] - down[0] + 1), max(8, across[-1] - across[0] + 1)
+        top, left = down[0], across[0]
+        return top, left, min(tall, rows - top), min(wide, columns - left)
+
+    return place
+
+
+def faded(box, height, width):
+    """How strongly a prompt acts in its area, which fades at edges inside the picture."""
+    if box is None:
+        return torch.ones(1, 1, height, width)
+    y, x, tall, wide = box
+    rows = fade(tall, y > 0, y + tall < height)
+    columns = fade(wide, x > 0, x + wide < width)
+    return (rows[:, None] * columns)[None, None]
+
+
+def masked(mask, strength=1.0):
+    """How strongly a prompt acts under a mask, whatever its area."""
+
+    def weight(box, height, width):
+        return crop(fit_mask(mask, height, width), box) * strength
+
+    return weight
 
 
 def fit_mask(mask, height, width):
     """Masks at the size of the latents, (B, 1, height, width)."""
     mask = mask.float().reshape(-1, 1, *mask.shape[-2:])
-    size = (height, width)
-    return torch.nn.functional.interpolate(mask, size=size, mode="bilinear")
+    return resize_bilinear(mask, (height, width))
 
 
 def crop(tensor, box):
@@ -46,20 +76,6 @@ def crop(tensor, box):
         return tensor
     y, x, height, width = box
     return tensor[..., y : y + height, x : x + width]
-
-
-def weight_of(entry, box, height, width):
-    """How strongly a prompt acts at each place; areas fade at edges inside the picture."""
-    if "mask" in entry:
-        mask = crop(fit_mask(entry["mask"], height, width), box)
-        weight = mask * entry.get("mask_strength", 1.0)
-    elif box is None:
-        weight = torch.ones(1, 1, height, width)
-    else:
-        y, x, tall, wide = box
-        rows = fade(tall, y > 0, y + tall < height)
-        weight = (rows[:, None] * fade(wide, x > 0, x + wide < width))[None, None]
-    return weight * entry.get("strength", 1.0)
 
 
 def fade(length, before, after):
@@ -77,9 +93,8 @@ def match_areas(regions, others):
         if box is None:
             continue
         around = [item for item in found if item[1] is None or contains(item[1], box)]
-        sizes = [
-            item[1][2] * item[1][3] if item[1] else float("inf") for item in around
-        ]
+        whole = float("inf")
+        sizes = [item[1][2] * item[1][3] if item[1] else whole for item in around]
         nearest = around[sizes.index(min(sizes))] if around else None
         if nearest and nearest[1] != box:
             told = ("embeds", "pooled", "sizes", "controls", "row")
@@ -126,13 +141,12 @@ def residuals(control, hint, x, timestep, conditions):
 
 
 class RegionalDenoiser(Denoiser):
-    """A denoiser for lists of prompts, each with the place and time where it acts."""
+    """A denoiser for lists of prompts, each with the place where it acts."""
 
     def predict(self, x, sigma, prompts):
         """One prediction for each list: what its prompts say, by weight."""
-        height, width = x.shape[-2:]
         sides = [self.positive, self.negative, *self.others.values()]
-        found = {id(side): self.regions(side, height, width) for side in sides}
+        found = {id(side): self.regions(side, *x.shape[-2:]) for side in sides}
         return [
             self.combined(
                 x, sigma, reduce(match_areas, found.values(), found[id(side)])
@@ -142,40 +156,71 @@ class RegionalDenoiser(Denoiser):
 
     def regions(self, entries, height, width):
         """Each prompt with its rectangle and weight."""
-        boxes = [box_of(entry, height, width) for entry in entries]
-        return [
-            (entry, box, weight_of(entry, box, height, width))
-            for entry, box in zip(entries, boxes, strict=True)
-        ]
+        found = []
+        for entry in entries:
+            box = entry["area"](height, width) if "area" in entry else None
+            weight = entry.get("weight", faded)(box, height, width)
+            found.append((entry, box, weight * entry.get("strength", 1.0)))
+        return found
 
     def combined(self, x, sigma, regions):
         """The average of what prompts predict, by weight."""
         total, seen = torch.zeros_like(x), torch.zeros_like(x)
         for entry, box, weight in regions:
-            if self.acts(entry, sigma):
-                part = super().predict(
-                    crop(x, box), sigma, [self.steered(entry, x, sigma)]
-                )[0]
+            told = self.told(entry, x, sigma)
+            if told is not None:
+                (part,) = super().predict(crop(x, box), sigma, [told])
                 weight = weight.to(x.device)
                 crop(total, box).add_(part * weight)
                 crop(seen, box).add_(weight.expand_as(part))
         return total / seen.clamp(min=1e-37)
 
+    def told(self, entry, x, sigma):
+        """What the UNet is told of a prompt; None where it does not act."""
+        return entry
+
+
+class RegionalSdxlDenoiser(RegionalDenoiser, SdxlDenoiser):
+    """The same for SDXL, which is told the size of the whole picture."""
+
+    def told(self, entry, x, sigma):
+        """What the UNet is told of a prompt; None where it does not act."""
+        size = (x.shape[-2] * 8, x.shape[-1] * 8)
+        return {"sizes": (*size, 0, 0, *size), **entry}
+
+
+class Timed:
+    """Prompts that act for a part of sampling."""
+
+    def told(self, entry, x, sigma):
+        """What the UNet is told of a prompt; None where it does not act."""
+        return super().told(entry, x, sigma) if self.acts(entry, sigma) else None
+
     def acts(self, entry, sigma):
         """Whether something acts at a noise level."""
         start, end = entry.get("start", 0.0), entry.get("end", 1.0)
-        return self.percent_to_sigma(end) <= sigma <= self.percent_to_sigma(start)
+        highest = self.levels.percent_to_sigma(start)
+        return self.levels.percent_to_sigma(end) <= sigma <= highest
 
-    def steered(self, entry, x, sigma):
+
+class TimedDenoiser(Timed, RegionalDenoiser):
+    """A denoiser for prompts that act for a part of sampling."""
+
+
+class TimedSdxlDenoiser(Timed, RegionalSdxlDenoiser):
+    """The same for SDXL."""
+
+
+class Steered(Timed):
+    """Prompts with ControlNets, each for a part of sampling."""
+
+    def told(self, entry, x, sigma):
         """A prompt with those of its ControlNets that act at a noise level."""
-        active = [
-            control
-            for control in entry.get("controls", [])
-            if self.acts(control, sigma)
-        ]
-        size = (x.shape[-2] * 8, x.shape[-1] * 8)
-        told = {"sizes": (*size, 0, 0, *size), **entry}
-        return {**told, "controls": active, "sigma": sigma}
+        told = super().told(entry, x, sigma)
+        if told is None:
+            return None
+        controls = [item for item in told.get("controls", []) if self.acts(item, sigma)]
+        return {**told, "controls": controls, "sigma": sigma}
 
     def conditions(self, x, prompts):
         """What the UNet reads beside the latents, what ControlNets add with it."""
@@ -184,7 +229,7 @@ class RegionalDenoiser(Denoiser):
         if not entry["controls"]:
             return conditions
         sigma = entry["sigma"]
-        timestep = self.timestep(sigma).to(x.device)
+        timestep = self.levels.timestep(sigma).to(x.device)
         scaled = (x / (sigma**2 + 1).sqrt()).to(self.unet.dtype)
         size = (x.shape[-2] * 8, x.shape[-1] * 8)
         total = {}
@@ -196,14 +241,17 @@ class RegionalDenoiser(Denoiser):
                 items = [item * control["strength"] for item in items]
                 before = total.get(name, [0] * len(items))
                 total[name] = [a + b for a, b in zip(before, items, strict=True)]
-        if "mid_block_additional_residual" in total:
-            total["mid_block_additional_residual"] = total[
-                "mid_block_additional_residual"
-            ][0]
+        middle = "mid_block_additional_residual"
+        if middle in total:
+            (total[middle],) = total[middle]
         return {**conditions, **total}
 
 
-class RegionalSdxlDenoiser(RegionalDenoiser, SdxlDenoiser):
+class SteeredDenoiser(Steered, RegionalDenoiser):
+    """A denoiser for prompts with ControlNets."""
+
+
+class SteeredSdxlDenoiser(Steered, RegionalSdxlDenoiser):
     """The same for SDXL."""
 
 

@@ -1,0 +1,106 @@
+"""Pictures and latents."""
+# mypy: ignore-errors
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from safetensors.torch import load_file, save_file
+
+from graphflow.pixels.resampling import resize_bilinear
+
+
+def read_picture(path):
+    """Read a picture as a tensor (1, 4, H, W) in [0, 1]; the last channel is alpha."""
+    with Image.open(path) as file:
+        picture = ImageOps.exif_transpose(file).convert("RGBA")
+    array = np.asarray(picture, dtype=np.float32) / 255
+    return torch.from_numpy(array).permute(2, 0, 1)[None].contiguous()
+
+
+def without_unused_alpha(path, picture):
+    """A picture with alpha only where its file has it."""
+    with Image.open(path) as file:
+        has_alpha = "A" in file.getbands() or "transparency" in file.info
+    return picture if has_alpha else picture[:, :3]
+
+
+def encode_image(vae, images):
+    """Encode pictures to latents, each at the mode of its distribution."""
+    edges = 2 ** (len(vae.config.block_out_channels) - 1)
+    height, width = images.shape[-2:]
+    top, left = height % edges // 2, width % edges // 2
+    bottom, right = top + height // edges * edges, left + width // edges * edges
+    images = images[:, :3, top:bottom, left:right] * 2 - 1
+    images = images.to(vae.device, vae.dtype)
+    latents = [vae.encode(image).latent_dist.mode() for image in images.split(1)]
+    return torch.cat(latents).float() * vae.config.scaling_factor
+
+
+def decode_latents(vae, latents):
+    """Decode latents to pictures (B, 3, H, W) in [0, 1]."""
+    latents = (latents / vae.config.scaling_factor).to(vae.device, vae.dtype)
+    images = [vae.decode(item).sample for item in latents.split(1)]
+    return (torch.cat(images).float().cpu() / 2 + 0.5).clamp(0, 1)
+
+
+def to_pil(images):
+    """Pictures with 8 bits, as files have them."""
+    pixels = (images.float().clamp(0, 1) * 255).round().to(torch.uint8)
+    return [Image.fromarray(item.permute(1, 2, 0).cpu().numpy()) for item in pixels]
+
+
+def to_pil_truncated(images):
+    """The same, cut down instead of rounded."""
+    pixels = (images.float().clamp(0, 1) * 255).to(torch.uint8)
+    return [Image.fromarray(item.permute(1, 2, 0).cpu().numpy()) for item in pixels]
+
+
+def to_tensor(images):
+    """Pictures of 8 bits as a tensor (B, 3, H, W) in [0, 1]."""
+    arrays = [np.asarray(image.convert("RGB"), dtype=np.float32) for image in images]
+    return torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2) / 255
+
+
+def check_safety(pipe, images):
+    """Whether the safety checker flags each picture."""
+    pictures = to_pil(images[:, :3])
+    features = pipe.feature_extractor(pictures, return_tensors="pt").to(pipe.device)
+    _, flags = pipe.safety_checker(
+        images=np.zeros((len(pictures), 1, 1, 3), dtype=np.float32),
+        clip_input=features.pixel_values.to(pipe.dtype),
+    )
+    return flags
+
+
+def round_weights(module, dtype):
+    """Round weights to what their file can hold, as if a LoRA had been merged there."""
+    for weight in module.parameters():
+        weight.data = weight.data.to(dtype).to(weight.dtype)
+
+
+def annotate(detector, images, resolution, **options):
+    """Draw what a ControlNet reads, one picture after the other."""
+    options |= {"detect_resolution": resolution, "output_type": "np"}
+    drawn = []
+    for image in images[:, :3]:
+        pixels = (image.permute(1, 2, 0).clamp(0, 1) * 255).round().to(torch.uint8)
+        found = detector(np.ascontiguousarray(pixels.cpu().numpy()), **options)
+        found = torch.from_numpy(np.ascontiguousarray(found)).float() / 255
+        found = found.reshape(*found.shape[:2], -1)[..., :3].permute(2, 0, 1)
+        found = found.expand(1, 3, -1, -1)
+        drawn.append(resize_bilinear(found, image.shape[-2:], antialias=True))
+    return torch.cat(drawn).clamp(0, 1)
+
+
+def load_latents(path):
+    """Latents of a ``.latent`` file, as an autoencoder makes them."""
+    tensors = load_file(path)
+    scale = 1.0 if "latent_format_version_0" in tensors else 0.18215
+    return tensors["latent_tensor"].float() / scale
+
+
+def save_latents(vae, latents, path):
+    """Save latents as the autoencoder makes them, in the format of ``.latent`` files."""
+    raw = (latents / vae.config.scaling_factor).float().cpu().contiguous()
+    tensors = {"latent_tensor": raw, "latent_format_version_0": torch.tensor([])}
+    save_file(tensors, path)
