@@ -11,8 +11,8 @@ from graphflow.limits import LIMITS
 from graphflow.spec.decorator import node
 from graphflow.values import Image
 
+from ..choices import Color, Crop, Edge, Offset, Resampling
 from ..plain.resolutions import PRESETS
-from ..sampling.choices import Color, Crop, Edge, Offset, Resampling
 from .checks import require_color, require_size
 
 __all__ = ["image_size", "resize", "resize_and_pad", "resize_to_preset", "solid_image"]

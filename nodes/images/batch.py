@@ -13,6 +13,7 @@ from graphflow.limits import LIMITS
 from graphflow.spec.decorator import node
 from graphflow.values import Image
 
+from ..sequences import pictures_of
 from .checks import require_batch, require_items
 
 __all__ = ["batch_images", "images_from_batch", "rebatch_images", "repeat_images"]
@@ -39,7 +40,7 @@ def batch_images(
     from graphflow.pixels.alpha import with_channels
     from graphflow.pixels.resampling import resample
 
-    parts = [picture for given in images for picture in as_sequence(given)]
+    parts = [picture for given in images for picture in pictures_of(given)]
     if not parts:
         raise InvalidInputError("there are no pictures", where="images", advice="link at least one")
     if resize:
@@ -122,7 +123,7 @@ def rebatch_images(
         InvalidInputError: There are no pictures.
     """
     groups: list[list[Image]] = []
-    for part in as_sequence(images):
+    for part in pictures_of(images):
         if groups and groups[-1][0].pixels.shape[1:] == part.pixels.shape[1:]:
             groups[-1].append(part)
         else:
@@ -133,17 +134,3 @@ def rebatch_images(
         for whole in (batch_images([tuple(group)]),)
         for start in range(0, whole.pixels.shape[0], batch_size)
     )
-
-
-def as_sequence(images: Image | Sequence[Image]) -> tuple[Image, ...]:
-    """Return pictures that came as one batch or as a sequence of batches as a sequence.
-
-    Raises:
-        InvalidInputError: The sequence is empty, or holds something else.
-    """
-    parts = (images,) if isinstance(images, Image) else tuple(images)
-    if not parts:
-        raise InvalidInputError("the sequence of pictures is empty", where="images")
-    if not all(isinstance(part, Image) for part in parts):
-        raise InvalidInputError("the sequence holds something that is no picture", where="images")
-    return parts

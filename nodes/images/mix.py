@@ -10,7 +10,7 @@ from pydantic import Field
 from graphflow.spec.decorator import node
 from graphflow.values import Image, Mask
 
-from ..sampling.choices import Offset
+from ..choices import Offset
 from .checks import require_items
 
 __all__ = ["blend_images", "composite_images"]

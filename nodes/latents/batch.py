@@ -17,6 +17,7 @@ from graphflow.spec.decorator import node
 from graphflow.values import Latent
 
 from ..images.checks import require_batch, require_items, require_planes
+from ..sequences import latents_of
 
 if TYPE_CHECKING:
     import torch
@@ -45,7 +46,7 @@ def batch_latents(
 
     from graphflow.pixels.resampling import resample
 
-    parts = flat(latents)
+    parts = latents_of(latents)
     first = parts[0]
     size = tuple(first.samples.shape[-2:])
     samples: list[torch.Tensor] = []
@@ -123,7 +124,7 @@ def rebatch_latents(
     """
     groups: list[list[Latent]] = []
     offset = 0
-    for part in flat([latents]):
+    for part in latents_of([latents]):
         count = part.samples.shape[0]
         if part.batch_index is None:
             part = replace(part, batch_index=tuple(range(offset, offset + count)))
@@ -153,22 +154,6 @@ def batch_noise(
         return replace(latent, batch_index=None)
     first = latent.batch_index[0] if latent.batch_index else 0
     return replace(latent, batch_index=(first,) * latent.samples.shape[0])
-
-
-def flat(latents: Sequence[Latent | Sequence[Latent]]) -> list[Latent]:
-    """Return latents that came as values and sequences as one list.
-
-    Raises:
-        InvalidInputError: There are none, or something else is among them.
-    """
-    parts: list[Latent] = []
-    for given in latents:
-        parts += [given] if isinstance(given, Latent) else given
-    if not parts:
-        raise InvalidInputError("there are no latents", where="latents", advice="link at least one")
-    if not all(isinstance(part, Latent) for part in parts):
-        raise InvalidInputError("the sequence holds something that is no latent", where="latents")
-    return parts
 
 
 def places(latent: Latent) -> tuple[int, ...]:

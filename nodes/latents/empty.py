@@ -12,8 +12,8 @@ from graphflow.limits import LIMITS
 from graphflow.spec.decorator import node
 from graphflow.values import Latent, Mask
 
+from ..choices import Crop, LatentEdge, LatentResampling
 from ..images.checks import require_planes, require_size
-from ..sampling.choices import Crop, LatentEdge, LatentResampling
 
 __all__ = ["empty_latent", "latent_size", "set_noise_mask", "upscale_latent"]
 

@@ -22,7 +22,7 @@ from graphflow.values import EncodedFile, Files, Latent
 from ..images.checks import require_batch
 from ..output.saving import Embed, Prefix
 from ..output.user_files import read
-from .batch import flat
+from ..sequences import latents_of
 
 __all__ = ["load_latent", "save_latent"]
 
@@ -56,7 +56,7 @@ def save_latent(
             "latents cannot be checked, and the safety policy is 'require'", advice="save the decoded pictures"
         )
     metadata = _metadata(current.record) if embed else None
-    parts = flat([latent])
+    parts = latents_of([latent])
     files: list[EncodedFile] = []
     for number, part in enumerate(parts):
         for tensor in (part.samples, *part.further.values()):

@@ -12,9 +12,9 @@ from graphflow.modelfiles.families import installed
 from graphflow.spec.decorator import node
 from graphflow.values import Conditioning, Image, Latent, Mask, Vae
 
+from ..choices import Offset
 from ..images.checks import require_size
 from ..masks.make import require_masks
-from ..sampling.choices import Offset
 
 if TYPE_CHECKING:
     import torch

@@ -10,8 +10,8 @@ from pydantic import Field
 from graphflow.spec.decorator import node
 from graphflow.values import Latent, Mask
 
+from ..choices import Offset
 from ..images.checks import require_items, require_planes, require_radius
-from ..sampling.choices import Offset
 from .shape import require_same_channels
 
 __all__ = [

@@ -13,8 +13,8 @@ from graphflow.limits import LIMITS
 from graphflow.spec.decorator import node
 from graphflow.values import Latent
 
+from ..choices import Degrees, Flip, LatentEdge, Offset
 from ..images.checks import require_items, require_planes, require_size
-from ..sampling.choices import Degrees, Flip, LatentEdge, Offset
 
 if TYPE_CHECKING:
     import torch

@@ -10,7 +10,7 @@ from graphflow.errors import InvalidInputError
 from graphflow.spec.decorator import node
 from graphflow.values import Image, Latent, Vae
 
-from ..sampling.choices import Tile, TileOverlap
+from ..choices import Tile, TileOverlap
 
 __all__ = ["encode_image", "vae_decode"]
 

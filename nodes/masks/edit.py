@@ -9,8 +9,8 @@ from pydantic import Field
 from graphflow.spec.decorator import node
 from graphflow.values import Mask
 
+from ..choices import Crop, Edge, Offset, Resampling
 from ..images.checks import require_inside, require_items, require_radius, require_size
-from ..sampling.choices import Crop, Edge, Offset, Resampling
 
 __all__ = [
     "blur_mask",

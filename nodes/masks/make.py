@@ -10,8 +10,8 @@ from graphflow.errors import InvalidInputError
 from graphflow.spec.decorator import node
 from graphflow.values import Image, Mask
 
+from ..choices import Color, Edge, Offset
 from ..images.checks import require_color, require_size
-from ..sampling.choices import Color, Edge, Offset
 
 __all__ = ["mask_bounds", "mask_from_color", "mask_from_image", "mask_to_image", "rectangle_mask", "solid_mask"]
 

@@ -15,7 +15,7 @@ from graphflow.limits import LIMITS
 from graphflow.spec.decorator import FirstNumber, node
 from graphflow.values import Audio, EncodedFile, Files, Image, Video
 
-from ..images.batch import as_sequence
+from ..sequences import pictures_of
 from .comfyui_prompt import with_prompt
 from .picture_bytes import SUFFIXES, Animation, Format, Rounding, encode_frames, encode_picture
 
@@ -53,7 +53,7 @@ def save_image(
         MediaError: A picture is larger than the format can hold.
         NonFiniteError: A pixel is NaN or infinite.
     """
-    parts = as_sequence(images)
+    parts = pictures_of(images)
     record = with_prompt(runtime.current().record) if embed else {}
     several = first is not None or sum(part.pixels.shape[0] + part.withheld for part in parts) > 1
     files: list[EncodedFile] = []
@@ -78,7 +78,7 @@ def preview(
     from graphflow.pixels.resampling import resample
     from graphflow.pixels.sizes import target_size
 
-    parts = as_sequence(images)
+    parts = pictures_of(images)
     policy = runtime.current().record.get("record", {}).get("safety", {}).get("policy")
     shrink = PREVIEW_UNDER_REQUIRE if policy == "require" else 1
     several = first is not None or sum(part.pixels.shape[0] + part.withheld for part in parts) > 1

@@ -12,8 +12,7 @@ from graphflow.limits import LIMITS
 from graphflow.spec.decorator import node
 from graphflow.values import Image, Latent
 
-from ..images.batch import as_sequence
-from ..latents.batch import flat
+from ..sequences import latents_of, pictures_of
 from .text import within_limits
 
 __all__ = ["image_item", "image_list", "int_item", "latent_item", "list_length", "text_from_list", "text_item"]
@@ -42,7 +41,7 @@ def image_list(
     """
     if not images:
         raise InvalidInputError("there are no pictures", where="images", advice="link at least one")
-    return tuple(picture for given in images for picture in as_sequence(given))
+    return tuple(picture for given in images for picture in pictures_of(given))
 
 
 @node("image_item")
@@ -54,7 +53,7 @@ def image_item(
     Raises:
         InvalidInputError: There is no such one.
     """
-    return _item(as_sequence(images), index)
+    return _item(pictures_of(images), index)
 
 
 @node("latent_item")
@@ -66,7 +65,7 @@ def latent_item(
     Raises:
         InvalidInputError: There is no such one.
     """
-    return _item(flat([latents]), index)
+    return _item(latents_of([latents]), index)
 
 
 @node("text_item")

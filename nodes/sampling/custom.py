@@ -11,7 +11,7 @@ from graphflow.errors import InvalidInputError
 from graphflow.spec.decorator import Seed, node
 from graphflow.values import Conditioning, Guider, Latent, Model, Noise, Sampler, Sigmas
 
-from .choices import NoiseDevice, NoiseLayout, StepNoiseDevice
+from ..choices import NoiseDevice, NoiseLayout, StepNoiseDevice
 from .denoising import run_sampling
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from graphflow.limits import LIMITS
 from graphflow.spec.decorator import Seed, node
 from graphflow.values import Conditioning, Latent, Model, Noise
 
-from .choices import NoiseDevice, NoiseLayout, SamplerName, ScheduleName, StepNoiseDevice
+from ..choices import NoiseDevice, NoiseLayout, SamplerName, ScheduleName, StepNoiseDevice
 from .denoising import run_sampling
 
 __all__ = ["sample"]

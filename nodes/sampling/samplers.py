@@ -9,7 +9,7 @@ from pydantic import Field
 from graphflow.spec.decorator import node
 from graphflow.values import Sampler
 
-from .choices import SamplerName
+from ..choices import SamplerName
 
 __all__ = [
     "sampler_dpm_adaptive",

@@ -11,7 +11,7 @@ from graphflow.limits import LIMITS
 from graphflow.spec.decorator import node
 from graphflow.values import Model, Sigmas
 
-from .choices import ScheduleName
+from ..choices import ScheduleName
 
 if TYPE_CHECKING:
     from torch import Tensor
