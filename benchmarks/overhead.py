@@ -18,8 +18,8 @@ from graphflow.building.workflow import Workflow
 from graphflow.execution.environment import Environment
 from graphflow.execution.lanes import make_lanes
 from graphflow.execution.run import execute
+from graphflow.planning.expand import expand
 from graphflow.planning.plan import plan
-from graphflow.planning.settle import settle
 from graphflow.planning.steps import Plan
 from graphflow.runtime import Runtime
 from graphflow.spec.decorator import node
@@ -99,11 +99,11 @@ def measure(workflow: Workflow) -> dict[str, float]:
 
     count = len(workflow.document.nodes)
     repeats = 20 if count <= 10 else 5 if count <= 1_000 else 1
-    settled = settle(workflow.document, REGISTRY)
+    expanded = expand(workflow.document, REGISTRY)
     graph, result = dask_graph(workflow)
 
     def planned(store: Store) -> Plan:
-        return plan(settled, REGISTRY, shelf=store)
+        return plan(expanded, REGISTRY, shelf=store)
 
     def run(made: Plan, store: Store) -> Any:
         with tempfile.TemporaryDirectory() as folder:

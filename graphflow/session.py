@@ -29,10 +29,10 @@ from graphflow.execution.result import Result
 from graphflow.execution.stages import Shelf, run_stages
 from graphflow.planning import numerics
 from graphflow.planning.checked import Checked, Source
+from graphflow.planning.expand import Expanded, expand
 from graphflow.planning.plan import plan
 from graphflow.planning.resolve import SessionResolver
 from graphflow.planning.safety import Policy
-from graphflow.planning.settle import Settled, settle
 from graphflow.planning.steps import Constant, Plan
 from graphflow.planning.traces import Traces
 from graphflow.planning.validate import validate
@@ -135,7 +135,7 @@ class Session:
     @once
     def numerics(self) -> numerics.Numerics:
         """What enters every key beside the graph."""
-        return numerics.settle(self.settings.device, self.settings.dtype, probe=self.probe_file)
+        return numerics.choose(self.settings.device, self.settings.dtype, probe=self.probe_file)
 
     @property
     def store_folder(self) -> Path:
@@ -153,15 +153,15 @@ class Session:
 
     # -------------------------------------------------------------------------------- validate, plan, run
 
-    def settle(
+    def expand(
         self,
         workflow: Built | Document,
         inputs: Mapping[str, Any] | None = None,
         overrides: Mapping[str, Any] | None = None,
-    ) -> Settled:
+    ) -> Expanded:
         """Set inputs and single parameters, draw random seeds, unfold inner workflows."""
         document, own = (workflow, frozenset()) if isinstance(workflow, Document) else (workflow.document, workflow.own)
-        return settle(document, self.registry, inputs=inputs, overrides=overrides, own=own)
+        return expand(document, self.registry, inputs=inputs, overrides=overrides, own=own)
 
     def validate(
         self,
@@ -170,15 +170,15 @@ class Session:
         overrides: Mapping[str, Any] | None = None,
     ) -> Checked:
         """Check a workflow; the result lists every problem."""
-        settled = self.settle(workflow, inputs, overrides)
-        checked = validate(settled.flat, self.registry)
-        checked.problems[:0] = settled.problems
-        checked.problems.extend(waiting_problems(checked.targets(settled.flat), checked.nodes))
+        expanded = self.expand(workflow, inputs, overrides)
+        checked = validate(expanded.flat, self.registry)
+        checked.problems[:0] = expanded.problems
+        checked.problems.extend(waiting_problems(checked.targets(expanded.flat), checked.nodes))
         return checked
 
     def plan(
         self,
-        workflow: Built | Document | Settled,
+        workflow: Built | Document | Expanded,
         inputs: Mapping[str, Any] | None = None,
         overrides: Mapping[str, Any] | None = None,
         *,
@@ -190,7 +190,7 @@ class Session:
         """Plan a run, without torch.
 
         Args:
-            workflow: The workflow, settled or not.
+            workflow: The workflow, expanded or not.
             inputs: Values for exposed inputs.
             overrides: Values for ``node.parameter``.
             targets: Addresses to compute; None is everything that writes and the named outputs.
@@ -201,12 +201,12 @@ class Session:
         Raises:
             WorkflowError: With every problem.
         """
-        settled = workflow if isinstance(workflow, Settled) else self.settle(workflow, inputs, overrides)
-        return self._plan(settled, Shelf(self.store), {}, targets, safety, folder, input_folder)
+        expanded = workflow if isinstance(workflow, Expanded) else self.expand(workflow, inputs, overrides)
+        return self._plan(expanded, Shelf(self.store), {}, targets, safety, folder, input_folder)
 
     def _plan(
         self,
-        settled: Settled,
+        expanded: Expanded,
         shelf: Shelf,
         known: Mapping[Source, Any],
         targets: Iterable[str] | None,
@@ -216,7 +216,7 @@ class Session:
     ) -> Plan:
         folders = [None if part is None else Path(part) for part in (folder, input_folder)]
         return plan(
-            settled,
+            expanded,
             self.registry,
             shelf=shelf,
             resolver=SessionResolver(lambda: self.library, *folders),
@@ -225,12 +225,12 @@ class Session:
             checker=self.settings.safety_checker,
             targets=[targets] if isinstance(targets, str) else targets,
             known=known,
-            previous=self._traces.read(settled),
+            previous=self._traces.read(expanded),
         )
 
     def run(
         self,
-        workflow: Built | Document | Settled,
+        workflow: Built | Document | Expanded,
         inputs: Mapping[str, Any] | None = None,
         overrides: Mapping[str, Any] | None = None,
         *,
@@ -246,7 +246,7 @@ class Session:
         """Plan a workflow and carry the plan out.
 
         Args:
-            workflow: The workflow, settled or not.
+            workflow: The workflow, expanded or not.
             inputs: Values for exposed inputs.
             overrides: Values for ``node.parameter``.
             out: Folder that effects write to; made when something is written.
@@ -265,7 +265,7 @@ class Session:
             CancelledError: The run was stopped.
         """
         started = time.perf_counter()
-        settled = workflow if isinstance(workflow, Settled) else self.settle(workflow, inputs, overrides)
+        expanded = workflow if isinstance(workflow, Expanded) else self.expand(workflow, inputs, overrides)
         if targets is not None:  # each stage reads it again
             targets = [targets] if isinstance(targets, str) else list(targets)
         cancellation = cancellation or Cancellation()
@@ -273,7 +273,7 @@ class Session:
         status = "failed"
         try:
             outcome, last = run_stages(
-                lambda shelf, known: self._plan(settled, shelf, known, targets, safety, folder, input_folder),
+                lambda shelf, known: self._plan(expanded, shelf, known, targets, safety, folder, input_folder),
                 lambda current: self._environment(current, run_id, Path(out), sink, cancellation, previews),
                 self.store,
                 sink,
@@ -285,7 +285,7 @@ class Session:
             raise
         finally:
             sink(events.RunFinished(run_id=run_id, status=status, seconds=time.perf_counter() - started))
-        self._traces.write(settled, last.trace)
+        self._traces.write(expanded, last.trace)
         values = {str(source): value for source, value in outcome.values.items()}
         outputs = {
             name: end.value if isinstance(end, Constant) else outcome.values[end]

@@ -9,7 +9,7 @@ import pytest
 from graphflow.building.workflow import Workflow
 from graphflow.document.document import NodeEntry
 from graphflow.errors import WorkflowError
-from graphflow.planning.settle import settle
+from graphflow.planning.expand import expand
 from graphflow.planning.steps import Plan
 from graphflow.session import Session
 from tests import toys as toy
@@ -231,8 +231,8 @@ def test_a_random_seed_is_drawn_and_recorded(toys: ToySession) -> None:
     session = toys.fresh()
     g = picture()
     g.document.nodes["sample"].params["seed"] = "random"
-    first, second = session.settle(g), session.settle(g)
-    seeds = [settled.document.nodes["sample"].params["seed"] for settled in (first, second)]
+    first, second = session.expand(g), session.expand(g)
+    seeds = [expanded.document.nodes["sample"].params["seed"] for expanded in (first, second)]
     assert all(isinstance(seed, int) for seed in seeds)
     assert seeds[0] != seeds[1]
     record = session.plan(first).steps["save"].record
@@ -349,10 +349,10 @@ def test_what_python_code_builds_may_name_any_file_and_what_is_loaded_may_not(to
 def test_a_loaded_default_is_not_trusted_where_the_inner_workflow_is() -> None:
     g = _nested("/mine", 1)
     g.document.inputs["file"].default = "/of/the/document"  # as a file has it
-    settled = settle(g.document, TOYS, own=g.own)
-    assert settled.flat.nodes["host:read"].params == {"file": "/of/the/document"}
-    assert settled.trusted == frozenset()
-    assert settle(g.document, TOYS, own=g.own, inputs={"file": "/other"}).trusted == {("host:read", "file")}
+    expanded = expand(g.document, TOYS, own=g.own)
+    assert expanded.flat.nodes["host:read"].params == {"file": "/of/the/document"}
+    assert expanded.trusted == frozenset()
+    assert expand(g.document, TOYS, own=g.own, inputs={"file": "/other"}).trusted == {("host:read", "file")}
 
 
 def test_an_ordinary_node_is_no_host_of_an_inner_workflow_of_its_name() -> None:
@@ -374,8 +374,8 @@ def test_every_seed_that_was_drawn_is_told_once(toys: ToySession) -> None:
         g.document.nodes[name] = NodeEntry(type="workflow:inner")
         g.document.outputs[name] = name
     g.document.nodes["sample"].params["seed"] = "random"
-    settled = toys.fresh().settle(g)
-    told = {address: settled.flat.nodes[address.rpartition(".")[0]].params["seed"] for address in settled.seeds}
-    assert settled.seeds == told
+    expanded = toys.fresh().expand(g)
+    told = {address: expanded.flat.nodes[address.rpartition(".")[0]].params["seed"] for address in expanded.seeds}
+    assert expanded.seeds == told
     assert sorted(told) == ["one:draw.seed", "sample.seed", "two:draw.seed"]
-    assert toys.fresh().settle(picture()).seeds == {}
+    assert toys.fresh().expand(picture()).seeds == {}

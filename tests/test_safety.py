@@ -10,10 +10,10 @@ import pytest
 from graphflow import events
 from graphflow.building.workflow import Workflow
 from graphflow.errors import InvalidInputError, NodeError, WorkflowError
+from graphflow.planning.expand import expand
 from graphflow.planning.files import FileUse
 from graphflow.planning.plan import plan
 from graphflow.planning.safety import Policy
-from graphflow.planning.settle import settle
 from graphflow.planning.steps import Plan
 from graphflow.session import Session
 from graphflow.settings import Settings
@@ -124,8 +124,8 @@ def graph(model: str = "safe", *, through: bool = True) -> Workflow:
 
 
 def planned(g: Workflow, policy: Policy = "auto", checker: str | None = None) -> Plan:
-    settled = settle(g.document, REGISTRY)
-    return plan(settled, REGISTRY, resolver=Models(), safety=policy, checker=checker)
+    expanded = expand(g.document, REGISTRY)
+    return plan(expanded, REGISTRY, resolver=Models(), safety=policy, checker=checker)
 
 
 def test_a_filter_stands_before_what_is_saved() -> None:

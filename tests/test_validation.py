@@ -8,8 +8,8 @@ import pytest
 
 from graphflow.document.document import parse
 from graphflow.errors import WorkflowError
+from graphflow.planning.expand import Text, expand
 from graphflow.planning.plan import plan
-from graphflow.planning.settle import Text, settle
 from graphflow.planning.validate import validate
 from graphflow.spec.decorator import node
 from graphflow.values import Image
@@ -19,8 +19,8 @@ from tests.conftest import TOYS
 def problems(
     data: dict[str, Any], inputs: dict[str, Any] | None = None, overrides: dict[str, Any] | None = None
 ) -> list[str]:
-    settled = settle(parse({"graphflow": 1, **data}), TOYS, inputs=inputs, overrides=overrides)
-    return [str(problem) for problem in (*settled.problems, *validate(settled.flat, TOYS).problems)]
+    expanded = expand(parse({"graphflow": 1, **data}), TOYS, inputs=inputs, overrides=overrides)
+    return [str(problem) for problem in (*expanded.problems, *validate(expanded.flat, TOYS).problems)]
 
 
 def one(
@@ -102,14 +102,14 @@ def test_type_variables_carry_the_type_along() -> None:
 
 def test_inputs_are_parsed_by_the_type_of_their_target() -> None:
     data = {**one("toy_sample", {"model": 1}), "inputs": {"seed": {"to": ["n.seed"]}, "sampler": {"to": ["n.sampler"]}}}
-    settled = settle(
+    expanded = expand(
         parse({"graphflow": 1, **data}),
         TOYS,
         inputs={"seed": Text("12"), "sampler": Text("heun")},
         overrides={"n.steps": Text("4")},
     )
-    assert settled.problems == ()
-    assert settled.document.nodes["n"].params == {"model": 1, "seed": 12, "sampler": "heun", "steps": 4}
+    assert expanded.problems == ()
+    assert expanded.document.nodes["n"].params == {"model": 1, "seed": 12, "sampler": "heun", "steps": 4}
 
 
 @pytest.mark.parametrize(
@@ -132,9 +132,9 @@ def test_a_folded_value_is_checked_where_it_goes() -> None:
         "zero": {"type": "toy_number", "params": {"value": 0}},
         "n": {"type": "toy_sample", "params": {"model": 1}, "links": {"steps": "zero"}},
     }
-    settled = settle(parse({"graphflow": 1, "nodes": nodes, "outputs": {"r": "n"}}), TOYS)
+    expanded = expand(parse({"graphflow": 1, "nodes": nodes, "outputs": {"r": "n"}}), TOYS)
     with pytest.raises(Exception, match=r"nodes\.n\.links\.steps: must be ≥ 1, got 0"):
-        plan(settled, TOYS)
+        plan(expanded, TOYS)
 
 
 def _rename(version: int, params: dict[str, Any]) -> dict[str, Any]:
@@ -169,7 +169,7 @@ def test_parameters_that_cannot_be_taken_over_are_a_problem(params: dict[str, An
     document = parse(
         {"graphflow": 1, "nodes": {"n": {"type": "toy_renamed", "version": 1, "params": params}}, "outputs": {"r": "n"}}
     )
-    (problem,) = validate(settle(document, MORE).flat, MORE).problems
+    (problem,) = validate(expand(document, MORE).flat, MORE).problems
     assert problem.path == "nodes.n"
     assert said in problem.message and "graphflow nodes toy_renamed" in problem.advice
 
@@ -179,14 +179,14 @@ def test_a_folded_node_that_fails_is_a_problem() -> None:
         {"graphflow": 1, "nodes": {"n": {"type": "toy_look_up", "params": {"name": "x"}}}, "outputs": {"r": "n"}}
     )
     with pytest.raises(WorkflowError, match=r"nodes\.n: toy_look_up fails: KeyError: 'x'"):
-        plan(settle(document, MORE), MORE)
+        plan(expand(document, MORE), MORE)
 
 
 def test_a_missing_link_is_offered_the_output_of_another_node() -> None:
     def said(*names: str) -> list[str]:
         nodes = {name: {"type": "toy_turn"} for name in names}
         document = parse({"graphflow": 1, "nodes": nodes, "outputs": {"r": "n"}})
-        return [str(problem) for problem in validate(settle(document, MORE).flat, MORE).problems]
+        return [str(problem) for problem in validate(expand(document, MORE).flat, MORE).problems]
 
     needs = "nodes.n.links.image: toy_turn needs a link to an image for 'image'"
     assert said("n") == [needs]

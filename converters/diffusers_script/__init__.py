@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from graphflow.document.document import Built, Document, read
-from graphflow.planning.settle import Settled
+from graphflow.planning.expand import Expanded
 
 from .build import build
 from .emitters import EMITTERS
@@ -47,7 +47,7 @@ class Exported:
 
 
 def export(
-    workflow: Built | Document | Settled | str | os.PathLike[str],
+    workflow: Built | Document | Expanded | str | os.PathLike[str],
     *,
     session: Session | None = None,
     inputs: Mapping[str, Any] | None = None,
@@ -80,14 +80,14 @@ def export(
     if isinstance(workflow, str | os.PathLike):
         folder = folder or Path(workflow).parent
         workflow = read(Path(workflow))
-    settled = workflow if isinstance(workflow, Settled) else session.settle(workflow, inputs, overrides)
-    graph = read_graph(settled, session, safety=safety, folder=folder, input_folder=input_folder)
+    expanded = workflow if isinstance(workflow, Expanded) else session.expand(workflow, inputs, overrides)
+    graph = read_graph(expanded, session, safety=safety, folder=folder, input_folder=input_folder)
     script = build(graph, session.library, style)
     _say_what_is_fixed(script)
     return Exported(render(script), (*script.report, *graph.notices), script)
 
 
-def to_script(workflow: Built | Document | Settled | str | os.PathLike[str], **options: Any) -> str:
+def to_script(workflow: Built | Document | Expanded | str | os.PathLike[str], **options: Any) -> str:
     """Return a Diffusers script of a workflow; see :func:`export`."""
     return export(workflow, **options).code
 

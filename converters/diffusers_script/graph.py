@@ -1,4 +1,4 @@
-"""The graph to export: a workflow settled, checked, its switches decided, its values folded, filters put in.
+"""The graph to export: a workflow expanded, checked, its switches decided, its values folded, filters put in.
 
 It is the graph that a run would plan, with one thing more: each literal knows the exposed input that sets it.
 """
@@ -12,17 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from graphflow.document.document import Document, split_address
 from graphflow.document.flatten import PREFIX, flatten
-from graphflow.errors import WorkflowError
 from graphflow.planning.checked import CheckedNode, Source
+from graphflow.planning.expand import Expanded
 from graphflow.planning.files import FileUse
 from graphflow.planning.keys import Keying
-from graphflow.planning.plan import ancestors
+from graphflow.planning.lowering import ancestors, lower
 from graphflow.planning.resolve import SessionResolver
-from graphflow.planning.safety import Policy, guard
-from graphflow.planning.settle import Settled
+from graphflow.planning.safety import Policy
 from graphflow.planning.steps import Argument, Constant, literals_of, sources_of
-from graphflow.planning.validate import validate
-from graphflow.planning.waiting import waiting_problems, waiting_problems_of_plan
 
 if TYPE_CHECKING:
     from graphflow.session import Session
@@ -121,7 +118,7 @@ class Graph:
     """The nodes in topological order, and who reads what.
 
     Attributes:
-        document: The settled document.
+        document: The expanded document.
         nodes: By id.
         readers: For each output: the nodes that read it.
         notices: What the user should know.
@@ -147,8 +144,8 @@ class Graph:
         return all(map(self.single, links)) if links else node.type in _ONE
 
 
-class _Settling(Keying):
-    """Settles as planning does; keys nothing, and lets no node stand for another: their inputs may differ."""
+class _Unkeyed(Keying):
+    """Finds inputs as planning does; keys nothing, and lets no node stand for another: their inputs may differ."""
 
     def _key(self, node: CheckedNode, arguments: Mapping[str, Argument]) -> None:
         self.files_of(node, literals_of(arguments))
@@ -156,7 +153,7 @@ class _Settling(Keying):
 
 
 def read_graph(
-    settled: Settled,
+    expanded: Expanded,
     session: Session,
     *,
     safety: Policy | None = None,
@@ -168,50 +165,33 @@ def read_graph(
     Raises:
         WorkflowError: With every problem of the document, missing models and pictures among them.
     """
-    checked = validate(settled.flat, session.registry)
-    problems = [*settled.problems, *checked.problems]
-    settling = _Settling(
-        settled=settled,
+    lowering = _Unkeyed(
+        expanded=expanded,
         resolver=SessionResolver(lambda: session.library, folder, input_folder),
         numerics=session.numerics,
         known={},
-        notices=list(checked.notices),
     )
-    if problems:
-        waiting = waiting_problems(checked.targets(settled.flat), checked.nodes)
-        raise WorkflowError([*problems, *waiting, *settling.missing_files(checked.nodes.values(), problems)])
-    guarded = guard(
-        checked.nodes,
-        checked.types,
+    lowered = lower(
+        expanded,
         session.registry,
-        policy=safety or session.settings.safety,
+        lowering,
+        safety=safety or session.settings.safety,
         checker=session.settings.safety_checker,
-        has_checker=settling.has_checker,
+        writes_only=True,
     )
-    ends = [node_id for node_id, node in guarded.nodes.items() if node.spec.effect]
-    wanted = ancestors(ends or [source.node for source in checked.targets(settled.flat)], guarded.nodes)
-    for node_id, node in guarded.nodes.items():
-        if node_id in wanted:
-            settling.settle(node)
-    sources = [Source(node_id, guarded.nodes[node_id].spec.primary) for node_id in ends] or checked.targets(
-        settled.flat
-    )
-    settling.problems[:0] = waiting_problems_of_plan(sources, guarded.nodes, settling)
-    if guarded.problems or settling.problems:
-        raise WorkflowError([*guarded.problems, *settling.problems])
-    graph = Graph(settled.document, notices=[*settling.notices, *guarded.notices])
-    _fill(graph, settling, guarded.nodes, _knobs(settled.document))
+    graph = Graph(expanded.document, notices=list(lowered.notices))
+    _fill(graph, lowering, lowered.nodes, _knobs(expanded.document))
     return graph
 
 
-def _fill(graph: Graph, settling: _Settling, nodes: Mapping[str, CheckedNode], knobs: Mapping[Source, str]) -> None:
-    needed = _needed(settling, nodes)
+def _fill(graph: Graph, lowering: _Unkeyed, nodes: Mapping[str, CheckedNode], knobs: Mapping[Source, str]) -> None:
+    needed = _needed(lowering, nodes)
     for node_id, checked in nodes.items():
         if node_id not in needed:
             continue
         values: dict[str, Value] = {}
         for name, parameter in checked.spec.inputs.items():
-            argument = settling.arguments[node_id].get(name)
+            argument = lowering.arguments[node_id].get(name)
             if argument is None:
                 values[name] = Given(parameter.default)
             elif isinstance(argument, tuple):
@@ -222,7 +202,7 @@ def _fill(graph: Graph, settling: _Settling, nodes: Mapping[str, CheckedNode], k
                     knob, through = _knob(checked, name, nodes, knobs)
                     values[name] = Given(argument.value, knob)
                     graph.lost.update(dict.fromkeys([] if knob else _behind(through, nodes, knobs), through))
-        uses = {use.need.param: use for use in settling.uses.get(node_id, ())}
+        uses = {use.need.param: use for use in lowering.uses.get(node_id, ())}
         outputs = tuple(output.name for output in checked.spec.outputs)
         graph.nodes[node_id] = Node(
             id=node_id,
@@ -235,7 +215,7 @@ def _fill(graph: Graph, settling: _Settling, nodes: Mapping[str, CheckedNode], k
             maps=checked.spec.map,
             kinds={name: parameter.type.name for name, parameter in checked.spec.inputs.items()},
             standard={name: parameter.default for name, parameter in checked.spec.inputs.items()},
-            uses=settling.uses.get(node_id, ()),
+            uses=lowering.uses.get(node_id, ()),
             makes={output.name: output.type.name for output in checked.spec.outputs},
         )
         for value in values.values():
@@ -244,15 +224,15 @@ def _fill(graph: Graph, settling: _Settling, nodes: Mapping[str, CheckedNode], k
                     graph.readers.setdefault(part, []).append(node_id)
 
 
-def _needed(settling: _Settling, nodes: Mapping[str, CheckedNode]) -> set[str]:
+def _needed(lowering: _Unkeyed, nodes: Mapping[str, CheckedNode]) -> set[str]:
     """The nodes that effects read, once switches and folded values are out of the way."""
-    stack = [node_id for node_id in settling.arguments if nodes[node_id].spec.effect]
+    stack = [node_id for node_id in lowering.arguments if nodes[node_id].spec.effect]
     found: set[str] = set()
     while stack:
         node_id = stack.pop()
         if node_id not in found:
             found.add(node_id)
-            stack.extend(source.node for source in sources_of(settling.arguments[node_id]))
+            stack.extend(source.node for source in sources_of(lowering.arguments[node_id]))
     return found
 
 

@@ -26,7 +26,7 @@ def demo(
     show: Annotated[bool, typer.Option("--open", metavar="", help="Open the picture when it is there.")] = False,
 ) -> None:
     """Make a first picture, offline, with the small model that comes with graphflow."""
-    from graphflow.planning.settle import Text
+    from graphflow.planning.expand import Text
 
     target = console()
     target.print(styled(f"Running the packaged workflow {WORKFLOW!r} with the prompt {PROMPT!r} and the seed {SEED}."))

@@ -64,11 +64,11 @@ def _facts(session: Session) -> tuple[dict[str, Any], list[str]]:
         problems.append(str(error))
         disk = None
     stats = disk.stats() if disk is not None else None
-    settled = session.numerics
+    expanded = session.numerics
     facts = {
         "versions": versions,
         "device": device,
-        "numerics": settled.to_json(),
+        "numerics": expanded.to_json(),
         "processors": os.cpu_count(),
         "settings": {"path": str(settings_file()), "exists": settings_file().is_file()},
         "packs": dict(session.registry.versions),

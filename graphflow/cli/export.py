@@ -29,7 +29,7 @@ from graphflow.errors import InvalidInputError
 if TYPE_CHECKING:
     from graphflow.converters.diffusers_script import Exported
     from graphflow.document.document import Document
-    from graphflow.planning.settle import Settled
+    from graphflow.planning.expand import Expanded
     from graphflow.session import Session
 
 EPILOG = """Examples: graphflow export txt2img -o picture.py · graphflow export my.json --to notebook -o my.ipynb · graphflow export my.json --check -o my.py"""
@@ -95,13 +95,13 @@ def export(
     loaded = load(workflow)
     report: tuple[str, ...] = ()
     with named(loaded):
-        settled = session.settle(loaded.document, input_values(inputs), overrides(sets))
+        expanded = session.expand(loaded.document, input_values(inputs), overrides(sets))
         if to == "python":
-            text = _builder_code(settled.document if inputs or sets else loaded.document, session)
+            text = _builder_code(expanded.document if inputs or sets else loaded.document, session)
         elif to in ("comfyui", "comfyui-ui"):
-            text, report = _comfyui_file(settled, session, layout=to == "comfyui-ui")
+            text, report = _comfyui_file(expanded, session, layout=to == "comfyui-ui")
         else:
-            made = _script(settled, session, style, safety, loaded.folder, input_dir)
+            made = _script(expanded, session, style, safety, loaded.folder, input_dir)
             text, report = _notebook(made) if to == "notebook" else made.code, made.report
     if out is None:
         sys.stdout.write(text)
@@ -113,13 +113,13 @@ def export(
     if check:
         from graphflow.cli.export_check import compare
 
-        compared = compare(text, settled, session, safety, loaded.folder, input_dir)
+        compared = compare(text, expanded, session, safety, loaded.folder, input_dir)
         console(error=True).print(styled(compared.say(), "green" if compared.ok else "red"))
         raise typer.Exit(0 if compared.ok else 1)
 
 
 def _script(
-    settled: Settled,
+    expanded: Expanded,
     session: Session,
     style: Literal["exact", "pipeline"],
     safety: Literal["auto", "require", "off"] | None,
@@ -128,7 +128,7 @@ def _script(
 ) -> Exported:
     from graphflow.converters.diffusers_script import export as make
 
-    return make(settled, session=session, style=style, safety=safety, folder=folder, input_folder=input_folder)
+    return make(expanded, session=session, style=style, safety=safety, folder=folder, input_folder=input_folder)
 
 
 def _notebook(made: Exported) -> str:
@@ -145,14 +145,14 @@ def _builder_code(document: Document, session: Session) -> str:
     return text
 
 
-def _comfyui_file(settled: Settled, session: Session, *, layout: bool) -> tuple[str, tuple[str, ...]]:
+def _comfyui_file(expanded: Expanded, session: Session, *, layout: bool) -> tuple[str, tuple[str, ...]]:
     import json
 
     from graphflow.converters.comfyui import to_comfyui
     from graphflow.converters.comfyui.export import export_prompt
 
-    made = export_prompt(settled.document, registry=session.registry)
-    data = to_comfyui(settled.document, format="ui", registry=session.registry) if layout else made.prompt
+    made = export_prompt(expanded.document, registry=session.registry)
+    data = to_comfyui(expanded.document, format="ui", registry=session.registry) if layout else made.prompt
     return json.dumps(data, indent=2) + "\n", tuple(f"{node}: {what}" for node, what in made.notes)
 
 

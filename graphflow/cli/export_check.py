@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from graphflow.errors import GraphflowError, InvalidInputError
 
 if TYPE_CHECKING:
-    from graphflow.planning.settle import Settled
+    from graphflow.planning.expand import Expanded
     from graphflow.session import Session
 
 BOUND = 1 / 255
@@ -53,7 +53,7 @@ class Compared:
 
 def compare(
     code: str,
-    settled: Settled,
+    expanded: Expanded,
     session: Session,
     safety: str | None,
     folder: Path | None,
@@ -71,7 +71,7 @@ def compare(
         hidden = {"CUDA_VISIBLE_DEVICES": ""} if on_cpu else {}
         _run([sys.executable, str(place / "script.py"), "--out", str(place / "script")], "the script", hidden)
         ours = session.run(
-            settled,
+            expanded,
             out=place / "engine",
             safety=safety,  # type: ignore[arg-type]
             folder=folder,

@@ -47,10 +47,10 @@ def plan(what: What, where: Where, as_json: AsJson = False) -> None:
         session = where.session()
         loaded = load(what.workflow)
         with named(loaded):
-            settled = session.settle(loaded.document, input_values(what.inputs), overrides(what.sets))
+            expanded = session.expand(loaded.document, input_values(what.inputs), overrides(what.sets))
             made = session.plan(
-                settled,
-                targets=what.targets or shown_targets(session, settled),
+                expanded,
+                targets=what.targets or shown_targets(session, expanded),
                 safety=what.safety,
                 folder=loaded.folder,
                 input_folder=what.input_dir,
@@ -132,7 +132,7 @@ def to_json(made: Plan) -> dict[str, Any]:
         "loaded_bytes": loaded_bytes(made),
         "notices": list(made.notices),
         "numerics": made.numerics.to_json(),
-        "workflow": made.settled.document.to_json(),
+        "workflow": made.expanded.document.to_json(),
     }
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from graphflow.cli.source import Loaded
     from graphflow.events import Event, Sink
     from graphflow.execution.result import Result
-    from graphflow.planning.settle import Text
+    from graphflow.planning.expand import Text
     from graphflow.session import Session
 
 EPILOG = """Examples: graphflow run txt2img -i prompt="a red circle" -i seed=7 · graphflow run my.json --set sample.steps=30 --out pictures · graphflow run picture.png --json"""
@@ -127,11 +127,11 @@ def carry_out(
             pictures(event)
             sink(event)
 
-        settled = session.settle(loaded.document, inputs, single)
+        expanded = session.expand(loaded.document, inputs, single)
         try:
             result = session.run(
-                settled,
-                targets=targets or shown_targets(session, settled),
+                expanded,
+                targets=targets or shown_targets(session, expanded),
                 folder=loaded.folder,
                 sink=each,
                 cancellation=interrupted.cancellation,
@@ -144,12 +144,12 @@ def carry_out(
             )
             raise CancelledError(f"interrupted{kept}") from None
     if as_json:
-        print_json(summary.to_json(result, settled.seeds))
+        print_json(summary.to_json(result, expanded.seeds))
     elif quiet:
         for path in result.paths:
             typer.echo(clean(path))
     else:
-        summary.show(console(), result, settled.seeds, time.perf_counter() - started)
+        summary.show(console(), result, expanded.seeds, time.perf_counter() - started)
     return result
 
 

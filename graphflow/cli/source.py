@@ -13,7 +13,7 @@ from graphflow.errors import InvalidInputError, LimitError, WorkflowError
 
 if TYPE_CHECKING:
     from graphflow.document.document import Document
-    from graphflow.planning.settle import Settled, Text
+    from graphflow.planning.expand import Expanded, Text
     from graphflow.session import Session
 
 STANDARD_INPUT = "-"
@@ -127,7 +127,7 @@ def _from_standard_input() -> Document:
     )
 
 
-def shown_targets(session: Session, settled: Settled) -> list[str] | None:
+def shown_targets(session: Session, expanded: Expanded) -> list[str] | None:
     """Return what a command without ``--target`` computes: everything that writes, and the outputs that text can show.
 
     A tensor among the outputs is of no use on a command line, and reading a stored one would cost the import of torch.
@@ -136,13 +136,13 @@ def shown_targets(session: Session, settled: Settled) -> list[str] | None:
     from graphflow.planning.validate import validate
     from graphflow.values.types import value_type_names
 
-    checked = validate(settled.flat, session.registry)
+    checked = validate(expanded.flat, session.registry)
     effects = [node.id for node in checked.nodes.values() if node.spec.effect]
     if checked.problems or not effects:
         return None
     unseen = set(value_type_names())
     shown = []
-    for address in settled.flat.outputs.values():
+    for address in expanded.flat.outputs.values():
         source = checked.source(address)
         kind = checked.types[source] if source is not None else None
         if kind is not None and (kind.item or kind).name not in unseen:
@@ -161,7 +161,7 @@ def assignments(given: Iterable[str] | None, option: str, form: str) -> dict[str
     Raises:
         InvalidInputError: A text has no ``=`` or no name, or a name is there twice.
     """
-    from graphflow.planning.settle import Text
+    from graphflow.planning.expand import Text
 
     result: dict[str, Text] = {}
     for text in given or ():

@@ -56,7 +56,7 @@ def validate(
             plan = session.plan(
                 loaded.document, values, single, safety=safety, folder=loaded.folder, input_folder=input_dir
             )
-            notices, nodes = list(plan.notices), len(plan.settled.flat.nodes)
+            notices, nodes = list(plan.notices), len(plan.expanded.flat.nodes)
         else:
             checked = session.validate(loaded.document, values, single)
             if checked.problems:

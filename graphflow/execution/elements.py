@@ -334,7 +334,7 @@ class Unrolling:
                 constants[step.spec.part] = 0
             elif step.spec.part is not None:
                 inputs[step.spec.part] = Ref(next_number(step.id, index - 1))
-        trusted = self._plan.settled.trusted
+        trusted = self._plan.expanded.trusted
         files = [
             TaskFile(use.need.name, use.path, (step.id, use.need.param) in trusted) for use in _files(step, index, over)
         ]

@@ -12,7 +12,7 @@ from graphflow.modelfiles.description import Config, Description, JsonValue, Kin
 from graphflow.modelfiles.draft import Draft
 from graphflow.modelfiles.families import recognise
 from graphflow.modelfiles.fingerprint import file_fingerprint, folder_fingerprint
-from graphflow.modelfiles.given import Settled
+from graphflow.modelfiles.given import Answers
 from graphflow.modelfiles.header import bytes_by_dtype, read_floats
 from graphflow.modelfiles.inferred import Inferred, Shapes
 from graphflow.modelfiles.peft_folder import config_of
@@ -40,10 +40,10 @@ def describe_file(
     weights = read_weights(path)
     shapes = {key: tensor.shape for key, tensor in weights.tensors.items()}
     given = collect_given(overrides, sidecar, weights.metadata, _markers(weights), str(path))
-    draft = Draft(weights, shapes, Settled(given, str(path)), str(path))
+    draft = Draft(weights, shapes, Answers(given, str(path)), str(path))
     _fill(draft, kind)
     if any(key.startswith("model_ema.") for key in shapes):
-        draft.settled.warnings.append("the file carries a second (EMA) copy of the weights, which is not used")
+        draft.answers.warnings.append("the file carries a second (EMA) copy of the weights, which is not used")
     fingerprint = weights.fingerprint()
     if sidecar is not None:
         fingerprint = folder_fingerprint([("", fingerprint), ("sidecar", file_fingerprint(sidecar))])
@@ -62,10 +62,10 @@ def describe_file(
         scheduler=draft.scheduler,
         tokenizers=tuple(draft.tokenizers),
         details=draft.details,
-        guesses=tuple(draft.settled.guesses),
+        guesses=tuple(draft.answers.guesses),
         fingerprint=fingerprint,
         bytes_by_dtype=bytes_by_dtype(weights.tensors.values()),
-        warnings=tuple(draft.settled.warnings),
+        warnings=tuple(draft.answers.warnings),
     )
 
 
@@ -90,14 +90,14 @@ def describe_pickle(name: str, path: Path, kind: Kind | None) -> Description:
 def _fill(draft: Draft, kind: Kind | None) -> None:
     """Find out the kind and fill in what belongs to it; the first that fits."""
     lora = find_lora(draft.shapes, draft.weights.metadata)
-    found = recognise(draft.shapes, draft.weights.metadata, stated=draft.settled.variant())
+    found = recognise(draft.shapes, draft.weights.metadata, stated=draft.answers.variant())
     if found is not None and (lora is None or found[1].kind == "controlnet"):
         family, match = found
         draft.maker = family.name
         family.describe(draft, match, kind)
     elif lora is not None:
         draft.kind, draft.family, draft.variant, draft.details = lora.kind, lora.family, lora.variant, lora.details
-        draft.settled.warnings.extend(lora.warnings)
+        draft.answers.warnings.extend(lora.warnings)
         draft.layout = "original" if lora.details.get("format") == "kohya" else "diffusers"
     else:
         adapter = find_adapter(draft.shapes)

@@ -15,7 +15,7 @@ from graphflow.errors import ModelFormatError
 from graphflow.modelfiles.description import Config, Description, Guess, Kind, Part, TokenizerSpec
 from graphflow.modelfiles.families import family_named, family_of_pipeline, family_of_variant, recognise_part
 from graphflow.modelfiles.fingerprint import file_fingerprint, folder_fingerprint
-from graphflow.modelfiles.given import Settled
+from graphflow.modelfiles.given import Answers
 from graphflow.modelfiles.header import bytes_by_dtype, read_json
 from graphflow.modelfiles.shards import Weights, read_weights
 from graphflow.modelfiles.sources import collect_given
@@ -126,9 +126,9 @@ def describe_folder(
     if variant is not None and (not isinstance(variant, str) or any(mark in variant for mark in _NOT_A_NAME)):
         raise ModelFormatError(f"weights_variant must be a text such as 'fp16', got {variant!r}", where=name)
     reader = _Reader(path, boundary.resolve() if boundary else None, variant)
-    settled = Settled(collect_given(given, sidecar, {}, {}, str(path)), str(path))
+    answers = Answers(collect_given(given, sidecar, {}, {}, str(path)), str(path))
     is_pipeline = (path / "model_index.json").is_file()
-    made = _pipeline(reader, settled) if is_pipeline else _component(reader, settled, kind)
+    made = _pipeline(reader, answers) if is_pipeline else _component(reader, answers, kind)
     if fingerprint is None:
         files = [(item.relative_to(path).as_posix(), file_fingerprint(item)) for item in dict.fromkeys(reader.used)]
         if sidecar is not None:
@@ -150,11 +150,11 @@ def describe_folder(
         scheduler=made.scheduler,
         tokenizers=tuple(made.tokenizers),
         details=made.details,
-        guesses=tuple(settled.guesses),
+        guesses=tuple(answers.guesses),
         fingerprint=fingerprint,
         bytes_by_dtype=dict(sorted(totals.items(), key=lambda item: (-item[1], item[0]))),
         needs_conversion=reader.pickle,
-        warnings=tuple(settled.warnings),
+        warnings=tuple(answers.warnings),
     )
 
 
@@ -170,7 +170,7 @@ class _Made:
     details: Config = field(default_factory=dict)
 
 
-def _pipeline(reader: _Reader, settled: Settled) -> _Made:
+def _pipeline(reader: _Reader, answers: Answers) -> _Made:
     index = reader.json(reader.path / "model_index.json")
     class_name = str(index.get("_class_name", ""))
     made = _Made("checkpoint", family_of_pipeline(class_name), details={"pipeline": class_name})
@@ -181,18 +181,18 @@ def _pipeline(reader: _Reader, settled: Settled) -> _Made:
             raise ModelFormatError(f"has a component named {name[:80]!r}", where=str(reader.path / "model_index.json"))
         folder = reader.path / name
         if name == "scheduler":
-            made.scheduler = _scheduler(reader, settled, folder)
+            made.scheduler = _scheduler(reader, answers, folder)
         elif name.startswith("tokenizer"):
             made.tokenizers.append(_tokenizer(reader, name))
         elif name.startswith(_WEIGHTLESS):
             reader.used.extend(sorted(reader.checked(item) for item in folder.glob("*.json")))
         else:
-            made.parts[name] = _part(reader, settled, name, folder, str(value[1]))
-    made.variant, made.task = _variant(settled, made.parts.get("unet"), made.family)
+            made.parts[name] = _part(reader, answers, name, folder, str(value[1]))
+    made.variant, made.task = _variant(answers, made.parts.get("unet"), made.family)
     return made
 
 
-def _component(reader: _Reader, settled: Settled, kind: Kind | None) -> _Made:
+def _component(reader: _Reader, answers: Answers, kind: Kind | None) -> _Made:
     config = read_json(reader.checked(reader.path / "config.json"))
     architectures = config.get("architectures")
     first = architectures[0] if isinstance(architectures, list) and architectures else ""
@@ -202,25 +202,25 @@ def _component(reader: _Reader, settled: Settled, kind: Kind | None) -> _Made:
     recognised: Kind | None = found[1].kind if found is not None else "diffusion_model" if is_transformer else None
     made = _Made(recognised or kind or "unknown")
     name = "transformer" if is_transformer else _PART_OF_KIND.get(made.kind, made.kind)
-    part = _part(reader, settled, name, reader.path, class_name)
+    part = _part(reader, answers, name, reader.path, class_name)
     made.parts[name] = part
     if name == "transformer":
         made.family = family_of_pipeline(class_name)
     elif name in ("unet", "controlnet"):
-        made.variant, made.task = _variant(settled, part, None)
+        made.variant, made.task = _variant(answers, part, None)
         made.family = family_of_variant(made.variant)
     elif found is not None and found[1].variant:
         made.variant, made.family = found[1].variant, family_of_variant(found[1].variant)
     return made
 
 
-def _part(reader: _Reader, settled: Settled, name: str, folder: Path, class_name: str) -> Part:
+def _part(reader: _Reader, answers: Answers, name: str, folder: Path, class_name: str) -> Part:
     config: Config = {}
     if not folder.is_dir():
         raise ModelFormatError(f"lacks its component {name!r}", where=str(reader.path), advice="download it again")
     if (folder / "config.json").is_file():
         raw = reader.json(folder / "config.json")
-        config = _settle(settled, name, {key: value for key, value in raw.items() if not key.startswith("_")})
+        config = _answered(answers, name, {key: value for key, value in raw.items() if not key.startswith("_")})
     weights = reader.weights(folder)
     return Part(
         name=name,
@@ -238,10 +238,10 @@ def _part(reader: _Reader, settled: Settled, name: str, folder: Path, class_name
     )
 
 
-def _scheduler(reader: _Reader, settled: Settled, folder: Path) -> Config:
+def _scheduler(reader: _Reader, answers: Answers, folder: Path) -> Config:
     raw = reader.json(folder / "scheduler_config.json")
     kept = {key: value for key, value in raw.items() if not key.startswith("_") or key == "_class_name"}
-    return _settle(settled, "scheduler", {"prediction_type": "epsilon", "rescale_betas_zero_snr": False, **kept})
+    return _answered(answers, "scheduler", {"prediction_type": "epsilon", "rescale_betas_zero_snr": False, **kept})
 
 
 def _tokenizer(reader: _Reader, name: str) -> TokenizerSpec:
@@ -256,19 +256,19 @@ def _tokenizer(reader: _Reader, name: str) -> TokenizerSpec:
     return TokenizerSpec(part, "folder", config, path=folder)
 
 
-def _settle(settled: Settled, section: str, config: Config) -> Config:
-    given = {key for source in settled.given for key in source.values.get(section, {})}
+def _answered(answers: Answers, section: str, config: Config) -> Config:
+    given = {key for source in answers.given for key in source.values.get(section, {})}
     return {
-        key: settled.value(section, key, config.get(key), certain=True, source="config")
+        key: answers.value(section, key, config.get(key), certain=True, source="config")
         for key in [*config, *sorted(given - set(config))]
     }
 
 
-def _variant(settled: Settled, denoiser: Part | None, family: str | None) -> tuple[str, str]:
+def _variant(answers: Answers, denoiser: Part | None, family: str | None) -> tuple[str, str]:
     """Variant and task of a model, from its denoiser's config.
 
     Args:
-        settled: Collects what is told.
+        answers: Collects what is told.
         denoiser: The part; None where the folder has none that is known.
         family: The family of the whole, where it is known.
     """
@@ -280,10 +280,10 @@ def _variant(settled: Settled, denoiser: Part | None, family: str | None) -> tup
         else:
             match = family_named(family).recognise_part(denoiser.class_name, denoiser.config)
     task = "generate" if match is None else match.task
-    if named := settled.variant():
-        settled.guesses.append(named)
+    if named := answers.variant():
+        answers.guesses.append(named)
         return str(named.value), task
     if match is None or not match.variant:
         return family or "", task
-    settled.guesses.append(Guess("variant", match.variant, "config", match.certain))
+    answers.guesses.append(Guess("variant", match.variant, "config", match.certain))
     return match.variant, task

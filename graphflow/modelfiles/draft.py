@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from graphflow.modelfiles.description import Config, Kind, Layout, Part, TokenizerSpec
-from graphflow.modelfiles.given import Settled
+from graphflow.modelfiles.given import Answers
 from graphflow.modelfiles.header import bytes_by_dtype
 from graphflow.modelfiles.inferred import Inferred, Shapes
 from graphflow.modelfiles.shards import Weights
@@ -19,14 +19,14 @@ class Draft:
     Attributes:
         weights: The file's headers.
         shapes: Shapes of all tensors by name.
-        settled: Collects values with their sources.
+        answers: Collects values with their sources.
         where: The file, for errors.
         maker: The family that describes it now.
     """
 
     weights: Weights
     shapes: Shapes
-    settled: Settled
+    answers: Answers
     where: str
     maker: str = ""
     kind: Kind = "unknown"
@@ -53,7 +53,7 @@ class Draft:
         part = Part(
             name=name,
             class_name=inferred.class_name,
-            config=self.settled.part(name, inferred),
+            config=self.answers.part(name, inferred),
             files=self.weights.files,
             prefix=prefix,
             keys=keys,

@@ -25,13 +25,13 @@ class Given:
 
 
 @dataclass(slots=True)
-class Settled:
+class Answers:
     """Collects values with their sources while a description is made.
 
     Attributes:
         given: Sources in order of precedence.
         where: The file, for errors.
-        guesses: What has been settled.
+        guesses: What has been answers.
         warnings: Sentences for the user.
     """
 

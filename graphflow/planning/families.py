@@ -41,7 +41,7 @@ def family_problems(
     Args:
         nodes: In topological order.
         uses: By node: the files that it reads.
-        arguments: By node: what its inputs get, switches settled.
+        arguments: By node: what its inputs get, switches expanded.
     """
     origins: dict[str, _Origin] = {}
     problems: list[Problem] = []

@@ -1,6 +1,6 @@
 """The first pass of planning: what each node gets, and the key of what it makes.
 
-Folds constants, settles switches whose selector is known, finds files and lets equal nodes stand for each other. A key
+Folds constants, decides switches whose selector is known, finds files and lets equal nodes stand for each other. A key
 is the SHA-256 of canonical JSON of the node's type and version, its literals, the keys of what is linked, the
 fingerprints of the files it reads, and the numerics.
 """
@@ -15,10 +15,10 @@ from graphflow.basics.jsontools import digest
 from graphflow.basics.wording import shorten
 from graphflow.errors import InvalidInputError, Problem
 from graphflow.planning.checked import CheckedNode, Source
+from graphflow.planning.expand import Expanded
 from graphflow.planning.files import FileResolver, FileUse
 from graphflow.planning.numerics import Numerics
 from graphflow.planning.safety import PART
-from graphflow.planning.settle import Settled
 from graphflow.planning.steps import Argument, Constant, element, literals_of, output_key, sources_of
 from graphflow.spec.decorator import FileNeed, NodeSpec
 
@@ -109,7 +109,7 @@ class Keying:
     """Keys nodes one by one, in topological order.
 
     Attributes:
-        settled: The settled document.
+        expanded: The expanded document.
         resolver: Finds files.
         numerics: What enters every key beside the graph.
         known: Values of computed selectors.
@@ -120,40 +120,40 @@ class Keying:
         reasons: By node: what to say of it.
         uses: By node: the files it reads.
         stands_for: For an output: the constant or the other output that it is.
-        unsettled: Nodes that wait for a computed selector.
+        undecided: Nodes that wait for a computed selector.
         selectors: By switch: its computed selectors.
         trace: By node: what its key was made of.
     """
 
-    settled: Settled
+    expanded: Expanded
     resolver: FileResolver
     numerics: Numerics
     known: Mapping[Source, Any]
-    notices: list[str]
+    notices: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     arguments: dict[str, dict[str, Argument]] = field(default_factory=dict)
     keys: dict[str, str | None] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
     uses: dict[str, tuple[FileUse, ...]] = field(default_factory=dict)
     stands_for: dict[Source, Constant | Source] = field(default_factory=dict)
-    unsettled: set[str] = field(default_factory=set)
+    undecided: set[str] = field(default_factory=set)
     selectors: dict[str, tuple[Source, ...]] = field(default_factory=dict)
     trace: dict[str, dict[str, Any]] = field(default_factory=dict)
     _by_key: dict[str, str] = field(default_factory=dict)
 
     def behind(self, source: Source) -> Constant | Source:
-        """Follow settled switches, folded constants and duplicates to what really makes a value."""
+        """Follow decided switches, folded constants and duplicates to what really makes a value."""
         return self.stands_for.get(source, source)
 
-    def settle(self, node: CheckedNode) -> None:
-        """Settle one node; those before it are settled already."""
+    def key(self, node: CheckedNode) -> None:
+        """Key one node; those before it are keyed already."""
         arguments = self._arguments(node)
         self.arguments[node.id] = arguments
         if node.spec.chooser is not None:
             self._choose(node, arguments)
             return
-        if any(source.node in self.unsettled for source in sources_of(arguments)):
-            self.unsettled.add(node.id)
+        if any(source.node in self.undecided for source in sources_of(arguments)):
+            self.undecided.add(node.id)
             self.keys[node.id] = None
             return
         if node.spec.fold and not any(True for _ in sources_of(arguments)):
@@ -164,12 +164,12 @@ class Keying:
     def _arguments(self, node: CheckedNode) -> dict[str, Argument]:
         arguments: dict[str, Argument] = {name: Constant(value) for name, value in node.params.items()}
         for name, sources in node.links.items():
-            settled = tuple(self.behind(source) for source in sources)
+            behind = tuple(self.behind(source) for source in sources)
             if node.spec.inputs[name].many:
-                arguments[name] = settled
+                arguments[name] = behind
             else:
                 arguments[name] = (
-                    self._checked_constant(node, name, settled[0]) if isinstance(settled[0], Constant) else settled[0]
+                    self._checked_constant(node, name, behind[0]) if isinstance(behind[0], Constant) else behind[0]
                 )
         return arguments
 
@@ -194,8 +194,8 @@ class Keying:
             if isinstance(argument, Source):
                 if argument in self.known:
                     literals[name] = self.known[argument]
-                elif argument.node in self.unsettled:
-                    self.unsettled.add(node.id)
+                elif argument.node in self.undecided:
+                    self.undecided.add(node.id)
                     self.keys[node.id] = None
                     return
                 else:
@@ -204,7 +204,7 @@ class Keying:
                 literals[name] = argument.value if isinstance(argument, Constant) else parameter.default
         if computed:
             self.selectors[node.id] = tuple(computed)
-            self.unsettled.add(node.id)
+            self.undecided.add(node.id)
             self.keys[node.id] = None
             self.reasons[node.id] = "waits for its selector " + ", ".join(map(str, computed))
             return
@@ -232,8 +232,8 @@ class Keying:
             return
         self.stands_for[Source(node.id, node.spec.primary)] = chosen
         self.reasons[node.id] = f"chooses {name}" + (f"[{index}]" if index is not None else "")
-        if isinstance(chosen, Source) and chosen.node in self.unsettled:
-            self.unsettled.add(node.id)
+        if isinstance(chosen, Source) and chosen.node in self.undecided:
+            self.undecided.add(node.id)
 
     def _fold(self, node: CheckedNode, arguments: Mapping[str, Argument]) -> None:
         try:
@@ -292,7 +292,7 @@ class Keying:
             needs = []
         for need in needs:
             try:
-                use = self.resolver.resolve(need, trusted=(node.id, need.param) in self.settled.trusted)
+                use = self.resolver.resolve(need, trusted=(node.id, need.param) in self.expanded.trusted)
             except InvalidInputError as error:
                 place = f"nodes.{node.id}.params.{need.param}"
                 file = f"{error.where}: " if error.where else ""

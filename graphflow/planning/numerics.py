@@ -56,7 +56,7 @@ def major_minor(version: str) -> str:
     return ".".join(version.partition("+")[0].split(".")[:2])
 
 
-def settle(device: str = "auto", dtype: str = "auto", *, probe: Path | None = None) -> Numerics:
+def choose(device: str = "auto", dtype: str = "auto", *, probe: Path | None = None) -> Numerics:
     """Decide the numerics.
 
     Args:

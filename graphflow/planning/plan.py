@@ -11,19 +11,16 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from graphflow.basics.jsontools import digest
-from graphflow.basics.wording import nearest, shorten
-from graphflow.errors import Problem, WorkflowError
-from graphflow.planning.checked import Checked, CheckedNode, Source
-from graphflow.planning.families import family_problems
+from graphflow.basics.wording import shorten
+from graphflow.planning.checked import CheckedNode, Source
+from graphflow.planning.expand import Expanded
 from graphflow.planning.files import FileResolver, NoFiles
 from graphflow.planning.keys import Keying
+from graphflow.planning.lowering import ancestors, lower
 from graphflow.planning.numerics import Numerics
 from graphflow.planning.record import make_record
-from graphflow.planning.safety import Policy, guard
-from graphflow.planning.settle import Settled
+from graphflow.planning.safety import Policy
 from graphflow.planning.steps import Action, Plan, Step, output_key, sources_of
-from graphflow.planning.validate import validate
-from graphflow.planning.waiting import waiting_problems, waiting_problems_of_plan
 from graphflow.spec.registry import Registry
 
 
@@ -44,7 +41,7 @@ class EmptyShelf:
 
 
 def plan(
-    settled: Settled,
+    expanded: Expanded,
     registry: Registry,
     *,
     shelf: Shelf | None = None,
@@ -59,7 +56,7 @@ def plan(
     """Plan a run.
 
     Args:
-        settled: The settled document.
+        expanded: The expanded document.
         registry: The known node types.
         shelf: Tells what is stored; None is nothing.
         resolver: Finds files; None leaves them unread and their keys unknown.
@@ -73,83 +70,29 @@ def plan(
     Raises:
         WorkflowError: With every problem of the document.
     """
-    checked = validate(settled.flat, registry)
-    problems = [*settled.problems, *checked.problems]
-    ends = _targets(targets, checked, settled, problems)
     keying = Keying(
-        settled=settled,
+        expanded=expanded,
         resolver=resolver or NoFiles(),
         numerics=numerics or Numerics(),
         known=known or {},
-        notices=list(checked.notices),
     )
-    if problems:
-        waiting = waiting_problems(ends, checked.nodes)
-        raise WorkflowError([*problems, *waiting, *keying.missing_files(checked.nodes.values(), problems)])
-    guarded = guard(
-        checked.nodes, checked.types, registry, policy=safety, checker=checker, has_checker=keying.has_checker
-    )
-    wanted = ancestors((source.node for source in ends), guarded.nodes)
-    for node_id, node in guarded.nodes.items():
-        if node_id in wanted:
-            keying.settle(node)
-    keying.problems[:0] = waiting_problems_of_plan(ends, guarded.nodes, keying)
-    keying.problems.extend(family_problems(guarded.nodes.values(), keying.uses, keying.arguments))
-    if guarded.problems or keying.problems:
-        raise WorkflowError([*guarded.problems, *keying.problems])
-    targets_behind = dict.fromkeys(keying.behind(end) for end in ends)
+    lowered = lower(expanded, registry, keying, safety=safety, checker=checker, targets=targets)
+    targets_behind = dict.fromkeys(keying.behind(end) for end in lowered.ends)
     sources = tuple(end for end in targets_behind if isinstance(end, Source))
-    checks = {node_id: {"policy": safety, "checked": bool(filters)} for node_id, filters in guarded.filters.items()}
-    decision = _Decision(keying, guarded.nodes, shelf or EmptyShelf(), previous or {}, checks)
-    named = {name: checked.source(address) for name, address in settled.flat.outputs.items()}
+    filters = lowered.guarded.filters
+    checks = {node_id: {"policy": safety, "checked": bool(before)} for node_id, before in filters.items()}
+    decision = _Decision(keying, lowered.nodes, shelf or EmptyShelf(), previous or {}, checks)
+    named = {name: lowered.checked.source(address) for name, address in expanded.flat.outputs.items()}
     return Plan(
         steps=decision.steps(sources),
         targets=sources,
         outputs={name: keying.behind(source) for name, source in named.items() if source is not None},
         selectors=tuple(dict.fromkeys(source for found in keying.selectors.values() for source in found)),
-        notices=tuple(dict.fromkeys([*keying.notices, *guarded.notices])),
+        notices=lowered.notices,
         numerics=keying.numerics,
         trace=keying.trace,
-        settled=settled,
+        expanded=expanded,
     )
-
-
-def _targets(
-    targets: Iterable[str] | None, checked: Checked, settled: Settled, problems: list[Problem]
-) -> tuple[Source, ...]:
-    if targets is None:
-        return tuple(checked.targets(settled.flat))
-    found: list[Source] = []
-    for address in targets:
-        source = checked.source(address)
-        if source is None or source.output not in checked.nodes[source.node].spec.output_types:
-            problems.append(Problem(f"target {address!r}", "there is no such node or output", _hint(address, checked)))
-        else:
-            found.append(source)
-    return tuple(found)
-
-
-def _hint(address: str, checked: Checked) -> str:
-    """Return what the address may have meant."""
-    node, _, output = address.partition(".")
-    if node in checked.nodes:
-        outputs = checked.nodes[node].spec.output_types
-        near = nearest(output, outputs)
-        return f"did you mean '{node}.{near}'?" if near else f"{node} has {', '.join(outputs)}"
-    near = nearest(node, checked.nodes)
-    return f"did you mean {near!r}?" if near else f"it has {', '.join(checked.nodes)}"
-
-
-def ancestors(ends: Iterable[str], nodes: Mapping[str, CheckedNode]) -> set[str]:
-    """Return the nodes named and all before them."""
-    found: set[str] = set()
-    stack = list(ends)
-    while stack:
-        node_id = stack.pop()
-        if node_id not in found and node_id in nodes:
-            found.add(node_id)
-            stack.extend(source.node for source in nodes[node_id].sources)
-    return found
 
 
 @dataclass
@@ -172,7 +115,7 @@ class _Decision:
         stack = [(source, False) for source in ends if source not in effects]
         for source in effects:
             node = self.nodes[source.node]
-            if node.id in self.keying.unsettled:
+            if node.id in self.keying.undecided:
                 actions[node.id] = "conditional"
                 stack.extend((before, True) for before in sources_of(self.keying.arguments[node.id]))
                 continue
@@ -207,7 +150,7 @@ class _Decision:
         known, action = source.output in outputs, actions.get(node.id)
         outputs.add(source.output)
         arguments = sources_of(self.keying.arguments[node.id])
-        if node.id in self.keying.unsettled or conditional:
+        if node.id in self.keying.undecided or conditional:
             if action is None:
                 actions[node.id] = "conditional"
                 return [(before, True) for before in arguments]
@@ -254,7 +197,7 @@ class _Decision:
         """Return the key of what an effect writes, and the record that its files carry."""
         before = ancestors([node.id], self.nodes)
         uses = [use for node_id in before for use in self.keying.uses.get(node_id, ())]
-        record = make_record(self.keying.settled.document, uses, self.keying.numerics, self.checks.get(node.id))
+        record = make_record(self.keying.expanded.document, uses, self.keying.numerics, self.checks.get(node.id))
         key = self.keying.keys[node.id]
         return (None if key is None else digest([key, record])), record
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from graphflow.planning.checked import Source
+from graphflow.planning.expand import Expanded
 from graphflow.planning.files import FileUse
 from graphflow.planning.numerics import Numerics
-from graphflow.planning.settle import Settled
 from graphflow.spec.decorator import NodeSpec
 
 T = TypeVar("T")
@@ -20,7 +20,7 @@ Action = Literal["run", "cached", "write", "conditional", "skipped"]
 
 @dataclass(frozen=True)
 class Constant:
-    """A literal that planning settled."""
+    """A literal that planning expanded."""
 
     value: Any
 
@@ -73,13 +73,13 @@ class Plan:
 
     Attributes:
         steps: By node id, in topological order; only what the targets need.
-        targets: The outputs asked for, after switches are settled.
+        targets: The outputs asked for, after switches are expanded.
         outputs: The document's named outputs, likewise; a constant where planning settled it.
         selectors: Computed selectors that must be known before planning can go on.
         notices: What the user should know.
         numerics: What enters every key.
         trace: For each node: what its key was made of, so that the next plan can say what changed.
-        settled: The document behind it.
+        expanded: The document behind it.
     """
 
     steps: Mapping[str, Step]
@@ -89,7 +89,7 @@ class Plan:
     notices: tuple[str, ...]
     numerics: Numerics
     trace: Mapping[str, Mapping[str, Any]]
-    settled: Settled
+    expanded: Expanded
 
     def count(self, *actions: Action) -> int:
         """Count the steps with one of these actions."""

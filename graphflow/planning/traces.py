@@ -10,7 +10,7 @@ from typing import Any
 
 from graphflow.basics import atomic
 from graphflow.basics.jsontools import digest
-from graphflow.planning.settle import Settled
+from graphflow.planning.expand import Expanded
 
 _NODES = 5_000
 """Larger workflows leave no trace: reading it would cost more than planning."""
@@ -26,23 +26,23 @@ class Traces:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def read(self, settled: Settled) -> Mapping[str, Mapping[str, Any]]:
+    def read(self, expanded: Expanded) -> Mapping[str, Mapping[str, Any]]:
         """Return the trace of the last run, by node; empty where there is none."""
-        if len(settled.flat.nodes) > _NODES:
+        if len(expanded.flat.nodes) > _NODES:
             return {}
         try:
-            data = json.loads(self._file(settled).read_text("utf-8"))
+            data = json.loads(self._file(expanded).read_text("utf-8"))
         except (OSError, ValueError):
             return {}
         return data if isinstance(data, dict) else {}
 
-    def write(self, settled: Settled, trace: Mapping[str, Mapping[str, Any]]) -> None:
+    def write(self, expanded: Expanded, trace: Mapping[str, Mapping[str, Any]]) -> None:
         """Keep a trace; where that fails, only explanations are lost."""
-        if len(settled.flat.nodes) > _NODES:
+        if len(expanded.flat.nodes) > _NODES:
             return
         with contextlib.suppress(OSError):
-            atomic.write_bytes(self._file(settled), json.dumps(trace, default=repr).encode())
+            atomic.write_bytes(self._file(expanded), json.dumps(trace, default=repr).encode())
 
-    def _file(self, settled: Settled) -> Path:
-        name = digest([settled.document.name, sorted(settled.flat.nodes)])
+    def _file(self, expanded: Expanded) -> Path:
+        name = digest([expanded.document.name, sorted(expanded.flat.nodes)])
         return self._folder / f"{name[:32]}.json"

@@ -1,4 +1,4 @@
-"""Checks a settled document against the registry and returns every problem at once."""
+"""Checks an expanded document against the registry and returns every problem at once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def validate(document: Document, registry: Registry) -> Checked:
     """Check a flat document.
 
     Args:
-        document: Settled, without inner workflows.
+        document: Expanded, without inner workflows.
         registry: The known node types.
     """
     checked = Checked()

@@ -26,7 +26,7 @@ def waiting_problems(ends: Iterable[Source], nodes: Mapping[str, CheckedNode]) -
 
 
 def waiting_problems_of_plan(ends: Iterable[Source], nodes: Mapping[str, CheckedNode], keying: Keying) -> list[Problem]:
-    """Return the same with constants folded and switches settled."""
+    """Return the same with constants folded and switches expanded."""
 
     def behind(source: Source) -> Constant | Source:
         # Not for equal nodes: each of them is told, so that all can be mended at once.

@@ -128,7 +128,7 @@ def test_tracebacks_are_for_those_who_ask(graphflow: Command, monkeypatch: pytes
     def broken(*arguments: object, **options: object) -> None:
         raise ZeroDivisionError("oops")
 
-    monkeypatch.setattr("graphflow.session.Session.settle", broken)
+    monkeypatch.setattr("graphflow.session.Session.expand", broken)
     ran = graphflow("plan", chain)
     assert ran.code == 1
     assert "this is a bug in graphflow: ZeroDivisionError: oops" in ran.err

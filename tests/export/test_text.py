@@ -23,7 +23,7 @@ from graphflow.converters.diffusers_script.layout import docstring, lay_out, lit
 from graphflow.converters.diffusers_script.notebook import to_notebook
 from graphflow.document.document import Document, parse, read
 from graphflow.errors import ConversionError, WorkflowError
-from graphflow.planning.settle import settle
+from graphflow.planning.expand import expand
 from graphflow.session import Session
 from graphflow.settings import Settings
 from tests.export.texts import JSON, NASTY, TEXTS
@@ -243,8 +243,8 @@ def test_a_settled_document_exports_like_its_workflow() -> None:
     from graphflow.spec.registry import installed
 
     document = txt2img()
-    settled = settle(document, installed())
-    assert to_script(settled) == to_script(document)
+    expanded = expand(document, installed())
+    assert to_script(expanded) == to_script(document)
 
 
 def test_the_pipeline_style_calls_a_pipeline_and_says_what_differs() -> None:

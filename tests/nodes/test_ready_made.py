@@ -10,7 +10,7 @@ from graphflow import workflows
 from graphflow.document.document import parse, read, split_address
 from graphflow.errors import InvalidInputError
 from graphflow.nodes import NODES
-from graphflow.planning.settle import settle
+from graphflow.planning.expand import expand
 from graphflow.planning.validate import validate
 from graphflow.spec.registry import Registry
 
@@ -20,9 +20,9 @@ REGISTRY = Registry().with_nodes(NODES, pack="builtin")
 @pytest.mark.parametrize("name", workflows.names())
 def test_a_workflow_is_valid_and_says_what_it_is(name: str) -> None:
     document = read(workflows.path(name))
-    settled = settle(document, REGISTRY)
-    checked = validate(settled.flat, REGISTRY)
-    assert not settled.problems
+    expanded = expand(document, REGISTRY)
+    checked = validate(expanded.flat, REGISTRY)
+    assert not expanded.problems
     assert not checked.problems
     assert document.name
     assert document.description

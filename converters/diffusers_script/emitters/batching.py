@@ -37,8 +37,8 @@ def repeat_latents(emission: Emission) -> Latents | EmptyLatent:
         places = emission.script.assign("places", call("repeated_places", latents.places, count))
     if isinstance(latents, EmptyLatent):
         batch = latents.batch
-        settled = batch.isdigit() and count.isdigit()
-        return replace(latents, batch=str(int(batch) * int(count)) if settled else f"{batch} * {count}", places=places)
+        known = batch.isdigit() and count.isdigit()
+        return replace(latents, batch=str(int(batch) * int(count)) if known else f"{batch} * {count}", places=places)
     mask = latents.mask
     if mask:
         mask = emission.script.assign("mask", f"{mask} if len({mask}) == 1 else {mask}.repeat({count}, 1, 1)")

@@ -134,8 +134,8 @@ def _size(emission: Emission, images: str) -> Expression:
     }
     options = emission.options(**usual)
     computed = any(isinstance(emission.inputs[name], Scalar) for name in usual)
-    settled = not computed and not any(emission.script.is_open(emission.inputs[name]) for name in ("width", "height"))
-    if settled and options.keys() == {"width", "height"}:
+    known = not computed and not any(emission.script.is_open(emission.inputs[name]) for name in ("width", "height"))
+    if known and options.keys() == {"width", "height"}:
         return f"({flat(options['height'])}, {flat(options['width'])})"
     shape: Expression = f"{images}.shape[-2:]"
     if options.keys() <= {"scale", "max_edge"} and not computed:

@@ -83,8 +83,8 @@ def fill_checkpoint(draft: Draft, kind: Kind | None, transformer: tuple[Inferred
         ModelFormatError: The tensors do not form such parts.
     """
     encoders = _encoders(draft.shapes)
-    if named := variant_of_file(draft.shapes, draft.settled.variant()):
-        draft.settled.guesses.append(named)
+    if named := variant_of_file(draft.shapes, draft.answers.variant()):
+        draft.answers.guesses.append(named)
         draft.variant = str(named.value)
     unet = next((prefix for prefix in _UNET_PREFIXES if _is_unet(draft.shapes, prefix)), None)
     vae = next((prefix for prefix in _VAE_PREFIXES if is_vae(_few(draft.shapes, prefix))), None)
@@ -196,7 +196,7 @@ def _unet(draft: Draft, prefix: str) -> None:
     inferred = infer_unet(below, draft.where, variant=draft.variant, pooled=pooled)
     if not draft.variant:
         cross = inferred.facts.get("cross_attention_dim")
-        draft.settled.guesses.insert(0, Guess("variant", inferred.variant, "shapes", cross in _STANDARD_CROSS))
+        draft.answers.guesses.insert(0, Guess("variant", inferred.variant, "shapes", cross in _STANDARD_CROSS))
         draft.variant = inferred.variant
     draft.task = inferred.task
     draft.add("unet", inferred, prefix, "ldm" if is_ldm(below) else "diffusers")
@@ -205,7 +205,7 @@ def _unet(draft: Draft, prefix: str) -> None:
 def _text_encoder(draft: Draft, found: Found, *, alone: bool) -> None:
     name, speaks_for = _ENCODERS.get(found.prefix, ("text_encoder", ""))
     if found.prefix not in _ENCODERS and not alone:
-        draft.settled.warnings.append(f"a text encoder under {found.prefix!r} is not used: the place is not known")
+        draft.answers.warnings.append(f"a text encoder under {found.prefix!r} is not used: the place is not known")
         return
     below = draft.under(found.prefix)
     width = next((shape[-1] for key, shape in below.items() if key.endswith("token_embedding.weight") and shape), 0)
@@ -220,7 +220,7 @@ def _text_encoder(draft: Draft, found: Found, *, alone: bool) -> None:
         draft.details["encoder"] = inferred.variant
     # SD 1.x and SDXL's first encoder pad with the end token, the OpenCLIP ones with "!".
     pads_with_end = found.keys == "diffusers" and name == "text_encoder" and inferred.variant in ("", "clip_l")
-    draft.tokenizers.append(tokenizer_spec(part, draft.settled, pads_with_end=pads_with_end))
+    draft.tokenizers.append(tokenizer_spec(part, draft.answers, pads_with_end=pads_with_end))
 
 
 def _scheduler(draft: Draft) -> Config:
@@ -229,21 +229,21 @@ def _scheduler(draft: Draft) -> Config:
         "prediction_type": prediction_of(draft.variant, draft.task),
         "rescale_betas_zero_snr": False,
     }
-    if draft.variant == "sd2" and draft.settled.variant() is None:
-        draft.settled.warnings.append(
+    if draft.variant == "sd2" and draft.answers.variant() is None:
+        draft.answers.warnings.append(
             "SD 2.x files predict either v (768) or epsilon (512, 'base') and do not say which; v is assumed"
         )
-    given = {key for source in draft.settled.given for key in source.values.get("scheduler", {})}
+    given = {key for source in draft.answers.given for key in source.values.get("scheduler", {})}
     given = {key for key in given if not key.startswith("_") or key == "_class_name"}
     return {
-        key: draft.settled.value("scheduler", key, defaults.get(key), certain=key in SCHEDULER)
+        key: draft.answers.value("scheduler", key, defaults.get(key), certain=key in SCHEDULER)
         for key in [*defaults, *sorted(given - set(defaults))]
     }
 
 
 def _vae_variant(draft: Draft) -> str:
     """A VAE alone does not tell SD from SDXL; published files of SDXL say so in their name."""
-    named = draft.settled.variant()
+    named = draft.answers.variant()
     if named:
         return str(named.value)
     return "sdxl" if "xl" in draft.weights.path.stem.lower() and _latent(draft.shapes) == 4 else ""

@@ -72,7 +72,7 @@ def _controlnet(draft: Draft, match: Match) -> None:
     draft.kind = "controlnet"
     if _CONTROL_LORA in draft.shapes:
         draft.details["control_lora"] = True
-        draft.settled.warnings.append("a Control-LoRA: it needs the weights of its base model")
+        draft.answers.warnings.append("a Control-LoRA: it needs the weights of its base model")
         draft.family = family_of_variant(match.variant)
         draft.layout = "original"
         return

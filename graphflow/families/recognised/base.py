@@ -75,7 +75,7 @@ class RecognisedFamily:
             draft.add("controlnet", Inferred(self.control, self.name), control_prefix(draft.shapes) or "")
             return
         fill_checkpoint(draft, kind, (Inferred(self.transformer, self.name), self._prefix(draft.shapes) or ""))
-        draft.settled.warnings.append(
+        draft.answers.warnings.append(
             f"{self.name}: a single file does not tell this family's sizes; its config comes from a Diffusers folder"
         )
 

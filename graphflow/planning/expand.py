@@ -26,8 +26,8 @@ class Text:
 
 
 @dataclass(frozen=True)
-class Settled:
-    """A settled document.
+class Expanded:
+    """An expanded document.
 
     Attributes:
         document: As the user would save it: inputs set, seeds drawn, inner workflows still folded.
@@ -44,7 +44,7 @@ class Settled:
     seeds: Mapping[str, int]
 
 
-def settle(
+def expand(
     document: Document,
     registry: Registry,
     *,
@@ -52,8 +52,8 @@ def settle(
     overrides: Mapping[str, Any] | None = None,
     own: Iterable[tuple[str, str]] = (),
     draw: Callable[[], int] = lambda: secrets.randbelow(2**32),
-) -> Settled:
-    """Settle a document.
+) -> Expanded:
+    """Expand a document.
 
     Args:
         document: The document; it is not changed.
@@ -92,7 +92,7 @@ def settle(
     seeds = _draw_seeds(document, registry, draw)
     flat = flatten(document)
     seeds |= _draw_seeds(flat.document, registry, draw)
-    return Settled(document, flat.document, _trusted(document, own, turned), (*problems, *flat.problems), seeds)
+    return Expanded(document, flat.document, _trusted(document, own, turned), (*problems, *flat.problems), seeds)
 
 
 def _trusted(
