@@ -63,6 +63,7 @@ class Kit:
             for _, spec in sorted(self.registry.specs.items())
             if not spec.effect
             and spec.outputs
+            and spec.waits is None
             and spec.type != "run_pipeline"
             and all(map(nameable, spec.inputs.values()))
         ]
