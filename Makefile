@@ -5,7 +5,7 @@ BIN = .venv/bin
 # What computes: schedules and noise, samplers, recorded numbers, models in place, pixels, a picture, code of scripts.
 NUMERIC = tests/sampling/test_schedules.py tests/sampling/test_noise.py tests/sampling/test_samplers.py \
 	tests/sampling/test_philox.py tests/parity/test_sigmas.py tests/parity/test_samplers.py \
-	tests/models/test_manager.py tests/end_to_end/test_pixel_nodes.py \
+	tests/loading/test_manager.py tests/end_to_end/test_pixel_nodes.py \
 	tests/end_to_end/test_against_diffusers.py tests/end_to_end/test_workflows.py::test_a_small_star_is_a_star \
 	tests/export/test_pieces.py
 

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from weight_shapes import checkpoint, write_header
 
 from graphflow.families.latent_diffusion.published import config_folder
 from graphflow.library.describe import describe_file
 from graphflow.modelfiles.description import Description
+from tests.models.weight_shapes import checkpoint, write_header
 
 
 def describe(tmp_path: Path, variant: str, overrides: dict[str, Any] | None = None, **changes: Any) -> Description:

@@ -8,10 +8,10 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
-from weight_shapes import write_header
 
 from graphflow.errors import ModelFormatError
 from graphflow.modelfiles.fingerprint import BLOCK_BYTES, DigestIndex, file_fingerprint, folder_fingerprint
+from tests.models.weight_shapes import write_header
 
 
 def compute(folder: str, path: str) -> str:

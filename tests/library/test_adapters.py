@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from weight_shapes import UNETS, ldm_unet, prefixed, write_header
 
 from graphflow.errors import ModelFormatError
 from graphflow.library.describe import describe_file
 from graphflow.modelfiles.description import Description
+from tests.models.weight_shapes import UNETS, ldm_unet, prefixed, write_header
 
 
 def describe(tmp_path: Path, shapes: dict[str, Any], metadata: dict[str, str] | None = None) -> Description:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,6 @@ import pytest
 
 from graphflow.library.library import Library
 from graphflow.settings import Settings
-
-# `weight_shapes.py` beside this file makes the headers.
-sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from weight_shapes import UNETS, clip, ldm_unet, ldm_vae, write_header
 
 from graphflow.errors import ModelFormatError
 from graphflow.library.library import Library
+from tests.models.weight_shapes import UNETS, clip, ldm_unet, ldm_vae, write_header
 
 UNET = {**UNETS["sd1"], "widths": (32, 64), "depths": (1, 1), "layers": 1}
 CONFIGS: dict[str, dict[str, Any]] = {

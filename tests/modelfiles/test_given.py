@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from weight_shapes import checkpoint, clip, ldm_unet, prefixed, write_header
 
 from graphflow.errors import ModelFormatError
 from graphflow.library.library import Library
+from tests.models.weight_shapes import checkpoint, clip, ldm_unet, prefixed, write_header
 
 FIELD = "scheduler.prediction_type"
 TINY: dict[str, Any] = {"widths": (32, 64), "depths": (1, 1), "layers": 1}

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from weight_shapes import UNETS, checkpoint, clip, ldm_unet, ldm_vae, write_header
 
 from graphflow.errors import ModelFormatError, ModelNotFoundError
 from graphflow.library import roots
 from graphflow.library.library import Library
 from graphflow.library.listing import list_models, show_model
+from tests.models.weight_shapes import UNETS, checkpoint, clip, ldm_unet, ldm_vae, write_header
 
 LORA = {"lora_unet_a.lora_down.weight": (4, 8), "lora_unet_a.lora_up.weight": (8, 4)}
 TINY = {**UNETS["sd1"], "widths": (32, 64), "depths": (1, 1), "layers": 1}

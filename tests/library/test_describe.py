@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from weight_shapes import UNETS, checkpoint, clip, ldm_unet, ldm_vae, openclip, prefixed, write_header
 
 from graphflow.errors import ModelFormatError
 from graphflow.library.describe import describe_file
 from graphflow.modelfiles.description import Description
+from tests.models.weight_shapes import UNETS, checkpoint, clip, ldm_unet, ldm_vae, openclip, prefixed, write_header
 
 
 def describe(tmp_path: Path, shapes: dict[str, Any], name: str = "m", **options: Any) -> Description:

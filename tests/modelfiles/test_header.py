@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from weight_shapes import write_header
 
 from graphflow.errors import ModelFormatError
 from graphflow.modelfiles.formats import read_header
 from graphflow.modelfiles.header import read_index
 from graphflow.modelfiles.shards import read_weights
+from tests.models.weight_shapes import write_header
 
 
 def write(path: Path, header: object, data: bytes = b"") -> Path:
