@@ -19,7 +19,7 @@ from .notes import Journal, Note
 from .prompt_text import DYNAMIC_TEXTS, Choices, expand, file_name
 from .pruning import Prompt, fold_switches, link_of, needed, output_nodes
 from .resolve import Missing, Output, Resolver, Value
-from .sources import Source, load
+from .sources import Found, Source, load
 from .subgraphs import PLACE_LENGTH, Scope, is_instance, unfold
 from .virtual import Role, role
 from .widget_lookup import WidgetLookup
@@ -74,7 +74,7 @@ class Flattened:
 
 
 def to_prompt(
-    source: Source,
+    source: Source | Found,
     *,
     choices: Choices | None = None,
     now: datetime | None = None,
@@ -83,7 +83,7 @@ def to_prompt(
     """Turn any ComfyUI file into an API prompt.
 
     Args:
-        source: A path, the bytes of a file, or parsed JSON.
+        source: A path, the bytes of a file, parsed JSON, or what was found in one of them.
         choices: How ``{a|b}`` in prompts is decided; the first option by default.
         now: The time for ``%date:…%`` in file names; without one they stay.
         prefer: Which of the two to take where a picture carries both what was sent and what was drawn.
@@ -91,7 +91,7 @@ def to_prompt(
     Raises:
         ConversionError: The file holds no workflow, or one that cannot be read; says where and what to do.
     """
-    found = load(source, prefer=prefer)
+    found = source if isinstance(source, Found) else load(source, prefer=prefer)
     journal = Journal()
     for message in found.remarks:
         journal.note("container", message)

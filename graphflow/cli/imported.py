@@ -1,4 +1,4 @@
-"""What the command line says of ComfyUI files, and how it tells them from native ones."""
+"""What the command line says of ComfyUI files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from graphflow.spec.registry import Registry
 
 _SHOWN = 12
-_BLANK = b"\xef\xbb\xbf \t\r\n"
 _ENDINGS = frozenset({".json", ".png", ".webp", ".jpg", ".jpeg", ".mp4", ".webm"})
 
 
@@ -55,51 +54,21 @@ def read_foreign(data: bytes, name: str) -> Document | None:
     Raises:
         ConversionError: It is a ComfyUI file that cannot be read, or that has nodes that are not supported.
     """
-    if not _is_foreign(data):
-        return None
     from graphflow.converters.comfyui import to_native, to_prompt
+    from graphflow.converters.comfyui.recognise import recognise
 
+    found = recognise(data, name)
+    if found is None:
+        return None
     try:
-        flattened = to_prompt(data, now=datetime.now())
+        flattened = to_prompt(found, now=datetime.now())
     except ConversionError as error:
-        where = (error.where or "").replace("the bytes", name, 1)
+        where = (error.where or "").replace("the data", name, 1).replace("the bytes", name, 1)
         raise ConversionError(error.message, where=where or name, advice=error.advice) from error
     result = to_native(flattened, name=Path(name).stem)
     document: Document = result.require()
     show_summary(console(error=True), result.report)
     return document
-
-
-def _is_foreign(data: bytes) -> bool:
-    """Tell whether a file is ComfyUI's: another program's JSON, or a picture or video without a native workflow."""
-    from io import BytesIO
-
-    from graphflow.basics import jsontools
-    from graphflow.document.embedded import PNG_SIGNATURE, WORKFLOW_KEYWORD, png_texts
-
-    if data.startswith(PNG_SIGNATURE):
-        texts = {keyword.lower() for keyword, _ in png_texts(data)}
-        return WORKFLOW_KEYWORD not in texts and not texts.isdisjoint({"prompt", "workflow", "parameters"})
-    if data[:4].lstrip(_BLANK)[:1] in (b"{", b"["):
-        try:
-            parsed = jsontools.loads(data, source="workflow")
-        except GraphflowError:
-            return False  # told by whoever reads it as a native workflow
-        return isinstance(parsed, dict) and "graphflow" not in parsed and _looks_like_comfyui(parsed)
-    from graphflow.converters.comfyui.metadata import container_of
-
-    container: str = container_of(BytesIO(data))
-    return container != "json"
-
-
-def _looks_like_comfyui(parsed: dict[str, Any]) -> bool:
-    from graphflow.converters.comfyui.sources import load
-
-    try:
-        load(parsed, prefer="prompt")
-    except ConversionError:
-        return False
-    return True
 
 
 def show_summary(target: Console, report: Report, *, listed: bool = False) -> None:
