@@ -129,26 +129,27 @@ class TensorNames(Protocol):
 
 
 class Family(Protocol):
-    """What the engine asks a family; see the module.
-
-    Attributes:
-        name: The family's name, as documents, descriptions and latents carry it.
-        variants: Its variants, the first one the most usual.
-        latent: Its latents.
-        half: Which half precision it computes in on an accelerator.
-    """
+    """What the engine asks a family; see the module."""
 
     @property
-    def name(self) -> str: ...  # noqa: D102 - the class says it
+    def name(self) -> str:
+        """The family's name, as documents, descriptions and latents carry it."""
+        ...
 
     @property
-    def variants(self) -> tuple[Variant, ...]: ...  # noqa: D102
+    def variants(self) -> tuple[Variant, ...]:
+        """Its variants, the most usual one first."""
+        ...
 
     @property
-    def latent(self) -> LatentFormat: ...  # noqa: D102
+    def latent(self) -> LatentFormat:
+        """Its latents."""
+        ...
 
     @property
-    def half(self) -> Half: ...  # noqa: D102
+    def half(self) -> Half:
+        """Which half precision it computes in on an accelerator."""
+        ...
 
     def recognise(self, shapes: Shapes, metadata: Mapping[str, str], *, stated: Guess | None = None) -> Match | None:
         """Recognise a weight file by its tensors.
