@@ -16,6 +16,7 @@ from tests.models.tiny import TEXT, TEXT_2, UNET, UNET_XL, VAE
 Family = Literal["sd", "sdxl"]
 
 ASSETS = Path(graphflow.__file__).parent / "assets"
+CONFIGS = Path(__file__).parent / "configs"
 _CONFIGS: dict[Family, str] = {"sd": "sd1", "sdxl": "sdxl"}
 _TINY: dict[Family, dict[str, dict[str, Any]]] = {
     "sd": {"unet": UNET, "vae": VAE, "text_encoder": TEXT},
@@ -34,7 +35,7 @@ def write(folder: Path, family: Family, device: str, *, tiny: bool) -> Path:
         device: Where the numbers are drawn.
         tiny: Whether to leave almost everything out.
     """
-    configs = ASSETS / "configs" / _CONFIGS[family]
+    configs = CONFIGS / _CONFIGS[family]
     folder.mkdir(parents=True)
     shutil.copy(configs / "model_index.json", folder)
     shutil.copytree(configs / "scheduler", folder / "scheduler")
