@@ -48,7 +48,9 @@ def load_text_encoder(emission: Emission) -> ModelPart:
         family = told or family_with_encoders(len(bases)) or ""
     roles = text_parts(replace(bases[0], family=family))
     if len(bases) != len(roles):
-        raise UnsupportedError(f"the family {family} has {len(roles)} text encoders, which scripts load together")
+        raise UnsupportedError(
+            f"scripts load all text encoders of a model: {family} has {len(roles)}, not {len(bases)}"
+        )
     if len(bases) > 1 and roles[1] in bases[0].description.parts:
         bases.reverse()
     parts = [ModelPart(base, role) for base, role in zip(bases, roles, strict=True)]
