@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .conditionings import Control
+from .families import traits_of
 from .fitting import Fitting, config_of
 from .handles import EmptyLatent, Sampling
 from .layout import Expression, Items, call, flat, listed, mapped
@@ -63,7 +64,7 @@ class Calls:
                 arguments |= self._hole(sampling, pipe, steps, full=steps == total)
             elif self.fit.hard(sampling):
                 arguments |= self._size(sampling) | {"mask_image": f"{latent.mask}[:, None]"}
-                if sampling.model.base.family == "sd":
+                if traits_of(sampling.model.base).masks_latents:
                     # Not read by the UNet; without it that pipeline masks latents as if they were pixels, and fails.
                     arguments["masked_image_latents"] = latent.variable
         if controls:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .conditionings import Conditioning
+from .families import family_of, traits_of
 from .handles import EmptyLatent, Sampling
 from .models import ModelPart, text_patches
 from .ranges import time_before as share_before_step
@@ -41,8 +42,8 @@ class Fitting:
         return self._misfit_but_for_steps(sampling)
 
     def fits_stages(self, first: Sampling, second: Sampling) -> bool:
-        """Whether SDXL's pipelines take over from each other: the first leaves noise, the second goes on from there."""
-        if {first.model.base.family, second.model.base.family} != {"sdxl"}:
+        """Whether pipelines take over from each other: the first leaves noise, the second goes on from there."""
+        if first.model.base.family != second.model.base.family or not traits_of(first.model.base).staged:
             return False
         if (self.stage(first), self.stage(second)) != ("first", "second") or self.time_before(first) == "":
             return False
@@ -166,7 +167,7 @@ class Fitting:
 
     def lacks_tensors(self, sampling: Sampling) -> bool:
         """Whether the pipeline's pictures cannot be had as tensors."""
-        return sampling.model.base.family == "sd" and self.kind(sampling).startswith("adapter")
+        return self.kind(sampling) in traits_of(sampling.model.base).without_tensors
 
     def scheduler(self, sampling: Sampling) -> Scheduler | None:
         """The scheduler of Diffusers for a sampling, or None; with the style ``pipeline`` a near one will do."""
@@ -207,11 +208,11 @@ class Fitting:
         if not all(control.single and not _pools(control.net) for control in controls):
             return False
         if any(control.net.mode is not None for control in controls):
-            return len(controls) == 1 and sampling.model.base.family == "sdxl"
+            return len(controls) == 1 and "union_text2img" in family_of(sampling.model.base).pipelines()
         if not any(control.is_adapter for control in controls):
             return True
         whole = all(control.is_adapter and control.always for control in controls)
-        both = sampling.model.pictures and sampling.model.base.family == "sd"
+        both = sampling.model.pictures and self.kind(sampling) in traits_of(sampling.model.base).without_pictures
         return whole and not both and isinstance(sampling.latent, EmptyLatent)
 
     def fits_sizes(self, sampling: Sampling) -> bool:

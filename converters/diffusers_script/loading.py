@@ -6,27 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from .families import pipeline_class, text_parts, traits_of
 from .layout import Expression, call, listed, literal, mapped, quoted
 from .models import Base, Change, Hook, ModelPart, Net, Patch, text_patches
 from .nets import how_to_load, net_of
-from .script import Script, UnsupportedError
-
-CLASSES = {
-    ("sd", "text2img"): "StableDiffusionPipeline",
-    ("sd", "img2img"): "StableDiffusionImg2ImgPipeline",
-    ("sd", "inpaint"): "StableDiffusionInpaintPipeline",
-    ("sdxl", "text2img"): "StableDiffusionXLPipeline",
-    ("sdxl", "img2img"): "StableDiffusionXLImg2ImgPipeline",
-    ("sdxl", "inpaint"): "StableDiffusionXLInpaintPipeline",
-    ("sd", "control_text2img"): "StableDiffusionControlNetPipeline",
-    ("sd", "control_img2img"): "StableDiffusionControlNetImg2ImgPipeline",
-    ("sdxl", "control_text2img"): "StableDiffusionXLControlNetPipeline",
-    ("sdxl", "control_img2img"): "StableDiffusionXLControlNetImg2ImgPipeline",
-    ("sdxl", "union_text2img"): "StableDiffusionXLControlNetUnionPipeline",
-    ("sdxl", "union_img2img"): "StableDiffusionXLControlNetUnionImg2ImgPipeline",
-    ("sd", "adapter_text2img"): "StableDiffusionAdapterPipeline",
-    ("sdxl", "adapter_text2img"): "StableDiffusionXLAdapterPipeline",
-}
+from .script import Script
 
 ADAPTIVE = "dpm_adaptive"
 """The sampler whose steps hang on the last bits of the prompts."""
@@ -103,7 +87,7 @@ class Loader:
         if kind == COMPONENTS:
             return found.first
         if wanted not in found.variables:
-            name = _pipeline_class(part.base, kind)
+            name = pipeline_class(part.base, kind)
             self.script.use("diffusers", name)
             hint = found.first.replace("pipe", kind.removesuffix("_text2img"))
             made = call(f"{name}.from_pipe", found.first, **self._nets(wanted), dtype="DTYPE")
@@ -174,7 +158,7 @@ class Loader:
 
     def _load(self, part: ModelPart, kind: Kind) -> str:
         base = part.base
-        name = _pipeline_class(base, "img2img" if base.refiner else kind[0])
+        name = pipeline_class(base, "img2img" if base.refiner else kind[0])
         self.script.use("diffusers", name)
         options: dict[str, Expression] = (
             {argument: self._alone(net) for argument, net in base.alone} | self._nets(kind) | self._other_vae(base)
@@ -229,7 +213,7 @@ class Loader:
         found["scheduler"] = call("EulerDiscreteScheduler", **config)
         if "vae" not in given:
             found["vae"] = "None"
-        if base.family == "sd":
+        if traits_of(base).safety_checker:
             found |= {"safety_checker": "None", "feature_extractor": "None", "requires_safety_checker": "False"}
         return found
 
@@ -265,19 +249,18 @@ class Loader:
             if waiting:
                 self._load_loras(pipe, waiting, fused=True)
                 waiting = []
-            self._change(pipe, patch, part.base.family)
+            self._change(pipe, patch, part.base)
         if waiting:
             self._load_loras(pipe, waiting, fused=bool(rounded))
         if rounded:
             self.script.need("round_weights")
             self.script.add(f"round_weights({pipe}.text_encoder, {rounded})")
 
-    def _change(self, pipe: str, change: Change, family: str) -> None:
+    def _change(self, pipe: str, change: Change, base: Base) -> None:
         """Write a change of weights."""
         self.script.need(change.helper)
         pipes = [pipe, *([self._other(change.other)] if change.other else [])]
-        names = [change.part, *(["text_encoder_2"] if change.part != "unet" and family == "sdxl" else [])]
-        for name in names:
+        for name in text_parts(base) if change.has_text else (change.part,):
             modules = [f"{variable}.{name}" for variable in pipes]
             self.script.add("", call(change.helper, *modules, **dict(change.arguments)))
 
@@ -359,10 +342,3 @@ def _adapters(part: ModelPart) -> tuple[tuple[str, str], ...]:
 def one_or_list(parts: Sequence[Expression]) -> Expression:
     """One expression as it is, several as a list."""
     return parts[0] if len(parts) == 1 else listed(parts)
-
-
-def _pipeline_class(base: Base, kind: str) -> str:
-    name = CLASSES.get((base.family, kind))
-    if name is None:
-        raise UnsupportedError(f"scripts cannot run models of the family {base.family!r}")
-    return name

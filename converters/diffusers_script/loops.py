@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .conditionings import Conditioning
+from .families import traits_of
 from .fitting import guidance_hooks
 from .handles import EmptyLatent, Latents, Noise, Sampling, Solver
 from .layout import Expression, call, listed, mapped
@@ -124,8 +125,8 @@ class Loops:
     def _denoiser(self, sampling: Sampling, pipe: str) -> str:
         sides = sampling.sides
         regional = not all(_alone(side) for side in sides)
-        family = "Sdxl" if sampling.model.base.family == "sdxl" else ""
-        name = f"{_place(sides)}{family}Denoiser"
+        own = traits_of(sampling.model.base).suffix.capitalize()
+        name = f"{_place(sides)}{own}Denoiser"
         if sampling.model.base.refiner:
             if regional and not all("sizes" in dict(entry.settings) for side in sides for entry in side.entries):
                 raise UnsupportedError("prompts of SDXL's refiner in areas need encode_prompt_refiner")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from graphflow.modelfiles.description import Description
+from graphflow.modelfiles.families import variant_named
 
 
 @dataclass(frozen=True, order=True)
@@ -37,7 +38,7 @@ class Base:
 
     Attributes:
         key: What tells it from others.
-        family: ``sd`` or ``sdxl``.
+        family: The name of its family; empty where nothing tells it.
         description: What is known of it.
         path: Expression of its path.
         options: Changes to its scheduler's config that the loader asks for.
@@ -69,8 +70,9 @@ class Base:
 
     @property
     def refiner(self) -> bool:
-        """Whether it is SDXL's refiner."""
-        return self.description.variant == "sdxl_refiner"
+        """Whether it goes on with what another model began, as SDXL's refiner does."""
+        variant = variant_named(self.description.variant)
+        return variant is not None and variant.refines
 
 
 NOTHING = "0.0"

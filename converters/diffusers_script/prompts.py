@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from graphflow.modelfiles.families import variant_named
+
 from .conditionings import Conditioning, Control, Entry
+from .families import traits_of
 from .handles import Sampling
 from .layout import Expression, Items, call, listed, mapped, quoted
 from .loading import Loader
@@ -45,7 +48,7 @@ class Prompts:
         found: dict[str, Expression] = {}
         for name, variable, embedded in zip(sides, variables, embeds, strict=True):
             found[f"{name}_embeds"] = embedded
-            if sampling.model.base.family == "sdxl":
+            if traits_of(sampling.model.base).pooled:
                 pooled = "pooled_prompt_embeds" if name == "prompt" else "negative_pooled_prompt_embeds"
                 found[pooled] = f'{variable}["pooled"]'
         return found
@@ -102,19 +105,20 @@ class Prompts:
         return str(self.script.written[key])
 
     def _entry(self, entry: Entry, in_parts: bool) -> str:
-        family = "_sdxl" if entry.encoder.base.family == "sdxl" else ""
         pipe = self.loader.text_pipe(entry.encoder)
+        own = traits_of(entry.encoder.base).suffix
+        suffix = f"_{own}" if own else ""
         if entry.edits:
             (helper, arguments), before = entry.edits[-1], replace(entry, edits=entry.edits[:-1])
             self.script.need(helper)
             shown = [self.entry(item, in_parts=in_parts) if isinstance(item, Entry) else item for item in arguments]
             return self.script.assign(entry.node, call(helper, self.entry(before, in_parts=in_parts), *shown))
         if entry.plain and not in_parts:
-            name = f"encode_prompt{family}"
+            name = f"encode_prompt{suffix}"
             self.script.need(name)
             texts = [entry.text_l, entry.text] if entry.text_l else [entry.text]
             return self.script.assign(entry.node, call(name, pipe, *texts))
-        name = f"encode_weighted{family}"
+        name = f"encode_weighted{suffix}"
         self.script.need(name)
         layer = _layer(entry.encoder)
         options: dict[str, Expression] = {} if layer is None else {"layer": str(layer)}
@@ -123,8 +127,9 @@ class Prompts:
 
 
 def _layer(encoder: ModelPart) -> int | None:
-    """The hidden layer to read where it is not the family's own; SD 2's last layer is left out of the model."""
+    """The hidden layer to read where it is not the family's own, counted without those that are left out of the model."""
     if encoder.layer is None:
         return None
-    dropped = encoder.base.description.variant == "sd2"
-    return min(encoder.layer + 1, -1) if dropped else encoder.layer
+    variant = variant_named(encoder.base.description.variant)
+    dropped = variant.dropped_layers if variant is not None else 0
+    return min(encoder.layer + dropped, -1) if dropped else encoder.layer

@@ -11,7 +11,7 @@ from graphflow.errors import ModelFormatError
 
 if TYPE_CHECKING:
     from graphflow.modelfiles.description import Config, Guess, Kind, Part
-    from graphflow.modelfiles.family import EncoderRole, Family, Match
+    from graphflow.modelfiles.family import EncoderRole, Family, Match, Variant
     from graphflow.modelfiles.inferred import Shapes
 
 ENTRY_POINTS = "graphflow.families"
@@ -42,6 +42,12 @@ def family_of_variant(variant: str) -> str | None:
     """Return the family that a variant belongs to; a variant of none is its own family."""
     owners = (name for name, family in installed().items() if variant in {known.name for known in family.variants})
     return next(owners, variant or None)
+
+
+def variant_named(name: str) -> Variant | None:
+    """Return a variant; None where no family has it."""
+    variants = (variant for family in installed().values() for variant in family.variants)
+    return next((variant for variant in variants if variant.name == name), None)
 
 
 def family_of_pipeline(class_name: str) -> str | None:
@@ -110,6 +116,11 @@ def family_of_encoders(parts: frozenset[str]) -> Family:
     if not fitting:
         raise ModelFormatError(f"no model family reads the encoders {', '.join(sorted(parts))}")
     return min(fitting, key=lambda family: len(roles(family)))
+
+
+def family_with_encoders(count: int) -> str | None:
+    """Return the first family whose models read so many encoders; None where there is none."""
+    return next((name for name, family in installed().items() if len(family.encoders()) == count), None)
 
 
 def maker_of(part: Part) -> Family:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from graphflow.modelfiles.description import Config, Guess, Kind, Part
+from graphflow.modelfiles.description import Config, Guess, Kind, Part, TokenizerSpec
 from graphflow.modelfiles.inferred import Shapes
 
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ Change = Literal["", "first_third", "second_third", "last_third", "first_half", 
 
 Half = Literal["float16", "bfloat16"]
 """Which half precision a family's activations fit into."""
+
+Sizes = tuple[tuple[int, int], ...]
+"""(width, height) of pictures in pixels, several."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,11 +66,15 @@ class Variant:
         architectures: Beginnings of `modelspec.architecture` that mean it, with the prediction type that each implies
             (empty: none).
         words: Words by which training programs name it as a LoRA's base (`ss_base_model_version` and the like).
+        refines: Whether it goes on with what another variant began, instead of making pictures of nothing.
+        dropped_layers: Last layers of its text encoder that the published models leave out, which are counted still.
     """
 
     name: str
     architectures: tuple[tuple[str, str], ...] = ()
     words: tuple[str, ...] = ()
+    refines: bool = False
+    dropped_layers: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,8 +111,38 @@ class Match:
     task: str = "generate"
 
 
+@dataclass(frozen=True, kw_only=True)
+class ScriptTraits:
+    """What sets Diffusers' pipelines of a family apart, for scripts that call them.
+
+    Attributes:
+        suffix: Ending of the exporter's helpers that are this family's own; empty where the plain ones are.
+        pooled: Whether a prompt is a pooled embedding beside those of its tokens.
+        staged: Whether one pipeline may take over from another (`denoising_end`, `denoising_start`).
+        safety_checker: Whether they have a safety checker.
+        masks_latents: Whether inpainting that begins with latents needs `masked_image_latents` for every UNet.
+        without_tensors: Tasks whose pipelines do not give pictures as tensors.
+        without_pictures: Tasks whose pipelines take no IP-Adapters.
+    """
+
+    suffix: str = ""
+    pooled: bool = False
+    staged: bool = False
+    safety_checker: bool = False
+    masks_latents: bool = False
+    without_tensors: frozenset[str] = frozenset()
+    without_pictures: frozenset[str] = frozenset()
+
+
 class TensorNames(Protocol):
-    """How the tensors of one part are called in files and in the part's class."""
+    """How the tensors of one part are called in files and in the part's class.
+
+    Attributes:
+        modules: Modules of the class by the names of the model's authors; empty where these have none of their own.
+    """
+
+    @property
+    def modules(self) -> Mapping[str, str]: ...  # noqa: D102 - the class says it
 
     def targets(self, key: str) -> Iterable[tuple[str, Change]]:
         """Yield the tensors of the class that one tensor of a file makes.
@@ -151,6 +188,21 @@ class Family(Protocol):
         """Which half precision it computes in on an accelerator."""
         ...
 
+    @property
+    def trained_sizes(self) -> Mapping[str, Sizes]:
+        """Sizes that its models were trained with, by the name of a preset."""
+        ...
+
+    @property
+    def scripts(self) -> ScriptTraits | None:
+        """What scripts must know of its pipelines; None where none is written for it."""
+        ...
+
+    @property
+    def comfyui_loader(self) -> Mapping[int, str]:
+        """The `type` that ComfyUI's loader of so many text encoders has for it, by their number."""
+        ...
+
     def recognise(self, shapes: Shapes, metadata: Mapping[str, str], *, stated: Guess | None = None) -> Match | None:
         """Recognise a weight file by its tensors.
 
@@ -184,6 +236,14 @@ class Family(Protocol):
 
     def encoders(self) -> tuple[EncoderRole, ...]:
         """Return the encoders of its models."""
+        ...
+
+    def count_tokens(self, spec: TokenizerSpec, text: str) -> int:
+        """Return how many tokens a text is for one of its text encoders, without those that frame a chunk.
+
+        Raises:
+            ModelFormatError: The vocabulary is missing, or it has no text encoders.
+        """
         ...
 
     def tensor_names(self, part: Part) -> TensorNames:

@@ -1,4 +1,4 @@
 """Sampling: noise levels, schedules, samplers, noise, guidance and the denoising loop.
 
-Only `names` may be imported without torch.
+Only `names` and `published` may be imported without torch.
 """

@@ -9,19 +9,14 @@ import torch
 from torch import Tensor
 
 from .prediction import ModelSampling
-
-_TIMESTEPS = {
-    "sd": (999, 850, 736, 645, 545, 455, 343, 233, 124, 24, 0),
-    "sdxl": (999, 845, 730, 587, 443, 310, 193, 116, 53, 13, 0),
-}
-_VIDEO_LEVELS = (700.0, 54.5, 15.886, 7.977, 4.248, 1.789, 0.981, 0.403, 0.173, 0.034, 0.002)
+from .published import ALIGN_YOUR_STEPS_LEVELS, ALIGN_YOUR_STEPS_TIMESTEPS
 
 
 def _levels() -> dict[str, Tensor]:
     sigmas = ModelSampling.stable_diffusion().sigmas
-    found = {name: sigmas[torch.tensor(steps)] for name, steps in _TIMESTEPS.items()}
-    return {**found, "svd": torch.tensor(_VIDEO_LEVELS)}
+    found = {name: sigmas[torch.tensor(steps)] for name, steps in ALIGN_YOUR_STEPS_TIMESTEPS.items()}
+    return found | {name: torch.tensor(levels) for name, levels in ALIGN_YOUR_STEPS_LEVELS.items()}
 
 
 ALIGN_YOUR_STEPS: Mapping[str, Tensor] = MappingProxyType(_levels())
-"""(11,) noise levels for ten steps by model family: SD 1.x, SDXL, Stable Video Diffusion."""
+"""(11,) noise levels for ten steps by the names of :data:`~graphflow.sampling.published.ALIGN_YOUR_STEPS_NAMES`."""

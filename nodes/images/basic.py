@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -16,6 +16,11 @@ from ..plain.resolutions import PRESETS
 from .checks import require_color, require_size
 
 __all__ = ["image_size", "resize", "resize_and_pad", "resize_to_preset", "solid_image"]
+
+if TYPE_CHECKING:
+    Preset = str
+else:
+    Preset = Literal[tuple(PRESETS)]
 
 Pictures = Annotated[Image, Field(description="the pictures")]
 
@@ -101,9 +106,8 @@ def resize(
 @node("resize_to_preset", map=True)
 def resize_to_preset(
     images: Pictures,
-    preset: Annotated[
-        Literal["sdxl", "flux_kontext"], Field(description="whose sizes: the ones that the model was trained with")
-    ] = "sdxl",
+    # Documents rely on the default, so it is spelled out: the first preset would be another one with further families.
+    preset: Annotated[Preset, Field(description="whose sizes: the ones that the model was trained with")] = "sdxl",
     method: Resampling = "lanczos",
     crop: Crop = "center",
 ) -> Image:

@@ -10,7 +10,7 @@ from pydantic import Field
 from graphflow import runtime
 from graphflow.errors import ModelFormatError
 from graphflow.modelfiles.description import DENOISERS
-from graphflow.modelfiles.families import installed
+from graphflow.modelfiles.families import family_with_encoders, installed
 from graphflow.spec.decorator import ModelName, node
 from graphflow.values import Model, ModelFile, SafetyChecker, TextEncoder, Vae
 
@@ -115,7 +115,7 @@ def load_text_encoder(
     """
     models = runtime.current().models
     names = [name for name in (model, model_2) if name]
-    wanted = family if family != "auto" else _family_with(len(names)) if len(names) > 1 else None
+    wanted = family if family != "auto" else family_with_encoders(len(names)) if len(names) > 1 else None
     files = []
     for name in names:
         part = _the_part(name, "text_encoder", TEXT_ENCODERS, models.parts(name, "text_encoder"))
@@ -177,8 +177,3 @@ def _the_part(name: str, kind: str, wanted: tuple[str, ...], parts: tuple[str, .
         where=name,
         advice="load_vae, load_text_encoder and load_safety_checker load single parts",
     )
-
-
-def _family_with(count: int) -> str | None:
-    """The first family whose models read so many text encoders."""
-    return next((name for name, family in installed().items() if len(family.encoders()) == count), None)

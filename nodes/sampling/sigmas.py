@@ -8,6 +8,7 @@ from pydantic import Field
 
 from graphflow.errors import InvalidInputError
 from graphflow.limits import LIMITS
+from graphflow.sampling.published import ALIGN_YOUR_STEPS_NAMES
 from graphflow.spec.decorator import node
 from graphflow.values import Model, Sigmas
 
@@ -15,6 +16,10 @@ from ..choices import ScheduleName
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    Published = str
+else:
+    Published = Literal[ALIGN_YOUR_STEPS_NAMES]
 
 __all__ = [
     "align_your_steps_sigmas",
@@ -163,9 +168,9 @@ def turbo_sigmas(
 @node("align_your_steps_sigmas")
 def align_your_steps_sigmas(
     variant: Annotated[
-        Literal["sd", "sdxl", "svd"],
+        Published,
         Field(description="the model it was found for: SD 1.x, SDXL, Stable Video Diffusion"),
-    ] = "sd",
+    ] = ALIGN_YOUR_STEPS_NAMES[0],
     steps: Steps = 10,
     strength: Annotated[
         float, Field(ge=0, le=1, description="share of the steps, the last ones, that are taken")

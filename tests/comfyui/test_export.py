@@ -278,6 +278,49 @@ def test_a_control_of_one_side_stays_one() -> None:
     assert essence(again(document)) == essence(document)
 
 
+@pytest.mark.parametrize(
+    ("type", "family", "count", "loader", "named"),
+    [
+        ("load_text_encoder", "auto", 1, "CLIPLoader", "stable_diffusion"),
+        ("load_text_encoder", "auto", 2, "DualCLIPLoader", "sdxl"),
+        ("load_text_encoder", "sdxl", 2, "DualCLIPLoader", "sdxl"),
+        ("load_family_text_encoder", "flux", 2, "DualCLIPLoader", "flux"),
+        ("load_family_text_encoder", "sd3", 3, "TripleCLIPLoader", None),
+        ("load_family_text_encoder", "hidream", 4, "QuadrupleCLIPLoader", None),
+    ],
+)
+def test_text_encoders_are_loaded_as_the_family_is_called_there(
+    type: str, family: str, count: int, loader: str, named: str | None
+) -> None:
+    made = to_comfyui(text_encoders(type, family, count), registry=REGISTRY)["encoders"]
+    assert (made["class_type"], made["inputs"].get("type")) == (loader, named)
+
+
+@pytest.mark.parametrize(
+    ("type", "family", "count"),
+    [
+        ("load_text_encoder", "sdxl", 1),
+        ("load_text_encoder", "sd", 2),
+        ("load_family_text_encoder", "other", 2),
+        ("load_family_text_encoder", "hidream", 3),
+    ],
+)
+def test_text_encoders_that_comfyui_does_not_load_together_are_refused(type: str, family: str, count: int) -> None:
+    with pytest.raises(ConversionError, match="load_"):
+        to_comfyui(text_encoders(type, family, count), registry=REGISTRY)
+
+
+def text_encoders(type: str, family: str, count: int) -> Document:
+    """A loader of so many text encoders, whose output is read."""
+    names = ["model", "model_2", "model_3", "model_4"][:count]
+    params = {"family": family, **{name: f"{name}.safetensors" for name in names}}
+    encode = {"type": "encode_prompt", "params": {"text": "a"}, "links": {"text_encoder": "encoders"}}
+    show = {"type": "show", "links": {"value": "prompt"}}
+    return parse(
+        {"graphflow": 1, "nodes": {"encoders": {"type": type, "params": params}, "prompt": encode, "show": show}}
+    )
+
+
 def test_what_comfyui_asks_for_is_there_even_if_it_says_nothing() -> None:
     nodes: dict[str, Any] = {
         "m": {"type": "load_diffusion_model", "params": {"model": "a.safetensors"}},

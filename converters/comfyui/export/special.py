@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from graphflow.document.document import NodeEntry
+from graphflow.modelfiles.families import family_with_encoders, installed
 from graphflow.spec.spec import NodeSpec
 
 from .inverse import MisfitError
@@ -28,6 +29,12 @@ class Made:
     notes: list[str] = field(default_factory=list)
 
 
+LOADERS = {1: "CLIPLoader", 2: "DualCLIPLoader", 3: "TripleCLIPLoader", 4: "QuadrupleCLIPLoader"}
+"""ComfyUI's loaders by the number of text encoders."""
+
+TYPED_LOADERS = (1, 2)
+"""Those of them that serve several families and ask which."""
+
 Back: TypeAlias = Callable[[NodeEntry, NodeSpec], Made]
 
 
@@ -47,14 +54,12 @@ def _link(entry: NodeEntry, name: str) -> dict[str, str]:
 def _text_encoder(entry: NodeEntry, spec: NodeSpec) -> Made:
     names = [_value(entry, spec, "model"), _value(entry, spec, "model_2")]
     names = [name for name in names if name]
-    family = _value(entry, spec, "family")
-    if len(names) == 1:
-        if family == "sdxl":
-            raise MisfitError("ComfyUI takes both encoders of SDXL")
-        values = {"clip_name": names[0], "type": "stable_diffusion"}
-        return Made([("", "CLIPLoader", values, {})], {"text_encoder": ("", 0)})
-    values = {"clip_name1": names[0], "clip_name2": names[1], "type": "sdxl"}
-    return Made([("", "DualCLIPLoader", values, {})], {"text_encoder": ("", 0)})
+    chosen = _value(entry, spec, "family")
+    family = installed().get(family_with_encoders(len(names)) or "" if chosen == "auto" else chosen)
+    known = family.comfyui_loader if family is not None else {}
+    if len(names) not in known:
+        raise MisfitError(f"ComfyUI has no {LOADERS[len(names)]} for the family {chosen}")
+    return _load(names, known[len(names)])
 
 
 def _family_text_encoder(entry: NodeEntry, spec: NodeSpec) -> Made:
@@ -63,15 +68,20 @@ def _family_text_encoder(entry: NodeEntry, spec: NodeSpec) -> Made:
     family = _value(entry, spec, "family")
     if family == "other":
         raise MisfitError("its family is not named")
-    if len(names) == 1:
-        return Made([("", "CLIPLoader", {"clip_name": names[0], "type": family}, {})], {"text_encoder": ("", 0)})
-    values: dict[str, Any] = {f"clip_name{number}": name for number, name in enumerate(names, 1)}
-    if len(names) == 2:
-        values["type"] = family
-    elif family != {3: "sd3", 4: "hidream"}[len(names)]:
+    known = {family.comfyui_loader.get(len(names)) for family in installed().values()}
+    if len(names) not in TYPED_LOADERS and family not in known:
         raise MisfitError(f"ComfyUI has no {len(names)} text encoders for {family}")
-    kind = {2: "DualCLIPLoader", 3: "TripleCLIPLoader", 4: "QuadrupleCLIPLoader"}[len(names)]
-    return Made([("", kind, values, {})], {"text_encoder": ("", 0)})
+    return _load(names, family)
+
+
+def _load(names: list[str], kind: str) -> Made:
+    """ComfyUI's loader of so many text encoders; the larger ones are made for one family each and do not ask for it."""
+    count = len(names)
+    keys = ["clip_name"] if count == 1 else [f"clip_name{number}" for number in range(1, count + 1)]
+    values: dict[str, Any] = dict(zip(keys, names, strict=True))
+    if count in TYPED_LOADERS:
+        values["type"] = kind
+    return Made([("", LOADERS[count], values, {})], {"text_encoder": ("", 0)})
 
 
 def _operation(comfy: str, names: Mapping[str, str]) -> Back:

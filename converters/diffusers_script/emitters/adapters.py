@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from graphflow.families.latent_diffusion.key_names import unet_modules
 from graphflow.modelfiles.formats import read_header
 
+from ..families import family_of, text_parts
 from ..graph import Given
 from ..layout import quoted
 from ..models import Change, ModelPart
@@ -33,14 +33,14 @@ def apply_adapter(emission: Emission, path: str, encoder: Any) -> dict[str, Any]
     """
     model = emission.part("model")
     names = set(_layers(emission))
-    modules = (name for _, name in unet_modules(model.base.description.parts["unet"].config))
-    known = tuple(f"{UNET}{name.replace('.', '_')}_" for name in modules)
+    modules = family_of(model.base).tensor_names(model.base.description.parts["unet"]).modules
+    known = tuple(f"{UNET}{name.replace('.', '_')}_" for name in modules.values())
     text = {name for name in names if name.startswith(TEXT)}
     strange = {name for name in names - text if not f"{name}_".startswith(known)}
     if strange:
         raise UnsupportedError(f"the layer {min(strange)} of its file is none that scripts know")
-    if text and model.base.family != "sd":
-        raise UnsupportedError("its file has layers for the text encoders of SDXL, which scripts do not change")
+    if text and len(text_parts(model.base)) > 1:
+        raise UnsupportedError("its file has layers for one of several text encoders, which scripts do not change")
     result: dict[str, Any] = {"model": model, "text_encoder": Given(None)}
     if not emission.is_default("strength", 0.0):
         result["model"] = _changed(model, "unet", path, UNET, emission.value("strength"))

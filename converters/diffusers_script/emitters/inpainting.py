@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from graphflow.modelfiles.families import installed
+
 from ..conditionings import Conditioning
 from ..handles import Latents
 from ..layout import Expression, call
@@ -33,7 +35,9 @@ def edit_conditioning(emission: Emission) -> dict[str, Any]:
     script = emission.script
     script.need("see_picture")
     latents, channels = script.name("latents"), script.name("channels")
-    options: dict[str, Expression] = {"scaled": "True"} if vae.base.family == "sdxl" else {}
+    family = installed().get(vae.base.family)
+    scaled = family is not None and family.latent.scaled_reference
+    options: dict[str, Expression] = {"scaled": "True"} if scaled else {}
     made = call("see_picture", emission.loader.vae(vae), pixels.variable, **options)
     script.add(f"{latents}, {channels} = ", made)
     found = {name: _with(side, channels) for name, side in sides.items() if side is not None}

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from graphflow.modelfiles.families import family_with_encoders
+
+from ..families import text_parts
 from ..graph import Given
 from ..layout import call, quoted
 from ..models import Base, ModelPart
@@ -40,12 +43,17 @@ def load_text_encoder(emission: Emission) -> ModelPart:
     names = ["model", *(["model_2"] if emission.fixed("model_2") else [])]
     bases = [make_base(emission, "TEXT_ENCODER", (), name=name) for name in names]
     family = emission.fixed("family")
-    family = family if family != "auto" else "sdxl" if len(bases) > 1 else bases[0].family or "sd"
-    if len(bases) != (2 if family == "sdxl" else 1):
-        raise UnsupportedError("SDXL's text encoders go together, both from files of their own")
-    if len(bases) > 1 and "text_encoder_2" in bases[0].description.parts:
+    if family == "auto":
+        told = bases[0].family if len(bases) == 1 else ""
+        family = told or family_with_encoders(len(bases)) or ""
+    roles = text_parts(replace(bases[0], family=family))
+    if len(bases) != len(roles):
+        raise UnsupportedError(
+            f"scripts load all text encoders of a model: {family} has {len(roles)}, not {len(bases)}"
+        )
+    if len(bases) > 1 and roles[1] in bases[0].description.parts:
         bases.reverse()
-    parts = [ModelPart(base, f"text_encoder{suffix}") for base, suffix in zip(bases, ("", "_2"), strict=False)]
+    parts = [ModelPart(base, role) for base, role in zip(bases, roles, strict=True)]
     paths = [constant_for(emission, tokenizer_path(part), "TOKENIZER") for part in parts]
     return ModelPart(
         replace(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from graphflow.sampling.published import ALIGN_YOUR_STEPS_LEVELS
+
 from ..handles import Levels, Scalar
 from ..layout import Expression, call, listed
 from ..script import UnsupportedError
@@ -44,7 +46,7 @@ def levels(emission: Emission) -> Levels:
 def align_your_steps(emission: Emission) -> Levels:
     """A schedule that was found for a model family."""
     variant = emission.fixed("variant")
-    if variant == "svd":
+    if variant in ALIGN_YOUR_STEPS_LEVELS:
         raise UnsupportedError("its schedule for videos has no model that scripts can hold")
     from graphflow.sampling.align_your_steps import ALIGN_YOUR_STEPS
 

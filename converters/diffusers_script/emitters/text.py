@@ -7,6 +7,7 @@ from dataclasses import replace
 from graphflow.basics.prompt_syntax import Piece, pieces
 
 from ..conditionings import Conditioning, Entry
+from ..families import family_of
 from ..graph import Given
 from ..layout import Expression, Items, call, listed, quoted
 from ..models import ModelPart
@@ -91,12 +92,10 @@ def set_text_layer(emission: Emission) -> ModelPart:
 
 
 def _tokens(encoder: ModelPart, text: str) -> int:
-    from graphflow.families.latent_diffusion.tokenizers import make_tokenizer
-
     specs = encoder.base.description.tokenizers
     if not specs:
         raise UnsupportedError("its text encoder has no tokenizer that is known")
-    return max(len(make_tokenizer(spec, 77).ids(text)) for spec in specs)
+    return max(family_of(encoder.base).count_tokens(spec, text) for spec in specs)
 
 
 EMITTERS: dict[str, Emitter] = {

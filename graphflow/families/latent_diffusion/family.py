@@ -5,17 +5,21 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from graphflow.families.latent_diffusion.adapter_files import variant_of_adapter
 from graphflow.families.latent_diffusion.files import describe_file, recognise_file
 from graphflow.families.latent_diffusion.folders import recognise_component
 from graphflow.families.latent_diffusion.tensor_names import LatentDiffusionNames, lora_names
-from graphflow.modelfiles.description import Config, Guess, Kind, Part
+from graphflow.families.latent_diffusion.tokenizers import make_tokenizer
+from graphflow.modelfiles.description import Config, Guess, Kind, Part, TokenizerSpec
 from graphflow.modelfiles.draft import Draft
-from graphflow.modelfiles.family import EncoderRole, Half, LatentFormat, Match, Variant
+from graphflow.modelfiles.family import EncoderRole, Half, LatentFormat, Match, ScriptTraits, Sizes, Variant
 from graphflow.modelfiles.inferred import Shapes
+
+CHUNK = 77
+"""Tokens that CLIP reads at once, start and end included."""
 
 FIRST_ENCODER = EncoderRole(part="text_encoder", classes=("CLIPTextModel",))
 SECOND_ENCODER = EncoderRole(part="text_encoder_2", classes=("CLIPTextModelWithProjection",))
@@ -44,10 +48,13 @@ class LatentDiffusionFamily:
         latent: Its latents.
         roles: Its text encoders.
         tasks: Diffusers pipeline classes by task.
+        scripts: What scripts must know of its pipelines.
+        comfyui_loader: The `type` that ComfyUI's loaders of text encoders have for it, by their number.
         made_by: Matches the names of the Diffusers pipeline classes that are its own, from the beginning.
         components_in: The module with its `COMPONENTS`; it imports torch.
         lone: Whether it describes files that several families use: text encoders, autoencoders and image encoders.
         half: Which half precision it computes in.
+        trained_sizes: Sizes that its models were trained with, by the name of a preset.
     """
 
     name: str
@@ -55,10 +62,13 @@ class LatentDiffusionFamily:
     latent: LatentFormat
     roles: tuple[EncoderRole, ...]
     tasks: Mapping[str, str]
+    scripts: ScriptTraits
+    comfyui_loader: Mapping[int, str]
     made_by: re.Pattern[str]
     components_in: str
     lone: bool = False
     half: Half = "float16"
+    trained_sizes: Mapping[str, Sizes] = field(default_factory=dict)
 
     def recognise(self, shapes: Shapes, metadata: Mapping[str, str], *, stated: Guess | None = None) -> Match | None:
         """Recognise a weight file by its tensors."""
@@ -79,6 +89,10 @@ class LatentDiffusionFamily:
     def encoders(self) -> tuple[EncoderRole, ...]:
         """Return the text encoders."""
         return self.roles
+
+    def count_tokens(self, spec: TokenizerSpec, text: str) -> int:
+        """Return how many tokens a text is for a text encoder."""
+        return len(make_tokenizer(spec, CHUNK).ids(text))
 
     def tensor_names(self, part: Part) -> LatentDiffusionNames:
         """Return how the tensors of a part are called."""

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from graphflow.errors import ModelFormatError
 from graphflow.families.latent_diffusion.checkpoint import fill_checkpoint
 from graphflow.families.latent_diffusion.tensor_names import LatentDiffusionNames
 from graphflow.modelfiles.control_marks import control_prefix
-from graphflow.modelfiles.description import Config, Guess, Kind, Part
+from graphflow.modelfiles.description import Config, Guess, Kind, Part, TokenizerSpec
 from graphflow.modelfiles.draft import Draft
-from graphflow.modelfiles.family import EncoderRole, Half, LatentFormat, Match, Variant
+from graphflow.modelfiles.family import EncoderRole, Half, LatentFormat, Match, ScriptTraits, Sizes, Variant
 from graphflow.modelfiles.inferred import Inferred, Shapes
 
 _PREFIXES = ("model.diffusion_model.", "transformer.", "")
@@ -34,6 +34,9 @@ class RecognisedFamily:
         words: Words by which training programs name it.
         rank: How special the marks are: a family whose files have those of another, too, has the higher one.
         half: Which half precision it computes in.
+        trained_sizes: Sizes that its models were trained with, by the name of a preset.
+        comfyui_loader: The `type` that ComfyUI's loaders of text encoders have for it, by their number; what only passes
+            through them needs none.
     """
 
     name: str
@@ -46,6 +49,8 @@ class RecognisedFamily:
     words: tuple[str, ...] = ()
     rank: int = 1
     half: Half = "float16"
+    trained_sizes: Mapping[str, Sizes] = field(default_factory=dict)
+    comfyui_loader: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def latent(self) -> LatentFormat:
@@ -56,6 +61,11 @@ class RecognisedFamily:
     def variants(self) -> tuple[Variant, ...]:
         """No variants are told apart."""
         return ()
+
+    @property
+    def scripts(self) -> ScriptTraits | None:
+        """None: no script is written for it."""
+        return None
 
     def recognise(self, shapes: Shapes, metadata: Mapping[str, str], *, stated: Guess | None = None) -> Match | None:
         """Recognise a transformer or ControlNet by its tensors."""
@@ -99,6 +109,14 @@ class RecognisedFamily:
         """Return none: nothing encodes for it here."""
         return ()
 
+    def count_tokens(self, spec: TokenizerSpec, text: str) -> int:
+        """Refuse.
+
+        Raises:
+            ModelFormatError: Always.
+        """
+        raise self._without_components()
+
     def tensor_names(self, part: Part) -> LatentDiffusionNames:
         """Return the names of the parts that it shares with other families."""
         return LatentDiffusionNames(part)
@@ -125,7 +143,10 @@ class RecognisedFamily:
         Raises:
             ModelFormatError: Always.
         """
-        raise ModelFormatError(
+        raise self._without_components()
+
+    def _without_components(self) -> ModelFormatError:
+        return ModelFormatError(
             f"models of the family {self.name!r} have no components here",
             advice="run the whole pipeline with run_pipeline",
         )

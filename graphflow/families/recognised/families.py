@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from graphflow.families.recognised.base import RecognisedFamily
+from graphflow.families.recognised.sizes import FLUX_KONTEXT_SIZES
 
 AURAFLOW = RecognisedFamily(
     name="auraflow",
@@ -30,6 +31,7 @@ FLUX = RecognisedFamily(
     words=("flux",),
     rank=2,
     half="bfloat16",
+    trained_sizes={"flux_kontext": FLUX_KONTEXT_SIZES},
 )
 FLUX2 = RecognisedFamily(
     name="flux2",
@@ -44,6 +46,7 @@ HIDREAM = RecognisedFamily(
     made_by="HiDream",
     transformer="HiDreamImageTransformer2DModel",
     marks=("double_stream_blocks.0.block.adaLN_modulation.1.bias",),
+    comfyui_loader={4: "hidream"},
 )
 HUNYUAN_VIDEO = RecognisedFamily(
     name="hunyuan-video",
@@ -96,6 +99,7 @@ SD3 = RecognisedFamily(
     control_marks=("transformer_blocks.",),
     adapter_marks=("joint_blocks",),
     words=("sd3",),
+    comfyui_loader={3: "sd3"},
 )
 STABLE_CASCADE = RecognisedFamily(name="stable-cascade", made_by="StableCascade")
 WAN = RecognisedFamily(

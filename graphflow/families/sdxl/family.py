@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 
 from graphflow.families.latent_diffusion.family import FIRST_ENCODER, SECOND_ENCODER, LatentDiffusionFamily
-from graphflow.modelfiles.family import LatentFormat, Variant
+from graphflow.families.sdxl.sizes import TRAINED_SIZES
+from graphflow.modelfiles.family import LatentFormat, ScriptTraits, Variant
 
 FAMILY = LatentDiffusionFamily(
     name="sdxl",
     variants=(
         Variant(name="sdxl", architectures=(("stable-diffusion-xl", ""),), words=("sdxl", "stable-diffusion-xl")),
-        Variant(name="sdxl_refiner", architectures=(("stable-diffusion-xl-v1-refiner", ""),)),
+        Variant(name="sdxl_refiner", architectures=(("stable-diffusion-xl-v1-refiner", ""),), refines=True),
     ),
     # The colours are a least-squares fit published in InvokeAI (Apache-2.0).
     latent=LatentFormat(
@@ -38,6 +39,9 @@ FAMILY = LatentDiffusionFamily(
         "union_img2img": "StableDiffusionXLControlNetUnionImg2ImgPipeline",
         "adapter_text2img": "StableDiffusionXLAdapterPipeline",
     },
+    scripts=ScriptTraits(suffix="sdxl", pooled=True, staged=True),
+    comfyui_loader={2: "sdxl"},
     made_by=re.compile("StableDiffusionXL"),
     components_in="graphflow.families.sdxl.components",
+    trained_sizes={"sdxl": TRAINED_SIZES},
 )

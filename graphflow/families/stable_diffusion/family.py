@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from graphflow.families.latent_diffusion.family import FIRST_ENCODER, LatentDiffusionFamily
-from graphflow.modelfiles.family import LatentFormat, Variant
+from graphflow.modelfiles.family import LatentFormat, ScriptTraits, Variant
 
 FAMILY = LatentDiffusionFamily(
     name="sd",
@@ -19,6 +19,7 @@ FAMILY = LatentDiffusionFamily(
             name="sd2",
             architectures=(("stable-diffusion-v2-768", "v_prediction"), ("stable-diffusion-v2", "epsilon")),
             words=("sd_v2", "stable-diffusion-v2"),
+            dropped_layers=1,
         ),
     ),
     # The colours are a least-squares fit by K. Turner (discuss.huggingface.co, "Decoding latents to RGB without
@@ -44,6 +45,13 @@ FAMILY = LatentDiffusionFamily(
         "control_img2img": "StableDiffusionControlNetImg2ImgPipeline",
         "adapter_text2img": "StableDiffusionAdapterPipeline",
     },
+    scripts=ScriptTraits(
+        safety_checker=True,
+        masks_latents=True,
+        without_tensors=frozenset({"adapter_text2img"}),
+        without_pictures=frozenset({"adapter_text2img"}),
+    ),
+    comfyui_loader={1: "stable_diffusion"},
     made_by=re.compile("StableDiffusion(?!XL|3)|LatentConsistency|AnimateDiff"),
     components_in="graphflow.families.stable_diffusion.components",
     lone=True,

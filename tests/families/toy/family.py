@@ -6,9 +6,9 @@ import importlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
-from graphflow.modelfiles.description import Config, Guess, Kind, Part
+from graphflow.modelfiles.description import Config, Guess, Kind, Part, TokenizerSpec
 from graphflow.modelfiles.draft import Draft
-from graphflow.modelfiles.family import Change, EncoderRole, Half, LatentFormat, Match, Variant
+from graphflow.modelfiles.family import Change, EncoderRole, Half, LatentFormat, Match, ScriptTraits, Sizes, Variant
 from graphflow.modelfiles.inferred import Inferred, Shapes
 
 _MARK = "model.diffusion_model.joint.attn.qkv.weight"
@@ -16,6 +16,8 @@ _MARK = "model.diffusion_model.joint.attn.qkv.weight"
 
 class ToyNames:
     """The author's file has one tensor for query, key and value, the class has three layers."""
+
+    modules: Mapping[str, str] = {}
 
     def targets(self, key: str) -> Iterator[tuple[str, Change]]:
         if ".qkv." in key:
@@ -44,6 +46,9 @@ class ToyFamily:
         channels=5, scale=2.0, shift=0.1, further={"sound": LatentFormat(channels=2, scale=0.5, axes=1)}
     )
     half: Half = "bfloat16"
+    trained_sizes: Mapping[str, Sizes] = {}
+    scripts: ScriptTraits | None = None
+    comfyui_loader: Mapping[int, str] = {}
 
     def recognise(self, shapes: Shapes, metadata: Mapping[str, str], *, stated: Guess | None = None) -> Match | None:
         return Match(kind="checkpoint", rank=9) if _MARK in shapes else None
@@ -63,6 +68,9 @@ class ToyFamily:
 
     def encoders(self) -> tuple[EncoderRole, ...]:
         return (EncoderRole(part="text_encoder", classes=("ToyText",)),)
+
+    def count_tokens(self, spec: TokenizerSpec, text: str) -> int:
+        return len(text.split())
 
     def tensor_names(self, part: Part) -> ToyNames:
         return ToyNames()

@@ -1,0 +1,53 @@
+"""What the exporter asks the family of a model."""
+
+from __future__ import annotations
+
+from graphflow.modelfiles.families import installed
+from graphflow.modelfiles.family import Family, ScriptTraits
+
+from .models import Base
+from .script import UnsupportedError
+
+
+def family_of(base: Base) -> Family:
+    """The family of a model.
+
+    Raises:
+        UnsupportedError: No script can run its models.
+    """
+    family = installed().get(base.family)
+    if family is None or family.scripts is None:
+        raise UnsupportedError(f"scripts cannot run models of the family {base.family!r}")
+    return family
+
+
+def traits_of(base: Base) -> ScriptTraits:
+    """What sets the pipelines of a model's family apart.
+
+    Raises:
+        UnsupportedError: No script can run its models.
+    """
+    traits = family_of(base).scripts
+    assert traits is not None
+    return traits
+
+
+def pipeline_class(base: Base, task: str) -> str:
+    """The Diffusers class that does a task with a model.
+
+    Raises:
+        UnsupportedError: There is none.
+    """
+    name = family_of(base).pipelines().get(task)
+    if name is None:
+        raise UnsupportedError(f"scripts cannot run models of the family {base.family!r}")
+    return name
+
+
+def text_parts(base: Base) -> tuple[str, ...]:
+    """The names of a model's text encoders.
+
+    Raises:
+        UnsupportedError: No script can run its models.
+    """
+    return tuple(role.part for role in family_of(base).encoders() if role.kind == "text")
