@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from graphflow.basics.jsontools import digest
 from graphflow.execution.task import Input, Item, Literal, Ref, Series, Task, TaskFile
@@ -30,8 +30,7 @@ class Elements:
     keys: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Placed:
+class Placed(NamedTuple):
     """A step that has become tasks.
 
     Attributes:
@@ -45,8 +44,7 @@ class Placed:
     keys: tuple[str | None, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Pending:
+class Pending(NamedTuple):
     """A task to come; it is made when it begins.
 
     Attributes:
@@ -62,17 +60,18 @@ class Pending:
     stored: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """Whose value stands at an address.
 
     Attributes:
-        source: The output.
+        node: Whose.
+        output: Which output.
         element: Which element of it, from 0; None for the whole.
         elements: Of how many.
     """
 
-    source: Source
+    node: str
+    output: str
     element: int | None = None
     elements: int | None = None
 
@@ -120,7 +119,7 @@ class Unrolling:
         self._numerics = plan.numerics.to_json()
         self._maybe = _maybe_sequences(plan)
         self._lengths: dict[Source, int | None] = {}
-        self._references: dict[Source, Ref | Series] = {}
+        self._references: dict[tuple[str, str], Ref | Series] = {}
         self._placed: dict[str, Placed] = {}
         self._made: set[str] = set()
         self.waiting = list(steps.values())
@@ -134,8 +133,13 @@ class Unrolling:
 
     def addresses(self, source: Source) -> tuple[str, ...]:
         """Return the address of a source's value, or those of its elements."""
-        reference = self._reference(source)
+        reference = self._reference(source.node, source.output)
         return reference.addresses if isinstance(reference, Series) else (reference.address,)
+
+    def address(self, node: str, output: str, index: int | None) -> str:
+        """Return the address of an output's value, or of one element of it."""
+        reference = self._reference(node, output)
+        return reference.address if isinstance(reference, Ref) else reference.addresses[index or 0]
 
     def awaits(self, step: str) -> bool:
         """Tell whether anything waits to know how long a sequence is that a step makes."""
@@ -161,34 +165,32 @@ class Unrolling:
                 raise LookupError(str(source))
             value = self._look(source, self.addresses(source)[0])
             if isinstance(value, Elements):
-                self._references[source] = self._named(source, value.keys)
+                reference = self._named(source.node, source.output, value.keys)
+                self._references[source.node, source.output] = reference
                 self._lengths[source] = len(value.keys)
             else:
                 self.learn(source, value)
         return self._lengths[source]
 
-    def _reference(self, source: Source) -> Ref | Series:
-        reference = self._references.get(source)
+    def _reference(self, node: str, output: str) -> Ref | Series:
+        reference = self._references.get((node, output))
         if reference is None:
-            placed = self._placed.get(source.node)
+            placed = self._placed.get(node)
             if placed is not None and placed.over:
-                reference = self._named(
-                    source,
-                    tuple(
-                        _address(placed.step, key, source.output, f"{source.node}[{index}]")
-                        for index, key in enumerate(placed.keys)
-                    ),
+                addresses = (
+                    _address(placed.step, key, output, f"{node}[{index}]") for index, key in enumerate(placed.keys)
                 )
+                reference = self._named(node, output, tuple(addresses))
             else:
-                step = self._plan.steps[source.node]
-                reference = Ref(_address(step, step.key, source.output, source.node))
-                self.origins[reference.address] = Origin(source)
-            self._references[source] = reference
+                step = self._plan.steps[node]
+                reference = Ref(_address(step, step.key, output, node))
+                self.origins[reference.address] = Origin(node, output)
+            self._references[node, output] = reference
         return reference
 
-    def _named(self, source: Source, addresses: tuple[str, ...]) -> Series:
+    def _named(self, node: str, output: str, addresses: tuple[str, ...]) -> Series:
         for index, address in enumerate(addresses):
-            self.origins.setdefault(address, Origin(source, index, len(addresses)))
+            self.origins.setdefault(address, Origin(node, output, index, len(addresses)))
         return Series(addresses)
 
     # ---------------------------------------------------------------------------------------- to tasks
@@ -225,8 +227,8 @@ class Unrolling:
                     return None
                 if length is not None:
                     over[name] = length
-        count = max(over.values(), default=0)
-        if not all(over.values()) or count <= int(step.spec.effect):
+        count = max(over.values()) if over and all(over.values()) else 0
+        if count <= int(step.spec.effect):
             return Placed(step)  # no sequence; or an empty one, of which the node complains
         if step.spec.effect:
             numbers = range(count)
@@ -303,7 +305,7 @@ class Unrolling:
                 continue
             for part in argument if isinstance(argument, tuple) else (argument,):
                 if isinstance(part, Source):
-                    reference = self._reference(part)
+                    reference = self._reference(part.node, part.output)
                     if isinstance(reference, Ref):
                         found.append(reference.address)
                     else:
@@ -311,6 +313,13 @@ class Unrolling:
         if index and step.spec.effect:  # in order, so that names and numbers are those of an undisturbed run
             found.append(next_number(step.id, index - 1))
         return tuple(found)
+
+    def makes(self, pending: Pending) -> tuple[str, ...]:
+        """Return the addresses of what a task will make."""
+        step, index = pending.placed.step, pending.element
+        if step.spec.effect:
+            return () if index is None else (next_number(step.id, index),)
+        return tuple([self.address(step.id, output.name, index) for output in step.spec.outputs])
 
     def task(self, pending: Pending) -> Task:
         """Make a task."""
@@ -322,10 +331,15 @@ class Unrolling:
             if isinstance(argument, Constant):
                 constants[name] = argument.value if name not in over else element(argument.value, index or 0)
             elif isinstance(argument, Source):
-                inputs[name] = self._reference(argument) if name not in over else self._element(argument, index or 0)
+                inputs[name] = (
+                    self._reference(argument.node, argument.output)
+                    if name not in over
+                    else self._element(argument, index or 0)
+                )
             else:
                 inputs[name] = tuple(
-                    Literal(part.value) if isinstance(part, Constant) else self._reference(part) for part in argument
+                    Literal(part.value) if isinstance(part, Constant) else self._reference(part.node, part.output)
+                    for part in argument
                 )
         key = step.artifact if step.spec.effect else step.key
         if index is not None:
@@ -335,9 +349,7 @@ class Unrolling:
             elif step.spec.part is not None:
                 inputs[step.spec.part] = Ref(next_number(step.id, index - 1))
         trusted = self._plan.expanded.trusted
-        files = [
-            TaskFile(use.need.name, use.path, (step.id, use.need.param) in trusted) for use in _files(step, index, over)
-        ]
+        files = _files(step, index, over)
         return Task(
             step=step.id,
             type=step.spec.type,
@@ -345,7 +357,7 @@ class Unrolling:
             key=key,
             constants=constants,
             inputs=inputs,
-            files=tuple(files),
+            files=tuple([TaskFile(use.need.name, use.path, (step.id, use.need.param) in trusted) for use in files]),
             record=step.record,
             needed=step.needed,
             stored=stored,
@@ -367,10 +379,12 @@ class Unrolling:
 
     def _part(self, source: Source) -> _Part:
         key = self._plan.steps[source.node].key
-        return _Part(self._reference(source), None if key is None else output_key(key, source.output))
+        return _Part(
+            self._reference(source.node, source.output), None if key is None else output_key(key, source.output)
+        )
 
     def _element(self, source: Source, index: int) -> Ref | Item:
-        reference = self._reference(source)
+        reference = self._reference(source.node, source.output)
         if isinstance(reference, Ref):
             return Item(reference.address, min(index, (self._lengths[source] or 1) - 1))
         return Ref(element(reference.addresses, index))

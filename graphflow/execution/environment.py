@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec
 
 from graphflow import events, runtime
 from graphflow.errors import CancelledError, GraphflowError
@@ -15,6 +15,8 @@ from graphflow.execution.lanes import Lane
 from graphflow.execution.output import WrittenFile
 from graphflow.planning.checked import Source
 from graphflow.store import Store
+
+P = ParamSpec("P")
 
 
 class Cancellation:
@@ -102,3 +104,8 @@ class Environment:
     keep: frozenset[Source] = frozenset()
     attempt: Callable[[Callable[[], Any]], Any] = lambda call: call()
     inference: Callable[[], AbstractContextManager[Any]] = nullcontext
+
+    def tell(self, kind: Callable[P, events.Event], *args: P.args, **fields: P.kwargs) -> None:
+        """Tell the sink of an event, which is made only where somebody listens."""
+        if self.sink is not events.ignore:
+            self.sink(kind(*args, **fields))

@@ -68,7 +68,6 @@ class _Run:
         self.scheduler: Scheduler[str, str] = Scheduler()
         self.worker = Worker(environment, {step.spec.type: step.spec for step in self.steps.values()}, self._fetch)
         self.pending: dict[str, Pending] = {}
-        self.makes: dict[str, dict[str, str]] = {}
         self.open: dict[str, int] = {}
         self.unrolled: dict[str, Placed] = {}
         self.held: dict[str, dict[Source, tuple[str, ...]]] = {}
@@ -119,30 +118,22 @@ class _Run:
         self.pending.update((task.name, task) for task in pending)
         self.scheduler.prepare(map(self._entry, pending))
         for item in placed:
-            self.open[item.step.id] = 0
             if item.over:
                 self.unrolled[item.step.id] = item
+                self.open[item.step.id] = 0
         for task in pending:
-            self.open[task.placed.step.id] += 1
+            if task.element is not None:
+                self.open[task.placed.step.id] += 1
         self._hold(placed)
         failure: BaseException | None = None
         for item in placed:
-            if not self.open[item.step.id]:
+            if item.over and not self.open[item.step.id]:
                 failure = failure or self._complete(item.step.id)
         return failure
 
     def _entry(self, task: Pending) -> Entry[str, str]:
-        step = task.placed.step
-        makes: tuple[str, ...] = ()
-        if not step.spec.effect:
-            made: dict[str, str] = {}
-            for output in step.spec.outputs:
-                made[output.name] = self.unrolling.addresses(Source(step.id, output.name))[task.element or 0]
-            self.makes[task.name] = made
-            makes = tuple(made.values())
-        elif task.element is not None:
-            makes = (next_number(step.id, task.element),)
-        return Entry(task.name, self.unrolling.reads(task), makes, step.spec.lane)
+        unrolling = self.unrolling
+        return Entry(task.name, unrolling.reads(task), unrolling.makes(task), task.placed.step.spec.lane)
 
     def _hold(self, placed: Iterable[Placed]) -> None:
         """Keep the values that the caller and steps to come want, and let go of what was kept for these steps."""
@@ -218,9 +209,10 @@ class _Run:
                 first = self.values[next_number(step.id, task.element - 1)] if task.element else 0
                 self.values[next_number(step.id, task.element)] = first + len(result.files) + result.withheld
         self._release(self.scheduler.done(task.name))
-        self.open[step.id] -= 1
         failure: BaseException | None = None
-        if not self.open[step.id] and (step.spec.effect or task.element is not None):
+        if task.element is not None:
+            self.open[step.id] -= 1
+        if not self.open[step.id] if task.element is not None else step.spec.effect:
             failure = self._complete(step.id)
         if self.unrolling.waiting and task.element is None and self.unrolling.awaits(step.id):
             failure = self._place() or failure
@@ -232,9 +224,8 @@ class _Run:
             self._say_cached(Source(task.step, ""), result.tier, task.element, task.elements)
         elif task.element is not None:
             self.outcome.cached.pop(task.step, None)  # not all of it was
-        made = self.makes.pop(task.name)
         for output, value in result.values.items():
-            address = made[output]
+            address = self.unrolling.address(task.step, output, task.element)
             if task.element is None and self.unrolling.waiting:
                 self.unrolling.learn(Source(task.step, output), value)
             if self.scheduler.is_read(address):
@@ -242,18 +233,16 @@ class _Run:
 
     def _release(self, addresses: Iterable[str]) -> None:
         for address in addresses:
-            if self.values.pop(address, MISSING) is MISSING or address not in self.unrolling.origins:
-                continue
-            origin = self.unrolling.origins[address]
-            self.env.sink(
-                events.ValueReleased(
+            if self.values.pop(address, MISSING) is not MISSING and address in self.unrolling.origins:
+                origin = self.unrolling.origins[address]
+                self.env.tell(
+                    events.ValueReleased,
                     run_id=self.env.run_id,
-                    node=origin.source.node,
+                    node=origin.node,
                     element=origin.element,
                     elements=origin.elements,
-                    output=origin.source.output,
+                    output=origin.output,
                 )
-            )
 
     def _complete(self, step_id: str) -> BaseException | None:
         """Wind up a step all of whose tasks are done; returns what went wrong."""
@@ -267,7 +256,7 @@ class _Run:
                 message = f"the safety checker withheld {withheld} of {withheld + len(files)}"
                 if not files:
                     return self._failure(step_id, SafetyError(message, advice="another seed or prompt may pass"))
-                self.env.sink(events.Notice(run_id=self.env.run_id, node=step_id, message=message))
+                self.env.tell(events.Notice, run_id=self.env.run_id, node=step_id, message=message)
         elif placed is not None and step.key is not None and step.spec.cache:
             for output in step.needed:
                 keys = self.unrolling.addresses(Source(step_id, output))
@@ -286,15 +275,14 @@ class _Run:
 
     def _failure(self, step_id: str, error: BaseException, task: Task | None = None) -> NodeError:
         step = self.steps[step_id]
-        self.env.sink(
-            events.NodeFailed(
-                run_id=self.env.run_id,
-                node=step_id,
-                element=None if task is None else task.element,
-                elements=None if task is None else task.elements,
-                type=step.spec.type,
-                error=str(error),
-            )
+        self.env.tell(
+            events.NodeFailed,
+            run_id=self.env.run_id,
+            node=step_id,
+            element=None if task is None else task.element,
+            elements=None if task is None else task.elements,
+            type=step.spec.type,
+            error=str(error),
         )
         failure = NodeError(step_id, step.spec.type, error, title=step.title)
         failure.__cause__ = error
@@ -312,7 +300,8 @@ class _Run:
         """Return the value at an address; also called by workers."""
         value = self.values.get(address, MISSING)
         if value is MISSING:
-            value = self._look(self.unrolling.origins[address].source, address)
+            origin = self.unrolling.origins[address]
+            value = self._look(Source(origin.node, origin.output), address)
             if isinstance(value, Elements):
                 value = tuple(self._load(key, of=address) for key in value.keys)
             self.values[address] = value
@@ -335,7 +324,8 @@ class _Run:
     def _load(self, key: str, *, of: str) -> Any:
         value = stored(self.env.store, key)
         if value is MISSING:
-            raise StaleError(of, str(self.unrolling.origins[of].source if of in self.unrolling.origins else of))
+            origin = self.unrolling.origins.get(of)
+            raise StaleError(of, of if origin is None else f"{origin.node}.{origin.output}")
         return value
 
     def _say_cached(self, source: Source, tier: str, element: int | None, elements: int | None) -> None:
@@ -343,13 +333,12 @@ class _Run:
             return
         if element is None or source.node not in self.outcome.seconds:
             self.outcome.cached.setdefault(source.node, tier)
-        self.env.sink(
-            events.NodeCached(
-                run_id=self.env.run_id,
-                node=source.node,
-                element=element,
-                elements=elements,
-                type=self.plan.steps[source.node].spec.type,
-                tier=tier,
-            )
+        self.env.tell(
+            events.NodeCached,
+            run_id=self.env.run_id,
+            node=source.node,
+            element=element,
+            elements=elements,
+            type=self.plan.steps[source.node].spec.type,
+            tier=tier,
         )

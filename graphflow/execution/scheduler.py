@@ -7,15 +7,13 @@ prepared). A value goes at its last reader.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 S = TypeVar("S", bound=Hashable)
 V = TypeVar("V", bound=Hashable)
 
 
-@dataclass(frozen=True, slots=True)
-class Entry(Generic[S, V]):
+class Entry(NamedTuple, Generic[S, V]):
     """A step as the scheduler sees it.
 
     Attributes:
@@ -61,9 +59,11 @@ class Scheduler(Generic[S, V]):
             if step in self._entries:
                 raise ValueError(f"{step!r} is prepared already")
             self._entries[step] = entry
-            reads = set(entry.reads)
-            self.hold(reads)
-            before = {self._makers[value] for value in reads if value in self._makers} - self._finished
+            before: set[S] = set()
+            for value in dict.fromkeys(entry.reads):
+                self._readers[value] = self._readers.get(value, 0) + 1
+                if value in self._makers and (maker := self._makers[value]) not in self._finished:
+                    before.add(maker)
             for maker in before:
                 self._dependents.setdefault(maker, []).append(step)
             for value in entry.makes:
@@ -109,8 +109,8 @@ class Scheduler(Generic[S, V]):
         released = self.drop(dict.fromkeys(self._entries[step].reads))
         begin: list[S] = []
         for dependent in self._dependents.pop(step, ()):
-            self._waiting[dependent] -= 1
-            if self._waiting[dependent] == 0:
+            left = self._waiting[dependent] = self._waiting[dependent] - 1
+            if left == 0:
                 begin.append(dependent)
         self._push(reversed(begin))
         return released

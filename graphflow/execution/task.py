@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,8 @@ class Literal:
 
 Input = Ref | Item | Series | Literal
 
+_NOTHING: Mapping[str, Any] = {}
+
 
 @dataclass(frozen=True, slots=True)
 class TaskFile:
@@ -48,8 +50,7 @@ class TaskFile:
     trusted: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(NamedTuple):
     """One step, or one element of a step.
 
     Attributes:
@@ -72,8 +73,8 @@ class Task:
     type: str
     version: int
     key: str | None
-    constants: Mapping[str, Any] = field(default_factory=dict)
-    inputs: Mapping[str, Input | tuple[Input, ...]] = field(default_factory=dict)
+    constants: Mapping[str, Any] = _NOTHING
+    inputs: Mapping[str, Input | tuple[Input, ...]] = _NOTHING
     files: tuple[TaskFile, ...] = ()
     record: Mapping[str, Any] | None = None
     needed: tuple[str, ...] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from graphflow import events, runtime
@@ -74,10 +74,6 @@ class Worker:
         self._env.cancellation.check()
         return self._write(task) if self._specs[task.type].effect else self._compute(task)
 
-    def about(self, task: Task) -> dict[str, Any]:
-        """Return the fields that every event on a task has."""
-        return {"run_id": self._env.run_id, "node": task.step, "element": task.element, "elements": task.elements}
-
     def _compute(self, task: Task) -> Computed:
         spec = self._specs[task.type]
         if task.key is None or not spec.cache:
@@ -105,35 +101,40 @@ class Worker:
     def _call(self, task: Task) -> tuple[dict[str, Any], bool]:
         """Call a node's function; returns its outputs and whether they may be stored."""
         spec = self._specs[task.type]
-        about = self.about(task)
         exact = True
 
         def inexact(message: str) -> None:
             nonlocal exact
             exact = False
-            self._env.sink(events.Notice(**about, message=f"{message}; this result is not stored"))
+            self._tell(task, events.Notice, message=f"{message}; this result is not stored")
 
         def call() -> Any:
             return spec.function(**arguments)
 
-        self._env.sink(events.NodeStarted(**about, type=task.type))
+        self._tell(task, events.NodeStarted, type=task.type)
         started = time.perf_counter()
         arguments = self._arguments(task, spec)
-        with runtime.using(self._runtime(task, about, inexact)), self._env.inference():
+        with runtime.using(self._runtime(task, inexact)), self._env.inference():
             result = self._env.attempt(call) if spec.lane == "device" else call()
-        self._env.sink(events.NodeFinished(**about, type=task.type, seconds=time.perf_counter() - started))
+        self._tell(task, events.NodeFinished, type=task.type, seconds=time.perf_counter() - started)
         return spec.split(result), exact
 
-    def _runtime(self, task: Task, about: Mapping[str, Any], inexact: Callable[[str], None]) -> runtime.Runtime:
+    def _tell(self, task: Task, kind: Callable[..., events.NodeEvent], **fields: Any) -> None:
+        self._env.tell(
+            kind, run_id=self._env.run_id, node=task.step, element=task.element, elements=task.elements, **fields
+        )
+
+    def _runtime(self, task: Task, inexact: Callable[[str], None]) -> runtime.Runtime:
         def report(done: int, total: int, preview: Any = None) -> None:
             self._env.cancellation.check()
-            self._env.sink(events.NodeProgress(**about, step=done, total=total, preview=preview))
+            self._tell(task, events.NodeProgress, step=done, total=total, preview=preview)
 
-        return replace(
-            self._env.runtime,
+        return runtime.Runtime(
+            models=self._env.runtime.models,
+            previews=self._env.runtime.previews,
             report=report,
             check_cancelled=self._env.cancellation.check,
-            notice=lambda message: self._env.sink(events.Notice(**about, message=message)),
+            notice=lambda message: self._tell(task, events.Notice, message=message),
             inexact=inexact,
             record=dict(task.record or {}),
             files={file.name: file.path for file in task.files if file.path is not None},
@@ -156,7 +157,7 @@ class Worker:
             part = task.element is not None
             effect = Effect(write_fresh(env.out, files, task.key, env.store, part=part), files.withheld)
         for file in effect.files:
-            env.sink(events.Written(**self.about(task), path=str(file.path), how=file.how))
+            self._tell(task, events.Written, path=str(file.path), how=file.how)
         return effect
 
     def _arguments(self, task: Task, spec: NodeSpec) -> dict[str, Any]:

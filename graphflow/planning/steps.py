@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, TypeVar
 
 from graphflow.planning.checked import Source
@@ -96,6 +97,7 @@ class Plan:
         return sum(step.action in actions for step in self.steps.values())
 
 
+@lru_cache(maxsize=2**14)  # planning, placing and storing ask for the same ones
 def output_key(key: str, output: str) -> str:
     """Return the key under which one output of a node is stored."""
     return hashlib.sha256(f"{key}.{output}".encode()).hexdigest()
