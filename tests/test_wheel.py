@@ -28,6 +28,8 @@ FOLDERS = {"graphflow": "", "nodes": "graphflow/", "converters": "graphflow/", "
 FOR_DEVELOPMENT = {
     "graphflow/converters/comfyui/data/make_template_nodes.py",
     "graphflow/converters/diffusers_script/helpers/ruff.toml",
+    "graphflow/pixels/ruff.toml",
+    "graphflow/sampling/samplers/ruff.toml",
 }
 """Files of these folders that nothing needs once it is installed."""
 
