@@ -19,10 +19,27 @@ ENTRY_POINTS = "graphflow.families"
 
 @cache
 def installed() -> Mapping[str, Family]:
-    """Return the families by name, in the order of their entry points' names."""
+    """Return the families by name, in the order of their entry points' names.
+
+    Raises:
+        ModelFormatError: A package's family cannot be imported.
+    """
     found = sorted(importlib.metadata.entry_points(group=ENTRY_POINTS), key=lambda point: point.name)
-    families: list[Family] = [point.load() for point in found]
+    families = [_loaded(point) for point in found]
     return {family.name: family for family in families}
+
+
+def _loaded(point: importlib.metadata.EntryPoint) -> Family:
+    try:
+        family: Family = point.load()
+    except Exception as error:  # whatever a stranger's module raises
+        package = point.dist.name if point.dist is not None else point.value
+        raise ModelFormatError(
+            f"the model family cannot be imported: {type(error).__name__}: {error}",
+            where=f"{point.name} of {package}",
+            advice=f"mend or uninstall {package}",
+        ) from error
+    return family
 
 
 def family_named(name: str) -> Family:

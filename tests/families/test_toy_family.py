@@ -121,6 +121,15 @@ def test_a_damaged_file_of_the_family_is_named(site: Path, tmp_path: Path) -> No
     assert "sound_in.bias" in done.stderr and "Traceback" not in done.stderr
 
 
+def test_a_family_that_cannot_be_imported_is_named(site: Path, tmp_path: Path) -> None:
+    points = site / "toy_family-1.0.dist-info" / "entry_points.txt"
+    points.write_text("[graphflow.families]\ntoy = toy_family.nowhere:FAMILY\n", "utf-8")
+    done = run(site, tmp_path, "plan", "txt2img")
+    assert done.returncode == 2, done.stderr
+    assert "toy of toy-family" in done.stderr and "uninstall toy-family" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_the_family_and_its_latents_are_described(site: Path, tmp_path: Path) -> None:
     write_model(tmp_path / "models/checkpoints/toy.safetensors")
     done = run(site, tmp_path, "models", "show", "toy", "--json")
