@@ -103,6 +103,10 @@ class Scheduler(Generic[S, V]):
         self.ready -= 1
         return steps.pop()
 
+    def give_back(self, steps: Iterable[S]) -> None:
+        """Take steps back that were handed out and have not begun; the first of them is the newest now."""
+        self._push(reversed(list(steps)))
+
     def done(self, step: S) -> list[V]:
         """Take note that a step has ended well; returns the values that nobody reads any more."""
         self._finished.add(step)
