@@ -166,9 +166,11 @@ class _Run:
                 task = scheduler.get_ready(name)
                 if task is None:
                     break
-                if not self.window.admits(self.pending[task]):
+                pending = self.pending[task]
+                if pending.element is not None and not self.window.admits(pending):
                     continue
-                job = partial(self._work, self.unrolling.task(self.pending.pop(task)))
+                del self.pending[task]
+                job = partial(self._work, self.unrolling.task(pending))
                 lane.submit(self.env.run_id, job, self.completed.put, alone=alone)
                 self.busy[name] += 1
                 self.running += 1

@@ -116,7 +116,8 @@ class Scheduler(Generic[S, V]):
             left = self._waiting[dependent] = self._waiting[dependent] - 1
             if left == 0:
                 begin.append(dependent)
-        self._push(reversed(begin))
+        if begin:
+            self._push(reversed(begin))
         return released
 
     def failed(self, step: S) -> list[S]:
@@ -132,5 +133,8 @@ class Scheduler(Generic[S, V]):
 
     def _push(self, steps: Iterable[S]) -> None:
         for step in steps:
-            self._ready.setdefault(self._entries[step].lane, []).append(step)
+            lane = self._entries[step].lane
+            if lane not in self._ready:
+                self._ready[lane] = []
+            self._ready[lane].append(step)
             self.ready += 1

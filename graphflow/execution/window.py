@@ -62,9 +62,8 @@ class Window:
                 self._chains[task.placed.step.id].left[task.element] += 1
 
     def admits(self, task: Pending) -> bool:
-        """Tell whether a task may begin; if not, it is set aside, and :meth:`done` or :meth:`lift` names it."""
-        if task.element is None:
-            return True
+        """Tell whether an element's task may begin; if not, it is set aside, and :meth:`done` or :meth:`lift` names it."""
+        assert task.element is not None
         chain = self._chains[task.placed.step.id]
         if chain.braked and task.element not in chain.begun:
             if len(chain.begun) >= self._limit:
