@@ -84,13 +84,18 @@ def problem_to_json(problem: Problem) -> dict[str, str]:
 
 
 @contextmanager
-def json_errors(wanted: bool) -> Iterator[None]:
-    """Also print an error that passes through as a JSON object on standard output, where ``wanted``."""
+def json_errors(wanted: bool) -> Iterator[dict[str, Any]]:
+    """Also print an error that passes through as a JSON object on standard output, where ``wanted``.
+
+    Yields:
+        Further fields of that object, for whoever knows any.
+    """
+    fields: dict[str, Any] = {}
     try:
-        yield
+        yield fields
     except Exception as error:
         if wanted:
-            print_json(to_json(error))
+            print_json({"event": "error", **fields, **to_json(error)})
         raise
 
 

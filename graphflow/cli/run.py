@@ -68,7 +68,7 @@ def run(
     ] = False,
 ) -> None:
     """Run a workflow and write what it makes. What was computed before is not computed again."""
-    with json_errors(as_json):
+    with json_errors(as_json) as fields:
         carry_out(
             where.session(),
             load(what.workflow),
@@ -81,6 +81,7 @@ def run(
             input_folder=what.input_dir,
             as_json=as_json,
             quiet=quiet,
+            listen=lambda event: fields.update(run_id=event.run_id),
         )
 
 
@@ -94,6 +95,7 @@ def carry_out(
     preview: Path | None = None,
     as_json: bool = False,
     quiet: bool = False,
+    listen: Sink | None = None,
     **options: Any,
 ) -> Result:
     """Run a workflow with a display, and print what it did.
@@ -107,6 +109,7 @@ def carry_out(
         preview: Folder for pictures of what is being sampled.
         as_json: Print events as JSON lines instead.
         quiet: Print nothing but paths.
+        listen: Also gets the events.
         **options: Further options of :meth:`graphflow.session.Session.run`.
     """
     from graphflow.cli.interruption import interruption
@@ -123,6 +126,8 @@ def carry_out(
         pictures = _nothing if preview is None else PreviewFiles(preview)
 
         def each(event: Event) -> None:
+            if listen is not None:
+                listen(event)
             interrupted.notice(event)
             pictures(event)
             sink(event)

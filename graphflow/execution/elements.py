@@ -425,10 +425,9 @@ def _maybe_sequences(plan: Plan) -> set[Source]:
     """Return the outputs that may be sequences."""
     found: set[Source] = set()
     for step in plan.steps.values():
-        given = [step.arguments.get(name) for name in step.spec.element_inputs] if step.spec.map else ()
-        mapped = any(
+        mapped = step.spec.map and any(
             argument in found if isinstance(argument, Source) else isinstance(getattr(argument, "value", None), tuple)
-            for argument in given
+            for argument in map(step.arguments.get, step.spec.element_inputs)
         )
         for output in step.spec.outputs:
             if mapped or output.type.item is not None or output.type.name == "any":

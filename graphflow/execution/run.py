@@ -1,7 +1,7 @@
 """Runs a plan.
 
-Policy: ready tasks run newest-ready-first, which keeps few values alive; each lane says how many it takes; a value is let
-go at its last reader; the first failure stops what has not begun. State: one :class:`_Run` per call, owned by the calling
+Policy: ready tasks run newest-ready-first, which keeps few values alive; each lane says how many it takes; few elements
+of a sequence are on their way at once; a value is let go at its last reader; the first failure stops what has not begun. State: one :class:`_Run` per call, owned by the calling
 thread; workers only compute and put their outcome on one queue, which the calling thread reads.
 """
 
@@ -20,6 +20,7 @@ from graphflow.execution.environment import Environment, Outcome, StaleError
 from graphflow.execution.output import store_parts
 from graphflow.execution.scheduler import Entry, Scheduler
 from graphflow.execution.task import Task
+from graphflow.execution.window import Window
 from graphflow.execution.worker import MISSING, Computed, Effect, Worker, put_elements, stored
 from graphflow.planning.checked import Source
 from graphflow.planning.steps import Plan, output_key
@@ -67,6 +68,7 @@ class _Run:
         self.unrolling = Unrolling(plan, self.steps, contains=contains, look=self._look, kept=self.wanted)
         self.scheduler: Scheduler[str, str] = Scheduler()
         self.worker = Worker(environment, {step.spec.type: step.spec for step in self.steps.values()}, self._fetch)
+        self.window = Window(2 * max(lane.free(0) for lane in environment.lanes.values()) + 2)
         self.pending: dict[str, Pending] = {}
         self.open: dict[str, int] = {}
         self.unrolled: dict[str, Placed] = {}
@@ -82,6 +84,9 @@ class _Run:
             while True:
                 if failure is None:
                     self._start()
+                    if not self.running and (held := self.window.lift()):
+                        self.scheduler.give_back(held)
+                        continue
                 elif self.running:
                     self._withdraw()
                 if not self.running:
@@ -117,6 +122,7 @@ class _Run:
         placed, pending = self.unrolling.place()
         self.pending.update((task.name, task) for task in pending)
         self.scheduler.prepare(map(self._entry, pending))
+        self.window.prepare(placed, pending)
         for item in placed:
             if item.over:
                 self.unrolled[item.step.id] = item
@@ -160,7 +166,11 @@ class _Run:
                 task = scheduler.get_ready(name)
                 if task is None:
                     break
-                job = partial(self._work, self.unrolling.task(self.pending.pop(task)))
+                pending = self.pending[task]
+                if pending.element is not None and not self.window.admits(pending):
+                    continue
+                del self.pending[task]
+                job = partial(self._work, self.unrolling.task(pending))
                 lane.submit(self.env.run_id, job, self.completed.put, alone=alone)
                 self.busy[name] += 1
                 self.running += 1
@@ -212,6 +222,7 @@ class _Run:
         failure: BaseException | None = None
         if task.element is not None:
             self.open[step.id] -= 1
+            self.scheduler.give_back(self.window.done(step.id, task.element))
         if not self.open[step.id] if task.element is not None else step.spec.effect:
             failure = self._complete(step.id)
         if self.unrolling.waiting and task.element is None and self.unrolling.awaits(step.id):

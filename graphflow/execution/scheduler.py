@@ -103,6 +103,10 @@ class Scheduler(Generic[S, V]):
         self.ready -= 1
         return steps.pop()
 
+    def give_back(self, steps: Iterable[S]) -> None:
+        """Take steps back that were handed out and have not begun; the first of them is the newest now."""
+        self._push(reversed(list(steps)))
+
     def done(self, step: S) -> list[V]:
         """Take note that a step has ended well; returns the values that nobody reads any more."""
         self._finished.add(step)
@@ -112,7 +116,8 @@ class Scheduler(Generic[S, V]):
             left = self._waiting[dependent] = self._waiting[dependent] - 1
             if left == 0:
                 begin.append(dependent)
-        self._push(reversed(begin))
+        if begin:
+            self._push(reversed(begin))
         return released
 
     def failed(self, step: S) -> list[S]:
@@ -128,5 +133,8 @@ class Scheduler(Generic[S, V]):
 
     def _push(self, steps: Iterable[S]) -> None:
         for step in steps:
-            self._ready.setdefault(self._entries[step].lane, []).append(step)
+            lane = self._entries[step].lane
+            if lane not in self._ready:
+                self._ready[lane] = []
+            self._ready[lane].append(step)
             self.ready += 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from graphflow import events, runtime
 from graphflow.execution.elements import Elements
@@ -23,8 +23,7 @@ MISSING = object()
 _VALUE, _ELEMENTS = "value", "elements"
 
 
-@dataclass(frozen=True)
-class Computed:
+class Computed(NamedTuple):
     """What a task has made.
 
     Attributes:
@@ -120,9 +119,8 @@ class Worker:
         return spec.split(result), exact
 
     def _tell(self, task: Task, kind: Callable[..., events.NodeEvent], **fields: Any) -> None:
-        self._env.tell(
-            kind, run_id=self._env.run_id, node=task.step, element=task.element, elements=task.elements, **fields
-        )
+        env = self._env
+        env.tell(kind, run_id=env.run_id, node=task.step, element=task.element, elements=task.elements, **fields)
 
     def _runtime(self, task: Task, inexact: Callable[[str], None]) -> runtime.Runtime:
         def report(done: int, total: int, preview: Any = None) -> None:
@@ -138,7 +136,7 @@ class Worker:
             inexact=inexact,
             record=dict(task.record or {}),
             files={file.name: file.path for file in task.files if file.path is not None},
-            trusted=frozenset(file.name for file in task.files if file.trusted),
+            trusted=frozenset([file.name for file in task.files if file.trusted]),
         )
 
     def _write(self, task: Task) -> Effect:

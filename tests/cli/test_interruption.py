@@ -39,6 +39,7 @@ def test_a_signal_stops_the_run_between_steps(number: int, chain: Path) -> None:
     told = [json.loads(line) for line in ran.out.splitlines()]
     assert [event["status"] for event in told if event["event"] == "run_finished"] == ["cancelled"]
     assert told[-1]["event"] == "error" and told[-1]["exit_code"] == 130
+    assert {event["run_id"] for event in told} == {told[0]["run_id"]}
     assert not Path("out").exists()
     left = [path for path in Path.cwd().rglob("*") if path.suffix in (".part", ".tmp")]
     assert left == []

@@ -166,7 +166,9 @@ def test_a_node_that_fails(node: Any, code: int, shown: str, packed: Command) ->
     assert "Traceback" not in ran.err
     assert not Path("out").exists()
     ran = packed("run", "wf.json", "--json")
-    assert [event["event"] for event in events(ran.out)][-3:] == ["failed", "run_finished", "error"]
+    told = events(ran.out)
+    assert [event["event"] for event in told][-3:] == ["failed", "run_finished", "error"]
+    assert {event["run_id"] for event in told} == {told[0]["run_id"]}
 
 
 def test_all_withheld_exits_1(packed: Command) -> None:

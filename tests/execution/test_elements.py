@@ -43,7 +43,7 @@ def make(folder: Path, store: Store | None = None) -> Session:
     return Session(settings, known=TOYS, functions=el.NODES, models=NoModels(), store=store)
 
 
-def sheets(text: str, *, computed: bool = False, checked: bool = False, **params: Any) -> Workflow:
+def sheets(text: str, *, computed: bool = False, checked: bool = False, slow: float = 0.0, **params: Any) -> Workflow:
     """A chain: words, encoded, painted, framed, perhaps checked, saved."""
     g = Workflow("sheets")
     listed = g.add(el.split if computed else el.words, text=text, id="list")
@@ -51,7 +51,7 @@ def sheets(text: str, *, computed: bool = False, checked: bool = False, **params
     sheet: Ref[Any] = g.add(el.frame, sheet=painted, id="frame")
     if checked:
         sheet = g.add(el.check, sheet=sheet, id="check").sheet
-    g.add(el.save, sheets=sheet, id="save")
+    g.add(el.save, sheets=sheet, wait=slow, id="save")
     return g
 
 
@@ -238,6 +238,44 @@ def test_few_values_of_a_long_chain_are_alive_at_once(tmp_path: Path) -> None:
     assert len(contents(tmp_path / "out")) == 100
     assert len(el.PEAK) == 100
     assert max(el.PEAK) <= 4
+
+
+def many() -> tuple[int, str]:
+    """Return how many elements of a chain may be on their way, and a text of many more."""
+    limit = 2 * max(2, (os.cpu_count() or 2) // 2) + 2
+    return limit, " ".join(f"w{index}" for index in range(3 * limit))
+
+
+@pytest.mark.parametrize("computed", [False, True])
+def test_computing_does_not_run_far_ahead_of_writing(tmp_path: Path, computed: bool) -> None:
+    limit, text = many()
+    unread: set[tuple[str, int | None]] = set()
+    most = 0
+
+    def sink(event: events.Event) -> None:
+        nonlocal most
+        if isinstance(event, events.NodeFinished) and event.node in ("encode", "paint", "frame"):
+            unread.add((event.node, event.element))
+            most = max(most, len({element for _, element in unread}))
+        elif isinstance(event, events.ValueReleased):
+            unread.discard((event.node, event.element))
+
+    store = Store(MemoryTier(0), DiskTier(tmp_path / "store", max_bytes=2**30))
+    g = sheets(text, computed=computed, slow=0.02)
+    make(tmp_path, store).run(g, out=tmp_path / "out", sink=sink)
+    assert len(contents(tmp_path / "out")) == 3 * limit
+    assert called("save") == [((f"*{word.upper()}-0-0*",),) for word in text.split()]
+    assert 1 < most <= limit
+    assert max(el.PEAK) <= limit
+
+
+def test_a_sequence_that_a_step_reads_whole_is_made_whole(tmp_path: Path) -> None:
+    limit, text = many()
+    g = Workflow("marked")
+    painted = g.add(el.paint, text=g.add(el.split, text=text), id="paint")
+    g.add(el.save, sheets=g.add(el.frame, sheet=painted, mark=g.add(el.join, sheets=painted)), id="save")
+    make(tmp_path).run(g, out=tmp_path / "out")
+    assert len(contents(tmp_path / "out")) == 3 * limit
 
 
 def test_a_run_killed_at_any_element_goes_on_where_it_was(tmp_path: Path) -> None:
