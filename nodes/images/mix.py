@@ -40,6 +40,8 @@ def composite_images(
     from graphflow.pixels import pasting
 
     require_items(source.pixels, destination.pixels.shape[0])
+    if mask is not None:
+        require_items(mask.values, destination.pixels.shape[0])
     values = None if mask is None else mask.values
     pixels = pasting.composite_images(destination.pixels, source.pixels, values, x, y, feather, resize_source)
     return replace(destination, pixels=pixels)

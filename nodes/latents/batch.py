@@ -100,6 +100,8 @@ def repeat_latents(
 
     items = latent.samples.shape[0]
     require_batch(items * count)
+    if latent.noise_mask is not None:
+        require_items(latent.noise_mask, items)
     mask = latent.noise_mask
     if mask is not None and mask.shape[0] > 1:
         mask = cycled(mask, items).repeat(count, 1, 1)
@@ -165,6 +167,8 @@ def _take(latent: Latent, wanted: range) -> Latent:
     from graphflow.pixels.batches import cycled
 
     mask = latent.noise_mask
+    if mask is not None:
+        require_items(mask)
     return replace(
         latent,
         samples=latent.samples[wanted.start : wanted.stop],

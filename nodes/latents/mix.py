@@ -51,6 +51,8 @@ def composite_latents(
     require_pictures(destination)
     require_same_channels(destination, source)
     require_items(source.samples, destination.samples.shape[0])
+    if mask is not None:
+        require_items(mask.values, destination.samples.shape[0])
     values, places = None if mask is None else mask.values, (x, y, feather)
     given = (destination.samples, source.samples, values, *places, resize_source)
     return replace(destination, samples=latents.composite_latents(*given, destination.downscale))

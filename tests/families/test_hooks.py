@@ -270,7 +270,7 @@ def test_self_attention_guidance_moves_away_from_the_blurred_prediction() -> Non
         cond=uncond + 1,
         uncond=uncond,
         scale=3.0,
-        model_sampling=ModelSampling.stable_diffusion(),
+        levels=ModelSampling.stable_diffusion(),
         evaluate=evaluate,
     )
     guidance = AwayFromBlurred(seen, variation="map", scale=0.5, blur_sigma=2.0)

@@ -41,7 +41,7 @@ for name in ("torch", "diffusers", "transformers", "numpy", "PIL"):
     sys.modules[name] = None
 from graphflow.spec.decorator import spec_of
 from graphflow.nodes import NODES
-from graphflow.nodes.pipeline_call import check_call
+from graphflow.nodes.pipelines.call import check_call
 for function in NODES:
     for parameter in spec_of(function).inputs.values():
         if not parameter.linked:
