@@ -284,7 +284,6 @@ def test_a_run_killed_at_any_element_goes_on_where_it_was(tmp_path: Path) -> Non
     make(undisturbed).run(sheets(text, copies=2), out=undisturbed / "out")
     expected = contents(undisturbed / "out")
     document = sheets(text, copies=2).document.to_json()
-    document["nodes"]["save"]["params"] = {"wait": 0.2}
     for element in (0, 2, 5):
         folder = tmp_path / f"killed-{element}"
         folder.mkdir()
@@ -300,8 +299,8 @@ def test_a_run_killed_at_any_element_goes_on_where_it_was(tmp_path: Path) -> Non
             assert first[kind] | second[kind] == set(range(6))
 
 
-def run_command(folder: Path, workflow: Path) -> subprocess.Popen[str]:
-    environment = {**os.environ, "GRAPHFLOW_CACHE_DIR": str(folder / "cache")}
+def run_command(folder: Path, workflow: Path, hold: int = -1) -> subprocess.Popen[str]:
+    environment = {**os.environ, "GRAPHFLOW_CACHE_DIR": str(folder / "cache"), "EL_HOLD": str(hold)}
     line = [sys.executable, "-m", "graphflow.cli", "run", str(workflow), "--nodes", str(el.PACK), "--json"]
     return subprocess.Popen([*line, "--out", str(folder / "out")], stdout=subprocess.PIPE, text=True, env=environment)
 
@@ -315,7 +314,7 @@ def computed(lines: list[dict[str, Any]]) -> dict[str, set[int]]:
 
 def started_until(folder: Path, workflow: Path, element: int) -> dict[str, set[int]]:
     """Run until an element is being written, and kill the process."""
-    process = run_command(folder, workflow)
+    process = run_command(folder, workflow, hold=2 * element)
     assert process.stdout is not None
     told: list[dict[str, Any]] = []
     for line in process.stdout:
@@ -323,13 +322,13 @@ def started_until(folder: Path, workflow: Path, element: int) -> dict[str, set[i
         if (told[-1]["event"], told[-1].get("node"), told[-1].get("element")) == ("started", "save", element):
             break
     process.send_signal(signal.SIGKILL)
-    rest, _ = process.communicate(timeout=60)
+    rest, _ = process.communicate(timeout=300)
     told += [json.loads(line) for line in rest.splitlines() if line.endswith("}")]
     return computed(told)
 
 
 def finished(folder: Path, workflow: Path) -> dict[str, set[int]]:
-    out, _ = run_command(folder, workflow).communicate(timeout=120)
+    out, _ = run_command(folder, workflow).communicate(timeout=300)
     told = [json.loads(line) for line in out.splitlines()]
     assert told[-1]["event"] == "result", told[-1]
     return computed(told)
