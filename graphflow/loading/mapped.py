@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 
 from graphflow.errors import ModelFormatError
 from graphflow.modelfiles.families import maker_of
-from graphflow.modelfiles.family import Change
+from graphflow.modelfiles.family import Change, Rows
 
 if TYPE_CHECKING:
     from graphflow.modelfiles.description import Part
@@ -66,20 +66,24 @@ class MappedTensors:
         """One tensor in the file's dtype, on the CPU; may be a view into the mapped file, so never write to it."""
         place = self._found[name]
         tensor: torch.Tensor = self._file_of[place.key].get_tensor(place.key)
-        match place.change:
-            case "first_third" | "second_third" | "last_third":
-                index = ("first_third", "second_third", "last_third").index(place.change)
-                return tensor.chunk(3, dim=0)[index]
-            case "first_half" | "last_half":
-                return tensor.chunk(2, dim=0)[place.change == "last_half"]
-            case "transpose":
-                return tensor.t()
-            case "":
-                return tensor
+        return changed(tensor, place.change)
 
     def key(self, name: str) -> str:
         """The tensor's name in the file."""
         return self._found[name].key
+
+
+def changed(tensor: torch.Tensor, change: Change) -> torch.Tensor:
+    """A tensor of a class, or its update, from that of a file; a view where that is enough."""
+    match change:
+        case Rows(first, last, whole):
+            return tensor[len(tensor) * first // whole : len(tensor) * last // whole]
+        case "swap_halves":
+            return torch.cat(tensor.chunk(2)[::-1])
+        case "transpose":
+            return tensor.t()
+        case "":
+            return tensor
 
 
 _ADVICE = "the file may be damaged, or of a variant that needs its config given in a sidecar NAME.json"
@@ -91,9 +95,12 @@ def read_all(path: Path) -> dict[str, torch.Tensor]:
     return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
 
 
+_SECOND = ("CLIPTextModelWithProjection", "T5EncoderModel")
+
+
 def role_of(part: Part) -> str:
     """The part's name in its family; a text encoder that comes alone does not know that it is the second one."""
-    return "text_encoder_2" if part.class_name == "CLIPTextModelWithProjection" else part.name
+    return "text_encoder_2" if part.class_name in _SECOND else part.name
 
 
 def _open(path: Path) -> Any:

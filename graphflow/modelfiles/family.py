@@ -17,8 +17,27 @@ from graphflow.modelfiles.inferred import Shapes
 if TYPE_CHECKING:
     from graphflow.modelfiles.draft import Draft
 
-Change = Literal["", "first_third", "second_third", "last_third", "first_half", "last_half", "transpose"]
-"""What to do with a file's tensor: nothing, take a third or half of its rows, or transpose it."""
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Some of a tensor's rows, in a file that has several layers in one: of every `whole` those from `first` to `last`.
+
+    Attributes:
+        first: The first of them.
+        last: Behind the last of them.
+        whole: How many rows there are, or parts of equal height.
+    """
+
+    first: int
+    last: int
+    whole: int
+
+
+Change = Literal["", "transpose", "swap_halves"] | Rows
+"""What to do with a file's tensor: nothing, transpose it, exchange its first and last rows, or take some of its rows."""
+
+THIRDS = tuple(Rows(index, index + 1, 3) for index in range(3))
+"""Query, key and value of a layer that has them in one."""
 
 Half = Literal["float16", "bfloat16"]
 """Which half precision a family's activations fit into."""
@@ -254,8 +273,8 @@ class Family(Protocol):
         """Return how names of LoRA layers begin, by the part they are for, with dots as underscores."""
         ...
 
-    def lora_names(self, part: Part, names: Collection[str]) -> Iterator[tuple[str, str]]:
-        """Yield what LoRA files call the layers of a part, with underscores, and the modules they mean.
+    def lora_names(self, part: Part, names: Collection[str]) -> Iterator[tuple[str, str, Change]]:
+        """Yield what LoRA files call the layers of a part, with underscores, the modules they mean, and which rows.
 
         Args:
             part: The part.

@@ -88,7 +88,7 @@ def test_a_file_that_changed_since_planning_is_not_used(tmp_path: Path) -> None:
 
 def test_a_family_without_components_says_what_to_do_instead() -> None:
     manager = make_manager()
-    recipe = Model(files=(replace(manager.find(SD, "checkpoint", part="unet"), family="flux"),))
+    recipe = Model(files=(replace(manager.find(SD, "checkpoint", part="unet"), family="wan"),))
     with running(manager), pytest.raises(ModelFormatError, match="run_pipeline"), recipe.use():
         pass
     assert [part for _, part, _ in manager.loaded()] == ["unet"]

@@ -103,6 +103,9 @@ class FakeModels:
             raise ModelNotFoundError("there is no such model", where=name)
         return self.known[name]
 
+    def family_of(self, files: Sequence[ModelFile]) -> str:
+        return "sdxl" if len(files) > 1 else ""
+
     def find(self, name: str, kind: str, *, part: str, options: dict[str, Any] | None = None) -> ModelFile:
         if kind == "vae" and name not in self.known:
             raise ModelNotFoundError("there is no such model", where=name)

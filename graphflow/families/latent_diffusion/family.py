@@ -15,7 +15,7 @@ from graphflow.families.latent_diffusion.tensor_names import LatentDiffusionName
 from graphflow.families.latent_diffusion.tokenizers import make_tokenizer
 from graphflow.modelfiles.description import Config, Guess, Kind, Part, TokenizerSpec
 from graphflow.modelfiles.draft import Draft
-from graphflow.modelfiles.family import EncoderRole, Half, LatentFormat, Match, ScriptTraits, Sizes, Variant
+from graphflow.modelfiles.family import Change, EncoderRole, Half, LatentFormat, Match, ScriptTraits, Sizes, Variant
 from graphflow.modelfiles.inferred import Shapes
 
 CHUNK = 77
@@ -102,7 +102,7 @@ class LatentDiffusionFamily:
         """Return how names of LoRA layers begin."""
         return _LORA_PREFIXES
 
-    def lora_names(self, part: Part, names: Collection[str]) -> Iterator[tuple[str, str]]:
+    def lora_names(self, part: Part, names: Collection[str]) -> Iterator[tuple[str, str, Change]]:
         """Yield what LoRA files call the layers of a part."""
         return lora_names(part, names)
 

@@ -98,18 +98,18 @@ class LatentDiffusionNames:
         return found
 
 
-def lora_names(part: Part, names: Iterable[str]) -> Iterator[tuple[str, str]]:
+def lora_names(part: Part, names: Iterable[str]) -> Iterator[tuple[str, str, Change]]:
     """Yield names of layers with underscores, in Diffusers' and in the original naming, and the modules they mean."""
     weights = [name for name in names if name.endswith(".weight")]
     originals = LatentDiffusionNames(part).originals(weights)
     for tensor in weights:
         module = tensor.removesuffix(".weight")
         flat = canonical(tensor).removesuffix(".weight").replace(".", "_")
-        yield flat, module
+        yield flat, module, ""
         if flat.endswith("_to_out_0"):
-            yield flat.removesuffix("_0"), module
+            yield flat.removesuffix("_0"), module, ""
         if tensor in originals:
-            yield originals[tensor].removesuffix(".weight").replace(".", "_"), module
+            yield originals[tensor].removesuffix(".weight").replace(".", "_"), module, ""
 
 
 def _renamed(key: str, modules: Mapping[str, str]) -> str | None:

@@ -103,33 +103,6 @@ def infer_text_encoder(
     return Inferred(class_name, variant, facts, defaults, frozenset(certain))
 
 
-def infer_t5(shapes: Shapes, where: str) -> Inferred:
-    """Config of a `T5EncoderModel`.
-
-    Raises:
-        ModelFormatError: The tensors do not form one.
-    """
-    first = "encoder.block.0.layer.0.SelfAttention."
-    tokens = shape_of(shapes, "shared.weight", "encoder.embed_tokens.weight", dims=2)
-    query = shape_of(shapes, first + "q.weight", dims=2)
-    bias = shape_of(shapes, first + "relative_attention_bias.weight", dims=2)
-    gated = shape_of(shapes, "encoder.block.0.layer.1.DenseReluDense.wi_0.weight", dims=2)
-    inner = gated or shape_of(shapes, "encoder.block.0.layer.1.DenseReluDense.wi.weight", dims=2)
-    if not (tokens and query and bias and inner):
-        raise ModelFormatError("the T5 encoder lacks embeddings or layers", where=where)
-    facts: Config = {
-        "vocab_size": tokens[0],
-        "d_model": tokens[1],
-        "d_kv": query[0] // bias[1],
-        "d_ff": inner[0],
-        "num_layers": len({match[1] for name in shapes if (match := _LAYER.search(name))}),
-        "num_heads": bias[1],
-        "relative_attention_num_buckets": bias[0],
-        "feed_forward_proj": "gated-gelu" if gated else "relu",
-    }
-    return Inferred("T5EncoderModel", "t5_xxl" if tokens[1] == 4096 else "t5", facts, {"layer_norm_epsilon": 1e-6})
-
-
 def infer_image_encoder(shapes: Shapes, where: str) -> Inferred:
     """Config of a `CLIPVisionModelWithProjection`.
 
