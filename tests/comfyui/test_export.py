@@ -282,7 +282,7 @@ def test_a_control_of_one_side_stays_one() -> None:
     ("type", "family", "count", "loader", "named"),
     [
         ("load_text_encoder", "auto", 1, "CLIPLoader", "stable_diffusion"),
-        ("load_text_encoder", "auto", 2, "DualCLIPLoader", "sdxl"),
+        ("load_text_encoder", "flux", 2, "DualCLIPLoader", "flux"),
         ("load_text_encoder", "sdxl", 2, "DualCLIPLoader", "sdxl"),
         ("load_family_text_encoder", "flux", 2, "DualCLIPLoader", "flux"),
         ("load_family_text_encoder", "sd3", 3, "TripleCLIPLoader", None),
@@ -300,6 +300,7 @@ def test_text_encoders_are_loaded_as_the_family_is_called_there(
     ("type", "family", "count"),
     [
         ("load_text_encoder", "sdxl", 1),
+        ("load_text_encoder", "auto", 2),
         ("load_text_encoder", "sd", 2),
         ("load_family_text_encoder", "other", 2),
         ("load_family_text_encoder", "hidream", 3),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from graphflow.errors import ModelFormatError
 from graphflow.families.flow.names import T5Names, TableNames
 from graphflow.families.flow.piece_tokenizer import make_piece_tokenizer
 from graphflow.families.flow.t5_config import add_t5, t5_prefix
@@ -64,7 +65,10 @@ class FlowFamily(RecognisedFamily):
             return match
         prefix = self._prefix(shapes) or ""
         below = {name.removeprefix(prefix): shape for name, shape in shapes.items() if name.startswith(prefix)}
-        inferred = self.infer(below, "")
+        try:
+            inferred = self.infer(below, "")
+        except ModelFormatError:
+            return match  # what is wrong with it is said when it is described
         return replace(match, variant=inferred.variant, task=inferred.task)
 
     def describe(self, draft: Draft, match: Match, kind: Kind | None) -> None:
