@@ -212,7 +212,7 @@ class Pool:
         part = description.parts.get(file.part)
         if part is None:
             raise ModelFormatError(f"has no {file.part}", where=file.name)
-        dtype = self.placement.dtype_for(description.family)
+        dtype = self.placement.dtype_for(description.family or part.maker or None)
         if part.config.get(_OVERFLOWS) and dtype == torch.float16:
             dtype = torch.float32
         self._residents.make_room("main", part.bytes)
