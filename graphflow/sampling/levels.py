@@ -45,10 +45,12 @@ class Levels:
         return self.sigmas[-1]
 
     def timestep(self, sigma: Tensor) -> Tensor:
-        """The nearest training steps in log sigma to noise levels of any shape."""
-        logs = self.log_sigmas[:, None].to(sigma.device)
-        distance = (sigma.float().log().reshape(1, -1) - logs).abs()
-        return distance.argmin(dim=0).reshape(sigma.shape)
+        """The nearest training steps in log sigma to noise levels of any shape; of two as near, the lower one.
+
+        Halfway between two, rounding decides: logarithms are rounded once, so every processor decides alike.
+        """
+        logs = sigma.cpu().double().log().float().reshape(1, -1)
+        return (logs - self.log_sigmas[:, None]).abs().argmin(dim=0).reshape(sigma.shape).to(sigma.device)
 
     def sigma(self, timestep: Tensor) -> Tensor:
         """The noise level at fractional timesteps, linear in log sigma between steps."""

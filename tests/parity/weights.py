@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -43,7 +43,8 @@ def write_models(root: Path) -> None:
         "checkpoints/sd15_rand": lambda: _unet("sd15") | _text_and_vae(),
         "checkpoints/sd15_tinyunet_rand": lambda: _unet("tiny") | _text_and_vae(),
         "controlnet/control_sd15_rand": _control_net,
-        "loras/lora_a": _lora,
+        "loras/lora_a": lambda: _lora("lora_a", _first_layers(), alpha=4.0),
+        "loras/lora_b": lambda: _lora("lora_b", _second_layers(), alpha=2.0),
         "embeddings/rand_ti": lambda: {
             "emb_params": np.float32(0.5) * _noise("embedding", "emb_params", [1, TEXT_WIDTH])
         },
@@ -89,19 +90,19 @@ def _control_net() -> dict[str, Array]:
     return tensors
 
 
-def _lora() -> dict[str, Array]:
+def _lora(tag: str, layers: Iterable[tuple[str, list[int]]], *, alpha: float) -> dict[str, Array]:
     tensors: dict[str, Array] = {}
-    for name, shape in _lora_layers():
+    for name, shape in layers:
         out, into, *kernel = shape
         down, up = f"{name}.lora_down.weight", f"{name}.lora_up.weight"
-        tensors[down] = _noise("lora_a", down, [RANK, into, *kernel]) * np.float32(1 / np.sqrt(into))
-        tensors[up] = _noise("lora_a", up, [out, RANK, *kernel]) * np.float32(0.3)
-        tensors[f"{name}.alpha"] = np.array(4.0, dtype=np.float32)
+        tensors[down] = _noise(tag, down, [RANK, into, *kernel]) * np.float32(1 / np.sqrt(into))
+        tensors[up] = _noise(tag, up, [out, RANK, *kernel]) * np.float32(0.3)
+        tensors[f"{name}.alpha"] = np.array(alpha, dtype=np.float32)
     return tensors
 
 
-def _lora_layers() -> Iterator[tuple[str, list[int]]]:
-    """Names of the patched layers in kohya's manner, and their weights' shapes."""
+def _first_layers() -> Iterator[tuple[str, list[int]]]:
+    """Names of the layers that `lora_a` patches, in kohya's manner, and their weights' shapes."""
     for level, width in enumerate((320, 640, 1280)):
         block = f"lora_unet_down_blocks_{level}_attentions_0_transformer_blocks_0_"
         for name in ("attn1_to_q", "attn1_to_k", "attn1_to_v", "attn1_to_out_0"):
@@ -119,6 +120,23 @@ def _lora_layers() -> Iterator[tuple[str, list[int]]]:
         for name in ("self_attn_q_proj", "self_attn_v_proj", "self_attn_out_proj"):
             yield block + name, [TEXT_WIDTH, TEXT_WIDTH]
         yield f"{block}mlp_fc1", [4 * TEXT_WIDTH, TEXT_WIDTH]
+
+
+def _second_layers() -> Iterator[tuple[str, list[int]]]:
+    """The same of `lora_b`, which shares some with `lora_a`; the text encoder's lack a kind."""
+    block = "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_"
+    yield f"{block}attn1_to_q", [640, 640]
+    yield f"{block}attn2_to_v", [640, TEXT_WIDTH]
+    block = "lora_unet_up_blocks_1_attentions_1_transformer_blocks_0_"
+    yield f"{block}attn1_to_v", [1280, 1280]
+    yield f"{block}attn2_to_out_0", [1280, 1280]
+    yield f"{block}ff_net_2", [1280, 5120]
+    yield "lora_unet_up_blocks_2_attentions_0_proj_out", [640, 640, 1, 1]
+    for layer in (5, 8):
+        block = f"lora_te_text_model_encoder_layers_{layer}_"
+        yield f"{block}self_attn_k_proj", [TEXT_WIDTH, TEXT_WIDTH]
+        yield f"{block}self_attn_v_proj", [TEXT_WIDTH, TEXT_WIDTH]
+        yield f"{block}mlp_fc2", [TEXT_WIDTH, 4 * TEXT_WIDTH]
 
 
 @cache
