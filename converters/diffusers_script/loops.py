@@ -25,6 +25,7 @@ GAUSSIAN = frozenset(
         "dpmpp_2s_ancestral",
         "dpmpp_2s_ancestral_cfg_pp",
         "ddpm",
+        "dpm_adaptive",
         "lcm",
         "res_multistep_ancestral",
         "res_multistep_ancestral_cfg_pp",

@@ -50,9 +50,10 @@ class DualClassifierFree:
         """The guided clean sample, (B, C, ...)."""
         uncond, cond = predictions.uncond, predictions.cond
         middle = predictions.others[MIDDLE]
+        away = (cond - middle) * predictions.scale
         if self.nested:
-            return uncond + (middle + (cond - middle) * predictions.scale - uncond) * self.middle_scale
-        return uncond + (middle - uncond) * self.middle_scale + (cond - middle) * predictions.scale
+            return uncond + (middle + away - uncond) * self.middle_scale
+        return uncond + (middle - uncond) * self.middle_scale + away
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -50,7 +50,8 @@ class Levels:
         Halfway between two, rounding decides: logarithms are rounded once, so every processor decides alike.
         """
         logs = sigma.cpu().double().log().float().reshape(1, -1)
-        return (logs - self.log_sigmas[:, None]).abs().argmin(dim=0).reshape(sigma.shape).to(sigma.device)
+        distance = (logs - self.log_sigmas[:, None]).abs()
+        return distance.argmin(dim=0).reshape(sigma.shape).to(sigma.device)
 
     def sigma(self, timestep: Tensor) -> Tensor:
         """The noise level at fractional timesteps, linear in log sigma between steps."""

@@ -115,7 +115,7 @@ def test_guiders_follow_their_formulas(model: Model) -> None:
     dual = dual_cfg_guider(model, prompt(4), prompt(2), prompt(1), 3.0, 2.0)
     assert ends(dual) == pytest.approx(1 + 2 * (2 - 1) + 3 * (4 - 2), abs=1e-3)
     nested = dual_cfg_guider(model, prompt(4), prompt(2), prompt(1), 3.0, 2.0, nested=True)
-    assert ends(nested) == pytest.approx(3 + 3 * (4 - 3), abs=1e-3)
+    assert ends(nested) == pytest.approx(1 + 2 * (2 + 3 * (4 - 2) - 1), abs=1e-3)
     # everything lies on one line here, so nothing of the negative direction is perpendicular
     perp = perp_neg_guider(model, prompt(4), prompt(2), prompt(1), 3.0, 1.0)
     assert ends(perp) == pytest.approx(1 + 3 * (4 - 1), abs=1e-3)

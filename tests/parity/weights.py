@@ -46,7 +46,7 @@ def write_models(root: Path) -> None:
         "loras/lora_a": lambda: _lora("lora_a", _first_layers(), alpha=4.0),
         "loras/lora_b": lambda: _lora("lora_b", _second_layers(), alpha=2.0),
         "embeddings/rand_ti": lambda: {
-            "emb_params": np.float32(0.5) * _noise("embedding", "emb_params", [1, TEXT_WIDTH])
+            "emb_params": np.float32(0.5) * noise("embedding", "emb_params", [1, TEXT_WIDTH])
         },
     }
     for name, make in models.items():
@@ -95,8 +95,8 @@ def _lora(tag: str, layers: Iterable[tuple[str, list[int]]], *, alpha: float) ->
     for name, shape in layers:
         out, into, *kernel = shape
         down, up = f"{name}.lora_down.weight", f"{name}.lora_up.weight"
-        tensors[down] = _noise(tag, down, [RANK, into, *kernel]) * np.float32(1 / np.sqrt(into))
-        tensors[up] = _noise(tag, up, [out, RANK, *kernel]) * np.float32(0.3)
+        tensors[down] = noise(tag, down, [RANK, into, *kernel]) * np.float32(1 / np.sqrt(into))
+        tensors[up] = noise(tag, up, [out, RANK, *kernel]) * np.float32(0.3)
         tensors[f"{name}.alpha"] = np.array(alpha, dtype=np.float32)
     return tensors
 
@@ -145,7 +145,8 @@ def _shapes() -> Mapping[str, dict[str, list[int]]]:
     return parts
 
 
-def _noise(tag: str, name: str, shape: list[int]) -> Array:
+def noise(tag: str, name: str, shape: list[int]) -> Array:
+    """Return the numbers that recordings were made from: of a tensor of a model, or in place of an embedding."""
     digest = hashlib.sha256(f"{SEED}/{tag}/{name}".encode()).digest()
     stream = np.random.PCG64(int.from_bytes(digest[:16], "little"))
     count = math.prod(shape)
@@ -157,14 +158,14 @@ def _noise(tag: str, name: str, shape: list[int]) -> Array:
 
 
 def _tensor(tag: str, name: str, shape: list[int]) -> Array:
-    noise = _noise(tag, name, shape)
+    drawn = noise(tag, name, shape)
     if len(shape) == 1:
-        return np.float32(1.0) + np.float32(0.05) * noise if name.endswith(".weight") else np.float32(0.02) * noise
+        return np.float32(1.0) + np.float32(0.05) * drawn if name.endswith(".weight") else np.float32(0.02) * drawn
     if name.endswith("token_embedding.weight"):
-        return np.float32(0.5) * noise
+        return np.float32(0.5) * drawn
     if name.endswith("position_embedding.weight"):
-        return np.float32(0.2) * noise
-    return noise * np.float32(1.0 / np.sqrt(math.prod(shape[1:])))
+        return np.float32(0.2) * drawn
+    return drawn * np.float32(1.0 / np.sqrt(math.prod(shape[1:])))
 
 
 def _wire(tensors: Mapping[str, Array], last_block: int) -> None:
