@@ -114,9 +114,9 @@ class _Importer:
         for id in _ordered(live):
             self._translate(id, live[id])
         if () < self._flattened.core_version < STEP_NOISE:
-            for entry in self._builder.nodes.values():
-                if "step_noise" in entry.params:
-                    entry.params["step_noise"] = "seed"
+            for made in self._builder.nodes.values():
+                if "step_noise" in made.params:
+                    made.params["step_noise"] = "seed"
         self._show_results()
         drop_unused_sides(self._builder)
         for id, remark in mirror_controls(self._builder).items():

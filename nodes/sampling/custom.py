@@ -46,7 +46,7 @@ def random_noise(
     step_device: StepNoiseDevice = "cpu",
     step_noise: StepNoise = "seed",
 ) -> Noise:
-    """Have sampling start from random noise, and take the noise of its steps from the same seed."""
+    """Have sampling start from random noise, and take the noise of its steps from the same seed or beside it."""
     return Noise(seed=seed, layout=layout, device=device, step_device=step_device, step_noise=step_noise)
 
 
