@@ -43,11 +43,12 @@ class Latents:
 
 @dataclass(frozen=True)
 class Noise:
-    """Random numbers: seed, whether the latent gets some, and whether a batch is one draw."""
+    """Random numbers: seed, whether the latent gets some, whether a batch is one draw, and where steps start."""
 
     seed: str
     add: bool
     batch: bool
+    steps: str
 
 
 @dataclass(frozen=True)

@@ -113,6 +113,7 @@ def denoise(request: Request) -> tuple[Latent, Latent]:
         seed=noise.seed,
         noise_layout=noise.layout,
         noise_device=noise.step_device,
+        step_seed=noise.step_noise,
         latent_space=space,
         noise_mask=latent.noise_mask,
         make_mask_schedule=denoiser.make_mask_schedule,

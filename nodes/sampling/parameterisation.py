@@ -18,7 +18,7 @@ Denoiser = Annotated[Model, Field(description="the denoising model")]
 Edge = Annotated[int, Field(ge=16, le=LIMITS.edge, description="pixels of the picture")]
 
 
-@node("set_prediction", map=True)
+@node("set_prediction", version=2, map=True)
 def set_prediction(
     model: Denoiser,
     prediction: Annotated[

@@ -24,6 +24,7 @@ READ = (
     "add_noise",
     "leftover_noise",
     "noise_layout",
+    "step_noise",
 )
 
 
