@@ -157,7 +157,7 @@ class TensorNames(Protocol):
         ...
 
     def is_spare(self, key: str) -> bool:
-        """Tell whether a tensor of a file may stand unused."""
+        """Tell whether a tensor of a file may stand unused without a word."""
         ...
 
     def originals(self, names: Iterable[str]) -> Mapping[str, str]:
