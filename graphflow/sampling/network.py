@@ -96,7 +96,7 @@ class Denoiser(Protocol):
         Args:
             told: Entries.
             latent: (B, C, ...) where sampling starts, in the network's scale.
-            noise_mask: (M, H, W), what is made anew; None where nothing is known.
+            noise_mask: (M, H, W), what is made anew; None where no picture is given.
         """
         return told
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from graphflow import runtime
 from graphflow.basics.inference import inference
 from graphflow.errors import InvalidInputError, ModelFormatError
 from graphflow.families.latent_diffusion.batching import evaluation_bytes
@@ -62,6 +63,7 @@ class UNetModel:
     picture_prompts: PicturePrompts = field(default_factory=PicturePrompts)
     architecture: str = ""
     marks_prediction: bool = False
+    _paints_blank: bool = False
     _moved: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
     @property
@@ -159,18 +161,32 @@ class UNetModel:
         return self.picture_prompts.completed(conditioning, negative=negative)
 
     def painting(self, conditioning: Conditioning, latent: Tensor, noise_mask: Tensor | None) -> Conditioning:
-        """Tell a network that paints into a picture which one and where, if the conditioning does not say it.
+        """Tell a network that paints into a picture or edits one which and where, if the conditioning does not say it.
+
+        Without a noise mask an inpainting network paints everywhere, over a blank; one that edits sees zeros, as
+        ComfyUI has it.
 
         Args:
             conditioning: Entries.
             latent: (B, C, h, w) where sampling starts, in the network's scale.
-            noise_mask: (M, H, W), what is made anew; without one nothing is known, and nothing is filled in.
+            noise_mask: (M, H, W), what is made anew; None where no picture is given.
         """
-        if noise_mask is None or self.module.config.in_channels - latent.shape[1] != latent.shape[1] + 1:
+        _, channels, height, width = latent.shape
+        more = self.module.config.in_channels - channels
+        if more == channels + 1 and noise_mask is not None:
+            hole = cycled(resize_mask(noise_mask, height, width).round(), len(latent))
+            beside = torch.cat([hole, latent], dim=1)
+        elif (blank := self.latent.beside(more)) and channels == self.latent.channels:
+            beside = latent.new_tensor(blank).reshape(1, more, 1, 1).expand(-1, -1, height, width)
+            if not self._paints_blank and any(CONCAT not in entry.extras for entry in conditioning.entries):
+                self._paints_blank = True
+                runtime.current().notice(
+                    "this model changes a picture and was given none: it sees a blank one; inpaint_conditioning,"
+                    " edit_conditioning or a noise mask on the latent give it one"
+                )
+        else:
             return conditioning
-        hole = cycled(resize_mask(noise_mask, *latent.shape[-2:]).round(), len(latent))
-        told = {CONCAT: torch.cat([hole, latent], dim=1)}
-        entries = tuple(replace(entry, extras={**told, **entry.extras}) for entry in conditioning.entries)
+        entries = tuple(replace(entry, extras={CONCAT: beside, **entry.extras}) for entry in conditioning.entries)
         return Conditioning(entries=entries)
 
     def added(
