@@ -49,7 +49,8 @@ class MappedTensors:
 
     def __init__(self, part: Part, names: Iterable[str]) -> None:
         self.part = part
-        self.where = ", ".join(path.name for path in part.files)
+        # In a Diffusers folder all files are called alike.
+        self.where = ", ".join("/".join(path.parts[-3:]) if part.folder else path.name for path in part.files)
         wanted = list(names)
         self._files = [_open(path) for path in part.files]
         self._file_of = {key: file for file in self._files for key in file.keys()}  # noqa: SIM118 - no mapping
@@ -67,8 +68,8 @@ class MappedTensors:
         """Tell the user of tensors under the part's prefix that its class does not have, where there are some."""
         if self._unused:
             notice(
-                f"{self.where}: {len(self._unused)} of its tensors belong to nothing in a {self.part.class_name} and"
-                f" are left out: {some(self._unused)}"
+                f"{self.where}: {len(self._unused)} of its tensors have no place in {self.part.class_name} and are left"
+                f" out: {some(self._unused)}"
             )
 
     def read(self, name: str) -> torch.Tensor:
