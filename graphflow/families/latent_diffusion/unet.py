@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -63,7 +63,6 @@ class UNetModel:
     picture_prompts: PicturePrompts = field(default_factory=PicturePrompts)
     architecture: str = ""
     marks_prediction: bool = False
-    _paints_blank: bool = False
     _moved: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
     @property
@@ -160,14 +159,16 @@ class UNetModel:
         """
         return self.picture_prompts.completed(conditioning, negative=negative)
 
-    def painting(self, conditioning: Conditioning, latent: Tensor, noise_mask: Tensor | None) -> Conditioning:
-        """Tell a network that paints into a picture or edits one which and where, if the conditioning does not say it.
+    def painting(
+        self, sides: Mapping[str, Conditioning], latent: Tensor, noise_mask: Tensor | None
+    ) -> Mapping[str, Conditioning]:
+        """Tell a network that paints into a picture or edits one which and where, if the conditionings do not say it.
 
         Without a noise mask an inpainting network paints everywhere, over a blank; one that edits sees zeros, as
         ComfyUI has it.
 
         Args:
-            conditioning: Entries.
+            sides: The conditionings by name.
             latent: (B, C, h, w) where sampling starts, in the network's scale.
             noise_mask: (M, H, W), what is made anew; None where no picture is given.
         """
@@ -178,16 +179,19 @@ class UNetModel:
             beside = torch.cat([hole, latent], dim=1)
         elif (blank := self.latent.beside(more)) and channels == self.latent.channels:
             beside = latent.new_tensor(blank).reshape(1, more, 1, 1).expand(-1, -1, height, width)
-            if not self._paints_blank and any(CONCAT not in entry.extras for entry in conditioning.entries):
-                self._paints_blank = True
+            if not any(CONCAT in entry.extras for side in sides.values() for entry in side.entries):
                 runtime.current().notice(
-                    "this model changes a picture and was given none: it sees a blank one; inpaint_conditioning,"
-                    " edit_conditioning or a noise mask on the latent give it one"
+                    "this model changes a picture and was given none: it sees a blank one; inpaint_conditioning and"
+                    " edit_conditioning give it one"
                 )
         else:
-            return conditioning
-        entries = tuple(replace(entry, extras={CONCAT: beside, **entry.extras}) for entry in conditioning.entries)
-        return Conditioning(entries=entries)
+            return sides
+
+        def seeing(side: Conditioning) -> Conditioning:
+            entries = (replace(entry, extras={CONCAT: beside, **entry.extras}) for entry in side.entries)
+            return Conditioning(entries=tuple(entries))
+
+        return {name: seeing(side) for name, side in sides.items()}
 
     def added(
         self, entries: Sequence[ConditioningEntry], batch: int, height: int, width: int
