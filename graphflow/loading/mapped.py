@@ -100,8 +100,12 @@ class MappedTensors:
 _ADVICE = "the file may be damaged, or of a variant that needs its config given in a sidecar NAME.json"
 
 
-def read_all(path: Path) -> dict[str, torch.Tensor]:
+def read_all(path: Path, name: str) -> dict[str, torch.Tensor]:
     """All tensors of a small safetensors file, such as a LoRA or an embedding.
+
+    Args:
+        path: The file.
+        name: What the user calls it.
 
     Raises:
         ModelFormatError: It cannot be read, or a tensor holds NaN or infinite numbers.
@@ -109,7 +113,7 @@ def read_all(path: Path) -> dict[str, torch.Tensor]:
     file = _open(path)
     tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
     for key, tensor in tensors.items():
-        _require_finite(key, tensor, path.name)
+        _require_finite(key, tensor, name)
     return tensors
 
 

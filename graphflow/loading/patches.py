@@ -65,7 +65,7 @@ def _(patch: LoraPatch, target: Target) -> dict[str, Change]:
     description = target.describe(patch.file)
     if description.path is None:
         raise ModelFormatError("is not downloaded yet", where=patch.file.name)
-    tensors = read_all(description.path)
+    tensors = read_all(description.path, patch.file.name)
     file = read_lora(tensors, patch.file.name, lora_metadata(description.path))
     found = part_layers(file.layers, target.part, target.shapes)
     if found.unmatched and not found.matched:
