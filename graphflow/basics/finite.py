@@ -14,11 +14,12 @@ class NonFiniteError(GraphflowError):
 
 def is_finite(tensor: Tensor) -> bool:
     """Whether all values of a floating tensor are finite."""
-    if not tensor.numel():
-        return True
-    # Thirty times as fast as isfinite, and without memory of its own; there is none for eight bits.
-    ends = torch.stack((tensor if tensor.dtype.itemsize > 1 else tensor.to(torch.bfloat16)).aminmax())
-    return bool(ends.isfinite().all())
+    if tensor.dtype.itemsize == 1:  # what follows knows no eight bits
+        tensor = tensor.to(torch.bfloat16)
+    if tensor.numel() and tensor.device.type == "cpu":
+        # Both ends are NaN where one value is; thirty times as fast as asking each, and without memory of its own.
+        tensor = torch.stack(tensor.aminmax())
+    return bool(tensor.isfinite().all())
 
 
 def require_finite(tensor: Tensor, what: str, advice: str) -> None:

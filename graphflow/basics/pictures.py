@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -67,8 +68,6 @@ def read_picture(
         MediaError: It is none of the formats, or damaged so that nothing can be read.
         LimitError: It is larger than the limits allow.
     """
-    import io
-
     import PIL.Image
 
     noun, formats, advice = KINDS[kind]
@@ -88,7 +87,7 @@ def read_picture(
             failed: Exception = error
         source.seek(0)
         if source.read(len(_SIGNATURE)) == _SIGNATURE:
-            source = io.BytesIO(b"".join(_without_texts(source)))
+            source = io.BytesIO(b"".join(_without_texts(io.BytesIO(source.read()))))
             try:
                 return attempt(source, lenient=False)
             except _DAMAGE as error:
@@ -107,7 +106,7 @@ def read_picture(
         raise MediaError(f"the {noun} is damaged: {error}", where=name, advice="get the file again") from error
 
 
-def frames_of(picture: PIL.Image.Image, count: int) -> Iterator[PIL.Image.Image]:
+def loaded_frames(picture: PIL.Image.Image, count: int) -> Iterator[PIL.Image.Image]:
     """Yield the loaded frames that have the first one's size; a cut file may have fewer than it says."""
     from PIL import ImageFile
 
@@ -160,10 +159,10 @@ def _cut_ones(*, allowed: bool) -> Iterator[None]:
             ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
-def _without_texts(source: IO[bytes]) -> Iterator[bytes]:
-    """Yield a PNG behind its signature, and that, without the chunks that hold colour profiles and texts."""
+def _without_texts(chunks: io.BytesIO) -> Iterator[bytes]:
+    """Yield a PNG, of which this is what follows its signature, without the chunks of colour profiles and texts."""
     yield _SIGNATURE
-    while head := source.read(8):
-        body = source.read(int.from_bytes(head[:4], "big") + 4)
+    while head := chunks.read(8):
+        body = chunks.read(int.from_bytes(head[:4], "big") + 4)
         if head[4:] not in _TEXTS:
             yield head + body

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 from pydantic import Field
 
 from graphflow import runtime
-from graphflow.basics.pictures import check_size, frames_of, read_picture
+from graphflow.basics.pictures import check_size, loaded_frames, read_picture
 from graphflow.limits import LIMITS
 from graphflow.spec.decorator import InputFile, node
 from graphflow.values import Image, Mask
@@ -93,7 +93,7 @@ def _read_picture(name: str, most: int) -> list[tuple[torch.Tensor, torch.Tensor
     def take(picture: PIL.Image.Image) -> list[tuple[torch.Tensor, torch.Tensor | None]]:
         count = min(most, getattr(picture, "n_frames", 1))
         check_size(picture.size, name, count)
-        return [channels_of(ImageOps.exif_transpose(frame)) for frame in frames_of(picture, count)]
+        return [channels_of(ImageOps.exif_transpose(frame)) for frame in loaded_frames(picture, count)]
 
     return read_picture("image", io.BytesIO(read(name)), name, take, runtime.current().notice)
 

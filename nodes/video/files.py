@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from graphflow import runtime
-from graphflow.basics.pictures import check_size, frames_of, read_picture
+from graphflow.basics.pictures import check_size, loaded_frames, read_picture
 from graphflow.errors import InvalidInputError, LimitError
 from graphflow.limits import LIMITS
 from graphflow.spec.decorator import InputFile, node
@@ -47,7 +47,7 @@ def load_video(
         if count > LIMITS.frames:
             raise LimitError(f"{count:,} frames are more than {LIMITS.frames:,}", where=file)
         check_size(picture.size, file, count)
-        found = [(channels_of(frame)[0], frame.info.get("duration", 0.0)) for frame in frames_of(picture, count)]
+        found = [(channels_of(frame)[0], frame.info.get("duration", 0.0)) for frame in loaded_frames(picture, count)]
         return [pixels for pixels, _ in found], float(sum(lasts for _, lasts in found))
 
     frames, lasts = read_picture("video", io.BytesIO(read(file)), file, take, runtime.current().notice)
