@@ -79,7 +79,8 @@ class Sampling:
         values: The node's literals.
         shared: Whether several nodes read it.
         single: Whether it surely makes but one picture.
-        channels: Variable of what an inpainting or editing UNet reads beside noisy latents, (B, 5 or 4, h, w), or empty.
+        channels: What an inpainting or editing UNet reads beside noisy latents, (B, 5 or 4, h, w): a variable, or where
+            it is given no picture the expression of a blank; or empty.
         guider: The formula of guidance where it is not the usual one.
         others: The further conditionings that it compares with, by name.
     """

@@ -63,15 +63,8 @@ class Layer:
             where: The file, for errors.
 
         Raises:
-            ModelFormatError: The layer is for a weight of another shape, or holds NaN or infinite numbers.
+            ModelFormatError: The layer is for a weight of another shape.
         """
-        for tensor in self.tensors.values():
-            if not bool(torch.isfinite(tensor).all()):
-                raise ModelFormatError(
-                    f"its layer {self.name} holds NaN or infinite numbers",
-                    where=where,
-                    advice="the file is damaged or was saved from a failed training; get it again",
-                )
         if (product := self._plain_product(weight)) is not None:
             up, down, scale = product
             # Not addmm, which sums in another order: the rounding of a text encoder's half weights would show it.

@@ -310,7 +310,7 @@ class ModelManager:
         path = self.describe(file).path
         if path is None:
             raise ModelNotFoundError("is not downloaded", where=file.name)
-        return read_all(path)
+        return read_all(path, file.name)
 
     # ----------------------------------------------------------------------------------------------- ladder
 

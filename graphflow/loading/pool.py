@@ -218,7 +218,9 @@ class Pool:
         self._residents.make_room("main", part.bytes)
         if part.class_name == UPSCALER:
             return LoadedUpscaler(part, dtype)
-        return LoadedPart(part, dtype)
+        loaded = LoadedPart(part, dtype)
+        loaded.tensors.tell_unused(runtime.current().notice)
+        return loaded
 
     def _target(self, loaded: LoadedPart) -> Target:
         return Target(

@@ -59,6 +59,8 @@ class LatentFormat:
         rgb: Red, green and blue in [-1, 1] for one unit of each channel in the model's space, for previews; empty
             where nobody published them.
         rgb_for: Widths of the text that the models read which `rgb` was fitted for; others have other autoencoders.
+        blank: What inpainting models read in the model's space, one number a channel, where they are given no picture;
+            empty where nobody knows.
         tiny: Name of the family's tiny autoencoder, for previews.
         scaled_reference: Whether editing models read the latents of the picture in the model's scale, not raw.
         further: Formats of further tensors of a latent that is a set of them, by name, such as sound beside a video.
@@ -71,9 +73,20 @@ class LatentFormat:
     axes: int = 2
     rgb: tuple[tuple[float, float, float], ...] = ()
     rgb_for: tuple[int, ...] = ()
+    blank: tuple[float, ...] = ()
     tiny: str = ""
     scaled_reference: bool = False
     further: Mapping[str, LatentFormat] = field(default_factory=dict)
+
+    def beside(self, channels: int) -> tuple[float, ...]:
+        """Return what a network that reads so many channels beside the latent sees where it is given no picture.
+
+        An inpainting network sees a mask of ones and the blank, one that edits zeros, each everywhere, as ComfyUI has
+        it; empty for any other.
+        """
+        if channels == len(self.blank) + 1 and self.blank:
+            return (1.0, *self.blank)
+        return (0.0,) * channels if channels == self.channels else ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,7 +189,7 @@ class TensorNames(Protocol):
         ...
 
     def is_spare(self, key: str) -> bool:
-        """Tell whether a tensor of a file may stand unused."""
+        """Tell whether a tensor of a file may stand unused without a word."""
         ...
 
     def originals(self, names: Iterable[str]) -> Mapping[str, str]:

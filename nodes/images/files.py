@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from graphflow.errors import LimitError, MediaError
+from graphflow import runtime
+from graphflow.basics.pictures import check_size, loaded_frames, read_picture
 from graphflow.limits import LIMITS
 from graphflow.spec.decorator import InputFile, node
 from graphflow.values import Image, Mask
@@ -15,12 +16,10 @@ from graphflow.values import Image, Mask
 from ..output.user_files import read
 
 if TYPE_CHECKING:
+    import PIL.Image
     import torch
 
 __all__ = ["load_image", "load_mask"]
-
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
-"""Formats that are read; Pillow knows others whose readers are less hardened."""
 
 PictureFile = Annotated[
     str,
@@ -48,10 +47,10 @@ def load_image(
 ) -> Picture:
     """Read a picture, turned upright as its EXIF data says.
 
-    Frames of another size than the first one's are left out.
+    Frames of another size than the first one's are left out. A cut file is read as far as it goes, with a notice.
 
     Raises:
-        MediaError: The file is not there, is damaged, or is none of the formats.
+        MediaError: The file is not there, is none of the formats, or not a row of it can be read.
         LimitError: The picture is larger than the limits allow.
     """
     import torch
@@ -76,7 +75,7 @@ def load_mask(
     """Read a mask (1, H, W) in [0, 1] from one channel of a picture, turned upright as its EXIF data says.
 
     Raises:
-        MediaError: The file is not there, is damaged, or is none of the formats.
+        MediaError: The file is not there, is none of the formats, or not a row of it can be read.
         LimitError: The picture is larger than the limits allow.
     """
     import torch
@@ -89,39 +88,14 @@ def load_mask(
 
 def _read_picture(name: str, most: int) -> list[tuple[torch.Tensor, torch.Tensor | None]]:
     """Return colours (3, H, W), and alpha (H, W) or None, of at most so many frames."""
-    import PIL.Image
-    from PIL import ImageOps, UnidentifiedImageError
+    from PIL import ImageOps
 
-    data = read(name)
-    try:
-        with PIL.Image.open(io.BytesIO(data), formats=FORMATS) as opened:
-            size, count = opened.size, min(most, getattr(opened, "n_frames", 1))
-            check_size(size, name, count)
-            found: list[tuple[torch.Tensor, torch.Tensor | None]] = []
-            for number in range(count):
-                opened.seek(number)
-                if opened.size == size:
-                    opened.load()
-                    found.append(channels_of(ImageOps.exif_transpose(opened)))
-            return found
-    except UnidentifiedImageError as error:
-        raise MediaError(
-            "this is no picture of a known format", where=name, advice=f"use one of {', '.join(FORMATS)}"
-        ) from error
-    except PIL.Image.DecompressionBombError as error:
-        raise LimitError(str(error), where=name) from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise MediaError(f"the picture is damaged: {error}", where=name) from error
+    def take(picture: PIL.Image.Image) -> list[tuple[torch.Tensor, torch.Tensor | None]]:
+        count = min(most, getattr(picture, "n_frames", 1))
+        check_size(picture.size, name, count)
+        return [channels_of(ImageOps.exif_transpose(frame)) for frame in loaded_frames(picture, count)]
 
-
-def check_size(size: tuple[int, int], name: str, count: int) -> None:
-    width, height = size
-    if width * height * count > LIMITS.pixels:
-        raise LimitError(f"{count} pictures of {width} x {height} have more than {LIMITS.pixels:,} pixels", where=name)
-    if width * height > LIMITS.pixels or max(size) > LIMITS.edge:
-        raise LimitError(
-            f"{width} x {height} is larger than {LIMITS.pixels:,} pixels or {LIMITS.edge:,} along an edge", where=name
-        )
+    return read_picture("image", io.BytesIO(read(name)), name, take, runtime.current().notice)
 
 
 def channels_of(picture: Any) -> tuple[torch.Tensor, torch.Tensor | None]:

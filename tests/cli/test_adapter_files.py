@@ -102,7 +102,7 @@ def test_planning_refuses_what_the_header_tells(
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("nan", f"its layer unet.{QUERY} holds NaN or infinite numbers"),
+        ("nan", f"its tensor unet.{QUERY}.lora_A.weight holds NaN or infinite numbers"),
         ("narrow", f"its layer unet.{QUERY} has the shape [48, 48], the model's [32, 32]"),
         ("elsewhere", "none of its 1 layers for the unet fits this model (unet.down_blocks.7.conv)"),
         ("oft", "is a OFT file"),

@@ -38,8 +38,10 @@ class FakeDenoiser:
     def complete(self, conditioning: Conditioning, height: int, width: int, *, negative: bool) -> Conditioning:
         return conditioning
 
-    def painting(self, conditioning: Conditioning, latent: torch.Tensor, noise_mask: Any) -> Conditioning:
-        return conditioning
+    def painting(
+        self, sides: Mapping[str, Conditioning], latent: torch.Tensor, noise_mask: Any
+    ) -> Mapping[str, Conditioning]:
+        return sides
 
     def memory(self, shape: Sequence[int]) -> int:
         free = free_memory(self.device) or 0

@@ -145,7 +145,7 @@ def sample_custom(emission: Emission) -> dict[str, Any]:
     solved, noise, levels = emission.inputs["sampler"], emission.inputs["noise"], emission.inputs["sigmas"]
     assert isinstance(guidance, Guidance) and isinstance(latent, Latents | EmptyLatent)
     given = [guidance.positive, *([guidance.negative] if guidance.negative else []), *dict(guidance.others).values()]
-    sides, channels = without_channels(guidance.model, given)
+    sides, channels = without_channels(guidance.model, given, latent)
     positive, *rest = sides
     sampling = Sampling(
         node=emission.node.id,

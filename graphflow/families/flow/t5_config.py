@@ -11,7 +11,7 @@ from graphflow.modelfiles.inferred import Inferred, Shapes, shape_of
 
 PREFIXES = ("text_encoders.t5xxl.transformer.", "")
 _MARK = "encoder.block.0.layer.0.SelfAttention.q.weight"
-_LAYER = re.compile(r"\.block\.(\d{1,3})\.")
+_LAYER = re.compile(r"^encoder\.block\.(\d{1,3})\.")
 _PUBLISHED = ("google/t5-v1_1-xxl", "black-forest-labs/FLUX.1-schnell:tokenizer_2")
 _INSIDE = "spiece_model"
 
@@ -67,7 +67,7 @@ def infer_t5(shapes: Shapes, where: str) -> Inferred:
         "d_model": tokens[1],
         "d_kv": query[0] // bias[1],
         "d_ff": inner[0],
-        "num_layers": len({match[1] for name in shapes if (match := _LAYER.search(name))}),
+        "num_layers": len({match[1] for name in shapes if (match := _LAYER.match(name))}),
         "num_heads": bias[1],
         "relative_attention_num_buckets": bias[0],
         "feed_forward_proj": "gated-gelu" if gated else "relu",

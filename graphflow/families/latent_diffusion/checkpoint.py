@@ -81,6 +81,9 @@ def fill_checkpoint(draft: Draft, kind: Kind | None, transformer: tuple[Inferred
     Raises:
         ModelFormatError: The tensors do not form such parts.
     """
+    if kind == "image_encoder" and _VISION_MARK in draft.shapes:  # a whole CLIP has a text encoder, too
+        _lone_part(draft, kind)
+        return
     encoders = _encoders(draft.shapes)
     if named := variant_of_file(draft.shapes, draft.answers.variant()):
         draft.answers.guesses.append(named)

@@ -27,10 +27,11 @@ SECOND_ENCODER = EncoderRole(part="text_encoder_2", classes=("CLIPTextModelWithP
 _LORA_PREFIXES: Mapping[str, tuple[str, ...]] = {
     "unet": (
         "lora_unet_", "unet_", "base_model_model_", "base_model_model_unet_", "model_diffusion_model_", "diffusion_model_",
+        "lycoris_",
     ),
     "text_encoder": (
         "lora_te1_", "lora_te_", "text_encoder_", "base_model_model_text_encoder_", "base_model_model_text_model_",
-        "text_encoders_clip_l_transformer_",
+        "text_encoders_clip_l_transformer_", "lycoris_text_model_",
     ),
     "text_encoder_2": (
         "lora_te2_", "text_encoder_2_", "base_model_model_text_encoder_2_", "text_encoders_clip_g_transformer_",

@@ -80,9 +80,7 @@ class LatentDiffusionNames:
             return isinstance(layers, int) and any(
                 f"{stem}.{layers}." in key for stem in ("resblocks", "encoder.layers")
             )
-        # A file of a whole pipeline may name its parts without a prefix of their own.
-        alone = self.part.prefix == "" and self.part.class_name == "AutoencoderKL"
-        return alone and key.startswith(("loss.", "model_ema."))
+        return False
 
     def originals(self, names: Iterable[str]) -> dict[str, str]:
         """Return the names in the code of the model's authors (latent diffusion, CompVis)."""
