@@ -20,7 +20,7 @@ from graphflow.cli.terminal import clean, console
 from graphflow.errors import CancelledError
 
 if TYPE_CHECKING:
-    from graphflow.cli.source import Loaded
+    from graphflow.document.opening import Opened
     from graphflow.events import Event, Sink
     from graphflow.execution.result import Result
     from graphflow.planning.expand import Text
@@ -87,7 +87,7 @@ def run(
 
 def carry_out(
     session: Session,
-    loaded: Loaded,
+    loaded: Opened,
     inputs: Mapping[str, Text],
     single: Mapping[str, Text],
     *,

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from graphflow.basics.arguments import require
+from graphflow.execution.environment import Cancellation
+
 if TYPE_CHECKING:
     from graphflow.events import Sink
-    from graphflow.execution.environment import Cancellation
     from graphflow.planning.safety import Policy
+
+_PATH = (str, os.PathLike)
 
 
 class PlanOptions(TypedDict, total=False):
@@ -22,10 +27,54 @@ class PlanOptions(TypedDict, total=False):
     input_folder: Path | str | None
 
 
-class RunOptions(PlanOptions, total=False):
-    """Options of :meth:`graphflow.session.Session.run`, which explains them."""
+class EventsOptions(PlanOptions, total=False):
+    """Options of :meth:`graphflow.session.Session.events`."""
 
     out: Path | str
-    sink: Sink
     cancellation: Cancellation | None
     previews: bool
+
+
+class RunOptions(EventsOptions, total=False):
+    """Options of :meth:`graphflow.session.Session.run`, which explains them."""
+
+    sink: Sink
+
+
+_MAPPING, _PATH = (Mapping, type(None)), (str, os.PathLike, type(None))
+
+_WANTED: Mapping[str, tuple[tuple[Any, ...], str]] = {
+    "inputs": (_MAPPING, "a mapping from names of inputs to values"),
+    "overrides": (_MAPPING, "a mapping from 'node.parameter' to values"),
+    "out": (_PATH[:2], "the path of a folder"),
+    "folder": (_PATH, "the path of a folder"),
+    "input_folder": (_PATH, "the path of a folder"),
+    "sink": ((Callable,), "a function that takes one event"),
+    "cancellation": ((Cancellation, type(None)), "a graphflow.Cancellation"),
+}
+
+
+def check_options(**options: object) -> None:
+    """Refuse options of a wrong type, by name.
+
+    Raises:
+        InvalidInputError: One is.
+    """
+    for name, value in options.items():
+        kinds, wanted = _WANTED[name]
+        require(value, kinds, name, wanted)
+
+
+def addresses(targets: object) -> list[str] | None:
+    """Return targets as a list of addresses; a link of the builder stands for its address.
+
+    Raises:
+        InvalidInputError: One is no address.
+    """
+    if targets is None:
+        return None
+    several = targets if isinstance(targets, list | tuple | set | frozenset | dict | Iterator) else [targets]
+    found = [getattr(target, "address", target) for target in several]
+    for target in found:
+        require(target, str, "targets", "node ids or addresses", "write targets=['decode'] or ['checkpoint.vae']")
+    return found
