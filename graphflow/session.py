@@ -17,13 +17,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from graphflow import events
 from graphflow.basics.arguments import require
 from graphflow.basics.importing import collector_paused
 from graphflow.basics.once import once
 from graphflow.document.opening import Openable, opened
 from graphflow.errors import CancelledError
-from graphflow.execution.awaiting import Events, in_thread
+from graphflow.events import RunFinished, Sink, ignore
 from graphflow.execution.environment import Cancellation, Environment
 from graphflow.execution.lanes import make_lanes
 from graphflow.execution.options import EventsOptions, RunOptions, addresses, check_options
@@ -47,6 +46,7 @@ from graphflow.spec.registry import Registry
 from graphflow.store import DiskTier, MemoryTier, Store
 
 if TYPE_CHECKING:
+    from graphflow.execution.awaiting import Events  # it imports asyncio
     from graphflow.library.library import Library
 
 
@@ -273,7 +273,7 @@ class Session:
         safety: Policy | None = None,
         folder: Path | str | None = None,
         input_folder: Path | str | None = None,
-        sink: events.Sink = events.ignore,
+        sink: Sink = ignore,
         cancellation: Cancellation | None = None,
         previews: bool = False,
     ) -> Result:
@@ -318,7 +318,7 @@ class Session:
             status = "cancelled"
             raise
         finally:
-            sink(events.RunFinished(run_id=run_id, status=status, seconds=time.perf_counter() - started))
+            sink(RunFinished(run_id=run_id, status=status, seconds=time.perf_counter() - started))
         self._traces.write(expanded, last.trace)
         values = {str(source): value for source, value in outcome.values.items()}
         outputs = {
@@ -336,6 +336,8 @@ class Session:
 
         Cancelling the task stops the run at its next step; the task ends when the run has.
         """
+        from graphflow.execution.awaiting import in_thread
+
         cancellation = options["cancellation"] = options.get("cancellation") or Cancellation()
         return await in_thread(lambda: self.run(workflow, inputs, **options), cancellation)
 
@@ -346,13 +348,18 @@ class Session:
 
         Afterwards ``result`` of what is returned is the run's. An error of the run is raised after its last event.
         """
-        cancellation = options.pop("cancellation", None) or Cancellation()
-        return Events(
-            lambda sink: self.run(workflow, inputs, **options, sink=sink, cancellation=cancellation), cancellation
-        )
+        from graphflow.execution.awaiting import Events
+
+        cancellation = options.get("cancellation") or Cancellation()
+
+        def run(sink: Sink) -> Result:
+            given: RunOptions = {**options, "sink": sink, "cancellation": cancellation}
+            return self.run(workflow, inputs, **given)
+
+        return Events(run, cancellation)
 
     def _environment(
-        self, plan: Plan, run_id: str, out: Path, sink: events.Sink, cancellation: Cancellation, previews: bool
+        self, plan: Plan, run_id: str, out: Path, sink: Sink, cancellation: Cancellation, previews: bool
     ) -> Environment:
         if plan.count("write"):
             require_folder(out)

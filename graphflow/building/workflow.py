@@ -19,6 +19,7 @@ from graphflow.basics.wording import nearest, plain, shorten
 from graphflow.building.refs import LINKS, HostRef, Link, Ref
 from graphflow.document import document as workflow
 from graphflow.document.document import Document
+from graphflow.document.drawing import draw
 from graphflow.document.flatten import PREFIX
 from graphflow.document.opening import Opened, opened
 from graphflow.errors import Problem, WorkflowError
@@ -61,6 +62,10 @@ class Workflow:
 
     def __repr__(self) -> str:
         return f"Workflow({self.document.name!r}, nodes={list(self.document.nodes)})"
+
+    def _repr_html_(self) -> str:
+        """Show the graph in a notebook."""
+        return draw(self.document)
 
     @property
     def own(self) -> frozenset[tuple[str, str]]:

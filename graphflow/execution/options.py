@@ -41,14 +41,15 @@ class RunOptions(EventsOptions, total=False):
     sink: Sink
 
 
-_MAPPING, _PATH = (Mapping, type(None)), (str, os.PathLike, type(None))
+_MAPPING = (Mapping, type(None))
+_PATH = (str, os.PathLike)
 
 _WANTED: Mapping[str, tuple[tuple[Any, ...], str]] = {
     "inputs": (_MAPPING, "a mapping from names of inputs to values"),
     "overrides": (_MAPPING, "a mapping from 'node.parameter' to values"),
-    "out": (_PATH[:2], "the path of a folder"),
-    "folder": (_PATH, "the path of a folder"),
-    "input_folder": (_PATH, "the path of a folder"),
+    "out": (_PATH, "the path of a folder"),
+    "folder": ((*_PATH, type(None)), "the path of a folder"),
+    "input_folder": ((*_PATH, type(None)), "the path of a folder"),
     "sink": ((Callable,), "a function that takes one event"),
     "cancellation": ((Cancellation, type(None)), "a graphflow.Cancellation"),
 }
@@ -74,7 +75,9 @@ def addresses(targets: object) -> list[str] | None:
     if targets is None:
         return None
     several = targets if isinstance(targets, list | tuple | set | frozenset | dict | Iterator) else [targets]
-    found = [getattr(target, "address", target) for target in several]
-    for target in found:
-        require(target, str, "targets", "node ids or addresses", "write targets=['decode'] or ['checkpoint.vae']")
+    found: list[str] = []
+    for target in several:
+        address = getattr(target, "address", target)
+        require(address, str, "targets", "node ids or addresses", "write targets=['decode'] or ['checkpoint.vae']")
+        found.append(str(address))
     return found

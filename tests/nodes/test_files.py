@@ -17,12 +17,13 @@ from hypothesis import strategies as st
 
 from graphflow import runtime
 from graphflow.basics.finite import NonFiniteError
+from graphflow.basics.pictures import to_bytes_array
 from graphflow.converters.comfyui.metadata import texts_of
 from graphflow.document.embedded import embedded_document, png_texts
 from graphflow.errors import LimitError, MediaError
 from graphflow.limits import LIMITS
 from graphflow.nodes import load_image, load_mask, preview, save_audio, save_image, save_video
-from graphflow.nodes.output.picture_bytes import encode_picture, to_bytes_array
+from graphflow.nodes.output.picture_bytes import encode_picture
 from graphflow.nodes.output.saving import _durations
 from graphflow.values import Audio, Image, Video
 from tests.nodes.fakes import Told
