@@ -250,14 +250,14 @@ class Workflow:
         return cls._of(opened(parsed))
 
     @classmethod
-    def load(cls, source: str | os.PathLike[str]) -> Workflow:
+    def load(cls, path: str | os.PathLike[str]) -> Workflow:
         """Read a workflow by the path of a JSON file or picture (native or ComfyUI's), or by packaged name.
 
         Raises:
             InvalidInputError: The file cannot be read, or holds no workflow.
         """
-        require(source, (str, os.PathLike), "workflow", "a path or a name", "Workflow.from_json takes parsed JSON")
-        return cls._of(opened(source))
+        require(path, (str, os.PathLike), "workflow", "a path or a name", "Workflow.from_json takes parsed JSON")
+        return cls._of(opened(path))
 
     @classmethod
     def _of(cls, found: Opened) -> Workflow:
