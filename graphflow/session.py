@@ -304,11 +304,12 @@ class Session:
         expanded = workflow if isinstance(workflow, Expanded) else self.expand(workflow, inputs, overrides)
         cancellation = cancellation or Cancellation()
         run_id = secrets.token_hex(4)
+        notices: list[str] = []
         status = "failed"
         try:
             outcome, last = run_stages(
                 lambda shelf, known: self._plan(expanded, shelf, known, wanted, safety, folder, input_folder),
-                lambda current: self._environment(current, run_id, Path(out), sink, cancellation, previews),
+                lambda current: self._environment(current, run_id, Path(out), sink, cancellation, previews, notices),
                 self.store,
                 sink,
                 run_id,
@@ -327,7 +328,8 @@ class Session:
             if isinstance(end, Constant) or end in outcome.values
         }
         files = {node_id: outcome.files[node_id] for node_id in last.steps if node_id in outcome.files}
-        return Result(outputs, values, files, outcome.seconds, outcome.cached, outcome.withheld, last, run_id)
+        told = tuple(dict.fromkeys([*last.notices, *notices]))
+        return Result(outputs, values, files, outcome.seconds, outcome.cached, outcome.withheld, last, run_id, told)
 
     async def arun(
         self, workflow: Openable | Expanded, inputs: Mapping[str, Any] | None = None, **options: Unpack[RunOptions]
@@ -359,7 +361,14 @@ class Session:
         return Events(run, cancellation)
 
     def _environment(
-        self, plan: Plan, run_id: str, out: Path, sink: Sink, cancellation: Cancellation, previews: bool
+        self,
+        plan: Plan,
+        run_id: str,
+        out: Path,
+        sink: Sink,
+        cancellation: Cancellation,
+        previews: bool,
+        notices: list[str],
     ) -> Environment:
         if plan.count("write"):
             require_folder(out)
@@ -373,6 +382,7 @@ class Session:
             cancellation=cancellation,
             lanes=self._lanes,
             run_id=run_id,
+            notices=notices,
             keep=frozenset(
                 source
                 for source in (*plan.targets, *plan.selectors)

@@ -157,7 +157,7 @@ def carry_out(
         print_json(summary.to_json(result))
     elif quiet:
         for path in result.paths:
-            typer.echo(clean(path), file=answers())
+            answers().write(f"{clean(path)}\n")
     else:
         summary.show(console(), result, time.perf_counter() - started)
     return result

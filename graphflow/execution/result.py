@@ -38,6 +38,7 @@ class Result:
         withheld: By effect node: how many items the safety filter took out.
         plan: The last plan.
         run_id: The run, as its events have it.
+        notices: What planning and nodes had to tell, as ``notice`` events do.
     """
 
     outputs: Mapping[str, Any]
@@ -48,6 +49,7 @@ class Result:
     withheld: Mapping[str, int]
     plan: Plan
     run_id: str
+    notices: tuple[str, ...] = ()
 
     @property
     def paths(self) -> list[Path]:
@@ -135,7 +137,7 @@ class Result:
             "withheld": [f"{node}: {number}" for node, number in self.withheld.items() if number],
         }
         yield from (f"{name}: {', '.join(map(str, items))}" for name, items in parts.items() if items)
-        yield from (f"note: {notice}" for notice in self.plan.notices)
+        yield from (f"note: {notice}" for notice in self.notices)
 
 
 def describe(value: Any) -> str:

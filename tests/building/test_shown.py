@@ -15,7 +15,7 @@ import PIL.Image
 import pytest
 import torch
 
-from graphflow import Link, Session, Workflow
+from graphflow import Link, Session, Workflow, runtime
 from graphflow.document.document import Document, NodeEntry
 from graphflow.document.drawing import draw
 from graphflow.settings import Settings
@@ -30,6 +30,8 @@ EVIL = "<script>alert('&')</script>"
 @node("shown_picture")
 def picture(red: float = 1.0, count: int = 1) -> Image:
     """Make pictures of one colour."""
+    if red > 1:
+        runtime.current().notice(f"red is {red}")
     return Image(pixels=torch.tensor([red, 0.0, 0.0]).view(1, 3, 1, 1).expand(count, 3, 4, 6).contiguous())
 
 
@@ -100,6 +102,13 @@ def test_a_result_tells_what_it_has(toys: ToySession) -> None:
     assert (again.ran, again.seeds) == ([], {})
     assert repr(again).startswith("Result: nothing had to run, 1 file up to date")
     assert again.images == []
+
+
+def test_what_nodes_have_to_tell_stands_in_the_result(session: Session) -> None:
+    g = Workflow()
+    g.output("made", g.add(picture, red=2.0, id="made"))
+    result = session.run(g)
+    assert result.notices == ("made: red is 2.0",) and "note: made: red is 2.0" in repr(result)
 
 
 def test_pictures_of_a_result_are_the_files_or_else_the_values(session: Session, tmp_path: Path) -> None:
