@@ -51,7 +51,7 @@ def draw(document: Document, marks: Mapping[str, tuple[str, str]] | None = None)
         shapes.append(_box(node, entry.type, start, top[node, level[node]], end - start, colour, title))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{across}" height="{down}" viewBox="0 0 {across} {down}" '
-        f'font-family="sans-serif" font-size="12">{"".join(shapes)}</svg>'
+        f'font-family="sans-serif" font-size="12" style="max-width:100%;height:auto">{"".join(shapes)}</svg>'
     )
 
 
