@@ -60,4 +60,5 @@ def _moved(stream: TextIO) -> TextIO:
         os.dup2(_STDERR, _STDOUT)
     except (OSError, ValueError):  # replaced by a program, or closed
         return stream
-    return os.fdopen(own, "w", encoding=stream.encoding, errors=stream.errors)
+    buffering = 1 if stream.line_buffering else -1
+    return os.fdopen(own, "w", buffering, encoding=stream.encoding, errors=stream.errors)

@@ -52,6 +52,7 @@ class Events(AsyncIterator[Event]):
         self._cancellation = cancellation
         self._queue: asyncio.Queue[Event | None] = asyncio.Queue()
         self._task: asyncio.Task[Result] | None = None
+        self._closed = False
 
     @property
     def result(self) -> Result:
@@ -69,6 +70,8 @@ class Events(AsyncIterator[Event]):
 
     async def __anext__(self) -> Event:
         if self._task is None:
+            if self._closed:
+                raise StopAsyncIteration
             self._task = self._begin()
         try:
             event = await self._queue.get()
@@ -84,6 +87,7 @@ class Events(AsyncIterator[Event]):
 
     async def aclose(self) -> None:
         """Stop the run, and wait until it has ended; without effect where it is over."""
+        self._closed = True
         if self._task is not None and not self._task.done():
             self._task.cancel()
             await asyncio.wait([self._task])

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from graphflow.basics import markup
 from graphflow.basics.measures import count, duration
 from graphflow.basics.wording import shorten
-from graphflow.errors import GraphflowError
 from graphflow.execution.output import WrittenFile
 from graphflow.planning.steps import Plan
 from graphflow.values.media import Image
@@ -20,7 +19,7 @@ from graphflow.values.types import is_tensor, type_name
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-_PICTURES = frozenset({".png", ".webp", ".jpg", ".gif"})
+_PICTURES = frozenset({".png", ".webp", ".jpg", ".jpeg", ".gif"})
 
 
 @dataclass(frozen=True, repr=False)
@@ -78,7 +77,7 @@ class Result:
 
         from graphflow.basics.pictures import to_pictures
 
-        written = [path for path in self.paths if path.suffix in _PICTURES]
+        written = [path for path in self.paths if path.suffix.lower() in _PICTURES]
         if written:
             return [PIL.Image.open(BytesIO(path.read_bytes())) for path in written]
         return [picture for image in _images(self.given.values()) for picture in to_pictures(image.pixels)]
@@ -119,7 +118,7 @@ class Result:
     def _repr_html_(self) -> str:
         try:
             shown = markup.thumbnails(self.images, self.paths)
-        except (OSError, GraphflowError) as error:  # a file that was moved, pixels that are no numbers
+        except Exception as error:  # a file that was moved, pixels that are no numbers: the rest is shown still
             shown = markup.paragraph(error)
         times = {node: duration(self.seconds[node]) for node in self.ran if node in self.seconds}
         rows = [(node, self.done(node) or "", times.get(node, "")) for node in self.plan.steps if self.done(node)]

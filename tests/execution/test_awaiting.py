@@ -154,6 +154,9 @@ async def close(session: Session, switch: Cancellation) -> None:
     assert isinstance(await anext(events), RunStarted)
     await events.aclose()
     assert [event async for event in events if isinstance(event, NodeProgress) and event.step == STEPS] == []
+    unused = session.events(endless())
+    await unused.aclose()
+    assert [event async for event in unused] == []
 
 
 async def let_go(session: Session, switch: Cancellation) -> None:
