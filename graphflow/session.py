@@ -21,11 +21,11 @@ from graphflow.basics.arguments import require
 from graphflow.basics.importing import collector_paused
 from graphflow.basics.once import once
 from graphflow.document.opening import Openable, opened
-from graphflow.errors import CancelledError
+from graphflow.errors import CancelledError, InvalidInputError
 from graphflow.events import RunFinished, Sink, ignore
 from graphflow.execution.environment import Cancellation, Environment
 from graphflow.execution.lanes import make_lanes
-from graphflow.execution.options import EventsOptions, RunOptions, addresses, check_options
+from graphflow.execution.options import EventsOptions, RunOptions, Targets, addresses, check_options
 from graphflow.execution.output import require_folder
 from graphflow.execution.result import Result
 from graphflow.execution.stages import Shelf, run_stages
@@ -214,7 +214,7 @@ class Session:
         inputs: Mapping[str, Any] | None = None,
         overrides: Mapping[str, Any] | None = None,
         *,
-        targets: Iterable[str] | None = None,
+        targets: Targets = None,
         safety: Policy | None = None,
         folder: Path | str | None = None,
         input_folder: Path | str | None = None,
@@ -234,8 +234,22 @@ class Session:
             InvalidInputError: The workflow cannot be opened, or an argument is of a wrong type.
             WorkflowError: With every problem.
         """
-        expanded = workflow if isinstance(workflow, Expanded) else self.expand(workflow, inputs, overrides)
+        expanded = self._expanded(workflow, inputs, overrides)
         return self._plan(expanded, Shelf(self.store), {}, addresses(targets), safety, folder, input_folder)
+
+    def _expanded(
+        self,
+        workflow: Openable | Expanded,
+        inputs: Mapping[str, Any] | None,
+        overrides: Mapping[str, Any] | None,
+    ) -> Expanded:
+        if not isinstance(workflow, Expanded):
+            return self.expand(workflow, inputs, overrides)
+        if inputs or overrides:
+            raise InvalidInputError(
+                "an expanded workflow takes no more values", where="inputs", advice="give them to Session.expand"
+            )
+        return workflow
 
     def _plan(
         self,
@@ -269,7 +283,7 @@ class Session:
         overrides: Mapping[str, Any] | None = None,
         *,
         out: Path | str = "out",
-        targets: Iterable[str] | None = None,
+        targets: Targets = None,
         safety: Policy | None = None,
         folder: Path | str | None = None,
         input_folder: Path | str | None = None,
@@ -301,7 +315,7 @@ class Session:
         check_options(out=out, sink=sink, cancellation=cancellation)
         wanted = addresses(targets)
         started = time.perf_counter()
-        expanded = workflow if isinstance(workflow, Expanded) else self.expand(workflow, inputs, overrides)
+        expanded = self._expanded(workflow, inputs, overrides)
         cancellation = cancellation or Cancellation()
         run_id = secrets.token_hex(4)
         notices: list[str] = []

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypedDict
 
 from graphflow.basics.arguments import require
 from graphflow.execution.environment import Cancellation
@@ -14,14 +14,25 @@ if TYPE_CHECKING:
     from graphflow.events import Sink
     from graphflow.planning.safety import Policy
 
-_PATH = (str, os.PathLike)
+
+class Addressed(Protocol):
+    """What stands for an address: a link of the builder."""
+
+    @property
+    def address(self) -> str:
+        """The address."""
+        ...
+
+
+Targets: TypeAlias = "str | Addressed | Iterable[str | Addressed] | None"
+"""Addresses to compute; one needs no list."""
 
 
 class PlanOptions(TypedDict, total=False):
     """Options of :meth:`graphflow.session.Session.plan`, which explains them."""
 
     overrides: Mapping[str, Any] | None
-    targets: Iterable[str] | None
+    targets: Targets
     safety: Policy | None
     folder: Path | str | None
     input_folder: Path | str | None
@@ -66,7 +77,7 @@ def check_options(**options: object) -> None:
         require(value, kinds, name, wanted)
 
 
-def addresses(targets: object) -> list[str] | None:
+def addresses(targets: Targets) -> list[str] | None:
     """Return targets as a list of addresses; a link of the builder stands for its address.
 
     Raises:
@@ -74,7 +85,9 @@ def addresses(targets: object) -> list[str] | None:
     """
     if targets is None:
         return None
-    several = targets if isinstance(targets, list | tuple | set | frozenset | dict | Iterator) else [targets]
+    several: Any = targets
+    if isinstance(targets, str) or hasattr(targets, "address") or not isinstance(targets, Iterable):
+        several = [targets]
     found: list[str] = []
     for target in several:
         address = getattr(target, "address", target)
