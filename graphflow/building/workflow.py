@@ -14,17 +14,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from graphflow.basics import atomic, jsontools
+from graphflow.basics.arguments import require
 from graphflow.basics.wording import nearest, plain, shorten
 from graphflow.building.refs import LINKS, HostRef, Link, Ref
 from graphflow.document import document as workflow
 from graphflow.document.document import Document
+from graphflow.document.drawing import draw
 from graphflow.document.flatten import PREFIX
+from graphflow.document.opening import Opened, opened
 from graphflow.errors import Problem, WorkflowError
 from graphflow.execution.options import PlanOptions, RunOptions
 from graphflow.spec.decorator import spec_of
 
 if TYPE_CHECKING:
     from graphflow.execution.result import Result
+    from graphflow.planning.checked import Checked
     from graphflow.planning.steps import Plan
     from graphflow.session import Session
 
@@ -37,10 +41,17 @@ class Workflow:
     Args:
         name: What to call it.
         description: What it does.
+
+    Attributes:
+        document: The document.
+        folder: The folder in which its file names resolve, where it was loaded from one.
+        notices: What it says otherwise than the file of another program that it was loaded from.
     """
 
     def __init__(self, name: str | None = None, *, description: str | None = None) -> None:
         self.document = Document(name=name, description=description)
+        self.folder: Path | None = None
+        self.notices: tuple[str, ...] = ()
         self._own: set[tuple[str, str]] = set()
         self._embedded: dict[str, Workflow] = {}
 
@@ -51,6 +62,10 @@ class Workflow:
 
     def __repr__(self) -> str:
         return f"Workflow({self.document.name!r}, nodes={list(self.document.nodes)})"
+
+    def _repr_html_(self) -> str:
+        """Show the graph in a notebook."""
+        return draw(self.document)
 
     @property
     def own(self) -> frozenset[tuple[str, str]]:
@@ -135,7 +150,7 @@ class Workflow:
         Raises:
             WorkflowError: The name is malformed, or there is no target.
         """
-        addresses = [target if isinstance(target, str) else f"{target[0].node}.{target[1]}" for target in targets]
+        addresses = [_target(name, target) for target in targets]
         default = plain(default)
         if problems := _unlike_json(f"inputs.{name}.default", default):
             raise WorkflowError(problems)
@@ -148,6 +163,9 @@ class Workflow:
         Raises:
             WorkflowError: The name is malformed.
         """
+        require(
+            ref, LINKS, f"outputs.{name}", "what add() returned, or one of its outputs", "Link('NODE') names a node"
+        )
         self.document.outputs |= _checked(outputs={name: ref.address}).outputs
 
     def embed(self, name: str, inner: Workflow) -> None:
@@ -156,6 +174,7 @@ class Workflow:
         Raises:
             WorkflowError: The name is malformed.
         """
+        require(inner, Workflow, f"workflows.{name}", "a Workflow", "Workflow.load reads one from a file")
         _checked(workflows={name: {}})
         self.document.workflows[name] = inner.document
         self._embedded[name] = inner
@@ -216,9 +235,8 @@ class Workflow:
     @classmethod
     def from_document(cls, document: Document) -> Workflow:
         """Wrap a document."""
-        result = cls()
-        result.document = document
-        return result
+        require(document, Document, "Workflow.from_document", "a Document", "Workflow.from_json takes parsed JSON")
+        return cls._of(opened(document))
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any] | str) -> Workflow:
@@ -227,17 +245,25 @@ class Workflow:
         Raises:
             WorkflowError: With every problem of its shape.
         """
-        parsed = jsontools.loads(data, source="workflow") if isinstance(data, str) else dict(data)
-        return cls.from_document(workflow.parse(parsed))
+        parsed = jsontools.loads(data, source="workflow") if isinstance(data, str) else data
+        require(parsed, Mapping, "workflow", "a JSON object")
+        return cls._of(opened(parsed))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Workflow:
-        """Read a workflow from a JSON file or a PNG that carries one.
+        """Read a workflow by the path of a JSON file or picture (native or ComfyUI's), or by packaged name.
 
         Raises:
             InvalidInputError: The file cannot be read, or holds no workflow.
         """
-        return cls.from_document(workflow.read(Path(path)))
+        require(path, (str, os.PathLike), "workflow", "a path or a name", "Workflow.from_json takes parsed JSON")
+        return cls._of(opened(path))
+
+    @classmethod
+    def _of(cls, found: Opened) -> Workflow:
+        result = cls()
+        result.document, result.folder, result.notices = found.document, found.folder, found.notices
+        return result
 
     def to_json(self) -> dict[str, Any]:
         """Return the document as plain JSON."""
@@ -267,11 +293,36 @@ class Workflow:
 
         return run(self, inputs, session=session, **options)
 
-    def plan(self, inputs: Mapping[str, Any] | None = None, **options: Unpack[PlanOptions]) -> Plan:
-        """Plan it with a session of the settings; see :meth:`graphflow.session.Session.plan`."""
-        from graphflow.session import Session
+    def plan(
+        self,
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        session: Session | None = None,
+        **options: Unpack[PlanOptions],
+    ) -> Plan:
+        """Plan it, in a session of the settings by default; see :meth:`graphflow.session.Session.plan`."""
+        return _session(session).plan(self, inputs, **options)
 
-        return Session().plan(self, inputs, **options)
+    def validate(self, inputs: Mapping[str, Any] | None = None, *, session: Session | None = None) -> Checked:
+        """Check it; see :meth:`graphflow.session.Session.validate`."""
+        return _session(session).validate(self, inputs)
+
+
+def _session(given: Session | None) -> Session:
+    from graphflow.session import Session
+
+    if given is not None:
+        require(given, Session, "session", "a graphflow.Session")
+    return given or Session()
+
+
+def _target(name: str, target: object) -> str:
+    """Return the address of a parameter, ``"node.parameter"`` or (Ref, parameter)."""
+    match target:
+        case (Ref() as ref, str() as parameter):
+            return f"{ref.node}.{parameter}"
+    require(target, str, f"inputs.{name}.to", "'node.parameter' or (Ref, parameter)")
+    return str(target)
 
 
 def _checked(**parts: Any) -> Document:

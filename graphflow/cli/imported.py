@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from graphflow.cli.failures import print_json
 from graphflow.cli.terminal import add_row, console, count, print_table, styled, table
-from graphflow.errors import ConversionError, GraphflowError, InvalidInputError, LimitError
+from graphflow.errors import GraphflowError, InvalidInputError, LimitError
 from graphflow.limits import LIMITS
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from graphflow.converters.comfyui import Report
-    from graphflow.document.document import Document
     from graphflow.spec.registry import Registry
 
 _SHOWN = 12
@@ -44,31 +42,9 @@ def given(name: str) -> str | bytes:
     return data
 
 
-def read_foreign(data: bytes, name: str) -> Document | None:
-    """Return the native form of a ComfyUI file, or None where the bytes are none, and say what differs.
-
-    Args:
-        data: The file.
-        name: What the command line called it.
-
-    Raises:
-        ConversionError: It is a ComfyUI file that cannot be read, or that has nodes that are not supported.
-    """
-    from graphflow.converters.comfyui import to_native, to_prompt
-    from graphflow.converters.comfyui.recognise import recognise
-
-    found = recognise(data, name)
-    if found is None:
-        return None
-    try:
-        flattened = to_prompt(found, now=datetime.now())
-    except ConversionError as error:
-        where = (error.where or "").replace("the data", name, 1).replace("the bytes", name, 1)
-        raise ConversionError(error.message, where=where or name, advice=error.advice) from error
-    result = to_native(flattened, name=Path(name).stem)
-    document: Document = result.require()
-    show_summary(console(error=True), result.report)
-    return document
+def show_import(report: Report) -> None:
+    """Say on standard error what a ComfyUI file became."""
+    show_summary(console(error=True), report)
 
 
 def show_summary(target: Console, report: Report, *, listed: bool = False) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
@@ -89,20 +89,6 @@ class Document(BaseModel):
         """Return the document as plain JSON: what its file has, without empty parts."""
         data = self.model_dump(mode="json", exclude_defaults=True)
         return {"graphflow": self.graphflow, **{key: value for key, value in data.items() if key != "graphflow"}}
-
-
-class Built(Protocol):
-    """A document that Python code made; :class:`graphflow.Workflow` is one."""
-
-    @property
-    def document(self) -> Document:
-        """The document."""
-        ...
-
-    @property
-    def own(self) -> frozenset[tuple[str, str]]:
-        """(node, parameter) pairs whose values the Python code gave."""
-        ...
 
 
 def parse(data: Any, *, source: str = "workflow") -> Document:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from graphflow.basics.wording import nearest, plain
@@ -35,6 +36,8 @@ class Expanded:
         trusted: (unfolded node, parameter) pairs whose values the caller gave, which may name any file.
         problems: What was wrong on the way.
         seeds: By address: the numbers drawn for seeds that said ``"random"``; those of inner workflows by unfolded node.
+        folder: The folder in which its file names resolve, where it was read from one.
+        notices: What the user should know of the file that it was read from.
     """
 
     document: Document
@@ -42,6 +45,8 @@ class Expanded:
     trusted: frozenset[tuple[str, str]]
     problems: tuple[Problem, ...]
     seeds: Mapping[str, int]
+    folder: Path | None = None
+    notices: tuple[str, ...] = ()
 
 
 def expand(

@@ -88,17 +88,30 @@ def test_what_no_document_can_have_is_refused_at_once(change: Callable[[Workflow
     assert workflow.parse(g.to_json()) == g.document
 
 
-def test_graphs_and_results_show_themselves_in_a_line(toys: ToySession) -> None:
+def test_graphs_show_themselves_in_a_line() -> None:
     g = graph()
     assert repr(g) == "Workflow('sum', nodes=['toy_load', 'sum'])"
     assert repr(g.add(toy.load)) == "Ref('toy_load_2.value')"
-    assert repr(toys.fresh().run(g)) == "Result(outputs=['total'], paths=[], ran=['toy_load', 'sum'], cached=[])"
 
 
 def test_one_target_needs_no_list(toys: ToySession) -> None:
     session = toys.fresh()
     assert list(session.run(graph(), targets="toy_load").values) == ["toy_load.value"]
     assert list(session.plan(graph(), targets="toy_load").steps) == ["toy_load"]
+    g = Workflow()
+    halves = g.add(toy.split, x=1.0, id="halves")
+    g.output("low", halves)
+    assert list(g.run(session=session, targets=halves.high).values) == ["halves.high"]
+    assert list(g.run(session=session, targets=[halves]).values) == ["halves.low"]
+
+
+def test_an_expanded_workflow_takes_no_more_values(toys: ToySession) -> None:
+    session = toys.fresh()
+    expanded = session.expand(graph(), overrides={"sum.y": 1.0})
+    assert session.run(expanded).outputs == {"total": 3.0}
+    for run in (session.run, session.plan):
+        with pytest.raises(InvalidInputError, match=r"Session\.expand"):
+            run(expanded, None, {"sum.y": 2.0})
 
 
 def test_folders_and_packs_may_be_text(toys: ToySession) -> None:

@@ -17,13 +17,14 @@ from hypothesis import strategies as st
 from PIL.PngImagePlugin import PngInfo
 
 from graphflow import runtime
+from graphflow.basics.eight_bits import to_bytes_array
 from graphflow.basics.finite import NonFiniteError
 from graphflow.converters.comfyui.metadata import texts_of
 from graphflow.document.embedded import embedded_document, png_texts
 from graphflow.errors import LimitError, MediaError
 from graphflow.limits import LIMITS
 from graphflow.nodes import load_image, load_mask, load_video, preview, save_audio, save_image, save_video
-from graphflow.nodes.output.picture_bytes import encode_picture, to_bytes_array
+from graphflow.nodes.output.picture_bytes import encode_picture
 from graphflow.nodes.output.saving import _durations
 from graphflow.values import Audio, Image, Video
 from tests.nodes.fakes import Told
