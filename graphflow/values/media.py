@@ -55,10 +55,10 @@ class Image:
 
     def _repr_html_(self) -> str:
         """Show the pictures, small, in a notebook."""
-        from graphflow.basics import markup, pictures
+        from graphflow.basics import eight_bits, markup
 
         try:
-            return markup.thumbnails(pictures.to_pictures(self.pixels[: markup.MOST]), total=len(self.pixels))
+            return markup.thumbnails(eight_bits.to_pictures(self.pixels[: markup.MOST]), total=len(self.pixels))
         except GraphflowError as error:  # pixels that are no numbers
             return markup.paragraph(error)
 

@@ -94,6 +94,7 @@ def with_extras(conditioning: Told, extras: Mapping[str, Any]) -> Conditioning:
     """Return the conditioning with more extras; those that are None are taken out."""
     entries = []
     for entry in conditioning.entries:
-        merged = {key: value for key, value in {**entry.extras, **extras}.items() if value is not None}
+        merged = {**entry.extras, **extras}
+        merged = {key: value for key, value in merged.items() if value is not None or key not in extras}
         entries.append(replace(entry, extras=merged))
     return Conditioning(entries=tuple(entries))

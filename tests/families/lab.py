@@ -70,8 +70,8 @@ def lab_eval(
 
         def side(told: Conditioning, *, negative: bool) -> torch.Tensor:
             height, width = (edge * denoiser.latent.downscale for edge in x.shape[-2:])
-            told = denoiser.painting(denoiser.complete(told, height, width, negative=negative), x, None)
-            (entry,) = told.entries
+            completed = {"positive": denoiser.complete(told, height, width, negative=negative)}
+            (entry,) = denoiser.painting(completed, x, None)["positive"].entries
             time = denoiser.model_sampling.timestep(level).expand(len(x))
             output = denoiser.predict(denoiser.model_sampling.scale_input(x, level), time, [entry], sigma=level)
             clean: torch.Tensor = denoiser.model_sampling.to_denoised(x, output, level)

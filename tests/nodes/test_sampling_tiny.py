@@ -126,6 +126,18 @@ def test_a_painting_network_reads_the_latent_and_its_noise_mask_where_nobody_sai
     assert_close(by_mask, by_name)
 
 
+@pytest.mark.parametrize("scaled", [False, True])
+def test_an_editing_network_reads_the_picture_in_its_own_scale_or_raw(manager: ModelManager, scaled: bool) -> None:
+    checkpoint = load_checkpoint(EDITOR)
+    (entry,) = encode_prompt(checkpoint.text_encoder, "a fox").entries
+    picture = torch.rand(1, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+    told = {"positive": Conditioning(entries=(replace(entry, extras={"picture": picture}),))}
+    with checkpoint.model.use() as loaded:
+        loaded.latent = replace(loaded.latent, scale=0.5, scaled_reference=scaled)
+        (seeing,) = loaded.painting(told, torch.zeros(1, 4, 8, 8), None)["positive"].entries
+    assert torch.equal(seeing.extras["concat"], picture * 0.5 if scaled else picture)
+
+
 @pytest.mark.parametrize(
     ("name", "beside"), [(PAINTER, (1.0, 0.8223, -0.6876, 0.6364, 0.1380)), (EDITOR, (0.0, 0.0, 0.0, 0.0))]
 )

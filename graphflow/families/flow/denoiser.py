@@ -22,8 +22,6 @@ from graphflow.values import ConditioningEntry, Latent
 
 REFERENCES = "reference_latents"
 """Where a conditioning entry's extras have the latents of pictures to look at."""
-PICTURE, HOLE = "picture", "hole"
-"""Where they have the raw latents of a picture to go on from, and the mask (B, 1, H, W) of what is made anew in it."""
 
 
 @dataclass(kw_only=True, eq=False)

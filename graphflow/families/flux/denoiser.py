@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,12 +13,12 @@ from torch.nn import functional
 
 from graphflow.basics.inference import inference
 from graphflow.errors import InvalidInputError
-from graphflow.families.flow.denoiser import HOLE, PICTURE, FlowDenoiser, split_by_references
+from graphflow.families.flow.denoiser import FlowDenoiser, split_by_references
 from graphflow.families.flow.patches import pack, positions, unpack, whole_patches
 from graphflow.families.flux.references import PLACES
 from graphflow.pixels.batches import cycled
 from graphflow.sampling.loop import LatentSpace
-from graphflow.sampling.regions import CONCAT
+from graphflow.sampling.regions import CONCAT, HOLE, PICTURE
 from graphflow.values import Conditioning, ConditioningEntry
 
 GUIDANCE = 3.5
@@ -49,7 +49,9 @@ class FluxDenoiser(FlowDenoiser):
             tokens * config.num_attention_heads * config.attention_head_dim * self.dtype.itemsize * _BYTES_PER_TOKEN
         )
 
-    def painting(self, told: Conditioning, latent: Tensor, noise_mask: Tensor | None) -> Conditioning:
+    def painting(
+        self, sides: Mapping[str, Conditioning], latent: Tensor, noise_mask: Tensor | None
+    ) -> dict[str, Conditioning]:
         """Give the picture that the conditioning brings as further channels, then 8 x 8 pixels of the mask a sample."""
         space = LatentSpace.of(self.latent)
 
@@ -62,7 +64,7 @@ class FluxDenoiser(FlowDenoiser):
                 beside.append(cycled(hole, len(beside[0])))
             return replace(entry, extras={**entry.extras, CONCAT: torch.cat(beside, dim=1)})
 
-        return Conditioning(entries=tuple(map(channels, told.entries)))
+        return {name: Conditioning(entries=tuple(map(channels, side.entries))) for name, side in sides.items()}
 
     @inference
     def predict(

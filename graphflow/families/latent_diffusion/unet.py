@@ -20,10 +20,11 @@ from graphflow.families.latent_diffusion.saving import Config, Tensors, unet_ten
 from graphflow.loading.lora_extraction import extract_lora
 from graphflow.modelfiles.family import LatentFormat
 from graphflow.pixels.batches import cycled
+from graphflow.pixels.resampling import resize_bilinear
 from graphflow.sampling.guidance import Modifier
 from graphflow.sampling.loop import MakeMaskSchedule
 from graphflow.sampling.prediction import ModelSampling
-from graphflow.sampling.regions import CONCAT, resize_mask
+from graphflow.sampling.regions import CONCAT, HOLE, PICTURE, resize_mask
 from graphflow.values import Conditioning, ConditioningEntry
 
 Variation = Callable[["UNetModel"], AbstractContextManager[None]]
@@ -174,6 +175,7 @@ class UNetModel:
         """
         _, channels, height, width = latent.shape
         more = self.module.config.in_channels - channels
+        sides = {name: self._with_pictures(side, more) for name, side in sides.items()}
         if more == channels + 1 and noise_mask is not None:
             hole = cycled(resize_mask(noise_mask, height, width).round(), len(latent))
             beside = torch.cat([hole, latent], dim=1)
@@ -192,6 +194,21 @@ class UNetModel:
             return Conditioning(entries=tuple(entries))
 
         return {name: seeing(side) for name, side in sides.items()}
+
+    def _with_pictures(self, told: Conditioning, more: int) -> Conditioning:
+        """Bring the picture that an entry goes on from into the form that the network reads."""
+
+        def channels(entry: ConditioningEntry) -> ConditioningEntry:
+            picture, hole = entry.extras.get(PICTURE), entry.extras.get(HOLE)
+            if picture is None or more != picture.shape[1] + (hole is not None):
+                return entry
+            beside = picture * self.latent.scale if hole is not None or self.latent.scaled_reference else picture
+            if hole is not None:
+                small = resize_bilinear(hole, beside.shape[-2:]).round()
+                beside = torch.cat([small.expand(len(beside), -1, -1, -1), beside], dim=1)
+            return replace(entry, extras={CONCAT: beside, **entry.extras})
+
+        return Conditioning(entries=tuple(map(channels, told.entries)))
 
     def added(
         self, entries: Sequence[ConditioningEntry], batch: int, height: int, width: int
