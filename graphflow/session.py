@@ -37,6 +37,7 @@ from graphflow.planning.steps import Constant, Plan
 from graphflow.planning.traces import Traces
 from graphflow.planning.validate import validate
 from graphflow.planning.waiting import waiting_problems
+from graphflow.planning.written import check_covered
 from graphflow.runtime import ModelProvider, Runtime
 from graphflow.settings import Settings, load_settings
 from graphflow.spec import registry
@@ -169,10 +170,14 @@ class Session:
         inputs: Mapping[str, Any] | None = None,
         overrides: Mapping[str, Any] | None = None,
     ) -> Checked:
-        """Check a workflow; the result lists every problem."""
+        """Check a workflow; the result lists every problem, also of what is written where a given value counts."""
         expanded = self.expand(workflow, inputs, overrides)
+        document = workflow if isinstance(workflow, Document) else workflow.document
         checked = validate(expanded.flat, self.registry)
+        checked.notices[:0] = document.notices
         checked.problems[:0] = expanded.problems
+        given = [target for name in inputs or () if name in document.inputs for target in document.inputs[name].to]
+        check_covered(document, self.registry, [*given, *(overrides or ())], checked)
         checked.problems.extend(waiting_problems(checked.targets(expanded.flat), checked.nodes))
         return checked
 

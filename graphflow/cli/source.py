@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from graphflow.errors import InvalidInputError, LimitError, WorkflowError
+from graphflow.errors import InvalidInputError, WorkflowError
 
 if TYPE_CHECKING:
     from graphflow.document.document import Document
@@ -109,22 +108,12 @@ def _beside(path: Path) -> list[str]:
 
 
 def _from_standard_input() -> Document:
-    from graphflow.basics import jsontools
-    from graphflow.cli.imported import read_foreign
+    from graphflow.cli.imported import read_foreign, standard_input
     from graphflow.document import document as workflow
-    from graphflow.document.embedded import embedded_document
-    from graphflow.limits import LIMITS
 
-    data = sys.stdin.buffer.read(LIMITS.media_bytes + 1)
-    if len(data) > LIMITS.media_bytes:
-        raise LimitError(f"there are more than {LIMITS.media_bytes:,} bytes", where="standard input")
+    data = standard_input()
     foreign = read_foreign(data, "standard input")
-    if foreign is not None:
-        return foreign
-    text = embedded_document(data, source="standard input")
-    return workflow.parse(
-        jsontools.loads(data if text is None else text, source="standard input"), source="standard input"
-    )
+    return workflow.from_bytes(data, source="standard input", file=STANDARD_INPUT) if foreign is None else foreign
 
 
 def shown_targets(session: Session, expanded: Expanded) -> list[str] | None:

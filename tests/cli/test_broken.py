@@ -50,7 +50,7 @@ def test_files_that_are_missing_are_named_with_the_rest(graphflow: Command) -> N
     Path("broken.json").write_text(
         json.dumps(
             {
-                "graphflow": 1,
+                "graphflow": 2,
                 "nodes": {
                     "checkpoint": {"type": "load_checkpoint", "params": {"model": "no-such-model"}},
                     "picture": {"type": "load_image", "params": {"file": "no-such-picture.png"}},

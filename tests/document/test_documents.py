@@ -30,7 +30,7 @@ def chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
-DOCUMENT = {"graphflow": 1, "nodes": {"n": {"type": "toy_number", "params": {"value": 1}}}, "outputs": {"r": "n"}}
+DOCUMENT = {"graphflow": 2, "nodes": {"n": {"type": "toy_number", "params": {"value": 1}}}, "outputs": {"r": "n"}}
 
 
 def test_schema_and_extension_keys_are_kept() -> None:
@@ -41,11 +41,11 @@ def test_schema_and_extension_keys_are_kept() -> None:
 def test_all_problems_of_shape_come_at_once() -> None:
     found = problems(
         {
-            "graphflow": 1,
+            "graphflow": 2,
             "input": {},
             "inputs": {"a b": {"to": []}},
             "nodes": {"no.dots": {"type": "x"}, "ok": {"type": 3, "parms": {}}},
-            "workflows": {"inner": {"graphflow": 1, "nods": {}}},
+            "workflows": {"inner": {"graphflow": 2, "nods": {}}},
         }
     )
     text = "\n".join(found)
@@ -63,7 +63,7 @@ def test_all_problems_of_shape_come_at_once() -> None:
         ([], "a workflow is a JSON object"),
         ({"nodes": {}}, "the format version is missing"),
         ({"1": {"class_type": "KSampler", "inputs": {}}}, "ComfyUI"),
-        ({"graphflow": 2, "nodes": {}}, "format 2 is newer than this graphflow"),
+        ({"graphflow": 3, "nodes": {}}, "format 3 is newer than this graphflow"),
         ({"graphflow": "1", "nodes": {}}, "must be a positive integer"),
         ({"graphflow": True, "nodes": {}}, "must be a positive integer"),
     ],
@@ -82,8 +82,8 @@ def test_older_formats_are_migrated(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        (b'{"graphflow": 1,}', "line 1, column"),
-        (b'{"graphflow": 1, "graphflow": 1}', "the key 'graphflow' stands twice"),
+        (b'{"graphflow": 2,}', "line 1, column"),
+        (b'{"graphflow": 2, "graphflow": 2}', "the key 'graphflow' stands twice"),
         (b'{"graphflow": NaN}', "NaN is no JSON number"),
         (b'{"graphflow":\n 1,\n}', r"line [23], .*\(remove the comma before the closing bracket\)"),
         (b'{"nodes": [1,]}', r"line 1, .*\(remove the comma before the closing bracket\)"),
@@ -106,7 +106,7 @@ def test_bad_json_names_its_place(tmp_path: Path, text: bytes, expected: str) ->
 
 def test_half_a_character_is_refused_where_it_stands() -> None:
     node = {"type": "x", "title": "\ud83d", "note": "\U0001f600", "meta": {"list": [1, {"\udc00": 2}], "ok": "\\ud83d"}}
-    found = problems({"graphflow": 1, "name": "a\ud800b", "nodes": {"n": node}, "x-mine": ["\ude00"]})
+    found = problems({"graphflow": 2, "name": "a\ud800b", "nodes": {"n": node}, "x-mine": ["\ude00"]})
     said = ": a text holds half of a character (a surrogate) (remove it)"
     assert [text.removesuffix(said) for text in found] == [
         "name",
@@ -181,9 +181,9 @@ JSON = st.recursive(
 def test_any_json_is_a_workflow_or_a_clear_error(data: Any) -> None:
     for candidate in (
         data,
-        {"graphflow": 1, "nodes": data},
-        {"graphflow": 1, "nodes": {"a": data}},
-        {"graphflow": 1, "inputs": data},
+        {"graphflow": 2, "nodes": data},
+        {"graphflow": 2, "nodes": {"a": data}},
+        {"graphflow": 2, "inputs": data},
     ):
         try:
             workflow.parse(jsontools.loads(json.dumps(candidate), source="test"))

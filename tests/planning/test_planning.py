@@ -217,10 +217,10 @@ def test_inner_workflows_unfold_and_share_keys(toys: ToySession) -> None:
 def test_an_inner_workflow_that_contains_itself_is_refused(toys: ToySession) -> None:
     g = Workflow.from_json(
         {
-            "graphflow": 1,
+            "graphflow": 2,
             "nodes": {"a": {"type": "workflow:loop"}},
             "outputs": {"r": "a"},
-            "workflows": {"loop": {"graphflow": 1, "nodes": {"b": {"type": "workflow:loop"}}, "outputs": {"r": "b"}}},
+            "workflows": {"loop": {"graphflow": 2, "nodes": {"b": {"type": "workflow:loop"}}, "outputs": {"r": "b"}}},
         }
     )
     with pytest.raises(WorkflowError, match="a workflow contains itself: loop > loop"):

@@ -19,7 +19,7 @@ from tests.conftest import TOYS
 def problems(
     data: dict[str, Any], inputs: dict[str, Any] | None = None, overrides: dict[str, Any] | None = None
 ) -> list[str]:
-    expanded = expand(parse({"graphflow": 1, **data}), TOYS, inputs=inputs, overrides=overrides)
+    expanded = expand(parse({"graphflow": 2, **data}), TOYS, inputs=inputs, overrides=overrides)
     return [str(problem) for problem in (*expanded.problems, *validate(expanded.flat, TOYS).problems)]
 
 
@@ -103,7 +103,7 @@ def test_type_variables_carry_the_type_along() -> None:
 def test_inputs_are_parsed_by_the_type_of_their_target() -> None:
     data = {**one("toy_sample", {"model": 1}), "inputs": {"seed": {"to": ["n.seed"]}, "sampler": {"to": ["n.sampler"]}}}
     expanded = expand(
-        parse({"graphflow": 1, **data}),
+        parse({"graphflow": 2, **data}),
         TOYS,
         inputs={"seed": Text("12"), "sampler": Text("heun")},
         overrides={"n.steps": Text("4")},
@@ -132,7 +132,7 @@ def test_a_folded_value_is_checked_where_it_goes() -> None:
         "zero": {"type": "toy_number", "params": {"value": 0}},
         "n": {"type": "toy_sample", "params": {"model": 1}, "links": {"steps": "zero"}},
     }
-    expanded = expand(parse({"graphflow": 1, "nodes": nodes, "outputs": {"r": "n"}}), TOYS)
+    expanded = expand(parse({"graphflow": 2, "nodes": nodes, "outputs": {"r": "n"}}), TOYS)
     with pytest.raises(Exception, match=r"nodes\.n\.links\.steps: must be ≥ 1, got 0"):
         plan(expanded, TOYS)
 
@@ -167,7 +167,7 @@ MORE = TOYS.with_nodes([renamed, look_up, turn], pack="more")
 )
 def test_parameters_that_cannot_be_taken_over_are_a_problem(params: dict[str, Any], said: str) -> None:
     document = parse(
-        {"graphflow": 1, "nodes": {"n": {"type": "toy_renamed", "version": 1, "params": params}}, "outputs": {"r": "n"}}
+        {"graphflow": 2, "nodes": {"n": {"type": "toy_renamed", "version": 1, "params": params}}, "outputs": {"r": "n"}}
     )
     (problem,) = validate(expand(document, MORE).flat, MORE).problems
     assert problem.path == "nodes.n"
@@ -176,7 +176,7 @@ def test_parameters_that_cannot_be_taken_over_are_a_problem(params: dict[str, An
 
 def test_a_folded_node_that_fails_is_a_problem() -> None:
     document = parse(
-        {"graphflow": 1, "nodes": {"n": {"type": "toy_look_up", "params": {"name": "x"}}}, "outputs": {"r": "n"}}
+        {"graphflow": 2, "nodes": {"n": {"type": "toy_look_up", "params": {"name": "x"}}}, "outputs": {"r": "n"}}
     )
     with pytest.raises(WorkflowError, match=r"nodes\.n: toy_look_up fails: KeyError: 'x'"):
         plan(expand(document, MORE), MORE)
@@ -185,7 +185,7 @@ def test_a_folded_node_that_fails_is_a_problem() -> None:
 def test_a_missing_link_is_offered_the_output_of_another_node() -> None:
     def said(*names: str) -> list[str]:
         nodes = {name: {"type": "toy_turn"} for name in names}
-        document = parse({"graphflow": 1, "nodes": nodes, "outputs": {"r": "n"}})
+        document = parse({"graphflow": 2, "nodes": nodes, "outputs": {"r": "n"}})
         return [str(problem) for problem in validate(expand(document, MORE).flat, MORE).problems]
 
     needs = "nodes.n.links.image: toy_turn needs a link to an image for 'image'"
