@@ -32,11 +32,8 @@ ROOT = Path(__file__).resolve().parents[2]
 LOCAL = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-def txt2img(**params: Any) -> Document:
-    document = read(workflows.path("txt2img"))
-    for name, value in params.items():
-        document.inputs[name].default = value
-    return document
+def txt2img(**inputs: Any) -> Document:
+    return session().expand(read(workflows.path("txt2img")), inputs).document
 
 
 @given(TEXTS)
@@ -104,7 +101,7 @@ def test_a_prompt_never_becomes_code(prompt: str, name: str, description: str) -
     document = txt2img()
     document.nodes["positive"].params["text"] = prompt
     document.name, document.description = name, description
-    document.inputs = {"prompt": document.inputs["prompt"].model_copy(update={"default": prompt, "description": name})}
+    document.inputs = {"prompt": document.inputs["prompt"].model_copy(update={"description": name})}
     code = to_script(document, session=session())
     tree = ast.parse(code, feature_version=(3, 11))
     assert imported(tree) <= {"argparse", "pathlib", "hashlib", "math", "torch", "diffusers", "safetensors"}
@@ -120,7 +117,7 @@ def test_node_ids_need_be_no_identifiers(node_id: str) -> None:
     assume(node_id not in data["nodes"])
     data["nodes"] = {node_id if name == "sample" else name: entry for name, entry in data["nodes"].items()}
     data["nodes"]["decode"]["links"]["latent"] = node_id
-    data["inputs"] = {"seed": {"to": [f"{node_id}.seed"], "default": 7}}
+    data["inputs"] = {"seed": {"to": [f"{node_id}.seed"]}}
     document = parse(data)
     compile(to_script(document, session=session()), "script", "exec")
     compile(to_python(document), "builder", "exec")

@@ -197,7 +197,7 @@ def test_inner_workflows_unfold_and_share_keys(toys: ToySession) -> None:
     first = inner.add(toy.add, x=0.0, id="first")
     inner.output("result", inner.add(toy.add, x=first, id="second"))
     inner.expose("x", "first.x")
-    inner.expose("y", "first.y", "second.y", default=1)
+    inner.expose("y", "first.y", "second.y")
     middle = Workflow("add four")
     middle.embed("twice", inner)
     once = middle.use("twice", id="once")
@@ -346,9 +346,9 @@ def test_what_python_code_builds_may_name_any_file_and_what_is_loaded_may_not(to
         session.run(Workflow.from_json(built.to_json()))
 
 
-def test_a_loaded_default_is_not_trusted_where_the_inner_workflow_is() -> None:
+def test_a_loaded_value_is_not_trusted_where_the_inner_workflow_is() -> None:
     g = _nested("/mine", 1)
-    g.document.inputs["file"].default = "/of/the/document"  # as a file has it
+    g.document.nodes["host"].params["file"] = "/of/the/document"  # as a file has it
     expanded = expand(g.document, TOYS, own=g.own)
     assert expanded.flat.nodes["host:read"].params == {"file": "/of/the/document"}
     assert expanded.trusted == frozenset()
