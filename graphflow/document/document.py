@@ -263,7 +263,7 @@ def _looks_foreign(data: dict[str, Any]) -> bool:
 def _problem(error: Any) -> Problem:
     path = ".".join(str(part) for part in error["loc"] if part not in ("[key]", "str", "list[str]"))
     message = error["msg"].removeprefix("Value error, ")
-    if error["type"] == "extra_forbidden" and error["loc"][0] == "inputs" and error["loc"][-1] == "default":
+    if error["type"] == "extra_forbidden" and error["loc"][-3::2] == ("inputs", "default"):
         return Problem(path, "this key is of format 1", "an input has no value: it stands in the nodes that it turns")
     if error["type"] == "extra_forbidden":
         return Problem(path, "this key is unknown", "known are " + ", ".join(_siblings(error["loc"])))

@@ -16,9 +16,7 @@ from tests.conftest import ROOT
 
 PAGE = (ROOT / "docs" / "format.md").read_text("utf-8")
 EXAMPLES = [json.loads(text) for text in re.findall(r"```json\n(.*?)```", PAGE, flags=re.DOTALL)]
-FILES: dict[str, str] = )
-    name: text for name, text in re.findall(r"<!-- (\S+) -->\n```json\n(.*?)```", PAGE, flags=re.DOTALL)
-}
+FILES: dict[str, str] = dict(re.findall(r"<!-- (\S+) -->\n```json\n(.*?)```", PAGE, flags=re.DOTALL))
 COMMANDS = re.findall(r"^\| `(graphflow run [^`]+)` \| (\d+) \| (\d+) \| (\d+) \|$", PAGE, flags=re.MULTILINE)
 
 

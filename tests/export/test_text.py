@@ -21,7 +21,7 @@ from graphflow.converters.builder_code import to_python
 from graphflow.converters.diffusers_script import export, to_script
 from graphflow.converters.diffusers_script.layout import docstring, lay_out, literal, quoted
 from graphflow.converters.diffusers_script.notebook import to_notebook
-from graphflow.document.document import Document, parse, read
+from graphflow.document.document import Document, ExposedInput, parse, read
 from graphflow.errors import ConversionError, WorkflowError
 from graphflow.planning.expand import expand
 from graphflow.session import Session
@@ -324,3 +324,13 @@ def test_a_node_called_as_a_number_is_named_by_its_type_and_decoded_once() -> No
     data["outputs"] = {}
     code = to_script(parse(data), session=session())
     assert "    vae_decode = decode_latents(" in code and code.count("= decode_latents(") == 1
+
+
+def test_an_input_whose_parameters_differ_is_fixed_and_said() -> None:
+    document = txt2img(height=64)
+    document.inputs = {"edge": ExposedInput(to=["latent.width", "latent.height"]), "steps": document.inputs["steps"]}
+    made = export(document, session=session())
+    assert "Fixed in this script: edge." in made.report
+    assert "width=128" in made.code and "height=64" in made.code and '"--steps"' in made.code
+    document.nodes["latent"].params["height"] = 128
+    assert '"--edge"' in export(document, session=session()).code

@@ -11,6 +11,8 @@ from graphflow.errors import WorkflowError
 from graphflow.planning.expand import Text, expand
 from graphflow.planning.plan import plan
 from graphflow.planning.validate import validate
+from graphflow.session import Session
+from graphflow.settings import Settings
 from graphflow.spec.decorator import node
 from graphflow.values import Image
 from tests.conftest import TOYS
@@ -191,3 +193,50 @@ def test_a_missing_link_is_offered_the_output_of_another_node() -> None:
     needs = "nodes.n.links.image: toy_turn needs a link to an image for 'image'"
     assert said("n") == [needs]
     assert said("n", "other")[0] == f"{needs} ('other.image' would fit)"
+
+
+def written(data: dict[str, Any], inputs: dict[str, Any] | None = None, overrides: dict[str, Any] | None = None) -> Any:
+    """Return what a session finds in a document, with values that a caller gives."""
+    return Session(Settings(models=()), known=TOYS).validate(parse({"graphflow": 2, **data}), inputs, overrides)
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ({"params": {"x": "one"}}, "nodes.n.params.x: must be a number, got 'one'"),
+        ({"links": {"x": "b"}}, "nodes.n.links.x: there is no node 'b' (add it or remove the link)"),
+        ({"links": {"x": "n"}}, "nodes.n: a cycle: n → n (remove one of these links)"),
+        ({}, None),
+    ],
+)
+def test_what_a_given_value_covers_is_checked(entry: dict[str, Any], expected: str | None) -> None:
+    data = {
+        "nodes": {"n": {"type": "toy_add", **entry}},
+        "inputs": {"x": {"to": ["n.x"]}},
+        "outputs": {"r": "n"},
+    }
+    for inputs, overrides in (({"x": 1.0}, {}), ({}, {"n.x": 1.0})):
+        assert [str(problem) for problem in written(data, inputs, overrides).problems] == (
+            [expected] if expected else []
+        )
+
+
+def test_what_an_outer_workflow_covers_is_checked_and_what_no_node_runs_is_told() -> None:
+    inner = {
+        "inputs": {"x": {"to": ["n.x"]}, "y": {"to": ["n.y"]}},
+        "nodes": {"n": {"type": "toy_add", "params": {"x": "one"}}, "m": {"type": "toy_ad"}},
+        "outputs": {"r": "n"},
+    }
+    data = {
+        "nodes": {"host": {"type": "workflow:add", "params": {"x": 1.0}}},
+        "outputs": {"r": "host"},
+        "workflows": {"add": inner, "other": {"nodes": {"n": {"type": "toy_add"}}}},
+    }
+    found = written(data)
+    assert [str(problem) for problem in found.problems] == [
+        "nodes.host:m.type: the node type 'toy_ad' is unknown (did you mean 'toy_add'?)",
+        "workflows.add.nodes.n.params.x: must be a number, got 'one'",
+    ]
+    assert found.notices == [
+        "no node runs this inner workflow: workflows.other.nodes.n.params.x: toy_add needs a value (float) for 'x'"
+    ]
