@@ -14,7 +14,7 @@ from typing import Any
 from graphflow.basics.wording import nearest, plain
 from graphflow.document.document import Document, ExposedInput, NodeEntry, split_address
 from graphflow.document.flatten import PREFIX, flatten, reached
-from graphflow.errors import Problem
+from graphflow.errors import LimitError, Problem
 from graphflow.limits import LIMITS
 from graphflow.spec.decorator import InputSpec
 from graphflow.spec.registry import Registry
@@ -147,7 +147,7 @@ def _set(document: Document, registry: Registry, target: str, value: Any, place:
     if parameter is None:
         problems.append(Problem(place, f"{target!r} names a node, not a parameter", "write NODE.PARAMETER"))
         return
-    spec = _parameter(document, registry, node, parameter)
+    spec = parameter_behind(document, registry, node, parameter)
     if spec is None and not entry.type.startswith(PREFIX) and (known := registry.get(entry.type)) is not None:
         problems.append(Problem(place, f"{entry.type} has no parameter {parameter!r}", _hint(parameter, known.inputs)))
         return
@@ -164,11 +164,11 @@ def _value(value: Any, spec: InputSpec | None) -> Any:
     return value.text if spec is None else spec.parse(value.text)
 
 
-def _parameter(
-    document: Document, registry: Registry, node: str, parameter: str, known: Mapping[str, Document] | None = None
+def parameter_behind(
+    document: Document, registry: Registry, node: str, parameter: str, around: Mapping[str, Document] | None = None
 ) -> InputSpec | None:
-    """Find the parameter behind an address, through inner workflows; ``known`` are those of the documents around it."""
-    known = {**(known or {}), **document.workflows}
+    """Find the parameter behind an address, through inner workflows; ``around`` are those of the documents around it."""
+    known = around or {}
     for _ in range(64):
         entry = document.nodes.get(node)
         if entry is None:
@@ -176,10 +176,11 @@ def _parameter(
         if not entry.type.startswith(PREFIX):
             spec = registry.get(entry.type)
             return None if spec is None else spec.inputs.get(parameter)
+        known = {**known, **document.workflows}
         inner = known.get(entry.type.removeprefix(PREFIX))
         if inner is None or parameter not in inner.inputs:
             return None
-        document, known = inner, {**known, **inner.workflows}
+        document = inner
         node, target = split_address(inner.inputs[parameter].to[0])
         parameter = target or ""
     return None
@@ -194,7 +195,7 @@ class _Seeds:
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        self._known: dict[tuple[int, ...], list[str]] = {}
+        self._found: dict[tuple[int, int], tuple[Mapping[str, Document], list[str]]] = {}
 
     def draw(self, document: Document, draw: Callable[[], int]) -> dict[str, int]:
         """Write numbers into a document; returns them by the address of the unfolded parameters that get them."""
@@ -205,22 +206,25 @@ class _Seeds:
             seeds |= {f"{found}.{name}": number for found, name in reached(document, node, parameter or "")}
         return seeds
 
-    def _random(self, document: Document, known: Mapping[str, Document], stack: tuple[str, ...]) -> list[str]:
+    def _random(self, document: Document, around: Mapping[str, Document], stack: tuple[str, ...]) -> list[str]:
         """Return the parameters of a document whose seed is to be drawn, those that its inner workflows get among them."""
-        scope = {**known, **document.workflows}
-        place = (id(document), *map(id, scope.values()))
-        if place not in self._known:
-            self._known[place] = [
+        place = (id(document), id(around))  # kept, so that no other gets its id
+        if place not in self._found:
+            scope = {**around, **document.workflows}
+            found = [
                 f"{node}.{parameter}"
                 for node, entry in document.nodes.items()
-                for parameter in (*self._own(document, node, known), *self._inside(entry, scope, stack))
+                for parameter in (*self._own(document, node, around), *self._inside(entry, scope, stack))
             ]
-        return self._known[place]
+            if len(found) > LIMITS.nodes:  # more only where as many nodes unfold
+                raise LimitError(f"the workflow draws more than {LIMITS.nodes:,} seeds", where=" > ".join(stack))
+            self._found[place] = around, found
+        return self._found[place][1]
 
-    def _own(self, document: Document, node: str, known: Mapping[str, Document]) -> Iterator[str]:
+    def _own(self, document: Document, node: str, around: Mapping[str, Document]) -> Iterator[str]:
         for name, value in document.nodes[node].params.items():
             if value == "random":
-                spec = _parameter(document, self._registry, node, name, known)
+                spec = parameter_behind(document, self._registry, node, name, around)
                 if spec is not None and spec.seed:
                     yield name
 
@@ -229,21 +233,23 @@ class _Seeds:
         inner = scope.get(name)
         if inner is None or name in stack or not host.type.startswith(PREFIX) or len(stack) > LIMITS.nesting:
             return  # unfolding tells it
+        turning: dict[str, list[str]] = {}
+        for known, exposed in inner.inputs.items():
+            for target in exposed.to:
+                turning.setdefault(target, []).append(known)
         for target in self._random(inner, scope, (*stack, name)):
-            given = (known for known, exposed in inner.inputs.items() if target in exposed.to)
-            if not any(known in host.params or known in host.links for known in given):
-                yield _input_for(inner, target)
+            names = turning.get(target, ())
+            if not any(known in host.params or known in host.links for known in names):
+                alone = next((known for known in names if inner.inputs[known].to == [target]), None)
+                yield alone or _add_input(inner, target)
 
 
-def _input_for(document: Document, target: str) -> str:
-    """Return the input of a document that turns one parameter alone; it gets one where there is none."""
-    for name, exposed in document.inputs.items():
-        if exposed.to == [target]:
-            return name
-    wanted = base = re.sub(r"\W|^(?=\d)", "_", target, flags=re.ASCII)
+def _add_input(document: Document, target: str) -> str:
+    """Give a document an input that turns one parameter; returns its name."""
+    name = base = re.sub(r"\W|^(?=\d)", "_", target, flags=re.ASCII)
     number = 1
-    while wanted in document.inputs:
+    while name in document.inputs:
         number += 1
-        wanted = f"{base}_{number}"
-    document.inputs[wanted] = ExposedInput(to=[target])
-    return wanted
+        name = f"{base}_{number}"
+    document.inputs[name] = ExposedInput(to=[target])
+    return name

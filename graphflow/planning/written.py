@@ -9,7 +9,7 @@ from graphflow.document.document import Document
 from graphflow.document.flatten import PREFIX, reached
 from graphflow.errors import Problem
 from graphflow.planning.checked import Checked
-from graphflow.planning.expand import Expanded, expand
+from graphflow.planning.expand import expand, parameter_behind
 from graphflow.planning.validate import validate
 from graphflow.spec.registry import Registry
 
@@ -64,29 +64,40 @@ def _standing(
     """Yield the problems of a document that stands alone, and of those inside it, each with its document and place."""
     scope = {**around, **document.workflows}
     if given or place:  # the outer one has been checked where nothing else counts
-        yield from ((place, document, problem) for problem in _problems(document, registry, scope, given, place))
+        found = _problems(document if not place else document.model_copy(update={"workflows": {}}), registry, given)
+        yield from ((place, document, problem) for problem in found if not place or problem.path != "nodes")
+    if place:
+        yield from ((place, document, problem) for problem in _host_problems(document, registry, scope))
     for name, inner in document.workflows.items():
         turned = [target for exposed in inner.inputs.values() for target in exposed.to]
         yield from _standing(inner, registry, scope, turned, f"{place}workflows.{name}.")
 
 
-def _problems(
-    document: Document, registry: Registry, scope: dict[str, Document], given: list[str], place: str
-) -> Iterator[Problem]:
-    expanded = expand(document.model_copy(update={"workflows": scope}), registry, draw=int)
+def _problems(document: Document, registry: Registry, given: list[str]) -> Iterator[Problem]:
+    """Yield the problems of the nodes; where nothing is written, what is given is not missing."""
+    expanded = expand(document, registry, draw=int)
+    nodes = expanded.flat.nodes
     missing = {
         f"nodes.{node}.{kind}.{name}"
         for address in given
         for target, _, parameter in [address.partition(".")]
         for node, name in reached(expanded.document, target, parameter)
-        if not _says(expanded, node, name)
+        if node in nodes and name not in nodes[node].params and name not in nodes[node].links
         for kind in ("params", "links")
     }
-    for problem in (*expanded.problems, *validate(expanded.flat, registry).problems):
-        if problem.path not in missing and not (place and problem.path == "nodes"):  # an inner one need write nothing
-            yield problem
+    found = validate(expanded.flat, registry).problems
+    yield from (problem for problem in found if problem.path not in missing)
 
 
-def _says(expanded: Expanded, node: str, parameter: str) -> bool:
-    entry = expanded.flat.nodes.get(node)
-    return entry is not None and (parameter in entry.params or parameter in entry.links)
+def _host_problems(document: Document, registry: Registry, scope: Mapping[str, Document]) -> Iterator[Problem]:
+    """Yield the problems of values that go into inner workflows, as those of the node where each ends."""
+    whole = document.model_copy(update={"workflows": scope})
+    for host, entry in document.nodes.items():
+        for name, value in entry.params.items() if entry.type.startswith(PREFIX) else ():
+            spec = parameter_behind(whole, registry, host, name)
+            end = next(reached(whole, host, name), None)
+            if spec is None or spec.linked or end is None or (spec.seed and value == "random"):
+                continue
+            _, wrong = spec.check(value)
+            if wrong is not None:
+                yield Problem(f"nodes.{end[0]}.params.{end[1]}", wrong)

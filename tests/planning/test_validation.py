@@ -222,20 +222,33 @@ def test_what_a_given_value_covers_is_checked(entry: dict[str, Any], expected: s
 
 
 def test_what_an_outer_workflow_covers_is_checked_and_what_no_node_runs_is_told() -> None:
-    inner = {
+    inner: dict[str, Any] = {
         "inputs": {"x": {"to": ["n.x"]}, "y": {"to": ["n.y"]}},
         "nodes": {"n": {"type": "toy_add", "params": {"x": "one"}}, "m": {"type": "toy_ad"}},
         "outputs": {"r": "n"},
     }
-    data = {
+    data: dict[str, Any] = {
         "nodes": {"host": {"type": "workflow:add", "params": {"x": 1.0}}},
         "outputs": {"r": "host"},
         "workflows": {"add": inner, "other": {"nodes": {"n": {"type": "toy_add"}}}},
     }
     found = written(data)
-    assert [str(problem) for problem in found.problems] == [
+    inside = [
         "nodes.host:m.type: the node type 'toy_ad' is unknown (did you mean 'toy_add'?)",
         "workflows.add.nodes.n.params.x: must be a number, got 'one'",
+    ]
+    assert [str(problem) for problem in found.problems] == inside
+    middle = {
+        "inputs": {"y": {"to": ["host.y"]}},
+        "nodes": {"host": {"type": "workflow:add", "params": {"x": 1.0, "y": "two"}}},
+        "outputs": {"r": "host"},
+    }
+    nested = {**data, "nodes": {"top": {"type": "workflow:middle", "params": {"y": 2.0}}}, "outputs": {"r": "top"}}
+    nested["workflows"] = {"middle": middle, **data["workflows"]}
+    assert [str(problem) for problem in written(nested).problems] == [
+        inside[0].replace("host:", "top:host:"),
+        "workflows.middle.nodes.host:n.params.y: must be a number, got 'two'",
+        inside[1],
     ]
     assert found.notices == [
         "no node runs this inner workflow: workflows.other.nodes.n.params.x: toy_add needs a value (float) for 'x'"
