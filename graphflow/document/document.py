@@ -72,7 +72,7 @@ class Document(BaseModel):
 
     model_config = ConfigDict(extra="allow", strict=True, populate_by_name=True)
 
-    graphflow: int = FORMAT_VERSION
+    graphflow: int = Field(default=FORMAT_VERSION, ge=1, le=FORMAT_VERSION)
     name: str | None = None
     description: str | None = None
     inputs: dict[Name, ExposedInput] = Field(default_factory=dict)

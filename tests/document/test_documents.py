@@ -45,7 +45,7 @@ def test_all_problems_of_shape_come_at_once() -> None:
             "input": {},
             "inputs": {"a b": {"to": []}},
             "nodes": {"no.dots": {"type": "x"}, "ok": {"type": 3, "parms": {}}},
-            "workflows": {"inner": {"graphflow": 2, "nods": {}}},
+            "workflows": {"inner": {"graphflow": 2, "nods": {}}, "newer": {"graphflow": 3}},
         }
     )
     text = "\n".join(found)
@@ -54,6 +54,7 @@ def test_all_problems_of_shape_come_at_once() -> None:
     assert "nodes.ok.type: must be a text, got 3" in text
     assert "nodes.ok.parms: this key is unknown" in text
     assert "workflows.inner.nods: this key is unknown (did you mean 'nodes'?)" in text
+    assert "workflows.newer.graphflow: input should be less than or equal to 2, got 3" in text
     assert "a name has letters" in text
 
 
