@@ -50,17 +50,23 @@ def migrate(
     """Write a workflow of an older format in today's. Older ones run as they are; this is for editing them further."""
     from graphflow.cli.imported import standard_input
     from graphflow.document import document as workflow
+    from graphflow.document.embedded import is_png
 
+    in_place = False
     if file == "-":
         document = workflow.from_bytes(standard_input(), source="standard input", file=file, keep=keep)
     else:
         document = workflow.read(Path(file), keep=keep)
+        in_place = out is None and Path(file).suffix == ".json" and not is_png(Path(file).read_bytes())
         out = out or Path(file).with_suffix(".json")
     text = json.dumps(document.to_json(), ensure_ascii=False, indent=2) + "\n"
     if out is None:
         sys.stdout.write(text)
         return
-    if out.exists() and not force and out != Path(file):
+    if in_place and json.loads(out.read_bytes()) == document.to_json():
+        console(error=True).print(styled(f"{clean(file)} is of format {document.graphflow} already"))
+        return
+    if out.exists() and not force and not in_place:
         raise InvalidInputError("the file is there already", where=str(out), advice="--force writes over it")
     write_text(out, text)
     console(error=True).print(styled(f"wrote {clean(str(out))}, format {document.graphflow}", "green"))
