@@ -197,7 +197,8 @@ def _fill(graph: Graph, lowering: _Unkeyed, nodes: Mapping[str, CheckedNode], kn
         for name, parameter in checked.spec.inputs.items():
             argument = lowering.arguments[node_id].get(name)
             if argument is None:
-                values[name] = Given(parameter.default)
+                knob = "" if parameter.default is None else knobs.get(Source(node_id, name), "")
+                values[name] = Given(parameter.default, knob)
             elif isinstance(argument, tuple):
                 values[name] = tuple(_value(part) for part in argument)
             else:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Protocol, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, PrivateAttr, ValidationError
 
@@ -126,6 +126,8 @@ def parse(data: Any, *, source: str = "workflow", file: str = "FILE", keep: form
     """
     if not isinstance(data, dict):
         raise WorkflowError([Problem("document", f"a workflow is a JSON object, got {shorten(data)}")], source=source)
+    if keep not in (None, *get_args(format_1.Keep)):
+        raise InvalidInputError(f"keep is 'nodes' or 'defaults', got {shorten(keep)}", where=source)
     version = data.get("graphflow")
     if version is None:
         advice = (

@@ -15,7 +15,7 @@ from PIL.PngImagePlugin import PngInfo
 from graphflow import Workflow
 from graphflow.cli import main
 from graphflow.document.document import Document, from_bytes, parse
-from graphflow.errors import WorkflowError
+from graphflow.errors import InvalidInputError, WorkflowError
 from tests.conftest import TOYS, ToySession
 
 
@@ -84,6 +84,12 @@ def test_a_default_beside_something_else_is_an_error_whose_commands_choose(
         assert (program, main(arguments)) == ("graphflow", 0), capsys.readouterr().err
         assert said(Workflow.load(path).document) == {"params": None, "links": None, **expected}
         assert Workflow.from_json(data, keep="nodes" if keep == "nodes" else "defaults") == Workflow.load(path)
+
+
+def test_what_else_is_kept_is_refused() -> None:
+    keep: Any = "node"
+    with pytest.raises(InvalidInputError, match="keep is 'nodes' or 'defaults', got 'node'"):
+        Workflow.from_json(LITERAL, keep=keep)
 
 
 def test_each_target_is_looked_at_and_all_differences_come_at_once() -> None:

@@ -333,4 +333,11 @@ def test_an_input_whose_parameters_differ_is_fixed_and_said() -> None:
     assert "Fixed in this script: edge." in made.report
     assert "width=128" in made.code and "height=64" in made.code and '"--steps"' in made.code
     document.nodes["latent"].params["height"] = 128
-    assert '"--edge"' in export(document, session=session()).code
+    assert 'option("--edge", 128' in export(document, session=session()).code
+
+
+def test_an_input_of_what_a_node_leaves_out_has_the_default_of_its_type() -> None:
+    document = txt2img()
+    del document.nodes["sample"].params["steps"]
+    code = to_script(document, session=session())
+    assert 'option("--steps", 20' in code and "num_inference_steps=args.steps" in code
