@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from graphflow import workflows
 from graphflow.basics.wording import nearest, shorten
 from graphflow.document.document import Document, parse, read
+from graphflow.document.format_1 import Keep
 from graphflow.document.opening import Opened, Source
 from graphflow.errors import ConversionError, InvalidInputError
 from graphflow.limits import LIMITS
@@ -19,11 +20,12 @@ if TYPE_CHECKING:
     from .comfyui.report import Report
 
 
-def open_workflow(source: Source, tell: Callable[[Report], None] | None = None) -> Opened:
+def open_workflow(source: Source, keep: Keep | None = None, *, tell: Callable[[Report], None] | None = None) -> Opened:
     """Open a workflow by path, by packaged name, or from parsed JSON; ComfyUI's become native ones.
 
     Args:
         source: The path, the name, or the JSON.
+        keep: What counts in a document of format 1 where nodes and defaults differ; None refuses it.
         tell: Gets the report of an import, in place of the notices.
 
     Raises:
@@ -32,7 +34,7 @@ def open_workflow(source: Source, tell: Callable[[Report], None] | None = None) 
         WorkflowError: With every problem of its shape.
     """
     if isinstance(source, Mapping):
-        return from_foreign(source, "workflow", tell) or Opened(parse(dict(source)), "workflow")
+        return from_foreign(source, "workflow", tell) or Opened(parse(dict(source), keep=keep), "workflow")
     name = os.fspath(source)
     path = Path(name)
     try:
@@ -43,7 +45,7 @@ def open_workflow(source: Source, tell: Callable[[Report], None] | None = None) 
     data = _content(path)
     foreign = None if data is None else from_foreign(data, path.name, tell)
     if foreign is None:
-        return Opened(read(path), name, path.parent)
+        return Opened(read(path, keep=keep), name, path.parent)
     return Opened(foreign.document, name, path.parent, notices=foreign.notices)
 
 

@@ -78,7 +78,7 @@ def _from(module: str, name: str) -> Any:
 
 
 _runtime.make_default_by(lambda: _from("graphflow.session", "default_runtime")())
-_opening.open_by(lambda source: _from("graphflow.converters.opening", "open_workflow")(source))
+_opening.open_by(lambda source, keep: _from("graphflow.converters.opening", "open_workflow")(source, keep))
 
 
 def __dir__() -> list[str]:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 from graphflow.basics.arguments import require
 from graphflow.basics.importing import collector_paused
 from graphflow.basics.once import once
-from graphflow.document.opening import Openable, opened
+from graphflow.document.opening import Openable, Opened, opened
 from graphflow.errors import CancelledError, InvalidInputError
 from graphflow.events import RunFinished, Sink, ignore
 from graphflow.execution.environment import Cancellation, Environment
@@ -39,6 +39,7 @@ from graphflow.planning.steps import Constant, Plan
 from graphflow.planning.traces import Traces
 from graphflow.planning.validate import validate
 from graphflow.planning.waiting import waiting_problems
+from graphflow.planning.written import check_covered
 from graphflow.runtime import ModelProvider, Runtime
 from graphflow.settings import Settings, load_settings
 from graphflow.spec import registry
@@ -190,7 +191,11 @@ class Session:
             WorkflowError: With every problem of its shape.
         """
         check_options(inputs=inputs, overrides=overrides)
-        given = opened(workflow)
+        return self._unfolded(opened(workflow), inputs, overrides)
+
+    def _unfolded(
+        self, given: Opened, inputs: Mapping[str, Any] | None, overrides: Mapping[str, Any] | None
+    ) -> Expanded:
         expanded = expand(given.document, self.registry, inputs=inputs, overrides=overrides, own=given.own)
         return dataclasses.replace(expanded, folder=given.folder, notices=given.notices)
 
@@ -200,11 +205,18 @@ class Session:
         inputs: Mapping[str, Any] | None = None,
         overrides: Mapping[str, Any] | None = None,
     ) -> Checked:
-        """Check a workflow, without its files; the result lists every problem, and is false where there is one."""
-        expanded = self.expand(workflow, inputs, overrides)
+        """Check a workflow, without its files; the result lists every problem, and is false where there is one.
+
+        What is written is checked, too, where a given value counts.
+        """
+        check_options(inputs=inputs, overrides=overrides)
+        given = opened(workflow)
+        document, expanded = given.document, self._unfolded(given, inputs, overrides)
         checked = validate(expanded.flat, self.registry)
-        checked.problems[:0] = expanded.problems
         checked.notices[:0] = expanded.notices
+        checked.problems[:0] = expanded.problems
+        covered = [target for name in inputs or () if name in document.inputs for target in document.inputs[name].to]
+        check_covered(document, self.registry, [*covered, *(overrides or ())], checked)
         checked.problems.extend(waiting_problems(checked.targets(expanded.flat), checked.nodes))
         return checked
 

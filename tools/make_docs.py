@@ -15,6 +15,7 @@ from graphflow.converters.diffusers_script import SUPPORTED
 from graphflow.document.document import Document, read
 from graphflow.modelfiles.families import installed
 from graphflow.modelfiles.family import Family
+from graphflow.planning.expand import standing
 from graphflow.sampling.names import SAMPLER_NAMES, SCHEDULE_NAMES
 from graphflow.spec import registry
 from graphflow.spec.decorator import InputSpec, NodeSpec
@@ -139,7 +140,7 @@ def input_row(parameter: InputSpec) -> str:
     return f"| `{parameter.name}` | {kind} | {default} | {parameter.description} |".replace("\n", " ")
 
 
-def workflow_page() -> str:
+def workflow_page(known: registry.Registry) -> str:
     """Return docs/workflows.md."""
     lines = [
         "# Packaged workflows",
@@ -154,9 +155,9 @@ def workflow_page() -> str:
     for name in workflows.names():
         document: Document = read(workflows.path(name))
         lines += [f"## `{name}`", "", document.description or "", "", f"![{name}](images/workflows/{name}.jpg)", ""]
-        lines += ["| input | default | what |", "|---|---|---|"]
+        lines += ["| input | value | what |", "|---|---|---|"]
         lines += [
-            f"| `{knob}` | `{exposed.default!r}` | {exposed.description or ''} |"
+            f"| `{knob}` | `{standing(document, known, knob)}` | {exposed.description or ''} |"
             for knob, exposed in document.inputs.items()
         ]
         lines += [""]
@@ -174,7 +175,7 @@ def pages() -> dict[Path, str]:
         readme: f"{before}{BEGIN}\n{support_table(known)}\n{END}{after}",
         ROOT / "docs" / "families.md": family_page(),
         ROOT / "docs" / "nodes.md": node_page(known),
-        ROOT / "docs" / "workflows.md": workflow_page(),
+        ROOT / "docs" / "workflows.md": workflow_page(known),
     }
 
 

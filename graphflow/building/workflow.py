@@ -20,7 +20,8 @@ from graphflow.building.refs import LINKS, HostRef, Link, Ref
 from graphflow.document import document as workflow
 from graphflow.document.document import Document
 from graphflow.document.drawing import draw
-from graphflow.document.flatten import PREFIX
+from graphflow.document.flatten import PREFIX, reached
+from graphflow.document.format_1 import Keep
 from graphflow.document.opening import Opened, opened
 from graphflow.errors import Problem, WorkflowError
 from graphflow.execution.options import PlanOptions, RunOptions
@@ -49,7 +50,8 @@ class Workflow:
     """
 
     def __init__(self, name: str | None = None, *, description: str | None = None) -> None:
-        self.document = Document(name=name, description=description)
+        self._document = Document(name=name, description=description)
+        self._defaults: dict[str, Any] = {}
         self.folder: Path | None = None
         self.notices: tuple[str, ...] = ()
         self._own: set[tuple[str, str]] = set()
@@ -68,20 +70,34 @@ class Workflow:
         return draw(self.document)
 
     @property
+    def document(self) -> Document:
+        """The document."""
+        self._take_defaults("defaults")
+        return self._document
+
+    def _take_defaults(self, keep: Keep) -> None:
+        """Put the defaults that code of version 0.1 gives to :meth:`expose` where documents of format 1 have them."""
+        if self._defaults:
+            data = self._document.to_json() | {"graphflow": 1}
+            for name, default in self._defaults.items():
+                data["inputs"][name]["default"] = default
+            self._document, self._defaults = workflow.parse(data, keep=keep), {}
+
+    @property
     def own(self) -> frozenset[tuple[str, str]]:
         """(node, parameter) pairs whose values the Python code gave: such a file name may lead anywhere.
 
-        Those of a document that was loaded, and defaults of exposed inputs, lead into its folder, the input folder and
-        the model folders only. Nodes of inner workflows have unfolded ids.
+        Those of a document that was loaded lead into its folder, the input folder and the model folders only. Nodes of
+        inner workflows have unfolded ids.
         """
-        inner = {
-            (f"{host}:{node}", parameter)
-            for host, entry in self.document.nodes.items()
-            if entry.type.startswith(PREFIX)
-            if (embedded := self._embedded.get(entry.type.removeprefix(PREFIX))) is not None
-            for node, parameter in embedded.own
-        }
-        return frozenset(self._own | inner)
+        own = set(self._own)
+        for host, entry in self.document.nodes.items():
+            embedded = self._embedded.get(entry.type.removeprefix(PREFIX)) if entry.type.startswith(PREFIX) else None
+            if embedded is not None:
+                given = {name for name in entry.params if (host, name) not in self._own}
+                covered = {pair for name in given for pair in reached(self.document, host, name)}
+                own |= {(f"{host}:{node}", parameter) for node, parameter in embedded.own} - covered
+        return frozenset(own)
 
     # ------------------------------------------------------------------------------------------ building
 
@@ -132,30 +148,34 @@ class Workflow:
             raise WorkflowError(problems)
         data = {"type": spec.type, "params": params, "links": links, "version": spec.version}
         data |= {key: value for key, value in (("title", title), ("note", note)) if value is not None}
-        self.document.nodes[node_id] = _checked(nodes={node_id: data}).nodes[node_id]
+        self._document.nodes[node_id] = _checked(nodes={node_id: data}).nodes[node_id]
         self._own.update((node_id, name) for name in params)
         return Ref(node_id, spec, spec.primary)
 
     def expose(
-        self, name: str, *targets: str | tuple[Ref[Any], str], description: str | None = None, default: Any = None
+        self, name: str, *targets: str | tuple[Ref[Any], str], description: str | None = None, **of_0_1: Any
     ) -> None:
-        """Make parameters a knob that a caller may turn.
+        """Make parameters a knob that a caller may turn. Where nobody does, they are what their nodes say.
 
         Args:
             name: Name of the knob.
             *targets: ``"node.parameter"``, or (Ref, parameter).
             description: What it does.
-            default: Its value where the caller gives none; None leaves what the nodes say.
+            **of_0_1: ``default``, which code that version 0.1 exported gives; new code gives values to :meth:`add`.
 
         Raises:
             WorkflowError: The name is malformed, or there is no target.
         """
+        if unknown := of_0_1.keys() - {"default"}:
+            raise TypeError(f"expose() has no argument {min(unknown)!r}")
         addresses = [_target(name, target) for target in targets]
-        default = plain(default)
+        default = plain(of_0_1.get("default"))
         if problems := _unlike_json(f"inputs.{name}.default", default):
             raise WorkflowError(problems)
-        exposed = {"to": addresses, "description": description, "default": default}
-        self.document.inputs[name] = _checked(inputs={name: exposed}).inputs[name]
+        exposed = {"to": addresses, "description": description}
+        self._document.inputs[name] = _checked(inputs={name: exposed}).inputs[name]
+        if default is not None:
+            self._defaults[name] = default
 
     def output(self, name: str, ref: Ref[Any] | HostRef | Link) -> None:
         """Name a value that a run returns.
@@ -166,7 +186,7 @@ class Workflow:
         require(
             ref, LINKS, f"outputs.{name}", "what add() returned, or one of its outputs", "Link('NODE') names a node"
         )
-        self.document.outputs |= _checked(outputs={name: ref.address}).outputs
+        self._document.outputs |= _checked(outputs={name: ref.address}).outputs
 
     def embed(self, name: str, inner: Workflow) -> None:
         """Put a workflow inside this one, for nodes of type ``workflow:NAME``.
@@ -176,7 +196,8 @@ class Workflow:
         """
         require(inner, Workflow, f"workflows.{name}", "a Workflow", "Workflow.load reads one from a file")
         _checked(workflows={name: {}})
-        self.document.workflows[name] = inner.document
+        inner._take_defaults("nodes")
+        self._document.workflows[name] = inner.document
         self._embedded[name] = inner
 
     def use(self, name: str, /, *, id: str | None = None, **arguments: Any) -> HostRef:
@@ -186,9 +207,9 @@ class Workflow:
             WorkflowError: There is no such inner workflow, it has no such input, an argument is nothing that JSON can
                 hold, or the id is taken or malformed.
         """
-        inner = self.document.workflows.get(name)
+        inner = self._document.workflows.get(name)
         if inner is None:
-            near = nearest(name, self.document.workflows)
+            near = nearest(name, self._document.workflows)
             raise WorkflowError(
                 [
                     Problem(
@@ -213,20 +234,20 @@ class Workflow:
             raise WorkflowError(problems)
         links = {key: value.address for key, value in arguments.items() if isinstance(value, LINKS)}
         data = {"type": f"{PREFIX}{name}", "params": params, "links": links}
-        self.document.nodes[node_id] = _checked(nodes={node_id: data}).nodes[node_id]
+        self._document.nodes[node_id] = _checked(nodes={node_id: data}).nodes[node_id]
         self._own.update((node_id, key) for key in params)
         return HostRef(node_id, tuple(inner.outputs))
 
     def _taken(self, node_id: str) -> list[Problem]:
-        if node_id not in self.document.nodes:
+        if node_id not in self._document.nodes:
             return []
         return [Problem(f"nodes.{node_id}", "the id is taken", "give another one with id=")]
 
     def _free_id(self, base: str) -> str:
-        if base not in self.document.nodes:
+        if base not in self._document.nodes:
             return base
         number = 2
-        while f"{base}_{number}" in self.document.nodes:
+        while f"{base}_{number}" in self._document.nodes:
             number += 1
         return f"{base}_{number}"
 
@@ -239,30 +260,38 @@ class Workflow:
         return cls._of(opened(document))
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any] | str) -> Workflow:
+    def from_json(cls, data: Mapping[str, Any] | str, *, keep: Keep | None = None) -> Workflow:
         """Read a workflow from JSON, parsed or as text.
+
+        Args:
+            data: The JSON.
+            keep: ``"nodes"`` or ``"defaults"``: what counts in a document of format 1 where they differ.
 
         Raises:
             WorkflowError: With every problem of its shape.
         """
         parsed = jsontools.loads(data, source="workflow") if isinstance(data, str) else data
         require(parsed, Mapping, "workflow", "a JSON object")
-        return cls._of(opened(parsed))
+        return cls._of(opened(parsed, keep=keep))
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Workflow:
+    def load(cls, path: str | os.PathLike[str], *, keep: Keep | None = None) -> Workflow:
         """Read a workflow by the path of a JSON file or picture (native or ComfyUI's), or by packaged name.
+
+        Args:
+            path: The file.
+            keep: See :meth:`from_json`.
 
         Raises:
             InvalidInputError: The file cannot be read, or holds no workflow.
         """
         require(path, (str, os.PathLike), "workflow", "a path or a name", "Workflow.from_json takes parsed JSON")
-        return cls._of(opened(path))
+        return cls._of(opened(path, keep=keep))
 
     @classmethod
     def _of(cls, found: Opened) -> Workflow:
         result = cls()
-        result.document, result.folder, result.notices = found.document, found.folder, found.notices
+        result._document, result.folder, result.notices = found.document, found.folder, found.notices
         return result
 
     def to_json(self) -> dict[str, Any]:

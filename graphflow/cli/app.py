@@ -9,7 +9,21 @@ from typing import Annotated, Any
 
 import typer
 
-from graphflow.cli import cache, demo, doctor, export, failures, import_, models, nodes, plan, run, schema, validate
+from graphflow.cli import (
+    cache,
+    demo,
+    doctor,
+    export,
+    failures,
+    import_,
+    migrate,
+    models,
+    nodes,
+    plan,
+    run,
+    schema,
+    validate,
+)
 from graphflow.cli.output import alone
 from graphflow.cli.terminal import tame_streams
 
@@ -28,7 +42,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, plan, validate, import_, export, nodes, schema, demo):
+for command in (run, plan, validate, import_, export, migrate, nodes, schema, demo):
     command.register(app)
 app.add_typer(models.app)
 app.add_typer(cache.app)

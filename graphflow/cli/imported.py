@@ -36,6 +36,15 @@ def given(name: str) -> str | bytes:
         if not Path(name).is_file():
             raise InvalidInputError("there is no such file", where=name)
         return name
+    return standard_input()
+
+
+def standard_input() -> bytes:
+    """Return all bytes of standard input.
+
+    Raises:
+        LimitError: There are too many.
+    """
     data = sys.stdin.buffer.read(LIMITS.media_bytes + 1)
     if len(data) > LIMITS.media_bytes:
         raise LimitError(f"there are more than {LIMITS.media_bytes:,} bytes", where="standard input")

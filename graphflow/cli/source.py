@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from graphflow.errors import InvalidInputError, LimitError, WorkflowError
+from graphflow.errors import InvalidInputError, WorkflowError
 
 if TYPE_CHECKING:
     from graphflow.document.opening import Opened
@@ -30,7 +29,7 @@ def load(name: str) -> Opened:
 
     if name == STANDARD_INPUT:
         return _from_standard_input()
-    opened: Opened = open_workflow(name, show_import)
+    opened: Opened = open_workflow(name, tell=show_import)
     return opened
 
 
@@ -46,24 +45,15 @@ def named(loaded: Opened) -> Iterator[None]:
 
 
 def _from_standard_input() -> Opened:
-    from graphflow.basics import jsontools
-    from graphflow.cli.imported import show_import
+    from graphflow.cli.imported import show_import, standard_input
     from graphflow.converters.opening import from_foreign
     from graphflow.document import document as workflow
-    from graphflow.document.embedded import embedded_document
     from graphflow.document.opening import Opened
-    from graphflow.limits import LIMITS
 
     name = "standard input"
-    data = sys.stdin.buffer.read(LIMITS.media_bytes + 1)
-    if len(data) > LIMITS.media_bytes:
-        raise LimitError(f"there are more than {LIMITS.media_bytes:,} bytes", where=name)
+    data = standard_input()
     foreign: Opened | None = from_foreign(data, name, show_import)
-    if foreign is not None:
-        return foreign
-    text = embedded_document(data, source=name)
-    parsed = jsontools.loads(data if text is None else text, source=name)
-    return Opened(workflow.parse(parsed, source=name), name)
+    return foreign or Opened(workflow.from_bytes(data, source=name, file=STANDARD_INPUT), name)
 
 
 def shown_targets(session: Session, expanded: Expanded) -> list[str] | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -15,6 +15,7 @@ from graphflow.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from graphflow.document.document import Document
+    from graphflow.document.format_1 import Keep
 
 
 class Built(Protocol):
@@ -67,19 +68,23 @@ class Opened:
     notices: tuple[str, ...] = ()
 
 
-_openers: list[Callable[[Source], Opened]] = []
+Opener: TypeAlias = "Callable[[Source, Keep | None], Opened]"
+"""Opens a source; what counts in a document of format 1 is said by the second argument."""
+
+_openers: list[Opener] = []
 
 
-def open_by(opener: Callable[[Source], Opened]) -> None:
+def open_by(opener: Opener) -> None:
     """Say what opens names, paths and parsed JSON; the last word holds."""
     _openers[:] = [opener]
 
 
-def opened(workflow: Openable) -> Opened:
+def opened(workflow: Openable, *, keep: Keep | None = None) -> Opened:
     """Return the document behind whatever stands for a workflow.
 
     Args:
         workflow: A workflow, a document, a packaged name, the path of a file that holds one, or parsed JSON.
+        keep: What counts in a document of format 1 where nodes and defaults differ; None refuses it.
 
     Raises:
         InvalidInputError: It is none of these, there is no such file, or it holds no workflow.
@@ -90,9 +95,10 @@ def opened(workflow: Openable) -> Opened:
     from graphflow.document.document import Document
 
     if isinstance(workflow, Document):
-        return Opened(workflow, workflow.name or "workflow")
+        return Opened(workflow, workflow.name or "workflow", notices=workflow.notices)
     if isinstance(workflow, str | os.PathLike | Mapping):
-        return _openers[0](workflow)
+        found = _openers[0](workflow, keep)
+        return replace(found, notices=(*found.document.notices, *found.notices))
     if isinstance(getattr(workflow, "document", None), Document):
         document = workflow.document
         return Opened(document, document.name or "workflow", workflow.folder, workflow.own, workflow.notices)

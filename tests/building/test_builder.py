@@ -43,7 +43,7 @@ def test_literals_as_python_has_them_become_json(function: Any, name: str, given
     g.add(function, id="n", **{name: given})
     value = g.document.nodes["n"].params[name]
     assert (value, type(value)) == (held, type(held))
-    g.expose("knob", f"n.{name}", default=given)
+    g.expose("knob", f"n.{name}")
     assert workflow.parse(g.to_json()) == g.document
 
 
@@ -66,7 +66,6 @@ def test_values_of_a_run_may_be_numpys_and_paths(toys: ToySession) -> None:
         (lambda g: g.add(toy.add, x=1, id="a b"), "nodes.a b"),
         (lambda g: g.expose("a b", "sum.y"), "inputs.a b"),
         (lambda g: g.expose("y"), "inputs.y.to"),
-        (lambda g: g.expose("y", "sum.y", default=object()), "inputs.y.default"),
         (lambda g: g.output("a b", g.add(toy.load)), "outputs.a b"),
         (lambda g: g.embed("a b", Workflow()), "workflows.a b"),
         (lambda g: g.use("inner", id="sum"), "nodes.sum"),

@@ -91,7 +91,7 @@ for arguments in ARGUMENTS:
 def test_planning_needs_no_torch(chain: Path) -> None:
     Path("builtin.json").write_text(
         json.dumps(
-            {"graphflow": 1, "nodes": {"a": {"type": "int_math", "params": {"a": 1, "b": 2}}}, "outputs": {"x": "a"}}
+            {"graphflow": 2, "nodes": {"a": {"type": "int_math", "params": {"a": 1, "b": 2}}}, "outputs": {"x": "a"}}
         ),
         "utf-8",
     )
@@ -119,7 +119,7 @@ def test_a_large_workflow_is_planned(packed: Command) -> None:
     nodes: dict[str, Any] = {"draw": CHAIN["nodes"]["draw"]}  # type: ignore[index]
     for number in range(2000):
         nodes[f"add{number}"] = {"type": "pack_add", "links": {"x": f"add{number - 1}" if number else "draw"}}
-    Path("long.json").write_text(json.dumps({"graphflow": 1, "nodes": nodes, "outputs": {"x": "add1999"}}), "utf-8")
+    Path("long.json").write_text(json.dumps({"graphflow": 2, "nodes": nodes, "outputs": {"x": "add1999"}}), "utf-8")
     plan = json.loads(packed("plan", "long.json", "--json").out)
     assert plan["counts"]["run"] == 2001
 

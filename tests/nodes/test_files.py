@@ -29,7 +29,7 @@ from graphflow.nodes.output.saving import _durations
 from graphflow.values import Audio, Image, Video
 from tests.nodes.fakes import Told
 
-RECORD: dict[str, Any] = {"workflow": {"graphflow": 1, "name": "ünï"}, "record": {"device": "cpu"}}
+RECORD: dict[str, Any] = {"workflow": {"graphflow": 2, "name": "ünï"}, "record": {"device": "cpu"}}
 
 
 def ramp(channels: int = 3, items: int = 1) -> Image:
