@@ -15,7 +15,8 @@ T = TypeVar("T")
 class Ref(Generic[T]):
     """One output of a node in a graph; pass it to an input of another node.
 
-    A node with several outputs has one attribute for each: ``checkpoint.vae``.
+    A node with several outputs has one attribute for each: ``checkpoint.vae``. Type checkers are told that it is the
+    value which it stands for, so that they check links as they check calls.
     """
 
     node: str
@@ -24,6 +25,9 @@ class Ref(Generic[T]):
 
     def __repr__(self) -> str:
         return f"Ref({self.node + '.' + self.output!r})"
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self.spec.output_types})
 
     def __getattr__(self, name: str) -> Ref[Any]:
         spec: NodeSpec = object.__getattribute__(self, "spec")
@@ -44,11 +48,14 @@ class Ref(Generic[T]):
 
 
 @dataclass(frozen=True)
-class HostRef:
+class HostRef(Any):  # type: ignore[misc]  # what it leads to is not known before it is looked up: it fits everywhere
     """The outputs of an inner workflow: ``host.image`` is the address of its output ``image``."""
 
     node: str
     outputs: tuple[str, ...]
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self.outputs})
 
     def __getattr__(self, name: str) -> Link:
         if name.startswith("__") or name not in self.outputs:
@@ -64,8 +71,8 @@ class HostRef:
 
 
 @dataclass(frozen=True)
-class Link:
-    """An address in a graph."""
+class Link(Any):  # type: ignore[misc]
+    """An address in a graph; what is there is not known before it is looked up, so to type checkers it fits everywhere."""
 
     address: str
 

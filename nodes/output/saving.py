@@ -12,7 +12,7 @@ from pydantic import Field
 from graphflow import runtime
 from graphflow.errors import MediaError
 from graphflow.limits import LIMITS
-from graphflow.spec.decorator import FirstNumber, node
+from graphflow.spec.decorator import FirstNumber, OneOrMany, node
 from graphflow.values import Audio, EncodedFile, Files, Image, Video
 
 from ..sequences import pictures_of
@@ -34,7 +34,7 @@ PREVIEW_UNDER_REQUIRE = 8
 
 @node("save_image", effect=True)
 def save_image(
-    images: Annotated[Sequence[Image], Field(description="the pictures: one batch, or a sequence of batches")],
+    images: Annotated[OneOrMany[Image], Field(description="the pictures: one batch, or a sequence of batches")],
     filename_prefix: Prefix = "graphflow",
     format: Annotated[
         Format, Field(description="png carries the workflow and loses nothing; webp and jpeg are smaller")
@@ -70,7 +70,7 @@ def save_image(
 
 @node("preview", effect=True)
 def preview(
-    images: Annotated[Sequence[Image], Field(description="the pictures: one batch, or a sequence of batches")],
+    images: Annotated[OneOrMany[Image], Field(description="the pictures: one batch, or a sequence of batches")],
     max_edge: Annotated[int, Field(ge=16, le=2048, description="longest edge in pixels; nothing is enlarged")] = 512,
     first: FirstNumber = None,
 ) -> Files:
