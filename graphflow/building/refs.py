@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from graphflow.basics.wording import nearest
 from graphflow.spec.decorator import NodeSpec
 
 T = TypeVar("T")
+
+if TYPE_CHECKING:
+
+    class Unknown(Any):  # type: ignore[misc]
+        """What an address leads to is not known before it is looked up: to type checkers it fits everywhere."""
+else:
+    Unknown = object
 
 
 @dataclass(frozen=True)
@@ -48,7 +55,7 @@ class Ref(Generic[T]):
 
 
 @dataclass(frozen=True)
-class HostRef(Any):  # type: ignore[misc]  # what it leads to is not known before it is looked up: it fits everywhere
+class HostRef(Unknown):
     """The outputs of an inner workflow: ``host.image`` is the address of its output ``image``."""
 
     node: str
@@ -71,8 +78,8 @@ class HostRef(Any):  # type: ignore[misc]  # what it leads to is not known befor
 
 
 @dataclass(frozen=True)
-class Link(Any):  # type: ignore[misc]
-    """An address in a graph; what is there is not known before it is looked up, so to type checkers it fits everywhere."""
+class Link(Unknown):
+    """An address in a graph."""
 
     address: str
 
