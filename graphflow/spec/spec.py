@@ -227,7 +227,7 @@ class NodeSpec:
         return tuple(spec.name for spec in single if spec.type.item is not None) if self.part is not None else ()
 
     def split(self, result: Any) -> dict[str, Any]:
-        """Name the outputs in what the function returned.
+        """Name the outputs in what the function returned; sequences become tuples.
 
         Raises:
             NodeDefinitionError: It is something else than the function declares.
@@ -242,6 +242,8 @@ class NodeSpec:
                     f" output {output.name!r}, which it declares as {output.type}",
                     advice="the fault is the node pack's, not the workflow's",
                 )
+            if output.type.item is not None:
+                found[output.name] = tuple(value)
         return {output.name: found[output.name] for output in self.outputs}
 
     def place_of(self, error: BaseException) -> str | None:

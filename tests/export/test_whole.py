@@ -11,7 +11,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from graphflow import nodes
 from graphflow.converters.diffusers_script import export
+from graphflow.errors import WorkflowError
 from tests.closeness import assert_close
 from tests.export.adapters import STARTS, STARTS_XL, kohya
 from tests.export.comparing import make_session
@@ -67,6 +69,28 @@ def test_a_lora_that_fits_in_part_only_stops_the_script(models: Path, tmp_path: 
     save_file(tensors | more, tmp_path / "lora.safetensors")
     with pytest.raises(SystemExit, match=r"lora.safetensors: only \d+ of \d+ layers fit"):
         piece("load_lora")(pipe, tmp_path / "lora.safetensors", "one")
+
+
+def test_layers_of_another_method_that_fit_nothing_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    layer = {"hada_w1_a": (4, 1), "hada_w1_b": (1, 3), "hada_w2_a": (4, 1), "hada_w2_b": (1, 3)}
+    tensors = {f"lora_unet_{name}.{role}": torch.ones(layer[role]) for name in ("here", "there") for role in layer}
+    save_file(tensors, tmp_path / "loha.safetensors")
+    module = torch.nn.ModuleDict({"here": torch.nn.Linear(3, 4)})
+    with torch.inference_mode():
+        piece("apply_adapter")(module, tmp_path / "loha.safetensors", "lora_unet_", 1.0)
+    assert capsys.readouterr().out == "loha.safetensors: there is no place for lora_unet_there\n"
+
+
+def test_a_lora_in_a_layout_that_pipelines_pass_over_is_refused(models: Path, tmp_path: Path) -> None:
+    tensors = load_file(models / "loras" / "tiny-lora.safetensors")
+    (tmp_path / "loras").mkdir()
+    save_file({f"base_model.model.{name}": tensors[name] for name in tensors}, tmp_path / "loras" / "peft.safetensors")
+    session = make_session(tmp_path, models=({"path": models}, {"path": tmp_path}))
+    g = build(lambda g, p: p.sample(model=g.add(nodes.apply_lora, model=p.model, lora="peft").model), "tiny-sd")
+    with pytest.raises(WorkflowError, match=r"the tensor base_model\.model\..* is none that scripts know"):
+        export(g, session=session)
 
 
 def deeper(tensors: dict[str, torch.Tensor]) -> Iterator[tuple[str, torch.Tensor]]:

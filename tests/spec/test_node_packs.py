@@ -70,6 +70,7 @@ def test_only_the_files_that_code_names_may_lie_anywhere(here: Path) -> None:
 
 FAULTY = '''
 """A pack with faults."""
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 from graphflow import node
 from graphflow.values import Image, Mask
@@ -99,6 +100,16 @@ def pair(x: int = 0) -> Pair: # pair
 def texts(x: int = 0) -> list[str]:
     """Return a list, as it should."""
     return ["a"]
+
+@node("many")
+def many(x: int = 0) -> Sequence[int]:
+    """Return a list as a sequence, as it may."""
+    return [1, 2]
+
+@node("more", map=True)
+def more(x: int) -> int:
+    """Add one."""
+    return x + 1
 
 @node("good_pair")
 def good_pair(x: int = 0) -> Pair:
@@ -144,11 +155,13 @@ def test_a_fault_of_a_pack_is_said_to_be_the_pack_s(name: str, said: str, mark: 
     if not mark.startswith("# raised"):
         line -= 1  # where the decorator stands
     functions = {spec_of(function).type: function for function in from_file(path)}
+    session = Session(Settings(cache_dir=tmp_path / "cache"), functions=[*functions.values()])
     g = Workflow()
-    g.output("x", g.add(functions[name], id=name))
     g.output("texts", g.add(functions["texts"]))
     g.output("pair", g.add(functions["good_pair"]).one)
-    session = Session(Settings(cache_dir=tmp_path / "cache"), functions=[*functions.values()])
+    g.output("more", g.add(functions["more"], x=g.add(functions["many"])))
+    assert session.run(g).outputs == {"texts": ["a"], "pair": 1, "more": (2, 3)}
+    g.output("x", g.add(functions[name], id=name))
     with pytest.raises((NodeError, WorkflowError), match=said.format(re.escape(f"{path}:{line}"))):
         session.run(g)
 
