@@ -204,10 +204,12 @@ follow_imports = skip
 
 def test_a_user_s_script_is_typed(installed: Environment, tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(SCRIPT, "utf-8")
-    readme = (ROOT / "README.md").read_text("utf-8").partition("```python\n")[2].partition("```")[0]
-    (tmp_path / "readme.py").write_text(readme, "utf-8")
+    shutil.copy(ROOT / "docs" / "examples" / "film_pack.py", tmp_path)
+    for page, block in (("README.md", 1), ("docs/node_packs.md", -1)):
+        code = (ROOT / page).read_text("utf-8").split("```python\n")[block].partition("```")[0]
+        (tmp_path / f"{Path(page).stem}_page.py").write_text(code, "utf-8")
     (tmp_path / "mypy.ini").write_text(CONFIG, "utf-8")
-    command = [installed.scripts / "python", "-m", "mypy", "script.py", "readme.py"]
+    command = [installed.scripts / "python", "-m", "mypy", *sorted(path.name for path in tmp_path.glob("*.py"))]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     found = [line.partition(": ")[::2] for line in done.stdout.splitlines()]
     wrong = {f"script.py:{number}" for number, line in enumerate(SCRIPT.splitlines(), 1) if line.endswith("# wrong")}
