@@ -48,7 +48,7 @@ install: .venv/.installed ## Make .venv and install graphflow
 
 install-test: .venv/.installed-test ## The same with what the tests need
 
-.venv/.installed: pyproject.toml
+.venv/.installed: pyproject.toml setup.py
 	$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info[:2] <= (3, 13) else "graphflow needs Python 3.11 to 3.13; name one with: make PYTHON=python3.12 …")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --editable .

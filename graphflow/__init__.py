@@ -7,7 +7,7 @@ imports neither torch nor diffusers; running a workflow does.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 # At once, not when it is asked for: the module of this name would stand in its place by then.
 from graphflow import runtime as _runtime
@@ -15,7 +15,7 @@ from graphflow.document import opening as _opening
 from graphflow.spec.decorator import node
 
 if TYPE_CHECKING:
-    from graphflow.building.refs import Link, Ref
+    from graphflow.building.refs import Link
     from graphflow.building.workflow import Workflow
     from graphflow.document.document import NodeEntry
     from graphflow.errors import GraphflowError
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from graphflow.execution.result import Result
     from graphflow.session import Session, run
     from graphflow.settings import Settings
-    from graphflow.spec.decorator import InputFile, ModelName, Seed
+    from graphflow.spec.decorator import Each, InputFile, ModelName, OneOrMany, Seed
+
+    _T = TypeVar("_T")
+    Ref = Annotated[_T, "link"]  # which to type checkers is the value that it leads to
 
     __version__: str
 
@@ -31,11 +34,13 @@ __path__.append(str(Path(__file__).parent / "names_of_0_1"))
 
 _HOMES = {
     "Cancellation": "graphflow.execution.environment",
+    "Each": "graphflow.spec.decorator",
     "GraphflowError": "graphflow.errors",
     "InputFile": "graphflow.spec.decorator",
     "Link": "graphflow.building.refs",
     "ModelName": "graphflow.spec.decorator",
     "NodeEntry": "graphflow.document.document",
+    "OneOrMany": "graphflow.spec.decorator",
     "Ref": "graphflow.building.refs",
     "Result": "graphflow.execution.result",
     "Seed": "graphflow.spec.decorator",
@@ -47,11 +52,13 @@ _HOMES = {
 
 __all__ = [
     "Cancellation",
+    "Each",
     "GraphflowError",
     "InputFile",
     "Link",
     "ModelName",
     "NodeEntry",
+    "OneOrMany",
     "Ref",
     "Result",
     "Seed",

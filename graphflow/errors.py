@@ -153,15 +153,19 @@ class NodeError(GraphflowError):
         node: The node's id.
         node_type: The node's type.
         cause: The exception that the node raised.
+        place: The file and line of the node pack where it was raised, ``FILE:LINE``, or None.
     """
 
-    def __init__(self, node: str, node_type: str, cause: BaseException, *, title: str | None = None) -> None:
+    def __init__(
+        self, node: str, node_type: str, cause: BaseException, *, title: str | None = None, place: str | None = None
+    ) -> None:
         self.node = node
         self.node_type = node_type
         self.cause = cause
         self.title = title
+        self.place = place
         advice = cause.advice if isinstance(cause, GraphflowError) else None
-        text = f"{type(cause).__name__}: {cause}"
+        text = f"{type(cause).__name__}: {cause}" + (f" (at {place})" if place else "")
         if is_out_of_memory(cause):
             text = f"memory ran out ({str(cause).partition(chr(10))[0] or type(cause).__name__})"
             advice = "use a smaller size or batch, or close other programs"

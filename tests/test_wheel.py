@@ -45,7 +45,7 @@ def run(*command: object, cwd: Path) -> str:
 
 
 def build(what: str, source: Path, folder: Path) -> Path:
-    """Build a "wheel" or an "sdist" with the backend itself, which needs no network."""
+    """Build a "wheel", an "editable" wheel or an "sdist" with the backend itself, which needs no network."""
     folder.mkdir()
     code = f"from setuptools import build_meta; build_meta.build_{what}({str(folder)!r})"
     run(sys.executable, "-P", "-c", code, cwd=source)
@@ -131,6 +131,92 @@ def test_the_archive_of_sources_gives_the_same_wheel(source: Path, wheel: Path, 
     shutil.unpack_archive(archive, place / "unpacked", filter="data")
     (unpacked,) = (place / "unpacked").iterdir()
     assert names(build("wheel", unpacked, place / "again")) == names(wheel)
+
+
+def test_an_editable_install_is_a_path_that_type_checkers_follow(source: Path, place: Path) -> None:
+    with ZipFile(build("editable", source, place / "editable")) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".pth"))
+        assert archive.read(name).decode().strip() == str(source)
+    for folder in FOLDERS.keys() - {"graphflow"}:
+        assert (ROOT / "graphflow" / folder).samefile(ROOT / folder)
+
+
+def test_a_checkout_without_links_gives_the_same_wheel(source: Path, wheel: Path, place: Path) -> None:
+    plain = place / "plain"
+    shutil.copytree(source, plain)
+    for folder in FOLDERS.keys() - {"graphflow"}:
+        shutil.rmtree(plain / "graphflow" / folder)
+        (plain / "graphflow" / folder).write_text(f"../{folder}", "utf-8")
+    assert names(build("wheel", plain, place / "mapped")) == names(wheel)
+
+
+SCRIPT = """
+from graphflow import Link, Ref, Session, Workflow
+from graphflow.nodes import (
+    encode_prompt, image_list, load_checkpoint, load_image, sample, save_image, switch, text_lines, vae_decode, encode_image
+)
+from graphflow.values import Image
+
+g = Workflow()
+checkpoint = g.add(load_checkpoint, model="shapes", id="checkpoint")
+prompts = g.add(text_lines, text="a star\\na circle")
+positive = g.add(encode_prompt, text_encoder=checkpoint.text_encoder, text=prompts)
+photo = g.add(load_image, file="photo.png")
+latent = g.add(encode_image, vae=checkpoint.vae, images=photo.image)
+sampled = g.add(sample, model=checkpoint.model, positive=positive, latent=latent, seed=7, sampler="euler")
+drawn: Ref[Image] = g.add(vae_decode, vae=checkpoint.vae, latent=sampled)
+chosen = g.add(switch, select=True, on_true=drawn, on_false=photo.image)
+g.add(save_image, images=g.add(image_list, images=[chosen, drawn]), title="all", id=None)
+g.add(save_image, images=g.use("inner").image)
+g.add(save_image, images=Link("elsewhere.image"))
+g.expose("seed", (sampled, "seed"))
+g.output("picture", drawn)
+result = Session().run(g, {"seed": 3}, out="pictures")
+
+reveal_type(checkpoint)
+reveal_type(checkpoint.vae)
+reveal_type(positive)
+reveal_type(latent)
+reveal_type(drawn)
+reveal_type(chosen)
+reveal_type(photo.mask)
+reveal_type(result)
+reveal_type(result.paths)
+reveal_type(g.plan())
+
+checkpoint.vea  # wrong
+g.add(encode_prompt, text_encoder=checkpoint.text_encoder, txt="")  # wrong
+g.add(encode_prompt, text_encoder=checkpoint.vae, text="")  # wrong
+g.add(sample, model=checkpoint.model, positive=positive, latent=latent, steps="many")  # wrong
+g.add(vae_decode, vae=checkpoint.vae)  # wrong
+"""
+"""What a user of the installed package writes, and what a type checker is to find wrong with it."""
+
+CONFIG = """
+[mypy]
+strict = true
+[mypy-torch.*,diffusers.*,transformers.*,numpy.*,PIL.*,pydantic_core.*]
+ignore_missing_imports = true
+follow_imports = skip
+"""
+"""Types of tensors are no part of the test, and take long."""
+
+
+def test_a_user_s_script_is_typed(installed: Environment, tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT, "utf-8")
+    shutil.copy(ROOT / "docs" / "examples" / "film_pack.py", tmp_path)
+    for page, block in (("README.md", 1), ("docs/node_packs.md", -1)):
+        code = (ROOT / page).read_text("utf-8").split("```python\n")[block].partition("```")[0]
+        (tmp_path / f"{Path(page).stem}_page.py").write_text(code, "utf-8")
+    (tmp_path / "mypy.ini").write_text(CONFIG, "utf-8")
+    command = [installed.scripts / "python", "-m", "mypy", *sorted(path.name for path in tmp_path.glob("*.py"))]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    found = [line.partition(": ")[::2] for line in done.stdout.splitlines()]
+    wrong = {f"script.py:{number}" for number, line in enumerate(SCRIPT.splitlines(), 1) if line.endswith("# wrong")}
+    assert {place for place, said in found if said.startswith("error")} == wrong, done.stdout + done.stderr
+    revealed = [said for _, said in found if "Revealed type" in said]
+    assert len(revealed) == SCRIPT.count("reveal_type(")
+    assert [said for said in revealed if "Any" in said] == []
 
 
 def test_an_installed_wheel_draws_the_first_picture(installed: Environment, tmp_path: Path) -> None:

@@ -141,7 +141,11 @@ class Loader:
         if net.key not in self.alone:
             if net.module:
                 self.script.use(net.module, net.function.partition(".")[0])
-                loading = call(net.function, net.path, dtype="DTYPE").then(".to(DEVICE)")
+                function, first = net.function, []
+                if net.module == "transformers":
+                    self.script.need("load_whole")
+                    function, first = "load_whole", [net.function]
+                loading = call(function, *first, net.path, dtype="DTYPE").then(".to(DEVICE)")
             else:
                 self.script.need(net.function)
                 loading = call(net.function, net.path, **dict(net.options)).then(".to(DEVICE, DTYPE)")
@@ -222,6 +226,8 @@ class Loader:
         options: dict[str, Expression] = {"subfolder": '""', "weight_name": one_or_list(names)}
         options["image_encoder_folder"] = "None"
         self.script.add("", call(f"{pipe}.load_ip_adapter", one_or_list(folders), **options))
+        self.script.need("check_ip_adapters")
+        self.script.add("", call("check_ip_adapters", f"{pipe}.unet", *paths))
 
     def checking(self, base: Base) -> dict[str, Expression]:
         """Arguments that leave out an unused safety checker, or give one the image processor that its folder lacks."""
@@ -247,11 +253,11 @@ class Loader:
                 waiting.append(patch)
                 continue
             if waiting:
-                self._load_loras(pipe, waiting, fused=True)
+                self._load_loras(pipe, part.base, waiting, fused=True)
                 waiting = []
             self._change(pipe, patch, part.base)
         if waiting:
-            self._load_loras(pipe, waiting, fused=bool(rounded))
+            self._load_loras(pipe, part.base, waiting, fused=bool(rounded))
         if rounded:
             self.script.need("round_weights")
             self.script.add(f"round_weights({pipe}.text_encoder, {rounded})")
@@ -277,17 +283,22 @@ class Loader:
         self.script.add(f"{pipe}.fuse_lora()")
         self.script.add(f"{pipe}.unload_lora_weights()")
 
-    def _load_loras(self, pipe: str, patches: Sequence[Patch], *, fused: bool = False) -> None:
+    def _load_loras(self, pipe: str, base: Base, patches: Sequence[Patch], *, fused: bool = False) -> None:
         """Put LoRAs on a pipeline's parts, each with its own strength; for good where ``fused``."""
         names, strengths = [], []
         for index, patch in enumerate(patches, 1):
             name = quoted(f"lora_{index}")
-            place: dict[str, Expression] = {"weight_name": f"{patch.path}.name", "adapter_name": name}
-            self.script.add("", call(f"{pipe}.load_lora_weights", f"{patch.path}.parent", **place))
+            if patch.renamed:
+                self.script.need("load_lora")
+                loading = call("load_lora", pipe, patch.path, name)
+            else:
+                place: dict[str, Expression] = {"weight_name": f"{patch.path}.name", "adapter_name": name}
+                loading = call(f"{pipe}.load_lora_weights", f"{patch.path}.parent", **place)
+            self.script.add("", loading)
             names.append(name)
             alike = not patch.has_text or patch.text_strength == patch.strength
-            both = {"unet": patch.strength, "text_encoder": patch.text_strength}
-            strengths.append(patch.strength if alike else mapped(both))
+            each = {"unet": patch.strength, **dict.fromkeys(text_parts(base), patch.text_strength)}
+            strengths.append(patch.strength if alike else mapped(each))
         self.script.add("", call(f"{pipe}.set_adapters", listed(names), listed(strengths)))
         if fused:
             self._fuse(pipe)

@@ -89,6 +89,7 @@ class Patch:
         text_strength: Of how much the text encoders change.
         has_text: Whether it has anything for the text encoders.
         rounded: Dtype that the text encoder's weights are rounded to, or empty.
+        renamed: Whether its layers have other names than the pipeline's.
     """
 
     path: str
@@ -96,6 +97,7 @@ class Patch:
     text_strength: str = NOTHING
     has_text: bool = False
     rounded: str = ""
+    renamed: bool = False
 
 
 @dataclass(frozen=True)

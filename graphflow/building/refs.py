@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from graphflow.basics.wording import nearest
 from graphflow.spec.decorator import NodeSpec
 
 T = TypeVar("T")
 
+if TYPE_CHECKING:
+
+    class Unknown(Any):  # type: ignore[misc]
+        """What an address leads to is not known before it is looked up: to type checkers it fits everywhere."""
+else:
+    Unknown = object
+
 
 @dataclass(frozen=True)
 class Ref(Generic[T]):
     """One output of a node in a graph; pass it to an input of another node.
 
-    A node with several outputs has one attribute for each: ``checkpoint.vae``.
+    A node with several outputs has one attribute for each: ``checkpoint.vae``. Type checkers are told that it is the
+    value which it stands for, so that they check links as they check calls.
     """
 
     node: str
@@ -24,6 +32,9 @@ class Ref(Generic[T]):
 
     def __repr__(self) -> str:
         return f"Ref({self.node + '.' + self.output!r})"
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self.spec.output_types})
 
     def __getattr__(self, name: str) -> Ref[Any]:
         spec: NodeSpec = object.__getattribute__(self, "spec")
@@ -44,11 +55,14 @@ class Ref(Generic[T]):
 
 
 @dataclass(frozen=True)
-class HostRef:
+class HostRef(Unknown):
     """The outputs of an inner workflow: ``host.image`` is the address of its output ``image``."""
 
     node: str
     outputs: tuple[str, ...]
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self.outputs})
 
     def __getattr__(self, name: str) -> Link:
         if name.startswith("__") or name not in self.outputs:
@@ -64,7 +78,7 @@ class HostRef:
 
 
 @dataclass(frozen=True)
-class Link:
+class Link(Unknown):
     """An address in a graph."""
 
     address: str

@@ -11,12 +11,12 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 
 from graphflow.basics import atomic, jsontools
 from graphflow.basics.arguments import require
 from graphflow.basics.wording import nearest, plain, shorten
-from graphflow.building.refs import LINKS, HostRef, Link, Ref
+from graphflow.building.refs import LINKS, HostRef, Ref
 from graphflow.document import document as workflow
 from graphflow.document.document import Document
 from graphflow.document.drawing import draw
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from graphflow.planning.steps import Plan
     from graphflow.session import Session
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -101,27 +102,46 @@ class Workflow:
 
     # ------------------------------------------------------------------------------------------ building
 
-    def add(
+    @overload
+    def add(self, function: Callable[P, T], /, *args: P.args, **arguments: P.kwargs) -> T: ...
+
+    # PEP 612 has no room for keywords beside those of the function: with these, what goes in is not checked.
+    @overload
+    def add(  # type: ignore[overload-cannot-match]  # it does match: the other takes only what the function takes
         self,
         function: Callable[..., T],
         /,
         *,
+        id: str | None,
+        title: str | None = None,
+        note: str | None = None,
+        **arguments: Any,
+    ) -> T: ...
+
+    def add(  # type: ignore[misc]  # the names of what P holds are not known
+        self,
+        function: Callable[..., Any],
+        /,
+        *args: Any,
         id: str | None = None,
         title: str | None = None,
         note: str | None = None,
         **arguments: Any,
-    ) -> Ref[T]:
+    ) -> Any:
         """Add a node.
+
+        Type checkers take what it returns for what the function returns, so they check links as they check calls.
 
         Args:
             function: A node function.
             id: Its id; by default its type, with a number where that is taken.
             title: What to call it in lists.
             note: A remark.
+            *args: None: inputs are given by name.
             **arguments: Its inputs: a literal (also a path or a number of numpy's), a Ref, or a list of Refs.
 
         Returns:
-            Its primary output; the others are attributes.
+            A Ref, its primary output; the others are attributes.
 
         Raises:
             NodeDefinitionError: ``function`` is no node.
@@ -130,6 +150,14 @@ class Workflow:
         spec = spec_of(function)
         node_id = id if id is not None else self._free_id(spec.type)
         problems = self._taken(node_id)
+        if args:
+            problems.append(
+                Problem(
+                    f"nodes.{node_id}",
+                    "inputs are given by name",
+                    "write " + ", ".join(f"{name}=" for name in list(spec.inputs)[: len(args)]),
+                )
+            )
         params: dict[str, Any] = {}
         links: dict[str, str | list[str]] = {}
         for name, value in arguments.items():
@@ -150,11 +178,9 @@ class Workflow:
         data |= {key: value for key, value in (("title", title), ("note", note)) if value is not None}
         self._document.nodes[node_id] = _checked(nodes={node_id: data}).nodes[node_id]
         self._own.update((node_id, name) for name in params)
-        return Ref(node_id, spec, spec.primary)
+        return Ref[Any](node_id, spec, spec.primary)
 
-    def expose(
-        self, name: str, *targets: str | tuple[Ref[Any], str], description: str | None = None, **of_0_1: Any
-    ) -> None:
+    def expose(self, name: str, *targets: str | tuple[Any, str], description: str | None = None, **of_0_1: Any) -> None:
         """Make parameters a knob that a caller may turn. Where nobody does, they are what their nodes say.
 
         Args:
@@ -177,8 +203,8 @@ class Workflow:
         if default is not None:
             self._defaults[name] = default
 
-    def output(self, name: str, ref: Ref[Any] | HostRef | Link) -> None:
-        """Name a value that a run returns.
+    def output(self, name: str, ref: Any) -> None:
+        """Name the value of a Ref, HostRef or Link, which a run then returns.
 
         Raises:
             WorkflowError: The name is malformed.

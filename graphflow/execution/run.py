@@ -295,7 +295,7 @@ class _Run:
             type=step.spec.type,
             error=str(error),
         )
-        failure = NodeError(step_id, step.spec.type, error, title=step.title)
+        failure = NodeError(step_id, step.spec.type, error, title=step.title, place=step.spec.place_of(error))
         failure.__cause__ = error
         return failure
 

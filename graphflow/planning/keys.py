@@ -238,15 +238,17 @@ class Keying:
     def _fold(self, node: CheckedNode, arguments: Mapping[str, Argument]) -> None:
         try:
             result = node.spec.function(**literals_of(arguments))
+            outputs = node.spec.split(result)
         except InvalidInputError as error:
             self.problems.append(Problem(f"nodes.{node.id}", error.message, error.advice or ""))
             return
         except Exception as error:  # as NodeError has it for nodes that run
+            place = f" (at {found})" if (found := node.spec.place_of(error)) else ""
             self.problems.append(
-                Problem(f"nodes.{node.id}", f"{node.spec.type} fails: {type(error).__name__}: {error}")
+                Problem(f"nodes.{node.id}", f"{node.spec.type} fails: {type(error).__name__}: {error}{place}")
             )
             return
-        for output, value in node.spec.split(result).items():
+        for output, value in outputs.items():
             self.stands_for[Source(node.id, output)] = Constant(value)
         self.reasons[node.id] = "is " + shorten(result, 60)
 

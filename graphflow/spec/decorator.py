@@ -18,6 +18,7 @@ from typing import Any, ParamSpec, TypeVar, get_args
 from graphflow.errors import InvalidInputError, NodeDefinitionError
 from graphflow.spec.signature import first_number_of, hints_of, input_of, outputs_of
 from graphflow.spec.spec import (
+    Each,
     FileNeed,
     FirstNumber,
     InputFile,
@@ -25,6 +26,7 @@ from graphflow.spec.spec import (
     Lane,
     ModelName,
     NodeSpec,
+    OneOrMany,
     OutputSpec,
     Seed,
     SeedMarker,
@@ -184,6 +186,7 @@ def is_node(value: object) -> bool:
 
 
 __all__ = [
+    "Each",
     "FileNeed",
     "FirstNumber",
     "InputFile",
@@ -191,6 +194,7 @@ __all__ = [
     "Lane",
     "ModelName",
     "NodeSpec",
+    "OneOrMany",
     "OutputSpec",
     "Seed",
     "SeedMarker",

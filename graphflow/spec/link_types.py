@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from graphflow.errors import NodeDefinitionError
-from graphflow.values.types import type_name
+from graphflow.values.types import class_named, type_name
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,19 @@ class LinkType:
     def __str__(self) -> str:
         return f"sequence of {self.item}" if self.item is not None else self.name
 
+    def holds(self, value: object) -> bool:
+        """Tell whether a value is of this type; an int is a float, too."""
+        if self.item is not None:
+            return isinstance(value, tuple | list) and all(map(self.item.holds, value))
+        return self.name == "any" or isinstance(value, _CLASSES.get(self.name) or class_named(self.name))
+
 
 ANY = LinkType("any")
 _SCALARS: dict[Any, str] = {int: "int", float: "float", str: "str", bool: "bool"}
+_CLASSES: dict[str, Any] = {
+    "int": int, "float": int | float, "str": str, "bool": bool,
+    "json": dict | list | tuple | str | int | float | types.NoneType,
+}  # fmt: skip
 
 
 def link_type_of(annotation: Any, place: str) -> LinkType:

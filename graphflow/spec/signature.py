@@ -38,7 +38,10 @@ def outputs_of(annotation: Any, place: str) -> tuple[OutputSpec, ...]:
         )
     if isinstance(annotation, type) and issubclass(annotation, tuple) and hasattr(annotation, "_fields"):
         fields = typing.get_type_hints(annotation, include_extras=True)
-        return tuple(OutputSpec(name, link_type_of(hint, place), description_of(hint)) for name, hint in fields.items())
+        return tuple(
+            OutputSpec(name, link_type_of(hint, place), description_of(hint), unwrap_optional(strip_annotated(hint))[1])
+            for name, hint in fields.items()
+        )
     kind = link_type_of(annotation, place)
     name = kind.item.name if kind.item is not None else kind.name
     return (
@@ -46,6 +49,7 @@ def outputs_of(annotation: Any, place: str) -> tuple[OutputSpec, ...]:
             "value" if name in {"any", "int", "float", "str", "bool", "json"} else name,
             kind,
             description_of(annotation),
+            unwrap_optional(strip_annotated(annotation))[1],
         ),
     )
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import json
-from collections.abc import Callable, Iterable, Mapping
+import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar, get_args, get_origin
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from graphflow.basics.wording import say
+from graphflow.errors import NodeDefinitionError
 from graphflow.spec.annotations import inner_type
 from graphflow.spec.link_types import LinkType
 
@@ -145,11 +148,12 @@ class InputSpec:
 
 @dataclass(frozen=True)
 class OutputSpec:
-    """One output of a node: its name and the type that it puts on a link."""
+    """One output of a node: its name and the type that it puts on a link, where ``optional`` perhaps nothing."""
 
     name: str
     type: LinkType
     description: str = ""
+    optional: bool = False
 
 
 @dataclass(frozen=True)
@@ -222,16 +226,35 @@ class NodeSpec:
             return tuple(spec.name for spec in single if spec.type.item is None and spec.type.name != "json")
         return tuple(spec.name for spec in single if spec.type.item is not None) if self.part is not None else ()
 
-    @property
-    def structured(self) -> bool:
-        """Whether the function returns a NamedTuple."""
-        return len(self.outputs) > 1
-
     def split(self, result: Any) -> dict[str, Any]:
-        """Name the outputs in what the function returned."""
-        if not self.structured:
-            return {self.outputs[0].name: result} if self.outputs else {}
-        return {output.name: getattr(result, output.name) for output in self.outputs}
+        """Name the outputs in what the function returned; sequences become tuples.
+
+        Raises:
+            NodeDefinitionError: It is something else than the function declares.
+        """
+        found = result._asdict() if hasattr(result, "_asdict") else {self.primary: result}
+        for output in self.outputs:
+            value = found.setdefault(output.name, result)
+            if not (output.type.holds(value) or (output.optional and value is None)):
+                code = inspect.unwrap(self.function).__code__
+                raise NodeDefinitionError(
+                    f"{self.type} ({code.co_filename}:{code.co_firstlineno}) returned {type(value).__name__} for its"
+                    f" output {output.name!r}, which it declares as {output.type}",
+                    advice="the fault is the node pack's, not the workflow's",
+                )
+            if output.type.item is not None:
+                found[output.name] = tuple(value)
+        return {output.name: found[output.name] for output in self.outputs}
+
+    def place_of(self, error: BaseException) -> str | None:
+        """Return the file and line of the pack that an error comes from; None where the function was not called."""
+        code = inspect.unwrap(self.function).__code__
+        pack, found = self.function.__module__.partition(".")[0], None
+        for frame, line in traceback.walk_tb(error.__traceback__):
+            inside = found is not None and frame.f_globals.get("__name__", "").partition(".")[0] == pack
+            if inside or frame.f_code is code:
+                found = f"{frame.f_code.co_filename}:{line}"
+        return found
 
     def waiting(self, params: Mapping[str, Any], linked: Iterable[str] = ()) -> str | None:
         """Return what a node with these literals waits for; None where it runs.
@@ -279,6 +302,16 @@ Seed = Annotated[
     Field(ge=0, le=2**64 - 1, description='what the noise is drawn from; "random" draws one and records it'),
     SeedMarker(),
 ]
+
+T = TypeVar("T")
+
+if TYPE_CHECKING:
+    OneOrMany: TypeAlias = T | Sequence[T]
+    Each: TypeAlias = Annotated[T, "an element"]
+else:
+    OneOrMany = Each = Sequence
+"""Sequences on links, ``Sequence[T]`` as the engine sees it. To type checkers an input that takes ``OneOrMany[T]`` takes
+what is one, too, and an output ``Each[T]`` is one of its elements, since it goes wherever these go."""
 
 FirstNumber = Annotated[int | None, FirstNumberMarker()]
 """For a node with an effect that takes a sequence and may get it one element at a time, each as soon as it is finished:

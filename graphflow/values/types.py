@@ -52,6 +52,11 @@ def type_name(cls: type) -> str | None:
     return _BY_CLASS.get(cls)
 
 
+def class_named(name: str) -> type:
+    """Return the value type with a registered name."""
+    return _BY_NAME[name]
+
+
 def value_type_names() -> tuple[str, ...]:
     """Return the names of all registered value types, sorted."""
     return tuple(sorted(_BY_NAME))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated
 
@@ -10,10 +9,10 @@ from pydantic import Field
 
 from graphflow.errors import InvalidInputError
 from graphflow.limits import LIMITS
-from graphflow.spec.decorator import node
+from graphflow.spec.decorator import Each, OneOrMany, node
 from graphflow.values import Image
 
-from ..sequences import pictures_of
+from ..sequences import each, pictures_of
 from .checks import require_batch, require_items
 
 __all__ = ["batch_images", "images_from_batch", "rebatch_images", "repeat_images"]
@@ -23,7 +22,7 @@ Pictures = Annotated[Image, Field(description="the pictures")]
 
 @node("batch_images", version=2)
 def batch_images(
-    images: Annotated[list[Sequence[Image]], Field(description="the pictures to put together, in order")],
+    images: Annotated[list[OneOrMany[Image]], Field(description="the pictures to put together, in order")],
     resize: Annotated[
         bool,
         Field(description="bring all to the size of the first (bilinear, cut to its shape), with alpha if any has"),
@@ -112,9 +111,9 @@ def repeat_images(
 
 @node("rebatch_images")
 def rebatch_images(
-    images: Annotated[Sequence[Image], Field(description="the pictures: one batch, or a sequence of batches")],
+    images: Annotated[OneOrMany[Image], Field(description="the pictures: one batch, or a sequence of batches")],
     batch_size: Annotated[int, Field(ge=1, le=LIMITS.batch, description="how many in each batch")] = 1,
-) -> Sequence[Image]:
+) -> Each[Image]:
     """Make a sequence of batches of another size; nodes that map over sequences then run once for each.
 
     Pictures of different shapes do not share a batch.
@@ -128,7 +127,7 @@ def rebatch_images(
             groups[-1].append(part)
         else:
             groups.append([part])
-    return tuple(
+    return each(
         Image(pixels=whole.pixels[start : start + batch_size])
         for group in groups
         for whole in (batch_images([tuple(group)]),)

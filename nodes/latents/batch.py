@@ -13,11 +13,11 @@ from pydantic import Field
 
 from graphflow.errors import InvalidInputError
 from graphflow.limits import LIMITS
-from graphflow.spec.decorator import node
+from graphflow.spec.decorator import Each, OneOrMany, node
 from graphflow.values import Latent
 
 from ..images.checks import require_batch, require_items, require_planes
-from ..sequences import latents_of
+from ..sequences import each, latents_of
 
 if TYPE_CHECKING:
     import torch
@@ -29,7 +29,7 @@ Latents = Annotated[Latent, Field(description="the latents")]
 
 @node("batch_latents", version=2)
 def batch_latents(
-    latents: Annotated[list[Sequence[Latent]], Field(description="the latents to put together, in order")],
+    latents: Annotated[list[OneOrMany[Latent]], Field(description="the latents to put together, in order")],
     resize: Annotated[
         bool, Field(description="bring all to the size of the first: bilinear, cut to its shape")
     ] = False,
@@ -114,9 +114,9 @@ def repeat_latents(
 
 @node("rebatch_latents")
 def rebatch_latents(
-    latents: Annotated[Sequence[Latent], Field(description="the latents: one batch, or a sequence of batches")],
+    latents: Annotated[OneOrMany[Latent], Field(description="the latents: one batch, or a sequence of batches")],
     batch_size: Annotated[int, Field(ge=1, le=LIMITS.batch, description="how many in each batch")] = 1,
-) -> Sequence[Latent]:
+) -> Each[Latent]:
     """Make a sequence of batches of another size; nodes that map over sequences then run once for each.
 
     Latents of different shapes do not share a batch. Each keeps the noise that it has in the whole.
@@ -135,7 +135,7 @@ def rebatch_latents(
             groups[-1].append(part)
         else:
             groups.append([part])
-    return tuple(
+    return each(
         _take(whole, range(start, min(start + batch_size, whole.samples.shape[0])))
         for group in groups
         for whole in (batch_latents([tuple(group)]),)

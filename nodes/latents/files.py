@@ -7,7 +7,6 @@ tensor ``latent_format_version_0`` that says so; files without the latter hold l
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -16,7 +15,7 @@ from graphflow import runtime
 from graphflow.document.embedded import RECORD_KEYWORD, WORKFLOW_KEYWORD
 from graphflow.errors import LimitError, MediaError, SafetyError
 from graphflow.limits import LIMITS
-from graphflow.spec.decorator import InputFile, node
+from graphflow.spec.decorator import InputFile, OneOrMany, node
 from graphflow.values import EncodedFile, Files, Latent
 
 from ..images.checks import require_batch
@@ -35,7 +34,7 @@ FURTHER = "further."
 
 @node("save_latent", effect=True)
 def save_latent(
-    latent: Annotated[Sequence[Latent], Field(description="the latents: one batch, or a sequence of batches")],
+    latent: Annotated[OneOrMany[Latent], Field(description="the latents: one batch, or a sequence of batches")],
     filename_prefix: Prefix = "graphflow",
     embed: Embed = True,
 ) -> Files:

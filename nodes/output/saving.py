@@ -13,7 +13,7 @@ from graphflow import runtime
 from graphflow.basics.eight_bits import Rounding
 from graphflow.errors import MediaError
 from graphflow.limits import LIMITS
-from graphflow.spec.decorator import FirstNumber, node
+from graphflow.spec.decorator import FirstNumber, OneOrMany, node
 from graphflow.values import Audio, EncodedFile, Files, Image, Video
 
 from ..sequences import pictures_of
@@ -35,7 +35,7 @@ PREVIEW_UNDER_REQUIRE = 8
 
 @node("save_image", effect=True)
 def save_image(
-    images: Annotated[Sequence[Image], Field(description="the pictures: one batch, or a sequence of batches")],
+    images: Annotated[OneOrMany[Image], Field(description="the pictures: one batch, or a sequence of batches")],
     filename_prefix: Prefix = "graphflow",
     format: Annotated[
         Format, Field(description="png carries the workflow and loses nothing; webp and jpeg are smaller")
@@ -71,7 +71,7 @@ def save_image(
 
 @node("preview", effect=True)
 def preview(
-    images: Annotated[Sequence[Image], Field(description="the pictures: one batch, or a sequence of batches")],
+    images: Annotated[OneOrMany[Image], Field(description="the pictures: one batch, or a sequence of batches")],
     max_edge: Annotated[int, Field(ge=16, le=2048, description="longest edge in pixels; nothing is enlarged")] = 512,
     first: FirstNumber = None,
 ) -> Files:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import Field
 
 from graphflow.errors import InvalidInputError, LimitError
 from graphflow.limits import LIMITS
-from graphflow.spec.decorator import Seed, node
+from graphflow.spec.decorator import Each, Seed, node
+
+from ..sequences import each
 
 __all__ = [
     "bool_value",
@@ -90,7 +91,7 @@ def text_replace(
 def text_lines(
     text: Annotated[Text, Field(description="one item a line")],
     skip_empty: Annotated[bool, Field(description="leave out lines with nothing but spaces")] = True,
-) -> Sequence[str]:
+) -> Each[str]:
     """Make a sequence of texts, one a line; nodes that map over sequences then run once for each.
 
     Raises:
@@ -99,7 +100,7 @@ def text_lines(
     lines = tuple(line.strip() for line in text.splitlines() if line.strip() or not skip_empty)
     if not lines:
         raise InvalidInputError("the text has no lines", advice="write one item a line")
-    return lines
+    return each(lines)
 
 
 @node("int_range", fold=True)
@@ -107,6 +108,6 @@ def int_range(
     count: Annotated[int, Field(ge=1, le=LIMITS.batch, description="how many numbers")],
     start: Annotated[int, Field(ge=0, le=2**63, description="the first number")] = 0,
     step: Annotated[int, Field(ge=-(2**31), le=2**31, description="from one number to the next")] = 1,
-) -> Sequence[int]:
+) -> Each[int]:
     """Make a sequence of whole numbers, e.g. of seeds; nodes that map over sequences then run once for each."""
-    return tuple(start + index * step for index in range(count))
+    return each(start + index * step for index in range(count))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import graphflow
-from graphflow import Workflow
+from graphflow import Workflow, nodes
 from graphflow.basics.once import once
 from graphflow.document import document as workflow
 from graphflow.errors import InvalidInputError, PackError, WorkflowError
@@ -72,6 +72,7 @@ def test_values_of_a_run_may_be_numpys_and_paths(toys: ToySession) -> None:
         (lambda g: g.use("inner", id="a b"), "nodes.a b"),
         (lambda g: g.use("inner", id="n", y=object()), "nodes.n.params.y"),
         (lambda g: g.use("inner", id="n", z=1), "nodes.n.z"),
+        (lambda g: g.add(toy.add, 1.0, id="n"), "nodes.n"),
     ],
 )
 def test_what_no_document_can_have_is_refused_at_once(change: Callable[[Workflow], Any], place: str) -> None:
@@ -91,6 +92,15 @@ def test_graphs_show_themselves_in_a_line() -> None:
     g = graph()
     assert repr(g) == "Workflow('sum', nodes=['toy_load', 'sum'])"
     assert repr(g.add(toy.load)) == "Ref('toy_load_2.value')"
+
+
+def test_outputs_are_completed() -> None:
+    g = Workflow()
+    inner = Workflow()
+    inner.output("picture", inner.add(toy.load))
+    g.embed("inner", inner)
+    assert {"model", "vae", "address"} <= set(dir(g.add(nodes.load_checkpoint, model="shapes")))
+    assert {"picture", "address"} <= set(dir(g.use("inner")))
 
 
 def test_one_target_needs_no_list(toys: ToySession) -> None:

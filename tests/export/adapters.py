@@ -1,28 +1,46 @@
-"""Tiny LoHa, LoKr and DoRA files in the layout of kohya, and a tiny upscaler."""
+"""Tiny files of LoRA and its relatives in the layout of kohya, and a tiny upscaler."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
 
-from tests.models.tiny import sd_parts
+from tests.models.tiny import sd_parts, sdxl_parts
 
 ENDINGS = ("to_q", "to_k", "to_v", "conv1", "q_proj", "v_proj")
 RANK = 2
+STARTS = {"unet": "lora_unet_", "text_encoder": "lora_te_"}
+STARTS_XL = {"unet": "lora_unet_", "text_encoder": "lora_te1_", "text_encoder_2": "lora_te2_"}
+"""What the layers of each part are called in the layout of kohya."""
+
+
+def kohya(parts: Mapping[str, Any], starts: Mapping[str, str], layers: tuple[str, ...]) -> dict[str, torch.Tensor]:
+    """A LoRA for layers whose name ends so, in which each has its own rank and alpha."""
+    generator = torch.Generator().manual_seed(9)
+    tensors: dict[str, torch.Tensor] = {}
+    for number, (name, (out, into, *kernel)) in enumerate(_layers(parts, starts, layers)):
+        rank = 1 + number % 3
+        down, up = (rank, into, *kernel), (out, rank, *[1] * len(kernel))
+        tensors[f"{name}.lora_down.weight"] = torch.randn(down, generator=generator) * 0.3
+        tensors[f"{name}.lora_up.weight"] = torch.randn(up, generator=generator) * 0.3
+        tensors[f"{name}.alpha"] = torch.tensor(1.0 + number % 4)
+    return tensors
 
 
 def make_adapters(root: Path) -> Path:
-    """Write ``tiny-loha``, ``tiny-lokr``, ``tiny-dora``, ``tiny-lycoris`` and the upscaler ``tiny-double``; returns the folder."""
+    """Write ``tiny-loha`` and its like, ``tiny-kohya-xl`` and the upscaler ``tiny-double``; returns the folder."""
     generator = torch.Generator().manual_seed(6)
     files: dict[str, dict[str, torch.Tensor]] = {"loha": {}, "lokr": {}, "dora": {}}
 
     def draw(*shape: int) -> torch.Tensor:
         return torch.randn(shape, generator=generator) * 0.3
 
-    for name, shape in _layers():
+    parts = sd_parts()
+    for name, shape in _layers(parts, STARTS, ENDINGS):
         out, into, *kernel = shape
         size = 1
         for edge in kernel:
@@ -45,6 +63,8 @@ def make_adapters(root: Path) -> Path:
         for key, tensor in files["dora"].items()
         if key.startswith("lora_unet_") and key.endswith(plain)
     }
+    files["kohya"] = kohya(parts, STARTS, ENDINGS)
+    files["kohya-xl"] = kohya(sdxl_parts(), STARTS_XL, ENDINGS)
     for method, tensors in files.items():
         path = root / "loras" / f"tiny-{method}.safetensors"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -62,10 +82,12 @@ def _make_upscaler(path: Path) -> None:
     save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, path)
 
 
-def _layers() -> Iterator[tuple[str, tuple[int, ...]]]:
-    parts = sd_parts()
-    for part, prefix in (("unet", "lora_unet_"), ("text_encoder", "lora_te_text_model_")):
+def _layers(
+    parts: Mapping[str, Any], starts: Mapping[str, str], endings: tuple[str, ...]
+) -> Iterator[tuple[str, tuple[int, ...]]]:
+    for part, start in starts.items():
+        prefix = start if part == "unet" else f"{start}text_model_"
         for name, weight in parts[part].state_dict().items():
             layer = name.removesuffix(".weight").removeprefix("text_model.")
-            if name.endswith(".weight") and layer.endswith(ENDINGS):
+            if name.endswith(".weight") and layer.endswith(endings):
                 yield prefix + layer.replace(".", "_"), tuple(weight.shape)

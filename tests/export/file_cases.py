@@ -31,6 +31,15 @@ def _lora_without_text(g: Workflow, p: Parts) -> Any:
     return p.sample(model=g.add(nodes.apply_lora, model=p.model, lora="tiny-lora").model)
 
 
+def _lora_and_embedding(g: Workflow, p: Parts) -> Any:
+    changed = g.add(
+        nodes.apply_lora, model=p.model, text_encoder=p.text_encoder, lora="tiny-kohya-xl", strength=0.8,
+        text_encoder_strength=0.3,
+    )  # fmt: skip
+    positive = p.prompt("embedding:tiny-words circle", text_encoder=changed.text_encoder)
+    return p.sample(model=changed.model, positive=positive, negative=p.prompt("", text_encoder=changed.text_encoder))
+
+
 def _embedding(g: Workflow, p: Parts) -> Any:
     return p.sample(positive=p.prompt("a (embedding:tiny-word:1.2) and embedding:missing"))
 
@@ -214,6 +223,7 @@ SDXL_CASES: dict[str, Build] = {
     "refiner_loop_sized": lambda g, p: _refiner(g, p, sampler="heun"),
     "refined_again": _refined_again,
     "ip_adapter_sdxl": lambda g, p: _ip_adapter(g, p, name="tiny-ip-xl"),
+    "lora_and_embedding": _lora_and_embedding,
     "sizes": lambda g, p: p.sample(
         positive=g.add(nodes.encode_prompt_sdxl, text_encoder=p.text_encoder, text="a red circle", width=512, crop_x=8)
     ),

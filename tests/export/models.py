@@ -40,6 +40,7 @@ def make_models(root: Path) -> Path:
     (root / "embeddings").mkdir()
     vectors = torch.randn(2, 32, generator=torch.Generator().manual_seed(5))
     save_file({"<word>": vectors}, root / "embeddings" / "tiny-word.safetensors")
+    save_file({"clip_g": vectors, "clip_l": -2 * vectors}, root / "embeddings" / "tiny-words.safetensors")
     return root
 
 

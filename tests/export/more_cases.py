@@ -289,6 +289,7 @@ MORE_CASES: dict[str, Build] = {
     "lokr": lambda g, p: _adapter(g, p, "tiny-lokr"),
     "dora": lambda g, p: _adapter(g, p, "tiny-dora"),
     "lycoris": lambda g, p: _adapter(g, p, "tiny-lycoris"),
+    "kohya": lambda g, p: _adapter(g, p, "tiny-kohya"),
     "upscaled": _upscaled,
     "latent_edits": _latent_edits,
     "hypertile": lambda g, p: _network(g, p, nodes.hypertile, tile_size=32, max_depth=1, swap_size=3),

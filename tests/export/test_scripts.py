@@ -25,7 +25,7 @@ from tests.fresh import Fresh
 
 SOAK = os.environ.get("GRAPHFLOW_TEST_SOAK") == "1"
 SAMPLE = {
-    "ancestral", "comfyui", "weights", "regional", "control", "merged_lora", "from_batch", "deep_shrink", "dora",
+    "ancestral", "comfyui", "weights", "regional", "control", "merged_lora", "from_batch", "deep_shrink", "dora", "kohya",
     "long_prompt", "ddim_uniform_img2img", "brownian", "names", "inpaint_ddim", "no_picture",
 }  # fmt: skip
 """Cases that always run; the others in the long suite."""
@@ -44,7 +44,7 @@ def test_a_case_draws_the_same_picture(name: str, models: Path, fresh: Fresh, tm
     assert row.ok, row
 
 
-@pytest.mark.parametrize("name", chosen([*CASES, *SDXL_CASES], {"sizes", "refiner"}))
+@pytest.mark.parametrize("name", chosen([*CASES, *SDXL_CASES], {"sizes", "refiner", "lora_and_embedding"}))
 def test_a_case_of_sdxl_draws_the_same_picture(name: str, models: Path, fresh: Fresh, tmp_path: Path) -> None:
     session = make_session(tmp_path, models=({"path": models},))
     row = compare(fresh, name, build({**CASES, **SDXL_CASES}[name], "tiny-sdxl"), tmp_path, session=session)

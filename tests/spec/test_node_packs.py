@@ -15,9 +15,11 @@ import torch
 
 from graphflow import Session, Workflow
 from graphflow.cli import main
-from graphflow.errors import WorkflowError
+from graphflow.errors import NodeError, WorkflowError
 from graphflow.nodes import load_image, save_image
+from graphflow.settings import Settings
 from graphflow.spec.decorator import spec_of
+from graphflow.spec.registry import from_file
 from graphflow.values import Image
 from tests.conftest import ROOT
 
@@ -61,6 +63,104 @@ def test_only_the_files_that_code_names_may_lie_anywhere(here: Path) -> None:
     assert session.plan(g).count("write") == 1
     with pytest.raises(WorkflowError, match="leads out"):
         session.plan(Workflow.load(g.save("saved.json")), folder=here)
+
+
+FAULTY = '''
+"""A pack with faults."""
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+from graphflow import node
+from graphflow.values import Image, Mask
+
+class Pair(NamedTuple):
+    one: int
+    other: Mask | None
+
+def helper(x: Any) -> Any:
+    return x / 0  # raised here
+
+@node("number")
+def number(x: int = 0) -> int: # number
+    """Return a text."""
+    return "none"
+
+@node("picture", lane="device")
+def picture(x: int = 0) -> Image: # picture
+    """Return nothing."""
+
+@node("pair")
+def pair(x: int = 0) -> Pair: # pair
+    """Return a plain tuple."""
+    return (1, None)
+
+@node("texts")
+def texts(x: int = 0) -> list[str]:
+    """Return a list, as it should."""
+    return ["a"]
+
+@node("many")
+def many(x: int = 0) -> Sequence[int]:
+    """Return a list as a sequence, as it may."""
+    return [1, 2]
+
+@node("more", map=True)
+def more(x: int) -> int:
+    """Add one."""
+    return x + 1
+
+@node("good_pair")
+def good_pair(x: int = 0) -> Pair:
+    """Return no mask, as it may."""
+    return Pair(1, None)
+
+@node("divided")
+def divided(x: int = 0) -> int:
+    """Divide by zero, in a helper."""
+    return helper(x)
+
+@node("divided_early", fold=True)
+def divided_early(x: int = 0) -> int:
+    """Divide by zero while planning."""
+    return helper(x)
+
+@node("number_early", fold=True)
+def number_early(x: int = 0) -> int: # number_early
+    """Return a text while planning."""
+    return "none"
+'''
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "mark"),
+    [
+        ("number", r"number \({}\) returned str for its output 'value', which it declares as int", "# number"),
+        (
+            "picture",
+            r"picture \({}\) returned NoneType for its output 'image', which it declares as image",
+            "# picture",
+        ),
+        ("pair", r"pair \({}\) returned tuple for its output 'one', which it declares as int", "# pair"),
+        ("number_early", r"number_early \({}\) returned str for its output 'value'", "# number_early"),
+        ("divided", r"node 'divided' \(divided\): ZeroDivisionError: division by zero \(at {}\)", "# raised here"),
+        ("divided_early", r"ZeroDivisionError: division by zero \(at {}\)", "# raised here"),
+    ],
+)
+def test_a_fault_of_a_pack_is_said_to_be_the_pack_s(name: str, said: str, mark: str, tmp_path: Path) -> None:
+    path = tmp_path / "faulty.py"
+    path.write_text(FAULTY, "utf-8")
+    line = next(number for number, text in enumerate(FAULTY.splitlines(), 1) if text.endswith(mark))
+    if not mark.startswith("# raised"):
+        line -= 1  # where the decorator stands
+    functions = {spec_of(function).type: function for function in from_file(path)}
+    session = Session(Settings(cache_dir=tmp_path / "cache"), functions=[*functions.values()])
+    g = Workflow()
+    g.output("texts", g.add(functions["texts"]))
+    g.output("pair", g.add(functions["good_pair"]).one)
+    g.output("more", g.add(functions["more"], x=g.add(functions["many"])))
+    assert session.run(g).outputs == {"texts": ["a"], "pair": 1, "more": (2, 3)}
+    g.output("x", g.add(functions[name], id=name))
+    with pytest.raises((NodeError, WorkflowError), match=said.format(re.escape(f"{path}:{line}"))):
+        session.run(g)
 
 
 def test_the_signature_on_the_page_is_the_example_s() -> None:

@@ -1,9 +1,9 @@
-"""Relatives of LoRA that Diffusers does not load: the script adds their layers to the weights itself."""
+"""LoRA and its relatives in files that Diffusers does not load: the script adds their layers to the weights itself."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ ROLES = re.compile(r"(alpha|dora_scale|hada_(w[12]_[ab]|t[12])|lokr_(w[12](_[ab]
 
 
 def apply_adapter(emission: Emission, path: str, encoder: Any) -> dict[str, Any]:
-    """A LoHa, LoKr or DoRA file on a model and, where linked, its text encoder.
+    """A file of LoRA, LoHa, LoKr or DoRA layers on a model and, where linked, its text encoder.
 
     Raises:
         UnsupportedError: Its layers are named otherwise than in the layout of kohya with the names of Diffusers.
@@ -59,12 +59,17 @@ def _changed(part: ModelPart, module: str, path: str, prefix: str, strength: str
     return replace(part, patches=(*part.patches, change))
 
 
-def _layers(emission: Emission) -> Iterator[str]:
-    """The names of the file's layers."""
+def tensor_names(emission: Emission) -> Collection[str]:
+    """What the tensors of a LoRA file are called."""
     path = emission.use_of("lora").path
     if path is None:
         raise UnsupportedError("its file is not downloaded yet")
-    for key in read_header(Path(path)).tensors:
+    return read_header(Path(path)).tensors.keys()
+
+
+def _layers(emission: Emission) -> Iterator[str]:
+    """The names of the file's layers."""
+    for key in tensor_names(emission):
         name, _, role = key.partition(".")
         if not ROLES.fullmatch(role):
             raise UnsupportedError(f"the tensor {key} of its file is none that scripts know")

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
 from ..graph import Given
 from ..models import ModelPart, Patch
 from ..script import UnsupportedError
-from .adapters import METHODS, apply_adapter
+from .adapters import METHODS, apply_adapter, tensor_names
 from .base import Emission, Emitter
 from .loaders import constant_path
 from .stored import stored
+
+NAMED = re.compile(r"(unet|text_encoder(_2)?)\..+\.lora_[AB]\.weight")
+"""Tensors that pipelines load under the names that they have."""
+
+RENAMED = re.compile(
+    r"lora_(unet|te[12]?)_\w+\.(alpha|lora_(down|up)\.weight)"
+    r"|(unet|text_encoder(_2)?)\..+[._]lora(_linear_layer)?\.(down|up)\.weight"
+)
+"""Tensors in the older layouts, whose names and scales the script puts right."""
 
 
 def apply_lora(emission: Emission) -> dict[str, Any]:
@@ -22,18 +32,20 @@ def apply_lora(emission: Emission) -> dict[str, Any]:
     has_text = any("text" in str(target) for target in targets) if isinstance(targets, list) else True
     emission.script.fixed(emission.inputs["lora"], "its layers decide what is written")
     path = constant_path(emission, "lora", "LORA", kind="Path")
-    if description.variant in METHODS or description.details.get("format") == "lycoris":
+    renamed = not all(NAMED.fullmatch(name) for name in tensor_names(emission))
+    plain = not renamed or all(RENAMED.fullmatch(name) for name in tensor_names(emission))
+    if description.variant in METHODS or (description.variant == "lora" and not plain):
         return apply_adapter(emission, path, encoder)
-    if description.variant not in ("lora", ""):
+    if description.variant != "lora":
         raise UnsupportedError(f"{description.variant} files cannot be written as a LoRA of Diffusers")
     results: dict[str, Any] = {"text_encoder": Given(None)}
     if not emission.is_default("strength", 0.0):
-        patch = Patch(path, strength=emission.value("strength"), has_text=has_text)
+        patch = Patch(path, strength=emission.value("strength"), has_text=has_text, renamed=renamed)
         model = replace(model, patches=(*model.patches, patch))
     if isinstance(encoder, ModelPart):
         text_strength = emission.value("text_encoder_strength")
         if has_text and not emission.is_default("text_encoder_strength", 0.0):
-            patch = Patch(path, text_strength=text_strength, has_text=True, rounded=stored(encoder))
+            patch = Patch(path, text_strength=text_strength, has_text=True, rounded=stored(encoder), renamed=renamed)
             encoder = replace(encoder, patches=(*encoder.patches, patch))
         results["text_encoder"] = encoder
     else:

@@ -1,8 +1,16 @@
-"""Models from single files, where their classes read folders only."""
+"""Models of transformers, from folders and from single files."""
 # mypy: ignore-errors
 
 from safetensors.torch import load_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+
+def load_whole(load, path, **options):
+    """A model from a folder; where weights are missing, the library makes them up."""
+    model, found = load(path, output_loading_info=True, **options)
+    if found["missing_keys"]:
+        raise SystemExit(f"{path} lacks {', '.join(sorted(found['missing_keys']))}")
+    return model
 
 
 def fill(model, path):

@@ -3,6 +3,7 @@
 
 import re
 
+import torch
 from diffusers import T2IAdapter
 from safetensors.torch import load_file
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
@@ -49,8 +50,22 @@ def see_pictures(denoise, pipe, pictures):
 def load_image_encoder(path, **config):
     """A CLIP image encoder from a single file."""
     encoder = CLIPVisionModelWithProjection(CLIPVisionConfig(**config))
-    encoder.load_state_dict(load_file(path), strict=False)
+    missing = encoder.load_state_dict(load_file(path), strict=False).missing_keys
+    if missing:
+        raise SystemExit(f"{path} lacks {', '.join(missing)}")
     return encoder.eval()
+
+
+def check_ip_adapters(unet, *paths):
+    """Stop where a UNet has not all of its IP-Adapters: layers too many are left out."""
+    tensors = [tensor for path in paths for tensor in load_file(path).values()]
+    modules = [unet.encoder_hid_proj, *unet.attn_processors.values()]
+    modules = [module for module in modules if isinstance(module, torch.nn.Module)]
+    weights = torch.nn.ModuleList(modules).parameters()
+    found, wanted = (sum(item.numel() for item in each) for each in (weights, tensors))
+    if found != wanted:
+        names = ", ".join(path.name for path in paths)
+        raise SystemExit(f"only {found} of {wanted} weights of {names} fit the UNet")
 
 
 def load_t2i_adapter(path, **config):

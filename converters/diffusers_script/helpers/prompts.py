@@ -8,10 +8,14 @@ import torch
 from safetensors.torch import load_file
 
 
-def load_embedding(path, width):
-    """The vectors (n, width) of a textual-inversion file; none where it has no such."""
-    tensors = [item for item in load_file(path).values() if item.shape[-1] == width]
-    return tensors[0].reshape(-1, width).float() if tensors else []
+def load_embedding(path, name, width):
+    """The vectors (n, width) of a textual-inversion file, by name or else by width."""
+    tensors = load_file(path)
+    for item in [tensors[name]] if name in tensors else tensors.values():
+        if item.ndim in (1, 2) and item.shape[-1] == width:
+            return item.reshape(-1, width).float()
+    print(f"{path.name} has no vectors of width {width}: it is left out there")
+    return []
 
 
 def make_chunks(tokenizer, parts):
@@ -46,9 +50,9 @@ def encode_parts(tokenizer, encoder, parts, layer, normed):
     """
     core = getattr(encoder, "text_model", encoder)
     width = core.embeddings.token_embedding.embedding_dim
-    vectors = {
-        part: load_embedding(part, width) for part, _ in parts if isinstance(part, Path)
-    }
+    name = "clip_g" if hasattr(encoder, "text_projection") else "clip_l"
+    files = {part for part, _ in parts if isinstance(part, Path)}
+    vectors = {path: load_embedding(path, name, width) for path in files}
     chunks = make_chunks(
         tokenizer, [(vectors.get(part, part), weight) for part, weight in parts]
     )

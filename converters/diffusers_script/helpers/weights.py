@@ -1,6 +1,8 @@
 """Weights and batches."""
 # mypy: ignore-errors
 
+import re
+
 import torch
 from safetensors.torch import load_file
 
@@ -40,6 +42,29 @@ def repeated_places(places, count):
     return [place + turn * span for turn in range(count) for place in places]
 
 
+def load_lora(pipe, path, name):
+    """Load a LoRA, whole or not at all; its scales become part of its matrices.
+
+    The library by itself mixes up scales that differ between layers, and drops layers of
+    a text encoder where none is for out_proj.
+    """
+    tensors, scales = pipe.lora_state_dict(
+        path.parent, weight_name=path.name, unet_config=pipe.unet.config
+    )
+    for key, scale in (scales or {}).items():
+        key = key.removesuffix(".alpha")
+        key = key if key in tensors else f"{key}.lora.down.weight"
+        tensors[key] = tensors[key].float() * (scale / len(tensors[key]))
+    old, new = r"^(text_.+)\.to_(\w+)_lora\.", r"\1.\2_proj.lora_linear_layer."
+    tensors = {re.sub(old, new, key): tensors[key] for key in tensors}
+    pipe.load_lora_weights(tensors, adapter_name=name)
+    parts = [part for part in pipe.components.values() if hasattr(part, "modules")]
+    layers = [layer for part in parts for layer in part.modules()]
+    found = sum(name in getattr(layer, "lora_A", ()) for layer in layers)
+    if 2 * found != len(tensors):
+        raise SystemExit(f"{path}: only {found} of {len(tensors) // 2} layers fit")
+
+
 def apply_adapter(module, path, prefix, strength):
     """Add the layers of a LoHa, LoKr or DoRA file to the weights of a module.
 
@@ -51,13 +76,16 @@ def apply_adapter(module, path, prefix, strength):
         layers.setdefault(name, {})[role] = tensor.float()
     for name, layer in module.named_modules():
         flat = prefix + name.removeprefix("text_model.").replace(".", "_")
-        if flat not in layers:
+        tensors = layers.pop(flat, None)
+        if tensors is None:
             continue
-        tensors, weight = layers[flat], layer.weight.detach().float().cpu()
+        weight = layer.weight.detach().float().cpu()
         changed = weight + adapter_update(tensors).reshape(weight.shape)
         if "dora_scale" in tensors:
             changed = with_lengths(changed, tensors["dora_scale"])
         layer.weight.copy_(weight + strength * (changed - weight))
+    if left := [name for name in layers if name.startswith(prefix)]:
+        print(f"{path.name}: there is no place for {', '.join(left)}")
 
 
 def adapter_update(tensors):
