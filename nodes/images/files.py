@@ -15,6 +15,8 @@ from graphflow.values import Image, Mask
 from ..output.user_files import read
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import torch
 
 __all__ = ["load_image", "load_mask"]
@@ -25,20 +27,20 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 PictureFile = Annotated[
     str,
     InputFile("image"),
-    Field(min_length=1, description="PNG, JPEG, WebP, BMP, GIF or TIFF; the first frame where there are several"),
+    Field(min_length=1, description="PNG, JPEG, WebP, BMP, GIF or TIFF"),
 ]
 
 
 class Picture(NamedTuple):
     """A picture and the mask in its alpha channel."""
 
-    image: Annotated[Image, Field(description="the picture, (1, 3, H, W) in [0, 1]")]
+    image: Annotated[Image, Field(description="the picture, (1, 3, H, W) in [0, 1], or one for each frame")]
     mask: Annotated[
         Mask, Field(description="1 where the picture is transparent, (1, H, W); all 0 where it has no alpha")
     ]
 
 
-@node("load_image")
+@node("load_image", version=2)
 def load_image(
     file: PictureFile,
     keep_alpha: Annotated[bool, Field(description="return four channels where the file has alpha")] = False,
@@ -48,11 +50,12 @@ def load_image(
 ) -> Picture:
     """Read a picture, turned upright as its EXIF data says.
 
-    Frames of another size than the first one's are left out.
+    Frames of another size than the first one's are left out. A phone's MPO file counts as its first picture, and a
+    colour that a picture without alpha or palette declares transparent as any other.
 
     Raises:
         MediaError: The file is not there, is damaged, or is none of the formats.
-        LimitError: The picture is larger than the limits allow.
+        LimitError: The picture is larger, or has more frames, than the limits allow.
     """
     import torch
 
@@ -75,35 +78,63 @@ def load_mask(
 ) -> Mask:
     """Read a mask (1, H, W) in [0, 1] from one channel of a picture, turned upright as its EXIF data says.
 
+    Of several frames the first counts; a colour that the file declares transparent is.
+
     Raises:
         MediaError: The file is not there, is damaged, or is none of the formats.
         LimitError: The picture is larger than the limits allow.
     """
     import torch
 
-    ((pixels, alpha),) = _read_picture(file, 1)
+    ((pixels, alpha),) = _read_picture(file, 1, keyed=True)
     if channel == "alpha":
         return Mask(values=torch.zeros(1, *pixels.shape[-2:]) if alpha is None else (1.0 - alpha)[None])
     return Mask(values=pixels[("red", "green", "blue").index(channel)][None].clone())
 
 
-def _read_picture(name: str, most: int) -> list[tuple[torch.Tensor, torch.Tensor | None]]:
-    """Return colours (3, H, W), and alpha (H, W) or None, of at most so many frames."""
+def frames_of(opened: Any) -> int:
+    """Return how many frames an opened picture has; further pictures of an MPO file are views or gain maps of the first."""
+    count: int = 1 if opened.format == "MPO" else getattr(opened, "n_frames", 1)
+    return count
+
+
+def count_frames(path: str | Path) -> int:
+    """Return how many frames a picture file has; 1 where it is none, which reading it tells."""
+    import PIL.Image
+
+    try:
+        with PIL.Image.open(path, formats=FORMATS) as opened:
+            return frames_of(opened)
+    except (OSError, SyntaxError, ValueError):
+        return 1
+
+
+def _read_picture(name: str, most: int, *, keyed: bool = False) -> list[tuple[torch.Tensor, torch.Tensor | None]]:
+    """Return colours (3, H, W), and alpha (H, W) or None, of at most so many frames.
+
+    Args:
+        name: The file.
+        most: 1, or the limit.
+        keyed: Whether a transparent colour of a picture without alpha or palette counts.
+    """
     import PIL.Image
     from PIL import ImageOps, UnidentifiedImageError
 
     data = read(name)
     try:
         with PIL.Image.open(io.BytesIO(data), formats=FORMATS) as opened:
-            size, count = opened.size, min(most, getattr(opened, "n_frames", 1))
+            size, count = opened.size, frames_of(opened)
+            if count > most > 1:
+                raise LimitError(f"{count:,} frames are more than {most:,}", where=name)
+            count = min(count, most)
             check_size(size, name, count)
             found: list[tuple[torch.Tensor, torch.Tensor | None]] = []
             for number in range(count):
                 opened.seek(number)
                 if opened.size == size:
                     opened.load()
-                    found.append(channels_of(ImageOps.exif_transpose(opened)))
-            return found
+                    found.append(channels_of(ImageOps.exif_transpose(opened), keyed=keyed))
+            return [frame for frame in found if frame[0].shape == found[0][0].shape]
     except UnidentifiedImageError as error:
         raise MediaError(
             "this is no picture of a known format", where=name, advice=f"use one of {', '.join(FORMATS)}"
@@ -124,7 +155,7 @@ def check_size(size: tuple[int, int], name: str, count: int) -> None:
         )
 
 
-def channels_of(picture: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
+def channels_of(picture: Any, *, keyed: bool = False) -> tuple[torch.Tensor, torch.Tensor | None]:
     import numpy as np
     import torch
 
@@ -135,7 +166,8 @@ def channels_of(picture: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
         )
         grey = torch.from_numpy(plane / scale).clamp(0, 1)
         return grey.expand(3, -1, -1).clone(), None
-    transparent = picture.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in picture.info
+    declared = "transparency" in picture.info and (keyed or picture.mode == "P")
+    transparent = picture.mode in ("RGBA", "LA", "PA", "La", "RGBa") or declared
     array = np.asarray(picture.convert("RGBA" if transparent else "RGB"), dtype=np.float32) / 255.0
     tensor = torch.from_numpy(array).permute(2, 0, 1).contiguous()
     return tensor[:3], tensor[3] if transparent else None

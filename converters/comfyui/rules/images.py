@@ -10,6 +10,7 @@ from .rule import AnyRule, Convert, Made, Make, Rule
 
 _HARD = {"antialias": False}
 _ANTIALIAS = frozenset({"antialias"})
+_FRAMES = {"frames": "all"}
 _CUT = {"rounding": "truncate"}
 _SAVE_LOOSE = frozenset({"rounding", "quality", "embed", "format"})
 _LOWER = Convert(lambda value: str(value).lower(), lambda value: str(value).upper())
@@ -222,8 +223,8 @@ def _resize_was(builder: Builder, source: Source) -> list[Value]:
 
 
 RULES: tuple[AnyRule, ...] = (
-    Rule("LoadImage", "load_image", "image:file", "image mask", values={"image": FILE}, loose=frozenset({"keep_alpha"})),
-    Rule("LoadImageOutput", "load_image", "image:file", "image mask", values={"image": FILE}, back=False),
+    Rule("LoadImage", "load_image", "image:file", "image mask", values={"image": FILE}, fixed=_FRAMES, loose=frozenset({"keep_alpha", "frames"})),
+    Rule("LoadImageOutput", "load_image", "image:file", "image mask", values={"image": FILE}, fixed=_FRAMES, back=False),
     Rule("SaveImage", "save_image", "images filename_prefix", passes="images", values={"filename_prefix": PREFIX}, fixed=_CUT, loose=_SAVE_LOOSE),
     Made("SaveImageAdvanced", ("save_image",), _save_advanced, says="save_image"),
     Rule("Image Save", "save_image", "images filename_prefix", values={"filename_prefix": PREFIX}, fixed=_CUT, pack="was-node-suite-comfyui", back=False,
