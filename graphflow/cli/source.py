@@ -34,8 +34,12 @@ class Loaded:
     folder: Path | None
 
 
-def load(name: str) -> Loaded:
+def load(name: str, *, report: bool = False) -> Loaded:
     """Read a workflow by path, by packaged name, or from standard input; ComfyUI's files become native ones.
+
+    Args:
+        name: What the command line called it.
+        report: Whether to say of a ComfyUI file what became of every node.
 
     Raises:
         InvalidInputError: There is no such workflow, or it cannot be read.
@@ -45,11 +49,11 @@ def load(name: str) -> Loaded:
     from graphflow.document import document as workflow
 
     if name == STANDARD_INPUT:
-        return Loaded(_from_standard_input(), "standard input", None)
+        return Loaded(_from_standard_input(report), "standard input", None)
     path = Path(name)
     if not path.is_file():
         path = _packaged(name)
-    foreign = _foreign(path)
+    foreign = _foreign(path, report)
     return Loaded(workflow.read(path) if foreign is None else foreign, name, path.parent)
 
 
@@ -86,7 +90,7 @@ def _packaged(name: str) -> Path:
     )
 
 
-def _foreign(path: Path) -> Document | None:
+def _foreign(path: Path, report: bool) -> Document | None:
     """Return the native form of a ComfyUI file, or None where it is none; what cannot be read is told elsewhere."""
     from graphflow.cli.imported import read_foreign
     from graphflow.limits import LIMITS
@@ -97,7 +101,7 @@ def _foreign(path: Path) -> Document | None:
         data = path.read_bytes()
     except OSError:
         return None
-    return read_foreign(data, path.name)
+    return read_foreign(data, path.name, report=report)
 
 
 def _beside(path: Path) -> list[str]:
@@ -108,7 +112,7 @@ def _beside(path: Path) -> list[str]:
         return []
 
 
-def _from_standard_input() -> Document:
+def _from_standard_input(report: bool) -> Document:
     from graphflow.basics import jsontools
     from graphflow.cli.imported import read_foreign
     from graphflow.document import document as workflow
@@ -118,7 +122,7 @@ def _from_standard_input() -> Document:
     data = sys.stdin.buffer.read(LIMITS.media_bytes + 1)
     if len(data) > LIMITS.media_bytes:
         raise LimitError(f"there are more than {LIMITS.media_bytes:,} bytes", where="standard input")
-    foreign = read_foreign(data, "standard input")
+    foreign = read_foreign(data, "standard input", report=report)
     if foreign is not None:
         return foreign
     text = embedded_document(data, source="standard input")

@@ -72,7 +72,8 @@ def sample(
     if end_step is not None and end_step <= start_step:
         return _passed(latent, start_step, end_step)
     with model.use() as loaded:
-        sigmas = make_sigmas(schedule, loaded.model_sampling, steps, strength, sampler)
+        share = min(max(strength, 0.0), 1.0)  # links may carry more, or less
+        sigmas = make_sigmas(schedule, loaded.model_sampling, steps, share, sampler)
         levels = cut_sigmas(sigmas, start_step=start_step, end_step=end_step, force_full_denoise=not leftover_noise)
         if len(sigmas) > 1 and len(levels) < 2:
             return _passed(latent, start_step, steps)

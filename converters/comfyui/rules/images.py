@@ -223,7 +223,8 @@ def _resize_was(builder: Builder, source: Source) -> list[Value]:
 
 
 RULES: tuple[AnyRule, ...] = (
-    Rule("LoadImage", "load_image", "image:file", "image mask", values={"image": FILE}, fixed=_FRAMES, loose=frozenset({"keep_alpha", "frames"})),
+    Rule("LoadImage", "load_image", "image:file", "image mask", values={"image": FILE}, fixed=_FRAMES,
+         loose=frozenset({"keep_alpha", "frames"}), unsaid=frozenset({"frames"})),
     Rule("LoadImageOutput", "load_image", "image:file", "image mask", values={"image": FILE}, fixed=_FRAMES, back=False),
     Rule("SaveImage", "save_image", "images filename_prefix", passes="images", values={"filename_prefix": PREFIX}, fixed=_CUT, loose=_SAVE_LOOSE),
     Made("SaveImageAdvanced", ("save_image",), _save_advanced, says="save_image"),
