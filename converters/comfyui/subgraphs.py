@@ -167,7 +167,7 @@ def _host_values(
         return _held((name, value) for name, value in host.named.items() if name in names)
     journal.problem(
         "host-values",
-        f"the subgraph shows {shown} widgets but holds {len(host.widgets)} values: those inside are used",
+        f"the subgraph holds {len(host.widgets)} values for the {shown} it shows: those inside are used",
         node=place,
     )
     return {}

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from ..conditionings import Conditioning
-from ..graph import Given
 from ..handles import EmptyLatent, Latents, Sampling
 from ..models import ModelPart, merged
 from ..nets import net_of
@@ -31,8 +30,8 @@ READ = (
 def sample(emission: Emission) -> object:
     """Sampling; a strength of 0, or no step in the window, changes nothing."""
     found = emission.inputs["latent"]
-    if emission.is_default("strength", 0) or _is_empty(emission):
-        list(map(emission.inputs.__getitem__, emission.inputs))  # read, that is: they have no effect
+    if emission.is_default("strength", 0) or emission.ends_before("start_step", "end_step", least=1):
+        emission.has_no_effect()
         return emission.latents("latent")
     if isinstance(found, Sampling) and not found.shared:
         second = _sampling(emission, Latents("", found.model))
@@ -42,14 +41,6 @@ def sample(emission: Emission) -> object:
     if isinstance(latent, EmptyLatent) and latent.channels != "4":
         raise UnsupportedError("only latents of 4 channels can be exported")
     return _sampling(emission, latent)
-
-
-def _is_empty(emission: Emission) -> bool:
-    window = [emission.inputs[name] for name in ("start_step", "end_step")]
-    if not all(isinstance(given, Given) and not emission.script.is_open(given) for given in window):
-        return False
-    start, end = (given.value for given in window)
-    return end is not None and bool(end <= start)
 
 
 def _sampling(emission: Emission, latent: Latents | EmptyLatent) -> Sampling:
