@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from . import catalogue
 from .documents import INPUT_BOUNDARY, OUTPUT_BOUNDARY, Boundary, Graph, InputSlot, Link, UiNode, parse_nodes
@@ -88,18 +88,20 @@ def _with_values(
     values = host.widgets
     if not isinstance(values, tuple) or not values:
         return inner
-    plain = tuple(value for value in values if not is_control(value))
-    candidates = [(values, layout) for layout in _layouts(inner, raw)]
-    candidates += [(plain, [entry for entry in layout if entry.name != catalogue.CONTROL]) for _, layout in candidates]
-    fitting = [(values, layout) for values, layout in candidates if len(values) == len(layout)]
+    layouts = _layouts(inner, raw)
+    fitting = _fitting(values, layouts) or _fitting(values, [_without(layout, host, inner) for layout in layouts])
     if not fitting:
         journal.problem(
             "group-values",
-            f"the group node holds {len(values)} widget values, its nodes {len(candidates[0][1])}: theirs are used",
+            f"the group node holds {len(values)} widget values, its nodes {len(layouts[1])}: theirs are used",
             node=place,
         )
         return inner
-    given, layout = min(fitting, key=lambda pair: sum(map(_misfits, *pair)))
+    given, layout = min(fitting, key=_misfits)
+    if _misfits((given, layout)):
+        journal.problem(
+            "group-values", "the widget values do not fit the nodes inside; some may be shifted", node=place
+        )
     stored = {id: list(node.widgets) if isinstance(node.widgets, tuple) else [] for id, node in inner.items()}
     for value, entry in zip(given, layout, strict=True):
         stored[entry.node][entry.position] = value
@@ -118,11 +120,26 @@ class _Widget:
     name: str = ""
 
 
-def _misfits(value: object, widget: _Widget) -> bool:
+_Fitting: TypeAlias = tuple[Sequence[Any], list[_Widget]]
+
+
+def _fitting(values: Sequence[Any], layouts: list[list[_Widget]]) -> list[_Fitting]:
+    """Return the layouts that have as many places as there are values, with or without the settings beside seeds."""
+    plain = [value for value in values if not is_control(value)]
+    bare = [[widget for widget in layout if widget.name != catalogue.CONTROL] for layout in layouts]
+    pairs = [*((values, layout) for layout in layouts), *((plain, layout) for layout in bare)]
+    return [(values, layout) for values, layout in pairs if len(values) == len(layout)]
+
+
+def _misfits(fitting: _Fitting) -> int:
+    return sum(not _may_hold(widget, value) for value, widget in zip(*fitting, strict=True))
+
+
+def _may_hold(widget: _Widget, value: object) -> bool:
     if widget.name == catalogue.CONTROL:
-        return not (is_control(value) or isinstance(value, bool) or value is None)
+        return is_control(value) or isinstance(value, bool) or value is None
     interface = catalogue.find(widget.type)
-    return interface is not None and not may_hold(interface, widget.name, value)
+    return interface is None or may_hold(interface, widget.name, value)
 
 
 def _layouts(inner: Mapping[str, UiNode], raw: Mapping[str, Any]) -> list[list[_Widget]]:
@@ -153,6 +170,19 @@ def _layouts(inner: Mapping[str, UiNode], raw: Mapping[str, Any]) -> list[list[_
         moved += shown + [widget for _, widget in sorted(inputs, key=lambda item: item[0])]
         in_place += sorted([*shown, *(widget for _, widget in inputs)], key=lambda widget: widget.position)
     return list(layouts)
+
+
+def _without(layout: list[_Widget], host: UiNode, inner: Mapping[str, UiNode]) -> list[_Widget]:
+    """Return a layout without the widgets that are linked inputs of the group node, and the settings beside them."""
+    linked = {slot.widget for slot in host.inputs if slot.link is not None}
+    kept: list[_Widget] = []
+    owner = ""
+    for widget in layout:
+        owner = owner if widget.name == catalogue.CONTROL else widget.name
+        title = inner[widget.node].title or widget.type
+        if owner not in linked and f"{title} {owner}" not in linked:
+            kept.append(widget)
+    return kept
 
 
 def _widgets(node: UiNode, id: str) -> list[_Widget]:

@@ -99,7 +99,7 @@ def show_line(target: Console, report: Report) -> None:
     if report.remarks:
         first = "; ".join(remark if len(remark) <= 100 else f"{remark[:99]}…" for remark in report.remarks[:2])
         more = " …" if len(report.remarks) > 2 else ""
-        line += styled(f"; {count(len(report.remarks), 'remark')} (--report tells all): {first}{more}", "yellow")
+        line += styled(f"; {count(len(report.remarks), 'remark')} (import --report tells all): {first}{more}", "yellow")
     target.print(line, soft_wrap=True)
 
 

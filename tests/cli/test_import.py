@@ -234,7 +234,7 @@ def test_remarks_are_told_in_one_line_and_all_of_them_on_demand(graphflow: Comma
     Path("odd.json").write_text(json.dumps({**PROMPT, "5": odd}), "utf-8")
     (line,) = graphflow("plan", "odd.json").err.splitlines()
     assert line.startswith(
-        "ComfyUI workflow (api): 6 nodes exactly, 0 approximately; 1 remark (--report tells all): 5 "
+        "ComfyUI workflow (api): 6 nodes exactly, 0 approximately; 1 remark (import --report tells all): 5 "
     )
     assert line.endswith("width 100 to 96, height 132 to 128")
     told = graphflow("plan", "odd.json", "--report")

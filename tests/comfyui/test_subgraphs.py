@@ -502,6 +502,16 @@ def test_the_seed_of_a_group_node_may_be_linked() -> None:
     assert inputs_of(document, "10:0") == EXPECTED | {"seed": ["1", 0]}
 
 
+@pytest.mark.parametrize("held", [[30, 7.5, "ddim", "karras", 0.5], [555, "fixed", 30, 7.5, "ddim", "karras", 0.5]])
+def test_a_widget_that_is_an_input_of_the_group_node_alone_may_hold_no_value(held: list[Any]) -> None:
+    group = {"nodes": [GROUP["nodes"][2]], "links": [], "external": [], "config": {}}
+    host = node(10, "workflow>g", slot("KSampler seed", "INT", 1, widget=True), out="LATENT", widgets=held)
+    seed = node(1, "PrimitiveInt", out="INT", widgets=[12, "fixed"])
+    result = flat(ui([seed, host], [[1, 1, 0, 10, 0, "INT"]], extra={"groupNodes": {"g": group}}))
+    assert result.prompt["10:0"]["inputs"] == EXPECTED | {"seed": ["1", 0]}
+    assert not result.problems
+
+
 def test_a_reroute_in_a_group_node_takes_what_the_group_gets() -> None:
     group = {
         "nodes": [
