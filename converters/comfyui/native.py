@@ -41,6 +41,8 @@ _SAMPLED = {
     "upscale_latent": ("width", "height"),
     "crop_latent": ("width", "height", "x", "y"),
     "composite_latents": ("x", "y"),
+    "empty_video_latent": ("width", "height"),
+    "set_conditioning_area": ("width", "height", "x", "y"),
 }
 """Inputs in pixels that count in whole latent samples, by native type."""
 
@@ -198,12 +200,14 @@ class _Importer:
         for id in self._builder.current:
             entry = self._builder.nodes[id]
             downscale = entry.params.get("downscale", 8)
+            if entry.params.get("unit") == "fraction":
+                continue
             for name in _SAMPLED.get(entry.type, ()):
                 value, link = entry.params.get(name), entry.links.get(name)
                 if isinstance(link, str):
                     value = _constant(self._builder, Ref(split_address(link)[0]))
-                if isinstance(value, int) and isinstance(downscale, int) and value % downscale:
-                    cut.append(f"{name} {value} to {value - value % downscale}")
+                if isinstance(value, int | float) and isinstance(downscale, int) and value % downscale:
+                    cut.append(f"{name} {value:g} to {value - value % downscale:g}")
         return [f"rounded down as ComfyUI does: {', '.join(cut)}"] if cut else []
 
     def _show_results(self) -> None:
