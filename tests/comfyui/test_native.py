@@ -77,6 +77,20 @@ def test_linked_numbers_may_lie_outside_what_a_widget_takes() -> None:
     assert entry.links["guidance_scale"] == "21"
 
 
+def test_a_seed_may_be_a_number_with_a_point() -> None:
+    source = prompt(n20=node("Seed (rgthree)", seed=-1.0), n21=node("RandomNoise", noise_seed=12345678901234567.0))
+    source["3"]["inputs"]["seed"] = ["20", 0]
+    source["22"] = node("AddNoise", model=["4", 0], noise=["21", 0], sigmas=["23", 0], latent_image=["3", 0])
+    source["23"] = node("BasicScheduler", model=["4", 0], scheduler="normal", steps=2.0, denoise=1)
+    source["8"]["inputs"]["samples"] = ["22", 0]
+    nodes = imported(source).document.nodes
+    assert (nodes["20"].params["seed"], nodes["21"].params["seed"], nodes["23"].params["steps"]) == (
+        "random",
+        12345678901234568,
+        2,
+    )
+
+
 def test_all_frames_of_a_picture_are_loaded() -> None:
     source = {"1": node("LoadImage", image="a.gif"), "2": node("SaveImage", images=["1", 0], filename_prefix="x")}
     assert sound(source).document.nodes["1"].params == {"file": "a.gif", "frames": "all"}
