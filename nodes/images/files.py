@@ -105,7 +105,7 @@ def count_frames(path: str | Path) -> int:
     try:
         with PIL.Image.open(path, formats=FORMATS) as opened:
             return frames_of(opened)
-    except (OSError, SyntaxError, ValueError):
+    except (OSError, SyntaxError, ValueError, EOFError, PIL.Image.DecompressionBombError):
         return 1
 
 

@@ -83,8 +83,8 @@ def apply_ip_adapter(
     Ye et al. 2023, arXiv:2308.06721. A batch of pictures is seen side by side.
 
     Raises:
-        InvalidInputError: The number of masks fits no pictures, or the image encoder is not the
-            adapter's. When the model is used: the adapter is for another family.
+        InvalidInputError: The number of masks fits no pictures, or the image encoder is not the adapter's. When the
+            model is used: the adapter is for another family.
     """
     import torch
 

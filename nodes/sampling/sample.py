@@ -58,8 +58,9 @@ def sample(
     """Denoise latents (B, C, h, w) along a schedule; the result has the same shape.
 
     With a strength s below 1, ``steps`` evaluations are made on the last steps + 1 noise levels of a schedule of
-    int(steps / s) steps. Where no step lies between start_step and end_step the latent passes. A noise mask on the latent keeps everything outside it. What nodes put on the model (guidance,
-    noise levels, changes of the network) acts here.
+    int(steps / s) steps. Where no step lies between start_step and end_step the latent passes. A noise mask on the
+    latent keeps everything outside it. What nodes put on the model (guidance, noise levels, changes of the network)
+    acts here.
 
     Raises:
         InvalidInputError: Shapes do not fit.
