@@ -48,12 +48,19 @@ def test_a_notebook_draws_the_picture(fresh: Fresh, tmp_path: Path) -> None:
     assert_same_pictures(tmp_path / "out", PICTURES / "txt2img", named=False)
 
 
+def unversioned(document: dict[str, Any]) -> dict[str, Any]:
+    """Return a document whose nodes are of no version: code builds those of today's."""
+    nodes = {id: {**entry, "version": None} for id, entry in document["nodes"].items()}
+    inner = {name: unversioned(other) for name, other in document.get("workflows", {}).items()}
+    return {**document, "nodes": nodes, "workflows": inner}
+
+
 @pytest.mark.parametrize("name", sorted(path.stem for path in BUILDER.glob("*.py")))
 def test_builder_code_builds_its_document(name: str, tmp_path: Path) -> None:
     space: dict[str, Any] = {}
     exec(compile((BUILDER / f"{name}.py").read_text("utf-8"), name, "exec"), space)
     path = DOCUMENTS / f"{CODE.get(name, name)}.json"
-    assert space["g"] == Workflow.load(path)
+    assert unversioned(space["g"].to_json()) == unversioned(Workflow.load(path).to_json())
     settings = Settings(device="cpu", dtype="float32", cache_dir=tmp_path, offline=True, models=())
     session = Session(settings)
     if "random" not in name:
