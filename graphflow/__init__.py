@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 # At once, not when it is asked for: the module of this name would stand in its place by then.
 from graphflow import runtime as _runtime
+from graphflow.document import opening as _opening
 from graphflow.spec.decorator import node
 
 if TYPE_CHECKING:
@@ -18,13 +19,18 @@ if TYPE_CHECKING:
     from graphflow.building.workflow import Workflow
     from graphflow.document.document import NodeEntry
     from graphflow.errors import GraphflowError
+    from graphflow.execution.environment import Cancellation
     from graphflow.execution.result import Result
     from graphflow.session import Session, run
+    from graphflow.settings import Settings
     from graphflow.spec.decorator import InputFile, ModelName, Seed
+
+    __version__: str
 
 __path__.append(str(Path(__file__).parent / "names_of_0_1"))
 
 _HOMES = {
+    "Cancellation": "graphflow.execution.environment",
     "GraphflowError": "graphflow.errors",
     "InputFile": "graphflow.spec.decorator",
     "Link": "graphflow.building.refs",
@@ -34,11 +40,13 @@ _HOMES = {
     "Result": "graphflow.execution.result",
     "Seed": "graphflow.spec.decorator",
     "Session": "graphflow.session",
+    "Settings": "graphflow.settings",
     "Workflow": "graphflow.building.workflow",
     "run": "graphflow.session",
 }
 
 __all__ = [
+    "Cancellation",
     "GraphflowError",
     "InputFile",
     "Link",
@@ -48,6 +56,7 @@ __all__ = [
     "Result",
     "Seed",
     "Session",
+    "Settings",
     "Workflow",
     "node",
     "run",
@@ -55,6 +64,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return _from("graphflow.planning.numerics", "version_of")("graphflow-diffusers")
     if name not in _HOMES:
         raise AttributeError(f"module 'graphflow' has no attribute {name!r}")
     return _from(_HOMES[name], name)
@@ -67,6 +78,7 @@ def _from(module: str, name: str) -> Any:
 
 
 _runtime.make_default_by(lambda: _from("graphflow.session", "default_runtime")())
+_opening.open_by(lambda source, keep: _from("graphflow.converters.opening", "open_workflow")(source, keep))
 
 
 def __dir__() -> list[str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 __all__ = [
@@ -36,12 +36,13 @@ class Event:
     run_id: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """Return the event as a JSON object; previews are left out, and what only elements of a sequence have."""
+        """Return the event as a JSON object without previews, and without what only some runs and nodes have."""
         data = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "preview"}
-        if data.get("elements") is None:
-            data.pop("element", None)
-            data.pop("elements", None)
-        return {"event": self.event, **data}
+        rare = ("element", "elements", "seeds")
+        return {
+            "event": self.event,
+            **{name: data[name] for name in data if name not in rare or data[name] not in (None, {})},
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,12 +62,13 @@ class NodeEvent(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class RunStarted(Event):
-    """A run begins: how many nodes run, are cached, write."""
+    """A run begins: how many nodes run, are cached, write; ``seeds``: the numbers drawn, by address of the parameter."""
 
     event: ClassVar[str] = "run_started"
     run: int
     cached: int
     write: int
+    seeds: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ called directly from Python gets a default one, made from the settings on first 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
@@ -30,6 +30,10 @@ class ModelProvider(Protocol):
 
     def parts(self, name: str, kind: str) -> tuple[str, ...]:
         """Return which parts a model has, e.g. ``("unet", "text_encoder", "vae", "safety_checker")``."""
+        ...
+
+    def family_of(self, files: Sequence[Any]) -> str:
+        """Return the family whose models read all of these text encoders; empty where one of several reads a single one."""
         ...
 
     def preprocessor(self, method: str) -> AbstractContextManager[Any]:

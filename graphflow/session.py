@@ -7,6 +7,7 @@ different settings may live side by side.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import secrets
 import time
@@ -16,14 +17,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from graphflow import events
+from graphflow.basics.arguments import require
 from graphflow.basics.importing import collector_paused
 from graphflow.basics.once import once
-from graphflow.document.document import Built, Document, read
-from graphflow.errors import CancelledError
+from graphflow.document.opening import Openable, Opened, opened
+from graphflow.errors import CancelledError, InvalidInputError
+from graphflow.events import RunFinished, Sink, ignore
 from graphflow.execution.environment import Cancellation, Environment
 from graphflow.execution.lanes import make_lanes
-from graphflow.execution.options import RunOptions
+from graphflow.execution.options import EventsOptions, RunOptions, Targets, addresses, check_options
 from graphflow.execution.output import require_folder
 from graphflow.execution.result import Result
 from graphflow.execution.stages import Shelf, run_stages
@@ -37,12 +39,15 @@ from graphflow.planning.steps import Constant, Plan
 from graphflow.planning.traces import Traces
 from graphflow.planning.validate import validate
 from graphflow.planning.waiting import waiting_problems
+from graphflow.planning.written import check_covered
 from graphflow.runtime import ModelProvider, Runtime
 from graphflow.settings import Settings, load_settings
 from graphflow.spec import registry
+from graphflow.spec.registry import Registry
 from graphflow.store import DiskTier, MemoryTier, Store
 
 if TYPE_CHECKING:
+    from graphflow.execution.awaiting import Events  # it imports asyncio
     from graphflow.library.library import Library
 
 
@@ -54,25 +59,40 @@ class Session:
 
     Args:
         settings: The settings; None reads the settings file and the environment.
-        nodes: Python files with more node types.
+        nodes: A Python file with more node types, or several.
         functions: More node functions, for Python callers.
         known: Node types to start from; None is every installed pack.
         store: Where values are kept; None makes one as the settings say.
         models: Where modules come from; None loads files, as the settings say.
+
+    Raises:
+        InvalidInputError: An argument is of a wrong type.
+        SettingsError: The settings file or the environment is wrong.
     """
 
     def __init__(
         self,
         settings: Settings | None = None,
         *,
-        nodes: Iterable[Path | str] = (),
+        nodes: Path | str | Iterable[Path | str] = (),
         functions: Iterable[Callable[..., Any]] = (),
-        known: registry.Registry | None = None,
+        known: Registry | None = None,
         store: Store | None = None,
         models: ModelProvider | None = None,
     ) -> None:
+        for name, value, kind in (
+            ("settings", settings, Settings),
+            ("known", known, Registry),
+            ("store", store, Store),
+        ):
+            if value is not None:
+                require(value, kind, f"Session({name}=…)", f"a {kind.__module__}.{kind.__name__}", _WAYS_OUT.get(name))
+        require(functions, Iterable, "Session(functions=…)", "a list of node functions")
+        require(
+            nodes, (str, os.PathLike, Iterable), "Session(nodes=…)", "the path of a Python file, or a list of paths"
+        )
         self.settings = settings if settings is not None else load_settings()
-        self._nodes = tuple(Path(path) for path in nodes)
+        self._nodes = tuple(map(Path, (nodes,) if isinstance(nodes, str | os.PathLike) else nodes))
         self._functions = tuple(functions)
         self._known = known
         self._store = store
@@ -96,7 +116,7 @@ class Session:
     # --------------------------------------------------------------------------------------------- parts
 
     @once
-    def registry(self) -> registry.Registry:
+    def registry(self) -> Registry:
         """The known node types."""
         known = registry.installed() if self._known is None else self._known
         for path in self._nodes:
@@ -155,34 +175,58 @@ class Session:
 
     def expand(
         self,
-        workflow: Built | Document,
+        workflow: Openable,
         inputs: Mapping[str, Any] | None = None,
         overrides: Mapping[str, Any] | None = None,
     ) -> Expanded:
-        """Set inputs and single parameters, draw random seeds, unfold inner workflows."""
-        document, own = (workflow, frozenset()) if isinstance(workflow, Document) else (workflow.document, workflow.own)
-        return expand(document, self.registry, inputs=inputs, overrides=overrides, own=own)
+        """Open a workflow, set inputs and single parameters, draw random seeds, unfold inner workflows.
+
+        Args:
+            workflow: A workflow, or what names one: a path, a packaged name, parsed JSON.
+            inputs: Values for exposed inputs.
+            overrides: Values for ``node.parameter``.
+
+        Raises:
+            InvalidInputError: It cannot be opened, or an argument is of a wrong type.
+            WorkflowError: With every problem of its shape.
+        """
+        check_options(inputs=inputs, overrides=overrides)
+        return self._unfolded(opened(workflow), inputs, overrides)
+
+    def _unfolded(
+        self, given: Opened, inputs: Mapping[str, Any] | None, overrides: Mapping[str, Any] | None
+    ) -> Expanded:
+        expanded = expand(given.document, self.registry, inputs=inputs, overrides=overrides, own=given.own)
+        return dataclasses.replace(expanded, folder=given.folder, notices=given.notices)
 
     def validate(
         self,
-        workflow: Built | Document,
+        workflow: Openable,
         inputs: Mapping[str, Any] | None = None,
         overrides: Mapping[str, Any] | None = None,
     ) -> Checked:
-        """Check a workflow; the result lists every problem."""
-        expanded = self.expand(workflow, inputs, overrides)
+        """Check a workflow, without its files; the result lists every problem, and is false where there is one.
+
+        What is written is checked, too, where a given value counts.
+        """
+        check_options(inputs=inputs, overrides=overrides)
+        given = opened(workflow)
+        document, expanded = given.document, self._unfolded(given, inputs, overrides)
         checked = validate(expanded.flat, self.registry)
+        checked.notices[:0] = expanded.notices
         checked.problems[:0] = expanded.problems
+        covered = [target for name in inputs or () if name in document.inputs for target in document.inputs[name].to]
+        check_covered(document, self.registry, [*covered, *(overrides or ())], checked)
         checked.problems.extend(waiting_problems(checked.targets(expanded.flat), checked.nodes))
         return checked
 
     def plan(
         self,
-        workflow: Built | Document | Expanded,
+        workflow: Openable | Expanded,
         inputs: Mapping[str, Any] | None = None,
         overrides: Mapping[str, Any] | None = None,
         *,
-        targets: Iterable[str] | None = None,
+        targets: Targets = None,
         safety: Policy | None = None,
         folder: Path | str | None = None,
         input_folder: Path | str | None = None,
@@ -190,31 +234,47 @@ class Session:
         """Plan a run, without torch.
 
         Args:
-            workflow: The workflow, expanded or not.
+            workflow: A workflow, or what names one: a path, a packaged name, parsed JSON; expanded or not.
             inputs: Values for exposed inputs.
             overrides: Values for ``node.parameter``.
             targets: Addresses to compute; None is everything that writes and the named outputs.
             safety: The safety policy; None is that of the settings.
-            folder: The document's folder, in which its file names resolve.
+            folder: The document's folder, in which its file names resolve; None is that of its file.
             input_folder: Another folder in which they resolve.
 
         Raises:
+            InvalidInputError: The workflow cannot be opened, or an argument is of a wrong type.
             WorkflowError: With every problem.
         """
-        expanded = workflow if isinstance(workflow, Expanded) else self.expand(workflow, inputs, overrides)
-        return self._plan(expanded, Shelf(self.store), {}, targets, safety, folder, input_folder)
+        expanded = self._expanded(workflow, inputs, overrides)
+        return self._plan(expanded, Shelf(self.store), {}, addresses(targets), safety, folder, input_folder)
+
+    def _expanded(
+        self,
+        workflow: Openable | Expanded,
+        inputs: Mapping[str, Any] | None,
+        overrides: Mapping[str, Any] | None,
+    ) -> Expanded:
+        if not isinstance(workflow, Expanded):
+            return self.expand(workflow, inputs, overrides)
+        if inputs or overrides:
+            raise InvalidInputError(
+                "an expanded workflow takes no more values", where="inputs", advice="give them to Session.expand"
+            )
+        return workflow
 
     def _plan(
         self,
         expanded: Expanded,
         shelf: Shelf,
         known: Mapping[Source, Any],
-        targets: Iterable[str] | None,
+        targets: list[str] | None,
         safety: Policy | None,
         folder: Path | str | None,
         input_folder: Path | str | None,
     ) -> Plan:
-        folders = [None if part is None else Path(part) for part in (folder, input_folder)]
+        check_options(folder=folder, input_folder=input_folder)
+        folders = [None if part is None else Path(part) for part in (folder or expanded.folder, input_folder)]
         return plan(
             expanded,
             self.registry,
@@ -223,58 +283,59 @@ class Session:
             numerics=self.numerics,
             safety=safety or self.settings.safety,
             checker=self.settings.safety_checker,
-            targets=[targets] if isinstance(targets, str) else targets,
+            targets=targets,
             known=known,
             previous=self._traces.read(expanded),
         )
 
     def run(
         self,
-        workflow: Built | Document | Expanded,
+        workflow: Openable | Expanded,
         inputs: Mapping[str, Any] | None = None,
         overrides: Mapping[str, Any] | None = None,
         *,
         out: Path | str = "out",
-        targets: Iterable[str] | None = None,
+        targets: Targets = None,
         safety: Policy | None = None,
         folder: Path | str | None = None,
         input_folder: Path | str | None = None,
-        sink: events.Sink = events.ignore,
+        sink: Sink = ignore,
         cancellation: Cancellation | None = None,
         previews: bool = False,
     ) -> Result:
         """Plan a workflow and carry the plan out.
 
         Args:
-            workflow: The workflow, expanded or not.
+            workflow: A workflow, or what names one: a path, a packaged name, parsed JSON; expanded or not.
             inputs: Values for exposed inputs.
             overrides: Values for ``node.parameter``.
             out: Folder that effects write to; made when something is written.
             targets: Addresses to compute, also returned in ``Result.values``.
             safety: The safety policy; None is that of the settings.
-            folder: The document's folder, in which its file names resolve.
+            folder: The document's folder, in which its file names resolve; None is that of its file.
             input_folder: Another folder in which they resolve.
             sink: Takes the events, also from other threads; what it raises ends the run.
-            cancellation: A :class:`graphflow.execution.environment.Cancellation`, whose ``cancel()`` stops the run from another
-                thread, or from the sink.
+            cancellation: Its ``cancel()`` stops the run at the next step, from another thread or from the sink.
             previews: Whether the sink wants pictures while sampling goes on.
 
         Raises:
+            InvalidInputError: The workflow cannot be opened, or an argument is of a wrong type.
             WorkflowError: With every problem of the document.
             NodeError: A node failed.
             CancelledError: The run was stopped.
         """
+        check_options(out=out, sink=sink, cancellation=cancellation)
+        wanted = addresses(targets)
         started = time.perf_counter()
-        expanded = workflow if isinstance(workflow, Expanded) else self.expand(workflow, inputs, overrides)
-        if targets is not None:  # each stage reads it again
-            targets = [targets] if isinstance(targets, str) else list(targets)
+        expanded = self._expanded(workflow, inputs, overrides)
         cancellation = cancellation or Cancellation()
         run_id = secrets.token_hex(4)
+        notices: list[str] = []
         status = "failed"
         try:
             outcome, last = run_stages(
-                lambda shelf, known: self._plan(expanded, shelf, known, targets, safety, folder, input_folder),
-                lambda current: self._environment(current, run_id, Path(out), sink, cancellation, previews),
+                lambda shelf, known: self._plan(expanded, shelf, known, wanted, safety, folder, input_folder),
+                lambda current: self._environment(current, run_id, Path(out), sink, cancellation, previews, notices),
                 self.store,
                 sink,
                 run_id,
@@ -284,7 +345,7 @@ class Session:
             status = "cancelled"
             raise
         finally:
-            sink(events.RunFinished(run_id=run_id, status=status, seconds=time.perf_counter() - started))
+            sink(RunFinished(run_id=run_id, status=status, seconds=time.perf_counter() - started))
         self._traces.write(expanded, last.trace)
         values = {str(source): value for source, value in outcome.values.items()}
         outputs = {
@@ -293,10 +354,47 @@ class Session:
             if isinstance(end, Constant) or end in outcome.values
         }
         files = {node_id: outcome.files[node_id] for node_id in last.steps if node_id in outcome.files}
-        return Result(outputs, values, files, outcome.seconds, outcome.cached, outcome.withheld, last, run_id)
+        told = tuple(dict.fromkeys([*last.notices, *notices]))
+        return Result(outputs, values, files, outcome.seconds, outcome.cached, outcome.withheld, last, run_id, told)
+
+    async def arun(
+        self, workflow: Openable | Expanded, inputs: Mapping[str, Any] | None = None, **options: Unpack[RunOptions]
+    ) -> Result:
+        """Run a workflow from an event loop, in a thread of its own; see :meth:`run`.
+
+        Cancelling the task stops the run at its next step; the task ends when the run has.
+        """
+        from graphflow.execution.awaiting import in_thread
+
+        cancellation = options["cancellation"] = options.get("cancellation") or Cancellation()
+        return await in_thread(lambda: self.run(workflow, inputs, **options), cancellation)
+
+    def events(
+        self, workflow: Openable | Expanded, inputs: Mapping[str, Any] | None = None, **options: Unpack[EventsOptions]
+    ) -> Events:
+        """Run a workflow from an event loop and iterate over its events; see :meth:`run`.
+
+        Afterwards ``result`` of what is returned is the run's. An error of the run is raised after its last event.
+        """
+        from graphflow.execution.awaiting import Events
+
+        cancellation = options.get("cancellation") or Cancellation()
+
+        def run(sink: Sink) -> Result:
+            given: RunOptions = {**options, "sink": sink, "cancellation": cancellation}
+            return self.run(workflow, inputs, **given)
+
+        return Events(run, cancellation)
 
     def _environment(
-        self, plan: Plan, run_id: str, out: Path, sink: events.Sink, cancellation: Cancellation, previews: bool
+        self,
+        plan: Plan,
+        run_id: str,
+        out: Path,
+        sink: Sink,
+        cancellation: Cancellation,
+        previews: bool,
+        notices: list[str],
     ) -> Environment:
         if plan.count("write"):
             require_folder(out)
@@ -310,6 +408,7 @@ class Session:
             cancellation=cancellation,
             lanes=self._lanes,
             run_id=run_id,
+            notices=notices,
             keep=frozenset(
                 source
                 for source in (*plan.targets, *plan.selectors)
@@ -322,6 +421,9 @@ class Session:
 
 def _once(call: Callable[[], Any]) -> Any:
     return call()
+
+
+_WAYS_OUT = {"settings": 'write graphflow.Settings(device="cpu"), or leave it out'}
 
 
 class _LazyModels:
@@ -345,7 +447,7 @@ def default_runtime() -> Runtime:
 
 
 def run(
-    workflow: Built | Document | str | os.PathLike[str],
+    workflow: Openable,
     inputs: Mapping[str, Any] | None = None,
     *,
     session: Session | None = None,
@@ -354,22 +456,21 @@ def run(
     """Run a workflow.
 
     Args:
-        workflow: A workflow, or the path of a JSON file or PNG that holds one.
+        workflow: A workflow, or what names one: the path of a JSON file or picture (native or ComfyUI's), a packaged name
+            such as ``txt2img``, or parsed JSON.
         inputs: Values for exposed inputs.
         session: Where to run it; None makes one from the settings, for this run alone.
         **options: ``out``, ``overrides``, ``targets``, ``safety``, ``folder``, ``input_folder``, ``sink``,
             ``cancellation`` and ``previews``, as in :meth:`Session.run`.
 
     Raises:
-        InvalidInputError: The file cannot be read, or holds no workflow.
+        InvalidInputError: The workflow cannot be opened, or an argument is of a wrong type.
         WorkflowError: With every problem of the document.
         NodeError: A node failed.
         CancelledError: The run was stopped.
     """
-    if isinstance(workflow, str | os.PathLike):
-        options.setdefault("folder", Path(workflow).parent)
-        workflow = read(Path(workflow))
     if session is not None:
+        require(session, Session, "session", "a graphflow.Session")
         return session.run(workflow, inputs, **options)
     with Session() as own:
         return own.run(workflow, inputs, **options)

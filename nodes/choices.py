@@ -78,6 +78,13 @@ NoiseDevice: TypeAlias = Annotated[
     Field(description="whose random numbers the first noise is: torch's on the CPU, or those of CUDA devices"),
 ]
 
+StepNoise: TypeAlias = Annotated[
+    Literal["seed", "seed + 1"],
+    Field(
+        description="where the CPU's noise of steps starts: seed draws the first noise once more, seed + 1 is what ComfyUI does since 0.7.0; Brownian noise starts from seed"
+    ),
+]
+
 StepNoiseDevice: TypeAlias = Annotated[
     Literal["cpu", "cuda"],
     Field(

@@ -1,4 +1,4 @@
-"""Write what documents say about the code from the code: the table in the README, and docs/nodes.md.
+"""Write what documents say about the code from the code: the table in the README, docs/families.md, docs/nodes.md and docs/workflows.md.
 
 ``python -m tools.make_docs`` writes, ``python -m tools.make_docs --check`` exits with 1 where something is out of date.
 """
@@ -13,6 +13,9 @@ from graphflow import workflows
 from graphflow.converters.comfyui.rules import RULES
 from graphflow.converters.diffusers_script import SUPPORTED
 from graphflow.document.document import Document, read
+from graphflow.modelfiles.families import installed
+from graphflow.modelfiles.family import Family
+from graphflow.planning.expand import standing
 from graphflow.sampling.names import SAMPLER_NAMES, SCHEDULE_NAMES
 from graphflow.spec import registry
 from graphflow.spec.decorator import InputSpec, NodeSpec
@@ -35,7 +38,8 @@ def support_table(known: registry.Registry) -> str:
     rows = [
         (
             "model families",
-            "Stable Diffusion 1.x, 2.x (`sd`); SDXL base and refiner (`sdxl`); every other Diffusers pipeline through `run_pipeline`",
+            f"{', '.join(f'`{name}`' for name in by_components())}: [docs/families.md](docs/families.md); every other Diffusers"
+            " pipeline through `run_pipeline`",
         ),
         ("samplers", ", ".join(SAMPLER_NAMES)),
         ("schedules", ", ".join(SCHEDULE_NAMES)),
@@ -48,6 +52,46 @@ def support_table(known: registry.Registry) -> str:
         ("node types that are exported to Diffusers scripts", f"{len(SUPPORTED)} of {len(running)}"),
     ]
     return "\n".join(["| what | which |", "|---|---|", *(f"| {what} | {which} |" for what, which in rows)])
+
+
+def by_components() -> dict[str, Family]:
+    """Return the families that run by components: those with encoders."""
+    return {name: family for name, family in installed().items() if family.encoders()}
+
+
+def family_page() -> str:
+    """Return docs/families.md."""
+    running = by_components()
+    lines = [
+        "# Model families",
+        "",
+        "Made from the code by `python -m tools.make_docs`; how to add one: [model_families.md](model_families.md).",
+        "",
+        "These run by components: from a single file in the authors' layout, a transformer or UNet of its own, a whole",
+        "checkpoint, or a Diffusers folder.",
+        "",
+        "| family | variants | encoders | latents | half precision | exported scripts |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, family in running.items():
+        roles = ", ".join(f"{role.part} ({' or '.join(role.classes)})" for role in family.encoders())
+        latent = family.latent
+        cells = (
+            f"`{name}`",
+            ", ".join(variant.name for variant in family.variants),
+            roles,
+            f"{latent.channels} channels, 1/{latent.downscale}" + (", video" if latent.axes == 3 else ""),
+            family.half,
+            "yes" if family.scripts is not None else "no",
+        )
+        lines.append("| " + " | ".join(cells) + " |")
+    others = ", ".join(f"`{name}`" for name in installed() if name not in running)
+    lines += [
+        "",
+        f"Known by name, so that files, LoRAs and pipelines are told apart, and run whole by `run_pipeline`: {others}.",
+        "",
+    ]
+    return "\n".join(lines)
 
 
 def node_page(known: registry.Registry) -> str:
@@ -96,7 +140,7 @@ def input_row(parameter: InputSpec) -> str:
     return f"| `{parameter.name}` | {kind} | {default} | {parameter.description} |".replace("\n", " ")
 
 
-def workflow_page() -> str:
+def workflow_page(known: registry.Registry) -> str:
     """Return docs/workflows.md."""
     lines = [
         "# Packaged workflows",
@@ -111,9 +155,9 @@ def workflow_page() -> str:
     for name in workflows.names():
         document: Document = read(workflows.path(name))
         lines += [f"## `{name}`", "", document.description or "", "", f"![{name}](images/workflows/{name}.jpg)", ""]
-        lines += ["| input | default | what |", "|---|---|---|"]
+        lines += ["| input | value | what |", "|---|---|---|"]
         lines += [
-            f"| `{knob}` | `{exposed.default!r}` | {exposed.description or ''} |"
+            f"| `{knob}` | `{standing(document, known, knob)}` | {exposed.description or ''} |"
             for knob, exposed in document.inputs.items()
         ]
         lines += [""]
@@ -129,8 +173,9 @@ def pages() -> dict[Path, str]:
     after = rest.split(END)[1]
     return {
         readme: f"{before}{BEGIN}\n{support_table(known)}\n{END}{after}",
+        ROOT / "docs" / "families.md": family_page(),
         ROOT / "docs" / "nodes.md": node_page(known),
-        ROOT / "docs" / "workflows.md": workflow_page(),
+        ROOT / "docs" / "workflows.md": workflow_page(known),
     }
 
 

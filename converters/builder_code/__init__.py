@@ -100,8 +100,6 @@ class _Writer:
             said: dict[str, Expression] = {}
             if exposed.description is not None:
                 said["description"] = literal(exposed.description)
-            if exposed.default is not None:
-                said["default"] = literal(exposed.default)
             targets = [quoted(target) for target in exposed.to]
             yield from lay_out("", call("g.expose", quoted(name), *targets, **said), depth=depth)
         for name, address in document.outputs.items():
@@ -196,8 +194,6 @@ def _entry(entry: NodeEntry) -> Expression:
 
 def _rest(document: Document, depth: int) -> Iterator[str]:
     """What the builder has no word for."""
-    if document.graphflow != Document().graphflow:
-        yield from lay_out("g.document.graphflow = ", literal(document.graphflow), depth=depth)
     if document.requires:
         yield from lay_out(
             "g.document.requires = ", mapped({k: quoted(v) for k, v in document.requires.items()}), depth=depth

@@ -271,7 +271,7 @@ class Builder:
             type=type,
             params=params,
             links=links,
-            version=spec.version if spec.version != 1 else None,
+            version=spec.version,
             title=source.title if source.title != source.type and not suffix else None,
             meta={"comfyui": {"ids": kept, "type": source.type}},
         )

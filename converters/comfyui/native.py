@@ -15,6 +15,7 @@ from graphflow.spec.registry import Registry, installed
 from . import catalogue
 from .building import NOTHING, Builder, Const, Fused, Lost, MissingError, Ref, RefusedError, Source, Value
 from .controls import drop_unused_sides, mirror_controls
+from .core_version import STEP_NOISE
 from .exposed import exposed_inputs
 from .fields import quote
 from .packs import pack_of
@@ -123,6 +124,10 @@ class _Importer:
             )
         for id in _ordered(live):
             self._translate(id, live[id])
+        if () < self._flattened.core_version < STEP_NOISE:
+            for made in self._builder.nodes.values():
+                if "step_noise" in made.params:
+                    made.params["step_noise"] = "seed"
         self._show_results()
         drop_unused_sides(self._builder)
         for id, remark in mirror_controls(self._builder).items():

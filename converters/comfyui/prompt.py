@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any, Literal
 
 from graphflow.errors import ConversionError
 
+from .core_version import Version
 from .documents import UiNode, UiWorkflow, parse_ui
 from .fields import ID_LENGTH, as_object, as_text, quote
 from .modes import BYPASSED, MUTED
@@ -48,6 +49,7 @@ class Flattened:
         controls: What the file does with a seed after each run (fixed, increment, …), by ``node.input`` address.
         choices: Options taken for ``{a|b}``, by ``node.input`` address.
         packs: Custom pack of nodes whose file names it, by node id.
+        core_version: ComfyUI's own version that the file names; empty where it names none.
     """
 
     prompt: Prompt
@@ -59,6 +61,7 @@ class Flattened:
     controls: Mapping[str, str] = field(default_factory=dict)
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     packs: Mapping[str, str] = field(default_factory=dict)
+    core_version: Version = ()
 
     @cached_property
     def live(self) -> Prompt:
@@ -96,9 +99,11 @@ def to_prompt(
     for message in found.remarks:
         journal.note("container", message)
     if found.kind == "api":
-        return _from_api(found.document, found.container, journal)
-    workflow = parse_ui(found.document)
-    return _FromUi(workflow, journal, choices or Choices(), now).flatten(found.container)
+        flattened = _from_api(found.document, found.container, journal)
+    else:
+        workflow = parse_ui(found.document)
+        flattened = _FromUi(workflow, journal, choices or Choices(), now).flatten(found.container)
+    return replace(flattened, core_version=found.core_version)
 
 
 def _from_api(document: Mapping[str, Any], container: str, journal: Journal) -> Flattened:

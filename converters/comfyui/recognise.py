@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from io import BytesIO
+from typing import Any
 
 from graphflow.basics import jsontools
 from graphflow.document.embedded import PNG_SIGNATURE, WORKFLOW_KEYWORD, png_texts
@@ -15,26 +17,36 @@ _BLANK = b"\xef\xbb\xbf \t\r\n"
 _FOREIGN_TEXTS = frozenset({"prompt", "workflow", "parameters"})
 
 
-def recognise(data: bytes, name: str) -> Found | None:
+def recognise(data: bytes | Mapping[str, Any], name: str) -> Found | None:
     """Return the workflow in a ComfyUI file, or None where the bytes are none: native ones, or nothing that is known.
 
     Args:
-        data: The file.
+        data: The file, or parsed JSON.
         name: What the user called it, for errors.
 
     Raises:
         ConversionError: It is a picture or video of another program that holds no ComfyUI workflow.
     """
+    if isinstance(data, Mapping):
+        return _from_json(data)
     if data.startswith(PNG_SIGNATURE):
         texts = {keyword.lower() for keyword, _ in png_texts(data)}
         return None if WORKFLOW_KEYWORD in texts or texts.isdisjoint(_FOREIGN_TEXTS) else _loaded(data, name)
     if data[:4].lstrip(_BLANK)[:1] in (b"{", b"["):
         try:
-            parsed = jsontools.loads(data, source="workflow")
-            return None if not isinstance(parsed, dict) or "graphflow" in parsed else load(parsed, prefer="prompt")
+            return _from_json(jsontools.loads(data, source="workflow"))
         except GraphflowError:
             return None  # told by whoever reads it as a native workflow
     return None if container_of(BytesIO(data)) == "json" else _loaded(data, name)
+
+
+def _from_json(parsed: Any) -> Found | None:
+    if not isinstance(parsed, Mapping) or "graphflow" in parsed:
+        return None
+    try:
+        return load(parsed, prefer="prompt")
+    except ConversionError:
+        return None  # told by whoever reads it as a native workflow
 
 
 def _loaded(data: bytes, name: str) -> Found:

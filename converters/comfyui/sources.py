@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, Literal
 
 from graphflow.errors import ConversionError
 
+from .core_version import Version, core_version
 from .fields import quote
 from .jsontext import TEXT_BYTES, loads
 from .metadata import container_of, texts_of
@@ -39,12 +40,13 @@ _DEEPEST = 3
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A workflow document, not yet checked inside."""
+    """A workflow document, not yet checked inside; ``core_version`` is what any part of its file says."""
 
     document: Mapping[str, Any]
     kind: Literal["api", "ui"]
     container: str
     remarks: tuple[str, ...] = ()
+    core_version: Version = ()
 
 
 def load(source: Source, *, prefer: Literal["prompt", "workflow"]) -> Found:
@@ -101,7 +103,8 @@ def _from_stream(stream: BinaryIO, size: int, where: str, prefer: Literal["promp
         remarks = [f"read from the {key!r} text in the file"]
         if key == prefer and other in texts:
             remarks.append(f"the file carries a {other!r} text too, which is not used")
-        return Found(found.document, found.kind, container, (*remarks, *failures))
+        named = core_version(*_parsed(texts.get(other, ""), where))
+        return Found(found.document, found.kind, container, (*remarks, *failures), max(found.core_version, named))
     if failures:
         raise ConversionError("; ".join(failures), where=where, advice="export the workflow again from ComfyUI")
     if "parameters" in texts:
@@ -126,7 +129,7 @@ def _found(data: object, container: str, where: str) -> Found:
             kind = _kind(candidate)
             if kind is not None and isinstance(candidate, Mapping):
                 remarks = ("unwrapped",) if depth else ()
-                return Found(candidate, kind, container, remarks)
+                return Found(candidate, kind, container, remarks, core_version(data, candidate))
             following.extend(_inside(candidate, where))
         level = following
     if isinstance(data, dict) and "graphflow" in data:

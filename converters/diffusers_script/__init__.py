@@ -6,13 +6,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from graphflow.document.document import Built, Document, read
+from graphflow.document.opening import Openable
 from graphflow.planning.expand import Expanded
 
 from .build import build
@@ -47,7 +46,7 @@ class Exported:
 
 
 def export(
-    workflow: Built | Document | Expanded | str | os.PathLike[str],
+    workflow: Openable | Expanded,
     *,
     session: Session | None = None,
     inputs: Mapping[str, Any] | None = None,
@@ -60,14 +59,14 @@ def export(
     """Make a Diffusers script of a workflow.
 
     Args:
-        workflow: A workflow, or the path of a file that holds one.
+        workflow: A workflow, or what names one, as for :func:`graphflow.run`.
         session: Where node types, models and settings come from; None makes one.
         inputs: Values for exposed inputs; they become the defaults of the script's arguments.
         overrides: Values for ``node.parameter``.
         style: ``exact`` draws the same picture, with a pipeline call where one does; ``pipeline`` calls a pipeline where
             one is near.
         safety: The safety policy; None is that of the settings.
-        folder: The document's folder, in which its file names resolve; a path's own by default.
+        folder: The document's folder, in which its file names resolve; that of its file by default.
         input_folder: Another folder in which they resolve.
 
     Raises:
@@ -77,17 +76,14 @@ def export(
     from graphflow.session import Session
 
     session = session or Session()
-    if isinstance(workflow, str | os.PathLike):
-        folder = folder or Path(workflow).parent
-        workflow = read(Path(workflow))
     expanded = workflow if isinstance(workflow, Expanded) else session.expand(workflow, inputs, overrides)
-    graph = read_graph(expanded, session, safety=safety, folder=folder, input_folder=input_folder)
+    graph = read_graph(expanded, session, safety=safety, folder=folder or expanded.folder, input_folder=input_folder)
     script = build(graph, session.library, style)
     _say_what_is_fixed(script)
     return Exported(render(script), (*script.report, *graph.notices), script)
 
 
-def to_script(workflow: Built | Document | Expanded | str | os.PathLike[str], **options: Any) -> str:
+def to_script(workflow: Openable | Expanded, **options: Any) -> str:
     """Return a Diffusers script of a workflow; see :func:`export`."""
     return export(workflow, **options).code
 

@@ -37,7 +37,8 @@ def build(graph: Graph, library: Library, style: Style) -> Script:
     """
     if not any(node.effect for node in graph.nodes.values()):
         raise ConversionError("the workflow writes nothing", advice="add a save_image node")
-    facts = Facts(pinned=dict.fromkeys(graph.lost, "it goes through a computation"))
+    pinned = dict.fromkeys(graph.several, "the parameters that it turns differ")
+    facts = Facts(pinned=pinned | dict.fromkeys(graph.lost, "it goes through a computation"))
     _write(Script(graph=graph, style=style, facts=facts), library)
     script = Script(graph=graph, style=style, facts=facts)
     known, names = dict(facts.pinned), facts.helpers

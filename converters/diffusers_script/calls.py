@@ -14,7 +14,8 @@ from .loading import Loader, one_or_list, scheduler
 from .prompts import Prompts
 from .ranges import active_steps, pipeline_range
 from .script import Script, ids
-from .steps import share_of, total_steps
+from .solvers import FROM_SEED
+from .steps import share_of, step_seed, total_steps
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class Calls:
             arguments["num_images_per_prompt"] = count
         arguments |= self._sizes(sampling)
         if not getattr(latent, "carries", ""):
-            arguments["generator"] = self._generator(sampling, count)
+            arguments["generator"] = self._generator(sampling, self.script.value(values["seed"]))
         return call(pipe, **arguments, **(extra or {}))
 
     def _count(self, sampling: Sampling) -> str:
@@ -144,8 +145,8 @@ class Calls:
                 found[f"{prefix}target_size"] = f"({parts[4]}, {parts[5]})"
         return found
 
-    def _generator(self, sampling: Sampling, count: str) -> Expression:
-        seed = self.script.value(sampling.values["seed"])
+    def _generator(self, sampling: Sampling, seed: str) -> Expression:
+        count = self._count(sampling)
         if count == "1" or self.script.fixed(sampling.values["noise_layout"]) == "batch":
             return f'torch.Generator("cpu").manual_seed({seed})'
         self.script.need("make_generators")
@@ -169,6 +170,10 @@ class Calls:
             if self.fit.counts_otherwise(sampling):
                 self.script.need("of_length")
                 attributes["schedule"] = f"of_length({solver.levels})"
+        seed = self.script.value(values["seed"])
+        steps = step_seed(seed, self.script.fixed(values["step_noise"]))
+        if solver.name in FROM_SEED and steps != seed:
+            attributes["steps_from"] = self._generator(sampling, steps)
         if self.fit.hard(sampling):
             self.script.say(
                 f"{sampling.node}: the inpainting pipeline reads the mask as black or white, one value for 8x8 pixels, and"

@@ -115,6 +115,10 @@ class Fitting:
         """Whether the model is no editing model."""
         return sampling.model.base.description.task != "edit"
 
+    def sees(self, sampling: Sampling) -> bool:
+        """Whether a model that reads a picture is given one."""
+        return not sampling.channels or sampling.channels.isidentifier()
+
     def usual_levels(self, sampling: Sampling) -> bool:
         """Whether its highest noise level is finite."""
         return not self._zero_snr(sampling)
@@ -270,6 +274,7 @@ RULES: Sequence[tuple[Callable[[Fitting, Sampling], bool], str]] = (
     (Fitting.has_scheduler, "no scheduler takes just the steps of its sampler and schedule"),
     (Fitting.counts_steps, "something begins or ends between the two evaluations of a step"),
     (Fitting.generates, "its model edits pictures"),
+    (Fitting.sees, "its model paints into a picture and is given none"),
     (Fitting.usual_levels, "its model has a terminal signal-to-noise ratio of zero"),
     (Fitting.usual_downscale, "its latent samples are not eight pixels wide"),
     (Fitting.one_pipe, "its text encoders are another checkpoint's, or have other LoRAs"),

@@ -15,7 +15,7 @@ from graphflow.document.document import Document, split_address
 from graphflow.document.flatten import PREFIX, flatten
 from graphflow.nodes.images.files import count_frames
 from graphflow.planning.checked import CheckedNode, Source
-from graphflow.planning.expand import Expanded
+from graphflow.planning.expand import Expanded, standing
 from graphflow.planning.files import FileUse
 from graphflow.planning.keys import Keying
 from graphflow.planning.lowering import ancestors, lower
@@ -132,6 +132,7 @@ class Graph:
         readers: For each output: the nodes that read it.
         notices: What the user should know.
         lost: Exposed inputs that go through a computation, with the node that computes.
+        several: Exposed inputs whose parameters differ, so that no argument can say what all of them are.
     """
 
     document: Document
@@ -139,6 +140,7 @@ class Graph:
     readers: dict[Linked, list[str]] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
     lost: dict[str, str] = field(default_factory=dict)
+    several: tuple[str, ...] = ()
 
     def single(self, value: Value) -> bool:
         """Whether what comes along a link is surely one picture, mask or latent, and no batch of more."""
@@ -188,7 +190,9 @@ def read_graph(
         checker=session.settings.safety_checker,
         writes_only=True,
     )
-    graph = Graph(expanded.document, notices=list(lowered.notices))
+    document = expanded.document
+    several = (name for name in document.inputs if standing(document, session.registry, name).several)
+    graph = Graph(document, notices=list(lowered.notices), several=tuple(several))
     _fill(graph, lowering, lowered.nodes, _knobs(expanded.document))
     return graph
 
@@ -202,7 +206,8 @@ def _fill(graph: Graph, lowering: _Unkeyed, nodes: Mapping[str, CheckedNode], kn
         for name, parameter in checked.spec.inputs.items():
             argument = lowering.arguments[node_id].get(name)
             if argument is None:
-                values[name] = Given(parameter.default)
+                knob = "" if parameter.default is None else knobs.get(Source(node_id, name), "")
+                values[name] = Given(parameter.default, knob)
             elif isinstance(argument, tuple):
                 values[name] = tuple(_value(part) for part in argument)
             else:

@@ -43,11 +43,12 @@ class Latents:
 
 @dataclass(frozen=True)
 class Noise:
-    """Random numbers: seed, whether the latent gets some, and whether a batch is one draw."""
+    """Random numbers: seed, whether the latent gets some, whether a batch is one draw, and where steps start."""
 
     seed: str
     add: bool
     batch: bool
+    steps: str
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,8 @@ class Sampling:
         values: The node's literals.
         shared: Whether several nodes read it.
         single: Whether it surely makes but one picture.
-        channels: Variable of what an inpainting or editing UNet reads beside noisy latents, (B, 5 or 4, h, w), or empty.
+        channels: What an inpainting or editing UNet reads beside noisy latents, (B, 5 or 4, h, w): a variable, or where
+            it is given no picture the expression of a blank; or empty.
         guider: The formula of guidance where it is not the usual one.
         others: The further conditionings that it compares with, by name.
     """

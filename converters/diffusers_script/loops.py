@@ -14,8 +14,8 @@ from .loading import Loader
 from .models import PicturePrompt
 from .prompts import Prompts
 from .script import Script, UnsupportedError
-from .solvers import schedule_function
-from .steps import FULL_STRENGTH, plus_one, sliced, total_steps
+from .solvers import RENOISES_KEPT, schedule_function
+from .steps import FULL_STRENGTH, next_seed, plus_one, sliced, step_seed, total_steps
 
 GAUSSIAN = frozenset(
     [
@@ -25,6 +25,7 @@ GAUSSIAN = frozenset(
         "dpmpp_2s_ancestral",
         "dpmpp_2s_ancestral_cfg_pp",
         "ddpm",
+        "dpm_adaptive",
         "lcm",
         "res_multistep_ancestral",
         "res_multistep_ancestral_cfg_pp",
@@ -61,8 +62,9 @@ class Loops:
         start = self._start(sampling, pipe)
         denoise = self._denoiser(sampling, pipe)
         sigmas = self._sigmas(sampling, denoise, sampler)
-        layout = fixed(values["noise_layout"]) == "batch"
-        noise = Noise(self.script.value(values["seed"]), bool(fixed(values["add_noise"])), layout)
+        seed, batch = self.script.value(values["seed"]), fixed(values["noise_layout"]) == "batch"
+        steps = step_seed(seed, fixed(values["step_noise"]))
+        noise = Noise(seed, bool(fixed(values["add_noise"])), batch, steps)
         return self._run(sampling, start, denoise, sigmas, Solver(sampler), noise)
 
     def custom(self, sampling: Sampling, levels: str, solver: Solver, noise: Noise) -> Latents:
@@ -81,6 +83,10 @@ class Loops:
             drawn = script.assign("noise", call(name, start, noise.seed, *places))
         if sampling.latent.mask:
             kept: list[Expression] = [denoise, sampling.latent.mask, start, drawn or f"torch.zeros_like({start})"]
+            if solver.name == RENOISES_KEPT:
+                name = f"draw_{'batch_' if noise.batch else ''}noise"
+                script.need(name)
+                kept[-1] = call(name, start, next_seed(noise.seed))
             opening = [hook for hook in sampling.model.hooks if hook.stage == "mask"]
             made = call("Inpainting", *kept)
             if opening:
@@ -199,7 +205,7 @@ class Loops:
         if function in GAUSSIAN:
             name = "StepBatchNoise" if noise.batch else "StepNoise"
             self.script.need(name)
-            return call(name, start, noise.seed)
+            return call(name, start, noise.steps)
         if function in BROWNIAN:
             self.script.need("BrownianNoise")
             return call("BrownianNoise", start, noise.seed, sigmas, *(["True"] if noise.batch else []))

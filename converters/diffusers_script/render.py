@@ -128,11 +128,8 @@ def _help(description: str) -> str:
 
 
 def _default(script: Script, knob: str) -> Any:
-    for node in script.graph.nodes.values():
-        for given in node.values.values():
-            if isinstance(given, Given) and given.knob == knob:
-                return given.value
-    return script.graph.document.inputs[knob].default
+    values = (value for node in script.graph.nodes.values() for value in node.values.values())
+    return next(given.value for given in values if isinstance(given, Given) and given.knob == knob)
 
 
 def defaults(script: Script) -> Mapping[str, Expression]:

@@ -92,6 +92,12 @@ On latents clean + sigma * noise, DDPM's posterior (Ho et al. 2020, equation 7) 
 _SIMPLE = frozenset({"ExactEulerScheduler", "ExactMultistepScheduler"})
 """Those that draw no noise and see each level once: they can keep latents outside a mask, and share steps."""
 
+RENOISES_KEPT = "ddim"
+"""The sampler under which what a mask keeps carries noise of its own."""
+
+FROM_SEED = frozenset({"ExactAncestralScheduler", "ExactConsistencyScheduler"})
+"""Those whose steps draw noise that is no Brownian path."""
+
 _TWICE = frozenset({"ExactHeunScheduler", "ExactPairScheduler"})
 """Those with two evaluations a step."""
 
@@ -120,7 +126,7 @@ def exact_scheduler(sampler: str, schedule: str, *, inpaint: bool = False) -> Sc
     if (sampler, schedule) == ("lms", "linear_quadratic"):
         return None  # it extrapolates so far that the order of additions shows
     name, config = _EXACT[sampler]
-    if inpaint and name not in _SIMPLE:
+    if inpaint and (name not in _SIMPLE or sampler == RENOISES_KEPT):
         return None
     spacing: Config = dict.fromkeys(_SPACINGS, (False, False)) if config else {}
     return Scheduler(

@@ -36,3 +36,13 @@ def sliced(variable: str, *, start: str = "", end: str = "") -> str:
 def plus_one(number: str) -> str:
     """The number behind one."""
     return str(int(number) + 1) if number.isdigit() else f"{number} + 1"
+
+
+def next_seed(shown: str) -> str:
+    """The seed beside one; 0 follows the highest."""
+    return str((int(shown) + 1) % 2**64) if shown.isdigit() else f"({shown} + 1) % 2**64"
+
+
+def step_seed(shown: str, rule: str) -> str:
+    """Where the noise of steps starts by a value of `step_noise`."""
+    return next_seed(shown) if rule == "seed + 1" else shown

@@ -102,6 +102,13 @@ def with_article(noun: object) -> str:
     return "any value" if text == "any" else f"{'an' if text[:1] in 'aeiou' else 'a'} {text}"
 
 
+def some(names: Iterable[str], count: int = 3) -> str:
+    """Name the first few in alphabetical order, and how many more there are."""
+    ordered = sorted(names)
+    more = f" and {len(ordered) - count} more" if len(ordered) > count else ""
+    return ", ".join(ordered[:count]) + more
+
+
 def shorten(value: Any, limit: int = 80) -> str:
     """Show a value in at most ``limit`` characters."""
     text = _JSON_NAMES.get(value, "") if value is None or isinstance(value, bool) else repr(value)

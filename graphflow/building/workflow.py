@@ -14,17 +14,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from graphflow.basics import atomic, jsontools
+from graphflow.basics.arguments import require
 from graphflow.basics.wording import nearest, plain, shorten
 from graphflow.building.refs import LINKS, HostRef, Link, Ref
 from graphflow.document import document as workflow
 from graphflow.document.document import Document
-from graphflow.document.flatten import PREFIX
+from graphflow.document.drawing import draw
+from graphflow.document.flatten import PREFIX, reached
+from graphflow.document.format_1 import Keep
+from graphflow.document.opening import Opened, opened
 from graphflow.errors import Problem, WorkflowError
 from graphflow.execution.options import PlanOptions, RunOptions
 from graphflow.spec.decorator import spec_of
 
 if TYPE_CHECKING:
     from graphflow.execution.result import Result
+    from graphflow.planning.checked import Checked
     from graphflow.planning.steps import Plan
     from graphflow.session import Session
 
@@ -37,10 +42,18 @@ class Workflow:
     Args:
         name: What to call it.
         description: What it does.
+
+    Attributes:
+        document: The document.
+        folder: The folder in which its file names resolve, where it was loaded from one.
+        notices: What it says otherwise than the file of another program that it was loaded from.
     """
 
     def __init__(self, name: str | None = None, *, description: str | None = None) -> None:
-        self.document = Document(name=name, description=description)
+        self._document = Document(name=name, description=description)
+        self._defaults: dict[str, Any] = {}
+        self.folder: Path | None = None
+        self.notices: tuple[str, ...] = ()
         self._own: set[tuple[str, str]] = set()
         self._embedded: dict[str, Workflow] = {}
 
@@ -52,21 +65,39 @@ class Workflow:
     def __repr__(self) -> str:
         return f"Workflow({self.document.name!r}, nodes={list(self.document.nodes)})"
 
+    def _repr_html_(self) -> str:
+        """Show the graph in a notebook."""
+        return draw(self.document)
+
+    @property
+    def document(self) -> Document:
+        """The document."""
+        self._take_defaults("defaults")
+        return self._document
+
+    def _take_defaults(self, keep: Keep) -> None:
+        """Put the defaults that code of version 0.1 gives to :meth:`expose` where documents of format 1 have them."""
+        if self._defaults:
+            data = self._document.to_json() | {"graphflow": 1}
+            for name, default in self._defaults.items():
+                data["inputs"][name]["default"] = default
+            self._document, self._defaults = workflow.parse(data, keep=keep), {}
+
     @property
     def own(self) -> frozenset[tuple[str, str]]:
         """(node, parameter) pairs whose values the Python code gave: such a file name may lead anywhere.
 
-        Those of a document that was loaded, and defaults of exposed inputs, lead into its folder, the input folder and
-        the model folders only. Nodes of inner workflows have unfolded ids.
+        Those of a document that was loaded lead into its folder, the input folder and the model folders only. Nodes of
+        inner workflows have unfolded ids.
         """
-        inner = {
-            (f"{host}:{node}", parameter)
-            for host, entry in self.document.nodes.items()
-            if entry.type.startswith(PREFIX)
-            if (embedded := self._embedded.get(entry.type.removeprefix(PREFIX))) is not None
-            for node, parameter in embedded.own
-        }
-        return frozenset(self._own | inner)
+        own = set(self._own)
+        for host, entry in self.document.nodes.items():
+            embedded = self._embedded.get(entry.type.removeprefix(PREFIX)) if entry.type.startswith(PREFIX) else None
+            if embedded is not None:
+                given = {name for name in entry.params if (host, name) not in self._own}
+                covered = {pair for name in given for pair in reached(self.document, host, name)}
+                own |= {(f"{host}:{node}", parameter) for node, parameter in embedded.own} - covered
+        return frozenset(own)
 
     # ------------------------------------------------------------------------------------------ building
 
@@ -117,30 +148,34 @@ class Workflow:
             raise WorkflowError(problems)
         data = {"type": spec.type, "params": params, "links": links, "version": spec.version}
         data |= {key: value for key, value in (("title", title), ("note", note)) if value is not None}
-        self.document.nodes[node_id] = _checked(nodes={node_id: data}).nodes[node_id]
+        self._document.nodes[node_id] = _checked(nodes={node_id: data}).nodes[node_id]
         self._own.update((node_id, name) for name in params)
         return Ref(node_id, spec, spec.primary)
 
     def expose(
-        self, name: str, *targets: str | tuple[Ref[Any], str], description: str | None = None, default: Any = None
+        self, name: str, *targets: str | tuple[Ref[Any], str], description: str | None = None, **of_0_1: Any
     ) -> None:
-        """Make parameters a knob that a caller may turn.
+        """Make parameters a knob that a caller may turn. Where nobody does, they are what their nodes say.
 
         Args:
             name: Name of the knob.
             *targets: ``"node.parameter"``, or (Ref, parameter).
             description: What it does.
-            default: Its value where the caller gives none; None leaves what the nodes say.
+            **of_0_1: ``default``, which code that version 0.1 exported gives; new code gives values to :meth:`add`.
 
         Raises:
             WorkflowError: The name is malformed, or there is no target.
         """
-        addresses = [target if isinstance(target, str) else f"{target[0].node}.{target[1]}" for target in targets]
-        default = plain(default)
+        if unknown := of_0_1.keys() - {"default"}:
+            raise TypeError(f"expose() has no argument {min(unknown)!r}")
+        addresses = [_target(name, target) for target in targets]
+        default = plain(of_0_1.get("default"))
         if problems := _unlike_json(f"inputs.{name}.default", default):
             raise WorkflowError(problems)
-        exposed = {"to": addresses, "description": description, "default": default}
-        self.document.inputs[name] = _checked(inputs={name: exposed}).inputs[name]
+        exposed = {"to": addresses, "description": description}
+        self._document.inputs[name] = _checked(inputs={name: exposed}).inputs[name]
+        if default is not None:
+            self._defaults[name] = default
 
     def output(self, name: str, ref: Ref[Any] | HostRef | Link) -> None:
         """Name a value that a run returns.
@@ -148,7 +183,10 @@ class Workflow:
         Raises:
             WorkflowError: The name is malformed.
         """
-        self.document.outputs |= _checked(outputs={name: ref.address}).outputs
+        require(
+            ref, LINKS, f"outputs.{name}", "what add() returned, or one of its outputs", "Link('NODE') names a node"
+        )
+        self._document.outputs |= _checked(outputs={name: ref.address}).outputs
 
     def embed(self, name: str, inner: Workflow) -> None:
         """Put a workflow inside this one, for nodes of type ``workflow:NAME``.
@@ -156,8 +194,10 @@ class Workflow:
         Raises:
             WorkflowError: The name is malformed.
         """
+        require(inner, Workflow, f"workflows.{name}", "a Workflow", "Workflow.load reads one from a file")
         _checked(workflows={name: {}})
-        self.document.workflows[name] = inner.document
+        inner._take_defaults("nodes")
+        self._document.workflows[name] = inner.document
         self._embedded[name] = inner
 
     def use(self, name: str, /, *, id: str | None = None, **arguments: Any) -> HostRef:
@@ -167,9 +207,9 @@ class Workflow:
             WorkflowError: There is no such inner workflow, it has no such input, an argument is nothing that JSON can
                 hold, or the id is taken or malformed.
         """
-        inner = self.document.workflows.get(name)
+        inner = self._document.workflows.get(name)
         if inner is None:
-            near = nearest(name, self.document.workflows)
+            near = nearest(name, self._document.workflows)
             raise WorkflowError(
                 [
                     Problem(
@@ -194,20 +234,20 @@ class Workflow:
             raise WorkflowError(problems)
         links = {key: value.address for key, value in arguments.items() if isinstance(value, LINKS)}
         data = {"type": f"{PREFIX}{name}", "params": params, "links": links}
-        self.document.nodes[node_id] = _checked(nodes={node_id: data}).nodes[node_id]
+        self._document.nodes[node_id] = _checked(nodes={node_id: data}).nodes[node_id]
         self._own.update((node_id, key) for key in params)
         return HostRef(node_id, tuple(inner.outputs))
 
     def _taken(self, node_id: str) -> list[Problem]:
-        if node_id not in self.document.nodes:
+        if node_id not in self._document.nodes:
             return []
         return [Problem(f"nodes.{node_id}", "the id is taken", "give another one with id=")]
 
     def _free_id(self, base: str) -> str:
-        if base not in self.document.nodes:
+        if base not in self._document.nodes:
             return base
         number = 2
-        while f"{base}_{number}" in self.document.nodes:
+        while f"{base}_{number}" in self._document.nodes:
             number += 1
         return f"{base}_{number}"
 
@@ -216,28 +256,43 @@ class Workflow:
     @classmethod
     def from_document(cls, document: Document) -> Workflow:
         """Wrap a document."""
-        result = cls()
-        result.document = document
-        return result
+        require(document, Document, "Workflow.from_document", "a Document", "Workflow.from_json takes parsed JSON")
+        return cls._of(opened(document))
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any] | str) -> Workflow:
+    def from_json(cls, data: Mapping[str, Any] | str, *, keep: Keep | None = None) -> Workflow:
         """Read a workflow from JSON, parsed or as text.
+
+        Args:
+            data: The JSON.
+            keep: ``"nodes"`` or ``"defaults"``: what counts in a document of format 1 where they differ.
 
         Raises:
             WorkflowError: With every problem of its shape.
         """
-        parsed = jsontools.loads(data, source="workflow") if isinstance(data, str) else dict(data)
-        return cls.from_document(workflow.parse(parsed))
+        parsed = jsontools.loads(data, source="workflow") if isinstance(data, str) else data
+        require(parsed, Mapping, "workflow", "a JSON object")
+        return cls._of(opened(parsed, keep=keep))
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Workflow:
-        """Read a workflow from a JSON file or a PNG that carries one.
+    def load(cls, path: str | os.PathLike[str], *, keep: Keep | None = None) -> Workflow:
+        """Read a workflow by the path of a JSON file or picture (native or ComfyUI's), or by packaged name.
+
+        Args:
+            path: The file.
+            keep: See :meth:`from_json`.
 
         Raises:
             InvalidInputError: The file cannot be read, or holds no workflow.
         """
-        return cls.from_document(workflow.read(Path(path)))
+        require(path, (str, os.PathLike), "workflow", "a path or a name", "Workflow.from_json takes parsed JSON")
+        return cls._of(opened(path, keep=keep))
+
+    @classmethod
+    def _of(cls, found: Opened) -> Workflow:
+        result = cls()
+        result._document, result.folder, result.notices = found.document, found.folder, found.notices
+        return result
 
     def to_json(self) -> dict[str, Any]:
         """Return the document as plain JSON."""
@@ -267,11 +322,36 @@ class Workflow:
 
         return run(self, inputs, session=session, **options)
 
-    def plan(self, inputs: Mapping[str, Any] | None = None, **options: Unpack[PlanOptions]) -> Plan:
-        """Plan it with a session of the settings; see :meth:`graphflow.session.Session.plan`."""
-        from graphflow.session import Session
+    def plan(
+        self,
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        session: Session | None = None,
+        **options: Unpack[PlanOptions],
+    ) -> Plan:
+        """Plan it, in a session of the settings by default; see :meth:`graphflow.session.Session.plan`."""
+        return _session(session).plan(self, inputs, **options)
 
-        return Session().plan(self, inputs, **options)
+    def validate(self, inputs: Mapping[str, Any] | None = None, *, session: Session | None = None) -> Checked:
+        """Check it; see :meth:`graphflow.session.Session.validate`."""
+        return _session(session).validate(self, inputs)
+
+
+def _session(given: Session | None) -> Session:
+    from graphflow.session import Session
+
+    if given is not None:
+        require(given, Session, "session", "a graphflow.Session")
+    return given or Session()
+
+
+def _target(name: str, target: object) -> str:
+    """Return the address of a parameter, ``"node.parameter"`` or (Ref, parameter)."""
+    match target:
+        case (Ref() as ref, str() as parameter):
+            return f"{ref.node}.{parameter}"
+    require(target, str, f"inputs.{name}.to", "'node.parameter' or (Ref, parameter)")
+    return str(target)
 
 
 def _checked(**parts: Any) -> Document:

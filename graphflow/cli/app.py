@@ -5,11 +5,26 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from graphflow.cli import cache, demo, doctor, export, failures, import_, models, nodes, plan, run, schema, validate
+from graphflow.cli import (
+    cache,
+    demo,
+    doctor,
+    export,
+    failures,
+    import_,
+    migrate,
+    models,
+    nodes,
+    plan,
+    run,
+    schema,
+    validate,
+)
+from graphflow.cli.output import alone
 from graphflow.cli.terminal import tame_streams
 
 TRACEBACK_OPTION = "--traceback"
@@ -27,7 +42,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, plan, validate, import_, export, nodes, schema, demo):
+for command in (run, plan, validate, import_, export, migrate, nodes, schema, demo):
     command.register(app)
 app.add_typer(models.app)
 app.add_typer(cache.app)
@@ -60,14 +75,24 @@ def options(
     """Hold the global options; what they do is done before or in callbacks."""
 
 
+def _give_output(command: Any) -> None:
+    """Let each command run with standard output for itself; help stays outside."""
+    if command.callback is not None:
+        command.callback = alone(command.callback)
+    for inner in getattr(command, "commands", {}).values():
+        _give_output(inner)
+
+
 def run_command(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code; errors are shown, never raised."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     traceback = TRACEBACK_OPTION in given or os.environ.get(TRACEBACK_VARIABLE, "") not in ("", "0")
     given = [argument for argument in given if argument != TRACEBACK_OPTION]
     tame_streams()
+    program = typer.main.get_command(app)
+    _give_output(program)
     try:
-        app(given, prog_name="graphflow")
+        program(given, prog_name="graphflow")
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
     except Exception as error:

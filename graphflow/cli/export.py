@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -21,6 +20,7 @@ from graphflow.cli.options import (
     WorkflowName,
     make_session,
 )
+from graphflow.cli.output import answers
 from graphflow.cli.source import input_values, load, named, overrides
 from graphflow.cli.terminal import clean, console, styled
 from graphflow.cli.writing import write_text
@@ -104,7 +104,7 @@ def export(
             made = _script(expanded, session, style, safety, loaded.folder, input_dir)
             text, report = _notebook(made) if to == "notebook" else made.code, made.report
     if out is None:
-        sys.stdout.write(text)
+        answers().write(text)
     else:
         write_text(out, text)
         console(error=True).print(styled(f"wrote {clean(str(out))}", "green"))

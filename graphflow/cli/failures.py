@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from graphflow.basics.wording import shorten
+from graphflow.cli.output import answers
 from graphflow.cli.terminal import clean, console, count, paragraph, styled
 from graphflow.errors import GraphflowError, InvalidInputError, Problem, WorkflowError
 
@@ -103,8 +103,9 @@ def print_json(data: Any, *, indent: int | None = None) -> None:
     """Print JSON on standard output, in one line unless indented, at once; NaN and infinities as text."""
     import json
 
-    sys.stdout.write(json.dumps(_finite(data), ensure_ascii=False, indent=indent, default=repr, allow_nan=False) + "\n")
-    sys.stdout.flush()
+    stream = answers()
+    stream.write(json.dumps(_finite(data), ensure_ascii=False, indent=indent, default=repr, allow_nan=False) + "\n")
+    stream.flush()
 
 
 def _finite(data: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +13,7 @@ import typer
 from graphflow.cli import imported
 from graphflow.cli.failures import json_errors, print_json
 from graphflow.cli.options import AsJson, ModelDirs, Offline, Packs, make_session
+from graphflow.cli.output import answers
 from graphflow.cli.terminal import clean, console, styled
 from graphflow.cli.writing import write_text
 from graphflow.errors import ConversionError, InvalidInputError
@@ -134,7 +134,7 @@ def _write_native(
 def _write(data: dict[str, Any], out: Path | None) -> None:
     text = json.dumps(data, ensure_ascii=False, indent=2) + "\n"
     if out is None:
-        sys.stdout.write(text)
+        answers().write(text)
     else:
         write_text(out, text)
         console(error=True).print(styled(f"wrote {clean(str(out))}", "green"))

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from graphflow.cli.failures import print_json
 from graphflow.cli.terminal import add_row, console, count, print_table, styled, table
-from graphflow.errors import ConversionError, GraphflowError, InvalidInputError, LimitError
+from graphflow.errors import GraphflowError, InvalidInputError, LimitError
 from graphflow.limits import LIMITS
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from graphflow.converters.comfyui import Report
-    from graphflow.document.document import Document
     from graphflow.spec.registry import Registry
 
 _SHOWN = 12
@@ -38,38 +36,24 @@ def given(name: str) -> str | bytes:
         if not Path(name).is_file():
             raise InvalidInputError("there is no such file", where=name)
         return name
+    return standard_input()
+
+
+def standard_input() -> bytes:
+    """Return all bytes of standard input.
+
+    Raises:
+        LimitError: There are too many.
+    """
     data = sys.stdin.buffer.read(LIMITS.media_bytes + 1)
     if len(data) > LIMITS.media_bytes:
         raise LimitError(f"there are more than {LIMITS.media_bytes:,} bytes", where="standard input")
     return data
 
 
-def read_foreign(data: bytes, name: str, *, report: bool = False) -> Document | None:
-    """Return the native form of a ComfyUI file, or None where the bytes are none, and say what differs.
-
-    Args:
-        data: The file.
-        name: What the command line called it.
-        report: Whether to say what became of every node, instead of one line.
-
-    Raises:
-        ConversionError: It is a ComfyUI file that cannot be read, or that has nodes that are not supported.
-    """
-    from graphflow.converters.comfyui import to_native, to_prompt
-    from graphflow.converters.comfyui.recognise import recognise
-
-    found = recognise(data, name)
-    if found is None:
-        return None
-    try:
-        flattened = to_prompt(found, now=datetime.now())
-    except ConversionError as error:
-        where = (error.where or "").replace("the data", name, 1).replace("the bytes", name, 1)
-        raise ConversionError(error.message, where=where or name, advice=error.advice) from error
-    result = to_native(flattened, name=Path(name).stem)
-    document: Document = result.require()
-    (show_report if report else show_line)(console(error=True), result.report)
-    return document
+def show_import(report: Report, *, whole: bool = False) -> None:
+    """Say on standard error what a ComfyUI file became: in one line, or of every node."""
+    (show_report if whole else show_line)(console(error=True), report)
 
 
 def show_summary(target: Console, report: Report, *, remarks: bool = True) -> None:

@@ -13,12 +13,14 @@ def leave(code: int) -> NoReturn:
     """End the process with an exit code.
 
     Threads are waited for and what was registered with :mod:`atexit` runs, as in an ordinary end; modules and their
-    objects are left to the operating system. Where the output cannot be written to its end, 0 becomes 1.
+    objects are left to the operating system. What is printed from now on belongs to no command's answer and goes to
+    standard error. Where the output cannot be written to its end, 0 becomes 1.
     """
+    answered, sys.stdout = sys.stdout, sys.stderr
     try:
         threading._shutdown()  # type: ignore[attr-defined]  # as multiprocessing ends its children
         atexit._run_exitfuncs()
-        for stream in (sys.stdout, sys.stderr):
+        for stream in (answered, sys.stderr):
             stream.flush()
     except KeyboardInterrupt:
         code = 130

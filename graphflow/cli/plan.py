@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +12,9 @@ from graphflow.cli.failures import json_errors, print_json
 from graphflow.cli.options import AsJson, What, Where
 from graphflow.cli.source import input_values, load, named, overrides, shown_targets
 from graphflow.cli.spread import spread
-from graphflow.cli.terminal import add_row, console, count, print_table, styled, table, weights
+from graphflow.cli.terminal import add_row, console, print_table, styled, table, weights
 from graphflow.planning.files import add_up
+from graphflow.planning.steps import ACTIONS
 
 if TYPE_CHECKING:
     from graphflow.planning.files import FileUse
@@ -24,13 +24,6 @@ EPILOG = (
     "Examples: graphflow plan txt2img · graphflow plan my.json -i seed=8 · graphflow plan my.json --json | jq .steps"
 )
 
-ACTIONS: dict[Action, str] = {
-    "run": "to run",
-    "cached": "stored",
-    "write": "to write",
-    "conditional": "conditional",
-    "skipped": "skipped",
-}
 STYLES: dict[Action, str] = {
     "run": "cyan",
     "cached": "green",
@@ -105,12 +98,10 @@ def needed_files(made: Plan) -> list[tuple[FileUse, dict[str, int], list[str]]]:
 
 def totals(made: Plan) -> str:
     """Return one line: how many nodes run, are stored, write, and the bytes of weights."""
-    numbers = Counter(step.action for step in made.steps.values())
-    parts = [f"{numbers[action]} {text}" for action, text in ACTIONS.items() if numbers[action]]
     total = loaded_bytes(made)
     named = f"; weights to load: {weights(total)}" if total else ""
     numerics = f"; on {made.numerics.device} in {made.numerics.compute}"
-    return f"{count(len(made.steps), 'node')}: {', '.join(parts)}{named}{numerics}"
+    return f"{made.totals()}{named}{numerics}"
 
 
 def loaded_bytes(made: Plan) -> dict[str, int]:
@@ -122,11 +113,10 @@ def to_json(made: Plan) -> dict[str, Any]:
     """Return a plan as a JSON object."""
     from graphflow.planning.weights import loaded_weights
 
-    numbers = Counter(step.action for step in made.steps.values())
     loaded = loaded_weights(made)
     return {
         "steps": [_step(step, loaded.get(step.id, ())) for step in made.steps.values()],
-        "counts": {action: numbers[action] for action in ACTIONS},
+        "counts": {action: made.count(action) for action in ACTIONS},
         "targets": [str(source) for source in made.targets],
         "selectors": [str(source) for source in made.selectors],
         "loaded_bytes": loaded_bytes(made),

@@ -14,13 +14,15 @@ import typer
 from graphflow.cli import summary
 from graphflow.cli.failures import json_errors, print_json
 from graphflow.cli.options import What, Where
+from graphflow.cli.output import answers
 from graphflow.cli.source import input_values, load, named, overrides, shown_targets
 from graphflow.cli.spread import spread
-from graphflow.cli.terminal import clean, console
+from graphflow.cli.terminal import clean, console, styled
 from graphflow.errors import CancelledError
+from graphflow.events import RunFinished, RunStarted
 
 if TYPE_CHECKING:
-    from graphflow.cli.source import Loaded
+    from graphflow.document.opening import Opened
     from graphflow.events import Event, Sink
     from graphflow.execution.result import Result
     from graphflow.planning.expand import Text
@@ -87,7 +89,7 @@ def run(
 
 def carry_out(
     session: Session,
-    loaded: Loaded,
+    loaded: Opened,
     inputs: Mapping[str, Text],
     single: Mapping[str, Text],
     *,
@@ -128,6 +130,9 @@ def carry_out(
         def each(event: Event) -> None:
             if listen is not None:
                 listen(event)
+            if not as_json and _is_time_for_seeds(event, quiet):
+                for address, seed in expanded.seeds.items():
+                    console(error=True).print(styled(summary.drawn(address, seed)))
             interrupted.notice(event)
             pictures(event)
             sink(event)
@@ -149,13 +154,18 @@ def carry_out(
             )
             raise CancelledError(f"interrupted{kept}") from None
     if as_json:
-        print_json(summary.to_json(result, expanded.seeds))
+        print_json(summary.to_json(result))
     elif quiet:
         for path in result.paths:
-            typer.echo(clean(path))
+            answers().write(f"{clean(path)}\n")
     else:
-        summary.show(console(), result, expanded.seeds, time.perf_counter() - started)
+        summary.show(console(), result, time.perf_counter() - started)
     return result
+
+
+def _is_time_for_seeds(event: Event, quiet: bool) -> bool:
+    """Tell whether seeds that were drawn are told now, because no summary will."""
+    return isinstance(event, RunStarted) if quiet else isinstance(event, RunFinished) and event.status != "ok"
 
 
 def _nothing(event: Event) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from graphflow.cli.options import Packs, make_session
+from graphflow.cli.output import answers
 from graphflow.cli.terminal import console, count, styled
 from graphflow.cli.writing import write_text
 
@@ -32,7 +33,7 @@ def schema(
     known = make_session(packs=packs).registry
     text = json.dumps(document_schema(known), indent=2, ensure_ascii=False) + "\n"
     if output is None:
-        typer.echo(text, nl=False)
+        answers().write(text)
         return
     write_text(output, text)
     console().print(styled(f"{output}: the schema of {count(len(known.specs), 'node type')}"))

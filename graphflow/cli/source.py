@@ -2,39 +2,23 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING
 
-from graphflow.errors import InvalidInputError, LimitError, WorkflowError
+from graphflow.errors import InvalidInputError, WorkflowError
 
 if TYPE_CHECKING:
-    from graphflow.document.document import Document
+    from graphflow.converters.comfyui import Report
+    from graphflow.document.opening import Opened
     from graphflow.planning.expand import Expanded, Text
     from graphflow.session import Session
 
 STANDARD_INPUT = "-"
 
 
-@dataclass(frozen=True)
-class Loaded:
-    """A workflow as it was found.
-
-    Attributes:
-        document: The document.
-        name: What the command line called it.
-        folder: The folder in which its file names resolve; None for standard input.
-    """
-
-    document: Document
-    name: str
-    folder: Path | None
-
-
-def load(name: str, *, report: bool = False) -> Loaded:
+def load(name: str, *, report: bool = False) -> Opened:
     """Read a workflow by path, by packaged name, or from standard input; ComfyUI's files become native ones.
 
     Args:
@@ -46,19 +30,18 @@ def load(name: str, *, report: bool = False) -> Loaded:
         ConversionError: A ComfyUI file has nodes that are not supported.
         WorkflowError: With every problem of its shape.
     """
-    from graphflow.document import document as workflow
+    from graphflow.cli.imported import show_import
+    from graphflow.converters.opening import open_workflow
 
+    tell = partial(show_import, whole=report)
     if name == STANDARD_INPUT:
-        return Loaded(_from_standard_input(report), "standard input", None)
-    path = Path(name)
-    if not path.is_file():
-        path = _packaged(name)
-    foreign = _foreign(path, report)
-    return Loaded(workflow.read(path) if foreign is None else foreign, name, path.parent)
+        return _from_standard_input(tell)
+    opened: Opened = open_workflow(name, tell=tell)
+    return opened
 
 
 @contextmanager
-def named(loaded: Loaded) -> Iterator[None]:
+def named(loaded: Opened) -> Iterator[None]:
     """Say which workflow it is in problems that do not."""
     try:
         yield
@@ -68,67 +51,16 @@ def named(loaded: Loaded) -> Iterator[None]:
         raise WorkflowError(error.problems, source=loaded.name) from error
 
 
-def _packaged(name: str) -> Path:
-    from graphflow import workflows
-    from graphflow.basics.wording import nearest
-
-    known = workflows.names()
-    plain = name.removesuffix(".json")
-    if plain in known:
-        found: Path = workflows.path(plain)
-        return found
-    if Path(name).is_dir():
-        raise InvalidInputError("this is a folder, not a workflow", where=name)
-    # A path or a file name most likely means a file.
-    beside = _beside(Path(name)) if "/" in name or plain != name else []
-    near = nearest(Path(name).name, beside) or nearest(plain, known)
-    packaged = "packaged workflows are " + ", ".join(known)
-    raise InvalidInputError(
-        "there is no such file, and no packaged workflow of this name",
-        where=name,
-        advice=f"did you mean {near!r}?" if near else packaged,
-    )
-
-
-def _foreign(path: Path, report: bool) -> Document | None:
-    """Return the native form of a ComfyUI file, or None where it is none; what cannot be read is told elsewhere."""
-    from graphflow.cli.imported import read_foreign
-    from graphflow.limits import LIMITS
-
-    try:
-        if path.stat().st_size > LIMITS.media_bytes:
-            return None
-        data = path.read_bytes()
-    except OSError:
-        return None
-    return read_foreign(data, path.name, report=report)
-
-
-def _beside(path: Path) -> list[str]:
-    """Return the workflow files of the folder that a wrong path names."""
-    try:
-        return sorted(item.name for item in path.parent.iterdir() if item.suffix in (".json", ".png"))
-    except OSError:
-        return []
-
-
-def _from_standard_input(report: bool) -> Document:
-    from graphflow.basics import jsontools
-    from graphflow.cli.imported import read_foreign
+def _from_standard_input(tell: Callable[[Report], None]) -> Opened:
+    from graphflow.cli.imported import standard_input
+    from graphflow.converters.opening import from_foreign
     from graphflow.document import document as workflow
-    from graphflow.document.embedded import embedded_document
-    from graphflow.limits import LIMITS
+    from graphflow.document.opening import Opened
 
-    data = sys.stdin.buffer.read(LIMITS.media_bytes + 1)
-    if len(data) > LIMITS.media_bytes:
-        raise LimitError(f"there are more than {LIMITS.media_bytes:,} bytes", where="standard input")
-    foreign = read_foreign(data, "standard input", report=report)
-    if foreign is not None:
-        return foreign
-    text = embedded_document(data, source="standard input")
-    return workflow.parse(
-        jsontools.loads(data if text is None else text, source="standard input"), source="standard input"
-    )
+    name = "standard input"
+    data = standard_input()
+    foreign: Opened | None = from_foreign(data, name, tell)
+    return foreign or Opened(workflow.from_bytes(data, source=name, file=STANDARD_INPUT), name)
 
 
 def shown_targets(session: Session, expanded: Expanded) -> list[str] | None:

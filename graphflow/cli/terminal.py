@@ -13,6 +13,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from graphflow.basics.measures import count as count
+from graphflow.basics.measures import duration as duration
+from graphflow.cli.output import answers
+
 WIDE = 160
 """Columns where the output is no terminal, so that nothing is folded needlessly."""
 
@@ -32,7 +36,7 @@ def console(*, error: bool = False) -> Console:
 
     Colours follow the terminal and ``NO_COLOR``; a width is taken from ``COLUMNS`` or the terminal.
     """
-    stream = sys.stderr if error else sys.stdout
+    stream = sys.stderr if error else answers()
     width = None if stream.isatty() or os.environ.get("COLUMNS") else WIDE
     return Console(file=stream, width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
 
@@ -82,11 +86,6 @@ def add_row(target: Table, *cells: object, style: str = "") -> None:
     target.add_row(*(cell if isinstance(cell, Text) else styled(cell) for cell in cells), style=style)
 
 
-def count(number: int, noun: str, plural: str | None = None) -> str:
-    """Return ``1 node``, ``2 nodes``."""
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
-
-
 def size(number: int) -> str:
     """Return a number of bytes as people read it: ``4.27 GB``."""
     value = float(number)
@@ -105,22 +104,6 @@ def weights(by_dtype: dict[str, int]) -> str:
         f"{dtype} {size(number)}" for dtype, number in sorted(by_dtype.items(), key=lambda item: -item[1])
     )
     return f"{size(sum(by_dtype.values()))} ({parts})" if len(by_dtype) > 1 else parts
-
-
-def duration(seconds: float) -> str:
-    """Return a time as people read it: ``0.42 s``, ``3 min 07 s``."""
-    if seconds < 0.001:
-        return "< 1 ms"
-    if seconds < 0.0995:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < 9.95:
-        return f"{seconds:.2f} s"
-    if seconds < 59.5:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def literal(value: Any) -> str:

@@ -45,34 +45,37 @@ def validate(
 ) -> None:
     """Check a workflow and name every problem: its place, the value, the way out. Runs nothing.
 
-    Exits 0 where it would run, 2 where it has problems.
+    All that is written is checked, also where -i or --set say something else. Exits 0 where nothing is wrong, 2 where it
+    has problems.
     """
     with json_errors(as_json):
         session = make_session(packs=packs, models=models, offline=offline)
     try:
         loaded = load(workflow)
         values, single = input_values(inputs), overrides(sets)
+        checked = session.validate(loaded.document, values, single)
+        notices, problems, nodes = checked.notices, checked.problems, len(checked.nodes)
         if files:
-            plan = session.plan(
-                loaded.document, values, single, safety=safety, folder=loaded.folder, input_folder=input_dir
-            )
-            notices, nodes = list(plan.notices), len(plan.expanded.flat.nodes)
-        else:
-            checked = session.validate(loaded.document, values, single)
-            if checked.problems:
-                raise WorkflowError(checked.problems)
-            notices, nodes = checked.notices, len(checked.nodes)
+            try:
+                plan = session.plan(
+                    loaded.document, values, single, safety=safety, folder=loaded.folder, input_folder=input_dir
+                )
+                notices = [*dict.fromkeys((*plan.notices, *notices))]
+            except WorkflowError as error:
+                problems = [*dict.fromkeys((*error.problems, *problems))]
+        if problems:
+            raise WorkflowError(problems)
     except (WorkflowError, LimitError) as error:
-        problems = (
+        told = (
             error.problems
             if isinstance(error, WorkflowError)
             else (Problem("document", error.message, error.advice or ""),)
         )
         if as_json:
-            shown = [problem_to_json(problem) for problem in problems]
+            shown = [problem_to_json(problem) for problem in told]
             print_json({"valid": False, "problems": shown, "notices": []}, indent=2)
         else:
-            print_problems(console(error=True), problems, where=error.where or workflow)
+            print_problems(console(error=True), told, where=error.where or workflow)
         raise typer.Exit(error.exit_code) from error
     except GraphflowError as error:
         if as_json:

@@ -6,23 +6,21 @@ This module checks the shape of a document. Whether its types exist and fit is t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, PrivateAttr, ValidationError
 
 from graphflow.basics import jsontools
 from graphflow.basics.wording import PLAIN, nearest, shorten
-from graphflow.document.embedded import embedded_document
+from graphflow.document import format_1
+from graphflow.document.embedded import RECORD_KEYWORD, embedded_document, png_texts
 from graphflow.errors import InvalidInputError, LimitError, Problem, WorkflowError
 from graphflow.limits import LIMITS
 
-FORMAT_VERSION = 1
-"""The version of the document format that this code writes."""
-
-MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
-"""From a format version to the function that turns such a document into one of the next version."""
+FORMAT_VERSION = 2
+"""The version of the document format that this code writes; older ones are migrated when they are read."""
 
 _NODE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_:~-]*\Z")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
@@ -63,11 +61,10 @@ class NodeEntry(_Model):
 
 
 class ExposedInput(_Model):
-    """A knob that a caller may turn: the parameters that it sets."""
+    """A knob that a caller may turn: the parameters that it sets. Its value is what they say."""
 
     to: list[str] = Field(min_length=1)
     description: str | None = None
-    default: JsonValue = None
 
 
 class Document(BaseModel):
@@ -75,7 +72,7 @@ class Document(BaseModel):
 
     model_config = ConfigDict(extra="allow", strict=True, populate_by_name=True)
 
-    graphflow: int = FORMAT_VERSION
+    graphflow: int = Field(default=FORMAT_VERSION, ge=1, le=FORMAT_VERSION)
     name: str | None = None
     description: str | None = None
     inputs: dict[Name, ExposedInput] = Field(default_factory=dict)
@@ -84,6 +81,15 @@ class Document(BaseModel):
     requires: dict[str, str] = Field(default_factory=dict)
     workflows: dict[Name, Document] = Field(default_factory=dict)
     meta: dict[str, JsonValue] | None = None
+    _notices: tuple[str, ...] = PrivateAttr(())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Document) and self.to_json() == other.to_json()
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What reading it has to tell; no part of it."""
+        return self._notices
 
     def to_json(self) -> dict[str, Any]:
         """Return the document as plain JSON: what its file has, without empty parts."""
@@ -91,35 +97,29 @@ class Document(BaseModel):
         return {"graphflow": self.graphflow, **{key: value for key, value in data.items() if key != "graphflow"}}
 
 
-class Built(Protocol):
-    """A document that Python code made; :class:`graphflow.Workflow` is one."""
-
-    @property
-    def document(self) -> Document:
-        """The document."""
-        ...
-
-    @property
-    def own(self) -> frozenset[tuple[str, str]]:
-        """(node, parameter) pairs whose values the Python code gave."""
-        ...
-
-
-def parse(data: Any, *, source: str = "workflow") -> Document:
+def parse(data: Any, *, source: str = "workflow", file: str = "FILE", keep: format_1.Keep | None = None) -> Document:
     """Make a document from parsed JSON, migrating older formats.
 
+    Args:
+        data: The JSON.
+        source: What errors call it.
+        file: What commands call its file.
+        keep: What counts in a document of format 1 where nodes and defaults differ; None refuses it.
+
     Raises:
-        WorkflowError: With every problem of shape that the JSON has.
+        WorkflowError: With every problem of shape that the JSON has, or every difference that ``keep`` does not settle.
         LimitError: The document has too many nodes.
     """
     if not isinstance(data, dict):
         raise WorkflowError([Problem("document", f"a workflow is a JSON object, got {shorten(data)}")], source=source)
+    if keep not in (None, *get_args(format_1.Keep)):
+        raise InvalidInputError(f"keep is 'nodes' or 'defaults', got {shorten(keep)}", where=source)
     version = data.get("graphflow")
     if version is None:
         advice = (
             "it looks like a ComfyUI file: the command line runs it as it is, and `graphflow import` makes it native"
             if _looks_foreign(data)
-            else 'a workflow begins with "graphflow": 1'
+            else f'a workflow begins with "graphflow": {FORMAT_VERSION}'
         )
         raise WorkflowError([Problem("graphflow", "the format version is missing", advice)], source=source)
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
@@ -138,9 +138,6 @@ def parse(data: Any, *, source: str = "workflow") -> Document:
             ],
             source=source,
         )
-    while version < FORMAT_VERSION:
-        data = MIGRATIONS[version](data)
-        version += 1
     nodes = data.get("nodes")
     if isinstance(nodes, dict) and len(nodes) > LIMITS.nodes:
         raise LimitError(f"the workflow has {len(nodes):,} nodes, more than {LIMITS.nodes:,}", where=source)
@@ -149,13 +146,24 @@ def parse(data: Any, *, source: str = "workflow") -> Document:
         problems += [
             Problem(path, "a text holds half of a character (a surrogate)", "remove it") for path in _halves(data, "")
         ]
+    defaults: dict[format_1.Place, dict[str, Any]] = {}
     try:
+        data, defaults = format_1.take_defaults(data)
         document = Document.model_validate(data)
     except ValidationError as error:
         # A link is text or a list of texts; what is neither is told once, not once for each.
         problems += [_problem(item) for item in error.errors(include_url=False) if "list[str]" not in item["loc"]]
     except RecursionError as error:
         raise LimitError("the workflow is nested too deeply", where=source) from error
+    for place, given in defaults.items() if not problems else ():
+        inner = document
+        for name in place:
+            inner = inner.workflows[name]
+        # In inner workflows nodes count in format 1, too.
+        wanted: format_1.Keep | None = "nodes" if place else keep
+        found, told = format_1.settle(inner.nodes, inner.inputs, given, wanted, file=file)
+        problems += found
+        document._notices += tuple(told)
     if problems:
         raise WorkflowError(problems, source=source)
     return document
@@ -191,8 +199,12 @@ def _halves(value: Any, path: str) -> Iterator[str]:
             yield from _halves(part, f"{path}[{index}]")
 
 
-def read(path: Path) -> Document:
+def read(path: Path, *, keep: format_1.Keep | None = None) -> Document:
     """Read a document from a JSON file or from a PNG that carries one.
+
+    Args:
+        path: The file.
+        keep: See :func:`parse`.
 
     Raises:
         WorkflowError: The file holds no workflow, or one with problems.
@@ -207,8 +219,21 @@ def read(path: Path) -> Document:
         raise InvalidInputError("there is no such file", where=str(path)) from error
     except OSError as error:
         raise InvalidInputError(f"the file cannot be read: {error.strerror or error}", where=str(path)) from error
-    text = embedded_document(data, source=str(path))
-    return parse(jsontools.loads(data if text is None else text, source=str(path)), source=str(path))
+    return from_bytes(data, source=str(path), file=str(path), keep=keep)
+
+
+def from_bytes(data: bytes, *, source: str, file: str, keep: format_1.Keep | None = None) -> Document:
+    """Make a document of what a JSON file holds, or a PNG that carries one; the arguments are those of :func:`parse`.
+
+    A picture that has a record was made with what its nodes say, so they count.
+
+    Raises:
+        WorkflowError: They hold no workflow, or one with problems.
+    """
+    text = embedded_document(data, source=source)
+    if keep is None and text is not None and any(keyword == RECORD_KEYWORD for keyword, _ in png_texts(data)):
+        keep = "nodes"
+    return parse(jsontools.loads(data if text is None else text, source=source), source=source, file=file, keep=keep)
 
 
 def split_address(address: str) -> tuple[str, str | None]:
@@ -226,6 +251,8 @@ def _looks_foreign(data: dict[str, Any]) -> bool:
 def _problem(error: Any) -> Problem:
     path = ".".join(str(part) for part in error["loc"] if part not in ("[key]", "str", "list[str]"))
     message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden" and error["loc"][-3::2] == ("inputs", "default"):
+        return Problem(path, "this key is of format 1", "an input has no value: it stands in the nodes that it turns")
     if error["type"] == "extra_forbidden":
         return Problem(path, "this key is unknown", "known are " + ", ".join(_siblings(error["loc"])))
     if error["type"] == "missing":

@@ -14,13 +14,18 @@ WORKFLOW_KEYWORD = "graphflow"
 RECORD_KEYWORD = "graphflow.record"
 
 
+def is_png(data: bytes) -> bool:
+    """Whether a file's bytes begin as those of a PNG."""
+    return data.startswith(PNG_SIGNATURE)
+
+
 def embedded_document(data: bytes, *, source: str) -> str | None:
     """Return the workflow that a picture carries, or None where ``data`` is no PNG.
 
     Raises:
         WorkflowError: The PNG carries no graphflow workflow.
     """
-    if not data.startswith(PNG_SIGNATURE):
+    if not is_png(data):
         return None
     texts = dict(png_texts(data))
     if WORKFLOW_KEYWORD in texts:

@@ -152,7 +152,7 @@ def _addresses(document: Document, prefix: str, stack: tuple[str, ...]) -> Itera
 
 
 def _fill(host_id: str, host: NodeEntry, inner: Document, problems: list[Problem]) -> dict[str, NodeEntry]:
-    """Put the host's literals and links, and defaults, where the inner document exposes them.
+    """Put the host's literals and links where the inner document exposes them.
 
     Host links are marked with a leading ``^``, which prefixing takes off again instead of putting a prefix on.
     """
@@ -181,8 +181,6 @@ def _fill(host_id: str, host: NodeEntry, inner: Document, problems: list[Problem
             elif name in host.params:
                 links[node_id].pop(parameter, None)
                 params[node_id][parameter] = host.params[name]
-            elif exposed.default is not None and parameter not in links[node_id]:
-                params[node_id].setdefault(parameter, exposed.default)
     return {
         node_id: entry.model_copy(update={"params": params[node_id], "links": links[node_id]})
         for node_id, entry in inner.nodes.items()

@@ -1,7 +1,7 @@
 """The JSON Schema of workflow documents, for editors and other programs.
 
 It has one branch per node type, chosen by ``type``. What the schema refuses, validation refuses too; the reverse does
-not hold, since a schema cannot follow links, nor know that an exposed input fills a parameter in.
+not hold, since a schema cannot follow links, nor know what a caller or an outer workflow fills in.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def _document() -> dict[str, Any]:
             "description": {"type": ["string", "null"], "description": "what it does"},
             "inputs": {
                 "type": "object",
-                "description": "the knobs that a caller may turn",
+                "description": "the knobs that a caller may turn; their values stand in the nodes",
                 "propertyNames": {"pattern": f"^{_NAME}$"},
                 "additionalProperties": {
                     "type": "object",
@@ -79,7 +79,6 @@ def _document() -> dict[str, Any]:
                     "properties": {
                         "to": {"type": "array", "minItems": 1, "items": {"$ref": _REFERENCES + "target"}},
                         "description": {"type": ["string", "null"]},
-                        "default": {"description": "its value where the caller gives none"},
                     },
                     "additionalProperties": False,
                 },

@@ -91,6 +91,7 @@ class Environment:
         keep: Sources whose values the caller wants back.
         attempt: Wraps each node's call on the device lane, e.g. the memory ladder.
         inference: Makes the context in which nodes run, e.g. torch's inference mode.
+        notices: Takes what the user should know, whether somebody listens or not.
     """
 
     store: Store
@@ -104,8 +105,13 @@ class Environment:
     keep: frozenset[Source] = frozenset()
     attempt: Callable[[Callable[[], Any]], Any] = lambda call: call()
     inference: Callable[[], AbstractContextManager[Any]] = nullcontext
+    notices: list[str] = field(default_factory=list)
 
     def tell(self, kind: Callable[P, events.Event], *args: P.args, **fields: P.kwargs) -> None:
-        """Tell the sink of an event, which is made only where somebody listens."""
-        if self.sink is not events.ignore:
-            self.sink(kind(*args, **fields))
+        """Tell the sink of an event, which is made only where somebody listens or has to know."""
+        if self.sink is events.ignore and kind is not events.Notice:
+            return
+        event = kind(*args, **fields)
+        if isinstance(event, events.Notice):
+            self.notices.append(f"{event.node}: {event.message}" if event.node else event.message)
+        self.sink(event)

@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from graphflow.basics import markup
+from graphflow.basics.measures import count, duration
+from graphflow.basics.wording import shorten
 from graphflow.execution.output import WrittenFile
 from graphflow.planning.steps import Plan
+from graphflow.values.media import Image
+from graphflow.values.types import is_tensor, type_name
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+_PICTURES = frozenset({".png", ".webp", ".jpg", ".jpeg", ".gif"})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
     """What a run gave. Its values are shared with the session's store: copy a tensor before writing to it.
 
+    Printed, it tells what it has; in a notebook, it shows its pictures too.
+
     Attributes:
         outputs: The document's named outputs.
-        values: Further values that were asked for with ``targets``, by address.
+        values: The values of the named outputs and of what was asked for with ``targets``, by address.
         files: Files that effect nodes wrote or found up to date, by node.
         seconds: Time of each node that ran.
         cached: Tier of each node whose value came from the store.
         withheld: By effect node: how many items the safety filter took out.
         plan: The last plan.
         run_id: The run, as its events have it.
+        notices: What planning and nodes had to tell, as ``notice`` events do.
     """
 
     outputs: Mapping[str, Any]
@@ -34,14 +48,112 @@ class Result:
     withheld: Mapping[str, int]
     plan: Plan
     run_id: str
-
-    def __repr__(self) -> str:
-        paths = [str(path) for path in self.paths]
-        return (
-            f"Result(outputs={list(self.outputs)}, paths={paths}, ran={list(self.seconds)}, cached={list(self.cached)})"
-        )
+    notices: tuple[str, ...] = ()
 
     @property
     def paths(self) -> list[Path]:
         """All files, in the order of the effect nodes."""
         return [file.path for files in self.files.values() for file in files]
+
+    @property
+    def ran(self) -> list[str]:
+        """The nodes that ran, in the order of the plan."""
+        return [node for node in self.plan.steps if self.done(node) in ("ran", "written")]
+
+    @property
+    def seeds(self) -> Mapping[str, int]:
+        """The numbers drawn for seeds that said ``"random"``, by address of the parameter."""
+        return self.plan.expanded.seeds
+
+    @property
+    def images(self) -> list[Picture]:
+        """The pictures, opened anew: those that were written, or where there are none, those among the values.
+
+        Raises:
+            OSError: A file that was written is gone.
+            NonFiniteError: A pixel of a value is NaN or infinite.
+        """
+        import PIL.Image
+
+        from graphflow.basics.eight_bits import to_pictures
+
+        written = [path for path in self.paths if path.suffix.lower() in _PICTURES]
+        if written:
+            return [PIL.Image.open(BytesIO(path.read_bytes())) for path in written]
+        return [picture for image in _images(self.given.values()) for picture in to_pictures(image.pixels)]
+
+    @property
+    def given(self) -> Mapping[str, Any]:
+        """The named outputs, and by address what else was asked for with ``targets``."""
+        named = {str(end) for end in self.plan.outputs.values()}
+        return {**self.outputs, **{address: value for address, value in self.values.items() if address not in named}}
+
+    def done(self, node: str) -> str | None:
+        """Say what happened to a node; None where nothing did."""
+        files = self.files.get(node)
+        if files is not None:
+            hows = {file.how for file in files}
+            return hows.pop() if len(hows) == 1 else "written"
+        if node in self.cached:
+            return f"stored ({self.cached[node]})"
+        return "ran" if node in self.seconds else None
+
+    def totals(self) -> str:
+        """Return one line: how many nodes ran, were stored, and how many files there are."""
+        what = list(map(self.done, self.plan.steps))
+        ran = what.count("ran")
+        stored = sum(item is not None and item.startswith("stored") for item in what)
+        hows = [file.how for files in self.files.values() for file in files]
+        parts = [f"{count(ran, 'node')} ran" if ran else "nothing had to run"]
+        if stored:
+            parts.append(f"{stored} taken from the store")
+        for how in ("written", "copied", "up to date"):
+            if number := hows.count(how):
+                parts.append(f"{count(number, 'file')} {how}" + (" from the store" if how == "copied" else ""))
+        return ", ".join(parts)
+
+    def __repr__(self) -> str:
+        return "\n  ".join([f"Result: {self.totals()}", *self._told()])
+
+    def _repr_html_(self) -> str:
+        try:
+            shown = markup.thumbnails(self.images, self.paths)
+        except Exception as error:  # a file that was moved, pixels that are no numbers: the rest is shown still
+            shown = markup.paragraph(error)
+        times = {node: duration(self.seconds[node]) for node in self.ran if node in self.seconds}
+        rows = [(node, self.done(node) or "", times.get(node, "")) for node in self.plan.steps if self.done(node)]
+        told = "".join(map(markup.paragraph, (self.totals(), *self._told())))
+        return shown + told + markup.table(("node", "what", "time"), rows)
+
+    def _told(self) -> Iterator[str]:
+        """Yield what it has, one line a kind."""
+        parts: dict[str, Sequence[object]] = {
+            "ran": self.ran,
+            "cached": [f"{node} ({tier})" for node, tier in self.cached.items()],
+            "files": self.paths,
+            "seeds": [f"{address} = {seed}" for address, seed in self.seeds.items()],
+            "values": [f"{name} = {describe(value)}" for name, value in self.given.items()],
+            "withheld": [f"{node}: {number}" for node, number in self.withheld.items() if number],
+        }
+        yield from (f"{name}: {', '.join(map(str, items))}" for name, items in parts.items() if items)
+        yield from (f"note: {notice}" for notice in self.notices)
+
+
+def describe(value: Any) -> str:
+    """Show a value in one line: literals as they are, tensors by shape."""
+    if is_tensor(value):
+        return "tensor " + " × ".join(map(str, value.shape))
+    name = type_name(type(value))
+    if name is None:
+        return shorten(value, 200)
+    shapes = [f"{key} {' × '.join(map(str, part.shape))}" for key, part in vars(value).items() if is_tensor(part)]
+    return f"{name}" + (f" ({', '.join(shapes)})" if shapes else "")
+
+
+def _images(values: Any) -> Iterator[Image]:
+    """Yield the image values among others, also those in sequences."""
+    for value in values:
+        if isinstance(value, Image):
+            yield value
+        elif isinstance(value, tuple):
+            yield from _images(value)

@@ -15,8 +15,12 @@ _METHODS: tuple[tuple[str, str], ...] = (
     ("oft_blocks", "oft"), ("oft_diag", "oft"), ("a1.weight", "glora"), ("on_input", "ia3"),
     ("lora_down.weight", "lora"), ("lora_A.weight", "lora"), ("lora_A.default.weight", "lora"),
     ("lora.down.weight", "lora"), ("lora_linear_layer.down.weight", "lora"), ("diff_b", "diff"), ("diff", "diff"),
+    ("w_norm", "diff"), ("b_norm", "diff"),
 )  # fmt: skip
 """Endings of tensor names that name the method, the more special first."""
+
+_REFUSED = ("oft", "glora", "ia3")
+"""Methods whose updates cannot be merged."""
 
 _PEFT = "base_model.model."
 _UNET_BLOCKS = ("mid_block.", "down_blocks.", "up_blocks.")
@@ -79,6 +83,8 @@ def _lora(shapes: Shapes, metadata: Mapping[str, str], method: str) -> Adapter:
     names = list(shapes)
     if any(name.startswith(("lora_unet_", "lora_te", "lora_prior_")) for name in names):
         layout = "kohya"
+    elif any(name.startswith("lycoris_") for name in names):
+        layout = "lycoris"
     elif any(name.startswith("base_model.model.") for name in names):
         layout = "peft"
     else:
@@ -86,7 +92,16 @@ def _lora(shapes: Shapes, metadata: Mapping[str, str], method: str) -> Adapter:
     targets = [
         target
         for target, starts in (
-            ("unet", ("lora_unet_", "unet.", *_UNET_BLOCKS, *(_PEFT + name for name in ("unet.", *_UNET_BLOCKS)))),
+            (
+                "unet",
+                (
+                    "lora_unet_",
+                    "lycoris_",
+                    "unet.",
+                    *_UNET_BLOCKS,
+                    *(_PEFT + name for name in ("unet.", *_UNET_BLOCKS)),
+                ),
+            ),
             ("text_encoder", ("lora_te_", "lora_te1_", "text_encoder.", *(_PEFT + name for name in _TEXT_NAMES))),
             ("text_encoder_2", ("lora_te2_", "text_encoder_2.")),
             ("transformer", ("transformer.", "diffusion_model.", "lora_transformer_")),
@@ -98,7 +113,7 @@ def _lora(shapes: Shapes, metadata: Mapping[str, str], method: str) -> Adapter:
     rank: JsonValue = ranks[0] if len(ranks) == 1 else [*ranks]
     details: Config = {"format": layout, "targets": [*targets], "rank": rank, "base_variant": variant}
     warnings: tuple[str, ...] = ()
-    if method not in ("lora", "dora") or not targets:
+    if method in _REFUSED or not targets:
         shown = method if targets else "no known target"
         warnings = (f"the LoRA is of an unusual make ({shown}); loading it may be refused",)
     return Adapter("lora", family, method, details, warnings)

@@ -33,6 +33,7 @@ from graphflow.library.roots import (
     list_root,
     search_folders,
 )
+from graphflow.library.tokenizers import with_tokenizers
 from graphflow.modelfiles.description import Config, Description, JsonValue, Kind
 from graphflow.modelfiles.fingerprint import DigestIndex, hub_fingerprint
 from graphflow.modelfiles.peft_folder import config_of, model_file
@@ -146,6 +147,7 @@ class Library:
                     raise
                 # A part of the snapshot has not been downloaded yet; loading completes it.
                 return Description(name, None, kind or "checkpoint", "hub", warnings=(_download_note(resolved),))
+            description = with_tokenizers(description, self.roots, self.hub_cache)
             described = (description, _state(description))
             self._described[key] = described
         description = described[0]

@@ -1,18 +1,19 @@
 """What runtime hooks do to a model in use.
 
-`attach` dispatches on the hook's class; a new kind of hook registers its own function, as `weight_changes` has it::
+`attach` dispatches on the classes of the hook and of what is in use; a new kind of hook, or of network, registers its
+own function, as `weight_changes` has it::
 
     @attach.register
-    def _(hook: MyHook, loaded: Any) -> AbstractContextManager[None]: ...
+    def _(hook: MyHook, loaded: MyDenoiser) -> AbstractContextManager[None]: ...
 
 What hooks change of a family's networks is registered in the family's folder; what every denoiser has, here.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from functools import singledispatch
-from typing import Any
+from typing import Any, get_type_hints
 
 from graphflow.errors import InvalidInputError
 from graphflow.sampling.differential import differential_schedule
@@ -20,22 +21,42 @@ from graphflow.sampling.modifiers import MODIFIERS
 from graphflow.sampling.prediction import ModelSampling
 from graphflow.values.sampling_hooks import ContinuousHook, DifferentialHook, FlowHook, GuidanceHook, PredictionHook
 
+Attach = Callable[[Any, Any], AbstractContextManager[None]]
 
-@singledispatch
-def attach(hook: Any, loaded: Any) -> AbstractContextManager[None]:
-    """Change a model until the block ends.
 
-    Args:
-        hook: A hook of a recipe.
-        loaded: What the recipe's `use` gives; nobody else sees it.
+class Attachments:
+    """The functions that are registered; see the module."""
 
-    Raises:
-        InvalidInputError: The model has nothing that such a hook changes.
-    """
-    raise InvalidInputError(
-        f"{type(hook).__name__} changes networks of another kind than this model's",
-        advice="leave the node out that puts it on the model",
-    )
+    def __init__(self) -> None:
+        self._functions: dict[type, list[tuple[type, Attach]]] = {}
+
+    def register(self, function: Attach) -> Attach:
+        """Take in a function by the annotations of its parameters, `hook` and `loaded`."""
+        hints = get_type_hints(function)
+        loaded = hints["loaded"]
+        self._functions.setdefault(hints["hook"], []).append((object if loaded is Any else loaded, function))
+        return function
+
+    def __call__(self, hook: Any, loaded: Any) -> AbstractContextManager[None]:
+        """Change a model until the block ends.
+
+        Args:
+            hook: A hook of a recipe.
+            loaded: What the recipe's `use` gives; nobody else sees it.
+
+        Raises:
+            InvalidInputError: The model has nothing that such a hook changes.
+        """
+        for wanted, function in self._functions.get(type(hook), ()):
+            if isinstance(loaded, wanted):
+                return function(hook, loaded)
+        raise InvalidInputError(
+            f"{type(hook).__name__} changes networks of another kind than this model's",
+            advice="leave the node out that puts it on the model",
+        )
+
+
+attach = Attachments()
 
 
 @attach.register
@@ -63,8 +84,7 @@ def _(hook: ContinuousHook, loaded: Any) -> AbstractContextManager[None]:
 def _(hook: FlowHook, loaded: Any) -> AbstractContextManager[None]:
     now = loaded.model_sampling
     scale = hook.timestep_scale or (now.timestep_scale if now.is_flow else 1000.0)
-    levels = len(now.sigmas) if now.is_flow else 1000
-    loaded.model_sampling = ModelSampling.flow(hook.shift, levels=levels, timestep_scale=scale)
+    loaded.model_sampling = ModelSampling.flow(hook.shift, levels=hook.levels, timestep_scale=scale)
     return nullcontext()
 
 

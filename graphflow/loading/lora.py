@@ -13,6 +13,7 @@ from graphflow.errors import ModelFormatError
 from graphflow.loading.lora_layers import METHODS, Layer
 from graphflow.loading.mapped import role_of
 from graphflow.modelfiles.families import maker_of
+from graphflow.modelfiles.family import Change
 from graphflow.modelfiles.lora_metadata import StatedAlphas, stated_alphas
 
 if TYPE_CHECKING:
@@ -152,7 +153,9 @@ def part_layers(layers: Mapping[str, Iterable[Layer]], part: Part, shapes: Mappi
         shapes: Its tensors, by the names of its class.
     """
     family = maker_of(part)
-    index = dict(family.lora_names(part, shapes))
+    index: dict[str, dict[str, Change]] = {}
+    for flat, module, change in family.lora_names(part, shapes):
+        index.setdefault(flat, {})[module] = change
     prefixes = family.lora_prefixes()
     denoiser = next(iter(prefixes), "")
     role = role_of(part)
@@ -163,13 +166,13 @@ def part_layers(layers: Mapping[str, Iterable[Layer]], part: Part, shapes: Mappi
         owner, rest = _owner(flat, prefixes)
         if owner != role and not (owner == "" and role == denoiser):
             continue
-        module = index.get(rest.removeprefix("text_model_"), "")
+        modules = index.get(rest.removeprefix("text_model_"), {})
         for layer in found:
-            target = f"{module}.{layer.leaf}"
-            if target not in shapes or target in matched:
+            targets = {f"{module}.{layer.leaf}": change for module, change in modules.items()}
+            if not targets or any(target not in shapes or target in matched for target in targets):
                 unmatched.append(name)
             else:
-                matched[target] = layer
+                matched |= {target: layer.taking(change) for target, change in targets.items()}
     return PartLayers(matched, tuple(unmatched))
 
 

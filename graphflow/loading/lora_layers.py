@@ -8,12 +8,14 @@ al. 2023, arXiv:2309.14859. DoRA (weight decomposition): Liu et al. 2024, arXiv:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from graphflow.errors import ModelFormatError
+from graphflow.loading.mapped import changed
+from graphflow.modelfiles.family import Change
 
 Delta = Callable[[Mapping[str, Tensor], float | None], Tensor]
 """From the tensors of a layer, float32, and its alpha to the update at strength 1."""
@@ -32,6 +34,7 @@ class Layer:
         alpha: Scale as in the file; None where it has none.
         magnitude: DoRA's length of each row (out, …) or column (1, in, …) of the changed weight, or None.
         leaf: Which tensor of the module it changes: `weight` or `bias`.
+        taken: What of the update is for this module, in a file that has several modules in one.
     """
 
     name: str
@@ -40,11 +43,16 @@ class Layer:
     alpha: float | None = None
     magnitude: Tensor | None = None
     leaf: str = "weight"
+    taken: Change = ""
+
+    def taking(self, change: Change) -> Layer:
+        """The same layer, of whose update this is taken."""
+        return replace(self, taken=change) if change else self
 
     def delta(self, device: torch.device) -> Tensor:
         """The update at strength 1, float32; its shape is the weight's up to trailing ones and flattening."""
         here = {role: tensor.to(device, torch.float32) for role, tensor in self.tensors.items()}
-        return METHODS[self.method](here, self.alpha)
+        return changed(METHODS[self.method](here, self.alpha), self.taken)
 
     def apply(self, weight: Tensor, strength: float, where: str) -> Tensor:
         """The changed weight.
@@ -55,15 +63,8 @@ class Layer:
             where: The file, for errors.
 
         Raises:
-            ModelFormatError: The layer is for a weight of another shape, or holds NaN or infinite numbers.
+            ModelFormatError: The layer is for a weight of another shape.
         """
-        for tensor in self.tensors.values():
-            if not bool(torch.isfinite(tensor).all()):
-                raise ModelFormatError(
-                    f"its layer {self.name} holds NaN or infinite numbers",
-                    where=where,
-                    advice="the file is damaged or was saved from a failed training; get it again",
-                )
         if (product := self._plain_product(weight)) is not None:
             up, down, scale = product
             # Not addmm, which sums in another order: the rounding of a text encoder's half weights would show it.
@@ -90,12 +91,20 @@ class Layer:
         if self.method != "LoRA" or "mid" in self.tensors or self.magnitude is not None or weight.ndim < 2:
             return None
         up, down = (self.tensors[role].flatten(1).to(weight.device, torch.float32) for role in ("up", "down"))
+        up = changed(up, self.taken)
         fits = up.shape[1] == down.shape[0] and (up.shape[0], down.shape[1]) == weight.flatten(1).shape
         return (up, down, _scale(self.alpha, len(down))) if fits else None
 
     def _decomposed(self, weight: Tensor, magnitude: Tensor, where: str) -> Tensor:
         """The weight with the lengths that DoRA learned, of its rows (out, 1, …) or of its columns (1, in, …)."""
         lengths = magnitude.to(weight.device, torch.float32)
+        if self.taken and lengths.ndim > 1 and len(lengths) == 1:
+            raise ModelFormatError(
+                f"its layer {self.name} holds lengths of columns (DoRA) for several layers of the model at once",
+                where=where,
+                advice="use a file in the layout of Diffusers, which has a layer for each",
+            )
+        lengths = changed(lengths, self.taken)
         shown = weight.flatten(2) if weight.ndim > 2 else weight[..., None]
         if len(lengths) == len(weight):
             norm = torch.linalg.vector_norm(shown, dim=(1, 2))[:, None]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -138,6 +138,16 @@ class ModelManager:
             ModelFormatError: The file is damaged or of another kind.
         """
         return tuple(self._describe(name, kind, {}, trusted=runtime.current().trusts(name)).parts)
+
+    def family_of(self, files: Sequence[ModelFile]) -> str:
+        """The family whose models read all of these text encoders; empty where one of several reads a single one.
+
+        Raises:
+            ModelFormatError: No family reads them together.
+        """
+        if len(files) < 2:
+            return ""
+        return family_of_encoders([self.describe(file).parts[file.part].class_name for file in files]).name
 
     def describe(self, file: ModelFile) -> Description:
         """The description of a recipe's file.
@@ -277,7 +287,7 @@ class ModelManager:
         if recipe.family:
             family = family_named(recipe.family)
         elif isinstance(recipe, TextEncoder):
-            family = family_of_encoders(frozenset(module.name for module in modules))
+            family = family_of_encoders([type(module.module).__name__ for module in modules])
         else:
             family = maker_of(modules[0].description.parts[modules[0].part])
         components: Components = family.components()
@@ -300,7 +310,7 @@ class ModelManager:
         path = self.describe(file).path
         if path is None:
             raise ModelNotFoundError("is not downloaded", where=file.name)
-        return read_all(path)
+        return read_all(path, file.name)
 
     # ----------------------------------------------------------------------------------------------- ladder
 

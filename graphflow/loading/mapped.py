@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors import SafetensorError, safe_open
 
+from graphflow.basics.finite import is_finite
+from graphflow.basics.wording import some
 from graphflow.errors import ModelFormatError
 from graphflow.modelfiles.families import maker_of
-from graphflow.modelfiles.family import Change
+from graphflow.modelfiles.family import Change, Rows
 
 if TYPE_CHECKING:
     from graphflow.modelfiles.description import Part
@@ -42,58 +44,89 @@ class MappedTensors:
         names: Tensor names of the class.
 
     Raises:
-        ModelFormatError: A file cannot be read, or its tensors are not those of the class.
+        ModelFormatError: A file cannot be read, or lacks tensors of the class.
     """
 
     def __init__(self, part: Part, names: Iterable[str]) -> None:
         self.part = part
-        self.where = ", ".join(path.name for path in part.files)
+        # In a Diffusers folder all files are called alike.
+        self.where = ", ".join("/".join(path.parts[-3:]) if part.folder else path.name for path in part.files)
         wanted = list(names)
         self._files = [_open(path) for path in part.files]
         self._file_of = {key: file for file in self._files for key in file.keys()}  # noqa: SIM118 - no mapping
-        found, spare = _places(part, list(self._file_of), wanted)
-        missing = [name for name in wanted if name not in found]
-        if missing or spare:
-            raise ModelFormatError(_mismatch(part, missing, spare), where=self.where, advice=_ADVICE)
-        self._found = found
+        self._found, self._unused = _places(part, list(self._file_of), wanted)
+        missing = [name for name in wanted if name not in self._found]
+        if missing:
+            raise ModelFormatError(_mismatch(part, missing, self._unused), where=self.where, advice=_ADVICE)
 
     @property
     def names(self) -> tuple[str, ...]:
         """Tensor names of the class."""
         return tuple(self._found)
 
+    def tell_unused(self, notice: Callable[[str], None]) -> None:
+        """Tell the user of tensors under the part's prefix that its class does not have, where there are some."""
+        if self._unused:
+            notice(
+                f"{self.where}: {len(self._unused)} of its tensors have no place in {self.part.class_name} and are left"
+                f" out: {some(self._unused)}"
+            )
+
     def read(self, name: str) -> torch.Tensor:
-        """One tensor in the file's dtype, on the CPU; may be a view into the mapped file, so never write to it."""
+        """One tensor in the file's dtype, on the CPU; may be a view into the mapped file, so never write to it.
+
+        Raises:
+            ModelFormatError: It holds NaN or infinite numbers.
+        """
         place = self._found[name]
         tensor: torch.Tensor = self._file_of[place.key].get_tensor(place.key)
-        match place.change:
-            case "first_third" | "second_third" | "last_third":
-                index = ("first_third", "second_third", "last_third").index(place.change)
-                return tensor.chunk(3, dim=0)[index]
-            case "first_half" | "last_half":
-                return tensor.chunk(2, dim=0)[place.change == "last_half"]
-            case "transpose":
-                return tensor.t()
-            case "":
-                return tensor
+        _require_finite(place.key, tensor, self.where)
+        return changed(tensor, place.change)
 
     def key(self, name: str) -> str:
         """The tensor's name in the file."""
         return self._found[name].key
 
 
+def changed(tensor: torch.Tensor, change: Change) -> torch.Tensor:
+    """A tensor of a class, or its update, from that of a file; a view where that is enough."""
+    match change:
+        case Rows(first, last, whole):
+            return tensor[len(tensor) * first // whole : len(tensor) * last // whole]
+        case "swap_halves":
+            return torch.cat(tensor.chunk(2)[::-1])
+        case "transpose":
+            return tensor.t()
+        case "":
+            return tensor
+
+
 _ADVICE = "the file may be damaged, or of a variant that needs its config given in a sidecar NAME.json"
 
 
-def read_all(path: Path) -> dict[str, torch.Tensor]:
-    """All tensors of a small safetensors file, such as a LoRA or an embedding."""
+def read_all(path: Path, name: str) -> dict[str, torch.Tensor]:
+    """All tensors of a small safetensors file, such as a LoRA or an embedding.
+
+    Args:
+        path: The file.
+        name: What the user calls it.
+
+    Raises:
+        ModelFormatError: It cannot be read, or a tensor holds NaN or infinite numbers.
+    """
     file = _open(path)
-    return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
+    tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
+    for key, tensor in tensors.items():
+        _require_finite(key, tensor, name)
+    return tensors
+
+
+_SECOND = ("CLIPTextModelWithProjection", "T5EncoderModel")
 
 
 def role_of(part: Part) -> str:
     """The part's name in its family; a text encoder that comes alone does not know that it is the second one."""
-    return "text_encoder_2" if part.class_name == "CLIPTextModelWithProjection" else part.name
+    return "text_encoder_2" if part.class_name in _SECOND else part.name
 
 
 def _open(path: Path) -> Any:
@@ -133,14 +166,15 @@ def _places(part: Part, keys: list[str], wanted: list[str]) -> tuple[dict[str, P
     return found, spare
 
 
-def _mismatch(part: Part, missing: list[str], spare: list[str]) -> str:
-    def listed(names: list[str]) -> str:
-        shown = ", ".join(sorted(names)[:4])
-        return f"{shown} and {len(names) - 4} more" if len(names) > 4 else shown
+def _require_finite(key: str, tensor: torch.Tensor, where: str) -> None:
+    if tensor.is_floating_point() and not is_finite(tensor):
+        raise ModelFormatError(
+            f"its tensor {key} holds NaN or infinite numbers",
+            where=where,
+            advice="the file is damaged or was saved from a failed training or merge; get it again",
+        )
 
-    problems = []
-    if missing:
-        problems.append(f"lacks {len(missing)} tensors ({listed(missing)})")
-    if spare:
-        problems.append(f"has {len(spare)} tensors too many ({listed(spare)})")
-    return f"its {part.name} does not fit {part.class_name}: it " + " and ".join(problems)
+
+def _mismatch(part: Part, missing: list[str], spare: list[str]) -> str:
+    more = f" and has {len(spare)} tensors too many ({some(spare)})" if spare else ""
+    return f"its {part.name} does not fit {part.class_name}: it lacks {len(missing)} tensors ({some(missing)}){more}"

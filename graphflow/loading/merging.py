@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from graphflow.basics.wording import some
 from graphflow.errors import ModelFormatError
 from graphflow.loading.mapped import MappedTensors, role_of
 from graphflow.loading.modules import Change
@@ -66,6 +67,7 @@ def merge_changes(
         ModelFormatError: The parts have different tensors.
     """
     tensors = MappedTensors(other, shapes)
+    tensors.tell_unused(notice)
     originals = maker_of(part).tensor_names(part).originals(shapes)
     changes: dict[str, Change] = {}
     odd: list[str] = []
@@ -88,7 +90,7 @@ def merge_changes(
     if odd:
         notice(
             f"{tensors.where}: {len(odd)} of its {len(shapes)} tensors have other shapes than this model's and are not"
-            f" merged: {', '.join(sorted(odd)[:3])}{' and more' if len(odd) > 3 else ''}"
+            f" merged: {some(odd)}"
         )
     return changes
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from graphflow.basics.wording import some
 from graphflow.errors import ModelFormatError
 from graphflow.loading.lora import part_layers, read_lora
 from graphflow.loading.lora_layers import ADVICE, Layer
@@ -64,20 +65,26 @@ def _(patch: LoraPatch, target: Target) -> dict[str, Change]:
     description = target.describe(patch.file)
     if description.path is None:
         raise ModelFormatError("is not downloaded yet", where=patch.file.name)
-    tensors = read_all(description.path)
+    tensors = read_all(description.path, patch.file.name)
     file = read_lora(tensors, patch.file.name, lora_metadata(description.path))
     found = part_layers(file.layers, target.part, target.shapes)
     if found.unmatched and not found.matched:
         raise ModelFormatError(
             f"none of its {len(found.unmatched)} layers for the {target.part.name} fits this model"
-            f" ({_some(found.unmatched)})",
+            f" ({some(found.unmatched)})",
             where=patch.file.name,
             advice=ADVICE,
         )
     if found.unmatched:
         target.notice(
             f"{patch.file.name}: {len(found.unmatched)} of {len(found.unmatched) + len(found.matched)} layers fit"
-            f" nothing in the {target.part.name} and are left out: {_some(found.unmatched)}"
+            f" nothing in the {target.part.name} and are left out: {some(found.unmatched)}"
+        )
+    by_row = sum(_lengthens_rows(layer, target.shapes[name]) for name, layer in found.matched.items())
+    if by_row:
+        target.notice(
+            f"{patch.file.name}: DoRA sets the lengths of rows in {by_row} layers of the {target.part.name}; they are"
+            " measured with the update, as published; some programs measure them without it"
         )
     if target.part.name in DENOISERS:
         if not found.matched:
@@ -85,7 +92,7 @@ def _(patch: LoraPatch, target: Target) -> dict[str, Change]:
         if file.strange:
             target.notice(
                 f"{patch.file.name}: {len(file.strange)} of its tensors belong to no layer and are left out:"
-                f" {_some(file.strange)}"
+                f" {some(file.strange)}"
             )
     return {name: _adding(layer, patch.strength, patch.file.name) for name, layer in found.matched.items()}
 
@@ -121,11 +128,9 @@ def _then(first: Change, second: Change) -> Change:
     return lambda weight: second(first(weight))
 
 
+def _lengthens_rows(layer: Layer, shape: torch.Size) -> bool:
+    return layer.magnitude is not None and len(layer.magnitude) == shape[0]
+
+
 def _adding(layer: Layer, strength: float, where: str) -> Change:
     return lambda weight: layer.apply(weight, strength, where)
-
-
-def _some(names: Iterable[str]) -> str:
-    ordered = sorted(names)
-    shown = ", ".join(ordered[:3])
-    return f"{shown} and {len(ordered) - 3} more" if len(ordered) > 3 else shown

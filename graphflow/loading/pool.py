@@ -212,13 +212,15 @@ class Pool:
         part = description.parts.get(file.part)
         if part is None:
             raise ModelFormatError(f"has no {file.part}", where=file.name)
-        dtype = self.placement.dtype_for(description.family)
+        dtype = self.placement.dtype_for(description.family or part.maker or None)
         if part.config.get(_OVERFLOWS) and dtype == torch.float16:
             dtype = torch.float32
         self._residents.make_room("main", part.bytes)
         if part.class_name == UPSCALER:
             return LoadedUpscaler(part, dtype)
-        return LoadedPart(part, dtype)
+        loaded = LoadedPart(part, dtype)
+        loaded.tensors.tell_unused(runtime.current().notice)
+        return loaded
 
     def _target(self, loaded: LoadedPart) -> Target:
         return Target(

@@ -55,7 +55,7 @@ class LoadedUpscaler(LoadedPart):
 def _network(part: Part) -> UpscaleNetwork:
     from spandrel import ImageModelDescriptor, ModelLoader, UnsupportedModelError
 
-    tensors = {_bare(name): tensor for path in part.files for name, tensor in read_all(path).items()}
+    tensors = {_bare(name): tensor for path in part.files for name, tensor in read_all(path, path.name).items()}
     where = ", ".join(path.name for path in part.files)
     try:
         found = ModelLoader().load_from_state_dict(tensors)

@@ -113,20 +113,25 @@ class TokenizerSpec:
 
     Attributes:
         part: The text encoder it belongs to (`text_encoder`, `text_encoder_2`).
-        source: `builtin` (the CLIP vocabulary that comes with open_clip_torch), `folder` (tokenizer files in `path`)
-            or `inline` (`vocab` and `merges` given by sidecar or metadata).
+        source: `builtin` (the CLIP vocabulary that comes with open_clip_torch), `folder` (tokenizer files in `path`),
+            `weights` (a tensor of the weight file `path`), `inline` (`vocab` and `merges` given by sidecar or metadata)
+            or `missing`.
         config: `model_max_length`, `pad_token`, `bos_token`, `eos_token`, `unk_token`, as in tokenizer_config.json.
-        path: Folder with the tokenizer's files, for `folder`.
+        path: Folder with the tokenizer's files, for `folder`; the weight file, for `weights`.
         vocab: Token to id, for `inline`.
         merges: BPE merges, one `"a b"` each, for `inline`.
+        name: What the vocabulary is called, such as `t5`; empty for CLIP's.
+        published: Where the Hub has it, `org/name` or `org/name:folder`.
     """
 
     part: str
-    source: Literal["builtin", "folder", "inline"]
+    source: Literal["builtin", "folder", "weights", "inline", "missing"]
     config: Config
     path: Path | None = None
     vocab: Mapping[str, int] | None = None
     merges: tuple[str, ...] | None = None
+    name: str = ""
+    published: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from graphflow.errors import ModelFormatError
 
 if TYPE_CHECKING:
     from graphflow.modelfiles.description import Config, Guess, Kind, Part
-    from graphflow.modelfiles.family import EncoderRole, Family, Match, Variant
+    from graphflow.modelfiles.family import Family, Match, Variant
     from graphflow.modelfiles.inferred import Shapes
 
 ENTRY_POINTS = "graphflow.families"
@@ -119,25 +119,34 @@ def family_of_adapter(kind: Kind, shapes: Shapes, metadata: Mapping[str, str]) -
     return None, ""
 
 
-def family_of_encoders(parts: frozenset[str]) -> Family:
-    """Return the family with the fewest encoders that has all of these parts.
+def family_of_encoders(classes: Collection[str]) -> Family:
+    """Return the family with the fewest encoders that has a role for each of these classes.
 
     Raises:
-        ModelFormatError: No family has them.
+        ModelFormatError: No family reads them together.
     """
-
-    def roles(family: Family) -> tuple[EncoderRole, ...]:
-        return family.encoders()
-
-    fitting = [family for family in installed().values() if parts <= {role.part for role in roles(family)}]
+    fitting = [family for family in installed().values() if _takes(family, classes)]
     if not fitting:
-        raise ModelFormatError(f"no model family reads the encoders {', '.join(sorted(parts))}")
-    return min(fitting, key=lambda family: len(roles(family)))
+        raise ModelFormatError(
+            f"no model family reads {', '.join(sorted(classes))} together", advice="load the text encoders of one model"
+        )
+    return min(fitting, key=lambda family: len(family.encoders()))
 
 
-def family_with_encoders(count: int) -> str | None:
-    """Return the first family whose models read so many encoders; None where there is none."""
-    return next((name for name, family in installed().items() if len(family.encoders()) == count), None)
+def families_with_encoders(count: int) -> tuple[str, ...]:
+    """Return the families whose models read so many text encoders."""
+    return tuple(name for name, family in installed().items() if len(family.encoders()) == count)
+
+
+def _takes(family: Family, classes: Collection[str]) -> bool:
+    """Tell whether each of these classes fits a role of its own."""
+    free = list(family.encoders())
+    for name in classes:
+        role = next((role for role in free if name in role.classes), None)
+        if role is None:
+            return False
+        free.remove(role)
+    return True
 
 
 def maker_of(part: Part) -> Family:

@@ -17,8 +17,27 @@ from graphflow.modelfiles.inferred import Shapes
 if TYPE_CHECKING:
     from graphflow.modelfiles.draft import Draft
 
-Change = Literal["", "first_third", "second_third", "last_third", "first_half", "last_half", "transpose"]
-"""What to do with a file's tensor: nothing, take a third or half of its rows, or transpose it."""
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Some of a tensor's rows, in a file that has several layers in one: of every `whole` those from `first` to `last`.
+
+    Attributes:
+        first: The first of them.
+        last: Behind the last of them.
+        whole: How many rows there are, or parts of equal height.
+    """
+
+    first: int
+    last: int
+    whole: int
+
+
+Change = Literal["", "transpose", "swap_halves"] | Rows
+"""What to do with a file's tensor: nothing, transpose it, exchange its first and last rows, or take some of its rows."""
+
+THIRDS = tuple(Rows(index, index + 1, 3) for index in range(3))
+"""Query, key and value of a layer that has them in one."""
 
 Half = Literal["float16", "bfloat16"]
 """Which half precision a family's activations fit into."""
@@ -40,6 +59,8 @@ class LatentFormat:
         rgb: Red, green and blue in [-1, 1] for one unit of each channel in the model's space, for previews; empty
             where nobody published them.
         rgb_for: Widths of the text that the models read which `rgb` was fitted for; others have other autoencoders.
+        blank: What inpainting models read in the model's space, one number a channel, where they are given no picture;
+            empty where nobody knows.
         tiny: Name of the family's tiny autoencoder, for previews.
         scaled_reference: Whether editing models read the latents of the picture in the model's scale, not raw.
         further: Formats of further tensors of a latent that is a set of them, by name, such as sound beside a video.
@@ -52,9 +73,20 @@ class LatentFormat:
     axes: int = 2
     rgb: tuple[tuple[float, float, float], ...] = ()
     rgb_for: tuple[int, ...] = ()
+    blank: tuple[float, ...] = ()
     tiny: str = ""
     scaled_reference: bool = False
     further: Mapping[str, LatentFormat] = field(default_factory=dict)
+
+    def beside(self, channels: int) -> tuple[float, ...]:
+        """Return what a network that reads so many channels beside the latent sees where it is given no picture.
+
+        An inpainting network sees a mask of ones and the blank, one that edits zeros, each everywhere, as ComfyUI has
+        it; empty for any other.
+        """
+        if channels == len(self.blank) + 1 and self.blank:
+            return (1.0, *self.blank)
+        return (0.0,) * channels if channels == self.channels else ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +189,7 @@ class TensorNames(Protocol):
         ...
 
     def is_spare(self, key: str) -> bool:
-        """Tell whether a tensor of a file may stand unused."""
+        """Tell whether a tensor of a file may stand unused without a word."""
         ...
 
     def originals(self, names: Iterable[str]) -> Mapping[str, str]:
@@ -254,8 +286,8 @@ class Family(Protocol):
         """Return how names of LoRA layers begin, by the part they are for, with dots as underscores."""
         ...
 
-    def lora_names(self, part: Part, names: Collection[str]) -> Iterator[tuple[str, str]]:
-        """Yield what LoRA files call the layers of a part, with underscores, and the modules they mean.
+    def lora_names(self, part: Part, names: Collection[str]) -> Iterator[tuple[str, str, Change]]:
+        """Yield what LoRA files call the layers of a part, with underscores, the modules they mean, and which rows.
 
         Args:
             part: The part.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from graphflow.document.document import Document, split_address
-from graphflow.errors import Problem
+from graphflow.errors import Problem, WorkflowError
 from graphflow.spec.decorator import NodeSpec
 from graphflow.spec.link_types import LinkType
 
@@ -49,9 +49,9 @@ class CheckedNode:
         return [source for sources in self.links.values() for source in sources]
 
 
-@dataclass
+@dataclass(repr=False)
 class Checked:
-    """What validation found.
+    """What validation found; false where there is a problem. Printed, it tells the problems.
 
     Attributes:
         nodes: Nodes that could be checked, in topological order where there is one.
@@ -64,6 +64,16 @@ class Checked:
     types: dict[Source, LinkType] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return not self.problems
+
+    def __repr__(self) -> str:
+        number = len(self.nodes)
+        lines = [f"Checked: {number} node{'s' if number != 1 else ''}, no problem"]
+        if self.problems:
+            lines = str(WorkflowError(self.problems)).splitlines()
+        return "\n".join([*lines, *(f"  note: {notice}" for notice in self.notices)])
 
     def targets(self, document: Document) -> list[Source]:
         """Return what a run is for: the nodes with an effect, and the document's outputs."""

@@ -5,15 +5,18 @@ Sets exposed inputs and single parameters, draws seeds that say ``"random"``, un
 
 from __future__ import annotations
 
+import re
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from graphflow.basics.wording import nearest, plain
-from graphflow.document.document import Document, split_address
+from graphflow.document.document import Document, ExposedInput, NodeEntry, split_address
 from graphflow.document.flatten import PREFIX, flatten, reached
-from graphflow.errors import Problem
+from graphflow.errors import LimitError, Problem
+from graphflow.limits import LIMITS
 from graphflow.spec.decorator import InputSpec
 from graphflow.spec.registry import Registry
 
@@ -35,6 +38,8 @@ class Expanded:
         trusted: (unfolded node, parameter) pairs whose values the caller gave, which may name any file.
         problems: What was wrong on the way.
         seeds: By address: the numbers drawn for seeds that said ``"random"``; those of inner workflows by unfolded node.
+        folder: The folder in which its file names resolve, where it was read from one.
+        notices: What the user should know of the file that it was read from.
     """
 
     document: Document
@@ -42,6 +47,51 @@ class Expanded:
     trusted: frozenset[tuple[str, str]]
     problems: tuple[Problem, ...]
     seeds: Mapping[str, int]
+    folder: Path | None = None
+    notices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What stands behind an input of a document.
+
+    Attributes:
+        values: The different values of the parameters that it turns.
+        links: The addresses that stand there instead.
+    """
+
+    values: tuple[Any, ...]
+    links: tuple[str, ...]
+
+    @property
+    def several(self) -> bool:
+        """Whether the parameters differ."""
+        return len(self.values) + len(self.links) > 1
+
+    def __str__(self) -> str:
+        found = [*map(repr, self.values), *self.links]
+        return "several" if self.several else "".join(found) or "nothing"
+
+
+def standing(document: Document, registry: Registry, name: str) -> Standing:
+    """Return what stands behind an input, through inner workflows; for a parameter that says nothing, its default."""
+    flat = flatten(document).document
+    values: list[Any] = []
+    links: list[str] = []
+    for target in document.inputs[name].to:
+        node, own = split_address(target)
+        for found, parameter in reached(document, node, own or ""):
+            entry = flat.nodes.get(found)
+            spec = None if entry is None else registry.get(entry.type)
+            if entry is None or spec is None or parameter not in spec.inputs:
+                continue
+            if parameter in entry.links:
+                link = entry.links[parameter]
+                links += [link] if isinstance(link, str) else link
+            elif parameter in entry.params or not spec.inputs[parameter].required:
+                value = entry.params.get(parameter, spec.inputs[parameter].default)
+                values += [] if value in values else [value]
+    return Standing(tuple(values), tuple(dict.fromkeys(links)))
 
 
 def expand(
@@ -67,43 +117,25 @@ def expand(
         LimitError: The document is too large when unfolded.
     """
     problems: list[Problem] = []
-    turned: list[tuple[str, bool]] = []  # targets, with whether the caller gave their values
     document = document.model_copy(deep=True)
     inputs = inputs or {}
+    turned = [
+        (target, inputs[name], f"inputs.{name}")
+        for name, exposed in document.inputs.items()
+        if name in inputs
+        for target in exposed.to
+    ]
     for name in inputs:
         if name not in document.inputs:
             problems.append(Problem(f"inputs.{name}", "the workflow has no such input", _hint(name, document.inputs)))
-    for name, exposed in document.inputs.items():
-        given = name in inputs
-        if not given and exposed.default is None:
-            continue
-        value = inputs[name] if given else exposed.default
-        for target in exposed.to:
-            _set(document, registry, target, value, f"inputs.{name}", problems)
-            turned.append((target, given))
-        if given:
-            exposed.default = value.text if isinstance(value, Text) else plain(value)
-            node, parameter = split_address(exposed.to[0])
-            if parameter is not None and node in document.nodes:
-                exposed.default = document.nodes[node].params.get(parameter)
-    for target, value in (overrides or {}).items():
-        _set(document, registry, target, value, f"--set {target}", problems)
-        turned.append((target, True))
-    seeds = _draw_seeds(document, registry, draw)
+    turned += [(target, value, f"--set {target}") for target, value in (overrides or {}).items()]
+    for target, value, place in turned:
+        _set(document, registry, target, value, place, problems)
+    seeds = _Seeds(registry).draw(document, draw)
     flat = flatten(document)
-    seeds |= _draw_seeds(flat.document, registry, draw)
-    return Expanded(document, flat.document, _trusted(document, own, turned), (*problems, *flat.problems), seeds)
-
-
-def _trusted(
-    document: Document, own: Iterable[tuple[str, str]], turned: list[tuple[str, bool]]
-) -> frozenset[tuple[str, str]]:
-    """Return the unfolded (node, parameter) pairs whose values are the caller's; what was turned last counts."""
-    trusted = {pair for node, parameter in own for pair in reached(document, node, parameter)}
-    for target, mine in turned:
-        node, parameter = split_address(target)
-        (trusted.update if mine else trusted.difference_update)(reached(document, node, parameter or ""))
-    return frozenset(trusted)
+    mine = [*own, *((node, parameter or "") for node, parameter in map(split_address, [part[0] for part in turned]))]
+    trusted = frozenset(pair for node, parameter in mine for pair in reached(document, node, parameter))
+    return Expanded(document, flat.document, trusted, (*problems, *flat.problems), seeds)
 
 
 def _hint(name: str, known: Mapping[str, Any]) -> str:
@@ -120,7 +152,7 @@ def _set(document: Document, registry: Registry, target: str, value: Any, place:
     if parameter is None:
         problems.append(Problem(place, f"{target!r} names a node, not a parameter", "write NODE.PARAMETER"))
         return
-    spec = _parameter(document, registry, node, parameter)
+    spec = parameter_behind(document, registry, node, parameter)
     if spec is None and not entry.type.startswith(PREFIX) and (known := registry.get(entry.type)) is not None:
         problems.append(Problem(place, f"{entry.type} has no parameter {parameter!r}", _hint(parameter, known.inputs)))
         return
@@ -137,9 +169,11 @@ def _value(value: Any, spec: InputSpec | None) -> Any:
     return value.text if spec is None else spec.parse(value.text)
 
 
-def _parameter(document: Document, registry: Registry, node: str, parameter: str) -> InputSpec | None:
-    """Find the parameter behind an address, through inner workflows."""
-    known = dict(document.workflows)
+def parameter_behind(
+    document: Document, registry: Registry, node: str, parameter: str, around: Mapping[str, Document] | None = None
+) -> InputSpec | None:
+    """Find the parameter behind an address, through inner workflows; ``around`` are those of the documents around it."""
+    known = around or {}
     for _ in range(64):
         entry = document.nodes.get(node)
         if entry is None:
@@ -147,23 +181,80 @@ def _parameter(document: Document, registry: Registry, node: str, parameter: str
         if not entry.type.startswith(PREFIX):
             spec = registry.get(entry.type)
             return None if spec is None else spec.inputs.get(parameter)
+        known = {**known, **document.workflows}
         inner = known.get(entry.type.removeprefix(PREFIX))
         if inner is None or parameter not in inner.inputs:
             return None
-        document, known = inner, {**known, **inner.workflows}
+        document = inner
         node, target = split_address(inner.inputs[parameter].to[0])
         parameter = target or ""
     return None
 
 
-def _draw_seeds(document: Document, registry: Registry, draw: Callable[[], int]) -> dict[str, int]:
-    """Replace seeds that say ``"random"``; returns the numbers by address."""
-    seeds: dict[str, int] = {}
-    for node, entry in document.nodes.items():
-        for name, value in entry.params.items():
-            if value != "random":
-                continue
-            spec = _parameter(document, registry, node, name)
-            if spec is not None and spec.seed:
-                entry.params[name] = seeds[f"{node}.{name}"] = draw()
-    return seeds
+class _Seeds:
+    """Replaces seeds that say ``"random"``.
+
+    A seed inside an inner workflow is drawn for each node that runs it: that node holds the number, by an input that the
+    inner workflow gets where it has none for that seed alone. So the document as it is saved draws nothing more.
+    """
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._found: dict[tuple[int, int], tuple[Mapping[str, Document], list[str]]] = {}
+
+    def draw(self, document: Document, draw: Callable[[], int]) -> dict[str, int]:
+        """Write numbers into a document; returns them by the address of the unfolded parameters that get them."""
+        seeds: dict[str, int] = {}
+        for target in self._random(document, {}, ()):
+            node, parameter = split_address(target)
+            number = document.nodes[node].params[parameter or ""] = draw()
+            seeds |= {f"{found}.{name}": number for found, name in reached(document, node, parameter or "")}
+        return seeds
+
+    def _random(self, document: Document, around: Mapping[str, Document], stack: tuple[str, ...]) -> list[str]:
+        """Return the parameters of a document whose seed is to be drawn, those that its inner workflows get among them."""
+        place = (id(document), id(around))  # kept, so that no other gets its id
+        if place not in self._found:
+            scope = {**around, **document.workflows}
+            found = [
+                f"{node}.{parameter}"
+                for node, entry in document.nodes.items()
+                for parameter in (*self._own(document, node, around), *self._inside(entry, scope, stack))
+            ]
+            if len(found) > LIMITS.nodes:  # more only where as many nodes unfold
+                raise LimitError(f"the workflow draws more than {LIMITS.nodes:,} seeds", where=" > ".join(stack))
+            self._found[place] = around, found
+        return self._found[place][1]
+
+    def _own(self, document: Document, node: str, around: Mapping[str, Document]) -> Iterator[str]:
+        for name, value in document.nodes[node].params.items():
+            if value == "random":
+                spec = parameter_behind(document, self._registry, node, name, around)
+                if spec is not None and spec.seed:
+                    yield name
+
+    def _inside(self, host: NodeEntry, scope: Mapping[str, Document], stack: tuple[str, ...]) -> Iterator[str]:
+        name = host.type.removeprefix(PREFIX)
+        inner = scope.get(name)
+        if inner is None or name in stack or not host.type.startswith(PREFIX) or len(stack) > LIMITS.nesting:
+            return  # unfolding tells it
+        turning: dict[str, list[str]] = {}
+        for known, exposed in inner.inputs.items():
+            for target in exposed.to:
+                turning.setdefault(target, []).append(known)
+        for target in self._random(inner, scope, (*stack, name)):
+            names = turning.get(target, ())
+            if not any(known in host.params or known in host.links for known in names):
+                alone = next((known for known in names if inner.inputs[known].to == [target]), None)
+                yield alone or _add_input(inner, target)
+
+
+def _add_input(document: Document, target: str) -> str:
+    """Give a document an input that turns one parameter; returns its name."""
+    name = base = re.sub(r"\W|^(?=\d)", "_", target, flags=re.ASCII)
+    number = 1
+    while name in document.inputs:
+        number += 1
+        name = f"{base}_{number}"
+    document.inputs[name] = ExposedInput(to=[target])
+    return name

@@ -71,7 +71,7 @@ def lower(
         WorkflowError: With every problem of the document.
     """
     checked = validate(expanded.flat, registry)
-    keying.notices.extend(checked.notices)
+    keying.notices.extend((*expanded.notices, *checked.notices))
     problems = [*expanded.problems, *checked.problems]
     ends = _ends(targets, checked, expanded, problems, writes_only=writes_only)
     if problems:

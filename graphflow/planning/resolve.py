@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, cast
 
 from graphflow.basics.paths import user_path
+from graphflow.basics.pictures import KINDS, read_picture
 from graphflow.basics.wording import nearest, shorten
 from graphflow.errors import InvalidInputError, LimitError, ModelNotFoundError
 from graphflow.limits import LIMITS
@@ -63,7 +64,10 @@ class SessionResolver:
             size = path.stat().st_size
             if size > LIMITS.media_bytes:
                 raise LimitError(f"the file has {size:,} bytes, more than {LIMITS.media_bytes:,}", where=need.name)
-            return FileUse(need, path=str(path), fingerprint=_content(str(path), size, path.stat().st_mtime_ns))
+            state = (str(path), size, path.stat().st_mtime_ns)
+            if need.kind in KINDS:
+                _require_picture(*state, need.kind, need.name)
+            return FileUse(need, path=str(path), fingerprint=_content(*state))
         except OSError as error:  # the system refuses the name, e.g. since it is too long, or the file
             reason = (error.strerror or str(error)).lower()
             raise InvalidInputError(
@@ -116,3 +120,10 @@ def _content(path: str, size: int, mtime_ns: int) -> str:
     """Return the SHA-256 of a file; remembered while its size and time stay."""
     with Path(path).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@lru_cache(maxsize=512)
+def _require_picture(path: str, size: int, mtime_ns: int, kind: str, name: str) -> None:
+    """Refuse a file whose header is none of a picture within the limits; remembered as above where it is one."""
+    with Path(path).open("rb") as stream:
+        read_picture(kind, stream, name, take=lambda picture: None, notice=lambda message: None)

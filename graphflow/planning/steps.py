@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, TypeVar
 
+from graphflow.basics import markup
+from graphflow.basics.measures import count
+from graphflow.document.drawing import draw
 from graphflow.planning.checked import Source
 from graphflow.planning.expand import Expanded
 from graphflow.planning.files import FileUse
@@ -17,6 +20,23 @@ from graphflow.spec.decorator import NodeSpec
 T = TypeVar("T")
 
 Action = Literal["run", "cached", "write", "conditional", "skipped"]
+
+ACTIONS: Mapping[Action, str] = {
+    "run": "to run",
+    "cached": "stored",
+    "write": "to write",
+    "conditional": "conditional",
+    "skipped": "skipped",
+}
+"""What the actions of a plan's steps are called."""
+
+_HEADER = ("node", "type", "action", "why")
+_COLOURS: Mapping[Action, str] = {
+    "run": "#22aaff44",
+    "cached": "#22bb5544",
+    "write": "#cc55cc44",
+    "conditional": "#ddaa0044",
+}
 
 
 @dataclass(frozen=True)
@@ -68,9 +88,9 @@ class Step:
         return list(sources_of(self.arguments))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan:
-    """What a run will do.
+    """What a run will do. Printed, it is a table; in a notebook, a picture of the graph too.
 
     Attributes:
         steps: By node id, in topological order; only what the targets need.
@@ -95,6 +115,32 @@ class Plan:
     def count(self, *actions: Action) -> int:
         """Count the steps with one of these actions."""
         return sum(step.action in actions for step in self.steps.values())
+
+    def totals(self) -> str:
+        """Return one line: how many nodes run, are stored, write."""
+        parts = [f"{number} {text}" for action, text in ACTIONS.items() if (number := self.count(action))]
+        return f"{count(len(self.steps), 'node')}: {', '.join(parts)}"
+
+    def __repr__(self) -> str:
+        lines = [
+            markup.columns([_HEADER, *self._rows()]),
+            "",
+            self.totals(),
+            *(f"note: {notice}" for notice in self.notices),
+        ]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        marks = {
+            step.id: (_COLOURS.get(step.action, "none"), f"{step.action}: {step.reason}")
+            for step in self.steps.values()
+        }
+        notes = [self.totals(), *(f"note: {notice}" for notice in self.notices)]
+        graph = draw(self.expanded.flat, marks)
+        return graph + markup.table(_HEADER, self._rows()) + "".join(map(markup.paragraph, notes))
+
+    def _rows(self) -> list[tuple[str, str, str, str]]:
+        return [(step.id, step.spec.type, step.action, step.reason) for step in self.steps.values()]
 
 
 @lru_cache(maxsize=2**14)  # planning, placing and storing ask for the same ones

@@ -84,14 +84,10 @@ def denoise(request: Request) -> tuple[Latent, Latent]:
         samples = planes.lay({name: spaces[name].enter(part) for name, part in planes.lift(samples).items()})
         space = LatentSpace()
     height, width = (edge * denoiser.latent.downscale for edge in latent.samples.shape[-2:])
-    told = {
-        name: denoiser.painting(
-            denoiser.complete(side, height, width, negative=name == NEGATIVE),
-            spaces[MAIN].enter(latent.samples),
-            latent.noise_mask,
-        )
-        for name, side in request.sides.items()
+    completed = {
+        name: denoiser.complete(side, height, width, negative=name == NEGATIVE) for name, side in request.sides.items()
     }
+    told = dict(denoiser.painting(completed, spaces[MAIN].enter(latent.samples), latent.noise_mask))
     method = get_sampler(request.sampler) if isinstance(request.sampler, str) else request.sampler
     asked = {name: side for name, side in told.items() if name in request.guider.sides}
     _say_what_does_nothing(denoiser.model_sampling, method, request, asked)
@@ -113,6 +109,7 @@ def denoise(request: Request) -> tuple[Latent, Latent]:
         seed=noise.seed,
         noise_layout=noise.layout,
         noise_device=noise.step_device,
+        step_seed=noise.step_noise,
         latent_space=space,
         noise_mask=latent.noise_mask,
         make_mask_schedule=denoiser.make_mask_schedule,

@@ -31,9 +31,9 @@ class Unguided:
 class DualClassifierFree:
     """Guidance by two conditionings, as InstructPix2Pix has it (Brooks et al. 2023, arXiv:2211.09800, equation 3).
 
-    uncond + middle_scale * (middle - uncond) + scale * (cond - middle). The nested form guides with the middle
-    conditioning first and from there with the positive one: g + scale * (cond - g) with
-    g = uncond + middle_scale * (middle - uncond).
+    uncond + middle_scale * (middle - uncond) + scale * (cond - middle). The nested form guides from the middle
+    conditioning to the positive one, and to that from the negative one: uncond + middle_scale * (g - uncond) with
+    g = middle + scale * (cond - middle).
 
     Attributes:
         scale: of the positive conditioning against the middle one.
@@ -50,8 +50,10 @@ class DualClassifierFree:
         """The guided clean sample, (B, C, ...)."""
         uncond, cond = predictions.uncond, predictions.cond
         middle = predictions.others[MIDDLE]
-        guided = uncond + (middle - uncond) * self.middle_scale
-        return guided + (cond - (guided if self.nested else middle)) * predictions.scale
+        away = (cond - middle) * predictions.scale
+        if self.nested:
+            return uncond + (middle + away - uncond) * self.middle_scale
+        return uncond + (middle - uncond) * self.middle_scale + away
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -45,17 +45,21 @@ class Levels:
         return self.sigmas[-1]
 
     def timestep(self, sigma: Tensor) -> Tensor:
-        """The nearest training steps in log sigma to noise levels of any shape."""
-        logs = self.log_sigmas[:, None].to(sigma.device)
-        distance = (sigma.float().log().reshape(1, -1) - logs).abs()
-        return distance.argmin(dim=0).reshape(sigma.shape)
+        """The nearest training steps in log sigma to noise levels of any shape; of two as near, the lower one.
+
+        Halfway between two, rounding decides: logarithms are rounded once, so every processor decides alike.
+        """
+        logs = sigma.cpu().double().log().float().reshape(1, -1)
+        distance = (logs - self.log_sigmas[:, None]).abs()
+        return distance.argmin(dim=0).reshape(sigma.shape).to(sigma.device)
 
     def sigma(self, timestep: Tensor) -> Tensor:
-        """The noise level at fractional timesteps, linear in log sigma between steps."""
-        logs = self.log_sigmas.to(timestep.device)
-        t = timestep.float().clamp(0, len(logs) - 1)
+        """The noise level at fractional timesteps, linear in log sigma between steps, rounded once as well."""
+        logs = self.log_sigmas
+        t = timestep.cpu().float().clamp(0, len(logs) - 1)
         low, high, weight = t.floor().long(), t.ceil().long(), t.frac()
-        return ((1 - weight) * logs[low] + weight * logs[high]).exp()
+        log_sigma = (1 - weight) * logs[low] + weight * logs[high]
+        return log_sigma.double().exp().float().to(timestep.device)
 
     def percent_to_sigma(self, percent: float) -> float:
         """The noise level at a share of the way from pure noise to the picture."""

@@ -15,7 +15,7 @@ from .denoiser import GuidedDenoiser, Inpaint, MaskSchedule
 from .errors import SamplingError
 from .evaluate import Predict
 from .guidance import NEGATIVE, POSITIVE, Guider, Modifier
-from .noise import NoiseDevice, NoiseLayout, step_noise
+from .noise import NoiseDevice, NoiseLayout, StepSeed, initial_noise, next_seed, step_noise
 from .prediction import ModelSampling
 from .regions import Region, make_regions, match_areas
 from .samplers import Sampler, Step, get_sampler
@@ -101,6 +101,7 @@ def sample(
     modifiers: Sequence[Modifier] = (),
     noise_layout: NoiseLayout = "per_sample",
     noise_device: NoiseDevice = "cpu",
+    step_seed: StepSeed = "seed",
     latent_space: LatentSpace | None = None,
     noise_mask: Tensor | None = None,
     make_mask_schedule: MakeMaskSchedule | None = None,
@@ -126,6 +127,7 @@ def sample(
         modifiers: what changes guidance, in order.
         noise_layout: how the items of a batch share the seed.
         noise_device: whose random stream step noise is.
+        step_seed: where independent step noise starts.
         latent_space: scale and shift of the family.
         noise_mask: (M, H, W) in [0, 1], any size, too few are repeated; where it is 0 the latent is kept, 1 is made
             anew.
@@ -158,13 +160,19 @@ def sample(
 
         given = {POSITIVE: positive, **({} if negative is None else {NEGATIVE: negative}), **(others or {})}
         schedule = None if make_mask_schedule is None else make_mask_schedule(model_sampling, sigmas)
+        inpaint = None
+        if noise_mask is not None:
+            kept = start
+            if method.renoises_kept:
+                kept = initial_noise(latent.shape, next_seed(seed), noise_layout).to(device)
+            inpaint = Inpaint.make(noise_mask, original, kept, schedule)
         denoise = GuidedDenoiser(
             predict=predict,
             model_sampling=model_sampling,
             guider=guider,
             sides=_match({name: make_regions(told.entries, original, downscale) for name, told in given.items()}),
             modifiers=modifiers,
-            inpaint=None if noise_mask is None else Inpaint.make(noise_mask, original, start, schedule),
+            inpaint=inpaint,
             max_items=max_items,
         )
         total = len(sigmas) - 1
@@ -177,7 +185,7 @@ def sample(
                 done = step.index if step.share is None else min(int(step.share * total), total - 1)
                 on_step(done, total, step.x, step.denoised)
 
-        added = step_noise(method.noise, x, sigmas, seed, noise_layout, noise_device)
+        added = step_noise(method.noise, x, sigmas, seed, noise_layout, noise_device, step_seed)
         if method.log_snr_form and model_sampling.is_flow:
             x = run_in_log_snr_form(method, denoise, x, sigmas, noise=added, callback=callback)
         else:

@@ -90,15 +90,17 @@ class Denoiser(Protocol):
         """
         return told
 
-    def painting(self, told: Conditioning, latent: Tensor, noise_mask: Tensor | None) -> Conditioning:
-        """Tell a network that paints into a picture which one and where, if the conditioning does not say it.
+    def painting(
+        self, sides: Mapping[str, Conditioning], latent: Tensor, noise_mask: Tensor | None
+    ) -> Mapping[str, Conditioning]:
+        """Tell a network that paints into a picture which one and where, if the conditionings do not say it.
 
         Args:
-            told: Entries.
+            sides: The conditionings by name.
             latent: (B, C, ...) where sampling starts, in the network's scale.
-            noise_mask: (M, H, W), what is made anew; None where nothing is known.
+            noise_mask: (M, H, W), what is made anew; None where no picture is given.
         """
-        return told
+        return sides
 
     def memory(self, shape: Sequence[int]) -> int:
         """Return the bytes that an evaluation of one latent (C, ...) of this shape takes at its peak, beside the weights."""

@@ -25,6 +25,10 @@ NoiseLayout = Literal["per_sample", "batch"]
 NoiseDevice = Literal["cpu", "cuda"]
 """Whose random stream: torch's on the CPU, or the one of CUDA devices; both are computed on the CPU."""
 
+StepSeed = Literal["seed", "seed + 1"]
+"""Where the stream of independent step noise starts: where the initial noise's does, so that both begin with the same
+draw, or beside it, as ComfyUI has it since 0.7.0. Brownian paths always start from the seed."""
+
 MAX_SEED = 2**64 - 1
 
 
@@ -50,6 +54,11 @@ class CpuGenerator:
 def stream(device: NoiseDevice, seed: int) -> Stream:
     """The stream of a device from its start."""
     return PhiloxGenerator(seed) if device == "cuda" else CpuGenerator(seed)
+
+
+def next_seed(seed: int) -> int:
+    """The seed of a stream beside that of `seed`; 0 follows the highest."""
+    return (seed + 1) % (MAX_SEED + 1)
 
 
 def item_seed(seed: int, index: int) -> int:
@@ -107,11 +116,12 @@ def step_noise(
     seed: int,
     layout: NoiseLayout = "per_sample",
     device: NoiseDevice = "cpu",
+    start: StepSeed = "seed",
 ) -> StepNoise:
     """The noise a stochastic sampler draws on its way.
 
-    Independent draws restart a stream at the seed rather than continue the initial noise's. A Brownian
-    path is the same for every way of cutting it into steps.
+    Independent draws start a stream of their own rather than continue the initial noise's. A Brownian path is the same
+    for every way of cutting it into steps.
 
     Args:
         kind: what the sampler needs.
@@ -120,13 +130,15 @@ def step_noise(
         seed: 0 to 2**64 - 1.
         layout: how the items of a batch share the seed.
         device: whose stream; a Brownian path follows it where the sampler's name says so (`_gpu`), else it is the CPU's.
+        start: where independent draws of the CPU's stream start; those of CUDA devices start from the seed.
     """
     _check_seed(seed)
     match kind:
         case "none":
             return _no_noise
         case "gaussian":
-            return _Independent(x, seed, layout, device)
+            beside = start == "seed + 1" and device == "cpu"
+            return _Independent(x, next_seed(seed) if beside else seed, layout, device)
         case "brownian":
             return _Brownian(x, sigmas, seed, layout, "cpu")
         case "brownian_device":

@@ -163,12 +163,13 @@ class ModelSampling(Levels):
         return replace(self, prediction=prediction)
 
     def distilled(self, steps: int = LCM_STEPS) -> ModelSampling:
-        """A latent consistency model made from this one: every T / `steps`-th level, and its boundary condition."""
+        """A latent consistency model made from this one: every T / `steps`-th level, and its boundary condition.
+
+        Their logarithms are those of the levels in float32, which decides between two that are as near.
+        """
         stride = len(self.sigmas) // steps
-        levels = slice(stride - 1, None, stride)
-        return replace(
-            self, prediction="lcm", sigmas=self.sigmas[levels], log_sigmas=self.log_sigmas[levels], stride=stride
-        )
+        levels = self.sigmas[stride - 1 :: stride]
+        return replace(self, prediction="lcm", sigmas=levels, log_sigmas=levels.double().log().float(), stride=stride)
 
     def timestep(self, sigma: Tensor) -> Tensor:
         """The network's timestep at noise levels `sigma` (any shape).

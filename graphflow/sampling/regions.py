@@ -18,6 +18,9 @@ FEATHER = 8
 SMALLEST_SIDE = 8
 """An area found from a mask is at least this large, in latent samples."""
 
+PICTURE, HOLE = "picture", "hole"
+"""Where an entry's extras have the raw latents (B, C, h, w) of a picture to go on from, and the mask (B or 1, 1, H, W) of
+what is made anew in it."""
 CONCAT = "concat"
 """The extra of an entry that a network reads as further channels of the latent, (1 or B, C, h, w)."""
 

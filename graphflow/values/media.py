@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from graphflow.errors import GraphflowError
 from graphflow.values.types import value_type
 
 if TYPE_CHECKING:
@@ -51,6 +52,15 @@ class Image:
     pixels: torch.Tensor
     numbers: tuple[int, ...] | None = None
     withheld: int = 0
+
+    def _repr_html_(self) -> str:
+        """Show the pictures, small, in a notebook."""
+        from graphflow.basics import eight_bits, markup
+
+        try:
+            return markup.thumbnails(eight_bits.to_pictures(self.pixels[: markup.MOST]), total=len(self.pixels))
+        except GraphflowError as error:  # pixels that are no numbers
+            return markup.paragraph(error)
 
 
 @value_type("mask")

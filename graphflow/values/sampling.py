@@ -49,6 +49,7 @@ class Noise:
         layout: ``per_sample`` or ``batch``, see ``graphflow.sampling.noise.NoiseLayout``.
         device: Whose stream the first noise is, ``cpu`` or ``cuda``.
         step_device: Whose stream the noise of each step is.
+        step_noise: Where the noise of steps starts, ``seed`` or ``seed + 1``, see ``graphflow.sampling.noise.StepSeed``.
     """
 
     seed: int = 0
@@ -56,6 +57,7 @@ class Noise:
     layout: Literal["per_sample", "batch"] = "per_sample"
     device: Literal["cpu", "cuda"] = "cpu"
     step_device: Literal["cpu", "cuda"] = "cpu"
+    step_noise: Literal["seed", "seed + 1"] = "seed"
 
 
 @value_type("guider")

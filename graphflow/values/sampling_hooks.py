@@ -65,10 +65,12 @@ class FlowHook:
 
     Attributes:
         shift: The shift; 1 is none.
+        levels: Noise levels of the table from which the simple schedules choose.
         timestep_scale: The network's timestep at t = 1; None leaves it as the model has it, or 1000.
     """
 
     shift: float
+    levels: int = 1000
     timestep_scale: float | None = None
 
 

@@ -20,7 +20,7 @@ Told = Annotated[Conditioning, Field(description="the conditioning")]
 Seconds = Annotated[float, Field(ge=0, le=1000)]
 
 
-@node("set_guidance", map=True)
+@node("set_guidance", version=2, map=True)
 def set_guidance(
     conditioning: Told,
     guidance: Annotated[
@@ -31,7 +31,8 @@ def set_guidance(
 
     It stands in the extras of each entry as ``guidance``; models that have no such input leave it alone.
     """
-    return with_extras(conditioning, {"guidance": guidance})
+    entries = tuple(replace(entry, extras={**entry.extras, "guidance": guidance}) for entry in conditioning.entries)
+    return Conditioning(entries=entries)
 
 
 @node("add_reference_latent", map=True)
@@ -93,6 +94,7 @@ def with_extras(conditioning: Told, extras: Mapping[str, Any]) -> Conditioning:
     """Return the conditioning with more extras; those that are None are taken out."""
     entries = []
     for entry in conditioning.entries:
-        merged = {key: value for key, value in {**entry.extras, **extras}.items() if value is not None}
+        merged = {**entry.extras, **extras}
+        merged = {key: value for key, value in merged.items() if value is not None or key not in extras}
         entries.append(replace(entry, extras=merged))
     return Conditioning(entries=tuple(entries))

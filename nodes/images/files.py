@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from graphflow.errors import LimitError, MediaError
+from graphflow import runtime
+from graphflow.basics.pictures import check_size, loaded_frames, read_picture
+from graphflow.errors import LimitError
 from graphflow.limits import LIMITS
 from graphflow.spec.decorator import InputFile, node
 from graphflow.values import Image, Mask
@@ -15,14 +18,10 @@ from graphflow.values import Image, Mask
 from ..output.user_files import read
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    import PIL.Image
     import torch
 
 __all__ = ["load_image", "load_mask"]
-
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
-"""Formats that are read; Pillow knows others whose readers are less hardened."""
 
 PictureFile = Annotated[
     str,
@@ -51,10 +50,11 @@ def load_image(
     """Read a picture, turned upright as its EXIF data says.
 
     Frames of another size than the first one's are left out. A phone's MPO file counts as its first picture, and a
-    colour that a picture without alpha or palette declares transparent as any other.
+    colour that a picture without alpha or palette declares transparent as any other. A cut file is read as far as it
+    goes, with a notice.
 
     Raises:
-        MediaError: The file is not there, is damaged, or is none of the formats.
+        MediaError: The file is not there, is none of the formats, or not a row of it can be read.
         LimitError: The picture is larger, or has more frames, than the limits allow.
     """
     import torch
@@ -81,7 +81,7 @@ def load_mask(
     Of several frames the first counts; a colour that the file declares transparent is.
 
     Raises:
-        MediaError: The file is not there, is damaged, or is none of the formats.
+        MediaError: The file is not there, is none of the formats, or not a row of it can be read.
         LimitError: The picture is larger than the limits allow.
     """
     import torch
@@ -92,21 +92,20 @@ def load_mask(
     return Mask(values=pixels[("red", "green", "blue").index(channel)][None].clone())
 
 
-def frames_of(opened: Any) -> int:
+def frames_of(picture: PIL.Image.Image) -> int:
     """Return how many frames an opened picture has; further pictures of an MPO file are views or gain maps of the first."""
-    count: int = 1 if opened.format == "MPO" else getattr(opened, "n_frames", 1)
+    count: int = 1 if picture.format == "MPO" else getattr(picture, "n_frames", 1)
     return count
 
 
 def count_frames(path: str | Path) -> int:
-    """Return how many frames a picture file has; 1 where it is none, which reading it tells."""
-    import PIL.Image
+    """Return how many frames a picture file has.
 
-    try:
-        with PIL.Image.open(path, formats=FORMATS) as opened:
-            return frames_of(opened)
-    except (OSError, SyntaxError, ValueError, EOFError, PIL.Image.DecompressionBombError):
-        return 1
+    Raises:
+        MediaError: It is none of the formats, or damaged so that nothing can be read.
+        LimitError: It is larger than the limits allow.
+    """
+    return read_picture("image", io.BytesIO(Path(path).read_bytes()), str(path), frames_of, runtime.current().notice)
 
 
 def _read_picture(name: str, most: int, *, keyed: bool = False) -> list[tuple[torch.Tensor, torch.Tensor | None]]:
@@ -117,42 +116,19 @@ def _read_picture(name: str, most: int, *, keyed: bool = False) -> list[tuple[to
         most: 1, or the limit.
         keyed: Whether a transparent colour of a picture without alpha or palette counts.
     """
-    import PIL.Image
-    from PIL import ImageOps, UnidentifiedImageError
+    from PIL import ImageOps
 
-    data = read(name)
-    try:
-        with PIL.Image.open(io.BytesIO(data), formats=FORMATS) as opened:
-            size, count = opened.size, frames_of(opened)
-            if count > most > 1:
-                raise LimitError(f"{count:,} frames are more than {most:,}", where=name)
-            count = min(count, most)
-            check_size(size, name, count)
-            found: list[tuple[torch.Tensor, torch.Tensor | None]] = []
-            for number in range(count):
-                opened.seek(number)
-                if opened.size == size:
-                    opened.load()
-                    found.append(channels_of(ImageOps.exif_transpose(opened), keyed=keyed))
-            return [frame for frame in found if frame[0].shape == found[0][0].shape]
-    except UnidentifiedImageError as error:
-        raise MediaError(
-            "this is no picture of a known format", where=name, advice=f"use one of {', '.join(FORMATS)}"
-        ) from error
-    except PIL.Image.DecompressionBombError as error:
-        raise LimitError(str(error), where=name) from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise MediaError(f"the picture is damaged: {error}", where=name) from error
+    def take(picture: PIL.Image.Image) -> list[tuple[torch.Tensor, torch.Tensor | None]]:
+        count = frames_of(picture)
+        if count > most > 1:
+            raise LimitError(f"{count:,} frames are more than {most:,}", where=name)
+        count = min(count, most)
+        check_size(picture.size, name, count)
+        frames = loaded_frames(picture, count)
+        found = [channels_of(ImageOps.exif_transpose(frame), keyed=keyed) for frame in frames]
+        return [frame for frame in found if frame[0].shape == found[0][0].shape]
 
-
-def check_size(size: tuple[int, int], name: str, count: int) -> None:
-    width, height = size
-    if width * height * count > LIMITS.pixels:
-        raise LimitError(f"{count} pictures of {width} x {height} have more than {LIMITS.pixels:,} pixels", where=name)
-    if width * height > LIMITS.pixels or max(size) > LIMITS.edge:
-        raise LimitError(
-            f"{width} x {height} is larger than {LIMITS.pixels:,} pixels or {LIMITS.edge:,} along an edge", where=name
-        )
+    return read_picture("image", io.BytesIO(read(name)), name, take, runtime.current().notice)
 
 
 def channels_of(picture: Any, *, keyed: bool = False) -> tuple[torch.Tensor, torch.Tensor | None]:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from pydantic import Field
 
 from graphflow.errors import InvalidInputError
-from graphflow.modelfiles.families import installed
 from graphflow.spec.decorator import node
 from graphflow.values import Conditioning, Image, Latent, Mask, Vae
 
 from ..choices import Offset
+from ..conditioning.extras import with_extras
 from ..images.checks import require_size
 from ..masks.make import require_masks
 
@@ -91,7 +91,7 @@ def encode_for_inpaint(
     return Latent(samples=samples, noise_mask=grown_hole(hole, grow), family=vae.family, downscale=loaded.downscale)
 
 
-@node("inpaint_conditioning", lane="device")
+@node("inpaint_conditioning", version=2, lane="device")
 def inpaint_conditioning(
     positive: Positive,
     negative: Negative,
@@ -102,45 +102,39 @@ def inpaint_conditioning(
         bool, Field(description="keep what the mask keeps; without it the model may change everything a little")
     ] = True,
 ) -> Conditioned:
-    """Tell an inpainting model (9 input channels) which picture to complete, and where.
+    """Tell an inpainting model which picture to complete, and where.
 
     The model reads the mask and the latents of the picture whose masked part is grey, beside the noisy latents
-    (Rombach et al. 2022, arXiv:2112.10752).
+    (Rombach et al. 2022, arXiv:2112.10752; FLUX.1 Fill).
 
     Raises:
         InvalidInputError: A picture is smaller than one latent sample, or the masks do not fit the pictures.
         NonFiniteError: The autoencoder makes NaN, in float32 too.
     """
-    import torch
-
     from graphflow.pixels.filling import grey_under
-    from graphflow.pixels.resampling import resize_bilinear
 
     with vae.use() as loaded:
         pixels, hole = _cut(images, mask, loaded.downscale)
         original = loaded.encode(pixels)
         masked = loaded.encode(grey_under(pixels, hole.round()))
         factor: int = loaded.downscale
-        scale = _scale(vae, loaded)
-    small = resize_bilinear(hole, original.shape[-2:]).round()
-    concat = torch.cat([small.expand(masked.shape[0], -1, -1, -1), masked * scale], dim=1)
+    told = {"picture": masked, "hole": hole}
     latent = Latent(
         samples=original, noise_mask=hole[:, 0] if noise_mask else None, family=vae.family, downscale=factor
     )
-    return Conditioned(_with(positive, concat), _with(negative, concat), latent)
+    return Conditioned(with_extras(positive, told), with_extras(negative, told), latent)
 
 
-@node("edit_conditioning", lane="device")
+@node("edit_conditioning", version=2, lane="device")
 def edit_conditioning(
     positive: Positive,
     negative: Negative,
     vae: Encoder,
     images: Annotated[Image, Field(description="the pictures; edges that are no multiple of 8 are cut")],
 ) -> Conditioned:
-    """Tell an editing model (8 input channels) which picture to change as the prompt says.
+    """Tell an editing model which picture to change as the prompt says, or FLUX.1 Canny and Depth which one to follow.
 
-    The model reads the picture's latents beside the noisy ones (InstructPix2Pix, Brooks et al. 2022,
-    arXiv:2211.09800): unscaled for sd, scaled for sdxl, as their models were trained.
+    The model reads the picture's latents beside the noisy ones (InstructPix2Pix, Brooks et al. 2022, arXiv:2211.09800).
 
     Raises:
         InvalidInputError: A picture is smaller than one latent sample.
@@ -152,16 +146,9 @@ def edit_conditioning(
         factor: int = loaded.downscale
         _require_sample(images, factor)
         samples = loaded.encode(images.pixels)
-        concat = samples * _scale(vae, loaded) if _scales_references(vae.family) else samples
     latent = Latent(samples=torch.zeros_like(samples), family=vae.family, downscale=factor)
-    return Conditioned(_with(positive, concat), _with(negative, concat), latent)
-
-
-def _with(conditioning: Conditioning, concat: torch.Tensor) -> Conditioning:
-    """Give every entry the further channels."""
-    return Conditioning(
-        entries=tuple(replace(entry, extras={**entry.extras, "concat": concat}) for entry in conditioning.entries)
-    )
+    told = {"picture": samples}
+    return Conditioned(with_extras(positive, told), with_extras(negative, told), latent)
 
 
 def _cut(images: Image, mask: Mask, factor: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -177,21 +164,3 @@ def _require_sample(images: Image, factor: int) -> None:
     height, width = images.pixels.shape[-2:]
     if min(height, width) < factor:
         raise InvalidInputError(f"a picture of {width} x {height} is smaller than {factor} pixels", where="images")
-
-
-def _scale(vae: Vae, loaded: Any) -> float:
-    """The scale of the family's latents, which the autoencoder's configuration has."""
-    config = getattr(getattr(loaded, "module", None), "config", None)
-    scale = getattr(config, "scaling_factor", None)
-    if isinstance(scale, int | float):
-        return float(scale)
-    family = installed().get(vae.family)
-    if family is not None and family.pipelines().get("inpaint"):
-        return family.latent.scale
-    raise InvalidInputError(f"no model of the family {vae.family!r} reads pictures as further channels", where="vae")
-
-
-def _scales_references(name: str) -> bool:
-    """Whether the editing models of a family were trained on scaled latents of the picture."""
-    family = installed().get(name)
-    return family is not None and family.latent.scaled_reference

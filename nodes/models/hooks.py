@@ -116,7 +116,7 @@ def self_attention_guidance(
     return model.hooked(SelfAttentionGuidance(scale=scale, blur_sigma=blur_sigma))
 
 
-@node("deep_shrink", map=True)
+@node("deep_shrink", version=2, map=True)
 def deep_shrink(
     model: ModelLink,
     block: Annotated[

@@ -10,7 +10,7 @@ from pydantic import Field
 from graphflow import runtime
 from graphflow.errors import ModelFormatError
 from graphflow.modelfiles.description import DENOISERS
-from graphflow.modelfiles.families import family_with_encoders, installed
+from graphflow.modelfiles.families import installed
 from graphflow.spec.decorator import ModelName, node
 from graphflow.values import Model, ModelFile, SafetyChecker, TextEncoder, Vae
 
@@ -104,24 +104,27 @@ def load_text_encoder(
     ] = "",
     family: Annotated[
         EncodedFamily,
-        Field(description="which family it conditions; auto: what the file says, else one that reads as many encoders"),
+        Field(description="which family it conditions; auto: what the file says, else one that reads such encoders"),
     ] = "auto",
 ) -> TextEncoder:
     """Name one or two text encoders that lie in files or folders of their own.
 
     Raises:
         ModelNotFoundError: A name resolves to nothing.
-        ModelFormatError: A file holds no text encoder.
+        ModelFormatError: A file holds no text encoder, or no family reads these together.
     """
     models = runtime.current().models
     names = [name for name in (model, model_2) if name]
-    wanted = family if family != "auto" else family_with_encoders(len(names)) if len(names) > 1 else None
-    files = []
-    for name in names:
-        part = _the_part(name, "text_encoder", TEXT_ENCODERS, models.parts(name, "text_encoder"))
-        found = models.find(name, "text_encoder", part=part)
-        files.append(found if wanted is None else replace(found, family=wanted))
-    return TextEncoder(files=tuple(files))
+    files = [
+        models.find(
+            name,
+            "text_encoder",
+            part=_the_part(name, "text_encoder", TEXT_ENCODERS, models.parts(name, "text_encoder")),
+        )
+        for name in names
+    ]
+    wanted = family if family != "auto" else models.family_of(files)
+    return TextEncoder(files=tuple(replace(file, family=wanted) if wanted else file for file in files))
 
 
 @node("load_vae")

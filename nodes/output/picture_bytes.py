@@ -7,19 +7,18 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from graphflow.basics.eight_bits import Rounding, to_bytes_array
 from graphflow.document.embedded import RECORD_KEYWORD, WORKFLOW_KEYWORD
 from graphflow.errors import MediaError
 from graphflow.limits import LIMITS
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
     from PIL.Image import Exif
     from PIL.PngImagePlugin import PngInfo
 
 Format = Literal["png", "webp", "jpeg"]
 Animation = Literal["webp", "gif", "png"]
-Rounding = Literal["round", "truncate"]
 
 SUFFIXES: dict[Format, str] = {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}
 
@@ -30,23 +29,6 @@ _COMFYUI_TAGS = {"workflow": 0x010F, "prompt": 0x0110}
 
 _EXIF_ROOM = 65_000
 """Bytes of EXIF data that fit into the one segment which JPEG has for it."""
-
-
-def to_bytes_array(pixels: torch.Tensor, rounding: Rounding) -> np.ndarray[Any, Any]:
-    """Turn (C, H, W) in [0, 1] into (H, W, C) of 8 bits.
-
-    Raises:
-        NonFiniteError: A pixel is NaN or infinite.
-    """
-    import torch
-
-    from graphflow.basics.finite import require_finite
-
-    require_finite(pixels, "the picture", "the node that made it is at fault; another dtype may help")
-    scaled = pixels.float().clamp(0, 1) * 255
-    whole = scaled.round() if rounding == "round" else scaled
-    array: np.ndarray[Any, Any] = whole.to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
-    return array
 
 
 def encode_picture(

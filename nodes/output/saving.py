@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import Field
 
 from graphflow import runtime
+from graphflow.basics.eight_bits import Rounding
 from graphflow.errors import MediaError
 from graphflow.limits import LIMITS
 from graphflow.spec.decorator import FirstNumber, node
@@ -17,7 +18,7 @@ from graphflow.values import Audio, EncodedFile, Files, Image, Video
 
 from ..sequences import pictures_of
 from .comfyui_prompt import with_prompt
-from .picture_bytes import SUFFIXES, Animation, Format, Rounding, encode_frames, encode_picture
+from .picture_bytes import SUFFIXES, Animation, Format, encode_frames, encode_picture
 
 __all__ = ["preview", "save_audio", "save_image", "save_video"]
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from graphflow import runtime
+from graphflow.basics.eight_bits import to_pictures
 from graphflow.errors import InvalidInputError, MediaError
 from graphflow.values import Audio, Image, Mask, Video
 
@@ -65,19 +66,10 @@ def call_pipeline(
 
 def _as_argument(value: Linked) -> Any:
     """Turn a value into what pipelines take: one picture or a list of them."""
-    pictures = _pictures(
+    pictures = to_pictures(
         value.values[:, None] if isinstance(value, Mask) else value.frames if isinstance(value, Video) else value.pixels
     )
     return pictures if isinstance(value, Video) or len(pictures) != 1 else pictures[0]
-
-
-def _pictures(pixels: torch.Tensor) -> list[Any]:
-    import PIL.Image
-
-    from ..output.picture_bytes import to_bytes_array
-
-    arrays = [to_bytes_array(item, "round") for item in pixels]
-    return [PIL.Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array) for array in arrays]
 
 
 def _progress(known: Signature) -> dict[str, Any]:

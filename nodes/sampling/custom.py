@@ -11,8 +11,9 @@ from graphflow.errors import InvalidInputError
 from graphflow.spec.decorator import Seed, node
 from graphflow.values import Conditioning, Guider, Latent, Model, Noise, Sampler, Sigmas
 
-from ..choices import NoiseDevice, NoiseLayout, StepNoiseDevice
+from ..choices import NoiseDevice, NoiseLayout, StepNoise, StepNoiseDevice
 from .denoising import run_sampling
+from .versions import unchanged
 
 if TYPE_CHECKING:
     from graphflow.sampling.guidance import Guider as Formula
@@ -37,25 +38,27 @@ GuidanceScale = Annotated[
 ]
 
 
-@node("random_noise")
+@node("random_noise", version=2, migrate=unchanged)
 def random_noise(
     seed: Seed = 0,
     layout: NoiseLayout = "per_sample",
     device: NoiseDevice = "cpu",
     step_device: StepNoiseDevice = "cpu",
+    step_noise: StepNoise = "seed",
 ) -> Noise:
-    """Have sampling start from random noise, and take the noise of its steps from the same seed."""
-    return Noise(seed=seed, layout=layout, device=device, step_device=step_device)
+    """Have sampling start from random noise, and take the noise of its steps from the same seed or beside it."""
+    return Noise(seed=seed, layout=layout, device=device, step_device=step_device, step_noise=step_noise)
 
 
-@node("no_noise")
+@node("no_noise", version=2, migrate=unchanged)
 def no_noise(
     seed: Annotated[Seed, Field(description="seed of the noise that samplers add on their way")] = 0,
     layout: NoiseLayout = "per_sample",
     step_device: StepNoiseDevice = "cpu",
+    step_noise: StepNoise = "seed",
 ) -> Noise:
     """Have sampling start from the latent as it is: it carries noise already, or shall get none."""
-    return Noise(seed=seed, add=False, layout=layout, step_device=step_device)
+    return Noise(seed=seed, add=False, layout=layout, step_device=step_device, step_noise=step_noise)
 
 
 @node("add_noise", lane="device", map=True)
@@ -103,7 +106,7 @@ def cfg_guider(model: Denoiser, positive: Positive, negative: Negative, guidance
     )
 
 
-@node("dual_cfg_guider", map=True)
+@node("dual_cfg_guider", version=2, map=True)
 def dual_cfg_guider(
     model: Denoiser,
     positive: Positive,
@@ -112,7 +115,7 @@ def dual_cfg_guider(
     guidance_scale: Annotated[Scale, Field(description="weight of positive against middle")] = 7.0,
     middle_scale: Annotated[Scale, Field(description="weight of middle against negative")] = 1.5,
     nested: Annotated[
-        bool, Field(description="guide to the middle first and from there to positive; scales then multiply")
+        bool, Field(description="guide from middle to positive first, and to that from negative; scales then multiply")
     ] = False,
 ) -> Guider:
     """Guidance by two conditionings (InstructPix2Pix, Brooks et al. 2023, arXiv:2211.09800, equation 3)."""
@@ -149,7 +152,7 @@ class Sampled(NamedTuple):
     denoised: Annotated[Latent, Field(description="the clean latents of the last evaluation")]
 
 
-@node("sample_custom", lane="device", generates=True, map=True)
+@node("sample_custom", version=2, migrate=unchanged, lane="device", generates=True, map=True)
 def sample_custom(
     guider: Annotated[Guider, Field(description="the model with its conditionings")],
     noise: Annotated[Noise, Field(description="the random numbers")],

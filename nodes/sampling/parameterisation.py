@@ -18,7 +18,7 @@ Denoiser = Annotated[Model, Field(description="the denoising model")]
 Edge = Annotated[int, Field(ge=16, le=LIMITS.edge, description="pixels of the picture")]
 
 
-@node("set_prediction", map=True)
+@node("set_prediction", version=2, map=True)
 def set_prediction(
     model: Denoiser,
     prediction: Annotated[
@@ -56,7 +56,7 @@ def set_continuous_sampling(
     return model.hooked(ContinuousHook(prediction=prediction, sigma_min=sigma_min, sigma_max=sigma_max, time=time))
 
 
-@node("set_flow_shift", map=True)
+@node("set_flow_shift", version=2, map=True)
 def set_flow_shift(
     model: Denoiser,
     shift: Annotated[float, Field(ge=0.01, le=100, description="1 is none; larger spends more steps on noise")] = 3.0,
@@ -69,10 +69,10 @@ def set_flow_shift(
 
     A model that is none becomes one, which is right only if it was trained so.
     """
-    return model.hooked(FlowHook(shift=shift, timestep_scale=timestep_scale))
+    return model.hooked(FlowHook(shift=shift, levels=1000, timestep_scale=timestep_scale))
 
 
-@node("set_flux_shift", map=True)
+@node("set_flux_shift", version=2, map=True)
 def set_flux_shift(
     model: Denoiser,
     max_shift: Annotated[float, Field(ge=0, le=100, description="log of the shift for 4096 latent tokens")] = 1.15,
@@ -80,8 +80,8 @@ def set_flux_shift(
     width: Edge = 1024,
     height: Edge = 1024,
 ) -> Model:
-    """Set the time shift of a flow model by the size of the picture, as Flux was trained."""
+    """Set the time shift of a flow model by the size of the picture, as Flux was trained; its time is the noise level."""
     from graphflow.sampling.prediction import flux_shift
 
     shift = flux_shift(width, height, base_shift=base_shift, max_shift=max_shift)
-    return model.hooked(FlowHook(shift=shift))
+    return model.hooked(FlowHook(shift=shift, levels=10_000, timestep_scale=1.0))

@@ -11,15 +11,16 @@ from graphflow.limits import LIMITS
 from graphflow.spec.decorator import Seed, node
 from graphflow.values import Conditioning, Latent, Model, Noise
 
-from ..choices import NoiseDevice, NoiseLayout, SamplerName, ScheduleName, StepNoiseDevice
+from ..choices import NoiseDevice, NoiseLayout, SamplerName, ScheduleName, StepNoise, StepNoiseDevice
 from .denoising import run_sampling
+from .versions import keep_ddim
 
 __all__ = ["sample"]
 
 Step = Annotated[int, Field(ge=0, le=LIMITS.steps)]
 
 
-@node("sample", lane="device", generates=True, map=True)
+@node("sample", version=2, migrate=keep_ddim, lane="device", generates=True, map=True)
 def sample(
     model: Annotated[Model, Field(description="the denoising model")],
     positive: Annotated[Conditioning, Field(description="what the picture should show")],
@@ -54,6 +55,7 @@ def sample(
     noise_layout: NoiseLayout = "per_sample",
     noise_device: NoiseDevice = "cpu",
     step_noise_device: StepNoiseDevice = "cpu",
+    step_noise: StepNoise = "seed",
 ) -> Latent:
     """Denoise latents (B, C, h, w) along a schedule; the result has the same shape.
 
@@ -87,7 +89,12 @@ def sample(
             sigmas=levels,
             latent=latent,
             noise=Noise(
-                seed=seed, add=add_noise, layout=noise_layout, device=noise_device, step_device=step_noise_device
+                seed=seed,
+                add=add_noise,
+                layout=noise_layout,
+                device=noise_device,
+                step_device=step_noise_device,
+                step_noise=step_noise,
             ),
         )
     return result

@@ -10,6 +10,7 @@ from graphflow.spec.decorator import node
 from graphflow.values import Sampler
 
 from ..choices import SamplerName
+from .versions import keep_ddim
 
 __all__ = [
     "sampler_dpm_adaptive",
@@ -33,7 +34,7 @@ NoiseStream = Annotated[
 ]
 
 
-@node("select_sampler")
+@node("select_sampler", version=2, migrate=keep_ddim)
 def select_sampler(sampler: Annotated[SamplerName, Field(description="the solver")] = "dpmpp_2m") -> Sampler:
     """Choose a sampler by name, with the options it was published with."""
     return Sampler(name=sampler)

@@ -9,23 +9,22 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from graphflow.errors import InvalidInputError, LimitError, MediaError
+from graphflow import runtime
+from graphflow.basics.pictures import check_size, loaded_frames, read_picture
+from graphflow.errors import InvalidInputError, LimitError
 from graphflow.limits import LIMITS
 from graphflow.spec.decorator import InputFile, node
 from graphflow.values import Video
 
-from ..images.files import channels_of, check_size
+from ..images.files import channels_of
 from ..output.user_files import read
 
 if TYPE_CHECKING:
+    import PIL.Image
     import torch
 
 __all__ = ["load_video", "slice_video"]
 
-FORMATS = ("WEBP", "PNG", "GIF")
-"""Formats that are read: those that save_video writes."""
-
-ADVICE = "convert it, e.g. with ffmpeg -i FILE -loop 0 video.webp"
 _USUAL_FPS = 8.0
 
 
@@ -38,34 +37,20 @@ def load_video(
     Alpha is left out. MP4 and other video files are not read: they have to be converted before.
 
     Raises:
-        MediaError: The file is not there, is damaged, or is none of the formats.
+        MediaError: The file is not there, is none of the formats, or not a row of it can be read.
         LimitError: It has more frames or pixels than the limits allow.
     """
-    import PIL.Image
     import torch
-    from PIL import UnidentifiedImageError
 
-    data = read(file)
-    frames: list[torch.Tensor] = []
-    lasts = 0.0
-    try:
-        with PIL.Image.open(io.BytesIO(data), formats=FORMATS) as opened:
-            size, count = opened.size, getattr(opened, "n_frames", 1)
-            if count > LIMITS.frames:
-                raise LimitError(f"{count:,} frames are more than {LIMITS.frames:,}", where=file)
-            check_size(size, file, count)
-            for number in range(count):
-                opened.seek(number)
-                opened.load()
-                if opened.size == size:
-                    frames.append(channels_of(opened)[0])
-                    lasts += float(opened.info.get("duration", 0.0))
-    except UnidentifiedImageError as error:
-        raise MediaError("this is no animated picture of a known format", where=file, advice=ADVICE) from error
-    except PIL.Image.DecompressionBombError as error:
-        raise LimitError(str(error), where=file) from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise MediaError(f"the video is damaged: {error}", where=file) from error
+    def take(picture: PIL.Image.Image) -> tuple[list[torch.Tensor], float]:
+        count = getattr(picture, "n_frames", 1)
+        if count > LIMITS.frames:
+            raise LimitError(f"{count:,} frames are more than {LIMITS.frames:,}", where=file)
+        check_size(picture.size, file, count)
+        found = [(channels_of(frame)[0], frame.info.get("duration", 0.0)) for frame in loaded_frames(picture, count)]
+        return [pixels for pixels, _ in found], float(sum(lasts for _, lasts in found))
+
+    frames, lasts = read_picture("video", io.BytesIO(read(file)), file, take, runtime.current().notice)
     fps = 1000.0 * len(frames) / lasts if lasts > 0 else _USUAL_FPS
     return Video(frames=torch.stack(frames), fps=min(max(fps, 0.001), 1000.0))
 

@@ -7,8 +7,11 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from graphflow.limits import LIMITS
+from graphflow.modelfiles.families import family_named
 from graphflow.spec.decorator import ModelName, node
 from graphflow.values import Conditioning, ControlNet, Image, ImageEncoder, Model, TextEncoder, Vae
+
+from ..conditioning.extras import with_extras
 
 __all__ = [
     "add_image_prompt",
@@ -25,7 +28,7 @@ Picture = Annotated[Image, Field(description="the picture")]
 Text = Annotated[str, Field(max_length=LIMITS.text)]
 
 
-@node("encode_prompt_parts", waits="{family}")
+@node("encode_prompt_parts", waits="{family}", unless={"family": "flux"}, lane="device")
 def encode_prompt_parts(
     text_encoder: Encoder,
     text_l: Annotated[Text, Field(description="for CLIP L")] = "",
@@ -35,7 +38,21 @@ def encode_prompt_parts(
     guidance: Annotated[float, Field(ge=0, le=100, description="see set_guidance; of Flux alone")] = 3.5,
     family: Annotated[Literal["flux", "sd3", "hidream"], Field(description="the family")] = "flux",
 ) -> Conditioning:
-    """Encode a text of its own for each text encoder of a family."""
+    """Encode a text of its own for each text encoder of a family.
+
+    Raises:
+        NonFiniteError: An encoder overflows in its dtype.
+    """
+    by_class = {
+        "CLIPTextModel": text_l,
+        "CLIPTextModelWithProjection": text_g,
+        "T5EncoderModel": text_t5,
+        "LlamaModel": text_llama,
+    }
+    texts = {role.part: by_class[role.classes[0]] for role in family_named(family).encoders()}
+    with text_encoder.use() as loaded:
+        told: Conditioning = loaded.encode("", texts)
+    return with_extras(told, {"guidance": guidance})
 
 
 @node("encode_prompt_with_images", waits="qwen_image")

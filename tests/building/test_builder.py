@@ -43,7 +43,7 @@ def test_literals_as_python_has_them_become_json(function: Any, name: str, given
     g.add(function, id="n", **{name: given})
     value = g.document.nodes["n"].params[name]
     assert (value, type(value)) == (held, type(held))
-    g.expose("knob", f"n.{name}", default=given)
+    g.expose("knob", f"n.{name}")
     assert workflow.parse(g.to_json()) == g.document
 
 
@@ -66,7 +66,6 @@ def test_values_of_a_run_may_be_numpys_and_paths(toys: ToySession) -> None:
         (lambda g: g.add(toy.add, x=1, id="a b"), "nodes.a b"),
         (lambda g: g.expose("a b", "sum.y"), "inputs.a b"),
         (lambda g: g.expose("y"), "inputs.y.to"),
-        (lambda g: g.expose("y", "sum.y", default=object()), "inputs.y.default"),
         (lambda g: g.output("a b", g.add(toy.load)), "outputs.a b"),
         (lambda g: g.embed("a b", Workflow()), "workflows.a b"),
         (lambda g: g.use("inner", id="sum"), "nodes.sum"),
@@ -88,17 +87,30 @@ def test_what_no_document_can_have_is_refused_at_once(change: Callable[[Workflow
     assert workflow.parse(g.to_json()) == g.document
 
 
-def test_graphs_and_results_show_themselves_in_a_line(toys: ToySession) -> None:
+def test_graphs_show_themselves_in_a_line() -> None:
     g = graph()
     assert repr(g) == "Workflow('sum', nodes=['toy_load', 'sum'])"
     assert repr(g.add(toy.load)) == "Ref('toy_load_2.value')"
-    assert repr(toys.fresh().run(g)) == "Result(outputs=['total'], paths=[], ran=['toy_load', 'sum'], cached=[])"
 
 
 def test_one_target_needs_no_list(toys: ToySession) -> None:
     session = toys.fresh()
     assert list(session.run(graph(), targets="toy_load").values) == ["toy_load.value"]
     assert list(session.plan(graph(), targets="toy_load").steps) == ["toy_load"]
+    g = Workflow()
+    halves = g.add(toy.split, x=1.0, id="halves")
+    g.output("low", halves)
+    assert list(g.run(session=session, targets=halves.high).values) == ["halves.high"]
+    assert list(g.run(session=session, targets=[halves]).values) == ["halves.low"]
+
+
+def test_an_expanded_workflow_takes_no_more_values(toys: ToySession) -> None:
+    session = toys.fresh()
+    expanded = session.expand(graph(), overrides={"sum.y": 1.0})
+    assert session.run(expanded).outputs == {"total": 3.0}
+    for run in (session.run, session.plan):
+        with pytest.raises(InvalidInputError, match=r"Session\.expand"):
+            run(expanded, None, {"sum.y": 2.0})
 
 
 def test_folders_and_packs_may_be_text(toys: ToySession) -> None:

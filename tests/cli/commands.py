@@ -13,7 +13,7 @@ BROKEN = Path(__file__).parents[1] / "data" / "broken"
 
 
 CHAIN = {
-    "graphflow": 1,
+    "graphflow": 2,
     "name": "chain",
     "inputs": {"seed": {"to": ["draw.seed"]}, "steps": {"to": ["draw.steps"]}, "name": {"to": ["save.name"]}},
     "nodes": {

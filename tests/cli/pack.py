@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import threading
 import time
 from typing import Annotated, Any
 
@@ -33,6 +37,18 @@ def say(text: str = "hello") -> str:
     """Return a text, and tell the user something."""
     runtime.current().notice("said something")
     return text
+
+
+@node("pack_print", cache=False)
+def print_(x: float = 1.0) -> float:
+    """Print, as packs and libraries do: in its thread, in another one, past Python, in a child."""
+    print("printed by the node")
+    other = threading.Thread(target=print, args=("printed by its thread",))
+    other.start()
+    other.join()
+    os.write(1, b"printed past Python\n")
+    subprocess.run([sys.executable, "-c", "print('printed by a child')"], check=True)
+    return x
 
 
 @node("pack_fail")

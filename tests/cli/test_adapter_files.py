@@ -63,7 +63,7 @@ def document(name: str, checkpoint: str = SD) -> Path:
         },
     }
     path = Path("adapted.json")
-    path.write_text(json.dumps({"graphflow": 1, "nodes": nodes, "outputs": {"latent": "sample"}}), "utf-8")
+    path.write_text(json.dumps({"graphflow": 2, "nodes": nodes, "outputs": {"latent": "sample"}}), "utf-8")
     return path
 
 
@@ -102,7 +102,7 @@ def test_planning_refuses_what_the_header_tells(
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("nan", f"its layer unet.{QUERY} holds NaN or infinite numbers"),
+        ("nan", f"its tensor unet.{QUERY}.lora_A.weight holds NaN or infinite numbers"),
         ("narrow", f"its layer unet.{QUERY} has the shape [48, 48], the model's [32, 32]"),
         ("elsewhere", "none of its 1 layers for the unet fits this model (unet.down_blocks.7.conv)"),
         ("oft", "is a OFT file"),
@@ -132,9 +132,9 @@ def test_the_family_is_followed_through_switches_and_chains(graphflow: Command, 
     nodes["style"]["links"]["model"] = "more"
     nodes["style"]["params"]["lora"] = "sdxl"
     check: Callable[[], Any] = lambda: graphflow("plan", path)  # noqa: E731
-    path.write_text(json.dumps({"graphflow": 1, "nodes": nodes, "outputs": {"latent": "sample"}}), "utf-8")
+    path.write_text(json.dumps({"graphflow": 2, "nodes": nodes, "outputs": {"latent": "sample"}}), "utf-8")
     refused = check()
     assert refused.code == 2 and "'tiny-sd' is a sd model" in refused.err
     nodes["choice"]["params"]["select"] = False
-    path.write_text(json.dumps({"graphflow": 1, "nodes": nodes, "outputs": {"latent": "sample"}}), "utf-8")
+    path.write_text(json.dumps({"graphflow": 2, "nodes": nodes, "outputs": {"latent": "sample"}}), "utf-8")
     assert "'tiny-sd' is a sd model" not in check().err

@@ -50,7 +50,7 @@ def test_files_that_are_missing_are_named_with_the_rest(graphflow: Command) -> N
     Path("broken.json").write_text(
         json.dumps(
             {
-                "graphflow": 1,
+                "graphflow": 2,
                 "nodes": {
                     "checkpoint": {"type": "load_checkpoint", "params": {"model": "no-such-model"}},
                     "picture": {"type": "load_image", "params": {"file": "no-such-picture.png"}},
@@ -67,3 +67,21 @@ def test_files_that_are_missing_are_named_with_the_rest(graphflow: Command) -> N
         assert "nodes.checkpoint.params.model" in ran.err
         assert "no-such-picture.png" in ran.err
         assert "must be ≥ 0, got -1" in ran.err
+
+
+@pytest.mark.parametrize("files", [[], ["--no-files"]])
+def test_what_is_written_is_checked_below_what_the_line_gives(files: list[str], graphflow: Command) -> None:
+    document = {
+        "graphflow": 2,
+        "inputs": {"value": {"to": ["n.value"]}},
+        "nodes": {"n": {"type": "int_value", "params": {"value": "many"}}},
+        "outputs": {"y": "n"},
+    }
+    Path("covered.json").write_text(json.dumps(document), "utf-8")
+    for given in (["-i", "value=3"], ["--set", "n.value=3"]):
+        ran = graphflow("validate", "covered.json", *given, *files)
+        assert ran.code == 2 and "nodes.n.params.value: must be a whole number, got 'many'" in ran.err
+    document["nodes"] = {"n": {"type": "int_value"}}
+    Path("open.json").write_text(json.dumps(document), "utf-8")
+    assert graphflow("validate", "open.json", "-i", "value=3", *files).code == 0
+    assert graphflow("validate", "open.json", *files).code == 2

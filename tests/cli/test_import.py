@@ -51,7 +51,7 @@ def test_import_writes_a_native_workflow(graphflow: Command, theirs: Path) -> No
     assert ran.code == 0
     assert "6 nodes exactly" in ran.err
     document = json.loads(Path("mine.json").read_text("utf-8"))
-    assert document["graphflow"] == 1
+    assert document["graphflow"] == 2
     assert document["name"] == "theirs"
     assert document["nodes"]["3"]["type"] == "sample"
     assert graphflow("validate", "mine.json").code == 0

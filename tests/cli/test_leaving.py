@@ -26,8 +26,8 @@ PROGRAM = ("-c", "import sys; sys.argv[0] = 'graphflow'; from graphflow.cli impo
 
 def test_threads_end_and_what_was_registered_runs() -> None:
     ran = finish(start(before=("-c", LEAVE)))
-    assert (ran.code, ran.err) == (7, "")
-    assert ran.out.split("\n") == ["first", "thread", "at exit", ""]
+    assert (ran.code, ran.out) == (7, "first\n")
+    assert ran.err.split("\n") == ["thread", "at exit", ""]
 
 
 def test_the_console_script_gives_all_of_its_output_and_its_code() -> None:

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import PIL.Image
+
 from tests.cli.commands import CHAIN, PACK, Command, finish, start
 
 
@@ -89,7 +91,7 @@ for arguments in ARGUMENTS:
 def test_planning_needs_no_torch(chain: Path) -> None:
     Path("builtin.json").write_text(
         json.dumps(
-            {"graphflow": 1, "nodes": {"a": {"type": "int_math", "params": {"a": 1, "b": 2}}}, "outputs": {"x": "a"}}
+            {"graphflow": 2, "nodes": {"a": {"type": "int_math", "params": {"a": 1, "b": 2}}}, "outputs": {"x": "a"}}
         ),
         "utf-8",
     )
@@ -117,6 +119,31 @@ def test_a_large_workflow_is_planned(packed: Command) -> None:
     nodes: dict[str, Any] = {"draw": CHAIN["nodes"]["draw"]}  # type: ignore[index]
     for number in range(2000):
         nodes[f"add{number}"] = {"type": "pack_add", "links": {"x": f"add{number - 1}" if number else "draw"}}
-    Path("long.json").write_text(json.dumps({"graphflow": 1, "nodes": nodes, "outputs": {"x": "add1999"}}), "utf-8")
+    Path("long.json").write_text(json.dumps({"graphflow": 2, "nodes": nodes, "outputs": {"x": "add1999"}}), "utf-8")
     plan = json.loads(packed("plan", "long.json", "--json").out)
     assert plan["counts"]["run"] == 2001
+
+
+def test_files_that_are_no_pictures_are_refused_before_anything_runs(graphflow: Command) -> None:
+    Path("note.png").write_text("not a picture", "utf-8")
+    Path("folder.png").mkdir()
+    PIL.Image.new("1", (40_000, 1)).save("wide.png")
+    PIL.Image.new("RGB", (8, 8)).save("good.jpg")
+    nodes = {
+        name: {"type": type_, "params": {"file": name + suffix}}
+        for name, type_, suffix in [
+            ("note", "load_image", ".png"),
+            ("folder", "load_image", ".png"),
+            ("missing", "load_mask", ".png"),
+            ("wide", "load_image", ".png"),
+            ("good", "load_video", ".jpg"),
+        ]
+    }
+    Path("w.json").write_text(json.dumps({"graphflow": 1, "nodes": nodes, "outputs": {name: name for name in nodes}}))
+    ran = graphflow("plan", "w.json")
+    assert ran.code == 2
+    assert "nodes.note.params.file: note.png: this is no picture of a known format" in ran.err
+    assert "nodes.folder.params.file: there is no file 'folder.png'" in ran.err
+    assert "nodes.missing.params.file: there is no file 'missing.png'" in ran.err
+    assert "nodes.wide.params.file: wide.png: 40000 x 1 is larger than" in ran.err
+    assert "nodes.good.params.file: good.jpg: this is no animated picture of a known format" in ran.err

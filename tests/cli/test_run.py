@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.commands import CHAIN, Command
+from tests.cli.commands import CHAIN, PACK, Command, finish, start
 
 
 def written(folder: str = "out") -> dict[str, str]:
@@ -102,14 +102,34 @@ def test_what_the_parser_refuses_exits_2(options: list[str], graphflow: Command,
 
 
 def test_a_seed_that_is_drawn_is_told_and_repeats(packed: Command, chain: Path) -> None:
-    drawn = events(packed("run", chain, "-i", "seed=random", "--json").out)[-1]
+    first, *_, drawn = events(packed("run", chain, "-i", "seed=random", "--json").out)
     seed = drawn["seeds"]["draw.seed"]
+    assert first["event"] == "run_started" and first["seeds"] == drawn["seeds"]
     assert drawn["outputs"]["sum"] == seed + 2.375
     again = events(packed("run", chain, "-i", f"seed={seed}", "--json").out)[-1]
     assert again["outputs"] == drawn["outputs"]
     assert again["seconds"].keys() == {"save"}
     assert f"seed drawn for draw.seed: {seed}" not in packed("run", chain).out
     assert "seed drawn for draw.seed:" in packed("run", chain, "-i", "seed=random").out
+
+
+@pytest.mark.parametrize("option", [["--quiet"], []])
+def test_a_seed_that_is_drawn_is_told_without_a_summary_too(option: list[str], packed: Command) -> None:
+    fail = {} if option else {"add": {"type": "pack_fail", "links": {"x": "draw"}}}
+    Path("wf.json").write_text(json.dumps(changed(**fail)), "utf-8")
+    ran = packed("run", "wf.json", "-i", "seed=random", *option)
+    assert "seed drawn for draw.seed: " in ran.err
+    assert ran.out == (f"{Path('out/number_00001.txt')}\n" if option else "")
+
+
+def test_what_nodes_print_goes_to_standard_error() -> None:
+    document = changed(add={"type": "pack_print", "links": {"x": "draw"}})
+    Path("wf.json").write_text(json.dumps(document), "utf-8")
+    Path("loud.py").write_text(PACK.read_text("utf-8").replace("pack_", "loud_") + "print('printed by the pack')\n")
+    ran = finish(start("run", "wf.json", "--json", "--nodes", PACK, "--nodes", "loud.py"))
+    assert ran.code == 0 and "printed" not in ran.out
+    assert ran.err.count("printed") == 5
+    assert events(ran.out)[-1]["outputs"] == {"sum": 7.375}
 
 
 def test_json_prints_nothing_but_events(packed: Command, chain: Path) -> None:

@@ -76,12 +76,12 @@ def test_broken_workflows_do_not_fit(name: str) -> None:
     ],
 )
 def test_literals(params: dict[str, Any], fits: bool) -> None:
-    assert valid({"graphflow": 1, "nodes": {"a": {"type": "sample", "params": params}}}) is fits
+    assert valid({"graphflow": 2, "nodes": {"a": {"type": "sample", "params": params}}}) is fits
 
 
 def test_what_a_document_may_carry_besides() -> None:
-    assert valid({"graphflow": 1, "$schema": "./x.json", "x-editor": {"zoom": 2}, "meta": {"a": 1}, "nodes": {}})
-    assert not valid({"graphflow": 1, "nodes": {}, "node": {}})
+    assert valid({"graphflow": 2, "$schema": "./x.json", "x-editor": {"zoom": 2}, "meta": {"a": 1}, "nodes": {}})
+    assert not valid({"graphflow": 2, "nodes": {}, "node": {}})
 
 
 def test_printed_written_and_with_a_pack(graphflow: Command, packed: Command) -> None:

@@ -224,7 +224,7 @@ def test_nodes_stand_from_left_to_right_and_do_not_overlap() -> None:
 def test_what_comfyui_has_not_is_named_at_once() -> None:
     document = parse(
         {
-            "graphflow": 1,
+            "graphflow": 2,
             "nodes": {
                 "a": {"type": "resolution_preset", "params": {}},
                 "b": {"type": "empty_latent", "links": {"width": "a.width"}},
@@ -243,7 +243,7 @@ def test_what_comfyui_has_not_is_named_at_once() -> None:
 def test_what_is_done_otherwise_there_is_said() -> None:
     document = parse(
         {
-            "graphflow": 1,
+            "graphflow": 2,
             "nodes": {
                 "i": {"type": "load_image", "params": {"file": "a.png"}},
                 "s": {"type": "save_image", "links": {"images": "i"}},
@@ -257,7 +257,7 @@ def test_more_than_two_links_become_a_chain() -> None:
     nodes: dict[str, Any] = {f"i{n}": {"type": "load_image", "params": {"file": f"{n}.png"}} for n in range(3)}
     nodes["b"] = {"type": "batch_images", "links": {"images": ["i0", "i1", "i2"]}}
     nodes["s"] = {"type": "preview", "links": {"images": "b"}}
-    prompt = to_comfyui(parse({"graphflow": 1, "nodes": nodes}), registry=REGISTRY)
+    prompt = to_comfyui(parse({"graphflow": 2, "nodes": nodes}), registry=REGISTRY)
     assert prompt["b"]["inputs"] == {"image1": ["b~part1", 0], "image2": ["i2", 0]}
     assert prompt["b~part1"]["inputs"] == {"image1": ["i0", 0], "image2": ["i1", 0]}
 
@@ -271,7 +271,7 @@ def test_a_control_of_one_side_stays_one() -> None:
         "a": {"type": "apply_control_net", "links": {"positive": "t", "control_net": "n", "image": "i"}},
         "s": {"type": "show", "links": {"value": "a"}},
     }
-    document = parse({"graphflow": 1, "nodes": nodes})
+    document = parse({"graphflow": 2, "nodes": nodes})
     prompt = to_comfyui(document, registry=REGISTRY)
     assert prompt["a"]["class_type"] == "ControlNetApplyAdvanced"
     assert prompt["a"]["inputs"]["positive"] == prompt["a"]["inputs"]["negative"] == ["t", 0]
@@ -282,7 +282,7 @@ def test_a_control_of_one_side_stays_one() -> None:
     ("type", "family", "count", "loader", "named"),
     [
         ("load_text_encoder", "auto", 1, "CLIPLoader", "stable_diffusion"),
-        ("load_text_encoder", "auto", 2, "DualCLIPLoader", "sdxl"),
+        ("load_text_encoder", "flux", 2, "DualCLIPLoader", "flux"),
         ("load_text_encoder", "sdxl", 2, "DualCLIPLoader", "sdxl"),
         ("load_family_text_encoder", "flux", 2, "DualCLIPLoader", "flux"),
         ("load_family_text_encoder", "sd3", 3, "TripleCLIPLoader", None),
@@ -300,6 +300,7 @@ def test_text_encoders_are_loaded_as_the_family_is_called_there(
     ("type", "family", "count"),
     [
         ("load_text_encoder", "sdxl", 1),
+        ("load_text_encoder", "auto", 2),
         ("load_text_encoder", "sd", 2),
         ("load_family_text_encoder", "other", 2),
         ("load_family_text_encoder", "hidream", 3),
@@ -317,7 +318,7 @@ def text_encoders(type: str, family: str, count: int) -> Document:
     encode = {"type": "encode_prompt", "params": {"text": "a"}, "links": {"text_encoder": "encoders"}}
     show = {"type": "show", "links": {"value": "prompt"}}
     return parse(
-        {"graphflow": 1, "nodes": {"encoders": {"type": type, "params": params}, "prompt": encode, "show": show}}
+        {"graphflow": 2, "nodes": {"encoders": {"type": type, "params": params}, "prompt": encode, "show": show}}
     )
 
 
@@ -329,7 +330,7 @@ def test_what_comfyui_asks_for_is_there_even_if_it_says_nothing() -> None:
         "s": {"type": "show", "links": {"value": "t"}},
         "u": {"type": "show", "links": {"value": "m"}},
     }
-    document = parse({"graphflow": 1, "nodes": nodes})
+    document = parse({"graphflow": 2, "nodes": nodes})
     prompt = to_comfyui(document, registry=REGISTRY)
     assert (prompt["t"]["inputs"]["text_g"], prompt["t"]["inputs"]["text_l"]) == ("a fox", "a fox")
     assert prompt["m"]["inputs"]["weight_dtype"] == "default"

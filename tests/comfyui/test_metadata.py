@@ -60,6 +60,14 @@ def test_what_was_sent_comes_before_what_was_drawn() -> None:
     assert to_prompt(data, prefer="workflow").prompt == PROMPT
 
 
+def test_the_version_of_what_was_drawn_is_that_of_what_was_sent() -> None:
+    drawn = text_to_image()
+    drawn["nodes"][0]["properties"] = {"cnr_id": "comfy-core", "ver": "0.3.64"}
+    sent = to_prompt(png(prompt=SENT, workflow=json.dumps(drawn)))
+    assert (sent.format, sent.core_version) == ("api", (0, 3, 64))
+    assert to_prompt(png(prompt=SENT, workflow="{")).core_version == ()
+
+
 def test_a_broken_prompt_falls_back_on_the_workflow_and_says_so() -> None:
     result = to_prompt(png(prompt="{", workflow=WORKFLOW))
     assert result.prompt == PROMPT

@@ -20,6 +20,7 @@ def test_text_to_image() -> None:
     assert nodes["3"].type == "sample"
     assert nodes["3"].params["guidance_scale"] == 8.0
     assert nodes["3"].params["noise_layout"] == "batch"
+    assert nodes["3"].params["step_noise"] == "seed + 1"
     assert nodes["3"].links == {"model": "4", "positive": "6", "negative": "7", "latent": "5"}
     assert nodes["9"].params == {"rounding": "truncate", "filename_prefix": "fox"}
     assert all(entry.verdict is Verdict.EXACT for entry in result.report.entries)
@@ -169,7 +170,7 @@ def test_custom_sampling_becomes_its_parts() -> None:
     assert nodes["3"].type == "sample_custom"
     assert nodes["3"].links["guider"] == "3~guider"
     assert nodes["3~guider"].params == {"guidance_scale": 7.5}
-    assert nodes["3~noise"].params == {"seed": 3, "layout": "batch"}
+    assert nodes["3~noise"].params == {"seed": 3, "layout": "batch", "step_noise": "seed + 1"}
     assert nodes["3~noise"].meta == {"comfyui": {"ids": ["3"], "type": "SamplerCustom"}}
 
 

@@ -105,7 +105,7 @@ BROKEN: list[tuple[Any, str]] = [
     (b"[1, 2]", "no ComfyUI workflow"),
     (b'"text"', "no ComfyUI workflow"),
     (b"{}", "no ComfyUI workflow"),
-    (b'{"1": {"graphflow": 1}}', "no ComfyUI workflow"),
+    (b'{"1": {"graphflow": 2}}', "no ComfyUI workflow"),
     (b"[" * 100_000, "deeper than 200"),
     (b'{"a":' * 201 + b"1" + b"}" * 201, "deeper than 200"),
     (b"[" + b"0," * 2_000_001 + b"0]", "more than 2,000,000 values"),

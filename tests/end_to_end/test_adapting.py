@@ -70,7 +70,7 @@ def _inner(described: Any) -> int:
 def graph(between: dict[str, Any], model: str, text_encoder: str = "checkpoint.text_encoder") -> dict[str, Any]:
     """A picture in two steps, with nodes between the checkpoint and the sampler."""
     return {
-        "graphflow": 1,
+        "graphflow": 2,
         "nodes": {
             "checkpoint": {"type": "load_checkpoint", "params": {"model": "shapes"}},
             **between,

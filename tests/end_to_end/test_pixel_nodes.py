@@ -198,8 +198,9 @@ def test_editing_and_inpainting_models_get_their_channels(session: Session) -> N
     paint = g.inpaint_conditioning(**sides, mask=g.rectangle_mask(width=128, height=128))
     edit = g.edit_conditioning(**sides)
     painted, edited = g.values(paint.positive, edit.negative)
-    assert painted.entries[0].extras["concat"].shape == (1, 5, 16, 16)
-    assert edited.entries[0].extras["concat"].shape == (1, 4, 16, 16)
+    assert painted.entries[0].extras["picture"].shape == (1, 4, 16, 16)
+    assert painted.entries[0].extras["hole"].shape == (1, 1, 128, 128)
+    assert edited.entries[0].extras["picture"].shape == (1, 4, 16, 16)
 
 
 def test_videos_and_sound_are_read_cut_and_written(session: Session, tmp_path: Path) -> None:

@@ -322,7 +322,9 @@ def started_until(folder: Path, workflow: Path, element: int) -> dict[str, set[i
         if (told[-1]["event"], told[-1].get("node"), told[-1].get("element")) == ("started", "save", element):
             break
     process.send_signal(signal.SIGKILL)
-    rest, _ = process.communicate(timeout=300)
+    rest = process.stdout.read()  # not communicate(), which loses what has been read ahead
+    process.stdout.close()
+    process.wait(timeout=300)
     told += [json.loads(line) for line in rest.splitlines() if line.endswith("}")]
     return computed(told)
 

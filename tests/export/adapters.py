@@ -15,7 +15,7 @@ RANK = 2
 
 
 def make_adapters(root: Path) -> Path:
-    """Write ``tiny-loha``, ``tiny-lokr``, ``tiny-dora`` and the upscaler ``tiny-double``; returns the folder."""
+    """Write ``tiny-loha``, ``tiny-lokr``, ``tiny-dora``, ``tiny-lycoris`` and the upscaler ``tiny-double``; returns the folder."""
     generator = torch.Generator().manual_seed(6)
     files: dict[str, dict[str, torch.Tensor]] = {"loha": {}, "lokr": {}, "dora": {}}
 
@@ -39,6 +39,12 @@ def make_adapters(root: Path) -> Path:
         files["dora"][f"{name}.dora_scale"] = draw(1, into, *[1] * len(kernel)).abs() + 0.5
         for tensors in files.values():
             tensors[f"{name}.alpha"] = torch.tensor(1.0)
+    plain = ("lora_down.weight", "lora_up.weight", "alpha")
+    files["lycoris"] = {
+        key.replace("lora_unet_", "lycoris_"): tensor
+        for key, tensor in files["dora"].items()
+        if key.startswith("lora_unet_") and key.endswith(plain)
+    }
     for method, tensors in files.items():
         path = root / "loras" / f"tiny-{method}.safetensors"
         path.parent.mkdir(parents=True, exist_ok=True)

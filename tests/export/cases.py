@@ -48,10 +48,13 @@ def _img2img_with(**options: Any) -> Build:
     return lambda g, p: p.sample(latent=g.add(nodes.encode_image, vae=p.vae, images=p.picture()), **options)
 
 
-def _inpaint(g: Workflow, p: Parts) -> Any:
-    mask = g.add(nodes.rectangle_mask, width=SIZE + 8, height=SIZE + 8)
-    latent = g.add(nodes.encode_image, vae=p.vae, images=p.picture())
-    return p.sample(latent=g.add(nodes.set_noise_mask, latent=latent, mask=mask), strength=0.9)
+def _inpaint_with(**options: Any) -> Build:
+    def make(g: Workflow, p: Parts) -> Any:
+        mask = g.add(nodes.rectangle_mask, width=SIZE + 8, height=SIZE + 8)
+        latent = g.add(nodes.encode_image, vae=p.vae, images=p.picture())
+        return p.sample(latent=g.add(nodes.set_noise_mask, latent=latent, mask=mask), strength=0.9, **options)
+
+    return make
 
 
 def _two_stages(g: Workflow, p: Parts) -> Any:
@@ -70,7 +73,7 @@ def _latent_upscale(g: Workflow, p: Parts) -> Any:
 
 def _batch(g: Workflow, p: Parts) -> Any:
     latent = g.add(nodes.empty_latent, width=SIZE, height=SIZE, batch_size=3)
-    return p.sample(latent=latent, sampler="euler_ancestral", noise_layout="batch")
+    return p.sample(latent=latent, sampler="euler_ancestral", noise_layout="batch", step_noise="seed + 1")
 
 
 def _shared(g: Workflow, p: Parts) -> Any:
@@ -123,7 +126,7 @@ CASES: dict[str, Build] = {
     "exponential": sampler("dpmpp_2m", "exponential"),
     "beta_schedule": sampler("dpmpp_2m", "beta"),
     "euler": sampler("euler", "normal"),
-    "ancestral": sampler("dpmpp_2s_ancestral"),
+    "ancestral": sampler("dpmpp_2s_ancestral", step_noise="seed + 1"),
     "brownian": sampler("dpmpp_2m_sde"),
     "uni_pc": sampler("uni_pc", "simple"),
     "cfg_pp": sampler("euler_cfg_pp", guidance_scale=1.0),
@@ -136,7 +139,8 @@ CASES: dict[str, Build] = {
     "ddim_uniform_img2img": _img2img_with(steps=6, strength=0.6, sampler="dpmpp_2m", schedule="ddim_uniform"),
     "highest_noise_on_a_picture": _img2img_with(strength=0.95),
     "heun": sampler("heun", "normal"),
-    "inpaint": _inpaint,
+    "inpaint": _inpaint_with(),
+    "inpaint_ddim": _inpaint_with(sampler="ddim"),
     "two_stages": _two_stages,
     "stopped_early": _stopped_early,
     "latent_upscale": _latent_upscale,

@@ -188,6 +188,12 @@ def _edit(g: Workflow, p: Parts) -> Any:
     )
 
 
+def _no_picture(g: Workflow, p: Parts) -> Any:
+    """Models that paint into a picture and change one, given none."""
+    painted, edits = Parts(g, "tiny-inpaint").sample(sampler="dpmpp_2m"), Parts(g, "tiny-edit")
+    return edits.decode(edits.sample(latent=painted, strength=0.6))
+
+
 def _two_texts(g: Workflow, p: Parts, *, text: str = "a red circle", **options: Any) -> Any:
     sides = [
         g.add(nodes.encode_prompt_sdxl, text_encoder=p.text_encoder, text=first, text_l=second)
@@ -225,6 +231,7 @@ SD_CASES: dict[str, Build] = {
     "nine_channels_partly": lambda g, p: _nine_channels(g, p, strength=0.6),
     "nine_channels_loop": lambda g, p: _nine_channels(g, p, sampler="heun"),
     "edit": _edit,
+    "no_picture": _no_picture,
     "other_vae": _other_vae,
     "control": _control,
     "control_for_a_while": lambda g, p: _control(g, p, strength=0.7, start=0.1, end=0.6),

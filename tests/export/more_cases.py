@@ -288,6 +288,7 @@ MORE_CASES: dict[str, Build] = {
     "loha": lambda g, p: _adapter(g, p, "tiny-loha"),
     "lokr": lambda g, p: _adapter(g, p, "tiny-lokr"),
     "dora": lambda g, p: _adapter(g, p, "tiny-dora"),
+    "lycoris": lambda g, p: _adapter(g, p, "tiny-lycoris"),
     "upscaled": _upscaled,
     "latent_edits": _latent_edits,
     "hypertile": lambda g, p: _network(g, p, nodes.hypertile, tile_size=32, max_depth=1, swap_size=3),

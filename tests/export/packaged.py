@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from graphflow import workflows
-from graphflow.document.document import Document, parse
+from graphflow.document.document import Document, read
+from graphflow.planning.expand import expand
+from graphflow.spec.registry import installed
 
 STAND_INS: dict[str, dict[str, Any]] = {
     "ip_adapter": {
@@ -22,7 +23,4 @@ STAND_INS: dict[str, dict[str, Any]] = {
 
 def packaged(name: str) -> Document:
     """A packaged workflow whose models are at hand."""
-    data = json.loads(workflows.path(name).read_text("utf-8"))
-    for key, value in STAND_INS.get(name, {}).items():
-        data["inputs"][key]["default"] = value
-    return parse(data)
+    return expand(read(workflows.path(name)), installed(), inputs=STAND_INS.get(name)).document

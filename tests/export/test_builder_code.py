@@ -60,7 +60,7 @@ ENTRIES = st.fixed_dictionaries(
     },
 )
 PLAIN_DOCUMENTS = st.fixed_dictionaries(
-    {"graphflow": st.just(1), "nodes": st.dictionaries(IDS, ENTRIES, max_size=4)},
+    {"graphflow": st.just(2), "nodes": st.dictionaries(IDS, ENTRIES, max_size=4)},
     optional={
         "name": TEXTS,
         "description": TEXTS,
@@ -70,9 +70,7 @@ PLAIN_DOCUMENTS = st.fixed_dictionaries(
         "x-more": JSON,
         "inputs": st.dictionaries(
             NAMES,
-            st.fixed_dictionaries(
-                {"to": st.lists(LINKS, min_size=1, max_size=2)}, optional={"description": TEXTS, "default": JSON}
-            ),
+            st.fixed_dictionaries({"to": st.lists(LINKS, min_size=1, max_size=2)}, optional={"description": TEXTS}),
             max_size=2,
         ),
     },

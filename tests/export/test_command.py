@@ -90,7 +90,7 @@ FORMS = ["diffusers", "python", "notebook", "comfyui", "comfyui-ui"]
 def test_any_text_is_written_in_every_form(text: str, form: str, tmp_path: Path) -> None:
     data = json.loads(workflows.path("txt2img").read_text("utf-8"))
     data |= {"name": text, "description": text}
-    data["inputs"]["prompt"] |= {"default": text, "description": text}
+    data["inputs"]["prompt"]["description"] = data["nodes"]["positive"]["params"]["text"] = text
     for entry in data["nodes"].values():
         entry |= {"title": text, "note": text}
     data["nodes"]["save"]["params"] = {"filename_prefix": text}
@@ -129,7 +129,7 @@ def test_a_bad_line_exits_with_2_and_writes_nothing(
 ) -> None:
     (tmp_path / "broken.json").write_text("{", "utf-8")
     data = json.loads(workflows.path("txt2img").read_text("utf-8"))
-    data["inputs"]["prompt"]["default"] = "\ud800"
+    data["nodes"]["positive"]["params"]["text"] = "\ud800"
     (tmp_path / "surrogate.json").write_text(json.dumps(data), "utf-8")
     before = sorted(tmp_path.iterdir())
     assert run_command(["export", *(part.replace("FOLDER", str(tmp_path)) for part in line)]) == 2

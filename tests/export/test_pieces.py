@@ -11,6 +11,7 @@ from typing import Any
 import PIL.Image
 import pytest
 import torch
+from PIL import ImageFile
 
 from graphflow.converters.diffusers_script.carried import carry, library
 from graphflow.converters.diffusers_script.emitters.functions import CHOSEN, PLAIN, function_of
@@ -119,6 +120,14 @@ def test_every_piece_stands_on_its_own_formatted_and_brings_nothing_else(tmp_pat
             check=False,
         )
         assert done.returncode == 0, done.stdout
+
+
+def test_a_script_reads_of_a_cut_picture_what_the_engine_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", False)
+    path = tmp_path / "cut.jpg"
+    PIL.Image.effect_mandelbrot((64, 64), (-2, -1.5, 1, 1.5), 50).save(path, icc_profile=bytes(2**16))
+    path.write_bytes(path.read_bytes()[:-300])
+    assert torch.equal(piece("read_picture")(path)[:, :3], load_image(str(path)).image.pixels)
 
 
 def test_methods_that_nothing_mentions_are_left_out_where_only_scripts_call_them() -> None:

@@ -9,7 +9,7 @@ import torch
 
 from graphflow.converters.diffusers_script.solvers import exact_scheduler, schedule_function
 from graphflow.sampling.names import SCHEDULE_NAMES
-from graphflow.sampling.noise import initial_noise, step_noise
+from graphflow.sampling.noise import StepSeed, initial_noise, step_noise
 from graphflow.sampling.prediction import ModelSampling
 from graphflow.sampling.samplers import SAMPLERS
 from graphflow.sampling.schedules import make_sigmas
@@ -47,7 +47,7 @@ class Network:
 
 
 def drawn_by_a_pipeline(
-    sampler: str, schedule: str, steps: int, total: int, latents: torch.Tensor | None
+    sampler: str, schedule: str, steps: int, total: int, latents: torch.Tensor | None, start_of_steps: int | None = None
 ) -> torch.Tensor:
     """What a pipeline of Diffusers does with a scheduler: from noise, or from the last steps on latents."""
     chosen = exact_scheduler(sampler, schedule)
@@ -55,6 +55,8 @@ def drawn_by_a_pipeline(
     scheduler = piece(chosen.name)(**CONFIG, **{name: value for name, (value, _) in chosen.config.items()})
     levels = piece(schedule_function(schedule))
     scheduler.schedule = levels if latents is None else piece("of_length")(levels)
+    if start_of_steps is not None:
+        scheduler.steps_from = torch.Generator().manual_seed(start_of_steps)
     scheduler.set_timesteps(total)
     noise, start = initial_noise((1, 4, 4, 4), SEED, "per_sample"), 0
     if latents is None:
@@ -71,14 +73,14 @@ def drawn_by_a_pipeline(
 
 
 def drawn_by_the_engine(
-    sampler: str, schedule: str, steps: int, strength: float, latents: torch.Tensor | None
+    sampler: str, schedule: str, steps: int, strength: float, latents: torch.Tensor | None, step_seed: StepSeed = "seed"
 ) -> torch.Tensor:
     sigmas = make_sigmas(schedule, SAMPLING, steps, strength, sampler)
     noise = initial_noise((1, 4, 4, 4), SEED, "per_sample")
     clean = torch.zeros_like(noise) if latents is None else latents
     highest = float(sigmas[0]) >= float(SAMPLING.sigma_max) * 0.99999
     x = SAMPLING.noise_latent(sigmas[0], noise, clean, max_denoise=highest)
-    fresh: Any = step_noise(SAMPLERS[sampler].noise, x, sigmas, SEED)
+    fresh: Any = step_noise(SAMPLERS[sampler].noise, x, sigmas, SEED, start=step_seed)
     return SAMPLERS[sampler].run(Network(), x, sigmas, noise=fresh, callback=lambda step: None)
 
 
@@ -93,6 +95,13 @@ def test_from_noise(sampler: str, schedule: str) -> None:
     steps = 7 if schedule == "sgm_uniform" else 6
     drawn = drawn_by_a_pipeline(sampler, schedule, steps, steps, None)
     torch.testing.assert_close(drawn, drawn_by_the_engine(sampler, schedule, steps, 1.0, None), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("sampler", ["euler_ancestral", "ddpm", "lcm"])
+def test_steps_from_beside_the_seed(sampler: str) -> None:
+    drawn = drawn_by_a_pipeline(sampler, "karras", 6, 6, None, SEED + 1)
+    expected = drawn_by_the_engine(sampler, "karras", 6, 1.0, None, "seed + 1")
+    torch.testing.assert_close(drawn, expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(("steps", "strength"), [(5, 0.6), (84, 0.6)])  # none halfway, as above

@@ -21,7 +21,7 @@ from graphflow.converters.builder_code import to_python
 from graphflow.converters.diffusers_script import export, to_script
 from graphflow.converters.diffusers_script.layout import docstring, lay_out, literal, quoted
 from graphflow.converters.diffusers_script.notebook import to_notebook
-from graphflow.document.document import Document, parse, read
+from graphflow.document.document import Document, ExposedInput, parse, read
 from graphflow.errors import ConversionError, WorkflowError
 from graphflow.planning.expand import expand
 from graphflow.session import Session
@@ -32,11 +32,8 @@ ROOT = Path(__file__).resolve().parents[2]
 LOCAL = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-def txt2img(**params: Any) -> Document:
-    document = read(workflows.path("txt2img"))
-    for name, value in params.items():
-        document.inputs[name].default = value
-    return document
+def txt2img(**inputs: Any) -> Document:
+    return session().expand(read(workflows.path("txt2img")), inputs).document
 
 
 @given(TEXTS)
@@ -104,7 +101,7 @@ def test_a_prompt_never_becomes_code(prompt: str, name: str, description: str) -
     document = txt2img()
     document.nodes["positive"].params["text"] = prompt
     document.name, document.description = name, description
-    document.inputs = {"prompt": document.inputs["prompt"].model_copy(update={"default": prompt, "description": name})}
+    document.inputs = {"prompt": document.inputs["prompt"].model_copy(update={"description": name})}
     code = to_script(document, session=session())
     tree = ast.parse(code, feature_version=(3, 11))
     assert imported(tree) <= {"argparse", "pathlib", "hashlib", "math", "torch", "diffusers", "safetensors"}
@@ -120,7 +117,7 @@ def test_node_ids_need_be_no_identifiers(node_id: str) -> None:
     assume(node_id not in data["nodes"])
     data["nodes"] = {node_id if name == "sample" else name: entry for name, entry in data["nodes"].items()}
     data["nodes"]["decode"]["links"]["latent"] = node_id
-    data["inputs"] = {"seed": {"to": [f"{node_id}.seed"], "default": 7}}
+    data["inputs"] = {"seed": {"to": [f"{node_id}.seed"]}}
     document = parse(data)
     compile(to_script(document, session=session()), "script", "exec")
     compile(to_python(document), "builder", "exec")
@@ -327,3 +324,20 @@ def test_a_node_called_as_a_number_is_named_by_its_type_and_decoded_once() -> No
     data["outputs"] = {}
     code = to_script(parse(data), session=session())
     assert "    vae_decode = decode_latents(" in code and code.count("= decode_latents(") == 1
+
+
+def test_an_input_whose_parameters_differ_is_fixed_and_said() -> None:
+    document = txt2img(height=64)
+    document.inputs = {"edge": ExposedInput(to=["latent.width", "latent.height"]), "steps": document.inputs["steps"]}
+    made = export(document, session=session())
+    assert "Fixed in this script: edge." in made.report
+    assert "width=128" in made.code and "height=64" in made.code and '"--steps"' in made.code
+    document.nodes["latent"].params["height"] = 128
+    assert 'option("--edge", 128' in export(document, session=session()).code
+
+
+def test_an_input_of_what_a_node_leaves_out_has_the_default_of_its_type() -> None:
+    document = txt2img()
+    del document.nodes["sample"].params["steps"]
+    code = to_script(document, session=session())
+    assert 'option("--steps", 20' in code and "num_inference_steps=args.steps" in code

@@ -338,6 +338,16 @@ def test_inside_the_layers_are_smaller() -> None:
     assert (seen[0][-2], seen[0][-1]) == (2 * seen[1][-2], 2 * seen[1][-1])
 
 
+def test_the_decoder_doubles_to_the_size_of_the_next_skip() -> None:
+    with recipe().hooked(replace(SHRINK, after_skip=False)).use() as loaded:
+        seen: list[torch.Size] = []
+        upsampler = loaded.module.up_blocks[0].upsamplers[0]
+        handle = upsampler.register_forward_hook(lambda module, args, grown: seen.append(grown.shape[-2:]))
+        predict(loaded, size=(10, 14))  # 5 by 7 where it is shrunken, 3 by 4 below
+        handle.remove()
+    assert seen == [(5, 7)]
+
+
 def test_a_block_that_is_not_there_is_refused() -> None:
     with recipe().hooked(replace(SHRINK, block=32)).use() as loaded, pytest.raises(InvalidInputError, match="1 to"):
         predict(loaded)

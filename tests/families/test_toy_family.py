@@ -78,7 +78,7 @@ def write_workflow(path: Path, prompt: str = "a fox") -> None:
         "save": {"type": "save_image", "links": {"images": "decode"}},
         "keep": {"type": "save_latent", "links": {"latent": "sample"}},
     }
-    path.write_text(json.dumps({"graphflow": 1, "nodes": nodes}), "utf-8")
+    path.write_text(json.dumps({"graphflow": 2, "nodes": nodes}), "utf-8")
 
 
 def run(site: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

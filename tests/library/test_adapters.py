@@ -50,6 +50,11 @@ DOTTED = "down_blocks.1.attentions.0.transformer_blocks.0."
             pair(f"lora_unet_{BLOCK}attn2_to_k", 768, 640, *KOHYA) | {f"lora_unet_{BLOCK}attn2_to_k.dora_scale": (640, 1)},
             "dora", "sd", "sd1", "kohya", ["unet"],
         ),
+        (pair(f"lycoris_{BLOCK}attn2_to_k", 768, 640, *KOHYA), "lora", "sd", "sd1", "lycoris", ["unet"]),
+        ({f"lycoris_{BLOCK}attn2_to_k.lokr_w1": (8, 4)}, "lokr", None, "", "lycoris", ["unet"]),
+        ({"lora_unet_mid_block_resnets_0_norm1.w_norm": (640,)}, "diff", None, "", "kohya", ["unet"]),
+        ({"lora_unet_mid_block_resnets_0_norm1.b_norm": (640,)}, "diff", None, "", "kohya", ["unet"]),
+        ({f"lora_unet_{BLOCK}attn2_to_k.oft_blocks": (8, 4, 4)}, "oft", None, "", "kohya", ["unet"]),
     ],
 )  # fmt: skip
 def test_loras(
@@ -58,9 +63,8 @@ def test_loras(
     found = describe(tmp_path, shapes)
     assert (found.kind, found.variant, found.family) == ("lora", method, family)
     assert (found.details["base_variant"], found.details["format"], found.details["targets"]) == (base, layout, targets)
-    if method in ("loha", "lokr"):
-        assert any(method in text for text in found.warnings)
-    else:
+    assert any(method in text for text in found.warnings) == (method == "oft")
+    if method in ("lora", "dora"):
         assert found.details["rank"] == 4
 
 
@@ -183,6 +187,26 @@ def test_t5_and_image_encoders(tmp_path: Path) -> None:
     config = found.parts["image_encoder"].config
     assert (found.kind, found.variant) == ("image_encoder", "clip_vision_h")
     assert (config["image_size"], config["num_attention_heads"], config["projection_dim"]) == (224, 16, 1024)
+
+
+def test_each_encoder_of_a_whole_clip_has_its_own_layers(tmp_path: Path) -> None:
+    text, vision = (
+        {
+            f"{side}_model.{name}": shape
+            for name, shape in {
+                "embeddings.position_embedding.weight": (length, 768),
+                **{f"encoder.layers.{number}.mlp.fc1.weight": (3072, 768) for number in range(layers)},
+            }.items()
+        }
+        for side, length, layers in (("text", 77, 2), ("vision", 257, 3))
+    )
+    text["text_model.embeddings.token_embedding.weight"] = (49408, 768)
+    vision["vision_model.embeddings.patch_embedding.weight"] = (768, 3, 14, 14)
+    path = write_header(tmp_path / "clip.safetensors", text | vision)
+    for kind, layers in (("text_encoder", 2), ("image_encoder", 3)):
+        found = describe_file("clip", path, kind=kind)  # type: ignore[arg-type]
+        assert found.kind == kind
+        assert found.parts[kind].config["num_hidden_layers"] == layers
 
 
 def test_a_unet_without_decoder_is_refused(tmp_path: Path) -> None:

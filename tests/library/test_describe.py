@@ -210,7 +210,7 @@ def test_unknown_tensors_are_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("marker", "family"),
     [
-        ("double_blocks.0.img_attn.norm.key_norm.scale", "flux"),
+        ("distilled_guidance_layer.in_proj.bias", "chroma"),
         ("joint_blocks.0.context_block.adaLN_modulation.1.bias", "sd3"),
     ],
 )

@@ -17,7 +17,18 @@ from graphflow.loading.mapped import MappedTensors
 from graphflow.loading.modules import LoadedPart, build
 from graphflow.modelfiles.description import Description, Part
 from graphflow.settings import Settings
-from tests.models.tiny_manager import SD, SD_FILE, SDXL, SDXL_FILE, tiny_root
+from tests.models.tiny_manager import (
+    SD,
+    SD_FILE,
+    SDXL,
+    SDXL_FILE,
+    make_manager,
+    model,
+    running,
+    text_encoder,
+    tiny_root,
+    vae,
+)
 
 
 def describe(name: str, *roots: Path) -> Description:
@@ -128,10 +139,47 @@ def test_a_missing_tensor_is_named(tmp_path: Path) -> None:
     assert e.value.advice
 
 
-def test_a_tensor_too_many_is_named(tmp_path: Path) -> None:
-    extra = "model.diffusion_model.middle_block.0.surprise.weight"
-    part = rewritten(tmp_path, lambda raw: {**raw, extra: torch.zeros(3)}).parts["unet"]
-    with pytest.raises(ModelFormatError, match=r"1 tensors too many.*surprise"):
+@pytest.mark.parametrize(
+    ("part", "extra"),
+    [
+        ("unet", "model.diffusion_model.middle_block.0.surprise.weight"),
+        ("unet", "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k_ip.weight"),
+        ("vae", "first_stage_model.loss.discriminator.main.0.weight"),
+        ("vae", "first_stage_model.model_ema.decoderconv_inweight.x"),
+        ("text_encoder", "cond_stage_model.transformer.vision_model.encoder.layers.7.mlp.fc1.weight"),
+    ],
+)
+def test_leftover_tensors_are_counted_once_and_change_nothing(tmp_path: Path, part: str, extra: str) -> None:
+    extras = {extra: torch.zeros(3, 2), extra.replace("weight", "bias") + ".y": torch.zeros(3)}
+    rewritten(tmp_path, lambda raw: {**raw, **extras})
+    manager = make_manager(tmp_path)
+    find = {"unet": model, "vae": vae, "text_encoder": text_encoder}[part]
+    with running(manager) as told:
+        recipe = find(manager, "changed")
+        for _ in range(2):
+            with recipe.use():
+                pass
+    (notice,) = told.notices
+    assert "2 of its tensors" in notice and extra in notice and "left out" in notice
+    ours, plain = (describe(name, tmp_path).parts[part] for name in ("changed", SD_FILE))
+    assert ours.config == plain.config
+    expected = tensors_of(plain)
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in tensors_of(ours).items())
+
+
+@pytest.mark.parametrize(
+    ("bad", "dtype"),
+    [(float("nan"), torch.float32), (float("-inf"), torch.float16), (float("nan"), torch.float8_e5m2)],
+)
+def test_numbers_that_are_none_are_named_with_their_tensor(tmp_path: Path, bad: float, dtype: torch.dtype) -> None:
+    key = "first_stage_model.decoder.mid.block_1.conv1.weight"
+
+    def broken(raw: dict[str, Tensor]) -> dict[str, Tensor]:
+        raw[key].view(-1)[5] = bad
+        return raw | {key: raw[key].to(dtype)}
+
+    part = rewritten(tmp_path, broken).parts["vae"]
+    with pytest.raises(ModelFormatError, match=rf"changed.safetensors: its tensor {key} holds NaN or infinite numbers"):
         LoadedPart(part, torch.float32)
 
 

@@ -55,6 +55,10 @@ def weight(recipe: Model | TextEncoder, name: str) -> Tensor:
             "lora_unet_input_blocks_1_1_transformer_blocks_0_attn1_to_q.lora_down.weight",
             "lora_unet_input_blocks_1_1_transformer_blocks_0_attn1_to_q.lora_up.weight",
         ),
+        (
+            f"lycoris_{QUERY.replace('.', '_')}.lora_down.weight",
+            f"lycoris_{QUERY.replace('.', '_')}.lora_up.weight",
+        ),
     ],
 )
 def test_every_layout_changes_the_same_weight(tmp_path: Path, down_key: str, up_key: str) -> None:
@@ -67,6 +71,64 @@ def test_every_layout_changes_the_same_weight(tmp_path: Path, down_key: str, up_
         after = weight(plain.patched(patch(manager, "lora", 0.5)), f"{QUERY}.weight")
     assert_close(after, before + 0.5 * up @ down)
     assert not told.notices
+
+
+def test_files_of_lycoris_are_merged(tmp_path: Path) -> None:
+    generator = torch.Generator().manual_seed(2)
+    w1, w2, a1, b1, a2, b2 = (
+        torch.randn(shape, generator=generator) for shape in ((2, 2), (16, 16), (32, 2), (2, 32), (32, 2), (2, 32))
+    )
+    flat, norm = f"lycoris_{QUERY.replace('.', '_')}", "lycoris_down_blocks_0_resnets_0_norm1"
+    write(tmp_path, "lokr", {f"{flat}.lokr_w1": w1, f"{flat}.lokr_w2": w2, f"{flat}.alpha": torch.tensor(1e10)})
+    factors = {"hada_w1_a": a1, "hada_w1_b": b1, "hada_w2_a": a2, "hada_w2_b": b2, "alpha": torch.tensor(1.0)}
+    write(tmp_path, "loha", {f"{flat}.{role}": tensor for role, tensor in factors.items()})
+    write(tmp_path, "norm", {f"{norm}.w_norm": a1[:, 0], f"{norm}.b_norm": a1[:, 1]})
+    text, (down, up) = f"lycoris_text_model_{TEXT.replace('.', '_')}", pair(37, 32)
+    write(tmp_path, "text", {f"{text}.lora_down.weight": down, f"{text}.lora_up.weight": up})
+    manager = make_manager(tmp_path)
+    with running(manager) as told:
+        plain = model(manager, SD)
+        for name, changed, delta in (
+            ("lokr", f"{QUERY}.weight", torch.kron(w1, w2)),
+            ("loha", f"{QUERY}.weight", 0.5 * (a1 @ b1) * (a2 @ b2)),
+            ("norm", "down_blocks.0.resnets.0.norm1.weight", a1[:, 0]),
+            ("norm", "down_blocks.0.resnets.0.norm1.bias", a1[:, 1]),
+        ):
+            before = weight(plain, changed)
+            assert_close(weight(plain.patched(patch(manager, name)), changed), before + delta)
+        encoder = text_encoder(manager, SD)
+        before = weight(encoder, f"{TEXT}.weight")
+        assert_close(weight(encoder.patched(patch(manager, "text")), f"{TEXT}.weight"), before + up @ down)
+    assert not told.notices
+
+
+def test_it_is_said_how_dora_measures_rows(tmp_path: Path) -> None:
+    down, up = pair(32, 32)
+    tensors = {f"unet.{QUERY}.lora_A.weight": down, f"unet.{QUERY}.lora_B.weight": up}
+    write(tmp_path, "rows", {**tensors, f"unet.{QUERY}.lora_magnitude_vector": torch.ones(32)})
+    write(tmp_path, "columns", {**tensors, f"unet.{QUERY}.dora_scale": torch.ones(1, 32)})
+    manager = make_manager(tmp_path)
+    with running(manager) as told:
+        changed = weight(model(manager, SD).patched(patch(manager, "rows")), f"{QUERY}.weight")
+        assert_close(changed.norm(dim=1), torch.ones(32))
+        (notice,) = told.notices
+        assert "rows in 1 layers of the unet" in notice and "measured with the update" in notice
+        weight(model(manager, SD).patched(patch(manager, "columns")), f"{QUERY}.weight")
+    assert len(told.notices) == 1
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_numbers_that_are_none_are_named_with_their_tensor(tmp_path: Path, bad: float) -> None:
+    down, up = pair(32, 32)
+    up[3, 1] = bad
+    write(tmp_path, "bad", {f"unet.{QUERY}.lora_A.weight": down, f"unet.{QUERY}.lora_B.weight": up.half()})
+    manager = make_manager(tmp_path)
+    with (
+        running(manager),
+        pytest.raises(ModelFormatError, match=rf"bad: its tensor unet\.{QUERY}\.lora_B\.weight holds NaN or infinite"),
+        model(manager, SD).patched(patch(manager, "bad")).use(),
+    ):
+        pass
 
 
 def test_alpha_scales_and_convolutions_are_merged(tmp_path: Path) -> None:

@@ -30,6 +30,11 @@ from tests.models.tiny_manager import SD, SD_FILE, SDXL, make_manager, model, ru
 QUERY = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
 
 
+@dataclass(frozen=True)
+class Doubled:
+    pass
+
+
 def entry() -> ConditioningEntry:
     return ConditioningEntry(embedding=torch.linspace(-1, 1, 77 * 32).reshape(1, 77, 32))
 
@@ -88,7 +93,7 @@ def test_a_file_that_changed_since_planning_is_not_used(tmp_path: Path) -> None:
 
 def test_a_family_without_components_says_what_to_do_instead() -> None:
     manager = make_manager()
-    recipe = Model(files=(replace(manager.find(SD, "checkpoint", part="unet"), family="flux"),))
+    recipe = Model(files=(replace(manager.find(SD, "checkpoint", part="unet"), family="wan"),))
     with running(manager), pytest.raises(ModelFormatError, match="run_pipeline"), recipe.use():
         pass
     assert [part for _, part, _ in manager.loaded()] == ["unet"]
@@ -134,11 +139,7 @@ def test_two_variants_of_a_part_can_be_in_use_at_once(tmp_path: Path) -> None:
 def test_hooks_act_until_the_block_ends() -> None:
     manager = make_manager()
 
-    @dataclass(frozen=True)
-    class Doubled:
-        pass
-
-    @attach.register(Doubled)
+    @attach.register
     @contextmanager
     def _(hook: Doubled, loaded: Any) -> Iterator[None]:
         handle = loaded.module.register_forward_hook(lambda m, i, o: (2 * o[0],))

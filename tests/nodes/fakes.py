@@ -38,8 +38,10 @@ class FakeDenoiser:
     def complete(self, conditioning: Conditioning, height: int, width: int, *, negative: bool) -> Conditioning:
         return conditioning
 
-    def painting(self, conditioning: Conditioning, latent: torch.Tensor, noise_mask: Any) -> Conditioning:
-        return conditioning
+    def painting(
+        self, sides: Mapping[str, Conditioning], latent: torch.Tensor, noise_mask: Any
+    ) -> Mapping[str, Conditioning]:
+        return sides
 
     def memory(self, shape: Sequence[int]) -> int:
         free = free_memory(self.device) or 0
@@ -102,6 +104,9 @@ class FakeModels:
         if name not in self.known:
             raise ModelNotFoundError("there is no such model", where=name)
         return self.known[name]
+
+    def family_of(self, files: Sequence[ModelFile]) -> str:
+        return "sdxl" if len(files) > 1 else ""
 
     def find(self, name: str, kind: str, *, part: str, options: dict[str, Any] | None = None) -> ModelFile:
         if kind == "vae" and name not in self.known:

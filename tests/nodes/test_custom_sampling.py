@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from graphflow.basics.finite import NonFiniteError
+from graphflow.document.document import Document, NodeEntry
 from graphflow.errors import CancelledError, InvalidInputError
 from graphflow.nodes import (
     adaptive_projected_guidance,
@@ -58,7 +59,9 @@ from graphflow.nodes import (
     split_sigmas,
     tangential_guidance,
 )
+from graphflow.planning.validate import validate
 from graphflow.sampling.philox import PhiloxGenerator
+from graphflow.spec.registry import installed
 from graphflow.values import Conditioning, Latent, Mask, Model, Sampler
 from graphflow.values import types as value_types
 from tests.closeness import assert_close
@@ -115,7 +118,7 @@ def test_guiders_follow_their_formulas(model: Model) -> None:
     dual = dual_cfg_guider(model, prompt(4), prompt(2), prompt(1), 3.0, 2.0)
     assert ends(dual) == pytest.approx(1 + 2 * (2 - 1) + 3 * (4 - 2), abs=1e-3)
     nested = dual_cfg_guider(model, prompt(4), prompt(2), prompt(1), 3.0, 2.0, nested=True)
-    assert ends(nested) == pytest.approx(3 + 3 * (4 - 3), abs=1e-3)
+    assert ends(nested) == pytest.approx(1 + 2 * (2 + 3 * (4 - 2) - 1), abs=1e-3)
     # everything lies on one line here, so nothing of the negative direction is perpendicular
     perp = perp_neg_guider(model, prompt(4), prompt(2), prompt(1), 3.0, 1.0)
     assert ends(perp) == pytest.approx(1 + 3 * (4 - 1), abs=1e-3)
@@ -291,3 +294,21 @@ def test_both_sides_share_a_batch_unless_memory_is_short(model: Model, models: F
     apart = drawn(model).samples
     assert models.denoiser.calls == 12
     assert torch.allclose(together, apart, atol=1e-5)
+
+
+@pytest.mark.parametrize(("version", "sampler"), [(1, "euler"), (2, "ddim"), (None, "ddim")])
+def test_ddim_of_version_1_stays_what_it_was(version: int | None, sampler: str) -> None:
+    entry = NodeEntry(type="select_sampler", params={"sampler": "ddim"}, version=version)
+    checked = validate(Document(nodes={"ddim": entry}), installed())
+    assert (checked.nodes["ddim"].params, checked.notices) == ({"sampler": sampler}, [])
+
+
+def test_step_noise_of_a_node_starts_where_it_says(model: Model) -> None:
+    def ends(**noise: Any) -> Latent:
+        sigmas = sigmas_from_list([10.0, 5.0])
+        return drawn(model, noise=random_noise(5, **noise), sampler=select_sampler("euler_ancestral"), sigmas=sigmas)
+
+    step = ends(step_noise="seed + 1").samples - ends().samples
+    beside, again = (torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(seed)) for seed in (6, 5))
+    share = step / (beside - again)
+    torch.testing.assert_close(share, share.mean().expand_as(share), rtol=1e-3, atol=0)

@@ -71,23 +71,21 @@ def test_an_inpainting_model_reads_mask_and_masked_latents(told: Told) -> None:
     mask = nodes.rectangle_mask(40, 32, left=0, right=0.4, top=0, bottom=1)
     got = nodes.inpaint_conditioning(conditioning(1), conditioning(2), vae(), image(2), mask)
     for side in (got.positive, got.negative):
-        concat = side.entries[0].extras["concat"]
-        assert side.entries[0].extras["width"] == 64
-        assert concat.shape == (2, 5, 4, 5)
-        assert concat[0, 0, 0].tolist() == [1, 1, 0, 0, 0]
-        assert torch.allclose(concat[:, 1:, :, :2], torch.tensor(0.5 * 0.18215))
+        extras = side.entries[0].extras
+        assert extras["width"] == 64
+        assert extras["picture"].shape == (2, 4, 4, 5)
+        assert extras["hole"][0, 0, 0, ::8].tolist() == [1, 1, 0, 0, 0]
+        assert torch.allclose(extras["picture"][..., :2], torch.tensor(0.5))
     assert got.positive.entries[0].embedding.mean() == 1
     assert got.latent.noise_mask is not None
     free = nodes.inpaint_conditioning(conditioning(1), conditioning(2), vae(), image(), mask, noise_mask=False)
     assert free.latent.noise_mask is None
 
 
-@pytest.mark.parametrize(("family", "scale"), [("sd", 1.0), ("sdxl", 0.13025)])
-def test_an_editing_model_reads_the_picture(told: Told, family: str, scale: float) -> None:
+def test_an_editing_model_reads_the_picture(told: Told) -> None:
     picture = image()
-    got = nodes.edit_conditioning(conditioning(1), conditioning(2), vae(family), picture)
-    plain = nodes.encode_image(vae(family), picture).samples
-    assert torch.allclose(got.positive.entries[0].extras["concat"], plain * scale)
+    got = nodes.edit_conditioning(conditioning(1), conditioning(2), vae(), picture)
+    assert torch.equal(got.positive.entries[0].extras["picture"], nodes.encode_image(vae(), picture).samples)
     assert not got.latent.samples.any()
 
 
@@ -96,8 +94,6 @@ def test_what_does_not_fit_is_refused(told: Told) -> None:
         nodes.encode_for_inpaint(vae(), image(1, 4, 40), nodes.solid_mask(8, 8))
     with pytest.raises(InvalidInputError, match="3 masks do not fit 2 pictures"):
         nodes.encode_for_inpaint(vae(), image(2), Mask(values=torch.ones(3, 8, 8)))
-    with pytest.raises(InvalidInputError, match="'flux'"):
-        nodes.inpaint_conditioning(conditioning(1), conditioning(2), vae("flux"), image(), nodes.solid_mask(8, 8))
 
 
 def test_what_is_masked_is_filled_from_its_surroundings() -> None:

@@ -32,7 +32,7 @@ def test_saving_and_loading_are_inverse(told: Told, tmp_path: Path) -> None:
 
 
 def test_the_file_has_comfyui_s_form(tmp_path: Path) -> None:
-    record = {"workflow": {"graphflow": 1}, "record": {"device": "cpu"}, "comfyui": {"prompt": {"1": {}}}}
+    record = {"workflow": {"graphflow": 2}, "record": {"device": "cpu"}, "comfyui": {"prompt": {"1": {}}}}
     with runtime.using(Told().runtime(record=record)):
         path = written(tmp_path, Latent(samples=torch.ones(1, 4, 2, 2)))
         (tmp_path / "bare").mkdir()
@@ -45,7 +45,7 @@ def test_the_file_has_comfyui_s_form(tmp_path: Path) -> None:
     with safe_open(path, "pt") as opened:
         texts = opened.metadata()
     assert json.loads(texts["prompt"]) == {"1": {}}
-    assert json.loads(texts["graphflow"]) == {"graphflow": 1}
+    assert json.loads(texts["graphflow"]) == {"graphflow": 2}
     with safe_open(bare, "pt") as opened:
         assert not opened.metadata()
 

@@ -78,7 +78,7 @@ def test_an_animated_png_keeps_frames_and_times(told: Told) -> None:
 def test_an_animation_carries_its_workflow(format: str) -> None:
     foreign = {"prompt": {"1": {}}}
     video = nodes.images_to_video(Image(pixels=torch.rand(2, 3, 8, 8)))
-    with runtime.using(Told().runtime(record={"workflow": {"graphflow": 1}, "comfyui": foreign})):
+    with runtime.using(Told().runtime(record={"workflow": {"graphflow": 2}, "comfyui": foreign})):
         (file,) = nodes.save_video(video, format=format).files  # type: ignore[arg-type]
         (bare,) = nodes.save_video(video, format=format, embed=False).files  # type: ignore[arg-type]
     assert json.loads(texts_of(io.BytesIO(file.data), format, "a file")["prompt"]) == foreign["prompt"]

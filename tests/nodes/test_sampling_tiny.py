@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -33,7 +34,7 @@ from tests.closeness import assert_close
 from tests.models.tiny import UNET, make_tiny_sd
 from tests.models.tiny_manager import SD, SDXL, error, make_manager, running
 
-PAINTER = "tiny-painter"
+PAINTER, EDITOR, UPSCALER = "tiny-painter", "tiny-editor", "tiny-upscaler"
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,9 @@ def manager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelManager]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     root = tmp_path_factory.mktemp("models")
-    UNet2DConditionModel(**{**UNET, "in_channels": 9}).save_pretrained(make_tiny_sd(root / PAINTER) / "unet")
+    for name, channels in ((PAINTER, 9), (EDITOR, 8), (UPSCALER, 7)):
+        torch.manual_seed(channels)
+        UNet2DConditionModel(**{**UNET, "in_channels": channels}).save_pretrained(make_tiny_sd(root / name) / "unet")
     made = make_manager(root)
     with running(made):
         yield made
@@ -121,8 +124,42 @@ def test_a_painting_network_reads_the_latent_and_its_noise_mask_where_nobody_sai
     by_mask = drawn(PAINTER, told, not_told, latent=implied)
     by_name = drawn(PAINTER, said.positive, said.negative, latent=implied)
     assert_close(by_mask, by_name)
-    with pytest.raises(InvalidInputError, match="reads 5 channels beside the latent"):
-        drawn(PAINTER, told, not_told)
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_an_editing_network_reads_the_picture_in_its_own_scale_or_raw(manager: ModelManager, scaled: bool) -> None:
+    checkpoint = load_checkpoint(EDITOR)
+    (entry,) = encode_prompt(checkpoint.text_encoder, "a fox").entries
+    picture = torch.rand(1, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+    told = {"positive": Conditioning(entries=(replace(entry, extras={"picture": picture}),))}
+    with checkpoint.model.use() as loaded:
+        loaded.latent = replace(loaded.latent, scale=0.5, scaled_reference=scaled)
+        (seeing,) = loaded.painting(told, torch.zeros(1, 4, 8, 8), None)["positive"].entries
+    assert torch.equal(seeing.extras["concat"], picture * 0.5 if scaled else picture)
+
+
+@pytest.mark.parametrize(
+    ("name", "beside"), [(PAINTER, (1.0, 0.8223, -0.6876, 0.6364, 0.1380)), (EDITOR, (0.0, 0.0, 0.0, 0.0))]
+)
+def test_a_network_that_changes_a_picture_and_is_given_none_sees_a_blank(
+    manager: ModelManager, name: str, beside: tuple[float, ...]
+) -> None:
+    checkpoint = load_checkpoint(name)
+    sides = [encode_prompt(checkpoint.text_encoder, text) for text in ("a fox", "")]
+    seen = torch.tensor(beside).reshape(1, -1, 1, 1).expand(2, -1, 8, 8)
+    said = [
+        Conditioning(entries=tuple(replace(entry, extras={"concat": seen}) for entry in side.entries)) for side in sides
+    ]
+    latent = empty_latent(64, 64, batch_size=2)
+    with running(manager) as told:
+        assert_close(drawn(name, *sides, latent=latent), drawn(name, *said, latent=latent))
+        (notice,) = told.notices
+        assert "was given none" in notice
+        # An editing model's guidance has a side without the picture.
+        assert_close(drawn(name, sides[0], said[1], latent=latent), drawn(name, *said, latent=latent))
+        assert len(told.notices) == 1
+    with pytest.raises(InvalidInputError, match="reads 3 channels beside the latent"):
+        drawn(UPSCALER, *sides)
 
 
 def test_prompts_of_another_family_are_refused_with_the_reason(manager: ModelManager) -> None:

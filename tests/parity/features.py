@@ -71,6 +71,18 @@ class Graph:
     def encoded(self) -> Ref[Any]:
         return self.add(nodes.encode_image, vae=self.vae, images=self.picture())
 
+    def patch(self, lora: str, strength: float, text_encoder_strength: float) -> None:
+        """Give the model and the text encoder a LoRA."""
+        patched = self.add(
+            nodes.apply_lora,
+            model=self.model,
+            text_encoder=self.encoder,
+            lora=lora,
+            strength=strength,
+            text_encoder_strength=text_encoder_strength,
+        )
+        self.model, self.encoder = patched.model, patched.text_encoder
+
     def sample(self, **changes: Any) -> Ref[Any]:
         settings: dict[str, Any] = {
             "model": self.model,
@@ -116,6 +128,12 @@ def _noise_mask(g: Graph) -> Taps:
     return {"latent": g.sample(steps=6, strength=0.8, latent=masked)}
 
 
+@_case("inpaint_noise_mask_ddim")
+def _noise_mask_ddim(g: Graph) -> Taps:
+    masked = g.add(nodes.set_noise_mask, latent=g.encoded(), mask=g.mask())
+    return {"latent": g.sample(steps=6, sampler="ddim", strength=0.8, latent=masked)}
+
+
 @_case("inpaint_vae_encode_for_inpaint")
 def _masked_content(g: Graph) -> Taps:
     encoded = g.add(nodes.encode_for_inpaint, vae=g.vae, images=g.picture(), mask=g.mask(), grow=6)
@@ -124,15 +142,14 @@ def _masked_content(g: Graph) -> Taps:
 
 @_case("lora_0.8_0.6")
 def _lora(g: Graph) -> Taps:
-    lora = g.add(
-        nodes.apply_lora,
-        model=g.model,
-        text_encoder=g.encoder,
-        lora="lora_a",
-        strength=0.8,
-        text_encoder_strength=0.6,
-    )
-    g.model, g.encoder = lora.model, lora.text_encoder
+    g.patch("lora_a", 0.8, 0.6)
+    return {"latent": g.sample(steps=6)}
+
+
+@_case("lora_two_stacked")
+def _two_loras(g: Graph) -> Taps:
+    g.patch("lora_a", 0.8, 0.6)
+    g.patch("lora_b", -0.5, 1.0)
     return {"latent": g.sample(steps=6)}
 
 
@@ -237,12 +254,33 @@ def _embedding(g: Graph) -> Taps:
 
 @_case("sampler_custom")
 def _custom(g: Graph) -> Taps:
-    return _custom_sampling(g, sampler="dpmpp_2m", schedule="karras", steps=6)
+    return _custom_sampling(g, _guided(g), sampler="dpmpp_2m", schedule="karras", steps=6)
 
 
 @_case("sampler_custom_advanced_cfg")
 def _custom_advanced(g: Graph) -> Taps:
-    return _custom_sampling(g, sampler="euler", schedule="normal", steps=4)
+    return _custom_sampling(g, _guided(g), sampler="euler", schedule="normal", steps=4)
+
+
+@_case("sampler_custom_advanced_dual_nested")
+def _dual_guidance(g: Graph) -> Taps:
+    guider = g.add(
+        nodes.dual_cfg_guider,
+        model=g.model,
+        positive=g.positive(),
+        middle=g.prompt(OTHER_PROMPT),
+        negative=g.negative(),
+        guidance_scale=5.0,
+        middle_scale=3.0,
+        nested=True,
+    )
+    return _custom_sampling(g, guider, sampler="euler", schedule="normal", steps=4)
+
+
+@_case("lcm_sampling")
+def _lcm(g: Graph) -> Taps:
+    g.model = g.add(nodes.set_prediction, model=g.model, prediction="lcm")
+    return {"latent": g.sample(sampler="lcm", schedule="sgm_uniform", guidance_scale=1.5)}
 
 
 @_case("rescale_cfg")
@@ -270,6 +308,12 @@ def _freeu(g: Graph) -> Taps:
     return {"latent": g.sample(steps=3, latent=g.empty(128, 128))}
 
 
+@_case("patch_model_add_downscale")
+def _deep_shrink(g: Graph) -> Taps:
+    g.model = g.add(nodes.deep_shrink, model=g.model)
+    return {"latent": g.sample()}
+
+
 @_case("perturbed_attention_guidance_128")
 def _perturbed_attention(g: Graph) -> Taps:
     g.model = g.add(nodes.perturbed_attention_guidance, model=g.model, scale=3.0)
@@ -280,10 +324,14 @@ def _combined(g: Graph, *parts: Ref[Any]) -> Ref[Any]:
     return g.add(nodes.combine_conditioning, conditioning=list(parts))
 
 
-def _custom_sampling(g: Graph, *, sampler: str, schedule: str, steps: int) -> Taps:
+def _guided(g: Graph) -> Ref[Any]:
+    return g.add(nodes.cfg_guider, model=g.model, positive=g.positive(), negative=g.negative(), guidance_scale=7.0)
+
+
+def _custom_sampling(g: Graph, guider: Ref[Any], *, sampler: str, schedule: str, steps: int) -> Taps:
     result = g.add(
         nodes.sample_custom,
-        guider=g.add(nodes.cfg_guider, model=g.model, positive=g.positive(), negative=g.negative(), guidance_scale=7.0),
+        guider=guider,
         noise=g.add(nodes.random_noise, seed=42, layout="batch"),
         sampler=g.add(nodes.select_sampler, sampler=sampler),
         sigmas=g.add(nodes.make_sigmas, model=g.model, schedule=schedule, steps=steps),

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from graphflow import nodes
-from graphflow.nodes.output.picture_bytes import to_bytes_array
+from graphflow.basics.eight_bits import to_bytes_array
 from graphflow.values import Image, Latent, Mask, Vae
 from tests.closeness import UNITS, assert_close, close
 from tests.families.recorded_weights import write_vae

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -43,9 +43,10 @@ def write_models(root: Path) -> None:
         "checkpoints/sd15_rand": lambda: _unet("sd15") | _text_and_vae(),
         "checkpoints/sd15_tinyunet_rand": lambda: _unet("tiny") | _text_and_vae(),
         "controlnet/control_sd15_rand": _control_net,
-        "loras/lora_a": _lora,
+        "loras/lora_a": lambda: _lora("lora_a", _first_layers(), alpha=4.0),
+        "loras/lora_b": lambda: _lora("lora_b", _second_layers(), alpha=2.0),
         "embeddings/rand_ti": lambda: {
-            "emb_params": np.float32(0.5) * _noise("embedding", "emb_params", [1, TEXT_WIDTH])
+            "emb_params": np.float32(0.5) * noise("embedding", "emb_params", [1, TEXT_WIDTH])
         },
     }
     for name, make in models.items():
@@ -89,19 +90,19 @@ def _control_net() -> dict[str, Array]:
     return tensors
 
 
-def _lora() -> dict[str, Array]:
+def _lora(tag: str, layers: Iterable[tuple[str, list[int]]], *, alpha: float) -> dict[str, Array]:
     tensors: dict[str, Array] = {}
-    for name, shape in _lora_layers():
+    for name, shape in layers:
         out, into, *kernel = shape
         down, up = f"{name}.lora_down.weight", f"{name}.lora_up.weight"
-        tensors[down] = _noise("lora_a", down, [RANK, into, *kernel]) * np.float32(1 / np.sqrt(into))
-        tensors[up] = _noise("lora_a", up, [out, RANK, *kernel]) * np.float32(0.3)
-        tensors[f"{name}.alpha"] = np.array(4.0, dtype=np.float32)
+        tensors[down] = noise(tag, down, [RANK, into, *kernel]) * np.float32(1 / np.sqrt(into))
+        tensors[up] = noise(tag, up, [out, RANK, *kernel]) * np.float32(0.3)
+        tensors[f"{name}.alpha"] = np.array(alpha, dtype=np.float32)
     return tensors
 
 
-def _lora_layers() -> Iterator[tuple[str, list[int]]]:
-    """Names of the patched layers in kohya's manner, and their weights' shapes."""
+def _first_layers() -> Iterator[tuple[str, list[int]]]:
+    """Names of the layers that `lora_a` patches, in kohya's manner, and their weights' shapes."""
     for level, width in enumerate((320, 640, 1280)):
         block = f"lora_unet_down_blocks_{level}_attentions_0_transformer_blocks_0_"
         for name in ("attn1_to_q", "attn1_to_k", "attn1_to_v", "attn1_to_out_0"):
@@ -121,13 +122,31 @@ def _lora_layers() -> Iterator[tuple[str, list[int]]]:
         yield f"{block}mlp_fc1", [4 * TEXT_WIDTH, TEXT_WIDTH]
 
 
+def _second_layers() -> Iterator[tuple[str, list[int]]]:
+    """The same of `lora_b`, which shares some with `lora_a`; the text encoder's lack a kind."""
+    block = "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_"
+    yield f"{block}attn1_to_q", [640, 640]
+    yield f"{block}attn2_to_v", [640, TEXT_WIDTH]
+    block = "lora_unet_up_blocks_1_attentions_1_transformer_blocks_0_"
+    yield f"{block}attn1_to_v", [1280, 1280]
+    yield f"{block}attn2_to_out_0", [1280, 1280]
+    yield f"{block}ff_net_2", [1280, 5120]
+    yield "lora_unet_up_blocks_2_attentions_0_proj_out", [640, 640, 1, 1]
+    for layer in (5, 8):
+        block = f"lora_te_text_model_encoder_layers_{layer}_"
+        yield f"{block}self_attn_k_proj", [TEXT_WIDTH, TEXT_WIDTH]
+        yield f"{block}self_attn_v_proj", [TEXT_WIDTH, TEXT_WIDTH]
+        yield f"{block}mlp_fc2", [TEXT_WIDTH, 4 * TEXT_WIDTH]
+
+
 @cache
 def _shapes() -> Mapping[str, dict[str, list[int]]]:
     parts: dict[str, dict[str, list[int]]] = json.loads(SHAPES.read_text("utf-8"))
     return parts
 
 
-def _noise(tag: str, name: str, shape: list[int]) -> Array:
+def noise(tag: str, name: str, shape: list[int]) -> Array:
+    """Return the numbers that recordings were made from: of a tensor of a model, or in place of an embedding."""
     digest = hashlib.sha256(f"{SEED}/{tag}/{name}".encode()).digest()
     stream = np.random.PCG64(int.from_bytes(digest[:16], "little"))
     count = math.prod(shape)
@@ -139,14 +158,14 @@ def _noise(tag: str, name: str, shape: list[int]) -> Array:
 
 
 def _tensor(tag: str, name: str, shape: list[int]) -> Array:
-    noise = _noise(tag, name, shape)
+    drawn = noise(tag, name, shape)
     if len(shape) == 1:
-        return np.float32(1.0) + np.float32(0.05) * noise if name.endswith(".weight") else np.float32(0.02) * noise
+        return np.float32(1.0) + np.float32(0.05) * drawn if name.endswith(".weight") else np.float32(0.02) * drawn
     if name.endswith("token_embedding.weight"):
-        return np.float32(0.5) * noise
+        return np.float32(0.5) * drawn
     if name.endswith("position_embedding.weight"):
-        return np.float32(0.2) * noise
-    return noise * np.float32(1.0 / np.sqrt(math.prod(shape[1:])))
+        return np.float32(0.2) * drawn
+    return drawn * np.float32(1.0 / np.sqrt(math.prod(shape[1:])))
 
 
 def _wire(tensors: Mapping[str, Array], last_block: int) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from graphflow.building.workflow import Workflow
-from graphflow.document.document import NodeEntry
+from graphflow.document.document import ExposedInput, NodeEntry, parse
 from graphflow.errors import WorkflowError
-from graphflow.planning.expand import expand
+from graphflow.planning.expand import expand, standing
 from graphflow.planning.steps import Plan
 from graphflow.session import Session
 from tests import toys as toy
@@ -197,7 +197,7 @@ def test_inner_workflows_unfold_and_share_keys(toys: ToySession) -> None:
     first = inner.add(toy.add, x=0.0, id="first")
     inner.output("result", inner.add(toy.add, x=first, id="second"))
     inner.expose("x", "first.x")
-    inner.expose("y", "first.y", "second.y", default=1)
+    inner.expose("y", "first.y", "second.y")
     middle = Workflow("add four")
     middle.embed("twice", inner)
     once = middle.use("twice", id="once")
@@ -217,10 +217,10 @@ def test_inner_workflows_unfold_and_share_keys(toys: ToySession) -> None:
 def test_an_inner_workflow_that_contains_itself_is_refused(toys: ToySession) -> None:
     g = Workflow.from_json(
         {
-            "graphflow": 1,
+            "graphflow": 2,
             "nodes": {"a": {"type": "workflow:loop"}},
             "outputs": {"r": "a"},
-            "workflows": {"loop": {"graphflow": 1, "nodes": {"b": {"type": "workflow:loop"}}, "outputs": {"r": "b"}}},
+            "workflows": {"loop": {"graphflow": 2, "nodes": {"b": {"type": "workflow:loop"}}, "outputs": {"r": "b"}}},
         }
     )
     with pytest.raises(WorkflowError, match="a workflow contains itself: loop > loop"):
@@ -346,9 +346,9 @@ def test_what_python_code_builds_may_name_any_file_and_what_is_loaded_may_not(to
         session.run(Workflow.from_json(built.to_json()))
 
 
-def test_a_loaded_default_is_not_trusted_where_the_inner_workflow_is() -> None:
+def test_a_loaded_value_is_not_trusted_where_the_inner_workflow_is() -> None:
     g = _nested("/mine", 1)
-    g.document.inputs["file"].default = "/of/the/document"  # as a file has it
+    g.document.nodes["host"].params["file"] = "/of/the/document"  # as a file has it
     expanded = expand(g.document, TOYS, own=g.own)
     assert expanded.flat.nodes["host:read"].params == {"file": "/of/the/document"}
     assert expanded.trusted == frozenset()
@@ -379,3 +379,69 @@ def test_every_seed_that_was_drawn_is_told_once(toys: ToySession) -> None:
     assert expanded.seeds == told
     assert sorted(told) == ["one:draw.seed", "sample.seed", "two:draw.seed"]
     assert toys.fresh().expand(picture()).seeds == {}
+
+
+def _pairs(levels: int) -> Workflow:
+    """Return a graph with ``2 ** levels`` samplers in inner workflows whose seeds are random, and one that is given."""
+    g = Workflow()
+    g.output("x", g.add(toy.sample, model=1.0, id="draw:1"))
+    g.document.nodes["draw:1"].params["seed"] = "random"
+    for level in range(levels):
+        outer = Workflow()
+        outer.embed(f"pair{level}", g)
+        parts = [outer.use(f"pair{level}", id=name).x for name in ("a", "b")]
+        outer.output("x", outer.add(toy.total, parts=parts, id="sum"))
+        g = outer
+    g.add(toy.write, x=g.add(toy.sample, model=1.0, seed=3, id="sample"), id="save")
+    g.expose("steps", "sample.steps")
+    return g
+
+
+@pytest.mark.parametrize("levels", [0, 1, 2])
+def test_what_is_run_is_what_is_saved(toys: ToySession, levels: int) -> None:
+    session = toys.fresh()
+    plan = session.plan(_pairs(levels), {"steps": 4}, {"sample.seed": 5})
+    record = plan.steps["save"].record
+    assert record is not None
+    saved = parse(record["workflow"])
+    assert saved.nodes["sample"].params == {"model": 1.0, "seed": 5, "steps": 4}
+    again = session.plan(saved)
+    assert {name: step.key for name, step in again.steps.items()} == {
+        name: step.key for name, step in plan.steps.items()
+    }
+    assert again.expanded.seeds == {}
+    assert again.expanded.document == saved
+    seeds = plan.expanded.seeds
+    assert len(set(seeds.values())) == len(seeds) == 2**levels
+    assert {
+        address: plan.expanded.flat.nodes[address.removesuffix(".seed")].params["seed"] for address in seeds
+    } == seeds
+
+
+def test_a_seed_inside_that_the_outer_workflow_gives_is_not_drawn(toys: ToySession) -> None:
+    g = _pairs(1)
+    g.document.workflows["pair0"].inputs["both"] = ExposedInput(to=["draw:1.seed", "draw:1.steps"])
+    g.document.nodes["a"].params["both"] = 9
+    g.document.nodes["b"].params["both"] = "random"
+    expanded = toys.fresh().expand(g)
+    assert expanded.flat.nodes["a:draw:1"].params["seed"] == 9
+    assert list(expanded.seeds) == ["b:draw:1.seed", "b:draw:1.steps"]
+
+
+def test_set_wins_over_inputs_and_inputs_over_the_document(toys: ToySession) -> None:
+    g = picture()
+    g.expose("steps", "sample.steps")
+    g.expose("both", "sample.steps", "sample.seed")
+    session = toys.fresh()
+
+    def steps(inputs: dict[str, Any], overrides: dict[str, Any]) -> Any:
+        return session.expand(g, inputs, overrides).document.nodes["sample"].params.get("steps")
+
+    assert steps({}, {}) is None
+    assert steps({"steps": 4}, {}) == 4
+    assert steps({"steps": 4}, {"sample.steps": 5}) == 5
+    assert session.expand(g, {"both": 6}).document.nodes["sample"].params == {"seed": 6, "steps": 6}
+    shown = {name: str(standing(g.document, TOYS, name)) for name in g.document.inputs}
+    assert shown == {"seed": "7", "steps": "3", "both": "several"}
+    g.document.nodes["sample"].links["steps"] = "model"
+    assert str(standing(g.document, TOYS, "steps")) == "model"

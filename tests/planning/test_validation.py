@@ -11,6 +11,8 @@ from graphflow.errors import WorkflowError
 from graphflow.planning.expand import Text, expand
 from graphflow.planning.plan import plan
 from graphflow.planning.validate import validate
+from graphflow.session import Session
+from graphflow.settings import Settings
 from graphflow.spec.decorator import node
 from graphflow.values import Image
 from tests.conftest import TOYS
@@ -19,7 +21,7 @@ from tests.conftest import TOYS
 def problems(
     data: dict[str, Any], inputs: dict[str, Any] | None = None, overrides: dict[str, Any] | None = None
 ) -> list[str]:
-    expanded = expand(parse({"graphflow": 1, **data}), TOYS, inputs=inputs, overrides=overrides)
+    expanded = expand(parse({"graphflow": 2, **data}), TOYS, inputs=inputs, overrides=overrides)
     return [str(problem) for problem in (*expanded.problems, *validate(expanded.flat, TOYS).problems)]
 
 
@@ -103,7 +105,7 @@ def test_type_variables_carry_the_type_along() -> None:
 def test_inputs_are_parsed_by_the_type_of_their_target() -> None:
     data = {**one("toy_sample", {"model": 1}), "inputs": {"seed": {"to": ["n.seed"]}, "sampler": {"to": ["n.sampler"]}}}
     expanded = expand(
-        parse({"graphflow": 1, **data}),
+        parse({"graphflow": 2, **data}),
         TOYS,
         inputs={"seed": Text("12"), "sampler": Text("heun")},
         overrides={"n.steps": Text("4")},
@@ -132,7 +134,7 @@ def test_a_folded_value_is_checked_where_it_goes() -> None:
         "zero": {"type": "toy_number", "params": {"value": 0}},
         "n": {"type": "toy_sample", "params": {"model": 1}, "links": {"steps": "zero"}},
     }
-    expanded = expand(parse({"graphflow": 1, "nodes": nodes, "outputs": {"r": "n"}}), TOYS)
+    expanded = expand(parse({"graphflow": 2, "nodes": nodes, "outputs": {"r": "n"}}), TOYS)
     with pytest.raises(Exception, match=r"nodes\.n\.links\.steps: must be ≥ 1, got 0"):
         plan(expanded, TOYS)
 
@@ -167,7 +169,7 @@ MORE = TOYS.with_nodes([renamed, look_up, turn], pack="more")
 )
 def test_parameters_that_cannot_be_taken_over_are_a_problem(params: dict[str, Any], said: str) -> None:
     document = parse(
-        {"graphflow": 1, "nodes": {"n": {"type": "toy_renamed", "version": 1, "params": params}}, "outputs": {"r": "n"}}
+        {"graphflow": 2, "nodes": {"n": {"type": "toy_renamed", "version": 1, "params": params}}, "outputs": {"r": "n"}}
     )
     (problem,) = validate(expand(document, MORE).flat, MORE).problems
     assert problem.path == "nodes.n"
@@ -176,7 +178,7 @@ def test_parameters_that_cannot_be_taken_over_are_a_problem(params: dict[str, An
 
 def test_a_folded_node_that_fails_is_a_problem() -> None:
     document = parse(
-        {"graphflow": 1, "nodes": {"n": {"type": "toy_look_up", "params": {"name": "x"}}}, "outputs": {"r": "n"}}
+        {"graphflow": 2, "nodes": {"n": {"type": "toy_look_up", "params": {"name": "x"}}}, "outputs": {"r": "n"}}
     )
     with pytest.raises(WorkflowError, match=r"nodes\.n: toy_look_up fails: KeyError: 'x'"):
         plan(expand(document, MORE), MORE)
@@ -185,9 +187,69 @@ def test_a_folded_node_that_fails_is_a_problem() -> None:
 def test_a_missing_link_is_offered_the_output_of_another_node() -> None:
     def said(*names: str) -> list[str]:
         nodes = {name: {"type": "toy_turn"} for name in names}
-        document = parse({"graphflow": 1, "nodes": nodes, "outputs": {"r": "n"}})
+        document = parse({"graphflow": 2, "nodes": nodes, "outputs": {"r": "n"}})
         return [str(problem) for problem in validate(expand(document, MORE).flat, MORE).problems]
 
     needs = "nodes.n.links.image: toy_turn needs a link to an image for 'image'"
     assert said("n") == [needs]
     assert said("n", "other")[0] == f"{needs} ('other.image' would fit)"
+
+
+def written(data: dict[str, Any], inputs: dict[str, Any] | None = None, overrides: dict[str, Any] | None = None) -> Any:
+    """Return what a session finds in a document, with values that a caller gives."""
+    return Session(Settings(models=()), known=TOYS).validate(parse({"graphflow": 2, **data}), inputs, overrides)
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ({"params": {"x": "one"}}, "nodes.n.params.x: must be a number, got 'one'"),
+        ({"links": {"x": "b"}}, "nodes.n.links.x: there is no node 'b' (add it or remove the link)"),
+        ({"links": {"x": "n"}}, "nodes.n: a cycle: n → n (remove one of these links)"),
+        ({}, None),
+    ],
+)
+def test_what_a_given_value_covers_is_checked(entry: dict[str, Any], expected: str | None) -> None:
+    data = {
+        "nodes": {"n": {"type": "toy_add", **entry}},
+        "inputs": {"x": {"to": ["n.x"]}},
+        "outputs": {"r": "n"},
+    }
+    for inputs, overrides in (({"x": 1.0}, {}), ({}, {"n.x": 1.0})):
+        assert [str(problem) for problem in written(data, inputs, overrides).problems] == (
+            [expected] if expected else []
+        )
+
+
+def test_what_an_outer_workflow_covers_is_checked_and_what_no_node_runs_is_told() -> None:
+    inner: dict[str, Any] = {
+        "inputs": {"x": {"to": ["n.x"]}, "y": {"to": ["n.y"]}},
+        "nodes": {"n": {"type": "toy_add", "params": {"x": "one"}}, "m": {"type": "toy_ad"}},
+        "outputs": {"r": "n"},
+    }
+    data: dict[str, Any] = {
+        "nodes": {"host": {"type": "workflow:add", "params": {"x": 1.0}}},
+        "outputs": {"r": "host"},
+        "workflows": {"add": inner, "other": {"nodes": {"n": {"type": "toy_add"}}}},
+    }
+    found = written(data)
+    inside = [
+        "nodes.host:m.type: the node type 'toy_ad' is unknown (did you mean 'toy_add'?)",
+        "workflows.add.nodes.n.params.x: must be a number, got 'one'",
+    ]
+    assert [str(problem) for problem in found.problems] == inside
+    middle = {
+        "inputs": {"y": {"to": ["host.y"]}},
+        "nodes": {"host": {"type": "workflow:add", "params": {"x": 1.0, "y": "two"}}},
+        "outputs": {"r": "host"},
+    }
+    nested = {**data, "nodes": {"top": {"type": "workflow:middle", "params": {"y": 2.0}}}, "outputs": {"r": "top"}}
+    nested["workflows"] = {"middle": middle, **data["workflows"]}
+    assert [str(problem) for problem in written(nested).problems] == [
+        inside[0].replace("host:", "top:host:"),
+        "workflows.middle.nodes.host:n.params.y: must be a number, got 'two'",
+        inside[1],
+    ]
+    assert found.notices == [
+        "no node runs this inner workflow: workflows.other.nodes.n.params.x: toy_add needs a value (float) for 'x'"
+    ]

@@ -88,7 +88,7 @@ class Graph:
         read = {link for node in self.nodes.values() for links in node["links"].values() for link in as_list(links)}
         loose = [address for address, _ in self.refs if address not in read]
         return {
-            "graphflow": 1,
+            "graphflow": 2,
             "nodes": self.nodes,
             "outputs": {f"out_{index}": address for index, address in enumerate(loose)},
         }

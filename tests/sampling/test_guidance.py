@@ -48,14 +48,14 @@ def test_without_guidance_the_conditional_prediction_stands() -> None:
     assert Unguided()(p) is p.cond
 
 
-def test_dual_guidance_goes_to_the_middle_and_from_there_to_the_positive_side() -> None:
+def test_dual_guidance_by_the_middle_and_the_positive_side() -> None:
     middle = tensor(5)
     p = predictions(others={"middle": middle})
     got = DualClassifierFree(scale=SCALE, middle_scale=1.5)(p)
     assert torch.allclose(got, p.uncond + 1.5 * (middle - p.uncond) + SCALE * (p.cond - middle), atol=1e-5)
     nested = DualClassifierFree(scale=SCALE, middle_scale=1.5, nested=True)(p)
-    first = p.uncond + 1.5 * (middle - p.uncond)
-    assert torch.allclose(nested, first + SCALE * (p.cond - first), atol=1e-5)
+    first = middle + SCALE * (p.cond - middle)
+    assert torch.allclose(nested, p.uncond + 1.5 * (first - p.uncond), atol=1e-5)
 
 
 def test_perpendicular_negative_takes_nothing_from_a_parallel_prompt() -> None:

@@ -86,6 +86,20 @@ def test_the_kept_part_of_a_latent_stays_and_the_rest_is_made_anew(sampling: Mod
         assert not torch.allclose(got[..., 5:], picture()[..., 5:], atol=0.1), name
 
 
+@pytest.mark.parametrize(("sampler", "seed"), [("euler", 7), ("ddim", 8)])
+def test_what_a_mask_keeps_carries_the_noise_of_the_start_or_of_the_sampler(sampler: str, seed: int) -> None:
+    seen: list[Tensor] = []
+
+    class Watching(RecordingModel):
+        def __call__(self, x: Tensor, *rest: Any, **more: Any) -> Tensor:
+            seen.append(x)
+            return super().__call__(x, *rest, **more)
+
+    run(Watching(), sampler=sampler, latent=picture(), noise_mask=torch.zeros(1, 8, 8), latent_space=LatentSpace())
+    kept = picture() + DISCRETE.sigma_max * initial_noise(SHAPE, seed)
+    assert_close(seen[0][:2], DISCRETE.scale_input(kept, DISCRETE.sigma_max))
+
+
 @pytest.mark.parametrize("masks", [2, 3, 4])
 @pytest.mark.parametrize("items", [1, 3, 5])
 def test_masks_of_another_number_begin_again_or_are_left_out(masks: int, items: int) -> None:

@@ -65,6 +65,17 @@ def test_the_first_independent_draw_is_the_initial_noise_again() -> None:
     assert torch.equal(first, initial_noise(x.shape, 42, "batch"))
 
 
+@pytest.mark.parametrize(("seed", "following"), [(42, 43), (2**64 - 1, 0)])
+def test_independent_draws_may_start_beside_the_seed(seed: int, following: int) -> None:
+    x, at = torch.zeros(2, 2, 4, 4), SIGMAS[:2]
+    for layout in ("per_sample", "batch"):
+        beside = step_noise("gaussian", x, SIGMAS, seed, layout, start="seed + 1")(*at)  # type: ignore[arg-type]
+        assert torch.equal(beside, initial_noise(x.shape, following, layout))  # type: ignore[arg-type]
+    for kind, device in (("brownian", "cpu"), ("brownian_device", "cuda"), ("gaussian", "cuda")):
+        one, other = (step_noise(kind, x, SIGMAS, 42, "batch", device, start)(*at) for start in ("seed", "seed + 1"))  # type: ignore[arg-type]
+        assert torch.equal(one, other), "CUDA devices and Brownian paths start from the seed"
+
+
 def test_a_brownian_path_is_the_same_however_it_is_cut() -> None:
     noise = step_noise("brownian", torch.zeros(1, 4, 8, 8), SIGMAS, 42)
 

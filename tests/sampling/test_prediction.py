@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from graphflow.sampling.errors import SamplingError
 from graphflow.sampling.prediction import ModelSampling, flux_shift
+from graphflow.sampling.schedules import make_sigmas
 from tests.closeness import assert_close, close
 
 STABLE_DIFFUSION = {
@@ -183,6 +184,8 @@ def test_a_distilled_model_knows_every_twentieth_step() -> None:
     assert [int(distilled.timestep(level)) for level in distilled.sigmas[:3]] == [19, 39, 59]
     assert int(distilled.timestep(whole.sigma_max)) == 999
     assert torch.allclose(distilled.sigma(torch.tensor([19, 999])), whole.sigmas[[19, 999]])
+    # the third step lies midway between 499 and 519, and recordings were told the second
+    assert distilled.timestep(make_sigmas("sgm_uniform", distilled, 4)[:-1]).tolist() == [999, 759, 519, 259]
     x, noise = torch.full((1, 1, 1, 1), 2.0), torch.ones(1, 1, 1, 1)
     sigma = distilled.sigmas[10]
     # far from time 0 the boundary condition of consistency models leaves the prediction as it is

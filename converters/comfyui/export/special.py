@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from graphflow.document.document import NodeEntry
-from graphflow.modelfiles.families import family_with_encoders, installed
+from graphflow.modelfiles.families import families_with_encoders, installed
 from graphflow.spec.spec import NodeSpec
 
 from .inverse import MisfitError
@@ -55,7 +55,10 @@ def _text_encoder(entry: NodeEntry, spec: NodeSpec) -> Made:
     names = [_value(entry, spec, "model"), _value(entry, spec, "model_2")]
     names = [name for name in names if name]
     chosen = _value(entry, spec, "family")
-    family = installed().get(family_with_encoders(len(names)) or "" if chosen == "auto" else chosen)
+    fitting = families_with_encoders(len(names)) if chosen == "auto" else (chosen,)
+    if len(fitting) > 1:
+        raise MisfitError(f"it does not say the family, and {' or '.join(fitting)} has {len(names)} text encoders")
+    family = installed().get(next(iter(fitting), ""))
     known = family.comfyui_loader if family is not None else {}
     if len(names) not in known:
         raise MisfitError(f"ComfyUI has no {LOADERS[len(names)]} for the family {chosen}")

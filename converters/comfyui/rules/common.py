@@ -17,7 +17,8 @@ FLIP = {"x-axis: vertically": "vertical", "y-axis: horizontally": "horizontal"}
 DEGREES = {"none": 0, "90 degrees": 90, "180 degrees": 180, "270 degrees": 270}
 SWITCHED = {"enable": True, "disable": False}
 BOUNDS = {"default": False, "mask bounds": True}
-BATCH_NOISE = {"noise_layout": "batch"}
+BATCH_NOISE = {"noise_layout": "batch", "step_noise": "seed + 1"}
+"""How ComfyUI draws noise; files of older versions start that of the steps at the seed."""
 COLORS = {
     "white": "#ffffff",
     "black": "#000000",

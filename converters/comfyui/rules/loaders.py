@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from graphflow.modelfiles.families import installed
+from graphflow.modelfiles.family import Family
+
 from ..building import Builder, Ref, Source, Value
 from .common import PREFIX
 from .rule import AnyRule, Made, Rule
 
 _SAVED = {"filename_prefix": PREFIX}
 _DTYPE = frozenset({"dtype"})
-
-STABLE_DIFFUSION = {"stable_diffusion": "auto", "sdxl": "sdxl"}
-"""Families that ``load_text_encoder`` knows, by ComfyUI's name."""
 
 
 def _text_encoders(builder: Builder, source: Source) -> list[Value]:
@@ -24,14 +24,22 @@ def _text_encoders(builder: Builder, source: Source) -> list[Value]:
     source.used |= {"device"}
     keys = ("model", "model_2", "model_3", "model_4")
     inputs = dict(zip(keys, names, strict=False))
-    if family in STABLE_DIFFUSION and len(names) < 3:
-        return [builder.add(source, "load_text_encoder", {**inputs, "family": STABLE_DIFFUSION[family]})]
+    native = _runs(family)
+    if native is not None and len(names) < 3:
+        wanted = "auto" if len(native.encoders()) == len(names) == 1 else native.name
+        return [builder.add(source, "load_text_encoder", {**inputs, "family": wanted})]
     known = builder.spec("load_family_text_encoder").inputs["family"].choices
     if family not in known:
         source.remark(f"its type {family} is not named further")
         family = "other"
     source.remark(f"the text encoders of {family} are named, but this version has no such family to run them")
     return [builder.add(source, "load_family_text_encoder", {**inputs, "family": family})]
+
+
+def _runs(named: str) -> Family | None:
+    """The family that ComfyUI's loaders call so, where its text encoders run here."""
+    found = (family for family in installed().values() if named in family.comfyui_loader.values())
+    return next((family for family in found if family.encoders()), None)
 
 
 def _lora_stack(builder: Builder, source: Source) -> list[Value]:
@@ -89,7 +97,7 @@ RULES: tuple[AnyRule, ...] = (
     Rule("VAELoaderKJ", "load_vae", "vae_name:model", pack="ComfyUI-KJNodes", ignored="device weight_dtype", back=False),
     *(
         Made(type, ("load_text_encoder", "load_family_text_encoder"), _text_encoders, pack=pack,
-             says="names one to four text encoders; the families that run are Stable Diffusion's")
+             says="names one to four text encoders of a family")
         for type, pack in (
             ("CLIPLoader", ""),
             ("DualCLIPLoader", ""),

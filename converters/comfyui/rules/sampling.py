@@ -6,9 +6,9 @@ from ..building import Builder, Const, RefusedError, Source, Value
 from .common import BATCH_NOISE, END_STEP, SWITCHED
 from .rule import AnyRule, Made, Rule
 
-_LAYOUT = frozenset({"noise_layout", "noise_device"})
-_NOISE = {"layout": "batch"}
-_NOISE_LOOSE = frozenset({"layout", "device"})
+_LAYOUT = frozenset({"noise_layout", "noise_device", "step_noise"})
+_NOISE = {"layout": "batch", "step_noise": BATCH_NOISE["step_noise"]}
+_NOISE_LOOSE = frozenset({"layout", "device", "step_noise"})
 _CPU_NOISE = {"noise_device": {"gpu": "cpu"}}
 _ON_CPU = "Brownian noise is drawn on the CPU, as ComfyUI does where it runs there; noise_device cuda gives a GPU's"
 _EVERY = "model seed steps cfg:guidance_scale sampler_name:sampler scheduler:schedule positive negative latent_image:latent denoise:strength"
@@ -28,7 +28,7 @@ def _sampler_custom(builder: Builder, source: Source) -> list[Value]:
         suffix="guider",
     )
     kind = "random_noise" if source.flag("add_noise", True) else "no_noise"
-    noise = builder.add(source, kind, {"seed": source.get("noise_seed"), "layout": "batch"}, suffix="noise")
+    noise = builder.add(source, kind, {"seed": source.get("noise_seed"), **_NOISE}, suffix="noise")
     made = builder.add(
         source,
         "sample_custom",

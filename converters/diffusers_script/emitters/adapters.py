@@ -21,7 +21,7 @@ from .stored import stored
 METHODS = frozenset({"loha", "lokr", "dora"})
 """Variants of LoRA files that are applied this way."""
 
-UNET, TEXT = "lora_unet_", "lora_te_text_model_"
+UNETS, TEXT = ("lora_unet_", "lycoris_"), "lora_te_text_model_"
 ROLES = re.compile(r"(alpha|dora_scale|hada_(w[12]_[ab]|t[12])|lokr_(w[12](_[ab])?|t2)|lora_(up|down|mid)\.weight)")
 
 
@@ -33,8 +33,9 @@ def apply_adapter(emission: Emission, path: str, encoder: Any) -> dict[str, Any]
     """
     model = emission.part("model")
     names = set(_layers(emission))
+    unet = next((prefix for prefix in UNETS if any(name.startswith(prefix) for name in names)), UNETS[0])
     modules = family_of(model.base).tensor_names(model.base.description.parts["unet"]).modules
-    known = tuple(f"{UNET}{name.replace('.', '_')}_" for name in modules.values())
+    known = tuple(f"{unet}{name.replace('.', '_')}_" for name in modules.values())
     text = {name for name in names if name.startswith(TEXT)}
     strange = {name for name in names - text if not f"{name}_".startswith(known)}
     if strange:
@@ -43,7 +44,7 @@ def apply_adapter(emission: Emission, path: str, encoder: Any) -> dict[str, Any]
         raise UnsupportedError("its file has layers for one of several text encoders, which scripts do not change")
     result: dict[str, Any] = {"model": model, "text_encoder": Given(None)}
     if not emission.is_default("strength", 0.0):
-        result["model"] = _changed(model, "unet", path, UNET, emission.value("strength"))
+        result["model"] = _changed(model, "unet", path, unet, emission.value("strength"))
     if isinstance(encoder, ModelPart):
         strength = emission.value("text_encoder_strength")
         changes = bool(text) and not emission.is_default("text_encoder_strength", 0.0)

@@ -11,7 +11,7 @@ from ..layout import Expression, call
 from ..models import Hook
 from ..script import UnsupportedError
 from ..solvers import schedule_function
-from ..steps import FULL_STRENGTH, sliced
+from ..steps import FULL_STRENGTH, sliced, step_seed
 from .base import Emission, Emitter
 from .sampling import with_text, without_channels
 
@@ -43,7 +43,8 @@ def no_noise(emission: Emission) -> Noise:
 
 
 def _noise(emission: Emission, *, add: bool) -> Noise:
-    return Noise(emission.value("seed"), add, emission.fixed("layout") == "batch")
+    seed = emission.value("seed")
+    return Noise(seed, add, emission.fixed("layout") == "batch", step_seed(seed, emission.fixed("step_noise")))
 
 
 def select_sampler(emission: Emission) -> Solver:
@@ -144,7 +145,7 @@ def sample_custom(emission: Emission) -> dict[str, Any]:
     solved, noise, levels = emission.inputs["sampler"], emission.inputs["noise"], emission.inputs["sigmas"]
     assert isinstance(guidance, Guidance) and isinstance(latent, Latents | EmptyLatent)
     given = [guidance.positive, *([guidance.negative] if guidance.negative else []), *dict(guidance.others).values()]
-    sides, channels = without_channels(guidance.model, given)
+    sides, channels = without_channels(guidance.model, given, latent)
     positive, *rest = sides
     sampling = Sampling(
         node=emission.node.id,

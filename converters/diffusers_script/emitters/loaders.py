@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from graphflow.modelfiles.families import family_with_encoders
+from graphflow.modelfiles.families import family_of_encoders
 
 from ..families import text_parts
 from ..graph import Given
@@ -45,7 +45,8 @@ def load_text_encoder(emission: Emission) -> ModelPart:
     family = emission.fixed("family")
     if family == "auto":
         told = bases[0].family if len(bases) == 1 else ""
-        family = told or family_with_encoders(len(bases)) or ""
+        classes = [base.description.parts[part].class_name for base in bases for part in base.description.parts]
+        family = told or family_of_encoders(classes).name
     roles = text_parts(replace(bases[0], family=family))
     if len(bases) != len(roles):
         raise UnsupportedError(

@@ -22,7 +22,7 @@ def apply_lora(emission: Emission) -> dict[str, Any]:
     has_text = any("text" in str(target) for target in targets) if isinstance(targets, list) else True
     emission.script.fixed(emission.inputs["lora"], "its layers decide what is written")
     path = constant_path(emission, "lora", "LORA", kind="Path")
-    if description.variant in METHODS:
+    if description.variant in METHODS or description.details.get("format") == "lycoris":
         return apply_adapter(emission, path, encoder)
     if description.variant not in ("lora", ""):
         raise UnsupportedError(f"{description.variant} files cannot be written as a LoRA of Diffusers")

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from ..conditionings import Conditioning
+from ..families import family_of
 from ..handles import EmptyLatent, Latents, Sampling
 from ..models import ModelPart, merged
 from ..nets import net_of
@@ -24,6 +25,7 @@ READ = (
     "add_noise",
     "leftover_noise",
     "noise_layout",
+    "step_noise",
 )
 
 
@@ -48,7 +50,7 @@ def _sampling(emission: Emission, latent: Latents | EmptyLatent) -> Sampling:
     if given is None:
         raise UnsupportedError("its positive conditioning is missing")
     other = emission.conditioning("negative")
-    sides, channels = without_channels(emission.part("model"), [given, *([other] if other else [])])
+    sides, channels = without_channels(emission.part("model"), [given, *([other] if other else [])], latent)
     model, positive, negative = together(emission.part("model"), sides[0], sides[1] if other else None)
     return Sampling(
         node=emission.node.id,
@@ -62,17 +64,32 @@ def _sampling(emission: Emission, latent: Latents | EmptyLatent) -> Sampling:
     )
 
 
-def without_channels(model: ModelPart, sides: Iterable[Conditioning]) -> tuple[list[Conditioning], str]:
-    """Prompts without the picture that a model reads beside noisy latents, and the variable of that, or empty."""
+def without_channels(
+    model: ModelPart, sides: Iterable[Conditioning], latent: Latents | EmptyLatent
+) -> tuple[list[Conditioning], str]:
+    """Prompts without the picture that a model reads beside noisy latents, and what it reads, or empty."""
     sides = list(sides)
     channels = {dict(entry.settings).get("channels", "") for side in sides for entry in side.entries}
     if len(channels) > 1:
         raise UnsupportedError("prompts with different pictures to read cannot be written in scripts")
-    if (model.base.description.task != "generate") != any(channels):
+    told = channels.pop()
+    if not told and model.base.description.task in ("inpaint", "edit"):
+        told = _blank(model, latent)
+    if (model.base.description.task != "generate") != bool(told):
         raise UnsupportedError(
             "a model of 9 or 8 channels and inpaint_conditioning or edit_conditioning need each other"
         )
-    return [_plain(side) for side in sides], channels.pop()
+    return [_plain(side) for side in sides], told
+
+
+def _blank(model: ModelPart, latent: Latents | EmptyLatent) -> str:
+    """What a model reads beside noisy latents where it is given no picture; empty where a noise mask stands for one."""
+    config, known = model.base.description.parts["unet"].config, family_of(model.base).latent
+    more = int(str(config["in_channels"])) - known.channels
+    inpaints = model.base.description.task == "inpaint"
+    if inpaints and isinstance(latent, Latents) and latent.mask:
+        return ""
+    return f"torch.tensor({list(known.beside(more))}).reshape(1, {more}, 1, 1)"
 
 
 def _plain(conditioning: Conditioning) -> Conditioning:

@@ -32,6 +32,7 @@ def read_channels(pipe, channels):
     def before(module, args):
         x, *rest = args
         more = channels.to(x).repeat(len(x) // len(channels), 1, 1, 1)
+        more = more.expand(-1, -1, *x.shape[-2:])
         return torch.cat([x, more], dim=1), *rest
 
     return pipe.unet.register_forward_pre_hook(before)

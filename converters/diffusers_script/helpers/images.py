@@ -3,7 +3,7 @@
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, ImageSequence
+from PIL import Image, ImageFile, ImageOps, ImageSequence
 from safetensors.torch import load_file, save_file
 
 from graphflow.pixels.resampling import resize_bilinear
@@ -11,6 +11,7 @@ from graphflow.pixels.resampling import resize_bilinear
 
 def read_picture(path, keyed=False):
     """Read a picture as a tensor (1, 4, H, W) in [0, 1]; the last channel is alpha."""
+    ImageFile.LOAD_TRUNCATED_IMAGES = True  # of a cut file, what is there
     with Image.open(path) as file:
         return to_channels(file, keyed)
 

@@ -281,8 +281,12 @@ def deep_shrink(
             denoise.levels.percent_to_sigma(end),
             denoise.levels.percent_to_sigma(start),
         )
-        handles = list(hooks()) if low <= float(sigma) <= high else []
+        if not low <= float(sigma) <= high:
+            return predict(x, sigma, prompts)
+        handles, count = list(hooks()), unet.num_upsamplers
+        unet.num_upsamplers = 64  # has each block double to the size of the next skip
         found = predict(x, sigma, prompts)
+        unet.num_upsamplers = count
         for handle in handles:
             handle.remove()
         return found

@@ -69,5 +69,6 @@ def load_t2i_adapter(path, **config):
 
     tensors = load_file(path)
     original = "body.0.block1.weight" in tensors
-    adapter.load_state_dict({renamed(name): tensors[name] for name in tensors})
+    named = {renamed(name): tensors[name] for name in tensors}
+    adapter.load_state_dict({name: named[name] for name in adapter.state_dict()})
     return adapter.eval()

@@ -133,11 +133,14 @@ class ExactSdeScheduler(BrownianSteps, ExactMultistepScheduler):
 
 
 class NoiseFromSeed(ExactLevels):
-    """The noise of steps starts again at the seed."""
+    """The noise of steps starts again at the seed, or at those of other generators."""
+
+    steps_from = None
 
     def again(self, generator):
         """A generator, or one for each picture, with the state of its seed before the first step."""
         if self.step_index == self.begin_index:
+            generator = self.steps_from or generator
             several = generator if isinstance(generator, list) else [generator]
             seeds = [item.initial_seed() for item in several]
             fresh = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]

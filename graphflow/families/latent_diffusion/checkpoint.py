@@ -10,7 +10,6 @@ from graphflow.families.latent_diffusion.text_config import (
     Found,
     find_text_encoders,
     infer_image_encoder,
-    infer_t5,
     infer_text_encoder,
 )
 from graphflow.families.latent_diffusion.unet_config import infer_unet
@@ -82,6 +81,9 @@ def fill_checkpoint(draft: Draft, kind: Kind | None, transformer: tuple[Inferred
     Raises:
         ModelFormatError: The tensors do not form such parts.
     """
+    if kind == "image_encoder" and _VISION_MARK in draft.shapes:  # a whole CLIP has a text encoder, too
+        _lone_part(draft, kind)
+        return
     encoders = _encoders(draft.shapes)
     if named := variant_of_file(draft.shapes, draft.answers.variant()):
         draft.answers.guesses.append(named)
@@ -160,23 +162,15 @@ def _kind(draft: Draft) -> Kind:
     return "checkpoint"
 
 
-_T5_PREFIXES = ("text_encoders.t5xxl.transformer.", "")
-_T5_MARK = "encoder.block.0.layer.0.SelfAttention.q.weight"
 _VISION_MARK = "vision_model.embeddings.patch_embedding.weight"
 
 
 def _is_lone_part(shapes: Shapes) -> bool:
-    return any(prefix + _T5_MARK in shapes for prefix in _T5_PREFIXES) or _VISION_MARK in shapes or is_tiny_vae(shapes)
+    return _VISION_MARK in shapes or is_tiny_vae(shapes)
 
 
 def _lone_part(draft: Draft, kind: Kind | None) -> None:
     shapes = draft.shapes
-    for prefix in _T5_PREFIXES:
-        if prefix + _T5_MARK in shapes:
-            inferred = infer_t5(draft.under(prefix), draft.where)
-            draft.add("text_encoder", inferred, prefix)
-            draft.kind, draft.variant = "text_encoder", inferred.variant
-            return
     if _VISION_MARK in shapes:
         inferred = infer_image_encoder(shapes, draft.where)
         draft.add("image_encoder", inferred, "")

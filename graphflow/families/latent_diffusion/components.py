@@ -16,7 +16,7 @@ from graphflow.families.latent_diffusion.ip_adapter import IPAdapterNetwork, Pic
 from graphflow.families.latent_diffusion.t2i_adapter import AdapterModel
 from graphflow.families.latent_diffusion.text import TextModel
 from graphflow.families.latent_diffusion.tokenizers import PromptTokenizer, make_tokenizer
-from graphflow.families.latent_diffusion.unet import UNetModel, check_unet
+from graphflow.families.latent_diffusion.unet import check_unet
 from graphflow.families.latent_diffusion.vae import Autoencoder
 from graphflow.loading.components import FindVectors, Module
 from graphflow.modelfiles.description import Description, Part, TokenizerSpec
@@ -43,8 +43,8 @@ class LatentDiffusionComponents(ABC):
         return build(part.class_name, dict(part.config))
 
     @abstractmethod
-    def denoiser(self, part: Module) -> UNetModel:
-        """The UNet.
+    def denoiser(self, part: Module) -> Any:
+        """The diffusion model.
 
         Raises:
             ModelFormatError: It needs something that only its own pipeline gives.

@@ -15,7 +15,7 @@ from graphflow.families.latent_diffusion.tensor_names import LatentDiffusionName
 from graphflow.families.latent_diffusion.tokenizers import make_tokenizer
 from graphflow.modelfiles.description import Config, Guess, Kind, Part, TokenizerSpec
 from graphflow.modelfiles.draft import Draft
-from graphflow.modelfiles.family import EncoderRole, Half, LatentFormat, Match, ScriptTraits, Sizes, Variant
+from graphflow.modelfiles.family import Change, EncoderRole, Half, LatentFormat, Match, ScriptTraits, Sizes, Variant
 from graphflow.modelfiles.inferred import Shapes
 
 CHUNK = 77
@@ -27,10 +27,11 @@ SECOND_ENCODER = EncoderRole(part="text_encoder_2", classes=("CLIPTextModelWithP
 _LORA_PREFIXES: Mapping[str, tuple[str, ...]] = {
     "unet": (
         "lora_unet_", "unet_", "base_model_model_", "base_model_model_unet_", "model_diffusion_model_", "diffusion_model_",
+        "lycoris_",
     ),
     "text_encoder": (
         "lora_te1_", "lora_te_", "text_encoder_", "base_model_model_text_encoder_", "base_model_model_text_model_",
-        "text_encoders_clip_l_transformer_",
+        "text_encoders_clip_l_transformer_", "lycoris_text_model_",
     ),
     "text_encoder_2": (
         "lora_te2_", "text_encoder_2_", "base_model_model_text_encoder_2_", "text_encoders_clip_g_transformer_",
@@ -102,7 +103,7 @@ class LatentDiffusionFamily:
         """Return how names of LoRA layers begin."""
         return _LORA_PREFIXES
 
-    def lora_names(self, part: Part, names: Collection[str]) -> Iterator[tuple[str, str]]:
+    def lora_names(self, part: Part, names: Collection[str]) -> Iterator[tuple[str, str, Change]]:
         """Yield what LoRA files call the layers of a part."""
         return lora_names(part, names)
 

@@ -11,7 +11,7 @@ from graphflow.modelfiles.family import Match
 _KINDS: Mapping[str, Kind] = {
     "UNet2DConditionModel": "diffusion_model", "AutoencoderKL": "vae", "AutoencoderTiny": "vae",
     "ConsistencyDecoderVAE": "vae", "CLIPTextModel": "text_encoder", "CLIPTextModelWithProjection": "text_encoder",
-    "T5EncoderModel": "text_encoder", "ControlNetModel": "controlnet", "ControlNetUnionModel": "controlnet",
+    "ControlNetModel": "controlnet", "ControlNetUnionModel": "controlnet",
     "T2IAdapter": "t2i_adapter", "MultiAdapter": "t2i_adapter", "MotionAdapter": "motion_module",
     "CLIPVisionModelWithProjection": "image_encoder", "CLIPVisionModel": "image_encoder",
     "StableDiffusionSafetyChecker": "safety_checker",

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from graphflow.errors import ModelFormatError
 from graphflow.modelfiles.description import Config, JsonValue
-from graphflow.modelfiles.family import Change
+from graphflow.modelfiles.family import Change, Rows
 from graphflow.modelfiles.inferred import Inferred, Shapes, shape_of
 
 _ATTENTION = re.compile(r"ip_adapter\.(\d{1,4})\.to_([kv])_ip\.(weight)")
@@ -66,8 +66,8 @@ def ip_adapter_places(key: str) -> Iterator[tuple[str, Change]]:
     if match := _BLOCK.fullmatch(module):
         block = f"projection.layers.{match[1]}"
         if match[2] == "0.to_kv":
-            yield f"{block}.attn.to_k.{leaf}", "first_half"
-            yield f"{block}.attn.to_v.{leaf}", "last_half"
+            yield f"{block}.attn.to_k.{leaf}", Rows(0, 1, 2)
+            yield f"{block}.attn.to_v.{leaf}", Rows(1, 2, 2)
         else:
             yield f"{block}.{_INSIDE_BLOCK.get(match[2], match[2])}.{leaf}", ""
     else:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from graphflow.modelfiles.family import Change
+from graphflow.modelfiles.family import THIRDS, Change
 
 _RESNET = {
     "in_layers.0": "norm1",
@@ -31,7 +31,6 @@ _OPENCLIP_LAYER = {
     "mlp.c_proj": "mlp.fc2",
     "attn.out_proj": "self_attn.out_proj",
 }
-_THIRDS: tuple[tuple[str, Change], ...] = (("q", "first_third"), ("k", "second_third"), ("v", "last_third"))
 _WRAPPERS = ("text_model.", "vision_model.")
 
 
@@ -142,7 +141,7 @@ def openclip_places(key: str) -> Iterator[tuple[str, Change]]:
         number, _, rest = key.removeprefix("transformer.resblocks.").partition(".")
         layer = f"encoder.layers.{number}"
         if rest in ("attn.in_proj_weight", "attn.in_proj_bias"):
-            for letter, third in _THIRDS:
+            for letter, third in zip("qkv", THIRDS, strict=True):
                 yield f"{layer}.self_attn.{letter}_proj.{rest.rpartition('_')[2]}", third
         else:
             module, _, tensor = rest.rpartition(".")

@@ -80,9 +80,7 @@ class LatentDiffusionNames:
             return isinstance(layers, int) and any(
                 f"{stem}.{layers}." in key for stem in ("resblocks", "encoder.layers")
             )
-        # A file of a whole pipeline may name its parts without a prefix of their own.
-        alone = self.part.prefix == "" and self.part.class_name == "AutoencoderKL"
-        return alone and key.startswith(("loss.", "model_ema."))
+        return False
 
     def originals(self, names: Iterable[str]) -> dict[str, str]:
         """Return the names in the code of the model's authors (latent diffusion, CompVis)."""
@@ -98,18 +96,18 @@ class LatentDiffusionNames:
         return found
 
 
-def lora_names(part: Part, names: Iterable[str]) -> Iterator[tuple[str, str]]:
+def lora_names(part: Part, names: Iterable[str]) -> Iterator[tuple[str, str, Change]]:
     """Yield names of layers with underscores, in Diffusers' and in the original naming, and the modules they mean."""
     weights = [name for name in names if name.endswith(".weight")]
     originals = LatentDiffusionNames(part).originals(weights)
     for tensor in weights:
         module = tensor.removesuffix(".weight")
         flat = canonical(tensor).removesuffix(".weight").replace(".", "_")
-        yield flat, module
+        yield flat, module, ""
         if flat.endswith("_to_out_0"):
-            yield flat.removesuffix("_0"), module
+            yield flat.removesuffix("_0"), module, ""
         if tensor in originals:
-            yield originals[tensor].removesuffix(".weight").replace(".", "_"), module
+            yield originals[tensor].removesuffix(".weight").replace(".", "_"), module, ""
 
 
 def _renamed(key: str, modules: Mapping[str, str]) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -14,8 +13,6 @@ from graphflow.modelfiles.inferred import Inferred, Shapes, shape_of
 
 VARIANTS = {768: "clip_l", 1024: "openclip_h", 1280: "openclip_bigg"}
 """Width to the encoder it speaks for."""
-
-_LAYER = re.compile(r"(?:encoder\.layers|transformer\.resblocks|encoder\.block)\.(\d{1,3})\.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +69,7 @@ def infer_text_encoder(
     tokens, positions, inner, projection = (shape_of(shapes, name, dims=2) for name in names)
     if not (tokens and positions and inner) or positions[1] != tokens[1]:
         raise ModelFormatError("the text encoder lacks embeddings or layers", where=where)
-    count = len({match[1] for name in shapes if (match := _LAYER.search(name))})
+    count = _layers(shapes, "transformer.resblocks." if keys == "openclip" else stem + "encoder.layers.")
     width = tokens[1]
     variant = VARIANTS.get(width, "")
     vocabulary = tokens[0]
@@ -103,33 +100,6 @@ def infer_text_encoder(
     return Inferred(class_name, variant, facts, defaults, frozenset(certain))
 
 
-def infer_t5(shapes: Shapes, where: str) -> Inferred:
-    """Config of a `T5EncoderModel`.
-
-    Raises:
-        ModelFormatError: The tensors do not form one.
-    """
-    first = "encoder.block.0.layer.0.SelfAttention."
-    tokens = shape_of(shapes, "shared.weight", "encoder.embed_tokens.weight", dims=2)
-    query = shape_of(shapes, first + "q.weight", dims=2)
-    bias = shape_of(shapes, first + "relative_attention_bias.weight", dims=2)
-    gated = shape_of(shapes, "encoder.block.0.layer.1.DenseReluDense.wi_0.weight", dims=2)
-    inner = gated or shape_of(shapes, "encoder.block.0.layer.1.DenseReluDense.wi.weight", dims=2)
-    if not (tokens and query and bias and inner):
-        raise ModelFormatError("the T5 encoder lacks embeddings or layers", where=where)
-    facts: Config = {
-        "vocab_size": tokens[0],
-        "d_model": tokens[1],
-        "d_kv": query[0] // bias[1],
-        "d_ff": inner[0],
-        "num_layers": len({match[1] for name in shapes if (match := _LAYER.search(name))}),
-        "num_heads": bias[1],
-        "relative_attention_num_buckets": bias[0],
-        "feed_forward_proj": "gated-gelu" if gated else "relu",
-    }
-    return Inferred("T5EncoderModel", "t5_xxl" if tokens[1] == 4096 else "t5", facts, {"layer_norm_epsilon": 1e-6})
-
-
 def infer_image_encoder(shapes: Shapes, where: str) -> Inferred:
     """Config of a `CLIPVisionModelWithProjection`.
 
@@ -147,7 +117,7 @@ def infer_image_encoder(shapes: Shapes, where: str) -> Inferred:
     facts: Config = {
         "hidden_size": width,
         "intermediate_size": inner[0],
-        "num_hidden_layers": len({match[1] for name in shapes if (match := _LAYER.search(name))}),
+        "num_hidden_layers": _layers(shapes, "vision_model.encoder.layers."),
         "patch_size": patch[2],
         "num_channels": patch[1],
         "image_size": round((positions[0] - 1) ** 0.5) * patch[2],
@@ -163,3 +133,8 @@ def infer_image_encoder(shapes: Shapes, where: str) -> Inferred:
     variant = {1024: "clip_vision_l", 1280: "clip_vision_h", 1664: "clip_vision_g"}.get(width, "")
     certain = frozenset(defaults) if known else frozenset({"layer_norm_eps"})
     return Inferred("CLIPVisionModelWithProjection", variant, facts, defaults, certain)
+
+
+def _layers(shapes: Shapes, start: str) -> int:
+    """How many numbers follow a beginning: another encoder in the file has a beginning of its own."""
+    return len({name[len(start) :].partition(".")[0] for name in shapes if name.startswith(start)})

@@ -85,6 +85,8 @@ def _vocabulary(spec: TokenizerSpec) -> tuple[Mapping[str, int], tuple[tuple[str
         case "folder":
             assert spec.path is not None
             return _folder_vocabulary(spec.path)
+        case _:
+            raise ModelFormatError(f"the tokenizer of {spec.part} is not at hand", where=spec.part)
 
 
 @cache

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from graphflow import runtime
 from graphflow.basics.inference import inference
 from graphflow.errors import InvalidInputError, ModelFormatError
 from graphflow.families.latent_diffusion.batching import evaluation_bytes
@@ -19,10 +20,11 @@ from graphflow.families.latent_diffusion.saving import Config, Tensors, unet_ten
 from graphflow.loading.lora_extraction import extract_lora
 from graphflow.modelfiles.family import LatentFormat
 from graphflow.pixels.batches import cycled
+from graphflow.pixels.resampling import resize_bilinear
 from graphflow.sampling.guidance import Modifier
 from graphflow.sampling.loop import MakeMaskSchedule
 from graphflow.sampling.prediction import ModelSampling
-from graphflow.sampling.regions import CONCAT, resize_mask
+from graphflow.sampling.regions import CONCAT, HOLE, PICTURE, resize_mask
 from graphflow.values import Conditioning, ConditioningEntry
 
 Variation = Callable[["UNetModel"], AbstractContextManager[None]]
@@ -158,20 +160,55 @@ class UNetModel:
         """
         return self.picture_prompts.completed(conditioning, negative=negative)
 
-    def painting(self, conditioning: Conditioning, latent: Tensor, noise_mask: Tensor | None) -> Conditioning:
-        """Tell a network that paints into a picture which one and where, if the conditioning does not say it.
+    def painting(
+        self, sides: Mapping[str, Conditioning], latent: Tensor, noise_mask: Tensor | None
+    ) -> Mapping[str, Conditioning]:
+        """Tell a network that paints into a picture or edits one which and where, if the conditionings do not say it.
+
+        Without a noise mask an inpainting network paints everywhere, over a blank; one that edits sees zeros, as
+        ComfyUI has it.
 
         Args:
-            conditioning: Entries.
+            sides: The conditionings by name.
             latent: (B, C, h, w) where sampling starts, in the network's scale.
-            noise_mask: (M, H, W), what is made anew; without one nothing is known, and nothing is filled in.
+            noise_mask: (M, H, W), what is made anew; None where no picture is given.
         """
-        if noise_mask is None or self.module.config.in_channels - latent.shape[1] != latent.shape[1] + 1:
-            return conditioning
-        hole = cycled(resize_mask(noise_mask, *latent.shape[-2:]).round(), len(latent))
-        told = {CONCAT: torch.cat([hole, latent], dim=1)}
-        entries = tuple(replace(entry, extras={**told, **entry.extras}) for entry in conditioning.entries)
-        return Conditioning(entries=entries)
+        _, channels, height, width = latent.shape
+        more = self.module.config.in_channels - channels
+        sides = {name: self._with_pictures(side, more) for name, side in sides.items()}
+        if more == channels + 1 and noise_mask is not None:
+            hole = cycled(resize_mask(noise_mask, height, width).round(), len(latent))
+            beside = torch.cat([hole, latent], dim=1)
+        elif (blank := self.latent.beside(more)) and channels == self.latent.channels:
+            beside = latent.new_tensor(blank).reshape(1, more, 1, 1).expand(-1, -1, height, width)
+            if not any(CONCAT in entry.extras for side in sides.values() for entry in side.entries):
+                runtime.current().notice(
+                    "this model changes a picture and was given none: it sees a blank one; inpaint_conditioning and"
+                    " edit_conditioning give it one"
+                )
+        else:
+            return sides
+
+        def seeing(side: Conditioning) -> Conditioning:
+            entries = (replace(entry, extras={CONCAT: beside, **entry.extras}) for entry in side.entries)
+            return Conditioning(entries=tuple(entries))
+
+        return {name: seeing(side) for name, side in sides.items()}
+
+    def _with_pictures(self, told: Conditioning, more: int) -> Conditioning:
+        """Bring the picture that an entry goes on from into the form that the network reads."""
+
+        def channels(entry: ConditioningEntry) -> ConditioningEntry:
+            picture, hole = entry.extras.get(PICTURE), entry.extras.get(HOLE)
+            if picture is None or more != picture.shape[1] + (hole is not None):
+                return entry
+            beside = picture * self.latent.scale if hole is not None or self.latent.scaled_reference else picture
+            if hole is not None:
+                small = resize_bilinear(hole, beside.shape[-2:]).round()
+                beside = torch.cat([small.expand(len(beside), -1, -1, -1), beside], dim=1)
+            return replace(entry, extras={CONCAT: beside, **entry.extras})
+
+        return Conditioning(entries=tuple(map(channels, told.entries)))
 
     def added(
         self, entries: Sequence[ConditioningEntry], batch: int, height: int, width: int

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from graphflow.errors import ModelFormatError
@@ -13,7 +14,17 @@ from graphflow.families.latent_diffusion.tensor_names import LatentDiffusionName
 from graphflow.modelfiles.control_marks import control_prefix
 from graphflow.modelfiles.description import Config, Guess, Kind, Part, TokenizerSpec
 from graphflow.modelfiles.draft import Draft
-from graphflow.modelfiles.family import EncoderRole, Half, LatentFormat, Match, ScriptTraits, Sizes, Variant
+from graphflow.modelfiles.family import (
+    Change,
+    EncoderRole,
+    Half,
+    LatentFormat,
+    Match,
+    ScriptTraits,
+    Sizes,
+    TensorNames,
+    Variant,
+)
 from graphflow.modelfiles.inferred import Inferred, Shapes
 
 _PREFIXES = ("model.diffusion_model.", "transformer.", "")
@@ -37,6 +48,9 @@ class RecognisedFamily:
         trained_sizes: Sizes that its models were trained with, by the name of a preset.
         comfyui_loader: The `type` that ComfyUI's loaders of text encoders have for it, by their number; what only passes
             through them needs none.
+        latent: Its latents; sixteen channels, as most of them have, where nothing here computes with them.
+        variants: Its variants, where they are told apart.
+        scripts: What scripts must know of its pipelines; None where none is written for it.
     """
 
     name: str
@@ -51,21 +65,9 @@ class RecognisedFamily:
     half: Half = "float16"
     trained_sizes: Mapping[str, Sizes] = field(default_factory=dict)
     comfyui_loader: Mapping[int, str] = field(default_factory=dict)
-
-    @property
-    def latent(self) -> LatentFormat:
-        """Sixteen channels, as most of them have; nothing here computes with them."""
-        return LatentFormat(channels=16)
-
-    @property
-    def variants(self) -> tuple[Variant, ...]:
-        """No variants are told apart."""
-        return ()
-
-    @property
-    def scripts(self) -> ScriptTraits | None:
-        """None: no script is written for it."""
-        return None
+    latent: LatentFormat = field(default_factory=partial(LatentFormat, channels=16))
+    variants: tuple[Variant, ...] = ()
+    scripts: ScriptTraits | None = None
 
     def recognise(self, shapes: Shapes, metadata: Mapping[str, str], *, stated: Guess | None = None) -> Match | None:
         """Recognise a transformer or ControlNet by its tensors."""
@@ -117,7 +119,7 @@ class RecognisedFamily:
         """
         raise self._without_components()
 
-    def tensor_names(self, part: Part) -> LatentDiffusionNames:
+    def tensor_names(self, part: Part) -> TensorNames:
         """Return the names of the parts that it shares with other families."""
         return LatentDiffusionNames(part)
 
@@ -125,7 +127,7 @@ class RecognisedFamily:
         """Return none."""
         return {}
 
-    def lora_names(self, part: Part, names: Collection[str]) -> Iterator[tuple[str, str]]:
+    def lora_names(self, part: Part, names: Collection[str]) -> Iterator[tuple[str, str, Change]]:
         """Yield nothing."""
         return iter(())
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from graphflow.families.recognised.base import RecognisedFamily
-from graphflow.families.recognised.sizes import FLUX_KONTEXT_SIZES
 
 AURAFLOW = RecognisedFamily(
     name="auraflow",
@@ -20,19 +19,6 @@ CHROMA = RecognisedFamily(
     half="bfloat16",
 )
 COGVIDEOX = RecognisedFamily(name="cogvideox", made_by="CogVideoX")
-FLUX = RecognisedFamily(
-    name="flux",
-    made_by="Flux(?!2)",
-    transformer="FluxTransformer2DModel",
-    marks=("double_blocks.0.img_attn.norm.key_norm.scale", "single_transformer_blocks.0.norm.linear.weight"),
-    control="FluxControlNetModel",
-    control_marks=("single_transformer_blocks.", "double_blocks."),
-    adapter_marks=("double_blocks", "single_transformer_blocks"),
-    words=("flux",),
-    rank=2,
-    half="bfloat16",
-    trained_sizes={"flux_kontext": FLUX_KONTEXT_SIZES},
-)
 FLUX2 = RecognisedFamily(
     name="flux2",
     made_by="Flux2",

@@ -25,6 +25,7 @@ FAMILY = LatentDiffusionFamily(
             (-0.4350, -0.2644, -0.4289),
         ),
         rgb_for=(1280, 2048),
+        blank=(0.8223, -0.6876, 0.6364, 0.1380),
         tiny="taesdxl",
         scaled_reference=True,
     ),

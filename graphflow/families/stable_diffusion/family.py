@@ -34,6 +34,7 @@ FAMILY = LatentDiffusionFamily(
             (-0.1307, -0.1874, -0.7445),
         ),
         rgb_for=(768, 1024),
+        blank=(0.8223, -0.6876, 0.6364, 0.1380),
         tiny="taesd",
     ),
     roles=(FIRST_ENCODER,),

@@ -57,6 +57,7 @@ class Sampler:
         log_snr_form: it is written for alpha = 1, so flow models are brought to that form.
         stops_early: it ends at the lowest level above zero, so one with a single such level returns what it got.
         stays: a step from a level to itself does something; for the others it does nothing and divides by 0.
+        renoises_kept: what a noise mask keeps carries noise of its own on the way, not the noise of the start.
     """
 
     run: SamplerFunction
@@ -66,6 +67,7 @@ class Sampler:
     log_snr_form: bool = False
     stops_early: bool = False
     stays: bool = False
+    renoises_kept: bool = False
 
 
 def _gaussian(run: Any, **options: Any) -> Sampler:
@@ -131,7 +133,7 @@ SAMPLERS: Mapping[str, Sampler] = MappingProxyType(
         "seeds_3": _gaussian(seeds.seeds_3, log_snr_form=True),
         "sa_solver": _gaussian(sa_solver.sa_solver, log_snr_form=True),
         "sa_solver_pece": _gaussian(sa_solver.sa_solver_pece, log_snr_form=True),
-        "ddim": Sampler(run=euler.euler),
+        "ddim": Sampler(run=euler.euler, renoises_kept=True),
         "uni_pc": Sampler(run=uni_pc.uni_pc, discards_penultimate=True),
         "uni_pc_bh2": Sampler(run=uni_pc.uni_pc_bh2, discards_penultimate=True),
     }

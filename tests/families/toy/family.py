@@ -8,7 +8,17 @@ from typing import Any
 
 from graphflow.modelfiles.description import Config, Guess, Kind, Part, TokenizerSpec
 from graphflow.modelfiles.draft import Draft
-from graphflow.modelfiles.family import Change, EncoderRole, Half, LatentFormat, Match, ScriptTraits, Sizes, Variant
+from graphflow.modelfiles.family import (
+    THIRDS,
+    Change,
+    EncoderRole,
+    Half,
+    LatentFormat,
+    Match,
+    ScriptTraits,
+    Sizes,
+    Variant,
+)
 from graphflow.modelfiles.inferred import Inferred, Shapes
 
 _MARK = "model.diffusion_model.joint.attn.qkv.weight"
@@ -21,8 +31,7 @@ class ToyNames:
 
     def targets(self, key: str) -> Iterator[tuple[str, Change]]:
         if ".qkv." in key:
-            parts: tuple[tuple[str, Change], ...] = (("q", "first_third"), ("k", "second_third"), ("v", "last_third"))
-            for letter, third in parts:
+            for letter, third in zip("qkv", THIRDS, strict=True):
                 yield key.replace(".qkv.", f".to_{letter}."), third
         else:
             yield key, ""
@@ -78,10 +87,10 @@ class ToyFamily:
     def lora_prefixes(self) -> Mapping[str, tuple[str, ...]]:
         return {"transformer": ("lora_transformer_",)}
 
-    def lora_names(self, part: Part, names: Collection[str]) -> Iterator[tuple[str, str]]:
+    def lora_names(self, part: Part, names: Collection[str]) -> Iterator[tuple[str, str, Change]]:
         for name in names:
             module = name.removesuffix(".weight")
-            yield module.replace(".", "_"), module
+            yield module.replace(".", "_"), module, ""
 
     def pipelines(self) -> Mapping[str, str]:
         return {}

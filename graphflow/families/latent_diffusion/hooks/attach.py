@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from graphflow.errors import InvalidInputError
-from graphflow.families.latent_diffusion.control import ControlModel, Net
+from graphflow.families.latent_diffusion.control import ControlModel
 from graphflow.families.latent_diffusion.hooks.deep_shrink import deep_shrink
 from graphflow.families.latent_diffusion.hooks.freeu import freeu
 from graphflow.families.latent_diffusion.hooks.hypertile import hypertile
@@ -87,7 +87,7 @@ def _(hook: MergeTokens, loaded: UNetModel) -> AbstractContextManager[None]:
 
 
 @attach.register
-def _(hook: UnionType, loaded: Net) -> AbstractContextManager[None]:
+def _(hook: UnionType, loaded: object) -> AbstractContextManager[None]:
     if not isinstance(loaded, ControlModel) or "num_control_type" not in loaded.module.config:
         raise InvalidInputError(
             "the ControlNet was made for one kind of pictures and takes no type",

@@ -16,6 +16,9 @@ from graphflow.families.latent_diffusion.hooks.modules import removing
 if TYPE_CHECKING:
     from graphflow.values.network_hooks import DeepShrink, ShrinkMethod
 
+_NEVER_EVEN = 64
+"""How often no edge can be halved."""
+
 _RESIDUALS = ("down_block_additional_residuals", "down_intrablock_additional_residuals")
 
 
@@ -44,6 +47,7 @@ def deep_shrink(unet: Any, hook: DeepShrink, *, active: bool) -> Iterator[None]:
         stack.enter_context(removing(_shrinking(unet, blocks, hook)))
         for block in unet.up_blocks:
             stack.enter_context(removing(*_growing(block, hook.upscale_method)))
+        stack.enter_context(_exact_upsampling(unet))
         yield
 
 
@@ -82,6 +86,20 @@ def _shrinking(unet: Any, blocks: list[tuple[nn.Module, nn.Module]], hook: DeepS
         return (smaller(output[0]), *output[1:]) if isinstance(output, tuple) else smaller(output)
 
     return blocks[hook.block][1].register_forward_hook(after)
+
+
+@contextmanager
+def _exact_upsampling(unet: Any) -> Iterator[None]:
+    """Have each block of the decoder double to the size of the next skip connection, though its edges may be odd.
+
+    Diffusers does so for inputs that cannot be halved as often as it has upsamplers, and knows of no other odd edges.
+    """
+    count = unet.num_upsamplers
+    unet.num_upsamplers = _NEVER_EVEN
+    try:
+        yield
+    finally:
+        unet.num_upsamplers = count
 
 
 def _growing(block: Any, method: ShrinkMethod) -> Iterator[RemovableHandle]:

@@ -1,0 +1,116 @@
+"""Opens what names a workflow: a packaged name, a native file, a file of ComfyUI, parsed JSON."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from graphflow import workflows
+from graphflow.basics.wording import nearest, shorten
+from graphflow.document.document import Document, parse, read
+from graphflow.document.format_1 import Keep
+from graphflow.document.opening import Opened, Source
+from graphflow.errors import ConversionError, InvalidInputError
+from graphflow.limits import LIMITS
+
+if TYPE_CHECKING:
+    from .comfyui.report import Report
+
+
+def open_workflow(source: Source, keep: Keep | None = None, *, tell: Callable[[Report], None] | None = None) -> Opened:
+    """Open a workflow by path, by packaged name, or from parsed JSON; ComfyUI's become native ones.
+
+    Args:
+        source: The path, the name, or the JSON.
+        keep: What counts in a document of format 1 where nodes and defaults differ; None refuses it.
+        tell: Gets the report of an import, in place of the notices.
+
+    Raises:
+        InvalidInputError: There is no such workflow, or it cannot be read.
+        ConversionError: A ComfyUI file has nodes that are not supported.
+        WorkflowError: With every problem of its shape.
+    """
+    if isinstance(source, Mapping):
+        return from_foreign(source, "workflow", tell) or Opened(parse(dict(source), keep=keep), "workflow")
+    name = os.fspath(source)
+    path = Path(name)
+    try:
+        path = path if path.is_file() else _packaged(name)
+    except OSError as error:  # too long for a name
+        text = f"no such file can be: {(error.strerror or str(error)).lower()}"
+        raise InvalidInputError(text, where=shorten(name), advice="name another file") from error
+    data = _content(path)
+    foreign = None if data is None else from_foreign(data, path.name, tell)
+    if foreign is None:
+        return Opened(read(path, keep=keep), name, path.parent)
+    return Opened(foreign.document, name, path.parent, notices=foreign.notices)
+
+
+def from_foreign(
+    data: bytes | Mapping[str, Any], name: str, tell: Callable[[Report], None] | None = None
+) -> Opened | None:
+    """Return the native form of a ComfyUI file, or None where it is none.
+
+    Args:
+        data: The file, or parsed JSON.
+        name: What the user called it.
+        tell: Gets the report, in place of the notices.
+
+    Raises:
+        ConversionError: It is a ComfyUI file that cannot be read, or that has nodes that are not supported.
+    """
+    from .comfyui import to_native, to_prompt
+    from .comfyui.recognise import recognise
+
+    found = recognise(data, name)
+    if found is None:
+        return None
+    try:
+        flattened = to_prompt(found, now=datetime.now())
+    except ConversionError as error:
+        where = (error.where or "").replace("the data", name, 1).replace("the bytes", name, 1)
+        raise ConversionError(error.message, where=where or name, advice=error.advice) from error
+    result = to_native(flattened, name=Path(name).stem)
+    document: Document = result.require()
+    if tell is not None:
+        tell(result.report)
+        return Opened(document, name)
+    return Opened(document, name, notices=result.report.remarks)
+
+
+def _content(path: Path) -> bytes | None:
+    """Return what stands in a file; None where :func:`read` has to say why not."""
+    try:
+        return path.read_bytes() if path.stat().st_size <= LIMITS.media_bytes else None
+    except OSError:
+        return None
+
+
+def _packaged(name: str) -> Path:
+    known = workflows.names()
+    plain = name.removesuffix(".json")
+    if plain in known:
+        found: Path = workflows.path(plain)
+        return found
+    if Path(name).is_dir():
+        raise InvalidInputError("this is a folder, not a workflow", where=name)
+    # A path or a file name most likely means a file.
+    beside = _beside(Path(name)) if "/" in name or plain != name else []
+    near = nearest(Path(name).name, beside) or nearest(plain, known)
+    packaged = "packaged workflows are " + ", ".join(known)
+    raise InvalidInputError(
+        "there is no such file, and no packaged workflow of this name",
+        where=name,
+        advice=f"did you mean {near!r}?" if near else packaged,
+    )
+
+
+def _beside(path: Path) -> list[str]:
+    """Return the workflow files of the folder that a wrong path names."""
+    try:
+        return sorted(item.name for item in path.parent.iterdir() if item.suffix in (".json", ".png"))
+    except OSError:
+        return []

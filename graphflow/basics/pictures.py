@@ -1,0 +1,168 @@
+"""Opening pictures of strangers: hardened formats only, within bounds, and cut ones as far as they go."""
+
+from __future__ import annotations
+
+import io
+import struct
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, NamedTuple, TypeVar
+
+from graphflow.errors import LimitError, MediaError
+from graphflow.limits import LIMITS
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+T = TypeVar("T")
+
+
+class Kind(NamedTuple):
+    """What a node reads as a picture.
+
+    Attributes:
+        noun: What it is called.
+        formats: Formats that are read; Pillow knows others whose readers are less hardened.
+        advice: The way out where a file is none of them.
+    """
+
+    noun: str
+    formats: tuple[str, ...]
+    advice: str
+
+
+KINDS: Mapping[str, Kind] = {
+    "image": Kind(
+        "picture", ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF"), "use one of PNG, JPEG, WEBP, BMP, GIF, TIFF"
+    ),
+    "video": Kind(
+        "animated picture", ("WEBP", "PNG", "GIF"), "convert it, e.g. with ffmpeg -i FILE -loop 0 video.webp"
+    ),
+}
+"""By the kind of the nodes' input files."""
+
+_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error)
+"""What Pillow raises on damaged files."""
+_SWITCH = threading.Lock()
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_TEXTS = (b"iCCP", b"tEXt", b"zTXt", b"iTXt")
+
+
+def read_picture(
+    kind: str, source: IO[bytes], name: str, take: Callable[[PIL.Image.Image], T], notice: Callable[[str], None]
+) -> T:
+    """Open a picture and take what is wanted of it.
+
+    Colour profiles and texts of a PNG that are larger than Pillow's limits are passed over: no pixel hangs on them.
+    Of a damaged picture what can be read is taken; the rest is blank: grey in a JPEG, mostly black elsewhere.
+
+    Args:
+        kind: A key of `KINDS`.
+        source: The file.
+        name: What the user calls it.
+        take: Called with the opened picture, again with a more lenient one where that fails.
+        notice: Told where the picture is not whole.
+
+    Raises:
+        MediaError: It is none of the formats, or damaged so that nothing can be read.
+        LimitError: It is larger than the limits allow.
+    """
+    import PIL.Image
+
+    noun, formats, advice = KINDS[kind]
+
+    def attempt(stream: IO[bytes], *, lenient: bool) -> T:
+        stream.seek(0)
+        with _cut_ones(allowed=lenient), PIL.Image.open(stream, formats=formats) as picture:
+            check_size(picture.size, name)
+            if lenient and _is_blank(picture):
+                raise MediaError("not a row of it can be read", where=name)
+            return take(picture)
+
+    try:
+        try:
+            return attempt(source, lenient=False)
+        except _DAMAGE as error:
+            failed: Exception = error
+        source.seek(0)
+        if source.read(len(_SIGNATURE)) == _SIGNATURE:
+            source = io.BytesIO(b"".join(_without_texts(io.BytesIO(source.read()))))
+            try:
+                return attempt(source, lenient=False)
+            except _DAMAGE as error:
+                failed = error
+        try:
+            found = attempt(source, lenient=True)
+        except (*_DAMAGE, MediaError):
+            raise failed from None
+        notice(f"{name}: the {noun} is damaged ({failed}): what cannot be read of it is blank")
+        return found
+    except PIL.UnidentifiedImageError as error:
+        raise MediaError(f"this is no {noun} of a known format", where=name, advice=advice) from error
+    except PIL.Image.DecompressionBombError as error:
+        raise LimitError(str(error), where=name) from error
+    except _DAMAGE as error:
+        raise MediaError(f"the {noun} is damaged: {error}", where=name, advice="get the file again") from error
+
+
+def loaded_frames(picture: PIL.Image.Image, count: int) -> Iterator[PIL.Image.Image]:
+    """Yield the loaded frames that have the first one's size; a cut file may have fewer than it says."""
+    from PIL import ImageFile
+
+    size = picture.size
+    for number in range(count):
+        try:
+            picture.seek(number)
+            if picture.size == size:
+                picture.load()
+        except _DAMAGE:
+            if number and ImageFile.LOAD_TRUNCATED_IMAGES:
+                return
+            raise
+        if picture.size == size:
+            yield picture
+
+
+def check_size(size: tuple[int, int], name: str, count: int = 1) -> None:
+    """Refuse pictures that are too large, all of them together, too.
+
+    Raises:
+        LimitError: They are.
+    """
+    width, height = size
+    if width * height > LIMITS.pixels or max(size) > LIMITS.edge:
+        raise LimitError(
+            f"{width} x {height} is larger than {LIMITS.pixels:,} pixels or {LIMITS.edge:,} along an edge", where=name
+        )
+    if width * height * count > LIMITS.pixels:
+        raise LimitError(f"{count} pictures of {width} x {height} have more than {LIMITS.pixels:,} pixels", where=name)
+
+
+def _is_blank(picture: PIL.Image.Image) -> bool:
+    """Whether all pixels are alike, as they are where a file ends before the first."""
+    ends = picture.getextrema()
+    return all(low == high for low, high in (ends if isinstance(ends[0], tuple) else (ends,)))
+
+
+@contextmanager
+def _cut_ones(*, allowed: bool) -> Iterator[None]:
+    """Say whether Pillow reads cut files; it has one switch for the whole process, which others may have set."""
+    from PIL import ImageFile
+
+    with _SWITCH:
+        before = ImageFile.LOAD_TRUNCATED_IMAGES
+        ImageFile.LOAD_TRUNCATED_IMAGES = allowed
+        try:
+            yield
+        finally:
+            ImageFile.LOAD_TRUNCATED_IMAGES = before
+
+
+def _without_texts(chunks: io.BytesIO) -> Iterator[bytes]:
+    """Yield a PNG, of which this is what follows its signature, without the chunks of colour profiles and texts."""
+    yield _SIGNATURE
+    while head := chunks.read(8):
+        body = chunks.read(int.from_bytes(head[:4], "big") + 4)
+        if head[4:] not in _TEXTS:
+            yield head + body

@@ -1,0 +1,79 @@
+"""What families of flow transformers have in common when modules become what nodes compute with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from graphflow.basics.importing import collector_paused
+from graphflow.errors import ModelFormatError
+from graphflow.families.flow.piece_tokenizer import PieceTokenizer, make_piece_tokenizer
+from graphflow.families.latent_diffusion.building import build
+from graphflow.families.latent_diffusion.components import LatentDiffusionComponents
+from graphflow.loading.components import Module
+from graphflow.modelfiles.description import Part
+
+_TEXT = frozenset({"T5EncoderModel"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlowComponents(LatentDiffusionComponents):
+    """Implements :class:`graphflow.loading.components.Components` but for `denoiser` and `encoder`.
+
+    Attributes:
+        transformer: The Diffusers class of the family's transformer.
+    """
+
+    transformer: str
+
+    def build(self, part: Part) -> nn.Module:
+        """The part's module without weights.
+
+        Raises:
+            ModelFormatError: Its class cannot be loaded.
+        """
+        config = dict(part.config)
+        if part.class_name == self.transformer:
+            with collector_paused():
+                import diffusers
+
+                cls = getattr(diffusers, part.class_name)
+            module: nn.Module = cls.from_config(config)
+            return module
+        if part.class_name in _TEXT:
+            with collector_paused():
+                import transformers
+
+                text = getattr(transformers, part.class_name)
+            made: nn.Module = text(text.config_class(**config))
+            del made.shared  # the encoder's embedding once more
+            return made
+        return build(part.class_name, config)
+
+    def picture_adapter(self, part: Module) -> Any:
+        """Refuse.
+
+        Raises:
+            ModelFormatError: Always.
+        """
+        raise ModelFormatError("IP-Adapters of this family are not read yet", where=part.description.name)
+
+    def control(self, part: Module) -> Any:
+        """Refuse.
+
+        Raises:
+            ModelFormatError: Always.
+        """
+        raise ModelFormatError("ControlNets of this family are not read yet", where=part.description.name)
+
+
+def pieces_of(part: Module) -> PieceTokenizer:
+    """The tokenizer that goes with a text encoder of the T5 kind.
+
+    Raises:
+        ModelNotFoundError: It is not at hand.
+    """
+    spec = next(spec for spec in part.description.tokenizers if spec.part == part.part)
+    return make_piece_tokenizer(spec)

@@ -1,0 +1,113 @@
+"""Transformers on a flow as the sampling loop sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from graphflow.errors import InvalidInputError
+from graphflow.loading.lora_extraction import extract_lora
+from graphflow.modelfiles.family import LatentFormat
+from graphflow.pixels.batches import cycled
+from graphflow.sampling.guidance import Modifier
+from graphflow.sampling.loop import LatentSpace, MakeMaskSchedule
+from graphflow.sampling.network import Denoiser
+from graphflow.sampling.prediction import ModelSampling
+from graphflow.values import ConditioningEntry, Latent
+
+REFERENCES = "reference_latents"
+"""Where a conditioning entry's extras have the latents of pictures to look at."""
+
+
+@dataclass(kw_only=True, eq=False)
+class FlowDenoiser(Denoiser):
+    """What flow transformers have in common; `predict` and `memory` are the family's own.
+
+    Attributes:
+        module: The transformer.
+        dtype: Dtype it computes in.
+    """
+
+    module: Any
+    model_sampling: ModelSampling
+    latent: LatentFormat
+    device: torch.device
+    dtype: torch.dtype
+    guidance: list[Modifier] = field(default_factory=list)
+    variations: dict[str, Callable[..., AbstractContextManager[None]]] = field(default_factory=dict)
+    make_mask_schedule: MakeMaskSchedule | None = None
+    _moved: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+
+    def as_lora(self, rank: int, notice: Callable[[str], None]) -> dict[str, Tensor]:
+        """Its weights, a difference of models, as LoRA layers in Diffusers' layout."""
+        return extract_lora(self.module, "lora_transformer", rank, notice)
+
+    def close(self) -> None:
+        """Forget what was moved to the device."""
+        self._moved.clear()
+
+    def stacked(self, tensors: Sequence[Tensor], batch: int) -> Tensor:
+        """Tensors (1 or B, …) of n entries as one (n * B, …), on the device in the network's dtype."""
+        return torch.cat([cycled(self._here(tensor), batch) for tensor in tensors])
+
+    def text(self, entries: Sequence[ConditioningEntry], batch: int, width: int) -> Tensor:
+        """The embeddings (n * B, T, C) of n entries.
+
+        Raises:
+            InvalidInputError: They are of another width.
+        """
+        embedding = self.stacked([entry.embedding for entry in entries], batch)
+        if embedding.shape[-1] != width:
+            raise InvalidInputError(
+                f"the conditioning has width {embedding.shape[-1]}, the diffusion model needs {width}",
+                advice="encode the prompt with the text encoders of this model's family",
+            )
+        return embedding
+
+    def references(self, entries: Sequence[ConditioningEntry], batch: int) -> list[Tensor]:
+        """The reference latents of n entries in the model's space, each (n * B, C, h, w)."""
+        lists = [entry.extras.get(REFERENCES, ()) for entry in entries]
+        space = LatentSpace.of(self.latent)
+        return [
+            self.stacked([space.enter(latent.samples) for latent in latents], batch)
+            for latents in zip(*lists, strict=True)
+        ]
+
+    def refuse_controls(self, entries: Sequence[ConditioningEntry]) -> None:
+        """Refuse what nothing here reads.
+
+        Raises:
+            InvalidInputError: An entry has ControlNets.
+        """
+        if any(entry.controls for entry in entries):
+            raise InvalidInputError(
+                "ControlNets of this model's family are not read yet", advice="take apply_controlnet out"
+            )
+
+    def _here(self, tensor: Tensor) -> Tensor:
+        """A tensor of the conditioning where the network is; moved once, not at every step."""
+        if tensor.device == self.device and tensor.dtype == self.dtype:
+            return tensor
+        known = self._moved.get(id(tensor))
+        if known is None or known[0] is not tensor:
+            known = (tensor, tensor.to(self.device, self.dtype))
+            self._moved[id(tensor)] = known
+        return known[1]
+
+
+def split_by_references(entries: Sequence[ConditioningEntry]) -> list[list[int]]:
+    """Group entries, by their numbers, whose reference latents have equal shapes."""
+
+    def shapes(entry: ConditioningEntry) -> tuple[tuple[int, ...], ...]:
+        latents: Sequence[Latent] = entry.extras.get(REFERENCES, ())
+        return tuple(tuple(latent.samples.shape[1:]) for latent in latents)
+
+    groups: dict[tuple[tuple[int, ...], ...], list[int]] = {}
+    for number, entry in enumerate(entries):
+        groups.setdefault(shapes(entry), []).append(number)
+    return list(groups.values())

@@ -1,0 +1,128 @@
+"""What families of flow transformers have in common that run by components."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from graphflow.errors import ModelFormatError
+from graphflow.families.flow.names import T5Names, TableNames
+from graphflow.families.flow.piece_tokenizer import make_piece_tokenizer
+from graphflow.families.flow.t5_config import add_t5, t5_prefix
+from graphflow.families.latent_diffusion.checkpoint import fill_checkpoint
+from graphflow.families.latent_diffusion.family import CHUNK
+from graphflow.families.latent_diffusion.tensor_names import LatentDiffusionNames, lora_names
+from graphflow.families.latent_diffusion.tokenizers import make_tokenizer
+from graphflow.families.recognised.base import RecognisedFamily
+from graphflow.modelfiles.control_marks import control_prefix
+from graphflow.modelfiles.description import Config, Kind, Part, TokenizerSpec
+from graphflow.modelfiles.draft import Draft
+from graphflow.modelfiles.family import Change, EncoderRole, Match, TensorNames
+from graphflow.modelfiles.inferred import Inferred, Shapes
+
+_LORA_PREFIXES: Mapping[str, tuple[str, ...]] = {
+    "transformer": (
+        "lora_unet_", "lora_transformer_", "transformer_", "diffusion_model_", "base_model_model_",
+        "base_model_model_transformer_", "base_model_model_diffusion_model_", "lycoris_", "model_diffusion_model_",
+    ),
+    "text_encoder": ("lora_te1_", "lora_te_", "text_encoder_", "text_encoders_clip_l_transformer_"),
+    "text_encoder_2": ("lora_te2_", "lora_te3_", "text_encoder_2_", "text_encoders_t5xxl_transformer_"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlowFamily(RecognisedFamily):
+    """Implements :class:`graphflow.modelfiles.family.Family`.
+
+    Attributes:
+        infer: Config of a transformer or ControlNet from its tensors, without prefix, and the file's name for errors.
+        names: How the transformer's tensors are called.
+        schedule: The Diffusers scheduler's config of a variant.
+        roles: Its encoders.
+        tasks: Diffusers pipeline classes by task.
+        components_in: The module with its `COMPONENTS`; it imports torch.
+        lone: Whether it describes T5 encoders that lie in files of their own.
+        t5: What the part with T5 is called; empty where the family has none.
+    """
+
+    infer: Callable[[Shapes, str], Inferred]
+    names: Callable[[Part], TableNames]
+    schedule: Callable[[str], Config]
+    roles: tuple[EncoderRole, ...]
+    components_in: str
+    tasks: Mapping[str, str] = field(default_factory=dict)
+    lone: bool = False
+    t5: str = ""
+
+    def recognise(self, shapes: Shapes, metadata: Mapping[str, str], *, stated: Any = None) -> Match | None:
+        """Recognise a transformer by its tensors, and its variant by its sizes."""
+        match = super().recognise(shapes, metadata, stated=stated)
+        if match is None and self.lone and t5_prefix(shapes) is not None:
+            return Match(kind="text_encoder", rank=0)
+        if match is None or match.kind == "controlnet":
+            return match
+        prefix = self._prefix(shapes) or ""
+        below = {name.removeprefix(prefix): shape for name, shape in shapes.items() if name.startswith(prefix)}
+        try:
+            inferred = self.infer(below, "")
+        except ModelFormatError:
+            return match  # what is wrong with it is said when it is described
+        return replace(match, variant=inferred.variant, task=inferred.task)
+
+    def describe(self, draft: Draft, match: Match, kind: Kind | None) -> None:
+        """Fill in the description of a file: a transformer alone, or with encoders and autoencoder."""
+        if match.kind == "controlnet":
+            draft.kind, draft.family = match.kind, self.name
+            prefix = control_prefix(draft.shapes) or ""
+            draft.add("controlnet", Inferred(self.control, self.name), prefix)
+            return
+        if match.kind == "text_encoder":
+            draft.kind, draft.variant = match.kind, add_t5(draft, "text_encoder").variant
+            return
+        prefix = self._prefix(draft.shapes) or ""
+        inferred = self.infer(draft.under(prefix), draft.where)
+        fill_checkpoint(draft, kind, (inferred, prefix))
+        if self.t5 and t5_prefix(draft.shapes):
+            add_t5(draft, self.t5)
+        draft.task, draft.scheduler = inferred.task, self.schedule(inferred.variant)
+
+    def recognise_part(self, class_name: str, config: Config) -> Match | None:
+        """Recognise a component by its class; a T5 encoder of any family, too, where it describes those."""
+        if self.lone and class_name == "T5EncoderModel":
+            return Match(kind="text_encoder")
+        return super().recognise_part(class_name, config)
+
+    def count_tokens(self, spec: TokenizerSpec, text: str) -> int:
+        """Return how many tokens a text is for a text encoder."""
+        return len((make_piece_tokenizer(spec) if spec.name else make_tokenizer(spec, CHUNK)).ids(text))
+
+    def encoders(self) -> tuple[EncoderRole, ...]:
+        """Return its encoders."""
+        return self.roles
+
+    def tensor_names(self, part: Part) -> TensorNames:
+        """Return how the tensors of a part are called."""
+        if part.class_name == self.transformer:
+            return self.names(part)
+        return T5Names() if part.class_name == "T5EncoderModel" else LatentDiffusionNames(part)
+
+    def lora_prefixes(self) -> Mapping[str, tuple[str, ...]]:
+        """Return how names of LoRA layers begin."""
+        return _LORA_PREFIXES
+
+    def lora_names(self, part: Part, names: Collection[str]) -> Iterator[tuple[str, str, Change]]:
+        """Yield what LoRA files call the layers of a part."""
+        if part.class_name == self.transformer:
+            yield from self.names(part).lora_names(names)
+        else:
+            yield from lora_names(part, names)
+
+    def pipelines(self) -> Mapping[str, str]:
+        """Return the Diffusers pipeline class of each task."""
+        return self.tasks
+
+    def components(self) -> Any:
+        """Return the networks."""
+        return importlib.import_module(self.components_in).COMPONENTS

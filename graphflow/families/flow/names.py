@@ -1,0 +1,109 @@
+"""How the tensors of a transformer are called by its authors and in Diffusers' class, by tables of modules."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from graphflow.modelfiles.family import Change
+
+Row = tuple[str, str, Change]
+"""A module's name in the authors' code, one in Diffusers' class, and what of the former's tensors it has. In both,
+`{}` stands for a block's number."""
+
+
+class T5Names:
+    """Implements :class:`graphflow.modelfiles.family.TensorNames` for T5 encoders, in transformers' names."""
+
+    modules: Mapping[str, str] = {}
+
+    def targets(self, key: str) -> Iterator[tuple[str, Change]]:
+        """Yield the class's tensors that a file's tensor makes."""
+        yield ("encoder.embed_tokens.weight" if key == "shared.weight" else key), ""
+
+    def canonical(self, name: str) -> str:
+        """Return a name as it is."""
+        return name
+
+    def is_spare(self, key: str) -> bool:
+        """Tell the other half of a whole T5, and what is no weight."""
+        return key.startswith(("decoder.", "lm_head.")) or "." not in key
+
+    def originals(self, names: Iterable[str]) -> dict[str, str]:
+        """Return none: the authors' files are not read."""
+        return {}
+
+
+_NUMBER = re.compile(r"(?<=\.)\d{1,4}(?=\.)")
+
+
+@dataclass(frozen=True, eq=False)
+class TableNames:
+    """Implements :class:`graphflow.modelfiles.family.TensorNames`.
+
+    Attributes:
+        table: Rows for every module; several for a module that has several of Diffusers' in one.
+        leaves: Endings of tensors that Diffusers calls otherwise.
+        original: Whether the file has the authors' names.
+        spare: Beginnings of tensors that files carry and the class has no use for.
+    """
+
+    table: tuple[Row, ...]
+    leaves: Mapping[str, str]
+    original: bool
+    spare: tuple[str, ...] = ()
+
+    @cached_property
+    def modules(self) -> Mapping[str, str]:
+        """None: several modules may be one in the file, so no mapping tells them."""
+        return {}
+
+    @cached_property
+    def _rows(self) -> Mapping[str, list[tuple[str, Change]]]:
+        rows: dict[str, list[tuple[str, Change]]] = {}
+        for old, new, change in self.table:
+            rows.setdefault(old, []).append((new, change))
+        return rows
+
+    def targets(self, key: str) -> Iterator[tuple[str, Change]]:
+        """Yield the class's tensors that a file's tensor makes."""
+        if not self.original:
+            yield key, ""
+            return
+        module, _, leaf = key.rpartition(".")
+        number = _NUMBER.search(module + ".")
+        pattern = module if number is None else f"{module[: number.start()]}{{}}{module[number.end() :]}"
+        found = self._rows.get(pattern)
+        if found is None:  # a number that belongs to the module's own name, such as that of `img_mlp.0`
+            found = self._rows.get(module, [])
+        for new, change in found:
+            name = new if number is None else new.replace("{}", number[0], 1)
+            yield f"{name}.{self.leaves.get(leaf, leaf)}", change
+
+    def canonical(self, name: str) -> str:
+        """Return a name as it is."""
+        return name
+
+    def is_spare(self, key: str) -> bool:
+        """Tell whether a tensor may stand unused."""
+        return key.startswith(self.spare) if self.spare else False
+
+    def originals(self, names: Iterable[str]) -> dict[str, str]:
+        """Return none: tensors would have to be joined."""
+        return {}
+
+    def lora_names(self, names: Iterable[str]) -> Iterator[tuple[str, str, Change]]:
+        """Yield names of layers with underscores, Diffusers' and the authors', as `Family.lora_names` has them."""
+        known = {name.removesuffix(".weight") for name in names if name.endswith(".weight")}
+        for module in sorted(known):
+            yield module.replace(".", "_"), module, ""
+            if module.endswith(".to_out.0"):
+                yield module.replace(".", "_").removesuffix("_0"), module, ""
+        blocks = sorted({int(number[0]) for module in known if (number := _NUMBER.search(module))})
+        for old, new, change in self.table:
+            for block in blocks if "{}" in new else (0,):
+                module = new.replace("{}", str(block))
+                if module in known:
+                    yield old.replace("{}", str(block)).replace(".", "_"), module, change

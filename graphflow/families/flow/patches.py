@@ -1,0 +1,36 @@
+"""Latents as the tokens of a transformer: patches of 2 x 2 samples, and where each of them stands."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def whole_patches(latent: Tensor, patch: int = 2) -> Tensor:
+    """Continue latents (B, C, h, w) on the right and below, from the other side, until patches fill them."""
+    height, width = latent.shape[-2:]
+    return functional.pad(latent, (0, -width % patch, 0, -height % patch), mode="circular")
+
+
+def pack(latent: Tensor, patch: int = 2) -> Tensor:
+    """From (B, C, h, w) with whole patches to tokens (B, h / p * w / p, C * p * p); a channel's samples stay together."""
+    batch, channels, height, width = latent.shape
+    parts = latent.reshape(batch, channels, height // patch, patch, width // patch, patch)
+    return parts.permute(0, 2, 4, 1, 3, 5).reshape(batch, -1, channels * patch * patch)
+
+
+def unpack(tokens: Tensor, height: int, width: int, patch: int = 2) -> Tensor:
+    """Undo :func:`pack` and :func:`whole_patches`: tokens to (B, C, height, width)."""
+    rows, columns = -(-height // patch), -(-width // patch)
+    parts = tokens.reshape(len(tokens), rows, columns, -1, patch, patch).permute(0, 3, 1, 4, 2, 5)
+    return parts.reshape(len(tokens), -1, rows * patch, columns * patch)[..., :height, :width]
+
+
+def positions(rows: int, columns: int, *, first: int = 0, top: int = 0, left: int = 0) -> Tensor:
+    """Places of tokens, (rows * columns, 3): a number of the picture, the row and the column."""
+    places = torch.zeros(rows, columns, 3)
+    places[..., 0] = first
+    places[..., 1] = torch.arange(top, top + rows)[:, None]
+    places[..., 2] = torch.arange(left, left + columns)
+    return places.reshape(-1, 3)

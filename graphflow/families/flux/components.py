@@ -1,0 +1,88 @@
+"""FLUX.1 (Black Forest Labs 2024): a transformer on a flow, T5 and CLIP, an autoencoder of sixteen channels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from graphflow.errors import ModelFormatError
+from graphflow.families.flow.components import FlowComponents, pieces_of
+from graphflow.families.flow.t5 import T5Encoder
+from graphflow.families.flux.denoiser import FluxDenoiser
+from graphflow.families.flux.family import FAMILY
+from graphflow.families.flux.text import FluxText
+from graphflow.families.latent_diffusion.components import tokenizer_of
+from graphflow.families.latent_diffusion.text import ClipEncoder
+from graphflow.loading.components import FindVectors, Module
+from graphflow.sampling.prediction import ModelSampling
+
+LEVELS = 10_000
+"""Noise levels of the table from which the simple schedules of shifted models choose."""
+T5_TOKENS = 256
+"""Tokens that T5's prompts are filled up to."""
+MU = 1.15
+"""Logarithm of the time shift for a picture of a megapixel."""
+
+
+class FluxComponents(FlowComponents):
+    """The networks of FLUX.1."""
+
+    def denoiser(self, part: Module) -> FluxDenoiser:
+        """The transformer."""
+        distilled = not part.config.get("guidance_embeds") and part.description.task == "generate"
+        sampling = (
+            ModelSampling.flow(1.0, timestep_scale=1.0)
+            if distilled
+            else ModelSampling.flow(math.exp(MU), levels=LEVELS, timestep_scale=1.0)
+        )
+        return FluxDenoiser(
+            module=part.module, model_sampling=sampling, latent=self.latent, device=part.device, dtype=part.dtype
+        )
+
+    def encoder(
+        self,
+        parts: tuple[Module, ...],
+        *,
+        layer: int | None,
+        find_embedding: FindVectors,
+        tokens: Mapping[str, Mapping[str, Tensor]],
+    ) -> FluxText:
+        """The text encoders together, in any order; one of them may be missing.
+
+        Raises:
+            ModelFormatError: A part is none of its encoders.
+            ModelNotFoundError: T5's tokenizer is not at hand.
+        """
+        by_class = {type(part.module).__name__: part for part in parts}
+        clip, t5 = by_class.pop("CLIPTextModel", None), by_class.pop("T5EncoderModel", None)
+        if by_class:
+            raise ModelFormatError(
+                f"FLUX reads CLIP-L and T5, not {', '.join(sorted(by_class))}",
+                where=next(iter(by_class.values())).description.name,
+                advice="load clip_l and t5xxl",
+            )
+        encoders: tuple[ClipEncoder, ...] = ()
+        if clip is not None:
+            encoders = (
+                ClipEncoder(
+                    name="text_encoder",
+                    module=clip.module,
+                    tokenizer=tokenizer_of(clip),
+                    device=clip.device,
+                    layer=-1 if layer is None else layer,
+                    normed=True,
+                ),
+            )
+        return FluxText(
+            encoders=encoders,
+            find_embedding=find_embedding,
+            tokens=tokens,
+            t5=None
+            if t5 is None
+            else T5Encoder(module=t5.module, tokenizer=pieces_of(t5), device=t5.device, least=T5_TOKENS),
+        )
+
+
+COMPONENTS = FluxComponents(latent=FAMILY.latent, transformer=FAMILY.transformer)

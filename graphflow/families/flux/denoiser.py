@@ -1,0 +1,195 @@
+"""FLUX.1's transformer as the sampling loop sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from graphflow.basics.inference import inference
+from graphflow.errors import InvalidInputError
+from graphflow.families.flow.denoiser import FlowDenoiser, split_by_references
+from graphflow.families.flow.patches import pack, positions, unpack, whole_patches
+from graphflow.families.flux.references import PLACES
+from graphflow.pixels.batches import cycled
+from graphflow.sampling.loop import LatentSpace
+from graphflow.sampling.regions import CONCAT, HOLE, PICTURE
+from graphflow.values import Conditioning, ConditioningEntry
+
+GUIDANCE = 3.5
+"""What a guidance-distilled model is told where nobody says it."""
+_BYTES_PER_TOKEN = 34
+"""Numbers that a block holds at its peak for each token and channel: joint query, key and value, and the perceptron."""
+
+
+@dataclass(kw_only=True, eq=False)
+class FluxDenoiser(FlowDenoiser):
+    """What `Model.use()` gives for a FLUX.1 model.
+
+    Extras of a conditioning entry that it reads: `guidance` (None leaves the embedding out), `reference_latents` with
+    `reference_method`, and the further channels of Fill, Canny and Depth models.
+    """
+
+    @property
+    def text_width(self) -> int:
+        """Width C of the text embeddings that it reads."""
+        width: int = self.module.config.joint_attention_dim
+        return width
+
+    def memory(self, shape: Sequence[int]) -> int:
+        """Bytes that an evaluation of one latent (C, h, w) of this shape takes at its peak, beside the weights."""
+        config = self.module.config
+        tokens = shape[-2] * shape[-1] // 4 + 512
+        return int(
+            tokens * config.num_attention_heads * config.attention_head_dim * self.dtype.itemsize * _BYTES_PER_TOKEN
+        )
+
+    def painting(
+        self, sides: Mapping[str, Conditioning], latent: Tensor, noise_mask: Tensor | None
+    ) -> dict[str, Conditioning]:
+        """Give the picture that the conditioning brings as further channels, then 8 x 8 pixels of the mask a sample."""
+        space = LatentSpace.of(self.latent)
+
+        def channels(entry: ConditioningEntry) -> ConditioningEntry:
+            if PICTURE not in entry.extras:
+                return entry
+            beside = [space.enter(entry.extras[PICTURE])]
+            if HOLE in entry.extras:
+                hole = functional.pixel_unshuffle(entry.extras[HOLE], self.latent.downscale)
+                beside.append(cycled(hole, len(beside[0])))
+            return replace(entry, extras={**entry.extras, CONCAT: torch.cat(beside, dim=1)})
+
+        return {name: Conditioning(entries=tuple(map(channels, side.entries))) for name, side in sides.items()}
+
+    @inference
+    def predict(
+        self,
+        x: Tensor,
+        timestep: Tensor,
+        entries: Sequence[ConditioningEntry],
+        *,
+        sigma: Tensor | None = None,
+        variation: str | None = None,
+    ) -> Tensor:
+        """The flow's velocity, see :meth:`graphflow.sampling.network.Denoiser.predict`.
+
+        Raises:
+            InvalidInputError: The entries do not fit the network.
+        """
+        self.refuse_controls(entries)
+        parts, times = x.chunk(len(entries)), timestep.chunk(len(entries))
+        outputs: dict[int, Tensor] = {}
+        for group in split_by_references(entries):
+            output = self._evaluate(
+                torch.cat([parts[index] for index in group]),
+                torch.cat([times[index] for index in group]),
+                [entries[index] for index in group],
+            )
+            outputs |= dict(zip(group, output.chunk(len(group)), strict=True))
+        return torch.cat([outputs[index] for index in range(len(entries))]).to(x.device, torch.float32)
+
+    def _evaluate(self, x: Tensor, timestep: Tensor, entries: Sequence[ConditioningEntry]) -> Tensor:
+        config = self.module.config
+        batch, (height, width) = len(x) // len(entries), x.shape[-2:]
+        latent = whole_patches(self._with_channels(x.to(self.device, self.dtype), entries, batch))
+        tokens, rows, columns = pack(latent), latent.shape[-2] // 2, latent.shape[-1] // 2
+        places = [positions(rows, columns)]
+        count = tokens.shape[1]
+        references = [whole_patches(reference) for reference in self.references(entries, batch)]
+        if references:
+            sizes = [(reference.shape[-2] // 2, reference.shape[-1] // 2) for reference in references]
+            places += _places(entries)(sizes, rows, columns)
+            tokens = torch.cat([tokens, *map(pack, references)], dim=1)
+        text = self.text(entries, batch, config.joint_attention_dim)
+        guidance, heard = self._guidance(entries, batch)
+        with _heard(self.module, heard):
+            output: Tensor = self.module(
+                hidden_states=tokens,
+                encoder_hidden_states=text,
+                pooled_projections=self._pooled(entries, batch),
+                timestep=timestep.to(self.device, self.dtype),
+                guidance=guidance,
+                img_ids=torch.cat(places).to(self.device, self.dtype),
+                txt_ids=torch.zeros(text.shape[1], 3, device=self.device, dtype=self.dtype),
+                return_dict=False,
+            )[0]
+        return unpack(output[:, :count], height, width)
+
+    def _with_channels(self, x: Tensor, entries: Sequence[ConditioningEntry], batch: int) -> Tensor:
+        """The latent with the further channels of Fill, Canny and Depth models.
+
+        Raises:
+            InvalidInputError: The network needs further channels and the entries bring none.
+        """
+        more = self.module.config.in_channels // 4 - x.shape[1]
+        if more == 0:
+            return x
+        given = [entry.extras.get(CONCAT) for entry in entries]
+        if any(not isinstance(tensor, Tensor) or tensor.shape[1] != more for tensor in given):
+            raise InvalidInputError(
+                f"this model reads {more} channels beside the latent, and the conditioning brings none",
+                advice="give it the picture and mask to paint into by inpaint_conditioning, or the picture that steers"
+                " it by edit_conditioning",
+            )
+        return torch.cat([x, self.stacked([tensor for tensor in given if isinstance(tensor, Tensor)], batch)], dim=1)
+
+    def _pooled(self, entries: Sequence[ConditioningEntry], batch: int) -> Tensor:
+        """The pooled text (n * B, D); zeros where an entry has none."""
+        width = self.module.config.pooled_projection_dim
+        found = [torch.zeros(1, width) if entry.pooled is None else entry.pooled for entry in entries]
+        wrong = next((tensor.shape[-1] for tensor in found if tensor.shape[-1] != width), None)
+        if wrong is not None:
+            raise InvalidInputError(
+                f"the pooled conditioning has width {wrong}, the diffusion model needs {width}",
+                advice="encode the prompt with the text encoders of this model's family",
+            )
+        return self.stacked(found, batch)
+
+    def _guidance(self, entries: Sequence[ConditioningEntry], batch: int) -> tuple[Tensor | None, Tensor | None]:
+        """The guidance of each item and whether it is heard at all; None where the model has no such input."""
+        if not self.module.config.guidance_embeds:
+            return None, None
+        told = [entry.extras.get("guidance", GUIDANCE) for entry in entries]
+        values = torch.tensor([GUIDANCE if value is None else float(value) for value in told])
+        heard = torch.tensor([value is not None for value in told])
+        return (
+            values.repeat_interleave(batch).to(self.device, self.dtype),
+            None if bool(heard.all()) else heard.repeat_interleave(batch).to(self.device, self.dtype),
+        )
+
+
+def _places(entries: Sequence[ConditioningEntry]) -> Callable[[list[tuple[int, int]], int, int], list[Tensor]]:
+    """How the reference pictures are set apart.
+
+    Raises:
+        InvalidInputError: The family has no such way, or the entries disagree.
+    """
+    methods = {str(entry.extras.get("reference_method", "offset")) for entry in entries}
+    method = methods.pop()
+    if methods or method not in PLACES:
+        raise InvalidInputError(
+            f"this family's models tell reference pictures apart by {', '.join(PLACES)}, not by {method!r}"
+            if not methods
+            else "the conditionings have their reference pictures told apart in different ways",
+            advice="set it by set_reference_method",
+        )
+    return PLACES[method]
+
+
+@contextmanager
+def _heard(module: Any, heard: Tensor | None) -> Iterator[None]:
+    """Silence the guidance embedding of some items until the block ends; of none, where `heard` is None."""
+    if heard is None:
+        yield
+        return
+    embedder = module.time_text_embed.guidance_embedder
+    hook = embedder.register_forward_hook(lambda _module, _inputs, output: output * heard[:, None])
+    try:
+        yield
+    finally:
+        hook.remove()

@@ -1,0 +1,36 @@
+"""What FLUX.1 is known by; without torch."""
+
+from __future__ import annotations
+
+from graphflow.families.flow.family import FlowFamily
+from graphflow.families.flux.config import infer_transformer, schedule
+from graphflow.families.flux.names import transformer_names
+from graphflow.families.flux.sizes import KONTEXT_SIZES
+from graphflow.modelfiles.family import EncoderRole, LatentFormat, Variant
+
+FAMILY = FlowFamily(
+    name="flux",
+    made_by="Flux(?!2)",
+    transformer="FluxTransformer2DModel",
+    marks=("double_blocks.0.img_attn.norm.key_norm.scale", "single_transformer_blocks.0.norm.linear.weight"),
+    control="FluxControlNetModel",
+    control_marks=("single_transformer_blocks.", "double_blocks."),
+    adapter_marks=("double_blocks", "single_transformer_blocks"),
+    words=("flux",),
+    rank=2,
+    half="bfloat16",
+    trained_sizes={"flux_kontext": KONTEXT_SIZES},
+    comfyui_loader={2: "flux"},
+    latent=LatentFormat(channels=16, scale=0.3611, shift=0.1159, tiny="taef1"),
+    variants=tuple(Variant(name=name) for name in ("flux_dev", "flux_schnell", "flux_fill", "flux_control")),
+    infer=infer_transformer,
+    names=transformer_names,
+    schedule=schedule,
+    roles=(
+        EncoderRole(part="text_encoder", classes=("CLIPTextModel",)),
+        EncoderRole(part="text_encoder_2", classes=("T5EncoderModel",)),
+    ),
+    lone=True,
+    t5="text_encoder_2",
+    components_in="graphflow.families.flux.components",
+)

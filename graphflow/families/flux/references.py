@@ -1,0 +1,45 @@
+"""Where reference pictures stand beside the one that is made: places of their tokens in FLUX.1 Kontext."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from torch import Tensor
+
+from graphflow.families.flow.patches import positions
+
+Sizes = Sequence[tuple[int, int]]
+"""(rows, columns) of the tokens of each reference picture."""
+
+
+def beside(sizes: Sizes, rows: int, columns: int) -> list[Tensor]:
+    """All on one sheet behind the picture, each right of or below those before, so that the sheet stays small."""
+    found, height, width = [], 0, 0
+    for tall, wide in sizes:
+        below = height + tall <= width + wide
+        top, left = (height, 0) if below else (0, width)
+        found.append(positions(tall, wide, first=1, top=top, left=left))
+        height, width = max(height, top + tall), max(width, left + wide)
+    return found
+
+
+def numbered(sizes: Sizes, rows: int, columns: int) -> list[Tensor]:
+    """Each on a sheet of its own behind the picture."""
+    return [positions(tall, wide, first=number) for number, (tall, wide) in enumerate(sizes, start=1)]
+
+
+def diagonal(sizes: Sizes, rows: int, columns: int) -> list[Tensor]:
+    """On the picture's own sheet, each past the lower right corner of the one before (UNO, Wu et al. 2025, arXiv:2504.02160)."""
+    found, top, left = [], rows, columns
+    for tall, wide in sizes:
+        found.append(positions(tall, wide, top=top, left=left))
+        top, left = top + tall, left + wide
+    return found
+
+
+PLACES: Mapping[str, Callable[[Sizes, int, int], list[Tensor]]] = {
+    "offset": beside,
+    "index": numbered,
+    "uno": diagonal,
+}
+"""By the names of `set_reference_method`: from sizes, and rows and columns of the picture, to places."""

@@ -1,0 +1,107 @@
+"""The recordings' own ComfyUI nodes, as native nodes with rules: inputs from names, one guided evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from graphflow import node
+from graphflow.converters.comfyui import rules
+from graphflow.converters.comfyui.rules import Rule
+from graphflow.spec import registry
+from graphflow.spec.registry import Registry
+from graphflow.values import Conditioning, ConditioningEntry, Image, Latent, Mask, Model
+from tests.families.recorded_models import noise
+
+
+@node("lab_conditioning")
+def lab_conditioning(
+    name: str, tokens: int, width: int, pooled: int = 0, scale: float = 1.0, mask_from: int = -1
+) -> Conditioning:
+    """Return random conditioning."""
+    entry = ConditioningEntry(
+        embedding=torch.from_numpy(noise("cond", name, (1, tokens, width))) * scale,
+        pooled=torch.from_numpy(noise("cond", f"{name}/pooled", (1, pooled))) if pooled else None,
+        attention_mask=(torch.arange(tokens) < mask_from).long()[None] if mask_from >= 0 else None,
+    )
+    return Conditioning(entries=(entry,))
+
+
+@node("lab_latent")
+def lab_latent(name: str, shape: list[int], scale: float = 1.0) -> Latent:
+    """Return a random raw latent."""
+    return Latent(samples=torch.from_numpy(noise("latent", name, tuple(shape))) * scale)
+
+
+@node("lab_image")
+def lab_image(name: str, frames: int, height: int, width: int) -> Image:
+    """Return random pictures of 4 x 4 blocks."""
+    small = noise("image", name, (frames, height // 4, width // 4, 3)).repeat(4, axis=1).repeat(4, axis=2)
+    pixels = torch.from_numpy(np.clip(0.5 + 0.25 * small, 0, 1).astype(np.float32))
+    return Image(pixels=pixels.permute(0, 3, 1, 2))
+
+
+@node("lab_mask")
+def lab_mask(height: int, width: int, top: int, left: int, bottom: int, right: int) -> Mask:
+    """Return a mask of ones inside a box."""
+    values = torch.zeros(1, height, width)
+    values[:, top:bottom, left:right] = 1
+    return Mask(values=values)
+
+
+@node("lab_eval", lane="device")
+def lab_eval(
+    model: Model,
+    positive: Conditioning,
+    latent: Latent,
+    sigma: float,
+    negative: Conditioning | None = None,
+    cfg: float = 1.0,
+) -> Latent:
+    """Evaluate a model once at a latent that is taken as it is in the model's space."""
+    x = latent.samples
+    level = torch.tensor(sigma)
+    with model.use() as denoiser:
+
+        def side(told: Conditioning, *, negative: bool) -> torch.Tensor:
+            height, width = (edge * denoiser.latent.downscale for edge in x.shape[-2:])
+            completed = {"positive": denoiser.complete(told, height, width, negative=negative)}
+            (entry,) = denoiser.painting(completed, x, None)["positive"].entries
+            time = denoiser.model_sampling.timestep(level).expand(len(x))
+            output = denoiser.predict(denoiser.model_sampling.scale_input(x, level), time, [entry], sigma=level)
+            clean: torch.Tensor = denoiser.model_sampling.to_denoised(x, output, level)
+            return clean
+
+        result = side(positive, negative=False)
+        if negative is not None and cfg != 1.0:
+            other = side(negative, negative=True)
+            result = other + cfg * (result - other)
+    return replace(latent, samples=result)
+
+
+PACK = (lab_conditioning, lab_latent, lab_image, lab_mask, lab_eval)
+_RULES = (
+    Rule("LabConditioning", "lab_conditioning", "name tokens width pooled scale mask_from"),
+    Rule("LabLatent", "lab_latent", "name shape scale"),
+    Rule("LabImage", "lab_image", "name frames height width"),
+    Rule("LabMask", "lab_mask", "height width top left bottom right"),
+    Rule("LabEval", "lab_eval", "model positive latent sigma negative cfg"),
+)
+
+
+@contextmanager
+def lab() -> Iterator[Registry]:
+    """Have the importer read the lab's nodes until the block ends; gives the registry that knows them."""
+    known: Any = rules.RULES
+    for rule in _RULES:
+        known[rule.comfy] = rule
+    try:
+        yield registry.installed().with_nodes(PACK, pack="lab")
+    finally:
+        for rule in _RULES:
+            del known[rule.comfy]

@@ -1,0 +1,131 @@
+"""Recorded workflows of newer families, imported, run through a session, and compared with what ComfyUI 0.8.0 gave."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
+from torch import Tensor
+
+from graphflow.converters.comfyui import to_native, to_prompt
+from graphflow.session import Session
+from graphflow.settings import RootSetting, Settings
+from graphflow.spec.registry import Registry
+from graphflow.values import Conditioning, Image, Latent, Sigmas
+from tests.families.recorded_models import DATA, shapes, write_model
+
+FAMILIES = ("flux",)
+EVALUATION_BOUND, SAMPLING_BOUND, BROWNIAN_BOUND = 1e-5, 1e-4, 1e-3
+
+
+@cache
+def cases(family: str) -> dict[str, dict[str, Any]]:
+    """Return a family's cases: ``prompt``, and ``taps`` by name."""
+    found: dict[str, dict[str, Any]] = json.loads((DATA / f"{family}.json").read_text("utf-8"))
+    return found
+
+
+@cache
+def arrays(family: str) -> dict[str, Tensor]:
+    """Return a family's recorded arrays, by ``case/tap``."""
+    with np.load(DATA / f"{family}.npz") as file:
+        return {name: torch.from_numpy(file[name]) for name in file.files}
+
+
+def make_session(registry: Registry, models_folder: Path, scratch: Path) -> Session:
+    """Return a session on the recordings' weights, with the lab's nodes."""
+    settings = Settings(
+        models=(RootSetting(path=models_folder),),
+        cache_dir=scratch,
+        device="cpu",
+        dtype="float32",
+        safety="off",
+        offline=True,
+    )
+    return Session(settings, known=registry)
+
+
+def run_case(session: Session, family: str, case: str, folder: Path) -> dict[str, float]:
+    """Import one case, run it, and return max |got - wanted| / max |wanted| by array."""
+    recorded = cases(family)[case]
+    write_models(recorded["prompt"], folder)
+    taps = recorded["taps"]
+    shown = {f"tap{n}": {"class_type": "PreviewAny", "inputs": {"source": tap}} for n, tap in enumerate(taps.values())}
+    imported = to_native(to_prompt({**recorded["prompt"], **shown}), registry=session.registry)
+    if imported.report.unsupported:
+        raise AssertionError("; ".join(f"{entry.type}: {entry.remarks}" for entry in imported.report.unsupported))
+    named = {tap: imported.addresses[origin[0], origin[1]] for tap, origin in taps.items()}
+    document = imported.document.model_copy(update={"outputs": named})
+    result = session.run(document, targets=list(named.values()))
+    return {
+        key: _error(got, wanted)
+        for tap in taps
+        for key, got in _parts(result.outputs[tap], tap)
+        if (wanted := arrays(family).get(f"{case}/{key}")) is not None
+    }
+
+
+def write_models(prompt: dict[str, Any], folder: Path) -> None:
+    """Write the weight files that a prompt names, and tokenizers that read its texts as the published ones do."""
+    files = {Path(spec["file"]).name: name for name, spec in shapes().items()}
+    for entry in prompt.values():
+        for value in entry["inputs"].values():
+            if isinstance(value, str) and value in files:
+                write_model(files[value], folder)
+    write_t5_tokenizer(folder / "tokenizers" / "t5" / "tokenizer.json")
+
+
+def write_t5_tokenizer(path: Path) -> None:
+    """Write a tokenizer with T5's ids for the words of the recorded prompts."""
+    if path.exists():
+        return
+    words: dict[str, int] = json.loads((DATA / "t5_words.json").read_text("utf-8"))
+    by_id = {number: word for word, number in words.items()}
+    vocabulary = [
+        (by_id.get(number, f"<unused {number}>"), -1.0 if number in by_id else -1e3) for number in range(32100)
+    ]
+    tokenizer = Tokenizer(models.Unigram(vocabulary, unk_id=2, byte_fallback=False))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Strip(), normalizers.Replace(Regex(r"\s+"), " ")])
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    path.parent.mkdir(parents=True)
+    tokenizer.save(str(path))
+
+
+def bound(case: str) -> float:
+    """Return how far a case may differ."""
+    if case.startswith(("eval", "text", "vae", "lora", "sigmas")):
+        return EVALUATION_BOUND
+    return BROWNIAN_BOUND if "sde" in case else SAMPLING_BOUND
+
+
+def matching(family: str, names: Sequence[str]) -> list[str]:
+    """Return the cases of a family below these names; all without any."""
+    return [case for case in cases(family) if not names or case.startswith(tuple(names))]
+
+
+def _parts(value: object, tap: str) -> Iterator[tuple[str, Tensor]]:
+    match value:
+        case Latent():
+            yield tap, value.samples
+            yield f"{tap}.denoised", value.samples
+        case Image():
+            yield tap, value.pixels.permute(0, 2, 3, 1)
+        case Sigmas():
+            yield tap, value.values
+        case Conditioning():
+            (entry,) = value.entries
+            yield tap, entry.embedding
+            if entry.pooled is not None:
+                yield f"{tap}.pooled_output", entry.pooled
+
+
+def _error(got: Tensor, wanted: Tensor) -> float:
+    if got.shape != wanted.shape:
+        return float("inf")
+    return float((got.float() - wanted.float()).abs().max()) / (float(wanted.abs().max()) or 1.0)
