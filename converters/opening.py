@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,17 +78,7 @@ def from_foreign(
     if tell is not None:
         tell(result.report)
         return Opened(document, name)
-    return Opened(document, name, notices=tuple(_notices(result.report)))
-
-
-def _notices(report: Report) -> Iterator[str]:
-    """Say what differs from the ComfyUI file, and what is left out."""
-    from .comfyui.report import Verdict
-
-    for entry in report.of(Verdict.APPROXIMATE):
-        yield f"{entry.id} {entry.type}: {'; '.join(entry.remarks)}"
-    for entry in report.of(Verdict.UNSUPPORTED, live=False):
-        yield f"{entry.id} {entry.type}: left out, no output needs it"
+    return Opened(document, name, notices=result.report.remarks)
 
 
 def _content(path: Path) -> bytes | None:

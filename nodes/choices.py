@@ -35,15 +35,15 @@ Crop: TypeAlias = Annotated[
 
 Tile: TypeAlias = Annotated[
     int,
-    Field(ge=0, le=8192, multiple_of=8, description="tile edge in pixels, to save memory; 0 takes the picture whole"),
+    Field(ge=0, le=8192, description="tile edge in pixels, to save memory; 0 takes the picture whole"),
 ]
 
 TileOverlap: TypeAlias = Annotated[
-    int, Field(ge=0, le=4096, multiple_of=8, description="pixels that neighbouring tiles share, at most half of one")
+    int, Field(ge=0, le=4096, description="pixels that neighbouring tiles share, at most half of one")
 ]
 
 LatentEdge: TypeAlias = Annotated[
-    int, Field(ge=8, le=LIMITS.edge, multiple_of=8, description="pixels of the picture, a multiple of 8")
+    int, Field(ge=8, le=LIMITS.edge, description="pixels of the picture; rounded down to whole latent samples")
 ]
 
 Flip: TypeAlias = Annotated[

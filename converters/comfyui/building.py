@@ -93,6 +93,7 @@ class Source:
         defaults: ComfyUI's defaults of inputs that the file lacks.
         used: Names of inputs that the rule has looked at.
         remarks: What the result does otherwise.
+        notes: What it does as ComfyUI does, although the file says otherwise.
     """
 
     id: str
@@ -102,6 +103,7 @@ class Source:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
     remarks: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def get(self, name: str, default: Any = None) -> Value:
         """Return an input: what the file has, else ComfyUI's default, else ``default`` as a literal."""
@@ -315,6 +317,9 @@ class Builder:
         """Link, with a conversion between kinds of numbers and texts where ComfyUI's nodes convert by themselves."""
         kind = self.type_of(value)
         wanted = target.type.name
+        if target.seed and isinstance(value.constant, int) and value.constant < 0:  # torch counts these from 2**64
+            params[target.name] = value.constant % 2**64
+            return
         if not target.linked and kind.name != wanted and kind != ANY and (kind.name, wanted) != ("int", "float"):
             if value.constant is not NOTHING:
                 params[target.name] = self.literal(spec, target, value.constant)

@@ -274,13 +274,20 @@ def _links(raw: object, where: str) -> dict[str, tuple[Link, ...]]:
     entries: Any = list(raw.values()) if isinstance(raw, dict) else as_list(raw, where)
     links: dict[str, tuple[Link, ...]] = {}
     for position, entry in enumerate(entries):
-        if entry is None:
-            continue
+        if entry is None or None in _origin(entry):
+            continue  # a link from nowhere is none
         link = _link(entry, f"{where}[{position}]")
         known = links.get(link.id, ())
         if link not in known[:8]:
             links[link.id] = (*known[:7], link)
     return links
+
+
+def _origin(raw: object) -> list[object]:
+    """Return a link's id, node and slot, as far as they are there."""
+    if isinstance(raw, dict):
+        return [raw[name] for name in ("id", "origin_id", "origin_slot") if name in raw]
+    return raw[:3] if isinstance(raw, list) else []
 
 
 def _link(raw: object, where: str) -> Link:
@@ -302,8 +309,9 @@ def _link(raw: object, where: str) -> Link:
         id=as_id(id, f"{where}.id"),
         origin=as_id(origin, f"{where}.origin_id"),
         origin_slot=as_index(origin_slot, f"{where}.origin_slot"),
-        target=as_id(target, f"{where}.target_id"),
-        target_slot=as_index(target_slot, f"{where}.target_slot"),
+        # The input that names the link is its end, whatever the link says of it.
+        target=as_id("?" if target is None else target, f"{where}.target_id"),
+        target_slot=as_index(0 if target_slot is None else target_slot, f"{where}.target_slot"),
         type=slot_type(type, f"{where}.type"),
     )
 
@@ -314,6 +322,8 @@ def _broadcasts(extra: object, where: str) -> dict[tuple[str, int], Broadcast]:
     for position, entry in enumerate(as_list(raw, where)):
         at = f"{where}[{position}]"
         values = as_object(entry, at)
+        if None in values.values():
+            continue
         target = as_id(values.get("downstream"), f"{at}.downstream")
         slot = as_index(values.get("downstream_slot"), f"{at}.downstream_slot")
         result[target, slot] = Broadcast(

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
 
 from . import catalogue
 from .documents import INPUT_BOUNDARY, OUTPUT_BOUNDARY, Boundary, Graph, InputSlot, Link, UiNode, parse_nodes
 from .fields import as_list, quote
 from .notes import Journal
+from .widgets import is_control, may_hold
 
 _NAME = re.compile(r"workflow[/>](.+)", re.DOTALL)
 
@@ -87,47 +88,109 @@ def _with_values(
     values = host.widgets
     if not isinstance(values, tuple) or not values:
         return inner
-    own = {id: node.widgets if isinstance(node.widgets, tuple) else () for id, node in inner.items()}
-    shown = {id: list(range(len(stored))) for id, stored in own.items()}
-    if sum(map(len, shown.values())) != len(values):
-        shown = {id: _shown(node, raw, id) for id, node in inner.items()}
-    if sum(map(len, shown.values())) != len(values):
+    layouts = _layouts(inner, raw)
+    fitting = _fitting(values, layouts) or _fitting(values, [_without(layout, host, inner) for layout in layouts])
+    if not fitting:
         journal.problem(
             "group-values",
-            f"the group node holds {len(values)} widget values, its nodes {sum(map(len, own.values()))}: "
-            "theirs are used",
+            f"the group node holds {len(values)} widget values, its nodes {len(layouts[1])}: theirs are used",
             node=place,
         )
         return inner
-    given = iter(values)
-    result: dict[str, UiNode] = {}
+    given, layout = min(fitting, key=_misfits)
+    if _misfits((given, layout)):
+        journal.problem(
+            "group-values", "the widget values do not fit the nodes inside; some may be shifted", node=place
+        )
+    stored = {id: list(node.widgets) if isinstance(node.widgets, tuple) else [] for id, node in inner.items()}
+    for value, entry in zip(given, layout, strict=True):
+        stored[entry.node][entry.position] = value
+    return {
+        id: replace(node, widgets=tuple(stored[id]), named=None) if stored[id] else node for id, node in inner.items()
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Widget:
+    """A value that the group node holds for an inner node: its place among the inner node's own, and its name if known."""
+
+    node: str
+    type: str
+    position: int
+    name: str = ""
+
+
+_Fitting: TypeAlias = tuple[Sequence[Any], list[_Widget]]
+
+
+def _fitting(values: Sequence[Any], layouts: list[list[_Widget]]) -> list[_Fitting]:
+    """Return the layouts that have as many places as there are values, with or without the settings beside seeds."""
+    plain = [value for value in values if not is_control(value)]
+    bare = [[widget for widget in layout if widget.name != catalogue.CONTROL] for layout in layouts]
+    pairs = [*((values, layout) for layout in layouts), *((plain, layout) for layout in bare)]
+    return [(values, layout) for values, layout in pairs if len(values) == len(layout)]
+
+
+def _misfits(fitting: _Fitting) -> int:
+    return sum(not _may_hold(widget, value) for value, widget in zip(*fitting, strict=True))
+
+
+def _may_hold(widget: _Widget, value: object) -> bool:
+    if widget.name == catalogue.CONTROL:
+        return is_control(value) or isinstance(value, bool) or value is None
+    interface = catalogue.find(widget.type)
+    return interface is None or may_hold(interface, widget.name, value)
+
+
+def _layouts(inner: Mapping[str, UiNode], raw: Mapping[str, Any]) -> list[list[_Widget]]:
+    """Return the orders in which group nodes hold their inner nodes' values, the likeliest first.
+
+    Widgets that are linked inside, or hidden, are left out by most files. Those that were made inputs inside stand
+    behind the other ones of their node, or in their place, or are left out. The setting beside a seed goes with it.
+    """
+    layouts: tuple[list[_Widget], ...] = ([], [], [], [])
+    moved, every, in_place, without = layouts
     for id, node in inner.items():
-        stored = list(own[id])
-        for position in shown[id]:
-            stored[position] = next(given)
-        result[id] = replace(node, widgets=tuple(stored), named=None) if stored else node
-    return result
+        widgets = _widgets(node, id)
+        slots = {slot.widget or slot.name: number for number, slot in enumerate(node.inputs)}
+        linked = {slot.widget or slot.name for slot in node.inputs if slot.link is not None}
+        owner = ""
+        shown: list[_Widget] = []
+        inputs: list[tuple[int, _Widget]] = []
+        for widget in widgets:
+            owner = owner if widget.name == catalogue.CONTROL else widget.name
+            if owner in linked or _settings(raw, id, "input", owner).get("visible") is False:
+                continue
+            if owner in slots:
+                inputs.append((slots[owner], widget))
+            else:
+                shown.append(widget)
+        every += widgets
+        without += shown
+        moved += shown + [widget for _, widget in sorted(inputs, key=lambda item: item[0])]
+        in_place += sorted([*shown, *(widget for _, widget in inputs)], key=lambda widget: widget.position)
+    return list(layouts)
 
 
-def _shown(node: UiNode, raw: Mapping[str, Any], id: str) -> list[int]:
-    """Return which of a node's widget values the group node holds: not those that are linked inside, or hidden."""
-    if not isinstance(node.widgets, tuple):
-        return []
-    everything = list(range(len(node.widgets)))
+def _without(layout: list[_Widget], host: UiNode, inner: Mapping[str, UiNode]) -> list[_Widget]:
+    """Return a layout without the widgets that are linked inputs of the group node, and the settings beside them."""
+    linked = {slot.widget for slot in host.inputs if slot.link is not None}
+    kept: list[_Widget] = []
+    owner = ""
+    for widget in layout:
+        owner = owner if widget.name == catalogue.CONTROL else widget.name
+        title = inner[widget.node].title or widget.type
+        if owner not in linked and f"{title} {owner}" not in linked:
+            kept.append(widget)
+    return kept
+
+
+def _widgets(node: UiNode, id: str) -> list[_Widget]:
+    count = len(node.widgets) if isinstance(node.widgets, tuple) else 0
     interface = catalogue.find(node.type)
     orders = [order.names for order in interface.orders] if interface is not None else []
-    names = next((names for names in orders if len(names) == len(everything)), None)
-    if names is None:
-        return everything
-    linked = {slot.widget or slot.name for slot in node.inputs if slot.link is not None}
-    found: list[int] = []
-    hidden = False
-    for position, name in enumerate(names):
-        if name != catalogue.CONTROL:  # the setting beside a seed goes where the seed goes
-            hidden = name in linked or _settings(raw, id, "input", name).get("visible") is False
-        if not hidden:
-            found.append(position)
-    return found
+    names = next((names for names in orders if len(names) == count), [""] * count)
+    return [_Widget(id, node.type, position, name) for position, name in enumerate(names)]
 
 
 def _with_converted_widgets(host: UiNode, inner: dict[str, UiNode], journal: Journal, place: str) -> dict[str, UiNode]:

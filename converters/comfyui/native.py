@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from graphflow.document.document import Document
+from graphflow.document.document import Document, split_address
 from graphflow.errors import ConversionError
 from graphflow.nodes.output.comfyui_prompt import origin
 from graphflow.spec.registry import Registry, installed
@@ -35,6 +35,17 @@ _COSMETIC = frozenset(
     }
 )  # fmt: skip
 """Inputs that the front end leaves in files and no node reads."""
+
+
+_SAMPLED = {
+    "empty_latent": ("width", "height"),
+    "upscale_latent": ("width", "height"),
+    "crop_latent": ("width", "height", "x", "y"),
+    "composite_latents": ("x", "y"),
+    "empty_video_latent": ("width", "height"),
+    "set_conditioning_area": ("width", "height", "x", "y"),
+}
+"""Inputs in pixels that count in whole latent samples, by native type."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +151,11 @@ class _Importer:
             format=self._flattened.format,
             container=self._flattened.container,
             notes=self._flattened.notes,
-            problems=tuple(note for note in self._flattened.problems if not note.node or note.node in live),
+            problems=tuple(
+                note
+                for note in self._flattened.problems
+                if note.node in live or note.node not in self._flattened.prompt
+            ),
         )
         addresses = {
             (id, slot): value.address
@@ -161,6 +176,7 @@ class _Importer:
         try:
             values = apply(rule, self._builder, source) if isinstance(rule, Rule) else rule.make(self._builder, source)
             self._check_left(source)
+            source.notes.extend(self._rounded())
         except RefusedError as reason:
             self._builder.undo()
             if isinstance(reason, MissingError) and id in self._flattened.outputs:
@@ -178,10 +194,26 @@ class _Importer:
             verdict=Verdict.APPROXIMATE if remarks else Verdict.EXACT,
             live=True,
             native=tuple(dict.fromkeys(types)),
-            remarks=tuple(remarks),
+            remarks=(*remarks, *source.notes),
             pack=self._pack(id, source.type, rule),
             waits=self._waits(),
         )
+
+    def _rounded(self) -> list[str]:
+        """Say which edges and places, in pixels, are no whole number of latent samples."""
+        cut: list[str] = []
+        for id in self._builder.current:
+            entry = self._builder.nodes[id]
+            downscale = entry.params.get("downscale", 8)
+            if entry.params.get("unit") == "fraction":
+                continue
+            for name in _SAMPLED.get(entry.type, ()):
+                value, link = entry.params.get(name), entry.links.get(name)
+                if isinstance(link, str):
+                    value = _constant(self._builder, Ref(split_address(link)[0]))
+                if isinstance(value, int | float) and isinstance(downscale, int) and value % downscale:
+                    cut.append(f"{name} {value:g} to {value - value % downscale:g}")
+        return [f"rounded down as ComfyUI does: {', '.join(cut)}"] if cut else []
 
     def _show_results(self) -> None:
         """Preview the pictures of what is taken for outputs where nothing saves or shows: samplers of packs show theirs."""

@@ -29,7 +29,7 @@ class Entry:
         verdict: How well it is said.
         live: Whether an output needs it.
         native: The native node types that it became; empty where it is a part of another node.
-        remarks: What differs, or why it is not supported.
+        remarks: What differs, what is done as ComfyUI does although the file says otherwise, or why it is not supported.
         pack: The custom pack that has the type, where known.
         provides: What a node of this type would have to do, where it is not supported.
         waits: What has to be built before the node runs, e.g. a family; empty where it runs.
@@ -105,7 +105,7 @@ class Report:
         format: The file's format.
         container: What it came in.
         notes: What was changed or guessed, harmlessly.
-        problems: Where the flat prompt may be wrong, at nodes that run.
+        problems: Where the flat prompt may be wrong: at nodes that run, and at those that it does not have.
     """
 
     entries: tuple[Entry, ...]
@@ -118,6 +118,18 @@ class Report:
     def of(self, verdict: Verdict, *, live: bool = True) -> Iterator[Entry]:
         """Yield the entries with a verdict."""
         return (entry for entry in self.entries if entry.verdict is verdict and entry.live == live)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a user should know before looking at the result: remarks on nodes that run, and problems beside them."""
+        told = [
+            entry for entry in self.entries if entry.live and entry.remarks and entry.verdict is not Verdict.UNSUPPORTED
+        ]
+        lines = [f"{entry.id} {entry.type}: {'; '.join(entry.remarks)}" for entry in told]
+        known = {(entry.id, remark) for entry in self.entries for remark in entry.remarks}
+        lines += [str(problem) for problem in self.problems if (problem.node, problem.message) not in known]
+        dead = [f"{entry.id} {entry.type}" for entry in self.of(Verdict.UNSUPPORTED, live=False)]
+        return (*lines, *([f"left out, no output needs it: {', '.join(dead[:12])}"] if dead else []))
 
     @property
     def unsupported(self) -> tuple[Entry, ...]:

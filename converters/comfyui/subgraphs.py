@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,8 +15,10 @@ from .groups import group_as_subgraph, group_name
 from .modes import BYPASSED, MUTED
 from .notes import Journal
 from .virtual import SETTERS, variable
-from .widgets import is_control
+from .widgets import is_control, name_widgets
 
+HOST = "-1"
+"""Stands in ``proxyWidgets`` for the instance itself, whose linked inputs hold values."""
 NESTING = 64
 """Levels of subgraphs inside subgraphs."""
 PLACE_LENGTH = 1_024
@@ -147,25 +149,61 @@ def _inside(workflow: UiWorkflow, scope: Scope, node: UiNode, journal: Journal) 
 def _host_values(
     host: UiNode, graph: Graph, workflow: UiWorkflow, promoted: dict[str, list[int]], journal: Journal, place: str
 ) -> Mapping[str, Any]:
-    """Return the promoted values that the instance itself holds, by boundary name."""
+    """Return the promoted values that the instance itself holds, by boundary name; null stands for none."""
     if graph.id not in workflow.subgraphs or not host.widgets:
         return {}
     if not isinstance(host.widgets, tuple):
-        return host.widgets
-    names = [graph.inputs[slot].name for slot in promoted_inputs(graph, workflow, promoted)]
-    values = host.widgets
-    if len(values) != len(names):
+        return _held(host.widgets.items())
+    proxies = _proxies(host)
+    names = [] if proxies else [graph.inputs[slot].name for slot in promoted_inputs(graph, workflow, promoted)]
+    values, shown = host.widgets, len(proxies or names)
+    if len(values) > shown or (names and len(values) < shown):
         values = tuple(value for value in values if not is_control(value))
-    if len(values) == len(names):
-        return dict(zip(names, values, strict=True))
+    if proxies and len(values) <= shown:
+        return _proxied(proxies, values, graph, journal, place)
+    if names and len(values) == shown:
+        return _held(zip(names, values, strict=True))
     if host.named is not None:
-        return {name: value for name, value in host.named.items() if name in names}
+        return _held((name, value) for name, value in host.named.items() if name in names)
     journal.problem(
         "host-values",
-        f"the subgraph shows {len(names)} widgets but holds {len(host.widgets)} values: those inside are used",
+        f"the subgraph holds {len(host.widgets)} values for the {shown} it shows: those inside are used",
         node=place,
     )
     return {}
+
+
+def _held(values: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    return {name: value for name, value in values if value is not None}
+
+
+def _proxies(host: UiNode) -> list[tuple[str, str]]:
+    """Return the node and widget of each entry of ``proxyWidgets``, to which the host's values belong in this order."""
+    entries = host.properties.get("proxyWidgets")
+    pairs = [entry[:2] if isinstance(entry, list) else [] for entry in entries] if isinstance(entries, list) else []
+    return [(str(pair[0]), str(pair[1])) if len(pair) == 2 else ("", "") for pair in pairs]
+
+
+def _proxied(
+    proxies: list[tuple[str, str]], values: Sequence[Any], graph: Graph, journal: Journal, place: str
+) -> dict[str, Any]:
+    """Return the values of linked inputs; what is shown of inner nodes has its value there, and the host holds none."""
+    found: dict[str, Any] = {}
+    inputs = {boundary.name for boundary in graph.inputs}
+    for (id, name), value in zip(proxies, values, strict=False):
+        if value is None or (id != HOST and (is_control(value) or name.startswith("$$"))):
+            continue
+        inner = graph.nodes.get(id)
+        own = name_widgets(inner).values.get(name) if inner is not None else None
+        if id == HOST and name in inputs:
+            found[name] = value
+        elif id == HOST:
+            unknown = f"the subgraph holds {quote(value, 40)} for {quote(name)}, which is none of its inputs"
+            journal.problem("host-values", unknown, node=place)
+        elif value != own:
+            stale = f"holds {quote(value, 40)} for {quote(name)} of node {quote(id)}, whose own value is used: {quote(own, 40)}"
+            journal.problem("host-values", f"the subgraph {stale}", node=place)
+    return found
 
 
 def promoted_inputs(graph: Graph, workflow: UiWorkflow, known: dict[str, list[int]], level: int = 0) -> list[int]:
@@ -199,5 +237,4 @@ def _is_widget(type: str, name: str, workflow: UiWorkflow, known: dict[str, list
         inside = promoted_inputs(inner, workflow, known, level + 1) if level < NESTING else []
         return any(inner.inputs[slot].name == name for slot in inside)
     interface = catalogue.find(type)
-    spec = interface.inputs.get(name) if interface else None
-    return bool(spec and spec.widget)
+    return interface is not None and any(name in order.names for order in interface.orders)

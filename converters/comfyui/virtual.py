@@ -27,6 +27,7 @@ _DECORATION = frozenset(
         "Mute / Bypass Repeater (rgthree)",
         "Random Unmuter (rgthree)",
         "Node Collector (rgthree)",
+        "Node Combiner (rgthree)",
         "Anything Everywhere",
         "Anything Everywhere?",
         "Anything Everywhere3",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from . import catalogue
@@ -131,18 +131,28 @@ def _by_order(node: UiNode, values: Sequence[Any]) -> Widgets:
     interface = catalogue.find(node.type)
     if interface is None:
         return _by_entries(entries, values)
+    # Of the children of a dynamic combo box, those that are linked are left out by some files.
+    linked = {slot.widget for slot in node.inputs if slot.widget and slot.link is not None and "." in slot.widget}
+    orders = [replace(order, names=names) for order in interface.orders for names in _without(order.names, linked)]
     ranked = [
-        (_misfit(found, leftover, order, entries, interface), found, leftover)
-        for order in interface.orders
+        (_misfit(found, leftover, order, [name for name in entries if name not in linked], interface), found, leftover)
+        for order in orders
         for found, leftover in [_align(values, order.names)]
     ]
     if not ranked:
         return Widgets(unnamed=tuple(values))
     misfit, found, leftover = min(ranked, key=lambda item: item[0])
+    listed = _by_entries(entries, values)
+    if any(misfit[:3]) and not listed.unnamed:
+        return listed  # a choice that the tables do not know, of a node that lists its widgets
     if not interface.core:
         found.unnamed = tuple(value for value in leftover if not _is_trailing_extra(value))
     found.fits = misfit[:2] == (0, 0)
     return found
+
+
+def _without(names: tuple[str, ...], linked: set[str]) -> list[tuple[str, ...]]:
+    return [names, tuple(name for name in names if name not in linked)] if linked else [names]
 
 
 def _by_entries(entries: Sequence[str], values: Sequence[Any]) -> Widgets:
@@ -192,13 +202,13 @@ def _misfit(
 ) -> tuple[int, int, int, int, int]:
     """Rank an order for these values: what is wrong, worst first."""
     wrong_choice = sum(found.values.get(name) not in choices for name, choices in order.when.items())
-    wrong_type = sum(not _fits(interface, name, value) for name, value in found.values.items())
+    wrong_type = sum(not may_hold(interface, name, value) for name, value in found.values.items())
     missing_entry = sum(name not in order.names for name in entries)
     missing = sum(name != CONTROL and name not in _CANVAS_ONLY for name in order.names) - len(found.values)
     return wrong_choice, wrong_type, missing_entry, len(leftover), missing
 
 
-def _fits(interface: Interface, name: str, value: object) -> bool:
+def may_hold(interface: Interface, name: str, value: object) -> bool:
     """Say whether a value may stand for an input of a core node type."""
     spec = interface.inputs.get(name)
     if spec is None or value is None:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from graphflow.document.document import Document, split_address
 from graphflow.document.flatten import PREFIX, flatten
+from graphflow.nodes.images.files import count_frames
 from graphflow.planning.checked import CheckedNode, Source
 from graphflow.planning.expand import Expanded, standing
 from graphflow.planning.files import FileUse
@@ -112,6 +114,13 @@ class Node:
     uses: tuple[FileUse, ...]
     makes: Mapping[str, str]
 
+    @cached_property
+    def frames(self) -> int:
+        """How many pictures it reads from its file; 1 where it reads none, or the first."""
+        use, wanted = self.files.get("file"), self.values.get("frames")
+        every = isinstance(wanted, Given) and wanted.value == "all"
+        return count_frames(use.path) if every and use is not None and use.path else 1
+
 
 @dataclass
 class Graph:
@@ -143,7 +152,7 @@ class Graph:
             return False
         before = [found for name, found in node.values.items() if node.kinds[name] in _BATCHES]
         links = [found for found in before if not isinstance(found, Given)]
-        return all(map(self.single, links)) if links else node.type in _ONE
+        return all(map(self.single, links)) if links else node.type in _ONE and node.frames == 1
 
 
 class _Unkeyed(Keying):

@@ -51,22 +51,45 @@ def standard_input() -> bytes:
     return data
 
 
-def show_import(report: Report) -> None:
-    """Say on standard error what a ComfyUI file became."""
-    show_summary(console(error=True), report)
+def show_import(report: Report, *, whole: bool = False) -> None:
+    """Say on standard error what a ComfyUI file became: in one line, or of every node."""
+    (show_report if whole else show_line)(console(error=True), report)
 
 
-def show_summary(target: Console, report: Report, *, listed: bool = False) -> None:
+def show_summary(target: Console, report: Report, *, remarks: bool = True) -> None:
     """Print how many nodes were said how well, what differs, what is left out, and what is not there to run it.
 
     Args:
         target: Where to print.
         report: What became of the file.
-        listed: Whether each node has been told before.
+        remarks: Whether to print the remarks, too.
     """
+    target.print(styled(_counted(report), "dim"))
+    for family, entries in report.waiting.items():
+        types = ", ".join(dict.fromkeys(entry.type for entry in entries))
+        target.print(styled(f"cannot run yet, {family} is not built: {types}", "yellow"))
+    if not remarks:
+        return
+    for remark in report.remarks[:_SHOWN]:
+        target.print(styled(f"note: {remark}", "yellow"))
+    more = len(report.remarks) - _SHOWN
+    if more > 0:
+        target.print(styled(f"… and {more:,} more; `graphflow import FILE --report` lists all", "yellow"))
+
+
+def show_line(target: Console, report: Report) -> None:
+    """Print the same in one line, with the beginning of the remarks."""
+    line = styled(_counted(report), "dim")
+    if report.remarks:
+        first = "; ".join(remark if len(remark) <= 100 else f"{remark[:99]}…" for remark in report.remarks[:2])
+        more = " …" if len(report.remarks) > 2 else ""
+        line += styled(f"; {count(len(report.remarks), 'remark')} (import --report tells all): {first}{more}", "yellow")
+    target.print(line, soft_wrap=True)
+
+
+def _counted(report: Report) -> str:
     from graphflow.converters.comfyui.report import Verdict
 
-    near = list(report.of(Verdict.APPROXIMATE))
     waiting = sum(map(len, report.waiting.values()))
     exact, roughly = (
         sum(not entry.waits for entry in report.of(verdict)) for verdict in (Verdict.EXACT, Verdict.APPROXIMATE)
@@ -74,20 +97,7 @@ def show_summary(target: Console, report: Report, *, listed: bool = False) -> No
     text = f"ComfyUI workflow ({report.format}): {count(exact, 'node')} exactly, {roughly} approximately"
     for number, what in ((waiting, "that cannot run yet"), (len(report.unsupported), "not supported")):
         text += f", {number} {what}" if number else ""
-    target.print(styled(text, "dim"))
-    for family, entries in report.waiting.items():
-        types = ", ".join(dict.fromkeys(entry.type for entry in entries))
-        target.print(styled(f"cannot run yet, {family} is not built: {types}", "yellow"))
-    if listed:
-        return
-    for entry in near[:_SHOWN]:
-        target.print(styled(f"note: {entry.id} {entry.type}: {'; '.join(entry.remarks)}", "yellow"))
-    if len(near) > _SHOWN:
-        target.print(styled(f"… and {len(near) - _SHOWN:,} more; `graphflow import FILE --report` lists all", "yellow"))
-    dead = [f"{entry.id} {entry.type}" for entry in report.of(Verdict.UNSUPPORTED, live=False)]
-    if dead:
-        more = f" and {len(dead) - _SHOWN} more" if len(dead) > _SHOWN else ""
-        target.print(styled(f"left out, no output needs it: {', '.join(dead[:_SHOWN])}{more}", "yellow"))
+    return text
 
 
 def show_missing_models(target: Console, report: Report) -> None:
@@ -139,7 +149,7 @@ def show_report(target: Console, report: Report) -> None:
             target.print(styled(f"problem: {note}", "red"))
     for note in report.notes:
         target.print(styled(f"note: {note}", "dim"))
-    show_summary(target, report, listed=True)
+    show_summary(target, report, remarks=False)
     missing = sum(not model.path for model in report.models)
     if missing:
         there = "is not there: put it" if missing == 1 else "are not there: put them"

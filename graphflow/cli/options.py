@@ -102,6 +102,13 @@ NoCache = Annotated[
         "--no-cache", metavar="", rich_help_panel=SETTINGS, help="Use no stored results and store none on disk."
     ),
 ]
+ReportOption = Annotated[
+    bool,
+    typer.Option(
+        "--report", metavar="", rich_help_panel=WORKFLOW,
+        help="Of a ComfyUI workflow: say what became of every node, with all remarks; without it one line tells how many there are.",
+    ),
+]  # fmt: skip
 AsJson = Annotated[bool, typer.Option("--json", metavar="", help="Print JSON for programs.")]
 
 
@@ -115,6 +122,7 @@ class What:
     input_dir: InputDir = None
     targets: Targets = None
     safety: SafetyOption = None
+    report: ReportOption = False
 
 
 @dataclass(frozen=True)

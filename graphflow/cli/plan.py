@@ -38,7 +38,7 @@ def plan(what: What, where: Where, as_json: AsJson = False) -> None:
     """Show what a run would do: what runs and why, what is stored, which files and weights it needs. Runs nothing."""
     with json_errors(as_json):
         session = where.session()
-        loaded = load(what.workflow)
+        loaded = load(what.workflow, report=what.report)
         with named(loaded):
             expanded = session.expand(loaded.document, input_values(what.inputs), overrides(what.sets))
             made = session.plan(

@@ -73,7 +73,7 @@ def run(
     with json_errors(as_json) as fields:
         carry_out(
             where.session(),
-            load(what.workflow),
+            load(what.workflow, report=what.report),
             input_values(what.inputs),
             overrides(what.sets),
             out=out,

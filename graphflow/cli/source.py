@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from graphflow.errors import InvalidInputError, WorkflowError
 
 if TYPE_CHECKING:
+    from graphflow.converters.comfyui import Report
     from graphflow.document.opening import Opened
     from graphflow.planning.expand import Expanded, Text
     from graphflow.session import Session
@@ -16,8 +18,12 @@ if TYPE_CHECKING:
 STANDARD_INPUT = "-"
 
 
-def load(name: str) -> Opened:
+def load(name: str, *, report: bool = False) -> Opened:
     """Read a workflow by path, by packaged name, or from standard input; ComfyUI's files become native ones.
+
+    Args:
+        name: What the command line called it.
+        report: Whether to say of a ComfyUI file what became of every node.
 
     Raises:
         InvalidInputError: There is no such workflow, or it cannot be read.
@@ -27,9 +33,10 @@ def load(name: str) -> Opened:
     from graphflow.cli.imported import show_import
     from graphflow.converters.opening import open_workflow
 
+    tell = partial(show_import, whole=report)
     if name == STANDARD_INPUT:
-        return _from_standard_input()
-    opened: Opened = open_workflow(name, tell=show_import)
+        return _from_standard_input(tell)
+    opened: Opened = open_workflow(name, tell=tell)
     return opened
 
 
@@ -44,15 +51,15 @@ def named(loaded: Opened) -> Iterator[None]:
         raise WorkflowError(error.problems, source=loaded.name) from error
 
 
-def _from_standard_input() -> Opened:
-    from graphflow.cli.imported import show_import, standard_input
+def _from_standard_input(tell: Callable[[Report], None]) -> Opened:
+    from graphflow.cli.imported import standard_input
     from graphflow.converters.opening import from_foreign
     from graphflow.document import document as workflow
     from graphflow.document.opening import Opened
 
     name = "standard input"
     data = standard_input()
-    foreign: Opened | None = from_foreign(data, name, show_import)
+    foreign: Opened | None = from_foreign(data, name, tell)
     return foreign or Opened(workflow.from_bytes(data, source=name, file=STANDARD_INPUT), name)
 
 

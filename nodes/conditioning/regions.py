@@ -112,8 +112,8 @@ def average_conditioning(
 @node("set_conditioning_area", map=True)
 def set_conditioning_area(
     conditioning: Told,
-    width: Annotated[float, Field(gt=0, le=16384, description="width of the rectangle")] = 1.0,
-    height: Annotated[float, Field(gt=0, le=16384, description="height of the rectangle")] = 1.0,
+    width: Annotated[float, Field(ge=0, le=16384, description="width of the rectangle")] = 1.0,
+    height: Annotated[float, Field(ge=0, le=16384, description="height of the rectangle")] = 1.0,
     x: Annotated[float, Field(ge=0, le=16384, description="its left edge")] = 0.0,
     y: Annotated[float, Field(ge=0, le=16384, description="its upper edge")] = 0.0,
     unit: Annotated[
@@ -124,7 +124,7 @@ def set_conditioning_area(
     """Have a prompt act in a rectangle only; the model sees that part of the latent alone.
 
     At edges inside the picture it fades over 8 latent samples, at most a quarter of the rectangle. Pixels are rounded down
-    to whole latent samples.
+    to whole latent samples, and one sample is the least.
 
     Raises:
         InvalidInputError: A fraction is above 1.

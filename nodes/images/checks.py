@@ -1,10 +1,11 @@
-"""What nodes on pictures, masks and latents refuse before they compute."""
+"""What nodes on pictures, masks and latents refuse, or tell, before they compute."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
 
+from graphflow import runtime
 from graphflow.errors import InvalidInputError, LimitError
 from graphflow.limits import LIMITS
 
@@ -20,6 +21,15 @@ def require_size(width: int, height: int) -> None:
     """
     if width * height > LIMITS.pixels or max(width, height) > LIMITS.edge:
         raise LimitError(f"{width} x {height} is larger than {LIMITS.pixels:,} pixels or {LIMITS.edge:,} along an edge")
+
+
+def tell_rounding(width: int, height: int, downscale: int) -> None:
+    """Tell the user of edges in pixels that are no whole number of latent samples: what is left over is cut."""
+    rounded = tuple(max(edge - edge % downscale, min(edge, downscale)) for edge in (width, height))
+    if rounded != (width, height):
+        runtime.current().notice(
+            f"{width} x {height} is no multiple of {downscale}, rounded down to {rounded[0]} x {rounded[1]}"
+        )
 
 
 def require_batch(count: int) -> None:

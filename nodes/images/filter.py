@@ -72,7 +72,7 @@ def morphology(
 @node("quantize_image", map=True)
 def quantize_image(
     images: Pictures,
-    colors: Annotated[int, Field(ge=2, le=256, description="how many colours")] = 256,
+    colors: Annotated[int, Field(ge=1, le=256, description="how many colours")] = 256,
     dither: Annotated[
         Literal["none", "floyd-steinberg", "bayer-2", "bayer-4", "bayer-8", "bayer-16"],
         Field(description="how missing colours are imitated: error diffusion, or an ordered pattern of 2 to 16 pixels"),

@@ -13,7 +13,7 @@ from graphflow.spec.decorator import node
 from graphflow.values import Latent, Mask
 
 from ..choices import Crop, LatentEdge, LatentResampling
-from ..images.checks import require_planes, require_size
+from ..images.checks import require_planes, require_size, tell_rounding
 
 __all__ = ["empty_latent", "latent_size", "set_noise_mask", "upscale_latent"]
 
@@ -38,7 +38,7 @@ def empty_latent(
         int, Field(ge=1, le=256, description="pixels per latent sample along an edge; 1 for models of pixels")
     ] = 8,
 ) -> Latent:
-    """Make latents of zeros, which sampling fills: (batch_size, channels, height / downscale, width / downscale).
+    """Make latents of zeros, which sampling fills: (batch_size, channels, height // downscale, width // downscale).
 
     Raises:
         LimitError: The picture has more pixels than the limits allow.
@@ -49,6 +49,7 @@ def empty_latent(
     require_size(width, height)
     if min(width, height) < downscale:
         raise InvalidInputError(f"{width} x {height} is smaller than one latent sample of {downscale} pixels")
+    tell_rounding(width, height, downscale)
     samples = torch.zeros(batch_size, channels, height // downscale, width // downscale)
     return Latent(samples=samples, downscale=downscale)
 
@@ -74,10 +75,10 @@ def set_noise_mask(
 def upscale_latent(
     latent: Annotated[Latent, Field(description="the latents")],
     width: Annotated[
-        int, Field(ge=0, le=LIMITS.edge, multiple_of=8, description="pixels of the picture; 0 follows height or scale")
+        int, Field(ge=0, le=LIMITS.edge, description="pixels, rounded down to whole samples; 0 follows height or scale")
     ] = 0,
     height: Annotated[
-        int, Field(ge=0, le=LIMITS.edge, multiple_of=8, description="pixels of the picture; 0 follows width or scale")
+        int, Field(ge=0, le=LIMITS.edge, description="pixels, rounded down to whole samples; 0 follows width or scale")
     ] = 0,
     scale: Annotated[float, Field(gt=0, le=64, description="factor on both edges, where width and height are 0")] = 2.0,
     method: LatentResampling = "nearest",
@@ -96,6 +97,7 @@ def upscale_latent(
     require_planes(latent.samples)
     size = latent_size(latent.samples.shape[-2:], width, height, scale, latent.downscale)
     require_size(size[1] * latent.downscale, size[0] * latent.downscale)
+    tell_rounding(width, height, latent.downscale)
     return replace(latent, samples=resample(latent.samples, size, method, crop))
 
 

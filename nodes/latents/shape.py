@@ -14,7 +14,7 @@ from graphflow.spec.decorator import node
 from graphflow.values import Latent
 
 from ..choices import Degrees, Flip, LatentEdge, Offset
-from ..images.checks import require_items, require_planes, require_size
+from ..images.checks import require_items, require_planes, require_size, tell_rounding
 
 if TYPE_CHECKING:
     import torch
@@ -54,6 +54,7 @@ def crop_latent(
         InvalidInputError: The rectangle lies outside.
     """
     f = latent.downscale
+    tell_rounding(width, height, f)
     left, top, right, bottom = x // f, y // f, (x // f) + max(1, width // f), (y // f) + max(1, height // f)
     rows, columns = latent.samples.shape[-2:]
     if left >= columns or top >= rows:

@@ -65,5 +65,5 @@ def encode_image(
         factor: int = loaded.downscale
         if min(height, width) < factor:
             raise InvalidInputError(f"a picture of {width} x {height} is smaller than {factor} pixels", where="images")
-        samples = loaded.encode(images.pixels, tile=tile, overlap=overlap)
+        samples = loaded.encode(images.pixels, tile=tile - tile % factor, overlap=overlap - overlap % factor)
     return Latent(samples=samples, family=vae.family, downscale=factor)

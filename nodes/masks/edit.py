@@ -37,7 +37,7 @@ def invert_mask(mask: Masks) -> Mask:
 @node("grow_mask", map=True)
 def grow_mask(
     mask: Masks,
-    amount: Annotated[int, Field(ge=-4096, le=4096, description="pixels to grow by; negative shrinks")] = 0,
+    amount: Annotated[int, Field(ge=-16_384, le=16_384, description="pixels to grow by; negative shrinks")] = 0,
     tapered_corners: Annotated[
         bool, Field(description="cut corners, so that growth is a diamond, not a square")
     ] = True,

@@ -124,11 +124,9 @@ def apply_control_net(
     proportions of what is sampled and scaled to it.
 
     Raises:
-        InvalidInputError: The range is empty, there is no picture, or the mask does not fit it.
+        InvalidInputError: There is no picture, or the mask does not fit it.
     """
-    if end < start:
-        raise InvalidInputError(f"it would end at {end} before it starts at {start}", where="end")
-    if strength == 0.0:
+    if strength == 0.0 or never_acts(start, end):
         return Controlled(positive, negative)
     hint = image.pixels[:, :3]
     if not hint.shape[0]:
@@ -144,6 +142,13 @@ def apply_control_net(
         hint = hint.where(unknown <= 0.5, -1.0)
     control = Control(net=control_net, hint=hint, strength=strength, start=start, end=end)
     return Controlled(_steered(positive, control), None if negative is None else _steered(negative, control))
+
+
+def never_acts(start: float, end: float) -> bool:
+    """Say whether a range of the sampling is empty, and tell the user that it is."""
+    if end < start:
+        runtime.current().notice(f"it ends at {end}, before it starts at {start}, so it never acts")
+    return end < start
 
 
 def _steered(conditioning: Conditioning, control: Control) -> Conditioning:

@@ -12,6 +12,8 @@ from graphflow.spec.decorator import ModelName, node
 from graphflow.values import Image, ImageEncoder, IPAdapter, Mask, Model
 from graphflow.values.image_prompts import ImagePrompt
 
+from .control import never_acts
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -81,14 +83,12 @@ def apply_ip_adapter(
     Ye et al. 2023, arXiv:2308.06721. A batch of pictures is seen side by side.
 
     Raises:
-        InvalidInputError: The range is empty, the number of masks fits no pictures, or the image encoder is not the
-            adapter's. When the model is used: the adapter is for another family.
+        InvalidInputError: The number of masks fits no pictures, or the image encoder is not the adapter's. When the
+            model is used: the adapter is for another family.
     """
     import torch
 
-    if end < start:
-        raise InvalidInputError(f"it would end at {end} before it starts at {start}", where="end")
-    if strength == 0.0:
+    if strength == 0.0 or never_acts(start, end):
         return model
     with ip_adapter.use() as adapter:
         pooled, wanted = adapter.network.pooled, adapter.network.image_width

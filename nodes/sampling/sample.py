@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from graphflow.errors import InvalidInputError
+from graphflow import runtime
 from graphflow.limits import LIMITS
 from graphflow.spec.decorator import Seed, node
 from graphflow.values import Conditioning, Latent, Model, Noise
@@ -60,11 +60,12 @@ def sample(
     """Denoise latents (B, C, h, w) along a schedule; the result has the same shape.
 
     With a strength s below 1, ``steps`` evaluations are made on the last steps + 1 noise levels of a schedule of
-    int(steps / s) steps. A noise mask on the latent keeps everything outside it. What nodes put on the model (guidance,
-    noise levels, changes of the network) acts here.
+    int(steps / s) steps. Where no step lies between start_step and end_step the latent passes. A noise mask on the
+    latent keeps everything outside it. What nodes put on the model (guidance, noise levels, changes of the network)
+    acts here.
 
     Raises:
-        InvalidInputError: The step range is empty, or shapes do not fit.
+        InvalidInputError: Shapes do not fit.
         NonFiniteError: The model makes NaN.
     """
     from graphflow.sampling.guidance import ClassifierFree
@@ -72,18 +73,20 @@ def sample(
     from graphflow.sampling.schedules import make_sigmas
 
     if end_step is not None and end_step <= start_step:
-        raise InvalidInputError(
-            f"no step lies between start_step {start_step} and end_step {end_step}", where="end_step"
-        )
+        return _passed(latent, start_step, end_step)
     with model.use() as loaded:
-        sigmas = make_sigmas(schedule, loaded.model_sampling, steps, strength, sampler)
+        share = min(max(strength, 0.0), 1.0)  # links may carry more, or less
+        sigmas = make_sigmas(schedule, loaded.model_sampling, steps, share, sampler)
+        levels = cut_sigmas(sigmas, start_step=start_step, end_step=end_step, force_full_denoise=not leftover_noise)
+        if len(sigmas) > 1 and len(levels) < 2:
+            return _passed(latent, start_step, steps)
         result, _ = run_sampling(
             model,
             loaded,
             sides={"positive": positive} | ({} if negative is None else {"negative": negative}),
             guider=ClassifierFree(scale=guidance_scale),
             sampler=sampler,
-            sigmas=cut_sigmas(sigmas, start_step=start_step, end_step=end_step, force_full_denoise=not leftover_noise),
+            sigmas=levels,
             latent=latent,
             noise=Noise(
                 seed=seed,
@@ -95,3 +98,10 @@ def sample(
             ),
         )
     return result
+
+
+def _passed(latent: Latent, start_step: int, end_step: int) -> Latent:
+    runtime.current().notice(
+        f"no step lies between step {start_step} and step {end_step}, so the latent stays as it is"
+    )
+    return latent

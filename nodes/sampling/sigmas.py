@@ -63,7 +63,8 @@ def make_sigmas(
     from graphflow.sampling import schedules
 
     with model.use() as loaded:
-        return Sigmas(values=schedules.make_sigmas(schedule, loaded.model_sampling, steps, strength))
+        share = min(max(strength, 0.0), 1.0)  # links may carry more, or less
+        return Sigmas(values=schedules.make_sigmas(schedule, loaded.model_sampling, steps, share))
 
 
 @node("karras_sigmas")

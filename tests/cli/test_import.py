@@ -229,6 +229,21 @@ def test_run_takes_the_file_as_it_is_and_the_picture_carries_both(graphflow: Com
     assert graphflow("export", theirs, "--to", "comfyui").code == 0
 
 
+def test_remarks_are_told_in_one_line_and_all_of_them_on_demand(graphflow: Command) -> None:
+    odd = {"class_type": "EmptyLatentImage", "inputs": {"width": 100, "height": 132, "batch_size": 1}}
+    Path("odd.json").write_text(json.dumps({**PROMPT, "5": odd}), "utf-8")
+    (line,) = graphflow("plan", "odd.json").err.splitlines()
+    assert line.startswith(
+        "ComfyUI workflow (api): 6 nodes exactly, 0 approximately; 1 remark (import --report tells all): 5 "
+    )
+    assert line.endswith("width 100 to 96, height 132 to 128")
+    told = graphflow("plan", "odd.json", "--report")
+    assert "save_image" in told.err
+    assert line.rpartition(": ")[2] in told.err
+    assert graphflow("plan", "odd.json").out == told.out
+    assert "--report" in graphflow("run", "--help").out
+
+
 def test_settings_in_words_are_told_with_the_name_of_the_file(graphflow: Command) -> None:
     info = PngInfo()
     info.add_text("parameters", "a fox\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1")

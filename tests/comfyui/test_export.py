@@ -267,7 +267,7 @@ def test_a_control_of_one_side_stays_one() -> None:
         "c": {"type": "load_checkpoint", "params": {"model": "a"}},
         "t": {"type": "encode_prompt", "params": {"text": "a fox"}, "links": {"text_encoder": "c.text_encoder"}},
         "n": {"type": "load_control_net", "params": {"control_net": "edges"}},
-        "i": {"type": "load_image", "params": {"file": "a.png"}},
+        "i": {"type": "load_image", "params": {"file": "a.png", "frames": "all"}},
         "a": {"type": "apply_control_net", "links": {"positive": "t", "control_net": "n", "image": "i"}},
         "s": {"type": "show", "links": {"value": "a"}},
     }

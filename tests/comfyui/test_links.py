@@ -34,6 +34,23 @@ def test_a_link_from_a_missing_node_is_dropped() -> None:
     assert "images" not in inputs_of(chain(links=[[9, 77, 0, 9, 0, "IMAGE"]]), "9")
 
 
+@pytest.mark.parametrize(
+    ("link", "images"),
+    [
+        ([9, None, 0, 9, 0, "IMAGE"], None),
+        ([9, 1, None, 9, 0, "IMAGE"], None),
+        ([None, 1, 0, 9, 0, "IMAGE"], None),
+        ([9, 1, 0, None, None, "IMAGE"], ["1", 0]),
+        ({"id": 9, "origin_id": None, "origin_slot": 0, "target_id": 9, "target_slot": 0}, None),
+        (None, None),
+    ],
+)
+def test_a_link_from_nowhere_is_none(link: Any, images: Any) -> None:
+    result = flat(chain(links=[link], extra={"ue_links": [{"downstream": None, "downstream_slot": 0}]}))
+    assert result.prompt["9"]["inputs"].get("images") == images
+    assert ("link-dropped" in codes(result)) == (images is None)
+
+
 def test_the_type_of_a_link_may_differ_from_the_type_of_the_input() -> None:
     assert inputs_of(chain(links=[[9, 1, 0, 9, 0, "*"]]), "9")["images"] == ["1", 0]
 
@@ -177,7 +194,15 @@ def test_a_primitive_overrides_the_stale_value_of_its_targets() -> None:
 
 
 @pytest.mark.parametrize(
-    "type", ["Note", "MarkdownNote", "Label (rgthree)", "Fast Groups Muter (rgthree)", "Bookmark (rgthree)"]
+    "type",
+    [
+        "Note",
+        "MarkdownNote",
+        "Label (rgthree)",
+        "Fast Groups Muter (rgthree)",
+        "Bookmark (rgthree)",
+        "Node Combiner (rgthree)",
+    ],
 )
 def test_decoration_is_left_out(type: str) -> None:
     document = text_to_image()

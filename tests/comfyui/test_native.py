@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 
+from graphflow.converters.comfyui import to_native, to_prompt
 from graphflow.converters.comfyui.report import Verdict
 from graphflow.errors import ConversionError
 from tests.comfyui.prompts import imported, node, prompt, sound
+from tests.comfyui.ui import SUB, slot, subgraph, ui, with_subgraphs
+from tests.comfyui.ui import node as drawn
 
 
 def test_text_to_image() -> None:
@@ -54,6 +57,95 @@ def test_texts_for_numbers_are_read_as_comfyui_reads_them() -> None:
     source["3"]["inputs"] |= {"steps": "12", "cfg": "6.5", "seed": 7.0}
     params = sound(source).document.nodes["3"].params
     assert (params["steps"], params["guidance_scale"], params["seed"]) == (12, 6.5, 7)
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_sizes_that_are_no_multiples_are_said_to_be_rounded_down(linked: bool) -> None:
+    source = prompt(n20=node("PrimitiveInt", value=100))
+    source["5"]["inputs"] |= {"width": ["20", 0] if linked else 100, "height": 132}
+    result = sound(source)
+    (entry,) = [entry for entry in result.report.entries if entry.id == "5"]
+    assert entry.verdict is Verdict.EXACT
+    assert entry.remarks == ("rounded down as ComfyUI does: width 100 to 96, height 132 to 128",)
+    assert result.report.remarks == (f"5 EmptyLatentImage: {entry.remarks[0]}",)
+
+
+def test_linked_numbers_may_lie_outside_what_a_widget_takes() -> None:
+    source = prompt(n20=node("PrimitiveInt", value=-1), n21=node("PrimitiveFloat", value=150.0))
+    source["3"]["inputs"] |= {"seed": ["20", 0], "cfg": ["21", 0]}
+    entry = sound(source).document.nodes["3"]
+    assert entry.params["seed"] == 2**64 - 1
+    assert entry.links["guidance_scale"] == "21"
+
+
+def test_a_seed_may_be_a_number_with_a_point() -> None:
+    source = prompt(n20=node("Seed (rgthree)", seed=-1.0), n21=node("RandomNoise", noise_seed=12345678901234567.0))
+    source["3"]["inputs"]["seed"] = ["20", 0]
+    source["22"] = node("AddNoise", model=["4", 0], noise=["21", 0], sigmas=["23", 0], latent_image=["3", 0])
+    source["23"] = node("BasicScheduler", model=["4", 0], scheduler="normal", steps=2.0, denoise=1)
+    source["8"]["inputs"]["samples"] = ["22", 0]
+    nodes = imported(source).document.nodes
+    assert (nodes["20"].params["seed"], nodes["21"].params["seed"], nodes["23"].params["steps"]) == (
+        "random",
+        12345678901234568,
+        2,
+    )
+
+
+def test_all_frames_of_a_picture_are_loaded() -> None:
+    source = {"1": node("LoadImage", image="a.gif"), "2": node("SaveImage", images=["1", 0], filename_prefix="x")}
+    assert sound(source).document.nodes["1"].params == {"file": "a.gif", "frames": "all"}
+
+
+@pytest.mark.parametrize("slot", [0, 1])
+@pytest.mark.parametrize(
+    ("way", "given", "made"),
+    [
+        ("scale shorter dimension", {"shorter_size": 300}, {}),
+        ("match size", {"crop": "disabled", "match": ["2", 0]}, {"crop": "none"}),
+        (
+            "scale dimensions",
+            {"width": 64, "height": 48, "crop": "center"},
+            {"width": 64, "height": 48, "crop": "center"},
+        ),
+    ],
+)
+def test_pictures_and_masks_are_resized_in_any_way(
+    slot: int, way: str, given: dict[str, Any], made: dict[str, Any]
+) -> None:
+    inputs = {"input": ["1", slot], "resize_type": way, "scale_method": "area"}
+    inputs |= {f"resize_type.{name}": value for name, value in given.items()}
+    resized = node("ResizeImageMaskNode", **inputs)
+    shown = node("MaskPreview", mask=["3", 0]) if slot else node("PreviewImage", images=["3", 0])
+    source = {"1": node("LoadImage", image="a.png"), "2": node("LoadImage", image="b.png"), "3": resized, "4": shown}
+    nodes = sound(source).document.nodes
+    (entry,) = [entry for entry in nodes.values() if entry.type == "resize"]
+    assert entry.params == {"method": "area", "antialias": False, **made}
+    assert nodes["3"].type == ("mask_from_image" if slot else "resize")
+
+
+def test_what_is_wrong_with_an_instance_is_reported() -> None:
+    definition = subgraph(
+        [
+            drawn(
+                7,
+                "SaveImage",
+                slot("images", "IMAGE", 1),
+                slot("filename_prefix", "STRING", 2, widget=True),
+                widgets=["x"],
+            )
+        ],
+        [(1, -10, 0, 7, 0, "IMAGE"), (2, -10, 1, 7, 1, "STRING")],
+        inputs=[("images", "IMAGE"), ("filename_prefix", "STRING")],
+        outputs=[],
+    )
+    host = drawn(5, SUB, slot("images", "IMAGE", 9), widgets=["a", "b", "c"])
+    document = ui(
+        [drawn(1, "LoadImage", out="IMAGE MASK", widgets=["a.png", "image"]), host], [[9, 1, 0, 5, 0, "IMAGE"]]
+    )
+    report = to_native(to_prompt(with_subgraphs(document, definition))).report
+    assert [problem.code for problem in report.problems] == ["host-values"]
+    assert report.remarks == ("node 5: the subgraph holds 3 values for the 1 it shows: those inside are used",)
 
 
 def test_ids_and_titles_survive() -> None:

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from graphflow.converters.comfyui import catalogue, to_native, to_prompt
+from graphflow.converters.comfyui.building import coerced
 from graphflow.converters.comfyui.rules import RULES, Made, Rule
 from graphflow.converters.comfyui.rules.rule import Convert
 from graphflow.errors import ConversionError
+from graphflow.limits import LIMITS
 from graphflow.spec.registry import Registry, installed
 
 PLAIN = [rule for rule in RULES.values() if isinstance(rule, Rule)] + [
@@ -34,6 +36,34 @@ def registry() -> Registry:
 @pytest.mark.parametrize("comfy", sorted(RULES))
 def test_the_native_types_exist(comfy: str) -> None:
     assert [native for native in RULES[comfy].natives if registry().get(native) is None] == []
+
+
+def numbers() -> list[tuple[str, str]]:
+    """Inputs of ComfyUI's own nodes that are numbers and stand for one of a native node, by type and name."""
+    core = [(rule, catalogue.find(rule.comfy)) for rule in RULES.values() if isinstance(rule, Rule)]
+    return [
+        (rule.comfy, item.comfy)
+        for rule, interface in core
+        if interface is not None and interface.core
+        for item in rule.parsed
+        if not item.many and (known := interface.inputs.get(item.comfy)) is not None and known.type in ("INT", "FLOAT")
+    ]
+
+
+@pytest.mark.parametrize(("comfy", "name"), numbers())
+def test_numbers_that_comfyui_takes_are_taken(comfy: str, name: str) -> None:
+    """ComfyUI holds literals to the least and the most, never to the step; 0 may make no sense, and limits are ours."""
+    rule, interface = RULES[comfy], catalogue.find(comfy)
+    assert isinstance(rule, Rule) and interface is not None
+    known = interface.inputs[name]
+    target = registry().specs[rule.native].inputs[next(item.native for item in rule.parsed if item.comfy == name)]
+    change, step = rule.values.get(name), 1 if known.type == "INT" else 0.0123
+    ends = [known.details[end] for end in ("min", "max", "default") if end in known.details]
+    for value in (number + offset for number in ends for offset in (0, step, -step)):
+        if known.details.get("min", value) <= value <= known.details.get("max", value):
+            native = change.to_native(value) if isinstance(change, Convert) else value
+            wrong = None if native is None else target.check(coerced(native, target.type))[1]
+            assert wrong is None or value == 0 or abs(value) > LIMITS.frames, f"{value}: {wrong}"
 
 
 @pytest.mark.parametrize("rule", PLAIN, ids=lambda rule: rule.comfy)

@@ -84,6 +84,85 @@ def test_proxy_widgets_without_host_values_leave_the_inner_value() -> None:
     assert scale_by(properties={"proxyWidgets": [["7", "scale_by"], ["7", "$$canvas-image-preview"]]}) == 1.5
 
 
+SAMPLER = subgraph(
+    [
+        node(3, "KSampler", slot("seed", "INT", 1, widget=True), slot("steps", "INT", 2, widget=True),
+             widgets=[41, "randomize", 6, 4.0, "euler", "normal", 1.0]),
+    ],
+    [(1, -10, 0, 3, 0, "INT"), (2, -10, 1, 3, 1, "INT")],
+    inputs=[("seed", "INT"), ("steps", "INT")],
+    outputs=[],
+)  # fmt: skip
+
+
+def proxied(proxies: list[list[str]], values: list[Any], *more: dict[str, Any]) -> dict[str, Any]:
+    """An instance 5 of the sampler that shows these widgets and holds these values."""
+    host = node(5, SUB, widgets=values, properties={"proxyWidgets": proxies})
+    return with_subgraphs(ui([host, *more], []), SAMPLER)
+
+
+@pytest.mark.parametrize(
+    ("proxies", "values", "seed", "steps"),
+    [
+        ([["-1", "steps"], ["-1", "seed"]], [9, 77], 77, 9),
+        ([["3", "cfg"], ["-1", "seed"]], [None, 77], 77, 6),
+        ([["-1", "seed"], ["3", "control_after_generate"], ["-1", "steps"]], [77, None, 9], 77, 9),
+        ([["-1", "seed"], ["-1", "steps"]], [77, "fixed", 9], 77, 9),
+        ([["-1", "steps"], ["-1", "seed"]], [9], 41, 9),
+        ([["-1", "steps"], ["-1", "seed"]], [None, 0], 0, 6),
+        ([["-1", "steps"], ["-1", "seed"], ["3", "$$canvas-image-preview"]], [9, 77, ""], 77, 9),
+        ([["3", "seed"], ["3", "steps"]], [], 41, 6),
+        ([], [77, 9], 77, 9),
+    ],
+)
+def test_proxied_widgets_say_whose_value_stands_where(
+    proxies: list[list[str]], values: list[Any], seed: int, steps: int
+) -> None:
+    result = flat(proxied(proxies, values))
+    assert (result.prompt["5:3"]["inputs"]["seed"], result.prompt["5:3"]["inputs"]["steps"]) == (seed, steps)
+    assert not result.problems
+
+
+@pytest.mark.parametrize("proxies", [[["3", "steps"], ["-1", "seed"]], [["-1", "width"], ["-1", "seed"]]])
+def test_a_value_of_the_host_that_has_no_place_is_a_problem(proxies: list[list[str]]) -> None:
+    result = flat(proxied(proxies, [9, 77]))
+    assert result.prompt["5:3"]["inputs"] | {"seed": 77, "steps": 6} == result.prompt["5:3"]["inputs"]
+    (problem,) = result.problems
+    assert (problem.node, problem.code) == ("5", "host-values")
+    assert "9" in problem.message
+
+
+def test_each_instance_holds_its_own_values() -> None:
+    shown = [["-1", "steps"], ["-1", "seed"]]
+    second = node(6, SUB, widgets=[8, 78], properties={"proxyWidgets": shown})
+    third = node(7, SUB, widgets=[79, 7])
+    prompt = flat(proxied(shown, [9, 77], second, third)).prompt
+    assert [(prompt[f"{id}:3"]["inputs"]["steps"], prompt[f"{id}:3"]["inputs"]["seed"]) for id in (5, 6, 7)] == [
+        (9, 77),
+        (8, 78),
+        (7, 79),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("proxies", "values", "seed", "steps"),
+    [
+        ([["6", "steps"], ["-1", "seed"]], [None, 99], 99, 9),
+        ([["-1", "seed"], ["6", "3: steps"]], [None], 77, 9),
+        ([["6", "seed"]], [], 77, 9),
+    ],
+)
+def test_a_proxied_widget_may_itself_be_proxied(
+    proxies: list[list[str]], values: list[Any], seed: int, steps: int
+) -> None:
+    inner = node(6, SUB, slot("seed", "INT", 1, widget=True), widgets=[9, 77],
+                 properties={"proxyWidgets": [["-1", "steps"], ["-1", "seed"]]})  # fmt: skip
+    outer = subgraph([inner], [(1, -10, 0, 6, 0, "INT")], inputs=[("seed", "INT")], outputs=[], id=SUB2)
+    host = node(5, SUB2, widgets=values, properties={"proxyWidgets": proxies})
+    inputs = inputs_of(with_subgraphs(ui([host], []), outer, SAMPLER), "5:6:3")
+    assert (inputs["seed"], inputs["steps"]) == (seed, steps)
+
+
 def test_host_values_stand_in_the_order_of_inputs_that_reach_a_widget() -> None:
     inner = [
         node(1, "EmptyLatentImage", slot("width", "INT", 1, widget=True), slot("height", "INT", 3, widget=True),
@@ -382,6 +461,54 @@ def test_a_group_node_leaves_out_the_values_of_widgets_that_are_linked_inside_or
         "scheduler": "normal",
         "denoise": 0.5,
     }
+    assert not result.problems
+
+
+SEEDED = slot("seed", "INT", widget=True)
+STEPPED = slot("steps", "INT", widget=True)
+EXPECTED = {"seed": 555, "steps": 30, "cfg": 7.5, "sampler_name": "ddim", "scheduler": "karras", "denoise": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("converted", "values", "known"),
+    [
+        ([SEEDED], [30, 7.5, "ddim", "karras", 0.5, 555, "randomize"], EXPECTED),
+        ([SEEDED], [555, "randomize", 30, 7.5, "ddim", "karras", 0.5], EXPECTED),
+        ([SEEDED], [30, 7.5, "ddim", "karras", 0.5], EXPECTED | {"seed": 1}),
+        ([SEEDED], ["randomize", 30, 7.5, "ddim", "karras", 0.5], EXPECTED | {"seed": 1}),
+        ([SEEDED], [30, 7.5, "ddim", "karras", 0.5, 555], EXPECTED),
+        ([STEPPED, SEEDED], [7.5, "ddim", "karras", 0.5, 30, 555, "fixed"], EXPECTED),
+    ],
+)
+def test_widgets_that_are_inputs_of_a_group_node_do_not_shift_the_others(
+    converted: list[dict[str, Any]], values: list[Any], known: dict[str, Any]
+) -> None:
+    sampler = {**GROUP["nodes"][2], "inputs": [*GROUP["nodes"][2]["inputs"], *converted]}
+    group = {"nodes": [GROUP["nodes"][0], sampler], "links": [], "external": [], "config": {}}
+    host = node(10, "workflow>g", SEEDED, out="LATENT", widgets=["a.safetensors", *values])
+    result = flat(ui([host], [], extra={"groupNodes": {"g": group}}))
+    assert result.prompt["10:0"]["inputs"] == {"ckpt_name": "a.safetensors"}
+    assert result.prompt["10:1"]["inputs"] == known
+    assert not result.problems
+
+
+def test_the_seed_of_a_group_node_may_be_linked() -> None:
+    sampler = {**GROUP["nodes"][2], "inputs": [*GROUP["nodes"][2]["inputs"], SEEDED]}
+    group = {"nodes": [sampler], "links": [], "external": [], "config": {}}
+    host = node(10, "workflow>g", slot("seed", "INT", 1, widget=True), out="LATENT",
+                widgets=[30, 7.5, "ddim", "karras", 0.5, 555, "randomize"])  # fmt: skip
+    seed = node(1, "PrimitiveInt", out="INT", widgets=[12, "fixed"])
+    document = ui([seed, host], [[1, 1, 0, 10, 0, "INT"]], extra={"groupNodes": {"g": group}})
+    assert inputs_of(document, "10:0") == EXPECTED | {"seed": ["1", 0]}
+
+
+@pytest.mark.parametrize("held", [[30, 7.5, "ddim", "karras", 0.5], [555, "fixed", 30, 7.5, "ddim", "karras", 0.5]])
+def test_a_widget_that_is_an_input_of_the_group_node_alone_may_hold_no_value(held: list[Any]) -> None:
+    group = {"nodes": [GROUP["nodes"][2]], "links": [], "external": [], "config": {}}
+    host = node(10, "workflow>g", slot("KSampler seed", "INT", 1, widget=True), out="LATENT", widgets=held)
+    seed = node(1, "PrimitiveInt", out="INT", widgets=[12, "fixed"])
+    result = flat(ui([seed, host], [[1, 1, 0, 10, 0, "INT"]], extra={"groupNodes": {"g": group}}))
+    assert result.prompt["10:0"]["inputs"] == EXPECTED | {"seed": ["1", 0]}
     assert not result.problems
 
 

@@ -220,6 +220,27 @@ def test_children_of_a_dynamic_choice_stand_after_their_parent() -> None:
     assert list(exact) == ["resize_type", "resize_type.width", "resize_type.height", "resize_type.crop", "scale_method"]
 
 
+@pytest.mark.parametrize(
+    "held", [["scale dimensions", 640, "center", "area"], ["scale dimensions", 640, 5, "center", "area"]]
+)
+def test_a_linked_child_of_a_dynamic_choice_may_be_left_out(held: list[object]) -> None:
+    linked = (slot("resize_type.height", "INT", 7, widget=True),)
+    found = values("ResizeImageMaskNode", held, *linked)
+    assert [found[name] for name in ("resize_type.width", "resize_type.crop", "scale_method")] == [
+        640,
+        "center",
+        "area",
+    ]
+
+
+def test_a_node_that_lists_its_widgets_may_make_a_choice_that_is_not_known() -> None:
+    names = ("resize_type", "resize_type.fit", "resize_type.pad", "scale_method")
+    found = values(
+        "ResizeImageMaskNode", ["fit inside", 640, True, "area"], *(slot(name, "*", widget=True) for name in names)
+    )
+    assert found == dict(zip(names, ["fit inside", 640, True, "area"], strict=True))
+
+
 def test_a_custom_combo_lists_its_options() -> None:
     found = values("CustomCombo", ["b", 1, "a", "b", ""])
     assert found == {"choice": "b", "index": 1, "option1": "a", "option2": "b", "option3": ""}

@@ -17,7 +17,7 @@ from graphflow.converters.diffusers_script.carried import carry, library
 from graphflow.converters.diffusers_script.emitters.functions import CHOSEN, PLAIN, function_of
 from graphflow.converters.diffusers_script.render import _imports
 from graphflow.converters.diffusers_script.solvers import schedule_function
-from graphflow.nodes import load_image
+from graphflow.nodes import load_image, load_mask
 from graphflow.sampling.noise import initial_noise, step_noise
 from graphflow.sampling.prediction import ModelSampling
 from graphflow.sampling.samplers import SAMPLERS
@@ -143,6 +143,26 @@ def test_methods_that_nothing_mentions_are_left_out_where_only_scripts_call_them
 def test_a_parameter_is_no_need_of_a_helper_with_its_name() -> None:
     assert "crop" in library()
     assert "crop" not in {found.name for found in carry(["latent_size"])}
+
+
+@pytest.mark.parametrize("suffix", ["gif", "png", "tiff"])
+def test_all_frames_are_read_as_the_node_reads_them(tmp_path: Path, suffix: str) -> None:
+    frames = [PIL.Image.new("RGB", size, (value, 9, 0)) for size, value in (((4, 2), 0), ((4, 2), 200))]
+    frames += [PIL.Image.new("RGB", (2, 4))] if suffix == "tiff" else []
+    name = str(tmp_path / f"a.{suffix}")
+    frames[0].save(name, save_all=True, append_images=frames[1:])
+    expected, mask = load_image(name, frames="all")
+    actual = piece("read_frames")(name)
+    assert_close(actual[:, :3], expected.pixels)
+    assert_close(1 - actual[:, 3], mask.values)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P"])
+def test_a_transparent_colour_counts_where_it_does_for_the_nodes(tmp_path: Path, mode: str) -> None:
+    name = str(tmp_path / "a.png")
+    PIL.Image.new(mode, (2, 2)).save(name, transparency=(0, 0, 0) if mode == "RGB" else 0)
+    assert_close(1 - piece("read_picture")(name)[:, 3], load_image(name).mask.values)
+    assert_close(1 - piece("read_picture")(name, keyed=True)[:, 3], load_mask(name, "alpha").values)
 
 
 def functions() -> Iterator[tuple[str, dict[str, Any]]]:

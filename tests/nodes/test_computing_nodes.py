@@ -148,10 +148,28 @@ def test_nan_is_an_error_at_the_step_where_it_appears(checkpoint: Checkpoint, mo
         sample(checkpoint.model, encode_prompt(checkpoint.text_encoder, "a"), empty_latent(64, 64), steps=4)
 
 
+@pytest.mark.parametrize("window", [(0, 0), (4, 2), (5, 5), (20, None), (30, None)])
+@pytest.mark.parametrize("leftover", [True, False])
+def test_a_window_without_steps_leaves_the_latent_as_it_is(
+    checkpoint: Checkpoint, told: Told, window: tuple[int, int | None], leftover: bool
+) -> None:
+    start, end = window
+    latent = set_noise_mask(Latent(samples=torch.randn(1, 4, 8, 8)), Mask(values=torch.ones(1, 8, 8)))
+    positive = encode_prompt(checkpoint.text_encoder, "a")
+    result = sample(checkpoint.model, positive, latent, start_step=start, end_step=end, leftover_noise=leftover)
+    assert result == latent
+    assert "no step lies between" in told.notices[-1]
+
+
+@pytest.mark.parametrize(("linked", "written"), [(1.5, 1.0), (-0.5, 0.0)])
+def test_a_strength_that_a_link_carries_may_lie_outside(checkpoint: Checkpoint, linked: float, written: float) -> None:
+    positive, latent = encode_prompt(checkpoint.text_encoder, "a"), Latent(samples=torch.ones(1, 4, 8, 8))
+    made = [sample(checkpoint.model, positive, latent, steps=2, strength=share) for share in (linked, written)]
+    assert torch.equal(made[0].samples, made[1].samples)
+
+
 def test_impossible_requests_are_refused(checkpoint: Checkpoint) -> None:
     positive = encode_prompt(checkpoint.text_encoder, "a")
-    with pytest.raises(InvalidInputError, match="no step lies between"):
-        sample(checkpoint.model, positive, empty_latent(64, 64), start_step=5, end_step=5)
     with pytest.raises(InvalidInputError, match="16 channels"):
         sample(checkpoint.model, positive, empty_latent(64, 64, channels=16))
 

@@ -268,6 +268,38 @@ def test_all_frames_of_an_animated_picture(told: Told, tmp_path: Path, suffix: s
     assert not mask.values.any()
 
 
+def test_frames_of_another_size_are_left_out(told: Told, tmp_path: Path) -> None:
+    sizes = [(4, 2), (2, 4), (4, 2)]
+    pages = [PIL.Image.new("RGB", size, (number * 100, 0, 0)) for number, size in enumerate(sizes)]
+    name = write(tmp_path / "a.tiff", pages[0], save_all=True, append_images=pages[1:])
+    pixels = load_image(name, frames="all").image.pixels
+    assert pixels[:, 0].mean(dim=(1, 2)).tolist() == pytest.approx([0, 200 / 255])
+
+
+def test_the_further_pictures_of_a_phone_are_no_frames(told: Told, tmp_path: Path) -> None:
+    views = [PIL.Image.new("RGB", (8, 8), (value, 0, 0)) for value in (0, 255)]
+    name = write(tmp_path / "a.jpg", views[0], format="MPO", save_all=True, append_images=views[1:])
+    with PIL.Image.open(name) as opened:
+        assert (opened.format, getattr(opened, "n_frames", 1)) == ("MPO", 2)
+    assert load_image(name, frames="all").image.pixels.shape == (1, 3, 8, 8)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "LA"])
+def test_a_transparent_colour_is_no_mask_but_a_transparent_entry_of_a_palette_is(
+    told: Told, tmp_path: Path, mode: str
+) -> None:
+    picture = PIL.Image.new("RGBA", (2, 1), (255, 255, 255, 255))
+    picture.putpixel((0, 0), (0, 0, 0, 0))
+    colour = {"RGB": (0, 0, 0), "L": 0, "P": picture.convert("P").getpixel((0, 0))}
+    options = {"transparency": colour[mode]} if mode in colour else {}
+    name = write(tmp_path / "a.png", picture.convert(mode), **options)
+    image, mask = load_image(name, keep_alpha=True)
+    clear = mode in ("P", "LA")
+    assert mask.values[0].tolist() == [[float(clear), 0.0]]
+    assert image.pixels.shape[1] == (4 if clear else 3)
+    assert load_mask(name, "alpha").values[0].tolist() == [[1.0, 0.0]]
+
+
 def test_exif_turns_a_picture_upright(told: Told, tmp_path: Path) -> None:
     exif = PIL.Image.Exif()
     exif[0x0112] = 6

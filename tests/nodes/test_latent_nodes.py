@@ -12,6 +12,7 @@ from graphflow.errors import InvalidInputError, LimitError
 from graphflow.pixels.resampling import slerp
 from graphflow.sampling.noise import initial_noise
 from graphflow.values import Latent, Mask
+from tests.nodes.fakes import Told
 
 edges = st.integers(1, 9)
 turns = st.sampled_from([0, 90, 180, 270])
@@ -70,6 +71,24 @@ def test_a_noise_mask_goes_along() -> None:
     assert cut is not None
     assert cut.shape == (1, 24, 16)
     assert cut.all()
+
+
+@pytest.mark.parametrize(("edge", "rows"), [(128, 16), (132, 16), (150, 18), (151, 18), (100, 12)])
+def test_sizes_are_rounded_down_to_whole_samples_and_told(told: Told, edge: int, rows: int) -> None:
+    made = (
+        nodes.empty_latent(64, edge),
+        nodes.upscale_latent(latent(), 64, edge),
+        nodes.crop_latent(latent(1, 99), 0, 0, 64, edge),
+    )
+    assert [one.samples.shape[-2:] for one in made] == [(rows, 8)] * 3
+    assert told.notices == (
+        [] if edge == rows * 8 else [f"64 x {edge} is no multiple of 8, rounded down to 64 x {rows * 8}"] * 3
+    )
+
+
+def test_samples_may_be_larger_than_eight_pixels(told: Told) -> None:
+    assert nodes.empty_latent(100, 64, channels=64, downscale=32).samples.shape == (1, 64, 2, 3)
+    assert told.notices == ["100 x 64 is no multiple of 32, rounded down to 96 x 64"]
 
 
 def test_a_crop_outside_is_refused_and_one_across_the_edge_is_cut() -> None:

@@ -99,7 +99,7 @@ def _check_fixed(rule: Rule, entry: NodeEntry, spec: NodeSpec, fit: Fit) -> None
             raise MisfitError(f"{name} is {have!r}, not {wanted!r}")
         if name in entry.params:
             fit.notes.append(f"{name} {have!r} becomes {wanted!r}")
-        else:
+        elif name not in rule.unsaid:
             fit.notes.append(f"{name} is {wanted!r} there, {have!r} here")
 
 

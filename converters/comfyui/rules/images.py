@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from ..building import Builder, RefusedError, Source, Value
+from typing import Any
+
+from ..building import Builder, Ref, RefusedError, Source, Value
 from .common import COLOR, COLORS, CROP, DEGREES, FILE, FLIP, IMAGE_METHOD, PREFIX
 from .rule import AnyRule, Convert, Made, Make, Rule
 
 _HARD = {"antialias": False}
 _ANTIALIAS = frozenset({"antialias"})
+_FRAMES = {"frames": "all"}
 _CUT = {"rounding": "truncate"}
 _SAVE_LOOSE = frozenset({"rounding", "quality", "embed", "format"})
 _LOWER = Convert(lambda value: str(value).lower(), lambda value: str(value).upper())
@@ -93,26 +96,37 @@ def _natural(name: str) -> tuple[int, str]:
 
 
 def _resize_any(builder: Builder, source: Source) -> list[Value]:
-    """ResizeImageMaskNode: its size is given in one of several ways."""
+    """ResizeImageMaskNode: pictures or masks, whose size is given in one of several ways."""
     way = source.text("resize_type", "scale dimensions")
     method = IMAGE_METHOD.get(source.text("scale_method", "area"), source.text("scale_method", "area"))
-    inputs: dict[str, object] = {"images": source.get("input"), "method": method, "antialias": False}
+    given = source.get("input")
+    masks = isinstance(given, Ref) and builder.type_of(given).name == "mask"
+    pictures = builder.add(source, "mask_to_image", {"mask": given}, suffix="picture") if masks else given
+    inputs: dict[str, object] = {"images": pictures, "method": method, "antialias": False}
+    cut = CROP.get(source.text("resize_type.crop", "center"), "center")
     if way == "scale dimensions":
         inputs |= {"width": source.get("resize_type.width", 512), "height": source.get("resize_type.height", 512),
-                   "crop": CROP.get(source.text("resize_type.crop", "center"), "center")}  # fmt: skip
+                   "crop": cut}  # fmt: skip
     elif way == "scale by multiplier":
         inputs["scale"] = source.get("resize_type.multiplier", 1.0)
     elif way == "scale longer dimension":
         inputs["longest_edge"] = source.get("resize_type.longer_size", 512)
+    elif way == "scale shorter dimension":
+        edge = source.get("resize_type.shorter_size", 512)
+        inputs["scale"] = sized(source, builder, pictures, "c / min(a, b)", suffix="scale", c=edge)
     elif way == "scale width":
         inputs["width"] = source.get("resize_type.width", 512)
     elif way == "scale height":
         inputs["height"] = source.get("resize_type.height", 512)
     elif way == "scale total pixels":
         inputs["megapixels"] = source.get("resize_type.megapixels", 1.0)
+    elif way == "match size":
+        size = builder.add(source, "image_size", {"images": source.get("resize_type.match")}, suffix="match")
+        inputs |= {"width": size, "height": builder.ref(size.node, "height"), "crop": cut}
     else:
         raise RefusedError(f"resize_type {way} has no native counterpart")
-    return [builder.add(source, "resize", inputs)]
+    made = builder.add(source, "resize", inputs, suffix="resized" if masks else "")
+    return [builder.add(source, "mask_from_image", {"images": made, "channel": "red"}) if masks else made]
 
 
 def _resize_plus(builder: Builder, source: Source) -> list[Value]:
@@ -146,6 +160,13 @@ def _resize_plus(builder: Builder, source: Source) -> list[Value]:
         }
         return with_size(builder, source, builder.add(source, "resize_and_pad", padding))
     return with_size(builder, source, builder.add(source, "resize", inputs))
+
+
+def sized(source: Source, builder: Builder, image: Value, text: str, *, suffix: str, **more: Any) -> Ref:
+    """Return a number computed from the width (a) and height (b) of pictures."""
+    size = builder.add(source, "image_size", {"images": image}, suffix=f"{suffix}-size")
+    inputs = {"expression": text, "a": size, "b": builder.ref(size.node, "height"), **more}
+    return builder.add(source, "expression", inputs, suffix=suffix)
 
 
 def with_size(builder: Builder, source: Source, made: Value) -> list[Value]:
@@ -202,8 +223,9 @@ def _resize_was(builder: Builder, source: Source) -> list[Value]:
 
 
 RULES: tuple[AnyRule, ...] = (
-    Rule("LoadImage", "load_image", "image:file", "image mask", values={"image": FILE}, loose=frozenset({"keep_alpha"})),
-    Rule("LoadImageOutput", "load_image", "image:file", "image mask", values={"image": FILE}, back=False),
+    Rule("LoadImage", "load_image", "image:file", "image mask", values={"image": FILE}, fixed=_FRAMES,
+         loose=frozenset({"keep_alpha", "frames"}), unsaid=frozenset({"frames"})),
+    Rule("LoadImageOutput", "load_image", "image:file", "image mask", values={"image": FILE}, fixed=_FRAMES, back=False),
     Rule("SaveImage", "save_image", "images filename_prefix", passes="images", values={"filename_prefix": PREFIX}, fixed=_CUT, loose=_SAVE_LOOSE),
     Made("SaveImageAdvanced", ("save_image",), _save_advanced, says="save_image"),
     Rule("Image Save", "save_image", "images filename_prefix", values={"filename_prefix": PREFIX}, fixed=_CUT, pack="was-node-suite-comfyui", back=False,
@@ -217,7 +239,8 @@ RULES: tuple[AnyRule, ...] = (
     Rule("ImageScaleToTotalPixels", "resize", "image:images upscale_method:method megapixels resolution_steps:multiple_of", values={"upscale_method": IMAGE_METHOD},
          fixed=_HARD, loose=_ANTIALIAS),
     Rule("ImageScaleToMaxDimension", "resize", "image:images upscale_method:method largest_size:longest_edge", values={"upscale_method": IMAGE_METHOD}, fixed=_HARD, loose=_ANTIALIAS),
-    Made("ResizeImageMaskNode", ("resize",), _resize_any, says="resize"),
+    Made("ResizeImageMaskNode", ("resize", "image_size", "expression", "mask_to_image", "mask_from_image"), _resize_any,
+         says="resize; for a mask between mask_to_image and mask_from_image"),
     Made("ImageResize+", ("resize", "resize_and_pad", "image_size"), _resize_plus, pack="ComfyUI_essentials", says="resize or resize_and_pad, and image_size"),
     Made("ImageResizeKJv2", ("resize", "resize_and_pad", "image_size"), _resize_kj, pack="ComfyUI-KJNodes", says="resize or resize_and_pad, and image_size"),
     Made("Image Resize", ("resize",), _resize_was, pack="was-node-suite-comfyui", says="resize"),

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..building import Builder, Ref, RefusedError, Source, Value
 from .common import IMAGE_METHOD, METHOD
-from .images import with_size
+from .images import sized, with_size
 from .rule import AnyRule, Made, Make, Rule
 
 _WAS, _KJ, _ESSENTIALS = "was-node-suite-comfyui", "ComfyUI-KJNodes", "ComfyUI_essentials"
@@ -19,18 +19,11 @@ def _method(source: Source, name: str, default: str) -> str:
     return IMAGE_METHOD.get(value, value)
 
 
-def _sized(source: Source, builder: Builder, image: Value, text: str, *, suffix: str, **more: Any) -> Ref:
-    """Return a number computed from the width (a) and height (b) of pictures."""
-    size = builder.add(source, "image_size", {"images": image}, suffix=f"{suffix}-size")
-    inputs = {"expression": text, "a": size, "b": builder.ref(size.node, "height"), **more}
-    return builder.add(source, "expression", inputs, suffix=suffix)
-
-
 def _shorter(edge: str, image: str, method: str = "") -> Make:
     """Return a function that resizes to a length of the shorter edge."""
 
     def make(builder: Builder, source: Source) -> list[Value]:
-        scale = _sized(source, builder, source.get(image), "c / min(a, b)", suffix="scale", c=source.get(edge, 512))
+        scale = sized(source, builder, source.get(image), "c / min(a, b)", suffix="scale", c=source.get(edge, 512))
         how = _method(source, method, "lanczos") if method else "lanczos_8bit"
         inputs = {"images": source.get(image), "scale": scale, "method": how}
         return [builder.add(source, "resize", inputs)]
@@ -109,7 +102,7 @@ def _cropped(builder: Builder, source: Source) -> list[Value]:
             continue
         share = "" if far in position else " // 2"
         text = f"max(0, ({extent} - c){share} + {moved[name]})"
-        made = _sized(source, builder, source.get("image"), text, suffix=name, c=edge)
+        made = sized(source, builder, source.get("image"), text, suffix=name, c=edge)
         places[name] = builder.ref(made.node, "rounded")
     cut = builder.add(source, "crop_image", {"images": source.get("image"), "width": width, "height": height, **places})
     return [
@@ -167,7 +160,7 @@ def _resized(builder: Builder, source: Source) -> list[Value]:
     short, long = int(source.number("smaller_side", 0)), int(source.number("larger_side", 0))
     how: dict[str, Any] = {"longest_edge": long} if long else {"scale": scale} if scale else {}
     if short:
-        how = {"scale": _sized(source, builder, image, "c / min(a, b)", suffix="scale", c=short)}
+        how = {"scale": sized(source, builder, image, "c / min(a, b)", suffix="scale", c=short)}
     made = builder.add(source, "resize", {"images": image, "method": "lanczos_8bit", **how})
     return [made, None]
 
@@ -175,13 +168,13 @@ def _resized(builder: Builder, source: Source) -> list[Value]:
 def _square(builder: Builder, source: Source, position: str) -> Ref:
     """Cut the largest square at an edge of a picture, in the middle of the other direction."""
     image = source.get("image")
-    edge = _sized(source, builder, image, "min(a, b)", suffix="edge")
+    edge = sized(source, builder, image, "min(a, b)", suffix="edge")
     size = builder.ref(edge.node, "rounded")
     places: dict[str, Any] = {}
     for name, extent, near, far in (("x", "a", "left", "right"), ("y", "b", "top", "bottom")):
         if position != near:
             text = f"({extent} - min(a, b))" + ("" if position == far else " // 2")
-            places[name] = builder.ref(_sized(source, builder, image, text, suffix=name).node, "rounded")
+            places[name] = builder.ref(sized(source, builder, image, text, suffix=name).node, "rounded")
     return builder.add(source, "crop_image", {"images": image, "width": size, "height": size, **places}, suffix="cut")
 
 
@@ -211,7 +204,7 @@ def _pixel_perfect(builder: Builder, source: Source) -> list[Value]:
     """PixelPerfectResolution: the shorter edge at which the picture covers, or fits, what is generated."""
     which = "min" if "Fill" in source.text("resize_mode", "Just Resize") else "max"
     wanted = {"c": source.get("image_gen_width", 512), "d": source.get("image_gen_height", 512)}
-    made = _sized(
+    made = sized(
         source, builder, source.get("original_image"), f"round({which}(c / a, d / b) * min(a, b))", suffix="", **wanted
     )
     return [builder.ref(made.node, "rounded")]

@@ -59,6 +59,7 @@ class Rule:
         values: How values change, by ComfyUI input.
         fixed: Native parameters that ComfyUI has no input for, because it does just this.
         loose: Those of ``fixed`` that another value may stand for on the way back, with a remark.
+        unsaid: Those of ``loose`` of which nothing is said where a document leaves them out: few files make a difference.
         defaults: Values of inputs that a file lacks, where ComfyUI's own tables do not say them.
         ignored: ComfyUI inputs that change no picture.
         dropped: Inputs that the native node has no use for, and what to say where one is linked.
@@ -76,6 +77,7 @@ class Rule:
     values: Mapping[str, Change] = field(default_factory=dict)
     fixed: Mapping[str, Any] = field(default_factory=dict)
     loose: frozenset[str] = frozenset()
+    unsaid: frozenset[str] = frozenset()
     defaults: Mapping[str, Any] = field(default_factory=dict)
     ignored: str = ""
     dropped: Mapping[str, str] = field(default_factory=dict)

@@ -36,7 +36,8 @@ def value_node(native: str, input: str, outputs: int = 1, *, others: str = "") -
         value = source.get(input)
         if value is None:
             value = Const(False if native == "bool_value" else "" if native == "text_value" else 0)
-        if native == "seed_value" and isinstance(value, Const) and isinstance(value.value, int) and value.value < 0:
+        literal = value.value if isinstance(value, Const) else None
+        if native == "seed_value" and isinstance(literal, int | float) and literal < 0:
             value = Const("random")
         name = "text" if native == "text_value" else "seed" if native == "seed_value" else "value"
         made = builder.add(source, native, {name: value})

@@ -62,6 +62,19 @@ class Emission:
         given = self.inputs[name]
         return isinstance(given, Given) and not self.script.is_open(given) and given.value == default
 
+    def ends_before(self, start: str, end: str, least: int = 0) -> bool:
+        """Whether a window is shorter than ``least``, and no argument can change that."""
+        given = [self.inputs[name] for name in (start, end)]
+        if not all(isinstance(one, Given) and not self.script.is_open(one) for one in given):
+            return False
+        first, last = (one.value for one in given)
+        return last is not None and bool(last < first + least)
+
+    def has_no_effect(self) -> None:
+        """Take the inputs that were not read as making no difference."""
+        for name in self.inputs:
+            _ = self.inputs[name]
+
     def options(self, **defaults: Any) -> dict[str, Expression]:
         """Those of the node's literals that are not their helper's defaults, by name."""
         return {name: self.value(name) for name, value in defaults.items() if not self.is_default(name, value)}

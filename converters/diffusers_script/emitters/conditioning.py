@@ -86,7 +86,8 @@ def apply_control_net(emission: Emission) -> dict[str, Any]:
     """A ControlNet on prompts."""
     positive, negative = emission.conditioning("positive"), emission.conditioning("negative")
     assert positive is not None
-    if emission.is_default("strength", 0.0):
+    if emission.is_default("strength", 0.0) or emission.ends_before("start", "end"):
+        emission.has_no_effect()
         return {"positive": positive, "negative": negative or Given(None)}
     if not isinstance(emission.inputs["mask"], Given):
         raise UnsupportedError("a mask for an inpainting ControlNet cannot be written in scripts")

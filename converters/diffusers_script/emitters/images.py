@@ -15,15 +15,17 @@ CHANNELS = ("red", "green", "blue")
 
 
 def load_image(emission: Emission) -> dict[str, Any]:
-    """A picture from a file."""
+    """A picture from a file, or all that it holds."""
     emission.begin()
     script, path = emission.script, input_path(emission, "IMAGE")
-    script.need("read_picture")
+    every = emission.fixed("frames") == "all" and emission.node.frames > 1
+    reader = "read_frames" if every else "read_picture"
+    script.need(reader)
     masked = any(link.node == emission.node.id and link.output == "mask" for link in script.graph.readers)
     keeps = emission.fixed("keep_alpha")
     if not masked and not keeps:
-        return {"image": Pixels(emission.assign(f"read_picture({path})[:, :3]", "image")), "mask": None}
-    picture = emission.assign(call("read_picture", path), "picture")
+        return {"image": Pixels(emission.assign(f"{reader}({path})[:, :3]", "image")), "mask": None}
+    picture = emission.assign(call(reader, path), "picture")
     mask = emission.assign(f"1 - {picture}[:, 3]", "mask") if masked else ""
     shown: Expression = f"{picture}[:, :3]"
     if keeps:
@@ -36,8 +38,12 @@ def load_mask(emission: Emission) -> Masks:
     """A mask from a file."""
     emission.begin()
     emission.script.need("read_picture")
-    picture, channel = f"read_picture({input_path(emission, 'MASK')})", emission.fixed("channel")
-    shown = f"1 - {picture}[:, 3]" if channel == "alpha" else f"{picture}[:, {CHANNELS.index(channel)}]"
+    path, channel = input_path(emission, "MASK"), emission.fixed("channel")
+    shown = (
+        f"1 - read_picture({path}, keyed=True)[:, 3]"
+        if channel == "alpha"
+        else f"read_picture({path})[:, {CHANNELS.index(channel)}]"
+    )
     return Masks(emission.assign(shown, "mask"))
 
 

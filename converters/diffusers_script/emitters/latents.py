@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from ..graph import Given
 from ..handles import Decoding, EmptyLatent, Latents, Sampling
 from ..layout import call
 from ..script import UnsupportedError
@@ -17,12 +18,20 @@ from .tiles import decode_in_tiles, encode_in_tiles, latents_of
 def empty_latent(emission: Emission) -> EmptyLatent:
     """Where a new picture starts; written where it is read."""
     return EmptyLatent(
-        width=emission.value("width"),
-        height=emission.value("height"),
+        width=_edge(emission, "width"),
+        height=_edge(emission, "height"),
         batch=emission.value("batch_size"),
         channels=emission.value("channels"),
         node=emission.node.id,
     )
+
+
+def _edge(emission: Emission, name: str) -> str:
+    """An edge in pixels, rounded down to whole latent samples unless it is known to be a multiple."""
+    given, text = emission.inputs[name], emission.value(name)
+    if isinstance(given, Given) and given.value % 8 == 0:
+        return text
+    return str(int(text) // 8 * 8) if text.isdigit() else f"({text}) // 8 * 8" if " " in text else f"{text} // 8 * 8"
 
 
 def encode_image(emission: Emission) -> Latents:

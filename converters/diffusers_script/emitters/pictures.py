@@ -27,7 +27,8 @@ def load_image_encoder(emission: Emission) -> ModelPart:
 def apply_ip_adapter(emission: Emission) -> ModelPart:
     """An IP-Adapter with its pictures."""
     model, path = emission.part("model"), emission.inputs["ip_adapter"]
-    if emission.is_default("strength", 0.0):
+    if emission.is_default("strength", 0.0) or emission.ends_before("start", "end"):
+        emission.has_no_effect()
         return model
     assert isinstance(path, str), path
     encoder, image = emission.part("image_encoder"), emission.pixels("image").variable

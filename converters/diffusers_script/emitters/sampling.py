@@ -30,9 +30,10 @@ READ = (
 
 
 def sample(emission: Emission) -> object:
-    """Sampling; a strength of 0 changes nothing."""
-    found, strength = emission.inputs["latent"], emission.inputs["strength"]
-    if strength.value == 0 and not emission.script.is_open(strength):
+    """Sampling; a strength of 0, or no step in the window, changes nothing."""
+    found = emission.inputs["latent"]
+    if emission.is_default("strength", 0) or emission.ends_before("start_step", "end_step", least=1):
+        emission.has_no_effect()
         return emission.latents("latent")
     if isinstance(found, Sampling) and not found.shared:
         second = _sampling(emission, Latents("", found.model))

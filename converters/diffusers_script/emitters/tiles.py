@@ -11,7 +11,9 @@ from ..script import UnsupportedError
 from .base import Emission, Emitter
 from .loaders import constant_path
 
-SMALLEST = 16
+SAMPLE = 8
+"""Pixels of a latent sample's edge."""
+SMALLEST = 2 * SAMPLE
 """Least pixels of a tile's edge."""
 
 
@@ -41,10 +43,11 @@ def decode_in_tiles(emission: Emission) -> Pixels:
 def encode_in_tiles(emission: Emission) -> Latents:
     """Pictures to latents, in tiles."""
     pixels, vae = emission.pixels("images"), emission.part("vae")
-    tile = max(emission.fixed("tile"), SMALLEST)
+    tile, overlap = (emission.fixed(name) // SAMPLE * SAMPLE for name in ("tile", "overlap"))
+    tile = max(tile, SMALLEST)
     emission.begin()
     emission.script.need("encode_in_tiles")
-    numbers = str(tile), str(min(emission.fixed("overlap"), tile // 2))
+    numbers = str(tile), str(min(overlap, tile // 2))
     made = call("encode_in_tiles", emission.loader.vae(vae), pixels.variable, *numbers)
     return Latents(emission.assign(made, "latents"), vae)
 

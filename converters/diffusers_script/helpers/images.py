@@ -3,25 +3,41 @@
 
 import numpy as np
 import torch
-from PIL import Image, ImageFile, ImageOps
+from PIL import Image, ImageFile, ImageOps, ImageSequence
 from safetensors.torch import load_file, save_file
 
 from graphflow.pixels.resampling import resize_bilinear
 
 
-def read_picture(path):
+def read_picture(path, keyed=False):
     """Read a picture as a tensor (1, 4, H, W) in [0, 1]; the last channel is alpha."""
     ImageFile.LOAD_TRUNCATED_IMAGES = True  # of a cut file, what is there
     with Image.open(path) as file:
-        picture = ImageOps.exif_transpose(file).convert("RGBA")
-    array = np.asarray(picture, dtype=np.float32) / 255
+        return to_channels(file, keyed)
+
+
+def read_frames(path):
+    """Read all pictures of a file that have the first one's size."""
+    with Image.open(path) as file:
+        frames = [to_channels(frame) for frame in ImageSequence.Iterator(file)]
+    return torch.cat([frame for frame in frames if frame.shape == frames[0].shape])
+
+
+def to_channels(picture, keyed=False):
+    """A picture upright; ``keyed``: a colour that it declares transparent is, without a palette, too."""
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode != "P" and not keyed:
+        picture.info.pop("transparency", None)
+    array = np.asarray(picture.convert("RGBA"), dtype=np.float32) / 255
     return torch.from_numpy(array).permute(2, 0, 1)[None].contiguous()
 
 
 def without_unused_alpha(path, picture):
     """A picture with alpha only where its file has it."""
     with Image.open(path) as file:
-        has_alpha = "A" in file.getbands() or "transparency" in file.info
+        has_alpha = "A" in file.getbands() or (
+            file.mode == "P" and "transparency" in file.info
+        )
     return picture if has_alpha else picture[:, :3]
 
 
