@@ -282,7 +282,7 @@ def test_a_workflow_that_saves_nothing_is_an_error() -> None:
         imported({"4": node("CheckpointLoaderSimple", ckpt_name="a")})
 
 
-def test_families_without_components_import_whole() -> None:
+def test_a_workflow_of_flux_imports_whole_and_runs() -> None:
     source = {
         "1": node("UNETLoader", unet_name="flux1-dev.safetensors", weight_dtype="fp8_e4m3fn"),
         "2": node("DualCLIPLoader", clip_name1="clip_l.safetensors", clip_name2="t5xxl.safetensors", type="flux"),
@@ -301,8 +301,8 @@ def test_families_without_components_import_whole() -> None:
     }  # fmt: skip
     result = sound(source)
     encoder = next(entry for entry in result.report.entries if entry.id == "2")
-    assert encoder.verdict is Verdict.APPROXIMATE
-    assert "flux" in encoder.remarks[0]
+    assert (encoder.verdict, encoder.native) == (Verdict.EXACT, ("load_text_encoder",))
+    assert result.report.waiting == {}
     assert result.document.inputs["prompt"].to == ["4.text"]
     assert result.document.inputs["seed"].to == ["8.seed"]
 

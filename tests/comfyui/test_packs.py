@@ -290,12 +290,12 @@ def test_no_type_has_both_a_rule_and_a_need() -> None:
 
 
 def test_nodes_that_refuse_to_run_are_said_before_running() -> None:
-    loaders = node("DualCLIPLoader", clip_name1="a", clip_name2="b", type="flux")
+    loaders = node("DualCLIPLoader", clip_name1="a", clip_name2="b", type="hunyuan_video")
     result = sound(prompt(n11=loaders, n6=node("CLIPTextEncode", text="x", clip=["11", 0])))
     assert {family: [entry.id for entry in entries] for family, entries in result.report.waiting.items()} == {
-        "flux": ["11"]
+        "hunyuan_video": ["11"]
     }
-    assert result.report.to_json()["waits"] == ["flux"]
+    assert result.report.to_json()["waits"] == ["hunyuan_video"]
     assert sound(prompt()).report.waiting == {}
 
 
