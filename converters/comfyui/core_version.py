@@ -10,6 +10,9 @@ Version = tuple[int, ...]
 STEP_NOISE: Version = (0, 7, 0)
 """From here on (December 2025) samplers start the noise of their steps beside the seed, before at the seed itself."""
 
+BEFORE_STEP_NOISE = {"cnr_id": "comfy-core", "ver": "0.6.0"}
+"""How a node says that it was made for the last version before."""
+
 _NUMBER = re.compile(r"v?(\d{1,6})\.(\d{1,6})(?:\.(\d{1,6}))?")
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from graphflow.converters.comfyui import to_native, to_prompt
+from graphflow.converters.comfyui import to_comfyui, to_native, to_prompt
+from graphflow.converters.comfyui.export import export_prompt
 from graphflow.converters.comfyui.rules import RULES
 from graphflow.converters.comfyui.rules.rule import Rule
 from graphflow.spec.registry import installed
@@ -48,6 +49,15 @@ def test_a_prompt_is_of_the_version_that_the_drawing_beside_it_names() -> None:
     sent, drawn = flat(text_to_image()).prompt, stamped("0.3.64")
     assert step_noise(sent) == "seed + 1"
     assert step_noise({"prompt": sent, "extra_data": {"extra_pnginfo": {"workflow": drawn}}}) == "seed"
+
+
+@pytest.mark.parametrize("form", ["api", "ui"])
+@pytest.mark.parametrize(("version", "start"), [("0.3.64", "seed"), ("0.7.0", "seed + 1")])
+def test_what_is_exported_is_read_again_as_it_was(version: str, start: str, form: Any) -> None:
+    document = to_native(to_prompt(stamped(version))).require()
+    assert step_noise(to_comfyui(document, format=form)) == start
+    told = ("3", "step_noise 'seed' becomes 'seed + 1'") in export_prompt(document).notes
+    assert told == (start == "seed"), "today's ComfyUI draws otherwise"
 
 
 def test_every_node_that_has_a_start_of_step_noise_is_told_it() -> None:

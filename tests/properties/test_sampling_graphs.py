@@ -95,13 +95,14 @@ class Drawn:
             model = self.graph.add(function, model=model, **CHANGES[function])
         steps, schedule = self.draw(st.integers(1, 3)), self.some(SCHEDULE_NAMES)
         noise = {"seed": self.draw(st.integers(0, 9)), "layout": self.some(("per_sample", "batch"))}
+        noise["step_noise"] = self.some(("seed", "seed + 1"))
         device = self.some(("cpu", "cuda"))
         if self.draw(st.booleans()):
             return self.graph.add(
                 nodes.sample, model=model, positive=self.told(), negative=self.told(), latent=self.latent(),
                 steps=steps, schedule=schedule, sampler=self.some(SAMPLER_NAMES), seed=noise["seed"],
                 guidance_scale=self.some((0.0, 1.0, 5.0)), strength=self.some((0.5, 1.0)),
-                noise_layout=noise["layout"], noise_device=device,
+                noise_layout=noise["layout"], step_noise=noise["step_noise"], noise_device=device,
             )  # fmt: skip
         sampler = (
             self.graph.add(self.some(SAMPLER_NODES))

@@ -13,6 +13,7 @@ from graphflow.spec.registry import Registry, installed
 from graphflow.spec.spec import NodeSpec
 
 from .. import catalogue
+from ..core_version import BEFORE_STEP_NOISE
 from ..fields import quote
 from ..pruning import Prompt
 from .inverse import MisfitError, best_fit
@@ -84,8 +85,18 @@ def export_prompt(document: Document, *, registry: Registry | None = None) -> Ex
                 "inputs": {**_in_order(kind, values), **resolved},
                 "_meta": {"title": title if title and not suffix else kind},
             }
+    starts = {id: start for id, entry in flat.document.nodes.items() if (start := _step_noise(entry, known))}
+    if set(starts.values()) == {"seed"}:  # so that it is read again as it was
+        for id in starts:
+            prompt[id]["_meta"] |= BEFORE_STEP_NOISE
     notes = tuple((id, note) for id, nodes in made.items() for note in nodes.notes)
     return Exported(prompt, notes)
+
+
+def _step_noise(entry: NodeEntry, known: Registry) -> Any:
+    spec = known.get(entry.type)
+    target = None if spec is None else spec.inputs.get("step_noise")
+    return None if target is None else entry.params.get("step_noise", target.default)
 
 
 def _said(entry: NodeEntry, spec: NodeSpec) -> Made:

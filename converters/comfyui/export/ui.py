@@ -7,6 +7,7 @@ from typing import Any
 
 from .. import catalogue
 from ..catalogue import CONTROL, Interface
+from ..core_version import BEFORE_STEP_NOISE
 from ..pruning import Prompt, link_of
 from .layout import HEADER, ROW, WIDTH, arranged
 
@@ -51,7 +52,7 @@ def numbered(prompt: Prompt) -> dict[str, int]:
 
 
 def _node(number: int, node: Mapping[str, Any]) -> dict[str, Any]:
-    kind, inputs = node["class_type"], node["inputs"]
+    kind, inputs, meta = node["class_type"], node["inputs"], node.get("_meta", {})
     interface = catalogue.find(kind)
     slots = _slots(inputs, interface)
     widgets, named = _widgets(inputs, interface)
@@ -68,9 +69,9 @@ def _node(number: int, node: Mapping[str, Any]) -> dict[str, Any]:
         "mode": 0,
         "inputs": slots,
         "outputs": outputs,
-        "properties": {"Node name for S&R": kind},
+        "properties": {"Node name for S&R": kind, **{name: meta[name] for name in BEFORE_STEP_NOISE if name in meta}},
     }
-    title = node.get("_meta", {}).get("title")
+    title = meta.get("title")
     if title and title != kind:
         entry["title"] = title
     if widgets:
