@@ -11,6 +11,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +23,7 @@ from graphflow.basics.once import once
 from graphflow.document.document import Built, Document, read
 from graphflow.errors import CancelledError
 from graphflow.execution.environment import Cancellation, Environment
+from graphflow.execution.filenames import FileNames
 from graphflow.execution.lanes import make_lanes
 from graphflow.execution.options import RunOptions
 from graphflow.execution.output import require_folder
@@ -270,13 +272,21 @@ class Session:
             targets = [targets] if isinstance(targets, str) else list(targets)
         cancellation = cancellation or Cancellation()
         run_id = secrets.token_hex(4)
+        now = datetime.now()
         status = "failed"
+        begun = False
+
+        def told(event: events.Event) -> None:
+            nonlocal begun
+            begun = True
+            sink(event)
+
         try:
             outcome, last = run_stages(
                 lambda shelf, known: self._plan(expanded, shelf, known, targets, safety, folder, input_folder),
-                lambda current: self._environment(current, run_id, Path(out), sink, cancellation, previews),
+                lambda current: self._environment(current, run_id, Path(out), sink, cancellation, previews, now),
                 self.store,
-                sink,
+                told,
                 run_id,
             )
             status = "ok"
@@ -284,6 +294,8 @@ class Session:
             status = "cancelled"
             raise
         finally:
+            if not begun:  # planning failed
+                sink(events.RunStarted(run_id=run_id, run=0, cached=0, write=0))
             sink(events.RunFinished(run_id=run_id, status=status, seconds=time.perf_counter() - started))
         self._traces.write(expanded, last.trace)
         values = {str(source): value for source, value in outcome.values.items()}
@@ -296,7 +308,14 @@ class Session:
         return Result(outputs, values, files, outcome.seconds, outcome.cached, outcome.withheld, last, run_id)
 
     def _environment(
-        self, plan: Plan, run_id: str, out: Path, sink: events.Sink, cancellation: Cancellation, previews: bool
+        self,
+        plan: Plan,
+        run_id: str,
+        out: Path,
+        sink: events.Sink,
+        cancellation: Cancellation,
+        previews: bool,
+        now: datetime,
     ) -> Environment:
         if plan.count("write"):
             require_folder(out)
@@ -317,6 +336,7 @@ class Session:
             ),
             attempt=self.models.retrying if heavy else _once,
             inference=self.models.inference if heavy else contextlib.nullcontext,
+            names=FileNames(plan, now),
         )
 
 

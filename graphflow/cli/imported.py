@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +60,7 @@ def read_foreign(data: bytes, name: str) -> Document | None:
     if found is None:
         return None
     try:
-        flattened = to_prompt(found, now=datetime.now())
+        flattened = to_prompt(found)
     except ConversionError as error:
         where = (error.where or "").replace("the data", name, 1).replace("the bytes", name, 1)
         raise ConversionError(error.message, where=where or name, advice=error.advice) from error

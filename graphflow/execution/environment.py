@@ -91,6 +91,7 @@ class Environment:
         keep: Sources whose values the caller wants back.
         attempt: Wraps each node's call on the device lane, e.g. the memory ladder.
         inference: Makes the context in which nodes run, e.g. torch's inference mode.
+        names: Fills in file names, see :class:`graphflow.execution.filenames.FileNames`.
     """
 
     store: Store
@@ -104,6 +105,7 @@ class Environment:
     keep: frozenset[Source] = frozenset()
     attempt: Callable[[Callable[[], Any]], Any] = lambda call: call()
     inference: Callable[[], AbstractContextManager[Any]] = nullcontext
+    names: Callable[[str, str, int | None], tuple[str, tuple[str, ...]]] = lambda step, stem, element: (stem, ())
 
     def tell(self, kind: Callable[P, events.Event], *args: P.args, **fields: P.kwargs) -> None:
         """Tell the sink of an event, which is made only where somebody listens."""

@@ -295,7 +295,8 @@ class _Run:
             type=step.spec.type,
             error=str(error),
         )
-        failure = NodeError(step_id, step.spec.type, error, title=step.title)
+        element = "" if task is None or task.element is None else f"{task.element + 1} of {task.elements}"
+        failure = NodeError(step_id, step.spec.type, error, title=step.title, element=element)
         failure.__cause__ = error
         return failure
 

@@ -237,6 +237,8 @@ def _roots(item: RootSetting, settings: Settings) -> Iterator[Root]:
             where=str(path),
             advice="name its folder, or ComfyUI's extra_model_paths.yaml",
         )
+    if not any((path / folder).is_dir() for folders in KIND_FOLDERS.values() for folder in folders):
+        path = next((inner for inner in [path / "models"] if inner.is_dir()), path)  # ComfyUI's own folder
     yield Root(path, follow)
     beside = path.parent / FILE_NAME
     if path.name == "models" and beside.is_file():

@@ -12,6 +12,7 @@ from graphflow.planning.expand import Text, expand
 from graphflow.planning.plan import plan
 from graphflow.planning.validate import validate
 from graphflow.spec.decorator import node
+from graphflow.spec.registry import installed
 from graphflow.values import Image
 from tests.conftest import TOYS
 
@@ -191,3 +192,33 @@ def test_a_missing_link_is_offered_the_output_of_another_node() -> None:
     needs = "nodes.n.links.image: toy_turn needs a link to an image for 'image'"
     assert said("n") == [needs]
     assert said("n", "other")[0] == f"{needs} ('other.image' would fit)"
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("Euler a", "'euler_ancestral'"),
+        ("Euler A CFG++", "'euler_ancestral_cfg_pp'"),
+        ("DPM++ 2M", "'dpmpp_2m'"),
+        ("DPM++ 2M Karras", "'dpmpp_2m' or "),
+        ("DPM++ 2S a", "'dpmpp_2s_ancestral'"),
+        ("DPM2 a", "'dpm_2_ancestral'"),
+        ("k_euler_a", "'euler_ancestral' or "),
+        ("LMS Karras", "'lms'"),
+        ("UniPC", "'uni_pc'"),
+        ("EulerAncestralDiscreteScheduler", "'euler_ancestral'"),
+        ("eular", "'euler' or "),
+    ],
+)
+def test_what_other_programs_call_a_sampler_is_understood(name: str, near: str) -> None:
+    known = installed()
+    document = parse({"graphflow": 1, "nodes": {"n": {"type": "select_sampler", "params": {"sampler": name}}}})
+    problem = validate(document, known).problems[0]
+    assert problem.message == f"must be one of 42 names, got {name!r}"
+    assert problem.advice.startswith(f"did you mean {near}")
+
+
+def test_many_choices_of_which_none_is_near_are_not_listed() -> None:
+    nodes = {"n": {"type": "select_sampler", "params": {"sampler": "qqq"}}}
+    problem = validate(parse({"graphflow": 1, "nodes": nodes}), installed()).problems[0]
+    assert problem.advice == "`graphflow nodes select_sampler` lists them"
