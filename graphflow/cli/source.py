@@ -108,10 +108,8 @@ def _beside(path: Path) -> list[str]:
 
 
 def _from_standard_input() -> Document:
-    from graphflow.basics import jsontools
     from graphflow.cli.imported import read_foreign
     from graphflow.document import document as workflow
-    from graphflow.document.embedded import embedded_document
     from graphflow.limits import LIMITS
 
     data = sys.stdin.buffer.read(LIMITS.media_bytes + 1)
@@ -120,10 +118,7 @@ def _from_standard_input() -> Document:
     foreign = read_foreign(data, "standard input")
     if foreign is not None:
         return foreign
-    text = embedded_document(data, source="standard input")
-    return workflow.parse(
-        jsontools.loads(data if text is None else text, source="standard input"), source="standard input"
-    )
+    return workflow.from_bytes(data, source="standard input")
 
 
 def shown_targets(session: Session, expanded: Expanded) -> list[str] | None:

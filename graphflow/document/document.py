@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, PrivateAttr, ValidationError
 
 from graphflow.basics import jsontools
 from graphflow.basics.wording import PLAIN, nearest, shorten
-from graphflow.document.embedded import embedded_document
+from graphflow.document.embedded import embedded_document, embedded_record
 from graphflow.errors import InvalidInputError, LimitError, Problem, WorkflowError
 from graphflow.limits import LIMITS
 
@@ -84,6 +85,12 @@ class Document(BaseModel):
     requires: dict[str, str] = Field(default_factory=dict)
     workflows: dict[Name, Document] = Field(default_factory=dict)
     meta: dict[str, JsonValue] | None = None
+    _record: dict[str, Any] = PrivateAttr(default_factory=dict)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """How the picture was made that the document was read from; empty where it comes from elsewhere."""
+        return self._record
 
     def to_json(self) -> dict[str, Any]:
         """Return the document as plain JSON: what its file has, without empty parts."""
@@ -207,8 +214,21 @@ def read(path: Path) -> Document:
         raise InvalidInputError("there is no such file", where=str(path)) from error
     except OSError as error:
         raise InvalidInputError(f"the file cannot be read: {error.strerror or error}", where=str(path)) from error
-    text = embedded_document(data, source=str(path))
-    return parse(jsontools.loads(data if text is None else text, source=str(path)), source=str(path))
+    return from_bytes(data, source=str(path))
+
+
+def from_bytes(data: bytes, *, source: str) -> Document:
+    """Read a document from JSON or from a PNG that carries one, with the record that stands beside it.
+
+    Raises:
+        WorkflowError: There is no workflow, or one with problems.
+    """
+    text = embedded_document(data, source=source)
+    document = parse(jsontools.loads(data if text is None else text, source=source), source=source)
+    with suppress(InvalidInputError):  # without the record it is a workflow still
+        record = jsontools.loads(embedded_record(data) or "{}", source=source)
+        document._record = record if isinstance(record, dict) else {}
+    return document
 
 
 def split_address(address: str) -> tuple[str, str | None]:
