@@ -21,6 +21,7 @@ from graphflow import events
 from graphflow.basics.importing import collector_paused
 from graphflow.basics.once import once
 from graphflow.document.document import Built, Document, read
+from graphflow.document.published import published
 from graphflow.errors import CancelledError
 from graphflow.execution.environment import Cancellation, Environment
 from graphflow.execution.filenames import FileNames
@@ -221,7 +222,7 @@ class Session:
             expanded,
             self.registry,
             shelf=shelf,
-            resolver=SessionResolver(lambda: self.library, *folders),
+            resolver=SessionResolver(lambda: self.library, *folders, sources=published(expanded.document)),
             numerics=self.numerics,
             safety=safety or self.settings.safety,
             checker=self.settings.safety_checker,

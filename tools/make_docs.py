@@ -110,7 +110,14 @@ def workflow_page() -> str:
     ]
     for name in workflows.names():
         document: Document = read(workflows.path(name))
-        lines += [f"## `{name}`", "", document.description or "", "", f"![{name}](images/workflows/{name}.jpg)", ""]
+        lines += [
+            f"## `{name}`",
+            "",
+            document.description or "",
+            "",
+            f"![{name}](../workflows/previews/{name}.jpg)",
+            "",
+        ]
         lines += ["| input | default | what |", "|---|---|---|"]
         lines += [
             f"| `{knob}` | `{exposed.default!r}` | {exposed.description or ''} |"

@@ -17,7 +17,7 @@ from PIL import Image
 from graphflow import Session, Workflow, workflows
 from graphflow.settings import Settings
 
-FOLDER = Path(__file__).resolve().parent.parent / "docs" / "images" / "workflows"
+FOLDER = Path(__file__).resolve().parent.parent / "workflows" / "previews"
 NEEDS_OTHERS = ("ip_adapter", "upscale")
 INSTEAD: Mapping[str, Mapping[str, Any]] = {
     "sdxl_base_refiner": {

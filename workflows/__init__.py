@@ -15,6 +15,11 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _FOLDER.glob("*.json")))
 
 
+def picture(name: str) -> Path:
+    """Return the picture of what a ready-made workflow makes."""
+    return path(name).parent / "previews" / f"{name}.jpg"
+
+
 def path(name: str) -> Path:
     """Return the file of a ready-made workflow.
 

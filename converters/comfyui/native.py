@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from graphflow.document.document import Document
+from graphflow.document.published import source_of
 from graphflow.errors import ConversionError
 from graphflow.nodes.output.comfyui_prompt import origin
 from graphflow.spec.registry import Registry, installed
@@ -17,6 +18,7 @@ from .building import NOTHING, Builder, Const, Fused, Lost, MissingError, Ref, R
 from .controls import drop_unused_sides, mirror_controls
 from .exposed import exposed_inputs
 from .fields import quote
+from .models import named_models
 from .packs import pack_of
 from .prompt import Flattened
 from .pruning import link_of
@@ -128,7 +130,10 @@ class _Importer:
             self._entries[id] = self._dead(id, self._flattened.prompt[id])
         document = Document(name=name, nodes=self._builder.nodes)
         told = origin(document.to_json(), self._flattened.prompt, self._builder.direct)
-        document = document.model_copy(update={"meta": {"comfyui": told}})
+        named = dict.fromkeys(name for _, name, _ in named_models(document, self._builder.registry))
+        sources = [source_of(name, self._flattened.models) for name in named]
+        models = [entry.to_json() for entry in dict.fromkeys(sources) if entry is not None]
+        document = document.model_copy(update={"meta": {"comfyui": told, **({"models": models} if models else {})}})
         document = document.model_copy(update={"inputs": exposed_inputs(document, self._builder.registry)})
         report = Report(
             entries=tuple(self._entries[id] for id in self._flattened.prompt),

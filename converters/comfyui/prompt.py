@@ -5,11 +5,12 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any, Literal
 
+from graphflow.document.published import Published
 from graphflow.errors import ConversionError
 
 from .documents import UiNode, UiWorkflow, parse_ui
@@ -48,6 +49,7 @@ class Flattened:
         controls: What the file does with a seed after each run (fixed, increment, …), by ``node.input`` address.
         choices: Options taken for ``{a|b}``, by ``node.input`` address.
         packs: Custom pack of nodes whose file names it, by node id.
+        models: Where models are published, as far as the file says.
     """
 
     prompt: Prompt
@@ -59,6 +61,7 @@ class Flattened:
     controls: Mapping[str, str] = field(default_factory=dict)
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     packs: Mapping[str, str] = field(default_factory=dict)
+    models: tuple[Published, ...] = ()
 
     @cached_property
     def live(self) -> Prompt:
@@ -96,9 +99,10 @@ def to_prompt(
     for message in found.remarks:
         journal.note("container", message)
     if found.kind == "api":
-        return _from_api(found.document, found.container, journal)
+        return replace(_from_api(found.document, found.container, journal), models=found.models)
     workflow = parse_ui(found.document)
-    return _FromUi(workflow, journal, choices or Choices(), now).flatten(found.container)
+    flattened = _FromUi(workflow, journal, choices or Choices(), now).flatten(found.container)
+    return replace(flattened, models=found.models)
 
 
 def _from_api(document: Mapping[str, Any], container: str, journal: Journal) -> Flattened:

@@ -9,7 +9,23 @@ from typing import Annotated
 
 import typer
 
-from graphflow.cli import cache, demo, doctor, export, failures, import_, models, nodes, plan, run, schema, validate
+from graphflow.cli import (
+    cache,
+    completing,
+    demo,
+    doctor,
+    export,
+    failures,
+    fetch,
+    import_,
+    models,
+    nodes,
+    plan,
+    run,
+    schema,
+    validate,
+    workflows,
+)
 from graphflow.cli.terminal import tame_streams
 
 TRACEBACK_OPTION = "--traceback"
@@ -27,7 +43,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, plan, validate, import_, export, nodes, schema, demo):
+for command in (run, plan, validate, import_, export, workflows, fetch, nodes, schema, demo):
     command.register(app)
 app.add_typer(models.app)
 app.add_typer(cache.app)
@@ -67,7 +83,8 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
     given = [argument for argument in given if argument != TRACEBACK_OPTION]
     tame_streams()
     try:
-        app(given, prog_name="graphflow")
+        with completing.bash_words(os.environ):
+            app(given, prog_name="graphflow")
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
     except Exception as error:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from graphflow.basics.wording import did_you_mean
+from graphflow.cli import completing
 from graphflow.cli.failures import print_json
 from graphflow.cli.options import AsJson, Packs, make_session
 from graphflow.cli.terminal import add_row, clean, console, count, literal, paragraph, print_table, styled, table
@@ -35,7 +36,10 @@ _BOUNDS = (
 
 def nodes(
     name: Annotated[
-        str | None, typer.Argument(metavar="NAME", show_default=False, help="A node type to explain.")
+        str | None,
+        typer.Argument(
+            metavar="NAME", show_default=False, help="A node type to explain.", autocompletion=completing.node_types
+        ),
     ] = None,
     search: Annotated[
         str | None,
@@ -44,7 +48,14 @@ def nodes(
         ),
     ] = None,
     category: Annotated[
-        str | None, typer.Option("--category", "-c", metavar="NAME", help="List those of one category, e.g. latents.")
+        str | None,
+        typer.Option(
+            "--category",
+            "-c",
+            metavar="NAME",
+            help="List those of one category, e.g. latents.",
+            autocompletion=completing.node_categories,
+        ),
     ] = None,
     packs: Packs = None,
     as_json: AsJson = False,

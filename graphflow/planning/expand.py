@@ -156,6 +156,12 @@ def _parameter(document: Document, registry: Registry, node: str, parameter: str
     return None
 
 
+def parameter_of(document: Document, registry: Registry, address: str) -> InputSpec | None:
+    """Return what is known of the parameter ``node.parameter``, through inner workflows; None where there is none."""
+    node, parameter = split_address(address)
+    return _parameter(document, registry, node, parameter or "")
+
+
 def _draw_seeds(document: Document, registry: Registry, draw: Callable[[], int]) -> dict[str, int]:
     """Replace seeds that say ``"random"``; returns the numbers by address."""
     seeds: dict[str, int] = {}
