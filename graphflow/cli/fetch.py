@@ -12,7 +12,7 @@ import typer
 from graphflow.cli.asking import Yes, confirm
 from graphflow.cli.options import Inputs, ModelDirs, Packs, Sets, WorkflowName, make_session
 from graphflow.cli.source import input_values, load, named, overrides
-from graphflow.cli.terminal import add_row, clean, console, count, print_table, size, styled, table
+from graphflow.cli.terminal import clean, console, count, size, styled
 from graphflow.errors import InvalidInputError, ModelFormatError, ModelNotFoundError
 
 if TYPE_CHECKING:
@@ -141,12 +141,12 @@ def _job(need: ModelNeed, source: Published | None, library: Library, allowed: f
 
 def _ask(jobs: list[_Job], library: Library, yes: bool) -> None:
     """Show what would be fetched, and ask."""
-    rows = table("model", "kind", "size", "from", "to", right=["size"])
+    target = console(error=True)
     for job in jobs:
-        shown = "unknown" if job.size is None else size(job.size)
+        shown = "of unknown size" if job.size is None else size(job.size)
         origin = job.files[0].url if job.target is not None else f"the Hub, {count(len(job.files), 'file')}"
-        add_row(rows, job.name, job.kind.replace("_", " "), shown, origin, job.target or library.hub_cache)
-    print_table(console(error=True), rows)
+        target.print(styled(job.name, "cyan"), styled(f"{job.kind.replace('_', ' ')}, {shown}"))
+        target.print(styled(f"  from {origin}\n  to {job.target or library.hub_cache}", "dim"), soft_wrap=True)
     for folder in {job.target.parent if job.target is not None else library.hub_cache for job in jobs}:
         there = next(part for part in (folder, *folder.parents) if part.is_dir())
         needed = sum(job.size or 0 for job in jobs)
