@@ -217,12 +217,12 @@ class Session:
         folder: Path | str | None,
         input_folder: Path | str | None,
     ) -> Plan:
-        folders = [None if part is None else Path(part) for part in (folder, input_folder)]
+        own, given = (None if part is None else Path(part) for part in (folder, input_folder))
         return plan(
             expanded,
             self.registry,
             shelf=shelf,
-            resolver=SessionResolver(lambda: self.library, *folders, sources=published(expanded.document)),
+            resolver=SessionResolver(lambda: self.library, own, given, published(expanded.document)),
             numerics=self.numerics,
             safety=safety or self.settings.safety,
             checker=self.settings.safety_checker,

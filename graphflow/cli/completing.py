@@ -73,10 +73,14 @@ def _quiet(find: Callable[[Context, str], Iterable[Offer]]) -> Callable[[Context
 
 
 def _session(ctx: Context) -> Session:
-    """Return the session of the line, without the packs that it names: Tab runs no file."""
-    from graphflow.cli.options import make_session
+    """Return a session with the model folders of the line, but without its packs: Tab runs no file."""
+    from graphflow.session import Session
+    from graphflow.settings import load_settings
 
-    return make_session(models=ctx.params.get("models"), offline=True)
+    settings = load_settings()
+    given = [{"path": path} for path in ctx.params.get("models") or ()]
+    known = [root.model_dump() for root in settings.models]
+    return Session(settings.model_validate({**settings.model_dump(), "models": (*given, *known), "offline": True}))
 
 
 def _document(ctx: Context) -> Document:

@@ -101,7 +101,7 @@ def fetch(
 def _whole(need: ModelNeed, library: Library) -> bool:
     """Tell whether a model that is there is there with all its files."""
     try:
-        return library.describe(need.name, need.kind).path is not None  # type: ignore[arg-type]  # kinds of packs
+        return library.describe(need.name, need.kind).path is not None
     except ModelFormatError:
         return True  # it is something else that planning tells
 
@@ -116,7 +116,7 @@ def _job(need: ModelNeed, source: Published | None, library: Library, allowed: f
             return None
         files = hub_repository(hub_id)
         return _Job(need.name, need.kind, tuple(files[name] for name in sorted(wanted_files(files))), None)
-    place = library.place_for(need.name, need.kind, source.url)  # type: ignore[arg-type]  # kinds of packs
+    place = library.place_for(need.name, need.kind, source.url)
     if place is None:
         raise InvalidInputError("there is no model folder", advice="name one with --models or GRAPHFLOW_MODELS")
     if place.exists() or place.is_symlink():
@@ -171,9 +171,9 @@ def _carry_out(job: _Job, library: Library, allowed: frozenset[str]) -> None:
     if job.target is None:
         download(job.name, library.hub_cache)
         hub_id = parse_hub_id(job.name)
-        snapshot = cached_snapshot(library.hub_cache, hub_id) if hub_id is not None else None
-        for file in job.files if snapshot is not None else ():
-            check_digest(file, snapshot[0] / file.path)
+        if hub_id is not None and (snapshot := cached_snapshot(library.hub_cache, hub_id)) is not None:
+            for file in job.files:
+                check_digest(file, snapshot[0] / file.path)
         target.print(styled(f"{job.name}: in {library.hub_cache}"), soft_wrap=True)
         return
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn())

@@ -63,12 +63,11 @@ def _row(session: Session, name: str) -> dict[str, Any]:
 def _value(session: Session, expanded: Expanded, target: str) -> Any:
     """Return the value that an input has where nobody gives one."""
     from graphflow.document.document import split_address
+    from graphflow.planning.expand import parameter_of
 
     node, parameter = split_address(target)
-    entry = expanded.document.nodes[node]
-    spec = session.registry.get(entry.type)
-    default = spec.inputs[parameter].default if spec is not None and parameter in spec.inputs else None
-    return entry.params.get(parameter or "", default)
+    spec = parameter_of(expanded.document, session.registry, target)
+    return expanded.document.nodes[node].params.get(parameter or "", spec.default if spec is not None else None)
 
 
 def _list(rows: list[dict[str, Any]]) -> None:

@@ -56,7 +56,7 @@ def read_entry(entry: Any) -> Published | None:
     if not isinstance(name, str) or not isinstance(url, str) or not url.startswith(("https://", "http://")):
         return None
     known = isinstance(digest, str) and _SHA256.fullmatch(digest)
-    return Published(name, url, digest.lower() if known else "")
+    return Published(name, url, str(digest).lower() if known else "")
 
 
 def source_of(name: str, known: Iterable[Published]) -> Published | None:

@@ -93,9 +93,9 @@ class FileNames:
             return
         document = self._plan.expanded.document
         if token in document.inputs:
-            id, parameter = split_address(document.inputs[token].to[0])
-            yield document.nodes[id].params.get(parameter or "") if id in document.nodes else None
-            yield self._literal(id, parameter or "")
+            id, target = split_address(document.inputs[token].to[0])
+            yield document.nodes[id].params.get(target or "") if id in document.nodes else None
+            yield self._literal(id, target or "")
         pending, seen = deque([step]), {step}
         while pending:
             for source in self._plan.steps[pending.popleft()].sources:
