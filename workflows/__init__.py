@@ -29,6 +29,6 @@ def path(name: str) -> Path:
     known = names()
     if name not in known:
         near = nearest(name, known)
-        advice = f"did you mean {near!r}?" if near else "there are " + ", ".join(known)
+        advice = f"did you mean {near!r}?" if near else "`graphflow workflows` lists them"
         raise InvalidInputError(f"there is no ready-made workflow {name!r}", advice=advice)
     return _FOLDER / f"{name}.json"

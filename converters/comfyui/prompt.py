@@ -290,6 +290,9 @@ class _FromUi:
 
     def _file_name(self, prefix: str, names: WidgetLookup, scope: Scope, id: str) -> str:
         result, left = file_name(prefix, lambda node, widget: names.value(scope, node, widget), self._now)
+        if result != prefix and self._now is None:
+            told = f"{quote(prefix)} is filled in as {quote(result)}, and does not follow what is changed later"
+            self._journal.note("filled", told, node=id, input="filename_prefix")
         for token in left:
             if token.lower() not in _BACKEND_TOKENS:
                 self._journal.note("token", f"{quote(token)} stays in the file name", node=id, input="filename_prefix")

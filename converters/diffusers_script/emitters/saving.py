@@ -10,7 +10,7 @@ from graphflow.execution.filenames import TOKEN
 from graphflow.execution.output import safe_parts
 
 from ..handles import Decoding, EmptyLatent, Latents, Pictures, Pixels, Sampling, Sequence
-from ..layout import Expression, call, listed
+from ..layout import Expression, call, listed, quoted
 from ..script import UnsupportedError
 from .base import Emission, Emitter
 from .loaders import constant_for
@@ -90,7 +90,7 @@ def _prefix(emission: Emission) -> str:
     stem = "/".join([*folders, name])
     if folders and ("folder", *folders) not in emission.script.written:
         emission.script.written["folder", *folders] = True
-        emission.script.add(f"(args.out / {'/'.join(folders)!r}).mkdir(parents=True, exist_ok=True)")
+        emission.script.add(f"(args.out / {quoted('/'.join(folders))}).mkdir(parents=True, exist_ok=True)")
     if re.fullmatch(r"[A-Za-z0-9 ._/-]+", stem):
         return stem
     return f"{{{constant_for(emission, stem, 'PREFIX')}}}"
