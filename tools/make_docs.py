@@ -13,6 +13,7 @@ from graphflow import workflows
 from graphflow.converters.comfyui.rules import RULES
 from graphflow.converters.diffusers_script import SUPPORTED
 from graphflow.document.document import Document, read
+from graphflow.document.published import published
 from graphflow.sampling.names import SAMPLER_NAMES, SCHEDULE_NAMES
 from graphflow.spec import registry
 from graphflow.spec.decorator import InputSpec, NodeSpec
@@ -101,7 +102,11 @@ def workflow_page() -> str:
     lines = [
         "# Packaged workflows",
         "",
-        "`graphflow run NAME -i INPUT=VALUE`. Made from the files by `python -m tools.make_docs`.",
+        "`graphflow run NAME -i INPUT=VALUE`; `graphflow workflows` lists them, `graphflow workflows NAME` shows what stands"
+        " here. Made from the files by `python -m tools.make_docs`.",
+        "",
+        "Where models are published stands in a document under `meta.models`, as a list of `{name, url, sha256?}`, for"
+        " workflows of your own too: planning then tells where to get what is missing, and `graphflow fetch` downloads it.",
         "",
         "The pictures are what the workflows make by default with the packaged models (`python -m"
         " tools.make_workflow_pictures`). Where others are needed: `sdxl_base_refiner` was drawn with `shapes` in both"
@@ -118,6 +123,9 @@ def workflow_page() -> str:
             f"![{name}](../workflows/previews/{name}.jpg)",
             "",
         ]
+        if needed := published(document):
+            models = ", ".join(f"[{model.name}]({model.url})" for model in needed)
+            lines += [f"Needs {models}: `graphflow fetch {name}` downloads what is not here.", ""]
         lines += ["| input | default | what |", "|---|---|---|"]
         lines += [
             f"| `{knob}` | `{exposed.default!r}` | {exposed.description or ''} |"
