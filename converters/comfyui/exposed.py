@@ -57,11 +57,11 @@ def _knobs(document: Document, registry: Registry) -> Iterator[tuple[str, str]]:
             yield from _literal(document, id, entry, "width", "width")
             yield from _literal(document, id, entry, "height", "height")
         spec = registry.get(entry.type)
-        for input in spec.inputs.values() if spec is not None else ():
-            if input.model_kind in _MODELS:
-                yield from _literal(document, id, entry, input.name, "model")
-            elif input.name in _SETTINGS and (entry.type in _SETTINGS[input.name] or _makes_sigmas(entry, input.name)):
-                yield from _literal(document, id, entry, input.name, input.name)
+        for param, known in spec.inputs.items() if spec is not None else ():
+            if known.model_kind in _MODELS:
+                yield from _literal(document, id, entry, param, "model")
+            elif param in _SETTINGS and (entry.type in _SETTINGS[param] or _makes_sigmas(entry, param)):
+                yield from _literal(document, id, entry, param, param)
 
 
 _MODELS = frozenset({"checkpoint", "diffusion_model"})
@@ -74,8 +74,8 @@ _SETTINGS: Mapping[str, frozenset[str]] = {
 """What samplers are set to, and where it stands."""
 
 
-def _makes_sigmas(entry: NodeEntry, input: str) -> bool:
-    return input == "steps" and entry.type.endswith("_sigmas") and entry.type != "extend_sigmas"
+def _makes_sigmas(entry: NodeEntry, param: str) -> bool:
+    return param == "steps" and entry.type.endswith("_sigmas") and entry.type != "extend_sigmas"
 
 
 _SAMPLING = frozenset({"sample", "basic_guider", "cfg_guider", "dual_cfg_guider", "perp_neg_guider"})

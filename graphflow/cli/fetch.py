@@ -141,11 +141,15 @@ def _job(need: ModelNeed, source: Published | None, library: Library, allowed: f
 
 def _ask(jobs: list[_Job], library: Library, yes: bool) -> None:
     """Show what would be fetched, and ask."""
+    from graphflow.library.roots import PICKLE_EXTENSIONS
+
     target = console(error=True)
     for job in jobs:
         shown = "of unknown size" if job.size is None else size(job.size)
         origin = job.files[0].url if job.target is not None else f"the Hub, {count(len(job.files), 'file')}"
         target.print(styled(job.name, "cyan"), styled(f"{job.kind.replace('_', ' ')}, {shown}"))
+        if job.target is not None and job.target.suffix.lower() in PICKLE_EXTENSIONS:
+            target.print(styled("  a pickle file: `graphflow models convert` it before it is used", "yellow"))
         target.print(styled(f"  from {origin}\n  to {job.target or library.hub_cache}", "dim"), soft_wrap=True)
     for folder in {job.target.parent if job.target is not None else library.hub_cache for job in jobs}:
         there = next(part for part in (folder, *folder.parents) if part.is_dir())
