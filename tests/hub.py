@@ -79,11 +79,14 @@ class Hub:
                     self.send(b"{}", {"X-Error-Code": "RepoNotFound"}, status=404)
                     return
                 data = hub.others[name] if name in hub.others else hub.files[name].read_bytes()
-                begin = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").partition("-")[0])
-                if self.command == "GET":
+                wanted = self.headers.get("Range", "bytes=0-").removeprefix("bytes=")
+                begin, end = (int(part or len(data) - 1) for part in wanted.split("-"))
+                if self.command == "GET" and end:  # one byte is a question for the size
                     hub.fetched.append(f"{name}@{begin}" if begin else name)
                 headers = {"ETag": f'"{hashlib.sha256(data).hexdigest()}"', "X-Repo-Commit": COMMIT}
-                self.send(data[begin:], headers, status=206 if begin else 200)
+                if "Range" in self.headers:
+                    headers["Content-Range"] = f"bytes {begin}-{end}/{len(data)}"
+                self.send(data[begin : end + 1], headers, status=206 if "Range" in self.headers else 200)
 
             def send(self, data: bytes, headers: dict[str, str], status: int = 200) -> None:
                 self.send_response(status)
