@@ -17,7 +17,7 @@ from .documents import UiNode, UiWorkflow, parse_ui
 from .fields import ID_LENGTH, as_object, as_text, quote
 from .modes import BYPASSED, MUTED
 from .notes import Journal, Note
-from .prompt_text import DYNAMIC_TEXTS, Choices, expand, file_name
+from .prompt_text import DYNAMIC_TEXTS, Choices, FilledName, expand, file_name
 from .pruning import Prompt, fold_switches, link_of, needed, output_nodes
 from .resolve import Missing, Output, Resolver, Value
 from .sources import Found, Source, load
@@ -50,6 +50,7 @@ class Flattened:
         choices: Options taken for ``{a|b}``, by ``node.input`` address.
         packs: Custom pack of nodes whose file names it, by node id.
         models: Where models are published, as far as the file says.
+        names: File names that follow widgets of other nodes, by save node.
     """
 
     prompt: Prompt
@@ -62,6 +63,7 @@ class Flattened:
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     packs: Mapping[str, str] = field(default_factory=dict)
     models: tuple[Published, ...] = ()
+    names: Mapping[str, FilledName] = field(default_factory=dict)
 
     @cached_property
     def live(self) -> Prompt:
@@ -172,6 +174,7 @@ class _FromUi:
         self._now = now
         self._controls: dict[str, str] = {}
         self._taken: dict[str, tuple[str, ...]] = {}
+        self._names: dict[str, FilledName] = {}
         self._text_budget = TEXT_BUDGET
 
     def flatten(self, container: str) -> Flattened:
@@ -197,7 +200,7 @@ class _FromUi:
                     sinks.add(id)
         self._drop_dangling(prompt)
         self._process_texts(prompt, placed, WidgetLookup(prompt, root))
-        return _finish(
+        flattened = _finish(
             prompt,
             f"ui {self._workflow.version}",
             container,
@@ -207,6 +210,7 @@ class _FromUi:
             self._taken,
             {id: pack for _, node, id in placed if (pack := _pack(node))},
         )
+        return replace(flattened, names=self._names)
 
     def _is_sent(self, scope: Scope, node: UiNode, id: str) -> bool:
         if role(node) is not Role.REAL:
@@ -289,10 +293,17 @@ class _FromUi:
         return result
 
     def _file_name(self, prefix: str, names: WidgetLookup, scope: Scope, id: str) -> str:
-        result, left = file_name(prefix, lambda node, widget: names.value(scope, node, widget), self._now)
-        if result != prefix and self._now is None:
-            told = f"{quote(prefix)} is filled in as {quote(result)}, and does not follow what is changed later"
-            self._journal.note("filled", told, node=id, input="filename_prefix")
+        tokens: dict[str, tuple[str, str, str]] = {}
+
+        def lookup(node: str, widget: str) -> str | None:
+            value = names.value(scope, node, widget)
+            if value is not None:
+                tokens[f"%{node}.{widget}%"] = (names.flat_id(scope, node), widget, value)
+            return value
+
+        result, left = file_name(prefix, lookup, self._now)
+        if tokens and self._now is None:
+            self._names[id] = FilledName(prefix, tokens)
         for token in left:
             if token.lower() not in _BACKEND_TOKENS:
                 self._journal.note("token", f"{quote(token)} stays in the file name", node=id, input="filename_prefix")

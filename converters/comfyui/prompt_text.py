@@ -78,6 +78,19 @@ class Choices:
         return choose
 
 
+@dataclass(frozen=True)
+class FilledName:
+    """The file name of a save node in which ``%Node.widget%`` was filled in.
+
+    Attributes:
+        text: The name as it was.
+        tokens: By token: node id and widget in the flat prompt, and the text that stands for it.
+    """
+
+    text: str
+    tokens: Mapping[str, tuple[str, str, str]]
+
+
 def expand(text: str, choose: Callable[[int], int]) -> tuple[str, tuple[str, ...]]:
     """Strip comments and decide choices.
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import copy
+from datetime import datetime
 from typing import Any
 
 import pytest
 
+from graphflow.converters.comfyui import to_native, to_prompt
 from graphflow.converters.comfyui.report import Verdict
 from graphflow.errors import ConversionError
 from tests.comfyui.prompts import imported, node, prompt, sound
+from tests.comfyui.ui import text_to_image
 
 
 def test_text_to_image() -> None:
@@ -346,3 +349,17 @@ def test_a_file_name_that_is_cut_is_told() -> None:
     assert str(result.document.nodes["9"].params["filename_prefix"]).endswith("end")
     (entry,) = result.report.of(Verdict.APPROXIMATE)
     assert "cut" in entry.remarks[0]
+
+
+def test_file_names_follow_the_widgets_that_they_name() -> None:
+    document = text_to_image()
+    document["nodes"][-1]["widgets_values"] = [
+        "%date:yyyy%/%KSampler.seed%_%KSampler.scheduler%_%Nobody.x%_%Empty Latent Image.width%"
+    ]
+    document["nodes"][1]["title"] = "Empty Latent Image"
+    flattened = to_prompt(document)
+    made = to_native(flattened).document
+    assert made.nodes["9"].params["filename_prefix"] == "%date:yyyy%/%3.seed%_%3.schedule%_%Nobody.x%_%5.width%"
+    assert flattened.prompt["9"]["inputs"]["filename_prefix"].startswith("%date:yyyy%/156680208700286_normal_")
+    at = to_native(to_prompt(document, now=datetime(2024, 3, 7))).document
+    assert at.nodes["9"].params["filename_prefix"] == "2024/156680208700286_normal_%Nobody.x%_512"
