@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +68,7 @@ def from_foreign(
     if found is None:
         return None
     try:
-        flattened = to_prompt(found, now=datetime.now())
+        flattened = to_prompt(found)
     except ConversionError as error:
         where = (error.where or "").replace("the data", name, 1).replace("the bytes", name, 1)
         raise ConversionError(error.message, where=where or name, advice=error.advice) from error

@@ -153,17 +153,26 @@ class NodeError(GraphflowError):
         node: The node's id.
         node_type: The node's type.
         cause: The exception that the node raised.
+        element: Which element of a sequence it was at, and of how many; empty where it runs once.
         place: The file and line of the node pack where it was raised, ``FILE:LINE``, or None.
     """
 
     def __init__(
-        self, node: str, node_type: str, cause: BaseException, *, title: str | None = None, place: str | None = None
+        self,
+        node: str,
+        node_type: str,
+        cause: BaseException,
+        *,
+        title: str | None = None,
+        element: str = "",
+        place: str | None = None,
     ) -> None:
         self.node = node
         self.node_type = node_type
         self.cause = cause
         self.title = title
         self.place = place
+        self.element = element
         advice = cause.advice if isinstance(cause, GraphflowError) else None
         text = f"{type(cause).__name__}: {cause}" + (f" (at {place})" if place else "")
         if is_out_of_memory(cause):
@@ -171,7 +180,11 @@ class NodeError(GraphflowError):
             advice = "use a smaller size or batch, or close other programs"
         if isinstance(cause, GraphflowError):
             text = f"{cause.where}: {cause.message}" if cause.where else cause.message
-        place = f"node {node!r} ({node_type})" + (f" {title!r}" if title else "")
+        place = (
+            f"node {node!r} ({node_type})"
+            + (f" {title!r}" if title else "")
+            + (f", element {element}" if element else "")
+        )
         super().__init__(text, where=place, advice=advice)
         if isinstance(cause, GraphflowError):
             self.exit_code = cause.exit_code

@@ -12,18 +12,22 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
+from graphflow import events
 from graphflow.basics.arguments import require
 from graphflow.basics.importing import collector_paused
 from graphflow.basics.once import once
 from graphflow.document.opening import Openable, Opened, opened
+from graphflow.document.published import published
 from graphflow.errors import CancelledError, InvalidInputError
-from graphflow.events import RunFinished, Sink, ignore
+from graphflow.events import Sink, ignore
 from graphflow.execution.environment import Cancellation, Environment
+from graphflow.execution.filenames import FileNames
 from graphflow.execution.lanes import make_lanes
 from graphflow.execution.options import EventsOptions, RunOptions, Targets, addresses, check_options
 from graphflow.execution.output import require_folder
@@ -274,12 +278,12 @@ class Session:
         input_folder: Path | str | None,
     ) -> Plan:
         check_options(folder=folder, input_folder=input_folder)
-        folders = [None if part is None else Path(part) for part in (folder or expanded.folder, input_folder)]
+        own, given = (None if part is None else Path(part) for part in (folder or expanded.folder, input_folder))
         return plan(
             expanded,
             self.registry,
             shelf=shelf,
-            resolver=SessionResolver(lambda: self.library, *folders),
+            resolver=SessionResolver(lambda: self.library, own, given, published(expanded.document)),
             numerics=self.numerics,
             safety=safety or self.settings.safety,
             checker=self.settings.safety_checker,
@@ -331,13 +335,23 @@ class Session:
         cancellation = cancellation or Cancellation()
         run_id = secrets.token_hex(4)
         notices: list[str] = []
+        now = datetime.now()
         status = "failed"
+        begun = False
+
+        def told(event: events.Event) -> None:
+            nonlocal begun
+            begun = True
+            sink(event)
+
         try:
             outcome, last = run_stages(
                 lambda shelf, known: self._plan(expanded, shelf, known, wanted, safety, folder, input_folder),
-                lambda current: self._environment(current, run_id, Path(out), sink, cancellation, previews, notices),
+                lambda current: self._environment(
+                    current, run_id, Path(out), sink, cancellation, previews, notices, now
+                ),
                 self.store,
-                sink,
+                told,
                 run_id,
             )
             status = "ok"
@@ -345,7 +359,9 @@ class Session:
             status = "cancelled"
             raise
         finally:
-            sink(RunFinished(run_id=run_id, status=status, seconds=time.perf_counter() - started))
+            if not begun:  # planning failed
+                sink(events.RunStarted(run_id=run_id, run=0, cached=0, write=0))
+            sink(events.RunFinished(run_id=run_id, status=status, seconds=time.perf_counter() - started))
         self._traces.write(expanded, last.trace)
         values = {str(source): value for source, value in outcome.values.items()}
         outputs = {
@@ -354,8 +370,8 @@ class Session:
             if isinstance(end, Constant) or end in outcome.values
         }
         files = {node_id: outcome.files[node_id] for node_id in last.steps if node_id in outcome.files}
-        told = tuple(dict.fromkeys([*last.notices, *notices]))
-        return Result(outputs, values, files, outcome.seconds, outcome.cached, outcome.withheld, last, run_id, told)
+        said = tuple(dict.fromkeys([*last.notices, *notices]))
+        return Result(outputs, values, files, outcome.seconds, outcome.cached, outcome.withheld, last, run_id, said)
 
     async def arun(
         self, workflow: Openable | Expanded, inputs: Mapping[str, Any] | None = None, **options: Unpack[RunOptions]
@@ -395,6 +411,7 @@ class Session:
         cancellation: Cancellation,
         previews: bool,
         notices: list[str],
+        now: datetime,
     ) -> Environment:
         if plan.count("write"):
             require_folder(out)
@@ -416,6 +433,7 @@ class Session:
             ),
             attempt=self.models.retrying if heavy else _once,
             inference=self.models.inference if heavy else contextlib.nullcontext,
+            names=FileNames(plan, now),
         )
 
 

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 from pydantic import Field
 
 from graphflow.limits import LIMITS
-from graphflow.sampling.names import SAMPLER_NAMES, SCHEDULE_NAMES
+from graphflow.sampling.names import SAMPLER_ALIASES, SAMPLER_NAMES, SCHEDULE_ALIASES, SCHEDULE_NAMES
+from graphflow.spec.spec import Aliases
 
 if TYPE_CHECKING:
     SamplerName: TypeAlias = str
     ScheduleName: TypeAlias = str
 else:
-    SamplerName = Literal[SAMPLER_NAMES]
-    ScheduleName = Literal[SCHEDULE_NAMES]
+    SamplerName = Annotated[Literal[SAMPLER_NAMES], Aliases(SAMPLER_ALIASES)]
+    ScheduleName = Annotated[Literal[SCHEDULE_NAMES], Aliases(SCHEDULE_ALIASES)]
 
 Resampling: TypeAlias = Annotated[
     Literal["nearest", "bilinear", "bicubic", "area", "lanczos", "lanczos_8bit"],
@@ -56,6 +57,17 @@ Degrees: TypeAlias = Annotated[Literal[0, 90, 180, 270], Field(description="how 
 Side: TypeAlias = Annotated[
     Literal["right", "left", "down", "up"], Field(description="on which side of the first the second comes")
 ]
+
+Prefix: TypeAlias = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=200,
+        description="how the file names begin; a counter follows. a/b is b in the folder a; %date:yyyy-MM-dd%, %seed%,"
+        " %NODE.PARAM% and the like are filled in",
+    ),
+]
+"""Beginning of file names; :mod:`graphflow.execution.filenames` has the tokens."""
 
 Offset: TypeAlias = Annotated[int, Field(ge=0, le=LIMITS.edge)]
 """A place or a margin in pixels."""

@@ -13,6 +13,7 @@ from graphflow import workflows
 from graphflow.converters.comfyui.rules import RULES
 from graphflow.converters.diffusers_script import SUPPORTED
 from graphflow.document.document import Document, read
+from graphflow.document.published import published
 from graphflow.modelfiles.families import installed
 from graphflow.modelfiles.family import Family
 from graphflow.planning.expand import standing
@@ -145,7 +146,11 @@ def workflow_page(known: registry.Registry) -> str:
     lines = [
         "# Packaged workflows",
         "",
-        "`graphflow run NAME -i INPUT=VALUE`. Made from the files by `python -m tools.make_docs`.",
+        "`graphflow run NAME -i INPUT=VALUE`; `graphflow workflows` lists them, `graphflow workflows NAME` shows what stands"
+        " here. Made from the files by `python -m tools.make_docs`.",
+        "",
+        "Where models are published stands in a document under `meta.models`, as a list of `{name, url, sha256?}`, for"
+        " workflows of your own too: planning then tells where to get what is missing, and `graphflow fetch` downloads it.",
         "",
         "The pictures are what the workflows make by default with the packaged models (`python -m"
         " tools.make_workflow_pictures`). Where others are needed: `sdxl_base_refiner` was drawn with `shapes` in both"
@@ -154,7 +159,17 @@ def workflow_page(known: registry.Registry) -> str:
     ]
     for name in workflows.names():
         document: Document = read(workflows.path(name))
-        lines += [f"## `{name}`", "", document.description or "", "", f"![{name}](images/workflows/{name}.jpg)", ""]
+        lines += [
+            f"## `{name}`",
+            "",
+            document.description or "",
+            "",
+            f"![{name}](../workflows/previews/{name}.jpg)",
+            "",
+        ]
+        if needed := published(document):
+            models = ", ".join(f"[{model.name}]({model.url})" for model in needed)
+            lines += [f"Needs {models}: `graphflow fetch {name}` downloads what is not here.", ""]
         lines += ["| input | value | what |", "|---|---|---|"]
         lines += [
             f"| `{knob}` | `{standing(document, known, knob)}` | {exposed.description or ''} |"

@@ -17,14 +17,15 @@ from PIL import Image
 from graphflow import Session, Workflow, workflows
 from graphflow.settings import Settings
 
-FOLDER = Path(__file__).resolve().parent.parent / "docs" / "images" / "workflows"
+FOLDER = Path(__file__).resolve().parent.parent / "workflows" / "previews"
 NEEDS_OTHERS = ("ip_adapter", "upscale")
 INSTEAD: Mapping[str, Mapping[str, Any]] = {
     "sdxl_base_refiner": {
         "model": "shapes",
         "refiner": "shapes",
         "prompt": "a red circle on a blue background",
-        "guidance_scale": 4.0,
+        "guidance_scale": 3.0,
+        "seed": 12,
         "width": 128,
         "height": 128,
         "steps": 20,

@@ -15,6 +15,11 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _FOLDER.glob("*.json")))
 
 
+def picture(name: str) -> Path:
+    """Return the picture of what a ready-made workflow makes."""
+    return path(name).parent / "previews" / f"{name}.jpg"
+
+
 def path(name: str) -> Path:
     """Return the file of a ready-made workflow.
 
@@ -24,6 +29,6 @@ def path(name: str) -> Path:
     known = names()
     if name not in known:
         near = nearest(name, known)
-        advice = f"did you mean {near!r}?" if near else "there are " + ", ".join(known)
+        advice = f"did you mean {near!r}?" if near else "`graphflow workflows` lists them"
         raise InvalidInputError(f"there is no ready-made workflow {name!r}", advice=advice)
     return _FOLDER / f"{name}.json"

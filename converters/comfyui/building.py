@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from pydantic import JsonValue
 
-from graphflow.basics.wording import nearest_names
+from graphflow.basics.wording import LISTED
 from graphflow.document.document import NodeEntry
 from graphflow.spec.link_types import ANY, LinkType, fits
 from graphflow.spec.registry import Registry
@@ -18,7 +18,6 @@ from graphflow.spec.spec import InputSpec, NodeSpec
 
 from .fields import quote
 
-_LISTED = 8
 """Choices that an error lists; of more it names the nearest."""
 
 
@@ -295,8 +294,8 @@ class Builder:
             return value
         value = coerced(value, target.type)
         _, wrong = target.check(value)
-        if wrong is not None and len(target.choices) > _LISTED and isinstance(value, str):
-            near = nearest_names(value, [choice for choice in target.choices if isinstance(choice, str)])
+        if wrong is not None and len(target.choices) > LISTED and isinstance(value, str):
+            near = target.near(value)
             advice = f"; the nearest are {', '.join(near)}" if near else ""
             raise RefusedError(
                 f"{target.name} {quote(value)} is none of the {len(target.choices)} there are here{advice}"

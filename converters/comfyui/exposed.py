@@ -1,4 +1,4 @@
-"""The knobs of an imported workflow: prompts, seeds, picture and size become inputs that a caller may turn."""
+"""The knobs of an imported workflow: what people change most becomes inputs that a caller may turn."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ _STEPS = 10_000
 
 
 def exposed_inputs(document: Document, registry: Registry) -> dict[str, ExposedInput]:
-    """Return inputs for what people change most: ``prompt``, ``negative_prompt``, ``seed``, ``image``, ``width``, ``height``.
+    """Return inputs for what people change most.
 
-    Places that hold the same value are turned together; a second value gets a name of its own (``seed_2``). A text
+    These are ``prompt``, ``negative_prompt``, ``seed``, ``image``, ``width``, ``height``, ``model``, ``steps``,
+    ``guidance_scale``, ``sampler`` and ``schedule``. Places that hold the same value are turned together; a second value gets a name of its own (``seed_2``). A text
     that serves both sides is offered as the prompt alone.
     """
     found: dict[str, dict[Any, list[str]]] = {}
@@ -55,6 +56,26 @@ def _knobs(document: Document, registry: Registry) -> Iterator[tuple[str, str]]:
         if entry.type == "empty_latent":
             yield from _literal(document, id, entry, "width", "width")
             yield from _literal(document, id, entry, "height", "height")
+        spec = registry.get(entry.type)
+        for param, known in spec.inputs.items() if spec is not None else ():
+            if known.model_kind in _MODELS:
+                yield from _literal(document, id, entry, param, "model")
+            elif param in _SETTINGS and (entry.type in _SETTINGS[param] or _makes_sigmas(entry, param)):
+                yield from _literal(document, id, entry, param, param)
+
+
+_MODELS = frozenset({"checkpoint", "diffusion_model"})
+_SETTINGS: Mapping[str, frozenset[str]] = {
+    "steps": frozenset({"sample"}),
+    "guidance_scale": frozenset({"sample", "cfg_guider", "dual_cfg_guider", "perp_neg_guider"}),
+    "sampler": frozenset({"sample", "select_sampler"}),
+    "schedule": frozenset({"sample", "make_sigmas"}),
+}
+"""What samplers are set to, and where it stands."""
+
+
+def _makes_sigmas(entry: NodeEntry, param: str) -> bool:
+    return param == "steps" and entry.type.endswith("_sigmas") and entry.type != "extend_sigmas"
 
 
 _SAMPLING = frozenset({"sample", "basic_guider", "cfg_guider", "dual_cfg_guider", "perp_neg_guider"})
@@ -67,7 +88,7 @@ def _literal(document: Document, id: str, entry: NodeEntry, param: str, name: st
         return
     link = entry.links.get(param)
     giver = split_address(link)[0] if isinstance(link, str) else None
-    for given in ("value", "seed"):
+    for given in ("value", "seed", "text"):
         if giver in document.nodes and given in document.nodes[giver].params:
             yield f"{giver}.{given}", name
 

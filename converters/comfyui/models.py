@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from graphflow.basics.wording import nearest_names
 from graphflow.document.document import Document
+from graphflow.document.published import Published, published, source_of
 from graphflow.errors import ModelNotFoundError
 from graphflow.spec.registry import Registry
 
@@ -25,12 +27,14 @@ def model_needs(document: Document, registry: Registry, library: Library) -> tup
         library: Where to look.
     """
     nodes: dict[tuple[str, str], list[str]] = {}
-    for id, name, kind in _named(document, registry):
+    for id, name, kind in named_models(document, registry):
         nodes.setdefault((name, kind), []).append(id)
-    return tuple(_need(name, kind, tuple(ids), library) for (name, kind), ids in nodes.items())
+    known = published(document)
+    return tuple(_need(name, kind, tuple(ids), library, known) for (name, kind), ids in nodes.items())
 
 
-def _named(document: Document, registry: Registry) -> Iterator[tuple[str, str, str]]:
+def named_models(document: Document, registry: Registry) -> Iterator[tuple[str, str, str]]:
+    """Yield (node, name, kind) of each model that a literal names."""
     for id, entry in document.nodes.items():
         spec = registry.get(entry.type)
         for need in spec.files(entry.params) if spec is not None else ():
@@ -38,13 +42,18 @@ def _named(document: Document, registry: Registry) -> Iterator[tuple[str, str, s
                 yield id, need.name, need.kind
 
 
-def _need(name: str, kind: str, nodes: tuple[str, ...], library: Library) -> ModelNeed:
+def _need(name: str, kind: str, nodes: tuple[str, ...], library: Library, known: tuple[Published, ...]) -> ModelNeed:
     try:
         resolved = library.resolve(name, kind)  # type: ignore[arg-type]  # packs may name kinds of their own
     except ModelNotFoundError as error:
-        known = [entry.name for entry in library.entries(kind)]  # type: ignore[arg-type]
-        near = nearest_names(name, known or [entry.name for entry in library.entries()])
-        return ModelNeed(name, kind, nodes, problem=error.message, near=tuple(near))
+        there = [entry.name for entry in library.entries(kind)]  # type: ignore[arg-type]
+        near = nearest_names(name, there or [entry.name for entry in library.entries()])
+        source = source_of(name, known)
+        url = source.url if source is not None else ""
+        place = ""
+        with suppress(ModelNotFoundError):  # a name that leads out of the folders belongs nowhere
+            place = str(library.place_for(name, kind, url) or "")  # type: ignore[arg-type]
+        return ModelNeed(name, kind, nodes, problem=error.message, near=tuple(near), place=place, url=url)
     if resolved.path is None:
         return ModelNeed(name, kind, nodes, problem="it is on the Hub, and not in the local cache yet")
     return ModelNeed(name, kind, nodes, path=str(resolved.path))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import graphlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from graphflow.document.document import Document, split_address
+from graphflow.document.published import source_of
 from graphflow.errors import ConversionError
+from graphflow.execution.filenames import NOT_IN_NAMES, TOKEN
 from graphflow.nodes.output.comfyui_prompt import origin
 from graphflow.spec.registry import Registry, installed
 
@@ -18,8 +21,10 @@ from .controls import drop_unused_sides, mirror_controls
 from .core_version import STEP_NOISE
 from .exposed import exposed_inputs
 from .fields import quote
+from .models import named_models
 from .packs import pack_of
 from .prompt import Flattened
+from .prompt_text import FilledName
 from .pruning import link_of
 from .report import Entry, Report, Verdict
 from .rules import RULES
@@ -143,8 +148,12 @@ class _Importer:
         for id in dead:
             self._entries[id] = self._dead(id, self._flattened.prompt[id])
         document = Document(name=name, nodes=self._builder.nodes)
+        self._let_names_follow(document)
         told = origin(document.to_json(), self._flattened.prompt, self._builder.direct)
-        document = document.model_copy(update={"meta": {"comfyui": told}})
+        named = dict.fromkeys(name for _, name, _ in named_models(document, self._builder.registry))
+        sources = [source_of(name, self._flattened.models) for name in named]
+        models = [entry.to_json() for entry in dict.fromkeys(sources) if entry is not None]
+        document = document.model_copy(update={"meta": {"comfyui": told, **({"models": models} if models else {})}})
         document = document.model_copy(update={"inputs": exposed_inputs(document, self._builder.registry)})
         report = Report(
             entries=tuple(self._entries[id] for id in self._flattened.prompt),
@@ -164,6 +173,26 @@ class _Importer:
             if isinstance(value, Ref)
         }
         return Imported(document, report, addresses)
+
+    def _let_names_follow(self, document: Document) -> None:
+        """Put native tokens into file names that follow widgets, where these became literals as they are."""
+        places = {there: place for place, there in self._builder.direct.items()}
+
+        def follow(name: FilledName) -> str:
+            def fill(match: re.Match[str]) -> str:
+                if match[0] not in name.tokens:
+                    return match[0]
+                node, widget, value = name.tokens[match[0]]
+                place = places.get((node, widget))
+                return f"%{place}%" if place is not None else NOT_IN_NAMES.sub("_", value)
+
+            return TOKEN.sub(fill, name.text)
+
+        for entry in document.nodes.values():
+            told: Any = (entry.meta or {}).get("comfyui", {})
+            names = [self._flattened.names[id] for id in told.get("ids", ()) if id in self._flattened.names]
+            if len(names) == 1 and "filename_prefix" in entry.params:
+                entry.params["filename_prefix"] = PREFIX.to_native(follow(names[0]))
 
     def _translate(self, id: str, node: Mapping[str, Any]) -> None:
         rule = RULES.get(node["class_type"]) or RULES.get(node["class_type"].strip())

@@ -10,6 +10,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, Literal
 
+from graphflow.document.published import Published
 from graphflow.errors import ConversionError
 
 from .core_version import Version
@@ -17,7 +18,7 @@ from .documents import UiNode, UiWorkflow, parse_ui
 from .fields import ID_LENGTH, as_object, as_text, quote
 from .modes import BYPASSED, MUTED
 from .notes import Journal, Note
-from .prompt_text import DYNAMIC_TEXTS, Choices, expand, file_name
+from .prompt_text import DYNAMIC_TEXTS, Choices, FilledName, expand, file_name
 from .pruning import Prompt, fold_switches, link_of, needed, output_nodes
 from .resolve import Missing, Output, Resolver, Value
 from .sources import Found, Source, load
@@ -50,6 +51,8 @@ class Flattened:
         choices: Options taken for ``{a|b}``, by ``node.input`` address.
         packs: Custom pack of nodes whose file names it, by node id.
         core_version: ComfyUI's own version that the file names; empty where it names none.
+        models: Where models are published, as far as the file says.
+        names: File names that follow widgets of other nodes, by save node.
     """
 
     prompt: Prompt
@@ -62,6 +65,8 @@ class Flattened:
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     packs: Mapping[str, str] = field(default_factory=dict)
     core_version: Version = ()
+    models: tuple[Published, ...] = ()
+    names: Mapping[str, FilledName] = field(default_factory=dict)
 
     @cached_property
     def live(self) -> Prompt:
@@ -103,7 +108,7 @@ def to_prompt(
     else:
         workflow = parse_ui(found.document)
         flattened = _FromUi(workflow, journal, choices or Choices(), now).flatten(found.container)
-    return replace(flattened, core_version=found.core_version)
+    return replace(flattened, core_version=found.core_version, models=found.models)
 
 
 def _from_api(document: Mapping[str, Any], container: str, journal: Journal) -> Flattened:
@@ -173,6 +178,7 @@ class _FromUi:
         self._now = now
         self._controls: dict[str, str] = {}
         self._taken: dict[str, tuple[str, ...]] = {}
+        self._names: dict[str, FilledName] = {}
         self._text_budget = TEXT_BUDGET
 
     def flatten(self, container: str) -> Flattened:
@@ -198,7 +204,7 @@ class _FromUi:
                     sinks.add(id)
         self._drop_dangling(prompt)
         self._process_texts(prompt, placed, WidgetLookup(prompt, root))
-        return _finish(
+        flattened = _finish(
             prompt,
             f"ui {self._workflow.version}",
             container,
@@ -208,6 +214,7 @@ class _FromUi:
             self._taken,
             {id: pack for _, node, id in placed if (pack := _pack(node))},
         )
+        return replace(flattened, names=self._names)
 
     def _is_sent(self, scope: Scope, node: UiNode, id: str) -> bool:
         if role(node) is not Role.REAL:
@@ -290,7 +297,17 @@ class _FromUi:
         return result
 
     def _file_name(self, prefix: str, names: WidgetLookup, scope: Scope, id: str) -> str:
-        result, left = file_name(prefix, lambda node, widget: names.value(scope, node, widget), self._now)
+        tokens: dict[str, tuple[str, str, str]] = {}
+
+        def lookup(node: str, widget: str) -> str | None:
+            value = names.value(scope, node, widget)
+            if value is not None:
+                tokens[f"%{node}.{widget}%"] = (names.flat_id(scope, node), widget, value)
+            return value
+
+        result, left = file_name(prefix, lookup, self._now)
+        if tokens and self._now is None:
+            self._names[id] = FilledName(prefix, tokens)
         for token in left:
             if token.lower() not in _BACKEND_TOKENS:
                 self._journal.note("token", f"{quote(token)} stays in the file name", node=id, input="filename_prefix")

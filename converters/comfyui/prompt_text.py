@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from graphflow.errors import ConversionError
+from graphflow.execution.filenames import NOT_IN_NAMES, TOKEN, format_date
 
 from .fields import quote
 
@@ -17,9 +18,6 @@ NESTING = 100
 """Levels of choices inside choices."""
 
 _COMMENT_START = re.compile(r"//[^\n\r]*|/\*")
-_TOKEN = re.compile(r"%([^%]+)%")
-_DATE_PART = re.compile(r"yyyy|yy|MM|M|dd|d|hh|h|mm|m|ss|s")
-_BAD_IN_NAMES = re.compile(r'[/?<>\\:*|"\x00-\x1f\x7f]')
 
 DYNAMIC_TEXTS: Mapping[str, frozenset[str]] = {
     "CLIPTextEncode": frozenset({"text"}),
@@ -78,6 +76,19 @@ class Choices:
             return pick
 
         return choose
+
+
+@dataclass(frozen=True)
+class FilledName:
+    """The file name of a save node in which ``%Node.widget%`` was filled in.
+
+    Attributes:
+        text: The name as it was.
+        tokens: By token: node id and widget in the flat prompt, and the text that stands for it.
+    """
+
+    text: str
+    tokens: Mapping[str, tuple[str, str, str]]
 
 
 def expand(text: str, choose: Callable[[int], int]) -> tuple[str, tuple[str, ...]]:
@@ -153,7 +164,7 @@ def file_name(text: str, lookup: Callable[[str, str], str | None], now: datetime
     Args:
         text: The file name prefix.
         lookup: Gets a node's name and a widget's name, returns the value as text or None.
-        now: The time to write; with None dates stay as they are.
+        now: The time to write; with None dates stay for whoever writes the file.
 
     Returns:
         The name and the tokens that were left in place.
@@ -163,27 +174,13 @@ def file_name(text: str, lookup: Callable[[str, str], str | None], now: datetime
     def fill(match: re.Match[str]) -> str:
         token = match[1]
         if token.startswith("date:"):
-            if now is not None:
-                return format_date(token.removeprefix("date:"), now)
-        elif token.count(".") == 1:
+            return match[0] if now is None else format_date(token.removeprefix("date:"), now)
+        if token.count(".") == 1:
             node, widget = token.split(".")
             value = lookup(node, widget)
             if value is not None:
-                return _BAD_IN_NAMES.sub("_", value)
+                return NOT_IN_NAMES.sub("_", value)
         left.append(match[0])
         return match[0]
 
-    return _TOKEN.sub(fill, text), tuple(left)
-
-
-def format_date(pattern: str, now: datetime) -> str:
-    """Write a date by a pattern of yyyy, yy, M(M), d(d), h(h), m(m) and s(s); nothing means yyyyMMddhhmmss."""
-    values = {"M": now.month, "d": now.day, "h": now.hour, "m": now.minute, "s": now.second}
-
-    def part(match: re.Match[str]) -> str:
-        found = match[0]
-        if found[0] == "y":
-            return f"{now.year:04d}"[-len(found) :]
-        return f"{values[found[0]]:0{len(found)}d}"
-
-    return _DATE_PART.sub(part, pattern or "yyyyMMddhhmmss")
+    return TOKEN.sub(fill, text), tuple(left)

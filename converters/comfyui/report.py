@@ -74,6 +74,8 @@ class ModelNeed:
         path: Where it is; empty where it was not found.
         problem: Where it was looked for, where it was not found.
         near: The nearest names there are.
+        place: The file that it belongs into, where it was not found.
+        url: Where it is published, as far as the workflow says.
     """
 
     name: str
@@ -82,6 +84,8 @@ class ModelNeed:
     path: str = ""
     problem: str = ""
     near: tuple[str, ...] = ()
+    place: str = ""
+    url: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON, without empty parts."""
@@ -92,6 +96,8 @@ class ModelNeed:
             "path": self.path,
             "problem": self.problem,
             "near": list(self.near),
+            "place": self.place,
+            "url": self.url,
         }
         return {key: value for key, value in data.items() if value not in ("", [])}
 

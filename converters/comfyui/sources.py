@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
+from graphflow.document.published import Published
 from graphflow.errors import ConversionError
 
 from .core_version import Version, core_version
 from .fields import quote
 from .jsontext import TEXT_BYTES, loads
 from .metadata import container_of, texts_of
+from .published import published_models
 
 Source = str | os.PathLike[str] | bytes | Mapping[str, Any]
 """A path, the bytes of a file, or parsed JSON."""
@@ -47,6 +50,7 @@ class Found:
     container: str
     remarks: tuple[str, ...] = ()
     core_version: Version = ()
+    models: tuple[Published, ...] = ()
 
 
 def load(source: Source, *, prefer: Literal["prompt", "workflow"]) -> Found:
@@ -101,10 +105,16 @@ def _from_stream(stream: BinaryIO, size: int, where: str, prefer: Literal["promp
             failures.append(str(error))
             continue
         remarks = [f"read from the {key!r} text in the file"]
+        models = found.models
         if key == prefer and other in texts:
             remarks.append(f"the file carries a {other!r} text too, which is not used")
-        named = core_version(*_parsed(texts.get(other, ""), where))
-        return Found(found.document, found.kind, container, (*remarks, *failures), max(found.core_version, named))
+            named = core_version(*_parsed(texts.get(other, ""), where))
+            with suppress(ConversionError):  # a prompt does not say where its models are published
+                models = models or published_models(loads(texts[other], where))
+        else:
+            named = ()
+        version = max(found.core_version, named)
+        return Found(found.document, found.kind, container, (*remarks, *failures), version, models)
     if failures:
         raise ConversionError("; ".join(failures), where=where, advice="export the workflow again from ComfyUI")
     if "parameters" in texts:
@@ -129,7 +139,7 @@ def _found(data: object, container: str, where: str) -> Found:
             kind = _kind(candidate)
             if kind is not None and isinstance(candidate, Mapping):
                 remarks = ("unwrapped",) if depth else ()
-                return Found(candidate, kind, container, remarks, core_version(data, candidate))
+                return Found(candidate, kind, container, remarks, core_version(data, candidate), published_models(data))
             following.extend(_inside(candidate, where))
         level = following
     if isinstance(data, dict) and "graphflow" in data:

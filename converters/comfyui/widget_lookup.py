@@ -28,14 +28,22 @@ class WidgetLookup:
 
     def value(self, scope: Scope, node: str, widget: str) -> str | None:
         """Return a widget's value as text; nodes in the same graph come first."""
-        found = self._by_name.get(node) or self._by_title.get(node) or []
-        near = next((entry for entry in found[:100] if entry[0] is scope), found[0] if found else None)
+        near = self._near(scope, node)
         value = self._value(*near, widget) if near is not None else None
         if isinstance(value, bool):
             return "true" if value else "false"
         if isinstance(value, float) and value.is_integer():
             return str(int(value))
         return str(value)[:1000] if isinstance(value, str | int | float) else None
+
+    def flat_id(self, scope: Scope, node: str) -> str:
+        """Return the id in the flat prompt of a node that has a value."""
+        near = self._near(scope, node)
+        return near[0].flat_id(near[1]) if near is not None else ""
+
+    def _near(self, scope: Scope, node: str) -> tuple[Scope, UiNode] | None:
+        found = self._by_name.get(node) or self._by_title.get(node) or []
+        return next((entry for entry in found[:100] if entry[0] is scope), found[0] if found else None)
 
     def _value(self, scope: Scope, node: UiNode, widget: str) -> object:
         sent = self._prompt.get(scope.flat_id(node))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from graphflow.document.document import Document, split_address
 from graphflow.document.flatten import PREFIX, flatten
+from graphflow.document.published import published
 from graphflow.nodes.images.files import count_frames
 from graphflow.planning.checked import CheckedNode, Source
 from graphflow.planning.expand import Expanded, standing
@@ -178,7 +179,7 @@ def read_graph(
     """
     lowering = _Unkeyed(
         expanded=expanded,
-        resolver=SessionResolver(lambda: session.library, folder, input_folder),
+        resolver=SessionResolver(lambda: session.library, folder, input_folder, published(expanded.document)),
         numerics=session.numerics,
         known={},
     )

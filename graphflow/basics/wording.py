@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import numbers
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 PLAIN = {
@@ -22,6 +23,9 @@ PLAIN = {
 }
 """Pydantic's names of wrong types, in our words."""
 
+
+LISTED = 8
+"""The most choices that an error lists; of more it names those that are near."""
 
 _JSON_NAMES = {None: "null", True: "true", False: "false"}
 
@@ -90,10 +94,40 @@ def nearest_names(name: str, known: Iterable[str], count: int = 3) -> list[str]:
     return [candidate for _, candidate in sorted(scored)[:count]]
 
 
+def nearest_choices(name: str, choices: Iterable[str], aliases: Mapping[str, str] | None = None) -> list[str]:
+    """Return up to three choices that ``name`` may stand for, the likeliest first.
+
+    Case, spaces and signs do not count, and ``++`` is ``pp``: ``DPM++ 2M`` is ``dpmpp_2m``. A name that begins with a
+    choice is that choice (``DPM++ 2M Karras``).
+
+    Args:
+        name: What was asked for.
+        choices: The names that exist.
+        aliases: Other names for them.
+    """
+    known = {_squashed(alias): choice for alias, choice in (aliases or {}).items()}
+    known |= {_squashed(choice): choice for choice in choices}
+    wanted = _squashed(name)
+    if wanted in known:
+        return [known[wanted]]
+    begun = sorted((key for key in known if len(key) > 2 and wanted.startswith(key)), key=len)[-1:]
+    near = [*begun, *difflib.get_close_matches(wanted, known, n=6)]
+    return list(dict.fromkeys(known[key] for key in near))[:3]
+
+
+def _squashed(name: str) -> str:
+    return re.sub(r"[\W_]", "", name.lower().replace("++", "pp"))
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """`did you mean 'a' or 'b'?`, or an empty string where nothing is near."""
-    found = nearest_names(name, known)
-    return f"did you mean {' or '.join(repr(item) for item in found)}?" if found else ""
+    return meant(nearest_names(name, known))
+
+
+def meant(names: Iterable[str]) -> str:
+    """`did you mean 'a' or 'b'?`, or an empty string where there is no name."""
+    found = " or ".join(map(repr, names))
+    return f"did you mean {found}?" if found else ""
 
 
 def with_article(noun: object) -> str:

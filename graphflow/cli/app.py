@@ -11,10 +11,12 @@ import typer
 
 from graphflow.cli import (
     cache,
+    completing,
     demo,
     doctor,
     export,
     failures,
+    fetch,
     import_,
     migrate,
     models,
@@ -23,6 +25,7 @@ from graphflow.cli import (
     run,
     schema,
     validate,
+    workflows,
 )
 from graphflow.cli.output import alone
 from graphflow.cli.terminal import tame_streams
@@ -42,7 +45,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, plan, validate, import_, export, migrate, nodes, schema, demo):
+for command in (run, plan, validate, import_, export, migrate, workflows, fetch, nodes, schema, demo):
     command.register(app)
 app.add_typer(models.app)
 app.add_typer(cache.app)
@@ -92,7 +95,8 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
     program = typer.main.get_command(app)
     _give_output(program)
     try:
-        program(given, prog_name="graphflow")
+        with completing.bash_words(os.environ):
+            program(given, prog_name="graphflow")
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
     except Exception as error:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from graphflow.cli.asking import Yes, confirm
 from graphflow.cli.failures import print_json
 from graphflow.cli.options import AsJson, CacheDir, make_session
 from graphflow.cli.terminal import console, count, size, styled
@@ -59,10 +60,13 @@ def info(cache_dir: CacheDir = None, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def clear(cache_dir: CacheDir = None) -> None:
+def clear(cache_dir: CacheDir = None, yes: Yes = False) -> None:
     """Remove every stored result. Pictures that were written stay; the next run computes anew."""
-    disk, _ = _open(cache_dir)
-    before = disk.stats().bytes
+    disk, folder = _open(cache_dir)
+    stats = disk.stats()
+    before = stats.bytes
+    if stats.entries:
+        confirm(f"Remove {count(stats.entries, 'result')}, {size(before)}, from {folder}?", yes)
     files = disk.clear()
     console().print(styled(f"removed {count(files, 'file')}, {size(before - disk.stats().bytes)}"))
 

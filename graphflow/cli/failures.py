@@ -12,7 +12,7 @@ from rich.text import Text
 
 from graphflow.basics.wording import shorten
 from graphflow.cli.output import answers
-from graphflow.cli.terminal import clean, console, count, paragraph, styled
+from graphflow.cli.terminal import clean, console, count, has_unicode, paragraph, styled
 from graphflow.errors import GraphflowError, InvalidInputError, Problem, WorkflowError
 
 INTERRUPTED = 130
@@ -103,8 +103,9 @@ def print_json(data: Any, *, indent: int | None = None) -> None:
     """Print JSON on standard output, in one line unless indented, at once; NaN and infinities as text."""
     import json
 
+    text = json.dumps(_finite(data), ensure_ascii=not has_unicode(), indent=indent, default=repr, allow_nan=False)
     stream = answers()
-    stream.write(json.dumps(_finite(data), ensure_ascii=False, indent=indent, default=repr, allow_nan=False) + "\n")
+    stream.write(text + "\n")
     stream.flush()
 
 

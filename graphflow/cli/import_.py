@@ -13,7 +13,6 @@ import typer
 from graphflow.cli import imported
 from graphflow.cli.failures import json_errors, print_json
 from graphflow.cli.options import AsJson, ModelDirs, Offline, Packs, make_session
-from graphflow.cli.output import answers
 from graphflow.cli.terminal import clean, console, styled
 from graphflow.cli.writing import write_text
 from graphflow.errors import ConversionError, InvalidInputError
@@ -81,7 +80,8 @@ def import_(
         if coverage is not None:
             imported.show_coverage(coverage, session.registry, as_json)
             return
-        flattened = _flattened(str(file), choices_seed)
+        now = datetime.now() if to == "api" else None  # a native workflow keeps the tokens of dates
+        flattened = _flattened(str(file), choices_seed, now)
         complete = True
         if to == "api":
             _write_prompt(flattened, out)
@@ -91,10 +91,10 @@ def import_(
         raise typer.Exit(ConversionError.exit_code)
 
 
-def _flattened(file: str, choices_seed: int | None) -> Flattened:
+def _flattened(file: str, choices_seed: int | None, now: datetime | None) -> Flattened:
     from graphflow.converters.comfyui import Choices, to_prompt
 
-    return to_prompt(imported.given(file), choices=Choices(seed=choices_seed), now=datetime.now())
+    return to_prompt(imported.given(file), choices=Choices(seed=choices_seed), now=now)
 
 
 def _write_prompt(flattened: Flattened, out: Path | None) -> None:
@@ -132,11 +132,10 @@ def _write_native(
 
 
 def _write(data: dict[str, Any], out: Path | None) -> None:
-    text = json.dumps(data, ensure_ascii=False, indent=2) + "\n"
     if out is None:
-        answers().write(text)
+        print_json(data, indent=2)
     else:
-        write_text(out, text)
+        write_text(out, json.dumps(data, ensure_ascii=False, indent=2) + "\n")
         console(error=True).print(styled(f"wrote {clean(str(out))}", "green"))
 
 

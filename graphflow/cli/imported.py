@@ -106,8 +106,13 @@ def show_missing_models(target: Console, report: Report) -> None:
     for model in missing[:_SHOWN]:
         near = f" (nearest: {', '.join(model.near)})" if model.near else ""
         target.print(styled(f"missing {model.kind.replace('_', ' ')}: {model.name}{near}", "yellow"))
+        if model.place:
+            origin = f", from {model.url}" if model.url else ""
+            target.print(styled(f"  belongs into {model.place}{origin}", "dim"), soft_wrap=True)
     if len(missing) > _SHOWN:
         target.print(styled(f"… and {len(missing) - _SHOWN:,} more models", "yellow"))
+    if any(model.url for model in missing):
+        target.print(styled("`graphflow fetch FILE` downloads those of which the workflow says where they are", "dim"))
 
 
 def show_report(target: Console, report: Report) -> None:
@@ -139,7 +144,7 @@ def show_report(target: Console, report: Report) -> None:
                 rows,
                 model.name,
                 model.kind,
-                model.path or f"{model.problem}{near}",
+                model.path or f"{model.problem}{near}" + (f"; published at {model.url}" if model.url else ""),
                 style="" if model.path else "yellow",
             )
         print_table(target, rows)
@@ -154,6 +159,8 @@ def show_report(target: Console, report: Report) -> None:
     if missing:
         there = "is not there: put it" if missing == 1 else "are not there: put them"
         advice = f"{count(missing, 'model')} {there} into one of these folders, or name theirs with --models FOLDER"
+        if any(model.url for model in report.models):
+            advice += "; `graphflow fetch FILE` downloads those that are published somewhere"
         target.print(styled(advice, "yellow"))
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from graphflow.cli import completing
 from graphflow.cli.failures import print_json
 from graphflow.cli.options import AsJson, ModelDirs, make_session
 from graphflow.cli.terminal import add_row, clean, console, count, literal, print_table, size, styled, table, weights
@@ -30,6 +31,12 @@ class _NameOrCommand(TyperGroup):
         if args and args[0] not in self.commands and not args[0].startswith("-"):
             args = ["show", *args]
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        return [
+            *super().shell_complete(ctx, incomplete),
+            *self.commands["show"].params[0].shell_complete(ctx, incomplete),
+        ]
 
 
 @dataclass(frozen=True)
@@ -93,7 +100,15 @@ def everything(context: typer.Context, models: ModelDirs = None, as_json: AsJson
 @app.command()
 def show(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="A model's name, or a path.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            show_default=False,
+            help="A model's name, or a path.",
+            autocompletion=completing.model_names,
+        ),
+    ],
     everything: Annotated[
         bool, typer.Option("--all", metavar="", help="Also show the values that a Diffusers folder's own files have.")
     ] = False,

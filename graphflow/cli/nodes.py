@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from graphflow.basics.wording import did_you_mean
+from graphflow.cli import completing
 from graphflow.cli.failures import print_json
 from graphflow.cli.options import AsJson, Packs, make_session
-from graphflow.cli.terminal import add_row, clean, console, literal, paragraph, print_table, styled, table
+from graphflow.cli.terminal import add_row, clean, console, count, literal, paragraph, print_table, styled, table
 from graphflow.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from graphflow.spec.decorator import InputSpec, NodeSpec
     from graphflow.spec.registry import Registry
 
-EPILOG = "Examples: graphflow nodes · graphflow nodes sample"
+EPILOG = "Examples: graphflow nodes · graphflow nodes sample · graphflow nodes --search upscale --category images"
 
 _SECTIONS = re.compile(r"^(?:Args|Returns|Raises|Yields|Examples?):\s*$", re.MULTILINE)
 _BOUNDS = (
@@ -34,7 +36,26 @@ _BOUNDS = (
 
 def nodes(
     name: Annotated[
-        str | None, typer.Argument(metavar="NAME", show_default=False, help="A node type to explain.")
+        str | None,
+        typer.Argument(
+            metavar="NAME", show_default=False, help="A node type to explain.", autocompletion=completing.node_types
+        ),
+    ] = None,
+    search: Annotated[
+        str | None,
+        typer.Option(
+            "--search", "-s", metavar="WORD", help="List those with this in their name, description or inputs."
+        ),
+    ] = None,
+    category: Annotated[
+        str | None,
+        typer.Option(
+            "--category",
+            "-c",
+            metavar="NAME",
+            help="List those of one category, e.g. latents.",
+            autocompletion=completing.node_categories,
+        ),
     ] = None,
     packs: Packs = None,
     as_json: AsJson = False,
@@ -42,8 +63,10 @@ def nodes(
     """List the node types, or explain one: its inputs with ranges and defaults, and its outputs."""
     registry = make_session(packs=packs).registry
     if name is None:
-        _list(registry, as_json)
+        _list(_chosen(registry, search or "", category), as_json)
         return
+    if search is not None or category is not None:
+        raise InvalidInputError("NAME explains one type, --search and --category list several", where=name)
     spec = registry.get(name)
     if spec is None:
         near = registry.nearest(name)
@@ -94,8 +117,23 @@ def to_json(spec: NodeSpec) -> dict[str, Any]:
     }
 
 
-def _list(registry: Registry, as_json: bool) -> None:
+def _chosen(registry: Registry, word: str, category: str | None) -> list[NodeSpec]:
+    """Return the types of a category that have all words of a text in their name, description or inputs."""
     specs = sorted(registry.specs.values(), key=lambda spec: (spec.category, spec.type))
+    categories = sorted({spec.category for spec in specs})
+    if category is not None and category not in categories:
+        advice = did_you_mean(category, categories) or "there are " + ", ".join(categories)
+        raise InvalidInputError("there is no such category", where=category, advice=advice)
+    words = word.lower().replace("_", " ").split()
+    return [
+        spec
+        for spec in specs
+        if category in (None, spec.category)
+        and all(part in " ".join((spec.type, spec.doc, *spec.inputs)).lower().replace("_", " ") for part in words)
+    ]
+
+
+def _list(specs: list[NodeSpec], as_json: bool) -> None:
     if as_json:
         print_json([to_json(spec) for spec in specs], indent=2)
         return
@@ -109,7 +147,8 @@ def _list(registry: Registry, as_json: bool) -> None:
         )
         _print_by_category(target, waiting)
     more = f", and {len(waiting)} that wait" if waiting else ""
-    target.print(styled(f"\n{len(running)} node types{more}. `graphflow nodes NAME` explains one.", "dim"))
+    explained = ". `graphflow nodes NAME` explains one." if specs else "; other words may find some"
+    target.print(styled(f"\n{count(len(running), 'node type')}{more}{explained}", "dim"))
 
 
 def _print_by_category(target: Console, specs: list[NodeSpec]) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from graphflow.basics.importing import collector_paused
+from graphflow.cli import completing
 from graphflow.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -24,20 +25,21 @@ WorkflowName = Annotated[
     typer.Argument(
         metavar="WORKFLOW",
         show_default=False,
+        autocompletion=completing.workflow_files,
         help="A JSON file, a PNG that graphflow saved, a ComfyUI file (JSON, PNG, WebP, video), the name of a packaged workflow, or - for standard input.",
     ),
 ]
 Inputs = Annotated[
     list[str] | None,
     typer.Option(
-        "--input", "-i", metavar="NAME=VALUE", rich_help_panel=WORKFLOW,
+        "--input", "-i", metavar="NAME=VALUE", rich_help_panel=WORKFLOW, autocompletion=completing.input_assignments,
         help='Set an input that the workflow exposes, e.g. -i prompt="a red circle" -i seed=7. Repeat for more.',
     ),
 ]  # fmt: skip
 Sets = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="NODE.PARAM=VALUE", rich_help_panel=WORKFLOW,
+        "--set", metavar="NODE.PARAM=VALUE", rich_help_panel=WORKFLOW, autocompletion=completing.parameter_assignments,
         help="Set one parameter of one node, e.g. --set sample.steps=30. Repeat for more.",
     ),
 ]  # fmt: skip
@@ -51,7 +53,7 @@ InputDir = Annotated[
 Targets = Annotated[
     list[str] | None,
     typer.Option(
-        "--target", metavar="ADDRESS", rich_help_panel=WORKFLOW,
+        "--target", metavar="ADDRESS", rich_help_panel=WORKFLOW, autocompletion=completing.node_ids,
         help="Compute only this node or node.output, instead of everything that writes and every output that text can show. Repeat for more.",
     ),
 ]  # fmt: skip

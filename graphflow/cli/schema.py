@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from graphflow.cli.failures import print_json
 from graphflow.cli.options import Packs, make_session
-from graphflow.cli.output import answers
 from graphflow.cli.terminal import console, count, styled
 from graphflow.cli.writing import write_text
 
@@ -31,11 +31,11 @@ def schema(
     from graphflow.document.schema import document_schema
 
     known = make_session(packs=packs).registry
-    text = json.dumps(document_schema(known), indent=2, ensure_ascii=False) + "\n"
+    made = document_schema(known)
     if output is None:
-        answers().write(text)
+        print_json(made, indent=2)
         return
-    write_text(output, text)
+    write_text(output, json.dumps(made, indent=2, ensure_ascii=False) + "\n")
     console().print(styled(f"{output}: the schema of {count(len(known.specs), 'node type')}"))
 
 

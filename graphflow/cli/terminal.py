@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 import sys
@@ -24,11 +25,30 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
+_PLAIN = {
+    "…": "...", "·": "-", "–": "-", "—": "-", "→": "->", "×": "x", "≥": ">=", "≤": "<=", "≠": "!=", "±": "+-", "°": " degrees",
+    "‘": "'", "’": "'", "“": '"', "”": '"', "π": "pi",
+}  # fmt: skip
+"""What stands for our own signs where a terminal has ASCII only."""
+
+
 def tame_streams() -> None:
-    """Let a terminal that lacks a character show a question mark, not an error."""
+    """Let a terminal that lacks a character show one that is like it, or a question mark, not an error."""
+    codecs.register_error("graphflow", _alike)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
+            stream.reconfigure(errors="graphflow")
+
+
+def _alike(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(_PLAIN.get(sign, "?") for sign in error.object[error.start : error.end]), error.end
+
+
+def has_unicode() -> bool:
+    """Tell whether standard output takes every character."""
+    return (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "").startswith("utf")
 
 
 def console(*, error: bool = False) -> Console:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -15,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, Pr
 from graphflow.basics import jsontools
 from graphflow.basics.wording import PLAIN, nearest, shorten
 from graphflow.document import format_1
-from graphflow.document.embedded import RECORD_KEYWORD, embedded_document, png_texts
+from graphflow.document.embedded import embedded_document, embedded_record
 from graphflow.errors import InvalidInputError, LimitError, Problem, WorkflowError
 from graphflow.limits import LIMITS
 
@@ -82,6 +83,7 @@ class Document(BaseModel):
     workflows: dict[Name, Document] = Field(default_factory=dict)
     meta: dict[str, JsonValue] | None = None
     _notices: tuple[str, ...] = PrivateAttr(())
+    _record: dict[str, Any] = PrivateAttr(default_factory=dict)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Document) and self.to_json() == other.to_json()
@@ -90,6 +92,11 @@ class Document(BaseModel):
     def notices(self) -> tuple[str, ...]:
         """What reading it has to tell; no part of it."""
         return self._notices
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """How the picture was made that the document was read from; empty where it comes from elsewhere."""
+        return self._record
 
     def to_json(self) -> dict[str, Any]:
         """Return the document as plain JSON: what its file has, without empty parts."""
@@ -231,9 +238,15 @@ def from_bytes(data: bytes, *, source: str, file: str, keep: format_1.Keep | Non
         WorkflowError: They hold no workflow, or one with problems.
     """
     text = embedded_document(data, source=source)
-    if keep is None and text is not None and any(keyword == RECORD_KEYWORD for keyword, _ in png_texts(data)):
+    told = None if text is None else embedded_record(data)
+    if keep is None and told is not None:
         keep = "nodes"
-    return parse(jsontools.loads(data if text is None else text, source=source), source=source, file=file, keep=keep)
+    found = jsontools.loads(data if text is None else text, source=source)
+    document = parse(found, source=source, file=file, keep=keep)
+    with suppress(InvalidInputError):  # without the record it is a workflow still
+        record = jsontools.loads(told or "{}", source=source)
+        document._record = record if isinstance(record, dict) else {}
+    return document
 
 
 def split_address(address: str) -> tuple[str, str | None]:

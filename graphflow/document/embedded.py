@@ -38,6 +38,11 @@ def embedded_document(data: bytes, *, source: str) -> str | None:
     raise WorkflowError([Problem("PNG", "the picture carries no graphflow workflow", advice)], source=source)
 
 
+def embedded_record(data: bytes) -> str | None:
+    """Return the record of how a picture was made, as JSON, or None where it carries none."""
+    return dict(png_texts(data)).get(RECORD_KEYWORD) if data.startswith(PNG_SIGNATURE) else None
+
+
 def png_texts(data: bytes) -> Iterator[tuple[str, str]]:
     """Yield (keyword, text) of the tEXt, zTXt and iTXt chunks of a PNG; a damaged chunk ends the walk."""
     position = len(PNG_SIGNATURE)

@@ -92,6 +92,7 @@ class Environment:
         attempt: Wraps each node's call on the device lane, e.g. the memory ladder.
         inference: Makes the context in which nodes run, e.g. torch's inference mode.
         notices: Takes what the user should know, whether somebody listens or not.
+        names: Fills in file names, see :class:`graphflow.execution.filenames.FileNames`.
     """
 
     store: Store
@@ -106,6 +107,7 @@ class Environment:
     attempt: Callable[[Callable[[], Any]], Any] = lambda call: call()
     inference: Callable[[], AbstractContextManager[Any]] = nullcontext
     notices: list[str] = field(default_factory=list)
+    names: Callable[[str, str, int | None], tuple[str, tuple[str, ...]]] = lambda step, stem, element: (stem, ())
 
     def tell(self, kind: Callable[P, events.Event], *args: P.args, **fields: P.kwargs) -> None:
         """Tell the sink of an event, which is made only where somebody listens or has to know."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,12 +42,27 @@ def safe_stem(stem: str) -> str:
     return name[:_MAX_STEM].rstrip(" .")
 
 
+def safe_parts(stem: str) -> tuple[str, ...]:
+    """Return the folders and the name that a wanted name asks for: ``a/b`` is ``b`` in ``a``; none leads upwards."""
+    parts = [safe_stem(part) for part in re.split(r"[/\\]", stem) if part.strip(" .")]
+    return tuple(parts) or (safe_stem(""),)
+
+
 def candidates(folder: Path, stem: str, suffix: str) -> Iterator[Path]:
-    """Yield ``stem_00001.png``, ``stem_00002.png``, … in the folder."""
-    name = safe_stem(stem)
+    """Yield ``stem_00001.png``, ``stem_00002.png``, … in the folder, or in one below it that the name asks for.
+
+    Raises:
+        InvalidInputError: That folder is a link which leads out.
+    """
+    *inner, name = safe_parts(stem)
+    place = folder.joinpath(*inner)
+    if inner and not place.resolve().is_relative_to(folder.resolve()):
+        raise InvalidInputError(
+            "the folder is a link that leads out of the output folder", where=str(place), advice="use another name"
+        )
     counter = 1
     while True:
-        yield folder / f"{name}_{counter:05d}{suffix}"
+        yield place / f"{name}_{counter:05d}{suffix}"
         counter += 1
 
 
@@ -56,7 +71,7 @@ def place(folder: Path, stem: str, suffix: str, data: bytes, sha256: str, *, fre
 
     Args:
         folder: The output folder.
-        stem: Wanted name.
+        stem: Wanted name; separators lead into folders below.
         suffix: With the dot.
         data: The bytes.
         sha256: Their SHA-256.
@@ -122,7 +137,23 @@ def _same(path: Path, size: int, sha256: str) -> bool:
         return False
 
 
-def write_fresh(folder: Path, files: Files, key: str | None, store: Store, *, part: bool = False) -> list[WrittenFile]:
+Name = Callable[[str, int | None], str]
+"""Fills in the tokens of a wanted name, given which element of a sequence it is."""
+
+
+def _as_it_is(stem: str, element: int | None) -> str:
+    return stem
+
+
+def write_fresh(
+    folder: Path,
+    files: Files,
+    key: str | None,
+    store: Store,
+    *,
+    element: int | None = None,
+    name: Name = _as_it_is,
+) -> list[WrittenFile]:
     """Write what an effect returned, and store it under the artifact key.
 
     Args:
@@ -130,18 +161,19 @@ def write_fresh(folder: Path, files: Files, key: str | None, store: Store, *, pa
         files: What it returned.
         key: The artifact key, or None.
         store: Where to store it.
-        part: Whether it is one element of a sequence; then it counts as done even where nothing was left to write.
+        element: Which element of a sequence it is; then it counts as done even where nothing was left to write.
+        name: Fills names in; what is stored keeps the tokens.
     """
     written: list[WrittenFile] = []
     manifest: list[dict[str, Any]] = []
     for file in files.files:
         sha256 = hashlib.sha256(file.data).hexdigest()
-        result = place(folder, file.stem, file.suffix, file.data, sha256, fresh="written")
+        result = place(folder, name(file.stem, element), file.suffix, file.data, sha256, fresh="written")
         written.append(result)
         if key is not None and store.disk is not None:
             store.put_file(_file_key(key, len(manifest)), result.path, suffix=file.suffix)
             manifest.append({"stem": file.stem, "suffix": file.suffix, "sha256": sha256, "size": len(file.data)})
-    if key is not None and (files.files or part) and len(manifest) == len(files.files):
+    if key is not None and (files.files or element is not None) and len(manifest) == len(files.files):
         _put_manifest(store, key, {"files": manifest, "withheld": files.withheld})
     return written
 
@@ -158,7 +190,9 @@ def _put_manifest(store: Store, key: str, data: dict[str, Any]) -> None:
     store.put(key, data, nbytes=nbytes, persist=True, encode=lambda _: encoded)
 
 
-def write_stored(folder: Path, key: str, store: Store, scratch: Path) -> tuple[list[WrittenFile], int] | None:
+def write_stored(
+    folder: Path, key: str, store: Store, scratch: Path, *, element: int | None = None, name: Name = _as_it_is
+) -> tuple[list[WrittenFile], int] | None:
     """Bring an effect's stored files to the output folder; None where any of them is gone.
 
     Returns:
@@ -168,14 +202,18 @@ def write_stored(folder: Path, key: str, store: Store, scratch: Path) -> tuple[l
     if not isinstance(manifest, dict):
         return None
     if "parts" in manifest:
-        brought = [write_stored(folder, part, store, scratch) for part in manifest["parts"]]
+        brought = [
+            write_stored(folder, part, store, scratch, element=index, name=name)
+            for index, part in enumerate(manifest["parts"])
+        ]
         done = [part for part in brought if part is not None]
         if len(done) < len(brought):
             return None
         return [file for files, _ in done for file in files], sum(withheld for _, withheld in done)
     written: list[WrittenFile] = []
     for index, entry in enumerate(manifest["files"]):
-        path = next(candidates(folder, entry["stem"], entry["suffix"]))
+        stem = name(entry["stem"], element)
+        path = next(candidates(folder, stem, entry["suffix"]))
         if _same(path, entry["size"], entry["sha256"]):
             written.append(WrittenFile(path, "up to date"))
             continue
@@ -187,7 +225,7 @@ def write_stored(folder: Path, key: str, store: Store, scratch: Path) -> tuple[l
             data = part.read_bytes()
         finally:
             part.unlink(missing_ok=True)
-        written.append(place(folder, entry["stem"], entry["suffix"], data, entry["sha256"], fresh="copied"))
+        written.append(place(folder, stem, entry["suffix"], data, entry["sha256"], fresh="copied"))
     return written, int(manifest["withheld"])
 
 

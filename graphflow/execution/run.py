@@ -295,7 +295,9 @@ class _Run:
             type=step.spec.type,
             error=str(error),
         )
-        failure = NodeError(step_id, step.spec.type, error, title=step.title, place=step.spec.place_of(error))
+        place = step.spec.place_of(error)
+        element = "" if task is None or task.element is None else f"{task.element + 1} of {task.elements}"
+        failure = NodeError(step_id, step.spec.type, error, title=step.title, element=element, place=place)
         failure.__cause__ = error
         return failure
 

@@ -141,9 +141,16 @@ class Worker:
 
     def _write(self, task: Task) -> Effect:
         env = self._env
+        unknown: dict[str, None] = {}
+
+        def name(stem: str, element: int | None) -> str:
+            filled, left = env.names(task.step, stem, element)
+            unknown.update(dict.fromkeys(left))
+            return filled
+
         if task.stored:
             assert task.key is not None
-            brought = write_stored(env.out, task.key, env.store, env.scratch)
+            brought = write_stored(env.out, task.key, env.store, env.scratch, element=task.element, name=name)
             if brought is None:
                 raise StaleError(task.key, task.step)
             effect = Effect(*brought)
@@ -152,8 +159,10 @@ class Worker:
             files = next(iter(result.values()))
             assert isinstance(files, Files)
             env.cancellation.check()
-            part = task.element is not None
-            effect = Effect(write_fresh(env.out, files, task.key, env.store, part=part), files.withheld)
+            written = write_fresh(env.out, files, task.key, env.store, element=task.element, name=name)
+            effect = Effect(written, files.withheld)
+        for token in unknown:
+            self._tell(task, events.Notice, message=f"{token} names nothing and stays in the file name")
         for file in effect.files:
             self._tell(task, events.Written, path=str(file.path), how=file.how)
         return effect

@@ -23,6 +23,7 @@ from graphflow.library.folder import describe_folder
 from graphflow.library.hub import HubId, cached_snapshot, hub_cache_dir, parse_hub_id
 from graphflow.library.roots import (
     BUILTIN_NAMES,
+    EXTENSIONS,
     KIND_FOLDERS,
     Entry,
     Root,
@@ -165,6 +166,26 @@ class Library:
         found = [entry for root in self.roots for entry in list_root(root)]
         return [entry for entry in found if kind is None or entry.kind in (kind, None)]
 
+    def place_for(self, name: str, kind: Kind, url: str = "") -> Path | None:
+        """Return the file in the first model folder that takes this kind, in which a missing model belongs.
+
+        Args:
+            name: Its name in a document.
+            kind: What it is wanted as.
+            url: Where it is published; gives the ending of a name that has none.
+
+        Raises:
+            ModelNotFoundError: The name leads out of the model folders.
+        """
+        plain = clean_name(name)
+        if not plain.lower().endswith(EXTENSIONS):
+            ending = next((end for end in EXTENSIONS if url.partition("?")[0].lower().endswith(end)), EXTENSIONS[0])
+            plain += ending
+        for root in self.roots:
+            if not root.only and (folders := search_folders(root, kind)):
+                return folders[0] / plain
+        return None
+
     def sha256(self, path: Path) -> str:
         """Full SHA-256 of a file, computed once for each state of it.
 
@@ -239,6 +260,8 @@ def _roots(item: RootSetting, settings: Settings) -> Iterator[Root]:
             where=str(path),
             advice="name its folder, or ComfyUI's extra_model_paths.yaml",
         )
+    if not any((path / folder).is_dir() for folders in KIND_FOLDERS.values() for folder in folders):
+        path = next((inner for inner in [path / "models"] if inner.is_dir()), path)  # ComfyUI's own folder
     yield Root(path, follow)
     beside = path.parent / FILE_NAME
     if path.name == "models" and beside.is_file():

@@ -258,3 +258,9 @@ def _add_input(document: Document, target: str) -> str:
         name = f"{base}_{number}"
     document.inputs[name] = ExposedInput(to=[target])
     return name
+
+
+def parameter_of(document: Document, registry: Registry, address: str) -> InputSpec | None:
+    """Return what is known of the parameter ``node.parameter``, through inner workflows; None where there is none."""
+    node, parameter = split_address(address)
+    return parameter_behind(document, registry, node, parameter or "")

@@ -18,7 +18,7 @@ from graphflow.planning.files import FileResolver, NoFiles
 from graphflow.planning.keys import Keying
 from graphflow.planning.lowering import ancestors, lower
 from graphflow.planning.numerics import Numerics
-from graphflow.planning.record import make_record
+from graphflow.planning.record import differences, make_record
 from graphflow.planning.safety import Policy
 from graphflow.planning.steps import Action, Plan, Step, output_key, sources_of
 from graphflow.spec.registry import Registry
@@ -83,12 +83,15 @@ def plan(
     checks = {node_id: {"policy": safety, "checked": bool(before)} for node_id, before in filters.items()}
     decision = _Decision(keying, lowered.nodes, shelf or EmptyShelf(), previous or {}, checks)
     named = {name: lowered.checked.source(address) for name, address in expanded.flat.outputs.items()}
+    steps = decision.steps(sources)
+    records = (step.record["record"] for step in steps.values() if step.record is not None)
+    differ = differences(expanded.document.record, next(records, {}))
     return Plan(
-        steps=decision.steps(sources),
+        steps=steps,
         targets=sources,
         outputs={name: keying.behind(source) for name, source in named.items() if source is not None},
         selectors=tuple(dict.fromkeys(source for found in keying.selectors.values() for source in found)),
-        notices=lowered.notices,
+        notices=(*lowered.notices, differ) if differ else lowered.notices,
         numerics=keying.numerics,
         trace=keying.trace,
         expanded=expanded,

@@ -13,7 +13,7 @@ from graphflow.document.document import Document
 from graphflow.planning.files import FileUse
 from graphflow.planning.numerics import Numerics, version_of
 
-PACKAGES = ("torch", "diffusers", "transformers")
+PACKAGES = ("torch", "diffusers", "transformers", "numpy", "pillow")
 
 
 def make_record(
@@ -38,3 +38,27 @@ def make_record(
     if safety is not None:
         facts["safety"] = dict(safety)
     return {"workflow": document.to_json(), "record": facts}
+
+
+def differences(made: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+    """Say in one line in which recorded facts two records differ; empty where they agree in all that both have.
+
+    Args:
+        made: The record of a picture, which somebody else may have written.
+        here: The record that a picture made here and now carries.
+    """
+    told = []
+    for name, (before, now) in _both(made, here).items():
+        if before != now and isinstance(before, str):
+            told.append(f"another {name}" if name.startswith("file ") else f"{name} {before[:40]} (here {now})")
+    return f"the picture was made with {', '.join(told)}: pixels may differ" if told else ""
+
+
+def _both(made: Mapping[str, Any], here: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Return the facts that both records have, under names that people read."""
+    pairs = {name: (made.get(name), here.get(name)) for name in ("graphflow", "device", "dtype")}
+    for group, form in (("versions", "{}"), ("files", "file {!r}")):
+        before, now = made.get(group), here.get(group)
+        if isinstance(before, dict) and isinstance(now, dict):
+            pairs |= {form.format(name): (before[name], now[name]) for name in now if name in before}
+    return pairs

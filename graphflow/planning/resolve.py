@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, cast
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 from graphflow.basics.paths import user_path
 from graphflow.basics.pictures import KINDS, read_picture
 from graphflow.basics.wording import nearest, shorten
+from graphflow.document.published import Published, source_of
 from graphflow.errors import InvalidInputError, LimitError, ModelNotFoundError
 from graphflow.limits import LIMITS
 from graphflow.planning.files import FileUse, add_up
@@ -28,10 +29,18 @@ class SessionResolver:
         library: Gives the model library, when a model is first asked for.
         folder: The document's folder.
         input_folder: A folder for input files, beside the document's.
+        sources: Where models are published, as far as the document says.
     """
 
-    def __init__(self, library: Callable[[], Library], folder: Path | None, input_folder: Path | None) -> None:
+    def __init__(
+        self,
+        library: Callable[[], Library],
+        folder: Path | None,
+        input_folder: Path | None,
+        sources: Iterable[Published] = (),
+    ) -> None:
         self._library = library
+        self._sources = tuple(sources)
         self._folders = tuple(part for part in (folder, input_folder) if part is not None)
 
     def resolve(self, need: FileNeed, *, trusted: bool) -> FileUse:
@@ -41,7 +50,16 @@ class SessionResolver:
         except ModelNotFoundError as error:
             if need.optional:
                 return FileUse(need, notice=f"{error.message} ({error.advice})" if error.advice else error.message)
-            raise
+            raise self._told(error, need) from error
+
+    def _told(self, error: ModelNotFoundError, need: FileNeed) -> ModelNotFoundError:
+        """Say where a missing model is published and which file it belongs into, where that is known."""
+        source = source_of(need.name, self._sources) if need.model else None
+        if source is None:
+            return error
+        place = self._library().place_for(need.name, cast("Kind", need.kind), source.url)
+        advice = f"`graphflow fetch` with this workflow downloads {source.url}" + (f" to {place}" if place else "")
+        return ModelNotFoundError(error.message, where=error.where, advice=advice)
 
     def _model(self, need: FileNeed, trusted: bool) -> FileUse:
         found = self._library().describe(need.name, cast("Kind", need.kind), trusted=trusted)

@@ -7,7 +7,7 @@ from typing import Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from graphflow.basics.wording import nearest, shorten, with_article
+from graphflow.basics.wording import LISTED, meant, nearest, shorten, with_article
 from graphflow.document.document import Document, NodeEntry, split_address
 from graphflow.document.flatten import PREFIX
 from graphflow.errors import Problem
@@ -75,7 +75,7 @@ def _check_node(
         else:
             params[name], wrong = parameter.check(value)
             if wrong is not None:
-                checked.problems.append(Problem(f"{place}.params.{name}", wrong, _choice_hint(parameter, value)))
+                checked.problems.append(Problem(f"{place}.params.{name}", wrong, _choice_hint(spec, parameter, value)))
     for name, link in entry.links.items():
         parameter = spec.inputs.get(name)
         if parameter is None:
@@ -132,13 +132,9 @@ def _unknown_input(place: str, name: str, spec: NodeSpec) -> Problem:
     )
 
 
-def _choice_hint(parameter: InputSpec, value: Any) -> str:
-    near = (
-        nearest(value, [str(choice) for choice in parameter.choices])
-        if isinstance(value, str) and parameter.choices
-        else None
-    )
-    return f"did you mean {near!r}?" if near else ""
+def _choice_hint(spec: NodeSpec, parameter: InputSpec, value: Any) -> str:
+    listed = f"`graphflow nodes {spec.type}` lists them" if len(parameter.choices) > LISTED else ""
+    return meant(parameter.near(value)) or listed
 
 
 def _offer(node_id: str, parameter: InputSpec, document: Document, specs: Mapping[str, NodeSpec | None]) -> str:

@@ -74,3 +74,42 @@ SCHEDULE_DESCRIPTIONS: Final = MappingProxyType(
 
 SAMPLER_NAMES: Final[tuple[str, ...]] = tuple(SAMPLER_DESCRIPTIONS)
 SCHEDULE_NAMES: Final[tuple[str, ...]] = tuple(SCHEDULE_DESCRIPTIONS)
+
+SAMPLER_ALIASES: Final = MappingProxyType(
+    {
+        **{name.replace("ancestral", "a"): name for name in SAMPLER_NAMES if "ancestral" in name},
+        "plms": "ipndm",
+        "EulerDiscreteScheduler": "euler",
+        "EulerAncestralDiscreteScheduler": "euler_ancestral",
+        "HeunDiscreteScheduler": "heun",
+        "KDPM2DiscreteScheduler": "dpm_2",
+        "KDPM2AncestralDiscreteScheduler": "dpm_2_ancestral",
+        "LMSDiscreteScheduler": "lms",
+        "PNDMScheduler": "ipndm",
+        "IPNDMScheduler": "ipndm",
+        "DPMSolverMultistepScheduler": "dpmpp_2m",
+        "DPMSolverSinglestepScheduler": "dpmpp_2s_ancestral",
+        "DPMSolverSDEScheduler": "dpmpp_sde",
+        "UniPCMultistepScheduler": "uni_pc",
+        "DEISMultistepScheduler": "deis",
+        "SASolverScheduler": "sa_solver",
+        "DDIMScheduler": "ddim",
+        "DDPMScheduler": "ddpm",
+        "LCMScheduler": "lcm",
+    }
+)
+"""What other programs call the samplers: the short ``a`` for ancestral, and the classes of Diffusers
+(https://huggingface.co/docs/diffusers/api/schedulers/overview)."""
+
+SCHEDULE_ALIASES: Final = MappingProxyType(
+    {
+        "use_karras_sigmas": "karras",
+        "use_exponential_sigmas": "exponential",
+        "use_beta_sigmas": "beta",
+        "trailing": "sgm_uniform",
+        "leading": "ddim_uniform",
+        "linspace": "normal",
+        "uniform": "normal",
+    }
+)
+"""What other programs call the schedules: options of Diffusers' classes (see above)."""

@@ -6,13 +6,13 @@ import inspect
 import json
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar, get_args, get_origin
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from graphflow.basics.wording import say
+from graphflow.basics.wording import LISTED, nearest_choices, say, shorten
 from graphflow.errors import NodeDefinitionError
 from graphflow.spec.annotations import inner_type
 from graphflow.spec.link_types import LinkType
@@ -32,6 +32,17 @@ class InputFile:
     """Marks a ``str`` parameter that names a user's file (``image``, ``mask``, ``latent``, …); it counts by content."""
 
     kind: str
+
+
+@dataclass(frozen=True)
+class Aliases:
+    """Tells what other programs call the choices of a parameter, so that an error can name the choice that is meant.
+
+    Attributes:
+        names: From a name elsewhere to the choice here.
+    """
+
+    names: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -82,6 +93,7 @@ class InputSpec:
         model_kind: The kind of model that it names, or None.
         file_kind: The kind of user file that it names, or None.
         seed: Whether ``"random"`` is a value.
+        aliases: What other programs call its choices.
     """
 
     name: str
@@ -96,6 +108,7 @@ class InputSpec:
     model_kind: str | None
     file_kind: str | None
     seed: bool
+    aliases: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def adapter(self) -> TypeAdapter[Any]:
@@ -113,7 +126,13 @@ class InputSpec:
         try:
             return self.adapter.validate_python(value), None
         except ValidationError as error:
+            if len(self.choices) > LISTED:
+                return value, f"must be one of {len(self.choices)} names, got {shorten(value)}"
             return value, "; ".join(say(item, value) for item in error.errors(include_url=False))
+
+    def near(self, value: Any) -> list[str]:
+        """Return the choices that a value which is none may stand for, the likeliest first."""
+        return nearest_choices(value, map(str, self.choices), self.aliases) if isinstance(value, str) else []
 
     def parse(self, text: str) -> Any:
         """Turn text from a command line into a literal of this type.

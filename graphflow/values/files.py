@@ -15,7 +15,8 @@ class EncodedFile:
     """A file that an effect node wants written.
 
     Attributes:
-        stem: Wanted name without counter and suffix; separators and other unsafe characters become ``_``.
+        stem: Wanted name without counter and suffix; separators lead into folders below the output folder, tokens
+            such as ``%date:yyyy%`` are filled in, other unsafe characters become ``_``.
         suffix: With the dot, e.g. ``.png``.
         data: The bytes.
         number: The item's number in its batch.

@@ -18,8 +18,9 @@ from graphflow.limits import LIMITS
 from graphflow.spec.decorator import InputFile, OneOrMany, node
 from graphflow.values import EncodedFile, Files, Latent
 
+from ..choices import Prefix
 from ..images.checks import require_batch
-from ..output.saving import Embed, Prefix
+from ..output.saving import Embed
 from ..output.user_files import read
 from ..sequences import latents_of
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import wave
 from collections.abc import Iterator, Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
@@ -16,13 +16,16 @@ from graphflow.limits import LIMITS
 from graphflow.spec.decorator import FirstNumber, OneOrMany, node
 from graphflow.values import Audio, EncodedFile, Files, Image, Video
 
+from ..choices import Prefix
 from ..sequences import pictures_of
 from .comfyui_prompt import with_prompt
 from .picture_bytes import SUFFIXES, Animation, Format, encode_frames, encode_picture
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 __all__ = ["preview", "save_audio", "save_image", "save_video"]
 
-Prefix = Annotated[str, Field(min_length=1, max_length=100, description="how the file names begin; a counter follows")]
 Quality = Annotated[int, Field(ge=1, le=100, description="of lossy formats")]
 EightBit = Annotated[
     Rounding, Field(description="how values become 8-bit: round to the nearest, or truncate as ComfyUI does")
@@ -64,7 +67,7 @@ def save_image(
             runtime.current().notice(
                 f"the workflow is too large for a {format} file and was left out; save as png to keep it"
             )
-        stem = f"{filename_prefix}-{number}" if several else filename_prefix
+        stem = named(filename_prefix, picture.pixels, number, several=several)
         files.append(EncodedFile(stem=stem, suffix=SUFFIXES[format], data=data, number=number))
     return Files(files=tuple(files), withheld=sum(part.withheld for part in parts))
 
@@ -127,7 +130,8 @@ def save_video(
         loop=loop,
         record=runtime.current().record if embed else {},
     )
-    return Files(files=(EncodedFile(stem=filename_prefix, suffix=f".{format}", data=data),))
+    stem = named(filename_prefix, video.frames, 0, several=False)
+    return Files(files=(EncodedFile(stem=stem, suffix=f".{format}", data=data),))
 
 
 @node("save_audio", effect=True)
@@ -156,6 +160,20 @@ def save_audio(audio: Annotated[Audio, Field(description="the sound")], filename
         sound.setframerate(audio.sample_rate)
         sound.writeframes(whole.T.contiguous().cpu().numpy().astype("<i2").tobytes())
     return Files(files=(EncodedFile(stem=filename_prefix, suffix=".wav", data=stream.getvalue()),))
+
+
+def named(prefix: str, pixels: Tensor, number: int, *, several: bool) -> str:
+    """Return a picture's name: ``%width%``, ``%height%`` and ``%batch_num%`` filled in, and its number where there are several.
+
+    Args:
+        prefix: How it begins.
+        pixels: (…, H, W).
+        number: Which picture of its batch it is.
+        several: Whether there are more.
+    """
+    name = prefix.replace("%width%", str(pixels.shape[-1])).replace("%height%", str(pixels.shape[-2]))
+    numbered = name.replace("%batch_num%", str(number))
+    return f"{numbered}-{number}" if several and numbered == name else numbered
 
 
 def _numbered(parts: Sequence[Image], offset: int) -> Iterator[tuple[int, Image]]:

@@ -13,7 +13,7 @@ from graphflow.spec.decorator import node
 from graphflow.values import EncodedFile, Files
 from graphflow.values.types import is_tensor, type_name
 
-from .saving import Prefix
+from ..choices import Prefix
 
 __all__ = ["save_text", "show"]
 

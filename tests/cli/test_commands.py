@@ -12,7 +12,7 @@ import pytest
 
 from tests.cli.commands import PACK, Command, finish, start
 
-COMMANDS = ["run", "plan", "validate", "nodes", "schema", "demo", "models", "cache", "doctor"]
+COMMANDS = ["run", "plan", "validate", "workflows", "fetch", "nodes", "schema", "demo", "models", "cache", "doctor"]
 
 
 def test_help_of_every_command(graphflow: Command) -> None:
@@ -91,6 +91,18 @@ def test_every_node_is_explained(graphflow: Command) -> None:
         assert all(parameter in ran.out for parameter in spec.inputs)
 
 
+def test_nodes_are_searched(graphflow: Command) -> None:
+    found = {item["type"] for item in json.loads(graphflow("nodes", "--search", "upscale model", "--json").out)}
+    assert {"load_upscale_model", "upscale_image_with_model"} <= found and "vae_decode" not in found
+    some = json.loads(graphflow("nodes", "-s", "guidance_scale", "-c", "sampling", "--json").out)
+    assert "sample" in {item["type"] for item in some}
+    assert {item["category"] for item in some} == {"sampling"}
+    assert graphflow("nodes", "-s", "no such word").out.strip() == "0 node types; other words may find some"
+    wrong = graphflow("nodes", "-c", "sampler")
+    assert wrong.code == 2 and "did you mean 'sampling'?" in wrong.err
+    assert graphflow("nodes", "sample", "-s", "x").code == 2
+
+
 def test_an_unknown_node(graphflow: Command) -> None:
     ran = graphflow("nodes", "smaple")
     assert ran.code == 2
@@ -155,7 +167,10 @@ def test_the_store_is_shown_checked_and_cleared(packed: Command, graphflow: Comm
     assert graphflow("cache", "prune", "--to", "0").code == 0
     assert json.loads(graphflow("cache", "info", "--json").out)["entries"] == 0
     packed("run", chain, "-i", "seed=1")
-    assert graphflow("cache", "clear").code == 0
+    asked = graphflow("cache", "clear")
+    assert asked.code == 2 and "Remove 4 results" in asked.err and "--yes answers yes" in asked.err
+    assert json.loads(graphflow("cache", "info", "--json").out)["entries"] == 4
+    assert graphflow("cache", "clear", "--yes").code == 0
     assert json.loads(graphflow("cache", "info", "--json").out)["bytes"] == 0
     assert graphflow("cache", "prune", "--to", "much").code == 2
 
@@ -199,6 +214,10 @@ def test_another_model_folder(graphflow: Command, tmp_path: Path) -> None:
     (folder / "embeddings" / "style.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + bytes(3072))
     for line in (["--models", folder, "--json", "style"], ["style", "--models", folder, "--json"]):
         assert json.loads(graphflow("models", *line).out)["kind"] == "embedding"
+    (folder / "embeddings").rename(tmp_path / "embeddings")
+    (tmp_path / "comfyui" / "models").mkdir(parents=True)
+    (tmp_path / "embeddings").rename(tmp_path / "comfyui" / "models" / "embeddings")
+    folder = tmp_path / "comfyui"  # what holds `models`
     ran = graphflow("models", "--models", folder, "convert", "style")
     assert ran.code == 2 and "needs no conversion" in ran.err
 
@@ -214,6 +233,9 @@ def test_a_terminal_without_unicode(chain: Path) -> None:
     environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     ran = finish(start("nodes", "pack_draw", "--nodes", PACK, env=environment))
     assert (ran.code, ran.err) == (0, "")
+    assert ">= 1; <= 100,000" in ran.out and "?" not in ran.out
+    plain = finish(start("nodes", "crop_image", "--json", env={**os.environ, "PYTHONIOENCODING": "utf-8"}))
+    assert json.loads(finish(start("nodes", "crop_image", "--json", env=environment)).out) == json.loads(plain.out)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="permissions of POSIX")

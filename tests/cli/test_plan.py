@@ -109,7 +109,7 @@ def test_planning_needs_no_torch(chain: Path) -> None:
         ["models"],
         ["cache", "info"],
         ["cache", "verify"],
-        ["cache", "clear"],
+        ["cache", "clear", "--yes"],
     ]
     ran = finish(start(before=("-c", BLOCKED.replace("ARGUMENTS", repr(arguments)))))
     assert ran.code == 0, ran.err

@@ -8,6 +8,7 @@ import json
 import struct
 import sys
 import zlib
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -212,26 +213,53 @@ def test_standard_input(packed: Command, monkeypatch: pytest.MonkeyPatch) -> Non
     assert written() == {"number_00001.txt": "9.375"}
 
 
-def png_with(keyword: str, text: str) -> bytes:
+def png_with(*texts: tuple[str, str]) -> bytes:
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0))
-    note = chunk(b"tEXt", keyword.encode() + b"\0" + text.encode("latin-1"))
-    return b"\x89PNG\r\n\x1a\n" + header + note + chunk(b"IDAT", zlib.compress(b"\0\0")) + chunk(b"IEND", b"")
+    notes = b"".join(chunk(b"tEXt", f"{keyword}\0{text}".encode("latin-1")) for keyword, text in texts)
+    return b"\x89PNG\r\n\x1a\n" + header + notes + chunk(b"IDAT", zlib.compress(b"\0\0")) + chunk(b"IEND", b"")
 
 
 def test_a_picture_that_carries_its_workflow(packed: Command) -> None:
-    Path("picture.png").write_bytes(png_with("graphflow", json.dumps(CHAIN)))
+    Path("picture.png").write_bytes(png_with(("graphflow", json.dumps(CHAIN))))
     assert packed("run", "picture.png", "-i", "seed=1").code == 0
     assert written() == {"number_00001.txt": "3.375"}
+
+
+def test_a_picture_made_elsewhere_says_what_differs_here(packed: Command) -> None:
+    def said(record: object) -> list[str]:
+        texts = ("graphflow", json.dumps(CHAIN)), ("graphflow.record", json.dumps(record))
+        Path("picture.png").write_bytes(png_with(*texts))
+        ran = packed("run", "picture.png", "--json")
+        assert ran.code == 0
+        told = [json.loads(line) for line in ran.out.splitlines()]
+        assert told[0]["event"] == "run_started"
+        return [event["message"] for event in told if event["event"] == "notice"]
+
+    here = {"graphflow": version("graphflow-diffusers"), "device": "cpu", "dtype": "float32"}
+    versions = {name: version(name) for name in ("torch", "diffusers", "transformers", "numpy", "pillow")}
+    same = {**here, "versions": versions, "files": {"gone": "0"}}
+    assert said(same) == []
+    assert said({**same, "device": "cuda", "versions": {**versions, "torch": "2.0.1", "other": "1"}}) == [
+        f"the picture was made with device cuda (here cpu), torch 2.0.1 (here {versions['torch']}): pixels may differ"
+    ]
+    assert said([]) == said({"versions": 3, "device": ["x"]}) == []
+
+
+def test_a_run_begins_with_its_start_also_where_planning_fails(packed: Command, chain: Path) -> None:
+    ran = packed("run", chain, "--set", "draw.steps=0", "--json")
+    told = [json.loads(line) for line in ran.out.splitlines()]
+    assert [event["event"] for event in told] == ["run_started", "run_finished", "error"]
+    assert len({event["run_id"] for event in told}) == 1
 
 
 @pytest.mark.parametrize(
     ("keyword", "hint"), [("prompt", "no ComfyUI workflow"), ("Software", "carries no graphflow workflow")]
 )
 def test_a_picture_without_one(keyword: str, hint: str, packed: Command) -> None:
-    Path("picture.png").write_bytes(png_with(keyword, "{}"))
+    Path("picture.png").write_bytes(png_with((keyword, "{}")))
     ran = packed("run", "picture.png")
     assert ran.code == 2
     assert hint in ran.err and "bug" not in ran.err

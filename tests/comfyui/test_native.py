@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from graphflow.converters.comfyui import to_native, to_prompt
 from graphflow.converters.comfyui.report import Verdict
 from graphflow.errors import ConversionError
 from tests.comfyui.prompts import imported, node, prompt, sound
-from tests.comfyui.ui import SUB, slot, subgraph, ui, with_subgraphs
+from tests.comfyui.ui import SUB, slot, subgraph, text_to_image, ui, with_subgraphs
 from tests.comfyui.ui import node as drawn
 
 
@@ -35,7 +37,34 @@ def test_what_people_turn_is_exposed() -> None:
         "seed": ["3.seed"],
         "width": ["5.width"],
         "height": ["5.height"],
+        "model": ["4.model"],
+        "steps": ["3.steps"],
+        "guidance_scale": ["3.guidance_scale"],
+        "sampler": ["3.sampler"],
+        "schedule": ["3.schedule"],
     }
+
+
+def test_a_second_value_is_turned_apart() -> None:
+    source = prompt(n20=copy.deepcopy(prompt()["3"]), n21=node("VAEDecode", samples=["20", 0], vae=["4", 2]))
+    source["20"]["inputs"] |= {"steps": 7, "latent_image": ["3", 0]}
+    source["9"]["inputs"]["images"] = ["21", 0]
+    inputs = sound(source).document.inputs
+    assert (inputs["steps"].to, inputs["steps_2"].to) == (["3.steps"], ["20.steps"])
+    assert set(inputs["sampler"].to) == {"3.sampler", "20.sampler"}
+
+
+def test_what_samplers_of_several_parts_are_set_to_is_exposed() -> None:
+    source = prompt(
+        n20=node("KSamplerSelect", sampler_name="heun"),
+        n21=node("BasicScheduler", model=["4", 0], scheduler="simple", steps=9, denoise=1.0),
+        n22=node("CFGGuider", model=["4", 0], positive=["6", 0], negative=["7", 0], cfg=3.5),
+        n23=node("RandomNoise", noise_seed=4),
+        n3=node("SamplerCustomAdvanced", noise=["23", 0], guider=["22", 0], sampler=["20", 0], sigmas=["21", 0], latent_image=["5", 0]),
+    )  # fmt: skip
+    told = {name: value.to for name, value in sound(source).document.inputs.items()}
+    assert told["sampler"] == ["20.sampler"] and told["schedule"] == ["21.schedule"] and told["steps"] == ["21.steps"]
+    assert told["guidance_scale"] == ["22.guidance_scale"] and told["seed"] == ["23.seed"]
 
 
 def test_a_text_behind_other_conditioning_is_found() -> None:
@@ -407,7 +436,21 @@ def test_a_choice_of_many_names_the_nearest_alone() -> None:
 
 
 def test_a_file_name_that_is_cut_is_told() -> None:
-    result = sound(prompt(n9=node("SaveImage", images=["8", 0], filename_prefix="x" * 150 + "end")))
+    result = sound(prompt(n9=node("SaveImage", images=["8", 0], filename_prefix="x" * 250 + "end")))
     assert str(result.document.nodes["9"].params["filename_prefix"]).endswith("end")
     (entry,) = result.report.of(Verdict.APPROXIMATE)
     assert "cut" in entry.remarks[0]
+
+
+def test_file_names_follow_the_widgets_that_they_name() -> None:
+    document = text_to_image()
+    document["nodes"][-1]["widgets_values"] = [
+        "%date:yyyy%/%KSampler.seed%_%KSampler.scheduler%_%Nobody.x%_%Empty Latent Image.width%"
+    ]
+    document["nodes"][1]["title"] = "Empty Latent Image"
+    flattened = to_prompt(document)
+    made = to_native(flattened).document
+    assert made.nodes["9"].params["filename_prefix"] == "%date:yyyy%/%3.seed%_%3.schedule%_%Nobody.x%_%5.width%"
+    assert flattened.prompt["9"]["inputs"]["filename_prefix"].startswith("%date:yyyy%/156680208700286_normal_")
+    at = to_native(to_prompt(document, now=datetime(2024, 3, 7))).document
+    assert at.nodes["9"].params["filename_prefix"] == "2024/156680208700286_normal_%Nobody.x%_512"

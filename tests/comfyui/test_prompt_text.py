@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graphflow.converters.comfyui import Choices
-from graphflow.converters.comfyui.prompt_text import expand, format_date, strip_comments
+from graphflow.converters.comfyui.prompt_text import expand, strip_comments
 from graphflow.errors import ConversionError
+from graphflow.execution.filenames import format_date
 
 from .ui import codes, flat, inputs_of, node, slot, text_to_image, ui
 

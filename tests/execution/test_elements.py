@@ -150,7 +150,7 @@ def test_an_empty_sequence_is_an_error_that_names_the_node(tmp_path: Path) -> No
 
 def test_what_was_written_stays_where_a_later_element_fails(tmp_path: Path) -> None:
     g = sheets("a b bad", wait=0.2)
-    with pytest.raises(NodeError, match=r"node 'paint' .*this cannot be painted"):
+    with pytest.raises(NodeError, match=r"node 'paint' .*, element 3 of 3: this cannot be painted"):
         make(tmp_path).run(g, out=tmp_path / "out")
     written = contents(tmp_path / "out")
     assert written == {name: EXPECTED[name] for name in list(EXPECTED)[: len(written)]}

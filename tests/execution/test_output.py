@@ -58,6 +58,34 @@ def test_any_name_stays_in_its_folder(stem: str) -> None:
     assert safe_stem(name) == name
 
 
+@pytest.mark.parametrize(
+    ("stem", "expected"),
+    [
+        ("a/b", "a/b"),
+        ("a\\b/c", "a/b/c"),
+        ("../../etc/passwd", "etc/passwd"),
+        ("/etc/./x", "etc/x"),
+        ("C:\\temp\\x", "C_/temp/x"),
+        ("con/nul.txt", "_con/_nul.txt"),
+        ("/", "output"),
+        ("...", "output"),
+    ],
+)
+def test_folders_in_names_stay_below_the_output_folder(stem: str, expected: str, tmp_path: Path) -> None:
+    data = b"data"
+    file = place(tmp_path, stem, ".png", data, hashlib.sha256(data).hexdigest(), fresh="written")
+    assert file.path == tmp_path / f"{expected}_00001.png"
+    assert file.path.read_bytes() == data
+
+
+def test_a_folder_that_is_a_link_is_not_left_by(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "away").symlink_to(tmp_path)
+    with pytest.raises(InvalidInputError, match="leads out of the output folder"):
+        put(tmp_path / "out", "away/x", b"data")
+    assert not list(tmp_path.glob("*.png"))
+
+
 def test_many_writers_of_one_name_lose_nothing(tmp_path: Path) -> None:
     def write(number: int) -> None:
         for index in range(20):

@@ -160,6 +160,16 @@ def test_txt2img_is_one_screen_and_a_single_call() -> None:
     assert "DPMSolverMultistepScheduler" in code and "unet" not in code
 
 
+def test_folders_of_file_names_are_made_and_tokens_are_told() -> None:
+    document = txt2img()
+    document.nodes["save"].params["filename_prefix"] = "stars/small/one"
+    code = to_script(document)
+    assert '(args.out / "stars/small").mkdir(parents=True, exist_ok=True)' in code
+    assert 'args.out / f"stars/small/one-{number}.png"' in code
+    document.nodes["save"].params["filename_prefix"] = "%seed%"
+    assert "save: what stands between % in the file name stays as it is" in export(document).report
+
+
 def test_what_cannot_be_exported_is_named_all_at_once() -> None:
     g = Workflow("none of it")
     loaded = g.add(nodes.load_checkpoint, model="shapes")

@@ -49,5 +49,5 @@ def test_a_file_is_written_as_the_engine_writes_it(name: str) -> None:
 def test_an_unknown_name_names_the_nearest() -> None:
     with pytest.raises(InvalidInputError, match="did you mean 'txt2img'"):
         workflows.path("text2img")
-    with pytest.raises(InvalidInputError, match="inpaint"):
+    with pytest.raises(InvalidInputError, match="graphflow workflows"):
         workflows.path("zzz")

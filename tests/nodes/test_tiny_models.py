@@ -102,7 +102,6 @@ def test_the_safety_checker_of_a_checkpoint_runs(told: Told) -> None:
 
 def test_a_family_that_is_asked_for_is_used(told: Told) -> None:
     assert load_text_encoder(SD, family="sdxl").family == "sdxl"
-    assert load_text_encoder(SD, SD).family == "sdxl"
     assert load_text_encoder(SD).family == "sd"
 
 

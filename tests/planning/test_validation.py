@@ -14,6 +14,7 @@ from graphflow.planning.validate import validate
 from graphflow.session import Session
 from graphflow.settings import Settings
 from graphflow.spec.decorator import node
+from graphflow.spec.registry import installed
 from graphflow.values import Image
 from tests.conftest import TOYS
 
@@ -253,3 +254,33 @@ def test_what_an_outer_workflow_covers_is_checked_and_what_no_node_runs_is_told(
     assert found.notices == [
         "no node runs this inner workflow: workflows.other.nodes.n.params.x: toy_add needs a value (float) for 'x'"
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("Euler a", "'euler_ancestral'"),
+        ("Euler A CFG++", "'euler_ancestral_cfg_pp'"),
+        ("DPM++ 2M", "'dpmpp_2m'"),
+        ("DPM++ 2M Karras", "'dpmpp_2m' or "),
+        ("DPM++ 2S a", "'dpmpp_2s_ancestral'"),
+        ("DPM2 a", "'dpm_2_ancestral'"),
+        ("k_euler_a", "'euler_ancestral' or "),
+        ("LMS Karras", "'lms'"),
+        ("UniPC", "'uni_pc'"),
+        ("EulerAncestralDiscreteScheduler", "'euler_ancestral'"),
+        ("eular", "'euler' or "),
+    ],
+)
+def test_what_other_programs_call_a_sampler_is_understood(name: str, near: str) -> None:
+    known = installed()
+    document = parse({"graphflow": 1, "nodes": {"n": {"type": "select_sampler", "params": {"sampler": name}}}})
+    problem = validate(document, known).problems[0]
+    assert problem.message == f"must be one of 42 names, got {name!r}"
+    assert problem.advice.startswith(f"did you mean {near}")
+
+
+def test_many_choices_of_which_none_is_near_are_not_listed() -> None:
+    nodes = {"n": {"type": "select_sampler", "params": {"sampler": "qqq"}}}
+    problem = validate(parse({"graphflow": 1, "nodes": nodes}), installed()).problems[0]
+    assert problem.advice == "`graphflow nodes select_sampler` lists them"

@@ -28,7 +28,7 @@ COLORS = {
     "gray": "#808080",
 }
 
-PREFIX_LENGTH = 100
+PREFIX_LENGTH = 200
 """Characters that native file names begin with at most."""
 _ENDING = re.compile(r"\s*\[(input|output|temp)\]\s*$")
 

@@ -6,10 +6,11 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from graphflow.execution.output import safe_stem
+from graphflow.execution.filenames import TOKEN
+from graphflow.execution.output import safe_parts
 
 from ..handles import Decoding, EmptyLatent, Latents, Pictures, Pixels, Sampling, Sequence
-from ..layout import Expression, call, listed
+from ..layout import Expression, call, listed, quoted
 from ..script import UnsupportedError
 from .base import Emission, Emitter
 from .loaders import constant_for
@@ -83,8 +84,14 @@ def _prefix(emission: Emission) -> str:
     given = emission.inputs["filename_prefix"]
     if emission.script.is_open(given):
         return f"{{{emission.value('filename_prefix')}}}"
-    stem = safe_stem(str(given.value))
-    if re.fullmatch(r"[A-Za-z0-9 ._-]+", stem):
+    if TOKEN.search(str(given.value)):
+        emission.script.say(f"{emission.node.id}: what stands between % in the file name stays as it is")
+    *folders, name = safe_parts(str(given.value))
+    stem = "/".join([*folders, name])
+    if folders and ("folder", *folders) not in emission.script.written:
+        emission.script.written["folder", *folders] = True
+        emission.script.add(f"(args.out / {quoted('/'.join(folders))}).mkdir(parents=True, exist_ok=True)")
+    if re.fullmatch(r"[A-Za-z0-9 ._/-]+", stem):
         return stem
     return f"{{{constant_for(emission, stem, 'PREFIX')}}}"
 
