@@ -257,7 +257,8 @@ class Session:
             sink: Takes the events, also from other threads; what it raises ends the run.
             cancellation: A :class:`graphflow.execution.environment.Cancellation`, whose ``cancel()`` stops the run from another
                 thread, or from the sink.
-            previews: Whether the sink wants pictures while sampling goes on.
+            previews: Whether the sink wants pictures while sampling goes on; nothing can check them, so there are none
+                where the policy is ``require``.
 
         Raises:
             WorkflowError: With every problem of the document.
@@ -269,6 +270,7 @@ class Session:
         if targets is not None:  # each stage reads it again
             targets = [targets] if isinstance(targets, str) else list(targets)
         cancellation = cancellation or Cancellation()
+        previews = previews and (safety or self.settings.safety) != "require"  # nobody has checked them
         run_id = secrets.token_hex(4)
         status = "failed"
         try:

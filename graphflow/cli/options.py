@@ -66,7 +66,7 @@ SafetyOption = Annotated[
     Literal["auto", "require", "off"] | None,
     typer.Option(
         "--safety", rich_help_panel=SETTINGS, show_default=False,
-        help="auto checks pictures where a safety checker is at hand, require refuses without one, off never checks.",
+        help="auto checks pictures where a safety checker is at hand, require refuses what nobody can check, off never checks.",
     ),
 ]  # fmt: skip
 Device = Annotated[

@@ -125,7 +125,8 @@ class Worker:
     def _runtime(self, task: Task, inexact: Callable[[str], None]) -> runtime.Runtime:
         def report(done: int, total: int, preview: Any = None) -> None:
             self._env.cancellation.check()
-            self._tell(task, events.NodeProgress, step=done, total=total, preview=preview)
+            shown = preview if self._env.runtime.previews else None
+            self._tell(task, events.NodeProgress, step=done, total=total, preview=shown)
 
         return runtime.Runtime(
             models=self._env.runtime.models,

@@ -11,7 +11,7 @@ from typing import Any, get_args, get_origin
 from graphflow.errors import NodeDefinitionError
 from graphflow.spec.annotations import description_of, is_value, metadata_of, strip_annotated, unwrap_optional
 from graphflow.spec.link_types import link_type_of
-from graphflow.spec.spec import FirstNumberMarker, InputFile, InputSpec, ModelName, OutputSpec, SeedMarker
+from graphflow.spec.spec import Described, FirstNumberMarker, InputFile, InputSpec, ModelName, OutputSpec, SeedMarker
 
 
 def hints_of(function: Callable[..., Any], place: str) -> dict[str, Any]:
@@ -93,4 +93,5 @@ def input_of(name: str, parameter: inspect.Parameter, hints: Mapping[str, Any], 
         model_kind=next((marker.kind for marker in markers if isinstance(marker, ModelName)), None),
         file_kind=next((marker.kind for marker in markers if isinstance(marker, InputFile)), None),
         seed=any(isinstance(marker, SeedMarker) for marker in markers),
+        described=any(isinstance(marker, Described) for marker in markers),
     )

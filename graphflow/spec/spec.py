@@ -37,6 +37,11 @@ class SeedMarker:
 
 
 @dataclass(frozen=True)
+class Described:
+    """Marks an input of a node with an effect that tells no more of it than texts, numbers and shapes: no picture."""
+
+
+@dataclass(frozen=True)
 class FirstNumberMarker:
     """Marks the parameter of a node with an effect that the engine sets, see :data:`FirstNumber`."""
 
@@ -79,6 +84,7 @@ class InputSpec:
         model_kind: The kind of model that it names, or None.
         file_kind: The kind of user file that it names, or None.
         seed: Whether ``"random"`` is a value.
+        described: Whether a node with an effect shows no picture of it.
     """
 
     name: str
@@ -93,6 +99,7 @@ class InputSpec:
     model_kind: str | None
     file_kind: str | None
     seed: bool
+    described: bool = False
 
     @cached_property
     def adapter(self) -> TypeAdapter[Any]:
