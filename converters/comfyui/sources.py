@@ -9,6 +9,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
+from graphflow.basics.regular import open_regular
 from graphflow.errors import ConversionError
 
 from .fields import quote
@@ -64,7 +65,7 @@ def load(source: Source, *, prefer: Literal["prompt", "workflow"]) -> Found:
     path = Path(source)
     where = quote(path.name, 120)
     try:
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             size = os.fstat(stream.fileno()).st_size
             return _from_stream(stream, size, where, prefer)
     except OSError as error:
