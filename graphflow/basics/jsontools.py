@@ -117,13 +117,13 @@ def _lines(text: str, pattern: str) -> str:
     return ("line " if len(found) == 1 else "lines ") + ", ".join(map(str, found))
 
 
-def is_unicode(value: Any) -> bool:
-    """Tell whether all texts of a JSON value can be written; JSON's escapes may name half of a character."""
+def is_writable(value: Any) -> bool:
+    """Tell whether a JSON value can be written: its escapes may name half of a character, its numbers be too large."""
     try:
-        json.dumps(value, ensure_ascii=False, default=repr).encode()
-    except UnicodeEncodeError:
-        return False
-    except (TypeError, ValueError, RecursionError):  # no JSON at all, which others say
+        json.dumps(value, ensure_ascii=False, allow_nan=False, default=repr).encode()
+    except ValueError as error:  # an encoding error is one, too
+        return "Circular" in str(error)
+    except (TypeError, RecursionError):  # no JSON at all, which others say
         return True
     return True
 

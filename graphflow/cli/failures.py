@@ -13,7 +13,7 @@ from rich.text import Text
 
 from graphflow.basics.wording import shorten
 from graphflow.cli.terminal import clean, console, count, paragraph, styled
-from graphflow.errors import GraphflowError, InvalidInputError, Problem, WorkflowError
+from graphflow.errors import GraphflowError, InvalidInputError, Problem, WorkflowError, printable
 
 INTERRUPTED = 130
 _SHOWN = 200
@@ -103,7 +103,8 @@ def print_json(data: Any, *, indent: int | None = None) -> None:
     """Print JSON on standard output, in one line unless indented, at once; NaN and infinities as text."""
     import json
 
-    sys.stdout.write(json.dumps(_finite(data), ensure_ascii=False, indent=indent, default=repr, allow_nan=False) + "\n")
+    text = json.dumps(_finite(data), ensure_ascii=False, indent=indent, default=repr, allow_nan=False)
+    sys.stdout.write(printable(text) + "\n")
     sys.stdout.flush()
 
 

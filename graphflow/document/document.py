@@ -5,6 +5,7 @@ This module checks the shape of a document. Whether its types exist and fit is t
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -145,10 +146,8 @@ def parse(data: Any, *, source: str = "workflow") -> Document:
     if isinstance(nodes, dict) and len(nodes) > LIMITS.nodes:
         raise LimitError(f"the workflow has {len(nodes):,} nodes, more than {LIMITS.nodes:,}", where=source)
     problems = [*_unknown_keys(data, "")]
-    if not jsontools.is_unicode(data):  # no picture could carry it
-        problems += [
-            Problem(path, "a text holds half of a character (a surrogate)", "remove it") for path in _halves(data, "")
-        ]
+    if not jsontools.is_writable(data):  # no picture could carry it
+        problems += _unwritable(data, "")
     try:
         document = Document.model_validate(data)
     except ValidationError as error:
@@ -178,17 +177,19 @@ def _unknown_keys(data: dict[str, Any], path: str) -> Iterator[Problem]:
             yield from _unknown_keys(part, f"{path}workflows.{name}.")
 
 
-def _halves(value: Any, path: str) -> Iterator[str]:
-    """Yield the paths of texts and keys that no file can hold."""
-    if isinstance(value, str) and not jsontools.is_unicode(value):
-        yield path
+def _unwritable(value: Any, path: str) -> Iterator[Problem]:
+    """Yield a problem for each text, key and number that no file can hold."""
+    if isinstance(value, float) and not math.isfinite(value):
+        yield Problem(path, f"must be a finite number, got {value}")
+    elif isinstance(value, str) and not jsontools.is_writable(value):
+        yield Problem(path, "a text holds half of a character (a surrogate)", "remove it")
     elif isinstance(value, dict):
         for key, part in value.items():
             place = f"{path}.{key}" if path else str(key)
-            yield from [place] if not jsontools.is_unicode(key) else _halves(part, place)
+            yield from _unwritable(part if jsontools.is_writable(key) else key, place)
     elif isinstance(value, list):
         for index, part in enumerate(value):
-            yield from _halves(part, f"{path}[{index}]")
+            yield from _unwritable(part, f"{path}[{index}]")
 
 
 def read(path: Path) -> Document:

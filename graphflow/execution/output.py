@@ -23,7 +23,8 @@ from graphflow.values import Files
 MANIFEST = "files_manifest"
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f<>:\"/\\|?*]+")
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?\Z")
-_MAX_STEM = 120
+_MAX_STEM, _MAX_BYTES = 120, 220
+"""Characters, and bytes of UTF-8: systems take 255 of these, counter and suffix included."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def safe_stem(stem: str) -> str:
     name = _UNSAFE.sub("_", stem).strip(" .") or "output"
     if _RESERVED.match(name):
         name = f"_{name}"
-    return name[:_MAX_STEM].rstrip(" .")
+    return name[:_MAX_STEM].encode("utf-8", "replace")[:_MAX_BYTES].decode("utf-8", "ignore").rstrip(" .")
 
 
 def candidates(folder: Path, stem: str, suffix: str) -> Iterator[Path]:

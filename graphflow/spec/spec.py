@@ -104,7 +104,9 @@ class InputSpec:
     @cached_property
     def adapter(self) -> TypeAdapter[Any]:
         """Checks literals, strictly: no text for a number, no number for a switch."""
-        return TypeAdapter(self.annotation, config=ConfigDict(strict=True, arbitrary_types_allowed=True))
+        return TypeAdapter(
+            self.annotation, config=ConfigDict(strict=True, arbitrary_types_allowed=True, allow_inf_nan=False)
+        )
 
     @cached_property
     def choices(self) -> tuple[Any, ...]:

@@ -12,12 +12,13 @@ from graphflow.errors import InvalidInputError
 from graphflow.spec.decorator import node
 from graphflow.values import EncodedFile, Files, Model, Recipe, TextEncoder, Vae
 
+from ..output.saving import Prefix
+
 if TYPE_CHECKING:
     import torch
 
 __all__ = ["save_checkpoint", "save_lora", "save_model", "save_text_encoder", "save_vae"]
 
-Prefix = Annotated[str, Field(min_length=1, max_length=100, description="how the file name begins; a counter follows")]
 Dtype = Annotated[
     Literal["float16", "bfloat16", "float32"], Field(description="of the weights; float16 is what programs expect")
 ]

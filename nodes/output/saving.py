@@ -7,7 +7,8 @@ import wave
 from collections.abc import Iterator, Sequence
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from graphflow import runtime
 from graphflow.errors import MediaError
@@ -21,7 +22,26 @@ from .picture_bytes import SUFFIXES, Animation, Format, Rounding, encode_frames,
 
 __all__ = ["preview", "save_audio", "save_image", "save_video"]
 
-Prefix = Annotated[str, Field(min_length=1, max_length=100, description="how the file names begin; a counter follows")]
+MOST_BYTES = 200
+"""Bytes of UTF-8 with which a file name may begin; systems take 255, and a number, a counter and a suffix follow."""
+
+
+def _fits_a_name(prefix: str) -> str:
+    count = len(prefix.encode("utf-8", "replace"))
+    if count > MOST_BYTES:
+        raise PydanticCustomError(
+            "name_bytes",
+            "a file name begins with at most {most} bytes of UTF-8, this has {count}",
+            {"most": MOST_BYTES, "count": count},
+        )
+    return prefix
+
+
+Prefix = Annotated[
+    str,
+    AfterValidator(_fits_a_name),
+    Field(min_length=1, max_length=100, description="how the file names begin; a counter follows"),
+]
 Quality = Annotated[int, Field(ge=1, le=100, description="of lossy formats")]
 EightBit = Annotated[
     Rounding, Field(description="how values become 8-bit: round to the nearest, or truncate as ComfyUI does")

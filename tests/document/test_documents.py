@@ -90,6 +90,10 @@ def test_older_formats_are_migrated(monkeypatch: pytest.MonkeyPatch) -> None:
         (b'{"nodes": [1,', r"line 1, .*\(mend the document there\)"),
         (b'{"a":\n{"x": 1,\n\n"x" :2}}', "lines 2, 4: the key 'x' stands twice"),
         (b'{"a":\n-Infinity}', "line 2: -Infinity is no JSON number"),
+        (
+            b'{"graphflow": 1, "nodes": {}, "meta": {"a": [0, -1e999]}}',
+            r"meta\.a\[1\]: must be a finite number, got -inf",
+        ),
         (b'{"graphflow": ' + b"9" * 5000 + b"}", "a number has too many digits"),
         (b"\xff\xfe{}", "not UTF-8"),
         (b"", "this is no JSON"),
@@ -111,7 +115,7 @@ def test_half_a_character_is_refused_where_it_stands() -> None:
     assert [text.removesuffix(said) for text in found] == [
         "name",
         "nodes.n.title",
-        "nodes.n.meta.list[1].\udc00",
+        r"nodes.n.meta.list[1].\udc00",
         "x-mine[0]",
     ]
     with pytest.raises(WorkflowError, match=r"nodes\.load\.title: a text holds half of a character"):

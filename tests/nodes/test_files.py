@@ -24,6 +24,7 @@ from graphflow.limits import LIMITS
 from graphflow.nodes import load_image, load_mask, preview, save_audio, save_image, save_video
 from graphflow.nodes.output.picture_bytes import encode_picture, to_bytes_array
 from graphflow.nodes.output.saving import _durations
+from graphflow.spec.decorator import spec_of
 from graphflow.values import Audio, Image, Video
 from tests.nodes.fakes import Told
 
@@ -188,6 +189,12 @@ def test_frame_times_add_up(count: int, fps: float) -> None:
     times = _durations(count, fps)
     assert len(times) == count
     assert sum(times) == round(1000 * count / fps)
+
+
+def test_a_file_name_is_counted_in_bytes() -> None:
+    check = spec_of(save_image).inputs["filename_prefix"].check
+    assert check("x" * 100)[1] is None and check("é" * 100)[1] is None
+    assert "at most 200 bytes of UTF-8, this has 400" in str(check("🙂" * 100)[1])
 
 
 def test_an_empty_video_is_refused(told: Told) -> None:
