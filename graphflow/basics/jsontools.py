@@ -12,6 +12,8 @@ from graphflow.errors import LimitError, Problem, WorkflowError
 from graphflow.limits import LIMITS
 
 _SHOWN = 8
+STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+"""A text in JSON, or the rest after an opening quotation mark."""
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
@@ -76,6 +78,8 @@ def loads(text: str | bytes, *, source: str) -> Any:
             raise WorkflowError(
                 [Problem("document", f"the text is not UTF-8 (byte {error.start})", "save it as UTF-8")], source=source
             ) from error
+    if count := excess(text.encode("utf-8", "surrogatepass"), LIMITS.document_containers, LIMITS.document_values):
+        raise LimitError(f"the document has more than {count}", where=source)
     try:
         value = json.loads(
             text.removeprefix("\ufeff"), parse_constant=_refuse_constant, object_pairs_hook=_no_duplicates
@@ -100,6 +104,24 @@ def loads(text: str | bytes, *, source: str) -> Any:
     if _deeper_than(value, LIMITS.document_depth):
         raise LimitError(f"the document is nested deeper than {LIMITS.document_depth} levels", where=source)
     return value
+
+
+def excess(data: bytes, containers: int, values: int) -> str:
+    """Say what a JSON text has too much of, before anything is made of it; empty where nothing.
+
+    Args:
+        data: The text as UTF-8.
+        containers: The most objects and lists.
+        values: The most commas outside of texts, and half the most quotation marks.
+    """
+    if data.count(b'"') > 2 * values:
+        return f"{values:,} texts"
+    bare = STRING.sub(b"", data)
+    if bare.count(b",") > values:
+        return f"{values:,} values"
+    if bare.count(b"[") + bare.count(b"{") > containers:
+        return f"{containers:,} objects and lists"
+    return ""
 
 
 def _comma_before_bracket(text: str, position: int) -> bool:

@@ -6,7 +6,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 
-from graphflow.errors import Problem, WorkflowError
+from graphflow.errors import LimitError, Problem, WorkflowError
 from graphflow.limits import LIMITS
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -34,7 +34,12 @@ def embedded_document(data: bytes, *, source: str) -> str | None:
 
 
 def png_texts(data: bytes) -> Iterator[tuple[str, str]]:
-    """Yield (keyword, text) of the tEXt, zTXt and iTXt chunks of a PNG; a damaged chunk ends the walk."""
+    """Yield (keyword, text) of the tEXt, zTXt and iTXt chunks of a PNG; a damaged chunk ends the walk.
+
+    Raises:
+        LimitError: All of them together have more bytes than a document may have.
+    """
+    room = LIMITS.document_bytes
     position = len(PNG_SIGNATURE)
     while position + 12 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, position)
@@ -43,20 +48,21 @@ def png_texts(data: bytes) -> Iterator[tuple[str, str]]:
             return
         position += 12 + length
         if kind in (b"tEXt", b"zTXt", b"iTXt"):
-            text = _text(kind, body)
+            text = _text(kind, body, room)
             if text is not None:
+                room -= len(text[1])
                 yield text
 
 
-def _text(kind: bytes, body: bytes) -> tuple[str, str] | None:
+def _text(kind: bytes, body: bytes, room: int) -> tuple[str, str] | None:
     keyword, separator, rest = body.partition(b"\0")
     if not separator:
         return None
     name = keyword.decode("latin-1")
     if kind == b"tEXt":
-        return name, rest.decode("latin-1")
+        return name, _within(rest, room).decode("latin-1")
     if kind == b"zTXt":
-        plain = _inflate(rest[1:])
+        plain = _inflate(rest[1:], room)
         return None if plain is None else (name, plain.decode("latin-1"))
     if len(rest) < 2:
         return None
@@ -65,13 +71,19 @@ def _text(kind: bytes, body: bytes) -> tuple[str, str] | None:
     _translated, second, text = body.partition(b"\0")
     if not first or not second:
         return None
-    plain = _inflate(text) if compressed else text
+    plain = _inflate(text, room) if compressed else _within(text, room)
     return None if plain is None else (name, plain.decode("utf-8", "replace"))
 
 
-def _inflate(data: bytes) -> bytes | None:
-    """Inflate at most what a document may have; None where the data is damaged."""
+def _inflate(data: bytes, room: int) -> bytes | None:
+    """Inflate at most what there is room for; None where the data is damaged."""
     try:
-        return zlib.decompressobj().decompress(data, LIMITS.document_bytes)
+        return _within(zlib.decompressobj().decompress(data, room + 1), room)
     except zlib.error:
         return None
+
+
+def _within(data: bytes, room: int) -> bytes:
+    if len(data) > room:
+        raise LimitError(f"the texts of the picture have more than {LIMITS.document_bytes:,} bytes together")
+    return data

@@ -16,6 +16,7 @@ from graphflow.basics import jsontools
 from graphflow.building.workflow import Workflow
 from graphflow.document import document as workflow
 from graphflow.document.embedded import PNG_SIGNATURE, png_texts
+from graphflow.document.flatten import flatten
 from graphflow.errors import GraphflowError, InvalidInputError, LimitError, WorkflowError
 from tests import toys as toy
 
@@ -133,6 +134,45 @@ def test_a_byte_order_mark_is_no_harm(tmp_path: Path) -> None:
 def test_deep_documents_are_refused(depth: int, opening: str, closing: str) -> None:
     with pytest.raises(LimitError, match="nested deeper than"):
         jsontools.loads(opening * depth + closing * depth, source="test")
+
+
+@pytest.mark.parametrize(
+    ("text", "much"),
+    [
+        (b"[" + b"[]," * 500_000 + b"0]", "500,000 objects and lists"),
+        (b"[" + b"0," * 2_000_001 + b"0]", "2,000,000 values"),
+        (b'["' + b'"' * 4_000_000 + b'"]', "2,000,000 texts"),
+        (b'"' + b"[" * 16 * 2**20 + b'"', "16,777,216"),
+    ],
+    ids=["lists", "values", "texts", "bytes"],
+)
+def test_documents_with_too_much_in_them_are_refused_before_it_is_made(text: bytes, much: str) -> None:
+    with pytest.raises(LimitError, match=f"more than {much}"):
+        jsontools.loads(text, source="test")
+
+
+def test_brackets_and_commas_inside_of_texts_count_for_nothing() -> None:
+    text = "[{," * 1_000_000 + '\\"\\\\'
+    assert jsontools.loads(json.dumps([text]), source="test") == [text]
+
+
+def test_the_texts_of_a_picture_are_bounded_together(tmp_path: Path) -> None:
+    packed = zlib.compress(bytes(9 * 2**20), 9)
+    many = b"".join(chunk(b"zTXt", b"k%d\0\0" % number + packed) for number in range(2))
+    path = tmp_path / "bomb.png"
+    path.write_bytes(PNG_SIGNATURE + many + chunk(b"tEXt", b"graphflow\0{}"))
+    with pytest.raises(LimitError, match="texts of the picture have more than"):
+        workflow.read(path)
+
+
+@pytest.mark.parametrize("leaf", [{}, {"n": {"type": "toy_load"}}])
+def test_workflows_in_workflows_are_counted_before_they_are_unfolded(leaf: dict[str, Any]) -> None:
+    inner: dict[str, Any] = {"w30": {"nodes": leaf}}
+    for level in range(30):
+        inner[f"w{level}"] = {"nodes": {f"n{number}": {"type": f"workflow:w{level + 1}"} for number in range(10)}}
+    document = workflow.parse({"graphflow": 1, "nodes": {"n": {"type": "workflow:w0"}}, "workflows": inner})
+    with pytest.raises(LimitError, match="more than 100,000 nodes when unfolded"):
+        flatten(document)
 
 
 def test_missing_and_unreadable_files_say_so(tmp_path: Path) -> None:
