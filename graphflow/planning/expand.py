@@ -43,6 +43,10 @@ class Expanded:
     problems: tuple[Problem, ...]
     seeds: Mapping[str, int]
 
+    def trusts(self, node: str, parameter: str) -> bool:
+        """Tell whether a value is the user's own: given by the caller, or put in from the settings."""
+        return (node, parameter) in self.trusted or node not in self.flat.nodes
+
 
 def expand(
     document: Document,

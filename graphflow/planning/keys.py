@@ -305,7 +305,7 @@ class Keying:
             needs = []
         for need in needs:
             try:
-                use = self.resolver.resolve(need, trusted=(node.id, need.param) in self.expanded.trusted)
+                use = self.resolver.resolve(need, trusted=self.expanded.trusts(node.id, need.param))
             except InvalidInputError as error:
                 place = f"nodes.{node.id}.params.{need.param}"
                 file = f"{error.where}: " if error.where else ""

@@ -15,7 +15,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphflow import runtime
+from graphflow import Session, Workflow, runtime
 from graphflow.basics.finite import NonFiniteError
 from graphflow.converters.comfyui.metadata import texts_of
 from graphflow.document.embedded import embedded_document, png_texts
@@ -24,6 +24,7 @@ from graphflow.limits import LIMITS
 from graphflow.nodes import load_image, load_mask, preview, save_audio, save_image, save_video
 from graphflow.nodes.output.picture_bytes import encode_picture, to_bytes_array
 from graphflow.nodes.output.saving import _durations
+from graphflow.settings import Settings
 from graphflow.spec.decorator import spec_of
 from graphflow.values import Audio, Image, Video
 from tests.nodes.fakes import Told
@@ -189,6 +190,23 @@ def test_frame_times_add_up(count: int, fps: float) -> None:
     times = _durations(count, fps)
     assert len(times) == count
     assert sum(times) == round(1000 * count / fps)
+
+
+def test_a_picture_does_not_say_in_which_folders_its_files_lie(tmp_path: Path) -> None:
+    folder = tmp_path / "of-somebody"
+    folder.mkdir()
+    write(folder / "in.png", PIL.Image.new("RGB", (8, 8), (9, 9, 9)))
+    g = Workflow()
+    g.add(save_image, images=g.add(load_image, file=folder / "in.png", id="load").image)
+    g.add(save_image, images=g.add(load_image, file=str(folder / "in.png"), keep_alpha=True).image)
+    settings = Settings.model_validate({"models": (), "cache_dir": tmp_path / "cache", "device": "cpu"})
+    result = Session(settings).run(g, out=tmp_path / "out")
+    for path in result.paths:
+        assert b"of-somebody" not in path.read_bytes()
+        texts = dict(png_texts(path.read_bytes()))
+        assert json.loads(texts["graphflow"])["nodes"]["load"]["params"]["file"] == "in.png"
+        assert list(json.loads(texts["graphflow.record"])["files"]) == ["in.png"]
+    assert g.document.nodes["load"].params["file"] == str(folder / "in.png")
 
 
 def test_a_file_name_is_counted_in_bytes() -> None:
