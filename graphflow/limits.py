@@ -26,11 +26,11 @@ class Limits:
         media_bytes: Bytes of a picture file that is read.
     """
 
-    document_bytes: int = 16 * 2**20
-    document_containers: int = 500_000
-    document_values: int = 2_000_000
+    document_bytes: int = 12 * 2**20
+    document_containers: int = 250_000
+    document_values: int = 500_000
     document_depth: int = 100
-    nodes: int = 100_000
+    nodes: int = 25_000
     folding: float = 1.0
     nesting: int = 32
     text: int = 100_000

@@ -16,8 +16,8 @@ from .fields import quote
 from .jsontext import TEXT_BYTES, loads
 from .metadata import container_of, texts_of
 
-Source = str | os.PathLike[str] | bytes | Mapping[str, Any]
-"""A path, the bytes of a file, or parsed JSON."""
+Source = str | os.PathLike[str] | bytes | BinaryIO | Mapping[str, Any]
+"""A path, an open file or its bytes, or parsed JSON."""
 
 _WRAPPERS: tuple[tuple[str | int, ...], ...] = (
     ("prompt",),
@@ -61,7 +61,11 @@ def load(source: Source, *, prefer: Literal["prompt", "workflow"]) -> Found:
     if isinstance(source, Mapping):
         return _found(dict(source), "data", "the data")
     if isinstance(source, bytes):
-        return _from_stream(BytesIO(source), len(source), "the bytes", prefer)
+        source = BytesIO(source)
+    if not isinstance(source, str | os.PathLike):
+        size = source.seek(0, os.SEEK_END)
+        source.seek(0)
+        return _from_stream(source, size, "the bytes", prefer)
     path = Path(source)
     where = quote(path.name, 120)
     try:

@@ -70,7 +70,7 @@ def loads(text: str | bytes, *, source: str) -> Any:
         WorkflowError: The text is no JSON, holds NaN, or has a key twice.
     """
     if len(text) > LIMITS.document_bytes:
-        raise LimitError(f"the document has {len(text):,} bytes, more than {LIMITS.document_bytes:,}", where=source)
+        raise LimitError(f"the document has more than {LIMITS.document_bytes:,} bytes", where=source)
     if isinstance(text, bytes):
         try:
             text = text.decode("utf-8-sig")

@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from graphflow.cli.failures import print_json
 from graphflow.cli.terminal import add_row, console, count, print_table, styled, table
@@ -44,11 +44,11 @@ def given(name: str) -> str | bytes:
     return data
 
 
-def read_foreign(data: bytes, name: str) -> Document | None:
-    """Return the native form of a ComfyUI file, or None where the bytes are none, and say what differs.
+def read_foreign(stream: BinaryIO, name: str) -> Document | None:
+    """Return the native form of a ComfyUI file, or None where it is none, and say what differs.
 
     Args:
-        data: The file.
+        stream: The file, at its start.
         name: What the command line called it.
 
     Raises:
@@ -57,7 +57,7 @@ def read_foreign(data: bytes, name: str) -> Document | None:
     from graphflow.converters.comfyui import to_native, to_prompt
     from graphflow.converters.comfyui.recognise import recognise
 
-    found = recognise(data, name)
+    found = recognise(stream, name)
     if found is None:
         return None
     try:

@@ -6,9 +6,11 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from graphflow.basics.regular import open_regular
 from graphflow.errors import InvalidInputError, LimitError, WorkflowError
 
 if TYPE_CHECKING:
@@ -89,15 +91,13 @@ def _packaged(name: str) -> Path:
 def _foreign(path: Path) -> Document | None:
     """Return the native form of a ComfyUI file, or None where it is none; what cannot be read is told elsewhere."""
     from graphflow.cli.imported import read_foreign
-    from graphflow.limits import LIMITS
 
     try:
-        if path.stat().st_size > LIMITS.media_bytes:
-            return None
-        data = path.read_bytes()
+        stream = open_regular(path)
     except OSError:
         return None
-    return read_foreign(data, path.name)
+    with stream:
+        return read_foreign(stream, path.name)
 
 
 def _beside(path: Path) -> list[str]:
@@ -118,7 +118,7 @@ def _from_standard_input() -> Document:
     data = sys.stdin.buffer.read(LIMITS.media_bytes + 1)
     if len(data) > LIMITS.media_bytes:
         raise LimitError(f"there are more than {LIMITS.media_bytes:,} bytes", where="standard input")
-    foreign = read_foreign(data, "standard input")
+    foreign = read_foreign(BytesIO(data), "standard input")
     if foreign is not None:
         return foreign
     text = embedded_document(data, source="standard input")

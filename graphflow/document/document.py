@@ -14,6 +14,7 @@ from typing import Annotated, Any, Protocol
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from graphflow.basics import jsontools
+from graphflow.basics.regular import open_regular
 from graphflow.basics.wording import PLAIN, nearest, shorten
 from graphflow.document.embedded import embedded_document
 from graphflow.errors import InvalidInputError, LimitError, Problem, WorkflowError
@@ -200,16 +201,14 @@ def read(path: Path) -> Document:
         InvalidInputError: The file cannot be read.
     """
     try:
-        size = path.stat().st_size
-        if size > LIMITS.media_bytes:
-            raise LimitError(f"the file has {size:,} bytes, more than {LIMITS.media_bytes:,}", where=str(path))
-        data = path.read_bytes()
+        with open_regular(path) as stream:
+            text = embedded_document(stream, source=str(path))
+            data = stream.read(LIMITS.document_bytes + 1) if text is None else text
     except FileNotFoundError as error:
         raise InvalidInputError("there is no such file", where=str(path)) from error
     except OSError as error:
         raise InvalidInputError(f"the file cannot be read: {error.strerror or error}", where=str(path)) from error
-    text = embedded_document(data, source=str(path))
-    return parse(jsontools.loads(data if text is None else text, source=str(path)), source=str(path))
+    return parse(jsontools.loads(data, source=str(path)), source=str(path))
 
 
 def split_address(address: str) -> tuple[str, str | None]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
+from io import BytesIO
+from typing import BinaryIO
 
 from graphflow.errors import LimitError, Problem, WorkflowError
 from graphflow.limits import LIMITS
@@ -14,15 +16,18 @@ WORKFLOW_KEYWORD = "graphflow"
 RECORD_KEYWORD = "graphflow.record"
 
 
-def embedded_document(data: bytes, *, source: str) -> str | None:
-    """Return the workflow that a picture carries, or None where ``data`` is no PNG.
+def embedded_document(data: bytes | BinaryIO, *, source: str) -> str | None:
+    """Return the workflow that a picture carries, or None where ``data`` is no PNG; a stream is rewound then.
 
     Raises:
         WorkflowError: The PNG carries no graphflow workflow.
     """
-    if not data.startswith(PNG_SIGNATURE):
+    stream = BytesIO(data) if isinstance(data, bytes) else data
+    head = stream.read(len(PNG_SIGNATURE))
+    stream.seek(0)
+    if head != PNG_SIGNATURE:
         return None
-    texts = dict(png_texts(data))
+    texts = dict(png_texts(stream))
     if WORKFLOW_KEYWORD in texts:
         return texts[WORKFLOW_KEYWORD]
     advice = (
@@ -33,25 +38,31 @@ def embedded_document(data: bytes, *, source: str) -> str | None:
     raise WorkflowError([Problem("PNG", "the picture carries no graphflow workflow", advice)], source=source)
 
 
-def png_texts(data: bytes) -> Iterator[tuple[str, str]]:
+def png_texts(data: bytes | BinaryIO) -> Iterator[tuple[str, str]]:
     """Yield (keyword, text) of the tEXt, zTXt and iTXt chunks of a PNG; a damaged chunk ends the walk.
+
+    Nothing else of the file is read.
 
     Raises:
         LimitError: All of them together have more bytes than a document may have.
     """
     room = LIMITS.document_bytes
-    position = len(PNG_SIGNATURE)
-    while position + 12 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, position)
-        body = data[position + 8 : position + 8 + length]
-        if len(body) < length or kind == b"IEND":
+    stream = BytesIO(data) if isinstance(data, bytes) else data
+    stream.seek(len(PNG_SIGNATURE))
+    while len(head := stream.read(8)) == 8:
+        length, kind = struct.unpack(">I4s", head)
+        if kind == b"IEND":
             return
-        position += 12 + length
-        if kind in (b"tEXt", b"zTXt", b"iTXt"):
-            text = _text(kind, body, room)
-            if text is not None:
-                room -= len(text[1])
-                yield text
+        if kind not in (b"tEXt", b"zTXt", b"iTXt"):
+            stream.seek(length + 4, 1)
+            continue
+        body, check = _within(stream.read(min(length, room + 1)), room), stream.read(4)
+        if len(body) < length or len(check) < 4:
+            return
+        text = _text(kind, body, room)
+        if text is not None:
+            room -= len(text[1])
+            yield text
 
 
 def _text(kind: bytes, body: bytes, room: int) -> tuple[str, str] | None:
