@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from graphflow import workflows
+from graphflow.basics.regular import open_regular
 from graphflow.basics.wording import nearest, shorten
 from graphflow.document.document import Document, parse, read
 from graphflow.document.format_1 import Keep
 from graphflow.document.opening import Opened, Source
 from graphflow.errors import ConversionError, InvalidInputError
-from graphflow.limits import LIMITS
 
 if TYPE_CHECKING:
     from .comfyui.report import Report
@@ -41,20 +42,21 @@ def open_workflow(source: Source, keep: Keep | None = None, *, tell: Callable[[R
     except OSError as error:  # too long for a name
         text = f"no such file can be: {(error.strerror or str(error)).lower()}"
         raise InvalidInputError(text, where=shorten(name), advice="name another file") from error
-    data = _content(path)
-    foreign = None if data is None else from_foreign(data, path.name, tell)
+    foreign = None
+    with suppress(OSError), open_regular(path) as stream:  # what cannot be opened is told by `read`
+        foreign = from_foreign(stream, path.name, tell)
     if foreign is None:
         return Opened(read(path, keep=keep), name, path.parent)
     return Opened(foreign.document, name, path.parent, notices=foreign.notices)
 
 
 def from_foreign(
-    data: bytes | Mapping[str, Any], name: str, tell: Callable[[Report], None] | None = None
+    data: BinaryIO | Mapping[str, Any], name: str, tell: Callable[[Report], None] | None = None
 ) -> Opened | None:
     """Return the native form of a ComfyUI file, or None where it is none.
 
     Args:
-        data: The file, or parsed JSON.
+        data: The file, at its start, or parsed JSON.
         name: What the user called it.
         tell: Gets the report, in place of the notices.
 
@@ -78,14 +80,6 @@ def from_foreign(
         tell(result.report)
         return Opened(document, name)
     return Opened(document, name, notices=result.report.remarks)
-
-
-def _content(path: Path) -> bytes | None:
-    """Return what stands in a file; None where :func:`read` has to say why not."""
-    try:
-        return path.read_bytes() if path.stat().st_size <= LIMITS.media_bytes else None
-    except OSError:
-        return None
 
 
 def _packaged(name: str) -> Path:

@@ -46,6 +46,11 @@ __all__ = [
 ]
 
 
+def printable(text: str) -> str:
+    """Return a text in which halves of characters, which no file and no terminal can hold, are spelled out."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 class GraphflowError(Exception):
     """Base of all errors that graphflow raises on purpose.
 
@@ -58,10 +63,10 @@ class GraphflowError(Exception):
     exit_code = 1
 
     def __init__(self, message: str, *, where: str | None = None, advice: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.where = where
-        self.advice = advice
+        self.message = printable(message)
+        self.where = None if where is None else printable(where)
+        self.advice = None if advice is None else printable(advice)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         place = f"{self.where}: " if self.where else ""
@@ -88,6 +93,10 @@ class Problem:
     path: str
     message: str
     advice: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("path", "message", "advice"):
+            object.__setattr__(self, name, printable(getattr(self, name)))
 
     def __str__(self) -> str:
         return f"{self.path}: {self.message}" + (f" ({self.advice})" if self.advice else "")

@@ -10,9 +10,12 @@ class Limits:
     """The limits, in plain units.
 
     Attributes:
-        document_bytes: Bytes of a document.
+        document_bytes: Bytes of a document, and of all texts in a picture together.
+        document_containers: Objects and lists in a document.
+        document_values: Commas and quotation marks in a document, which bound its texts and numbers.
         document_depth: Levels of nested objects and lists.
-        nodes: Nodes after workflows inside workflows are unfolded.
+        nodes: Nodes after workflows inside workflows are unfolded, those that stand for a workflow included.
+        folding: Seconds of computing that constants may take while planning.
         nesting: Levels of workflows inside workflows.
         text: Characters of one prompt or other text.
         edge: Pixels along one edge of a picture.
@@ -23,9 +26,12 @@ class Limits:
         media_bytes: Bytes of a picture file that is read.
     """
 
-    document_bytes: int = 64 * 2**20
+    document_bytes: int = 12 * 2**20
+    document_containers: int = 250_000
+    document_values: int = 500_000
     document_depth: int = 100
-    nodes: int = 100_000
+    nodes: int = 25_000
+    folding: float = 1.0
     nesting: int = 32
     text: int = 100_000
     edge: int = 32_768

@@ -320,7 +320,8 @@ class Session:
             input_folder: Another folder in which they resolve.
             sink: Takes the events, also from other threads; what it raises ends the run.
             cancellation: Its ``cancel()`` stops the run at the next step, from another thread or from the sink.
-            previews: Whether the sink wants pictures while sampling goes on.
+            previews: Whether the sink wants pictures while sampling goes on; nothing can check them, so there are none
+                where the policy is ``require``.
 
         Raises:
             InvalidInputError: The workflow cannot be opened, or an argument is of a wrong type.
@@ -333,6 +334,7 @@ class Session:
         started = time.perf_counter()
         expanded = self._expanded(workflow, inputs, overrides)
         cancellation = cancellation or Cancellation()
+        previews = previews and (safety or self.settings.safety) != "require"  # nobody has checked them
         run_id = secrets.token_hex(4)
         notices: list[str] = []
         now = datetime.now()

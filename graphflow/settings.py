@@ -77,6 +77,7 @@ class Settings(BaseModel):
         device: `auto`, `cpu`, `cuda`, `cuda:N`, `mps` or `xpu`.
         dtype: What weights are computed in; `auto`: half precision on a GPU, float32 on the CPU.
         offline: Never touch the network; `HF_HUB_OFFLINE`, which the Hub's library knows, turns it on, too.
+        download: Fetch what a document names from the Hub, too; else only names that the user gave.
         hub_cache: Folder of the Hugging Face cache; None: where that library puts it.
         safety: `auto` checks pictures where a checker is at hand, `require` refuses without one, `off` never checks.
         safety_checker: Name of the safety checker model, where the checkpoint brings none.
@@ -92,6 +93,7 @@ class Settings(BaseModel):
     device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|(cuda|xpu)(:\d{1,3})?)$")] = "auto"
     dtype: Dtype = "auto"
     offline: bool = False
+    download: bool = False
     hub_cache: UserPath | None = None
     safety: SafetyPolicy = "auto"
     safety_checker: str | None = None
@@ -113,6 +115,7 @@ _VARIABLES: Mapping[str, str] = {
     "GRAPHFLOW_DEVICE": "device",
     "GRAPHFLOW_DTYPE": "dtype",
     "GRAPHFLOW_OFFLINE": "offline",
+    "GRAPHFLOW_DOWNLOAD": "download",
     "GRAPHFLOW_HUB_CACHE": "hub_cache",
     "GRAPHFLOW_SAFETY": "safety",
     "GRAPHFLOW_SAFETY_CHECKER": "safety_checker",

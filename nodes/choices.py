@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from graphflow.limits import LIMITS
 from graphflow.sampling.names import SAMPLER_ALIASES, SAMPLER_NAMES, SCHEDULE_ALIASES, SCHEDULE_NAMES
@@ -58,8 +59,24 @@ Side: TypeAlias = Annotated[
     Literal["right", "left", "down", "up"], Field(description="on which side of the first the second comes")
 ]
 
+MOST_BYTES = 200
+"""Bytes of UTF-8 with which a file name may begin; systems take 255, and a number, a counter and a suffix follow."""
+
+
+def _fits_a_name(prefix: str) -> str:
+    count = max(len(part.encode("utf-8", "replace")) for part in prefix.replace("\\", "/").split("/"))
+    if count > MOST_BYTES:
+        raise PydanticCustomError(
+            "name_bytes",
+            "a file name begins with at most {most} bytes of UTF-8, this has {count}",
+            {"most": MOST_BYTES, "count": count},
+        )
+    return prefix
+
+
 Prefix: TypeAlias = Annotated[
     str,
+    AfterValidator(_fits_a_name),
     Field(
         min_length=1,
         max_length=200,

@@ -363,10 +363,10 @@ class Builder:
         """Return a native id: the ComfyUI id where its letters allow it."""
         base = self._ids.get(id)
         if base is None:
-            base = re.sub(r"[^A-Za-z0-9_:~-]", "_", id)[:200] or "_"
+            base = _spelled(id) or "_"
             base = base if re.match(r"[A-Za-z0-9_]", base) else f"_{base}"
             base = self._ids[id] = self._unused(base)
-        wanted = f"{base}~{suffix}" if suffix else base
+        wanted = f"{base}~{_spelled(suffix)}" if suffix else base
         return wanted if wanted not in self.nodes else self._unused(wanted)
 
     def _unused(self, id: str) -> str:
@@ -377,6 +377,11 @@ class Builder:
         while f"{id}~{number}" in taken:
             number += 1
         return f"{id}~{number}"
+
+
+def _spelled(text: str) -> str:
+    """Return a text in the letters that native ids have."""
+    return re.sub(r"[^A-Za-z0-9_:~-]", "_", text)[:200]
 
 
 def truth(value: Any) -> bool:

@@ -9,18 +9,19 @@ import re
 from itertools import accumulate
 from typing import Any
 
+from graphflow.basics import jsontools
 from graphflow.errors import ConversionError
+from graphflow.limits import LIMITS
 
-TEXT_BYTES = 64 * 2**20
+TEXT_BYTES = LIMITS.document_bytes
 """Bytes of one JSON text."""
 DEPTH = 200
 """Levels of nested objects and lists."""
-CONTAINERS = 1_000_000
+CONTAINERS = LIMITS.document_containers
 """Objects and lists in one text."""
-VALUES = 2_000_000
+VALUES = LIMITS.document_values
 """Commas outside strings, and quotation marks, in one text: what bounds time and memory."""
 
-_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _SURROGATE = re.compile(r"\\u[dD]|[\ud800-\udfff]")
 _STEP = {ord("{"): 1, ord("["): 1, ord("}"): -1, ord("]"): -1}
 _NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in _STEP)
@@ -90,14 +91,9 @@ def _well_formed(value: Any) -> Any:
 
 
 def _check_structure(data: bytes, where: str) -> None:
-    if data.count(b'"') > 2 * VALUES:
-        raise _too_much(f"holds more than {VALUES:,} texts", where)
-    bare = _STRING.sub(b"", data)
-    if bare.count(b",") > VALUES:
-        raise _too_much(f"holds more than {VALUES:,} values", where)
-    brackets = bare.translate(None, _NOT_BRACKETS)
-    if len(brackets) > 2 * CONTAINERS:
-        raise _too_much(f"holds more than {CONTAINERS:,} objects and lists", where)
+    if count := jsontools.excess(data, CONTAINERS, VALUES):
+        raise _too_much(f"holds more than {count}", where)
+    brackets = jsontools.STRING.sub(b"", data).translate(None, _NOT_BRACKETS)
     if max(accumulate(map(_STEP.__getitem__, brackets)), default=0) > DEPTH:
         raise _too_much(f"is nested deeper than {DEPTH} levels", where)
 

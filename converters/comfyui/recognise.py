@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from io import BytesIO
-from typing import Any
+from typing import Any, BinaryIO
 
 from graphflow.basics import jsontools
 from graphflow.document.embedded import PNG_SIGNATURE, WORKFLOW_KEYWORD, png_texts
 from graphflow.errors import ConversionError, GraphflowError
+from graphflow.limits import LIMITS
 
 from .metadata import container_of
 from .sources import Found, load
@@ -17,11 +17,11 @@ _BLANK = b"\xef\xbb\xbf \t\r\n"
 _FOREIGN_TEXTS = frozenset({"prompt", "workflow", "parameters"})
 
 
-def recognise(data: bytes | Mapping[str, Any], name: str) -> Found | None:
-    """Return the workflow in a ComfyUI file, or None where the bytes are none: native ones, or nothing that is known.
+def recognise(data: BinaryIO | Mapping[str, Any], name: str) -> Found | None:
+    """Return the workflow in a ComfyUI file, or None where it is none: a native one, or nothing that is known.
 
     Args:
-        data: The file, or parsed JSON.
+        data: The file, at its start, or parsed JSON.
         name: What the user called it, for errors.
 
     Raises:
@@ -29,15 +29,17 @@ def recognise(data: bytes | Mapping[str, Any], name: str) -> Found | None:
     """
     if isinstance(data, Mapping):
         return _from_json(data)
-    if data.startswith(PNG_SIGNATURE):
+    head = data.read(16)
+    data.seek(0)
+    if head.startswith(PNG_SIGNATURE):
         texts = {keyword.lower() for keyword, _ in png_texts(data)}
         return None if WORKFLOW_KEYWORD in texts or texts.isdisjoint(_FOREIGN_TEXTS) else _loaded(data, name)
-    if data[:4].lstrip(_BLANK)[:1] in (b"{", b"["):
+    if head[:4].lstrip(_BLANK)[:1] in (b"{", b"["):
         try:
-            return _from_json(jsontools.loads(data, source="workflow"))
+            return _from_json(jsontools.loads(data.read(LIMITS.document_bytes + 1), source="workflow"))
         except GraphflowError:
             return None  # told by whoever reads it as a native workflow
-    return None if container_of(BytesIO(data)) == "json" else _loaded(data, name)
+    return None if container_of(data) == "json" else _loaded(data, name)
 
 
 def _from_json(parsed: Any) -> Found | None:
@@ -49,9 +51,9 @@ def _from_json(parsed: Any) -> Found | None:
         return None  # told by whoever reads it as a native workflow
 
 
-def _loaded(data: bytes, name: str) -> Found:
+def _loaded(stream: BinaryIO, name: str) -> Found:
     try:
-        return load(data, prefer="prompt")
+        return load(stream, prefer="prompt")
     except ConversionError as error:
         where = (error.where or "").replace("the bytes", name, 1)
         raise ConversionError(error.message, where=where or name, advice=error.advice) from error

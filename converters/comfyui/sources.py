@@ -10,6 +10,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
+from graphflow.basics.regular import open_regular
 from graphflow.document.published import Published
 from graphflow.errors import ConversionError
 
@@ -19,8 +20,8 @@ from .jsontext import TEXT_BYTES, loads
 from .metadata import container_of, texts_of
 from .published import published_models
 
-Source = str | os.PathLike[str] | bytes | Mapping[str, Any]
-"""A path, the bytes of a file, or parsed JSON."""
+Source = str | os.PathLike[str] | bytes | BinaryIO | Mapping[str, Any]
+"""A path, an open file or its bytes, or parsed JSON."""
 
 _WRAPPERS: tuple[tuple[str | int, ...], ...] = (
     ("prompt",),
@@ -66,11 +67,15 @@ def load(source: Source, *, prefer: Literal["prompt", "workflow"]) -> Found:
     if isinstance(source, Mapping):
         return _found(dict(source), "data", "the data")
     if isinstance(source, bytes):
-        return _from_stream(BytesIO(source), len(source), "the bytes", prefer)
+        source = BytesIO(source)
+    if not isinstance(source, str | os.PathLike):
+        size = source.seek(0, os.SEEK_END)
+        source.seek(0)
+        return _from_stream(source, size, "the bytes", prefer)
     path = Path(source)
     where = quote(path.name, 120)
     try:
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             size = os.fstat(stream.fileno()).st_size
             return _from_stream(stream, size, where, prefer)
     except OSError as error:

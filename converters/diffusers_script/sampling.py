@@ -85,6 +85,9 @@ class Writer:
         self.script.need("check_safety")
         pipe = self.loader.any_pipe(checker.base)
         flags = self.script.assign("flags", call("check_safety", pipe, pixels.variable))
+        if pixels.flags:  # checked before, by the document's own filter
+            both = call("map", "any", call("zip", pixels.flags, flags))
+            flags = self.script.assign("flags", call("list", both))
         return replace(pixels, flags=flags)
 
     # --------------------------------------------------------------------------------------------- latents

@@ -12,6 +12,8 @@ from graphflow.errors import LimitError, Problem, WorkflowError
 from graphflow.limits import LIMITS
 
 _SHOWN = 8
+STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+"""A text in JSON, or the rest after an opening quotation mark."""
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
@@ -68,7 +70,7 @@ def loads(text: str | bytes, *, source: str) -> Any:
         WorkflowError: The text is no JSON, holds NaN, or has a key twice.
     """
     if len(text) > LIMITS.document_bytes:
-        raise LimitError(f"the document has {len(text):,} bytes, more than {LIMITS.document_bytes:,}", where=source)
+        raise LimitError(f"the document has more than {LIMITS.document_bytes:,} bytes", where=source)
     if isinstance(text, bytes):
         try:
             text = text.decode("utf-8-sig")
@@ -76,6 +78,8 @@ def loads(text: str | bytes, *, source: str) -> Any:
             raise WorkflowError(
                 [Problem("document", f"the text is not UTF-8 (byte {error.start})", "save it as UTF-8")], source=source
             ) from error
+    if count := excess(text.encode("utf-8", "surrogatepass"), LIMITS.document_containers, LIMITS.document_values):
+        raise LimitError(f"the document has more than {count}", where=source)
     try:
         value = json.loads(
             text.removeprefix("\ufeff"), parse_constant=_refuse_constant, object_pairs_hook=_no_duplicates
@@ -102,6 +106,24 @@ def loads(text: str | bytes, *, source: str) -> Any:
     return value
 
 
+def excess(data: bytes, containers: int, values: int) -> str:
+    """Say what a JSON text has too much of, before anything is made of it; empty where nothing.
+
+    Args:
+        data: The text as UTF-8.
+        containers: The most objects and lists.
+        values: The most commas outside of texts, and half the most quotation marks.
+    """
+    if data.count(b'"') > 2 * values:
+        return f"{values:,} texts"
+    bare = STRING.sub(b"", data)
+    if bare.count(b",") > values:
+        return f"{values:,} values"
+    if bare.count(b"[") + bare.count(b"{") > containers:
+        return f"{containers:,} objects and lists"
+    return ""
+
+
 def _comma_before_bracket(text: str, position: int) -> bool:
     """Tell whether a comma too many is what stopped the reader, who stands at it or behind it."""
     before, after = text[:position].rstrip(), text[position:].lstrip(", \t\r\n")
@@ -117,13 +139,13 @@ def _lines(text: str, pattern: str) -> str:
     return ("line " if len(found) == 1 else "lines ") + ", ".join(map(str, found))
 
 
-def is_unicode(value: Any) -> bool:
-    """Tell whether all texts of a JSON value can be written; JSON's escapes may name half of a character."""
+def is_writable(value: Any) -> bool:
+    """Tell whether a JSON value can be written: its escapes may name half of a character, its numbers be too large."""
     try:
-        json.dumps(value, ensure_ascii=False, default=repr).encode()
-    except UnicodeEncodeError:
-        return False
-    except (TypeError, ValueError, RecursionError):  # no JSON at all, which others say
+        json.dumps(value, ensure_ascii=False, allow_nan=False, default=repr).encode()
+    except ValueError as error:  # an encoding error is one, too
+        return "Circular" in str(error)
+    except (TypeError, RecursionError):  # no JSON at all, which others say
         return True
     return True
 

@@ -94,22 +94,29 @@ def prune(
 
 @app.command()
 def verify(cache_dir: CacheDir = None, as_json: AsJson = False) -> None:
-    """Read and check every stored file; damaged ones are removed. Exits 1 where there were any."""
+    """Read and check every stored file; damaged and exchanged ones are removed. Exits 1 where there were any."""
     report = _open(cache_dir)[0].verify()
     if as_json:
         print_json(
-            {"files": report.files, "bytes": report.bytes, "damaged": report.damaged, "incomplete": report.incomplete},
+            {
+                "files": report.files,
+                "bytes": report.bytes,
+                "damaged": report.damaged,
+                "exchanged": report.exchanged,
+                "incomplete": report.incomplete,
+            },
             indent=2,
         )
     else:
         target = console()
         target.print(styled(f"checked {count(report.files, 'file')}, {size(report.bytes)}"))
-        for what, names in (("damaged", report.damaged), ("incomplete", report.incomplete)):
+        found = {"damaged": report.damaged, "a copy of another": report.exchanged, "incomplete": report.incomplete}
+        for what, names in found.items():
             for name in names:
                 target.print(styled(f"{what}, removed: {name}", "yellow"))
-        if not report.damaged and not report.incomplete:
+        if not any(found.values()):
             target.print(styled("all good", "green"))
-    if report.damaged or report.incomplete:
+    if report.damaged or report.exchanged or report.incomplete:
         raise typer.Exit(1)
 
 

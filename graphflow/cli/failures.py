@@ -13,7 +13,7 @@ from rich.text import Text
 from graphflow.basics.wording import shorten
 from graphflow.cli.output import answers
 from graphflow.cli.terminal import clean, console, count, has_unicode, paragraph, styled
-from graphflow.errors import GraphflowError, InvalidInputError, Problem, WorkflowError
+from graphflow.errors import GraphflowError, InvalidInputError, Problem, WorkflowError, printable
 
 INTERRUPTED = 130
 _SHOWN = 200
@@ -105,7 +105,7 @@ def print_json(data: Any, *, indent: int | None = None) -> None:
 
     text = json.dumps(_finite(data), ensure_ascii=not has_unicode(), indent=indent, default=repr, allow_nan=False)
     stream = answers()
-    stream.write(text + "\n")
+    stream.write(printable(text) + "\n")
     stream.flush()
 
 

@@ -68,7 +68,7 @@ SafetyOption = Annotated[
     Literal["auto", "require", "off"] | None,
     typer.Option(
         "--safety", rich_help_panel=SETTINGS, show_default=False,
-        help="auto checks pictures where a safety checker is at hand, require refuses without one, off never checks.",
+        help="auto checks pictures where a safety checker is at hand, require refuses what nobody can check, off never checks.",
     ),
 ]  # fmt: skip
 Device = Annotated[
@@ -98,6 +98,13 @@ CacheDir = Annotated[
 Offline = Annotated[
     bool, typer.Option("--offline", metavar="", rich_help_panel=SETTINGS, help="Never touch the network.")
 ]
+Download = Annotated[
+    bool,
+    typer.Option(
+        "--download", metavar="", rich_help_panel=SETTINGS,
+        help="Fetch models from the Hub that only the workflow names; those given with -i or --set are fetched anyway.",
+    ),
+]  # fmt: skip
 NoCache = Annotated[
     bool,
     typer.Option(
@@ -137,6 +144,7 @@ class Where:
     models: ModelDirs = None
     cache_dir: CacheDir = None
     offline: Offline = False
+    download: Download = False
     no_cache: NoCache = False
 
     def session(self) -> Session:
@@ -156,6 +164,7 @@ def make_session(
     models: Sequence[Path] | None = None,
     cache_dir: Path | None = None,
     offline: bool = False,
+    download: bool = False,
     no_cache: bool = False,
 ) -> Session:
     """Make a session from the settings and what the command line says against them.
@@ -180,6 +189,8 @@ def make_session(
         changes["cache_dir"] = cache_dir
     if offline:
         changes["offline"] = True
+    if download:
+        changes["download"] = True
     if changes:
         settings = _changed(settings, changes)
     store = Store(MemoryTier((settings.memory_bytes or 8 * 2**30) // 4)) if no_cache else None

@@ -48,7 +48,7 @@ PreviewDir = Annotated[
         "--preview",
         file_okay=False,
         metavar="DIR",
-        help="Keep a small picture of what is being sampled there, DIR/NODE.jpg, new at every step.",
+        help="Keep a small picture of what is being sampled there, DIR/NODE.jpg, new at every step. Nobody checks these pictures, so there are none with --safety require.",
     ),
 ]
 
@@ -117,6 +117,7 @@ def carry_out(
     from graphflow.cli.interruption import interruption
     from graphflow.cli.previews import PreviewFiles
     from graphflow.cli.progress import Display
+    from graphflow.events import Notice
 
     started = time.perf_counter()
     with ExitStack() as stack:
@@ -126,6 +127,12 @@ def carry_out(
         if not as_json and not quiet:
             sink = stack.enter_context(Display(console(error=True), interrupted.cancellation))
         pictures = _nothing if preview is None else PreviewFiles(preview)
+        if preview is not None and (options.get("safety") or session.settings.safety) == "require":
+            sink(
+                Notice(
+                    run_id="", node="", message="no previews: the safety policy is 'require', and nobody checks them"
+                )
+            )
 
         def each(event: Event) -> None:
             if listen is not None:

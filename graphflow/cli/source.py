@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 from graphflow.errors import InvalidInputError, WorkflowError
@@ -59,7 +60,7 @@ def _from_standard_input(tell: Callable[[Report], None]) -> Opened:
 
     name = "standard input"
     data = standard_input()
-    foreign: Opened | None = from_foreign(data, name, tell)
+    foreign: Opened | None = from_foreign(BytesIO(data), name, tell)
     return foreign or Opened(workflow.from_bytes(data, source=name, file=STANDARD_INPUT), name)
 
 

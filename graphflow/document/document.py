@@ -5,15 +5,17 @@ This module checks the shape of a document. Whether its types exist and fit is t
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, BinaryIO, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, PrivateAttr, ValidationError
 
 from graphflow.basics import jsontools
+from graphflow.basics.regular import open_regular
 from graphflow.basics.wording import PLAIN, nearest, shorten
 from graphflow.document import format_1
 from graphflow.document.embedded import embedded_document, embedded_record
@@ -149,11 +151,9 @@ def parse(data: Any, *, source: str = "workflow", file: str = "FILE", keep: form
     if isinstance(nodes, dict) and len(nodes) > LIMITS.nodes:
         raise LimitError(f"the workflow has {len(nodes):,} nodes, more than {LIMITS.nodes:,}", where=source)
     problems = [*_unknown_keys(data, "")]
-    if not jsontools.is_unicode(data):  # no picture could carry it
-        problems += [
-            Problem(path, "a text holds half of a character (a surrogate)", "remove it") for path in _halves(data, "")
-        ]
     defaults: dict[format_1.Place, dict[str, Any]] = {}
+    if not jsontools.is_writable(data):  # no picture could carry it
+        problems += _unwritable(data, "")
     try:
         data, defaults = format_1.take_defaults(data)
         document = Document.model_validate(data)
@@ -193,17 +193,19 @@ def _unknown_keys(data: dict[str, Any], path: str) -> Iterator[Problem]:
             yield from _unknown_keys(part, f"{path}workflows.{name}.")
 
 
-def _halves(value: Any, path: str) -> Iterator[str]:
-    """Yield the paths of texts and keys that no file can hold."""
-    if isinstance(value, str) and not jsontools.is_unicode(value):
-        yield path
+def _unwritable(value: Any, path: str) -> Iterator[Problem]:
+    """Yield a problem for each text, key and number that no file can hold."""
+    if isinstance(value, float) and not math.isfinite(value):
+        yield Problem(path, f"must be a finite number, got {value}")
+    elif isinstance(value, str) and not jsontools.is_writable(value):
+        yield Problem(path, "a text holds half of a character (a surrogate)", "remove it")
     elif isinstance(value, dict):
         for key, part in value.items():
             place = f"{path}.{key}" if path else str(key)
-            yield from [place] if not jsontools.is_unicode(key) else _halves(part, place)
+            yield from _unwritable(part if jsontools.is_writable(key) else key, place)
     elif isinstance(value, list):
         for index, part in enumerate(value):
-            yield from _halves(part, f"{path}[{index}]")
+            yield from _unwritable(part, f"{path}[{index}]")
 
 
 def read(path: Path, *, keep: format_1.Keep | None = None) -> Document:
@@ -218,18 +220,15 @@ def read(path: Path, *, keep: format_1.Keep | None = None) -> Document:
         InvalidInputError: The file cannot be read.
     """
     try:
-        size = path.stat().st_size
-        if size > LIMITS.media_bytes:
-            raise LimitError(f"the file has {size:,} bytes, more than {LIMITS.media_bytes:,}", where=str(path))
-        data = path.read_bytes()
+        with open_regular(path) as stream:
+            return from_bytes(stream, source=str(path), file=str(path), keep=keep)
     except FileNotFoundError as error:
         raise InvalidInputError("there is no such file", where=str(path)) from error
     except OSError as error:
         raise InvalidInputError(f"the file cannot be read: {error.strerror or error}", where=str(path)) from error
-    return from_bytes(data, source=str(path), file=str(path), keep=keep)
 
 
-def from_bytes(data: bytes, *, source: str, file: str, keep: format_1.Keep | None = None) -> Document:
+def from_bytes(data: bytes | BinaryIO, *, source: str, file: str, keep: format_1.Keep | None = None) -> Document:
     """Make a document of what a JSON file holds, or a PNG that carries one; the arguments are those of :func:`parse`.
 
     A picture that has a record was made with what its nodes say, so they count.
@@ -237,12 +236,13 @@ def from_bytes(data: bytes, *, source: str, file: str, keep: format_1.Keep | Non
     Raises:
         WorkflowError: They hold no workflow, or one with problems.
     """
-    text = embedded_document(data, source=source)
+    text: str | bytes | None = embedded_document(data, source=source)
     told = None if text is None else embedded_record(data)
     if keep is None and told is not None:
         keep = "nodes"
-    found = jsontools.loads(data if text is None else text, source=source)
-    document = parse(found, source=source, file=file, keep=keep)
+    if text is None:
+        text = data if isinstance(data, bytes) else data.read(LIMITS.document_bytes + 1)
+    document = parse(jsontools.loads(text, source=source), source=source, file=file, keep=keep)
     with suppress(InvalidInputError):  # without the record it is a workflow still
         record = jsontools.loads(told or "{}", source=source)
         document._record = record if isinstance(record, dict) else {}

@@ -5,8 +5,10 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
+from io import BytesIO
+from typing import BinaryIO
 
-from graphflow.errors import Problem, WorkflowError
+from graphflow.errors import LimitError, Problem, WorkflowError
 from graphflow.limits import LIMITS
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -19,15 +21,18 @@ def is_png(data: bytes) -> bool:
     return data.startswith(PNG_SIGNATURE)
 
 
-def embedded_document(data: bytes, *, source: str) -> str | None:
-    """Return the workflow that a picture carries, or None where ``data`` is no PNG.
+def embedded_document(data: bytes | BinaryIO, *, source: str) -> str | None:
+    """Return the workflow that a picture carries, or None where ``data`` is no PNG; a stream is rewound then.
 
     Raises:
         WorkflowError: The PNG carries no graphflow workflow.
     """
-    if not is_png(data):
+    stream = BytesIO(data) if isinstance(data, bytes) else data
+    head = stream.read(len(PNG_SIGNATURE))
+    stream.seek(0)
+    if head != PNG_SIGNATURE:
         return None
-    texts = dict(png_texts(data))
+    texts = dict(png_texts(stream))
     if WORKFLOW_KEYWORD in texts:
         return texts[WORKFLOW_KEYWORD]
     advice = (
@@ -38,35 +43,47 @@ def embedded_document(data: bytes, *, source: str) -> str | None:
     raise WorkflowError([Problem("PNG", "the picture carries no graphflow workflow", advice)], source=source)
 
 
-def embedded_record(data: bytes) -> str | None:
-    """Return the record of how a picture was made, as JSON, or None where it carries none."""
-    return dict(png_texts(data)).get(RECORD_KEYWORD) if data.startswith(PNG_SIGNATURE) else None
+def embedded_record(data: bytes | BinaryIO) -> str | None:
+    """Return the record of how a picture was made, as JSON, or None where the PNG carries none."""
+    return dict(png_texts(data)).get(RECORD_KEYWORD)
 
 
-def png_texts(data: bytes) -> Iterator[tuple[str, str]]:
-    """Yield (keyword, text) of the tEXt, zTXt and iTXt chunks of a PNG; a damaged chunk ends the walk."""
-    position = len(PNG_SIGNATURE)
-    while position + 12 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, position)
-        body = data[position + 8 : position + 8 + length]
-        if len(body) < length or kind == b"IEND":
+def png_texts(data: bytes | BinaryIO) -> Iterator[tuple[str, str]]:
+    """Yield (keyword, text) of the tEXt, zTXt and iTXt chunks of a PNG; a damaged chunk ends the walk.
+
+    Nothing else of the file is read.
+
+    Raises:
+        LimitError: All of them together have more bytes than a document may have.
+    """
+    room = LIMITS.document_bytes
+    stream = BytesIO(data) if isinstance(data, bytes) else data
+    stream.seek(len(PNG_SIGNATURE))
+    while len(head := stream.read(8)) == 8:
+        length, kind = struct.unpack(">I4s", head)
+        if kind == b"IEND":
             return
-        position += 12 + length
-        if kind in (b"tEXt", b"zTXt", b"iTXt"):
-            text = _text(kind, body)
-            if text is not None:
-                yield text
+        if kind not in (b"tEXt", b"zTXt", b"iTXt"):
+            stream.seek(length + 4, 1)
+            continue
+        body, check = _within(stream.read(min(length, room + 1)), room), stream.read(4)
+        if len(body) < length or len(check) < 4:
+            return
+        text = _text(kind, body, room)
+        if text is not None:
+            room -= len(text[1])
+            yield text
 
 
-def _text(kind: bytes, body: bytes) -> tuple[str, str] | None:
+def _text(kind: bytes, body: bytes, room: int) -> tuple[str, str] | None:
     keyword, separator, rest = body.partition(b"\0")
     if not separator:
         return None
     name = keyword.decode("latin-1")
     if kind == b"tEXt":
-        return name, rest.decode("latin-1")
+        return name, _within(rest, room).decode("latin-1")
     if kind == b"zTXt":
-        plain = _inflate(rest[1:])
+        plain = _inflate(rest[1:], room)
         return None if plain is None else (name, plain.decode("latin-1"))
     if len(rest) < 2:
         return None
@@ -75,13 +92,19 @@ def _text(kind: bytes, body: bytes) -> tuple[str, str] | None:
     _translated, second, text = body.partition(b"\0")
     if not first or not second:
         return None
-    plain = _inflate(text) if compressed else text
+    plain = _inflate(text, room) if compressed else _within(text, room)
     return None if plain is None else (name, plain.decode("utf-8", "replace"))
 
 
-def _inflate(data: bytes) -> bytes | None:
-    """Inflate at most what a document may have; None where the data is damaged."""
+def _inflate(data: bytes, room: int) -> bytes | None:
+    """Inflate at most what there is room for; None where the data is damaged."""
     try:
-        return zlib.decompressobj().decompress(data, LIMITS.document_bytes)
+        return _within(zlib.decompressobj().decompress(data, room + 1), room)
     except zlib.error:
         return None
+
+
+def _within(data: bytes, room: int) -> bytes:
+    if len(data) > room:
+        raise LimitError(f"the texts of the picture have more than {LIMITS.document_bytes:,} bytes together")
+    return data

@@ -37,6 +37,7 @@ def flatten(document: Document) -> Flat:
     flat = Flat(document)
     if not any(entry.type.startswith(PREFIX) for entry in document.nodes.values()):
         return flat
+    _count(document, dict(document.workflows), 0, {}, [0])
     nodes, outputs = _unfold(document, dict(document.workflows), (), "", flat.problems)
     named = {name: outputs.get(address, address) for name, address in document.outputs.items()}
     flat.document = document.model_copy(update={"nodes": nodes, "outputs": named, "workflows": {}})
@@ -69,6 +70,43 @@ def _reached(
         inside, own = split_address(target)
         for found, last in _reached(inner, {**known, **inner.workflows}, (*stack, name), inside, own or ""):
             yield f"{node}:{found}", last
+
+
+def _count(
+    document: Document,
+    known: dict[str, Document],
+    level: int,
+    counted: dict[tuple[int, int], tuple[int, dict[str, Document]]],
+    steps: list[int],
+) -> int:
+    """Count the nodes of an unfolded document, each inner one once for each set of names that it sees.
+
+    Args:
+        document: The document.
+        known: The inner workflows by name.
+        level: How many workflows it stands in.
+        counted: What is counted by now, by document and names.
+        steps: How many nodes have been looked at.
+
+    Raises:
+        LimitError: More nodes or levels than the limits allow.
+    """
+    total = len(document.nodes)
+    steps[0] += total
+    if level <= LIMITS.nesting:  # what contains itself is told while unfolding, and so is what is nested deeper
+        for entry in document.nodes.values():
+            inner = known.get(entry.type.removeprefix(PREFIX)) if entry.type.startswith(PREFIX) else None
+            if inner is None:
+                continue
+            place = (id(inner), id(known))
+            if place not in counted:
+                seen = {**known, **inner.workflows} if inner.workflows else known
+                counted[place] = (0, seen)  # kept, so that no other gets its id
+                counted[place] = (_count(inner, seen, level + 1, counted, steps), seen)
+            total += counted[place][0]
+            if total > LIMITS.nodes or steps[0] > LIMITS.nodes:
+                raise LimitError(f"the workflow has more than {LIMITS.nodes:,} nodes when unfolded")
+    return total
 
 
 def _unfold(
@@ -121,8 +159,6 @@ def _unfold(
             outputs[f"{node_id}.{output}"] = f"{node_id}:{behind.get(address, address)}"
         if inner.outputs:
             outputs[node_id] = outputs[f"{node_id}.{next(iter(inner.outputs))}"]
-        if len(nodes) > LIMITS.nodes:
-            raise LimitError(f"the workflow has more than {LIMITS.nodes:,} nodes when unfolded", where=place)
     for place, address in _addresses(document, prefix, stack):
         node_id, wanted = split_address(address)
         if node_id in hosts and address not in outputs:

@@ -348,7 +348,7 @@ class Unrolling:
                 constants[step.spec.part] = 0
             elif step.spec.part is not None:
                 inputs[step.spec.part] = Ref(next_number(step.id, index - 1))
-        trusted = self._plan.expanded.trusted
+        trusts = self._plan.expanded.trusts
         files = _files(step, index, over)
         return Task(
             step=step.id,
@@ -357,7 +357,7 @@ class Unrolling:
             key=key,
             constants=constants,
             inputs=inputs,
-            files=tuple([TaskFile(use.need.name, use.path, (step.id, use.need.param) in trusted) for use in files]),
+            files=tuple([TaskFile(use.need.name, use.path, trusts(step.id, use.need.param)) for use in files]),
             record=step.record,
             needed=step.needed,
             stored=stored,

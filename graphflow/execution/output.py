@@ -16,14 +16,15 @@ from typing import Any
 
 from graphflow.basics import atomic
 from graphflow.basics.jsontools import digest
-from graphflow.errors import InvalidInputError
-from graphflow.store import Encoded, Store
+from graphflow.errors import InvalidInputError, StoreError
+from graphflow.store import Encoded, Store, check_suffix, is_key
 from graphflow.values import Files
 
 MANIFEST = "files_manifest"
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f<>:\"/\\|?*]+")
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?\Z")
-_MAX_STEM = 120
+_MAX_STEM, _MAX_BYTES = 120, 220
+"""Characters, and bytes of UTF-8: systems take 255 of these, counter and suffix included."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def safe_stem(stem: str) -> str:
     name = _UNSAFE.sub("_", stem).strip(" .") or "output"
     if _RESERVED.match(name):
         name = f"_{name}"
-    return name[:_MAX_STEM].rstrip(" .")
+    return name[:_MAX_STEM].encode("utf-8", "replace")[:_MAX_BYTES].decode("utf-8", "ignore").rstrip(" .")
 
 
 def safe_parts(stem: str) -> tuple[str, ...]:
@@ -190,6 +191,28 @@ def _put_manifest(store: Store, key: str, data: dict[str, Any]) -> None:
     store.put(key, data, nbytes=nbytes, persist=True, encode=lambda _: encoded)
 
 
+def _manifest(encoded: Encoded) -> dict[str, Any]:
+    """Read a manifest.
+
+    Raises:
+        StoreError: It is none.
+    """
+    data: Any = encoded.data
+    try:
+        if encoded.kind == MANIFEST and "parts" in data and all(map(is_key, data["parts"])):
+            return {"parts": list(data["parts"])}
+        if encoded.kind == MANIFEST:
+            files = [
+                {"stem": str(file["stem"]), "suffix": check_suffix(file["suffix"])}
+                | {"sha256": str(file["sha256"]), "size": int(file["size"])}
+                for file in data["files"]
+            ]
+            return {"files": files, "withheld": int(data["withheld"])}
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError(f"it is no manifest of files: {error!r}") from error
+    raise StoreError("it is no manifest of files")
+
+
 def write_stored(
     folder: Path, key: str, store: Store, scratch: Path, *, element: int | None = None, name: Name = _as_it_is
 ) -> tuple[list[WrittenFile], int] | None:
@@ -198,18 +221,36 @@ def write_stored(
     Returns:
         The files, and how many items the safety filter had withheld.
     """
-    manifest = store.get(key, lambda encoded: encoded.data)
-    if not isinstance(manifest, dict):
+    manifest: Any = store.get(key, _manifest)
+    if manifest is None:
         return None
+    parts: dict[str, Any] = {key: manifest}
     if "parts" in manifest:
-        brought = [
-            write_stored(folder, part, store, scratch, element=index, name=name)
-            for index, part in enumerate(manifest["parts"])
-        ]
-        done = [part for part in brought if part is not None]
-        if len(done) < len(brought):
+        parts = {part: store.get(part, _manifest) for part in manifest["parts"]}
+    written: list[WrittenFile] = []
+    withheld = 0
+    for index, (part, listed) in enumerate(parts.items()):
+        number = index if "parts" in manifest else element
+        brought = None if listed is None else _bring(folder, part, listed, store, scratch, number, name)
+        if brought is None:
             return None
-        return [file for files, _ in done for file in files], sum(withheld for _, withheld in done)
+        written += brought
+        withheld += listed["withheld"]
+    return written, withheld
+
+
+def _bring(
+    folder: Path,
+    key: str,
+    manifest: dict[str, Any],
+    store: Store,
+    scratch: Path,
+    element: int | None,
+    name: Name,
+) -> list[WrittenFile] | None:
+    """Bring the files of one manifest; None where any of them is gone, or it lists none."""
+    if "files" not in manifest:
+        return None
     written: list[WrittenFile] = []
     for index, entry in enumerate(manifest["files"]):
         stem = name(entry["stem"], element)
@@ -225,8 +266,11 @@ def write_stored(
             data = part.read_bytes()
         finally:
             part.unlink(missing_ok=True)
+        if hashlib.sha256(data).hexdigest() != entry["sha256"]:
+            store.evict(_file_key(key, index))
+            return None
         written.append(place(folder, stem, entry["suffix"], data, entry["sha256"], fresh="copied"))
-    return written, int(manifest["withheld"])
+    return written
 
 
 def _file_key(key: str, index: int) -> str:

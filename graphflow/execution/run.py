@@ -24,6 +24,7 @@ from graphflow.execution.window import Window
 from graphflow.execution.worker import MISSING, Computed, Effect, Worker, put_elements, stored
 from graphflow.planning.checked import Source
 from graphflow.planning.steps import Plan, output_key
+from graphflow.spec.link_types import ANY
 
 _Done = tuple[Task, float, Computed | Effect | None, BaseException | None]
 
@@ -335,9 +336,10 @@ class _Run:
         return value
 
     def _load(self, key: str, *, of: str) -> Any:
-        value = stored(self.env.store, key)
+        origin = self.unrolling.origins.get(of)
+        kind = ANY if origin is None else self.plan.steps[origin.node].spec.output_types[origin.output]
+        value = stored(self.env.store, key, kind)
         if value is MISSING:
-            origin = self.unrolling.origins.get(of)
             raise StaleError(of, of if origin is None else f"{origin.node}.{origin.output}")
         return value
 

@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from graphflow import events, runtime
+from graphflow.errors import StoreError
 from graphflow.execution.elements import Elements
 from graphflow.execution.environment import Environment, StaleError
 from graphflow.execution.output import WrittenFile, write_fresh, write_stored
 from graphflow.execution.task import Input, Item, Literal, Ref, Series, Task
 from graphflow.planning.steps import output_key
 from graphflow.spec.decorator import NodeSpec
-from graphflow.store import Encoded, Store
+from graphflow.spec.link_types import LinkType
+from graphflow.store import Encoded, Store, is_key
 from graphflow.values import Files
-from graphflow.values.types import decode, encode, nbytes
+from graphflow.values.types import decode, encode, nbytes, type_name, value_type_names
 
 MISSING = object()
 
@@ -83,7 +85,7 @@ class Worker:
         with store.claim(task.key, poll=self._env.cancellation.check):
             keys = {output: output_key(task.key, output) for output in task.needed}
             tiers = [store.locate(key) for key in keys.values()]
-            found = {output: stored(store, key) for output, key in keys.items()}
+            found = {output: stored(store, key, spec.output_types[output]) for output, key in keys.items()}
             if found and all(value is not MISSING for value in found.values()):
                 return Computed(found, "disk" if "disk" in tiers else "memory")
             return self._compute_and_put(task, task.key, spec)
@@ -125,7 +127,8 @@ class Worker:
     def _runtime(self, task: Task, inexact: Callable[[str], None]) -> runtime.Runtime:
         def report(done: int, total: int, preview: Any = None) -> None:
             self._env.cancellation.check()
-            self._tell(task, events.NodeProgress, step=done, total=total, preview=preview)
+            shown = preview if self._env.runtime.previews else None
+            self._tell(task, events.NodeProgress, step=done, total=total, preview=shown)
 
         return runtime.Runtime(
             models=self._env.runtime.models,
@@ -191,9 +194,35 @@ class Worker:
                 return value
 
 
-def stored(store: Store, key: str) -> Any:
-    """Return a stored value, :class:`Elements` for a sequence whose elements are stored one by one, or MISSING."""
-    return store.get(key, _decoded, MISSING)
+def stored(store: Store, key: str, kind: LinkType) -> Any:
+    """Return a stored value, :class:`Elements` for a sequence whose elements are stored one by one, or MISSING.
+
+    Args:
+        store: The store; what is in it but no value of that type is removed.
+        key: Its key.
+        kind: The type of the output that it is.
+    """
+
+    def decoded(encoded: Encoded) -> object:
+        value = _decoded(encoded)
+        if not _is(value, kind):
+            raise StoreError(f"it is no {kind}")
+        return value
+
+    return store.get(key, decoded, MISSING)
+
+
+def _is(value: Any, kind: LinkType) -> bool:
+    """Tell whether a value is of a link's type, as far as value types go."""
+    if kind.name in ("any", "json") or value is None or isinstance(value, Elements):
+        return True
+    if isinstance(value, tuple):
+        return all(_is(item, kind.item or kind) for item in value)
+    if kind.item is not None:
+        return _is(value, kind.item)
+    return any(type_name(base) == kind.name for base in type(value).__mro__) or (
+        type_name(type(value)) is None and kind.name not in value_type_names()
+    )
 
 
 def put_elements(store: Store, key: str, elements: Elements, *, persist: bool) -> None:
@@ -209,6 +238,8 @@ def _encoded(value: object) -> Encoded:
 
 
 def _decoded(encoded: Encoded) -> object:
-    if encoded.kind == _ELEMENTS and isinstance(encoded.data, list):
-        return Elements(tuple(map(str, encoded.data)))
-    return decode(encoded.data, encoded.tensors)
+    if encoded.kind == _VALUE:
+        return decode(encoded.data, encoded.tensors)
+    if encoded.kind != _ELEMENTS or not isinstance(encoded.data, list) or not all(map(is_key, encoded.data)):
+        raise StoreError("it is neither a value nor a list of elements")
+    return Elements(tuple(map(str, encoded.data)))

@@ -79,6 +79,7 @@ class Library:
         )
         self.hub_cache = settings.hub_cache or hub_cache_dir()
         self.offline = settings.offline
+        self.download = settings.download
         self.digests = DigestIndex(settings.cache_dir)
         self._described: dict[str, tuple[Description, tuple[object, ...]]] = {}
 
@@ -88,7 +89,8 @@ class Library:
         Args:
             name: Relative name with or without extension, Hub id, or `shapes`.
             kind: What it is wanted as: decides which folders are searched first.
-            trusted: The name comes from the user (command line, Python), so that it may be any path.
+            trusted: The name comes from the user (command line, Python), so that it may be any path, and the Hub may be
+                asked for it.
 
         Raises:
             ModelNotFoundError: Nothing has this name, or it leads out of the roots.
@@ -104,7 +106,7 @@ class Library:
         if hub_id := parse_hub_id(name):
             if snapshot := cached_snapshot(self.hub_cache, hub_id):
                 return Resolved(name, model_file(snapshot[0].resolve()), hub=hub_id, commit=snapshot[1])
-            if not self.offline:
+            if not self.offline and (trusted or self.download):
                 return Resolved(name, None, hub=hub_id)
         raise self._not_found(name, plain, kind, parse_hub_id(name))
 
@@ -236,9 +238,11 @@ class Library:
             missing = "" if root.path.is_dir() else " (there is no such folder)"
             places.append(f"{root.path}{f' in {folders}' if folders else ''}{missing}")
         if hub_id is not None:
-            places.append(f"the Hub cache {self.hub_cache} (offline)")
+            places.append(f"the Hub cache {self.hub_cache}{' (offline)' if self.offline else ''}")
         names = [entry.name for entry in self.entries(kind)] or [entry.name for entry in self.entries()]
         advice = did_you_mean(plain, [*names, *BUILTIN_NAMES])
+        if hub_id is not None and not self.offline:
+            advice = "--download, or the name given with -i or --set, fetches it from the Hub"
         what = (kind or "model").replace("_", " ")
         return ModelNotFoundError(
             f"there is no {what} of this name in {'; '.join(places) or 'any model folder'}",

@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from graphflow.basics.regular import open_regular
 from graphflow.errors import ModelFormatError
 from graphflow.modelfiles.formats import read_header
 from graphflow.modelfiles.header import Header
@@ -38,7 +39,7 @@ def file_fingerprint(path: Path, header: Header | None = None) -> str:
         header = read_header(path)
     digest = hashlib.sha256(b"graphflow file 1\n")
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             size = file.seek(0, 2)
             digest.update(f"{size}\n{header.digest if header else ''}\n".encode())
             for start in _block_starts(size):
@@ -101,7 +102,7 @@ class DigestIndex:
         before = _state(path)
         digest, done = hashlib.sha256(), 0
         try:
-            with path.open("rb") as file:
+            with open_regular(path) as file:
                 while chunk := file.read(_CHUNK):
                     digest.update(chunk)
                     done += len(chunk)

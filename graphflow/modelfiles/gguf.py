@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
+from graphflow.basics.regular import open_regular
 from graphflow.errors import ModelFormatError
 from graphflow.modelfiles.header import Header, TensorInfo, foreign_content
 
@@ -44,7 +45,7 @@ def read_gguf_header(path: Path) -> Header:
         ModelFormatError: The file is not GGUF, of another version, damaged, incomplete or cannot be read.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             size = file.seek(0, 2)
             file.seek(0)
             return _Reader(path, file, size).read()

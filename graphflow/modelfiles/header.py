@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from graphflow.basics.regular import open_regular
 from graphflow.errors import ModelFormatError
 
 MAX_HEADER_BYTES = 100_000_000
@@ -106,7 +107,7 @@ def read_safetensors_header(path: Path) -> Header:
         ModelFormatError: As :func:`read_header`.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             size = file.seek(0, 2)
             file.seek(0)
             first = file.read(min(64, size))
@@ -146,7 +147,7 @@ def read_json(path: Path, limit: int = 10_000_000) -> dict[str, Any]:
         ModelFormatError: The file cannot be read, is too large or holds no JSON object.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             raw = file.read(limit + 1)
     except OSError as error:
         raise ModelFormatError(f"cannot be read: {error.strerror or error}", where=str(path)) from error
@@ -185,7 +186,7 @@ def read_floats(header: Header, name: str) -> tuple[float, ...]:
     if tensor.dtype not in codes or count > 64:
         raise ModelFormatError(f"tensor {name!r} should hold a few floats", where=str(header.path))
     try:
-        with header.path.open("rb") as file:
+        with open_regular(header.path) as file:
             file.seek(tensor.start)
             return tuple(struct.unpack(f"<{count}{codes[tensor.dtype]}", file.read(tensor.size)))
     except (OSError, struct.error) as error:

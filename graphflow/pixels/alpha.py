@@ -40,6 +40,20 @@ def split_alpha(images: Tensor) -> tuple[Tensor, Tensor]:
     return images[:, :3].clone(), 1 - alpha
 
 
+def appearances(pixels: Tensor) -> list[Tensor]:
+    """What pictures (B, 3 or 4, H, W) show, each (B, 3, H, W) in [0, 1].
+
+    The colours; of what has alpha also the picture over white, over black, and alpha
+    itself as grey.
+    """
+    pixels = pixels.float().clamp(0, 1)
+    colors, alpha = pixels[:, :3], pixels[:, 3:4]
+    if not alpha.shape[1]:
+        return [colors]
+    over_black = colors * alpha
+    return [colors, over_black + 1 - alpha, over_black, alpha.expand_as(colors)]
+
+
 def porter_duff(
     source: Tensor,
     source_alpha: Tensor,

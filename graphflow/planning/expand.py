@@ -50,6 +50,10 @@ class Expanded:
     folder: Path | None = None
     notices: tuple[str, ...] = ()
 
+    def trusts(self, node: str, parameter: str) -> bool:
+        """Tell whether a value is the user's own: given by the caller, or put in from the settings."""
+        return (node, parameter) in self.trusted or node not in self.flat.nodes
+
 
 @dataclass(frozen=True)
 class Standing:

@@ -7,13 +7,15 @@ fingerprints of the files it reads, and the numerics.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from graphflow.basics.jsontools import digest
 from graphflow.basics.wording import shorten
-from graphflow.errors import InvalidInputError, Problem
+from graphflow.errors import InvalidInputError, LimitError, Problem
+from graphflow.limits import LIMITS
 from graphflow.planning.checked import CheckedNode, Source
 from graphflow.planning.expand import Expanded
 from graphflow.planning.files import FileResolver, FileUse
@@ -123,6 +125,7 @@ class Keying:
         undecided: Nodes that wait for a computed selector.
         selectors: By switch: its computed selectors.
         trace: By node: what its key was made of.
+        folding: Seconds of computing that constants have taken.
     """
 
     expanded: Expanded
@@ -139,6 +142,7 @@ class Keying:
     undecided: set[str] = field(default_factory=set)
     selectors: dict[str, tuple[Source, ...]] = field(default_factory=dict)
     trace: dict[str, dict[str, Any]] = field(default_factory=dict)
+    folding: float = 0.0
     _by_key: dict[str, str] = field(default_factory=dict)
 
     def behind(self, source: Source) -> Constant | Source:
@@ -236,6 +240,13 @@ class Keying:
             self.undecided.add(node.id)
 
     def _fold(self, node: CheckedNode, arguments: Mapping[str, Argument]) -> None:
+        if self.folding > LIMITS.folding:
+            raise LimitError(
+                f"constants take more than {LIMITS.folding:g} s to compute",
+                where=f"nodes.{node.id}",
+                advice="take out searches and texts that nobody needs",
+            )
+        started = time.thread_time()
         try:
             result = node.spec.function(**literals_of(arguments))
             outputs = node.spec.split(result)
@@ -248,6 +259,8 @@ class Keying:
                 Problem(f"nodes.{node.id}", f"{node.spec.type} fails: {type(error).__name__}: {error}{place}")
             )
             return
+        finally:
+            self.folding += time.thread_time() - started
         for output, value in outputs.items():
             self.stands_for[Source(node.id, output)] = Constant(value)
         self.reasons[node.id] = "is " + shorten(result, 60)
@@ -294,7 +307,7 @@ class Keying:
             needs = []
         for need in needs:
             try:
-                use = self.resolver.resolve(need, trusted=(node.id, need.param) in self.expanded.trusted)
+                use = self.resolver.resolve(need, trusted=self.expanded.trusts(node.id, need.param))
             except InvalidInputError as error:
                 place = f"nodes.{node.id}.params.{need.param}"
                 file = f"{error.where}: " if error.where else ""

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from graphflow.basics.regular import open_regular
+
 HALF_BY_DEVICE = {"cuda": "float16", "xpu": "float16", "mps": "float16", "cpu": "float32"}
 
 
@@ -98,7 +100,8 @@ def _facts() -> dict[str, str]:
 def read_probe(path: Path) -> str | None:
     """Return the device kind that the last run found, or None where torch or the driver changed since."""
     try:
-        data = json.loads(path.read_text("utf-8"))
+        with open_regular(path) as file:
+            data = json.load(file)
         return str(data["device"]) if data["facts"] == _facts() else None
     except (OSError, ValueError, KeyError, TypeError):
         return None

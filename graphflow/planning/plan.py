@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 from graphflow.basics.jsontools import digest
@@ -18,7 +19,7 @@ from graphflow.planning.files import FileResolver, NoFiles
 from graphflow.planning.keys import Keying
 from graphflow.planning.lowering import ancestors, lower
 from graphflow.planning.numerics import Numerics
-from graphflow.planning.record import differences, make_record
+from graphflow.planning.record import bare_names, differences, make_record
 from graphflow.planning.safety import Policy
 from graphflow.planning.steps import Action, Plan, Step, output_key, sources_of
 from graphflow.spec.registry import Registry
@@ -196,11 +197,17 @@ class _Decision:
             record=record,
         )
 
+    @cached_property
+    def _names(self) -> dict[str, str]:
+        return bare_names(self.nodes.values(), self.keying.uses, self.keying.expanded)
+
     def _artifact(self, node: CheckedNode) -> tuple[str | None, dict[str, Any]]:
         """Return the key of what an effect writes, and the record that its files carry."""
         before = ancestors([node.id], self.nodes)
         uses = [use for node_id in before for use in self.keying.uses.get(node_id, ())]
-        record = make_record(self.keying.expanded.document, uses, self.keying.numerics, self.checks.get(node.id))
+        record = make_record(
+            self.keying.expanded.document, uses, self.keying.numerics, self.checks.get(node.id), self._names
+        )
         key = self.keying.keys[node.id]
         return (None if key is None else digest([key, record])), record
 

@@ -1,23 +1,70 @@
 """The facts that a saved picture carries, so that somebody can make it again.
 
-Only facts that repeat: the document, digests of models, versions, device and dtype. No times, dates, hosts or cache
+Files that the user named by a path stand there by their bare names. Only facts that repeat: the document, digests of models, versions, device and dtype. No times, dates, hosts or cache
 state, so the same run twice on one machine writes the same bytes.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from graphflow.document.document import Document
+from graphflow.planning.checked import CheckedNode
+from graphflow.planning.expand import Expanded
 from graphflow.planning.files import FileUse
 from graphflow.planning.numerics import Numerics, version_of
+from graphflow.spec.decorator import FileNeed
 
+_SEPARATOR = re.compile(r"[/\\]")
+_PLAIN_PATH = re.compile(r"[/\\~.]|[A-Za-z]:[/\\]")
 PACKAGES = ("torch", "diffusers", "transformers", "numpy", "pillow")
 
 
+def bare_names(
+    nodes: Iterable[CheckedNode], uses: Mapping[str, Iterable[FileUse]], expanded: Expanded
+) -> dict[str, str]:
+    """Return what to call the files that the user named with folders: where they lie is nobody else's business.
+
+    Args:
+        nodes: The nodes.
+        uses: The files that they read, as far as that is known.
+        expanded: Tells whose values are the user's.
+    """
+    found: dict[str, str] = {}
+    for node in nodes:
+        needs = [use.need for use in uses.get(node.id, ())]
+        if not needs:
+            named = {spec.name: spec for spec in node.spec.inputs.values() if spec.model_kind or spec.file_kind}
+            needs = [
+                FileNeed(name, value, spec.model_kind or spec.file_kind or "", model=spec.model_kind is not None)
+                for name, spec in named.items()
+                if isinstance(value := node.params.get(name), str)
+            ]
+        for need in needs:
+            if expanded.trusts(node.id, need.param) and (not need.model or _PLAIN_PATH.match(need.name)):
+                found[need.name] = _SEPARATOR.split(need.name.rstrip("/\\"))[-1]
+    return {name: bare for name, bare in found.items() if name != bare}
+
+
+def _renamed(value: Any, names: Mapping[str, str]) -> Any:
+    if isinstance(value, str):
+        for name in names if value not in names else ():
+            if _PLAIN_PATH.match(name):  # also inside of texts, such as an embedding's in a prompt
+                value = value.replace(name, names[name])
+        return names.get(value, value)
+    if isinstance(value, dict):
+        return {key: _renamed(part, names) for key, part in value.items()}
+    return [_renamed(part, names) for part in value] if isinstance(value, list) else value
+
+
 def make_record(
-    document: Document, uses: Iterable[FileUse], numerics: Numerics, safety: Mapping[str, Any] | None
+    document: Document,
+    uses: Iterable[FileUse],
+    numerics: Numerics,
+    safety: Mapping[str, Any] | None,
+    names: Mapping[str, str],
 ) -> dict[str, Any]:
     """Return ``{"workflow": the document, "record": the facts}``.
 
@@ -26,8 +73,9 @@ def make_record(
         uses: The files that the written value descends from.
         numerics: Device kind and dtypes.
         safety: The policy, and whether a checker looked at it; None where there was nothing to check.
+        names: What to call files instead, see :func:`bare_names`.
     """
-    files = {use.need.name: use.fingerprint for use in uses if use.fingerprint is not None}
+    files = {names.get(use.need.name, use.need.name): use.fingerprint for use in uses if use.fingerprint is not None}
     facts: dict[str, Any] = {
         "graphflow": version_of("graphflow-diffusers"),
         "versions": {package: version_of(package) for package in PACKAGES},
@@ -37,7 +85,8 @@ def make_record(
     }
     if safety is not None:
         facts["safety"] = dict(safety)
-    return {"workflow": document.to_json(), "record": facts}
+    workflow = document.to_json()
+    return {"workflow": _renamed(workflow, names) if names else workflow, "record": facts}
 
 
 def differences(made: Mapping[str, Any], here: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from graphflow.basics.paths import user_path
 from graphflow.basics.pictures import KINDS, read_picture
+from graphflow.basics.regular import open_regular
 from graphflow.basics.wording import nearest, shorten
 from graphflow.document.published import Published, source_of
 from graphflow.errors import InvalidInputError, LimitError, ModelNotFoundError
@@ -136,7 +137,7 @@ def _names(folders: tuple[Path, ...]) -> Iterator[str]:
 @lru_cache(maxsize=512)
 def _content(path: str, size: int, mtime_ns: int) -> str:
     """Return the SHA-256 of a file; remembered while its size and time stay."""
-    with Path(path).open("rb") as stream:
+    with open_regular(Path(path)) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 

@@ -1,14 +1,16 @@
 """The planning pass that puts a safety filter before everything that is saved.
 
-Before each link that carries pictures, descending from a node that generates, into a node with an effect, it inserts a
-visible filter (``save~safety``). The checker is that of the nearest checkpoint upstream, else the configured one.
-The filters are shown, keyed and cached like any node, and never written back to the document.
+What is written is what is checked: the filter is the last thing before a node with an effect, on each link that carries
+pictures descending from a node that generates, whatever filters the document has of its own (``save~safety``). The
+checker is that of the nearest checkpoint upstream, else the configured one; under ``require`` every checker at hand
+looks, since a document chooses which is nearest. What a filter cannot look at is refused under ``require``. The filters
+are shown, keyed and cached like any node, and never written back to the document.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
@@ -17,12 +19,19 @@ from graphflow.planning.checked import CheckedNode, Source
 from graphflow.spec.decorator import NodeSpec
 from graphflow.spec.link_types import LinkType
 from graphflow.spec.registry import Registry
+from graphflow.spec.spec import InputSpec
+from graphflow.values import Recipe
+from graphflow.values.types import type_name
 
 Policy = Literal["auto", "require", "off"]
 PART = "safety_checker"
 """Name of a checkpoint's part, and of the output and value type, that holds a checker."""
 
-VISIBLE = ("image", "video")
+_UNSEEN = frozenset({"int", "float", "str", "bool", "json", "audio"})
+"""Types that show no picture, beside recipes of models. All others count as pictures, those of packs as well."""
+
+_LATENTS = "latent"
+"""The kind of file that holds what a run has sampled."""
 
 
 @dataclass
@@ -31,7 +40,8 @@ class Guarded:
 
     Attributes:
         nodes: All nodes; filters stand before the nodes that they guard.
-        filters: For each effect node that shows pictures: the filters put before it, or () where none was at hand.
+        filters: For each effect node that shows pictures: the filters put before it, or () where any of them is not
+            checked.
         problems: Under ``require``: what cannot be checked.
         notices: Under ``auto``: what is not checked.
     """
@@ -68,102 +78,141 @@ def guard(
         raise InvalidInputError(
             f"there is no safety policy {policy!r}", where="safety", advice=f"use one of {', '.join(get_args(Policy))}"
         )
-    result = Guarded({})
-    for node_id, node in nodes.items():
-        if policy == "off" or not node.spec.effect:
-            result.nodes[node_id] = node
-            continue
-        links = dict(node.links)
-        filters: list[str] = []
-        unguarded = False
-        for name, sources in node.links.items():
-            guarded: list[Source] = []
-            for source in sources:
-                kind = types.get(source, LinkType("any"))
-                if _element(kind) == "any":  # nobody knows what it is, so it is what the input takes
-                    kind = node.spec.inputs[name].type
-                if _element(kind) not in VISIBLE or not _generated(source, nodes):
-                    guarded.append(source)
-                    continue
-                checking = _filter_for(_element(kind), registry)
-                origin = _checker(source, nodes, has_checker) if checking is not None else None
-                if checking is None or (origin is None and checker is None):
-                    unguarded = True
-                    guarded.append(source)
-                    continue
-                filter_id = f"{node_id}~safety" + (f"-{len(filters) + 1}" if filters else "")
-                if origin is None:
-                    origin = _configured(node_id, checker or "", registry, result.nodes)
-                links_in = {checking[1]: (source,), checking[2]: (origin,)}
-                result.nodes[filter_id] = CheckedNode(filter_id, checking[0], {}, links_in, frozenset(), None)
-                filters.append(filter_id)
-                guarded.append(Source(filter_id, checking[0].primary))
-            links[name] = tuple(guarded)
-        result.nodes[node_id] = replace(node, links=links) if filters else node
-        if filters or unguarded:
-            result.filters[node_id] = tuple(filters)
-        if unguarded:
-            _unguarded(node_id, policy, result)
-    return result
+    if policy == "off":
+        return Guarded(dict(nodes))
+    pass_ = _Pass(nodes, types, registry, policy, checker, has_checker)
+    for node in nodes.values():
+        pass_.result.nodes[node.id] = pass_.guarded(node) if node.spec.effect else node
+    return pass_.result
 
 
-def _unguarded(node_id: str, policy: Policy, result: Guarded) -> None:
-    way_out = "set GRAPHFLOW_SAFETY_CHECKER or safety_checker in the settings to a safety checker model, or use a checkpoint that has one"
-    if policy == "require":
-        result.problems.append(
-            Problem(
-                f"nodes.{node_id}",
-                "no safety checker is at hand for what this node writes, and the policy is 'require'",
-                way_out,
-            )
+class _Pass:
+    """The pass over one graph; the arguments are those of :func:`guard`."""
+
+    def __init__(
+        self,
+        nodes: Mapping[str, CheckedNode],
+        types: Mapping[Source, LinkType],
+        registry: Registry,
+        policy: Policy,
+        checker: str | None,
+        has_checker: Callable[[CheckedNode], bool],
+    ) -> None:
+        self.result = Guarded({})
+        self._nodes = nodes
+        self._types = types
+        self._registry = registry
+        self._strict = policy == "require"
+        self._checker = checker
+        self._has_checker = has_checker
+        self._unseen = _UNSEEN.union(type_name(recipe) or "" for recipe in Recipe.__subclasses__())
+        self._generated: set[str] = set()
+        for node in nodes.values():
+            if self._generates(node.spec) or any(before.node in self._generated for before in node.sources):
+                self._generated.add(node.id)
+
+    def _generates(self, spec: NodeSpec) -> bool:
+        """Tell whether nobody has seen before what a node makes; a file of latents was sampled in some run."""
+        return spec.generates or (
+            self._strict and any(parameter.file_kind == _LATENTS for parameter in spec.inputs.values())
         )
-    else:
-        result.notices.append(f"{node_id}: no safety checker is at hand, so what it writes is not checked ({way_out})")
+
+    def guarded(self, node: CheckedNode) -> CheckedNode:
+        """Put filters before a node with an effect."""
+        filters: list[str] = []
+        unchecked: dict[str, str] = {}
+        links = {
+            name: tuple(self._filtered(node, node.spec.inputs[name], source, filters, unchecked) for source in sources)
+            for name, sources in node.links.items()
+        }
+        if filters or unchecked:
+            self.result.filters[node.id] = () if unchecked else tuple(filters)
+        for message, way_out in unchecked.items():
+            if self._strict:
+                problem = Problem(f"nodes.{node.id}", f"{message}, and the policy is 'require'", way_out)
+                self.result.problems.append(problem)
+            else:
+                self.result.notices.append(f"{node.id}: {message}, so that is not checked ({way_out})")
+        return replace(node, links=links) if filters else node
+
+    def _filtered(
+        self, node: CheckedNode, taking: InputSpec, source: Source, filters: list[str], unchecked: dict[str, str]
+    ) -> Source:
+        """Return what an input gets instead of a source."""
+        kind = _element(self._types.get(source, LinkType("any")))
+        if kind == "any":  # nobody knows what it is, so it is what the input takes
+            kind = _element(taking.type)
+        if taking.described or source.node not in self._generated or kind in self._unseen:
+            return source
+        checking = _filter_for(kind, self._registry)
+        if checking is None:
+            what = "what nobody knows the type of" if kind == "any" else kind
+            unchecked[f"no filter can check the {what} that it writes"] = "save the decoded pictures instead"
+            return source
+        checkers = self._checkers(node.id, source)
+        if not checkers:
+            unchecked["no safety checker is at hand for what this node writes"] = (
+                "set GRAPHFLOW_SAFETY_CHECKER or safety_checker in the settings to a safety checker model, "
+                "or use a checkpoint that has one"
+            )
+        spec, pictures, looking = checking
+        for checker in checkers:
+            filter_id = self._new_id(f"{node.id}~safety")
+            links = {pictures: (source,), looking: (checker,)}
+            self.result.nodes[filter_id] = CheckedNode(filter_id, spec, {}, links, frozenset(), None)
+            filters.append(filter_id)
+            source = Source(filter_id, spec.primary)
+        return source
+
+    def _checkers(self, node_id: str, source: Source) -> list[Source]:
+        """Return who checks a picture."""
+        found = [
+            Source(node.id, output.name)
+            for node in self._upstream(source)
+            for output in node.spec.outputs
+            if output.type.name == PART and self._has_checker(node)
+        ]
+        if not self._strict:
+            found = found[:1]
+        if self._checker is not None and (self._strict or not found):
+            found.append(self._configured(node_id, self._checker))
+        return found
+
+    def _upstream(self, source: Source) -> Iterable[CheckedNode]:
+        """Yield the node behind a source and all before it, nearest first."""
+        queue, seen = deque([source.node]), {source.node}
+        while queue:
+            node = self._nodes.get(queue.popleft())
+            if node is None:
+                continue
+            yield node
+            for before in node.sources:
+                if before.node not in seen:
+                    seen.add(before.node)
+                    queue.append(before.node)
+
+    def _configured(self, node_id: str, checker: str) -> Source:
+        """Add a node that loads the configured checker."""
+        for spec in self._registry.specs.values():
+            naming = next((name for name, parameter in spec.inputs.items() if parameter.model_kind == PART), None)
+            if naming is not None and spec.output_types.get(spec.primary, LinkType("any")).name == PART:
+                loader_id = self._new_id(f"{node_id}~checker")
+                loader = CheckedNode(loader_id, spec, {naming: checker}, {}, frozenset(), None)
+                self.result.nodes[loader_id] = loader
+                return Source(loader_id, spec.primary)
+        raise LookupError("the registry has no node that loads a safety checker")
+
+    def _new_id(self, wanted: str) -> str:
+        """Return an id that no node of the document and none of this pass has."""
+        found, number = wanted, 1
+        while found in self._nodes or found in self.result.nodes:
+            number += 1
+            found = f"{wanted}-{number}"
+        return found
 
 
 def _element(kind: LinkType) -> str:
     return kind.item.name if kind.item is not None else kind.name
-
-
-def _upstream(source: Source, nodes: Mapping[str, CheckedNode]) -> list[CheckedNode]:
-    """Return the node behind a source and all before it, nearest first."""
-    queue, seen, found = deque([source.node]), {source.node}, []
-    while queue:
-        node = nodes.get(queue.popleft())
-        if node is None:
-            continue
-        found.append(node)
-        for before in node.sources:
-            if before.node not in seen:
-                seen.add(before.node)
-                queue.append(before.node)
-    return found
-
-
-def _generated(source: Source, nodes: Mapping[str, CheckedNode]) -> bool:
-    """Tell whether a picture descends from a generating node without a filter in between."""
-    queue, seen = deque([source.node]), {source.node}
-    while queue:
-        node = nodes.get(queue.popleft())
-        if node is None or node.spec.checks:
-            continue
-        if node.spec.generates:
-            return True
-        for before in node.sources:
-            if before.node not in seen:
-                seen.add(before.node)
-                queue.append(before.node)
-    return False
-
-
-def _checker(
-    source: Source, nodes: Mapping[str, CheckedNode], has_checker: Callable[[CheckedNode], bool]
-) -> Source | None:
-    for node in _upstream(source, nodes):
-        for output in node.spec.outputs:
-            if output.type.name == PART and has_checker(node):
-                return Source(node.id, output.name)
-    return None
 
 
 def _filter_for(kind: str, registry: Registry) -> tuple[NodeSpec, str, str] | None:
@@ -176,14 +225,3 @@ def _filter_for(kind: str, registry: Registry) -> tuple[NodeSpec, str, str] | No
         if pictures is not None and checker is not None:
             return spec, pictures, checker
     return None
-
-
-def _configured(node_id: str, checker: str, registry: Registry, nodes: dict[str, CheckedNode]) -> Source:
-    """Add a node that loads the configured checker."""
-    for spec in registry.specs.values():
-        naming = next((name for name, parameter in spec.inputs.items() if parameter.model_kind == PART), None)
-        if naming is not None and spec.output_types.get(spec.primary, LinkType("any")).name == PART:
-            loader_id = f"{node_id}~checker"
-            nodes[loader_id] = CheckedNode(loader_id, spec, {naming: checker}, {}, frozenset(), None)
-            return Source(loader_id, spec.primary)
-    raise LookupError("the registry has no node that loads a safety checker")

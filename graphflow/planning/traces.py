@@ -10,6 +10,7 @@ from typing import Any
 
 from graphflow.basics import atomic
 from graphflow.basics.jsontools import digest
+from graphflow.basics.regular import open_regular
 from graphflow.planning.expand import Expanded
 
 _NODES = 5_000
@@ -31,10 +32,12 @@ class Traces:
         if len(expanded.flat.nodes) > _NODES:
             return {}
         try:
-            data = json.loads(self._file(expanded).read_text("utf-8"))
-        except (OSError, ValueError):
+            with open_regular(self._file(expanded)) as file:
+                data = json.load(file)
+        except (OSError, ValueError, RecursionError):
             return {}
-        return data if isinstance(data, dict) else {}
+        known = data.items() if isinstance(data, dict) else ()
+        return {node: trace for node, trace in known if _is_trace(trace)}
 
     def write(self, expanded: Expanded, trace: Mapping[str, Mapping[str, Any]]) -> None:
         """Keep a trace; where that fails, only explanations are lost."""
@@ -46,3 +49,9 @@ class Traces:
     def _file(self, expanded: Expanded) -> Path:
         name = digest([expanded.document.name, sorted(expanded.flat.nodes)])
         return self._folder / f"{name[:32]}.json"
+
+
+def _is_trace(trace: object) -> bool:
+    return isinstance(trace, dict) and all(
+        isinstance(trace.get(part), dict) for part in ("params", "files", "numerics")
+    )

@@ -18,6 +18,7 @@ from typing import Any, ParamSpec, TypeVar, get_args
 from graphflow.errors import InvalidInputError, NodeDefinitionError
 from graphflow.spec.signature import first_number_of, hints_of, input_of, outputs_of
 from graphflow.spec.spec import (
+    Described,
     Each,
     FileNeed,
     FirstNumber,
@@ -186,6 +187,7 @@ def is_node(value: object) -> bool:
 
 
 __all__ = [
+    "Described",
     "Each",
     "FileNeed",
     "FirstNumber",

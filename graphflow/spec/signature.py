@@ -11,7 +11,16 @@ from typing import Any, get_args, get_origin
 from graphflow.errors import NodeDefinitionError
 from graphflow.spec.annotations import description_of, is_value, metadata_of, strip_annotated, unwrap_optional
 from graphflow.spec.link_types import link_type_of
-from graphflow.spec.spec import Aliases, FirstNumberMarker, InputFile, InputSpec, ModelName, OutputSpec, SeedMarker
+from graphflow.spec.spec import (
+    Aliases,
+    Described,
+    FirstNumberMarker,
+    InputFile,
+    InputSpec,
+    ModelName,
+    OutputSpec,
+    SeedMarker,
+)
 
 
 def hints_of(function: Callable[..., Any], place: str) -> dict[str, Any]:
@@ -98,4 +107,5 @@ def input_of(name: str, parameter: inspect.Parameter, hints: Mapping[str, Any], 
         file_kind=next((marker.kind for marker in markers if isinstance(marker, InputFile)), None),
         seed=any(isinstance(marker, SeedMarker) for marker in markers),
         aliases=next((marker.names for marker in markers if isinstance(marker, Aliases)), {}),
+        described=any(isinstance(marker, Described) for marker in markers),
     )

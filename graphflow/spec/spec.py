@@ -51,6 +51,11 @@ class SeedMarker:
 
 
 @dataclass(frozen=True)
+class Described:
+    """Marks an input of a node with an effect that tells no more of it than texts, numbers and shapes: no picture."""
+
+
+@dataclass(frozen=True)
 class FirstNumberMarker:
     """Marks the parameter of a node with an effect that the engine sets, see :data:`FirstNumber`."""
 
@@ -94,6 +99,7 @@ class InputSpec:
         file_kind: The kind of user file that it names, or None.
         seed: Whether ``"random"`` is a value.
         aliases: What other programs call its choices.
+        described: Whether a node with an effect shows no picture of it.
     """
 
     name: str
@@ -109,11 +115,14 @@ class InputSpec:
     file_kind: str | None
     seed: bool
     aliases: Mapping[str, str] = field(default_factory=dict)
+    described: bool = False
 
     @cached_property
     def adapter(self) -> TypeAdapter[Any]:
         """Checks literals, strictly: no text for a number, no number for a switch."""
-        return TypeAdapter(self.annotation, config=ConfigDict(strict=True, arbitrary_types_allowed=True))
+        return TypeAdapter(
+            self.annotation, config=ConfigDict(strict=True, arbitrary_types_allowed=True, allow_inf_nan=False)
+        )
 
     @cached_property
     def choices(self) -> tuple[Any, ...]:

@@ -17,8 +17,9 @@ ever updated in place: a key that is written twice is written with the same valu
 Everything is a plain safetensors file apart from ``.bin``. Nothing outside ``DIR/v1`` and no file
 with another kind of name is ever touched.
 
-*Integrity.* An entry carries a BLAKE2b-256 digest of its header and one of its small tensors; an
-object is named by the digest of its bytes. `DiskTier.get` checks every byte that it returns (about
+*Integrity.* An entry carries its own key, a BLAKE2b-256 digest of its header and one of its small
+tensors; an object is named by the digest of its bytes. A copy of one entry in the place of another is
+a miss (those that the first version wrote carry no key); so is a pipe or a device in a file's place. `DiskTier.get` checks every byte that it returns (about
 0.6 GB/s on a core without hash instructions, 5 ms for a float32 picture of 512 x 512), so an entry
 that is cut off or has one bit flipped is a miss and is removed. `DiskTier.contains` reads and checks
 the header of the entry and the sizes of all files that belong to it, not the tensors: a flipped bit
@@ -41,9 +42,20 @@ save work: when a claim cannot be had the value is computed twice, which is neve
 
 from graphflow.store.disk import DiskTier
 from graphflow.store.encoded import Encoded, StoreStats
+from graphflow.store.folder import is_key
 from graphflow.store.memory import MemoryTier
 from graphflow.store.store import Store
-from graphflow.store.stored_files import StoredFile
+from graphflow.store.stored_files import StoredFile, check_suffix
 from graphflow.store.upkeep import VerifyReport
 
-__all__ = ["DiskTier", "Encoded", "MemoryTier", "Store", "StoreStats", "StoredFile", "VerifyReport"]
+__all__ = [
+    "DiskTier",
+    "Encoded",
+    "MemoryTier",
+    "Store",
+    "StoreStats",
+    "StoredFile",
+    "VerifyReport",
+    "check_suffix",
+    "is_key",
+]

@@ -16,7 +16,7 @@ from graphflow.store import stored_files, upkeep
 from graphflow.store.claims import locked_file
 from graphflow.store.encoded import Encoded, StoreStats
 from graphflow.store.entries import has_objects, pack, read_entry, read_head, read_tensors, size_of, write_object
-from graphflow.store.folder import Folder, occupied, remove
+from graphflow.store.folder import Folder, occupied, open_file, remove
 from graphflow.store.layout import DamagedError
 from graphflow.store.stored_files import FILE_KIND, StoredFile
 from graphflow.store.upkeep import VerifyReport
@@ -61,7 +61,7 @@ class DiskTier:
         path = self._files.entry(key)
         used = [path]
         try:
-            entry = read_entry(path)
+            entry = read_entry(path, key)
             tensors = read_tensors(self._files, entry, used) if entry.kind != FILE_KIND else None
         except FileNotFoundError:
             if len(used) > 1:
@@ -91,7 +91,7 @@ class DiskTier:
             raise ValueError(f"the kind {FILE_KIND!r} is reserved for stored files")
         if self._refused:
             return False
-        packed = pack(value)
+        packed = pack(key, value)
         if not self._fits(key, packed.nbytes):
             return False
         try:
@@ -109,7 +109,7 @@ class DiskTier:
         """Whether the entry and all its objects are there, whole by their sizes; no tensor is read."""
         path = self._files.entry(key)
         try:
-            return has_objects(self._files, read_head(path).objects)
+            return has_objects(self._files, read_head(path, key).objects)
         except (DamagedError, OSError):
             return False
 
@@ -138,7 +138,7 @@ class DiskTier:
                 file = stored_files.identify(source, suffix)
                 chunks = stored_files.read_chunks(source)
                 written = write_object(self._files, stored_files.object_name(file), file.size, chunks)
-                written += self._files.write(entry, stored_files.describe(file))
+                written += self._files.write(entry, stored_files.describe(file, key))
             except OSError as problem:
                 self._refuse(problem)
                 return False
@@ -147,9 +147,8 @@ class DiskTier:
 
     def file_digest(self, key: str) -> StoredFile | None:
         """Digest, suffix and size of the file stored under a key, without reading it; None if there is none."""
-        path = self._files.entry(key)
         try:
-            return stored_files.find(self._files, path)
+            return stored_files.find(self._files, key)
         except (DamagedError, OSError):
             return None
 
@@ -166,8 +165,8 @@ class DiskTier:
         if file is not None:
             used = [self._files.entry(key), self._files.object(stored_files.object_name(file))]
             try:
-                source = open(used[1], "rb")  # noqa: SIM115  # its errors are a miss, the target's are not
-            except OSError:
+                source = open_file(used[1])  # its errors are a miss, the target's are not
+            except (DamagedError, OSError):
                 source = None
             if source is not None:
                 with source:

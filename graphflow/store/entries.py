@@ -1,7 +1,7 @@
 """Entries in the folder: values written and read, with their shared tensors in objects."""
 
 # Paths are plain strings here: pathlib would double the cost of a look-up.
-# ruff: noqa: PTH116, PTH123
+# ruff: noqa: PTH116
 from __future__ import annotations
 
 import os
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from graphflow.store.encoded import Encoded
-from graphflow.store.folder import Folder, read_start
+from graphflow.store.folder import Folder, open_file, read_start
 from graphflow.store.layout import (
     MIN_OBJECT_BYTES,
     DamagedError,
@@ -59,8 +59,8 @@ class Packed:
         return sum(map(size_of, [self.entry, *self.objects.values()]))
 
 
-def pack(value: Encoded) -> Packed:
-    """Digest and describe a value's tensors; nothing is copied or written."""
+def pack(key: str, value: Encoded) -> Packed:
+    """Digest and describe the tensors of a key's value; nothing is copied or written."""
     inline: dict[str, Part] = {}
     stored: dict[str, Slot] = {}
     objects: dict[str, Chunks] = {}
@@ -74,26 +74,26 @@ def pack(value: Encoded) -> Packed:
         stored[name] = Slot(part.dtype, part.shape, place)
         objects[place] = chunks
     sizes = {place: size_of(chunks) for place, chunks in objects.items()}
-    return Packed(pack_entry(value.kind, value.data, inline, stored, sizes), objects)
+    return Packed(pack_entry(value.kind, value.data, inline, stored, sizes, key=key), objects)
 
 
-def read_head(path: str) -> Head:
-    """The checked header of an entry.
+def read_head(path: str, key: str) -> Head:
+    """The checked header of a key's entry.
 
     Raises:
-        DamagedError: if it is cut off or altered.
+        DamagedError: if it is cut off, altered, another key's or no file.
         OSError: if it is not there or cannot be read.
     """
     raw, size = read_start(path, _HEAD_BYTES)
     if len(raw) < size and len(raw) < header_length(raw):
         raw, size = read_start(path, min(size, header_length(raw)))
-    return parse_head(raw, size)
+    return parse_head(raw, size, key)
 
 
-def read_entry(path: str) -> Entry:
+def read_entry(path: str, key: str) -> Entry:
     """A whole checked entry, without its objects; raises as `read_head` does."""
-    with open(path, "rb", buffering=0) as file:
-        return parse(file.read())
+    with open_file(path) as file:
+        return parse(file.read(), key)
 
 
 def has_objects(folder: Folder, objects: Iterable[tuple[str, int]]) -> bool:
@@ -144,7 +144,7 @@ def size_of(chunks: Chunks) -> int:
 
 
 def _read_object(path: str, slot: Slot, name: str) -> torch.Tensor:
-    with open(path, "rb", buffering=0) as file:
+    with open_file(path) as file:
         start = file.read(8)
         nbytes = os.fstat(file.fileno()).st_size - header_length(start)
         header = object_header(slot.dtype, slot.shape, nbytes)

@@ -1,7 +1,7 @@
 """The folder of the disk tier: names, atomic writes, listing, sweeping. Knows files, not what is in them."""
 
 # Paths are plain strings here: pathlib would double the cost of a look-up.
-# ruff: noqa: PTH103, PTH105, PTH108, PTH112, PTH116, PTH118, PTH120, PTH123
+# ruff: noqa: PTH103, PTH105, PTH108, PTH112, PTH116, PTH118, PTH119, PTH120, PTH122, PTH123
 from __future__ import annotations
 
 import os
@@ -11,13 +11,15 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from graphflow.basics.regular import NotRegularError, regular
 from graphflow.errors import StoreError
-from graphflow.store.layout import OBJECT_NAME
+from graphflow.store.layout import OBJECT_NAME, DamagedError
 
-__all__ = ["FileInfo", "Folder", "occupied", "read_start", "remove", "write_atomic"]
+__all__ = ["FileInfo", "Folder", "is_key", "occupied", "open_file", "read_start", "remove", "write_atomic"]
 
 FORMAT = "v1"
 _KEY = re.compile(r"[0-9a-f]{64}")
@@ -25,7 +27,6 @@ _ENTRY = re.compile(r"[0-9a-f]{64}\.safetensors")
 _SHARD = re.compile(r"[0-9a-f]{2}")
 _BLOCK = 4096
 _ADVICE = "choose another folder for the store, or change who may use this one"
-_READ_FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 class FileInfo(NamedTuple):
@@ -35,6 +36,11 @@ class FileInfo(NamedTuple):
     path: str
     size: int
     is_entry: bool
+
+    @property
+    def key(self) -> str:
+        """The key of an entry, which is its name."""
+        return os.path.splitext(os.path.basename(self.path))[0]
 
 
 class Folder:
@@ -129,11 +135,21 @@ def remove(path: str) -> bool:
 
 def read_start(path: str, size: int) -> tuple[bytes, int]:
     """Up to ``size`` bytes from the start of a file, and the size of the file."""
-    descriptor = os.open(path, _READ_FLAGS)
+    with open_file(path) as file:
+        return file.read(size), os.fstat(file.fileno()).st_size
+
+
+def open_file(path: str) -> FileIO:
+    """Open a file of the tier to read it, without a buffer.
+
+    Raises:
+        DamagedError: if there is a pipe or a device in its place.
+        OSError: if it is not there or cannot be read.
+    """
     try:
-        return os.read(descriptor, size), os.fstat(descriptor).st_size
-    finally:
-        os.close(descriptor)
+        return open(path, "rb", buffering=0, opener=regular)
+    except NotRegularError as problem:
+        raise DamagedError("there is no file in its place") from problem
 
 
 def write_atomic(
@@ -172,8 +188,13 @@ def write_atomic(
     return size
 
 
+def is_key(key: object) -> bool:
+    """Tell whether something is a key: 64 lowercase hexadecimal digits."""
+    return isinstance(key, str) and _KEY.fullmatch(key) is not None
+
+
 def _checked(key: str) -> str:
-    if _KEY.fullmatch(key) is None:
+    if not is_key(key):
         raise ValueError(f"a key is 64 lowercase hexadecimal digits, got {key!r}")
     return key
 

@@ -3,9 +3,9 @@
 An entry is ``length, header, small tensors``. Its header starts with the digest of all the rest of the header,
 at a fixed place, so that damage is found before anything is parsed::
 
-    {"__metadata__":{"digest":"…","inline":"1024","objects":"NAME:SIZE …","value":"{…}"}, "x":{"dtype":…}}
+    {"__metadata__":{"digest":"…","inline":"1024","key":"…","objects":"NAME:SIZE …","value":"{…}"}, "x":{"dtype":…}}
 
-``value`` holds kind, data, the digest of the small tensors and, for each tensor, ``[name, dtype, shape, place]``, where
+``key`` is the key that the entry belongs to (the first version wrote none). ``value`` holds kind, data, the digest of the small tensors and, for each tensor, ``[name, dtype, shape, place]``, where
 ``place`` is an object's name or the tensor's offsets in the entry. An object is a safetensors file with one tensor,
 called ``tensor``.
 """
@@ -29,6 +29,7 @@ __all__ = [
     "DamagedError",
     "Entry",
     "Head",
+    "MisplacedError",
     "Part",
     "Slot",
     "digest_of",
@@ -66,6 +67,10 @@ _SAFETENSORS_NAMES = {
 
 class DamagedError(Exception):
     """A file is not what was written."""
+
+
+class MisplacedError(DamagedError):
+    """An entry stands under another key than its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +125,13 @@ def object_header(dtype: str, shape: tuple[int, ...], nbytes: int) -> bytes:
 
 
 def pack_entry(
-    kind: str, data: JsonValue, inline: Mapping[str, Part], stored: Mapping[str, Slot], objects: Mapping[str, int]
+    kind: str,
+    data: JsonValue,
+    inline: Mapping[str, Part],
+    stored: Mapping[str, Slot],
+    objects: Mapping[str, int],
+    *,
+    key: str,
 ) -> list[bytes | memoryview]:
     """The chunks of an entry file.
 
@@ -130,6 +141,7 @@ def pack_entry(
         inline: Small tensors, written into the entry.
         stored: The other tensors, which are in objects.
         objects: Every object that the entry needs, with the size of its file.
+        key: The key that it belongs to.
 
     Raises:
         ValueError: if ``data`` is not JSON, or a tensor is called ``__metadata__``.
@@ -152,6 +164,7 @@ def pack_entry(
     value = {"kind": kind, "data": data, "tensors": [[name, *table[name]] for name in names], "inline": inline_digest}
     metadata = {
         "inline": str(offset),
+        "key": key,
         "objects": " ".join(f"{name}:{size}" for name, size in objects.items()),
         "value": _dumps(value).decode(),
     }
@@ -166,11 +179,12 @@ def header_length(start: bytes) -> int:
     return 8 + int.from_bytes(start[:8], "little")
 
 
-def parse_head(raw: bytes, file_size: int) -> Head:
-    """Check the header of an entry, given at least its first `header_length` bytes, against the file's size.
+def parse_head(raw: bytes, file_size: int, key: str) -> Head:
+    """Check the header of an entry, given at least its first `header_length` bytes, against the file's size and its key.
 
     Raises:
         DamagedError: if it is cut off or altered.
+        MisplacedError: if it is another key's.
     """
     data_start = header_length(raw)
     if len(raw) < _DIGEST.stop or not _DIGEST.stop < data_start <= min(len(raw), file_size):
@@ -184,23 +198,22 @@ def parse_head(raw: bytes, file_size: int) -> Head:
         pairs = [item.split(":") for item in metadata["objects"].split()]
         objects = tuple((name, int(size)) for name, size in pairs)
         value = str(metadata["value"])
+        own = metadata.get("key", key)
     except _NOT_AN_ENTRY as problem:
         raise DamagedError("the header is not that of an entry") from problem
     if file_size != data_start + inline:
         raise DamagedError("the file has the wrong size")
+    if own != key:
+        raise MisplacedError("it is a copy of another entry")
     # The folder may be shared: a name must not lead out of it.
     if not all(OBJECT_NAME.fullmatch(name) for name, _ in objects):
         raise DamagedError("the header names a file that is not an object")
     return Head(objects, value, data_start)
 
 
-def parse(raw: bytes) -> Entry:
-    """Check and read a whole entry file.
-
-    Raises:
-        DamagedError: if it is cut off or altered.
-    """
-    head = parse_head(raw, len(raw))
+def parse(raw: bytes, key: str) -> Entry:
+    """Check and read a whole entry file; raises as `parse_head` does."""
+    head = parse_head(raw, len(raw), key)
     inline = memoryview(raw)[head.data_start :]
     try:
         value = json.loads(head.value)

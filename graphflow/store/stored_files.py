@@ -76,20 +76,20 @@ def identify(source: BinaryIO, suffix: str) -> StoredFile:
     return StoredFile(digest.hexdigest(), suffix, size)
 
 
-def describe(file: StoredFile) -> Chunks:
-    """The chunks of the entry for a stored file."""
+def describe(file: StoredFile, key: str) -> Chunks:
+    """The chunks of a key's entry for a stored file."""
     data: JsonValue = {"sha256": file.sha256, "suffix": file.suffix, "size": file.size}
-    return pack_entry(FILE_KIND, data, {}, {}, {object_name(file): file.size})
+    return pack_entry(FILE_KIND, data, {}, {}, {object_name(file): file.size}, key=key)
 
 
-def find(folder: Folder, path: str) -> StoredFile | None:
-    """The stored file that an entry describes; None if it describes a value or the bytes are not all there.
+def find(folder: Folder, key: str) -> StoredFile | None:
+    """The stored file that a key's entry describes; None if it describes a value or the bytes are not all there.
 
     Raises:
-        DamagedError: if the entry is damaged.
+        DamagedError: if the entry is damaged or another key's.
         OSError: if it is not there or cannot be read.
     """
-    entry = read_entry(path)
+    entry = read_entry(folder.entry(key), key)
     if entry.kind != FILE_KIND:
         return None
     try:

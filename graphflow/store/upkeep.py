@@ -1,7 +1,7 @@
 """Upkeep of the disk tier's folder: sweeping, evicting, verifying. Needs no torch."""
 
 # Paths are plain strings here: pathlib would double the cost of a look-up.
-# ruff: noqa: PTH110, PTH119, PTH122, PTH123
+# ruff: noqa: PTH110, PTH119, PTH122
 from __future__ import annotations
 
 import hashlib
@@ -10,8 +10,8 @@ import time
 from dataclasses import dataclass
 
 from graphflow.store.entries import has_objects, read_entry, read_head
-from graphflow.store.folder import FileInfo, Folder, occupied, remove
-from graphflow.store.layout import DIGEST_BYTES, DamagedError
+from graphflow.store.folder import FileInfo, Folder, occupied, open_file, remove
+from graphflow.store.layout import DIGEST_BYTES, DamagedError, MisplacedError
 
 __all__ = ["VerifyReport", "drop_unusable", "evict", "low_water", "sweep", "verify"]
 
@@ -26,12 +26,14 @@ class VerifyReport:
         files: Files checked.
         bytes: Their sizes.
         damaged: Names of the damaged files, which were removed.
+        exchanged: Names of entries that are copies of another key's; removed too.
         incomplete: Names of entries whose objects are missing; removed too.
     """
 
     files: int
     bytes: int
     damaged: tuple[str, ...]
+    exchanged: tuple[str, ...]
     incomplete: tuple[str, ...]
 
 
@@ -93,7 +95,7 @@ def drop_unusable(folder: Folder) -> int:
             objects.append(file)
             continue
         try:
-            head = read_head(file.path)
+            head = read_head(file.path, file.key)
             usable = has_objects(folder, head.objects)
             needed.update(name for name, _ in head.objects)
         except DamagedError:
@@ -112,6 +114,7 @@ def drop_unusable(folder: Folder) -> int:
 def verify(folder: Folder) -> VerifyReport:
     """Check every readable file against its digests and remove those that fail."""
     damaged: list[str] = []
+    exchanged: list[str] = []
     incomplete: list[str] = []
     count = total = 0
     files = sorted(folder.listing(), key=lambda file: file.is_entry)  # objects first, then who needs them
@@ -120,23 +123,23 @@ def verify(folder: Folder) -> VerifyReport:
         try:
             if not file.is_entry:
                 _check_object(file.path, name)
-            elif not has_objects(folder, read_entry(file.path).objects):
+            elif not has_objects(folder, read_entry(file.path, file.key).objects):
                 incomplete.append(name)
                 remove(file.path)
-        except DamagedError:
-            damaged.append(name)
+        except DamagedError as problem:
+            (exchanged if isinstance(problem, MisplacedError) else damaged).append(name)
             remove(file.path)
         except OSError:
             continue
         count += 1
         total += file.size
-    return VerifyReport(count, total, tuple(damaged), tuple(incomplete))
+    return VerifyReport(count, total, tuple(damaged), tuple(exchanged), tuple(incomplete))
 
 
 def _check_object(path: str, name: str) -> None:
     expected, suffix = os.path.splitext(name)
     digest = hashlib.sha256() if suffix == ".bin" else hashlib.blake2b(digest_size=DIGEST_BYTES)
-    with open(path, "rb") as source:
+    with open_file(path) as source:
         while chunk := source.read(1 << 20):
             digest.update(chunk)
     if digest.hexdigest() != expected:

@@ -32,9 +32,6 @@ EightBit = Annotated[
 ]
 Embed = Annotated[bool, Field(description="put the workflow and the record of how it was made into the file")]
 
-PREVIEW_UNDER_REQUIRE = 8
-"""Previews shrink by this factor where the safety policy is ``require``."""
-
 
 @node("save_image", effect=True)
 def save_image(
@@ -78,18 +75,15 @@ def preview(
     max_edge: Annotated[int, Field(ge=16, le=2048, description="longest edge in pixels; nothing is enlarged")] = 512,
     first: FirstNumber = None,
 ) -> Files:
-    """Save small JPEG pictures to look at, without the workflow; an eighth of the size where the safety policy is ``require``."""
+    """Save small JPEG pictures to look at, without the workflow."""
     from graphflow.pixels.resampling import resample
     from graphflow.pixels.sizes import target_size
 
     parts = pictures_of(images)
-    policy = runtime.current().record.get("record", {}).get("safety", {}).get("policy")
-    shrink = PREVIEW_UNDER_REQUIRE if policy == "require" else 1
     several = first is not None or sum(part.pixels.shape[0] + part.withheld for part in parts) > 1
     files: list[EncodedFile] = []
     for number, picture in _numbered(parts, first or 0):
-        bound = max(1, max_edge // shrink)
-        size = target_size(picture.pixels.shape[-2:], scale=1 / shrink, max_edge=bound)
+        size = target_size(picture.pixels.shape[-2:], max_edge=max_edge)
         small = resample(picture.pixels, size, "area")
         data, _ = encode_picture(small[0], "jpeg", quality=85, rounding="round", record={})
         stem = f"preview-{number}" if several else "preview"

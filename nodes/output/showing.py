@@ -9,7 +9,7 @@ from pydantic import Field
 
 from graphflow import runtime
 from graphflow.limits import LIMITS
-from graphflow.spec.decorator import node
+from graphflow.spec.decorator import Described, node
 from graphflow.values import EncodedFile, Files
 from graphflow.values.types import is_tensor, type_name
 
@@ -23,7 +23,9 @@ SHOWN = 2_000
 
 @node("show", effect=True)
 def show(
-    value: Annotated[Any, Field(description="anything: a text or number in full, tensors by shape and range")],
+    value: Annotated[
+        Any, Described(), Field(description="anything: a text or number in full, tensors by shape and range")
+    ],
 ) -> Files:
     """Tell a value while the workflow runs; nothing is written."""
     text = describe(value)

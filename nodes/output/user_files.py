@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from graphflow import runtime
+from graphflow.basics.regular import open_regular
 from graphflow.errors import LimitError, MediaError
 from graphflow.limits import LIMITS
 
@@ -22,7 +23,8 @@ def read(name: str) -> bytes:
         size = path.stat().st_size
         if size > LIMITS.media_bytes:
             raise LimitError(f"the file has {size:,} bytes, more than {LIMITS.media_bytes:,}", where=name)
-        return path.read_bytes()
+        with open_regular(path) as file:
+            return file.read()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise MediaError(f"the file cannot be read: {reason}", where=name) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from graphflow.basics.wording import nearest
+from graphflow.basics.wording import nearest, shorten
 from graphflow.errors import InvalidInputError
 from graphflow.limits import LIMITS
 
@@ -82,14 +82,12 @@ def _problem(known: Signature, name: str, value: Any) -> str:
     argument = known.arguments.get(name)
     if argument is None:
         near = nearest(name, known.arguments)
-        if known.open and near is None:
-            return ""
         return f"{known.pipeline} takes no {name!r}" + (f", did you mean {near!r}?" if near else "")
     if not _takes(argument, value):
         return _mismatch(argument, value)
-    bound = _BOUNDS.get(name)
-    if bound is not None and isinstance(value, int | float) and not 0 <= value <= bound:
-        return f"{name!r} must be from 0 to {bound:,}, got {value!r}"
+    bounds = argument.bounds or ((0, _BOUNDS[name]) if name in _BOUNDS else None)
+    if bounds is not None and isinstance(value, int | float) and not bounds[0] <= value <= bounds[1]:
+        return f"{name!r} must be from {bounds[0]:,} to {bounds[1]:,}, got {shorten(value)}"
     return ""
 
 

@@ -161,8 +161,11 @@ def _scheduler(pipe: Any, name: str, options: Mapping[str, Any]) -> Any:
             )
     try:
         return cls.from_config(current.config, **options)
-    except (ValueError, TypeError, NotImplementedError, ImportError) as error:
-        raise InvalidInputError(f"{cls.__name__} cannot be made: {error}", where="scheduler_options") from error
+    except Exception as error:  # whatever its arithmetic does with values that nobody checked
+        raise InvalidInputError(
+            f"{cls.__name__} cannot be made with {', '.join(options) or 'the config of the model'}: {error}",
+            where="scheduler_options",
+        ) from error
 
 
 def _place(pipe: Any, manager: ModelManager, weight_bytes: int) -> None:

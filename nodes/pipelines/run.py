@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import traceback
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from graphflow import runtime
 from graphflow.basics.eight_bits import to_pictures
-from graphflow.errors import InvalidInputError, MediaError
+from graphflow.basics.wording import shorten
+from graphflow.errors import GraphflowError, InvalidInputError, MediaError, is_out_of_memory
 from graphflow.values import Audio, Image, Mask, Video
 
 from .call import arguments_of
@@ -54,10 +57,20 @@ def call_pipeline(
     if "return_dict" in known.arguments:
         call["return_dict"] = True
     call |= _progress(known)
+    _check_layers(pipe, arguments)
     try:
         result = pipe(**call)
-    except (ValueError, TypeError) as error:
-        raise InvalidInputError(str(error), where=known.pipeline) from error
+    except GraphflowError:
+        raise
+    except Exception as error:  # whatever a pipeline does with values that it does not check itself
+        if is_out_of_memory(error):
+            raise
+        blamed = _blamed(error, arguments)
+        raise InvalidInputError(
+            str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}",
+            where=f"{known.pipeline}({', '.join(blamed)})",
+            advice=f"change {' or '.join(blamed)}, or leave it out" if blamed else None,
+        ) from error
     return _made(result, pipe, fps)
 
 
@@ -70,6 +83,27 @@ def _as_argument(value: Linked) -> Any:
         value.values[:, None] if isinstance(value, Mask) else value.frames if isinstance(value, Video) else value.pixels
     )
     return pictures if isinstance(value, Video) or len(pictures) != 1 else pictures[0]
+
+
+def _check_layers(pipe: Any, arguments: Mapping[str, Any]) -> None:
+    """Refuse to skip more layers than a text encoder has; pipelines index with the number."""
+    skipped = arguments.get("clip_skip")
+    encoders = (getattr(pipe, name, None) for name in ("text_encoder", "text_encoder_2"))
+    layers = [getattr(getattr(encoder, "config", None), "num_hidden_layers", None) for encoder in encoders]
+    most = min((count for count in layers if isinstance(count, int)), default=None)
+    if isinstance(skipped, int) and most is not None and not 0 <= skipped <= most:
+        raise InvalidInputError(
+            f"must be from 0 to {most}, the layers of the model's text encoder, got {shorten(skipped)}",
+            where="arguments.clip_skip",
+        )
+
+
+def _blamed(error: BaseException, arguments: Mapping[str, Any]) -> list[str]:
+    """Return the arguments that the innermost line of code names which names any; else all."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if found := [name for name in arguments if re.search(rf"\b{re.escape(name)}\b", frame.line or "")]:
+            return found
+    return list(arguments)
 
 
 def _progress(known: Signature) -> dict[str, Any]:

@@ -27,6 +27,10 @@ _NO_CALL = frozenset(
         "AutoPipelineForText2Audio",
     }
 )
+_BOUNDS = re.compile(
+    r"must\s+be\s+(?:between|in\s+the\s+range(?:\s+of)?)\s+`*[\[(]?\s*(-?\d+(?:\.\d+)?)\s*(?:,|and|to)\s*(-?\d+(?:\.\d+)?)",
+    re.IGNORECASE,
+)
 _SCALARS = {
     "int": "int",
     "float": "float",
@@ -56,6 +60,7 @@ class Argument:
         items: For lists: which values they hold; empty is any.
         required: Whether it has no default.
         default: The default as the source has it.
+        bounds: Lowest and highest number that the docstring allows, where it names them.
     """
 
     name: str
@@ -64,6 +69,7 @@ class Argument:
     items: frozenset[str]
     required: bool
     default: str
+    bounds: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -74,14 +80,12 @@ class Signature:
         pipeline: The class.
         module: The module that defines it, e.g. ``diffusers.pipelines.flux.pipeline_flux``.
         arguments: Of its ``__call__``, in order.
-        open: Whether the call takes further keyword arguments.
         returns: The return annotation as the source has it.
     """
 
     pipeline: str
     module: str
     arguments: Mapping[str, Argument] = field(default_factory=dict)
-    open: bool = False
     returns: str = ""
 
 
@@ -226,7 +230,7 @@ def _signature_in(path: Path, name: str, root: Path, seen: set[str]) -> Signatur
             inherited = _base_signature(ast.unparse(base).rpartition(".")[2], path, root, seen)
             if inherited is not None:
                 module = ".".join(("diffusers", *path.relative_to(root).with_suffix("").parts))
-                return Signature(name, module, inherited.arguments, inherited.open, inherited.returns)
+                return Signature(name, module, inherited.arguments, inherited.returns)
     return None
 
 
@@ -248,6 +252,7 @@ def _read_call(method: ast.FunctionDef, name: str, path: Path, root: Path) -> Si
     defaults: list[ast.expr | None] = [None] * (len(positional) - len(taken.defaults))
     defaults += taken.defaults[-len(positional) :] if positional else []
     arguments: dict[str, Argument] = {}
+    bounds = _documented_bounds(ast.get_docstring(method) or "")
     for argument, default in [
         *zip(positional, defaults, strict=True),
         *zip(taken.kwonlyargs, taken.kw_defaults, strict=True),
@@ -262,11 +267,17 @@ def _read_call(method: ast.FunctionDef, name: str, path: Path, root: Path) -> Si
             items=frozenset(items),
             required=default is None,
             default="" if default is None else ast.unparse(default),
+            bounds=bounds.get(argument.arg),
         )
     module = ".".join(("diffusers", *path.relative_to(root).with_suffix("").parts))
-    return Signature(
-        name, module, arguments, taken.kwarg is not None, "" if method.returns is None else ast.unparse(method.returns)
-    )
+    return Signature(name, module, arguments, "" if method.returns is None else ast.unparse(method.returns))
+
+
+def _documented_bounds(docstring: str) -> dict[str, tuple[float, float]]:
+    """Return the ranges that a docstring says its arguments must lie in."""
+    parts = re.split(r"^ *(\w+) \(", docstring, flags=re.MULTILINE)
+    matches = {name: _BOUNDS.search(text) for name, text in zip(parts[1::2], parts[2::2], strict=True)}
+    return {name: (float(match[1]), float(match[2])) for name, match in matches.items() if match is not None}
 
 
 def _kinds(annotation: ast.expr | None) -> tuple[set[str], set[str]]:

@@ -31,7 +31,7 @@ _FUNCTIONS: Mapping[str, tuple[Callable[..., Number], int, int]] = {
     "max": (max, 2, 20),
     "min": (min, 2, 20),
     "pow": (lambda x, y: _power(x, y), 2, 2),
-    "round": (lambda x, digits=0: round(x, int(digits)) if digits else round(x), 1, 2),
+    "round": (lambda x, digits=0: _rounded(x, int(digits)) if digits else round(x), 1, 2),
     "sin": (math.sin, 1, 1),
     "sqrt": (math.sqrt, 1, 1),
     "tan": (math.tan, 1, 1),
@@ -137,6 +137,13 @@ def _value(tree: ast.expr, names: Mapping[str, Number]) -> Number:
         where="expression",
         advice="use numbers, names, operators, and the functions " + ", ".join(_FUNCTIONS),
     )
+
+
+def _rounded(number: Number, digits: int) -> Number:
+    """Round to so many digits. Python writes out all that are asked for, however many a number has."""
+    if abs(digits) > 400:
+        raise InvalidInputError(f"round takes at most 400 digits, got {digits}", where="expression")
+    return round(number, digits)
 
 
 def _power(base: Number, exponent: Number) -> Number:

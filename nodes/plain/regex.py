@@ -15,7 +15,7 @@ from .text import within_limits
 
 __all__ = ["regex_extract", "regex_match", "regex_replace"]
 
-TIMEOUT = 2.0
+TIMEOUT = 1.0
 """Seconds that one search may take."""
 
 Given = Annotated[Text, Field(description="the text")]

@@ -56,6 +56,11 @@ def test_a_context_switch_takes_the_first_that_is_there_and_a_merge_the_last_val
         assert result.document.nodes["3"].params["seed"] == seed
 
 
+def test_an_input_may_have_any_name() -> None:
+    compared = node("ImageCompare", **{"embedding:../x.pt \ud800": ["8", 0], "é": ["8", 0], "e": ["8", 0]})
+    assert len([id for id in sound(prompt(n20=compared)).document.nodes if id.startswith("20~")]) == 3
+
+
 def test_a_pipe_gives_what_went_into_it() -> None:
     pipe = node("ToBasicPipe", model=["4", 0], clip=["4", 1], vae=["4", 2], positive=["6", 0], negative=["7", 0])
     edited = node("EditBasicPipe", basic_pipe=["11", 0], positive=["7", 0])

@@ -16,6 +16,7 @@ from graphflow.basics import jsontools
 from graphflow.building.workflow import Workflow
 from graphflow.document import document as workflow
 from graphflow.document.embedded import PNG_SIGNATURE, png_texts
+from graphflow.document.flatten import flatten
 from graphflow.errors import GraphflowError, InvalidInputError, LimitError, WorkflowError
 from tests import toys as toy
 
@@ -84,6 +85,10 @@ def test_what_is_no_workflow_says_so(data: Any, expected: str) -> None:
         (b'{"nodes": [1,', r"line 1, .*\(mend the document there\)"),
         (b'{"a":\n{"x": 1,\n\n"x" :2}}', "lines 2, 4: the key 'x' stands twice"),
         (b'{"a":\n-Infinity}', "line 2: -Infinity is no JSON number"),
+        (
+            b'{"graphflow": 1, "nodes": {}, "meta": {"a": [0, -1e999]}}',
+            r"meta\.a\[1\]: must be a finite number, got -inf",
+        ),
         (b'{"graphflow": ' + b"9" * 5000 + b"}", "a number has too many digits"),
         (b"\xff\xfe{}", "not UTF-8"),
         (b"", "this is no JSON"),
@@ -105,7 +110,7 @@ def test_half_a_character_is_refused_where_it_stands() -> None:
     assert [text.removesuffix(said) for text in found] == [
         "name",
         "nodes.n.title",
-        "nodes.n.meta.list[1].\udc00",
+        r"nodes.n.meta.list[1].\udc00",
         "x-mine[0]",
     ]
     with pytest.raises(WorkflowError, match=r"nodes\.load\.title: a text holds half of a character"):
@@ -123,6 +128,45 @@ def test_a_byte_order_mark_is_no_harm(tmp_path: Path) -> None:
 def test_deep_documents_are_refused(depth: int, opening: str, closing: str) -> None:
     with pytest.raises(LimitError, match="nested deeper than"):
         jsontools.loads(opening * depth + closing * depth, source="test")
+
+
+@pytest.mark.parametrize(
+    ("text", "much"),
+    [
+        (b"[" + b"[]," * 250_000 + b"0]", "250,000 objects and lists"),
+        (b"[" + b"0," * 500_001 + b"0]", "500,000 values"),
+        (b'["' + b'"' * 1_000_000 + b'"]', "500,000 texts"),
+        (b'"' + b"[" * 12 * 2**20 + b'"', "12,582,912"),
+    ],
+    ids=["lists", "values", "texts", "bytes"],
+)
+def test_documents_with_too_much_in_them_are_refused_before_it_is_made(text: bytes, much: str) -> None:
+    with pytest.raises(LimitError, match=f"more than {much}"):
+        jsontools.loads(text, source="test")
+
+
+def test_brackets_and_commas_inside_of_texts_count_for_nothing() -> None:
+    text = "[{," * 1_000_000 + '\\"\\\\'
+    assert jsontools.loads(json.dumps([text]), source="test") == [text]
+
+
+def test_the_texts_of_a_picture_are_bounded_together(tmp_path: Path) -> None:
+    packed = zlib.compress(bytes(9 * 2**20), 9)
+    many = b"".join(chunk(b"zTXt", b"k%d\0\0" % number + packed) for number in range(2))
+    path = tmp_path / "bomb.png"
+    path.write_bytes(PNG_SIGNATURE + many + chunk(b"tEXt", b"graphflow\0{}"))
+    with pytest.raises(LimitError, match="texts of the picture have more than"):
+        workflow.read(path)
+
+
+@pytest.mark.parametrize("leaf", [{}, {"n": {"type": "toy_load"}}])
+def test_workflows_in_workflows_are_counted_before_they_are_unfolded(leaf: dict[str, Any]) -> None:
+    inner: dict[str, Any] = {"w30": {"nodes": leaf}}
+    for level in range(30):
+        inner[f"w{level}"] = {"nodes": {f"n{number}": {"type": f"workflow:w{level + 1}"} for number in range(10)}}
+    document = workflow.parse({"graphflow": 1, "nodes": {"n": {"type": "workflow:w0"}}, "workflows": inner})
+    with pytest.raises(LimitError, match="more than 25,000 nodes when unfolded"):
+        flatten(document)
 
 
 def test_missing_and_unreadable_files_say_so(tmp_path: Path) -> None:

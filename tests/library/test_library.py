@@ -263,16 +263,19 @@ def test_hub_ids_resolve_in_the_cache(tmp_path: Path, make_library: MakeLibrary)
 
 
 def test_uncached_hub_ids(tmp_path: Path, make_library: MakeLibrary) -> None:
-    found = make_library(offline=False).describe("org/other", "checkpoint")
+    found = make_library(offline=False).describe("org/other", "checkpoint", trusted=True)
+    assert make_library(offline=False, download=True).describe("org/other", "checkpoint") == found
     assert (found.resolved, found.fingerprint, found.layout) == (False, None, "hub")
     with pytest.raises(ModelNotFoundError, match=r"the Hub cache .*offline"):
-        make_library().describe("org/other", "checkpoint")
+        make_library().describe("org/other", "checkpoint", trusted=True)
+    with pytest.raises(ModelNotFoundError, match=r"--download, or the name given with -i or --set, fetches it"):
+        make_library(offline=False).describe("org/other", "checkpoint")
 
 
 def test_an_incomplete_snapshot_counts_as_uncached(tmp_path: Path, make_library: MakeLibrary) -> None:
     folder = snapshot(tmp_path / "hub")
     (folder / "diffusion_pytorch_model.safetensors").unlink()
-    found = make_library(offline=False).describe("org/tiny", "vae")
+    found = make_library(offline=False).describe("org/tiny", "vae", trusted=True)
     assert (found.resolved, found.fingerprint) == (False, None)
     with pytest.raises(ModelFormatError, match="has no weights"):
         make_library().describe("org/tiny", "vae")
@@ -314,7 +317,7 @@ def test_an_unreadable_file_is_said(root: Path, library: Library, monkeypatch: p
     def refuse(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr("graphflow.basics.regular.os.open", refuse)
     with pytest.raises(ModelFormatError, match=r"locked.safetensors: cannot be read: Permission denied"):
         library.describe("locked", "vae")
 

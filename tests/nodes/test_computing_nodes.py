@@ -238,3 +238,40 @@ def test_a_video_is_blackened_around_flagged_frames(checkpoint: Checkpoint, told
     assert frames[4].all()
     with pytest.raises(InvalidInputError, match="no frame"):
         safety_filter_video(Video(frames=torch.zeros(0, 3, 4, 4)), checkpoint.safety_checker)
+
+
+def test_alpha_and_what_lies_under_it_are_checked(checkpoint: Checkpoint) -> None:
+    assert checkpoint.safety_checker is not None
+    clear, half, full = 0.0, 0.5, 1.0
+    pixels = torch.zeros(5, 4, 8, 8)
+    for index, (red, blue, alpha) in enumerate(
+        [(0.1, 0.1, full), (1.0, 0.1, clear), (0.1, 0.1, clear), (0.1, 0.1, half), (0.1, 0.1, 0.95)]
+    ):
+        pixels[index, 0], pixels[index, 2], pixels[index, 3] = red, blue, alpha
+    _, flags = safety_filter(Image(pixels=pixels), checkpoint.safety_checker)
+    # Alpha alone, the colours under it, white through it, nothing, alpha again.
+    assert flags == [True, True, True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("total", "fps", "red"),
+    [(128, 1000.0, [77]), (129, 24.0, [77]), (300, 1.0, [140]), (300, 1000.0, [0, 140, 299])],
+    ids=["short", "a cut", "slow", "the ends"],
+)
+def test_a_frame_that_differs_is_checked_in_a_video_of_any_length(
+    checkpoint: Checkpoint, total: int, fps: float, red: list[int]
+) -> None:
+    assert checkpoint.safety_checker is not None
+    frames = torch.full((total, 3, 4, 4), 0.5)
+    frames[red] = 1.0
+    video, flags = safety_filter_video(Video(frames=frames, fps=fps), checkpoint.safety_checker)
+    assert all(flags[index] for index in red) and sum(flags) < total // 2
+    assert not video.frames[red].any()
+
+
+def test_what_comes_slowly_into_a_long_video_is_checked(checkpoint: Checkpoint) -> None:
+    """No frame differs much from the one before it."""
+    assert checkpoint.safety_checker is not None
+    frames = torch.linspace(0, 1, 1000)[:, None, None, None].expand(-1, 3, 4, 4)
+    video, _ = safety_filter_video(Video(frames=frames, fps=1000.0), checkpoint.safety_checker)
+    assert float(video.frames[:, 0].amax()) <= 0.9

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL.PngImagePlugin import PngInfo
 
-from graphflow import runtime
+from graphflow import Session, Workflow, runtime
 from graphflow.basics.eight_bits import to_bytes_array
 from graphflow.basics.finite import NonFiniteError
 from graphflow.converters.comfyui.metadata import texts_of
@@ -26,6 +26,8 @@ from graphflow.limits import LIMITS
 from graphflow.nodes import load_image, load_mask, load_video, preview, save_audio, save_image, save_video
 from graphflow.nodes.output.picture_bytes import encode_picture
 from graphflow.nodes.output.saving import _durations
+from graphflow.settings import Settings
+from graphflow.spec.decorator import spec_of
 from graphflow.values import Audio, Image, Video
 from tests.nodes.fakes import Told
 
@@ -166,11 +168,9 @@ def test_formats_have_their_largest_edge() -> None:
         encode_picture(torch.zeros(3, 1, 20_000), "webp", quality=90, rounding="round", record={})
 
 
-def test_previews_are_small_and_smaller_where_safety_is_required(told: Told) -> None:
+def test_previews_are_small(told: Told) -> None:
     large = Image(pixels=torch.rand(1, 3, 64, 128))
     assert opened(preview((large,), max_edge=64).files[0].data).size == (64, 32)
-    with runtime.using(Told().runtime(record={"record": {"safety": {"policy": "require"}}})):
-        assert opened(preview((large,)).files[0].data).size == (16, 8)
 
 
 @pytest.mark.parametrize("format", ["webp", "gif"])
@@ -192,6 +192,29 @@ def test_frame_times_add_up(count: int, fps: float) -> None:
     times = _durations(count, fps)
     assert len(times) == count
     assert sum(times) == round(1000 * count / fps)
+
+
+def test_a_picture_does_not_say_in_which_folders_its_files_lie(tmp_path: Path) -> None:
+    folder = tmp_path / "of-somebody"
+    folder.mkdir()
+    write(folder / "in.png", PIL.Image.new("RGB", (8, 8), (9, 9, 9)))
+    g = Workflow()
+    g.add(save_image, images=g.add(load_image, file=folder / "in.png", id="load").image)
+    g.add(save_image, images=g.add(load_image, file=str(folder / "in.png"), keep_alpha=True).image)
+    settings = Settings.model_validate({"models": (), "cache_dir": tmp_path / "cache", "device": "cpu"})
+    result = Session(settings).run(g, out=tmp_path / "out")
+    for path in result.paths:
+        assert b"of-somebody" not in path.read_bytes()
+        texts = dict(png_texts(path.read_bytes()))
+        assert json.loads(texts["graphflow"])["nodes"]["load"]["params"]["file"] == "in.png"
+        assert list(json.loads(texts["graphflow.record"])["files"]) == ["in.png"]
+    assert g.document.nodes["load"].params["file"] == str(folder / "in.png")
+
+
+def test_a_file_name_is_counted_in_bytes() -> None:
+    check = spec_of(save_image).inputs["filename_prefix"].check
+    assert check("x" * 100)[1] is None and check("é" * 100)[1] is None
+    assert "at most 200 bytes of UTF-8, this has 400" in str(check("🙂" * 100)[1])
 
 
 def test_an_empty_video_is_refused(told: Told) -> None:

@@ -12,7 +12,7 @@ from safetensors.torch import load, save_file
 
 from graphflow import nodes, runtime
 from graphflow.basics.finite import NonFiniteError
-from graphflow.errors import MediaError, SafetyError
+from graphflow.errors import MediaError
 from graphflow.values import Latent
 from tests.nodes.fakes import Told
 
@@ -87,12 +87,6 @@ def test_other_tensors_are_refused(told: Told, tmp_path: Path, name: str, tensor
 def test_a_diverged_latent_is_not_saved(told: Told) -> None:
     with pytest.raises(NonFiniteError):
         nodes.save_latent((Latent(samples=torch.full((1, 4, 2, 2), float("inf"))),))
-
-
-def test_latents_do_not_pass_a_required_check() -> None:
-    record = {"record": {"safety": {"policy": "require"}}}
-    with runtime.using(Told().runtime(record=record)), pytest.raises(SafetyError, match="decoded"):
-        nodes.save_latent((Latent(samples=torch.ones(1, 4, 2, 2)),))
 
 
 def test_each_batch_of_a_sequence_has_its_file(told: Told) -> None:

@@ -82,6 +82,8 @@ def test_an_expression_gives_three_types() -> None:
         "-" * 400 + "1" * 100,
         "(" * 240 + "1" + ")" * 240,
         "round(1, 2, 3)",
+        "round(5, -10**9)",
+        "round(0.5, 2**60)",
         "f'{a}'",
         "max(*[1, 2])",
         "a\0",

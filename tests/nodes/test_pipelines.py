@@ -109,6 +109,22 @@ def test_an_unknown_pipeline_names_the_nearest() -> None:
     assert wrong is not None
 
 
+@pytest.mark.parametrize("name", ["custom_pipeline", "trust_remote_code", "__class__", "cross_attention_kwarg"])
+def test_what_is_no_argument_of_the_call_is_refused(name: str) -> None:
+    """Its call takes further keyword arguments, and ignores them."""
+    with pytest.raises(InvalidInputError, match=f"StableDiffusionPipeline takes no '{name}'"):
+        check_call("StableDiffusionPipeline", {name: True})
+
+
+@pytest.mark.parametrize(("value", "passes"), [(0, True), (1.0, True), (1.5, False), (-0.1, False), (10**400, False)])
+def test_documented_ranges_hold(value: float, passes: bool) -> None:
+    if passes:
+        check_call("StableDiffusionImg2ImgPipeline", {"strength": value})
+        return
+    with pytest.raises(InvalidInputError, match=r"'strength' must be from 0\.0 to 1\.0"):
+        check_call("StableDiffusionImg2ImgPipeline", {"strength": value})
+
+
 def test_planning_checks_the_literal_call() -> None:
     with pytest.raises(InvalidInputError, match="no 'stepps'"):
         spec_of(run_pipeline).files({"pipeline": "FluxPipeline", "arguments": {"stepps": 3}})
@@ -187,6 +203,25 @@ def test_nan_and_nothing_are_errors(told: Told) -> None:
         run(FakePipe(images=np.full((1, 8, 8, 3), np.nan, dtype=np.float32)))
     with pytest.raises(MediaError, match="neither pictures nor video nor sound"):
         run(FakePipe(meshes=[1]))
+
+
+class BrokenPipe(FakePipe):
+    """Looks its arguments up in lists."""
+
+    text_encoder = SimpleNamespace(config=SimpleNamespace(num_hidden_layers=12))
+
+    def __call__(self, **call: Any) -> Any:
+        guidance_rescale = call["guidance_rescale"]
+        return [0][guidance_rescale]
+
+
+def test_what_a_pipeline_stumbles_over_is_named(told: Told) -> None:
+    known = signature("StableDiffusionPipeline")
+    given = {"guidance_rescale": 7, "eta": 0.0}
+    with pytest.raises(InvalidInputError, match=r"Pipeline\(guidance_rescale\): IndexError: .* or leave it out"):
+        call_pipeline(BrokenPipe(), known, given, {}, seed=3, fps=12)
+    with pytest.raises(InvalidInputError, match="clip_skip: must be from 0 to 12"):
+        call_pipeline(BrokenPipe(), known, {"clip_skip": 10**6}, {}, seed=3, fps=12)
 
 
 def test_a_pipeline_stops_when_cancelled(told: Told) -> None:

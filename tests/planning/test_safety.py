@@ -7,7 +7,7 @@ from typing import Annotated, Any, NamedTuple
 
 import pytest
 
-from graphflow import events
+from graphflow import events, runtime
 from graphflow.building.workflow import Workflow
 from graphflow.errors import InvalidInputError, NodeError, WorkflowError
 from graphflow.planning.expand import expand
@@ -17,9 +17,9 @@ from graphflow.planning.safety import Policy
 from graphflow.planning.steps import Plan
 from graphflow.session import Session
 from graphflow.settings import Settings
-from graphflow.spec.decorator import FileNeed, ModelName, node
+from graphflow.spec.decorator import Described, FileNeed, InputFile, ModelName, node
 from graphflow.spec.registry import Registry
-from graphflow.values import EncodedFile, Files, Image, ModelFile, SafetyChecker
+from graphflow.values import EncodedFile, Files, Image, Latent, Mask, ModelFile, SafetyChecker
 from tests.conftest import NoModels
 
 CHECKER = SafetyChecker(files=(ModelFile(name="m", kind="checkpoint", part="safety_checker", family="sd"),))
@@ -47,6 +47,8 @@ def load_checker(model: Annotated[str, ModelName("safety_checker")]) -> SafetyCh
 @node("toy_draw", generates=True)
 def draw(model: str, count: int = 4) -> Image:
     """Draw pictures; the 'pixels' are numbers, which is all that these nodes need."""
+    preview: Any = "preview"
+    runtime.current().report(1, 1, preview)
     return Image(pixels=tuple(range(count)))  # type: ignore[arg-type]
 
 
@@ -85,6 +87,42 @@ def keep_safe(images: Image, checker: SafetyChecker) -> Filtered:
     return Filtered(Image(pixels=kept, numbers=passed, withheld=sum(flags)), flags)
 
 
+@node("toy_encode")
+def encode(value: Image) -> Latent:
+    """Make latents."""
+    return Latent(samples=value.pixels)
+
+
+@node("toy_masked")
+def masked(value: Image) -> Mask:
+    """Make a mask."""
+    return Mask(values=value.pixels)
+
+
+@node("toy_load")
+def load(file: Annotated[str, InputFile("latent")]) -> Latent:
+    """Load latents."""
+    raise NotImplementedError(file)
+
+
+@node("toy_decode")
+def decode(latent: Latent, model: str) -> Image:
+    """Make pictures."""
+    return Image(pixels=latent.samples)
+
+
+@node("toy_keep", effect=True)
+def keep(value: Any) -> Files:
+    """Save whatever it gets."""
+    raise NotImplementedError(value)
+
+
+@node("toy_tell", effect=True)
+def tell(value: Annotated[Any, Described()]) -> Files:
+    """Tell of a value."""
+    raise NotImplementedError(value)
+
+
 @node("toy_counted")
 def counted(image: Image) -> int:
     """Count pictures."""
@@ -102,7 +140,8 @@ def save(images: Image) -> Files:
     return Files(files=tuple(files), withheld=images.withheld)
 
 
-NODES = [anything, brighten, checkpoint, counted, draw, keep_safe, load_checker, photo, save]
+TRANSFORMS = [anything, brighten, counted, decode, encode, masked]
+NODES = [*TRANSFORMS, checkpoint, draw, keep, keep_safe, load, load_checker, photo, save, tell]
 REGISTRY = Registry().with_nodes(NODES, pack="safety")
 
 
@@ -187,12 +226,62 @@ def test_a_users_own_picture_is_not_checked() -> None:
     assert "save~safety" not in planned(g, "require").steps
 
 
-def test_what_the_document_filters_itself_is_not_filtered_twice() -> None:
+@pytest.mark.parametrize("policy", ["auto", "require"])
+@pytest.mark.parametrize("afterwards", [False, True])
+def test_a_filter_of_the_document_replaces_none(policy: Policy, afterwards: bool) -> None:
     g = Workflow()
     loaded = g.add(checkpoint, model="safe", id="checkpoint")
     pictures = g.add(draw, model=loaded.model, id="draw")
-    g.add(save, images=g.add(keep_safe, images=pictures, checker=loaded.safety_checker, id="mine"), id="save")
-    assert "save~safety" not in planned(g, "require").steps
+    mine = g.add(keep_safe, images=pictures, checker=loaded.safety_checker, id="save~safety").images
+    g.add(save, images=g.add(brighten, image=mine, id="brighten") if afterwards else mine, id="save")
+    steps = planned(g, policy).steps
+    assert str(steps["save"].arguments["images"]) == "save~safety-2.images"
+    assert str(steps["save~safety-2"].arguments["images"]) == ("brighten.image" if afterwards else "save~safety.images")
+
+
+def test_every_checker_at_hand_looks_where_one_is_required() -> None:
+    """A document chooses which is nearest."""
+    g = Workflow()
+    pictures = g.add(draw, model=g.add(checkpoint, model="safe-far", id="far").model, id="first")
+    near = g.add(checkpoint, model="safe-near", id="near")
+    g.add(save, images=g.add(draw, model=near.model, count=g.add(counted, image=pictures), id="second"), id="save")
+    steps = planned(g, "require", checker="mine").steps
+    looking = [str(step.arguments["checker"]) for step in steps.values() if step.spec.checks]
+    assert looking == ["near.safety_checker", "far.safety_checker", "save~checker.safety_checker"]
+    assert str(steps["save"].arguments["images"]) == "save~safety-3.images"
+
+
+@pytest.mark.parametrize("through", [anything, encode, masked])
+def test_what_no_filter_can_look_at_is_refused_where_checking_is_required(through: Any) -> None:
+    g = Workflow()
+    pictures = g.add(draw, model=g.add(checkpoint, model="safe").model)
+    g.add(keep, value=g.add(through, value=pictures), id="keep")
+    with pytest.raises(WorkflowError, match=r"nodes\.keep: no filter can check .* 'require' \(save the decoded"):
+        planned(g, "require")
+    made = planned(g)
+    assert any(notice.startswith("keep: no filter can check") for notice in made.notices)
+    assert made.steps["keep"].record is not None
+    assert made.steps["keep"].record["record"]["safety"] == {"policy": "auto", "checked": False}
+
+
+def test_what_is_only_described_needs_no_filter() -> None:
+    g = Workflow()
+    pictures = g.add(draw, model=g.add(checkpoint, model="safe").model)
+    g.add(tell, value=pictures, id="picture")
+    g.add(tell, value=g.add(encode, value=pictures), id="latent")
+    g.add(keep, value=g.add(counted, image=pictures), id="number")
+    assert not any(step.spec.checks for step in planned(g, "require").steps.values())
+
+
+def test_a_loaded_latent_counts_as_generated_where_checking_is_required(tmp_path: Path) -> None:
+    g = Workflow()
+    latent = g.add(load, file="some.latent")
+    g.add(save, images=g.add(decode, latent=latent, model=g.add(checkpoint, model="safe").model), id="save")
+    assert "save~safety" not in planned(g).steps
+    assert "save~safety" in planned(g, "require").steps
+    g.add(keep, value=latent, id="keep")
+    with pytest.raises(WorkflowError, match=r"nodes\.keep: no filter can check the latent"):
+        planned(g, "require")
 
 
 def test_the_nearest_checkpoint_checks() -> None:
@@ -225,6 +314,22 @@ def test_flagged_items_are_withheld_and_the_others_keep_their_numbers(session: S
     assert [path.name for path in result.paths] == ["picture-0_00001.txt", "picture-2_00001.txt"]
     assert result.withheld == {"save": 2}
     assert "the safety checker withheld 2 of 4" in notices
+
+
+@pytest.mark.parametrize(("policy", "asked", "expected"), [("auto", True, 1), ("auto", False, 0), ("require", True, 0)])
+def test_nobody_sees_a_preview_where_checking_is_required(
+    session: Session, tmp_path: Path, policy: Policy, asked: bool, expected: int
+) -> None:
+    told: list[events.NodeProgress] = []
+    session.run(
+        graph(),
+        out=tmp_path / "out",
+        safety=policy,
+        previews=asked,
+        sink=lambda e: told.append(e) if isinstance(e, events.NodeProgress) else None,
+    )
+    assert len(told) == 1
+    assert [event.preview for event in told if event.preview is not None] == ["preview"] * expected
 
 
 @node("toy_filter", checks=True, version=2)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from graphflow.document.document import parse
-from graphflow.errors import WorkflowError
+from graphflow.errors import LimitError, WorkflowError
+from graphflow.limits import LIMITS
 from graphflow.planning.expand import Text, expand
 from graphflow.planning.plan import plan
 from graphflow.planning.validate import validate
@@ -182,6 +184,14 @@ def test_a_folded_node_that_fails_is_a_problem() -> None:
         {"graphflow": 2, "nodes": {"n": {"type": "toy_look_up", "params": {"name": "x"}}}, "outputs": {"r": "n"}}
     )
     with pytest.raises(WorkflowError, match=r"nodes\.n: toy_look_up fails: KeyError: 'x'"):
+        plan(expand(document, MORE), MORE)
+
+
+def test_constants_that_take_long_together_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("graphflow.planning.keys.LIMITS", replace(LIMITS, folding=0.0))
+    nodes = {f"n{value}": {"type": "toy_number", "params": {"value": value}} for value in range(3)}
+    document = parse({"graphflow": 1, "nodes": nodes, "outputs": {name: name for name in nodes}})
+    with pytest.raises(LimitError, match=r"nodes\.n1: constants take more than 0 s to compute"):
         plan(expand(document, MORE), MORE)
 
 

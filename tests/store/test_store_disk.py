@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -242,21 +243,22 @@ def test_a_well_made_lie_is_a_miss_and_reaches_nothing_outside(tmp_path: Path, k
     one_of_each(tier, key)
     assert (tmp_path / "store" / "v1" / "objects" / ".." / outside).samefile(victim)
     any_slot: Callable[..., Slot] = Slot
+    made = partial(pack_entry, key=key(0))
     lies = [
-        pack_entry("any", {}, {}, {"x": Slot("float32", (1,), outside)}, {outside: 10}),
-        pack_entry("any", {}, {}, {"x": Slot("float32", (1,), outside)}, {}),
-        pack_entry("any", {}, {}, {"x": Slot("float32", (1,), name)}, {}),
-        pack_entry("any", {}, {}, {"x": Slot("float32", (-1, -4), (0, 0))}, {}),
-        pack_entry("any", {}, {}, {"x": Slot("float32", (1 << 60,), (0, 0))}, {}),
-        pack_entry("any", {}, {}, {"x": Slot("nn", (), (0, 0))}, {}),
-        pack_entry("any", {}, {}, {"x": any_slot("float32", ("one",), (0, 0))}, {}),
-        pack_entry("any", {}, {}, {"x": any_slot("float32", None, (0, 0))}, {}),
-        pack_entry("any", {}, {}, {"x": any_slot("float32", (1,), (0,))}, {}),
-        pack_entry("any", {}, {}, {"x": any_slot("float32", (1,), None)}, {}),
-        pack_entry("any", {}, {}, {}, {"one:two": 3}),
-        pack_entry("file", {"sha256": outside, "suffix": "/../x", "size": 10}, {}, {}, {name: 10}),
-        pack_entry("file", {"sha256": outside[:-4], "suffix": "", "size": 10}, {}, {}, {name: 10}),
-        pack_entry("file", [1], {}, {}, {name: 10}),
+        made("any", {}, {}, {"x": Slot("float32", (1,), outside)}, {outside: 10}),
+        made("any", {}, {}, {"x": Slot("float32", (1,), outside)}, {}),
+        made("any", {}, {}, {"x": Slot("float32", (1,), name)}, {}),
+        made("any", {}, {}, {"x": Slot("float32", (-1, -4), (0, 0))}, {}),
+        made("any", {}, {}, {"x": Slot("float32", (1 << 60,), (0, 0))}, {}),
+        made("any", {}, {}, {"x": Slot("nn", (), (0, 0))}, {}),
+        made("any", {}, {}, {"x": any_slot("float32", ("one",), (0, 0))}, {}),
+        made("any", {}, {}, {"x": any_slot("float32", None, (0, 0))}, {}),
+        made("any", {}, {}, {"x": any_slot("float32", (1,), (0,))}, {}),
+        made("any", {}, {}, {"x": any_slot("float32", (1,), None)}, {}),
+        made("any", {}, {}, {}, {"one:two": 3}),
+        made("file", {"sha256": outside, "suffix": "/../x", "size": 10}, {}, {}, {name: 10}),
+        made("file", {"sha256": outside[:-4], "suffix": "", "size": 10}, {}, {}, {name: 10}),
+        made("file", [1], {}, {}, {name: 10}),
     ]
     for lie in lies:
         tier.put(key(0), Encoded("any", {}, {}))

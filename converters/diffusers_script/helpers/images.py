@@ -6,6 +6,7 @@ import torch
 from PIL import Image, ImageFile, ImageOps, ImageSequence
 from safetensors.torch import load_file, save_file
 
+from graphflow.pixels.alpha import appearances
 from graphflow.pixels.resampling import resize_bilinear
 
 
@@ -79,14 +80,18 @@ def to_tensor(images):
 
 
 def check_safety(pipe, images):
-    """Whether the safety checker flags each picture."""
-    pictures = to_pil(images[:, :3])
-    features = pipe.feature_extractor(pictures, return_tensors="pt").to(pipe.device)
-    _, flags = pipe.safety_checker(
-        images=np.zeros((len(pictures), 1, 1, 3), dtype=np.float32),
-        clip_input=features.pixel_values.to(pipe.dtype),
-    )
-    return flags
+    """Whether the safety checker flags anything that each picture shows."""
+    verdicts = []
+    for seen in appearances(images):
+        features = pipe.feature_extractor(to_pil(seen), return_tensors="pt").to(
+            pipe.device
+        )
+        _, flags = pipe.safety_checker(
+            images=np.zeros((len(seen), 1, 1, 3), dtype=np.float32),
+            clip_input=features.pixel_values.to(pipe.dtype),
+        )
+        verdicts.append(flags)
+    return [any(each) for each in zip(*verdicts, strict=True)]
 
 
 def round_weights(module, dtype):
