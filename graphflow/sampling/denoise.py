@@ -61,13 +61,15 @@ def denoise(request: Request) -> tuple[Latent, Latent]:
     """Run the loop.
 
     Returns:
-        The latent at the last noise level, and the clean one of the last evaluation; shapes as given.
+        The latent at the last noise level, and the clean one of the last evaluation; shapes as given, but that a
+        picture for a model of videos has become one frame.
 
     Raises:
         InvalidInputError: Shapes do not fit.
         NonFiniteError: The model makes NaN.
     """
-    denoiser, latent, noise = request.denoiser, request.latent, request.noise
+    denoiser, noise = request.denoiser, request.noise
+    latent = as_frames(request.latent, denoiser.latent)
     require_format(latent, denoiser.latent)
     require_family(latent, request.family, "the model")
     planes = Planes.of(latent.samples, latent.further)
@@ -128,6 +130,13 @@ def denoise(request: Request) -> tuple[Latent, Latent]:
         return replace(latent, samples=parts.pop(MAIN), further=parts, family=request.family)
 
     return finished(result.latent), finished(result.denoised)
+
+
+def as_frames(latent: Latent, wanted: LatentFormat) -> Latent:
+    """Return latents of pictures, (B, C, h, w), as videos of one frame, (B, C, 1, h, w), where a model reads those."""
+    if wanted.axes == 3 and latent.samples.dim() == 4:
+        return replace(latent, samples=latent.samples.unsqueeze(2))
+    return latent
 
 
 def require_format(latent: Latent, wanted: LatentFormat) -> None:
