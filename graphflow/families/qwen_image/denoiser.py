@@ -64,7 +64,9 @@ class QwenImageDenoiser(FlowDenoiser):
         tokens, shape = _tokens(x.to(self.device, self.dtype))
         grids, count = [Grid(*shape)], tokens.shape[1]
         references = [_tokens(reference) for reference in self.references(entries, batch)]
-        method = self.reference_method(entries, METHODS, "index_timestep_zero" if self.module.config.zero_cond_t else "index")
+        method = self.reference_method(
+            entries, METHODS, "index_timestep_zero" if self.module.config.zero_cond_t else "index"
+        )
         if references:
             tokens = torch.cat([tokens, *(found for found, _ in references)], dim=1)
             grids += METHODS[method]([size for _, size in references])

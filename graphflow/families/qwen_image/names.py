@@ -68,6 +68,10 @@ def _vae_rows(levels: int, blocks: int) -> Iterator[Row]:
         first = level * (blocks + 2)
         for number in range(blocks + 1):
             for old, new in (*_LAYERS, _SHORTCUT):
-                yield f"decoder.upsamples.{first + number}.{old}", f"decoder.up_blocks.{level}.resnets.{number}.{new}", ""
+                yield (
+                    f"decoder.upsamples.{first + number}.{old}",
+                    f"decoder.up_blocks.{level}.resnets.{number}.{new}",
+                    "",
+                )
         for name in _RESAMPLED:
             yield f"decoder.upsamples.{first + blocks + 1}.{name}", f"decoder.up_blocks.{level}.upsamplers.0.{name}", ""

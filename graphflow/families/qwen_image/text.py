@@ -10,6 +10,7 @@ from torch import nn
 
 from graphflow.basics.finite import require_finite
 from graphflow.basics.inference import inference
+from graphflow.basics.prompt_syntax import unescaped
 from graphflow.errors import ModelFormatError
 from graphflow.families.flow.piece_tokenizer import PieceTokenizer
 from graphflow.families.latent_diffusion.saving import Config, Tensors
@@ -43,7 +44,8 @@ class QwenImageText(TextModel):
         """Encode a prompt.
 
         Args:
-            text: The prompt, of any length; brackets are read as they stand, without weights.
+            text: The prompt, of any length; brackets are read as they stand, without weights, those behind a
+                backslash without it.
             texts: Another prompt for the encoder, by its part name.
 
         Returns:
@@ -53,7 +55,7 @@ class QwenImageText(TextModel):
         Raises:
             NonFiniteError: The encoder overflows in its dtype.
         """
-        ids = self.tokenizer.ids(TEMPLATE.format((texts or {}).get("text_encoder", text)))
+        ids = self.tokenizer.ids(TEMPLATE.format(unescaped((texts or {}).get("text_encoder", text))))
         (start,) = self.tokenizer.ids(START)
         first = ids.index(start, ids.index(start) + 1) + len(self.tokenizer.ids(f"{START}user\n"))
         states = self.module(input_ids=torch.tensor([ids], device=self.device)).last_hidden_state
@@ -71,4 +73,6 @@ class QwenImageText(TextModel):
         Raises:
             ModelFormatError: Always.
         """
-        raise ModelFormatError("text encoders of Qwen-Image are not saved here", advice="keep the file that it came from")
+        raise ModelFormatError(
+            "text encoders of Qwen-Image are not saved here", advice="keep the file that it came from"
+        )
