@@ -104,7 +104,7 @@ class QwenImageComponents(FlowComponents):
             module=part.module,
             device=part.device,
             dtype=part.dtype,
-            downscale=8,
+            downscale=2 ** (len(part.config["dim_mult"]) - 1) * (part.config.get("patch_size") or 1),
             latent_channels=int(part.config.get("z_dim", self.latent.channels)),
             upcast=part.upcast,
             save_memory=part.save_memory,

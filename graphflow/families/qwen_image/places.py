@@ -40,7 +40,7 @@ class Grid:
         return iter((self.frames, self.rows, self.columns))
 
 
-class Places(nn.Module):
+class Places(nn.Module):  # type: ignore[misc]
     """Rotations as ComfyUI 0.8.0 makes them.
 
     Diffusers' `QwenEmbedRope` has the middle of odd grids one token further and moves the text away from references, too.
