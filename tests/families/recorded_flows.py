@@ -104,7 +104,9 @@ def write_qwen_tokenizer(path: Path) -> None:
         return
     words: dict[str, int] = json.loads((DATA / "qwen_words.json").read_text("utf-8"))
     tokenizer = Tokenizer(models.WordLevel({"<unknown>": 0, **words}, unk_token="<unknown>"))
-    parts = Regex(r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
+    parts = Regex(
+        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+    )
     tokenizer.pre_tokenizer = pre_tokenizers.Split(parts, "isolated")
     tokenizer.add_special_tokens([word for word in words if word.startswith("<|")])
     path.parent.mkdir(parents=True)

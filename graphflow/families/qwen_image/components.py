@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -15,17 +14,13 @@ from graphflow.families.latent_diffusion.vae import Autoencoder
 from graphflow.families.qwen_image.config import TEXT_CLASSES, VAE_CLASSES
 from graphflow.families.qwen_image.denoiser import QwenImageDenoiser
 from graphflow.families.qwen_image.family import FAMILY
+from graphflow.families.qwen_image.language import Qwen25VL
 from graphflow.families.qwen_image.places import Places
 from graphflow.families.qwen_image.text import QwenImageText
 from graphflow.families.qwen_image.vae import FrameAutoencoder
 from graphflow.loading.components import FindVectors, Module
 from graphflow.modelfiles.description import Part
 from graphflow.sampling.prediction import ModelSampling
-
-_TEXT_SIZES = (
-    "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
-    "head_dim", "rms_norm_eps",
-)  # fmt: skip
 
 LEVELS = 10_000
 """Noise levels of the table from which the simple schedules choose."""
@@ -37,13 +32,13 @@ class QwenImageComponents(FlowComponents):
     """The networks of Qwen-Image."""
 
     def build(self, part: Part) -> nn.Module:
-        """The part's module without weights; of the text encoder only what reads text.
+        """The part's module without weights.
 
         Raises:
             ModelFormatError: Its class cannot be loaded.
         """
         if part.class_name in TEXT_CLASSES:
-            return _language_model(part.config)
+            return Qwen25VL(part.config)
         if part.class_name in VAE_CLASSES:
             with collector_paused():
                 import diffusers
@@ -93,7 +88,6 @@ class QwenImageComponents(FlowComponents):
             tokens=tokens,
             module=part.module,
             tokenizer=pieces_of(part),
-            device=part.device,
         )
 
     def autoencoder(self, part: Module) -> Autoencoder:
@@ -109,19 +103,6 @@ class QwenImageComponents(FlowComponents):
             upcast=part.upcast,
             save_memory=part.save_memory,
         )
-
-
-def _language_model(config: Mapping[str, Any]) -> nn.Module:
-    """The part of Qwen2.5-VL that reads text, from the config of the whole, whose text may have a section of its own."""
-    with collector_paused():
-        from transformers import Qwen2Config, Qwen2Model
-    given = {**config, **(config.get("text_config") or {})}
-    kept = {key: given[key] for key in _TEXT_SIZES if key in given}
-    # Without pictures all three axes of its rotary places count alike, which is the plain rotation.
-    theta = given.get("rope_theta") or (given.get("rope_parameters") or {}).get("rope_theta", 1e6)
-    rope = {"rope_type": "default", "rope_theta": float(theta)}
-    made: nn.Module = Qwen2Model(Qwen2Config(**kept, rope_parameters=rope))
-    return made
 
 
 COMPONENTS = QwenImageComponents(latent=FAMILY.latent, transformer=FAMILY.transformer)

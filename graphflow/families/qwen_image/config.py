@@ -8,8 +8,8 @@ from graphflow.errors import ModelFormatError
 from graphflow.modelfiles.description import Config, JsonValue
 from graphflow.modelfiles.inferred import Inferred, Shapes, shape_of
 
-TEXT_CLASSES = ("Qwen2_5_VLForConditionalGeneration", "Qwen2Model")
-"""The text encoder as published, and the part of it that reads text."""
+TEXT_CLASSES = ("Qwen2_5_VLForConditionalGeneration", "Qwen25VL")
+"""The text encoder as published, and what is made of it here."""
 VAE_CLASSES = ("AutoencoderKLQwenImage", "AutoencoderKLWan")
 """Two classes for one autoencoder; the latter was trained on videos."""
 TIME_ZERO = "__index_timestep_zero__"
@@ -17,12 +17,12 @@ TIME_ZERO = "__index_timestep_zero__"
 
 _TEXT_PREFIXES = ("text_encoders.qwen25_7b.transformer.", "")
 _TEXT_MARK = "model.layers.0.self_attn.q_proj.bias"
-_VISION_MARK = "visual.patch_embed.proj.weight"
 _VAE_PREFIXES = ("first_stage_model.", "vae.", "")
 _VAE_MARKS = ("decoder.upsamples.0.residual.0.gamma", "decoder.up_blocks.0.resnets.0.norm1.gamma")
-_HEAD = 128
-"""Width of a head of every published Qwen2.5-VL."""
+_HEAD, _SEEING_HEAD = 128, 80
+"""Widths of the heads of every published Qwen2.5-VL: of the language model, and of the network that sees."""
 _BLOCK = re.compile(r"^transformer_blocks\.(\d{1,3})\.")
+_SEEING = re.compile(r"^visual\.blocks\.(\d{1,3})\.")
 _LAYER = re.compile(r"^model\.(?:language_model\.)?layers\.(\d{1,3})\.")
 _DOWN = re.compile(r"^encoder\.downsamples\.(\d{1,2})\.(residual\.2|resample\.1|time_conv)\.weight$")
 _DOWN_DIFFUSERS = re.compile(r"^encoder\.down_blocks\.(\d{1,2})\.(conv1|resample\.1|time_conv)\.weight$")
@@ -30,8 +30,7 @@ _DOWN_DIFFUSERS = re.compile(r"^encoder\.down_blocks\.(\d{1,2})\.(conv1|resample
 
 def text_prefix(shapes: Shapes) -> str | None:
     """The prefix of a Qwen2.5-VL's tensors; None where there is none."""
-    marks = (_TEXT_MARK, _VISION_MARK)
-    return next((prefix for prefix in _TEXT_PREFIXES if all(prefix + mark in shapes for mark in marks)), None)
+    return next((prefix for prefix in _TEXT_PREFIXES if prefix + _TEXT_MARK in shapes), None)
 
 
 def vae_prefix(shapes: Shapes) -> str | None:
@@ -92,7 +91,7 @@ def schedule(variant: str) -> Config:
 
 
 def infer_text(shapes: Shapes, where: str) -> Inferred:
-    """Config of the part of Qwen2.5-VL (Bai et al. 2025, arXiv:2502.13923) that reads text.
+    """Config of a Qwen2.5-VL (Bai et al. 2025, arXiv:2502.13923), with or without the network that sees.
 
     Raises:
         ModelFormatError: The tensors do not form one.
@@ -113,8 +112,25 @@ def infer_text(shapes: Shapes, where: str) -> Inferred:
         "num_key_value_heads": key[0] // _HEAD,
         "head_dim": _HEAD,
     }
-    defaults: Config = {"rope_theta": 1e6, "rms_norm_eps": 1e-6, "max_position_embeddings": 128_000}
+    defaults: Config = {"rope_theta": 1e6, "rms_norm_eps": 1e-6, "vision_config": _seeing(shapes)}
     return Inferred(TEXT_CLASSES[0], "qwen2_5_vl", facts, defaults, frozenset(defaults))
+
+
+def _seeing(shapes: Shapes) -> Config | None:
+    """Config of the network that sees; None where the file has none."""
+    patch = shape_of(shapes, "visual.patch_embed.proj.weight", dims=5)
+    inner = shape_of(shapes, "visual.blocks.0.mlp.gate_proj.weight", dims=2)
+    out = shape_of(shapes, "visual.merger.mlp.2.weight", dims=2)
+    if not (patch and inner and out):
+        return None
+    return {
+        "depth": len({match[1] for name in shapes if (match := _SEEING.match(name))}),
+        "hidden_size": patch[0],
+        "intermediate_size": inner[0],
+        "num_heads": max(1, patch[0] // _SEEING_HEAD),
+        "out_hidden_size": out[0],
+        "patch_size": patch[-1],
+    }
 
 
 def infer_vae(shapes: Shapes, where: str) -> Inferred:

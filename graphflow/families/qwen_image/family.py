@@ -74,7 +74,7 @@ class QwenImageFamily(FlowFamily):
     def tensor_names(self, part: Part) -> TensorNames:
         """Return how the tensors of a part are called."""
         if part.class_name in TEXT_CLASSES:
-            return LanguageNames()
+            return LanguageNames(part)
         return vae_names(part) if part.class_name in VAE_CLASSES else super().tensor_names(part)
 
     def lora_names(self, part: Part, names: Collection[str]) -> Iterator[tuple[str, str, Change]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from graphflow.families.flow.names import Row, TableNames
 from graphflow.families.qwen_image.config import TIME_ZERO
@@ -27,23 +28,31 @@ def vae_names(part: Part) -> TableNames:
     return TableNames(tuple(rows), {}, original=part.keys == "ldm")
 
 
+@dataclass(frozen=True)
 class LanguageNames:
-    """Implements :class:`graphflow.modelfiles.family.TensorNames` for the part of Qwen2.5-VL that reads text."""
+    """Implements :class:`graphflow.modelfiles.family.TensorNames` for Qwen2.5-VL.
 
-    modules: Mapping[str, str] = {}
+    Attributes:
+        part: The part; without `vision_config` it does not see.
+    """
+
+    part: Part
+    modules: Mapping[str, str] = field(default_factory=dict)
 
     def targets(self, key: str) -> Iterator[tuple[str, Change]]:
         """Yield the class's tensors that a file's tensor makes."""
         if not self.is_spare(key):
-            yield key.removeprefix("model.").removeprefix("language_model."), ""
+            name = key.removeprefix("model.").removeprefix("language_model.")
+            yield (name if name.startswith("visual.") else f"language.{name}"), ""
 
     def canonical(self, name: str) -> str:
         """Return a name as it is."""
         return name
 
     def is_spare(self, key: str) -> bool:
-        """Tell what sees pictures and what writes text, and what is no weight."""
-        return key.startswith(("visual.", "model.visual.", "lm_head.")) or "." not in key
+        """Tell what writes text, what is no weight, and what sees where nothing here does."""
+        unseeing = not self.part.config.get("vision_config") and key.startswith(("visual.", "model.visual."))
+        return unseeing or key.startswith("lm_head.") or "." not in key
 
     def originals(self, names: Iterable[str]) -> dict[str, str]:
         """Return none: the authors' names are transformers' own."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-import torch
-from torch import nn
+from torch import Tensor
 
 from graphflow.basics.finite import require_finite
 from graphflow.basics.inference import inference
@@ -15,14 +15,24 @@ from graphflow.errors import ModelFormatError
 from graphflow.families.flow.piece_tokenizer import PieceTokenizer
 from graphflow.families.latent_diffusion.saving import Config, Tensors
 from graphflow.families.latent_diffusion.text import TextModel
+from graphflow.pixels.resampling import to_area
 from graphflow.values import Conditioning, ConditioningEntry
 
-TEMPLATE = (
-    "<|im_start|>system\nDescribe the image by detailing the color, shape, size, texture, quantity, text, spatial"
-    " relationships of the objects and background:<|im_end|>\n<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
+_FRAME = "<|im_start|>system\n{}<|im_end|>\n<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
+DESCRIBE = (
+    "Describe the image by detailing the color, shape, size, texture, quantity, text, spatial relationships of the objects"
+    " and background:"
 )
-"""What a prompt is put into (Diffusers' QwenImagePipeline has it, too)."""
-START = "<|im_start|>"
+EDIT = (
+    "Describe the key features of the input image (color, shape, size, texture, objects, background), then explain how"
+    " the user's text instruction should alter or modify the image. Generate a new image that meets the user's"
+    " requirements while maintaining consistency with the original input where appropriate."
+)
+"""What the encoder is asked to do (Diffusers' QwenImagePipeline and QwenImageEditPipeline have the same)."""
+START, PICTURE = "<|im_start|>", "<|image_pad|>"
+_SHOWN = f"<|vision_start|>{PICTURE}<|vision_end|>"
+ONE, SEVERAL = 1024 * 1024, 384 * 384
+"""Pixels of a picture as the encoder gets it: the only one, or one of several that are numbered."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -30,14 +40,12 @@ class QwenImageText(TextModel):
     """What `TextEncoder.use()` gives.
 
     Attributes:
-        module: A transformers `Qwen2Model`.
+        module: A `Qwen25VL`.
         tokenizer: Its tokenizer.
-        device: Where it computes.
     """
 
-    module: nn.Module
+    module: Any
     tokenizer: PieceTokenizer
-    device: torch.device
 
     @inference
     def encode(self, text: str, texts: Mapping[str, str] | None = None) -> Conditioning:
@@ -55,11 +63,40 @@ class QwenImageText(TextModel):
         Raises:
             NonFiniteError: The encoder overflows in its dtype.
         """
-        ids = self.tokenizer.ids(TEMPLATE.format(unescaped((texts or {}).get("text_encoder", text))))
-        (start,) = self.tokenizer.ids(START)
+        return self._read(DESCRIBE, unescaped((texts or {}).get("text_encoder", text)))
+
+    @inference
+    def encode_with_pictures(self, text: str, pictures: Sequence[Tensor], *, numbered: bool) -> Conditioning:
+        """Encode an instruction and the pictures that it speaks of.
+
+        Args:
+            text: The instruction.
+            pictures: (1, 3, H, W) each, in [0, 1].
+            numbered: Whether they are called Picture 1, Picture 2, …, as models for several pictures were trained.
+
+        Returns:
+            As :meth:`encode`, with the pictures before the text.
+
+        Raises:
+            ModelFormatError: The encoder's file cannot see.
+            NonFiniteError: The encoder overflows in its dtype.
+        """
+        if pictures and self.module.visual is None:
+            raise ModelFormatError(
+                "this Qwen2.5-VL has only the tensors that read text",
+                advice="load a file that has `visual.` tensors, too",
+            )
+        names = [f"Picture {number}: " if numbered else "" for number in range(1, len(pictures) + 1)]
+        pixels = SEVERAL if numbered else ONE
+        shown = "".join(name + _SHOWN for name in names) + unescaped(text)
+        task = EDIT if pictures or numbered else DESCRIBE
+        return self._read(task, shown, [to_area(picture, pixels) for picture in pictures])
+
+    def _read(self, task: str, text: str, pictures: Sequence[Tensor] = ()) -> Conditioning:
+        ids = self.tokenizer.ids(_FRAME.format(task, text))
+        (start,), (picture,) = self.tokenizer.ids(START), self.tokenizer.ids(PICTURE)
         first = ids.index(start, ids.index(start) + 1) + len(self.tokenizer.ids(f"{START}user\n"))
-        states = self.module(input_ids=torch.tensor([ids], device=self.device)).last_hidden_state
-        embedding = states[:, first:].float().cpu()
+        embedding = self.module(ids, pictures, picture)[:, first:].float().cpu()
         require_finite(embedding, "the prompt's embedding", "set dtype to float32 or bfloat16")
         return Conditioning(entries=(ConditioningEntry(embedding=embedding),))
 
