@@ -53,6 +53,7 @@ SAMPLE = {
         "vae/decode_batch2",
         "vae/encode",
         "text/escape",
+        "text/editplus_2images",
         "pipeline/txt2img",
     ),
 }
