@@ -44,6 +44,11 @@ def weighted_segments(text: str) -> list[tuple[str, float]]:
     return [(part.replace(_OPEN, "(").replace(_CLOSE, ")"), weight) for part, weight in _segments(hidden, 1.0) if part]
 
 
+def unescaped(text: str) -> str:
+    r"""Return a text whose brackets are all plain, with `\(` and `\)` as brackets."""
+    return text.replace(r"\(", "(").replace(r"\)", ")")
+
+
 def pieces(text: str, tokens: Collection[str] = ()) -> list[Piece]:
     """Split a prompt into runs of text and calls of embeddings.
 

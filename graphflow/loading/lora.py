@@ -166,7 +166,8 @@ def part_layers(layers: Mapping[str, Iterable[Layer]], part: Part, shapes: Mappi
         owner, rest = _owner(flat, prefixes)
         if owner != role and not (owner == "" and role == denoiser):
             continue
-        modules = index.get(rest.removeprefix("text_model_"), {})
+        # A bare name may begin as a prefix does: `transformer_blocks` as `transformer_`.
+        modules = index.get(rest.removeprefix("text_model_")) or index.get(flat, {})
         for layer in found:
             targets = {f"{module}.{layer.leaf}": change for module, change in modules.items()}
             if not targets or any(target not in shapes or target in matched for target in targets):

@@ -48,14 +48,16 @@ Sizes = tuple[tuple[int, int], ...]
 
 @dataclass(frozen=True, kw_only=True)
 class LatentFormat:
-    """The latents of a family: model space = (raw - shift) * scale.
+    """The latents of a family: model space = (raw - shift) * scale, or (raw - mean) / deviation by channel.
 
     Attributes:
         channels: Channels C.
         scale: Factor from raw latents to the model's space.
         shift: What is taken off raw latents first.
+        mean: The same by channel; empty where `scale` and `shift` are for all channels.
+        deviation: What each channel is divided by then.
         downscale: Pixels per latent sample along an edge.
-        axes: Axes behind the channels: 1 for sound, 2 for pictures, 3 for video.
+        axes: Axes behind the channels: 1 for sound, 2 for pictures, 3 for video, of which a picture is one frame.
         rgb: Red, green and blue in [-1, 1] for one unit of each channel in the model's space, for previews; empty
             where nobody published them.
         rgb_for: Widths of the text that the models read which `rgb` was fitted for; others have other autoencoders.
@@ -69,6 +71,8 @@ class LatentFormat:
     channels: int
     scale: float = 1.0
     shift: float = 0.0
+    mean: tuple[float, ...] = ()
+    deviation: tuple[float, ...] = ()
     downscale: int = 8
     axes: int = 2
     rgb: tuple[tuple[float, float, float], ...] = ()

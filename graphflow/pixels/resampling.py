@@ -137,6 +137,16 @@ SMOOTHING = frozenset({"bilinear", "bicubic"})
 """Those that take `antialias`; lanczos and area always smooth before shrinking."""
 
 
+def to_area(pixels: Tensor, area: int, multiple: int = 1) -> Tensor:
+    """Bring pictures (B, C, H, W) to so many pixels, of their own shape, both edges multiples of a number."""
+    height, width = pixels.shape[-2:]
+    scale = (area / (height * width)) ** 0.5
+    size = [
+        max(1, round(edge * scale / multiple)) * multiple for edge in (height, width)
+    ]
+    return resample(pixels, size, "area")
+
+
 def resample(
     tensor: Tensor,
     size: Sequence[int],
@@ -145,10 +155,10 @@ def resample(
     *,
     antialias: bool = False,
 ) -> Tensor:
-    """Resample (B, C, H, W) to a size by a method's name.
+    """Resample (B, C, H, W), or each frame of (B, C, t, H, W), to a size by a method's name.
 
     Args:
-        tensor: (B, C, H, W); of an empty batch comes an empty batch.
+        tensor: (B, C, H, W) or (B, C, t, H, W); of an empty batch comes an empty batch.
         size: (height, width).
         method: A key of `RESIZERS`.
         crop: ``center`` cuts to the shape of the size first.
@@ -160,7 +170,11 @@ def resample(
     if method not in RESIZERS:
         raise ValueError(f"there is no resampling method {method!r}")
     if not tensor.shape[0]:
-        return tensor.new_zeros((0, tensor.shape[1], *size))
+        return tensor.new_zeros((0, *tensor.shape[1:-2], *size))
+    if tensor.ndim == 5:
+        frames = tensor.transpose(1, 2).flatten(0, 1)
+        frames = resample(frames, size, method, crop, antialias=antialias)
+        return frames.unflatten(0, (len(tensor), -1)).transpose(1, 2)
     if crop == "center":
         tensor = crop_to_shape(tensor, size)
     if tuple(tensor.shape[-2:]) == tuple(size):

@@ -61,14 +61,15 @@ def denoise(request: Request) -> tuple[Latent, Latent]:
     """Run the loop.
 
     Returns:
-        The latent at the last noise level, and the clean one of the last evaluation; shapes as given.
+        The latent at the last noise level, and the clean one of the last evaluation; shapes as given, but that a
+        picture for a model of videos has become one frame.
 
     Raises:
         InvalidInputError: Shapes do not fit.
         NonFiniteError: The model makes NaN.
     """
-    denoiser, latent, noise = request.denoiser, request.latent, request.noise
-    require_format(latent, denoiser.latent)
+    denoiser, noise = request.denoiser, request.noise
+    latent = in_format(request.latent, denoiser.latent)
     require_family(latent, request.family, "the model")
     planes = Planes.of(latent.samples, latent.further)
     if planes.changes and latent.noise_mask is not None:
@@ -130,14 +131,16 @@ def denoise(request: Request) -> tuple[Latent, Latent]:
     return finished(result.latent), finished(result.denoised)
 
 
-def require_format(latent: Latent, wanted: LatentFormat) -> None:
-    """Refuse latents that a model cannot read.
+def in_format(latent: Latent, wanted: LatentFormat) -> Latent:
+    """Return latents as a model reads them: a picture, (B, C, h, w), is one frame, (B, C, 1, h, w), for a model of videos.
 
     Raises:
         InvalidInputError: They have other axes, channels or further tensors than the model's, or there are none.
     """
     if wanted.axes == 2:
-        require_pictures(latent)
+        latent = as_pictures(latent)
+    elif wanted.axes == 3 and latent.samples.dim() == 4:
+        latent = replace(latent, samples=latent.samples.unsqueeze(2))
     if not latent.samples.shape[0]:
         raise InvalidInputError("the batch is empty", where="latent")
     for name, tensor, expected in [
@@ -160,20 +163,24 @@ def require_format(latent: Latent, wanted: LatentFormat) -> None:
     if set(latent.further) != set(wanted.further):
         has, needs = (", ".join(names) or "none" for names in (latent.further, wanted.further))
         raise InvalidInputError(f"the latent has the further tensors {has}, the model needs {needs}", where="latent")
+    return latent
 
 
-def require_pictures(latent: Latent) -> None:
-    """Refuse latents of videos, (B, C, t, h, w).
+def as_pictures(latent: Latent) -> Latent:
+    """Return latents as those of pictures, (B, C, h, w), which (B, C, 1, h, w) are, too.
 
     Raises:
-        InvalidInputError: They have an axis for time.
+        InvalidInputError: They are a video's.
     """
+    if latent.samples.dim() == 5 and latent.samples.shape[2] == 1:
+        return replace(latent, samples=latent.samples.squeeze(2))
     if latent.samples.dim() != 4:
         raise InvalidInputError(
             "the latents are a video's, and models of pictures cannot read them",
             where="latent",
             advice="no family that makes videos runs by components yet; run_pipeline runs such models whole",
         )
+    return latent
 
 
 def require_family(latent: Latent, family: str, what: str) -> None:

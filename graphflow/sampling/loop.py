@@ -31,23 +31,32 @@ MakeMaskSchedule = Callable[[ModelSampling, Tensor], MaskSchedule]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LatentSpace:
-    """The affine map between what the autoencoder makes and what the model works on: (raw - shift) * scale."""
+    """The affine map between what the autoencoder makes and what the model works on: (raw - shift) / deviation * scale.
+
+    Attributes:
+        scale: For all channels.
+        shift: For all channels, or by channel.
+        deviation: For all channels, or by channel.
+    """
 
     scale: float = 1.0
-    shift: float = 0.0
+    shift: float | tuple[float, ...] = 0.0
+    deviation: float | tuple[float, ...] = 1.0
 
     @classmethod
     def of(cls, latent: LatentFormat) -> LatentSpace:
         """The map of a family's latents."""
-        return cls(scale=latent.scale, shift=latent.shift)
+        return cls(scale=latent.scale, shift=latent.mean or latent.shift, deviation=latent.deviation or 1.0)
 
     def enter(self, raw: Tensor) -> Tensor:
         """To the model's space. An all-zero latent stands for an empty picture and stays zero."""
-        return (raw - self.shift) * self.scale if raw.count_nonzero() else raw
+        if not raw.count_nonzero():
+            return raw
+        return (raw - _by_channel(self.shift, raw)) / _by_channel(self.deviation, raw) * self.scale
 
     def leave(self, scaled: Tensor) -> Tensor:
         """Back to the autoencoder's space."""
-        return scaled / self.scale + self.shift
+        return scaled / self.scale * _by_channel(self.deviation, scaled) + _by_channel(self.shift, scaled)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -194,6 +203,13 @@ def sample(
         latent, denoised = space.leave(x), space.leave(last)
     # cloned outside inference mode, so that others may work on them in place
     return Sampled(latent=latent.clone(), denoised=denoised.clone())
+
+
+def _by_channel(value: float | tuple[float, ...], latent: Tensor) -> float | Tensor:
+    """A number for each channel as a tensor that goes with latents (B, C, ...)."""
+    if isinstance(value, float):
+        return value
+    return torch.tensor(value, dtype=latent.dtype, device=latent.device).reshape(-1, *(1,) * (latent.ndim - 2))
 
 
 def _match(sides: Mapping[str, list[Region]]) -> dict[str, list[Region]]:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from graphflow.basics.prompt_syntax import embedding_names
+from graphflow.errors import InvalidInputError
 from graphflow.limits import LIMITS
 from graphflow.spec.decorator import FileNeed, node
-from graphflow.values import Conditioning, TextEncoder
+from graphflow.values import Conditioning, Image, Latent, TextEncoder, Vae
 
-__all__ = ["encode_prompt", "set_text_layer"]
+from .extras import with_extras
+
+__all__ = ["encode_prompt", "encode_prompt_with_images", "set_text_layer"]
+
+REFERENCE = 1024 * 1024
+"""Pixels of a picture that an editing model gets as a reference."""
 
 
 def _embeddings(params: Mapping[str, Any]) -> Iterable[FileNeed]:
@@ -50,6 +56,54 @@ def encode_prompt(
     with encoder.use() as loaded:
         result: Conditioning = loaded.encode(text)
     return result
+
+
+@node("encode_prompt_with_images", lane="device")
+def encode_prompt_with_images(
+    text_encoder: Annotated[TextEncoder, Field(description="the text encoders")],
+    text: Annotated[str, Field(max_length=LIMITS.text, description="the instruction")] = "",
+    images: Annotated[list[Image] | None, Field(description="the pictures that it speaks of, in order")] = None,
+    vae: Annotated[Vae | None, Field(description="encodes the pictures as references, too")] = None,
+    template: Annotated[
+        Literal["qwen_edit", "qwen_edit_plus"], Field(description="one picture, or several that are numbered")
+    ] = "qwen_edit",
+) -> Conditioning:
+    """Encode an instruction together with pictures (Qwen-Image-Edit); alpha is ignored.
+
+    With an autoencoder the pictures, brought to 1024 * 1024 pixels of their own shape, are reference latents, too.
+
+    Raises:
+        InvalidInputError: An input holds several pictures, or the template is for one.
+        ModelFormatError: The text encoder reads no pictures.
+        NonFiniteError: An encoder overflows in its dtype.
+    """
+    from graphflow.pixels.resampling import to_area
+
+    pictures = [image.pixels[:, :3] for image in images or ()]
+    if any(len(picture) != 1 for picture in pictures):
+        raise InvalidInputError("an input holds several pictures", where="images", advice="give each one by itself")
+    numbered = template == "qwen_edit_plus"
+    if len(pictures) > 1 and not numbered:
+        raise InvalidInputError(
+            f"there are {len(pictures)} pictures, and the template qwen_edit is for one",
+            where="images",
+            advice="take the template qwen_edit_plus",
+        )
+    with text_encoder.use() as loaded:
+        told: Conditioning = loaded.encode_with_pictures(text, pictures, numbered=numbered)
+    if vae is None or not pictures:
+        return told
+    with vae.use() as autoencoder:
+        factor: int = autoencoder.downscale
+        references = tuple(
+            Latent(
+                samples=autoencoder.encode(to_area(picture, REFERENCE, factor if numbered else 1)),
+                family=vae.family,
+                downscale=factor,
+            )
+            for picture in pictures
+        )
+    return with_extras(told, {"reference_latents": references})
 
 
 @node("set_text_layer", map=True)

@@ -90,10 +90,10 @@ def require_color(color: str) -> None:
 
 
 def require_planes(samples: torch.Tensor) -> None:
-    """Refuse to resample latents of videos.
+    """Refuse to resample latents of sound.
 
     Raises:
-        InvalidInputError: They have an axis for time.
+        InvalidInputError: They have no rows and columns.
     """
-    if samples.dim() != 4:
-        raise InvalidInputError("latents of videos cannot be resampled", advice="resample the frames before encoding")
+    if samples.dim() < 4:
+        raise InvalidInputError("latents of sound have no rows and columns to resample", where="latent")

@@ -87,7 +87,7 @@ def load_latent(
     except (SafetensorError, ValueError, KeyError) as error:
         raise MediaError(f"this is no latent file: {error}", where=file, advice="use a .latent file") from error
     samples = tensors.get(KEY)
-    if samples is None or samples.dim() != 4 or not samples.is_floating_point() or 0 in samples.shape:
+    if samples is None or samples.dim() not in (4, 5) or not samples.is_floating_point() or 0 in samples.shape:
         raise MediaError(f"the file holds no picture latents under {KEY!r}", where=file, advice="use a .latent file")
     samples = samples.float()
     further = {

@@ -54,9 +54,9 @@ def fill_masked_latent(
         InvalidInputError: The latents have no noise mask, or are a video's.
     """
     from graphflow.pixels.filling import LATENT_FILLINGS
-    from graphflow.sampling.denoise import require_pictures
+    from graphflow.sampling.denoise import as_pictures
 
-    require_pictures(latent)
+    pictures = as_pictures(latent).samples
     if latent.noise_mask is None:
         raise InvalidInputError(
             "the latents have no noise mask", where="latent", advice="put set_noise_mask before this node"
@@ -64,4 +64,5 @@ def fill_masked_latent(
     if not latent.samples.shape[0]:
         return latent
     require_items(latent.noise_mask)
-    return replace(latent, samples=LATENT_FILLINGS[content](latent.samples, latent.noise_mask, seed))
+    filled = LATENT_FILLINGS[content](pictures, latent.noise_mask, seed)
+    return replace(latent, samples=filled.reshape(latent.samples.shape))

@@ -46,16 +46,16 @@ def composite_latents(
         InvalidInputError: The channels differ, or the latents are a video's.
     """
     from graphflow.pixels import latents
-    from graphflow.sampling.denoise import require_pictures
+    from graphflow.sampling.denoise import as_pictures
 
-    require_pictures(destination)
     require_same_channels(destination, source)
+    pictures, others = as_pictures(destination).samples, as_pictures(source).samples
     require_items(source.samples, destination.samples.shape[0])
     if mask is not None:
         require_items(mask.values, destination.samples.shape[0])
     values, places = None if mask is None else mask.values, (x, y, feather)
-    given = (destination.samples, source.samples, values, *places, resize_source)
-    return replace(destination, samples=latents.composite_latents(*given, destination.downscale))
+    mixed = latents.composite_latents(pictures, others, values, *places, resize_source, destination.downscale)
+    return replace(destination, samples=mixed.reshape(destination.samples.shape))
 
 
 @node("blend_latents")

@@ -22,7 +22,7 @@ def vae_decode(
     tile: Tile = 0,
     overlap: TileOverlap = 64,
 ) -> Image:
-    """Decode latents (B, C, h, w) to pixels (B, 3, 8 h, 8 w) in [0, 1].
+    """Decode latents (B, C, h, w), or (B, C, 1, h, w) of models of videos, to pixels (B, 3, 8 h, 8 w) in [0, 1].
 
     Tiles share at most a quarter of their edge.
 
@@ -31,9 +31,9 @@ def vae_decode(
             them, or they are a video's.
         NonFiniteError: The autoencoder makes NaN, in float32 too.
     """
-    from graphflow.sampling.denoise import require_family, require_pictures
+    from graphflow.sampling.denoise import as_pictures, require_family
 
-    require_pictures(latent)
+    latent = as_pictures(latent)
     with vae.use() as loaded:
         if latent.samples.shape[1] != loaded.latent_channels:
             raise InvalidInputError(
@@ -55,6 +55,8 @@ def encode_image(
     overlap: TileOverlap = 64,
 ) -> Latent:
     """Encode pixels (B, 3 or 4, H, W) in [0, 1] to latents (B, C, H / 8, W / 8), at the mode of their distribution.
+
+    An autoencoder that was made for videos gives (B, C, 1, H / 8, W / 8).
 
     Raises:
         InvalidInputError: A picture is smaller than one latent sample.

@@ -73,14 +73,14 @@ def add_noise(
     Raises:
         InvalidInputError: The latent is another family's.
     """
-    from graphflow.sampling.denoise import require_format
+    from graphflow.sampling.denoise import in_format
     from graphflow.sampling.loop import LatentSpace
     from graphflow.sampling.noise import initial_noise
 
     if not len(sigmas.values) or not noise.add:
         return latent
     with model.use() as loaded:
-        require_format(latent, loaded.latent)
+        latent = in_format(latent, loaded.latent)
         ends = sigmas.values[0], sigmas.values[-1]
         level = (ends[0] - ends[1]).abs() if len(sigmas.values) > 1 else ends[0]
         space = LatentSpace.of(loaded.latent)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from graphflow.modelfiles.family import LatentFormat
+    from graphflow.sampling.loop import LatentSpace
     from graphflow.sampling.network import Denoiser
 
 Preview = Callable[["Tensor"], "Tensor | None"]
@@ -39,20 +40,19 @@ def published_factors(latent: LatentFormat) -> Tensor:
     return torch.cat([torch.tensor(latent.rgb) / 2, torch.full((1, 3), 0.5)])
 
 
-def fit_factors(autoencoder: Any, scale: float, shift: float) -> Tensor:
+def fit_factors(autoencoder: Any, space: LatentSpace) -> Tensor:
     """The best linear map from an autoencoder's latents to colours, (C + 1, 3), by least squares on coloured patches.
 
     Args:
         autoencoder: What ``Vae.use()`` gives.
-        scale: Scale of the latents in the model's space.
-        shift: Their shift.
+        space: From its latents to the model's space.
     """
     import torch
 
     generator = torch.Generator().manual_seed(0)
     colours = torch.rand((PICTURES, 3, EDGE // PATCH, EDGE // PATCH), generator=generator)
     pixels = colours.repeat_interleave(PATCH, dim=-1).repeat_interleave(PATCH, dim=-2)
-    latents = (autoencoder.encode(pixels) - shift) * scale
+    latents = _flat(space.enter(autoencoder.encode(pixels)))
     wanted = torch.nn.functional.interpolate(pixels, size=latents.shape[-2:], mode="area")
     known = latents.permute(0, 2, 3, 1).flatten(0, 2)
     known = torch.cat([known, torch.ones(len(known), 1)], dim=1)
@@ -76,10 +76,13 @@ def previewer(model: Model, loaded: Denoiser) -> Preview:
         own = _find(model.files[0].name, model.files[0].kind)
         if own is None:
             return lambda latent: None
+        from graphflow.sampling.loop import LatentSpace
+
         with own.use() as autoencoder:
-            factors = fit_factors(autoencoder, loaded.latent.scale, loaded.latent.shift)
+            factors = fit_factors(autoencoder, LatentSpace.of(loaded.latent))
 
     def preview(latent: Tensor) -> Tensor | None:
+        latent = _flat(latent)
         fits = latent.ndim == 4 and latent.shape[1] + 1 == len(factors)
         return latent_to_rgb(latent, factors) if fits else None
 
@@ -87,12 +90,19 @@ def previewer(model: Model, loaded: Denoiser) -> Preview:
 
 
 def _decoder(tiny: Vae, loaded: Denoiser) -> Preview:
+    from graphflow.sampling.loop import LatentSpace
+
     def preview(latent: Tensor) -> Tensor:
         with tiny.use() as autoencoder:
-            pixels: Tensor = autoencoder.decode(latent.float().cpu() / loaded.latent.scale + loaded.latent.shift)
+            pixels: Tensor = autoencoder.decode(LatentSpace.of(loaded.latent).leave(latent.float().cpu()))
         return pixels
 
     return preview
+
+
+def _flat(latent: Tensor) -> Tensor:
+    """Videos of one frame as pictures."""
+    return latent.squeeze(2) if latent.ndim == 5 else latent
 
 
 def _tiny_autoencoder(name: str, family: str) -> Vae | None:

@@ -1,4 +1,4 @@
-"""Prompts of several texts or of pictures that Flux, Qwen-Image and their kin read."""
+"""Prompts of several texts or of pictures that Flux and its kin read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import Field
 from graphflow.limits import LIMITS
 from graphflow.modelfiles.families import family_named
 from graphflow.spec.decorator import ModelName, node
-from graphflow.values import Conditioning, ControlNet, Image, ImageEncoder, Model, TextEncoder, Vae
+from graphflow.values import Conditioning, ControlNet, Image, ImageEncoder, Model, TextEncoder
 
 from ..conditioning.extras import with_extras
 
@@ -17,7 +17,6 @@ __all__ = [
     "add_image_prompt",
     "apply_style_patch",
     "encode_prompt_parts",
-    "encode_prompt_with_images",
     "lotus_conditioning",
 ]
 
@@ -53,19 +52,6 @@ def encode_prompt_parts(
     with text_encoder.use() as loaded:
         told: Conditioning = loaded.encode("", texts)
     return with_extras(told, {"guidance": guidance})
-
-
-@node("encode_prompt_with_images", waits="qwen_image")
-def encode_prompt_with_images(
-    text_encoder: Encoder,
-    text: Annotated[Text, Field(description="the instruction")] = "",
-    images: Annotated[list[Image] | None, Field(description="the pictures that it speaks of, in order")] = None,
-    vae: Annotated[Vae | None, Field(description="encodes the pictures as references, too")] = None,
-    template: Annotated[
-        Literal["qwen_edit", "qwen_edit_plus"], Field(description="one picture, or several that are numbered")
-    ] = "qwen_edit",
-) -> Conditioning:
-    """Encode an instruction together with pictures (Qwen-Image-Edit)."""
 
 
 @node("add_image_prompt", waits="a family with image prompts")

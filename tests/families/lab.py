@@ -13,6 +13,9 @@ import torch
 from graphflow import node
 from graphflow.converters.comfyui import rules
 from graphflow.converters.comfyui.rules import Rule
+from graphflow.sampling.denoiser import GuidedDenoiser
+from graphflow.sampling.guidance import ClassifierFree
+from graphflow.sampling.regions import make_regions
 from graphflow.spec import registry
 from graphflow.spec.registry import Registry
 from graphflow.values import Conditioning, ConditioningEntry, Image, Latent, Mask, Model
@@ -67,21 +70,19 @@ def lab_eval(
     x = latent.samples
     level = torch.tensor(sigma)
     with model.use() as denoiser:
-
-        def side(told: Conditioning, *, negative: bool) -> torch.Tensor:
-            height, width = (edge * denoiser.latent.downscale for edge in x.shape[-2:])
-            completed = {"positive": denoiser.complete(told, height, width, negative=negative)}
-            (entry,) = denoiser.painting(completed, x, None)["positive"].entries
-            time = denoiser.model_sampling.timestep(level).expand(len(x))
-            output = denoiser.predict(denoiser.model_sampling.scale_input(x, level), time, [entry], sigma=level)
-            clean: torch.Tensor = denoiser.model_sampling.to_denoised(x, output, level)
-            return clean
-
-        result = side(positive, negative=False)
-        if negative is not None and cfg != 1.0:
-            other = side(negative, negative=True)
-            result = other + cfg * (result - other)
-    return replace(latent, samples=result)
+        height, width = (edge * denoiser.latent.downscale for edge in x.shape[-2:])
+        told = {"positive": positive, **({} if negative is None else {"negative": negative})}
+        completed = {
+            name: denoiser.complete(side, height, width, negative=name == "negative") for name, side in told.items()
+        }
+        guided = GuidedDenoiser(
+            predict=denoiser.predict,
+            model_sampling=denoiser.model_sampling,
+            guider=ClassifierFree(scale=cfg),
+            sides={name: make_regions(side.entries, x) for name, side in denoiser.painting(completed, x, None).items()},
+            modifiers=denoiser.guidance,
+        )
+        return replace(latent, samples=guided(x, level))
 
 
 PACK = (lab_conditioning, lab_latent, lab_image, lab_mask, lab_eval)

@@ -20,7 +20,7 @@ from graphflow.spec.registry import Registry
 from graphflow.values import Conditioning, Image, Latent, Sigmas
 from tests.families.recorded_models import DATA, shapes, write_model
 
-FAMILIES = ("flux",)
+FAMILIES = ("flux", "qwen_image")
 EVALUATION_BOUND, SAMPLING_BOUND, BROWNIAN_BOUND = 1e-5, 1e-4, 1e-3
 
 
@@ -79,6 +79,7 @@ def write_models(prompt: dict[str, Any], folder: Path) -> None:
             if isinstance(value, str) and value in files:
                 write_model(files[value], folder)
     write_t5_tokenizer(folder / "tokenizers" / "t5" / "tokenizer.json")
+    write_qwen_tokenizer(folder / "tokenizers" / "qwen2_5_vl" / "tokenizer.json")
 
 
 def write_t5_tokenizer(path: Path) -> None:
@@ -93,6 +94,21 @@ def write_t5_tokenizer(path: Path) -> None:
     tokenizer = Tokenizer(models.Unigram(vocabulary, unk_id=2, byte_fallback=False))
     tokenizer.normalizer = normalizers.Sequence([normalizers.Strip(), normalizers.Replace(Regex(r"\s+"), " ")])
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    path.parent.mkdir(parents=True)
+    tokenizer.save(str(path))
+
+
+def write_qwen_tokenizer(path: Path) -> None:
+    """Write a tokenizer with Qwen's ids for the words of the recorded prompts."""
+    if path.exists():
+        return
+    words: dict[str, int] = json.loads((DATA / "qwen_words.json").read_text("utf-8"))
+    tokenizer = Tokenizer(models.WordLevel({"<unknown>": 0, **words}, unk_token="<unknown>"))
+    parts = Regex(
+        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(parts, "isolated")
+    tokenizer.add_special_tokens([word for word in words if word.startswith("<|")])
     path.parent.mkdir(parents=True)
     tokenizer.save(str(path))
 

@@ -38,6 +38,24 @@ SAMPLE = {
         "text/lora_kohya_te",
         "pipeline/txt2img",
     ),
+    "qwen_image": (
+        "eval/odd9x7",
+        "eval/layers3",
+        "eval/ref_large16x16",
+        "eval/ref2_offset",
+        "eval/2511_ref1",
+        "eval/cfgnorm",
+        "sigmas/auraflow_3.1/beta/4",
+        "ksampler/from_EmptySD3LatentImage",
+        "mask/denoise0.5",
+        "lora/lightning/eval",
+        "lora/kohya/eval",
+        "vae/decode_batch2",
+        "vae/encode",
+        "text/escape",
+        "text/editplus_2images",
+        "pipeline/txt2img",
+    ),
 }
 
 

@@ -154,7 +154,6 @@ def test_what_needs_such_a_family_says_that_it_is_not_there() -> None:
         lambda: nodes.load_control_patch("patch"),
         lambda: nodes.apply_control_patch(some, some, some),
         lambda: nodes.encode_prompt_parts(some, family="sd3"),
-        lambda: nodes.encode_prompt_with_images(some),
         lambda: nodes.add_image_prompt(TOLD, some, some),
         lambda: nodes.apply_style_patch(some, some, some, some),
         lambda: nodes.lotus_conditioning(),

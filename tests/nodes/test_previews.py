@@ -13,6 +13,7 @@ from graphflow import runtime
 from graphflow.families.stable_diffusion.family import FAMILY as SD_FAMILY
 from graphflow.nodes import load_checkpoint
 from graphflow.nodes.sampling.previews import fit_factors, latent_to_rgb, previewer, published_factors
+from graphflow.sampling.loop import LatentSpace
 from graphflow.session import Session
 from graphflow.values import Model
 from tests.closeness import assert_close
@@ -47,7 +48,7 @@ def test_other_models_have_a_map_fitted_to_their_autoencoder(models: FakeModels)
 
 
 def test_a_fitted_map_undoes_scale_and_shift() -> None:
-    factors = fit_factors(FakeVae(), 0.25, 0.1)
+    factors = fit_factors(FakeVae(), LatentSpace(scale=0.25, shift=0.1))
     latent = (LATENT - 0.1) * 0.25
     assert torch.allclose(latent_to_rgb(latent, factors), LATENT[:, :3], atol=1e-3)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
@@ -70,13 +70,54 @@ class FlowDenoiser(Denoiser):
         return embedding
 
     def references(self, entries: Sequence[ConditioningEntry], batch: int) -> list[Tensor]:
-        """The reference latents of n entries in the model's space, each (n * B, C, h, w)."""
+        """The reference latents of n entries in the model's space, each (n * B, C, ...)."""
         lists = [entry.extras.get(REFERENCES, ()) for entry in entries]
         space = LatentSpace.of(self.latent)
         return [
             self.stacked([space.enter(latent.samples) for latent in latents], batch)
             for latents in zip(*lists, strict=True)
         ]
+
+    def reference_method(self, entries: Sequence[ConditioningEntry], methods: Collection[str], default: str) -> str:
+        """How the reference pictures of n entries are set apart.
+
+        Raises:
+            InvalidInputError: The family has no such way, or the entries disagree.
+        """
+        found = {str(entry.extras.get("reference_method", default)) for entry in entries}
+        method = found.pop()
+        if found or method not in methods:
+            raise InvalidInputError(
+                f"this family's models tell reference pictures apart by {', '.join(methods)}, not by {method!r}"
+                if not found
+                else "the conditionings have their reference pictures told apart in different ways",
+                advice="set it by set_reference_method",
+            )
+        return method
+
+    def by_references(
+        self,
+        x: Tensor,
+        timestep: Tensor,
+        entries: Sequence[ConditioningEntry],
+        evaluate: Callable[[Tensor, Tensor, Sequence[ConditioningEntry]], Tensor],
+    ) -> Tensor:
+        """The network's output by `evaluate`, which gets entries together whose reference latents have equal shapes.
+
+        Raises:
+            InvalidInputError: An entry has ControlNets.
+        """
+        self.refuse_controls(entries)
+        parts, times = x.chunk(len(entries)), timestep.chunk(len(entries))
+        outputs: dict[int, Tensor] = {}
+        for group in split_by_references(entries):
+            output = evaluate(
+                torch.cat([parts[index] for index in group]),
+                torch.cat([times[index] for index in group]),
+                [entries[index] for index in group],
+            )
+            outputs |= dict(zip(group, output.chunk(len(group)), strict=True))
+        return torch.cat([outputs[index] for index in range(len(entries))]).to(x.device, torch.float32)
 
     def refuse_controls(self, entries: Sequence[ConditioningEntry]) -> None:
         """Refuse what nothing here reads.

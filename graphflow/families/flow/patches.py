@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -34,3 +36,14 @@ def positions(rows: int, columns: int, *, first: int = 0, top: int = 0, left: in
     places[..., 1] = torch.arange(top, top + rows)[:, None]
     places[..., 2] = torch.arange(left, left + columns)
     return places.reshape(-1, 3)
+
+
+def beside(sizes: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Corners (top, left) of pictures of (rows, columns) on one sheet: each right of or below those before, so that the sheet stays small."""
+    found, height, width = [], 0, 0
+    for tall, wide in sizes:
+        below = height + tall <= width + wide
+        top, left = (height, 0) if below else (0, width)
+        found.append((top, left))
+        height, width = max(height, top + tall), max(width, left + wide)
+    return found

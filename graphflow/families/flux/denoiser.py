@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from graphflow.basics.inference import inference
 from graphflow.errors import InvalidInputError
-from graphflow.families.flow.denoiser import FlowDenoiser, split_by_references
+from graphflow.families.flow.denoiser import FlowDenoiser
 from graphflow.families.flow.patches import pack, positions, unpack, whole_patches
 from graphflow.families.flux.references import PLACES
 from graphflow.pixels.batches import cycled
@@ -81,17 +81,7 @@ class FluxDenoiser(FlowDenoiser):
         Raises:
             InvalidInputError: The entries do not fit the network.
         """
-        self.refuse_controls(entries)
-        parts, times = x.chunk(len(entries)), timestep.chunk(len(entries))
-        outputs: dict[int, Tensor] = {}
-        for group in split_by_references(entries):
-            output = self._evaluate(
-                torch.cat([parts[index] for index in group]),
-                torch.cat([times[index] for index in group]),
-                [entries[index] for index in group],
-            )
-            outputs |= dict(zip(group, output.chunk(len(group)), strict=True))
-        return torch.cat([outputs[index] for index in range(len(entries))]).to(x.device, torch.float32)
+        return self.by_references(x, timestep, entries, self._evaluate)
 
     def _evaluate(self, x: Tensor, timestep: Tensor, entries: Sequence[ConditioningEntry]) -> Tensor:
         config = self.module.config
@@ -103,7 +93,7 @@ class FluxDenoiser(FlowDenoiser):
         references = [whole_patches(reference) for reference in self.references(entries, batch)]
         if references:
             sizes = [(reference.shape[-2] // 2, reference.shape[-1] // 2) for reference in references]
-            places += _places(entries)(sizes, rows, columns)
+            places += PLACES[self.reference_method(entries, PLACES, "offset")](sizes, rows, columns)
             tokens = torch.cat([tokens, *map(pack, references)], dim=1)
         text = self.text(entries, batch, config.joint_attention_dim)
         guidance, heard = self._guidance(entries, batch)
@@ -161,24 +151,6 @@ class FluxDenoiser(FlowDenoiser):
             values.repeat_interleave(batch).to(self.device, self.dtype),
             None if bool(heard.all()) else heard.repeat_interleave(batch).to(self.device, self.dtype),
         )
-
-
-def _places(entries: Sequence[ConditioningEntry]) -> Callable[[list[tuple[int, int]], int, int], list[Tensor]]:
-    """How the reference pictures are set apart.
-
-    Raises:
-        InvalidInputError: The family has no such way, or the entries disagree.
-    """
-    methods = {str(entry.extras.get("reference_method", "offset")) for entry in entries}
-    method = methods.pop()
-    if methods or method not in PLACES:
-        raise InvalidInputError(
-            f"this family's models tell reference pictures apart by {', '.join(PLACES)}, not by {method!r}"
-            if not methods
-            else "the conditionings have their reference pictures told apart in different ways",
-            advice="set it by set_reference_method",
-        )
-    return PLACES[method]
 
 
 @contextmanager

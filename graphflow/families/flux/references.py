@@ -6,21 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 
 from torch import Tensor
 
-from graphflow.families.flow.patches import positions
+from graphflow.families.flow.patches import beside, positions
 
 Sizes = Sequence[tuple[int, int]]
 """(rows, columns) of the tokens of each reference picture."""
 
 
-def beside(sizes: Sizes, rows: int, columns: int) -> list[Tensor]:
-    """All on one sheet behind the picture, each right of or below those before, so that the sheet stays small."""
-    found, height, width = [], 0, 0
-    for tall, wide in sizes:
-        below = height + tall <= width + wide
-        top, left = (height, 0) if below else (0, width)
-        found.append(positions(tall, wide, first=1, top=top, left=left))
-        height, width = max(height, top + tall), max(width, left + wide)
-    return found
+def on_one_sheet(sizes: Sizes, rows: int, columns: int) -> list[Tensor]:
+    """All on one sheet behind the picture."""
+    return [
+        positions(*size, first=1, top=top, left=left) for size, (top, left) in zip(sizes, beside(sizes), strict=True)
+    ]
 
 
 def numbered(sizes: Sizes, rows: int, columns: int) -> list[Tensor]:
@@ -38,7 +34,7 @@ def diagonal(sizes: Sizes, rows: int, columns: int) -> list[Tensor]:
 
 
 PLACES: Mapping[str, Callable[[Sizes, int, int], list[Tensor]]] = {
-    "offset": beside,
+    "offset": on_one_sheet,
     "index": numbered,
     "uno": diagonal,
 }

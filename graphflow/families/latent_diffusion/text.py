@@ -154,6 +154,17 @@ class TextModel:
         require_finite(embedding, "the prompt's embedding", "set dtype to float32 or bfloat16")
         return Conditioning(entries=(ConditioningEntry(embedding=embedding, pooled=pooled[self.pooled_from]),))
 
+    def encode_with_pictures(self, text: str, pictures: Sequence[Tensor], *, numbered: bool) -> Conditioning:
+        """Refuse.
+
+        Raises:
+            ModelFormatError: Always: these encoders do not see.
+        """
+        raise ModelFormatError(
+            "the text encoders of this family read no pictures",
+            advice="load Qwen2.5-VL for Qwen-Image, or steer by pictures with apply_ip_adapter or apply_controlnet",
+        )
+
     def alone(self) -> Iterator[tuple[str, TextModel]]:
         """Each of the encoders by itself, with its name."""
         return ((encoder.name, replace(self, encoders=(encoder,))) for encoder in self.encoders)

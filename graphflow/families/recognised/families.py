@@ -59,13 +59,6 @@ MOCHI = RecognisedFamily(
     name="mochi", made_by="Mochi", transformer="MochiTransformer3DModel", marks=("blocks.0.attn.qkv_x.weight",)
 )
 PIXART = RecognisedFamily(name="pixart", made_by="PixArt")
-QWEN_IMAGE = RecognisedFamily(
-    name="qwen-image",
-    made_by="QwenImage",
-    transformer="QwenImageTransformer2DModel",
-    marks=("transformer_blocks.0.img_mod.1.weight",),
-    half="bfloat16",
-)
 SANA = RecognisedFamily(
     name="sana",
     made_by="Sana",

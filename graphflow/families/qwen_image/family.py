@@ -1,0 +1,119 @@
+"""What Qwen-Image is known by; without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from graphflow.families.flow.family import FlowFamily
+from graphflow.families.flow.piece_tokenizer import make_piece_tokenizer
+from graphflow.families.qwen_image.config import (
+    TEXT_CLASSES,
+    VAE_CLASSES,
+    infer_text,
+    infer_transformer,
+    infer_vae,
+    schedule,
+    text_prefix,
+    vae_prefix,
+)
+from graphflow.families.qwen_image.names import LanguageNames, transformer_names, vae_names
+from graphflow.modelfiles.description import Config, Kind, Part, TokenizerSpec
+from graphflow.modelfiles.draft import Draft
+from graphflow.modelfiles.family import Change, EncoderRole, LatentFormat, Match, TensorNames, Variant
+from graphflow.modelfiles.inferred import Shapes
+
+_PUBLISHED = ("Qwen/Qwen2.5-VL-7B-Instruct", "Qwen/Qwen-Image:tokenizer")
+
+
+@dataclass(frozen=True, kw_only=True)
+class QwenImageFamily(FlowFamily):
+    """Implements :class:`graphflow.modelfiles.family.Family`; it describes Qwen2.5-VL and Wan's autoencoder, too."""
+
+    def recognise(self, shapes: Shapes, metadata: Mapping[str, str], *, stated: Any = None) -> Match | None:
+        """Recognise a transformer, a text encoder or an autoencoder by its tensors."""
+        match = super().recognise(shapes, metadata, stated=stated)
+        if match is not None:
+            return match
+        if text_prefix(shapes) is not None:
+            return Match(kind="text_encoder")
+        return Match(kind="vae") if vae_prefix(shapes) is not None else None
+
+    def describe(self, draft: Draft, match: Match, kind: Kind | None) -> None:
+        """Fill in the description of a file: a transformer alone, or with encoder and autoencoder, or one of these."""
+        if match.kind in ("diffusion_model", "controlnet"):
+            super().describe(draft, match, kind)
+        if match.kind == "controlnet":
+            return
+        if (prefix := vae_prefix(draft.shapes)) is not None:
+            below = draft.under(prefix)
+            original = "decoder.conv1.weight" in below
+            draft.add("vae", infer_vae(below, draft.where), prefix, "ldm" if original else "diffusers")
+        if (prefix := text_prefix(draft.shapes)) is not None:
+            draft.add("text_encoder", infer_text(draft.under(prefix), draft.where), prefix)
+            draft.tokenizers.append(self._tokenizer())
+        if match.kind == "diffusion_model":
+            draft.kind = "checkpoint" if len(draft.parts) > 1 else draft.kind
+        else:
+            draft.kind = match.kind
+            draft.variant = "qwen2_5_vl" if match.kind == "text_encoder" else ""
+
+    def recognise_part(self, class_name: str, config: Config) -> Match | None:
+        """Recognise a component by its class."""
+        if class_name in TEXT_CLASSES:
+            return Match(kind="text_encoder")
+        if class_name in VAE_CLASSES:
+            return Match(kind="vae")
+        return super().recognise_part(class_name, config)
+
+    def count_tokens(self, spec: TokenizerSpec, text: str) -> int:
+        """Return how many tokens a text is for the text encoder."""
+        return len(make_piece_tokenizer(spec if spec.name else self._tokenizer(spec)).ids(text))
+
+    def tensor_names(self, part: Part) -> TensorNames:
+        """Return how the tensors of a part are called."""
+        if part.class_name in TEXT_CLASSES:
+            return LanguageNames(part)
+        return vae_names(part) if part.class_name in VAE_CLASSES else super().tensor_names(part)
+
+    def lora_names(self, part: Part, names: Collection[str]) -> Iterator[tuple[str, str, Change]]:
+        """Yield what LoRA files call the layers of the transformer."""
+        if part.class_name == self.transformer:
+            yield from super().lora_names(part, names)
+
+    @staticmethod
+    def _tokenizer(found: TokenizerSpec | None = None) -> TokenizerSpec:
+        spec = found or TokenizerSpec("text_encoder", "missing", {})
+        return replace(spec, name="qwen2_5_vl", published=_PUBLISHED)
+
+
+FAMILY = QwenImageFamily(
+    name="qwen_image",
+    made_by="QwenImage",
+    transformer="QwenImageTransformer2DModel",
+    marks=("transformer_blocks.0.img_mod.1.weight",),
+    control="QwenImageControlNetModel",
+    adapter_marks=("img_mod.1", "img_mod_1", "img_mlp.net", "img_mlp_net"),
+    words=("qwen-image", "qwen_image"),
+    half="bfloat16",
+    comfyui_loader={1: "qwen_image"},
+    latent=LatentFormat(
+        channels=16,
+        axes=3,
+        mean=(
+            -0.7571, -0.7089, -0.9113, 0.1075, -0.1745, 0.9653, -0.1517, 1.5508, 0.4134, -0.0715, 0.5517, -0.3632, -0.1922,
+            -0.9497, 0.2503, -0.2921,
+        ),
+        deviation=(
+            2.8184, 1.4541, 2.3275, 2.6558, 1.2196, 1.7708, 2.6052, 2.0743, 3.2687, 2.1526, 2.8652, 1.5579, 1.6382, 1.1253,
+            2.8251, 1.9160,
+        ),
+    ),
+    variants=(Variant(name="qwen_image"), Variant(name="qwen_image_edit_2511")),
+    infer=infer_transformer,
+    names=transformer_names,
+    schedule=schedule,
+    roles=(EncoderRole(part="text_encoder", classes=TEXT_CLASSES),),
+    components_in="graphflow.families.qwen_image.components",
+)  # fmt: skip

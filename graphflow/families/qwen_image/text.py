@@ -1,0 +1,115 @@
+"""Qwen-Image's prompts: what Qwen2.5-VL makes of them, asked to describe a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from graphflow.basics.finite import require_finite
+from graphflow.basics.inference import inference
+from graphflow.basics.prompt_syntax import unescaped
+from graphflow.errors import ModelFormatError
+from graphflow.families.flow.piece_tokenizer import PieceTokenizer
+from graphflow.families.latent_diffusion.saving import Config, Tensors
+from graphflow.families.latent_diffusion.text import TextModel
+from graphflow.pixels.resampling import to_area
+from graphflow.values import Conditioning, ConditioningEntry
+
+_FRAME = "<|im_start|>system\n{}<|im_end|>\n<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
+DESCRIBE = (
+    "Describe the image by detailing the color, shape, size, texture, quantity, text, spatial relationships of the objects"
+    " and background:"
+)
+EDIT = (
+    "Describe the key features of the input image (color, shape, size, texture, objects, background), then explain how"
+    " the user's text instruction should alter or modify the image. Generate a new image that meets the user's"
+    " requirements while maintaining consistency with the original input where appropriate."
+)
+"""What the encoder is asked to do (Diffusers' QwenImagePipeline and QwenImageEditPipeline have the same)."""
+START, PICTURE = "<|im_start|>", "<|image_pad|>"
+_SHOWN = f"<|vision_start|>{PICTURE}<|vision_end|>"
+ONE, SEVERAL = 1024 * 1024, 384 * 384
+"""Pixels of a picture as the encoder gets it: the only one, or one of several that are numbered."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class QwenImageText(TextModel):
+    """What `TextEncoder.use()` gives.
+
+    Attributes:
+        module: A `Qwen25VL`.
+        tokenizer: Its tokenizer.
+    """
+
+    module: Any
+    tokenizer: PieceTokenizer
+
+    @inference
+    def encode(self, text: str, texts: Mapping[str, str] | None = None) -> Conditioning:
+        """Encode a prompt.
+
+        Args:
+            text: The prompt, of any length; brackets are read as they stand, without weights, those behind a
+                backslash without it.
+            texts: Another prompt for the encoder, by its part name.
+
+        Returns:
+            One entry: embedding (1, T, C) of the last layer, normed, from the prompt's first token to the template's
+            end; float32 on the CPU.
+
+        Raises:
+            NonFiniteError: The encoder overflows in its dtype.
+        """
+        return self._read(DESCRIBE, unescaped((texts or {}).get("text_encoder", text)))
+
+    @inference
+    def encode_with_pictures(self, text: str, pictures: Sequence[Tensor], *, numbered: bool) -> Conditioning:
+        """Encode an instruction and the pictures that it speaks of.
+
+        Args:
+            text: The instruction.
+            pictures: (1, 3, H, W) each, in [0, 1].
+            numbered: Whether they are called Picture 1, Picture 2, …, as models for several pictures were trained.
+
+        Returns:
+            As :meth:`encode`, with the pictures before the text.
+
+        Raises:
+            ModelFormatError: The encoder's file cannot see.
+            NonFiniteError: The encoder overflows in its dtype.
+        """
+        if pictures and self.module.visual is None:
+            raise ModelFormatError(
+                "this Qwen2.5-VL has only the tensors that read text",
+                advice="load a file that has `visual.` tensors, too",
+            )
+        names = [f"Picture {number}: " if numbered else "" for number in range(1, len(pictures) + 1)]
+        pixels = SEVERAL if numbered else ONE
+        shown = "".join(name + _SHOWN for name in names) + unescaped(text)
+        task = EDIT if pictures or numbered else DESCRIBE
+        return self._read(task, shown, [to_area(picture, pixels) for picture in pictures])
+
+    def _read(self, task: str, text: str, pictures: Sequence[Tensor] = ()) -> Conditioning:
+        ids = self.tokenizer.ids(_FRAME.format(task, text))
+        (start,), (picture,) = self.tokenizer.ids(START), self.tokenizer.ids(PICTURE)
+        first = ids.index(start, ids.index(start) + 1) + len(self.tokenizer.ids(f"{START}user\n"))
+        embedding = self.module(ids, pictures, picture)[:, first:].float().cpu()
+        require_finite(embedding, "the prompt's embedding", "set dtype to float32 or bfloat16")
+        return Conditioning(entries=(ConditioningEntry(embedding=embedding),))
+
+    def alone(self) -> Iterator[tuple[str, TextModel]]:
+        """Itself, the only one."""
+        yield "text_encoder", self
+
+    def file_tensors(self, *, whole: bool) -> tuple[Tensors, Config]:
+        """Refuse.
+
+        Raises:
+            ModelFormatError: Always.
+        """
+        raise ModelFormatError(
+            "text encoders of Qwen-Image are not saved here", advice="keep the file that it came from"
+        )
