@@ -20,7 +20,8 @@ from graphflow.spec.registry import Registry
 from graphflow.values import Conditioning, Image, Latent, Sigmas
 from tests.families.recorded_models import DATA, shapes, write_model
 
-FAMILIES = ("flux",)
+FAMILIES = ("flux", "z_image")
+_QWEN_WORD = r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 EVALUATION_BOUND, SAMPLING_BOUND, BROWNIAN_BOUND = 1e-5, 1e-4, 1e-3
 
 
@@ -79,6 +80,7 @@ def write_models(prompt: dict[str, Any], folder: Path) -> None:
             if isinstance(value, str) and value in files:
                 write_model(files[value], folder)
     write_t5_tokenizer(folder / "tokenizers" / "t5" / "tokenizer.json")
+    write_qwen_tokenizer(folder / "tokenizers" / "qwen2" / "tokenizer.json")
 
 
 def write_t5_tokenizer(path: Path) -> None:
@@ -93,6 +95,23 @@ def write_t5_tokenizer(path: Path) -> None:
     tokenizer = Tokenizer(models.Unigram(vocabulary, unk_id=2, byte_fallback=False))
     tokenizer.normalizer = normalizers.Sequence([normalizers.Strip(), normalizers.Replace(Regex(r"\s+"), " ")])
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    path.parent.mkdir(parents=True)
+    tokenizer.save(str(path))
+
+
+def write_qwen_tokenizer(path: Path) -> None:
+    """Write a tokenizer with Qwen's ids for the words of the recorded prompts."""
+    if path.exists():
+        return
+    words: dict[str, int] = json.loads((DATA / "qwen_words.json").read_text("utf-8"))
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="<|endoftext|>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(_QWEN_WORD), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.add_special_tokens([word for word in words if word.startswith("<|")])
     path.parent.mkdir(parents=True)
     tokenizer.save(str(path))
 
