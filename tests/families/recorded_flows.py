@@ -55,10 +55,16 @@ def make_session(registry: Registry, models_folder: Path, scratch: Path) -> Sess
 def run_case(session: Session, family: str, case: str, folder: Path) -> dict[str, float]:
     """Import one case, run it, and return max |got - wanted| / max |wanted| by array."""
     recorded = cases(family)[case]
-    write_models(recorded["prompt"], folder)
-    taps = recorded["taps"]
+    return run_prompt(session, family, case, recorded["prompt"], recorded["taps"], folder)
+
+
+def run_prompt(
+    session: Session, family: str, case: str, prompt: dict[str, Any], taps: dict[str, Any], folder: Path
+) -> dict[str, float]:
+    """Import a prompt that should draw what a case did, and return as `run_case` does."""
+    write_models(prompt, folder)
     shown = {f"tap{n}": {"class_type": "PreviewAny", "inputs": {"source": tap}} for n, tap in enumerate(taps.values())}
-    imported = to_native(to_prompt({**recorded["prompt"], **shown}), registry=session.registry)
+    imported = to_native(to_prompt({**prompt, **shown}), registry=session.registry)
     if imported.report.unsupported:
         raise AssertionError("; ".join(f"{entry.type}: {entry.remarks}" for entry in imported.report.unsupported))
     named = {tap: imported.addresses[origin[0], origin[1]] for tap, origin in taps.items()}
@@ -79,8 +85,10 @@ def write_models(prompt: dict[str, Any], folder: Path) -> None:
         for value in entry["inputs"].values():
             if isinstance(value, str) and value in files:
                 write_model(files[value], folder)
-    write_t5_tokenizer(folder / "tokenizers" / "t5" / "tokenizer.json")
-    write_qwen_tokenizer(folder / "tokenizers" / "qwen2" / "tokenizer.json")
+                if value.startswith("t5"):
+                    write_t5_tokenizer(folder / "tokenizers" / "t5" / "tokenizer.json")
+                elif value.startswith("qwen"):
+                    write_qwen_tokenizer(folder / "tokenizers" / "qwen2" / "tokenizer.json")
 
 
 def write_t5_tokenizer(path: Path) -> None:

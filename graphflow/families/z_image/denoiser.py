@@ -14,8 +14,8 @@ from graphflow.families.flow.denoiser import REFERENCES, FlowDenoiser
 from graphflow.families.flow.patches import whole_patches
 from graphflow.values import ConditioningEntry
 
-_BYTES_PER_TOKEN = 24
-"""Numbers that a block holds at its peak for each token and channel: the gated perceptron, or query and key turned."""
+_NUMBERS_PER_TOKEN = 17
+"""Numbers that a block holds at its peak for each token and channel: query, key and value, and what turns them."""
 _MULTIPLE = 32
 """Tokens of a text and of a picture are filled up to a multiple of this."""
 
@@ -33,7 +33,7 @@ class ZImageDenoiser(FlowDenoiser):
     def memory(self, shape: Sequence[int]) -> int:
         """Bytes that an evaluation of one latent (C, h, w) of this shape takes at its peak, beside the weights."""
         tokens = shape[-2] * shape[-1] // 4 + 512
-        return int(tokens * self.module.config.dim * self.dtype.itemsize * _BYTES_PER_TOKEN)
+        return int(tokens * self.module.config.dim * self.dtype.itemsize * _NUMBERS_PER_TOKEN)
 
     @inference
     def predict(
