@@ -15,8 +15,7 @@ from graphflow.families.latent_diffusion.components import LatentDiffusionCompon
 from graphflow.loading.components import Module
 from graphflow.modelfiles.description import Part, TokenizerSpec
 
-_TEXT = {"T5EncoderModel": "T5EncoderModel", "Qwen3Model": "Qwen3Model", "Qwen3ForCausalLM": "Qwen3Model"}
-"""Classes of language models by those that published configs name."""
+_TEXT = frozenset({"T5EncoderModel", "Qwen3Model", "Gemma2Model"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,11 +42,12 @@ class FlowComponents(LatentDiffusionComponents):
                 cls = getattr(diffusers, part.class_name)
             module: nn.Module = cls.from_config(config)
             return module
-        if part.class_name in _TEXT:
+        name = part.class_name.replace("ForCausalLM", "Model")  # without the head that writes
+        if name in _TEXT:
             with collector_paused():
                 import transformers
 
-                text = getattr(transformers, _TEXT[part.class_name])
+                text = getattr(transformers, name)
             made: nn.Module = text(text.config_class(**config))
             if hasattr(made, "shared"):
                 del made.shared  # the encoder's embedding once more

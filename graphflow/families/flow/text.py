@@ -50,6 +50,7 @@ class LanguageText(FlowText):
         tokenizer: Its tokenizer.
         device: Where it computes.
         template: What it is asked; `{}` is the prompt.
+        begin: Ids of tokens before it.
         layer: Whose output is the embedding, counted from the end: -1 is the last, without the final norm.
     """
 
@@ -57,6 +58,7 @@ class LanguageText(FlowText):
     tokenizer: PieceTokenizer
     device: torch.device
     template: str
+    begin: tuple[int, ...]
     layer: int
 
     @inference
@@ -78,7 +80,7 @@ class LanguageText(FlowText):
             if piece.is_embedding:
                 runtime.current().notice(f"language models read no embeddings: {piece.text!r} is left out")
         told = "".join(piece.text for piece in found if not piece.is_embedding)
-        states = self._run(self.tokenizer.ids(self.template.format(told))).float().cpu()
+        states = self._run([*self.begin, *self.tokenizer.ids(self.template.format(told))]).float().cpu()
         require_finite(states, "the prompt's embedding", "set dtype to float32 or bfloat16")
         return Conditioning(entries=(ConditioningEntry(embedding=states),))
 

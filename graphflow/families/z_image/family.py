@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from graphflow.families.flow.family import FlowFamily
-from graphflow.families.flow.qwen3_config import QWEN3
+from graphflow.families.flow.language_models import QWEN3
 from graphflow.families.z_image.config import VARIANT, infer_transformer, schedule
 from graphflow.families.z_image.names import transformer_names
 from graphflow.modelfiles.family import EncoderRole, LatentFormat, Variant
