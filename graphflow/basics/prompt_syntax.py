@@ -49,15 +49,17 @@ def unescaped(text: str) -> str:
     return text.replace(r"\(", "(").replace(r"\)", ")")
 
 
-def pieces(text: str, tokens: Collection[str] = ()) -> list[Piece]:
+def pieces(text: str, tokens: Collection[str] = (), *, weighted: bool = True) -> list[Piece]:
     """Split a prompt into runs of text and calls of embeddings.
 
     Args:
         text: The prompt.
         tokens: Words that call an embedding without `embedding:`, such as `<cat>`.
+        weighted: Whether brackets mean weights; else they are plain text, escaped or not.
     """
     found: list[Piece] = []
-    for segment, weight in weighted_segments(text):
+    plain = text.replace(r"\(", "(").replace(r"\)", ")")
+    for segment, weight in weighted_segments(text) if weighted else [(plain, 1.0)]:
         for run in _runs(segment, tokens):
             if run in tokens:
                 found.append(Piece(run, weight, is_embedding=True))

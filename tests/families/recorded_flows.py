@@ -20,7 +20,8 @@ from graphflow.spec.registry import Registry
 from graphflow.values import Conditioning, Image, Latent, Sigmas
 from tests.families.recorded_models import DATA, shapes, write_model
 
-FAMILIES = ("flux", "qwen_image")
+FAMILIES = ("flux", "lumina2", "qwen_image", "z_image")
+_QWEN_WORD = r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 EVALUATION_BOUND, SAMPLING_BOUND, BROWNIAN_BOUND = 1e-5, 1e-4, 1e-3
 
 
@@ -54,10 +55,16 @@ def make_session(registry: Registry, models_folder: Path, scratch: Path) -> Sess
 def run_case(session: Session, family: str, case: str, folder: Path) -> dict[str, float]:
     """Import one case, run it, and return max |got - wanted| / max |wanted| by array."""
     recorded = cases(family)[case]
-    write_models(recorded["prompt"], folder)
-    taps = recorded["taps"]
+    return run_prompt(session, family, case, recorded["prompt"], recorded["taps"], folder)
+
+
+def run_prompt(
+    session: Session, family: str, case: str, prompt: dict[str, Any], taps: dict[str, Any], folder: Path
+) -> dict[str, float]:
+    """Import a prompt that should draw what a case did, and return as `run_case` does."""
+    write_models(prompt, folder)
     shown = {f"tap{n}": {"class_type": "PreviewAny", "inputs": {"source": tap}} for n, tap in enumerate(taps.values())}
-    imported = to_native(to_prompt({**recorded["prompt"], **shown}), registry=session.registry)
+    imported = to_native(to_prompt({**prompt, **shown}), registry=session.registry)
     if imported.report.unsupported:
         raise AssertionError("; ".join(f"{entry.type}: {entry.remarks}" for entry in imported.report.unsupported))
     named = {tap: imported.addresses[origin[0], origin[1]] for tap, origin in taps.items()}
@@ -78,8 +85,12 @@ def write_models(prompt: dict[str, Any], folder: Path) -> None:
         for value in entry["inputs"].values():
             if isinstance(value, str) and value in files:
                 write_model(files[value], folder)
-    write_t5_tokenizer(folder / "tokenizers" / "t5" / "tokenizer.json")
-    write_qwen_tokenizer(folder / "tokenizers" / "qwen2_5_vl" / "tokenizer.json")
+                if value.startswith("t5"):
+                    write_t5_tokenizer(folder / "tokenizers" / "t5" / "tokenizer.json")
+                elif value.startswith("qwen_3"):
+                    write_qwen3_tokenizer(folder / "tokenizers" / "qwen2" / "tokenizer.json")
+                elif value.startswith("qwen"):
+                    write_qwen_tokenizer(folder / "tokenizers" / "qwen2_5_vl" / "tokenizer.json")
 
 
 def write_t5_tokenizer(path: Path) -> None:
@@ -108,6 +119,23 @@ def write_qwen_tokenizer(path: Path) -> None:
         r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
     )
     tokenizer.pre_tokenizer = pre_tokenizers.Split(parts, "isolated")
+    tokenizer.add_special_tokens([word for word in words if word.startswith("<|")])
+    path.parent.mkdir(parents=True)
+    tokenizer.save(str(path))
+
+
+def write_qwen3_tokenizer(path: Path) -> None:
+    """Write a tokenizer with Qwen's ids for the words of the recorded prompts."""
+    if path.exists():
+        return
+    words: dict[str, int] = json.loads((DATA / "qwen3_words.json").read_text("utf-8"))
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="<|endoftext|>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(_QWEN_WORD), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
     tokenizer.add_special_tokens([word for word in words if word.startswith("<|")])
     path.parent.mkdir(parents=True)
     tokenizer.save(str(path))

@@ -56,6 +56,20 @@ SAMPLE = {
         "text/editplus_2images",
         "pipeline/txt2img",
     ),
+    "z_image": (
+        "eval/odd9x7",
+        "eval/tokens40",
+        "eval/batch2",
+        "eval/patched_sd3_3",
+        "sigmas/default/beta/4",
+        "ksampler/uni_pc/cfg3.5",
+        "mask/denoise0.5",
+        "lora/kohya/eval",
+        "lora/diffusers/eval",
+        "text/escape",
+        "text/long",
+        "pipeline/txt2img",
+    ),
 }
 
 

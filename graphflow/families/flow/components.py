@@ -13,9 +13,9 @@ from graphflow.families.flow.piece_tokenizer import PieceTokenizer, make_piece_t
 from graphflow.families.latent_diffusion.building import build
 from graphflow.families.latent_diffusion.components import LatentDiffusionComponents
 from graphflow.loading.components import Module
-from graphflow.modelfiles.description import Part
+from graphflow.modelfiles.description import Part, TokenizerSpec
 
-_TEXT = frozenset({"T5EncoderModel"})
+_TEXT = frozenset({"T5EncoderModel", "Qwen3Model", "Gemma2Model"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,13 +42,15 @@ class FlowComponents(LatentDiffusionComponents):
                 cls = getattr(diffusers, part.class_name)
             module: nn.Module = cls.from_config(config)
             return module
-        if part.class_name in _TEXT:
+        name = part.class_name.replace("ForCausalLM", "Model")  # without the head that writes
+        if name in _TEXT:
             with collector_paused():
                 import transformers
 
-                text = getattr(transformers, part.class_name)
+                text = getattr(transformers, name)
             made: nn.Module = text(text.config_class(**config))
-            del made.shared  # the encoder's embedding once more
+            if hasattr(made, "shared"):
+                del made.shared  # the encoder's embedding once more
             return made
         return build(part.class_name, config)
 
@@ -70,10 +72,11 @@ class FlowComponents(LatentDiffusionComponents):
 
 
 def pieces_of(part: Module) -> PieceTokenizer:
-    """The tokenizer that goes with a text encoder of the T5 kind.
+    """The tokenizer that goes with a language model.
 
     Raises:
         ModelNotFoundError: It is not at hand.
     """
-    spec = next(spec for spec in part.description.tokenizers if spec.part == part.part)
-    return make_piece_tokenizer(spec)
+    found = (spec for spec in part.description.tokenizers if spec.part == part.part)
+    # A folder with an encoder alone may hold its tokenizer's files, too.
+    return make_piece_tokenizer(next(found, TokenizerSpec(part.part, "folder", {}, path=part.description.path)))

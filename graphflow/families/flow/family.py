@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from graphflow.errors import ModelFormatError
-from graphflow.families.flow.names import T5Names, TableNames
+from graphflow.families.flow.encoder_file import EncoderFile
+from graphflow.families.flow.names import TableNames
 from graphflow.families.flow.piece_tokenizer import make_piece_tokenizer
-from graphflow.families.flow.t5_config import add_t5, t5_prefix
 from graphflow.families.latent_diffusion.checkpoint import fill_checkpoint
 from graphflow.families.latent_diffusion.family import CHUNK
 from graphflow.families.latent_diffusion.tensor_names import LatentDiffusionNames, lora_names
@@ -43,8 +43,8 @@ class FlowFamily(RecognisedFamily):
         roles: Its encoders.
         tasks: Diffusers pipeline classes by task.
         components_in: The module with its `COMPONENTS`; it imports torch.
-        lone: Whether it describes T5 encoders that lie in files of their own.
-        t5: What the part with T5 is called; empty where the family has none.
+        texts: Its language models, by what the part is called in a whole model.
+        lone: Whether it describes those that lie in files of their own, for every family that reads them.
     """
 
     infer: Callable[[Shapes, str], Inferred]
@@ -53,13 +53,13 @@ class FlowFamily(RecognisedFamily):
     roles: tuple[EncoderRole, ...]
     components_in: str
     tasks: Mapping[str, str] = field(default_factory=dict)
+    texts: Mapping[str, EncoderFile] = field(default_factory=dict)
     lone: bool = False
-    t5: str = ""
 
     def recognise(self, shapes: Shapes, metadata: Mapping[str, str], *, stated: Any = None) -> Match | None:
         """Recognise a transformer by its tensors, and its variant by its sizes."""
         match = super().recognise(shapes, metadata, stated=stated)
-        if match is None and self.lone and t5_prefix(shapes) is not None:
+        if match is None and self.lone and any(text.prefix(shapes) is not None for text in self.texts.values()):
             return Match(kind="text_encoder", rank=0)
         if match is None or match.kind == "controlnet":
             return match
@@ -79,24 +79,28 @@ class FlowFamily(RecognisedFamily):
             draft.add("controlnet", Inferred(self.control, self.name), prefix)
             return
         if match.kind == "text_encoder":
-            draft.kind, draft.variant = match.kind, add_t5(draft, "text_encoder").variant
+            text = next(text for text in self.texts.values() if text.prefix(draft.shapes) is not None)
+            draft.kind, draft.variant = match.kind, text.add(draft, "text_encoder").variant
             return
         prefix = self._prefix(draft.shapes) or ""
         inferred = self.infer(draft.under(prefix), draft.where)
         fill_checkpoint(draft, kind, (inferred, prefix))
-        if self.t5 and t5_prefix(draft.shapes):
-            add_t5(draft, self.t5)
+        for name, text in self.texts.items():
+            if text.prefix(draft.shapes):
+                text.add(draft, name)
+                draft.kind = "checkpoint"
         draft.task, draft.scheduler = inferred.task, self.schedule(inferred.variant)
 
     def recognise_part(self, class_name: str, config: Config) -> Match | None:
-        """Recognise a component by its class; a T5 encoder of any family, too, where it describes those."""
-        if self.lone and class_name == "T5EncoderModel":
+        """Recognise a component by its class; a language model of any family, too, where it describes those."""
+        if self.lone and self._text(class_name) is not None:
             return Match(kind="text_encoder")
         return super().recognise_part(class_name, config)
 
     def count_tokens(self, spec: TokenizerSpec, text: str) -> int:
         """Return how many tokens a text is for a text encoder."""
-        return len((make_piece_tokenizer(spec) if spec.name else make_tokenizer(spec, CHUNK)).ids(text))
+        by_pieces = spec.name or spec.part in self.texts
+        return len((make_piece_tokenizer(spec) if by_pieces else make_tokenizer(spec, CHUNK)).ids(text))
 
     def encoders(self) -> tuple[EncoderRole, ...]:
         """Return its encoders."""
@@ -106,7 +110,8 @@ class FlowFamily(RecognisedFamily):
         """Return how the tensors of a part are called."""
         if part.class_name == self.transformer:
             return self.names(part)
-        return T5Names() if part.class_name == "T5EncoderModel" else LatentDiffusionNames(part)
+        text = self._text(part.class_name)
+        return LatentDiffusionNames(part) if text is None else text.names
 
     def lora_prefixes(self) -> Mapping[str, tuple[str, ...]]:
         """Return how names of LoRA layers begin."""
@@ -126,3 +131,6 @@ class FlowFamily(RecognisedFamily):
     def components(self) -> Any:
         """Return the networks."""
         return importlib.import_module(self.components_in).COMPONENTS
+
+    def _text(self, class_name: str) -> EncoderFile | None:
+        return next((text for text in self.texts.values() if class_name in text.classes), None)

@@ -36,6 +36,18 @@ class T5Names:
         return {}
 
 
+class CausalNames(T5Names):
+    """Names of a language model without the head that writes."""
+
+    def targets(self, key: str) -> Iterator[tuple[str, Change]]:
+        """Yield the class's tensors that a file's tensor makes."""
+        yield key.removeprefix("model."), ""
+
+    def is_spare(self, key: str) -> bool:
+        """Tell the head that writes, and what is no weight."""
+        return key.startswith("lm_head.") or "." not in key
+
+
 _NUMBER = re.compile(r"(?<=\.)\d{1,4}(?=\.)")
 
 
@@ -77,7 +89,10 @@ class TableNames:
         pattern = module if number is None else f"{module[: number.start()]}{{}}{module[number.end() :]}"
         found = self._rows.get(pattern)
         if found is None:  # a number that belongs to the module's own name, such as that of `img_mlp.0`
-            found = self._rows.get(module, [])
+            found = self._rows.get(module)
+        if found is None:  # both call it alike
+            yield key, ""
+            return
         for new, change in found:
             name = new if number is None else new.replace("{}", number[0], 1)
             yield f"{name}.{self.leaves.get(leaf, leaf)}", change

@@ -5,47 +5,13 @@ from __future__ import annotations
 import re
 
 from graphflow.errors import ModelFormatError
-from graphflow.modelfiles.description import Config, TokenizerSpec
-from graphflow.modelfiles.draft import Draft
+from graphflow.families.flow.encoder_file import EncoderFile
+from graphflow.families.flow.names import T5Names
+from graphflow.modelfiles.description import Config
 from graphflow.modelfiles.inferred import Inferred, Shapes, shape_of
 
-PREFIXES = ("text_encoders.t5xxl.transformer.", "")
 _MARK = "encoder.block.0.layer.0.SelfAttention.q.weight"
 _LAYER = re.compile(r"^encoder\.block\.(\d{1,3})\.")
-_PUBLISHED = ("google/t5-v1_1-xxl", "black-forest-labs/FLUX.1-schnell:tokenizer_2")
-_INSIDE = "spiece_model"
-
-
-def t5_prefix(shapes: Shapes) -> str | None:
-    """The prefix of a T5 encoder's tensors; None where there is none."""
-    return next((prefix for prefix in PREFIXES if prefix + _MARK in shapes), None)
-
-
-def add_t5(draft: Draft, name: str) -> Inferred:
-    """Add a file's T5 encoder to its description, with its tokenizer.
-
-    Args:
-        draft: The description while it is made.
-        name: What the part is called.
-
-    Raises:
-        ModelFormatError: The tensors do not form one.
-    """
-    prefix = t5_prefix(draft.shapes) or ""
-    inferred = infer_t5(draft.under(prefix), draft.where)
-    draft.add(name, inferred, prefix)
-    inside = prefix + _INSIDE in draft.shapes
-    draft.tokenizers.append(
-        TokenizerSpec(
-            name,
-            "weights" if inside else "missing",
-            {},
-            path=draft.weights.path if inside else None,
-            name="t5",
-            published=_PUBLISHED,
-        )
-    )
-    return inferred
 
 
 def infer_t5(shapes: Shapes, where: str) -> Inferred:
@@ -79,3 +45,16 @@ def infer_t5(shapes: Shapes, where: str) -> Inferred:
         {"layer_norm_epsilon": 1e-6},
         frozenset({"layer_norm_epsilon"}),
     )
+
+
+T5 = EncoderFile(
+    classes=("T5EncoderModel",),
+    prefixes=("text_encoders.t5xxl.transformer.", ""),
+    is_one=lambda shapes, prefix: prefix + _MARK in shapes,
+    infer=infer_t5,
+    names=T5Names(),
+    tokenizer="t5",
+    published=("google/t5-v1_1-xxl", "black-forest-labs/FLUX.1-schnell:tokenizer_2"),
+    inside="spiece_model",
+)
+"""T5 v1.1 and its kin."""

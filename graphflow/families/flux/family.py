@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from graphflow.families.flow.family import FlowFamily
+from graphflow.families.flow.t5_config import T5
 from graphflow.families.flux.config import infer_transformer, schedule
 from graphflow.families.flux.names import transformer_names
 from graphflow.families.flux.sizes import KONTEXT_SIZES
@@ -30,7 +31,7 @@ FAMILY = FlowFamily(
         EncoderRole(part="text_encoder", classes=("CLIPTextModel",)),
         EncoderRole(part="text_encoder_2", classes=("T5EncoderModel",)),
     ),
+    texts={"text_encoder_2": T5},
     lone=True,
-    t5="text_encoder_2",
     components_in="graphflow.families.flux.components",
 )

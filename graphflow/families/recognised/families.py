@@ -49,12 +49,6 @@ LTX_VIDEO = RecognisedFamily(
     marks=("patchify_proj.weight",),
     half="bfloat16",
 )
-LUMINA2 = RecognisedFamily(
-    name="lumina2",
-    made_by="Lumina2",
-    transformer="Lumina2Transformer2DModel",
-    marks=("cap_embedder.0.weight",),
-)
 MOCHI = RecognisedFamily(
     name="mochi", made_by="Mochi", transformer="MochiTransformer3DModel", marks=("blocks.0.attn.qkv_x.weight",)
 )

@@ -1,0 +1,145 @@
+"""Models of the Next-DiT kind (Zhuo et al. 2024, arXiv:2406.18583): one stream of text and picture, one language model."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from graphflow.basics.inference import inference
+from graphflow.errors import InvalidInputError, ModelFormatError
+from graphflow.families.flow.components import FlowComponents, pieces_of
+from graphflow.families.flow.denoiser import REFERENCES, FlowDenoiser
+from graphflow.families.flow.patches import whole_patches
+from graphflow.families.flow.text import LanguageText
+from graphflow.loading.components import FindVectors, Module
+from graphflow.sampling.prediction import ModelSampling
+from graphflow.values import ConditioningEntry
+
+
+@dataclass(kw_only=True, eq=False)
+class NextDenoiser(FlowDenoiser):
+    """What the kind has in common: its time runs from noise (0) to the picture (1), and so does its velocity.
+
+    Attributes:
+        numbers_per_token: Numbers that a block holds at its peak for each token and channel.
+    """
+
+    numbers_per_token: ClassVar[int]
+
+    @property
+    def text_width(self) -> int:
+        """Width C of the text embeddings that it reads."""
+        width: int = self.module.config.cap_feat_dim
+        return width
+
+    def memory(self, shape: Sequence[int]) -> int:
+        """Bytes that an evaluation of one latent (C, h, w) of this shape takes at its peak, beside the weights."""
+        config = self.module.config
+        width: int = config.get("dim") or config["hidden_size"]
+        tokens = shape[-2] * shape[-1] // 4 + 512
+        return tokens * width * self.dtype.itemsize * self.numbers_per_token
+
+    @inference
+    def predict(
+        self,
+        x: Tensor,
+        timestep: Tensor,
+        entries: Sequence[ConditioningEntry],
+        *,
+        sigma: Tensor | None = None,
+        variation: str | None = None,
+    ) -> Tensor:
+        """The flow's velocity, see :meth:`graphflow.sampling.network.Denoiser.predict`.
+
+        Raises:
+            InvalidInputError: The entries do not fit the network.
+        """
+        self.refuse_controls(entries)
+        if any(entry.extras.get(REFERENCES) for entry in entries):
+            raise InvalidInputError(
+                "models of this family read no reference pictures", advice="take add_reference_latent out"
+            )
+        height, width = x.shape[-2:]
+        latent = whole_patches(x.to(self.device, self.dtype))
+        text = self.text(entries, len(x) // len(entries), self.text_width)
+        output = self.evaluate(latent, 1.0 - timestep.to(self.device), text, entries)
+        return -output[..., :height, :width].to(x.device, x.dtype)
+
+    @abstractmethod
+    def evaluate(self, latent: Tensor, time: Tensor, text: Tensor, entries: Sequence[ConditioningEntry]) -> Tensor:
+        """The network's output (n * B, C, h, w), for a latent of whole patches and embeddings (n * B, T, C)."""
+
+
+def further(lengths: Sequence[int], *needed: int) -> list[int] | None:
+    """Lengths of tables of positions, by axis, that hold larger texts and pictures; None where they do as they are."""
+    longer = [max(pair) for pair in zip(lengths, needed, strict=True)]
+    return None if longer == list(lengths) else longer
+
+
+@dataclass(frozen=True, kw_only=True)
+class NextComponents(FlowComponents):
+    """The networks of a family of this kind.
+
+    Attributes:
+        network: What its transformers become.
+        shift: Their time shift.
+        reads: The class of its language model.
+        file: What the language model's file is usually called.
+        template: What that is asked; `{}` is the prompt.
+        begin: Ids of tokens before it.
+    """
+
+    network: type[NextDenoiser]
+    shift: float
+    reads: str
+    file: str
+    template: str = "{}"
+    begin: tuple[int, ...] = ()
+
+    def denoiser(self, part: Module) -> NextDenoiser:
+        """The transformer."""
+        return self.network(
+            module=part.module,
+            model_sampling=ModelSampling.flow(self.shift, timestep_scale=1.0),
+            latent=self.latent,
+            device=part.device,
+            dtype=part.dtype,
+        )
+
+    def encoder(
+        self,
+        parts: tuple[Module, ...],
+        *,
+        layer: int | None,
+        find_embedding: FindVectors,
+        tokens: Mapping[str, Mapping[str, Tensor]],
+    ) -> LanguageText:
+        """The language model; the layer before its last conditions the transformer.
+
+        Raises:
+            ModelFormatError: The parts are something else.
+            ModelNotFoundError: Its tokenizer is not at hand.
+        """
+        names = [type(part.module).__name__ for part in parts]
+        if names != [self.reads]:
+            raise ModelFormatError(
+                f"models of this family read {self.reads}, not {', '.join(names)}",
+                where=parts[0].description.name,
+                advice=f"load {self.file}",
+            )
+        (part,) = parts
+        return LanguageText(
+            encoders=(),
+            find_embedding=find_embedding,
+            tokens=tokens,
+            module=part.module,
+            tokenizer=pieces_of(part),
+            device=part.device,
+            template=self.template,
+            begin=self.begin,
+            layer=-2 if layer is None else layer,
+        )

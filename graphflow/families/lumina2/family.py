@@ -1,0 +1,29 @@
+"""What Lumina 2 is known by; without torch."""
+
+from __future__ import annotations
+
+from graphflow.families.flow.family import FlowFamily
+from graphflow.families.flow.language_models import GEMMA2
+from graphflow.families.lumina2.config import VARIANT, infer_transformer, schedule
+from graphflow.families.lumina2.names import transformer_names
+from graphflow.modelfiles.family import EncoderRole, LatentFormat, Variant
+
+FAMILY = FlowFamily(
+    name="lumina2",
+    made_by="Lumina2",
+    transformer="Lumina2Transformer2DModel",
+    marks=("noise_refiner.0.adaLN_modulation.1.weight", "time_caption_embed.caption_embedder.0.weight"),
+    words=("lumina",),
+    rank=2,
+    half="bfloat16",
+    comfyui_loader={1: "lumina2"},
+    latent=LatentFormat(channels=16, scale=0.3611, shift=0.1159, tiny="taef1"),
+    variants=(Variant(name=VARIANT),),
+    infer=infer_transformer,
+    names=transformer_names,
+    schedule=schedule,
+    roles=(EncoderRole(part="text_encoder", classes=GEMMA2.classes),),
+    texts={"text_encoder": GEMMA2},
+    lone=True,
+    components_in="graphflow.families.lumina2.components",
+)

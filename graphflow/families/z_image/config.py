@@ -1,0 +1,68 @@
+"""Diffusers configs of Z-Image's transformers, from the names and shapes of their tensors."""
+
+from __future__ import annotations
+
+import re
+
+from graphflow.errors import ModelFormatError
+from graphflow.modelfiles.description import Config
+from graphflow.modelfiles.inferred import Inferred, Shapes, shape_of
+
+VARIANT = "z_image"
+SHIFT = 3.0
+"""Time shift that ComfyUI and the distilled model's authors have."""
+_PATCH = 2
+_BLOCK = re.compile(r"^(layers|noise_refiner)\.(\d{1,3})\.")
+
+
+def infer_transformer(shapes: Shapes, where: str) -> Inferred:
+    """Config of a `ZImageTransformer2DModel`, in the authors' or in Diffusers' naming.
+
+    Args:
+        shapes: The transformer's tensors, without prefix.
+        where: The file, for errors.
+
+    Raises:
+        ModelFormatError: The tensors do not form such a transformer.
+    """
+    first = shape_of(shapes, "x_embedder.weight", "all_x_embedder.2-1.weight", dims=2)
+    last = shape_of(shapes, "final_layer.linear.weight", "all_final_layer.2-1.linear.weight", dims=2)
+    text = shape_of(shapes, "cap_embedder.1.weight", dims=2)
+    norm = shape_of(
+        shapes, "noise_refiner.0.attention.k_norm.weight", "noise_refiner.0.attention.norm_k.weight", dims=1
+    )
+    if not (first and last and text and norm) or first[0] % norm[0] or first[1] != last[0] or first[1] % _PATCH**2:
+        raise ModelFormatError("the Z-Image transformer lacks its first or last layers", where=where)
+    if missing := [name for name in ("x_pad_token", "cap_pad_token") if name not in shapes]:
+        raise ModelFormatError(f"the Z-Image transformer lacks its {' and '.join(missing)}", where=where)
+    blocks: dict[str, set[str]] = {}
+    for name in shapes:
+        if match := _BLOCK.match(name):
+            blocks.setdefault(match[1], set()).add(match[2])
+    heads = first[0] // norm[0]
+    facts: Config = {
+        "in_channels": first[1] // _PATCH**2,
+        "dim": first[0],
+        "n_layers": len(blocks.get("layers", ())),
+        "n_refiner_layers": len(blocks.get("noise_refiner", ())),
+        "n_heads": heads,
+        "n_kv_heads": heads,
+        "cap_feat_dim": text[1],
+    }
+    # Positions have three axes: the place in the text takes a quarter of a head, row and column share the rest.
+    quarter = norm[0] // 4
+    defaults: Config = {
+        "axes_dims": [quarter, (norm[0] - quarter) // 2, (norm[0] - quarter) // 2],
+        "axes_lens": [1536, 512, 512],
+    }
+    return Inferred("ZImageTransformer2DModel", VARIANT, facts, defaults, frozenset(defaults))
+
+
+def schedule(variant: str) -> Config:
+    """The config of Diffusers' scheduler, as the distilled model was published."""
+    return {
+        "_class_name": "FlowMatchEulerDiscreteScheduler",
+        "num_train_timesteps": 1000,
+        "shift": SHIFT,
+        "use_dynamic_shifting": False,
+    }

@@ -1,0 +1,31 @@
+"""What Z-Image is known by; without torch."""
+
+from __future__ import annotations
+
+from graphflow.families.flow.family import FlowFamily
+from graphflow.families.flow.language_models import QWEN3
+from graphflow.families.z_image.config import VARIANT, infer_transformer, schedule
+from graphflow.families.z_image.names import transformer_names
+from graphflow.modelfiles.family import EncoderRole, LatentFormat, Variant
+
+FAMILY = FlowFamily(
+    name="z-image",
+    made_by="ZImage",
+    transformer="ZImageTransformer2DModel",
+    # Blocks of Lumina 2, whose other tensors are called the same, have an activation before this layer.
+    marks=("noise_refiner.0.adaLN_modulation.0.weight",),
+    adapter_marks=(".attention.to_q", "_attention_to_q", ".attention.qkv", "_attention_qkv"),
+    words=("z-image", "z_image", "zimage"),
+    rank=2,
+    half="bfloat16",
+    comfyui_loader={1: "lumina2"},
+    latent=LatentFormat(channels=16, scale=0.3611, shift=0.1159, tiny="taef1"),
+    variants=(Variant(name=VARIANT),),
+    infer=infer_transformer,
+    names=transformer_names,
+    schedule=schedule,
+    roles=(EncoderRole(part="text_encoder", classes=QWEN3.classes),),
+    texts={"text_encoder": QWEN3},
+    lone=True,
+    components_in="graphflow.families.z_image.components",
+)
