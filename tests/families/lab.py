@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -13,6 +14,8 @@ import torch
 from graphflow import node
 from graphflow.converters.comfyui import rules
 from graphflow.converters.comfyui.rules import Rule
+from graphflow.families.sd3.text import WIDTHS
+from graphflow.sampling.guidance import NEGATIVE, POSITIVE, ClassifierFree, Predictions, guide
 from graphflow.spec import registry
 from graphflow.spec.registry import Registry
 from graphflow.values import Conditioning, ConditioningEntry, Image, Latent, Mask, Model
@@ -66,21 +69,30 @@ def lab_eval(
     """Evaluate a model once at a latent that is taken as it is in the model's space."""
     x = latent.samples
     level = torch.tensor(sigma)
+    sides = {POSITIVE: positive} if negative is None or cfg == 1.0 else {POSITIVE: positive, NEGATIVE: negative}
     with model.use() as denoiser:
 
-        def side(told: Conditioning, *, negative: bool) -> torch.Tensor:
+        def evaluate(side: str = POSITIVE, *, variation: str | None = None) -> torch.Tensor:
             height, width = (edge * denoiser.latent.downscale for edge in x.shape[-2:])
-            completed = {"positive": denoiser.complete(told, height, width, negative=negative)}
-            (entry,) = denoiser.painting(completed, x, None)["positive"].entries
+            completed = {side: denoiser.complete(sides[side], height, width, negative=side == NEGATIVE)}
+            (entry,) = denoiser.painting(completed, x, None)[side].entries
             time = denoiser.model_sampling.timestep(level).expand(len(x))
-            output = denoiser.predict(denoiser.model_sampling.scale_input(x, level), time, [entry], sigma=level)
+            scaled = denoiser.model_sampling.scale_input(x, level)
+            output = denoiser.predict(scaled, time, [entry], sigma=level, variation=variation)
             clean: torch.Tensor = denoiser.model_sampling.to_denoised(x, output, level)
             return clean
 
-        result = side(positive, negative=False)
-        if negative is not None and cfg != 1.0:
-            other = side(negative, negative=True)
-            result = other + cfg * (result - other)
+        clean = {side: evaluate(side) for side in sides}
+        predictions = Predictions(
+            x=x,
+            sigma=level,
+            cond=clean[POSITIVE],
+            uncond=clean.get(NEGATIVE, clean[POSITIVE]),
+            scale=cfg,
+            levels=denoiser.model_sampling,
+            evaluate=evaluate,
+        )
+        result, _ = guide(ClassifierFree(scale=cfg), denoiser.guidance, predictions)
     return replace(latent, samples=result)
 
 
@@ -94,6 +106,10 @@ _RULES = (
 )
 
 
+_WIDTHS = {"text_encoder": 64, "text_encoder_2": 96, "text_encoder_3": 192}
+"""Of Stable Diffusion 3's encoders in the recordings, where one is missing."""
+
+
 @contextmanager
 def lab() -> Iterator[Registry]:
     """Have the importer read the lab's nodes until the block ends; gives the registry that knows them."""
@@ -101,7 +117,8 @@ def lab() -> Iterator[Registry]:
     for rule in _RULES:
         known[rule.comfy] = rule
     try:
-        yield registry.installed().with_nodes(PACK, pack="lab")
+        with patch.dict(WIDTHS, _WIDTHS):
+            yield registry.installed().with_nodes(PACK, pack="lab")
     finally:
         for rule in _RULES:
             del known[rule.comfy]

@@ -89,11 +89,14 @@ class FluxDenoiser(FlowDenoiser):
                 torch.cat([parts[index] for index in group]),
                 torch.cat([times[index] for index in group]),
                 [entries[index] for index in group],
+                variation,
             )
             outputs |= dict(zip(group, output.chunk(len(group)), strict=True))
         return torch.cat([outputs[index] for index in range(len(entries))]).to(x.device, torch.float32)
 
-    def _evaluate(self, x: Tensor, timestep: Tensor, entries: Sequence[ConditioningEntry]) -> Tensor:
+    def _evaluate(
+        self, x: Tensor, timestep: Tensor, entries: Sequence[ConditioningEntry], variation: str | None
+    ) -> Tensor:
         config = self.module.config
         batch, (height, width) = len(x) // len(entries), x.shape[-2:]
         latent = whole_patches(self._with_channels(x.to(self.device, self.dtype), entries, batch))
@@ -107,11 +110,11 @@ class FluxDenoiser(FlowDenoiser):
             tokens = torch.cat([tokens, *map(pack, references)], dim=1)
         text = self.text(entries, batch, config.joint_attention_dim)
         guidance, heard = self._guidance(entries, batch)
-        with _heard(self.module, heard):
+        with _heard(self.module, heard), self.varied(variation):
             output: Tensor = self.module(
                 hidden_states=tokens,
                 encoder_hidden_states=text,
-                pooled_projections=self._pooled(entries, batch),
+                pooled_projections=self.pooled(entries, batch, config.pooled_projection_dim),
                 timestep=timestep.to(self.device, self.dtype),
                 guidance=guidance,
                 img_ids=torch.cat(places).to(self.device, self.dtype),
@@ -137,18 +140,6 @@ class FluxDenoiser(FlowDenoiser):
                 " it by edit_conditioning",
             )
         return torch.cat([x, self.stacked([tensor for tensor in given if isinstance(tensor, Tensor)], batch)], dim=1)
-
-    def _pooled(self, entries: Sequence[ConditioningEntry], batch: int) -> Tensor:
-        """The pooled text (n * B, D); zeros where an entry has none."""
-        width = self.module.config.pooled_projection_dim
-        found = [torch.zeros(1, width) if entry.pooled is None else entry.pooled for entry in entries]
-        wrong = next((tensor.shape[-1] for tensor in found if tensor.shape[-1] != width), None)
-        if wrong is not None:
-            raise InvalidInputError(
-                f"the pooled conditioning has width {wrong}, the diffusion model needs {width}",
-                advice="encode the prompt with the text encoders of this model's family",
-            )
-        return self.stacked(found, batch)
 
     def _guidance(self, entries: Sequence[ConditioningEntry], batch: int) -> tuple[Tensor | None, Tensor | None]:
         """The guidance of each item and whether it is heard at all; None where the model has no such input."""

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 
-from graphflow.errors import ModelFormatError
-from graphflow.families.flow.t5 import T5Encoder
-from graphflow.families.latent_diffusion.saving import Config, Tensors
-from graphflow.families.latent_diffusion.text import TextModel
+from graphflow.families.flow.text import FlowText
 from graphflow.values import Conditioning, ConditioningEntry
 
 CLIP, T5 = "text_encoder", "text_encoder_2"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class FluxText(TextModel):
+class FluxText(FlowText):
     """What `TextEncoder.use()` gives: `encoders` holds CLIP, or nothing where it is missing.
 
     Attributes:
-        t5: The T5 encoder; None where it is missing.
         widths: Widths of the embedding and of the pooled output, for what is missing.
     """
 
-    t5: T5Encoder | None
     widths: tuple[int, int] = (4096, 768)
 
     def encode(self, text: str, texts: Mapping[str, str] | None = None) -> Conditioning:
@@ -52,19 +47,3 @@ class FluxText(TextModel):
         if self.t5 is not None:
             embedding = self.t5.encode(given.get(T5, text))
         return Conditioning(entries=(ConditioningEntry(embedding=embedding, pooled=pooled),))
-
-    def alone(self) -> Iterator[tuple[str, TextModel]]:
-        """Each of the encoders by itself, with its name.
-
-        Raises:
-            ModelFormatError: Always: one of them alone conditions nothing.
-        """
-        raise ModelFormatError("FLUX's text encoders cannot be read apart from each other")
-
-    def file_tensors(self, *, whole: bool) -> tuple[Tensors, Config]:
-        """Refuse.
-
-        Raises:
-            ModelFormatError: Always.
-        """
-        raise ModelFormatError("text encoders of FLUX are not saved here", advice="keep the files that they came from")
