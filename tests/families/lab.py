@@ -15,7 +15,9 @@ from graphflow import node
 from graphflow.converters.comfyui import rules
 from graphflow.converters.comfyui.rules import Rule
 from graphflow.families.sd3.text import WIDTHS
-from graphflow.sampling.guidance import NEGATIVE, POSITIVE, ClassifierFree, Predictions, guide
+from graphflow.sampling.denoiser import GuidedDenoiser
+from graphflow.sampling.guidance import ClassifierFree
+from graphflow.sampling.regions import make_regions
 from graphflow.spec import registry
 from graphflow.spec.registry import Registry
 from graphflow.values import Conditioning, ConditioningEntry, Image, Latent, Mask, Model
@@ -69,31 +71,20 @@ def lab_eval(
     """Evaluate a model once at a latent that is taken as it is in the model's space."""
     x = latent.samples
     level = torch.tensor(sigma)
-    sides = {POSITIVE: positive} if negative is None or cfg == 1.0 else {POSITIVE: positive, NEGATIVE: negative}
     with model.use() as denoiser:
-
-        def evaluate(side: str = POSITIVE, *, variation: str | None = None) -> torch.Tensor:
-            height, width = (edge * denoiser.latent.downscale for edge in x.shape[-2:])
-            completed = {side: denoiser.complete(sides[side], height, width, negative=side == NEGATIVE)}
-            (entry,) = denoiser.painting(completed, x, None)[side].entries
-            time = denoiser.model_sampling.timestep(level).expand(len(x))
-            scaled = denoiser.model_sampling.scale_input(x, level)
-            output = denoiser.predict(scaled, time, [entry], sigma=level, variation=variation)
-            clean: torch.Tensor = denoiser.model_sampling.to_denoised(x, output, level)
-            return clean
-
-        clean = {side: evaluate(side) for side in sides}
-        predictions = Predictions(
-            x=x,
-            sigma=level,
-            cond=clean[POSITIVE],
-            uncond=clean.get(NEGATIVE, clean[POSITIVE]),
-            scale=cfg,
-            levels=denoiser.model_sampling,
-            evaluate=evaluate,
+        height, width = (edge * denoiser.latent.downscale for edge in x.shape[-2:])
+        told = {"positive": positive, **({} if negative is None else {"negative": negative})}
+        completed = {
+            name: denoiser.complete(side, height, width, negative=name == "negative") for name, side in told.items()
+        }
+        guided = GuidedDenoiser(
+            predict=denoiser.predict,
+            model_sampling=denoiser.model_sampling,
+            guider=ClassifierFree(scale=cfg),
+            sides={name: make_regions(side.entries, x) for name, side in denoiser.painting(completed, x, None).items()},
+            modifiers=denoiser.guidance,
         )
-        result, _ = guide(ClassifierFree(scale=cfg), denoiser.guidance, predictions)
-    return replace(latent, samples=result)
+        return replace(latent, samples=guided(x, level))
 
 
 PACK = (lab_conditioning, lab_latent, lab_image, lab_mask, lab_eval)

@@ -112,7 +112,7 @@ class FlowFamily(RecognisedFamily):
 
     def lora_prefixes(self) -> Mapping[str, tuple[str, ...]]:
         """Return how names of LoRA layers begin."""
-        prefixes = {"transformer": _TRANSFORMER_PREFIXES}
+        prefixes: dict[str, tuple[str, ...]] = {"transformer": _TRANSFORMER_PREFIXES}
         for number, role in enumerate(self.roles, start=1):
             prefixes[role.part] = (f"lora_te{number}_", f"{role.part}_", *_TEXT_PREFIXES.get(role.classes[0], ()))
         return prefixes

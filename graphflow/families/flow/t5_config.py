@@ -12,7 +12,13 @@ from graphflow.modelfiles.inferred import Inferred, Shapes, shape_of
 PREFIXES = ("text_encoders.t5xxl.transformer.", "")
 _MARK = "encoder.block.0.layer.0.SelfAttention.q.weight"
 _LAYER = re.compile(r"^encoder\.block\.(\d{1,3})\.")
-_PUBLISHED = ("google/t5-v1_1-xxl", "black-forest-labs/FLUX.1-schnell:tokenizer_2")
+_PUBLISHED = (
+    "google/t5-v1_1-xxl",
+    "black-forest-labs/FLUX.1-schnell:tokenizer_2",
+    "stabilityai/stable-diffusion-3-medium-diffusers:tokenizer_3",
+    "stabilityai/stable-diffusion-3.5-medium:tokenizer_3",
+    "stabilityai/stable-diffusion-3.5-large:tokenizer_3",
+)
 _INSIDE = "spiece_model"
 
 

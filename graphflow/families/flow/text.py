@@ -1,4 +1,4 @@
-"""Prompts of families that read T5, beside CLIP or alone."""
+"""What text encoders of flow transformers have in common."""
 
 from __future__ import annotations
 
@@ -8,28 +8,21 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from graphflow.errors import ModelFormatError
-from graphflow.families.flow.t5 import T5Encoder
 from graphflow.families.latent_diffusion.saving import Config, Tensors
 from graphflow.families.latent_diffusion.text import TextModel
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FlowText(TextModel):
-    """What `TextEncoder.use()` gives; `encode` is the family's own, and `encoders` holds the CLIPs that are there.
-
-    Attributes:
-        t5: The T5 encoder; None where it is missing.
-    """
-
-    t5: T5Encoder | None
+    """Text encoders that are not saved here."""
 
     def alone(self) -> Iterator[tuple[str, TextModel]]:
-        """Refuse.
+        """Each of the encoders by itself, with its name.
 
         Raises:
-            ModelFormatError: Always: one of them alone conditions nothing.
+            ModelFormatError: Always: none is saved here.
         """
-        raise ModelFormatError("the text encoders of this family cannot be read apart from each other")
+        raise _not_saved()
 
     def file_tensors(self, *, whole: bool) -> tuple[Tensors, Config]:
         """Refuse.
@@ -37,9 +30,7 @@ class FlowText(TextModel):
         Raises:
             ModelFormatError: Always.
         """
-        raise ModelFormatError(
-            "text encoders of this family are not saved here", advice="keep the files that they came from"
-        )
+        raise _not_saved()
 
     def as_lora(self, rank: int, notice: Callable[[str], None]) -> dict[str, Tensor]:
         """Refuse.
@@ -47,6 +38,10 @@ class FlowText(TextModel):
         Raises:
             ModelFormatError: Always.
         """
-        raise ModelFormatError(
-            "text encoders of this family are not saved as LoRA", advice="save the model's part only"
-        )
+        raise _not_saved()
+
+
+def _not_saved() -> ModelFormatError:
+    return ModelFormatError(
+        "text encoders of this family are not saved here", advice="keep the files that they came from"
+    )

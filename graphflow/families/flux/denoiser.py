@@ -84,19 +84,17 @@ class FluxDenoiser(FlowDenoiser):
         self.refuse_controls(entries)
         parts, times = x.chunk(len(entries)), timestep.chunk(len(entries))
         outputs: dict[int, Tensor] = {}
-        for group in split_by_references(entries):
-            output = self._evaluate(
-                torch.cat([parts[index] for index in group]),
-                torch.cat([times[index] for index in group]),
-                [entries[index] for index in group],
-                variation,
-            )
-            outputs |= dict(zip(group, output.chunk(len(group)), strict=True))
+        with self.varied(variation):
+            for group in split_by_references(entries):
+                output = self._evaluate(
+                    torch.cat([parts[index] for index in group]),
+                    torch.cat([times[index] for index in group]),
+                    [entries[index] for index in group],
+                )
+                outputs |= dict(zip(group, output.chunk(len(group)), strict=True))
         return torch.cat([outputs[index] for index in range(len(entries))]).to(x.device, torch.float32)
 
-    def _evaluate(
-        self, x: Tensor, timestep: Tensor, entries: Sequence[ConditioningEntry], variation: str | None
-    ) -> Tensor:
+    def _evaluate(self, x: Tensor, timestep: Tensor, entries: Sequence[ConditioningEntry]) -> Tensor:
         config = self.module.config
         batch, (height, width) = len(x) // len(entries), x.shape[-2:]
         latent = whole_patches(self._with_channels(x.to(self.device, self.dtype), entries, batch))
@@ -110,7 +108,7 @@ class FluxDenoiser(FlowDenoiser):
             tokens = torch.cat([tokens, *map(pack, references)], dim=1)
         text = self.text(entries, batch, config.joint_attention_dim)
         guidance, heard = self._guidance(entries, batch)
-        with _heard(self.module, heard), self.varied(variation):
+        with _heard(self.module, heard):
             output: Tensor = self.module(
                 hidden_states=tokens,
                 encoder_hidden_states=text,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from graphflow.families.flow.t5 import T5Encoder
 from graphflow.families.flow.text import FlowText
 from graphflow.values import Conditioning, ConditioningEntry
 
@@ -18,9 +19,11 @@ class FluxText(FlowText):
     """What `TextEncoder.use()` gives: `encoders` holds CLIP, or nothing where it is missing.
 
     Attributes:
+        t5: The T5 encoder; None where it is missing.
         widths: Widths of the embedding and of the pooled output, for what is missing.
     """
 
+    t5: T5Encoder | None
     widths: tuple[int, int] = (4096, 768)
 
     def encode(self, text: str, texts: Mapping[str, str] | None = None) -> Conditioning:

@@ -13,7 +13,7 @@ from graphflow.families.flow.denoiser import FlowDenoiser
 from graphflow.families.flow.patches import whole_patches
 from graphflow.values import ConditioningEntry
 
-_BYTES_PER_TOKEN = 30
+_BYTES_PER_TOKEN = 20
 """Numbers that a block holds at its peak for each token and channel: joint query, key and value, and the perceptron."""
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
+from graphflow.families.flow.t5 import T5Encoder
 from graphflow.families.flow.text import FlowText
 from graphflow.values import Conditioning, ConditioningEntry
 
@@ -18,7 +19,13 @@ WIDTHS = {"text_encoder": 768, "text_encoder_2": 1280, "text_encoder_3": 4096}
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Sd3Text(FlowText):
-    """What `TextEncoder.use()` gives; any of the encoders may be missing."""
+    """What `TextEncoder.use()` gives; any of the encoders may be missing.
+
+    Attributes:
+        t5: The T5 encoder; None where it is missing.
+    """
+
+    t5: T5Encoder | None
 
     def encode(self, text: str, texts: Mapping[str, str] | None = None) -> Conditioning:
         """Encode a prompt.
