@@ -104,6 +104,7 @@ def _lora(shapes: Shapes, metadata: Mapping[str, str], method: str) -> Adapter:
             ),
             ("text_encoder", ("lora_te_", "lora_te1_", "text_encoder.", *(_PEFT + name for name in _TEXT_NAMES))),
             ("text_encoder_2", ("lora_te2_", "text_encoder_2.")),
+            ("text_encoder_3", ("lora_te3_", "text_encoder_3.")),
             ("transformer", ("transformer.", "diffusion_model.", "lora_transformer_")),
         )
         if any(name.startswith(starts) for name in names)

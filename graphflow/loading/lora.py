@@ -12,7 +12,7 @@ from torch import Tensor
 from graphflow.errors import ModelFormatError
 from graphflow.loading.lora_layers import METHODS, Layer
 from graphflow.loading.mapped import role_of
-from graphflow.modelfiles.families import maker_of
+from graphflow.modelfiles.families import family_named, maker_of
 from graphflow.modelfiles.family import Change
 from graphflow.modelfiles.lora_metadata import StatedAlphas, stated_alphas
 
@@ -144,21 +144,23 @@ def _rank(found: Mapping[str, Tensor]) -> int | None:
     return next((len(found[role]) for role in ("down", "w1_b", "w2_b") if role in found), None)
 
 
-def part_layers(layers: Mapping[str, Iterable[Layer]], part: Part, shapes: Mapping[str, torch.Size]) -> PartLayers:
+def part_layers(
+    layers: Mapping[str, Iterable[Layer]], part: Part, shapes: Mapping[str, torch.Size], family: str = ""
+) -> PartLayers:
     """Sort out which layers are for a part, and which of its weights they change.
 
     Args:
         layers: All layers of the file.
         part: The part.
         shapes: Its tensors, by the names of its class.
+        family: The family that it is loaded for; empty where the part alone tells.
     """
-    family = maker_of(part)
     index: dict[str, dict[str, Change]] = {}
-    for flat, module, change in family.lora_names(part, shapes):
+    for flat, module, change in maker_of(part).lora_names(part, shapes):
         index.setdefault(flat, {})[module] = change
-    prefixes = family.lora_prefixes()
+    prefixes = (family_named(family) if family else maker_of(part)).lora_prefixes()
     denoiser = next(iter(prefixes), "")
-    role = role_of(part)
+    role = role_of(part, family)
     matched: dict[str, Layer] = {}
     unmatched: list[str] = []
     for name, found in layers.items():

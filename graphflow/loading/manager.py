@@ -240,7 +240,7 @@ class ModelManager:
     def _module(self, item: Held, file: ModelFile) -> Module:
         loaded = item.part
         return Module(
-            name=role_of(loaded.part),
+            name=role_of(loaded.part, file.family),
             part=file.part,
             module=loaded.module,
             description=self.describe(file),

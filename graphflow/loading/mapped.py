@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from graphflow.basics.finite import is_finite
 from graphflow.basics.wording import some
 from graphflow.errors import ModelFormatError
-from graphflow.modelfiles.families import maker_of
+from graphflow.modelfiles.families import family_named, family_of_encoders, maker_of
 from graphflow.modelfiles.family import Change, Rows
 
 if TYPE_CHECKING:
@@ -121,12 +121,18 @@ def read_all(path: Path, name: str) -> dict[str, torch.Tensor]:
     return tensors
 
 
-_SECOND = ("CLIPTextModelWithProjection", "T5EncoderModel")
+def role_of(part: Part, family: str = "") -> str:
+    """The part's name in a family; a text encoder that comes alone does not know which one it is.
 
-
-def role_of(part: Part) -> str:
-    """The part's name in its family; a text encoder that comes alone does not know that it is the second one."""
-    return "text_encoder_2" if part.class_name in _SECOND else part.name
+    Args:
+        part: The part.
+        family: The family that it is loaded for; empty: one that reads such an encoder.
+    """
+    if part.folder or not part.name.startswith("text_encoder"):
+        return part.name
+    owner = family_named(family) if family else family_of_encoders([part.class_name])
+    roles = [role for role in owner.encoders() if part.class_name in role.classes]
+    return min(roles, key=lambda role: len(role.classes)).part if roles else part.name
 
 
 def _open(path: Path) -> Any:

@@ -30,16 +30,16 @@ _PROJECTIONS: Mapping[str, Mapping[str, str]] = {
 }
 
 
-def counterpart(patch: MergePatch, part: Part, describe: Callable[[ModelFile], Description]) -> Part:
-    """The other recipe's part that merges with a part.
+def counterpart(patch: MergePatch, part: Part, describe: Callable[[ModelFile], Description], family: str = "") -> Part:
+    """The other recipe's part that merges with a part of a family.
 
     Raises:
         ModelFormatError: It has none.
     """
-    wanted = role_of(part)
+    wanted = role_of(part, family)
     for file in patch.other.files:
         found = describe(file).parts.get(file.part)
-        if found is not None and role_of(found) == wanted:
+        if found is not None and role_of(found, family) == wanted:
             return found
     names = ", ".join(file.name for file in patch.other.files)
     raise ModelFormatError(f"has no {wanted} to merge with", where=names, advice="merge models of the same family")

@@ -40,12 +40,14 @@ class Target:
         shapes: Shapes of its tensors by the names of its class.
         describe: From a recipe's file to its description.
         notice: Tells the user something.
+        family: The family that it is loaded for; empty where the part alone tells.
     """
 
     part: Part
     shapes: Mapping[str, torch.Size]
     describe: Callable[[ModelFile], Description]
     notice: Callable[[str], None]
+    family: str = ""
 
 
 @singledispatch
@@ -67,7 +69,7 @@ def _(patch: LoraPatch, target: Target) -> dict[str, Change]:
         raise ModelFormatError("is not downloaded yet", where=patch.file.name)
     tensors = read_all(description.path, patch.file.name)
     file = read_lora(tensors, patch.file.name, lora_metadata(description.path))
-    found = part_layers(file.layers, target.part, target.shapes)
+    found = part_layers(file.layers, target.part, target.shapes, target.family)
     if found.unmatched and not found.matched:
         raise ModelFormatError(
             f"none of its {len(found.unmatched)} layers for the {target.part.name} fits this model"
@@ -105,7 +107,7 @@ def _(patch: EmbeddingPatch, target: Target) -> dict[str, Change]:
 
 @weight_changes.register
 def _(patch: MergePatch, target: Target) -> dict[str, Change]:
-    other = counterpart(patch, target.part, target.describe)
+    other = counterpart(patch, target.part, target.describe, target.family)
     inner = combined_changes(patch.other.patches, replace(target, part=other))
     return merge_changes(patch, target.part, target.shapes, other, inner, target.notice)
 

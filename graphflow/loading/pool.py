@@ -45,6 +45,7 @@ class Held:
         owner: The thread that uses it now.
         users: How many uses there are now.
         state: Patches and hooks of the recipe in use.
+        family: The family that it was last taken for; empty where the part alone tells.
         in_groups: Whether group offloading has hold of it.
     """
 
@@ -53,6 +54,7 @@ class Held:
     owner: int | None = None
     users: int = 0
     state: tuple[Any, ...] = ()
+    family: str = ""
     in_groups: bool = False
 
     @property
@@ -114,7 +116,7 @@ class Pool:
             try:
                 for key, file in zip(keys, recipe.files, strict=True):
                     item = self._choose(key, state, me)
-                    item.owner, item.state = me, state
+                    item.owner, item.state, item.family = me, state, file.family
                     item.users += 1
                     taken.append(item)
                     self._prepare(item, file, recipe.patches)
@@ -146,7 +148,7 @@ class Pool:
             patches = loaded.patches
             self._ungroup(item)
             loaded.cast(torch.float32)
-            loaded.set_patches(patches, combined_changes(patches, self._target(loaded)))
+            loaded.set_patches(patches, combined_changes(patches, self._target(item)))
 
     def free(self) -> int:
         """Forget all parts that nobody uses; returns how many."""
@@ -195,7 +197,7 @@ class Pool:
         self._residents.touch(item)
         if loaded.patches != patches:
             self._ungroup(item)
-            loaded.set_patches(patches, combined_changes(patches, self._target(loaded)))
+            loaded.set_patches(patches, combined_changes(patches, self._target(item)))
         if offload.SLICED_ATTENTION in self.measures:
             offload.slice_attention(loaded.module)
         if offload.GROUPS in self.measures and self.placement.offloads:
@@ -222,12 +224,13 @@ class Pool:
         loaded.tensors.tell_unused(runtime.current().notice)
         return loaded
 
-    def _target(self, loaded: LoadedPart) -> Target:
+    def _target(self, item: Held) -> Target:
         return Target(
-            part=loaded.part,
-            shapes=loaded.shapes,
+            part=item.part.part,
+            shapes=item.part.shapes,
             describe=self._describe,
             notice=lambda message: runtime.current().notice(message),
+            family=item.family,
         )
 
     def _ungroup(self, item: Held) -> None:

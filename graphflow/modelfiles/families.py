@@ -142,10 +142,10 @@ def _takes(family: Family, classes: Collection[str]) -> bool:
     """Tell whether each of these classes fits a role of its own."""
     free = list(family.encoders())
     for name in classes:
-        role = next((role for role in free if name in role.classes), None)
-        if role is None:
+        roles = [role for role in free if name in role.classes]
+        if not roles:
             return False
-        free.remove(role)
+        free.remove(min(roles, key=lambda role: len(role.classes)))
     return True
 
 

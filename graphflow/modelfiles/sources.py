@@ -19,7 +19,8 @@ from graphflow.modelfiles.given import Given
 from graphflow.modelfiles.header import parse_json_object, read_json
 
 SECTIONS = (
-    "unet", "vae", "text_encoder", "text_encoder_2", "controlnet", "scheduler", "tokenizer", "tokenizer_2",
+    "unet", "transformer", "vae", "text_encoder", "text_encoder_2", "text_encoder_3", "controlnet", "scheduler",
+    "tokenizer", "tokenizer_2", "tokenizer_3",
 )  # fmt: skip
 """Parts whose config may be given, as `{"unet": {"attention_head_dim": 8}}`."""
 

@@ -213,7 +213,7 @@ class NodeSpec:
         needs: Finds further files in literal parameters, e.g. embeddings named in a prompt.
         migrate: Turns the parameters of an older version into today's: (version, params) -> params.
         waits: What has to be built before the node runs, e.g. a family; ``{parameter}`` stands for a literal. None where it runs.
-        unless: Literals, by parameter, with which a node that waits has nothing to do, so that it runs.
+        unless: Literals, by parameter, with which a node that waits runs; a tuple stands for any of several.
     """
 
     type: str
@@ -295,7 +295,7 @@ class NodeSpec:
             return None
         known = {name: params.get(name, parameter.default) for name, parameter in self.inputs.items()}
         known.update((name, f"its {name}") for name in linked)
-        if self.unless and all(name not in linked and known[name] == value for name, value in self.unless.items()):
+        if self.unless and all(name not in linked and _is(known[name], told) for name, told in self.unless.items()):
             return None
         return self.waits.format_map(known)
 
@@ -344,3 +344,7 @@ what is one, too, and an output ``Each[T]`` is one of its elements, since it goe
 FirstNumber = Annotated[int | None, FirstNumberMarker()]
 """For a node with an effect that takes a sequence and may get it one element at a time, each as soon as it is finished:
 how many items the elements before this one had; None where the node gets everything at once. No part of the schema."""
+
+
+def _is(value: Any, wanted: Any) -> bool:
+    return value in wanted if isinstance(wanted, tuple) else bool(value == wanted)

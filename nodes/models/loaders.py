@@ -100,21 +100,26 @@ def load_text_encoder(
     model_2: Annotated[
         str,
         ModelName("text_encoder"),
-        Field(description="the second encoder of a family that has two; empty where there is one"),
+        Field(description="the second encoder of a family that has several; empty where there is one"),
+    ] = "",
+    model_3: Annotated[
+        str,
+        ModelName("text_encoder"),
+        Field(description="the third encoder of a family that has three; empty where there are fewer"),
     ] = "",
     family: Annotated[
         EncodedFamily,
         Field(description="which family it conditions; auto: what the file says, else one that reads such encoders"),
     ] = "auto",
 ) -> TextEncoder:
-    """Name one or two text encoders that lie in files or folders of their own.
+    """Name one to three text encoders that lie in files or folders of their own.
 
     Raises:
         ModelNotFoundError: A name resolves to nothing.
         ModelFormatError: A file holds no text encoder, or no family reads these together.
     """
     models = runtime.current().models
-    names = [name for name in (model, model_2) if name]
+    names = [name for name in (model, model_2, model_3) if name]
     files = [
         models.find(
             name,

@@ -27,7 +27,7 @@ Picture = Annotated[Image, Field(description="the picture")]
 Text = Annotated[str, Field(max_length=LIMITS.text)]
 
 
-@node("encode_prompt_parts", waits="{family}", unless={"family": "flux"}, lane="device")
+@node("encode_prompt_parts", waits="{family}", unless={"family": ("flux", "sd3")}, lane="device")
 def encode_prompt_parts(
     text_encoder: Encoder,
     text_l: Annotated[Text, Field(description="for CLIP L")] = "",
@@ -51,7 +51,7 @@ def encode_prompt_parts(
     texts = {role.part: by_class[role.classes[0]] for role in family_named(family).encoders()}
     with text_encoder.use() as loaded:
         told: Conditioning = loaded.encode("", texts)
-    return with_extras(told, {"guidance": guidance})
+    return with_extras(told, {"guidance": guidance}) if family == "flux" else told
 
 
 @node("add_image_prompt", waits="a family with image prompts")

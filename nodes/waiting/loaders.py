@@ -9,6 +9,8 @@ from pydantic import Field
 from graphflow.spec.decorator import ModelName, node
 from graphflow.values import ControlNet, Image, Mask, Model, TextEncoder, Vae
 
+from ..models.loaders import load_text_encoder
+
 __all__ = ["apply_control_patch", "load_control_patch", "load_family_text_encoder", "set_t5_length"]
 
 Family = Literal[
@@ -24,7 +26,7 @@ EncoderName = Annotated[
 PatchName = Annotated[str, ModelName("controlnet"), Field(min_length=1, description="the patch's file")]
 
 
-@node("load_family_text_encoder", waits="{family}")
+@node("load_family_text_encoder", waits="{family}", unless={"family": ("flux", "sd3")})
 def load_family_text_encoder(
     model: Annotated[str, ModelName("text_encoder"), Field(min_length=1, description="a text encoder")],
     model_2: EncoderName = "",
@@ -34,8 +36,9 @@ def load_family_text_encoder(
 ) -> TextEncoder:
     """Name up to four text encoders of a family that does not run by components yet.
 
-    The node keeps such a graph whole and its models listed. Stable Diffusion's encoders go through ``load_text_encoder``.
+    The node keeps such a graph whole and its models listed. For a family that does run it is ``load_text_encoder``.
     """
+    return load_text_encoder(model, model_2, model_3, family)
 
 
 @node("set_t5_length", waits="a family with T5")

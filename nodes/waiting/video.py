@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
+from graphflow.errors import InvalidInputError
 from graphflow.limits import LIMITS
 from graphflow.spec.decorator import ModelName, node
 from graphflow.values import Conditioning, Image, ImageEncoder, Latent, Model, TextEncoder, Vae
+from graphflow.values.network_hooks import SkipLayers
 
 from ..latents.video import Length, VideoEdge, Videos
 from .choices import (
@@ -204,7 +207,7 @@ def scale_temporal_attention(
     return model
 
 
-@node("skip_transformer_layers", waits="a diffusion transformer")
+@node("skip_transformer_layers", waits="guidance by what the negative prompt gives", unless={"method": "further"})
 def skip_transformer_layers(
     model: Denoiser,
     double_layers: Annotated[Layers, Field(description="joint layers to leave out, by number")] = "7, 8, 9",
@@ -221,4 +224,13 @@ def skip_transformer_layers(
     """Guide a diffusion transformer away from what it predicts without some of its layers (skip layer guidance).
 
     ``skip_layer_guidance`` does so for the UNets of Stable Diffusion.
+
+    Raises:
+        InvalidInputError: No layer is named. When the model is used: it has none of them.
     """
+    numbered = {"transformer_blocks": double_layers, "single_transformer_blocks": single_layers}
+    names = [f"{stem}.{int(number)}" for stem, layers in numbered.items() for number in re.findall(r"\d+", layers)]
+    if not names:
+        raise InvalidInputError("no layer is named", where="double_layers", advice="name some, e.g. 7, 8, 9")
+    hook = SkipLayers(layers=tuple(dict.fromkeys(names)), scale=scale, start=start, end=end, rescale=rescale)
+    return model.hooked(hook)

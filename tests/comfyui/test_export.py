@@ -293,6 +293,8 @@ def test_a_control_of_one_side_stays_one() -> None:
         ("load_text_encoder", "flux", 2, "DualCLIPLoader", "flux"),
         ("load_text_encoder", "sdxl", 2, "DualCLIPLoader", "sdxl"),
         ("load_family_text_encoder", "flux", 2, "DualCLIPLoader", "flux"),
+        ("load_text_encoder", "sd3", 2, "DualCLIPLoader", "sd3"),
+        ("load_text_encoder", "sd3", 3, "TripleCLIPLoader", None),
         ("load_family_text_encoder", "sd3", 3, "TripleCLIPLoader", None),
         ("load_family_text_encoder", "hidream", 4, "QuadrupleCLIPLoader", None),
     ],

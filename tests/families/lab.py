@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ import torch
 from graphflow import node
 from graphflow.converters.comfyui import rules
 from graphflow.converters.comfyui.rules import Rule
+from graphflow.families.sd3.text import WIDTHS
 from graphflow.sampling.denoiser import GuidedDenoiser
 from graphflow.sampling.guidance import ClassifierFree
 from graphflow.sampling.regions import make_regions
@@ -95,6 +97,10 @@ _RULES = (
 )
 
 
+_WIDTHS = {"text_encoder": 64, "text_encoder_2": 96, "text_encoder_3": 192}
+"""Of Stable Diffusion 3's encoders in the recordings, where one is missing."""
+
+
 @contextmanager
 def lab() -> Iterator[Registry]:
     """Have the importer read the lab's nodes until the block ends; gives the registry that knows them."""
@@ -102,7 +108,8 @@ def lab() -> Iterator[Registry]:
     for rule in _RULES:
         known[rule.comfy] = rule
     try:
-        yield registry.installed().with_nodes(PACK, pack="lab")
+        with patch.dict(WIDTHS, _WIDTHS):
+            yield registry.installed().with_nodes(PACK, pack="lab")
     finally:
         for rule in _RULES:
             del known[rule.comfy]

@@ -20,7 +20,7 @@ from graphflow.spec.registry import Registry
 from graphflow.values import Conditioning, Image, Latent, Sigmas
 from tests.families.recorded_models import DATA, shapes, write_model
 
-FAMILIES = ("flux", "lumina2", "qwen_image", "z_image")
+FAMILIES = ("flux", "lumina2", "qwen_image", "sd3", "z_image")
 _QWEN_WORD = r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 EVALUATION_BOUND, SAMPLING_BOUND, BROWNIAN_BOUND = 1e-5, 1e-4, 1e-3
 
@@ -143,7 +143,7 @@ def write_qwen3_tokenizer(path: Path) -> None:
 
 def bound(case: str) -> float:
     """Return how far a case may differ."""
-    if case.startswith(("eval", "text", "vae", "lora", "sigmas")):
+    if case.startswith(("eval", "text", "vae", "lora", "sigmas", "checkpoint")):
         return EVALUATION_BOUND
     return BROWNIAN_BOUND if "sde" in case else SAMPLING_BOUND
 

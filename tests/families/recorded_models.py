@@ -16,8 +16,11 @@ DATA = Path(__file__).parent / "recorded"
 SEED = 20250711
 _DEVIATION = np.float32(np.sqrt(4 * (65536.0**2 - 1) / 12))
 _SEEING = {"depth": 8, "hidden_size": 64, "intermediate_size": 128, "num_heads": 2, "out_hidden_size": 64}
+_CLIP_L, _CLIP_G = {"num_attention_heads": 4}, {"num_attention_heads": 6, "hidden_act": "gelu"}
 _SIDECARS = {
-    "clip_l_tiny": {"text_encoder": {"num_attention_heads": 4}},
+    "clip_l_tiny": {"text_encoder": _CLIP_L},
+    "clip_g_tiny": {"text_encoder": _CLIP_G, "tokenizer": {"pad_token": "!"}},
+    "sd3_all_tiny": {"text_encoder": _CLIP_L, "text_encoder_2": _CLIP_G},
     "qwen_2.5_vl_7b_tiny": {"text_encoder": {"vision_config": _SEEING}},
 }
 """What the recordings set at run time, by file."""
@@ -55,6 +58,11 @@ def write_model(name: str, root: Path) -> Path:
 
 
 def _tensors(spec: dict[str, Any], tag: str) -> dict[str, Array]:
+    if "compose" in spec:  # several parts in one file, each with a prefix
+        parts = [
+            (prefix, _tensors(shapes()[name], shapes()[name].get("tag", name))) for name, prefix in spec["compose"]
+        ]
+        return {prefix + key: tensor for prefix, tensors in parts for key, tensor in tensors.items()}
     rules = [(re.compile(pattern), kind, argument) for pattern, kind, argument in spec.get("rules", ())]
     return {
         key: np.ascontiguousarray(_tensor(tag, key, tuple(shape), rules).astype(np.float16).astype(np.float32)).reshape(

@@ -70,6 +70,22 @@ SAMPLE = {
         "text/long",
         "pipeline/txt2img",
     ),
+    "sd3": (
+        "eval/sd3/odd9x7",
+        "eval/sd35_large/cfg5",
+        "eval/sd35_medium/slg_layer1",
+        "checkpoint",
+        "sigmas/default/beta/4",
+        "ksampler_sd3_6/euler/cfg3.5",
+        "ksampler/er_sde/cfg3.5",
+        "lora/kohya/eval",
+        "lora/diffusers/eval",
+        "text/triple/long",
+        "text/lt5/weights",
+        "text/clip_g/weights",
+        "text/CLIPTextEncodeSD3/none",
+        "pipeline/txt2img",
+    ),
 }
 
 

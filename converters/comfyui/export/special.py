@@ -52,7 +52,7 @@ def _link(entry: NodeEntry, name: str) -> dict[str, str]:
 
 
 def _text_encoder(entry: NodeEntry, spec: NodeSpec) -> Made:
-    names = [_value(entry, spec, "model"), _value(entry, spec, "model_2")]
+    names = [_value(entry, spec, name) for name in ("model", "model_2", "model_3")]
     names = [name for name in names if name]
     chosen = _value(entry, spec, "family")
     if len(names) == 1 and chosen == "auto":  # ComfyUI tells a lone encoder by its file, too, whatever is named

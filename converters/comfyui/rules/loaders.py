@@ -25,7 +25,7 @@ def _text_encoders(builder: Builder, source: Source) -> list[Value]:
     keys = ("model", "model_2", "model_3", "model_4")
     inputs = dict(zip(keys, names, strict=False))
     native = _runs(family)
-    if native is not None and len(names) < 3:
+    if native is not None and len(names) <= len(native.encoders()):
         wanted = "auto" if len(native.encoders()) == len(names) == 1 else native.name
         return [builder.add(source, "load_text_encoder", {**inputs, "family": wanted})]
     known = builder.spec("load_family_text_encoder").inputs["family"].choices

@@ -7,7 +7,7 @@ from typing import Any
 
 from graphflow.modelfiles.families import family_of_encoders
 
-from ..families import text_parts
+from ..families import family_of, text_parts
 from ..graph import Given
 from ..layout import call, quoted
 from ..models import Base, ModelPart
@@ -22,6 +22,7 @@ TASKS = frozenset({"generate", "inpaint", "edit"})
 def load_checkpoint(emission: Emission) -> dict[str, Any]:
     """A checkpoint's parts."""
     base = make_base(emission, "MODEL", _options(emission))
+    family_of(base)  # says where there is no script for it
     parts = {part: ModelPart(base, part) for part in ("model", "text_encoder", "vae")}
     if base.description.task not in TASKS:
         raise UnsupportedError(f"a checkpoint made to {base.description.task} cannot be written in scripts")
@@ -39,8 +40,8 @@ def load_diffusion_model(emission: Emission) -> ModelPart:
 
 
 def load_text_encoder(emission: Emission) -> ModelPart:
-    """One or two text encoders from files of their own."""
-    names = ["model", *(["model_2"] if emission.fixed("model_2") else [])]
+    """Text encoders from files of their own."""
+    names = ["model", *(name for name in ("model_2", "model_3") if emission.fixed(name))]
     bases = [make_base(emission, "TEXT_ENCODER", (), name=name) for name in names]
     family = emission.fixed("family")
     if family == "auto":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,6 +68,25 @@ class FlowDenoiser(Denoiser):
                 advice="encode the prompt with the text encoders of this model's family",
             )
         return embedding
+
+    def pooled(self, entries: Sequence[ConditioningEntry], batch: int, width: int) -> Tensor:
+        """The pooled text (n * B, D) of n entries; zeros where an entry has none.
+
+        Raises:
+            InvalidInputError: They are of another width.
+        """
+        found = [torch.zeros(1, width) if entry.pooled is None else entry.pooled for entry in entries]
+        wrong = next((tensor.shape[-1] for tensor in found if tensor.shape[-1] != width), None)
+        if wrong is not None:
+            raise InvalidInputError(
+                f"the pooled conditioning has width {wrong}, the diffusion model needs {width}",
+                advice="encode the prompt with the text encoders of this model's family",
+            )
+        return self.stacked(found, batch)
+
+    def varied(self, variation: str | None) -> AbstractContextManager[None]:
+        """Have the network as one of the `variations` has it until the block ends; None is as it is."""
+        return nullcontext() if variation is None else self.variations[variation](self)
 
     def references(self, entries: Sequence[ConditioningEntry], batch: int) -> list[Tensor]:
         """The reference latents of n entries in the model's space, each (n * B, C, ...)."""

@@ -22,14 +22,16 @@ from graphflow.modelfiles.draft import Draft
 from graphflow.modelfiles.family import Change, EncoderRole, Match, TensorNames
 from graphflow.modelfiles.inferred import Inferred, Shapes
 
-_LORA_PREFIXES: Mapping[str, tuple[str, ...]] = {
-    "transformer": (
-        "lora_unet_", "lora_transformer_", "transformer_", "diffusion_model_", "base_model_model_",
-        "base_model_model_transformer_", "base_model_model_diffusion_model_", "lycoris_", "model_diffusion_model_",
-    ),
-    "text_encoder": ("lora_te1_", "lora_te_", "text_encoder_", "text_encoders_clip_l_transformer_"),
-    "text_encoder_2": ("lora_te2_", "lora_te3_", "text_encoder_2_", "text_encoders_t5xxl_transformer_"),
-}  # fmt: skip
+_TRANSFORMER_PREFIXES = (
+    "lora_unet_", "lora_transformer_", "transformer_", "diffusion_model_", "base_model_model_",
+    "base_model_model_transformer_", "base_model_model_diffusion_model_", "lycoris_", "model_diffusion_model_",
+)  # fmt: skip
+_TEXT_PREFIXES: Mapping[str, tuple[str, ...]] = {
+    "CLIPTextModel": ("lora_te_", "text_encoders_clip_l_transformer_"),
+    "CLIPTextModelWithProjection": ("text_encoders_clip_g_transformer_",),
+    "T5EncoderModel": ("lora_te3_", "text_encoders_t5xxl_transformer_"),
+}
+"""What names of LoRA layers of an encoder begin with beside its number, by its first class."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +117,10 @@ class FlowFamily(RecognisedFamily):
 
     def lora_prefixes(self) -> Mapping[str, tuple[str, ...]]:
         """Return how names of LoRA layers begin."""
-        return _LORA_PREFIXES
+        prefixes: dict[str, tuple[str, ...]] = {"transformer": _TRANSFORMER_PREFIXES}
+        for number, role in enumerate(self.roles, start=1):
+            prefixes[role.part] = (f"lora_te{number}_", f"{role.part}_", *_TEXT_PREFIXES.get(role.classes[0], ()))
+        return prefixes
 
     def lora_names(self, part: Part, names: Collection[str]) -> Iterator[tuple[str, str, Change]]:
         """Yield what LoRA files call the layers of a part."""

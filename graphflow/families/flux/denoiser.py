@@ -81,7 +81,8 @@ class FluxDenoiser(FlowDenoiser):
         Raises:
             InvalidInputError: The entries do not fit the network.
         """
-        return self.by_references(x, timestep, entries, self._evaluate)
+        with self.varied(variation):
+            return self.by_references(x, timestep, entries, self._evaluate)
 
     def _evaluate(self, x: Tensor, timestep: Tensor, entries: Sequence[ConditioningEntry]) -> Tensor:
         config = self.module.config
@@ -101,7 +102,7 @@ class FluxDenoiser(FlowDenoiser):
             output: Tensor = self.module(
                 hidden_states=tokens,
                 encoder_hidden_states=text,
-                pooled_projections=self._pooled(entries, batch),
+                pooled_projections=self.pooled(entries, batch, config.pooled_projection_dim),
                 timestep=timestep.to(self.device, self.dtype),
                 guidance=guidance,
                 img_ids=torch.cat(places).to(self.device, self.dtype),
@@ -127,18 +128,6 @@ class FluxDenoiser(FlowDenoiser):
                 " it by edit_conditioning",
             )
         return torch.cat([x, self.stacked([tensor for tensor in given if isinstance(tensor, Tensor)], batch)], dim=1)
-
-    def _pooled(self, entries: Sequence[ConditioningEntry], batch: int) -> Tensor:
-        """The pooled text (n * B, D); zeros where an entry has none."""
-        width = self.module.config.pooled_projection_dim
-        found = [torch.zeros(1, width) if entry.pooled is None else entry.pooled for entry in entries]
-        wrong = next((tensor.shape[-1] for tensor in found if tensor.shape[-1] != width), None)
-        if wrong is not None:
-            raise InvalidInputError(
-                f"the pooled conditioning has width {wrong}, the diffusion model needs {width}",
-                advice="encode the prompt with the text encoders of this model's family",
-            )
-        return self.stacked(found, batch)
 
     def _guidance(self, entries: Sequence[ConditioningEntry], batch: int) -> tuple[Tensor | None, Tensor | None]:
         """The guidance of each item and whether it is heard at all; None where the model has no such input."""

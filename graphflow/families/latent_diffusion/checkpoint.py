@@ -37,6 +37,8 @@ _ENCODERS: Mapping[str, tuple[str, str]] = {
 }
 """Prefix of a text encoder in a checkpoint to its part and the variant that it speaks for."""
 
+_DEEP = ".31."
+"""What names of OpenCLIP bigG's last layer have: no other text encoder of its kind is as deep."""
 _STANDARD_CROSS = frozenset({768, 1024, 1280, 2048})
 
 
@@ -203,7 +205,7 @@ def _text_encoder(draft: Draft, found: Found, *, alone: bool) -> None:
         return
     below = draft.under(found.prefix)
     width = next((shape[-1] for key, shape in below.items() if key.endswith("token_embedding.weight") and shape), 0)
-    second = name == "text_encoder_2" or (alone and width == 1280)
+    second = name == "text_encoder_2" or (alone and (width == 1280 or any(_DEEP in key for key in below)))
     whole = alone and width == 1024 and any(".23.mlp." in key for key in below)
     drop_last = speaks_for == "sd2" or whole
     inferred = infer_text_encoder(below, found.keys, draft.where, with_projection=second, drop_last=drop_last)

@@ -33,6 +33,7 @@ class ClipEncoder:
         device: Where it computes.
         layer: Which hidden layer to read, counted from the end: -1 is the last.
         normed: Whether the final layer norm is applied to that layer.
+        projected: Whether its pooled output goes through its projection, where it has one.
     """
 
     name: str
@@ -41,6 +42,7 @@ class ClipEncoder:
     device: torch.device
     layer: int
     normed: bool
+    projected: bool = True
 
     @property
     def width(self) -> int:
@@ -94,7 +96,7 @@ class ClipEncoder:
             hidden = core.final_layer_norm(hidden) if self.normed else hidden
         ends = [end_position(chunk, self.tokenizer) for chunk in chunks]
         pooled = last[torch.arange(len(chunks), device=last.device), torch.tensor(ends, device=last.device)]
-        if hasattr(self.module, "text_projection"):
+        if self.projected and hasattr(self.module, "text_projection"):
             pooled = self.module.text_projection(pooled)
         return hidden.float(), pooled.float()
 
@@ -132,6 +134,17 @@ class TextModel:
         Raises:
             NonFiniteError: The encoder overflows in its dtype.
         """
+        states = self.states(text, texts)
+        embedding = torch.cat([hidden for hidden, _ in states.values()], dim=-1)
+        _, pooled = list(states.values())[self.pooled_from]
+        return Conditioning(entries=(ConditioningEntry(embedding=embedding, pooled=pooled),))
+
+    def states(self, text: str, texts: Mapping[str, str] | None = None) -> dict[str, tuple[Tensor, Tensor]]:
+        """What each encoder makes of a prompt, by its name; arguments and errors as :meth:`encode` has them.
+
+        Returns:
+            Embeddings (1, T, C), of equal lengths, and pooled outputs (1, D), float32 on the CPU.
+        """
         chunked = [
             make_chunks(
                 (texts or {}).get(encoder.name, text),
@@ -141,18 +154,15 @@ class TextModel:
             )
             for encoder in self.encoders
         ]
-        count = max(len(chunks) for chunks in chunked)
-        hidden: list[Tensor] = []
-        pooled: list[Tensor] = []
+        count = max(map(len, chunked), default=0)
+        found: dict[str, tuple[Tensor, Tensor]] = {}
         for encoder, chunks in zip(self.encoders, chunked, strict=True):
             filled = [*chunks, *(empty_chunk(encoder.tokenizer) for _ in range(count - len(chunks)))]
-            states, pool = encoder.encode(filled)
-            hidden.append(states.cpu())
-            pooled.append(pool.cpu())
-        length = min(states.shape[1] for states in hidden)
-        embedding = torch.cat([states[:, :length] for states in hidden], dim=-1)
-        require_finite(embedding, "the prompt's embedding", "set dtype to float32 or bfloat16")
-        return Conditioning(entries=(ConditioningEntry(embedding=embedding, pooled=pooled[self.pooled_from]),))
+            hidden, pooled = (states.cpu() for states in encoder.encode(filled))
+            require_finite(hidden, "the prompt's embedding", "set dtype to float32 or bfloat16")
+            found[encoder.name] = hidden, pooled
+        length = min((hidden.shape[1] for hidden, _ in found.values()), default=0)
+        return {name: (hidden[:, :length], pooled) for name, (hidden, pooled) in found.items()}
 
     def encode_with_pictures(self, text: str, pictures: Sequence[Tensor], *, numbered: bool) -> Conditioning:
         """Refuse.

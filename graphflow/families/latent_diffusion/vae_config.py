@@ -6,10 +6,9 @@ import re
 
 from graphflow.errors import ModelFormatError
 from graphflow.modelfiles.description import Config, JsonValue
+from graphflow.modelfiles.families import family_of_variant, installed
+from graphflow.modelfiles.family import LatentFormat
 from graphflow.modelfiles.inferred import Inferred, Shapes, shape_of
-
-SCALING = {"sd1": 0.18215, "sd2": 0.18215, "sdxl": 0.13025, "sdxl_refiner": 0.13025, "sd3": 1.5305, "flux": 0.3611}
-SHIFT = {"sd3": 0.0609, "flux": 0.1159}
 
 _LDM_BLOCK = re.compile(r"(encoder\.down|decoder\.up)\.(\d{1,2})\.block\.(\d{1,2})\.conv1\.weight")
 _BLOCK = re.compile(r"(encoder\.down|decoder\.up)_blocks\.(\d{1,2})\.resnets\.(\d{1,2})\.conv1\.weight")
@@ -69,10 +68,12 @@ def infer_vae(shapes: Shapes, where: str, *, variant: str = "") -> Inferred:
         "mid_block_add_attention": any(".mid.attn_1." in name or ".mid_block.attentions.0." in name for name in shapes),
     }
     family = variant or ("flux" if first[1] == 16 else "")
+    owner = installed().get(family_of_variant(family) or "")
+    latent = LatentFormat(channels=first[1], scale=0.18215) if owner is None else owner.latent
     groups = next(count for count in (32, 16, 8, 4, 2, 1) if all(width % count == 0 for width in numbers))
     defaults: Config = {
-        "scaling_factor": SCALING.get(family, 0.18215),
-        "shift_factor": SHIFT.get(family),
+        "scaling_factor": latent.scale,
+        "shift_factor": latent.shift or None,
         "norm_num_groups": groups,
         "act_fn": "silu",
         "sample_size": 1024 if family.startswith(("sdxl", "sd3", "flux")) else 512,

@@ -60,20 +60,6 @@ SANA = RecognisedFamily(
     marks=("blocks.0.cross_attn.q_linear.weight",),
     half="bfloat16",
 )
-SD3 = RecognisedFamily(
-    name="sd3",
-    made_by="StableDiffusion3",
-    transformer="SD3Transformer2DModel",
-    marks=(
-        "joint_blocks.0.context_block.adaLN_modulation.1.bias",
-        "transformer_blocks.0.norm1_context.linear.weight",
-    ),
-    control="SD3ControlNetModel",
-    control_marks=("transformer_blocks.",),
-    adapter_marks=("joint_blocks",),
-    words=("sd3",),
-    comfyui_loader={3: "sd3"},
-)
 STABLE_CASCADE = RecognisedFamily(name="stable-cascade", made_by="StableCascade")
 WAN = RecognisedFamily(
     name="wan",

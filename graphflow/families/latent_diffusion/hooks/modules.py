@@ -22,6 +22,22 @@ def removing(*handles: RemovableHandle) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def computing(modules: Sequence[nn.Module], forward: Callable[..., Any]) -> Iterator[None]:
+    """Have modules compute a function in place of their own until the block ends."""
+    before = [module.__dict__.get("forward") for module in modules]
+    try:
+        for module in modules:
+            module.forward = forward
+        yield
+    finally:
+        for module, own in zip(modules, before, strict=True):
+            if own is None:
+                del module.forward
+            else:
+                module.forward = own
+
+
 def self_attentions(unet: Any) -> Iterator[nn.Module]:
     """The self-attention layers of all transformer blocks, in the order of the module."""
     for name, module in unet.named_modules():

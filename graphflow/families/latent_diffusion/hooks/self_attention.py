@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from graphflow.families.latent_diffusion.hooks.modules import middle_self_attentions, removing, transformers
+from graphflow.families.latent_diffusion.hooks.modules import computing, middle_self_attentions, removing, transformers
 from graphflow.sampling.guidance import NEGATIVE, Modifier, Predictions
 
 if TYPE_CHECKING:
@@ -42,18 +42,8 @@ def without_layers(names: Sequence[str]) -> Callable[[UNetModel], AbstractContex
 
     @contextmanager
     def skipping(model: UNetModel) -> Iterator[None]:
-        layers = list(transformers(model.module, names))
-        before = [layer.__dict__.get("forward") for layer in layers]
-        try:
-            for layer in layers:
-                layer.forward = _hand_on
+        with computing(list(transformers(model.module, names)), _hand_on):
             yield
-        finally:
-            for layer, forward in zip(layers, before, strict=True):
-                if forward is None:
-                    del layer.forward
-                else:
-                    layer.forward = forward
 
     return skipping
 

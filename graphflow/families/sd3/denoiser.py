@@ -1,0 +1,72 @@
+"""Stable Diffusion 3's transformer as the sampling loop sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from graphflow.basics.inference import inference
+from graphflow.errors import InvalidInputError
+from graphflow.families.flow.denoiser import FlowDenoiser
+from graphflow.families.flow.patches import whole_patches
+from graphflow.values import ConditioningEntry
+
+_BYTES_PER_TOKEN = 20
+"""Numbers that a block holds at its peak for each token and channel: joint query, key and value, and the perceptron."""
+
+
+@dataclass(kw_only=True, eq=False)
+class Sd3Denoiser(FlowDenoiser):
+    """What `Model.use()` gives for a Stable Diffusion 3 model."""
+
+    @property
+    def text_width(self) -> int:
+        """Width C of the text embeddings that it reads."""
+        width: int = self.module.config.joint_attention_dim
+        return width
+
+    def memory(self, shape: Sequence[int]) -> int:
+        """Bytes that an evaluation of one latent (C, h, w) of this shape takes at its peak, beside the weights."""
+        config = self.module.config
+        tokens = shape[-2] * shape[-1] // config.patch_size**2 + 256
+        width = config.num_attention_heads * config.attention_head_dim
+        return int(tokens * width * self.dtype.itemsize * _BYTES_PER_TOKEN)
+
+    @inference
+    def predict(
+        self,
+        x: Tensor,
+        timestep: Tensor,
+        entries: Sequence[ConditioningEntry],
+        *,
+        sigma: Tensor | None = None,
+        variation: str | None = None,
+    ) -> Tensor:
+        """The flow's velocity, see :meth:`graphflow.sampling.network.Denoiser.predict`.
+
+        Raises:
+            InvalidInputError: The entries do not fit the network, or the picture is larger than it knows places for.
+        """
+        self.refuse_controls(entries)
+        config = self.module.config
+        batch, (height, width) = len(x) // len(entries), x.shape[-2:]
+        latent = whole_patches(x.to(self.device, self.dtype), config.patch_size)
+        most = config.pos_embed_max_size * config.patch_size
+        if max(latent.shape[-2:]) > most:
+            pixels = most * self.latent.downscale
+            raise InvalidInputError(
+                f"this model knows places for pictures of up to {pixels} x {pixels} pixels, not for"
+                f" {width * self.latent.downscale} x {height * self.latent.downscale}",
+                advice="make a smaller picture and upscale it",
+            )
+        with self.varied(variation):
+            output: Tensor = self.module(
+                hidden_states=latent,
+                encoder_hidden_states=self.text(entries, batch, config.joint_attention_dim),
+                pooled_projections=self.pooled(entries, batch, config.pooled_projection_dim),
+                timestep=timestep.to(self.device),
+                return_dict=False,
+            )[0]
+        return output[..., :height, :width].to(x.device, x.dtype)

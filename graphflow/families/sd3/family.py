@@ -1,0 +1,38 @@
+"""What Stable Diffusion 3 and 3.5 are known by; without torch."""
+
+from __future__ import annotations
+
+from graphflow.families.flow.family import FlowFamily
+from graphflow.families.flow.t5_config import T5
+from graphflow.families.sd3.config import infer_transformer, schedule
+from graphflow.families.sd3.names import transformer_names
+from graphflow.modelfiles.family import EncoderRole, LatentFormat, Variant
+
+FAMILY = FlowFamily(
+    name="sd3",
+    made_by="StableDiffusion3",
+    transformer="SD3Transformer2DModel",
+    marks=(
+        "joint_blocks.0.context_block.adaLN_modulation.1.bias",
+        "transformer_blocks.0.norm1_context.linear.weight",
+    ),
+    control="SD3ControlNetModel",
+    control_marks=("transformer_blocks.",),
+    adapter_marks=("joint_blocks",),
+    words=("sd3", "stable-diffusion-3"),
+    half="bfloat16",
+    comfyui_loader=dict.fromkeys((1, 2, 3), "sd3"),
+    latent=LatentFormat(channels=16, scale=1.5305, shift=0.0609, tiny="taesd3"),
+    variants=tuple(Variant(name=name) for name in ("sd3", "sd35_medium", "sd35_large")),
+    infer=infer_transformer,
+    names=transformer_names,
+    schedule=schedule,
+    roles=(
+        # Diffusers' folders have CLIP-L with a projection, which is not used.
+        EncoderRole(part="text_encoder", classes=("CLIPTextModel", "CLIPTextModelWithProjection")),
+        EncoderRole(part="text_encoder_2", classes=("CLIPTextModelWithProjection",)),
+        EncoderRole(part="text_encoder_3", classes=("T5EncoderModel",)),
+    ),
+    texts={"text_encoder_3": T5},
+    components_in="graphflow.families.sd3.components",
+)
