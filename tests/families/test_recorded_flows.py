@@ -38,6 +38,13 @@ SAMPLE = {
         "text/lora_kohya_te",
         "pipeline/txt2img",
     ),
+    "lumina2": (
+        "eval/odd9x7",
+        "eval/batch2",
+        "sigmas/default/beta/4",
+        "ksampler/exp_heun_2_x0/cfg4.0",
+        "ksampler/renormcfg",
+    ),
     "z_image": (
         "eval/odd9x7",
         "eval/tokens40",

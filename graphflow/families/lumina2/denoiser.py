@@ -17,7 +17,7 @@ from graphflow.values import ConditioningEntry
 class Lumina2Denoiser(NextDenoiser):
     """What `Model.use()` gives for a Lumina 2 model; of a conditioning entry it reads the embedding and its mask."""
 
-    numbers_per_token = 20
+    numbers_per_token = 28
 
     def evaluate(self, latent: Tensor, time: Tensor, text: Tensor, entries: Sequence[ConditioningEntry]) -> Tensor:
         """The network's output; tokens that a mask leaves out are not attended to."""
