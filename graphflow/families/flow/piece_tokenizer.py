@@ -97,7 +97,7 @@ def _tensor_bytes(path: Path) -> bytes:
     Raises:
         ModelFormatError: It is larger than any vocabulary.
     """
-    tensor = read_header(path).tensors[INSIDE]
+    tensor = next(found for key, found in read_header(path).tensors.items() if key.rpartition(".")[2] == INSIDE)
     if tensor.size > MAX_INDEX_BYTES:
         raise ModelFormatError(f"its {INSIDE} is larger than any vocabulary", where=str(path))
     with path.open("rb") as file:
