@@ -161,5 +161,5 @@ def differential_diffusion(
     return model.hooked(DifferentialHook(strength=strength))
 
 
-def _guided(model: Model, method: str, **options: float) -> Model:
+def _guided(model: Model, method: str, **options: float | str) -> Model:
     return model.hooked(GuidanceHook(method=method, options=options))

@@ -40,7 +40,7 @@ SAMPLE = {
     ),
     "lumina2": (
         "eval/odd9x7",
-        "eval/batch2",
+        "eval/mask",
         "sigmas/default/beta/4",
         "ksampler/exp_heun_2_x0/cfg4.0",
         "ksampler/renormcfg",

@@ -41,7 +41,7 @@ class NextDenoiser(FlowDenoiser):
         config = self.module.config
         width: int = config.get("dim") or config["hidden_size"]
         tokens = shape[-2] * shape[-1] // 4 + 512
-        return tokens * width * self.dtype.itemsize * self.numbers_per_token
+        return int(tokens * width * self.dtype.itemsize * self.numbers_per_token)
 
     @inference
     def predict(
