@@ -14,8 +14,8 @@ from graphflow.modelfiles.fingerprint import file_fingerprint, folder_fingerprin
 FOLDER = "tokenizers"
 """Folder in a model root with a folder for each tokenizer."""
 
-FILES = ("tokenizer.json", "spiece.model", "tokenizer.model")
-"""What a tokenizer may be read from, the best first."""
+FILES = ("tokenizer.json", "spiece.model", "tokenizer.model", "vocab.json")
+"""What a tokenizer may be read from, the best first; the last with merges.txt and tokenizer_config.json beside it."""
 
 
 def with_tokenizers(description: Description, roots: Iterable[Root], hub_cache: Path) -> Description:

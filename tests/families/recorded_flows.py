@@ -21,7 +21,6 @@ from graphflow.values import Conditioning, Image, Latent, Sigmas
 from tests.families.recorded_models import DATA, shapes, write_model
 
 FAMILIES = ("flux", "lumina2", "z_image")
-_QWEN_WORD = r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 EVALUATION_BOUND, SAMPLING_BOUND, BROWNIAN_BOUND = 1e-5, 1e-4, 1e-3
 
 
@@ -112,13 +111,11 @@ def write_qwen_tokenizer(path: Path) -> None:
     if path.exists():
         return
     words: dict[str, int] = json.loads((DATA / "qwen_words.json").read_text("utf-8"))
-    tokenizer = Tokenizer(models.WordLevel(words, unk_token="<|endoftext|>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(_QWEN_WORD), "isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
+    tokenizer = Tokenizer(models.WordLevel({"<unknown>": 0, **words}, unk_token="<unknown>"))
+    parts = Regex(
+        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
     )
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(parts, "isolated")
     tokenizer.add_special_tokens([word for word in words if word.startswith("<|")])
     path.parent.mkdir(parents=True)
     tokenizer.save(str(path))

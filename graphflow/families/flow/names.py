@@ -86,10 +86,9 @@ class TableNames:
             return
         module, _, leaf = key.rpartition(".")
         number = _NUMBER.search(module + ".")
-        pattern = module if number is None else f"{module[: number.start()]}{{}}{module[number.end() :]}"
-        found = self._rows.get(pattern)
-        if found is None:  # a number that belongs to the module's own name, such as that of `img_mlp.0`
-            found = self._rows.get(module)
+        found = self._rows.get(module)  # of one block alone, or with a number of its own, such as `img_mlp.0`
+        if found is None and number is not None:
+            found = self._rows.get(f"{module[: number.start()]}{{}}{module[number.end() :]}")
         if found is None:  # both call it alike
             yield key, ""
             return
@@ -119,6 +118,6 @@ class TableNames:
         blocks = sorted({int(number[0]) for module in known if (number := _NUMBER.search(module))})
         for old, new, change in self.table:
             for block in blocks if "{}" in new else (0,):
-                module = new.replace("{}", str(block))
-                if module in known:
-                    yield old.replace("{}", str(block)).replace(".", "_"), module, change
+                module, name = new.replace("{}", str(block)), old.replace("{}", str(block))
+                if module in known and (name == old or name not in self._rows):
+                    yield name.replace(".", "_"), module, change

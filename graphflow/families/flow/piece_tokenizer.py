@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from graphflow.errors import ModelFormatError, ModelNotFoundError
-from graphflow.library.tokenizers import FOLDER, tokenizer_file
+from graphflow.library.tokenizers import FILES, FOLDER, tokenizer_file
 from graphflow.modelfiles.description import TokenizerSpec
 from graphflow.modelfiles.formats import read_header
 from graphflow.modelfiles.header import MAX_INDEX_BYTES
@@ -37,35 +38,46 @@ def make_piece_tokenizer(spec: TokenizerSpec) -> PieceTokenizer:
     if spec.source == "weights" and spec.path is not None:
         return _sentencepiece(_tensor_bytes(spec.path), str(spec.path))
     file = tokenizer_file(spec.path) if spec.source == "folder" and spec.path is not None else None
+    if file is None and spec.source == "folder":
+        raise ModelFormatError(
+            "holds no tokenizer", where=str(spec.path), advice=f"download one of {', '.join(FILES)} into it"
+        )
     if file is None:
-        raise _missing(spec)
+        repository, _, folder = spec.published[0].partition(":")
+        files = f'"{folder}/*"' if folder else '"tokenizer*" spiece.model vocab.json merges.txt'
+        raise ModelNotFoundError(
+            f"the tokenizer of the {spec.part} ({spec.name}) is not at hand",
+            where=spec.name,
+            advice=f"put its tokenizer.json or spiece.model into {FOLDER}/{spec.name} of a model folder;"
+            f" the Hub has it: hf download {repository} --include {files}",
+        )
+    if file.name == "vocab.json":
+        return _pairs(file.parent)
     if file.suffix == ".json":
         return _fast(file)
     return _sentencepiece(file.read_bytes(), str(file))
-
-
-def _missing(spec: TokenizerSpec) -> ModelNotFoundError:
-    place, hub = str(spec.path), ""
-    if spec.published:
-        repository, _, folder = spec.published[0].partition(":")
-        place = f"{FOLDER}/{spec.name} of a model folder"
-        hub = (
-            f"; the Hub has it: hf download {repository} {f'{folder}/*' if folder else 'spiece.model tokenizer*.json'}"
-        )
-    return ModelNotFoundError(
-        f"the tokenizer of the {spec.part} is not at hand",
-        where=spec.name or place,
-        advice=f"put its tokenizer.json or spiece.model into {place}{hub}",
-    )
 
 
 def _fast(file: Path) -> PieceTokenizer:
     from tokenizers import Tokenizer
 
     try:
-        tokenizer = Tokenizer.from_file(str(file))
+        return _plain(Tokenizer.from_file(str(file)))
     except Exception as error:  # the library raises plain Exception
         raise ModelFormatError(f"is no tokenizer: {error}", where=str(file)) from error
+
+
+def _pairs(folder: Path) -> PieceTokenizer:
+    """The tokenizer of a vocabulary with pairs to merge; how texts are split before belongs to the class it names."""
+    from transformers import AutoTokenizer
+
+    try:
+        return _plain(AutoTokenizer.from_pretrained(folder, local_files_only=True).backend_tokenizer)
+    except Exception as error:  # the library raises plain Exception
+        raise ModelFormatError(f"holds no tokenizer: {error}", where=str(folder)) from error
+
+
+def _plain(tokenizer: Any) -> PieceTokenizer:
     tokenizer.no_padding()
     tokenizer.no_truncation()
 

@@ -54,7 +54,13 @@ T5 = EncoderFile(
     infer=infer_t5,
     names=T5Names(),
     tokenizer="t5",
-    published=("google/t5-v1_1-xxl", "black-forest-labs/FLUX.1-schnell:tokenizer_2"),
+    published=(
+        "google/t5-v1_1-xxl",
+        "black-forest-labs/FLUX.1-schnell:tokenizer_2",
+        "stabilityai/stable-diffusion-3-medium-diffusers:tokenizer_3",
+        "stabilityai/stable-diffusion-3.5-medium:tokenizer_3",
+        "stabilityai/stable-diffusion-3.5-large:tokenizer_3",
+    ),
     inside="spiece_model",
 )
 """T5 v1.1 and its kin."""
