@@ -49,17 +49,15 @@ def unescaped(text: str) -> str:
     return text.replace(r"\(", "(").replace(r"\)", ")")
 
 
-def pieces(text: str, tokens: Collection[str] = (), *, weighted: bool = True) -> list[Piece]:
+def pieces(text: str, tokens: Collection[str] = ()) -> list[Piece]:
     """Split a prompt into runs of text and calls of embeddings.
 
     Args:
         text: The prompt.
         tokens: Words that call an embedding without `embedding:`, such as `<cat>`.
-        weighted: Whether brackets mean weights; else they are plain text, escaped or not.
     """
     found: list[Piece] = []
-    plain = text.replace(r"\(", "(").replace(r"\)", ")")
-    for segment, weight in weighted_segments(text) if weighted else [(plain, 1.0)]:
+    for segment, weight in weighted_segments(text):
         for run in _runs(segment, tokens):
             if run in tokens:
                 found.append(Piece(run, weight, is_embedding=True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -138,10 +139,12 @@ class Renormalize(Modifier):
     Attributes:
         max_norm: largest norm as a multiple of the conditional one's; 0 has no limit.
         guide_below: noise level at and above which guidance is left out.
+        of: whose length is limited, that of the velocity or of the clean sample.
     """
 
     max_norm: float = 1.0
     guide_below: float = 100.0
+    of: Literal["velocity", "clean"] = "velocity"
 
     def combine(self, predictions: Predictions, guided: Tensor) -> Tensor:
         """The limited clean sample, (B, C, ...)."""
@@ -149,10 +152,10 @@ class Renormalize(Modifier):
             return predictions.cond
         if self.max_norm <= 0:
             return guided
-        x = predictions.x
-        cond, velocity = x - predictions.cond, x - guided
-        limit, length = _length(cond) * self.max_norm, _length(velocity)
-        return x - velocity * (limit / length.clamp(min=1e-12)).clamp(max=1.0)
+        origin = torch.zeros_like(guided) if self.of == "clean" else predictions.x
+        cond, made = predictions.cond - origin, guided - origin
+        limit, length = _length(cond) * self.max_norm, _length(made)
+        return origin + made * (limit / length.clamp(min=1e-12)).clamp(max=1.0)
 
 
 @dataclass(kw_only=True)

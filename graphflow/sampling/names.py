@@ -17,6 +17,7 @@ SAMPLER_DESCRIPTIONS: Final = MappingProxyType(
         "euler_ancestral_cfg_pp": "ancestral Euler with CFG++ guidance",
         "heun": "second-order Heun; two evaluations a step",
         "heunpp2": "Heun++ with up to three evaluations a step",
+        "exp_heun_2_x0": "Heun's method in exponential form; two evaluations a step",
         "dpm_2": "second-order DPM-Solver (midpoint); two evaluations a step",
         "dpm_2_ancestral": "DPM-Solver-2 with fresh noise after each step",
         "lms": "linear multistep, order four",

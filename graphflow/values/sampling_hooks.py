@@ -23,7 +23,7 @@ class GuidanceHook:
     """
 
     method: str
-    options: Mapping[str, float] = field(default_factory=dict)
+    options: Mapping[str, float | str] = field(default_factory=dict)
 
 
 @value_type("prediction_hook")

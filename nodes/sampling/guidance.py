@@ -86,9 +86,12 @@ def renormalize_guidance(
     guide_below: Annotated[
         float, Field(ge=0, le=100, description="noise level from which on guidance is left out")
     ] = 100.0,
+    of: Annotated[
+        Literal["velocity", "clean"], Field(description="whose length is limited; ComfyUI has that of clean samples")
+    ] = "velocity",
 ) -> Model:
     """Keep guided velocities no longer than the conditional one (Lumina-Image 2.0, arXiv:2503.21758)."""
-    return _guided(model, "renormalize", max_norm=max_norm, guide_below=guide_below)
+    return _guided(model, "renormalize", max_norm=max_norm, guide_below=guide_below, of=of)
 
 
 @node("dynamic_thresholding", map=True)
@@ -158,5 +161,5 @@ def differential_diffusion(
     return model.hooked(DifferentialHook(strength=strength))
 
 
-def _guided(model: Model, method: str, **options: float) -> Model:
+def _guided(model: Model, method: str, **options: float | str) -> Model:
     return model.hooked(GuidanceHook(method=method, options=options))

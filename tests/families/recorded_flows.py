@@ -21,7 +21,6 @@ from graphflow.values import Conditioning, Image, Latent, Sigmas
 from tests.families.recorded_models import DATA, shapes, write_model
 
 FAMILIES = ("flux", "lumina2", "qwen_image", "sd3", "z_image")
-_QWEN_WORD = r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 EVALUATION_BOUND, SAMPLING_BOUND, BROWNIAN_BOUND = 1e-5, 1e-4, 1e-3
 
 
@@ -88,7 +87,7 @@ def write_models(prompt: dict[str, Any], folder: Path) -> None:
                 if value.startswith("t5"):
                     write_t5_tokenizer(folder / "tokenizers" / "t5" / "tokenizer.json")
                 elif value.startswith("qwen_3"):
-                    write_qwen3_tokenizer(folder / "tokenizers" / "qwen2" / "tokenizer.json")
+                    write_qwen_tokenizer(folder / "tokenizers" / "qwen2" / "tokenizer.json")
                 elif value.startswith("qwen"):
                     write_qwen_tokenizer(folder / "tokenizers" / "qwen2_5_vl" / "tokenizer.json")
 
@@ -119,23 +118,6 @@ def write_qwen_tokenizer(path: Path) -> None:
         r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
     )
     tokenizer.pre_tokenizer = pre_tokenizers.Split(parts, "isolated")
-    tokenizer.add_special_tokens([word for word in words if word.startswith("<|")])
-    path.parent.mkdir(parents=True)
-    tokenizer.save(str(path))
-
-
-def write_qwen3_tokenizer(path: Path) -> None:
-    """Write a tokenizer with Qwen's ids for the words of the recorded prompts."""
-    if path.exists():
-        return
-    words: dict[str, int] = json.loads((DATA / "qwen3_words.json").read_text("utf-8"))
-    tokenizer = Tokenizer(models.WordLevel(words, unk_token="<|endoftext|>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(_QWEN_WORD), "isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
     tokenizer.add_special_tokens([word for word in words if word.startswith("<|")])
     path.parent.mkdir(parents=True)
     tokenizer.save(str(path))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
+from graphflow.errors import NodeError
 from graphflow.session import Session
 from tests.families.lab import lab
-from tests.families.recorded_flows import bound, make_session, run_case
+from tests.families.recorded_flows import bound, cases, make_session, run_case, run_prompt
 
 pytestmark = pytest.mark.parity
 
@@ -55,6 +57,13 @@ SAMPLE = {
         "text/escape",
         "text/editplus_2images",
         "pipeline/txt2img",
+    ),
+    "lumina2": (
+        "eval/odd9x7",
+        "eval/mask",
+        "sigmas/default/beta/4",
+        "ksampler/exp_heun_2_x0/cfg4.0",
+        "ksampler/renormcfg",
     ),
     "z_image": (
         "eval/odd9x7",
@@ -108,3 +117,11 @@ def test_a_recorded_workflow_draws_what_was_recorded(family: str, case: str, ses
     errors = run_case(session, family, case, models)
     assert errors, "nothing of it is recorded"
     assert max(errors.values()) <= bound(case), errors
+
+
+def test_a_mask_that_z_image_cannot_heed_is_refused(session: Session, models: Path) -> None:
+    recorded = cases("z_image")["eval/sigma0.6"]
+    prompt = json.loads(json.dumps(recorded["prompt"]))
+    next(entry for entry in prompt.values() if entry["class_type"] == "LabConditioning")["inputs"]["mask_from"] = 9
+    with pytest.raises(NodeError, match="a conditioning's mask leaves some out"):
+        run_prompt(session, "z_image", "eval/sigma0.6", prompt, recorded["taps"], models)

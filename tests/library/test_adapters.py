@@ -44,7 +44,7 @@ DOTTED = "down_blocks.1.attentions.0.transformer_blocks.0."
             "lora", "sd", "sd1", "diffusers", ["unet"],
         ),
         (pair("transformer.single_transformer_blocks.0.attn.to_q", 3072, 3072, *PEFT), "lora", "flux", "flux", "diffusers", ["transformer"]),
-        (pair("lora_unet_layers_0_attention_qkv", 3840, 11520, *KOHYA), "lora", "z-image", "z-image", "kohya", ["unet"]),
+        (pair("lora_unet_layers_0_attention_qkv", 3840, 11520, *KOHYA), "lora", None, "", "kohya", ["unet"]),
         (pair("diffusion_model.layers.0.attention.to_q", 3840, 3840, *PEFT), "lora", "z-image", "z-image", "diffusers", ["transformer"]),
         ({f"lora_unet_{BLOCK}attn2_to_k.hada_w1_a": (8, 4)}, "loha", None, "", "kohya", ["unet"]),
         ({f"lora_unet_{BLOCK}attn2_to_k.lokr_w1": (8, 4)}, "lokr", None, "", "kohya", ["unet"]),

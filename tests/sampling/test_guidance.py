@@ -201,6 +201,8 @@ def test_limited_norms() -> None:
     assert bool((limited.norm(dim=1) <= p.cond.norm(dim=1) + 1e-4).all())
     velocity = p.x - guided(Renormalize(max_norm=1.5))
     assert torch.allclose(velocity.flatten(1).norm(dim=1), 1.5 * (p.x - p.cond).flatten(1).norm(dim=1), rtol=1e-4)
+    clean = guided(Renormalize(max_norm=0.5, of="clean")).flatten(1)
+    assert torch.allclose(clean.norm(dim=1), 0.5 * p.cond.flatten(1).norm(dim=1), rtol=1e-4)
     assert torch.allclose(guided(Renormalize(max_norm=0.0)), plain(), atol=1e-5)
     assert torch.equal(guided(Renormalize(guide_below=1.0)), p.cond)
 

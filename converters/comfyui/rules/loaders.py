@@ -24,9 +24,10 @@ def _text_encoders(builder: Builder, source: Source) -> list[Value]:
     source.used |= {"device"}
     keys = ("model", "model_2", "model_3", "model_4")
     inputs = dict(zip(keys, names, strict=False))
-    native = _runs(family)
-    if native is not None and len(names) <= len(native.encoders()):
-        wanted = "auto" if len(native.encoders()) == len(names) == 1 else native.name
+    natives = _running(family)
+    if natives and len(names) <= len(natives[0].encoders()):
+        # Where ComfyUI has one word for several families, the file tells which one it is.
+        wanted = "auto" if len(names) == 1 and (family == "stable_diffusion" or len(natives) > 1) else natives[0].name
         return [builder.add(source, "load_text_encoder", {**inputs, "family": wanted})]
     known = builder.spec("load_family_text_encoder").inputs["family"].choices
     if family not in known:
@@ -36,10 +37,10 @@ def _text_encoders(builder: Builder, source: Source) -> list[Value]:
     return [builder.add(source, "load_family_text_encoder", {**inputs, "family": family})]
 
 
-def _runs(named: str) -> Family | None:
-    """The family that ComfyUI's loaders call so, where its text encoders run here."""
-    found = (family for family in installed().values() if named in family.comfyui_loader.values())
-    return next((family for family in found if family.encoders()), None)
+def _running(named: str) -> list[Family]:
+    """The families that ComfyUI's loaders call so, of those whose text encoders run here."""
+    families = (family for family in installed().values() if named in family.comfyui_loader.values())
+    return [family for family in families if family.encoders()]
 
 
 def _lora_stack(builder: Builder, source: Source) -> list[Value]:

@@ -78,7 +78,7 @@ RULES: tuple[AnyRule, ...] = (
     Rule("CFGZeroStar", "cfg_zero_star", "model"),
     Rule("TCFG", "tangential_guidance", "model"),
     Rule("CFGNorm", "limit_guidance_norm", "model strength"),
-    Rule("RenormCFG", "renormalize_guidance", "model cfg_trunc:guide_below renorm_cfg:max_norm"),
+    Rule("RenormCFG", "renormalize_guidance", "model cfg_trunc:guide_below renorm_cfg:max_norm", fixed={"of": "clean"}),
     Rule("DynamicThresholdingSimple", "dynamic_thresholding", "model mimic_scale threshold_percentile:percentile", pack="sd-dynamic-thresholding"),
     Rule("FreSca", "scale_guidance_frequencies", "model scale_low:low scale_high:high freq_cutoff:cutoff"),
     Rule("Epsilon Scaling", "scale_epsilon", "model scaling_factor:factor"),

@@ -52,7 +52,7 @@ class EncoderFile:
         prefix = self.prefix(draft.shapes) or ""
         inferred = self.infer(draft.under(prefix), draft.where)
         draft.add(name, inferred, prefix)
-        inside = self.inside in draft.shapes
+        inside = [key.rpartition(".")[2] for key in draft.shapes].count(self.inside) == 1
         draft.tokenizers.append(
             TokenizerSpec(
                 name,

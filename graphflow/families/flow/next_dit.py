@@ -13,8 +13,8 @@ from graphflow.basics.inference import inference
 from graphflow.errors import InvalidInputError, ModelFormatError
 from graphflow.families.flow.components import FlowComponents, pieces_of
 from graphflow.families.flow.denoiser import REFERENCES, FlowDenoiser
+from graphflow.families.flow.language_text import LanguageText
 from graphflow.families.flow.patches import whole_patches
-from graphflow.families.flow.text import LanguageText
 from graphflow.loading.components import FindVectors, Module
 from graphflow.sampling.prediction import ModelSampling
 from graphflow.values import ConditioningEntry

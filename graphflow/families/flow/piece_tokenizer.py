@@ -43,27 +43,19 @@ def make_piece_tokenizer(spec: TokenizerSpec) -> PieceTokenizer:
             "holds no tokenizer", where=str(spec.path), advice=f"download one of {', '.join(FILES)} into it"
         )
     if file is None:
-        raise _missing(spec)
+        repository, _, folder = spec.published[0].partition(":")
+        files = f'"{folder}/*"' if folder else '"tokenizer*" spiece.model vocab.json merges.txt'
+        raise ModelNotFoundError(
+            f"the tokenizer of the {spec.part} ({spec.name}) is not at hand",
+            where=spec.name,
+            advice=f"put its tokenizer.json or spiece.model into {FOLDER}/{spec.name} of a model folder;"
+            f" the Hub has it: hf download {repository} --include {files}",
+        )
     if file.name == "vocab.json":
         return _pairs(file.parent)
     if file.suffix == ".json":
         return _fast(file)
     return _sentencepiece(file.read_bytes(), str(file))
-
-
-def _missing(spec: TokenizerSpec) -> ModelNotFoundError:
-    place, hub = str(spec.path), ""
-    if spec.published:
-        repository, _, folder = spec.published[0].partition(":")
-        place = f"{FOLDER}/{spec.name} of a model folder"
-        hub = (
-            f"; the Hub has it: hf download {repository} {f'{folder}/*' if folder else 'spiece.model tokenizer*.json'}"
-        )
-    return ModelNotFoundError(
-        f"the tokenizer of the {spec.part} is not at hand",
-        where=spec.name or place,
-        advice=f"put its tokenizer.json or spiece.model into {place}{hub}",
-    )
 
 
 def _fast(file: Path) -> PieceTokenizer:
@@ -117,7 +109,7 @@ def _tensor_bytes(path: Path) -> bytes:
     Raises:
         ModelFormatError: It is larger than any vocabulary.
     """
-    tensor = read_header(path).tensors[INSIDE]
+    tensor = next(found for key, found in read_header(path).tensors.items() if key.rpartition(".")[2] == INSIDE)
     if tensor.size > MAX_INDEX_BYTES:
         raise ModelFormatError(f"its {INSIDE} is larger than any vocabulary", where=str(path))
     with path.open("rb") as file:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from graphflow.errors import InvalidInputError
 from graphflow.families.flow.next_dit import NextDenoiser, further
 from graphflow.values import ConditioningEntry
 
@@ -22,7 +23,16 @@ class ZImageDenoiser(NextDenoiser):
     numbers_per_token = 17
 
     def evaluate(self, latent: Tensor, time: Tensor, text: Tensor, entries: Sequence[ConditioningEntry]) -> Tensor:
-        """The network's output; the class itself fills text and picture up."""
+        """The network's output; the class itself fills text and picture up.
+
+        Raises:
+            InvalidInputError: A mask leaves tokens of a text out.
+        """
+        if any(entry.attention_mask is not None and not bool(entry.attention_mask.all()) for entry in entries):
+            raise InvalidInputError(
+                "Z-Image reads all tokens of a text, and a conditioning's mask leaves some out",
+                advice="encode the prompt with Z-Image's text encoder",
+            )
         rope, (rows, columns) = self.module.rope_embedder, (edge // 2 for edge in latent.shape[-2:])
         whole = text.shape[1] + -text.shape[1] % _MULTIPLE
         if (longer := further(rope.axes_lens, whole + 2, rows, columns)) is not None:

@@ -14,7 +14,8 @@ FAMILY = FlowFamily(
     transformer="ZImageTransformer2DModel",
     # Blocks of Lumina 2, whose other tensors are called the same, have an activation before this layer.
     marks=("noise_refiner.0.adaLN_modulation.0.weight",),
-    adapter_marks=(".attention.to_q", "_attention_to_q", ".attention.qkv", "_attention_qkv"),
+    # Names in the authors' code, such as `layers_0_attention_qkv`, are those of Lumina 2, too.
+    adapter_marks=tuple(f"layers{dot}{block}{dot}attention{dot}to_" for dot in "._" for block in range(30)),
     words=("z-image", "z_image", "zimage"),
     rank=2,
     half="bfloat16",

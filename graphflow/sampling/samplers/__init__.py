@@ -90,6 +90,7 @@ SAMPLERS: Mapping[str, Sampler] = MappingProxyType(
         ),
         "heun": Sampler(run=second_order.heun),
         "heunpp2": Sampler(run=second_order.heunpp2),
+        "exp_heun_2_x0": Sampler(run=second_order.exp_heun_2_x0, log_snr_form=True),
         "dpm_2": Sampler(run=second_order.dpm_2, discards_penultimate=True),
         "dpm_2_ancestral": _gaussian(
             second_order.dpm_2_ancestral, discards_penultimate=True

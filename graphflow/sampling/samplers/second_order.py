@@ -1,4 +1,4 @@
-"""Samplers with several evaluations a step: Heun, Heun++ and DPM-Solver-2."""
+"""Samplers with several evaluations a step: Heun, Heun++, exponential Heun and DPM-Solver-2."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from .base import (
     StepNoise,
     ancestral_step,
     derivative,
+    negative_log,
     steps_of,
 )
 
@@ -70,6 +71,26 @@ def heunpp2(
             w_2, w_3 = sigma_next / (3 * sigmas[0]), sigma_after / (3 * sigmas[0])
             slope = d * (1 - w_2 - w_3) + d_2 * w_2 + d_3 * w_3
         x = x + slope * dt
+    return x
+
+
+def exp_heun_2_x0(
+    denoise: Denoiser,
+    x: Tensor,
+    sigmas: Tensor,
+    *,
+    noise: StepNoise,
+    callback: Callback,
+) -> Tensor:
+    """Heun's method in its exponential form, in data prediction (Hochbruck and Ostermann 2005, 10.1137/040611434)."""
+    for i, sigma, sigma_next in steps_of(sigmas):
+        denoised = denoise(x, sigma)
+        callback(Step(i, x, sigma, denoised))
+        if sigma_next == 0:
+            return denoised
+        h = negative_log(sigma_next) - negative_log(sigma)
+        ahead = (-h).exp() * x - (-h).expm1() * denoised
+        x = ahead + ((-h).expm1() / h + 1) * (denoise(ahead, sigma_next) - denoised)
     return x
 
 

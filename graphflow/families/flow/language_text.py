@@ -1,0 +1,75 @@
+"""Prompts that one language model reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from graphflow import runtime
+from graphflow.basics.finite import require_finite
+from graphflow.basics.inference import inference
+from graphflow.basics.prompt_syntax import pieces, unescaped
+from graphflow.families.flow.piece_tokenizer import PieceTokenizer
+from graphflow.families.flow.text import FlowText
+from graphflow.values import Conditioning, ConditioningEntry
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LanguageText(FlowText):
+    """What `TextEncoder.use()` gives where a language model reads the prompt.
+
+    Attributes:
+        module: A transformers language model, without its head.
+        tokenizer: Its tokenizer.
+        device: Where it computes.
+        template: What it is asked; `{}` is the prompt.
+        begin: Ids of tokens before it.
+        layer: Whose output is the embedding, counted from the end: -1 is the last, without the final norm.
+    """
+
+    module: Any
+    tokenizer: PieceTokenizer
+    device: torch.device
+    template: str
+    begin: tuple[int, ...]
+    layer: int
+
+    @inference
+    def encode(self, text: str, texts: Mapping[str, str] | None = None) -> Conditioning:
+        """Encode a prompt.
+
+        Args:
+            text: The prompt, of any length. Brackets are read as they stand; an embedding is left out, with a notice.
+            texts: Another prompt for the encoder, as `{"text_encoder": "…"}`.
+
+        Returns:
+            One entry: embedding (1, T, C), float32 on the CPU.
+
+        Raises:
+            NonFiniteError: The encoder overflows in its dtype.
+        """
+        plain = unescaped((texts or {}).get("text_encoder", text))
+        found = pieces(plain.replace("(", r"\(").replace(")", r"\)"))  # brackets mean no weights here
+        for piece in found:
+            if piece.is_embedding:
+                runtime.current().notice(f"language models read no embeddings: {piece.text!r} is left out")
+        told = "".join(piece.text for piece in found if not piece.is_embedding)
+        states = self._run([*self.begin, *self.tokenizer.ids(self.template.format(told))]).float().cpu()
+        require_finite(states, "the prompt's embedding", "set dtype to float32 or bfloat16")
+        return Conditioning(entries=(ConditioningEntry(embedding=states),))
+
+    def _run(self, ids: list[int]) -> Tensor:
+        layers = self.module.layers
+        kept: list[Tensor] = []
+        hook = layers[max(self.layer, -len(layers))].register_forward_hook(
+            lambda _module, _inputs, output: kept.append(output)
+        )
+        try:
+            self.module(input_ids=torch.tensor([ids], device=self.device), use_cache=False)
+        finally:
+            hook.remove()
+        return kept[0]
