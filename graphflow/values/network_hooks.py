@@ -134,3 +134,17 @@ class MergeTokens:
     """
 
     ratio: float
+
+
+@value_type("t5_length_hook")
+@dataclass(frozen=True, kw_only=True)
+class T5Length:
+    """How far T5's prompts are filled up.
+
+    Attributes:
+        min_padding: Fewest tokens behind the end of a prompt.
+        min_length: Fewest tokens of a prompt, in place of the family's own.
+    """
+
+    min_padding: int
+    min_length: int

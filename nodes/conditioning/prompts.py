@@ -12,8 +12,9 @@ from graphflow.basics.prompt_syntax import embedding_names
 from graphflow.limits import LIMITS
 from graphflow.spec.decorator import FileNeed, node
 from graphflow.values import Conditioning, TextEncoder
+from graphflow.values.network_hooks import T5Length
 
-__all__ = ["encode_prompt", "set_text_layer"]
+__all__ = ["encode_prompt", "set_t5_length", "set_text_layer"]
 
 
 def _embeddings(params: Mapping[str, Any]) -> Iterable[FileNeed]:
@@ -50,6 +51,24 @@ def encode_prompt(
     with encoder.use() as loaded:
         result: Conditioning = loaded.encode(text)
     return result
+
+
+@node("set_t5_length", map=True)
+def set_t5_length(
+    text_encoder: Annotated[TextEncoder, Field(description="text encoders with T5")],
+    min_padding: Annotated[
+        int, Field(ge=0, le=10_000, description="fewest tokens that fill up a prompt, however long it is")
+    ] = 0,
+    min_length: Annotated[
+        int, Field(ge=0, le=10_000, description="fewest tokens of a prompt; counts instead of the family's own")
+    ] = 0,
+) -> TextEncoder:
+    """Set how far T5's prompts are filled up.
+
+    Raises:
+        InvalidInputError: When the encoders are used: there is no T5 among them.
+    """
+    return text_encoder.hooked(T5Length(min_padding=min_padding, min_length=min_length))
 
 
 @node("set_text_layer", map=True)

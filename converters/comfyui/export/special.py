@@ -55,6 +55,8 @@ def _text_encoder(entry: NodeEntry, spec: NodeSpec) -> Made:
     names = [_value(entry, spec, name) for name in ("model", "model_2", "model_3")]
     names = [name for name in names if name]
     chosen = _value(entry, spec, "family")
+    if len(names) == 1 and chosen == "auto":  # ComfyUI tells a lone encoder by its file, too, whatever is named
+        return _load(names, "stable_diffusion")
     fitting = families_with_encoders(len(names)) if chosen == "auto" else (chosen,)
     if len(fitting) > 1:
         raise MisfitError(f"it does not say the family, and {' or '.join(fitting)} has {len(names)} text encoders")
