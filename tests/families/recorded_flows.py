@@ -54,10 +54,16 @@ def make_session(registry: Registry, models_folder: Path, scratch: Path) -> Sess
 def run_case(session: Session, family: str, case: str, folder: Path) -> dict[str, float]:
     """Import one case, run it, and return max |got - wanted| / max |wanted| by array."""
     recorded = cases(family)[case]
-    write_models(recorded["prompt"], folder)
-    taps = recorded["taps"]
+    return run_prompt(session, family, case, recorded["prompt"], recorded["taps"], folder)
+
+
+def run_prompt(
+    session: Session, family: str, case: str, prompt: dict[str, Any], taps: dict[str, Any], folder: Path
+) -> dict[str, float]:
+    """Import a prompt that should draw what a case did, and return as `run_case` does."""
+    write_models(prompt, folder)
     shown = {f"tap{n}": {"class_type": "PreviewAny", "inputs": {"source": tap}} for n, tap in enumerate(taps.values())}
-    imported = to_native(to_prompt({**recorded["prompt"], **shown}), registry=session.registry)
+    imported = to_native(to_prompt({**prompt, **shown}), registry=session.registry)
     if imported.report.unsupported:
         raise AssertionError("; ".join(f"{entry.type}: {entry.remarks}" for entry in imported.report.unsupported))
     named = {tap: imported.addresses[origin[0], origin[1]] for tap, origin in taps.items()}

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from graphflow.errors import GraphflowError
 from graphflow.session import Session
 from tests.families.lab import lab
-from tests.families.recorded_flows import bound, make_session, run_case
+from tests.families.recorded_flows import bound, cases, make_session, run_case, run_prompt
 
 pytestmark = pytest.mark.parity
 
@@ -54,6 +57,18 @@ SAMPLE = {
         "text/CLIPTextEncodeSD3/none",
         "pipeline/txt2img",
     ),
+    "chroma": (
+        "eval/8x12",
+        "eval/cfg4",
+        "eval/mask",
+        "sigmas/flux_1024/normal/4",
+        "ksampler/euler/cfg4.0",
+        "ksampler/dpmpp_sde/cfg4.0",
+        "mask/denoise0.5",
+        "text/empty",
+        "text/escape",
+        "text_minpad1/weights",
+    ),
 }
 
 
@@ -76,3 +91,33 @@ def test_a_recorded_workflow_draws_what_was_recorded(family: str, case: str, ses
     errors = run_case(session, family, case, models)
     assert errors, "nothing of it is recorded"
     assert max(errors.values()) <= bound(case), errors
+
+
+@pytest.mark.parametrize(
+    ("family", "case", "node", "changed", "said"),
+    [
+        (
+            "sd3",
+            "eval/sd3/8x12",
+            "3",
+            {"shape": [1, 16, 34, 8]},
+            "pictures of up to 256 x 256 pixels, not for 64 x 272",
+        ),
+        ("sd3", "eval/sd35_medium/slg_layer1", "2", {"layers": "7"}, "no block transformer_blocks.7"),
+        (
+            "sd3",
+            "text/lt5/weights",
+            "1",
+            {"clip_name2": "clip_l_tiny.safetensors"},
+            "one CLIP-L, one CLIP-G and one T5",
+        ),
+        ("chroma", "text/plain", "1", {"clip_name": "clip_l_tiny.safetensors"}, "one T5, not CLIPTextModel"),
+    ],
+)
+def test_what_a_family_cannot_do_is_said(
+    family: str, case: str, node: str, changed: dict[str, Any], said: str, session: Session, models: Path
+) -> None:
+    prompt = copy.deepcopy(cases(family)[case]["prompt"])
+    prompt[node]["inputs"] |= changed
+    with pytest.raises(GraphflowError, match=said):
+        run_prompt(session, family, case, prompt, cases(family)[case]["taps"], models)
