@@ -129,7 +129,6 @@ def test_what_needs_a_video_family_names_it() -> None:
         "kandinsky5": [lambda: nodes.kandinsky5_image_conditioning(*sides)],
         "cosmos": [lambda: nodes.cosmos_image_latent(some)],
         "videos": [lambda: nodes.set_context_windows(some), lambda: nodes.scale_temporal_attention(some, 1.5)],
-        "negative prompt": [lambda: nodes.skip_transformer_layers(some, method="negative")],
         "sound": [
             lambda: nodes.decode_audio(some, some),
             lambda: nodes.encode_audio(some, some),
