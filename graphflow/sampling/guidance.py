@@ -211,6 +211,8 @@ class VariedNegative(Modifier):
 
     def before(self, predictions: Predictions) -> Predictions:
         """The predictions with another negative one."""
-        if predictions.uncond is predictions.cond or not predictions.active(self.start, self.end):
+        acts = predictions.active(self.start, self.end)
+        if predictions.uncond is predictions.cond or not acts:
             return predictions
-        return replace(predictions, uncond=predictions.evaluate(NEGATIVE, variation=self.variation))
+        uncond = predictions.evaluate(NEGATIVE, variation=self.variation)
+        return replace(predictions, uncond=uncond)
