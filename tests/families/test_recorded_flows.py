@@ -13,7 +13,7 @@ import torch
 from graphflow.errors import GraphflowError
 from graphflow.session import Session
 from tests.families.lab import lab
-from tests.families.recorded_flows import bound, cases, make_session, run_case, run_prompt
+from tests.families.recorded_flows import EVALUATION_BOUND, bound, cases, make_session, run_case, run_prompt
 
 pytestmark = pytest.mark.parity
 
@@ -121,3 +121,12 @@ def test_what_a_family_cannot_do_is_said(
     prompt[node]["inputs"] |= changed
     with pytest.raises(GraphflowError, match=said):
         run_prompt(session, family, case, prompt, cases(family)[case]["taps"], models)
+
+
+def test_a_text_for_t5_reaches_t5_where_it_is_the_only_encoder(session: Session, models: Path) -> None:
+    prompt = copy.deepcopy(cases("chroma")["text/plain"]["prompt"])
+    text = prompt["2"]["inputs"].pop("text")
+    prompt["2"]["class_type"] = "CLIPTextEncodeFlux"
+    prompt["2"]["inputs"] |= {"clip_l": "something else", "t5xxl": text, "guidance": 3.5}
+    errors = run_prompt(session, "chroma", "text/plain", prompt, {"cond": ["2", 0]}, models)
+    assert max(errors.values()) <= EVALUATION_BOUND
