@@ -27,7 +27,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     _FAMILY: (
         "add_reference_latent", "empty_video_latent", "flux2_sigmas", "ltxv_sigmas", "replace_latent_frames",
         "set_audio_length", "set_flow_shift", "set_flux_shift", "set_frame_rate", "set_guidance",
-        "set_reference_method", "trim_video_latent",
+        "set_reference_method", "set_t5_length", "skip_transformer_layers", "trim_video_latent",
     ),
     _FILES: ("save_checkpoint", "save_lora", "save_model", "save_text_encoder", "save_vae"),
     _MEDIA: (

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from graphflow.errors import ModelFormatError
 from graphflow.loading.lora_layers import METHODS, Layer
-from graphflow.loading.mapped import role_of
-from graphflow.modelfiles.families import family_named, maker_of
+from graphflow.loading.mapped import owner_of, role_of
+from graphflow.modelfiles.families import maker_of
 from graphflow.modelfiles.family import Change
 from graphflow.modelfiles.lora_metadata import StatedAlphas, stated_alphas
 
@@ -158,7 +158,7 @@ def part_layers(
     index: dict[str, dict[str, Change]] = {}
     for flat, module, change in maker_of(part).lora_names(part, shapes):
         index.setdefault(flat, {})[module] = change
-    prefixes = (family_named(family) if family else maker_of(part)).lora_prefixes()
+    prefixes = owner_of(part, family).lora_prefixes()
     denoiser = next(iter(prefixes), "")
     role = role_of(part, family)
     matched: dict[str, Layer] = {}

@@ -14,7 +14,7 @@ from graphflow.basics.finite import is_finite
 from graphflow.basics.wording import some
 from graphflow.errors import ModelFormatError
 from graphflow.modelfiles.families import family_named, family_of_encoders, maker_of
-from graphflow.modelfiles.family import Change, Rows
+from graphflow.modelfiles.family import Change, Family, Rows
 
 if TYPE_CHECKING:
     from graphflow.modelfiles.description import Part
@@ -121,17 +121,18 @@ def read_all(path: Path, name: str) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def role_of(part: Part, family: str = "") -> str:
-    """The part's name in a family; a text encoder that comes alone does not know which one it is.
+def owner_of(part: Part, family: str = "") -> Family:
+    """The family that a part is loaded for; where nobody says it, one that reads such an encoder."""
+    if family:
+        return family_named(family)
+    return family_of_encoders([part.class_name]) if part.name.startswith("text_encoder") else maker_of(part)
 
-    Args:
-        part: The part.
-        family: The family that it is loaded for; empty: one that reads such an encoder.
-    """
+
+def role_of(part: Part, family: str = "") -> str:
+    """The part's name in a family; a text encoder that comes alone does not know which one it is."""
     if part.folder or not part.name.startswith("text_encoder"):
         return part.name
-    owner = family_named(family) if family else family_of_encoders([part.class_name])
-    roles = [role for role in owner.encoders() if part.class_name in role.classes]
+    roles = [role for role in owner_of(part, family).encoders() if part.class_name in role.classes]
     return min(roles, key=lambda role: len(role.classes)).part if roles else part.name
 
 

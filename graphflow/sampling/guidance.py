@@ -7,7 +7,7 @@ guider, all `combine`, all `after`, each stage in the order in which the modifie
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -193,3 +193,26 @@ class AwayFromVariation(Modifier):
         if not self.rescale:
             return moved
         return match_spread(moved, predictions.cond, self.rescale)
+
+
+@dataclass(kw_only=True)
+class VariedNegative(Modifier):
+    """The negative prediction made by a weakened network; without a negative side there is nothing to do.
+
+    Attributes:
+        variation: what `evaluate` knows the weakened network by.
+        start: share of sampling at which it begins, 0 to 1.
+        end: share of sampling at which it ends, 0 to 1.
+    """
+
+    variation: object
+    start: float = 0.0
+    end: float = 1.0
+
+    def before(self, predictions: Predictions) -> Predictions:
+        """The predictions with another negative one."""
+        acts = predictions.active(self.start, self.end)
+        if predictions.uncond is predictions.cond or not acts:
+            return predictions
+        uncond = predictions.evaluate(NEGATIVE, variation=self.variation)
+        return replace(predictions, uncond=uncond)

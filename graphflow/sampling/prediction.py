@@ -86,7 +86,8 @@ class ModelSampling(Levels):
         """
         if shift <= 0:
             raise SamplingError(f"a flow model's shift must be above 0, got {shift}", advice="1 means no shift")
-        sigmas = _shift_time(shift, torch.arange(1, levels + 1, dtype=torch.float32) / levels)
+        t = torch.arange(1, levels + 1, dtype=torch.float32) / levels
+        sigmas = _shift_time(shift, t, by_odds=levels > _STEPS)
         return cls(
             prediction="flow", sigmas=sigmas, log_sigmas=sigmas.log(), shift=shift, timestep_scale=timestep_scale
         )
@@ -188,7 +189,7 @@ class ModelSampling(Levels):
     def sigma(self, timestep: Tensor) -> Tensor:
         """The noise level at (possibly fractional) timesteps, linear in log sigma between training steps."""
         if self.is_flow:
-            return _shift_time(self.shift, timestep / self.timestep_scale)
+            return _shift_time(self.shift, timestep / self.timestep_scale, by_odds=len(self.sigmas) > _STEPS)
         if self.time == "log":
             return (timestep / 0.25).exp()
         if self.time == "angle":
@@ -198,7 +199,9 @@ class ModelSampling(Levels):
     def percent_to_sigma(self, percent: float) -> float:
         """The noise level at a fraction of the way from pure noise (0) to the picture (1)."""
         if self.is_flow and percent < 1.0:
-            return 1.0 if percent <= 0.0 else float(_shift_time(self.shift, 1.0 - percent))
+            if percent <= 0.0:
+                return 1.0
+            return float(_shift_time(self.shift, 1.0 - percent, by_odds=len(self.sigmas) > _STEPS))
         if not 0.0 < percent < 1.0:
             return super().percent_to_sigma(percent)
         if self.time != "step":
@@ -269,11 +272,19 @@ def flux_shift(width: int, height: int, *, base_shift: float = 0.5, max_shift: f
     return math.exp(slope * tokens + base_shift - slope * 256)
 
 
+_STEPS = 1000
+"""Training steps of most models; flow models with a finer table have their shift by its logarithm."""
 _Time = TypeVar("_Time", float, Tensor)
 
 
-def _shift_time(shift: float, t: _Time) -> _Time:
-    return t if shift == 1.0 else shift * t / (1 + (shift - 1) * t)
+def _shift_time(shift: float, t: _Time, *, by_odds: bool) -> _Time:
+    """Shift times t in (0, 1]; for models of more levels than training steps by way of 1 / t, as FLUX.1's authors do.
+
+    Both are the same number, rounded otherwise; networks that read the time finely tell them apart.
+    """
+    if shift == 1.0:
+        return t
+    return shift / (shift + (1 / t - 1)) if by_odds else shift * t / (1 + (shift - 1) * t)
 
 
 def _like(sigma: Tensor, x: Tensor) -> Tensor:

@@ -54,11 +54,12 @@ class SkipLayers:
     """Skip-layer guidance: away from the network without some of its transformers.
 
     Attributes:
-        layers: Beginnings of names of the UNet's modules.
+        layers: Beginnings of names of the UNet's modules, or names of a transformer's blocks.
         scale: Weight of the difference between the network and itself without them.
         start: Share of sampling at which it begins, 0 to 1.
         end: Share of sampling at which it ends.
         rescale: Share of the result's standard deviation that is brought back to the conditional prediction's.
+        negative: Whether the negative prediction is made without them, in place of a further one; of transformers.
     """
 
     layers: tuple[str, ...]
@@ -66,6 +67,7 @@ class SkipLayers:
     start: float
     end: float
     rescale: float = 0.0
+    negative: bool = False
 
 
 @value_type("self_attention_guidance_hook")
@@ -134,3 +136,17 @@ class MergeTokens:
     """
 
     ratio: float
+
+
+@value_type("t5_length_hook")
+@dataclass(frozen=True, kw_only=True)
+class T5Length:
+    """How far T5's prompts are filled up.
+
+    Attributes:
+        min_padding: Fewest tokens behind the end of a prompt.
+        min_length: Fewest tokens of a prompt, in place of the family's own.
+    """
+
+    min_padding: int
+    min_length: int

@@ -13,10 +13,11 @@ from graphflow.errors import InvalidInputError
 from graphflow.limits import LIMITS
 from graphflow.spec.decorator import FileNeed, node
 from graphflow.values import Conditioning, Image, Latent, TextEncoder, Vae
+from graphflow.values.network_hooks import T5Length
 
 from .extras import with_extras
 
-__all__ = ["encode_prompt", "encode_prompt_with_images", "set_text_layer"]
+__all__ = ["encode_prompt", "encode_prompt_with_images", "set_t5_length", "set_text_layer"]
 
 REFERENCE = 1024 * 1024
 """Pixels of a picture that an editing model gets as a reference."""
@@ -104,6 +105,24 @@ def encode_prompt_with_images(
             for picture in pictures
         )
     return with_extras(told, {"reference_latents": references})
+
+
+@node("set_t5_length", map=True)
+def set_t5_length(
+    text_encoder: Annotated[TextEncoder, Field(description="text encoders with T5")],
+    min_padding: Annotated[
+        int, Field(ge=0, le=10_000, description="fewest tokens that fill up a prompt, however long it is")
+    ] = 0,
+    min_length: Annotated[
+        int, Field(ge=0, le=10_000, description="fewest tokens of a prompt; counts instead of the family's own")
+    ] = 0,
+) -> TextEncoder:
+    """Set how far T5's prompts are filled up.
+
+    Raises:
+        InvalidInputError: When the encoders are used: there is no T5 among them.
+    """
+    return text_encoder.hooked(T5Length(min_padding=min_padding, min_length=min_length))
 
 
 @node("set_text_layer", map=True)

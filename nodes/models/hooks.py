@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -28,10 +29,12 @@ __all__ = [
     "perturbed_attention_guidance",
     "self_attention_guidance",
     "skip_layer_guidance",
+    "skip_transformer_layers",
 ]
 
 ModelLink = Annotated[Model, Field(description="the denoising model")]
 Factor = Annotated[float, Field(ge=0, le=10)]
+Layers = Annotated[str, Field(max_length=1000)]
 Percent = Annotated[float, Field(ge=0, le=1)]
 
 _PIXELS_PER_SAMPLE = 8
@@ -98,6 +101,43 @@ def skip_layer_guidance(
     if not names:
         raise InvalidInputError("no layer is named", where="layers", advice="name one, e.g. mid_block")
     return model.hooked(SkipLayers(layers=names, scale=scale, start=start, end=end, rescale=rescale))
+
+
+@node("skip_transformer_layers", map=True)
+def skip_transformer_layers(
+    model: ModelLink,
+    double_layers: Annotated[Layers, Field(description="joint layers to leave out, by number")] = "7, 8, 9",
+    single_layers: Annotated[Layers, Field(description="single-stream layers to leave out, by number")] = "7, 8, 9",
+    scale: Annotated[Factor, Field(description="guidance away from the prediction without them")] = 3.0,
+    start: Annotated[Percent, Field(description="share of the sampling at which it begins")] = 0.01,
+    end: Annotated[Percent, Field(description="share of the sampling at which it ends")] = 0.15,
+    rescale: Annotated[Factor, Field(description="how far the spread of the result is brought back")] = 0.0,
+    method: Annotated[
+        Literal["further", "negative"],
+        Field(description="a further prediction without the layers, or the negative one without them"),
+    ] = "further",
+) -> Model:
+    """Guide a diffusion transformer away from what it predicts without some of its layers (skip layer guidance).
+
+    Without numbers there is nothing to do. ``skip_layer_guidance`` does so for the UNets of Stable Diffusion.
+
+    Raises:
+        InvalidInputError: When the model is used: it has none of these layers.
+    """
+    numbered = {"transformer_blocks": double_layers, "single_transformer_blocks": single_layers}
+    names = [f"{stem}.{int(number)}" for stem, layers in numbered.items() for number in re.findall(r"\d+", layers)]
+    if not names:
+        return model
+    return model.hooked(
+        SkipLayers(
+            layers=tuple(dict.fromkeys(names)),
+            scale=scale,
+            start=start,
+            end=end,
+            rescale=rescale,
+            negative=method == "negative",
+        )
+    )
 
 
 @node("self_attention_guidance", map=True)

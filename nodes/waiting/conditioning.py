@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from graphflow.errors import InvalidInputError
 from graphflow.limits import LIMITS
 from graphflow.modelfiles.families import family_named
 from graphflow.spec.decorator import ModelName, node
@@ -40,15 +41,21 @@ def encode_prompt_parts(
     """Encode a text of its own for each text encoder of a family.
 
     Raises:
+        InvalidInputError: The family's text encoders read no texts of their own.
         NonFiniteError: An encoder overflows in its dtype.
     """
     by_class = {
         "CLIPTextModel": text_l,
-        "CLIPTextModelWithProjection": text_g,
+        "CLIPTextModelWithProjection": text_l if family == "flux" else text_g,
         "T5EncoderModel": text_t5,
         "LlamaModel": text_llama,
     }
-    texts = {role.part: by_class[role.classes[0]] for role in family_named(family).encoders()}
+    owner = family_named(text_encoder.family or family)
+    texts = {role.part: by_class.get(role.classes[0]) for role in owner.encoders()}
+    if None in texts.values():
+        raise InvalidInputError(
+            f"the text encoders of {owner.name} read one text together", advice="encode it with encode_prompt"
+        )
     with text_encoder.use() as loaded:
         told: Conditioning = loaded.encode("", texts)
     return with_extras(told, {"guidance": guidance}) if family == "flux" else told

@@ -11,7 +11,7 @@ from graphflow.values import ControlNet, Image, Mask, Model, TextEncoder, Vae
 
 from ..models.loaders import load_text_encoder
 
-__all__ = ["apply_control_patch", "load_control_patch", "load_family_text_encoder", "set_t5_length"]
+__all__ = ["apply_control_patch", "load_control_patch", "load_family_text_encoder"]
 
 Family = Literal[
     "stable_cascade", "sd3", "stable_audio", "mochi", "ltxv", "pixart", "cosmos", "lumina2", "wan", "hidream", "chroma",
@@ -26,7 +26,7 @@ EncoderName = Annotated[
 PatchName = Annotated[str, ModelName("controlnet"), Field(min_length=1, description="the patch's file")]
 
 
-@node("load_family_text_encoder", waits="{family}", unless={"family": ("flux", "sd3")})
+@node("load_family_text_encoder", waits="{family}", unless={"family": ("chroma", "flux", "sd3")})
 def load_family_text_encoder(
     model: Annotated[str, ModelName("text_encoder"), Field(min_length=1, description="a text encoder")],
     model_2: EncoderName = "",
@@ -39,19 +39,6 @@ def load_family_text_encoder(
     The node keeps such a graph whole and its models listed. For a family that does run it is ``load_text_encoder``.
     """
     return load_text_encoder(model, model_2, model_3, family)
-
-
-@node("set_t5_length", waits="a family with T5")
-def set_t5_length(
-    text_encoder: Annotated[TextEncoder, Field(description="the text encoders")],
-    min_padding: Annotated[
-        int, Field(ge=0, le=10_000, description="tokens to pad every prompt to; 0 is the family's own")
-    ] = 0,
-    min_length: Annotated[
-        int, Field(ge=0, le=10_000, description="fewest tokens of a prompt; 0 is the family's own")
-    ] = 0,
-) -> TextEncoder:
-    """Set how far the T5 tokenizer pads prompts."""
 
 
 @node("load_control_patch", waits="a transformer with control patches")

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
-from graphflow.errors import InvalidInputError
 from graphflow.limits import LIMITS
 from graphflow.spec.decorator import ModelName, node
 from graphflow.values import Conditioning, Image, ImageEncoder, Latent, Model, TextEncoder, Vae
-from graphflow.values.network_hooks import SkipLayers
 
 from ..latents.video import Length, VideoEdge, Videos
 from .choices import (
@@ -26,7 +23,6 @@ from .choices import (
     Positive,
     Seeing,
     Seen,
-    Share,
     Shown,
     Start,
 )
@@ -40,12 +36,10 @@ __all__ = [
     "load_image_to_video_checkpoint",
     "scale_temporal_attention",
     "set_context_windows",
-    "skip_transformer_layers",
     "svd_conditioning",
 ]
 
 Factor = Annotated[float, Field(ge=0, le=10)]
-Layers = Annotated[str, Field(max_length=1000)]
 
 
 class Told(NamedTuple):
@@ -205,32 +199,3 @@ def scale_temporal_attention(
     With factors of 1 there is nothing to do, and it runs.
     """
     return model
-
-
-@node("skip_transformer_layers", waits="guidance by what the negative prompt gives", unless={"method": "further"})
-def skip_transformer_layers(
-    model: Denoiser,
-    double_layers: Annotated[Layers, Field(description="joint layers to leave out, by number")] = "7, 8, 9",
-    single_layers: Annotated[Layers, Field(description="single-stream layers to leave out, by number")] = "7, 8, 9",
-    scale: Annotated[float, Field(ge=0, le=10, description="guidance away from the prediction without them")] = 3.0,
-    start: Annotated[Share, Field(description="share of the sampling at which it begins")] = 0.01,
-    end: Annotated[Share, Field(description="share of the sampling at which it ends")] = 0.15,
-    rescale: Annotated[float, Field(ge=0, le=10, description="how far the spread of the result is brought back")] = 0.0,
-    method: Annotated[
-        Literal["further", "negative"],
-        Field(description="a further prediction without the layers, or the negative one without them"),
-    ] = "further",
-) -> Model:
-    """Guide a diffusion transformer away from what it predicts without some of its layers (skip layer guidance).
-
-    ``skip_layer_guidance`` does so for the UNets of Stable Diffusion.
-
-    Raises:
-        InvalidInputError: No layer is named. When the model is used: it has none of them.
-    """
-    numbered = {"transformer_blocks": double_layers, "single_transformer_blocks": single_layers}
-    names = [f"{stem}.{int(number)}" for stem, layers in numbered.items() for number in re.findall(r"\d+", layers)]
-    if not names:
-        raise InvalidInputError("no layer is named", where="double_layers", advice="name some, e.g. 7, 8, 9")
-    hook = SkipLayers(layers=tuple(dict.fromkeys(names)), scale=scale, start=start, end=end, rescale=rescale)
-    return model.hooked(hook)

@@ -108,18 +108,18 @@ def test_the_report_in_json_says_what_each_would_have_to_do(graphflow: Command, 
 
 def test_nodes_that_wait_are_counted_apart(graphflow: Command) -> None:
     prompt = json.loads(json.dumps(PROMPT))
-    prompt["7"] = {"class_type": "T5TokenizerOptions", "inputs": {"clip": ["4", 1], "min_padding": 1, "min_length": 0}}
-    prompt["6"]["inputs"]["clip"] = ["7", 0]
+    prompt["7"] = {"class_type": "UNetTemporalAttentionMultiply", "inputs": {"model": ["4", 0], "self_temporal": 1.5}}
+    prompt["3"]["inputs"]["model"] = ["7", 0]
     Path("waiting.json").write_text(json.dumps(prompt))
     ran = graphflow("import", "waiting.json", "-o", "mine.json")
     assert ran.code == 0
     assert "6 nodes exactly, 0 approximately, 1 that cannot run yet" in ran.err
-    assert "cannot run yet, a family with T5 is not built: T5TokenizerOptions" in ran.err
+    assert "cannot run yet, a family that makes videos is not built: UNetTemporalAttentionMultiply" in ran.err
     refused = graphflow("run", "mine.json")
     assert refused.code == 2
-    assert "nodes.7.type: set_t5_length waits for a family with T5" in refused.err
+    assert "nodes.7.type: scale_temporal_attention waits for a family that makes videos" in refused.err
     report = json.loads(graphflow("import", "waiting.json", "--report", "--json").out)
-    assert (report["complete"], report["ready"], report["waits"]) == (True, False, ["a family with T5"])
+    assert (report["complete"], report["ready"], report["waits"]) == (True, False, ["a family that makes videos"])
     assert (
         "2 files, 1 read, 1 import whole, 0 of them with no node that waits"
         in graphflow("import", "--coverage", ".").out

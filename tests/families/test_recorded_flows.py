@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from graphflow.errors import NodeError
+from graphflow.errors import GraphflowError, NodeError
 from graphflow.session import Session
 from tests.families.lab import lab
-from tests.families.recorded_flows import bound, cases, make_session, run_case, run_prompt
+from tests.families.recorded_flows import EVALUATION_BOUND, bound, cases, make_session, run_case, run_prompt
 
 pytestmark = pytest.mark.parity
 
@@ -95,6 +97,18 @@ SAMPLE = {
         "text/CLIPTextEncodeSD3/none",
         "pipeline/txt2img",
     ),
+    "chroma": (
+        "eval/8x12",
+        "eval/cfg4",
+        "eval/mask",
+        "sigmas/flux_1024/normal/4",
+        "ksampler/euler/cfg4.0",
+        "ksampler/dpmpp_sde/cfg4.0",
+        "mask/denoise0.5",
+        "text/empty",
+        "text/escape",
+        "text_minpad1/weights",
+    ),
 }
 
 
@@ -125,3 +139,42 @@ def test_a_mask_that_z_image_cannot_heed_is_refused(session: Session, models: Pa
     next(entry for entry in prompt.values() if entry["class_type"] == "LabConditioning")["inputs"]["mask_from"] = 9
     with pytest.raises(NodeError, match="a conditioning's mask leaves some out"):
         run_prompt(session, "z_image", "eval/sigma0.6", prompt, recorded["taps"], models)
+
+
+@pytest.mark.parametrize(
+    ("family", "case", "node", "changed", "said"),
+    [
+        (
+            "sd3",
+            "eval/sd3/8x12",
+            "3",
+            {"shape": [1, 16, 34, 8]},
+            "pictures of up to 256 x 256 pixels, not for 64 x 272",
+        ),
+        ("sd3", "eval/sd35_medium/slg_layer1", "2", {"layers": "7"}, "no block transformer_blocks.7"),
+        (
+            "sd3",
+            "text/lt5/weights",
+            "1",
+            {"clip_name2": "clip_l_tiny.safetensors"},
+            "one CLIP-L, one CLIP-G and one T5",
+        ),
+        ("chroma", "text/plain", "1", {"clip_name": "clip_l_tiny.safetensors"}, "one T5, not CLIPTextModel"),
+    ],
+)
+def test_what_a_family_cannot_do_is_said(
+    family: str, case: str, node: str, changed: dict[str, Any], said: str, session: Session, models: Path
+) -> None:
+    prompt = copy.deepcopy(cases(family)[case]["prompt"])
+    prompt[node]["inputs"] |= changed
+    with pytest.raises(GraphflowError, match=said):
+        run_prompt(session, family, case, prompt, cases(family)[case]["taps"], models)
+
+
+def test_a_text_for_t5_reaches_t5_where_it_is_the_only_encoder(session: Session, models: Path) -> None:
+    prompt = copy.deepcopy(cases("chroma")["text/plain"]["prompt"])
+    text = prompt["2"]["inputs"].pop("text")
+    prompt["2"]["class_type"] = "CLIPTextEncodeFlux"
+    prompt["2"]["inputs"] |= {"clip_l": "something else", "t5xxl": text, "guidance": 3.5}
+    errors = run_prompt(session, "chroma", "text/plain", prompt, {"cond": ["2", 0]}, models)
+    assert max(errors.values()) <= EVALUATION_BOUND

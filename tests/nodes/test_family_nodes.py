@@ -129,7 +129,6 @@ def test_what_needs_a_video_family_names_it() -> None:
         "kandinsky5": [lambda: nodes.kandinsky5_image_conditioning(*sides)],
         "cosmos": [lambda: nodes.cosmos_image_latent(some)],
         "videos": [lambda: nodes.set_context_windows(some), lambda: nodes.scale_temporal_attention(some, 1.5)],
-        "negative prompt": [lambda: nodes.skip_transformer_layers(some, method="negative")],
         "sound": [
             lambda: nodes.decode_audio(some, some),
             lambda: nodes.encode_audio(some, some),
@@ -150,7 +149,6 @@ def test_what_needs_such_a_family_says_that_it_is_not_there() -> None:
     some: Any = object()
     calls: list[Any] = [
         lambda: nodes.load_family_text_encoder("t5", family="mochi"),
-        lambda: nodes.set_t5_length(some),
         lambda: nodes.load_control_patch("patch"),
         lambda: nodes.apply_control_patch(some, some, some),
         lambda: nodes.encode_prompt_parts(some, family="hidream"),

@@ -8,7 +8,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from graphflow.sampling.guidance import AwayFromVariation, ClassifierFree, Modifier, Predictions, guide
+from graphflow.sampling.guidance import (
+    AwayFromVariation,
+    ClassifierFree,
+    Modifier,
+    Predictions,
+    VariedNegative,
+    guide,
+)
 from graphflow.sampling.guiders import DualClassifierFree, PerpendicularNegative, Unguided
 from graphflow.sampling.modifiers import (
     AdaptiveProjected,
@@ -115,6 +122,15 @@ def test_guidance_away_from_a_variation_acts_in_its_share_of_sampling() -> None:
     assert torch.allclose(guided(AwayFromVariation(variation="weak", scale=2.0, start=0.9)), plain(), atol=1e-5)
     rescaled = guided(AwayFromVariation(variation="weak", scale=2.0, rescale=1.0))
     assert torch.allclose(rescaled.std(dim=(1, 2, 3)), p.cond.std(dim=(1, 2, 3)), rtol=1e-4)
+
+
+def test_a_weakened_network_makes_the_negative_prediction_in_its_share_of_sampling() -> None:
+    p = predictions()
+    wanted = 0.4 * p.x + SCALE * (p.cond - 0.4 * p.x)
+    assert torch.allclose(guided(VariedNegative(variation="weak")), wanted, atol=1e-5)
+    assert torch.allclose(guided(VariedNegative(variation="weak", start=0.9)), plain(), atol=1e-5)
+    alone = predictions(cond=p.cond, uncond=p.cond, scale=1.0)
+    assert guide(ClassifierFree(scale=1.0), [VariedNegative(variation="weak")], alone)[0] is p.cond
 
 
 # --------------------------------------------------------------------------------------------- the formulas

@@ -13,7 +13,7 @@ from graphflow.errors import InvalidInputError
 from graphflow.families.flow.denoiser import FlowDenoiser
 from graphflow.families.latent_diffusion.hooks.modules import computing
 from graphflow.loading.hooks import attach
-from graphflow.sampling.guidance import AwayFromVariation
+from graphflow.sampling.guidance import AwayFromVariation, VariedNegative
 from graphflow.values.network_hooks import SkipLayers
 
 
@@ -22,8 +22,9 @@ def _(hook: SkipLayers, loaded: FlowDenoiser) -> AbstractContextManager[None]:
     blocks = list(_blocks(loaded.module, hook.layers))
     name = f"without {', '.join(hook.layers)}"
     loaded.variations[name] = _without(blocks)
+    span: dict[str, Any] = {"variation": name, "start": hook.start, "end": hook.end}
     loaded.guidance.append(
-        AwayFromVariation(variation=name, scale=hook.scale, start=hook.start, end=hook.end, rescale=hook.rescale)
+        VariedNegative(**span) if hook.negative else AwayFromVariation(**span, scale=hook.scale, rescale=hook.rescale)
     )
     return nullcontext()
 

@@ -17,7 +17,7 @@ END, PAD = 1, 0
 """Ids of T5's end token and of what fills a prompt up."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(kw_only=True, eq=False)
 class T5Encoder:
     """A T5 encoder with its tokenizer.
 
@@ -26,12 +26,16 @@ class T5Encoder:
         tokenizer: Its tokenizer.
         device: Where it computes.
         least: Tokens that a prompt is filled up to; a longer one is not cut.
+        padding: Tokens that fill up every prompt, however long it is.
+        neutral: The first token of the prompt that weights lead away from; the others fill it up.
     """
 
     module: nn.Module
     tokenizer: PieceTokenizer
     device: torch.device
     least: int
+    padding: int = 0
+    neutral: int = END
 
     @inference
     def encode(self, text: str) -> Tensor:
@@ -56,11 +60,11 @@ class T5Encoder:
             found = self.tokenizer.ids(piece.text)
             ids += found
             weights += [piece.weight] * len(found)
-        fill = max(0, self.least - len(ids) - 1)
+        fill = max(self.padding, self.least - len(ids) - 1)
         ids, weights = [*ids, END, *[PAD] * fill], [*weights, *[1.0] * (fill + 1)]
         states = self._run(ids)
         if any(weight != 1.0 for weight in weights):
-            empty = self._run([END, *[PAD] * (len(ids) - 1)])
+            empty = self._run([self.neutral, *[PAD] * (len(ids) - 1)])
             states = (states - empty) * torch.tensor(weights, device=states.device)[None, :, None] + empty
         states = states.cpu()
         require_finite(states, "the prompt's embedding", "set dtype to float32 or bfloat16")

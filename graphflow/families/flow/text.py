@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from graphflow.errors import ModelFormatError
+from graphflow.errors import InvalidInputError, ModelFormatError
 from graphflow.families.latent_diffusion.saving import Config, Tensors
 from graphflow.families.latent_diffusion.text import TextModel
+from graphflow.loading.hooks import attach
+from graphflow.values.network_hooks import T5Length
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -39,6 +42,15 @@ class FlowText(TextModel):
             ModelFormatError: Always.
         """
         raise _not_saved()
+
+
+@attach.register
+def _(hook: T5Length, loaded: FlowText) -> AbstractContextManager[None]:
+    t5 = getattr(loaded, "t5", None)
+    if t5 is None:
+        raise InvalidInputError("there is no T5 among the text encoders", advice="take set_t5_length out")
+    t5.least, t5.padding = hook.min_length, hook.min_padding
+    return nullcontext()
 
 
 def _not_saved() -> ModelFormatError:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from graphflow.families.flow.bfl_names import transformer_names
 from graphflow.families.flow.family import FlowFamily
 from graphflow.families.flow.t5_config import T5
 from graphflow.families.flux.config import infer_transformer, schedule
-from graphflow.families.flux.names import transformer_names
 from graphflow.families.flux.sizes import KONTEXT_SIZES
 from graphflow.modelfiles.family import EncoderRole, LatentFormat, Variant
 

@@ -10,14 +10,6 @@ AURAFLOW = RecognisedFamily(
     transformer="AuraFlowTransformer2DModel",
     marks=("double_layers.0.attn.w2q.weight",),
 )
-CHROMA = RecognisedFamily(
-    name="chroma",
-    made_by="Chroma",
-    transformer="ChromaTransformer2DModel",
-    marks=("distilled_guidance_layer.in_proj.bias",),
-    rank=2,
-    half="bfloat16",
-)
 COGVIDEOX = RecognisedFamily(name="cogvideox", made_by="CogVideoX")
 FLUX2 = RecognisedFamily(
     name="flux2",

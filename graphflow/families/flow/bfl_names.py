@@ -1,4 +1,4 @@
-"""How FLUX.1's tensors are called by Black Forest Labs and in Diffusers' `FluxTransformer2DModel`."""
+"""How the tensors of FLUX.1, and of what was made of it, are called by Black Forest Labs and in Diffusers' classes."""
 
 from __future__ import annotations
 
@@ -20,6 +20,12 @@ _MODULES = (
     ("guidance_in.in_layer", "time_text_embed.guidance_embedder.linear_1"),
     ("guidance_in.out_layer", "time_text_embed.guidance_embedder.linear_2"),
     ("final_layer.linear", "proj_out"),
+    # Chroma makes all modulations by one network.
+    ("distilled_guidance_layer.in_proj", "distilled_guidance_layer.in_proj"),
+    ("distilled_guidance_layer.layers.{}.in_layer", "distilled_guidance_layer.layers.{}.linear_1"),
+    ("distilled_guidance_layer.layers.{}.out_layer", "distilled_guidance_layer.layers.{}.linear_2"),
+    ("distilled_guidance_layer.norms.{}", "distilled_guidance_layer.norms.{}"),
+    ("distilled_guidance_layer.out_proj", "distilled_guidance_layer.out_proj"),
 )
 _OLD, _NEW = "double_blocks.{}.", "transformer_blocks.{}."
 _DOUBLE = (

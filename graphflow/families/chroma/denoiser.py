@@ -1,0 +1,70 @@
+"""Chroma's transformer as the sampling loop sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from graphflow.basics.inference import inference
+from graphflow.errors import InvalidInputError
+from graphflow.families.flow.denoiser import REFERENCES, FlowDenoiser
+from graphflow.families.flow.patches import pack, positions, unpack, whole_patches
+from graphflow.values import ConditioningEntry
+
+_BYTES_PER_TOKEN = 34
+"""Numbers that a block holds at its peak for each token and channel: joint query, key and value, and the perceptron."""
+
+
+@dataclass(kw_only=True, eq=False)
+class ChromaDenoiser(FlowDenoiser):
+    """What `Model.use()` gives for a Chroma model; it reads no guidance, no pooled text and no mask of the text."""
+
+    @property
+    def text_width(self) -> int:
+        """Width C of the text embeddings that it reads."""
+        width: int = self.module.config.joint_attention_dim
+        return width
+
+    def memory(self, shape: Sequence[int]) -> int:
+        """Bytes that an evaluation of one latent (C, h, w) of this shape takes at its peak, beside the weights."""
+        config = self.module.config
+        tokens = shape[-2] * shape[-1] // 4 + 256
+        width = config.num_attention_heads * config.attention_head_dim
+        return int(tokens * width * self.dtype.itemsize * _BYTES_PER_TOKEN)
+
+    @inference
+    def predict(
+        self,
+        x: Tensor,
+        timestep: Tensor,
+        entries: Sequence[ConditioningEntry],
+        *,
+        sigma: Tensor | None = None,
+        variation: str | None = None,
+    ) -> Tensor:
+        """The flow's velocity, see :meth:`graphflow.sampling.network.Denoiser.predict`.
+
+        Raises:
+            InvalidInputError: The entries do not fit the network.
+        """
+        self.refuse_controls(entries)
+        if any(entry.extras.get(REFERENCES) for entry in entries):
+            raise InvalidInputError(
+                "Chroma's models look at no reference pictures", advice="take add_reference_latent out"
+            )
+        batch, (height, width) = len(x) // len(entries), x.shape[-2:]
+        latent = whole_patches(x.to(self.device, self.dtype))
+        text = self.text(entries, batch, self.module.config.joint_attention_dim)
+        with self.varied(variation):
+            output: Tensor = self.module(
+                hidden_states=pack(latent),
+                encoder_hidden_states=text,
+                timestep=timestep.to(self.device, self.dtype),
+                img_ids=positions(latent.shape[-2] // 2, latent.shape[-1] // 2).to(self.device, self.dtype),
+                txt_ids=torch.zeros(text.shape[1], 3, device=self.device, dtype=self.dtype),
+                return_dict=False,
+            )[0]
+        return unpack(output, height, width).to(x.device, torch.float32)

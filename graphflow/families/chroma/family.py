@@ -1,0 +1,29 @@
+"""What Chroma is known by; without torch."""
+
+from __future__ import annotations
+
+from graphflow.families.chroma.config import infer_transformer
+from graphflow.families.flow.bfl_config import schedule
+from graphflow.families.flow.bfl_names import transformer_names
+from graphflow.families.flow.family import FlowFamily
+from graphflow.modelfiles.family import EncoderRole, LatentFormat, Variant
+
+FAMILY = FlowFamily(
+    name="chroma",
+    made_by="Chroma",
+    transformer="ChromaTransformer2DModel",
+    marks=("distilled_guidance_layer.in_proj.bias",),
+    adapter_marks=("distilled_guidance_layer",),
+    words=("chroma",),
+    rank=3,
+    half="bfloat16",
+    comfyui_loader={1: "chroma"},
+    latent=LatentFormat(channels=16, scale=0.3611, shift=0.1159, tiny="taef1"),
+    variants=(Variant(name="chroma"),),
+    infer=infer_transformer,
+    names=transformer_names,
+    schedule=schedule,
+    roles=(EncoderRole(part="text_encoder", classes=("T5EncoderModel",)),),
+    t5="text_encoder",
+    components_in="graphflow.families.chroma.components",
+)
