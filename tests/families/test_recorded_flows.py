@@ -78,3 +78,11 @@ def test_a_recorded_workflow_draws_what_was_recorded(family: str, case: str, ses
     errors = run_case(session, family, case, models)
     assert errors, "nothing of it is recorded"
     assert max(errors.values()) <= bound(case), errors
+
+
+@pytest.mark.parametrize("part", ["flux/eval/flux_dev/sigma0.6", "qwen_image/eval/sigma0.6"])
+def test_half_precision_hears_the_time_exactly(part: str, session: Session, models: Path, tmp_path: Path) -> None:
+    """A time rounded to bfloat16 is off by some thousandths, and the result by several hundredths."""
+    family, _, case = part.partition("/")
+    half = make_session(session.registry, models, tmp_path, dtype="bfloat16")
+    assert max(run_case(half, family, case, models).values()) <= 0.02

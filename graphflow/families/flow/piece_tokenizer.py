@@ -44,12 +44,12 @@ def make_piece_tokenizer(spec: TokenizerSpec) -> PieceTokenizer:
         )
     if file is None:
         repository, _, folder = spec.published[0].partition(":")
-        files = f"{folder}/*" if folder else "spiece.model tokenizer*.json"
+        files = f'"{folder}/*"' if folder else '"tokenizer*" spiece.model vocab.json merges.txt'
         raise ModelNotFoundError(
             f"the tokenizer of the {spec.part} ({spec.name}) is not at hand",
             where=spec.name,
             advice=f"put its tokenizer.json or spiece.model into {FOLDER}/{spec.name} of a model folder;"
-            f" the Hub has it: hf download {repository} {files}",
+            f" the Hub has it: hf download {repository} --include {files}",
         )
     if file.name == "vocab.json":
         return _pairs(file.parent)
