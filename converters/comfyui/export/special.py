@@ -55,6 +55,8 @@ def _text_encoder(entry: NodeEntry, spec: NodeSpec) -> Made:
     names = [_value(entry, spec, "model"), _value(entry, spec, "model_2")]
     names = [name for name in names if name]
     chosen = _value(entry, spec, "family")
+    if chosen == "auto" and len(names) == 1:
+        return _load(names, "stable_diffusion")  # by which that loader goes by the file, too
     fitting = families_with_encoders(len(names)) if chosen == "auto" else (chosen,)
     if len(fitting) > 1:
         raise MisfitError(f"it does not say the family, and {' or '.join(fitting)} has {len(names)} text encoders")

@@ -26,7 +26,7 @@ def _text_encoders(builder: Builder, source: Source) -> list[Value]:
     inputs = dict(zip(keys, names, strict=False))
     native = _runs(family)
     if native is not None and len(names) < 3:
-        wanted = "auto" if len(native.encoders()) == len(names) == 1 else native.name
+        wanted = "auto" if len(names) == 1 and family == fallback else native.name
         return [builder.add(source, "load_text_encoder", {**inputs, "family": wanted})]
     known = builder.spec("load_family_text_encoder").inputs["family"].choices
     if family not in known:
