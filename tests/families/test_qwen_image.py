@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from graphflow import runtime
-from graphflow.errors import ModelFormatError
-from graphflow.nodes import load_checkpoint, load_text_encoder, load_vae, set_text_layer
+from graphflow.errors import InvalidInputError, ModelFormatError
+from graphflow.modelfiles.description import TokenizerSpec
+from graphflow.modelfiles.families import family_named
+from graphflow.nodes import encode_prompt_with_images, load_checkpoint, load_text_encoder, load_vae, set_text_layer
 from graphflow.session import Session
 from graphflow.spec import registry
+from graphflow.values import Image
 from tests.closeness import assert_close
 from tests.families.recorded_flows import make_session, write_qwen_tokenizer
 from tests.families.recorded_models import write_model
@@ -57,3 +62,20 @@ def test_a_layer_that_the_family_does_not_read_is_refused(session: Session) -> N
         set_text_layer(load_checkpoint("whole").text_encoder, -2).use(),
     ):
         pass
+
+
+def test_encoders_that_do_not_see_say_so(session: Session) -> None:
+    picture = Image(pixels=torch.zeros(1, 3, 8, 8))
+    with pytest.raises(ModelFormatError, match="read no pictures"):
+        encode_prompt_with_images(load_checkpoint("shapes").text_encoder, "make it red", [picture])
+    with pytest.raises(InvalidInputError, match="several pictures"):
+        encode_prompt_with_images(load_checkpoint("whole").text_encoder, "", [Image(pixels=torch.zeros(2, 3, 8, 8))])
+
+
+def test_a_vocabulary_with_pairs_is_a_tokenizer(tmp_path: Path) -> None:
+    """Diffusers' folder of Qwen-Image has no tokenizer.json."""
+    (tmp_path / "vocab.json").write_text(json.dumps({"a": 0, "b": 1, "ab": 2, "\u0120": 3}))
+    (tmp_path / "merges.txt").write_text("#version: 0.2\na b\n")
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "Qwen2Tokenizer"}))
+    spec = TokenizerSpec("text_encoder", "folder", {}, path=tmp_path)
+    assert family_named("qwen_image").count_tokens(spec, "ab a") == 3
