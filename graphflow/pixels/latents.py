@@ -84,7 +84,7 @@ def tonemap_latent(latent: Tensor, multiplier: float = 1.0) -> Tensor:
         return latent
     length = latent.norm(dim=1, keepdim=True) + 1e-10
     unit = latent / length
-    axes = (1, 2, 3)
+    axes = tuple(range(1, latent.ndim))
     # A single sample has no deviation.
     several = length.shape[-1] * length.shape[-2] > 1
     spread = length.std(dim=axes, keepdim=True) if several else 0.0

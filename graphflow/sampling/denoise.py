@@ -178,7 +178,7 @@ def as_pictures(latent: Latent) -> Latent:
         raise InvalidInputError(
             "the latents are a video's, and models of pictures cannot read them",
             where="latent",
-            advice="no family that makes videos runs by components yet; run_pipeline runs such models whole",
+            advice="cut_latent takes single frames out; run_pipeline runs models of videos whole",
         )
     return latent
 

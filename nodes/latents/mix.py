@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
@@ -11,8 +11,11 @@ from graphflow.spec.decorator import node
 from graphflow.values import Latent, Mask
 
 from ..choices import Offset
-from ..images.checks import require_items, require_planes, require_radius
+from ..images.checks import require_items, require_radius
 from .shape import require_same_channels
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = [
     "blend_latents",
@@ -78,8 +81,8 @@ def blend_latents(
     """
     from graphflow.pixels.latents import LATENT_BLENDS
 
-    _require_match(first, second)
-    return replace(first, samples=LATENT_BLENDS[method](first.samples, second.samples, factor))
+    mixed = LATENT_BLENDS[method](*_matching(first, second), factor)
+    return replace(first, samples=mixed.reshape(first.samples.shape))
 
 
 @node("combine_latents")
@@ -95,8 +98,8 @@ def combine_latents(
     """
     from graphflow.pixels.latents import LATENT_SUMS
 
-    _require_match(first, second)
-    return replace(first, samples=LATENT_SUMS[operation](first.samples, second.samples))
+    mixed = LATENT_SUMS[operation](*_matching(first, second))
+    return replace(first, samples=mixed.reshape(first.samples.shape))
 
 
 @node("multiply_latent", map=True)
@@ -124,9 +127,11 @@ def sharpen_latent(
         InvalidInputError: The latents are not larger than the radius.
     """
     from graphflow.pixels import latents
+    from graphflow.sampling.denoise import as_pictures
 
     require_radius(radius, latent.samples)
-    return replace(latent, samples=latents.sharpen_latent(latent.samples, radius, sigma, strength))
+    sharp = latents.sharpen_latent(as_pictures(latent).samples, radius, sigma, strength)
+    return replace(latent, samples=sharp.reshape(latent.samples.shape))
 
 
 @node("tonemap_latent", map=True)
@@ -145,9 +150,11 @@ def tonemap_latent(
     return replace(latent, samples=latents.tonemap_latent(latent.samples, multiplier))
 
 
-def _require_match(first: Latent, second: Latent) -> None:
-    """Refuse latents that cannot be brought to the size and number of others."""
+def _matching(first: Latent, second: Latent) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the tensors (B, C, h, w) of latents of which the second can be brought to the size and number of the first."""
+    from graphflow.sampling.denoise import as_pictures
+
     require_same_channels(first, second)
     require_items(first.samples)
     require_items(second.samples)
-    require_planes(second.samples)
+    return as_pictures(first).samples, as_pictures(second).samples

@@ -14,7 +14,7 @@ from graphflow.spec.decorator import node
 from graphflow.values import Latent
 
 from ..choices import Degrees, Flip, LatentEdge, Offset
-from ..images.checks import require_items, require_planes, require_size, tell_rounding
+from ..images.checks import require_items, require_size, tell_rounding
 
 if TYPE_CHECKING:
     import torch
@@ -110,6 +110,7 @@ def concat_latents(
         LimitError: The result is larger than the limits allow.
     """
     from graphflow.pixels import latents
+    from graphflow.sampling.denoise import as_pictures
 
     a, b = first.samples, second.samples
     require_same_channels(first, second)
@@ -120,8 +121,10 @@ def concat_latents(
         if a.shape[-2:] != b.shape[-2:]:
             raise InvalidInputError("the videos have different sizes", where="second")
     else:
-        require_planes(b)
+        a, b = as_pictures(first).samples, as_pictures(second).samples
     joined = latents.concat_latents(a, b, direction)
+    if joined.dim() < first.samples.dim():
+        joined = joined.unsqueeze(2)
     require_size(joined.shape[-1] * first.downscale, joined.shape[-2] * first.downscale)
     return replace(first, samples=joined, noise_mask=None)
 

@@ -290,6 +290,7 @@ def test_a_control_of_one_side_stays_one() -> None:
     ("type", "family", "count", "loader", "named"),
     [
         ("load_text_encoder", "auto", 1, "CLIPLoader", "stable_diffusion"),
+        ("load_text_encoder", "qwen_image", 1, "CLIPLoader", "qwen_image"),
         ("load_text_encoder", "flux", 2, "DualCLIPLoader", "flux"),
         ("load_text_encoder", "sdxl", 2, "DualCLIPLoader", "sdxl"),
         ("load_family_text_encoder", "flux", 2, "DualCLIPLoader", "flux"),

@@ -15,13 +15,13 @@ from safetensors.numpy import save_file
 DATA = Path(__file__).parent / "recorded"
 SEED = 20250711
 _DEVIATION = np.float32(np.sqrt(4 * (65536.0**2 - 1) / 12))
-_SEEING = {"depth": 8, "hidden_size": 64, "intermediate_size": 128, "num_heads": 2, "out_hidden_size": 64}
+SEEING = {"depth": 8, "hidden_size": 64, "intermediate_size": 128, "num_heads": 2, "out_hidden_size": 64}
 _CLIP_L, _CLIP_G = {"num_attention_heads": 4}, {"num_attention_heads": 6, "hidden_act": "gelu"}
 _SIDECARS = {
     "clip_l_tiny": {"text_encoder": _CLIP_L},
     "clip_g_tiny": {"text_encoder": _CLIP_G, "tokenizer": {"pad_token": "!"}},
     "sd3_all_tiny": {"text_encoder": _CLIP_L, "text_encoder_2": _CLIP_G},
-    "qwen_2.5_vl_7b_tiny": {"text_encoder": {"vision_config": _SEEING}},
+    "qwen_2.5_vl_7b_tiny": {"text_encoder": {"vision_config": SEEING}},
 }
 """What the recordings set at run time, by file."""
 

@@ -178,3 +178,11 @@ def test_a_text_for_t5_reaches_t5_where_it_is_the_only_encoder(session: Session,
     prompt["2"]["inputs"] |= {"clip_l": "something else", "t5xxl": text, "guidance": 3.5}
     errors = run_prompt(session, "chroma", "text/plain", prompt, {"cond": ["2", 0]}, models)
     assert max(errors.values()) <= EVALUATION_BOUND
+
+
+@pytest.mark.parametrize("part", ["flux/eval/flux_dev/sigma0.6", "qwen_image/eval/sigma0.6"])
+def test_half_precision_hears_the_time_exactly(part: str, session: Session, models: Path, tmp_path: Path) -> None:
+    """A time rounded to bfloat16 is off by some thousandths, and the result by several hundredths."""
+    family, _, case = part.partition("/")
+    half = make_session(session.registry, models, tmp_path, dtype="bfloat16")
+    assert max(run_case(half, family, case, models).values()) <= 0.02

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given
@@ -12,6 +15,7 @@ from graphflow.errors import InvalidInputError, LimitError
 from graphflow.pixels.resampling import slerp
 from graphflow.sampling.noise import initial_noise
 from graphflow.values import Latent, Mask
+from tests.closeness import assert_close
 from tests.nodes.fakes import Told
 
 edges = st.integers(1, 9)
@@ -182,6 +186,27 @@ def test_latents_of_pictures_and_of_videos_do_not_mix() -> None:
         nodes.composite_latents(video, video)
     with pytest.raises(InvalidInputError, match="video"):
         nodes.fill_masked_latent(nodes.set_noise_mask(video, Mask(values=torch.ones(1, 6, 8))))
+
+
+def test_a_video_of_one_frame_is_a_picture() -> None:
+    """Qwen-Image's latents have such an axis; every node gives what it gives without, and keeps it."""
+    mask = Mask(values=torch.ones(1, 6, 8))
+    flat = nodes.set_noise_mask(latent(2), mask)
+    framed = replace(flat, samples=flat.samples.unsqueeze(2))
+    changes: list[Any] = [
+        lambda given: nodes.composite_latents(given, given, x=16),
+        lambda given: nodes.blend_latents(given, given, method="direction"),
+        lambda given: nodes.combine_latents(given, given),
+        lambda given: nodes.concat_latents(given, given),
+        lambda given: nodes.sharpen_latent(given, radius=1),
+        nodes.tonemap_latent,
+        nodes.fill_masked_latent,
+        lambda given: nodes.upscale_latent(given, scale=2.0, method="bislerp"),
+        lambda given: nodes.batch_latents([given, given], resize=True),
+        lambda given: nodes.rotate_latent(given, 90),
+    ]
+    for change in changes:
+        assert_close(change(framed).samples, change(flat).samples.unsqueeze(2))
 
 
 def test_repeating_gives_each_copy_its_own_noise() -> None:

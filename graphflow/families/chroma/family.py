@@ -6,6 +6,7 @@ from graphflow.families.chroma.config import infer_transformer
 from graphflow.families.flow.bfl_config import schedule
 from graphflow.families.flow.bfl_names import transformer_names
 from graphflow.families.flow.family import FlowFamily
+from graphflow.families.flow.t5_config import T5
 from graphflow.modelfiles.family import EncoderRole, LatentFormat, Variant
 
 FAMILY = FlowFamily(
@@ -24,6 +25,6 @@ FAMILY = FlowFamily(
     names=transformer_names,
     schedule=schedule,
     roles=(EncoderRole(part="text_encoder", classes=("T5EncoderModel",)),),
-    t5="text_encoder",
+    texts={"text_encoder": T5},
     components_in="graphflow.families.chroma.components",
 )

@@ -51,7 +51,17 @@ class QwenImageComponents(FlowComponents):
         return module
 
     def denoiser(self, part: Module) -> QwenImageDenoiser:
-        """The transformer."""
+        """The transformer.
+
+        Raises:
+            ModelFormatError: It makes layers of a picture.
+        """
+        if part.config.get("use_additional_t_cond"):
+            raise ModelFormatError(
+                "Qwen-Image-Layered is not read yet",
+                where=part.description.name,
+                advice="run the whole pipeline with run_pipeline",
+            )
         sampling = ModelSampling.flow(math.exp(MU), levels=LEVELS, timestep_scale=1.0)
         return QwenImageDenoiser(
             module=part.module, model_sampling=sampling, latent=self.latent, device=part.device, dtype=part.dtype

@@ -46,7 +46,7 @@ def infer_transformer(shapes: Shapes, where: str) -> Inferred:
         where: The file, for errors.
 
     Raises:
-        ModelFormatError: The tensors do not form such a transformer, or one that also tells layers of a picture apart.
+        ModelFormatError: The tensors do not form such a transformer.
     """
     picture = shape_of(shapes, "img_in.weight", dims=2)
     text = shape_of(shapes, "txt_in.weight", dims=2)
@@ -54,10 +54,6 @@ def infer_transformer(shapes: Shapes, where: str) -> Inferred:
     last = shape_of(shapes, "proj_out.weight", dims=2)
     if not (picture and text and norm and last) or picture[0] % norm[0]:
         raise ModelFormatError("the Qwen-Image transformer lacks its first or last layers", where=where)
-    if "time_text_embed.addition_t_embedding.weight" in shapes:
-        raise ModelFormatError(
-            "Qwen-Image-Layered is not read yet", where=where, advice="run the whole pipeline with run_pipeline"
-        )
     facts: Config = {
         "patch_size": 2,
         "in_channels": picture[1],
@@ -67,6 +63,7 @@ def infer_transformer(shapes: Shapes, where: str) -> Inferred:
         "num_attention_heads": picture[0] // norm[0],
         "joint_attention_dim": text[1],
         "zero_cond_t": TIME_ZERO in shapes,
+        "use_additional_t_cond": "time_text_embed.addition_t_embedding.weight" in shapes,
     }
     # Positions have three axes: the picture's number takes an eighth of a head, row and column share the rest.
     first = norm[0] // 8

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from graphflow.basics.inference import inference
-from graphflow.families.flow.denoiser import FlowDenoiser
+from graphflow.families.flow.denoiser import FlowDenoiser, exact_numbers
 from graphflow.families.flow.patches import pack, unpack, whole_patches
 from graphflow.families.qwen_image.places import METHODS, Grid
 from graphflow.values import ConditioningEntry
@@ -70,11 +70,15 @@ class QwenImageDenoiser(FlowDenoiser):
         if references:
             tokens = torch.cat([tokens, *(found for found, _ in references)], dim=1)
             grids += METHODS[method]([size for _, size in references])
-        with _clean_references(self.module, clean=bool(references) and method == "index_timestep_zero"):
+        time = timestep.to(self.device, torch.float32)
+        with (
+            _clean_references(self.module, clean=bool(references) and method == "index_timestep_zero"),
+            exact_numbers(self.module.time_text_embed.time_proj, time),
+        ):
             output: Tensor = self.module(
                 hidden_states=tokens,
                 encoder_hidden_states=self.text(entries, batch, self.module.config.joint_attention_dim),
-                timestep=timestep.to(self.device, self.dtype),
+                timestep=time,
                 img_shapes=[grids] * len(x),
                 return_dict=False,
             )[0]

@@ -94,6 +94,7 @@ FAMILY = QwenImageFamily(
     transformer="QwenImageTransformer2DModel",
     marks=("transformer_blocks.0.img_mod.1.weight",),
     control="QwenImageControlNetModel",
+    control_marks=("transformer_blocks.0.img_mod.",),
     adapter_marks=("img_mod.1", "img_mod_1", "img_mlp.net", "img_mlp_net"),
     words=("qwen-image", "qwen_image"),
     half="bfloat16",
