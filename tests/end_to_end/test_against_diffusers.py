@@ -39,11 +39,11 @@ def test_dpmpp_2m_karras_equals_the_pipeline(pipe: StableDiffusionPipeline, sess
 def test_run_pipeline_is_the_pipeline(pipe: StableDiffusionPipeline, session: Session, shapes: Path) -> None:
     plain = StableDiffusionPipeline.from_pretrained(shapes, dtype=torch.float32, local_files_only=True)
     plain.set_progress_bar_config(disable=True)
-    generator = torch.Generator("cpu").manual_seed(7)
+    generator = torch.Generator("cpu").manual_seed(12)
     theirs = plain(
         "a red circle on a blue background",
         num_inference_steps=20,
-        guidance_scale=4.0,
+        guidance_scale=3.0,
         width=128,
         height=128,
         generator=generator,

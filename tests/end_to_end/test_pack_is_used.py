@@ -1,4 +1,4 @@
-"""Every node type of the pack is run by a packaged workflow or by a test of this folder."""
+"""Every node type of the pack is run by a packaged workflow, by a test of this folder or by a recorded workflow."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from graphflow import workflows
+from graphflow.converters.comfyui.rules import RULES
 from graphflow.document.document import Document, read
 from graphflow.nodes import NODES
 from graphflow.spec.decorator import spec_of
+from tests.families.recorded_flows import FAMILIES, cases
 
 HERE = Path(__file__).resolve().parent
 
@@ -38,5 +40,8 @@ def test_every_node_type_has_its_place_in_a_graph_that_runs() -> None:
         if path != Path(__file__).resolve():
             used.update(named_in(path))
     types = {spec_of(function).type for function in NODES}
+    for case in (case for family in FAMILIES for case in cases(family).values()):
+        rules = (RULES.get(entry["class_type"]) for entry in case["prompt"].values())
+        used.update(native for rule in rules if rule is not None for native in rule.natives if native not in REFUSING)
     assert sorted(types - used - REFUSING) == []
     assert sorted(REFUSING - types) == sorted(REFUSING & used) == []

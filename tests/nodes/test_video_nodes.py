@@ -98,9 +98,10 @@ def test_latents_of_videos_are_joined() -> None:
         nodes.concat_latents(counted(3), Latent(samples=torch.zeros(2, 3, 1, 8, 8)), "after")
 
 
-def test_pictures_cannot_be_made_of_a_videos_latents(told: Told) -> None:
-    with pytest.raises(InvalidInputError, match="cannot be resampled"):
-        nodes.upscale_latent(counted(5))
+def test_latents_of_videos_are_resampled_frame_by_frame(told: Told) -> None:
+    larger = nodes.upscale_latent(counted(5), scale=2.0).samples
+    assert larger.shape[2:] == (5, 8, 10)
+    assert larger[0, 0, :, 0, 0].tolist() == counted(5).samples[0, 0, :, 0, 0].tolist()
     assert nodes.latent_size(counted(5)) == (40, 32, 2)
 
 

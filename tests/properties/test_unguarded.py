@@ -142,7 +142,7 @@ def leaked(session: Session, document: dict[str, Any], policy: Policy) -> list[s
             session.run(Workflow.from_json(document), out=folder, safety=policy)
         except (WorkflowError, NodeError) as error:
             assert isinstance(error, WorkflowError) or isinstance(error.cause, GraphflowError), error
-        return [path.name for path in Path(folder).iterdir() if shown(path)]
+        return [path.name for path in Path(folder).rglob("*") if path.is_file() and shown(path)]
 
 
 @settings(max_examples=400 if SOAK else 40, deadline=None, suppress_health_check=list(HealthCheck))
