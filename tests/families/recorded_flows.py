@@ -15,7 +15,7 @@ from torch import Tensor
 
 from graphflow.converters.comfyui import to_native, to_prompt
 from graphflow.session import Session
-from graphflow.settings import RootSetting, Settings
+from graphflow.settings import Dtype, RootSetting, Settings
 from graphflow.spec.registry import Registry
 from graphflow.values import Conditioning, Image, Latent, Sigmas
 from tests.families.recorded_models import DATA, shapes, write_model
@@ -38,13 +38,13 @@ def arrays(family: str) -> dict[str, Tensor]:
         return {name: torch.from_numpy(file[name]) for name in file.files}
 
 
-def make_session(registry: Registry, models_folder: Path, scratch: Path) -> Session:
+def make_session(registry: Registry, models_folder: Path, scratch: Path, dtype: Dtype = "float32") -> Session:
     """Return a session on the recordings' weights, with the lab's nodes."""
     settings = Settings(
         models=(RootSetting(path=models_folder),),
         cache_dir=scratch,
         device="cpu",
-        dtype="float32",
+        dtype=dtype,
         safety="off",
         offline=True,
     )

@@ -130,3 +130,11 @@ def test_a_text_for_t5_reaches_t5_where_it_is_the_only_encoder(session: Session,
     prompt["2"]["inputs"] |= {"clip_l": "something else", "t5xxl": text, "guidance": 3.5}
     errors = run_prompt(session, "chroma", "text/plain", prompt, {"cond": ["2", 0]}, models)
     assert max(errors.values()) <= EVALUATION_BOUND
+
+
+@pytest.mark.parametrize(("family", "case"), [("flux", "eval/flux_dev/sigma0.6"), ("sd3", "eval/sd3/sigma0.6")])
+def test_the_time_is_not_rounded_to_half_precision(
+    family: str, case: str, session: Session, models: Path, tmp_path: Path
+) -> None:
+    errors = run_case(make_session(session.registry, models, tmp_path, "bfloat16"), family, case, models)
+    assert max(errors.values()) <= 0.05, errors

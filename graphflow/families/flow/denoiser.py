@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from graphflow.errors import InvalidInputError
 from graphflow.loading.lora_extraction import extract_lora
@@ -117,6 +117,20 @@ class FlowDenoiser(Denoiser):
             known = (tensor, tensor.to(self.device, self.dtype))
             self._moved[id(tensor)] = known
         return known[1]
+
+
+@contextmanager
+def exact_times(projection: nn.Module, *times: Tensor) -> Iterator[None]:
+    """Have a projection embed these times, one after another, until the block ends.
+
+    Diffusers' classes round them to the network's dtype before; bfloat16 tells 600 from 604 at best.
+    """
+    left = iter(times)
+    hook = projection.register_forward_pre_hook(lambda _module, _inputs: (next(left),))
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def split_by_references(entries: Sequence[ConditioningEntry]) -> list[list[int]]:

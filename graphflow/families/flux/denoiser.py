@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from graphflow.basics.inference import inference
 from graphflow.errors import InvalidInputError
-from graphflow.families.flow.denoiser import FlowDenoiser, split_by_references
+from graphflow.families.flow.denoiser import FlowDenoiser, exact_times, split_by_references
 from graphflow.families.flow.patches import pack, positions, unpack, whole_patches
 from graphflow.families.flux.references import PLACES
 from graphflow.pixels.batches import cycled
@@ -108,12 +108,14 @@ class FluxDenoiser(FlowDenoiser):
             tokens = torch.cat([tokens, *map(pack, references)], dim=1)
         text = self.text(entries, batch, config.joint_attention_dim)
         guidance, heard = self._guidance(entries, batch)
-        with _heard(self.module, heard):
+        time = timestep.to(self.device, torch.float32)
+        times = [time * 1000] if guidance is None else [time * 1000, guidance * 1000]
+        with _heard(self.module, heard), exact_times(self.module.time_text_embed.time_proj, *times):
             output: Tensor = self.module(
                 hidden_states=tokens,
                 encoder_hidden_states=text,
                 pooled_projections=self.pooled(entries, batch, config.pooled_projection_dim),
-                timestep=timestep.to(self.device, self.dtype),
+                timestep=time,
                 guidance=guidance,
                 img_ids=torch.cat(places).to(self.device, self.dtype),
                 txt_ids=torch.zeros(text.shape[1], 3, device=self.device, dtype=self.dtype),
@@ -147,7 +149,7 @@ class FluxDenoiser(FlowDenoiser):
         values = torch.tensor([GUIDANCE if value is None else float(value) for value in told])
         heard = torch.tensor([value is not None for value in told])
         return (
-            values.repeat_interleave(batch).to(self.device, self.dtype),
+            values.repeat_interleave(batch).to(self.device),
             None if bool(heard.all()) else heard.repeat_interleave(batch).to(self.device, self.dtype),
         )
 
