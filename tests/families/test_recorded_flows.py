@@ -180,7 +180,7 @@ def test_a_text_for_t5_reaches_t5_where_it_is_the_only_encoder(session: Session,
     assert max(errors.values()) <= EVALUATION_BOUND
 
 
-@pytest.mark.parametrize("part", ["flux/eval/flux_dev/sigma0.6", "qwen_image/eval/sigma0.6"])
+@pytest.mark.parametrize("part", ["flux/eval/flux_dev/sigma0.6", "qwen_image/eval/sigma0.6", "sd3/eval/sd3/sigma0.6"])
 def test_half_precision_hears_the_time_exactly(part: str, session: Session, models: Path, tmp_path: Path) -> None:
     """A time rounded to bfloat16 is off by some thousandths, and the result by several hundredths."""
     family, _, case = part.partition("/")

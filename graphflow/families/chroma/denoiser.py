@@ -10,7 +10,7 @@ from torch import Tensor
 
 from graphflow.basics.inference import inference
 from graphflow.errors import InvalidInputError
-from graphflow.families.flow.denoiser import REFERENCES, FlowDenoiser
+from graphflow.families.flow.denoiser import REFERENCES, FlowDenoiser, exact_numbers
 from graphflow.families.flow.patches import pack, positions, unpack, whole_patches
 from graphflow.values import ConditioningEntry
 
@@ -58,11 +58,12 @@ class ChromaDenoiser(FlowDenoiser):
         batch, (height, width) = len(x) // len(entries), x.shape[-2:]
         latent = whole_patches(x.to(self.device, self.dtype))
         text = self.text(entries, batch, self.module.config.joint_attention_dim)
-        with self.varied(variation):
+        time = timestep.to(self.device, torch.float32)
+        with self.varied(variation), exact_numbers(self.module.time_text_embed.time_proj, time * 1000):
             output: Tensor = self.module(
                 hidden_states=pack(latent),
                 encoder_hidden_states=text,
-                timestep=timestep.to(self.device, self.dtype),
+                timestep=time,
                 img_ids=positions(latent.shape[-2] // 2, latent.shape[-1] // 2).to(self.device, self.dtype),
                 txt_ids=torch.zeros(text.shape[1], 3, device=self.device, dtype=self.dtype),
                 return_dict=False,
