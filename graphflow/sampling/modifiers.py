@@ -133,7 +133,7 @@ class NormLimit(Modifier):
 
 @dataclass(kw_only=True)
 class Renormalize(Modifier):
-    """Guided velocities no longer than the conditional one, as Lumina-Image 2.0 has it (arXiv:2503.21758).
+    """Guided clean samples no longer than the conditional one, after Lumina-Image 2.0 (arXiv:2503.21758).
 
     Attributes:
         max_norm: largest norm as a multiple of the conditional one's; 0 has no limit.
@@ -149,10 +149,8 @@ class Renormalize(Modifier):
             return predictions.cond
         if self.max_norm <= 0:
             return guided
-        x = predictions.x
-        cond, velocity = x - predictions.cond, x - guided
-        limit, length = _length(cond) * self.max_norm, _length(velocity)
-        return x - velocity * (limit / length.clamp(min=1e-12)).clamp(max=1.0)
+        limit = _length(predictions.cond) * self.max_norm
+        return guided * (limit / _length(guided).clamp(min=1e-12)).clamp(max=1.0)
 
 
 @dataclass(kw_only=True)

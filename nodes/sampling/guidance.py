@@ -76,18 +76,22 @@ def limit_guidance_norm(
     return _guided(model, "norm_limit", strength=strength)
 
 
-@node("renormalize_guidance", map=True)
+@node("renormalize_guidance", version=2, map=True)
 def renormalize_guidance(
     model: Guided,
     max_norm: Annotated[
         float,
-        Field(ge=0, le=100, description="longest guided velocity, in lengths of the conditional one; 0: no limit"),
+        Field(
+            ge=0,
+            le=100,
+            description="largest norm of the guided clean sample, in norms of the conditional one; 0: no limit",
+        ),
     ] = 1.0,
     guide_below: Annotated[
         float, Field(ge=0, le=100, description="noise level from which on guidance is left out")
     ] = 100.0,
 ) -> Model:
-    """Keep guided velocities no longer than the conditional one (Lumina-Image 2.0, arXiv:2503.21758)."""
+    """Keep guided clean samples no longer than the conditional one (after Lumina-Image 2.0, arXiv:2503.21758)."""
     return _guided(model, "renormalize", max_norm=max_norm, guide_below=guide_below)
 
 

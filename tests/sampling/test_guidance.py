@@ -199,8 +199,10 @@ def test_limited_norms() -> None:
     p = predictions()
     limited = guided(NormLimit())
     assert bool((limited.norm(dim=1) <= p.cond.norm(dim=1) + 1e-4).all())
-    velocity = p.x - guided(Renormalize(max_norm=1.5))
-    assert torch.allclose(velocity.flatten(1).norm(dim=1), 1.5 * (p.x - p.cond).flatten(1).norm(dim=1), rtol=1e-4)
+    length = plain().flatten(1).norm(dim=1)
+    limited = guided(Renormalize(max_norm=0.75)).flatten(1).norm(dim=1)
+    assert torch.allclose(limited, torch.minimum(length, 0.75 * p.cond.flatten(1).norm(dim=1)), rtol=1e-4)
+    assert bool((limited < length).all())
     assert torch.allclose(guided(Renormalize(max_norm=0.0)), plain(), atol=1e-5)
     assert torch.equal(guided(Renormalize(guide_below=1.0)), p.cond)
 
