@@ -74,17 +74,7 @@ class FlowFamily(RecognisedFamily):
         return replace(match, variant=inferred.variant, task=inferred.task)
 
     def describe(self, draft: Draft, match: Match, kind: Kind | None) -> None:
-        """Fill in the description of a file: a transformer alone, or with encoders and autoencoder.
-
-        Raises:
-            ModelFormatError: The tensors do not form such parts, or the user says what a flow model predicts.
-        """
-        if any(given.source == "parameter" and "scheduler" in given.values for given in draft.answers.given):
-            raise ModelFormatError(
-                f"{self.name} models predict the velocity of a flow, and nothing else can be said of them",
-                where=draft.where,
-                advice="leave prediction and zero_snr at auto",
-            )
+        """Fill in the description of a file: a transformer alone, or with encoders and autoencoder."""
         if match.kind == "controlnet":
             draft.kind, draft.family = match.kind, self.name
             prefix = control_prefix(draft.shapes) or ""
