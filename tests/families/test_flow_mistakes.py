@@ -33,7 +33,15 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
         yield make_session(registry, models, tmp_path_factory.mktemp("cache"))
 
 
-def draw(session: Session, folder: Path, *, vae: str = "ae_tiny.safetensors", hook: Any = None, **loader: Any) -> Any:
+def draw(
+    session: Session,
+    folder: Path,
+    *,
+    vae: str = "ae_tiny.safetensors",
+    hook: Any = None,
+    previews: bool = False,
+    **loader: Any,
+) -> Any:
     g = Workflow()
     model = g.add(nodes.load_diffusion_model, **({"model": MODEL} | loader))
     if hook is not None:
@@ -43,7 +51,7 @@ def draw(session: Session, folder: Path, *, vae: str = "ae_tiny.safetensors", ho
     sampled = g.add(nodes.sample, model=model, positive=told, negative=told, latent=latent, steps=1)
     decoded = g.add(nodes.vae_decode, vae=g.add(nodes.load_vae, model=vae), latent=sampled)
     g.add(nodes.save_image, images=decoded)
-    return session.run(g, out=folder)
+    return session.run(g, out=folder, previews=previews)
 
 
 @pytest.mark.parametrize(
@@ -67,3 +75,8 @@ def test_another_kind_of_model_is_told(session: Session, tmp_path: Path, hook: A
     told = draw(session, tmp_path, hook=hook).notices
     assert any(hook.__name__ in str(notice) and "flow model" in str(notice) for notice in told)
     assert not draw(session, tmp_path).notices
+
+
+def test_a_model_without_previews_is_told(session: Session, tmp_path: Path) -> None:
+    told = draw(session, tmp_path, previews=True, hook=nodes.rescale_guidance).notices
+    assert any("no previews" in str(notice) and "taef1" in str(notice) for notice in told)
