@@ -42,6 +42,7 @@ def describe_file(
     given = collect_given(overrides, sidecar, weights.metadata, _markers(weights), str(path))
     draft = Draft(weights, shapes, Answers(given, str(path)), str(path))
     _fill(draft, kind)
+    draft.answers.check_scheduler(draft.scheduler)
     if any(key.startswith("model_ema.") for key in shapes):
         draft.answers.warnings.append("the file carries a second (EMA) copy of the weights, which is not used")
     fingerprint = weights.fingerprint()

@@ -129,6 +129,7 @@ def describe_folder(
     answers = Answers(collect_given(given, sidecar, {}, {}, str(path)), str(path))
     is_pipeline = (path / "model_index.json").is_file()
     made = _pipeline(reader, answers) if is_pipeline else _component(reader, answers, kind)
+    answers.check_scheduler(made.scheduler)
     if fingerprint is None:
         files = [(item.relative_to(path).as_posix(), file_fingerprint(item)) for item in dict.fromkeys(reader.used)]
         if sidecar is not None:

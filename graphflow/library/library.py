@@ -241,6 +241,9 @@ class Library:
             places.append(f"the Hub cache {self.hub_cache}{' (offline)' if self.offline else ''}")
         names = [entry.name for entry in self.entries(kind)] or [entry.name for entry in self.entries()]
         advice = did_you_mean(plain, [*names, *BUILTIN_NAMES])
+        others = [entry.kind for entry in self.entries() if plain in (entry.name, entry.name.rpartition(".")[0])]
+        if kind and others and others[0]:
+            advice = f"there is a {others[0].replace('_', ' ')} of this name: load it as such"
         if hub_id is not None and not self.offline:
             advice = "--download, or the name given with -i or --set, fetches it from the Hub"
         what = (kind or "model").replace("_", " ")

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, get_type_hints
 
+from graphflow import runtime
 from graphflow.errors import InvalidInputError
 from graphflow.sampling.differential import differential_schedule
 from graphflow.sampling.modifiers import MODIFIERS
@@ -67,6 +68,7 @@ def _(hook: GuidanceHook, loaded: Any) -> AbstractContextManager[None]:
 
 @attach.register
 def _(hook: PredictionHook, loaded: Any) -> AbstractContextManager[None]:
+    _tell_of_flow(loaded, "set_prediction")
     if hook.prediction == "lcm":
         loaded.model_sampling = ModelSampling.stable_diffusion(zero_snr=hook.zero_snr).distilled()
     else:
@@ -76,6 +78,7 @@ def _(hook: PredictionHook, loaded: Any) -> AbstractContextManager[None]:
 
 @attach.register
 def _(hook: ContinuousHook, loaded: Any) -> AbstractContextManager[None]:
+    _tell_of_flow(loaded, "set_continuous_sampling")
     loaded.model_sampling = ModelSampling.continuous(hook.prediction, hook.sigma_min, hook.sigma_max, time=hook.time)
     return nullcontext()
 
@@ -92,3 +95,11 @@ def _(hook: FlowHook, loaded: Any) -> AbstractContextManager[None]:
 def _(hook: DifferentialHook, loaded: Any) -> AbstractContextManager[None]:
     loaded.make_mask_schedule = differential_schedule(hook.strength)
     return nullcontext()
+
+
+def _tell_of_flow(loaded: Any, node: str) -> None:
+    if loaded.model_sampling.is_flow:
+        runtime.current().notice(
+            f"{node} makes a flow model one of another kind, which is right only if it was trained so: leave it out"
+            " unless the model's authors ask for it"
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +45,7 @@ class MappedTensors:
         names: Tensor names of the class.
 
     Raises:
-        ModelFormatError: A file cannot be read, or lacks tensors of the class.
+        ModelFormatError: A file cannot be read, lacks tensors of the class, or is quantised with scales.
     """
 
     def __init__(self, part: Part, names: Iterable[str]) -> None:
@@ -55,6 +56,12 @@ class MappedTensors:
         self._files = [_open(path) for path in part.files]
         self._file_of = {key: file for file in self._files for key in file.keys()}  # noqa: SIM118 - no mapping
         self._found, self._unused = _places(part, list(self._file_of), wanted)
+        if scales := [key for key in self._unused if _SCALES.search(key)]:
+            raise ModelFormatError(
+                f"its weights are quantised with scales ({some(scales)}), which are not read here",
+                where=self.where,
+                advice="use the file in bfloat16, float16 or plain float8",
+            )
         missing = [name for name in wanted if name not in self._found]
         if missing:
             raise ModelFormatError(_mismatch(part, missing, self._unused), where=self.where, advice=_ADVICE)
@@ -100,6 +107,11 @@ def changed(tensor: torch.Tensor, change: Change) -> torch.Tensor:
         case "":
             return tensor
 
+
+_SCALES = re.compile(
+    r"(^|\.)(scale_weight|weight_scale(_\d)?|scaled_fp8|comfy_quant|wscales|(weight\.)?(absmax|quant_map|qweight|qzeros))$"
+)
+"""Names of tensors without which the weights beside them mean something else."""
 
 _ADVICE = "the file may be damaged, or of a variant that needs its config given in a sidecar NAME.json"
 

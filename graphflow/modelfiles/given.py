@@ -77,6 +77,20 @@ class Answers:
         self.guesses.append(Guess(f"{section}.{key}", default, source, certain))
         return default
 
+    def check_scheduler(self, scheduler: Config) -> None:
+        """Refuse parameters that say of a flow model what only models of other kinds may predict.
+
+        Raises:
+            ModelFormatError: There are such.
+        """
+        asked = any(given.source == "parameter" and "scheduler" in given.values for given in self.given)
+        if asked and str(scheduler.get("_class_name", "")).startswith("FlowMatch"):
+            raise ModelFormatError(
+                "a flow model predicts the velocity of its flow, and nothing else can be said of it",
+                where=self.where,
+                advice="leave prediction and zero_snr at auto",
+            )
+
     def _check_against(self, name: str, key: str, fact: JsonValue) -> None:
         for given in self.given:
             values = given.values.get(name, {})

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from graphflow.basics.finite import require_finite
 from graphflow.errors import InvalidInputError
+from graphflow.modelfiles.families import installed
 from graphflow.modelfiles.family import LatentFormat
 from graphflow.values import Conditioning, Latent, Noise
 
@@ -134,6 +135,8 @@ def denoise(request: Request) -> tuple[Latent, Latent]:
 def in_format(latent: Latent, wanted: LatentFormat) -> Latent:
     """Return latents as a model reads them: a picture, (B, C, h, w), is one frame, (B, C, 1, h, w), for a model of videos.
 
+    An empty latent, which says nothing but its size, gets the model's channels.
+
     Raises:
         InvalidInputError: They have other axes, channels or further tensors than the model's, or there are none.
     """
@@ -143,6 +146,9 @@ def in_format(latent: Latent, wanted: LatentFormat) -> Latent:
         latent = replace(latent, samples=latent.samples.unsqueeze(2))
     if not latent.samples.shape[0]:
         raise InvalidInputError("the batch is empty", where="latent")
+    batch, channels, *edges = latent.samples.shape
+    if channels != wanted.channels and latent.downscale == wanted.downscale and not latent.samples.any():
+        latent = replace(latent, samples=latent.samples.new_zeros(batch, wanted.channels, *edges))
     for name, tensor, expected in [
         ("latent", latent.samples, wanted),
         *((name, latent.further[name], form) for name, form in wanted.further.items() if name in latent.further),
@@ -183,17 +189,25 @@ def as_pictures(latent: Latent) -> Latent:
     return latent
 
 
-def require_family(latent: Latent, family: str, what: str) -> None:
+def require_family(latent: Latent, family: str, what: str, axes: int = 0) -> None:
     """Refuse latents of which it is known that another family made them: they mean something else.
 
     Args:
         latent: The latents.
         family: Family of what reads them; empty where it is not known.
         what: What that is, for people.
+        axes: Axes behind the channels of the latents that it was made for; 0 where it is not known.
 
     Raises:
         InvalidInputError: The families differ.
     """
+    made_by = installed().get(latent.family or "")
+    if axes and made_by is not None and made_by.latent.axes != axes:
+        raise InvalidInputError(
+            f"the latent is one of {latent.family}, and {what} was made for other latents",
+            where="latent",
+            advice=f"use the autoencoder of {latent.family}",
+        )
     if latent.family and family and latent.family != family:
         raise InvalidInputError(
             f"the latent is one of {latent.family}, and {what} is one of {family}",

@@ -112,7 +112,7 @@ class Denoiser(Protocol):
         Raises:
             ModelFormatError: It has no such layout.
         """
-        raise ModelFormatError("models of this family have no single-file layout here")
+        raise ModelFormatError("models of this family are not saved here", advice="keep the files that they came from")
 
     def as_lora(self, rank: int, notice: Callable[[str], None]) -> Mapping[str, Tensor]:
         """Return its weights, which are a difference of models, as LoRA layers of a rank.

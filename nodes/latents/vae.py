@@ -41,7 +41,7 @@ def vae_decode(
                 where="latent",
                 advice="decode with the autoencoder of the family that made the latent",
             )
-        require_family(latent, vae.family, "the autoencoder")
+        require_family(latent, vae.family, "the autoencoder", getattr(loaded, "axes", 0))
         return Image(pixels=loaded.decode(latent.samples, tile=tile, overlap=min(overlap, tile // 4)))
 
 

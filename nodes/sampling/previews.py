@@ -75,6 +75,11 @@ def previewer(model: Model, loaded: Denoiser) -> Preview:
     else:
         own = _find(model.files[0].name, model.files[0].kind)
         if own is None:
+            tiny_name = loaded.latent.tiny
+            runtime.current().notice(
+                "there are no previews of this model: its file has no autoencoder"
+                + (f", and no folder vae has {tiny_name}" if tiny_name else "")
+            )
             return lambda latent: None
         from graphflow.sampling.loop import LatentSpace
 

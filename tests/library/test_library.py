@@ -160,6 +160,13 @@ def test_not_found_names_places_and_near_names(root: Path, library: Library) -> 
     assert "did you mean 'people/detail_tweaker.safetensors'" in text
 
 
+def test_not_found_says_where_a_model_of_the_name_stands(root: Path, library: Library) -> None:
+    write_header(root / "diffusion_models/flux.safetensors", LORA)
+    for name in ("flux", "flux.safetensors"):
+        with pytest.raises(ModelNotFoundError, match="there is a diffusion model of this name"):
+            library.resolve(name, "checkpoint")
+
+
 def test_a_missing_root_is_said(tmp_path: Path, make_library: MakeLibrary) -> None:
     with pytest.raises(ModelNotFoundError, match="there is no such folder"):
         make_library(tmp_path / "nowhere").resolve("x")

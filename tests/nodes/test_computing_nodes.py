@@ -171,7 +171,13 @@ def test_a_strength_that_a_link_carries_may_lie_outside(checkpoint: Checkpoint, 
 def test_impossible_requests_are_refused(checkpoint: Checkpoint) -> None:
     positive = encode_prompt(checkpoint.text_encoder, "a")
     with pytest.raises(InvalidInputError, match="16 channels"):
-        sample(checkpoint.model, positive, empty_latent(64, 64, channels=16))
+        sample(checkpoint.model, positive, Latent(samples=torch.ones(1, 16, 8, 8)))
+
+
+def test_an_empty_latent_gets_the_channels_of_the_model(checkpoint: Checkpoint) -> None:
+    positive = encode_prompt(checkpoint.text_encoder, "a")
+    made = [sample(checkpoint.model, positive, empty_latent(64, 64, channels=count), steps=1) for count in (4, 16)]
+    assert torch.equal(made[0].samples, made[1].samples)
 
 
 # ------------------------------------------------------------------------------------------ autoencoder

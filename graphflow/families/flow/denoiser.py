@@ -146,7 +146,7 @@ class FlowDenoiser(Denoiser):
         """
         if any(entry.controls for entry in entries):
             raise InvalidInputError(
-                "ControlNets of this model's family are not read yet", advice="take apply_controlnet out"
+                "ControlNets of this model's family are not read yet", advice="take apply_control_net out"
             )
 
     def _here(self, tensor: Tensor) -> Tensor:

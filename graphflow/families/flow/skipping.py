@@ -40,6 +40,10 @@ def _blocks(module: nn.Module, names: Sequence[str]) -> Iterator[nn.Module]:
         for stem in ("transformer_blocks", "single_transformer_blocks")
         for number, block in enumerate(getattr(module, stem, ()))
     }
+    if not known:
+        raise InvalidInputError(
+            "layers of this family's models cannot be skipped", advice="leave the node out that skips them"
+        )
     missing = [name for name in names if name not in known]
     if len(missing) == len(names):
         raise InvalidInputError(

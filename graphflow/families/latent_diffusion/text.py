@@ -172,7 +172,7 @@ class TextModel:
         """
         raise ModelFormatError(
             "the text encoders of this family read no pictures",
-            advice="load Qwen2.5-VL for Qwen-Image, or steer by pictures with apply_ip_adapter or apply_controlnet",
+            advice="load Qwen2.5-VL for Qwen-Image, or steer by pictures with apply_ip_adapter or apply_control_net",
         )
 
     def alone(self) -> Iterator[tuple[str, TextModel]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -36,6 +36,7 @@ class Autoencoder:
         latent_scale: Factor between this module's latents and raw ones: 1, but a tiny autoencoder stands for
             another one together with the family's scale.
         save_memory: Decode large pictures in tiles although nobody asked.
+        axes: Axes behind the channels of the latents that it was made for: 2 for pictures, 3 for video.
     """
 
     module: Any
@@ -46,6 +47,7 @@ class Autoencoder:
     upcast: Callable[[], None]
     latent_scale: float = 1.0
     save_memory: bool = False
+    axes: ClassVar[int] = 2
 
     def file_tensors(self, *, whole: bool) -> tuple[Tensors, Config]:
         """Tensors in the original layout and config, alone or as they stand in a whole checkpoint.

@@ -15,6 +15,8 @@ from graphflow.families.latent_diffusion.vae import OVERLAP, Autoencoder
 class FrameAutoencoder(Autoencoder):
     """What `Vae.use()` gives: it makes latents (B, C, 1, h, w), and decodes (B, C, h, w)."""
 
+    axes = 3
+
     def file_tensors(self, *, whole: bool) -> tuple[Tensors, Config]:
         """Refuse.
 
