@@ -93,11 +93,10 @@ def _packaged(name: str) -> Path:
     # A path or a file name most likely means a file.
     beside = _beside(Path(name)) if "/" in name or plain != name else []
     near = nearest(Path(name).name, beside) or nearest(plain, known)
-    packaged = "packaged workflows are " + ", ".join(known)
     raise InvalidInputError(
         "there is no such file, and no packaged workflow of this name",
         where=name,
-        advice=f"did you mean {near!r}?" if near else packaged,
+        advice=f"did you mean {near!r}?" if near else "`graphflow workflows` lists the packaged ones",
     )
 
 

@@ -112,6 +112,8 @@ def test_files_that_a_workflow_names_are_found_beside_it(toys: ToySession) -> No
         (lambda s: s.run(None), "workflow", "got null"),
         (lambda s: s.validate(toy.add), "workflow", "a packaged name"),
         (lambda s: s.run("txt2img", [7]), "inputs", "got [7]"),
+        (lambda s: s.run("txt2img", {7: 7}), "inputs", "got 7"),
+        (lambda s: s.run("nowhere/x.json"), "x.json", "`graphflow workflows`"),
         (lambda s: s.plan("txt2img", None, "a.b"), "overrides", "node.parameter"),
         (lambda s: s.plan("txt2img", targets=7), "targets", "got 7"),
         (lambda s: s.run("txt2img", sink=7), "sink", "got 7"),
