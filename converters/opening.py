@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from graphflow import workflows
+from graphflow.basics.arguments import require
 from graphflow.basics.regular import open_regular
 from graphflow.basics.wording import nearest, shorten
 from graphflow.document.document import Document, parse, read
@@ -34,6 +35,8 @@ def open_workflow(source: Source, keep: Keep | None = None, *, tell: Callable[[R
         WorkflowError: With every problem of its shape.
     """
     if isinstance(source, Mapping):
+        for key in source:
+            require(key, str, "workflow", "a JSON object, whose keys are texts")
         return from_foreign(source, "workflow", tell) or Opened(parse(dict(source), keep=keep), "workflow")
     name = os.fspath(source)
     path = Path(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 import graphflow
 from graphflow import Workflow, nodes
 from graphflow.basics.once import once
+from graphflow.building.refs import HostRef
 from graphflow.document import document as workflow
 from graphflow.errors import InvalidInputError, PackError, WorkflowError
 from graphflow.session import Session
@@ -56,6 +58,21 @@ def test_values_of_a_run_may_be_numpys_and_paths(toys: ToySession) -> None:
     assert dict(result.outputs) == {"total": 6.0, "text": "mine"}
 
 
+def hosted() -> HostRef:
+    g, inner = Workflow(), Workflow()
+    inner.output("y", inner.add(toy.load))
+    g.embed("inner", inner)
+    return g.use("inner")
+
+
+def test_a_copy_takes_the_links_of_its_original() -> None:
+    g = graph()
+    loaded = g.add(toy.load)
+    other = copy.deepcopy(g)
+    other.add(toy.add, x=loaded, id="n")
+    assert other.document.nodes["n"].links == {"x": loaded.address} and "n" not in g.document.nodes
+
+
 @pytest.mark.parametrize(
     ("change", "place"),
     [
@@ -73,6 +90,11 @@ def test_values_of_a_run_may_be_numpys_and_paths(toys: ToySession) -> None:
         (lambda g: g.use("inner", id="n", y=object()), "nodes.n.params.y"),
         (lambda g: g.use("inner", id="n", z=1), "nodes.n.z"),
         (lambda g: g.add(toy.add, 1.0, id="n"), "nodes.n"),
+        (lambda g: g.add(toy.add, x=graph().add(toy.load), id="n"), "nodes.n.links.x"),  # of another graph
+        (lambda g: g.add(toy.add, x=hosted().y, id="n"), "nodes.n.links.x"),
+        (lambda g: g.use("inner", id="n", y=graph().add(toy.load)), "nodes.n.links.y"),
+        (lambda g: g.output("o", graph().add(toy.load)), "outputs.o"),
+        (lambda g: g.expose("y", (graph().add(toy.add, x=1.0), "y")), "inputs.y.to"),
     ],
 )
 def test_what_no_document_can_have_is_refused_at_once(change: Callable[[Workflow], Any], place: str) -> None:
