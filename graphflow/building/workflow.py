@@ -141,7 +141,7 @@ class Workflow:
 
         Args:
             function: A node function.
-            id: Its id; by default its type, with a number where that is taken.
+            id: Its id; by default its type, `_` for a dot, with a number where that is taken.
             title: What to call it in lists.
             note: A remark.
             *args: None: inputs are given by name.
@@ -155,7 +155,7 @@ class Workflow:
             WorkflowError: An argument is unknown or nothing that JSON can hold, or the id is taken or malformed.
         """
         spec = spec_of(function)
-        node_id = id if id is not None else self._free_id(spec.type)
+        node_id = id if id is not None else self._free_id(spec.type.replace(".", "_"))
         problems = self._taken(node_id)
         if args:
             problems.append(

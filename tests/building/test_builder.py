@@ -19,6 +19,7 @@ from graphflow.document import document as workflow
 from graphflow.errors import InvalidInputError, PackError, WorkflowError
 from graphflow.session import Session
 from graphflow.settings import Settings
+from graphflow.spec.decorator import node
 from graphflow.store import MemoryTier, Store
 from tests import toys as toy
 from tests.conftest import TOYS, NoModels, ToySession
@@ -56,6 +57,18 @@ def test_values_of_a_run_may_be_numpys_and_paths(toys: ToySession) -> None:
     g.output("text", g.add(toy.read, file="absent", id="read"))
     result = toys.fresh().run(g, {"y": np.float64(4)}, {"read.file": toys.folder / "note.txt"})
     assert dict(result.outputs) == {"total": 6.0, "text": "mine"}
+
+
+@node("film.grain")
+def grain(x: float = 0.0) -> float:
+    """Return what comes."""
+    return x
+
+
+def test_a_node_named_after_its_pack_needs_no_id() -> None:
+    g = Workflow()
+    assert [g.add(grain).address for _ in range(2)] == ["film_grain", "film_grain_2"]
+    assert g.document.nodes["film_grain"].type == "film.grain"
 
 
 def hosted() -> HostRef:
