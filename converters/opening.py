@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from graphflow import workflows
+from graphflow.basics.arguments import require
 from graphflow.basics.regular import open_regular
 from graphflow.basics.wording import nearest, shorten
 from graphflow.document.document import Document, parse, read
@@ -34,6 +35,8 @@ def open_workflow(source: Source, keep: Keep | None = None, *, tell: Callable[[R
         WorkflowError: With every problem of its shape.
     """
     if isinstance(source, Mapping):
+        for key in source:
+            require(key, str, "workflow", "a JSON object, whose keys are texts")
         return from_foreign(source, "workflow", tell) or Opened(parse(dict(source), keep=keep), "workflow")
     name = os.fspath(source)
     path = Path(name)
@@ -93,11 +96,10 @@ def _packaged(name: str) -> Path:
     # A path or a file name most likely means a file.
     beside = _beside(Path(name)) if "/" in name or plain != name else []
     near = nearest(Path(name).name, beside) or nearest(plain, known)
-    packaged = "packaged workflows are " + ", ".join(known)
     raise InvalidInputError(
         "there is no such file, and no packaged workflow of this name",
         where=name,
-        advice=f"did you mean {near!r}?" if near else packaged,
+        advice=f"did you mean {near!r}?" if near else "`graphflow workflows` lists the packaged ones",
     )
 
 

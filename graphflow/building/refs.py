@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from graphflow.basics.wording import nearest
@@ -18,6 +18,10 @@ else:
     Unknown = object
 
 
+ANY = 0
+"""In place of the number of a graph: the address may be one of any graph."""
+
+
 @dataclass(frozen=True)
 class Ref(Generic[T]):
     """One output of a node in a graph; pass it to an input of another node.
@@ -29,6 +33,7 @@ class Ref(Generic[T]):
     node: str
     spec: NodeSpec
     output: str
+    graph: int = field(default=ANY, compare=False)
 
     def __repr__(self) -> str:
         return f"Ref({self.node + '.' + self.output!r})"
@@ -42,11 +47,11 @@ class Ref(Generic[T]):
             near = nearest(name, spec.output_types)
             hint = f"; did you mean {near!r}?" if near else f"; it has {', '.join(spec.output_types)}"
             raise AttributeError(f"{spec.type} has no output {name!r}{hint}")
-        return Ref(self.node, spec, name)
+        return Ref(self.node, spec, name, self.graph)
 
     def __iter__(self) -> Any:
         """Yield one Ref for each output, so that ``model, text_encoder, *_ = g.add(…)`` works."""
-        return iter([Ref[Any](self.node, self.spec, output.name) for output in self.spec.outputs])
+        return iter([Ref[Any](self.node, self.spec, output.name, self.graph) for output in self.spec.outputs])
 
     @property
     def address(self) -> str:
@@ -60,6 +65,7 @@ class HostRef(Unknown):
 
     node: str
     outputs: tuple[str, ...]
+    graph: int = field(default=ANY, compare=False)
 
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *self.outputs})
@@ -69,7 +75,7 @@ class HostRef(Unknown):
             raise AttributeError(
                 f"the inner workflow has no output {name!r}; it has {', '.join(self.outputs) or 'none'}"
             )
-        return Link(f"{self.node}.{name}")
+        return Link(f"{self.node}.{name}", self.graph)
 
     @property
     def address(self) -> str:
@@ -82,6 +88,7 @@ class Link(Unknown):
     """An address in a graph."""
 
     address: str
+    graph: int = field(default=ANY, compare=False, repr=False)
 
 
 LINKS = (Ref, HostRef, Link)

@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 
 from graphflow.basics import atomic, jsontools
 from graphflow.basics.arguments import require
 from graphflow.basics.wording import nearest, plain, shorten
-from graphflow.building.refs import LINKS, HostRef, Ref
+from graphflow.building.refs import ANY, LINKS, HostRef, Ref
 from graphflow.document import document as workflow
 from graphflow.document.document import Document
 from graphflow.document.drawing import draw
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from graphflow.planning.checked import Checked
     from graphflow.planning.steps import Plan
     from graphflow.session import Session
+
+_numbers = count(1)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -51,7 +54,11 @@ class Workflow:
     """
 
     def __init__(self, name: str | None = None, *, description: str | None = None) -> None:
+        require(
+            name, (str, type(None)), "Workflow(name)", "a text", "Workflow.load reads a file, from_json parsed JSON"
+        )
         self._document = Document(name=name, description=description)
+        self._number = next(_numbers)
         self._defaults: dict[str, Any] = {}
         self.folder: Path | None = None
         self.notices: tuple[str, ...] = ()
@@ -134,7 +141,7 @@ class Workflow:
 
         Args:
             function: A node function.
-            id: Its id; by default its type, with a number where that is taken.
+            id: Its id; by default its type, `_` for a dot, with a number where that is taken.
             title: What to call it in lists.
             note: A remark.
             *args: None: inputs are given by name.
@@ -148,7 +155,7 @@ class Workflow:
             WorkflowError: An argument is unknown or nothing that JSON can hold, or the id is taken or malformed.
         """
         spec = spec_of(function)
-        node_id = id if id is not None else self._free_id(spec.type)
+        node_id = id if id is not None else self._free_id(spec.type.replace(".", "_"))
         problems = self._taken(node_id)
         if args:
             problems.append(
@@ -167,8 +174,10 @@ class Workflow:
                 problems.append(Problem(f"nodes.{node_id}.{name}", f"{spec.type} has no input {name!r}", advice))
             elif isinstance(value, LINKS):
                 links[name] = value.address
+                problems += self._foreign(f"nodes.{node_id}.links.{name}", value)
             elif isinstance(value, list | tuple) and value and all(isinstance(part, LINKS) for part in value):
                 links[name] = [part.address for part in value]
+                problems += self._foreign(f"nodes.{node_id}.links.{name}", *value)
             elif value is not None or not spec.inputs[name].linked:
                 params[name] = plain(value)
                 problems += _unlike_json(f"nodes.{node_id}.params.{name}", params[name])
@@ -178,7 +187,7 @@ class Workflow:
         data |= {key: value for key, value in (("title", title), ("note", note)) if value is not None}
         self._document.nodes[node_id] = _checked(nodes={node_id: data}).nodes[node_id]
         self._own.update((node_id, name) for name in params)
-        return Ref[Any](node_id, spec, spec.primary)
+        return Ref[Any](node_id, spec, spec.primary, self._number)
 
     def expose(self, name: str, *targets: str | tuple[Any, str], description: str | None = None, **of_0_1: Any) -> None:
         """Make parameters a knob that a caller may turn. Where nobody does, they are what their nodes say.
@@ -196,7 +205,9 @@ class Workflow:
             raise TypeError(f"expose() has no argument {min(unknown)!r}")
         addresses = [_target(name, target) for target in targets]
         default = plain(of_0_1.get("default"))
-        if problems := _unlike_json(f"inputs.{name}.default", default):
+        problems = _unlike_json(f"inputs.{name}.default", default)
+        problems += self._foreign(f"inputs.{name}.to", *(target[0] for target in targets if isinstance(target, tuple)))
+        if problems:
             raise WorkflowError(problems)
         exposed = {"to": addresses, "description": description}
         self._document.inputs[name] = _checked(inputs={name: exposed}).inputs[name]
@@ -212,6 +223,8 @@ class Workflow:
         require(
             ref, LINKS, f"outputs.{name}", "what add() returned, or one of its outputs", "Link('NODE') names a node"
         )
+        if problems := self._foreign(f"outputs.{name}", ref):
+            raise WorkflowError(problems)
         self._document.outputs |= _checked(outputs={name: ref.address}).outputs
 
     def embed(self, name: str, inner: Workflow) -> None:
@@ -256,18 +269,29 @@ class Workflow:
         params = {key: plain(value) for key, value in arguments.items() if not isinstance(value, LINKS)}
         for key, value in params.items():
             problems += _unlike_json(f"nodes.{node_id}.params.{key}", value)
+        given = {key: value for key, value in arguments.items() if isinstance(value, LINKS)}
+        for key, value in given.items():
+            problems += self._foreign(f"nodes.{node_id}.links.{key}", value)
         if problems:
             raise WorkflowError(problems)
-        links = {key: value.address for key, value in arguments.items() if isinstance(value, LINKS)}
+        links = {key: value.address for key, value in given.items()}
         data = {"type": f"{PREFIX}{name}", "params": params, "links": links}
         self._document.nodes[node_id] = _checked(nodes={node_id: data}).nodes[node_id]
         self._own.update((node_id, key) for key in params)
-        return HostRef(node_id, tuple(inner.outputs))
+        return HostRef(node_id, tuple(inner.outputs), self._number)
 
     def _taken(self, node_id: str) -> list[Problem]:
         if node_id not in self._document.nodes:
             return []
         return [Problem(f"nodes.{node_id}", "the id is taken", "give another one with id=")]
+
+    def _foreign(self, place: str, *links: Any) -> list[Problem]:
+        """Return the problem with a link into another graph, where its address may well be that of another node."""
+        return [
+            Problem(place, f"{link.address!r} is of another workflow", "add its node to this one, too")
+            for link in links
+            if link.graph not in (ANY, self._number)
+        ]
 
     def _free_id(self, base: str) -> str:
         if base not in self._document.nodes:

@@ -23,7 +23,7 @@ from graphflow.cli.options import (
 from graphflow.cli.output import answers
 from graphflow.cli.source import input_values, load, named, overrides
 from graphflow.cli.terminal import clean, console, styled
-from graphflow.cli.writing import write_text
+from graphflow.cli.writing import file_to_write, write_text
 from graphflow.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from graphflow.session import Session
 
 EPILOG = """Examples: graphflow export txt2img -o picture.py · graphflow export my.json --to notebook -o my.ipynb · graphflow export my.json --check -o my.py"""
-
-STANDARD_OUTPUT = Path("-")
 
 Form = Literal["diffusers", "python", "notebook", "comfyui", "comfyui-ui"]
 Target = Annotated[
@@ -88,9 +86,7 @@ def export(
     """Write a workflow in another form. Names every node that cannot be written; writes the file whole or not at all."""
     if check and to != "diffusers":
         raise InvalidInputError(f"--check compares scripts, not --to {to}", advice="leave one out")
-    out = None if out == STANDARD_OUTPUT else out
-    if out is not None and out.exists() and not force:
-        raise InvalidInputError("the file is there already", where=str(out), advice="--force writes over it")
+    out = file_to_write(out, force=force)
     session = make_session(packs=packs, device=device, dtype=dtype, models=models, offline=offline, no_cache=True)
     loaded = load(workflow)
     report: tuple[str, ...] = ()

@@ -14,7 +14,7 @@ from graphflow.cli import imported
 from graphflow.cli.failures import json_errors, print_json
 from graphflow.cli.options import AsJson, ModelDirs, Offline, Packs, make_session
 from graphflow.cli.terminal import clean, console, styled
-from graphflow.cli.writing import write_text
+from graphflow.cli.writing import file_to_write, write_text
 from graphflow.errors import ConversionError, InvalidInputError
 
 if TYPE_CHECKING:
@@ -25,7 +25,9 @@ EPILOG = """Examples: graphflow import theirs.png -o mine.json · graphflow impo
 
 Target = Annotated[
     Path | None,
-    typer.Option("--out", "-o", dir_okay=False, metavar="FILE", help="The file to write; standard output without it."),
+    typer.Option(
+        "--out", "-o", dir_okay=False, metavar="FILE", help="The file to write; standard output without it, or with -."
+    ),
 ]
 
 ChoicesSeed = Annotated[
@@ -74,8 +76,7 @@ def import_(
     with json_errors(as_json):
         if (file is None) == (coverage is None):
             raise InvalidInputError("name one FILE, or a folder with --coverage", where="graphflow import")
-        if out is not None and out.exists() and not force:
-            raise InvalidInputError("the file is there already", where=str(out), advice="--force writes over it")
+        out = file_to_write(out, force=force)
         session = make_session(packs=packs, models=models, offline=offline)
         if coverage is not None:
             imported.show_coverage(coverage, session.registry, as_json)

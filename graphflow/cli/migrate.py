@@ -10,8 +10,7 @@ import typer
 
 from graphflow.cli.output import answers
 from graphflow.cli.terminal import clean, console, styled
-from graphflow.cli.writing import write_text
-from graphflow.errors import InvalidInputError
+from graphflow.cli.writing import file_to_write, write_text
 
 EPILOG = (
     """Examples: graphflow migrate old.json · graphflow migrate old.json --keep nodes · graphflow migrate picture.png"""
@@ -42,7 +41,7 @@ def migrate(
             "-o",
             dir_okay=False,
             metavar="FILE",
-            help="The file to write; without it, FILE itself where it ends in .json, else a .json beside it; for - standard output.",
+            help="The file to write; without it, FILE itself where it ends in .json, else a .json beside it; - is standard output, which FILE - goes to without it.",
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", metavar="", help="Write over another file that is there.")] = False,
@@ -59,6 +58,7 @@ def migrate(
         document = workflow.read(Path(file), keep=keep)
         in_place = out is None and Path(file).suffix == ".json" and not is_png(Path(file).read_bytes())
         out = out or Path(file).with_suffix(".json")
+    out = file_to_write(out, force=force or in_place)
     text = json.dumps(document.to_json(), ensure_ascii=False, indent=2) + "\n"
     if out is None:
         answers().write(text)
@@ -66,8 +66,6 @@ def migrate(
     if in_place and json.loads(out.read_bytes()) == document.to_json():
         console(error=True).print(styled(f"{clean(file)} is of format {document.graphflow} already"))
         return
-    if out.exists() and not force and not in_place:
-        raise InvalidInputError("the file is there already", where=str(out), advice="--force writes over it")
     write_text(out, text)
     console(error=True).print(styled(f"wrote {clean(str(out))}, format {document.graphflow}", "green"))
 

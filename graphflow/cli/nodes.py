@@ -143,7 +143,10 @@ def _list(specs: list[NodeSpec], as_json: bool) -> None:
     _print_by_category(target, running)
     if waiting:
         target.print(
-            styled("\nWait for something to be built, mostly a family of models; a run refuses them:\n", "bold")
+            styled(
+                "\nWait for something to be built, mostly a family of models; a run refuses them, but for what `graphflow nodes NAME` tells:\n",
+                "bold",
+            )
         )
         _print_by_category(target, waiting)
     more = f", and {len(waiting)} that wait" if waiting else ""
@@ -172,8 +175,8 @@ def _explain(spec: NodeSpec) -> None:
     )
     paragraph(target, styled(_for_people(spec.doc)), indent=2)
     if spec.waits_for is not None:
-        message, advice = spec.refusal(spec.waits_for)
-        target.print(styled(f"{message}; {advice}.", "yellow"))
+        _, advice = spec.refusal(spec.waits_for)
+        target.print(styled(f"It cannot run yet: it waits for {spec.waits_for}. {advice}.", "yellow"))
     target.print()
     if spec.inputs:
         rows = table("input", "type", "default", "meaning")

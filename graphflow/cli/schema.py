@@ -10,7 +10,7 @@ import typer
 from graphflow.cli.failures import print_json
 from graphflow.cli.options import Packs, make_session
 from graphflow.cli.terminal import console, count, styled
-from graphflow.cli.writing import write_text
+from graphflow.cli.writing import file_to_write, write_text
 
 EPILOG = """Example: graphflow schema -o graphflow.schema.json, then begin a workflow with "$schema": "./graphflow.schema.json"."""
 
@@ -18,7 +18,13 @@ EPILOG = """Example: graphflow schema -o graphflow.schema.json, then begin a wor
 def schema(
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", dir_okay=False, metavar="FILE", help="Write it there instead of printing it."),
+        typer.Option(
+            "--output",
+            "-o",
+            dir_okay=False,
+            metavar="FILE",
+            help="The file to write; standard output without it, or with -.",
+        ),
     ] = None,
     packs: Packs = None,
 ) -> None:
@@ -32,6 +38,7 @@ def schema(
 
     known = make_session(packs=packs).registry
     made = document_schema(known)
+    output = file_to_write(output, force=True)  # a schema is made anew after every update
     if output is None:
         print_json(made, indent=2)
         return

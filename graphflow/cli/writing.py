@@ -6,6 +6,21 @@ from pathlib import Path
 
 from graphflow.errors import InvalidInputError
 
+STANDARD_OUTPUT = Path("-")
+
+
+def file_to_write(out: Path | None, *, force: bool) -> Path | None:
+    """Return the file that ``-o`` names; None stands for standard output, as ``-`` does.
+
+    Raises:
+        InvalidInputError: It is there already, and may not be written over.
+    """
+    if out is None or out == STANDARD_OUTPUT:
+        return None
+    if out.exists() and not force:
+        raise InvalidInputError("the file is there already", where=str(out), advice="--force writes over it")
+    return out
+
 
 def write_text(path: Path, text: str) -> None:
     """Write a file of UTF-8 text, whole or not at all.

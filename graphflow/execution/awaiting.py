@@ -10,7 +10,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self, TypeVar
 
-from graphflow.errors import GraphflowError
+from graphflow.errors import CancelledError, GraphflowError
 from graphflow.events import Event, Sink
 from graphflow.execution.environment import Cancellation
 from graphflow.execution.result import Result
@@ -59,10 +59,12 @@ class Events(AsyncIterator[Event]):
         """What the run gave.
 
         Raises:
-            GraphflowError: It is not over yet, or what it raised.
+            GraphflowError: It is not over yet, or what it raised; CancelledError where it was stopped.
         """
         if self._task is None or not self._task.done():
             raise GraphflowError("the run is not over", where="Events.result", advice="take its events to the end")
+        if self._task.cancelled():
+            raise CancelledError
         return self._task.result()
 
     def __aiter__(self) -> Self:

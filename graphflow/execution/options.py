@@ -75,6 +75,8 @@ def check_options(**options: object) -> None:
     for name, value in options.items():
         kinds, wanted = _WANTED[name]
         require(value, kinds, name, wanted)
+        for key in value if isinstance(value, Mapping) else ():
+            require(key, str, name, wanted)
 
 
 def addresses(targets: Targets) -> list[str] | None:

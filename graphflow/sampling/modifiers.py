@@ -134,7 +134,7 @@ class NormLimit(Modifier):
 
 @dataclass(kw_only=True)
 class Renormalize(Modifier):
-    """Guided clean samples no longer than the conditional one, after Lumina-Image 2.0 (arXiv:2503.21758).
+    """Guided velocities no longer than the conditional one, as Lumina-Image 2.0 has it (arXiv:2503.21758).
 
     Attributes:
         max_norm: largest norm as a multiple of the conditional one's; 0 has no limit.

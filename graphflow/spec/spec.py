@@ -301,8 +301,13 @@ class NodeSpec:
 
     @property
     def waits_for(self) -> str | None:
-        """What a node waits for, whatever its parameters are; None where it runs."""
-        return self.waiting({}, self.inputs)
+        """What a node waits for, and with which literals it runs nevertheless; None where it always runs."""
+        waits = self.waiting({}, self.inputs)
+        if waits is None or not self.unless:
+            return waits
+        told = {name: value if isinstance(value, tuple) else (value,) for name, value in self.unless.items()}
+        runs = (f"{name} is {' or '.join(map(json.dumps, values))}" for name, values in told.items())
+        return f"{waits}, unless {' and '.join(runs)}"
 
     def refusal(self, waits: str) -> tuple[str, str]:
         """Return what to say of a node that waits for something, and the way out."""

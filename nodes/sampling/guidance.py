@@ -76,16 +76,12 @@ def limit_guidance_norm(
     return _guided(model, "norm_limit", strength=strength)
 
 
-@node("renormalize_guidance", version=2, map=True)
+@node("renormalize_guidance", map=True)
 def renormalize_guidance(
     model: Guided,
     max_norm: Annotated[
         float,
-        Field(
-            ge=0,
-            le=100,
-            description="largest norm of the guided clean sample, in norms of the conditional one; 0: no limit",
-        ),
+        Field(ge=0, le=100, description="longest guided velocity, in lengths of the conditional one; 0: no limit"),
     ] = 1.0,
     guide_below: Annotated[
         float, Field(ge=0, le=100, description="noise level from which on guidance is left out")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -13,10 +14,12 @@ import pytest
 import graphflow
 from graphflow import Workflow, nodes
 from graphflow.basics.once import once
+from graphflow.building.refs import HostRef
 from graphflow.document import document as workflow
 from graphflow.errors import InvalidInputError, PackError, WorkflowError
 from graphflow.session import Session
 from graphflow.settings import Settings
+from graphflow.spec.decorator import node
 from graphflow.store import MemoryTier, Store
 from tests import toys as toy
 from tests.conftest import TOYS, NoModels, ToySession
@@ -56,6 +59,33 @@ def test_values_of_a_run_may_be_numpys_and_paths(toys: ToySession) -> None:
     assert dict(result.outputs) == {"total": 6.0, "text": "mine"}
 
 
+@node("film.grain")
+def grain(x: float = 0.0) -> float:
+    """Return what comes."""
+    return x
+
+
+def test_a_node_named_after_its_pack_needs_no_id() -> None:
+    g = Workflow()
+    assert [g.add(grain).address for _ in range(2)] == ["film_grain", "film_grain_2"]
+    assert g.document.nodes["film_grain"].type == "film.grain"
+
+
+def hosted() -> HostRef:
+    g, inner = Workflow(), Workflow()
+    inner.output("y", inner.add(toy.load))
+    g.embed("inner", inner)
+    return g.use("inner")
+
+
+def test_a_copy_takes_the_links_of_its_original() -> None:
+    g = graph()
+    loaded = g.add(toy.load)
+    other = copy.deepcopy(g)
+    other.add(toy.add, x=loaded, id="n")
+    assert other.document.nodes["n"].links == {"x": loaded.address} and "n" not in g.document.nodes
+
+
 @pytest.mark.parametrize(
     ("change", "place"),
     [
@@ -73,6 +103,11 @@ def test_values_of_a_run_may_be_numpys_and_paths(toys: ToySession) -> None:
         (lambda g: g.use("inner", id="n", y=object()), "nodes.n.params.y"),
         (lambda g: g.use("inner", id="n", z=1), "nodes.n.z"),
         (lambda g: g.add(toy.add, 1.0, id="n"), "nodes.n"),
+        (lambda g: g.add(toy.add, x=graph().add(toy.load), id="n"), "nodes.n.links.x"),  # of another graph
+        (lambda g: g.add(toy.add, x=hosted().y, id="n"), "nodes.n.links.x"),
+        (lambda g: g.use("inner", id="n", y=graph().add(toy.load)), "nodes.n.links.y"),
+        (lambda g: g.output("o", graph().add(toy.load)), "outputs.o"),
+        (lambda g: g.expose("y", (graph().add(toy.add, x=1.0), "y")), "inputs.y.to"),
     ],
 )
 def test_what_no_document_can_have_is_refused_at_once(change: Callable[[Workflow], Any], place: str) -> None:

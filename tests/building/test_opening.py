@@ -112,6 +112,8 @@ def test_files_that_a_workflow_names_are_found_beside_it(toys: ToySession) -> No
         (lambda s: s.run(None), "workflow", "got null"),
         (lambda s: s.validate(toy.add), "workflow", "a packaged name"),
         (lambda s: s.run("txt2img", [7]), "inputs", "got [7]"),
+        (lambda s: s.run("txt2img", {7: 7}), "inputs", "got 7"),
+        (lambda s: s.run("nowhere/x.json"), "x.json", "`graphflow workflows`"),
         (lambda s: s.plan("txt2img", None, "a.b"), "overrides", "node.parameter"),
         (lambda s: s.plan("txt2img", targets=7), "targets", "got 7"),
         (lambda s: s.run("txt2img", sink=7), "sink", "got 7"),
@@ -119,6 +121,8 @@ def test_files_that_a_workflow_names_are_found_beside_it(toys: ToySession) -> No
         (lambda s: s.run("txt2img", folder=7), "folder", "a folder"),
         (lambda s: s.run("txt2img", cancellation=True), "cancellation", "graphflow.Cancellation"),
         (lambda s: graphflow.run("txt2img", session="s"), "session", "graphflow.Session"),  # type: ignore[arg-type]
+        (lambda s: s.run({7: {}}), "workflow", "got 7"),
+        (lambda s: Workflow(Path("a.json")), "Workflow(name)", "Workflow.load"),  # type: ignore[arg-type]
         (lambda s: Workflow.load({}), "workflow", "from_json"),  # type: ignore[arg-type]
         (lambda s: Workflow.from_json([]), "workflow", "a JSON object"),  # type: ignore[arg-type]
         (lambda s: Workflow.from_document({}), "from_document", "from_json"),  # type: ignore[arg-type]

@@ -59,7 +59,7 @@ def test_import_writes_a_native_workflow(graphflow: Command, theirs: Path) -> No
 
 def test_import_prints_where_no_file_is_named(graphflow: Command, theirs: Path) -> None:
     assert json.loads(graphflow("import", theirs).out)["nodes"]["9"]["type"] == "save_image"
-    assert "wrote" not in graphflow("import", theirs).err
+    assert "wrote" not in graphflow("import", theirs, "-o", "-").err
 
 
 def test_import_overwrites_nothing(graphflow: Command, theirs: Path) -> None:

@@ -85,7 +85,7 @@ def test_what_a_document_may_carry_besides() -> None:
 
 
 def test_printed_written_and_with_a_pack(graphflow: Command, packed: Command) -> None:
-    assert json.loads(graphflow("schema").out) == SCHEMA
+    assert json.loads(graphflow("schema", "-o", "-").out) == SCHEMA
     assert packed("schema", "-o", "schema.json").code == 0
     written = json.loads(Path("schema.json").read_text("utf-8"))
     assert valid(CHAIN, written)

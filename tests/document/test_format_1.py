@@ -166,6 +166,8 @@ def test_a_picture_is_migrated_beside_it_and_nothing_is_written_over(
     assert main(["migrate", str(path)]) == 2
     assert "--force writes over it" in capsys.readouterr().err
     assert path.read_bytes() == picture(graphflow=json.dumps(old()))
+    assert main(["migrate", str(path), "-o", "-"]) == 0
+    assert json.loads(capsys.readouterr().out)["graphflow"] == 2
     before = (tmp_path / "p.json").write_text(json.dumps(parse(old()).to_json()), "utf-8")
     assert main(["migrate", str(tmp_path / "p.json")]) == 0
     assert "is of format 2 already" in capsys.readouterr().err

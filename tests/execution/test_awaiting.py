@@ -147,6 +147,8 @@ async def leave_block(session: Session, switch: Cancellation) -> None:
         async for event in events:
             if isinstance(event, NodeStarted):
                 break
+    with pytest.raises(CancelledError):  # not asyncio's, which would cancel whoever asks
+        _ = events.result
 
 
 async def close(session: Session, switch: Cancellation) -> None:

@@ -42,7 +42,6 @@ SAMPLE = {
         "text/lora_kohya_te",
         "pipeline/txt2img",
     ),
-    "lumina2": ("eval/odd9x7", "ksampler/renormcfg"),
     "qwen_image": (
         "eval/odd9x7",
         "eval/layers3",
