@@ -1,6 +1,8 @@
 # Everything runs in a virtual environment of its own, .venv; PYTHON names the interpreter that makes it (3.11 to 3.13).
 PYTHON ?= python3
 BIN = .venv/bin
+# Processes that run the tests; each takes about two gigabytes.
+WORKERS ?= 2
 
 # What computes: schedules and noise, samplers, recorded numbers, models in place, pixels, a picture, code of scripts.
 NUMERIC = tests/sampling/test_schedules.py tests/sampling/test_noise.py tests/sampling/test_samplers.py \
@@ -18,7 +20,7 @@ demo: install ## Install, then draw a picture from a JSON workflow, offline
 	$(BIN)/graphflow demo
 
 test: install-test ## Install, then run the tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 other-processor: install-test ## Run a sample of what computes as another processor would: two threads, no wide vectors
 	ATEN_CPU_CAPABILITY=default OMP_NUM_THREADS=2 $(BIN)/python -m pytest $(NUMERIC) $(ARGS)

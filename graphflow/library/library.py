@@ -245,7 +245,9 @@ class Library:
         if kind and others and others[0]:
             advice = f"there is a {others[0].replace('_', ' ')} of this name: load it as such"
         if hub_id is not None and not self.offline:
-            advice = "--download, or the name given with -i or --set, fetches it from the Hub"
+            advice = (
+                "`graphflow fetch` gets it from the Hub; --download, or the name given with -i or --set, while it runs"
+            )
         what = (kind or "model").replace("_", " ")
         return ModelNotFoundError(
             f"there is no {what} of this name in {'; '.join(places) or 'any model folder'}",

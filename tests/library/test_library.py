@@ -275,7 +275,7 @@ def test_uncached_hub_ids(tmp_path: Path, make_library: MakeLibrary) -> None:
     assert (found.resolved, found.fingerprint, found.layout) == (False, None, "hub")
     with pytest.raises(ModelNotFoundError, match=r"the Hub cache .*offline"):
         make_library().describe("org/other", "checkpoint", trusted=True)
-    with pytest.raises(ModelNotFoundError, match=r"--download, or the name given with -i or --set, fetches it"):
+    with pytest.raises(ModelNotFoundError, match=r"--download, or the name given with -i or --set, while it runs"):
         make_library(offline=False).describe("org/other", "checkpoint")
 
 

@@ -13,6 +13,7 @@ from graphflow.limits import LIMITS
 from graphflow.planning.expand import Text, expand
 from graphflow.planning.plan import plan
 from graphflow.planning.validate import validate
+from graphflow.sampling.names import SAMPLER_NAMES
 from graphflow.session import Session
 from graphflow.settings import Settings
 from graphflow.spec.decorator import node
@@ -286,7 +287,7 @@ def test_what_other_programs_call_a_sampler_is_understood(name: str, near: str) 
     known = installed()
     document = parse({"graphflow": 1, "nodes": {"n": {"type": "select_sampler", "params": {"sampler": name}}}})
     problem = validate(document, known).problems[0]
-    assert problem.message == f"must be one of 42 names, got {name!r}"
+    assert problem.message == f"must be one of {len(SAMPLER_NAMES)} names, got {name!r}"
     assert problem.advice.startswith(f"did you mean {near}")
 
 
