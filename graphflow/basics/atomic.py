@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,9 +12,13 @@ from pathlib import Path
 _on_their_way: set[Path] = set()
 """Files that this process is writing; only so that :func:`abandon` can find them."""
 
+_creating = threading.RLock()
+"""Held while a file is created; re-entrant, since a signal may come to the thread that holds it."""
+
 
 def abandon() -> None:
-    """Remove the files that this process is writing, since it ends at once."""
+    """Remove the files that this process is writing, and let it create no more: it ends at once."""
+    _creating.acquire(timeout=1)
     for path in tuple(_on_their_way):
         with suppress(OSError):
             path.unlink(missing_ok=True)
@@ -22,15 +27,13 @@ def abandon() -> None:
 @contextmanager
 def _temporary(folder: Path, data: bytes) -> Iterator[Path]:
     folder.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".graphflow-", suffix=".part", dir=folder)
-    path = Path(name)
-    _on_their_way.add(path)
+    path = folder / f".graphflow-{secrets.token_hex(8)}.part"
+    _on_their_way.add(path)  # before it is there, so that no signal comes in between
     try:
-        with os.fdopen(handle, "wb") as stream:
+        with _creating:
+            stream = path.open("xb")
+        with stream:
             stream.write(data)
-        umask = os.umask(0)
-        os.umask(umask)
-        path.chmod(0o666 & ~umask)
         yield path
     finally:
         path.unlink(missing_ok=True)
