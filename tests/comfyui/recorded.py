@@ -7,7 +7,7 @@ import io
 import json
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from graphflow.converters.comfyui import Imported, to_native, to_prompt
+from graphflow.converters.comfyui.prompt import Flattened
 from graphflow.session import Session
 from graphflow.settings import RootSetting, Settings
 from graphflow.values import Conditioning, Image, Latent, Mask, Sigmas
@@ -28,6 +29,7 @@ TEXT = HERE.parent / "families" / "data" / "recorded.npz"
 INPUTS = PARITY / "inputs"
 GROUPS = ("nets", "text", "sigmas", "features", "samplers")
 BOUND, BROWNIAN_BOUND = 1e-4, 1e-3
+VERSION = (0, 3, 64)
 PIXEL_BOUND = 1 / 255
 SKIPPED = {"GITSScheduler": "its table of levels has no free licence"}
 
@@ -128,7 +130,12 @@ def run_case(session: Session, group: str, name: str, case: dict[str, Any], out:
 def with_taps(prompt: dict[str, Any], taps: Sequence[tuple[str, int]]) -> Imported:
     """Import a prompt so that every tapped node runs: a ``PreviewAny`` reads each."""
     shown = {f"tap{n}": {"class_type": "PreviewAny", "inputs": {"source": list(tap)}} for n, tap in enumerate(taps)}
-    return to_native(to_prompt({**copy.deepcopy(prompt), **shown}))
+    return to_native(as_recorded({**prompt, **shown}))
+
+
+def as_recorded(prompt: dict[str, Any]) -> Flattened:
+    """Read a prompt as that of the version it was recorded with, which API prompts do not name."""
+    return replace(to_prompt(copy.deepcopy(prompt)), core_version=VERSION)
 
 
 def _written(imported: Imported, node: str) -> str:

@@ -17,12 +17,12 @@ import numpy as np
 from PIL import Image
 from safetensors.torch import load_file
 
-from graphflow.converters.comfyui import to_native, to_prompt
+from graphflow.converters.comfyui import to_native
 from graphflow.converters.diffusers_script import export
 from graphflow.errors import GraphflowError
 from graphflow.modelfiles.description import Description, Kind
 from graphflow.session import Session
-from tests.comfyui.recorded import BOUND, INPUTS, PARITY, PIXEL_BOUND, arrays, cases, error, picture
+from tests.comfyui.recorded import BOUND, INPUTS, PARITY, PIXEL_BOUND, arrays, as_recorded, cases, error, picture
 from tests.export.comparing import make_session
 from tests.fresh import Fresh
 from tests.models.tiny import _write_tokenizer as write_tokenizer
@@ -100,7 +100,7 @@ def compare(fresh: Fresh, name: str, models: Path) -> Compared:
         work = Path(folder)
         session = make_session(work, models=({"path": models},))
         try:
-            document = to_native(to_prompt(recorded["prompt"])).document
+            document = to_native(as_recorded(recorded["prompt"])).document
             code = export(document, session=session, input_folder=INPUTS).code
         except GraphflowError as refused:
             return Compared(float("inf"), bound, problem=str(refused))
@@ -118,10 +118,10 @@ def _differences(group: str, case: str, recorded: Mapping[str, Any], out: Path) 
     prompt = recorded["prompt"].values()
     saved = [tuple(node["inputs"]["samples"]) for node in prompt if node["class_type"] == "SaveLatent"]
     (tap,) = [tap for tap, origin in recorded["taps"].items() if tuple(origin) in saved]
-    (file,) = out.glob("*.latent")
+    (file,) = out.rglob("*.latent")
     latents = error(load_file(file)["latent_tensor"], arrays(PARITY / f"{group}.npz")[f"{case}/{tap}"])
     wanted = [picture(group, case, node, i) for node, files in recorded["images"].items() for i in range(len(files))]
-    drawn = [np.asarray(Image.open(path).convert("RGB")).astype(float) for path in sorted(out.glob("*.png"))]
+    drawn = [np.asarray(Image.open(path).convert("RGB")).astype(float) for path in sorted(out.rglob("*.png"))]
     if len(drawn) != len(wanted):
         return latents, float("inf")
     pairs = zip(drawn, wanted, strict=True)
