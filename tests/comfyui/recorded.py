@@ -22,6 +22,7 @@ from graphflow.converters.comfyui.prompt import Flattened
 from graphflow.session import Session
 from graphflow.settings import RootSetting, Settings
 from graphflow.values import Conditioning, Image, Latent, Mask, Sigmas
+from tests.parity.harness import SOLVED_BOUND, SOLVED_IN_FLOAT32
 
 HERE = Path(__file__).parent
 PARITY = HERE.parent / "parity" / "data"
@@ -207,6 +208,8 @@ def error(got: Tensor, wanted: Tensor) -> float:
 def _bound(group: str, case: str) -> float:
     from graphflow.sampling.samplers import SAMPLERS
 
+    if group == "samplers" and case in SOLVED_IN_FLOAT32:
+        return SOLVED_BOUND
     if group == "samplers" and SAMPLERS[case.rsplit("-", 1)[0]].noise.startswith("brownian"):
         return BROWNIAN_BOUND
     return BOUND
