@@ -26,11 +26,13 @@ from graphflow.document.opening import Openable, Opened, opened
 from graphflow.document.published import published
 from graphflow.errors import CancelledError, InvalidInputError
 from graphflow.events import Sink, ignore
+from graphflow.execution.circumstances import Circumstances, circumstances
 from graphflow.execution.environment import Cancellation, Environment
 from graphflow.execution.filenames import FileNames
 from graphflow.execution.lanes import make_lanes
 from graphflow.execution.options import EventsOptions, RunOptions, Targets, addresses, check_options
 from graphflow.execution.output import require_folder
+from graphflow.execution.recording import Digesting, Recorder
 from graphflow.execution.result import Result
 from graphflow.execution.stages import Shelf, run_stages
 from graphflow.planning import numerics
@@ -48,6 +50,7 @@ from graphflow.runtime import ModelProvider, Runtime
 from graphflow.settings import Settings, load_settings
 from graphflow.spec import registry
 from graphflow.spec.registry import Registry
+from graphflow.spec.spec import Lane
 from graphflow.store import DiskTier, MemoryTier, Store
 
 if TYPE_CHECKING:
@@ -234,6 +237,7 @@ class Session:
         safety: Policy | None = None,
         folder: Path | str | None = None,
         input_folder: Path | str | None = None,
+        metadata: bool = True,
     ) -> Plan:
         """Plan a run, without torch.
 
@@ -245,13 +249,14 @@ class Session:
             safety: The safety policy; None is that of the settings.
             folder: The document's folder, in which its file names resolve; None is that of its file.
             input_folder: Another folder in which they resolve.
+            metadata: Whether files carry the workflow and the record of how they were made.
 
         Raises:
             InvalidInputError: The workflow cannot be opened, or an argument is of a wrong type.
             WorkflowError: With every problem.
         """
         expanded = self._expanded(workflow, inputs, overrides)
-        return self._plan(expanded, Shelf(self.store), {}, addresses(targets), safety, folder, input_folder)
+        return self._plan(expanded, Shelf(self.store), {}, addresses(targets), safety, folder, input_folder, metadata)
 
     def _expanded(
         self,
@@ -276,6 +281,7 @@ class Session:
         safety: Policy | None,
         folder: Path | str | None,
         input_folder: Path | str | None,
+        metadata: bool,
     ) -> Plan:
         check_options(folder=folder, input_folder=input_folder)
         own, given = (None if part is None else Path(part) for part in (folder or expanded.folder, input_folder))
@@ -290,6 +296,8 @@ class Session:
             targets=targets,
             known=known,
             previous=self._traces.read(expanded),
+            metadata=metadata,
+            marking=self.settings.marking == "on",
         )
 
     def run(
@@ -303,6 +311,7 @@ class Session:
         safety: Policy | None = None,
         folder: Path | str | None = None,
         input_folder: Path | str | None = None,
+        metadata: bool = True,
         sink: Sink = ignore,
         cancellation: Cancellation | None = None,
         previews: bool = False,
@@ -318,6 +327,7 @@ class Session:
             safety: The safety policy; None is that of the settings.
             folder: The document's folder, in which its file names resolve; None is that of its file.
             input_folder: Another folder in which they resolve.
+            metadata: Whether files carry the workflow and the record of how they were made.
             sink: Takes the events, also from other threads; what it raises ends the run.
             cancellation: Its ``cancel()`` stops the run at the next step, from another thread or from the sink.
             previews: Whether the sink wants pictures while sampling goes on; nothing can check them, so there are none
@@ -340,6 +350,7 @@ class Session:
         now = datetime.now()
         status = "failed"
         begun = False
+        digesting = Digesting(lambda path, check: self.library.digests.sha256(path, check))
 
         def told(event: events.Event) -> None:
             nonlocal begun
@@ -348,9 +359,9 @@ class Session:
 
         try:
             outcome, last = run_stages(
-                lambda shelf, known: self._plan(expanded, shelf, known, wanted, safety, folder, input_folder),
+                lambda shelf, known: self._plan(expanded, shelf, known, wanted, safety, folder, input_folder, metadata),
                 lambda current: self._environment(
-                    current, run_id, Path(out), sink, cancellation, previews, notices, now
+                    current, run_id, Path(out), sink, cancellation, previews, notices, now, digesting
                 ),
                 self.store,
                 told,
@@ -361,6 +372,7 @@ class Session:
             status = "cancelled"
             raise
         finally:
+            digesting.close()
             if not begun:  # planning failed
                 sink(events.RunStarted(run_id=run_id, run=0, cached=0, write=0))
             sink(events.RunFinished(run_id=run_id, status=status, seconds=time.perf_counter() - started))
@@ -414,6 +426,7 @@ class Session:
         previews: bool,
         notices: list[str],
         now: datetime,
+        digesting: Digesting,
     ) -> Environment:
         if plan.count("write"):
             require_folder(out)
@@ -435,8 +448,14 @@ class Session:
             ),
             attempt=self.models.retrying if heavy else _once,
             inference=self.models.inference if heavy else contextlib.nullcontext,
+            circumstances=self._circumstances if heavy else circumstances,
+            complete=Recorder(plan.steps, digesting),
+            workflow=plan.expanded.document.name or "",
             names=FileNames(plan, now),
         )
+
+    def _circumstances(self, lane: Lane) -> Circumstances:
+        return circumstances(lane, self.models.device, self.models.measures)
 
 
 def _once(call: Callable[[], Any]) -> Any:
@@ -480,7 +499,7 @@ def run(
             such as ``txt2img``, or parsed JSON.
         inputs: Values for exposed inputs.
         session: Where to run it; None makes one from the settings, for this run alone.
-        **options: ``out``, ``overrides``, ``targets``, ``safety``, ``folder``, ``input_folder``, ``sink``,
+        **options: ``out``, ``overrides``, ``targets``, ``safety``, ``folder``, ``input_folder``, ``metadata``, ``sink``,
             ``cancellation`` and ``previews``, as in :meth:`Session.run`.
 
     Raises:

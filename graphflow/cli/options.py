@@ -26,7 +26,7 @@ WorkflowName = Annotated[
         metavar="WORKFLOW",
         show_default=False,
         autocompletion=completing.workflow_files,
-        help="A JSON file, a PNG that graphflow saved, a ComfyUI file (JSON, PNG, WebP, video), the name of a packaged workflow, or - for standard input.",
+        help="A JSON file, a picture that graphflow saved, a ComfyUI file (JSON, PNG, WebP, video), the name of a packaged workflow, or - for standard input.",
     ),
 ]
 Inputs = Annotated[
@@ -111,6 +111,13 @@ NoCache = Annotated[
         "--no-cache", metavar="", rich_help_panel=SETTINGS, help="Use no stored results and store none on disk."
     ),
 ]
+Deterministic = Annotated[
+    bool,
+    typer.Option(
+        "--deterministic", metavar="", rich_help_panel=SETTINGS,
+        help="Ask torch for kernels that give the same bits every time; it warns where it has none.",
+    ),
+]  # fmt: skip
 ReportOption = Annotated[
     bool,
     typer.Option(
@@ -146,6 +153,7 @@ class Where:
     offline: Offline = False
     download: Download = False
     no_cache: NoCache = False
+    deterministic: Deterministic = False
 
     def session(self) -> Session:
         """Make the session.
@@ -166,6 +174,7 @@ def make_session(
     offline: bool = False,
     download: bool = False,
     no_cache: bool = False,
+    deterministic: bool = False,
 ) -> Session:
     """Make a session from the settings and what the command line says against them.
 
@@ -191,6 +200,8 @@ def make_session(
         changes["offline"] = True
     if download:
         changes["download"] = True
+    if deterministic:
+        changes["deterministic"] = True
     if changes:
         settings = _changed(settings, changes)
     store = Store(MemoryTier((settings.memory_bytes or 8 * 2**30) // 4)) if no_cache else None

@@ -58,6 +58,14 @@ def run(
     what: What,
     out: Out = Path("out"),
     preview: PreviewDir = None,
+    no_metadata: Annotated[
+        bool,
+        typer.Option(
+            "--no-metadata",
+            metavar="",
+            help="Have files carry no workflow and no record; that a model made them, they say still.",
+        ),
+    ] = False,
     where: Where = Where(),  # noqa: B008  # it is frozen
     as_json: Annotated[
         bool,
@@ -81,6 +89,7 @@ def run(
             targets=what.targets,
             safety=what.safety,
             input_folder=what.input_dir,
+            metadata=not no_metadata,
             as_json=as_json,
             quiet=quiet,
             listen=lambda event: fields.update(run_id=event.run_id),

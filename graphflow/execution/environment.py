@@ -7,16 +7,19 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, TypeAlias
 
 from graphflow import events, runtime
 from graphflow.errors import CancelledError, GraphflowError
+from graphflow.execution.circumstances import Circumstances, circumstances
 from graphflow.execution.lanes import Lane
 from graphflow.execution.output import WrittenFile
 from graphflow.planning.checked import Source
+from graphflow.spec import spec
 from graphflow.store import Store
 
 P = ParamSpec("P")
+Complete: TypeAlias = "Callable[[str, Mapping[str, Any], Circumstances, Callable[[], None]], dict[str, Any]]"
 
 
 class Cancellation:
@@ -92,6 +95,9 @@ class Environment:
         attempt: Wraps each node's call on the device lane, e.g. the memory ladder.
         inference: Makes the context in which nodes run, e.g. torch's inference mode.
         notices: Takes what the user should know, whether somebody listens or not.
+        circumstances: Gives those of what is computed now, see :mod:`graphflow.execution.circumstances`.
+        complete: Completes what files carry, see :class:`graphflow.execution.recording.Recorder`.
+        workflow: What the document is called.
         names: Fills in file names, see :class:`graphflow.execution.filenames.FileNames`.
     """
 
@@ -107,6 +113,9 @@ class Environment:
     attempt: Callable[[Callable[[], Any]], Any] = lambda call: call()
     inference: Callable[[], AbstractContextManager[Any]] = nullcontext
     notices: list[str] = field(default_factory=list)
+    circumstances: Callable[[spec.Lane], Circumstances] = circumstances
+    complete: Complete = lambda step, record, made, poll: dict(record)
+    workflow: str = ""
     names: Callable[[str, str, int | None], tuple[str, tuple[str, ...]]] = lambda step, stem, element: (stem, ())
 
     def tell(self, kind: Callable[P, events.Event], *args: P.args, **fields: P.kwargs) -> None:

@@ -33,7 +33,7 @@ def to_safetensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -
         tensors: By name, of any device.
         metadata: Texts by name.
     """
-    header: dict[str, object] = {"__metadata__": dict(sorted(metadata.items()))}
+    header: dict[str, object] = {"__metadata__": dict(sorted(metadata.items()))} if metadata else {}
     parts: list[bytes] = []
     offset = 0
     # Wide types first, so that each tensor is aligned to its own type, as the format asks.
@@ -50,7 +50,12 @@ def to_safetensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -
 
 
 def model_file(
-    tensors: Mapping[str, Tensor], config: Mapping[str, Any], dtype: torch.dtype, *, architecture: str = ""
+    tensors: Mapping[str, Tensor],
+    config: Mapping[str, Any],
+    dtype: torch.dtype,
+    *,
+    architecture: str = "",
+    texts: Mapping[str, str] | None = None,
 ) -> bytes:
     """A model as a safetensors file: all of it is in memory.
 
@@ -59,6 +64,7 @@ def model_file(
         config: Configs by part, for `graphflow.config` in the metadata.
         dtype: Dtype of the floating-point tensors.
         architecture: The model's name for `modelspec.architecture`; empty leaves it out.
+        texts: What else the metadata says.
 
     Raises:
         ModelFormatError: A weight is NaN or infinite in this dtype.
@@ -72,7 +78,7 @@ def model_file(
                 advice="save with dtype float32 or bfloat16; if that fails, too, the model is broken",
             )
         ready[name] = held
-    metadata = {"format": "pt", CONFIG_KEY: json.dumps(config, ensure_ascii=False, default=str)}
+    metadata = {**(texts or {}), "format": "pt", CONFIG_KEY: json.dumps(config, ensure_ascii=False, default=str)}
     if architecture:
         metadata["modelspec.architecture"] = architecture
     return to_safetensors(ready, metadata)

@@ -7,7 +7,7 @@ and stops at what is stored. It imports no torch and touches no weights.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -15,11 +15,12 @@ from graphflow.basics.jsontools import digest
 from graphflow.basics.wording import shorten
 from graphflow.planning.checked import CheckedNode, Source
 from graphflow.planning.expand import Expanded
-from graphflow.planning.files import FileResolver, NoFiles
+from graphflow.planning.files import FileResolver, FileUse, NoFiles
 from graphflow.planning.keys import Keying
 from graphflow.planning.lowering import ancestors, lower
+from graphflow.planning.marking import source_type
 from graphflow.planning.numerics import Numerics
-from graphflow.planning.record import bare_names, differences, make_record
+from graphflow.planning.record import bare_names, differences, make_record, versions_here
 from graphflow.planning.safety import Policy
 from graphflow.planning.steps import Action, Plan, Step, output_key, sources_of
 from graphflow.spec.registry import Registry
@@ -53,6 +54,8 @@ def plan(
     targets: Iterable[str] | None = None,
     known: Mapping[Source, Any] | None = None,
     previous: Mapping[str, Mapping[str, Any]] | None = None,
+    metadata: bool = True,
+    marking: bool = True,
 ) -> Plan:
     """Plan a run.
 
@@ -67,6 +70,8 @@ def plan(
         targets: Node ids or addresses to compute; None is every node with an effect and the document's outputs.
         known: Values of computed selectors, found by an earlier stage of the same run.
         previous: The trace of the last plan of this workflow.
+        metadata: Whether files carry the workflow and a record.
+        marking: Whether they say that a model made them.
 
     Raises:
         WorkflowError: With every problem of the document.
@@ -82,11 +87,12 @@ def plan(
     sources = tuple(end for end in targets_behind if isinstance(end, Source))
     filters = lowered.guarded.filters
     checks = {node_id: {"policy": safety, "checked": bool(before)} for node_id, before in filters.items()}
-    decision = _Decision(keying, lowered.nodes, shelf or EmptyShelf(), previous or {}, checks)
+    decision = _Decision(keying, lowered.nodes, shelf or EmptyShelf(), previous or {}, checks, metadata, marking)
     named = {name: lowered.checked.source(address) for name, address in expanded.flat.outputs.items()}
     steps = decision.steps(sources)
-    records = (step.record["record"] for step in steps.values() if step.record is not None)
-    differ = differences(expanded.document.record, next(records, {}))
+    records = (step.record.get("record") for step in steps.values() if step.record is not None)
+    here: Mapping[str, Any] = next((record for record in records if record is not None), {})
+    differ = differences(expanded.document.record, {**here, **versions_here()})
     return Plan(
         steps=steps,
         targets=sources,
@@ -108,6 +114,8 @@ class _Decision:
     shelf: Shelf
     previous: Mapping[str, Mapping[str, Any]]
     checks: Mapping[str, Mapping[str, Any]]
+    metadata: bool
+    marking: bool
     stored_artifacts: set[str] = field(default_factory=set)
 
     def steps(self, ends: tuple[Source, ...]) -> dict[str, Step]:
@@ -182,6 +190,7 @@ class _Decision:
     ) -> Step:
         node = self.nodes[node_id]
         artifact, record = artifacts.get(node_id, (None, None))
+        before = self._before(node_id) if record else {}
         return Step(
             id=node_id,
             spec=node.spec,
@@ -195,6 +204,7 @@ class _Decision:
             artifact=artifact,
             artifact_stored=node_id in self.stored_artifacts,
             record=record,
+            descends=tuple(self._called(use) for other in before for use in self.keying.uses.get(other, ())),
         )
 
     @cached_property
@@ -203,13 +213,27 @@ class _Decision:
 
     def _artifact(self, node: CheckedNode) -> tuple[str | None, dict[str, Any]]:
         """Return the key of what an effect writes, and the record that its files carry."""
-        before = ancestors([node.id], self.nodes)
+        before = self._before(node.id)
         uses = [use for node_id in before for use in self.keying.uses.get(node_id, ())]
-        record = make_record(
-            self.keying.expanded.document, uses, self.keying.numerics, self.checks.get(node.id), self._names
-        )
+        record: dict[str, Any] = {}
+        if self.metadata:
+            checks = self.checks.get(node.id)
+            document, numerics = self.keying.expanded.document, self.keying.numerics
+            record = make_record(document, node, before, uses, numerics, checks, self._names)
+        if self.marking and (mark := source_type(before.values(), uses)):
+            record["mark"] = mark
         key = self.keying.keys[node.id]
         return (None if key is None else digest([key, record])), record
+
+    def _called(self, use: FileUse) -> FileUse:
+        """Return a file under the name that records have for it."""
+        name = self._names.get(use.need.name)
+        return use if name is None else replace(use, need=replace(use.need, name=name))
+
+    def _before(self, node_id: str) -> dict[str, CheckedNode]:
+        """Return the nodes that what an effect writes descends from, itself among them, in the order of the plan."""
+        wanted = ancestors([node_id], self.nodes)
+        return {other: node for other, node in self.nodes.items() if other in wanted}
 
     def _why(self, node: CheckedNode) -> str:
         """Say why a node must run, from what its key was made of the last time."""

@@ -1,7 +1,8 @@
-"""The facts that a saved picture carries, so that somebody can make it again.
+"""The facts that a saved picture carries, so that somebody can make it again, as far as planning knows them.
 
-Files that the user named by a path stand there by their bare names. Only facts that repeat: the document, digests of models, versions, device and dtype. No times, dates, hosts or cache
-state, so the same run twice on one machine writes the same bytes.
+Files that the user named by a path stand there by their bare names. No times, dates, hosts or cache state, so the same
+run twice on one machine writes the same bytes. Digests of whole files, and what is told of the run that computed the
+values, are added when a file is written (:mod:`graphflow.execution.recording`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from graphflow.spec.decorator import FileNeed
 
 _SEPARATOR = re.compile(r"[/\\]")
 _PLAIN_PATH = re.compile(r"[/\\~.]|[A-Za-z]:[/\\]")
+RECORD_FORMAT = 2
+"""Goes up when files of the same plan are to be written anew because their record says more."""
 PACKAGES = ("torch", "diffusers", "transformers", "numpy", "pillow")
 
 
@@ -61,6 +64,8 @@ def _renamed(value: Any, names: Mapping[str, str]) -> Any:
 
 def make_record(
     document: Document,
+    node: CheckedNode,
+    before: Mapping[str, CheckedNode],
     uses: Iterable[FileUse],
     numerics: Numerics,
     safety: Mapping[str, Any] | None,
@@ -70,15 +75,18 @@ def make_record(
 
     Args:
         document: As the user would save it: inputs set, seeds drawn.
-        uses: The files that the written value descends from.
+        node: The node that writes.
+        before: The nodes that what it writes descends from, itself among them.
+        uses: The files that they read.
         numerics: Device kind and dtypes.
         safety: The policy, and whether a checker looked at it; None where there was nothing to check.
         names: What to call files instead, see :func:`bare_names`.
     """
     files = {names.get(use.need.name, use.need.name): use.fingerprint for use in uses if use.fingerprint is not None}
     facts: dict[str, Any] = {
-        "graphflow": version_of("graphflow-diffusers"),
-        "versions": {package: version_of(package) for package in PACKAGES},
+        "format": RECORD_FORMAT,
+        "node": node.id,
+        "node_types": dict(sorted({(other.spec.type, other.spec.version) for other in before.values()})),
         "device": numerics.device,
         "dtype": numerics.compute,
         "files": dict(sorted(files.items())),
@@ -87,6 +95,14 @@ def make_record(
         facts["safety"] = dict(safety)
     workflow = document.to_json()
     return {"workflow": _renamed(workflow, names) if names else workflow, "record": facts}
+
+
+def versions_here() -> dict[str, Any]:
+    """Return the versions of what computes here and now, as a record has them."""
+    return {
+        "graphflow": version_of("graphflow-diffusers"),
+        "versions": {package: version_of(package) for package in PACKAGES},
+    }
 
 
 def differences(made: Mapping[str, Any], here: Mapping[str, Any]) -> str:

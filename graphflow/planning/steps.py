@@ -66,7 +66,8 @@ class Step:
         needed: Which outputs somebody reads.
         artifact: For an effect: key of the files that it writes, or None.
         artifact_stored: For an effect: whether those files are stored, so that its inputs are not needed.
-        record: For an effect: what its files carry.
+        record: For an effect: what its files carry, as far as planning knows it.
+        descends: For an effect: the files that what it writes descends from.
     """
 
     id: str
@@ -81,6 +82,7 @@ class Step:
     artifact: str | None = None
     artifact_stored: bool = False
     record: Mapping[str, Any] | None = None
+    descends: tuple[FileUse, ...] = ()
 
     @property
     def sources(self) -> list[Source]:

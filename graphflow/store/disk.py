@@ -11,15 +11,28 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from graphflow.store import stored_files, upkeep
 from graphflow.store.claims import locked_file
 from graphflow.store.encoded import Encoded, StoreStats
-from graphflow.store.entries import has_objects, pack, read_entry, read_head, read_tensors, size_of, write_object
+from graphflow.store.entries import (
+    has_objects,
+    pack,
+    read_entry,
+    read_head,
+    read_made,
+    read_tensors,
+    size_of,
+    write_object,
+)
 from graphflow.store.folder import Folder, occupied, open_file, remove
 from graphflow.store.layout import DamagedError
 from graphflow.store.stored_files import FILE_KIND, StoredFile
 from graphflow.store.upkeep import VerifyReport
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
 
 __all__ = ["DiskTier"]
 
@@ -77,7 +90,14 @@ class DiskTier:
             self._missed()
             return None
         self._used(used)
-        return Encoded(entry.kind, entry.data, tensors)
+        return Encoded(entry.kind, entry.data, tensors, entry.made)
+
+    def made(self, key: str) -> JsonValue:
+        """How the value under a key came about; None if that is not told or there is none. No tensor is read."""
+        try:
+            return read_made(self._files.entry(key), key)
+        except (DamagedError, OSError):
+            return None
 
     def put(self, key: str, value: Encoded) -> bool:
         """Store a value; False if the folder refuses it or it is larger than 90 % of the cap.
@@ -117,13 +137,16 @@ class DiskTier:
         """Those of the keys for which `contains` holds."""
         return {key for key in keys if self.contains(key)}
 
-    def put_file(self, key: str, path: str | os.PathLike[str], *, suffix: str | None = None) -> bool:
+    def put_file(
+        self, key: str, path: str | os.PathLike[str], *, suffix: str | None = None, made: JsonValue = None
+    ) -> bool:
         """Store a copy of a file's bytes under a key; False if the folder refuses it or it is too large.
 
         Args:
             key: The key; a value under the same key is replaced.
             path: The file.
             suffix: What `file_digest` gives back, e.g. ``.png``; the path's own by default.
+            made: How it came about, as `made` gives it back.
 
         Raises:
             ValueError: if the suffix is not a dot with at most 16 letters or digits.
@@ -138,7 +161,7 @@ class DiskTier:
                 file = stored_files.identify(source, suffix)
                 chunks = stored_files.read_chunks(source)
                 written = write_object(self._files, stored_files.object_name(file), file.size, chunks)
-                written += self._files.write(entry, stored_files.describe(file, key))
+                written += self._files.write(entry, stored_files.describe(file, key, made))
             except OSError as problem:
                 self._refuse(problem)
                 return False

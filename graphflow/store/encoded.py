@@ -21,11 +21,13 @@ class Encoded:
         kind: Registered name of the value's type, e.g. ``latent``.
         data: Its description as JSON without NaN or infinities.
         tensors: Its dense tensors by name; on the CPU and contiguous. Any name but ``__metadata__``.
+        made: How it came about, as JSON: what no key tells, and which node of which workflow it was. None: not told.
     """
 
     kind: str
     data: JsonValue
     tensors: Mapping[str, torch.Tensor]
+    made: JsonValue = None
 
     @property
     def nbytes(self) -> int:

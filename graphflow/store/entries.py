@@ -4,6 +4,7 @@
 # ruff: noqa: PTH116
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from graphflow.store.tensors import tensor_from, to_part
 
 if TYPE_CHECKING:
     import torch
+    from pydantic import JsonValue
 
 __all__ = [
     "Chunks",
@@ -37,6 +39,7 @@ __all__ = [
     "pack",
     "read_entry",
     "read_head",
+    "read_made",
     "read_tensors",
     "size_of",
     "write_object",
@@ -74,7 +77,7 @@ def pack(key: str, value: Encoded) -> Packed:
         stored[name] = Slot(part.dtype, part.shape, place)
         objects[place] = chunks
     sizes = {place: size_of(chunks) for place, chunks in objects.items()}
-    return Packed(pack_entry(value.kind, value.data, inline, stored, sizes, key=key), objects)
+    return Packed(pack_entry(value.kind, value.data, inline, stored, sizes, key=key, made=value.made), objects)
 
 
 def read_head(path: str, key: str) -> Head:
@@ -88,6 +91,15 @@ def read_head(path: str, key: str) -> Head:
     if len(raw) < size and len(raw) < header_length(raw):
         raw, size = read_start(path, min(size, header_length(raw)))
     return parse_head(raw, size, key)
+
+
+def read_made(path: str, key: str) -> JsonValue:
+    """How the value of an entry came about; raises as `read_head` does."""
+    try:
+        made: JsonValue = json.loads(read_head(path, key).value).get("made")
+    except (ValueError, AttributeError, RecursionError) as problem:
+        raise DamagedError("the value is not that of an entry") from problem
+    return made
 
 
 def read_entry(path: str, key: str) -> Entry:
