@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -155,13 +155,16 @@ class Where:
     no_cache: NoCache = False
     deterministic: Deterministic = False
 
-    def session(self) -> Session:
+    def session(self, changes: Mapping[str, object] | None = None) -> Session:
         """Make the session.
+
+        Args:
+            changes: Further settings by name.
 
         Raises:
             SettingsError: A setting is wrong.
         """
-        return make_session(**{field.name: getattr(self, field.name) for field in fields(self)})
+        return make_session(**{field.name: getattr(self, field.name) for field in fields(self)}, changes=changes)
 
 
 def make_session(
@@ -175,8 +178,9 @@ def make_session(
     download: bool = False,
     no_cache: bool = False,
     deterministic: bool = False,
+    changes: Mapping[str, object] | None = None,
 ) -> Session:
-    """Make a session from the settings and what the command line says against them.
+    """Make a session from the settings and what the command line says against them, ``changes`` by the settings' names.
 
     Raises:
         SettingsError: A setting is wrong.
@@ -187,7 +191,7 @@ def make_session(
         from graphflow.store import MemoryTier, Store
 
     settings = load_settings()
-    changes: dict[str, object] = {}
+    changes = dict(changes or {})
     if device is not None:
         changes["device"] = device
     if dtype is not None:

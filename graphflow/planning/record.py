@@ -16,6 +16,7 @@ from graphflow.planning.checked import CheckedNode
 from graphflow.planning.expand import Expanded
 from graphflow.planning.files import FileUse
 from graphflow.planning.numerics import Numerics, version_of
+from graphflow.planning.unlike import unlike
 from graphflow.spec.decorator import FileNeed
 
 _SEPARATOR = re.compile(r"[/\\]")
@@ -112,18 +113,5 @@ def differences(made: Mapping[str, Any], here: Mapping[str, Any]) -> str:
         made: The record of a picture, which somebody else may have written.
         here: The record that a picture made here and now carries.
     """
-    told = []
-    for name, (before, now) in _both(made, here).items():
-        if before != now and isinstance(before, str):
-            told.append(f"another {name}" if name.startswith("file ") else f"{name} {before[:40]} (here {now})")
-    return f"the picture was made with {', '.join(told)}: pixels may differ" if told else ""
-
-
-def _both(made: Mapping[str, Any], here: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Return the facts that both records have, under names that people read."""
-    pairs = {name: (made.get(name), here.get(name)) for name in ("graphflow", "device", "dtype")}
-    for group, form in (("versions", "{}"), ("files", "file {!r}")):
-        before, now = made.get(group), here.get(group)
-        if isinstance(before, dict) and isinstance(now, dict):
-            pairs |= {form.format(name): (before[name], now[name]) for name in now if name in before}
-    return pairs
+    told = ", ".join(map(str, unlike(made, here, only_both=True)))
+    return f"the picture was made with {told}: pixels may differ" if told else ""
