@@ -13,6 +13,7 @@ import typer
 
 from graphflow.cli import summary
 from graphflow.cli.failures import json_errors, print_json
+from graphflow.cli.lock import require_locked
 from graphflow.cli.options import What, Where
 from graphflow.cli.output import answers
 from graphflow.cli.source import input_values, load, named, overrides, shown_targets
@@ -66,6 +67,14 @@ def run(
             help="Have files carry no workflow and no record; that a model made them, they say still.",
         ),
     ] = False,
+    locked: Annotated[
+        bool,
+        typer.Option(
+            "--locked",
+            metavar="",
+            help="Refuse to run where a model file, a version or anything else is not as WORKFLOW.lock.json says.",
+        ),
+    ] = False,
     where: Where = Where(),  # noqa: B008  # it is frozen
     as_json: Annotated[
         bool,
@@ -79,9 +88,14 @@ def run(
 ) -> None:
     """Run a workflow and write what it makes. What was computed before is not computed again."""
     with json_errors(as_json) as fields:
+        session, loaded = where.session(), load(what.workflow, report=what.report)
+        if locked:
+            with named(loaded):
+                expanded = session.expand(loaded.document, input_values(what.inputs), overrides(what.sets))
+                require_locked(session, loaded, expanded, what)
         carry_out(
-            where.session(),
-            load(what.workflow, report=what.report),
+            session,
+            loaded,
             input_values(what.inputs),
             overrides(what.sets),
             out=out,

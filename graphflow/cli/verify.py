@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from graphflow.planning.unlike import Unlike
+    from graphflow.reproduce.results import LockVerdict
     from graphflow.reproduce.verify import Verdict
     from graphflow.session import Session
 
@@ -41,6 +42,7 @@ def verify(
     be made again.
     """
     from graphflow.cli.interruption import interruption
+    from graphflow.reproduce.results import is_lock, verify_lock
     from graphflow.reproduce.verify import verify as verify_files
 
     def make_session(changes: Mapping[str, Any]) -> Session:
@@ -49,23 +51,30 @@ def verify(
 
     target = console()
     with json_errors(as_json), interruption() as interrupted:
+        options: dict[str, Any] = {
+            "input_folder": input_dir,
+            "safety": safety,
+            "cancellation": interrupted.cancellation,
+        }
         try:
-            found = verify_files(
-                files,
+            verdicts = verify_files(
+                [path for path in files if not is_lock(path)],
                 make_session,
-                input_folder=input_dir,
-                safety=safety,
                 told=(lambda verdict: None) if as_json else lambda verdict: show(target, verdict),
-                cancellation=interrupted.cancellation,
+                **options,
             )
+            locks = [verify_lock(path, make_session, **options) for path in filter(is_lock, files)]
         except (CancelledError, KeyboardInterrupt):
             raise CancelledError("interrupted") from None
+    good = [*(verdict.ok for verdict in verdicts), *(lock.ok for lock in locks)]
     if as_json:
-        print_json([to_json(verdict) for verdict in found], indent=2)
-    elif len(found) > 1:
-        good = sum(verdict.ok for verdict in found)
-        target.print(styled(f"{good} of {count(len(found), 'file')} show the same"))
-    if not all(verdict.ok for verdict in found):
+        print_json([*map(to_json, verdicts), *map(lock_to_json, locks)], indent=2)
+    else:
+        for lock in locks:
+            show_lock(target, lock)
+        if len(good) > 1:
+            target.print(styled(f"{sum(good)} of {count(len(good), 'file')} show the same"))
+    if not all(good):
         raise typer.Exit(1)
 
 
@@ -83,6 +92,32 @@ def show(target: Console, verdict: Verdict) -> None:
     show_causes(target, verdict.unlike, other_pixels=not verdict.ok)
     if not verdict.ok and not verdict.unlike:
         target.print(styled(f"  {verdict.hint}"), soft_wrap=True)
+
+
+def show_lock(target: Console, verdict: LockVerdict) -> None:
+    """Print what verifying a lock found."""
+    if verdict.error is not None:
+        target.print(styled(f"{verdict.path}: cannot be run", "red"), soft_wrap=True)
+        failures.show(verdict.error)
+        return
+    told = [f"{node}: {same} of {total} results the same" for node, (same, total) in (verdict.results or {}).items()]
+    what = "; ".join(told) or ("all is as locked" if verdict.ok else "not all is as locked")
+    target.print(styled(f"{verdict.path}: {what}", "green" if verdict.ok else "red"), soft_wrap=True)
+    for difference in verdict.differences:
+        problem = difference.problem()
+        target.print(styled(f"  {problem.path}: {problem.message}"), soft_wrap=True)
+
+
+def lock_to_json(verdict: LockVerdict) -> dict[str, Any]:
+    """Return what verifying a lock found as a JSON object."""
+    results = verdict.results
+    return {
+        "file": str(verdict.path),
+        "ok": verdict.ok,
+        "differs": [{"what": item.place, "locked": item.locked, "here": item.here} for item in verdict.differences],
+        "results": None if results is None else {node: {"same": n[0], "all": n[1]} for node, n in results.items()},
+        "error": None if verdict.error is None else failures.to_json(verdict.error),
+    }
 
 
 def show_causes(target: Console, unlike: tuple[Unlike, ...], *, other_pixels: bool) -> None:
