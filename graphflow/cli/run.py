@@ -183,6 +183,7 @@ def carry_out(
                 "" if session.store.disk is None else "; what is finished is stored, so the next run goes on from there"
             )
             raise CancelledError(f"interrupted{kept}") from None
+    _tell_index(result, options.get("out"), time.perf_counter() - started)
     if as_json:
         print_json(summary.to_json(result))
     elif quiet:
@@ -191,6 +192,15 @@ def carry_out(
     else:
         summary.show(console(), result, time.perf_counter() - started)
     return result
+
+
+def _tell_index(result: Result, out: Path | None, seconds: float) -> None:
+    """Have the index of the output folder know how long the run took."""
+    written = [file.path for files in result.files.values() for file in files if file.how == "written"]
+    if out is not None and written:
+        from graphflow.reproduce.index import Index
+
+        Index(out).note(written, seconds, result.run_id)
 
 
 def _is_time_for_seeds(event: Event, quiet: bool) -> bool:
