@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import io
-import re
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from graphflow.basics.wording import shorten
+from graphflow.cli.age import ago
 from graphflow.cli.failures import json_errors, print_json
 from graphflow.cli.options import AsJson
 from graphflow.cli.summary import shown_path
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from graphflow.reproduce.index import Found
 
 EPILOG = 'Examples: graphflow find --prompt "red circle" · graphflow find --dir pictures --lora outline --since 7d --sheet found.png'
-
-_AGO = re.compile(r"(\d{1,6})\s*([mhdw])")
-_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def find(
@@ -116,11 +113,13 @@ def to_json(item: Found) -> dict[str, Any]:
 
 
 def _time(text: str) -> datetime:
-    if (ago := _AGO.fullmatch(text.strip())) is not None:
-        return datetime.now() - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
     try:
         return datetime.fromisoformat(text)
-    except ValueError as error:
+    except ValueError:
+        pass
+    try:
+        return datetime.now() - ago(text, "--since")
+    except (InvalidInputError, OverflowError) as error:
         raise InvalidInputError(
             f"{text!r} is no date", where="--since", advice="write 2026-11-30, 2026-11-30T18:00, or 12h, 7d, 2w"
         ) from error

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -201,6 +201,24 @@ def store_parts(key: str, parts: Sequence[str | None], store: Store) -> None:
     """Store that an effect has done its work, where the files of all its elements are stored under keys of their own."""
     if all(part is not None and store.contains(part) for part in parts):
         _put_manifest(store, key, {"parts": list(parts)})
+
+
+def keys_behind(keys: Iterable[str], store: Store) -> set[str]:
+    """Return those of the keys that are stored on disk, and all others that hold parts of them: elements, files."""
+    found: set[str] = set()
+    pending = list(keys)
+    while pending:
+        key = pending.pop()
+        told = store.disk.told(key) if store.disk is not None and key not in found else {}
+        if not told:
+            continue
+        found.add(key)
+        data = told.get("data")
+        if told.get("kind") == MANIFEST and isinstance(data, dict):
+            pending += [_file_key(key, index) for index in range(len(data.get("files", ())))]
+            data = data.get("parts")
+        pending += filter(is_key, data) if isinstance(data, list) else []
+    return found
 
 
 def _put_manifest(store: Store, key: str, data: dict[str, Any], made: JsonValue = None) -> None:

@@ -118,6 +118,16 @@ class Plan:
         """Count the steps with one of these actions."""
         return sum(step.action in actions for step in self.steps.values())
 
+    def stored_keys(self) -> set[str]:
+        """Return the keys under which its results and what it writes are stored, once they are."""
+        values = {
+            output_key(step.key, output.name)
+            for step in self.steps.values()
+            if step.key is not None
+            for output in step.spec.outputs
+        }
+        return values | {step.artifact for step in self.steps.values() if step.artifact is not None}
+
     def totals(self) -> str:
         """Return one line: how many nodes run, are stored, write."""
         parts = [f"{number} {text}" for action, text in ACTIONS.items() if (number := self.count(action))]

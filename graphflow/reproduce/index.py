@@ -21,6 +21,7 @@ from graphflow.errors import InvalidInputError
 from graphflow.reproduce.indexed import SUFFIXES, Facts, facts_of
 
 _VERSION = 1
+_MANY = 5_000
 _SETTLED_NS = 2 * 10**9
 """A folder that changed less than this ago may change again without its time telling it."""
 _SCHEMA = """
@@ -141,13 +142,13 @@ class Index:
 
     def find(self, wanted: Wanted) -> list[Found]:
         """Return the files that are looked for, the newest first."""
-        conditions, values = _conditions(wanted)
-        query = (
-            "SELECT id, folder, name, f.mtime_ns, workflow, seconds FROM file f LEFT JOIN made m ON m.mtime_ns=f.mtime_ns"
-            f" AND m.path=iif(folder='', name, folder || '/' || name) {conditions}"
-            " ORDER BY f.mtime_ns DESC, id DESC LIMIT ?"
-        )
         with self._open() as database:
+            conditions, values = _conditions(database, wanted)
+            query = (
+                "SELECT id, folder, name, f.mtime_ns, workflow, seconds FROM file f LEFT JOIN made m ON m.mtime_ns=f.mtime_ns"
+                f" AND m.path=iif(folder='', name, folder || '/' || name) {conditions}"
+                " ORDER BY f.mtime_ns DESC, id DESC LIMIT ?"
+            )
             rows = database.execute(query, (*values, wanted.limit)).fetchall()
             ids = json.dumps([row[0] for row in rows])
             parts = {name: _by_file(database, query, ids) for name, query in _TOLD.items()}
@@ -286,30 +287,37 @@ def _forget(database: sqlite3.Connection, ids: Iterable[int]) -> None:
     database.executemany("DELETE FROM file WHERE id=?", rows)
 
 
-def _conditions(wanted: Wanted) -> tuple[str, list[Any]]:
+def _conditions(database: sqlite3.Connection, wanted: Wanted) -> tuple[str, list[Any]]:
+    """Return what must hold of a file as SQL, and the values in it.
+
+    Of what few files have, these are looked up; of what many have, the newest files are tried one by one.
+    """
     conditions: list[str] = []
     values: list[Any] = []
 
-    def add(condition: str, *given: Any) -> None:
-        conditions.append(condition)
+    def add(table: str, condition: str, *given: Any) -> None:
+        few = f"SELECT file FROM {table} WHERE {condition}"
+        many = len(database.execute(f"{few} LIMIT {_MANY}", given).fetchall()) == _MANY
+        conditions.append(
+            f"EXISTS (SELECT 1 FROM {table} WHERE file=f.id AND {condition})" if many else f"f.id IN ({few})"
+        )
         values.extend(given)
 
-    of_model = "f.id IN (SELECT file FROM file_model WHERE model IN (SELECT id FROM model WHERE {}))"
+    of_model = "model IN (SELECT id FROM model WHERE {})"
     if wanted.model is not None:
-        add(of_model.format("instr(casefold(name), ?)"), wanted.model.casefold())
+        add("file_model", of_model.format("instr(casefold(name), ?)"), wanted.model.casefold())
     if wanted.lora is not None:
-        add(of_model.format("kind='lora' AND instr(casefold(name), ?)"), wanted.lora.casefold())
+        add("file_model", of_model.format("kind='lora' AND instr(casefold(name), ?)"), wanted.lora.casefold())
     if wanted.prompt is not None:
-        text = "SELECT id FROM prompt WHERE instr(folded, ?)"
-        add(f"f.id IN (SELECT file FROM file_prompt WHERE prompt IN ({text}))", wanted.prompt.casefold())
+        add("file_prompt", "prompt IN (SELECT id FROM prompt WHERE instr(folded, ?))", wanted.prompt.casefold())
     if wanted.seed is not None:
-        add("f.id IN (SELECT file FROM seed WHERE seed=?)", str(wanted.seed))
+        add("seed", "seed=?", str(wanted.seed))
     if wanted.since is not None:
-        add("f.mtime_ns >= ?", int(wanted.since.timestamp() * 1e9))
+        conditions.append("f.mtime_ns >= ?")
+        values.append(int(wanted.since.timestamp() * 1e9))
     if wanted.source is not None:
-        add(
-            f"(f.id IN (SELECT file FROM source WHERE sha256=?) OR {of_model.format('instr(digests, ?)')})",
-            wanted.source,
-            wanted.source,
-        )
+        sources = "SELECT file FROM source WHERE sha256=?"
+        models = f"SELECT file FROM file_model WHERE {of_model.format('instr(digests, ?)')}"
+        conditions.append(f"f.id IN ({sources} UNION {models})")
+        values += [wanted.source, wanted.source]
     return ("WHERE " + " AND ".join(conditions) if conditions else ""), values

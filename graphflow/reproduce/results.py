@@ -11,6 +11,7 @@ from typing import Any
 from graphflow.document.opening import Opened, opened
 from graphflow.errors import GraphflowError
 from graphflow.planning.expand import Expanded, Text
+from graphflow.planning.steps import Plan
 from graphflow.reproduce.carried import carried
 from graphflow.reproduce.lock import SUFFIX, Difference, Lock, differences, make_lock, read_lock
 from graphflow.session import Session
@@ -74,23 +75,35 @@ def verify_lock(path: Path, make_session: Callable[[Mapping[str, Any]], Session]
     """
     try:
         lock = read_lock(path)
-        beside = path.parent / lock.workflow
-        found = opened(beside if beside.is_file() else lock.workflow)
         given = {name: lock.numerics[name] for name in ("device",) if lock.numerics.get(name) == "cpu"}
         if lock.numerics.get("compute"):
             given["dtype"] = lock.numerics["compute"]
         with make_session(given) as session:
-            return _verdict(path, lock, found, session, options)
+            return _verdict(path, lock, session, options)
     except GraphflowError as error:
         return LockVerdict(path, error=error)
 
 
-def _verdict(path: Path, lock: Lock, found: Opened, session: Session, options: Mapping[str, Any]) -> LockVerdict:
-    expanded = session.expand(
-        found.document,
-        {name: Text(value) for name, value in lock.inputs.items()},
-        {name: Text(value) for name, value in lock.overrides.items()},
-    )
+def planned(session: Session, path: Path) -> Plan:
+    """Plan the workflow of a lock, with the values that were given when it was locked.
+
+    Raises:
+        InvalidInputError: There is no such lock, or its workflow cannot be opened.
+        WorkflowError: The workflow cannot be planned.
+    """
+    found, expanded = _expanded(session, path, read_lock(path))
+    return session.plan(expanded, folder=found.folder)
+
+
+def _expanded(session: Session, path: Path, lock: Lock) -> tuple[Opened, Expanded]:
+    beside = path.parent / lock.workflow
+    found = opened(beside if beside.is_file() else lock.workflow)
+    given = ({name: Text(value) for name, value in part.items()} for part in (lock.inputs, lock.overrides))
+    return found, session.expand(found.document, *given)
+
+
+def _verdict(path: Path, lock: Lock, session: Session, options: Mapping[str, Any]) -> LockVerdict:
+    found, expanded = _expanded(session, path, lock)
     options = {"folder": found.folder, **options}
     plan = session.plan(expanded, **{name: value for name, value in options.items() if name != "cancellation"})
     unlike = tuple(differences(lock, make_lock(session, plan, lock.workflow)))

@@ -11,18 +11,18 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from graphflow.store import stored_files, upkeep
+from graphflow.store import pins, stored_files, upkeep
 from graphflow.store.claims import locked_file
-from graphflow.store.encoded import Encoded, StoreStats
+from graphflow.store.encoded import Encoded, Stored, StoreStats
 from graphflow.store.entries import (
     has_objects,
     pack,
     read_entry,
     read_head,
-    read_made,
     read_tensors,
+    read_told,
     size_of,
     write_object,
 )
@@ -94,10 +94,52 @@ class DiskTier:
 
     def made(self, key: str) -> JsonValue:
         """How the value under a key came about; None if that is not told or there is none. No tensor is read."""
+        made: JsonValue = self.told(key).get("made")
+        return made
+
+    def told(self, key: str) -> dict[str, Any]:
+        """What an entry says in JSON: ``kind``, ``data``, ``made``; empty if there is none. No tensor is read."""
         try:
-            return read_made(self._files.entry(key), key)
+            return read_told(self._files.entry(key), key)[1]
         except (DamagedError, OSError):
-            return None
+            return {}
+
+    def contents(self) -> Iterator[Stored]:
+        """Every stored value and file, with the bytes of what it alone brings: objects of several count with the first."""
+        kept, seen = pins.pinned_keys(self._files), set[str]()
+        for file in self._files.listing():
+            if not file.is_entry:
+                continue
+            try:
+                head, told = read_told(file.path, file.key)
+            except (DamagedError, OSError):
+                continue
+            own = [(name, size) for name, size in head.objects if name not in seen]
+            seen.update(name for name, _ in own)
+            made = told.get("made")
+            yield Stored(
+                file.key,
+                made if isinstance(made, dict) else {},
+                occupied(file.size) + sum(occupied(size) for _, size in own),
+                file.used_ns / 1e9,
+                file.key in kept,
+            )
+
+    def pin(self, name: str, keys: Iterable[str]) -> None:
+        """Keep the values under these keys until `unpin`; a pin of the same name is replaced.
+
+        Raises:
+            OSError: if the folder cannot be written.
+        """
+        pins.pin(self._files, name, keys)
+
+    def unpin(self, name: str) -> bool:
+        """Let go of what a pin keeps; returns whether there was one."""
+        return pins.unpin(self._files, name)
+
+    def pinned(self) -> dict[str, frozenset[str]]:
+        """The keys of each pin by its name."""
+        return pins.pinned(self._files)
 
     def put(self, key: str, value: Encoded) -> bool:
         """Store a value; False if the folder refuses it or it is larger than 90 % of the cap.
@@ -240,22 +282,26 @@ class DiskTier:
                 failed=self._failed,
             )
 
-    def prune(self, max_bytes: int | None = None) -> int:
-        """Sweep what killed processes left, drop what no entry can use, and evict down to ``max_bytes``.
+    def prune(self, max_bytes: int | None = None, *, older: float | None = None) -> int:
+        """Sweep what killed processes left, drop what no entry can use, and evict down to ``max_bytes``; pins hold.
 
         Args:
             max_bytes: Bytes to keep at most; the cap by default.
+            older: Also evict what nothing used for so many seconds.
 
         Returns:
             How many files were removed.
         """
-        swept = upkeep.sweep(self._files) + upkeep.drop_unusable(self._files)
+        swept = upkeep.evict_older(self._files, older) if older is not None else 0
+        swept += upkeep.sweep(self._files) + upkeep.drop_unusable(self._files)
         cap = self.max_bytes if max_bytes is None else max_bytes
         return swept + self._evict(cap, cap)
 
     def clear(self) -> int:
-        """Remove every entry and object, and what killed processes left; returns how many files."""
-        return sum(remove(file.path) for file in list(self._files.listing())) + upkeep.sweep(self._files)
+        """Remove every entry and object but pinned ones, and what killed processes left; returns how many files."""
+        kept = pins.pinned_paths(self._files)
+        files = [file.path for file in self._files.listing() if file.path not in kept]
+        return sum(map(remove, files)) + upkeep.sweep(self._files)
 
     def verify(self) -> VerifyReport:
         """Read and check every file, and remove damaged ones; needs no torch."""

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import torch
     from pydantic import JsonValue
 
-__all__ = ["Encoded", "StoreStats"]
+__all__ = ["Encoded", "StoreStats", "Stored"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,25 @@ class Encoded:
     def nbytes(self) -> int:
         """Bytes of all tensors together."""
         return sum(tensor.numel() * tensor.element_size() for tensor in self.tensors.values())
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A value or file that the disk tier holds.
+
+    Attributes:
+        key: Its key.
+        made: How it came about, as far as that was told: ``workflow``, ``node``, ``type``.
+        nbytes: Bytes that it occupies.
+        used: When it was used last, in seconds since 1970.
+        pinned: Whether a pin keeps it.
+    """
+
+    key: str
+    made: Mapping[str, JsonValue]
+    nbytes: int
+    used: float
+    pinned: bool
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from graphflow.store.encoded import Encoded
 from graphflow.store.folder import Folder, open_file, read_start
@@ -30,7 +30,6 @@ from graphflow.store.tensors import tensor_from, to_part
 
 if TYPE_CHECKING:
     import torch
-    from pydantic import JsonValue
 
 __all__ = [
     "Chunks",
@@ -39,8 +38,8 @@ __all__ = [
     "pack",
     "read_entry",
     "read_head",
-    "read_made",
     "read_tensors",
+    "read_told",
     "size_of",
     "write_object",
 ]
@@ -93,13 +92,16 @@ def read_head(path: str, key: str) -> Head:
     return parse_head(raw, size, key)
 
 
-def read_made(path: str, key: str) -> JsonValue:
-    """How the value of an entry came about; raises as `read_head` does."""
+def read_told(path: str, key: str) -> tuple[Head, dict[str, Any]]:
+    """The header of an entry and what it says in JSON: ``kind``, ``data``, ``made``; raises as `read_head` does."""
+    head = read_head(path, key)
     try:
-        made: JsonValue = json.loads(read_head(path, key).value).get("made")
-    except (ValueError, AttributeError, RecursionError) as problem:
+        told = json.loads(head.value)
+    except (ValueError, RecursionError) as problem:
         raise DamagedError("the value is not that of an entry") from problem
-    return made
+    if not isinstance(told, dict):
+        raise DamagedError("the value is not that of an entry")
+    return head, told
 
 
 def read_entry(path: str, key: str) -> Entry:

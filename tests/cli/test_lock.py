@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import graphflow as package
-from tests.cli.commands import Command
+from tests.cli.commands import PACK, Command
 
 LORA = Path(package.__file__).parent / "assets" / "loras" / "shapes-outline.safetensors"
 MERGED = {
@@ -107,3 +107,28 @@ def test_what_is_no_lock(graphflow: Command, text: str) -> None:
     Path("bad.json").write_text(json.dumps(MERGED), "utf-8")
     assert graphflow("run", "gone.json", "--locked").code == 2
     assert "there is no lock" in graphflow("run", "txt2img", "--locked").err
+
+
+def test_what_a_lock_names_is_pinned_and_stays(graphflow: Command, packed: Command, chain: Path) -> None:
+    assert packed("run", chain).code == 0
+    assert packed("run", chain, "-i", "seed=8").code == 0
+    assert packed("lock", chain).code == 0
+    listed = json.loads(graphflow("cache", "list", "--json").out)
+    assert [(row["workflow"], row["node"], row["type"], row["results"]) for row in listed] == [
+        ("chain", "add", "pack_add", 2),
+        ("chain", "draw", "pack_draw", 2),
+        ("chain", "save", "pack_save", 4),  # the file, and the list of files
+    ]
+    pinned = graphflow("cache", "pin", "chain.lock.json", "--nodes", PACK)
+    assert pinned.out == "pinned 4 results\n"
+    assert graphflow("cache", "prune", "--older", "0m").code == 0
+    assert {row["results"] for row in json.loads(graphflow("cache", "list", "--json").out)} == {1, 2}
+    assert graphflow("cache", "clear", "--yes").code == 0
+    again = packed("run", chain, "--out", "elsewhere")
+    assert "nothing had to run" in again.out and "1 file copied from the store" in again.out
+    assert graphflow("cache", "unpin", "chain.lock.json").code == 0
+    assert graphflow("cache", "clear", "--yes").code == 0
+    assert json.loads(graphflow("cache", "list", "--json").out) == []
+    for line in (("unpin", "chain.lock.json"), ("prune", "--older", "soon"), ("pin", "gone.lock.json")):
+        wrong = graphflow("cache", *line)
+        assert wrong.code == 2 and "bug" not in wrong.err
