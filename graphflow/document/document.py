@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, get_args
@@ -94,6 +94,12 @@ class Document(BaseModel):
     def notices(self) -> tuple[str, ...]:
         """What reading it has to tell; no part of it."""
         return self._notices
+
+    def with_notices(self, notices: Iterable[str]) -> Document:
+        """Return a copy that also has these to tell."""
+        copy = self.model_copy()
+        copy._notices = (*self._notices, *notices)
+        return copy
 
     @property
     def record(self) -> dict[str, Any]:

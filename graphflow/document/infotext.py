@@ -59,6 +59,12 @@ def parse(text: str) -> Infotext | None:
     return Infotext(prompt.strip(), negative.strip(), settings)
 
 
+def in_texts(texts: Mapping[str, str]) -> str:
+    """Return the infotext among the texts that a picture carries; empty where there is none."""
+    text = texts.get("parameters") or texts.get("usercomment", "")
+    return text if "Steps: " in text else ""
+
+
 def _number(text: str, default: float) -> float:
     try:
         return float(text)

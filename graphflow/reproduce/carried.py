@@ -13,6 +13,7 @@ from typing import Any
 from graphflow.basics.marks import marks_of
 from graphflow.basics.regular import open_regular
 from graphflow.document.embedded import RECORD_KEYWORD, SIDECAR, WORKFLOW_KEYWORD, embedded_texts
+from graphflow.document.infotext import in_texts
 from graphflow.errors import InvalidInputError
 from graphflow.limits import LIMITS
 
@@ -46,8 +47,7 @@ class Carried:
     @property
     def infotext(self) -> str:
         """What the web interface of AUTOMATIC1111 and its kin wrote; empty where they wrote nothing."""
-        text = self.texts.get("parameters") or self.texts.get("usercomment", "")
-        return text if "Steps: " in text else ""
+        return in_texts(self.texts)
 
     def _json(self, keyword: str) -> dict[str, Any]:
         with suppress(ValueError, RecursionError):

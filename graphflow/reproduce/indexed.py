@@ -58,7 +58,7 @@ def facts_of(path: Path) -> Facts | None:
     elif prompt := _object(texts.get("prompt")):
         for entry in prompt.values():
             _take(facts, _table(_table(entry).get("inputs")), foreign=True)
-    elif (info := infotext.parse(texts.get("parameters") or texts.get("usercomment", ""))) is not None:
+    elif (info := infotext.parse(infotext.in_texts(texts))) is not None:
         facts.prompts += [text for text in (info.prompt, info.negative) if text]
         with suppress(ValueError):
             facts.seeds.add(int(info.settings.get("Seed", "")))
