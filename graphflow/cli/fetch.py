@@ -150,7 +150,7 @@ def _as_locked(name: str, model: LockedModel, library: Library) -> bool:
     from graphflow.library.hub import cached_snapshot, parse_hub_id
 
     try:
-        path = library.resolve(name, model.kind, trusted=True).path  # type: ignore[arg-type]
+        path = library.resolve(name, model.kind).path  # type: ignore[arg-type]
     except ModelNotFoundError:
         path = None
     hub_id = parse_hub_id(model.hub or "")

@@ -66,7 +66,7 @@ def find(
             prompt=prompt,
             seed=seed,
             since=None if since is None else _time(since),
-            source=None if source is None else hashlib.sha256(source.read_bytes()).hexdigest(),
+            source=None if source is None else _sha256(source),
             limit=limit,
         )
         index = Index(folder)
@@ -110,6 +110,11 @@ def to_json(item: Found) -> dict[str, Any]:
         "models": list(item.models),
         "prompts": list(item.prompts),
     }
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _time(text: str) -> datetime:

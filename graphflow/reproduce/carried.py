@@ -66,9 +66,9 @@ def carried(path: Path) -> Carried:
         with open_regular(path) as stream:
             texts = embedded_texts(stream)
         beside = path.with_name(path.name + SIDECAR)
-        if texts is not None and WORKFLOW_KEYWORD not in texts and beside.is_file():
+        if WORKFLOW_KEYWORD not in (texts or {}) and beside.is_file():
             with open_regular(beside) as stream:
-                texts |= _sidecar(stream.read(LIMITS.document_bytes + 1))
+                texts = (texts or {}) | _sidecar(stream.read(LIMITS.document_bytes + 1))
         mark, signed = marks_of(path)
     except OSError as error:
         reason = "there is no such file" if isinstance(error, FileNotFoundError) else error.strerror or str(error)
@@ -79,7 +79,7 @@ def carried(path: Path) -> Carried:
         ) from error
     if texts is None:
         raise InvalidInputError(
-            "this is no picture, sound, video or file of latents",
+            "this is no picture, sound, video or file of latents, and nothing beside it tells how it was made",
             where=str(path),
             advice="name a file that a run wrote; workflows are shown by `graphflow workflows NAME` and `graphflow plan`",
         )

@@ -90,7 +90,7 @@ def shown(path: Path) -> tuple[list[Array], float]:
     """Return what a file shows, e.g. its frames as (H, W, C), and the largest value that there may be.
 
     Raises:
-        InvalidInputError: It cannot be read, or is of a kind that cannot be compared.
+        InvalidInputError: It cannot be read.
     """
     try:
         with path.open("rb") as stream:
@@ -104,11 +104,18 @@ def shown(path: Path) -> tuple[list[Array], float]:
             return tensors, max((float(abs(array).max(initial=0)) for array in tensors), default=0) or 1
         if kind in ("png", "webp", "jpeg", "gif"):
             return _frames(path), 255
+        return [_bytes(path)], 255
     except GraphflowError:
         raise
     except Exception as error:  # libraries raise what they like at damaged files
         raise InvalidInputError(f"it cannot be read: {error}", where=str(path)) from error
-    raise InvalidInputError("files of this kind cannot be compared", where=str(path))
+
+
+def _bytes(path: Path) -> Array:
+    import numpy as np
+
+    array: Array = np.frombuffer(path.read_bytes(), np.uint8)
+    return array
 
 
 def _samples(path: Path) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -96,10 +96,11 @@ def planned(session: Session, path: Path) -> Plan:
 
 
 def _expanded(session: Session, path: Path, lock: Lock) -> tuple[Opened, Expanded]:
-    beside = path.parent / lock.workflow
+    beside = path.parent / Path(lock.workflow).name
     found = opened(beside if beside.is_file() else lock.workflow)
     given = ({name: Text(value) for name, value in part.items()} for part in (lock.inputs, lock.overrides))
-    return found, session.expand(found.document, *given)
+    expanded = session.expand(found.document, *given)
+    return found, replace(expanded, trusted=frozenset())  # somebody else may have written the lock
 
 
 def _verdict(path: Path, lock: Lock, session: Session, options: Mapping[str, Any]) -> LockVerdict:

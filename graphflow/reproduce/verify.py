@@ -14,6 +14,7 @@ from graphflow.basics.jsontools import digest
 from graphflow.document.document import Document, parse
 from graphflow.errors import CancelledError, GraphflowError, InvalidInputError, ModelNotFoundError, WorkflowError
 from graphflow.execution.environment import Cancellation
+from graphflow.planning.safety import Policy
 from graphflow.planning.unlike import Unlike, unlike
 from graphflow.reproduce.carried import Carried, carried
 from graphflow.reproduce.content import Compared, compare
@@ -56,7 +57,7 @@ class _Again:
     document: Document
     folder: Path
     node: str | None
-    safety: Any
+    safety: Policy | None
     threads: int | None
     settings: Mapping[str, Any]
     files: list[Carried] = field(default_factory=list)
@@ -67,20 +68,20 @@ def verify(
     make_session: MakeSession,
     *,
     input_folder: Path | None = None,
-    safety: Any = None,
+    safety: Policy | None = None,
     told: Callable[[Verdict], None] = lambda verdict: None,
     cancellation: Cancellation | None = None,
 ) -> list[Verdict]:
     """Make files again, without computed values from the store, and compare.
 
     Files of one run are made together. It runs in the recorded number of threads where the machine has them, on the
-    recorded kind of device where there is one, and under the recorded safety policy.
+    recorded kind of device where there is one, and under the recorded safety policy where that is the stricter one.
 
     Args:
         paths: The files.
         make_session: Makes the session of a run.
         input_folder: A folder in which file names of workflows resolve, beside the file's own.
-        safety: The safety policy; None is the recorded one.
+        safety: The safety policy; None is that of the settings, or the recorded one where that is stricter.
         told: Is told each verdict as soon as it is known.
         cancellation: Stops it.
 
@@ -119,7 +120,7 @@ def verify(
     return [found[path] for path in dict.fromkeys(paths)]
 
 
-def _again(item: Carried, safety: Any) -> _Again:
+def _again(item: Carried, safety: Policy | None) -> _Again:
     if not item.workflow:
         raise InvalidInputError(
             "it carries no graphflow workflow, so nothing says how to make it",
@@ -129,8 +130,7 @@ def _again(item: Carried, safety: Any) -> _Again:
     record = item.record
     document = parse(item.workflow, source=str(item.path), file=str(item.path), keep="nodes")
     told = record.get("safety")
-    policy = told.get("policy") if isinstance(told, dict) else None
-    recorded = policy if policy in ("auto", "require", "off") else None
+    strict = isinstance(told, dict) and told.get("policy") == "require"
     threads = record.get("threads")
     node = record.get("node")
     settings: dict[str, Any] = {"marking": "on" if item.mark else "off"}
@@ -144,7 +144,7 @@ def _again(item: Carried, safety: Any) -> _Again:
         document,
         item.path.parent,
         node if isinstance(node, str) else None,
-        safety or recorded,
+        safety or ("require" if strict else None),
         threads if isinstance(threads, int) else None,
         settings,
     )
@@ -201,7 +201,7 @@ def _missing(record: Mapping[str, Any], make_session: MakeSession) -> tuple[str,
     for name, model in models.items() if isinstance(models, dict) else ():
         with suppress(AttributeError, TypeError):
             try:
-                here = library.resolve(name, model.get("kind"), trusted=True).path is not None
+                here = library.resolve(name, model.get("kind")).path is not None
             except ModelNotFoundError:
                 here = False
             if not here:

@@ -109,6 +109,15 @@ def test_what_is_no_lock(graphflow: Command, text: str) -> None:
     assert "there is no lock" in graphflow("run", "txt2img", "--locked").err
 
 
+def test_a_lock_of_somebody_else_names_no_files(graphflow: Command, locked: Path, tmp_path: Path) -> None:
+    data = json.loads(locked.read_text("utf-8"))
+    data["overrides"] = {"style.lora": str(LORA)}
+    data["results"] = {"save": ["0" * 64]}
+    locked.write_text(json.dumps(data), "utf-8")
+    ran = graphflow("verify", locked)
+    assert ran.code == 1 and "cannot be run" in ran.out and "nodes.style.params.lora" in ran.err
+
+
 def test_what_a_lock_names_is_pinned_and_stays(graphflow: Command, packed: Command, chain: Path) -> None:
     assert packed("run", chain).code == 0
     assert packed("run", chain, "-i", "seed=8").code == 0

@@ -13,6 +13,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from graphflow.document.embedded import embedded_texts
+from graphflow.session import Session
 from tests.cli.commands import Command
 
 NOISE: dict[str, Any] = {
@@ -131,6 +132,35 @@ def test_verify_of_what_carries_nothing(graphflow: Command) -> None:
     Image.new("RGB", (4, 4)).save("plain.png")
     ran = graphflow("verify", "plain.png")
     assert ran.code == 1 and "carries no graphflow workflow" in ran.err
+
+
+def test_a_text_has_its_record_beside_it(graphflow: Command) -> None:
+    Path("note.json").write_text(
+        json.dumps({"graphflow": 2, "nodes": {"note": {"type": "save_text", "params": {"text": "grün"}}}}), "utf-8"
+    )
+    assert graphflow("run", "note.json").code == 0
+    path = Path("out/graphflow_00001.txt")
+    assert path.read_text("utf-8") == "grün"
+    assert json.loads(graphflow("show", path, "--json").out)[0]["record"]["node"] == "note"
+    assert graphflow("verify", path).out == f"{path}: identical bytes\n"
+    path.write_text("grau", "utf-8")
+    assert graphflow("verify", path).code == 1
+    assert graphflow("run", "note.json", "--out", "bare", "--no-metadata").code == 0
+    assert [item.name for item in Path("bare").iterdir()] == ["graphflow_00001.txt"]
+
+
+def test_no_file_loosens_the_safety_policy(graphflow: Command, noise: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str | None] = []
+    run = Session.run
+
+    def watched(*given: Any, **options: Any) -> Any:
+        asked.append(options["safety"])
+        return run(*given, **options)
+
+    monkeypatch.setattr(Session, "run", watched)
+    for policy, option in (("off", ()), ("require", ()), ("require", ("--safety", "auto"))):
+        graphflow("verify", with_record(noise, safety={"policy": policy}), *option)
+    assert asked == [None, "require", "auto"]
 
 
 def test_diff_names_the_nodes_and_what_explains_the_pixels(graphflow: Command, noise: Path) -> None:
