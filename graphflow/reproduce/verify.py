@@ -52,11 +52,10 @@ class Verdict:
 
 @dataclass
 class _Again:
-    """What one run is to make again: files of the same workflow, node and circumstances."""
+    """What one run is to make again: files of the same workflow and circumstances."""
 
     document: Document
     folder: Path
-    node: str | None
     safety: Policy | None
     threads: int | None
     settings: Mapping[str, Any]
@@ -105,7 +104,7 @@ def verify(
         except GraphflowError as error:
             tell(Verdict(path, error=error))
             continue
-        key = digest([again.document.to_json(), str(again.folder), again.node, again.threads, dict(again.settings)])
+        key = digest([again.document.to_json(), str(again.folder), again.safety, again.threads, dict(again.settings)])
         groups.setdefault(key, again).files.append(item)
     for again in groups.values():
         try:
@@ -132,7 +131,6 @@ def _again(item: Carried, safety: Policy | None) -> _Again:
     told = record.get("safety")
     strict = isinstance(told, dict) and told.get("policy") == "require"
     threads = record.get("threads")
-    node = record.get("node")
     settings: dict[str, Any] = {"marking": "on" if item.mark else "off"}
     if record.get("device") == "cpu":
         settings["device"] = "cpu"
@@ -143,7 +141,6 @@ def _again(item: Carried, safety: Policy | None) -> _Again:
     return _Again(
         document,
         item.path.parent,
-        node if isinstance(node, str) else None,
         safety or ("require" if strict else None),
         threads if isinstance(threads, int) else None,
         settings,
@@ -154,11 +151,13 @@ def _made_again(
     again: _Again, make_session: MakeSession, input_folder: Path | None, cancellation: Cancellation | None
 ) -> list[Verdict]:
     _use_threads(again.threads)
+    nodes = [item.record.get("node") for item in again.files]
+    targets = list(dict.fromkeys(map(str, nodes))) if all(nodes) else None
     with make_session(again.settings) as own, tempfile.TemporaryDirectory(prefix="graphflow-verify-") as work:
         result = own.run(
             again.document,
             out=work,
-            targets=[again.node] if again.node else None,
+            targets=targets,
             safety=again.safety,
             folder=again.folder,
             input_folder=input_folder,
@@ -169,9 +168,10 @@ def _made_again(
 
 
 def _verdict(item: Carried, made: Sequence[Carried]) -> Verdict:
-    number = item.record.get("number")
-    numbered = [other for other in made if number is not None and other.record.get("number") == number]
-    candidates = numbered or [other for other in made if other.path.suffix.lower() == item.path.suffix.lower()]
+    same = [
+        other for other in made if all(other.record.get(fact) == item.record.get(fact) for fact in ("node", "number"))
+    ]
+    candidates = same or [other for other in made if other.path.suffix.lower() == item.path.suffix.lower()]
     if not candidates:
         error = GraphflowError("the run made no such file: the safety checker withheld it, or the workflow writes none")
         return Verdict(item.path, error=error)
