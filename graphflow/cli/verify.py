@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 EPILOG = "Examples: graphflow verify out/*.png · graphflow verify picture.png --models /data/models"
 
+_SHOWN = 16
+"""Digits of a digest where all of it is told elsewhere."""
+
 Files = Annotated[
     list[Path],
     typer.Argument(metavar="FILE…", show_default=False, help="Files that a run wrote; or locks, WORKFLOW.lock.json."),
@@ -84,14 +87,19 @@ def show(target: Console, verdict: Verdict) -> None:
         target.print(styled(f"{verdict.path}: cannot be made again", "red"), soft_wrap=True)
         if verdict.error is not None:
             failures.show(verdict.error)
-        for item in verdict.missing:
-            target.print(styled(f"  to fetch: {item}"), soft_wrap=True)
+        _show_missing(target, verdict)
         return
     style = "green" if verdict.ok else "red"
     target.print(styled(f"{verdict.path}: {verdict.compared}", style), soft_wrap=True)
     show_causes(target, verdict.unlike, other_pixels=not verdict.ok)
+    _show_missing(target, verdict)
     if not verdict.ok and not verdict.unlike:
         target.print(styled(f"  {verdict.hint}"), soft_wrap=True)
+
+
+def _show_missing(target: Console, verdict: Verdict) -> None:
+    for item in verdict.missing:
+        target.print(styled(f"  to fetch: {item}"), soft_wrap=True)
 
 
 def show_lock(target: Console, verdict: LockVerdict) -> None:
@@ -124,8 +132,12 @@ def show_causes(target: Console, unlike: tuple[Unlike, ...], *, other_pixels: bo
     """Print in which recorded facts two records differ, most likely cause first."""
     for index, item in enumerate(unlike):
         likely = " (the most likely cause)" if other_pixels and not index else ""
-        digests = f": SHA-256 {item.made or 'not told'}, here {item.here or 'not told'}" if item.is_file else ""
+        digests = f": {_digest(item.made)}, here {_digest(item.here)}" if item.is_file else ""
         target.print(styled(f"  {item}{digests}{likely}"), soft_wrap=True)
+
+
+def _digest(value: str | None) -> str:
+    return f"SHA-256 {value[:_SHOWN]}…" if value else "not told"
 
 
 def to_json(verdict: Verdict) -> dict[str, Any]:

@@ -33,7 +33,7 @@ class Verdict:
         compared: How it compares with what was made now; None where nothing was.
         unlike: The recorded facts that differ now, most likely cause first.
         error: Why it cannot be made again.
-        missing: What to fetch, where models are missing.
+        missing: What to fetch, where models are missing or others.
         hint: What may explain other pixels where no fact differs.
     """
 
@@ -182,7 +182,9 @@ def _verdict(item: Carried, made: Sequence[Carried]) -> Verdict:
         if "threads" in item.record
         else "its record does not tell the number of threads, which may be the cause"
     )
-    return Verdict(item.path, best, tuple(unlike(item.record, other.record)), hint=hint)
+    models = other.record.get("models", {})
+    missing = () if best.same else _to_fetch(item.record, lambda name, model: models.get(name, {}).get("files", {}))
+    return Verdict(item.path, best, tuple(unlike(item.record, other.record)), missing=missing, hint=hint)
 
 
 def _use_threads(threads: int | None) -> None:
@@ -194,18 +196,38 @@ def _use_threads(threads: int | None) -> None:
 
 
 def _missing(record: Mapping[str, Any], make_session: MakeSession) -> tuple[str, ...]:
-    """Return what to fetch: the recorded models that are not here, with their SHA-256."""
+    """Return what to fetch: the recorded models that are not here."""
     library = make_session({}).library
+
+    def here(name: str, kind: Any) -> bool:
+        try:
+            return library.resolve(name, kind).path is not None
+        except ModelNotFoundError:
+            return False
+
+    return _to_fetch(record, lambda name, model: {} if not here(name, model.get("kind")) else model["files"])
+
+
+def _to_fetch(
+    record: Mapping[str, Any], here: Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
+) -> tuple[str, ...]:
+    """Return the recorded files of models that are others here, with their SHA-256 and where the Hub has them.
+
+    Args:
+        record: A record, which somebody else may have written.
+        here: Gives what the files of a model are here, in the form of a record.
+    """
     found = []
     models = record.get("models")
     for name, model in models.items() if isinstance(models, dict) else ():
-        with suppress(AttributeError, TypeError):
-            try:
-                here = library.resolve(name, model.get("kind")).path is not None
-            except ModelNotFoundError:
-                here = False
-            if not here:
-                files = ", ".join(f"{inside} SHA-256 {file.get('sha256')}" for inside, file in model["files"].items())
-                hub = f" (on the Hub: {model['hub']})" if "hub" in model else ""
-                found.append(f"{name}{hub}: {files}")
+        with suppress(AttributeError, TypeError, KeyError):
+            files = here(name, model)
+            other = [
+                f"{inside} SHA-256 {file['sha256']}"
+                for inside, file in model["files"].items()
+                if files.get(inside) != file
+            ]
+            hub = f" (on the Hub: {model['hub']})" if "hub" in model else ""
+            if other:
+                found.append(f"{name}{hub}: {', '.join(other)}")
     return tuple(found)

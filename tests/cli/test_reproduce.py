@@ -128,6 +128,15 @@ def test_verify_says_what_to_fetch(graphflow: Command, noise: Path) -> None:
     )
 
 
+def test_verify_says_which_file_was_another(graphflow: Command, noise: Path) -> None:
+    models = {
+        "dreams": {"kind": "checkpoint", "hub": "a/b@1", "files": {"d.safetensors": {"sha256": "cd" * 32, "size": 1}}}
+    }
+    ran = graphflow("verify", changed(with_record(noise, models=models)))
+    assert ran.code == 1
+    assert f"to fetch: dreams (on the Hub: a/b@1): d.safetensors SHA-256 {'cd' * 32}" in ran.out
+
+
 def test_verify_of_what_carries_nothing(graphflow: Command) -> None:
     Image.new("RGB", (4, 4)).save("plain.png")
     ran = graphflow("verify", "plain.png")
