@@ -124,10 +124,15 @@ def _markers(weights: Weights) -> dict[str, Config]:
     scheduler: dict[str, JsonValue] = {}
     if "v_pred" in weights.tensors or "edm_vpred.sigma_max" in weights.tensors:
         scheduler["prediction_type"] = "v_prediction"
+    levels = {"sigma_min": "edm_vpred.sigma_min", "sigma_max": "edm_vpred.sigma_max"}
+    header = weights.headers[0]
+    if set(levels.values()) <= set(header.tensors):  # CosXL
+        scheduler["_class_name"] = "EDMEulerScheduler"
+        for name, tensor in levels.items():
+            scheduler[name] = read_floats(header, tensor)[0]
     if "ztsnr" in weights.tensors:
         scheduler["rescale_betas_zero_snr"] = True
     if "edm_mean" in weights.tensors and "edm_std" in weights.tensors:
-        header = weights.headers[0]
         if {"edm_mean", "edm_std"} <= set(header.tensors):
             mean, std = list(read_floats(header, "edm_mean")), list(read_floats(header, "edm_std"))
             found["vae"] = {"latents_mean": [*mean], "latents_std": [*std], "scaling_factor": 0.5}

@@ -296,6 +296,9 @@ def _check_kind(description: Description, kind: Kind | None) -> None:
         return
     if description.kind == "checkpoint" and kind in _PART_KINDS:
         return
+    whole = any(part.prefix.startswith("model.") for part in description.parts.values())
+    if (description.kind, kind) == ("diffusion_model", "checkpoint") and whole:
+        return  # a checkpoint that was published without text encoders and autoencoder
     if {description.kind, kind} == {"controlnet", "t2i_adapter"}:
         return
     raise ModelFormatError(

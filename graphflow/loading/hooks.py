@@ -79,7 +79,14 @@ def _(hook: PredictionHook, loaded: Any) -> AbstractContextManager[None]:
 @attach.register
 def _(hook: ContinuousHook, loaded: Any) -> AbstractContextManager[None]:
     _tell_of_flow(loaded, "set_continuous_sampling")
-    loaded.model_sampling = ModelSampling.continuous(hook.prediction, hook.sigma_min, hook.sigma_max, time=hook.time)
+    prediction = hook.prediction
+    if prediction == "edm_playground_v2.5":
+        if prediction not in loaded.latent.others:
+            raise InvalidInputError(
+                f"models of this family have no latents of {prediction}", where="prediction", advice="set it to edm"
+            )
+        prediction, loaded.latent = "edm", loaded.latent.others[prediction]
+    loaded.model_sampling = ModelSampling.continuous(prediction, hook.sigma_min, hook.sigma_max, time=hook.time)
     return nullcontext()
 
 

@@ -66,6 +66,7 @@ class LatentFormat:
         tiny: Name of the family's tiny autoencoder, for previews.
         scaled_reference: Whether editing models read the latents of the picture in the model's scale, not raw.
         further: Formats of further tensors of a latent that is a set of them, by name, such as sound beside a video.
+        others: Latents of models with the family's network that were trained on others, by the name of what they predict.
     """
 
     channels: int
@@ -81,6 +82,7 @@ class LatentFormat:
     tiny: str = ""
     scaled_reference: bool = False
     further: Mapping[str, LatentFormat] = field(default_factory=dict)
+    others: Mapping[str, LatentFormat] = field(default_factory=dict)
 
     def beside(self, channels: int) -> tuple[float, ...]:
         """Return what a network that reads so many channels beside the latent sees where it is given no picture.

@@ -18,13 +18,15 @@ from torch import Tensor
 from .errors import SamplingError
 from .levels import Levels, training_sigmas
 
-Prediction = Literal["epsilon", "v_prediction", "sample", "edm", "lcm", "flow"]
-"""What a network predicts: the noise; the velocity v (Salimans and Ho 2022, arXiv:2202.00512); the clean sample; F of
-Karras et al. 2022 (arXiv:2206.00364, table 1); the noise, under the boundary condition of consistency models (Luo et al.
-2023, arXiv:2310.04378); the flow velocity noise - x0."""
+Prediction = Literal["epsilon", "v_prediction", "sample", "img_to_img", "edm", "lcm", "flow", "cosmos_rflow"]
+"""What a network predicts: the noise; the velocity v (Salimans and Ho 2022, arXiv:2202.00512); the clean sample; the same
+from an input that is not scaled; F of Karras et al. 2022 (arXiv:2206.00364, table 1); the noise, under the boundary
+condition of consistency models (Luo et al. 2023, arXiv:2310.04378); the flow velocity noise - x0; the same from
+x / (1 + sigma), which lets a flow model run on the levels of the others (Cosmos, arXiv:2501.03575)."""
 
-Time = Literal["step", "log", "angle"]
-"""How the network is told the noise level: the nearest training step, log(sigma) / 4, or atan(sigma) * 2 / pi."""
+Time = Literal["step", "log", "angle", "share"]
+"""How the network is told the noise level: the nearest training step, log(sigma) / 4, atan(sigma) * 2 / pi, or
+sigma / (1 + sigma)."""
 
 LCM_STEPS = 50
 """Steps of the solver that latent consistency models were distilled from."""
@@ -102,7 +104,7 @@ class ModelSampling(Levels):
             prediction: what the network predicts; not "flow" or "lcm".
             sigma_min: lowest level, above 0.
             sigma_max: highest level.
-            time: how the network is told the level.
+            time: how the network is told the level; "cosmos_rflow" has its own way.
             levels: number of noise levels in the table from which the simple schedules choose.
 
         Raises:
@@ -115,7 +117,7 @@ class ModelSampling(Levels):
             prediction=prediction,
             sigmas=sigmas,
             log_sigmas=sigmas.log(),
-            time=time,
+            time="share" if prediction == "cosmos_rflow" else time,
             sigma_data=0.5 if prediction == "edm" else 1.0,
         )
 
@@ -136,6 +138,9 @@ class ModelSampling(Levels):
             if config.get("use_dynamic_shifting"):
                 return cls.flow(math.exp(float(config.get("max_shift") or 1.15)), levels=10 * levels)
             return cls.flow(float(config.get("shift") or config.get("flow_shift") or 1.0), levels=levels)
+        if name.startswith("EDM") and kind in ("epsilon", "v_prediction"):
+            low, high = float(config.get("sigma_min") or 0.002), float(config.get("sigma_max") or 80.0)
+            return cls.continuous("edm" if kind == "epsilon" else "v_prediction", low, high)
         if kind not in ("epsilon", "v_prediction", "sample"):
             raise SamplingError(
                 f"prediction type {kind!r} is not supported",
@@ -184,6 +189,8 @@ class ModelSampling(Levels):
             return 0.25 * sigma.log()
         if self.time == "angle":
             return sigma.atan() / math.pi * 2
+        if self.time == "share":
+            return sigma / (sigma + 1.0)
         return super().timestep(sigma) * self.stride + self.stride - 1
 
     def sigma(self, timestep: Tensor) -> Tensor:
@@ -194,6 +201,8 @@ class ModelSampling(Levels):
             return (timestep / 0.25).exp()
         if self.time == "angle":
             return (timestep * math.pi / 2).tan()
+        if self.time == "share":
+            return timestep / (1.0 - timestep)
         return super().sigma((timestep.float() - (self.stride - 1)) / self.stride)
 
     def percent_to_sigma(self, percent: float) -> float:
@@ -222,8 +231,14 @@ class ModelSampling(Levels):
         return (-half_log_snr).sigmoid() if self.is_flow else super().sigma_at_half_log_snr(half_log_snr)
 
     def scale_input(self, x: Tensor, sigma: Tensor) -> Tensor:
-        """What the network expects at its input: unit variance for discrete models, x itself for flow."""
-        return x if self.is_flow else x / (_like(sigma, x) ** 2 + self.sigma_data**2) ** 0.5
+        """What the network expects at its input: x itself for flow, unit variance for most others."""
+        match self.prediction:
+            case "flow" | "img_to_img":
+                return x
+            case "cosmos_rflow":
+                return x / (_like(sigma, x) + 1.0)
+            case _:
+                return x / (_like(sigma, x) ** 2 + self.sigma_data**2) ** 0.5
 
     def to_denoised(self, x: Tensor, output: Tensor, sigma: Tensor) -> Tensor:
         """The clean sample x0 that a network output means.
@@ -239,8 +254,10 @@ class ModelSampling(Levels):
                 return x - output * s
             case "v_prediction":
                 return x / (s**2 + 1.0) - output * s / (s**2 + 1.0) ** 0.5
-            case "sample":
+            case "sample" | "img_to_img":
                 return output
+            case "cosmos_rflow":
+                return (x - output * s) / (s + 1.0)
             case "edm":
                 data = self.sigma_data
                 return x * data**2 / (s**2 + data**2) + output * s * data / (s**2 + data**2) ** 0.5
@@ -258,7 +275,8 @@ class ModelSampling(Levels):
         """
         if self.is_flow:
             return sigma * noise + (1.0 - sigma) * latent
-        return noise * ((1.0 + sigma**2) ** 0.5 if max_denoise else sigma) + latent
+        full = max_denoise and self.prediction != "cosmos_rflow"
+        return noise * ((1.0 + sigma**2) ** 0.5 if full else sigma) + latent
 
     def finish(self, sigma: Tensor, latent: Tensor) -> Tensor:
         """Undo the scale of a latent that leaves sampling at noise level `sigma` (0 when it is done)."""

@@ -32,11 +32,11 @@ class PredictionHook:
     """Another meaning of the network's output, on the noise levels of Stable Diffusion.
 
     Attributes:
-        prediction: ``epsilon``, ``v_prediction``, ``sample`` or ``lcm``.
+        prediction: See ``graphflow.sampling.prediction.Prediction``.
         zero_snr: Rescale the levels to a zero terminal signal-to-noise ratio.
     """
 
-    prediction: Literal["epsilon", "v_prediction", "sample", "lcm"]
+    prediction: Literal["epsilon", "v_prediction", "sample", "img_to_img", "lcm"]
     zero_snr: bool = False
 
 
@@ -46,13 +46,13 @@ class ContinuousHook:
     """Noise levels of a model trained on a whole range of them.
 
     Attributes:
-        prediction: ``epsilon``, ``v_prediction`` or ``edm``.
+        prediction: See ``graphflow.sampling.prediction.Prediction``; Playground v2.5 is EDM with latents of its own.
         sigma_min: Lowest level.
         sigma_max: Highest level.
         time: How the network is told the level, see ``graphflow.sampling.prediction.Time``.
     """
 
-    prediction: Literal["epsilon", "v_prediction", "edm"]
+    prediction: Literal["epsilon", "v_prediction", "edm", "edm_playground_v2.5", "cosmos_rflow"]
     sigma_min: float
     sigma_max: float
     time: Literal["log", "angle"] = "log"

@@ -22,8 +22,11 @@ Edge = Annotated[int, Field(ge=16, le=LIMITS.edge, description="pixels of the pi
 def set_prediction(
     model: Denoiser,
     prediction: Annotated[
-        Literal["epsilon", "v_prediction", "sample", "lcm"],
-        Field(description="what it predicts: the noise, the velocity v, the clean sample; lcm is a distilled model"),
+        Literal["epsilon", "v_prediction", "sample", "img_to_img", "lcm"],
+        Field(
+            description="what it predicts: the noise, the velocity v, the clean sample, the same from an input that is"
+            " not scaled; lcm is a distilled model"
+        ),
     ] = "epsilon",
     zero_snr: Annotated[
         bool, Field(description="trained down to a signal-to-noise ratio of zero (arXiv:2305.08891)")
@@ -37,7 +40,8 @@ def set_prediction(
 def set_continuous_sampling(
     model: Denoiser,
     prediction: Annotated[
-        Literal["v_prediction", "epsilon", "edm"], Field(description="what it predicts")
+        Literal["v_prediction", "epsilon", "edm", "edm_playground_v2.5", "cosmos_rflow"],
+        Field(description="what it predicts; Playground v2.5 has latents of its own, cosmos_rflow its own time"),
     ] = "v_prediction",
     sigma_max: Annotated[float, Field(gt=0, le=1000, description="highest noise level")] = 120.0,
     sigma_min: Annotated[float, Field(gt=0, le=1000, description="lowest noise level")] = 0.002,

@@ -20,7 +20,7 @@ from graphflow.spec.registry import Registry
 from graphflow.values import Conditioning, Image, Latent, Sigmas
 from tests.families.recorded_models import DATA, shapes, write_model
 
-FAMILIES = ("chroma", "flux", "lumina2", "qwen_image", "sd3", "z_image")
+FAMILIES = ("chroma", "edm", "flux", "lumina2", "qwen_image", "sd3", "z_image")
 EVALUATION_BOUND, SAMPLING_BOUND, BROWNIAN_BOUND = 1e-5, 1e-4, 1e-3
 
 
@@ -79,11 +79,14 @@ def run_prompt(
 
 def write_models(prompt: dict[str, Any], folder: Path) -> None:
     """Write the weight files that a prompt names, and tokenizers that read its texts as the published ones do."""
-    files = {Path(spec["file"]).name: name for name, spec in shapes().items()}
+    files: dict[str, list[str]] = {}
+    for name, spec in shapes().items():
+        files.setdefault(Path(spec["file"]).name, []).append(name)
     for entry in prompt.values():
         for value in entry["inputs"].values():
             if isinstance(value, str) and value in files:
-                write_model(files[value], folder)
+                for name in files[value]:
+                    write_model(name, folder)
                 if value.startswith("t5"):
                     write_t5_tokenizer(folder / "tokenizers" / "t5" / "tokenizer.json")
                 elif value.startswith("qwen_3"):

@@ -21,6 +21,10 @@ _SIDECARS = {
     "clip_l_tiny": {"text_encoder": _CLIP_L},
     "clip_g_tiny": {"text_encoder": _CLIP_G, "tokenizer": {"pad_token": "!"}},
     "sd3_all_tiny": {"text_encoder": _CLIP_L, "text_encoder_2": _CLIP_G},
+    **dict.fromkeys(
+        ("sdxl_tiny", "playground_v25_tiny", "sdxl_vpred_zsnr_tiny", "cosxl_tiny"),
+        {"unet": {"attention_head_dim": [1, 2, 4]}},
+    ),
     "qwen_2.5_vl_7b_tiny": {"text_encoder": {"vision_config": SEEING}},
 }
 """What the recordings set at run time, by file."""
