@@ -39,6 +39,7 @@ from .masks.edit import *
 from .masks.make import *
 from .models.control import *
 from .models.hooks import *
+from .models.hypernetwork import *
 from .models.ip_adapter import *
 from .models.loaders import *
 from .models.lora import *

@@ -132,11 +132,10 @@ def _markers(weights: Weights) -> dict[str, Config]:
             scheduler[name] = read_floats(header, tensor)[0]
     if "ztsnr" in weights.tensors:
         scheduler["rescale_betas_zero_snr"] = True
-    if "edm_mean" in weights.tensors and "edm_std" in weights.tensors:
-        if {"edm_mean", "edm_std"} <= set(header.tensors):
-            mean, std = list(read_floats(header, "edm_mean")), list(read_floats(header, "edm_std"))
-            found["vae"] = {"latents_mean": [*mean], "latents_std": [*std], "scaling_factor": 0.5}
-            scheduler["_class_name"] = "EDMDPMSolverMultistepScheduler"
+    if {"edm_mean", "edm_std"} <= set(header.tensors):  # Playground v2.5
+        mean, std = list(read_floats(header, "edm_mean")), list(read_floats(header, "edm_std"))
+        found["vae"] = {"latents_mean": [*mean], "latents_std": [*std], "scaling_factor": 0.5}
+        scheduler["_class_name"] = "EDMDPMSolverMultistepScheduler"
     if scheduler:
         found["scheduler"] = scheduler
     return found

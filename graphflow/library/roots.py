@@ -135,15 +135,19 @@ def clean_name(name: str) -> str:
 def find_in_root(root: Root, name: str, kind: Kind | None) -> Path | None:
     """The path that a cleaned name has in one root, resolved; None where it has none.
 
+    A pickle file that was converted gives way to the safetensors file beside it.
+
     Raises:
         ModelNotFoundError: It is there, but a link leads out of the root.
     """
     if root.only:
         _, place = root.only.get(name, (None, ""))
         return (root.path / place).resolve() if place and is_model(root.path / place) else None
+    stem, dot, ending = name.rpartition(".")
+    converted = [stem + EXTENSIONS[0]] if dot + ending.lower() in PICKLE_EXTENSIONS else []
     for base in search_folders(root, kind):
-        for ending in ("", *EXTENSIONS):
-            candidate = base / (name + ending)
+        for found in (*converted, *(name + ending for ending in ("", *EXTENSIONS))):
+            candidate = base / found
             if is_model(candidate):
                 return _inside(root, model_file(candidate), name)
     return None

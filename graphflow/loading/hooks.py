@@ -18,9 +18,17 @@ from typing import Any, get_type_hints
 from graphflow import runtime
 from graphflow.errors import InvalidInputError
 from graphflow.sampling.differential import differential_schedule
-from graphflow.sampling.modifiers import MODIFIERS
+from graphflow.sampling.guiders import EMPTY
+from graphflow.sampling.modifiers import MODIFIERS, PerpendicularNegativeChange
 from graphflow.sampling.prediction import ModelSampling
-from graphflow.values.sampling_hooks import ContinuousHook, DifferentialHook, FlowHook, GuidanceHook, PredictionHook
+from graphflow.values.sampling_hooks import (
+    ContinuousHook,
+    DifferentialHook,
+    FlowHook,
+    GuidanceHook,
+    PerpNegHook,
+    PredictionHook,
+)
 
 Attach = Callable[[Any, Any], AbstractContextManager[None]]
 
@@ -63,6 +71,13 @@ attach = Attachments()
 @attach.register
 def _(hook: GuidanceHook, loaded: Any) -> AbstractContextManager[None]:
     loaded.guidance.append(MODIFIERS[hook.method](**hook.options))
+    return nullcontext()
+
+
+@attach.register
+def _(hook: PerpNegHook, loaded: Any) -> AbstractContextManager[None]:
+    loaded.further_sides[EMPTY] = hook.empty
+    loaded.guidance.append(PerpendicularNegativeChange(negative_scale=hook.negative_scale))
     return nullcontext()
 
 

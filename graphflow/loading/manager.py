@@ -28,6 +28,7 @@ from graphflow.values import (
     IPAdapter,
     Model,
     ModelFile,
+    NetworkExtension,
     Recipe,
     SafetyChecker,
     TextEncoder,
@@ -181,7 +182,7 @@ class ModelManager:
         :class:`graphflow.sampling.network.Denoiser`), a TextEncoder, a Vae, a ControlNet or an IPAdapter; an
         :class:`~graphflow.vision.upscale.Upscaler` for an UpscaleModel, a
         :class:`~graphflow.vision.image_encoder.PictureEncoder` for an ImageEncoder and a
-        :class:`~graphflow.vision.safety.PictureChecker` for a SafetyChecker.
+        :class:`~graphflow.vision.safety.PictureChecker` for a SafetyChecker; the module of a NetworkExtension.
 
         Raises:
             ModelNotFoundError: A file of the recipe is gone.
@@ -266,6 +267,8 @@ class ModelManager:
                 return self._components(recipe, modules).autoencoder(modules[0])
             case ControlNet():
                 return self._components(recipe, modules).control(modules[0])
+            case NetworkExtension():
+                return modules[0].module
             case IPAdapter():
                 return self._components(recipe, modules).picture_adapter(modules[0])
             case TextEncoder():

@@ -87,7 +87,8 @@ def denoise(request: Request) -> tuple[Latent, Latent]:
         space = LatentSpace()
     height, width = (edge * denoiser.latent.downscale for edge in latent.samples.shape[-2:])
     completed = {
-        name: denoiser.complete(side, height, width, negative=name == NEGATIVE) for name, side in request.sides.items()
+        name: denoiser.complete(side, height, width, negative=name == NEGATIVE)
+        for name, side in {**denoiser.further_sides, **request.sides}.items()
     }
     told = dict(denoiser.painting(completed, spaces[MAIN].enter(latent.samples), latent.noise_mask))
     method = get_sampler(request.sampler) if isinstance(request.sampler, str) else request.sampler

@@ -27,6 +27,7 @@ class Denoiser(Protocol):
         latent: The latents that it reads, with the scale of this very model.
         device: Where it computes.
         guidance: What changes guidance, in order.
+        further_sides: Conditionings by name that what changes guidance asks for, beside those of the sampler.
         variations: Named changes of the network, for guidance that compares with a weakened one.
         make_mask_schedule: How a noise mask changes over the run; None has it stay the same.
     """
@@ -35,6 +36,7 @@ class Denoiser(Protocol):
     latent: LatentFormat
     device: torch.device
     guidance: list[Modifier]
+    further_sides: dict[str, Conditioning]
     variations: dict[str, Any]
     make_mask_schedule: MakeMaskSchedule | None
 

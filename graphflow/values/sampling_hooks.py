@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from graphflow.values.conditioning import Conditioning
 from graphflow.values.types import value_type
 
 
@@ -24,6 +25,20 @@ class GuidanceHook:
 
     method: str
     options: Mapping[str, float | str] = field(default_factory=dict)
+
+
+@value_type("perp_neg_hook")
+@dataclass(frozen=True, kw_only=True)
+class PerpNegHook:
+    """Perp-Neg in place of a sampler's own guidance.
+
+    Attributes:
+        empty: The empty prompt.
+        negative_scale: Weight of the negative direction.
+    """
+
+    empty: Conditioning
+    negative_scale: float
 
 
 @value_type("prediction_hook")

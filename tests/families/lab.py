@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -17,10 +17,11 @@ from graphflow.converters.comfyui.rules import Rule
 from graphflow.families.sd3.text import WIDTHS
 from graphflow.sampling.denoiser import GuidedDenoiser
 from graphflow.sampling.guidance import ClassifierFree
+from graphflow.sampling.guiders import GUIDERS
 from graphflow.sampling.regions import make_regions
 from graphflow.spec import registry
 from graphflow.spec.registry import Registry
-from graphflow.values import Conditioning, ConditioningEntry, Image, Latent, Mask, Model
+from graphflow.values import Conditioning, ConditioningEntry, Guider, Image, Latent, Mask, Model
 from tests.families.recorded_models import noise
 
 
@@ -69,31 +70,46 @@ def lab_eval(
     cfg: float = 1.0,
 ) -> Latent:
     """Evaluate a model once at a latent that is taken as it is in the model's space."""
+    told = {"positive": positive, **({} if negative is None else {"negative": negative})}
+    return _evaluated(model, told, ClassifierFree(scale=cfg), latent, sigma)
+
+
+@node("lab_eval_guider", lane="device")
+def lab_eval_guider(guider: Guider, latent: Latent, sigma: float) -> Latent:
+    """Evaluate a guider once at a latent that is taken as it is in the model's space."""
+    return _evaluated(guider.model, guider.sides, GUIDERS[guider.method](**guider.options), latent, sigma)
+
+
+def _evaluated(model: Model, told: Mapping[str, Conditioning], formula: Any, latent: Latent, sigma: float) -> Latent:
     x = latent.samples
     level = torch.tensor(sigma)
     with model.use() as denoiser:
         height, width = (edge * denoiser.latent.downscale for edge in x.shape[-2:])
-        told = {"positive": positive, **({} if negative is None else {"negative": negative})}
+        told = {**told, **denoiser.further_sides}
         completed = {
             name: denoiser.complete(side, height, width, negative=name == "negative") for name, side in told.items()
         }
         guided = GuidedDenoiser(
             predict=denoiser.predict,
             model_sampling=denoiser.model_sampling,
-            guider=ClassifierFree(scale=cfg),
-            sides={name: make_regions(side.entries, x) for name, side in denoiser.painting(completed, x, None).items()},
+            guider=formula,
+            sides={
+                name: make_regions(side.entries, x, denoiser.latent.downscale)
+                for name, side in denoiser.painting(completed, x, None).items()
+            },
             modifiers=denoiser.guidance,
         )
         return replace(latent, samples=guided(x, level))
 
 
-PACK = (lab_conditioning, lab_latent, lab_image, lab_mask, lab_eval)
+PACK = (lab_conditioning, lab_latent, lab_image, lab_mask, lab_eval, lab_eval_guider)
 _RULES = (
     Rule("LabConditioning", "lab_conditioning", "name tokens width pooled scale mask_from"),
     Rule("LabLatent", "lab_latent", "name shape scale"),
     Rule("LabImage", "lab_image", "name frames height width"),
     Rule("LabMask", "lab_mask", "height width top left bottom right"),
     Rule("LabEval", "lab_eval", "model positive latent sigma negative cfg"),
+    Rule("LabEvalGuider", "lab_eval_guider", "guider latent sigma"),
 )
 
 

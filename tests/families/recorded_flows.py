@@ -19,8 +19,9 @@ from graphflow.settings import Dtype, RootSetting, Settings
 from graphflow.spec.registry import Registry
 from graphflow.values import Conditioning, Image, Latent, Sigmas
 from tests.families.recorded_models import DATA, shapes, write_model
+from tests.parity import weights
 
-FAMILIES = ("chroma", "edm", "flux", "lumina2", "qwen_image", "sd3", "z_image")
+FAMILIES = ("chroma", "edm", "flux", "lumina2", "misc", "qwen_image", "sd3", "style", "unclip", "z_image")
 EVALUATION_BOUND, SAMPLING_BOUND, BROWNIAN_BOUND = 1e-5, 1e-4, 1e-3
 
 
@@ -79,6 +80,8 @@ def run_prompt(
 
 def write_models(prompt: dict[str, Any], folder: Path) -> None:
     """Write the weight files that a prompt names, and tokenizers that read its texts as the published ones do."""
+    if "sd15_tinyunet_rand.safetensors" in str(prompt):
+        weights.write_models(folder, "checkpoints/sd15_tinyunet_rand")
     files: dict[str, list[str]] = {}
     for name, spec in shapes().items():
         files.setdefault(Path(spec["file"]).name, []).append(name)

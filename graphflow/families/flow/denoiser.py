@@ -18,7 +18,7 @@ from graphflow.sampling.guidance import Modifier
 from graphflow.sampling.loop import LatentSpace, MakeMaskSchedule
 from graphflow.sampling.network import Denoiser
 from graphflow.sampling.prediction import ModelSampling
-from graphflow.values import ConditioningEntry, Latent
+from graphflow.values import Conditioning, ConditioningEntry, Latent
 
 REFERENCES = "reference_latents"
 """Where a conditioning entry's extras have the latents of pictures to look at."""
@@ -39,6 +39,7 @@ class FlowDenoiser(Denoiser):
     device: torch.device
     dtype: torch.dtype
     guidance: list[Modifier] = field(default_factory=list)
+    further_sides: dict[str, Conditioning] = field(default_factory=dict)
     variations: dict[str, Callable[..., AbstractContextManager[None]]] = field(default_factory=dict)
     make_mask_schedule: MakeMaskSchedule | None = None
     _moved: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)

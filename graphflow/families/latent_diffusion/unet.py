@@ -43,6 +43,7 @@ class UNetModel:
         dtype: Dtype it computes in.
         variations: Named changes of the network, for guidance that compares with a weakened one.
         guidance: What changes guidance, in order.
+        further_sides: Conditionings by name that what changes guidance asks for.
         around: Contexts in which the network runs, made from the noise level of each evaluation.
         make_mask_schedule: How a noise mask changes over the run; None has it stay the same.
         controls: The ControlNets in use.
@@ -58,6 +59,7 @@ class UNetModel:
     dtype: torch.dtype
     variations: dict[str, Variation] = field(default_factory=dict)
     guidance: list[Modifier] = field(default_factory=list)
+    further_sides: dict[str, Conditioning] = field(default_factory=dict)
     around: list[Callable[[float], AbstractContextManager[None]]] = field(default_factory=list)
     make_mask_schedule: MakeMaskSchedule | None = None
     controls: Controls = field(default_factory=Controls)

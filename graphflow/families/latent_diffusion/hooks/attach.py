@@ -18,6 +18,7 @@ from graphflow.families.latent_diffusion.hooks.self_attention import (
     without_middle_attention,
 )
 from graphflow.families.latent_diffusion.hooks.tokens import merge_tokens
+from graphflow.families.latent_diffusion.hypernetwork import changing_attention
 from graphflow.families.latent_diffusion.ip_adapter import PicturePrompt
 from graphflow.families.latent_diffusion.unet import UNetModel
 from graphflow.loading.hooks import attach
@@ -27,6 +28,7 @@ from graphflow.values.image_prompts import ImagePrompt
 from graphflow.values.network_hooks import (
     DeepShrink,
     FreeU,
+    Hypernetwork,
     HyperTile,
     MergeTokens,
     PerturbedAttention,
@@ -84,6 +86,13 @@ def _(hook: HyperTile, loaded: UNetModel) -> AbstractContextManager[None]:
 @attach.register
 def _(hook: MergeTokens, loaded: UNetModel) -> AbstractContextManager[None]:
     return merge_tokens(loaded.module, hook.ratio)
+
+
+@attach.register
+@contextmanager
+def _(hook: Hypernetwork, loaded: UNetModel) -> Iterator[None]:
+    with hook.network.use() as network, changing_attention(loaded.module, network, hook.strength):
+        yield
 
 
 @attach.register
