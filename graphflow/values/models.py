@@ -24,6 +24,7 @@ __all__ = [
     "ModelFile",
     "Recipe",
     "SafetyChecker",
+    "StyleModel",
     "TextEncoder",
     "UpscaleModel",
     "Vae",
@@ -153,6 +154,12 @@ class ImageEncoder(Recipe):
 @dataclass(frozen=True, kw_only=True)
 class IPAdapter(Recipe):
     """An IP-Adapter: attention to pictures beside the text."""
+
+
+@value_type("style_model")
+@dataclass(frozen=True, kw_only=True)
+class StyleModel(Recipe):
+    """A style model: what an image encoder sees, as tokens beside those of the text (FLUX.1 Redux)."""
 
 
 @value_type("upscale_model")

@@ -20,7 +20,7 @@ from graphflow.spec.registry import Registry
 from graphflow.values import Conditioning, Image, Latent, Sigmas
 from tests.families.recorded_models import DATA, shapes, write_model
 
-FAMILIES = ("chroma", "flux", "lumina2", "qwen_image", "sd3", "z_image")
+FAMILIES = ("chroma", "flux", "flux_redux", "lumina2", "qwen_image", "sd3", "z_image")
 EVALUATION_BOUND, SAMPLING_BOUND, BROWNIAN_BOUND = 1e-5, 1e-4, 1e-3
 
 

@@ -22,7 +22,7 @@ _DIFFUSERS = frozenset(
     }
 )
 _TEXT = frozenset({"CLIPTextModel", "CLIPTextModelWithProjection"})
-_TRANSFORMERS = _TEXT | {"CLIPVisionModelWithProjection"}
+_TRANSFORMERS = _TEXT | {"CLIPVisionModelWithProjection", "SiglipVisionModel"}
 
 
 def build(class_name: str, config: dict[str, Any]) -> nn.Module:
