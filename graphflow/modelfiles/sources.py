@@ -19,7 +19,8 @@ from graphflow.modelfiles.given import Given
 from graphflow.modelfiles.header import parse_json_object, read_json
 
 SECTIONS = (
-    "unet", "transformer", "vae", "text_encoder", "text_encoder_2", "text_encoder_3", "controlnet", "hypernetwork", "scheduler",
+    "unet", "transformer", "vae", "text_encoder", "text_encoder_2", "text_encoder_3", "image_encoder", "controlnet",
+    "hypernetwork", "scheduler",
     "tokenizer", "tokenizer_2", "tokenizer_3",
 )  # fmt: skip
 """Parts whose config may be given, as `{"unet": {"attention_head_dim": 8}}`."""

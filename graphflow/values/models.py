@@ -25,6 +25,7 @@ __all__ = [
     "NetworkExtension",
     "Recipe",
     "SafetyChecker",
+    "StyleModel",
     "TextEncoder",
     "UpscaleModel",
     "Vae",
@@ -160,6 +161,12 @@ class IPAdapter(Recipe):
 @dataclass(frozen=True, kw_only=True)
 class NetworkExtension(Recipe):
     """A network that acts inside a diffusion model's own: a hypernetwork, or layers that place things in boxes."""
+
+
+@value_type("style_model")
+@dataclass(frozen=True, kw_only=True)
+class StyleModel(Recipe):
+    """A style model: what an image encoder sees, as tokens beside those of the text (FLUX.1 Redux)."""
 
 
 @value_type("upscale_model")

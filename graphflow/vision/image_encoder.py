@@ -1,4 +1,7 @@
-"""CLIP image encoders: what a picture shows, as vectors (Radford et al. 2021, arXiv:2103.00020)."""
+"""Image encoders: what a picture shows, as vectors.
+
+CLIP (Radford et al. 2021, arXiv:2103.00020) and SigLIP (Zhai et al. 2023, arXiv:2303.15343).
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import torch
 from torch import Tensor
 
 from graphflow.basics.inference import inference
-from graphflow.vision.clip_pixels import clip_pixels
+from graphflow.vision.clip_pixels import CLIP_MEAN, CLIP_STD, Crop, clip_pixels, square_pixels
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -17,7 +20,7 @@ class PictureEncoder:
     """What `ImageEncoder.use()` gives.
 
     Attributes:
-        module: A transformers `CLIPVisionModelWithProjection`.
+        module: A transformers `CLIPVisionModelWithProjection` or `SiglipVisionModel`.
         device: Where it computes.
         dtype: Dtype it computes in.
     """
@@ -29,6 +32,24 @@ class PictureEncoder:
     def prepared(self, pixels: Tensor) -> Tensor:
         """Pictures (B, 3 or more, H, W) in [0, 1] as the encoder gets them."""
         return clip_pixels(pixels, int(self.module.config.image_size))
+
+    @property
+    def projects(self) -> bool:
+        """Whether it has one vector a picture, in a space that it shares with text."""
+        return hasattr(self.module, "visual_projection")
+
+    @inference
+    def tokens(self, pixels: Tensor, crop: Crop) -> Tensor:
+        """One vector a token of the last layer (B, T, D), as style models read them; float32 on the CPU.
+
+        Args:
+            pixels: (B, 3 or more, H, W) in [0, 1].
+            crop: How they become square.
+        """
+        mean, std = (CLIP_MEAN, CLIP_STD) if self.projects else ((0.5,) * 3, (0.5,) * 3)
+        square = square_pixels(pixels, int(self.module.config.image_size), crop, mean, std)
+        found: Tensor = self.module(square.to(self.device, self.dtype)).last_hidden_state
+        return found.float().cpu()
 
     @inference
     def pooled(self, prepared: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from graphflow.values import Conditioning, Image, Latent, Sigmas
 from tests.families.recorded_models import DATA, shapes, write_model
 from tests.parity import weights
 
-FAMILIES = ("chroma", "edm", "flux", "lumina2", "misc", "qwen_image", "sd3", "style", "unclip", "z_image")
+FAMILIES = ("chroma", "edm", "flux", "flux_redux", "lumina2", "misc", "qwen_image", "sd3", "style", "unclip", "z_image")
 EVALUATION_BOUND, SAMPLING_BOUND, BROWNIAN_BOUND = 1e-5, 1e-4, 1e-3
 
 

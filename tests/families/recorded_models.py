@@ -28,6 +28,7 @@ _SIDECARS = {
         name: {"unet": {"attention_head_dim": [1, 2, 4]}}
         for name in ("sdxl_tiny", "playground_v25_tiny", "sdxl_vpred_zsnr_tiny", "cosxl_tiny")
     },
+    "sigclip_vision_patch14_384_tiny": {"image_encoder": {"num_attention_heads": 4}},
     "qwen_2.5_vl_7b_tiny": {"text_encoder": {"vision_config": SEEING}},
 }
 """What the recordings set at run time, by file."""
@@ -48,8 +49,9 @@ def noise(tag: str, name: str, shape: tuple[int, ...]) -> Array:
 @cache
 def shapes() -> dict[str, Any]:
     """Return the files by name."""
-    found: dict[str, Any] = json.loads((DATA / "shapes.json").read_text("utf-8"))
-    return found
+    return {
+        name: spec for path in DATA.glob("shapes*.json") for name, spec in json.loads(path.read_text("utf-8")).items()
+    }
 
 
 def write_model(name: str, root: Path) -> Path:

@@ -42,6 +42,7 @@ SAMPLE = {
         "text/lora_kohya_te",
         "pipeline/txt2img",
     ),
+    "flux_redux": ("eval/two_attn_bias", "attn_bias0.2/euler", "multiply1/euler"),
     "qwen_image": (
         "eval/odd9x7",
         "eval/layers3",
@@ -159,6 +160,7 @@ def test_a_mask_that_z_image_cannot_heed_is_refused(session: Session, models: Pa
             {"clip_name2": "clip_l_tiny.safetensors"},
             "one CLIP-L, one CLIP-G and one T5",
         ),
+        ("flux_redux", "eval/attn_bias1", "2", {"width": 64}, "tokens of width 192, the prompt's have 64"),
         ("chroma", "text/plain", "1", {"clip_name": "clip_l_tiny.safetensors"}, "one T5, not CLIPTextModel"),
     ],
 )

@@ -161,7 +161,8 @@ def _image_prompt(entry: NodeEntry, spec: NodeSpec) -> Made:
     links = {"conditioning": _link(entry, "conditioning")["conditioning"], "clip_vision_output": "@picture"}
     if style:
         nodes.append(("style", "StyleModelLoader", {"style_model_name": style}, {}))
-        values = {"strength": strength, "strength_type": "multiply"}
+        kinds = {"multiply": "multiply", "attention": "attn_bias"}
+        values = {"strength": strength, "strength_type": kinds[_value(entry, spec, "strength_type")]}
         nodes.append(("", "StyleModelApply", values, {**links, "style_model": "@style"}))
     else:
         values = {"strength": strength, "noise_augmentation": noise}

@@ -40,11 +40,14 @@ def _style(builder: Builder, source: Source) -> list[Value]:
     model = source.fused("style_model", "style model")
     if model is None:
         raise RefusedError("its style model is missing")
-    if source.text("strength_type", "multiply") != "multiply":
-        raise RefusedError("strength_type attn_bias has no native counterpart")
+    kinds = {"multiply": "multiply", "attn_bias": "attention"}
+    kind = source.text("strength_type", "multiply")
+    if kind not in kinds:
+        raise RefusedError(f"its strength_type {kind} is not known")
     picture = _picture(source)
     told = {"conditioning": source.get("conditioning"), "style_model": model.parts["name"]}
-    inputs = {**told, **picture.parts, "strength": source.get("strength", 1.0)}
+    strength = {"strength": source.get("strength", 1.0), "strength_type": kinds[kind]}
+    inputs = {**told, **picture.parts, **strength}
     return [builder.add(source, "add_image_prompt", inputs, ids=(*model.ids, *picture.ids))]
 
 
@@ -111,8 +114,8 @@ RULES: tuple[AnyRule, ...] = (
     Rule("ZImageFunControlnet", "apply_control_patch", "model model_patch:control_net vae image strength mask", back=False,
          dropped={"inpaint_image": "its picture to fill in is not used"}),
     Made("USOStyleReference", ("apply_style_patch",), _style_patch, says="apply_style_patch"),
-    Made("StyleModelLoader", (), _style_model, says="part of add_image_prompt"),
-    Made("StyleModelApply", ("add_image_prompt",), _style, says="add_image_prompt"),
+    Made("StyleModelLoader", (), _style_model, says="part of add_image_prompt", gives={"style_model": "redux"}),
+    Made("StyleModelApply", ("add_image_prompt",), _style, says="add_image_prompt", gives={"style_model": "redux"}),
     Made("unCLIPConditioning", ("add_image_prompt",), _unclip, says="add_image_prompt"),
 )  # fmt: skip
 """By ComfyUI type."""

@@ -25,9 +25,11 @@ class FlowComponents(LatentDiffusionComponents):
 
     Attributes:
         transformer: The Diffusers class of the family's transformer.
+        further: Diffusers classes of what steers it.
     """
 
     transformer: str
+    further: tuple[str, ...] = ()
 
     def build(self, part: Part) -> nn.Module:
         """The part's module without weights.
@@ -36,7 +38,7 @@ class FlowComponents(LatentDiffusionComponents):
             ModelFormatError: Its class cannot be loaded.
         """
         config = dict(part.config)
-        if part.class_name == self.transformer:
+        if part.class_name in (self.transformer, *self.further):
             with collector_paused():
                 import diffusers
 

@@ -12,6 +12,7 @@ from graphflow.families.flow.components import FlowComponents, pieces_of
 from graphflow.families.flow.t5 import T5Encoder
 from graphflow.families.flux.denoiser import FluxDenoiser
 from graphflow.families.flux.family import FAMILY
+from graphflow.families.flux.style import REDUX
 from graphflow.families.flux.text import FluxText
 from graphflow.families.latent_diffusion.components import tokenizer_of
 from graphflow.families.latent_diffusion.text import ClipEncoder
@@ -85,4 +86,4 @@ class FluxComponents(FlowComponents):
         )
 
 
-COMPONENTS = FluxComponents(latent=FAMILY.latent, transformer=FAMILY.transformer)
+COMPONENTS = FluxComponents(latent=FAMILY.latent, transformer=FAMILY.transformer, further=(REDUX,))

@@ -21,6 +21,8 @@ from graphflow.sampling.loop import LatentSpace
 from graphflow.sampling.regions import CONCAT, HOLE, PICTURE
 from graphflow.values import Conditioning, ConditioningEntry
 
+BIAS = "attention_bias"
+"""The extra of an entry that says how much more attention some of its tokens get: (first, behind the last, logarithm)."""
 GUIDANCE = 3.5
 """What a guidance-distilled model is told where nobody says it."""
 _BYTES_PER_TOKEN = 34
@@ -108,6 +110,7 @@ class FluxDenoiser(FlowDenoiser):
                 guidance=guidance,
                 img_ids=torch.cat(places).to(self.device),
                 txt_ids=torch.zeros(text.shape[1], 3, device=self.device),
+                joint_attention_kwargs=self._attention(entries, batch, text.shape[1], tokens.shape[1]),
                 return_dict=False,
             )[0]
         return unpack(output[:, :count], height, width)
@@ -129,6 +132,19 @@ class FluxDenoiser(FlowDenoiser):
                 " it by edit_conditioning",
             )
         return torch.cat([x, self.stacked([tensor for tensor in given if isinstance(tensor, Tensor)], batch)], dim=1)
+
+    def _attention(
+        self, entries: Sequence[ConditioningEntry], batch: int, text: int, picture: int
+    ) -> dict[str, Tensor] | None:
+        """What is added to the scores of attention, where style models' tokens get more or less of it."""
+        if not any(entry.extras.get(BIAS) for entry in entries):
+            return None
+        added = torch.zeros(len(entries), 1, text + picture, text + picture, device=self.device, dtype=self.dtype)
+        for matrix, entry in zip(added[:, 0], entries, strict=True):
+            for first, last, bias in entry.extras.get(BIAS, ()):
+                # Tokens of this picture, and of those that came later, look at it as they look at all others.
+                matrix[:first, first:last] = matrix[text:, first:last] = bias
+        return {"attention_mask": added.repeat_interleave(batch, dim=0)}
 
     def _guidance(self, entries: Sequence[ConditioningEntry], batch: int) -> tuple[Tensor | None, Tensor | None]:
         """The guidance of each item and whether it is heard at all; None where the model has no such input."""

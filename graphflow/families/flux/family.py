@@ -2,14 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
 from graphflow.families.flow.bfl_names import transformer_names
 from graphflow.families.flow.family import FlowFamily
 from graphflow.families.flow.t5_config import T5
 from graphflow.families.flux.config import infer_transformer, schedule
 from graphflow.families.flux.sizes import KONTEXT_SIZES
-from graphflow.modelfiles.family import EncoderRole, LatentFormat, Variant
+from graphflow.families.flux.style import REDUX, infer_redux
+from graphflow.modelfiles.description import Config, Kind
+from graphflow.modelfiles.draft import Draft
+from graphflow.modelfiles.family import EncoderRole, LatentFormat, Match, Variant
+from graphflow.modelfiles.inferred import Shapes
 
-FAMILY = FlowFamily(
+
+@dataclass(frozen=True, kw_only=True)
+class FluxFamily(FlowFamily):
+    """Implements :class:`graphflow.modelfiles.family.Family`; it describes what prompts by pictures, too."""
+
+    def recognise(self, shapes: Shapes, metadata: Mapping[str, str], *, stated: Any = None) -> Match | None:
+        """Recognise a transformer, a ControlNet or a style model by its tensors."""
+        if "redux_down.weight" in shapes:
+            return Match(kind="style_model", variant=self.name)
+        return super().recognise(shapes, metadata, stated=stated)
+
+    def describe(self, draft: Draft, match: Match, kind: Kind | None) -> None:
+        """Fill in the description of a file."""
+        if match.kind != "style_model":
+            super().describe(draft, match, kind)
+            return
+        draft.kind, draft.family = match.kind, self.name
+        draft.add("style_model", infer_redux(draft.shapes, draft.where), "")
+
+    def recognise_part(self, class_name: str, config: Config) -> Match | None:
+        """Recognise a component by its class."""
+        if class_name == REDUX:
+            return Match(kind="style_model", variant=self.name, rank=self.rank)
+        return super().recognise_part(class_name, config)
+
+
+FAMILY = FluxFamily(
     name="flux",
     made_by="Flux(?!2)",
     transformer="FluxTransformer2DModel",

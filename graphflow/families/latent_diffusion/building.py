@@ -25,7 +25,7 @@ _DIFFUSERS = frozenset(
 )
 _OWN: Mapping[str, type[nn.Module]] = {"IPAdapter": IPAdapterNetwork, "Hypernetwork": HypernetworkModule}
 _TEXT = frozenset({"CLIPTextModel", "CLIPTextModelWithProjection"})
-_TRANSFORMERS = _TEXT | {"CLIPVisionModelWithProjection"}
+_TRANSFORMERS = _TEXT | {"CLIPVisionModelWithProjection", "SiglipVisionModel"}
 
 
 def build(class_name: str, config: dict[str, Any]) -> nn.Module:

@@ -101,7 +101,7 @@ def infer_text_encoder(
 
 
 def infer_image_encoder(shapes: Shapes, where: str) -> Inferred:
-    """Config of a `CLIPVisionModelWithProjection`.
+    """Config of a `CLIPVisionModelWithProjection`, or of a `SiglipVisionModel`, which has no token for the whole picture.
 
     Raises:
         ModelFormatError: The tensors do not form one.
@@ -112,6 +112,8 @@ def infer_image_encoder(shapes: Shapes, where: str) -> Inferred:
     if not (patch and positions and inner):
         raise ModelFormatError("the image encoder lacks embeddings or layers", where=where)
     width = patch[0]
+    if "vision_model.embeddings.class_embedding" not in shapes:
+        return _siglip(shapes, patch, positions[0], inner[0])
     projection = shape_of(shapes, "visual_projection.weight", dims=2)
     head = {1280: 80, 1664: 104}.get(width, HEAD_WIDTH)
     facts: Config = {
@@ -133,6 +135,28 @@ def infer_image_encoder(shapes: Shapes, where: str) -> Inferred:
     variant = {1024: "clip_vision_l", 1280: "clip_vision_h", 1664: "clip_vision_g"}.get(width, "")
     certain = frozenset(defaults) if known else frozenset({"layer_norm_eps"})
     return Inferred("CLIPVisionModelWithProjection", variant, facts, defaults, certain)
+
+
+def _siglip(shapes: Shapes, patch: tuple[int, ...], positions: int, inner: int) -> Inferred:
+    width = patch[0]
+    facts: Config = {
+        "hidden_size": width,
+        "intermediate_size": inner,
+        "num_hidden_layers": _layers(shapes, "vision_model.encoder.layers."),
+        "patch_size": patch[2],
+        "num_channels": patch[1],
+        "vision_use_head": any(name.startswith("vision_model.head.") for name in shapes),
+    }
+    side = round(positions**0.5) * patch[2]
+    defaults: Config = {
+        "image_size": 384 if side == 378 else side,  # as published, where 14 x 14 pixels leave a margin
+        "num_attention_heads": max(1, width // (72 if width == 1152 else HEAD_WIDTH)),
+        "hidden_act": "gelu_pytorch_tanh",
+        "layer_norm_eps": 1e-5,  # ComfyUI's; transformers has 1e-6, which is 2.5e-5 off
+    }
+    return Inferred(
+        "SiglipVisionModel", "siglip", facts, defaults, frozenset({"image_size", "hidden_act", "layer_norm_eps"})
+    )
 
 
 def _layers(shapes: Shapes, start: str) -> int:
