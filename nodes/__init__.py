@@ -13,6 +13,7 @@ from typing import Any
 from graphflow.spec.decorator import is_node
 
 from .conditioning.extras import *
+from .conditioning.image_prompts import *
 from .conditioning.prompts import *
 from .conditioning.regions import *
 from .conditioning.sdxl import *
@@ -28,6 +29,7 @@ from .images.shape import *
 from .images.upscaling import *
 from .latents.batch import *
 from .latents.empty import *
+from .latents.enlarging import *
 from .latents.files import *
 from .latents.inpainting import *
 from .latents.masked_content import *

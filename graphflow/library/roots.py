@@ -37,7 +37,7 @@ KIND_FOLDERS: Mapping[Kind, tuple[str, ...]] = {
     "hypernetwork": ("hypernetworks",),
     "upscale_model": ("upscale_models",),
     "ip_adapter": ("ipadapter",),
-    "image_encoder": ("clip_vision",),
+    "image_encoder": ("clip_vision", "checkpoints"),
     "audio_encoder": ("audio_encoders",),
     "latent_upscale_model": ("latent_upscale_models",),
     "style_model": ("style_models",),

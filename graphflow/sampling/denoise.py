@@ -15,6 +15,7 @@ from graphflow.values import Conditioning, Latent, Noise
 
 from .evaluate import acts
 from .guidance import NEGATIVE, POSITIVE, Guider
+from .image_prompts import PROMPTS
 from .loop import LatentSpace, OnStep, sample
 from .network import Denoiser
 from .noise import initial_noise
@@ -87,9 +88,11 @@ def denoise(request: Request) -> tuple[Latent, Latent]:
         space = LatentSpace()
     height, width = (edge * denoiser.latent.downscale for edge in latent.samples.shape[-2:])
     completed = {
-        name: denoiser.complete(side, height, width, negative=name == NEGATIVE)
+        name: denoiser.complete(side, height, width, negative=name == NEGATIVE, seed=noise.seed)
         for name, side in {**denoiser.further_sides, **request.sides}.items()
     }
+    if any(PROMPTS in entry.extras for side in completed.values() for entry in side.entries):
+        request.notice("this model reads no pictures: what add_image_prompt said without a style model does nothing")
     told = dict(denoiser.painting(completed, spaces[MAIN].enter(latent.samples), latent.noise_mask))
     method = get_sampler(request.sampler) if isinstance(request.sampler, str) else request.sampler
     asked = {name: side for name, side in told.items() if name in request.guider.sides}

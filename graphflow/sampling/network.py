@@ -81,7 +81,7 @@ class Denoiser(Protocol):
         """
         raise InvalidInputError("the model reads latents of one tensor", where="latent")
 
-    def complete(self, told: Conditioning, height: int, width: int, *, negative: bool) -> Conditioning:
+    def complete(self, told: Conditioning, height: int, width: int, *, negative: bool, seed: int = 0) -> Conditioning:
         """Fill in what the family reads beside the text, where nobody said it.
 
         Args:
@@ -89,6 +89,7 @@ class Denoiser(Protocol):
             height: Height of the picture in pixels.
             width: Its width.
             negative: Whether this is what the picture should avoid.
+            seed: The sampling's, for noise on what is told.
         """
         return told
 

@@ -13,7 +13,9 @@ import torch
 
 from graphflow import node
 from graphflow.converters.comfyui import rules
+from graphflow.converters.comfyui.building import Builder, Source
 from graphflow.converters.comfyui.rules import Rule
+from graphflow.converters.comfyui.rules.rule import AnyRule, Made
 from graphflow.families.sd3.text import WIDTHS
 from graphflow.sampling.denoiser import GuidedDenoiser
 from graphflow.sampling.guidance import ClassifierFree
@@ -21,7 +23,7 @@ from graphflow.sampling.guiders import GUIDERS
 from graphflow.sampling.regions import make_regions
 from graphflow.spec import registry
 from graphflow.spec.registry import Registry
-from graphflow.values import Conditioning, ConditioningEntry, Guider, Image, Latent, Mask, Model
+from graphflow.values import Conditioning, ConditioningEntry, Guider, Image, ImageEncoder, Latent, Mask, Model
 from tests.families.recorded_models import noise
 
 
@@ -74,6 +76,23 @@ def lab_eval(
     return _evaluated(model, told, ClassifierFree(scale=cfg), latent, sigma)
 
 
+@node("lab_seen", lane="device")
+def lab_seen(image_encoder: ImageEncoder, image: Image, crop: str = "center") -> Conditioning:
+    """Return what an image encoder sees."""
+    with image_encoder.use() as encoder:
+        tokens = encoder.tokens(image.pixels, crop)
+        found = {"last_hidden_state": tokens}
+        if encoder.projects:
+            found["image_embeds"] = encoder.vectors(image.pixels, crop)
+    return Conditioning(entries=(ConditioningEntry(embedding=tokens, extras=found),))
+
+
+def _seen(builder: Builder, source: Source) -> list[Any]:
+    picture = source.fused("clip_vision_output", "encoded picture")
+    assert picture is not None
+    return [builder.add(source, "lab_seen", picture.parts, ids=picture.ids)]
+
+
 @node("lab_eval_guider", lane="device")
 def lab_eval_guider(guider: Guider, latent: Latent, sigma: float) -> Latent:
     """Evaluate a guider once at a latent that is taken as it is in the model's space."""
@@ -102,9 +121,10 @@ def _evaluated(model: Model, told: Mapping[str, Conditioning], formula: Any, lat
         return replace(latent, samples=guided(x, level))
 
 
-PACK = (lab_conditioning, lab_latent, lab_image, lab_mask, lab_eval, lab_eval_guider)
-_RULES = (
+PACK = (lab_seen, lab_conditioning, lab_latent, lab_image, lab_mask, lab_eval, lab_eval_guider)
+_RULES: tuple[AnyRule, ...] = (
     Rule("LabConditioning", "lab_conditioning", "name tokens width pooled scale mask_from"),
+    Made("LabClipVisionTap", ("lab_seen",), _seen, says="lab_seen"),
     Rule("LabLatent", "lab_latent", "name shape scale"),
     Rule("LabImage", "lab_image", "name frames height width"),
     Rule("LabMask", "lab_mask", "height width top left bottom right"),

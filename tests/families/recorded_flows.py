@@ -131,7 +131,7 @@ def write_qwen_tokenizer(path: Path) -> None:
 
 def bound(case: str) -> float:
     """Return how far a case may differ."""
-    if case.startswith(("eval", "text", "vae", "lora", "sigmas", "checkpoint")):
+    if case.startswith(("eval", "text", "vae", "lora", "sigmas", "checkpoint", "vision")) or "/eval" in case:
         return EVALUATION_BOUND
     return BROWNIAN_BOUND if "sde" in case else SAMPLING_BOUND
 
@@ -155,6 +155,7 @@ def _parts(value: object, tap: str) -> Iterator[tuple[str, Tensor]]:
             yield tap, entry.embedding
             if entry.pooled is not None:
                 yield f"{tap}.pooled_output", entry.pooled
+            yield from ((f"{tap}.{name}", found) for name, found in entry.extras.items() if isinstance(found, Tensor))
 
 
 def _error(got: Tensor, wanted: Tensor) -> float:

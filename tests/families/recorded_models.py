@@ -28,6 +28,10 @@ _SIDECARS = {
         name: {"unet": {"attention_head_dim": [1, 2, 4]}}
         for name in ("sdxl_tiny", "playground_v25_tiny", "sdxl_vpred_zsnr_tiny", "cosxl_tiny")
     },
+    "clip_vision_vit_l_tiny": {"image_encoder": {"num_attention_heads": 4}},
+    "clip_vision_h_tiny": {"image_encoder": {"num_attention_heads": 4}},
+    "clip_vision_g_tiny": {"image_encoder": {"num_attention_heads": 4}},
+    "sd21_unclip_h_tiny": {"image_encoder": {"num_attention_heads": 4}, "unet": {"attention_head_dim": [1, 2, 4, 4]}},
     "sigclip_vision_patch14_384_tiny": {"image_encoder": {"num_attention_heads": 4}},
     "qwen_2.5_vl_7b_tiny": {"text_encoder": {"vision_config": SEEING}},
 }

@@ -116,6 +116,8 @@ RULES: tuple[AnyRule, ...] = (
     Made("USOStyleReference", ("apply_style_patch",), _style_patch, says="apply_style_patch"),
     Made("StyleModelLoader", (), _style_model, says="part of add_image_prompt", gives={"style_model": "redux"}),
     Made("StyleModelApply", ("add_image_prompt",), _style, says="add_image_prompt", gives={"style_model": "redux"}),
+    Rule("SD_4XUpscale_Conditioning", "enlarge_conditioning", "images positive negative scale_ratio noise_augmentation",
+         outputs="positive negative latent"),
     Made("unCLIPConditioning", ("add_image_prompt",), _unclip, says="add_image_prompt"),
 )  # fmt: skip
 """By ComfyUI type."""

@@ -29,7 +29,6 @@ _FAMILIES: Mapping[str, str] = {
     "Stable Cascade's two stages":
         "StableCascade_StageB_Conditioning StableCascade_StageC_VAEEncode"
         " StableCascade_SuperResolutionControlnet ModelSamplingStableCascade",
-    "the Stable Diffusion x4 upscaler": "SD_4XUpscale_Conditioning",
     "Hunyuan-DiT's text encoders (BERT and mT5)": "CLIPTextEncodeHunyuanDiT",
     "PixArt with its size conditioning": "CLIPTextEncodePixArtAlpha",
     "published step tables for Flux, Wan and Chroma, and these families": "OptimalStepsScheduler",

@@ -12,6 +12,7 @@ from graphflow.basics.importing import collector_paused
 from graphflow.errors import ModelFormatError
 from graphflow.families.latent_diffusion.hypernetwork import HypernetworkModule
 from graphflow.families.latent_diffusion.ip_adapter import IPAdapterNetwork
+from graphflow.families.latent_diffusion.style_adapter import StyleAdapter
 
 _DIFFUSERS = frozenset(
     {
@@ -23,7 +24,11 @@ _DIFFUSERS = frozenset(
         "T2IAdapter",
     }
 )
-_OWN: Mapping[str, type[nn.Module]] = {"IPAdapter": IPAdapterNetwork, "Hypernetwork": HypernetworkModule}
+_OWN: Mapping[str, type[nn.Module]] = {
+    "IPAdapter": IPAdapterNetwork,
+    "Hypernetwork": HypernetworkModule,
+    "StyleAdapter": StyleAdapter,
+}
 _TEXT = frozenset({"CLIPTextModel", "CLIPTextModelWithProjection"})
 _TRANSFORMERS = _TEXT | {"CLIPVisionModelWithProjection", "SiglipVisionModel"}
 

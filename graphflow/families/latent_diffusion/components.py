@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from graphflow.families.latent_diffusion import upscaler
 from graphflow.families.latent_diffusion.building import build
 from graphflow.families.latent_diffusion.control import ControlModel, Net
 from graphflow.families.latent_diffusion.hooks import attach  # noqa: F401 - registers what hooks do
@@ -102,6 +103,8 @@ class LatentDiffusionComponents(ABC):
             shift=_number(config.get("shift_factor"), 0.0),
             downscale=downscale(config),
         )
+        if part.config.get("in_channels") == upscaler.CHANNELS:
+            latent = replace(latent, scale=upscaler.SCALE, downscale=upscaler.DOWNSCALE)
         if not latent.mean:
             latent = replace(latent, scale=_number(config.get("scaling_factor"), latent.scale))
         return {

@@ -36,10 +36,10 @@ def infer_hypernetwork(shapes: Shapes, where: str) -> Inferred:
     for name, layers in chains.items():
         width = int(name.partition(".")[0])
         for number in sorted(layers):
-            shape = layers[number]
-            if len(shape) not in (1, 2) or shape[-1] != width:
+            size = layers[number]
+            if len(size) not in (1, 2) or size[-1] != width:
                 raise ModelFormatError(f"{name}.linear.{number} does not follow the layer before it", where=where)
-            width = shape[0]
+            width = size[0]
         if width != int(name.partition(".")[0]):
             raise ModelFormatError(f"{name} ends with another width than it begins with", where=where)
     facts: Config = {

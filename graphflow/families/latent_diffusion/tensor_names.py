@@ -13,6 +13,7 @@ from graphflow.families.latent_diffusion.key_names import (
     controlnet_modules,
     modern_vae_name,
     openclip_places,
+    openclip_vision_places,
     unet_modules,
     vae_modules,
 )
@@ -56,7 +57,8 @@ class LatentDiffusionNames:
     def targets(self, key: str) -> Iterator[tuple[str, Change]]:
         """Yield the class's tensors that a file's tensor makes."""
         if self.part.keys == "openclip":
-            yield from openclip_places(key)
+            vision = self.part.class_name.startswith("CLIPVision")
+            yield from openclip_vision_places(key) if vision else openclip_places(key)
         elif self.part.keys == "ldm":
             name = _renamed(key, self.modules)
             if name is not None:

@@ -13,9 +13,11 @@ from torch import Tensor
 from graphflow import runtime
 from graphflow.basics.inference import inference
 from graphflow.errors import InvalidInputError, ModelFormatError
+from graphflow.families.latent_diffusion import upscaler
 from graphflow.families.latent_diffusion.batching import evaluation_bytes
 from graphflow.families.latent_diffusion.control import Controls
 from graphflow.families.latent_diffusion.ip_adapter import PicturePrompts
+from graphflow.families.latent_diffusion.labels import labels, with_label
 from graphflow.families.latent_diffusion.saving import Config, Tensors, unet_tensors
 from graphflow.loading.lora_extraction import extract_lora
 from graphflow.modelfiles.family import LatentFormat
@@ -146,12 +148,15 @@ class UNetModel:
                 time,
                 **texts,
                 added_cond_kwargs=added,
+                class_labels=self._labels(entries, batch),
                 return_dict=False,
                 **residuals.arguments(self.device, self.dtype),
             )[0]
         return output.to(x.device, torch.float32)
 
-    def complete(self, conditioning: Conditioning, height: int, width: int, *, negative: bool) -> Conditioning:
+    def complete(
+        self, conditioning: Conditioning, height: int, width: int, *, negative: bool, seed: int = 0
+    ) -> Conditioning:
         """Fill in what the family reads beside the text, where nobody said it.
 
         Args:
@@ -159,8 +164,10 @@ class UNetModel:
             height: Height of the picture in pixels.
             width: Its width.
             negative: Whether this is what the picture should avoid.
+            seed: The sampling's, for noise on what pictures say.
         """
-        return self.picture_prompts.completed(conditioning, negative=negative)
+        entries = tuple(with_label(entry, self.module.config, seed) for entry in conditioning.entries)
+        return self.picture_prompts.completed(Conditioning(entries=entries), negative=negative)
 
     def painting(
         self, sides: Mapping[str, Conditioning], latent: Tensor, noise_mask: Tensor | None
@@ -196,6 +203,10 @@ class UNetModel:
             return Conditioning(entries=tuple(entries))
 
         return {name: seeing(side) for name, side in sides.items()}
+
+    def _labels(self, entries: Sequence[ConditioningEntry], batch: int) -> Tensor | None:
+        found = labels(entries, self.module.config, batch)
+        return found if found is None else found.to(self.device, self.dtype if found.is_floating_point() else None)
 
     def _with_pictures(self, told: Conditioning, more: int) -> Conditioning:
         """Bring the picture that an entry goes on from into the form that the network reads."""
@@ -258,10 +269,11 @@ def check_unet(config: dict[str, Any]) -> None:
     """Refuse UNets that read something nobody can give here.
 
     Raises:
-        ModelFormatError: The UNet is conditioned on a class or a noise level.
+        ModelFormatError: The UNet is conditioned on a class.
     """
-    if config.get("num_class_embeds") or config.get("class_embed_type"):
+    kind, count = config.get("class_embed_type"), config.get("num_class_embeds")
+    if kind not in (None, "projection") or (count and config.get("in_channels") != upscaler.CHANNELS):
         raise ModelFormatError(
-            "the UNet is conditioned on a class or an image embedding, which only its own pipeline gives",
+            "the UNet is conditioned on a class, which only its own pipeline gives",
             advice="run it with run_pipeline",
         )
