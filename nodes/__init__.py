@@ -12,6 +12,7 @@ from typing import Any
 
 from graphflow.spec.decorator import is_node
 
+from .conditioning.boxes import *
 from .conditioning.extras import *
 from .conditioning.image_prompts import *
 from .conditioning.prompts import *

@@ -51,6 +51,19 @@ def _style(builder: Builder, source: Source) -> list[Value]:
     return [builder.add(source, "add_image_prompt", inputs, ids=(*model.ids, *picture.ids))]
 
 
+def _gligen(builder: Builder, source: Source) -> list[Value]:
+    return [Fused("GLIGEN model", {"gligen": source.text("gligen_name")}, (source.id,))]
+
+
+def _gligen_box(builder: Builder, source: Source) -> list[Value]:
+    network = source.fused("gligen_textbox_model", "GLIGEN model")
+    if network is None:
+        raise RefusedError("its GLIGEN model is missing")
+    inputs = {name: source.get(name) for name in ("text", "width", "height", "x", "y")}
+    told = {"conditioning": source.get("conditioning_to"), "text_encoder": source.get("clip")}
+    return [builder.add(source, "add_gligen_box", {**told, **inputs, **network.parts}, ids=network.ids)]
+
+
 def _unclip(builder: Builder, source: Source) -> list[Value]:
     picture = _picture(source)
     names = ("conditioning", "strength", "noise_augmentation")
@@ -118,6 +131,8 @@ RULES: tuple[AnyRule, ...] = (
     Made("StyleModelApply", ("add_image_prompt",), _style, says="add_image_prompt", gives={"style_model": "redux"}),
     Rule("SD_4XUpscale_Conditioning", "enlarge_conditioning", "images positive negative scale_ratio noise_augmentation",
          outputs="positive negative latent"),
+    Made("GLIGENLoader", (), _gligen, says="part of add_gligen_box"),
+    Made("GLIGENTextBoxApply", ("add_gligen_box",), _gligen_box, says="add_gligen_box"),
     Made("unCLIPConditioning", ("add_image_prompt",), _unclip, says="add_image_prompt"),
 )  # fmt: skip
 """By ComfyUI type."""

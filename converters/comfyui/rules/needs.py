@@ -82,7 +82,6 @@ _NODES: Mapping[str, str] = {
         " CreateHookLoraModelOnly CreateHookModelAsLora CreateHookModelAsLoraModelOnly CombineHooks2 CombineHooks4"
         " CombineHooks8 SetClipHooks SetHookKeyframes",
     "a conditioning that acts where no other one does": "ConditioningSetDefaultCombine PairConditioningSetDefaultCombine",
-    "GLIGEN's layers in the UNet, which place things in boxes": "GLIGENLoader GLIGENTextBoxApply",
     "PhotoMaker's encoder of faces": "PhotoMakerLoader PhotoMakerEncode",
     "a prompt that a ControlNet reads instead of the model": "CLIPTextEncodeControlnet",
     "a schedule from GITS's tables, which have no free licence": "GITSScheduler",

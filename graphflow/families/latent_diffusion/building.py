@@ -10,6 +10,7 @@ from torch import nn
 
 from graphflow.basics.importing import collector_paused
 from graphflow.errors import ModelFormatError
+from graphflow.families.latent_diffusion.gligen import GligenNetwork
 from graphflow.families.latent_diffusion.hypernetwork import HypernetworkModule
 from graphflow.families.latent_diffusion.ip_adapter import IPAdapterNetwork
 from graphflow.families.latent_diffusion.style_adapter import StyleAdapter
@@ -25,6 +26,7 @@ _DIFFUSERS = frozenset(
     }
 )
 _OWN: Mapping[str, type[nn.Module]] = {
+    "Gligen": GligenNetwork,
     "IPAdapter": IPAdapterNetwork,
     "Hypernetwork": HypernetworkModule,
     "StyleAdapter": StyleAdapter,

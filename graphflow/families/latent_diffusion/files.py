@@ -5,6 +5,7 @@ from __future__ import annotations
 from graphflow.errors import ModelFormatError
 from graphflow.families.latent_diffusion.adapter_files import variant_of_width
 from graphflow.families.latent_diffusion.checkpoint import fill_checkpoint, recognise_checkpoint
+from graphflow.families.latent_diffusion.gligen_config import GLIGEN_MARK, infer_gligen, text_width
 from graphflow.families.latent_diffusion.hypernetwork_config import (
     infer_hypernetwork,
     is_hypernetwork,
@@ -46,6 +47,8 @@ def recognise_file(shapes: Shapes, stated: Guess | None) -> Match | None:
         return Match(kind="t2i_adapter", variant=_variant_of_t2i(shapes))
     if any(name.startswith(_IP_MARKS) for name in shapes):
         return Match(kind="ip_adapter", variant=variant_of_width(_cross_width(shapes)) or "")
+    if GLIGEN_MARK in shapes:
+        return Match(kind="gligen", variant=variant_of_width(text_width(shapes)) or "")
     if STYLE_MARK in shapes:
         projection = shape_of(shapes, "proj", dims=2)
         return Match(kind="style_model", variant=variant_of_width(projection[1] if projection else 0) or "")
@@ -74,6 +77,9 @@ def describe_file(draft: Draft, match: Match, kind: Kind | None) -> None:
             draft.family = family_of_variant(match.variant)
             if not reads_faces(draft.shapes):
                 draft.add("ip_adapter", infer_ip_adapter(draft.shapes, draft.where), "")
+        case "gligen":
+            draft.kind, draft.variant, draft.family = match.kind, match.variant, family_of_variant(match.variant)
+            draft.add("gligen", infer_gligen(draft.shapes, draft.where), "")
         case "style_model":
             draft.kind, draft.variant, draft.family = match.kind, match.variant, family_of_variant(match.variant)
             draft.add("style_model", infer_style_adapter(draft.shapes, draft.where), "")

@@ -176,7 +176,7 @@ class PicturePrompts:
             sigma: The noise level.
 
         Yields:
-            The arguments of the network that take the place of the text embedding.
+            What takes the place of the text embedding, and arguments of the network's attention.
         """
         if not self._prompts:
             yield {"encoder_hidden_states": context}
@@ -198,10 +198,7 @@ class PicturePrompts:
                 for prompt, part in zip(self._prompts, tokens, strict=True)
             ]
             masks = [None if prompt.masks is None else prompt.masks[None] for prompt in self._prompts]
-            yield {
-                "encoder_hidden_states": (context, pictures),
-                "cross_attention_kwargs": {"ip_adapter_masks": masks},
-            }
+            yield {"encoder_hidden_states": (context, pictures), "ip_adapter_masks": masks}
         finally:
             for name, processor in before.items():
                 unet.get_submodule(name).set_processor(processor)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from graphflow.families.latent_diffusion.gligen_config import gligen_places
 from graphflow.families.latent_diffusion.hypernetwork_config import hypernetwork_places
 from graphflow.families.latent_diffusion.ip_adapter_config import ip_adapter_places
 from graphflow.families.latent_diffusion.key_names import (
@@ -65,6 +66,8 @@ class LatentDiffusionNames:
                 yield name, ""
         elif self.part.class_name == "IPAdapter":
             yield from ip_adapter_places(key)
+        elif self.part.class_name == "Gligen":
+            yield from ((name, "") for name in gligen_places(key))
         elif self.part.class_name == "Hypernetwork":
             yield from ((name, "") for name in hypernetwork_places(key))
         elif self.part.class_name == "AutoencoderKL":

@@ -16,6 +16,7 @@ from graphflow.errors import InvalidInputError, ModelFormatError
 from graphflow.families.latent_diffusion import upscaler
 from graphflow.families.latent_diffusion.batching import evaluation_bytes
 from graphflow.families.latent_diffusion.control import Controls
+from graphflow.families.latent_diffusion.gligen import Grounding, grounded
 from graphflow.families.latent_diffusion.ip_adapter import PicturePrompts
 from graphflow.families.latent_diffusion.labels import labels, with_label
 from graphflow.families.latent_diffusion.saving import Config, Tensors, unet_tensors
@@ -23,7 +24,7 @@ from graphflow.loading.lora_extraction import extract_lora
 from graphflow.modelfiles.family import LatentFormat
 from graphflow.pixels.batches import cycled
 from graphflow.pixels.resampling import resize_bilinear
-from graphflow.sampling.guidance import Modifier
+from graphflow.sampling.guidance import POSITIVE, Modifier
 from graphflow.sampling.loop import MakeMaskSchedule
 from graphflow.sampling.prediction import ModelSampling
 from graphflow.sampling.regions import CONCAT, HOLE, PICTURE, resize_mask
@@ -50,6 +51,7 @@ class UNetModel:
         make_mask_schedule: How a noise mask changes over the run; None has it stay the same.
         controls: The ControlNets in use.
         picture_prompts: The pictures that IP-Adapters have it attend to.
+        grounding: The GLIGEN networks in use.
         architecture: The name in `modelspec.architecture` of files that hold it.
         marks_prediction: Whether files mark a prediction other than epsilon by empty tensors, too.
     """
@@ -68,6 +70,7 @@ class UNetModel:
     picture_prompts: PicturePrompts = field(default_factory=PicturePrompts)
     architecture: str = ""
     marks_prediction: bool = False
+    grounding: Grounding = field(default_factory=Grounding)
     _moved: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
     @property
@@ -93,8 +96,9 @@ class UNetModel:
         return extract_lora(self.module, "lora_unet", rank, notice)
 
     def close(self) -> None:
-        """Give the ControlNets back that it took."""
+        """Give the ControlNets and GLIGEN networks back that it took."""
         self.controls.close()
+        self.grounding.close()
 
     @inference
     def predict(
@@ -143,10 +147,12 @@ class UNetModel:
             texts = changes.enter_context(
                 self.picture_prompts.attending(self.module, context, pictures, None if sigma is None else float(sigma))
             )
+            boxes = changes.enter_context(self.grounding.placing(self.module, entries, batch))
             output: Tensor = self.module(
                 sample,
                 time,
-                **texts,
+                encoder_hidden_states=texts.pop("encoder_hidden_states"),
+                cross_attention_kwargs={**texts, **boxes} or None,
                 added_cond_kwargs=added,
                 class_labels=self._labels(entries, batch),
                 return_dict=False,
@@ -183,6 +189,7 @@ class UNetModel:
             noise_mask: (M, H, W), what is made anew; None where no picture is given.
         """
         _, channels, height, width = latent.shape
+        sides = grounded(sides, POSITIVE, height * self.latent.downscale, width * self.latent.downscale)
         more = self.module.config.in_channels - channels
         sides = {name: self._with_pictures(side, more) for name, side in sides.items()}
         if more == channels + 1 and noise_mask is not None:
