@@ -29,6 +29,7 @@ from .images.preprocessing import *
 from .images.shape import *
 from .images.upscaling import *
 from .latents.batch import *
+from .latents.cascade import *
 from .latents.empty import *
 from .latents.enlarging import *
 from .latents.files import *

@@ -23,6 +23,7 @@ from graphflow.sampling.modifiers import MODIFIERS, PerpendicularNegativeChange
 from graphflow.sampling.prediction import ModelSampling
 from graphflow.values.sampling_hooks import (
     ContinuousHook,
+    CosineHook,
     DifferentialHook,
     FlowHook,
     GuidanceHook,
@@ -102,6 +103,13 @@ def _(hook: ContinuousHook, loaded: Any) -> AbstractContextManager[None]:
             )
         prediction, loaded.latent = "edm", loaded.latent.others[prediction]
     loaded.model_sampling = ModelSampling.continuous(prediction, hook.sigma_min, hook.sigma_max, time=hook.time)
+    return nullcontext()
+
+
+@attach.register
+def _(hook: CosineHook, loaded: Any) -> AbstractContextManager[None]:
+    _tell_of_flow(loaded, "set_cascade_shift")
+    loaded.model_sampling = ModelSampling.cosine(hook.shift)
     return nullcontext()
 
 

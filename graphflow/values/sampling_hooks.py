@@ -73,6 +73,18 @@ class ContinuousHook:
     time: Literal["log", "angle"] = "log"
 
 
+@value_type("cosine_hook")
+@dataclass(frozen=True, kw_only=True)
+class CosineHook:
+    """The noise levels of a cosine schedule, shifted.
+
+    Attributes:
+        shift: Factor on them.
+    """
+
+    shift: float
+
+
 @value_type("flow_hook")
 @dataclass(frozen=True, kw_only=True)
 class FlowHook:

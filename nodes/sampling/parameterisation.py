@@ -10,9 +10,9 @@ from graphflow.errors import InvalidInputError
 from graphflow.limits import LIMITS
 from graphflow.spec.decorator import node
 from graphflow.values import Model
-from graphflow.values.sampling_hooks import ContinuousHook, FlowHook, PredictionHook
+from graphflow.values.sampling_hooks import ContinuousHook, CosineHook, FlowHook, PredictionHook
 
-__all__ = ["set_continuous_sampling", "set_flow_shift", "set_flux_shift", "set_prediction"]
+__all__ = ["set_cascade_shift", "set_continuous_sampling", "set_flow_shift", "set_flux_shift", "set_prediction"]
 
 Denoiser = Annotated[Model, Field(description="the denoising model")]
 Edge = Annotated[int, Field(ge=16, le=LIMITS.edge, description="pixels of the picture")]
@@ -58,6 +58,17 @@ def set_continuous_sampling(
     if sigma_min >= sigma_max:
         raise InvalidInputError(f"sigma_min {sigma_min} is not below sigma_max {sigma_max}", where="sigma_min")
     return model.hooked(ContinuousHook(prediction=prediction, sigma_min=sigma_min, sigma_max=sigma_max, time=time))
+
+
+@node("set_cascade_shift", map=True)
+def set_cascade_shift(
+    model: Denoiser,
+    shift: Annotated[
+        float, Field(ge=0.01, le=100, description="factor on the noise levels; larger spends more steps on noise")
+    ] = 2.0,
+) -> Model:
+    """Set the shift of the noise levels of Stable Cascade (Hoogeboom et al. 2023, arXiv:2301.11093, equation 4)."""
+    return model.hooked(CosineHook(shift=shift))
 
 
 @node("set_flow_shift", version=2, map=True)

@@ -20,6 +20,7 @@ from graphflow.families.sd3.text import WIDTHS
 from graphflow.sampling.denoiser import GuidedDenoiser
 from graphflow.sampling.guidance import ClassifierFree
 from graphflow.sampling.guiders import GUIDERS
+from graphflow.sampling.image_prompts import PROMPTS
 from graphflow.sampling.regions import make_regions
 from graphflow.spec import registry
 from graphflow.spec.registry import Registry
@@ -76,6 +77,26 @@ def lab_eval(
     return _evaluated(model, told, ClassifierFree(scale=cfg), latent, sigma)
 
 
+@node("lab_image_prompt")
+def lab_image_prompt(
+    conditioning: Conditioning, name: str, width: int, strength: float = 1.0, noise_augmentation: float = 0.0
+) -> Conditioning:
+    """Prompt by random vectors."""
+    vectors = torch.from_numpy(noise("clipvision", f"{name}/image_embeds", (1, width)))
+    return Conditioning(
+        entries=tuple(
+            replace(
+                entry,
+                extras={
+                    **entry.extras,
+                    PROMPTS: (*entry.extras.get(PROMPTS, ()), (vectors, strength, noise_augmentation)),
+                },
+            )
+            for entry in conditioning.entries
+        )
+    )
+
+
 @node("lab_seen", lane="device")
 def lab_seen(image_encoder: ImageEncoder, image: Image, crop: str = "center") -> Conditioning:
     """Return what an image encoder sees."""
@@ -121,9 +142,10 @@ def _evaluated(model: Model, told: Mapping[str, Conditioning], formula: Any, lat
         return replace(latent, samples=guided(x, level))
 
 
-PACK = (lab_seen, lab_conditioning, lab_latent, lab_image, lab_mask, lab_eval, lab_eval_guider)
+PACK = (lab_seen, lab_image_prompt, lab_conditioning, lab_latent, lab_image, lab_mask, lab_eval, lab_eval_guider)
 _RULES: tuple[AnyRule, ...] = (
     Rule("LabConditioning", "lab_conditioning", "name tokens width pooled scale mask_from"),
+    Rule("LabUnclipConditioning", "lab_image_prompt", "conditioning name width strength noise_augmentation"),
     Made("LabClipVisionTap", ("lab_seen",), _seen, says="lab_seen"),
     Rule("LabLatent", "lab_latent", "name shape scale"),
     Rule("LabImage", "lab_image", "name frames height width"),

@@ -21,7 +21,20 @@ from graphflow.values import Conditioning, Image, Latent, Sigmas
 from tests.families.recorded_models import DATA, shapes, write_model
 from tests.parity import weights
 
-FAMILIES = ("chroma", "edm", "flux", "flux_redux", "lumina2", "misc", "qwen_image", "sd3", "style", "unclip", "z_image")
+FAMILIES = (
+    "cascade",
+    "chroma",
+    "edm",
+    "flux",
+    "flux_redux",
+    "lumina2",
+    "misc",
+    "qwen_image",
+    "sd3",
+    "style",
+    "unclip",
+    "z_image",
+)
 EVALUATION_BOUND, SAMPLING_BOUND, BROWNIAN_BOUND = 1e-5, 1e-4, 1e-3
 
 
@@ -129,9 +142,19 @@ def write_qwen_tokenizer(path: Path) -> None:
     tokenizer.save(str(path))
 
 
+_TIES = {"disc_lcm/ksampler/dpmpp_2m/normal": 1e-3}
+"""Cases with a step of a model that two of its training steps are as near to, so that rounding decides."""
+
+
 def bound(case: str) -> float:
     """Return how far a case may differ."""
-    if case.startswith(("eval", "text", "vae", "lora", "sigmas", "checkpoint", "vision")) or "/eval" in case:
+    if case in _TIES:
+        return _TIES[case]
+    if (
+        case.startswith(("eval", "text", "vae", "lora", "sigmas", "checkpoint", "vision"))
+        or "/eval" in case
+        or "/sigmas" in case
+    ):
         return EVALUATION_BOUND
     return BROWNIAN_BOUND if "sde" in case else SAMPLING_BOUND
 

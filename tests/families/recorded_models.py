@@ -28,6 +28,11 @@ _SIDECARS = {
         name: {"unet": {"attention_head_dim": [1, 2, 4]}}
         for name in ("sdxl_tiny", "playground_v25_tiny", "sdxl_vpred_zsnr_tiny", "cosxl_tiny")
     },
+    **{
+        f"{whole}stage_{stage}_tiny": {"transformer": {"num_attention_heads": heads}}
+        for stage, heads in (("c", [4, 4]), ("b", [-1, -1, 4, 4]))
+        for whole in ("", "stable_cascade_")
+    },
     "clip_vision_vit_l_tiny": {"image_encoder": {"num_attention_heads": 4}},
     "clip_vision_h_tiny": {"image_encoder": {"num_attention_heads": 4}},
     "clip_vision_g_tiny": {"image_encoder": {"num_attention_heads": 4}},

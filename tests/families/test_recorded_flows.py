@@ -98,6 +98,33 @@ SAMPLE = {
         "text/CLIPTextEncodeSD3/none",
         "pipeline/txt2img",
     ),
+    "cascade": (
+        "c/eval/unclip_two",
+        "c/sigmas/shift4/normal/4",
+        "c/img2img/ddpm",
+        "b/eval/odd_size",
+        "b/ksampler/dpmpp_2m/cfg4.0",
+        "c/checkpoint/vae",
+        "a/encode",
+    ),
+    "unclip": (
+        "vision/h/none/96x160",
+        "unclip/vision/center",
+        "unclip/eval/aug0.4_s0.8/sigma3.0",
+        "unclip/ksampler/two/euler",
+        "revision/ksampler/two/euler",
+    ),
+    "style": ("sd15_style/attn_bias0.5",),
+    "edm": (
+        "ckpt_playground_v25/ksampler/euler/karras",
+        "ckpt_cosxl/ksampler/dpmpp_2m/karras",
+        "cont_cosmos_rflow/ksampler/euler/simple",
+    ),
+    "misc": (
+        "x4/ksampler/0.3",
+        "gligen/eval/2box_batch2_16x24",
+        "hypernetwork/swish_ln_nodrop/0.5/eval",
+    ),
     "chroma": (
         "eval/8x12",
         "eval/cfg4",

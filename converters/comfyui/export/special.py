@@ -177,8 +177,9 @@ def _gligen_box(entry: NodeEntry, spec: NodeSpec) -> Made:
         "clip": _link(entry, "text_encoder")["text_encoder"],
         "gligen_textbox_model": "@gligen",
     }
-    loader = ("gligen", "GLIGENLoader", {"gligen_name": _value(entry, spec, "gligen")}, {})
-    return Made([loader, ("", "GLIGENTextBoxApply", values, links)], {"conditioning": ("", 0)})
+    named = {"gligen_name": _value(entry, spec, "gligen")}
+    nodes = [("gligen", "GLIGENLoader", named, {}), ("", "GLIGENTextBoxApply", values, links)]
+    return Made(nodes, {"conditioning": ("", 0)})
 
 
 def _prompt_sdxl(entry: NodeEntry, spec: NodeSpec) -> Made:

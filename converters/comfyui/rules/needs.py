@@ -26,9 +26,7 @@ class Need:
 
 _FAMILIES: Mapping[str, str] = {
     # needed: types
-    "Stable Cascade's two stages":
-        "StableCascade_StageB_Conditioning StableCascade_StageC_VAEEncode"
-        " StableCascade_SuperResolutionControlnet ModelSamplingStableCascade",
+    "the super-resolution ControlNet of Stable Cascade": "StableCascade_SuperResolutionControlnet",
     "Hunyuan-DiT's text encoders (BERT and mT5)": "CLIPTextEncodeHunyuanDiT",
     "PixArt with its size conditioning": "CLIPTextEncodePixArtAlpha",
     "published step tables for Flux, Wan and Chroma, and these families": "OptimalStepsScheduler",

@@ -122,7 +122,7 @@ def fill_checkpoint(draft: Draft, kind: Kind | None, transformer: tuple[Inferred
     if not draft.parts:
         _lone_part(draft, kind)
         return
-    if seeing is not None and unet is not None:
+    if seeing is not None and not alone:
         inferred = infer_image_encoder(draft.under(seeing.prefix), draft.where)
         draft.add("image_encoder", inferred, seeing.prefix, seeing.keys)
     draft.kind = _kind(draft)
@@ -221,7 +221,9 @@ def _text_encoder(draft: Draft, found: Found, *, alone: bool) -> None:
         return
     below = draft.under(found.prefix)
     width = next((shape[-1] for key, shape in below.items() if key.endswith("token_embedding.weight") and shape), 0)
-    second = name == "text_encoder_2" or (alone and (width == 1280 or any(_DEEP in key for key in below)))
+    second = (
+        name == "text_encoder_2" or width == 1280 or (alone and (width == 1280 or any(_DEEP in key for key in below)))
+    )
     whole = alone and width == 1024 and any(".23.mlp." in key for key in below)
     drop_last = speaks_for == "sd2" or whole
     inferred = infer_text_encoder(below, found.keys, draft.where, with_projection=second, drop_last=drop_last)
