@@ -150,11 +150,9 @@ def bound(case: str) -> float:
     """Return how far a case may differ."""
     if case in _TIES:
         return _TIES[case]
-    if (
-        case.startswith(("eval", "text", "vae", "lora", "sigmas", "checkpoint", "vision"))
-        or "/eval" in case
-        or "/sigmas" in case
-    ):
+    if case.startswith(("vision", "unclip/vision")):
+        return BYTES_BOUND
+    if case.startswith(("eval", "text", "vae", "lora", "sigmas", "checkpoint")) or "/eval" in case or "/sigmas" in case:
         return EVALUATION_BOUND
     return BROWNIAN_BOUND if "sde" in case else SAMPLING_BOUND
 

@@ -104,7 +104,6 @@ SAMPLE = {
         "c/img2img/ddpm",
         "b/eval/odd_size",
         "b/ksampler/dpmpp_2m/cfg4.0",
-        "c/checkpoint/vae",
         "a/encode",
     ),
     "unclip": (
