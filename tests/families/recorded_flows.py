@@ -36,6 +36,8 @@ FAMILIES = (
     "z_image",
 )
 EVALUATION_BOUND, SAMPLING_BOUND, BROWNIAN_BOUND = 1e-5, 1e-4, 1e-3
+BYTES_BOUND = 2e-3
+"""Where pictures are rounded to bytes on the way: the last bit of a processor may move one of them by one."""
 
 
 @cache
