@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from torch import Tensor, nn
 
@@ -67,10 +68,12 @@ class StableCascadeComponents(FlowComponents):
     ) -> TextModel:
         """The text encoder: CLIP-G's last layer without the final norm; what fills the text up is not looked at."""
         (part,) = parts
+        tokenizer = tokenizer_of(part)
         encoder = ClipEncoder(
             name=part.name,
             module=part.module,
-            tokenizer=tokenizer_of(part),
+            # What fills the text up is read by the network, too.
+            tokenizer=replace(tokenizer, pad=tokenizer.end),
             device=part.device,
             layer=-1 if layer is None else layer,
             normed=False,
