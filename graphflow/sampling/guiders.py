@@ -73,7 +73,8 @@ class PerpendicularNegative:
 
     def __call__(self, predictions: Predictions) -> Tensor:
         """The guided clean sample, (B, C, ...)."""
-        return avoid_perpendicular(predictions, predictions.others[EMPTY], self.negative_scale)
+        empty = predictions.others[EMPTY]
+        return avoid_perpendicular(predictions, empty, self.negative_scale)
 
 
 def avoid_perpendicular(predictions: Predictions, empty: Tensor, negative_scale: float) -> Tensor:

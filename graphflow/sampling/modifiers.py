@@ -289,7 +289,8 @@ class PerpendicularNegativeChange(Modifier):
 
     def combine(self, predictions: Predictions, guided: Tensor) -> Tensor:
         """The guided clean samples, (B, C, ...)."""
-        return avoid_perpendicular(predictions, predictions.evaluate(EMPTY), self.negative_scale)
+        empty = predictions.evaluate(EMPTY)
+        return avoid_perpendicular(predictions, empty, self.negative_scale)
 
 
 MODIFIERS: Mapping[str, Callable[..., Modifier]] = MappingProxyType(
