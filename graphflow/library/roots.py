@@ -135,7 +135,7 @@ def clean_name(name: str) -> str:
 def find_in_root(root: Root, name: str, kind: Kind | None) -> Path | None:
     """The path that a cleaned name has in one root, resolved; None where it has none.
 
-    A pickle file that was converted gives way to the safetensors file beside it.
+    A pickled hypernetwork, as all are published, gives way to the safetensors file that was made of it.
 
     Raises:
         ModelNotFoundError: It is there, but a link leads out of the root.
@@ -144,7 +144,8 @@ def find_in_root(root: Root, name: str, kind: Kind | None) -> Path | None:
         _, place = root.only.get(name, (None, ""))
         return (root.path / place).resolve() if place and is_model(root.path / place) else None
     stem, dot, ending = name.rpartition(".")
-    converted = [stem + EXTENSIONS[0]] if dot + ending.lower() in PICKLE_EXTENSIONS else []
+    pickled = kind == "hypernetwork" and dot + ending.lower() in PICKLE_EXTENSIONS
+    converted = [stem + EXTENSIONS[0]] if pickled else []
     for base in search_folders(root, kind):
         for found in (*converted, *(name + ending for ending in ("", *EXTENSIONS))):
             candidate = base / found

@@ -123,11 +123,13 @@ class EncoderRole:
         part: Its name among the parts of a model.
         kind: What it encodes.
         classes: Diffusers or transformers classes that may take the role.
+        named: Whether one takes it only where the family is named: another is more likely to be meant.
     """
 
     part: str
     kind: Literal["text", "picture", "sound"] = "text"
     classes: tuple[str, ...] = ()
+    named: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -49,7 +49,7 @@ def recognise_file(shapes: Shapes, stated: Guess | None) -> Match | None:
         return Match(kind="ip_adapter", variant=variant_of_width(_cross_width(shapes)) or "")
     if GLIGEN_MARK in shapes:
         return Match(kind="gligen", variant=variant_of_width(text_width(shapes)) or "")
-    if STYLE_MARK in shapes:
+    if STYLE_MARK in shapes and "proj" in shapes:
         projection = shape_of(shapes, "proj", dims=2)
         return Match(kind="style_model", variant=variant_of_width(projection[1] if projection else 0) or "")
     if is_hypernetwork(shapes):

@@ -67,6 +67,6 @@ FAMILY = StableCascadeFamily(
     infer=infer_unet,
     names=cascade_names,
     schedule=schedule,
-    roles=(EncoderRole(part="text_encoder", classes=("CLIPTextModelWithProjection",)),),
+    roles=(EncoderRole(part="text_encoder", classes=("CLIPTextModelWithProjection",), named=True),),
     components_in="graphflow.families.stable_cascade.components",
 )
