@@ -10,7 +10,7 @@ from pydantic import Field
 from graphflow import runtime
 from graphflow.errors import InvalidInputError, ModelFormatError
 from graphflow.spec.decorator import ModelName, node
-from graphflow.values import Conditioning, Control, ControlNet, Image, Mask, Model
+from graphflow.values import Conditioning, Control, ControlNet, Image, Mask, Model, Vae
 from graphflow.values.control_hooks import ControlDifferencePatch, UnionType
 
 __all__ = ["apply_control_net", "load_control_net", "load_difference_control_net", "set_union_control_type"]
@@ -87,10 +87,24 @@ def load_difference_control_net(
 def set_union_control_type(
     control_net: Annotated[ControlNet, Field(description="a union ControlNet")],
     type: Annotated[
-        Literal["auto", "openpose", "depth", "soft_edges", "hard_edges", "normal", "segmentation", "tile", "inpaint"],
+        Literal[
+            "auto",
+            "openpose",
+            "depth",
+            "soft_edges",
+            "hard_edges",
+            "normal",
+            "segmentation",
+            "tile",
+            "inpaint",
+            "blur",
+            "gray",
+            "low_quality",
+        ],
         Field(
             description="what kind of picture it gets: soft_edges are HED, PiDiNet and scribbles; hard_edges Canny,"
-            " line art and straight lines; auto leaves it open, as a ControlNet for one kind has it"
+            " line art and straight lines; blur, gray and low_quality are of FLUX.1's alone; auto leaves it open, as a"
+            " ControlNet for one kind has it"
         ),
     ] = "auto",
 ) -> ControlNet:
@@ -117,6 +131,12 @@ def apply_control_net(
     strength: Annotated[float, Field(ge=0, le=10, description="how strongly it steers; 0 not at all")] = 1.0,
     start: Annotated[Share, Field(description="share of the sampling at which it begins")] = 0.0,
     end: Annotated[Share, Field(description="share of the sampling at which it ends")] = 1.0,
+    vae: Annotated[
+        Vae | None,
+        Field(
+            description="the autoencoder: most ControlNets of FLUX.1, SD3 and Qwen-Image read the picture as latents"
+        ),
+    ] = None,
 ) -> Controlled:
     """Steer by a picture; several ControlNets are applied by chaining, and their effects add up.
 
@@ -140,7 +160,7 @@ def apply_control_net(
                 advice="give both the same size",
             )
         hint = hint.where(unknown <= 0.5, -1.0)
-    control = Control(net=control_net, hint=hint, strength=strength, start=start, end=end)
+    control = Control(net=control_net, hint=hint, strength=strength, start=start, end=end, vae=vae)
     return Controlled(_steered(positive, control), None if negative is None else _steered(negative, control))
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from graphflow import nodes
 from graphflow.errors import GraphflowError
-from graphflow.families.latent_diffusion.control import fit_hint
+from graphflow.families.latent_diffusion.nets import fit_hint
 from graphflow.families.latent_diffusion.t2i_config import t2i_adapter_modules
 from graphflow.loading.manager import ModelManager
 from graphflow.values import ConditioningEntry, Control

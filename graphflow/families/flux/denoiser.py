@@ -13,8 +13,10 @@ from torch.nn import functional
 
 from graphflow.basics.inference import inference
 from graphflow.errors import InvalidInputError
+from graphflow.families.flow.control import Residuals
 from graphflow.families.flow.denoiser import FlowDenoiser, exact_numbers
 from graphflow.families.flow.patches import pack, positions, unpack, whole_patches
+from graphflow.families.flux.control import DOUBLE, SINGLE, FluxControl
 from graphflow.families.flux.references import PLACES
 from graphflow.pixels.batches import cycled
 from graphflow.sampling.loop import LatentSpace
@@ -36,6 +38,8 @@ class FluxDenoiser(FlowDenoiser):
     Extras of a conditioning entry that it reads: `guidance` (None leaves the embedding out), `reference_latents` with
     `reference_method`, and the further channels of Fill, Canny and Depth models.
     """
+
+    steered_by = FluxControl
 
     @property
     def text_width(self) -> int:
@@ -100,16 +104,24 @@ class FluxDenoiser(FlowDenoiser):
             tokens = torch.cat([tokens, *map(pack, references)], dim=1)
         text = self.text(entries, batch, config.joint_attention_dim)
         guidance, heard = self._guidance(entries, batch)
-        numbers = [1000 * told for told in (timestep.to(self.device, torch.float32), guidance) if told is not None]
+        told = {
+            "encoder_hidden_states": text,
+            "pooled_projections": self.pooled(entries, batch, config.pooled_projection_dim),
+            "timestep": timestep.to(self.device, torch.float32),
+            "guidance": guidance,
+            "txt_ids": torch.zeros(text.shape[1], 3, device=self.device),
+        }
+        picture = {"hidden_states": tokens[:, :count, : config.out_channels], "img_ids": places[0].to(self.device)}
+        steering = self.steering(entries, x.shape, told | picture, self.module.inner_dim)
+        if not config.guidance_embeds:
+            guidance = heard = None
+        numbers = [1000 * number for number in (told["timestep"], guidance) if number is not None]
         with _heard(self.module, heard), exact_numbers(self.module.time_text_embed.time_proj, *numbers):
             output: Tensor = self.module(
+                **told | {"guidance": guidance, "timestep": timestep.to(self.device, self.dtype)},
+                **_by_block(steering, self.module, tokens.shape[1] - count),
                 hidden_states=tokens,
-                encoder_hidden_states=text,
-                pooled_projections=self.pooled(entries, batch, config.pooled_projection_dim),
-                timestep=timestep.to(self.device, self.dtype),
-                guidance=guidance,
                 img_ids=torch.cat(places).to(self.device),
-                txt_ids=torch.zeros(text.shape[1], 3, device=self.device),
                 joint_attention_kwargs=self._attention(entries, batch, text.shape[1], tokens.shape[1]),
                 return_dict=False,
             )[0]
@@ -146,10 +158,8 @@ class FluxDenoiser(FlowDenoiser):
                 matrix[:first, first:last] = matrix[text:, first:last] = bias
         return {"attention_mask": added.repeat_interleave(batch, dim=0)}
 
-    def _guidance(self, entries: Sequence[ConditioningEntry], batch: int) -> tuple[Tensor | None, Tensor | None]:
-        """The guidance of each item and whether it is heard at all; None where the model has no such input."""
-        if not self.module.config.guidance_embeds:
-            return None, None
+    def _guidance(self, entries: Sequence[ConditioningEntry], batch: int) -> tuple[Tensor, Tensor | None]:
+        """The guidance of each item, and whether it is heard at all; None where all hear it."""
         told = [entry.extras.get("guidance", GUIDANCE) for entry in entries]
         values = torch.tensor([GUIDANCE if value is None else float(value) for value in told])
         heard = torch.tensor([value is not None for value in told])
@@ -157,6 +167,19 @@ class FluxDenoiser(FlowDenoiser):
             values.repeat_interleave(batch).to(self.device),
             None if bool(heard.all()) else heard.repeat_interleave(batch).to(self.device, self.dtype),
         )
+
+
+def _by_block(steering: Residuals, module: Any, further: int) -> dict[str, Any]:
+    """What ControlNets add as the transformer takes it, with nothing for so many further tokens."""
+    if not steering:
+        return {}
+    nothing = torch.zeros_like(next(iter(steering.values())))
+    blocks = {DOUBLE: len(module.transformer_blocks), SINGLE: len(module.single_transformer_blocks)}
+    return {
+        name: [functional.pad(steering.get((name, block), nothing), (0, 0, 0, further)) for block in range(count)]
+        for name, count in blocks.items()
+        if any(place[0] == name for place in steering)
+    }
 
 
 @contextmanager

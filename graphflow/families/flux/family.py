@@ -10,6 +10,7 @@ from graphflow.families.flow.bfl_names import transformer_names
 from graphflow.families.flow.family import FlowFamily
 from graphflow.families.flow.t5_config import T5
 from graphflow.families.flux.config import infer_transformer, schedule
+from graphflow.families.flux.control_config import CONTROL, control_names, infer_control
 from graphflow.families.flux.sizes import KONTEXT_SIZES
 from graphflow.families.flux.style import REDUX, infer_redux
 from graphflow.modelfiles.description import Config, Kind
@@ -48,8 +49,10 @@ FAMILY = FluxFamily(
     made_by="Flux(?!2)",
     transformer="FluxTransformer2DModel",
     marks=("double_blocks.0.img_attn.norm.key_norm.scale", "single_transformer_blocks.0.norm.linear.weight"),
-    control="FluxControlNetModel",
-    control_marks=("single_transformer_blocks.", "double_blocks."),
+    control=CONTROL,
+    control_marks=("x_embedder.", "double_blocks."),
+    infer_control=infer_control,
+    control_names=control_names,
     adapter_marks=("double_blocks", "single_transformer_blocks"),
     words=("flux",),
     rank=2,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 from graphflow.errors import InvalidInputError
-from graphflow.families.latent_diffusion.control import ControlModel
 from graphflow.families.latent_diffusion.hooks.deep_shrink import deep_shrink
 from graphflow.families.latent_diffusion.hooks.freeu import freeu
 from graphflow.families.latent_diffusion.hooks.hypertile import hypertile
@@ -22,7 +22,7 @@ from graphflow.families.latent_diffusion.ip_adapter import PicturePrompt
 from graphflow.families.latent_diffusion.unet import UNetModel
 from graphflow.loading.hooks import attach
 from graphflow.sampling.guidance import AwayFromVariation
-from graphflow.values.control_hooks import UNION_TYPES, UnionType
+from graphflow.values.control_hooks import UnionType
 from graphflow.values.image_prompts import ImagePrompt
 from graphflow.values.network_hooks import (
     DeepShrink,
@@ -87,14 +87,21 @@ def _(hook: MergeTokens, loaded: UNetModel) -> AbstractContextManager[None]:
 
 
 @attach.register
-def _(hook: UnionType, loaded: object) -> AbstractContextManager[None]:
-    if not isinstance(loaded, ControlModel) or "num_control_type" not in loaded.module.config:
+def _(hook: UnionType, loaded: Any) -> AbstractContextManager[None]:
+    kinds: Mapping[str, int] = getattr(loaded, "kinds", {})
+    if not kinds:
         raise InvalidInputError(
             "the ControlNet was made for one kind of pictures and takes no type",
             where="control_net",
             advice="leave set_union_control_type out, or load a union ControlNet",
         )
-    loaded.union_type = UNION_TYPES.index(hook.type)
+    if hook.type not in kinds:
+        raise InvalidInputError(
+            f"the union ControlNet knows no pictures of the type {hook.type}",
+            where="type",
+            advice=f"it knows {', '.join(kinds)}",
+        )
+    loaded.union_type = kinds[hook.type]
     return nullcontext()
 
 

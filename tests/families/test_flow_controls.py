@@ -1,0 +1,246 @@
+"""ControlNets of transformers on a flow, of random weights, against the same modules called as Diffusers' pipelines do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from graphflow import nodes
+from graphflow.loading.manager import ModelManager
+from graphflow.values import Conditioning, ConditioningEntry, Image, Mask
+from tests.families.controls import random, seeded
+from tests.families.recorded_models import write_model
+from tests.models.tiny_manager import error, make_manager, running
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*FluxPosEmbed:FutureWarning")  # of Diffusers' own class
+PIXELS = torch.rand(1, 3, 64, 48, generator=torch.Generator().manual_seed(7))
+HOLE = torch.zeros(1, 64, 48)
+HOLE[:, 16:40, 8:32] = 1
+X, TIME = random(2, 16, 8, 6), torch.tensor([0.6, 0.6])
+TEXT, POOLED = random(1, 5, 24), random(1, 12, seed=8)
+SIZES = {"attention_head_dim": 32, "num_attention_heads": 2, "joint_attention_dim": 24}
+FLUX = {**SIZES, "pooled_projection_dim": 12, "guidance_embeds": True, "axes_dims_rope": [4, 14, 14]}
+BOUND = 1e-5
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    for name in ("ae_tiny", "wan_vae"):
+        write_model(name, folder)
+    return folder
+
+
+@pytest.fixture
+def manager(root: Path) -> Iterator[ModelManager]:
+    made = make_manager(root)
+    with running(made):
+        yield made
+
+
+def flux() -> Any:
+    from diffusers import FluxTransformer2DModel
+
+    return seeded(FluxTransformer2DModel(**FLUX, in_channels=64, num_layers=3, num_single_layers=2))
+
+
+def flux_control(**config: Any) -> Any:
+    from diffusers import FluxControlNetModel
+
+    return seeded(FluxControlNetModel(**{**FLUX, "num_layers": 2, "num_single_layers": 1} | config), 9)
+
+
+def saved(module: Any, path: Path) -> Any:
+    """A module that lies there, in a folder or, without its config, in a file."""
+    path.parent.mkdir(exist_ok=True)
+    if path.suffix:
+        save_file(module.state_dict(), path)
+    elif not path.exists():
+        module.save_pretrained(path)
+    return module
+
+
+def steered(control: str, *, type: str = "auto", mask: bool = False, **more: Any) -> Conditioning:
+    net = nodes.load_control_net(control)
+    told = Conditioning(entries=(ConditioningEntry(embedding=TEXT, pooled=POOLED),))
+    more = {"strength": 0.7, "mask": Mask(values=HOLE) if mask else None, **more}
+    if type != "auto":
+        net = nodes.set_union_control_type(net, type)
+    return nodes.apply_control_net(told, net, Image(pixels=PIXELS), **more).positive
+
+
+def latents(vae: str, pixels: Tensor = PIXELS) -> Tensor:
+    """As Diffusers' pipelines encode hints."""
+    with nodes.load_vae(vae).use() as autoencoder:
+        config = autoencoder.module.config
+        found = autoencoder.module.encode(pixels * 2 - 1).latent_dist.mode()
+        return (found - config.shift_factor) * config.scaling_factor
+
+
+def packed(latent: Tensor) -> Tensor:
+    from diffusers import FluxPipeline
+
+    return FluxPipeline._pack_latents(latent, len(latent), *latent.shape[1:])
+
+
+def flux_told() -> dict[str, Any]:
+    from diffusers import FluxPipeline
+
+    return {
+        "hidden_states": packed(X),
+        "encoder_hidden_states": TEXT.expand(2, -1, -1),
+        "pooled_projections": POOLED.expand(2, -1),
+        "timestep": TIME,
+        "guidance": torch.tensor([3.5, 3.5]),
+        "img_ids": FluxPipeline._prepare_latent_image_ids(2, 4, 3, torch.device("cpu"), torch.float32),
+        "txt_ids": torch.zeros(5, 3),
+        "return_dict": False,
+    }
+
+
+def flux_wanted(*controls: tuple[Any, Tensor, dict[str, Any]], repeat: bool = False) -> Tensor:
+    from diffusers import FluxPipeline
+
+    total: list[Any] = [None, None]
+    with torch.no_grad():
+        for net, hint, more in controls:
+            found = net(**flux_told(), controlnet_cond=hint.expand(2, *hint.shape[1:]), conditioning_scale=0.7, **more)
+            total = [
+                one if other is None else [a + b for a, b in zip(one, other, strict=True)] if one else one
+                for one, other in zip(found, total, strict=True)
+            ]
+        output = flux()(
+            **flux_told(),
+            controlnet_block_samples=total[0],
+            controlnet_single_block_samples=total[1],
+            controlnet_blocks_repeat=repeat,
+        )[0]
+    return FluxPipeline._unpack_latents(output, 64, 48, 8)
+
+
+def predicted(root: Path, transformer: Any, told: Conditioning, x: Tensor = X) -> Tensor:
+    saved(transformer, root / "diffusion_models" / type(transformer).__name__)
+    model = nodes.load_diffusion_model(type(transformer).__name__)
+    with model.use() as denoiser:
+        return denoiser.predict(x, TIME, told.entries, sigma=TIME[0])
+
+
+LAYOUTS: dict[str, tuple[Callable[[], Any], dict[str, Any]]] = {
+    "instantx": (flux_control, {}),
+    "union": (lambda: flux_control(num_mode=7), {"type": "depth"}),
+    "union_pro_2": (lambda: flux_control(num_single_layers=0), {}),
+    "for_schnell": (lambda: flux_control(guidance_embeds=False), {}),
+    "xlabs": (lambda: flux_control(num_single_layers=0, patch_size=2, conditioning_embedding_channels=16), {}),
+    "inpainting": (lambda: with_mask(flux_control()), {"mask": True}),
+}
+
+
+def with_mask(control: Any) -> Any:
+    """As alimama's ControlNets are, whose channel for the mask Diffusers' class has not."""
+    control.controlnet_x_embedder = seeded(torch.nn.Linear(68, 64), 3)
+    return control
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_flux_controlnet_steers_as_in_diffusers(layout: str, root: Path, manager: ModelManager) -> None:
+    make, told = LAYOUTS[layout]
+    name = layout if layout == "for_schnell" else f"{layout}.safetensors"
+    net = saved(make(), root / "controlnet" / name)
+    xlabs = layout == "xlabs"
+    hint = PIXELS * 2 - 1 if xlabs else packed(latents("ae_tiny"))
+    more = {"controlnet_mode": torch.full((2, 1), 2)} if "type" in told else {}
+    if not net.config.guidance_embeds:
+        more["guidance"] = None
+    if "mask" in told:
+        known = (1 - HOLE)[:, None]
+        hint = packed(torch.cat([latents("ae_tiny", PIXELS * known), known[..., ::8, ::8]], dim=1))
+    wanted = flux_wanted((_Without(net, more), hint, {}), repeat=xlabs)
+    vae = None if xlabs else nodes.load_vae("ae_tiny")
+    found = predicted(root, flux(), steered(name, vae=vae, **told))
+    assert error(found, wanted) <= BOUND
+    assert error(found, flux_wanted()) > 1e-3
+
+
+class _Without:
+    """A network that is called with other arguments than all are."""
+
+    def __init__(self, net: Any, more: dict[str, Any]) -> None:
+        self.net, self.more = net, more
+
+    def __call__(self, **told: Any) -> Any:
+        return self.net(**told | self.more)
+
+
+def test_two_flux_controlnets_add_up_and_a_reference_is_left_alone(root: Path, manager: ModelManager) -> None:
+    nets = [saved(LAYOUTS[name][0](), root / "controlnet" / name) for name in ("instantx", "union")]
+    vae, hint = nodes.load_vae("ae_tiny"), packed(latents("ae_tiny"))
+    wanted = flux_wanted((nets[0], hint, {}), (nets[1], hint, {"controlnet_mode": torch.full((2, 1), 0)}))
+    one, other = steered("instantx", vae=vae), steered("union", vae=vae, type="hard_edges")
+    both = ConditioningEntry(
+        embedding=TEXT, pooled=POOLED, controls=(*one.entries[0].controls, *other.entries[0].controls)
+    )
+    assert error(predicted(root, flux(), Conditioning(entries=(both,))), wanted) <= BOUND
+    seen = nodes.add_reference_latent(
+        Conditioning(entries=(both,)), nodes.empty_latent(width=32, height=16, channels=16)
+    )
+    assert error(predicted(root, flux(), seen), wanted) > 1e-3
+
+
+def as_xlabs_published(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of a FLUX.1 ControlNet without single blocks as x-labs calls and joins them."""
+    renamed: dict[str, Tensor] = {}
+    joined = {"attn.to_": "img_attn.qkv", "attn.add_": "txt_attn.qkv"}
+    for name, tensor in weights.items():
+        for new, old in XLABS:
+            name = re.sub(new, old, name)
+        for new, old in joined.items():
+            if match := re.match(rf"(double_blocks.\d.){new}[qkv](?:_proj)?(.weight|.bias)", name):
+                key = match[1] + old + match[2]
+                renamed[key] = torch.cat([renamed[key], tensor]) if key in renamed else tensor
+                break
+        else:
+            renamed[name] = tensor
+    return renamed
+
+
+XLABS = (
+    ("^transformer_blocks", "double_blocks"),
+    (r"norm1\.linear", "img_mod.lin"),
+    (r"norm1_context\.linear", "txt_mod.lin"),
+    (r"attn\.to_out\.0", "img_attn.proj"),
+    (r"attn\.to_add_out", "txt_attn.proj"),
+    (r"attn\.norm_(.)\.weight", r"img_attn.norm.\1_.scale"),
+    (r"attn\.norm_added_(.)\.weight", r"txt_attn.norm.\1_.scale"),
+    (r"norm\.q_", "norm.query_norm"),
+    (r"norm\.k_", "norm.key_norm"),
+    (r"ff\.net\.0\.proj", "img_mlp.0"),
+    (r"ff\.net\.2", "img_mlp.2"),
+    (r"ff_context\.net\.0\.proj", "txt_mlp.0"),
+    (r"ff_context\.net\.2", "txt_mlp.2"),
+    ("^controlnet_x_embedder", "pos_embed_input"),
+    ("^x_embedder", "img_in"),
+    ("^context_embedder", "txt_in"),
+    (r"^time_text_embed\.timestep_embedder\.linear_1", "time_in.in_layer"),
+    (r"^time_text_embed\.timestep_embedder\.linear_2", "time_in.out_layer"),
+    (r"^time_text_embed\.guidance_embedder\.linear_1", "guidance_in.in_layer"),
+    (r"^time_text_embed\.guidance_embedder\.linear_2", "guidance_in.out_layer"),
+    (r"^time_text_embed\.text_embedder\.linear_1", "vector_in.in_layer"),
+    (r"^time_text_embed\.text_embedder\.linear_2", "vector_in.out_layer"),
+    (r"^input_hint_block\.conv_in", "input_hint_block.0"),
+    (r"^input_hint_block\.conv_out", "input_hint_block.14"),
+    *((rf"^input_hint_block\.blocks\.{block}\.", f"input_hint_block.{2 * block + 2}.") for block in range(6)),
+)
+
+
+def test_a_flux_controlnet_in_the_layout_of_xlabs_is_the_same(root: Path, manager: ModelManager) -> None:
+    net = saved(LAYOUTS["xlabs"][0](), root / "controlnet" / "xlabs")
+    save_file(as_xlabs_published(net.state_dict()), root / "controlnet" / "published.safetensors")
+    published, renamed = steered("published.safetensors"), steered("xlabs")
+    assert torch.equal(predicted(root, flux(), published), predicted(root, flux(), renamed))
