@@ -57,6 +57,41 @@ def flux_control(**config: Any) -> Any:
     return seeded(FluxControlNetModel(**{**FLUX, "num_layers": 2, "num_single_layers": 1} | config), 9)
 
 
+SD3 = {"attention_head_dim": 64, "num_attention_heads": 1, "pooled_projection_dim": 12, "caption_projection_dim": 64}
+
+
+def sd3() -> Any:
+    from diffusers import SD3Transformer2DModel
+
+    return seeded(SD3Transformer2DModel(**SD3, joint_attention_dim=24, num_layers=5, pos_embed_max_size=16))
+
+
+def sd3_control(**config: Any) -> Any:
+    from diffusers import SD3ControlNetModel
+
+    told = {**SD3, "joint_attention_dim": 24, "num_layers": 3, "pos_embed_max_size": 16, **config}
+    return seeded(SD3ControlNetModel(**told), 9)
+
+
+def stability(folder: Path, name: str) -> Any:
+    """A ControlNet as Stability AI publishes them, under a name."""
+    made = sd3_control(joint_attention_dim=None, use_pos_embed=False, force_zeros_for_pooled_projection=False)
+    weights = made.state_dict()
+    for key in [key for key in weights if ".attn.to_q." in key]:
+        parts = [weights.pop(key.replace("to_q", f"to_{letter}")) for letter in "qkv"]
+        weights[key.replace("to_q", "qkv")] = torch.cat(parts)
+    old = {
+        "attn.to_out.0": "attn.proj",
+        "ff.net.0.proj": "mlp.fc1",
+        "ff.net.2": "mlp.fc2",
+        "norm1.linear": "adaLN_modulation.1",
+    }
+    for new, published in old.items():
+        weights = {key.replace(f".{new}.", f".{published}."): tensor for key, tensor in weights.items()}
+    save_file(weights, folder / f"{name}.safetensors")
+    return made
+
+
 def saved(module: Any, path: Path) -> Any:
     """A module that lies there, in a folder or, without its config, in a file."""
     path.parent.mkdir(exist_ok=True)
@@ -125,11 +160,11 @@ def flux_wanted(*controls: tuple[Any, Tensor, dict[str, Any]], repeat: bool = Fa
     return FluxPipeline._unpack_latents(output, 64, 48, 8)
 
 
-def predicted(root: Path, transformer: Any, told: Conditioning, x: Tensor = X) -> Tensor:
+def predicted(root: Path, transformer: Any, told: Conditioning, x: Tensor = X, time: Tensor = TIME) -> Tensor:
     saved(transformer, root / "diffusion_models" / type(transformer).__name__)
     model = nodes.load_diffusion_model(type(transformer).__name__)
     with model.use() as denoiser:
-        return denoiser.predict(x, TIME, told.entries, sigma=TIME[0])
+        return denoiser.predict(x, time, told.entries, sigma=TIME[0])
 
 
 LAYOUTS: dict[str, tuple[Callable[[], Any], dict[str, Any]]] = {
@@ -244,3 +279,37 @@ def test_a_flux_controlnet_in_the_layout_of_xlabs_is_the_same(root: Path, manage
     save_file(as_xlabs_published(net.state_dict()), root / "controlnet" / "published.safetensors")
     published, renamed = steered("published.safetensors"), steered("xlabs")
     assert torch.equal(predicted(root, flux(), published), predicted(root, flux(), renamed))
+
+
+@pytest.mark.parametrize("layout", ["instantx", "inpainting", "depth", "canny"])
+def test_an_sd3_controlnet_steers_as_in_diffusers(layout: str, root: Path, manager: ModelManager) -> None:
+    name, mask = f"sd3_{layout}.safetensors", layout == "inpainting"
+    told = {"encoder_hidden_states": TEXT.expand(2, -1, -1), "timestep": TIME * 1000, "return_dict": False}
+    pooled, transformer = POOLED.expand(2, -1), sd3()
+    own = {"hidden_states": X, "pooled_projections": torch.zeros_like(pooled)}
+    with nodes.load_vae("ae_tiny").use() as loaded:
+        vae, shift, scale = loaded.module, 0.0609, 1.5305  # as in the config of the family's autoencoder
+        if layout in ("depth", "canny"):
+            net = stability(root / "controlnet", name.removesuffix(".safetensors"))
+            pixels = PIXELS * 2 - 1 if layout == "depth" else PIXELS * 255 * 0.5 + 0.5
+            hint = (vae.encode(pixels).latent_dist.mode() - shift) * scale
+            own = {
+                "hidden_states": transformer.pos_embed(X),
+                "pooled_projections": pooled,
+                "encoder_hidden_states": None,
+            }
+        elif mask:
+            net = saved(sd3_control(extra_conditioning_channels=1), root / "controlnet" / name)
+            known = (1 - HOLE)[:, None]
+            hint = vae.encode((PIXELS * 2 - 1).where(known > 0.5, -1)).latent_dist.mode()
+            hint = torch.cat([(hint - shift) * scale, known[..., ::8, ::8]], dim=1)
+        else:
+            net = saved(sd3_control(), root / "controlnet" / name)
+            hint = vae.encode(PIXELS * 2 - 1).latent_dist.mode() * scale
+    with torch.no_grad():
+        samples = net(**told | own, controlnet_cond=hint.expand(2, -1, -1, -1), conditioning_scale=0.7)[0]
+        whole = told | {"hidden_states": X, "pooled_projections": pooled}
+        wanted, without = (transformer(**whole, block_controlnet_hidden_states=found)[0] for found in (samples, None))
+    found = predicted(root, transformer, steered(name, mask=mask, vae=nodes.load_vae("ae_tiny")), time=TIME * 1000)
+    assert error(found, wanted) <= BOUND
+    assert error(found, without) > 1e-3

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from graphflow.basics.inference import inference
 from graphflow.errors import InvalidInputError
-from graphflow.families.flow.control import Residuals
+from graphflow.families.flow.control import by_block
 from graphflow.families.flow.denoiser import FlowDenoiser, exact_numbers
 from graphflow.families.flow.patches import pack, positions, unpack, whole_patches
 from graphflow.families.flux.control import DOUBLE, SINGLE, FluxControl
@@ -113,13 +113,14 @@ class FluxDenoiser(FlowDenoiser):
         }
         picture = {"hidden_states": tokens[:, :count, : config.out_channels], "img_ids": places[0].to(self.device)}
         steering = self.steering(entries, x.shape, told | picture, self.module.inner_dim)
+        blocks = {DOUBLE: len(self.module.transformer_blocks), SINGLE: len(self.module.single_transformer_blocks)}
         if not config.guidance_embeds:
             guidance = heard = None
         numbers = [1000 * number for number in (told["timestep"], guidance) if number is not None]
         with _heard(self.module, heard), exact_numbers(self.module.time_text_embed.time_proj, *numbers):
             output: Tensor = self.module(
                 **told | {"guidance": guidance, "timestep": timestep.to(self.device, self.dtype)},
-                **_by_block(steering, self.module, tokens.shape[1] - count),
+                **by_block(steering, blocks, tokens.shape[1] - count),
                 hidden_states=tokens,
                 img_ids=torch.cat(places).to(self.device),
                 joint_attention_kwargs=self._attention(entries, batch, text.shape[1], tokens.shape[1]),
@@ -167,19 +168,6 @@ class FluxDenoiser(FlowDenoiser):
             values.repeat_interleave(batch).to(self.device),
             None if bool(heard.all()) else heard.repeat_interleave(batch).to(self.device, self.dtype),
         )
-
-
-def _by_block(steering: Residuals, module: Any, further: int) -> dict[str, Any]:
-    """What ControlNets add as the transformer takes it, with nothing for so many further tokens."""
-    if not steering:
-        return {}
-    nothing = torch.zeros_like(next(iter(steering.values())))
-    blocks = {DOUBLE: len(module.transformer_blocks), SINGLE: len(module.single_transformer_blocks)}
-    return {
-        name: [functional.pad(steering.get((name, block), nothing), (0, 0, 0, further)) for block in range(count)]
-        for name, count in blocks.items()
-        if any(place[0] == name for place in steering)
-    }
 
 
 @contextmanager
