@@ -20,10 +20,10 @@ from tests.families.recorded_models import write_model
 from tests.models.tiny_manager import error, make_manager, running
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*FluxPosEmbed:FutureWarning")  # of Diffusers' own class
-PIXELS = torch.rand(1, 3, 64, 48, generator=torch.Generator().manual_seed(7))
-HOLE = torch.zeros(1, 64, 48)
+PIXELS = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(7))
+HOLE = torch.zeros(1, 64, 96)
 HOLE[:, 16:40, 8:32] = 1
-X, TIME = random(2, 16, 8, 6), torch.tensor([0.6, 0.6])
+X, TIME = random(2, 16, 8, 12), torch.tensor([0.6, 0.6])
 TEXT, POOLED = random(1, 5, 24), random(1, 12, seed=8)
 SIZES = {"attention_head_dim": 32, "num_attention_heads": 2, "joint_attention_dim": 24}
 FLUX = {**SIZES, "pooled_projection_dim": 12, "guidance_embeds": True, "axes_dims_rope": [4, 14, 14]}
@@ -92,6 +92,15 @@ def stability(folder: Path, name: str) -> Any:
     return made
 
 
+QWEN = {**SIZES, "axes_dims_rope": (4, 14, 14)}
+
+
+def qwen() -> Any:
+    from diffusers import QwenImageTransformer2DModel
+
+    return seeded(QwenImageTransformer2DModel(**QWEN, num_layers=3))
+
+
 def saved(module: Any, path: Path) -> Any:
     """A module that lies there, in a folder or, without its config, in a file."""
     path.parent.mkdir(exist_ok=True)
@@ -134,7 +143,7 @@ def flux_told() -> dict[str, Any]:
         "pooled_projections": POOLED.expand(2, -1),
         "timestep": TIME,
         "guidance": torch.tensor([3.5, 3.5]),
-        "img_ids": FluxPipeline._prepare_latent_image_ids(2, 4, 3, torch.device("cpu"), torch.float32),
+        "img_ids": FluxPipeline._prepare_latent_image_ids(2, 4, 6, torch.device("cpu"), torch.float32),
         "txt_ids": torch.zeros(5, 3),
         "return_dict": False,
     }
@@ -157,7 +166,7 @@ def flux_wanted(*controls: tuple[Any, Tensor, dict[str, Any]], repeat: bool = Fa
             controlnet_single_block_samples=total[1],
             controlnet_blocks_repeat=repeat,
         )[0]
-    return FluxPipeline._unpack_latents(output, 64, 48, 8)
+    return FluxPipeline._unpack_latents(output, 64, 96, 8)
 
 
 def predicted(root: Path, transformer: Any, told: Conditioning, x: Tensor = X, time: Tensor = TIME) -> Tensor:
@@ -311,5 +320,41 @@ def test_an_sd3_controlnet_steers_as_in_diffusers(layout: str, root: Path, manag
         whole = told | {"hidden_states": X, "pooled_projections": pooled}
         wanted, without = (transformer(**whole, block_controlnet_hidden_states=found)[0] for found in (samples, None))
     found = predicted(root, transformer, steered(name, mask=mask, vae=nodes.load_vae("ae_tiny")), time=TIME * 1000)
+    assert error(found, wanted) <= BOUND
+    assert error(found, without) > 1e-3
+
+
+@pytest.mark.parametrize("mask", [False, True])
+def test_a_qwen_image_controlnet_steers_as_in_diffusers(*, mask: bool, root: Path, manager: ModelManager) -> None:
+    from diffusers import QwenImageControlNetModel, QwenImagePipeline
+
+    name, x = f"qwen_{mask}.safetensors", X[:, :, None]
+    net = seeded(QwenImageControlNetModel(**QWEN, num_layers=2, extra_condition_channels=4 if mask else 0), 9)
+    saved(net, root / "controlnet" / name)
+    known = (1 - HOLE)[:, None] if mask else torch.ones(1, 1, 64, 96)
+    with nodes.load_vae("wan_2.1_vae_tiny").use() as loaded:
+        vae, config = loaded.module, loaded.module.config
+        mean, deviation = (
+            torch.tensor(found).view(1, -1, 1, 1, 1) for found in (config.latents_mean, config.latents_std)
+        )
+        hint = vae.encode((PIXELS * 2 - 1).where(known > 0.5, -1)[:, :, None]).latent_dist.mode()
+    hint = (hint - mean) / deviation
+    if mask:
+        hint = torch.cat([hint, known[:, :, None, ::8, ::8]], dim=1)
+    pack, unpack = QwenImagePipeline._pack_latents, QwenImagePipeline._unpack_latents
+    told = {
+        "hidden_states": pack(x.transpose(1, 2), 2, 16, 8, 12),
+        "encoder_hidden_states": TEXT.expand(2, -1, -1),
+        "timestep": TIME,
+        "img_shapes": [[(1, 4, 6)]] * 2,
+        "return_dict": False,
+    }
+    tokens = pack(hint.transpose(1, 2), 1, hint.shape[1], 8, 12).expand(2, -1, -1)
+    with torch.no_grad():
+        samples = net(**told, controlnet_cond=tokens, conditioning_scale=0.7)
+        wanted, without = (
+            unpack(qwen()(**told, controlnet_block_samples=found)[0], 64, 96, 8) for found in (samples, None)
+        )
+    found = predicted(root, qwen(), steered(name, mask=mask, vae=nodes.load_vae("wan_2.1_vae_tiny")), x)
     assert error(found, wanted) <= BOUND
     assert error(found, without) > 1e-3

@@ -11,7 +11,8 @@ from graphflow.basics.importing import collector_paused
 from graphflow.errors import ModelFormatError
 from graphflow.families.flow.components import FlowComponents, pieces_of
 from graphflow.families.latent_diffusion.vae import Autoencoder
-from graphflow.families.qwen_image.config import TEXT_CLASSES, VAE_CLASSES
+from graphflow.families.qwen_image.config import CONTROL, TEXT_CLASSES, VAE_CLASSES
+from graphflow.families.qwen_image.control import QwenImageControl
 from graphflow.families.qwen_image.denoiser import QwenImageDenoiser
 from graphflow.families.qwen_image.family import FAMILY
 from graphflow.families.qwen_image.language import Qwen25VL
@@ -46,9 +47,13 @@ class QwenImageComponents(FlowComponents):
                 autoencoder: nn.Module = getattr(diffusers, part.class_name).from_config(dict(part.config))
             return autoencoder
         module = super().build(part)
-        if part.class_name == self.transformer:
+        if part.class_name in (self.transformer, CONTROL):
             module.pos_embed = Places(module.config.axes_dims_rope)
         return module
+
+    def control(self, part: Module) -> QwenImageControl:
+        """A ControlNet."""
+        return QwenImageControl(module=part.module, latent=self.latent, device=part.device, dtype=part.dtype)
 
     def denoiser(self, part: Module) -> QwenImageDenoiser:
         """The transformer.
@@ -115,4 +120,4 @@ class QwenImageComponents(FlowComponents):
         )
 
 
-COMPONENTS = QwenImageComponents(latent=FAMILY.latent, transformer=FAMILY.transformer)
+COMPONENTS = QwenImageComponents(latent=FAMILY.latent, transformer=FAMILY.transformer, further=(CONTROL,))

@@ -9,8 +9,10 @@ from typing import Any
 from graphflow.families.flow.family import FlowFamily
 from graphflow.families.flow.piece_tokenizer import make_piece_tokenizer
 from graphflow.families.qwen_image.config import (
+    CONTROL,
     TEXT_CLASSES,
     VAE_CLASSES,
+    infer_control,
     infer_text,
     infer_transformer,
     infer_vae,
@@ -93,8 +95,9 @@ FAMILY = QwenImageFamily(
     made_by="QwenImage",
     transformer="QwenImageTransformer2DModel",
     marks=("transformer_blocks.0.img_mod.1.weight",),
-    control="QwenImageControlNetModel",
+    control=CONTROL,
     control_marks=("transformer_blocks.0.img_mod.",),
+    infer_control=infer_control,
     adapter_marks=("img_mod.1", "img_mod_1", "img_mlp.net", "img_mlp_net"),
     words=("qwen-image", "qwen_image"),
     half="bfloat16",

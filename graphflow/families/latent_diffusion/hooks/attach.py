@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
+from graphflow import runtime
 from graphflow.errors import InvalidInputError
 from graphflow.families.latent_diffusion.hooks.deep_shrink import deep_shrink
 from graphflow.families.latent_diffusion.hooks.freeu import freeu
@@ -90,11 +91,8 @@ def _(hook: MergeTokens, loaded: UNetModel) -> AbstractContextManager[None]:
 def _(hook: UnionType, loaded: Any) -> AbstractContextManager[None]:
     kinds: Mapping[str, int] = getattr(loaded, "kinds", {})
     if not kinds:
-        raise InvalidInputError(
-            "the ControlNet was made for one kind of pictures and takes no type",
-            where="control_net",
-            advice="leave set_union_control_type out, or load a union ControlNet",
-        )
+        runtime.current().notice(f"the ControlNet takes no type; set_union_control_type ({hook.type}) changes nothing")
+        return nullcontext()
     if hook.type not in kinds:
         raise InvalidInputError(
             f"the union ControlNet knows no pictures of the type {hook.type}",
