@@ -30,7 +30,7 @@ KIND_FOLDERS: Mapping[Kind, tuple[str, ...]] = {
     "diffusion_model": ("diffusion_models", "unet"),
     "text_encoder": ("text_encoders", "clip"),
     "vae": ("vae", "vae_approx"),
-    "controlnet": ("controlnet", "t2i_adapter"),
+    "controlnet": ("controlnet", "t2i_adapter", "model_patches"),
     "t2i_adapter": ("t2i_adapter", "controlnet"),
     "lora": ("loras",),
     "embedding": ("embeddings",),

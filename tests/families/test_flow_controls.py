@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.nn import functional
 
 from graphflow import nodes
 from graphflow.loading.manager import ModelManager
@@ -356,5 +358,76 @@ def test_a_qwen_image_controlnet_steers_as_in_diffusers(*, mask: bool, root: Pat
             unpack(qwen()(**told, controlnet_block_samples=found)[0], 64, 96, 8) for found in (samples, None)
         )
     found = predicted(root, qwen(), steered(name, mask=mask, vae=nodes.load_vae("wan_2.1_vae_tiny")), x)
+    assert error(found, wanted) <= BOUND
+    assert error(found, without) > 1e-3
+
+
+Z_IMAGE = {"dim": 64, "n_heads": 2, "n_kv_heads": 2, "n_refiner_layers": 2}
+
+
+def z_image() -> Any:
+    from diffusers import ZImageTransformer2DModel
+
+    made = ZImageTransformer2DModel(**Z_IMAGE, n_layers=6, cap_feat_dim=24, axes_dims=[8, 12, 12])
+    return seeded(made)
+
+
+Z_LAYOUTS: dict[str, dict[str, Any]] = {
+    "1.0": {"control_in_dim": 16, "add_control_noise_refiner": None, "control_layers_places": [0, 5]},
+    "2.0": {"control_in_dim": 33, "add_control_noise_refiner": "control_layers", "control_layers_places": [0, 2, 4]},
+    "2.1": {
+        "control_in_dim": 33,
+        "add_control_noise_refiner": "control_noise_refiner",
+        "control_layers_places": [0, 2, 4],
+    },
+}
+
+
+@pytest.mark.parametrize(("version", "fills"), [("1.0", False), ("2.0", False), ("2.1", False), ("2.1", True)])
+def test_a_z_image_controlnet_steers_as_in_diffusers(
+    version: str,
+    fills: bool,
+    root: Path,
+    manager: ModelManager,
+) -> None:
+    from diffusers import ZImageControlNetModel
+
+    net, transformer = (
+        seeded(ZImageControlNetModel(**Z_IMAGE, **Z_LAYOUTS[version], control_refiner_layers_places=[0, 1]), 9),
+        z_image(),
+    )
+    folder, name = root / "model_patches", f"z_{version}.safetensors"
+    folder.mkdir(exist_ok=True)
+    weights, places = net.state_dict(), net.config.control_layers_places
+    if version == "2.0":  # published with layers of zeros
+        later = ZImageControlNetModel(**Z_IMAGE, **Z_LAYOUTS["2.1"], control_refiner_layers_places=[0, 1])
+        weights |= {
+            key: torch.zeros_like(tensor) for key, tensor in later.state_dict().items() if "control_noise" in key
+        }
+    save_file(weights, folder / name)
+    (folder / name).with_suffix(".json").write_text(json.dumps({"controlnet": {"control_layers_places": places}}))
+    vae = nodes.load_vae("ae_tiny")
+    hint = latents("ae_tiny")[:, :, None]
+    if fills:
+        known = (1 - HOLE)[:, None]
+        filled = latents("ae_tiny", (PIXELS.flip(-1)).where(known > 0.5, 0.5))[:, :, None]
+        hint = torch.cat([hint, known[:, :, None, ::8, ::8], filled], dim=1)
+    hint = functional.pad(hint, (0, 0) * 3 + (0, net.config.control_in_dim - hint.shape[1]))
+    told = {"x": list(X[:, :, None]), "t": 1 - TIME, "cap_feats": [TEXT[0], TEXT[0]]}
+    with torch.no_grad():
+        samples = ZImageControlNetModel.from_transformer(net, transformer)(
+            **told, control_context=[hint[0], hint[0]], conditioning_scale=0.7
+        )
+        wanted, without = (
+            -torch.stack(transformer(**told, controlnet_block_samples=found, return_dict=False)[0])[:, :, 0]
+            for found in (samples, None)
+        )
+    saved(z_image(), root / "diffusion_models" / "ZImageTransformer2DModel")
+    patch, base = nodes.load_control_patch(name), nodes.load_diffusion_model("ZImageTransformer2DModel")
+    more = {"inpaint_image": Image(pixels=PIXELS.flip(-1)), "mask": Mask(values=HOLE)} if fills else {}
+    model = nodes.apply_control_patch(base, patch, Image(pixels=PIXELS), vae, strength=0.7, **more)
+    entry = ConditioningEntry(embedding=TEXT)
+    with model.use() as denoiser:
+        found = denoiser.predict(X, TIME, [entry], sigma=TIME[0])
     assert error(found, wanted) <= BOUND
     assert error(found, without) > 1e-3

@@ -88,31 +88,31 @@ class FlowControl(ABC):
             transformer: The transformer.
         """
 
-    def pixels(self, hint: Tensor, height: int, width: int, *, paints: bool = False) -> tuple[Tensor, Tensor]:
+    def pixels(self, hint: Tensor, height: int, width: int, *, hidden: float | None = None) -> tuple[Tensor, Tensor]:
         """The picture at the size that belongs to a latent, in [0, 1], and (K, 1, H, W) 1 where it is known.
 
         Args:
             hint: As :meth:`encode`.
             height: As there.
             width: As there.
-            paints: Whether it was made to fill in what is unknown.
+            hidden: What stands where it is unknown, for ControlNets that fill that in.
 
         Raises:
             InvalidInputError: Something is unknown, and it was not made for that.
         """
         hint = fit_hint(hint, height * self.latent.downscale, width * self.latent.downscale)
         known = (hint[:, :1] >= 0).float()
-        if not paints and not known.all():
+        if hidden is None and not known.all():
             raise InvalidInputError(
                 "the ControlNet was made for whole pictures, and a part of this one is masked",
                 where="mask",
-                advice="take the mask off apply_control_net, or use an inpainting ControlNet",
+                advice="take the mask off, or use an inpainting ControlNet",
             )
-        if paints and known.all():
+        if hidden is not None and known.all():
             runtime.current().notice(
                 "the inpainting ControlNet has nothing to fill in: no part of its picture is masked"
             )
-        return hint.clamp(min=0.0), known
+        return hint.where(known > 0, hidden or 0.0), known
 
     def latents(
         self,
@@ -122,6 +122,7 @@ class FlowControl(ABC):
         vae: Vae | None,
         *,
         paints: bool = False,
+        hidden: float | None = None,
         space: LatentSpace | None = None,
     ) -> Tensor:
         """The picture as latents in the model's space (K, C, …, h, w).
@@ -131,18 +132,19 @@ class FlowControl(ABC):
             height: As there.
             width: As there.
             vae: As there.
-            paints: Whether a channel follows that is 1 where the picture is known.
+            paints: Whether a channel follows that is 1 where the picture is known; the rest is black then.
+            hidden: As :meth:`pixels`.
             space: The model's space; None is the family's.
 
         Raises:
             InvalidInputError: Nothing encodes the picture, or the autoencoder is another family's.
         """
-        pixels, known = self.pixels(hint, height, width, paints=paints)
+        pixels, known = self.pixels(hint, height, width, hidden=0.0 if paints else hidden)
         if vae is None:
             raise InvalidInputError(
                 "the ControlNet reads its picture as latents, and nothing encodes it",
                 where="vae",
-                advice="link the model's autoencoder to vae of apply_control_net",
+                advice="link the model's autoencoder to vae of the node that applies the ControlNet",
             )
         with vae.use() as autoencoder:
             if autoencoder.latent_channels != self.latent.channels:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -112,7 +113,7 @@ def infer_image_encoder(shapes: Shapes, where: str) -> Inferred:
     if not (patch and positions and inner):
         raise ModelFormatError("the image encoder lacks embeddings or layers", where=where)
     width = patch[0]
-    if "vision_model.embeddings.class_embedding" not in shapes:
+    if math.isqrt(positions[0]) ** 2 == positions[0]:
         return _siglip(shapes, patch, positions[0], inner[0])
     projection = shape_of(shapes, "visual_projection.weight", dims=2)
     head = {1280: 80, 1664: 104}.get(width, HEAD_WIDTH)
