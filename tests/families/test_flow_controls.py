@@ -326,13 +326,10 @@ def test_an_sd3_controlnet_steers_as_in_diffusers(layout: str, root: Path, manag
     assert error(found, without) > 1e-3
 
 
-@pytest.mark.parametrize("mask", [False, True])
-def test_a_qwen_image_controlnet_steers_as_in_diffusers(*, mask: bool, root: Path, manager: ModelManager) -> None:
-    from diffusers import QwenImageControlNetModel, QwenImagePipeline
+def qwen_hint(*, mask: bool) -> Tensor:
+    """As Diffusers' pipelines pack latents of pictures, with a channel of what is known."""
+    from diffusers import QwenImagePipeline
 
-    name, x = f"qwen_{mask}.safetensors", X[:, :, None]
-    net = seeded(QwenImageControlNetModel(**QWEN, num_layers=2, extra_condition_channels=4 if mask else 0), 9)
-    saved(net, root / "controlnet" / name)
     known = (1 - HOLE)[:, None] if mask else torch.ones(1, 1, 64, 96)
     with nodes.load_vae("wan_2.1_vae_tiny").use() as loaded:
         vae, config = loaded.module, loaded.module.config
@@ -343,23 +340,92 @@ def test_a_qwen_image_controlnet_steers_as_in_diffusers(*, mask: bool, root: Pat
     hint = (hint - mean) / deviation
     if mask:
         hint = torch.cat([hint, known[:, :, None, ::8, ::8]], dim=1)
-    pack, unpack = QwenImagePipeline._pack_latents, QwenImagePipeline._unpack_latents
-    told = {
-        "hidden_states": pack(x.transpose(1, 2), 2, 16, 8, 12),
+    return QwenImagePipeline._pack_latents(hint.transpose(1, 2), 1, hint.shape[1], 8, 12).expand(2, -1, -1)
+
+
+def qwen_told() -> dict[str, Any]:
+    from diffusers import QwenImagePipeline
+
+    return {
+        "hidden_states": QwenImagePipeline._pack_latents(X[:, None], 2, 16, 8, 12),
         "encoder_hidden_states": TEXT.expand(2, -1, -1),
         "timestep": TIME,
         "img_shapes": [[(1, 4, 6)]] * 2,
         "return_dict": False,
     }
-    tokens = pack(hint.transpose(1, 2), 1, hint.shape[1], 8, 12).expand(2, -1, -1)
+
+
+def qwen_output(output: Tensor) -> Tensor:
+    from diffusers import QwenImagePipeline
+
+    return QwenImagePipeline._unpack_latents(output, 64, 96, 8)
+
+
+@pytest.mark.parametrize("mask", [False, True])
+def test_a_qwen_image_controlnet_steers_as_in_diffusers(*, mask: bool, root: Path, manager: ModelManager) -> None:
+    from diffusers import QwenImageControlNetModel
+
+    name = f"qwen_{mask}.safetensors"
+    net = seeded(QwenImageControlNetModel(**QWEN, num_layers=2, extra_condition_channels=4 if mask else 0), 9)
+    saved(net, root / "controlnet" / name)
     with torch.no_grad():
-        samples = net(**told, controlnet_cond=tokens, conditioning_scale=0.7)
+        samples = net(**qwen_told(), controlnet_cond=qwen_hint(mask=mask), conditioning_scale=0.7)
         wanted, without = (
-            unpack(qwen()(**told, controlnet_block_samples=found)[0], 64, 96, 8) for found in (samples, None)
+            qwen_output(qwen()(**qwen_told(), controlnet_block_samples=found)[0]) for found in (samples, None)
         )
-    found = predicted(root, qwen(), steered(name, mask=mask, vae=nodes.load_vae("wan_2.1_vae_tiny")), x)
+    found = predicted(root, qwen(), steered(name, mask=mask, vae=nodes.load_vae("wan_2.1_vae_tiny")), X[:, :, None])
     assert error(found, wanted) <= BOUND
     assert error(found, without) > 1e-3
+
+
+@pytest.mark.parametrize("mask", [False, True])
+def test_a_blockwise_controlnet_adds_behind_each_block(*, mask: bool, root: Path, manager: ModelManager) -> None:
+    from diffusers.models.normalization import RMSNorm
+
+    blocks = [
+        torch.nn.ModuleDict(
+            {
+                "x_rms": RMSNorm(64, 1e-6),
+                "y_rms": RMSNorm(64, 1e-6),
+                "input_proj": torch.nn.Linear(64, 64),
+                "output_proj": torch.nn.Linear(64, 64),
+            }
+        )
+        for _ in range(3)
+    ]
+    net = seeded(
+        torch.nn.ModuleDict(
+            {"img_in": torch.nn.Linear(68 if mask else 64, 64), "controlnet_blocks": torch.nn.ModuleList(blocks)}
+        ),
+        9,
+    )
+    name, transformer, (vae,) = f"blockwise_{mask}.safetensors", qwen(), (nodes.load_vae("wan_2.1_vae_tiny"),)
+    saved(net, root / "model_patches" / name)
+    picture = net["img_in"](qwen_hint(mask=mask))
+
+    def added(block: Any, strength: float) -> Callable[..., Any]:
+        def hook(_module: Any, _inputs: Any, output: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+            inner = block["input_proj"](block["x_rms"](output[1]) + block["y_rms"](picture))
+            return output[0], output[1] + strength * block["output_proj"](functional.gelu(inner))
+
+        return hook
+
+    for block, steering in zip(transformer.transformer_blocks, blocks, strict=True):
+        block.register_forward_hook(added(steering, 0.7))
+    with torch.no_grad():
+        wanted = qwen_output(transformer(**qwen_told())[0])
+    saved(qwen(), root / "diffusion_models" / "QwenImageTransformer2DModel")
+    base, patch = nodes.load_diffusion_model("QwenImageTransformer2DModel"), nodes.load_control_patch(name)
+    hole = Mask(values=HOLE) if mask else None
+    model = nodes.apply_control_patch(base, patch, Image(pixels=PIXELS), vae, hole, strength=0.7)
+    reference = nodes.empty_latent(width=32, height=16, channels=16)
+    told = Conditioning(entries=(ConditioningEntry(embedding=TEXT),))
+    with model.use() as denoiser, base.use() as plain:
+        found = denoiser.predict(X[:, :, None], TIME, told.entries, sigma=TIME[0])
+        assert error(found, wanted) <= BOUND
+        assert error(found, plain.predict(X[:, :, None], TIME, told.entries, sigma=TIME[0])) > 1e-3
+        seen = nodes.add_reference_latent(told, reference)  # whose tokens get nothing
+        assert denoiser.predict(X[:, :, None], TIME, seen.entries, sigma=TIME[0]).shape == found.shape
 
 
 Z_IMAGE = {"dim": 64, "n_heads": 2, "n_kv_heads": 2, "n_refiner_layers": 2}

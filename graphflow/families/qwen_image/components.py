@@ -11,7 +11,8 @@ from graphflow.basics.importing import collector_paused
 from graphflow.errors import ModelFormatError
 from graphflow.families.flow.components import FlowComponents, pieces_of
 from graphflow.families.latent_diffusion.vae import Autoencoder
-from graphflow.families.qwen_image.config import CONTROL, TEXT_CLASSES, VAE_CLASSES
+from graphflow.families.qwen_image.blockwise import BlockwiseNetwork, QwenImageBlockwise
+from graphflow.families.qwen_image.config import BLOCKWISE, CONTROL, TEXT_CLASSES, VAE_CLASSES
 from graphflow.families.qwen_image.control import QwenImageControl
 from graphflow.families.qwen_image.denoiser import QwenImageDenoiser
 from graphflow.families.qwen_image.family import FAMILY
@@ -46,6 +47,8 @@ class QwenImageComponents(FlowComponents):
 
                 autoencoder: nn.Module = getattr(diffusers, part.class_name).from_config(dict(part.config))
             return autoencoder
+        if part.class_name == BLOCKWISE:
+            return BlockwiseNetwork(**part.config)
         module = super().build(part)
         if part.class_name in (self.transformer, CONTROL):
             module.pos_embed = Places(module.config.axes_dims_rope)
@@ -53,7 +56,8 @@ class QwenImageComponents(FlowComponents):
 
     def control(self, part: Module) -> QwenImageControl:
         """A ControlNet."""
-        return QwenImageControl(module=part.module, latent=self.latent, device=part.device, dtype=part.dtype)
+        kind = QwenImageBlockwise if isinstance(part.module, BlockwiseNetwork) else QwenImageControl
+        return kind(module=part.module, latent=self.latent, device=part.device, dtype=part.dtype)
 
     def denoiser(self, part: Module) -> QwenImageDenoiser:
         """The transformer.

@@ -13,6 +13,8 @@ TEXT_CLASSES = ("Qwen2_5_VLForConditionalGeneration", "Qwen25VL")
 VAE_CLASSES = ("AutoencoderKLQwenImage", "AutoencoderKLWan")
 """Two classes for one autoencoder; the latter was trained on videos."""
 CONTROL = "QwenImageControlNetModel"
+BLOCKWISE, _BLOCKWISE = "QwenImageBlockWiseControlNet", "controlnet_blocks"
+"""A class of DiffSynth-Studio's, and where its blocks lie."""
 TIME_ZERO = "__index_timestep_zero__"
 """An empty tensor that marks models which were trained to see reference pictures without noise."""
 
@@ -63,7 +65,10 @@ def infer_transformer(shapes: Shapes, where: str) -> Inferred:
 
 
 def infer_control(shapes: Shapes, where: str) -> Inferred:
-    """Config of a `QwenImageControlNetModel`, as :func:`infer_transformer`."""
+    """Config of a `QwenImageControlNetModel`, or of a blockwise one, as :func:`infer_transformer`."""
+    if (first := shape_of(shapes, "img_in.weight", dims=2)) and f"{_BLOCKWISE}.0.x_rms.weight" in shapes:
+        layers = {name.split(".")[1] for name in shapes if name.startswith(f"{_BLOCKWISE}.")}
+        return Inferred(BLOCKWISE, "qwen_image", {"reads": first[1], "width": first[0], "layers": len(layers)})
     facts, defaults = _blocks(shapes, where)
     reads, channels = shape_of(shapes, "controlnet_x_embedder.weight", dims=2), facts["in_channels"]
     assert isinstance(channels, int)

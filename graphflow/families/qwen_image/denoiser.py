@@ -15,6 +15,7 @@ from graphflow.basics.inference import inference
 from graphflow.families.flow.control import by_block
 from graphflow.families.flow.denoiser import FlowDenoiser, exact_numbers
 from graphflow.families.flow.patches import unpack
+from graphflow.families.qwen_image.blockwise import Acting, QwenImageBlockwise, acting
 from graphflow.families.qwen_image.control import BLOCKS, QwenImageControl
 from graphflow.families.qwen_image.places import METHODS, Grid
 from graphflow.families.qwen_image.tokens import tokens_of
@@ -83,6 +84,7 @@ class QwenImageDenoiser(FlowDenoiser):
         picture = {"hidden_states": tokens[:, :count], "img_shapes": [grids[:1]] * len(x)}
         steering = self.steering(entries, x.shape, told | picture, self.module.inner_dim)
         with (
+            acting(self._blockwise(entries, x.shape), self.module, count),
             _clean_references(self.module, clean=bool(references) and method == "index_timestep_zero"),
             exact_numbers(self.module.time_text_embed.time_proj, time),
         ):
@@ -95,6 +97,15 @@ class QwenImageDenoiser(FlowDenoiser):
             )[0]
         frames = output[:, :count].unflatten(1, (shape[0], -1)).flatten(0, 1)
         return unpack(frames, *x.shape[-2:]).unflatten(0, (len(x), -1)).transpose(1, 2)
+
+    def _blockwise(self, entries: Sequence[ConditioningEntry], size: Sequence[int]) -> Acting:
+        found: list[tuple[QwenImageBlockwise, Tensor, float]] = []
+        for control in (*entries[0].controls, *self.everywhere):
+            if isinstance(net := self.controls.net(control.net), QwenImageBlockwise):
+                batch = size[0] // len(entries)
+                (picture,) = self.controls.encoded(control, size[-2], size[-1], batch, len(entries))
+                found.append((net, picture, control.strength))
+        return found
 
 
 @contextmanager
