@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from graphflow import nodes
+from graphflow.converters.comfyui import to_native, to_prompt
 from graphflow.loading.manager import ModelManager
 from graphflow.values import Conditioning, ConditioningEntry, Image, Mask
 from tests.families.controls import random, seeded
+from tests.families.lab import lab
+from tests.families.recorded_flows import arrays, cases, make_session, write_models
 from tests.families.recorded_models import write_model
 from tests.models.tiny_manager import error, make_manager, running
 
@@ -497,3 +500,55 @@ def test_a_z_image_controlnet_steers_as_in_diffusers(
         found = denoiser.predict(X, TIME, [entry], sigma=TIME[0])
     assert error(found, wanted) <= BOUND
     assert error(found, without) > 1e-3
+
+
+APPLY = "ControlNetApplyAdvanced"
+
+
+def node(kind: str, **inputs: Any) -> dict[str, Any]:
+    return {"class_type": kind, "inputs": inputs}
+
+
+def drawn(root: Path, scratch: Path, applied: Sequence[dict[str, Any]]) -> Tensor:
+    """The latent of a recorded ComfyUI workflow with ControlNets put into it, one behind the other."""
+    case = cases("flux")["ksampler/euler/cfg3.5"]
+    prompt: dict[str, Any] = json.loads(json.dumps(case["prompt"]))
+    prompt |= {
+        "net": node("ControlNetLoader", control_net_name="recorded.safetensors"),
+        "vae": node("VAELoader", vae_name="ae_tiny.safetensors"),
+        "shown": node("PreviewAny", source=["5", 0]),
+        "image": node("LabImage", name="steers", frames=1, height=64, width=64),
+    }
+    sides: Any = [["2", 0], ["3", 0]]
+    for number, told in enumerate(applied):
+        given = {"control_net": ["net", 0], "image": ["image", 0], "vae": ["vae", 0], **told}
+        prompt[f"apply{number}"] = node(APPLY, positive=sides[0], negative=sides[1], **given)
+        sides = [[f"apply{number}", 0], [f"apply{number}", 1]]
+    prompt["5"]["inputs"] |= dict(zip(("positive", "negative"), sides, strict=True))
+    write_models(prompt, root)
+    with lab() as registry:
+        session = make_session(registry, root, scratch)
+        imported = to_native(to_prompt(prompt), registry=session.registry)
+        assert not imported.report.unsupported
+        address = imported.addresses["5", 0]
+        document = imported.document.model_copy(update={"outputs": {"latent": address}})
+        return session.run(document, targets=[address]).outputs["latent"].samples
+
+
+def test_an_imported_workflow_is_steered_in_a_range_of_its_steps(root: Path, tmp_path: Path) -> None:
+    sizes = {
+        "attention_head_dim": 128,
+        "num_attention_heads": 2,
+        "joint_attention_dim": 192,
+        "axes_dims_rope": [16, 56, 56],
+    }
+    saved(flux_control(**sizes, pooled_projection_dim=64), root / "controlnet" / "recorded.safetensors")
+    scratch = tmp_path / "cache"
+    recorded = arrays("flux")["ksampler/euler/cfg3.5/latent"]
+    whole = {"strength": 0.8, "start_percent": 0.0, "end_percent": 1.0}
+    assert error(drawn(root, scratch, [whole | {"strength": 0.0}]), recorded) <= 1e-4
+    steered = drawn(root, scratch, [whole])
+    assert error(steered, recorded) > 1e-2
+    parts = drawn(root, scratch, [whole | {"end_percent": 0.43}, whole | {"start_percent": 0.43}])
+    assert error(parts, steered) <= 1e-5
+    assert error(drawn(root, scratch, [whole | {"end_percent": 0.43}]), steered) > 1e-3
