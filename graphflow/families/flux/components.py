@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 
 from torch import Tensor, nn
@@ -17,11 +18,15 @@ from graphflow.families.flux.denoiser import FluxDenoiser
 from graphflow.families.flux.family import FAMILY
 from graphflow.families.flux.style import REDUX
 from graphflow.families.flux.text import FluxText
-from graphflow.families.latent_diffusion.components import tokenizer_of
+from graphflow.families.latent_diffusion.components import LatentDiffusionComponents, tokenizer_of
+from graphflow.families.latent_diffusion.hooks.attach import attending
+from graphflow.families.latent_diffusion.ip_adapter import PictureAdapter
 from graphflow.families.latent_diffusion.text import ClipEncoder
 from graphflow.loading.components import FindVectors, Module
+from graphflow.loading.hooks import attach
 from graphflow.modelfiles.description import Part
 from graphflow.sampling.prediction import ModelSampling
+from graphflow.values.image_prompts import ImagePrompt
 
 LEVELS = 10_000
 """Noise levels of the table from which the simple schedules of shifted models choose."""
@@ -50,6 +55,10 @@ class FluxComponents(FlowComponents):
     def control(self, part: Module) -> FluxControl:
         """A ControlNet."""
         return FluxControl(module=part.module, latent=self.latent, device=part.device, dtype=part.dtype)
+
+    def picture_adapter(self, part: Module) -> PictureAdapter:
+        """An IP-Adapter."""
+        return replace(LatentDiffusionComponents.picture_adapter(self, part), black=True)
 
     def denoiser(self, part: Module) -> FluxDenoiser:
         """The transformer."""
@@ -105,6 +114,11 @@ class FluxComponents(FlowComponents):
             if t5 is None
             else T5Encoder(module=t5.module, tokenizer=pieces_of(t5), device=t5.device, least=T5_TOKENS),
         )
+
+
+@attach.register
+def _(hook: ImagePrompt, loaded: FluxDenoiser) -> AbstractContextManager[None]:
+    return attending(hook, loaded, loaded.picture_prompts)
 
 
 COMPONENTS = FluxComponents(latent=FAMILY.latent, transformer=FAMILY.transformer, further=(REDUX, CONTROL))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from graphflow.families.flow.control import by_block
 from graphflow.families.flow.denoiser import FlowDenoiser, exact_numbers
 from graphflow.families.flow.patches import pack, positions, unpack, whole_patches
 from graphflow.families.flux.control import DOUBLE, SINGLE, FluxControl
+from graphflow.families.flux.ip_adapter import FluxPicturePrompts
 from graphflow.families.flux.references import PLACES
 from graphflow.pixels.batches import cycled
 from graphflow.sampling.loop import LatentSpace
@@ -40,6 +42,7 @@ class FluxDenoiser(FlowDenoiser):
     """
 
     steered_by = FluxControl
+    picture_prompts: FluxPicturePrompts = field(default_factory=FluxPicturePrompts)
 
     @property
     def text_width(self) -> int:
@@ -88,9 +91,17 @@ class FluxDenoiser(FlowDenoiser):
             InvalidInputError: The entries do not fit the network.
         """
         with self.varied(variation):
-            return self.by_references(x, timestep, entries, self._evaluate)
+            return self.by_references(
+                x, timestep, entries, partial(self._evaluate, None if sigma is None else float(sigma))
+            )
 
-    def _evaluate(self, x: Tensor, timestep: Tensor, entries: Sequence[ConditioningEntry]) -> Tensor:
+    def complete(self, told: Conditioning, height: int, width: int, *, negative: bool) -> Conditioning:
+        """The conditioning with the tokens of pictures that IP-Adapters show; see `Denoiser.complete`."""
+        return self.picture_prompts.completed(told, negative=negative)
+
+    def _evaluate(
+        self, sigma: float | None, x: Tensor, timestep: Tensor, entries: Sequence[ConditioningEntry]
+    ) -> Tensor:
         config = self.module.config
         batch, (height, width) = len(x) // len(entries), x.shape[-2:]
         latent = whole_patches(self._with_channels(x.to(self.device, self.dtype), entries, batch))
@@ -117,13 +128,18 @@ class FluxDenoiser(FlowDenoiser):
         if not config.guidance_embeds:
             guidance = heard = None
         numbers = [1000 * number for number in (told["timestep"], guidance) if number is not None]
-        with _heard(self.module, heard), exact_numbers(self.module.time_text_embed.time_proj, *numbers):
+        pictures = [self.stacked(seen, batch) for seen in self.picture_prompts.tokens(entries)]
+        with (
+            _heard(self.module, heard),
+            exact_numbers(self.module.time_text_embed.time_proj, *numbers),
+            self.picture_prompts.attending_to(self.module, pictures, sigma) as seeing,
+        ):
             output: Tensor = self.module(
                 **told | {"guidance": guidance, "timestep": timestep.to(self.device, self.dtype)},
                 **by_block(steering, blocks, tokens.shape[1] - count),
                 hidden_states=tokens,
                 img_ids=torch.cat(places).to(self.device),
-                joint_attention_kwargs=self._attention(entries, batch, text.shape[1], tokens.shape[1]),
+                joint_attention_kwargs=self._attention(entries, batch, text.shape[1], tokens.shape[1]) | seeing,
                 return_dict=False,
             )[0]
         return unpack(output[:, :count], height, width)
@@ -146,12 +162,10 @@ class FluxDenoiser(FlowDenoiser):
             )
         return torch.cat([x, self.stacked([tensor for tensor in given if isinstance(tensor, Tensor)], batch)], dim=1)
 
-    def _attention(
-        self, entries: Sequence[ConditioningEntry], batch: int, text: int, picture: int
-    ) -> dict[str, Tensor] | None:
+    def _attention(self, entries: Sequence[ConditioningEntry], batch: int, text: int, picture: int) -> dict[str, Any]:
         """What is added to the scores of attention, where style models' tokens get more or less of it."""
         if not any(entry.extras.get(BIAS) for entry in entries):
-            return None
+            return {}
         added = torch.zeros(len(entries), 1, text + picture, text + picture, device=self.device, dtype=self.dtype)
         for matrix, entry in zip(added[:, 0], entries, strict=True):
             for first, last, bias in entry.extras.get(BIAS, ()):

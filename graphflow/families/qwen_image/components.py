@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -48,7 +49,8 @@ class QwenImageComponents(FlowComponents):
                 autoencoder: nn.Module = getattr(diffusers, part.class_name).from_config(dict(part.config))
             return autoencoder
         if part.class_name == BLOCKWISE:
-            return BlockwiseNetwork(**part.config)
+            sizes: dict[str, Any] = dict(part.config)
+            return BlockwiseNetwork(**sizes)
         module = super().build(part)
         if part.class_name in (self.transformer, CONTROL):
             module.pos_embed = Places(module.config.axes_dims_rope)

@@ -19,7 +19,7 @@ from graphflow.families.latent_diffusion.hooks.self_attention import (
     without_middle_attention,
 )
 from graphflow.families.latent_diffusion.hooks.tokens import merge_tokens
-from graphflow.families.latent_diffusion.ip_adapter import PicturePrompt
+from graphflow.families.latent_diffusion.ip_adapter import PicturePrompt, PicturePrompts
 from graphflow.families.latent_diffusion.unet import UNetModel
 from graphflow.loading.hooks import attach
 from graphflow.sampling.guidance import AwayFromVariation
@@ -106,6 +106,22 @@ def _(hook: UnionType, loaded: Any) -> AbstractContextManager[None]:
 @attach.register
 @contextmanager
 def _(hook: ImagePrompt, loaded: UNetModel) -> Iterator[None]:
+    with attending(hook, loaded, loaded.picture_prompts):
+        yield
+
+
+@contextmanager
+def attending(hook: ImagePrompt, loaded: Any, prompts: PicturePrompts) -> Iterator[None]:
+    """Have a network attend to a hook's pictures until the block ends.
+
+    Args:
+        hook: The hook.
+        loaded: What `Model.use()` gives.
+        prompts: All pictures that it attends to.
+
+    Raises:
+        InvalidInputError: The adapter is for another family.
+    """
     sampling = loaded.model_sampling
     with hook.adapter.use() as adapter:
         prompt = PicturePrompt(
@@ -117,5 +133,5 @@ def _(hook: ImagePrompt, loaded: UNetModel) -> Iterator[None]:
             high=sampling.percent_to_sigma(hook.start),
             low=sampling.percent_to_sigma(hook.end),
         )
-        with loaded.picture_prompts.adding(prompt, loaded.module):
+        with prompts.adding(prompt, loaded.module):
             yield
