@@ -205,7 +205,9 @@ def _one_sided_control(entry: NodeEntry, spec: NodeSpec) -> Made:
     if "negative" in entry.links or "mask" in entry.links:
         raise MisfitError("ComfyUI's ControlNetApplyAdvanced has no mask")
     positive = _link(entry, "positive")["positive"]
-    links = {"positive": positive, "negative": positive, **_link(entry, "control_net"), **_link(entry, "image")}
+    links = {"positive": positive, "negative": positive}
+    for name in ("control_net", "image", "vae"):
+        links |= _link(entry, name)
     values: dict[str, Any] = {}
     for name, there in (("strength", "strength"), ("start", "start_percent"), ("end", "end_percent")):
         link = _link(entry, name)

@@ -77,6 +77,23 @@ def _style_patch(builder: Builder, source: Source) -> list[Value]:
     return [builder.add(source, "apply_style_patch", inputs, ids=picture.ids)]
 
 
+def _fun_control(builder: Builder, source: Source) -> list[Value]:
+    """ZImageFunControlnet: its mask is of the picture to fill in alone."""
+    filled = source.get("inpaint_image")
+    if filled is None and source.get("mask") is not None:
+        source.remark("its mask is not used, since no picture to fill in is linked")
+    inputs = {
+        "model": source.get("model"),
+        "control_net": source.get("model_patch"),
+        "image": source.get("image"),
+        "vae": source.get("vae"),
+        "strength": source.get("strength", 1.0),
+        "inpaint_image": filled,
+        "mask": None if filled is None else source.get("mask"),
+    }
+    return [builder.add(source, "apply_control_patch", inputs)]
+
+
 _LUMINA = {
     "superior": "You are an assistant designed to generate superior images with the superior degree of image-text alignment"
     " based on textual prompts or user prompts.",
@@ -124,8 +141,7 @@ RULES: tuple[AnyRule, ...] = (
     Rule("LotusConditioning", "lotus_conditioning"),
     Rule("ModelPatchLoader", "load_control_patch", "name:control_net"),
     Rule("QwenImageDiffsynthControlnet", "apply_control_patch", "model model_patch:control_net vae image strength mask"),
-    Rule("ZImageFunControlnet", "apply_control_patch", "model model_patch:control_net vae image strength mask", back=False,
-         dropped={"inpaint_image": "its picture to fill in is not used"}),
+    Made("ZImageFunControlnet", ("apply_control_patch",), _fun_control, says="apply_control_patch"),
     Made("USOStyleReference", ("apply_style_patch",), _style_patch, says="apply_style_patch"),
     Made("StyleModelLoader", (), _style_model, says="part of add_image_prompt", gives={"style_model": "redux"}),
     Made("StyleModelApply", ("add_image_prompt",), _style, says="add_image_prompt", gives={"style_model": "redux"}),

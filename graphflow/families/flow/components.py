@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ from torch import nn
 
 from graphflow.basics.importing import collector_paused
 from graphflow.errors import ModelFormatError
-from graphflow.families.flow import skipping  # noqa: F401 - registers what its hook does
+from graphflow.families.flow import skipping, steering  # noqa: F401 - they register what their hooks do
 from graphflow.families.flow.piece_tokenizer import PieceTokenizer, make_piece_tokenizer
 from graphflow.families.latent_diffusion.building import build
 from graphflow.families.latent_diffusion.components import LatentDiffusionComponents
@@ -43,7 +44,9 @@ class FlowComponents(LatentDiffusionComponents):
                 import diffusers
 
                 cls = getattr(diffusers, part.class_name)
-            module: nn.Module = cls.from_config(config)
+            with warnings.catch_warnings():  # Diffusers' own classes ask for a name that Diffusers is about to move
+                warnings.filterwarnings("ignore", ".*FluxPosEmbed", FutureWarning)
+                module: nn.Module = cls.from_config(config)
             return module
         name = part.class_name.replace("ForCausalLM", "Model")  # without the head that writes
         if name in _TEXT:

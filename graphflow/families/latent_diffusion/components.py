@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from graphflow.families.latent_diffusion import upscaler
 from graphflow.families.latent_diffusion.building import build
-from graphflow.families.latent_diffusion.control import ControlModel, Net
+from graphflow.families.latent_diffusion.control import ControlModel
 from graphflow.families.latent_diffusion.hooks import attach  # noqa: F401 - registers what hooks do
 from graphflow.families.latent_diffusion.ip_adapter import IPAdapterNetwork, PictureAdapter
 from graphflow.families.latent_diffusion.t2i_adapter import AdapterModel
@@ -76,7 +76,7 @@ class LatentDiffusionComponents(ABC):
             save_memory=part.save_memory,
         )
 
-    def control(self, part: Module) -> Net:
+    def control(self, part: Module) -> Any:
         """A ControlNet or T2I-Adapter."""
         wrapper = AdapterModel if part.part == "adapter" else ControlModel
         return wrapper(module=part.module, device=part.device, dtype=part.dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -12,7 +13,6 @@ from graphflow.families.latent_diffusion.unet_config import HEAD_WIDTH
 from graphflow.modelfiles.description import Config
 from graphflow.modelfiles.inferred import Inferred, Shapes, shape_of
 
-_OF_CLIP = ("vision_model.embeddings.class_embedding", "vision_model.pre_layrnorm.weight", "visual_projection.weight")
 _VISION_MARK = "vision_model.embeddings.patch_embedding.weight"
 VARIANTS = {768: "clip_l", 1024: "openclip_h", 1280: "openclip_bigg"}
 """Width to the encoder it speaks for."""
@@ -129,7 +129,7 @@ def infer_image_encoder(shapes: Shapes, where: str) -> Inferred:
     if not (patch and positions and inner):
         raise ModelFormatError("the image encoder lacks embeddings or layers", where=where)
     width = patch[0]
-    if not any(name in shapes for name in _OF_CLIP):
+    if math.isqrt(positions[0]) ** 2 == positions[0]:
         return _siglip(shapes, patch, positions[0], inner[0])
     projection = shape_of(shapes, "visual_projection.weight", dims=2)
     head = {1280: 80, 1664: 104}.get(width, HEAD_WIDTH)

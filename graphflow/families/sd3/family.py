@@ -5,6 +5,7 @@ from __future__ import annotations
 from graphflow.families.flow.family import FlowFamily
 from graphflow.families.flow.t5_config import T5
 from graphflow.families.sd3.config import infer_transformer, schedule
+from graphflow.families.sd3.control_config import CONTROL, control_names, infer_control
 from graphflow.families.sd3.names import transformer_names
 from graphflow.modelfiles.family import EncoderRole, LatentFormat, Variant
 
@@ -16,8 +17,10 @@ FAMILY = FlowFamily(
         "joint_blocks.0.context_block.adaLN_modulation.1.bias",
         "transformer_blocks.0.norm1_context.linear.weight",
     ),
-    control="SD3ControlNetModel",
-    control_marks=("transformer_blocks.",),
+    control=CONTROL,
+    control_marks=("pos_embed_input.",),
+    infer_control=infer_control,
+    control_names=control_names,
     adapter_marks=("joint_blocks",),
     words=("sd3", "stable-diffusion-3"),
     half="bfloat16",
