@@ -112,11 +112,15 @@ def recognise_part(class_name: str, config: Config) -> tuple[Family, Match] | No
 
 def family_of_adapter(kind: Kind, shapes: Shapes, metadata: Mapping[str, str]) -> tuple[str | None, str]:
     """Return the family and variant that an adapter is for; (None, "") where its tensors do not tell."""
-    for name, family in installed().items():
-        variant = family.fits_adapter(kind, shapes, metadata)
-        if variant is not None:
-            return name, variant
-    return None, ""
+    found = [
+        (match, name)
+        for name, family in installed().items()
+        if (match := family.fits_adapter(kind, shapes, metadata)) is not None
+    ]
+    if not found:
+        return None, ""
+    match, name = max(found, key=lambda item: item[0].rank)
+    return name, match.variant
 
 
 def family_of_encoders(classes: Collection[str]) -> Family:

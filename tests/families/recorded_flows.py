@@ -20,7 +20,7 @@ from graphflow.spec.registry import Registry
 from graphflow.values import Conditioning, Image, Latent, Sigmas
 from tests.families.recorded_models import DATA, shapes, write_model
 
-FAMILIES = ("chroma", "flux", "lumina2", "qwen_image", "sd3", "z_image")
+FAMILIES = ("chroma", "flux", "flux2", "lumina2", "qwen_image", "sd3", "z_image")
 EVALUATION_BOUND, SAMPLING_BOUND, BROWNIAN_BOUND = 1e-5, 1e-4, 1e-3
 
 
@@ -118,7 +118,7 @@ def write_qwen_tokenizer(path: Path) -> None:
         r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
     )
     tokenizer.pre_tokenizer = pre_tokenizers.Split(parts, "isolated")
-    tokenizer.add_special_tokens([word for word in words if word.startswith("<|")])
+    tokenizer.add_special_tokens([word for word in words if word.startswith(("<|", "<think", "</think"))])
     path.parent.mkdir(parents=True)
     tokenizer.save(str(path))
 

@@ -16,7 +16,16 @@ from graphflow.families.latent_diffusion.components import LatentDiffusionCompon
 from graphflow.loading.components import Module
 from graphflow.modelfiles.description import Part, TokenizerSpec
 
-_TEXT = frozenset({"T5EncoderModel", "Qwen3Model", "Gemma2Model"})
+_TEXT = {
+    "T5EncoderModel": "T5EncoderModel",
+    "Qwen3Model": "Qwen3Model",
+    "Qwen3ForCausalLM": "Qwen3Model",
+    "Gemma2Model": "Gemma2Model",
+    "Gemma2ForCausalLM": "Gemma2Model",
+    "MistralModel": "MistralModel",
+    "Mistral3ForConditionalGeneration": "MistralModel",
+}
+"""By the classes that published configs name: without the head that writes, and without what sees."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,13 +52,13 @@ class FlowComponents(LatentDiffusionComponents):
                 cls = getattr(diffusers, part.class_name)
             module: nn.Module = cls.from_config(config)
             return module
-        name = part.class_name.replace("ForCausalLM", "Model")  # without the head that writes
-        if name in _TEXT:
+        if part.class_name in _TEXT:
             with collector_paused():
                 import transformers
 
-                text = getattr(transformers, name)
-            made: nn.Module = text(text.config_class(**config))
+                text = getattr(transformers, _TEXT[part.class_name])
+            language = config.get("text_config")  # of a model that sees, too
+            made: nn.Module = text(text.config_class(**(language if isinstance(language, dict) else config)))
             if hasattr(made, "shared"):
                 del made.shared  # the encoder's embedding once more
             return made

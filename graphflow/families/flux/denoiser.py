@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,6 +12,7 @@ from torch.nn import functional
 from graphflow.basics.inference import inference
 from graphflow.errors import InvalidInputError
 from graphflow.families.flow.denoiser import FlowDenoiser, exact_numbers
+from graphflow.families.flow.guidance import hearing, told_guidance
 from graphflow.families.flow.patches import pack, positions, unpack, whole_patches
 from graphflow.families.flux.references import PLACES
 from graphflow.pixels.batches import cycled
@@ -21,8 +20,6 @@ from graphflow.sampling.loop import LatentSpace
 from graphflow.sampling.regions import CONCAT, HOLE, PICTURE
 from graphflow.values import Conditioning, ConditioningEntry
 
-GUIDANCE = 3.5
-"""What a guidance-distilled model is told where nobody says it."""
 _BYTES_PER_TOKEN = 34
 """Numbers that a block holds at its peak for each token and channel: joint query, key and value, and the perceptron."""
 
@@ -97,9 +94,12 @@ class FluxDenoiser(FlowDenoiser):
             places += PLACES[self.reference_method(entries, PLACES, "offset")](sizes, rows, columns)
             tokens = torch.cat([tokens, *map(pack, references)], dim=1)
         text = self.text(entries, batch, config.joint_attention_dim)
-        guidance, heard = self._guidance(entries, batch)
+        guidance, heard = None, None
+        if config.guidance_embeds:
+            guidance, heard = told_guidance(entries, batch, self.device, self.dtype)
         numbers = [1000 * told for told in (timestep.to(self.device, torch.float32), guidance) if told is not None]
-        with _heard(self.module, heard), exact_numbers(self.module.time_text_embed.time_proj, *numbers):
+        embedder = self.module.time_text_embed
+        with hearing(embedder, heard), exact_numbers(embedder.time_proj, *numbers):
             output: Tensor = self.module(
                 hidden_states=tokens,
                 encoder_hidden_states=text,
@@ -129,29 +129,3 @@ class FluxDenoiser(FlowDenoiser):
                 " it by edit_conditioning",
             )
         return torch.cat([x, self.stacked([tensor for tensor in given if isinstance(tensor, Tensor)], batch)], dim=1)
-
-    def _guidance(self, entries: Sequence[ConditioningEntry], batch: int) -> tuple[Tensor | None, Tensor | None]:
-        """The guidance of each item and whether it is heard at all; None where the model has no such input."""
-        if not self.module.config.guidance_embeds:
-            return None, None
-        told = [entry.extras.get("guidance", GUIDANCE) for entry in entries]
-        values = torch.tensor([GUIDANCE if value is None else float(value) for value in told])
-        heard = torch.tensor([value is not None for value in told])
-        return (
-            values.repeat_interleave(batch).to(self.device),
-            None if bool(heard.all()) else heard.repeat_interleave(batch).to(self.device, self.dtype),
-        )
-
-
-@contextmanager
-def _heard(module: Any, heard: Tensor | None) -> Iterator[None]:
-    """Silence the guidance embedding of some items until the block ends; of none, where `heard` is None."""
-    if heard is None:
-        yield
-        return
-    embedder = module.time_text_embed.guidance_embedder
-    hook = embedder.register_forward_hook(lambda _module, _inputs, output: output * heard[:, None])
-    try:
-        yield
-    finally:
-        hook.remove()

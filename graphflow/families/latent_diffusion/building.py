@@ -15,6 +15,7 @@ _DIFFUSERS = frozenset(
     {
         "UNet2DConditionModel",
         "AutoencoderKL",
+        "AutoencoderKLFlux2",
         "AutoencoderTiny",
         "ControlNetModel",
         "ControlNetUnionModel",

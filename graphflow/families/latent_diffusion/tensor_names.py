@@ -45,7 +45,7 @@ class LatentDiffusionNames:
                 return dict(unet_modules(self.part.config))
             case "ControlNetModel" | "ControlNetUnionModel":
                 return dict(controlnet_modules(self.part.config))
-            case "AutoencoderKL":
+            case "AutoencoderKL" | "AutoencoderKLFlux2":
                 return dict(vae_modules(self.part.config))
             case "T2IAdapter":
                 return dict(t2i_adapter_modules(self.part.config))
@@ -62,7 +62,7 @@ class LatentDiffusionNames:
                 yield name, ""
         elif self.part.class_name == "IPAdapter":
             yield from ip_adapter_places(key)
-        elif self.part.class_name == "AutoencoderKL":
+        elif self.part.class_name in ("AutoencoderKL", "AutoencoderKLFlux2"):
             yield modern_vae_name(key), ""
         else:
             yield key, ""
