@@ -124,7 +124,7 @@ def family_of_adapter(kind: Kind, shapes: Shapes, metadata: Mapping[str, str]) -
 
 
 def family_of_encoders(classes: Collection[str]) -> Family:
-    """Return the family with the fewest encoders that has a role for each of these classes.
+    """Return the family with the fewest encoders that has a role for each of these classes, of several the choosiest.
 
     Raises:
         ModelFormatError: No family reads them together.
@@ -134,7 +134,9 @@ def family_of_encoders(classes: Collection[str]) -> Family:
         raise ModelFormatError(
             f"no model family reads {', '.join(sorted(classes))} together", advice="load the text encoders of one model"
         )
-    return min(fitting, key=lambda family: len(family.encoders()))
+    return min(
+        fitting, key=lambda family: (len(family.encoders()), sum(len(role.classes) for role in family.encoders()))
+    )
 
 
 def families_with_encoders(count: int) -> tuple[str, ...]:
