@@ -103,6 +103,10 @@ RULES: tuple[AnyRule, ...] = (
     Rule("CLIPTextEncodeHiDream", "encode_prompt_parts", "clip:text_encoder clip_l:text_l clip_g:text_g t5xxl:text_t5 llama:text_llama", fixed={"family": "hidream"}),
     _edit_prompt("qwen_edit", "image"),
     _edit_prompt("qwen_edit_plus", "image1", "image2", "image3"),
+    Rule("TextEncodeQwenImage21", "encode_prompts_with_images",
+         "clip:text_encoder prompt:text negative_prompt:negative_text vae resolution "
+         + " ".join(f"images.image_{number}:images[]" for number in range(1, 17)), "positive negative latent",
+         defaults={"negative_prompt": "", "resolution": 1024}),
     Rule("T5TokenizerOptions", "set_t5_length", "clip:text_encoder min_padding min_length"),
     Rule("Flux2Scheduler", "flux2_sigmas", "steps width height", defaults={"steps": 20, "width": 1024, "height": 1024}),
     Rule("LotusConditioning", "lotus_conditioning"),
