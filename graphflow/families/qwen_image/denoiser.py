@@ -23,7 +23,7 @@ _BYTES_PER_TOKEN = 34
 
 @dataclass(kw_only=True, eq=False)
 class QwenImageDenoiser(FlowDenoiser):
-    """What `Model.use()` gives for a Qwen-Image model; latents are (B, 16, frames, h, w).
+    """What `Model.use()` gives for a Qwen-Image model; latents are (B, 16, frames, h, w), where frames may be layers.
 
     Extras of a conditioning entry that it reads: `reference_latents`, and `reference_method`.
     """
@@ -64,8 +64,12 @@ class QwenImageDenoiser(FlowDenoiser):
         tokens, shape = _tokens(x.to(self.device, self.dtype))
         grids, count = [Grid(*shape)], tokens.shape[1]
         references = [_tokens(reference) for reference in self.references(entries, batch)]
+        config = self.module.config
+        layered: bool = config.use_additional_t_cond
         method = self.reference_method(
-            entries, METHODS, "index_timestep_zero" if self.module.config.zero_cond_t else "index"
+            entries,
+            METHODS,
+            "negative_index" if layered else "index_timestep_zero" if config.zero_cond_t else "index",
         )
         if references:
             tokens = torch.cat([tokens, *(found for found, _ in references)], dim=1)
@@ -77,9 +81,11 @@ class QwenImageDenoiser(FlowDenoiser):
         ):
             output: Tensor = self.module(
                 hidden_states=tokens,
-                encoder_hidden_states=self.text(entries, batch, self.module.config.joint_attention_dim),
+                encoder_hidden_states=self.text(entries, batch, config.joint_attention_dim),
                 timestep=time,
                 img_shapes=[grids] * len(x),
+                # 1 would say that all layers are opaque pictures.
+                additional_t_cond=torch.zeros(len(x), dtype=torch.long, device=self.device) if layered else None,
                 return_dict=False,
             )[0]
         frames = output[:, :count].unflatten(1, (shape[0], -1)).flatten(0, 1)
