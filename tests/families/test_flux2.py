@@ -6,17 +6,20 @@ import base64
 import copy
 import json
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from diffusers import Flux2Transformer2DModel
 from diffusers.loaders.lora_conversion_utils import _convert_non_diffusers_flux2_lora_to_diffusers
 from diffusers.loaders.single_file_utils import convert_flux2_transformer_checkpoint_to_diffusers
 from safetensors.torch import load_file, save_file
 from transformers import MistralConfig, MistralModel, Qwen3Config, Qwen3Model
 
+from graphflow.converters.comfyui import to_native, to_prompt
 from graphflow.errors import NodeError
 from graphflow.library.describe import describe_file
 from graphflow.session import Session
@@ -24,12 +27,14 @@ from tests.closeness import assert_close
 from tests.families.lab import lab
 from tests.families.recorded_flows import (
     EVALUATION_BOUND,
+    SAMPLING_BOUND,
     cases,
     make_session,
     run_prompt,
     write_models,
     write_qwen_tokenizer,
 )
+from tests.families.recorded_models import noise
 
 PROMPT = "a (red:1.2) fox in the snow"
 SYSTEM = (
@@ -195,6 +200,76 @@ def test_a_lora_in_another_dialect_draws_the_same(dialect: str, session: Session
     loader["inputs"]["lora_name"] = path.name
     errors = run_prompt(session, "flux2", "lora/bfl/eval", prompt, case["taps"], models)
     assert max(errors.values()) <= EVALUATION_BOUND, errors
+
+
+def test_references_apart_from_the_picture_draw_what_diffusers_draws(session: Session, models: Path) -> None:
+    case = "eval/flux2_klein/cfg4"
+    write_models(cases("flux2")[case]["prompt"], models)
+    (loader,) = (e for e in cases("flux2")[case]["prompt"].values() if e["class_type"] == "UNETLoader")
+    shapes = {"first": [1, 128, 4, 6], "second": [1, 128, 2, 4]}
+    sigmas = [1.0, 0.7, 0.3, 0.0]
+    nodes: dict[str, Any] = {
+        "model": ("UNETLoader", loader["inputs"]),
+        "cache": ("FluxKVCache", {"model": ["model", 0]}),
+        "text": ("LabConditioning", {"name": "text", "tokens": 9, "width": 192}),
+        **{name: ("LabLatent", {"name": name, "shape": shape, "scale": 1.0}) for name, shape in shapes.items()},
+        "one": ("ReferenceLatent", {"conditioning": ["text", 0], "latent": ["first", 0]}),
+        "two": ("ReferenceLatent", {"conditioning": ["one", 0], "latent": ["second", 0]}),
+        "noise": ("RandomNoise", {"noise_seed": 5}),
+        "guider": ("BasicGuider", {"model": ["cache", 0], "conditioning": ["two", 0]}),
+        "sampler": ("KSamplerSelect", {"sampler_name": "euler"}),
+        "sigmas": ("ManualSigmas", {"sigmas": ", ".join(map(str, sigmas))}),
+        "empty": ("EmptyFlux2LatentImage", {"width": 96, "height": 64, "batch_size": 1}),
+        "sample": (
+            "SamplerCustomAdvanced",
+            {
+                "noise": ["noise", 0],
+                "guider": ["guider", 0],
+                "sampler": ["sampler", 0],
+                "sigmas": ["sigmas", 0],
+                "latent_image": ["empty", 0],
+            },
+        ),
+        "show": ("PreviewAny", {"source": ["sample", 0]}),
+    }
+    prompt = {name: {"class_type": kind, "inputs": inputs} for name, (kind, inputs) in nodes.items()}
+    imported = to_native(to_prompt(prompt), registry=session.registry)
+    document = imported.document.model_copy(update={"outputs": {"latent": imported.addresses["sample", 0]}})
+    got = session.run(document).outputs["latent"].samples
+
+    path = models / "diffusion_models" / loader["inputs"]["unet_name"]
+    described = describe_file("klein", path).parts["transformer"].config
+    transformer = Flux2Transformer2DModel.from_config(dict(described)).eval()
+    transformer.load_state_dict(convert_flux2_transformer_checkpoint_to_diffusers(load_file(path)))
+
+    def places(number: int, rows: int, columns: int) -> torch.Tensor:
+        return torch.cartesian_prod(
+            torch.tensor([number]), torch.arange(rows), torch.arange(columns), torch.tensor([0])
+        )
+
+    latent = torch.randn((1, 128, 4, 6), generator=torch.Generator().manual_seed(5)).flatten(2).transpose(1, 2)
+    seen = [torch.from_numpy(noise("latent", n, tuple(s))).flatten(2).transpose(1, 2) for n, s in shapes.items()]
+    text = torch.nn.functional.pad(torch.from_numpy(noise("cond", "text", (1, 9, 192))), (0, 0, 503, 0))
+    line = torch.nn.functional.pad(torch.arange(512)[:, None], (3, 0))
+    before = [places(10 * number, *shape[2:]) for number, shape in enumerate(shapes.values(), start=1)]
+    told = {"encoder_hidden_states": text, "txt_ids": line, "return_dict": False}
+    cache = None
+    with torch.no_grad():
+        for sigma, following in pairwise(sigmas):
+            first = cache is None
+            velocity, *made = transformer(
+                hidden_states=torch.cat([*seen, latent], dim=1) if first else latent,
+                img_ids=torch.cat([*before, places(0, 4, 6)]) if first else places(0, 4, 6),
+                timestep=torch.tensor([sigma]),
+                kv_cache=cache,
+                kv_cache_mode="extract" if first else "cached",
+                num_ref_tokens=32 if first else 0,
+                **told,
+            )
+            cache = made[0] if made else cache
+            latent = latent + velocity * (following - sigma)
+    wanted = latent.transpose(1, 2).unflatten(2, (4, 6))
+    assert float((got - wanted).abs().max() / wanted.abs().max()) <= SAMPLING_BOUND
 
 
 @pytest.mark.parity

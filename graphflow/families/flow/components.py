@@ -9,7 +9,7 @@ from torch import nn
 
 from graphflow.basics.importing import collector_paused
 from graphflow.errors import ModelFormatError
-from graphflow.families.flow import skipping  # noqa: F401 - registers what its hook does
+from graphflow.families.flow import caching, skipping  # noqa: F401 - they register what their hooks do
 from graphflow.families.flow.piece_tokenizer import PieceTokenizer, make_piece_tokenizer
 from graphflow.families.latent_diffusion.building import build
 from graphflow.families.latent_diffusion.components import LatentDiffusionComponents

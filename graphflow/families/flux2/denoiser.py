@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -29,6 +30,8 @@ class Flux2Denoiser(FlowDenoiser):
 
     Extras of a conditioning entry that it reads: `guidance` (None leaves the embedding out) and `reference_latents`.
     """
+
+    caches = True
 
     @property
     def text_width(self) -> int:
@@ -58,13 +61,20 @@ class Flux2Denoiser(FlowDenoiser):
             InvalidInputError: The entries do not fit the network.
         """
         with self.varied(variation):
-            return self.by_references(x, timestep, entries, self._evaluate)
+            return self.by_references(x, timestep, entries, partial(self._evaluate, variation))
 
-    def _evaluate(self, x: Tensor, timestep: Tensor, entries: Sequence[ConditioningEntry]) -> Tensor:
+    def _evaluate(
+        self, variation: str | None, x: Tensor, timestep: Tensor, entries: Sequence[ConditioningEntry]
+    ) -> Tensor:
         batch, (height, width) = len(x) // len(entries), x.shape[-2:]
         self.reference_method(entries, ("index",), "index")
-        pictures = [x.to(self.device, self.dtype), *self.references(entries, batch)]
-        places = [positions(*picture.shape[-2:], first=APART * number) for number, picture in enumerate(pictures)]
+        references = self.references(entries, batch)
+        known, keep = self.recall(entries, variation, batch)
+        mode = None if self.kept is None or not references else "extract" if known is None else "cached"
+        pictures = [(APART * number, latent) for number, latent in enumerate(references, start=1) if mode != "cached"]
+        pictures.append((0, x.to(self.device, self.dtype)))
+        places = [positions(*picture.shape[-2:], first=first) for first, picture in pictures]
+        tokens = [pack(picture, 1) for _, picture in pictures]
         text = self.text(entries, batch, self.text_width)
         text = functional.pad(text, (0, 0, max(0, TEXT - text.shape[1]), 0))
         line = torch.zeros(text.shape[1], 4)
@@ -75,17 +85,24 @@ class Flux2Denoiser(FlowDenoiser):
         if embedder.guidance_embedder is not None:
             guidance, heard = told_guidance(entries, batch, self.device, self.dtype)
             numbers.append(guidance)
+        if mode == "extract":  # references have the time 0
+            numbers += [torch.zeros_like(time), *numbers[1:]]
         with (
             hearing(embedder, heard),
             exact_numbers(embedder.time_proj, *(1000 * number for number in numbers)),
         ):
-            output: Tensor = self.module(
-                hidden_states=torch.cat([pack(picture, 1) for picture in pictures], dim=1),
+            output, *made = self.module(
+                hidden_states=torch.cat(tokens, dim=1),
                 encoder_hidden_states=text,
                 timestep=time,
                 guidance=guidance,
                 img_ids=functional.pad(torch.cat(places), (0, 1)).to(self.device),
                 txt_ids=line.to(self.device),
+                kv_cache=known,
+                kv_cache_mode=mode,
+                num_ref_tokens=sum(part.shape[1] for part in tokens[:-1]) if mode == "extract" else 0,
                 return_dict=False,
-            )[0]
-        return unpack(output[:, : height * width], height, width, 1)
+            )
+        if made:
+            keep(made[0])
+        return unpack(output[:, -height * width :], height, width, 1)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
+from diffusers.models.transformers.transformer_qwenimage21 import QwenImage21KVCache
 from torch import Tensor
 
 from graphflow.basics.inference import inference
@@ -27,6 +29,8 @@ class QwenImage21Denoiser(FlowDenoiser):
 
     Extras of a conditioning entry that it reads: `reference_latents`, and `picture_places`, where they stand.
     """
+
+    caches = True
 
     @property
     def text_width(self) -> int:
@@ -56,9 +60,11 @@ class QwenImage21Denoiser(FlowDenoiser):
             InvalidInputError: The entries do not fit the network, or the picture's edges are no multiples of 32 pixels.
         """
         with self.varied(variation):
-            return self.by_references(x, timestep, entries, self._evaluate)
+            return self.by_references(x, timestep, entries, partial(self._evaluate, variation))
 
-    def _evaluate(self, x: Tensor, timestep: Tensor, entries: Sequence[ConditioningEntry]) -> Tensor:
+    def _evaluate(
+        self, variation: str | None, x: Tensor, timestep: Tensor, entries: Sequence[ConditioningEntry]
+    ) -> Tensor:
         batch, (height, width) = len(x) // len(entries), x.shape[-2:]
         if height % _TOKEN or width % _TOKEN:
             scale = self.latent.downscale
@@ -72,13 +78,17 @@ class QwenImage21Denoiser(FlowDenoiser):
         places = {_places(entry, references) for entry in entries}
         if len(places) > 1:  # each by itself
             parts = zip(x.chunk(len(entries)), timestep.chunk(len(entries)), entries, strict=True)
-            return torch.cat([self._evaluate(part, time, [entry]) for part, time, entry in parts])
+            return torch.cat([self._evaluate(variation, part, time, [entry]) for part, time, entry in parts])
         text = self.text(entries, batch, self.text_width)
         pictures = [*references, x.to(self.device, self.dtype)]
         seen = torch.zeros(1, text.shape[1] + height * width // _TOKEN**2, dtype=torch.bool, device=self.device)
         seen[:, text.shape[1] :] = True
         for first, rows, columns in places.pop():
             seen[:, first : first + rows * columns] = True
+        known, keep = self.recall(entries, variation, batch)
+        cache, mode = known, None if known is None else "cached"
+        if self.kept is not None and known is None:
+            cache, mode = QwenImage21KVCache(len(self.module.transformer_blocks)), "extract"
         time = timestep.to(self.device, torch.float32)
         with exact_numbers(self.module.time_text_embed.time_proj, time):
             output: Tensor = self.module(
@@ -87,8 +97,11 @@ class QwenImage21Denoiser(FlowDenoiser):
                 timestep=time,
                 img_shapes=[[(1, *picture.shape[-2:]) for picture in pictures]] * len(x),
                 img_mask=seen,
+                kv_cache=cache,
+                kv_cache_mode=mode,
                 return_dict=False,
             )[0]
+        keep(cache)
         return unpack(output[:, -height * width :], height, width, 1)
 
 
