@@ -183,7 +183,7 @@ def _pipeline(reader: _Reader, answers: Answers) -> _Made:
         folder = reader.path / name
         if name == "scheduler":
             made.scheduler = _scheduler(reader, answers, folder)
-        elif name.startswith("tokenizer"):
+        elif name.startswith("tokenizer") or (name == "processor" and "tokenizer" not in index):
             made.tokenizers.append(_tokenizer(reader, name))
         elif name.startswith(_WEIGHTLESS):
             reader.used.extend(sorted(reader.checked(item) for item in folder.glob("*.json")))
@@ -253,7 +253,8 @@ def _tokenizer(reader: _Reader, name: str) -> TokenizerSpec:
     if not folder.is_dir():
         raise ModelFormatError(f"lacks its component {name!r}", where=str(reader.path), advice="download it again")
     reader.used.extend(sorted(reader.checked(item) for item in folder.iterdir() if item.suffix in (".json", ".txt")))
-    part = name.replace("tokenizer", "text_encoder")
+    # What sees and reads has both in one.
+    part = name.replace("tokenizer", "text_encoder").replace("processor", "text_encoder")
     return TokenizerSpec(part, "folder", config, path=folder)
 
 

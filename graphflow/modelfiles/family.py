@@ -270,8 +270,8 @@ class Family(Protocol):
         """Recognise a component of a Diffusers folder by its class and config."""
         ...
 
-    def fits_adapter(self, kind: Kind, shapes: Shapes, metadata: Mapping[str, str]) -> str | None:
-        """Return the variant that an adapter (LoRA, embedding, ControlNet, …) is for; None where it is not for this family."""
+    def fits_adapter(self, kind: Kind, shapes: Shapes, metadata: Mapping[str, str]) -> Match | None:
+        """Recognise an adapter (LoRA, embedding, ControlNet, …) and the variant that it is for; None where it is not for this family."""
         ...
 
     def encoders(self) -> tuple[EncoderRole, ...]:

@@ -139,7 +139,7 @@ def denoise(request: Request) -> tuple[Latent, Latent]:
 def in_format(latent: Latent, wanted: LatentFormat) -> Latent:
     """Return latents as a model reads them: a picture, (B, C, h, w), is one frame, (B, C, 1, h, w), for a model of videos.
 
-    An empty latent, which says nothing but its size, gets the model's channels.
+    An empty latent, which says nothing but its size, gets the model's channels and scale.
 
     Raises:
         InvalidInputError: They have other axes, channels or further tensors than the model's, or there are none.
@@ -151,8 +151,13 @@ def in_format(latent: Latent, wanted: LatentFormat) -> Latent:
     if not latent.samples.shape[0]:
         raise InvalidInputError("the batch is empty", where="latent")
     batch, channels, *edges = latent.samples.shape
-    if channels != wanted.channels and latent.downscale == wanted.downscale and not latent.samples.any():
-        latent = replace(latent, samples=latent.samples.new_zeros(batch, wanted.channels, *edges))
+    if channels != wanted.channels and not latent.samples.any():
+        edges[-2:] = (max(1, edge * latent.downscale // wanted.downscale) for edge in edges[-2:])
+        latent = replace(
+            latent,
+            samples=latent.samples.new_zeros(batch, wanted.channels, *edges),
+            downscale=wanted.downscale,
+        )
     for name, tensor, expected in [
         ("latent", latent.samples, wanted),
         *((name, latent.further[name], form) for name, form in wanted.further.items() if name in latent.further),

@@ -126,6 +126,12 @@ class HyperTile:
     scale_depth: bool
 
 
+@value_type("cached_references_hook")
+@dataclass(frozen=True, kw_only=True)
+class CachedReferences:
+    """Keys and values of reference pictures are computed once, without what is drawn, and kept for all steps."""
+
+
 @value_type("merge_tokens_hook")
 @dataclass(frozen=True, kw_only=True)
 class MergeTokens:

@@ -26,6 +26,7 @@ FAMILIES = (
     "chroma",
     "edm",
     "flux",
+    "flux2",
     "flux_redux",
     "lumina2",
     "misc",
@@ -139,7 +140,7 @@ def write_qwen_tokenizer(path: Path) -> None:
         r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
     )
     tokenizer.pre_tokenizer = pre_tokenizers.Split(parts, "isolated")
-    tokenizer.add_special_tokens([word for word in words if word.startswith("<|")])
+    tokenizer.add_special_tokens([word for word in words if word.startswith(("<|", "<think", "</think"))])
     path.parent.mkdir(parents=True)
     tokenizer.save(str(path))
 

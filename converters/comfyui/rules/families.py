@@ -24,6 +24,16 @@ def _edit_prompt(template: str, *pictures: str) -> Made:
     return Made(comfy, ("encode_prompt_with_images",), make, says="encode_prompt_with_images")
 
 
+def _prefix_cache(builder: Builder, source: Source) -> list[Value]:
+    """QwenImage21Cache."""
+    if source.text("dtype", "default") != "default":
+        source.remark("what is cached is kept exactly")
+    model = source.get("model")
+    return [
+        model if source.text("device", "auto") == "off" else builder.add(source, "cache_references", {"model": model})
+    ]
+
+
 def _style_model(builder: Builder, source: Source) -> list[Value]:
     return [Fused("style model", {"name": source.text("style_model_name")}, (source.id,))]
 
@@ -136,6 +146,12 @@ RULES: tuple[AnyRule, ...] = (
     Rule("CLIPTextEncodeHiDream", "encode_prompt_parts", "clip:text_encoder clip_l:text_l clip_g:text_g t5xxl:text_t5 llama:text_llama", fixed={"family": "hidream"}),
     _edit_prompt("qwen_edit", "image"),
     _edit_prompt("qwen_edit_plus", "image1", "image2", "image3"),
+    Rule("TextEncodeQwenImage21", "encode_prompts_with_images",
+         "clip:text_encoder prompt:text negative_prompt:negative_text vae resolution "
+         + " ".join(f"images.image_{number}:images[]" for number in range(1, 17)), "positive negative latent",
+         defaults={"negative_prompt": "", "resolution": 1024}),
+    Made("QwenImage21Cache", ("cache_references",), _prefix_cache, says="cache_references, or nothing"),
+    Rule("FluxKVCache", "cache_references", "model"),
     Rule("T5TokenizerOptions", "set_t5_length", "clip:text_encoder min_padding min_length"),
     Rule("Flux2Scheduler", "flux2_sigmas", "steps width height", defaults={"steps": 20, "width": 1024, "height": 1024}),
     Rule("LotusConditioning", "lotus_conditioning"),

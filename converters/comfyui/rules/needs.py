@@ -34,8 +34,6 @@ _FAMILIES: Mapping[str, str] = {
     "a family that works on pixels, and latents as large as the picture": "EmptyHiDreamO1LatentImage",
     "HunyuanImage's refiner": "HunyuanRefinerLatent",
     "HiDream-O1": "HiDreamO1PatchSeamSmoothing HiDreamO1ReferenceImages ModelNoiseScale",
-    "Qwen-Image-Layered's latents of several layers": "EmptyQwenImageLayeredLatentImage LatentCutToBatch",
-    "Qwen-Image 2.1's text encoder": "TextEncodeQwenImage21 QwenImage21Cache",
     "Ideogram 4 with its two models": "Ideogram4Scheduler DualModelGuider CFGOverride",
     "Fibo 2's text encoder": "TextEncodeFibo2",
     "JoyImage's text encoder": "TextEncodeJoyImageEdit",

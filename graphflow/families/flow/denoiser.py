@@ -36,6 +36,8 @@ class FlowDenoiser(Denoiser):
         controls: The ControlNets in use.
         everywhere: Controls of the model itself, whatever it is told.
         steered_by: The family's ControlNets; None where it has none.
+        caches: Whether what it makes of references can be the same at every step.
+        kept: What it made of references, by what it was asked; None where it makes it anew at every step.
     """
 
     module: Any
@@ -50,6 +52,8 @@ class FlowDenoiser(Denoiser):
     controls: NetsInUse = field(default_factory=NetsInUse)
     everywhere: list[Control] = field(default_factory=list)
     steered_by: ClassVar[type[FlowControl] | None] = None
+    kept: dict[tuple[object, ...], tuple[Sequence[ConditioningEntry], Any]] | None = None
+    caches: ClassVar[bool] = False
     _moved: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
     def as_lora(self, rank: int, notice: Callable[[str], None]) -> dict[str, Tensor]:
@@ -57,9 +61,11 @@ class FlowDenoiser(Denoiser):
         return extract_lora(self.module, "lora_transformer", rank, notice)
 
     def close(self) -> None:
-        """Give the ControlNets back, and forget what was moved to the device."""
+        """Give the ControlNets back, and forget what was moved to the device, and what was kept."""
         self.controls.close()
         self._moved.clear()
+        if self.kept is not None:
+            self.kept.clear()
 
     def stacked(self, tensors: Sequence[Tensor], batch: int) -> Tensor:
         """Tensors (1 or B, …) of n entries as one (n * B, …), on the device in the network's dtype."""
@@ -97,6 +103,17 @@ class FlowDenoiser(Denoiser):
     def varied(self, variation: str | None) -> AbstractContextManager[None]:
         """Have the network as one of the `variations` has it until the block ends; None is as it is."""
         return nullcontext() if variation is None else self.variations[variation](self)
+
+    def recall(self, entries: Sequence[ConditioningEntry], *asked: object) -> tuple[Any, Callable[[Any], None]]:
+        """What was kept for these entries, None for nothing; and a function that keeps it, until the sampling ends."""
+        if self.kept is None:
+            return None, lambda _cache: None
+        kept, key = self.kept, (*asked, *map(id, entries))
+
+        def keep(cache: Any) -> None:
+            kept[key] = (entries, cache)  # as long as they are held, nothing else gets their numbers
+
+        return (kept[key][1] if key in kept else None), keep
 
     def references(self, entries: Sequence[ConditioningEntry], batch: int) -> list[Tensor]:
         """The reference latents of n entries in the model's space, each (n * B, C, ...)."""

@@ -140,5 +140,5 @@ class NextComponents(FlowComponents):
             device=part.device,
             template=self.template,
             begin=self.begin,
-            layer=-2 if layer is None else layer,
+            layers=(-2 if layer is None else layer,),
         )

@@ -19,6 +19,7 @@ _DIFFUSERS = frozenset(
     {
         "UNet2DConditionModel",
         "AutoencoderKL",
+        "AutoencoderKLFlux2",
         "AutoencoderTiny",
         "ControlNetModel",
         "ControlNetUnionModel",

@@ -26,7 +26,8 @@ from graphflow.modelfiles.inferred import Inferred, Shapes, shape_of
 from graphflow.modelfiles.tokenizer_config import tokenizer_spec
 
 _UNET_PREFIXES = ("model.diffusion_model.", "diffusion_model.", "unet.", "")
-_VAE_PREFIXES = ("first_stage_model.", "vae.", "")
+VAE_PREFIXES = ("first_stage_model.", "vae.", "")
+"""What the names of an autoencoder's tensors may begin with."""
 
 _ENCODERS: Mapping[str, tuple[str, str]] = {
     "cond_stage_model.transformer.": ("text_encoder", "sd1"),
@@ -73,7 +74,7 @@ def recognise_checkpoint(shapes: Shapes, stated: Guess | None) -> Match | None:
     if unet is not None:
         variant = str(named.value) if named is not None else _variant_of_unet(shapes, unet)
         return Match(kind="diffusion_model", variant=variant)
-    parts = any(is_vae(_few(shapes, prefix)) for prefix in _VAE_PREFIXES) or bool(_encoders(shapes))
+    parts = any(is_vae(_few(shapes, prefix)) for prefix in VAE_PREFIXES) or bool(_encoders(shapes))
     if parts or _is_lone_part(shapes):
         return Match(kind="checkpoint", variant=str(named.value) if named is not None and parts else "")
     return None
@@ -99,7 +100,7 @@ def fill_checkpoint(draft: Draft, kind: Kind | None, transformer: tuple[Inferred
         draft.answers.guesses.append(named)
         draft.variant = str(named.value)
     unet = next((prefix for prefix in _UNET_PREFIXES if _is_unet(draft.shapes, prefix)), None)
-    vae = next((prefix for prefix in _VAE_PREFIXES if is_vae(_few(draft.shapes, prefix))), None)
+    vae = next((prefix for prefix in VAE_PREFIXES if is_vae(_few(draft.shapes, prefix))), None)
     alone = unet is None and transformer is None and vae is None
     for found in encoders:
         _text_encoder(draft, found, alone=alone)
@@ -280,7 +281,7 @@ def _vae_variant(draft: Draft) -> str:
 
 
 def _latent(shapes: Shapes) -> int:
-    names = [prefix + "decoder.conv_in.weight" for prefix in _VAE_PREFIXES]
+    names = [prefix + "decoder.conv_in.weight" for prefix in VAE_PREFIXES]
     first = shape_of(shapes, *names, dims=4)
     return first[1] if first else 0
 

@@ -105,6 +105,7 @@ def vae_modules(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     layers = int(config["layers_per_block"])
     yield "quant_conv", "quant_conv"
     yield "post_quant_conv", "post_quant_conv"
+    yield "bn", "bn"
     for side in ("encoder", "decoder"):
         yield f"{side}.conv_in", f"{side}.conv_in"
         yield f"{side}.conv_out", f"{side}.conv_out"

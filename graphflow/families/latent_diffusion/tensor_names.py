@@ -48,7 +48,7 @@ class LatentDiffusionNames:
                 return dict(unet_modules(self.part.config))
             case "ControlNetModel" | "ControlNetUnionModel":
                 return dict(controlnet_modules(self.part.config))
-            case "AutoencoderKL":
+            case "AutoencoderKL" | "AutoencoderKLFlux2":
                 return dict(vae_modules(self.part.config))
             case "T2IAdapter":
                 return dict(t2i_adapter_modules(self.part.config))
@@ -70,7 +70,7 @@ class LatentDiffusionNames:
             yield from ((name, "") for name in gligen_places(key))
         elif self.part.class_name == "Hypernetwork":
             yield from ((name, "") for name in hypernetwork_places(key))
-        elif self.part.class_name == "AutoencoderKL":
+        elif self.part.class_name in ("AutoencoderKL", "AutoencoderKLFlux2"):
             yield modern_vae_name(key), ""
         else:
             yield key, ""

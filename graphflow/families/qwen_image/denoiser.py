@@ -27,7 +27,7 @@ _BYTES_PER_TOKEN = 34
 
 @dataclass(kw_only=True, eq=False)
 class QwenImageDenoiser(FlowDenoiser):
-    """What `Model.use()` gives for a Qwen-Image model; latents are (B, 16, frames, h, w).
+    """What `Model.use()` gives for a Qwen-Image model; latents are (B, 16, frames, h, w), where frames may be layers.
 
     Extras of a conditioning entry that it reads: `reference_latents`, and `reference_method`.
     """
@@ -70,8 +70,12 @@ class QwenImageDenoiser(FlowDenoiser):
         tokens, shape = tokens_of(x.to(self.device, self.dtype))
         grids, count = [Grid(*shape)], tokens.shape[1]
         references = [tokens_of(reference) for reference in self.references(entries, batch)]
+        config = self.module.config
+        layered: bool = config.use_additional_t_cond
         method = self.reference_method(
-            entries, METHODS, "index_timestep_zero" if self.module.config.zero_cond_t else "index"
+            entries,
+            METHODS,
+            "negative_index" if layered else "index_timestep_zero" if config.zero_cond_t else "index",
         )
         if references:
             tokens = torch.cat([tokens, *(found for found, _ in references)], dim=1)
@@ -93,6 +97,8 @@ class QwenImageDenoiser(FlowDenoiser):
                 **by_block(steering, {BLOCKS: len(self.module.transformer_blocks)}, tokens.shape[1] - count),
                 hidden_states=tokens,
                 img_shapes=[grids] * len(x),
+                # 1 would say that all layers are opaque pictures.
+                additional_t_cond=torch.zeros(len(x), dtype=torch.long, device=self.device) if layered else None,
                 return_dict=False,
             )[0]
         frames = output[:, :count].unflatten(1, (shape[0], -1)).flatten(0, 1)

@@ -95,7 +95,7 @@ class QwenImageFamily(FlowFamily):
 
 FAMILY = QwenImageFamily(
     name="qwen_image",
-    made_by="QwenImage",
+    made_by="QwenImage(?!21)",
     transformer="QwenImageTransformer2DModel",
     marks=("transformer_blocks.0.img_mod.1.weight",),
     control=CONTROL,

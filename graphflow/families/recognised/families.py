@@ -11,14 +11,6 @@ AURAFLOW = RecognisedFamily(
     marks=("double_layers.0.attn.w2q.weight",),
 )
 COGVIDEOX = RecognisedFamily(name="cogvideox", made_by="CogVideoX")
-FLUX2 = RecognisedFamily(
-    name="flux2",
-    made_by="Flux2",
-    transformer="Flux2Transformer2DModel",
-    marks=("single_stream_modulation.lin.weight",),
-    rank=3,
-    half="bfloat16",
-)
 HIDREAM = RecognisedFamily(
     name="hidream",
     made_by="HiDream",
