@@ -7,6 +7,7 @@ from graphflow.families.flow.family import FlowFamily
 from graphflow.families.flow.t5_config import T5
 from graphflow.families.flux.config import infer_transformer, schedule
 from graphflow.families.flux.sizes import KONTEXT_SIZES
+from graphflow.families.flux.stand_ins import STAND_INS
 from graphflow.modelfiles.family import EncoderRole, LatentFormat, Variant
 
 FAMILY = FlowFamily(
@@ -34,4 +35,5 @@ FAMILY = FlowFamily(
     texts={"text_encoder_2": T5},
     lone=True,
     components_in="graphflow.families.flux.components",
+    stand_ins=STAND_INS,
 )

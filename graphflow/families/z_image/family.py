@@ -6,6 +6,7 @@ from graphflow.families.flow.family import FlowFamily
 from graphflow.families.flow.language_models import QWEN3
 from graphflow.families.z_image.config import VARIANT, infer_transformer, schedule
 from graphflow.families.z_image.names import transformer_names
+from graphflow.families.z_image.stand_ins import STAND_INS
 from graphflow.modelfiles.family import EncoderRole, LatentFormat, Variant
 
 FAMILY = FlowFamily(
@@ -29,4 +30,5 @@ FAMILY = FlowFamily(
     texts={"text_encoder": QWEN3},
     lone=True,
     components_in="graphflow.families.z_image.components",
+    stand_ins=STAND_INS,
 )
