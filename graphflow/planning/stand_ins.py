@@ -96,7 +96,7 @@ class StandIns:
                 if parameter is None or not isinstance(value, str):
                     continue
                 if parameter.model_kind in WHOLE:
-                    family = self._family_of(value, cast("Kind", parameter.model_kind))
+                    family = self._family_of(value, parameter.model_kind)
                 else:
                     family = installed().get(value) if name == "family" else None
                 if family is not None:
