@@ -17,8 +17,6 @@ from graphflow.settings import RootSetting
 
 FAMILIES = {
     "flux": ("flux1-dev", ("clip_l", "t5xxl_fp16"), "ae"),
-    "qwen_image": ("qwen_image_fp8_e4m3fn", ("qwen_2.5_vl_7b_fp8_scaled",), "qwen_image_vae"),
-    "z-image": ("z_image_turbo_bf16", ("qwen_3_4b",), "ae"),
     "chroma": ("Chroma1-HD", ("t5xxl_fp16",), "ae"),
     "lumina2": ("lumina_2_model_bf16", ("gemma_2_2b_fp16",), "ae"),
     "sd3": ("sd3.5_large", ("clip_l", "clip_g", "t5xxl_fp16"), "my own"),
@@ -30,6 +28,11 @@ CHECKPOINTS = {
     "sd_xl_base_1.0": "sdxl",
     "folder/flux1-schnell-fp8": "flux",
     "sd3.5_medium": "sd3",
+}
+
+SMALL = {"width": 64, "height": 64}
+READY_MADE = dict.fromkeys(("flux", "qwen_image", "sd35", "z_image"), SMALL) | {
+    "qwen_image_edit": {"megapixels": 2**-8}
 }
 
 
@@ -80,6 +83,14 @@ def test_a_checkpoint(tmp_path: Path, name: str) -> None:
     result = make_session(tmp_path).run(g, out=tmp_path, targets=["save", "checkpoint.model"])
     assert result.values["checkpoint.model"].family == CHECKPOINTS[name]
     assert len(result.paths) == 1
+
+
+@pytest.mark.parametrize(("name", "size"), READY_MADE.items())
+def test_a_ready_made_workflow(tmp_path: Path, name: str, size: dict[str, float]) -> None:
+    result = make_session(tmp_path).run(name, {"steps": 1, **size}, out=tmp_path)
+    with PIL.Image.open(result.paths[0]) as picture:
+        assert picture.size == (64, 64)
+        assert len(picture.getcolors(64 * 64)) > 100
 
 
 def test_what_a_name_does_not_tell_its_links_and_its_publisher_do(tmp_path: Path) -> None:
