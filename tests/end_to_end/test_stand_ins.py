@@ -14,6 +14,7 @@ import graphflow
 from graphflow import Session, Settings, Workflow, nodes
 from graphflow.errors import WorkflowError
 from graphflow.settings import RootSetting
+from tests.fresh import Fresh
 
 FAMILIES = {
     "flux": ("flux1-dev", ("clip_l", "t5xxl_fp16"), "ae"),
@@ -91,6 +92,24 @@ def test_a_ready_made_workflow(tmp_path: Path, name: str, size: dict[str, float]
     with PIL.Image.open(result.paths[0]) as picture:
         assert picture.size == (64, 64)
         assert len(picture.getcolors(64 * 64)) > 100
+
+
+SECOND = """
+import json, sys
+from graphflow import Session, Settings
+settings = Settings.model_validate(json.loads(sys.argv[1]))
+result = Session(settings).run("z_image", {"steps": 1, "seed": 2, "width": 64, "height": 64}, out=sys.argv[2])
+print(*sorted(result.ran))
+"""
+
+
+def test_another_process_that_knows_the_prompt_loads_no_text_encoder(tmp_path: Path, fresh: Fresh) -> None:
+    session = make_session(tmp_path)
+    first = session.run("z_image", {"steps": 1, **SMALL}, out=tmp_path)
+    assert {"encoders", "positive"} <= {*first.ran}
+    done = fresh.execute(SECOND, session.settings.model_dump_json(), tmp_path, blocked=())
+    assert done.code == 0, done.err
+    assert done.out.split() == ["decode", "latent", "model", "sample", "save", "shifted", "vae"]
 
 
 def test_what_a_name_does_not_tell_its_links_and_its_publisher_do(tmp_path: Path) -> None:
