@@ -11,7 +11,12 @@ import torch
 from torch import Tensor
 
 from graphflow.errors import InvalidInputError
+from graphflow.families.flow.family import FlowFamily
+from graphflow.families.flow.saving import original_tensors
+from graphflow.families.latent_diffusion.saving import UNET, config_of
 from graphflow.loading.lora_extraction import extract_lora
+from graphflow.modelfiles.description import Part
+from graphflow.modelfiles.families import installed
 from graphflow.modelfiles.family import LatentFormat
 from graphflow.pixels.batches import cycled
 from graphflow.sampling.guidance import Modifier
@@ -42,6 +47,16 @@ class FlowDenoiser(Denoiser):
     variations: dict[str, Callable[..., AbstractContextManager[None]]] = field(default_factory=dict)
     make_mask_schedule: MakeMaskSchedule | None = None
     _moved: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+
+    def file_tensors(self) -> tuple[dict[str, Tensor], dict[str, Any], str]:
+        """Its tensors in the authors' layout, and its config."""
+        class_name = type(self.module).__name__
+        config = config_of(self.module)
+        (family,) = (
+            one for one in installed().values() if isinstance(one, FlowFamily) and one.transformer == class_name
+        )
+        names = family.names(Part("transformer", class_name, config, files=(), keys="ldm"))
+        return original_tensors(self.module, names, UNET), {"transformer": config}, ""
 
     def as_lora(self, rank: int, notice: Callable[[str], None]) -> dict[str, Tensor]:
         """Its weights, a difference of models, as LoRA layers in Diffusers' layout."""

@@ -96,6 +96,29 @@ class TableNames:
             name = new if number is None else new.replace("{}", number[0], 1)
             yield f"{name}.{self.leaves.get(leaf, leaf)}", change
 
+    @cached_property
+    def _places(self) -> Mapping[str, tuple[str, Change]]:
+        return {new: (old, change) for old, new, change in reversed(self.table)}
+
+    def in_file(self, name: str, axes: int) -> tuple[str, Change]:
+        """Return what the authors call a class's tensor, and what of theirs it is.
+
+        Args:
+            name: Its name in the class.
+            axes: How many axes it has: leaves that Diffusers calls otherwise are those of norms.
+        """
+        module, _, leaf = name.rpartition(".")
+        number = _NUMBER.search(module + ".")
+        found = self._places.get(module)
+        if found is None and number is not None:
+            found = self._places.get(f"{module[: number.start()]}{{}}{module[number.end() :]}")
+        if found is None:  # both call it alike
+            return name, ""
+        old = found[0] if number is None else found[0].replace("{}", number[0], 1)
+        if axes == 1:
+            leaf = next((theirs for theirs, ours in self.leaves.items() if ours == leaf), leaf)
+        return f"{old}.{leaf}".removeprefix("."), found[1]
+
     def canonical(self, name: str) -> str:
         """Return a name as it is."""
         return name
@@ -105,8 +128,8 @@ class TableNames:
         return key.startswith(self.spare) if self.spare else False
 
     def originals(self, names: Iterable[str]) -> dict[str, str]:
-        """Return none: tensors would have to be joined."""
-        return {}
+        """Return the authors' names; several tensors may be one of theirs."""
+        return {name: self.in_file(name, 2)[0] for name in names}
 
     def lora_names(self, names: Iterable[str]) -> Iterator[tuple[str, str, Change]]:
         """Yield names of layers with underscores, Diffusers' and the authors', as `Family.lora_names` has them."""
