@@ -60,12 +60,14 @@ class TableNames:
         leaves: Endings of tensors that Diffusers calls otherwise.
         original: Whether the file has the authors' names.
         spare: Beginnings of tensors that files carry and the class has no use for.
+        lora_table: More rows, for names that only LoRAs have.
     """
 
     table: tuple[Row, ...]
     leaves: Mapping[str, str]
     original: bool
     spare: tuple[str, ...] = ()
+    lora_table: tuple[Row, ...] = ()
 
     @cached_property
     def modules(self) -> Mapping[str, str]:
@@ -139,8 +141,14 @@ class TableNames:
             if module.endswith(".to_out.0"):
                 yield module.replace(".", "_").removesuffix("_0"), module, ""
         blocks = sorted({int(number[0]) for module in known if (number := _NUMBER.search(module))})
-        for old, new, change in self.table:
+        for old, new, change in (*self.table, *self._numbered(), *self.lora_table):
             for block in blocks if "{}" in new else (0,):
                 module, name = new.replace("{}", str(block)), old.replace("{}", str(block))
                 if module in known and (name == old or name not in self._rows):
                     yield name.replace(".", "_"), module, change
+
+    def _numbered(self) -> Iterator[Row]:
+        """Yield rows for the parts of what the authors have in one, by their numbers, as OneTrainer calls them."""
+        for old, found in self._rows.items():
+            for number, (new, _) in enumerate(found if len(found) > 1 else ()):
+                yield f"{old}.{number}", new, ""
