@@ -11,12 +11,10 @@ import torch
 from torch import Tensor
 
 from graphflow.errors import InvalidInputError
-from graphflow.families.flow.family import FlowFamily
-from graphflow.families.flow.saving import original_tensors
+from graphflow.families.flow.saving import flow_families, original_tensors
 from graphflow.families.latent_diffusion.saving import UNET, config_of
 from graphflow.loading.lora_extraction import extract_lora
 from graphflow.modelfiles.description import Part
-from graphflow.modelfiles.families import installed
 from graphflow.modelfiles.family import LatentFormat
 from graphflow.pixels.batches import cycled
 from graphflow.sampling.guidance import Modifier
@@ -52,9 +50,7 @@ class FlowDenoiser(Denoiser):
         """Its tensors in the authors' layout, and its config."""
         class_name = type(self.module).__name__
         config = config_of(self.module)
-        (family,) = (
-            one for one in installed().values() if isinstance(one, FlowFamily) and one.transformer == class_name
-        )
+        (family,) = (family for family in flow_families() if family.transformer == class_name)
         names = family.names(Part("transformer", class_name, config, files=(), keys="ldm"))
         return original_tensors(self.module, names, UNET), {"transformer": config}, ""
 

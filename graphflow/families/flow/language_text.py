@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from graphflow import runtime
 from graphflow.basics.finite import require_finite
@@ -37,6 +37,10 @@ class LanguageText(FlowText):
     template: str
     begin: tuple[int, ...]
     layer: int
+
+    def languages(self) -> dict[str, nn.Module]:
+        """Its language model."""
+        return {"text_encoder": self.module}
 
     @inference
     def encode(self, text: str, texts: Mapping[str, str] | None = None) -> Conditioning:

@@ -23,6 +23,10 @@ class T5Names:
         """Yield the class's tensors that a file's tensor makes."""
         yield ("encoder.embed_tokens.weight" if key == "shared.weight" else key), ""
 
+    def in_file(self, name: str, axes: int) -> tuple[str, Change]:
+        """Return what files call a class's tensor, see :meth:`TableNames.in_file`."""
+        return ("shared.weight" if name == "encoder.embed_tokens.weight" else name), ""
+
     def canonical(self, name: str) -> str:
         """Return a name as it is."""
         return name
@@ -42,6 +46,10 @@ class CausalNames(T5Names):
     def targets(self, key: str) -> Iterator[tuple[str, Change]]:
         """Yield the class's tensors that a file's tensor makes."""
         yield key.removeprefix("model."), ""
+
+    def in_file(self, name: str, axes: int) -> tuple[str, Change]:
+        """Return what files call a class's tensor, see :meth:`TableNames.in_file`."""
+        return f"model.{name}", ""
 
     def is_spare(self, key: str) -> bool:
         """Tell the head that writes, and what is no weight."""

@@ -76,20 +76,24 @@ def vae_tensors(module: nn.Module, prefix: str) -> tuple[Tensors, Config]:
     return tensors, {"vae": config_of(module)}
 
 
-def text_tensors(name: str, module: Any, tokenizer: PromptTokenizer, prefix: str) -> tuple[Tensors, Config]:
+def text_tensors(
+    name: str, module: Any, tokenizer: PromptTokenizer, prefix: str, *, fused: bool
+) -> tuple[Tensors, Config]:
     """A text encoder, its config, and its vocabulary where it is another than CLIP's.
 
     Args:
-        name: Its name among the parts of a model; the second one has the names of OpenCLIP.
+        name: Its name among the parts of a model.
         module: The encoder.
         tokenizer: Its tokenizer.
         prefix: What its names begin with.
+        fused: Whether it has the names of OpenCLIP, not those of transformers.
     """
     state = {canonical(key): tensor for key, tensor in module.state_dict().items()}
-    if name == "text_encoder_2":
+    if fused:
         tensors = {prefix + key: tensor for key, tensor in _openclip(state, module.config.num_hidden_layers)}
     else:
-        tensors = {f"{prefix}text_model.{key}": tensor for key, tensor in state.items()}
+        head = "text_projection."
+        tensors = {prefix + ("" if key.startswith(head) else "text_model.") + key: state[key] for key in state}
     config: Config = {name: module.config.to_dict()}
     if module.config.vocab_size != _CLIP_TOKENS:
         config[name.replace("text_encoder", "tokenizer")] = _vocabulary(tokenizer)
