@@ -39,6 +39,7 @@ from graphflow.planning.expand import Expanded, expand
 from graphflow.planning.plan import plan
 from graphflow.planning.resolve import SessionResolver
 from graphflow.planning.safety import Policy
+from graphflow.planning.stand_ins import StandIns
 from graphflow.planning.steps import Constant, Plan
 from graphflow.planning.traces import Traces
 from graphflow.planning.validate import validate
@@ -279,11 +280,15 @@ class Session:
     ) -> Plan:
         check_options(folder=folder, input_folder=input_folder)
         own, given = (None if part is None else Path(part) for part in (folder or expanded.folder, input_folder))
+        sources = published(expanded.document)
+        stand_ins = None
+        if self.settings.stand_in:
+            stand_ins = StandIns(expanded.flat, self.registry, lambda: self.library, sources)
         return plan(
             expanded,
             self.registry,
             shelf=shelf,
-            resolver=SessionResolver(lambda: self.library, own, given, published(expanded.document)),
+            resolver=SessionResolver(lambda: self.library, own, given, sources, stand_ins),
             numerics=self.numerics,
             safety=safety or self.settings.safety,
             checker=self.settings.safety_checker,

@@ -155,7 +155,8 @@ def workflow_page(known: registry.Registry) -> str:
         "",
         "The pictures are what the workflows make by default with the packaged models (`python -m"
         " tools.make_workflow_pictures`). Where others are needed: `sdxl_base_refiner` was drawn with `shapes` in both"
-        " places, `ip_adapter` on `shapes` with an adapter of random weights, `upscale` with a network that repeats pixels.",
+        " places, `ip_adapter` on `shapes` with an adapter of random weights, `upscale` with a network that repeats pixels."
+        " Workflows of large models have none; `graphflow run NAME --stand-in` tries them without their models.",
         "",
     ]
     for name in workflows.names():
@@ -165,9 +166,9 @@ def workflow_page(known: registry.Registry) -> str:
             "",
             document.description or "",
             "",
-            f"![{name}](../workflows/previews/{name}.jpg)",
-            "",
         ]
+        if workflows.picture(name).is_file():
+            lines += [f"![{name}](../workflows/previews/{name}.jpg)", ""]
         if needed := published(document):
             models = ", ".join(f"[{model.name}]({model.url})" for model in needed)
             lines += [f"Needs {models}: `graphflow fetch {name}` downloads what is not here.", ""]

@@ -10,7 +10,7 @@ from torch import nn
 
 from graphflow.errors import ModelFormatError
 from graphflow.loading.components import Components
-from graphflow.loading.mapped import MappedTensors
+from graphflow.loading.random_weights import tensors_of
 from graphflow.loading.weightless import Weightless
 from graphflow.modelfiles.families import maker_of
 
@@ -43,8 +43,9 @@ class LoadedPart:
         self.patches: tuple[Any, ...] = ()
         self._changed: frozenset[str] = frozenset()
         self.module = build(part)
-        self.shapes = {name: tensor.shape for name, tensor in self.module.state_dict().items()}
-        self.tensors = MappedTensors(part, self.shapes)
+        state = self.module.state_dict()
+        self.shapes = {name: tensor.shape for name, tensor in state.items()}
+        self.tensors = tensors_of(part, state)
         for name in self.shapes:
             self._assign(name, self._weight(name, None))
         self.module.eval()

@@ -16,6 +16,7 @@ from graphflow.modelfiles.inferred import Shapes
 
 if TYPE_CHECKING:
     from graphflow.modelfiles.draft import Draft
+    from graphflow.modelfiles.stand_in import StandIn
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +237,11 @@ class Family(Protocol):
     @property
     def scripts(self) -> ScriptTraits | None:
         """What scripts must know of its pipelines; None where none is written for it."""
+        ...
+
+    @property
+    def stand_ins(self) -> tuple[StandIn, ...]:
+        """What stands in for its files where they are not there, the most usual model first."""
         ...
 
     @property

@@ -19,7 +19,7 @@ from graphflow.planning.files import FileResolver, NoFiles
 from graphflow.planning.keys import Keying
 from graphflow.planning.lowering import ancestors, lower
 from graphflow.planning.numerics import Numerics
-from graphflow.planning.record import bare_names, differences, make_record
+from graphflow.planning.record import STANDING_IN, bare_names, differences, make_record
 from graphflow.planning.safety import Policy
 from graphflow.planning.steps import Action, Plan, Step, output_key, sources_of
 from graphflow.spec.registry import Registry
@@ -85,14 +85,16 @@ def plan(
     decision = _Decision(keying, lowered.nodes, shelf or EmptyShelf(), previous or {}, checks)
     named = {name: lowered.checked.source(address) for name, address in expanded.flat.outputs.items()}
     steps = decision.steps(sources)
+    random = sorted({use.need.name for step in steps.values() for use in step.files if use.stands_in})
     records = (step.record["record"] for step in steps.values() if step.record is not None)
     differ = differences(expanded.document.record, next(records, {}))
+    told = [f"{STANDING_IN} {', '.join(random)}: what comes of them shows nothing"] if random else []
     return Plan(
         steps=steps,
         targets=sources,
         outputs={name: keying.behind(source) for name, source in named.items() if source is not None},
         selectors=tuple(dict.fromkeys(source for found in keying.selectors.values() for source in found)),
-        notices=(*lowered.notices, differ) if differ else lowered.notices,
+        notices=(*lowered.notices, *told, *filter(None, [differ])),
         numerics=keying.numerics,
         trace=keying.trace,
         expanded=expanded,

@@ -7,7 +7,7 @@ state, so the same run twice on one machine writes the same bytes.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from graphflow.document.document import Document
@@ -19,6 +19,7 @@ from graphflow.spec.decorator import FileNeed
 
 _SEPARATOR = re.compile(r"[/\\]")
 _PLAIN_PATH = re.compile(r"[/\\~.]|[A-Za-z]:[/\\]")
+STANDING_IN = "random weights stand in for"
 PACKAGES = ("torch", "diffusers", "transformers", "numpy", "pillow")
 
 
@@ -61,7 +62,7 @@ def _renamed(value: Any, names: Mapping[str, str]) -> Any:
 
 def make_record(
     document: Document,
-    uses: Iterable[FileUse],
+    uses: Collection[FileUse],
     numerics: Numerics,
     safety: Mapping[str, Any] | None,
     names: Mapping[str, str],
@@ -83,6 +84,8 @@ def make_record(
         "dtype": numerics.compute,
         "files": dict(sorted(files.items())),
     }
+    if random := sorted({names.get(use.need.name, use.need.name) for use in uses if use.stands_in}):
+        facts["warning"] = f"{STANDING_IN} {', '.join(random)}"
     if safety is not None:
         facts["safety"] = dict(safety)
     workflow = document.to_json()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from graphflow.families.chroma.config import infer_transformer
+from graphflow.families.chroma.stand_ins import STAND_INS
 from graphflow.families.flow.bfl_config import schedule
 from graphflow.families.flow.bfl_names import transformer_names
 from graphflow.families.flow.family import FlowFamily
@@ -27,4 +28,5 @@ FAMILY = FlowFamily(
     roles=(EncoderRole(part="text_encoder", classes=("T5EncoderModel",)),),
     texts={"text_encoder": T5},
     components_in="graphflow.families.chroma.components",
+    stand_ins=STAND_INS,
 )

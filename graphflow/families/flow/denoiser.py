@@ -12,8 +12,11 @@ from torch import Tensor
 
 from graphflow.errors import InvalidInputError
 from graphflow.families.flow.control import FlowControl, Residuals
+from graphflow.families.flow.saving import flow_families, original_tensors
 from graphflow.families.latent_diffusion.nets import NetsInUse
+from graphflow.families.latent_diffusion.saving import UNET, config_of
 from graphflow.loading.lora_extraction import extract_lora
+from graphflow.modelfiles.description import Part
 from graphflow.modelfiles.family import LatentFormat
 from graphflow.pixels.batches import cycled
 from graphflow.sampling.guidance import Modifier
@@ -55,6 +58,14 @@ class FlowDenoiser(Denoiser):
     kept: dict[tuple[object, ...], tuple[Sequence[ConditioningEntry], Any]] | None = None
     caches: ClassVar[bool] = False
     _moved: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+
+    def file_tensors(self) -> tuple[dict[str, Tensor], dict[str, Any], str]:
+        """Its tensors in the authors' layout, and its config."""
+        class_name = type(self.module).__name__
+        config = config_of(self.module)
+        (family,) = (family for family in flow_families() if family.transformer == class_name)
+        names = family.names(Part("transformer", class_name, config, files=(), keys="ldm"))
+        return original_tensors(self.module, names, UNET), {"transformer": config}, ""
 
     def as_lora(self, rank: int, notice: Callable[[str], None]) -> dict[str, Tensor]:
         """Its weights, a difference of models, as LoRA layers in Diffusers' layout."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -184,27 +184,20 @@ class TextModel:
             advice="load Qwen2.5-VL for Qwen-Image, or steer by pictures with apply_ip_adapter or apply_control_net",
         )
 
-    def alone(self) -> Iterator[tuple[str, TextModel]]:
-        """Each of the encoders by itself, with its name."""
-        return ((encoder.name, replace(self, encoders=(encoder,))) for encoder in self.encoders)
-
-    def file_tensors(self, *, whole: bool) -> tuple[Tensors, Config]:
-        """Tensors and configs of the encoders, alone or as they stand in a whole checkpoint.
+    def file_tensors(self, *, whole: bool) -> Iterator[tuple[str, Tensors, Config]]:
+        """Yield each encoder's name, tensors and config, alone or as they stand in a whole checkpoint.
 
         Raises:
             ModelFormatError: An encoder's layout leaves open what was left out of it.
         """
-        tensors: Tensors = {}
-        config: Config = {}
         for encoder in self.encoders:
             if encoder.name not in self.saved_under:
                 raise ModelFormatError(
                     "text encoders of Stable Diffusion 2 cannot be saved", advice="keep the file that it came from"
                 )
             prefix = self.saved_under[encoder.name] if whole else ""
-            more, said = text_tensors(encoder.name, encoder.module, encoder.tokenizer, prefix)
-            tensors, config = tensors | more, config | said
-        return tensors, config
+            fused = encoder.name == "text_encoder_2"
+            yield encoder.name, *text_tensors(encoder.name, encoder.module, encoder.tokenizer, prefix, fused=fused)
 
     def as_lora(self, rank: int, notice: Callable[[str], None]) -> dict[str, Tensor]:
         """The encoders' weights, a difference of models, as LoRA layers in the layout of kohya."""

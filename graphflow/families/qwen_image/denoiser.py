@@ -15,7 +15,9 @@ from graphflow.basics.inference import inference
 from graphflow.families.flow.control import by_block
 from graphflow.families.flow.denoiser import FlowDenoiser, exact_numbers
 from graphflow.families.flow.patches import unpack
+from graphflow.families.latent_diffusion.saving import UNET
 from graphflow.families.qwen_image.blockwise import Acting, QwenImageBlockwise, acting
+from graphflow.families.qwen_image.config import TIME_ZERO
 from graphflow.families.qwen_image.control import BLOCKS, QwenImageControl
 from graphflow.families.qwen_image.places import METHODS, Grid
 from graphflow.families.qwen_image.tokens import tokens_of
@@ -39,6 +41,13 @@ class QwenImageDenoiser(FlowDenoiser):
         """Width C of the text embeddings that it reads."""
         width: int = self.module.config.joint_attention_dim
         return width
+
+    def file_tensors(self) -> tuple[dict[str, Tensor], dict[str, Any], str]:
+        """Its tensors, with the one by which files tell how references are timed."""
+        tensors, config, architecture = super().file_tensors()
+        if self.module.config.zero_cond_t:
+            tensors[UNET + TIME_ZERO] = torch.zeros(0)
+        return tensors, config, architecture
 
     def memory(self, shape: Sequence[int]) -> int:
         """Bytes that an evaluation of one latent (C, frames, h, w) of this shape takes at its peak, beside the weights."""

@@ -22,6 +22,7 @@ from graphflow.families.qwen_image.config import (
     vae_prefix,
 )
 from graphflow.families.qwen_image.names import LanguageNames, transformer_names, vae_names
+from graphflow.families.qwen_image.stand_ins import STAND_INS
 from graphflow.modelfiles.description import Config, Kind, Part, TokenizerSpec
 from graphflow.modelfiles.draft import Draft
 from graphflow.modelfiles.family import Change, EncoderRole, LatentFormat, Match, TensorNames, Variant
@@ -123,4 +124,5 @@ FAMILY = QwenImageFamily(
     schedule=schedule,
     roles=(EncoderRole(part="text_encoder", classes=TEXT_CLASSES),),
     components_in="graphflow.families.qwen_image.components",
+    stand_ins=STAND_INS,
 )  # fmt: skip

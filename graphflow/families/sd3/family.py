@@ -7,6 +7,7 @@ from graphflow.families.flow.t5_config import T5
 from graphflow.families.sd3.config import infer_transformer, schedule
 from graphflow.families.sd3.control_config import CONTROL, control_names, infer_control
 from graphflow.families.sd3.names import transformer_names
+from graphflow.families.sd3.stand_ins import STAND_INS
 from graphflow.modelfiles.family import EncoderRole, LatentFormat, Variant
 
 FAMILY = FlowFamily(
@@ -38,4 +39,5 @@ FAMILY = FlowFamily(
     ),
     texts={"text_encoder_3": T5},
     components_in="graphflow.families.sd3.components",
+    stand_ins=STAND_INS,
 )

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from graphflow.families.latent_diffusion.family import FIRST_ENCODER, SECOND_ENCODER, LatentDiffusionFamily
 from graphflow.families.sdxl.sizes import TRAINED_SIZES
+from graphflow.families.sdxl.stand_ins import STAND_INS
 from graphflow.modelfiles.family import LatentFormat, ScriptTraits, Variant
 
 # The colours are a least-squares fit published in InvokeAI (Apache-2.0).
@@ -55,5 +56,6 @@ FAMILY = LatentDiffusionFamily(
     comfyui_loader={2: "sdxl"},
     made_by=re.compile("StableDiffusionXL"),
     components_in="graphflow.families.sdxl.components",
+    stand_ins=STAND_INS,
     trained_sizes={"sdxl": TRAINED_SIZES},
 )

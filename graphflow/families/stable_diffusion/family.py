@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from graphflow.families.latent_diffusion.family import FIRST_ENCODER, LatentDiffusionFamily
+from graphflow.families.stable_diffusion.stand_ins import STAND_INS
 from graphflow.modelfiles.family import LatentFormat, ScriptTraits, Variant
 
 FAMILY = LatentDiffusionFamily(
@@ -55,5 +56,6 @@ FAMILY = LatentDiffusionFamily(
     comfyui_loader={1: "stable_diffusion"},
     made_by=re.compile("StableDiffusion(?!XL|3)|LatentConsistency|AnimateDiff"),
     components_in="graphflow.families.stable_diffusion.components",
+    stand_ins=STAND_INS,
     lone=True,
 )
