@@ -55,7 +55,7 @@ def describe_file(
         name=name,
         path=path,
         kind=draft.kind,
-        layout="gguf" if weights.quantised else draft.layout,
+        layout="gguf" if weights.is_gguf else draft.layout,
         family=draft.family,
         variant=draft.variant,
         task=draft.task,

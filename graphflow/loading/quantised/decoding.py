@@ -1,0 +1,114 @@
+"""Codes of quantised weights as float32 numbers; nothing here knows a format's name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+
+import torch
+from torch import Tensor
+
+Decode = Callable[[Tensor], Tensor]
+"""From codes (n, bytes) to values (n, K), float32."""
+
+_E2M1 = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
+E2M1 = (*_E2M1, *(-value for value in _E2M1))
+"""Values of four-bit floats by code."""
+
+
+def as_float(codes: Tensor) -> Tensor:
+    """Numbers that mean what they are."""
+    return codes.float()
+
+
+def signed_nibbles(codes: Tensor) -> Tensor:
+    """Four-bit integers of -8 to 7, the even column in the low nibble."""
+    return pairs(codes, tuple(float(value if value < 8 else value - 16) for value in range(16)))
+
+
+def offset_nibbles(codes: Tensor) -> Tensor:
+    """Four-bit integers stored as value + 8, the even column in the low nibble."""
+    return pairs(codes, tuple(float(value - 8) for value in range(16)))
+
+
+def plain_nibbles(codes: Tensor) -> Tensor:
+    """Four-bit integers of 0 to 15, the even column in the low nibble."""
+    return pairs(codes, tuple(float(value) for value in range(16)))
+
+
+def e2m1_low(codes: Tensor) -> Tensor:
+    """Four-bit floats, the even column in the low nibble."""
+    return pairs(codes, E2M1)
+
+
+def e2m1_high(codes: Tensor) -> Tensor:
+    """Four-bit floats, the even column in the high nibble."""
+    return pairs(codes, E2M1, high_first=True)
+
+
+def six_bits(codes: Tensor) -> Tensor:
+    """Six-bit integers of -32 to 31: a row's low nibbles, then the upper two bits of four columns a byte."""
+    low = codes.shape[1] * 2 // 3
+    upper = codes[:, low:]
+    bits = torch.stack([(upper >> shift) & 3 for shift in (0, 2, 4, 6)], -1).flatten(1)
+    return plain_nibbles(codes[:, :low]).add_(bits.float(), alpha=16.0).sub_(32.0)
+
+
+def pairs(codes: Tensor, values: tuple[float, ...], *, high_first: bool = False) -> Tensor:
+    """Two values for each byte (n, bytes), looked up by its nibbles."""
+    table = _pair_table(values, high_first, codes.device)
+    return torch.nn.functional.embedding(codes.int(), table).flatten(1)
+
+
+@cache
+def _pair_table(values: tuple[float, ...], high_first: bool, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):
+        one = torch.tensor(values)
+        low, high = one.repeat(16), one.repeat_interleave(16)
+        return torch.stack((high, low) if high_first else (low, high), -1).to(device)
+
+
+def by_block(values: Tensor, scale: Tensor) -> Tensor:
+    """Values (n, K) times a scale: one number, or (n, G) with one for each K/G columns; written to the values."""
+    if scale.ndim == 0 or scale.shape[1] == 1:
+        return values.mul_(scale)
+    return values.unflatten(1, (scale.shape[1], -1)).mul_(scale[..., None]).flatten(1)
+
+
+def unrotate(values: Tensor, group: int) -> Tensor:
+    """Undo ConvRot's rotation of each group of columns; the Hadamard matrix is its own inverse."""
+    return (values.unflatten(1, (-1, group)) @ hadamard(group, values.device)).flatten(1)
+
+
+@cache
+def hadamard(size: int, device: torch.device) -> Tensor:
+    """The normalised regular Hadamard matrix of a power of 4, float32."""
+    with torch.inference_mode(False):
+        four = torch.ones(4, 4) - 2 * torch.eye(4).flip(1)
+        matrix = four
+        while matrix.shape[0] < size:
+            matrix = torch.kron(matrix, four)
+        return (matrix / size**0.5).to(device)
+
+
+def affine(tensors: Mapping[str, Tensor], *, decode: Decode, rotation: int = 0) -> Tensor:
+    """Decoded codes x scale (x the tensor's scale) (+ zero) (un-rotated) (/ smooth) (+ a branch of low rank).
+
+    Args:
+        tensors: `codes`, and what else there is of `scale`, `second`, `zero`, `smooth`, `up`, `down`.
+        decode: What the codes mean.
+        rotation: Columns that were rotated together; 0 where none were.
+    """
+    values = decode(tensors["codes"])
+    if (scale := tensors.get("scale")) is not None:
+        second = tensors.get("second")
+        values = by_block(values, scale.float() if second is None else scale.float() * second)
+    if (zero := tensors.get("zero")) is not None:
+        values = values.unflatten(1, (zero.shape[1], -1)).add_(zero.float()[..., None]).flatten(1)
+    if rotation:
+        values = unrotate(values, rotation)
+    if (smooth := tensors.get("smooth")) is not None:
+        values = values / smooth
+    if (up := tensors.get("up")) is not None:
+        values = values + up.float() @ tensors["down"]
+    return values
