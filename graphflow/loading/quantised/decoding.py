@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -56,16 +57,14 @@ def six_bits(codes: Tensor) -> Tensor:
 
 def pairs(codes: Tensor, values: tuple[float, ...], *, high_first: bool = False) -> Tensor:
     """Two values for each byte (n, bytes), looked up by its nibbles."""
-    table = _pair_table(values, high_first, codes.device)
+    table = _kept(_pair_table, values, high_first, codes.device)
     return torch.nn.functional.embedding(codes.int(), table).flatten(1)
 
 
-@cache
 def _pair_table(values: tuple[float, ...], high_first: bool, device: torch.device) -> Tensor:
-    with torch.inference_mode(False):
-        one = torch.tensor(values)
-        low, high = one.repeat(16), one.repeat_interleave(16)
-        return torch.stack((high, low) if high_first else (low, high), -1).to(device)
+    one = torch.tensor(values)
+    low, high = one.repeat(16), one.repeat_interleave(16)
+    return torch.stack((high, low) if high_first else (low, high), -1).to(device)
 
 
 def by_block(values: Tensor, scale: Tensor) -> Tensor:
@@ -77,18 +76,27 @@ def by_block(values: Tensor, scale: Tensor) -> Tensor:
 
 def unrotate(values: Tensor, group: int) -> Tensor:
     """Undo ConvRot's rotation of each group of columns; the Hadamard matrix is its own inverse."""
-    return (values.unflatten(1, (-1, group)) @ hadamard(group, values.device)).flatten(1)
+    return (values.unflatten(1, (-1, group)) @ _kept(hadamard, group, values.device)).flatten(1)
+
+
+def hadamard(size: int, device: torch.device) -> Tensor:
+    """The normalised regular Hadamard matrix of a power of 4, float32."""
+    four = torch.ones(4, 4) - 2 * torch.eye(4).flip(1)
+    matrix = four
+    while matrix.shape[0] < size:
+        matrix = torch.kron(matrix, four)
+    return (matrix / size**0.5).to(device)
+
+
+def _kept(make: Callable[..., Tensor], *given: Any) -> Tensor:
+    """A table that is made once; a compiler makes it part of what it compiles."""
+    return make(*given) if torch.compiler.is_compiling() else _made_once(make, *given)
 
 
 @cache
-def hadamard(size: int, device: torch.device) -> Tensor:
-    """The normalised regular Hadamard matrix of a power of 4, float32."""
+def _made_once(make: Callable[..., Tensor], *given: Any) -> Tensor:
     with torch.inference_mode(False):
-        four = torch.ones(4, 4) - 2 * torch.eye(4).flip(1)
-        matrix = four
-        while matrix.shape[0] < size:
-            matrix = torch.kron(matrix, four)
-        return (matrix / size**0.5).to(device)
+        return make(*given)
 
 
 def affine(tensors: Mapping[str, Tensor], *, decode: Decode, rotation: int = 0) -> Tensor:

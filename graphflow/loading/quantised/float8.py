@@ -17,7 +17,8 @@ def unpack(raw: Raw, layer: PackedLayer) -> PackedWeight:
     """Bring a layer's tensors in order."""
     stored = torch.float8_e5m2 if layer.options.get("dtype") == "float8_e5m2" else torch.float8_e4m3fn
     codes = eight_bit_float(raw["weight"], stored)
-    entries, shared = {}, {}
+    entries: dict[str, torch.Tensor] = {}
+    shared: dict[str, torch.Tensor] = {}
     if (scale := raw.get("scale")) is not None:
         entries, shared = scale_table(scale, codes.shape[0], scale_rows(tuple(scale.shape), layer.shape))
     # Convolutions have a scale for the tensor or for rows, which is the same for flat rows.

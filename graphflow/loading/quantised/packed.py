@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -106,7 +106,7 @@ class PackedWeight(nn.Module):  # type: ignore[misc]
         padded = len(shape) == len(self.shape) == 2 and all(
             a <= b < a + 32 for a, b in zip(shape, self.shape, strict=True)
         )
-        if not padded or not self._per_row == 1:
+        if not padded or self._per_row != 1:
             return None
         return self._like(self._some_entries(slice(shape[0])), shape, self.shape[1])
 
@@ -125,7 +125,7 @@ class PackedWeight(nn.Module):  # type: ignore[misc]
         whole = torch.empty(count, values, dtype=dtype)
         for first in range(0, count, step):
             part = slice(first, first + step)
-            whole[part] = self.dequantise(self._some(lambda tensor, part=part: tensor[part]))
+            whole[part] = self.dequantise(self._some(partial(_part, part=part)))
         return self._shaped(whole, self.shape[0])
 
     def _shaped(self, values: Tensor, rows: int) -> Tensor:
@@ -174,7 +174,8 @@ def hold(module: nn.Module, weight: PackedWeight) -> None:
     """Have a linear layer, convolution or embedding compute with a packed weight, dequantised at each use."""
     if _NAME not in module._modules:
         del module._parameters["weight"]
-        module.__class__ = _holding(type(module))
+        cls: Any = type(module)
+        module.__class__ = _holding(cls)
         if isinstance(module, nn.Embedding):
             module.padding_idx = None  # it only keeps gradients off a row
     module._modules[_NAME] = weight
@@ -202,6 +203,10 @@ def _embed(module: nn.Module, ids: Tensor) -> Tensor:
         return super(type(module), module).forward(places)
     finally:
         del module.__dict__["_rows_in_use"]
+
+
+def _part(tensor: Tensor, part: slice) -> Tensor:
+    return tensor[part]
 
 
 def _size(shape: tuple[int, ...]) -> int:

@@ -48,7 +48,9 @@ _T5 = {
     "ffn_down": "layer.1.DenseReluDense.wo",
     "ffn_norm": "layer.1.layer_norm",
 }
-_LANGUAGE = dict.fromkeys(("llama", "qwen2", "qwen2vl", "qwen3", "qwen3vl"), _LLAMA) | dict.fromkeys(("gemma2", "gemma3"), _GEMMA)
+_LANGUAGE = dict.fromkeys(("llama", "qwen2", "qwen2vl", "qwen3", "qwen3vl"), _LLAMA) | dict.fromkeys(
+    ("gemma2", "gemma3"), _GEMMA
+)
 _LANGUAGE_TOP = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head"}
 _T5_TOP = {"token_embd": "shared", "enc.output_norm": "encoder.final_layer_norm", "output": "lm_head"}
 _BLOCK = re.compile(r"^(?:enc\.)?blk\.(\d{1,4})\.(.+)$")

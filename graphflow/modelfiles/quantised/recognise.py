@@ -88,14 +88,14 @@ def recognise_layers(
         taken.update(found.tensors.values())
         if layer not in markers.layers and (warning := FORMATS[found.format].warning):
             warnings[warning] = None
-    for layer in markers.layers:
-        if f"{layer}.weight" not in packed:
-            raise ModelFormatError(f"marks a layer {layer[:200]} that is not there", where=where, advice=_AGAIN)
+    for marked in markers.layers:
+        if f"{marked}.weight" not in packed:
+            raise ModelFormatError(f"marks a layer {marked[:200]} that is not there", where=where, advice=_AGAIN)
     taken.update(leaves[name] for leaves in siblings.values() for name in _INPUTS & set(leaves))
     _refuse_strangers(siblings, tensors, packed, taken, where)
     helpers = taken - set(packed)
     logical = {
-        key: tensor if (layer := packed.get(key)) is None else _logical(layer, tensors)
+        key: tensor if (held := packed.get(key)) is None else _logical(held, tensors)
         for key, tensor in tensors.items()
         if key not in helpers
     }
