@@ -146,6 +146,7 @@ def _explain(target: Console, row: dict[str, Any], everything: bool) -> None:
             add_row(rows, styled(name, "cyan"), part["class"], f"{part['tensors']:,}", weights(part["bytes_by_dtype"]))
         target.print()
         print_table(target, rows)
+        _explain_formats(target, row["parts"])
     guesses = [guess for guess in row["guesses"] if everything or guess["source"] != "config"]
     if guesses:
         rows = table("value", "", "from")
@@ -163,6 +164,25 @@ def _explain(target: Console, row: dict[str, Any], everything: bool) -> None:
             target.print(styled("Yellow is a guess; a file NAME.json beside the model settles it.", "dim"))
     for warning in row["warnings"]:
         target.print(styled(f"note: {warning}", "yellow"))
+
+
+def _explain_formats(target: Console, parts: dict[str, Any]) -> None:
+    """Say how the weights are quantised, and which are not."""
+    rows = table("part", "layers", "format", "tensors", "bits", "weights", right=["tensors", "bits"])
+    for name, part in parts.items():
+        for group in part["formats"]:
+            add_row(
+                rows,
+                styled(name, "cyan"),
+                group["name"],
+                group["format"] if group["quantised"] else styled(f"{group['format']} (not quantised)", "dim"),
+                f"{group['tensors']:,}",
+                f"{group['bits']:.2f}",
+                size(group["bytes"]),
+            )
+    if any(part["formats"] for part in parts.values()):
+        target.print()
+        print_table(target, rows)
 
 
 def _short(text: str, everything: bool) -> str:

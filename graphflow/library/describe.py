@@ -66,7 +66,7 @@ def describe_file(
         guesses=tuple(draft.answers.guesses),
         fingerprint=fingerprint,
         bytes_by_dtype=bytes_by_dtype(weights.tensors.values()),
-        warnings=tuple(draft.answers.warnings),
+        warnings=(*weights.warnings, *draft.answers.warnings),
     )
 
 

@@ -19,6 +19,8 @@ from graphflow.loading.mapped import MappedFiles
 from graphflow.loading.quantised.gguf_blocks import DECODERS, by_package
 from graphflow.loading.quantised.packed import PackedWeight, hold
 from graphflow.modelfiles.gguf import BLOCKS
+from graphflow.modelfiles.header import TensorInfo
+from graphflow.modelfiles.quantised.summary import groups_of
 from graphflow.modelfiles.shards import read_weights
 from tests.closeness import assert_close
 
@@ -235,3 +237,14 @@ def test_a_compiled_layer_gives_the_same(tmp_path: Path) -> None:
     hold(layer, weight)
     x = torch.randn(3, 256, generator=torch.Generator().manual_seed(5))
     assert_close(torch.compile(layer, backend="eager", fullgraph=True)(x), layer(x))
+
+
+def test_what_is_quantised_is_said_by_layers(tmp_path: Path) -> None:
+    groups = groups_of(read_weights(write("nvfp4_fp8_mixed", tmp_path)).tensors)
+    assert [(group.name, group.format, group.quantised, group.tensors) for group in groups] == [
+        ("blocks", "nvfp4", True, 1),
+        ("blocks", "fp8_scaled", True, 1),
+        ("norms, biases and other vectors", "F16", False, 2),
+    ]
+    assert [group.bits for group in groups[1:]] == [8 + 32 / (20 * 256), 16]
+    assert groups_of({"a.0.weight": TensorInfo("F16", (2, 2), 0, 8)}) == ()

@@ -164,7 +164,7 @@ def _marked(layer: str, config: Config, where: str) -> Format:
 
 def _unmarked(leaves: Mapping[str, str], tensors: Mapping[str, TensorInfo]) -> Format | None:
     """The format that a layer without a marker has for certain."""
-    if tensors[leaves["weight"]].dtype in _WIDE:
+    if tensors[leaves["weight"]].dtype in WIDE:
         return None
     for known in FORMATS.values():
         found = {role: tensors[key] for leaf, key in leaves.items() if (role := known.role(leaf)) is not None}
@@ -180,7 +180,7 @@ def _old_marker(
     if not {"scale_weight", "weight_scale"} & set(leaves):
         return None
     dtype = next((dtype for prefix, dtype in markers.old.items() if f"{layer}.".startswith(prefix)), None)
-    if dtype is None or tensors[leaves["weight"]].dtype in _WIDE:
+    if dtype is None or tensors[leaves["weight"]].dtype in WIDE:
         return None
     stored = tensors[leaves["weight"]].dtype
     if stored == "I8":
@@ -215,7 +215,7 @@ def _refuse_strangers(
     strange: list[str] = []
     for leaves in siblings.values():
         weight = leaves.get("weight")
-        narrow = weight is not None and (weight in packed or tensors[weight].dtype not in _WIDE)
+        narrow = weight is not None and (weight in packed or tensors[weight].dtype not in WIDE)
         if weight is not None and narrow and weight not in packed:
             strange.append(weight)
         for leaf, key in leaves.items():
@@ -235,7 +235,7 @@ def _logical(layer: PackedLayer, tensors: Mapping[str, TensorInfo]) -> TensorInf
     )
 
 
-_WIDE = frozenset(
+WIDE = frozenset(
     {dtype for dtype, bits in DTYPE_BITS.items() if bits > 8 and dtype not in ("I16", "U16", "I32", "U32")}
 )
 """Dtypes of weights that mean what they are."""
