@@ -11,8 +11,15 @@ from graphflow.modelfiles.family import LatentFormat, ScriptTraits, Variant
 FAMILY = LatentDiffusionFamily(
     name="sdxl",
     variants=(
-        Variant(name="sdxl", architectures=(("stable-diffusion-xl", ""),), words=("sdxl", "stable-diffusion-xl")),
-        Variant(name="sdxl_refiner", architectures=(("stable-diffusion-xl-v1-refiner", ""),), refines=True),
+        Variant(
+            name="sdxl",
+            architectures=(("stable-diffusion-xl", ""),),
+            words=("sdxl", "stable-diffusion-xl"),
+            gguf="sdxl",
+        ),
+        Variant(
+            name="sdxl_refiner", architectures=(("stable-diffusion-xl-v1-refiner", ""),), refines=True, gguf="sdxl"
+        ),
     ),
     # The colours are a least-squares fit published in InvokeAI (Apache-2.0).
     latent=LatentFormat(

@@ -7,7 +7,7 @@ queries and keys of LLaMA are interleaved, and the norms of Gemma have one added
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from graphflow.errors import ModelFormatError
 from graphflow.modelfiles.description import JsonValue
@@ -16,6 +16,8 @@ from graphflow.modelfiles.quantised.format import PackedLayer
 from graphflow.modelfiles.quantised.recognise import Recognised
 
 FORMAT = "gguf"
+T5 = "t5encoder"
+"""The architecture of T5's encoder in files that are written."""
 
 _NAMELESS = ("", "pig", "cow")
 """Architectures of converters that do not say one."""
@@ -52,6 +54,7 @@ _LANGUAGE = dict.fromkeys(("llama", "qwen2", "qwen2vl", "qwen3", "qwen3vl"), _LL
     ("gemma2", "gemma3"), _GEMMA
 )
 _LANGUAGE_TOP = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head"}
+_T5_STEM = "encoder.block."
 _T5_TOP = {"token_embd": "shared", "enc.output_norm": "encoder.final_layer_norm", "output": "lm_head"}
 _BLOCK = re.compile(r"^(?:enc\.)?blk\.(\d{1,4})\.(.+)$")
 
@@ -82,6 +85,24 @@ def recognise_gguf(header: Header) -> Recognised:
     return Recognised(logical, packed)
 
 
+def is_t5(names: Collection[str]) -> bool:
+    """Whether tensors, by the names of transformers, are those of T5's encoder."""
+    return f"{_T5_STEM}0.{_T5['attn_q']}.weight" in names
+
+
+def t5_name(name: str) -> str | None:
+    """The name that llama.cpp has for a tensor of T5's encoder; None for a second copy of its embedding."""
+    module, _, leaf = name.rpartition(".")
+    if module == "encoder.embed_tokens":
+        return None
+    top = next((short for short, long in _T5_TOP.items() if long == module), None)
+    if top is not None:
+        return f"{top}.{leaf}"
+    number, _, inner = module.removeprefix(_T5_STEM).partition(".")
+    short = next((short for short, long in _T5.items() if long == inner), inner)
+    return f"enc.blk.{number}.{short}.{leaf}"
+
+
 def _architecture(header: Header) -> str:
     """The text encoder's architecture; empty for models of images, whose names nobody changes."""
     said = header.metadata.get("general.architecture", "")
@@ -103,9 +124,7 @@ def _name(key: str, architecture: str) -> str | None:
         return key
     module, _, leaf = key.rpartition(".")
     top, inner, stem = (
-        (_T5_TOP, _T5, "encoder.block.")
-        if architecture == "t5"
-        else (_LANGUAGE_TOP, _LANGUAGE[architecture], "model.layers.")
+        (_T5_TOP, _T5, _T5_STEM) if architecture == "t5" else (_LANGUAGE_TOP, _LANGUAGE[architecture], "model.layers.")
     )
     if module in top:
         return f"{top[module]}.{leaf}"
