@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -23,18 +20,12 @@ from graphflow.modelfiles.header import TensorInfo
 from graphflow.modelfiles.quantised.summary import groups_of
 from graphflow.modelfiles.shards import read_weights
 from tests.closeness import assert_close
+from tests.loading.damaged import outcome, recorded
 
 E4M3, E5M2 = torch.float8_e4m3fn, torch.float8_e5m2
 NAME = "blocks.0.weight"
 SEEN = (0, 1, 7, -1)
 """Rows of its weight that were recorded."""
-
-
-@cache
-def recorded() -> Mapping[str, Any]:
-    """Files of two layers that comfy-kitchen 0.2.40 and gguf 0.19 wrote, and rows of weights that they read there."""
-    with np.load(Path(__file__).parent / "recorded" / "quantised.npz") as data:
-        return dict(data)
 
 
 FORMATS = [name.removeprefix("file/") for name in recorded() if name.startswith("file/")]
@@ -144,6 +135,12 @@ def test_numbers_that_are_none_name_their_tensor(kind: str, key: str, tensor: Te
 
 def _header(kind: str, folder: Path) -> dict[str, str]:
     return dict(read_weights(write(kind, folder)).metadata)
+
+
+@pytest.mark.parametrize("first", range(0, 200, 50))
+def test_damaged_files_are_refused_or_read_rightly(first: int, tmp_path: Path) -> None:
+    found = [outcome(number, tmp_path) for number in range(first, first + 50)]
+    assert not [bad for bad in found if bad.verdict not in ("error", "right")]
 
 
 def test_marks_may_stand_in_a_header_with_or_without_the_prefix(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def unpack(raw: Raw, layer: PackedLayer) -> PackedWeight:
     }
     if "correction" in raw:
         entries["correction"] = raw["correction"].float().t().contiguous()
-    shared = {"codebook": raw["codebook"].float()} if "codebook" in raw else {}
+    shared = {"codebook": raw["codebook"].float().reshape(-1)} if "codebook" in raw else {}
     columns = layer.shape[1]
     decode = six_bits if raw["weight"].shape[1] * 2 > columns else plain_nibbles if shared else offset_nibbles
     dequantise = partial(_values, decode=decode, group=rotation(layer.options, columns))

@@ -20,10 +20,11 @@ def _layout(found: Found, options: Options) -> tuple[int, ...]:
         f"weight is {weight.dtype}, not {' or '.join(DTYPES)}",
     )
     require(said is None or weight.dtype in (said, "U8"), f"weight is {weight.dtype}, its marker says {said}")
+    require("scale" in found or said is None, "it lacks weight_scale")
     if "scale" in found:
         scale = found["scale"]
         require(scale.dtype in FLOATS, f"scale is {scale.dtype}, not {' or '.join(FLOATS)}")
-        scale_rows(scale.shape, weight.shape)
+        require_group(options, scale_rows(scale.shape, weight.shape), weight.shape)
     return weight.shape
 
 
@@ -44,6 +45,17 @@ def scale_rows(scale: tuple[int, ...], weight: tuple[int, ...]) -> tuple[int, in
     if shape[0] not in (1, rows) and shape[1] == 1:
         raise Misfit(f"scale has the shape {list(scale)}, which is neither one number nor one for each of {rows} rows")
     return shape[0], shape[1]
+
+
+def require_group(options: Options, table: tuple[int, int], weight: tuple[int, ...]) -> None:
+    """Refuse scales for blocks of columns that are not as wide as the marker says.
+
+    Raises:
+        Misfit: They are not.
+    """
+    if table[1] > 1 and "group_size" in options:
+        wide, said = weight[1] // table[1], options["group_size"]
+        require(wide == said, f"scale has one number for {wide} columns, its marker says group_size {said}")
 
 
 def _unmarked(found: Found) -> bool:

@@ -95,7 +95,9 @@ def matrix(found: Found, dtypes: tuple[str, ...], role: str = "weight") -> tuple
 
 
 def require_shape(found: Found, role: str, *shapes: tuple[int, ...], dtypes: tuple[str, ...] = ()) -> None:
-    """Refuse a tensor that has none of these shapes (up to trailing ones) and dtypes; a missing one is fine.
+    """Refuse a tensor that has none of these shapes and dtypes; a missing one is fine.
+
+    Trailing ones may be added to shapes of fewer than two axes.
 
     Raises:
         Misfit: It has another shape or dtype.
@@ -104,8 +106,8 @@ def require_shape(found: Found, role: str, *shapes: tuple[int, ...], dtypes: tup
         return
     tensor = found[role]
     wanted = " or ".join(str(list(shape)) for shape in shapes)
-    bare = {_without_ones(shape) for shape in shapes}
-    require(_without_ones(tensor.shape) in bare, f"{role} has the shape {list(tensor.shape)}, it needs {wanted}")
+    fits = tensor.shape in shapes or any(len(shape) < 2 and _without_ones(tensor.shape) == shape for shape in shapes)
+    require(fits, f"{role} has the shape {list(tensor.shape)}, it needs {wanted}")
     require(not dtypes or tensor.dtype in dtypes, f"{role} is {tensor.dtype}, not {' or '.join(dtypes)}")
 
 

@@ -5,7 +5,7 @@ ConvRot: groups of columns are multiplied by a Hadamard matrix before they are q
 
 from __future__ import annotations
 
-from graphflow.modelfiles.quantised.float8 import scale_rows
+from graphflow.modelfiles.quantised.float8 import require_group, scale_rows
 from graphflow.modelfiles.quantised.format import (
     FLOATS,
     Format,
@@ -26,6 +26,7 @@ def _layout(found: Found, options: Options) -> tuple[int, ...]:
     scale = found["scale"]
     require(scale.dtype in FLOATS, f"scale is {scale.dtype}, not {' or '.join(FLOATS)}")
     table = scale_rows(scale.shape, (rows, columns))
+    require_group(options, table, (rows, columns))
     if flag(options, "convrot"):
         rotation(options, columns)
         require(table[1] == 1, "its columns are rotated, and it has scales for blocks of them")

@@ -15,6 +15,13 @@ _HEADER = "_quantization_metadata"
 _TENSOR = ".comfy_quant"
 _STATE = ".weight.quant_state."
 _OLD = "scaled_fp8"
+_WORDS = frozenset(
+    {
+        *("format", "group_size", "convrot", "convrot_groupsize", "linear_dtype", "full_precision_matrix_mult", "bits"),
+        *("act_unsigned", "layout", "lowrank_branch_input_basis", "rank", "orig_dtype", "orig_shape"),
+    }
+)
+"""What a marker may say: another word could mean other numbers."""
 _MOST = 65_536
 """Most bytes of a marker."""
 _PREFIXES = ("model.diffusion_model.", "diffusion_model.", "model.", "transformer.")
@@ -98,8 +105,11 @@ def _checked(value: JsonValue, place: str) -> Config:
         return {"format": value}
     if not isinstance(value, dict):
         raise ModelFormatError("is no object that says a format", where=place)
-    nested = value.get("params")
-    return {**(nested if isinstance(nested, dict) else {}), **value}
+    nested = value.pop("params", {})
+    said = {**(nested if isinstance(nested, dict) else {}), **value}
+    if strange := sorted(set(said) - _WORDS):
+        raise ModelFormatError(f"says {', '.join(strange)[:200]}, which is not known", where=place)
+    return said
 
 
 def _layer(name: str, tensors: Mapping[str, TensorInfo], where: str) -> str:

@@ -132,7 +132,7 @@ def _layer(
     known = _marked(layer, config, where) if config is not None else _unmarked(leaves, tensors)
     if known is None:
         return None
-    options = dict(known.settle.get(str(config.get("format")), {}), **config) if config is not None else {}
+    options = {**known.settle.get(str(config.get("format")), {}), **config} if config is not None else {}
     names = {role: leaves[leaf] for leaf in leaves if (role := known.role(leaf)) is not None}
     try:
         missing = sorted(known.needed - set(names))
@@ -183,8 +183,6 @@ def _old_marker(
     if dtype is None or tensors[leaves["weight"]].dtype in WIDE:
         return None
     stored = tensors[leaves["weight"]].dtype
-    if stored == "I8":
-        return None
     wanted = stored if stored.startswith("F8") else dtype
     return {"format": "float8_e5m2" if wanted == "F8_E5M2" else "float8_e4m3fn"}
 
@@ -213,7 +211,9 @@ def _refuse_strangers(
     where: str,
 ) -> None:
     strange: list[str] = []
-    for leaves in siblings.values():
+    for layer, leaves in siblings.items():
+        if layer.rpartition(".")[2] in _HELPERS:
+            strange.extend(leaves.values())
         weight = leaves.get("weight")
         narrow = weight is not None and (weight in packed or tensors[weight].dtype not in WIDE)
         if weight is not None and narrow and weight not in packed:
