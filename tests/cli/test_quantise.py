@@ -69,6 +69,15 @@ def test_the_format_is_explained_and_errors_are_listed(graphflow: Command, home:
     assert "F32 (not quantised)" in shown.out
 
 
+def test_a_script_that_would_compute_with_codes_is_refused(graphflow: Command, home: Path) -> None:
+    checkpoint(home)
+    graphflow("models", "quantise", "small", "--to", "int8")
+    ran = graphflow("export", "txt2img", "-i", "model=small-int8", "-o", "script.py")
+    assert ran.code == 2
+    assert "small-int8.safetensors is quantised (int8), which Diffusers reads wrongly" in " ".join(ran.err.split())
+    assert not Path("script.py").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [

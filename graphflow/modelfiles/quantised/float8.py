@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from graphflow.modelfiles.quantised.format import FLOATS, Format, Found, Misfit, Options, count, require
 
-DTYPES = ("F8_E4M3", "F8_E5M2")
+DTYPES = frozenset({"F8_E4M3", "F8_E5M2"})
+"""Dtypes of the weights; those of plain casts mean what they are."""
 _NAMES = {"float8_e4m3fn": "F8_E4M3", "float8_e5m2": "F8_E5M2"}
 
 
@@ -17,7 +18,7 @@ def _layout(found: Found, options: Options) -> tuple[int, ...]:
     said = _NAMES.get(str(options.get("dtype", "")))
     require(
         weight.dtype in DTYPES or (weight.dtype == "U8" and said is not None),
-        f"weight is {weight.dtype}, not {' or '.join(DTYPES)}",
+        f"weight is {weight.dtype}, not {' or '.join(sorted(DTYPES))}",
     )
     require(said is None or weight.dtype in (said, "U8"), f"weight is {weight.dtype}, its marker says {said}")
     require("scale" in found or said is None, "it lacks weight_scale")
