@@ -15,7 +15,7 @@ from graphflow.errors import ModelFormatError
 _IQ4 = (-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113)
 
 
-def dequantise(tensors: Mapping[str, Tensor], *, kind: str) -> Tensor:
+def dequantise(tensors: Mapping[str, Tensor], exact: bool = True, *, kind: str) -> Tensor:
     """Values of blocks of a type.
 
     Raises:

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from graphflow.modelfiles.family import Change, Rows
 
-Dequantise = Callable[[Mapping[str, Tensor]], Tensor]
-"""From tensors of some entries to their float32 values, one entry a row."""
+Dequantise = Callable[[Mapping[str, Tensor], bool], Tensor]
+"""From tensors of some entries to their float32 values, one entry a row; and whether these are used as they are, not
+rounded to half precision, so that every bit counts."""
 
 _CHUNK = 1 << 18
 """Values that are dequantised at once on a CPU, where they stay in its cache."""
@@ -77,7 +78,7 @@ class PackedWeight(nn.Module):  # type: ignore[misc]
         if self.change is not None or not self._per_row:
             return self.dense()[index]
         entries = (index[:, None] * self._per_row + torch.arange(self._per_row, device=index.device)).flatten()
-        values = self.dequantise(self._some(lambda tensor: tensor[entries]))
+        values = self.dequantise(self._some(lambda tensor: tensor[entries]), self.dtype == torch.float32)
         return self._shaped(values, len(index)).to(self.dtype)
 
     def changed(self, change: Change) -> PackedWeight | None:
@@ -119,13 +120,13 @@ class PackedWeight(nn.Module):  # type: ignore[misc]
         count = self.entries
         values = self.width or -(-_size(self.shape) // max(1, count))
         step = max(1, _CHUNK // max(1, values))
-        device = self._buffers[self.entry_names[0]].device
+        device, exact = self._buffers[self.entry_names[0]].device, dtype == torch.float32
         if device.type != "cpu" or step >= count or torch.compiler.is_compiling():
-            return self._shaped(self.dequantise(self._some(lambda tensor: tensor)), self.shape[0]).to(dtype)
+            return self._shaped(self.dequantise(self._some(lambda tensor: tensor), exact), self.shape[0]).to(dtype)
         whole = torch.empty(count, values, dtype=dtype)
         for first in range(0, count, step):
             part = slice(first, first + step)
-            whole[part] = self.dequantise(self._some(partial(_part, part=part)))
+            whole[part] = self.dequantise(self._some(partial(_part, part=part)), exact)
         return self._shaped(whole, self.shape[0])
 
     def _shaped(self, values: Tensor, rows: int) -> Tensor:

@@ -8,7 +8,15 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from graphflow.loading.quantised.decoding import Decode, by_block, offset_nibbles, plain_nibbles, six_bits, unrotate
+from graphflow.loading.quantised.decoding import (
+    Decode,
+    as_float,
+    by_block,
+    offset_nibbles,
+    plain_nibbles,
+    six_bits,
+    unrotate,
+)
 from graphflow.loading.quantised.packed import PackedWeight
 from graphflow.loading.quantised.tables import Raw, eight_bit_float
 from graphflow.modelfiles.quantised.format import PackedLayer, rotation
@@ -31,11 +39,11 @@ def unpack(raw: Raw, layer: PackedLayer) -> PackedWeight:
     return PackedWeight(entries, shared, layer.shape, dequantise)
 
 
-def _values(tensors: Mapping[str, Tensor], *, decode: Decode, group: int) -> Tensor:
+def _values(tensors: Mapping[str, Tensor], exact: bool, *, decode: Decode, group: int) -> Tensor:
     values = decode(tensors["codes"])
     if (book := tensors.get("codebook")) is not None:
         values = book[values.int()]
-    values = by_block(values, tensors["relative"].float()).round_().clamp_(-127, 127).mul_(tensors["channel"])
+    values = by_block(values, as_float(tensors["relative"])).round_().clamp_(-127, 127).mul_(tensors["channel"])
     if (correction := tensors.get("correction")) is not None:
         values = values.unflatten(1, (correction.shape[1], -1)).add_(correction[..., None]).flatten(1)
-    return unrotate(values, group)
+    return unrotate(values, group, exact)
