@@ -55,7 +55,7 @@ def describe_file(
         name=name,
         path=path,
         kind=draft.kind,
-        layout="gguf" if weights.quantised else draft.layout,
+        layout="gguf" if weights.is_gguf else draft.layout,
         family=draft.family,
         variant=draft.variant,
         task=draft.task,
@@ -66,7 +66,7 @@ def describe_file(
         guesses=tuple(draft.answers.guesses),
         fingerprint=fingerprint,
         bytes_by_dtype=bytes_by_dtype(weights.tensors.values()),
-        warnings=tuple(draft.answers.warnings),
+        warnings=(*weights.warnings, *draft.answers.warnings),
     )
 
 

@@ -107,6 +107,7 @@ class Variant:
         words: Words by which training programs name it as a LoRA's base (`ss_base_model_version` and the like).
         refines: Whether it goes on with what another variant began, instead of making pictures of nothing.
         dropped_layers: Last layers of its text encoder that the published models leave out, which are counted still.
+        gguf: What `general.architecture` of GGUF files says of it; empty where none are written.
     """
 
     name: str
@@ -114,6 +115,7 @@ class Variant:
     words: tuple[str, ...] = ()
     refines: bool = False
     dropped_layers: int = 0
+    gguf: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

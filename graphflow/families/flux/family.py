@@ -69,7 +69,9 @@ FAMILY = FluxFamily(
     trained_sizes={"flux_kontext": KONTEXT_SIZES},
     comfyui_loader={2: "flux"},
     latent=LatentFormat(channels=16, scale=0.3611, shift=0.1159, tiny="taef1"),
-    variants=tuple(Variant(name=name) for name in ("flux_dev", "flux_schnell", "flux_fill", "flux_control")),
+    variants=tuple(
+        Variant(name=name, gguf="flux") for name in ("flux_dev", "flux_schnell", "flux_fill", "flux_control")
+    ),
     infer=infer_transformer,
     names=transformer_names,
     schedule=schedule,

@@ -118,7 +118,7 @@ FAMILY = QwenImageFamily(
             2.8251, 1.9160,
         ),
     ),
-    variants=(Variant(name="qwen_image"), Variant(name="qwen_image_edit_2511")),
+    variants=tuple(Variant(name=name, gguf="qwen_image") for name in ("qwen_image", "qwen_image_edit_2511")),
     infer=infer_transformer,
     names=transformer_names,
     schedule=schedule,

@@ -27,7 +27,7 @@ FAMILY = FlowFamily(
     half="bfloat16",
     comfyui_loader=dict.fromkeys((1, 2, 3), "sd3"),
     latent=LatentFormat(channels=16, scale=1.5305, shift=0.0609, tiny="taesd3"),
-    variants=tuple(Variant(name=name) for name in ("sd3", "sd35_medium", "sd35_large")),
+    variants=tuple(Variant(name=name, gguf="sd3") for name in ("sd3", "sd35_medium", "sd35_large")),
     infer=infer_transformer,
     names=transformer_names,
     schedule=schedule,

@@ -37,8 +37,15 @@ _PLAYGROUND = LatentFormat(
 FAMILY = LatentDiffusionFamily(
     name="sdxl",
     variants=(
-        Variant(name="sdxl", architectures=(("stable-diffusion-xl", ""),), words=("sdxl", "stable-diffusion-xl")),
-        Variant(name="sdxl_refiner", architectures=(("stable-diffusion-xl-v1-refiner", ""),), refines=True),
+        Variant(
+            name="sdxl",
+            architectures=(("stable-diffusion-xl", ""),),
+            words=("sdxl", "stable-diffusion-xl"),
+            gguf="sdxl",
+        ),
+        Variant(
+            name="sdxl_refiner", architectures=(("stable-diffusion-xl-v1-refiner", ""),), refines=True, gguf="sdxl"
+        ),
     ),
     latent=replace(_LATENT, others={"edm_playground_v2.5": _PLAYGROUND}),
     roles=(FIRST_ENCODER, SECOND_ENCODER),
