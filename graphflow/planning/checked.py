@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from graphflow.document.document import Document, split_address
-from graphflow.errors import Problem, WorkflowError
+from graphflow.errors import Problem, Problems, WorkflowError
 from graphflow.spec.decorator import NodeSpec
 from graphflow.spec.link_types import LinkType
 
@@ -62,7 +62,7 @@ class Checked:
 
     nodes: dict[str, CheckedNode] = field(default_factory=dict)
     types: dict[Source, LinkType] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=Problems)
     notices: list[str] = field(default_factory=list)
 
     def __bool__(self) -> bool:

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from graphflow.basics.jsontools import digest
+from graphflow.basics.jsontools import digest, weight
 from graphflow.basics.wording import shorten
-from graphflow.errors import InvalidInputError, LimitError, Problem
+from graphflow.errors import InvalidInputError, LimitError, Problem, Problems
 from graphflow.limits import LIMITS
 from graphflow.planning.checked import CheckedNode, Source
 from graphflow.planning.expand import Expanded
@@ -126,6 +126,7 @@ class Keying:
         selectors: By switch: its computed selectors.
         trace: By node: what its key was made of.
         folding: Seconds of computing that constants have taken.
+        literals: Characters of the constants that nodes have got.
     """
 
     expanded: Expanded
@@ -133,7 +134,7 @@ class Keying:
     numerics: Numerics
     known: Mapping[Source, Any]
     notices: list[str] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=Problems)
     arguments: dict[str, dict[str, Argument]] = field(default_factory=dict)
     keys: dict[str, str | None] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
@@ -143,7 +144,9 @@ class Keying:
     selectors: dict[str, tuple[Source, ...]] = field(default_factory=dict)
     trace: dict[str, dict[str, Any]] = field(default_factory=dict)
     folding: float = 0.0
+    literals: int = 0
     _by_key: dict[str, str] = field(default_factory=dict)
+    _named: set[tuple[str, str]] = field(default_factory=set)
 
     def behind(self, source: Source) -> Constant | Source:
         """Follow decided switches, folded constants and duplicates to what really makes a value."""
@@ -166,6 +169,18 @@ class Keying:
         self._key(node, arguments)
 
     def _arguments(self, node: CheckedNode) -> dict[str, Argument]:
+        arguments = self._found(node)
+        given = (part for part in arguments.values() for part in (part if isinstance(part, tuple) else (part,)))
+        self.literals += sum(weight(part.value) for part in given if isinstance(part, Constant))
+        if self.literals > LIMITS.literals:
+            raise LimitError(
+                f"the nodes up to this one get constants of more than {LIMITS.literals:,} characters",
+                where=f"nodes.{node.id}",
+                advice="give long texts and lists to fewer nodes",
+            )
+        return arguments
+
+    def _found(self, node: CheckedNode) -> dict[str, Argument]:
         arguments: dict[str, Argument] = {name: Constant(value) for name, value in node.params.items()}
         for name, sources in node.links.items():
             behind = tuple(self.behind(source) for source in sources)
@@ -306,6 +321,9 @@ class Keying:
             self.problems.append(Problem(f"nodes.{node.id}.params", error.message, error.advice or ""))
             needs = []
         for need in needs:
+            self._named.add((need.kind, need.name))
+            if len(self._named) > LIMITS.files:
+                raise LimitError(f"the workflow names more than {LIMITS.files:,} files", where=f"nodes.{node.id}")
             try:
                 use = self.resolver.resolve(need, trusted=self.expanded.trusts(node.id, need.param))
             except InvalidInputError as error:
