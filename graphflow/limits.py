@@ -30,6 +30,8 @@ class Limits:
         steps: Sampling steps.
         frames: Frames of one video.
         media_bytes: Bytes of a picture file that is read.
+        loaded_bytes: Bytes that what is read from one file takes as float32, all frames, channels or tensors together.
+        held_bytes: Bytes of float32 of one batch that a node makes or joins.
     """
 
     document_bytes: int = 8 * 2**20
@@ -50,6 +52,8 @@ class Limits:
     steps: int = 10_000
     frames: int = 10_000
     media_bytes: int = 2**30
+    loaded_bytes: int = 2**32
+    held_bytes: int = 2**34
 
 
 LIMITS = Limits()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -88,3 +88,8 @@ class Checked:
         if node is None:
             return None
         return Source(node_id, output if output is not None else node.spec.primary)
+
+
+def unsound(problems: Iterable[Problem]) -> set[str]:
+    """Return the ids of the nodes that problems name."""
+    return {problem.path.split(".")[1] for problem in problems if problem.path.startswith("nodes.")}

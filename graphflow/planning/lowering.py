@@ -76,7 +76,7 @@ def lower(
     problems = [*expanded.problems, *checked.problems]
     ends = _ends(targets, checked, expanded, problems, writes_only=writes_only)
     if problems:
-        waiting = waiting_problems(ends, checked.nodes)
+        waiting = waiting_problems(ends, checked.nodes, problems)
         raise WorkflowError([*problems, *waiting, *keying.missing_files(checked.nodes.values(), problems)])
     guarded = guard(
         checked.nodes, checked.types, registry, policy=safety, checker=checker, has_checker=keying.has_checker
