@@ -24,7 +24,7 @@ from graphflow.basics.importing import collector_paused
 from graphflow.basics.once import once
 from graphflow.document.opening import Openable, Opened, opened
 from graphflow.document.published import published
-from graphflow.errors import CancelledError, InvalidInputError
+from graphflow.errors import CancelledError, InvalidInputError, WorkflowError
 from graphflow.events import Sink, ignore
 from graphflow.execution.environment import Cancellation, Environment
 from graphflow.execution.filenames import FileNames
@@ -221,8 +221,9 @@ class Session:
         checked.notices[:0] = expanded.notices
         checked.problems[:0] = expanded.problems
         covered = [target for name in inputs or () if name in document.inputs for target in document.inputs[name].to]
-        check_covered(document, self.registry, [*covered, *(overrides or ())], checked)
-        checked.problems.extend(waiting_problems(checked.targets(expanded.flat), checked.nodes))
+        with contextlib.suppress(WorkflowError):  # more problems than are told at once
+            check_covered(document, self.registry, [*covered, *(overrides or ())], checked)
+            checked.problems.extend(waiting_problems(checked.targets(expanded.flat), checked.nodes, checked.problems))
         return checked
 
     def plan(
