@@ -38,7 +38,7 @@ class Event:
     def to_json(self) -> dict[str, Any]:
         """Return the event as a JSON object without previews, and without what only some runs and nodes have."""
         data = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "preview"}
-        rare = ("element", "elements", "seeds")
+        rare = ("element", "elements", "variant", "seeds")
         return {
             "event": self.event,
             **{name: data[name] for name in data if name not in rare or data[name] not in (None, {})},
@@ -53,11 +53,13 @@ class NodeEvent(Event):
         node: The node's id; empty for a notice on the whole run.
         element: Where the node runs once per element of a sequence: which one, from 0; else None.
         elements: Of how many.
+        variant: In a sweep: the number of the first variant that needs the node, from 0; else None.
     """
 
     node: str
     element: int | None = None
     elements: int | None = None
+    variant: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,6 +40,10 @@ class ModelProvider(Protocol):
         """Have a detector that draws what a ControlNet reads, by the name of its method, until the block ends."""
         ...
 
+    def fits(self, nbytes: int) -> bool:
+        """Tell whether weights of so many bytes may stay in memory together."""
+        ...
+
     def retrying(self, call: Callable[[], Any]) -> Any:
         """Call a function; where the device runs out of memory, free some and call it again."""
         ...
