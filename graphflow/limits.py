@@ -23,6 +23,7 @@ class Limits:
         batch: Items of one batch.
         steps: Sampling steps.
         frames: Frames of one video.
+        variants: Variants of one sweep.
         media_bytes: Bytes of a picture file that is read.
     """
 
@@ -39,6 +40,7 @@ class Limits:
     batch: int = 4_096
     steps: int = 10_000
     frames: int = 10_000
+    variants: int = 100_000
     media_bytes: int = 2**30
 
 

@@ -7,11 +7,11 @@ different settings may live side by side.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -25,7 +25,7 @@ from graphflow.basics.once import once
 from graphflow.document.opening import Openable, Opened, opened
 from graphflow.document.published import published
 from graphflow.errors import CancelledError, InvalidInputError, NodeError
-from graphflow.events import Sink, ignore
+from graphflow.events import RunStarted, Sink, ignore
 from graphflow.execution.environment import Cancellation, Environment, Outcome
 from graphflow.execution.filenames import FileNames, Names
 from graphflow.execution.gathering import Gathering
@@ -36,7 +36,7 @@ from graphflow.execution.result import Result
 from graphflow.execution.stages import Shelf, run_stages
 from graphflow.planning import numerics
 from graphflow.planning.checked import Checked, Source
-from graphflow.planning.expand import Expanded, expand
+from graphflow.planning.expand import Expanded, draw_seed, expand
 from graphflow.planning.plan import plan
 from graphflow.planning.resolve import SessionResolver
 from graphflow.planning.safety import Policy
@@ -184,6 +184,8 @@ class Session:
         workflow: Openable,
         inputs: Mapping[str, Any] | None = None,
         overrides: Mapping[str, Any] | None = None,
+        *,
+        draw: Callable[[], int] | None = None,
     ) -> Expanded:
         """Open a workflow, set inputs and single parameters, draw random seeds, unfold inner workflows.
 
@@ -191,19 +193,26 @@ class Session:
             workflow: A workflow, or what names one: a path, a packaged name, parsed JSON.
             inputs: Values for exposed inputs.
             overrides: Values for ``node.parameter``.
+            draw: Where random seeds come from; None is the system.
 
         Raises:
             InvalidInputError: It cannot be opened, or an argument is of a wrong type.
             WorkflowError: With every problem of its shape.
         """
         check_options(inputs=inputs, overrides=overrides)
-        return self._unfolded(opened(workflow), inputs, overrides)
+        return self._unfolded(opened(workflow), inputs, overrides, draw)
 
     def _unfolded(
-        self, given: Opened, inputs: Mapping[str, Any] | None, overrides: Mapping[str, Any] | None
+        self,
+        given: Opened,
+        inputs: Mapping[str, Any] | None,
+        overrides: Mapping[str, Any] | None,
+        draw: Callable[[], int] | None = None,
     ) -> Expanded:
-        expanded = expand(given.document, self.registry, inputs=inputs, overrides=overrides, own=given.own)
-        return dataclasses.replace(expanded, folder=given.folder, notices=given.notices)
+        expanded = expand(
+            given.document, self.registry, inputs=inputs, overrides=overrides, own=given.own, draw=draw or draw_seed
+        )
+        return replace(expanded, folder=given.folder, notices=given.notices)
 
     def validate(
         self,
@@ -390,7 +399,7 @@ class Session:
         outcome, _, run_id, _ = self._carry_out(
             gathering.plan,
             gathering.names,
-            sink,
+            lambda event: sink(replace(event, variants=len(variants)) if isinstance(event, RunStarted) else event),
             out=Path(out),
             cancellation=cancellation or Cancellation(),
             previews=previews and (safety or self.settings.safety) != "require",
@@ -434,7 +443,7 @@ class Session:
             raise
         finally:
             if not begun:  # planning failed
-                sink(events.RunStarted(run_id=run_id, run=0, cached=0, write=0))
+                sink(RunStarted(run_id=run_id, run=0, cached=0, write=0))
             sink(events.RunFinished(run_id=run_id, status=status, seconds=time.perf_counter() - started))
         return outcome, last, run_id, notices
 

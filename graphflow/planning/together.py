@@ -76,7 +76,9 @@ def merge(plans: Mapping[int, Plan], *, all_fit: bool = True) -> Together:
         notices=tuple(dict.fromkeys(notice for plan in plans.values() for notice in plan.notices)),
         trace={},
     )
-    return Together(made if all_fit else replace(made, ranks=loading_order(made)), plans, homes)
+    order = {number: rank for rank, number in enumerate(plans)}
+    ranks = {name: order[variant_of(name)[0] or 0] for name in steps} if all_fit else loading_order(made)
+    return Together(replace(made, ranks=ranks), plans, homes)
 
 
 def _twin(step: Step, steps: Mapping[str, Step], by_key: Mapping[str, str]) -> Step | None:

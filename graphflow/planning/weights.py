@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from operator import itemgetter
 
+from graphflow.document.document import Document, split_address
+from graphflow.document.flatten import flatten, reached
 from graphflow.planning.checked import Source
 from graphflow.planning.files import FileUse, add_up
 from graphflow.planning.steps import Plan, Step
+from graphflow.spec.registry import Registry
 from graphflow.values import Conditioning, Guider, Recipe
 from graphflow.values.types import type_name
 
@@ -45,6 +48,14 @@ def needed_files(made: Plan) -> list[tuple[FileUse, dict[str, int], list[str]]]:
 def loaded_bytes(made: Plan) -> dict[str, int]:
     """Return the bytes of weights by dtype that the run loads, each file once."""
     return add_up(sizes for _, sizes, _ in needed_files(made))
+
+
+def changes_weights(document: Document, registry: Registry, address: str) -> bool:
+    """Tell whether a parameter decides which weights are computed with: it is one of a node that gives models."""
+    node, parameter = split_address(address)
+    flat = flatten(document).document
+    specs = (registry.get(flat.nodes[found].type) for found, _ in reached(document, node, parameter or ""))
+    return any(output.type.name in _recipes() for spec in specs if spec is not None for output in spec.outputs)
 
 
 def loading_order(plan: Plan) -> dict[str, int]:
