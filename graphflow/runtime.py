@@ -53,6 +53,18 @@ class ModelProvider(Protocol):
         ...
 
 
+class Tape(Protocol):
+    """Keeps what takes long while a node runs, so that an interrupted run goes on: answers to questions in their order."""
+
+    def recall(self, question: bytes, /) -> Mapping[str, torch.Tensor] | None:
+        """Return what an interrupted run was answered here; None where it did not come so far."""
+        ...
+
+    def keep(self, question: bytes, answer: Mapping[str, torch.Tensor], /) -> None:
+        """Keep an answer that was not recalled."""
+        ...
+
+
 def _no_progress(step: int, total: int, preview: Any) -> None:
     """Report nothing."""
 
@@ -78,6 +90,7 @@ class Runtime:
         record: The facts that saved files carry (JSON), without times and hosts.
         previews: Whether anybody looks at previews.
         files: For each file name that the node's parameters hold: where planning found it.
+        tape: Keeps evaluations of networks for a run that goes on after this one was interrupted; None keeps nothing.
         trusted: Names that the user gave and that may be any path; None trusts every name (plain Python calls).
     """
 
@@ -89,6 +102,7 @@ class Runtime:
     record: dict[str, Any] = field(default_factory=dict)
     previews: bool = False
     files: Mapping[str, str] = field(default_factory=dict)
+    tape: Tape | None = None
     trusted: frozenset[str] | None = None
 
     def path_of(self, name: str) -> Path:

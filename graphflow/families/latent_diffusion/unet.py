@@ -25,6 +25,7 @@ from graphflow.sampling.guidance import Modifier
 from graphflow.sampling.loop import MakeMaskSchedule
 from graphflow.sampling.prediction import ModelSampling
 from graphflow.sampling.regions import CONCAT, HOLE, PICTURE, resize_mask
+from graphflow.sampling.resuming import Remembering
 from graphflow.values import Conditioning, ConditioningEntry
 
 Variation = Callable[["UNetModel"], AbstractContextManager[None]]
@@ -44,6 +45,7 @@ class UNetModel:
         variations: Named changes of the network, for guidance that compares with a weakened one.
         guidance: What changes guidance, in order.
         around: Contexts in which the network runs, made from the noise level of each evaluation.
+        states: What evaluations change beside their answers.
         make_mask_schedule: How a noise mask changes over the run; None has it stay the same.
         controls: The ControlNets in use.
         picture_prompts: The pictures that IP-Adapters have it attend to.
@@ -59,6 +61,7 @@ class UNetModel:
     variations: dict[str, Variation] = field(default_factory=dict)
     guidance: list[Modifier] = field(default_factory=list)
     around: list[Callable[[float], AbstractContextManager[None]]] = field(default_factory=list)
+    states: list[Remembering] = field(default_factory=list)
     make_mask_schedule: MakeMaskSchedule | None = None
     controls: Controls = field(default_factory=Controls)
     picture_prompts: PicturePrompts = field(default_factory=PicturePrompts)
