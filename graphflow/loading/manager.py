@@ -89,6 +89,7 @@ class ModelManager:
         self.placement = placement or place()
         self.measures: set[str] = set(measures)
         budget = budget or Budget(main_memory() // 2, int(device_memory(self.placement.device) * _DEVICE_SHARE))
+        self._budget = budget
         self._pool = Pool(self.placement, budget, self.describe, self.measures)
         self._ladder = Ladder(self._rungs())
 
@@ -230,6 +231,10 @@ class ModelManager:
         """The context in which nodes compute: no gradients."""
         context: AbstractContextManager[Any] = torch.inference_mode()
         return context
+
+    def fits(self, nbytes: int) -> bool:
+        """Whether weights of so many bytes may stay in memory together, where they are used."""
+        return nbytes <= (self._budget.device if self.placement.offloads else self._budget.main)
 
     def free(self) -> int:
         """Forget all modules that nobody uses; returns how many."""

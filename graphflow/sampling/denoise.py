@@ -11,6 +11,7 @@ from graphflow.basics.finite import require_finite
 from graphflow.errors import InvalidInputError
 from graphflow.modelfiles.families import installed
 from graphflow.modelfiles.family import LatentFormat
+from graphflow.runtime import Tape
 from graphflow.values import Conditioning, Latent, Noise
 
 from .evaluate import acts
@@ -21,6 +22,7 @@ from .network import Denoiser
 from .noise import initial_noise
 from .planes import MAIN, OnPlanes, Planes
 from .prediction import ModelSampling
+from .resuming import Resuming
 from .samplers import Sampler, get_sampler
 
 NAN_ADVICE = (
@@ -44,6 +46,7 @@ class Request:
         on_step: Called before each step is taken with (steps done, steps in all, x, denoised); it may raise to stop.
         notice: Tells the user something that is no error.
         max_items: Most items in one batch; None has no limit.
+        tape: Keeps evaluations for a run that goes on after this one was interrupted; None keeps nothing.
     """
 
     denoiser: Denoiser
@@ -57,6 +60,7 @@ class Request:
     on_step: OnStep
     notice: Callable[[str], None]
     max_items: int | None = None
+    tape: Tape | None = None
 
 
 def denoise(request: Request) -> tuple[Latent, Latent]:
@@ -122,6 +126,9 @@ def denoise(request: Request) -> tuple[Latent, Latent]:
         downscale=denoiser.latent.downscale,
         device=denoiser.device,
         max_items=request.max_items,
+        resuming=None
+        if request.tape is None
+        else Resuming(request.tape, denoiser.states, denoiser.device, request.notice),
         on_step=request.on_step,
     )
 

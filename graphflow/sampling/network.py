@@ -15,6 +15,7 @@ from graphflow.values import Conditioning, ConditioningEntry
 from .guidance import Modifier
 from .loop import MakeMaskSchedule
 from .prediction import ModelSampling
+from .resuming import Remembering
 
 
 class Denoiser(Protocol):
@@ -39,6 +40,11 @@ class Denoiser(Protocol):
     further_sides: dict[str, Conditioning]
     variations: dict[str, Any]
     make_mask_schedule: MakeMaskSchedule | None
+
+    @property
+    def states(self) -> Sequence[Remembering]:
+        """What evaluations change beside their answers, e.g. generators; a run that goes on sets it back."""
+        return ()
 
     @property
     def text_width(self) -> int | None:

@@ -28,6 +28,7 @@ from graphflow.sampling.guidance import POSITIVE, Modifier
 from graphflow.sampling.loop import MakeMaskSchedule
 from graphflow.sampling.prediction import ModelSampling
 from graphflow.sampling.regions import CONCAT, HOLE, PICTURE, resize_mask
+from graphflow.sampling.resuming import Remembering
 from graphflow.values import Conditioning, ConditioningEntry
 
 Variation = Callable[["UNetModel"], AbstractContextManager[None]]
@@ -48,6 +49,7 @@ class UNetModel:
         guidance: What changes guidance, in order.
         further_sides: Conditionings by name that what changes guidance asks for.
         around: Contexts in which the network runs, made from the noise level of each evaluation.
+        states: What evaluations change beside their answers.
         make_mask_schedule: How a noise mask changes over the run; None has it stay the same.
         controls: The ControlNets in use.
         picture_prompts: The pictures that IP-Adapters have it attend to.
@@ -65,6 +67,7 @@ class UNetModel:
     guidance: list[Modifier] = field(default_factory=list)
     further_sides: dict[str, Conditioning] = field(default_factory=dict)
     around: list[Callable[[float], AbstractContextManager[None]]] = field(default_factory=list)
+    states: list[Remembering] = field(default_factory=list)
     make_mask_schedule: MakeMaskSchedule | None = None
     controls: Controls = field(default_factory=Controls)
     picture_prompts: PicturePrompts = field(default_factory=PicturePrompts)
