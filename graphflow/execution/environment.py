@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeAlias
 
 from graphflow import events, runtime
-from graphflow.errors import CancelledError, GraphflowError
+from graphflow.errors import CancelledError, GraphflowError, NodeError
 from graphflow.execution.circumstances import Circumstances, circumstances
+from graphflow.execution.filenames import Names
 from graphflow.execution.lanes import Lane
 from graphflow.execution.output import WrittenFile
 from graphflow.planning.checked import Source
+from graphflow.planning.together import variant_of
 from graphflow.spec import spec
 from graphflow.store import Store
 
@@ -98,6 +100,7 @@ class Environment:
         circumstances: Gives those of what is computed now, see :mod:`graphflow.execution.circumstances`.
         complete: Completes what files carry, see :class:`graphflow.execution.recording.Recorder`.
         workflow: What the document is called.
+        failures: Takes by step what nodes raised, and the run goes on with what does not hang on them; None ends it.
         names: Fills in file names, see :class:`graphflow.execution.filenames.FileNames`.
     """
 
@@ -116,12 +119,16 @@ class Environment:
     circumstances: Callable[[spec.Lane], Circumstances] = circumstances
     complete: Complete = lambda step, record, made, poll: dict(record)
     workflow: str = ""
-    names: Callable[[str, str, int | None], tuple[str, tuple[str, ...]]] = lambda step, stem, element: (stem, ())
+    failures: dict[str, NodeError] | None = None
+    names: Names = lambda step, stem, element: (stem, ())
 
     def tell(self, kind: Callable[P, events.Event], *args: P.args, **fields: P.kwargs) -> None:
         """Tell the sink of an event, which is made only where somebody listens or has to know."""
         if self.sink is events.ignore and kind is not events.Notice:
             return
+        node: Any = fields.get("node", "")
+        if "/" in node:  # where several variants run as one
+            fields["variant"], fields["node"] = variant_of(node)
         event = kind(*args, **fields)
         if isinstance(event, events.Notice):
             self.notices.append(f"{event.node}: {event.message}" if event.node else event.message)

@@ -24,6 +24,7 @@ class FileUse:
         notice: What the user should know, e.g. that an optional file is missing.
         files: The files behind it whose digests tell what it holds: of a model the name of each in it, and its path.
         mark: What a user's file says of how it came about, see :mod:`graphflow.basics.marks`.
+        stands_in: Whether random weights stand in for it.
     """
 
     need: FileNeed
@@ -36,6 +37,7 @@ class FileUse:
     notice: str = ""
     files: tuple[tuple[str, str], ...] = ()
     mark: str = ""
+    stands_in: bool = False
 
 
 def add_up(sizes: Iterable[Mapping[str, int]]) -> dict[str, int]:

@@ -5,21 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from graphflow.basics.marks import COMPOSITE, GENERATED, SYNTHETIC
-from graphflow.planning.checked import CheckedNode
 from graphflow.planning.files import FileUse
 
 _SHOWN = frozenset({"image", "video", "audio"})
 """Kinds of a user's files that show something."""
 
 
-def source_type(before: Iterable[CheckedNode], uses: Iterable[FileUse]) -> str:
-    """Return the source type of what descends from these nodes and files; empty where no model made any of it.
+def source_type(generated: bool, uses: Iterable[FileUse]) -> str:
+    """Return the source type of what descends from these files; empty where no model made any of it.
 
     A photo that is only changed, such as resized, has none. A picture that says it was generated goes on saying so.
+
+    Args:
+        generated: Whether it descends from a node that generates.
+        uses: The files.
     """
     loaded = [use for use in uses if not use.need.model and use.need.kind in _SHOWN]
     marks = {use.mark for use in uses if use.mark in SYNTHETIC}
-    if any(node.spec.generates for node in before):
+    if generated:
         return COMPOSITE if loaded else GENERATED
     if not marks:
         return ""

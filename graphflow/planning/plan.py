@@ -17,10 +17,11 @@ from graphflow.planning.checked import CheckedNode, Source
 from graphflow.planning.expand import Expanded
 from graphflow.planning.files import FileResolver, FileUse, NoFiles
 from graphflow.planning.keys import Keying
-from graphflow.planning.lowering import ancestors, lower
+from graphflow.planning.lowering import lower
 from graphflow.planning.marking import source_type
 from graphflow.planning.numerics import Numerics
-from graphflow.planning.record import bare_names, differences, make_record, versions_here
+from graphflow.planning.reach import Reach
+from graphflow.planning.record import STANDING_IN, bare_names, differences, make_facts, renamed, versions_here
 from graphflow.planning.safety import Policy
 from graphflow.planning.steps import Action, Plan, Step, output_key, sources_of
 from graphflow.spec.registry import Registry
@@ -90,15 +91,17 @@ def plan(
     decision = _Decision(keying, lowered.nodes, shelf or EmptyShelf(), previous or {}, checks, metadata, marking)
     named = {name: lowered.checked.source(address) for name, address in expanded.flat.outputs.items()}
     steps = decision.steps(sources)
+    random = sorted({use.need.name for step in steps.values() for use in step.files if use.stands_in})
     records = (step.record.get("record") for step in steps.values() if step.record is not None)
     here: Mapping[str, Any] = next((record for record in records if record is not None), {})
     differ = differences(expanded.document.record, {**here, **versions_here()})
+    told = [f"{STANDING_IN} {', '.join(random)}: what comes of them shows nothing"] if random else []
     return Plan(
         steps=steps,
         targets=sources,
         outputs={name: keying.behind(source) for name, source in named.items() if source is not None},
         selectors=tuple(dict.fromkeys(source for found in keying.selectors.values() for source in found)),
-        notices=(*lowered.notices, differ) if differ else lowered.notices,
+        notices=(*lowered.notices, *told, *filter(None, [differ])),
         numerics=keying.numerics,
         trace=keying.trace,
         expanded=expanded,
@@ -124,7 +127,7 @@ class _Decision:
         needed: dict[str, set[str]] = {}
         artifacts: dict[str, tuple[str | None, dict[str, Any]]] = {}
         effects = [source for source in ends if self.nodes[source.node].spec.effect]
-        stack = [(source, False) for source in ends if source not in effects]
+        stack = [(source, False) for source in ends if not self.nodes[source.node].spec.effect]
         for source in effects:
             node = self.nodes[source.node]
             if node.id in self.keying.undecided:
@@ -190,7 +193,6 @@ class _Decision:
     ) -> Step:
         node = self.nodes[node_id]
         artifact, record = artifacts.get(node_id, (None, None))
-        before = self._before(node_id) if record else {}
         return Step(
             id=node_id,
             spec=node.spec,
@@ -204,36 +206,63 @@ class _Decision:
             artifact=artifact,
             artifact_stored=node_id in self.stored_artifacts,
             record=record,
-            descends=tuple(self._called(use) for other in before for use in self.keying.uses.get(other, ())),
+            descends=self._descends(node_id) if record else (),
         )
 
     @cached_property
     def _names(self) -> dict[str, str]:
         return bare_names(self.nodes.values(), self.keying.uses, self.keying.expanded)
 
+    @cached_property
+    def _workflow(self) -> tuple[Any, str]:
+        """The document as files carry it, with its digest; made once for all of them."""
+        workflow = renamed(self.keying.expanded.document.to_json(), self._names)
+        return workflow, digest(workflow)
+
+    @cached_property
+    def _uses(self) -> tuple[list[FileUse], Reach[int]]:
+        """The files that nodes read, under the names that records have for them, and which each node descends from."""
+        listed: list[FileUse] = []
+        own: dict[str, list[int]] = {}
+        for node, found in self.keying.uses.items():
+            for use in found:
+                own.setdefault(node, []).append(len(listed))
+                listed.append(self._called(use))
+        return listed, Reach(self.nodes, own)
+
+    @cached_property
+    def _types(self) -> Reach[tuple[str, int, bool]]:
+        """The types of the nodes that each descends from: names, versions, and whether they generate."""
+        types = {node.id: [(node.spec.type, node.spec.version, node.spec.generates)] for node in self.nodes.values()}
+        return Reach(self.nodes, types)
+
+    def _descends(self, node_id: str) -> tuple[FileUse, ...]:
+        """Return the files that what a node makes descends from."""
+        listed, reach = self._uses
+        return tuple(listed[place] for place in reach.of(node_id))
+
     def _artifact(self, node: CheckedNode) -> tuple[str | None, dict[str, Any]]:
         """Return the key of what an effect writes, and the record that its files carry."""
-        before = self._before(node.id)
-        uses = [use for node_id in before for use in self.keying.uses.get(node_id, ())]
+        uses = self._descends(node.id)
+        types = self._types.of(node.id)
         record: dict[str, Any] = {}
         if self.metadata:
-            checks = self.checks.get(node.id)
-            document, numerics = self.keying.expanded.document, self.keying.numerics
-            record = make_record(document, node, before, uses, numerics, checks, self._names)
-        if self.marking and (mark := source_type(before.values(), uses)):
+            files = {use.need.name: use.fingerprint for use in uses if use.fingerprint}
+            random = {use.need.name for use in uses if use.stands_in}
+            versions = [(type, version) for type, version, _ in types]
+            checks, numerics = self.checks.get(node.id), self.keying.numerics
+            record["record"] = make_facts(node.id, versions, files, numerics, checks, random)
+        if self.marking and (mark := source_type(any(generates for *_, generates in types), uses)):
             record["mark"] = mark
         key = self.keying.keys[node.id]
-        return (None if key is None else digest([key, record])), record
+        workflow, digest_of_it = self._workflow if self.metadata else (None, "")
+        artifact = None if key is None else digest([key, digest_of_it, record])
+        return artifact, {"workflow": workflow, **record} if self.metadata else record
 
     def _called(self, use: FileUse) -> FileUse:
         """Return a file under the name that records have for it."""
         name = self._names.get(use.need.name)
         return use if name is None else replace(use, need=replace(use.need, name=name))
-
-    def _before(self, node_id: str) -> dict[str, CheckedNode]:
-        """Return the nodes that what an effect writes descends from, itself among them, in the order of the plan."""
-        wanted = ancestors([node_id], self.nodes)
-        return {other: node for other, node in self.nodes.items() if other in wanted}
 
     def _why(self, node: CheckedNode) -> str:
         """Say why a node must run, from what its key was made of the last time."""

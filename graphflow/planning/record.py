@@ -8,10 +8,9 @@ values, are added when a file is written (:mod:`graphflow.execution.recording`).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from graphflow.document.document import Document
 from graphflow.planning.checked import CheckedNode
 from graphflow.planning.expand import Expanded
 from graphflow.planning.files import FileUse
@@ -23,6 +22,7 @@ _SEPARATOR = re.compile(r"[/\\]")
 _PLAIN_PATH = re.compile(r"[/\\~.]|[A-Za-z]:[/\\]")
 RECORD_FORMAT = 2
 """Goes up when files of the same plan are to be written anew because their record says more."""
+STANDING_IN = "random weights stand in for"
 PACKAGES = ("torch", "diffusers", "transformers", "numpy", "pillow")
 
 
@@ -52,50 +52,51 @@ def bare_names(
     return {name: bare for name, bare in found.items() if name != bare}
 
 
-def _renamed(value: Any, names: Mapping[str, str]) -> Any:
+def renamed(value: Any, names: Mapping[str, str]) -> Any:
+    """Return JSON with the names of files that :func:`bare_names` gives."""
+    if not names:
+        return value
     if isinstance(value, str):
         for name in names if value not in names else ():
             if _PLAIN_PATH.match(name):  # also inside of texts, such as an embedding's in a prompt
                 value = value.replace(name, names[name])
         return names.get(value, value)
     if isinstance(value, dict):
-        return {key: _renamed(part, names) for key, part in value.items()}
-    return [_renamed(part, names) for part in value] if isinstance(value, list) else value
+        return {key: renamed(part, names) for key, part in value.items()}
+    return [renamed(part, names) for part in value] if isinstance(value, list) else value
 
 
-def make_record(
-    document: Document,
-    node: CheckedNode,
-    before: Mapping[str, CheckedNode],
-    uses: Iterable[FileUse],
+def make_facts(
+    node: str,
+    node_types: Iterable[tuple[str, int]],
+    files: Mapping[str, str],
     numerics: Numerics,
     safety: Mapping[str, Any] | None,
-    names: Mapping[str, str],
+    random: Collection[str] = (),
 ) -> dict[str, Any]:
-    """Return ``{"workflow": the document, "record": the facts}``.
+    """Return the facts.
 
     Args:
-        document: As the user would save it: inputs set, seeds drawn.
         node: The node that writes.
-        before: The nodes that what it writes descends from, itself among them.
-        uses: The files that they read.
+        node_types: Types and versions of the nodes that what it writes descends from, itself among them.
+        files: Fingerprints of the files that the written value descends from, by the names to call them.
         numerics: Device kind and dtypes.
         safety: The policy, and whether a checker looked at it; None where there was nothing to check.
-        names: What to call files instead, see :func:`bare_names`.
+        random: Names of files that were not there, for which random weights stand in.
     """
-    files = {names.get(use.need.name, use.need.name): use.fingerprint for use in uses if use.fingerprint is not None}
     facts: dict[str, Any] = {
         "format": RECORD_FORMAT,
-        "node": node.id,
-        "node_types": dict(sorted({(other.spec.type, other.spec.version) for other in before.values()})),
+        "node": node,
+        "node_types": dict(sorted(node_types)),
         "device": numerics.device,
         "dtype": numerics.compute,
         "files": dict(sorted(files.items())),
     }
+    if random:
+        facts["warning"] = f"{STANDING_IN} {', '.join(sorted(random))}"
     if safety is not None:
         facts["safety"] = dict(safety)
-    workflow = document.to_json()
-    return {"workflow": _renamed(workflow, names) if names else workflow, "record": facts}
+    return facts
 
 
 def versions_here() -> dict[str, Any]:

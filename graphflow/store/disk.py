@@ -29,6 +29,7 @@ from graphflow.store.entries import (
 from graphflow.store.folder import Folder, occupied, open_file, remove
 from graphflow.store.layout import DamagedError
 from graphflow.store.stored_files import FILE_KIND, StoredFile
+from graphflow.store.tapes import Tape
 from graphflow.store.upkeep import VerifyReport
 
 if TYPE_CHECKING:
@@ -252,6 +253,14 @@ class DiskTier:
         """
         return remove(self._files.entry(key))
 
+    def tape(self, key: str) -> Tape:
+        """How far an interrupted computation of a key has come; to be used under a claim.
+
+        Tapes count beside the cap: one may take a tenth of it, and so may all others together, the latest of them.
+        """
+        path, most = self._files.tape(key), self.max_bytes // 10
+        return Tape(path, 0 if self._refused else most, lambda: upkeep.trim_tapes(self._files, path, most))
+
     @contextmanager
     def claim(self, key: str, deadline: float | None, poll: Callable[[], None] | None) -> Iterator[bool]:
         """Keep other processes from claiming a key, see `Store.claim`; ``deadline`` is of `time.monotonic`."""
@@ -301,11 +310,12 @@ class DiskTier:
         """Remove every entry and object but pinned ones, and what killed processes left; returns how many files."""
         kept = pins.pinned_paths(self._files)
         files = [file.path for file in self._files.listing() if file.path not in kept]
+        files += [path for path, _ in self._files.left_over(self._files.tapes, ".tape")]
         return sum(map(remove, files)) + upkeep.sweep(self._files)
 
     def verify(self) -> VerifyReport:
         """Read and check every file, and remove damaged ones; needs no torch."""
-        report = upkeep.verify(self._files)
+        report = upkeep.verify(self._files, self.max_bytes)
         with self._lock:
             self._damaged += len(report.damaged)
         return report

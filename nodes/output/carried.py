@@ -13,6 +13,10 @@ OWN = {WORKFLOW_KEYWORD: "workflow", RECORD_KEYWORD: "record"}
 """Keywords of our own texts, and what :meth:`graphflow.runtime.Runtime.carried` calls them."""
 
 
+WARNING = "Warning"
+"""Keyword of what everybody who looks at a picture should know; picture viewers show it."""
+
+
 def texts_of(carried: Mapping[str, Any], content: Iterable[Array], number: int = 0) -> dict[str, str]:
     """Return the texts by keyword, with the digest of what the file shows in the record; a ComfyUI workflow in ASCII.
 
@@ -24,6 +28,8 @@ def texts_of(carried: Mapping[str, Any], content: Iterable[Array], number: int =
     if "record" in carried:
         carried = {**carried, "record": {**carried["record"], "number": number, "content": content_digest(content)}}
     texts = {keyword: _json(carried[key]) for keyword, key in OWN.items() if key in carried}
+    if warning := carried.get("record", {}).get("warning"):
+        texts[WARNING] = str(warning)
     foreign = sorted(carried.get("comfyui", {}).items())
     return texts | {keyword: _json(value, ascii_only=True) for keyword, value in foreign}
 
@@ -36,7 +42,8 @@ def comment_of(texts: Mapping[str, str]) -> str:
 
 def sidecar(texts: Mapping[str, str]) -> bytes:
     """Return our own texts for a file beside the one that has no room for them."""
-    return (json.dumps({keyword: json.loads(text) for keyword, text in texts.items()}, indent=2) + "\n").encode()
+    told = {keyword: json.loads(text) for keyword, text in texts.items() if keyword != WARNING}
+    return (json.dumps(told, indent=2) + "\n").encode()
 
 
 def _json(value: Any, *, ascii_only: bool = False) -> str:

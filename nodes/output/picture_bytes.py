@@ -12,7 +12,7 @@ from graphflow.document.media import gif
 from graphflow.errors import MediaError
 from graphflow.limits import LIMITS
 
-from .carried import OWN, comment_of
+from .carried import OWN, WARNING, comment_of
 
 if TYPE_CHECKING:
     from PIL.Image import Exif
@@ -25,6 +25,7 @@ SUFFIXES: dict[Format, str] = {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}
 
 _USER_COMMENT = 0x9286
 _EXIF_IFD = 0x8769
+_IMAGE_DESCRIPTION = 0x010E
 _COMFYUI_TAGS = {"workflow": 0x010F, "prompt": 0x0110}
 """EXIF's Make and Model, where ComfyUI puts its texts in WebP files."""
 
@@ -127,7 +128,7 @@ def _png_info(texts: Mapping[str, str], mark: str) -> PngInfo:
 
     info = PngInfo()
     for keyword, text in texts.items():
-        if keyword in OWN:
+        if keyword in OWN or keyword == WARNING:
             info.add_itxt(keyword, text)
         else:
             info.add_text(keyword, text)
@@ -143,6 +144,8 @@ def _exif(texts: Mapping[str, str]) -> Exif | None:
     if not texts:
         return None
     exif = PIL.Image.Exif()
+    if warning := texts.get(WARNING):
+        exif[_IMAGE_DESCRIPTION] = warning.encode("ascii", "replace").decode()
     if comment := comment_of(texts):
         exif.get_ifd(_EXIF_IFD)[_USER_COMMENT] = b"ASCII\0\0\0" + comment.encode("ascii")
     for keyword, tag in _COMFYUI_TAGS.items():
