@@ -1,15 +1,15 @@
-"""Whether packaged workflows draw the same in another process, and what the number of threads and a batch change.
+"""Whether packaged workflows draw the same in another process, and what the number of threads changes.
 
-``python -m benchmarks.repeatability [STEPS]`` prints a table; each column is made in a process of its own.
+``python -m benchmarks.repeatability [STEPS [NAME…]]`` prints a table; each column is made in a process of its own.
 """
 
 from __future__ import annotations
 
 import math
-import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,7 +21,7 @@ COLUMNS = {"once more": 2, "one thread": 1}
 """What is compared with a run in two threads, and its number of threads."""
 
 
-def draw(out: Path, threads: int, steps: int | None) -> None:
+def draw(out: Path, threads: int, steps: int, names: Sequence[str]) -> None:
     """Run every packaged workflow whose models are here, without a store of results on disk."""
     import torch
 
@@ -30,7 +30,7 @@ def draw(out: Path, threads: int, steps: int | None) -> None:
     from graphflow.store import MemoryTier, Store
 
     torch.set_num_threads(threads)
-    for name in sorted(workflows.names()):
+    for name in names or sorted(workflows.names()):
         with Session(load_settings(), store=Store(MemoryTier(2**31))) as session, suppress(WorkflowError):
             given = {"steps": steps} if steps and "steps" in session.expand(name).document.inputs else {}
             session.run(name, given, out=out / name)
@@ -43,12 +43,12 @@ def worst(one: Path, other: Path) -> Compared:
     return max(found, key=lambda item: (item.worst, not item.same_bytes))
 
 
-def main(steps: int | None = None) -> None:
-    """Print the table."""
+def main(steps: int = 0, names: Sequence[str] = ()) -> None:
+    """Print the table; 0 steps are those of the workflows."""
     with tempfile.TemporaryDirectory() as work:
         for name, threads in {"first": 2, **COLUMNS}.items():
             command = [sys.executable, "-m", "benchmarks.repeatability", "--draw", f"{work}/{name}", str(threads)]
-            subprocess.run([*command, *([str(steps)] if steps else [])], check=True, env={**os.environ})
+            subprocess.run([*command, str(steps), *names], check=True)
         print("| workflow |", " | ".join(COLUMNS), "|\n|---|" + "---|" * len(COLUMNS))
         least = dict.fromkeys(COLUMNS, math.inf)
         for folder in sorted(Path(work, "first").iterdir()):
@@ -60,6 +60,6 @@ def main(steps: int | None = None) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--draw"]:
-        draw(Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]) if len(sys.argv) > 4 else None)
+        draw(Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), sys.argv[5:])
     else:
-        main(int(sys.argv[1]) if len(sys.argv) > 1 else None)
+        main(*map(int, sys.argv[1:2]), names=sys.argv[2:])
