@@ -30,6 +30,7 @@ _FILES: Mapping[str, tuple[Path, tuple[str, ...]]] = {
         ("levels", "schedules", "changed_levels", "guidance", "guiders", "modifiers"),
     ),
     "graphflow.sampling.samplers": (_ENGINE / "sampling/samplers", ("*",)),
+    "graphflow.loading.codes": (_ENGINE / "loading/codes", ("decoding",)),
     "graphflow.basics": (_ENGINE / "basics", ("tiles",)),
     "graphflow.vision": (_ENGINE / "vision", ("clip_pixels",)),
     "graphflow.pixels": (_ENGINE / "pixels", ("*",)),
