@@ -16,6 +16,8 @@ from graphflow.document.document import Document, read
 from graphflow.document.published import published
 from graphflow.modelfiles.families import installed
 from graphflow.modelfiles.family import Family
+from graphflow.modelfiles.quantised.gguf_names import FORMAT as GGUF
+from graphflow.modelfiles.quantised.registry import FORMATS
 from graphflow.planning.expand import standing
 from graphflow.sampling.names import SAMPLER_NAMES, SCHEDULE_NAMES
 from graphflow.spec import registry
@@ -41,6 +43,10 @@ def support_table(known: registry.Registry) -> str:
             "model families",
             f"{', '.join(f'`{name}`' for name in by_components())}: [docs/families.md](docs/families.md); every other Diffusers"
             " pipeline through `run_pipeline`",
+        ),
+        (
+            "quantised weights",
+            f"{', '.join(f'`{name}`' for name in (*FORMATS, GGUF))}: [docs/quantised.md](docs/quantised.md)",
         ),
         ("samplers", ", ".join(SAMPLER_NAMES)),
         ("schedules", ", ".join(SCHEDULE_NAMES)),

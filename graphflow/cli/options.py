@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 WORKFLOW = "The workflow"
 SETTINGS = "Settings"
+SWEEP = "Many variants"
 
 WorkflowName = Annotated[
     str,
@@ -125,6 +126,34 @@ ReportOption = Annotated[
         help="Of a ComfyUI workflow: say what became of every node, with all remarks; without it one line tells how many there are.",
     ),
 ]  # fmt: skip
+Vary = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--vary", metavar="NAME=VALUES", rich_help_panel=SWEEP, autocompletion=completing.input_assignments,
+        help='Run once for each value of an input or NODE.PARAM: seed=1..8, guidance_scale=3,5,7, prompt=@FILE (one a line), prompt=["a, b", "c"]. Several are combined, each with each.',
+    ),
+]  # fmt: skip
+Zip = Annotated[
+    bool,
+    typer.Option(
+        "--zip", metavar="", rich_help_panel=SWEEP,
+        help="Take the values of all --vary and --rows side by side, the first of each with the first of the others.",
+    ),
+]  # fmt: skip
+Rows = Annotated[
+    Path | None,
+    typer.Option(
+        "--rows", exists=True, dir_okay=False, metavar="FILE", rich_help_panel=SWEEP,
+        help="Run once for each line of a .csv file, whose first line names inputs or NODE.PARAM, or of a .jsonl file.",
+    ),
+]  # fmt: skip
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run", metavar="", rich_help_panel=SWEEP,
+        help="Run nothing: say how many variants, nodes, sampling steps and bytes of weights there would be.",
+    ),
+]  # fmt: skip
 AsJson = Annotated[bool, typer.Option("--json", metavar="", help="Print JSON for programs.")]
 
 
@@ -139,6 +168,19 @@ class What:
     targets: Targets = None
     safety: SafetyOption = None
     report: ReportOption = False
+
+
+@dataclass(frozen=True)
+class Varied:
+    """What is varied, for a run of each variant."""
+
+    vary: Vary = None
+    zip: Zip = False
+    rows: Rows = None
+    dry_run: DryRun = False
+
+    def __bool__(self) -> bool:
+        return bool(self.vary or self.rows or self.zip or self.dry_run)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -81,6 +82,7 @@ class Library:
         self.offline = settings.offline
         self.download = settings.download
         self.digests = DigestIndex(settings.cache_dir)
+        self._listed: tuple[float, list[Entry]] = (-1e9, [])
         self._described: dict[str, tuple[Description, tuple[object, ...]]] = {}
         self._stand_ins: dict[tuple[str, Kind | None], Description] = {}
 
@@ -181,6 +183,12 @@ class Library:
         found = [entry for root in self.roots for entry in list_root(root)]
         return [entry for entry in found if kind is None or entry.kind in (kind, None)]
 
+    def _lately_listed(self) -> list[Entry]:
+        """Return the models of a second ago: a document may name hundreds that are not there, and each is told."""
+        if time.monotonic() - self._listed[0] > 1.0:
+            self._listed = (time.monotonic(), self.entries())
+        return self._listed[1]
+
     def place_for(self, name: str, kind: Kind, url: str = "") -> Path | None:
         """Return the file in the first model folder that takes this kind, in which a missing model belongs.
 
@@ -252,9 +260,11 @@ class Library:
             places.append(f"{root.path}{f' in {folders}' if folders else ''}{missing}")
         if hub_id is not None:
             places.append(f"the Hub cache {self.hub_cache}{' (offline)' if self.offline else ''}")
-        names = [entry.name for entry in self.entries(kind)] or [entry.name for entry in self.entries()]
+        entries = self._lately_listed()
+        names = [entry.name for entry in entries if kind is None or entry.kind in (kind, None)]
+        names = names or [entry.name for entry in entries]
         advice = did_you_mean(plain, [*names, *BUILTIN_NAMES])
-        others = [entry.kind for entry in self.entries() if plain in (entry.name, entry.name.rpartition(".")[0])]
+        others = [entry.kind for entry in entries if plain in (entry.name, entry.name.rpartition(".")[0])]
         if kind and others and others[0]:
             advice = f"there is a {others[0].replace('_', ' ')} of this name: load it as such"
         if hub_id is not None and not self.offline:
@@ -309,6 +319,9 @@ def _check_kind(description: Description, kind: Kind | None) -> None:
         return
     if description.kind == "checkpoint" and kind in _PART_KINDS:
         return
+    whole = any(part.prefix.startswith("model.") for part in description.parts.values())
+    if (description.kind, kind) == ("diffusion_model", "checkpoint") and whole:
+        return  # a checkpoint that was published without text encoders and autoencoder
     if {description.kind, kind} == {"controlnet", "t2i_adapter"}:
         return
     raise ModelFormatError(

@@ -53,6 +53,10 @@ class RandomTensors:
             like = like.shape
         return draw(f"{self.where}/{name}", like, norm=name.rpartition(".")[2] in ("weight", "gamma"))
 
+    def packed(self, name: str) -> Tensor:
+        """One tensor; none is packed."""
+        return self.read(name)
+
     def key(self, name: str) -> str:
         """Its name."""
         return name

@@ -173,4 +173,4 @@ def _content(path: str, size: int, mtime_ns: int) -> str:
 def _require_picture(path: str, size: int, mtime_ns: int, kind: str, name: str) -> None:
     """Refuse a file whose header is none of a picture within the limits; remembered as above where it is one."""
     with Path(path).open("rb") as stream:
-        read_picture(kind, stream, name, take=lambda picture: None, notice=lambda message: None)
+        read_picture(kind, stream, name, lambda picture: None, lambda message: None, decode=False)

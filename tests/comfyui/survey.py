@@ -238,7 +238,7 @@ def waits_of(rule: AnyRule) -> str:
     """Return what all native nodes of a rule wait for, or the one that it is a part of; empty where one of them runs."""
     known = _registry().specs
     natives = rule.natives or tuple(word for word in re.findall(r"\w+", getattr(rule, "says", "")) if word in known)
-    fixed = rule.fixed if isinstance(rule, Rule) else {}
+    fixed = rule.fixed if isinstance(rule, Rule) else rule.gives
     waits = [known[native].waiting(fixed, known[native].inputs.keys() - fixed.keys()) for native in natives]
     return ", ".join(dict.fromkeys(map(str, waits))) if waits and None not in waits else ""
 

@@ -21,7 +21,7 @@ FAMILY = FlowFamily(
     half="bfloat16",
     comfyui_loader={1: "chroma"},
     latent=LatentFormat(channels=16, scale=0.3611, shift=0.1159, tiny="taef1"),
-    variants=(Variant(name="chroma"),),
+    variants=(Variant(name="chroma", gguf="flux"),),
     infer=infer_transformer,
     names=transformer_names,
     schedule=schedule,

@@ -8,7 +8,7 @@ from graphflow.families.flow.names import Row, TableNames
 from graphflow.modelfiles.description import Part
 from graphflow.modelfiles.family import THIRDS, Rows
 
-_LEAVES = {"scale": "weight"}
+LEAVES = {"scale": "weight"}
 
 _MODULES = (
     ("img_in", "x_embedder"),
@@ -52,14 +52,15 @@ _SINGLE = (
 
 def transformer_names(part: Part) -> TableNames:
     """Return the names of a transformer's tensors."""
-    return TableNames(tuple(_rows()), _LEAVES, original=part.keys == "ldm", lora_table=tuple(_xlabs_rows()))
+    # The authors have (shift, scale) in one layer, Diffusers (scale, shift).
+    last: Row = ("final_layer.adaLN_modulation.1", "norm_out.linear", "swap_halves")
+    return TableNames((last, *block_rows()), LEAVES, original=part.keys == "ldm", lora_table=tuple(_xlabs_rows()))
 
 
-def _rows() -> Iterator[Row]:
+def block_rows() -> Iterator[Row]:
+    """Rows of all but the last modulation, which ControlNets have, too."""
     for old, new in _MODULES:
         yield old, new, ""
-    # The authors have (shift, scale) in one layer, Diffusers (scale, shift).
-    yield "final_layer.adaLN_modulation.1", "norm_out.linear", "swap_halves"
     for old, new in _DOUBLE:
         yield _OLD + old, _NEW + new, ""
     for letter, third in zip("qkv", THIRDS, strict=True):

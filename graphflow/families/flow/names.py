@@ -44,18 +44,21 @@ class CausalNames(T5Names):
     """Names of a language model without the head that writes."""
 
     def targets(self, key: str) -> Iterator[tuple[str, Change]]:
-        """Yield the class's tensors that a file's tensor makes."""
-        yield key.removeprefix("model."), ""
+        """Yield the class's tensors that a file's tensor makes; a model that sees, too, has its text under a name."""
+        if not self.is_spare(key):
+            yield _LANGUAGE.sub("", key), ""
 
     def in_file(self, name: str, axes: int) -> tuple[str, Change]:
         """Return what files call a class's tensor, see :meth:`TableNames.in_file`."""
         return f"model.{name}", ""
 
     def is_spare(self, key: str) -> bool:
-        """Tell the head that writes, and what is no weight."""
-        return key.startswith("lm_head.") or "." not in key
+        """Tell the head that writes, the network that sees, and what is no weight."""
+        return _BESIDE_LANGUAGE.match(key) is not None or "." not in key
 
 
+_LANGUAGE = re.compile(r"^(model\.)?(language_model\.)?(model\.)?")
+_BESIDE_LANGUAGE = re.compile(r"^(model\.)?(language_model\.)?(lm_head|vision_tower|multi_modal_projector)\.")
 _NUMBER = re.compile(r"(?<=\.)\d{1,4}(?=\.)")
 
 

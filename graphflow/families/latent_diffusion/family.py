@@ -86,9 +86,10 @@ class LatentDiffusionFamily:
         """Fill in the description of a file."""
         describe_file(draft, match, kind)
 
-    def fits_adapter(self, kind: Kind, shapes: Shapes, metadata: Mapping[str, str]) -> str | None:
-        """Return the variant that an adapter is for."""
-        return variant_of_adapter(kind, shapes, metadata, self.variants)
+    def fits_adapter(self, kind: Kind, shapes: Shapes, metadata: Mapping[str, str]) -> Match | None:
+        """Recognise an adapter by its tensors or its trainer's notes."""
+        variant = variant_of_adapter(kind, shapes, metadata, self.variants)
+        return None if variant is None else Match(kind=kind, variant=variant)
 
     def encoders(self) -> tuple[EncoderRole, ...]:
         """Return the text encoders."""

@@ -34,6 +34,7 @@ class ClipEncoder:
         layer: Which hidden layer to read, counted from the end: -1 is the last.
         normed: Whether the final layer norm is applied to that layer.
         projected: Whether its pooled output goes through its projection, where it has one.
+        masked: Whether tokens that only fill a chunk up are not looked at.
     """
 
     name: str
@@ -43,6 +44,7 @@ class ClipEncoder:
     layer: int
     normed: bool
     projected: bool = True
+    masked: bool = False
 
     @property
     def width(self) -> int:
@@ -83,9 +85,17 @@ class ClipEncoder:
                 output[row, column] = vector.to(output)
             return output
 
+        ends = [end_position(chunk, self.tokenizer) for chunk in chunks]
+        looked_at = None
+        if self.masked:
+            looked_at = torch.tensor([[int(place <= end) for place in range(len(ids[0]))] for end in ends]).to(
+                self.device
+            )
         hook = core.embeddings.token_embedding.register_forward_hook(put_vectors)
         try:
-            output = core(input_ids=torch.tensor(ids, device=self.device), output_hidden_states=True)
+            output = core(
+                input_ids=torch.tensor(ids, device=self.device), attention_mask=looked_at, output_hidden_states=True
+            )
         finally:
             hook.remove()
         last: Tensor = output.last_hidden_state
@@ -94,7 +104,6 @@ class ClipEncoder:
         else:
             hidden = output.hidden_states[max(self.layer, -len(output.hidden_states))]
             hidden = core.final_layer_norm(hidden) if self.normed else hidden
-        ends = [end_position(chunk, self.tokenizer) for chunk in chunks]
         pooled = last[torch.arange(len(chunks), device=last.device), torch.tensor(ends, device=last.device)]
         if self.projected and hasattr(self.module, "text_projection"):
             pooled = self.module.text_projection(pooled)

@@ -19,7 +19,7 @@ FAMILY = FlowFamily(
     half="bfloat16",
     comfyui_loader={1: "lumina2"},
     latent=LatentFormat(channels=16, scale=0.3611, shift=0.1159, tiny="taef1"),
-    variants=(Variant(name=VARIANT),),
+    variants=(Variant(name=VARIANT, gguf="lumina2"),),
     infer=infer_transformer,
     names=transformer_names,
     schedule=schedule,

@@ -101,14 +101,15 @@ class RecognisedFamily:
         mine = class_name == self.transformer or ("Transformer" in class_name and self.makes(class_name))
         return Match(kind="diffusion_model", variant=self.name, rank=self.rank) if mine else None
 
-    def fits_adapter(self, kind: Kind, shapes: Shapes, metadata: Mapping[str, str]) -> str | None:
+    def fits_adapter(self, kind: Kind, shapes: Shapes, metadata: Mapping[str, str]) -> Match | None:
         """Tell a LoRA of this family by its tensors or its trainer's notes."""
         if kind != "lora":
             return None
         notes = ("ss_base_model_version", "modelspec.architecture", "ss_sd_model_name")
         said = " ".join(metadata.get(key, "") for key in notes).lower()
         named = any(word in said for word in self.words)
-        return self.name if named or any(mark in name for name in shapes for mark in self.adapter_marks) else None
+        mine = named or any(mark in name for name in shapes for mark in self.adapter_marks)
+        return Match(kind=kind, variant=self.name, rank=self.rank) if mine else None
 
     def encoders(self) -> tuple[EncoderRole, ...]:
         """Return none: nothing encodes for it here."""

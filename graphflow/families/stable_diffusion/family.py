@@ -15,12 +15,14 @@ FAMILY = LatentDiffusionFamily(
             name="sd1",
             architectures=(("stable-diffusion-v1", ""),),
             words=("sd_v1", "stable-diffusion-v1", "sd_1.5"),
+            gguf="sd1",
         ),
         Variant(
             name="sd2",
             architectures=(("stable-diffusion-v2-768", "v_prediction"), ("stable-diffusion-v2", "epsilon")),
             words=("sd_v2", "stable-diffusion-v2"),
             dropped_layers=1,
+            gguf="sd1",
         ),
     ),
     # The colours are a least-squares fit by K. Turner (discuss.huggingface.co, "Decoding latents to RGB without

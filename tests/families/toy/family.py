@@ -73,7 +73,7 @@ class ToyFamily:
     def recognise_part(self, class_name: str, config: Config) -> Match | None:
         return None
 
-    def fits_adapter(self, kind: Kind, shapes: Shapes, metadata: Mapping[str, str]) -> str | None:
+    def fits_adapter(self, kind: Kind, shapes: Shapes, metadata: Mapping[str, str]) -> Match | None:
         return None
 
     def encoders(self) -> tuple[EncoderRole, ...]:
