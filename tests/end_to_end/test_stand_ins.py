@@ -21,6 +21,7 @@ FAMILIES = {
     "chroma": ("Chroma1-HD", ("t5xxl_fp16",), "ae"),
     "lumina2": ("lumina_2_model_bf16", ("gemma_2_2b_fp16",), "ae"),
     "sd3": ("sd3.5_large", ("clip_l", "clip_g", "t5xxl_fp16"), "my own"),
+    "qwen_image_21": ("qwen_image_2.1_bf16", ("qwen3vl_8b",), "qwen_image_2.1_vae"),
 }
 """Published names of a model, its text encoders and its autoencoder."""
 CHECKPOINTS = {
@@ -33,9 +34,8 @@ CHECKPOINTS = {
 
 RUN = "sd_xl_base_1.0"
 SMALL = {"width": 64, "height": 64}
-READY_MADE = dict.fromkeys(("flux", "qwen_image", "sd35", "z_image"), SMALL) | {
-    "qwen_image_edit": {"megapixels": 2**-8}
-}
+NAMES = ("flux", "flux2_klein", "qwen_image", "sd35", "z_image")
+READY_MADE = dict.fromkeys(NAMES, SMALL) | {"qwen_image_edit": {"megapixels": 2**-8}}
 
 
 def make_session(folder: Path, **changes: Any) -> Session:
