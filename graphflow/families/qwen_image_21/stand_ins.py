@@ -5,7 +5,7 @@ from __future__ import annotations
 from graphflow.families.flow.qwen3_vl import QWEN3_VL
 from graphflow.families.flow.stand_ins import HEADS, INNER, language_model
 from graphflow.families.qwen_image_21.config import VAE_CLASS, schedule
-from graphflow.modelfiles.stand_in import StandIn, TinyPart
+from graphflow.modelfiles.stand_in import SPECIAL, StandIn, TinyPart
 
 _WIDTH = 4096
 _LANGUAGE = language_model(
@@ -17,6 +17,7 @@ _TEXT = TinyPart(
     class_name=QWEN3_VL.classes[0],
     config={
         "text_config": dict(_LANGUAGE.config),
+        "image_token_id": SPECIAL.index("<|image_pad|>"),
         "vision_config": {
             "depth": 2,
             "hidden_size": INNER,
