@@ -171,7 +171,7 @@ def _told(chunks: list[Chunk], dice: random.Random) -> None:
         ("graphflow", "graphflow.record", "prompt", "workflow", "parameters", "Comment", "", "a" * 90)
     )
     chunk = text(keyword, value, packed=dice.random() < 0.6 or len(value) > 10**6)
-    chunks[1:1] = [chunk] * dice.choice((1, 1, 1, 300))
+    chunks[1:1] = [chunk] * min(dice.choice((1, 1, 1, 300)), 1 + 2**24 // len(chunk[1]))
 
 
 def _spoil_body(chunks: list[Chunk], dice: random.Random) -> None:
