@@ -18,9 +18,11 @@ from graphflow.errors import ModelFormatError
 from graphflow.modelfiles.header import Header, TensorInfo, foreign_content
 
 MAX_FIELDS = 65_536
-MAX_TENSORS = 100_000
+MAX_TENSORS = 65_536
 MAX_STRING = 16_000_000
 MAX_FIELD_BYTES = 100_000_000
+MAX_ITEMS = 1_500_000
+"""Texts and lists in all lists together; vocabularies with their merges have up to 900,000."""
 """Most bytes of fields and tensor descriptions together."""
 
 BLOCKS: Mapping[int, tuple[str, int, int]] = {
@@ -61,6 +63,7 @@ class _Reader:
         self.file = file
         self.size = size
         self.taken = 0
+        self.items = 0
         self.hash = hashlib.sha256()
 
     def read(self) -> Header:
@@ -138,7 +141,8 @@ class _Reader:
                 data = self.take(count * width)
                 # Long arrays are vocabularies, which nothing here reads.
                 return list(struct.unpack(f"<{count}{_SCALARS[item]}", data)) if count <= 64 else []
-            if count > MAX_FIELD_BYTES // 8:
+            self.items += count
+            if self.items > MAX_ITEMS:
                 raise ModelFormatError(f"has an array of {count} items", where=str(self.path))
             kept: list[object] = []
             for index in range(count):
