@@ -239,6 +239,10 @@ class StoreError(GraphflowError):
     exit_code = 2
 
 
+class StaleTapeError(GraphflowError):
+    """What an interrupted run has left does not fit this one; nobody sees it, since the work is begun anew."""
+
+
 class OutOfMemoryError(GraphflowError):
     """The device has too little memory, and no step of the memory ladder is left."""
 

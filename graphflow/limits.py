@@ -30,6 +30,7 @@ class Limits:
         batch: Items of one batch.
         steps: Sampling steps.
         frames: Frames of one video.
+        variants: Variants of one sweep.
         media_bytes: Bytes of a picture file that is read.
         loaded_bytes: Bytes that what is read from one file takes as float32, all frames, channels or tensors together.
         held_bytes: Bytes of float32 of one batch that a node makes or joins.
@@ -53,6 +54,7 @@ class Limits:
     batch: int = 4_096
     steps: int = 10_000
     frames: int = 10_000
+    variants: int = 100_000
     media_bytes: int = 2**30
     loaded_bytes: int = 2**32
     held_bytes: int = 2**34

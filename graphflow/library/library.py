@@ -12,7 +12,7 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from graphflow.basics.paths import user_path
@@ -84,6 +84,11 @@ class Library:
         self.digests = DigestIndex(settings.cache_dir)
         self._listed: tuple[float, list[Entry]] = (-1e9, [])
         self._described: dict[str, tuple[Description, tuple[object, ...]]] = {}
+        self._stand_ins: dict[tuple[str, Kind | None], Description] = {}
+
+    def stand_in(self, description: Description) -> None:
+        """Have :meth:`describe` give a description for a name and kind that no file has."""
+        self._stand_ins[description.name, description.kind] = description
 
     def resolve(self, name: str, kind: Kind | None = None, *, trusted: bool = False) -> Resolved:
         """Find what a name stands for; the rules stand in :mod:`graphflow.library.roots`.
@@ -138,8 +143,16 @@ class Library:
             ModelNotFoundError: As :meth:`resolve`.
             ModelFormatError: The file is damaged, of another kind, a pickle file, or contradicts the overrides.
         """
-        resolved = self.resolve(name, kind, trusted=trusted)
+        standing = self._stand_ins.get((name, kind))
+        try:
+            resolved = self.resolve(name, kind, trusted=trusted)
+        except ModelNotFoundError:
+            if standing is None:
+                raise
+            return _overridden(standing, overrides or {})
         if resolved.path is None:
+            if standing is not None:
+                return _overridden(standing, overrides or {})
             return Description(name, None, kind or "checkpoint", "hub", warnings=(_download_note(resolved),))
         given = dict(overrides or {})
         key = json.dumps([name, kind, str(resolved.path), given], sort_keys=True)
@@ -306,6 +319,9 @@ def _check_kind(description: Description, kind: Kind | None) -> None:
         return
     if description.kind == "checkpoint" and kind in _PART_KINDS:
         return
+    whole = any(part.prefix.startswith("model.") for part in description.parts.values())
+    if (description.kind, kind) == ("diffusion_model", "checkpoint") and whole:
+        return  # a checkpoint that was published without text encoders and autoencoder
     if {description.kind, kind} == {"controlnet", "t2i_adapter"}:
         return
     raise ModelFormatError(
@@ -330,6 +346,13 @@ def _state(description: Description) -> tuple[object, ...]:
         beside = find(description.path) if description.path else None
         found.append((beside, beside.stat().st_mtime_ns) if beside else None)
     return tuple(found)
+
+
+def _overridden(standing: Description, overrides: Mapping[str, JsonValue]) -> Description:
+    """What stands in for a file, with what a node says of its prediction."""
+    told = {"prediction_type": "prediction_type", "zero_snr": "rescale_betas_zero_snr"}
+    changes = {told[key]: value for key, value in overrides.items() if key in told}
+    return replace(standing, scheduler={**standing.scheduler, **changes}) if changes else standing
 
 
 def _configs(description: Description, folder: str) -> list[Path]:

@@ -10,6 +10,7 @@ from graphflow.document.document import Document, split_address
 from graphflow.errors import Problem, Problems, WorkflowError
 from graphflow.spec.decorator import NodeSpec
 from graphflow.spec.link_types import LinkType
+from graphflow.values.types import value_type_names
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,24 @@ class Checked:
         effects = [Source(node.id, node.spec.primary) for node in self.nodes.values() if node.spec.effect]
         named = [source for address in document.outputs.values() if (source := self.source(address)) is not None]
         return list(dict.fromkeys(effects + named))
+
+    def shown(self, document: Document) -> list[str] | None:
+        """Return the addresses of what writes, and of the outputs that text can show.
+
+        A tensor among the outputs is of no use beside files, and reading a stored one would cost the import of torch.
+        None, which is all outputs, where nothing writes, and where the document has problems to be told.
+        """
+        effects = [node.id for node in self.nodes.values() if node.spec.effect]
+        if self.problems or not effects:
+            return None
+        unseen = set(value_type_names())
+        shown = []
+        for address in document.outputs.values():
+            source = self.source(address)
+            kind = self.types[source] if source is not None else None
+            if kind is not None and (kind.item or kind).name not in unseen:
+                shown.append(address)
+        return [*effects, *shown]
 
     def source(self, address: str) -> Source | None:
         """Return the output behind an address, or None."""

@@ -98,6 +98,11 @@ def standing(document: Document, registry: Registry, name: str) -> Standing:
     return Standing(tuple(values), tuple(dict.fromkeys(links)))
 
 
+def draw_seed() -> int:
+    """Return a random seed."""
+    return secrets.randbelow(2**32)
+
+
 def expand(
     document: Document,
     registry: Registry,
@@ -105,7 +110,7 @@ def expand(
     inputs: Mapping[str, Any] | None = None,
     overrides: Mapping[str, Any] | None = None,
     own: Iterable[tuple[str, str]] = (),
-    draw: Callable[[], int] = lambda: secrets.randbelow(2**32),
+    draw: Callable[[], int] = draw_seed,
 ) -> Expanded:
     """Expand a document.
 

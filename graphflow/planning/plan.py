@@ -20,7 +20,7 @@ from graphflow.planning.keys import Keying
 from graphflow.planning.lowering import lower
 from graphflow.planning.numerics import Numerics
 from graphflow.planning.reach import Reach
-from graphflow.planning.record import bare_names, differences, make_facts, renamed
+from graphflow.planning.record import STANDING_IN, bare_names, differences, make_facts, renamed
 from graphflow.planning.safety import Policy
 from graphflow.planning.steps import Action, Plan, Step, output_key, sources_of
 from graphflow.spec.registry import Registry
@@ -86,14 +86,16 @@ def plan(
     decision = _Decision(keying, lowered.nodes, shelf or EmptyShelf(), previous or {}, checks)
     named = {name: lowered.checked.source(address) for name, address in expanded.flat.outputs.items()}
     steps = decision.steps(sources)
+    random = sorted({use.need.name for step in steps.values() for use in step.files if use.stands_in})
     records = (step.record["record"] for step in steps.values() if step.record is not None)
     differ = differences(expanded.document.record, next(records, {}))
+    told = [f"{STANDING_IN} {', '.join(random)}: what comes of them shows nothing"] if random else []
     return Plan(
         steps=steps,
         targets=sources,
         outputs={name: keying.behind(source) for name, source in named.items() if source is not None},
         selectors=tuple(dict.fromkeys(source for found in keying.selectors.values() for source in found)),
-        notices=(*lowered.notices, differ) if differ else lowered.notices,
+        notices=(*lowered.notices, *told, *filter(None, [differ])),
         numerics=keying.numerics,
         trace=keying.trace,
         expanded=expanded,
@@ -209,18 +211,21 @@ class _Decision:
         return workflow, digest(workflow)
 
     @cached_property
-    def _files(self) -> Reach[tuple[str, str]]:
+    def _files(self) -> Reach[tuple[str, str, bool]]:
+        """What each node reads: names, fingerprints, and whether random weights stand in."""
         uses = self.keying.uses.items()
         return Reach(
             self.nodes,
-            {node: [(use.need.name, use.fingerprint) for use in found if use.fingerprint] for node, found in uses},
+            {node: [(use.need.name, use.fingerprint or "", use.stands_in) for use in found] for node, found in uses},
         )
 
     def _artifact(self, node: CheckedNode) -> tuple[str | None, dict[str, Any]]:
         """Return the key of what an effect writes, and the record that its files carry."""
         workflow, mark = self._workflow
-        files = {self._names.get(name, name): fingerprint for name, fingerprint in self._files.of(node.id)}
-        facts = make_facts(files, self.keying.numerics, self.checks.get(node.id))
+        read = [(self._names.get(name, name), mark, random) for name, mark, random in self._files.of(node.id)]
+        files = {name: mark for name, mark, _ in read if mark}
+        random = {name for name, _, random in read if random}
+        facts = make_facts(files, self.keying.numerics, self.checks.get(node.id), random)
         key = self.keying.keys[node.id]
         artifact = None if key is None else digest([key, mark, facts])
         return artifact, {"workflow": workflow, "record": facts}

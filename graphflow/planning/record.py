@@ -7,7 +7,7 @@ state, so the same run twice on one machine writes the same bytes.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from graphflow.planning.checked import CheckedNode
@@ -18,6 +18,7 @@ from graphflow.spec.decorator import FileNeed
 
 _SEPARATOR = re.compile(r"[/\\]")
 _PLAIN_PATH = re.compile(r"[/\\~.]|[A-Za-z]:[/\\]")
+STANDING_IN = "random weights stand in for"
 PACKAGES = ("torch", "diffusers", "transformers", "numpy", "pillow")
 
 
@@ -61,13 +62,16 @@ def renamed(value: Any, names: Mapping[str, str]) -> Any:
     return [renamed(part, names) for part in value] if isinstance(value, list) else value
 
 
-def make_facts(files: Mapping[str, str], numerics: Numerics, safety: Mapping[str, Any] | None) -> dict[str, Any]:
+def make_facts(
+    files: Mapping[str, str], numerics: Numerics, safety: Mapping[str, Any] | None, random: Collection[str] = ()
+) -> dict[str, Any]:
     """Return the facts.
 
     Args:
         files: Fingerprints of the files that the written value descends from, by the names to call them.
         numerics: Device kind and dtypes.
         safety: The policy, and whether a checker looked at it; None where there was nothing to check.
+        random: Names of files that were not there, for which random weights stand in.
     """
     facts: dict[str, Any] = {
         "graphflow": version_of("graphflow-diffusers"),
@@ -76,6 +80,8 @@ def make_facts(files: Mapping[str, str], numerics: Numerics, safety: Mapping[str
         "dtype": numerics.compute,
         "files": dict(sorted(files.items())),
     }
+    if random:
+        facts["warning"] = f"{STANDING_IN} {', '.join(sorted(random))}"
     if safety is not None:
         facts["safety"] = dict(safety)
     return facts
