@@ -21,9 +21,10 @@ MAX_FIELDS = 65_536
 MAX_TENSORS = 65_536
 MAX_STRING = 16_000_000
 MAX_FIELD_BYTES = 100_000_000
-MAX_ITEMS = 1_500_000
-"""Texts and lists in all lists together; vocabularies with their merges have up to 900,000."""
 """Most bytes of fields and tensor descriptions together."""
+
+MAX_ITEMS = 1_500_000
+"""Most texts and lists in all lists together; vocabularies with their merges have up to 900,000."""
 
 BLOCKS: Mapping[int, tuple[str, int, int]] = {
     0: ("F32", 1, 4), 1: ("F16", 1, 2), 2: ("Q4_0", 32, 18), 3: ("Q4_1", 32, 20), 6: ("Q5_0", 32, 22),
