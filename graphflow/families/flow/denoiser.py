@@ -15,7 +15,8 @@ from graphflow.loading.lora_extraction import extract_lora
 from graphflow.modelfiles.family import LatentFormat
 from graphflow.pixels.batches import cycled
 from graphflow.sampling.guidance import Modifier
-from graphflow.sampling.loop import LatentSpace, MakeMaskSchedule
+from graphflow.sampling.latent_space import space_of
+from graphflow.sampling.loop import MakeMaskSchedule
 from graphflow.sampling.network import Denoiser
 from graphflow.sampling.prediction import ModelSampling
 from graphflow.values import ConditioningEntry, Latent
@@ -91,7 +92,7 @@ class FlowDenoiser(Denoiser):
     def references(self, entries: Sequence[ConditioningEntry], batch: int) -> list[Tensor]:
         """The reference latents of n entries in the model's space, each (n * B, C, ...)."""
         lists = [entry.extras.get(REFERENCES, ()) for entry in entries]
-        space = LatentSpace.of(self.latent)
+        space = space_of(self.latent)
         return [
             self.stacked([space.enter(latent.samples) for latent in latents], batch)
             for latents in zip(*lists, strict=True)

@@ -9,20 +9,16 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from graphflow.basics.inference import inference
 from graphflow.errors import InvalidInputError
-from graphflow.families.flow.denoiser import FlowDenoiser, exact_numbers
-from graphflow.families.flow.patches import pack, positions, unpack, whole_patches
+from graphflow.families.flow.denoiser import FlowDenoiser
+from graphflow.families.flux.network import GUIDANCE, flux_channels, flux_velocity
 from graphflow.families.flux.references import PLACES
-from graphflow.pixels.batches import cycled
-from graphflow.sampling.loop import LatentSpace
+from graphflow.sampling.latent_space import space_of
 from graphflow.sampling.regions import CONCAT, HOLE, PICTURE
 from graphflow.values import Conditioning, ConditioningEntry
 
-GUIDANCE = 3.5
-"""What a guidance-distilled model is told where nobody says it."""
 _BYTES_PER_TOKEN = 34
 """Numbers that a block holds at its peak for each token and channel: joint query, key and value, and the perceptron."""
 
@@ -53,16 +49,13 @@ class FluxDenoiser(FlowDenoiser):
         self, sides: Mapping[str, Conditioning], latent: Tensor, noise_mask: Tensor | None
     ) -> dict[str, Conditioning]:
         """Give the picture that the conditioning brings as further channels, then 8 x 8 pixels of the mask a sample."""
-        space = LatentSpace.of(self.latent)
+        space = space_of(self.latent)
 
         def channels(entry: ConditioningEntry) -> ConditioningEntry:
             if PICTURE not in entry.extras:
                 return entry
-            beside = [space.enter(entry.extras[PICTURE])]
-            if HOLE in entry.extras:
-                hole = functional.pixel_unshuffle(entry.extras[HOLE], self.latent.downscale)
-                beside.append(cycled(hole, len(beside[0])))
-            return replace(entry, extras={**entry.extras, CONCAT: torch.cat(beside, dim=1)})
+            beside = flux_channels(space.enter(entry.extras[PICTURE]), entry.extras.get(HOLE))
+            return replace(entry, extras={**entry.extras, CONCAT: beside})
 
         return {name: Conditioning(entries=tuple(map(channels, side.entries))) for name, side in sides.items()}
 
@@ -86,41 +79,32 @@ class FluxDenoiser(FlowDenoiser):
 
     def _evaluate(self, x: Tensor, timestep: Tensor, entries: Sequence[ConditioningEntry]) -> Tensor:
         config = self.module.config
-        batch, (height, width) = len(x) // len(entries), x.shape[-2:]
-        latent = whole_patches(self._with_channels(x.to(self.device, self.dtype), entries, batch))
-        tokens, rows, columns = pack(latent), latent.shape[-2] // 2, latent.shape[-1] // 2
-        places = [positions(rows, columns)]
-        count = tokens.shape[1]
-        references = [whole_patches(reference) for reference in self.references(entries, batch)]
-        if references:
-            sizes = [(reference.shape[-2] // 2, reference.shape[-1] // 2) for reference in references]
-            places += PLACES[self.reference_method(entries, PLACES, "offset")](sizes, rows, columns)
-            tokens = torch.cat([tokens, *map(pack, references)], dim=1)
-        text = self.text(entries, batch, config.joint_attention_dim)
+        batch, here = len(x) // len(entries), x.to(self.device, self.dtype)
+        references = self.references(entries, batch)
+        method = self.reference_method(entries, PLACES, "offset") if references else "offset"
         guidance, heard = self._guidance(entries, batch)
-        numbers = [1000 * told for told in (timestep.to(self.device, torch.float32), guidance) if told is not None]
-        with _heard(self.module, heard), exact_numbers(self.module.time_text_embed.time_proj, *numbers):
-            output: Tensor = self.module(
-                hidden_states=tokens,
-                encoder_hidden_states=text,
-                pooled_projections=self.pooled(entries, batch, config.pooled_projection_dim),
-                timestep=timestep.to(self.device, self.dtype),
+        with _heard(self.module, heard):
+            return flux_velocity(
+                self.module,
+                here,
+                timestep.to(self.device, torch.float32),
+                embeds=self.text(entries, batch, config.joint_attention_dim),
+                pooled=self.pooled(entries, batch, config.pooled_projection_dim),
                 guidance=guidance,
-                img_ids=torch.cat(places).to(self.device),
-                txt_ids=torch.zeros(text.shape[1], 3, device=self.device),
-                return_dict=False,
-            )[0]
-        return unpack(output[:, :count], height, width)
+                beside=self._beside(here, entries, batch),
+                references=references,
+                arrange=PLACES[method],
+            )
 
-    def _with_channels(self, x: Tensor, entries: Sequence[ConditioningEntry], batch: int) -> Tensor:
-        """The latent with the further channels of Fill, Canny and Depth models.
+    def _beside(self, x: Tensor, entries: Sequence[ConditioningEntry], batch: int) -> Tensor | None:
+        """The further channels of Fill, Canny and Depth models.
 
         Raises:
             InvalidInputError: The network needs further channels and the entries bring none.
         """
         more = self.module.config.in_channels // 4 - x.shape[1]
         if more == 0:
-            return x
+            return None
         given = [entry.extras.get(CONCAT) for entry in entries]
         if any(not isinstance(tensor, Tensor) or tensor.shape[1] != more for tensor in given):
             raise InvalidInputError(
@@ -128,7 +112,7 @@ class FluxDenoiser(FlowDenoiser):
                 advice="give it the picture and mask to paint into by inpaint_conditioning, or the picture that steers"
                 " it by edit_conditioning",
             )
-        return torch.cat([x, self.stacked([tensor for tensor in given if isinstance(tensor, Tensor)], batch)], dim=1)
+        return self.stacked([tensor for tensor in given if isinstance(tensor, Tensor)], batch)
 
     def _guidance(self, entries: Sequence[ConditioningEntry], batch: int) -> tuple[Tensor | None, Tensor | None]:
         """The guidance of each item and whether it is heard at all; None where the model has no such input."""
