@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .families import pipeline_class, text_parts, traits_of
+from .families import family_of, flow_of, pipeline_class, text_parts, traits_of
 from .layout import Expression, call, listed, literal, mapped, quoted
 from .models import Base, Change, Hook, ModelPart, Net, Patch, text_patches
 from .nets import how_to_load, net_of
@@ -139,7 +139,14 @@ class Loader:
 
     def _alone(self, net: Net) -> str:
         if net.key not in self.alone:
-            if net.module:
+            if net.made:
+                self.script.use(net.module, net.made)
+                self.script.need(net.function)
+                options: dict[str, Expression] = dict(net.options)
+                if net.names:
+                    options["names"] = self.script.constant(f"{net.hint}_names", f'"""\n{net.names}\n"""')
+                loading = call(net.function, net.made, net.path, dtype="DTYPE", **options).then(".to(DEVICE)")
+            elif net.module:
                 self.script.use(net.module, net.function.partition(".")[0])
                 function, first = net.function, []
                 if net.module == "transformers":
@@ -169,13 +176,17 @@ class Loader:
         )
         if part.pictures:
             options["image_encoder"] = self.component(part.pictures[0].encoder)
-        if base.is_whole:
+        if base.is_whole and not base.apart:
             options |= {"dtype": "DTYPE", **self.checking(base)}
             made = call(f"{name}.{how_to_load(base)}", base.path, **options)
         else:
             made = call(name, **options, **self._assembled(base, options))
         variable = self.script.assign("refiner" if base.refiner else "pipe", made)
         self.script.place(variable)
+        self.script.half = family_of(base).half
+        if (flow := flow_of(base)) is not None and flow.adjusts:
+            self.script.need(flow.adjusts)
+            self.script.add(f"{flow.adjusts}({variable}.{traits_of(base).network})")
         if base.options:
             changed = {option: literal(value) for option, value in base.options}
             self.script.add("", call(f"{variable}.scheduler.register_to_config", **changed))
@@ -203,13 +214,25 @@ class Loader:
 
     def _assembled(self, base: Base, given: Mapping[str, Expression]) -> dict[str, Expression]:
         """What a pipeline of parts from files of their own needs beside them."""
-        self.script.use("transformers", "CLIPTokenizer")
+        found: dict[str, Expression] = {}
+        for name, loader, path in base.tokenizers:
+            if "." in loader:
+                self.script.use("transformers", loader.partition(".")[0])
+            else:
+                self.script.need(loader)
+            found[name] = call(loader, path)
+        if flow_of(base) is not None:
+            self.script.use("diffusers", "FlowMatchEulerDiscreteScheduler")
+            found["scheduler"] = call("FlowMatchEulerDiscreteScheduler")
+            parts = text_parts(base)
+            wanted = (
+                traits_of(base).network,
+                *parts,
+                *(name.replace("text_encoder", "tokenizer") for name in parts),
+                "vae",
+            )
+            return found | {name: "None" for name in wanted if name not in {*given, *found}}
         self.script.use("diffusers", "EulerDiscreteScheduler")
-        names = ("tokenizer", "tokenizer_2")
-        found: dict[str, Expression] = {
-            name: call("CLIPTokenizer.from_pretrained", path)
-            for name, path in zip(names, base.tokenizers, strict=False)
-        }
         config = {"beta_start": "0.00085", "beta_end": "0.012", "beta_schedule": '"scaled_linear"', "steps_offset": "1"}
         prediction = str(base.description.scheduler.get("prediction_type", "epsilon"))
         if prediction != "epsilon":
@@ -297,7 +320,7 @@ class Loader:
             self.script.add("", loading)
             names.append(name)
             alike = not patch.has_text or patch.text_strength == patch.strength
-            each = {"unet": patch.strength, **dict.fromkeys(text_parts(base), patch.text_strength)}
+            each = {traits_of(base).network: patch.strength, **dict.fromkeys(text_parts(base), patch.text_strength)}
             strengths.append(patch.strength if alike else mapped(each))
         self.script.add("", call(f"{pipe}.set_adapters", listed(names), listed(strengths)))
         if fused:

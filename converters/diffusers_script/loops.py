@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .conditionings import Conditioning
-from .families import traits_of
+from .conditionings import TOLD, Conditioning
+from .families import family_of, flow_of, traits_of
 from .fitting import guidance_hooks
+from .flows import is_raw, levels_of, space_of
 from .handles import EmptyLatent, Latents, Noise, Sampling, Solver
 from .layout import Expression, call, listed, mapped
 from .loading import Loader
@@ -37,6 +38,8 @@ GAUSSIAN = frozenset(
     ]
 )
 BROWNIAN = frozenset({"dpmpp_sde", "dpmpp_2m_sde", "dpmpp_2m_sde_heun", "dpmpp_3m_sde"})
+LOG_SNR = BROWNIAN | {"exp_heun_2_x0", "er_sde", "seeds_2", "seeds_3", "sa_solver", "sa_solver_pece"}
+"""Samplers that see a flow model as one whose latents are clean + sigma * noise."""
 SKIPS_PENULTIMATE = frozenset({"dpm_2", "dpm_2_ancestral", "uni_pc", "uni_pc_bh2"})
 OWN_STEPS = frozenset({"dpm_fast", "dpm_adaptive"})
 SAME_STEPS = {"ddim": "euler"}
@@ -60,7 +63,7 @@ class Loops:
         pipe = self.loader.pipe(sampling.model)
         sampler = fixed(values["sampler"])
         start = self._start(sampling, pipe)
-        denoise = self._denoiser(sampling, pipe)
+        denoise = self.denoiser(sampling, pipe)
         sigmas = self._sigmas(sampling, denoise, sampler)
         seed, batch = self.script.value(values["seed"]), fixed(values["noise_layout"]) == "batch"
         steps = step_seed(seed, fixed(values["step_noise"]))
@@ -71,7 +74,7 @@ class Loops:
         """Write a sampling whose schedule, sampler and noise come from elsewhere."""
         pipe = self.loader.pipe(sampling.model)
         start = self._start(sampling, pipe)
-        return self._run(sampling, start, self._denoiser(sampling, pipe), levels, solver, noise)
+        return self._run(sampling, start, self.denoiser(sampling, pipe), levels, solver, noise)
 
     def _run(self, sampling: Sampling, start: str, denoise: str, sigmas: str, solver: Solver, noise: Noise) -> Latents:
         script = self.script
@@ -93,8 +96,11 @@ class Loops:
                 made = call(opening[-1].helper, *kept, sigmas, **dict(opening[-1].arguments))
             script.need(opening[-1].helper if opening else "Inpainting")
             script.add(f"{denoise} = ", made)
-        begin = start
-        if drawn:
+        begin, flow = start, flow_of(sampling.model.base) is not None
+        if flow:
+            made = call(f"{denoise}.levels.noise_latent", f"{sigmas}[0]", drawn or f"torch.zeros_like({start})", start)
+            begin = script.assign("noisy", made)
+        elif drawn:
             script.need("add_noise")
             begin = script.assign("noisy", call("add_noise", start, drawn, f"{sigmas}[0]", f"{denoise}.levels"))
         function = SAME_STEPS.get(solver.name, solver.name).removesuffix("_gpu")
@@ -106,33 +112,49 @@ class Loops:
         if sampling.channels:
             script.need("read_channels")
             hook = script.assign("hook", call("read_channels", self.loader.pipe(sampling.model), sampling.channels))
-        made = call(function, denoise, begin, sigmas, noise=drawing, callback=progress, **dict(solver.options))
+        taken: list[Expression] = [denoise, begin, sigmas]
+        if flow and function in LOG_SNR:
+            script.need("run_in_log_snr_form")
+            taken, function = [function, *taken], "run_in_log_snr_form"
+        made = call(function, *taken, noise=drawing, callback=progress, **dict(solver.options))
         variable = script.assign(sampling.node, made)
+        if flow:
+            finished = f"{space_of(script, sampling.model.base)}.leave({variable} / (1 - {sigmas}[-1]))"
+            script.add(f"{variable} = ", finished)
         if sampling.channels:
             script.add(f"{hook}.remove()")
         return Latents(variable, sampling.model, sampling.latent.mask, sampling.latent.places)
 
     def _start(self, sampling: Sampling, pipe: str) -> str:
-        latent = sampling.latent
+        latent, base = sampling.latent, sampling.model.base
+        flow = flow_of(base) is not None
         if isinstance(latent, EmptyLatent):
-            sizes = [latent.batch, latent.channels, _eighth(latent.height), _eighth(latent.width)]
+            channels, edge = latent.channels, 8
+            if flow:
+                channels, edge = str(family_of(base).latent.channels), family_of(base).latent.downscale
+            sizes = [latent.batch, channels, _divided(latent.height, edge), _divided(latent.width, edge)]
             return self.script.assign(latent.node, call("torch.zeros", *sizes, device="DEVICE"))
+        if latent.scaled_for is not None and is_raw(latent.scaled_for) != flow:
+            raise UnsupportedError("its latents are those of another family; decode them, and encode the picture again")
+        if flow:
+            return self.script.assign("latents", f"{space_of(self.script, base)}.enter({latent.variable}.to(DEVICE))")
         if latent.scaled_for is None:
             return self.script.assign("latents", f"{latent.variable} * {pipe}.vae.config.scaling_factor")
-        if (
-            latent.scaled_for.base.key == sampling.model.base.key
-            or latent.scaled_for.base.family == sampling.model.base.family
-        ):
+        if latent.scaled_for.base.key == base.key or latent.scaled_for.base.family == base.family:
             return str(latent.variable)
         other = self.loader.vae(latent.scaled_for)
         factor = f"{pipe}.vae.config.scaling_factor / {other}.config.scaling_factor"
         return self.script.assign("latents", f"{latent.variable} * ({factor})")
 
-    def _denoiser(self, sampling: Sampling, pipe: str) -> str:
+    def denoiser(self, sampling: Sampling, pipe: str) -> str:
+        """Write the guided model of a sampling; returns its variable."""
         sides = sampling.sides
         regional = not all(_alone(side) for side in sides)
-        own = traits_of(sampling.model.base).suffix.capitalize()
+        flow = flow_of(sampling.model.base)
+        own = "Flow" if flow else traits_of(sampling.model.base).suffix.capitalize()
         name = f"{_place(sides)}{own}Denoiser"
+        if flow and name.startswith("Steered"):
+            raise UnsupportedError("ControlNets of its family cannot be written in scripts")
         if sampling.model.base.refiner:
             if regional and not all("sizes" in dict(entry.settings) for side in sides for entry in side.entries):
                 raise UnsupportedError("prompts of SDXL's refiner in areas need encode_prompt_refiner")
@@ -140,7 +162,12 @@ class Loops:
         self.script.need(name)
         prompts = [Prompts(self.script, self.loader).encoded(side, regional=regional) for side in sides]
         others = dict(zip((name for name, _ in sampling.others), prompts[2:], strict=True))
-        arguments: list[Expression] = [pipe, *prompts[:2]]
+        arguments: list[Expression] = [pipe]
+        if flow:
+            self.script.need(flow.velocity)
+            arguments += [flow.velocity, levels_of(self.script, sampling.model)]
+            arguments.append(space_of(self.script, sampling.model.base))
+        arguments += prompts[:2]
         if sampling.negative is not None and sampling.guider is None:
             arguments.append(self.script.value(sampling.values["guidance_scale"]))
         denoise = self.script.assign("denoise", call(name, *arguments, **others))
@@ -225,8 +252,8 @@ def _place(sides: Sequence[Conditioning]) -> str:
 def _alone(conditioning: Conditioning) -> bool:
     """Whether it is one prompt that acts everywhere, always."""
     (first, *more) = conditioning.entries
-    return not more and not first.settings and not first.controls
+    return not more and not set(dict(first.settings)) - TOLD and not first.controls
 
 
-def _eighth(pixels: str) -> str:
-    return str(int(pixels) // 8) if pixels.isdigit() else f"{pixels} // 8"
+def _divided(pixels: str, edge: int) -> str:
+    return str(int(pixels) // edge) if pixels.isdigit() else f"{pixels} // {edge}"

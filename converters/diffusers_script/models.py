@@ -22,6 +22,8 @@ class Net:
         path: Expression of its path.
         options: Expressions of further arguments.
         hint: What its variable is called.
+        made: The class that the helper gets first; empty where it knows its own.
+        names: What the tensors of the file are called in that class, see the script's ``read_table``.
     """
 
     key: str
@@ -30,6 +32,8 @@ class Net:
     path: str
     options: tuple[tuple[str, str], ...]
     hint: str
+    made: str = ""
+    names: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +49,9 @@ class Base:
         node: The loader's id.
         alone: Parts that lie in files of their own, by the argument of a pipeline that takes them.
         host: Key of the checkpoint that has the other parts, where some are alone; without one all are.
-        tokenizers: Expressions of where the tokenizers of such text encoders are.
+        apart: Whether all its parts are loaded one by one, and put together.
+        tokenizers: The tokenizers of such text encoders: argument of the pipeline, what loads it, and the expression of
+            where it is.
     """
 
     key: str
@@ -56,7 +62,8 @@ class Base:
     node: str = ""
     alone: tuple[tuple[str, Net], ...] = ()
     host: str = ""
-    tokenizers: tuple[str, ...] = ()
+    apart: bool = False
+    tokenizers: tuple[tuple[str, str, str], ...] = ()
 
     @property
     def checkpoint(self) -> str:
@@ -213,6 +220,8 @@ class ModelPart:
         layer: Of a text encoder: the hidden layer, None is the family's own.
         mode: Of a union ControlNet: the number of the kind of pictures that it gets.
         pictures: What IP-Adapters have a model take after.
+        times: Of a flow model: expressions of the shift, the number of levels and the scale of its time.
+        length: Of text encoders with T5: options of how far prompts are filled up.
     """
 
     base: Base
@@ -222,3 +231,5 @@ class ModelPart:
     layer: int | None = None
     mode: int | None = None
     pictures: tuple[PicturePrompt, ...] = ()
+    times: tuple[str, str, str] | None = None
+    length: tuple[tuple[str, str], ...] = ()

@@ -23,7 +23,9 @@ def shift_time(shift: float, t: Time, *, by_odds: bool) -> Time:
     """
     if shift == 1.0:
         return t
-    return shift / (shift + (1 / t - 1)) if by_odds else shift * t / (1 + (shift - 1) * t)
+    if by_odds:
+        return shift / (shift + (1 / t - 1))
+    return shift * t / (1 + (shift - 1) * t)
 
 
 def flux_shift(width: int, height: int, *, base_shift: float = 0.5, max_shift: float = 1.15) -> float:
@@ -53,19 +55,26 @@ class FlowLevels(Levels):
         """Whether noisy latents are (1 - sigma) * clean + sigma * noise."""
         return True
 
+    @property
+    def by_odds(self) -> bool:
+        """Whether times are shifted by way of their odds."""
+        return len(self.sigmas) > TRAINING_STEPS
+
     def timestep(self, sigma: Tensor) -> Tensor:
         """The network's timestep at noise levels of any shape, float32."""
         return sigma * self.timestep_scale
 
     def sigma(self, timestep: Tensor) -> Tensor:
         """The noise level at timesteps."""
-        return shift_time(self.shift, timestep / self.timestep_scale, by_odds=len(self.sigmas) > TRAINING_STEPS)
+        t = timestep / self.timestep_scale
+        return shift_time(self.shift, t, by_odds=self.by_odds)
 
     def percent_to_sigma(self, percent: float) -> float:
         """The noise level at a share of the way from pure noise to the picture."""
         if not 0.0 < percent < 1.0:
             return 1.0 if percent <= 0.0 else 0.0
-        return float(shift_time(self.shift, 1.0 - percent, by_odds=len(self.sigmas) > TRAINING_STEPS))
+        sigma: float = shift_time(self.shift, 1.0 - percent, by_odds=self.by_odds)
+        return sigma
 
     def alpha(self, sigma: Tensor) -> Tensor:
         """Weight of the clean sample in x."""

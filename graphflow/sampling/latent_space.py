@@ -28,20 +28,27 @@ class LatentSpace:
         """To the model's space. An all-zero latent stands for an empty picture and stays zero."""
         if not raw.count_nonzero():
             return raw
-        return (raw - by_channel(self.shift, raw)) / by_channel(self.deviation, raw) * self.scale
+        shift, deviation = by_channel(self.shift, raw), by_channel(self.deviation, raw)
+        return (raw - shift) / deviation * self.scale
 
     def leave(self, scaled: Tensor) -> Tensor:
         """Back to the autoencoder's space."""
-        return scaled / self.scale * by_channel(self.deviation, scaled) + by_channel(self.shift, scaled)
+        deviation = by_channel(self.deviation, scaled)
+        return scaled / self.scale * deviation + by_channel(self.shift, scaled)
 
 
 def space_of(latent: LatentFormat) -> LatentSpace:
     """The map of a family's latents."""
-    return LatentSpace(scale=latent.scale, shift=latent.mean or latent.shift, deviation=latent.deviation or 1.0)
+    return LatentSpace(
+        scale=latent.scale,
+        shift=latent.mean or latent.shift,
+        deviation=latent.deviation or 1.0,
+    )
 
 
 def by_channel(value: float | tuple[float, ...], latent: Tensor) -> float | Tensor:
     """A number for each channel as a tensor that goes with latents (B, C, ...)."""
     if isinstance(value, float):
         return value
-    return torch.tensor(value, dtype=latent.dtype, device=latent.device).reshape(-1, *(1,) * (latent.ndim - 2))
+    values = torch.tensor(value, dtype=latent.dtype, device=latent.device)
+    return values.reshape(-1, *(1,) * (latent.ndim - 2))

@@ -16,7 +16,7 @@ from torch import Tensor
 from .levels import Levels
 from .samplers import Callback, Denoiser, Step, StepNoise
 
-NEARLY_PURE_NOISE = 1e-4
+NEAR_THE_START = 1e-4
 """Sampling from sigma = 1, where rho is infinite, begins at this share of the way instead."""
 
 
@@ -34,7 +34,7 @@ def run_in_log_snr_form(
     flow = denoise.levels
     levels = sigmas.clone()
     if levels[0] >= 1:
-        levels[0] = flow.percent_to_sigma(NEARLY_PURE_NOISE)
+        levels[0] = flow.percent_to_sigma(NEAR_THE_START)
     rhos = levels / (1 - levels)
     seen = SeenAsExploding(denoise, exploding_levels(flow))
 
@@ -45,7 +45,8 @@ def run_in_log_snr_form(
         sigma = sigma_at_rho(step.sigma)
         callback(replace(step, x=step.x * (1 - sigma), sigma=sigma))
 
-    y = run(seen, x / (1 - levels[0]), rhos, noise=flow_noise, callback=flow_callback, **options)
+    given = {"noise": flow_noise, "callback": flow_callback, **options}
+    y = run(seen, x / (1 - levels[0]), rhos, **given)
     return y * (1 - levels[-1])
 
 
@@ -74,5 +75,5 @@ def sigma_at_rho(rho: Tensor) -> Tensor:
 
 def exploding_levels(flow: Levels) -> Levels:
     """The flow's levels in that form."""
-    sigmas = flow.sigmas.clamp(max=flow.percent_to_sigma(NEARLY_PURE_NOISE))
+    sigmas = flow.sigmas.clamp(max=flow.percent_to_sigma(NEAR_THE_START))
     return Levels(sigmas / (1 - sigmas))

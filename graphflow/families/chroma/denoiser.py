@@ -10,7 +10,8 @@ from torch import Tensor
 
 from graphflow.basics.inference import inference
 from graphflow.errors import InvalidInputError
-from graphflow.families.flow.denoiser import REFERENCES, FlowDenoiser, exact_numbers
+from graphflow.families.flow.denoiser import REFERENCES, FlowDenoiser
+from graphflow.families.flow.exact_times import exact_numbers
 from graphflow.families.flow.patches import pack, positions, unpack, whole_patches
 from graphflow.values import ConditioningEntry
 

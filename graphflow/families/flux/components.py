@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
+from dataclasses import asdict
 
 from torch import Tensor
 
 from graphflow.errors import ModelFormatError
 from graphflow.families.flow.components import FlowComponents, pieces_of
 from graphflow.families.flow.t5 import T5Encoder
+from graphflow.families.flux.config import times
 from graphflow.families.flux.denoiser import FluxDenoiser
 from graphflow.families.flux.family import FAMILY
 from graphflow.families.flux.text import FluxText
@@ -18,12 +19,8 @@ from graphflow.families.latent_diffusion.text import ClipEncoder
 from graphflow.loading.components import FindVectors, Module
 from graphflow.sampling.prediction import ModelSampling
 
-LEVELS = 10_000
-"""Noise levels of the table from which the simple schedules of shifted models choose."""
 T5_TOKENS = 256
 """Tokens that T5's prompts are filled up to."""
-MU = 1.15
-"""Logarithm of the time shift for a picture of a megapixel."""
 
 
 class FluxComponents(FlowComponents):
@@ -31,14 +28,12 @@ class FluxComponents(FlowComponents):
 
     def denoiser(self, part: Module) -> FluxDenoiser:
         """The transformer."""
-        distilled = not part.config.get("guidance_embeds") and part.description.task == "generate"
-        sampling = (
-            ModelSampling.flow(1.0, timestep_scale=1.0)
-            if distilled
-            else ModelSampling.flow(math.exp(MU), levels=LEVELS, timestep_scale=1.0)
-        )
         return FluxDenoiser(
-            module=part.module, model_sampling=sampling, latent=self.latent, device=part.device, dtype=part.dtype
+            module=part.module,
+            model_sampling=ModelSampling.flow(**asdict(times(part.description))),
+            latent=self.latent,
+            device=part.device,
+            dtype=part.dtype,
         )
 
     def encoder(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from graphflow.families.flow.bfl_names import transformer_names
 from graphflow.families.flow.family import FlowFamily
 from graphflow.families.flow.t5_config import T5
-from graphflow.families.flux.config import infer_transformer, schedule
+from graphflow.families.flux.config import infer_transformer, schedule, times
 from graphflow.families.flux.sizes import KONTEXT_SIZES
-from graphflow.modelfiles.family import EncoderRole, LatentFormat, Variant
+from graphflow.modelfiles.family import EncoderRole, FlowScripts, LatentFormat, ScriptTraits, Variant
 
 FAMILY = FlowFamily(
     name="flux",
@@ -33,5 +33,25 @@ FAMILY = FlowFamily(
     ),
     texts={"text_encoder_2": T5},
     lone=True,
+    tasks={"text2img": "FluxPipeline"},
+    scripts=ScriptTraits(
+        network="transformer",
+        sources=(
+            "graphflow.families.flow.exact_times",
+            "graphflow.families.flow.patches",
+            "graphflow.families.flux.references",
+            "graphflow.families.flux.network",
+        ),
+        flow=FlowScripts(
+            velocity="flux_velocity",
+            times=times,
+            encode="encode_with_clip_and_t5",
+            layer="layer",
+            texts={"text_l": "parts_l"},
+            guides=True,
+            channels="flux_channels",
+            references={"offset": "on_one_sheet", "index": "numbered", "uno": "diagonal"},
+        ),
+    ),
     components_in="graphflow.families.flux.components",
 )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from graphflow.families.flow.denoiser import exact_numbers
+from graphflow.families.flow.exact_times import exact_numbers
 from graphflow.families.flow.patches import pack, positions, unpack, whole_patches
 
 GUIDANCE = 3.5
@@ -48,12 +48,15 @@ def flux_velocity(
     count = tokens.shape[1]
     if references and arrange is not None:
         pictures = [whole_patches(picture) for picture in references]
-        places += arrange([(picture.shape[-2] // 2, picture.shape[-1] // 2) for picture in pictures], rows, columns)
+        edges = [picture.shape[-2:] for picture in pictures]
+        sizes = [(height // 2, width // 2) for height, width in edges]
+        places += arrange(sizes, rows, columns)
         tokens = torch.cat([tokens, *map(pack, pictures)], dim=1)
     heard = [time]
     if network.config.guidance_embeds:
         heard.append(torch.full_like(time, GUIDANCE) if guidance is None else guidance)
-    with exact_numbers(network.time_text_embed.time_proj, *(1000 * number for number in heard)):
+    projection = network.time_text_embed.time_proj
+    with exact_numbers(projection, *(1000 * number for number in heard)):
         output: Tensor = network(
             hidden_states=tokens,
             encoder_hidden_states=embeds,

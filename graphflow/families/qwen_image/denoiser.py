@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from graphflow.basics.inference import inference
-from graphflow.families.flow.denoiser import FlowDenoiser, exact_numbers
+from graphflow.families.flow.denoiser import FlowDenoiser
+from graphflow.families.flow.exact_times import exact_numbers
 from graphflow.families.flow.patches import pack, unpack, whole_patches
 from graphflow.families.qwen_image.places import METHODS, Grid
 from graphflow.values import ConditioningEntry
