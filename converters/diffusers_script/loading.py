@@ -184,9 +184,10 @@ class Loader:
         variable = self.script.assign("refiner" if base.refiner else "pipe", made)
         self.script.place(variable)
         self.script.half = family_of(base).half
-        if (flow := flow_of(base)) is not None and flow.adjusts:
+        flow, network = flow_of(base), traits_of(base).network
+        if flow is not None and flow.adjusts and network in {*base.description.parts, *dict(base.alone)}:
             self.script.need(flow.adjusts)
-            self.script.add(f"{flow.adjusts}({variable}.{traits_of(base).network})")
+            self.script.add(f"{flow.adjusts}({variable}.{network})")
         if base.options:
             changed = {option: literal(value) for option, value in base.options}
             self.script.add("", call(f"{variable}.scheduler.register_to_config", **changed))

@@ -153,8 +153,8 @@ class Loops:
         flow = flow_of(sampling.model.base)
         own = "Flow" if flow else traits_of(sampling.model.base).suffix.capitalize()
         name = f"{_place(sides)}{own}Denoiser"
-        if flow and name.startswith("Steered"):
-            raise UnsupportedError("ControlNets of its family cannot be written in scripts")
+        if flow:
+            _require_flow(sampling, steered=name.startswith("Steered"))
         if sampling.model.base.refiner:
             if regional and not all("sizes" in dict(entry.settings) for side in sides for entry in side.entries):
                 raise UnsupportedError("prompts of SDXL's refiner in areas need encode_prompt_refiner")
@@ -237,6 +237,26 @@ class Loops:
             self.script.need("BrownianNoise")
             return call("BrownianNoise", start, noise.seed, sigmas, *(["True"] if noise.batch else []))
         return "None"
+
+
+UNETS_ONLY = frozenset(
+    {"perturbed_attention_guidance", "self_attention_guidance", "skip_layer_guidance", "SelfAttentionGuidance"}
+)
+"""Changes of guidance by other states of a UNet."""
+
+
+def _require_flow(sampling: Sampling, *, steered: bool) -> None:
+    """Refuse what scripts do to UNets only.
+
+    Raises:
+        UnsupportedError: Always where there is something of the kind.
+    """
+    if steered:
+        raise UnsupportedError("ControlNets of its family cannot be written in scripts")
+    hooks = sampling.model.hooks
+    only = [hook.helper for hook in hooks if hook.stage in ("unet", "denoiser") or hook.helper in UNETS_ONLY]
+    if only or sampling.model.pictures:
+        raise UnsupportedError(f"scripts change UNets by {', '.join(only) or 'IP-Adapters'}, not models of its family")
 
 
 def _place(sides: Sequence[Conditioning]) -> str:

@@ -130,5 +130,5 @@ def tokenizer_source(spec: TokenizerSpec, clip: str) -> tuple[str, str]:
 def role_of(description: Description, roles: Iterable[EncoderRole], taken: Container[str]) -> str | None:
     """The role that a text encoder's file takes, of those that are free; None where it is none."""
     part = next(part for part in description.parts.values() if part.name.startswith("text_encoder"))
-    free = [role.part for role in roles if part.class_name in role.classes and role.part not in taken]
-    return part.name if part.name in free else next(iter(free), None)
+    free = [role for role in roles if part.class_name in role.classes and role.part not in taken]
+    return min(free, key=lambda role: len(role.classes)).part if free else None

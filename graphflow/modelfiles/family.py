@@ -7,6 +7,7 @@ and never names one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -160,6 +161,16 @@ class FlowTimes:
     shift: float = 1.0
     levels: int = 1000
     timestep_scale: float = 1.0
+
+    @classmethod
+    def of_schedule(cls, config: Mapping[str, Any]) -> FlowTimes:
+        """Those that the config of a Diffusers scheduler tells, with the shift for a megapixel where it depends on the size."""
+        levels = int(config.get("num_train_timesteps", 1000))
+        if config.get("use_dynamic_shifting"):
+            shift = math.exp(float(config.get("max_shift") or 1.15))
+            return cls(shift=shift, levels=10 * levels, timestep_scale=1000.0)
+        shift = float(config.get("shift") or config.get("flow_shift") or 1.0)
+        return cls(shift=shift, levels=levels, timestep_scale=1000.0)
 
 
 @dataclass(frozen=True, kw_only=True)

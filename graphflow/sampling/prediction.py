@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
+
+from graphflow.modelfiles.family import FlowTimes
 
 from .errors import SamplingError
 from .flow_levels import FlowLevels
@@ -136,10 +138,7 @@ class ModelSampling(Levels):
         name = str(config.get("_class_name", ""))
         kind = config.get("prediction_type", "epsilon")
         if "Flow" in name or kind == "flow_prediction" or config.get("use_flow_sigmas"):
-            levels = int(config.get("num_train_timesteps", 1000))
-            if config.get("use_dynamic_shifting"):
-                return cls.flow(math.exp(float(config.get("max_shift") or 1.15)), levels=10 * levels)
-            return cls.flow(float(config.get("shift") or config.get("flow_shift") or 1.0), levels=levels)
+            return cls.flow(**asdict(FlowTimes.of_schedule(config)))
         if kind not in ("epsilon", "v_prediction", "sample"):
             raise SamplingError(
                 f"prediction type {kind!r} is not supported",

@@ -17,12 +17,17 @@ from tests.fresh import Fresh
 pytestmark = pytest.mark.parity
 
 SAMPLE = (
+    "chroma/eval/cfg4",
     "flux/eval/flux_dev/kontext_2refs_uxo",
-    "flux/eval/flux_canny",
     "flux/ksampler_fill/euler",
     "flux/ksampler/dpmpp_sde/cfg3.5",
     "flux/mask/denoise0.5",
     "flux/pipeline/txt2img",
+    "lumina2/eval/odd9x7",
+    "sd3/text/gt5/weights",
+    "sd3/pipeline/txt2img",
+    "z_image/eval/patched_sd3_3",
+    "z_image/text/escape",
 )
 
 

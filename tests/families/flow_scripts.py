@@ -30,21 +30,6 @@ from tests.families.recorded_flows import BROWNIAN_BOUND, SAMPLING_BOUND, arrays
 from tests.fresh import Fresh
 from tests.models.tiny import _write_tokenizer as write_tokenizer
 
-EXPRESSED = (
-    "eval",
-    "ksampler",
-    "advanced",
-    "img2img",
-    "mask",
-    "batch2",
-    "two_stage",
-    "lora",
-    "vae",
-    "text",
-    "pipeline",
-)
-"""Beginnings of the cases that are more than noise levels."""
-
 
 def expressible(family: str) -> list[str]:
     """Return the cases of a family that a script may draw; of its noise levels every seventh, each schedule among them."""
@@ -75,6 +60,7 @@ def run_script(fresh: Fresh, session: Session, family: str, case: str, models: P
         if not (folder := work / "tokenizers" / name).exists():
             write_tokenizer(folder, pad=pad)
         code = code.replace(published, str(folder))
+    code = code.replace("widths=(768, 1280, 4096)", f"widths={tuple(lab.WIDTHS.values())}")
     (work / "script.py").write_text(code, "utf-8")
     done = fresh.run(work / "script.py", "--out", work / "out")
     assert not done.code, done.err[-2000:]

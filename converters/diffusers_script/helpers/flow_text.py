@@ -48,6 +48,38 @@ def encode_with_clip_and_t5(pipe, parts, parts_l=None, layer=-1, least=256, **le
     return {"embeds": embeds, "pooled": pooled.float()}
 
 
+def encode_with_clips_and_t5(
+    pipe,
+    parts,
+    parts_l=None,
+    parts_g=None,
+    layer=-2,
+    least=77,
+    widths=(768, 1280, 4096),
+    **length,
+):
+    """What a transformer reads of two CLIPs side by side, then T5; any may be missing."""
+    encoders = [
+        (pipe.tokenizer, pipe.text_encoder, parts_l or parts),
+        (pipe.tokenizer_2, pipe.text_encoder_2, parts_g or parts),
+    ]
+    states = [
+        encode_parts(*encoder, layer, False, bool(number)) if encoder[1] else None
+        for number, encoder in enumerate(encoders)
+    ]
+    count = min([state[0].shape[1] for state in states if state], default=0)
+    empty = [(torch.zeros(1, count, size), torch.zeros(1, size)) for size in widths[:2]]
+    states = [state or none for state, none in zip(states, empty, strict=True)]
+    hidden = torch.cat([state[:, :count].float().cpu() for state, _ in states], dim=-1)
+    pooled = torch.cat([pooled.float().cpu() for _, pooled in states], dim=-1)
+    t5 = torch.zeros(1, 0, widths[2])
+    if pipe.text_encoder_3 is not None:
+        t5 = pipe.tokenizer_3, pipe.text_encoder_3
+        t5 = encode_t5(*t5, parts, least=least, **length).cpu()
+    hidden = torch.nn.functional.pad(hidden, (0, t5.shape[-1] - hidden.shape[-1]))
+    return {"embeds": torch.cat([hidden, t5], dim=1), "pooled": pooled}
+
+
 def encode_with_language_model(pipe, parts, template="{}", begin=(), layer=-2, cut=""):
     """What a transformer reads of a language model's hidden states.
 

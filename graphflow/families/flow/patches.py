@@ -51,3 +51,9 @@ def beside(sizes: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
         found.append((top, left))
         height, width = max(height, top + tall), max(width, left + wide)
     return found
+
+
+def further(lengths: Sequence[int], *needed: int) -> list[int] | None:
+    """Lengths of tables of positions, by axis, that hold larger texts and pictures; None where they do as they are."""
+    longer = [max(pair) for pair in zip(lengths, needed, strict=True)]
+    return None if longer == list(lengths) else longer

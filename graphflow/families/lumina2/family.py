@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from graphflow.basics.prompt_syntax import plainly
 from graphflow.families.flow.family import FlowFamily
 from graphflow.families.flow.language_models import GEMMA2
-from graphflow.families.lumina2.config import VARIANT, infer_transformer, schedule
+from graphflow.families.lumina2.config import BEGIN, VARIANT, infer_transformer, schedule, times
 from graphflow.families.lumina2.names import transformer_names
-from graphflow.modelfiles.family import EncoderRole, LatentFormat, Variant
+from graphflow.modelfiles.family import EncoderRole, FlowScripts, LatentFormat, ScriptTraits, Variant
 
 FAMILY = FlowFamily(
     name="lumina2",
@@ -25,5 +26,17 @@ FAMILY = FlowFamily(
     roles=(EncoderRole(part="text_encoder", classes=GEMMA2.classes),),
     texts={"text_encoder": GEMMA2},
     lone=True,
+    tasks={"text2img": "Lumina2Pipeline"},
+    scripts=ScriptTraits(
+        network="transformer",
+        sources=("graphflow.families.flow.patches", "graphflow.families.lumina2.network"),
+        flow=FlowScripts(
+            velocity="lumina2_velocity",
+            times=times,
+            encode="encode_with_language_model",
+            options={"begin": [*BEGIN]},
+            reads=plainly,
+        ),
+    ),
     components_in="graphflow.families.lumina2.components",
 )

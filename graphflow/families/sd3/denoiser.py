@@ -10,7 +10,7 @@ from torch import Tensor
 from graphflow.basics.inference import inference
 from graphflow.errors import InvalidInputError
 from graphflow.families.flow.denoiser import FlowDenoiser
-from graphflow.families.flow.patches import whole_patches
+from graphflow.families.sd3.network import sd3_velocity
 from graphflow.values import ConditioningEntry
 
 _BYTES_PER_TOKEN = 20
@@ -52,9 +52,8 @@ class Sd3Denoiser(FlowDenoiser):
         self.refuse_controls(entries)
         config = self.module.config
         batch, (height, width) = len(x) // len(entries), x.shape[-2:]
-        latent = whole_patches(x.to(self.device, self.dtype), config.patch_size)
         most = config.pos_embed_max_size * config.patch_size
-        if max(latent.shape[-2:]) > most:
+        if max(height, width) > most:
             pixels = most * self.latent.downscale
             raise InvalidInputError(
                 f"this model knows places for pictures of up to {pixels} x {pixels} pixels, not for"
@@ -62,11 +61,11 @@ class Sd3Denoiser(FlowDenoiser):
                 advice="make a smaller picture and upscale it",
             )
         with self.varied(variation):
-            output: Tensor = self.module(
-                hidden_states=latent,
-                encoder_hidden_states=self.text(entries, batch, config.joint_attention_dim),
-                pooled_projections=self.pooled(entries, batch, config.pooled_projection_dim),
-                timestep=timestep.to(self.device),
-                return_dict=False,
-            )[0]
-        return output[..., :height, :width].to(x.device, x.dtype)
+            output = sd3_velocity(
+                self.module,
+                x.to(self.device, self.dtype),
+                timestep.to(self.device),
+                embeds=self.text(entries, batch, config.joint_attention_dim),
+                pooled=self.pooled(entries, batch, config.pooled_projection_dim),
+            )
+        return output.to(x.device, x.dtype)

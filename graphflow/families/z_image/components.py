@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from graphflow.families.flow.next_dit import NextComponents
-from graphflow.families.z_image.config import SHIFT
+from graphflow.families.z_image.config import SHIFT, TEMPLATE
 from graphflow.families.z_image.denoiser import ZImageDenoiser
 from graphflow.families.z_image.family import FAMILY
 
@@ -14,5 +14,5 @@ COMPONENTS = NextComponents(
     shift=SHIFT,
     reads="Qwen3Model",
     file="qwen_3_4b",
-    template="<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n",
+    template=TEMPLATE,
 )

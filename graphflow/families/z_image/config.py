@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 
 from graphflow.errors import ModelFormatError
-from graphflow.modelfiles.description import Config
+from graphflow.modelfiles.description import Config, Description
+from graphflow.modelfiles.family import FlowTimes
 from graphflow.modelfiles.inferred import Inferred, Shapes, shape_of
 
 VARIANT = "z_image"
 SHIFT = 3.0
+TEMPLATE = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
+"""What the language model is asked; `{}` is the prompt."""
 """Time shift that ComfyUI and the distilled model's authors have."""
 _PATCH = 2
 _BLOCK = re.compile(r"^(layers|noise_refiner)\.(\d{1,3})\.")
@@ -66,3 +69,8 @@ def schedule(variant: str) -> Config:
         "shift": SHIFT,
         "use_dynamic_shifting": False,
     }
+
+
+def times(description: Description) -> FlowTimes:
+    """The noise levels, whatever the model."""
+    return FlowTimes(shift=SHIFT)
