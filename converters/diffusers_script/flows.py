@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from graphflow.modelfiles.description import Description
 from graphflow.modelfiles.family import LatentFormat
 
 from .families import family_of, flow_of
@@ -24,8 +25,13 @@ def times_of(model: ModelPart) -> tuple[str, str, str]:
         return model.times
     flow = flow_of(model.base)
     assert flow is not None
-    known = flow.times(model.base.description)
+    known = flow.times(described_network(model))
     return repr(known.shift), repr(known.levels), repr(known.timestep_scale)
+
+
+def described_network(model: ModelPart) -> Description:
+    """What is known of a model's network."""
+    return model.network or model.base.description
 
 
 def levels_of(script: Script, model: ModelPart) -> str:

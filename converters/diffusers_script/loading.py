@@ -140,8 +140,9 @@ class Loader:
     def _alone(self, net: Net) -> str:
         if net.key not in self.alone:
             if net.made:
-                self.script.use(net.module, net.made)
-                self.script.need(net.function)
+                if net.module:
+                    self.script.use(net.module, net.made)
+                self.script.need(net.function, *([] if net.module else [net.made]))
                 options: dict[str, Expression] = dict(net.options)
                 if net.names:
                     options["names"] = self.script.constant(f"{net.hint}_names", f'"""\n{net.names}\n"""')

@@ -160,7 +160,8 @@ class Loops:
                 raise UnsupportedError("prompts of SDXL's refiner in areas need encode_prompt_refiner")
             name = name if regional else "RefinerDenoiser"
         self.script.need(name)
-        prompts = [Prompts(self.script, self.loader).encoded(side, regional=regional) for side in sides]
+        writer = Prompts(self.script, self.loader)
+        prompts = [writer.encoded(side, regional=regional, model=sampling.model) for side in sides]
         others = dict(zip((name for name, _ in sampling.others), prompts[2:], strict=True))
         arguments: list[Expression] = [pipe]
         if flow:

@@ -220,6 +220,7 @@ class ModelPart:
         layer: Of a text encoder: the hidden layer, None is the family's own.
         mode: Of a union ControlNet: the number of the kind of pictures that it gets.
         pictures: What IP-Adapters have a model take after.
+        network: What is known of the network where its file is not the checkpoint's.
         times: Of a flow model: expressions of the shift, the number of levels and the scale of its time.
         length: Of text encoders with T5: options of how far prompts are filled up.
     """
@@ -231,5 +232,6 @@ class ModelPart:
     layer: int | None = None
     mode: int | None = None
     pictures: tuple[PicturePrompt, ...] = ()
+    network: Description | None = None
     times: tuple[str, str, str] | None = None
     length: tuple[tuple[str, str], ...] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from graphflow.modelfiles.description import Part, TokenizerSpec
+from graphflow.modelfiles.families import family_named
 
 from .layout import flat, literal, quoted
 from .models import Base, ModelPart, Net
@@ -50,7 +51,10 @@ def net_of(part: ModelPart) -> Net:
     table = names_table(found) if function == "load_part" else ""
     prefix = (("prefix", quoted(found.prefix)),) if found.prefix else ()
     key = f"{base.key} {found.name}"
-    return Net(key, function, package, base.path, (*prefix, *_config(found)), part.part, class_name, table)
+    scripts = family_named(found.maker).scripts if found.maker else None
+    built = scripts.flow.builds.get(class_name) if scripts is not None and scripts.flow is not None else None
+    made, module = (built, "") if built else (class_name, package)
+    return Net(key, function, module, base.path, (*prefix, *_config(found)), part.part, made, table)
 
 
 def autoencoder_functions(part: ModelPart) -> tuple[str, str] | None:

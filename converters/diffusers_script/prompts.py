@@ -10,7 +10,7 @@ from graphflow.modelfiles.family import FlowScripts
 
 from .conditionings import TOLD, Conditioning, Control, Entry
 from .families import flow_of, traits_of
-from .flows import space_of
+from .flows import described_network, space_of
 from .handles import Sampling
 from .layout import Expression, Items, call, flat, listed, literal, mapped, quoted
 from .loading import Loader
@@ -55,18 +55,25 @@ class Prompts:
                 found[pooled] = f'{variable}["pooled"]'
         return found
 
-    def encoded(self, conditioning: Conditioning, *, in_parts: bool = False, regional: bool = False) -> str:
+    def encoded(
+        self,
+        conditioning: Conditioning,
+        *,
+        in_parts: bool = False,
+        regional: bool = False,
+        model: ModelPart | None = None,
+    ) -> str:
         """The expression of a conditioning as a denoiser reads it: one prompt, or a list of them with settings."""
         if not regional:
             first = conditioning.entries[0]
             if TOLD & set(dict(first.settings)):
-                return flat(self._with_settings(first))
+                return flat(self._with_settings(first, model))
             return self.entry(first, in_parts=in_parts)
-        rows = [self._with_settings(entry) for entry in conditioning.entries]
+        rows = [self._with_settings(entry, model) for entry in conditioning.entries]
         return self.script.assign("prompts", listed(rows))
 
-    def _with_settings(self, entry: Entry) -> Expression:
-        settings = self._told(entry, self._placed(dict(entry.settings)))
+    def _with_settings(self, entry: Entry, model: ModelPart | None) -> Expression:
+        settings = self._told(entry, self._placed(dict(entry.settings)), model)
         if entry.controls:
             settings["controls"] = listed(self._control(control) for control in entry.controls)
         variable = self.entry(entry)
@@ -75,23 +82,25 @@ class Prompts:
         items = [("", f"**{variable}"), *((f"{quoted(name)}: ", shown) for name, shown in settings.items())]
         return Items("{", tuple(items), "}")
 
-    def _told(self, entry: Entry, settings: dict[str, Any]) -> dict[str, Expression]:
+    def _told(self, entry: Entry, settings: dict[str, Any], model: ModelPart | None) -> dict[str, Expression]:
         """Settings as a flow model's function reads them; others read none of these."""
         told = {name: settings.pop(name) for name in TOLD & set(settings)}
         flow = flow_of(entry.encoder.base)
-        if flow is None:
+        if flow is None or model is None:
             return settings
         if flow.guides and "guidance" in told:
             settings["guidance"] = told["guidance"]
         if "references" in told:
-            method = told.get("method") or next(iter(flow.references), "")
-            if method not in flow.references:
-                known = ", ".join(flow.references) or "none"
+            known = flow.references(described_network(model))
+            method = told.get("method") or next(iter(known), "")
+            if method not in known:
                 raise UnsupportedError(
-                    f"reference pictures set apart by {method or 'any method'}: scripts know {known}"
+                    f"models of its family tell reference pictures apart by {', '.join(known)}, not by {method!r}"
+                    if known
+                    else "models of its family look at no reference pictures"
                 )
-            self.script.need(flow.references[method])
-            settings |= {"references": listed(told["references"]), "arrange": flow.references[method]}
+            self.script.need(known[method])
+            settings |= {"references": listed(told["references"]), "arrange": known[method]}
         if "picture" in told and flow.channels:
             self.script.need(flow.channels)
             seen = f"{space_of(self.script, entry.encoder.base)}.enter({told['picture']})"
@@ -165,6 +174,9 @@ class Prompts:
             if not flow.layer:
                 raise UnsupportedError("scripts read the usual layer of this family's text encoder only")
             options[flow.layer] = str(encoder.layer)
+        made = {net.made for _, net in encoder.base.alone}
+        if flow.builds and not made & set(flow.builds.values()):
+            raise UnsupportedError("scripts read this family's text encoder from a file of its own")
         options |= {**dict(entry.further), **dict(encoder.length)}
         self.script.need(flow.encode)
         return self.script.assign(entry.node, call(flow.encode, pipe, entry.parts, **options))

@@ -189,7 +189,10 @@ class FlowScripts:
         texts: Options of `encode` for texts that one encoder alone gets, by the parameter of `encode_prompt_parts`.
         guides: Whether it hears the guidance that a prompt tells.
         channels: The function that makes further channels of a picture and the mask of its hole; empty where none are read.
-        references: The functions that place reference pictures, by the names of `set_reference_method`; the usual one first.
+        sees: Whether `encode` takes `pictures` that a prompt speaks of, and whether they are `numbered`.
+        builds: Classes that scripts carry in place of a library's for text encoders, by its name.
+        references: The functions that place reference pictures for a model, by the names of `set_reference_method`; the
+            usual one first.
         adjusts: The function that a loaded transformer goes through; empty where there is nothing to adjust.
     """
 
@@ -202,7 +205,9 @@ class FlowScripts:
     texts: Mapping[str, str] = field(default_factory=dict)
     guides: bool = False
     channels: str = ""
-    references: Mapping[str, str] = field(default_factory=dict)
+    sees: bool = False
+    builds: Mapping[str, str] = field(default_factory=dict)
+    references: Callable[[Description], Mapping[str, str]] = lambda _: {}
     adjusts: str = ""
 
 

@@ -144,7 +144,7 @@ def to_area(pixels: Tensor, area: int, multiple: int = 1) -> Tensor:
     size = [
         max(1, round(edge * scale / multiple)) * multiple for edge in (height, width)
     ]
-    return resample(pixels, size, "area")
+    return resize_area(pixels, size)
 
 
 def resample(

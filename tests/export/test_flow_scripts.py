@@ -24,6 +24,8 @@ SAMPLE = (
     "flux/mask/denoise0.5",
     "flux/pipeline/txt2img",
     "lumina2/eval/odd9x7",
+    "qwen_image/eval/ref2_index_timestep_zero",
+    "qwen_image/text/editplus_2images",
     "sd3/text/gt5/weights",
     "sd3/pipeline/txt2img",
     "z_image/eval/patched_sd3_3",

@@ -135,7 +135,8 @@ def together(
         ]
         return replace(side, entries=tuple(entries))
 
-    return replace(model, base=base), moved(positive), [moved(side) if side else None for side in others]
+    model = replace(model, base=base, network=model.base.description)
+    return model, moved(positive), [moved(side) if side else None for side in others]
 
 
 def with_text(model: ModelPart, conditioning: Conditioning) -> ModelPart:

@@ -9,8 +9,9 @@ from graphflow.basics.prompt_syntax import Piece, pieces
 from ..conditionings import Conditioning, Entry
 from ..families import family_of, flow_of
 from ..graph import Given
-from ..layout import Expression, Items, call, listed, quoted
+from ..layout import Expression, Items, call, flat, listed, quoted
 from ..models import ModelPart
+from ..nets import autoencoder_functions
 from ..script import UnsupportedError
 from .base import Emission, Emitter
 from .loaders import constant_for
@@ -115,6 +116,32 @@ def encode_prompt_parts(emission: Emission) -> Conditioning:
     return Conditioning((replace(entry, text="", further=further, settings=told),))
 
 
+def encode_prompt_with_images(emission: Emission) -> Conditioning:
+    """An instruction and the pictures that it speaks of."""
+    encoder, vae = emission.part("text_encoder"), emission.inputs["vae"]
+    flow = flow_of(encoder.base)
+    if flow is None or not flow.sees:
+        raise UnsupportedError("its text encoders read no pictures in scripts")
+    numbered = emission.fixed("template") == "qwen_edit_plus"
+    entry = make_entry(emission, encoder, "text")
+    found = emission.inputs["images"]
+    parts = found if isinstance(found, tuple) else () if isinstance(found, Given) else (found,)
+    pictures = [emission.pixels_of(part).variable for part in parts]
+    options = [("pictures", flat(listed(f"{name}[:, :3]" for name in pictures)))] if pictures else []
+    entry = replace(entry, further=(*options, *([("numbered", "True")] if numbered else [])))
+    if not pictures or isinstance(vae, Given):
+        return Conditioning((entry,))
+    encode = (autoencoder_functions(vae) or ("encode_image",))[0]
+    emission.begin()
+    emission.script.need(encode, "to_area")
+    multiple = ["8"] if numbered else []
+    seen = [call("to_area", f"{name}[:, :3]", "1024 * 1024", *multiple) for name in pictures]
+    references = [
+        emission.script.assign("latents", call(encode, emission.loader.vae(vae), picture)) for picture in seen
+    ]
+    return Conditioning((replace(entry, settings=(("references", tuple(references)),)),))
+
+
 def set_t5_length(emission: Emission) -> ModelPart:
     """How far T5's prompts are filled up."""
     return replace(
@@ -136,5 +163,6 @@ EMITTERS: dict[str, Emitter] = {
     "encode_prompt_refiner": encode_prompt_refiner,
     "set_text_layer": set_text_layer,
     "set_t5_length": set_t5_length,
+    "encode_prompt_with_images": encode_prompt_with_images,
     "encode_prompt_parts": encode_prompt_parts,
 }

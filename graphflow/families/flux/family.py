@@ -50,7 +50,7 @@ FAMILY = FlowFamily(
             texts={"text_l": "parts_l"},
             guides=True,
             channels="flux_channels",
-            references={"offset": "on_one_sheet", "index": "numbered", "uno": "diagonal"},
+            references=lambda _: {"offset": "on_one_sheet", "index": "numbered", "uno": "diagonal"},
         ),
     ),
     components_in="graphflow.families.flux.components",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
+from dataclasses import asdict
 
 from torch import Tensor, nn
 
@@ -11,21 +11,16 @@ from graphflow.basics.importing import collector_paused
 from graphflow.errors import ModelFormatError
 from graphflow.families.flow.components import FlowComponents, pieces_of
 from graphflow.families.latent_diffusion.vae import Autoencoder
-from graphflow.families.qwen_image.config import TEXT_CLASSES, VAE_CLASSES
+from graphflow.families.qwen_image.config import TEXT_CLASSES, VAE_CLASSES, times
 from graphflow.families.qwen_image.denoiser import QwenImageDenoiser
 from graphflow.families.qwen_image.family import FAMILY
 from graphflow.families.qwen_image.language import Qwen25VL
-from graphflow.families.qwen_image.places import Places
+from graphflow.families.qwen_image.network import with_places
 from graphflow.families.qwen_image.text import QwenImageText
 from graphflow.families.qwen_image.vae import FrameAutoencoder
 from graphflow.loading.components import FindVectors, Module
 from graphflow.modelfiles.description import Part
 from graphflow.sampling.prediction import ModelSampling
-
-LEVELS = 10_000
-"""Noise levels of the table from which the simple schedules choose."""
-MU = 1.15
-"""Logarithm of the time shift, whatever the size."""
 
 
 class QwenImageComponents(FlowComponents):
@@ -38,7 +33,8 @@ class QwenImageComponents(FlowComponents):
             ModelFormatError: Its class cannot be loaded.
         """
         if part.class_name in TEXT_CLASSES:
-            return Qwen25VL(part.config)
+            with collector_paused():
+                return Qwen25VL(**part.config)
         if part.class_name in VAE_CLASSES:
             with collector_paused():
                 import diffusers
@@ -47,7 +43,7 @@ class QwenImageComponents(FlowComponents):
             return autoencoder
         module = super().build(part)
         if part.class_name == self.transformer:
-            module.pos_embed = Places(module.config.axes_dims_rope)
+            with_places(module)
         return module
 
     def denoiser(self, part: Module) -> QwenImageDenoiser:
@@ -62,7 +58,7 @@ class QwenImageComponents(FlowComponents):
                 where=part.description.name,
                 advice="run the whole pipeline with run_pipeline",
             )
-        sampling = ModelSampling.flow(math.exp(MU), levels=LEVELS, timestep_scale=1.0)
+        sampling = ModelSampling.flow(**asdict(times(part.description)))
         return QwenImageDenoiser(
             module=part.module, model_sampling=sampling, latent=self.latent, device=part.device, dtype=part.dtype
         )
