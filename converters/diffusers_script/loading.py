@@ -137,8 +137,9 @@ class Loader:
         """The variable of a part that lies in a file of its own."""
         return self._alone(net_of(part))
 
-    def _alone(self, net: Net) -> str:
-        if net.key not in self.alone:
+    def _alone(self, net: Net, changed: str = "") -> str:
+        key = net.key + changed
+        if key not in self.alone:
             if net.made:
                 if net.module:
                     self.script.use(net.module, net.made)
@@ -157,8 +158,8 @@ class Loader:
             else:
                 self.script.need(net.function)
                 loading = call(net.function, net.path, **dict(net.options)).then(".to(DEVICE, DTYPE)")
-            self.alone[net.key] = self.script.assign(net.hint, loading)
-        return self.alone[net.key]
+            self.alone[key] = self.script.assign(net.hint, loading)
+        return self.alone[key]
 
     def set_scheduler(self, pipe: str, expression: Expression, attributes: Mapping[str, Expression]) -> None:
         """Give a pipeline a scheduler with attributes, unless it has it already."""
@@ -173,7 +174,9 @@ class Loader:
         name = pipeline_class(base, "img2img" if base.refiner else kind[0])
         self.script.use("diffusers", name)
         options: dict[str, Expression] = (
-            {argument: self._alone(net) for argument, net in base.alone} | self._nets(kind) | self._other_vae(base)
+            {argument: self._alone(net, _changes(part, argument)) for argument, net in base.alone}
+            | self._nets(kind)
+            | self._other_vae(base)
         )
         if part.pictures:
             options["image_encoder"] = self.component(part.pictures[0].encoder)
@@ -291,7 +294,7 @@ class Loader:
         """Write a change of weights."""
         self.script.need(change.helper)
         pipes = [pipe, *([self._other(change.other)] if change.other else [])]
-        for name in text_parts(base) if change.has_text else (change.part,):
+        for name in text_parts(base) if change.has_text and not change.alone else (change.part,):
             modules = [f"{variable}.{name}" for variable in pipes]
             self.script.add("", call(change.helper, *modules, **dict(change.arguments)))
 
@@ -338,6 +341,12 @@ class Loader:
         if sampled and text_patches(sampled.patches) == wanted:
             return self._pipe(sampled)
         return self._pipe(ModelPart(encoder.base, "model", encoder.patches))
+
+
+def _changes(part: ModelPart, argument: str) -> str:
+    """What tells a part of a pipeline whose weights the script changes itself from the same without these changes."""
+    changes = [patch for patch in part.patches if isinstance(patch, Change) and patch.part == argument]
+    return repr(changes) if changes else ""
 
 
 def network_hooks(part: ModelPart) -> tuple[Hook, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .conditionings import TOLD, Conditioning
 from .families import family_of, flow_of, traits_of
@@ -70,13 +70,25 @@ class Loops:
         noise = Noise(seed, bool(fixed(values["add_noise"])), batch, steps)
         return self._run(sampling, start, denoise, sigmas, Solver(sampler), noise)
 
-    def custom(self, sampling: Sampling, levels: str, solver: Solver, noise: Noise) -> Latents:
-        """Write a sampling whose schedule, sampler and noise come from elsewhere."""
-        pipe = self.loader.pipe(sampling.model)
+    def custom(
+        self, sampling: Sampling, levels: str, solver: Solver, noise: Noise, *, denoised: bool = False
+    ) -> tuple[Latents, Latents | None]:
+        """Write a sampling whose schedule, sampler and noise come from elsewhere; gives the last clean latents, too."""
+        pipe, script = self.loader.pipe(sampling.model), self.script
         start = self._start(sampling, pipe)
-        return self._run(sampling, start, self.denoiser(sampling, pipe), levels, solver, noise)
+        denoise = self.denoiser(sampling, pipe)
+        seen = script.assign("seen", "[]") if denoised else ""
+        made = self._run(sampling, start, denoise, levels, solver, noise, seen)
+        if not seen:
+            return made, None
+        last = f"{seen}[-1]"
+        if flow_of(sampling.model.base) is not None:
+            last = f"{space_of(script, sampling.model.base)}.leave({last})"
+        return made, replace(made, variable=script.assign("denoised", last))
 
-    def _run(self, sampling: Sampling, start: str, denoise: str, sigmas: str, solver: Solver, noise: Noise) -> Latents:
+    def _run(
+        self, sampling: Sampling, start: str, denoise: str, sigmas: str, solver: Solver, noise: Noise, seen: str = ""
+    ) -> Latents:
         script = self.script
         drawn = ""
         if noise.add:
@@ -109,6 +121,9 @@ class Loops:
         watch = "show_share" if function in OWN_STEPS else "show_progress"
         script.need(watch)
         progress = script.assign("progress", call(watch, self.loader.pipe(sampling.model), sigmas))
+        if seen:
+            script.need("remember")
+            script.add(f"{progress} = ", call("remember", progress, seen))
         if sampling.channels:
             script.need("read_channels")
             hook = script.assign("hook", call("read_channels", self.loader.pipe(sampling.model), sampling.channels))

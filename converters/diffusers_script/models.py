@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from graphflow.modelfiles.description import Description
+from graphflow.modelfiles.description import Description, Part
 from graphflow.modelfiles.families import variant_named
 
 
@@ -49,6 +49,7 @@ class Base:
         node: The loader's id.
         alone: Parts that lie in files of their own, by the argument of a pipeline that takes them.
         host: Key of the checkpoint that has the other parts, where some are alone; without one all are.
+        encoders: What is known of such text encoders, by the same names.
         apart: Whether all its parts are loaded one by one, and put together.
         tokenizers: The tokenizers of such text encoders: argument of the pipeline, what loads it, and the expression of
             where it is.
@@ -62,6 +63,7 @@ class Base:
     node: str = ""
     alone: tuple[tuple[str, Net], ...] = ()
     host: str = ""
+    encoders: tuple[tuple[str, Part], ...] = ()
     apart: bool = False
     tokenizers: tuple[tuple[str, str, str], ...] = ()
 
@@ -116,6 +118,7 @@ class Change:
         part: ``unet`` or ``text_encoder``.
         arguments: Expressions of its arguments, by name.
         other: Another model whose weights it reads.
+        alone: Whether it changes just this part, whatever other text encoders there are.
         rounded: Dtype that the text encoder's weights are rounded to, or empty.
     """
 
@@ -124,11 +127,12 @@ class Change:
     arguments: tuple[tuple[str, Any], ...] = ()
     other: ModelPart | None = None
     rounded: str = ""
+    alone: bool = False
 
     @property
     def has_text(self) -> bool:
         """Whether it changes text encoders."""
-        return self.part == "text_encoder"
+        return self.part.startswith("text_encoder")
 
 
 Patches = tuple[Patch | Change, ...]

@@ -26,7 +26,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     _RANDOM: ("random_float", "random_int", "random_line"),
     _FAMILY: (
         "empty_video_latent", "flux2_sigmas", "ltxv_sigmas", "replace_latent_frames",
-        "set_audio_length", "set_frame_rate", "skip_transformer_layers", "trim_video_latent",
+        "set_audio_length", "set_frame_rate", "trim_video_latent",
     ),
     _FILES: ("save_checkpoint", "save_lora", "save_model", "save_text_encoder", "save_vae"),
     _MEDIA: (

@@ -20,7 +20,7 @@ AUTOENCODERS: Mapping[str, str] = {
 }
 """What loads an autoencoder from a file with its authors' names, by its class."""
 
-_NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
+_NUMBER = re.compile(r"(?<=[._])\d+(?=[._])")
 Targets = tuple[tuple[str, str], ...]
 """Names in the class, and which rows are meant."""
 
@@ -40,12 +40,36 @@ def loader_of(part: Part) -> str:
 
 def names_table(part: Part) -> str:
     """Rows of what a file's tensors are called in the part's class, each `old new rows`; without those that keep their names."""
+    return _table(dict(_by_module(_targets(part))), kept=False)
+
+
+def tensor_names(part: Part) -> frozenset[str]:
+    """The names of a part's tensors in its class."""
+    return frozenset(new for targets in _targets(part).values() for new, _ in targets)
+
+
+def layers_table(layers: Mapping[str, Iterable[tuple[str, Change]]]) -> str:
+    """Rows of what the layers of a LoRA file are for: the layer, a module, and which of its rows."""
+    return _table(
+        {name: tuple((new, _shown(change)) for new, change in found) for name, found in layers.items()}, kept=True
+    )
+
+
+def _targets(part: Part) -> dict[str, Targets]:
+    """What becomes of each tensor of a part's files."""
     names = family_named(part.maker).tensor_names(part)
-    keys = [key.removeprefix(part.prefix) for key in read_header(part.files[0]).tensors if key.startswith(part.prefix)]
-    known = {key: tuple((new, _shown(change)) for new, change in names.targets(key)) for key in keys}
-    rows: dict[str, Targets] = {}
-    for key, targets in _by_module(known):
-        rows[key] = targets
+    stored = (key for file in part.files for key in read_header(file).tensors if key.startswith(part.prefix))
+    keys = [key.removeprefix(part.prefix) for key in stored]
+    return {key: tuple((new, _shown(change)) for new, change in names.targets(key)) for key in keys}
+
+
+def _table(rows: Mapping[str, Targets], *, kept: bool) -> str:
+    """Rows with `{}` for the number of a block, but for the blocks that are otherwise than most.
+
+    Args:
+        rows: What becomes of each name.
+        kept: Whether names that stay as they are have a row.
+    """
     patterns: dict[str, Counter[Targets]] = {}
     for key, targets in rows.items():
         pattern, general = _general(key, targets)
@@ -54,15 +78,12 @@ def names_table(part: Part) -> str:
     table: dict[str, Targets] = {}
     for key, targets in rows.items():
         pattern, general = _general(key, targets)
-        if usual[pattern] == general:
-            table[pattern] = general
-        else:
+        if usual[pattern] != general:
             table[key] = targets
+        elif kept or general != ((pattern, ""),):
+            table[pattern] = general
     return "\n".join(
-        " ".join(filter(None, (old, new, rows)))
-        for old, targets in table.items()
-        if targets != ((old, ""),)
-        for new, rows in targets
+        " ".join(filter(None, (old, new, rows))) for old, targets in table.items() for new, rows in targets
     )
 
 

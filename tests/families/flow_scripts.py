@@ -66,7 +66,8 @@ def run_script(fresh: Fresh, session: Session, family: str, case: str, models: P
     assert not done.code, done.err[-2000:]
     found: dict[str, float] = {}
     for tap, (node, output) in taps.items():
-        (file,) = (work / "out").glob(f"{imported.addresses[node, output].partition('.')[0]}.*.pt")
+        address = imported.addresses[node, output]
+        (file,) = (work / "out").glob(f"{address}.pt" if "." in address else f"{address}.*.pt")
         written = torch.load(file)
         for key, got in _arrays(written, tap):
             if (wanted := _wanted(family, case, key)) is not None:

@@ -9,7 +9,6 @@ from ..graph import Given, Linked
 from ..handles import EmptyLatent, Latents, Levels, Noise, Sampling, Solver
 from ..layout import Expression, call
 from ..models import Hook, ModelPart
-from ..script import UnsupportedError
 from ..solvers import schedule_function
 from ..steps import FULL_STRENGTH, sliced, step_seed
 from .base import Emission, Emitter
@@ -143,8 +142,6 @@ def sigmas_from_list(emission: Emission) -> Levels:
 
 def sample_custom(emission: Emission) -> dict[str, Any]:
     """Sampling with all of these."""
-    if emission.script.graph.readers.get(Linked(emission.node.id, "denoised")):
-        raise UnsupportedError("its output denoised cannot be written in scripts")
     guidance, latent = emission.inputs["guider"], emission.latents("latent")
     solved, noise, levels = emission.inputs["sampler"], emission.inputs["noise"], emission.inputs["sigmas"]
     assert isinstance(guidance, Guidance) and isinstance(latent, Latents | EmptyLatent)
@@ -163,7 +160,9 @@ def sample_custom(emission: Emission) -> dict[str, Any]:
         others=tuple(zip((name for name, _ in guidance.others), rest, strict=True)),
     )
     emission.begin()
-    return {"latent": emission.writer.loops.custom(sampling, levels.variable, solved, noise)}
+    wanted = bool(emission.script.graph.readers.get(Linked(emission.node.id, "denoised")))
+    latent, denoised = emission.writer.loops.custom(sampling, levels.variable, solved, noise, denoised=wanted)
+    return {"latent": latent, "denoised": denoised}
 
 
 EMITTERS: dict[str, Emitter] = {

@@ -11,7 +11,7 @@ from ..families import family_of, flow_of, traits_of
 from ..graph import Given
 from ..layout import call, quoted
 from ..models import Base, ModelPart
-from ..nets import how_to_load, net_of, tokenizer_of
+from ..nets import described, how_to_load, net_of, tokenizer_of
 from ..script import UnsupportedError
 from ..single_files import AUTOENCODERS, role_of
 from .base import Emission, Emitter
@@ -75,6 +75,7 @@ def load_text_encoder(emission: Emission) -> ModelPart:
             whole,
             key=repr([base.key for base in bases]),
             alone=tuple((name, net_of(part)) for name, part in parts.items()),
+            encoders=tuple((name, described(part)) for name, part in parts.items()),
             tokenizers=tuple(_tokenizer(emission, part) for part in parts.values()),
         ),
         "text_encoder",

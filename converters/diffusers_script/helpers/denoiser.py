@@ -181,6 +181,16 @@ def show_progress(pipe, sigmas):
     return lambda step: bar.update()
 
 
+def remember(progress, seen):
+    """A callback that keeps the last clean latents, too."""
+
+    def watch(step):
+        seen[:] = [step.denoised]
+        progress(step)
+
+    return watch
+
+
 def show_share(pipe, sigmas):
     """A callback for samplers that choose their steps: how much of the way is done."""
     bar = pipe.progress_bar(total=len(sigmas) - 1)

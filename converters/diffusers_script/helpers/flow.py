@@ -1,7 +1,11 @@
 """Transformers on a flow as the samplers see them."""
 # mypy: ignore-errors
 
+from contextlib import contextmanager
+
 import torch
+
+from graphflow.sampling.guidance import AwayFromVariation
 
 from .denoiser import Guided
 from .regions import PROMPT_PLACES, Regional, Timed
@@ -41,6 +45,30 @@ class FlowDenoiser(Guided):
             elif isinstance(value, (int, float)):
                 told[name] = torch.full((len(x),), float(value), device=x.device)
         return told
+
+
+def skip_blocks(names, scale=3.0, start=0.01, end=0.15, rescale=0.0):
+    """Away from the transformer without some blocks (Hyung et al. 2024)."""
+
+    @contextmanager
+    def without_blocks(network):
+        blocks = [network.get_submodule(name) for name in names]
+        for block in blocks:
+            block.forward = hand_on
+        yield
+        for block in blocks:
+            del block.forward
+
+    return AwayFromVariation(
+        variation=without_blocks, scale=scale, start=start, end=end, rescale=rescale
+    )
+
+
+def hand_on(hidden_states, encoder_hidden_states=None, *_, **__):
+    """What a block gives that changes nothing: the text, where it has any apart, then the picture."""
+    if encoder_hidden_states is None:
+        return hidden_states
+    return encoder_hidden_states, hidden_states
 
 
 def spread(tensor, like):

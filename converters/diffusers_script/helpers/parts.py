@@ -74,18 +74,22 @@ def read_table(names):
     return table
 
 
+def looked_up(name, table):
+    """What a table has for a name, or for the same with any number of a block."""
+    number = re.search(r"(?<=[._])\d+(?=[._])", f"{name}.")
+    if number is None or name in table:
+        return table.get(name, [])
+    found = table.get(f"{name[: number.start()]}{{}}{name[number.end() :]}", [])
+    return [(new.replace("{}", number[0], 1), rows) for new, rows in found]
+
+
 def renamed(key, table):
     """What a file's tensor is called in the class, with the rows of it that are meant."""
+    if found := looked_up(key, table):
+        return found
     module, _, leaf = key.rpartition(".")
-    number = re.search(r"(?<=\.)\d+(?=\.)", f"{module}.")
-    for name, ending in ((key, ""), (module, f".{leaf}")):
-        pattern = (
-            f"{name[: number.start()]}{{}}{name[number.end() :]}" if number else ""
-        )
-        if found := table.get(name) or table.get(pattern):
-            block = number[0] if number else ""
-            return [(new.replace("{}", block, 1) + ending, rows) for new, rows in found]
-    return [(key, "")]
+    found = looked_up(module, table)
+    return [(f"{name}.{leaf}", rows) for name, rows in found] or [(key, "")]
 
 
 def take_rows(tensor, rows):
@@ -96,6 +100,27 @@ def take_rows(tensor, rows):
         return tensor
     first, last, whole = map(int, re.split("[:/]", rows))
     return tensor[len(tensor) * first // whole : len(tensor) * last // whole]
+
+
+def add_lora(module, path, names, strength):
+    """Add the layers of a LoRA file to the weights of a module."""
+    table, tensors = read_table(names), load_file(path)
+    layers = {
+        name.removeprefix("text_model."): layer
+        for name, layer in module.named_modules()
+    }
+    for key, down in tensors.items():
+        found = re.fullmatch(r"(.+?)([._]lora\w*[._](down|A)(\.default)?\.weight)", key)
+        if found is None:
+            continue
+        stem, ending = found[1], found[2].replace("down", "up").replace("A", "B")
+        up, down = tensors[stem + ending].float().flatten(1), down.float().flatten(1)
+        rank = len(down)
+        scale = strength * float(tensors.get(f"{stem}.alpha", rank)) / rank
+        for name, rows in looked_up(stem, table):
+            weight = layers[name.removeprefix("text_model.")].weight
+            update = (take_rows(up, rows) @ down * scale).to(weight.device)
+            weight.copy_(weight.float() + update.reshape(weight.shape))
 
 
 def load_tokenizer(path):
