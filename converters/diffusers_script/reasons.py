@@ -25,8 +25,8 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     ),
     _RANDOM: ("random_float", "random_int", "random_line"),
     _FAMILY: (
-        "empty_video_latent", "flux2_sigmas", "ltxv_sigmas", "replace_latent_frames",
-        "set_audio_length", "set_frame_rate", "trim_video_latent",
+        "apply_control_patch", "empty_video_latent", "flux2_sigmas", "load_control_patch", "ltxv_sigmas",
+        "replace_latent_frames", "set_audio_length", "set_frame_rate", "trim_video_latent",
     ),
     _FILES: ("save_checkpoint", "save_lora", "save_model", "save_text_encoder", "save_vae"),
     _MEDIA: (
@@ -37,6 +37,10 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     "scripts have no levels of models that were trained on a whole range of them": ("set_continuous_sampling",),
     "it is computed from two models' weights when it is loaded": ("load_difference_control_net",),
     "scripts put noise on latents when they sample": ("add_noise",),
+    "scripts carry no function for it": (
+        "add_gligen_box", "add_image_prompt", "add_stage_c", "apply_hypernetwork", "cache_references", "cut_latent_to_batch",
+        "encode_prompts_with_images", "encode_stage_c", "enlarge_conditioning", "perp_neg_guidance", "set_cascade_shift",
+    ),
 }  # fmt: skip
 
 _SOMETIMES = frozenset({"encode_prompt_parts"})

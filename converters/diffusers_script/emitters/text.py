@@ -133,9 +133,10 @@ def encode_prompt_with_images(emission: Emission) -> Conditioning:
         return Conditioning((entry,))
     encode = (autoencoder_functions(vae) or ("encode_image",))[0]
     emission.begin()
-    emission.script.need(encode, "to_area")
+    emission.script.need(encode, "resize_area", "size_of_area")
     multiple = ["8"] if numbered else []
-    seen = [call("to_area", f"{name}[:, :3]", "1024 * 1024", *multiple) for name in pictures]
+    sizes = [call("size_of_area", f"{name}.shape[-2:]", "1024 * 1024", *multiple) for name in pictures]
+    seen = [call("resize_area", f"{name}[:, :3]", size) for name, size in zip(pictures, sizes, strict=True)]
     references = [
         emission.script.assign("latents", call(encode, emission.loader.vae(vae), picture)) for picture in seen
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
 
@@ -30,9 +29,7 @@ class ChromaComponents(FlowComponents):
         Raises:
             ModelFormatError: Its class cannot be loaded.
         """
-        with warnings.catch_warnings():  # Diffusers' own class asks for a name that Diffusers is about to move
-            warnings.filterwarnings("ignore", ".*FluxPosEmbed", FutureWarning)
-            module = super().build(part)
+        module = super().build(part)
         if part.class_name == self.transformer:
             finely_normed(module)
         return module

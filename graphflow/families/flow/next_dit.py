@@ -60,15 +60,19 @@ class NextDenoiser(FlowDenoiser):
         Raises:
             InvalidInputError: The entries do not fit the network.
         """
-        self.refuse_controls(entries)
         if any(entry.extras.get(REFERENCES) for entry in entries):
             raise InvalidInputError(
                 "models of this family read no reference pictures", advice="take add_reference_latent out"
             )
         text = self.text(entries, len(x) // len(entries), self.text_width)
+        here, time = x.to(self.device, self.dtype), timestep.to(self.device)
         with self.heeding(entries):
-            output = self.velocity(self.module, x.to(self.device, self.dtype), timestep.to(self.device), embeds=text)
+            output = self.velocity(self.module, here, time, embeds=text, **self.added(here, time, text, entries))
         return output.to(x.device, x.dtype)
+
+    def added(self, x: Tensor, time: Tensor, text: Tensor, entries: Sequence[ConditioningEntry]) -> dict[str, Any]:
+        """Further arguments of the network."""
+        return {}
 
     @abstractmethod
     def heeding(self, entries: Sequence[ConditioningEntry]) -> AbstractContextManager[Any]:
@@ -136,5 +140,5 @@ class NextComponents(FlowComponents):
             device=part.device,
             template=self.template,
             begin=self.begin,
-            layer=-2 if layer is None else layer,
+            layers=(-2 if layer is None else layer,),
         )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,13 +12,21 @@ from torch import Tensor
 
 from graphflow.basics.inference import inference
 from graphflow.errors import InvalidInputError
+from graphflow.families.flow.control import by_block
 from graphflow.families.flow.denoiser import FlowDenoiser
-from graphflow.families.flux.network import GUIDANCE, flux_channels, flux_velocity
+from graphflow.families.flow.exact_times import exact_numbers
+from graphflow.families.flow.guidance import hearing, told_guidance
+from graphflow.families.flow.patches import unpack
+from graphflow.families.flux.control import DOUBLE, SINGLE, FluxControl
+from graphflow.families.flux.ip_adapter import FluxPicturePrompts
+from graphflow.families.flux.network import flux_channels, flux_tokens
 from graphflow.families.flux.references import PLACES
 from graphflow.sampling.latent_space import space_of
 from graphflow.sampling.regions import CONCAT, HOLE, PICTURE
 from graphflow.values import Conditioning, ConditioningEntry
 
+BIAS = "attention_bias"
+"""The extra of an entry that says how much more attention some of its tokens get: (first, behind the last, logarithm)."""
 _BYTES_PER_TOKEN = 34
 """Numbers that a block holds at its peak for each token and channel: joint query, key and value, and the perceptron."""
 
@@ -30,6 +38,9 @@ class FluxDenoiser(FlowDenoiser):
     Extras of a conditioning entry that it reads: `guidance` (None leaves the embedding out), `reference_latents` with
     `reference_method`, and the further channels of Fill, Canny and Depth models.
     """
+
+    steered_by = FluxControl
+    picture_prompts: FluxPicturePrompts = field(default_factory=FluxPicturePrompts)
 
     @property
     def text_width(self) -> int:
@@ -75,26 +86,54 @@ class FluxDenoiser(FlowDenoiser):
             InvalidInputError: The entries do not fit the network.
         """
         with self.varied(variation):
-            return self.by_references(x, timestep, entries, self._evaluate)
-
-    def _evaluate(self, x: Tensor, timestep: Tensor, entries: Sequence[ConditioningEntry]) -> Tensor:
-        config = self.module.config
-        batch, here = len(x) // len(entries), x.to(self.device, self.dtype)
-        references = self.references(entries, batch)
-        method = self.reference_method(entries, PLACES, "offset") if references else "offset"
-        guidance, heard = self._guidance(entries, batch)
-        with _heard(self.module, heard):
-            return flux_velocity(
-                self.module,
-                here,
-                timestep.to(self.device, torch.float32),
-                embeds=self.text(entries, batch, config.joint_attention_dim),
-                pooled=self.pooled(entries, batch, config.pooled_projection_dim),
-                guidance=guidance,
-                beside=self._beside(here, entries, batch),
-                references=references,
-                arrange=PLACES[method],
+            return self.by_references(
+                x, timestep, entries, partial(self._evaluate, None if sigma is None else float(sigma))
             )
+
+    def complete(self, told: Conditioning, height: int, width: int, *, negative: bool, seed: int = 0) -> Conditioning:
+        """The conditioning with the tokens of pictures that IP-Adapters show; see `Denoiser.complete`."""
+        return self.picture_prompts.completed(told, negative=negative)
+
+    def _evaluate(
+        self, sigma: float | None, x: Tensor, timestep: Tensor, entries: Sequence[ConditioningEntry]
+    ) -> Tensor:
+        config = self.module.config
+        batch, (height, width) = len(x) // len(entries), x.shape[-2:]
+        here, references = x.to(self.device, self.dtype), self.references(entries, batch)
+        method = self.reference_method(entries, PLACES, "offset") if references else "offset"
+        beside = self._beside(here, entries, batch)
+        tokens, places, count = flux_tokens(here, beside, references, PLACES[method])
+        text = self.text(entries, batch, config.joint_attention_dim)
+        guidance, heard = told_guidance(entries, batch, self.device, self.dtype)
+        told = {
+            "encoder_hidden_states": text,
+            "pooled_projections": self.pooled(entries, batch, config.pooled_projection_dim),
+            "timestep": timestep.to(self.device, torch.float32),
+            "guidance": guidance,
+            "txt_ids": torch.zeros(text.shape[1], 3, device=self.device),
+        }
+        picture = {"hidden_states": tokens[:, :count, : config.out_channels], "img_ids": places[:count].to(self.device)}
+        steering = self.steering(entries, x.shape, told | picture, self.module.inner_dim)
+        blocks = {DOUBLE: len(self.module.transformer_blocks), SINGLE: len(self.module.single_transformer_blocks)}
+        if not config.guidance_embeds:
+            guidance = heard = None
+        numbers = [1000 * number for number in (told["timestep"], guidance) if number is not None]
+        embedder = self.module.time_text_embed
+        pictures = [self.stacked(seen, batch) for seen in self.picture_prompts.tokens(entries)]
+        with (
+            hearing(embedder, heard),
+            exact_numbers(embedder.time_proj, *numbers),
+            self.picture_prompts.attending_to(self.module, pictures, sigma) as seeing,
+        ):
+            output: Tensor = self.module(
+                **told | {"guidance": guidance, "timestep": timestep.to(self.device, self.dtype)},
+                **by_block(steering, blocks, tokens.shape[1] - count),
+                hidden_states=tokens,
+                img_ids=places.to(self.device),
+                joint_attention_kwargs=self._attention(entries, batch, text.shape[1], tokens.shape[1]) | seeing,
+                return_dict=False,
+            )[0]
+        return unpack(output[:, :count], height, width)
 
     def _beside(self, x: Tensor, entries: Sequence[ConditioningEntry], batch: int) -> Tensor | None:
         """The further channels of Fill, Canny and Depth models.
@@ -114,28 +153,13 @@ class FluxDenoiser(FlowDenoiser):
             )
         return self.stacked([tensor for tensor in given if isinstance(tensor, Tensor)], batch)
 
-    def _guidance(self, entries: Sequence[ConditioningEntry], batch: int) -> tuple[Tensor | None, Tensor | None]:
-        """The guidance of each item and whether it is heard at all; None where the model has no such input."""
-        if not self.module.config.guidance_embeds:
-            return None, None
-        told = [entry.extras.get("guidance", GUIDANCE) for entry in entries]
-        values = torch.tensor([GUIDANCE if value is None else float(value) for value in told])
-        heard = torch.tensor([value is not None for value in told])
-        return (
-            values.repeat_interleave(batch).to(self.device),
-            None if bool(heard.all()) else heard.repeat_interleave(batch).to(self.device, self.dtype),
-        )
-
-
-@contextmanager
-def _heard(module: Any, heard: Tensor | None) -> Iterator[None]:
-    """Silence the guidance embedding of some items until the block ends; of none, where `heard` is None."""
-    if heard is None:
-        yield
-        return
-    embedder = module.time_text_embed.guidance_embedder
-    hook = embedder.register_forward_hook(lambda _module, _inputs, output: output * heard[:, None])
-    try:
-        yield
-    finally:
-        hook.remove()
+    def _attention(self, entries: Sequence[ConditioningEntry], batch: int, text: int, picture: int) -> dict[str, Any]:
+        """What is added to the scores of attention, where style models' tokens get more or less of it."""
+        if not any(entry.extras.get(BIAS) for entry in entries):
+            return {}
+        added = torch.zeros(len(entries), 1, text + picture, text + picture, device=self.device, dtype=self.dtype)
+        for matrix, entry in zip(added[:, 0], entries, strict=True):
+            for first, last, bias in entry.extras.get(BIAS, ()):
+                # Tokens of this picture, and of those that came later, look at it as they look at all others.
+                matrix[:first, first:last] = matrix[text:, first:last] = bias
+        return {"attention_mask": added.repeat_interleave(batch, dim=0)}

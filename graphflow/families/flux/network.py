@@ -42,16 +42,7 @@ def flux_velocity(
         arrange: Where these stand: from their (rows, columns), and rows and columns of the picture, to places.
     """
     height, width = x.shape[-2:]
-    latent = whole_patches(x if beside is None else torch.cat([x, beside], dim=1))
-    rows, columns = latent.shape[-2] // 2, latent.shape[-1] // 2
-    tokens, places = pack(latent), [positions(rows, columns)]
-    count = tokens.shape[1]
-    if references and arrange is not None:
-        pictures = [whole_patches(picture) for picture in references]
-        edges = [picture.shape[-2:] for picture in pictures]
-        sizes = [(height // 2, width // 2) for height, width in edges]
-        places += arrange(sizes, rows, columns)
-        tokens = torch.cat([tokens, *map(pack, pictures)], dim=1)
+    tokens, places, count = flux_tokens(x, beside, references, arrange)
     heard = [time]
     if network.config.guidance_embeds:
         heard.append(torch.full_like(time, GUIDANCE) if guidance is None else guidance)
@@ -63,11 +54,31 @@ def flux_velocity(
             pooled_projections=pooled,
             timestep=time.to(x.dtype),
             guidance=heard[1] if len(heard) > 1 else None,
-            img_ids=torch.cat(places).to(x.device),
+            img_ids=places.to(x.device),
             txt_ids=torch.zeros(embeds.shape[1], 3, device=x.device),
             return_dict=False,
         )[0]
     return unpack(output[:, :count], height, width)
+
+
+def flux_tokens(
+    x: Tensor,
+    beside: Tensor | None,
+    references: Sequence[Tensor],
+    arrange: Callable[..., list[Tensor]] | None,
+) -> tuple[Tensor, Tensor, int]:
+    """Tokens (B, n, D) of latents and of pictures to look at, where they stand (n, 3), and how many are the latents'."""
+    latent = whole_patches(x if beside is None else torch.cat([x, beside], dim=1))
+    rows, columns = latent.shape[-2] // 2, latent.shape[-1] // 2
+    tokens, places = pack(latent), [positions(rows, columns)]
+    count = tokens.shape[1]
+    if references and arrange is not None:
+        pictures = [whole_patches(picture) for picture in references]
+        edges = [picture.shape[-2:] for picture in pictures]
+        sizes = [(height // 2, width // 2) for height, width in edges]
+        places += arrange(sizes, rows, columns)
+        tokens = torch.cat([tokens, *map(pack, pictures)], dim=1)
+    return tokens, torch.cat(places), count
 
 
 def flux_channels(picture: Tensor, hole: Tensor | None = None) -> Tensor:

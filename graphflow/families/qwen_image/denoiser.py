@@ -5,14 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from graphflow.basics.inference import inference
+from graphflow.families.flow.control import by_block
 from graphflow.families.flow.denoiser import FlowDenoiser
+from graphflow.families.latent_diffusion.saving import UNET
+from graphflow.families.qwen_image.blockwise import Acting, QwenImageBlockwise, acting
+from graphflow.families.qwen_image.config import TIME_ZERO
+from graphflow.families.qwen_image.control import BLOCKS, QwenImageControl
 from graphflow.families.qwen_image.network import qwen_image_velocity
-from graphflow.families.qwen_image.places import QWEN_METHODS
+from graphflow.families.qwen_image.places import QWEN_METHODS, Grid
+from graphflow.families.qwen_image.tokens import tokens_of
 from graphflow.values import ConditioningEntry
 
 _BYTES_PER_TOKEN = 34
@@ -21,16 +28,25 @@ _BYTES_PER_TOKEN = 34
 
 @dataclass(kw_only=True, eq=False)
 class QwenImageDenoiser(FlowDenoiser):
-    """What `Model.use()` gives for a Qwen-Image model; latents are (B, 16, frames, h, w).
+    """What `Model.use()` gives for a Qwen-Image model; latents are (B, 16, frames, h, w), where frames may be layers.
 
     Extras of a conditioning entry that it reads: `reference_latents`, and `reference_method`.
     """
+
+    steered_by = QwenImageControl
 
     @property
     def text_width(self) -> int:
         """Width C of the text embeddings that it reads."""
         width: int = self.module.config.joint_attention_dim
         return width
+
+    def file_tensors(self) -> tuple[dict[str, Tensor], dict[str, Any], str]:
+        """Its tensors, with the one by which files tell how references are timed."""
+        tensors, config, architecture = super().file_tensors()
+        if self.module.config.zero_cond_t:
+            tensors[UNET + TIME_ZERO] = torch.zeros(0)
+        return tensors, config, architecture
 
     def memory(self, shape: Sequence[int]) -> int:
         """Bytes that an evaluation of one latent (C, frames, h, w) of this shape takes at its peak, beside the weights."""
@@ -59,14 +75,40 @@ class QwenImageDenoiser(FlowDenoiser):
 
     def _evaluate(self, x: Tensor, timestep: Tensor, entries: Sequence[ConditioningEntry]) -> Tensor:
         batch = len(x) // len(entries)
+        here, time = x.to(self.device, self.dtype), timestep.to(self.device, torch.float32)
+        tokens, shape = tokens_of(here)
+        references = self.references(entries, batch)
+        config = self.module.config
         method = self.reference_method(
-            entries, QWEN_METHODS, "index_timestep_zero" if self.module.config.zero_cond_t else "index"
+            entries,
+            QWEN_METHODS,
+            "negative_index"
+            if config.use_additional_t_cond
+            else "index_timestep_zero"
+            if config.zero_cond_t
+            else "index",
         )
-        return qwen_image_velocity(
-            self.module,
-            x.to(self.device, self.dtype),
-            timestep.to(self.device, torch.float32),
-            embeds=self.text(entries, batch, self.module.config.joint_attention_dim),
-            references=self.references(entries, batch),
-            arrange=QWEN_METHODS[method],
-        )
+        text = self.text(entries, batch, config.joint_attention_dim)
+        told = {"encoder_hidden_states": text, "timestep": time}
+        picture = {"hidden_states": tokens, "img_shapes": [[Grid(*shape)]] * len(x)}
+        steering = self.steering(entries, x.shape, told | picture, self.module.inner_dim)
+        beyond = sum(tokens_of(reference)[0].shape[1] for reference in references)
+        with acting(self._blockwise(entries, x.shape), self.module, tokens.shape[1]):
+            return qwen_image_velocity(
+                self.module,
+                here,
+                time,
+                embeds=text,
+                references=references,
+                arrange=QWEN_METHODS[method],
+                **by_block(steering, {BLOCKS: len(self.module.transformer_blocks)}, beyond),
+            )
+
+    def _blockwise(self, entries: Sequence[ConditioningEntry], size: Sequence[int]) -> Acting:
+        found: list[tuple[QwenImageBlockwise, Tensor, float]] = []
+        for control in (*entries[0].controls, *self.everywhere):
+            if isinstance(net := self.controls.net(control.net), QwenImageBlockwise):
+                batch = size[0] // len(entries)
+                (picture,) = self.controls.encoded(control, size[-2], size[-1], batch, len(entries))
+                found.append((net, picture, control.strength))
+        return found

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from graphflow.families.flow.seeing import patches
 from graphflow.pixels.resampling import resize_bilinear
 
 QWEN2_SIZES = (
@@ -110,10 +111,7 @@ class Qwen25VL(nn.Module):  # type: ignore[misc]
         pixels = resize_bilinear(picture, (rows * unit, columns * unit))
         mean, deviation = pixels.new_tensor(CLIP_COLORS).reshape(2, 1, 3, 1, 1)
         frames = (pixels - mean) / deviation
-        frames = frames.expand(config.temporal_patch_size, -1, -1, -1)
-        edges = rows, merged, patch, columns, merged, patch
-        parts = frames.reshape(len(frames), 3, *edges).permute(2, 5, 3, 6, 1, 0, 4, 7)
-        tokens = parts.reshape(rows * columns * merged**2, -1)
+        tokens = patches(frames, patch, merged, config.temporal_patch_size)
         grid = torch.tensor([[1, rows * merged, columns * merged]]).to(picture.device)
         states = self.visual(tokens.to(self.visual.dtype), grid_thw=grid).pooler_output
         return states[self._window_order(grid)], rows, columns

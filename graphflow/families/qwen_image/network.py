@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -11,8 +10,9 @@ import torch
 from torch import Tensor
 
 from graphflow.families.flow.exact_times import exact_numbers
-from graphflow.families.flow.patches import pack, unpack, whole_patches
+from graphflow.families.flow.patches import unpack
 from graphflow.families.qwen_image.places import Grid, Places, clean_grids_behind
+from graphflow.families.qwen_image.tokens import tokens_of
 
 
 def with_places(network: Any) -> None:
@@ -28,7 +28,7 @@ def qwen_image_velocity(
     embeds: Tensor,
     references: Sequence[Tensor] = (),
     arrange: Callable[..., list[Grid]] | None = None,
-    **_: Any,
+    **added: Any,
 ) -> Tensor:
     """The flow's velocity, of the shape of x.
 
@@ -39,13 +39,18 @@ def qwen_image_velocity(
         embeds: The language model's states (B, T, D).
         references: Latents (B, C, h', w') or (B, C, frames, h', w') of pictures to look at.
         arrange: Where these stand: from their (frames, rows, columns) to grids.
+        added: Further arguments of the network.
     """
-    tokens, shape = frame_tokens(x)
+    tokens, shape = tokens_of(x)
     grids, count = [Grid(*shape)], tokens.shape[1]
     if references and arrange is not None:
-        seen = [frame_tokens(picture) for picture in references]
+        seen = [tokens_of(picture) for picture in references]
         tokens = torch.cat([tokens, *(found for found, _ in seen)], dim=1)
         grids += arrange([size for _, size in seen])
+    if network.config.use_additional_t_cond:
+        # 1 would say that all layers are opaque pictures.
+        kinds = torch.zeros(len(x), dtype=torch.long, device=x.device)
+        added["additional_t_cond"] = kinds
     clean = len(grids) > 1 and arrange is clean_grids_behind
     projection = network.time_text_embed.time_proj
     with clean_references(network, clean=clean), exact_numbers(projection, time):
@@ -55,18 +60,11 @@ def qwen_image_velocity(
             timestep=time,
             img_shapes=[grids] * len(x),
             return_dict=False,
+            **added,
         )[0]
     frames = output[:, :count].unflatten(1, (shape[0], -1)).flatten(0, 1)
     made = unpack(frames, *x.shape[-2:]).unflatten(0, (len(x), -1)).transpose(1, 2)
     return made.reshape(x.shape)
-
-
-def frame_tokens(latent: Tensor) -> tuple[Tensor, tuple[int, int, int]]:
-    """Tokens (B, n, 4 C) of latents (B, C, frames, h, w), or (B, C, h, w) of one frame, and (frames, rows, columns)."""
-    frames = latent.unsqueeze(2) if latent.dim() == 4 else latent
-    planes = whole_patches(frames.transpose(1, 2).flatten(0, 1))
-    shape = (frames.shape[2], planes.shape[-2] // 2, planes.shape[-1] // 2)
-    return pack(planes).reshape(len(latent), math.prod(shape), -1), shape
 
 
 @contextmanager

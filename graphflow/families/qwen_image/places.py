@@ -104,6 +104,11 @@ def clean_grids_behind(shapes: Shapes) -> list[Grid]:
     return grids_behind(shapes)
 
 
+def grids_before(shapes: Shapes) -> list[Grid]:
+    """Each reference before the picture and before those before it, as models of layers were trained."""
+    return [Grid(*shape, first=-number) for number, shape in enumerate(shapes, start=1)]
+
+
 def grids_on_one_sheet(shapes: Shapes) -> list[Grid]:
     """All references on one sheet behind the picture, each right of or below those before."""
     corners = beside([shape[1:] for shape in shapes])
@@ -116,6 +121,7 @@ def grids_on_one_sheet(shapes: Shapes) -> list[Grid]:
 QWEN_METHODS: Mapping[str, Callable[[Shapes], list[Grid]]] = {
     "index": grids_behind,
     "index_timestep_zero": clean_grids_behind,
+    "negative_index": grids_before,
     "offset": grids_on_one_sheet,
 }
 """By the names of `set_reference_method`."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from graphflow.pixels.resampling import to_area
+from graphflow.pixels.resampling import resize_area, size_of_area
 
 FRAME = (
     "<|im_start|>system\n{}<|im_end|>\n"
@@ -57,7 +57,10 @@ def read_by_qwen(
     (start,), (token,) = tokenize(START), tokenize(PICTURE_TOKEN)
     second = ids.index(start, ids.index(start) + 1)
     first = second + len(tokenize(f"{START}user\n"))
-    seen = [to_area(picture, SEVERAL if numbered else ONE) for picture in pictures]
+    seen = []
+    for picture in pictures:
+        size = size_of_area(picture.shape[-2:], SEVERAL if numbered else ONE)
+        seen.append(resize_area(picture, size))
     states: Tensor = encoder(ids, seen, token)[:, first:].float()
     return states
 

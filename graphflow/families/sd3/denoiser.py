@@ -9,7 +9,10 @@ from torch import Tensor
 
 from graphflow.basics.inference import inference
 from graphflow.errors import InvalidInputError
+from graphflow.families.flow.control import by_block
 from graphflow.families.flow.denoiser import FlowDenoiser
+from graphflow.families.flow.patches import whole_patches
+from graphflow.families.sd3.control import BLOCKS, Sd3Control
 from graphflow.families.sd3.network import sd3_velocity
 from graphflow.values import ConditioningEntry
 
@@ -20,6 +23,8 @@ _BYTES_PER_TOKEN = 20
 @dataclass(kw_only=True, eq=False)
 class Sd3Denoiser(FlowDenoiser):
     """What `Model.use()` gives for a Stable Diffusion 3 model."""
+
+    steered_by = Sd3Control
 
     @property
     def text_width(self) -> int:
@@ -49,7 +54,6 @@ class Sd3Denoiser(FlowDenoiser):
         Raises:
             InvalidInputError: The entries do not fit the network, or the picture is larger than it knows places for.
         """
-        self.refuse_controls(entries)
         config = self.module.config
         batch, (height, width) = len(x) // len(entries), x.shape[-2:]
         most = config.pos_embed_max_size * config.patch_size
@@ -60,12 +64,17 @@ class Sd3Denoiser(FlowDenoiser):
                 f" {width * self.latent.downscale} x {height * self.latent.downscale}",
                 advice="make a smaller picture and upscale it",
             )
+        here, time = x.to(self.device, self.dtype), timestep.to(self.device)
+        text = self.text(entries, batch, config.joint_attention_dim)
+        pooled = self.pooled(entries, batch, config.pooled_projection_dim)
+        told = {
+            "hidden_states": whole_patches(here, config.patch_size),
+            "encoder_hidden_states": text,
+            "pooled_projections": pooled,
+            "timestep": time,
+        }
+        steering = self.steering(entries, x.shape, told, self.module.inner_dim)
+        added = by_block(steering, {BLOCKS: len(self.module.transformer_blocks)})
         with self.varied(variation):
-            output = sd3_velocity(
-                self.module,
-                x.to(self.device, self.dtype),
-                timestep.to(self.device),
-                embeds=self.text(entries, batch, config.joint_attention_dim),
-                pooled=self.pooled(entries, batch, config.pooled_projection_dim),
-            )
+            output = sd3_velocity(self.module, here, time, embeds=text, pooled=pooled, **added)
         return output.to(x.device, x.dtype)

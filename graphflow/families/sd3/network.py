@@ -9,7 +9,7 @@ from torch import Tensor
 from graphflow.families.flow.patches import whole_patches
 
 
-def sd3_velocity(network: Any, x: Tensor, time: Tensor, *, embeds: Tensor, pooled: Tensor) -> Tensor:
+def sd3_velocity(network: Any, x: Tensor, time: Tensor, *, embeds: Tensor, pooled: Tensor, **added: Any) -> Tensor:
     """The flow's velocity, (B, C, h, w) as x.
 
     Args:
@@ -18,6 +18,7 @@ def sd3_velocity(network: Any, x: Tensor, time: Tensor, *, embeds: Tensor, poole
         time: (B,) float32, from 0 to 1000.
         embeds: Embedding of the text (B, T, D).
         pooled: Pooled outputs of both CLIPs (B, D').
+        added: Further arguments of the network.
     """
     height, width = x.shape[-2:]
     output: Tensor = network(
@@ -26,5 +27,6 @@ def sd3_velocity(network: Any, x: Tensor, time: Tensor, *, embeds: Tensor, poole
         pooled_projections=pooled,
         timestep=time,
         return_dict=False,
+        **added,
     )[0]
     return output[..., :height, :width]

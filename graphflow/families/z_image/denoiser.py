@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
 
 from graphflow.errors import InvalidInputError
 from graphflow.families.flow.next_dit import NextDenoiser
+from graphflow.families.flow.patches import whole_patches
+from graphflow.families.z_image.control import LAYERS, ZImageControl
 from graphflow.families.z_image.network import z_image_velocity
 from graphflow.values import ConditioningEntry
 
@@ -18,6 +23,7 @@ class ZImageDenoiser(NextDenoiser):
 
     velocity = staticmethod(z_image_velocity)
     numbers_per_token = 17
+    steered_by = ZImageControl
 
     def heeding(self, entries: Sequence[ConditioningEntry]) -> AbstractContextManager[None]:
         """Refuse masks; the class itself fills text and picture up.
@@ -31,3 +37,10 @@ class ZImageDenoiser(NextDenoiser):
                 advice="encode the prompt with Z-Image's text encoder",
             )
         return nullcontext()
+
+    def added(self, x: Tensor, time: Tensor, text: Tensor, entries: Sequence[ConditioningEntry]) -> dict[str, Any]:
+        """What ControlNets add to its layers."""
+        latent = whole_patches(x)
+        told = {"x": list(latent[:, :, None]), "t": 1 - time, "cap_feats": list(text)}
+        steering = self.steering(entries, latent.shape, told, self.module.config.dim)
+        return {LAYERS: {layer: sample for (_, layer), sample in steering.items()}} if steering else {}
