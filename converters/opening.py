@@ -16,7 +16,8 @@ from graphflow.document.document import Document, parse, read
 from graphflow.document.embedded import WORKFLOW_KEYWORD, embedded_texts
 from graphflow.document.format_1 import Keep
 from graphflow.document.opening import Opened, Source
-from graphflow.errors import ConversionError, InvalidInputError
+from graphflow.errors import ConversionError, InvalidInputError, LimitError
+from graphflow.limits import LIMITS
 
 if TYPE_CHECKING:
     from .comfyui.report import Report
@@ -114,7 +115,10 @@ def from_infotext(data: BinaryIO, name: str) -> Opened | None:
         data.seek(0)
     if not texts or texts.keys() & {WORKFLOW_KEYWORD, "prompt", "workflow"}:
         return None
-    info = infotext.parse(infotext.in_texts(texts))
+    words = infotext.in_texts(texts)
+    if len(words) > LIMITS.text:
+        raise LimitError(f"the settings in words have more than {LIMITS.text:,} characters", where=name)
+    info = infotext.parse(words)
     if info is None:
         return None
     return Opened(to_document(info, Path(name).stem), name)

@@ -19,7 +19,7 @@ SHORT = {
     *("generated pictures written", "a long text for all", "joined texts", "inner workflows of a long text"),
     *("inner workflows of many links", "inner workflows of many inputs", "empty workflows", "a prompt of embeddings"),
     *("nothing but writers", "workflows that nobody runs"),
-    *("prompt of savers", "subgraphs in subgraphs", "lists in a picture", "parameters of open loras"),
+    *("prompt of savers", "subgraphs in subgraphs", "lists in a picture", "parameters of loras"),
 }
 MADE = {**{name: (lambda make=make: json.dumps(make()).encode()) for name, make in WORST.items()}, **FOREIGN}
 

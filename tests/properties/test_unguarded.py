@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, cast
+from typing import Annotated, Any, NamedTuple, cast, get_args
 
 import pytest
 import torch
@@ -23,6 +23,7 @@ from PIL import Image as Pictures
 from PIL import ImageSequence
 
 from graphflow import Workflow
+from graphflow.converters.diffusers_script import export
 from graphflow.errors import GraphflowError, NodeError, WorkflowError
 from graphflow.planning.safety import Policy
 from graphflow.session import Session
@@ -34,7 +35,7 @@ from graphflow.values import Image, ModelFile, SafetyChecker
 from tests.conftest import NoModels
 from tests.nodes.fakes import FakeModels
 from tests.properties.graphs import Graph, Kit, add, one_of
-from tests.properties.ways import WAYS, way
+from tests.properties.ways import WAYS, link, way
 
 SEEN = {"image", "mask", "latent", "video"}
 SOAK = bool(os.environ.get("GRAPHFLOW_TEST_SOAK"))
@@ -167,3 +168,47 @@ def test_what_runs_without_a_checker_have_kept_leads_round_no_filter(name: str, 
     for policy, leaks in cast("list[tuple[Policy, bool]]", [("off", True), ("require", False), ("require", False)]):
         mine = Session(Settings.model_validate(given), known=REGISTRY, models=models)
         assert bool(leaked(mine, way(name), policy)) is leaks
+
+
+@pytest.mark.parametrize("source", ["drawn", "pipeline.images", "pipeline.video", "latents", "custom"])
+@pytest.mark.parametrize("writer", sorted(spec.type for spec in EFFECTS))
+def test_what_models_make_is_filtered_or_refused(source: str, writer: str, session: Session) -> None:
+    """Each node that samples, into each that writes: the plan of the packaged workflows' own nodes."""
+    nodes: dict[str, Any] = {
+        "base": link("load_checkpoint", {"model": "shapes"}),
+        "text": link("encode_prompt", text_encoder="base.text_encoder"),
+        "empty": link("empty_latent"),
+        "latents": link("sample", model="base.model", positive="text", latent="empty"),
+        "guider": link("basic_guider", model="base.model", conditioning="text"),
+        "noise": link("random_noise"),
+        "sampler": link("select_sampler"),
+        "sigmas": link("make_sigmas", model="base.model"),
+        "custom": link(
+            "sample_custom", guider="guider", noise="noise", sampler="sampler", sigmas="sigmas", latent="empty"
+        ),
+        "drawn": link("vae_decode", vae="base.vae", latent="latents"),
+        "pipeline": link("run_pipeline", {"pipeline": "StableDiffusionPipeline", "model": "shapes"}),
+    }
+    taking = next(name for name, spec in REGISTRY.specs[writer].inputs.items() if spec.linked)
+    document = {"graphflow": 2, "nodes": {**nodes, "write": link(writer, **{taking: source})}}
+    try:
+        session.plan(document, targets=["write"], safety="off")
+    except WorkflowError as error:
+        assert "takes" in str(error), error  # another type of value
+        return
+    try:
+        step = session.plan(document, targets=["write"], safety="require").steps["write"]
+    except WorkflowError as error:
+        assert "the policy is 'require'" in str(error), error
+        return
+    assert step.spec.inputs[taking].described or all(before.node.startswith("write~safety") for before in step.sources)
+
+
+def test_a_script_checks_what_it_saves_where_checking_is_required() -> None:
+    given = {"models": (), "device": "cpu", "offline": True}
+    code = {
+        policy: export("txt2img", session=Session(Settings.model_validate(given)), safety=policy).code
+        for policy in get_args(Policy)
+    }
+    assert "result.nsfw_content_detected[number]" in code["require"]
+    assert "nsfw" not in code["off"]
