@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks import against_diffusers, lora, memory, overhead, sampling
+from benchmarks import against_diffusers, lora, memory, overhead, quantised, sampling
 
 
 def main() -> None:
@@ -16,6 +16,8 @@ def main() -> None:
     lora.main()
     print()
     memory.main()
+    print()
+    quantised.main()
 
 
 if __name__ == "__main__":
