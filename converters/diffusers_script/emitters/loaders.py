@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from graphflow.modelfiles.description import Description
 from graphflow.modelfiles.families import family_of_encoders
 from graphflow.modelfiles.quantised.float8 import DTYPES as PLAIN
 from graphflow.modelfiles.quantised.recognise import WIDE
+from graphflow.modelfiles.shards import read_weights
 
 from ..families import family_of, flow_of, traits_of
 from ..graph import Given
-from ..layout import call, quoted
+from ..layout import call, mapped, quoted
 from ..models import Base, ModelPart
 from ..nets import described, how_to_load, net_of, tokenizer_of
 from ..script import UnsupportedError
@@ -124,11 +126,12 @@ def make_base(emission: Emission, constant: str, options: tuple[tuple[str, Any],
     """The handle of the model that a parameter names; its path becomes a constant."""
     script, given = emission.script, emission.inputs[name]
     description = emission.described(name)
-    formats = {dtype for part in description.parts.values() for dtype in part.bytes_by_dtype}
-    if strange := sorted(formats - WIDE - PLAIN - {"pickle"}):
-        raise UnsupportedError(f"{description.name} is quantised ({', '.join(strange)}), which Diffusers reads wrongly")
     path = constant_path(emission, name, constant)
     shown = script.value(given, default=path, shown=path)
+    if readers := _readers(description):
+        script.need("dequantised", *readers.values())
+        made = call("dequantised", shown, mapped(readers))
+        shown = script.assign(constant, made)
     return Base(
         key=repr((shown, options)),
         family=description.family or "",
@@ -137,6 +140,28 @@ def make_base(emission: Emission, constant: str, options: tuple[tuple[str, Any],
         options=options,
         node=emission.node.id,
     )
+
+
+def _readers(description: Description) -> dict[str, str]:
+    """What reads quantised weights that Diffusers would read wrongly, by the format that marks them."""
+    formats = {dtype for part in description.parts.values() for dtype in part.bytes_by_dtype}
+    if formats <= WIDE | PLAIN | {"pickle"}:
+        return {}
+    path, found = description.path, {}
+    layers = read_weights(path).packed.values() if path is not None and path.suffix == ".safetensors" else ()
+    for layer in layers:
+        if layer.label in PLAIN:
+            continue
+        if layer.format not in _READERS:
+            formats = {layer.label}
+            break
+        marks = {str(layer.options.get("format", "")), *([""] if _READERS[layer.format] == "read_scaled" else [])}
+        found.update(dict.fromkeys(marks, _READERS[layer.format]))
+    else:
+        if found:
+            return dict(sorted(found.items()))
+    told = ", ".join(sorted(formats - WIDE - PLAIN))
+    raise UnsupportedError(f"{description.name} is quantised ({told}), which scripts cannot read")
 
 
 def constant_path(emission: Emission, name: str, constant: str, *, kind: str = "") -> str:
@@ -167,6 +192,15 @@ def _options(emission: Emission) -> tuple[tuple[str, Any], ...]:
         chosen["rescale_betas_zero_snr"] = zero_snr == "on"
     return tuple(chosen.items())
 
+
+_READERS = {
+    "float8": "read_scaled",
+    "int8": "read_scaled",
+    "nvfp4": "read_nvfp4",
+    "mxfp8": "read_mxfp8",
+    "convrot_w4a4": "read_four_rotated",
+}
+"""Helpers that read the layers of a format."""
 
 EMITTERS: dict[str, Emitter] = {
     "load_checkpoint": load_checkpoint,
