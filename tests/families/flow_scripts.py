@@ -30,11 +30,13 @@ from tests.families.recorded_flows import BROWNIAN_BOUND, SAMPLING_BOUND, arrays
 from tests.fresh import Fresh
 from tests.models.tiny import _write_tokenizer as write_tokenizer
 
+FAMILIES = ("chroma", "flux", "lumina2", "qwen_image", "sd3", "z_image")
+"""Families whose recorded workflows are exported."""
+
 
 def expressible(family: str) -> list[str]:
-    """Return the cases of a family that a script may draw; of its noise levels every seventh, each schedule among them."""
-    levels = [case for case in cases(family) if case.startswith("sigmas")]
-    return [case for case in cases(family) if not case.startswith("sigmas")] + levels[::7]
+    """Return the cases of a family but its noise levels: scripts carry the engine's own functions for these."""
+    return [case for case in cases(family) if not case.startswith("sigmas")]
 
 
 def script_bound(case: str) -> float:
@@ -67,7 +69,10 @@ def run_script(fresh: Fresh, session: Session, family: str, case: str, models: P
     found: dict[str, float] = {}
     for tap, (node, output) in taps.items():
         address = imported.addresses[node, output]
-        (file,) = (work / "out").glob(f"{address}.pt" if "." in address else f"{address}.*.pt")
+        files = (work / "out").glob(f"{address}.pt" if "." in address else f"{address}.*.pt")
+        file = min(
+            files, key=lambda path: path.stem.endswith(".denoised")
+        )  # beside the first output, which has no name
         written = torch.load(file)
         for key, got in _arrays(written, tap):
             if (wanted := _wanted(family, case, key)) is not None:

@@ -7,6 +7,10 @@ conditioning values; what touches these is written for scripts:
   that also imitate CUDA devices.
 - ``denoiser``, ``regions``, ``guidance``: a pipeline's UNet as the samplers see it, with prompts as dicts; the engine's
   denoiser batches the entries of conditioning values and knows every family.
+- ``flow``, ``flow_text``: a transformer on a flow in the same way, by the function of its family that evaluates it, and prompts by
+  a pipeline's T5, CLIP or language model; the engine's are loaded, cached and checked around each use.
+- ``parts``: models from single files by a table of their tensors' names, which the exporter makes; the engine's loader maps
+  files and knows the names of every family.
 - ``network``, ``pictures``: changes of a UNet of Diffusers for good, by hooks on its modules; the engine's are put on and
   taken off around each use, and remember the recipe that asked for them.
 - ``schedulers``: subclasses of Diffusers' schedulers that take the engine's steps inside a pipeline call.
