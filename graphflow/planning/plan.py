@@ -21,7 +21,7 @@ from graphflow.planning.lowering import ancestors, lower
 from graphflow.planning.numerics import Numerics
 from graphflow.planning.record import bare_names, differences, make_record
 from graphflow.planning.safety import Policy
-from graphflow.planning.steps import Action, Plan, Step, output_key, sources_of
+from graphflow.planning.steps import Action, Mark, Plan, Step, output_key, sources_of
 from graphflow.spec.registry import Registry
 
 
@@ -53,6 +53,7 @@ def plan(
     targets: Iterable[str] | None = None,
     known: Mapping[Source, Any] | None = None,
     previous: Mapping[str, Mapping[str, Any]] | None = None,
+    marks: Mapping[str, Mark] | None = None,
 ) -> Plan:
     """Plan a run.
 
@@ -67,6 +68,7 @@ def plan(
         targets: Node ids or addresses to compute; None is every node with an effect and the document's outputs.
         known: Values of computed selectors, found by an earlier stage of the same run.
         previous: The trace of the last plan of this workflow.
+        marks: By key: steps that are computed together with those of other plans.
 
     Raises:
         WorkflowError: With every problem of the document.
@@ -76,6 +78,7 @@ def plan(
         resolver=resolver or NoFiles(),
         numerics=numerics or Numerics(),
         known=known or {},
+        marks=marks or {},
     )
     lowered = lower(expanded, registry, keying, safety=safety, checker=checker, targets=targets)
     targets_behind = dict.fromkeys(keying.behind(end) for end in lowered.ends)
@@ -195,6 +198,7 @@ class _Decision:
             artifact=artifact,
             artifact_stored=node_id in self.stored_artifacts,
             record=record,
+            mark=self.keying.marked.get(node_id),
         )
 
     @cached_property
@@ -208,6 +212,8 @@ class _Decision:
         record = make_record(
             self.keying.expanded.document, uses, self.keying.numerics, self.checks.get(node.id), self._names
         )
+        if batched := sorted(self.keying.marked.keys() & before):
+            record["record"]["batched"] = batched
         key = self.keying.keys[node.id]
         return (None if key is None else digest([key, record])), record
 
