@@ -24,7 +24,7 @@ from graphflow.basics.importing import collector_paused
 from graphflow.basics.once import once
 from graphflow.document.opening import Openable, Opened, opened
 from graphflow.document.published import published
-from graphflow.errors import CancelledError, InvalidInputError, NodeError
+from graphflow.errors import CancelledError, InvalidInputError, NodeError, WorkflowError
 from graphflow.events import RunStarted, Sink, ignore
 from graphflow.execution.environment import Cancellation, Environment, Outcome
 from graphflow.execution.filenames import FileNames, Names
@@ -40,6 +40,7 @@ from graphflow.planning.expand import Expanded, draw_seed, expand
 from graphflow.planning.plan import plan
 from graphflow.planning.resolve import SessionResolver
 from graphflow.planning.safety import Policy
+from graphflow.planning.stand_ins import StandIns
 from graphflow.planning.steps import Mark, Plan
 from graphflow.planning.traces import Traces
 from graphflow.planning.validate import validate
@@ -231,8 +232,9 @@ class Session:
         checked.notices[:0] = expanded.notices
         checked.problems[:0] = expanded.problems
         covered = [target for name in inputs or () if name in document.inputs for target in document.inputs[name].to]
-        check_covered(document, self.registry, [*covered, *(overrides or ())], checked)
-        checked.problems.extend(waiting_problems(checked.targets(expanded.flat), checked.nodes))
+        with contextlib.suppress(WorkflowError):  # more problems than are told at once
+            check_covered(document, self.registry, [*covered, *(overrides or ())], checked)
+            checked.problems.extend(waiting_problems(checked.targets(expanded.flat), checked.nodes, checked.problems))
         return checked
 
     def plan(
@@ -291,11 +293,15 @@ class Session:
     ) -> Plan:
         check_options(folder=folder, input_folder=input_folder)
         own, given = (None if part is None else Path(part) for part in (folder or expanded.folder, input_folder))
+        sources = published(expanded.document)
+        stand_ins = None
+        if self.settings.stand_in:
+            stand_ins = StandIns(expanded.flat, self.registry, lambda: self.library, sources)
         return plan(
             expanded,
             self.registry,
             shelf=shelf,
-            resolver=SessionResolver(lambda: self.library, own, given, published(expanded.document)),
+            resolver=SessionResolver(lambda: self.library, own, given, sources, stand_ins),
             numerics=self.numerics,
             safety=safety or self.settings.safety,
             checker=self.settings.safety_checker,

@@ -106,6 +106,13 @@ Download = Annotated[
         help="Fetch models from the Hub that only the workflow names; those given with -i or --set are fetched anyway.",
     ),
 ]  # fmt: skip
+StandIn = Annotated[
+    bool,
+    typer.Option(
+        "--stand-in", metavar="", rich_help_panel=SETTINGS,
+        help="Let tiny random weights stand in for model files that are not there, to try a workflow without them; what it makes shows nothing and is marked.",
+    ),
+]  # fmt: skip
 NoCache = Annotated[
     bool,
     typer.Option(
@@ -214,6 +221,7 @@ class Where:
     cache_dir: CacheDir = None
     offline: Offline = False
     download: Download = False
+    stand_in: StandIn = False
     no_cache: NoCache = False
 
     def session(self) -> Session:
@@ -234,6 +242,7 @@ def make_session(
     cache_dir: Path | None = None,
     offline: bool = False,
     download: bool = False,
+    stand_in: bool = False,
     no_cache: bool = False,
 ) -> Session:
     """Make a session from the settings and what the command line says against them.
@@ -260,6 +269,8 @@ def make_session(
         changes["offline"] = True
     if download:
         changes["download"] = True
+    if stand_in:
+        changes["stand_in"] = True
     if changes:
         settings = _changed(settings, changes)
     store = Store(MemoryTier((settings.memory_bytes or 8 * 2**30) // 4)) if no_cache else None

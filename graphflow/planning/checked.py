@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from graphflow.document.document import Document, split_address
-from graphflow.errors import Problem, WorkflowError
+from graphflow.errors import Problem, Problems, WorkflowError
 from graphflow.spec.decorator import NodeSpec
 from graphflow.spec.link_types import LinkType
 from graphflow.values.types import value_type_names
@@ -63,7 +63,7 @@ class Checked:
 
     nodes: dict[str, CheckedNode] = field(default_factory=dict)
     types: dict[Source, LinkType] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=Problems)
     notices: list[str] = field(default_factory=list)
 
     def __bool__(self) -> bool:
@@ -107,3 +107,8 @@ class Checked:
         if node is None:
             return None
         return Source(node_id, output if output is not None else node.spec.primary)
+
+
+def unsound(problems: Iterable[Problem]) -> set[str]:
+    """Return the ids of the nodes that problems name."""
+    return {problem.path.split(".")[1] for problem in problems if problem.path.startswith("nodes.")}

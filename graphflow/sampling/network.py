@@ -28,6 +28,7 @@ class Denoiser(Protocol):
         latent: The latents that it reads, with the scale of this very model.
         device: Where it computes.
         guidance: What changes guidance, in order.
+        further_sides: Conditionings by name that what changes guidance asks for, beside those of the sampler.
         variations: Named changes of the network, for guidance that compares with a weakened one.
         make_mask_schedule: How a noise mask changes over the run; None has it stay the same.
     """
@@ -36,6 +37,7 @@ class Denoiser(Protocol):
     latent: LatentFormat
     device: torch.device
     guidance: list[Modifier]
+    further_sides: dict[str, Conditioning]
     variations: dict[str, Any]
     make_mask_schedule: MakeMaskSchedule | None
 
@@ -85,7 +87,7 @@ class Denoiser(Protocol):
         """
         raise InvalidInputError("the model reads latents of one tensor", where="latent")
 
-    def complete(self, told: Conditioning, height: int, width: int, *, negative: bool) -> Conditioning:
+    def complete(self, told: Conditioning, height: int, width: int, *, negative: bool, seed: int = 0) -> Conditioning:
         """Fill in what the family reads beside the text, where nobody said it.
 
         Args:
@@ -93,6 +95,7 @@ class Denoiser(Protocol):
             height: Height of the picture in pixels.
             width: Its width.
             negative: Whether this is what the picture should avoid.
+            seed: The sampling's, for noise on what is told.
         """
         return told
 

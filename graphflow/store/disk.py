@@ -246,7 +246,7 @@ class DiskTier:
 
     def verify(self) -> VerifyReport:
         """Read and check every file, and remove damaged ones; needs no torch."""
-        report = upkeep.verify(self._files)
+        report = upkeep.verify(self._files, self.max_bytes)
         with self._lock:
             self._damaged += len(report.damaged)
         return report

@@ -128,8 +128,8 @@ def drop_unusable(folder: Folder) -> int:
     return removed
 
 
-def verify(folder: Folder) -> VerifyReport:
-    """Check every readable file against its digests and remove those that fail."""
+def verify(folder: Folder, cap: int) -> VerifyReport:
+    """Check every readable file against its digests and remove those that fail, and those larger than the whole store."""
     damaged: list[str] = []
     exchanged: list[str] = []
     incomplete: list[str] = []
@@ -138,6 +138,8 @@ def verify(folder: Folder) -> VerifyReport:
     for file in files:
         name = os.path.basename(file.path)
         try:
+            if file.size > cap:
+                raise DamagedError("it is larger than the store may be")
             if not file.is_entry:
                 _check_object(file.path, name)
             elif not has_objects(folder, read_entry(file.path, file.key).objects):
