@@ -41,6 +41,9 @@ def merged_conditioning(told: Sequence[Conditioning | None], items: int) -> Cond
 
     from graphflow.pixels.batches import cycled
 
+    values = (value for other in told if other for entry in other.entries for value in entry.extras.values())
+    if not all(isinstance(value, int | float | str) for value in values):  # families may put noise on them, by the seed
+        raise ValueError("their prompts have pictures")
     first = told[0]
     if all(other is first for other in told):
         return first
