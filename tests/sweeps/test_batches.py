@@ -11,6 +11,7 @@ import pytest
 from graphflow import Session, Workflow, nodes
 from graphflow.errors import InvalidInputError
 from graphflow.events import Event, NodeStarted, Notice
+from graphflow.planning.unlike import unlike
 from graphflow.settings import Settings
 from graphflow.spec.decorator import Merging, Seed, node
 from graphflow.sweeps.axes import make_axis
@@ -144,3 +145,8 @@ def test_merged_latents_are_those_of_single_calls(
     for one, other in zip(single.variants, together.variants, strict=True):
         found, expected = (variant.outputs["latent"].samples for variant in (other, one))
         assert float((found - expected).abs().max()) <= 2e-5 * float(expected.abs().max())
+
+
+def test_a_record_tells_what_was_sampled_together() -> None:
+    (told,) = unlike({"batched": ["sample"]}, {"dtype": "float32"})
+    assert str(told) == "sampled with other variants (here alone)"
