@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks import against_diffusers, lora, memory, overhead, quantised, sampling
+from benchmarks import against_diffusers, lora, memory, overhead, quantised, sampling, sweeps
 
 
 def main() -> None:
@@ -14,6 +14,8 @@ def main() -> None:
     sampling.main()
     print()
     lora.main()
+    print()
+    sweeps.main()
     print()
     memory.main()
     print()

@@ -31,7 +31,7 @@ from graphflow.execution.environment import Cancellation, Environment, Outcome
 from graphflow.execution.filenames import FileNames, Names
 from graphflow.execution.gathering import Gathering
 from graphflow.execution.lanes import make_lanes
-from graphflow.execution.options import EventsOptions, RunOptions, Targets, addresses, check_options
+from graphflow.execution.options import Batch, EventsOptions, RunOptions, Targets, addresses, check_options
 from graphflow.execution.output import require_folder
 from graphflow.execution.recording import Digesting, Recorder
 from graphflow.execution.result import Result
@@ -43,7 +43,7 @@ from graphflow.planning.plan import plan
 from graphflow.planning.resolve import SessionResolver
 from graphflow.planning.safety import Policy
 from graphflow.planning.stand_ins import StandIns
-from graphflow.planning.steps import Plan
+from graphflow.planning.steps import Mark, Plan
 from graphflow.planning.traces import Traces
 from graphflow.planning.validate import validate
 from graphflow.planning.waiting import waiting_problems
@@ -295,6 +295,7 @@ class Session:
         folder: Path | str | None,
         input_folder: Path | str | None,
         metadata: bool,
+        marks: Mapping[str, Mark] | None = None,
     ) -> Plan:
         check_options(folder=folder, input_folder=input_folder)
         own, given = (None if part is None else Path(part) for part in (folder or expanded.folder, input_folder))
@@ -313,6 +314,7 @@ class Session:
             targets=targets,
             known=known,
             previous=self._traces.read(expanded),
+            marks=marks,
             metadata=metadata,
             marking=self.settings.marking == "on",
         )
@@ -370,6 +372,30 @@ class Session:
         self._traces.write(expanded, last.trace)
         return Result.of(last, outcome, run_id, notices)
 
+    def gathering(
+        self,
+        variants: Mapping[int, Expanded],
+        *,
+        targets: Targets = None,
+        safety: Policy | None = None,
+        folder: Path | str | None = None,
+        input_folder: Path | str | None = None,
+        metadata: bool = True,
+        batch: Batch = 1,
+    ) -> Gathering:
+        """Return what plans several variants as one; see :meth:`run_together`."""
+        if batch != "auto" and (not isinstance(batch, int) or batch < 1):
+            raise InvalidInputError(f"must be 'auto' or a number from 1 on, got {batch!r}", where="batch")
+        wanted = addresses(targets)
+        return Gathering(
+            variants,
+            lambda expanded, shelf, known, marks: self._plan(
+                expanded, shelf, known, wanted, safety, folder, input_folder, metadata, marks
+            ),
+            self._fits,
+            None if batch == "auto" else batch,
+        )
+
     def run_together(
         self,
         variants: Mapping[int, Expanded],
@@ -383,6 +409,7 @@ class Session:
         sink: Sink = ignore,
         cancellation: Cancellation | None = None,
         previews: bool = False,
+        batch: Batch = 1,
     ) -> dict[int, Result | NodeError]:
         """Plan several variants as one and carry the plan out: what they have in common is computed once.
 
@@ -399,6 +426,8 @@ class Session:
             sink: As in :meth:`run`.
             cancellation: As in :meth:`run`.
             previews: As in :meth:`run`.
+            batch: How many calls of a sampler that differ in seed and prompt only may be one; ``auto`` is as many as
+                make it faster. The results may differ from single calls by rounding, and have keys of their own.
 
         Returns:
             By number: what a variant gave, or why it gave nothing.
@@ -408,13 +437,14 @@ class Session:
             CancelledError: The run was stopped.
         """
         check_options(out=out, sink=sink, cancellation=cancellation)
-        wanted = addresses(targets)
-        gathering = Gathering(
+        gathering = self.gathering(
             variants,
-            lambda expanded, shelf, known: self._plan(
-                expanded, shelf, known, wanted, safety, folder, input_folder, metadata
-            ),
-            self._fits,
+            targets=targets,
+            safety=safety,
+            folder=folder,
+            input_folder=input_folder,
+            metadata=metadata,
+            batch=batch,
         )
         outcome, _, run_id, _ = self._carry_out(
             gathering.plan,

@@ -25,7 +25,7 @@ from graphflow.document.flatten import PREFIX, reached
 from graphflow.document.format_1 import Keep
 from graphflow.document.opening import Opened, opened
 from graphflow.errors import Problem, WorkflowError
-from graphflow.execution.options import PlanOptions, RunOptions
+from graphflow.execution.options import Batch, PlanOptions, RunOptions
 from graphflow.spec.decorator import spec_of
 
 if TYPE_CHECKING:
@@ -379,6 +379,7 @@ class Workflow:
         *,
         rows: Path | str | Iterable[Mapping[str, Any]] | None = None,
         zip: bool = False,
+        batch: Batch = 1,
         inputs: Mapping[str, Any] | None = None,
         session: Session | None = None,
         **options: Unpack[RunOptions],
@@ -386,7 +387,7 @@ class Workflow:
         """Run it once for each combination of values; see :func:`graphflow.sweep`."""
         from graphflow.sweeps.sweep import sweep
 
-        return sweep(self, vary, rows=rows, zip=zip, inputs=inputs, session=session, **options)
+        return sweep(self, vary, rows=rows, zip=zip, batch=batch, inputs=inputs, session=session, **options)
 
     def plan(
         self,

@@ -11,7 +11,7 @@ import typer
 
 from graphflow.basics.importing import collector_paused
 from graphflow.cli import completing
-from graphflow.errors import SettingsError
+from graphflow.errors import InvalidInputError, SettingsError
 
 if TYPE_CHECKING:
     from graphflow.session import Session
@@ -154,6 +154,13 @@ Rows = Annotated[
         help="Run once for each line of a .csv file, whose first line names inputs or NODE.PARAM, or of a .jsonl file.",
     ),
 ]  # fmt: skip
+BatchSize = Annotated[
+    str | None,
+    typer.Option(
+        "--batch", metavar="<auto|N>", rich_help_panel=SWEEP,
+        help="Sample up to N variants at once that differ in seed and prompt only; auto: as many as make it faster. Pictures may differ from single ones by rounding.",
+    ),
+]  # fmt: skip
 DryRun = Annotated[
     bool,
     typer.Option(
@@ -184,10 +191,30 @@ class Varied:
     vary: Vary = None
     zip: Zip = False
     rows: Rows = None
+    batch: BatchSize = None
     dry_run: DryRun = False
 
     def __bool__(self) -> bool:
         return bool(self.vary or self.rows or self.zip or self.dry_run)
+
+    @property
+    def at_once(self) -> int | Literal["auto"]:
+        """How many calls of a sampler may be one.
+
+        Raises:
+            InvalidInputError: It is no number.
+        """
+        match self.batch:
+            case None:
+                return 1
+            case "auto":
+                return "auto"
+            case text if text.isdecimal() and int(text) > 0:
+                return int(text)
+            case text:
+                raise InvalidInputError(
+                    f"{text!r} is no number from 1 on", where="--batch", advice="write --batch auto or --batch 8"
+                )
 
 
 @dataclass(frozen=True)

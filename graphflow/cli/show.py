@@ -135,6 +135,8 @@ def _of_record(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for name in ("device", "processor", "dtype", "attention", "measures", "threads", "instructions", "platform"):
         if record.get(name):
             yield name, _plain(record[name])
+    if record.get("batched"):
+        yield "sampled", "with other variants"
     if record.get("deterministic"):
         yield "deterministic", "on"
     mixed = record.get("mixed")

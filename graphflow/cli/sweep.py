@@ -48,17 +48,17 @@ def carry_out(
     from graphflow.sweeps.axes import combined, parse_axis, read_rows
     from graphflow.sweeps.sweep import Sweep
 
-    started = time.perf_counter()
+    started, at_once = time.perf_counter(), varied.at_once
     axes = [] if varied.rows is None else [read_rows(varied.rows)]
     axes += map(parse_axis, varied.vary or ())
     with named(loaded):
         sweep = Sweep(loaded, combined(axes, zip=varied.zip), session, inputs, single)
         if varied.dry_run:
-            _show_estimate(sweep, sweep.estimate(targets=targets, **options), show)
+            _show_estimate(sweep, sweep.estimate(targets=targets, batch=at_once, **options), show)
             return
     display = partial(SweepDisplay, variants=len(sweep.variants))
     with show.watching(session, loaded, display, ignore, preview=preview, safety=options.get("safety")) as watched:
-        result = sweep.run(out=out, targets=targets, **watched, **options)
+        result = sweep.run(out=out, targets=targets, batch=at_once, **watched, **options)
     if show.as_json:
         print_json({"event": "result", **to_json(result, out)})
     elif show.quiet:

@@ -117,7 +117,7 @@ class Unrolling:
         self._look = look
         self._kept = {source.node for source in kept}
         self._numerics = plan.numerics.to_json()
-        self._maybe = _maybe_sequences(plan)
+        self._maybe = plan.maybe_sequences()
         self._lengths: dict[Source, int | None] = {}
         self._references: dict[tuple[str, str], Ref | Series] = {}
         self._placed: dict[str, Placed] = {}
@@ -419,17 +419,3 @@ def _files(step: Step, index: int | None, over: frozenset[str]) -> tuple[FileUse
     single = {name: element(value, index) for name, value in literals.items() if name in over}
     needs = step.spec.files({**literals, **single})
     return tuple(use for use in step.files if use.need in needs)
-
-
-def _maybe_sequences(plan: Plan) -> set[Source]:
-    """Return the outputs that may be sequences."""
-    found: set[Source] = set()
-    for step in plan.steps.values():
-        mapped = step.spec.map and any(
-            argument in found if isinstance(argument, Source) else isinstance(getattr(argument, "value", None), tuple)
-            for argument in map(step.arguments.get, step.spec.element_inputs)
-        )
-        for output in step.spec.outputs:
-            if mapped or output.type.item is not None or output.type.name == "any":
-                found.add(Source(step.id, output.name))
-    return found

@@ -13,12 +13,13 @@ from graphflow.execution.environment import Outcome
 from graphflow.execution.filenames import FileNames, Names
 from graphflow.execution.result import Result
 from graphflow.execution.stages import Shelf
+from graphflow.planning.batches import find_marks
 from graphflow.planning.checked import Source
 from graphflow.planning.expand import Expanded
-from graphflow.planning.steps import Plan
+from graphflow.planning.steps import Mark, Plan
 from graphflow.planning.together import Together, merge, variant_of
 
-PlanOne = Callable[[Expanded, Shelf, Mapping[Source, Any]], Plan]
+PlanOne = Callable[[Expanded, Shelf, Mapping[Source, Any], Mapping[str, Mark]], Plan]
 
 
 class Gathering:
@@ -26,18 +27,25 @@ class Gathering:
 
     Args:
         variants: The variants by number.
-        plan_one: Plans one, given what is stored and the selectors that are known by now.
+        plan_one: Plans one, given what is stored, the selectors that are known by now, and what is computed together.
         fit: Tells whether all weights that a plan loads stay in memory together.
+        batch: How many calls of a sampler may be one: 1 has none merged, None as many as pays.
 
     Attributes:
         failures: By step: what a node raised. The variants that need it are left out from then on.
+        notices: What is not merged, and why.
     """
 
-    def __init__(self, variants: Mapping[int, Expanded], plan_one: PlanOne, fit: Callable[[Plan], bool]) -> None:
+    def __init__(
+        self, variants: Mapping[int, Expanded], plan_one: PlanOne, fit: Callable[[Plan], bool], batch: int | None = 1
+    ) -> None:
         self.failures: dict[str, NodeError] = {}
         self._variants = variants
         self._plan_one = plan_one
         self._fit = fit
+        self._batch = batch
+        self._marks: dict[str, Mark] = {}
+        self.notices: tuple[str, ...] = ()
         self._last: dict[int, Together] = {}
         self._known: dict[int, dict[Source, Any]] = {number: {} for number in variants}
 
@@ -52,14 +60,21 @@ class Gathering:
                 for source in before.plans[number].selectors:
                     if (found := before.source(number, source)) in known:
                         self._known[number][source] = known[found]
-            plans[number] = self._plan_one(expanded, shelf, self._known[number])
+            plans[number] = self._plan_one(expanded, shelf, self._known[number], self._marks)
+        if self._batch != 1 and not self._last:
+            self._marks, self.notices = find_marks(plans, self._batch)
+            if self._marks:
+                plans = {
+                    number: self._plan_one(expanded, shelf, {}, self._marks)
+                    for number, expanded in self._variants.items()
+                }
         if not plans:
             return replace(next(iter(self._last.values())).plan, steps={}, targets=(), selectors=())
         together = merge(plans)
         if not self._fit(together.plan):
             together = merge(plans, all_fit=False)
         self._last.update(dict.fromkeys(plans, together))
-        return together.plan
+        return replace(together.plan, notices=(*together.plan.notices, *self.notices))
 
     def names(self, plan: Plan, now: datetime) -> Names:
         """Return what fills in file names: each variant has values of its own."""
@@ -83,4 +98,5 @@ class Gathering:
     def _failure(self, number: int) -> NodeError | None:
         together = self._last[number]
         needed = (step.id for step in together.plans[number].steps.values() if step.action != "skipped")
-        return next(filter(None, (self.failures.get(together.homes[number][node]) for node in needed)), None)
+        steps = (step for node in needed for step in together.computed_by(number, node))
+        return next(filter(None, map(self.failures.get, steps)), None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypedDict
 
 from graphflow.basics.arguments import require
 from graphflow.execution.environment import Cancellation
@@ -26,6 +26,10 @@ class Addressed(Protocol):
 
 Targets: TypeAlias = "str | Addressed | Iterable[str | Addressed] | None"
 """Addresses to compute; one needs no list."""
+
+
+Batch: TypeAlias = "int | Literal['auto']"
+"""How many calls of a sampler may be one: 1 has none merged, ``auto`` as many as make it faster."""
 
 
 class PlanOptions(TypedDict, total=False):

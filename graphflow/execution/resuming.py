@@ -17,7 +17,7 @@ T = TypeVar("T")
 @contextmanager
 def taping(store: Store, key: str, spec: NodeSpec) -> Iterator[Tape | None]:
     """Have the tape of a step that samples until the block ends; it goes with the step's result, and stays without one."""
-    tape = store.tape(key) if spec.generates and spec.persist else None
+    tape = store.tape(key) if spec.generates else None
     if tape is None:
         yield None
         return

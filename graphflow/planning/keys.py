@@ -21,7 +21,7 @@ from graphflow.planning.expand import Expanded
 from graphflow.planning.files import FileResolver, FileUse
 from graphflow.planning.numerics import Numerics
 from graphflow.planning.safety import PART
-from graphflow.planning.steps import Argument, Constant, element, literals_of, output_key, sources_of
+from graphflow.planning.steps import Argument, Constant, Mark, element, literals_of, output_key, sources_of
 from graphflow.spec.decorator import FileNeed, NodeSpec
 
 P = TypeVar("P")
@@ -126,6 +126,9 @@ class Keying:
         selectors: By switch: its computed selectors.
         trace: By node: what its key was made of.
         folding: Seconds of computing that constants have taken.
+        marks: By key: of steps that are computed together with those of other plans, see
+            :mod:`graphflow.planning.batches`.
+        marked: By node: its mark.
         literals: Characters of the constants that nodes have got.
     """
 
@@ -144,6 +147,8 @@ class Keying:
     selectors: dict[str, tuple[Source, ...]] = field(default_factory=dict)
     trace: dict[str, dict[str, Any]] = field(default_factory=dict)
     folding: float = 0.0
+    marks: Mapping[str, Mark] = field(default_factory=dict)
+    marked: dict[str, Mark] = field(default_factory=dict)
     literals: int = 0
     _by_key: dict[str, str] = field(default_factory=dict)
     _files: dict[tuple[FileNeed, bool], FileUse | InvalidInputError] = field(default_factory=dict)
@@ -299,6 +304,9 @@ class Keying:
         except (TypeError, ValueError) as error:
             self.problems.append(Problem(f"nodes.{node.id}", f"a parameter cannot be part of a key: {error}"))
             return
+        if key in self.marks:
+            self.marked[node.id] = self.marks[key]
+            key = digest([key, "batched"])
         self.keys[node.id] = key
         twin = self._by_key.setdefault(key, node.id)
         if twin != node.id and not node.spec.effect and node.spec.cache:

@@ -23,7 +23,7 @@ from graphflow.planning.numerics import Numerics
 from graphflow.planning.reach import Reach
 from graphflow.planning.record import STANDING_IN, bare_names, differences, make_facts, renamed, versions_here
 from graphflow.planning.safety import Policy
-from graphflow.planning.steps import Action, Plan, Step, output_key, sources_of
+from graphflow.planning.steps import Action, Mark, Plan, Step, output_key, sources_of
 from graphflow.spec.registry import Registry
 
 
@@ -55,6 +55,7 @@ def plan(
     targets: Iterable[str] | None = None,
     known: Mapping[Source, Any] | None = None,
     previous: Mapping[str, Mapping[str, Any]] | None = None,
+    marks: Mapping[str, Mark] | None = None,
     metadata: bool = True,
     marking: bool = True,
 ) -> Plan:
@@ -71,6 +72,7 @@ def plan(
         targets: Node ids or addresses to compute; None is every node with an effect and the document's outputs.
         known: Values of computed selectors, found by an earlier stage of the same run.
         previous: The trace of the last plan of this workflow.
+        marks: By key: steps that are computed together with those of other plans.
         metadata: Whether files carry the workflow and a record.
         marking: Whether they say that a model made them.
 
@@ -82,6 +84,7 @@ def plan(
         resolver=resolver or NoFiles(),
         numerics=numerics or Numerics(),
         known=known or {},
+        marks=marks or {},
     )
     lowered = lower(expanded, registry, keying, safety=safety, checker=checker, targets=targets)
     targets_behind = dict.fromkeys(keying.behind(end) for end in lowered.ends)
@@ -206,6 +209,7 @@ class _Decision:
             artifact=artifact,
             artifact_stored=node_id in self.stored_artifacts,
             record=record,
+            mark=self.keying.marked.get(node_id),
             descends=self._descends(node_id) if record else (),
         )
 
@@ -241,6 +245,11 @@ class _Decision:
         listed, reach = self._uses
         return tuple(listed[place] for place in reach.of(node_id))
 
+    @cached_property
+    def _batched(self) -> Reach[str]:
+        """The nodes before each that are computed together with those of other plans."""
+        return Reach(self.nodes, {node: [node] for node in self.keying.marked})
+
     def _artifact(self, node: CheckedNode) -> tuple[str | None, dict[str, Any]]:
         """Return the key of what an effect writes, and the record that its files carry."""
         uses = self._descends(node.id)
@@ -252,6 +261,8 @@ class _Decision:
             versions = [(type, version) for type, version, _ in types]
             checks, numerics = self.checks.get(node.id), self.keying.numerics
             record["record"] = make_facts(node.id, versions, files, numerics, checks, random)
+            if batched := self._batched.of(node.id):
+                record["record"]["batched"] = sorted(batched)
         if self.marking and (mark := source_type(any(generates for *_, generates in types), uses)):
             record["mark"] = mark
         key = self.keying.keys[node.id]

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from graphflow.basics import markup
 from graphflow.basics.measures import count
@@ -49,6 +49,18 @@ class Constant:
 Argument = Constant | Source | tuple[Constant | Source, ...]
 
 
+class Mark(NamedTuple):
+    """What steps of several plans have in common that may be computed at once.
+
+    Attributes:
+        group: Which they are.
+        most: How many at once.
+    """
+
+    group: str
+    most: int
+
+
 @dataclass(frozen=True)
 class Step:
     """One node of a plan.
@@ -68,6 +80,7 @@ class Step:
         artifact_stored: For an effect: whether those files are stored, so that its inputs are not needed.
         record: For an effect: what its files carry, as far as planning knows it.
         descends: For an effect: the files that what it writes descends from.
+        mark: Which steps of other plans may be computed at once with it.
     """
 
     id: str
@@ -82,6 +95,7 @@ class Step:
     artifact: str | None = None
     artifact_stored: bool = False
     record: Mapping[str, Any] | None = None
+    mark: Mark | None = None
     descends: tuple[FileUse, ...] = ()
 
     @property
@@ -119,6 +133,21 @@ class Plan:
     def count(self, *actions: Action) -> int:
         """Count the steps with one of these actions."""
         return sum(step.action in actions for step in self.steps.values())
+
+    def maybe_sequences(self) -> set[Source]:
+        """Return the outputs that may be sequences."""
+        found: set[Source] = set()
+        for step in self.steps.values():
+            mapped = step.spec.map and any(
+                argument in found
+                if isinstance(argument, Source)
+                else isinstance(getattr(argument, "value", None), tuple)
+                for argument in map(step.arguments.get, step.spec.element_inputs)
+            )
+            for output in step.spec.outputs:
+                if mapped or output.type.item is not None or output.type.name == "any":
+                    found.add(Source(step.id, output.name))
+        return found
 
     def stored_keys(self) -> set[str]:
         """Return the keys under which its results and what it writes are stored, once they are."""

@@ -5,10 +5,11 @@ Steps of the plan that comes of it are called ``NUMBER/NODE`` by the variant tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from operator import attrgetter
 
+from graphflow.planning.batches import gather, leader_of
 from graphflow.planning.checked import Source
 from graphflow.planning.steps import Action, Argument, Constant, Plan, Step
 from graphflow.planning.weights import loading_order
@@ -36,6 +37,13 @@ class Together:
     plan: Plan
     plans: Mapping[int, Plan]
     homes: Mapping[int, Mapping[str, str]]
+
+    def computed_by(self, variant: int, node: str) -> Iterator[str]:
+        """Yield the steps without which a variant's node has no value: that of its own, and one for several."""
+        home = self.homes[variant][node]
+        yield home
+        if (leader := leader_of(self.plan.steps[home])) is not None:
+            yield leader
 
     def source(self, variant: int, source: Source) -> Source:
         """Return where the value of a variant's source comes from."""
@@ -66,6 +74,7 @@ def merge(plans: Mapping[int, Plan], *, all_fit: bool = True) -> Together:
             steps[name] = replace(step, id=name, arguments=arguments)
             if step.key is not None and step.action != "conditional":
                 by_key[step.key] = name
+    steps = gather(steps)
     first = next(iter(plans.values()))
     made = replace(
         first,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 _FACTS = ("device", "processor", "dtype")
-_LATER = ("attention", "measures", "deterministic", "instructions", "platform", "threads")
+_LATER = ("sampled", "attention", "measures", "deterministic", "instructions", "platform", "threads")
 _DRAWING = ("diffusers", "transformers")
 
 
@@ -78,6 +78,8 @@ def _facts(record: Mapping[str, Any], digested: Collection[str]) -> Iterator[tup
         if name not in digested and isinstance(fingerprint, str):
             yield f"file {name!r}", fingerprint
     yield from ((f"node type {name}", str(number)) for name, number in _table(record.get("node_types")).items())
+    if record:
+        yield "sampled", "with other variants" if record.get("batched") else "alone"
     mixed = _table(record.get("mixed"))
     for name in (*_FACTS, *_LATER, "graphflow"):
         if isinstance(several := mixed.get(name), list):

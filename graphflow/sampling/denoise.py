@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from graphflow.basics.finite import require_finite
@@ -44,6 +45,8 @@ class Request:
         sigmas: (steps + 1,) noise levels.
         latent: Where to start.
         noise: Random numbers.
+        seeds: Where several samplings of equal size run as one batch: the seed of each, in the order of their items; empty
+            is that of `noise`.
         on_step: Called before each step is taken with (steps done, steps in all, x, denoised); it may raise to stop.
         notice: Tells the user something that is no error.
         max_items: Most items in one batch; None has no limit.
@@ -61,6 +64,7 @@ class Request:
     on_step: OnStep
     notice: Callable[[str], None]
     max_items: int | None = None
+    seeds: tuple[int, ...] = ()
     tape: Tape | None = None
 
 
@@ -76,6 +80,7 @@ def denoise(request: Request) -> tuple[Latent, Latent]:
         NonFiniteError: The model makes NaN.
     """
     denoiser, noise = request.denoiser, request.noise
+    seeds = request.seeds or (noise.seed,)
     latent = in_format(request.latent, denoiser.latent)
     require_family(latent, request.family, "the model")
     planes = Planes.of(latent.samples, latent.further)
@@ -104,7 +109,9 @@ def denoise(request: Request) -> tuple[Latent, Latent]:
     _say_what_does_nothing(denoiser.model_sampling, method, request, asked)
     first = None
     if noise.add:
-        first = initial_noise(samples.shape, noise.seed, noise.layout, latent.batch_index, noise.device)
+        shape = (len(samples) // len(seeds), *samples.shape[1:])
+        drawn = [initial_noise(shape, seed, noise.layout, latent.batch_index, noise.device) for seed in seeds]
+        first = torch.cat(drawn)
     result = sample(
         OnPlanes(denoiser, planes) if planes.changes else denoiser.predict,
         denoiser.model_sampling,
@@ -117,7 +124,7 @@ def denoise(request: Request) -> tuple[Latent, Latent]:
         sigmas=request.sigmas,
         latent=samples,
         noise=first,
-        seed=noise.seed,
+        seed=seeds,
         noise_layout=noise.layout,
         noise_device=noise.step_device,
         step_seed=noise.step_noise,

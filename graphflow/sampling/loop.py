@@ -15,7 +15,7 @@ from .errors import SamplingError
 from .evaluate import Predict
 from .guidance import NEGATIVE, POSITIVE, Guider, Modifier
 from .latent_space import LatentSpace
-from .noise import NoiseDevice, NoiseLayout, StepSeed, initial_noise, next_seed, step_noise
+from .noise import NoiseDevice, NoiseLayout, StepSeed, initial_noise, next_seed, several, step_noise
 from .prediction import ModelSampling
 from .regions import Region, make_regions, match_areas
 from .resuming import Resuming
@@ -76,7 +76,7 @@ def sample(
     sigmas: Tensor,
     latent: Tensor,
     noise: Tensor | None,
-    seed: int,
+    seed: int | Sequence[int],
     others: Mapping[str, Conditioning] | None = None,
     modifiers: Sequence[Modifier] = (),
     noise_layout: NoiseLayout = "per_sample",
@@ -103,7 +103,7 @@ def sample(
         sigmas: noise levels to visit, falling; fewer than two different ones return the latent as it is.
         latent: (B, C, ...) raw autoencoder space.
         noise: (B, C, ...) standard normal; None adds none (the latent carries its own).
-        seed: for the noise that stochastic samplers add.
+        seed: for the noise that stochastic samplers add; several where as many samplings of equal size run as one batch.
         others: the guider's further sides, by name.
         modifiers: what changes guidance, in order.
         noise_layout: how the items of a batch share the seed.
@@ -124,6 +124,7 @@ def sample(
         StaleTapeError: what was resumed is another computation's.
     """
     with torch.inference_mode():
+        seeds = [seed] if isinstance(seed, int) else seed
         method = get_sampler(sampler) if isinstance(sampler, str) else sampler
         space = latent_space or LatentSpace()
         if len(sigmas) < 2:
@@ -147,7 +148,9 @@ def sample(
         if noise_mask is not None:
             kept = start
             if method.renoises_kept:
-                kept = initial_noise(latent.shape, next_seed(seed), noise_layout).to(device)
+                shape = (len(latent) // len(seeds), *latent.shape[1:])
+                drawn = [initial_noise(shape, next_seed(each), noise_layout) for each in seeds]
+                kept = torch.cat(drawn).to(device)
             inpaint = Inpaint.make(noise_mask, original, kept, schedule)
         denoise = GuidedDenoiser(
             predict=predict,
@@ -169,7 +172,11 @@ def sample(
                 done = step.index if step.share is None else min(int(step.share * total), total - 1)
                 on_step(done, total, step.x, step.denoised)
 
-        added = step_noise(method.noise, x, sigmas, seed, noise_layout, noise_device, step_seed)
+        added = several(
+            seeds,
+            x,
+            lambda part, each: step_noise(method.noise, part, sigmas, each, noise_layout, noise_device, step_seed),
+        )
         if method.log_snr_form and model_sampling.is_flow:
             x = run_in_log_snr_form(method.run, denoise, x, sigmas, noise=added, callback=callback)
         else:

@@ -7,7 +7,7 @@ precision. Of two streams: torch's own on the CPU, or the one that CUDA devices 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
 import torch
@@ -143,6 +143,20 @@ def step_noise(
             return _Brownian(x, sigmas, seed, layout, "cpu")
         case "brownian_device":
             return _Brownian(x, sigmas, seed, layout, device)
+
+
+def several(seeds: Sequence[int], x: Tensor, make: Callable[[Tensor, int], StepNoise]) -> StepNoise:
+    """The step noise of samplings that run as one batch: each has a source of its own for its part of the items.
+
+    Args:
+        seeds: One each.
+        x: latent (B, C, ...), whose items belong to the samplings in equal parts.
+        make: makes the source of one, given its part of the latent and its seed.
+    """
+    parts = [make(part, seed) for part, seed in zip(x.chunk(len(seeds)), seeds, strict=True)]
+    if len(parts) == 1:
+        return parts[0]
+    return lambda sigma, sigma_next: torch.cat([part(sigma, sigma_next) for part in parts])
 
 
 def _check_seed(seed: int) -> None:

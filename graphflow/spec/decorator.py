@@ -25,6 +25,7 @@ from graphflow.spec.spec import (
     InputFile,
     InputSpec,
     Lane,
+    Merging,
     ModelName,
     NodeSpec,
     OneOrMany,
@@ -60,6 +61,7 @@ def node(
     migrate: Callable[[int, dict[str, Any]], dict[str, Any]] | None = None,
     waits: str | None = None,
     unless: Mapping[str, Any] | None = None,
+    merging: Merging | None = None,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Make a function a node. The function stays what it was: calling it runs it.
 
@@ -130,6 +132,7 @@ def node(
             migrate=migrate,
             waits=waits,
             unless=unless or {},
+            merging=merging,
         )
         setattr(called, _SPEC, spec)
         return called
@@ -194,6 +197,7 @@ __all__ = [
     "InputFile",
     "InputSpec",
     "Lane",
+    "Merging",
     "ModelName",
     "NodeSpec",
     "OneOrMany",

@@ -185,6 +185,23 @@ class OutputSpec:
 
 
 @dataclass(frozen=True)
+class Merging:
+    """How several calls of a node become one, as far as they differ in some inputs only.
+
+    Attributes:
+        varied: Names of those inputs.
+        function: Takes the arguments of each call, and returns their results in the same order.
+        alone: Says why a call with such literals is never merged, or returns None.
+        most: Returns how many calls it pays to merge where the picture has (width, height) pixels.
+    """
+
+    varied: frozenset[str]
+    function: Callable[[Sequence[Mapping[str, Any]]], Sequence[Any]]
+    alone: Callable[[Mapping[str, Any]], str | None]
+    most: Callable[[int, int], int]
+
+
+@dataclass(frozen=True)
 class NodeSpec:
     """Everything the engine knows of a node type.
 
@@ -215,6 +232,7 @@ class NodeSpec:
         waits: What has to be built before the node runs, e.g. a family; ``{parameter}`` stands for a literal. None where it runs.
         unless: Literals, by parameter, with which a node that waits runs; a tuple stands for any of several, ``...`` for any
             but empty ones.
+        merging: How several calls become one; None where they never do.
     """
 
     type: str
@@ -241,6 +259,7 @@ class NodeSpec:
     migrate: Callable[[int, dict[str, Any]], dict[str, Any]] | None
     waits: str | None
     unless: Mapping[str, Any]
+    merging: Merging | None = None
 
     @cached_property
     def output_types(self) -> dict[str, LinkType]:

@@ -4,14 +4,14 @@
 # ruff: noqa: PTH103, PTH120, PTH123
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import struct
 import time
+import zlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import partial
+from functools import partial, reduce
 from typing import TYPE_CHECKING, Any
 
 from graphflow.errors import StaleTapeError
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 FLUSH_SECONDS = 10.0
 """What a killed process loses at most; a computation that is over sooner writes no tape."""
 
-_HEAD = struct.Struct("<4sIQ32s")
+_HEAD = struct.Struct("<4sIQI")
 _MARK = b"gft1"
 _PENDING_BYTES = 64 << 20
 
@@ -33,7 +33,7 @@ _PENDING_BYTES = 64 << 20
 class Tape:
     """Answers to questions that a computation asks, in their order.
 
-    The file only grows at its end, and each record has a digest of its own: one that was not written whole is left out,
+    The file only grows at its end, and each record has a checksum: one that was not written whole is left out,
     with all behind it.
 
     Args:
@@ -47,6 +47,7 @@ class Tape:
         self._max_bytes = max_bytes
         self._before_writing = before_writing
         self._starts, self._end = _scan(path)
+        self._written = self._end
         self._pending: list[bytes] = []
         self._position = 0
         self._flushed = time.monotonic()
@@ -83,14 +84,15 @@ class Tape:
         if not self._keeps:
             return
         record = _record(question, answer)
-        if self._end + len(record) > self._max_bytes:
+        size = sum(map(len, record))
+        if self._end + size > self._max_bytes:
             self._keeps = False
             return
         self._starts.append(self._end)
-        self._end += len(record)
-        self._pending.append(record)
+        self._end += size
+        self._pending += record
         self._position += 1
-        if time.monotonic() - self._flushed >= FLUSH_SECONDS or sum(map(len, self._pending)) > _PENDING_BYTES:
+        if time.monotonic() - self._flushed >= FLUSH_SECONDS or self._end - self._written > _PENDING_BYTES:
             self._flush()
 
     def finish(self) -> None:
@@ -116,7 +118,7 @@ class Tape:
         """Forget the answers from a position on."""
         self._flush()
         if position < len(self._starts):
-            self._end = self._starts[position]
+            self._end = self._written = self._starts[position]
             del self._starts[position:]
         if not position:
             remove(self._path)
@@ -125,30 +127,32 @@ class Tape:
         self._flushed = time.monotonic()
         if not self._pending:
             return
-        pending, self._pending = b"".join(self._pending), []
-        start = self._end - len(pending)
+        pending, self._pending = self._pending, []
+        start = self._written
         try:
             if not start:
                 os.makedirs(os.path.dirname(self._path), exist_ok=True)
                 self._before_writing()
             with open(self._path, "r+b" if start else "wb") as file:
                 file.seek(start)
-                file.write(pending)
+                file.writelines(pending)
                 file.truncate()
                 file.flush()
                 with suppress(OSError):
                     os.fsync(file.fileno())
+            self._written = self._end
         except OSError:  # a full disk; the computation goes on without
             self._keeps = False
             self._starts, self._end = _scan(self._path)
+            self._written = self._end
 
 
-def _record(question: bytes, answer: Mapping[str, Tensor]) -> bytes:
+def _record(question: bytes, answer: Mapping[str, Tensor]) -> list[bytes]:
     parts = [to_part(name, tensor) for name, tensor in answer.items()]
     told = [[name, part.dtype, part.shape, part.data.nbytes] for name, part in zip(answer, parts, strict=True)]
     text = json.dumps([question.hex(), told]).encode()
-    body = b"".join([text, *(part.data for part in parts)])
-    return _HEAD.pack(_MARK, len(text), len(body), _digest(body)) + body
+    body = [text, *(bytes(part.data) for part in parts)]  # copies: samplers may write to what they were answered
+    return [_HEAD.pack(_MARK, len(text), sum(map(len, body)), reduce(_checksum, body, 0)), *body]
 
 
 def _read(path: str, start: int) -> tuple[bytes, dict[str, Tensor]]:
@@ -161,9 +165,9 @@ def _read(path: str, start: int) -> tuple[bytes, dict[str, Tensor]]:
     with open(path, "rb") as file:
         file.seek(start)
         head = file.read(_HEAD.size)
-        mark, text_length, length, digest = _HEAD.unpack(head) if len(head) == _HEAD.size else (b"", 0, 0, b"")
+        mark, text_length, length, checksum = _HEAD.unpack(head) if len(head) == _HEAD.size else (b"", 0, 0, 0)
         body = file.read(length)
-    if mark != _MARK or len(body) != length or _digest(body) != digest:
+    if mark != _MARK or len(body) != length or _checksum(0, body) != checksum:
         raise DamagedError("a record of a tape is not whole")
     question, told = json.loads(body[:text_length])
     answer: dict[str, Any] = {}
@@ -196,5 +200,5 @@ def _scan(path: str) -> tuple[list[int], int]:
     return starts, end
 
 
-def _digest(body: bytes) -> bytes:
-    return hashlib.blake2b(body, digest_size=32).digest()
+def _checksum(so_far: int, data: bytes) -> int:
+    return zlib.crc32(data, so_far)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, field
 
+from graphflow.planning.batches import back
 from graphflow.planning.steps import Constant, Plan, Step
 from graphflow.planning.weights import needed_files
 
@@ -54,14 +54,13 @@ class Estimate:
 
 
 def _sampling_steps(step: Step, plan: Plan) -> int:
-    """Return how many steps a sampler takes: what it says itself, or the nearest node before it."""
-    waiting, seen = deque([step]), {step.id}
-    while waiting:
-        at = waiting.popleft()
-        if "steps" in at.spec.inputs:
-            told = at.arguments.get("steps", Constant(at.spec.inputs["steps"].default))
-            return told.value if isinstance(told, Constant) and isinstance(told.value, int) else 0
-        before = [plan.steps[source.node] for source in at.sources if source.node not in seen]
-        seen.update(other.id for other in before)
-        waiting.extend(before)
+    """Return how many steps a sampler takes, or several at once: what it says itself, or the nearest node before it."""
+    for at in back(step, plan):
+        told = [
+            at.arguments.get(name, Constant(spec.default))
+            for name, spec in at.spec.inputs.items()
+            if name.rpartition(".")[2] == "steps"
+        ]
+        if told:
+            return sum(part.value for part in told if isinstance(part, Constant) and isinstance(part.value, int))
     return 0

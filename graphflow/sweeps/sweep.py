@@ -14,11 +14,11 @@ from graphflow.basics.measures import count
 from graphflow.document.document import split_address
 from graphflow.document.opening import Openable, Opened, opened
 from graphflow.errors import InvalidInputError, NodeError, Problem, WorkflowError
-from graphflow.execution.options import RunOptions, Targets
+from graphflow.execution.options import Batch, RunOptions, Targets
 from graphflow.execution.output import place
 from graphflow.execution.result import Result
+from graphflow.execution.stages import Shelf
 from graphflow.planning.expand import Expanded, Text, draw_seed, parameter_behind
-from graphflow.planning.together import merge
 from graphflow.planning.validate import validate
 from graphflow.planning.weights import changes_weights
 from graphflow.session import Session
@@ -163,7 +163,7 @@ class Sweep:
 
         Args:
             targets: Addresses to compute; None is what writes, and the outputs that text can show.
-            **options: Further options of :meth:`graphflow.session.Session.plan`.
+            **options: Further options of :meth:`graphflow.session.Session.gathering`.
 
         Raises:
             WorkflowError: With every problem of the first document that has one.
@@ -171,9 +171,8 @@ class Sweep:
         result = Estimate(len(self.variants))
         for window in self.windows():
             wanted = targets or self._shown(window)
-            given = {"folder": self.opened.folder, "targets": wanted, **options}
-            plans = {number: self._session.plan(expanded, **given) for number, expanded in window.items()}
-            result.add(merge(plans).plan)
+            gathering = self._session.gathering(window, targets=wanted, **{"folder": self.opened.folder, **options})
+            result.add(gathering.plan(Shelf(self._session.store), {}))
         return result
 
     def run(
@@ -247,6 +246,7 @@ def sweep(
     *,
     rows: Path | str | Iterable[Row] | None = None,
     zip: bool = False,
+    batch: Batch = 1,
     inputs: Mapping[str, Any] | None = None,
     session: Session | None = None,
     **options: Unpack[RunOptions],
@@ -259,6 +259,8 @@ def sweep(
             ``"1..8"``, ``"3,5,7"``, ``"@prompts.txt"``. Each value is run with each of the others.
         rows: A run a row: a ``.csv`` or ``.jsonl`` file, or mappings of values by name.
         zip: Take the values of all names side by side instead, the first of each with the first of the others.
+        batch: How many calls of a sampler that differ in seed and prompt only may be one, ``"auto"`` as many as make it faster;
+            the pictures may differ from single ones by rounding.
         inputs: Values for exposed inputs that all runs share.
         session: Where to run it; None makes one from the settings, for this sweep alone.
         **options: As in :meth:`graphflow.session.Session.run`.
@@ -277,7 +279,7 @@ def sweep(
         axes.insert(0, table)
     with nullcontext(session) if session is not None else Session() as used:
         made = Sweep(workflow, combined(axes, zip=zip), used, inputs, overrides)
-        return made.run(**options)
+        return made.run(batch=batch, **options)
 
 
 def _is_random(value: Any) -> bool:

@@ -28,6 +28,7 @@ def run_sampling(
     sigmas: Tensor,
     latent: Latent,
     noise: Noise,
+    seeds: tuple[int, ...] = (),
 ) -> tuple[Latent, Latent]:
     """Denoise within a node; see :class:`graphflow.sampling.denoise.Request` for the arguments.
 
@@ -40,6 +41,7 @@ def run_sampling(
         sigmas: (steps + 1,) noise levels.
         latent: Where to start.
         noise: Random numbers.
+        seeds: Of several samplings that run as one batch.
 
     Returns:
         The latent at the last noise level, and the clean one of the last evaluation; shapes as given.
@@ -71,6 +73,7 @@ def run_sampling(
             sigmas=sigmas,
             latent=latent,
             noise=noise,
+            seeds=seeds,
             on_step=on_step,
             notice=current.notice,
             tape=current.tape,

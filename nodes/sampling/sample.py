@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from inspect import signature
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -13,6 +15,7 @@ from graphflow.values import Conditioning, Latent, Model, Noise
 
 from ..choices import NoiseDevice, NoiseLayout, SamplerName, ScheduleName, StepNoise, StepNoiseDevice
 from .denoising import run_sampling
+from .together import merged_conditioning, merging
 from .versions import keep_ddim
 
 __all__ = ["sample"]
@@ -20,7 +23,48 @@ __all__ = ["sample"]
 Step = Annotated[int, Field(ge=0, le=LIMITS.steps)]
 
 
-@node("sample", version=2, migrate=keep_ddim, lane="device", generates=True, map=True)
+def _several(calls: Sequence[Mapping[str, Any]]) -> list[Latent]:
+    """Sample several calls at once, which differ in seed and prompts only."""
+    from dataclasses import replace
+
+    latent: Latent = calls[0]["latent"]
+    items = len(latent.samples)
+    try:
+        told = {
+            name: merged_conditioning([call.get(name) for call in calls], items) for name in ("positive", "negative")
+        }
+    except ValueError as why:
+        runtime.current().notice(f"{len(calls)} variants run singly: {why}")
+        return [sample(**call) for call in calls]
+    repeated = replace(
+        latent,
+        samples=latent.samples.repeat(len(calls), *[1] * (latent.samples.dim() - 1)),
+        further={name: part.repeat(len(calls), *[1] * (part.dim() - 1)) for name, part in latent.further.items()},
+    )
+    bound = signature(sample).bind(**calls[0])
+    bound.apply_defaults()
+    seed = bound.arguments.pop("seed")
+    seeds = tuple(call.get("seed", seed) for call in calls)
+    result = _sampled(seeds, **{**bound.arguments, **told, "latent": repeated})
+    return [
+        replace(
+            result,
+            samples=result.samples[start : start + items].clone(),
+            further={name: part[start : start + items].clone() for name, part in result.further.items()},
+        )
+        for start in range(0, len(result.samples), items)
+    ]
+
+
+@node(
+    "sample",
+    version=2,
+    migrate=keep_ddim,
+    lane="device",
+    generates=True,
+    map=True,
+    merging=merging(_several),
+)
 def sample(
     model: Annotated[Model, Field(description="the denoising model")],
     positive: Annotated[Conditioning, Field(description="what the picture should show")],
@@ -68,6 +112,32 @@ def sample(
         InvalidInputError: Shapes do not fit.
         NonFiniteError: The model makes NaN.
     """
+    arguments = dict(locals())
+    return _sampled((arguments.pop("seed"),), **arguments)
+
+
+def _sampled(
+    seeds: tuple[int, ...],
+    *,
+    model: Model,
+    positive: Conditioning,
+    latent: Latent,
+    negative: Conditioning | None,
+    steps: int,
+    guidance_scale: float,
+    sampler: SamplerName,
+    schedule: ScheduleName,
+    strength: float,
+    start_step: int,
+    end_step: int | None,
+    add_noise: bool,
+    leftover_noise: bool,
+    noise_layout: NoiseLayout,
+    noise_device: NoiseDevice,
+    step_noise_device: StepNoiseDevice,
+    step_noise: StepNoise,
+) -> Latent:
+    """Sample as one batch what has a seed each; see :func:`sample`."""
     from graphflow.sampling.guidance import ClassifierFree
     from graphflow.sampling.loop import cut_sigmas
     from graphflow.sampling.schedules import make_sigmas
@@ -89,13 +159,14 @@ def sample(
             sigmas=levels,
             latent=latent,
             noise=Noise(
-                seed=seed,
+                seed=seeds[0],
                 add=add_noise,
                 layout=noise_layout,
                 device=noise_device,
                 step_device=step_noise_device,
                 step_noise=step_noise,
             ),
+            seeds=seeds,
         )
     return result
 

@@ -19,7 +19,7 @@ from graphflow.settings import load_settings
 from tests.fresh import Fresh, Ran
 
 SOAK = bool(os.environ.get("GRAPHFLOW_TEST_SOAK"))
-KILLS = 200 if SOAK else 12
+KILLS, PARTS = (50, 4) if SOAK else (12, 1)
 
 PREPARE = """
 def prepare():
@@ -47,17 +47,18 @@ def contents(folder: Path) -> Mapping[str, bytes]:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize("part", range(PARTS))
 def test_killed_at_random_moments_a_run_ends_with_the_same_pictures(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    part: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "prepare.py").write_text(PREPARE, "utf-8")
     with Fresh(tmp_path / "prepare.py") as processes:
-        kill(processes, tmp_path, monkeypatch)
+        kill(processes, part, tmp_path, monkeypatch)
 
 
-def kill(processes: Fresh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    moments = random.Random(19)
-    samplers = list(SAMPLER_NAMES) if SOAK else ["dpmpp_2m_sde"]
+def kill(processes: Fresh, part: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    moments = random.Random(part)
+    samplers = SAMPLER_NAMES[part::PARTS] if SOAK else ["dpmpp_2m_sde"]
     references: dict[str, tuple[Mapping[str, bytes], float]] = {}
     killed = resumed = 0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,9 +22,12 @@ from graphflow.families.latent_diffusion.hooks.self_attention import AttentionMa
 from graphflow.families.latent_diffusion.hooks.tokens import kept_places, merge
 from graphflow.loading.devices import place
 from graphflow.loading.manager import ModelManager
-from graphflow.sampling.guidance import Predictions
+from graphflow.sampling.denoise import Request, denoise
+from graphflow.sampling.guidance import ClassifierFree, Predictions
 from graphflow.sampling.prediction import ModelSampling
-from graphflow.values import ConditioningEntry, Control, ControlNet, Model
+from graphflow.sampling.schedules import make_sigmas
+from graphflow.store.tapes import Tape
+from graphflow.values import Conditioning, ConditioningEntry, Control, ControlNet, Latent, Model, Noise
 from graphflow.values.network_hooks import (
     DeepShrink,
     FreeU,
@@ -117,6 +121,60 @@ def test_a_hook_changes_the_network_and_leaves_nothing_behind(plain: Tensor, hoo
 def test_hooks_at_rest_change_nothing(plain: Tensor, hook: Any) -> None:
     with recipe().hooked(hook).use() as loaded:
         torch.testing.assert_close(predict(loaded), plain, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("hook", [*STRONG.values(), SelfAttentionGuidance()], ids=[*STRONG, "self-attention guidance"])
+def test_what_a_hook_draws_and_sees_goes_on_where_a_run_was_stopped(hook: Any, tmp_path: Path) -> None:
+    class StoppedError(Exception):
+        pass
+
+    def run(tape: Tape | None, stop: int) -> tuple[Tensor, int]:
+        def on_step(done: int, total: int, x: Tensor, denoised: Tensor) -> None:
+            if done == stop:
+                raise StoppedError
+
+        generator = torch.Generator().manual_seed(1)
+        sides = {
+            name: Conditioning(entries=(ConditioningEntry(embedding=torch.randn(1, 77, 32, generator=generator)),))
+            for name in ("positive", "negative")
+        }
+        asked = 0
+        with recipe().hooked(hook).use() as loaded:
+            original = loaded.module.forward
+
+            def counted(*args: Any, **kwargs: Any) -> Any:
+                nonlocal asked
+                asked += 1
+                return original(*args, **kwargs)
+
+            loaded.module.forward = counted
+            try:
+                latent, _ = denoise(
+                    Request(
+                        denoiser=loaded,
+                        family="",
+                        sides=sides,
+                        guider=ClassifierFree(scale=3.0),
+                        sampler="euler",
+                        sigmas=make_sigmas("normal", loaded.model_sampling, 4),
+                        latent=Latent(samples=torch.zeros(1, 4, 8, 12)),
+                        noise=Noise(seed=7),
+                        on_step=on_step,
+                        notice=lambda message: None,
+                        tape=tape,
+                    )
+                )
+            finally:
+                del loaded.module.forward
+        return latent.samples, asked
+
+    wanted, whole = run(None, -1)
+    tape = Tape(str(tmp_path / "tape"), 1 << 24)
+    with pytest.raises(StoppedError):
+        run(tape, 2)
+    tape.close()
+    found, rest = run(Tape(str(tmp_path / "tape"), 1 << 24), -1)
+    assert torch.equal(found, wanted) and rest < whole
 
 
 @settings(max_examples=8, deadline=None)

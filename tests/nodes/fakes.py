@@ -33,6 +33,8 @@ class FakeDenoiser:
     broken_from: int | None = None
     calls: int = 0
     guidance: list[Any] = field(default_factory=list)
+    further_sides: dict[str, Conditioning] = field(default_factory=dict)
+    states: tuple[Any, ...] = ()
     make_mask_schedule: Any = None
 
     def complete(

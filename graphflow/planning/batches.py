@@ -1,0 +1,215 @@
+"""Which steps of several plans are computed in one call, though each has inputs of its own.
+
+Numbers may differ in the last bits from those of single calls, so such values have keys of their own.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from graphlib import TopologicalSorter
+from typing import Any
+
+from graphflow.basics.jsontools import digest
+from graphflow.basics.measures import count
+from graphflow.errors import CancelledError, StaleTapeError, is_out_of_memory
+from graphflow.planning.checked import Source
+from graphflow.planning.steps import Argument, Constant, Mark, Plan, Step, literals_of, output_key
+from graphflow.spec.decorator import Merging, NodeSpec, OutputSpec
+from graphflow.spec.link_types import ANY
+
+CALLS, INDEX = "calls", "index"
+
+
+def find_marks(plans: Mapping[int, Plan], most: int | None) -> tuple[dict[str, Mark], tuple[str, ...]]:
+    """Find the steps that are to be computed together.
+
+    Args:
+        plans: By variant.
+        most: How many at once; None is as many as pays.
+
+    Returns:
+        By key: a mark that those which may be one call have in common; and what the user should know of the others.
+    """
+    groups: dict[str, dict[str, int]] = {}
+    alone: Counter[str] = Counter()
+    for plan in plans.values():
+        sequences = plan.maybe_sequences()
+        for step in plan.steps.values():
+            merging = step.spec.merging
+            if merging is None or step.key is None or step.action != "run":
+                continue
+            number, why = _most(step, plan, merging, most)
+            if why is None and any(_is_sequence(argument, sequences) for argument in step.arguments.values()):
+                why = "it runs for each element of a sequence"
+            if why is not None:
+                alone[f"{step.id} runs singly: {why}"] += 1
+            elif number > 1:
+                groups.setdefault(_group(step, plan, merging), {})[step.key] = number
+            else:
+                alone[f"{step.id} runs singly: it would not be faster at this size"] += 1
+    marks = {
+        key: Mark(group, number) for group, found in groups.items() if len(found) > 1 for key, number in found.items()
+    }
+    notices = [f"{text} ({count(number, 'variant')})" for text, number in alone.items()]
+    return marks, tuple(notices)
+
+
+def gather(steps: Mapping[str, Step]) -> dict[str, Step]:
+    """Have marked steps that run computed by one step for several of them, in topological order."""
+    groups: dict[Mark, list[Step]] = {}
+    for step in steps.values():
+        if step.mark is not None and step.action == "run":
+            groups.setdefault(step.mark, []).append(step)
+    made = dict(steps)
+    for mark, group in groups.items():
+        for start in range(0, len(group), mark.most):
+            members = group[start : start + mark.most]
+            leader = _leader(members)
+            made[leader.id] = leader
+            made.update((step.id, _taking(step, leader, index)) for index, step in enumerate(members))
+    order = TopologicalSorter({step.id: [source.node for source in step.sources] for step in made.values()})
+    return {name: made[name] for name in order.static_order()} if groups else made
+
+
+def leader_of(step: Step) -> str | None:
+    """Return the step that computes this one together with others."""
+    calls = step.arguments.get(CALLS)
+    return calls.node if step.mark is not None and isinstance(calls, Source) else None
+
+
+def _leader(members: Sequence[Step]) -> Step:
+    first = members[0]
+    merging = first.spec.merging
+    assert merging is not None
+    return replace(
+        first,
+        id=f"{first.id}~batch",
+        spec=replace(
+            first.spec,
+            type=f"{first.spec.type}~batch",
+            function=_calling(first.spec, merging),
+            inputs={
+                f"{index}.{name}": given for index, _ in enumerate(members) for name, given in first.spec.inputs.items()
+            },
+            outputs=(OutputSpec(CALLS, ANY),),
+            primary=CALLS,
+            map=False,
+            persist=False,
+            merging=None,
+        ),
+        reason=f"computes {count(len(members), 'variant')} at once",
+        key=digest([step.key for step in members]),
+        arguments={
+            f"{index}.{name}": argument
+            for index, step in enumerate(members)
+            for name, argument in step.arguments.items()
+        },
+        files=tuple(dict.fromkeys(use for step in members for use in step.files)),
+        needed=(CALLS,),
+        mark=None,
+    )
+
+
+def _taking(step: Step, leader: Step, index: int) -> Step:
+    spec = replace(
+        step.spec,
+        type=f"{step.spec.type}~taken",
+        function=_take,
+        inputs={},
+        lane="cpu",
+        generates=False,
+        map=False,
+        merging=None,
+    )
+    return replace(step, spec=spec, files=(), arguments={CALLS: Source(leader.id, CALLS), INDEX: Constant(index)})
+
+
+def _calling(spec: NodeSpec, merging: Merging) -> Callable[..., tuple[Any, ...]]:
+    def call(**arguments: Any) -> tuple[Any, ...]:
+        """Compute several calls at once; where one fails, each by itself, with the error as its result."""
+        calls: dict[str, dict[str, Any]] = {}
+        for name, value in arguments.items():
+            index, _, input = name.partition(".")
+            calls.setdefault(index, {})[input] = value
+        found = _tried(merging.function, list(calls.values()))
+        if isinstance(found, Exception):
+            return tuple(_tried(lambda given: spec.function(**given), given) for given in calls.values())
+        return tuple(found)
+
+    return call
+
+
+def _tried(function: Callable[[Any], Any], argument: Any) -> Any:
+    """Return what a function returns, or the error that it raises, if it is one of this call."""
+    try:
+        return function(argument)
+    except (CancelledError, StaleTapeError):
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        return error
+
+
+def _take(calls: Sequence[Any], index: int) -> Any:
+    if isinstance(calls[index], Exception):
+        raise calls[index]
+    return calls[index]
+
+
+def _most(step: Step, plan: Plan, merging: Merging, most: int | None) -> tuple[int, str | None]:
+    """Return how many calls like a step's may be one, or why none."""
+    if (why := merging.alone(literals_of(step.arguments))) is not None:
+        return 1, why
+    if most is not None:
+        return most, None
+    size = _size(step, plan)
+    return (merging.most(*size), None) if size else (1, "the size of its picture is not known before it runs")
+
+
+def _size(step: Step, plan: Plan) -> tuple[int, int] | None:
+    """Return width and height in pixels, as the nearest step before says them."""
+    for at in back(step, plan):
+        if at.spec.inputs.keys() >= {"width", "height"}:
+            found = [at.arguments.get(name, Constant(at.spec.inputs[name].default)) for name in ("width", "height")]
+            numbers = [part.value for part in found if isinstance(part, Constant) and isinstance(part.value, int)]
+            return (numbers[0], numbers[1]) if len(numbers) == 2 else None
+    return None
+
+
+def back(step: Step, plan: Plan) -> Iterator[Step]:
+    """Yield a step and those before it, the nearest first."""
+    waiting, seen = deque([step]), {step.id}
+    while waiting:
+        at = waiting.popleft()
+        yield at
+        before = [plan.steps[source.node] for source in at.sources if source.node not in seen]
+        seen.update(other.id for other in before)
+        waiting.extend(before)
+
+
+def _is_sequence(argument: Argument, sequences: set[Source]) -> bool:
+    return (
+        argument in sequences
+        if isinstance(argument, Source)
+        else isinstance(argument, tuple) or isinstance(getattr(argument, "value", None), tuple)
+    )
+
+
+def _group(step: Step, plan: Plan, merging: Merging) -> str:
+    """Return what steps have in common that may be one call."""
+
+    def shown(part: Constant | Source) -> Any:
+        if isinstance(part, Constant):
+            return {"value": part.value}
+        key = plan.steps[part.node].key
+        return None if key is None else output_key(key, part.output)
+
+    same = {
+        name: [shown(part) for part in argument] if isinstance(argument, tuple) else shown(argument)
+        for name, argument in step.arguments.items()
+        if name not in merging.varied
+    }
+    return digest([step.spec.type, step.spec.version, same, sorted(step.arguments)])
