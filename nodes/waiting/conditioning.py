@@ -138,7 +138,7 @@ def _seeing(conditioning: Conditioning, tokens: Tensor, attention: float) -> Con
     return Conditioning(entries=tuple(entries))
 
 
-@node("apply_style_patch", waits="flux")
+@node("apply_style_patch", waits="USO's style projector for flux")
 def apply_style_patch(
     model: Annotated[Model, Field(description="the denoising model")],
     control_net: Annotated[ControlNet, Field(description="the patch")],

@@ -101,6 +101,7 @@ FAMILY = QwenImageFamily(
     control=CONTROL,
     control_marks=("transformer_blocks.0.img_mod.", "controlnet_blocks.0.x_rms."),
     infer_control=infer_control,
+    steering=("ControlNets of InstantX", "blockwise ControlNets of DiffSynth"),
     adapter_marks=("img_mod.1", "img_mod_1", "img_mlp.net", "img_mlp_net"),
     words=("qwen-image", "qwen_image"),
     half="bfloat16",
