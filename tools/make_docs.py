@@ -91,8 +91,8 @@ def family_page() -> str:
     lines += [
         "",
         "ControlNets and IP-Adapters of the newer families do what Diffusers does with the same weights: the tests compare with",
-        "its classes, pipelines and attention; blockwise ControlNets, which Diffusers has not, follow DiffSynth-Studio. ComfyUI",
-        "was not recorded with them. FLUX.1 Redux is as recorded.",
+        "its classes, pipelines and attention; the blockwise and Fun ControlNets of Qwen-Image, which Diffusers has not, follow",
+        "DiffSynth-Studio and VideoX-Fun. ComfyUI was not recorded with them. FLUX.1 Redux is as recorded.",
     ]
     others = ", ".join(f"`{name}`" for name in installed() if name not in running)
     lines += [
