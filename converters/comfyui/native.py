@@ -350,7 +350,8 @@ def apply(rule: Rule, builder: Builder, source: Source) -> list[Value]:
     for item in rule.parsed:
         value = _changed(source, item, rule)
         if item.many:
-            inputs.setdefault(item.native, []).append(value)
+            if value is not None:
+                inputs.setdefault(item.native, []).append(value)
             continue
         target = spec.inputs.get(item.native)
         lacking = source.inputs.get(item.comfy) is None

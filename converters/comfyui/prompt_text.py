@@ -34,6 +34,7 @@ DYNAMIC_TEXTS: Mapping[str, frozenset[str]] = {
     "TextEncodeAceStepAudio": frozenset({"tags", "lyrics"}),
     "TextEncodeAceStepAudio1.5": frozenset({"tags", "lyrics"}),
     "TextEncodeHunyuanVideo_ImageToVideo": frozenset({"prompt"}),
+    "TextEncodeQwenImage21": frozenset({"prompt", "negative_prompt"}),
     "TextEncodeQwenImageEdit": frozenset({"prompt"}),
     "TextEncodeQwenImageEditPlus": frozenset({"prompt"}),
 }

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from graphflow.errors import ModelFormatError
-from graphflow.modelfiles.description import Config, Description, Guess, Kind, Part, TokenizerSpec
+from graphflow.modelfiles.description import Config, Description, Guess, JsonValue, Kind, Part, TokenizerSpec
 from graphflow.modelfiles.families import family_named, family_of_pipeline, family_of_variant, recognise_part
 from graphflow.modelfiles.fingerprint import file_fingerprint, folder_fingerprint
 from graphflow.modelfiles.given import Answers
@@ -59,7 +59,7 @@ class _Reader:
         self.used.append(path)
         return config
 
-    def weights(self, folder: Path) -> Weights | None:
+    def weights(self, folder: Path, quantisation: JsonValue) -> Weights | None:
         """The headers of a component's weights; None where they are pickle files."""
         path = self._choose(folder)
         if path is None:
@@ -71,7 +71,7 @@ class _Reader:
             self.used.extend(self.checked(item) for item in pickles)
             self.pickle = True
             return None
-        weights = read_weights(self.checked(path))
+        weights = read_weights(self.checked(path), quantisation)
         self.used.extend(self.checked(file) for file in weights.files)
         return weights
 
@@ -183,7 +183,7 @@ def _pipeline(reader: _Reader, answers: Answers) -> _Made:
         folder = reader.path / name
         if name == "scheduler":
             made.scheduler = _scheduler(reader, answers, folder)
-        elif name.startswith("tokenizer"):
+        elif name.startswith("tokenizer") or (name == "processor" and "tokenizer" not in index):
             made.tokenizers.append(_tokenizer(reader, name))
         elif name.startswith(_WEIGHTLESS):
             reader.used.extend(sorted(reader.checked(item) for item in folder.glob("*.json")))
@@ -222,7 +222,7 @@ def _part(reader: _Reader, answers: Answers, name: str, folder: Path, class_name
     if (folder / "config.json").is_file():
         raw = reader.json(folder / "config.json")
         config = _answered(answers, name, {key: value for key, value in raw.items() if not key.startswith("_")})
-    weights = reader.weights(folder)
+    weights = reader.weights(folder, config.get("quantization_config"))
     return Part(
         name=name,
         class_name=class_name,
@@ -253,7 +253,8 @@ def _tokenizer(reader: _Reader, name: str) -> TokenizerSpec:
     if not folder.is_dir():
         raise ModelFormatError(f"lacks its component {name!r}", where=str(reader.path), advice="download it again")
     reader.used.extend(sorted(reader.checked(item) for item in folder.iterdir() if item.suffix in (".json", ".txt")))
-    part = name.replace("tokenizer", "text_encoder")
+    # What sees and reads has both in one.
+    part = name.replace("tokenizer", "text_encoder").replace("processor", "text_encoder")
     return TokenizerSpec(part, "folder", config, path=folder)
 
 

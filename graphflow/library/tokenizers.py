@@ -14,7 +14,7 @@ from graphflow.modelfiles.fingerprint import file_fingerprint, folder_fingerprin
 FOLDER = "tokenizers"
 """Folder in a model root with a folder for each tokenizer."""
 
-FILES = ("tokenizer.json", "spiece.model", "tokenizer.model", "vocab.json")
+FILES = ("tokenizer.json", "spiece.model", "tokenizer.model", "tekken.json", "vocab.json")
 """What a tokenizer may be read from, the best first; the last with merges.txt and tokenizer_config.json beside it."""
 
 

@@ -28,6 +28,7 @@ from graphflow.values import (
     IPAdapter,
     Model,
     ModelFile,
+    NetworkExtension,
     Recipe,
     SafetyChecker,
     StyleModel,
@@ -88,6 +89,7 @@ class ModelManager:
         self.placement = placement or place()
         self.measures: set[str] = set(measures)
         budget = budget or Budget(main_memory() // 2, int(device_memory(self.placement.device) * _DEVICE_SHARE))
+        self._budget = budget
         self._pool = Pool(self.placement, budget, self.describe, self.measures)
         self._ladder = Ladder(self._rungs())
 
@@ -184,7 +186,7 @@ class ModelManager:
         :class:`~graphflow.vision.upscale.Upscaler` for an UpscaleModel, a
         :class:`~graphflow.vision.image_encoder.PictureEncoder` for an ImageEncoder, a
         :class:`~graphflow.vision.style.PictureTokens` for a StyleModel and a
-        :class:`~graphflow.vision.safety.PictureChecker` for a SafetyChecker.
+        :class:`~graphflow.vision.safety.PictureChecker` for a SafetyChecker; the module of a NetworkExtension.
 
         Raises:
             ModelNotFoundError: A file of the recipe is gone.
@@ -230,6 +232,10 @@ class ModelManager:
         context: AbstractContextManager[Any] = torch.inference_mode()
         return context
 
+    def fits(self, nbytes: int) -> bool:
+        """Whether weights of so many bytes may stay in memory together, where they are used."""
+        return nbytes <= (self._budget.device if self.placement.offloads else self._budget.main)
+
     def free(self) -> int:
         """Forget all modules that nobody uses; returns how many."""
         return self._pool.free()
@@ -272,6 +278,8 @@ class ModelManager:
                 return self._components(recipe, modules).autoencoder(modules[0])
             case ControlNet():
                 return self._components(recipe, modules).control(modules[0])
+            case NetworkExtension():
+                return modules[0].module
             case IPAdapter():
                 return self._components(recipe, modules).picture_adapter(modules[0])
             case TextEncoder():

@@ -112,15 +112,19 @@ def recognise_part(class_name: str, config: Config) -> tuple[Family, Match] | No
 
 def family_of_adapter(kind: Kind, shapes: Shapes, metadata: Mapping[str, str]) -> tuple[str | None, str]:
     """Return the family and variant that an adapter is for; (None, "") where its tensors do not tell."""
-    for name, family in installed().items():
-        variant = family.fits_adapter(kind, shapes, metadata)
-        if variant is not None:
-            return name, variant
-    return None, ""
+    found = [
+        (match, name)
+        for name, family in installed().items()
+        if (match := family.fits_adapter(kind, shapes, metadata)) is not None
+    ]
+    if not found:
+        return None, ""
+    match, name = max(found, key=lambda item: item[0].rank)
+    return name, match.variant
 
 
 def family_of_encoders(classes: Collection[str]) -> Family:
-    """Return the family with the fewest encoders that has a role for each of these classes.
+    """Return the family with the fewest encoders that has a role for each of these classes, of several the choosiest.
 
     Raises:
         ModelFormatError: No family reads them together.
@@ -130,7 +134,9 @@ def family_of_encoders(classes: Collection[str]) -> Family:
         raise ModelFormatError(
             f"no model family reads {', '.join(sorted(classes))} together", advice="load the text encoders of one model"
         )
-    return min(fitting, key=lambda family: len(family.encoders()))
+    return min(
+        fitting, key=lambda family: (len(family.encoders()), sum(len(role.classes) for role in family.encoders()))
+    )
 
 
 def families_with_encoders(count: int) -> tuple[str, ...]:
@@ -140,7 +146,7 @@ def families_with_encoders(count: int) -> tuple[str, ...]:
 
 def _takes(family: Family, classes: Collection[str]) -> bool:
     """Tell whether each of these classes fits a role of its own."""
-    free = list(family.encoders())
+    free = [role for role in family.encoders() if not role.named]
     for name in classes:
         roles = [role for role in free if name in role.classes]
         if not roles:

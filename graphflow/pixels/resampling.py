@@ -137,14 +137,16 @@ SMOOTHING = frozenset({"bilinear", "bicubic"})
 """Those that take `antialias`; lanczos and area always smooth before shrinking."""
 
 
-def to_area(pixels: Tensor, area: int, multiple: int = 1) -> Tensor:
+def to_area(
+    pixels: Tensor, area: int, multiple: int = 1, method: str = "area"
+) -> Tensor:
     """Bring pictures (B, C, H, W) to so many pixels, of their own shape, both edges multiples of a number."""
     height, width = pixels.shape[-2:]
     scale = (area / (height * width)) ** 0.5
     size = [
         max(1, round(edge * scale / multiple)) * multiple for edge in (height, width)
     ]
-    return resample(pixels, size, "area")
+    return resample(pixels, size, method)
 
 
 def resample(

@@ -11,15 +11,18 @@ from graphflow.basics.finite import require_finite
 from graphflow.errors import InvalidInputError
 from graphflow.modelfiles.families import installed
 from graphflow.modelfiles.family import LatentFormat
+from graphflow.runtime import Tape
 from graphflow.values import Conditioning, Latent, Noise
 
 from .evaluate import acts
 from .guidance import NEGATIVE, POSITIVE, Guider
+from .image_prompts import PROMPTS
 from .loop import LatentSpace, OnStep, sample
 from .network import Denoiser
 from .noise import initial_noise
 from .planes import MAIN, OnPlanes, Planes
 from .prediction import ModelSampling
+from .resuming import Resuming
 from .samplers import Sampler, get_sampler
 
 NAN_ADVICE = (
@@ -43,6 +46,7 @@ class Request:
         on_step: Called before each step is taken with (steps done, steps in all, x, denoised); it may raise to stop.
         notice: Tells the user something that is no error.
         max_items: Most items in one batch; None has no limit.
+        tape: Keeps evaluations for a run that goes on after this one was interrupted; None keeps nothing.
     """
 
     denoiser: Denoiser
@@ -56,6 +60,7 @@ class Request:
     on_step: OnStep
     notice: Callable[[str], None]
     max_items: int | None = None
+    tape: Tape | None = None
 
 
 def denoise(request: Request) -> tuple[Latent, Latent]:
@@ -87,8 +92,11 @@ def denoise(request: Request) -> tuple[Latent, Latent]:
         space = LatentSpace()
     height, width = (edge * denoiser.latent.downscale for edge in latent.samples.shape[-2:])
     completed = {
-        name: denoiser.complete(side, height, width, negative=name == NEGATIVE) for name, side in request.sides.items()
+        name: denoiser.complete(side, height, width, negative=name == NEGATIVE, seed=noise.seed)
+        for name, side in {**denoiser.further_sides, **request.sides}.items()
     }
+    if any(PROMPTS in entry.extras for side in completed.values() for entry in side.entries):
+        request.notice("this model reads no pictures: what add_image_prompt said without a style model does nothing")
     told = dict(denoiser.painting(completed, spaces[MAIN].enter(latent.samples), latent.noise_mask))
     method = get_sampler(request.sampler) if isinstance(request.sampler, str) else request.sampler
     asked = {name: side for name, side in told.items() if name in request.guider.sides}
@@ -118,6 +126,9 @@ def denoise(request: Request) -> tuple[Latent, Latent]:
         downscale=denoiser.latent.downscale,
         device=denoiser.device,
         max_items=request.max_items,
+        resuming=None
+        if request.tape is None
+        else Resuming(request.tape, denoiser.states, denoiser.device, request.notice),
         on_step=request.on_step,
     )
 
@@ -135,7 +146,7 @@ def denoise(request: Request) -> tuple[Latent, Latent]:
 def in_format(latent: Latent, wanted: LatentFormat) -> Latent:
     """Return latents as a model reads them: a picture, (B, C, h, w), is one frame, (B, C, 1, h, w), for a model of videos.
 
-    An empty latent, which says nothing but its size, gets the model's channels.
+    An empty latent, which says nothing but its size, gets the model's channels and scale.
 
     Raises:
         InvalidInputError: They have other axes, channels or further tensors than the model's, or there are none.
@@ -147,8 +158,13 @@ def in_format(latent: Latent, wanted: LatentFormat) -> Latent:
     if not latent.samples.shape[0]:
         raise InvalidInputError("the batch is empty", where="latent")
     batch, channels, *edges = latent.samples.shape
-    if channels != wanted.channels and latent.downscale == wanted.downscale and not latent.samples.any():
-        latent = replace(latent, samples=latent.samples.new_zeros(batch, wanted.channels, *edges))
+    if channels != wanted.channels and not latent.samples.any():
+        edges[-2:] = (max(1, edge * latent.downscale // wanted.downscale) for edge in edges[-2:])
+        latent = replace(
+            latent,
+            samples=latent.samples.new_zeros(batch, wanted.channels, *edges),
+            downscale=wanted.downscale,
+        )
     for name, tensor, expected in [
         ("latent", latent.samples, wanted),
         *((name, latent.further[name], form) for name, form in wanted.further.items() if name in latent.further),

@@ -22,6 +22,7 @@ __all__ = [
     "LoraPatch",
     "Model",
     "ModelFile",
+    "NetworkExtension",
     "Recipe",
     "SafetyChecker",
     "StyleModel",
@@ -154,6 +155,12 @@ class ImageEncoder(Recipe):
 @dataclass(frozen=True, kw_only=True)
 class IPAdapter(Recipe):
     """An IP-Adapter: attention to pictures beside the text."""
+
+
+@value_type("network_extension")
+@dataclass(frozen=True, kw_only=True)
+class NetworkExtension(Recipe):
+    """A network that acts inside a diffusion model's own: a hypernetwork, or layers that place things in boxes."""
 
 
 @value_type("style_model")

@@ -36,12 +36,15 @@ def square_pixels(
     height, width = pixels.shape[-2:]
     if (height, width) != (size, size):
         scale = size / min(height, width)
-        edges = (size, size) if crop == "none" else (round(scale * height), round(scale * width))
-        pixels = functional.interpolate(pixels, size=edges, mode="bicubic", antialias=True)
+        edges = (round(scale * height), round(scale * width))
+        if crop == "none":
+            edges = (size, size)
+        pixels = functional.interpolate(pixels, edges, mode="bicubic", antialias=True)
         top, left = ((edge - size) // 2 for edge in edges)
         pixels = pixels[..., top : top + size, left : left + size]
     pixels = (pixels * 255).clamp(0, 255).round() / 255
-    return (pixels - pixels.new_tensor(mean)[:, None, None]) / pixels.new_tensor(std)[:, None, None]
+    middle, spread = (pixels.new_tensor(told)[:, None, None] for told in (mean, std))
+    return (pixels - middle) / spread
 
 
 def clip_pixels(

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from graphflow.basics.inference import inference
+from graphflow.errors import InvalidInputError
 from graphflow.vision.clip_pixels import CLIP_MEAN, CLIP_STD, Crop, clip_pixels, square_pixels
 
 
@@ -38,6 +39,31 @@ class PictureEncoder:
         """Whether it has one vector a picture, in a space that it shares with text."""
         return hasattr(self.module, "visual_projection")
 
+    def _square(self, pixels: Tensor, crop: Crop) -> Tensor:
+        mean, std = (CLIP_MEAN, CLIP_STD) if self.projects else ((0.5,) * 3, (0.5,) * 3)
+        square = square_pixels(pixels, int(self.module.config.image_size), crop, mean, std)
+        return square.to(self.device, self.dtype)
+
+    @inference
+    def vectors(self, pixels: Tensor, crop: Crop) -> Tensor:
+        """One vector a picture, (B, D), in the space that it shares with text; float32 on the CPU.
+
+        Args:
+            pixels: (B, 3 or more, H, W) in [0, 1].
+            crop: How they become square.
+
+        Raises:
+            InvalidInputError: The encoder has none.
+        """
+        if not self.projects:
+            raise InvalidInputError(
+                "the image encoder has no vector for a whole picture",
+                where="image_encoder",
+                advice="use a CLIP image encoder; SigLIP goes with style models",
+            )
+        found: Tensor = self.module(self._square(pixels, crop)).image_embeds
+        return found.float().cpu()
+
     @inference
     def tokens(self, pixels: Tensor, crop: Crop) -> Tensor:
         """One vector a token of the last layer (B, T, D), as style models read them; float32 on the CPU.
@@ -46,9 +72,7 @@ class PictureEncoder:
             pixels: (B, 3 or more, H, W) in [0, 1].
             crop: How they become square.
         """
-        mean, std = (CLIP_MEAN, CLIP_STD) if self.projects else ((0.5,) * 3, (0.5,) * 3)
-        square = square_pixels(pixels, int(self.module.config.image_size), crop, mean, std)
-        found: Tensor = self.module(square.to(self.device, self.dtype)).last_hidden_state
+        found: Tensor = self.module(self._square(pixels, crop)).last_hidden_state
         return found.float().cpu()
 
     @inference

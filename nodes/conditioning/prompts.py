@@ -4,23 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 
 from graphflow.basics.prompt_syntax import embedding_names
 from graphflow.errors import InvalidInputError
 from graphflow.limits import LIMITS
+from graphflow.modelfiles.families import family_named
 from graphflow.spec.decorator import FileNeed, node
 from graphflow.values import Conditioning, Image, Latent, TextEncoder, Vae
 from graphflow.values.network_hooks import T5Length
 
 from .extras import with_extras
 
-__all__ = ["encode_prompt", "encode_prompt_with_images", "set_t5_length", "set_text_layer"]
+__all__ = [
+    "encode_prompt",
+    "encode_prompt_with_images",
+    "encode_prompts_with_images",
+    "set_t5_length",
+    "set_text_layer",
+]
 
-REFERENCE = 1024 * 1024
-"""Pixels of a picture that an editing model gets as a reference."""
+REFERENCE_EDGE, EDGE = 1024, 32
+REFERENCE = REFERENCE_EDGE**2
+"""Pixels of a picture that an editing model gets as a reference, and along an edge, which is a multiple of `EDGE`."""
 
 
 def _embeddings(params: Mapping[str, Any]) -> Iterable[FileNeed]:
@@ -105,6 +113,71 @@ def encode_prompt_with_images(
             for picture in pictures
         )
     return with_extras(told, {"reference_latents": references})
+
+
+class PromptsWithImages(NamedTuple):
+    """What a model is told with pictures, and where it begins."""
+
+    positive: Annotated[
+        Conditioning, Field(description="what the picture shows, with the pictures that it is made from")
+    ]
+    negative: Annotated[Conditioning, Field(description="what it does not show, with the same pictures")]
+    latent: Annotated[Latent, Field(description="an empty latent of the first picture's size")]
+
+
+@node("encode_prompts_with_images", lane="device")
+def encode_prompts_with_images(
+    text_encoder: Annotated[TextEncoder, Field(description="the text encoder")],
+    text: Annotated[str, Field(max_length=LIMITS.text, description="what the picture shows, or the instruction")] = "",
+    negative_text: Annotated[str, Field(max_length=LIMITS.text, description="what it does not show")] = "",
+    images: Annotated[list[Image] | None, Field(description="the pictures that it is made from, in order")] = None,
+    vae: Annotated[
+        Vae | None, Field(description="encodes the pictures as references; without, only the text encoder sees them")
+    ] = None,
+    resolution: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=4096,
+            multiple_of=32,
+            description="pictures are brought to about its square of pixels, of their own shape; 0 leaves them as large as they are",
+        ),
+    ] = 1024,
+) -> PromptsWithImages:
+    """Encode what a picture shows and what it does not, with pictures that it is made from (Qwen-Image 2.1).
+
+    The pictures' edges become multiples of 32. Sample the latent: other sizes move what is edited.
+
+    Raises:
+        InvalidInputError: An input holds several pictures.
+        ModelFormatError: The text encoder reads no pictures.
+        NonFiniteError: An encoder overflows in its dtype.
+    """
+    import torch
+
+    from graphflow.pixels.resampling import to_area
+
+    given = [image.pixels for image in images or ()]
+    if any(len(picture) != 1 for picture in given):
+        raise InvalidInputError("an input holds several pictures", where="images", advice="give each one by itself")
+    pictures = [
+        to_area(picture, resolution**2 or picture.shape[-2] * picture.shape[-1], EDGE, "lanczos") for picture in given
+    ]
+    with text_encoder.use() as loaded:
+        positive, negative = (
+            loaded.encode_with_pictures(told, pictures, numbered=True) for told in (text, negative_text)
+        )
+    form = family_named(text_encoder.family or "qwen_image_21").latent
+    if vae is not None and pictures:
+        with vae.use() as autoencoder:
+            references = tuple(
+                Latent(samples=autoencoder.encode(picture), family=vae.family, downscale=autoencoder.downscale)
+                for picture in pictures
+            )
+        positive, negative = (with_extras(told, {"reference_latents": references}) for told in (positive, negative))
+    height, width = pictures[0].shape[-2:] if pictures else (resolution or REFERENCE_EDGE,) * 2
+    samples = torch.zeros(1, form.channels, height // form.downscale, width // form.downscale)
+    return PromptsWithImages(positive, negative, Latent(samples=samples, downscale=form.downscale))
 
 
 @node("set_t5_length", map=True)

@@ -19,7 +19,7 @@ from ..images.checks import require_items, require_size, tell_rounding
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["concat_latents", "crop_latent", "cut_latent", "flip_latent", "rotate_latent"]
+__all__ = ["concat_latents", "crop_latent", "cut_latent", "cut_latent_to_batch", "flip_latent", "rotate_latent"]
 
 Latents = Annotated[Latent, Field(description="the latents")]
 
@@ -90,6 +90,29 @@ def cut_latent(
     if axis == "t":
         return replace(latent, samples=latent.samples[:, :, first:last])
     return _window(latent, first, 0, last, rows) if axis == "x" else _window(latent, 0, first, columns, last)
+
+
+@node("cut_latent_to_batch", map=True)
+def cut_latent_to_batch(
+    latent: Latents,
+    axis: Annotated[Literal["x", "y", "t"], Field(description="x counts columns, y rows, t a video's frames")] = "t",
+    length: Annotated[int, Field(ge=1, le=LIMITS.edge, description="latent samples of a piece, at most all")] = 1,
+) -> Latent:
+    """Cut latents into pieces of equal length, each of which becomes one of the batch, such as layers of a picture.
+
+    What is left at the end is left out, and so are noise masks.
+
+    Raises:
+        InvalidInputError: Frames are asked of latents of pictures.
+    """
+    import torch
+
+    if axis == "t":
+        require_video(latent, "latent")
+    place = {"x": -1, "y": -2, "t": 2}[axis]
+    size = latent.samples.shape[place]
+    pieces = latent.samples.split(min(length, size), dim=place)[: size // min(length, size)]
+    return replace(latent, samples=torch.stack(pieces, dim=1).flatten(0, 1), noise_mask=None, batch_index=None)
 
 
 @node("concat_latents")

@@ -24,6 +24,8 @@ def vae_decode(
 ) -> Image:
     """Decode latents (B, C, h, w), or (B, C, 1, h, w) of models of videos, to pixels (B, 3, 8 h, 8 w) in [0, 1].
 
+    Autoencoders with transparency give (B, 4, ...), and some families' latents are smaller than an eighth.
+
     Tiles share at most a quarter of their edge.
 
     Raises:

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from graphflow import runtime
 from graphflow.errors import InvalidInputError
 from graphflow.limits import LIMITS
 from graphflow.modelfiles.families import family_named
-from graphflow.spec.decorator import ModelName, node
-from graphflow.values import Conditioning, ControlNet, Image, ImageEncoder, Model, StyleModel, TextEncoder
+from graphflow.spec.decorator import node
+from graphflow.values import Conditioning, ControlNet, Image, ImageEncoder, Model, TextEncoder
 
 from ..conditioning.extras import with_extras
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
 __all__ = [
-    "add_image_prompt",
     "apply_style_patch",
     "encode_prompt_parts",
     "lotus_conditioning",
@@ -65,77 +58,6 @@ def encode_prompt_parts(
     with text_encoder.use() as loaded:
         told: Conditioning = loaded.encode("", texts)
     return with_extras(told, {"guidance": guidance}) if family == "flux" else told
-
-
-@node("add_image_prompt", waits="a family with image prompts", unless={"style_model": ...}, lane="device")
-def add_image_prompt(
-    conditioning: Told,
-    image_encoder: Seeing,
-    image: Picture,
-    style_model: Annotated[
-        str, ModelName("style_model"), Field(description="a Flux Redux model; empty for unCLIP checkpoints and SDXL")
-    ] = "",
-    crop: Annotated[Literal["center", "none"], Field(description="how the picture is made square")] = "center",
-    strength: Annotated[float, Field(ge=-10, le=10, description="factor on the picture's embedding")] = 1.0,
-    noise_augmentation: Annotated[float, Field(ge=0, le=1, description="of unCLIP: noise on the embedding")] = 0.0,
-    strength_type: Annotated[
-        Literal["multiply", "attention"],
-        Field(
-            description="of a style model: what the strength is a factor on, the picture's tokens or the attention"
-            " that they get, where 0 leaves the picture out"
-        ),
-    ] = "multiply",
-) -> Conditioning:
-    """Prompt by a picture (unCLIP, SDXL revision, Flux Redux); pictures of a batch are seen side by side.
-
-    A style model's tokens (T, C) stand behind those of the text. ``apply_ip_adapter`` prompts by pictures, too.
-
-    Raises:
-        InvalidInputError: The style model reads another image encoder or is of another family, or the attention's
-            strength is negative.
-    """
-    by_attention = strength_type == "attention"
-    if by_attention and strength < 0:
-        raise InvalidInputError("the strength of attention cannot be negative", where="strength")
-    if by_attention and strength == 0:
-        return conditioning
-    file = runtime.current().models.find(style_model, "style_model", part="style_model")
-    with image_encoder.use() as encoder:
-        features = encoder.tokens(image.pixels, crop)
-    with StyleModel(files=(file,)).use() as style:
-        if style.reads != features.shape[-1]:
-            raise InvalidInputError(
-                f"the style model reads vectors of width {style.reads}, the image encoder makes {features.shape[-1]}",
-                where="image_encoder",
-                advice="Flux Redux goes with sigclip_vision_patch14_384",
-            )
-        tokens = style.tokens(features).flatten(0, 1)[None]
-    return _seeing(conditioning, tokens if by_attention else tokens * strength, strength if by_attention else 1.0)
-
-
-def _seeing(conditioning: Conditioning, tokens: Tensor, attention: float) -> Conditioning:
-    import numpy as np
-    import torch
-
-    # As ComfyUI has it, whose sum is in half precision.
-    bias = float(np.float16(math.log(attention)))
-    entries = []
-    for entry in conditioning.entries:
-        batch, first, width = entry.embedding.shape
-        if width != tokens.shape[-1]:
-            raise InvalidInputError(
-                f"the style model makes tokens of width {tokens.shape[-1]}, the prompt's have {width}",
-                where="style_model",
-                advice="use a style model of the family that the text encoders belong to",
-            )
-        spans = entry.extras.get("attention_bias", ())
-        if bias or spans:
-            spans = (*spans, (first, first + tokens.shape[1], bias))
-        told = torch.cat([entry.embedding, tokens.expand(batch, -1, -1)], dim=1)
-        entries.append(
-            replace(entry, embedding=told, extras={**entry.extras, **({"attention_bias": spans} if spans else {})})
-        )
-    return Conditioning(entries=tuple(entries))
 
 
 @node("apply_style_patch", waits="USO's style projector for flux")

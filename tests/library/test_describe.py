@@ -207,7 +207,7 @@ def test_unknown_tensors_are_an_error(tmp_path: Path) -> None:
         describe(tmp_path, {"foo.bar": (2, 2), "foo.baz": (3,)})
 
 
-@pytest.mark.parametrize(("marker", "family"), [("single_stream_modulation.lin.weight", "flux2")])
+@pytest.mark.parametrize(("marker", "family"), [("double_layers.0.attn.w2q.weight", "auraflow")])
 def test_other_families_are_named(tmp_path: Path, marker: str, family: str) -> None:
     found = describe(tmp_path, {"model.diffusion_model." + marker: (8,)})
     assert (found.kind, found.family) == ("diffusion_model", family)

@@ -170,6 +170,18 @@ def _image_prompt(entry: NodeEntry, spec: NodeSpec) -> Made:
     return Made(nodes, {"conditioning": ("", 0)})
 
 
+def _gligen_box(entry: NodeEntry, spec: NodeSpec) -> Made:
+    values = {name: _value(entry, spec, name) for name in ("text", "width", "height", "x", "y")}
+    links = {
+        "conditioning_to": _link(entry, "conditioning")["conditioning"],
+        "clip": _link(entry, "text_encoder")["text_encoder"],
+        "gligen_textbox_model": "@gligen",
+    }
+    named = {"gligen_name": _value(entry, spec, "gligen")}
+    nodes = [("gligen", "GLIGENLoader", named, {}), ("", "GLIGENTextBoxApply", values, links)]
+    return Made(nodes, {"conditioning": ("", 0)})
+
+
 def _prompt_sdxl(entry: NodeEntry, spec: NodeSpec) -> Made:
     """Say one text for both encoders twice, as ComfyUI asks for both."""
     names = {"text_g": "text", "text_l": "text", "clip": "text_encoder", "crop_w": "crop_x", "crop_h": "crop_y"}
@@ -222,6 +234,7 @@ SPECIAL: Mapping[str, Back] = {
     "apply_control_net": _one_sided_control,
     "encode_prompt_sdxl": _prompt_sdxl,
     "add_image_prompt": _image_prompt,
+    "add_gligen_box": _gligen_box,
     "encode_prompt_with_images": _edit_prompt,
 }
 """By native type; asked where no declarative rule fits."""

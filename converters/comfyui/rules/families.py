@@ -24,6 +24,16 @@ def _edit_prompt(template: str, *pictures: str) -> Made:
     return Made(comfy, ("encode_prompt_with_images",), make, says="encode_prompt_with_images")
 
 
+def _prefix_cache(builder: Builder, source: Source) -> list[Value]:
+    """QwenImage21Cache."""
+    if source.text("dtype", "default") != "default":
+        source.remark("what is cached is kept exactly")
+    model = source.get("model")
+    return [
+        model if source.text("device", "auto") == "off" else builder.add(source, "cache_references", {"model": model})
+    ]
+
+
 def _style_model(builder: Builder, source: Source) -> list[Value]:
     return [Fused("style model", {"name": source.text("style_model_name")}, (source.id,))]
 
@@ -49,6 +59,19 @@ def _style(builder: Builder, source: Source) -> list[Value]:
     strength = {"strength": source.get("strength", 1.0), "strength_type": kinds[kind]}
     inputs = {**told, **picture.parts, **strength}
     return [builder.add(source, "add_image_prompt", inputs, ids=(*model.ids, *picture.ids))]
+
+
+def _gligen(builder: Builder, source: Source) -> list[Value]:
+    return [Fused("GLIGEN model", {"gligen": source.text("gligen_name")}, (source.id,))]
+
+
+def _gligen_box(builder: Builder, source: Source) -> list[Value]:
+    network = source.fused("gligen_textbox_model", "GLIGEN model")
+    if network is None:
+        raise RefusedError("its GLIGEN model is missing")
+    inputs = {name: source.get(name) for name in ("text", "width", "height", "x", "y")}
+    told = {"conditioning": source.get("conditioning_to"), "text_encoder": source.get("clip")}
+    return [builder.add(source, "add_gligen_box", {**told, **inputs, **network.parts}, ids=network.ids)]
 
 
 def _unclip(builder: Builder, source: Source) -> list[Value]:
@@ -123,6 +146,12 @@ RULES: tuple[AnyRule, ...] = (
     Rule("CLIPTextEncodeHiDream", "encode_prompt_parts", "clip:text_encoder clip_l:text_l clip_g:text_g t5xxl:text_t5 llama:text_llama", fixed={"family": "hidream"}),
     _edit_prompt("qwen_edit", "image"),
     _edit_prompt("qwen_edit_plus", "image1", "image2", "image3"),
+    Rule("TextEncodeQwenImage21", "encode_prompts_with_images",
+         "clip:text_encoder prompt:text negative_prompt:negative_text vae resolution "
+         + " ".join(f"images.image_{number}:images[]" for number in range(1, 17)), "positive negative latent",
+         defaults={"negative_prompt": "", "resolution": 1024}),
+    Made("QwenImage21Cache", ("cache_references",), _prefix_cache, says="cache_references, or nothing"),
+    Rule("FluxKVCache", "cache_references", "model"),
     Rule("T5TokenizerOptions", "set_t5_length", "clip:text_encoder min_padding min_length"),
     Rule("Flux2Scheduler", "flux2_sigmas", "steps width height", defaults={"steps": 20, "width": 1024, "height": 1024}),
     Rule("LotusConditioning", "lotus_conditioning"),
@@ -132,6 +161,13 @@ RULES: tuple[AnyRule, ...] = (
     Made("USOStyleReference", ("apply_style_patch",), _style_patch, says="apply_style_patch"),
     Made("StyleModelLoader", (), _style_model, says="part of add_image_prompt", gives={"style_model": "redux"}),
     Made("StyleModelApply", ("add_image_prompt",), _style, says="add_image_prompt", gives={"style_model": "redux"}),
+    Rule("ModelSamplingStableCascade", "set_cascade_shift", "model shift"),
+    Rule("StableCascade_StageB_Conditioning", "add_stage_c", "conditioning stage_c:latent"),
+    Rule("StableCascade_StageC_VAEEncode", "encode_stage_c", "image:images vae compression", outputs="stage_c stage_b"),
+    Rule("SD_4XUpscale_Conditioning", "enlarge_conditioning", "images positive negative scale_ratio noise_augmentation",
+         outputs="positive negative latent"),
+    Made("GLIGENLoader", (), _gligen, says="part of add_gligen_box"),
+    Made("GLIGENTextBoxApply", ("add_gligen_box",), _gligen_box, says="add_gligen_box"),
     Made("unCLIPConditioning", ("add_image_prompt",), _unclip, says="add_image_prompt"),
 )  # fmt: skip
 """By ComfyUI type."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..building import Builder, Source, Value
 from .common import CROP, DEGREES, FILE, FLIP, METHOD, PREFIX
-from .rule import AnyRule, Made, Rule
+from .rule import AnyRule, Convert, Made, Rule
 
 _NO_TIME = "temporal_size temporal_overlap"
 _DIRECTIONS = {"x": "right", "-x": "left", "y": "down", "-y": "up", "t": "after", "-t": "before"}
@@ -62,6 +62,10 @@ RULES: tuple[AnyRule, ...] = (
     Rule("LatentRotate", "rotate_latent", "samples:latent rotation:degrees", values={"rotation": DEGREES}),
     Rule("LatentCrop", "crop_latent", "samples:latent width height x y"),
     Rule("LatentCut", "cut_latent", "samples:latent dim:axis index:start amount:length"),
+    Rule("LatentCutToBatch", "cut_latent_to_batch", "samples:latent dim:axis slice_size:length", defaults={"dim": "t", "slice_size": 1}),
+    Rule("EmptyQwenImageLayeredLatentImage", "empty_video_latent", "width height layers:length batch_size",
+         values={"layers": Convert(lambda layers: layers + 1, lambda length: length - 1)}, fixed={"channels": 16, "downscale": 8, "time_downscale": 1},
+         defaults={"width": 640, "height": 640, "layers": 3, "batch_size": 1}),
     Rule("LatentConcat", "concat_latents", "samples1:first samples2:second dim:direction", values={"dim": _DIRECTIONS}),
     Rule("LatentComposite", "composite_latents", "samples_to:destination samples_from:source x y feather"),
     Rule("LatentCompositeMasked", "composite_latents", "destination source x y resize_source mask"),

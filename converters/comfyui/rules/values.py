@@ -343,7 +343,6 @@ RULES: tuple[AnyRule, ...] = (
     _same("easy cleanGpuUsed", "anything", "ComfyUI-Easy-Use"),
     _same("easy clearCacheAll", "anything", "ComfyUI-Easy-Use"),
     _same("ChromaRadianceOptions", "model", remark="tiles of the last layers save memory alone"),
-    _same("FluxKVCache", "model", remark="a cache that changes speed alone"),
     _same("PreviewBridge", "images", "ComfyUI-Impact-Pack"),
     _same("ReroutePrimitive|pysssss", "value", "ComfyUI-Custom-Scripts", remark="what it gets goes on"),
 )  # fmt: skip

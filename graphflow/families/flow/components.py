@@ -10,14 +10,23 @@ from torch import nn
 
 from graphflow.basics.importing import collector_paused
 from graphflow.errors import ModelFormatError
-from graphflow.families.flow import skipping, steering  # noqa: F401 - they register what their hooks do
+from graphflow.families.flow import caching, skipping, steering  # noqa: F401 - they register what their hooks do
 from graphflow.families.flow.piece_tokenizer import PieceTokenizer, make_piece_tokenizer
 from graphflow.families.latent_diffusion.building import build
 from graphflow.families.latent_diffusion.components import LatentDiffusionComponents
 from graphflow.loading.components import Module
 from graphflow.modelfiles.description import Part, TokenizerSpec
 
-_TEXT = frozenset({"T5EncoderModel", "Qwen3Model", "Gemma2Model"})
+_TEXT = {
+    "T5EncoderModel": "T5EncoderModel",
+    "Qwen3Model": "Qwen3Model",
+    "Qwen3ForCausalLM": "Qwen3Model",
+    "Gemma2Model": "Gemma2Model",
+    "Gemma2ForCausalLM": "Gemma2Model",
+    "MistralModel": "MistralModel",
+    "Mistral3ForConditionalGeneration": "MistralModel",
+}
+"""By the classes that published configs name: without the head that writes, and without what sees."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,13 +57,13 @@ class FlowComponents(LatentDiffusionComponents):
                 warnings.filterwarnings("ignore", ".*FluxPosEmbed", FutureWarning)
                 module: nn.Module = cls.from_config(config)
             return module
-        name = part.class_name.replace("ForCausalLM", "Model")  # without the head that writes
-        if name in _TEXT:
+        if part.class_name in _TEXT:
             with collector_paused():
                 import transformers
 
-                text = getattr(transformers, name)
-            made: nn.Module = text(text.config_class(**config))
+                text = getattr(transformers, _TEXT[part.class_name])
+            language = config.get("text_config")  # of a model that sees, too
+            made: nn.Module = text(text.config_class(**(language if isinstance(language, dict) else config)))
             if hasattr(made, "shared"):
                 del made.shared  # the encoder's embedding once more
             return made

@@ -12,15 +12,18 @@ from torch import Tensor
 
 from graphflow.errors import InvalidInputError
 from graphflow.families.flow.control import FlowControl, Residuals
+from graphflow.families.flow.saving import flow_families, original_tensors
 from graphflow.families.latent_diffusion.nets import NetsInUse
+from graphflow.families.latent_diffusion.saving import UNET, config_of
 from graphflow.loading.lora_extraction import extract_lora
+from graphflow.modelfiles.description import Part
 from graphflow.modelfiles.family import LatentFormat
 from graphflow.pixels.batches import cycled
 from graphflow.sampling.guidance import Modifier
 from graphflow.sampling.loop import LatentSpace, MakeMaskSchedule
 from graphflow.sampling.network import Denoiser
 from graphflow.sampling.prediction import ModelSampling
-from graphflow.values import ConditioningEntry, Control, Latent
+from graphflow.values import Conditioning, ConditioningEntry, Control, Latent
 
 REFERENCES = "reference_latents"
 """Where a conditioning entry's extras have the latents of pictures to look at."""
@@ -36,6 +39,8 @@ class FlowDenoiser(Denoiser):
         controls: The ControlNets in use.
         everywhere: Controls of the model itself, whatever it is told.
         steered_by: The family's ControlNets; None where it has none.
+        caches: Whether what it makes of references can be the same at every step.
+        kept: What it made of references, by what it was asked; None where it makes it anew at every step.
     """
 
     module: Any
@@ -44,21 +49,34 @@ class FlowDenoiser(Denoiser):
     device: torch.device
     dtype: torch.dtype
     guidance: list[Modifier] = field(default_factory=list)
+    further_sides: dict[str, Conditioning] = field(default_factory=dict)
     variations: dict[str, Callable[..., AbstractContextManager[None]]] = field(default_factory=dict)
     make_mask_schedule: MakeMaskSchedule | None = None
     controls: NetsInUse = field(default_factory=NetsInUse)
     everywhere: list[Control] = field(default_factory=list)
     steered_by: ClassVar[type[FlowControl] | None] = None
+    kept: dict[tuple[object, ...], tuple[Sequence[ConditioningEntry], Any]] | None = None
+    caches: ClassVar[bool] = False
     _moved: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+
+    def file_tensors(self) -> tuple[dict[str, Tensor], dict[str, Any], str]:
+        """Its tensors in the authors' layout, and its config."""
+        class_name = type(self.module).__name__
+        config = config_of(self.module)
+        (family,) = (family for family in flow_families() if family.transformer == class_name)
+        names = family.names(Part("transformer", class_name, config, files=(), keys="ldm"))
+        return original_tensors(self.module, names, UNET), {"transformer": config}, ""
 
     def as_lora(self, rank: int, notice: Callable[[str], None]) -> dict[str, Tensor]:
         """Its weights, a difference of models, as LoRA layers in Diffusers' layout."""
         return extract_lora(self.module, "lora_transformer", rank, notice)
 
     def close(self) -> None:
-        """Give the ControlNets back, and forget what was moved to the device."""
+        """Give the ControlNets back, and forget what was moved to the device, and what was kept."""
         self.controls.close()
         self._moved.clear()
+        if self.kept is not None:
+            self.kept.clear()
 
     def stacked(self, tensors: Sequence[Tensor], batch: int) -> Tensor:
         """Tensors (1 or B, …) of n entries as one (n * B, …), on the device in the network's dtype."""
@@ -97,6 +115,17 @@ class FlowDenoiser(Denoiser):
         """Have the network as one of the `variations` has it until the block ends; None is as it is."""
         return nullcontext() if variation is None else self.variations[variation](self)
 
+    def recall(self, entries: Sequence[ConditioningEntry], *asked: object) -> tuple[Any, Callable[[Any], None]]:
+        """What was kept for these entries, None for nothing; and a function that keeps it, until the sampling ends."""
+        if self.kept is None:
+            return None, lambda _cache: None
+        kept, key = self.kept, (*asked, *map(id, entries))
+
+        def keep(cache: Any) -> None:
+            kept[key] = (entries, cache)  # as long as they are held, nothing else gets their numbers
+
+        return (kept[key][1] if key in kept else None), keep
+
     def references(self, entries: Sequence[ConditioningEntry], batch: int) -> list[Tensor]:
         """The reference latents of n entries in the model's space, each (n * B, C, ...)."""
         lists = [entry.extras.get(REFERENCES, ()) for entry in entries]
@@ -130,7 +159,12 @@ class FlowDenoiser(Denoiser):
         entries: Sequence[ConditioningEntry],
         evaluate: Callable[[Tensor, Tensor, Sequence[ConditioningEntry]], Tensor],
     ) -> Tensor:
-        """The network's output by `evaluate`, which gets entries together whose reference latents have equal shapes."""
+        """The network's output by `evaluate`, which gets entries together whose reference latents have equal shapes.
+
+        Raises:
+            InvalidInputError: An entry has ControlNets, and the family has none.
+        """
+        self.refuse_controls(entries)
         parts, times = x.chunk(len(entries)), timestep.chunk(len(entries))
         outputs: dict[int, Tensor] = {}
         for group in split_by_references(entries):
@@ -185,9 +219,9 @@ class FlowDenoiser(Denoiser):
         """Refuse what nothing here reads.
 
         Raises:
-            InvalidInputError: An entry has ControlNets.
+            InvalidInputError: An entry has ControlNets, and the family has none.
         """
-        if any(entry.controls for entry in entries):
+        if self.steered_by is None and any(entry.controls for entry in entries):
             raise InvalidInputError(
                 "models of this family are steered by no ControlNets", advice="take apply_control_net out"
             )

@@ -27,9 +27,9 @@ _TRANSFORMER_PREFIXES = (
     "base_model_model_transformer_", "base_model_model_diffusion_model_", "lycoris_", "model_diffusion_model_",
 )  # fmt: skip
 _TEXT_PREFIXES: Mapping[str, tuple[str, ...]] = {
-    "CLIPTextModel": ("lora_te_", "text_encoders_clip_l_transformer_"),
-    "CLIPTextModelWithProjection": ("text_encoders_clip_g_transformer_",),
-    "T5EncoderModel": ("lora_te3_", "text_encoders_t5xxl_transformer_"),
+    "CLIPTextModel": ("lora_te_", "text_encoders_clip_l_transformer_", "clip_l_"),
+    "CLIPTextModelWithProjection": ("text_encoders_clip_g_transformer_", "clip_g_"),
+    "T5EncoderModel": ("lora_te3_", "text_encoders_t5xxl_transformer_", "t5_"),
 }
 """What names of LoRA layers of an encoder begin with beside its number, by its first class."""
 

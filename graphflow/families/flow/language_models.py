@@ -1,6 +1,6 @@
 """Language models in weight files whose states condition pictures: how they are told, and their configs.
 
-Qwen3: Yang et al. 2025, arXiv:2505.09388. Gemma 2: Gemma Team 2024, arXiv:2408.00118.
+Qwen3: Yang et al. 2025, arXiv:2505.09388. Gemma 2: Gemma Team 2024, arXiv:2408.00118. Mistral Small 3: Mistral AI 2025.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import re
 from graphflow.errors import ModelFormatError
 from graphflow.families.flow.encoder_file import EncoderFile
 from graphflow.families.flow.names import CausalNames
+from graphflow.families.flow.tekken import TEKKEN
 from graphflow.modelfiles.description import Config
 from graphflow.modelfiles.inferred import Inferred, Shapes, shape_of
 
@@ -18,6 +19,9 @@ _LAYER = re.compile(r"^model\.layers\.(\d{1,3})\.")
 _QWEN3 = {1024: "qwen3_0.6b", 2560: "qwen3_4b", 4096: "qwen3_8b"}
 _GEMMA2_HEAD = 256
 """Channels of a head of Gemma 2 with 2 or 9 billion weights, which no tensor tells."""
+_MISTRAL3_HEAD = 128
+_MISTRAL3_TOKENS = (131072, 5120)
+"""Channels of a head, and tokens with their channels, of Mistral Small 3."""
 
 
 def _is_qwen3(shapes: Shapes, prefix: str) -> bool:
@@ -26,6 +30,13 @@ def _is_qwen3(shapes: Shapes, prefix: str) -> bool:
 
 def _is_gemma2(shapes: Shapes, prefix: str) -> bool:
     return _has(shapes, prefix, normed_queries=False, normed_outputs=True)
+
+
+def _is_mistral3(shapes: Shapes, prefix: str) -> bool:
+    tokens = shapes.get(f"{prefix}model.embed_tokens.weight")
+    # Models of the Llama kind have tensors of the same names, and no other one these sizes, or a vocabulary of this make.
+    mine = tokens == _MISTRAL3_TOKENS or any(name.rpartition(".")[2] == TEKKEN for name in shapes)
+    return mine and _has(shapes, prefix, normed_queries=False, normed_outputs=False)
 
 
 def _has(shapes: Shapes, prefix: str, *, normed_queries: bool, normed_outputs: bool) -> bool:
@@ -55,6 +66,12 @@ def _infer_gemma2(shapes: Shapes, where: str) -> Inferred:
     return Inferred("Gemma2Model", variant, facts, defaults, frozenset(defaults))
 
 
+def _infer_mistral3(shapes: Shapes, where: str) -> Inferred:
+    facts = _facts(shapes, _MISTRAL3_HEAD, where)
+    defaults: Config = {"rope_theta": 1_000_000_000.0, "rms_norm_eps": 1e-5, "sliding_window": None}
+    return Inferred("MistralModel", "mistral_small_3", facts, defaults, frozenset(defaults))
+
+
 def _facts(shapes: Shapes, head: int, where: str) -> Config:
     tokens = shape_of(shapes, "model.embed_tokens.weight", dims=2)
     query, key = (shape_of(shapes, f"{_FIRST}self_attn.{name}_proj.weight", dims=2) for name in "qk")
@@ -74,12 +91,12 @@ def _facts(shapes: Shapes, head: int, where: str) -> Config:
 
 QWEN3 = EncoderFile(
     classes=("Qwen3Model", "Qwen3ForCausalLM"),
-    prefixes=("text_encoders.qwen3_4b.transformer.", ""),
+    prefixes=("text_encoders.qwen3_4b.transformer.", "text_encoders.qwen3_8b.transformer.", ""),
     is_one=_is_qwen3,
     infer=_infer_qwen3,
     names=CausalNames(),
     tokenizer="qwen2",
-    published=("Qwen/Qwen3-4B", "Tongyi-MAI/Z-Image-Turbo:tokenizer"),
+    published=("Qwen/Qwen3-4B", "Tongyi-MAI/Z-Image-Turbo:tokenizer", "black-forest-labs/FLUX.2-klein-4B:tokenizer"),
 )
 """Qwen3, whose vocabulary is that of Qwen2."""
 
@@ -94,3 +111,15 @@ GEMMA2 = EncoderFile(
     inside="spiece_model",
 )
 """Gemma 2."""
+
+MISTRAL3 = EncoderFile(
+    classes=("MistralModel", "Mistral3ForConditionalGeneration"),
+    prefixes=("text_encoders.mistral3_24b.transformer.", ""),
+    is_one=_is_mistral3,
+    infer=_infer_mistral3,
+    names=CausalNames(),
+    tokenizer="mistral3",
+    published=("black-forest-labs/FLUX.2-dev:tokenizer", "mistralai/Mistral-Small-3.2-24B-Instruct-2506"),
+    inside=TEKKEN,
+)
+"""Mistral Small 3, of whose published files the network that sees pictures is left alone."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from graphflow import runtime
 from graphflow.basics.finite import require_finite
@@ -28,7 +29,9 @@ class LanguageText(FlowText):
         device: Where it computes.
         template: What it is asked; `{}` is the prompt.
         begin: Ids of tokens before it.
-        layer: Whose output is the embedding, counted from the end: -1 is the last, without the final norm.
+        layers: Whose outputs, side by side, are the embedding; -1 is the last, without the final norm.
+        least: Tokens at least; shorter texts are filled up behind, with tokens that see the text alone.
+        filler: The token that fills them up.
     """
 
     module: Any
@@ -36,7 +39,13 @@ class LanguageText(FlowText):
     device: torch.device
     template: str
     begin: tuple[int, ...]
-    layer: int
+    layers: tuple[int, ...]
+    least: int = 0
+    filler: str = ""
+
+    def languages(self) -> dict[str, nn.Module]:
+        """Its language model."""
+        return {"text_encoder": self.module}
 
     @inference
     def encode(self, text: str, texts: Mapping[str, str] | None = None) -> Conditioning:
@@ -58,18 +67,21 @@ class LanguageText(FlowText):
             if piece.is_embedding:
                 runtime.current().notice(f"language models read no embeddings: {piece.text!r} is left out")
         told = "".join(piece.text for piece in found if not piece.is_embedding)
-        states = self._run([*self.begin, *self.tokenizer.ids(self.template.format(told))]).float().cpu()
+        states = self._run([*self.begin, *self.tokenizer.ids(self.template.replace("{}", told))]).float().cpu()
         require_finite(states, "the prompt's embedding", "set dtype to float32 or bfloat16")
         return Conditioning(entries=(ConditioningEntry(embedding=states),))
 
     def _run(self, ids: list[int]) -> Tensor:
         layers = self.module.layers
-        kept: list[Tensor] = []
-        hook = layers[max(self.layer, -len(layers))].register_forward_hook(
-            lambda _module, _inputs, output: kept.append(output)
-        )
-        try:
-            self.module(input_ids=torch.tensor([ids], device=self.device), use_cache=False)
-        finally:
-            hook.remove()
-        return kept[0]
+        kept: dict[int, Tensor] = {}
+        with ExitStack() as hooks:
+            for index in self.layers:
+                hook = layers[max(index, -len(layers))].register_forward_hook(
+                    lambda _module, _inputs, output, index=index: kept.update({index: output})
+                )
+                hooks.callback(hook.remove)
+            fill = max(0, self.least - len(ids))
+            mask = torch.tensor([[1] * len(ids) + [0] * fill], device=self.device) if fill else None
+            filled = [*ids, *(fill * self.tokenizer.ids(self.filler))]
+            self.module(input_ids=torch.tensor([filled], device=self.device), attention_mask=mask, use_cache=False)
+        return torch.cat([kept[index] for index in self.layers], dim=-1)

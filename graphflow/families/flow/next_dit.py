@@ -58,6 +58,7 @@ class NextDenoiser(FlowDenoiser):
         Raises:
             InvalidInputError: The entries do not fit the network.
         """
+        self.refuse_controls(entries)
         if any(entry.extras.get(REFERENCES) for entry in entries):
             raise InvalidInputError(
                 "models of this family read no reference pictures", advice="take add_reference_latent out"
@@ -140,5 +141,5 @@ class NextComponents(FlowComponents):
             device=part.device,
             template=self.template,
             begin=self.begin,
-            layer=-2 if layer is None else layer,
+            layers=(-2 if layer is None else layer,),
         )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -16,6 +15,7 @@ from graphflow.basics.inference import inference
 from graphflow.errors import InvalidInputError
 from graphflow.families.flow.control import by_block
 from graphflow.families.flow.denoiser import FlowDenoiser, exact_numbers
+from graphflow.families.flow.guidance import hearing, told_guidance
 from graphflow.families.flow.patches import pack, positions, unpack, whole_patches
 from graphflow.families.flux.control import DOUBLE, SINGLE, FluxControl
 from graphflow.families.flux.ip_adapter import FluxPicturePrompts
@@ -27,8 +27,6 @@ from graphflow.values import Conditioning, ConditioningEntry
 
 BIAS = "attention_bias"
 """The extra of an entry that says how much more attention some of its tokens get: (first, behind the last, logarithm)."""
-GUIDANCE = 3.5
-"""What a guidance-distilled model is told where nobody says it."""
 _BYTES_PER_TOKEN = 34
 """Numbers that a block holds at its peak for each token and channel: joint query, key and value, and the perceptron."""
 
@@ -95,7 +93,7 @@ class FluxDenoiser(FlowDenoiser):
                 x, timestep, entries, partial(self._evaluate, None if sigma is None else float(sigma))
             )
 
-    def complete(self, told: Conditioning, height: int, width: int, *, negative: bool) -> Conditioning:
+    def complete(self, told: Conditioning, height: int, width: int, *, negative: bool, seed: int = 0) -> Conditioning:
         """The conditioning with the tokens of pictures that IP-Adapters show; see `Denoiser.complete`."""
         return self.picture_prompts.completed(told, negative=negative)
 
@@ -114,7 +112,7 @@ class FluxDenoiser(FlowDenoiser):
             places += PLACES[self.reference_method(entries, PLACES, "offset")](sizes, rows, columns)
             tokens = torch.cat([tokens, *map(pack, references)], dim=1)
         text = self.text(entries, batch, config.joint_attention_dim)
-        guidance, heard = self._guidance(entries, batch)
+        guidance, heard = told_guidance(entries, batch, self.device, self.dtype)
         told = {
             "encoder_hidden_states": text,
             "pooled_projections": self.pooled(entries, batch, config.pooled_projection_dim),
@@ -128,10 +126,11 @@ class FluxDenoiser(FlowDenoiser):
         if not config.guidance_embeds:
             guidance = heard = None
         numbers = [1000 * number for number in (told["timestep"], guidance) if number is not None]
+        embedder = self.module.time_text_embed
         pictures = [self.stacked(seen, batch) for seen in self.picture_prompts.tokens(entries)]
         with (
-            _heard(self.module, heard),
-            exact_numbers(self.module.time_text_embed.time_proj, *numbers),
+            hearing(embedder, heard),
+            exact_numbers(embedder.time_proj, *numbers),
             self.picture_prompts.attending_to(self.module, pictures, sigma) as seeing,
         ):
             output: Tensor = self.module(
@@ -172,27 +171,3 @@ class FluxDenoiser(FlowDenoiser):
                 # Tokens of this picture, and of those that came later, look at it as they look at all others.
                 matrix[:first, first:last] = matrix[text:, first:last] = bias
         return {"attention_mask": added.repeat_interleave(batch, dim=0)}
-
-    def _guidance(self, entries: Sequence[ConditioningEntry], batch: int) -> tuple[Tensor, Tensor | None]:
-        """The guidance of each item, and whether it is heard at all; None where all hear it."""
-        told = [entry.extras.get("guidance", GUIDANCE) for entry in entries]
-        values = torch.tensor([GUIDANCE if value is None else float(value) for value in told])
-        heard = torch.tensor([value is not None for value in told])
-        return (
-            values.repeat_interleave(batch).to(self.device),
-            None if bool(heard.all()) else heard.repeat_interleave(batch).to(self.device, self.dtype),
-        )
-
-
-@contextmanager
-def _heard(module: Any, heard: Tensor | None) -> Iterator[None]:
-    """Silence the guidance embedding of some items until the block ends; of none, where `heard` is None."""
-    if heard is None:
-        yield
-        return
-    embedder = module.time_text_embed.guidance_embedder
-    hook = embedder.register_forward_hook(lambda _module, _inputs, output: output * heard[:, None])
-    try:
-        yield
-    finally:
-        hook.remove()

@@ -13,6 +13,7 @@ from graphflow.families.flux.config import infer_transformer, schedule
 from graphflow.families.flux.control_config import CONTROL, control_names, infer_control
 from graphflow.families.flux.ip_adapter_config import IP_ADAPTER, MARK, infer_ip_adapter, ip_adapter_names
 from graphflow.families.flux.sizes import KONTEXT_SIZES
+from graphflow.families.flux.stand_ins import STAND_INS
 from graphflow.families.flux.style import REDUX, infer_redux
 from graphflow.modelfiles.description import Config, Kind, Part
 from graphflow.modelfiles.draft import Draft
@@ -69,7 +70,9 @@ FAMILY = FluxFamily(
     trained_sizes={"flux_kontext": KONTEXT_SIZES},
     comfyui_loader={2: "flux"},
     latent=LatentFormat(channels=16, scale=0.3611, shift=0.1159, tiny="taef1"),
-    variants=tuple(Variant(name=name) for name in ("flux_dev", "flux_schnell", "flux_fill", "flux_control")),
+    variants=tuple(
+        Variant(name=name, gguf="flux") for name in ("flux_dev", "flux_schnell", "flux_fill", "flux_control")
+    ),
     infer=infer_transformer,
     names=transformer_names,
     schedule=schedule,
@@ -80,4 +83,5 @@ FAMILY = FluxFamily(
     texts={"text_encoder_2": T5},
     lone=True,
     components_in="graphflow.families.flux.components",
+    stand_ins=STAND_INS,
 )

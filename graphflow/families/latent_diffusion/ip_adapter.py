@@ -180,7 +180,7 @@ class PicturePrompts:
             sigma: The noise level.
 
         Yields:
-            The arguments of the network that take the place of the text embedding.
+            What takes the place of the text embedding, and arguments of the network's attention.
         """
         if not self.prompts:
             yield {"encoder_hidden_states": context}
@@ -191,10 +191,7 @@ class PicturePrompts:
                 for prompt, part in zip(self.prompts, tokens, strict=True)
             ]
             masks = [None if prompt.masks is None else prompt.masks[None] for prompt in self.prompts]
-            yield {
-                "encoder_hidden_states": (context, pictures),
-                "cross_attention_kwargs": {"ip_adapter_masks": masks},
-            }
+            yield {"encoder_hidden_states": (context, pictures), "ip_adapter_masks": masks}
 
     @contextmanager
     def processing(self, network: Any, sigma: float | None) -> Iterator[None]:

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from graphflow.errors import ModelFormatError
+from graphflow.families.latent_diffusion.key_names import openclip_vision_places
 from graphflow.families.latent_diffusion.unet_config import HEAD_WIDTH
 from graphflow.modelfiles.description import Config
 from graphflow.modelfiles.inferred import Inferred, Shapes, shape_of
 
+_VISION_MARK = "vision_model.embeddings.patch_embedding.weight"
 VARIANTS = {768: "clip_l", 1024: "openclip_h", 1280: "openclip_bigg"}
 """Width to the encoder it speaks for."""
 
@@ -39,6 +41,18 @@ def find_text_encoders(shapes: Shapes) -> Iterator[Found]:
             prefix = name.removesuffix("token_embedding.weight")
             if prefix + "positional_embedding" in shapes:
                 yield Found(prefix, "openclip")
+
+
+def find_image_encoder(shapes: Shapes) -> Found | None:
+    """The image encoder in a file, if there is one."""
+    for name in shapes:
+        if name.endswith(_VISION_MARK):
+            return Found(name.removesuffix(_VISION_MARK), "diffusers")
+        if name.endswith("class_embedding"):
+            prefix = name.removesuffix("class_embedding")
+            if prefix + "conv1.weight" in shapes:
+                return Found(prefix, "openclip")
+    return None
 
 
 def infer_text_encoder(
@@ -107,6 +121,8 @@ def infer_image_encoder(shapes: Shapes, where: str) -> Inferred:
     Raises:
         ModelFormatError: The tensors do not form one.
     """
+    if "conv1.weight" in shapes:
+        shapes = _as_transformers(shapes)
     patch = shape_of(shapes, "vision_model.embeddings.patch_embedding.weight", dims=4)
     positions = shape_of(shapes, "vision_model.embeddings.position_embedding.weight", dims=2)
     inner = shape_of(shapes, "vision_model.encoder.layers.0.mlp.fc1.weight", dims=2)
@@ -120,7 +136,7 @@ def infer_image_encoder(shapes: Shapes, where: str) -> Inferred:
     facts: Config = {
         "hidden_size": width,
         "intermediate_size": inner[0],
-        "num_hidden_layers": _layers(shapes, "vision_model.encoder.layers."),
+        "num_hidden_layers": (layers := _layers(shapes, "vision_model.encoder.layers.")),
         "patch_size": patch[2],
         "num_channels": patch[1],
         "image_size": round((positions[0] - 1) ** 0.5) * patch[2],
@@ -129,13 +145,27 @@ def infer_image_encoder(shapes: Shapes, where: str) -> Inferred:
         facts["projection_dim"] = projection[0]
     defaults: Config = {
         "num_attention_heads": max(1, width // head),
-        "hidden_act": "quick_gelu" if width == 1024 else "gelu",
+        "hidden_act": "quick_gelu" if layers == 24 else "gelu",  # ViT-L is OpenAI's, the deeper ones are OpenCLIP's
         "layer_norm_eps": 1e-5,
     }
     known = width in (768, 1024, 1280, 1664)
     variant = {1024: "clip_vision_l", 1280: "clip_vision_h", 1664: "clip_vision_g"}.get(width, "")
     certain = frozenset(defaults) if known else frozenset({"layer_norm_eps"})
     return Inferred("CLIPVisionModelWithProjection", variant, facts, defaults, certain)
+
+
+def _as_transformers(shapes: Shapes) -> Shapes:
+    """The shapes of an OpenCLIP image encoder by the names of the transformers class."""
+    found: dict[str, tuple[int, ...]] = {}
+    for key, shape in shapes.items():
+        for name, change in openclip_vision_places(key):
+            size = tuple(shape)
+            if change == "transpose":
+                size = size[::-1]
+            elif change:
+                size = (size[0] // 3, *size[1:])
+            found[name if name.startswith("visual_projection") else f"vision_model.{name}"] = size
+    return found
 
 
 def _siglip(shapes: Shapes, patch: tuple[int, ...], positions: int, inner: int) -> Inferred:

@@ -32,6 +32,7 @@ class Autoencoder:
         dtype: Dtype it computes in.
         downscale: Pixels per latent sample along an edge.
         latent_channels: Channels C of its latents.
+        pixel_channels: Channels of its pictures: 3, or 4 with alpha.
         upcast: Brings the module into float32; called once where half precision overflows.
         latent_scale: Factor between this module's latents and raw ones: 1, but a tiny autoencoder stands for
             another one together with the family's scale.
@@ -45,6 +46,7 @@ class Autoencoder:
     downscale: int
     latent_channels: int
     upcast: Callable[[], None]
+    pixel_channels: int = 3
     latent_scale: float = 1.0
     save_memory: bool = False
     axes: ClassVar[int] = 2
@@ -62,7 +64,8 @@ class Autoencoder:
         """Encode pictures; what does not fill a whole latent sample is cut off evenly at both sides.
 
         Args:
-            pixels: (B, 3 or more, H, W) in [0, 1]; channels after the third are left out.
+            pixels: (B, 3 or more, H, W) in [0, 1]; channels that it does not read are left out, and what has no alpha is
+                opaque.
             tile: Edge of the tiles in pixels; 0 encodes each picture whole.
             overlap: Pixels that neighbouring tiles share.
 
@@ -72,7 +75,7 @@ class Autoencoder:
         Raises:
             NonFiniteError: The autoencoder makes NaN in float32, too.
         """
-        pixels = _whole_samples(pixels[:, :3], self.downscale) * 2.0 - 1.0
+        pixels = self._enter(_whole_samples(_with_channels(pixels, self.pixel_channels), self.downscale))
         tile, overlap = self._tile(tile, overlap, pixels.shape[-2:], 1)
         compute = (
             self._whole(self._encode) if not tile else self._tiled(self._encode, tile, overlap, 1 / self.downscale)
@@ -89,7 +92,7 @@ class Autoencoder:
             overlap: Pixels that neighbouring tiles share.
 
         Returns:
-            (B, 3, h * f, w * f) in [0, 1], float32 on the CPU.
+            (B, 3 or 4, h * f, w * f) in [0, 1], float32 on the CPU.
 
         Raises:
             NonFiniteError: The autoencoder makes NaN in float32, too.
@@ -99,7 +102,7 @@ class Autoencoder:
         compute = (
             self._whole(self._decode) if not tile else self._tiled(self._decode, tile // f, overlap // f, float(f))
         )
-        return (self._checked(compute, latents * self.latent_scale, "the picture") / 2.0 + 0.5).clamp(0.0, 1.0)
+        return self._leave(self._checked(compute, latents * self.latent_scale, "the picture"))
 
     def _tile(self, tile: int, overlap: int, size: torch.Size, factor: int) -> tuple[int, int]:
         """The tile to use: what was asked for, or the memory ladder's where the picture is larger."""
@@ -130,7 +133,7 @@ class Autoencoder:
         """The mean of three tilings, square, tall and wide, so that no seam is in the same place in all of them."""
 
         def compute(source: Tensor) -> Tensor:
-            channels = self.latent_channels if scale < 1 else 3
+            channels = self.latent_channels if scale < 1 else self.pixel_channels
             shapes = ((tile, tile), (max(overlap + 1, tile // 2), tile * 2), (tile * 2, max(overlap + 1, tile // 2)))
             total: Tensor | None = None
             for shape in shapes:
@@ -148,6 +151,12 @@ class Autoencoder:
 
         return compute
 
+    def _enter(self, pixels: Tensor) -> Tensor:
+        return pixels * 2.0 - 1.0
+
+    def _leave(self, pixels: Tensor) -> Tensor:
+        return (pixels / 2.0 + 0.5).clamp(0.0, 1.0)
+
     def _encode(self, pixels: Tensor) -> Tensor:
         output = self.module.encode(pixels.to(self.device, self.dtype))
         latents: Tensor = output.latent_dist.mode() if hasattr(output, "latent_dist") else output.latents
@@ -156,6 +165,11 @@ class Autoencoder:
     def _decode(self, latents: Tensor) -> Tensor:
         pixels: Tensor = self.module.decode(latents.to(self.device, self.dtype)).sample
         return pixels
+
+
+def _with_channels(pixels: Tensor, count: int) -> Tensor:
+    opaque = torch.ones_like(pixels[:, :1]).expand(-1, max(0, count - pixels.shape[1]), -1, -1)
+    return torch.cat([pixels[:, :count], opaque], dim=1)
 
 
 def _whole_samples(pixels: Tensor, downscale: int) -> Tensor:

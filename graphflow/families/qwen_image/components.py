@@ -71,17 +71,7 @@ class QwenImageComponents(FlowComponents):
         )
 
     def denoiser(self, part: Module) -> QwenImageDenoiser:
-        """The transformer.
-
-        Raises:
-            ModelFormatError: It makes layers of a picture.
-        """
-        if part.config.get("use_additional_t_cond"):
-            raise ModelFormatError(
-                "Qwen-Image-Layered is not read yet",
-                where=part.description.name,
-                advice="run the whole pipeline with run_pipeline",
-            )
+        """The transformer."""
         sampling = ModelSampling.flow(math.exp(MU), levels=LEVELS, timestep_scale=1.0)
         return QwenImageDenoiser(
             module=part.module, model_sampling=sampling, latent=self.latent, device=part.device, dtype=part.dtype
@@ -130,6 +120,7 @@ class QwenImageComponents(FlowComponents):
             dtype=part.dtype,
             downscale=2 ** (len(part.config["dim_mult"]) - 1) * (part.config.get("patch_size") or 1),
             latent_channels=int(part.config.get("z_dim", self.latent.channels)),
+            pixel_channels=int(part.config.get("input_channels", 3)),
             upcast=part.upcast,
             save_memory=part.save_memory,
         )

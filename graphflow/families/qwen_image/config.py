@@ -22,7 +22,7 @@ _LAYERS = 60
 TIME_ZERO = "__index_timestep_zero__"
 """An empty tensor that marks models which were trained to see reference pictures without noise."""
 
-_TEXT_PREFIXES = ("text_encoders.qwen25_7b.transformer.", "")
+TEXT_PREFIXES = ("text_encoders.qwen25_7b.transformer.", "")
 _TEXT_MARK = "model.layers.0.self_attn.q_proj.bias"
 _VAE_PREFIXES = ("first_stage_model.", "vae.", "")
 _VAE_MARKS = ("decoder.upsamples.0.residual.0.gamma", "decoder.up_blocks.0.resnets.0.norm1.gamma")
@@ -37,7 +37,7 @@ _DOWN_DIFFUSERS = re.compile(r"^encoder\.down_blocks\.(\d{1,2})\.(conv1|resample
 
 def text_prefix(shapes: Shapes) -> str | None:
     """The prefix of a Qwen2.5-VL's tensors; None where there is none."""
-    return next((prefix for prefix in _TEXT_PREFIXES if prefix + _TEXT_MARK in shapes), None)
+    return next((prefix for prefix in TEXT_PREFIXES if prefix + _TEXT_MARK in shapes), None)
 
 
 def vae_prefix(shapes: Shapes) -> str | None:

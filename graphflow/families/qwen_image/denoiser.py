@@ -15,7 +15,9 @@ from graphflow.basics.inference import inference
 from graphflow.families.flow.control import by_block
 from graphflow.families.flow.denoiser import FlowDenoiser, exact_numbers
 from graphflow.families.flow.patches import unpack
+from graphflow.families.latent_diffusion.saving import UNET
 from graphflow.families.qwen_image.blockwise import Acting, QwenImageBlockwise, acting
+from graphflow.families.qwen_image.config import TIME_ZERO
 from graphflow.families.qwen_image.control import BLOCKS, QwenImageControl
 from graphflow.families.qwen_image.places import METHODS, Grid
 from graphflow.families.qwen_image.tokens import tokens_of
@@ -27,7 +29,7 @@ _BYTES_PER_TOKEN = 34
 
 @dataclass(kw_only=True, eq=False)
 class QwenImageDenoiser(FlowDenoiser):
-    """What `Model.use()` gives for a Qwen-Image model; latents are (B, 16, frames, h, w).
+    """What `Model.use()` gives for a Qwen-Image model; latents are (B, 16, frames, h, w), where frames may be layers.
 
     Extras of a conditioning entry that it reads: `reference_latents`, and `reference_method`.
     """
@@ -39,6 +41,13 @@ class QwenImageDenoiser(FlowDenoiser):
         """Width C of the text embeddings that it reads."""
         width: int = self.module.config.joint_attention_dim
         return width
+
+    def file_tensors(self) -> tuple[dict[str, Tensor], dict[str, Any], str]:
+        """Its tensors, with the one by which files tell how references are timed."""
+        tensors, config, architecture = super().file_tensors()
+        if self.module.config.zero_cond_t:
+            tensors[UNET + TIME_ZERO] = torch.zeros(0)
+        return tensors, config, architecture
 
     def memory(self, shape: Sequence[int]) -> int:
         """Bytes that an evaluation of one latent (C, frames, h, w) of this shape takes at its peak, beside the weights."""
@@ -70,8 +79,12 @@ class QwenImageDenoiser(FlowDenoiser):
         tokens, shape = tokens_of(x.to(self.device, self.dtype))
         grids, count = [Grid(*shape)], tokens.shape[1]
         references = [tokens_of(reference) for reference in self.references(entries, batch)]
+        config = self.module.config
+        layered: bool = config.use_additional_t_cond
         method = self.reference_method(
-            entries, METHODS, "index_timestep_zero" if self.module.config.zero_cond_t else "index"
+            entries,
+            METHODS,
+            "negative_index" if layered else "index_timestep_zero" if config.zero_cond_t else "index",
         )
         if references:
             tokens = torch.cat([tokens, *(found for found, _ in references)], dim=1)
@@ -93,6 +106,8 @@ class QwenImageDenoiser(FlowDenoiser):
                 **by_block(steering, {BLOCKS: len(self.module.transformer_blocks)}, tokens.shape[1] - count),
                 hidden_states=tokens,
                 img_shapes=[grids] * len(x),
+                # 1 would say that all layers are opaque pictures.
+                additional_t_cond=torch.zeros(len(x), dtype=torch.long, device=self.device) if layered else None,
                 return_dict=False,
             )[0]
         frames = output[:, :count].unflatten(1, (shape[0], -1)).flatten(0, 1)

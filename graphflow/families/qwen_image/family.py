@@ -23,6 +23,7 @@ from graphflow.families.qwen_image.config import (
     vae_prefix,
 )
 from graphflow.families.qwen_image.names import LanguageNames, transformer_names, vae_names
+from graphflow.families.qwen_image.stand_ins import STAND_INS
 from graphflow.modelfiles.description import Config, Kind, Part, TokenizerSpec
 from graphflow.modelfiles.draft import Draft
 from graphflow.modelfiles.family import Change, EncoderRole, LatentFormat, Match, TensorNames, Variant
@@ -96,7 +97,7 @@ class QwenImageFamily(FlowFamily):
 
 FAMILY = QwenImageFamily(
     name="qwen_image",
-    made_by="QwenImage",
+    made_by="QwenImage(?!21)",
     transformer="QwenImageTransformer2DModel",
     marks=("transformer_blocks.0.img_mod.1.weight",),
     control=CONTROL,
@@ -119,10 +120,11 @@ FAMILY = QwenImageFamily(
             2.8251, 1.9160,
         ),
     ),
-    variants=(Variant(name="qwen_image"), Variant(name="qwen_image_edit_2511")),
+    variants=tuple(Variant(name=name, gguf="qwen_image") for name in ("qwen_image", "qwen_image_edit_2511")),
     infer=infer_transformer,
     names=transformer_names,
     schedule=schedule,
     roles=(EncoderRole(part="text_encoder", classes=TEXT_CLASSES),),
     components_in="graphflow.families.qwen_image.components",
+    stand_ins=STAND_INS,
 )  # fmt: skip

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from graphflow.basics.importing import collector_paused
+from graphflow.families.flow.seeing import patches
 from graphflow.pixels.resampling import resample
 
 _TEXT_SIZES = (
@@ -86,9 +87,7 @@ class Qwen25VL(nn.Module):  # type: ignore[misc]
         rows, columns = (max(1, round(edge / unit)) for edge in picture.shape[-2:])
         pixels = resample(picture, (rows * unit, columns * unit), "bilinear")
         mean, deviation = (pixels.new_tensor(value).reshape(1, 3, 1, 1) for value in (_MEAN, _DEVIATION))
-        frames = ((pixels - mean) / deviation).expand(config.temporal_patch_size, -1, -1, -1)
-        parts = frames.reshape(len(frames), 3, rows, merged, patch, columns, merged, patch)
-        tokens = parts.permute(2, 5, 3, 6, 1, 0, 4, 7).reshape(rows * columns * merged**2, -1)
+        tokens = patches((pixels - mean) / deviation, patch, merged, config.temporal_patch_size)
         grid = torch.tensor([[1, rows * merged, columns * merged]], device=picture.device)
         states = self.visual(tokens.to(self.visual.dtype), grid_thw=grid).pooler_output
         return states[self._window_order(grid)], rows, columns

@@ -94,6 +94,11 @@ def numbered(shapes: Shapes) -> list[Grid]:
     return [Grid(*shape, first=number) for number, shape in enumerate(shapes, start=1)]
 
 
+def numbered_down(shapes: Shapes) -> list[Grid]:
+    """Each reference before the picture and before those before it, as models of layers were trained."""
+    return [Grid(*shape, first=-number) for number, shape in enumerate(shapes, start=1)]
+
+
 def on_one_sheet(shapes: Shapes) -> list[Grid]:
     """All references on one sheet behind the picture, each right of or below those before."""
     corners = beside([shape[1:] for shape in shapes])
@@ -103,6 +108,7 @@ def on_one_sheet(shapes: Shapes) -> list[Grid]:
 METHODS: Mapping[str, Callable[[Shapes], list[Grid]]] = {
     "index": numbered,
     "index_timestep_zero": numbered,
+    "negative_index": numbered_down,
     "offset": on_one_sheet,
 }
 """By the names of `set_reference_method`."""

@@ -26,6 +26,7 @@ from graphflow.modelfiles.family import (
     Variant,
 )
 from graphflow.modelfiles.inferred import Inferred, Shapes
+from graphflow.modelfiles.stand_in import StandIn
 
 _PREFIXES = ("model.diffusion_model.", "transformer.", "")
 
@@ -52,6 +53,7 @@ class RecognisedFamily:
         latent: Its latents; sixteen channels, as most of them have, where nothing here computes with them.
         variants: Its variants, where they are told apart.
         scripts: What scripts must know of its pipelines; None where none is written for it.
+        stand_ins: What stands in for its files where they are not there.
     """
 
     name: str
@@ -70,6 +72,7 @@ class RecognisedFamily:
     latent: LatentFormat = field(default_factory=partial(LatentFormat, channels=16))
     variants: tuple[Variant, ...] = ()
     scripts: ScriptTraits | None = None
+    stand_ins: tuple[StandIn, ...] = ()
 
     def recognise(self, shapes: Shapes, metadata: Mapping[str, str], *, stated: Guess | None = None) -> Match | None:
         """Recognise a transformer or ControlNet by its tensors."""
@@ -100,14 +103,15 @@ class RecognisedFamily:
         mine = class_name == self.transformer or ("Transformer" in class_name and self.makes(class_name))
         return Match(kind="diffusion_model", variant=self.name, rank=self.rank) if mine else None
 
-    def fits_adapter(self, kind: Kind, shapes: Shapes, metadata: Mapping[str, str]) -> str | None:
+    def fits_adapter(self, kind: Kind, shapes: Shapes, metadata: Mapping[str, str]) -> Match | None:
         """Tell a LoRA of this family by its tensors or its trainer's notes."""
         if kind != "lora":
             return None
         notes = ("ss_base_model_version", "modelspec.architecture", "ss_sd_model_name")
         said = " ".join(metadata.get(key, "") for key in notes).lower()
         named = any(word in said for word in self.words)
-        return self.name if named or any(mark in name for name in shapes for mark in self.adapter_marks) else None
+        mine = named or any(mark in name for name in shapes for mark in self.adapter_marks)
+        return Match(kind=kind, variant=self.name, rank=self.rank) if mine else None
 
     def encoders(self) -> tuple[EncoderRole, ...]:
         """Return none: nothing encodes for it here."""

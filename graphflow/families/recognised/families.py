@@ -11,14 +11,6 @@ AURAFLOW = RecognisedFamily(
     marks=("double_layers.0.attn.w2q.weight",),
 )
 COGVIDEOX = RecognisedFamily(name="cogvideox", made_by="CogVideoX")
-FLUX2 = RecognisedFamily(
-    name="flux2",
-    made_by="Flux2",
-    transformer="Flux2Transformer2DModel",
-    marks=("single_stream_modulation.lin.weight",),
-    rank=3,
-    half="bfloat16",
-)
 HIDREAM = RecognisedFamily(
     name="hidream",
     made_by="HiDream",
@@ -52,7 +44,6 @@ SANA = RecognisedFamily(
     marks=("blocks.0.cross_attn.q_linear.weight",),
     half="bfloat16",
 )
-STABLE_CASCADE = RecognisedFamily(name="stable-cascade", made_by="StableCascade")
 WAN = RecognisedFamily(
     name="wan",
     made_by="Wan",

@@ -6,6 +6,7 @@ from graphflow.families.flow.family import FlowFamily
 from graphflow.families.flow.language_models import QWEN3
 from graphflow.families.z_image.config import CONTROL, VARIANT, infer_control, infer_transformer, schedule
 from graphflow.families.z_image.names import control_names, transformer_names
+from graphflow.families.z_image.stand_ins import STAND_INS
 from graphflow.modelfiles.family import EncoderRole, LatentFormat, Variant
 
 FAMILY = FlowFamily(
@@ -26,7 +27,7 @@ FAMILY = FlowFamily(
     half="bfloat16",
     comfyui_loader={1: "lumina2"},
     latent=LatentFormat(channels=16, scale=0.3611, shift=0.1159, tiny="taef1"),
-    variants=(Variant(name=VARIANT),),
+    variants=(Variant(name=VARIANT, gguf="lumina2"),),
     infer=infer_transformer,
     names=transformer_names,
     schedule=schedule,
@@ -34,4 +35,5 @@ FAMILY = FlowFamily(
     texts={"text_encoder": QWEN3},
     lone=True,
     components_in="graphflow.families.z_image.components",
+    stand_ins=STAND_INS,
 )

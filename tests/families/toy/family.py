@@ -50,6 +50,7 @@ class ToyFamily:
     """Implements :class:`graphflow.modelfiles.family.Family`."""
 
     name = "toy"
+    stand_ins = ()
     variants: tuple[Variant, ...] = ()
     latent = LatentFormat(
         channels=5, scale=2.0, shift=0.1, further={"sound": LatentFormat(channels=2, scale=0.5, axes=1)}
@@ -73,7 +74,7 @@ class ToyFamily:
     def recognise_part(self, class_name: str, config: Config) -> Match | None:
         return None
 
-    def fits_adapter(self, kind: Kind, shapes: Shapes, metadata: Mapping[str, str]) -> str | None:
+    def fits_adapter(self, kind: Kind, shapes: Shapes, metadata: Mapping[str, str]) -> Match | None:
         return None
 
     def encoders(self) -> tuple[EncoderRole, ...]:

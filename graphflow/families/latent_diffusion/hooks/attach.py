@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
+import torch
+
 from graphflow import runtime
 from graphflow.errors import InvalidInputError
 from graphflow.families.latent_diffusion.hooks.deep_shrink import deep_shrink
@@ -19,6 +21,7 @@ from graphflow.families.latent_diffusion.hooks.self_attention import (
     without_middle_attention,
 )
 from graphflow.families.latent_diffusion.hooks.tokens import merge_tokens
+from graphflow.families.latent_diffusion.hypernetwork import changing_attention
 from graphflow.families.latent_diffusion.ip_adapter import PicturePrompt, PicturePrompts
 from graphflow.families.latent_diffusion.unet import UNetModel
 from graphflow.loading.hooks import attach
@@ -28,6 +31,7 @@ from graphflow.values.image_prompts import ImagePrompt
 from graphflow.values.network_hooks import (
     DeepShrink,
     FreeU,
+    Hypernetwork,
     HyperTile,
     MergeTokens,
     PerturbedAttention,
@@ -62,6 +66,7 @@ def _(hook: SkipLayers, loaded: UNetModel) -> AbstractContextManager[None]:
 @attach.register
 def _(hook: SelfAttentionGuidance, loaded: UNetModel) -> AbstractContextManager[None]:
     seen = AttentionMap()
+    loaded.states.append(seen)
     loaded.variations["self_attention_map"] = seen.watching
     loaded.guidance.append(
         AwayFromBlurred(seen, variation="self_attention_map", scale=hook.scale, blur_sigma=hook.blur_sigma)
@@ -79,12 +84,26 @@ def _(hook: DeepShrink, loaded: UNetModel) -> AbstractContextManager[None]:
 
 @attach.register
 def _(hook: HyperTile, loaded: UNetModel) -> AbstractContextManager[None]:
-    return hypertile(loaded.module, hook)
+    return hypertile(loaded.module, hook, _draws(loaded))
 
 
 @attach.register
 def _(hook: MergeTokens, loaded: UNetModel) -> AbstractContextManager[None]:
-    return merge_tokens(loaded.module, hook.ratio)
+    return merge_tokens(loaded.module, hook.ratio, _draws(loaded))
+
+
+def _draws(loaded: UNetModel) -> torch.Generator:
+    """Return a generator that every use of the network begins anew."""
+    generator = torch.Generator().manual_seed(0)
+    loaded.states.append(generator)
+    return generator
+
+
+@attach.register
+@contextmanager
+def _(hook: Hypernetwork, loaded: UNetModel) -> Iterator[None]:
+    with hook.network.use() as network, changing_attention(loaded.module, network, hook.strength):
+        yield
 
 
 @attach.register

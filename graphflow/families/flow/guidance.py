@@ -1,0 +1,42 @@
+"""Models that were distilled from guided ones: they read how strongly they are guided, as a number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from graphflow.values import ConditioningEntry
+
+GUIDANCE = 3.5
+"""What a guidance-distilled model is told where nobody says it."""
+
+
+def told_guidance(
+    entries: Sequence[ConditioningEntry], batch: int, device: torch.device, dtype: torch.dtype
+) -> tuple[Tensor, Tensor | None]:
+    """The guidance (n * B,) of n entries, and 1 where it is heard, 0 where it is left out; None where it is everywhere."""
+    told = [entry.extras.get("guidance", GUIDANCE) for entry in entries]
+    values = torch.tensor([GUIDANCE if value is None else float(value) for value in told])
+    heard = torch.tensor([value is not None for value in told])
+    return (
+        values.repeat_interleave(batch).to(device),
+        None if bool(heard.all()) else heard.repeat_interleave(batch).to(device, dtype),
+    )
+
+
+@contextmanager
+def hearing(embeddings: Any, heard: Tensor | None) -> Iterator[None]:
+    """Silence the guidance among a network's embeddings for some items until the block ends; for none, where `heard` is None."""
+    if heard is None:
+        yield
+        return
+    embedder = embeddings.guidance_embedder
+    hook = embedder.register_forward_hook(lambda _module, _inputs, output: output * heard[:, None])
+    try:
+        yield
+    finally:
+        hook.remove()
