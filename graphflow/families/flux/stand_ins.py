@@ -2,10 +2,43 @@
 
 from __future__ import annotations
 
-from graphflow.families.flow.stand_ins import AUTOENCODER, T5, bfl_transformer
+from graphflow.families.flow.stand_ins import AUTOENCODER, AXES, HEAD, HEADS, T5, bfl_transformer
 from graphflow.families.flux.config import MASK, PATCH, schedule
-from graphflow.families.latent_diffusion.stand_ins import CLIP_L
-from graphflow.modelfiles.stand_in import StandIn
+from graphflow.families.flux.control_config import CONTROL, EXTRA
+from graphflow.families.flux.ip_adapter_config import IP_ADAPTER
+from graphflow.families.flux.style import REDUX
+from graphflow.families.latent_diffusion.stand_ins import CLIP_L, PROJECTED, SEEN
+from graphflow.modelfiles.stand_in import StandIn, TinyPart
+
+_CONTROL = TinyPart(
+    class_name=CONTROL,
+    config={
+        "patch_size": 1,
+        "in_channels": PATCH,
+        "num_layers": 1,
+        "num_single_layers": 1,
+        "attention_head_dim": HEAD,
+        "num_attention_heads": HEADS,
+        "joint_attention_dim": 4096,
+        "pooled_projection_dim": 768,
+        "guidance_embeds": True,
+        "axes_dims_rope": [*AXES],
+        "num_mode": 10,
+        EXTRA: 4,
+    },
+)
+"""A union one that fills in, too: it takes all that nodes may give it."""
+_IP_ADAPTER = TinyPart(
+    class_name=IP_ADAPTER,
+    config={
+        "projection": "plain",
+        "image_width": PROJECTED,
+        "cross_attention_dim": 4096,
+        "layers": [HEADS * HEAD],
+        "tokens": 4,
+        "bias": True,
+    },
+)
 
 
 def _model(names: str, variant: str, task: str = "generate", inputs: int = PATCH) -> StandIn:
@@ -15,7 +48,15 @@ def _model(names: str, variant: str, task: str = "generate", inputs: int = PATCH
         names=names,
         variant=variant,
         task=task,
-        parts={"transformer": transformer, "text_encoder": CLIP_L, "text_encoder_2": T5, "vae": AUTOENCODER},
+        parts={
+            "transformer": transformer,
+            "text_encoder": CLIP_L,
+            "text_encoder_2": T5,
+            "vae": AUTOENCODER,
+            "controlnet": _CONTROL,
+            "ip_adapter": _IP_ADAPTER,
+            "style_model": TinyPart(class_name=REDUX, config={"redux_dim": SEEN, "txt_in_features": 4096}),
+        },
         scheduler=schedule(variant),
     )
 

@@ -7,6 +7,8 @@ from graphflow.modelfiles.description import Config
 from graphflow.modelfiles.stand_in import END, SPECIAL, START, TOKENS, StandIn, TinyPart
 
 _HEADS, _WIDTH = 2, 32
+SEEN, PROJECTED = 1280, 1024
+"""Widths of what an image encoder sees: for each part of a picture, and for all of it."""
 
 
 def clip(width: int, *, projected: bool = False, pads_with_end: bool = True) -> TinyPart:
@@ -101,13 +103,13 @@ SHARED = (
             "image_encoder": TinyPart(
                 class_name="CLIPVisionModelWithProjection",
                 config={
-                    "hidden_size": 1280,
+                    "hidden_size": SEEN,
                     "intermediate_size": 2 * _WIDTH,
                     "num_hidden_layers": 2,
                     "num_attention_heads": 16,
                     "patch_size": 14,
                     "image_size": 224,
-                    "projection_dim": 1024,
+                    "projection_dim": PROJECTED,
                 },
             )
         },

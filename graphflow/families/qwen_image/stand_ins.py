@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from graphflow.families.flow.stand_ins import HEADS, INNER, language_model
-from graphflow.families.qwen_image.config import TEXT_CLASSES, VAE_CLASSES, schedule
+from graphflow.families.qwen_image.config import CONTROL, TEXT_CLASSES, VAE_CLASSES, schedule
 from graphflow.modelfiles.stand_in import StandIn, TinyPart
 
 _SEEN = {"depth": 1, "hidden_size": INNER, "intermediate_size": INNER, "num_heads": 1, "out_hidden_size": 3584}
@@ -38,10 +38,12 @@ def _model(names: str, variant: str, *, time_zero: bool = False) -> StandIn:
             "zero_cond_t": time_zero,
         },
     )
+    of_control = {key: value for key, value in transformer.config.items() if key != "zero_cond_t"}
+    control = TinyPart(class_name=CONTROL, config={**of_control, "extra_condition_channels": 4})
     return StandIn(
         names=names,
         variant=variant,
-        parts={"transformer": transformer, "text_encoder": _TEXT, "vae": _VAE},
+        parts={"transformer": transformer, "text_encoder": _TEXT, "vae": _VAE, "controlnet": control},
         scheduler=schedule(variant),
     )
 

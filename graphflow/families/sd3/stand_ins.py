@@ -5,6 +5,7 @@ from __future__ import annotations
 from graphflow.families.flow.stand_ins import T5
 from graphflow.families.latent_diffusion.stand_ins import CLIP_G, CLIP_L, autoencoder
 from graphflow.families.sd3.config import HEAD, schedule
+from graphflow.families.sd3.control_config import CONTROL
 from graphflow.modelfiles.description import Config
 from graphflow.modelfiles.stand_in import StandIn, TinyPart
 
@@ -32,6 +33,9 @@ def _model(names: str, variant: str, places: int, further: Config) -> StandIn:
             "text_encoder_2": CLIP_G,
             "text_encoder_3": T5,
             "vae": autoencoder(16, 1.5305, 0.0609),
+            "controlnet": TinyPart(
+                class_name=CONTROL, config={**config, "num_layers": 1, "extra_conditioning_channels": 1}
+            ),
         },
         scheduler=schedule(variant),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from graphflow.families.flow.stand_ins import AUTOENCODER, AXES, HEAD, HEADS, language_model
-from graphflow.families.z_image.config import VARIANT, schedule
+from graphflow.families.z_image.config import CONTROL, VARIANT, schedule
 from graphflow.modelfiles.stand_in import StandIn, TinyPart
 
 _TEXT = language_model("Qwen3Model", 2560, rope_theta=1_000_000.0)
@@ -29,6 +29,19 @@ STAND_INS = (
             ),
             "text_encoder": _TEXT,
             "vae": AUTOENCODER,
+            "controlnet": TinyPart(
+                class_name=CONTROL,
+                config={
+                    "control_layers_places": [0],
+                    "control_refiner_layers_places": [0],
+                    "control_in_dim": 33,
+                    "add_control_noise_refiner": "control_layers",
+                    "dim": HEADS * HEAD,
+                    "n_refiner_layers": 1,
+                    "n_heads": HEADS,
+                    "n_kv_heads": HEADS,
+                },
+            ),
         },
         scheduler=schedule(VARIANT),
     ),
