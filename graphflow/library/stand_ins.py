@@ -13,8 +13,6 @@ from graphflow.modelfiles.stand_in import StandIn
 
 WHOLE: tuple[Kind, ...] = ("checkpoint", "diffusion_model")
 """Kinds of files that name a family."""
-_STEERING: tuple[Kind, ...] = ("controlnet", "ip_adapter", "style_model")
-"""Kinds of files that fit one family only."""
 ADAPTERS: tuple[Kind, ...] = ("lora",)
 """Kinds of files for which random changes of the model that they meet stand in."""
 _SCALE = re.compile(r"(?:^|[^0-9a-z])(?:([1248])x|x([1248]))(?![0-9])", re.IGNORECASE)
@@ -79,7 +77,7 @@ def _described(name: str, kind: Kind, family: Family, entry: StandIn, role: str 
         path=None,
         kind=kind,
         layout="stand-in",
-        family=family.name if kind in (*WHOLE, *_STEERING) else None,
+        family=family.name if kind in (*WHOLE, "controlnet") else None,
         variant=entry.variant,
         task=entry.task,
         parts=parts,

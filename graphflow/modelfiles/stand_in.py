@@ -17,7 +17,7 @@ from graphflow.modelfiles.tokenizer_config import byte_letters
 START, END = "<|startoftext|>", "<|endoftext|>"
 SPECIAL = (
     "<pad>", "</s>", "<bos>", "<unk>", START, END, "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>",
-    "<|image_pad|>", "<think>", "</think>",
+    "<|image_pad|>", "<think>", "</think>", "<s>", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", "[INST]", "[/INST]",
 )  # fmt: skip
 """Tokens of their own in every stand-in's vocabulary; the first ones have the ids that T5 and Gemma give them."""
 TOKENS = 640
@@ -91,14 +91,13 @@ class StandIn:
         return {name: part for name, part in self.parts.items() if name in _PARTS.get(kind, ())}
 
 
-_BESIDE = ("controlnet", "ip_adapter", "style_model")
+_BESIDE = ("controlnet",)
 """Parts that whole models do not hold."""
 _PARTS: Mapping[Kind, tuple[str, ...]] = {
     "diffusion_model": DENOISERS,
     "vae": ("vae",),
     "image_encoder": ("image_encoder",),
     "controlnet": ("controlnet",),
-    "ip_adapter": ("ip_adapter",),
     "style_model": ("style_model",),
 }
 

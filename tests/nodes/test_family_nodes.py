@@ -117,10 +117,6 @@ def test_what_needs_a_video_family_names_it() -> None:
             lambda: nodes.ltxv_encode_audio(some, some),
             lambda: nodes.ltxv_reference_audio(*sides, some, some),
         ],
-        "svd": [
-            lambda: nodes.load_image_to_video_checkpoint("svd"),
-            lambda: nodes.svd_conditioning(*sides),
-        ],
         "hunyuan_video": [
             lambda: nodes.hunyuan_image_conditioning(some, some),
             lambda: nodes.encode_video_prompt_with_image(*sides),

@@ -2,43 +2,16 @@
 
 from __future__ import annotations
 
-from graphflow.families.flow.stand_ins import AUTOENCODER, AXES, HEAD, HEADS, T5, bfl_transformer
+from graphflow.families.flow.stand_ins import AUTOENCODER, T5, bfl_transformer
 from graphflow.families.flux.config import MASK, PATCH, schedule
-from graphflow.families.flux.control_config import CONTROL, EXTRA
-from graphflow.families.flux.ip_adapter_config import IP_ADAPTER
+from graphflow.families.flux.control_config import CONTROL
 from graphflow.families.flux.style import REDUX
-from graphflow.families.latent_diffusion.stand_ins import CLIP_L, PROJECTED, SEEN
+from graphflow.families.latent_diffusion.stand_ins import CLIP_L, SIGLIP_WIDTH
 from graphflow.modelfiles.stand_in import StandIn, TinyPart
 
-_CONTROL = TinyPart(
-    class_name=CONTROL,
-    config={
-        "patch_size": 1,
-        "in_channels": PATCH,
-        "num_layers": 1,
-        "num_single_layers": 1,
-        "attention_head_dim": HEAD,
-        "num_attention_heads": HEADS,
-        "joint_attention_dim": 4096,
-        "pooled_projection_dim": 768,
-        "guidance_embeds": True,
-        "axes_dims_rope": [*AXES],
-        "num_mode": 10,
-        EXTRA: 4,
-    },
-)
-"""A union one that fills in, too: it takes all that nodes may give it."""
-_IP_ADAPTER = TinyPart(
-    class_name=IP_ADAPTER,
-    config={
-        "projection": "plain",
-        "image_width": PROJECTED,
-        "cross_attention_dim": 4096,
-        "layers": [HEADS * HEAD],
-        "tokens": 4,
-        "bias": True,
-    },
-)
+
+def _control(kinds: int | None) -> TinyPart:
+    return bfl_transformer(CONTROL, pooled_projection_dim=768, guidance_embeds=True, num_mode=kinds, out_channels=None)
 
 
 def _model(names: str, variant: str, task: str = "generate", inputs: int = PATCH) -> StandIn:
@@ -53,9 +26,7 @@ def _model(names: str, variant: str, task: str = "generate", inputs: int = PATCH
             "text_encoder": CLIP_L,
             "text_encoder_2": T5,
             "vae": AUTOENCODER,
-            "controlnet": _CONTROL,
-            "ip_adapter": _IP_ADAPTER,
-            "style_model": TinyPart(class_name=REDUX, config={"redux_dim": SEEN, "txt_in_features": 4096}),
+            "controlnet": _control(None),
         },
         scheduler=schedule(variant),
     )
@@ -67,5 +38,10 @@ STAND_INS = (
     _model(r"flux.*fill", "flux_fill", "inpaint", 2 * PATCH + MASK),
     _model(r"flux.*(canny|depth)", "flux_control", "control", 2 * PATCH),
     StandIn(names=r"t5.?xxl|t5-v1_1-xxl", variant="t5_xxl", parts={"text_encoder": T5}),
-    StandIn(names=r"(^|/)ae(\.|$)|flux.?1?.?(vae|ae)", parts={"vae": AUTOENCODER}),
+    StandIn(names=r"flux.*union", parts={"controlnet": _control(10)}),
+    StandIn(
+        names=r"redux",
+        parts={"style_model": TinyPart(class_name=REDUX, config={"redux_dim": SIGLIP_WIDTH, "txt_in_features": 4096})},
+    ),
+    StandIn(names=r"(^|/)ae(\.|$)|flux[._-]?1?[._-]?(vae|ae)", parts={"vae": AUTOENCODER}),
 )

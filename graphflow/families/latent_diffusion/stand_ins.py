@@ -7,8 +7,7 @@ from graphflow.modelfiles.description import Config
 from graphflow.modelfiles.stand_in import END, SPECIAL, START, TOKENS, StandIn, TinyPart
 
 _HEADS, _WIDTH = 2, 32
-SEEN, PROJECTED = 1280, 1024
-"""Widths of what an image encoder sees: for each part of a picture, and for all of it."""
+SIGLIP_WIDTH = 1152
 
 
 def clip(width: int, *, projected: bool = False, pads_with_end: bool = True) -> TinyPart:
@@ -103,13 +102,30 @@ SHARED = (
             "image_encoder": TinyPart(
                 class_name="CLIPVisionModelWithProjection",
                 config={
-                    "hidden_size": SEEN,
+                    "hidden_size": 1280,
                     "intermediate_size": 2 * _WIDTH,
                     "num_hidden_layers": 2,
                     "num_attention_heads": 16,
                     "patch_size": 14,
                     "image_size": 224,
-                    "projection_dim": PROJECTED,
+                    "projection_dim": 1024,
+                },
+            )
+        },
+    ),
+    StandIn(
+        names=r"sig(lip|clip)[\w-]*",
+        parts={
+            "image_encoder": TinyPart(
+                class_name="SiglipVisionModel",
+                config={
+                    "hidden_size": SIGLIP_WIDTH,
+                    "intermediate_size": 2 * _WIDTH,
+                    "num_hidden_layers": 1,
+                    "num_attention_heads": 2,
+                    "patch_size": 14,
+                    "image_size": 384,
+                    "vision_use_head": False,
                 },
             )
         },

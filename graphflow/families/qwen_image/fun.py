@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from graphflow.basics.inference import inference
 from graphflow.families.flow.control import Residuals, require_layers
-from graphflow.families.flow.denoiser import exact_numbers
+from graphflow.families.flow.exact_times import exact_numbers
 from graphflow.families.qwen_image.control import BLOCKS, QwenImageControl, require_one_frame
 from graphflow.families.qwen_image.tokens import tokens_of
 from graphflow.values import Vae

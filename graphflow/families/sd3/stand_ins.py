@@ -9,6 +9,19 @@ from graphflow.families.sd3.control_config import CONTROL
 from graphflow.modelfiles.description import Config
 from graphflow.modelfiles.stand_in import StandIn, TinyPart
 
+_CONTROL = TinyPart(
+    class_name=CONTROL,
+    config={
+        "num_layers": 1,
+        "attention_head_dim": HEAD,
+        "num_attention_heads": 1,
+        "joint_attention_dim": 4096,
+        "caption_projection_dim": HEAD,
+        "pooled_projection_dim": 768 + 1280,
+        "pos_embed_max_size": 192,
+    },
+)
+
 
 def _model(names: str, variant: str, places: int, further: Config) -> StandIn:
     config: Config = {
@@ -33,9 +46,7 @@ def _model(names: str, variant: str, places: int, further: Config) -> StandIn:
             "text_encoder_2": CLIP_G,
             "text_encoder_3": T5,
             "vae": autoencoder(16, 1.5305, 0.0609),
-            "controlnet": TinyPart(
-                class_name=CONTROL, config={**config, "num_layers": 1, "extra_conditioning_channels": 1}
-            ),
+            "controlnet": _CONTROL,
         },
         scheduler=schedule(variant),
     )

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from graphflow.families.flow.stand_ins import AUTOENCODER, AXES, HEAD, HEADS, language_model
+from graphflow.families.flow.stand_ins import AUTOENCODER, AXES, HEAD, HEADS, qwen3
 from graphflow.families.z_image.config import CONTROL, VARIANT, schedule
 from graphflow.modelfiles.stand_in import StandIn, TinyPart
 
-_TEXT = language_model("Qwen3Model", 2560, rope_theta=1_000_000.0)
+_TEXT = qwen3(2560)
+_CONTROL = TinyPart(
+    class_name=CONTROL,
+    config={
+        "control_in_dim": 16 + 1 + 16,  # the picture, and what is known of one to fill in
+        "dim": HEADS * HEAD,
+        "n_heads": HEADS,
+        "n_kv_heads": HEADS,
+        "n_refiner_layers": 1,
+        "add_control_noise_refiner": "control_noise_refiner",
+        "control_refiner_layers_places": [0],
+        "control_layers_places": [0],
+    },
+)
 
 STAND_INS = (
     StandIn(
@@ -29,19 +42,7 @@ STAND_INS = (
             ),
             "text_encoder": _TEXT,
             "vae": AUTOENCODER,
-            "controlnet": TinyPart(
-                class_name=CONTROL,
-                config={
-                    "control_layers_places": [0],
-                    "control_refiner_layers_places": [0],
-                    "control_in_dim": 33,
-                    "add_control_noise_refiner": "control_layers",
-                    "dim": HEADS * HEAD,
-                    "n_refiner_layers": 1,
-                    "n_heads": HEADS,
-                    "n_kv_heads": HEADS,
-                },
-            ),
+            "controlnet": _CONTROL,
         },
         scheduler=schedule(VARIANT),
     ),
