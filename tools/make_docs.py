@@ -78,8 +78,8 @@ def family_page() -> str:
         "checkpoint, or a Diffusers folder. What ComfyUI recorded of the newer ones comes out the same:",
         "[families_parity.md](families_parity.md).",
         "",
-        "| family | variants | encoders | latents | half precision | exported scripts |",
-        "|---|---|---|---|---|---|",
+        "| family | variants | encoders | latents | half precision | steered by | exported scripts |",
+        "|---|---|---|---|---|---|---|",
     ]
     for name, family in running.items():
         roles = ", ".join(f"{role.part} ({' or '.join(role.classes)})" for role in family.encoders())
@@ -90,9 +90,16 @@ def family_page() -> str:
             roles,
             f"{latent.channels} channels, 1/{latent.downscale}" + (", video" if latent.axes == 3 else ""),
             family.half,
+            "; ".join(family.steering) or "-",
             "yes" if family.scripts is not None else "no",
         )
         lines.append("| " + " | ".join(cells) + " |")
+    lines += [
+        "",
+        "ControlNets and IP-Adapters of the newer families do what Diffusers does with the same weights: the tests compare with",
+        "its classes, pipelines and attention; the blockwise and Fun ControlNets of Qwen-Image, which Diffusers has not, follow",
+        "DiffSynth-Studio and VideoX-Fun. ComfyUI was not recorded with them. FLUX.1 Redux is as recorded.",
+    ]
     others = ", ".join(f"`{name}`" for name in installed() if name not in running)
     lines += [
         "",

@@ -6,6 +6,7 @@ from graphflow.modelfiles.inferred import Shapes
 
 TRANSFORMER_BLOCKS = (
     "transformer_blocks.", "double_blocks.", "single_transformer_blocks.", "controlnet_blocks.0.x_rms.", "control_layers.",
+    "control_blocks.",
 )  # fmt: skip
 """Beginnings of names that only ControlNets for transformers have."""
 
@@ -17,6 +18,7 @@ _MARKS = (
     "controlnet_blocks.0.weight",
     "controlnet_blocks.0.x_rms.weight",
     "control_all_x_embedder.2-1.weight",
+    "control_blocks.0.img_mod.1.weight",
 )
 
 

@@ -321,6 +321,11 @@ class Family(Protocol):
         """The `type` that ComfyUI's loader of so many text encoders has for it, by their number."""
         ...
 
+    @property
+    def steering(self) -> tuple[str, ...]:
+        """What steers its models by pictures, in words for people."""
+        ...
+
     def recognise(self, shapes: Shapes, metadata: Mapping[str, str], *, stated: Guess | None = None) -> Match | None:
         """Recognise a weight file by its tensors.
 

@@ -151,10 +151,10 @@ def apply_control_net(
     """Steer by a picture; several ControlNets are applied by chaining, and their effects add up.
 
     Zhang et al. 2023, arXiv:2302.05543; Mou et al. 2023, arXiv:2302.08453 (T2I-Adapter). The picture is cut to the
-    proportions of what is sampled and scaled to it.
+    proportions of what is sampled and scaled to it, the mask to the picture.
 
     Raises:
-        InvalidInputError: There is no picture, or the mask does not fit it.
+        InvalidInputError: There is no picture.
     """
     if strength == 0.0 or never_acts(start, end):
         return Controlled(positive, negative)
@@ -192,11 +192,10 @@ def apply_control_patch(
 ) -> Model:
     """Steer a model by a picture whatever it is told, both sides of the guidance alike; several add up.
 
-    The pictures are cut to the proportions of what is sampled and scaled to it.
+    The pictures are cut to the proportions of what is sampled and scaled to it, the mask to its picture.
 
     Raises:
-        InvalidInputError: There is no picture, or the mask does not fit it. When it is used: models of this family are
-            steered by none.
+        InvalidInputError: There is no picture. When it is used: models of this family are steered by none.
     """
     if strength == 0.0:
         return model
@@ -216,13 +215,11 @@ def _masked(image: Image, mask: Mask | None) -> Tensor:
         raise InvalidInputError("there is no picture to steer by", where="image")
     if mask is None:
         return hint
-    unknown = mask.values[:, None]
-    if unknown.shape[-2:] != hint.shape[-2:]:
-        raise InvalidInputError(
-            f"the mask is {unknown.shape[-1]}x{unknown.shape[-2]}, the picture {hint.shape[-1]}x{hint.shape[-2]}",
-            where="mask",
-            advice="give both the same size",
-        )
+    size, unknown = hint.shape[-2:], mask.values[:, None]
+    if unknown.shape[-2:] != size:
+        from graphflow.pixels.resampling import crop_to_shape, resize_bilinear
+
+        unknown = resize_bilinear(crop_to_shape(unknown, size), size)
     return hint.where(unknown <= 0.5, -1.0)
 
 

@@ -60,7 +60,7 @@ def encode_prompt_parts(
     return with_extras(told, {"guidance": guidance}) if family == "flux" else told
 
 
-@node("apply_style_patch", waits="flux")
+@node("apply_style_patch", waits="USO's style projector for flux")
 def apply_style_patch(
     model: Annotated[Model, Field(description="the denoising model")],
     control_net: Annotated[ControlNet, Field(description="the patch")],

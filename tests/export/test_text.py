@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import builtins
+import json
+import shutil
 import subprocess
 import sys
 from contextlib import suppress
@@ -210,6 +212,22 @@ def test_a_setting_that_scripts_do_not_know_is_refused_not_ignored() -> None:
     document.nodes["sample"].links["model"] = "distilled"
     with pytest.raises(WorkflowError, match="lcm"):
         to_script(document)
+
+
+def test_what_changes_nothing_for_a_controlnet_of_a_unet_changes_no_script(tmp_path: Path) -> None:
+    source, path = workflows.path("controlnet"), tmp_path / "controlnet.json"
+    shutil.copytree(source.parent / "pictures", tmp_path / "pictures")
+    document = json.loads(source.read_text("utf-8"))
+    nodes_of = document["nodes"]
+    (applied,) = (entry for entry in nodes_of.values() if entry["type"] == "apply_control_net")
+    codes = []
+    for _ in range(2):
+        path.write_text(json.dumps(document), "utf-8")
+        codes.append(export(path).code)
+        told = {"type": "set_union_control_type", "params": {"type": "depth"}}
+        nodes_of["told"] = told | {"links": {"control_net": applied["links"]["control_net"]}}
+        applied["links"] |= {"vae": "checkpoint.vae", "control_net": "told"}
+    assert codes[0] == codes[1]
 
 
 def test_a_missing_model_is_a_problem_with_its_place() -> None:

@@ -17,7 +17,7 @@ from torch.nn import functional
 from graphflow import nodes
 from graphflow.converters.comfyui import to_native, to_prompt
 from graphflow.loading.manager import ModelManager
-from graphflow.values import Conditioning, ConditioningEntry, Image, Mask
+from graphflow.values import Conditioning, ConditioningEntry, ControlNet, Image, Mask
 from tests.families.controls import random, seeded
 from tests.families.lab import lab
 from tests.families.recorded_flows import arrays, cases, make_session, write_models
@@ -242,6 +242,18 @@ def test_two_flux_controlnets_add_up_and_a_reference_is_left_alone(root: Path, m
     assert error(predicted(root, flux(), seen), wanted) > 1e-3
 
 
+def test_a_mask_of_another_size_is_fitted_to_the_picture() -> None:
+    told = Conditioning(entries=(ConditioningEntry(embedding=TEXT),))
+    net: Any = ControlNet(files=())
+    whole, small = (
+        nodes.apply_control_net(told, net, Image(pixels=PIXELS), mask=Mask(values=values))
+        .positive.entries[0]
+        .controls[0]
+        for values in (HOLE, HOLE[:, ::2, ::2])
+    )
+    assert torch.equal(whole.hint, small.hint)
+
+
 def as_xlabs_published(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """Weights of a FLUX.1 ControlNet without single blocks as x-labs calls and joins them."""
     renamed: dict[str, Tensor] = {}
@@ -429,6 +441,63 @@ def test_a_blockwise_controlnet_adds_behind_each_block(*, mask: bool, root: Path
         assert error(found, plain.predict(X[:, :, None], TIME, told.entries, sigma=TIME[0])) > 1e-3
         seen = nodes.add_reference_latent(told, reference)  # whose tokens get nothing
         assert denoiser.predict(X[:, :, None], TIME, seen.entries, sigma=TIME[0]).shape == found.shape
+
+
+@pytest.mark.parametrize("fills", [False, True])
+def test_a_fun_controlnet_of_qwen_image_steers_by_blocks_of_its_own(
+    *, fills: bool, root: Path, manager: ModelManager
+) -> None:
+    from diffusers import QwenImagePipeline
+    from diffusers.models.transformers.transformer_qwenimage import QwenImageTransformerBlock
+
+    def linear(reads: int = 64) -> Any:
+        return torch.nn.Linear(reads, 64)
+
+    blocks = torch.nn.ModuleList(QwenImageTransformerBlock(64, 2, 32) for _ in range(2))
+    blocks[0].before_proj = linear()
+    for block in blocks:
+        block.after_proj = linear()
+    net = seeded(torch.nn.ModuleDict({"control_img_in": linear(132), "control_blocks": blocks}), 9)
+    name, transformer, vae = "fun.safetensors", qwen(), nodes.load_vae("wan_2.1_vae_tiny")
+    saved(net, root / "controlnet" / name)
+    (root / "controlnet" / "fun.json").write_text(json.dumps({"controlnet": {"places": [0, 2]}}), "utf-8")
+    unpacked = QwenImagePipeline._unpack_latents
+    hint = unpacked(qwen_hint(mask=False)[:1], 64, 96, 8)
+    known = (1 - HOLE)[:, None, None]
+    with vae.use() as loaded:
+        config = loaded.module.config
+        mean, deviation = (torch.tensor(it).view(1, -1, 1, 1, 1) for it in (config.latents_mean, config.latents_std))
+        filled = loaded.module.encode((PIXELS.flip(-1)[:, :, None] * 2 - 1) * known).latent_dist.mode()
+    parts = [hint, known[..., ::8, ::8], (filled - mean) / deviation]
+    if not fills:
+        parts[1:] = [torch.zeros_like(part) for part in parts[1:]]
+    context = torch.cat(parts, dim=1).transpose(1, 2)
+    told = qwen_told()
+    with torch.no_grad():
+        hidden, text = transformer.img_in(told["hidden_states"]), told["encoder_hidden_states"]
+        shared = {
+            "temb": transformer.time_text_embed(TIME, hidden),
+            "image_rotary_emb": transformer.pos_embed(told["img_shapes"], max_txt_seq_len=5, device=hidden.device),
+            "encoder_hidden_states_mask": None,
+        }
+        text, samples = transformer.txt_in(transformer.txt_norm(text)), []
+        steering = net["control_img_in"](QwenImagePipeline._pack_latents(context, 1, 33, 8, 12).expand(2, -1, -1))
+        steering = blocks[0].before_proj(steering) + hidden
+        for block in blocks:
+            text, steering = block(hidden_states=steering, encoder_hidden_states=text, **shared)
+            samples.append(0.7 * block.after_proj(steering))
+        samples.insert(1, torch.zeros_like(hidden))
+        wanted, without = (qwen_output(transformer(**told, controlnet_block_samples=it)[0]) for it in (samples, None))
+    saved(qwen(), root / "diffusion_models" / "QwenImageTransformer2DModel")
+    base = nodes.load_diffusion_model("QwenImageTransformer2DModel")
+    more = {"inpaint_image": Image(pixels=PIXELS.flip(-1)), "mask": Mask(values=HOLE)} if fills else {}
+    model = nodes.apply_control_patch(
+        base, nodes.load_control_net(name), Image(pixels=PIXELS), vae, strength=0.7, **more
+    )
+    with model.use() as denoiser:
+        found = denoiser.predict(X[:, :, None], TIME, [ConditioningEntry(embedding=TEXT)], sigma=TIME[0])
+    assert error(found, wanted) <= BOUND
+    assert error(found, without) > 1e-3
 
 
 Z_IMAGE = {"dim": 64, "n_heads": 2, "n_kv_heads": 2, "n_refiner_layers": 2}

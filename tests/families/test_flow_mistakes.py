@@ -57,7 +57,7 @@ def draw(
 @pytest.mark.parametrize(
     ("mistake", "said"),
     [
-        ({"model": "scaled.safetensors"}, "quantised with scales (layers.0.attention.out.scale_weight)"),
+        ({"model": "scaled.safetensors"}, "quantised in a way that is not known (layers.0.attention.out.scale_weight)"),
         ({"prediction": "v_prediction"}, "leave prediction and zero_snr at auto"),
         ({"zero_snr": "on"}, "leave prediction and zero_snr at auto"),
         ({"vae": WAN}, "use the autoencoder of z-image"),

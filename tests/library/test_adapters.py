@@ -164,6 +164,12 @@ def test_other_kinds(tmp_path: Path, shapes: dict[str, Any], kind: str, family: 
     assert (found.kind, found.family) == (kind, family)
 
 
+def test_an_ip_adapter_in_the_layout_of_instantx_is_refused_by_name(tmp_path: Path) -> None:
+    blocks = {f"ip_adapter.{block}.to_{letter}_ip.weight": (3072, 4096) for block in range(57) for letter in "kv"}
+    with pytest.raises(ModelFormatError, match="InstantX"):
+        describe(tmp_path, blocks | {"image_proj.norm.weight": (4096,)})
+
+
 def test_t5_and_image_encoders(tmp_path: Path) -> None:
     layer = "encoder.block.0.layer."
     t5 = {

@@ -117,10 +117,6 @@ def test_what_needs_a_video_family_names_it() -> None:
             lambda: nodes.ltxv_encode_audio(some, some),
             lambda: nodes.ltxv_reference_audio(*sides, some, some),
         ],
-        "svd": [
-            lambda: nodes.load_image_to_video_checkpoint("svd"),
-            lambda: nodes.svd_conditioning(*sides),
-        ],
         "hunyuan_video": [
             lambda: nodes.hunyuan_image_conditioning(some, some),
             lambda: nodes.encode_video_prompt_with_image(*sides),
@@ -150,7 +146,6 @@ def test_what_needs_such_a_family_says_that_it_is_not_there() -> None:
     calls: list[Any] = [
         lambda: nodes.load_family_text_encoder("t5", family="mochi"),
         lambda: nodes.encode_prompt_parts(some, family="hidream"),
-        lambda: nodes.add_image_prompt(TOLD, some, some),
         lambda: nodes.apply_style_patch(some, some, some, some),
         lambda: nodes.lotus_conditioning(),
     ]

@@ -105,9 +105,13 @@ def load_control_net(emission: Emission) -> ModelPart:
 
 def set_union_control_type(emission: Emission) -> ModelPart:
     """What kind of picture a union ControlNet gets."""
-    kind = emission.fixed("type")
-    mode = None if kind == "auto" else UNION_TYPES.index(kind)
-    return replace(emission.part("control_net"), mode=mode)
+    kind, net = emission.fixed("type"), emission.part("control_net")
+    found = net.base.description.parts.get("controlnet")
+    if kind == "auto" or found is None or found.class_name != "ControlNetUnionModel":  # the others take none
+        return replace(net, mode=None)
+    if kind not in UNION_TYPES:
+        raise UnsupportedError(f"union ControlNets of Stable Diffusion know no pictures of the type {kind}")
+    return replace(net, mode=UNION_TYPES.index(kind))
 
 
 def apply_control_net(emission: Emission) -> dict[str, Any]:
@@ -119,6 +123,7 @@ def apply_control_net(emission: Emission) -> dict[str, Any]:
         return {"positive": positive, "negative": negative or Given(None)}
     if not isinstance(emission.inputs["mask"], Given):
         raise UnsupportedError("a mask for an inpainting ControlNet cannot be written in scripts")
+    emission.inputs["vae"]  # not used: those that are written read pixels
     control = Control(
         net=emission.part("control_net"),
         image=emission.pixels("image").variable,

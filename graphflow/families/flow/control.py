@@ -18,6 +18,8 @@ from graphflow.modelfiles.family import LatentFormat
 from graphflow.sampling.latent_space import LatentSpace, space_of
 from graphflow.values import Vae
 
+_HIDDEN = 0.5
+"""What hides the part of a picture that Fun ControlNets fill in."""
 Residuals = dict[tuple[str, int], Tensor]
 """What is added behind blocks: by the transformer's argument that takes it, and the block's number."""
 
@@ -160,6 +162,42 @@ class FlowControl(ABC):
             samples = torch.cat([samples, small.reshape(len(small), 1, *samples.shape[2:])], dim=1)
         return samples.to(self.device, self.dtype)
 
+    def filled_latents(self, hint: Tensor, height: int, width: int, vae: Vae | None, channels: int) -> Tensor:
+        """What alibaba-pai's Fun ControlNets read (K, channels, …, h, w): the picture, a mask and one that is filled in.
+
+        Channels of the latter two are 1 and those of a picture; zeros where nothing is filled in.
+
+        Args:
+            hint: As :meth:`encode`; or (K, 6, H, W), the picture that steers and behind it the one to be filled in.
+            height: As there.
+            width: As there.
+            vae: As there.
+            channels: How many it reads.
+
+        Raises:
+            InvalidInputError: As :meth:`latents`, or it fills nothing in.
+        """
+        further = channels - self.latent.channels
+        steering, filled = hint[:, :3], hint[:, 3:]
+        if further and not filled.shape[1] and bool((hint < 0).any()):
+            steering, filled = torch.full_like(hint, -1.0), hint
+        if filled.shape[1] and not further:
+            raise InvalidInputError(
+                "this ControlNet fills nothing in, and gets a picture to fill in",
+                where="control_net",
+                advice="use a later one (of Z-Image 2.0 or 2.1), or take the picture out",
+            )
+        known = [self.latents(filled, height, width, vae, hidden=_HIDDEN)] if filled.shape[1] else []
+        if bool((steering < 0).all()) and known:  # nothing steers but the picture to fill in
+            found = torch.zeros_like(known[0])
+        else:
+            found = self.latents(steering, height, width, vae)
+        if known:
+            mask = functional.interpolate((filled[:, :1] >= 0).float(), size=(height, width))
+            found = torch.cat([found, mask.reshape(len(mask), 1, *found.shape[2:]).to(found), *known], dim=1)
+        after = (0, 0) * (found.ndim - 2)
+        return functional.pad(found, (*after, 0, channels - found.shape[1]))
+
 
 def spread(
     name: str, samples: Sequence[Tensor] | None, blocks: int, strength: float, *, whole: bool = True
@@ -196,3 +234,13 @@ def by_block(residuals: Residuals, counts: Mapping[str, int], further: int = 0) 
         for name, count in counts.items()
         if any(place[0] == name for place in residuals)
     }
+
+
+def require_layers(places: Sequence[int], count: int) -> None:
+    """Refuse a ControlNet that adds to layers which a transformer of so many has not."""
+    if max(places) >= count:
+        raise InvalidInputError(
+            f"the ControlNet steers layer {max(places) + 1} of a model that has {count}",
+            where="control_net",
+            advice="use a ControlNet that was made for this model",
+        )

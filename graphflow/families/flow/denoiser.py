@@ -160,7 +160,12 @@ class FlowDenoiser(Denoiser):
         entries: Sequence[ConditioningEntry],
         evaluate: Callable[[Tensor, Tensor, Sequence[ConditioningEntry]], Tensor],
     ) -> Tensor:
-        """The network's output by `evaluate`, which gets entries together whose reference latents have equal shapes."""
+        """The network's output by `evaluate`, which gets entries together whose reference latents have equal shapes.
+
+        Raises:
+            InvalidInputError: An entry has ControlNets, and the family has none.
+        """
+        self.refuse_controls(entries)
         parts, times = x.chunk(len(entries)), timestep.chunk(len(entries))
         outputs: dict[int, Tensor] = {}
         for group in split_by_references(entries):
@@ -215,9 +220,9 @@ class FlowDenoiser(Denoiser):
         """Refuse what nothing here reads.
 
         Raises:
-            InvalidInputError: An entry has ControlNets.
+            InvalidInputError: An entry has ControlNets, and the family has none.
         """
-        if any(entry.controls for entry in entries):
+        if self.steered_by is None and any(entry.controls for entry in entries):
             raise InvalidInputError(
                 "models of this family are steered by no ControlNets", advice="take apply_control_net out"
             )

@@ -70,6 +70,7 @@ FAMILY = FluxFamily(
     control_marks=("x_embedder.", "double_blocks."),
     infer_control=infer_control,
     control_names=control_names,
+    steering=("ControlNets of InstantX, Shakker, x-labs and alimama", "IP-Adapters of x-labs", "Redux"),
     adapter_marks=("double_blocks", "single_transformer_blocks"),
     words=("flux",),
     rank=2,

@@ -54,6 +54,7 @@ class LatentDiffusionFamily:
         comfyui_loader: The `type` that ComfyUI's loaders of text encoders have for it, by their number.
         made_by: Matches the names of the Diffusers pipeline classes that are its own, from the beginning.
         components_in: The module with its `COMPONENTS`; it imports torch.
+        steering: What steers its models by pictures, in words for people.
         lone: Whether it describes files that several families use: text encoders, autoencoders and image encoders.
         half: Which half precision it computes in.
         trained_sizes: Sizes that its models were trained with, by the name of a preset.
@@ -69,6 +70,7 @@ class LatentDiffusionFamily:
     comfyui_loader: Mapping[int, str]
     made_by: re.Pattern[str]
     components_in: str
+    steering: tuple[str, ...] = ("ControlNets", "T2I-Adapters", "IP-Adapters")
     lone: bool = False
     half: Half = "float16"
     trained_sizes: Mapping[str, Sizes] = field(default_factory=dict)

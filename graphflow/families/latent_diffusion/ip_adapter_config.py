@@ -46,6 +46,12 @@ def infer_ip_adapter(shapes: Shapes, where: str) -> Inferred:
     Raises:
         ModelFormatError: The tensors do not form one.
     """
+    if "ip_adapter.0.to_k_ip.weight" in shapes:  # UNets count attention to pictures from 1
+        raise ModelFormatError(
+            "IP-Adapters of transformers in InstantX's layout are not read",
+            where=where,
+            advice="for FLUX.1 use x-labs' (flux-ip-adapter)",
+        )
     numbers = sorted(int(match[1]) for name in shapes if (match := _ATTENTION.fullmatch(name)) and match[2] == "k")
     keys = [shape_of(shapes, f"ip_adapter.{number}.to_k_ip.weight", dims=2) for number in numbers]
     if not keys or not all(keys) or numbers != [2 * index + 1 for index in range(len(numbers))]:

@@ -29,12 +29,7 @@ class Lumina2Denoiser(NextDenoiser):
     numbers_per_token = 28
 
     def heeding(self, entries: Sequence[ConditioningEntry]) -> AbstractContextManager[Any]:
-        """Have the network add masks to scores of attention until the block ends.
-
-        Raises:
-            InvalidInputError: An entry has ControlNets.
-        """
-        self.refuse_controls(entries)
+        """Have the network add masks to scores of attention until the block ends."""
         masks = [entry.attention_mask for entry in entries if entry.attention_mask is not None]
         if not masks or all(bool(mask.all()) for mask in masks):
             return nullcontext()

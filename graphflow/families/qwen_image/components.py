@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -13,10 +12,11 @@ from graphflow.errors import ModelFormatError
 from graphflow.families.flow.components import FlowComponents, pieces_of
 from graphflow.families.latent_diffusion.vae import Autoencoder
 from graphflow.families.qwen_image.blockwise import BlockwiseNetwork, QwenImageBlockwise
-from graphflow.families.qwen_image.config import BLOCKWISE, CONTROL, TEXT_CLASSES, VAE_CLASSES, times
+from graphflow.families.qwen_image.config import BLOCKWISE, CONTROL, FUN, TEXT_CLASSES, VAE_CLASSES, times
 from graphflow.families.qwen_image.control import QwenImageControl
 from graphflow.families.qwen_image.denoiser import QwenImageDenoiser
 from graphflow.families.qwen_image.family import FAMILY
+from graphflow.families.qwen_image.fun import FunNetwork, QwenImageFun
 from graphflow.families.qwen_image.language import Qwen25VL
 from graphflow.families.qwen_image.network import with_places
 from graphflow.families.qwen_image.text import QwenImageText
@@ -24,6 +24,12 @@ from graphflow.families.qwen_image.vae import FrameAutoencoder
 from graphflow.loading.components import FindVectors, Module
 from graphflow.modelfiles.description import Part
 from graphflow.sampling.prediction import ModelSampling
+
+_CONTROLS: Mapping[str, tuple[type[nn.Module], type[QwenImageControl]]] = {
+    BLOCKWISE: (BlockwiseNetwork, QwenImageBlockwise),
+    FUN: (FunNetwork, QwenImageFun),
+}
+"""ControlNets that Diffusers has no class for: by name, the network and what is made of it."""
 
 
 class QwenImageComponents(FlowComponents):
@@ -44,9 +50,9 @@ class QwenImageComponents(FlowComponents):
 
                 autoencoder: nn.Module = getattr(diffusers, part.class_name).from_config(dict(part.config))
             return autoencoder
-        if part.class_name == BLOCKWISE:
-            sizes: dict[str, Any] = dict(part.config)
-            return BlockwiseNetwork(**sizes)
+        if part.class_name in _CONTROLS:
+            with collector_paused():
+                return _CONTROLS[part.class_name][0](**part.config)
         module = super().build(part)
         if part.class_name in (self.transformer, CONTROL):
             with_places(module)
@@ -54,8 +60,10 @@ class QwenImageComponents(FlowComponents):
 
     def control(self, part: Module) -> QwenImageControl:
         """A ControlNet."""
-        kind = QwenImageBlockwise if isinstance(part.module, BlockwiseNetwork) else QwenImageControl
-        return kind(module=part.module, latent=self.latent, device=part.device, dtype=part.dtype)
+        kinds = dict(_CONTROLS.values())
+        return kinds.get(type(part.module), QwenImageControl)(
+            module=part.module, latent=self.latent, device=part.device, dtype=part.dtype
+        )
 
     def denoiser(self, part: Module) -> QwenImageDenoiser:
         """The transformer."""

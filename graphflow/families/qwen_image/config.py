@@ -18,6 +18,10 @@ VAE_CLASSES = ("AutoencoderKLQwenImage", "AutoencoderKLWan")
 CONTROL = "QwenImageControlNetModel"
 BLOCKWISE, _BLOCKWISE = "QwenImageBlockWiseControlNet", "controlnet_blocks"
 """A class of DiffSynth-Studio's, and where its blocks lie."""
+FUN = "QwenImageFunControlNet"
+"""What alibaba-pai's files hold beside a transformer's own layers."""
+_LAYERS = 60
+"""Of the published transformers, which Fun ControlNets steer in even steps."""
 TIME_ZERO = "__index_timestep_zero__"
 """An empty tensor that marks models which were trained to see reference pictures without noise."""
 
@@ -68,10 +72,12 @@ def infer_transformer(shapes: Shapes, where: str) -> Inferred:
 
 
 def infer_control(shapes: Shapes, where: str) -> Inferred:
-    """Config of a `QwenImageControlNetModel`, or of a blockwise one, as :func:`infer_transformer`."""
+    """Config of a `QwenImageControlNetModel`, of a blockwise one or of a Fun one, as :func:`infer_transformer`."""
     if (first := shape_of(shapes, "img_in.weight", dims=2)) and f"{_BLOCKWISE}.0.x_rms.weight" in shapes:
         layers = {name.split(".")[1] for name in shapes if name.startswith(f"{_BLOCKWISE}.")}
         return Inferred(BLOCKWISE, "qwen_image", {"reads": first[1], "width": first[0], "layers": len(layers)})
+    if first := shape_of(shapes, "control_img_in.weight", dims=2):
+        return _fun(shapes, first, where)
     facts, defaults = _blocks(shapes, where)
     reads, channels = shape_of(shapes, "controlnet_x_embedder.weight", dims=2), facts["in_channels"]
     assert isinstance(channels, int)
@@ -79,6 +85,16 @@ def infer_control(shapes: Shapes, where: str) -> Inferred:
         raise ModelFormatError("the Qwen-Image ControlNet lacks the layer that reads the picture", where=where)
     facts["extra_condition_channels"] = reads[1] - channels
     return Inferred(CONTROL, "qwen_image", facts, defaults, frozenset({"axes_dims_rope"}))
+
+
+def _fun(shapes: Shapes, first: tuple[int, ...], where: str) -> Inferred:
+    norm = shape_of(shapes, "control_blocks.0.attn.norm_k.weight", dims=1)
+    if not norm or first[0] % norm[0] or first[1] % 4:
+        raise ModelFormatError("the Qwen-Image ControlNet lacks its first layers", where=where)
+    blocks = len({name.split(".")[1] for name in shapes if name.startswith("control_blocks.")})
+    facts: Config = {"reads": first[1], "heads": first[0] // norm[0], "head_dim": norm[0]}
+    places: Config = {"places": [number * (_LAYERS // blocks) for number in range(blocks)]}
+    return Inferred(FUN, "qwen_image", facts, places, frozenset(places))
 
 
 def _blocks(shapes: Shapes, where: str) -> tuple[Config, Config]:

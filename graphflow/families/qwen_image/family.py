@@ -12,6 +12,7 @@ from graphflow.families.flow.piece_tokenizer import make_piece_tokenizer
 from graphflow.families.qwen_image.config import (
     BLOCKWISE,
     CONTROL,
+    FUN,
     TEXT_CLASSES,
     VAE_CLASSES,
     infer_control,
@@ -91,7 +92,7 @@ class QwenImageFamily(FlowFamily):
         """Return how the tensors of a part are called."""
         if part.class_name in TEXT_CLASSES:
             return LanguageNames(part)
-        if part.class_name == BLOCKWISE:
+        if part.class_name in (BLOCKWISE, FUN):
             return self.control_names(part)
         return vae_names(part) if part.class_name in VAE_CLASSES else super().tensor_names(part)
 
@@ -112,8 +113,9 @@ FAMILY = QwenImageFamily(
     transformer="QwenImageTransformer2DModel",
     marks=("transformer_blocks.0.img_mod.1.weight",),
     control=CONTROL,
-    control_marks=("transformer_blocks.0.img_mod.", "controlnet_blocks.0.x_rms."),
+    control_marks=("transformer_blocks.0.img_mod.", "controlnet_blocks.0.x_rms.", "control_blocks.0."),
     infer_control=infer_control,
+    steering=("ControlNets of InstantX", "blockwise ControlNets of DiffSynth", "Fun ControlNets"),
     adapter_marks=("img_mod.1", "img_mod_1", "img_mlp.net", "img_mlp_net"),
     words=("qwen-image", "qwen_image"),
     half="bfloat16",

@@ -49,6 +49,7 @@ class RecognisedFamily:
         trained_sizes: Sizes that its models were trained with, by the name of a preset.
         comfyui_loader: The `type` that ComfyUI's loaders of text encoders have for it, by their number; what only passes
             through them needs none.
+        steering: What steers its models by pictures, in words for people.
         latent: Its latents; sixteen channels, as most of them have, where nothing here computes with them.
         variants: Its variants, where they are told apart.
         scripts: What scripts must know of its pipelines; None where none is written for it.
@@ -67,6 +68,7 @@ class RecognisedFamily:
     half: Half = "float16"
     trained_sizes: Mapping[str, Sizes] = field(default_factory=dict)
     comfyui_loader: Mapping[int, str] = field(default_factory=dict)
+    steering: tuple[str, ...] = ()
     latent: LatentFormat = field(default_factory=partial(LatentFormat, channels=16))
     variants: tuple[Variant, ...] = ()
     scripts: ScriptTraits | None = None

@@ -22,6 +22,7 @@ FAMILY = FlowFamily(
     control_marks=("pos_embed_input.",),
     infer_control=infer_control,
     control_names=control_names,
+    steering=("ControlNets of InstantX, alimama and Stability AI",),
     adapter_marks=("joint_blocks",),
     words=("sd3", "stable-diffusion-3"),
     half="bfloat16",

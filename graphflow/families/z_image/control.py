@@ -7,13 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
-from torch.nn import functional
 
 from graphflow.basics.inference import inference
-from graphflow.errors import InvalidInputError
-from graphflow.families.flow.control import FlowControl, Residuals
+from graphflow.families.flow.control import FlowControl, Residuals, require_layers
 from graphflow.families.flow.patches import whole_patches
 from graphflow.values import Vae
 
@@ -23,8 +20,6 @@ _LENT = (
     "x_pad_token", "cap_pad_token",
 )  # fmt: skip
 """What a ControlNet has of its transformer."""
-_HIDDEN = 0.5
-"""What hides the part of a picture that is to be filled in."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -44,26 +39,7 @@ class ZImageControl(FlowControl):
     @inference
     def encode(self, hint: Tensor, height: int, width: int, vae: Vae | None = None) -> list[Tensor]:
         """The latents (K, C, h, w) of the picture and, of later ones, what is known of another one to be filled in."""
-        further = self.module.config.control_in_dim - self.latent.channels
-        steering, filled = hint[:, :3], hint[:, 3:]
-        if further and not filled.shape[1] and bool((hint < 0).any()):
-            steering, filled = torch.full_like(hint, -1.0), hint
-        if filled.shape[1] and not further:
-            raise InvalidInputError(
-                "this Z-Image ControlNet fills nothing in, and gets a picture to fill in",
-                where="control_net",
-                advice="use a later one (2.0 or 2.1), or take the picture out",
-            )
-        if bool((steering < 0).all()):  # nothing steers but the picture to fill in
-            found = torch.zeros(len(hint), self.latent.channels, height, width, device=self.device, dtype=self.dtype)
-        else:
-            found = self.latents(steering, height, width, vae)
-        if filled.shape[1]:
-            mask = functional.interpolate((filled[:, :1] >= 0).float(), size=(height, width))
-            known = self.latents(filled, height, width, vae, hidden=_HIDDEN)
-            found = torch.cat([found, mask.to(found), known], dim=1)
-        found = whole_patches(found)
-        return [functional.pad(found, (0, 0, 0, 0, 0, self.module.config.control_in_dim - found.shape[1]))]
+        return [whole_patches(self.filled_latents(hint, height, width, vae, self.module.config.control_in_dim))]
 
     @inference
     def residuals(
@@ -74,13 +50,7 @@ class ZImageControl(FlowControl):
         Raises:
             InvalidInputError: It steers layers that the transformer has not.
         """
-        last = max(self.module.config.control_layers_places)
-        if last >= len(transformer.layers):
-            raise InvalidInputError(
-                f"the ControlNet steers layer {last + 1} of a model that has {len(transformer.layers)}",
-                where="control_net",
-                advice="use a ControlNet that was made for this model",
-            )
+        require_layers(self.module.config.control_layers_places, len(transformer.layers))
         with _lent(self.module, transformer):
             found = self.module(**told, control_context=list(encoded[0][:, :, None]), conditioning_scale=strength)
         return {(LAYERS, layer): sample for layer, sample in found.items()}

@@ -30,6 +30,7 @@ FAMILY = FlowFamily(
     control_marks=("control_all_x_embedder.",),
     infer_control=infer_control,
     control_names=control_names,
+    steering=("Fun ControlNets 1.0 to 2.1",),
     words=("z-image", "z_image", "zimage"),
     rank=2,
     half="bfloat16",

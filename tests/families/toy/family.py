@@ -59,6 +59,7 @@ class ToyFamily:
     trained_sizes: Mapping[str, Sizes] = {}
     scripts: ScriptTraits | None = None
     comfyui_loader: Mapping[int, str] = {}
+    steering: tuple[str, ...] = ()
 
     def recognise(self, shapes: Shapes, metadata: Mapping[str, str], *, stated: Guess | None = None) -> Match | None:
         return Match(kind="checkpoint", rank=9) if _MARK in shapes else None
