@@ -8,6 +8,8 @@ from graphflow.errors import ModelFormatError
 from graphflow.families.flow.bfl_config import transformer_facts
 from graphflow.modelfiles.inferred import Inferred, Shapes, shape_of
 
+_RADIANCE = ("nerf_", "img_in_patch.")
+"""What names of tensors begin with that only Chroma Radiance has."""
 _LAYER = re.compile(r"^distilled_guidance_layer\.norms\.(\d{1,3})\.")
 
 
@@ -21,6 +23,12 @@ def infer_transformer(shapes: Shapes, where: str) -> Inferred:
     Raises:
         ModelFormatError: The tensors do not form such a transformer.
     """
+    if any(name.startswith(_RADIANCE) for name in shapes):
+        raise ModelFormatError(
+            "is Chroma Radiance, which draws pixels, and Diffusers has no such network",
+            where=where,
+            advice="use Chroma1-HD or Chroma1-Base, which draw latents",
+        )
     facts, defaults = transformer_facts(shapes, where)
     modulating = shape_of(shapes, "distilled_guidance_layer.in_proj.weight", dims=2)
     if not modulating:
