@@ -20,8 +20,8 @@ def _autoencoder(builder: Builder, source: Source) -> list[Value]:
     name = source.get("vae_name")
     if isinstance(name, Const) and name.value == _NO_AUTOENCODER:
         raise RefusedError(
-            f"{_NO_AUTOENCODER} is no file: it stands for models that draw pixels (Chroma Radiance), for which Diffusers has"
-            " no network"
+            f"{_NO_AUTOENCODER} is no file: it stands for models that draw pixels, such as Chroma Radiance, and none of them"
+            " is built here"
         )
     made = builder.add(source, "load_vae", {"model": name})
     if isinstance(name, Const):
@@ -107,7 +107,7 @@ RULES: tuple[AnyRule, ...] = (
     Rule("UnetLoaderGGUFAdvanced", "load_diffusion_model", "unet_name:model", pack="ComfyUI-GGUF",
          ignored="dequant_dtype patch_dtype patch_on_device", back=False),
     Rule("LoaderGGUF", "load_diffusion_model", "gguf_name:model", pack="gguf", back=False),
-    Made("VAELoader", ("load_vae",), _autoencoder, says="load_vae", back=Rule("VAELoader", "load_vae", "vae_name:model")),
+    Made("VAELoader", ("load_vae",), _autoencoder, back=Rule("VAELoader", "load_vae", "vae_name:model")),
     Rule("VaeGGUF", "load_vae", "vae_name:model", pack="gguf", back=False),
     Rule("VAELoaderKJ", "load_vae", "vae_name:model", pack="ComfyUI-KJNodes", ignored="device weight_dtype", back=False),
     *(
