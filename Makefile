@@ -46,6 +46,7 @@ soak: install-test ## The long property and fuzz suites; an hour
 	GRAPHFLOW_TEST_SOAK=1 $(BIN)/python -m pytest tests/families/test_recorded.py tests/properties tests/export tests/nodes/test_detectors.py
 	$(BIN)/python -m tests.runners.survey
 	$(BIN)/python -m tests.runners.fuzz
+	$(BIN)/python -m tests.runners.damage
 
 install: .venv/.installed ## Make .venv and install graphflow
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from graphflow.session import Session, run
     from graphflow.settings import Settings
     from graphflow.spec.decorator import Each, InputFile, ModelName, OneOrMany, Seed
+    from graphflow.sweeps.results import Swept
+    from graphflow.sweeps.sweep import sweep
 
     _T = TypeVar("_T")
     Ref = Annotated[_T, "link"]  # which to type checkers is the value that it leads to
@@ -47,7 +49,9 @@ _HOMES = {
     "Session": "graphflow.session",
     "Settings": "graphflow.settings",
     "Workflow": "graphflow.building.workflow",
+    "Swept": "graphflow.sweeps.results",
     "run": "graphflow.session",
+    "sweep": "graphflow.sweeps.sweep",
 }
 
 __all__ = [
@@ -64,9 +68,11 @@ __all__ = [
     "Seed",
     "Session",
     "Settings",
+    "Swept",
     "Workflow",
     "node",
     "run",
+    "sweep",
 ]
 
 

@@ -25,6 +25,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from graphflow.limits import LIMITS
+
 __all__ = [
     "CancelledError",
     "ConversionError",
@@ -114,6 +116,34 @@ class WorkflowError(InvalidInputError):
     def __str__(self) -> str:
         lines = [super().__str__(), *(f"  {problem}" for problem in self.problems)]
         return "\n".join(lines)
+
+
+class Problems(list[Problem]):
+    """The problems of one document, up to the limit: who looks for more of them is stopped.
+
+    Args:
+        source: What the error calls the document.
+    """
+
+    def __init__(self, source: str | None = None) -> None:
+        super().__init__()
+        self._source = source
+
+    def append(self, problem: Problem, /) -> None:
+        """Add a problem.
+
+        Raises:
+            WorkflowError: There are more than are told at once; it carries those.
+        """
+        if len(self) >= LIMITS.problems:
+            more = Problem("document", f"there are more than {LIMITS.problems} problems", "mend these first")
+            raise WorkflowError([*self, more], source=self._source)
+        super().append(problem)
+
+    def extend(self, problems: Iterable[Problem], /) -> None:
+        """Add problems, as :meth:`append` does."""
+        for problem in problems:
+            self.append(problem)
 
 
 class ConversionError(InvalidInputError):
@@ -207,6 +237,10 @@ class StoreError(GraphflowError):
     """The store cannot be used; most often its folder, which the user chooses."""
 
     exit_code = 2
+
+
+class StaleTapeError(GraphflowError):
+    """What an interrupted run has left does not fit this one; nobody sees it, since the work is begun anew."""
 
 
 class OutOfMemoryError(GraphflowError):

@@ -38,10 +38,10 @@ class Event:
     def to_json(self) -> dict[str, Any]:
         """Return the event as a JSON object without previews, and without what only some runs and nodes have."""
         data = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "preview"}
-        rare = ("element", "elements", "seeds")
+        rare: dict[str, Any] = {"element": None, "elements": None, "variant": None, "variants": 0, "seeds": {}}
         return {
             "event": self.event,
-            **{name: data[name] for name in data if name not in rare or data[name] not in (None, {})},
+            **{name: data[name] for name in data if name not in rare or data[name] != rare[name]},
         }
 
 
@@ -53,21 +53,27 @@ class NodeEvent(Event):
         node: The node's id; empty for a notice on the whole run.
         element: Where the node runs once per element of a sequence: which one, from 0; else None.
         elements: Of how many.
+        variant: In a sweep: the number of the first variant that needs the node, from 0; else None.
     """
 
     node: str
     element: int | None = None
     elements: int | None = None
+    variant: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunStarted(Event):
-    """A run begins: how many nodes run, are cached, write; ``seeds``: the numbers drawn, by address of the parameter."""
+    """A run begins: how many nodes run, are cached, write; ``seeds``: the numbers drawn, by address of the parameter.
+
+    ``variants``: in a sweep, how many of its variants this run has.
+    """
 
     event: ClassVar[str] = "run_started"
     run: int
     cached: int
     write: int
+    variants: int = 0
     seeds: Mapping[str, int] = field(default_factory=dict)
 
 

@@ -40,12 +40,28 @@ class ModelProvider(Protocol):
         """Have a detector that draws what a ControlNet reads, by the name of its method, until the block ends."""
         ...
 
+    def fits(self, nbytes: int) -> bool:
+        """Tell whether weights of so many bytes may stay in memory together."""
+        ...
+
     def retrying(self, call: Callable[[], Any]) -> Any:
         """Call a function; where the device runs out of memory, free some and call it again."""
         ...
 
     def inference(self) -> AbstractContextManager[Any]:
         """Return the context in which nodes run: no gradients."""
+        ...
+
+
+class Tape(Protocol):
+    """Keeps what takes long while a node runs, so that an interrupted run goes on: answers to questions in their order."""
+
+    def recall(self, question: bytes, /) -> Mapping[str, torch.Tensor] | None:
+        """Return what an interrupted run was answered here; None where it did not come so far."""
+        ...
+
+    def keep(self, question: bytes, answer: Mapping[str, torch.Tensor], /) -> None:
+        """Keep an answer that was not recalled."""
         ...
 
 
@@ -74,6 +90,7 @@ class Runtime:
         record: The facts that saved files carry (JSON), without times and hosts.
         previews: Whether anybody looks at previews.
         files: For each file name that the node's parameters hold: where planning found it.
+        tape: Keeps evaluations of networks for a run that goes on after this one was interrupted; None keeps nothing.
         trusted: Names that the user gave and that may be any path; None trusts every name (plain Python calls).
     """
 
@@ -85,6 +102,7 @@ class Runtime:
     record: dict[str, Any] = field(default_factory=dict)
     previews: bool = False
     files: Mapping[str, str] = field(default_factory=dict)
+    tape: Tape | None = None
     trusted: frozenset[str] | None = None
 
     def path_of(self, name: str) -> Path:

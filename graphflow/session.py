@@ -7,11 +7,11 @@ different settings may live side by side.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -24,10 +24,11 @@ from graphflow.basics.importing import collector_paused
 from graphflow.basics.once import once
 from graphflow.document.opening import Openable, Opened, opened
 from graphflow.document.published import published
-from graphflow.errors import CancelledError, InvalidInputError
-from graphflow.events import Sink, ignore
-from graphflow.execution.environment import Cancellation, Environment
-from graphflow.execution.filenames import FileNames
+from graphflow.errors import CancelledError, InvalidInputError, NodeError, WorkflowError
+from graphflow.events import RunStarted, Sink, ignore
+from graphflow.execution.environment import Cancellation, Environment, Outcome
+from graphflow.execution.filenames import FileNames, Names
+from graphflow.execution.gathering import Gathering
 from graphflow.execution.lanes import make_lanes
 from graphflow.execution.options import EventsOptions, RunOptions, Targets, addresses, check_options
 from graphflow.execution.output import require_folder
@@ -35,14 +36,16 @@ from graphflow.execution.result import Result
 from graphflow.execution.stages import Shelf, run_stages
 from graphflow.planning import numerics
 from graphflow.planning.checked import Checked, Source
-from graphflow.planning.expand import Expanded, expand
+from graphflow.planning.expand import Expanded, draw_seed, expand
 from graphflow.planning.plan import plan
 from graphflow.planning.resolve import SessionResolver
 from graphflow.planning.safety import Policy
-from graphflow.planning.steps import Constant, Plan
+from graphflow.planning.stand_ins import StandIns
+from graphflow.planning.steps import Plan
 from graphflow.planning.traces import Traces
 from graphflow.planning.validate import validate
 from graphflow.planning.waiting import waiting_problems
+from graphflow.planning.weights import loaded_bytes
 from graphflow.planning.written import check_covered
 from graphflow.runtime import ModelProvider, Runtime
 from graphflow.settings import Settings, load_settings
@@ -182,6 +185,8 @@ class Session:
         workflow: Openable,
         inputs: Mapping[str, Any] | None = None,
         overrides: Mapping[str, Any] | None = None,
+        *,
+        draw: Callable[[], int] | None = None,
     ) -> Expanded:
         """Open a workflow, set inputs and single parameters, draw random seeds, unfold inner workflows.
 
@@ -189,19 +194,26 @@ class Session:
             workflow: A workflow, or what names one: a path, a packaged name, parsed JSON.
             inputs: Values for exposed inputs.
             overrides: Values for ``node.parameter``.
+            draw: Where random seeds come from; None is the system.
 
         Raises:
             InvalidInputError: It cannot be opened, or an argument is of a wrong type.
             WorkflowError: With every problem of its shape.
         """
         check_options(inputs=inputs, overrides=overrides)
-        return self._unfolded(opened(workflow), inputs, overrides)
+        return self._unfolded(opened(workflow), inputs, overrides, draw)
 
     def _unfolded(
-        self, given: Opened, inputs: Mapping[str, Any] | None, overrides: Mapping[str, Any] | None
+        self,
+        given: Opened,
+        inputs: Mapping[str, Any] | None,
+        overrides: Mapping[str, Any] | None,
+        draw: Callable[[], int] | None = None,
     ) -> Expanded:
-        expanded = expand(given.document, self.registry, inputs=inputs, overrides=overrides, own=given.own)
-        return dataclasses.replace(expanded, folder=given.folder, notices=given.notices)
+        expanded = expand(
+            given.document, self.registry, inputs=inputs, overrides=overrides, own=given.own, draw=draw or draw_seed
+        )
+        return replace(expanded, folder=given.folder, notices=given.notices)
 
     def validate(
         self,
@@ -220,8 +232,9 @@ class Session:
         checked.notices[:0] = expanded.notices
         checked.problems[:0] = expanded.problems
         covered = [target for name in inputs or () if name in document.inputs for target in document.inputs[name].to]
-        check_covered(document, self.registry, [*covered, *(overrides or ())], checked)
-        checked.problems.extend(waiting_problems(checked.targets(expanded.flat), checked.nodes))
+        with contextlib.suppress(WorkflowError):  # more problems than are told at once
+            check_covered(document, self.registry, [*covered, *(overrides or ())], checked)
+            checked.problems.extend(waiting_problems(checked.targets(expanded.flat), checked.nodes, checked.problems))
         return checked
 
     def plan(
@@ -279,11 +292,15 @@ class Session:
     ) -> Plan:
         check_options(folder=folder, input_folder=input_folder)
         own, given = (None if part is None else Path(part) for part in (folder or expanded.folder, input_folder))
+        sources = published(expanded.document)
+        stand_ins = None
+        if self.settings.stand_in:
+            stand_ins = StandIns(expanded.flat, self.registry, lambda: self.library, sources)
         return plan(
             expanded,
             self.registry,
             shelf=shelf,
-            resolver=SessionResolver(lambda: self.library, own, given, published(expanded.document)),
+            resolver=SessionResolver(lambda: self.library, own, given, sources, stand_ins),
             numerics=self.numerics,
             safety=safety or self.settings.safety,
             checker=self.settings.safety_checker,
@@ -331,13 +348,87 @@ class Session:
         """
         check_options(out=out, sink=sink, cancellation=cancellation)
         wanted = addresses(targets)
-        started = time.perf_counter()
         expanded = self._expanded(workflow, inputs, overrides)
-        cancellation = cancellation or Cancellation()
-        previews = previews and (safety or self.settings.safety) != "require"  # nobody has checked them
+        outcome, last, run_id, notices = self._carry_out(
+            lambda shelf, known: self._plan(expanded, shelf, known, wanted, safety, folder, input_folder),
+            FileNames,
+            sink,
+            out=Path(out),
+            cancellation=cancellation or Cancellation(),
+            previews=previews and (safety or self.settings.safety) != "require",  # nobody has checked them
+        )
+        self._traces.write(expanded, last.trace)
+        return Result.of(last, outcome, run_id, notices)
+
+    def run_together(
+        self,
+        variants: Mapping[int, Expanded],
+        *,
+        out: Path | str = "out",
+        targets: Targets = None,
+        safety: Policy | None = None,
+        folder: Path | str | None = None,
+        input_folder: Path | str | None = None,
+        sink: Sink = ignore,
+        cancellation: Cancellation | None = None,
+        previews: bool = False,
+    ) -> dict[int, Result | NodeError]:
+        """Plan several variants as one and carry the plan out: what they have in common is computed once.
+
+        Where a node fails, the variants that need it have failed; the others go on.
+
+        Args:
+            variants: Expanded workflows by number, which the events of their nodes name.
+            out: As in :meth:`run`.
+            targets: As in :meth:`run`, for each of them.
+            safety: As in :meth:`run`.
+            folder: As in :meth:`run`.
+            input_folder: As in :meth:`run`.
+            sink: As in :meth:`run`.
+            cancellation: As in :meth:`run`.
+            previews: As in :meth:`run`.
+
+        Returns:
+            By number: what a variant gave, or why it gave nothing.
+
+        Raises:
+            WorkflowError: With every problem of the first document that has one.
+            CancelledError: The run was stopped.
+        """
+        check_options(out=out, sink=sink, cancellation=cancellation)
+        wanted = addresses(targets)
+        gathering = Gathering(
+            variants,
+            lambda expanded, shelf, known: self._plan(expanded, shelf, known, wanted, safety, folder, input_folder),
+            self._fits,
+        )
+        outcome, _, run_id, _ = self._carry_out(
+            gathering.plan,
+            gathering.names,
+            lambda event: sink(replace(event, variants=len(variants)) if isinstance(event, RunStarted) else event),
+            out=Path(out),
+            cancellation=cancellation or Cancellation(),
+            previews=previews and (safety or self.settings.safety) != "require",
+            failures=gathering.failures,
+        )
+        return gathering.results(outcome, run_id)
+
+    def _fits(self, plan: Plan) -> bool:
+        """Tell whether all weights that a plan loads stay in memory together."""
+        total = loaded_bytes(plan)
+        return not total or self.models.fits(sum(total.values()))
+
+    def _carry_out(
+        self,
+        make_plan: Callable[[Shelf, Mapping[Source, Any]], Plan],
+        make_names: Callable[[Plan, datetime], Names],
+        sink: Sink,
+        **options: Any,
+    ) -> tuple[Outcome, Plan, str, list[str]]:
+        """Plan and execute; returns what was done, the last plan, the run's id, and what nodes had to tell."""
+        started, now = time.perf_counter(), datetime.now()
         run_id = secrets.token_hex(4)
         notices: list[str] = []
-        now = datetime.now()
         status = "failed"
         begun = False
 
@@ -346,34 +437,21 @@ class Session:
             begun = True
             sink(event)
 
+        def environment(current: Plan) -> Environment:
+            names = make_names(current, now)
+            return self._environment(current, run_id=run_id, sink=sink, notices=notices, names=names, **options)
+
         try:
-            outcome, last = run_stages(
-                lambda shelf, known: self._plan(expanded, shelf, known, wanted, safety, folder, input_folder),
-                lambda current: self._environment(
-                    current, run_id, Path(out), sink, cancellation, previews, notices, now
-                ),
-                self.store,
-                told,
-                run_id,
-            )
+            outcome, last = run_stages(make_plan, environment, self.store, told, run_id)
             status = "ok"
         except CancelledError:
             status = "cancelled"
             raise
         finally:
             if not begun:  # planning failed
-                sink(events.RunStarted(run_id=run_id, run=0, cached=0, write=0))
+                sink(RunStarted(run_id=run_id, run=0, cached=0, write=0))
             sink(events.RunFinished(run_id=run_id, status=status, seconds=time.perf_counter() - started))
-        self._traces.write(expanded, last.trace)
-        values = {str(source): value for source, value in outcome.values.items()}
-        outputs = {
-            name: end.value if isinstance(end, Constant) else outcome.values[end]
-            for name, end in last.outputs.items()
-            if isinstance(end, Constant) or end in outcome.values
-        }
-        files = {node_id: outcome.files[node_id] for node_id in last.steps if node_id in outcome.files}
-        said = tuple(dict.fromkeys([*last.notices, *notices]))
-        return Result(outputs, values, files, outcome.seconds, outcome.cached, outcome.withheld, last, run_id, said)
+        return outcome, last, run_id, notices
 
     async def arun(
         self, workflow: Openable | Expanded, inputs: Mapping[str, Any] | None = None, **options: Unpack[RunOptions]
@@ -404,17 +482,7 @@ class Session:
 
         return Events(run, cancellation)
 
-    def _environment(
-        self,
-        plan: Plan,
-        run_id: str,
-        out: Path,
-        sink: Sink,
-        cancellation: Cancellation,
-        previews: bool,
-        notices: list[str],
-        now: datetime,
-    ) -> Environment:
+    def _environment(self, plan: Plan, *, previews: bool, out: Path, **options: Any) -> Environment:
         if plan.count("write"):
             require_folder(out)
         heavy = any(step.spec.lane == "device" for step in plan.steps.values() if step.action in ("run", "write"))
@@ -423,11 +491,7 @@ class Session:
             out=out,
             scratch=self.settings.cache_dir / "scratch",
             runtime=Runtime(models=_LazyModels(self), previews=previews),
-            sink=sink,
-            cancellation=cancellation,
             lanes=self._lanes,
-            run_id=run_id,
-            notices=notices,
             keep=frozenset(
                 source
                 for source in (*plan.targets, *plan.selectors)
@@ -435,7 +499,7 @@ class Session:
             ),
             attempt=self.models.retrying if heavy else _once,
             inference=self.models.inference if heavy else contextlib.nullcontext,
-            names=FileNames(plan, now),
+            **options,
         )
 
 

@@ -79,6 +79,7 @@ class Settings(BaseModel):
         offline: Never touch the network; `HF_HUB_OFFLINE`, which the Hub's library knows, turns it on, too.
         download: Fetch what a document names from the Hub, too; else only names that the user gave.
         hub_cache: Folder of the Hugging Face cache; None: where that library puts it.
+        stand_in: Let random tiny weights stand in for model files that are not there, to try a workflow without them.
         safety: `auto` checks pictures where a checker is at hand, `require` refuses without one, `off` never checks.
         safety_checker: Name of the safety checker model, where the checkpoint brings none.
     """
@@ -95,6 +96,7 @@ class Settings(BaseModel):
     offline: bool = False
     download: bool = False
     hub_cache: UserPath | None = None
+    stand_in: bool = False
     safety: SafetyPolicy = "auto"
     safety_checker: str | None = None
 
@@ -117,6 +119,7 @@ _VARIABLES: Mapping[str, str] = {
     "GRAPHFLOW_OFFLINE": "offline",
     "GRAPHFLOW_DOWNLOAD": "download",
     "GRAPHFLOW_HUB_CACHE": "hub_cache",
+    "GRAPHFLOW_STAND_IN": "stand_in",
     "GRAPHFLOW_SAFETY": "safety",
     "GRAPHFLOW_SAFETY_CHECKER": "safety_checker",
 }

@@ -12,7 +12,9 @@ from typing import Any
 
 from graphflow.spec.decorator import is_node
 
+from .conditioning.boxes import *
 from .conditioning.extras import *
+from .conditioning.image_prompts import *
 from .conditioning.prompts import *
 from .conditioning.regions import *
 from .conditioning.sdxl import *
@@ -27,7 +29,9 @@ from .images.preprocessing import *
 from .images.shape import *
 from .images.upscaling import *
 from .latents.batch import *
+from .latents.cascade import *
 from .latents.empty import *
+from .latents.enlarging import *
 from .latents.files import *
 from .latents.inpainting import *
 from .latents.masked_content import *
@@ -39,6 +43,7 @@ from .masks.edit import *
 from .masks.make import *
 from .models.control import *
 from .models.hooks import *
+from .models.hypernetwork import *
 from .models.ip_adapter import *
 from .models.loaders import *
 from .models.lora import *

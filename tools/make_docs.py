@@ -16,6 +16,8 @@ from graphflow.document.document import Document, read
 from graphflow.document.published import published
 from graphflow.modelfiles.families import installed
 from graphflow.modelfiles.family import Family
+from graphflow.modelfiles.quantised.gguf_names import FORMAT as GGUF
+from graphflow.modelfiles.quantised.registry import FORMATS
 from graphflow.planning.expand import standing
 from graphflow.sampling.names import SAMPLER_NAMES, SCHEDULE_NAMES
 from graphflow.spec import registry
@@ -41,6 +43,10 @@ def support_table(known: registry.Registry) -> str:
             "model families",
             f"{', '.join(f'`{name}`' for name in by_components())}: [docs/families.md](docs/families.md); every other Diffusers"
             " pipeline through `run_pipeline`",
+        ),
+        (
+            "quantised weights",
+            f"{', '.join(f'`{name}`' for name in (*FORMATS, GGUF))}: [docs/quantised.md](docs/quantised.md)",
         ),
         ("samplers", ", ".join(SAMPLER_NAMES)),
         ("schedules", ", ".join(SCHEDULE_NAMES)),
@@ -155,7 +161,8 @@ def workflow_page(known: registry.Registry) -> str:
         "",
         "The pictures are what the workflows make by default with the packaged models (`python -m"
         " tools.make_workflow_pictures`). Where others are needed: `sdxl_base_refiner` was drawn with `shapes` in both"
-        " places, `ip_adapter` on `shapes` with an adapter of random weights, `upscale` with a network that repeats pixels.",
+        " places, `ip_adapter` on `shapes` with an adapter of random weights, `upscale` with a network that repeats pixels."
+        " Workflows of large models have none; `graphflow run NAME --stand-in` tries them without their models.",
         "",
     ]
     for name in workflows.names():
@@ -165,9 +172,9 @@ def workflow_page(known: registry.Registry) -> str:
             "",
             document.description or "",
             "",
-            f"![{name}](../workflows/previews/{name}.jpg)",
-            "",
         ]
+        if workflows.picture(name).is_file():
+            lines += [f"![{name}](../workflows/previews/{name}.jpg)", ""]
         if needed := published(document):
             models = ", ".join(f"[{model.name}]({model.url})" for model in needed)
             lines += [f"Needs {models}: `graphflow fetch {name}` downloads what is not here.", ""]

@@ -1,7 +1,7 @@
 """Draw the pictures of docs/workflows.md: what each packaged workflow makes with the packaged models.
 
 ``python -m tools.make_workflow_pictures [NAME ...]``. Workflows that need other models are drawn with what ``INSTEAD``
-gives; of those without an entry there (an IP-Adapter, an upscaler) the picture stays as it is.
+gives; of those without an entry there (an IP-Adapter, an upscaler) the picture stays as it is. Those of large models have none.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from graphflow import Session, Workflow, workflows
 from graphflow.settings import Settings
 
 FOLDER = Path(__file__).resolve().parent.parent / "workflows" / "previews"
-NEEDS_OTHERS = ("ip_adapter", "upscale")
+NEEDS_OTHERS = ("flux", "ip_adapter", "qwen_image", "qwen_image_edit", "sd35", "upscale", "z_image")
 INSTEAD: Mapping[str, Mapping[str, Any]] = {
     "sdxl_base_refiner": {
         "model": "shapes",

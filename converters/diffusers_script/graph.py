@@ -19,7 +19,8 @@ from graphflow.planning.checked import CheckedNode, Source
 from graphflow.planning.expand import Expanded, standing
 from graphflow.planning.files import FileUse
 from graphflow.planning.keys import Keying
-from graphflow.planning.lowering import ancestors, lower
+from graphflow.planning.lowering import lower
+from graphflow.planning.reach import ancestors
 from graphflow.planning.resolve import SessionResolver
 from graphflow.planning.safety import Policy
 from graphflow.planning.steps import Argument, Constant, literals_of, sources_of

@@ -25,8 +25,9 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     ),
     _RANDOM: ("random_float", "random_int", "random_line"),
     _FAMILY: (
-        "add_reference_latent", "cache_references", "cut_latent_to_batch", "empty_video_latent", "encode_prompt_with_images",
-        "encode_prompts_with_images", "flux2_sigmas", "ltxv_sigmas", "replace_latent_frames", "set_audio_length", "set_flow_shift", "set_flux_shift", "set_frame_rate", "set_guidance",
+        "add_reference_latent", "apply_control_patch", "cache_references", "cut_latent_to_batch", "empty_video_latent",
+        "encode_prompt_with_images", "encode_prompts_with_images", "flux2_sigmas", "load_control_patch", "ltxv_sigmas",
+        "replace_latent_frames", "set_audio_length", "set_flow_shift", "set_flux_shift", "set_frame_rate", "set_guidance",
         "set_reference_method", "set_t5_length", "skip_transformer_layers", "trim_video_latent",
     ),
     _FILES: ("save_checkpoint", "save_lora", "save_model", "save_text_encoder", "save_vae"),

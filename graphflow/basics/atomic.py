@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def abandon() -> None:
 
 
 @contextmanager
-def _temporary(folder: Path, data: bytes) -> Iterator[Path]:
+def _temporary(folder: Path, data: bytes | Iterable[bytes]) -> Iterator[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f".graphflow-{secrets.token_hex(8)}.part"
     _on_their_way.add(path)  # before it is there, so that no signal comes in between
@@ -33,7 +33,7 @@ def _temporary(folder: Path, data: bytes) -> Iterator[Path]:
         with _creating:
             stream = path.open("xb")
         with stream:
-            stream.write(data)
+            stream.writelines((data,) if isinstance(data, bytes) else data)
         yield path
     finally:
         path.unlink(missing_ok=True)
@@ -50,8 +50,8 @@ def write_bytes(path: Path, data: bytes) -> None:
         part.replace(path)
 
 
-def write_new(path: Path, data: bytes) -> bool:
-    """Write a file unless there is one of that name; returns whether it was written.
+def write_new(path: Path, data: bytes | Iterable[bytes]) -> bool:
+    """Write a file, of one piece or several, unless there is one of that name; returns whether it was written.
 
     Two processes that write the same name do not overwrite each other: one of them gets False.
 

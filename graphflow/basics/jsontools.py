@@ -12,6 +12,7 @@ from graphflow.errors import LimitError, Problem, WorkflowError
 from graphflow.limits import LIMITS
 
 _SHOWN = 8
+_ITEM = 16
 STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 """A text in JSON, or the rest after an opening quotation mark."""
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
@@ -148,6 +149,17 @@ def is_writable(value: Any) -> bool:
     except (TypeError, RecursionError):  # no JSON at all, which others say
         return True
     return True
+
+
+def weight(value: Any) -> int:
+    """Return the characters of a value, as :class:`graphflow.limits.Limits` counts them."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(_ITEM + len(key) + weight(part) for key, part in value.items())
+    if isinstance(value, list | tuple):
+        return sum(_ITEM + weight(part) for part in value)
+    return 0
 
 
 def _deeper_than(value: Any, limit: int) -> bool:

@@ -42,15 +42,25 @@ KINDS: Mapping[str, Kind] = {
 }
 """By the kind of the nodes' input files."""
 
-_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error)
+_DAMAGE = (
+    *(OSError, EOFError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError),
+    *(AttributeError, AssertionError, NotImplementedError, struct.error),
+)
 """What Pillow raises on damaged files."""
 _SWITCH = threading.Lock()
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_HEADER_BYTES = 2**20
 _TEXTS = (b"iCCP", b"tEXt", b"zTXt", b"iTXt")
 
 
 def read_picture(
-    kind: str, source: IO[bytes], name: str, take: Callable[[PIL.Image.Image], T], notice: Callable[[str], None]
+    kind: str,
+    source: IO[bytes],
+    name: str,
+    take: Callable[[PIL.Image.Image], T],
+    notice: Callable[[str], None],
+    *,
+    decode: bool = True,
 ) -> T:
     """Open a picture and take what is wanted of it.
 
@@ -63,6 +73,7 @@ def read_picture(
         name: What the user calls it.
         take: Called with the opened picture, again with a more lenient one where that fails.
         notice: Told where the picture is not whole.
+        decode: Whether to look at pixels of a damaged picture; False reads its header alone.
 
     Raises:
         MediaError: It is none of the formats, or damaged so that nothing can be read.
@@ -76,7 +87,7 @@ def read_picture(
         stream.seek(0)
         with _cut_ones(allowed=lenient), PIL.Image.open(stream, formats=formats) as picture:
             check_size(picture.size, name)
-            if lenient and _is_blank(picture):
+            if lenient and decode and _is_blank(picture):
                 raise MediaError("not a row of it can be read", where=name)
             return take(picture)
 
@@ -87,7 +98,7 @@ def read_picture(
             failed: Exception = error
         source.seek(0)
         if source.read(len(_SIGNATURE)) == _SIGNATURE:
-            source = io.BytesIO(b"".join(_without_texts(io.BytesIO(source.read()))))
+            source = io.BytesIO(b"".join(_without_texts(source, None if decode else _HEADER_BYTES)))
             try:
                 return attempt(source, lenient=False)
             except _DAMAGE as error:
@@ -135,8 +146,10 @@ def check_size(size: tuple[int, int], name: str, count: int = 1) -> None:
         raise LimitError(
             f"{width} x {height} is larger than {LIMITS.pixels:,} pixels or {LIMITS.edge:,} along an edge", where=name
         )
-    if width * height * count > LIMITS.pixels:
-        raise LimitError(f"{count} pictures of {width} x {height} have more than {LIMITS.pixels:,} pixels", where=name)
+    if 16 * width * height * count > LIMITS.loaded_bytes:  # four channels of float32
+        raise LimitError(
+            f"{count:,} pictures of {width} x {height} take more than {LIMITS.loaded_bytes:,} bytes", where=name
+        )
 
 
 def _is_blank(picture: PIL.Image.Image) -> bool:
@@ -159,10 +172,18 @@ def _cut_ones(*, allowed: bool) -> Iterator[None]:
             ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
-def _without_texts(chunks: io.BytesIO) -> Iterator[bytes]:
-    """Yield a PNG, of which this is what follows its signature, without the chunks of colour profiles and texts."""
+def _without_texts(chunks: IO[bytes], most: int | None) -> Iterator[bytes]:
+    """Yield a PNG, of which this is what follows its signature, without the chunks of colour profiles and texts.
+
+    Args:
+        chunks: The rest of the file.
+        most: Bytes to yield; None is all.
+    """
     yield _SIGNATURE
-    while head := chunks.read(8):
-        body = chunks.read(int.from_bytes(head[:4], "big") + 4)
-        if head[4:] not in _TEXTS:
-            yield head + body
+    while (most is None or most > 0) and (head := chunks.read(8)):
+        length = int.from_bytes(head[:4], "big") + 4
+        if head[4:] in _TEXTS:
+            chunks.seek(length, 1)
+            continue
+        yield head + (body := chunks.read(length if most is None else min(length, most)))
+        most = None if most is None else most - len(body)

@@ -7,6 +7,7 @@ import numbers
 import os
 import re
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any
 
 PLAIN = {
@@ -68,10 +69,30 @@ def plain(value: Any) -> Any:
     return value
 
 
+_LIKE = 0.6
+"""How like a near name is, of 1."""
+
+_LONGEST = 200
+"""Characters of the longest name that others are near to."""
+
+_COMPARED = 400
+"""Of more names only those are compared that begin alike."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """Return the known name nearest to ``name``, or None where none is near."""
-    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    matches = difflib.get_close_matches(name[:_LONGEST], _comparable(name, known), n=1, cutoff=_LIKE)
     return matches[0] if matches else None
+
+
+def _comparable(name: str, known: Iterable[str]) -> list[str]:
+    """Return the names that are worth to be compared with another: the time that it takes is bounded."""
+    if len(name) > _LONGEST:
+        return []
+    names = [other for other in known if len(other) <= _LONGEST]
+    if len(names) <= _COMPARED:
+        return names
+    return [other for other in names if other[:1] == name[:1]][: _COMPARED // 2]
 
 
 def nearest_names(name: str, known: Iterable[str], count: int = 3) -> list[str]:
@@ -84,14 +105,20 @@ def nearest_names(name: str, known: Iterable[str], count: int = 3) -> list[str]:
     """
     wanted = _bare(name)
     scored: list[tuple[float, str]] = []
-    for candidate in dict.fromkeys(known):
+    for candidate in dict.fromkeys(known) if len(name) <= _LONGEST else ():
         plain = _bare(candidate)
-        ratio = difflib.SequenceMatcher(None, wanted, plain).ratio()
-        tail = difflib.SequenceMatcher(None, wanted.rpartition("/")[2], plain.rpartition("/")[2]).ratio()
-        score = max(ratio, tail - 0.02)
-        if score >= 0.6:
+        score = max(_ratio(wanted, plain), _ratio(wanted.rpartition("/")[2], plain.rpartition("/")[2]) - 0.02)
+        if score >= _LIKE:
             scored.append((-score, candidate))
     return [candidate for _, candidate in sorted(scored)[:count]]
+
+
+def _ratio(name: str, other: str) -> float:
+    """Return how like two names are, in [0, 1]; 0 soon where that is little."""
+    if 2 * min(len(name), len(other)) < _LIKE * (len(name) + len(other)):
+        return 0.0
+    matcher = difflib.SequenceMatcher(None, name, other)
+    return matcher.ratio() if matcher.quick_ratio() >= _LIKE else 0.0
 
 
 def nearest_choices(name: str, choices: Iterable[str], aliases: Mapping[str, str] | None = None) -> list[str]:
@@ -107,7 +134,7 @@ def nearest_choices(name: str, choices: Iterable[str], aliases: Mapping[str, str
     """
     known = {_squashed(alias): choice for alias, choice in (aliases or {}).items()}
     known |= {_squashed(choice): choice for choice in choices}
-    wanted = _squashed(name)
+    wanted = _squashed(name[:_LONGEST])
     if wanted in known:
         return [known[wanted]]
     begun = sorted((key for key in known if len(key) > 2 and wanted.startswith(key)), key=len)[-1:]
@@ -145,8 +172,22 @@ def some(names: Iterable[str], count: int = 3) -> str:
 
 def shorten(value: Any, limit: int = 80) -> str:
     """Show a value in at most ``limit`` characters."""
-    text = _JSON_NAMES.get(value, "") if value is None or isinstance(value, bool) else repr(value)
+    text = (
+        _JSON_NAMES.get(value, "") if value is None or isinstance(value, bool) else repr(_part(value, limit, [limit]))
+    )
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _part(value: Any, limit: int, room: list[int]) -> Any:
+    """Return as much of JSON as ``limit`` characters can show: the rest may be large."""
+    room[0] -= 1
+    if type(value) is str:
+        return value[: limit + 1]
+    if type(value) is list:
+        return [_part(item, limit, room) for item in islice(value, limit) if room[0] > 0]
+    if type(value) is dict:
+        return {key: _part(item, limit, room) for key, item in islice(value.items(), limit) if room[0] > 0}
+    return value
 
 
 def _bare(name: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from graphflow.planning.checked import Checked
     from graphflow.planning.steps import Plan
     from graphflow.session import Session
+    from graphflow.sweeps.results import Swept
 
 _numbers = count(1)
 
@@ -371,6 +372,21 @@ class Workflow:
         from graphflow.session import run
 
         return run(self, inputs, session=session, **options)
+
+    def sweep(
+        self,
+        vary: Mapping[str, str | Iterable[Any]] | None = None,
+        *,
+        rows: Path | str | Iterable[Mapping[str, Any]] | None = None,
+        zip: bool = False,
+        inputs: Mapping[str, Any] | None = None,
+        session: Session | None = None,
+        **options: Unpack[RunOptions],
+    ) -> Swept:
+        """Run it once for each combination of values; see :func:`graphflow.sweep`."""
+        from graphflow.sweeps.sweep import sweep
+
+        return sweep(self, vary, rows=rows, zip=zip, inputs=inputs, session=session, **options)
 
     def plan(
         self,

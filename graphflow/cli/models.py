@@ -17,11 +17,16 @@ from graphflow.cli.terminal import add_row, clean, console, count, literal, prin
 if TYPE_CHECKING:
     from rich.console import Console
 
-EPILOG = "Examples: graphflow models · graphflow models shapes · graphflow models convert old.ckpt"
+EPILOG = (
+    "Examples: graphflow models · graphflow models shapes · graphflow models convert old.ckpt · graphflow models quantise"
+    " flux1-dev --to nvfp4"
+)
 
 
 _LONG = 40
 """Characters of a value that are shown without ``--all``."""
+_WORST = 8
+"""Layers whose errors are shown without ``--all``."""
 
 
 class _NameOrCommand(TyperGroup):
@@ -50,7 +55,7 @@ class _Before:
 app = typer.Typer(
     name="models",
     cls=_NameOrCommand,
-    help="List the models, explain one (`graphflow models NAME`), or convert a pickle file to safetensors.",
+    help="List the models, explain one (`graphflow models NAME`), convert a pickle file to safetensors, or quantise one.",
     epilog=EPILOG,
     invoke_without_command=True,
 )
@@ -146,6 +151,7 @@ def _explain(target: Console, row: dict[str, Any], everything: bool) -> None:
             add_row(rows, styled(name, "cyan"), part["class"], f"{part['tensors']:,}", weights(part["bytes_by_dtype"]))
         target.print()
         print_table(target, rows)
+        _explain_formats(target, row["parts"])
     guesses = [guess for guess in row["guesses"] if everything or guess["source"] != "config"]
     if guesses:
         rows = table("value", "", "from")
@@ -163,6 +169,25 @@ def _explain(target: Console, row: dict[str, Any], everything: bool) -> None:
             target.print(styled("Yellow is a guess; a file NAME.json beside the model settles it.", "dim"))
     for warning in row["warnings"]:
         target.print(styled(f"note: {warning}", "yellow"))
+
+
+def _explain_formats(target: Console, parts: dict[str, Any]) -> None:
+    """Say how the weights are quantised, and which are not."""
+    rows = table("part", "layers", "format", "tensors", "bits", "weights", right=["tensors", "bits"])
+    for name, part in parts.items():
+        for group in part["formats"]:
+            add_row(
+                rows,
+                styled(name, "cyan"),
+                group["name"],
+                group["format"] if group["quantised"] else styled(f"{group['format']} (not quantised)", "dim"),
+                f"{group['tensors']:,}",
+                f"{group['bits']:.2f}",
+                size(group["bytes"]),
+            )
+    if any(part["formats"] for part in parts.values()):
+        target.print()
+        print_table(target, rows)
 
 
 def _short(text: str, everything: bool) -> str:
@@ -204,3 +229,61 @@ def convert(
     if dropped:
         shown = ", ".join(dropped[:5]) + (" …" if len(dropped) > 5 else "")
         target.print(styled(f"note: left out what is no tensor: {clean(shown)}", "yellow"))
+
+
+@app.command()
+def quantise(
+    context: typer.Context,
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            show_default=False,
+            help="A checkpoint, diffusion model or text encoder: its name or path.",
+            autocompletion=completing.model_names,
+        ),
+    ],
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            metavar="FORMAT",
+            show_default=False,
+            help="fp8, fp8_scaled, int8, int8_convrot, mxfp8, nvfp4, convrot_w4a4, or gguf: with Q8_0, Q6_K, Q5_K, Q4_K or Q4_0.",
+        ),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", dir_okay=False, metavar="FILE", help="The file to write; by default beside the model."
+        ),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", metavar="", help="Show the error of every layer.")] = False,
+    models: ModelDirs = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a model's linear layers in fewer bits, without calibration, as ComfyUI and graphflow read them.
+
+    Embeddings, modulation, norms, convolutions and the first and last layers stay as they are.
+    """
+    from graphflow.cli.quantising import write_quantised
+
+    before: _Before = context.obj
+    session = make_session(models=[*before.models, *(models or ())])
+    written, report = write_quantised(session, name, to, output)
+    errors = sorted(report.errors.items(), key=lambda item: -item[1])
+    if as_json or before.as_json:
+        print_json({"path": str(written), "errors": report.errors, "kept": report.kept}, indent=2)
+        return
+    target = console()
+    rows = table("layer", "relative error", right=["relative error"])
+    for layer, error in errors if everything else errors[:_WORST]:
+        add_row(rows, styled(layer, "cyan"), f"{error:.4f}")
+    print_table(target, rows)
+    if len(errors) > _WORST and not everything:
+        target.print(styled(f"and {len(errors) - _WORST} layers of less error (--all shows them)", "dim"))
+    mean = sum(report.errors.values()) / len(errors)
+    told = f"{written}: {count(len(errors), 'layer')} in {to}, {size(written.stat().st_size)}, mean error {mean:.4f}"
+    target.print(styled(told), soft_wrap=True)
+    for reason in report.kept.values():
+        target.print(styled(f"note: not quantised: {reason}", "yellow"))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 WORKFLOW = "The workflow"
 SETTINGS = "Settings"
+SWEEP = "Many variants"
 
 WorkflowName = Annotated[
     str,
@@ -105,6 +106,13 @@ Download = Annotated[
         help="Fetch models from the Hub that only the workflow names; those given with -i or --set are fetched anyway.",
     ),
 ]  # fmt: skip
+StandIn = Annotated[
+    bool,
+    typer.Option(
+        "--stand-in", metavar="", rich_help_panel=SETTINGS,
+        help="Let tiny random weights stand in for model files that are not there, to try a workflow without them; what it makes shows nothing and is marked.",
+    ),
+]  # fmt: skip
 NoCache = Annotated[
     bool,
     typer.Option(
@@ -116,6 +124,34 @@ ReportOption = Annotated[
     typer.Option(
         "--report", metavar="", rich_help_panel=WORKFLOW,
         help="Of a ComfyUI workflow: say what became of every node, with all remarks; without it one line tells how many there are.",
+    ),
+]  # fmt: skip
+Vary = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--vary", metavar="NAME=VALUES", rich_help_panel=SWEEP, autocompletion=completing.input_assignments,
+        help='Run once for each value of an input or NODE.PARAM: seed=1..8, guidance_scale=3,5,7, prompt=@FILE (one a line), prompt=["a, b", "c"]. Several are combined, each with each.',
+    ),
+]  # fmt: skip
+Zip = Annotated[
+    bool,
+    typer.Option(
+        "--zip", metavar="", rich_help_panel=SWEEP,
+        help="Take the values of all --vary and --rows side by side, the first of each with the first of the others.",
+    ),
+]  # fmt: skip
+Rows = Annotated[
+    Path | None,
+    typer.Option(
+        "--rows", exists=True, dir_okay=False, metavar="FILE", rich_help_panel=SWEEP,
+        help="Run once for each line of a .csv file, whose first line names inputs or NODE.PARAM, or of a .jsonl file.",
+    ),
+]  # fmt: skip
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run", metavar="", rich_help_panel=SWEEP,
+        help="Run nothing: say how many variants, nodes, sampling steps and bytes of weights there would be.",
     ),
 ]  # fmt: skip
 AsJson = Annotated[bool, typer.Option("--json", metavar="", help="Print JSON for programs.")]
@@ -135,6 +171,19 @@ class What:
 
 
 @dataclass(frozen=True)
+class Varied:
+    """What is varied, for a run of each variant."""
+
+    vary: Vary = None
+    zip: Zip = False
+    rows: Rows = None
+    dry_run: DryRun = False
+
+    def __bool__(self) -> bool:
+        return bool(self.vary or self.rows or self.zip or self.dry_run)
+
+
+@dataclass(frozen=True)
 class Where:
     """The session that it is planned and run in."""
 
@@ -145,6 +194,7 @@ class Where:
     cache_dir: CacheDir = None
     offline: Offline = False
     download: Download = False
+    stand_in: StandIn = False
     no_cache: NoCache = False
 
     def session(self) -> Session:
@@ -165,6 +215,7 @@ def make_session(
     cache_dir: Path | None = None,
     offline: bool = False,
     download: bool = False,
+    stand_in: bool = False,
     no_cache: bool = False,
 ) -> Session:
     """Make a session from the settings and what the command line says against them.
@@ -191,6 +242,8 @@ def make_session(
         changes["offline"] = True
     if download:
         changes["download"] = True
+    if stand_in:
+        changes["stand_in"] = True
     if changes:
         settings = _changed(settings, changes)
     store = Store(MemoryTier((settings.memory_bytes or 8 * 2**30) // 4)) if no_cache else None

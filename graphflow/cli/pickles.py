@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from graphflow.errors import InvalidInputError, ModelFormatError
+from graphflow.modelfiles.sources import CONFIG_KEY
 
 if TYPE_CHECKING:
     import torch
@@ -47,14 +49,16 @@ def to_safetensors(path: Path | None, name: str, output: Path | None) -> tuple[P
         raise InvalidInputError("this file exists already", where=str(target), advice="name another one with -o")
     tensors: dict[str, torch.Tensor] = {}
     dropped: list[str] = []
-    for key, value in _entries(_unwrapped(_load(path))):
+    data = _unwrapped(_load(path))
+    metadata = _settings(data)
+    for key, value in _entries(data):
         if _is_dense(value):
             tensors[key] = value.detach().contiguous()
         else:
             dropped.append(key)
     if not tensors:
         raise ModelFormatError("the file holds no tensors", where=str(path))
-    _save(_apart(tensors), target, mode=path.stat().st_mode & 0o666)
+    _save(_apart(tensors), target, metadata, mode=path.stat().st_mode & 0o666)
     return target, len(tensors), dropped
 
 
@@ -85,11 +89,21 @@ def _unwrapped(data: Any) -> Any:
 
 def _entries(data: Any, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
     """Yield the leaves of nested mappings, with dotted names; a mapping that holds itself ends somewhere."""
+    if isinstance(data, tuple | list) and any(isinstance(item, Mapping) for item in data):
+        data = dict(enumerate(data))
     if not isinstance(data, Mapping) or depth == _LEVELS:
         yield prefix.removesuffix(".") or "value", data
         return
     for key, value in data.items():
         yield from _entries(value, f"{prefix}{key}.", depth + 1)
+
+
+def _settings(data: Any) -> dict[str, str]:
+    """Return as metadata what a hypernetwork's file says beside its tensors."""
+    if not isinstance(data, Mapping) or not isinstance(data.get("activation_func"), str):
+        return {}
+    told = {"activation": data["activation_func"], "activate_output": bool(data.get("activate_output"))}
+    return {CONFIG_KEY: json.dumps({"hypernetwork": told})}
 
 
 def _is_dense(value: Any) -> bool:
@@ -110,7 +124,7 @@ def _apart(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return result
 
 
-def _save(tensors: dict[str, torch.Tensor], target: Path, *, mode: int) -> None:
+def _save(tensors: dict[str, torch.Tensor], target: Path, metadata: dict[str, str], *, mode: int) -> None:
     from safetensors.torch import save_file
 
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -118,7 +132,7 @@ def _save(tensors: dict[str, torch.Tensor], target: Path, *, mode: int) -> None:
     os.close(handle)
     part = Path(name)
     try:
-        save_file(tensors, part, metadata={"format": "pt"})
+        save_file(tensors, part, metadata={"format": "pt", **metadata})
         part.chmod(mode)
         part.replace(target)
     finally:

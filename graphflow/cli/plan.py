@@ -13,8 +13,8 @@ from graphflow.cli.options import AsJson, What, Where
 from graphflow.cli.source import input_values, load, named, overrides, shown_targets
 from graphflow.cli.spread import spread
 from graphflow.cli.terminal import add_row, console, print_table, styled, table, weights
-from graphflow.planning.files import add_up
 from graphflow.planning.steps import ACTIONS
+from graphflow.planning.weights import loaded_bytes, loaded_weights, needed_files
 
 if TYPE_CHECKING:
     from graphflow.planning.files import FileUse
@@ -80,22 +80,6 @@ def show(target: Console, made: Plan) -> None:
         target.print(styled(f"note: {notice}", "yellow"))
 
 
-def needed_files(made: Plan) -> list[tuple[FileUse, dict[str, int], list[str]]]:
-    """Return each file that a step which is not skipped names, once, with the bytes loaded of it and these steps."""
-    from graphflow.planning.weights import loaded_weights
-
-    found: dict[tuple[str, str | None], tuple[FileUse, dict[str, int], list[str]]] = {}
-    loaded = loaded_weights(made)
-    for step in made.steps.values():
-        if step.action == "skipped":
-            continue
-        for use, sizes in loaded.get(step.id, ()):
-            _, most, nodes = found.setdefault((use.need.kind, use.path or use.need.name), (use, {}, []))
-            nodes.append(step.id)
-            most.update({dtype: max(number, most.get(dtype, 0)) for dtype, number in sizes.items()})
-    return list(found.values())
-
-
 def totals(made: Plan) -> str:
     """Return one line: how many nodes run, are stored, write, and the bytes of weights."""
     total = loaded_bytes(made)
@@ -104,15 +88,8 @@ def totals(made: Plan) -> str:
     return f"{made.totals()}{named}{numerics}"
 
 
-def loaded_bytes(made: Plan) -> dict[str, int]:
-    """Return the bytes of weights by dtype that the run loads, each file once."""
-    return add_up(sizes for _, sizes, _ in needed_files(made))
-
-
 def to_json(made: Plan) -> dict[str, Any]:
     """Return a plan as a JSON object."""
-    from graphflow.planning.weights import loaded_weights
-
     loaded = loaded_weights(made)
     return {
         "steps": [_step(step, loaded.get(step.id, ())) for step in made.steps.values()],

@@ -14,6 +14,7 @@ from rich.progress import (
     TaskID,
     TextColumn,
     TimeElapsedColumn,
+    TimeRemainingColumn,
 )
 from rich.text import Text
 
@@ -108,9 +109,75 @@ class Display:
             self._progress.advance(self._overall)
 
 
+class SweepDisplay:
+    """A sink that draws one bar for a whole sweep with the time left, and prints one line per file elsewhere.
+
+    Args:
+        console: Standard error.
+        cancellation: Is looked at, to say that the run is stopping.
+        variants: How many variants there are.
+    """
+
+    def __init__(self, console: Console, cancellation: Cancellation, *, variants: int) -> None:
+        self._console = console
+        self._live = console.is_terminal
+        self._before = self._window = 0  # variants of the runs before this one, and of this one
+        self._tasks = 1
+        self._done = 0
+        self._shares: dict[str, float] = {}  # of nodes that run
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            _Steps(),
+            TimeElapsedColumn(),
+            TextColumn("left:"),
+            TimeRemainingColumn(),
+            _State(cancellation),
+            console=console,
+            transient=True,
+            disable=not self._live,
+        )
+        self._bar = self._progress.add_task("planning", total=variants, overall=True)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def __call__(self, event: events.Event) -> None:
+        """Take an event."""
+        match event:
+            case events.RunStarted():
+                self._before += self._window
+                self._window, self._tasks, self._done = event.variants, max(1, event.run + event.write), 0
+                self._progress.update(self._bar, description="variants")
+            case events.NodeProgress():
+                self._shares[_name(event)] = event.step / max(1, event.total)
+            case events.NodeFinished() | events.NodeFailed():
+                self._shares.pop(_name(event), None)
+                self._done += _is_last(event)
+            case events.Written():
+                self._done += event.how != "written"  # the node itself did not run
+                if not self._live:
+                    number = f"{event.variant}: " if event.variant is not None else ""
+                    self._console.print(styled(f"{number}{event.path} ({event.how})"), soft_wrap=True)
+            case events.Notice():
+                place = f"{_name(event)}: " if event.node else ""
+                self._console.print(styled(f"note: {place}{event.message}", "yellow"))
+            case _:
+                return
+        share = min(1.0, (self._done + sum(self._shares.values())) / self._tasks)
+        self._progress.update(self._bar, completed=self._before + self._window * share)
+
+
 def _name(event: events.NodeEvent) -> str:
-    """Return ``sample``, or ``sample 3/100`` for an element of a sequence."""
-    return event.node if event.element is None else f"{event.node} {event.element + 1}/{event.elements}"
+    """Return ``sample``, ``sample 3/100`` for an element of a sequence, ``12: sample`` for a variant of a sweep."""
+    name = event.node if event.element is None else f"{event.node} {event.element + 1}/{event.elements}"
+    return name if event.variant is None else f"{event.variant}: {name}"
 
 
 def _is_last(event: events.NodeEvent) -> bool:

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from graphflow.cli import summary
+from graphflow.cli import summary, sweep
 from graphflow.cli.failures import json_errors, print_json
-from graphflow.cli.options import What, Where
-from graphflow.cli.output import answers
-from graphflow.cli.source import input_values, load, named, overrides, shown_targets
+from graphflow.cli.options import Varied, What, Where
+from graphflow.cli.source import input_values, load, overrides, shown_targets
 from graphflow.cli.spread import spread
-from graphflow.cli.terminal import clean, console, styled
-from graphflow.errors import CancelledError
+from graphflow.cli.terminal import console, styled
+from graphflow.cli.watching import Show
 from graphflow.events import RunFinished, RunStarted
 
 if TYPE_CHECKING:
     from graphflow.document.opening import Opened
-    from graphflow.events import Event, Sink
+    from graphflow.events import Event
     from graphflow.execution.result import Result
     from graphflow.planning.expand import Text
     from graphflow.session import Session
@@ -58,6 +55,7 @@ def run(
     what: What,
     out: Out = Path("out"),
     preview: PreviewDir = None,
+    varied: Varied = Varied(),  # noqa: B008  # it is frozen
     where: Where = Where(),  # noqa: B008  # it is frozen
     as_json: Annotated[
         bool,
@@ -71,20 +69,20 @@ def run(
 ) -> None:
     """Run a workflow and write what it makes. What was computed before is not computed again."""
     with json_errors(as_json) as fields:
-        carry_out(
-            where.session(),
-            load(what.workflow, report=what.report),
-            input_values(what.inputs),
-            overrides(what.sets),
-            out=out,
-            preview=preview,
-            targets=what.targets,
-            safety=what.safety,
-            input_folder=what.input_dir,
-            as_json=as_json,
-            quiet=quiet,
-            listen=lambda event: fields.update(run_id=event.run_id),
-        )
+        session, loaded = where.session(), load(what.workflow, report=what.report)
+        given: dict[str, Any] = {
+            "out": out,
+            "preview": preview,
+            "targets": what.targets,
+            "safety": what.safety,
+            "input_folder": what.input_dir,
+            "show": Show(as_json, quiet, lambda event: fields.update(run_id=event.run_id)),
+        }
+        values = input_values(what.inputs), overrides(what.sets)
+        if varied:
+            sweep.carry_out(session, loaded, varied, *values, **given)
+        else:
+            carry_out(session, loaded, *values, **given)
 
 
 def carry_out(
@@ -95,9 +93,7 @@ def carry_out(
     *,
     targets: Sequence[str] | None = None,
     preview: Path | None = None,
-    as_json: bool = False,
-    quiet: bool = False,
-    listen: Sink | None = None,
+    show: Show | None = None,
     **options: Any,
 ) -> Result:
     """Run a workflow with a display, and print what it did.
@@ -109,62 +105,28 @@ def carry_out(
         single: Values for single parameters.
         targets: Addresses to compute; None is what :func:`shown_targets` says.
         preview: Folder for pictures of what is being sampled.
-        as_json: Print events as JSON lines instead.
-        quiet: Print nothing but paths.
-        listen: Also gets the events.
+        show: How the run is shown; None is a display for people.
         **options: Further options of :meth:`graphflow.session.Session.run`.
     """
-    from graphflow.cli.interruption import interruption
-    from graphflow.cli.previews import PreviewFiles
     from graphflow.cli.progress import Display
-    from graphflow.events import Notice
 
+    show = show or Show()
     started = time.perf_counter()
-    with ExitStack() as stack:
-        interrupted = stack.enter_context(interruption())
-        stack.enter_context(named(loaded))
-        sink: Sink = _Lines(interrupted.cancellation.cancel) if as_json else _nothing
-        if not as_json and not quiet:
-            sink = stack.enter_context(Display(console(error=True), interrupted.cancellation))
-        pictures = _nothing if preview is None else PreviewFiles(preview)
-        if preview is not None and (options.get("safety") or session.settings.safety) == "require":
-            sink(
-                Notice(
-                    run_id="", node="", message="no previews: the safety policy is 'require', and nobody checks them"
-                )
-            )
 
-        def each(event: Event) -> None:
-            if listen is not None:
-                listen(event)
-            if not as_json and _is_time_for_seeds(event, quiet):
-                for address, seed in expanded.seeds.items():
-                    console(error=True).print(styled(summary.drawn(address, seed)))
-            interrupted.notice(event)
-            pictures(event)
-            sink(event)
+    def told(event: Event) -> None:
+        if not show.as_json and _is_time_for_seeds(event, show.quiet):
+            for address, seed in expanded.seeds.items():
+                console(error=True).print(styled(summary.drawn(address, seed)))
 
+    with show.watching(session, loaded, Display, told, preview=preview, safety=options.get("safety")) as watched:
         expanded = session.expand(loaded.document, inputs, single)
-        try:
-            result = session.run(
-                expanded,
-                targets=targets or shown_targets(session, expanded),
-                folder=loaded.folder,
-                sink=each,
-                cancellation=interrupted.cancellation,
-                previews=preview is not None,
-                **options,
-            )
-        except (CancelledError, KeyboardInterrupt):
-            kept = (
-                "" if session.store.disk is None else "; what is finished is stored, so the next run goes on from there"
-            )
-            raise CancelledError(f"interrupted{kept}") from None
-    if as_json:
+        result = session.run(
+            expanded, targets=targets or shown_targets(session, expanded), folder=loaded.folder, **watched, **options
+        )
+    if show.as_json:
         print_json(summary.to_json(result))
-    elif quiet:
-        for path in result.paths:
-            answers().write(f"{clean(path)}\n")
+    elif show.quiet:
+        show.paths(result.paths)
     else:
         summary.show(console(), result, time.perf_counter() - started)
     return result
@@ -173,29 +135,6 @@ def carry_out(
 def _is_time_for_seeds(event: Event, quiet: bool) -> bool:
     """Tell whether seeds that were drawn are told now, because no summary will."""
     return isinstance(event, RunStarted) if quiet else isinstance(event, RunFinished) and event.status != "ok"
-
-
-def _nothing(event: Event) -> None:
-    """Show nothing."""
-
-
-class _Lines:
-    """A sink that prints JSON lines; where nobody reads them any more, the run is stopped."""
-
-    def __init__(self, stop: Any) -> None:
-        self._stop = stop
-        self._lock = threading.Lock()
-        self._broken = False
-
-    def __call__(self, event: Event) -> None:
-        with self._lock:
-            if self._broken:
-                return
-            try:
-                print_json(event.to_json())
-            except BrokenPipeError:
-                self._broken = True
-                self._stop()
 
 
 def register(app: typer.Typer) -> None:

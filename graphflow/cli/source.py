@@ -65,26 +65,10 @@ def _from_standard_input(tell: Callable[[Report], None]) -> Opened:
 
 
 def shown_targets(session: Session, expanded: Expanded) -> list[str] | None:
-    """Return what a command without ``--target`` computes: everything that writes, and the outputs that text can show.
-
-    A tensor among the outputs is of no use on a command line, and reading a stored one would cost the import of torch.
-    None, which is all outputs, where nothing writes, and where the document has problems to be told.
-    """
+    """Return what a command without ``--target`` computes, see :meth:`graphflow.planning.checked.Checked.shown`."""
     from graphflow.planning.validate import validate
-    from graphflow.values.types import value_type_names
 
-    checked = validate(expanded.flat, session.registry)
-    effects = [node.id for node in checked.nodes.values() if node.spec.effect]
-    if checked.problems or not effects:
-        return None
-    unseen = set(value_type_names())
-    shown = []
-    for address in expanded.flat.outputs.values():
-        source = checked.source(address)
-        kind = checked.types[source] if source is not None else None
-        if kind is not None and (kind.item or kind).name not in unseen:
-            shown.append(address)
-    return [*effects, *shown]
+    return validate(expanded.flat, session.registry).shown(expanded.flat)
 
 
 def assignments(given: Iterable[str] | None, option: str, form: str) -> dict[str, Text]:

@@ -19,7 +19,7 @@ from graphflow.basics.regular import open_regular
 from graphflow.basics.wording import PLAIN, nearest, shorten
 from graphflow.document import format_1
 from graphflow.document.embedded import embedded_document, embedded_record
-from graphflow.errors import InvalidInputError, LimitError, Problem, WorkflowError
+from graphflow.errors import InvalidInputError, LimitError, Problem, Problems, WorkflowError
 from graphflow.limits import LIMITS
 
 FORMAT_VERSION = 2
@@ -147,19 +147,21 @@ def parse(data: Any, *, source: str = "workflow", file: str = "FILE", keep: form
             ],
             source=source,
         )
-    nodes = data.get("nodes")
-    if isinstance(nodes, dict) and len(nodes) > LIMITS.nodes:
-        raise LimitError(f"the workflow has {len(nodes):,} nodes, more than {LIMITS.nodes:,}", where=source)
-    problems = [*_unknown_keys(data, "")]
+    if (nodes := _count(data)) > LIMITS.nodes:
+        raise LimitError(
+            f"the workflow has {nodes:,} nodes and inner workflows, more than {LIMITS.nodes:,}", where=source
+        )
+    problems = Problems(source)
+    problems.extend(_unknown_keys(data, ""))
     defaults: dict[format_1.Place, dict[str, Any]] = {}
     if not jsontools.is_writable(data):  # no picture could carry it
-        problems += _unwritable(data, "")
+        problems.extend(_unwritable(data, ""))
     try:
         data, defaults = format_1.take_defaults(data)
         document = Document.model_validate(data)
     except ValidationError as error:
         # A link is text or a list of texts; what is neither is told once, not once for each.
-        problems += [_problem(item) for item in error.errors(include_url=False) if "list[str]" not in item["loc"]]
+        problems.extend(_problem(item) for item in error.errors(include_url=False) if "list[str]" not in item["loc"])
     except RecursionError as error:
         raise LimitError("the workflow is nested too deeply", where=source) from error
     for place, given in defaults.items() if not problems else ():
@@ -169,11 +171,18 @@ def parse(data: Any, *, source: str = "workflow", file: str = "FILE", keep: form
         # In inner workflows nodes count in format 1, too.
         wanted: format_1.Keep | None = "nodes" if place else keep
         found, told = format_1.settle(inner.nodes, inner.inputs, given, wanted, file=file)
-        problems += found
+        problems.extend(found)
         document._notices += tuple(told)
     if problems:
         raise WorkflowError(problems, source=source)
     return document
+
+
+def _count(data: Any) -> int:
+    """Count the nodes that are written in a document, and the documents inside it with theirs."""
+    nodes, inner = (data.get("nodes"), data.get("workflows")) if isinstance(data, dict) else (None, None)
+    count = len(nodes) if isinstance(nodes, dict) else 0
+    return count + sum(1 + _count(part) for part in inner.values()) if isinstance(inner, dict) else count
 
 
 def _unknown_keys(data: dict[str, Any], path: str) -> Iterator[Problem]:

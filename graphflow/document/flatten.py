@@ -6,15 +6,36 @@ link to the host's output goes to the address that the inner document names in `
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
+from graphflow.basics.jsontools import weight
 from graphflow.basics.wording import nearest
 from graphflow.document.document import Document, NodeEntry, split_address
-from graphflow.errors import LimitError, Problem
+from graphflow.errors import LimitError, Problem, Problems
 from graphflow.limits import LIMITS
 
 PREFIX = "workflow:"
+
+
+class Size(NamedTuple):
+    """How large a document is: counts as in the limits."""
+
+    nodes: int = 0
+    values: int = 0
+    literals: int = 0
+
+    def __add__(self, other: Size) -> Size:  # type: ignore[override]
+        return Size(self.nodes + other.nodes, self.values + other.values, self.literals + other.literals)
+
+    def excess(self, steps: int) -> str:
+        """Say what there is more of than the limits allow; ``steps`` nodes have been looked at."""
+        if max(self.nodes, steps) > LIMITS.nodes:
+            return f"{LIMITS.nodes:,} nodes"
+        if self.values > LIMITS.values:
+            return f"{LIMITS.values:,} parameters, links, inputs and outputs"
+        return f"{LIMITS.literals:,} characters in its values" if self.literals > LIMITS.literals else ""
 
 
 @dataclass
@@ -25,23 +46,37 @@ class Flat:
     """
 
     document: Document
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=Problems)
 
 
 def flatten(document: Document) -> Flat:
     """Unfold all inner workflows.
 
     Raises:
-        LimitError: More nodes or levels than the limits allow.
+        LimitError: It is larger or deeper than the limits allow.
     """
     flat = Flat(document)
     if not any(entry.type.startswith(PREFIX) for entry in document.nodes.values()):
         return flat
-    _count(document, dict(document.workflows), 0, {}, [0])
+    require_size(document)
     nodes, outputs = _unfold(document, dict(document.workflows), (), "", flat.problems)
     named = {name: outputs.get(address, address) for name, address in document.outputs.items()}
     flat.document = document.model_copy(update={"nodes": nodes, "outputs": named, "workflows": {}})
     return flat
+
+
+def within(around: Mapping[str, Document], document: Document) -> Mapping[str, Document]:
+    """Return the inner workflows that the nodes of a document may name: those around it, and its own before them."""
+    return {**around, **document.workflows} if document.workflows else around
+
+
+def require_size(document: Document) -> None:
+    """Refuse what would be too large when unfolded, before anything is unfolded.
+
+    Raises:
+        LimitError: It is larger or deeper than the limits allow.
+    """
+    _count(document, dict(document.workflows), 0, {}, [0])
 
 
 def reached(document: Document, node: str, parameter: str) -> Iterator[tuple[str, str]]:
@@ -56,7 +91,7 @@ def reached(document: Document, node: str, parameter: str) -> Iterator[tuple[str
 
 
 def _reached(
-    document: Document, known: dict[str, Document], stack: tuple[str, ...], node: str, parameter: str
+    document: Document, known: Mapping[str, Document], stack: tuple[str, ...], node: str, parameter: str
 ) -> Iterator[tuple[str, str]]:
     entry = document.nodes.get(node)
     if entry is None or not entry.type.startswith(PREFIX):
@@ -68,18 +103,18 @@ def _reached(
         return
     for target in dict.fromkeys(inner.inputs[parameter].to):
         inside, own = split_address(target)
-        for found, last in _reached(inner, {**known, **inner.workflows}, (*stack, name), inside, own or ""):
+        for found, last in _reached(inner, within(known, inner), (*stack, name), inside, own or ""):
             yield f"{node}:{found}", last
 
 
 def _count(
     document: Document,
-    known: dict[str, Document],
+    known: Mapping[str, Document],
     level: int,
-    counted: dict[tuple[int, int], tuple[int, dict[str, Document]]],
+    counted: dict[tuple[int, int], tuple[Size, Mapping[str, Document]]],
     steps: list[int],
-) -> int:
-    """Count the nodes of an unfolded document, each inner one once for each set of names that it sees.
+) -> Size:
+    """Measure an unfolded document, looking at each inner one once for each set of names that it sees.
 
     Args:
         document: The document.
@@ -89,10 +124,10 @@ def _count(
         steps: How many nodes have been looked at.
 
     Raises:
-        LimitError: More nodes or levels than the limits allow.
+        LimitError: It is larger than the limits allow.
     """
-    total = len(document.nodes)
-    steps[0] += total
+    total = _size(document)
+    steps[0] += total.nodes
     if level <= LIMITS.nesting:  # what contains itself is told while unfolding, and so is what is nested deeper
         for entry in document.nodes.values():
             inner = known.get(entry.type.removeprefix(PREFIX)) if entry.type.startswith(PREFIX) else None
@@ -100,17 +135,31 @@ def _count(
                 continue
             place = (id(inner), id(known))
             if place not in counted:
-                seen = {**known, **inner.workflows} if inner.workflows else known
-                counted[place] = (0, seen)  # kept, so that no other gets its id
+                seen = within(known, inner)
+                counted[place] = (Size(), seen)  # kept, so that no other gets its id
                 counted[place] = (_count(inner, seen, level + 1, counted, steps), seen)
             total += counted[place][0]
-            if total > LIMITS.nodes or steps[0] > LIMITS.nodes:
-                raise LimitError(f"the workflow has more than {LIMITS.nodes:,} nodes when unfolded")
+            _require(total, steps)
+    _require(total, steps)
     return total
 
 
+def _require(size: Size, steps: list[int]) -> None:
+    if excess := size.excess(steps[0]):
+        raise LimitError(f"the workflow has more than {excess} when unfolded")
+
+
+def _size(document: Document) -> Size:
+    """Measure a document without what stands inside it."""
+    entries = document.nodes.values()
+    links = sum(1 if isinstance(link, str) else len(link) for entry in entries for link in entry.links.values())
+    turned = sum(len(exposed.to) for exposed in document.inputs.values())
+    values = links + turned + len(document.outputs) + sum(len(entry.params) for entry in entries)
+    return Size(len(document.nodes), values, sum(weight(value) for entry in entries for value in entry.params.values()))
+
+
 def _unfold(
-    document: Document, known: dict[str, Document], stack: tuple[str, ...], prefix: str, problems: list[Problem]
+    document: Document, known: Mapping[str, Document], stack: tuple[str, ...], prefix: str, problems: list[Problem]
 ) -> tuple[dict[str, NodeEntry], dict[str, str]]:
     """Return the nodes, and for each address of a host's output the address that stands behind it."""
     if len(stack) > LIMITS.nesting:
@@ -144,7 +193,7 @@ def _unfold(
             continue
         hosts[node_id] = inner
         filled = inner.model_copy(update={"nodes": _fill(f"{prefix}{node_id}", entry, inner, problems)})
-        hosted, behind = _unfold(filled, {**known, **inner.workflows}, (*stack, name), f"{prefix}{node_id}:", problems)
+        hosted, behind = _unfold(filled, within(known, inner), (*stack, name), f"{prefix}{node_id}:", problems)
         for inner_id, inner_entry in hosted.items():
             if f"{node_id}:{inner_id}" in document.nodes:
                 problems.append(

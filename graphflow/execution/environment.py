@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any, ParamSpec
 
 from graphflow import events, runtime
-from graphflow.errors import CancelledError, GraphflowError
+from graphflow.errors import CancelledError, GraphflowError, NodeError
+from graphflow.execution.filenames import Names
 from graphflow.execution.lanes import Lane
 from graphflow.execution.output import WrittenFile
 from graphflow.planning.checked import Source
+from graphflow.planning.together import variant_of
 from graphflow.store import Store
 
 P = ParamSpec("P")
@@ -92,6 +94,7 @@ class Environment:
         attempt: Wraps each node's call on the device lane, e.g. the memory ladder.
         inference: Makes the context in which nodes run, e.g. torch's inference mode.
         notices: Takes what the user should know, whether somebody listens or not.
+        failures: Takes by step what nodes raised, and the run goes on with what does not hang on them; None ends it.
         names: Fills in file names, see :class:`graphflow.execution.filenames.FileNames`.
     """
 
@@ -107,12 +110,16 @@ class Environment:
     attempt: Callable[[Callable[[], Any]], Any] = lambda call: call()
     inference: Callable[[], AbstractContextManager[Any]] = nullcontext
     notices: list[str] = field(default_factory=list)
-    names: Callable[[str, str, int | None], tuple[str, tuple[str, ...]]] = lambda step, stem, element: (stem, ())
+    failures: dict[str, NodeError] | None = None
+    names: Names = lambda step, stem, element: (stem, ())
 
     def tell(self, kind: Callable[P, events.Event], *args: P.args, **fields: P.kwargs) -> None:
         """Tell the sink of an event, which is made only where somebody listens or has to know."""
         if self.sink is events.ignore and kind is not events.Notice:
             return
+        node: Any = fields.get("node", "")
+        if "/" in node:  # where several variants run as one
+            fields["variant"], fields["node"] = variant_of(node)
         event = kind(*args, **fields)
         if isinstance(event, events.Notice):
             self.notices.append(f"{event.node}: {event.message}" if event.node else event.message)

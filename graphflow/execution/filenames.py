@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -20,6 +20,9 @@ NOT_IN_NAMES = re.compile(r'[/?<>\\:*|"\x00-\x1f\x7f]')
 _DATE_PART = re.compile(r"yyyy|yy|MM|M|dd|d|hh|h|mm|m|ss|s")
 _CLOCK = {"year": "yyyy", "month": "MM", "day": "dd", "hour": "hh", "minute": "mm", "second": "ss"}
 _VALUE_CHARACTERS = 60
+
+Names = Callable[[str, str, int | None], tuple[str, tuple[str, ...]]]
+"""(effect, wanted name, element) -> the name with its tokens filled in, and those that mean nothing and stay."""
 
 
 def format_date(pattern: str, now: datetime) -> str:

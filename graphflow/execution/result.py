@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from graphflow.basics import markup
 from graphflow.basics.measures import count, duration
 from graphflow.basics.wording import shorten
+from graphflow.execution.environment import Outcome
 from graphflow.execution.output import WrittenFile
-from graphflow.planning.steps import Plan
+from graphflow.planning.checked import Source
+from graphflow.planning.steps import Constant, Plan
 from graphflow.values.media import Image
 from graphflow.values.types import is_tensor, type_name
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
+
+T = TypeVar("T")
 
 _PICTURES = frozenset({".png", ".webp", ".jpg", ".jpeg", ".gif"})
 
@@ -49,6 +53,44 @@ class Result:
     plan: Plan
     run_id: str
     notices: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        plan: Plan,
+        outcome: Outcome,
+        run_id: str,
+        notices: Iterable[str] = (),
+        *,
+        source_of: Callable[[Source], Source] = lambda source: source,
+    ) -> Result:
+        """Return what a run gave, or one of several that were carried out as one.
+
+        Args:
+            plan: Its last plan.
+            outcome: What was done.
+            run_id: The run.
+            notices: What nodes had to tell.
+            source_of: Where the outcome has the value of a source of the plan.
+        """
+        values = outcome.values
+        homes = {node: source_of(Source(node, "")).node for node in plan.steps}
+        outputs = {
+            name: end.value if isinstance(end, Constant) else values[source_of(end)]
+            for name, end in plan.outputs.items()
+            if isinstance(end, Constant) or source_of(end) in values
+        }
+        return cls(
+            outputs=outputs,
+            values={str(end): values[source_of(end)] for end in plan.targets if source_of(end) in values},
+            files=_here(outcome.files, homes),
+            seconds=_here(outcome.seconds, homes),
+            cached=_here(outcome.cached, homes),
+            withheld=_here(outcome.withheld, homes),
+            plan=plan,
+            run_id=run_id,
+            notices=tuple(dict.fromkeys([*plan.notices, *notices])),
+        )
 
     @property
     def paths(self) -> list[Path]:
@@ -137,6 +179,10 @@ class Result:
         }
         yield from (f"{name}: {', '.join(map(str, items))}" for name, items in parts.items() if items)
         yield from (f"note: {notice}" for notice in self.notices)
+
+
+def _here(by_step: Mapping[str, T], homes: Mapping[str, str]) -> dict[str, T]:
+    return {node: by_step[step] for node, step in homes.items() if step in by_step}
 
 
 def describe(value: Any) -> str:

@@ -1,7 +1,8 @@
 """Runs a plan.
 
 Policy: ready tasks run newest-ready-first, which keeps few values alive; each lane says how many it takes; few elements
-of a sequence are on their way at once; a value is let go at its last reader; the first failure stops what has not begun. State: one :class:`_Run` per call, owned by the calling
+of a sequence are on their way at once; a value is let go at its last reader; the first failure stops what has not begun,
+or where failures are collected, what hangs on it. State: one :class:`_Run` per call, owned by the calling
 thread; workers only compute and put their outcome on one queue, which the calling thread reads.
 """
 
@@ -24,7 +25,9 @@ from graphflow.execution.window import Window
 from graphflow.execution.worker import MISSING, Computed, Effect, Worker, put_elements, stored
 from graphflow.planning.checked import Source
 from graphflow.planning.steps import Plan, output_key
+from graphflow.planning.together import variant_of
 from graphflow.spec.link_types import ANY
+from graphflow.store import is_key
 
 _Done = tuple[Task, float, Computed | Effect | None, BaseException | None]
 
@@ -102,7 +105,7 @@ class _Run:
                 self.busy[self.steps[task.step].spec.lane] -= 1
                 if error is not None:
                     self.scheduler.failed(task.name)
-                    failure = failure or self._fail(task, error)
+                    failure = failure or self._survive(task.step, self._fail(task, error))
                 elif result is not None:
                     failure = self._finish(task, seconds, result) or failure
         finally:
@@ -113,8 +116,23 @@ class _Run:
         if failure is not None:
             raise failure
         for source in self.wanted:
-            self.outcome.values[source] = self._whole(source)
+            if not self.env.failures or self._is_there(source):
+                self.outcome.values[source] = self._whole(source)
         return self.outcome
+
+    def _survive(self, step: str, failure: BaseException) -> BaseException | None:
+        """Return what ends the run; None for the failure of a node where failures are collected."""
+        if self.env.failures is None or not isinstance(failure, NodeError):
+            return failure
+        self.env.failures.setdefault(step, failure)
+        return None
+
+    def _is_there(self, source: Source) -> bool:
+        """Tell whether a value could be computed after all."""
+        return self.unrolling.is_placed(source) and all(
+            address in self.values or (is_key(address) and self.contains(address))
+            for address in self.unrolling.addresses(source)
+        )
 
     # ------------------------------------------------------------------------------------- bookkeeping
 
@@ -140,7 +158,10 @@ class _Run:
 
     def _entry(self, task: Pending) -> Entry[str, str]:
         unrolling = self.unrolling
-        return Entry(task.name, unrolling.reads(task), unrolling.makes(task), task.placed.step.spec.lane)
+        step = task.placed.step
+        return Entry(
+            task.name, unrolling.reads(task), unrolling.makes(task), step.spec.lane, self.plan.ranks.get(step.id, 0)
+        )
 
     def _hold(self, placed: Iterable[Placed]) -> None:
         """Keep the values that the caller and steps to come want, and let go of what was kept for these steps."""
@@ -267,7 +288,8 @@ class _Run:
             if withheld:
                 message = f"the safety checker withheld {withheld} of {withheld + len(files)}"
                 if not files:
-                    return self._failure(step_id, SafetyError(message, advice="another seed or prompt may pass"))
+                    refused = SafetyError(message, advice="another seed or prompt may pass")
+                    return self._survive(step_id, self._failure(step_id, refused))
                 self.env.tell(events.Notice, run_id=self.env.run_id, node=step_id, message=message)
         elif placed is not None and step.key is not None and step.spec.cache:
             for output in step.needed:
@@ -298,7 +320,9 @@ class _Run:
         )
         place = step.spec.place_of(error)
         element = "" if task is None or task.element is None else f"{task.element + 1} of {task.elements}"
-        failure = NodeError(step_id, step.spec.type, error, title=step.title, element=element, place=place)
+        failure = NodeError(
+            variant_of(step_id)[1], step.spec.type, error, title=step.title, element=element, place=place
+        )
         failure.__cause__ = error
         return failure
 

@@ -1,7 +1,7 @@
 """Which step may begin and which value may go, in any graph. Pure: no threads, no store, nothing is called.
 
 Policy: newest ready first, which keeps few values alive (of several that become ready at once, the first that was
-prepared). A value goes at its last reader.
+prepared); a rank goes before that. A value goes at its last reader.
 """
 
 from __future__ import annotations
@@ -21,12 +21,14 @@ class Entry(NamedTuple, Generic[S, V]):
         reads: The values that it needs; what no prepared step makes is there already.
         makes: The values that it gives.
         lane: Where it runs.
+        rank: Of what may begin on a lane, the lowest rank does first.
     """
 
     step: S
     reads: tuple[V, ...]
     makes: tuple[V, ...]
     lane: str
+    rank: int = 0
 
 
 class Scheduler(Generic[S, V]):
@@ -42,7 +44,7 @@ class Scheduler(Generic[S, V]):
         self._readers: dict[V, int] = {}
         self._waiting: dict[S, int] = {}
         self._dependents: dict[S, list[S]] = {}
-        self._ready: dict[str, list[S]] = {}
+        self._ready: dict[str, dict[int, list[S]]] = {}
         self._finished: set[S] = set()
         self.ready = 0
         """How many steps may begin."""
@@ -96,12 +98,16 @@ class Scheduler(Generic[S, V]):
         return released
 
     def get_ready(self, lane: str) -> S | None:
-        """Hand out the newest step of a lane that may begin; None where there is none."""
-        steps = self._ready.get(lane)
-        if not steps:
+        """Hand out the newest step of a lane's lowest rank that may begin; None where there is none."""
+        ranks = self._ready.get(lane)
+        if not ranks:
             return None
+        rank = min(ranks)
+        step = ranks[rank].pop()
+        if not ranks[rank]:
+            del ranks[rank]
         self.ready -= 1
-        return steps.pop()
+        return step
 
     def give_back(self, steps: Iterable[S]) -> None:
         """Take steps back that were handed out and have not begun; the first of them is the newest now."""
@@ -133,8 +139,6 @@ class Scheduler(Generic[S, V]):
 
     def _push(self, steps: Iterable[S]) -> None:
         for step in steps:
-            lane = self._entries[step].lane
-            if lane not in self._ready:
-                self._ready[lane] = []
-            self._ready[lane].append(step)
+            entry = self._entries[step]
+            self._ready.setdefault(entry.lane, {}).setdefault(entry.rank, []).append(step)
             self.ready += 1

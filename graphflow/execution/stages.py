@@ -83,5 +83,5 @@ def run_stages(
         total.update(outcome)
         if not plan.selectors:
             return total, plan
-        known.update({source: outcome.values[source] for source in plan.selectors})
+        known.update({source: outcome.values[source] for source in plan.selectors if source in outcome.values})
     raise GraphflowError(f"the workflow has more than {_STAGES} computed selectors one after another")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 from graphflow import events, runtime
@@ -12,11 +13,13 @@ from graphflow.errors import StoreError
 from graphflow.execution.elements import Elements
 from graphflow.execution.environment import Environment, StaleError
 from graphflow.execution.output import WrittenFile, write_fresh, write_stored
+from graphflow.execution.resuming import resumed, taping
 from graphflow.execution.task import Input, Item, Literal, Ref, Series, Task
 from graphflow.planning.steps import output_key
 from graphflow.spec.decorator import NodeSpec
 from graphflow.spec.link_types import LinkType
 from graphflow.store import Encoded, Store, is_key
+from graphflow.store.tapes import Tape
 from graphflow.values import Files
 from graphflow.values.types import decode, encode, nbytes, type_name, value_type_names
 
@@ -91,15 +94,16 @@ class Worker:
             return self._compute_and_put(task, task.key, spec)
 
     def _compute_and_put(self, task: Task, key: str, spec: NodeSpec) -> Computed:
-        result, exact = self._call(task)
-        if exact:
-            for output, value in result.items():
-                self._env.store.put(
-                    output_key(key, output), value, nbytes=nbytes(value), persist=spec.persist, encode=_encoded
-                )
+        with taping(self._env.store, key, spec) as tape:
+            result, exact = self._call(task, tape)
+            if exact:
+                for output, value in result.items():
+                    self._env.store.put(
+                        output_key(key, output), value, nbytes=nbytes(value), persist=spec.persist, encode=_encoded
+                    )
         return Computed(result)
 
-    def _call(self, task: Task) -> tuple[dict[str, Any], bool]:
+    def _call(self, task: Task, tape: Tape | None = None) -> tuple[dict[str, Any], bool]:
         """Call a node's function; returns its outputs and whether they may be stored."""
         spec = self._specs[task.type]
         exact = True
@@ -107,15 +111,17 @@ class Worker:
         def inexact(message: str) -> None:
             nonlocal exact
             exact = False
+            if tape is not None:
+                tape.remove()
             self._tell(task, events.Notice, message=f"{message}; this result is not stored")
 
         def call() -> Any:
-            return spec.function(**arguments)
+            return spec.function(**arguments) if tape is None else resumed(partial(spec.function, **arguments), tape)
 
         self._tell(task, events.NodeStarted, type=task.type)
         started = time.perf_counter()
         arguments = self._arguments(task, spec)
-        with runtime.using(self._runtime(task, inexact)), self._env.inference():
+        with runtime.using(self._runtime(task, inexact, tape)), self._env.inference():
             result = self._env.attempt(call) if spec.lane == "device" else call()
         self._tell(task, events.NodeFinished, type=task.type, seconds=time.perf_counter() - started)
         return spec.split(result), exact
@@ -124,7 +130,7 @@ class Worker:
         env = self._env
         env.tell(kind, run_id=env.run_id, node=task.step, element=task.element, elements=task.elements, **fields)
 
-    def _runtime(self, task: Task, inexact: Callable[[str], None]) -> runtime.Runtime:
+    def _runtime(self, task: Task, inexact: Callable[[str], None], tape: Tape | None) -> runtime.Runtime:
         def report(done: int, total: int, preview: Any = None) -> None:
             self._env.cancellation.check()
             shown = preview if self._env.runtime.previews else None
@@ -137,6 +143,7 @@ class Worker:
             check_cancelled=self._env.cancellation.check,
             notice=lambda message: self._tell(task, events.Notice, message=message),
             inexact=inexact,
+            tape=tape,
             record=dict(task.record or {}),
             files={file.name: file.path for file in task.files if file.path is not None},
             trusted=frozenset([file.name for file in task.files if file.trusted]),

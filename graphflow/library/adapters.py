@@ -26,7 +26,7 @@ _PEFT = "base_model.model."
 _UNET_BLOCKS = ("mid_block.", "down_blocks.", "up_blocks.")
 _TEXT_NAMES = ("text_encoder.", "text_model.", "encoder.layers.")
 _EMBEDDING_WIDTHS = ((768,), (1024,), (1280,))
-_DOWN = re.compile(r"[._](?:lora_down|lora_A|lora\.down|lora_A\.default|lora_linear_layer\.down)\.weight$")
+_DOWN = re.compile(r"[._](?:lora_down|lora_A|lora\d?\.down|lora_A\.default|lora_linear_layer\.down)\.weight$")
 _MARKERS: tuple[tuple[str, Kind], ...] = (
     ("concept_embeds", "safety_checker"), ("style_embedding", "style_model"), ("position_net.", "gligen"),
     ("id_encoder.", "photomaker"), ("conv_first.weight", "upscale_model"),
@@ -75,7 +75,7 @@ def find_adapter(shapes: Shapes) -> Adapter | None:
 
 def _lora_method(shapes: Shapes) -> str:
     found = {method for name in shapes for ending, method in _METHODS if name.endswith("." + ending) or name == ending}
-    found |= {"lora" for name in shapes if name.endswith("_lora.down.weight")}
+    found |= {"lora" for name in shapes if _DOWN.search(name)}
     return next((method for _, method in _METHODS if method in found), "")
 
 
@@ -114,7 +114,7 @@ def _lora(shapes: Shapes, metadata: Mapping[str, str], method: str) -> Adapter:
     rank: JsonValue = ranks[0] if len(ranks) == 1 else [*ranks]
     details: Config = {"format": layout, "targets": [*targets], "rank": rank, "base_variant": variant}
     warnings: tuple[str, ...] = ()
-    if method in _REFUSED or not targets:
+    if method in _REFUSED or not (targets or family):
         shown = method if targets else "no known target"
         warnings = (f"the LoRA is of an unusual make ({shown}); loading it may be refused",)
     return Adapter("lora", family, method, details, warnings)

@@ -55,7 +55,7 @@ def describe_file(
         name=name,
         path=path,
         kind=draft.kind,
-        layout="gguf" if weights.quantised else draft.layout,
+        layout="gguf" if weights.is_gguf else draft.layout,
         family=draft.family,
         variant=draft.variant,
         task=draft.task,
@@ -66,7 +66,7 @@ def describe_file(
         guesses=tuple(draft.answers.guesses),
         fingerprint=fingerprint,
         bytes_by_dtype=bytes_by_dtype(weights.tensors.values()),
-        warnings=tuple(draft.answers.warnings),
+        warnings=(*weights.warnings, *draft.answers.warnings),
     )
 
 
@@ -124,14 +124,18 @@ def _markers(weights: Weights) -> dict[str, Config]:
     scheduler: dict[str, JsonValue] = {}
     if "v_pred" in weights.tensors or "edm_vpred.sigma_max" in weights.tensors:
         scheduler["prediction_type"] = "v_prediction"
+    levels = {"sigma_min": "edm_vpred.sigma_min", "sigma_max": "edm_vpred.sigma_max"}
+    header = weights.headers[0]
+    if set(levels.values()) <= set(header.tensors):  # CosXL
+        scheduler["_class_name"] = "EDMEulerScheduler"
+        for name, tensor in levels.items():
+            scheduler[name] = read_floats(header, tensor)[0]
     if "ztsnr" in weights.tensors:
         scheduler["rescale_betas_zero_snr"] = True
-    if "edm_mean" in weights.tensors and "edm_std" in weights.tensors:
-        header = weights.headers[0]
-        if {"edm_mean", "edm_std"} <= set(header.tensors):
-            mean, std = list(read_floats(header, "edm_mean")), list(read_floats(header, "edm_std"))
-            found["vae"] = {"latents_mean": [*mean], "latents_std": [*std], "scaling_factor": 0.5}
-            scheduler["_class_name"] = "EDMDPMSolverMultistepScheduler"
+    if {"edm_mean", "edm_std"} <= set(header.tensors):  # Playground v2.5
+        mean, std = list(read_floats(header, "edm_mean")), list(read_floats(header, "edm_std"))
+        found["vae"] = {"latents_mean": [*mean], "latents_std": [*std], "scaling_factor": 0.5}
+        scheduler["_class_name"] = "EDMDPMSolverMultistepScheduler"
     if scheduler:
         found["scheduler"] = scheduler
     return found

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from graphflow.errors import ModelFormatError
-from graphflow.modelfiles.description import Config, Description, Guess, Kind, Part, TokenizerSpec
+from graphflow.modelfiles.description import Config, Description, Guess, JsonValue, Kind, Part, TokenizerSpec
 from graphflow.modelfiles.families import family_named, family_of_pipeline, family_of_variant, recognise_part
 from graphflow.modelfiles.fingerprint import file_fingerprint, folder_fingerprint
 from graphflow.modelfiles.given import Answers
@@ -59,7 +59,7 @@ class _Reader:
         self.used.append(path)
         return config
 
-    def weights(self, folder: Path) -> Weights | None:
+    def weights(self, folder: Path, quantisation: JsonValue) -> Weights | None:
         """The headers of a component's weights; None where they are pickle files."""
         path = self._choose(folder)
         if path is None:
@@ -71,7 +71,7 @@ class _Reader:
             self.used.extend(self.checked(item) for item in pickles)
             self.pickle = True
             return None
-        weights = read_weights(self.checked(path))
+        weights = read_weights(self.checked(path), quantisation)
         self.used.extend(self.checked(file) for file in weights.files)
         return weights
 
@@ -222,7 +222,7 @@ def _part(reader: _Reader, answers: Answers, name: str, folder: Path, class_name
     if (folder / "config.json").is_file():
         raw = reader.json(folder / "config.json")
         config = _answered(answers, name, {key: value for key, value in raw.items() if not key.startswith("_")})
-    weights = reader.weights(folder)
+    weights = reader.weights(folder, config.get("quantization_config"))
     return Part(
         name=name,
         class_name=class_name,

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from graphflow.basics.paths import user_path
@@ -81,7 +82,13 @@ class Library:
         self.offline = settings.offline
         self.download = settings.download
         self.digests = DigestIndex(settings.cache_dir)
+        self._listed: tuple[float, list[Entry]] = (-1e9, [])
         self._described: dict[str, tuple[Description, tuple[object, ...]]] = {}
+        self._stand_ins: dict[tuple[str, Kind | None], Description] = {}
+
+    def stand_in(self, description: Description) -> None:
+        """Have :meth:`describe` give a description for a name and kind that no file has."""
+        self._stand_ins[description.name, description.kind] = description
 
     def resolve(self, name: str, kind: Kind | None = None, *, trusted: bool = False) -> Resolved:
         """Find what a name stands for; the rules stand in :mod:`graphflow.library.roots`.
@@ -136,8 +143,16 @@ class Library:
             ModelNotFoundError: As :meth:`resolve`.
             ModelFormatError: The file is damaged, of another kind, a pickle file, or contradicts the overrides.
         """
-        resolved = self.resolve(name, kind, trusted=trusted)
+        standing = self._stand_ins.get((name, kind))
+        try:
+            resolved = self.resolve(name, kind, trusted=trusted)
+        except ModelNotFoundError:
+            if standing is None:
+                raise
+            return _overridden(standing, overrides or {})
         if resolved.path is None:
+            if standing is not None:
+                return _overridden(standing, overrides or {})
             return Description(name, None, kind or "checkpoint", "hub", warnings=(_download_note(resolved),))
         given = dict(overrides or {})
         key = json.dumps([name, kind, str(resolved.path), given], sort_keys=True)
@@ -167,6 +182,12 @@ class Library:
         """Every model in the roots, in the order of the roots; with `kind`, those that stand in its folders."""
         found = [entry for root in self.roots for entry in list_root(root)]
         return [entry for entry in found if kind is None or entry.kind in (kind, None)]
+
+    def _lately_listed(self) -> list[Entry]:
+        """Return the models of a second ago: a document may name hundreds that are not there, and each is told."""
+        if time.monotonic() - self._listed[0] > 1.0:
+            self._listed = (time.monotonic(), self.entries())
+        return self._listed[1]
 
     def place_for(self, name: str, kind: Kind, url: str = "") -> Path | None:
         """Return the file in the first model folder that takes this kind, in which a missing model belongs.
@@ -239,9 +260,11 @@ class Library:
             places.append(f"{root.path}{f' in {folders}' if folders else ''}{missing}")
         if hub_id is not None:
             places.append(f"the Hub cache {self.hub_cache}{' (offline)' if self.offline else ''}")
-        names = [entry.name for entry in self.entries(kind)] or [entry.name for entry in self.entries()]
+        entries = self._lately_listed()
+        names = [entry.name for entry in entries if kind is None or entry.kind in (kind, None)]
+        names = names or [entry.name for entry in entries]
         advice = did_you_mean(plain, [*names, *BUILTIN_NAMES])
-        others = [entry.kind for entry in self.entries() if plain in (entry.name, entry.name.rpartition(".")[0])]
+        others = [entry.kind for entry in entries if plain in (entry.name, entry.name.rpartition(".")[0])]
         if kind and others and others[0]:
             advice = f"there is a {others[0].replace('_', ' ')} of this name: load it as such"
         if hub_id is not None and not self.offline:
@@ -296,6 +319,9 @@ def _check_kind(description: Description, kind: Kind | None) -> None:
         return
     if description.kind == "checkpoint" and kind in _PART_KINDS:
         return
+    whole = any(part.prefix.startswith("model.") for part in description.parts.values())
+    if (description.kind, kind) == ("diffusion_model", "checkpoint") and whole:
+        return  # a checkpoint that was published without text encoders and autoencoder
     if {description.kind, kind} == {"controlnet", "t2i_adapter"}:
         return
     raise ModelFormatError(
@@ -320,6 +346,13 @@ def _state(description: Description) -> tuple[object, ...]:
         beside = find(description.path) if description.path else None
         found.append((beside, beside.stat().st_mtime_ns) if beside else None)
     return tuple(found)
+
+
+def _overridden(standing: Description, overrides: Mapping[str, JsonValue]) -> Description:
+    """What stands in for a file, with what a node says of its prediction."""
+    told = {"prediction_type": "prediction_type", "zero_snr": "rescale_betas_zero_snr"}
+    changes = {told[key]: value for key, value in overrides.items() if key in told}
+    return replace(standing, scheduler={**standing.scheduler, **changes}) if changes else standing
 
 
 def _configs(description: Description, folder: str) -> list[Path]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from graphflow.errors import GraphflowError
 from graphflow.library.hub import HubId, cached_ids, cached_snapshot
 from graphflow.library.library import Library
-from graphflow.modelfiles.description import Description, Kind
+from graphflow.modelfiles.description import Description, Kind, Part
 from graphflow.modelfiles.fingerprint import hub_fingerprint
+from graphflow.modelfiles.formats import read_header
+from graphflow.modelfiles.quantised.summary import Group, groups_of
+from graphflow.modelfiles.shards import merge_headers
 
 
 def list_models(library: Library, kind: Kind | None = None) -> list[dict[str, Any]]:
@@ -52,8 +56,8 @@ def show_model(library: Library, name: str, kind: Kind | None = None, *, trusted
         trusted: As in :meth:`Library.resolve`.
 
     Returns:
-        The row of :func:`list_models`, with `task`, `fingerprint`, `parts` (class, files, bytes, config), `scheduler`,
-        `tokenizers`, `details`, `guesses` (field, value, source, certain, reason) and `warnings`.
+        The row of :func:`list_models`, with `task`, `fingerprint`, `parts` (class, files, bytes, config, and for
+        quantised weights `formats`: what :class:`graphflow.modelfiles.quantised.summary.Group` has), `scheduler`, `tokenizers`, `details`, `guesses` (field, value, source, certain, reason) and `warnings`.
 
     Raises:
         ModelNotFoundError: Nothing has this name.
@@ -73,6 +77,7 @@ def show_model(library: Library, name: str, kind: Kind | None = None, *, trusted
                 "tensors": part.tensors,
                 "bytes": part.bytes,
                 "bytes_by_dtype": dict(part.bytes_by_dtype),
+                "formats": [asdict(group) for group in _groups(part)],
                 "config": part.config,
             }
             for part in found.parts.values()
@@ -95,6 +100,16 @@ def show_model(library: Library, name: str, kind: Kind | None = None, *, trusted
         ],
         "warnings": list(found.warnings),
     }
+
+
+def _groups(part: Part) -> tuple[Group, ...]:
+    """Groups of the part's weights, where any are quantised."""
+    if "pickle" in part.bytes_by_dtype:
+        return ()
+    headers = [read_header(path) for path in part.files]
+    weights = merge_headers(part.files[0], headers, part.config.get("quantization_config"))
+    prefix = part.prefix
+    return groups_of({key[len(prefix) :]: info for key, info in weights.tensors.items() if key.startswith(prefix)})
 
 
 def _row(found: Description) -> dict[str, Any]:

@@ -30,14 +30,14 @@ KIND_FOLDERS: Mapping[Kind, tuple[str, ...]] = {
     "diffusion_model": ("diffusion_models", "unet"),
     "text_encoder": ("text_encoders", "clip"),
     "vae": ("vae", "vae_approx"),
-    "controlnet": ("controlnet", "t2i_adapter"),
+    "controlnet": ("controlnet", "t2i_adapter", "model_patches", "xlabs/controlnets"),
     "t2i_adapter": ("t2i_adapter", "controlnet"),
     "lora": ("loras",),
     "embedding": ("embeddings",),
     "hypernetwork": ("hypernetworks",),
     "upscale_model": ("upscale_models",),
-    "ip_adapter": ("ipadapter",),
-    "image_encoder": ("clip_vision",),
+    "ip_adapter": ("ipadapter", "xlabs/ipadapters"),
+    "image_encoder": ("clip_vision", "checkpoints"),
     "audio_encoder": ("audio_encoders",),
     "latent_upscale_model": ("latent_upscale_models",),
     "style_model": ("style_models",),
@@ -135,15 +135,20 @@ def clean_name(name: str) -> str:
 def find_in_root(root: Root, name: str, kind: Kind | None) -> Path | None:
     """The path that a cleaned name has in one root, resolved; None where it has none.
 
+    A pickled hypernetwork, as all are published, gives way to the safetensors file that was made of it.
+
     Raises:
         ModelNotFoundError: It is there, but a link leads out of the root.
     """
     if root.only:
         _, place = root.only.get(name, (None, ""))
         return (root.path / place).resolve() if place and is_model(root.path / place) else None
+    stem, dot, ending = name.rpartition(".")
+    pickled = kind == "hypernetwork" and dot + ending.lower() in PICKLE_EXTENSIONS
+    converted = [stem + EXTENSIONS[0]] if pickled else []
     for base in search_folders(root, kind):
-        for ending in ("", *EXTENSIONS):
-            candidate = base / (name + ending)
+        for found in (*converted, *(name + ending for ending in ("", *EXTENSIONS))):
+            candidate = base / found
             if is_model(candidate):
                 return _inside(root, model_file(candidate), name)
     return None

@@ -10,6 +10,7 @@ from graphflow.errors import ModelFormatError
 from graphflow.loading.mapped import MappedTensors
 from graphflow.loading.modules import Change, build
 from graphflow.loading.patches import Target, combined_changes, weight_changes
+from graphflow.loading.random_weights import RandomTensors, tensors_of
 from graphflow.values.control_hooks import ControlDifferencePatch
 
 
@@ -29,12 +30,12 @@ def _(patch: ControlDifferencePatch, target: Target) -> dict[str, Change]:
             where=", ".join(path.name for path in target.part.files),
             advice="use the checkpoint, or one of the family, that the ControlNet was made from",
         )
-    tensors = MappedTensors(base, shapes)
+    tensors = tensors_of(base, shapes)
     inner = combined_changes(patch.model.patches, replace(target, part=base, shapes=shapes))
     return {name: _adding(tensors, name, inner.get(name)) for name in shared}
 
 
-def _adding(tensors: MappedTensors, name: str, inner: Change | None) -> Change:
+def _adding(tensors: MappedTensors | RandomTensors, name: str, inner: Change | None) -> Change:
     def change(weight: torch.Tensor) -> torch.Tensor:
         other = tensors.read(name).to(weight.device, torch.float32)
         return weight + (other if inner is None else inner(other))

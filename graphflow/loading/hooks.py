@@ -18,9 +18,18 @@ from typing import Any, get_type_hints
 from graphflow import runtime
 from graphflow.errors import InvalidInputError
 from graphflow.sampling.differential import differential_schedule
-from graphflow.sampling.modifiers import MODIFIERS
+from graphflow.sampling.guiders import EMPTY
+from graphflow.sampling.modifiers import MODIFIERS, PerpendicularNegativeChange
 from graphflow.sampling.prediction import ModelSampling
-from graphflow.values.sampling_hooks import ContinuousHook, DifferentialHook, FlowHook, GuidanceHook, PredictionHook
+from graphflow.values.sampling_hooks import (
+    ContinuousHook,
+    CosineHook,
+    DifferentialHook,
+    FlowHook,
+    GuidanceHook,
+    PerpNegHook,
+    PredictionHook,
+)
 
 Attach = Callable[[Any, Any], AbstractContextManager[None]]
 
@@ -67,6 +76,13 @@ def _(hook: GuidanceHook, loaded: Any) -> AbstractContextManager[None]:
 
 
 @attach.register
+def _(hook: PerpNegHook, loaded: Any) -> AbstractContextManager[None]:
+    loaded.further_sides[EMPTY] = hook.empty
+    loaded.guidance.append(PerpendicularNegativeChange(negative_scale=hook.negative_scale))
+    return nullcontext()
+
+
+@attach.register
 def _(hook: PredictionHook, loaded: Any) -> AbstractContextManager[None]:
     _tell_of_flow(loaded, "set_prediction")
     if hook.prediction == "lcm":
@@ -79,7 +95,21 @@ def _(hook: PredictionHook, loaded: Any) -> AbstractContextManager[None]:
 @attach.register
 def _(hook: ContinuousHook, loaded: Any) -> AbstractContextManager[None]:
     _tell_of_flow(loaded, "set_continuous_sampling")
-    loaded.model_sampling = ModelSampling.continuous(hook.prediction, hook.sigma_min, hook.sigma_max, time=hook.time)
+    prediction = hook.prediction
+    if prediction == "edm_playground_v2.5":
+        if prediction not in loaded.latent.others:
+            raise InvalidInputError(
+                f"models of this family have no latents of {prediction}", where="prediction", advice="set it to edm"
+            )
+        prediction, loaded.latent = "edm", loaded.latent.others[prediction]
+    loaded.model_sampling = ModelSampling.continuous(prediction, hook.sigma_min, hook.sigma_max, time=hook.time)
+    return nullcontext()
+
+
+@attach.register
+def _(hook: CosineHook, loaded: Any) -> AbstractContextManager[None]:
+    _tell_of_flow(loaded, "set_cascade_shift")
+    loaded.model_sampling = ModelSampling.cosine(hook.shift)
     return nullcontext()
 
 

@@ -36,6 +36,7 @@ _ENDINGS: tuple[tuple[str, str, str], ...] = (
     (".dora_scale", "", "magnitude"), (".lora_magnitude_vector", "", "magnitude of rows"),
     (".lora_magnitude_vector.weight", "", "magnitude of rows"),
     (".lora_magnitude_vector.default.weight", "", "magnitude of rows"),
+    (".down.weight", "LoRA", "down"), (".up.weight", "LoRA", "up"),  # behind what x-labs numbers, such as qkv_lora1
 )  # fmt: skip
 """Ending of a key, to the method and to what the tensor is in it; no method: something that several have."""
 

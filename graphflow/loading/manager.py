@@ -28,8 +28,10 @@ from graphflow.values import (
     IPAdapter,
     Model,
     ModelFile,
+    NetworkExtension,
     Recipe,
     SafetyChecker,
+    StyleModel,
     TextEncoder,
     UpscaleModel,
     Vae,
@@ -38,6 +40,7 @@ from graphflow.vision.annotators import ANNOTATORS, load_annotator
 from graphflow.vision.image_encoder import PictureEncoder
 from graphflow.vision.preprocess import Preprocessor
 from graphflow.vision.safety import PictureChecker, statistics
+from graphflow.vision.style import PictureTokens
 from graphflow.vision.upscale import UpscaleNetwork, Upscaler
 
 if TYPE_CHECKING:
@@ -86,6 +89,7 @@ class ModelManager:
         self.placement = placement or place()
         self.measures: set[str] = set(measures)
         budget = budget or Budget(main_memory() // 2, int(device_memory(self.placement.device) * _DEVICE_SHARE))
+        self._budget = budget
         self._pool = Pool(self.placement, budget, self.describe, self.measures)
         self._ladder = Ladder(self._rungs())
 
@@ -180,8 +184,9 @@ class ModelManager:
         Gives what the family's :class:`graphflow.loading.components.Components` make of a Model (a
         :class:`graphflow.sampling.network.Denoiser`), a TextEncoder, a Vae, a ControlNet or an IPAdapter; an
         :class:`~graphflow.vision.upscale.Upscaler` for an UpscaleModel, a
-        :class:`~graphflow.vision.image_encoder.PictureEncoder` for an ImageEncoder and a
-        :class:`~graphflow.vision.safety.PictureChecker` for a SafetyChecker.
+        :class:`~graphflow.vision.image_encoder.PictureEncoder` for an ImageEncoder, a
+        :class:`~graphflow.vision.style.PictureTokens` for a StyleModel and a
+        :class:`~graphflow.vision.safety.PictureChecker` for a SafetyChecker; the module of a NetworkExtension.
 
         Raises:
             ModelNotFoundError: A file of the recipe is gone.
@@ -227,6 +232,10 @@ class ModelManager:
         context: AbstractContextManager[Any] = torch.inference_mode()
         return context
 
+    def fits(self, nbytes: int) -> bool:
+        """Whether weights of so many bytes may stay in memory together, where they are used."""
+        return nbytes <= (self._budget.device if self.placement.offloads else self._budget.main)
+
     def free(self) -> int:
         """Forget all modules that nobody uses; returns how many."""
         return self._pool.free()
@@ -258,6 +267,9 @@ class ModelManager:
             case ImageEncoder():
                 part = modules[0]
                 return PictureEncoder(module=part.module, device=part.device, dtype=part.dtype)
+            case StyleModel():
+                part = modules[0]
+                return PictureTokens(module=part.module, device=part.device, dtype=part.dtype)
             case UpscaleModel():
                 return _upscaler(modules[0])
             case Model():
@@ -266,6 +278,8 @@ class ModelManager:
                 return self._components(recipe, modules).autoencoder(modules[0])
             case ControlNet():
                 return self._components(recipe, modules).control(modules[0])
+            case NetworkExtension():
+                return modules[0].module
             case IPAdapter():
                 return self._components(recipe, modules).picture_adapter(modules[0])
             case TextEncoder():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,13 @@ from safetensors import SafetensorError, safe_open
 from graphflow.basics.finite import is_finite
 from graphflow.basics.wording import some
 from graphflow.errors import ModelFormatError
+from graphflow.loading.quantised.packed import PackedWeight
+from graphflow.loading.quantised.registry import unpack
 from graphflow.modelfiles.families import family_named, family_of_encoders, maker_of
 from graphflow.modelfiles.family import Change, Family, Rows
+from graphflow.modelfiles.formats import read_header
+from graphflow.modelfiles.header import Header
+from graphflow.modelfiles.shards import merge_headers
 
 if TYPE_CHECKING:
     from graphflow.modelfiles.description import Part
@@ -34,18 +38,67 @@ class Place:
     change: Change = ""
 
 
-class MappedTensors:
-    """Tensors of a part, by the names of its Diffusers or transformers class.
+class MappedFiles:
+    """Tensors of a model's files by name, as the files would have them unquantised.
 
     The files are mapped into memory: opening costs milliseconds, a tensor's pages are read when it is used, and
     tensors that need no conversion are views into the map.
+
+    Args:
+        paths: The files.
+        where: What the user calls them.
+        quantisation: The `quantization_config` of the Diffusers folder that they stand in.
+
+    Raises:
+        ModelFormatError: A file cannot be read, or is quantised in a way that is not known.
+    """
+
+    def __init__(self, paths: Iterable[Path], where: str, quantisation: Any = None) -> None:
+        self.where = where
+        files = [(_open(path), read_header(path)) for path in paths]
+        self.weights = merge_headers(Path(where), [header for _, header in files], quantisation)
+        self._file_of: dict[str, Any] = {}
+        for file, header in files:
+            self._file_of |= dict.fromkeys(header.tensors, file or _Gguf(header))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all tensors."""
+        return tuple(self.weights.tensors)
+
+    def read(self, name: str) -> torch.Tensor | PackedWeight:
+        """One tensor in the file's dtype, on the CPU, or packed; may be a view into the file, so never write to it.
+
+        Raises:
+            ModelFormatError: It holds NaN or infinite numbers.
+        """
+        layer = self.weights.packed.get(name)
+        if layer is not None:
+            raw = {role: self._file_of[key].get_tensor(key) for role, key in layer.tensors.items()}
+            return unpack(raw, layer, self.where)
+        tensor: torch.Tensor = self._file_of[name].get_tensor(name)
+        _require_finite(name, tensor, self.where)
+        return tensor
+
+    def dense(self, name: str) -> torch.Tensor:
+        """One tensor, dequantised to float32 where it is packed.
+
+        Raises:
+            ModelFormatError: It holds NaN or infinite numbers.
+        """
+        found = self.read(name)
+        return found.values() if isinstance(found, PackedWeight) else found
+
+
+class MappedTensors:
+    """Tensors of a part, by the names of its Diffusers or transformers class.
 
     Args:
         part: Which files, and how the keys in them are named.
         names: Tensor names of the class.
 
     Raises:
-        ModelFormatError: A file cannot be read, lacks tensors of the class, or is quantised with scales.
+        ModelFormatError: A file cannot be read, lacks tensors of the class, or is quantised in a way that is not known.
     """
 
     def __init__(self, part: Part, names: Iterable[str]) -> None:
@@ -53,15 +106,8 @@ class MappedTensors:
         # In a Diffusers folder all files are called alike.
         self.where = ", ".join("/".join(path.parts[-3:]) if part.folder else path.name for path in part.files)
         wanted = list(names)
-        self._files = [_open(path) for path in part.files]
-        self._file_of = {key: file for file in self._files for key in file.keys()}  # noqa: SIM118 - no mapping
-        self._found, self._unused = _places(part, list(self._file_of), wanted)
-        if scales := [key for key in self._unused if _SCALES.search(key)]:
-            raise ModelFormatError(
-                f"its weights are quantised with scales ({some(scales)}), which are not read here",
-                where=self.where,
-                advice="use the file in bfloat16, float16 or plain float8",
-            )
+        self._files = MappedFiles(part.files, self.where, part.config.get(QUANTISATION))
+        self._found, self._unused = _places(part, list(self._files.names), wanted)
         missing = [name for name in wanted if name not in self._found]
         if missing:
             raise ModelFormatError(_mismatch(part, missing, self._unused), where=self.where, advice=_ADVICE)
@@ -80,15 +126,28 @@ class MappedTensors:
             )
 
     def read(self, name: str) -> torch.Tensor:
-        """One tensor in the file's dtype, on the CPU; may be a view into the mapped file, so never write to it.
+        """One tensor on the CPU, in the file's dtype, or float32 where it is quantised.
+
+        It may be a view into the mapped file, so never write to it.
+
+        Raises:
+            ModelFormatError: It holds NaN or infinite numbers.
+        """
+        found = self.packed(name)
+        return found.values() if isinstance(found, PackedWeight) else found
+
+    def packed(self, name: str) -> torch.Tensor | PackedWeight:
+        """One tensor as :meth:`read` has it, or packed where it is quantised and its change leaves it so.
 
         Raises:
             ModelFormatError: It holds NaN or infinite numbers.
         """
         place = self._found[name]
-        tensor: torch.Tensor = self._file_of[place.key].get_tensor(place.key)
-        _require_finite(place.key, tensor, self.where)
-        return changed(tensor, place.change)
+        found = self._files.read(place.key)
+        if not isinstance(found, PackedWeight):
+            return changed(found, place.change)
+        packed = found.changed(place.change)
+        return changed(found.values(), place.change) if packed is None else packed
 
     def key(self, name: str) -> str:
         """The tensor's name in the file."""
@@ -108,16 +167,14 @@ def changed(tensor: torch.Tensor, change: Change) -> torch.Tensor:
             return tensor
 
 
-_SCALES = re.compile(
-    r"(^|\.)(scale_weight|weight_scale(_\d)?|scaled_fp8|comfy_quant|wscales|(weight\.)?(absmax|quant_map|qweight|qzeros))$"
-)
-"""Names of tensors without which the weights beside them mean something else."""
+QUANTISATION = "quantization_config"
+"""What a component's config says of how its weights were quantised."""
 
 _ADVICE = "the file may be damaged, or of a variant that needs its config given in a sidecar NAME.json"
 
 
 def read_all(path: Path, name: str) -> dict[str, torch.Tensor]:
-    """All tensors of a small safetensors file, such as a LoRA or an embedding.
+    """All tensors of a small file, such as a LoRA or an embedding, dequantised.
 
     Args:
         path: The file.
@@ -126,11 +183,8 @@ def read_all(path: Path, name: str) -> dict[str, torch.Tensor]:
     Raises:
         ModelFormatError: It cannot be read, or a tensor holds NaN or infinite numbers.
     """
-    file = _open(path)
-    tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
-    for key, tensor in tensors.items():
-        _require_finite(key, tensor, name)
-    return tensors
+    files = MappedFiles([path], name)
+    return {key: files.dense(key) for key in files.names}
 
 
 def owner_of(part: Part, family: str = "") -> Family:
@@ -149,8 +203,9 @@ def role_of(part: Part, family: str = "") -> str:
 
 
 def _open(path: Path) -> Any:
+    """A safetensors file; None where it is a GGUF file."""
     if path.suffix.lower() == ".gguf":
-        raise ModelFormatError("GGUF weights cannot be loaded yet", where=str(path), advice="use a .safetensors file")
+        return None
     if path.suffix.lower() not in (".safetensors", ".sft"):
         name = path.name
         raise ModelFormatError(
@@ -162,6 +217,20 @@ def _open(path: Path) -> Any:
         return safe_open(path, framework="pt", device="cpu")
     except (SafetensorError, OSError) as error:
         raise ModelFormatError(f"cannot be read: {error}", where=str(path)) from error
+
+
+class _Gguf:
+    """The bytes of a GGUF file's tensors, mapped into memory."""
+
+    def __init__(self, header: Header) -> None:
+        self._tensors = header.tensors
+        self._bytes = torch.from_file(str(header.path), shared=False, size=header.size, dtype=torch.uint8)
+
+    def get_tensor(self, key: str) -> torch.Tensor:
+        """All bytes of a tensor, in a row."""
+        info = self._tensors[key]
+        data = self._bytes[info.start : info.start + info.size]
+        return data if info.start % 8 == 0 else data.clone()
 
 
 def _places(part: Part, keys: list[str], wanted: list[str]) -> tuple[dict[str, Place], list[str]]:

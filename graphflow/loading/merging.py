@@ -11,6 +11,7 @@ from graphflow.basics.wording import some
 from graphflow.errors import ModelFormatError
 from graphflow.loading.mapped import MappedTensors, role_of
 from graphflow.loading.modules import Change
+from graphflow.loading.random_weights import RandomTensors, tensors_of
 from graphflow.modelfiles.families import maker_of
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def merge_changes(
     Raises:
         ModelFormatError: The parts have different tensors.
     """
-    tensors = MappedTensors(other, shapes)
+    tensors = tensors_of(other, shapes)
     tensors.tell_unused(notice)
     originals = maker_of(part).tensor_names(part).originals(shapes)
     changes: dict[str, Change] = {}
@@ -117,7 +118,7 @@ def _shares(patch: MergePatch, name: str, original: str) -> tuple[float, float]:
     return patch.keep, patch.add
 
 
-def _mixing(tensors: MappedTensors, name: str, inner: Change | None, keep: float, add: float) -> Change:
+def _mixing(tensors: MappedTensors | RandomTensors, name: str, inner: Change | None, keep: float, add: float) -> Change:
     def change(weight: torch.Tensor) -> torch.Tensor:
         other = tensors.read(name).to(weight.device, torch.float32).reshape(weight.shape)
         if inner is not None:

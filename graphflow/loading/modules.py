@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,7 +11,9 @@ from torch import nn
 
 from graphflow.errors import ModelFormatError
 from graphflow.loading.components import Components
-from graphflow.loading.mapped import MappedTensors
+from graphflow.loading.mapped import QUANTISATION
+from graphflow.loading.quantised.packed import PackedWeight, can_hold, hold
+from graphflow.loading.random_weights import tensors_of
 from graphflow.loading.weightless import Weightless
 from graphflow.modelfiles.families import maker_of
 
@@ -43,8 +46,9 @@ class LoadedPart:
         self.patches: tuple[Any, ...] = ()
         self._changed: frozenset[str] = frozenset()
         self.module = build(part)
-        self.shapes = {name: tensor.shape for name, tensor in self.module.state_dict().items()}
-        self.tensors = MappedTensors(part, self.shapes)
+        state = self.module.state_dict()
+        self.shapes = {name: tensor.shape for name, tensor in state.items()}
+        self.tensors = tensors_of(part, state)
         for name in self.shapes:
             self._assign(name, self._weight(name, None))
         self.module.eval()
@@ -52,7 +56,12 @@ class LoadedPart:
     @property
     def bytes(self) -> int:
         """Bytes of its weights in memory."""
-        return int(sum(shape.numel() for shape in self.shapes.values()) * self.dtype.itemsize)
+        packed = {
+            name: module.bytes for name, module in self.module.named_modules() if isinstance(module, PackedWeight)
+        }
+        owners = {name.rpartition(".")[0] for name in packed}
+        plain = sum(shape.numel() for name, shape in self.shapes.items() if name.removesuffix(".weight") not in owners)
+        return int(plain * self.dtype.itemsize) + sum(packed.values())
 
     def set_patches(self, patches: tuple[Any, ...], changes: Mapping[str, Change]) -> None:
         """Merge these patches instead of the ones that are merged now.
@@ -82,15 +91,20 @@ class LoadedPart:
         for name in self.shapes:
             self._assign(name, self._weight(name, None))
 
-    def _weight(self, name: str, change: Change | None) -> torch.Tensor:
-        tensor = self.tensors.read(name)
+    def _weight(self, name: str, change: Change | None) -> torch.Tensor | PackedWeight:
+        tensor = self.tensors.packed(name)
         shape = self.shapes[name]
-        if tensor.shape != shape:
+        if isinstance(tensor, PackedWeight):
+            packed = tensor.cut(tuple(shape))
+            if packed is None:
+                raise self._mismatch(name, tensor.shape)
+            if can_hold(*self._owner(name)):
+                packed.dtype, packed.change = self.dtype, change
+                return packed.to(self.device)
+            tensor = packed.values()
+        elif tensor.shape != shape:
             if _without_ones(tensor.shape) != _without_ones(shape):
-                raise ModelFormatError(
-                    f"{self.tensors.key(name)} has the shape {list(tensor.shape)}, the model needs {list(shape)}",
-                    where=self.tensors.where,
-                )
+                raise self._mismatch(name, tensor.shape)
             tensor = tensor.reshape(shape)
         if not tensor.is_floating_point():
             return tensor.to(self.device)
@@ -102,10 +116,21 @@ class LoadedPart:
             changed = changed.to(storage)
         return changed.to(self.dtype)
 
-    def _assign(self, name: str, tensor: torch.Tensor) -> None:
+    def _mismatch(self, name: str, shape: Sequence[int]) -> ModelFormatError:
+        return ModelFormatError(
+            f"{self.tensors.key(name)} has the shape {list(shape)}, the model needs {list(self.shapes[name])}",
+            where=self.tensors.where,
+        )
+
+    def _owner(self, name: str) -> tuple[nn.Module, str]:
         owner, _, leaf = name.rpartition(".")
-        module = self.module.get_submodule(owner)
-        if leaf in module._buffers:
+        return self.module.get_submodule(owner), leaf
+
+    def _assign(self, name: str, tensor: torch.Tensor | PackedWeight) -> None:
+        module, leaf = self._owner(name)
+        if isinstance(tensor, PackedWeight):
+            hold(module, tensor)
+        elif leaf in module._buffers:
             module._buffers[leaf] = tensor
         else:
             module._parameters[leaf] = nn.Parameter(tensor, requires_grad=False)
@@ -120,7 +145,8 @@ def build(part: Part) -> nn.Module:
     components: Components = maker_of(part).components()
     try:
         with Weightless():
-            return components.build(part)
+            # Weights are packed here, not by a library that the config would ask.
+            return components.build(replace(part, config={k: v for k, v in part.config.items() if k != QUANTISATION}))
     except (TypeError, ValueError, KeyError) as error:
         raise ModelFormatError(
             f"the config of its {part.name} is not usable: {error}", where=", ".join(path.name for path in part.files)

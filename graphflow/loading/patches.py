@@ -22,6 +22,7 @@ from graphflow.loading.lora_layers import ADVICE, Layer
 from graphflow.loading.mapped import read_all
 from graphflow.loading.merging import attention_changes, counterpart, merge_changes
 from graphflow.loading.modules import Change
+from graphflow.loading.random_weights import draw
 from graphflow.modelfiles.description import DENOISERS
 from graphflow.modelfiles.peft_folder import lora_metadata
 from graphflow.values import EmbeddingPatch, LoraPatch, ModelFile
@@ -29,6 +30,10 @@ from graphflow.values.patches import AttentionScalePatch, MergePatch
 
 if TYPE_CHECKING:
     from graphflow.modelfiles.description import Description, Part
+
+
+_LORA_SHARE = 0.05
+"""Length of a weight's change by a LoRA's stand-in, of that of a random weight."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +70,8 @@ def _(patch: LoraPatch, target: Target) -> dict[str, Change]:
     if patch.strength == 0.0:
         return {}
     description = target.describe(patch.file)
+    if description.stands_in:
+        return _random_changes(patch, target)
     if description.path is None:
         raise ModelFormatError("is not downloaded yet", where=patch.file.name)
     tensors = read_all(description.path, patch.file.name)
@@ -132,6 +139,16 @@ def _then(first: Change, second: Change) -> Change:
 
 def _lengthens_rows(layer: Layer, shape: torch.Size) -> bool:
     return layer.magnitude is not None and len(layer.magnitude) == shape[0]
+
+
+def _random_changes(patch: LoraPatch, target: Target) -> dict[str, Change]:
+    """What a LoRA's stand-in does: small random changes of all matrices."""
+
+    def adding(name: str, shape: torch.Size) -> Change:
+        scale = patch.strength * _LORA_SHARE
+        return lambda weight: weight + scale * draw(f"{patch.file.name}/{name}", shape).to(weight.device)
+
+    return {name: adding(name, shape) for name, shape in target.shapes.items() if len(shape) == 2}
 
 
 def _adding(layer: Layer, strength: float, where: str) -> Change:

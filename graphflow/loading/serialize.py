@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -21,32 +21,40 @@ _NAMES: Mapping[torch.dtype, str] = {
     torch.int64: "I64",
     torch.int32: "I32",
     torch.uint8: "U8",
+    torch.int8: "I8",
+    torch.float8_e4m3fn: "F8_E4M3",
+    torch.float8_e5m2: "F8_E5M2",
     torch.bool: "BOOL",
 }
 _ALIGNMENT = 8
 
 
 def to_safetensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
-    """A safetensors file with names in order.
+    """A safetensors file, whole; see :func:`pieces`."""
+    return b"".join(pieces(tensors, metadata))
+
+
+def pieces(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Iterator[bytes]:
+    """A safetensors file with names in order, its header and then tensor after tensor.
 
     Args:
         tensors: By name, of any device.
         metadata: Texts by name.
     """
     header: dict[str, object] = {"__metadata__": dict(sorted(metadata.items()))}
-    parts: list[bytes] = []
-    offset = 0
     # Wide types first, so that each tensor is aligned to its own type, as the format asks.
-    for name in sorted(tensors, key=lambda name: (-tensors[name].dtype.itemsize, name)):
-        tensor = tensors[name].detach().cpu().contiguous()
-        data = tensor.reshape(-1).view(torch.uint8).numpy().tobytes()
-        end = offset + len(data)
+    names = sorted(tensors, key=lambda name: (-tensors[name].dtype.itemsize, name))
+    offset = 0
+    for name in names:
+        tensor = tensors[name]
+        end = offset + tensor.numel() * tensor.itemsize
         header[name] = {"dtype": _NAMES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [offset, end]}
-        parts.append(data)
         offset = end
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-len(text) % _ALIGNMENT)
-    return b"".join([struct.pack("<Q", len(text)), text, *parts])
+    yield struct.pack("<Q", len(text)) + text
+    for name in names:
+        yield tensors[name].detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
 
 
 def model_file(

@@ -9,6 +9,7 @@ import torch
 from graphflow.errors import ModelFormatError
 from graphflow.loading.mapped import read_all
 from graphflow.loading.modules import LoadedPart
+from graphflow.loading.random_weights import RandomTensors
 from graphflow.vision.upscale import UpscaleNetwork
 
 if TYPE_CHECKING:
@@ -55,7 +56,11 @@ class LoadedUpscaler(LoadedPart):
 def _network(part: Part) -> UpscaleNetwork:
     from spandrel import ImageModelDescriptor, ModelLoader, UnsupportedModelError
 
-    tensors = {_bare(name): tensor for path in part.files for name, tensor in read_all(path, path.name).items()}
+    tensors = (
+        _random(part)
+        if part.stands_for
+        else {_bare(name): tensor for path in part.files for name, tensor in read_all(path, path.name).items()}
+    )
     where = ", ".join(path.name for path in part.files)
     try:
         found = ModelLoader().load_from_state_dict(tensors)
@@ -80,3 +85,13 @@ def _bare(name: str) -> str:
     for wrapper in _WRAPPERS:
         name = name.removeprefix(wrapper)
     return name
+
+
+def _random(part: Part) -> dict[str, torch.Tensor]:
+    """The tensors of a small network of ESRGAN's kind."""
+    from spandrel.architectures.ESRGAN import ESRGAN
+
+    with torch.device("meta"):
+        state = ESRGAN(num_filters=8, num_blocks=1, scale=int(str(part.config["scale"]))).state_dict()
+    tensors = RandomTensors(part, state)
+    return {name: tensors.read(name) for name in state}

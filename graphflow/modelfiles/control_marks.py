@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from graphflow.modelfiles.inferred import Shapes
 
-TRANSFORMER_BLOCKS = ("transformer_blocks.", "double_blocks.", "single_transformer_blocks.")
+TRANSFORMER_BLOCKS = (
+    "transformer_blocks.", "double_blocks.", "single_transformer_blocks.", "controlnet_blocks.0.x_rms.", "control_layers.",
+)  # fmt: skip
 """Beginnings of names that only ControlNets for transformers have."""
 
 _PREFIXES = ("control_model.", "controlnet.", "")
@@ -13,6 +15,8 @@ _MARKS = (
     "controlnet_cond_embedding.conv_in.weight",
     "controlnet_x_embedder.weight",
     "controlnet_blocks.0.weight",
+    "controlnet_blocks.0.x_rms.weight",
+    "control_all_x_embedder.2-1.weight",
 )
 
 

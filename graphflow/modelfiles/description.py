@@ -42,10 +42,10 @@ Kind = Literal[
 ]
 """What a file is for."""
 
-Layout = Literal["diffusers", "original", "gguf", "pickle", "hub"]
+Layout = Literal["diffusers", "original", "gguf", "pickle", "hub", "stand-in"]
 """`diffusers`: a folder, or a file with Diffusers' key names. `original`: the key names of the model's authors (LDM,
 OpenCLIP, kohya, …). `pickle`: not looked into (see `Description.needs_conversion`). `hub`: a Hub id that is not in the
-local cache, so nothing is known yet."""
+local cache, so nothing is known yet. `stand-in`: no file, but random weights in place of one."""
 
 Source = Literal["parameter", "sidecar", "metadata", "modelspec", "marker", "config", "shapes", "default"]
 """Where a value comes from. The first five and the last are tried in this order; `shapes` (names and shapes of the
@@ -88,6 +88,7 @@ class Part:
         tensors: Number of tensors.
         maker: The family whose code loads it; empty where none does.
         folder: For a Diffusers folder, the subfolder (relative to the model's path) holding `config.json`.
+        stands_for: The name of a file that is not there, for which random weights stand in; they depend on it.
     """
 
     name: str
@@ -100,6 +101,7 @@ class Part:
     tensors: int = 0
     folder: str = ""
     maker: str = ""
+    stands_for: str = ""
 
     @property
     def bytes(self) -> int:
@@ -185,7 +187,12 @@ class Description:
     @property
     def resolved(self) -> bool:
         """False for a Hub id that has to be downloaded first: its key is not known before."""
-        return self.path is not None
+        return self.path is not None or self.stands_in
+
+    @property
+    def stands_in(self) -> bool:
+        """Whether its weights are random, in place of a file that is not there."""
+        return self.layout == "stand-in"
 
     @property
     def files(self) -> tuple[Path, ...]:

@@ -146,7 +146,7 @@ def families_with_encoders(count: int) -> tuple[str, ...]:
 
 def _takes(family: Family, classes: Collection[str]) -> bool:
     """Tell whether each of these classes fits a role of its own."""
-    free = list(family.encoders())
+    free = [role for role in family.encoders() if not role.named]
     for name in classes:
         roles = [role for role in free if name in role.classes]
         if not roles:

@@ -16,6 +16,7 @@ from graphflow.modelfiles.inferred import Shapes
 
 if TYPE_CHECKING:
     from graphflow.modelfiles.draft import Draft
+    from graphflow.modelfiles.stand_in import StandIn
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ class LatentFormat:
         tiny: Name of the family's tiny autoencoder, for previews.
         scaled_reference: Whether editing models read the latents of the picture in the model's scale, not raw.
         further: Formats of further tensors of a latent that is a set of them, by name, such as sound beside a video.
+        others: Latents of models with the family's network that were trained on others, by the name of what they predict.
     """
 
     channels: int
@@ -81,6 +83,7 @@ class LatentFormat:
     tiny: str = ""
     scaled_reference: bool = False
     further: Mapping[str, LatentFormat] = field(default_factory=dict)
+    others: Mapping[str, LatentFormat] = field(default_factory=dict)
 
     def beside(self, channels: int) -> tuple[float, ...]:
         """Return what a network that reads so many channels beside the latent sees where it is given no picture.
@@ -104,6 +107,7 @@ class Variant:
         words: Words by which training programs name it as a LoRA's base (`ss_base_model_version` and the like).
         refines: Whether it goes on with what another variant began, instead of making pictures of nothing.
         dropped_layers: Last layers of its text encoder that the published models leave out, which are counted still.
+        gguf: What `general.architecture` of GGUF files says of it; empty where none are written.
     """
 
     name: str
@@ -111,6 +115,7 @@ class Variant:
     words: tuple[str, ...] = ()
     refines: bool = False
     dropped_layers: int = 0
+    gguf: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,11 +126,13 @@ class EncoderRole:
         part: Its name among the parts of a model.
         kind: What it encodes.
         classes: Diffusers or transformers classes that may take the role.
+        named: Whether one takes it only where the family is named: another is more likely to be meant.
     """
 
     part: str
     kind: Literal["text", "picture", "sound"] = "text"
     classes: tuple[str, ...] = ()
+    named: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,6 +239,11 @@ class Family(Protocol):
     @property
     def scripts(self) -> ScriptTraits | None:
         """What scripts must know of its pipelines; None where none is written for it."""
+        ...
+
+    @property
+    def stand_ins(self) -> tuple[StandIn, ...]:
+        """What stands in for its files where they are not there, the most usual model first."""
         ...
 
     @property

@@ -174,21 +174,24 @@ def parse_json_object(raw: bytes | str, where: str) -> dict[str, Any]:
     return value
 
 
-def read_floats(header: Header, name: str) -> tuple[float, ...]:
-    """Read the values of one small F32, F16 or F64 tensor (at most 64 values): the marker tensors of some files.
+def read_floats(header: Header, name: str, *, most: int = 64) -> tuple[float, ...]:
+    """Read the values of one small F32, F16, BF16 or F64 tensor (at most so many values): the marker tensors of some files.
 
     Raises:
         ModelFormatError: The tensor is larger, of another dtype, or cannot be read.
     """
     tensor = header.tensors[name]
-    codes = {"F32": "f", "F16": "e", "F64": "d"}
+    codes = {"F32": "f", "F16": "e", "F64": "d", "BF16": "f"}
     count = math.prod(tensor.shape)
-    if tensor.dtype not in codes or count > 64:
+    if tensor.dtype not in codes or count > most:
         raise ModelFormatError(f"tensor {name!r} should hold a few floats", where=str(header.path))
     try:
         with open_regular(header.path) as file:
             file.seek(tensor.start)
-            return tuple(struct.unpack(f"<{count}{codes[tensor.dtype]}", file.read(tensor.size)))
+            raw = file.read(tensor.size)
+        if tensor.dtype == "BF16":  # the upper half of a float32
+            raw = b"".join(b"\0\0" + raw[place : place + 2] for place in range(0, len(raw), 2))
+        return struct.unpack(f"<{count}{codes[tensor.dtype]}", raw)
     except (OSError, struct.error) as error:
         raise ModelFormatError(f"tensor {name!r} cannot be read: {error}", where=str(header.path)) from error
 

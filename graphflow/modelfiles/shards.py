@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from graphflow.errors import ModelFormatError
+from graphflow.modelfiles.description import JsonValue
 from graphflow.modelfiles.fingerprint import file_fingerprint, folder_fingerprint
 from graphflow.modelfiles.formats import read_header
 from graphflow.modelfiles.header import Header, TensorInfo, read_index
+from graphflow.modelfiles.quantised.format import PackedLayer
+from graphflow.modelfiles.quantised.gguf_names import recognise_gguf
+from graphflow.modelfiles.quantised.recognise import recognise_layers
 
 MAX_SHARDS = 2_000
 
@@ -21,14 +25,18 @@ class Weights:
     Attributes:
         path: The file, or the index of the shards.
         headers: One for each file.
-        tensors: All tensors by name.
+        tensors: All tensors by name, as the files would have them unquantised.
         metadata: Metadata of all files; the first file wins.
+        packed: The quantised ones among the tensors.
+        warnings: Sentences for the user.
     """
 
     path: Path
     headers: tuple[Header, ...]
     tensors: Mapping[str, TensorInfo]
     metadata: Mapping[str, str]
+    packed: Mapping[str, PackedLayer] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -36,7 +44,7 @@ class Weights:
         return tuple(header.path for header in self.headers)
 
     @property
-    def quantised(self) -> bool:
+    def is_gguf(self) -> bool:
         """Whether this is a GGUF file."""
         return self.headers[0].format == "gguf"
 
@@ -51,14 +59,18 @@ class Weights:
         return prints[0][1] if len(prints) == 1 else folder_fingerprint(prints)
 
 
-def read_weights(path: Path) -> Weights:
+def read_weights(path: Path, quantisation: JsonValue = None) -> Weights:
     """Read the header of a weight file, or of all shards that an index (a `.json` file) names.
 
+    Args:
+        path: The file or index.
+        quantisation: The `quantization_config` of the Diffusers folder that it stands in.
+
     Raises:
-        ModelFormatError: A file is missing, damaged or not what its name says.
+        ModelFormatError: A file is missing, damaged, not what its name says, or quantised in a way that is not known.
     """
     if path.suffix != ".json":
-        return merge_headers(path, [read_header(path)])
+        return merge_headers(path, [read_header(path)], quantisation)
     index = read_index(path)
     names = sorted(set(index.values()))
     if len(names) > MAX_SHARDS:
@@ -66,18 +78,23 @@ def read_weights(path: Path) -> Weights:
     missing = [name for name in names if not (path.parent / name).is_file()]
     if missing:
         raise ModelFormatError(f"names files that are not there: {', '.join(missing[:3])}", where=str(path))
-    weights = merge_headers(path, [read_header(path.parent / name) for name in names])
-    absent = [name for name in index if name not in weights.tensors]
+    headers = [read_header(path.parent / name) for name in names]
+    absent = [name for name in index if not any(name in header.tensors for header in headers)]
     if absent:
         raise ModelFormatError(f"names tensors that are not there: {', '.join(absent[:3])}", where=str(path))
-    return weights
+    return merge_headers(path, headers, quantisation)
 
 
-def merge_headers(path: Path, headers: Iterable[Header]) -> Weights:
+def merge_headers(path: Path, headers: Iterable[Header], quantisation: JsonValue = None) -> Weights:
     """Take the tensors of several files together.
 
+    Args:
+        path: What they are called together, for errors.
+        headers: Of all files.
+        quantisation: As in :func:`read_weights`.
+
     Raises:
-        ModelFormatError: A tensor stands in two files.
+        ModelFormatError: A tensor stands in two files, or is quantised in a way that is not known.
     """
     ordered = tuple(headers)
     tensors: dict[str, TensorInfo] = {}
@@ -88,4 +105,8 @@ def merge_headers(path: Path, headers: Iterable[Header]) -> Weights:
             raise ModelFormatError(f"tensor {twice[:200]!r} stands in two files", where=str(path))
         tensors.update(header.tensors)
         metadata = {**header.metadata, **metadata}
-    return Weights(path, ordered, tensors, metadata)
+    if ordered[0].format == "gguf":
+        found = recognise_gguf(ordered[0])
+    else:
+        found = recognise_layers(ordered, tensors, quantisation, str(path))
+    return Weights(path, ordered, found.tensors, metadata, found.packed, found.warnings)

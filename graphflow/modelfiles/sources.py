@@ -19,7 +19,8 @@ from graphflow.modelfiles.given import Given
 from graphflow.modelfiles.header import parse_json_object, read_json
 
 SECTIONS = (
-    "unet", "transformer", "vae", "text_encoder", "text_encoder_2", "text_encoder_3", "controlnet", "scheduler",
+    "unet", "transformer", "vae", "text_encoder", "text_encoder_2", "text_encoder_3", "image_encoder", "controlnet",
+    "hypernetwork", "scheduler",
     "tokenizer", "tokenizer_2", "tokenizer_3",
 )  # fmt: skip
 """Parts whose config may be given, as `{"unet": {"attention_head_dim": 8}}`."""
@@ -126,7 +127,12 @@ def _checked(section: str, key: str, value: JsonValue, where: str) -> JsonValue:
         raise ModelFormatError(f"{place} must be a number other than 0, got {value!r}", where=where)
     if section in ("unet", "controlnet") and key == "num_attention_heads" and value is None:
         return value  # Diffusers' own default, as complete configs have it: attention_head_dim counts.
-    if key in ("norm_num_groups", "num_attention_heads") and not _is_count(value):
+    if key == "num_attention_heads" and isinstance(value, list) and value:
+        # By level; -1 where a level has no attention.
+        counts = [item for item in value if item != -1]
+    else:
+        counts = [value]
+    if key in ("norm_num_groups", "num_attention_heads") and not all(map(_is_count, counts)):
         raise ModelFormatError(f"{place} must be a whole number from 1, got {value!r}", where=where)
     if key == "attention_head_dim" and not _is_count(value):
         items = value if isinstance(value, list) else [0]

@@ -80,3 +80,10 @@ def _merges(value: JsonValue, answers: Answers) -> tuple[str, ...]:
             raise ModelFormatError("tokenizer.merges must be a list of pairs such as 'a b'", where=answers.where)
         checked.append(pair)
     return tuple(checked)
+
+
+def byte_letters() -> list[str]:
+    """The letters that stand for the 256 bytes in byte-level BPE (Radford et al. 2019): printable ones themselves."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return [chr(byte) for byte in printable] + [chr(256 + index) for index in range(len(others))]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from graphflow.document.document import Document, split_address
-from graphflow.errors import Problem, WorkflowError
+from graphflow.errors import Problem, Problems, WorkflowError
 from graphflow.spec.decorator import NodeSpec
 from graphflow.spec.link_types import LinkType
+from graphflow.values.types import value_type_names
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Checked:
 
     nodes: dict[str, CheckedNode] = field(default_factory=dict)
     types: dict[Source, LinkType] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=Problems)
     notices: list[str] = field(default_factory=list)
 
     def __bool__(self) -> bool:
@@ -81,6 +82,24 @@ class Checked:
         named = [source for address in document.outputs.values() if (source := self.source(address)) is not None]
         return list(dict.fromkeys(effects + named))
 
+    def shown(self, document: Document) -> list[str] | None:
+        """Return the addresses of what writes, and of the outputs that text can show.
+
+        A tensor among the outputs is of no use beside files, and reading a stored one would cost the import of torch.
+        None, which is all outputs, where nothing writes, and where the document has problems to be told.
+        """
+        effects = [node.id for node in self.nodes.values() if node.spec.effect]
+        if self.problems or not effects:
+            return None
+        unseen = set(value_type_names())
+        shown = []
+        for address in document.outputs.values():
+            source = self.source(address)
+            kind = self.types[source] if source is not None else None
+            if kind is not None and (kind.item or kind).name not in unseen:
+                shown.append(address)
+        return [*effects, *shown]
+
     def source(self, address: str) -> Source | None:
         """Return the output behind an address, or None."""
         node_id, output = split_address(address)
@@ -88,3 +107,8 @@ class Checked:
         if node is None:
             return None
         return Source(node_id, output if output is not None else node.spec.primary)
+
+
+def unsound(problems: Iterable[Problem]) -> set[str]:
+    """Return the ids of the nodes that problems name."""
+    return {problem.path.split(".")[1] for problem in problems if problem.path.startswith("nodes.")}

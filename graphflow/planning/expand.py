@@ -14,7 +14,7 @@ from typing import Any
 
 from graphflow.basics.wording import nearest, plain
 from graphflow.document.document import Document, ExposedInput, NodeEntry, split_address
-from graphflow.document.flatten import PREFIX, flatten, reached
+from graphflow.document.flatten import PREFIX, flatten, reached, require_size, within
 from graphflow.errors import LimitError, Problem
 from graphflow.limits import LIMITS
 from graphflow.spec.decorator import InputSpec
@@ -98,6 +98,11 @@ def standing(document: Document, registry: Registry, name: str) -> Standing:
     return Standing(tuple(values), tuple(dict.fromkeys(links)))
 
 
+def draw_seed() -> int:
+    """Return a random seed."""
+    return secrets.randbelow(2**32)
+
+
 def expand(
     document: Document,
     registry: Registry,
@@ -105,7 +110,7 @@ def expand(
     inputs: Mapping[str, Any] | None = None,
     overrides: Mapping[str, Any] | None = None,
     own: Iterable[tuple[str, str]] = (),
-    draw: Callable[[], int] = lambda: secrets.randbelow(2**32),
+    draw: Callable[[], int] = draw_seed,
 ) -> Expanded:
     """Expand a document.
 
@@ -120,8 +125,9 @@ def expand(
     Raises:
         LimitError: The document is too large when unfolded.
     """
+    require_size(document)
     problems: list[Problem] = []
-    document = document.model_copy(deep=True)
+    document = _copied(document)
     inputs = inputs or {}
     turned = [
         (target, inputs[name], f"inputs.{name}")
@@ -140,6 +146,16 @@ def expand(
     mine = [*own, *((node, parameter or "") for node, parameter in map(split_address, [part[0] for part in turned]))]
     trusted = frozenset(pair for node, parameter in mine for pair in reached(document, node, parameter))
     return Expanded(document, flat.document, trusted, (*problems, *flat.problems), seeds)
+
+
+def _copied(document: Document) -> Document:
+    """Copy what expanding changes: what stands in nodes and in inputs, not the values themselves."""
+    nodes = {
+        node_id: entry.model_copy(update={"params": dict(entry.params), "links": dict(entry.links)})
+        for node_id, entry in document.nodes.items()
+    }
+    inner = {name: _copied(part) for name, part in document.workflows.items()}
+    return document.model_copy(update={"nodes": nodes, "inputs": dict(document.inputs), "workflows": inner})
 
 
 def _hint(name: str, known: Mapping[str, Any]) -> str:
@@ -185,7 +201,7 @@ def parameter_behind(
         if not entry.type.startswith(PREFIX):
             spec = registry.get(entry.type)
             return None if spec is None else spec.inputs.get(parameter)
-        known = {**known, **document.workflows}
+        known = within(known, document)
         inner = known.get(entry.type.removeprefix(PREFIX))
         if inner is None or parameter not in inner.inputs:
             return None
@@ -219,7 +235,7 @@ class _Seeds:
         """Return the parameters of a document whose seed is to be drawn, those that its inner workflows get among them."""
         place = (id(document), id(around))  # kept, so that no other gets its id
         if place not in self._found:
-            scope = {**around, **document.workflows}
+            scope = within(around, document)
             found = [
                 f"{node}.{parameter}"
                 for node, entry in document.nodes.items()
@@ -242,11 +258,12 @@ class _Seeds:
         inner = scope.get(name)
         if inner is None or name in stack or not host.type.startswith(PREFIX) or len(stack) > LIMITS.nesting:
             return  # unfolding tells it
+        wanted = self._random(inner, scope, (*stack, name))
         turning: dict[str, list[str]] = {}
-        for known, exposed in inner.inputs.items():
+        for known, exposed in inner.inputs.items() if wanted else ():
             for target in exposed.to:
                 turning.setdefault(target, []).append(known)
-        for target in self._random(inner, scope, (*stack, name)):
+        for target in wanted:
             names = turning.get(target, ())
             if not any(known in host.params or known in host.links for known in names):
                 alone = next((known for known in names if inner.inputs[known].to == [target]), None)

@@ -22,6 +22,7 @@ class FileUse:
         parts: Which parts the model has.
         family: The model family that it belongs to or fits; empty where the file does not tell.
         notice: What the user should know, e.g. that an optional file is missing.
+        stands_in: Whether random weights stand in for it.
     """
 
     need: FileNeed
@@ -32,6 +33,7 @@ class FileUse:
     parts: tuple[str, ...] = ()
     family: str = ""
     notice: str = ""
+    stands_in: bool = False
 
 
 def add_up(sizes: Iterable[Mapping[str, int]]) -> dict[str, int]:

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from graphflow.basics.jsontools import digest
+from graphflow.basics.jsontools import digest, weight
 from graphflow.basics.wording import shorten
-from graphflow.errors import InvalidInputError, LimitError, Problem
+from graphflow.errors import InvalidInputError, LimitError, Problem, Problems
 from graphflow.limits import LIMITS
-from graphflow.planning.checked import CheckedNode, Source
+from graphflow.planning.checked import CheckedNode, Source, unsound
 from graphflow.planning.expand import Expanded
 from graphflow.planning.files import FileResolver, FileUse
 from graphflow.planning.numerics import Numerics
@@ -126,6 +126,7 @@ class Keying:
         selectors: By switch: its computed selectors.
         trace: By node: what its key was made of.
         folding: Seconds of computing that constants have taken.
+        literals: Characters of the constants that nodes have got.
     """
 
     expanded: Expanded
@@ -133,7 +134,7 @@ class Keying:
     numerics: Numerics
     known: Mapping[Source, Any]
     notices: list[str] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=Problems)
     arguments: dict[str, dict[str, Argument]] = field(default_factory=dict)
     keys: dict[str, str | None] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
@@ -143,7 +144,9 @@ class Keying:
     selectors: dict[str, tuple[Source, ...]] = field(default_factory=dict)
     trace: dict[str, dict[str, Any]] = field(default_factory=dict)
     folding: float = 0.0
+    literals: int = 0
     _by_key: dict[str, str] = field(default_factory=dict)
+    _files: dict[tuple[FileNeed, bool], FileUse | InvalidInputError] = field(default_factory=dict)
 
     def behind(self, source: Source) -> Constant | Source:
         """Follow decided switches, folded constants and duplicates to what really makes a value."""
@@ -166,6 +169,18 @@ class Keying:
         self._key(node, arguments)
 
     def _arguments(self, node: CheckedNode) -> dict[str, Argument]:
+        arguments = self._found(node)
+        given = (part for part in arguments.values() for part in (part if isinstance(part, tuple) else (part,)))
+        self.literals += sum(weight(part.value) for part in given if isinstance(part, Constant))
+        if self.literals > LIMITS.literals:
+            raise LimitError(
+                f"the nodes up to this one get constants of more than {LIMITS.literals:,} characters",
+                where=f"nodes.{node.id}",
+                advice="give long texts and lists to fewer nodes",
+            )
+        return arguments
+
+    def _found(self, node: CheckedNode) -> dict[str, Argument]:
         arguments: dict[str, Argument] = {name: Constant(value) for name, value in node.params.items()}
         for name, sources in node.links.items():
             behind = tuple(self.behind(source) for source in sources)
@@ -306,24 +321,34 @@ class Keying:
             self.problems.append(Problem(f"nodes.{node.id}.params", error.message, error.advice or ""))
             needs = []
         for need in needs:
-            try:
-                use = self.resolver.resolve(need, trusted=self.expanded.trusts(node.id, need.param))
-            except InvalidInputError as error:
+            found = self._found_file(need, trusted=self.expanded.trusts(node.id, need.param), where=f"nodes.{node.id}")
+            if isinstance(found, InvalidInputError):
                 place = f"nodes.{node.id}.params.{need.param}"
-                file = f"{error.where}: " if error.where else ""
-                self.problems.append(Problem(place, file + error.message, error.advice or ""))
+                file = f"{found.where}: " if found.where else ""
+                self.problems.append(Problem(place, file + found.message, found.advice or ""))
                 continue
-            if use.notice:
-                self.notices.append(f"{node.id}: {use.notice}")
-            uses.append(use)
+            if found.notice:
+                self.notices.append(f"{node.id}: {found.notice}")
+            uses.append(found)
         self.uses[node.id] = tuple(uses)
         return self.uses[node.id]
 
+    def _found_file(self, need: FileNeed, *, trusted: bool, where: str) -> FileUse | InvalidInputError:
+        """Return a file, or why there is none; many nodes may name one, and many names may be none."""
+        if (need, trusted) not in self._files:
+            if len(self._files) >= LIMITS.files:
+                raise LimitError(f"the workflow names more than {LIMITS.files:,} files", where=where)
+            try:
+                self._files[need, trusted] = self.resolver.resolve(need, trusted=trusted)
+            except InvalidInputError as error:
+                self._files[need, trusted] = error
+        return self._files[need, trusted]
+
     def missing_files(self, nodes: Iterable[CheckedNode], problems: Sequence[Problem]) -> list[Problem]:
         """Return what is wrong with the files that sound nodes of an unsound document name."""
-        unsound = {problem.path.split(".")[1] for problem in problems if problem.path.startswith("nodes.")}
+        wrong = unsound(problems)
         for node in nodes:
-            if node.id not in unsound:
+            if node.id not in wrong:
                 self.files_of(node, node.params)
         return self.problems
 

@@ -11,6 +11,7 @@ from graphflow.planning.checked import Checked, CheckedNode, Source
 from graphflow.planning.expand import Expanded
 from graphflow.planning.families import family_problems
 from graphflow.planning.keys import Keying
+from graphflow.planning.reach import ancestors
 from graphflow.planning.safety import Guarded, Policy, guard
 from graphflow.planning.validate import validate
 from graphflow.planning.waiting import waiting_problems, waiting_problems_of_plan
@@ -75,7 +76,7 @@ def lower(
     problems = [*expanded.problems, *checked.problems]
     ends = _ends(targets, checked, expanded, problems, writes_only=writes_only)
     if problems:
-        waiting = waiting_problems(ends, checked.nodes)
+        waiting = waiting_problems(ends, checked.nodes, problems)
         raise WorkflowError([*problems, *waiting, *keying.missing_files(checked.nodes.values(), problems)])
     guarded = guard(
         checked.nodes, checked.types, registry, policy=safety, checker=checker, has_checker=keying.has_checker
@@ -117,15 +118,3 @@ def _hint(address: str, checked: Checked) -> str:
         return f"did you mean '{node}.{near}'?" if near else f"{node} has {', '.join(outputs)}"
     near = nearest(node, checked.nodes)
     return f"did you mean {near!r}?" if near else f"it has {', '.join(checked.nodes)}"
-
-
-def ancestors(ends: Iterable[str], nodes: Mapping[str, CheckedNode]) -> set[str]:
-    """Return the nodes named and all before them."""
-    found: set[str] = set()
-    stack = list(ends)
-    while stack:
-        node_id = stack.pop()
-        if node_id not in found and node_id in nodes:
-            found.add(node_id)
-            stack.extend(source.node for source in nodes[node_id].sources)
-    return found

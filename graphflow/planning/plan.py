@@ -17,9 +17,10 @@ from graphflow.planning.checked import CheckedNode, Source
 from graphflow.planning.expand import Expanded
 from graphflow.planning.files import FileResolver, NoFiles
 from graphflow.planning.keys import Keying
-from graphflow.planning.lowering import ancestors, lower
+from graphflow.planning.lowering import lower
 from graphflow.planning.numerics import Numerics
-from graphflow.planning.record import bare_names, differences, make_record
+from graphflow.planning.reach import Reach
+from graphflow.planning.record import STANDING_IN, bare_names, differences, make_facts, renamed
 from graphflow.planning.safety import Policy
 from graphflow.planning.steps import Action, Plan, Step, output_key, sources_of
 from graphflow.spec.registry import Registry
@@ -85,14 +86,16 @@ def plan(
     decision = _Decision(keying, lowered.nodes, shelf or EmptyShelf(), previous or {}, checks)
     named = {name: lowered.checked.source(address) for name, address in expanded.flat.outputs.items()}
     steps = decision.steps(sources)
+    random = sorted({use.need.name for step in steps.values() for use in step.files if use.stands_in})
     records = (step.record["record"] for step in steps.values() if step.record is not None)
     differ = differences(expanded.document.record, next(records, {}))
+    told = [f"{STANDING_IN} {', '.join(random)}: what comes of them shows nothing"] if random else []
     return Plan(
         steps=steps,
         targets=sources,
         outputs={name: keying.behind(source) for name, source in named.items() if source is not None},
         selectors=tuple(dict.fromkeys(source for found in keying.selectors.values() for source in found)),
-        notices=(*lowered.notices, differ) if differ else lowered.notices,
+        notices=(*lowered.notices, *told, *filter(None, [differ])),
         numerics=keying.numerics,
         trace=keying.trace,
         expanded=expanded,
@@ -116,7 +119,7 @@ class _Decision:
         needed: dict[str, set[str]] = {}
         artifacts: dict[str, tuple[str | None, dict[str, Any]]] = {}
         effects = [source for source in ends if self.nodes[source.node].spec.effect]
-        stack = [(source, False) for source in ends if source not in effects]
+        stack = [(source, False) for source in ends if not self.nodes[source.node].spec.effect]
         for source in effects:
             node = self.nodes[source.node]
             if node.id in self.keying.undecided:
@@ -201,15 +204,31 @@ class _Decision:
     def _names(self) -> dict[str, str]:
         return bare_names(self.nodes.values(), self.keying.uses, self.keying.expanded)
 
+    @cached_property
+    def _workflow(self) -> tuple[Any, str]:
+        """The document as files carry it, with its digest; made once for all of them."""
+        workflow = renamed(self.keying.expanded.document.to_json(), self._names)
+        return workflow, digest(workflow)
+
+    @cached_property
+    def _files(self) -> Reach[tuple[str, str, bool]]:
+        """What each node reads: names, fingerprints, and whether random weights stand in."""
+        uses = self.keying.uses.items()
+        return Reach(
+            self.nodes,
+            {node: [(use.need.name, use.fingerprint or "", use.stands_in) for use in found] for node, found in uses},
+        )
+
     def _artifact(self, node: CheckedNode) -> tuple[str | None, dict[str, Any]]:
         """Return the key of what an effect writes, and the record that its files carry."""
-        before = ancestors([node.id], self.nodes)
-        uses = [use for node_id in before for use in self.keying.uses.get(node_id, ())]
-        record = make_record(
-            self.keying.expanded.document, uses, self.keying.numerics, self.checks.get(node.id), self._names
-        )
+        workflow, mark = self._workflow
+        read = [(self._names.get(name, name), mark, random) for name, mark, random in self._files.of(node.id)]
+        files = {name: mark for name, mark, _ in read if mark}
+        random = {name for name, _, random in read if random}
+        facts = make_facts(files, self.keying.numerics, self.checks.get(node.id), random)
         key = self.keying.keys[node.id]
-        return (None if key is None else digest([key, record])), record
+        artifact = None if key is None else digest([key, mark, facts])
+        return artifact, {"workflow": workflow, "record": facts}
 
     def _why(self, node: CheckedNode) -> str:
         """Say why a node must run, from what its key was made of the last time."""

@@ -7,10 +7,9 @@ state, so the same run twice on one machine writes the same bytes.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from graphflow.document.document import Document
 from graphflow.planning.checked import CheckedNode
 from graphflow.planning.expand import Expanded
 from graphflow.planning.files import FileUse
@@ -19,6 +18,7 @@ from graphflow.spec.decorator import FileNeed
 
 _SEPARATOR = re.compile(r"[/\\]")
 _PLAIN_PATH = re.compile(r"[/\\~.]|[A-Za-z]:[/\\]")
+STANDING_IN = "random weights stand in for"
 PACKAGES = ("torch", "diffusers", "transformers", "numpy", "pillow")
 
 
@@ -48,34 +48,31 @@ def bare_names(
     return {name: bare for name, bare in found.items() if name != bare}
 
 
-def _renamed(value: Any, names: Mapping[str, str]) -> Any:
+def renamed(value: Any, names: Mapping[str, str]) -> Any:
+    """Return JSON with the names of files that :func:`bare_names` gives."""
+    if not names:
+        return value
     if isinstance(value, str):
         for name in names if value not in names else ():
             if _PLAIN_PATH.match(name):  # also inside of texts, such as an embedding's in a prompt
                 value = value.replace(name, names[name])
         return names.get(value, value)
     if isinstance(value, dict):
-        return {key: _renamed(part, names) for key, part in value.items()}
-    return [_renamed(part, names) for part in value] if isinstance(value, list) else value
+        return {key: renamed(part, names) for key, part in value.items()}
+    return [renamed(part, names) for part in value] if isinstance(value, list) else value
 
 
-def make_record(
-    document: Document,
-    uses: Iterable[FileUse],
-    numerics: Numerics,
-    safety: Mapping[str, Any] | None,
-    names: Mapping[str, str],
+def make_facts(
+    files: Mapping[str, str], numerics: Numerics, safety: Mapping[str, Any] | None, random: Collection[str] = ()
 ) -> dict[str, Any]:
-    """Return ``{"workflow": the document, "record": the facts}``.
+    """Return the facts.
 
     Args:
-        document: As the user would save it: inputs set, seeds drawn.
-        uses: The files that the written value descends from.
+        files: Fingerprints of the files that the written value descends from, by the names to call them.
         numerics: Device kind and dtypes.
         safety: The policy, and whether a checker looked at it; None where there was nothing to check.
-        names: What to call files instead, see :func:`bare_names`.
+        random: Names of files that were not there, for which random weights stand in.
     """
-    files = {names.get(use.need.name, use.need.name): use.fingerprint for use in uses if use.fingerprint is not None}
     facts: dict[str, Any] = {
         "graphflow": version_of("graphflow-diffusers"),
         "versions": {package: version_of(package) for package in PACKAGES},
@@ -83,10 +80,11 @@ def make_record(
         "dtype": numerics.compute,
         "files": dict(sorted(files.items())),
     }
+    if random:
+        facts["warning"] = f"{STANDING_IN} {', '.join(sorted(random))}"
     if safety is not None:
         facts["safety"] = dict(safety)
-    workflow = document.to_json()
-    return {"workflow": _renamed(workflow, names) if names else workflow, "record": facts}
+    return facts
 
 
 def differences(made: Mapping[str, Any], here: Mapping[str, Any]) -> str:

@@ -20,7 +20,8 @@ from graphflow.spec.decorator import FileNeed
 
 if TYPE_CHECKING:
     from graphflow.library.library import Library
-    from graphflow.modelfiles.description import Kind
+    from graphflow.modelfiles.description import Description, Kind
+    from graphflow.planning.stand_ins import StandIns
 
 
 class SessionResolver:
@@ -31,6 +32,7 @@ class SessionResolver:
         folder: The document's folder.
         input_folder: A folder for input files, beside the document's.
         sources: Where models are published, as far as the document says.
+        stand_ins: What stands in for models that are not there; None where nothing does.
     """
 
     def __init__(
@@ -39,9 +41,11 @@ class SessionResolver:
         folder: Path | None,
         input_folder: Path | None,
         sources: Iterable[Published] = (),
+        stand_ins: StandIns | None = None,
     ) -> None:
         self._library = library
         self._sources = tuple(sources)
+        self._stand_ins = stand_ins
         self._folders = tuple(part for part in (folder, input_folder) if part is not None)
 
     def resolve(self, need: FileNeed, *, trusted: bool) -> FileUse:
@@ -63,7 +67,7 @@ class SessionResolver:
         return ModelNotFoundError(error.message, where=error.where, advice=advice)
 
     def _model(self, need: FileNeed, trusted: bool) -> FileUse:
-        found = self._library().describe(need.name, cast("Kind", need.kind), trusted=trusted)
+        found = self._described(need, trusted)
         parts = {name: part for name, part in found.parts.items() if not need.parts or name in need.parts}
         sizes = {name: part.bytes_by_dtype for name, part in parts.items()}
         return FileUse(
@@ -75,7 +79,31 @@ class SessionResolver:
             parts=tuple(found.parts),
             family=found.family or "",
             notice="; ".join(found.warnings),
+            stands_in=found.stands_in,
         )
+
+    def _described(self, need: FileNeed, trusted: bool) -> Description:
+        """Describe a model, or what stands in for one that is not there."""
+        library, kind = self._library(), cast("Kind", need.kind)
+        try:
+            found = library.describe(need.name, kind, trusted=trusted)
+            if self._stand_ins is None or (found.resolved and not found.stands_in):
+                return found
+            missing = ModelNotFoundError("is not in the Hub's cache", where=repr(need.name))
+        except ModelNotFoundError as error:
+            if self._stand_ins is None or need.optional:
+                raise
+            missing = error
+        standing = self._stand_ins.find(need)
+        if standing is None:
+            raise ModelNotFoundError(
+                f"{missing.message}, and nothing can stand in for it: no family that runs here publishes a"
+                f" {need.kind.replace('_', ' ')} of such a name, and none that it is linked to has one",
+                where=missing.where,
+                advice=missing.advice,
+            )
+        library.stand_in(standing)
+        return standing
 
     def _user_file(self, need: FileNeed, trusted: bool) -> FileUse:
         try:
@@ -145,4 +173,4 @@ def _content(path: str, size: int, mtime_ns: int) -> str:
 def _require_picture(path: str, size: int, mtime_ns: int, kind: str, name: str) -> None:
     """Refuse a file whose header is none of a picture within the limits; remembered as above where it is one."""
     with Path(path).open("rb") as stream:
-        read_picture(kind, stream, name, take=lambda picture: None, notice=lambda message: None)
+        read_picture(kind, stream, name, lambda picture: None, lambda message: None, decode=False)

@@ -9,13 +9,16 @@ are shown, keyed and cached like any node, and never written back to the documen
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from operator import itemgetter
 from typing import Literal, get_args
 
-from graphflow.errors import InvalidInputError, Problem
+from graphflow.errors import InvalidInputError, LimitError, Problem, Problems
+from graphflow.limits import LIMITS
 from graphflow.planning.checked import CheckedNode, Source
+from graphflow.planning.reach import Reach, ancestors
 from graphflow.spec.decorator import NodeSpec
 from graphflow.spec.link_types import LinkType
 from graphflow.spec.registry import Registry
@@ -48,7 +51,7 @@ class Guarded:
 
     nodes: dict[str, CheckedNode]
     filters: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=Problems)
     notices: list[str] = field(default_factory=list)
 
 
@@ -159,6 +162,8 @@ class _Pass:
         for checker in checkers:
             filter_id = self._new_id(f"{node.id}~safety")
             links = {pictures: (source,), looking: (checker,)}
+            if len(self.result.nodes) >= LIMITS.nodes:
+                raise LimitError(f"the workflow has more than {LIMITS.nodes:,} nodes with the safety filters")
             self.result.nodes[filter_id] = CheckedNode(filter_id, spec, {}, links, frozenset(), None)
             filters.append(filter_id)
             source = Source(filter_id, spec.primary)
@@ -166,30 +171,41 @@ class _Pass:
 
     def _checkers(self, node_id: str, source: Source) -> list[Source]:
         """Return who checks a picture."""
-        found = [
-            Source(node.id, output.name)
-            for node in self._upstream(source)
-            for output in node.spec.outputs
-            if output.type.name == PART and self._has_checker(node)
-        ]
-        if not self._strict:
-            found = found[:1]
+        found = list(self._before.of(source.node)) if self._strict else self._nearest.get(source.node, (0, []))[1]
         if self._checker is not None and (self._strict or not found):
-            found.append(self._configured(node_id, self._checker))
+            found = [*found, self._configured(node_id, self._checker)]
         return found
 
-    def _upstream(self, source: Source) -> Iterable[CheckedNode]:
-        """Yield the node behind a source and all before it, nearest first."""
-        queue, seen = deque([source.node]), {source.node}
-        while queue:
-            node = self._nodes.get(queue.popleft())
-            if node is None:
-                continue
-            yield node
-            for before in node.sources:
-                if before.node not in seen:
-                    seen.add(before.node)
-                    queue.append(before.node)
+    @cached_property
+    def _own(self) -> dict[str, list[Source]]:
+        """The checkers that each node makes."""
+        shown = {
+            source.node for node in self._nodes.values() if node.spec.effect for source in node.sources
+        } & self._generated
+        own: dict[str, list[Source]] = {}
+        for node_id in ancestors(shown, self._nodes):
+            node = self._nodes[node_id]
+            outputs = [Source(node_id, output.name) for output in node.spec.outputs if output.type.name == PART]
+            if outputs and self._has_checker(node):
+                own[node_id] = outputs
+        return own
+
+    @cached_property
+    def _before(self) -> Reach[Source]:
+        """All checkers at or before each node."""
+        return Reach(self._nodes, self._own)
+
+    @cached_property
+    def _nearest(self) -> dict[str, tuple[int, list[Source]]]:
+        """The nearest checker at or before each node, with how many links away it is; of several the first link's."""
+        found: dict[str, tuple[int, list[Source]]] = {}
+        for node in self._nodes.values():
+            if node.id in self._own:
+                found[node.id] = (0, self._own[node.id][:1])
+            elif known := [found[before.node] for before in node.sources if before.node in found]:
+                links, nearest = min(known, key=itemgetter(0))
+                found[node.id] = (links + 1, nearest)
+        return found
 
     def _configured(self, node_id: str, checker: str) -> Source:
         """Add a node that loads the configured checker."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Literal, TypeVar
 
@@ -101,6 +101,7 @@ class Plan:
         numerics: What enters every key.
         trace: For each node: what its key was made of, so that the next plan can say what changed.
         expanded: The document behind it.
+        ranks: By step: of those that may begin on a lane, the lowest does first; 0 where nothing is said.
     """
 
     steps: Mapping[str, Step]
@@ -111,6 +112,7 @@ class Plan:
     numerics: Numerics
     trace: Mapping[str, Mapping[str, Any]]
     expanded: Expanded
+    ranks: Mapping[str, int] = field(default_factory=dict)
 
     def count(self, *actions: Action) -> int:
         """Count the steps with one of these actions."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -10,7 +11,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from graphflow.basics.wording import LISTED, meant, nearest, shorten, with_article
 from graphflow.document.document import Document, NodeEntry, split_address
 from graphflow.document.flatten import PREFIX
-from graphflow.errors import Problem
+from graphflow.errors import Problem, WorkflowError
 from graphflow.planning.checked import Checked, CheckedNode, Source
 from graphflow.planning.links import check_types, order
 from graphflow.spec.decorator import InputSpec, NodeSpec
@@ -26,6 +27,12 @@ def validate(document: Document, registry: Registry) -> Checked:
         registry: The known node types.
     """
     checked = Checked()
+    with suppress(WorkflowError):  # more problems than are told at once; those that are told stand in it
+        _check(document, registry, checked)
+    return checked
+
+
+def _check(document: Document, registry: Registry, checked: Checked) -> None:
     specs = {node_id: registry.get(entry.type) for node_id, entry in document.nodes.items()}
     for node_id, entry in document.nodes.items():
         spec = specs[node_id]
@@ -45,7 +52,6 @@ def validate(document: Document, registry: Registry) -> Checked:
     check_types(checked, registry)
     _check_document(document, checked, registry)
     _check_packs(document, registry, checked)
-    return checked
 
 
 def _check_node(

@@ -6,14 +6,16 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from graphflow.errors import InvalidInputError, Problem
-from graphflow.planning.checked import CheckedNode, Source
+from graphflow.planning.checked import CheckedNode, Source, unsound
 from graphflow.planning.keys import Keying
 from graphflow.planning.steps import Constant, literals_of
 
 Behind = Callable[[Source], Constant | Source]
 
 
-def waiting_problems(ends: Iterable[Source], nodes: Mapping[str, CheckedNode]) -> list[Problem]:
+def waiting_problems(
+    ends: Iterable[Source], nodes: Mapping[str, CheckedNode], problems: Iterable[Problem]
+) -> list[Problem]:
     """Return one problem for each waiting node that the ends need, as far as a document alone tells.
 
     Behind a switch only what its literals choose is needed; a switch that a link decides says nothing yet.
@@ -21,8 +23,11 @@ def waiting_problems(ends: Iterable[Source], nodes: Mapping[str, CheckedNode]) -
     Args:
         ends: What is to be computed.
         nodes: The checked nodes.
+        problems: What is wrong with them; the values of unsound nodes say nothing.
     """
-    return _problems(ends, nodes, lambda source: _chosen(source, nodes), lambda node: node.params)
+    wrong = unsound(problems)
+    sound = {node_id: node for node_id, node in nodes.items() if node_id not in wrong}
+    return _problems(ends, nodes, lambda source: _chosen(source, sound), lambda node: node.params, sound)
 
 
 def waiting_problems_of_plan(ends: Iterable[Source], nodes: Mapping[str, CheckedNode], keying: Keying) -> list[Problem]:
@@ -33,7 +38,7 @@ def waiting_problems_of_plan(ends: Iterable[Source], nodes: Mapping[str, Checked
         spec = nodes[source.node].spec
         return keying.behind(source) if spec.fold or spec.chooser is not None else source
 
-    return _problems(ends, nodes, behind, lambda node: literals_of(keying.arguments[node.id]))
+    return _problems(ends, nodes, behind, lambda node: literals_of(keying.arguments[node.id]), nodes)
 
 
 def _problems(
@@ -41,6 +46,7 @@ def _problems(
     nodes: Mapping[str, CheckedNode],
     behind: Behind,
     literals: Callable[[CheckedNode], Mapping[str, Any]],
+    sound: Mapping[str, CheckedNode],
 ) -> list[Problem]:
     needed: set[str] = set()
     stack = list(ends)
@@ -56,7 +62,7 @@ def _problems(
             if not (undecided and node.spec.inputs[name].linked):
                 stack.extend(sources)
     problems = []
-    for node in nodes.values():
+    for node in sound.values():
         if node.id in needed and node.spec.waits is not None:
             known = literals(node)
             waits = node.spec.waiting(known, node.links.keys() - known.keys())

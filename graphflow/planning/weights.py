@@ -8,10 +8,14 @@ of the loaders.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from operator import itemgetter
 
+from graphflow.document.document import Document, split_address
+from graphflow.document.flatten import flatten, reached
 from graphflow.planning.checked import Source
 from graphflow.planning.files import FileUse, add_up
 from graphflow.planning.steps import Plan, Step
+from graphflow.spec.registry import Registry
 from graphflow.values import Conditioning, Guider, Recipe
 from graphflow.values.types import type_name
 
@@ -27,10 +31,63 @@ def loaded_weights(plan: Plan) -> dict[str, list[tuple[FileUse, dict[str, int]]]
     }
 
 
+def needed_files(made: Plan) -> list[tuple[FileUse, dict[str, int], list[str]]]:
+    """Return each file that a step which is not skipped names, once, with the bytes loaded of it and these steps."""
+    found: dict[tuple[str, str | None], tuple[FileUse, dict[str, int], list[str]]] = {}
+    loaded = loaded_weights(made)
+    for step in made.steps.values():
+        if step.action == "skipped":
+            continue
+        for use, sizes in loaded.get(step.id, ()):
+            _, most, nodes = found.setdefault((use.need.kind, use.path or use.need.name), (use, {}, []))
+            nodes.append(step.id)
+            most.update({dtype: max(number, most.get(dtype, 0)) for dtype, number in sizes.items()})
+    return list(found.values())
+
+
+def loaded_bytes(made: Plan) -> dict[str, int]:
+    """Return the bytes of weights by dtype that the run loads, each file once."""
+    return add_up(sizes for _, sizes, _ in needed_files(made))
+
+
+def changes_weights(document: Document, registry: Registry, address: str) -> bool:
+    """Tell whether a parameter decides which weights are computed with: it is one of a node that gives models."""
+    node, parameter = split_address(address)
+    flat = flatten(document).document
+    specs = (registry.get(flat.nodes[found].type) for found, _ in reached(document, node, parameter or ""))
+    return any(output.type.name in _recipes() for spec in specs if spec is not None for output in spec.outputs)
+
+
+def loading_order(plan: Plan) -> dict[str, int]:
+    """Rank device steps so that each model is through before the next is loaded: all texts, then all sampling, ….
+
+    A step that computes with other models than those before it comes in a later phase; within a phase, model by model.
+    """
+    kinds = _kinds_of(plan)
+    models = {type_name(Guider), *_recipes()}
+    loaders: dict[Source, frozenset[Source]] = {}
+    phases: dict[str, tuple[int, frozenset[Source]]] = {}
+    for step in plan.steps.values():
+        given = [loaders[source] for source in step.sources if kinds.get(source) in models and source in loaders]
+        used = frozenset[Source]().union(*given)
+        before = [phases[source.node] for source in step.sources if source.node in phases]
+        phase = max((phase for phase, _ in before), default=0)
+        earlier = {group for at, group in before if at == phase and group}
+        if step.spec.lane == "device" and _computes(step):
+            phases[step.id] = phase + bool(earlier - {used}), used
+            continue
+        phases[step.id] = phase, frozenset[Source]().union(*earlier)
+        for name in _kinds(step):
+            source = Source(step.id, name)
+            loaders[source] = frozenset([source]) if step.files else used
+    order = {place: number for number, place in enumerate(sorted(dict.fromkeys(phases.values()), key=itemgetter(0)))}
+    return {step: order[place] for step, place in phases.items()}
+
+
 def _wanted_outputs(plan: Plan) -> Iterator[tuple[Step, frozenset[str] | None]]:
     """Yield each step with those of its outputs whose weights are loaded; None where the step itself computes."""
-    holders = {"any", *filter(None, map(type_name, (Conditioning, Guider, *_recipe_types())))}
-    kinds = {Source(step.id, name): kind for step in plan.steps.values() for name, kind in _kinds(step).items()}
+    holders = {"any", *filter(None, map(type_name, (Conditioning, Guider))), *_recipes()}
+    kinds = _kinds_of(plan)
     wanted: set[Source] = set()
     for step in reversed(tuple(plan.steps.values())):
         given = {source: kinds[source] for source in step.sources if kinds.get(source) in holders}
@@ -74,9 +131,16 @@ def _bytes(step: Step, use: FileUse, outputs: frozenset[str] | None) -> dict[str
     )
 
 
-def _recipe_types() -> Iterator[type[Recipe]]:
+def _kinds_of(plan: Plan) -> dict[Source, str]:
+    return {Source(step.id, name): kind for step in plan.steps.values() for name, kind in _kinds(step).items()}
+
+
+def _recipes() -> set[str]:
+    """Return the names of all types of recipes."""
+    found: set[str] = set()
     waiting: list[type[Recipe]] = list(Recipe.__subclasses__())
     while waiting:
         kind = waiting.pop()
-        yield kind
+        found.update(filter(None, [type_name(kind)]))
         waiting.extend(kind.__subclasses__())
+    return found

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from graphflow.document.document import Document
-from graphflow.document.flatten import PREFIX, reached
+from graphflow.document.flatten import PREFIX, reached, within
 from graphflow.errors import Problem
 from graphflow.planning.checked import Checked
 from graphflow.planning.expand import expand, parameter_behind
@@ -50,7 +50,7 @@ def _views(problem: Problem) -> Iterator[tuple[str, str]]:
 
 def _find_run(document: Document, around: Mapping[str, Document], run: set[int]) -> None:
     """Collect the inner workflows that nodes run, by identity."""
-    scope = {**around, **document.workflows}
+    scope = within(around, document)
     for entry in document.nodes.values():
         inner = scope.get(entry.type.removeprefix(PREFIX)) if entry.type.startswith(PREFIX) else None
         if inner is not None and id(inner) not in run:
@@ -62,7 +62,7 @@ def _standing(
     document: Document, registry: Registry, around: Mapping[str, Document], given: list[str], place: str
 ) -> Iterator[tuple[str, Document, Problem]]:
     """Yield the problems of a document that stands alone, and of those inside it, each with its document and place."""
-    scope = {**around, **document.workflows}
+    scope = within(around, document)
     if given or place:  # the outer one has been checked where nothing else counts
         found = _problems(document if not place else document.model_copy(update={"workflows": {}}), registry, given)
         yield from ((place, document, problem) for problem in found if not place or problem.path != "nodes")

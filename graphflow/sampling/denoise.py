@@ -11,15 +11,18 @@ from graphflow.basics.finite import require_finite
 from graphflow.errors import InvalidInputError
 from graphflow.modelfiles.families import installed
 from graphflow.modelfiles.family import LatentFormat
+from graphflow.runtime import Tape
 from graphflow.values import Conditioning, Latent, Noise
 
 from .evaluate import acts
 from .guidance import NEGATIVE, POSITIVE, Guider
+from .image_prompts import PROMPTS
 from .loop import LatentSpace, OnStep, sample
 from .network import Denoiser
 from .noise import initial_noise
 from .planes import MAIN, OnPlanes, Planes
 from .prediction import ModelSampling
+from .resuming import Resuming
 from .samplers import Sampler, get_sampler
 
 NAN_ADVICE = (
@@ -43,6 +46,7 @@ class Request:
         on_step: Called before each step is taken with (steps done, steps in all, x, denoised); it may raise to stop.
         notice: Tells the user something that is no error.
         max_items: Most items in one batch; None has no limit.
+        tape: Keeps evaluations for a run that goes on after this one was interrupted; None keeps nothing.
     """
 
     denoiser: Denoiser
@@ -56,6 +60,7 @@ class Request:
     on_step: OnStep
     notice: Callable[[str], None]
     max_items: int | None = None
+    tape: Tape | None = None
 
 
 def denoise(request: Request) -> tuple[Latent, Latent]:
@@ -87,8 +92,11 @@ def denoise(request: Request) -> tuple[Latent, Latent]:
         space = LatentSpace()
     height, width = (edge * denoiser.latent.downscale for edge in latent.samples.shape[-2:])
     completed = {
-        name: denoiser.complete(side, height, width, negative=name == NEGATIVE) for name, side in request.sides.items()
+        name: denoiser.complete(side, height, width, negative=name == NEGATIVE, seed=noise.seed)
+        for name, side in {**denoiser.further_sides, **request.sides}.items()
     }
+    if any(PROMPTS in entry.extras for side in completed.values() for entry in side.entries):
+        request.notice("this model reads no pictures: what add_image_prompt said without a style model does nothing")
     told = dict(denoiser.painting(completed, spaces[MAIN].enter(latent.samples), latent.noise_mask))
     method = get_sampler(request.sampler) if isinstance(request.sampler, str) else request.sampler
     asked = {name: side for name, side in told.items() if name in request.guider.sides}
@@ -118,6 +126,9 @@ def denoise(request: Request) -> tuple[Latent, Latent]:
         downscale=denoiser.latent.downscale,
         device=denoiser.device,
         max_items=request.max_items,
+        resuming=None
+        if request.tape is None
+        else Resuming(request.tape, denoiser.states, denoiser.device, request.notice),
         on_step=request.on_step,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from torch import Tensor
 
@@ -13,6 +14,7 @@ from .evaluate import Predict, evaluate
 from .guidance import NEGATIVE, POSITIVE, Guider, Modifier, Predictions, guide
 from .prediction import ModelSampling
 from .regions import Region, resize_mask
+from .resuming import Resuming
 
 MaskSchedule = Callable[[Tensor, Tensor], Tensor]
 """(mask, sigma) -> the mask, (1 or B, 1, ..., h, w) in [0, 1], at the scalar noise level sigma."""
@@ -68,6 +70,7 @@ class GuidedDenoiser:
         modifiers: what changes guidance.
         inpaint: what is kept.
         max_items: most items in one batch; None has no limit.
+        resuming: what an interrupted run has evaluated; None has it all evaluated.
     """
 
     predict: Predict
@@ -77,6 +80,7 @@ class GuidedDenoiser:
     modifiers: Sequence[Modifier] = ()
     inpaint: Inpaint | None = None
     max_items: int | None = None
+    resuming: Resuming | None = None
 
     @property
     def levels(self) -> ModelSampling:
@@ -130,7 +134,8 @@ class GuidedDenoiser:
     def _evaluate(
         self, x: Tensor, sigma: Tensor, sides: Sequence[Sequence[Region]], variation: str | None = None
     ) -> list[Tensor]:
-        return evaluate(
+        asked = partial(
+            evaluate,
             self.predict,
             self.model_sampling,
             x,
@@ -139,3 +144,4 @@ class GuidedDenoiser:
             max_items=self.max_items,
             variation=variation,
         )
+        return asked() if self.resuming is None else self.resuming(x, sigma, len(sides), variation, asked)

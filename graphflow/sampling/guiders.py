@@ -74,14 +74,14 @@ class PerpendicularNegative:
     def __call__(self, predictions: Predictions) -> Tensor:
         """The guided clean sample, (B, C, ...)."""
         empty = predictions.others[EMPTY]
-        wanted, unwanted = predictions.cond - empty, predictions.uncond - empty
-        away = self.negative_scale * perpendicular(unwanted, wanted)
-        return empty + predictions.scale * (wanted - away)
+        return avoid_perpendicular(predictions, empty, self.negative_scale)
 
 
-def perpendicular(tensor: Tensor, direction: Tensor) -> Tensor:
-    """The part of each item of `tensor` (B, ...) that is perpendicular to the same item of `direction`."""
-    return tensor - along(tensor, direction)
+def avoid_perpendicular(predictions: Predictions, empty: Tensor, negative_scale: float) -> Tensor:
+    """The clean samples (B, C, ...) of Perp-Neg; what is perpendicular is so for the batch as a whole, as ComfyUI has it."""
+    wanted, unwanted = predictions.cond - empty, predictions.uncond - empty
+    shared = along(unwanted[None], wanted[None])[0]
+    return empty + predictions.scale * (wanted - negative_scale * (unwanted - shared))
 
 
 def along(tensor: Tensor, direction: Tensor) -> Tensor:

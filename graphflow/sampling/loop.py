@@ -18,6 +18,7 @@ from .guidance import NEGATIVE, POSITIVE, Guider, Modifier
 from .noise import NoiseDevice, NoiseLayout, StepSeed, initial_noise, next_seed, step_noise
 from .prediction import ModelSampling
 from .regions import Region, make_regions, match_areas
+from .resuming import Resuming
 from .samplers import Sampler, Step, get_sampler
 from .variance_exploding import run_in_log_snr_form
 
@@ -117,6 +118,7 @@ def sample(
     downscale: int = 8,
     device: torch.device | str = "cpu",
     max_items: int | None = None,
+    resuming: Resuming | None = None,
     on_step: OnStep | None = None,
 ) -> Sampled:
     """Denoise a latent along a schedule.
@@ -144,10 +146,12 @@ def sample(
         downscale: pixels per latent sample, for areas in pixels.
         device: where to compute.
         max_items: most items to evaluate in one batch.
+        resuming: what an interrupted run has evaluated; None has it all evaluated.
         on_step: called before each step is taken; it may raise to stop.
 
     Raises:
         SamplingError: an unknown sampler, or shapes that do not fit.
+        StaleTapeError: what was resumed is another computation's.
     """
     with torch.inference_mode():
         method = get_sampler(sampler) if isinstance(sampler, str) else sampler
@@ -183,6 +187,7 @@ def sample(
             modifiers=modifiers,
             inpaint=inpaint,
             max_items=max_items,
+            resuming=resuming,
         )
         total = len(sigmas) - 1
         last = original

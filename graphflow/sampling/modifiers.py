@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .guidance import Modifier, Predictions, lies_between, match_spread
-from .guiders import along, projection
+from .guiders import EMPTY, along, avoid_perpendicular, projection
 from .levels import Levels
 
 
@@ -274,6 +274,23 @@ class EpsilonScale(Modifier):
     def after(self, predictions: Predictions, guided: Tensor) -> Tensor:
         """The clean sample that the scaled noise means, (B, C, ...)."""
         return predictions.x - (predictions.x - guided) / self.factor
+
+
+@dataclass(kw_only=True)
+class PerpendicularNegativeChange(Modifier):
+    """Perp-Neg (see :class:`graphflow.sampling.guiders.PerpendicularNegative`) in place of the guider's formula.
+
+    Attributes:
+        negative_scale: weight of the negative direction.
+    """
+
+    negative_scale: float = 1.0
+    needs_uncond: bool = True
+
+    def combine(self, predictions: Predictions, guided: Tensor) -> Tensor:
+        """The guided clean samples, (B, C, ...)."""
+        empty = predictions.evaluate(EMPTY)
+        return avoid_perpendicular(predictions, empty, self.negative_scale)
 
 
 MODIFIERS: Mapping[str, Callable[..., Modifier]] = MappingProxyType(

@@ -15,6 +15,7 @@ from graphflow.values import Conditioning, ConditioningEntry
 from .guidance import Modifier
 from .loop import MakeMaskSchedule
 from .prediction import ModelSampling
+from .resuming import Remembering
 
 
 class Denoiser(Protocol):
@@ -27,6 +28,7 @@ class Denoiser(Protocol):
         latent: The latents that it reads, with the scale of this very model.
         device: Where it computes.
         guidance: What changes guidance, in order.
+        further_sides: Conditionings by name that what changes guidance asks for, beside those of the sampler.
         variations: Named changes of the network, for guidance that compares with a weakened one.
         make_mask_schedule: How a noise mask changes over the run; None has it stay the same.
     """
@@ -35,8 +37,14 @@ class Denoiser(Protocol):
     latent: LatentFormat
     device: torch.device
     guidance: list[Modifier]
+    further_sides: dict[str, Conditioning]
     variations: dict[str, Any]
     make_mask_schedule: MakeMaskSchedule | None
+
+    @property
+    def states(self) -> Sequence[Remembering]:
+        """What evaluations change beside their answers, e.g. generators; a run that goes on sets it back."""
+        return ()
 
     @property
     def text_width(self) -> int | None:
@@ -79,7 +87,7 @@ class Denoiser(Protocol):
         """
         raise InvalidInputError("the model reads latents of one tensor", where="latent")
 
-    def complete(self, told: Conditioning, height: int, width: int, *, negative: bool) -> Conditioning:
+    def complete(self, told: Conditioning, height: int, width: int, *, negative: bool, seed: int = 0) -> Conditioning:
         """Fill in what the family reads beside the text, where nobody said it.
 
         Args:
@@ -87,6 +95,7 @@ class Denoiser(Protocol):
             height: Height of the picture in pixels.
             width: Its width.
             negative: Whether this is what the picture should avoid.
+            seed: The sampling's, for noise on what is told.
         """
         return told
 

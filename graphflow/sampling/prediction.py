@@ -18,13 +18,15 @@ from torch import Tensor
 from .errors import SamplingError
 from .levels import Levels, training_sigmas
 
-Prediction = Literal["epsilon", "v_prediction", "sample", "edm", "lcm", "flow"]
-"""What a network predicts: the noise; the velocity v (Salimans and Ho 2022, arXiv:2202.00512); the clean sample; F of
-Karras et al. 2022 (arXiv:2206.00364, table 1); the noise, under the boundary condition of consistency models (Luo et al.
-2023, arXiv:2310.04378); the flow velocity noise - x0."""
+Prediction = Literal["epsilon", "v_prediction", "sample", "img_to_img", "edm", "lcm", "flow", "cosmos_rflow"]
+"""What a network predicts: the noise; the velocity v (Salimans and Ho 2022, arXiv:2202.00512); the clean sample; the same
+from an input that is not scaled; F of Karras et al. 2022 (arXiv:2206.00364, table 1); the noise, under the boundary
+condition of consistency models (Luo et al. 2023, arXiv:2310.04378); the flow velocity noise - x0; the same from
+x / (1 + sigma), which lets a flow model run on the levels of the others (Cosmos, arXiv:2501.03575)."""
 
-Time = Literal["step", "log", "angle"]
-"""How the network is told the noise level: the nearest training step, log(sigma) / 4, or atan(sigma) * 2 / pi."""
+Time = Literal["step", "log", "angle", "share", "cosine"]
+"""How the network is told the noise level: the nearest training step, log(sigma) / 4, atan(sigma) * 2 / pi,
+sigma / (1 + sigma), or the time in [0, 1] at which an unshifted cosine schedule has it."""
 
 LCM_STEPS = 50
 """Steps of the solver that latent consistency models were distilled from."""
@@ -41,7 +43,7 @@ class ModelSampling(Levels):
         sigmas: (T,) float32, ascending, one per training timestep, or per `stride` of them.
         log_sigmas: (T,) float32, their logarithms.
         shift: sigma = shift * t / (1 + (shift - 1) * t) for flow models (Esser et al. 2024,
-            arXiv:2403.03206); 1 elsewhere.
+            arXiv:2403.03206); of a cosine schedule sigma is multiplied by it; 1 elsewhere.
         timestep_scale: the network's timestep at t = 1 of a flow model.
         time: how the network is told the level; flow models have their own way.
         sigma_data: standard deviation of the data that the input is scaled with.
@@ -102,7 +104,7 @@ class ModelSampling(Levels):
             prediction: what the network predicts; not "flow" or "lcm".
             sigma_min: lowest level, above 0.
             sigma_max: highest level.
-            time: how the network is told the level.
+            time: how the network is told the level; "cosmos_rflow" has its own way.
             levels: number of noise levels in the table from which the simple schedules choose.
 
         Raises:
@@ -115,9 +117,22 @@ class ModelSampling(Levels):
             prediction=prediction,
             sigmas=sigmas,
             log_sigmas=sigmas.log(),
-            time=time,
+            time="share" if prediction == "cosmos_rflow" else time,
             sigma_data=0.5 if prediction == "edm" else 1.0,
         )
+
+    @classmethod
+    def cosine(cls, shift: float = 1.0, *, levels: int = 10_000) -> ModelSampling:
+        """Noise levels of Stable Cascade: the cosine schedule, shifted (Hoogeboom et al. 2023, arXiv:2301.11093).
+
+        Args:
+            shift: factor on sigma; above 0.
+            levels: number of noise levels in the table from which the simple schedules choose.
+        """
+        if shift <= 0:
+            raise SamplingError(f"a shift must be above 0, got {shift}", advice="1 means no shift")
+        sigmas = _cosine_sigma(torch.arange(1, levels + 1) / levels, shift)
+        return cls(prediction="epsilon", sigmas=sigmas, log_sigmas=sigmas.log(), shift=shift, time="cosine")
 
     @classmethod
     def from_scheduler_config(cls, config: Mapping[str, Any]) -> ModelSampling:
@@ -136,6 +151,11 @@ class ModelSampling(Levels):
             if config.get("use_dynamic_shifting"):
                 return cls.flow(math.exp(float(config.get("max_shift") or 1.15)), levels=10 * levels)
             return cls.flow(float(config.get("shift") or config.get("flow_shift") or 1.0), levels=levels)
+        if name == "DDPMWuerstchenScheduler":
+            return cls.cosine(float(config.get("shift", 1.0)))
+        if name.startswith("EDM") and kind in ("epsilon", "v_prediction"):
+            low, high = float(config.get("sigma_min") or 0.002), float(config.get("sigma_max") or 80.0)
+            return cls.continuous("edm" if kind == "epsilon" else "v_prediction", low, high)
         if kind not in ("epsilon", "v_prediction", "sample"):
             raise SamplingError(
                 f"prediction type {kind!r} is not supported",
@@ -184,6 +204,10 @@ class ModelSampling(Levels):
             return 0.25 * sigma.log()
         if self.time == "angle":
             return sigma.atan() / math.pi * 2
+        if self.time == "share":
+            return sigma / (sigma + 1.0)
+        if self.time == "cosine":
+            return _cosine_time(sigma)
         return super().timestep(sigma) * self.stride + self.stride - 1
 
     def sigma(self, timestep: Tensor) -> Tensor:
@@ -194,6 +218,10 @@ class ModelSampling(Levels):
             return (timestep / 0.25).exp()
         if self.time == "angle":
             return (timestep * math.pi / 2).tan()
+        if self.time == "share":
+            return timestep / (1.0 - timestep)
+        if self.time == "cosine":
+            return _cosine_sigma(timestep, self.shift)
         return super().sigma((timestep.float() - (self.stride - 1)) / self.stride)
 
     def percent_to_sigma(self, percent: float) -> float:
@@ -204,6 +232,8 @@ class ModelSampling(Levels):
             return float(_shift_time(self.shift, 1.0 - percent, by_odds=len(self.sigmas) > _STEPS))
         if not 0.0 < percent < 1.0:
             return super().percent_to_sigma(percent)
+        if self.time == "cosine":
+            return float(self.sigma(torch.tensor(1.0 - percent)))
         if self.time != "step":
             low, high = float(self.log_sigmas[0]), float(self.log_sigmas[-1])
             return math.exp((high - low) * (1.0 - percent) + low)
@@ -222,8 +252,14 @@ class ModelSampling(Levels):
         return (-half_log_snr).sigmoid() if self.is_flow else super().sigma_at_half_log_snr(half_log_snr)
 
     def scale_input(self, x: Tensor, sigma: Tensor) -> Tensor:
-        """What the network expects at its input: unit variance for discrete models, x itself for flow."""
-        return x if self.is_flow else x / (_like(sigma, x) ** 2 + self.sigma_data**2) ** 0.5
+        """What the network expects at its input: x itself for flow, unit variance for most others."""
+        match self.prediction:
+            case "flow" | "img_to_img":
+                return x
+            case "cosmos_rflow":
+                return x / (_like(sigma, x) + 1.0)
+            case _:
+                return x / (_like(sigma, x) ** 2 + self.sigma_data**2) ** 0.5
 
     def to_denoised(self, x: Tensor, output: Tensor, sigma: Tensor) -> Tensor:
         """The clean sample x0 that a network output means.
@@ -239,8 +275,10 @@ class ModelSampling(Levels):
                 return x - output * s
             case "v_prediction":
                 return x / (s**2 + 1.0) - output * s / (s**2 + 1.0) ** 0.5
-            case "sample":
+            case "sample" | "img_to_img":
                 return output
+            case "cosmos_rflow":
+                return (x - output * s) / (s + 1.0)
             case "edm":
                 data = self.sigma_data
                 return x * data**2 / (s**2 + data**2) + output * s * data / (s**2 + data**2) ** 0.5
@@ -258,7 +296,8 @@ class ModelSampling(Levels):
         """
         if self.is_flow:
             return sigma * noise + (1.0 - sigma) * latent
-        return noise * ((1.0 + sigma**2) ** 0.5 if max_denoise else sigma) + latent
+        full = max_denoise and self.prediction != "cosmos_rflow"
+        return noise * ((1.0 + sigma**2) ** 0.5 if full else sigma) + latent
 
     def finish(self, sigma: Tensor, latent: Tensor) -> Tensor:
         """Undo the scale of a latent that leaves sampling at noise level `sigma` (0 when it is done)."""
@@ -285,6 +324,29 @@ def _shift_time(shift: float, t: _Time, *, by_odds: bool) -> _Time:
     if shift == 1.0:
         return t
     return shift / (shift + (1 / t - 1)) if by_odds else shift * t / (1 + (shift - 1) * t)
+
+
+_COSINE_OFFSET = 0.008
+
+
+def _cosine_start() -> Tensor:
+    offset = torch.tensor(_COSINE_OFFSET)
+    return (offset / (1 + offset) * math.pi * 0.5).cos() ** 2
+
+
+def _cosine_sigma(time: Tensor, shift: float) -> Tensor:
+    """Levels at times in [0, 1], in float32: the network tells roundings of the time apart."""
+    kept = ((time + _COSINE_OFFSET) / (1 + _COSINE_OFFSET) * math.pi * 0.5).cos() ** 2 / _cosine_start()
+    if shift != 1.0:
+        kept = ((kept / (1 - kept)).log() + 2 * math.log(1.0 / shift)).sigmoid()
+    kept = kept.clamp(1e-4, 0.9999)
+    return ((1 - kept) / kept).sqrt()
+
+
+def _cosine_time(sigma: Tensor) -> Tensor:
+    kept = (1 / (sigma * sigma + 1)).clamp(0, 1.0)
+    offset = torch.tensor(_COSINE_OFFSET, device=sigma.device)
+    return (kept * _cosine_start().to(sigma.device)).sqrt().acos() / (math.pi * 0.5) * (1 + offset) - offset
 
 
 def _like(sigma: Tensor, x: Tensor) -> Tensor:

@@ -213,7 +213,8 @@ class NodeSpec:
         needs: Finds further files in literal parameters, e.g. embeddings named in a prompt.
         migrate: Turns the parameters of an older version into today's: (version, params) -> params.
         waits: What has to be built before the node runs, e.g. a family; ``{parameter}`` stands for a literal. None where it runs.
-        unless: Literals, by parameter, with which a node that waits runs; a tuple stands for any of several.
+        unless: Literals, by parameter, with which a node that waits runs; a tuple stands for any of several, ``...`` for any
+            but empty ones.
     """
 
     type: str
@@ -305,9 +306,7 @@ class NodeSpec:
         waits = self.waiting({}, self.inputs)
         if waits is None or not self.unless:
             return waits
-        told = {name: value if isinstance(value, tuple) else (value,) for name, value in self.unless.items()}
-        runs = (f"{name} is {' or '.join(map(json.dumps, values))}" for name, values in told.items())
-        return f"{waits}, unless {' and '.join(runs)}"
+        return f"{waits}, unless {' and '.join(f'{name} is {_told(value)}' for name, value in self.unless.items())}"
 
     def refusal(self, waits: str) -> tuple[str, str]:
         """Return what to say of a node that waits for something, and the way out."""
@@ -351,5 +350,13 @@ FirstNumber = Annotated[int | None, FirstNumberMarker()]
 how many items the elements before this one had; None where the node gets everything at once. No part of the schema."""
 
 
+def _told(wanted: Any) -> str:
+    if wanted is ...:
+        return "given"
+    return " or ".join(map(json.dumps, wanted if isinstance(wanted, tuple) else (wanted,)))
+
+
 def _is(value: Any, wanted: Any) -> bool:
+    if wanted is ...:
+        return bool(value)
     return value in wanted if isinstance(wanted, tuple) else bool(value == wanted)

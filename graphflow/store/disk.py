@@ -19,6 +19,7 @@ from graphflow.store.entries import has_objects, pack, read_entry, read_head, re
 from graphflow.store.folder import Folder, occupied, open_file, remove
 from graphflow.store.layout import DamagedError
 from graphflow.store.stored_files import FILE_KIND, StoredFile
+from graphflow.store.tapes import Tape
 from graphflow.store.upkeep import VerifyReport
 
 __all__ = ["DiskTier"]
@@ -187,6 +188,14 @@ class DiskTier:
         """
         return remove(self._files.entry(key))
 
+    def tape(self, key: str) -> Tape:
+        """How far an interrupted computation of a key has come; to be used under a claim.
+
+        Tapes count beside the cap: one may take a tenth of it, and so may all others together, the latest of them.
+        """
+        path, most = self._files.tape(key), self.max_bytes // 10
+        return Tape(path, 0 if self._refused else most, lambda: upkeep.trim_tapes(self._files, path, most))
+
     @contextmanager
     def claim(self, key: str, deadline: float | None, poll: Callable[[], None] | None) -> Iterator[bool]:
         """Keep other processes from claiming a key, see `Store.claim`; ``deadline`` is of `time.monotonic`."""
@@ -232,11 +241,12 @@ class DiskTier:
 
     def clear(self) -> int:
         """Remove every entry and object, and what killed processes left; returns how many files."""
-        return sum(remove(file.path) for file in list(self._files.listing())) + upkeep.sweep(self._files)
+        tapes = sum(remove(path) for path, _ in list(self._files.left_over(self._files.tapes, ".tape")))
+        return tapes + sum(remove(file.path) for file in list(self._files.listing())) + upkeep.sweep(self._files)
 
     def verify(self) -> VerifyReport:
         """Read and check every file, and remove damaged ones; needs no torch."""
-        report = upkeep.verify(self._files)
+        report = upkeep.verify(self._files, self.max_bytes)
         with self._lock:
             self._damaged += len(report.damaged)
         return report

@@ -93,7 +93,12 @@ def read_head(path: str, key: str) -> Head:
 def read_entry(path: str, key: str) -> Entry:
     """A whole checked entry, without its objects; raises as `read_head` does."""
     with open_file(path) as file:
-        return parse(file.read(), key)
+        raw, size = file.read(_HEAD_BYTES), os.fstat(file.fileno()).st_size
+        if len(raw) < size:
+            raw += file.read(max(0, header_length(raw) - len(raw)))
+            parse_head(raw, size, key)  # the rest is as long as it says
+            raw += file.read(size - len(raw))
+        return parse(raw, key)
 
 
 def has_objects(folder: Folder, objects: Iterable[tuple[str, int]]) -> bool:

@@ -57,6 +57,7 @@ class Folder:
         self.root = str(folder / FORMAT)
         self.temporary = os.path.join(self.root, "tmp")
         self.locks = os.path.join(self.root, "locks")
+        self.tapes = os.path.join(self.root, "tapes")
         self._last_stamp = 0
         self._stamp_lock = threading.Lock()
         _open_folder(folder)
@@ -81,6 +82,10 @@ class Folder:
     def lock_file(self, key: str) -> str:
         """Path of the file that stands for a claim on a key."""
         return os.path.join(self.locks, f"{_checked(key)}.lock")
+
+    def tape(self, key: str) -> str:
+        """Path of the tape of a computation."""
+        return os.path.join(self.tapes, f"{_checked(key)}.tape")
 
     def stamp(self) -> int:
         """The time in nanoseconds, later than any stamp given before, so that uses are ordered."""

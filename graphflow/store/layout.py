@@ -41,6 +41,7 @@ __all__ = [
 ]
 
 MIN_OBJECT_BYTES = 16 * 1024
+MAX_HEADER_BYTES = 64 * 2**20
 DIGEST_BYTES = 32
 OBJECT_NAME = re.compile(r"[0-9a-f]{64}\.(?:safetensors|bin)")
 _START = b'{"__metadata__":{"digest":"'
@@ -175,8 +176,15 @@ def pack_entry(
 
 
 def header_length(start: bytes) -> int:
-    """How many bytes of an entry file its length and header take, from its first eight bytes."""
-    return 8 + int.from_bytes(start[:8], "little")
+    """How many bytes of a file its length and header take, from its first eight bytes.
+
+    Raises:
+        DamagedError: if no header is as long.
+    """
+    length = int.from_bytes(start[:8], "little")
+    if length > MAX_HEADER_BYTES:
+        raise DamagedError("the header is longer than any")
+    return 8 + length
 
 
 def parse_head(raw: bytes, file_size: int, key: str) -> Head:

@@ -13,6 +13,7 @@ from graphflow.store.disk import DiskTier
 from graphflow.store.encoded import Encoded, StoreStats
 from graphflow.store.memory import MemoryTier
 from graphflow.store.stored_files import StoredFile
+from graphflow.store.tapes import Tape
 
 __all__ = ["Store"]
 
@@ -103,6 +104,10 @@ class Store:
     def copy_file(self, key: str, target: str | os.PathLike[str]) -> bool:
         """Copy a stored file to ``target``, see `DiskTier.copy_file`; False without a disk tier."""
         return self.disk is not None and self.disk.copy_file(key, target)
+
+    def tape(self, key: str) -> Tape | None:
+        """What an interrupted computation of a key has left, see `DiskTier.tape`; None without a disk tier."""
+        return None if self.disk is None else self.disk.tape(key)
 
     @contextmanager
     def claim(

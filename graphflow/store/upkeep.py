@@ -1,21 +1,24 @@
 """Upkeep of the disk tier's folder: sweeping, evicting, verifying. Needs no torch."""
 
 # Paths are plain strings here: pathlib would double the cost of a look-up.
-# ruff: noqa: PTH110, PTH119, PTH122
+# ruff: noqa: PTH110, PTH119, PTH122, PTH202
 from __future__ import annotations
 
 import hashlib
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
+from operator import itemgetter
 
 from graphflow.store.entries import has_objects, read_entry, read_head
 from graphflow.store.folder import FileInfo, Folder, occupied, open_file, remove
 from graphflow.store.layout import DIGEST_BYTES, DamagedError, MisplacedError
 
-__all__ = ["VerifyReport", "drop_unusable", "evict", "low_water", "sweep", "verify"]
+__all__ = ["VerifyReport", "drop_unusable", "evict", "low_water", "sweep", "trim_tapes", "verify"]
 
 STALE_SECONDS = 3600.0
+STALE_TAPE_SECONDS = 7 * 86_400.0
 
 
 @dataclass(frozen=True)
@@ -43,9 +46,12 @@ def low_water(cap: int) -> int:
 
 
 def sweep(folder: Folder) -> int:
-    """Remove temporary files and free lock files older than an hour; returns how many."""
-    limit = time.time() - STALE_SECONDS
+    """Remove temporary files and free lock files older than an hour, and tapes older than a week; returns how many."""
+    now = time.time()
+    limit = now - STALE_SECONDS
     swept = sum(remove(path) for path, changed in folder.left_over(folder.temporary, ".tmp") if changed < limit)
+    tapes = folder.left_over(folder.tapes, ".tape")
+    swept += sum(remove(path) for path, changed in tapes if changed < now - STALE_TAPE_SECONDS)
     locks = [path for path, changed in folder.left_over(folder.locks, ".lock") if changed < limit]
     if locks:
         from filelock import FileLock, Timeout
@@ -57,6 +63,17 @@ def sweep(folder: Folder) -> int:
             except (Timeout, OSError):
                 continue
     return swept
+
+
+def trim_tapes(folder: Folder, kept: str, most: int) -> None:
+    """Remove the oldest tapes but one until the others take no more than so many bytes."""
+    total = 0
+    for path, _ in sorted(folder.left_over(folder.tapes, ".tape"), key=itemgetter(1), reverse=True):
+        if path != kept:
+            with suppress(OSError):
+                total += occupied(os.path.getsize(path))
+            if total > most:
+                remove(path)
 
 
 def evict(folder: Folder, cap: int, target: int) -> tuple[int, int]:
@@ -111,8 +128,8 @@ def drop_unusable(folder: Folder) -> int:
     return removed
 
 
-def verify(folder: Folder) -> VerifyReport:
-    """Check every readable file against its digests and remove those that fail."""
+def verify(folder: Folder, cap: int) -> VerifyReport:
+    """Check every readable file against its digests and remove those that fail, and those larger than the whole store."""
     damaged: list[str] = []
     exchanged: list[str] = []
     incomplete: list[str] = []
@@ -121,6 +138,8 @@ def verify(folder: Folder) -> VerifyReport:
     for file in files:
         name = os.path.basename(file.path)
         try:
+            if file.size > cap:
+                raise DamagedError("it is larger than the store may be")
             if not file.is_entry:
                 _check_object(file.path, name)
             elif not has_objects(folder, read_entry(file.path, file.key).objects):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from graphflow.values.models import ControlNet
+from graphflow.values.models import ControlNet, Vae
 from graphflow.values.types import value_type
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ class Control:
         strength: Factor on its residuals.
         start: Share of the sampling at which it begins, in [0, 1].
         end: Share of the sampling at which it ends, in [0, 1].
+        vae: What encodes the hint, for networks that read latents.
         extras: Options of special types, e.g. a union type.
     """
 
@@ -46,6 +47,7 @@ class Control:
     strength: float = 1.0
     start: float = 0.0
     end: float = 1.0
+    vae: Vae | None = None
     extras: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -22,8 +22,10 @@ __all__ = [
     "LoraPatch",
     "Model",
     "ModelFile",
+    "NetworkExtension",
     "Recipe",
     "SafetyChecker",
+    "StyleModel",
     "TextEncoder",
     "UpscaleModel",
     "Vae",
@@ -153,6 +155,18 @@ class ImageEncoder(Recipe):
 @dataclass(frozen=True, kw_only=True)
 class IPAdapter(Recipe):
     """An IP-Adapter: attention to pictures beside the text."""
+
+
+@value_type("network_extension")
+@dataclass(frozen=True, kw_only=True)
+class NetworkExtension(Recipe):
+    """A network that acts inside a diffusion model's own: a hypernetwork, or layers that place things in boxes."""
+
+
+@value_type("style_model")
+@dataclass(frozen=True, kw_only=True)
+class StyleModel(Recipe):
+    """A style model: what an image encoder sees, as tokens beside those of the text (FLUX.1 Redux)."""
 
 
 @value_type("upscale_model")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from graphflow.values.types import value_type
 
 if TYPE_CHECKING:
-    pass
+    from graphflow.values.models import NetworkExtension
 
 ShrinkMethod = Literal["bicubic", "bilinear", "nearest", "area"]
 
@@ -142,6 +142,20 @@ class MergeTokens:
     """
 
     ratio: float
+
+
+@value_type("hypernetwork_hook")
+@dataclass(frozen=True, kw_only=True)
+class Hypernetwork:
+    """A hypernetwork before the keys and values of every attention.
+
+    Attributes:
+        network: The hypernetwork.
+        strength: Factor on what it adds.
+    """
+
+    network: NetworkExtension
+    strength: float
 
 
 @value_type("t5_length_hook")

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from graphflow.values.conditioning import Conditioning
 from graphflow.values.types import value_type
 
 
@@ -26,17 +27,31 @@ class GuidanceHook:
     options: Mapping[str, float | str] = field(default_factory=dict)
 
 
+@value_type("perp_neg_hook")
+@dataclass(frozen=True, kw_only=True)
+class PerpNegHook:
+    """Perp-Neg in place of a sampler's own guidance.
+
+    Attributes:
+        empty: The empty prompt.
+        negative_scale: Weight of the negative direction.
+    """
+
+    empty: Conditioning
+    negative_scale: float
+
+
 @value_type("prediction_hook")
 @dataclass(frozen=True, kw_only=True)
 class PredictionHook:
     """Another meaning of the network's output, on the noise levels of Stable Diffusion.
 
     Attributes:
-        prediction: ``epsilon``, ``v_prediction``, ``sample`` or ``lcm``.
+        prediction: See ``graphflow.sampling.prediction.Prediction``.
         zero_snr: Rescale the levels to a zero terminal signal-to-noise ratio.
     """
 
-    prediction: Literal["epsilon", "v_prediction", "sample", "lcm"]
+    prediction: Literal["epsilon", "v_prediction", "sample", "img_to_img", "lcm"]
     zero_snr: bool = False
 
 
@@ -46,16 +61,28 @@ class ContinuousHook:
     """Noise levels of a model trained on a whole range of them.
 
     Attributes:
-        prediction: ``epsilon``, ``v_prediction`` or ``edm``.
+        prediction: See ``graphflow.sampling.prediction.Prediction``; Playground v2.5 is EDM with latents of its own.
         sigma_min: Lowest level.
         sigma_max: Highest level.
         time: How the network is told the level, see ``graphflow.sampling.prediction.Time``.
     """
 
-    prediction: Literal["epsilon", "v_prediction", "edm"]
+    prediction: Literal["epsilon", "v_prediction", "edm", "edm_playground_v2.5", "cosmos_rflow"]
     sigma_min: float
     sigma_max: float
     time: Literal["log", "angle"] = "log"
+
+
+@value_type("cosine_hook")
+@dataclass(frozen=True, kw_only=True)
+class CosineHook:
+    """The noise levels of a cosine schedule, shifted.
+
+    Attributes:
+        shift: Factor on them.
+    """
+
+    shift: float
 
 
 @value_type("flow_hook")

@@ -2,13 +2,49 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+
+Crop = Literal["center", "none"]
+"""How a picture becomes square: its middle is cut out, or it is stretched."""
+
+
+def square_pixels(
+    pixels: Tensor, size: int, crop: Crop, mean: tuple[float, ...] = CLIP_MEAN, std: tuple[float, ...] = CLIP_STD
+) -> Tensor:
+    """Pictures as ComfyUI's CLIPVisionEncode has image encoders see them: bicubic, antialiased, rounded to bytes.
+
+    Args:
+        pixels: (B, 3 or more, H, W) in [0, 1].
+        size: Edge of the square in pixels.
+        crop: How they become square.
+        mean: Means of the channels.
+        std: Their standard deviations.
+
+    Returns:
+        (B, 3, size, size).
+    """
+    pixels = pixels[:, :3].float()
+    height, width = pixels.shape[-2:]
+    if (height, width) != (size, size):
+        scale = size / min(height, width)
+        edges = (round(scale * height), round(scale * width))
+        if crop == "none":
+            edges = (size, size)
+        pixels = functional.interpolate(pixels, edges, mode="bicubic", antialias=True)
+        top, left = ((edge - size) // 2 for edge in edges)
+        pixels = pixels[..., top : top + size, left : left + size]
+    pixels = (pixels * 255).clamp(0, 255).round() / 255
+    middle, spread = (pixels.new_tensor(told)[:, None, None] for told in (mean, std))
+    return (pixels - middle) / spread
 
 
 def clip_pixels(

@@ -1,4 +1,7 @@
-"""CLIP image encoders: what a picture shows, as vectors (Radford et al. 2021, arXiv:2103.00020)."""
+"""Image encoders: what a picture shows, as vectors.
+
+CLIP (Radford et al. 2021, arXiv:2103.00020) and SigLIP (Zhai et al. 2023, arXiv:2303.15343).
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,8 @@ import torch
 from torch import Tensor
 
 from graphflow.basics.inference import inference
-from graphflow.vision.clip_pixels import clip_pixels
+from graphflow.errors import InvalidInputError
+from graphflow.vision.clip_pixels import CLIP_MEAN, CLIP_STD, Crop, clip_pixels, square_pixels
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -17,7 +21,7 @@ class PictureEncoder:
     """What `ImageEncoder.use()` gives.
 
     Attributes:
-        module: A transformers `CLIPVisionModelWithProjection`.
+        module: A transformers `CLIPVisionModelWithProjection` or `SiglipVisionModel`.
         device: Where it computes.
         dtype: Dtype it computes in.
     """
@@ -29,6 +33,47 @@ class PictureEncoder:
     def prepared(self, pixels: Tensor) -> Tensor:
         """Pictures (B, 3 or more, H, W) in [0, 1] as the encoder gets them."""
         return clip_pixels(pixels, int(self.module.config.image_size))
+
+    @property
+    def projects(self) -> bool:
+        """Whether it has one vector a picture, in a space that it shares with text."""
+        return hasattr(self.module, "visual_projection")
+
+    def _square(self, pixels: Tensor, crop: Crop) -> Tensor:
+        mean, std = (CLIP_MEAN, CLIP_STD) if self.projects else ((0.5,) * 3, (0.5,) * 3)
+        square = square_pixels(pixels, int(self.module.config.image_size), crop, mean, std)
+        return square.to(self.device, self.dtype)
+
+    @inference
+    def vectors(self, pixels: Tensor, crop: Crop) -> Tensor:
+        """One vector a picture, (B, D), in the space that it shares with text; float32 on the CPU.
+
+        Args:
+            pixels: (B, 3 or more, H, W) in [0, 1].
+            crop: How they become square.
+
+        Raises:
+            InvalidInputError: The encoder has none.
+        """
+        if not self.projects:
+            raise InvalidInputError(
+                "the image encoder has no vector for a whole picture",
+                where="image_encoder",
+                advice="use a CLIP image encoder; SigLIP goes with style models",
+            )
+        found: Tensor = self.module(self._square(pixels, crop)).image_embeds
+        return found.float().cpu()
+
+    @inference
+    def tokens(self, pixels: Tensor, crop: Crop) -> Tensor:
+        """One vector a token of the last layer (B, T, D), as style models read them; float32 on the CPU.
+
+        Args:
+            pixels: (B, 3 or more, H, W) in [0, 1].
+            crop: How they become square.
+        """
+        found: Tensor = self.module(self._square(pixels, crop)).last_hidden_state
+        return found.float().cpu()
 
     @inference
     def pooled(self, prepared: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from graphflow.values import Image
 
 from ..choices import Color, Crop, Edge, Offset, Resampling
 from ..plain.resolutions import PRESETS
-from .checks import require_color, require_size
+from .checks import require_batch, require_color, require_size
 
 __all__ = ["image_size", "resize", "resize_and_pad", "resize_to_preset", "solid_image"]
 
@@ -48,6 +48,7 @@ def solid_image(
     from graphflow.pixels import colors
 
     require_size(width, height)
+    require_batch(batch_size, 3, height, width)
     require_color(color)
     return Image(pixels=colors.solid_image(width, height, batch_size, color))
 
@@ -99,6 +100,7 @@ def resize(
         multiple_of=multiple_of,
     )
     require_size(new_width, new_height)
+    require_batch(*images.pixels.shape[:2], new_height, new_width)
     pixels = resample(images.pixels, (new_height, new_width), method, crop, antialias=antialias)
     return replace(images, pixels=pixels.clamp(0, 1))
 
@@ -136,6 +138,7 @@ def resize_and_pad(
     from graphflow.pixels.shapes import fitted_size, paste_centred
 
     require_size(width, height)
+    require_batch(*images.pixels.shape[:2], height, width)
     require_color(color)
     inner = fitted_size(images.pixels.shape[-2:], (height, width))
     resized = resample(images.pixels, inner, method).clamp(0, 1)

@@ -42,9 +42,11 @@ def batch_images(
     parts = [picture for given in images for picture in pictures_of(given)]
     if not parts:
         raise InvalidInputError("there are no pictures", where="images", advice="link at least one")
+    first = parts[0].pixels
+    channels = max(part.pixels.shape[1] for part in parts)
+    require_batch(sum(part.pixels.shape[0] + part.withheld for part in parts), channels, *first.shape[2:])
     if resize:
         height, width = parts[0].pixels.shape[-2:]
-        channels = max(part.pixels.shape[1] for part in parts)
         parts = [
             replace(
                 part,
@@ -69,7 +71,6 @@ def batch_images(
         numbers += [offset + number for number in (part.numbers or range(count))]
         offset += count + part.withheld
     withheld = sum(part.withheld for part in parts)
-    require_batch(offset)
     return Image(
         pixels=torch.cat([part.pixels for part in parts]),
         numbers=tuple(numbers) if withheld else None,
@@ -105,7 +106,7 @@ def repeat_images(
     Raises:
         LimitError: The batch is larger than the limits allow.
     """
-    require_batch(images.pixels.shape[0] * count)
+    require_batch(images.pixels.shape[0] * count, *images.pixels.shape[1:])
     return Image(pixels=images.pixels.repeat(count, 1, 1, 1))
 
 

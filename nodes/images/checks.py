@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING
 
@@ -32,14 +33,24 @@ def tell_rounding(width: int, height: int, downscale: int) -> None:
         )
 
 
-def require_batch(count: int) -> None:
-    """Refuse batches that are too large.
+def require_batch(count: int, *shape: int) -> None:
+    """Refuse batches that are too large, before they are made.
+
+    Args:
+        count: How many items there are.
+        shape: The shape of one.
 
     Raises:
-        LimitError: There are more items than the limits allow.
+        LimitError: There are more items, or bytes of float32, than the limits allow.
     """
     if count > LIMITS.batch:
         raise LimitError(f"a batch of {count:,} is larger than {LIMITS.batch:,}")
+    if 4 * count * math.prod(shape) > LIMITS.held_bytes:
+        shown = " x ".join(map(str, shape))
+        raise LimitError(
+            f"a batch of {count:,} items of {shown} numbers takes more than {LIMITS.held_bytes:,} bytes",
+            advice="make it of smaller or fewer items",
+        )
 
 
 def require_items(tensor: torch.Tensor, count: int = 1) -> None:

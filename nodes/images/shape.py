@@ -12,7 +12,7 @@ from graphflow.spec.decorator import node
 from graphflow.values import Image
 
 from ..choices import Color, Degrees, Edge, Flip, Offset, Side
-from .checks import require_color, require_inside, require_items, require_size
+from .checks import require_batch, require_color, require_inside, require_items, require_size
 
 __all__ = ["crop_image", "flip_image", "pad_image", "rotate_image", "stitch_images"]
 
@@ -62,6 +62,7 @@ def pad_image(
     require_color(color)
     height, width = images.pixels.shape[-2:]
     require_size(width + left + right, height + top + bottom)
+    require_batch(*images.pixels.shape[:2], height + top + bottom, width + left + right)
     if fill == "reflect" and (max(left, right) >= width or max(top, bottom) >= height):
         raise InvalidInputError(
             f"a picture of {width} x {height} cannot be mirrored over such margins", advice="pad twice, or by less"

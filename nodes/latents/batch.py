@@ -49,6 +49,7 @@ def batch_latents(
     parts = latents_of(latents)
     first = parts[0]
     size = tuple(first.samples.shape[-2:])
+    require_batch(sum(part.samples.shape[0] for part in parts), *first.samples.shape[1:])
     samples: list[torch.Tensor] = []
     for part in parts:
         if resize:
@@ -62,7 +63,6 @@ def batch_latents(
             )
         samples.append(item)
     batch = torch.cat(samples)
-    require_batch(batch.shape[0])
     index = tuple(place for part in parts for place in places(part))
     return replace(first, samples=batch, noise_mask=_joined_masks(parts), batch_index=index)
 
@@ -99,7 +99,7 @@ def repeat_latents(
     from graphflow.pixels.batches import cycled
 
     items = latent.samples.shape[0]
-    require_batch(items * count)
+    require_batch(items * count, *latent.samples.shape[1:])
     if latent.noise_mask is not None:
         require_items(latent.noise_mask, items)
     mask = latent.noise_mask

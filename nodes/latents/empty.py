@@ -13,7 +13,7 @@ from graphflow.spec.decorator import node
 from graphflow.values import Latent, Mask
 
 from ..choices import Crop, LatentEdge, LatentResampling
-from ..images.checks import require_planes, require_size, tell_rounding
+from ..images.checks import require_batch, require_planes, require_size, tell_rounding
 
 __all__ = ["empty_latent", "latent_size", "set_noise_mask", "upscale_latent"]
 
@@ -50,6 +50,7 @@ def empty_latent(
     if min(width, height) < downscale:
         raise InvalidInputError(f"{width} x {height} is smaller than one latent sample of {downscale} pixels")
     tell_rounding(width, height, downscale)
+    require_batch(batch_size, channels, height // downscale, width // downscale)
     samples = torch.zeros(batch_size, channels, height // downscale, width // downscale)
     return Latent(samples=samples, downscale=downscale)
 
@@ -97,6 +98,7 @@ def upscale_latent(
     require_planes(latent.samples)
     size = latent_size(latent.samples.shape[-2:], width, height, scale, latent.downscale)
     require_size(size[1] * latent.downscale, size[0] * latent.downscale)
+    require_batch(latent.samples.shape[0], *latent.samples.shape[1:-2], *size)
     tell_rounding(width, height, latent.downscale)
     return replace(latent, samples=resample(latent.samples, size, method, crop))
 

@@ -89,6 +89,8 @@ def load_latent(
     samples = tensors.get(KEY)
     if samples is None or samples.dim() not in (4, 5) or not samples.is_floating_point() or 0 in samples.shape:
         raise MediaError(f"the file holds no picture latents under {KEY!r}", where=file, advice="use a .latent file")
+    if 4 * sum(tensor.numel() for tensor in tensors.values()) > LIMITS.loaded_bytes:
+        raise LimitError(f"its tensors take more than {LIMITS.loaded_bytes:,} bytes as float32", where=file)
     samples = samples.float()
     further = {
         name.removeprefix(FURTHER): tensor.float() for name, tensor in tensors.items() if name.startswith(FURTHER)

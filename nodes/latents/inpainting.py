@@ -13,7 +13,7 @@ from graphflow.values import Conditioning, Image, Latent, Mask, Vae
 
 from ..choices import Offset
 from ..conditioning.extras import with_extras
-from ..images.checks import require_size
+from ..images.checks import require_batch, require_size
 from ..masks.make import require_masks
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ def pad_for_outpaint(
 
     height, width = images.pixels.shape[-2:]
     require_size(width + left + right, height + top + bottom)
+    require_batch(*images.pixels.shape[:2], height + top + bottom, width + left + right)
     pixels, mask = filling.pad_for_outpaint(images.pixels, left, top, right, bottom, feather)
     return Padded(replace(images, pixels=pixels), Mask(values=mask))
 

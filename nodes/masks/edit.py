@@ -10,7 +10,7 @@ from graphflow.spec.decorator import node
 from graphflow.values import Mask
 
 from ..choices import Crop, Edge, Offset, Resampling
-from ..images.checks import require_inside, require_items, require_radius, require_size
+from ..images.checks import require_batch, require_inside, require_items, require_radius, require_size
 
 __all__ = [
     "blur_mask",
@@ -134,6 +134,7 @@ def resize_mask(
     from graphflow.pixels.resampling import resample
 
     require_size(width, height)
+    require_batch(mask.values.shape[0], height, width)
     return Mask(values=resample(mask.values[:, None], (height, width), method, crop)[:, 0].clamp(0, 1))
 
 

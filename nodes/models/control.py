@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
 from graphflow import runtime
 from graphflow.errors import InvalidInputError, ModelFormatError
 from graphflow.spec.decorator import ModelName, node
-from graphflow.values import Conditioning, Control, ControlNet, Image, Mask, Model
-from graphflow.values.control_hooks import ControlDifferencePatch, UnionType
+from graphflow.values import Conditioning, Control, ControlNet, Image, Mask, Model, Vae
+from graphflow.values.control_hooks import ControlDifferencePatch, ControlHook, UnionType
 
-__all__ = ["apply_control_net", "load_control_net", "load_difference_control_net", "set_union_control_type"]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = [
+    "apply_control_net",
+    "apply_control_patch",
+    "load_control_net",
+    "load_control_patch",
+    "load_difference_control_net",
+    "set_union_control_type",
+]
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -87,10 +97,24 @@ def load_difference_control_net(
 def set_union_control_type(
     control_net: Annotated[ControlNet, Field(description="a union ControlNet")],
     type: Annotated[
-        Literal["auto", "openpose", "depth", "soft_edges", "hard_edges", "normal", "segmentation", "tile", "inpaint"],
+        Literal[
+            "auto",
+            "openpose",
+            "depth",
+            "soft_edges",
+            "hard_edges",
+            "normal",
+            "segmentation",
+            "tile",
+            "inpaint",
+            "blur",
+            "gray",
+            "low_quality",
+        ],
         Field(
             description="what kind of picture it gets: soft_edges are HED, PiDiNet and scribbles; hard_edges Canny,"
-            " line art and straight lines; auto leaves it open, as a ControlNet for one kind has it"
+            " line art and straight lines; blur, gray and low_quality are of FLUX.1's alone; auto leaves it open, as a"
+            " ControlNet for one kind has it"
         ),
     ] = "auto",
 ) -> ControlNet:
@@ -117,6 +141,12 @@ def apply_control_net(
     strength: Annotated[float, Field(ge=0, le=10, description="how strongly it steers; 0 not at all")] = 1.0,
     start: Annotated[Share, Field(description="share of the sampling at which it begins")] = 0.0,
     end: Annotated[Share, Field(description="share of the sampling at which it ends")] = 1.0,
+    vae: Annotated[
+        Vae | None,
+        Field(
+            description="the autoencoder: most ControlNets of FLUX.1, SD3 and Qwen-Image read the picture as latents"
+        ),
+    ] = None,
 ) -> Controlled:
     """Steer by a picture; several ControlNets are applied by chaining, and their effects add up.
 
@@ -128,20 +158,86 @@ def apply_control_net(
     """
     if strength == 0.0 or never_acts(start, end):
         return Controlled(positive, negative)
+    control = Control(net=control_net, hint=_masked(image, mask), strength=strength, start=start, end=end, vae=vae)
+    return Controlled(_steered(positive, control), None if negative is None else _steered(negative, control))
+
+
+@node("load_control_patch")
+def load_control_patch(control_net: ControlNetName) -> ControlNet:
+    """Name a ControlNet that steers a model whatever it is told, see ``apply_control_patch``; as ``load_control_net``.
+
+    Raises:
+        ModelNotFoundError: The name resolves to nothing.
+        ModelFormatError: The file holds none, or one that needs another loader.
+    """
+    return load_control_net(control_net)
+
+
+@node("apply_control_patch")
+def apply_control_patch(
+    model: Annotated[Model, Field(description="the denoising model")],
+    control_net: Annotated[ControlNet, Field(description="a ControlNet of a transformer: DiffSynth's, Fun, …")],
+    image: Annotated[
+        Image | None, Field(description="what steers: edges, depth, a pose, … as the ControlNet reads it")
+    ] = None,
+    vae: Annotated[Vae | None, Field(description="the autoencoder that encodes the pictures")] = None,
+    mask: Annotated[
+        Mask | None,
+        Field(description="where the picture to fill in is unknown; of image, where no picture to fill in is given"),
+    ] = None,
+    strength: Annotated[float, Field(ge=-10, le=10, description="how strongly it steers; 0 not at all")] = 1.0,
+    inpaint_image: Annotated[
+        Image | None, Field(description="a picture to fill in, of Z-Image's ControlNets from 2.0 on")
+    ] = None,
+) -> Model:
+    """Steer a model by a picture whatever it is told, both sides of the guidance alike; several add up.
+
+    The pictures are cut to the proportions of what is sampled and scaled to it.
+
+    Raises:
+        InvalidInputError: There is no picture, or the mask does not fit it. When it is used: models of this family are
+            steered by none.
+    """
+    if strength == 0.0:
+        return model
+    if inpaint_image is not None:
+        hint = _both(image, inpaint_image, mask)
+    elif image is not None:
+        hint = _masked(image, mask)
+    else:
+        raise InvalidInputError("there is no picture to steer by", where="image")
+    return model.hooked(ControlHook(control=Control(net=control_net, hint=hint, strength=strength, vae=vae)))
+
+
+def _masked(image: Image, mask: Mask | None) -> Tensor:
+    """A picture (B, 3, H, W) with -1 where it is unknown."""
     hint = image.pixels[:, :3]
     if not hint.shape[0]:
         raise InvalidInputError("there is no picture to steer by", where="image")
-    if mask is not None:
-        unknown = mask.values[:, None]
-        if unknown.shape[-2:] != hint.shape[-2:]:
-            raise InvalidInputError(
-                f"the mask is {unknown.shape[-1]}x{unknown.shape[-2]}, the picture {hint.shape[-1]}x{hint.shape[-2]}",
-                where="mask",
-                advice="give both the same size",
-            )
-        hint = hint.where(unknown <= 0.5, -1.0)
-    control = Control(net=control_net, hint=hint, strength=strength, start=start, end=end)
-    return Controlled(_steered(positive, control), None if negative is None else _steered(negative, control))
+    if mask is None:
+        return hint
+    unknown = mask.values[:, None]
+    if unknown.shape[-2:] != hint.shape[-2:]:
+        raise InvalidInputError(
+            f"the mask is {unknown.shape[-1]}x{unknown.shape[-2]}, the picture {hint.shape[-1]}x{hint.shape[-2]}",
+            where="mask",
+            advice="give both the same size",
+        )
+    return hint.where(unknown <= 0.5, -1.0)
+
+
+def _both(image: Image | None, inpaint_image: Image, mask: Mask | None) -> Tensor:
+    """What steers, -1 where nothing does, and behind it the picture to fill in: (B, 6, H, W)."""
+    import torch
+
+    from graphflow.pixels.batches import cycled
+    from graphflow.pixels.resampling import crop_to_shape, resize_nearest
+
+    filled = _masked(inpaint_image, mask)
+    steers = torch.full_like(filled[:1], -1.0) if image is None else image.pixels[:, :3]
+    filled = resize_nearest(crop_to_shape(filled, steers.shape[-2:]), steers.shape[-2:])
+    count = max(len(steers), len(filled))
+    return torch.cat([cycled(steers, count), cycled(filled, count)], dim=1)
 
 
 def never_acts(start: float, end: float) -> bool:

@@ -91,19 +91,21 @@ def apply_ip_adapter(
     if strength == 0.0 or never_acts(start, end):
         return model
     with ip_adapter.use() as adapter:
-        pooled, wanted = adapter.network.pooled, adapter.network.image_width
+        pooled, wanted, black = adapter.network.pooled, adapter.network.image_width, adapter.black
     with image_encoder.use() as encoder:
         pixels = encoder.prepared(image.pixels)
         if pooled:
             features = encoder.pooled(pixels)
-            nothing = torch.zeros_like(features[:1])
+            blank = torch.zeros_like(image.pixels[:1])
+            nothing = encoder.pooled(encoder.prepared(blank)) if black else torch.zeros_like(features[:1])
         else:
             features, nothing = encoder.patches(pixels), encoder.patches(torch.zeros_like(pixels[:1]))
     if features.shape[-1] != wanted:
         raise InvalidInputError(
             f"the image encoder makes vectors of width {features.shape[-1]}, the IP-Adapter reads {wanted}",
             where="image_encoder",
-            advice="most IP-Adapters of SD 1.5, and those of SDXL named 'vit-h', go with ViT-H; the others of SDXL with ViT-bigG",
+            advice="most IP-Adapters of SD 1.5, and those of SDXL named 'vit-h', go with ViT-H; the others of SDXL with"
+            " ViT-bigG; FLUX.1's with CLIP-L's (clip-vit-large-patch14)",
         )
     prompt = ImagePrompt(
         adapter=ip_adapter,

@@ -46,7 +46,8 @@ def save_checkpoint(
     _tell_of_hooks(model)
     with model.use() as loaded, text_encoder.use() as texts, vae.use() as autoencoder:
         tensors, config, architecture = loaded.file_tensors()
-        for more, said in (texts.file_tensors(whole=True), autoencoder.file_tensors(whole=True)):
+        beside = [(more, said) for _, more, said in texts.file_tensors(whole=True)]
+        for more, said in (*beside, autoencoder.file_tensors(whole=True)):
             tensors, config = tensors | more, config | said
         return _file(filename_prefix, _encoded(tensors, config, dtype, architecture))
 
@@ -74,13 +75,14 @@ def save_text_encoder(
         ModelFormatError: They have no such layout, or a weight does not fit into the dtype.
     """
     with text_encoder.use() as texts:
-        files: list[EncodedFile] = []
-        for name, alone in texts.alone():
-            tensors, config = alone.file_tensors(whole=False)
-            stem = filename_prefix if len(texts.encoders) == 1 else f"{filename_prefix}-{name}"
-            data = _encoded(tensors, config, dtype)
-            files.append(EncodedFile(stem=stem, suffix=".safetensors", data=data, number=len(files)))
-    return Files(files=tuple(files))
+        saved = {name: _encoded(tensors, config, dtype) for name, tensors, config in texts.file_tensors(whole=False)}
+    stems = [filename_prefix if len(saved) == 1 else f"{filename_prefix}-{name}" for name in saved]
+    return Files(
+        files=tuple(
+            EncodedFile(stem=stem, suffix=".safetensors", data=data, number=number)
+            for number, (stem, data) in enumerate(zip(stems, saved.values(), strict=True))
+        )
+    )
 
 
 @node("save_vae", effect=True, lane="device")

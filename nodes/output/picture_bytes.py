@@ -24,6 +24,7 @@ SUFFIXES: dict[Format, str] = {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}
 
 _USER_COMMENT = 0x9286
 _EXIF_IFD = 0x8769
+_IMAGE_DESCRIPTION = 0x010E
 _COMFYUI_TAGS = {"workflow": 0x010F, "prompt": 0x0110}
 """EXIF's Make and Model, where ComfyUI puts its texts in WebP files."""
 
@@ -133,6 +134,8 @@ def _png_info(record: Mapping[str, Any]) -> PngInfo:
             info.add_itxt(keyword, _text(record[key]))
     for keyword, value in sorted(record.get("comfyui", {}).items()):
         info.add_text(keyword, _text(value, ascii_only=True))
+    if warning := _warning(record):
+        info.add_itxt("Warning", warning)
     return info
 
 
@@ -149,12 +152,19 @@ def _exif(record: Mapping[str, Any]) -> Exif | None:
     if not carried and not foreign:
         return None
     exif = PIL.Image.Exif()
+    if warning := _warning(record):
+        exif[_IMAGE_DESCRIPTION] = warning.encode("ascii", "replace").decode()
     if carried:
         exif.get_ifd(_EXIF_IFD)[_USER_COMMENT] = b"ASCII\0\0\0" + _text(carried, ascii_only=True).encode("ascii")
     for keyword, tag in _COMFYUI_TAGS.items():
         if keyword in foreign:
             exif[tag] = f"{keyword}:{_text(foreign[keyword], ascii_only=True)}"
     return exif
+
+
+def _warning(record: Mapping[str, Any]) -> str:
+    """What everybody who looks at the picture should know; picture viewers show it."""
+    return str(record.get("record", {}).get("warning", ""))
 
 
 def _text(value: Any, *, ascii_only: bool = False) -> str:

@@ -73,6 +73,7 @@ def run_sampling(
             noise=noise,
             on_step=on_step,
             notice=current.notice,
+            tape=current.tape,
             max_items=fitting_items(loaded.memory(latent.samples.shape[1:]), free_memory(loaded.device)),
         )
     )

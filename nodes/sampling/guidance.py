@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from graphflow.spec.decorator import node
-from graphflow.values import Model
-from graphflow.values.sampling_hooks import DifferentialHook, GuidanceHook
+from graphflow.values import Conditioning, Model
+from graphflow.values.sampling_hooks import DifferentialHook, GuidanceHook, PerpNegHook
 
 __all__ = [
     "adaptive_projected_guidance",
@@ -17,6 +17,7 @@ __all__ = [
     "dynamic_thresholding",
     "guidance_interval",
     "limit_guidance_norm",
+    "perp_neg_guidance",
     "ramp_guidance",
     "renormalize_guidance",
     "rescale_guidance",
@@ -51,6 +52,18 @@ def adaptive_projected_guidance(
 ) -> Model:
     """Guide without oversaturation at high scales (APG; Sadat et al. 2024, arXiv:2410.02416)."""
     return _guided(model, "adaptive_projected", eta=eta, norm_threshold=norm_threshold, momentum=momentum)
+
+
+@node("perp_neg_guidance", map=True)
+def perp_neg_guidance(
+    model: Guided,
+    empty: Annotated[Conditioning, Field(description="the empty prompt")],
+    negative_scale: Annotated[
+        float, Field(ge=0, le=100, description="how strongly to avoid the negative prompt")
+    ] = 1.0,
+) -> Model:
+    """Avoid only what is in the negative prompt and not in the positive one (Perp-Neg, arXiv:2304.04968)."""
+    return model.hooked(PerpNegHook(empty=empty, negative_scale=negative_scale))
 
 
 @node("cfg_zero_star", map=True)

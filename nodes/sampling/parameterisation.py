@@ -10,9 +10,9 @@ from graphflow.errors import InvalidInputError
 from graphflow.limits import LIMITS
 from graphflow.spec.decorator import node
 from graphflow.values import Model
-from graphflow.values.sampling_hooks import ContinuousHook, FlowHook, PredictionHook
+from graphflow.values.sampling_hooks import ContinuousHook, CosineHook, FlowHook, PredictionHook
 
-__all__ = ["set_continuous_sampling", "set_flow_shift", "set_flux_shift", "set_prediction"]
+__all__ = ["set_cascade_shift", "set_continuous_sampling", "set_flow_shift", "set_flux_shift", "set_prediction"]
 
 Denoiser = Annotated[Model, Field(description="the denoising model")]
 Edge = Annotated[int, Field(ge=16, le=LIMITS.edge, description="pixels of the picture")]
@@ -22,8 +22,11 @@ Edge = Annotated[int, Field(ge=16, le=LIMITS.edge, description="pixels of the pi
 def set_prediction(
     model: Denoiser,
     prediction: Annotated[
-        Literal["epsilon", "v_prediction", "sample", "lcm"],
-        Field(description="what it predicts: the noise, the velocity v, the clean sample; lcm is a distilled model"),
+        Literal["epsilon", "v_prediction", "sample", "img_to_img", "lcm"],
+        Field(
+            description="what it predicts: the noise, the velocity v, the clean sample, the same from an input that is"
+            " not scaled; lcm is a distilled model"
+        ),
     ] = "epsilon",
     zero_snr: Annotated[
         bool, Field(description="trained down to a signal-to-noise ratio of zero (arXiv:2305.08891)")
@@ -37,7 +40,8 @@ def set_prediction(
 def set_continuous_sampling(
     model: Denoiser,
     prediction: Annotated[
-        Literal["v_prediction", "epsilon", "edm"], Field(description="what it predicts")
+        Literal["v_prediction", "epsilon", "edm", "edm_playground_v2.5", "cosmos_rflow"],
+        Field(description="what it predicts; Playground v2.5 has latents of its own, cosmos_rflow its own time"),
     ] = "v_prediction",
     sigma_max: Annotated[float, Field(gt=0, le=1000, description="highest noise level")] = 120.0,
     sigma_min: Annotated[float, Field(gt=0, le=1000, description="lowest noise level")] = 0.002,
@@ -54,6 +58,17 @@ def set_continuous_sampling(
     if sigma_min >= sigma_max:
         raise InvalidInputError(f"sigma_min {sigma_min} is not below sigma_max {sigma_max}", where="sigma_min")
     return model.hooked(ContinuousHook(prediction=prediction, sigma_min=sigma_min, sigma_max=sigma_max, time=time))
+
+
+@node("set_cascade_shift", map=True)
+def set_cascade_shift(
+    model: Denoiser,
+    shift: Annotated[
+        float, Field(ge=0.01, le=100, description="factor on the noise levels; larger spends more steps on noise")
+    ] = 2.0,
+) -> Model:
+    """Set the shift of the noise levels of Stable Cascade (Hoogeboom et al. 2023, arXiv:2301.11093, equation 4)."""
+    return model.hooked(CosineHook(shift=shift))
 
 
 @node("set_flow_shift", version=2, map=True)

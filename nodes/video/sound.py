@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from graphflow.errors import InvalidInputError, LimitError, MediaError
+from graphflow.limits import LIMITS
 from graphflow.spec.decorator import InputFile, node
 from graphflow.values import Audio
 
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = ["load_audio", "trim_audio"]
-
-MOST_SAMPLES = 2**28
-"""Samples of all channels together, about 50 minutes of stereo."""
 
 
 @node("load_audio")
@@ -38,8 +36,10 @@ def load_audio(
     try:
         with wave.open(io.BytesIO(data)) as sound:
             channels, width, rate, count = sound.getparams()[:4]
-            if count * channels > MOST_SAMPLES:
-                raise LimitError(f"{count * channels:,} samples are more than {MOST_SAMPLES:,}", where=file)
+            if 4 * count * channels > LIMITS.loaded_bytes:
+                raise LimitError(
+                    f"{count:,} samples of {channels} channels take more than {LIMITS.loaded_bytes:,} bytes", where=file
+                )
             raw = sound.readframes(count)
     except (wave.Error, EOFError) as error:
         raise MediaError(

@@ -9,13 +9,12 @@ from pydantic import Field
 from graphflow.errors import InvalidInputError
 from graphflow.limits import LIMITS
 from graphflow.modelfiles.families import family_named
-from graphflow.spec.decorator import ModelName, node
+from graphflow.spec.decorator import node
 from graphflow.values import Conditioning, ControlNet, Image, ImageEncoder, Model, TextEncoder
 
 from ..conditioning.extras import with_extras
 
 __all__ = [
-    "add_image_prompt",
     "apply_style_patch",
     "encode_prompt_parts",
     "lotus_conditioning",
@@ -59,24 +58,6 @@ def encode_prompt_parts(
     with text_encoder.use() as loaded:
         told: Conditioning = loaded.encode("", texts)
     return with_extras(told, {"guidance": guidance}) if family == "flux" else told
-
-
-@node("add_image_prompt", waits="a family with image prompts")
-def add_image_prompt(
-    conditioning: Told,
-    image_encoder: Seeing,
-    image: Picture,
-    style_model: Annotated[
-        str, ModelName("style_model"), Field(description="a Flux Redux model; empty for unCLIP checkpoints and SDXL")
-    ] = "",
-    crop: Annotated[Literal["center", "none"], Field(description="how the picture is made square")] = "center",
-    strength: Annotated[float, Field(ge=-10, le=10, description="factor on the picture's embedding")] = 1.0,
-    noise_augmentation: Annotated[float, Field(ge=0, le=1, description="of unCLIP: noise on the embedding")] = 0.0,
-) -> Conditioning:
-    """Prompt by a picture (unCLIP, SDXL revision, Flux Redux).
-
-    ``apply_ip_adapter`` prompts Stable Diffusion models by pictures.
-    """
 
 
 @node("apply_style_patch", waits="flux")

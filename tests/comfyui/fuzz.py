@@ -6,12 +6,9 @@ import copy
 import json
 import random
 import struct
-import time
-import traceback
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -20,20 +17,7 @@ from graphflow.converters.comfyui import to_native, to_prompt
 from graphflow.errors import ConversionError
 from graphflow.spec.registry import Registry, installed
 
-SLOW_SECONDS = 2.0
 _NOT_WORKFLOWS = ("index", "fuse_options")
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What one input gave."""
-
-    mutation: str
-    verdict: str
-    """``prompt``, ``error`` (a clear one), ``crash`` or ``bad prompt``."""
-    seconds: float
-    """Processor time: what else the machine does is left out."""
-    detail: str = ""
 
 
 def templates(*, paid: bool = False) -> list[str]:
@@ -50,47 +34,30 @@ def template(name: str) -> bytes:
     return (resources.files("comfyui_workflow_templates_json") / "templates" / name).read_bytes()
 
 
-def run(seed: int, count: int, *, first: int = 0, largest: int | None = None) -> Iterator[Outcome]:
-    """Yield the outcomes of ``count`` mutated inputs; the same seed and number give the same input.
-
-    Args:
-        seed: Where to start.
-        count: How many inputs.
-        first: Number of the first of them.
-        largest: Leave out templates of more bytes.
-    """
-    corpus = _corpus(largest)
-    for number in range(first, first + count):
-        dice = random.Random(f"{seed}/{number}")
-        name, data = mutate(dice.choice(corpus), dice)
-        yield attempt(name, data)
-
-
 @cache
-def _corpus(largest: int | None) -> list[dict[str, Any]]:
-    """Templates, and the flat prompts of some of them."""
+def corpus(largest: int | None = None) -> list[dict[str, Any]]:
+    """Templates of at most so many bytes, and the flat prompts of some of them."""
     files = [data for name in templates() if len(data := template(name)) <= (largest or len(data))]
-    corpus = [json.loads(data) for data in files]
-    return corpus + [to_prompt(document).prompt for document in corpus[::10]]
+    found = [json.loads(data) for data in files]
+    return found + [to_prompt(document).prompt for document in found[::10]]
 
 
-def attempt(mutation: str, data: bytes) -> Outcome:
-    """Import one input and judge what comes of it."""
-    start = time.process_time()
+def convert(data: bytes) -> None:
+    """Import one input.
+
+    Raises:
+        ConversionError: It cannot be imported; the error names the place.
+        AssertionError: The error names none.
+        ValueError: What was made of it is no JSON.
+    """
     try:
         result = to_prompt(data)
         json.dumps([result.prompt, result.live, result.dead], allow_nan=False)
         imported = to_native(result, registry=_registry())
         json.dumps([imported.document.to_json(), imported.report.to_json()], allow_nan=False)
-        verdict, detail = "prompt", ""
     except ConversionError as error:
-        verdict, detail = ("error", str(error)) if error.message and error.where else ("crash", f"no place: {error}")
-        detail.encode()
-    except ValueError as error:
-        verdict, detail = "bad prompt", repr(error)
-    except Exception:
-        verdict, detail = "crash", traceback.format_exc()
-    return Outcome(mutation, verdict, time.process_time() - start, detail)
+        assert error.message and error.where, f"no place: {error}"
+        raise
 
 
 @cache
@@ -98,15 +65,18 @@ def _registry() -> Registry:
     return installed()
 
 
-def mutate(document: dict[str, Any], dice: random.Random) -> tuple[str, bytes]:
-    """Return the name of a mutation and the mutated input."""
+Change = tuple[str, Callable[[Any, random.Random], None]]
+
+
+def mutate(document: dict[str, Any], dice: random.Random, more: Sequence[Change] = ()) -> tuple[str, bytes]:
+    """Return the name of a mutation and the mutated input; ``more`` are changes beside those of any JSON."""
     if dice.random() < 0.15:
         name, spoil = dice.choice(TEXT_MUTATIONS)
         return name, spoil(json.dumps(document).encode(), dice)
     changed = copy.deepcopy(document)
     names = []
     for _ in range(dice.choice((1, 1, 2, 4, 16))):
-        name, change = dice.choice(TREE_MUTATIONS)
+        name, change = dice.choice([*TREE_MUTATIONS, *more])
         with suppress(TypeError, AttributeError, LookupError, RecursionError):  # it met what an earlier one left
             change(changed, dice)
         names.append(name)
@@ -280,7 +250,7 @@ def in_picture(data: bytes, dice: random.Random) -> bytes:
     return flip(picture, dice) if dice.random() < 0.6 else cut(picture, dice) if dice.random() < 0.3 else picture
 
 
-TREE_MUTATIONS: list[tuple[str, Callable[[Any, random.Random], None]]] = [
+TREE_MUTATIONS: list[Change] = [
     ("swap type", swap_type),
     ("delete", delete),
     ("duplicate", duplicate),

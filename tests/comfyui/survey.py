@@ -1,4 +1,4 @@
-"""Import every official template that is not tied to a paid API, and count what comes of it, by family."""
+"""Import, run and export every official template that is not tied to a paid API, and count what comes of it, by family."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from graphflow.errors import GraphflowError
 from graphflow.spec.registry import Registry, installed
 
 from .fuzz import template
+from .trying import attempt
 
 DOCS = Path(__file__).parents[2] / "docs" / "comfyui.md"
 SHARE = 0.6
@@ -69,16 +70,22 @@ OTHER = "other image"
 
 
 @dataclass
-class Family:
-    """What became of one family's templates."""
+class Template:
+    """What became of one template.
 
-    whole: list[str] = field(default_factory=list)
-    ready: list[str] = field(default_factory=list)
-    partly: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    Attributes:
+        lacks: ComfyUI types on the way to an output that no native node says; none where it imports whole.
+        waits: Whether a node of it waits for its family.
+        runs: Why it does not run; empty where it does, None where nobody tried.
+        exports: Why it is no Diffusers script; the same.
+        quantised: Names of the quantised files that it loads.
+    """
 
-    @property
-    def files(self) -> int:
-        return len(self.whole) + len(self.partly)
+    lacks: tuple[str, ...] = ()
+    waits: bool = False
+    runs: str | None = None
+    exports: str | None = None
+    quantised: tuple[str, ...] = ()
 
 
 COUNTERS = ("count", "notes", "problems", "missing")
@@ -86,57 +93,62 @@ COUNTERS = ("count", "notes", "problems", "missing")
 
 @dataclass
 class Survey:
-    """What became of all templates."""
+    """What became of all templates, by their names."""
 
-    families: dict[str, Family] = field(default_factory=dict)
+    templates: dict[str, Template] = field(default_factory=dict)
     count: Counter[str] = field(default_factory=Counter)
     notes: Counter[str] = field(default_factory=Counter)
     problems: Counter[str] = field(default_factory=Counter)
     missing: Counter[str] = field(default_factory=Counter)
     said: list[str] = field(default_factory=list)
 
-    def add(self, name: str, flat: Flattened, report: Report) -> None:
+    def add(self, name: str, flat: Flattened, report: Report) -> Template:
         self.count["nodes"] += len(flat.prompt)
         self.count["nodes that run"] += len(flat.live)
         self.notes.update(note.code for note in flat.notes)
         self.problems.update(problem.code for problem in flat.problems)
         self.count["files without a problem"] += not flat.problems
-        self.count["files that import whole"] += report.complete
-        self.count["files that import whole, and no node waits"] += report.ready
         self.count["nodes that wait for a family"] += sum(map(len, report.waiting.values()))
-        types = tuple(sorted({entry.type for entry in report.unsupported}))
-        self.missing.update(types)
-        family = self.families.setdefault(family_of(name), Family())
-        if types:
-            family.partly[name] = types
-        else:
-            family.whole.append(name)
-        if report.ready:
-            family.ready.append(name)
+        lacks = tuple(sorted({entry.type for entry in report.unsupported}))
+        self.missing.update(lacks)
         self.said.extend(f"{name}: {problem}" for problem in flat.problems)
+        self.templates[name] = Template(lacks, waits=not report.ready)
+        return self.templates[name]
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON."""
         counters = {name: dict(getattr(self, name)) for name in COUNTERS}
-        families = {name: asdict(family) for name, family in self.families.items()}
-        return {"families": families, **counters, "said": self.said}
+        found = {name: asdict(template) for name, template in self.templates.items()}
+        return {"templates": found, **counters, "said": self.said}
 
     @classmethod
     def of(cls, parts: Iterable[Mapping[str, Any]]) -> Survey:
-        """Return what several surveys of different families, as plain JSON, found together."""
+        """Return what several surveys of different templates, as plain JSON, found together."""
         found = cls()
         for part in parts:
-            for name, family in part["families"].items():
-                found.families[name] = Family(**family)
+            for name, one in part["templates"].items():
+                found.templates[name] = Template(**one)
             for name in COUNTERS:
                 getattr(found, name).update(part[name])
             found.said.extend(part["said"])
         return found
 
+    def families(self) -> dict[str, dict[str, Template]]:
+        """Return the templates of each family, in the order of the table."""
+        found: dict[str, dict[str, Template]] = {}
+        for name, one in self.templates.items():
+            found.setdefault(family_of(name), {})[name] = one
+        order = [*dict.fromkeys(FAMILIES.values())]
+        return dict(sorted(found.items(), key=lambda item: (*_place(item[0], order), item[0])))
+
     def share(self) -> tuple[int, int]:
         """Return how many image templates of families that Diffusers has import whole, of how many."""
-        found = [family for name, family in self.families.items() if name in FAMILIES.values()]
-        return sum(len(family.whole) for family in found), sum(family.files for family in found)
+        found = [family for name, family in self.families().items() if name in FAMILIES.values()]
+        return sum(not one.lacks for family in found for one in family.values()), sum(map(len, found))
+
+
+def _place(name: str, order: list[str]) -> tuple[int]:
+    return (order.index(name) if name in order else len(order),)
 
 
 @cache
@@ -145,11 +157,11 @@ def _registry() -> Registry:
 
 
 @cache
-def _index() -> dict[str, tuple[str, tuple[str, ...]]]:
-    """Return kind and models of each template that the index lists."""
+def _index() -> dict[str, dict[str, Any]]:
+    """Return what the index says of each template."""
     text = (resources.files("comfyui_workflow_templates_json") / "templates" / "index.json").read_text("utf-8")
     return {
-        entry["name"]: (category.get("type") or "", tuple(entry.get("models") or ()))
+        entry["name"]: {"kind": category.get("type"), **entry}
         for category in json.loads(text)
         for entry in category["templates"]
     }
@@ -157,14 +169,24 @@ def _index() -> dict[str, tuple[str, tuple[str, ...]]]:
 
 def family_of(name: str) -> str:
     """Return the family of a template: for pictures by model, else by what it makes."""
-    kind, models = _index().get(name.removesuffix(".json"), ("unlisted", ()))
-    if kind != "image":
-        return kind or "unlisted"
-    return next((FAMILIES[model] for model in models if model in FAMILIES), OTHER)
+    entry = _index().get(name.removesuffix(".json"), {"kind": "unlisted"})
+    if entry["kind"] != "image":
+        return entry["kind"] or "unlisted"
+    return next((FAMILIES[model] for model in entry.get("models") or () if model in FAMILIES), OTHER)
 
 
-def survey(names: Iterable[str]) -> Survey:
-    """Import templates."""
+def usage(name: str) -> int:
+    """Return how often a template is used, as far as the index tells."""
+    return int(_index().get(name.removesuffix(".json"), {}).get("usage") or 0)
+
+
+def survey(names: Iterable[str], *, tried: bool = False) -> Survey:
+    """Import templates.
+
+    Args:
+        names: Their names.
+        tried: Whether those that import whole are run and exported, too.
+    """
     result, registry = Survey(), _registry()
     for name in names:
         try:
@@ -174,35 +196,49 @@ def survey(names: Iterable[str]) -> Survey:
             print(f"{name}: {error}")
             continue
         try:
-            report = to_native(flat, registry=registry).report
+            imported = to_native(flat, registry=registry)
         except GraphflowError as error:
-            result.families.setdefault(family_of(name), Family()).partly[name] = (str(error),)
+            result.templates[name] = Template((str(error),))
             continue
-        result.add(name, flat, report)
+        found = result.add(name, flat, imported.report)
+        if tried and not found.lacks:
+            found.runs, found.exports, found.quantised = attempt(imported.document)
     return result
 
 
 def family_table(found: Survey) -> str:
     """Return shares by family as Markdown."""
-    lines = ["| family | templates | import whole | … and no node waits |", "|---|---|---|---|"]
-    names = [*dict.fromkeys(FAMILIES.values()), *sorted(set(found.families) - set(FAMILIES.values()))]
-    for name in names:
-        family = found.families.get(name)
-        if family is not None:
-            lines.append(f"| {name} | {family.files} | {len(family.whole)} | {len(family.ready)} |")
-    whole, files = found.share()
-    ready = sum(len(found.families[name].ready) for name in {*FAMILIES.values()} & found.families.keys())
-    lines.append(
-        f"| **image families that Diffusers has** | **{files}** | **{whole} ({whole / files:.0%})** | **{ready}** |"
+    lines = [
+        "| family | templates | import | run | of these of quantised files | export | usage that runs |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    families = found.families()
+    lines += [_row(name, family) for name, family in families.items()]
+    known = [family for name, family in families.items() if name in FAMILIES.values()]
+    together = {name: template for family in known for name, template in family.items()}
+    return "\n".join([*lines, _row("**image families that Diffusers has**", together)])
+
+
+def _row(name: str, family: Mapping[str, Template]) -> str:
+    run = {name: template for name, template in family.items() if template.runs == ""}
+    used, of = sum(map(usage, run)), sum(map(usage, family))
+    cells = (
+        name,
+        len(family),
+        sum(not template.lacks for template in family.values()),
+        len(run),
+        sum(bool(template.quantised) for template in run.values()),
+        sum(template.exports == "" for template in family.values()),
+        f"{used / of:.0%} of {of:,}" if of else "",
     )
-    return "\n".join(lines)
+    return "| " + " | ".join(map(str, cells)) + " |"
 
 
 def waits_of(rule: AnyRule) -> str:
     """Return what all native nodes of a rule wait for, or the one that it is a part of; empty where one of them runs."""
     known = _registry().specs
     natives = rule.natives or tuple(word for word in re.findall(r"\w+", getattr(rule, "says", "")) if word in known)
-    fixed = rule.fixed if isinstance(rule, Rule) else {}
+    fixed = rule.fixed if isinstance(rule, Rule) else rule.gives
     waits = [known[native].waiting(fixed, known[native].inputs.keys() - fixed.keys()) for native in natives]
     return ", ".join(dict.fromkeys(map(str, waits))) if waits and None not in waits else ""
 

@@ -446,3 +446,65 @@ def test_listed_control_nets_are_applied_one_behind_the_other() -> None:
 def test_an_output_of_comfyroll_saves_or_shows(kind: str, native: str) -> None:
     output = node("CR Image Output", images=["10", 0], output_type=kind, filename_prefix="CR", file_format="png")
     assert kinds(sound({**PICTURE, "20": output})) == {native}
+
+
+def test_the_sampler_of_xlabs_has_its_controls_and_starts_its_guidance_at_a_step() -> None:
+    net = node("LoadFluxControlNet", model_name="flux-dev", controlnet_path="flux-canny-controlnet.safetensors")
+    adapter = node(
+        "LoadFluxIPAdapter", ipadatper="flux-ip-adapter.safetensors", clip_vision="clip_l.safetensors", provider="CPU"
+    )
+    applied = node("ApplyFluxControlNet", controlnet=["11", 0], image=["10", 0], strength=0.8)
+    second = node(
+        "ApplyAdvancedFluxControlNet",
+        controlnet=["11", 0],
+        image=["10", 0],
+        strength=0.5,
+        start=0.1,
+        end=0.6,
+        controlnet_condition=["13", 0],
+    )
+    prompted = node("ApplyFluxIPAdapter", model=["4", 0], ip_adapter_flux=["12", 0], image=["10", 0], ip_scale=0.92)
+    inputs = {"model": ["15", 0], "conditioning": ["6", 0], "neg_conditioning": ["7", 0], "latent_image": ["5", 0]}
+    inputs |= {"noise_seed": 4, "steps": 25, "true_gs": 3.5, "image_to_image_strength": 0, "denoise_strength": 1.0}
+    parts = {"n10": PICTURE["10"], "n11": net, "n12": adapter, "n13": applied, "n14": second, "n15": prompted}
+
+    def sampled(first: int) -> Any:
+        told = inputs | {"controlnet_condition": ["14", 0], "timestep_to_start_cfg": first}
+        return sound(prompt(**parts, n3=node("XlabsSampler", **told)))
+
+    result = sampled(1)
+    nodes = result.document.nodes.values()
+    assert [entry.params["guidance_scale"] for entry in nodes if entry.type == "sample"] == [1.0, 3.5]
+    stages = [entry.params for entry in nodes if entry.type == "sample"]
+    assert (
+        stages[0].items() >= {"end_step": 1, "leftover_noise": True, "steps": 25, "seed": 4, "sampler": "euler"}.items()
+    )
+    assert stages[1].items() >= {"start_step": 1, "add_noise": False}.items()
+    controls = [entry.params for entry in nodes if entry.type == "apply_control_net"]
+    assert [told["strength"] for told in controls] == [0.8, 0.5]
+    assert controls[1].items() >= {"start": 0.1, "end": 0.6}.items()
+    assert only(result, "apply_ip_adapter")["strength"] == 0.92
+    for first, scale in ((0, 3.5), (25, 1.0)):
+        assert only(sampled(first), "sample")["guidance_scale"] == scale
+
+
+def test_a_mask_of_zimage_is_of_the_picture_to_fill_in() -> None:
+    patch, vae = (
+        node("ModelPatchLoader", name="Z-Image-Turbo-Fun-Controlnet-Union-2.1.safetensors"),
+        node("VAELoader", vae_name="ae.safetensors"),
+    )
+    told = {
+        "model": ["4", 0],
+        "model_patch": ["11", 0],
+        "vae": ["12", 0],
+        "strength": 0.8,
+        "image": ["10", 0],
+        "mask": ["10", 1],
+    }
+    sampler = prompt()["3"]["inputs"] | {"model": ["13", 0]}
+    for more in ({}, {"inpaint_image": ["10", 0]}):
+        applied = node("ZImageFunControlnet", **told, **more)
+        result = sound(prompt(n10=PICTURE["10"], n11=patch, n12=vae, n13=applied, n3=node("KSampler", **sampler)))
+        (made,) = (entry for entry in result.document.nodes.values() if entry.type == "apply_control_patch")
+        assert {"image", "vae"} <= made.links.keys()
+        assert ("mask" in made.links) == ("inpaint_image" in made.links) == bool(more)

@@ -123,7 +123,7 @@ def test_a_byte_order_mark_is_no_harm(tmp_path: Path) -> None:
     assert workflow.read(path).to_json() == DOCUMENT
 
 
-@pytest.mark.parametrize("depth", [150, 100_000])
+@pytest.mark.parametrize("depth", [150, 50_000])
 @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":[', "]}")])
 def test_deep_documents_are_refused(depth: int, opening: str, closing: str) -> None:
     with pytest.raises(LimitError, match="nested deeper than"):
@@ -133,10 +133,10 @@ def test_deep_documents_are_refused(depth: int, opening: str, closing: str) -> N
 @pytest.mark.parametrize(
     ("text", "much"),
     [
-        (b"[" + b"[]," * 250_000 + b"0]", "250,000 objects and lists"),
-        (b"[" + b"0," * 500_001 + b"0]", "500,000 values"),
-        (b'["' + b'"' * 1_000_000 + b'"]', "500,000 texts"),
-        (b'"' + b"[" * 12 * 2**20 + b'"', "12,582,912"),
+        (b"[" + b"[]," * 120_000 + b"0]", "120,000 objects and lists"),
+        (b"[" + b"0," * 160_001 + b"0]", "160,000 values"),
+        (b'["' + b'"' * 320_000 + b'"]', "160,000 texts"),
+        (b'"' + b"[" * 8 * 2**20 + b'"', "8,388,608"),
     ],
     ids=["lists", "values", "texts", "bytes"],
 )
@@ -165,7 +165,7 @@ def test_workflows_in_workflows_are_counted_before_they_are_unfolded(leaf: dict[
     for level in range(30):
         inner[f"w{level}"] = {"nodes": {f"n{number}": {"type": f"workflow:w{level + 1}"} for number in range(10)}}
     document = workflow.parse({"graphflow": 1, "nodes": {"n": {"type": "workflow:w0"}}, "workflows": inner})
-    with pytest.raises(LimitError, match="more than 25,000 nodes when unfolded"):
+    with pytest.raises(LimitError, match="more than 10,000 nodes when unfolded"):
         flatten(document)
 
 

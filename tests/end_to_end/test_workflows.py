@@ -17,6 +17,7 @@ from graphflow.session import Session
 from graphflow.settings import Settings
 from graphflow.spec.registry import Registry
 from tests.conftest import NoModels
+from tests.export.packaged import LARGE
 from tests.shapes_judge import judge
 
 EXPECTED: dict[str, list[tuple[str, str]]] = {
@@ -58,12 +59,11 @@ def run(session: Session, name: str, out: Path, **inputs: Any) -> list[Path]:
 
 
 def test_every_packaged_workflow_is_here() -> None:
-    assert sorted({*EXPECTED, *JUDGED_ELSEWHERE}) == sorted(workflows.names())
+    assert sorted({*EXPECTED, *JUDGED_ELSEWHERE, *LARGE}) == sorted(workflows.names())
 
 
-def test_every_packaged_workflow_has_a_picture_in_the_documents() -> None:
-    assert all(workflows.picture(name).is_file() for name in workflows.names())
-    assert {path.stem for path in workflows.picture("txt2img").parent.iterdir()} == set(workflows.names())
+def test_every_packaged_workflow_that_is_drawn_has_a_picture_in_the_documents() -> None:
+    assert {path.stem for path in workflows.picture("txt2img").parent.iterdir()} == set(workflows.names()) - LARGE
 
 
 @pytest.mark.parametrize("name", sorted(EXPECTED))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -13,14 +13,18 @@ import torch
 
 from graphflow import node
 from graphflow.converters.comfyui import rules
+from graphflow.converters.comfyui.building import Builder, Source
 from graphflow.converters.comfyui.rules import Rule
+from graphflow.converters.comfyui.rules.rule import AnyRule, Made
 from graphflow.families.sd3.text import WIDTHS
 from graphflow.sampling.denoiser import GuidedDenoiser
 from graphflow.sampling.guidance import ClassifierFree
+from graphflow.sampling.guiders import GUIDERS
+from graphflow.sampling.image_prompts import PROMPTS
 from graphflow.sampling.regions import make_regions
 from graphflow.spec import registry
 from graphflow.spec.registry import Registry
-from graphflow.values import Conditioning, ConditioningEntry, Image, Latent, Mask, Model
+from graphflow.values import Conditioning, ConditioningEntry, Guider, Image, ImageEncoder, Latent, Mask, Model
 from tests.families.recorded_models import noise
 
 
@@ -69,31 +73,85 @@ def lab_eval(
     cfg: float = 1.0,
 ) -> Latent:
     """Evaluate a model once at a latent that is taken as it is in the model's space."""
+    told = {"positive": positive, **({} if negative is None else {"negative": negative})}
+    return _evaluated(model, told, ClassifierFree(scale=cfg), latent, sigma)
+
+
+@node("lab_image_prompt")
+def lab_image_prompt(
+    conditioning: Conditioning, name: str, width: int, strength: float = 1.0, noise_augmentation: float = 0.0
+) -> Conditioning:
+    """Prompt by random vectors."""
+    vectors = torch.from_numpy(noise("clipvision", f"{name}/image_embeds", (1, width)))
+    return Conditioning(
+        entries=tuple(
+            replace(
+                entry,
+                extras={
+                    **entry.extras,
+                    PROMPTS: (*entry.extras.get(PROMPTS, ()), (vectors, strength, noise_augmentation)),
+                },
+            )
+            for entry in conditioning.entries
+        )
+    )
+
+
+@node("lab_seen", lane="device")
+def lab_seen(image_encoder: ImageEncoder, image: Image, crop: str = "center") -> Conditioning:
+    """Return what an image encoder sees."""
+    with image_encoder.use() as encoder:
+        tokens = encoder.tokens(image.pixels, crop)
+        found = {"last_hidden_state": tokens}
+        if encoder.projects:
+            found["image_embeds"] = encoder.vectors(image.pixels, crop)
+    return Conditioning(entries=(ConditioningEntry(embedding=tokens, extras=found),))
+
+
+def _seen(builder: Builder, source: Source) -> list[Any]:
+    picture = source.fused("clip_vision_output", "encoded picture")
+    assert picture is not None
+    return [builder.add(source, "lab_seen", picture.parts, ids=picture.ids)]
+
+
+@node("lab_eval_guider", lane="device")
+def lab_eval_guider(guider: Guider, latent: Latent, sigma: float) -> Latent:
+    """Evaluate a guider once at a latent that is taken as it is in the model's space."""
+    return _evaluated(guider.model, guider.sides, GUIDERS[guider.method](**guider.options), latent, sigma)
+
+
+def _evaluated(model: Model, told: Mapping[str, Conditioning], formula: Any, latent: Latent, sigma: float) -> Latent:
     x = latent.samples
     level = torch.tensor(sigma)
     with model.use() as denoiser:
         height, width = (edge * denoiser.latent.downscale for edge in x.shape[-2:])
-        told = {"positive": positive, **({} if negative is None else {"negative": negative})}
+        told = {**told, **denoiser.further_sides}
         completed = {
             name: denoiser.complete(side, height, width, negative=name == "negative") for name, side in told.items()
         }
         guided = GuidedDenoiser(
             predict=denoiser.predict,
             model_sampling=denoiser.model_sampling,
-            guider=ClassifierFree(scale=cfg),
-            sides={name: make_regions(side.entries, x) for name, side in denoiser.painting(completed, x, None).items()},
+            guider=formula,
+            sides={
+                name: make_regions(side.entries, x, denoiser.latent.downscale)
+                for name, side in denoiser.painting(completed, x, None).items()
+            },
             modifiers=denoiser.guidance,
         )
         return replace(latent, samples=guided(x, level))
 
 
-PACK = (lab_conditioning, lab_latent, lab_image, lab_mask, lab_eval)
-_RULES = (
+PACK = (lab_seen, lab_image_prompt, lab_conditioning, lab_latent, lab_image, lab_mask, lab_eval, lab_eval_guider)
+_RULES: tuple[AnyRule, ...] = (
     Rule("LabConditioning", "lab_conditioning", "name tokens width pooled scale mask_from"),
+    Rule("LabUnclipConditioning", "lab_image_prompt", "conditioning name width strength noise_augmentation"),
+    Made("LabClipVisionTap", ("lab_seen",), _seen, says="lab_seen"),
     Rule("LabLatent", "lab_latent", "name shape scale"),
     Rule("LabImage", "lab_image", "name frames height width"),
     Rule("LabMask", "lab_mask", "height width top left bottom right"),
     Rule("LabEval", "lab_eval", "model positive latent sigma negative cfg"),
+    Rule("LabEvalGuider", "lab_eval_guider", "guider latent sigma"),
 )
 
 

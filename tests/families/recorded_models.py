@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from safetensors.numpy import save_file
+
+from graphflow.cli.pickles import to_safetensors
 
 DATA = Path(__file__).parent / "recorded"
 SEED = 20250711
@@ -21,6 +24,20 @@ _SIDECARS = {
     "clip_l_tiny": {"text_encoder": _CLIP_L},
     "clip_g_tiny": {"text_encoder": _CLIP_G, "tokenizer": {"pad_token": "!"}},
     "sd3_all_tiny": {"text_encoder": _CLIP_L, "text_encoder_2": _CLIP_G},
+    **{
+        name: {"unet": {"attention_head_dim": [1, 2, 4]}}
+        for name in ("sdxl_tiny", "playground_v25_tiny", "sdxl_vpred_zsnr_tiny", "cosxl_tiny")
+    },
+    **{
+        f"{whole}stage_{stage}_tiny": {"transformer": {"num_attention_heads": heads}}
+        for stage, heads in (("c", [4, 4]), ("b", [-1, -1, 4, 4]))
+        for whole in ("", "stable_cascade_")
+    },
+    "clip_vision_vit_l_tiny": {"image_encoder": {"num_attention_heads": 4}},
+    "clip_vision_h_tiny": {"image_encoder": {"num_attention_heads": 4}},
+    "clip_vision_g_tiny": {"image_encoder": {"num_attention_heads": 4}},
+    "sd21_unclip_h_tiny": {"image_encoder": {"num_attention_heads": 4}, "unet": {"attention_head_dim": [1, 2, 4, 4]}},
+    "sigclip_vision_patch14_384_tiny": {"image_encoder": {"num_attention_heads": 4}},
     "qwen_2.5_vl_7b_tiny": {"text_encoder": {"vision_config": SEEING}},
 }
 """What the recordings set at run time, by file."""
@@ -41,8 +58,9 @@ def noise(tag: str, name: str, shape: tuple[int, ...]) -> Array:
 @cache
 def shapes() -> dict[str, Any]:
     """Return the files by name."""
-    found: dict[str, Any] = json.loads((DATA / "shapes.json").read_text("utf-8"))
-    return found
+    return {
+        name: spec for path in DATA.glob("shapes*.json") for name, spec in json.loads(path.read_text("utf-8")).items()
+    }
 
 
 def write_model(name: str, root: Path) -> Path:
@@ -51,9 +69,22 @@ def write_model(name: str, root: Path) -> Path:
     path = root / str(spec["file"])
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
+        if "torch_pt" in spec:
+            return _write_hypernetwork(spec, name, path)
         save_file(_tensors(spec, spec.get("tag", name)), path, metadata=spec.get("metadata") or None)
         if path.stem in _SIDECARS:
             path.with_suffix(".json").write_text(json.dumps(_SIDECARS[path.stem]), "utf-8")
+    return path
+
+
+def _write_hypernetwork(spec: dict[str, Any], name: str, path: Path) -> Path:
+    """Write it as it is published, and what `graphflow models convert` makes of that beside it."""
+    data = dict(spec["torch_pt"])
+    for key, tensor in _tensors(spec, spec.get("tag", name)).items():
+        width, which, tail = key.split("/", 2)
+        data.setdefault(int(width), ({}, {}))[int(which)][tail] = torch.from_numpy(tensor)
+    torch.save(data, path)
+    to_safetensors(path, path.name, None)
     return path
 
 

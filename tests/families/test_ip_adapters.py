@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from graphflow import nodes
 from graphflow.errors import GraphflowError
 from graphflow.loading.manager import ModelManager
 from graphflow.values import Conditioning, ConditioningEntry, Image, Mask, Model
+from tests.families.controls import random, seeded
 from tests.families.ip_adapters import WIDTH, Weights, applied, manager_with, pictures, vision, weights
 from tests.families.plain_diffusers import ddim, latents, scheduler, tokenizers
 from tests.models.tiny import sd_parts, sdxl_parts
@@ -180,3 +183,96 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
         with pytest.raises(GraphflowError, match="is an ip adapter, not an image encoder"):
             nodes.load_image_encoder("ipadapter/small")
         assert applied(base, "small", pictures(), start=0.8, end=0.2) == base
+
+
+def flux() -> Any:
+    from diffusers import FluxTransformer2DModel
+
+    sizes = {"attention_head_dim": 32, "num_attention_heads": 2, "axes_dims_rope": [4, 14, 14]}
+    return seeded(
+        FluxTransformer2DModel(
+            **sizes,
+            joint_attention_dim=24,
+            pooled_projection_dim=12,
+            guidance_embeds=True,
+            num_layers=2,
+            num_single_layers=1,
+        )
+    )
+
+
+def as_xlabs_published(seed: int) -> dict[str, Tensor]:
+    """Random weights of a FLUX.1 IP-Adapter."""
+    projection = {"proj.weight": (96, 24), "proj.bias": (96,), "norm.weight": (24,), "norm.bias": (24,)}
+    sizes = {f"ip_adapter_proj_model.{name}": size for name, size in projection.items()}
+    for block, letter in product((0, 1), "kv"):
+        layer = f"double_blocks.{block}.processor.ip_adapter_double_stream_{letter}_proj"
+        sizes |= {f"{layer}.weight": (64, 24), f"{layer}.bias": (64,)}
+    return {name: random(*size, seed=seed + number) * 0.3 for number, (name, size) in enumerate(sizes.items())}
+
+
+def as_diffusers_reads(weights: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """As `load_ip_adapter` of Diffusers' pipeline names them."""
+    found: dict[str, dict[str, Tensor]] = {"image_proj": {}, "ip_adapter": {}}
+    for name, tensor in weights.items():
+        start, _, rest = name.partition(".")
+        for old, new in (
+            ("ip_adapter_double_stream_k_proj", "to_k_ip"),
+            ("ip_adapter_double_stream_v_proj", "to_v_ip"),
+        ):
+            rest = rest.replace(old, new)
+        found["image_proj" if start.endswith("model") else "ip_adapter"][rest.replace("processor.", "")] = tensor
+    return found
+
+
+@pytest.mark.filterwarnings("ignore:.*FluxPosEmbed:FutureWarning")  # of Diffusers' own class
+def test_flux_attends_to_pictures_as_in_diffusers(tmp_path: Path) -> None:
+    from diffusers import FluxPipeline
+
+    published = {name: as_xlabs_published(seed) for name, seed in (("one", 3), ("other", 50))}
+    manager = manager_with(tmp_path)
+    (tmp_path / "ipadapter").mkdir()
+    for name, weights_of in published.items():
+        save_file(weights_of, tmp_path / "ipadapter" / f"{name}.safetensors")
+    flux().save_pretrained(tmp_path / "diffusion_models" / "flux")
+    x, time = random(2, 16, 8, 12), torch.tensor([0.6, 0.6])
+    told = ConditioningEntry(embedding=random(1, 5, 24), pooled=random(1, 12, seed=8))
+    image = pictures(2)
+    with running(manager):
+        base = nodes.load_diffusion_model("flux")
+        prompted = applied(applied(base, "one", image, strength=0.7), "other", pictures(seed=5), strength=0.4)
+        with prompted.use() as loaded:
+            sides = [
+                loaded.complete(Conditioning(entries=(told,)), 64, 96, negative=side).entries for side in (False, True)
+            ]
+            found = [loaded.predict(x, time, entries, sigma=time[0]) for entries in sides]
+        with (
+            pytest.raises(GraphflowError, match="mask"),
+            applied(base, "one", image, mask=Mask(values=image.pixels[:1, 0])).use() as loaded,
+        ):
+            masked = loaded.complete(Conditioning(entries=(told,)), 64, 96, negative=False)
+            loaded.predict(x, time, masked.entries, sigma=time[0])
+        with nodes.load_image_encoder("eye").use() as encoder:
+            seen = [encoder.pooled(encoder.prepared(item.pixels)) for item in (image, pictures(seed=5))]
+            nothing = encoder.pooled(encoder.prepared(torch.zeros(1, 3, 32, 32)))
+    transformer = flux()
+    transformer._load_ip_adapter_weights(
+        [as_diffusers_reads(item) for item in published.values()], low_cpu_mem_usage=False
+    )
+    for processor in transformer.attn_processors.values():
+        processor.scale = [0.7, 0.4]
+    for features, result in zip((seen, [nothing.expand_as(item) for item in seen]), found, strict=True):
+        with torch.no_grad():
+            output = transformer(
+                hidden_states=FluxPipeline._pack_latents(x, 2, 16, 8, 12),
+                encoder_hidden_states=told.embedding.expand(2, -1, -1),
+                pooled_projections=random(1, 12, seed=8).expand(2, -1),
+                timestep=time,
+                guidance=torch.tensor([3.5, 3.5]),
+                img_ids=FluxPipeline._prepare_latent_image_ids(2, 4, 6, torch.device("cpu"), torch.float32),
+                txt_ids=torch.zeros(5, 3),
+                joint_attention_kwargs={"ip_adapter_image_embeds": [item[None].expand(2, -1, -1) for item in features]},
+                return_dict=False,
+            )[0]
+        assert error(result, FluxPipeline._unpack_latents(output, 64, 96, 8)) <= 1e-5
+    assert error(*found) > 1e-3

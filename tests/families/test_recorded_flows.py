@@ -42,6 +42,7 @@ SAMPLE = {
         "text/lora_kohya_te",
         "pipeline/txt2img",
     ),
+    "flux_redux": ("eval/two_attn_bias", "attn_bias0.2/euler", "multiply1/euler"),
     "qwen_image": (
         "eval/odd9x7",
         "eval/layers3",
@@ -110,6 +111,32 @@ SAMPLE = {
         "text/CLIPTextEncodeSD3/none",
         "pipeline/txt2img",
     ),
+    "cascade": (
+        "c/eval/unclip_two",
+        "c/sigmas/shift4/normal/4",
+        "c/img2img/ddpm",
+        "b/eval/odd_size",
+        "b/ksampler/dpmpp_2m/cfg4.0",
+        "a/encode",
+    ),
+    "unclip": (
+        "vision/h/none/96x160",
+        "unclip/vision/center",
+        "unclip/eval/aug0.4_s0.8/sigma3.0",
+        "unclip/ksampler/two/euler",
+        "revision/ksampler/two/euler",
+    ),
+    "style": ("sd15_style/attn_bias0.5",),
+    "edm": (
+        "ckpt_playground_v25/ksampler/euler/karras",
+        "ckpt_cosxl/ksampler/dpmpp_2m/karras",
+        "cont_cosmos_rflow/ksampler/euler/simple",
+    ),
+    "misc": (
+        "x4/ksampler/0.3",
+        "gligen/eval/2box_batch2_16x24",
+        "hypernetwork/swish_ln_nodrop/0.5/eval",
+    ),
     "chroma": (
         "eval/8x12",
         "eval/cfg4",
@@ -172,6 +199,7 @@ def test_a_mask_that_z_image_cannot_heed_is_refused(session: Session, models: Pa
             {"clip_name2": "clip_l_tiny.safetensors"},
             "one CLIP-L, one CLIP-G and one T5",
         ),
+        ("flux_redux", "eval/attn_bias1", "2", {"width": 64}, "tokens of width 192, the prompt's have 64"),
         ("chroma", "text/plain", "1", {"clip_name": "clip_l_tiny.safetensors"}, "one T5, not CLIPTextModel"),
     ],
 )

@@ -295,9 +295,9 @@ def test_exchanging_a_lora_reads_only_the_weights_that_change(tmp_path: Path, mo
         write(tmp_path, f"lora{number}", {f"unet.{name}.lora_A.weight": down, f"unet.{name}.lora_B.weight": up})
     manager = make_manager(tmp_path)
     read: list[str] = []
-    original = MappedTensors.read
+    original = MappedTensors.packed
 
-    def noting(self: MappedTensors, name: str) -> Tensor:
+    def noting(self: MappedTensors, name: str) -> object:
         read.append(name)
         return original(self, name)
 
@@ -306,7 +306,7 @@ def test_exchanging_a_lora_reads_only_the_weights_that_change(tmp_path: Path, mo
         one, two = (plain.patched(patch(manager, f"lora{number}")) for number in (0, 1))
         with plain.use() as loaded:
             kept = {name: tensor.data_ptr() for name, tensor in loaded.module.state_dict().items()}
-        monkeypatch.setattr(MappedTensors, "read", noting)
+        monkeypatch.setattr(MappedTensors, "packed", noting)
         for recipe, names in ((one, {QUERY}), (one, set()), (two, {QUERY, OUT}), (plain, {OUT})):
             read.clear()
             with recipe.use() as loaded:

@@ -35,7 +35,9 @@ class FakeDenoiser:
     guidance: list[Any] = field(default_factory=list)
     make_mask_schedule: Any = None
 
-    def complete(self, conditioning: Conditioning, height: int, width: int, *, negative: bool) -> Conditioning:
+    def complete(
+        self, conditioning: Conditioning, height: int, width: int, *, negative: bool, seed: int = 0
+    ) -> Conditioning:
         return conditioning
 
     def painting(

@@ -149,8 +149,6 @@ def test_what_needs_such_a_family_says_that_it_is_not_there() -> None:
     some: Any = object()
     calls: list[Any] = [
         lambda: nodes.load_family_text_encoder("t5", family="mochi"),
-        lambda: nodes.load_control_patch("patch"),
-        lambda: nodes.apply_control_patch(some, some, some),
         lambda: nodes.encode_prompt_parts(some, family="hidream"),
         lambda: nodes.add_image_prompt(TOLD, some, some),
         lambda: nodes.apply_style_patch(some, some, some, some),

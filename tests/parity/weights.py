@@ -37,8 +37,8 @@ def tiny_unet() -> dict[str, Array]:
     return {name: tensor.astype(np.float16).astype(np.float32) for name, tensor in tensors.items()}
 
 
-def write_models(root: Path) -> None:
-    """Write a folder with the recordings' models (3.6 GB), but for those that are there already."""
+def write_models(root: Path, *only: str) -> None:
+    """Write a folder with the recordings' models (3.6 GB), or those named, but for those that are there already."""
     models: dict[str, Callable[[], dict[str, Array]]] = {
         "checkpoints/sd15_rand": lambda: _unet("sd15") | _text_and_vae(),
         "checkpoints/sd15_tinyunet_rand": lambda: _unet("tiny") | _text_and_vae(),
@@ -51,7 +51,7 @@ def write_models(root: Path) -> None:
     }
     for name, make in models.items():
         path = root / f"{name}.safetensors"
-        if path.exists():
+        if path.exists() or (only and name not in only):
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
         whole = path.with_suffix(".part")

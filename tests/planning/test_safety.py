@@ -247,7 +247,7 @@ def test_every_checker_at_hand_looks_where_one_is_required() -> None:
     g.add(save, images=g.add(draw, model=near.model, count=g.add(counted, image=pictures), id="second"), id="save")
     steps = planned(g, "require", checker="mine").steps
     looking = [str(step.arguments["checker"]) for step in steps.values() if step.spec.checks]
-    assert looking == ["near.safety_checker", "far.safety_checker", "save~checker.safety_checker"]
+    assert looking == ["far.safety_checker", "near.safety_checker", "save~checker.safety_checker"]
     assert str(steps["save"].arguments["images"]) == "save~safety-3.images"
 
 

@@ -16,7 +16,7 @@ from graphflow import workflows
 from tests.export.adapters import make_adapters
 from tests.export.comparing import Row, compare, make_session
 from tests.export.models import make_models
-from tests.export.packaged import packaged
+from tests.export.packaged import SMALL, packaged
 from tests.fresh import Fresh
 from tests.runners.parts import Given, Runner, main
 
@@ -40,7 +40,7 @@ def _line(result: Any) -> str:
 RUNNER = Runner(
     name="exports",
     about=__doc__,
-    parts=tuple(workflows.names()),
+    parts=SMALL,
     run=run,
     ok=lambda result: Row(**result).ok,
     line=_line,

@@ -1,75 +1,71 @@
-"""Mutates real ComfyUI workflows, imports them, and writes the table in docs/soak.md; three minutes.
+"""Reads a hundred thousand changed inputs, and writes the table in docs/soak.md; an hour.
 
-A prompt or a clear error is good; a traceback, a prompt that is no JSON, or more than two seconds of processor time is not.
-Parts: each a thousand inputs of the seed.
+A result or an error of the project's own is good. Not good are any other exception, an error that cannot be encoded, more
+than two seconds of processor time, and more than 256 MiB of memory beside what the process held before.
+Parts: a fuzzer, and a thousand of its inputs.
 """
 
 from __future__ import annotations
 
-import resource
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
-from tests.comfyui.fuzz import SLOW_SECONDS
-from tests.comfyui.fuzz import run as run_inputs
 from tests.comfyui.survey import with_tables
+from tests.hostile.fuzzing import FUZZERS, fuzzed
 from tests.runners.parts import ROOT, Given, Results, Runner, main
 
 SOAK = ROOT / "docs" / "soak.md"
 COUNT = 1_000
-COLUMNS = ("prompt", "error", "crash", "bad prompt", "slow")
+THOUSANDS = {"documents": 30, "ComfyUI files": 30, "pictures": 15, "weight files": 15, "store folders": 10}
+COLUMNS = ("inputs", "read", "refused", "crash", "unprintable", "slow", "large")
+PARTS = tuple(f"{name}/{number:02}" for name, most in THOUSANDS.items() for number in range(most))
 
 
 def run(parts: Sequence[str], given: Given) -> Iterator[tuple[str, Any]]:
-    """Import the inputs of each part and count what they gave."""
+    """Read the inputs of each part and count what they gave."""
     for part in parts:
-        table: dict[str, Counter[str]] = {}
+        name, _, number = part.rpartition("/")
+        counts: Counter[str] = Counter()
         bad: list[Any] = []
-        slowest, start, first = 0.0, time.perf_counter(), int(part) * COUNT
-        for number, outcome in enumerate(run_inputs(0, COUNT, first=first), first):
-            row = table.setdefault(outcome.mutation, Counter())
-            row[outcome.verdict] += 1
-            row["slow"] += outcome.seconds > SLOW_SECONDS
-            slowest = max(slowest, outcome.seconds)
-            if outcome.verdict not in ("prompt", "error") or outcome.seconds > SLOW_SECONDS:
-                bad.append({"number": number, **asdict(outcome)})
-        yield (
-            part,
-            {
-                "table": table,
-                "bad": bad,
-                "slowest": slowest,
-                "seconds": time.perf_counter() - start,
-                "mebibytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-            },
-        )
+        slowest = largest = 0.0
+        start, first = time.perf_counter(), int(number) * COUNT
+        with tempfile.TemporaryDirectory() as folder:
+            for place, (change, outcome) in enumerate(fuzzed(FUZZERS[name](Path(folder)), name, first, COUNT), first):
+                counts.update(["inputs", outcome.verdict, *outcome.faults[outcome.verdict in outcome.faults :]])
+                slowest, largest = max(slowest, outcome.seconds), max(largest, outcome.mebibytes)
+                if outcome.faults:
+                    bad.append({"number": place, "change": change, **asdict(outcome)})
+        seconds = time.perf_counter() - start
+        yield part, {"counts": counts, "bad": bad, "slowest": slowest, "largest": largest, "seconds": seconds}
 
 
 def table(results: Results) -> str:
     """Return the counts of all parts as text."""
-    counts: dict[str, Counter[str]] = {}
-    for result in results.values():
-        for mutation, row in result["table"].items():
-            counts.setdefault(mutation, Counter()).update(row)
-    lines = [f"{'mutation':<16}" + "".join(f"{column:>12}" for column in COLUMNS)]
-    for name, row in [*sorted(counts.items()), ("all", sum(counts.values(), Counter()))]:
-        lines.append(f"{name:<16}" + "".join(f"{row[column]:>12,}" for column in COLUMNS))
-    slowest, memory = (max(result[key] for result in results.values()) for key in ("slowest", "mebibytes"))
-    seconds = sum(result["seconds"] for result in results.values())
-    lines.append(f"slowest {slowest:.2f} s, peak memory {memory:,.0f} MiB, {seconds:.0f} s in all")
+    heads = (*COLUMNS, "slowest, s", "most, MiB")
+    lines = [f"{'fuzzer':<16}" + "".join(f"{head:>12}" for head in heads)]
+    for name in (*THOUSANDS, "all"):
+        parts = [result for part, result in results.items() if name in (part.rpartition("/")[0], "all")]
+        counts = sum((Counter(result["counts"]) for result in parts), Counter[str]())
+        slowest, largest = (max(result[key] for result in parts) for key in ("slowest", "largest"))
+        cells = "".join(f"{counts[column]:>12,}" for column in COLUMNS)
+        lines.append(f"{name:<16}{cells}{slowest:>12.2f}{largest:>12.0f}")
     return "\n".join(lines)
 
 
 def _line(result: Any) -> str:
     told = [
-        f"input {bad['number']}, {bad['mutation']}: {bad['verdict']} after {bad['seconds']:.2f} s\n{bad['detail']}"
-        for bad in result["bad"][:10]
+        f"input {bad['number']}, {bad['change']}: {bad['verdict']}, {bad['seconds']:.2f} s, {bad['mebibytes']:.0f} MiB\n"
+        f"{bad['detail']}"
+        for bad in result["bad"][:5]
     ]
-    return "\n".join([f"{len(result['bad'])} of {COUNT:,} not good, slowest {result['slowest']:.2f} s", *told])
+    good = f"{len(result['bad'])} of {COUNT:,} not good, slowest {result['slowest']:.2f} s, most {result['largest']:.0f} MiB"
+    return "\n".join([good, *told])
 
 
 def _write(results: Results, given: Given) -> None:
@@ -81,7 +77,7 @@ def _write(results: Results, given: Given) -> None:
 RUNNER = Runner(
     name="fuzz",
     about=__doc__,
-    parts=tuple(map(str, range(10))),
+    parts=PARTS,
     run=run,
     ok=lambda result: not result["bad"],
     line=_line,

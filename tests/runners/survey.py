@@ -1,7 +1,7 @@
-"""Imports every official ComfyUI template that is not tied to a paid API, and writes the tables in docs/comfyui.md.
+"""Imports, runs and exports every official ComfyUI template that is not tied to a paid API; writes tables in docs/comfyui.md.
 
-Parts: families of templates, e.g. sdxl, flux-1 and video. A part is good where all its files flatten, and those of Stable
-Diffusion import whole; how many of the others do, tests/comfyui/test_survey.py holds.
+Parts: templates below their families, e.g. sdxl, flux-1 and video. Those that import whole run with random weights in place
+of their models. A part is good where its file flattens; how many import whole, tests/comfyui/test_survey.py holds.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import Any
 from tests.comfyui.fuzz import templates
 from tests.comfyui.survey import (
     DOCS,
-    STABLE_DIFFUSION,
     Survey,
     core_table,
     family_of,
@@ -31,19 +30,17 @@ def _slug(family: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", family.lower())
 
 
-def by_part() -> dict[str, list[str]]:
-    """Return the templates of each part."""
-    found: dict[str, list[str]] = {}
-    for name in templates():
-        found.setdefault(_slug(family_of(name)), []).append(name)
-    return dict(sorted(found.items()))
+def by_part() -> dict[str, str]:
+    """Return the template of each part."""
+    parts = {f"{_slug(family_of(name))}/{name.removesuffix('.json')}": name for name in templates()}
+    return dict(sorted(parts.items()))
 
 
 def run(parts: Sequence[str], given: Given) -> Iterator[tuple[str, Any]]:
-    """Import the templates of each part."""
+    """Import the template of each part, run and export it."""
     names = by_part()
     for part in parts:
-        yield part, survey(names[part]).to_json()
+        yield part, survey([names[part]], tried=True).to_json()
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
@@ -52,16 +49,15 @@ def _options(parser: argparse.ArgumentParser) -> None:
 
 
 def _ok(result: Any) -> bool:
-    families = result["families"]
-    partly = any(families[name]["partly"] for name in STABLE_DIFFUSION if name in families)
-    return not result["count"].get("failed") and not partly
+    return not result["count"].get("failed")
 
 
 def _line(result: Any) -> str:
-    count = result["count"]
-    whole, ready = count.get("files that import whole", 0), count.get("files that import whole, and no node waits", 0)
-    files = sum(len(family["whole"]) + len(family["partly"]) for family in result["families"].values())
-    return f"{whole} of {files} import whole, {ready} of them with no node that waits"
+    (template,) = Survey.of([result]).templates.values()
+    if template.lacks:
+        return f"lacks {', '.join(template.lacks)}"
+    said = {"runs": template.runs, "exports": template.exports}
+    return "; ".join(f"{verb} not: {why[:200]}" if why else verb for verb, why in said.items())
 
 
 def _write(results: Results, given: Given) -> None:
@@ -73,9 +69,9 @@ def _write(results: Results, given: Given) -> None:
     if given.problems:
         print("\n".join(found.said))
     if given.missing:
-        for family in found.families.values():
-            for name, types in family.partly.items():
-                print(f"{name}: {', '.join(types)}")
+        for name, template in found.templates.items():
+            if template.lacks:
+                print(f"{name}: {', '.join(template.lacks)}")
     tables = {"families": family_table(found), "core": core_table(), "rules": rule_table()}
     DOCS.write_text(with_tables(DOCS.read_text("utf-8"), tables), "utf-8")
     print(f"wrote the tables in docs/{DOCS.name}")

@@ -161,11 +161,24 @@ def _image_prompt(entry: NodeEntry, spec: NodeSpec) -> Made:
     links = {"conditioning": _link(entry, "conditioning")["conditioning"], "clip_vision_output": "@picture"}
     if style:
         nodes.append(("style", "StyleModelLoader", {"style_model_name": style}, {}))
-        values = {"strength": strength, "strength_type": "multiply"}
+        kinds = {"multiply": "multiply", "attention": "attn_bias"}
+        values = {"strength": strength, "strength_type": kinds[_value(entry, spec, "strength_type")]}
         nodes.append(("", "StyleModelApply", values, {**links, "style_model": "@style"}))
     else:
         values = {"strength": strength, "noise_augmentation": noise}
         nodes.append(("", "unCLIPConditioning", values, links))
+    return Made(nodes, {"conditioning": ("", 0)})
+
+
+def _gligen_box(entry: NodeEntry, spec: NodeSpec) -> Made:
+    values = {name: _value(entry, spec, name) for name in ("text", "width", "height", "x", "y")}
+    links = {
+        "conditioning_to": _link(entry, "conditioning")["conditioning"],
+        "clip": _link(entry, "text_encoder")["text_encoder"],
+        "gligen_textbox_model": "@gligen",
+    }
+    named = {"gligen_name": _value(entry, spec, "gligen")}
+    nodes = [("gligen", "GLIGENLoader", named, {}), ("", "GLIGENTextBoxApply", values, links)]
     return Made(nodes, {"conditioning": ("", 0)})
 
 
@@ -192,7 +205,9 @@ def _one_sided_control(entry: NodeEntry, spec: NodeSpec) -> Made:
     if "negative" in entry.links or "mask" in entry.links:
         raise MisfitError("ComfyUI's ControlNetApplyAdvanced has no mask")
     positive = _link(entry, "positive")["positive"]
-    links = {"positive": positive, "negative": positive, **_link(entry, "control_net"), **_link(entry, "image")}
+    links = {"positive": positive, "negative": positive}
+    for name in ("control_net", "image", "vae"):
+        links |= _link(entry, name)
     values: dict[str, Any] = {}
     for name, there in (("strength", "strength"), ("start", "start_percent"), ("end", "end_percent")):
         link = _link(entry, name)
@@ -219,6 +234,7 @@ SPECIAL: Mapping[str, Back] = {
     "apply_control_net": _one_sided_control,
     "encode_prompt_sdxl": _prompt_sdxl,
     "add_image_prompt": _image_prompt,
+    "add_gligen_box": _gligen_box,
     "encode_prompt_with_images": _edit_prompt,
 }
 """By native type; asked where no declarative rule fits."""

@@ -23,6 +23,7 @@ from . import (
     values,
     video,
     video_families,
+    xlabs,
 )
 from .rule import AnyRule, Made, Rule
 
@@ -45,6 +46,7 @@ _TOPICS = (
     pack_values,
     pack_prompts,
     custom,
+    xlabs,
 )
 
 

@@ -13,8 +13,7 @@ _UNION = {
 }
 _AUX = "comfyui_controlnet_aux"
 
-_APPLY = "positive negative control_net image strength start_percent:start end_percent:end"
-_NO_VAE = {"vae": "its autoencoder is not used: the families that run by components read pixels"}
+_APPLY = "positive negative control_net image strength start_percent:start end_percent:end vae"
 
 _METHODS = {
     "HEDPreprocessor": ("hed", "hed_safe"),
@@ -154,16 +153,16 @@ _NAMED = {rule.comfy: rule for rule in _PREPROCESSORS}
 RULES: tuple[AnyRule, ...] = (
     *_PREPROCESSORS,
     Made("AIO_Preprocessor", ("preprocess", "canny_edges"), _by_name, says="the preprocessor that it names", pack=_AUX),
-    Rule("ACN_AdvancedControlNetApply", "apply_control_net", _APPLY, "positive negative", pack="ComfyUI-Advanced-ControlNet", dropped=_NO_VAE, back=False),
+    Rule("ACN_AdvancedControlNetApply", "apply_control_net", _APPLY, "positive negative", pack="ComfyUI-Advanced-ControlNet", back=False),
     Rule("ControlNetLoader", "load_control_net", "control_net_name:control_net"),
     Rule("ControlNetLoaderAdvanced", "load_control_net", "control_net_name:control_net cnet:control_net", pack="ComfyUI-Advanced-ControlNet",
          ignored="tk_optional timestep_keyframe", back=False),
     Rule("DiffControlNetLoader", "load_difference_control_net", "model control_net_name:control_net"),
     Rule("SetUnionControlNetType", "set_union_control_type", "control_net type", values={"type": _UNION}),
     Rule("ControlNetApply", "apply_control_net", "conditioning:positive control_net image strength", back=False),
-    Rule("ControlNetApplyAdvanced", "apply_control_net", _APPLY, "positive negative", dropped=_NO_VAE),
-    Rule("ControlNetApplySD3", "apply_control_net", _APPLY, "positive negative", dropped=_NO_VAE, back=False),
-    Rule("ControlNetInpaintingAliMamaApply", "apply_control_net", f"{_APPLY} mask", "positive negative", dropped=_NO_VAE, back=False),
+    Rule("ControlNetApplyAdvanced", "apply_control_net", _APPLY, "positive negative"),
+    Rule("ControlNetApplySD3", "apply_control_net", _APPLY, "positive negative", back=False),
+    Rule("ControlNetInpaintingAliMamaApply", "apply_control_net", f"{_APPLY} mask", "positive negative", back=False),
     Rule("Canny", "canny_edges", "image low_threshold high_threshold"),
     Rule("CLIPVisionLoader", "load_image_encoder", "clip_name:image_encoder"),
     Made("CLIPVisionEncode", (), _features, says="part of the node that reads the encoded picture"),

@@ -50,12 +50,28 @@ def _style(builder: Builder, source: Source) -> list[Value]:
     model = source.fused("style_model", "style model")
     if model is None:
         raise RefusedError("its style model is missing")
-    if source.text("strength_type", "multiply") != "multiply":
-        raise RefusedError("strength_type attn_bias has no native counterpart")
+    kinds = {"multiply": "multiply", "attn_bias": "attention"}
+    kind = source.text("strength_type", "multiply")
+    if kind not in kinds:
+        raise RefusedError(f"its strength_type {kind} is not known")
     picture = _picture(source)
     told = {"conditioning": source.get("conditioning"), "style_model": model.parts["name"]}
-    inputs = {**told, **picture.parts, "strength": source.get("strength", 1.0)}
+    strength = {"strength": source.get("strength", 1.0), "strength_type": kinds[kind]}
+    inputs = {**told, **picture.parts, **strength}
     return [builder.add(source, "add_image_prompt", inputs, ids=(*model.ids, *picture.ids))]
+
+
+def _gligen(builder: Builder, source: Source) -> list[Value]:
+    return [Fused("GLIGEN model", {"gligen": source.text("gligen_name")}, (source.id,))]
+
+
+def _gligen_box(builder: Builder, source: Source) -> list[Value]:
+    network = source.fused("gligen_textbox_model", "GLIGEN model")
+    if network is None:
+        raise RefusedError("its GLIGEN model is missing")
+    inputs = {name: source.get(name) for name in ("text", "width", "height", "x", "y")}
+    told = {"conditioning": source.get("conditioning_to"), "text_encoder": source.get("clip")}
+    return [builder.add(source, "add_gligen_box", {**told, **inputs, **network.parts}, ids=network.ids)]
 
 
 def _unclip(builder: Builder, source: Source) -> list[Value]:
@@ -69,6 +85,23 @@ def _style_patch(builder: Builder, source: Source) -> list[Value]:
     picture = _picture(source)
     inputs = {"model": source.get("model"), "control_net": source.get("model_patch"), **picture.parts}
     return [builder.add(source, "apply_style_patch", inputs, ids=picture.ids)]
+
+
+def _fun_control(builder: Builder, source: Source) -> list[Value]:
+    """ZImageFunControlnet: its mask is of the picture to fill in alone."""
+    filled = source.get("inpaint_image")
+    if filled is None and source.get("mask") is not None:
+        source.remark("its mask is not used, since no picture to fill in is linked")
+    inputs = {
+        "model": source.get("model"),
+        "control_net": source.get("model_patch"),
+        "image": source.get("image"),
+        "vae": source.get("vae"),
+        "strength": source.get("strength", 1.0),
+        "inpaint_image": filled,
+        "mask": None if filled is None else source.get("mask"),
+    }
+    return [builder.add(source, "apply_control_patch", inputs)]
 
 
 _LUMINA = {
@@ -124,11 +157,17 @@ RULES: tuple[AnyRule, ...] = (
     Rule("LotusConditioning", "lotus_conditioning"),
     Rule("ModelPatchLoader", "load_control_patch", "name:control_net"),
     Rule("QwenImageDiffsynthControlnet", "apply_control_patch", "model model_patch:control_net vae image strength mask"),
-    Rule("ZImageFunControlnet", "apply_control_patch", "model model_patch:control_net vae image strength mask", back=False,
-         dropped={"inpaint_image": "its picture to fill in is not used"}),
+    Made("ZImageFunControlnet", ("apply_control_patch",), _fun_control, says="apply_control_patch"),
     Made("USOStyleReference", ("apply_style_patch",), _style_patch, says="apply_style_patch"),
-    Made("StyleModelLoader", (), _style_model, says="part of add_image_prompt"),
-    Made("StyleModelApply", ("add_image_prompt",), _style, says="add_image_prompt"),
+    Made("StyleModelLoader", (), _style_model, says="part of add_image_prompt", gives={"style_model": "redux"}),
+    Made("StyleModelApply", ("add_image_prompt",), _style, says="add_image_prompt", gives={"style_model": "redux"}),
+    Rule("ModelSamplingStableCascade", "set_cascade_shift", "model shift"),
+    Rule("StableCascade_StageB_Conditioning", "add_stage_c", "conditioning stage_c:latent"),
+    Rule("StableCascade_StageC_VAEEncode", "encode_stage_c", "image:images vae compression", outputs="stage_c stage_b"),
+    Rule("SD_4XUpscale_Conditioning", "enlarge_conditioning", "images positive negative scale_ratio noise_augmentation",
+         outputs="positive negative latent"),
+    Made("GLIGENLoader", (), _gligen, says="part of add_gligen_box"),
+    Made("GLIGENTextBoxApply", ("add_gligen_box",), _gligen_box, says="add_gligen_box"),
     Made("unCLIPConditioning", ("add_image_prompt",), _unclip, says="add_image_prompt"),
 )  # fmt: skip
 """By ComfyUI type."""

@@ -75,6 +75,7 @@ RULES: tuple[AnyRule, ...] = (
     # guidance
     Rule("RescaleCFG", "rescale_guidance", "model multiplier"),
     Rule("APG", "adaptive_projected_guidance", "model eta norm_threshold momentum"),
+    Rule("PerpNeg", "perp_neg_guidance", "model empty_conditioning:empty neg_scale:negative_scale"),
     Rule("CFGZeroStar", "cfg_zero_star", "model"),
     Rule("TCFG", "tangential_guidance", "model"),
     Rule("CFGNorm", "limit_guidance_norm", "model strength"),
@@ -85,6 +86,7 @@ RULES: tuple[AnyRule, ...] = (
     Rule("VideoLinearCFGGuidance", "ramp_guidance", "model min_cfg:min_scale", fixed={"shape": "linear"}),
     Rule("VideoTriangleCFGGuidance", "ramp_guidance", "model min_cfg:min_scale", fixed={"shape": "triangle"}),
     Rule("DifferentialDiffusion", "differential_diffusion", "model strength"),
+    Rule("HypernetworkLoader", "apply_hypernetwork", "model hypernetwork_name:hypernetwork strength"),
     # noise levels
     Rule("ModelSamplingDiscrete", "set_prediction", "model sampling:prediction zsnr:zero_snr", values={"sampling": {"eps": "epsilon", "x0": "sample"}}),
     Rule("ModelSamplingContinuousEDM", "set_continuous_sampling", "model sampling:prediction sigma_max sigma_min",

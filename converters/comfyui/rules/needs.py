@@ -26,10 +26,7 @@ class Need:
 
 _FAMILIES: Mapping[str, str] = {
     # needed: types
-    "Stable Cascade's two stages":
-        "StableCascade_StageB_Conditioning StableCascade_StageC_VAEEncode"
-        " StableCascade_SuperResolutionControlnet ModelSamplingStableCascade",
-    "the Stable Diffusion x4 upscaler": "SD_4XUpscale_Conditioning",
+    "the super-resolution ControlNet of Stable Cascade": "StableCascade_SuperResolutionControlnet",
     "Hunyuan-DiT's text encoders (BERT and mT5)": "CLIPTextEncodeHunyuanDiT",
     "PixArt with its size conditioning": "CLIPTextEncodePixArtAlpha",
     "published step tables for Flux, Wan and Chroma, and these families": "OptimalStepsScheduler",
@@ -81,14 +78,11 @@ _NODES: Mapping[str, str] = {
         " CreateHookLoraModelOnly CreateHookModelAsLora CreateHookModelAsLoraModelOnly CombineHooks2 CombineHooks4"
         " CombineHooks8 SetClipHooks SetHookKeyframes",
     "a conditioning that acts where no other one does": "ConditioningSetDefaultCombine PairConditioningSetDefaultCombine",
-    "GLIGEN's layers in the UNet, which place things in boxes": "GLIGENLoader GLIGENTextBoxApply",
     "PhotoMaker's encoder of faces": "PhotoMakerLoader PhotoMakerEncode",
-    "a weight patch that reads hypernetworks": "HypernetworkLoader",
     "a prompt that a ControlNet reads instead of the model": "CLIPTextEncodeControlnet",
     "a schedule from GITS's tables, which have no free licence": "GITSScheduler",
     "a sampler that enlarges the latent while it runs": "SamplerLCMUpscale",
     "an operation on the guided prediction": "LatentApplyOperationCFG",
-    "Perp-Neg as a change of the model; PerpNegGuider has a native node": "PerpNeg",
     "guidance that Mahiro describes": "Mahiro",
     "a trainer of LoRAs": "TrainLoraNode SaveLoRANode LoraModelLoader LossGraphNode LoadImageSetFromFolderNode LoadImageTextSetFromFolderNode",
     "a writer of vector pictures": "SaveSVGNode",

@@ -123,6 +123,7 @@ class Made:
         differs: What is done otherwise; empty where the result is the same.
         pack: The custom pack that has the node; empty for ComfyUI's own.
         back: A rule for the way back, where one native node is this node again.
+        gives: Native parameters that the function always gives, with what may stand for their values.
     """
 
     comfy: str
@@ -133,6 +134,7 @@ class Made:
     differs: str = ""
     pack: str = ""
     back: Rule | None = None
+    gives: Mapping[str, Any] = field(default_factory=dict)
 
 
 AnyRule: TypeAlias = Rule | Made

@@ -6,6 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from graphflow.modelfiles.families import family_of_encoders
+from graphflow.modelfiles.quantised.float8 import DTYPES as PLAIN
+from graphflow.modelfiles.quantised.recognise import WIDE
 
 from ..families import family_of, text_parts
 from ..graph import Given
@@ -90,6 +92,9 @@ def make_base(emission: Emission, constant: str, options: tuple[tuple[str, Any],
     """The handle of the model that a parameter names; its path becomes a constant."""
     script, given = emission.script, emission.inputs[name]
     description = emission.described(name)
+    formats = {dtype for part in description.parts.values() for dtype in part.bytes_by_dtype}
+    if strange := sorted(formats - WIDE - PLAIN - {"pickle"}):
+        raise UnsupportedError(f"{description.name} is quantised ({', '.join(strange)}), which Diffusers reads wrongly")
     path = constant_path(emission, name, constant)
     shown = script.value(given, default=path, shown=path)
     return Base(

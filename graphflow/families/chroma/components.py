@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping
 
 from torch import Tensor, nn
@@ -35,9 +34,7 @@ class ChromaComponents(FlowComponents):
         Raises:
             ModelFormatError: Its class cannot be loaded.
         """
-        with warnings.catch_warnings():  # Diffusers' own class asks for a name that Diffusers is about to move
-            warnings.filterwarnings("ignore", ".*FluxPosEmbed", FutureWarning)
-            module = super().build(part)
+        module = super().build(part)
         if part.class_name == self.transformer:
             for norm in module.get_submodule("distilled_guidance_layer.norms").children():
                 norm.eps = NORM_EPS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from graphflow.families.chroma.config import infer_transformer
+from graphflow.families.chroma.stand_ins import STAND_INS
 from graphflow.families.flow.bfl_config import schedule
 from graphflow.families.flow.bfl_names import transformer_names
 from graphflow.families.flow.family import FlowFamily
@@ -20,11 +21,12 @@ FAMILY = FlowFamily(
     half="bfloat16",
     comfyui_loader={1: "chroma"},
     latent=LatentFormat(channels=16, scale=0.3611, shift=0.1159, tiny="taef1"),
-    variants=(Variant(name="chroma"),),
+    variants=(Variant(name="chroma", gguf="flux"),),
     infer=infer_transformer,
     names=transformer_names,
     schedule=schedule,
     roles=(EncoderRole(part="text_encoder", classes=("T5EncoderModel",)),),
     texts={"text_encoder": T5},
     components_in="graphflow.families.chroma.components",
+    stand_ins=STAND_INS,
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from torch import nn
+
 from graphflow.families.flow.t5 import T5Encoder
 from graphflow.families.flow.text import FlowText
 from graphflow.values import Conditioning, ConditioningEntry
@@ -19,6 +21,10 @@ class ChromaText(FlowText):
     """
 
     t5: T5Encoder
+
+    def languages(self) -> dict[str, nn.Module]:
+        """Its language model."""
+        return {"text_encoder": self.t5.module}
 
     def encode(self, text: str, texts: Mapping[str, str] | None = None) -> Conditioning:
         """Encode a prompt.

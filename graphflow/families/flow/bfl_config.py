@@ -21,21 +21,32 @@ def transformer_facts(shapes: Shapes, where: str) -> tuple[Config, Config]:
     Raises:
         ModelFormatError: The tensors do not form such a transformer.
     """
+    facts, defaults = block_facts(shapes, where)
+    last = shape_of(shapes, "final_layer.linear.weight", "proj_out.weight", dims=2)
+    if not last:
+        raise ModelFormatError("the transformer lacks its last layer", where=where)
+    return facts | {"out_channels": last[0]}, defaults
+
+
+def block_facts(shapes: Shapes, where: str) -> tuple[Config, Config]:
+    """As :func:`transformer_facts`, of all but the last layer.
+
+    Raises:
+        ModelFormatError: The tensors do not form such a network.
+    """
     picture = shape_of(shapes, "img_in.weight", "x_embedder.weight", dims=2)
     text = shape_of(shapes, "txt_in.weight", "context_embedder.weight", dims=2)
     norm = shape_of(
         shapes, "double_blocks.0.img_attn.norm.key_norm.scale", "transformer_blocks.0.attn.norm_k.weight", dims=1
     )
-    last = shape_of(shapes, "final_layer.linear.weight", "proj_out.weight", dims=2)
-    if not (picture and text and norm and last) or picture[0] % norm[0]:
-        raise ModelFormatError("the transformer lacks its first or last layers", where=where)
+    if not (picture and text and norm) or picture[0] % norm[0]:
+        raise ModelFormatError("the transformer lacks its first layers", where=where)
     blocks: dict[str, set[str]] = {}
     for name in shapes:
         if match := _BLOCK.match(name):
             blocks.setdefault("single" if "single" in match[1] else "double", set()).add(match[2])
     facts: Config = {
         "in_channels": picture[1],
-        "out_channels": last[0],
         "num_layers": len(blocks.get("double", ())),
         "num_single_layers": len(blocks.get("single", ())),
         "attention_head_dim": norm[0],

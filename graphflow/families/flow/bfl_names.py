@@ -8,7 +8,7 @@ from graphflow.families.flow.names import Row, TableNames
 from graphflow.modelfiles.description import Part
 from graphflow.modelfiles.family import THIRDS, Rows
 
-_LEAVES = {"scale": "weight"}
+LEAVES = {"scale": "weight"}
 
 _MODULES = (
     ("img_in", "x_embedder"),
@@ -52,14 +52,15 @@ _SINGLE = (
 
 def transformer_names(part: Part) -> TableNames:
     """Return the names of a transformer's tensors."""
-    return TableNames(tuple(_rows()), _LEAVES, original=part.keys == "ldm")
+    # The authors have (shift, scale) in one layer, Diffusers (scale, shift).
+    last: Row = ("final_layer.adaLN_modulation.1", "norm_out.linear", "swap_halves")
+    return TableNames((last, *block_rows()), LEAVES, original=part.keys == "ldm", lora_table=tuple(_xlabs_rows()))
 
 
-def _rows() -> Iterator[Row]:
+def block_rows() -> Iterator[Row]:
+    """Rows of all but the last modulation, which ControlNets have, too."""
     for old, new in _MODULES:
         yield old, new, ""
-    # The authors have (shift, scale) in one layer, Diffusers (scale, shift).
-    yield "final_layer.adaLN_modulation.1", "norm_out.linear", "swap_halves"
     for old, new in _DOUBLE:
         yield _OLD + old, _NEW + new, ""
     for letter, third in zip("qkv", THIRDS, strict=True):
@@ -71,3 +72,14 @@ def _rows() -> Iterator[Row]:
     for index, name in enumerate(("attn.to_q", "attn.to_k", "attn.to_v")):
         yield "single_blocks.{}.linear1", f"single_transformer_blocks.{{}}.{name}", Rows(index, index + 1, 7)
     yield "single_blocks.{}.linear1", "single_transformer_blocks.{}.proj_mlp", Rows(3, 7, 7)
+
+
+def _xlabs_rows() -> Iterator[Row]:
+    """Yield what x-labs calls layers: those of the picture have number 1, those of the text 2."""
+    for letter, third in zip("qkv", THIRDS, strict=True):
+        yield f"{_OLD}qkv_lora1", f"{_NEW}attn.to_{letter}", third
+        yield f"{_OLD}qkv_lora2", f"{_NEW}attn.add_{letter}_proj", third
+        yield "single_blocks.{}.qkv", f"single_transformer_blocks.{{}}.attn.to_{letter}", third
+    yield f"{_OLD}proj_lora1", f"{_NEW}attn.to_out.0", ""
+    yield f"{_OLD}proj_lora2", f"{_NEW}attn.to_add_out", ""
+    yield "single_blocks.{}.proj", "single_transformer_blocks.{}.proj_out", ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ from torch import nn
 
 from graphflow.basics.importing import collector_paused
 from graphflow.errors import ModelFormatError
-from graphflow.families.flow import caching, skipping  # noqa: F401 - they register what their hooks do
+from graphflow.families.flow import caching, skipping, steering  # noqa: F401 - they register what their hooks do
 from graphflow.families.flow.piece_tokenizer import PieceTokenizer, make_piece_tokenizer
 from graphflow.families.latent_diffusion.building import build
 from graphflow.families.latent_diffusion.components import LatentDiffusionComponents
@@ -34,9 +35,11 @@ class FlowComponents(LatentDiffusionComponents):
 
     Attributes:
         transformer: The Diffusers class of the family's transformer.
+        further: Diffusers classes of what steers it.
     """
 
     transformer: str
+    further: tuple[str, ...] = ()
 
     def build(self, part: Part) -> nn.Module:
         """The part's module without weights.
@@ -45,12 +48,14 @@ class FlowComponents(LatentDiffusionComponents):
             ModelFormatError: Its class cannot be loaded.
         """
         config = dict(part.config)
-        if part.class_name == self.transformer:
+        if part.class_name in (self.transformer, *self.further):
             with collector_paused():
                 import diffusers
 
                 cls = getattr(diffusers, part.class_name)
-            module: nn.Module = cls.from_config(config)
+            with warnings.catch_warnings():  # Diffusers' own classes ask for a name that Diffusers is about to move
+                warnings.filterwarnings("ignore", ".*FluxPosEmbed", FutureWarning)
+                module: nn.Module = cls.from_config(config)
             return module
         if part.class_name in _TEXT:
             with collector_paused():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -11,14 +11,19 @@ import torch
 from torch import Tensor
 
 from graphflow.errors import InvalidInputError
+from graphflow.families.flow.control import FlowControl, Residuals
+from graphflow.families.flow.saving import flow_families, original_tensors
+from graphflow.families.latent_diffusion.nets import NetsInUse
+from graphflow.families.latent_diffusion.saving import UNET, config_of
 from graphflow.loading.lora_extraction import extract_lora
+from graphflow.modelfiles.description import Part
 from graphflow.modelfiles.family import LatentFormat
 from graphflow.pixels.batches import cycled
 from graphflow.sampling.guidance import Modifier
 from graphflow.sampling.loop import LatentSpace, MakeMaskSchedule
 from graphflow.sampling.network import Denoiser
 from graphflow.sampling.prediction import ModelSampling
-from graphflow.values import ConditioningEntry, Latent
+from graphflow.values import Conditioning, ConditioningEntry, Control, Latent
 
 REFERENCES = "reference_latents"
 """Where a conditioning entry's extras have the latents of pictures to look at."""
@@ -31,6 +36,9 @@ class FlowDenoiser(Denoiser):
     Attributes:
         module: The transformer.
         dtype: Dtype it computes in.
+        controls: The ControlNets in use.
+        everywhere: Controls of the model itself, whatever it is told.
+        steered_by: The family's ControlNets; None where it has none.
         caches: Whether what it makes of references can be the same at every step.
         kept: What it made of references, by what it was asked; None where it makes it anew at every step.
     """
@@ -41,18 +49,31 @@ class FlowDenoiser(Denoiser):
     device: torch.device
     dtype: torch.dtype
     guidance: list[Modifier] = field(default_factory=list)
+    further_sides: dict[str, Conditioning] = field(default_factory=dict)
     variations: dict[str, Callable[..., AbstractContextManager[None]]] = field(default_factory=dict)
     make_mask_schedule: MakeMaskSchedule | None = None
+    controls: NetsInUse = field(default_factory=NetsInUse)
+    everywhere: list[Control] = field(default_factory=list)
+    steered_by: ClassVar[type[FlowControl] | None] = None
     kept: dict[tuple[object, ...], tuple[Sequence[ConditioningEntry], Any]] | None = None
     caches: ClassVar[bool] = False
     _moved: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+
+    def file_tensors(self) -> tuple[dict[str, Tensor], dict[str, Any], str]:
+        """Its tensors in the authors' layout, and its config."""
+        class_name = type(self.module).__name__
+        config = config_of(self.module)
+        (family,) = (family for family in flow_families() if family.transformer == class_name)
+        names = family.names(Part("transformer", class_name, config, files=(), keys="ldm"))
+        return original_tensors(self.module, names, UNET), {"transformer": config}, ""
 
     def as_lora(self, rank: int, notice: Callable[[str], None]) -> dict[str, Tensor]:
         """Its weights, a difference of models, as LoRA layers in Diffusers' layout."""
         return extract_lora(self.module, "lora_transformer", rank, notice)
 
     def close(self) -> None:
-        """Forget what was moved to the device, and what was kept."""
+        """Give the ControlNets back, and forget what was moved to the device, and what was kept."""
+        self.controls.close()
         self._moved.clear()
         if self.kept is not None:
             self.kept.clear()
@@ -138,12 +159,7 @@ class FlowDenoiser(Denoiser):
         entries: Sequence[ConditioningEntry],
         evaluate: Callable[[Tensor, Tensor, Sequence[ConditioningEntry]], Tensor],
     ) -> Tensor:
-        """The network's output by `evaluate`, which gets entries together whose reference latents have equal shapes.
-
-        Raises:
-            InvalidInputError: An entry has ControlNets.
-        """
-        self.refuse_controls(entries)
+        """The network's output by `evaluate`, which gets entries together whose reference latents have equal shapes."""
         parts, times = x.chunk(len(entries)), timestep.chunk(len(entries))
         outputs: dict[int, Tensor] = {}
         for group in split_by_references(entries):
@@ -155,6 +171,45 @@ class FlowDenoiser(Denoiser):
             outputs |= dict(zip(group, output.chunk(len(group)), strict=True))
         return torch.cat([outputs[index] for index in range(len(entries))]).to(x.device, torch.float32)
 
+    def steering(
+        self, entries: Sequence[ConditioningEntry], size: Sequence[int], told: Mapping[str, Any], inner: int
+    ) -> Residuals:
+        """The sum of what ControlNets add; entries that are evaluated together share their controls.
+
+        Args:
+            entries: n entries.
+            size: Shape (n * B, C, ..., h, w) of the latent.
+            told: What the transformer gets, without reference pictures.
+            inner: Width of its tokens.
+
+        Raises:
+            InvalidInputError: A ControlNet is of another family.
+        """
+        total: Residuals = {}
+        for control in (*entries[0].controls, *self.everywhere):
+            net = self.controls.net(control.net)
+            self._require_fit(control, net, inner)
+            encoded = self.controls.encoded(control, size[-2], size[-1], size[0] // len(entries), len(entries))
+            for place, found in net.residuals(encoded, told, control.strength, self.module).items():
+                total[place] = total[place] + found if place in total else found
+        return total
+
+    def _require_fit(self, control: Control, net: Any, inner: int) -> None:
+        name, text = control.net.files[0].name, self.text_width
+        if self.steered_by is None:
+            problem, advice = "models of this family are steered by no ControlNets", "take apply_control_net out"
+        elif not isinstance(net, self.steered_by):
+            problem, advice = f"{name!r} was made for another family", "use a ControlNet of the model's family"
+        elif net.inner != inner or net.width not in (None, text):
+            problem = (
+                f"{name!r} steers a transformer of width {net.inner} that reads texts of width {net.width or text}; this"
+                f" one has {inner} and {text}"
+            )
+            advice = "use a ControlNet that was made for this model"
+        else:
+            return
+        raise InvalidInputError(problem, where="control_net", advice=advice)
+
     def refuse_controls(self, entries: Sequence[ConditioningEntry]) -> None:
         """Refuse what nothing here reads.
 
@@ -163,7 +218,7 @@ class FlowDenoiser(Denoiser):
         """
         if any(entry.controls for entry in entries):
             raise InvalidInputError(
-                "ControlNets of this model's family are not read yet", advice="take apply_control_net out"
+                "models of this family are steered by no ControlNets", advice="take apply_control_net out"
             )
 
     def _here(self, tensor: Tensor) -> Tensor:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from graphflow.families.flow.names import T5Names
 from graphflow.modelfiles.description import TokenizerSpec
 from graphflow.modelfiles.draft import Draft
-from graphflow.modelfiles.family import TensorNames
 from graphflow.modelfiles.inferred import Inferred, Shapes
 
 
@@ -30,7 +30,7 @@ class EncoderFile:
     prefixes: tuple[str, ...]
     is_one: Callable[[Shapes, str], bool]
     infer: Callable[[Shapes, str], Inferred]
-    names: TensorNames
+    names: T5Names
     tokenizer: str
     published: tuple[str, ...]
     inside: str = ""

@@ -27,11 +27,15 @@ _TRANSFORMER_PREFIXES = (
     "base_model_model_transformer_", "base_model_model_diffusion_model_", "lycoris_", "model_diffusion_model_",
 )  # fmt: skip
 _TEXT_PREFIXES: Mapping[str, tuple[str, ...]] = {
-    "CLIPTextModel": ("lora_te_", "text_encoders_clip_l_transformer_"),
-    "CLIPTextModelWithProjection": ("text_encoders_clip_g_transformer_",),
-    "T5EncoderModel": ("lora_te3_", "text_encoders_t5xxl_transformer_"),
+    "CLIPTextModel": ("lora_te_", "text_encoders_clip_l_transformer_", "clip_l_"),
+    "CLIPTextModelWithProjection": ("text_encoders_clip_g_transformer_", "clip_g_"),
+    "T5EncoderModel": ("lora_te3_", "text_encoders_t5xxl_transformer_", "t5_"),
 }
 """What names of LoRA layers of an encoder begin with beside its number, by its first class."""
+
+
+def _as_it_is(part: Part) -> TableNames:
+    return TableNames((), {}, original=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,12 +43,14 @@ class FlowFamily(RecognisedFamily):
     """Implements :class:`graphflow.modelfiles.family.Family`.
 
     Attributes:
-        infer: Config of a transformer or ControlNet from its tensors, without prefix, and the file's name for errors.
+        infer: Config of a transformer from its tensors, without prefix, and the file's name for errors.
         names: How the transformer's tensors are called.
         schedule: The Diffusers scheduler's config of a variant.
         roles: Its encoders.
         tasks: Diffusers pipeline classes by task.
         components_in: The module with its `COMPONENTS`; it imports torch.
+        infer_control: Config of a ControlNet from its tensors, as `infer`.
+        control_names: How a ControlNet's tensors are called.
         texts: Its language models, by what the part is called in a whole model.
         lone: Whether it describes those that lie in files of their own, for every family that reads them.
     """
@@ -55,6 +61,8 @@ class FlowFamily(RecognisedFamily):
     roles: tuple[EncoderRole, ...]
     components_in: str
     tasks: Mapping[str, str] = field(default_factory=dict)
+    infer_control: Callable[[Shapes, str], Inferred] | None = None
+    control_names: Callable[[Part], TableNames] = _as_it_is
     texts: Mapping[str, EncoderFile] = field(default_factory=dict)
     lone: bool = False
 
@@ -78,7 +86,10 @@ class FlowFamily(RecognisedFamily):
         if match.kind == "controlnet":
             draft.kind, draft.family = match.kind, self.name
             prefix = control_prefix(draft.shapes) or ""
-            draft.add("controlnet", Inferred(self.control, self.name), prefix)
+            assert self.infer_control is not None, "a family that recognises ControlNets describes them"
+            inferred = self.infer_control(draft.under(prefix), draft.where)
+            draft.add("controlnet", inferred, prefix)
+            draft.details["union"] = bool(inferred.facts.get("num_mode"))
             return
         if match.kind == "text_encoder":
             text = next(text for text in self.texts.values() if text.prefix(draft.shapes) is not None)
@@ -112,6 +123,8 @@ class FlowFamily(RecognisedFamily):
         """Return how the tensors of a part are called."""
         if part.class_name == self.transformer:
             return self.names(part)
+        if part.class_name == self.control:
+            return self.control_names(part)
         text = self._text(part.class_name)
         return LatentDiffusionNames(part) if text is None else text.names
 

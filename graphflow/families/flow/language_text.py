@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from graphflow import runtime
 from graphflow.basics.finite import require_finite
@@ -42,6 +42,10 @@ class LanguageText(FlowText):
     layers: tuple[int, ...]
     least: int = 0
     filler: str = ""
+
+    def languages(self) -> dict[str, nn.Module]:
+        """Its language model."""
+        return {"text_encoder": self.module}
 
     @inference
     def encode(self, text: str, texts: Mapping[str, str] | None = None) -> Conditioning:

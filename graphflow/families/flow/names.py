@@ -23,6 +23,10 @@ class T5Names:
         """Yield the class's tensors that a file's tensor makes."""
         yield ("encoder.embed_tokens.weight" if key == "shared.weight" else key), ""
 
+    def in_file(self, name: str, axes: int) -> tuple[str, Change]:
+        """Return what files call a class's tensor, see :meth:`TableNames.in_file`."""
+        return ("shared.weight" if name == "encoder.embed_tokens.weight" else name), ""
+
     def canonical(self, name: str) -> str:
         """Return a name as it is."""
         return name
@@ -44,6 +48,10 @@ class CausalNames(T5Names):
         if not self.is_spare(key):
             yield _LANGUAGE.sub("", key), ""
 
+    def in_file(self, name: str, axes: int) -> tuple[str, Change]:
+        """Return what files call a class's tensor, see :meth:`TableNames.in_file`."""
+        return f"model.{name}", ""
+
     def is_spare(self, key: str) -> bool:
         """Tell the head that writes, the network that sees, and what is no weight."""
         return _BESIDE_LANGUAGE.match(key) is not None or "." not in key
@@ -63,12 +71,14 @@ class TableNames:
         leaves: Endings of tensors that Diffusers calls otherwise.
         original: Whether the file has the authors' names.
         spare: Beginnings of tensors that files carry and the class has no use for.
+        lora_table: More rows, for names that only LoRAs have.
     """
 
     table: tuple[Row, ...]
     leaves: Mapping[str, str]
     original: bool
     spare: tuple[str, ...] = ()
+    lora_table: tuple[Row, ...] = ()
 
     @cached_property
     def modules(self) -> Mapping[str, str]:
@@ -99,6 +109,29 @@ class TableNames:
             name = new if number is None else new.replace("{}", number[0], 1)
             yield f"{name}.{self.leaves.get(leaf, leaf)}", change
 
+    @cached_property
+    def _places(self) -> Mapping[str, tuple[str, Change]]:
+        return {new: (old, change) for old, new, change in reversed(self.table)}
+
+    def in_file(self, name: str, axes: int) -> tuple[str, Change]:
+        """Return what the authors call a class's tensor, and what of theirs it is.
+
+        Args:
+            name: Its name in the class.
+            axes: How many axes it has: leaves that Diffusers calls otherwise are those of norms.
+        """
+        module, _, leaf = name.rpartition(".")
+        number = _NUMBER.search(module + ".")
+        found = self._places.get(module)
+        if found is None and number is not None:
+            found = self._places.get(f"{module[: number.start()]}{{}}{module[number.end() :]}")
+        if found is None:  # both call it alike
+            return name, ""
+        old = found[0] if number is None else found[0].replace("{}", number[0], 1)
+        if axes == 1:
+            leaf = next((theirs for theirs, ours in self.leaves.items() if ours == leaf), leaf)
+        return f"{old}.{leaf}".removeprefix("."), found[1]
+
     def canonical(self, name: str) -> str:
         """Return a name as it is."""
         return name
@@ -108,8 +141,8 @@ class TableNames:
         return key.startswith(self.spare) if self.spare else False
 
     def originals(self, names: Iterable[str]) -> dict[str, str]:
-        """Return none: tensors would have to be joined."""
-        return {}
+        """Return the authors' names; several tensors may be one of theirs."""
+        return {name: self.in_file(name, 2)[0] for name in names}
 
     def lora_names(self, names: Iterable[str]) -> Iterator[tuple[str, str, Change]]:
         """Yield names of layers with underscores, Diffusers' and the authors', as `Family.lora_names` has them."""
@@ -119,8 +152,14 @@ class TableNames:
             if module.endswith(".to_out.0"):
                 yield module.replace(".", "_").removesuffix("_0"), module, ""
         blocks = sorted({int(number[0]) for module in known if (number := _NUMBER.search(module))})
-        for old, new, change in self.table:
+        for old, new, change in (*self.table, *self._numbered(), *self.lora_table):
             for block in blocks if "{}" in new else (0,):
                 module, name = new.replace("{}", str(block)), old.replace("{}", str(block))
                 if module in known and (name == old or name not in self._rows):
                     yield name.replace(".", "_"), module, change
+
+    def _numbered(self) -> Iterator[Row]:
+        """Yield rows for the parts of what the authors have in one, by their numbers, as OneTrainer calls them."""
+        for old, found in self._rows.items():
+            for number, (new, _) in enumerate(found if len(found) > 1 else ()):
+                yield f"{old}.{number}", new, ""

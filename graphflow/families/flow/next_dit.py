@@ -58,7 +58,6 @@ class NextDenoiser(FlowDenoiser):
         Raises:
             InvalidInputError: The entries do not fit the network.
         """
-        self.refuse_controls(entries)
         if any(entry.extras.get(REFERENCES) for entry in entries):
             raise InvalidInputError(
                 "models of this family read no reference pictures", advice="take add_reference_latent out"

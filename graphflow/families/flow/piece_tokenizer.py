@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,8 @@ def make_piece_tokenizer(spec: TokenizerSpec) -> PieceTokenizer:
         ModelNotFoundError: It is not at hand.
         ModelFormatError: Its file is damaged.
     """
+    if spec.source == "inline" and spec.vocab is not None:
+        return _bytewise(spec.vocab, spec.merges or ())
     if spec.source == "weights" and spec.path is not None:
         tensor, data = _tensor_bytes(spec.path)
         return _tekken(data, str(spec.path)) if tensor == TEKKEN else _sentencepiece(data, str(spec.path))
@@ -60,6 +62,17 @@ def make_piece_tokenizer(spec: TokenizerSpec) -> PieceTokenizer:
     if file.suffix == ".json":
         return _fast(file)
     return _sentencepiece(file.read_bytes(), str(file))
+
+
+def _bytewise(vocab: Mapping[str, int], merges: tuple[str, ...]) -> PieceTokenizer:
+    """A tokenizer of bytes and pairs of them; tokens in angle brackets stand for themselves."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    pairs = [(first, second) for first, _, second in (merge.partition(" ") for merge in merges)]
+    tokenizer = Tokenizer(models.BPE(vocab=dict(vocab), merges=pairs))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=bool(merges))
+    tokenizer.add_special_tokens([token for token in vocab if len(token) > 2 and token[0] + token[-1] == "<>"])
+    return _plain(tokenizer)
 
 
 def _fast(file: Path) -> PieceTokenizer:

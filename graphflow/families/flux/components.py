@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import replace
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from graphflow.errors import ModelFormatError
 from graphflow.families.flow.components import FlowComponents, pieces_of
 from graphflow.families.flow.t5 import T5Encoder
+from graphflow.families.flux.control import FluxControl
+from graphflow.families.flux.control_config import CONTROL, EXTRA
 from graphflow.families.flux.denoiser import FluxDenoiser
 from graphflow.families.flux.family import FAMILY
+from graphflow.families.flux.style import REDUX
 from graphflow.families.flux.text import FluxText
-from graphflow.families.latent_diffusion.components import tokenizer_of
+from graphflow.families.latent_diffusion.components import LatentDiffusionComponents, tokenizer_of
+from graphflow.families.latent_diffusion.hooks.attach import attending
+from graphflow.families.latent_diffusion.ip_adapter import PictureAdapter
 from graphflow.families.latent_diffusion.text import ClipEncoder
 from graphflow.loading.components import FindVectors, Module
+from graphflow.loading.hooks import attach
+from graphflow.modelfiles.description import Part
 from graphflow.sampling.prediction import ModelSampling
+from graphflow.values.image_prompts import ImagePrompt
 
 LEVELS = 10_000
 """Noise levels of the table from which the simple schedules of shifted models choose."""
@@ -28,6 +38,27 @@ MU = 1.15
 
 class FluxComponents(FlowComponents):
     """The networks of FLUX.1."""
+
+    def build(self, part: Part) -> nn.Module:
+        """The part's module without weights.
+
+        Raises:
+            ModelFormatError: Its class cannot be loaded.
+        """
+        config = dict(part.config)
+        extra = config.pop(EXTRA, 0)
+        module = super().build(replace(part, config=config))
+        if extra:
+            module.controlnet_x_embedder = nn.Linear(module.config.in_channels + extra, module.inner_dim)
+        return module
+
+    def control(self, part: Module) -> FluxControl:
+        """A ControlNet."""
+        return FluxControl(module=part.module, latent=self.latent, device=part.device, dtype=part.dtype)
+
+    def picture_adapter(self, part: Module) -> PictureAdapter:
+        """An IP-Adapter."""
+        return replace(LatentDiffusionComponents.picture_adapter(self, part), black=True)
 
     def denoiser(self, part: Module) -> FluxDenoiser:
         """The transformer."""
@@ -85,4 +116,9 @@ class FluxComponents(FlowComponents):
         )
 
 
-COMPONENTS = FluxComponents(latent=FAMILY.latent, transformer=FAMILY.transformer)
+@attach.register
+def _(hook: ImagePrompt, loaded: FluxDenoiser) -> AbstractContextManager[None]:
+    return attending(hook, loaded, loaded.picture_prompts)
+
+
+COMPONENTS = FluxComponents(latent=FAMILY.latent, transformer=FAMILY.transformer, further=(REDUX, CONTROL))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,15 +13,20 @@ from torch.nn import functional
 
 from graphflow.basics.inference import inference
 from graphflow.errors import InvalidInputError
+from graphflow.families.flow.control import by_block
 from graphflow.families.flow.denoiser import FlowDenoiser, exact_numbers
 from graphflow.families.flow.guidance import hearing, told_guidance
 from graphflow.families.flow.patches import pack, positions, unpack, whole_patches
+from graphflow.families.flux.control import DOUBLE, SINGLE, FluxControl
+from graphflow.families.flux.ip_adapter import FluxPicturePrompts
 from graphflow.families.flux.references import PLACES
 from graphflow.pixels.batches import cycled
 from graphflow.sampling.loop import LatentSpace
 from graphflow.sampling.regions import CONCAT, HOLE, PICTURE
 from graphflow.values import Conditioning, ConditioningEntry
 
+BIAS = "attention_bias"
+"""The extra of an entry that says how much more attention some of its tokens get: (first, behind the last, logarithm)."""
 _BYTES_PER_TOKEN = 34
 """Numbers that a block holds at its peak for each token and channel: joint query, key and value, and the perceptron."""
 
@@ -31,6 +38,9 @@ class FluxDenoiser(FlowDenoiser):
     Extras of a conditioning entry that it reads: `guidance` (None leaves the embedding out), `reference_latents` with
     `reference_method`, and the further channels of Fill, Canny and Depth models.
     """
+
+    steered_by = FluxControl
+    picture_prompts: FluxPicturePrompts = field(default_factory=FluxPicturePrompts)
 
     @property
     def text_width(self) -> int:
@@ -79,9 +89,17 @@ class FluxDenoiser(FlowDenoiser):
             InvalidInputError: The entries do not fit the network.
         """
         with self.varied(variation):
-            return self.by_references(x, timestep, entries, self._evaluate)
+            return self.by_references(
+                x, timestep, entries, partial(self._evaluate, None if sigma is None else float(sigma))
+            )
 
-    def _evaluate(self, x: Tensor, timestep: Tensor, entries: Sequence[ConditioningEntry]) -> Tensor:
+    def complete(self, told: Conditioning, height: int, width: int, *, negative: bool, seed: int = 0) -> Conditioning:
+        """The conditioning with the tokens of pictures that IP-Adapters show; see `Denoiser.complete`."""
+        return self.picture_prompts.completed(told, negative=negative)
+
+    def _evaluate(
+        self, sigma: float | None, x: Tensor, timestep: Tensor, entries: Sequence[ConditioningEntry]
+    ) -> Tensor:
         config = self.module.config
         batch, (height, width) = len(x) // len(entries), x.shape[-2:]
         latent = whole_patches(self._with_channels(x.to(self.device, self.dtype), entries, batch))
@@ -94,20 +112,33 @@ class FluxDenoiser(FlowDenoiser):
             places += PLACES[self.reference_method(entries, PLACES, "offset")](sizes, rows, columns)
             tokens = torch.cat([tokens, *map(pack, references)], dim=1)
         text = self.text(entries, batch, config.joint_attention_dim)
-        guidance, heard = None, None
-        if config.guidance_embeds:
-            guidance, heard = told_guidance(entries, batch, self.device, self.dtype)
-        numbers = [1000 * told for told in (timestep.to(self.device, torch.float32), guidance) if told is not None]
+        guidance, heard = told_guidance(entries, batch, self.device, self.dtype)
+        told = {
+            "encoder_hidden_states": text,
+            "pooled_projections": self.pooled(entries, batch, config.pooled_projection_dim),
+            "timestep": timestep.to(self.device, torch.float32),
+            "guidance": guidance,
+            "txt_ids": torch.zeros(text.shape[1], 3, device=self.device),
+        }
+        picture = {"hidden_states": tokens[:, :count, : config.out_channels], "img_ids": places[0].to(self.device)}
+        steering = self.steering(entries, x.shape, told | picture, self.module.inner_dim)
+        blocks = {DOUBLE: len(self.module.transformer_blocks), SINGLE: len(self.module.single_transformer_blocks)}
+        if not config.guidance_embeds:
+            guidance = heard = None
+        numbers = [1000 * number for number in (told["timestep"], guidance) if number is not None]
         embedder = self.module.time_text_embed
-        with hearing(embedder, heard), exact_numbers(embedder.time_proj, *numbers):
+        pictures = [self.stacked(seen, batch) for seen in self.picture_prompts.tokens(entries)]
+        with (
+            hearing(embedder, heard),
+            exact_numbers(embedder.time_proj, *numbers),
+            self.picture_prompts.attending_to(self.module, pictures, sigma) as seeing,
+        ):
             output: Tensor = self.module(
+                **told | {"guidance": guidance, "timestep": timestep.to(self.device, self.dtype)},
+                **by_block(steering, blocks, tokens.shape[1] - count),
                 hidden_states=tokens,
-                encoder_hidden_states=text,
-                pooled_projections=self.pooled(entries, batch, config.pooled_projection_dim),
-                timestep=timestep.to(self.device, self.dtype),
-                guidance=guidance,
                 img_ids=torch.cat(places).to(self.device),
-                txt_ids=torch.zeros(text.shape[1], 3, device=self.device),
+                joint_attention_kwargs=self._attention(entries, batch, text.shape[1], tokens.shape[1]) | seeing,
                 return_dict=False,
             )[0]
         return unpack(output[:, :count], height, width)
@@ -129,3 +160,14 @@ class FluxDenoiser(FlowDenoiser):
                 " it by edit_conditioning",
             )
         return torch.cat([x, self.stacked([tensor for tensor in given if isinstance(tensor, Tensor)], batch)], dim=1)
+
+    def _attention(self, entries: Sequence[ConditioningEntry], batch: int, text: int, picture: int) -> dict[str, Any]:
+        """What is added to the scores of attention, where style models' tokens get more or less of it."""
+        if not any(entry.extras.get(BIAS) for entry in entries):
+            return {}
+        added = torch.zeros(len(entries), 1, text + picture, text + picture, device=self.device, dtype=self.dtype)
+        for matrix, entry in zip(added[:, 0], entries, strict=True):
+            for first, last, bias in entry.extras.get(BIAS, ()):
+                # Tokens of this picture, and of those that came later, look at it as they look at all others.
+                matrix[:first, first:last] = matrix[text:, first:last] = bias
+        return {"attention_mask": added.repeat_interleave(batch, dim=0)}

@@ -2,20 +2,66 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
 from graphflow.families.flow.bfl_names import transformer_names
 from graphflow.families.flow.family import FlowFamily
 from graphflow.families.flow.t5_config import T5
 from graphflow.families.flux.config import infer_transformer, schedule
+from graphflow.families.flux.control_config import CONTROL, control_names, infer_control
+from graphflow.families.flux.ip_adapter_config import IP_ADAPTER, MARK, infer_ip_adapter, ip_adapter_names
 from graphflow.families.flux.sizes import KONTEXT_SIZES
-from graphflow.modelfiles.family import EncoderRole, LatentFormat, Variant
+from graphflow.families.flux.stand_ins import STAND_INS
+from graphflow.families.flux.style import REDUX, infer_redux
+from graphflow.modelfiles.description import Config, Kind, Part
+from graphflow.modelfiles.draft import Draft
+from graphflow.modelfiles.family import EncoderRole, LatentFormat, Match, TensorNames, Variant
+from graphflow.modelfiles.inferred import Shapes
 
-FAMILY = FlowFamily(
+
+@dataclass(frozen=True, kw_only=True)
+class FluxFamily(FlowFamily):
+    """Implements :class:`graphflow.modelfiles.family.Family`; it describes what prompts by pictures, too."""
+
+    def recognise(self, shapes: Shapes, metadata: Mapping[str, str], *, stated: Any = None) -> Match | None:
+        """Recognise a transformer, a ControlNet, a style model or an IP-Adapter by its tensors."""
+        if "redux_down.weight" in shapes:
+            return Match(kind="style_model", variant=self.name)
+        if MARK in shapes:
+            return Match(kind="ip_adapter", variant=self.name)
+        return super().recognise(shapes, metadata, stated=stated)
+
+    def describe(self, draft: Draft, match: Match, kind: Kind | None) -> None:
+        """Fill in the description of a file."""
+        infer = {"style_model": infer_redux, "ip_adapter": infer_ip_adapter}.get(match.kind)
+        if infer is None:
+            super().describe(draft, match, kind)
+            return
+        draft.kind, draft.family = match.kind, self.name
+        draft.add(match.kind, infer(draft.shapes, draft.where), "")
+
+    def tensor_names(self, part: Part) -> TensorNames:
+        """Return how the tensors of a part are called."""
+        return ip_adapter_names() if part.class_name == IP_ADAPTER else super().tensor_names(part)
+
+    def recognise_part(self, class_name: str, config: Config) -> Match | None:
+        """Recognise a component by its class."""
+        if class_name == REDUX:
+            return Match(kind="style_model", variant=self.name, rank=self.rank)
+        return super().recognise_part(class_name, config)
+
+
+FAMILY = FluxFamily(
     name="flux",
     made_by="Flux(?!2)",
     transformer="FluxTransformer2DModel",
     marks=("double_blocks.0.img_attn.norm.key_norm.scale", "single_transformer_blocks.0.norm.linear.weight"),
-    control="FluxControlNetModel",
-    control_marks=("single_transformer_blocks.", "double_blocks."),
+    control=CONTROL,
+    control_marks=("x_embedder.", "double_blocks."),
+    infer_control=infer_control,
+    control_names=control_names,
     adapter_marks=("double_blocks", "single_transformer_blocks"),
     words=("flux",),
     rank=2,
@@ -23,7 +69,9 @@ FAMILY = FlowFamily(
     trained_sizes={"flux_kontext": KONTEXT_SIZES},
     comfyui_loader={2: "flux"},
     latent=LatentFormat(channels=16, scale=0.3611, shift=0.1159, tiny="taef1"),
-    variants=tuple(Variant(name=name) for name in ("flux_dev", "flux_schnell", "flux_fill", "flux_control")),
+    variants=tuple(
+        Variant(name=name, gguf="flux") for name in ("flux_dev", "flux_schnell", "flux_fill", "flux_control")
+    ),
     infer=infer_transformer,
     names=transformer_names,
     schedule=schedule,
@@ -34,4 +82,5 @@ FAMILY = FlowFamily(
     texts={"text_encoder_2": T5},
     lone=True,
     components_in="graphflow.families.flux.components",
+    stand_ins=STAND_INS,
 )

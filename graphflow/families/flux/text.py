@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from graphflow.families.flow.t5 import T5Encoder
 from graphflow.families.flow.text import FlowText
@@ -25,6 +26,10 @@ class FluxText(FlowText):
 
     t5: T5Encoder | None
     widths: tuple[int, int] = (4096, 768)
+
+    def languages(self) -> dict[str, nn.Module]:
+        """Its language model."""
+        return {} if self.t5 is None else {T5: self.t5.module}
 
     def encode(self, text: str, texts: Mapping[str, str] | None = None) -> Conditioning:
         """Encode a prompt.

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
 
 from graphflow.basics.importing import collector_paused
 from graphflow.errors import ModelFormatError
+from graphflow.families.latent_diffusion.gligen import GligenNetwork
+from graphflow.families.latent_diffusion.hypernetwork import HypernetworkModule
 from graphflow.families.latent_diffusion.ip_adapter import IPAdapterNetwork
+from graphflow.families.latent_diffusion.style_adapter import StyleAdapter
 
 _DIFFUSERS = frozenset(
     {
@@ -22,15 +26,21 @@ _DIFFUSERS = frozenset(
         "T2IAdapter",
     }
 )
+_OWN: Mapping[str, type[nn.Module]] = {
+    "Gligen": GligenNetwork,
+    "IPAdapter": IPAdapterNetwork,
+    "Hypernetwork": HypernetworkModule,
+    "StyleAdapter": StyleAdapter,
+}
 _TEXT = frozenset({"CLIPTextModel", "CLIPTextModelWithProjection"})
-_TRANSFORMERS = _TEXT | {"CLIPVisionModelWithProjection"}
+_TRANSFORMERS = _TEXT | {"CLIPVisionModelWithProjection", "SiglipVisionModel"}
 
 
 def build(class_name: str, config: dict[str, Any]) -> nn.Module:
     """Make a module.
 
     Args:
-        class_name: A Diffusers or transformers class, or `IPAdapter`.
+        class_name: A Diffusers or transformers class, or one of this package.
         config: Its complete config.
 
     Raises:
@@ -51,8 +61,8 @@ def build(class_name: str, config: dict[str, Any]) -> nn.Module:
             # Plain matrix products give ComfyUI's conditioning bit for bit on the CPU; fused attention differs by 3e-6.
             config["attn_implementation"] = "eager"
         module = cls(cls.config_class(**config))
-    elif class_name == "IPAdapter":
-        module = IPAdapterNetwork(**config)
+    elif class_name in _OWN:
+        module = _OWN[class_name](**config)
     elif class_name == "StableDiffusionSafetyChecker":
         from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
         from transformers import CLIPConfig

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping
 
 from graphflow.errors import ModelFormatError
+from graphflow.families.latent_diffusion import upscaler
 from graphflow.families.latent_diffusion.structure import is_ldm
 from graphflow.families.latent_diffusion.text_config import (
     Found,
+    find_image_encoder,
     find_text_encoders,
     infer_image_encoder,
     infer_text_encoder,
@@ -18,6 +21,7 @@ from graphflow.modelfiles.description import Config, Guess, Kind
 from graphflow.modelfiles.draft import Draft
 from graphflow.modelfiles.families import family_of_variant
 from graphflow.modelfiles.family import Match
+from graphflow.modelfiles.header import read_floats
 from graphflow.modelfiles.inferred import Inferred, Shapes, shape_of
 from graphflow.modelfiles.tokenizer_config import tokenizer_spec
 
@@ -40,6 +44,9 @@ _ENCODERS: Mapping[str, tuple[str, str]] = {
 
 _DEEP = ".31."
 """What names of OpenCLIP bigG's last layer have: no other text encoder of its kind is as deep."""
+_LAST_NORM = "output_blocks.11.1.transformer_blocks.0.norm1.bias"
+_MOVED = 0.09
+"""Deviation of that norm's bias above which the model was trained on to predict v (a rule of ComfyUI's)."""
 _STANDARD_CROSS = frozenset({768, 1024, 1280, 2048})
 
 
@@ -84,8 +91,9 @@ def fill_checkpoint(draft: Draft, kind: Kind | None, transformer: tuple[Inferred
     Raises:
         ModelFormatError: The tensors do not form such parts.
     """
-    if kind == "image_encoder" and _VISION_MARK in draft.shapes:  # a whole CLIP has a text encoder, too
-        _lone_part(draft, kind)
+    seeing = find_image_encoder(draft.shapes)
+    if kind == "image_encoder" and seeing is not None:  # a whole CLIP or a checkpoint has further parts, too
+        _image_encoder(draft, seeing, kind)
         return
     encoders = _encoders(draft.shapes)
     if named := variant_of_file(draft.shapes, draft.answers.variant()):
@@ -106,10 +114,18 @@ def fill_checkpoint(draft: Draft, kind: Kind | None, transformer: tuple[Inferred
         variant = draft.variant or _vae_variant(draft)
         below = draft.under(vae)
         names_ldm = any(key.startswith(("decoder.up.", "decoder.mid.block_")) for key in below)
-        draft.add("vae", infer_vae(below, draft.where, variant=variant), vae, "ldm" if names_ldm else "diffusers")
+        draft.add(
+            "vae",
+            infer_vae(below, draft.where, variant=variant, task=draft.task),
+            vae,
+            "ldm" if names_ldm else "diffusers",
+        )
     if not draft.parts:
         _lone_part(draft, kind)
         return
+    if seeing is not None and not alone:
+        inferred = infer_image_encoder(draft.under(seeing.prefix), draft.where)
+        draft.add("image_encoder", inferred, seeing.prefix, seeing.keys)
     draft.kind = _kind(draft)
     draft.family = family_of_variant(draft.variant) if draft.kind in ("checkpoint", "diffusion_model") else None
     if draft.kind == "text_encoder":
@@ -165,23 +181,23 @@ def _kind(draft: Draft) -> Kind:
     return "checkpoint"
 
 
-_VISION_MARK = "vision_model.embeddings.patch_embedding.weight"
-
-
 def _is_lone_part(shapes: Shapes) -> bool:
-    return _VISION_MARK in shapes or is_tiny_vae(shapes)
+    return find_image_encoder(shapes) is not None or is_tiny_vae(shapes)
 
 
 def _lone_part(draft: Draft, kind: Kind | None) -> None:
-    shapes = draft.shapes
-    if _VISION_MARK in shapes:
-        inferred = infer_image_encoder(shapes, draft.where)
-        draft.add("image_encoder", inferred, "")
-        draft.kind = "safety_checker" if kind == "safety_checker" else "image_encoder"
-        draft.variant = inferred.variant
+    if (seeing := find_image_encoder(draft.shapes)) is not None:
+        _image_encoder(draft, seeing, kind)
         return
     draft.add("vae", Inferred("AutoencoderTiny"), "")
     draft.kind, draft.variant = "vae", "tiny"
+
+
+def _image_encoder(draft: Draft, found: Found, kind: Kind | None) -> None:
+    inferred = infer_image_encoder(draft.under(found.prefix), draft.where)
+    draft.add("image_encoder", inferred, found.prefix, found.keys)
+    draft.kind = "safety_checker" if kind == "safety_checker" else "image_encoder"
+    draft.variant = inferred.variant
 
 
 def _unet(draft: Draft, prefix: str) -> None:
@@ -206,7 +222,9 @@ def _text_encoder(draft: Draft, found: Found, *, alone: bool) -> None:
         return
     below = draft.under(found.prefix)
     width = next((shape[-1] for key, shape in below.items() if key.endswith("token_embedding.weight") and shape), 0)
-    second = name == "text_encoder_2" or (alone and (width == 1280 or any(_DEEP in key for key in below)))
+    second = (
+        name == "text_encoder_2" or width == 1280 or (alone and (width == 1280 or any(_DEEP in key for key in below)))
+    )
     whole = alone and width == 1024 and any(".23.mlp." in key for key in below)
     drop_last = speaks_for == "sd2" or whole
     inferred = infer_text_encoder(below, found.keys, draft.where, with_projection=second, drop_last=drop_last)
@@ -223,10 +241,13 @@ def _text_encoder(draft: Draft, found: Found, *, alone: bool) -> None:
 def _scheduler(draft: Draft) -> Config:
     defaults: Config = {
         **SCHEDULER,
+        **(upscaler.SCHEDULE if draft.task == "upscale" else {}),
         "prediction_type": prediction_of(draft.variant, draft.task),
         "rescale_betas_zero_snr": False,
     }
-    if draft.variant == "sd2" and draft.answers.variant() is None:
+    if (found := _unclip_prediction(draft)) is not None:
+        defaults["prediction_type"] = found
+    elif draft.variant == "sd2" and draft.answers.variant() is None:
         draft.answers.warnings.append(
             "SD 2.x files predict either v (768) or epsilon (512, 'base') and do not say which; v is assumed"
         )
@@ -236,6 +257,19 @@ def _scheduler(draft: Draft) -> Config:
         key: draft.answers.value("scheduler", key, defaults.get(key), certain=key in SCHEDULER)
         for key in [*defaults, *sorted(given - set(defaults))]
     }
+
+
+def _unclip_prediction(draft: Draft) -> str | None:
+    """What an unCLIP model predicts; the two published ones differ in how far training moved the last norm."""
+    unet = draft.parts["unet"]
+    if unet.config.get("class_embed_type") != "projection":
+        return None
+    for header in draft.weights.headers:
+        name = unet.prefix + _LAST_NORM
+        if len(header.tensors[name].shape if name in header.tensors else ()) == 1:
+            values = read_floats(header, name, most=2048)
+            return "v_prediction" if statistics.pstdev(values) > _MOVED else "epsilon"
+    return None
 
 
 def _vae_variant(draft: Draft) -> str:

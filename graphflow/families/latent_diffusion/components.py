@@ -9,8 +9,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from graphflow.families.latent_diffusion import upscaler
 from graphflow.families.latent_diffusion.building import build
-from graphflow.families.latent_diffusion.control import ControlModel, Net
+from graphflow.families.latent_diffusion.control import ControlModel
 from graphflow.families.latent_diffusion.hooks import attach  # noqa: F401 - registers what hooks do
 from graphflow.families.latent_diffusion.ip_adapter import IPAdapterNetwork, PictureAdapter
 from graphflow.families.latent_diffusion.t2i_adapter import AdapterModel
@@ -75,7 +76,7 @@ class LatentDiffusionComponents(ABC):
             save_memory=part.save_memory,
         )
 
-    def control(self, part: Module) -> Net:
+    def control(self, part: Module) -> Any:
         """A ControlNet or T2I-Adapter."""
         wrapper = AdapterModel if part.part == "adapter" else ControlModel
         return wrapper(module=part.module, device=part.device, dtype=part.dtype)
@@ -95,16 +96,20 @@ class LatentDiffusionComponents(ABC):
         check_unet(dict(part.config))
         vae = part.description.parts.get("vae")
         config = vae.config if vae is not None else {}
+        sampling = ModelSampling.from_scheduler_config(part.description.scheduler)
         latent = replace(
-            self.latent,
+            self.latent.others.get("edm_playground_v2.5", self.latent) if sampling.prediction == "edm" else self.latent,
             channels=int(part.config.get("out_channels", self.latent.channels)),
-            scale=_number(config.get("scaling_factor"), self.latent.scale),
             shift=_number(config.get("shift_factor"), 0.0),
             downscale=downscale(config),
         )
+        if part.config.get("in_channels") == upscaler.CHANNELS:
+            latent = replace(latent, scale=upscaler.SCALE, downscale=upscaler.DOWNSCALE)
+        if not latent.mean:
+            latent = replace(latent, scale=_number(config.get("scaling_factor"), latent.scale))
         return {
             "module": part.module,
-            "model_sampling": ModelSampling.from_scheduler_config(part.description.scheduler),
+            "model_sampling": sampling,
             "latent": latent,
             "device": part.device,
             "dtype": part.dtype,

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from graphflow.basics.inference import inference
 from graphflow.errors import InvalidInputError
+from graphflow.families.latent_diffusion.nets import NetsInUse, fit_hint
 from graphflow.families.latent_diffusion.residuals import Residuals
-from graphflow.pixels.batches import cycled
-from graphflow.values import ConditioningEntry, Control, ControlNet
+from graphflow.values import ConditioningEntry, ControlNet, Vae
+from graphflow.values.control_hooks import UNION_TYPES
 
 
 class Net(Protocol):
@@ -31,13 +31,14 @@ class Net(Protocol):
         """Channels by level, which are the UNet's."""
         ...
 
-    def encode(self, hint: Tensor, height: int, width: int) -> list[Tensor]:
+    def encode(self, hint: Tensor, height: int, width: int, vae: Vae | None = None) -> list[Tensor]:
         """What it makes of the picture alone, whatever the noise: computed once for all steps.
 
         Args:
             hint: (K, 3, H, W) in [0, 1], or -1 where unknown.
             height: Height of the latent.
             width: Its width.
+            vae: What encodes pictures, for networks that read latents.
 
         Returns:
             Tensors (K, …).
@@ -81,6 +82,11 @@ class ControlModel:
     union_type: int | None = None
 
     @property
+    def kinds(self) -> Mapping[str, int]:
+        """Numbers of the kinds of pictures that a union ControlNet can get, by name."""
+        return {name: number for number, name in enumerate(UNION_TYPES) if "num_control_type" in self.module.config}
+
+    @property
     def downscale(self) -> int:
         """Pixels of the hint per latent sample along an edge."""
         levels = len(self.module.config.conditioning_embedding_out_channels)
@@ -98,7 +104,7 @@ class ControlModel:
         return tuple(self.module.config.block_out_channels)
 
     @inference
-    def encode(self, hint: Tensor, height: int, width: int) -> list[Tensor]:
+    def encode(self, hint: Tensor, height: int, width: int, vae: Vae | None = None) -> list[Tensor]:
         """The hint's embedding; see :meth:`Net.encode`."""
         hint = fit_hint(hint, height * self.downscale, width * self.downscale)
         if self.module.config.controlnet_conditioning_channel_order == "bgr":
@@ -160,18 +166,8 @@ class ControlModel:
 
 
 @dataclass(kw_only=True, eq=False)
-class Controls:
-    """The ControlNets that act on one network while it is in use: each is taken, and each hint encoded, once."""
-
-    _stack: ExitStack = field(default_factory=ExitStack)
-    _nets: dict[int, tuple[ControlNet, Net]] = field(default_factory=dict)
-    _encoded: dict[tuple[int, int, int], tuple[Control, list[Tensor]]] = field(default_factory=dict)
-
-    def close(self) -> None:
-        """Give the ControlNets back."""
-        self._nets.clear()
-        self._encoded.clear()
-        self._stack.close()
+class Controls(NetsInUse):
+    """The ControlNets that act on one UNet."""
 
     def residuals(
         self,
@@ -198,45 +194,12 @@ class Controls:
         total = Residuals()
         batch = len(x) // len(entries)
         for control in entries[0].controls:
-            net = self._net(control.net)
+            net = self.net(control.net)
             _require_fit(control.net, net, context.shape[-1], channels)
-            encoded = [_spread(item, batch, len(entries)) for item in self._hint(control, net, x)]
+            encoded = self.encoded(control, x.shape[-2], x.shape[-1], batch, len(entries))
             found = net.residuals(encoded, x, timestep, context, added)
             total = total.plus(found.scaled(control.strength))
         return total
-
-    def _net(self, recipe: ControlNet) -> Net:
-        known = self._nets.get(id(recipe))
-        if known is None:
-            known = (recipe, self._stack.enter_context(recipe.use()))
-            self._nets[id(recipe)] = known
-        return known[1]
-
-    def _hint(self, control: Control, net: Net, x: Tensor) -> list[Tensor]:
-        height, width = x.shape[-2:]
-        # The control is kept with what was made of it, so that no other object takes its id.
-        known = self._encoded.get((id(control), height, width))
-        if known is None:
-            known = (control, net.encode(control.hint, height, width))
-            self._encoded[id(control), height, width] = known
-        return known[1]
-
-
-def fit_hint(hint: Tensor, height: int, width: int) -> Tensor:
-    """A picture at another size, cut evenly at two sides to the wanted proportions, with nearest neighbours.
-
-    Args:
-        hint: (K, C, H, W).
-        height: Wanted height.
-        width: Wanted width.
-    """
-    if hint.shape[-2:] == (height, width):
-        return hint
-    found_height, found_width = hint.shape[-2:]
-    left = max(0, round((found_width - found_height * width / height) / 2))
-    top = max(0, round((found_height - found_width * height / width) / 2))
-    hint = hint[..., top : found_height - top, left : found_width - left]
-    return functional.interpolate(hint, size=(height, width), mode="nearest-exact")
 
 
 def _require_fit(recipe: ControlNet, net: Net, width: int, channels: Sequence[int]) -> None:
@@ -268,8 +231,3 @@ def _already_embedded(module: Any) -> Iterator[None]:
         yield
     finally:
         module.controlnet_cond_embedding = embedding
-
-
-def _spread(tensor: Tensor, batch: int, entries: int) -> Tensor:
-    """(K, …) as (entries * batch, …): item i of each entry gets picture i, from the first again where they run out."""
-    return cycled(tensor, batch).repeat(entries, *(1,) * (tensor.ndim - 1))

@@ -17,6 +17,7 @@ from graphflow.modelfiles.description import Config, Guess, Kind, Part, Tokenize
 from graphflow.modelfiles.draft import Draft
 from graphflow.modelfiles.family import Change, EncoderRole, Half, LatentFormat, Match, ScriptTraits, Sizes, Variant
 from graphflow.modelfiles.inferred import Shapes
+from graphflow.modelfiles.stand_in import StandIn
 
 CHUNK = 77
 """Tokens that CLIP reads at once, start and end included."""
@@ -56,6 +57,7 @@ class LatentDiffusionFamily:
         lone: Whether it describes files that several families use: text encoders, autoencoders and image encoders.
         half: Which half precision it computes in.
         trained_sizes: Sizes that its models were trained with, by the name of a preset.
+        stand_ins: What stands in for its files where they are not there.
     """
 
     name: str
@@ -70,6 +72,7 @@ class LatentDiffusionFamily:
     lone: bool = False
     half: Half = "float16"
     trained_sizes: Mapping[str, Sizes] = field(default_factory=dict)
+    stand_ins: tuple[StandIn, ...] = ()
 
     def recognise(self, shapes: Shapes, metadata: Mapping[str, str], *, stated: Guess | None = None) -> Match | None:
         """Recognise a weight file by its tensors."""

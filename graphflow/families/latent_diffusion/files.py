@@ -5,8 +5,15 @@ from __future__ import annotations
 from graphflow.errors import ModelFormatError
 from graphflow.families.latent_diffusion.adapter_files import variant_of_width
 from graphflow.families.latent_diffusion.checkpoint import fill_checkpoint, recognise_checkpoint
+from graphflow.families.latent_diffusion.gligen_config import GLIGEN_MARK, infer_gligen, text_width
+from graphflow.families.latent_diffusion.hypernetwork_config import (
+    infer_hypernetwork,
+    is_hypernetwork,
+    widths_of,
+)
 from graphflow.families.latent_diffusion.ip_adapter_config import infer_ip_adapter, reads_faces
 from graphflow.families.latent_diffusion.structure import is_ldm
+from graphflow.families.latent_diffusion.style_config import STYLE_MARK, infer_style_adapter
 from graphflow.families.latent_diffusion.t2i_config import infer_t2i_adapter, is_original
 from graphflow.families.latent_diffusion.unet_config import infer_controlnet
 from graphflow.modelfiles.control_marks import TRANSFORMER_BLOCKS, control_prefix
@@ -40,6 +47,14 @@ def recognise_file(shapes: Shapes, stated: Guess | None) -> Match | None:
         return Match(kind="t2i_adapter", variant=_variant_of_t2i(shapes))
     if any(name.startswith(_IP_MARKS) for name in shapes):
         return Match(kind="ip_adapter", variant=variant_of_width(_cross_width(shapes)) or "")
+    if GLIGEN_MARK in shapes:
+        return Match(kind="gligen", variant=variant_of_width(text_width(shapes)) or "")
+    if STYLE_MARK in shapes and "proj" in shapes:
+        projection = shape_of(shapes, "proj", dims=2)
+        return Match(kind="style_model", variant=variant_of_width(projection[1] if projection else 0) or "")
+    if is_hypernetwork(shapes):
+        known = (variant_of_width(width) for width in reversed(widths_of(shapes)))
+        return Match(kind="hypernetwork", variant=next(filter(None, known), ""))
     return None
 
 
@@ -62,6 +77,15 @@ def describe_file(draft: Draft, match: Match, kind: Kind | None) -> None:
             draft.family = family_of_variant(match.variant)
             if not reads_faces(draft.shapes):
                 draft.add("ip_adapter", infer_ip_adapter(draft.shapes, draft.where), "")
+        case "gligen":
+            draft.kind, draft.variant, draft.family = match.kind, match.variant, family_of_variant(match.variant)
+            draft.add("gligen", infer_gligen(draft.shapes, draft.where), "")
+        case "style_model":
+            draft.kind, draft.variant, draft.family = match.kind, match.variant, family_of_variant(match.variant)
+            draft.add("style_model", infer_style_adapter(draft.shapes, draft.where), "")
+        case "hypernetwork":
+            draft.kind, draft.variant, draft.family = match.kind, match.variant, family_of_variant(match.variant)
+            draft.add("hypernetwork", infer_hypernetwork(draft.shapes, draft.where), "")
         case _:
             fill_checkpoint(draft, kind)
 

@@ -14,6 +14,7 @@ _KINDS: Mapping[str, Kind] = {
     "ControlNetModel": "controlnet", "ControlNetUnionModel": "controlnet",
     "T2IAdapter": "t2i_adapter", "MultiAdapter": "t2i_adapter", "MotionAdapter": "motion_module",
     "CLIPVisionModelWithProjection": "image_encoder", "CLIPVisionModel": "image_encoder",
+    "SiglipVisionModel": "image_encoder",
     "StableDiffusionSafetyChecker": "safety_checker",
 }  # fmt: skip
 _STANDARD_CROSS = (768, 1024, 1280, 2048)

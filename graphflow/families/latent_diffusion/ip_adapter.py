@@ -31,6 +31,7 @@ class IPAdapterNetwork(nn.Module):  # type: ignore[misc]  # torch is not followe
         depth: Blocks of the resampler.
         heads: Heads of its attention.
         inner_factor: Width inside its feed-forward layers, as a factor.
+        bias: Whether keys and values have a bias.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class IPAdapterNetwork(nn.Module):  # type: ignore[misc]  # torch is not followe
         depth: int = 0,
         heads: int = 1,
         inner_factor: float = 4.0,
+        bias: bool = False,
     ) -> None:
         super().__init__()
         from diffusers.models import embeddings
@@ -66,8 +68,8 @@ class IPAdapterNetwork(nn.Module):  # type: ignore[misc]  # torch is not followe
                 num_queries=tokens,
                 ffn_ratio=inner_factor,
             )
-        self.keys = nn.ModuleList(nn.Linear(cross_attention_dim, width, bias=False) for width in layers)
-        self.values = nn.ModuleList(nn.Linear(cross_attention_dim, width, bias=False) for width in layers)
+        self.keys = nn.ModuleList(nn.Linear(cross_attention_dim, width, bias=bias) for width in layers)
+        self.values = nn.ModuleList(nn.Linear(cross_attention_dim, width, bias=bias) for width in layers)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -79,12 +81,14 @@ class PictureAdapter:
         name: Its name, for messages.
         device: Where it computes.
         dtype: Dtype it computes in.
+        black: Whether no picture is a black one to it, not vectors of zeros.
     """
 
     network: IPAdapterNetwork
     name: str
     device: torch.device
     dtype: torch.dtype
+    black: bool = False
 
     @inference
     def tokens(self, features: Tensor) -> Tensor:
@@ -120,36 +124,36 @@ class PicturePrompt:
 class PicturePrompts:
     """All pictures that one network attends to while it is in use."""
 
-    _prompts: list[PicturePrompt] = field(default_factory=list)
+    prompts: list[PicturePrompt] = field(default_factory=list)
     _processors: dict[str, Any] = field(default_factory=dict)
 
     @contextmanager
-    def adding(self, prompt: PicturePrompt, unet: Any) -> Iterator[None]:
+    def adding(self, prompt: PicturePrompt, network: Any) -> Iterator[None]:
         """Attend to further pictures until the block ends.
 
         Args:
             prompt: The pictures.
-            unet: The Diffusers UNet.
+            network: The Diffusers UNet or transformer.
 
         Raises:
             InvalidInputError: The adapter is for another family.
         """
-        _require_fit(prompt.adapter, unet)
-        self._prompts.append(prompt)
+        self._require_fit(prompt.adapter, network)
+        self.prompts.append(prompt)
         self._processors.clear()
         try:
             yield
         finally:
-            self._prompts.remove(prompt)
+            self.prompts.remove(prompt)
             self._processors.clear()
 
     def completed(self, conditioning: Conditioning, *, negative: bool) -> Conditioning:
         """The conditioning with the tokens of the pictures, or of no picture where it is negative."""
-        if not self._prompts:
+        if not self.prompts:
             return conditioning
         more = {
             _EXTRA.format(index): _flat(prompt.nothing if negative else prompt.tokens)
-            for index, prompt in enumerate(self._prompts)
+            for index, prompt in enumerate(self.prompts)
         }
         entries = tuple(replace(entry, extras={**entry.extras, **more}) for entry in conditioning.entries)
         return Conditioning(entries=entries)
@@ -160,7 +164,7 @@ class PicturePrompts:
         Raises:
             InvalidInputError: An entry has none.
         """
-        found = [[entry.extras.get(_EXTRA.format(index)) for entry in entries] for index in range(len(self._prompts))]
+        found = [[entry.extras.get(_EXTRA.format(index)) for entry in entries] for index in range(len(self.prompts))]
         if any(not isinstance(tokens, Tensor) for prompt in found for tokens in prompt):
             raise InvalidInputError("the conditioning was not completed for the IP-Adapter")
         return [[tokens for tokens in prompt if isinstance(tokens, Tensor)] for prompt in found]
@@ -176,67 +180,73 @@ class PicturePrompts:
             sigma: The noise level.
 
         Yields:
-            The arguments of the network that take the place of the text embedding.
+            What takes the place of the text embedding, and arguments of the network's attention.
         """
-        if not self._prompts:
+        if not self.prompts:
             yield {"encoder_hidden_states": context}
             return
+        with self.processing(unet, sigma):
+            pictures = [
+                part if prompt.masks is None else part.unflatten(1, (len(prompt.tokens), -1))
+                for prompt, part in zip(self.prompts, tokens, strict=True)
+            ]
+            masks = [None if prompt.masks is None else prompt.masks[None] for prompt in self.prompts]
+            yield {"encoder_hidden_states": (context, pictures), "ip_adapter_masks": masks}
+
+    @contextmanager
+    def processing(self, network: Any, sigma: float | None) -> Iterator[None]:
+        """Have the layers compute with the adapters' keys and values, at a noise level, until the block ends."""
         if not self._processors:
-            self._processors = self._make_processors(unet)
+            self._processors = {name: self.make_processor(index) for index, name in enumerate(self.layers(network))}
         scales = [
-            prompt.strength if sigma is None or prompt.low <= sigma <= prompt.high else 0.0 for prompt in self._prompts
+            prompt.strength if sigma is None or prompt.low <= sigma <= prompt.high else 0.0 for prompt in self.prompts
         ]
         before: dict[str, Any] = {}
         try:
             for name, processor in self._processors.items():
-                layer = unet.get_submodule(name)
+                layer = network.get_submodule(name)
                 before[name] = layer.processor
                 processor.scale = scales
                 layer.set_processor(processor)
-            pictures = [
-                part if prompt.masks is None else part.unflatten(1, (len(prompt.tokens), -1))
-                for prompt, part in zip(self._prompts, tokens, strict=True)
-            ]
-            masks = [None if prompt.masks is None else prompt.masks[None] for prompt in self._prompts]
-            yield {
-                "encoder_hidden_states": (context, pictures),
-                "cross_attention_kwargs": {"ip_adapter_masks": masks},
-            }
+            yield
         finally:
             for name, processor in before.items():
-                unet.get_submodule(name).set_processor(processor)
+                network.get_submodule(name).set_processor(processor)
 
-    def _make_processors(self, unet: Any) -> dict[str, Any]:
+    def layers(self, network: Any) -> dict[str, tuple[int, int]]:
+        """Layers that look at the text, in the order in which adapters count them: widths of keys and of the text."""
+        names = [
+            name.removesuffix(".processor") for name in network.attn_processors if name.endswith("attn2.processor")
+        ]
+        text = network.config.cross_attention_dim
+        return {name: (network.get_submodule(name).to_k.out_features, text) for name in names}
+
+    def make_processor(self, index: int) -> Any:
+        """What the layer of this number attends by."""
         from diffusers.models.attention_processor import IPAdapterAttnProcessor2_0
 
-        made: dict[str, Any] = {}
-        networks = [prompt.adapter.network for prompt in self._prompts]
         with Weightless():
-            for index, name in enumerate(_cross_attentions(unet)):
-                processor = IPAdapterAttnProcessor2_0(1, 1, num_tokens=(1,) * len(networks))
-                processor.to_k_ip = nn.ModuleList(network.keys[index] for network in networks)
-                processor.to_v_ip = nn.ModuleList(network.values[index] for network in networks)
-                made[name] = processor
-        return made
+            processor = IPAdapterAttnProcessor2_0(1, 1, num_tokens=(1,) * len(self.prompts))
+        return self.filled(processor, index)
+
+    def filled(self, processor: Any, index: int) -> Any:
+        """A processor with the adapters' keys and values for the layer of this number."""
+        networks = [prompt.adapter.network for prompt in self.prompts]
+        processor.to_k_ip = nn.ModuleList(network.keys[index] for network in networks)
+        processor.to_v_ip = nn.ModuleList(network.values[index] for network in networks)
+        return processor
+
+    def _require_fit(self, adapter: PictureAdapter, network: Any) -> None:
+        layers = [*self.layers(network).values()]
+        found = [(key.out_features, adapter.network.width) for key in adapter.network.keys]
+        if found != layers:
+            raise InvalidInputError(
+                f"the IP-Adapter {adapter.name!r} is for a network of {len(found)} cross-attentions to text of width"
+                f" {adapter.network.width}; the diffusion model has {len(layers)}, of width {layers[0][1]}",
+                where="ip_adapter",
+                advice="use an IP-Adapter that was made for the checkpoint's family",
+            )
 
 
 def _flat(tokens: Tensor) -> Tensor:
     return tokens.reshape(1, -1, tokens.shape[-1])
-
-
-def _cross_attentions(unet: Any) -> list[str]:
-    """Names of the layers that look at the text, in the order in which adapters count them."""
-    return [name.removesuffix(".processor") for name in unet.attn_processors if name.endswith("attn2.processor")]
-
-
-def _require_fit(adapter: PictureAdapter, unet: Any) -> None:
-    layers = [unet.get_submodule(name).to_k.out_features for name in _cross_attentions(unet)]
-    wanted = unet.config.cross_attention_dim
-    found = [key.out_features for key in adapter.network.keys]
-    if (adapter.network.width, found) != (wanted, layers):
-        raise InvalidInputError(
-            f"the IP-Adapter {adapter.name!r} is for a network of {len(found)} cross-attentions to text of width"
-            f" {adapter.network.width}; the diffusion model has {len(layers)}, of width {wanted}",
-            where="ip_adapter",
-            advice="use an IP-Adapter that was made for the checkpoint's family",
-        )

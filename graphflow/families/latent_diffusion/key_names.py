@@ -138,7 +138,31 @@ def openclip_places(key: str) -> Iterator[tuple[str, Change]]:
         yield fixed[key], ""
     elif key == "text_projection":
         yield "text_projection.weight", "transpose"
-    elif key.startswith("transformer.resblocks."):
+    else:
+        yield from _openclip_layer(key)
+
+
+def openclip_vision_places(key: str) -> Iterator[tuple[str, Change]]:
+    """The transformers tensors (canonical names) that one tensor of an OpenCLIP image encoder makes."""
+    fixed = {
+        "class_embedding": "embeddings.class_embedding",
+        "conv1.weight": "embeddings.patch_embedding.weight",
+        "positional_embedding": "embeddings.position_embedding.weight",
+    }
+    norms = {"ln_pre": "pre_layrnorm", "ln_post": "post_layernorm"}
+    module, _, tensor = key.rpartition(".")
+    if key in fixed:
+        yield fixed[key], ""
+    elif module in norms:
+        yield f"{norms[module]}.{tensor}", ""
+    elif key == "proj":
+        yield "visual_projection.weight", "transpose"
+    else:
+        yield from _openclip_layer(key)
+
+
+def _openclip_layer(key: str) -> Iterator[tuple[str, Change]]:
+    if key.startswith("transformer.resblocks."):
         number, _, rest = key.removeprefix("transformer.resblocks.").partition(".")
         layer = f"encoder.layers.{number}"
         if rest in ("attn.in_proj_weight", "attn.in_proj_bias"):

@@ -58,7 +58,7 @@ def unet_tensors(module: nn.Module, sampling: ModelSampling, *, marks: bool) -> 
         if zero_snr:
             tensors["ztsnr"] = torch.zeros(0)
     scheduler = {"prediction_type": sampling.prediction, "rescale_betas_zero_snr": zero_snr}
-    return tensors, {"unet": _config(module), "scheduler": scheduler}
+    return tensors, {"unet": config_of(module), "scheduler": scheduler}
 
 
 def vae_tensors(module: nn.Module, prefix: str) -> tuple[Tensors, Config]:
@@ -73,23 +73,27 @@ def vae_tensors(module: nn.Module, prefix: str) -> tuple[Tensors, Config]:
     for name, tensor in _renamed(module, vae_modules(module.config), prefix):
         # The original attention is made of 1 x 1 convolutions.
         tensors[name] = tensor[:, :, None, None] if ".attn_1." in name and tensor.ndim == 2 else tensor
-    return tensors, {"vae": _config(module)}
+    return tensors, {"vae": config_of(module)}
 
 
-def text_tensors(name: str, module: Any, tokenizer: PromptTokenizer, prefix: str) -> tuple[Tensors, Config]:
+def text_tensors(
+    name: str, module: Any, tokenizer: PromptTokenizer, prefix: str, *, fused: bool
+) -> tuple[Tensors, Config]:
     """A text encoder, its config, and its vocabulary where it is another than CLIP's.
 
     Args:
-        name: Its name among the parts of a model; the second one has the names of OpenCLIP.
+        name: Its name among the parts of a model.
         module: The encoder.
         tokenizer: Its tokenizer.
         prefix: What its names begin with.
+        fused: Whether it has the names of OpenCLIP, not those of transformers.
     """
     state = {canonical(key): tensor for key, tensor in module.state_dict().items()}
-    if name == "text_encoder_2":
+    if fused:
         tensors = {prefix + key: tensor for key, tensor in _openclip(state, module.config.num_hidden_layers)}
     else:
-        tensors = {f"{prefix}text_model.{key}": tensor for key, tensor in state.items()}
+        head = "text_projection."
+        tensors = {prefix + ("" if key.startswith(head) else "text_model.") + key: state[key] for key in state}
     config: Config = {name: module.config.to_dict()}
     if module.config.vocab_size != _CLIP_TOKENS:
         config[name.replace("text_encoder", "tokenizer")] = _vocabulary(tokenizer)
@@ -121,7 +125,8 @@ def _openclip(state: Mapping[str, Tensor], layers: int) -> Iterator[tuple[str, T
                 yield f"{new}.{theirs}.{leaf}", state[f"{old}.{ours}.{leaf}"]
 
 
-def _config(module: Any) -> Config:
+def config_of(module: Any) -> Config:
+    """The complete config of a module of Diffusers."""
     return {key: value for key, value in module.config.items() if not key.startswith("_")}
 
 

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from graphflow.basics.inference import inference
-from graphflow.families.latent_diffusion.control import fit_hint
+from graphflow.families.latent_diffusion.nets import fit_hint
 from graphflow.families.latent_diffusion.residuals import Residuals
+from graphflow.values import Vae
 
 
 @dataclass(kw_only=True, eq=False)
@@ -37,13 +38,14 @@ class AdapterModel:
         return tuple(self.module.config.channels)
 
     @inference
-    def encode(self, hint: Tensor, height: int, width: int) -> list[Tensor]:
+    def encode(self, hint: Tensor, height: int, width: int, vae: Vae | None = None) -> list[Tensor]:
         """The features; they do not depend on the noise, so they are all that it computes.
 
         Args:
             hint: (K, 3, H, W) in [0, 1].
             height: Height of the latent.
             width: Its width.
+            vae: Not used: it reads pixels.
         """
         fold = self.module.downscale_factor
         size = [-(-edge * self.downscale // fold) * fold for edge in (height, width)]

@@ -6,12 +6,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from graphflow.families.latent_diffusion.gligen_config import gligen_places
+from graphflow.families.latent_diffusion.hypernetwork_config import hypernetwork_places
 from graphflow.families.latent_diffusion.ip_adapter_config import ip_adapter_places
 from graphflow.families.latent_diffusion.key_names import (
     canonical,
     controlnet_modules,
     modern_vae_name,
     openclip_places,
+    openclip_vision_places,
     unet_modules,
     vae_modules,
 )
@@ -55,13 +58,18 @@ class LatentDiffusionNames:
     def targets(self, key: str) -> Iterator[tuple[str, Change]]:
         """Yield the class's tensors that a file's tensor makes."""
         if self.part.keys == "openclip":
-            yield from openclip_places(key)
+            vision = self.part.class_name.startswith("CLIPVision")
+            yield from openclip_vision_places(key) if vision else openclip_places(key)
         elif self.part.keys == "ldm":
             name = _renamed(key, self.modules)
             if name is not None:
                 yield name, ""
         elif self.part.class_name == "IPAdapter":
             yield from ip_adapter_places(key)
+        elif self.part.class_name == "Gligen":
+            yield from ((name, "") for name in gligen_places(key))
+        elif self.part.class_name == "Hypernetwork":
+            yield from ((name, "") for name in hypernetwork_places(key))
         elif self.part.class_name in ("AutoencoderKL", "AutoencoderKLFlux2"):
             yield modern_vae_name(key), ""
         else:

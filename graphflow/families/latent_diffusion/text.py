@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -34,6 +34,7 @@ class ClipEncoder:
         layer: Which hidden layer to read, counted from the end: -1 is the last.
         normed: Whether the final layer norm is applied to that layer.
         projected: Whether its pooled output goes through its projection, where it has one.
+        masked: Whether tokens that only fill a chunk up are not looked at.
     """
 
     name: str
@@ -43,6 +44,7 @@ class ClipEncoder:
     layer: int
     normed: bool
     projected: bool = True
+    masked: bool = False
 
     @property
     def width(self) -> int:
@@ -83,9 +85,17 @@ class ClipEncoder:
                 output[row, column] = vector.to(output)
             return output
 
+        ends = [end_position(chunk, self.tokenizer) for chunk in chunks]
+        looked_at = None
+        if self.masked:
+            looked_at = torch.tensor([[int(place <= end) for place in range(len(ids[0]))] for end in ends]).to(
+                self.device
+            )
         hook = core.embeddings.token_embedding.register_forward_hook(put_vectors)
         try:
-            output = core(input_ids=torch.tensor(ids, device=self.device), output_hidden_states=True)
+            output = core(
+                input_ids=torch.tensor(ids, device=self.device), attention_mask=looked_at, output_hidden_states=True
+            )
         finally:
             hook.remove()
         last: Tensor = output.last_hidden_state
@@ -94,7 +104,6 @@ class ClipEncoder:
         else:
             hidden = output.hidden_states[max(self.layer, -len(output.hidden_states))]
             hidden = core.final_layer_norm(hidden) if self.normed else hidden
-        ends = [end_position(chunk, self.tokenizer) for chunk in chunks]
         pooled = last[torch.arange(len(chunks), device=last.device), torch.tensor(ends, device=last.device)]
         if self.projected and hasattr(self.module, "text_projection"):
             pooled = self.module.text_projection(pooled)
@@ -175,27 +184,20 @@ class TextModel:
             advice="load Qwen2.5-VL for Qwen-Image, or steer by pictures with apply_ip_adapter or apply_control_net",
         )
 
-    def alone(self) -> Iterator[tuple[str, TextModel]]:
-        """Each of the encoders by itself, with its name."""
-        return ((encoder.name, replace(self, encoders=(encoder,))) for encoder in self.encoders)
-
-    def file_tensors(self, *, whole: bool) -> tuple[Tensors, Config]:
-        """Tensors and configs of the encoders, alone or as they stand in a whole checkpoint.
+    def file_tensors(self, *, whole: bool) -> Iterator[tuple[str, Tensors, Config]]:
+        """Yield each encoder's name, tensors and config, alone or as they stand in a whole checkpoint.
 
         Raises:
             ModelFormatError: An encoder's layout leaves open what was left out of it.
         """
-        tensors: Tensors = {}
-        config: Config = {}
         for encoder in self.encoders:
             if encoder.name not in self.saved_under:
                 raise ModelFormatError(
                     "text encoders of Stable Diffusion 2 cannot be saved", advice="keep the file that it came from"
                 )
             prefix = self.saved_under[encoder.name] if whole else ""
-            more, said = text_tensors(encoder.name, encoder.module, encoder.tokenizer, prefix)
-            tensors, config = tensors | more, config | said
-        return tensors, config
+            fused = encoder.name == "text_encoder_2"
+            yield encoder.name, *text_tensors(encoder.name, encoder.module, encoder.tokenizer, prefix, fused=fused)
 
     def as_lora(self, rank: int, notice: Callable[[str], None]) -> dict[str, Tensor]:
         """The encoders' weights, a difference of models, as LoRA layers in the layout of kohya."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from graphflow.errors import ModelFormatError
+from graphflow.families.latent_diffusion.key_names import openclip_vision_places
 from graphflow.families.latent_diffusion.unet_config import HEAD_WIDTH
 from graphflow.modelfiles.description import Config
 from graphflow.modelfiles.inferred import Inferred, Shapes, shape_of
 
+_VISION_MARK = "vision_model.embeddings.patch_embedding.weight"
 VARIANTS = {768: "clip_l", 1024: "openclip_h", 1280: "openclip_bigg"}
 """Width to the encoder it speaks for."""
 
@@ -38,6 +41,18 @@ def find_text_encoders(shapes: Shapes) -> Iterator[Found]:
             prefix = name.removesuffix("token_embedding.weight")
             if prefix + "positional_embedding" in shapes:
                 yield Found(prefix, "openclip")
+
+
+def find_image_encoder(shapes: Shapes) -> Found | None:
+    """The image encoder in a file, if there is one."""
+    for name in shapes:
+        if name.endswith(_VISION_MARK):
+            return Found(name.removesuffix(_VISION_MARK), "diffusers")
+        if name.endswith("class_embedding"):
+            prefix = name.removesuffix("class_embedding")
+            if prefix + "conv1.weight" in shapes:
+                return Found(prefix, "openclip")
+    return None
 
 
 def infer_text_encoder(
@@ -101,23 +116,27 @@ def infer_text_encoder(
 
 
 def infer_image_encoder(shapes: Shapes, where: str) -> Inferred:
-    """Config of a `CLIPVisionModelWithProjection`.
+    """Config of a `CLIPVisionModelWithProjection`, or of a `SiglipVisionModel`, which has no token for the whole picture.
 
     Raises:
         ModelFormatError: The tensors do not form one.
     """
+    if "conv1.weight" in shapes:
+        shapes = _as_transformers(shapes)
     patch = shape_of(shapes, "vision_model.embeddings.patch_embedding.weight", dims=4)
     positions = shape_of(shapes, "vision_model.embeddings.position_embedding.weight", dims=2)
     inner = shape_of(shapes, "vision_model.encoder.layers.0.mlp.fc1.weight", dims=2)
     if not (patch and positions and inner):
         raise ModelFormatError("the image encoder lacks embeddings or layers", where=where)
     width = patch[0]
+    if math.isqrt(positions[0]) ** 2 == positions[0]:
+        return _siglip(shapes, patch, positions[0], inner[0])
     projection = shape_of(shapes, "visual_projection.weight", dims=2)
     head = {1280: 80, 1664: 104}.get(width, HEAD_WIDTH)
     facts: Config = {
         "hidden_size": width,
         "intermediate_size": inner[0],
-        "num_hidden_layers": _layers(shapes, "vision_model.encoder.layers."),
+        "num_hidden_layers": (layers := _layers(shapes, "vision_model.encoder.layers.")),
         "patch_size": patch[2],
         "num_channels": patch[1],
         "image_size": round((positions[0] - 1) ** 0.5) * patch[2],
@@ -126,13 +145,49 @@ def infer_image_encoder(shapes: Shapes, where: str) -> Inferred:
         facts["projection_dim"] = projection[0]
     defaults: Config = {
         "num_attention_heads": max(1, width // head),
-        "hidden_act": "quick_gelu" if width == 1024 else "gelu",
+        "hidden_act": "quick_gelu" if layers == 24 else "gelu",  # ViT-L is OpenAI's, the deeper ones are OpenCLIP's
         "layer_norm_eps": 1e-5,
     }
     known = width in (768, 1024, 1280, 1664)
     variant = {1024: "clip_vision_l", 1280: "clip_vision_h", 1664: "clip_vision_g"}.get(width, "")
     certain = frozenset(defaults) if known else frozenset({"layer_norm_eps"})
     return Inferred("CLIPVisionModelWithProjection", variant, facts, defaults, certain)
+
+
+def _as_transformers(shapes: Shapes) -> Shapes:
+    """The shapes of an OpenCLIP image encoder by the names of the transformers class."""
+    found: dict[str, tuple[int, ...]] = {}
+    for key, shape in shapes.items():
+        for name, change in openclip_vision_places(key):
+            size = tuple(shape)
+            if change == "transpose":
+                size = size[::-1]
+            elif change:
+                size = (size[0] // 3, *size[1:])
+            found[name if name.startswith("visual_projection") else f"vision_model.{name}"] = size
+    return found
+
+
+def _siglip(shapes: Shapes, patch: tuple[int, ...], positions: int, inner: int) -> Inferred:
+    width = patch[0]
+    facts: Config = {
+        "hidden_size": width,
+        "intermediate_size": inner,
+        "num_hidden_layers": _layers(shapes, "vision_model.encoder.layers."),
+        "patch_size": patch[2],
+        "num_channels": patch[1],
+        "vision_use_head": any(name.startswith("vision_model.head.") for name in shapes),
+    }
+    side = round(positions**0.5) * patch[2]
+    defaults: Config = {
+        "image_size": 384 if side == 378 else side,  # as published, where 14 x 14 pixels leave a margin
+        "num_attention_heads": max(1, width // (72 if width == 1152 else HEAD_WIDTH)),
+        "hidden_act": "gelu_pytorch_tanh",
+        "layer_norm_eps": 1e-5,  # ComfyUI's; transformers has 1e-6, which is 2.5e-5 off
+    }
+    return Inferred(
+        "SiglipVisionModel", "siglip", facts, defaults, frozenset({"image_size", "hidden_act", "layer_norm_eps"})
+    )
 
 
 def _layers(shapes: Shapes, start: str) -> int:

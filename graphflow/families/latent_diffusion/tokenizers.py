@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from graphflow.errors import ModelFormatError
+from graphflow.modelfiles.tokenizer_config import byte_letters
 
 if TYPE_CHECKING:
     from graphflow.modelfiles.description import TokenizerSpec
@@ -104,17 +105,10 @@ def clip_vocabulary() -> tuple[Mapping[str, int], tuple[tuple[str, str], ...]]:
             f"CLIP's vocabulary cannot be read: {error}", where=str(path), advice="install open-clip-torch again"
         ) from error
     merges = tuple(_pair(line) for line in lines[1 : _MERGES + 1])
-    letters = _byte_letters()
+    letters = byte_letters()
     tokens = [*letters, *(letter + "</w>" for letter in letters), *("".join(pair) for pair in merges)]
     tokens += ["<|startoftext|>", "<|endoftext|>"]
     return {token: number for number, token in enumerate(tokens)}, merges
-
-
-def _byte_letters() -> list[str]:
-    """The letters that stand for the 256 bytes in byte-level BPE (Radford et al. 2019): printable ones themselves."""
-    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    others = [byte for byte in range(256) if byte not in printable]
-    return [chr(byte) for byte in printable] + [chr(256 + index) for index in range(len(others))]
 
 
 def _folder_vocabulary(folder: Path) -> tuple[Mapping[str, int], tuple[tuple[str, str], ...]]:

@@ -13,18 +13,22 @@ from torch import Tensor
 from graphflow import runtime
 from graphflow.basics.inference import inference
 from graphflow.errors import InvalidInputError, ModelFormatError
+from graphflow.families.latent_diffusion import upscaler
 from graphflow.families.latent_diffusion.batching import evaluation_bytes
 from graphflow.families.latent_diffusion.control import Controls
+from graphflow.families.latent_diffusion.gligen import Grounding, grounded
 from graphflow.families.latent_diffusion.ip_adapter import PicturePrompts
+from graphflow.families.latent_diffusion.labels import labels, with_label
 from graphflow.families.latent_diffusion.saving import Config, Tensors, unet_tensors
 from graphflow.loading.lora_extraction import extract_lora
 from graphflow.modelfiles.family import LatentFormat
 from graphflow.pixels.batches import cycled
 from graphflow.pixels.resampling import resize_bilinear
-from graphflow.sampling.guidance import Modifier
+from graphflow.sampling.guidance import POSITIVE, Modifier
 from graphflow.sampling.loop import MakeMaskSchedule
 from graphflow.sampling.prediction import ModelSampling
 from graphflow.sampling.regions import CONCAT, HOLE, PICTURE, resize_mask
+from graphflow.sampling.resuming import Remembering
 from graphflow.values import Conditioning, ConditioningEntry
 
 Variation = Callable[["UNetModel"], AbstractContextManager[None]]
@@ -43,10 +47,13 @@ class UNetModel:
         dtype: Dtype it computes in.
         variations: Named changes of the network, for guidance that compares with a weakened one.
         guidance: What changes guidance, in order.
+        further_sides: Conditionings by name that what changes guidance asks for.
         around: Contexts in which the network runs, made from the noise level of each evaluation.
+        states: What evaluations change beside their answers.
         make_mask_schedule: How a noise mask changes over the run; None has it stay the same.
         controls: The ControlNets in use.
         picture_prompts: The pictures that IP-Adapters have it attend to.
+        grounding: The GLIGEN networks in use.
         architecture: The name in `modelspec.architecture` of files that hold it.
         marks_prediction: Whether files mark a prediction other than epsilon by empty tensors, too.
     """
@@ -58,12 +65,15 @@ class UNetModel:
     dtype: torch.dtype
     variations: dict[str, Variation] = field(default_factory=dict)
     guidance: list[Modifier] = field(default_factory=list)
+    further_sides: dict[str, Conditioning] = field(default_factory=dict)
     around: list[Callable[[float], AbstractContextManager[None]]] = field(default_factory=list)
+    states: list[Remembering] = field(default_factory=list)
     make_mask_schedule: MakeMaskSchedule | None = None
     controls: Controls = field(default_factory=Controls)
     picture_prompts: PicturePrompts = field(default_factory=PicturePrompts)
     architecture: str = ""
     marks_prediction: bool = False
+    grounding: Grounding = field(default_factory=Grounding)
     _moved: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
     @property
@@ -89,8 +99,9 @@ class UNetModel:
         return extract_lora(self.module, "lora_unet", rank, notice)
 
     def close(self) -> None:
-        """Give the ControlNets back that it took."""
+        """Give the ControlNets and GLIGEN networks back that it took."""
         self.controls.close()
+        self.grounding.close()
 
     @inference
     def predict(
@@ -139,17 +150,22 @@ class UNetModel:
             texts = changes.enter_context(
                 self.picture_prompts.attending(self.module, context, pictures, None if sigma is None else float(sigma))
             )
+            boxes = changes.enter_context(self.grounding.placing(self.module, entries, batch))
             output: Tensor = self.module(
                 sample,
                 time,
-                **texts,
+                encoder_hidden_states=texts.pop("encoder_hidden_states"),
+                cross_attention_kwargs={**texts, **boxes} or None,
                 added_cond_kwargs=added,
+                class_labels=self._labels(entries, batch),
                 return_dict=False,
                 **residuals.arguments(self.device, self.dtype),
             )[0]
         return output.to(x.device, torch.float32)
 
-    def complete(self, conditioning: Conditioning, height: int, width: int, *, negative: bool) -> Conditioning:
+    def complete(
+        self, conditioning: Conditioning, height: int, width: int, *, negative: bool, seed: int = 0
+    ) -> Conditioning:
         """Fill in what the family reads beside the text, where nobody said it.
 
         Args:
@@ -157,8 +173,10 @@ class UNetModel:
             height: Height of the picture in pixels.
             width: Its width.
             negative: Whether this is what the picture should avoid.
+            seed: The sampling's, for noise on what pictures say.
         """
-        return self.picture_prompts.completed(conditioning, negative=negative)
+        entries = tuple(with_label(entry, self.module.config, seed) for entry in conditioning.entries)
+        return self.picture_prompts.completed(Conditioning(entries=entries), negative=negative)
 
     def painting(
         self, sides: Mapping[str, Conditioning], latent: Tensor, noise_mask: Tensor | None
@@ -174,6 +192,7 @@ class UNetModel:
             noise_mask: (M, H, W), what is made anew; None where no picture is given.
         """
         _, channels, height, width = latent.shape
+        sides = grounded(sides, POSITIVE, height * self.latent.downscale, width * self.latent.downscale)
         more = self.module.config.in_channels - channels
         sides = {name: self._with_pictures(side, more) for name, side in sides.items()}
         if more == channels + 1 and noise_mask is not None:
@@ -194,6 +213,10 @@ class UNetModel:
             return Conditioning(entries=tuple(entries))
 
         return {name: seeing(side) for name, side in sides.items()}
+
+    def _labels(self, entries: Sequence[ConditioningEntry], batch: int) -> Tensor | None:
+        found = labels(entries, self.module.config, batch)
+        return found if found is None else found.to(self.device, self.dtype if found.is_floating_point() else None)
 
     def _with_pictures(self, told: Conditioning, more: int) -> Conditioning:
         """Bring the picture that an entry goes on from into the form that the network reads."""
@@ -256,10 +279,11 @@ def check_unet(config: dict[str, Any]) -> None:
     """Refuse UNets that read something nobody can give here.
 
     Raises:
-        ModelFormatError: The UNet is conditioned on a class or a noise level.
+        ModelFormatError: The UNet is conditioned on a class.
     """
-    if config.get("num_class_embeds") or config.get("class_embed_type"):
+    kind, count = config.get("class_embed_type"), config.get("num_class_embeds")
+    if kind not in (None, "projection") or (count and config.get("in_channels") != upscaler.CHANNELS):
         raise ModelFormatError(
-            "the UNet is conditioned on a class or an image embedding, which only its own pipeline gives",
+            "the UNet is conditioned on a class, which only its own pipeline gives",
             advice="run it with run_pipeline",
         )

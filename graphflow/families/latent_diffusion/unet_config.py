@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from graphflow.errors import ModelFormatError
+from graphflow.families.latent_diffusion import upscaler
 from graphflow.families.latent_diffusion.structure import Layer, Structure, read_structure
 from graphflow.modelfiles.description import Config, JsonValue
 from graphflow.modelfiles.inferred import Inferred, Shapes, shape_of
@@ -64,6 +65,8 @@ def infer_unet(shapes: Shapes, where: str, *, variant: str = "", pooled: int = 0
         **_shared_defaults(facts, variant),
         "upcast_attention": variant == "sd2",
     }
+    if task == "upscale":
+        defaults["attention_head_dim"] = upscaler.HEADS
     if facts.get("addition_embed_type") == "text_time":
         defaults["addition_time_embed_dim"] = _time_width(facts, variant, pooled)
     return Inferred("UNet2DConditionModel", variant, facts, defaults, _certain(facts, variant), task)

@@ -75,7 +75,7 @@ class Autoencoder:
         Raises:
             NonFiniteError: The autoencoder makes NaN in float32, too.
         """
-        pixels = _whole_samples(_with_channels(pixels, self.pixel_channels), self.downscale) * 2.0 - 1.0
+        pixels = self._enter(_whole_samples(_with_channels(pixels, self.pixel_channels), self.downscale))
         tile, overlap = self._tile(tile, overlap, pixels.shape[-2:], 1)
         compute = (
             self._whole(self._encode) if not tile else self._tiled(self._encode, tile, overlap, 1 / self.downscale)
@@ -102,7 +102,7 @@ class Autoencoder:
         compute = (
             self._whole(self._decode) if not tile else self._tiled(self._decode, tile // f, overlap // f, float(f))
         )
-        return (self._checked(compute, latents * self.latent_scale, "the picture") / 2.0 + 0.5).clamp(0.0, 1.0)
+        return self._leave(self._checked(compute, latents * self.latent_scale, "the picture"))
 
     def _tile(self, tile: int, overlap: int, size: torch.Size, factor: int) -> tuple[int, int]:
         """The tile to use: what was asked for, or the memory ladder's where the picture is larger."""
@@ -150,6 +150,12 @@ class Autoencoder:
             return total / len(shapes)
 
         return compute
+
+    def _enter(self, pixels: Tensor) -> Tensor:
+        return pixels * 2.0 - 1.0
+
+    def _leave(self, pixels: Tensor) -> Tensor:
+        return (pixels / 2.0 + 0.5).clamp(0.0, 1.0)
 
     def _encode(self, pixels: Tensor) -> Tensor:
         output = self.module.encode(pixels.to(self.device, self.dtype))

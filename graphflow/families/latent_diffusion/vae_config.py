@@ -6,6 +6,7 @@ import math
 import re
 
 from graphflow.errors import ModelFormatError
+from graphflow.families.latent_diffusion import upscaler
 from graphflow.modelfiles.description import Config, JsonValue
 from graphflow.modelfiles.families import family_of_variant, installed
 from graphflow.modelfiles.family import LatentFormat
@@ -29,13 +30,14 @@ def is_tiny_vae(shapes: Shapes) -> bool:
     return "decoder.layers.0.weight" in shapes or ("1.weight" in shapes and "3.conv.0.weight" in shapes)
 
 
-def infer_vae(shapes: Shapes, where: str, *, variant: str = "") -> Inferred:
+def infer_vae(shapes: Shapes, where: str, *, variant: str = "", task: str = "generate") -> Inferred:
     """Config of an `AutoencoderKL`, or of an `AutoencoderKLFlux2`.
 
     Args:
         shapes: The VAE's tensors, without prefix.
         where: The file, for errors.
         variant: Variant of the model it belongs to; empty: not known, scaling is a guess.
+        task: What that model was trained for.
 
     Raises:
         ModelFormatError: The tensors do not form such a VAE.
@@ -84,7 +86,7 @@ def infer_vae(shapes: Shapes, where: str, *, variant: str = "") -> Inferred:
     latent = LatentFormat(channels=first[1], scale=0.18215) if owner is None else owner.latent
     groups = next(count for count in (32, 16, 8, 4, 2, 1) if all(width % count == 0 for width in numbers))
     defaults: Config = {
-        "scaling_factor": latent.scale,
+        "scaling_factor": upscaler.SCALE if task == "upscale" else latent.scale,
         "shift_factor": latent.shift or None,
         "norm_num_groups": groups,
         "act_fn": "silu",

@@ -27,7 +27,12 @@ class Lumina2Denoiser(NextDenoiser):
     numbers_per_token = 28
 
     def evaluate(self, latent: Tensor, time: Tensor, text: Tensor, entries: Sequence[ConditioningEntry]) -> Tensor:
-        """The network's output."""
+        """The network's output.
+
+        Raises:
+            InvalidInputError: An entry has ControlNets.
+        """
+        self.refuse_controls(entries)
         rope, (rows, columns) = self.module.rope_embedder, (edge // 2 for edge in latent.shape[-2:])
         if (longer := further(rope.axes_lens, text.shape[1] + 1, rows, columns)) is not None:
             self.module.rope_embedder = type(rope)(rope.theta, rope.axes_dim, longer, rope.patch_size)

@@ -6,6 +6,7 @@ from graphflow.families.flow.family import FlowFamily
 from graphflow.families.flow.language_models import GEMMA2
 from graphflow.families.lumina2.config import VARIANT, infer_transformer, schedule
 from graphflow.families.lumina2.names import transformer_names
+from graphflow.families.lumina2.stand_ins import STAND_INS
 from graphflow.modelfiles.family import EncoderRole, LatentFormat, Variant
 
 FAMILY = FlowFamily(
@@ -18,7 +19,7 @@ FAMILY = FlowFamily(
     half="bfloat16",
     comfyui_loader={1: "lumina2"},
     latent=LatentFormat(channels=16, scale=0.3611, shift=0.1159, tiny="taef1"),
-    variants=(Variant(name=VARIANT),),
+    variants=(Variant(name=VARIANT, gguf="lumina2"),),
     infer=infer_transformer,
     names=transformer_names,
     schedule=schedule,
@@ -26,4 +27,5 @@ FAMILY = FlowFamily(
     texts={"text_encoder": GEMMA2},
     lone=True,
     components_in="graphflow.families.lumina2.components",
+    stand_ins=STAND_INS,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -11,7 +12,9 @@ from graphflow.basics.importing import collector_paused
 from graphflow.errors import ModelFormatError
 from graphflow.families.flow.components import FlowComponents, pieces_of
 from graphflow.families.latent_diffusion.vae import Autoencoder
-from graphflow.families.qwen_image.config import TEXT_CLASSES, VAE_CLASSES
+from graphflow.families.qwen_image.blockwise import BlockwiseNetwork, QwenImageBlockwise
+from graphflow.families.qwen_image.config import BLOCKWISE, CONTROL, TEXT_CLASSES, VAE_CLASSES
+from graphflow.families.qwen_image.control import QwenImageControl
 from graphflow.families.qwen_image.denoiser import QwenImageDenoiser
 from graphflow.families.qwen_image.family import FAMILY
 from graphflow.families.qwen_image.language import Qwen25VL
@@ -45,10 +48,18 @@ class QwenImageComponents(FlowComponents):
 
                 autoencoder: nn.Module = getattr(diffusers, part.class_name).from_config(dict(part.config))
             return autoencoder
+        if part.class_name == BLOCKWISE:
+            sizes: dict[str, Any] = dict(part.config)
+            return BlockwiseNetwork(**sizes)
         module = super().build(part)
-        if part.class_name == self.transformer:
+        if part.class_name in (self.transformer, CONTROL):
             module.pos_embed = Places(module.config.axes_dims_rope)
         return module
+
+    def control(self, part: Module) -> QwenImageControl:
+        """A ControlNet."""
+        kind = QwenImageBlockwise if isinstance(part.module, BlockwiseNetwork) else QwenImageControl
+        return kind(module=part.module, latent=self.latent, device=part.device, dtype=part.dtype)
 
     def denoiser(self, part: Module) -> QwenImageDenoiser:
         """The transformer."""
@@ -106,4 +117,4 @@ class QwenImageComponents(FlowComponents):
         )
 
 
-COMPONENTS = QwenImageComponents(latent=FAMILY.latent, transformer=FAMILY.transformer)
+COMPONENTS = QwenImageComponents(latent=FAMILY.latent, transformer=FAMILY.transformer, further=(CONTROL,))

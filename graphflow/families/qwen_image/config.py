@@ -12,10 +12,13 @@ TEXT_CLASSES = ("Qwen2_5_VLForConditionalGeneration", "Qwen25VL")
 """The text encoder as published, and what is made of it here."""
 VAE_CLASSES = ("AutoencoderKLQwenImage", "AutoencoderKLWan")
 """Two classes for one autoencoder; the latter was trained on videos."""
+CONTROL = "QwenImageControlNetModel"
+BLOCKWISE, _BLOCKWISE = "QwenImageBlockWiseControlNet", "controlnet_blocks"
+"""A class of DiffSynth-Studio's, and where its blocks lie."""
 TIME_ZERO = "__index_timestep_zero__"
 """An empty tensor that marks models which were trained to see reference pictures without noise."""
 
-_TEXT_PREFIXES = ("text_encoders.qwen25_7b.transformer.", "")
+TEXT_PREFIXES = ("text_encoders.qwen25_7b.transformer.", "")
 _TEXT_MARK = "model.layers.0.self_attn.q_proj.bias"
 _VAE_PREFIXES = ("first_stage_model.", "vae.", "")
 _VAE_MARKS = ("decoder.upsamples.0.residual.0.gamma", "decoder.up_blocks.0.resnets.0.norm1.gamma")
@@ -30,7 +33,7 @@ _DOWN_DIFFUSERS = re.compile(r"^encoder\.down_blocks\.(\d{1,2})\.(conv1|resample
 
 def text_prefix(shapes: Shapes) -> str | None:
     """The prefix of a Qwen2.5-VL's tensors; None where there is none."""
-    return next((prefix for prefix in _TEXT_PREFIXES if prefix + _TEXT_MARK in shapes), None)
+    return next((prefix for prefix in TEXT_PREFIXES if prefix + _TEXT_MARK in shapes), None)
 
 
 def vae_prefix(shapes: Shapes) -> str | None:
@@ -48,28 +51,51 @@ def infer_transformer(shapes: Shapes, where: str) -> Inferred:
     Raises:
         ModelFormatError: The tensors do not form such a transformer.
     """
+    facts, defaults = _blocks(shapes, where)
+    last = shape_of(shapes, "proj_out.weight", dims=2)
+    if not last:
+        raise ModelFormatError("the Qwen-Image transformer lacks its last layer", where=where)
+    facts |= {
+        "out_channels": last[0] // 4,
+        "zero_cond_t": TIME_ZERO in shapes,
+        "use_additional_t_cond": "time_text_embed.addition_t_embedding.weight" in shapes,
+    }
+    variant = "qwen_image_edit_2511" if facts["zero_cond_t"] else "qwen_image"
+    return Inferred("QwenImageTransformer2DModel", variant, facts, defaults, frozenset({"axes_dims_rope"}))
+
+
+def infer_control(shapes: Shapes, where: str) -> Inferred:
+    """Config of a `QwenImageControlNetModel`, or of a blockwise one, as :func:`infer_transformer`."""
+    if (first := shape_of(shapes, "img_in.weight", dims=2)) and f"{_BLOCKWISE}.0.x_rms.weight" in shapes:
+        layers = {name.split(".")[1] for name in shapes if name.startswith(f"{_BLOCKWISE}.")}
+        return Inferred(BLOCKWISE, "qwen_image", {"reads": first[1], "width": first[0], "layers": len(layers)})
+    facts, defaults = _blocks(shapes, where)
+    reads, channels = shape_of(shapes, "controlnet_x_embedder.weight", dims=2), facts["in_channels"]
+    assert isinstance(channels, int)
+    if not reads or reads[1] < channels:
+        raise ModelFormatError("the Qwen-Image ControlNet lacks the layer that reads the picture", where=where)
+    facts["extra_condition_channels"] = reads[1] - channels
+    return Inferred(CONTROL, "qwen_image", facts, defaults, frozenset({"axes_dims_rope"}))
+
+
+def _blocks(shapes: Shapes, where: str) -> tuple[Config, Config]:
+    """Facts and defaults of all but the last layer."""
     picture = shape_of(shapes, "img_in.weight", dims=2)
     text = shape_of(shapes, "txt_in.weight", dims=2)
     norm = shape_of(shapes, "transformer_blocks.0.attn.norm_k.weight", dims=1)
-    last = shape_of(shapes, "proj_out.weight", dims=2)
-    if not (picture and text and norm and last) or picture[0] % norm[0]:
-        raise ModelFormatError("the Qwen-Image transformer lacks its first or last layers", where=where)
+    if not (picture and text and norm) or picture[0] % norm[0]:
+        raise ModelFormatError("the Qwen-Image transformer lacks its first layers", where=where)
     facts: Config = {
         "patch_size": 2,
         "in_channels": picture[1],
-        "out_channels": last[0] // 4,
         "num_layers": len({match[1] for name in shapes if (match := _BLOCK.match(name))}),
         "attention_head_dim": norm[0],
         "num_attention_heads": picture[0] // norm[0],
         "joint_attention_dim": text[1],
-        "zero_cond_t": TIME_ZERO in shapes,
-        "use_additional_t_cond": "time_text_embed.addition_t_embedding.weight" in shapes,
     }
     # Positions have three axes: the picture's number takes an eighth of a head, row and column share the rest.
     first = norm[0] // 8
-    defaults: Config = {"axes_dims_rope": [first, (norm[0] - first) // 2, (norm[0] - first) // 2]}
-    variant = "qwen_image_edit_2511" if facts["zero_cond_t"] else "qwen_image"
-    return Inferred("QwenImageTransformer2DModel", variant, facts, defaults, frozenset({"axes_dims_rope"}))
+    return facts, {"axes_dims_rope": [first, (norm[0] - first) // 2, (norm[0] - first) // 2]}
 
 
 def schedule(variant: str) -> Config:

@@ -12,9 +12,15 @@ import torch
 from torch import Tensor
 
 from graphflow.basics.inference import inference
+from graphflow.families.flow.control import by_block
 from graphflow.families.flow.denoiser import FlowDenoiser, exact_numbers
-from graphflow.families.flow.patches import pack, unpack, whole_patches
+from graphflow.families.flow.patches import unpack
+from graphflow.families.latent_diffusion.saving import UNET
+from graphflow.families.qwen_image.blockwise import Acting, QwenImageBlockwise, acting
+from graphflow.families.qwen_image.config import TIME_ZERO
+from graphflow.families.qwen_image.control import BLOCKS, QwenImageControl
 from graphflow.families.qwen_image.places import METHODS, Grid
+from graphflow.families.qwen_image.tokens import tokens_of
 from graphflow.values import ConditioningEntry
 
 _BYTES_PER_TOKEN = 34
@@ -28,11 +34,20 @@ class QwenImageDenoiser(FlowDenoiser):
     Extras of a conditioning entry that it reads: `reference_latents`, and `reference_method`.
     """
 
+    steered_by = QwenImageControl
+
     @property
     def text_width(self) -> int:
         """Width C of the text embeddings that it reads."""
         width: int = self.module.config.joint_attention_dim
         return width
+
+    def file_tensors(self) -> tuple[dict[str, Tensor], dict[str, Any], str]:
+        """Its tensors, with the one by which files tell how references are timed."""
+        tensors, config, architecture = super().file_tensors()
+        if self.module.config.zero_cond_t:
+            tensors[UNET + TIME_ZERO] = torch.zeros(0)
+        return tensors, config, architecture
 
     def memory(self, shape: Sequence[int]) -> int:
         """Bytes that an evaluation of one latent (C, frames, h, w) of this shape takes at its peak, beside the weights."""
@@ -61,9 +76,9 @@ class QwenImageDenoiser(FlowDenoiser):
 
     def _evaluate(self, x: Tensor, timestep: Tensor, entries: Sequence[ConditioningEntry]) -> Tensor:
         batch = len(x) // len(entries)
-        tokens, shape = _tokens(x.to(self.device, self.dtype))
+        tokens, shape = tokens_of(x.to(self.device, self.dtype))
         grids, count = [Grid(*shape)], tokens.shape[1]
-        references = [_tokens(reference) for reference in self.references(entries, batch)]
+        references = [tokens_of(reference) for reference in self.references(entries, batch)]
         config = self.module.config
         layered: bool = config.use_additional_t_cond
         method = self.reference_method(
@@ -75,14 +90,21 @@ class QwenImageDenoiser(FlowDenoiser):
             tokens = torch.cat([tokens, *(found for found, _ in references)], dim=1)
             grids += METHODS[method]([size for _, size in references])
         time = timestep.to(self.device, torch.float32)
+        told = {
+            "encoder_hidden_states": self.text(entries, batch, self.module.config.joint_attention_dim),
+            "timestep": time,
+        }
+        picture = {"hidden_states": tokens[:, :count], "img_shapes": [grids[:1]] * len(x)}
+        steering = self.steering(entries, x.shape, told | picture, self.module.inner_dim)
         with (
+            acting(self._blockwise(entries, x.shape), self.module, count),
             _clean_references(self.module, clean=bool(references) and method == "index_timestep_zero"),
             exact_numbers(self.module.time_text_embed.time_proj, time),
         ):
             output: Tensor = self.module(
+                **told,
+                **by_block(steering, {BLOCKS: len(self.module.transformer_blocks)}, tokens.shape[1] - count),
                 hidden_states=tokens,
-                encoder_hidden_states=self.text(entries, batch, config.joint_attention_dim),
-                timestep=time,
                 img_shapes=[grids] * len(x),
                 # 1 would say that all layers are opaque pictures.
                 additional_t_cond=torch.zeros(len(x), dtype=torch.long, device=self.device) if layered else None,
@@ -91,13 +113,14 @@ class QwenImageDenoiser(FlowDenoiser):
         frames = output[:, :count].unflatten(1, (shape[0], -1)).flatten(0, 1)
         return unpack(frames, *x.shape[-2:]).unflatten(0, (len(x), -1)).transpose(1, 2)
 
-
-def _tokens(latent: Tensor) -> tuple[Tensor, tuple[int, int, int]]:
-    """Tokens (B, n, 4 C) of latents (B, C, frames, h, w), or (B, C, h, w) of one frame, and (frames, rows, columns)."""
-    frames = latent.unsqueeze(2) if latent.dim() == 4 else latent
-    planes = whole_patches(frames.transpose(1, 2).flatten(0, 1))
-    shape = (frames.shape[2], planes.shape[-2] // 2, planes.shape[-1] // 2)
-    return pack(planes).reshape(len(latent), math.prod(shape), -1), shape
+    def _blockwise(self, entries: Sequence[ConditioningEntry], size: Sequence[int]) -> Acting:
+        found: list[tuple[QwenImageBlockwise, Tensor, float]] = []
+        for control in (*entries[0].controls, *self.everywhere):
+            if isinstance(net := self.controls.net(control.net), QwenImageBlockwise):
+                batch = size[0] // len(entries)
+                (picture,) = self.controls.encoded(control, size[-2], size[-1], batch, len(entries))
+                found.append((net, picture, control.strength))
+        return found
 
 
 @contextmanager

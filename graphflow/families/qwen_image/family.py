@@ -9,8 +9,11 @@ from typing import Any
 from graphflow.families.flow.family import FlowFamily
 from graphflow.families.flow.piece_tokenizer import make_piece_tokenizer
 from graphflow.families.qwen_image.config import (
+    BLOCKWISE,
+    CONTROL,
     TEXT_CLASSES,
     VAE_CLASSES,
+    infer_control,
     infer_text,
     infer_transformer,
     infer_vae,
@@ -19,6 +22,7 @@ from graphflow.families.qwen_image.config import (
     vae_prefix,
 )
 from graphflow.families.qwen_image.names import LanguageNames, transformer_names, vae_names
+from graphflow.families.qwen_image.stand_ins import STAND_INS
 from graphflow.modelfiles.description import Config, Kind, Part, TokenizerSpec
 from graphflow.modelfiles.draft import Draft
 from graphflow.modelfiles.family import Change, EncoderRole, LatentFormat, Match, TensorNames, Variant
@@ -75,6 +79,8 @@ class QwenImageFamily(FlowFamily):
         """Return how the tensors of a part are called."""
         if part.class_name in TEXT_CLASSES:
             return LanguageNames(part)
+        if part.class_name == BLOCKWISE:
+            return self.control_names(part)
         return vae_names(part) if part.class_name in VAE_CLASSES else super().tensor_names(part)
 
     def lora_names(self, part: Part, names: Collection[str]) -> Iterator[tuple[str, str, Change]]:
@@ -93,8 +99,9 @@ FAMILY = QwenImageFamily(
     made_by="QwenImage(?!21)",
     transformer="QwenImageTransformer2DModel",
     marks=("transformer_blocks.0.img_mod.1.weight",),
-    control="QwenImageControlNetModel",
-    control_marks=("transformer_blocks.0.img_mod.",),
+    control=CONTROL,
+    control_marks=("transformer_blocks.0.img_mod.", "controlnet_blocks.0.x_rms."),
+    infer_control=infer_control,
     adapter_marks=("img_mod.1", "img_mod_1", "img_mlp.net", "img_mlp_net"),
     words=("qwen-image", "qwen_image"),
     half="bfloat16",
@@ -111,10 +118,11 @@ FAMILY = QwenImageFamily(
             2.8251, 1.9160,
         ),
     ),
-    variants=(Variant(name="qwen_image"), Variant(name="qwen_image_edit_2511")),
+    variants=tuple(Variant(name=name, gguf="qwen_image") for name in ("qwen_image", "qwen_image_edit_2511")),
     infer=infer_transformer,
     names=transformer_names,
     schedule=schedule,
     roles=(EncoderRole(part="text_encoder", classes=TEXT_CLASSES),),
     components_in="graphflow.families.qwen_image.components",
+    stand_ins=STAND_INS,
 )  # fmt: skip

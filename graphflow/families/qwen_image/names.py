@@ -45,6 +45,10 @@ class LanguageNames:
             name = key.removeprefix("model.").removeprefix("language_model.")
             yield (name if name.startswith("visual.") else f"language.{name}"), ""
 
+    def in_file(self, name: str, axes: int) -> tuple[str, Change]:
+        """Return what files call a class's tensor, see :meth:`TableNames.in_file`."""
+        return (name if name.startswith("visual.") else f"model.{name.removeprefix('language.')}"), ""
+
     def canonical(self, name: str) -> str:
         """Return a name as it is."""
         return name

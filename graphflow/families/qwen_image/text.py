@@ -13,8 +13,12 @@ from graphflow.basics.inference import inference
 from graphflow.basics.prompt_syntax import unescaped
 from graphflow.errors import ModelFormatError
 from graphflow.families.flow.piece_tokenizer import PieceTokenizer
+from graphflow.families.flow.saving import original_tensors
 from graphflow.families.latent_diffusion.saving import Config, Tensors
 from graphflow.families.latent_diffusion.text import TextModel
+from graphflow.families.qwen_image.config import TEXT_PREFIXES
+from graphflow.families.qwen_image.names import LanguageNames
+from graphflow.modelfiles.description import Part
 from graphflow.pixels.resampling import to_area
 from graphflow.values import Conditioning, ConditioningEntry
 
@@ -100,16 +104,7 @@ class QwenImageText(TextModel):
         require_finite(embedding, "the prompt's embedding", "set dtype to float32 or bfloat16")
         return Conditioning(entries=(ConditioningEntry(embedding=embedding),))
 
-    def alone(self) -> Iterator[tuple[str, TextModel]]:
-        """Itself, the only one."""
-        yield "text_encoder", self
-
-    def file_tensors(self, *, whole: bool) -> tuple[Tensors, Config]:
-        """Refuse.
-
-        Raises:
-            ModelFormatError: Always.
-        """
-        raise ModelFormatError(
-            "text encoders of Qwen-Image are not saved here", advice="keep the file that it came from"
-        )
+    def file_tensors(self, *, whole: bool) -> Iterator[tuple[str, Tensors, Config]]:
+        """Yield its name, tensors and config, alone or as they stand in a whole checkpoint."""
+        names = LanguageNames(Part("text_encoder", type(self.module).__name__, {"vision_config": {}}, files=()))
+        yield "text_encoder", original_tensors(self.module, names, TEXT_PREFIXES[0] if whole else ""), {}

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from graphflow.errors import ModelFormatError
-from graphflow.families.latent_diffusion.saving import Config, Tensors
+from graphflow.families.flow.saving import original_tensors
+from graphflow.families.latent_diffusion.saving import VAE, Config, Tensors, config_of
 from graphflow.families.latent_diffusion.vae import OVERLAP, Autoencoder
+from graphflow.families.qwen_image.names import vae_names
+from graphflow.modelfiles.description import Part
 
 
 @dataclass(kw_only=True, eq=False)
@@ -18,14 +20,10 @@ class FrameAutoencoder(Autoencoder):
     axes = 3
 
     def file_tensors(self, *, whole: bool) -> tuple[Tensors, Config]:
-        """Refuse.
-
-        Raises:
-            ModelFormatError: Always.
-        """
-        raise ModelFormatError(
-            "autoencoders of Qwen-Image are not saved here", advice="keep the file that it came from"
-        )
+        """Tensors in the authors' layout and config, alone or as they stand in a whole checkpoint."""
+        config = config_of(self.module)
+        part = Part("vae", type(self.module).__name__, config, files=(), keys="ldm")
+        return original_tensors(self.module, vae_names(part), VAE if whole else ""), {"vae": config}
 
     def encode(self, pixels: Tensor, tile: int = 0, overlap: int = OVERLAP) -> Tensor:
         """Encode pictures, see :meth:`Autoencoder.encode`; returns raw latents (B, C, 1, H / f, W / f)."""

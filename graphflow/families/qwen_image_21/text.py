@@ -137,7 +137,7 @@ class QwenImage21Text(TextModel):
         """Itself, the only one."""
         yield "text_encoder", self
 
-    def file_tensors(self, *, whole: bool) -> tuple[Tensors, Config]:
+    def file_tensors(self, *, whole: bool) -> Iterator[tuple[str, Tensors, Config]]:
         """Refuse.
 
         Raises:

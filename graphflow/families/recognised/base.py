@@ -26,6 +26,7 @@ from graphflow.modelfiles.family import (
     Variant,
 )
 from graphflow.modelfiles.inferred import Inferred, Shapes
+from graphflow.modelfiles.stand_in import StandIn
 
 _PREFIXES = ("model.diffusion_model.", "transformer.", "")
 
@@ -51,6 +52,7 @@ class RecognisedFamily:
         latent: Its latents; sixteen channels, as most of them have, where nothing here computes with them.
         variants: Its variants, where they are told apart.
         scripts: What scripts must know of its pipelines; None where none is written for it.
+        stand_ins: What stands in for its files where they are not there.
     """
 
     name: str
@@ -68,6 +70,7 @@ class RecognisedFamily:
     latent: LatentFormat = field(default_factory=partial(LatentFormat, channels=16))
     variants: tuple[Variant, ...] = ()
     scripts: ScriptTraits | None = None
+    stand_ins: tuple[StandIn, ...] = ()
 
     def recognise(self, shapes: Shapes, metadata: Mapping[str, str], *, stated: Guess | None = None) -> Match | None:
         """Recognise a transformer or ControlNet by its tensors."""

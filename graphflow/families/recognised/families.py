@@ -44,7 +44,6 @@ SANA = RecognisedFamily(
     marks=("blocks.0.cross_attn.q_linear.weight",),
     half="bfloat16",
 )
-STABLE_CASCADE = RecognisedFamily(name="stable-cascade", made_by="StableCascade")
 WAN = RecognisedFamily(
     name="wan",
     made_by="Wan",

@@ -11,6 +11,8 @@ from graphflow.families.flow.components import FlowComponents, pieces_of
 from graphflow.families.flow.t5 import T5Encoder
 from graphflow.families.latent_diffusion.components import tokenizer_of
 from graphflow.families.latent_diffusion.text import ClipEncoder
+from graphflow.families.sd3.control import Sd3Control
+from graphflow.families.sd3.control_config import CONTROL
 from graphflow.families.sd3.denoiser import Sd3Denoiser
 from graphflow.families.sd3.family import FAMILY
 from graphflow.families.sd3.text import CLIPS, T5, Sd3Text
@@ -23,6 +25,17 @@ T5_TOKENS = 77
 
 class Sd3Components(FlowComponents):
     """The networks of Stable Diffusion 3."""
+
+    def control(self, part: Module) -> Sd3Control:
+        """A ControlNet."""
+        official = part.config.get("joint_attention_dim") is None
+        return Sd3Control(
+            module=part.module,
+            latent=self.latent,
+            device=part.device,
+            dtype=part.dtype,
+            canny=official and "canny" in part.description.name.lower(),  # nothing inside the file tells
+        )
 
     def denoiser(self, part: Module) -> Sd3Denoiser:
         """The transformer."""
@@ -82,4 +95,4 @@ class Sd3Components(FlowComponents):
 
 
 SCHEDULE = FAMILY.schedule("")
-COMPONENTS = Sd3Components(latent=FAMILY.latent, transformer=FAMILY.transformer)
+COMPONENTS = Sd3Components(latent=FAMILY.latent, transformer=FAMILY.transformer, further=(CONTROL,))

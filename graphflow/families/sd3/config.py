@@ -34,25 +34,32 @@ def infer_transformer(shapes: Shapes, where: str) -> Inferred:
     if not (patches and places and text and pooled and last) or patches[0] % HEAD:
         raise ModelFormatError("the Stable Diffusion 3 transformer lacks its first or last layers", where=where)
     width, channels, patch, _ = patches
-    blocks = {int(match[1]) for name in shapes if (match := _BLOCK.match(name))}
-    dual = {int(match[1] or match[2]) for name in shapes if (match := _DUAL.match(name))}
-    normed = any(name in shapes for name in _NORM)
+    blocks = blocks_of(shapes)
     facts: Config = {
         "patch_size": patch,
         "in_channels": channels,
         "out_channels": last[0] // patch**2,
-        "num_layers": len(blocks),
         "attention_head_dim": HEAD,
         "num_attention_heads": width // HEAD,
         "joint_attention_dim": text[1],
         "caption_projection_dim": text[0],
         "pooled_projection_dim": pooled[1],
         "pos_embed_max_size": math.isqrt(places[1]),
-        "qk_norm": "rms_norm" if normed else None,
+        **blocks,
+    }
+    variant = "sd35_medium" if blocks["dual_attention_layers"] else "sd35_large" if blocks["qk_norm"] else "sd3"
+    return Inferred("SD3Transformer2DModel", variant, facts, {"sample_size": 128}, frozenset({"sample_size"}))
+
+
+def blocks_of(shapes: Shapes) -> Config:
+    """What the blocks of a transformer or ControlNet are like."""
+    blocks = {int(match[1]) for name in shapes if (match := _BLOCK.match(name))}
+    dual = {int(match[1] or match[2]) for name in shapes if (match := _DUAL.match(name))}
+    return {
+        "num_layers": len(blocks),
+        "qk_norm": "rms_norm" if any(name in shapes for name in _NORM) else None,
         "dual_attention_layers": [*sorted(dual)],
     }
-    variant = "sd35_medium" if dual else "sd35_large" if normed else "sd3"
-    return Inferred("SD3Transformer2DModel", variant, facts, {"sample_size": 128}, frozenset({"sample_size"}))
 
 
 def schedule(variant: str) -> Config:

@@ -9,8 +9,10 @@ from torch import Tensor
 
 from graphflow.basics.inference import inference
 from graphflow.errors import InvalidInputError
+from graphflow.families.flow.control import by_block
 from graphflow.families.flow.denoiser import FlowDenoiser
 from graphflow.families.flow.patches import whole_patches
+from graphflow.families.sd3.control import BLOCKS, Sd3Control
 from graphflow.values import ConditioningEntry
 
 _BYTES_PER_TOKEN = 20
@@ -20,6 +22,8 @@ _BYTES_PER_TOKEN = 20
 @dataclass(kw_only=True, eq=False)
 class Sd3Denoiser(FlowDenoiser):
     """What `Model.use()` gives for a Stable Diffusion 3 model."""
+
+    steered_by = Sd3Control
 
     @property
     def text_width(self) -> int:
@@ -49,7 +53,6 @@ class Sd3Denoiser(FlowDenoiser):
         Raises:
             InvalidInputError: The entries do not fit the network, or the picture is larger than it knows places for.
         """
-        self.refuse_controls(entries)
         config = self.module.config
         batch, (height, width) = len(x) // len(entries), x.shape[-2:]
         latent = whole_patches(x.to(self.device, self.dtype), config.patch_size)
@@ -61,12 +64,14 @@ class Sd3Denoiser(FlowDenoiser):
                 f" {width * self.latent.downscale} x {height * self.latent.downscale}",
                 advice="make a smaller picture and upscale it",
             )
+        told = {
+            "hidden_states": latent,
+            "encoder_hidden_states": self.text(entries, batch, config.joint_attention_dim),
+            "pooled_projections": self.pooled(entries, batch, config.pooled_projection_dim),
+            "timestep": timestep.to(self.device),
+        }
+        steering = self.steering(entries, x.shape, told, self.module.inner_dim)
+        added = by_block(steering, {BLOCKS: len(self.module.transformer_blocks)})
         with self.varied(variation):
-            output: Tensor = self.module(
-                hidden_states=latent,
-                encoder_hidden_states=self.text(entries, batch, config.joint_attention_dim),
-                pooled_projections=self.pooled(entries, batch, config.pooled_projection_dim),
-                timestep=timestep.to(self.device),
-                return_dict=False,
-            )[0]
+            output: Tensor = self.module(**told, **added, return_dict=False)[0]
         return output[..., :height, :width].to(x.device, x.dtype)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from graphflow.families.flow.family import FlowFamily
 from graphflow.families.flow.t5_config import T5
 from graphflow.families.sd3.config import infer_transformer, schedule
+from graphflow.families.sd3.control_config import CONTROL, control_names, infer_control
 from graphflow.families.sd3.names import transformer_names
+from graphflow.families.sd3.stand_ins import STAND_INS
 from graphflow.modelfiles.family import EncoderRole, LatentFormat, Variant
 
 FAMILY = FlowFamily(
@@ -16,14 +18,16 @@ FAMILY = FlowFamily(
         "joint_blocks.0.context_block.adaLN_modulation.1.bias",
         "transformer_blocks.0.norm1_context.linear.weight",
     ),
-    control="SD3ControlNetModel",
-    control_marks=("transformer_blocks.",),
+    control=CONTROL,
+    control_marks=("pos_embed_input.",),
+    infer_control=infer_control,
+    control_names=control_names,
     adapter_marks=("joint_blocks",),
     words=("sd3", "stable-diffusion-3"),
     half="bfloat16",
     comfyui_loader=dict.fromkeys((1, 2, 3), "sd3"),
     latent=LatentFormat(channels=16, scale=1.5305, shift=0.0609, tiny="taesd3"),
-    variants=tuple(Variant(name=name) for name in ("sd3", "sd35_medium", "sd35_large")),
+    variants=tuple(Variant(name=name, gguf="sd3") for name in ("sd3", "sd35_medium", "sd35_large")),
     infer=infer_transformer,
     names=transformer_names,
     schedule=schedule,
@@ -35,4 +39,5 @@ FAMILY = FlowFamily(
     ),
     texts={"text_encoder_3": T5},
     components_in="graphflow.families.sd3.components",
+    stand_ins=STAND_INS,
 )

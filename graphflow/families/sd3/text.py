@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 from torch.nn import functional
 
 from graphflow.families.flow.t5 import T5Encoder
@@ -26,6 +27,10 @@ class Sd3Text(FlowText):
     """
 
     t5: T5Encoder | None
+
+    def languages(self) -> dict[str, nn.Module]:
+        """Its language model."""
+        return {} if self.t5 is None else {"text_encoder_3": self.t5.module}
 
     def encode(self, text: str, texts: Mapping[str, str] | None = None) -> Conditioning:
         """Encode a prompt.

@@ -15,6 +15,7 @@ from graphflow.families.latent_diffusion.text import ClipEncoder, TextModel
 from graphflow.families.latent_diffusion.unet import UNetModel
 from graphflow.families.sdxl.family import FAMILY
 from graphflow.loading.components import FindVectors, Module
+from graphflow.sampling.image_prompts import image_vector, taken_prompts
 from graphflow.values import Conditioning, ConditioningEntry
 
 _SAVED_UNDER = {
@@ -39,15 +40,20 @@ class SdxlModel(UNetModel):
 
     refiner: bool = False
 
-    def complete(self, conditioning: Conditioning, height: int, width: int, *, negative: bool) -> Conditioning:
-        """Fill in sizes and score where nobody said them; see the base class."""
+    def complete(
+        self, conditioning: Conditioning, height: int, width: int, *, negative: bool, seed: int = 0
+    ) -> Conditioning:
+        """Fill in sizes and score where nobody said them, and what pictures say in place of the pooled text."""
         sized = Conditioning(
             entries=tuple(
-                replace(entry, extras={**_defaults(entry.extras, height, width, negative=negative), **entry.extras})
+                replace(
+                    _revised(entry, seed),
+                    extras={**_defaults(entry.extras, height, width, negative=negative), **entry.extras},
+                )
                 for entry in conditioning.entries
             )
         )
-        return super().complete(sized, height, width, negative=negative)
+        return super().complete(sized, height, width, negative=negative, seed=seed)
 
     def added(
         self, entries: Sequence[ConditioningEntry], batch: int, height: int, width: int
@@ -118,6 +124,22 @@ class SdxlComponents(LatentDiffusionComponents):
 
 
 COMPONENTS = SdxlComponents(latent=FAMILY.latent)
+
+
+def _revised(entry: ConditioningEntry, seed: int) -> ConditioningEntry:
+    """Have what pictures say stand in place of the pooled text ("revision")."""
+    entry, prompts = taken_prompts(entry)
+    if not prompts:
+        return entry
+    vector = image_vector(prompts, seed, merged_noise=0.0)
+    vector = vector[:, : vector.shape[1] // 2]
+    if entry.pooled is not None and entry.pooled.shape[-1] != vector.shape[1]:
+        raise InvalidInputError(
+            f"the image encoder makes vectors of width {vector.shape[1]}, the model reads {entry.pooled.shape[-1]}",
+            where="image_encoder",
+            advice="SDXL reads those of CLIP ViT-bigG (clip_vision_g)",
+        )
+    return replace(entry, pooled=vector)
 
 
 def _defaults(given: Mapping[str, Any], height: int, width: int, *, negative: bool) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from graphflow.families.latent_diffusion.family import FIRST_ENCODER, LatentDiffusionFamily
+from graphflow.families.stable_diffusion.stand_ins import STAND_INS
 from graphflow.modelfiles.family import LatentFormat, ScriptTraits, Variant
 
 FAMILY = LatentDiffusionFamily(
@@ -14,12 +15,14 @@ FAMILY = LatentDiffusionFamily(
             name="sd1",
             architectures=(("stable-diffusion-v1", ""),),
             words=("sd_v1", "stable-diffusion-v1", "sd_1.5"),
+            gguf="sd1",
         ),
         Variant(
             name="sd2",
             architectures=(("stable-diffusion-v2-768", "v_prediction"), ("stable-diffusion-v2", "epsilon")),
             words=("sd_v2", "stable-diffusion-v2"),
             dropped_layers=1,
+            gguf="sd1",
         ),
     ),
     # The colours are a least-squares fit by K. Turner (discuss.huggingface.co, "Decoding latents to RGB without
@@ -55,5 +58,6 @@ FAMILY = LatentDiffusionFamily(
     comfyui_loader={1: "stable_diffusion"},
     made_by=re.compile("StableDiffusion(?!XL|3)|LatentConsistency|AnimateDiff"),
     components_in="graphflow.families.stable_diffusion.components",
+    stand_ins=STAND_INS,
     lone=True,
 )

@@ -9,9 +9,14 @@ from graphflow.modelfiles.description import Config
 from graphflow.modelfiles.inferred import Inferred, Shapes, shape_of
 
 VARIANT = "z_image"
+CONTROL = "ZImageControlNetModel"
 SHIFT = 3.0
 """Time shift that ComfyUI and the distilled model's authors have."""
 _PATCH = 2
+_LAYERS, _REFINERS = 30, 2
+"""Of the published transformers; ControlNets steer every so many layers."""
+_CONTROL_LAYER = re.compile(r"^control_layers\.(\d{1,3})\.")
+_CONTROL_REFINER = re.compile(r"^control_noise_refiner\.(\d{1,3})\.")
 _BLOCK = re.compile(r"^(layers|noise_refiner)\.(\d{1,3})\.")
 
 
@@ -56,6 +61,44 @@ def infer_transformer(shapes: Shapes, where: str) -> Inferred:
         "axes_lens": [1536, 512, 512],
     }
     return Inferred("ZImageTransformer2DModel", VARIANT, facts, defaults, frozenset(defaults))
+
+
+def infer_control(shapes: Shapes, where: str) -> Inferred:
+    """Config of a `ZImageControlNetModel`.
+
+    Args:
+        shapes: Its tensors, without prefix.
+        where: The file, for errors.
+
+    Raises:
+        ModelFormatError: The tensors do not form one.
+    """
+    first = shape_of(shapes, "control_all_x_embedder.2-1.weight", dims=2)
+    norm = shape_of(
+        shapes, "control_layers.0.attention.norm_k.weight", "control_layers.0.attention.k_norm.weight", dims=1
+    )
+    if not (first and norm) or first[0] % norm[0] or first[1] % _PATCH**2:
+        raise ModelFormatError("the Z-Image ControlNet lacks its first layers", where=where)
+    layers = {int(match[1]) for name in shapes if (match := _CONTROL_LAYER.match(name))}
+    refiners = {int(match[1]) for name in shapes if (match := _CONTROL_REFINER.match(name))}
+    steers_refiner = "control_noise_refiner.0.after_proj.weight" in shapes
+    heads = first[0] // norm[0]
+    facts: Config = {
+        "control_in_dim": first[1] // _PATCH**2,
+        "dim": first[0],
+        "n_heads": heads,
+        "n_kv_heads": heads,
+        "n_refiner_layers": len(refiners) or _REFINERS,
+        "add_control_noise_refiner": "control_noise_refiner"
+        if steers_refiner
+        else None
+        if refiners
+        else "control_layers",
+        "control_refiner_layers_places": [*sorted(refiners)] if steers_refiner else [*range(_REFINERS)],
+    }
+    step = max(_LAYERS // len(layers), 1)
+    defaults: Config = {"control_layers_places": [number * step for number in sorted(layers)]}
+    return Inferred(CONTROL, VARIANT, facts, defaults, frozenset(defaults))
 
 
 def schedule(variant: str) -> Config:

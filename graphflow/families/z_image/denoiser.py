@@ -10,6 +10,7 @@ from torch import Tensor
 
 from graphflow.errors import InvalidInputError
 from graphflow.families.flow.next_dit import NextDenoiser, further
+from graphflow.families.z_image.control import LAYERS, ZImageControl
 from graphflow.values import ConditioningEntry
 
 _MULTIPLE = 32
@@ -21,6 +22,7 @@ class ZImageDenoiser(NextDenoiser):
     """What `Model.use()` gives for a Z-Image model; of a conditioning entry it reads the embedding."""
 
     numbers_per_token = 17
+    steered_by = ZImageControl
 
     def evaluate(self, latent: Tensor, time: Tensor, text: Tensor, entries: Sequence[ConditioningEntry]) -> Tensor:
         """The network's output; the class itself fills text and picture up.
@@ -37,5 +39,8 @@ class ZImageDenoiser(NextDenoiser):
         whole = text.shape[1] + -text.shape[1] % _MULTIPLE
         if (longer := further(rope.axes_lens, whole + 2, rows, columns)) is not None:
             rope.axes_lens, rope.freqs_cis = longer, None
-        output = self.module(x=list(latent[:, :, None]), t=time, cap_feats=list(text), return_dict=False)[0]
+        told = {"x": list(latent[:, :, None]), "t": time, "cap_feats": list(text)}
+        steering = self.steering(entries, latent.shape, told, self.module.config.dim)
+        added = {LAYERS: {layer: sample for (_, layer), sample in steering.items()}} if steering else {}
+        output = self.module(**told, **added, return_dict=False)[0]
         return torch.stack(output)[:, :, 0]

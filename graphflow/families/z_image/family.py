@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from graphflow.families.flow.family import FlowFamily
 from graphflow.families.flow.language_models import QWEN3
-from graphflow.families.z_image.config import VARIANT, infer_transformer, schedule
-from graphflow.families.z_image.names import transformer_names
+from graphflow.families.z_image.config import CONTROL, VARIANT, infer_control, infer_transformer, schedule
+from graphflow.families.z_image.names import control_names, transformer_names
+from graphflow.families.z_image.stand_ins import STAND_INS
 from graphflow.modelfiles.family import EncoderRole, LatentFormat, Variant
 
 FAMILY = FlowFamily(
@@ -16,12 +17,16 @@ FAMILY = FlowFamily(
     marks=("noise_refiner.0.adaLN_modulation.0.weight",),
     # Names in the authors' code, such as `layers_0_attention_qkv`, are those of Lumina 2, too.
     adapter_marks=tuple(f"layers{dot}{block}{dot}attention{dot}to_" for dot in "._" for block in range(30)),
+    control=CONTROL,
+    control_marks=("control_all_x_embedder.",),
+    infer_control=infer_control,
+    control_names=control_names,
     words=("z-image", "z_image", "zimage"),
     rank=2,
     half="bfloat16",
     comfyui_loader={1: "lumina2"},
     latent=LatentFormat(channels=16, scale=0.3611, shift=0.1159, tiny="taef1"),
-    variants=(Variant(name=VARIANT),),
+    variants=(Variant(name=VARIANT, gguf="lumina2"),),
     infer=infer_transformer,
     names=transformer_names,
     schedule=schedule,
@@ -29,4 +34,5 @@ FAMILY = FlowFamily(
     texts={"text_encoder": QWEN3},
     lone=True,
     components_in="graphflow.families.z_image.components",
+    stand_ins=STAND_INS,
 )

@@ -12,6 +12,11 @@ _SIZE = "2-1"
 """Diffusers' name for patches of 2 x 2 samples of one picture."""
 
 
+def control_names(part: Part) -> TableNames:
+    """Return the names of a ControlNet's tensors; some files carry layers that were not trained."""
+    return TableNames(tuple(_rows()), {}, original=True, spare=("control_noise_refiner.",))
+
+
 def transformer_names(part: Part) -> TableNames:
     """Return the names of a transformer's tensors."""
     # A norm that the authors' code does not use, either.
@@ -22,7 +27,7 @@ def _rows() -> Iterator[Row]:
     yield "x_embedder", f"all_x_embedder.{_SIZE}", ""
     yield "final_layer.linear", f"all_final_layer.{_SIZE}.linear", ""
     yield "final_layer.adaLN_modulation.1", f"all_final_layer.{_SIZE}.adaLN_modulation.1", ""
-    for blocks in ("layers", "noise_refiner", "context_refiner"):
+    for blocks in ("layers", "noise_refiner", "context_refiner", "control_layers", "control_noise_refiner"):
         attention = f"{blocks}.{{}}.attention."
         for letter, third in zip("qkv", THIRDS, strict=True):
             yield f"{attention}qkv", f"{attention}to_{letter}", third

@@ -78,6 +78,7 @@ class ToyDenoiser(Denoiser):
     latent: LatentFormat = FAMILY.latent
     guidance: list[Any] = field(default_factory=list)
     variations: dict[str, Any] = field(default_factory=dict)
+    further_sides: dict[str, Any] = field(default_factory=dict)
     make_mask_schedule: Any = None
 
     def predict_set(

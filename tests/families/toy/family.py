@@ -50,6 +50,7 @@ class ToyFamily:
     """Implements :class:`graphflow.modelfiles.family.Family`."""
 
     name = "toy"
+    stand_ins = ()
     variants: tuple[Variant, ...] = ()
     latent = LatentFormat(
         channels=5, scale=2.0, shift=0.1, further={"sound": LatentFormat(channels=2, scale=0.5, axes=1)}

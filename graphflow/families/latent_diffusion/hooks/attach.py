@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
+import torch
+
+from graphflow import runtime
 from graphflow.errors import InvalidInputError
-from graphflow.families.latent_diffusion.control import ControlModel
 from graphflow.families.latent_diffusion.hooks.deep_shrink import deep_shrink
 from graphflow.families.latent_diffusion.hooks.freeu import freeu
 from graphflow.families.latent_diffusion.hooks.hypertile import hypertile
@@ -18,15 +21,17 @@ from graphflow.families.latent_diffusion.hooks.self_attention import (
     without_middle_attention,
 )
 from graphflow.families.latent_diffusion.hooks.tokens import merge_tokens
-from graphflow.families.latent_diffusion.ip_adapter import PicturePrompt
+from graphflow.families.latent_diffusion.hypernetwork import changing_attention
+from graphflow.families.latent_diffusion.ip_adapter import PicturePrompt, PicturePrompts
 from graphflow.families.latent_diffusion.unet import UNetModel
 from graphflow.loading.hooks import attach
 from graphflow.sampling.guidance import AwayFromVariation
-from graphflow.values.control_hooks import UNION_TYPES, UnionType
+from graphflow.values.control_hooks import UnionType
 from graphflow.values.image_prompts import ImagePrompt
 from graphflow.values.network_hooks import (
     DeepShrink,
     FreeU,
+    Hypernetwork,
     HyperTile,
     MergeTokens,
     PerturbedAttention,
@@ -61,6 +66,7 @@ def _(hook: SkipLayers, loaded: UNetModel) -> AbstractContextManager[None]:
 @attach.register
 def _(hook: SelfAttentionGuidance, loaded: UNetModel) -> AbstractContextManager[None]:
     seen = AttentionMap()
+    loaded.states.append(seen)
     loaded.variations["self_attention_map"] = seen.watching
     loaded.guidance.append(
         AwayFromBlurred(seen, variation="self_attention_map", scale=hook.scale, blur_sigma=hook.blur_sigma)
@@ -78,29 +84,63 @@ def _(hook: DeepShrink, loaded: UNetModel) -> AbstractContextManager[None]:
 
 @attach.register
 def _(hook: HyperTile, loaded: UNetModel) -> AbstractContextManager[None]:
-    return hypertile(loaded.module, hook)
+    return hypertile(loaded.module, hook, _draws(loaded))
 
 
 @attach.register
 def _(hook: MergeTokens, loaded: UNetModel) -> AbstractContextManager[None]:
-    return merge_tokens(loaded.module, hook.ratio)
+    return merge_tokens(loaded.module, hook.ratio, _draws(loaded))
+
+
+def _draws(loaded: UNetModel) -> torch.Generator:
+    """Return a generator that every use of the network begins anew."""
+    generator = torch.Generator().manual_seed(0)
+    loaded.states.append(generator)
+    return generator
 
 
 @attach.register
-def _(hook: UnionType, loaded: object) -> AbstractContextManager[None]:
-    if not isinstance(loaded, ControlModel) or "num_control_type" not in loaded.module.config:
+@contextmanager
+def _(hook: Hypernetwork, loaded: UNetModel) -> Iterator[None]:
+    with hook.network.use() as network, changing_attention(loaded.module, network, hook.strength):
+        yield
+
+
+@attach.register
+def _(hook: UnionType, loaded: Any) -> AbstractContextManager[None]:
+    kinds: Mapping[str, int] = getattr(loaded, "kinds", {})
+    if not kinds:
+        runtime.current().notice(f"the ControlNet takes no type; set_union_control_type ({hook.type}) changes nothing")
+        return nullcontext()
+    if hook.type not in kinds:
         raise InvalidInputError(
-            "the ControlNet was made for one kind of pictures and takes no type",
-            where="control_net",
-            advice="leave set_union_control_type out, or load a union ControlNet",
+            f"the union ControlNet knows no pictures of the type {hook.type}",
+            where="type",
+            advice=f"it knows {', '.join(kinds)}",
         )
-    loaded.union_type = UNION_TYPES.index(hook.type)
+    loaded.union_type = kinds[hook.type]
     return nullcontext()
 
 
 @attach.register
 @contextmanager
 def _(hook: ImagePrompt, loaded: UNetModel) -> Iterator[None]:
+    with attending(hook, loaded, loaded.picture_prompts):
+        yield
+
+
+@contextmanager
+def attending(hook: ImagePrompt, loaded: Any, prompts: PicturePrompts) -> Iterator[None]:
+    """Have a network attend to a hook's pictures until the block ends.
+
+    Args:
+        hook: The hook.
+        loaded: What `Model.use()` gives.
+        prompts: All pictures that it attends to.
+
+    Raises:
+        InvalidInputError: The adapter is for another family.
+    """
     sampling = loaded.model_sampling
     with hook.adapter.use() as adapter:
         prompt = PicturePrompt(
@@ -112,5 +152,5 @@ def _(hook: ImagePrompt, loaded: UNetModel) -> Iterator[None]:
             high=sampling.percent_to_sigma(hook.start),
             low=sampling.percent_to_sigma(hook.end),
         )
-        with loaded.picture_prompts.adding(prompt, loaded.module):
+        with prompts.adding(prompt, loaded.module):
             yield

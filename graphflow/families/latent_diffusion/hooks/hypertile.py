@@ -22,11 +22,10 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def hypertile(unet: Any, hook: HyperTile) -> Iterator[None]:
-    """Tile the self-attention of the outer levels until the block ends; the divisions are drawn anew for every use."""
+def hypertile(unet: Any, hook: HyperTile, generator: torch.Generator) -> Iterator[None]:
+    """Tile the self-attention of the outer levels until the block ends; the divisions are drawn from `generator`."""
     tell_if_idle(unet, hook.max_depth, "hypertile")
     size = LatentSize()
-    generator = torch.Generator().manual_seed(0)
 
     def enter(tokens: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]] | None:
         found = size.level(tokens.shape[1], hook.max_depth)

@@ -67,6 +67,14 @@ class AttentionMap:
     def __init__(self) -> None:
         self.total: Tensor | None = None
 
+    def get_state(self) -> Tensor:
+        """The map; of no elements where nothing was watched yet."""
+        return torch.empty(0) if self.total is None else self.total
+
+    def set_state(self, state: Tensor) -> None:
+        """Have a map that was watched earlier."""
+        self.total = state if state.numel() else None
+
     @contextmanager
     def watching(self, model: UNetModel) -> Iterator[None]:
         """Note the attention of the middle's first layer until the block ends."""

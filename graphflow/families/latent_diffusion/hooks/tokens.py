@@ -23,16 +23,16 @@ _CELL = 2
 
 
 @contextmanager
-def merge_tokens(unet: Any, ratio: float) -> Iterator[None]:
+def merge_tokens(unet: Any, ratio: float, generator: torch.Generator) -> Iterator[None]:
     """Merge a share of the tokens before the outermost level's self-attention, until the block ends.
 
     Args:
         unet: The network.
         ratio: Share of the tokens, 0 to 1; what cannot be merged (a quarter) stays.
+        generator: Draws which tokens are kept.
     """
     tell_if_idle(unet, 0, "merge_tokens")
     size = LatentSize()
-    generator = torch.Generator().manual_seed(0)
 
     def enter(tokens: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]] | None:
         level = size.level(tokens.shape[1], 0)

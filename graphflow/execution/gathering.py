@@ -1,0 +1,86 @@
+"""Variants of a workflow that are planned and run as one, stage by stage, and what each of them gave."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from graphflow.errors import NodeError
+from graphflow.execution.environment import Outcome
+from graphflow.execution.filenames import FileNames, Names
+from graphflow.execution.result import Result
+from graphflow.execution.stages import Shelf
+from graphflow.planning.checked import Source
+from graphflow.planning.expand import Expanded
+from graphflow.planning.steps import Plan
+from graphflow.planning.together import Together, merge, variant_of
+
+PlanOne = Callable[[Expanded, Shelf, Mapping[Source, Any]], Plan]
+
+
+class Gathering:
+    """Plans for :func:`graphflow.execution.stages.run_stages`.
+
+    Args:
+        variants: The variants by number.
+        plan_one: Plans one, given what is stored and the selectors that are known by now.
+        fit: Tells whether all weights that a plan loads stay in memory together.
+
+    Attributes:
+        failures: By step: what a node raised. The variants that need it are left out from then on.
+    """
+
+    def __init__(self, variants: Mapping[int, Expanded], plan_one: PlanOne, fit: Callable[[Plan], bool]) -> None:
+        self.failures: dict[str, NodeError] = {}
+        self._variants = variants
+        self._plan_one = plan_one
+        self._fit = fit
+        self._last: dict[int, Together] = {}
+        self._known: dict[int, dict[Source, Any]] = {number: {} for number in variants}
+
+    def plan(self, shelf: Shelf, known: Mapping[Source, Any]) -> Plan:
+        """Plan what has not failed."""
+        plans: dict[int, Plan] = {}
+        for number, expanded in self._variants.items():
+            before = self._last.get(number)
+            if before is not None:
+                if self._failure(number) is not None:
+                    continue
+                for source in before.plans[number].selectors:
+                    if (found := before.source(number, source)) in known:
+                        self._known[number][source] = known[found]
+            plans[number] = self._plan_one(expanded, shelf, self._known[number])
+        if not plans:
+            return replace(next(iter(self._last.values())).plan, steps={}, targets=(), selectors=())
+        together = merge(plans)
+        if not self._fit(together.plan):
+            together = merge(plans, all_fit=False)
+        self._last.update(dict.fromkeys(plans, together))
+        return together.plan
+
+    def names(self, plan: Plan, now: datetime) -> Names:
+        """Return what fills in file names: each variant has values of its own."""
+        names = {number: FileNames(self._last[number].plans[number], now) for number in self._last}
+
+        def fill(step: str, stem: str, element: int | None) -> tuple[str, tuple[str, ...]]:
+            number, node = variant_of(step)
+            assert number is not None
+            return names[number](node, stem, element)
+
+        return fill
+
+    def results(self, outcome: Outcome, run_id: str) -> dict[int, Result | NodeError]:
+        """Return what each variant gave, or why it gave nothing."""
+        return {
+            number: self._failure(number)
+            or Result.of(together.plans[number], outcome, run_id, source_of=partial(together.source, number))
+            for number, together in self._last.items()
+        }
+
+    def _failure(self, number: int) -> NodeError | None:
+        together = self._last[number]
+        needed = (step.id for step in together.plans[number].steps.values() if step.action != "skipped")
+        return next(filter(None, (self.failures.get(together.homes[number][node]) for node in needed)), None)

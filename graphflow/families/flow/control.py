@@ -1,0 +1,198 @@
+"""ControlNets of transformers on a flow: what they add behind blocks, by a picture (Zhang et al. 2023, arXiv:2302.05543)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from graphflow import runtime
+from graphflow.errors import InvalidInputError
+from graphflow.families.latent_diffusion.nets import fit_hint
+from graphflow.modelfiles.family import LatentFormat
+from graphflow.sampling.loop import LatentSpace
+from graphflow.values import Vae
+
+Residuals = dict[tuple[str, int], Tensor]
+"""What is added behind blocks: by the transformer's argument that takes it, and the block's number."""
+
+
+@dataclass(kw_only=True, eq=False)
+class FlowControl(ABC):
+    """What `ControlNet.use()` gives for the ControlNets of a family.
+
+    Attributes:
+        module: A Diffusers ControlNet.
+        latent: The latents of its family.
+        device: Where it computes.
+        dtype: Dtype it computes in.
+        union_type: Number of the kind of pictures that a union ControlNet gets; None where nobody said it.
+    """
+
+    module: Any
+    latent: LatentFormat
+    device: torch.device
+    dtype: torch.dtype
+    union_type: int | None = None
+    channels: ClassVar[tuple[int, ...]] = ()
+
+    @property
+    def kinds(self) -> Mapping[str, int]:
+        """Numbers of the kinds of pictures that it can get, by name; none where it was made for one kind."""
+        return {}
+
+    @property
+    def width(self) -> int | None:
+        """Width of the text embedding that it reads; None where it reads none."""
+        width: int | None = self.module.config.joint_attention_dim
+        return width
+
+    @property
+    def inner(self) -> int:
+        """Width of its tokens, which is the transformer's."""
+        config = self.module.config
+        return int(config.num_attention_heads * config.attention_head_dim)
+
+    @abstractmethod
+    def encode(self, hint: Tensor, height: int, width: int, vae: Vae | None = None) -> list[Tensor]:
+        """What it reads of the picture, whatever the noise: computed once for all steps.
+
+        Args:
+            hint: (K, 3, H, W) in [0, 1], or -1 where unknown.
+            height: Height of the latent.
+            width: Its width.
+            vae: What encodes the picture.
+
+        Returns:
+            Tensors (K, …).
+
+        Raises:
+            InvalidInputError: The picture is not one that it reads.
+        """
+
+    @abstractmethod
+    def residuals(
+        self, encoded: Sequence[Tensor], told: Mapping[str, Any], strength: float, transformer: Any
+    ) -> Residuals:
+        """What it adds behind the blocks.
+
+        Args:
+            encoded: What :meth:`encode` made, spread to (N, …).
+            told: What the transformer gets, without reference pictures.
+            strength: Factor on it.
+            transformer: The transformer.
+        """
+
+    def pixels(self, hint: Tensor, height: int, width: int, *, hidden: float | None = None) -> tuple[Tensor, Tensor]:
+        """The picture at the size that belongs to a latent, in [0, 1], and (K, 1, H, W) 1 where it is known.
+
+        Args:
+            hint: As :meth:`encode`.
+            height: As there.
+            width: As there.
+            hidden: What stands where it is unknown, for ControlNets that fill that in.
+
+        Raises:
+            InvalidInputError: Something is unknown, and it was not made for that.
+        """
+        hint = fit_hint(hint, height * self.latent.downscale, width * self.latent.downscale)
+        known = (hint[:, :1] >= 0).float()
+        if hidden is None and not known.all():
+            raise InvalidInputError(
+                "the ControlNet was made for whole pictures, and a part of this one is masked",
+                where="mask",
+                advice="take the mask off, or use an inpainting ControlNet",
+            )
+        if hidden is not None and known.all():
+            runtime.current().notice(
+                "the inpainting ControlNet has nothing to fill in: no part of its picture is masked"
+            )
+        return hint.where(known > 0, hidden or 0.0), known
+
+    def latents(
+        self,
+        hint: Tensor,
+        height: int,
+        width: int,
+        vae: Vae | None,
+        *,
+        paints: bool = False,
+        hidden: float | None = None,
+        space: LatentSpace | None = None,
+    ) -> Tensor:
+        """The picture as latents in the model's space (K, C, …, h, w).
+
+        Args:
+            hint: As :meth:`encode`.
+            height: As there.
+            width: As there.
+            vae: As there.
+            paints: Whether a channel follows that is 1 where the picture is known; the rest is black then.
+            hidden: As :meth:`pixels`.
+            space: The model's space; None is the family's.
+
+        Raises:
+            InvalidInputError: Nothing encodes the picture, or the autoencoder is another family's.
+        """
+        pixels, known = self.pixels(hint, height, width, hidden=0.0 if paints else hidden)
+        if vae is None:
+            raise InvalidInputError(
+                "the ControlNet reads its picture as latents, and nothing encodes it",
+                where="vae",
+                advice="link the model's autoencoder to vae of the node that applies the ControlNet",
+            )
+        with vae.use() as autoencoder:
+            if autoencoder.latent_channels != self.latent.channels:
+                raise InvalidInputError(
+                    f"the autoencoder makes {autoencoder.latent_channels} channels, the ControlNet reads"
+                    f" {self.latent.channels}",
+                    where="vae",
+                    advice="use the autoencoder of the model's family",
+                )
+            samples = (space or LatentSpace.of(self.latent)).enter(autoencoder.encode(pixels))
+        if paints:
+            small = functional.interpolate(known, size=samples.shape[-2:])
+            samples = torch.cat([samples, small.reshape(len(small), 1, *samples.shape[2:])], dim=1)
+        return samples.to(self.device, self.dtype)
+
+
+def spread(
+    name: str, samples: Sequence[Tensor] | None, blocks: int, strength: float, *, whole: bool = True
+) -> Residuals:
+    """Give each of so many blocks one of the samples, the first ones to the first blocks.
+
+    Args:
+        name: The transformer's argument that takes them.
+        samples: Of each of the ControlNet's blocks.
+        blocks: The transformer's.
+        strength: Factor on them.
+        whole: Whether each sample goes to as many blocks as the others, rounded up, or to their exact share.
+    """
+    if not samples:
+        return {}
+    scaled, count = [sample * strength for sample in samples], len(samples)
+    each = -(-blocks // count) if whole else blocks / count
+    return {(name, block): scaled[int(block / each)] for block in range(blocks)}
+
+
+def by_block(residuals: Residuals, counts: Mapping[str, int], further: int = 0) -> dict[str, list[Tensor]]:
+    """Residuals as a transformer takes them, by argument.
+
+    Args:
+        residuals: What ControlNets add.
+        counts: How many blocks read each argument.
+        further: How many tokens follow the picture's, which get nothing.
+    """
+    if not residuals:
+        return {}
+    nothing = torch.zeros_like(next(iter(residuals.values())))
+    return {
+        name: [functional.pad(residuals.get((name, block), nothing), (0, 0, 0, further)) for block in range(count)]
+        for name, count in counts.items()
+        if any(place[0] == name for place in residuals)
+    }

@@ -1,0 +1,30 @@
+"""What stands in for files of FLUX.1, and for encoders and the autoencoder that others share with it."""
+
+from __future__ import annotations
+
+from graphflow.families.flow.stand_ins import AUTOENCODER, T5, bfl_transformer
+from graphflow.families.flux.config import MASK, PATCH, schedule
+from graphflow.families.latent_diffusion.stand_ins import CLIP_L
+from graphflow.modelfiles.stand_in import StandIn
+
+
+def _model(names: str, variant: str, task: str = "generate", inputs: int = PATCH) -> StandIn:
+    guided = variant != "flux_schnell"
+    transformer = bfl_transformer("FluxTransformer2DModel", inputs, pooled_projection_dim=768, guidance_embeds=guided)
+    return StandIn(
+        names=names,
+        variant=variant,
+        task=task,
+        parts={"transformer": transformer, "text_encoder": CLIP_L, "text_encoder_2": T5, "vae": AUTOENCODER},
+        scheduler=schedule(variant),
+    )
+
+
+STAND_INS = (
+    _model(r"(?<!pid_)flux[._-]?1?(?![._-]?[23])", "flux_dev"),
+    _model(r"flux.*schnell", "flux_schnell"),
+    _model(r"flux.*fill", "flux_fill", "inpaint", 2 * PATCH + MASK),
+    _model(r"flux.*(canny|depth)", "flux_control", "control", 2 * PATCH),
+    StandIn(names=r"t5.?xxl|t5-v1_1-xxl", variant="t5_xxl", parts={"text_encoder": T5}),
+    StandIn(names=r"(^|/)ae(\.|$)|flux.?1?.?(vae|ae)", parts={"vae": AUTOENCODER}),
+)

@@ -1,0 +1,116 @@
+"""Tiny UNets, CLIPs and autoencoders that stand in for files which are not there."""
+
+from __future__ import annotations
+
+from graphflow.families.latent_diffusion.checkpoint import SCHEDULER
+from graphflow.modelfiles.description import Config
+from graphflow.modelfiles.stand_in import END, SPECIAL, START, TOKENS, StandIn, TinyPart
+
+_HEADS, _WIDTH = 2, 32
+
+
+def clip(width: int, *, projected: bool = False, pads_with_end: bool = True) -> TinyPart:
+    """A CLIP text encoder whose embeddings have a width, with or without a projection of the pooled one."""
+    config: Config = {
+        "vocab_size": TOKENS,
+        "hidden_size": width,
+        "intermediate_size": 2 * _WIDTH,
+        "num_hidden_layers": 3,
+        "num_attention_heads": width // 64,
+        "max_position_embeddings": 77,
+        "projection_dim": width,
+        "hidden_act": "gelu" if projected else "quick_gelu",
+        "bos_token_id": SPECIAL.index(START),
+        "eos_token_id": SPECIAL.index(END),
+        "pad_token_id": SPECIAL.index(END),
+    }
+    name = "CLIPTextModelWithProjection" if projected else "CLIPTextModel"
+    return TinyPart(class_name=name, config=config, tokenizer="clip", pad=END if pads_with_end else "!")
+
+
+def autoencoder(channels: int, scale: float, shift: float | None = None) -> TinyPart:
+    """An `AutoencoderKL` of 8 pixels per sample."""
+    config: Config = {
+        "in_channels": 3,
+        "out_channels": 3,
+        "latent_channels": channels,
+        "block_out_channels": [8] * 4,
+        "down_block_types": ["DownEncoderBlock2D"] * 4,
+        "up_block_types": ["UpDecoderBlock2D"] * 4,
+        "layers_per_block": 1,
+        "norm_num_groups": 4,
+        "mid_block_add_attention": False,  # of every pixel to every other
+        "scaling_factor": scale,
+        "shift_factor": shift,
+    }
+    return TinyPart(class_name="AutoencoderKL", config=config)
+
+
+def unet(text: int, *, inputs: int = 4, sizes: int = 0) -> TinyPart:
+    """A `UNet2DConditionModel` with all levels of the real one.
+
+    Args:
+        text: Width of the text that it reads.
+        inputs: Channels that it reads.
+        sizes: For SDXL: width of the pooled text together with the numbers that tell sizes, 256 each; else 0.
+    """
+    return TinyPart(class_name="UNet2DConditionModel", config={**_net(text, inputs, sizes), "out_channels": 4})
+
+
+def controlnet(text: int, *, sizes: int = 0) -> TinyPart:
+    """A `ControlNetModel` for such a UNet."""
+    return TinyPart(class_name="ControlNetModel", config=_net(text, 4, sizes))
+
+
+def _net(text: int, inputs: int, sizes: int) -> Config:
+    levels = 3 if sizes else 4
+    attending = [False, True, True] if sizes else [True, True, True, False]
+    down: Config = {
+        "in_channels": inputs,
+        "block_out_channels": [_WIDTH] * levels,
+        "layers_per_block": 2,
+        "down_block_types": ["CrossAttnDownBlock2D" if attends else "DownBlock2D" for attends in attending],
+        "up_block_types": ["CrossAttnUpBlock2D" if attends else "UpBlock2D" for attends in reversed(attending)],
+        "cross_attention_dim": text,
+        "attention_head_dim": _HEADS,
+        "norm_num_groups": 8,
+    }
+    if not sizes:
+        return down
+    return down | {
+        "use_linear_projection": True,
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": 256,
+        "projection_class_embeddings_input_dim": sizes,
+    }
+
+
+def unet_schedule(prediction: str = "epsilon") -> Config:
+    """The scheduler's config."""
+    return {**SCHEDULER, "prediction_type": prediction, "rescale_betas_zero_snr": False}
+
+
+CLIP_L, CLIP_H, CLIP_G = clip(768), clip(1024, pads_with_end=False), clip(1280, projected=True, pads_with_end=False)
+
+SHARED = (
+    StandIn(names=r"clip_?l|clip-vit-large-patch14", variant="clip_l", parts={"text_encoder": CLIP_L}),
+    StandIn(names=r"clip_?g|bigg", variant="openclip_bigg", parts={"text_encoder": CLIP_G}),
+    StandIn(
+        names=r"clip.?vision|vit-[hgl]|ipadapter.*encoder",
+        parts={
+            "image_encoder": TinyPart(
+                class_name="CLIPVisionModelWithProjection",
+                config={
+                    "hidden_size": 1280,
+                    "intermediate_size": 2 * _WIDTH,
+                    "num_hidden_layers": 2,
+                    "num_attention_heads": 16,
+                    "patch_size": 14,
+                    "image_size": 224,
+                    "projection_dim": 1024,
+                },
+            )
+        },
+    ),
+)
+"""Encoders that several families read."""

@@ -1,0 +1,1 @@
+"""Stable Cascade: two diffusion models, each with latents of its own."""

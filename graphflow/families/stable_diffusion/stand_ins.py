@@ -1,0 +1,41 @@
+"""What stands in for files of Stable Diffusion 1.x and 2.x."""
+
+from __future__ import annotations
+
+from graphflow.families.latent_diffusion.stand_ins import (
+    CLIP_H,
+    CLIP_L,
+    SHARED,
+    autoencoder,
+    controlnet,
+    unet,
+    unet_schedule,
+)
+from graphflow.modelfiles.stand_in import StandIn
+
+_VAE = autoencoder(4, 0.18215)
+_FIRST = {"text_encoder": CLIP_L, "vae": _VAE, "controlnet": controlnet(768)}
+
+STAND_INS = (
+    StandIn(
+        names=r"sd.?1[._-]?[45]|v1-5|stable.?diffusion.?v?1|dreamshaper|realistic.?vision",
+        variant="sd1",
+        parts={"unet": unet(768), **_FIRST},
+        scheduler=unet_schedule(),
+    ),
+    StandIn(
+        names=r"(sd.?1[._-]?5|v1-5).*inpaint",
+        variant="sd1",
+        task="inpaint",
+        parts={"unet": unet(768, inputs=9), **_FIRST},
+        scheduler=unet_schedule(),
+    ),
+    StandIn(
+        names=r"sd.?2[._-]?[01]|v2-1|768-v-ema|stable.?diffusion.?v?2",
+        variant="sd2",
+        parts={"unet": unet(1024), "text_encoder": CLIP_H, "vae": _VAE, "controlnet": controlnet(1024)},
+        scheduler=unet_schedule("v_prediction"),
+    ),
+    StandIn(names=r"vae-ft|\bsd.?vae|kl-f8|orangemix|blessed", parts={"vae": _VAE}),
+    *SHARED,
+)

@@ -1,0 +1,96 @@
+"""Descriptions of tiny models that stand in for files which are not there, by the names under which those are published."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+from graphflow.basics.jsontools import digest
+from graphflow.modelfiles.description import Description, Kind, Part
+from graphflow.modelfiles.families import installed
+from graphflow.modelfiles.family import Family
+from graphflow.modelfiles.stand_in import StandIn
+
+WHOLE: tuple[Kind, ...] = ("checkpoint", "diffusion_model")
+"""Kinds of files that name a family."""
+ADAPTERS: tuple[Kind, ...] = ("lora",)
+"""Kinds of files for which random changes of the model that they meet stand in."""
+_SCALE = re.compile(r"(?:^|[^0-9a-z])(?:([1248])x|x([1248]))(?![0-9])", re.IGNORECASE)
+
+
+def family_by_name(name: str) -> Family | None:
+    """The family whose models are published under such a name; None where none is."""
+    return next((family for family, _ in _by_name(name, "checkpoint")), None)
+
+
+def by_name(name: str, kind: Kind, said: str = "") -> Description | None:
+    """What stands in for a file by what is said of it; None where no family publishes one that is called so.
+
+    Args:
+        name: The name.
+        kind: What it is wanted as.
+        said: What tells the family, such as an address; empty is the name.
+    """
+    if kind == "upscale_model":
+        return _upscaler(name)
+    for family, entry in _by_name(said or name, kind):
+        if entry.denoises == (kind in WHOLE):
+            return _described(name, kind, family, entry)
+    return None
+
+
+def by_family(name: str, kind: Kind, family: Family, role: str = "") -> Description | None:
+    """What stands in for a file of a family whose name says nothing; None where the family has none of its kind.
+
+    Args:
+        name: The name.
+        kind: What it is wanted as.
+        family: The family of the models that it meets.
+        role: Which text encoder it is, by the name of its part in a whole model.
+    """
+    if kind in ADAPTERS:
+        fingerprint = digest(["stand-in", name, kind, family.name])
+        return Description(name, None, kind, "stand-in", family.name, fingerprint=fingerprint)
+    entry = next((entry for entry in family.stand_ins if entry.denoises and entry.of_kind(kind, role)), None)
+    return None if entry is None else _described(name, kind, family, entry, role)
+
+
+@cache
+def _by_name(name: str, kind: Kind) -> tuple[tuple[Family, StandIn], ...]:
+    """Families and what stands in for their files of a kind that are called so, those whose names fit longest first."""
+    wanted: list[Kind] = [kind, "diffusion_model"] if kind == "checkpoint" else [kind]
+    found = [
+        (len(match[0]), family, entry)
+        for family in installed().values()
+        for entry in family.stand_ins
+        if (match := re.search(entry.names, name.lower())) and any(entry.of_kind(one) for one in wanted)
+    ]
+    return tuple((family, entry) for _, family, entry in sorted(found, key=lambda item: -item[0]))
+
+
+def _described(name: str, kind: Kind, family: Family, entry: StandIn, role: str = "") -> Description:
+    tiny = entry.of_kind(kind, role)
+    parts = {part: small.part(part, family.name, name) for part, small in tiny.items()}
+    mark = [name, family.name, entry.variant, {part: [small.class_name, small.config] for part, small in tiny.items()}]
+    return Description(
+        name=name,
+        path=None,
+        kind=kind,
+        layout="stand-in",
+        family=family.name if kind in (*WHOLE, "controlnet") else None,
+        variant=entry.variant,
+        task=entry.task,
+        parts=parts,
+        scheduler=entry.scheduler if entry.denoises else {},
+        tokenizers=tuple(spec for part, small in tiny.items() for spec in small.tokenizers(part)),
+        fingerprint=digest(["stand-in", *mark]),
+    )
+
+
+def _upscaler(name: str) -> Description:
+    """An upscaler of the size that its name tells; else it makes edges four times as long."""
+    told = _SCALE.search(name)
+    scale = int(told[1] or told[2]) if told else 4
+    part = Part("upscaler", "Upscaler", {"scale": scale}, files=(), stands_for=name)
+    fingerprint = digest(["stand-in", name, scale])
+    return Description(name, None, "upscale_model", "stand-in", parts={part.name: part}, fingerprint=fingerprint)

@@ -1,0 +1,49 @@
+"""Codes of four or six bits that stand for eight-bit integers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from graphflow.loading.quantised.decoding import (
+    Decode,
+    as_float,
+    by_block,
+    offset_nibbles,
+    plain_nibbles,
+    six_bits,
+    unrotate,
+)
+from graphflow.loading.quantised.packed import PackedWeight
+from graphflow.loading.quantised.tables import Raw, eight_bit_float
+from graphflow.modelfiles.quantised.format import PackedLayer, rotation
+
+
+def unpack(raw: Raw, layer: PackedLayer) -> PackedWeight:
+    """Bring a layer's tensors in order."""
+    relative = raw["relative"]
+    entries = {
+        "codes": raw["weight"].view(torch.uint8),
+        "relative": eight_bit_float(relative) if relative.element_size() == 1 else relative,
+        "channel": raw["channel"].float().reshape(-1, 1),
+    }
+    if "correction" in raw:
+        entries["correction"] = raw["correction"].float().t().contiguous()
+    shared = {"codebook": raw["codebook"].float().reshape(-1)} if "codebook" in raw else {}
+    columns = layer.shape[1]
+    decode = six_bits if raw["weight"].shape[1] * 2 > columns else plain_nibbles if shared else offset_nibbles
+    dequantise = partial(_values, decode=decode, group=rotation(layer.options, columns))
+    return PackedWeight(entries, shared, layer.shape, dequantise)
+
+
+def _values(tensors: Mapping[str, Tensor], exact: bool, *, decode: Decode, group: int) -> Tensor:
+    values = decode(tensors["codes"])
+    if (book := tensors.get("codebook")) is not None:
+        values = book[values.int()]
+    values = by_block(values, as_float(tensors["relative"])).round_().clamp_(-127, 127).mul_(tensors["channel"])
+    if (correction := tensors.get("correction")) is not None:
+        values = values.unflatten(1, (correction.shape[1], -1)).add_(correction[..., None]).flatten(1)
+    return unrotate(values, group, exact)

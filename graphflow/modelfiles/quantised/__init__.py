@@ -1,0 +1,1 @@
+"""Quantised weights in files: which tensors make up a layer, in which format, and its shape; without torch."""

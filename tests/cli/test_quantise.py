@@ -1,0 +1,98 @@
+"""``graphflow models quantise``: the file runs as the weights that it holds, patched ones too, and is explained."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from graphflow.loading.mapped import MappedFiles
+from graphflow.values import LoraPatch
+from tests.cli.commands import Command
+from tests.closeness import assert_close
+from tests.models.lora_files import pair, write
+from tests.models.tiny import make_tiny_sd_file
+from tests.models.tiny_manager import make_manager, model, running
+
+QUERY = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
+
+
+def checkpoint(home: Path) -> Path:
+    path = home / "models" / "checkpoints" / "small.safetensors"
+    path.parent.mkdir(exist_ok=True)
+    return make_tiny_sd_file(path)
+
+
+@pytest.mark.parametrize("target", ["int8_convrot", "nvfp4"])
+def test_a_quantised_checkpoint_computes_with_what_it_holds(graphflow: Command, home: Path, target: str) -> None:
+    path = checkpoint(home)
+    ran = graphflow("models", "quantise", "small", "--to", target)
+    assert ran.code == 0, ran.err
+    assert f"small-{target}.safetensors: " in ran.out
+    files = MappedFiles([path.with_name(f"small-{target}.safetensors")], target)
+    # What the file stands for, in a file that nothing is packed in.
+    dense = {name: files.dense(name).contiguous() for name in files.names}
+    save_file(dense, path.with_name("dense.safetensors"), files.weights.metadata)
+    down, up = pair(32, 32)
+    write(home / "models", "lora", {f"unet.{QUERY}.lora_A.weight": down, f"unet.{QUERY}.lora_B.weight": up})
+    manager = make_manager(home / "models")
+    x = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+    text = torch.randn(1, 7, 32, generator=torch.Generator().manual_seed(2))
+    sizes = {}
+    with running(manager):
+        found = {}
+        patch = LoraPatch(file=manager.find("lora", "lora", part=""), strength=0.5)
+        for name in (f"small-{target}", "dense"):
+            plain = model(manager, name)
+            for patched in (False, True):
+                recipe = plain.patched(patch) if patched else plain
+                with recipe.use() as loaded, torch.inference_mode():
+                    found[name, patched] = loaded.module(x, torch.tensor([500]), text).sample
+            sizes[name] = next(size for file, _, size in manager.loaded() if file == name)
+    for patched in (False, True):
+        assert_close(found[f"small-{target}", patched], found["dense", patched])
+    assert not torch.equal(found["dense", False], found["dense", True])
+    assert sizes[f"small-{target}"] < sizes["dense"]
+
+
+def test_the_format_is_explained_and_errors_are_listed(graphflow: Command, home: Path) -> None:
+    checkpoint(home)
+    ran = graphflow("models", "quantise", "small", "--to", "int8", "-o", home / "models" / "new.safetensors", "--json")
+    report = json.loads(ran.out)
+    assert report["path"].endswith("new.safetensors")
+    assert all(0 < error < 0.01 for error in report["errors"].values())
+    shown = graphflow("models", home / "models" / "new.safetensors")
+    assert "int8" in shown.out
+    assert "F32 (not quantised)" in shown.out
+
+
+def test_a_script_that_would_compute_with_codes_is_refused(graphflow: Command, home: Path) -> None:
+    checkpoint(home)
+    graphflow("models", "quantise", "small", "--to", "int8")
+    ran = graphflow("export", "txt2img", "-i", "model=small-int8", "-o", "script.py")
+    assert ran.code == 2
+    assert "small-int8.safetensors is quantised (int8), which Diffusers reads wrongly" in " ".join(ran.err.split())
+    assert not Path("script.py").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (("small", "--to", "q4"), "'q4' is no format; there are fp8, fp8_scaled,"),
+        (("small", "--to", "gguf:Q8_0"), "no GGUF file is written of a checkpoint of sd1"),
+        (("small", "--to", "int8", "-o", "taken"), "exists already"),
+        (("lora", "--to", "int8"), "a lora in this form is not quantised"),
+        (("nothing", "--to", "int8"), "nothing"),
+    ],
+)
+def test_what_cannot_be_done_is_said(graphflow: Command, home: Path, arguments: tuple[str, ...], problem: str) -> None:
+    checkpoint(home)
+    Path("taken").touch()
+    down, up = pair(32, 32)
+    write(home / "models", "lora", {f"unet.{QUERY}.lora_A.weight": down, f"unet.{QUERY}.lora_B.weight": up})
+    ran = graphflow("models", "quantise", *arguments)
+    assert ran.code == 2
+    assert problem in " ".join(ran.err.split())
