@@ -17,7 +17,7 @@ from graphflow.modelfiles.tokenizer_config import byte_letters
 START, END = "<|startoftext|>", "<|endoftext|>"
 SPECIAL = (
     "<pad>", "</s>", "<bos>", "<unk>", START, END, "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>",
-    "<|image_pad|>", "<think>", "</think>",
+    "<|image_pad|>", "<think>", "</think>", "<s>", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", "[INST]", "[/INST]",
 )  # fmt: skip
 """Tokens of their own in every stand-in's vocabulary; the first ones have the ids that T5 and Gemma give them."""
 TOKENS = 640

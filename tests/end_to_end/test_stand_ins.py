@@ -19,6 +19,8 @@ from tests.fresh import Fresh
 FAMILIES = {
     "flux": ("flux1-dev", ("clip_l", "t5xxl_fp16"), "ae"),
     "chroma": ("Chroma1-HD", ("t5xxl_fp16",), "ae"),
+    "flux2": ("flux-2-klein-4b", ("qwen_3_4b",), "flux2-vae"),
+    "qwen_image_21": ("qwen_image_2.1_bf16", ("qwen3vl_8b_bf16",), "qwen_image_2.1_vae_bf16"),
     "lumina2": ("lumina_2_model_bf16", ("gemma_2_2b_fp16",), "ae"),
     "sd3": ("sd3.5_large", ("clip_l", "clip_g", "t5xxl_fp16"), "my own"),
 }

@@ -46,6 +46,15 @@ def language_model(class_name: str, width: int, **further: int | float) -> TinyP
     return TinyPart(class_name=class_name, config=config, tokenizer="pieces")
 
 
+def deep_language_model(class_name: str, width: int, **further: int | float) -> TinyPart:
+    """A language model of many narrow layers, of which some in the middle are read."""
+    return language_model(class_name, width, num_hidden_layers=30, head_dim=HEAD, intermediate_size=HEAD, **further)
+
+
+QWEN3_4B = deep_language_model("Qwen3Model", 2560, rope_theta=1e6)
+"""Qwen3 with 4 billion weights, which several families read."""
+
+
 def bfl_transformer(class_name: str, inputs: int = 64, **further: int | bool) -> TinyPart:
     """A transformer built as FLUX.1's."""
     config: Config = {

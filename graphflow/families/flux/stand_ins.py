@@ -26,5 +26,5 @@ STAND_INS = (
     _model(r"flux.*fill", "flux_fill", "inpaint", 2 * PATCH + MASK),
     _model(r"flux.*(canny|depth)", "flux_control", "control", 2 * PATCH),
     StandIn(names=r"t5.?xxl|t5-v1_1-xxl", variant="t5_xxl", parts={"text_encoder": T5}),
-    StandIn(names=r"(^|/)ae(\.|$)|flux.?1?.?(vae|ae)", parts={"vae": AUTOENCODER}),
+    StandIn(names=r"(^|/)ae(\.|$)|flux(?!.?2).?1?.?(vae|ae)", parts={"vae": AUTOENCODER}),
 )

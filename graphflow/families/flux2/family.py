@@ -12,6 +12,7 @@ from graphflow.families.flow.family import FlowFamily
 from graphflow.families.flow.language_models import MISTRAL3, QWEN3
 from graphflow.families.flux2.config import infer_transformer, schedule
 from graphflow.families.flux2.names import transformer_names
+from graphflow.families.flux2.stand_ins import STAND_INS
 from graphflow.families.latent_diffusion.checkpoint import VAE_PREFIXES, fill_checkpoint
 from graphflow.families.latent_diffusion.vae_config import PATCH_VAE, STATISTICS
 from graphflow.modelfiles.description import Config, Kind
@@ -86,4 +87,5 @@ FAMILY = Flux2Family(
     texts={"text_encoder": MISTRAL3},
     lone=True,
     components_in="graphflow.families.flux2.components",
+    stand_ins=STAND_INS,
 )  # fmt: skip

@@ -23,7 +23,11 @@ _VAE = TinyPart(
 )
 
 
-def _model(names: str, variant: str, *, time_zero: bool = False) -> StandIn:
+_CLEAR = TinyPart(class_name=_VAE.class_name, config={**_VAE.config, "input_channels": 4})
+"""That of Qwen-Image-Layered, with alpha."""
+
+
+def _model(names: str, variant: str, *, time_zero: bool = False, layered: bool = False) -> StandIn:
     transformer = TinyPart(
         class_name="QwenImageTransformer2DModel",
         config={
@@ -36,12 +40,13 @@ def _model(names: str, variant: str, *, time_zero: bool = False) -> StandIn:
             "joint_attention_dim": 3584,
             "axes_dims_rope": [8, 12, 12],
             "zero_cond_t": time_zero,
+            "use_additional_t_cond": layered,
         },
     )
     return StandIn(
         names=names,
         variant=variant,
-        parts={"transformer": transformer, "text_encoder": _TEXT, "vae": _VAE},
+        parts={"transformer": transformer, "text_encoder": _TEXT, "vae": _CLEAR if layered else _VAE},
         scheduler=schedule(variant),
     )
 
@@ -49,6 +54,8 @@ def _model(names: str, variant: str, *, time_zero: bool = False) -> StandIn:
 STAND_INS = (
     _model(r"qwen.?image(?!.?2\.1|.?layered)|firered.?image", "qwen_image"),
     _model(r"qwen.?image.?edit.?2511", "qwen_image_edit_2511", time_zero=True),
+    _model(r"qwen.?image.?layered", "qwen_image", layered=True),
     StandIn(names=r"qwen.?2[._]?5.?vl", variant="qwen2_5_vl", parts={"text_encoder": _TEXT}),
     StandIn(names=r"qwen.?image.?vae", parts={"vae": _VAE}),
+    StandIn(names=r"qwen.?image.?layered.?vae", parts={"vae": _CLEAR}),
 )

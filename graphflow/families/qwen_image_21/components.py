@@ -90,6 +90,7 @@ class QwenImage21Components(FlowComponents):
                 where=where,
                 advice="use the one that was published with the text encoder",
             )
+        (part.module.config.image_token_id,) = tokenizer.ids(PICTURE)
         return QwenImage21Text(
             encoders=(),
             find_embedding=find_embedding,

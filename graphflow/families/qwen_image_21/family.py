@@ -17,6 +17,7 @@ from graphflow.families.qwen_image_21.config import (
     vae_prefix,
 )
 from graphflow.families.qwen_image_21.names import transformer_names, vae_names
+from graphflow.families.qwen_image_21.stand_ins import STAND_INS
 from graphflow.modelfiles.description import Config, Kind, Part
 from graphflow.modelfiles.draft import Draft
 from graphflow.modelfiles.family import EncoderRole, LatentFormat, Match, TensorNames, Variant
@@ -92,4 +93,5 @@ FAMILY = QwenImage21Family(
     texts={"text_encoder": QWEN3_VL},
     lone=True,
     components_in="graphflow.families.qwen_image_21.components",
+    stand_ins=STAND_INS,
 )  # fmt: skip

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from graphflow.families.flow.stand_ins import AUTOENCODER, AXES, HEAD, HEADS, language_model
+from graphflow.families.flow.stand_ins import AUTOENCODER, AXES, HEAD, HEADS, QWEN3_4B
 from graphflow.families.z_image.config import VARIANT, schedule
 from graphflow.modelfiles.stand_in import StandIn, TinyPart
-
-_TEXT = language_model("Qwen3Model", 2560, rope_theta=1_000_000.0)
 
 STAND_INS = (
     StandIn(
@@ -27,10 +25,10 @@ STAND_INS = (
                     "axes_lens": [1536, 512, 512],
                 },
             ),
-            "text_encoder": _TEXT,
+            "text_encoder": QWEN3_4B,
             "vae": AUTOENCODER,
         },
         scheduler=schedule(VARIANT),
     ),
-    StandIn(names=r"qwen.?3.?4b", variant="qwen3_4b", parts={"text_encoder": _TEXT}),
+    StandIn(names=r"qwen.?3.?4b", variant="qwen3_4b", parts={"text_encoder": QWEN3_4B}),
 )
