@@ -34,7 +34,7 @@ CHECKPOINTS = {
 }
 
 SMALL = {"width": 64, "height": 64}
-READY_MADE = dict.fromkeys(("flux", "qwen_image", "sd35", "z_image"), SMALL) | {
+READY_MADE = dict.fromkeys(("flux", "flux2_klein", "qwen_image", "qwen_image_21", "sd35", "z_image"), SMALL) | {
     "qwen_image_edit": {"megapixels": 2**-8}
 }
 
