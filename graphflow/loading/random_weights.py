@@ -50,8 +50,10 @@ class RandomTensors:
         if isinstance(like, Tensor):
             if like.device.type != "meta":
                 return like
+            if not like.is_floating_point():
+                return torch.zeros(like.shape, dtype=like.dtype)
             like = like.shape
-        return draw(f"{self.where}/{name}", like, norm=name.rpartition(".")[2] in ("weight", "gamma"))
+        return draw(f"{self.where}/{name}", like, norm=name.rpartition(".")[2] in ("weight", "gamma", "running_var"))
 
     def packed(self, name: str) -> Tensor:
         """One tensor; none is packed."""

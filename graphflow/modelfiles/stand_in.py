@@ -98,6 +98,7 @@ _PARTS: Mapping[Kind, tuple[str, ...]] = {
     "vae": ("vae",),
     "image_encoder": ("image_encoder",),
     "controlnet": ("controlnet",),
+    "style_model": ("style_model",),
 }
 
 

@@ -16,6 +16,8 @@ from graphflow.document.document import Document
 from graphflow.errors import GraphflowError
 from graphflow.settings import RootSetting
 
+STEPS = 2
+"""Sampling steps of each picture, whatever the workflow says: more would show no more."""
 QUANTISED = re.compile(r"fp8|int8|int4|fp4|[wa][468]a|gguf|(?<![a-z0-9])q[2-8](_|\b)", re.IGNORECASE)
 """In the published names of quantised files."""
 
@@ -44,7 +46,8 @@ def attempt(document: Document) -> tuple[str, str, tuple[str, ...]]:
             for need in needs:
                 if need.kind == "image" and not need.model:
                     make_picture(folder / need.name)
-            runs = _said(lambda: session.run(document, folder=folder, out=folder / "out"))
+            fewer = dict.fromkeys((name for name in document.inputs if name.startswith("steps")), STEPS)
+            runs = _said(lambda: session.run(document, fewer, folder=folder, out=folder / "out"))
             exports = _said(lambda: export(document, session=session, folder=folder))
     return runs, exports, tuple(sorted({need.name for need in needs if need.model and QUANTISED.search(need.name)}))
 

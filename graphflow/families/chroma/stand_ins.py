@@ -8,7 +8,7 @@ from graphflow.modelfiles.stand_in import StandIn
 
 STAND_INS = (
     StandIn(
-        names=r"chroma(?!.?radiance)",
+        names=r"chroma(?!.*radiance)",
         variant="chroma",
         parts={
             "transformer": bfl_transformer(

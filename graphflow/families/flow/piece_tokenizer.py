@@ -65,13 +65,13 @@ def make_piece_tokenizer(spec: TokenizerSpec) -> PieceTokenizer:
 
 
 def _bytewise(vocab: Mapping[str, int], merges: tuple[str, ...]) -> PieceTokenizer:
-    """A tokenizer of bytes and pairs of them; tokens in angle brackets stand for themselves."""
+    """A tokenizer of bytes and pairs of them; tokens in brackets stand for themselves."""
     from tokenizers import Tokenizer, models, pre_tokenizers
 
     pairs = [(first, second) for first, _, second in (merge.partition(" ") for merge in merges)]
     tokenizer = Tokenizer(models.BPE(vocab=dict(vocab), merges=pairs))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=bool(merges))
-    tokenizer.add_special_tokens([token for token in vocab if len(token) > 2 and token[0] + token[-1] == "<>"])
+    tokenizer.add_special_tokens([token for token in vocab if len(token) > 2 and token[0] + token[-1] in ("<>", "[]")])
     return _plain(tokenizer)
 
 

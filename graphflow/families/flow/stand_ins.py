@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from graphflow.families.latent_diffusion.stand_ins import autoencoder
-from graphflow.modelfiles.description import Config
+from graphflow.modelfiles.description import Config, JsonValue
 from graphflow.modelfiles.stand_in import TOKENS, TinyPart
 
 HEADS, HEAD, AXES = 2, 16, [4, 6, 6]
 """Of a tiny transformer's attention: heads, channels of each, and how three axes of positions share them."""
 INNER = 64
-_LANGUAGE_HEAD = 128
+_SLIM = 16
 
 T5 = TinyPart(
     class_name="T5EncoderModel",
@@ -30,32 +30,28 @@ AUTOENCODER = autoencoder(16, 0.3611, 0.1159)
 """FLUX.1's, which several families share."""
 
 
-def language_model(class_name: str, width: int, **further: int | float) -> TinyPart:
-    """A language model whose states have a width; the layer before its last may be read."""
+def language_model(class_name: str, width: int, *, layers: int = 2, **further: JsonValue) -> TinyPart:
+    """A language model whose states have a width, of so many layers as the families need that read it."""
     config: Config = {
         "vocab_size": TOKENS,
         "hidden_size": width,
-        "intermediate_size": INNER,
-        "num_hidden_layers": 2,
+        "intermediate_size": _SLIM,
+        "num_hidden_layers": layers,
         "num_attention_heads": 1,
         "num_key_value_heads": 1,
-        "head_dim": _LANGUAGE_HEAD,
+        "head_dim": _SLIM,
         "rms_norm_eps": 1e-6,
         **further,
     }
     return TinyPart(class_name=class_name, config=config, tokenizer="pieces")
 
 
-def deep_language_model(class_name: str, width: int, **further: int | float) -> TinyPart:
-    """A language model of many narrow layers, of which some in the middle are read."""
-    return language_model(class_name, width, num_hidden_layers=30, head_dim=HEAD, intermediate_size=HEAD, **further)
+def qwen3(width: int) -> TinyPart:
+    """A Qwen3; FLUX.2 reads its layer 27."""
+    return language_model("Qwen3Model", width, layers=28, rope_theta=1_000_000.0)
 
 
-QWEN3_4B = deep_language_model("Qwen3Model", 2560, rope_theta=1e6)
-"""Qwen3 with 4 billion weights, which several families read."""
-
-
-def bfl_transformer(class_name: str, inputs: int = 64, **further: int | bool) -> TinyPart:
+def bfl_transformer(class_name: str, inputs: int = 64, **further: int | bool | None) -> TinyPart:
     """A transformer built as FLUX.1's."""
     config: Config = {
         "patch_size": 1,

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from graphflow.families.flow.stand_ins import AUTOENCODER, T5, bfl_transformer
 from graphflow.families.flux.config import MASK, PATCH, schedule
-from graphflow.families.latent_diffusion.stand_ins import CLIP_L
-from graphflow.modelfiles.stand_in import StandIn
+from graphflow.families.flux.control_config import CONTROL
+from graphflow.families.flux.style import REDUX
+from graphflow.families.latent_diffusion.stand_ins import CLIP_L, SIGLIP_WIDTH
+from graphflow.modelfiles.stand_in import StandIn, TinyPart
+
+
+def _control(kinds: int | None) -> TinyPart:
+    return bfl_transformer(CONTROL, pooled_projection_dim=768, guidance_embeds=True, num_mode=kinds, out_channels=None)
 
 
 def _model(names: str, variant: str, task: str = "generate", inputs: int = PATCH) -> StandIn:
@@ -15,7 +21,13 @@ def _model(names: str, variant: str, task: str = "generate", inputs: int = PATCH
         names=names,
         variant=variant,
         task=task,
-        parts={"transformer": transformer, "text_encoder": CLIP_L, "text_encoder_2": T5, "vae": AUTOENCODER},
+        parts={
+            "transformer": transformer,
+            "text_encoder": CLIP_L,
+            "text_encoder_2": T5,
+            "vae": AUTOENCODER,
+            "controlnet": _control(None),
+        },
         scheduler=schedule(variant),
     )
 
@@ -26,5 +38,10 @@ STAND_INS = (
     _model(r"flux.*fill", "flux_fill", "inpaint", 2 * PATCH + MASK),
     _model(r"flux.*(canny|depth)", "flux_control", "control", 2 * PATCH),
     StandIn(names=r"t5.?xxl|t5-v1_1-xxl", variant="t5_xxl", parts={"text_encoder": T5}),
-    StandIn(names=r"(^|/)ae(\.|$)|flux(?!.?2).?1?.?(vae|ae)", parts={"vae": AUTOENCODER}),
+    StandIn(names=r"flux.*union", parts={"controlnet": _control(10)}),
+    StandIn(
+        names=r"redux",
+        parts={"style_model": TinyPart(class_name=REDUX, config={"redux_dim": SIGLIP_WIDTH, "txt_in_features": 4096})},
+    ),
+    StandIn(names=r"(^|/)ae(\.|$)|flux[._-]?1?[._-]?(vae|ae)", parts={"vae": AUTOENCODER}),
 )

@@ -7,6 +7,7 @@ from graphflow.modelfiles.description import Config
 from graphflow.modelfiles.stand_in import END, SPECIAL, START, TOKENS, StandIn, TinyPart
 
 _HEADS, _WIDTH = 2, 32
+SIGLIP_WIDTH = 1152
 
 
 def clip(width: int, *, projected: bool = False, pads_with_end: bool = True) -> TinyPart:
@@ -108,6 +109,23 @@ SHARED = (
                     "patch_size": 14,
                     "image_size": 224,
                     "projection_dim": 1024,
+                },
+            )
+        },
+    ),
+    StandIn(
+        names=r"sig(lip|clip)[\w-]*",
+        parts={
+            "image_encoder": TinyPart(
+                class_name="SiglipVisionModel",
+                config={
+                    "hidden_size": SIGLIP_WIDTH,
+                    "intermediate_size": 2 * _WIDTH,
+                    "num_hidden_layers": 1,
+                    "num_attention_heads": 2,
+                    "patch_size": 14,
+                    "image_size": 384,
+                    "vision_use_head": False,
                 },
             )
         },

@@ -39,8 +39,9 @@ class QwenImage21Components(FlowComponents):
         if part.class_name in QWEN3_VL.classes:
             with collector_paused():
                 from transformers import Qwen3VLConfig, Qwen3VLModel
-            sections = {name: part.config[name] for name in ("text_config", "vision_config")}
-            encoder: nn.Module = Qwen3VLModel(Qwen3VLConfig(**sections))
+            told = ("text_config", "vision_config", "image_token_id")
+            config = Qwen3VLConfig(**{name: part.config[name] for name in told if name in part.config})
+            encoder: nn.Module = Qwen3VLModel(config)
             return encoder
         if part.class_name == VAE_CLASS:
             with collector_paused():
@@ -90,7 +91,6 @@ class QwenImage21Components(FlowComponents):
                 where=where,
                 advice="use the one that was published with the text encoder",
             )
-        (part.module.config.image_token_id,) = tokenizer.ids(PICTURE)
         return QwenImage21Text(
             encoders=(),
             find_embedding=find_embedding,

@@ -5,8 +5,22 @@ from __future__ import annotations
 from graphflow.families.flow.stand_ins import T5
 from graphflow.families.latent_diffusion.stand_ins import CLIP_G, CLIP_L, autoencoder
 from graphflow.families.sd3.config import HEAD, schedule
+from graphflow.families.sd3.control_config import CONTROL
 from graphflow.modelfiles.description import Config
 from graphflow.modelfiles.stand_in import StandIn, TinyPart
+
+_CONTROL = TinyPart(
+    class_name=CONTROL,
+    config={
+        "num_layers": 1,
+        "attention_head_dim": HEAD,
+        "num_attention_heads": 1,
+        "joint_attention_dim": 4096,
+        "caption_projection_dim": HEAD,
+        "pooled_projection_dim": 768 + 1280,
+        "pos_embed_max_size": 192,
+    },
+)
 
 
 def _model(names: str, variant: str, places: int, further: Config) -> StandIn:
@@ -32,6 +46,7 @@ def _model(names: str, variant: str, places: int, further: Config) -> StandIn:
             "text_encoder_2": CLIP_G,
             "text_encoder_3": T5,
             "vae": autoencoder(16, 1.5305, 0.0609),
+            "controlnet": _CONTROL,
         },
         scheduler=schedule(variant),
     )
