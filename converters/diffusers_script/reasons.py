@@ -39,7 +39,8 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     "scripts put noise on latents when they sample": ("add_noise",),
     "scripts carry no function for it": (
         "add_gligen_box", "add_image_prompt", "add_stage_c", "apply_hypernetwork", "cache_references", "cut_latent_to_batch",
-        "encode_prompts_with_images", "encode_stage_c", "enlarge_conditioning", "perp_neg_guidance", "set_cascade_shift",
+        "encode_prompts_with_images", "encode_stage_c", "enlarge_conditioning", "load_image_to_video_checkpoint",
+        "perp_neg_guidance", "set_cascade_shift", "svd_conditioning",
     ),
 }  # fmt: skip
 
