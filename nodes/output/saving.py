@@ -155,6 +155,7 @@ def save_audio(
         MediaError: There is no sound in it, or it has more channels than WAV can hold.
         NonFiniteError: A sample is NaN or infinite.
     """
+    import torch
 
     from graphflow.basics.finite import require_finite
 
