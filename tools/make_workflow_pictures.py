@@ -18,7 +18,17 @@ from graphflow import Session, Workflow, workflows
 from graphflow.settings import Settings
 
 FOLDER = Path(__file__).resolve().parent.parent / "workflows" / "previews"
-NEEDS_OTHERS = ("flux", "flux2_klein", "ip_adapter", "qwen_image", "qwen_image_edit", "sd35", "upscale", "z_image")
+NEEDS_OTHERS = (
+    "flux",
+    "flux2_klein",
+    "ip_adapter",
+    "qwen_image",
+    "qwen_image_21",
+    "qwen_image_edit",
+    "sd35",
+    "upscale",
+    "z_image",
+)
 INSTEAD: Mapping[str, Mapping[str, Any]] = {
     "sdxl_base_refiner": {
         "model": "shapes",

@@ -64,9 +64,7 @@ def save_image(
     files: list[EncodedFile] = []
     for number, picture in _numbered(parts, first or 0):
         pixels = picture.pixels[0]
-        if pixels.shape[0] == 4 and format == "jpeg":
-            pixels = pixels[:3] * pixels[3:] + (1 - pixels[3:])
-        array = to_bytes_array(pixels, rounding)
+        array = to_bytes_array(_on_white(pixels) if format == "jpeg" else pixels, rounding)
         texts = texts_of(record, [array], number)
         data, beside = encode_picture(array, format, quality=quality, texts=texts, mark=record.get("mark", ""))
         stem = named(filename_prefix, picture.pixels, number, several=several)
@@ -76,6 +74,11 @@ def save_image(
             )
         )
     return Files(files=tuple(files), withheld=sum(part.withheld for part in parts))
+
+
+def _on_white(pixels: Tensor) -> Tensor:
+    """Pixels (3 or 4, H, W) without alpha: (3, H, W)."""
+    return pixels[:3] * pixels[3:] + (1 - pixels[3:]) if pixels.shape[0] == 4 else pixels
 
 
 @node("preview", effect=True)
@@ -95,7 +98,7 @@ def preview(
     for number, picture in _numbered(parts, first or 0):
         size = target_size(picture.pixels.shape[-2:], max_edge=max_edge)
         small = resample(picture.pixels, size, "area")
-        data, _ = encode_picture(to_bytes_array(small[0], "round"), "jpeg", quality=85, texts={}, mark=mark)
+        data, _ = encode_picture(to_bytes_array(_on_white(small[0]), "round"), "jpeg", quality=85, texts={}, mark=mark)
         stem = f"preview-{number}" if several else "preview"
         files.append(EncodedFile(stem=stem, suffix=".jpg", data=data, number=number))
     return Files(files=tuple(files), withheld=sum(part.withheld for part in parts))

@@ -25,7 +25,11 @@ EncoderName = Annotated[
 ]
 
 
-@node("load_family_text_encoder", waits="{family}", unless={"family": ("chroma", "flux", "flux2", "sd3")})
+@node(
+    "load_family_text_encoder",
+    waits="{family}",
+    unless={"family": ("chroma", "flux", "flux2", "lumina2", "qwen_image", "sd3")},
+)
 def load_family_text_encoder(
     model: Annotated[str, ModelName("text_encoder"), Field(min_length=1, description="a text encoder")],
     model_2: EncoderName = "",

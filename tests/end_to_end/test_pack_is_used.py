@@ -1,4 +1,4 @@
-"""Every node type of the pack is run by a packaged workflow, by a test of this folder or by a recorded workflow."""
+"""Every node type of the pack is run by a packaged workflow, by a test of this folder or of families, or by a recorded workflow."""
 
 from __future__ import annotations
 
@@ -40,8 +40,11 @@ def test_every_node_type_has_its_place_in_a_graph_that_runs() -> None:
         if path != Path(__file__).resolve():
             used.update(named_in(path))
     types = {spec_of(function).type for function in NODES}
-    for case in (case for family in FAMILIES for case in cases(family).values()):
-        rules = (RULES.get(entry["class_type"]) for entry in case["prompt"].values())
-        used.update(native for rule in rules if rule is not None for native in rule.natives if native not in REFUSING)
+    prompts = [case["prompt"].values() for family in FAMILIES for case in cases(family).values()]
+    imported = {entry["class_type"] for prompt in prompts for entry in prompt}
+    imported.update(name for path in (HERE.parent / "families").glob("test_*.py") for name in named_in(path))
+    rules = [RULES[name] for name in imported & RULES.keys()]
+    used.update(imported - REFUSING)
+    used.update(native for rule in rules for native in rule.natives if native not in REFUSING)
     assert sorted(types - used - REFUSING) == []
     assert sorted(REFUSING - types) == sorted(REFUSING & used) == []

@@ -34,7 +34,7 @@ CHECKPOINTS = {
 
 RUN = "sd_xl_base_1.0"
 SMALL = {"width": 64, "height": 64}
-NAMES = ("flux", "flux2_klein", "qwen_image", "sd35", "z_image")
+NAMES = ("flux", "flux2_klein", "qwen_image", "qwen_image_21", "sd35", "z_image")
 READY_MADE = dict.fromkeys(NAMES, SMALL) | {"qwen_image_edit": {"megapixels": 2**-8}}
 
 

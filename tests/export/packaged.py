@@ -21,7 +21,7 @@ STAND_INS: dict[str, dict[str, Any]] = {
 """What the inputs of some are instead; the models are those of `models` and `adapters`."""
 
 
-LARGE = frozenset({"flux", "flux2_klein", "qwen_image", "qwen_image_edit", "sd35", "z_image"})
+LARGE = frozenset({"flux", "flux2_klein", "qwen_image", "qwen_image_21", "qwen_image_edit", "sd35", "z_image"})
 """Workflows of models for which there are no tiny ones here: random weights stand in for them."""
 SMALL = tuple(name for name in workflows.names() if name not in LARGE)
 

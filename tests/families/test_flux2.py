@@ -16,6 +16,7 @@ import torch
 from diffusers import Flux2Transformer2DModel
 from diffusers.loaders.lora_conversion_utils import _convert_non_diffusers_flux2_lora_to_diffusers
 from diffusers.loaders.single_file_utils import convert_flux2_transformer_checkpoint_to_diffusers
+from diffusers.models.transformers.transformer_flux2 import Flux2KVAttnProcessor, Flux2KVParallelSelfAttnProcessor
 from safetensors.torch import load_file, save_file
 from transformers import MistralConfig, MistralModel, Qwen3Config, Qwen3Model
 
@@ -240,6 +241,10 @@ def test_references_apart_from_the_picture_draw_what_diffusers_draws(session: Se
     path = models / "diffusion_models" / loader["inputs"]["unet_name"]
     described = describe_file("klein", path).parts["transformer"].config
     transformer = Flux2Transformer2DModel.from_config(dict(described)).eval()
+    for block in transformer.transformer_blocks:
+        block.attn.set_processor(Flux2KVAttnProcessor())
+    for block in transformer.single_transformer_blocks:
+        block.attn.set_processor(Flux2KVParallelSelfAttnProcessor())
     transformer.load_state_dict(convert_flux2_transformer_checkpoint_to_diffusers(load_file(path)))
 
     def places(number: int, rows: int, columns: int) -> torch.Tensor:

@@ -23,6 +23,7 @@ from transformers import BatchFeature, Qwen2VLImageProcessor, Qwen3VLConfig, Qwe
 
 from graphflow.converters.comfyui import to_native, to_prompt
 from graphflow.errors import NodeError
+from graphflow.library.describe import describe_file
 from graphflow.session import Session
 from tests.families.lab import lab
 from tests.families.recorded_flows import EVALUATION_BOUND, SAMPLING_BOUND, make_session, write_qwen_tokenizer
@@ -302,3 +303,48 @@ def test_what_is_transparent_is_seen_on_white_and_encoded_with_its_alpha(session
     (entry,) = told.entries
     assert error(entry.embedding, wanted) <= EVALUATION_BOUND
     assert error(entry.extras["reference_latents"][0].samples, reference) <= EVALUATION_BOUND
+
+
+@pytest.mark.parametrize("dialect", ["diffusers", "kohya", "comfyui"])
+def test_a_lora_in_any_dialect_draws_as_weights_that_have_it_inside(
+    dialect: str, session: Session, pipeline: Any, models: Path
+) -> None:
+    torch.manual_seed(2)
+    block, width = "transformer_blocks.1.", 128
+    down, query, gate, up = torch.randn(2, width), torch.randn(width, 2), *torch.randn(2, 3 * width, 2)
+    layers = {"attn.to_q": query} | (
+        {"img_mlp.gate_up": torch.cat([gate, up])}
+        if dialect == "comfyui"
+        else {"img_mlp.gate_layer": gate, "img_mlp.proj": up}
+    )
+    found: dict[str, torch.Tensor] = {}
+    for layer, matrix in layers.items():
+        name = (block + layer).replace(".", "_") if dialect == "kohya" else block + layer
+        stem = {"diffusers": "transformer.", "kohya": "lora_unet_", "comfyui": "diffusion_model."}[dialect] + name
+        ends = ("lora_down", "lora_up") if dialect == "kohya" else ("lora_A", "lora_B")
+        found |= {f"{stem}.{ends[0]}.weight": down.clone(), f"{stem}.{ends[1]}.weight": matrix}
+    path = models / "loras" / f"{dialect}.safetensors"
+    path.parent.mkdir(exist_ok=True)
+    save_file(found, path)
+    assert describe_file(dialect, path).family == "qwen_image_21"
+
+    merged = dict(pipeline.transformer.state_dict())
+    for layer, matrix in {"attn.to_q": query, "img_mlp.gate_layer": gate, "img_mlp.proj": up}.items():
+        merged[f"{block}{layer}.weight"] = merged[f"{block}{layer}.weight"] + 0.05 * matrix @ down
+    save_file(
+        {key: tensor.contiguous() for key, tensor in merged.items()}, models / "diffusion_models" / "merged.safetensors"
+    )
+    inside, beside = prompt(), prompt()
+    inside["model"]["inputs"]["unet_name"] = "merged.safetensors"
+    lora = {"model": ["model", 0], "lora_name": path.name, "strength_model": 0.05}
+    beside["lora"] = {"class_type": "LoraLoaderModelOnly", "inputs": lora}
+    beside["cache"]["inputs"]["model"] = ["lora", 0]
+    plain, wanted, got = (results(session, nodes, "sample")[0].samples for nodes in (prompt(), inside, beside))
+    assert error(got, wanted) <= SAMPLING_BOUND < error(plain, wanted)
+
+
+def test_half_precision_hears_the_time_exactly(session: Session, models: Path, tmp_path: Path) -> None:
+    """A time rounded to bfloat16 is off by up to two thousandths, and what is drawn by far more than this."""
+    half = make_session(session.registry, models, tmp_path, dtype="bfloat16")
+    whole, rounded = (results(each, prompt(), "sample")[0].samples for each in (session, half))
+    assert error(rounded, whole) <= 0.05

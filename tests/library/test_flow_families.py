@@ -61,3 +61,11 @@ def test_a_transformer_that_lacks_layers_is_refused(name: str, lacking: str, tmp
     tensors = {key: shape for key, shape in shapes()[name]["tensors"].items() if key != lacking}
     with pytest.raises(ModelFormatError, match="transformer lacks"):
         describe_file("m", write_header(tmp_path / "m.safetensors", tensors))
+
+
+def test_chroma_radiance_is_refused_by_name(tmp_path: Path) -> None:
+    tensors = dict(shapes()["chroma"]["tensors"])
+    del tensors["img_in.weight"]
+    tensors |= {"img_in_patch.weight": [256, 3, 16, 16], "nerf_final_layer_conv.conv.weight": [3, 64, 3, 3]}
+    with pytest.raises(ModelFormatError, match="is Chroma Radiance, which draws pixels"):
+        describe_file("m", write_header(tmp_path / "m.safetensors", tensors))

@@ -7,12 +7,26 @@ from typing import Any
 from graphflow.modelfiles.families import installed
 from graphflow.modelfiles.family import Family
 
-from ..building import Builder, Ref, Source, Value
+from ..building import Builder, Const, Ref, RefusedError, Source, Value
 from .common import PREFIX
 from .rule import AnyRule, Made, Rule
 
 _SAVED = {"filename_prefix": PREFIX}
 _DTYPE = frozenset({"dtype"})
+_NO_AUTOENCODER = "pixel_space"
+
+
+def _autoencoder(builder: Builder, source: Source) -> list[Value]:
+    name = source.get("vae_name")
+    if isinstance(name, Const) and name.value == _NO_AUTOENCODER:
+        raise RefusedError(
+            f"{_NO_AUTOENCODER} is no file: it stands for models that draw pixels, such as Chroma Radiance, and none of them"
+            " is built here"
+        )
+    made = builder.add(source, "load_vae", {"model": name})
+    if isinstance(name, Const):
+        builder.direct[f"{made.node}.model"] = (source.id, "vae_name")
+    return [made]
 
 
 def _text_encoders(builder: Builder, source: Source) -> list[Value]:
@@ -93,7 +107,7 @@ RULES: tuple[AnyRule, ...] = (
     Rule("UnetLoaderGGUFAdvanced", "load_diffusion_model", "unet_name:model", pack="ComfyUI-GGUF",
          ignored="dequant_dtype patch_dtype patch_on_device", back=False),
     Rule("LoaderGGUF", "load_diffusion_model", "gguf_name:model", pack="gguf", back=False),
-    Rule("VAELoader", "load_vae", "vae_name:model"),
+    Made("VAELoader", ("load_vae",), _autoencoder, back=Rule("VAELoader", "load_vae", "vae_name:model")),
     Rule("VaeGGUF", "load_vae", "vae_name:model", pack="gguf", back=False),
     Rule("VAELoaderKJ", "load_vae", "vae_name:model", pack="ComfyUI-KJNodes", ignored="device weight_dtype", back=False),
     *(

@@ -11,6 +11,8 @@ from graphflow.modelfiles.description import Description
 from graphflow.modelfiles.family import FlowTimes
 from graphflow.modelfiles.inferred import Inferred, Shapes, shape_of
 
+_RADIANCE = ("nerf_", "img_in_patch.")
+"""What names of tensors begin with that only Chroma Radiance has."""
 _LAYER = re.compile(r"^distilled_guidance_layer\.norms\.(\d{1,3})\.")
 
 
@@ -24,6 +26,12 @@ def infer_transformer(shapes: Shapes, where: str) -> Inferred:
     Raises:
         ModelFormatError: The tensors do not form such a transformer.
     """
+    if any(name.startswith(_RADIANCE) for name in shapes):
+        raise ModelFormatError(
+            "is Chroma Radiance, which draws pixels, and Diffusers has no such network",
+            where=where,
+            advice="use Chroma1-HD or Chroma1-Base, which draw latents",
+        )
     facts, defaults = transformer_facts(shapes, where)
     modulating = shape_of(shapes, "distilled_guidance_layer.in_proj.weight", dims=2)
     if not modulating:

@@ -6,8 +6,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from torch import Tensor
+from torch import Tensor, nn
 
+from graphflow.basics.importing import collector_paused
 from graphflow.errors import ModelFormatError
 from graphflow.families.flow.components import FlowComponents, pieces_of
 from graphflow.families.flow.language_text import LanguageText
@@ -18,6 +19,7 @@ from graphflow.families.latent_diffusion.components import downscale
 from graphflow.families.latent_diffusion.vae import Autoencoder
 from graphflow.families.latent_diffusion.vae_config import PATCH_VAE
 from graphflow.loading.components import FindVectors, Module
+from graphflow.modelfiles.description import Part
 from graphflow.sampling.prediction import ModelSampling
 
 LEVELS = 10_000
@@ -65,6 +67,22 @@ _ASKED = {
 
 class Flux2Components(FlowComponents):
     """The networks of FLUX.2."""
+
+    def build(self, part: Part) -> nn.Module:
+        """The part's module without weights; its attention can keep what it makes of references.
+
+        Raises:
+            ModelFormatError: Its class cannot be loaded.
+        """
+        module = super().build(part)
+        if part.class_name == self.transformer:
+            with collector_paused():
+                from diffusers.models.transformers import transformer_flux2 as diffusers_flux2
+            for block in module.transformer_blocks:
+                block.attn.set_processor(diffusers_flux2.Flux2KVAttnProcessor())
+            for block in module.single_transformer_blocks:
+                block.attn.set_processor(diffusers_flux2.Flux2KVParallelSelfAttnProcessor())
+        return module
 
     def denoiser(self, part: Module) -> Flux2Denoiser:
         """The transformer."""
