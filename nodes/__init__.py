@@ -69,6 +69,7 @@ from .sampling.samplers import *
 from .sampling.sigmas import *
 from .video.files import *
 from .video.sound import *
+from .video.svd import *
 from .video.video import *
 from .waiting.conditioning import *
 from .waiting.loaders import *

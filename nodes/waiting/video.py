@@ -7,8 +7,8 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import Field
 
 from graphflow.limits import LIMITS
-from graphflow.spec.decorator import ModelName, node
-from graphflow.values import Conditioning, Image, ImageEncoder, Latent, Model, TextEncoder, Vae
+from graphflow.spec.decorator import node
+from graphflow.values import Conditioning, Image, ImageEncoder, Latent, Model, TextEncoder
 
 from ..latents.video import Length, VideoEdge, Videos
 from .choices import (
@@ -33,10 +33,8 @@ __all__ = [
     "hunyuan15_image_conditioning",
     "hunyuan_image_conditioning",
     "kandinsky5_image_conditioning",
-    "load_image_to_video_checkpoint",
     "scale_temporal_attention",
     "set_context_windows",
-    "svd_conditioning",
 ]
 
 Factor = Annotated[float, Field(ge=0, le=10)]
@@ -56,36 +54,6 @@ class WithStart(NamedTuple):
     negative: NotShown
     latent: Begun
     start: Annotated[Latent, Field(description="the encoded first frame")]
-
-
-class Seers(NamedTuple):
-    """What a checkpoint of an image-to-video model holds."""
-
-    model: Denoiser
-    image_encoder: Annotated[ImageEncoder, Field(description="the CLIP image encoder")]
-    vae: Annotated[Vae, Field(description="the autoencoder")]
-
-
-@node("load_image_to_video_checkpoint", waits="svd")
-def load_image_to_video_checkpoint(
-    model: Annotated[str, ModelName("checkpoint"), Field(min_length=1, description="a checkpoint of SVD")],
-) -> Seers:
-    """Name a checkpoint of a model that makes videos of pictures, without words (Stable Video Diffusion)."""
-
-
-@node("svd_conditioning", waits="svd")
-def svd_conditioning(
-    image_encoder: Annotated[ImageEncoder, Field(description="the CLIP image encoder")],
-    image: Annotated[Image, Field(description="the first frame")],
-    vae: Encoder,
-    width: VideoEdge = 1024,
-    height: VideoEdge = 576,
-    length: Length = 14,
-    motion: Annotated[int, Field(ge=1, le=1023, description="how much moves (motion bucket)")] = 127,
-    fps: Annotated[int, Field(ge=1, le=1024, description="frames a second")] = 6,
-    noise_augmentation: Annotated[float, Field(ge=0, le=10, description="noise on the first frame")] = 0.0,
-) -> Conditioned:
-    """Make a video of a picture (Stable Video Diffusion, Blattmann et al. 2023, arXiv:2311.15127)."""
 
 
 @node("hunyuan_image_conditioning", waits="hunyuan_video")

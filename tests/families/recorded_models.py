@@ -33,6 +33,7 @@ _SIDECARS = {
         for stage, heads in (("c", [4, 4]), ("b", [-1, -1, 4, 4]))
         for whole in ("", "stable_cascade_")
     },
+    "svd_tiny": {"image_encoder": {"num_attention_heads": 4}, "transformer": {"num_attention_heads": [1, 2, 4, 4]}},
     "clip_vision_vit_l_tiny": {"image_encoder": {"num_attention_heads": 4}},
     "clip_vision_h_tiny": {"image_encoder": {"num_attention_heads": 4}},
     "clip_vision_g_tiny": {"image_encoder": {"num_attention_heads": 4}},

@@ -134,6 +134,7 @@ SAMPLE = {
     ),
     "misc": (
         "x4/ksampler/0.3",
+        "svd/ksampler/euler_karras",
         "gligen/eval/2box_batch2_16x24",
         "hypernetwork/swish_ln_nodrop/0.5/eval",
     ),

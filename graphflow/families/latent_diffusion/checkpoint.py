@@ -99,7 +99,8 @@ def fill_checkpoint(draft: Draft, kind: Kind | None, transformer: tuple[Inferred
     if named := variant_of_file(draft.shapes, draft.answers.variant()):
         draft.answers.guesses.append(named)
         draft.variant = str(named.value)
-    unet = next((prefix for prefix in _UNET_PREFIXES if _is_unet(draft.shapes, prefix)), None)
+    unets = () if transformer is not None else _UNET_PREFIXES
+    unet = next((prefix for prefix in unets if _is_unet(draft.shapes, prefix)), None)
     vae = next((prefix for prefix in VAE_PREFIXES if is_vae(_few(draft.shapes, prefix))), None)
     alone = unet is None and transformer is None and vae is None
     for found in encoders:

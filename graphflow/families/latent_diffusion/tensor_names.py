@@ -61,7 +61,7 @@ class LatentDiffusionNames:
             vision = self.part.class_name.startswith("CLIPVision")
             yield from openclip_vision_places(key) if vision else openclip_places(key)
         elif self.part.keys == "ldm":
-            name = _renamed(key, self.modules)
+            name = renamed(key, self.modules)
             if name is not None:
                 yield name, ""
         elif self.part.class_name == "IPAdapter":
@@ -118,7 +118,7 @@ def lora_names(part: Part, names: Iterable[str]) -> Iterator[tuple[str, str, Cha
             yield originals[tensor].removesuffix(".weight").replace(".", "_"), module, ""
 
 
-def _renamed(key: str, modules: Mapping[str, str]) -> str | None:
+def renamed(key: str, modules: Mapping[str, str]) -> str | None:
     """The Diffusers name of an original tensor name, by the longest module name that begins it."""
     head, tail = key, ""
     while head:

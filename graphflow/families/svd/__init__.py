@@ -1,0 +1,1 @@
+"""Stable Video Diffusion: a few seconds of video from one picture."""
