@@ -43,9 +43,10 @@ parity: install-test ## Compare everything with the recorded numbers; an hour, a
 	$(BIN)/python -m tests.runners.families
 
 soak: install-test ## The long property and fuzz suites; an hour
-	GRAPHFLOW_TEST_SOAK=1 $(BIN)/python -m pytest tests/families/test_recorded.py tests/properties tests/export tests/nodes/test_detectors.py
+	GRAPHFLOW_TEST_SOAK=1 $(BIN)/python -m pytest tests/families/test_recorded.py tests/hostile tests/properties tests/export tests/nodes/test_detectors.py
 	$(BIN)/python -m tests.runners.survey
 	$(BIN)/python -m tests.runners.fuzz
+	$(BIN)/python -m tests.runners.store
 	$(BIN)/python -m tests.runners.damage
 
 install: .venv/.installed ## Make .venv and install graphflow

@@ -13,12 +13,16 @@ from graphflow.basics.arguments import require
 from graphflow.basics.regular import open_regular
 from graphflow.basics.wording import nearest, shorten
 from graphflow.document.document import Document, parse, read
+from graphflow.document.embedded import WORKFLOW_KEYWORD, embedded_texts
 from graphflow.document.format_1 import Keep
 from graphflow.document.opening import Opened, Source
 from graphflow.errors import ConversionError, InvalidInputError
 
 if TYPE_CHECKING:
     from .comfyui.report import Report
+
+
+_INFOTEXT_BYTES = 2**20
 
 
 def open_workflow(source: Source, keep: Keep | None = None, *, tell: Callable[[Report], None] | None = None) -> Opened:
@@ -56,7 +60,7 @@ def open_workflow(source: Source, keep: Keep | None = None, *, tell: Callable[[R
 def from_foreign(
     data: BinaryIO | Mapping[str, Any], name: str, tell: Callable[[Report], None] | None = None
 ) -> Opened | None:
-    """Return the native form of a ComfyUI file, or None where it is none.
+    """Return the native form of a file of ComfyUI or of infotext, or None where it is neither.
 
     Args:
         data: The file, at its start, or parsed JSON.
@@ -69,6 +73,8 @@ def from_foreign(
     from .comfyui import to_native, to_prompt
     from .comfyui.recognise import recognise
 
+    if not isinstance(data, Mapping) and (native := from_infotext(data, name)) is not None:
+        return native
     found = recognise(data, name)
     if found is None:
         return None
@@ -83,6 +89,35 @@ def from_foreign(
         tell(result.report)
         return Opened(document, name)
     return Opened(document, name, notices=result.report.remarks)
+
+
+def from_infotext(data: BinaryIO, name: str) -> Opened | None:
+    """Return a workflow that does what another program wrote in words into a picture, or into a text beside it; else None.
+
+    Args:
+        data: The file, at its start, to which it is rewound.
+        name: What the user called it.
+
+    Raises:
+        WorkflowError: A value is out of the range that a workflow may have.
+    """
+    from graphflow.document import infotext
+
+    from .infotext import to_document
+
+    try:
+        texts = embedded_texts(data)
+    except ValueError:
+        return None  # told by whoever reads it as something else
+    if texts is None and name.lower().endswith(".txt"):
+        texts = {"parameters": data.read(_INFOTEXT_BYTES).decode("utf-8", "replace")}
+        data.seek(0)
+    if not texts or texts.keys() & {WORKFLOW_KEYWORD, "prompt", "workflow"}:
+        return None
+    info = infotext.parse(infotext.in_texts(texts))
+    if info is None:
+        return None
+    return Opened(to_document(info, Path(name).stem), name)
 
 
 def _packaged(name: str) -> Path:

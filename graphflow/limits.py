@@ -16,6 +16,7 @@ class Limits:
         document_depth: Levels of nested objects and lists.
         nodes: Nodes after workflows inside workflows are unfolded, those that stand for a workflow and the filters of the
             safety policy included; also those of all inner workflows as they are written.
+        imported: Nodes of a file of another program that run.
         values: Parameters, links, inputs and outputs after the same.
         problems: Problems of one document that are told at once; to look for all takes time.
         folding: Seconds of computing that constants may take while planning.
@@ -41,6 +42,7 @@ class Limits:
     document_depth: int = 100
     nodes: int = 10_000
     values: int = 160_000
+    imported: int = 5_000
     problems: int = 100
     folding: float = 0.5
     literals: int = 16 * 2**20

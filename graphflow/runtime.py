@@ -6,7 +6,7 @@ called directly from Python gets a default one, made from the settings on first 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
@@ -19,6 +19,16 @@ if TYPE_CHECKING:
 
 class ModelProvider(Protocol):
     """Where modules come from. ``graphflow.loading.manager`` has the one that loads real files."""
+
+    @property
+    def device(self) -> str:
+        """The device that models compute on, as torch calls it."""
+        ...
+
+    @property
+    def measures(self) -> Collection[str]:
+        """What was done to save memory, by the names in :mod:`graphflow.loading.offload`."""
+        ...
 
     def use(self, recipe: Any, /) -> AbstractContextManager[Any]:
         """Have the module of a :class:`graphflow.values.Recipe` in place until the block ends."""
@@ -87,7 +97,8 @@ class Runtime:
         check_cancelled: Raises CancelledError once the user has stopped the run; long loops call it at each step.
         notice: Tells the user something that is no error.
         inexact: Called when a memory measure changed the numbers beyond rounding, so that the result is not stored.
-        record: The facts that saved files carry (JSON), without times and hosts.
+        record: The facts that saved files carry (JSON), without times and hosts, as far as planning knows them.
+        complete: Adds to the record what is known when a file is written; may wait for the digests of models.
         previews: Whether anybody looks at previews.
         files: For each file name that the node's parameters hold: where planning found it.
         tape: Keeps evaluations of networks for a run that goes on after this one was interrupted; None keeps nothing.
@@ -100,10 +111,21 @@ class Runtime:
     notice: Callable[[str], None] = _no_notice
     inexact: Callable[[str], None] = _no_notice
     record: dict[str, Any] = field(default_factory=dict)
+    complete: Callable[[dict[str, Any]], dict[str, Any]] = dict
     previews: bool = False
     files: Mapping[str, str] = field(default_factory=dict)
     tape: Tape | None = None
     trusted: frozenset[str] | None = None
+
+    def carried(self, *, embed: bool = True) -> dict[str, Any]:
+        """Return what a file carries that is written now: ``workflow``, ``record`` and ``mark``, as far as there are such.
+
+        Args:
+            embed: Whether it carries the workflow and the record; the mark of what a model made is there in any case.
+        """
+        if not embed:
+            return {"mark": self.record["mark"]} if "mark" in self.record else {}
+        return self.complete(self.record)
 
     def path_of(self, name: str) -> Path:
         """Return where a user's file is; nodes open files by this path only."""

@@ -26,12 +26,14 @@ from graphflow.document.opening import Openable, Opened, opened
 from graphflow.document.published import published
 from graphflow.errors import CancelledError, InvalidInputError, NodeError, WorkflowError
 from graphflow.events import RunStarted, Sink, ignore
+from graphflow.execution.circumstances import Circumstances, circumstances
 from graphflow.execution.environment import Cancellation, Environment, Outcome
 from graphflow.execution.filenames import FileNames, Names
 from graphflow.execution.gathering import Gathering
 from graphflow.execution.lanes import make_lanes
 from graphflow.execution.options import EventsOptions, RunOptions, Targets, addresses, check_options
 from graphflow.execution.output import require_folder
+from graphflow.execution.recording import Digesting, Recorder
 from graphflow.execution.result import Result
 from graphflow.execution.stages import Shelf, run_stages
 from graphflow.planning import numerics
@@ -51,6 +53,7 @@ from graphflow.runtime import ModelProvider, Runtime
 from graphflow.settings import Settings, load_settings
 from graphflow.spec import registry
 from graphflow.spec.registry import Registry
+from graphflow.spec.spec import Lane
 from graphflow.store import DiskTier, MemoryTier, Store
 
 if TYPE_CHECKING:
@@ -247,6 +250,7 @@ class Session:
         safety: Policy | None = None,
         folder: Path | str | None = None,
         input_folder: Path | str | None = None,
+        metadata: bool = True,
     ) -> Plan:
         """Plan a run, without torch.
 
@@ -258,13 +262,14 @@ class Session:
             safety: The safety policy; None is that of the settings.
             folder: The document's folder, in which its file names resolve; None is that of its file.
             input_folder: Another folder in which they resolve.
+            metadata: Whether files carry the workflow and the record of how they were made.
 
         Raises:
             InvalidInputError: The workflow cannot be opened, or an argument is of a wrong type.
             WorkflowError: With every problem.
         """
         expanded = self._expanded(workflow, inputs, overrides)
-        return self._plan(expanded, Shelf(self.store), {}, addresses(targets), safety, folder, input_folder)
+        return self._plan(expanded, Shelf(self.store), {}, addresses(targets), safety, folder, input_folder, metadata)
 
     def _expanded(
         self,
@@ -289,6 +294,7 @@ class Session:
         safety: Policy | None,
         folder: Path | str | None,
         input_folder: Path | str | None,
+        metadata: bool,
     ) -> Plan:
         check_options(folder=folder, input_folder=input_folder)
         own, given = (None if part is None else Path(part) for part in (folder or expanded.folder, input_folder))
@@ -307,6 +313,8 @@ class Session:
             targets=targets,
             known=known,
             previous=self._traces.read(expanded),
+            metadata=metadata,
+            marking=self.settings.marking == "on",
         )
 
     def run(
@@ -320,6 +328,7 @@ class Session:
         safety: Policy | None = None,
         folder: Path | str | None = None,
         input_folder: Path | str | None = None,
+        metadata: bool = True,
         sink: Sink = ignore,
         cancellation: Cancellation | None = None,
         previews: bool = False,
@@ -335,6 +344,7 @@ class Session:
             safety: The safety policy; None is that of the settings.
             folder: The document's folder, in which its file names resolve; None is that of its file.
             input_folder: Another folder in which they resolve.
+            metadata: Whether files carry the workflow and the record of how they were made.
             sink: Takes the events, also from other threads; what it raises ends the run.
             cancellation: Its ``cancel()`` stops the run at the next step, from another thread or from the sink.
             previews: Whether the sink wants pictures while sampling goes on; nothing can check them, so there are none
@@ -350,7 +360,7 @@ class Session:
         wanted = addresses(targets)
         expanded = self._expanded(workflow, inputs, overrides)
         outcome, last, run_id, notices = self._carry_out(
-            lambda shelf, known: self._plan(expanded, shelf, known, wanted, safety, folder, input_folder),
+            lambda shelf, known: self._plan(expanded, shelf, known, wanted, safety, folder, input_folder, metadata),
             FileNames,
             sink,
             out=Path(out),
@@ -369,6 +379,7 @@ class Session:
         safety: Policy | None = None,
         folder: Path | str | None = None,
         input_folder: Path | str | None = None,
+        metadata: bool = True,
         sink: Sink = ignore,
         cancellation: Cancellation | None = None,
         previews: bool = False,
@@ -384,6 +395,7 @@ class Session:
             safety: As in :meth:`run`.
             folder: As in :meth:`run`.
             input_folder: As in :meth:`run`.
+            metadata: As in :meth:`run`.
             sink: As in :meth:`run`.
             cancellation: As in :meth:`run`.
             previews: As in :meth:`run`.
@@ -399,7 +411,9 @@ class Session:
         wanted = addresses(targets)
         gathering = Gathering(
             variants,
-            lambda expanded, shelf, known: self._plan(expanded, shelf, known, wanted, safety, folder, input_folder),
+            lambda expanded, shelf, known: self._plan(
+                expanded, shelf, known, wanted, safety, folder, input_folder, metadata
+            ),
             self._fits,
         )
         outcome, _, run_id, _ = self._carry_out(
@@ -431,6 +445,7 @@ class Session:
         notices: list[str] = []
         status = "failed"
         begun = False
+        digesting = Digesting(lambda path, check: self.library.digests.sha256(path, check))
 
         def told(event: events.Event) -> None:
             nonlocal begun
@@ -439,7 +454,10 @@ class Session:
 
         def environment(current: Plan) -> Environment:
             names = make_names(current, now)
-            return self._environment(current, run_id=run_id, sink=sink, notices=notices, names=names, **options)
+            complete = Recorder(current.steps, digesting)
+            return self._environment(
+                current, run_id=run_id, sink=sink, notices=notices, names=names, complete=complete, **options
+            )
 
         try:
             outcome, last = run_stages(make_plan, environment, self.store, told, run_id)
@@ -448,6 +466,7 @@ class Session:
             status = "cancelled"
             raise
         finally:
+            digesting.close()
             if not begun:  # planning failed
                 sink(RunStarted(run_id=run_id, run=0, cached=0, write=0))
             sink(events.RunFinished(run_id=run_id, status=status, seconds=time.perf_counter() - started))
@@ -499,8 +518,13 @@ class Session:
             ),
             attempt=self.models.retrying if heavy else _once,
             inference=self.models.inference if heavy else contextlib.nullcontext,
+            circumstances=self._circumstances if heavy else circumstances,
+            workflow=plan.expanded.document.name or "",
             **options,
         )
+
+    def _circumstances(self, lane: Lane) -> Circumstances:
+        return circumstances(lane, self.models.device, self.models.measures)
 
 
 def _once(call: Callable[[], Any]) -> Any:
@@ -544,7 +568,7 @@ def run(
             such as ``txt2img``, or parsed JSON.
         inputs: Values for exposed inputs.
         session: Where to run it; None makes one from the settings, for this run alone.
-        **options: ``out``, ``overrides``, ``targets``, ``safety``, ``folder``, ``input_folder``, ``sink``,
+        **options: ``out``, ``overrides``, ``targets``, ``safety``, ``folder``, ``input_folder``, ``metadata``, ``sink``,
             ``cancellation`` and ``previews``, as in :meth:`Session.run`.
 
     Raises:

@@ -82,6 +82,8 @@ class Settings(BaseModel):
         stand_in: Let random tiny weights stand in for model files that are not there, to try a workflow without them.
         safety: `auto` checks pictures where a checker is at hand, `require` refuses without one, `off` never checks.
         safety_checker: Name of the safety checker model, where the checkpoint brings none.
+        marking: `on` has files say that a model made them, in IPTC's digital source type; `off` leaves that out.
+        deterministic: Ask torch for kernels that give the same bits every time; where it has none, it warns.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -99,6 +101,13 @@ class Settings(BaseModel):
     stand_in: bool = False
     safety: SafetyPolicy = "auto"
     safety_checker: str | None = None
+    marking: Literal["on", "off"] = "on"
+    deterministic: bool = False
+
+    @field_validator("marking", mode="before")
+    @classmethod
+    def _switch(cls, value: object) -> object:
+        return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
 
     @field_validator("models", mode="before")
     @classmethod
@@ -122,6 +131,8 @@ _VARIABLES: Mapping[str, str] = {
     "GRAPHFLOW_STAND_IN": "stand_in",
     "GRAPHFLOW_SAFETY": "safety",
     "GRAPHFLOW_SAFETY_CHECKER": "safety_checker",
+    "GRAPHFLOW_MARKING": "marking",
+    "GRAPHFLOW_DETERMINISTIC": "deterministic",
 }
 _FILE_VARIABLE = "GRAPHFLOW_SETTINGS"
 

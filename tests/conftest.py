@@ -61,6 +61,9 @@ def fresh() -> Iterator[Fresh]:
 class NoModels:
     """Stands in for the model manager, without torch."""
 
+    device = "cpu"
+    measures = ()
+
     def __getattr__(self, name: str) -> Any:
         raise AssertionError(f"a toy node asked for models.{name}")
 

@@ -28,6 +28,7 @@ FOLDERS = {"graphflow": "", "nodes": "graphflow/", "converters": "graphflow/", "
 FOR_DEVELOPMENT = {
     "graphflow/converters/comfyui/data/make_template_nodes.py",
     "graphflow/converters/diffusers_script/helpers/ruff.toml",
+    "graphflow/loading/codes/ruff.toml",
     "graphflow/pixels/ruff.toml",
     "graphflow/sampling/samplers/ruff.toml",
 }

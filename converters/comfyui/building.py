@@ -191,6 +191,8 @@ class Builder:
         self.nodes: dict[str, NodeEntry] = {}
         self.direct: dict[str, tuple[str, str]] = {}
         self._ids: dict[str, str] = {}
+        self._given: set[str] = set()
+        self._numbers: dict[str, int] = {}
         self._current: list[str] = []
 
     def spec(self, type: str) -> NodeSpec:
@@ -366,17 +368,17 @@ class Builder:
             base = _spelled(id) or "_"
             base = base if re.match(r"[A-Za-z0-9_]", base) else f"_{base}"
             base = self._ids[id] = self._unused(base)
+            self._given.add(base)
         wanted = f"{base}~{_spelled(suffix)}" if suffix else base
         return wanted if wanted not in self.nodes else self._unused(wanted)
 
     def _unused(self, id: str) -> str:
-        taken = self.nodes.keys() | set(self._ids.values())
-        if id not in taken:
-            return id
-        number = 2
-        while f"{id}~{number}" in taken:
+        found, number = id, self._numbers.get(id, 1)
+        while found in self.nodes or found in self._given:
             number += 1
-        return f"{id}~{number}"
+            found = f"{id}~{number}"
+        self._numbers[id] = number  # the lower ones stay taken
+        return found
 
 
 def _spelled(text: str) -> str:

@@ -5,30 +5,13 @@ from __future__ import annotations
 import json
 from typing import BinaryIO
 
+from graphflow.document.media.containers import READERS
 from graphflow.errors import ConversionError
 
 from .jsontext import loads
-from .media import exif, isobmff, matroska, png
 
 KEYS = ("prompt", "workflow", "parameters")
 """The texts of interest; ``parameters`` is another program's."""
-
-
-def container_of(stream: BinaryIO) -> str:
-    """Return ``png``, ``webp``, ``jpeg``, ``mp4``, ``webm`` or, for anything else, ``json``; rewinds the stream."""
-    head = stream.read(16)
-    stream.seek(0)
-    if head.startswith(png.SIGNATURE):
-        return "png"
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "webp"
-    if head.startswith(b"\xff\xd8\xff"):
-        return "jpeg"
-    if head[4:8] in (b"ftyp", b"moov", b"wide", b"mdat"):
-        return "mp4"
-    if head.startswith(matroska.SIGNATURE):
-        return "webm"
-    return "json"
 
 
 def texts_of(stream: BinaryIO, container: str, where: str) -> dict[str, str]:
@@ -42,15 +25,8 @@ def texts_of(stream: BinaryIO, container: str, where: str) -> dict[str, str]:
     Raises:
         ConversionError: The file is damaged, or its metadata is larger than the limits.
     """
-    reader = {
-        "png": png.texts,
-        "webp": exif.webp_texts,
-        "jpeg": exif.jpeg_texts,
-        "mp4": isobmff.texts,
-        "webm": matroska.texts,
-    }[container]
     try:
-        found = reader(stream)
+        found = READERS[container](stream)
     except EOFError as error:
         raise ConversionError(
             f"the {container} file ends too early", where=where, advice="take an undamaged copy of the file"

@@ -12,6 +12,7 @@ from graphflow.document.document import Document, split_address
 from graphflow.document.published import source_of
 from graphflow.errors import ConversionError
 from graphflow.execution.filenames import NOT_IN_NAMES, TOKEN
+from graphflow.limits import LIMITS
 from graphflow.nodes.output.comfyui_prompt import origin
 from graphflow.spec.registry import Registry, installed
 
@@ -127,6 +128,8 @@ class _Importer:
             raise ConversionError(
                 "no node of the workflow saves or shows anything", where="ComfyUI workflow", advice="add a SaveImage"
             )
+        if len(live) > LIMITS.imported:
+            raise ConversionError(f"more than {LIMITS.imported:,} nodes run", where="ComfyUI workflow")
         for id in _ordered(live):
             self._translate(id, live[id])
         if () < self._flattened.core_version < STEP_NOISE:

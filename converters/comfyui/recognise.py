@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any, BinaryIO
 
 from graphflow.basics import jsontools
-from graphflow.document.embedded import PNG_SIGNATURE, WORKFLOW_KEYWORD, png_texts
+from graphflow.document.embedded import WORKFLOW_KEYWORD, embedded_texts, is_png
+from graphflow.document.media.containers import container_of
 from graphflow.errors import ConversionError, GraphflowError
 from graphflow.limits import LIMITS
 
-from .metadata import container_of
 from .sources import Found, load
 
 _BLANK = b"\xef\xbb\xbf \t\r\n"
@@ -31,15 +31,17 @@ def recognise(data: BinaryIO | Mapping[str, Any], name: str) -> Found | None:
         return _from_json(data)
     head = data.read(16)
     data.seek(0)
-    if head.startswith(PNG_SIGNATURE):
-        texts = {keyword.lower() for keyword, _ in png_texts(data)}
-        return None if WORKFLOW_KEYWORD in texts or texts.isdisjoint(_FOREIGN_TEXTS) else _loaded(data, name)
     if head[:4].lstrip(_BLANK)[:1] in (b"{", b"["):
         try:
             return _from_json(jsontools.loads(data.read(LIMITS.document_bytes + 1), source="workflow"))
         except GraphflowError:
             return None  # told by whoever reads it as a native workflow
-    return None if container_of(data) == "json" else _loaded(data, name)
+    try:
+        texts = {keyword.lower() for keyword in embedded_texts(data) or ()}
+    except ValueError:
+        return _loaded(data, name)  # which says what is damaged
+    mute = is_png(head) and texts.isdisjoint(_FOREIGN_TEXTS)  # told by whoever reads it as a native workflow
+    return None if WORKFLOW_KEYWORD in texts or mute or container_of(data) == "json" else _loaded(data, name)
 
 
 def _from_json(parsed: Any) -> Found | None:

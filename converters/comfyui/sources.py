@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from graphflow.basics.regular import open_regular
+from graphflow.document.media.containers import container_of
 from graphflow.document.published import Published
 from graphflow.errors import ConversionError
 
 from .core_version import Version, core_version
 from .fields import quote
 from .jsontext import TEXT_BYTES, loads
-from .metadata import container_of, texts_of
+from .metadata import texts_of
 from .published import published_models
 
 Source = str | os.PathLike[str] | bytes | BinaryIO | Mapping[str, Any]

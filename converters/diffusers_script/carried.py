@@ -16,9 +16,12 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
+from importlib.util import find_spec
 from pathlib import Path
 
 from graphflow import errors
+from graphflow.modelfiles.families import installed
+from graphflow.modelfiles.family import Family
 
 from .layout import INDENT, WIDTH
 
@@ -27,15 +30,20 @@ _ENGINE = Path(errors.__file__).resolve().parent
 _FILES: Mapping[str, tuple[Path, tuple[str, ...]]] = {
     "graphflow.sampling": (
         _ENGINE / "sampling",
-        ("levels", "schedules", "changed_levels", "guidance", "guiders", "modifiers"),
+        (
+            "levels", "flow_levels", "latent_space", "schedules", "changed_levels", "variance_exploding", "guidance",
+            "guiders", "modifiers",
+        ),
     ),
     "graphflow.sampling.samplers": (_ENGINE / "sampling/samplers", ("*",)),
+    "graphflow.loading.codes": (_ENGINE / "loading/codes", ("decoding",)),
     "graphflow.basics": (_ENGINE / "basics", ("tiles",)),
     "graphflow.vision": (_ENGINE / "vision", ("clip_pixels",)),
     "graphflow.pixels": (_ENGINE / "pixels", ("*",)),
     __package__ + ".helpers": (_HERE / "helpers", ("*",)),
-}
-"""Where carried code stands: the folder of a package, and its modules in the order in which a script has them."""
+}  # fmt: skip
+"""Where carried code stands: the folder of a package, and its modules in the order in which a script has them. What
+families declare as `ScriptTraits.sources` follows."""
 
 CHECKS = "graphflow.sampling.checks"
 """Decorators from here refuse what a user of the engine may set; scripts leave them out."""
@@ -238,6 +246,15 @@ def _modules() -> Iterator[tuple[str, _Module]]:
                 if path.stem != "__init__":
                     name = f"{package}.{path.stem}"
                     yield name, _read(name, path.read_text("utf-8"))
+    for source in dict.fromkeys(name for family in installed().values() for name in sources_of(family)):
+        spec = find_spec(source)
+        assert spec is not None and spec.origin is not None, source
+        yield source, _read(source, Path(spec.origin).read_text("utf-8"))
+
+
+def sources_of(family: Family) -> tuple[str, ...]:
+    """The modules of a family whose functions scripts may carry."""
+    return () if family.scripts is None else family.scripts.sources
 
 
 def _read(name: str, text: str) -> _Module:

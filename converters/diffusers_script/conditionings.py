@@ -39,6 +39,9 @@ class Control:
         return (self.start, self.end) == ("0.0", "1.0")
 
 
+TOLD = frozenset({"guidance", "references", "method", "picture", "hole"})
+"""Settings of a prompt that networks read; the others say where, when and how strongly it acts."""
+
 KEEP_LENGTH = frozenset({"zeroed", "averaged"})
 """Changes of an embedding that leave its length."""
 
@@ -54,6 +57,8 @@ class Entry:
         parts: Expression of the prompt in weighted parts.
         text_l: Expression of the prompt for SDXL's small encoder where that differs, else empty.
         parts_l: The same in weighted parts.
+        variable: The variable of what it encodes to, where that is in the script already.
+        further: Weighted parts for single encoders, by the option of the script's function.
         single: Whether its text fills no more than one chunk of 75 tokens.
         edits: Changes of its embedding, in order: (helper, arguments).
         settings: Where, when and how strongly it acts: (name, expression) pairs.
@@ -70,6 +75,8 @@ class Entry:
     controls: tuple[Control, ...] = ()
     text_l: str = ""
     parts_l: str = ""
+    variable: str = ""
+    further: tuple[tuple[str, str], ...] = ()
 
     @property
     def plain(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from graphflow.modelfiles.families import installed
-from graphflow.modelfiles.family import Family, ScriptTraits
+from graphflow.modelfiles.family import Family, FlowScripts, ScriptTraits
 
 from .models import Base
 from .script import UnsupportedError
@@ -30,6 +30,15 @@ def traits_of(base: Base) -> ScriptTraits:
     traits = family_of(base).scripts
     assert traits is not None
     return traits
+
+
+def flow_of(base: Base) -> FlowScripts | None:
+    """How scripts run a model on a flow; None where it is none.
+
+    Raises:
+        UnsupportedError: No script can run its models.
+    """
+    return traits_of(base).flow
 
 
 def pipeline_class(base: Base, task: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .conditionings import Conditioning
-from .families import family_of, traits_of
+from .families import family_of, flow_of, traits_of
 from .handles import EmptyLatent, Sampling
 from .models import ModelPart, text_patches
 from .ranges import time_before as share_before_step
@@ -93,6 +93,10 @@ class Fitting:
 
     def _misfit_but_for_steps(self, sampling: Sampling) -> str:
         return next((reason for rule, reason in RULES if not rule(self, sampling)), "")
+
+    def not_on_a_flow(self, sampling: Sampling) -> bool:
+        """Whether pipelines count noise and tell prompts as graphflow does, which those of flow models do not."""
+        return flow_of(sampling.model.base) is None
 
     def plain_guidance(self, sampling: Sampling) -> bool:
         """Whether nothing changes guidance or the denoiser."""
@@ -269,6 +273,7 @@ class Fitting:
 
 
 RULES: Sequence[tuple[Callable[[Fitting, Sampling], bool], str]] = (
+    (Fitting.not_on_a_flow, "pipelines of flow models have other noise levels, padding of prompts and guidance"),
     (Fitting.plain_guidance, "its guidance or its denoiser is changed"),
     (Fitting.own_places, "its latents take the noise of other places in a batch"),
     (Fitting.has_scheduler, "no scheduler takes just the steps of its sampler and schedule"),

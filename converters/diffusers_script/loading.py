@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .families import pipeline_class, text_parts, traits_of
+from .families import family_of, flow_of, pipeline_class, text_parts, traits_of
 from .layout import Expression, call, listed, literal, mapped, quoted
 from .models import Base, Change, Hook, ModelPart, Net, Patch, text_patches
 from .nets import how_to_load, net_of
@@ -137,9 +137,18 @@ class Loader:
         """The variable of a part that lies in a file of its own."""
         return self._alone(net_of(part))
 
-    def _alone(self, net: Net) -> str:
-        if net.key not in self.alone:
-            if net.module:
+    def _alone(self, net: Net, changed: str = "") -> str:
+        key = net.key + changed
+        if key not in self.alone:
+            if net.made:
+                if net.module:
+                    self.script.use(net.module, net.made)
+                self.script.need(net.function, *([] if net.module else [net.made]))
+                options: dict[str, Expression] = dict(net.options)
+                if net.names:
+                    options["names"] = self.script.constant(f"{net.hint}_names", f'"""\n{net.names}\n"""')
+                loading = call(net.function, net.made, net.path, dtype="DTYPE", **options).then(".to(DEVICE)")
+            elif net.module:
                 self.script.use(net.module, net.function.partition(".")[0])
                 function, first = net.function, []
                 if net.module == "transformers":
@@ -149,8 +158,8 @@ class Loader:
             else:
                 self.script.need(net.function)
                 loading = call(net.function, net.path, **dict(net.options)).then(".to(DEVICE, DTYPE)")
-            self.alone[net.key] = self.script.assign(net.hint, loading)
-        return self.alone[net.key]
+            self.alone[key] = self.script.assign(net.hint, loading)
+        return self.alone[key]
 
     def set_scheduler(self, pipe: str, expression: Expression, attributes: Mapping[str, Expression]) -> None:
         """Give a pipeline a scheduler with attributes, unless it has it already."""
@@ -165,17 +174,24 @@ class Loader:
         name = pipeline_class(base, "img2img" if base.refiner else kind[0])
         self.script.use("diffusers", name)
         options: dict[str, Expression] = (
-            {argument: self._alone(net) for argument, net in base.alone} | self._nets(kind) | self._other_vae(base)
+            {argument: self._alone(net, _changes(part, argument)) for argument, net in base.alone}
+            | self._nets(kind)
+            | self._other_vae(base)
         )
         if part.pictures:
             options["image_encoder"] = self.component(part.pictures[0].encoder)
-        if base.is_whole:
+        if base.is_whole and not base.apart:
             options |= {"dtype": "DTYPE", **self.checking(base)}
             made = call(f"{name}.{how_to_load(base)}", base.path, **options)
         else:
             made = call(name, **options, **self._assembled(base, options))
         variable = self.script.assign("refiner" if base.refiner else "pipe", made)
         self.script.place(variable)
+        self.script.half = family_of(base).half
+        flow, network = flow_of(base), traits_of(base).network
+        if flow is not None and flow.adjusts and network in {*base.description.parts, *dict(base.alone)}:
+            self.script.need(flow.adjusts)
+            self.script.add(f"{flow.adjusts}({variable}.{network})")
         if base.options:
             changed = {option: literal(value) for option, value in base.options}
             self.script.add("", call(f"{variable}.scheduler.register_to_config", **changed))
@@ -203,13 +219,25 @@ class Loader:
 
     def _assembled(self, base: Base, given: Mapping[str, Expression]) -> dict[str, Expression]:
         """What a pipeline of parts from files of their own needs beside them."""
-        self.script.use("transformers", "CLIPTokenizer")
+        found: dict[str, Expression] = {}
+        for name, loader, path in base.tokenizers:
+            if "." in loader:
+                self.script.use("transformers", loader.partition(".")[0])
+            else:
+                self.script.need(loader)
+            found[name] = call(loader, path)
+        if flow_of(base) is not None:
+            self.script.use("diffusers", "FlowMatchEulerDiscreteScheduler")
+            found["scheduler"] = call("FlowMatchEulerDiscreteScheduler")
+            parts = text_parts(base)
+            wanted = (
+                traits_of(base).network,
+                *parts,
+                *(name.replace("text_encoder", "tokenizer") for name in parts),
+                "vae",
+            )
+            return found | {name: "None" for name in wanted if name not in {*given, *found}}
         self.script.use("diffusers", "EulerDiscreteScheduler")
-        names = ("tokenizer", "tokenizer_2")
-        found: dict[str, Expression] = {
-            name: call("CLIPTokenizer.from_pretrained", path)
-            for name, path in zip(names, base.tokenizers, strict=False)
-        }
         config = {"beta_start": "0.00085", "beta_end": "0.012", "beta_schedule": '"scaled_linear"', "steps_offset": "1"}
         prediction = str(base.description.scheduler.get("prediction_type", "epsilon"))
         if prediction != "epsilon":
@@ -266,7 +294,7 @@ class Loader:
         """Write a change of weights."""
         self.script.need(change.helper)
         pipes = [pipe, *([self._other(change.other)] if change.other else [])]
-        for name in text_parts(base) if change.has_text else (change.part,):
+        for name in text_parts(base) if change.has_text and not change.alone else (change.part,):
             modules = [f"{variable}.{name}" for variable in pipes]
             self.script.add("", call(change.helper, *modules, **dict(change.arguments)))
 
@@ -297,7 +325,7 @@ class Loader:
             self.script.add("", loading)
             names.append(name)
             alike = not patch.has_text or patch.text_strength == patch.strength
-            each = {"unet": patch.strength, **dict.fromkeys(text_parts(base), patch.text_strength)}
+            each = {traits_of(base).network: patch.strength, **dict.fromkeys(text_parts(base), patch.text_strength)}
             strengths.append(patch.strength if alike else mapped(each))
         self.script.add("", call(f"{pipe}.set_adapters", listed(names), listed(strengths)))
         if fused:
@@ -313,6 +341,12 @@ class Loader:
         if sampled and text_patches(sampled.patches) == wanted:
             return self._pipe(sampled)
         return self._pipe(ModelPart(encoder.base, "model", encoder.patches))
+
+
+def _changes(part: ModelPart, argument: str) -> str:
+    """What tells a part of a pipeline whose weights the script changes itself from the same without these changes."""
+    changes = [patch for patch in part.patches if isinstance(patch, Change) and patch.part == argument]
+    return repr(changes) if changes else ""
 
 
 def network_hooks(part: ModelPart) -> tuple[Hook, ...]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from .conditionings import Conditioning
-from .families import traits_of
+from .conditionings import TOLD, Conditioning
+from .families import family_of, flow_of, traits_of
 from .fitting import guidance_hooks
+from .flows import is_raw, levels_of, space_of
 from .handles import EmptyLatent, Latents, Noise, Sampling, Solver
 from .layout import Expression, call, listed, mapped
 from .loading import Loader
@@ -37,6 +38,8 @@ GAUSSIAN = frozenset(
     ]
 )
 BROWNIAN = frozenset({"dpmpp_sde", "dpmpp_2m_sde", "dpmpp_2m_sde_heun", "dpmpp_3m_sde"})
+LOG_SNR = BROWNIAN | {"exp_heun_2_x0", "er_sde", "seeds_2", "seeds_3", "sa_solver", "sa_solver_pece"}
+"""Samplers that see a flow model as one whose latents are clean + sigma * noise."""
 SKIPS_PENULTIMATE = frozenset({"dpm_2", "dpm_2_ancestral", "uni_pc", "uni_pc_bh2"})
 OWN_STEPS = frozenset({"dpm_fast", "dpm_adaptive"})
 SAME_STEPS = {"ddim": "euler"}
@@ -60,20 +63,32 @@ class Loops:
         pipe = self.loader.pipe(sampling.model)
         sampler = fixed(values["sampler"])
         start = self._start(sampling, pipe)
-        denoise = self._denoiser(sampling, pipe)
+        denoise = self.denoiser(sampling, pipe)
         sigmas = self._sigmas(sampling, denoise, sampler)
         seed, batch = self.script.value(values["seed"]), fixed(values["noise_layout"]) == "batch"
         steps = step_seed(seed, fixed(values["step_noise"]))
         noise = Noise(seed, bool(fixed(values["add_noise"])), batch, steps)
         return self._run(sampling, start, denoise, sigmas, Solver(sampler), noise)
 
-    def custom(self, sampling: Sampling, levels: str, solver: Solver, noise: Noise) -> Latents:
-        """Write a sampling whose schedule, sampler and noise come from elsewhere."""
-        pipe = self.loader.pipe(sampling.model)
+    def custom(
+        self, sampling: Sampling, levels: str, solver: Solver, noise: Noise, *, denoised: bool = False
+    ) -> tuple[Latents, Latents | None]:
+        """Write a sampling whose schedule, sampler and noise come from elsewhere; gives the last clean latents, too."""
+        pipe, script = self.loader.pipe(sampling.model), self.script
         start = self._start(sampling, pipe)
-        return self._run(sampling, start, self._denoiser(sampling, pipe), levels, solver, noise)
+        denoise = self.denoiser(sampling, pipe)
+        seen = script.assign("seen", "[]") if denoised else ""
+        made = self._run(sampling, start, denoise, levels, solver, noise, seen)
+        if not seen:
+            return made, None
+        last = f"{seen}[-1]"
+        if flow_of(sampling.model.base) is not None:
+            last = f"{space_of(script, sampling.model.base)}.leave({last})"
+        return made, replace(made, variable=script.assign("denoised", last))
 
-    def _run(self, sampling: Sampling, start: str, denoise: str, sigmas: str, solver: Solver, noise: Noise) -> Latents:
+    def _run(
+        self, sampling: Sampling, start: str, denoise: str, sigmas: str, solver: Solver, noise: Noise, seen: str = ""
+    ) -> Latents:
         script = self.script
         drawn = ""
         if noise.add:
@@ -93,8 +108,11 @@ class Loops:
                 made = call(opening[-1].helper, *kept, sigmas, **dict(opening[-1].arguments))
             script.need(opening[-1].helper if opening else "Inpainting")
             script.add(f"{denoise} = ", made)
-        begin = start
-        if drawn:
+        begin, flow = start, flow_of(sampling.model.base) is not None
+        if flow:
+            made = call(f"{denoise}.levels.noise_latent", f"{sigmas}[0]", drawn or f"torch.zeros_like({start})", start)
+            begin = script.assign("noisy", made)
+        elif drawn:
             script.need("add_noise")
             begin = script.assign("noisy", call("add_noise", start, drawn, f"{sigmas}[0]", f"{denoise}.levels"))
         function = SAME_STEPS.get(solver.name, solver.name).removesuffix("_gpu")
@@ -103,44 +121,69 @@ class Loops:
         watch = "show_share" if function in OWN_STEPS else "show_progress"
         script.need(watch)
         progress = script.assign("progress", call(watch, self.loader.pipe(sampling.model), sigmas))
+        if seen:
+            script.need("remember")
+            script.add(f"{progress} = ", call("remember", progress, seen))
         if sampling.channels:
             script.need("read_channels")
             hook = script.assign("hook", call("read_channels", self.loader.pipe(sampling.model), sampling.channels))
-        made = call(function, denoise, begin, sigmas, noise=drawing, callback=progress, **dict(solver.options))
+        taken: list[Expression] = [denoise, begin, sigmas]
+        if flow and function in LOG_SNR:
+            script.need("run_in_log_snr_form")
+            taken, function = [function, *taken], "run_in_log_snr_form"
+        made = call(function, *taken, noise=drawing, callback=progress, **dict(solver.options))
         variable = script.assign(sampling.node, made)
+        if flow:
+            finished = f"{space_of(script, sampling.model.base)}.leave({variable} / (1 - {sigmas}[-1]))"
+            script.add(f"{variable} = ", finished)
         if sampling.channels:
             script.add(f"{hook}.remove()")
         return Latents(variable, sampling.model, sampling.latent.mask, sampling.latent.places)
 
     def _start(self, sampling: Sampling, pipe: str) -> str:
-        latent = sampling.latent
+        latent, base = sampling.latent, sampling.model.base
+        flow = flow_of(base) is not None
         if isinstance(latent, EmptyLatent):
-            sizes = [latent.batch, latent.channels, _eighth(latent.height), _eighth(latent.width)]
+            channels, edge = latent.channels, 8
+            if flow:
+                channels, edge = str(family_of(base).latent.channels), family_of(base).latent.downscale
+            sizes = [latent.batch, channels, _divided(latent.height, edge), _divided(latent.width, edge)]
             return self.script.assign(latent.node, call("torch.zeros", *sizes, device="DEVICE"))
+        if latent.scaled_for is not None and is_raw(latent.scaled_for) != flow:
+            raise UnsupportedError("its latents are those of another family; decode them, and encode the picture again")
+        if flow:
+            return self.script.assign("latents", f"{space_of(self.script, base)}.enter({latent.variable}.to(DEVICE))")
         if latent.scaled_for is None:
             return self.script.assign("latents", f"{latent.variable} * {pipe}.vae.config.scaling_factor")
-        if (
-            latent.scaled_for.base.key == sampling.model.base.key
-            or latent.scaled_for.base.family == sampling.model.base.family
-        ):
+        if latent.scaled_for.base.key == base.key or latent.scaled_for.base.family == base.family:
             return str(latent.variable)
         other = self.loader.vae(latent.scaled_for)
         factor = f"{pipe}.vae.config.scaling_factor / {other}.config.scaling_factor"
         return self.script.assign("latents", f"{latent.variable} * ({factor})")
 
-    def _denoiser(self, sampling: Sampling, pipe: str) -> str:
+    def denoiser(self, sampling: Sampling, pipe: str) -> str:
+        """Write the guided model of a sampling; returns its variable."""
         sides = sampling.sides
         regional = not all(_alone(side) for side in sides)
-        own = traits_of(sampling.model.base).suffix.capitalize()
+        flow = flow_of(sampling.model.base)
+        own = "Flow" if flow else traits_of(sampling.model.base).suffix.capitalize()
         name = f"{_place(sides)}{own}Denoiser"
+        if flow:
+            _require_flow(sampling, steered=name.startswith("Steered"))
         if sampling.model.base.refiner:
             if regional and not all("sizes" in dict(entry.settings) for side in sides for entry in side.entries):
                 raise UnsupportedError("prompts of SDXL's refiner in areas need encode_prompt_refiner")
             name = name if regional else "RefinerDenoiser"
         self.script.need(name)
-        prompts = [Prompts(self.script, self.loader).encoded(side, regional=regional) for side in sides]
+        writer = Prompts(self.script, self.loader)
+        prompts = [writer.encoded(side, regional=regional, model=sampling.model) for side in sides]
         others = dict(zip((name for name, _ in sampling.others), prompts[2:], strict=True))
-        arguments: list[Expression] = [pipe, *prompts[:2]]
+        arguments: list[Expression] = [pipe]
+        if flow:
+            self.script.need(flow.velocity)
+            arguments += [flow.velocity, levels_of(self.script, sampling.model)]
+            arguments.append(space_of(self.script, sampling.model.base))
+        arguments += prompts[:2]
         if sampling.negative is not None and sampling.guider is None:
             arguments.append(self.script.value(sampling.values["guidance_scale"]))
         denoise = self.script.assign("denoise", call(name, *arguments, **others))
@@ -212,6 +255,26 @@ class Loops:
         return "None"
 
 
+UNETS_ONLY = frozenset(
+    {"perturbed_attention_guidance", "self_attention_guidance", "skip_layer_guidance", "SelfAttentionGuidance"}
+)
+"""Changes of guidance by other states of a UNet."""
+
+
+def _require_flow(sampling: Sampling, *, steered: bool) -> None:
+    """Refuse what scripts do to UNets only.
+
+    Raises:
+        UnsupportedError: Always where there is something of the kind.
+    """
+    if steered:
+        raise UnsupportedError("ControlNets of its family cannot be written in scripts")
+    hooks = sampling.model.hooks
+    only = [hook.helper for hook in hooks if hook.stage in ("unet", "denoiser") or hook.helper in UNETS_ONLY]
+    if only or sampling.model.pictures:
+        raise UnsupportedError(f"scripts change UNets by {', '.join(only) or 'IP-Adapters'}, not models of its family")
+
+
 def _place(sides: Sequence[Conditioning]) -> str:
     """Which denoiser they need: for prompts everywhere and always, in places, in time, or with ControlNets."""
     entries = [entry for side in sides for entry in side.entries]
@@ -225,8 +288,8 @@ def _place(sides: Sequence[Conditioning]) -> str:
 def _alone(conditioning: Conditioning) -> bool:
     """Whether it is one prompt that acts everywhere, always."""
     (first, *more) = conditioning.entries
-    return not more and not first.settings and not first.controls
+    return not more and not set(dict(first.settings)) - TOLD and not first.controls
 
 
-def _eighth(pixels: str) -> str:
-    return str(int(pixels) // 8) if pixels.isdigit() else f"{pixels} // 8"
+def _divided(pixels: str, edge: int) -> str:
+    return str(int(pixels) // edge) if pixels.isdigit() else f"{pixels} // {edge}"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from graphflow.modelfiles.description import Description
+from graphflow.modelfiles.description import Description, Part
 from graphflow.modelfiles.families import variant_named
 
 
@@ -22,6 +22,8 @@ class Net:
         path: Expression of its path.
         options: Expressions of further arguments.
         hint: What its variable is called.
+        made: The class that the helper gets first; empty where it knows its own.
+        names: What the tensors of the file are called in that class, see the script's ``read_table``.
     """
 
     key: str
@@ -30,6 +32,8 @@ class Net:
     path: str
     options: tuple[tuple[str, str], ...]
     hint: str
+    made: str = ""
+    names: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +49,10 @@ class Base:
         node: The loader's id.
         alone: Parts that lie in files of their own, by the argument of a pipeline that takes them.
         host: Key of the checkpoint that has the other parts, where some are alone; without one all are.
-        tokenizers: Expressions of where the tokenizers of such text encoders are.
+        encoders: What is known of such text encoders, by the same names.
+        apart: Whether all its parts are loaded one by one, and put together.
+        tokenizers: The tokenizers of such text encoders: argument of the pipeline, what loads it, and the expression of
+            where it is.
     """
 
     key: str
@@ -56,7 +63,9 @@ class Base:
     node: str = ""
     alone: tuple[tuple[str, Net], ...] = ()
     host: str = ""
-    tokenizers: tuple[str, ...] = ()
+    encoders: tuple[tuple[str, Part], ...] = ()
+    apart: bool = False
+    tokenizers: tuple[tuple[str, str, str], ...] = ()
 
     @property
     def checkpoint(self) -> str:
@@ -109,6 +118,7 @@ class Change:
         part: ``unet`` or ``text_encoder``.
         arguments: Expressions of its arguments, by name.
         other: Another model whose weights it reads.
+        alone: Whether it changes just this part, whatever other text encoders there are.
         rounded: Dtype that the text encoder's weights are rounded to, or empty.
     """
 
@@ -117,11 +127,12 @@ class Change:
     arguments: tuple[tuple[str, Any], ...] = ()
     other: ModelPart | None = None
     rounded: str = ""
+    alone: bool = False
 
     @property
     def has_text(self) -> bool:
         """Whether it changes text encoders."""
-        return self.part == "text_encoder"
+        return self.part.startswith("text_encoder")
 
 
 Patches = tuple[Patch | Change, ...]
@@ -213,6 +224,9 @@ class ModelPart:
         layer: Of a text encoder: the hidden layer, None is the family's own.
         mode: Of a union ControlNet: the number of the kind of pictures that it gets.
         pictures: What IP-Adapters have a model take after.
+        network: What is known of the network where its file is not the checkpoint's.
+        times: Of a flow model: expressions of the shift, the number of levels and the scale of its time.
+        length: Of text encoders with T5: options of how far prompts are filled up.
     """
 
     base: Base
@@ -222,3 +236,6 @@ class ModelPart:
     layer: int | None = None
     mode: int | None = None
     pictures: tuple[PicturePrompt, ...] = ()
+    network: Description | None = None
+    times: tuple[str, str, str] | None = None
+    length: tuple[tuple[str, str], ...] = ()

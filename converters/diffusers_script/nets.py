@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from .layout import flat, literal
-from .models import Base, ModelPart, Net
+from graphflow.modelfiles.description import Part, TokenizerSpec
+from graphflow.modelfiles.families import family_named
 
-ALONE = {
-    "control_net": ("controlnet", "diffusers"),
-    "adapter": ("adapter", "diffusers"),
-    "image_encoder": ("image_encoder", "transformers"),
-    "vae": ("vae", "diffusers"),
-    "unet": ("unet", "diffusers"),
-    "text_encoder": ("text_encoder", "transformers"),
-    "text_encoder_2": ("text_encoder_2", "transformers"),
-}
-"""For parts that lie in files of their own: what the description calls them, and the package of their class."""
+from .layout import flat, literal, quoted
+from .models import Base, ModelPart, Net
+from .single_files import loader_of, names_table, tokenizer_source
+
+FILES_OF_DIFFUSERS = frozenset({"UNet2DConditionModel", "ControlNetModel", "ControlNetUnionModel"})
+"""Classes whose single files Diffusers reads by itself, in the sizes of Stable Diffusion."""
+
+RAW_CHANNELS = 4
+"""Autoencoders with more channels are those of flow models; their latents are kept as they make them."""
 
 HELPERS = {
     "T2IAdapter": "load_t2i_adapter",
@@ -25,17 +24,53 @@ HELPERS = {
 """What loads a single file where the class itself reads folders only."""
 
 
+def described(part: ModelPart) -> Part:
+    """What is known of a part; a file with a text encoder alone may call it otherwise."""
+    parts, name = part.base.description.parts, NAMES.get(part.part, part.part)
+    return parts[name] if name in parts else parts["text_encoder"]
+
+
+NAMES = {"control_net": "controlnet"}
+"""What descriptions call parts otherwise."""
+
+
 def net_of(part: ModelPart) -> Net:
-    """How a part is loaded."""
-    name, module = ALONE[part.part]
-    base = part.base
-    parts = base.description.parts
-    found = parts[name] if name in parts else parts["text_encoder"]
+    """How a part is loaded.
+
+    Raises:
+        UnsupportedError: Scripts do not read its file.
+    """
+    base, found = part.base, described(part)
     class_name, how = found.class_name, how_to_load(base)
-    if how == "from_single_file" and class_name in HELPERS:
-        options = tuple((option, flat(literal(value))) for option, value in found.config.items())
-        return Net(base.key, HELPERS[class_name], "", base.path, options, part.part)
-    return Net(base.key, f"{class_name}.{how}", module, base.path, (), part.part)
+    package = "transformers" if part.part.startswith(("text_encoder", "image_encoder")) else "diffusers"
+    if how == "from_pretrained" or class_name in FILES_OF_DIFFUSERS or _is_scaled(found):
+        return Net(base.key, f"{class_name}.{how}", package, base.path, (), part.part)
+    if class_name in HELPERS and not found.prefix:
+        return Net(base.key, HELPERS[class_name], "", base.path, _config(found), part.part)
+    function = loader_of(found)
+    table = names_table(found) if function == "load_part" else ""
+    prefix = (("prefix", quoted(found.prefix)),) if found.prefix else ()
+    key = f"{base.key} {found.name}"
+    scripts = family_named(found.maker).scripts if found.maker else None
+    built = scripts.flow.builds.get(class_name) if scripts is not None and scripts.flow is not None else None
+    made, module = (built, "") if built else (class_name, package)
+    return Net(key, function, module, base.path, (*prefix, *_config(found)), part.part, made, table)
+
+
+def autoencoder_functions(part: ModelPart) -> tuple[str, str] | None:
+    """The functions that encode to and decode latents as the autoencoder makes them; None where they have a model's scale."""
+    found = part.base.description.parts.get("vae")
+    if found is None or _is_scaled(found):
+        return None
+    return ("encode_raw", "decode_raw") if found.class_name == "AutoencoderKL" else ("encode_frame", "decode_frame")
+
+
+def _is_scaled(part: Part) -> bool:
+    return part.class_name == "AutoencoderKL" and part.config.get("latent_channels", RAW_CHANNELS) == RAW_CHANNELS
+
+
+def _config(part: Part) -> tuple[tuple[str, str], ...]:
+    return tuple((option, flat(literal(value))) for option, value in part.config.items())
 
 
 def how_to_load(base: Base) -> str:
@@ -51,8 +86,9 @@ TOKENIZERS = {
 """Where the Hub has the tokenizers of text encoders that lie in files of their own."""
 
 
-def tokenizer_path(part: ModelPart) -> str:
-    """Where the tokenizer of a text encoder is."""
+def tokenizer_of(part: ModelPart) -> tuple[str, str]:
+    """What loads the tokenizer of a text encoder, and where it is."""
     specs = part.base.description.tokenizers
-    folder = next((spec.path for spec in specs if spec.source == "folder" and spec.path), None)
-    return str(folder) if folder else TOKENIZERS[part.part]
+    name = described(part).name
+    spec = next((spec for spec in specs if spec.part == name), TokenizerSpec(name, "missing", {}))
+    return tokenizer_source(spec, TOKENIZERS.get(part.part, ""))

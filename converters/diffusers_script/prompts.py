@@ -6,14 +6,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from graphflow.modelfiles.families import variant_named
+from graphflow.modelfiles.family import FlowScripts
 
-from .conditionings import Conditioning, Control, Entry
-from .families import traits_of
+from .conditionings import TOLD, Conditioning, Control, Entry
+from .families import flow_of, traits_of
+from .flows import described_network, space_of
 from .handles import Sampling
-from .layout import Expression, Items, call, listed, mapped, quoted
+from .layout import Expression, Items, call, flat, listed, literal, mapped, quoted
 from .loading import Loader
 from .models import ModelPart
-from .script import Script
+from .script import Script, UnsupportedError
 
 
 @dataclass(frozen=True)
@@ -53,15 +55,25 @@ class Prompts:
                 found[pooled] = f'{variable}["pooled"]'
         return found
 
-    def encoded(self, conditioning: Conditioning, *, in_parts: bool = False, regional: bool = False) -> str:
+    def encoded(
+        self,
+        conditioning: Conditioning,
+        *,
+        in_parts: bool = False,
+        regional: bool = False,
+        model: ModelPart | None = None,
+    ) -> str:
         """The expression of a conditioning as a denoiser reads it: one prompt, or a list of them with settings."""
         if not regional:
-            return self.entry(conditioning.entries[0], in_parts=in_parts)
-        rows = [self._with_settings(entry) for entry in conditioning.entries]
+            first = conditioning.entries[0]
+            if TOLD & set(dict(first.settings)):
+                return flat(self._with_settings(first, model))
+            return self.entry(first, in_parts=in_parts)
+        rows = [self._with_settings(entry, model) for entry in conditioning.entries]
         return self.script.assign("prompts", listed(rows))
 
-    def _with_settings(self, entry: Entry) -> Expression:
-        settings = self._placed(dict(entry.settings))
+    def _with_settings(self, entry: Entry, model: ModelPart | None) -> Expression:
+        settings = self._told(entry, self._placed(dict(entry.settings)), model)
         if entry.controls:
             settings["controls"] = listed(self._control(control) for control in entry.controls)
         variable = self.entry(entry)
@@ -69,6 +81,31 @@ class Prompts:
             return variable
         items = [("", f"**{variable}"), *((f"{quoted(name)}: ", shown) for name, shown in settings.items())]
         return Items("{", tuple(items), "}")
+
+    def _told(self, entry: Entry, settings: dict[str, Any], model: ModelPart | None) -> dict[str, Expression]:
+        """Settings as a flow model's function reads them; others read none of these."""
+        told = {name: settings.pop(name) for name in TOLD & set(settings)}
+        flow = flow_of(entry.encoder.base)
+        if flow is None or model is None:
+            return settings
+        if flow.guides and "guidance" in told:
+            settings["guidance"] = told["guidance"]
+        if "references" in told:
+            known = flow.references(described_network(model))
+            method = told.get("method") or next(iter(known), "")
+            if method not in known:
+                raise UnsupportedError(
+                    f"models of its family tell reference pictures apart by {', '.join(known)}, not by {method!r}"
+                    if known
+                    else "models of its family look at no reference pictures"
+                )
+            self.script.need(known[method])
+            settings |= {"references": listed(told["references"]), "arrange": known[method]}
+        if "picture" in told and flow.channels:
+            self.script.need(flow.channels)
+            seen = f"{space_of(self.script, entry.encoder.base)}.enter({told['picture']})"
+            settings["beside"] = call(flow.channels, seen, *([told["hole"]] if "hole" in told else []))
+        return settings
 
     def _placed(self, settings: dict[str, Any]) -> dict[str, Expression]:
         """Settings of a prompt with functions for where and how strongly it acts."""
@@ -105,7 +142,10 @@ class Prompts:
         return str(self.script.written[key])
 
     def _entry(self, entry: Entry, in_parts: bool) -> str:
+        if entry.variable:
+            return entry.variable
         pipe = self.loader.text_pipe(entry.encoder)
+        flow = flow_of(entry.encoder.base)
         own = traits_of(entry.encoder.base).suffix
         suffix = f"_{own}" if own else ""
         if entry.edits:
@@ -113,6 +153,8 @@ class Prompts:
             self.script.need(helper)
             shown = [self.entry(item, in_parts=in_parts) if isinstance(item, Entry) else item for item in arguments]
             return self.script.assign(entry.node, call(helper, self.entry(before, in_parts=in_parts), *shown))
+        if flow is not None:
+            return self._flow_entry(entry, pipe, flow)
         if entry.plain and not in_parts:
             name = f"encode_prompt{suffix}"
             self.script.need(name)
@@ -124,6 +166,20 @@ class Prompts:
         options: dict[str, Expression] = {} if layer is None else {"layer": str(layer)}
         options |= {"parts_l": entry.parts_l} if entry.parts_l else {}
         return self.script.assign(entry.node, call(name, pipe, entry.parts, **options))
+
+    def _flow_entry(self, entry: Entry, pipe: str, flow: FlowScripts) -> str:
+        encoder = entry.encoder
+        options = {name: literal(value) for name, value in flow.options.items()}
+        if encoder.layer is not None:
+            if not flow.layer:
+                raise UnsupportedError("scripts read the usual layer of this family's text encoder only")
+            options[flow.layer] = str(encoder.layer)
+        made = {net.made for _, net in encoder.base.alone}
+        if flow.builds and not made & set(flow.builds.values()):
+            raise UnsupportedError("scripts read this family's text encoder from a file of its own")
+        options |= {**dict(entry.further), **dict(encoder.length)}
+        self.script.need(flow.encode)
+        return self.script.assign(entry.node, call(flow.encode, pipe, entry.parts, **options))
 
 
 def _layer(encoder: ModelPart) -> int | None:

@@ -9,7 +9,7 @@ from graphflow.spec.decorator import spec_of
 
 _RUNTIME = "it computes with what is known only when the workflow runs"
 _RANDOM = "it draws anew for every run"
-_FAMILY = "it is for models of other families than Stable Diffusion 1, 2 and XL, which scripts call as whole pipelines"
+_FAMILY = "it is for models whose families have no scripts but calls of whole pipelines"
 _WAITS = "it waits for a family that is not built, so that graphflow does not run it, either"
 _FILES = "scripts write pictures and latents; save models with graphflow"
 _MEDIA = "scripts write pictures and latents, no video, sound or text"
@@ -25,10 +25,8 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     ),
     _RANDOM: ("random_float", "random_int", "random_line"),
     _FAMILY: (
-        "add_reference_latent", "apply_control_patch", "empty_video_latent", "encode_prompt_with_images", "flux2_sigmas",
-        "load_control_patch", "ltxv_sigmas", "replace_latent_frames",
-        "set_audio_length", "set_flow_shift", "set_flux_shift", "set_frame_rate", "set_guidance",
-        "set_reference_method", "set_t5_length", "skip_transformer_layers", "trim_video_latent",
+        "apply_control_patch", "empty_video_latent", "flux2_sigmas", "load_control_patch", "ltxv_sigmas",
+        "replace_latent_frames", "set_audio_length", "set_frame_rate", "trim_video_latent",
     ),
     _FILES: ("save_checkpoint", "save_lora", "save_model", "save_text_encoder", "save_vae"),
     _MEDIA: (
@@ -39,11 +37,18 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     "scripts have no levels of models that were trained on a whole range of them": ("set_continuous_sampling",),
     "it is computed from two models' weights when it is loaded": ("load_difference_control_net",),
     "scripts put noise on latents when they sample": ("add_noise",),
+    "scripts carry no function for it": (
+        "add_gligen_box", "add_image_prompt", "add_stage_c", "apply_hypernetwork", "cache_references", "cut_latent_to_batch",
+        "encode_prompts_with_images", "encode_stage_c", "enlarge_conditioning", "perp_neg_guidance", "set_cascade_shift",
+    ),
 }  # fmt: skip
+
+_SOMETIMES = frozenset({"encode_prompt_parts"})
+"""Waits for some families, and runs for others."""
 
 REASONS: Mapping[str, str] = {
     **{name: reason for reason, names in _GROUPS.items() for name in names},
-    **{spec.type: _WAITS for spec in map(spec_of, NODES) if spec.waits is not None},
+    **{spec.type: _WAITS for spec in map(spec_of, NODES) if spec.waits is not None and spec.type not in _SOMETIMES},
 }
 """Reasons by node type."""
 

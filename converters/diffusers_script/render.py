@@ -14,10 +14,7 @@ from .graph import Given
 from .layout import INDENT, Expression, call, comment, docstring, flat, lay_out, literal, quoted
 from .script import Line, Script, Stage
 
-DEVICE = {
-    "DEVICE": '"cuda" if torch.cuda.is_available() else "cpu"',
-    "DTYPE": 'torch.float16 if DEVICE == "cuda" else torch.float32',
-}
+DEVICE = '"cuda" if torch.cuda.is_available() else "cpu"'
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,8 @@ def frame(script: Script, *, argparse: bool = True) -> list[Part]:
     used = set(script.imports) | {found for piece in pieces for found in piece.imports}
     used |= {Import("pathlib", "Path"), Import("torch")}
     used.add(Import("argparse") if argparse else Import("types", "SimpleNamespace"))
-    constants = {**script.constants, **DEVICE}
+    dtype = f'torch.{script.half} if DEVICE == "cuda" else torch.float32'
+    constants = {**script.constants, "DEVICE": DEVICE, "DTYPE": dtype}
     lines = [line for name, shown in constants.items() for line in lay_out(f"{name} = ", shown)]
     small = [piece.source for piece in pieces if piece.constant]
     helpers = [piece for piece in pieces if not piece.constant]

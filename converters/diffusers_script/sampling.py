@@ -10,6 +10,7 @@ from .handles import Decoding, Latents, Pixels, Sampling
 from .layout import Expression, Items, call
 from .loading import Loader
 from .loops import Loops
+from .nets import autoencoder_functions
 from .script import Script, ids
 
 
@@ -75,8 +76,9 @@ class Writer:
 
     def decode(self, latents: Latents, vae: Any, node: str) -> Pixels:
         """Write the decoding of latents."""
-        self.script.need("decode_latents")
-        return Pixels(self.script.assign(node, call("decode_latents", self.loader.vae(vae), latents.variable)))
+        function = (autoencoder_functions(vae) or ("", "decode_latents"))[1]
+        self.script.need(function)
+        return Pixels(self.script.assign(node, call(function, self.loader.vae(vae), latents.variable)))
 
     def check(self, pixels: Pixels, checker: Any, node: str) -> Pixels:
         """Write a safety check."""

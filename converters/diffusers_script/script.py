@@ -91,6 +91,7 @@ class Script:
         defaults: Their defaults where these are no literals.
         written: What stands in the script already, by what it is.
         places: Whether it puts a pipeline on the device, or offloads it.
+        half: Dtype in which it computes on a GPU.
     """
 
     graph: Graph
@@ -106,6 +107,7 @@ class Script:
     defaults: dict[str, Any] = field(default_factory=dict)
     written: dict[Any, Any] = field(default_factory=dict)
     places: bool = False
+    half: str = "float16"
     _names: set[str] = field(default_factory=set)
 
     # ------------------------------------------------------------------------------------------- writing

@@ -51,6 +51,9 @@ _SWITCH = threading.Lock()
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _HEADER_BYTES = 2**20
 _TEXTS = (b"iCCP", b"tEXt", b"zTXt", b"iTXt")
+_TURNING = (b"Raw profile type exif\0", b"Raw profile type APP1\0", b"XML:com.adobe.xmp\0")
+"""What texts begin with that tell how a picture is turned."""
+_TURNING_BYTES = 2**16
 
 
 def read_picture(
@@ -64,7 +67,7 @@ def read_picture(
 ) -> T:
     """Open a picture and take what is wanted of it.
 
-    Colour profiles and texts of a PNG that are larger than Pillow's limits are passed over: no pixel hangs on them.
+    Colour profiles and texts of a PNG are passed over, but for a short one that tells which way is up.
     Of a damaged picture what can be read is taken; the rest is blank: grey in a JPEG, mostly black elsewhere.
 
     Args:
@@ -91,18 +94,14 @@ def read_picture(
                 raise MediaError("not a row of it can be read", where=name)
             return take(picture)
 
+    source.seek(0)
+    if source.read(len(_SIGNATURE)) == _SIGNATURE:
+        source = io.BytesIO(b"".join(_without_texts(source, None if decode else _HEADER_BYTES)))
     try:
         try:
             return attempt(source, lenient=False)
         except _DAMAGE as error:
             failed: Exception = error
-        source.seek(0)
-        if source.read(len(_SIGNATURE)) == _SIGNATURE:
-            source = io.BytesIO(b"".join(_without_texts(source, None if decode else _HEADER_BYTES)))
-            try:
-                return attempt(source, lenient=False)
-            except _DAMAGE as error:
-                failed = error
         try:
             found = attempt(source, lenient=True)
         except (*_DAMAGE, MediaError):
@@ -125,6 +124,8 @@ def loaded_frames(picture: PIL.Image.Image, count: int) -> Iterator[PIL.Image.Im
     for number in range(count):
         try:
             picture.seek(number)
+            if picture.format == "GIF" and picture.size != size:  # Pillow makes room for it, in all that follow too
+                raise OSError(f"frame {number} is larger than the picture")
             if picture.size == size:
                 picture.load()
         except _DAMAGE:
@@ -173,7 +174,7 @@ def _cut_ones(*, allowed: bool) -> Iterator[None]:
 
 
 def _without_texts(chunks: IO[bytes], most: int | None) -> Iterator[bytes]:
-    """Yield a PNG, of which this is what follows its signature, without the chunks of colour profiles and texts.
+    """Yield a PNG, of which this is what follows its signature, without colour profiles and what texts tell no turning.
 
     Args:
         chunks: The rest of the file.
@@ -182,8 +183,11 @@ def _without_texts(chunks: IO[bytes], most: int | None) -> Iterator[bytes]:
     yield _SIGNATURE
     while (most is None or most > 0) and (head := chunks.read(8)):
         length = int.from_bytes(head[:4], "big") + 4
+        body = b""
         if head[4:] in _TEXTS:
-            chunks.seek(length, 1)
-            continue
-        yield head + (body := chunks.read(length if most is None else min(length, most)))
+            body = chunks.read(min(length, _TURNING_BYTES))
+            if len(body) < length or not body.startswith(_TURNING):
+                chunks.seek(length - len(body), 1)
+                continue
+        yield head + (body := body or chunks.read(length if most is None else min(length, most)))
         most = None if most is None else most - len(body)

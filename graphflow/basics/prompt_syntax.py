@@ -74,6 +74,16 @@ def pieces(text: str, tokens: Collection[str] = ()) -> list[Piece]:
     return found
 
 
+def plain_pieces(text: str) -> list[Piece]:
+    """The pieces of a prompt in which brackets mean no weights."""
+    return pieces(unescaped(text).replace("(", r"\(").replace(")", r"\)"))
+
+
+def plainly(text: str) -> str:
+    """What a language model is told of such a prompt: all but its embeddings."""
+    return "".join(piece.text for piece in plain_pieces(text) if not piece.is_embedding)
+
+
 def embedding_names(text: str) -> list[str]:
     """The embeddings that a prompt calls by `embedding:name`, in order, each once."""
     return list(dict.fromkeys(piece.text for piece in pieces(text) if piece.is_embedding))

@@ -38,3 +38,11 @@ def regular(path: str, flags: int) -> int:
 def open_regular(path: Path) -> BufferedReader:
     """Open a file to read its bytes; raises as :func:`regular` does."""
     return open(path, "rb", opener=regular)  # Path.open takes no opener
+
+
+def is_there(path: Path) -> bool:
+    """Tell whether there is a file or a folder; a name that no file can have, as strangers write them, is not there."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False

@@ -13,18 +13,23 @@ from graphflow.cli import (
     cache,
     completing,
     demo,
+    diff,
     doctor,
     export,
     failures,
     fetch,
+    find,
     import_,
+    lock,
     migrate,
     models,
     nodes,
     plan,
     run,
     schema,
+    show,
     validate,
+    verify,
     workflows,
 )
 from graphflow.cli.output import alone
@@ -45,7 +50,24 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, plan, validate, import_, export, migrate, workflows, fetch, nodes, schema, demo):
+for command in (
+    run,
+    plan,
+    validate,
+    show,
+    verify,
+    diff,
+    find,
+    import_,
+    lock,
+    export,
+    migrate,
+    workflows,
+    fetch,
+    nodes,
+    schema,
+    demo,
+):
     command.register(app)
 app.add_typer(models.app)
 app.add_typer(cache.app)

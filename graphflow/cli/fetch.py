@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
     from graphflow.document.published import Published
     from graphflow.library.download import RemoteFile
     from graphflow.library.library import Library
+    from graphflow.planning.expand import Expanded
+    from graphflow.reproduce.lock import LockedModel
+    from graphflow.session import Session
 
 EPILOG = "Examples: graphflow fetch sdxl_base_refiner · graphflow fetch theirs.json --yes --allow-host example.org"
 
@@ -54,35 +59,38 @@ def fetch(
             help="Also fetch from this host; without it, from the Hugging Face Hub only. Repeat for more.",
         ),
     ] = None,
+    locked: Annotated[
+        bool,
+        typer.Option(
+            "--locked", metavar="", help="Download exactly the files that WORKFLOW.lock.json names, by SHA-256."
+        ),
+    ] = False,
     yes: Yes = False,
 ) -> None:
     """Download the models that a workflow needs and that are not here. Shows the sizes and asks before.
 
     What is fetched goes into the first model folder; models that are named by their Hub id go into the Hub's cache.
     """  # fmt: skip
-    from graphflow.converters.comfyui.models import model_needs
-    from graphflow.document.published import published, source_of
-
     session = make_session(packs=packs, models=models)
     library = session.library
-    loaded = load(workflow)
-    with named(loaded):
-        expanded = session.expand(loaded.document, input_values(inputs), overrides(sets))
-    needs = model_needs(expanded.flat, session.registry, library)
-    missing = [need for need in needs if not need.path or not _whole(need, library)]
-    target = console()
+    allowed = frozenset(allow_host or ())
+    if locked:
+        total, missing = _of_lock(workflow, library, allowed)
+    else:
+        loaded = load(workflow)
+        with named(loaded):
+            expanded = session.expand(loaded.document, input_values(inputs), overrides(sets))
+        total, missing = _of_workflow(expanded, session, allowed)
     if not missing:
-        target.print(styled(f"all models are here: {count(len(needs), 'model')}", "green"))
+        console().print(styled(f"all models are here: {count(total, 'model')}", "green"))
         return
     if library.offline:
         raise InvalidInputError(f"{count(len(missing), 'model')} missing, and offline is set", where=workflow)
-    known = published(expanded.document)
-    allowed = frozenset(allow_host or ())
     jobs, unknown = [], []
-    for need in missing:
-        job = _job(need, source_of(need.name, known), library, allowed)
+    for wanted in missing:
+        job = wanted.job()
         if job is None:
-            unknown.append(need)
+            unknown.append(f"{wanted.name!r}" + (f", for {wanted.place}" if wanted.place else ""))
         else:
             jobs.append(job)
     if jobs:
@@ -91,11 +99,96 @@ def fetch(
             _carry_out(job, library, allowed)
     if unknown:
         raise ModelNotFoundError(
-            "nobody says where to get "
-            + "; ".join(f"{need.name!r}" + (f", for {need.place}" if need.place else "") for need in unknown),
+            f"nobody says where to get {'; '.join(unknown)}",
             where=workflow,
             advice="put it there by hand, or name another with -i or --set",
         )
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """A model that is not here: its name, where it belongs, and how to fetch it (None: nobody says)."""
+
+    name: str
+    place: str
+    job: Callable[[], _Job | None]
+
+
+def _of_workflow(expanded: Expanded, session: Session, allowed: frozenset[str]) -> tuple[int, list[_Wanted]]:
+    """Return how many models a workflow names, and those that are not here."""
+    from graphflow.converters.comfyui.models import model_needs
+    from graphflow.document.published import published, source_of
+
+    library = session.library
+    needs = model_needs(expanded.flat, session.registry, library)
+    known = published(expanded.document)
+    missing = [need for need in needs if not need.path or not _whole(need, library)]
+    return len(needs), [
+        _Wanted(
+            need.name,
+            need.place,
+            partial(_job, need.name, need.kind, source_of(need.name, known), library, allowed),
+        )
+        for need in missing
+    ]
+
+
+def _of_lock(workflow: str, library: Library, allowed: frozenset[str]) -> tuple[int, list[_Wanted]]:
+    """Return how many models a workflow's lock names, and those that are not here as they were locked."""
+    from graphflow.reproduce.lock import path_beside, read_lock
+
+    models = read_lock(path_beside(workflow)).models
+    return len(models), [
+        _Wanted(name, "", partial(_locked_job, name, model, library, allowed))
+        for name, model in models.items()
+        if not model.packaged and not _as_locked(name, model, library)
+    ]
+
+
+def _as_locked(name: str, model: LockedModel, library: Library) -> bool:
+    """Tell whether a model is here with exactly the locked files."""
+    from graphflow.library.hub import cached_snapshot, parse_hub_id
+
+    try:
+        path = library.resolve(name, model.kind).path  # type: ignore[arg-type]
+    except ModelNotFoundError:
+        path = None
+    hub_id = parse_hub_id(model.hub or "")
+    snapshot = None if hub_id is None else cached_snapshot(library.hub_cache, hub_id)
+    for place in (path, None if snapshot is None else snapshot[0]):
+        if place is not None:
+            files = {place / inside if place.is_dir() else place: file for inside, file in model.files.items()}
+            if all(file.is_file() and library.sha256(file) == locked.sha256 for file, locked in files.items()):
+                return True
+    return False
+
+
+def _locked_job(name: str, model: LockedModel, library: Library, allowed: frozenset[str]) -> _Job | None:
+    from graphflow.document.published import Published
+    from graphflow.library.hub import parse_hub_id
+
+    if model.url is not None and len(model.files) == 1:
+        (only,) = model.files.values()
+        return _job(name, model.kind, Published(name, model.url, only.sha256), library, allowed)
+    if model.hub is None or (hub_id := parse_hub_id(model.hub)) is None:
+        return None
+    own = parse_hub_id(name)
+    at_commit = _job(model.hub, model.kind, None, library, allowed)
+    assert at_commit is not None  # it is a Hub id
+    for file in at_commit.files:
+        locked = model.files.get(file.path)
+        if locked is not None and file.sha256 and file.sha256 != locked.sha256:
+            raise ModelFormatError(
+                f"SHA-256 {locked.sha256} is locked, the Hub has {file.sha256}", where=f"{model.hub}/{file.path}"
+            )
+    files = tuple(
+        replace(file, sha256=model.files[file.path].sha256) if file.path in model.files else file
+        for file in at_commit.files
+    )
+    if own is not None and own.repository == hub_id.repository and own.revision != hub_id.revision:
+        told = f"{name}: the lock names its commit; call it {model.hub} in the workflow, so that it is found"
+        console(error=True).print(styled(told, "yellow"), soft_wrap=True)
+    return replace(at_commit, files=files)
 
 
 def _whole(need: ModelNeed, library: Library) -> bool:
@@ -106,17 +199,17 @@ def _whole(need: ModelNeed, library: Library) -> bool:
         return True  # it is something else that planning tells
 
 
-def _job(need: ModelNeed, source: Published | None, library: Library, allowed: frozenset[str]) -> _Job | None:
+def _job(name: str, kind: str, source: Published | None, library: Library, allowed: frozenset[str]) -> _Job | None:
     from graphflow.library.download import hub_repository, on_hub, remote_file, wanted_files
     from graphflow.library.hub import parse_hub_id
 
     if source is None:
-        hub_id = parse_hub_id(need.name)
+        hub_id = parse_hub_id(name)
         if hub_id is None:
             return None
         files = hub_repository(hub_id)
-        return _Job(need.name, need.kind, tuple(files[name] for name in sorted(wanted_files(files))), None)
-    place = library.place_for(need.name, need.kind, source.url)  # type: ignore[arg-type]
+        return _Job(name, kind, tuple(files[path] for path in sorted(wanted_files(files))), None)
+    place = library.place_for(name, kind, source.url)  # type: ignore[arg-type]
     if place is None:
         raise InvalidInputError("there is no model folder", advice="name one with --models or GRAPHFLOW_MODELS")
     if place.exists() or place.is_symlink():
@@ -136,7 +229,7 @@ def _job(need: ModelNeed, source: Published | None, library: Library, allowed: f
             where=source.url,
             advice="its publisher changed it; fetch it by hand if that is what you want",
         )
-    return _Job(need.name, need.kind, (replace(file, url=source.url, sha256=source.sha256 or file.sha256),), place)
+    return _Job(name, kind, (replace(file, url=source.url, sha256=source.sha256 or file.sha256),), place)
 
 
 def _ask(jobs: list[_Job], library: Library, yes: bool) -> None:

@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from graphflow.basics.regular import open_regular
 from graphflow.cli import imported
 from graphflow.cli.failures import json_errors, print_json
 from graphflow.cli.options import AsJson, ModelDirs, Offline, Packs, make_session
+from graphflow.cli.source import STANDARD_INPUT
 from graphflow.cli.terminal import clean, console, styled
 from graphflow.cli.writing import file_to_write, write_text
 from graphflow.errors import ConversionError, InvalidInputError
 
 if TYPE_CHECKING:
     from graphflow.converters.comfyui import Flattened
+    from graphflow.document.opening import Opened
     from graphflow.session import Session
 
 EPILOG = """Examples: graphflow import theirs.png -o mine.json · graphflow import theirs.json --report · graphflow import --coverage workflows/"""
@@ -45,7 +48,7 @@ def import_(
         typer.Argument(
             metavar="FILE",
             show_default=False,
-            help="A ComfyUI workflow: JSON of either kind, or a PNG, WebP, JPEG, MP4 or WebM that carries one.",
+            help="A ComfyUI workflow: JSON of either kind, or a PNG, WebP, JPEG, MP4 or WebM that carries one; or a picture or text with the parameters of AUTOMATIC1111.",
         ),
     ] = None,
     out: Target = None,
@@ -69,7 +72,7 @@ def import_(
     offline: Offline = False,
     as_json: AsJson = False,
 ) -> None:
-    """Turn a ComfyUI workflow into a native one, without ComfyUI.
+    """Turn a ComfyUI workflow, or the parameters of AUTOMATIC1111, into a native workflow, without these programs.
 
     Exits 2 where a node that an output needs is not supported, and names all of them.
     """
@@ -81,6 +84,11 @@ def import_(
         if coverage is not None:
             imported.show_coverage(coverage, session.registry, as_json)
             return
+        if to == "native" and (opened := _from_infotext(str(file))) is not None:
+            _write(opened.document.to_json(), out)
+            for remark in opened.document.notices:
+                console(error=True).print(styled(f"note: {remark}", "yellow"), soft_wrap=True)
+            return
         now = datetime.now() if to == "api" else None  # a native workflow keeps the tokens of dates
         flattened = _flattened(str(file), choices_seed, now)
         complete = True
@@ -90,6 +98,16 @@ def import_(
             complete = _write_native(flattened, str(file), out, report, as_json, session)
     if not complete:
         raise typer.Exit(ConversionError.exit_code)
+
+
+def _from_infotext(file: str) -> Opened | None:
+    """Return the workflow in what AUTOMATIC1111 and its kin wrote; None where that is not what the file has."""
+    from graphflow.converters.opening import from_infotext
+
+    if file == STANDARD_INPUT or not Path(file).is_file():
+        return None
+    with open_regular(Path(file)) as stream:
+        return from_infotext(stream, Path(file).name)
 
 
 def _flattened(file: str, choices_seed: int | None, now: datetime | None) -> Flattened:

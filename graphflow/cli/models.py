@@ -264,7 +264,7 @@ def quantise(
 ) -> None:
     """Write a model's linear layers in fewer bits, without calibration, as ComfyUI and graphflow read them.
 
-    Embeddings, modulation, norms, convolutions and the first and last layers stay as they are.
+    Embeddings, norms, convolutions and the first and last layers stay as they are; modulation keeps eight bits.
     """
     from graphflow.cli.quantising import write_quantised
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -27,7 +27,7 @@ WorkflowName = Annotated[
         metavar="WORKFLOW",
         show_default=False,
         autocompletion=completing.workflow_files,
-        help="A JSON file, a PNG that graphflow saved, a ComfyUI file (JSON, PNG, WebP, video), the name of a packaged workflow, or - for standard input.",
+        help="A JSON file, a picture that graphflow saved, a ComfyUI file (JSON, PNG, WebP, video), the name of a packaged workflow, or - for standard input.",
     ),
 ]
 Inputs = Annotated[
@@ -119,6 +119,13 @@ NoCache = Annotated[
         "--no-cache", metavar="", rich_help_panel=SETTINGS, help="Use no stored results and store none on disk."
     ),
 ]
+Deterministic = Annotated[
+    bool,
+    typer.Option(
+        "--deterministic", metavar="", rich_help_panel=SETTINGS,
+        help="Ask torch for kernels that give the same bits every time; it warns where it has none.",
+    ),
+]  # fmt: skip
 ReportOption = Annotated[
     bool,
     typer.Option(
@@ -196,14 +203,18 @@ class Where:
     download: Download = False
     stand_in: StandIn = False
     no_cache: NoCache = False
+    deterministic: Deterministic = False
 
-    def session(self) -> Session:
+    def session(self, changes: Mapping[str, object] | None = None) -> Session:
         """Make the session.
+
+        Args:
+            changes: Further settings by name.
 
         Raises:
             SettingsError: A setting is wrong.
         """
-        return make_session(**{field.name: getattr(self, field.name) for field in fields(self)})
+        return make_session(**{field.name: getattr(self, field.name) for field in fields(self)}, changes=changes)
 
 
 def make_session(
@@ -217,8 +228,10 @@ def make_session(
     download: bool = False,
     stand_in: bool = False,
     no_cache: bool = False,
+    deterministic: bool = False,
+    changes: Mapping[str, object] | None = None,
 ) -> Session:
-    """Make a session from the settings and what the command line says against them.
+    """Make a session from the settings and what the command line says against them, ``changes`` by the settings' names.
 
     Raises:
         SettingsError: A setting is wrong.
@@ -229,7 +242,7 @@ def make_session(
         from graphflow.store import MemoryTier, Store
 
     settings = load_settings()
-    changes: dict[str, object] = {}
+    changes = dict(changes or {})
     if device is not None:
         changes["device"] = device
     if dtype is not None:
@@ -242,6 +255,8 @@ def make_session(
         changes["offline"] = True
     if download:
         changes["download"] = True
+    if deterministic:
+        changes["deterministic"] = True
     if stand_in:
         changes["stand_in"] = True
     if changes:

@@ -11,8 +11,9 @@ import typer
 
 from graphflow.cli import summary, sweep
 from graphflow.cli.failures import json_errors, print_json
+from graphflow.cli.lock import require_locked
 from graphflow.cli.options import Varied, What, Where
-from graphflow.cli.source import input_values, load, overrides, shown_targets
+from graphflow.cli.source import input_values, load, named, overrides, shown_targets
 from graphflow.cli.spread import spread
 from graphflow.cli.terminal import console, styled
 from graphflow.cli.watching import Show
@@ -56,6 +57,22 @@ def run(
     out: Out = Path("out"),
     preview: PreviewDir = None,
     varied: Varied = Varied(),  # noqa: B008  # it is frozen
+    no_metadata: Annotated[
+        bool,
+        typer.Option(
+            "--no-metadata",
+            metavar="",
+            help="Have files carry no workflow and no record; that a model made them, they say still.",
+        ),
+    ] = False,
+    locked: Annotated[
+        bool,
+        typer.Option(
+            "--locked",
+            metavar="",
+            help="Refuse to run where a model file, a version or anything else is not as WORKFLOW.lock.json says.",
+        ),
+    ] = False,
     where: Where = Where(),  # noqa: B008  # it is frozen
     as_json: Annotated[
         bool,
@@ -70,12 +87,17 @@ def run(
     """Run a workflow and write what it makes. What was computed before is not computed again."""
     with json_errors(as_json) as fields:
         session, loaded = where.session(), load(what.workflow, report=what.report)
+        if locked:
+            with named(loaded):
+                expanded = session.expand(loaded.document, input_values(what.inputs), overrides(what.sets))
+                require_locked(session, loaded, expanded, what)
         given: dict[str, Any] = {
             "out": out,
             "preview": preview,
             "targets": what.targets,
             "safety": what.safety,
             "input_folder": what.input_dir,
+            "metadata": not no_metadata,
             "show": Show(as_json, quiet, lambda event: fields.update(run_id=event.run_id)),
         }
         values = input_values(what.inputs), overrides(what.sets)
@@ -123,6 +145,7 @@ def carry_out(
         result = session.run(
             expanded, targets=targets or shown_targets(session, expanded), folder=loaded.folder, **watched, **options
         )
+    _tell_index(result, options.get("out"), time.perf_counter() - started)
     if show.as_json:
         print_json(summary.to_json(result))
     elif show.quiet:
@@ -130,6 +153,15 @@ def carry_out(
     else:
         summary.show(console(), result, time.perf_counter() - started)
     return result
+
+
+def _tell_index(result: Result, out: Path | None, seconds: float) -> None:
+    """Have the index of the output folder know how long the run took."""
+    written = [file.path for files in result.files.values() for file in files if file.how == "written"]
+    if out is not None and written:
+        from graphflow.reproduce.index import Index
+
+        Index(out).note(written, seconds, result.run_id)
 
 
 def _is_time_for_seeds(event: Event, quiet: bool) -> bool:

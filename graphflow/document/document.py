@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, get_args
@@ -18,7 +18,7 @@ from graphflow.basics import jsontools
 from graphflow.basics.regular import open_regular
 from graphflow.basics.wording import PLAIN, nearest, shorten
 from graphflow.document import format_1
-from graphflow.document.embedded import embedded_document, embedded_record
+from graphflow.document.embedded import embedded_document
 from graphflow.errors import InvalidInputError, LimitError, Problem, Problems, WorkflowError
 from graphflow.limits import LIMITS
 
@@ -94,6 +94,12 @@ class Document(BaseModel):
     def notices(self) -> tuple[str, ...]:
         """What reading it has to tell; no part of it."""
         return self._notices
+
+    def with_notices(self, notices: Iterable[str]) -> Document:
+        """Return a copy that also has these to tell."""
+        copy = self.model_copy()
+        copy._notices = (*self._notices, *notices)
+        return copy
 
     @property
     def record(self) -> dict[str, Any]:
@@ -238,19 +244,21 @@ def read(path: Path, *, keep: format_1.Keep | None = None) -> Document:
 
 
 def from_bytes(data: bytes | BinaryIO, *, source: str, file: str, keep: format_1.Keep | None = None) -> Document:
-    """Make a document of what a JSON file holds, or a PNG that carries one; the arguments are those of :func:`parse`.
+    """Make a document of what a JSON file holds, or a picture or the like that carries one; the arguments are those of :func:`parse`.
 
     A picture that has a record was made with what its nodes say, so they count.
 
     Raises:
         WorkflowError: They hold no workflow, or one with problems.
     """
-    text: str | bytes | None = embedded_document(data, source=source)
-    told = None if text is None else embedded_record(data)
+    text: str | bytes
+    carried = embedded_document(data, source=source)
+    if carried is None:
+        text, told = data if isinstance(data, bytes) else data.read(LIMITS.document_bytes + 1), None
+    else:
+        text, told = carried
     if keep is None and told is not None:
         keep = "nodes"
-    if text is None:
-        text = data if isinstance(data, bytes) else data.read(LIMITS.document_bytes + 1)
     document = parse(jsontools.loads(text, source=source), source=source, file=file, keep=keep)
     with suppress(InvalidInputError):  # without the record it is a workflow still
         record = jsontools.loads(told or "{}", source=source)

@@ -1,19 +1,25 @@
-"""Text that a PNG carries: reading the workflow back out, with the standard library only."""
+"""Texts that pictures and other files carry: reading the workflow back out, with the standard library only."""
 
 from __future__ import annotations
 
+import json
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from io import BytesIO
 from typing import BinaryIO
 
+from graphflow.document.media import png
+from graphflow.document.media.containers import READERS, container_of
 from graphflow.errors import LimitError, Problem, WorkflowError
 from graphflow.limits import LIMITS
 
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG_SIGNATURE = png.SIGNATURE
 WORKFLOW_KEYWORD = "graphflow"
 RECORD_KEYWORD = "graphflow.record"
+SIDECAR = ".json"
+"""What follows the name of a file that has no place for texts, in the name of the file beside it that has them."""
 
 
 def is_png(data: bytes) -> bool:
@@ -21,31 +27,57 @@ def is_png(data: bytes) -> bool:
     return data.startswith(PNG_SIGNATURE)
 
 
-def embedded_document(data: bytes | BinaryIO, *, source: str) -> str | None:
-    """Return the workflow that a picture carries, or None where ``data`` is no PNG; a stream is rewound then.
+def embedded_texts(stream: BinaryIO) -> dict[str, str] | None:
+    """Return the texts that a picture, a sound, a video or latents carry, by keyword; None for any other file.
+
+    Texts of formats that have but one place for them stand there as one JSON object. Rewinds the stream.
 
     Raises:
-        WorkflowError: The PNG carries no graphflow workflow.
+        LimitError: All of them together have more bytes than a document may have.
+        ValueError: The metadata is damaged.
+    """
+    container = container_of(stream)
+    if container == "json":
+        return None
+    try:
+        texts = dict(png_texts(stream)) if container == "png" else READERS[container](stream)
+    except EOFError as error:
+        raise ValueError("the file ends too early") from error
+    finally:
+        stream.seek(0)
+    for key in ("usercomment", "comment"):
+        text = texts.get(key, "")
+        if text.startswith("{") and f'"{WORKFLOW_KEYWORD}"' in text:
+            _within(text.encode(), LIMITS.document_bytes)
+            with suppress(ValueError, RecursionError):
+                texts |= {name: json.dumps(value, ensure_ascii=False) for name, value in json.loads(text).items()}
+    return texts
+
+
+def embedded_document(data: bytes | BinaryIO, *, source: str) -> tuple[str, str | None] | None:
+    """Return the workflow that a file carries and its record, or None where it is none that carries texts.
+
+    A stream is rewound then.
+
+    Raises:
+        WorkflowError: The file carries no graphflow workflow.
     """
     stream = BytesIO(data) if isinstance(data, bytes) else data
-    head = stream.read(len(PNG_SIGNATURE))
-    stream.seek(0)
-    if head != PNG_SIGNATURE:
+    try:
+        texts = embedded_texts(stream)
+    except ValueError as error:
+        problem = Problem("metadata", f"it cannot be read: {error}", "take an undamaged copy of the file")
+        raise WorkflowError([problem], source=source) from error
+    if texts is None:
         return None
-    texts = dict(png_texts(stream))
     if WORKFLOW_KEYWORD in texts:
-        return texts[WORKFLOW_KEYWORD]
+        return texts[WORKFLOW_KEYWORD], texts.get(RECORD_KEYWORD)
     advice = (
         "it carries a ComfyUI workflow: the command line runs it as it is, and `graphflow import` makes it native"
         if texts.keys() & {"workflow", "prompt"}
-        else "pictures that graphflow saved carry one, unless a program removed it"
+        else "files that graphflow saved carry one, unless a program removed it"
     )
-    raise WorkflowError([Problem("PNG", "the picture carries no graphflow workflow", advice)], source=source)
-
-
-def embedded_record(data: bytes | BinaryIO) -> str | None:
-    """Return the record of how a picture was made, as JSON, or None where the PNG carries none."""
-    return dict(png_texts(data)).get(RECORD_KEYWORD)
+    raise WorkflowError([Problem("metadata", "the file carries no graphflow workflow", advice)], source=source)
 
 
 def png_texts(data: bytes | BinaryIO) -> Iterator[tuple[str, str]]:

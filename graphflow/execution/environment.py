@@ -7,18 +7,21 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, TypeAlias
 
 from graphflow import events, runtime
 from graphflow.errors import CancelledError, GraphflowError, NodeError
+from graphflow.execution.circumstances import Circumstances, circumstances
 from graphflow.execution.filenames import Names
 from graphflow.execution.lanes import Lane
 from graphflow.execution.output import WrittenFile
 from graphflow.planning.checked import Source
 from graphflow.planning.together import variant_of
+from graphflow.spec import spec
 from graphflow.store import Store
 
 P = ParamSpec("P")
+Complete: TypeAlias = "Callable[[str, Mapping[str, Any], Circumstances, Callable[[], None]], dict[str, Any]]"
 
 
 class Cancellation:
@@ -94,6 +97,9 @@ class Environment:
         attempt: Wraps each node's call on the device lane, e.g. the memory ladder.
         inference: Makes the context in which nodes run, e.g. torch's inference mode.
         notices: Takes what the user should know, whether somebody listens or not.
+        circumstances: Gives those of what is computed now, see :mod:`graphflow.execution.circumstances`.
+        complete: Completes what files carry, see :class:`graphflow.execution.recording.Recorder`.
+        workflow: What the document is called.
         failures: Takes by step what nodes raised, and the run goes on with what does not hang on them; None ends it.
         names: Fills in file names, see :class:`graphflow.execution.filenames.FileNames`.
     """
@@ -110,6 +116,9 @@ class Environment:
     attempt: Callable[[Callable[[], Any]], Any] = lambda call: call()
     inference: Callable[[], AbstractContextManager[Any]] = nullcontext
     notices: list[str] = field(default_factory=list)
+    circumstances: Callable[[spec.Lane], Circumstances] = circumstances
+    complete: Complete = lambda step, record, made, poll: dict(record)
+    workflow: str = ""
     failures: dict[str, NodeError] | None = None
     names: Names = lambda step, stem, element: (stem, ())
 

@@ -36,6 +36,7 @@ class PlanOptions(TypedDict, total=False):
     safety: Policy | None
     folder: Path | str | None
     input_folder: Path | str | None
+    metadata: bool
 
 
 class EventsOptions(PlanOptions, total=False):

@@ -9,16 +9,20 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from graphflow.basics import atomic
 from graphflow.basics.jsontools import digest
+from graphflow.document.embedded import SIDECAR
 from graphflow.errors import InvalidInputError, StoreError
 from graphflow.store import Encoded, Store, check_suffix, is_key
 from graphflow.values import Files
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
 
 MANIFEST = "files_manifest"
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f<>:\"/\\|?*]+")
@@ -67,8 +71,10 @@ def candidates(folder: Path, stem: str, suffix: str) -> Iterator[Path]:
         counter += 1
 
 
-def place(folder: Path, stem: str, suffix: str, data: bytes, sha256: str, *, fresh: str) -> WrittenFile:
-    """Put bytes under the first name that is free or holds the same bytes already.
+def place(
+    folder: Path, stem: str, suffix: str, data: bytes, sha256: str, *, fresh: str, sidecar: bytes = b""
+) -> WrittenFile:
+    """Put bytes under the first name that is free or holds the same bytes already, and what belongs to them beside it.
 
     Args:
         folder: The output folder.
@@ -77,6 +83,7 @@ def place(folder: Path, stem: str, suffix: str, data: bytes, sha256: str, *, fre
         data: The bytes.
         sha256: Their SHA-256.
         fresh: What to call it where it was not there: ``written`` or ``copied``.
+        sidecar: JSON for a file beside it; nothing is no such file.
 
     Raises:
         InvalidInputError: The folder cannot be written.
@@ -85,8 +92,15 @@ def place(folder: Path, stem: str, suffix: str, data: bytes, sha256: str, *, fre
         for path in candidates(folder, stem, suffix):
             if _same(path, len(data), sha256):
                 return WrittenFile(path, "up to date")
-            if not path.exists() and atomic.write_new(path, data):
+            beside = path.with_name(path.name + SIDECAR)
+            if path.exists() or (sidecar and beside.exists()):
+                continue
+            if sidecar and not atomic.write_new(beside, sidecar):
+                continue
+            if atomic.write_new(path, data):
                 return WrittenFile(path, fresh)
+            if sidecar:  # another process was quicker
+                beside.unlink(missing_ok=True)
     except OSError as error:
         raise InvalidInputError(
             f"cannot write there: {error.strerror or error}", where=str(folder), advice="name another folder with --out"
@@ -154,6 +168,7 @@ def write_fresh(
     *,
     element: int | None = None,
     name: Name = _as_it_is,
+    made: JsonValue = None,
 ) -> list[WrittenFile]:
     """Write what an effect returned, and store it under the artifact key.
 
@@ -164,18 +179,21 @@ def write_fresh(
         store: Where to store it.
         element: Which element of a sequence it is; then it counts as done even where nothing was left to write.
         name: Fills names in; what is stored keeps the tokens.
+        made: Which node of which workflow it is, for the store.
     """
     written: list[WrittenFile] = []
     manifest: list[dict[str, Any]] = []
     for file in files.files:
         sha256 = hashlib.sha256(file.data).hexdigest()
-        result = place(folder, name(file.stem, element), file.suffix, file.data, sha256, fresh="written")
+        stem = name(file.stem, element)
+        result = place(folder, stem, file.suffix, file.data, sha256, fresh="written", sidecar=file.sidecar)
         written.append(result)
         if key is not None and store.disk is not None:
-            store.put_file(_file_key(key, len(manifest)), result.path, suffix=file.suffix)
-            manifest.append({"stem": file.stem, "suffix": file.suffix, "sha256": sha256, "size": len(file.data)})
+            store.put_file(_file_key(key, len(manifest)), result.path, suffix=file.suffix, made=made)
+            facts = {"stem": file.stem, "suffix": file.suffix, "sha256": sha256, "size": len(file.data)}
+            manifest.append(facts | {"sidecar": file.sidecar.decode()})
     if key is not None and (files.files or element is not None) and len(manifest) == len(files.files):
-        _put_manifest(store, key, {"files": manifest, "withheld": files.withheld})
+        _put_manifest(store, key, {"files": manifest, "withheld": files.withheld}, made)
     return written
 
 
@@ -185,10 +203,28 @@ def store_parts(key: str, parts: Sequence[str | None], store: Store) -> None:
         _put_manifest(store, key, {"parts": list(parts)})
 
 
-def _put_manifest(store: Store, key: str, data: dict[str, Any]) -> None:
+def keys_behind(keys: Iterable[str], store: Store) -> set[str]:
+    """Return those of the keys that are stored on disk, and all others that hold parts of them: elements, files."""
+    found: set[str] = set()
+    pending = list(keys)
+    while pending:
+        key = pending.pop()
+        told = store.disk.told(key) if store.disk is not None and key not in found else {}
+        if not told:
+            continue
+        found.add(key)
+        data = told.get("data")
+        if told.get("kind") == MANIFEST and isinstance(data, dict):
+            pending += [_file_key(key, index) for index in range(len(data.get("files", ())))]
+            data = data.get("parts")
+        pending += filter(is_key, data) if isinstance(data, list) else []
+    return found
+
+
+def _put_manifest(store: Store, key: str, data: dict[str, Any], made: JsonValue = None) -> None:
     encoded = Encoded(MANIFEST, data, {})
     nbytes = 256 * len(data.get("files", data.get("parts", ())))
-    store.put(key, data, nbytes=nbytes, persist=True, encode=lambda _: encoded)
+    store.put(key, data, nbytes=nbytes, persist=True, encode=lambda _: encoded, made=made)
 
 
 def _manifest(encoded: Encoded) -> dict[str, Any]:
@@ -204,7 +240,7 @@ def _manifest(encoded: Encoded) -> dict[str, Any]:
         if encoded.kind == MANIFEST:
             files = [
                 {"stem": str(file["stem"]), "suffix": check_suffix(file["suffix"])}
-                | {"sha256": str(file["sha256"]), "size": int(file["size"])}
+                | {"sha256": str(file["sha256"]), "size": int(file["size"]), "sidecar": str(file.get("sidecar", ""))}
                 for file in data["files"]
             ]
             return {"files": files, "withheld": int(data["withheld"])}
@@ -269,7 +305,8 @@ def _bring(
         if hashlib.sha256(data).hexdigest() != entry["sha256"]:
             store.evict(_file_key(key, index))
             return None
-        written.append(place(folder, stem, entry["suffix"], data, entry["sha256"], fresh="copied"))
+        sidecar = entry["sidecar"].encode()
+        written.append(place(folder, stem, entry["suffix"], data, entry["sha256"], fresh="copied", sidecar=sidecar))
     return written
 
 

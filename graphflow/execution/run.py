@@ -16,13 +16,14 @@ from typing import Any
 
 from graphflow import events
 from graphflow.errors import CancelledError, NodeError, SafetyError
+from graphflow.execution.circumstances import Circumstances, merged
 from graphflow.execution.elements import Elements, Pending, Placed, Unrolling, next_number
 from graphflow.execution.environment import Environment, Outcome, StaleError
 from graphflow.execution.output import store_parts
 from graphflow.execution.scheduler import Entry, Scheduler
 from graphflow.execution.task import Task
 from graphflow.execution.window import Window
-from graphflow.execution.worker import MISSING, Computed, Effect, Worker, put_elements, stored
+from graphflow.execution.worker import MISSING, Computed, Effect, Worker, made_of, put_elements, stored
 from graphflow.planning.checked import Source
 from graphflow.planning.steps import Plan, output_key
 from graphflow.planning.together import variant_of
@@ -64,6 +65,7 @@ class _Run:
         self.contains = contains
         self.outcome = Outcome()
         self.values: dict[str, Any] = {}
+        self.made: dict[str, Circumstances] = {}
         self.completed: queue.SimpleQueue[_Done] = queue.SimpleQueue()
         self.steps = {
             step.id: step for step in plan.steps.values() if step.action in ("run", "write") and step.id not in done
@@ -71,7 +73,9 @@ class _Run:
         self.wanted = {source for source in (*plan.targets, *plan.selectors) if source in environment.keep}
         self.unrolling = Unrolling(plan, self.steps, contains=contains, look=self._look, kept=self.wanted)
         self.scheduler: Scheduler[str, str] = Scheduler()
-        self.worker = Worker(environment, {step.spec.type: step.spec for step in self.steps.values()}, self._fetch)
+        self.worker = Worker(
+            environment, {step.spec.type: step.spec for step in self.steps.values()}, self._fetch, self._made
+        )
         self.window = Window(2 * max(lane.free(0) for lane in environment.lanes.values()) + 2)
         self.pending: dict[str, Pending] = {}
         self.open: dict[str, int] = {}
@@ -263,6 +267,7 @@ class _Run:
                 self.unrolling.learn(Source(task.step, output), value)
             if self.scheduler.is_read(address):
                 self.values[address] = value
+                self.made[address] = result.made
 
     def _release(self, addresses: Iterable[str]) -> None:
         for address in addresses:
@@ -340,10 +345,17 @@ class _Run:
         if value is MISSING:
             origin = self.unrolling.origins[address]
             value = self._look(Source(origin.node, origin.output), address)
+            keys: tuple[str, ...] = (address,)
             if isinstance(value, Elements):
-                value = tuple(self._load(key, of=address) for key in value.keys)
+                keys = value.keys
+                value = tuple(self._load(key, of=address) for key in keys)
+            self.made[address] = merged(made_of(self.env.store, key) for key in keys)
             self.values[address] = value
         return value
+
+    def _made(self, address: str) -> Circumstances:
+        """Return the circumstances of the value at an address, which was fetched; also called by workers."""
+        return self.made.get(address, ())
 
     def _look(self, source: Source, address: str) -> Any:
         """Read a stored value."""

@@ -10,18 +10,20 @@ from typing import Any, NamedTuple
 
 from graphflow import events, runtime
 from graphflow.errors import StoreError
+from graphflow.execution.circumstances import Circumstances, from_json, merged, to_json
 from graphflow.execution.elements import Elements
 from graphflow.execution.environment import Environment, StaleError
 from graphflow.execution.output import WrittenFile, write_fresh, write_stored
 from graphflow.execution.resuming import resumed, taping
 from graphflow.execution.task import Input, Item, Literal, Ref, Series, Task
 from graphflow.planning.steps import output_key
+from graphflow.planning.together import variant_of
 from graphflow.spec.decorator import NodeSpec
 from graphflow.spec.link_types import LinkType
 from graphflow.store import Encoded, Store, is_key
 from graphflow.store.tapes import Tape
 from graphflow.values import Files
-from graphflow.values.types import decode, encode, nbytes, type_name, value_type_names
+from graphflow.values.types import decode, encode, holds_tensor, nbytes, type_name, value_type_names
 
 MISSING = object()
 
@@ -33,10 +35,12 @@ class Computed(NamedTuple):
 
     Attributes:
         values: By output.
+        made: Their circumstances, see :mod:`graphflow.execution.circumstances`.
         tier: Where it was stored by somebody else in the meantime; None where it was computed.
     """
 
     values: Mapping[str, Any]
+    made: Circumstances = ()
     tier: str | None = None
 
 
@@ -60,12 +64,20 @@ class Worker:
         environment: Where the run takes place.
         specs: The node types by name.
         fetch: Gives the value at an address.
+        made: Gives its circumstances, once it was fetched.
     """
 
-    def __init__(self, environment: Environment, specs: Mapping[str, NodeSpec], fetch: Callable[[str], Any]) -> None:
+    def __init__(
+        self,
+        environment: Environment,
+        specs: Mapping[str, NodeSpec],
+        fetch: Callable[[str], Any],
+        made: Callable[[str], Circumstances] = lambda address: (),
+    ) -> None:
         self._env = environment
         self._specs = specs
         self._fetch = fetch
+        self._made = made
 
     def work(self, task: Task) -> Computed | Effect:
         """Compute a task, store its outputs or write its files.
@@ -81,7 +93,8 @@ class Worker:
     def _compute(self, task: Task) -> Computed:
         spec = self._specs[task.type]
         if task.key is None or not spec.cache:
-            return Computed(self._call(task)[0])
+            result, made, _ = self._call(task)
+            return Computed(result, made)
         if not spec.persist:
             return self._compute_and_put(task, task.key, spec)
         store = self._env.store
@@ -90,21 +103,31 @@ class Worker:
             tiers = [store.locate(key) for key in keys.values()]
             found = {output: stored(store, key, spec.output_types[output]) for output, key in keys.items()}
             if found and all(value is not MISSING for value in found.values()):
-                return Computed(found, "disk" if "disk" in tiers else "memory")
+                made = merged(made_of(store, key) for key in keys.values())
+                return Computed(found, made, "disk" if "disk" in tiers else "memory")
             return self._compute_and_put(task, task.key, spec)
 
     def _compute_and_put(self, task: Task, key: str, spec: NodeSpec) -> Computed:
         with taping(self._env.store, key, spec) as tape:
-            result, exact = self._call(task, tape)
+            result, made, exact = self._call(task, tape)
             if exact:
+                told = self._told(task) | {"circumstances": to_json(made)}
                 for output, value in result.items():
                     self._env.store.put(
-                        output_key(key, output), value, nbytes=nbytes(value), persist=spec.persist, encode=_encoded
+                        output_key(key, output),
+                        value,
+                        nbytes=nbytes(value),
+                        persist=spec.persist,
+                        encode=_encoded,
+                        made=told,
                     )
-        return Computed(result)
+        return Computed(result, made)
 
-    def _call(self, task: Task, tape: Tape | None = None) -> tuple[dict[str, Any], bool]:
-        """Call a node's function; returns its outputs and whether they may be stored."""
+    def _told(self, task: Task) -> dict[str, Any]:
+        return {"workflow": self._env.workflow, "node": variant_of(task.step)[1], "type": task.type}
+
+    def _call(self, task: Task, tape: Tape | None = None) -> tuple[dict[str, Any], Circumstances, bool]:
+        """Call a node's function; returns its outputs, their circumstances, and whether they may be stored."""
         spec = self._specs[task.type]
         exact = True
 
@@ -121,16 +144,21 @@ class Worker:
         self._tell(task, events.NodeStarted, type=task.type)
         started = time.perf_counter()
         arguments = self._arguments(task, spec)
-        with runtime.using(self._runtime(task, inexact, tape)), self._env.inference():
+        before = merged(map(self._made, task.reads()))
+        with runtime.using(self._runtime(task, before, inexact, tape)), self._env.inference():
             result = self._env.attempt(call) if spec.lane == "device" else call()
         self._tell(task, events.NodeFinished, type=task.type, seconds=time.perf_counter() - started)
-        return spec.split(result), exact
+        outputs = spec.split(result)
+        computed = not spec.effect and any(map(holds_tensor, outputs.values()))
+        return outputs, merged((before, self._env.circumstances(spec.lane))) if computed else before, exact
 
     def _tell(self, task: Task, kind: Callable[..., events.NodeEvent], **fields: Any) -> None:
         env = self._env
         env.tell(kind, run_id=env.run_id, node=task.step, element=task.element, elements=task.elements, **fields)
 
-    def _runtime(self, task: Task, inexact: Callable[[str], None], tape: Tape | None) -> runtime.Runtime:
+    def _runtime(
+        self, task: Task, made: Circumstances, inexact: Callable[[str], None], tape: Tape | None
+    ) -> runtime.Runtime:
         def report(done: int, total: int, preview: Any = None) -> None:
             self._env.cancellation.check()
             shown = preview if self._env.runtime.previews else None
@@ -145,6 +173,7 @@ class Worker:
             inexact=inexact,
             tape=tape,
             record=dict(task.record or {}),
+            complete=lambda record: self._env.complete(task.step, record, made, self._env.cancellation.check),
             files={file.name: file.path for file in task.files if file.path is not None},
             trusted=frozenset([file.name for file in task.files if file.trusted]),
         )
@@ -165,11 +194,13 @@ class Worker:
                 raise StaleError(task.key, task.step)
             effect = Effect(*brought)
         else:
-            result, _ = self._call(task)
+            result, _, _ = self._call(task)
             files = next(iter(result.values()))
             assert isinstance(files, Files)
             env.cancellation.check()
-            written = write_fresh(env.out, files, task.key, env.store, element=task.element, name=name)
+            written = write_fresh(
+                env.out, files, task.key, env.store, element=task.element, name=name, made=self._told(task)
+            )
             effect = Effect(written, files.withheld)
         for token in unknown:
             self._tell(task, events.Notice, message=f"{token} names nothing and stays in the file name")
@@ -230,6 +261,12 @@ def _is(value: Any, kind: LinkType) -> bool:
     return any(type_name(base) == kind.name for base in type(value).__mro__) or (
         type_name(type(value)) is None and kind.name not in value_type_names()
     )
+
+
+def made_of(store: Store, key: str) -> Circumstances:
+    """Return the circumstances of a stored value; none where they were not stored."""
+    told = store.made(key)
+    return from_json(told.get("circumstances")) if isinstance(told, dict) else ()
 
 
 def put_elements(store: Store, key: str, elements: Elements, *, persist: bool) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from graphflow.basics.regular import is_there
 from graphflow.errors import ModelFormatError
 from graphflow.modelfiles.description import Config, Description, Guess, JsonValue, Kind, Part, TokenizerSpec
 from graphflow.modelfiles.families import family_named, family_of_pipeline, family_of_variant, recognise_part
@@ -217,7 +218,7 @@ def _component(reader: _Reader, answers: Answers, kind: Kind | None) -> _Made:
 
 def _part(reader: _Reader, answers: Answers, name: str, folder: Path, class_name: str) -> Part:
     config: Config = {}
-    if not folder.is_dir():
+    if not is_there(folder):
         raise ModelFormatError(f"lacks its component {name!r}", where=str(reader.path), advice="download it again")
     if (folder / "config.json").is_file():
         raw = reader.json(folder / "config.json")
@@ -248,10 +249,10 @@ def _scheduler(reader: _Reader, answers: Answers, folder: Path) -> Config:
 def _tokenizer(reader: _Reader, name: str) -> TokenizerSpec:
     folder = reader.path / name
     config: Config = {}
+    if not is_there(folder):
+        raise ModelFormatError(f"lacks its component {name!r}", where=str(reader.path), advice="download it again")
     if (folder / "tokenizer_config.json").is_file():
         config = special_tokens(read_json(reader.checked(folder / "tokenizer_config.json")))
-    if not folder.is_dir():
-        raise ModelFormatError(f"lacks its component {name!r}", where=str(reader.path), advice="download it again")
     reader.used.extend(sorted(reader.checked(item) for item in folder.iterdir() if item.suffix in (".json", ".txt")))
     # What sees and reads has both in one.
     part = name.replace("tokenizer", "text_encoder").replace("processor", "text_encoder")

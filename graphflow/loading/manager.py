@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -65,6 +66,7 @@ class ModelManager:
         placement: Device and dtype; None: the best device, half precision on an accelerator, float32 on the CPU.
         budget: Bytes of weights that may stay in memory; None: half of the main memory, 90 % of the device's.
         measures: Measures to take from the start, by the names in :mod:`graphflow.loading.offload`.
+        deterministic: Ask torch, for the whole process, for kernels that give the same bits every time.
 
     Raises:
         InvalidInputError: There is no such measure.
@@ -77,6 +79,7 @@ class ModelManager:
         placement: Placement | None = None,
         budget: Budget | None = None,
         measures: Collection[str] = (),
+        deterministic: bool = False,
     ) -> None:
         unknown = sorted(set(measures) - set(offload.MEASURES))
         if unknown:
@@ -88,6 +91,9 @@ class ModelManager:
         self.library = library
         self.placement = placement or place()
         self.measures: set[str] = set(measures)
+        if deterministic:
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # torch's notes on randomness ask for it
+            torch.use_deterministic_algorithms(True, warn_only=True)
         budget = budget or Budget(main_memory() // 2, int(device_memory(self.placement.device) * _DEVICE_SHARE))
         self._budget = budget
         self._pool = Pool(self.placement, budget, self.describe, self.measures)
@@ -103,7 +109,7 @@ class ModelManager:
         placement = place(settings.device, settings.dtype)
         main = settings.memory_bytes if settings.memory_bytes is not None else main_memory() // 2
         device = int(device_memory(placement.device) * _DEVICE_SHARE) if placement.offloads else main
-        return cls(library, placement=placement, budget=Budget(main, device))
+        return cls(library, placement=placement, budget=Budget(main, device), deterministic=settings.deterministic)
 
     # ------------------------------------------------------------------------------------------------ names
 
@@ -231,6 +237,11 @@ class ModelManager:
         """The context in which nodes compute: no gradients."""
         context: AbstractContextManager[Any] = torch.inference_mode()
         return context
+
+    @property
+    def device(self) -> str:
+        """The device that models compute on, as torch calls it."""
+        return str(self.placement.device)
 
     def fits(self, nbytes: int) -> bool:
         """Whether weights of so many bytes may stay in memory together, where they are used."""

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from graphflow.errors import InvalidInputError
 from graphflow.loading.mapped import MappedFiles
-from graphflow.loading.quantised.encoding import ENCODERS, Encoder
+from graphflow.loading.quantised.encoding import ENCODERS
 from graphflow.loading.quantised.gguf_blocks import DECODERS
 from graphflow.loading.quantised.gguf_encoding import ENCODERS as BLOCK_ENCODERS
 from graphflow.loading.quantised.gguf_file import GgufTensor, gguf_pieces
@@ -33,8 +33,13 @@ TARGETS = (*ENCODERS, *(GGUF + kind for kind in BLOCK_ENCODERS))
 _FLATTENED = ("sd1", "sdxl")
 """Architectures whose tensors GGUF files hold in rows of 256 where theirs are no multiple of it."""
 _BLOCK = re.compile(r"(^|\.)\d+\.")
-_STAYS = re.compile(r"(^|_)mod$|modulation|norm|adaln|emb|time|guidance|final|shared|lm_head|attention_bias|^lin$")
-"""Words in names of layers that are small or sensitive: modulation, embeddings, the last layer."""
+_STAYS = re.compile(r"emb|time|guidance|final|shared|lm_head|attention_bias")
+"""Words in names of layers that are small or sensitive: embeddings, the last layer."""
+_MODULATES = re.compile(r"(^|_)mod$|modulation|adaln|norm|^lin$")
+"""Words in names of layers that scale and shift others, and are too large to stay."""
+_FOUR_BITS = frozenset({"nvfp4", "convrot_w4a4"})
+_FINER = "fp8_scaled"
+"""What layers that modulate are written in instead of these."""
 _FIRST = "model.diffusion_model."
 _NAMES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
 
@@ -53,7 +58,7 @@ class Report:
 
 
 def is_chosen(name: str, shape: tuple[int, ...]) -> bool:
-    """Whether a weight is one that is quantised: a matrix in a block, of no modulation, embedding or last layer.
+    """Whether a weight is one that is quantised: a matrix in a block, of no embedding or last layer.
 
     Args:
         name: Its name in the file.
@@ -94,7 +99,7 @@ def quantised(
         if target.startswith(GGUF):
             made = _gguf(files, target.removeprefix(GGUF), chosen, architecture, report)
         else:
-            made = _safetensors(files, ENCODERS[target], chosen, report)
+            made = _safetensors(files, target, chosen, report)
     if not report.errors:
         why = next(iter(report.kept.values()), "it has no linear layers in blocks")
         raise InvalidInputError(f"nothing of it can be written as {target}: {why}", where=files.where)
@@ -102,8 +107,9 @@ def quantised(
 
 
 def _safetensors(
-    files: MappedFiles, encoder: Encoder, chosen: Callable[[str, tuple[int, ...]], bool], report: Report
+    files: MappedFiles, target: str, chosen: Callable[[str, tuple[int, ...]], bool], report: Report
 ) -> Iterator[bytes]:
+    encoder = ENCODERS[target]
     made: dict[str, Tensor] = {}
     for name, info in files.weights.tensors.items():
         fits = True
@@ -115,7 +121,8 @@ def _safetensors(
             made[name] = _stored(files, name)
             continue
         layer, exact = name.removesuffix(".weight"), files.dense(name).float()
-        tensors, marker = encoder.encode(exact)
+        finer = target in _FOUR_BITS and any(_MODULATES.search(word.lower()) for word in layer.split("."))
+        tensors, marker = (ENCODERS[_FINER] if finer else encoder).encode(exact)
         report.errors[layer] = _off(_read_back(tensors, marker, info.shape), exact)
         made.update({f"{layer}.{leaf}": tensor for leaf, tensor in tensors.items()})
         if marker is not None:

@@ -41,7 +41,7 @@ def pieces(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Iterat
         tensors: By name, of any device.
         metadata: Texts by name.
     """
-    header: dict[str, object] = {"__metadata__": dict(sorted(metadata.items()))}
+    header: dict[str, object] = {"__metadata__": dict(sorted(metadata.items()))} if metadata else {}
     # Wide types first, so that each tensor is aligned to its own type, as the format asks.
     names = sorted(tensors, key=lambda name: (-tensors[name].dtype.itemsize, name))
     offset = 0
@@ -58,7 +58,12 @@ def pieces(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Iterat
 
 
 def model_file(
-    tensors: Mapping[str, Tensor], config: Mapping[str, Any], dtype: torch.dtype, *, architecture: str = ""
+    tensors: Mapping[str, Tensor],
+    config: Mapping[str, Any],
+    dtype: torch.dtype,
+    *,
+    architecture: str = "",
+    texts: Mapping[str, str] | None = None,
 ) -> bytes:
     """A model as a safetensors file: all of it is in memory.
 
@@ -67,6 +72,7 @@ def model_file(
         config: Configs by part, for `graphflow.config` in the metadata.
         dtype: Dtype of the floating-point tensors.
         architecture: The model's name for `modelspec.architecture`; empty leaves it out.
+        texts: What else the metadata says.
 
     Raises:
         ModelFormatError: A weight is NaN or infinite in this dtype.
@@ -80,7 +86,7 @@ def model_file(
                 advice="save with dtype float32 or bfloat16; if that fails, too, the model is broken",
             )
         ready[name] = held
-    metadata = {"format": "pt", CONFIG_KEY: json.dumps(config, ensure_ascii=False, default=str)}
+    metadata = {**(texts or {}), "format": "pt", CONFIG_KEY: json.dumps(config, ensure_ascii=False, default=str)}
     if architecture:
         metadata["modelspec.architecture"] = architecture
     return to_safetensors(ready, metadata)

@@ -7,11 +7,12 @@ and never names one.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+import math
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from graphflow.modelfiles.description import Config, Guess, Kind, Part, TokenizerSpec
+from graphflow.modelfiles.description import Config, Description, Guess, Kind, Part, TokenizerSpec
 from graphflow.modelfiles.inferred import Shapes
 
 if TYPE_CHECKING:
@@ -155,6 +156,69 @@ class Match:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FlowTimes:
+    """Noise levels of a flow model.
+
+    Attributes:
+        shift: Time shift; 1 is none.
+        levels: Number of levels in the table from which the simple schedules choose.
+        timestep_scale: The network's timestep at pure noise.
+    """
+
+    shift: float = 1.0
+    levels: int = 1000
+    timestep_scale: float = 1.0
+
+    @classmethod
+    def of_schedule(cls, config: Mapping[str, Any]) -> FlowTimes:
+        """Those that the config of a Diffusers scheduler tells, with the shift for a megapixel where it depends on the size."""
+        levels = int(config.get("num_train_timesteps", 1000))
+        if config.get("use_dynamic_shifting"):
+            shift = math.exp(float(config.get("max_shift") or 1.15))
+            return cls(shift=shift, levels=10 * levels, timestep_scale=1000.0)
+        shift = float(config.get("shift") or config.get("flow_shift") or 1.0)
+        return cls(shift=shift, levels=levels, timestep_scale=1000.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlowScripts:
+    """How scripts run a family's flow models: a pipeline of Diffusers for the parts, and functions that they carry.
+
+    Attributes:
+        velocity: The function of the family's that evaluates the network: (network, x, time, *, embeds, ...), with what
+            else a prompt tells by name.
+        times: The noise levels of a model.
+        encode: The function that makes of (pipeline, parts of a prompt) what `velocity` reads: one of the exporter's, or
+            of the family's.
+        options: Its further arguments.
+        reads: What its language model is told of a prompt in which brackets mean no weights; None where they do.
+        layer: The option of `encode` that says which hidden layer is read; empty where none does.
+        texts: Options of `encode` for texts that one encoder alone gets, by the parameter of `encode_prompt_parts`.
+        guides: Whether it hears the guidance that a prompt tells.
+        channels: The function that makes further channels of a picture and the mask of its hole; empty where none are read.
+        sees: Whether `encode` takes `pictures` that a prompt speaks of, and whether they are `numbered`.
+        builds: Classes that scripts carry in place of a library's for text encoders, by its name.
+        references: The functions that place reference pictures for a model, by the names of `set_reference_method`; the
+            usual one first.
+        adjusts: The function that a loaded transformer goes through; empty where there is nothing to adjust.
+    """
+
+    velocity: str
+    times: Callable[[Description], FlowTimes]
+    encode: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    reads: Callable[[str], str] | None = None
+    layer: str = ""
+    texts: Mapping[str, str] = field(default_factory=dict)
+    guides: bool = False
+    channels: str = ""
+    sees: bool = False
+    builds: Mapping[str, str] = field(default_factory=dict)
+    references: Callable[[Description], Mapping[str, str]] = lambda _: {}
+    adjusts: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ScriptTraits:
     """What sets Diffusers' pipelines of a family apart, for scripts that call them.
 
@@ -166,6 +230,9 @@ class ScriptTraits:
         masks_latents: Whether inpainting that begins with latents needs `masked_image_latents` for every UNet.
         without_tensors: Tasks whose pipelines do not give pictures as tensors.
         without_pictures: Tasks whose pipelines take no IP-Adapters.
+        network: The part that denoises.
+        sources: Modules with functions on tensors that scripts may carry; two of one name among all families are an error.
+        flow: How scripts run its flow models; None where it has none.
     """
 
     suffix: str = ""
@@ -175,6 +242,9 @@ class ScriptTraits:
     masks_latents: bool = False
     without_tensors: frozenset[str] = frozenset()
     without_pictures: frozenset[str] = frozenset()
+    network: str = "unet"
+    sources: tuple[str, ...] = ()
+    flow: FlowScripts | None = None
 
 
 class TensorNames(Protocol):

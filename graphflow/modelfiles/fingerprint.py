@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -16,6 +17,8 @@ from graphflow.modelfiles.header import Header
 BLOCKS = 64
 BLOCK_BYTES = 64 * 1024
 _CHUNK = 4 * 2**20
+_HUB_BLOB = re.compile(r"/models--[^/]+/blobs/([0-9a-f]{64})\Z")
+"""A large file in the Hub's cache: it is named by its SHA-256, which was checked when it was fetched."""
 HEADER_SUFFIXES = frozenset({".safetensors", ".sft", ".gguf"})
 
 
@@ -100,6 +103,8 @@ class DigestIndex:
         if found := self.known(path):
             return found
         before = _state(path)
+        if blob := _HUB_BLOB.search(Path(before[0]).as_posix()):
+            return blob[1]
         digest, done = hashlib.sha256(), 0
         try:
             with open_regular(path) as file:

@@ -18,10 +18,13 @@ from graphflow.errors import ModelFormatError
 from graphflow.modelfiles.header import Header, TensorInfo, foreign_content
 
 MAX_FIELDS = 65_536
-MAX_TENSORS = 100_000
+MAX_TENSORS = 65_536
 MAX_STRING = 16_000_000
 MAX_FIELD_BYTES = 100_000_000
 """Most bytes of fields and tensor descriptions together."""
+
+MAX_ITEMS = 1_500_000
+"""Most texts and lists in all lists together; vocabularies with their merges have up to 900,000."""
 
 BLOCKS: Mapping[int, tuple[str, int, int]] = {
     0: ("F32", 1, 4), 1: ("F16", 1, 2), 2: ("Q4_0", 32, 18), 3: ("Q4_1", 32, 20), 6: ("Q5_0", 32, 22),
@@ -62,6 +65,7 @@ class _Reader:
         self.file = file
         self.size = size
         self.taken = 0
+        self.items = 0
         self.hash = hashlib.sha256()
 
     def read(self) -> Header:
@@ -139,7 +143,8 @@ class _Reader:
                 data = self.take(count * width)
                 # Long arrays are vocabularies, which nothing here reads.
                 return list(struct.unpack(f"<{count}{_SCALARS[item]}", data)) if count <= 64 else []
-            if count > MAX_FIELD_BYTES // 8:
+            self.items += count
+            if self.items > MAX_ITEMS:
                 raise ModelFormatError(f"has an array of {count} items", where=str(self.path))
             kept: list[object] = []
             for index in range(count):

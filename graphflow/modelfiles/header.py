@@ -20,13 +20,13 @@ from typing import Any, Literal
 from graphflow.basics.regular import open_regular
 from graphflow.errors import ModelFormatError
 
-MAX_HEADER_BYTES = 100_000_000
-"""Largest header that is read (the same bound as the safetensors library's)."""
+MAX_HEADER_BYTES = 40_000_000
+"""Largest header that is read; those of large models have less than one million."""
 
-MAX_JSON_NODES = 4_000_000
+MAX_JSON_NODES = 600_000
 """Most `{`, `[` and `,` in a header, so that parsing a hostile one cannot fill the memory."""
 
-MAX_INDEX_BYTES = 50_000_000
+MAX_INDEX_BYTES = 12_000_000
 MAX_DIMENSIONS = 16
 
 DTYPE_BITS: Mapping[str, int] = {

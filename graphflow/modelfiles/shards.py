@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from graphflow.basics.regular import is_there
 from graphflow.errors import ModelFormatError
 from graphflow.modelfiles.description import JsonValue
 from graphflow.modelfiles.fingerprint import file_fingerprint, folder_fingerprint
@@ -75,7 +76,7 @@ def read_weights(path: Path, quantisation: JsonValue = None) -> Weights:
     names = sorted(set(index.values()))
     if len(names) > MAX_SHARDS:
         raise ModelFormatError(f"names {len(names)} files, more than {MAX_SHARDS}", where=str(path))
-    missing = [name for name in names if not (path.parent / name).is_file()]
+    missing = [name for name in names if not is_there(path.parent / name)]
     if missing:
         raise ModelFormatError(f"names files that are not there: {', '.join(missing[:3])}", where=str(path))
     headers = [read_header(path.parent / name) for name in names]

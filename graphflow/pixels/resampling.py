@@ -141,12 +141,15 @@ def to_area(
     pixels: Tensor, area: int, multiple: int = 1, method: str = "area"
 ) -> Tensor:
     """Bring pictures (B, C, H, W) to so many pixels, of their own shape, both edges multiples of a number."""
-    height, width = pixels.shape[-2:]
+    return resample(pixels, size_of_area(pixels.shape[-2:], area, multiple), method)
+
+
+def size_of_area(edges: Sequence[int], area: int, multiple: int = 1) -> tuple[int, int]:
+    """The (height, width) of so many pixels in the shape of a picture, both multiples of a number."""
+    height, width = edges
     scale = (area / (height * width)) ** 0.5
-    size = [
-        max(1, round(edge * scale / multiple)) * multiple for edge in (height, width)
-    ]
-    return resample(pixels, size, method)
+    rows, columns = (max(1, round(edge * scale / multiple)) for edge in edges)
+    return rows * multiple, columns * multiple
 
 
 def resample(

@@ -22,6 +22,8 @@ class FileUse:
         parts: Which parts the model has.
         family: The model family that it belongs to or fits; empty where the file does not tell.
         notice: What the user should know, e.g. that an optional file is missing.
+        files: The files behind it whose digests tell what it holds: of a model the name of each in it, and its path.
+        mark: What a user's file says of how it came about, see :mod:`graphflow.basics.marks`.
         stands_in: Whether random weights stand in for it.
     """
 
@@ -33,6 +35,8 @@ class FileUse:
     parts: tuple[str, ...] = ()
     family: str = ""
     notice: str = ""
+    files: tuple[tuple[str, str], ...] = ()
+    mark: str = ""
     stands_in: bool = False
 
 

@@ -7,7 +7,7 @@ and stops at what is stored. It imports no torch and touches no weights.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -15,12 +15,13 @@ from graphflow.basics.jsontools import digest
 from graphflow.basics.wording import shorten
 from graphflow.planning.checked import CheckedNode, Source
 from graphflow.planning.expand import Expanded
-from graphflow.planning.files import FileResolver, NoFiles
+from graphflow.planning.files import FileResolver, FileUse, NoFiles
 from graphflow.planning.keys import Keying
 from graphflow.planning.lowering import lower
+from graphflow.planning.marking import source_type
 from graphflow.planning.numerics import Numerics
 from graphflow.planning.reach import Reach
-from graphflow.planning.record import STANDING_IN, bare_names, differences, make_facts, renamed
+from graphflow.planning.record import STANDING_IN, bare_names, differences, make_facts, renamed, versions_here
 from graphflow.planning.safety import Policy
 from graphflow.planning.steps import Action, Plan, Step, output_key, sources_of
 from graphflow.spec.registry import Registry
@@ -54,6 +55,8 @@ def plan(
     targets: Iterable[str] | None = None,
     known: Mapping[Source, Any] | None = None,
     previous: Mapping[str, Mapping[str, Any]] | None = None,
+    metadata: bool = True,
+    marking: bool = True,
 ) -> Plan:
     """Plan a run.
 
@@ -68,6 +71,8 @@ def plan(
         targets: Node ids or addresses to compute; None is every node with an effect and the document's outputs.
         known: Values of computed selectors, found by an earlier stage of the same run.
         previous: The trace of the last plan of this workflow.
+        metadata: Whether files carry the workflow and a record.
+        marking: Whether they say that a model made them.
 
     Raises:
         WorkflowError: With every problem of the document.
@@ -83,12 +88,13 @@ def plan(
     sources = tuple(end for end in targets_behind if isinstance(end, Source))
     filters = lowered.guarded.filters
     checks = {node_id: {"policy": safety, "checked": bool(before)} for node_id, before in filters.items()}
-    decision = _Decision(keying, lowered.nodes, shelf or EmptyShelf(), previous or {}, checks)
+    decision = _Decision(keying, lowered.nodes, shelf or EmptyShelf(), previous or {}, checks, metadata, marking)
     named = {name: lowered.checked.source(address) for name, address in expanded.flat.outputs.items()}
     steps = decision.steps(sources)
     random = sorted({use.need.name for step in steps.values() for use in step.files if use.stands_in})
-    records = (step.record["record"] for step in steps.values() if step.record is not None)
-    differ = differences(expanded.document.record, next(records, {}))
+    records = (step.record.get("record") for step in steps.values() if step.record is not None)
+    here: Mapping[str, Any] = next((record for record in records if record is not None), {})
+    differ = differences(expanded.document.record, {**here, **versions_here()})
     told = [f"{STANDING_IN} {', '.join(random)}: what comes of them shows nothing"] if random else []
     return Plan(
         steps=steps,
@@ -111,6 +117,8 @@ class _Decision:
     shelf: Shelf
     previous: Mapping[str, Mapping[str, Any]]
     checks: Mapping[str, Mapping[str, Any]]
+    metadata: bool
+    marking: bool
     stored_artifacts: set[str] = field(default_factory=set)
 
     def steps(self, ends: tuple[Source, ...]) -> dict[str, Step]:
@@ -198,6 +206,7 @@ class _Decision:
             artifact=artifact,
             artifact_stored=node_id in self.stored_artifacts,
             record=record,
+            descends=self._descends(node_id) if record else (),
         )
 
     @cached_property
@@ -211,24 +220,49 @@ class _Decision:
         return workflow, digest(workflow)
 
     @cached_property
-    def _files(self) -> Reach[tuple[str, str, bool]]:
-        """What each node reads: names, fingerprints, and whether random weights stand in."""
-        uses = self.keying.uses.items()
-        return Reach(
-            self.nodes,
-            {node: [(use.need.name, use.fingerprint or "", use.stands_in) for use in found] for node, found in uses},
-        )
+    def _uses(self) -> tuple[list[FileUse], Reach[int]]:
+        """The files that nodes read, under the names that records have for them, and which each node descends from."""
+        listed: list[FileUse] = []
+        own: dict[str, list[int]] = {}
+        for node, found in self.keying.uses.items():
+            for use in found:
+                own.setdefault(node, []).append(len(listed))
+                listed.append(self._called(use))
+        return listed, Reach(self.nodes, own)
+
+    @cached_property
+    def _types(self) -> Reach[tuple[str, int, bool]]:
+        """The types of the nodes that each descends from: names, versions, and whether they generate."""
+        types = {node.id: [(node.spec.type, node.spec.version, node.spec.generates)] for node in self.nodes.values()}
+        return Reach(self.nodes, types)
+
+    def _descends(self, node_id: str) -> tuple[FileUse, ...]:
+        """Return the files that what a node makes descends from."""
+        listed, reach = self._uses
+        return tuple(listed[place] for place in reach.of(node_id))
 
     def _artifact(self, node: CheckedNode) -> tuple[str | None, dict[str, Any]]:
         """Return the key of what an effect writes, and the record that its files carry."""
-        workflow, mark = self._workflow
-        read = [(self._names.get(name, name), mark, random) for name, mark, random in self._files.of(node.id)]
-        files = {name: mark for name, mark, _ in read if mark}
-        random = {name for name, _, random in read if random}
-        facts = make_facts(files, self.keying.numerics, self.checks.get(node.id), random)
+        uses = self._descends(node.id)
+        types = self._types.of(node.id)
+        record: dict[str, Any] = {}
+        if self.metadata:
+            files = {use.need.name: use.fingerprint for use in uses if use.fingerprint}
+            random = {use.need.name for use in uses if use.stands_in}
+            versions = [(type, version) for type, version, _ in types]
+            checks, numerics = self.checks.get(node.id), self.keying.numerics
+            record["record"] = make_facts(node.id, versions, files, numerics, checks, random)
+        if self.marking and (mark := source_type(any(generates for *_, generates in types), uses)):
+            record["mark"] = mark
         key = self.keying.keys[node.id]
-        artifact = None if key is None else digest([key, mark, facts])
-        return artifact, {"workflow": workflow, "record": facts}
+        workflow, digest_of_it = self._workflow if self.metadata else (None, "")
+        artifact = None if key is None else digest([key, digest_of_it, record])
+        return artifact, {"workflow": workflow, **record} if self.metadata else record
+
+    def _called(self, use: FileUse) -> FileUse:
+        """Return a file under the name that records have for it."""
+        name = self._names.get(use.need.name)
+        return use if name is None else replace(use, need=replace(use.need, name=name))
 
     def _why(self, node: CheckedNode) -> str:
         """Say why a node must run, from what its key was made of the last time."""

@@ -1,7 +1,8 @@
-"""The facts that a saved picture carries, so that somebody can make it again.
+"""The facts that a saved picture carries, so that somebody can make it again, as far as planning knows them.
 
-Files that the user named by a path stand there by their bare names. Only facts that repeat: the document, digests of models, versions, device and dtype. No times, dates, hosts or cache
-state, so the same run twice on one machine writes the same bytes.
+Files that the user named by a path stand there by their bare names. No times, dates, hosts or cache state, so the same
+run twice on one machine writes the same bytes. Digests of whole files, and what is told of the run that computed the
+values, are added when a file is written (:mod:`graphflow.execution.recording`).
 """
 
 from __future__ import annotations
@@ -14,10 +15,13 @@ from graphflow.planning.checked import CheckedNode
 from graphflow.planning.expand import Expanded
 from graphflow.planning.files import FileUse
 from graphflow.planning.numerics import Numerics, version_of
+from graphflow.planning.unlike import unlike
 from graphflow.spec.decorator import FileNeed
 
 _SEPARATOR = re.compile(r"[/\\]")
 _PLAIN_PATH = re.compile(r"[/\\~.]|[A-Za-z]:[/\\]")
+RECORD_FORMAT = 2
+"""Goes up when files of the same plan are to be written anew because their record says more."""
 STANDING_IN = "random weights stand in for"
 PACKAGES = ("torch", "diffusers", "transformers", "numpy", "pillow")
 
@@ -63,19 +67,27 @@ def renamed(value: Any, names: Mapping[str, str]) -> Any:
 
 
 def make_facts(
-    files: Mapping[str, str], numerics: Numerics, safety: Mapping[str, Any] | None, random: Collection[str] = ()
+    node: str,
+    node_types: Iterable[tuple[str, int]],
+    files: Mapping[str, str],
+    numerics: Numerics,
+    safety: Mapping[str, Any] | None,
+    random: Collection[str] = (),
 ) -> dict[str, Any]:
     """Return the facts.
 
     Args:
+        node: The node that writes.
+        node_types: Types and versions of the nodes that what it writes descends from, itself among them.
         files: Fingerprints of the files that the written value descends from, by the names to call them.
         numerics: Device kind and dtypes.
         safety: The policy, and whether a checker looked at it; None where there was nothing to check.
         random: Names of files that were not there, for which random weights stand in.
     """
     facts: dict[str, Any] = {
-        "graphflow": version_of("graphflow-diffusers"),
-        "versions": {package: version_of(package) for package in PACKAGES},
+        "format": RECORD_FORMAT,
+        "node": node,
+        "node_types": dict(sorted(node_types)),
         "device": numerics.device,
         "dtype": numerics.compute,
         "files": dict(sorted(files.items())),
@@ -87,6 +99,14 @@ def make_facts(
     return facts
 
 
+def versions_here() -> dict[str, Any]:
+    """Return the versions of what computes here and now, as a record has them."""
+    return {
+        "graphflow": version_of("graphflow-diffusers"),
+        "versions": {package: version_of(package) for package in PACKAGES},
+    }
+
+
 def differences(made: Mapping[str, Any], here: Mapping[str, Any]) -> str:
     """Say in one line in which recorded facts two records differ; empty where they agree in all that both have.
 
@@ -94,18 +114,5 @@ def differences(made: Mapping[str, Any], here: Mapping[str, Any]) -> str:
         made: The record of a picture, which somebody else may have written.
         here: The record that a picture made here and now carries.
     """
-    told = []
-    for name, (before, now) in _both(made, here).items():
-        if before != now and isinstance(before, str):
-            told.append(f"another {name}" if name.startswith("file ") else f"{name} {before[:40]} (here {now})")
-    return f"the picture was made with {', '.join(told)}: pixels may differ" if told else ""
-
-
-def _both(made: Mapping[str, Any], here: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Return the facts that both records have, under names that people read."""
-    pairs = {name: (made.get(name), here.get(name)) for name in ("graphflow", "device", "dtype")}
-    for group, form in (("versions", "{}"), ("files", "file {!r}")):
-        before, now = made.get(group), here.get(group)
-        if isinstance(before, dict) and isinstance(now, dict):
-            pairs |= {form.format(name): (before[name], now[name]) for name in now if name in before}
-    return pairs
+    told = ", ".join(map(str, unlike(made, here, only_both=True)))
+    return f"the picture was made with {told}: pixels may differ" if told else ""

@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, cast
 
+from graphflow.basics.marks import marks_of
 from graphflow.basics.paths import user_path
 from graphflow.basics.pictures import KINDS, read_picture
 from graphflow.basics.regular import open_regular
@@ -70,6 +71,9 @@ class SessionResolver:
         found = self._described(need, trusted)
         parts = {name: part for name, part in found.parts.items() if not need.parts or name in need.parts}
         sizes = {name: part.bytes_by_dtype for name, part in parts.items()}
+        files = {file for part in parts.values() for file in part.files} or set(found.files)
+        if found.path is not None and found.path.is_dir():
+            files.update(file for kind in _CONFIGS for file in found.path.glob(kind))
         return FileUse(
             need,
             path=str(found.path) if found.path is not None else need.name,
@@ -79,6 +83,7 @@ class SessionResolver:
             parts=tuple(found.parts),
             family=found.family or "",
             notice="; ".join(found.warnings),
+            files=tuple(sorted((_name_in(found.path, file), str(file)) for file in files)),
             stands_in=found.stands_in,
         )
 
@@ -114,7 +119,11 @@ class SessionResolver:
             state = (str(path), size, path.stat().st_mtime_ns)
             if need.kind in KINDS:
                 _require_picture(*state, need.kind, need.name)
-            return FileUse(need, path=str(path), fingerprint=_content(*state))
+            mark, signed = _marks(*state)
+            notice = (
+                f"{path.name} has content credentials (C2PA), which what is made of it cannot keep" if signed else ""
+            )
+            return FileUse(need, path=str(path), fingerprint=_content(*state), notice=notice, mark=mark)
         except OSError as error:  # the system refuses the name, e.g. since it is too long, or the file
             reason = (error.strerror or str(error)).lower()
             raise InvalidInputError(
@@ -148,6 +157,10 @@ class SessionResolver:
         raise InvalidInputError(f"there is no file {name!r} in {places}", advice=advice)
 
 
+_CONFIGS = ("*.json", "*/*.json", "*/*.txt")
+"""What a Diffusers folder has beside weights: configurations and vocabularies."""
+
+
 def _is_document(name: str) -> bool:
     """Tell workflows, of which input folders hold many with names like their pictures', from what nodes read."""
     return name.lower().endswith(".json")
@@ -160,6 +173,18 @@ def _names(folders: tuple[Path, ...]) -> Iterator[str]:
                 if index > 2000:
                     break
                 yield path.name
+
+
+def _name_in(model: Path | None, file: Path) -> str:
+    """Return what a file is called in a model: the path below its folder, with ``/``, or its name."""
+    inside = model is not None and model.is_dir() and file.is_relative_to(model)
+    return file.relative_to(model).as_posix() if model is not None and inside else file.name
+
+
+@lru_cache(maxsize=512)
+def _marks(path: str, size: int, mtime_ns: int) -> tuple[str, bool]:
+    """Return the marks of a file; remembered while its size and time stay."""
+    return marks_of(Path(path))
 
 
 @lru_cache(maxsize=512)

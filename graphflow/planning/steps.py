@@ -66,7 +66,8 @@ class Step:
         needed: Which outputs somebody reads.
         artifact: For an effect: key of the files that it writes, or None.
         artifact_stored: For an effect: whether those files are stored, so that its inputs are not needed.
-        record: For an effect: what its files carry.
+        record: For an effect: what its files carry, as far as planning knows it.
+        descends: For an effect: the files that what it writes descends from.
     """
 
     id: str
@@ -81,6 +82,7 @@ class Step:
     artifact: str | None = None
     artifact_stored: bool = False
     record: Mapping[str, Any] | None = None
+    descends: tuple[FileUse, ...] = ()
 
     @property
     def sources(self) -> list[Source]:
@@ -117,6 +119,16 @@ class Plan:
     def count(self, *actions: Action) -> int:
         """Count the steps with one of these actions."""
         return sum(step.action in actions for step in self.steps.values())
+
+    def stored_keys(self) -> set[str]:
+        """Return the keys under which its results and what it writes are stored, once they are."""
+        values = {
+            output_key(step.key, output.name)
+            for step in self.steps.values()
+            if step.key is not None
+            for output in step.spec.outputs
+        }
+        return values | {step.artifact for step in self.steps.values() if step.artifact is not None}
 
     def totals(self) -> str:
         """Return one line: how many nodes run, are stored, write."""

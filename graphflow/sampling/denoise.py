@@ -17,7 +17,8 @@ from graphflow.values import Conditioning, Latent, Noise
 from .evaluate import acts
 from .guidance import NEGATIVE, POSITIVE, Guider
 from .image_prompts import PROMPTS
-from .loop import LatentSpace, OnStep, sample
+from .latent_space import LatentSpace, space_of
+from .loop import OnStep, sample
 from .network import Denoiser
 from .noise import initial_noise
 from .planes import MAIN, OnPlanes, Planes
@@ -83,7 +84,7 @@ def denoise(request: Request) -> tuple[Latent, Latent]:
             "a noise mask needs a latent of pictures", where="latent", advice="take the mask off it"
         )
     formats = {MAIN: denoiser.latent, **denoiser.latent.further}
-    spaces = {name: LatentSpace.of(formats[name]) for name, _ in planes.shapes}
+    spaces = {name: space_of(formats[name]) for name, _ in planes.shapes}
     space = spaces[MAIN]
     samples = planes.lay({MAIN: latent.samples, **latent.further})
     if len(spaces) > 1:

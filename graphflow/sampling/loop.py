@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from graphflow.modelfiles.family import LatentFormat
 from graphflow.values import Conditioning
 
 from .denoiser import GuidedDenoiser, Inpaint, MaskSchedule
 from .errors import SamplingError
 from .evaluate import Predict
 from .guidance import NEGATIVE, POSITIVE, Guider, Modifier
+from .latent_space import LatentSpace
 from .noise import NoiseDevice, NoiseLayout, StepSeed, initial_noise, next_seed, step_noise
 from .prediction import ModelSampling
 from .regions import Region, make_regions, match_areas
@@ -28,36 +28,6 @@ raise to stop sampling."""
 
 MakeMaskSchedule = Callable[[ModelSampling, Tensor], MaskSchedule]
 """(model_sampling, sigmas of the run) -> how the noise mask changes on the way."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class LatentSpace:
-    """The affine map between what the autoencoder makes and what the model works on: (raw - shift) / deviation * scale.
-
-    Attributes:
-        scale: For all channels.
-        shift: For all channels, or by channel.
-        deviation: For all channels, or by channel.
-    """
-
-    scale: float = 1.0
-    shift: float | tuple[float, ...] = 0.0
-    deviation: float | tuple[float, ...] = 1.0
-
-    @classmethod
-    def of(cls, latent: LatentFormat) -> LatentSpace:
-        """The map of a family's latents."""
-        return cls(scale=latent.scale, shift=latent.mean or latent.shift, deviation=latent.deviation or 1.0)
-
-    def enter(self, raw: Tensor) -> Tensor:
-        """To the model's space. An all-zero latent stands for an empty picture and stays zero."""
-        if not raw.count_nonzero():
-            return raw
-        return (raw - _by_channel(self.shift, raw)) / _by_channel(self.deviation, raw) * self.scale
-
-    def leave(self, scaled: Tensor) -> Tensor:
-        """Back to the autoencoder's space."""
-        return scaled / self.scale * _by_channel(self.deviation, scaled) + _by_channel(self.shift, scaled)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -201,20 +171,13 @@ def sample(
 
         added = step_noise(method.noise, x, sigmas, seed, noise_layout, noise_device, step_seed)
         if method.log_snr_form and model_sampling.is_flow:
-            x = run_in_log_snr_form(method, denoise, x, sigmas, noise=added, callback=callback)
+            x = run_in_log_snr_form(method.run, denoise, x, sigmas, noise=added, callback=callback)
         else:
             x = method.run(denoise, x, sigmas, noise=added, callback=callback)
         x = model_sampling.finish(sigmas[-1], x)
         latent, denoised = space.leave(x), space.leave(last)
     # cloned outside inference mode, so that others may work on them in place
     return Sampled(latent=latent.clone(), denoised=denoised.clone())
-
-
-def _by_channel(value: float | tuple[float, ...], latent: Tensor) -> float | Tensor:
-    """A number for each channel as a tensor that goes with latents (B, C, ...)."""
-    if isinstance(value, float):
-        return value
-    return torch.tensor(value, dtype=latent.dtype, device=latent.device).reshape(-1, *(1,) * (latent.ndim - 2))
 
 
 def _match(sides: Mapping[str, list[Region]]) -> dict[str, list[Region]]:

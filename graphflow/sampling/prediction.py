@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeVar, cast
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
 
+from graphflow.modelfiles.family import FlowTimes
+
 from .errors import SamplingError
+from .flow_levels import FlowLevels
 from .levels import Levels, training_sigmas
 
 Prediction = Literal["epsilon", "v_prediction", "sample", "img_to_img", "edm", "lcm", "flow", "cosmos_rflow"]
@@ -88,10 +91,13 @@ class ModelSampling(Levels):
         """
         if shift <= 0:
             raise SamplingError(f"a flow model's shift must be above 0, got {shift}", advice="1 means no shift")
-        t = torch.arange(1, levels + 1, dtype=torch.float32) / levels
-        sigmas = _shift_time(shift, t, by_odds=levels > _STEPS)
-        return cls(
-            prediction="flow", sigmas=sigmas, log_sigmas=sigmas.log(), shift=shift, timestep_scale=timestep_scale
+        made = FlowLevels(shift, levels, timestep_scale)
+        return FlowSampling(
+            prediction="flow",
+            sigmas=made.sigmas,
+            log_sigmas=made.log_sigmas,
+            shift=shift,
+            timestep_scale=timestep_scale,
         )
 
     @classmethod
@@ -147,10 +153,7 @@ class ModelSampling(Levels):
         name = str(config.get("_class_name", ""))
         kind = config.get("prediction_type", "epsilon")
         if "Flow" in name or kind == "flow_prediction" or config.get("use_flow_sigmas"):
-            levels = int(config.get("num_train_timesteps", 1000))
-            if config.get("use_dynamic_shifting"):
-                return cls.flow(math.exp(float(config.get("max_shift") or 1.15)), levels=10 * levels)
-            return cls.flow(float(config.get("shift") or config.get("flow_shift") or 1.0), levels=levels)
+            return cls.flow(**asdict(FlowTimes.of_schedule(config)))
         if name == "DDPMWuerstchenScheduler":
             return cls.cosine(float(config.get("shift", 1.0)))
         if name.startswith("EDM") and kind in ("epsilon", "v_prediction"):
@@ -163,11 +166,6 @@ class ModelSampling(Levels):
             )
         sigmas = training_sigmas({**config, "trained_betas": _betas(config)})
         return cls(prediction=cast(Prediction, kind), sigmas=sigmas.float(), log_sigmas=sigmas.log().float())
-
-    @property
-    def is_flow(self) -> bool:
-        """Whether alpha = 1 - sigma (rectified flow)."""
-        return self.prediction == "flow"
 
     def with_shift(self, shift: float) -> ModelSampling:
         """The same flow model with another time shift.
@@ -198,8 +196,6 @@ class ModelSampling(Levels):
         Discrete models get the nearest training step in log sigma (int64); flow models sigma times
         `timestep_scale` (float32); others what `time` says (float32).
         """
-        if self.is_flow:
-            return sigma * self.timestep_scale
         if self.time == "log":
             return 0.25 * sigma.log()
         if self.time == "angle":
@@ -212,8 +208,6 @@ class ModelSampling(Levels):
 
     def sigma(self, timestep: Tensor) -> Tensor:
         """The noise level at (possibly fractional) timesteps, linear in log sigma between training steps."""
-        if self.is_flow:
-            return _shift_time(self.shift, timestep / self.timestep_scale, by_odds=len(self.sigmas) > _STEPS)
         if self.time == "log":
             return (timestep / 0.25).exp()
         if self.time == "angle":
@@ -226,10 +220,6 @@ class ModelSampling(Levels):
 
     def percent_to_sigma(self, percent: float) -> float:
         """The noise level at a fraction of the way from pure noise (0) to the picture (1)."""
-        if self.is_flow and percent < 1.0:
-            if percent <= 0.0:
-                return 1.0
-            return float(_shift_time(self.shift, 1.0 - percent, by_odds=len(self.sigmas) > _STEPS))
         if not 0.0 < percent < 1.0:
             return super().percent_to_sigma(percent)
         if self.time == "cosine":
@@ -238,18 +228,6 @@ class ModelSampling(Levels):
             low, high = float(self.log_sigmas[0]), float(self.log_sigmas[-1])
             return math.exp((high - low) * (1.0 - percent) + low)
         return float(self.sigma(torch.tensor((1.0 - percent) * (len(self.sigmas) * self.stride - 1))))
-
-    def alpha(self, sigma: Tensor) -> Tensor:
-        """Weight of the clean sample in x: 1, or 1 - sigma for flow models."""
-        return 1.0 - sigma if self.is_flow else super().alpha(sigma)
-
-    def half_log_snr(self, sigma: Tensor) -> Tensor:
-        """Lambda = log(alpha / sigma), the time in which exponential solvers are linear."""
-        return -sigma.logit() if self.is_flow else super().half_log_snr(sigma)
-
-    def sigma_at_half_log_snr(self, half_log_snr: Tensor) -> Tensor:
-        """Inverse of `half_log_snr`."""
-        return (-half_log_snr).sigmoid() if self.is_flow else super().sigma_at_half_log_snr(half_log_snr)
 
     def scale_input(self, x: Tensor, sigma: Tensor) -> Tensor:
         """What the network expects at its input: x itself for flow, unit variance for most others."""
@@ -294,8 +272,6 @@ class ModelSampling(Levels):
         With `max_denoise` (sampling starts at the model's own highest level) the noise of discrete
         models has the full variance 1 + sigma^2, as the training marginal has.
         """
-        if self.is_flow:
-            return sigma * noise + (1.0 - sigma) * latent
         full = max_denoise and self.prediction != "cosmos_rflow"
         return noise * ((1.0 + sigma**2) ** 0.5 if full else sigma) + latent
 
@@ -304,26 +280,9 @@ class ModelSampling(Levels):
         return latent / (1.0 - sigma) if self.is_flow else latent
 
 
-def flux_shift(width: int, height: int, *, base_shift: float = 0.5, max_shift: float = 1.15) -> float:
-    """Time shift exp(mu) of Flux for a picture size in pixels; mu grows linearly from 256 to 4096 latent tokens."""
-    tokens = width * height / 256
-    slope = (max_shift - base_shift) / (4096 - 256)
-    return math.exp(slope * tokens + base_shift - slope * 256)
-
-
-_STEPS = 1000
-"""Training steps of most models; flow models with a finer table have their shift by its logarithm."""
-_Time = TypeVar("_Time", float, Tensor)
-
-
-def _shift_time(shift: float, t: _Time, *, by_odds: bool) -> _Time:
-    """Shift times t in (0, 1]; for models of more levels than training steps by way of 1 / t, as FLUX.1's authors do.
-
-    Both are the same number, rounded otherwise; networks that read the time finely tell them apart.
-    """
-    if shift == 1.0:
-        return t
-    return shift / (shift + (1 / t - 1)) if by_odds else shift * t / (1 + (shift - 1) * t)
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FlowSampling(FlowLevels, ModelSampling):
+    """The noise levels of a flow model, whose network predicts the velocity noise - x0; made by :meth:`ModelSampling.flow`."""
 
 
 _COSINE_OFFSET = 0.008

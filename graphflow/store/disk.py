@@ -11,16 +11,29 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from graphflow.store import stored_files, upkeep
+from graphflow.store import pins, stored_files, upkeep
 from graphflow.store.claims import locked_file
-from graphflow.store.encoded import Encoded, StoreStats
-from graphflow.store.entries import has_objects, pack, read_entry, read_head, read_tensors, size_of, write_object
+from graphflow.store.encoded import Encoded, Stored, StoreStats
+from graphflow.store.entries import (
+    has_objects,
+    pack,
+    read_entry,
+    read_head,
+    read_tensors,
+    read_told,
+    size_of,
+    write_object,
+)
 from graphflow.store.folder import Folder, occupied, open_file, remove
 from graphflow.store.layout import DamagedError
 from graphflow.store.stored_files import FILE_KIND, StoredFile
 from graphflow.store.tapes import Tape
 from graphflow.store.upkeep import VerifyReport
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
 
 __all__ = ["DiskTier"]
 
@@ -78,7 +91,56 @@ class DiskTier:
             self._missed()
             return None
         self._used(used)
-        return Encoded(entry.kind, entry.data, tensors)
+        return Encoded(entry.kind, entry.data, tensors, entry.made)
+
+    def made(self, key: str) -> JsonValue:
+        """How the value under a key came about; None if that is not told or there is none. No tensor is read."""
+        made: JsonValue = self.told(key).get("made")
+        return made
+
+    def told(self, key: str) -> dict[str, Any]:
+        """What an entry says in JSON: ``kind``, ``data``, ``made``; empty if there is none. No tensor is read."""
+        try:
+            return read_told(self._files.entry(key), key)[1]
+        except (DamagedError, OSError):
+            return {}
+
+    def contents(self) -> Iterator[Stored]:
+        """Every stored value and file, with the bytes of what it alone brings: objects of several count with the first."""
+        kept, seen = pins.pinned_keys(self._files), set[str]()
+        for file in self._files.listing():
+            if not file.is_entry:
+                continue
+            try:
+                head, told = read_told(file.path, file.key)
+            except (DamagedError, OSError):
+                continue
+            own = [(name, size) for name, size in head.objects if name not in seen]
+            seen.update(name for name, _ in own)
+            made = told.get("made")
+            yield Stored(
+                file.key,
+                made if isinstance(made, dict) else {},
+                occupied(file.size) + sum(occupied(size) for _, size in own),
+                file.used_ns / 1e9,
+                file.key in kept,
+            )
+
+    def pin(self, name: str, keys: Iterable[str]) -> None:
+        """Keep the values under these keys until `unpin`; a pin of the same name is replaced.
+
+        Raises:
+            OSError: if the folder cannot be written.
+        """
+        pins.pin(self._files, name, keys)
+
+    def unpin(self, name: str) -> bool:
+        """Let go of what a pin keeps; returns whether there was one."""
+        return pins.unpin(self._files, name)
+
+    def pinned(self) -> dict[str, frozenset[str]]:
+        """The keys of each pin by its name."""
+        return pins.pinned(self._files)
 
     def put(self, key: str, value: Encoded) -> bool:
         """Store a value; False if the folder refuses it or it is larger than 90 % of the cap.
@@ -118,13 +180,16 @@ class DiskTier:
         """Those of the keys for which `contains` holds."""
         return {key for key in keys if self.contains(key)}
 
-    def put_file(self, key: str, path: str | os.PathLike[str], *, suffix: str | None = None) -> bool:
+    def put_file(
+        self, key: str, path: str | os.PathLike[str], *, suffix: str | None = None, made: JsonValue = None
+    ) -> bool:
         """Store a copy of a file's bytes under a key; False if the folder refuses it or it is too large.
 
         Args:
             key: The key; a value under the same key is replaced.
             path: The file.
             suffix: What `file_digest` gives back, e.g. ``.png``; the path's own by default.
+            made: How it came about, as `made` gives it back.
 
         Raises:
             ValueError: if the suffix is not a dot with at most 16 letters or digits.
@@ -139,7 +204,7 @@ class DiskTier:
                 file = stored_files.identify(source, suffix)
                 chunks = stored_files.read_chunks(source)
                 written = write_object(self._files, stored_files.object_name(file), file.size, chunks)
-                written += self._files.write(entry, stored_files.describe(file, key))
+                written += self._files.write(entry, stored_files.describe(file, key, made))
             except OSError as problem:
                 self._refuse(problem)
                 return False
@@ -226,23 +291,27 @@ class DiskTier:
                 failed=self._failed,
             )
 
-    def prune(self, max_bytes: int | None = None) -> int:
-        """Sweep what killed processes left, drop what no entry can use, and evict down to ``max_bytes``.
+    def prune(self, max_bytes: int | None = None, *, older: float | None = None) -> int:
+        """Sweep what killed processes left, drop what no entry can use, and evict down to ``max_bytes``; pins hold.
 
         Args:
             max_bytes: Bytes to keep at most; the cap by default.
+            older: Also evict what nothing used for so many seconds.
 
         Returns:
             How many files were removed.
         """
-        swept = upkeep.sweep(self._files) + upkeep.drop_unusable(self._files)
+        swept = upkeep.evict_older(self._files, older) if older is not None else 0
+        swept += upkeep.sweep(self._files) + upkeep.drop_unusable(self._files)
         cap = self.max_bytes if max_bytes is None else max_bytes
         return swept + self._evict(cap, cap)
 
     def clear(self) -> int:
-        """Remove every entry and object, and what killed processes left; returns how many files."""
-        tapes = sum(remove(path) for path, _ in list(self._files.left_over(self._files.tapes, ".tape")))
-        return tapes + sum(remove(file.path) for file in list(self._files.listing())) + upkeep.sweep(self._files)
+        """Remove every entry and object but pinned ones, and what killed processes left; returns how many files."""
+        kept = pins.pinned_paths(self._files)
+        files = [file.path for file in self._files.listing() if file.path not in kept]
+        files += [path for path, _ in self._files.left_over(self._files.tapes, ".tape")]
+        return sum(map(remove, files)) + upkeep.sweep(self._files)
 
     def verify(self) -> VerifyReport:
         """Read and check every file, and remove damaged ones; needs no torch."""

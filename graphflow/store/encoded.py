@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import torch
     from pydantic import JsonValue
 
-__all__ = ["Encoded", "StoreStats"]
+__all__ = ["Encoded", "StoreStats", "Stored"]
 
 
 @dataclass(frozen=True)
@@ -21,16 +21,37 @@ class Encoded:
         kind: Registered name of the value's type, e.g. ``latent``.
         data: Its description as JSON without NaN or infinities.
         tensors: Its dense tensors by name; on the CPU and contiguous. Any name but ``__metadata__``.
+        made: How it came about, as JSON: what no key tells, and which node of which workflow it was. None: not told.
     """
 
     kind: str
     data: JsonValue
     tensors: Mapping[str, torch.Tensor]
+    made: JsonValue = None
 
     @property
     def nbytes(self) -> int:
         """Bytes of all tensors together."""
         return sum(tensor.numel() * tensor.element_size() for tensor in self.tensors.values())
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A value or file that the disk tier holds.
+
+    Attributes:
+        key: Its key.
+        made: How it came about, as far as that was told: ``workflow``, ``node``, ``type``.
+        nbytes: Bytes that it occupies.
+        used: When it was used last, in seconds since 1970.
+        pinned: Whether a pin keeps it.
+    """
+
+    key: str
+    made: Mapping[str, JsonValue]
+    nbytes: int
+    used: float
+    pinned: bool
 
 
 @dataclass(frozen=True)

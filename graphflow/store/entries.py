@@ -4,10 +4,11 @@
 # ruff: noqa: PTH116
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from graphflow.store.encoded import Encoded
 from graphflow.store.folder import Folder, open_file, read_start
@@ -38,6 +39,7 @@ __all__ = [
     "read_entry",
     "read_head",
     "read_tensors",
+    "read_told",
     "size_of",
     "write_object",
 ]
@@ -74,7 +76,7 @@ def pack(key: str, value: Encoded) -> Packed:
         stored[name] = Slot(part.dtype, part.shape, place)
         objects[place] = chunks
     sizes = {place: size_of(chunks) for place, chunks in objects.items()}
-    return Packed(pack_entry(value.kind, value.data, inline, stored, sizes, key=key), objects)
+    return Packed(pack_entry(value.kind, value.data, inline, stored, sizes, key=key, made=value.made), objects)
 
 
 def read_head(path: str, key: str) -> Head:
@@ -88,6 +90,18 @@ def read_head(path: str, key: str) -> Head:
     if len(raw) < size and len(raw) < header_length(raw):
         raw, size = read_start(path, min(size, header_length(raw)))
     return parse_head(raw, size, key)
+
+
+def read_told(path: str, key: str) -> tuple[Head, dict[str, Any]]:
+    """The header of an entry and what it says in JSON: ``kind``, ``data``, ``made``; raises as `read_head` does."""
+    head = read_head(path, key)
+    try:
+        told = json.loads(head.value)
+    except (ValueError, RecursionError) as problem:
+        raise DamagedError("the value is not that of an entry") from problem
+    if not isinstance(told, dict):
+        raise DamagedError("the value is not that of an entry")
+    return head, told
 
 
 def read_entry(path: str, key: str) -> Entry:

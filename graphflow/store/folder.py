@@ -57,6 +57,7 @@ class Folder:
         self.root = str(folder / FORMAT)
         self.temporary = os.path.join(self.root, "tmp")
         self.locks = os.path.join(self.root, "locks")
+        self.pins = os.path.join(self.root, "pins")
         self.tapes = os.path.join(self.root, "tapes")
         self._last_stamp = 0
         self._stamp_lock = threading.Lock()
@@ -116,7 +117,7 @@ class Folder:
 
     @staticmethod
     def left_over(folder: str, suffix: str) -> Iterator[tuple[str, float]]:
-        """Files with that suffix in `temporary` or `locks`, and their modification times."""
+        """Files with that suffix in `temporary`, `locks` or `pins`, and their modification times."""
         with suppress(OSError), os.scandir(folder) as listing:
             for item in listing:
                 if item.name.endswith(suffix):

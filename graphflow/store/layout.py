@@ -7,7 +7,7 @@ at a fixed place, so that damage is found before anything is parsed::
 
 ``key`` is the key that the entry belongs to (the first version wrote none). ``value`` holds kind, data, the digest of the small tensors and, for each tensor, ``[name, dtype, shape, place]``, where
 ``place`` is an object's name or the tensor's offsets in the entry. An object is a safetensors file with one tensor,
-called ``tensor``.
+called ``tensor``. ``value`` may also hold ``made``: how the value came about, which no key tells.
 """
 
 from __future__ import annotations
@@ -110,6 +110,7 @@ class Entry:
     slots: Mapping[str, Slot]
     objects: tuple[tuple[str, int], ...]
     inline: memoryview
+    made: JsonValue = None
 
 
 def digest_of(*chunks: bytes | memoryview) -> str:
@@ -133,6 +134,7 @@ def pack_entry(
     objects: Mapping[str, int],
     *,
     key: str,
+    made: JsonValue = None,
 ) -> list[bytes | memoryview]:
     """The chunks of an entry file.
 
@@ -143,6 +145,7 @@ def pack_entry(
         stored: The other tensors, which are in objects.
         objects: Every object that the entry needs, with the size of its file.
         key: The key that it belongs to.
+        made: How the value came about, as JSON; None is not written.
 
     Raises:
         ValueError: if ``data`` is not JSON, or a tensor is called ``__metadata__``.
@@ -162,7 +165,14 @@ def pack_entry(
         offset = end
     names = [*inline, *stored]  # the caller's order does not survive sorting
     inline_digest = digest_of(*(inline[name].data for name in order))
-    value = {"kind": kind, "data": data, "tensors": [[name, *table[name]] for name in names], "inline": inline_digest}
+    value: dict[str, object] = {
+        "kind": kind,
+        "data": data,
+        "tensors": [[name, *table[name]] for name in names],
+        "inline": inline_digest,
+    }
+    if made is not None:
+        value["made"] = made
     metadata = {
         "inline": str(offset),
         "key": key,
@@ -233,7 +243,7 @@ def parse(raw: bytes, key: str) -> Entry:
             )
             for name, dtype, shape, place in value["tensors"]
         }
-        entry = Entry(str(value["kind"]), value["data"], slots, head.objects, inline)
+        entry = Entry(str(value["kind"]), value["data"], slots, head.objects, inline, value.get("made"))
         expected = value["inline"]
     except _NOT_AN_ENTRY as problem:
         raise DamagedError("the value is not that of an entry") from problem

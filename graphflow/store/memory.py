@@ -22,7 +22,7 @@ class MemoryTier:
             raise ValueError(f"max_bytes must be >= 0, got {max_bytes}")
         self.max_bytes = max_bytes
         self._lock = threading.Lock()
-        self._values: OrderedDict[str, tuple[object, int]] = OrderedDict()
+        self._values: OrderedDict[str, tuple[object, int, object]] = OrderedDict()
         self._bytes = 0
         self._hits = self._misses = self._evicted = 0
 
@@ -37,8 +37,16 @@ class MemoryTier:
             self._hits += 1
             return held[0]
 
-    def put(self, key: str, value: object, nbytes: int) -> bool:
+    def made(self, key: str) -> object:
+        """How a value came about, as `put` was told; None if it is not held. Does not count as a use."""
+        with self._lock:
+            held = self._values.get(key)
+            return None if held is None else held[2]
+
+    def put(self, key: str, value: object, nbytes: int, made: object = None) -> bool:
         """Keep a value of ``nbytes`` bytes, and drop the least recently used ones beyond the budget.
+
+        ``made`` tells how it came about.
 
         Returns:
             False if the value alone is larger than the budget; it is not kept then.
@@ -50,7 +58,7 @@ class MemoryTier:
             self._drop(key, dropped)
             if nbytes > self.max_bytes:
                 return False
-            self._values[key] = (value, nbytes)
+            self._values[key] = (value, nbytes, made)
             self._bytes += nbytes
             while self._bytes > self.max_bytes:
                 self._drop(next(iter(self._values)), dropped)

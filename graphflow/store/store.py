@@ -6,7 +6,8 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal, cast
 
 from graphflow.store.claims import KeyLocks
 from graphflow.store.disk import DiskTier
@@ -14,6 +15,9 @@ from graphflow.store.encoded import Encoded, StoreStats
 from graphflow.store.memory import MemoryTier
 from graphflow.store.stored_files import StoredFile
 from graphflow.store.tapes import Tape
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
 
 __all__ = ["Store"]
 
@@ -52,11 +56,24 @@ class Store:
             )
             self.disk.evict(key)
             return default
-        self.memory.put(key, value, encoded.nbytes)
+        self.memory.put(key, value, encoded.nbytes, encoded.made)
         return value
 
+    def made(self, key: str) -> JsonValue:
+        """How a value came about, as `put` was told; None if that is not known. No tensor is read."""
+        if self.memory.contains(key):
+            return cast("JsonValue", self.memory.made(key))
+        return None if self.disk is None else self.disk.made(key)
+
     def put(
-        self, key: str, value: object, *, nbytes: int, persist: bool, encode: Callable[[object], Encoded] | None = None
+        self,
+        key: str,
+        value: object,
+        *,
+        nbytes: int,
+        persist: bool,
+        encode: Callable[[object], Encoded] | None = None,
+        made: JsonValue = None,
     ) -> None:
         """Hold a value in memory and, with ``persist``, on disk.
 
@@ -66,12 +83,13 @@ class Store:
             nbytes: Its size, as counted against the memory budget.
             persist: Store it on disk too, where there is a disk tier.
             encode: Gives its form on disk; needed with ``persist``. What it raises is passed on.
+            made: How it came about, as JSON: told again by `made`, part of nothing else.
         """
-        self.memory.put(key, value, nbytes)
+        self.memory.put(key, value, nbytes, made)
         if persist and self.disk is not None:
             if encode is None:
                 raise TypeError("put(persist=True) needs encode")
-            self.disk.put(key, encode(value))
+            self.disk.put(key, replace(encode(value), made=made))
 
     def evict(self, key: str) -> None:
         """Forget a value or file, in memory and on disk, so that it is computed again."""
@@ -93,9 +111,11 @@ class Store:
         """Those of the keys that a tier holds."""
         return {key for key in keys if self.contains(key)}
 
-    def put_file(self, key: str, path: str | os.PathLike[str], *, suffix: str | None = None) -> bool:
+    def put_file(
+        self, key: str, path: str | os.PathLike[str], *, suffix: str | None = None, made: JsonValue = None
+    ) -> bool:
         """Store a file's bytes on disk, see `DiskTier.put_file`; False without a disk tier."""
-        return self.disk is not None and self.disk.put_file(key, path, suffix=suffix)
+        return self.disk is not None and self.disk.put_file(key, path, suffix=suffix, made=made)
 
     def file_digest(self, key: str) -> StoredFile | None:
         """What is known of a stored file, see `DiskTier.file_digest`."""

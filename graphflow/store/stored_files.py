@@ -76,10 +76,10 @@ def identify(source: BinaryIO, suffix: str) -> StoredFile:
     return StoredFile(digest.hexdigest(), suffix, size)
 
 
-def describe(file: StoredFile, key: str) -> Chunks:
+def describe(file: StoredFile, key: str, made: JsonValue = None) -> Chunks:
     """The chunks of a key's entry for a stored file."""
     data: JsonValue = {"sha256": file.sha256, "suffix": file.suffix, "size": file.size}
-    return pack_entry(FILE_KIND, data, {}, {}, {object_name(file): file.size}, key=key)
+    return pack_entry(FILE_KIND, data, {}, {}, {object_name(file): file.size}, key=key, made=made)
 
 
 def find(folder: Folder, key: str) -> StoredFile | None:

@@ -14,8 +14,18 @@ from operator import itemgetter
 from graphflow.store.entries import has_objects, read_entry, read_head
 from graphflow.store.folder import FileInfo, Folder, occupied, open_file, remove
 from graphflow.store.layout import DIGEST_BYTES, DamagedError, MisplacedError
+from graphflow.store.pins import pinned_paths
 
-__all__ = ["VerifyReport", "drop_unusable", "evict", "low_water", "sweep", "trim_tapes", "verify"]
+__all__ = [
+    "VerifyReport",
+    "drop_unusable",
+    "evict",
+    "evict_older",
+    "low_water",
+    "sweep",
+    "trim_tapes",
+    "verify",
+]
 
 STALE_SECONDS = 3600.0
 STALE_TAPE_SECONDS = 7 * 86_400.0
@@ -77,7 +87,7 @@ def trim_tapes(folder: Folder, kept: str, most: int) -> None:
 
 
 def evict(folder: Folder, cap: int, target: int) -> tuple[int, int]:
-    """If the files occupy more than ``cap``, remove the least recently used until they fit ``target``.
+    """If the files occupy more than ``cap``, remove the least recently used until they fit ``target``; pinned ones stay.
 
     Returns:
         The bytes occupied now and the number of files removed.
@@ -86,14 +96,24 @@ def evict(folder: Folder, cap: int, target: int) -> tuple[int, int]:
     total = sum(occupied(file.size) for file in files)
     removed = 0
     if total > cap:
+        kept = pinned_paths(folder)
         for file in sorted(files):
             if total <= target:
                 break
+            if file.path in kept:
+                continue
             gone = remove(file.path)
             removed += gone
             if gone or not os.path.exists(file.path):  # another process may be evicting as well
                 total -= occupied(file.size)
     return total, removed
+
+
+def evict_older(folder: Folder, seconds: float) -> int:
+    """Remove entries and objects that nothing used for so long, but pinned ones; returns how many files."""
+    limit, kept = time.time_ns() - int(seconds * 1e9), pinned_paths(folder)
+    old = [file.path for file in folder.listing() if file.used_ns < limit and file.path not in kept]
+    return sum(map(remove, old))
 
 
 def drop_unusable(folder: Folder) -> int:

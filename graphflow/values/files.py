@@ -20,12 +20,14 @@ class EncodedFile:
         suffix: With the dot, e.g. ``.png``.
         data: The bytes.
         number: The item's number in its batch.
+        sidecar: JSON for a file beside it, ``NAME.json``; nothing where it has room for its texts itself.
     """
 
     stem: str
     suffix: str
     data: bytes
     number: int = 0
+    sidecar: bytes = b""
 
 
 @value_type("files")

@@ -132,6 +132,17 @@ def _decode(data: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
     return cls(**{key: _decode(item, tensors) for key, item in data.items() if key != "$type"})
 
 
+def holds_tensor(value: object) -> bool:
+    """Tell whether a value has a tensor somewhere."""
+    if isinstance(value, tuple | list):
+        return any(map(holds_tensor, value))
+    if isinstance(value, Mapping):
+        return any(map(holds_tensor, value.values()))
+    if type(value) in _BY_CLASS:
+        return any(holds_tensor(getattr(value, field.name)) for field in dataclasses.fields(value))  # type: ignore[arg-type]
+    return is_tensor(value)
+
+
 def nbytes(value: object) -> int:
     """Return roughly how many bytes a value holds: its tensors and byte strings, and a little for the rest."""
     if value is None or type(value) in (bool, int, float):  # the most frequent, and the quickest to tell

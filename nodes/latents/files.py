@@ -6,13 +6,12 @@ tensor ``latent_format_version_0`` that says so; files without the latter hold l
 
 from __future__ import annotations
 
-import json
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
 from graphflow import runtime
-from graphflow.document.embedded import RECORD_KEYWORD, WORKFLOW_KEYWORD
+from graphflow.basics.marks import packet
 from graphflow.errors import LimitError, MediaError
 from graphflow.limits import LIMITS
 from graphflow.spec.decorator import InputFile, OneOrMany, node
@@ -20,6 +19,8 @@ from graphflow.values import EncodedFile, Files, Latent
 
 from ..choices import Prefix
 from ..images.checks import require_batch
+from ..output.carried import texts_of
+from ..output.comfyui_prompt import with_prompt
 from ..output.saving import Embed
 from ..output.user_files import read
 from ..sequences import latents_of
@@ -47,12 +48,12 @@ def save_latent(
         NonFiniteError: A value is NaN or infinite.
     """
     import torch
-    from safetensors.torch import save
 
     from graphflow.basics.finite import require_finite
+    from graphflow.loading.serialize import to_safetensors
 
     current = runtime.current()
-    metadata = _metadata(current.record) if embed else None
+    record = with_prompt(current.carried(embed=embed))
     parts = latents_of([latent])
     files: list[EncodedFile] = []
     for number, part in enumerate(parts):
@@ -62,8 +63,12 @@ def save_latent(
             current.notice("the noise mask is not saved with the latents")
         tensors = {KEY: part.samples.float().contiguous().cpu(), RAW_MARK: torch.tensor([])}
         tensors |= {FURTHER + name: tensor.float().contiguous().cpu() for name, tensor in part.further.items()}
+        metadata = texts_of(record, [part.samples.float().cpu().numpy()], number)
+        if mark := record.get("mark"):
+            metadata["xmp"] = packet(mark).decode()
         stem = filename_prefix if len(parts) == 1 else f"{filename_prefix}-{number}"
-        files.append(EncodedFile(stem=stem, suffix=".latent", data=save(tensors, metadata=metadata), number=number))
+        data = to_safetensors(tensors, metadata)
+        files.append(EncodedFile(stem=stem, suffix=".latent", data=data, number=number))
     return Files(files=tuple(files))
 
 
@@ -101,14 +106,3 @@ def load_latent(
     if samples.shape[-1] * samples.shape[-2] * 64 > LIMITS.pixels:
         raise LimitError(f"the latents have more than {LIMITS.pixels:,} pixels", where=file)
     return Latent(samples=samples if RAW_MARK in tensors else samples / OLD_SCALE, further=further)
-
-
-def _metadata(record: dict[str, Any]) -> dict[str, str]:
-    """The texts that a saved picture carries, under the same names."""
-    found = {
-        keyword: record[key]
-        for key, keyword in (("workflow", WORKFLOW_KEYWORD), ("record", RECORD_KEYWORD))
-        if key in record
-    }
-    found.update(record.get("comfyui", {}))
-    return {keyword: json.dumps(value, separators=(",", ":")) for keyword, value in sorted(found.items())}

@@ -13,6 +13,8 @@ from graphflow.spec.decorator import node
 from graphflow.values import EncodedFile, Files, Model, Recipe, TextEncoder, Vae
 
 from ..choices import Prefix
+from ..output.carried import texts_of
+from ..output.comfyui_prompt import with_prompt
 
 if TYPE_CHECKING:
     import torch
@@ -139,7 +141,8 @@ def _encoded(
 
     from graphflow.loading.serialize import model_file
 
-    return model_file(tensors, config, getattr(torch, dtype), architecture=architecture)
+    texts = texts_of(with_prompt(runtime.current().carried()), ())
+    return model_file(tensors, config, getattr(torch, dtype), architecture=architecture, texts=texts)
 
 
 def _tell_of_hooks(recipe: Recipe) -> None:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from graphflow import runtime
-from graphflow.basics.eight_bits import Rounding
+from graphflow.basics.eight_bits import Rounding, to_bytes_array
+from graphflow.basics.marks import packet
+from graphflow.document.media import riff
 from graphflow.errors import MediaError
 from graphflow.limits import LIMITS
 from graphflow.spec.decorator import FirstNumber, OneOrMany, node
@@ -18,6 +20,7 @@ from graphflow.values import Audio, EncodedFile, Files, Image, Video
 
 from ..choices import Prefix
 from ..sequences import pictures_of
+from .carried import comment_of, sidecar, texts_of
 from .comfyui_prompt import with_prompt
 from .picture_bytes import SUFFIXES, Animation, Format, encode_frames, encode_picture
 
@@ -48,24 +51,30 @@ def save_image(
     """Save pictures (B, 3 or 4, H, W) in [0, 1], one file each.
 
     Where there are several, each name says which number it has: ``prefix-3_00001.png``. PNG carries the workflow and
-    the record as text; WebP and JPEG in EXIF's UserComment. WebP at quality 100 loses nothing.
+    the record as text; WebP and JPEG in EXIF's UserComment, or where a JPEG has no room, a JSON file beside it. JPEG has
+    no alpha, so transparent parts become white. WebP at quality 100 loses nothing.
 
     Raises:
         MediaError: A picture is larger than the format can hold.
         NonFiniteError: A pixel is NaN or infinite.
     """
     parts = pictures_of(images)
-    record = with_prompt(runtime.current().record) if embed else {}
+    record = with_prompt(runtime.current().carried(embed=embed))
     several = first is not None or sum(part.pixels.shape[0] + part.withheld for part in parts) > 1
     files: list[EncodedFile] = []
     for number, picture in _numbered(parts, first or 0):
-        data, carried = encode_picture(picture.pixels[0], format, quality=quality, rounding=rounding, record=record)
-        if not carried:
-            runtime.current().notice(
-                f"the workflow is too large for a {format} file and was left out; save as png to keep it"
-            )
+        pixels = picture.pixels[0]
+        if pixels.shape[0] == 4 and format == "jpeg":
+            pixels = pixels[:3] * pixels[3:] + (1 - pixels[3:])
+        array = to_bytes_array(pixels, rounding)
+        texts = texts_of(record, [array], number)
+        data, beside = encode_picture(array, format, quality=quality, texts=texts, mark=record.get("mark", ""))
         stem = named(filename_prefix, picture.pixels, number, several=several)
-        files.append(EncodedFile(stem=stem, suffix=SUFFIXES[format], data=data, number=number))
+        files.append(
+            EncodedFile(
+                stem=stem, suffix=SUFFIXES[format], data=data, number=number, sidecar=sidecar(texts) if beside else b""
+            )
+        )
     return Files(files=tuple(files), withheld=sum(part.withheld for part in parts))
 
 
@@ -80,12 +89,13 @@ def preview(
     from graphflow.pixels.sizes import target_size
 
     parts = pictures_of(images)
+    mark = runtime.current().carried(embed=False).get("mark", "")
     several = first is not None or sum(part.pixels.shape[0] + part.withheld for part in parts) > 1
     files: list[EncodedFile] = []
     for number, picture in _numbered(parts, first or 0):
         size = target_size(picture.pixels.shape[-2:], max_edge=max_edge)
         small = resample(picture.pixels, size, "area")
-        data, _ = encode_picture(small[0], "jpeg", quality=85, rounding="round", record={})
+        data, _ = encode_picture(to_bytes_array(small[0], "round"), "jpeg", quality=85, texts={}, mark=mark)
         stem = f"preview-{number}" if several else "preview"
         files.append(EncodedFile(stem=stem, suffix=".jpg", data=data, number=number))
     return Files(files=tuple(files), withheld=sum(part.withheld for part in parts))
@@ -106,7 +116,7 @@ def save_video(
 ) -> Files:
     """Save frames (T, 3, H, W) in [0, 1] as an animated picture at the video's frame rate.
 
-    WebP at quality 100 and PNG lose nothing. GIF carries no workflow.
+    WebP at quality 100 and PNG lose nothing. GIF carries the workflow and the record in a comment.
 
     Raises:
         MediaError: The video has no frame or more than the limits allow.
@@ -115,22 +125,28 @@ def save_video(
     count = video.frames.shape[0]
     if not 1 <= count <= LIMITS.frames:
         raise MediaError(f"a video has 1 to {LIMITS.frames:,} frames, this one {count:,}", where="video")
+    record = with_prompt(runtime.current().carried(embed=embed))
+    frames = [to_bytes_array(frame, rounding) for frame in video.frames]
     data = encode_frames(
-        list(video.frames),
+        frames,
         _durations(count, video.fps),
         format,
         quality=quality,
-        rounding=rounding,
         loop=loop,
-        record=runtime.current().record if embed else {},
+        texts=texts_of(record, frames),
+        mark=record.get("mark", ""),
     )
     stem = named(filename_prefix, video.frames, 0, several=False)
     return Files(files=(EncodedFile(stem=stem, suffix=f".{format}", data=data),))
 
 
 @node("save_audio", effect=True)
-def save_audio(audio: Annotated[Audio, Field(description="the sound")], filename_prefix: Prefix = "graphflow") -> Files:
+def save_audio(
+    audio: Annotated[Audio, Field(description="the sound")], filename_prefix: Prefix = "graphflow", embed: Embed = True
+) -> Files:
     """Save sound (channels, n) in [-1, 1] as a 16-bit WAV file at its sample rate.
+
+    It carries the workflow and the record in its comment.
 
     Raises:
         MediaError: There is no sound in it, or it has more channels than WAV can hold.
@@ -147,13 +163,17 @@ def save_audio(audio: Annotated[Audio, Field(description="the sound")], filename
         )
     require_finite(audio.samples, "the sound", "the node that made it is at fault; another dtype may help")
     whole = (audio.samples.float().clamp(-1, 1) * 32767).round().to(torch.int16)
+    samples = whole.T.contiguous().cpu().numpy().astype("<i2")
+    record = with_prompt(runtime.current().carried(embed=embed))
     stream = io.BytesIO()
     with wave.open(stream, "wb") as sound:
         sound.setnchannels(channels)
         sound.setsampwidth(2)
         sound.setframerate(audio.sample_rate)
-        sound.writeframes(whole.T.contiguous().cpu().numpy().astype("<i2").tobytes())
-    return Files(files=(EncodedFile(stem=filename_prefix, suffix=".wav", data=stream.getvalue()),))
+        sound.writeframes(samples.tobytes())
+    comment = comment_of(texts_of(record, [samples]))
+    data = riff.with_wav_texts(stream.getvalue(), comment, packet(record.get("mark", "")))
+    return Files(files=(EncodedFile(stem=filename_prefix, suffix=".wav", data=data),))
 
 
 def named(prefix: str, pixels: Tensor, number: int, *, several: bool) -> str:

@@ -14,6 +14,8 @@ from graphflow.values import EncodedFile, Files
 from graphflow.values.types import is_tensor, type_name
 
 from ..choices import Prefix
+from .carried import sidecar, texts_of
+from .comfyui_prompt import with_prompt
 
 __all__ = ["save_text", "show"]
 
@@ -37,10 +39,17 @@ def show(
 def save_text(
     text: Annotated[str, Field(max_length=LIMITS.text, description="the text")],
     filename_prefix: Prefix = "graphflow",
+    embed: Annotated[
+        bool, Field(description="put the workflow and how it was made into a JSON file beside it, NAME.txt.json")
+    ] = True,
 ) -> Files:
     """Save a text as a UTF-8 file."""
-    file = EncodedFile(stem=filename_prefix, suffix=".txt", data=text.encode("utf-8", "replace"))
-    return Files(files=(file,))
+    import numpy as np
+
+    data = text.encode("utf-8", "replace")
+    texts = texts_of(with_prompt(runtime.current().carried(embed=embed)), [np.frombuffer(data, np.uint8)])
+    beside = sidecar(texts) if texts else b""
+    return Files(files=(EncodedFile(stem=filename_prefix, suffix=".txt", data=data, sidecar=beside),))
 
 
 def describe(value: Any) -> str:

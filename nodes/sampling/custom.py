@@ -74,7 +74,7 @@ def add_noise(
         InvalidInputError: The latent is another family's.
     """
     from graphflow.sampling.denoise import in_format
-    from graphflow.sampling.loop import LatentSpace
+    from graphflow.sampling.latent_space import space_of
     from graphflow.sampling.noise import initial_noise
 
     if not len(sigmas.values) or not noise.add:
@@ -83,7 +83,7 @@ def add_noise(
         latent = in_format(latent, loaded.latent)
         ends = sigmas.values[0], sigmas.values[-1]
         level = (ends[0] - ends[1]).abs() if len(sigmas.values) > 1 else ends[0]
-        space = LatentSpace.of(loaded.latent)
+        space = space_of(loaded.latent)
         drawn = initial_noise(latent.samples.shape, noise.seed, noise.layout, latent.batch_index, noise.device)
         noisy = space.leave(loaded.model_sampling.noise_latent(level, drawn, space.enter(latent.samples)))
     return replace(latent, samples=noisy.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0))

@@ -96,7 +96,7 @@ def set_flux_shift(
     height: Edge = 1024,
 ) -> Model:
     """Set the time shift of a flow model by the size of the picture, as Flux was trained; its time is the noise level."""
-    from graphflow.sampling.prediction import flux_shift
+    from graphflow.sampling.flow_levels import flux_shift
 
     shift = flux_shift(width, height, base_shift=base_shift, max_shift=max_shift)
     return model.hooked(FlowHook(shift=shift, levels=10_000, timestep_scale=1.0))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from graphflow.modelfiles.family import LatentFormat
-    from graphflow.sampling.loop import LatentSpace
+    from graphflow.sampling.latent_space import LatentSpace
     from graphflow.sampling.network import Denoiser
 
 Preview = Callable[["Tensor"], "Tensor | None"]
@@ -81,10 +81,10 @@ def previewer(model: Model, loaded: Denoiser) -> Preview:
                 + (f", and no folder vae has {tiny_name}" if tiny_name else "")
             )
             return lambda latent: None
-        from graphflow.sampling.loop import LatentSpace
+        from graphflow.sampling.latent_space import space_of
 
         with own.use() as autoencoder:
-            factors = fit_factors(autoencoder, LatentSpace.of(loaded.latent))
+            factors = fit_factors(autoencoder, space_of(loaded.latent))
 
     def preview(latent: Tensor) -> Tensor | None:
         latent = _flat(latent)
@@ -95,11 +95,11 @@ def previewer(model: Model, loaded: Denoiser) -> Preview:
 
 
 def _decoder(tiny: Vae, loaded: Denoiser) -> Preview:
-    from graphflow.sampling.loop import LatentSpace
+    from graphflow.sampling.latent_space import space_of
 
     def preview(latent: Tensor) -> Tensor:
         with tiny.use() as autoencoder:
-            pixels: Tensor = autoencoder.decode(LatentSpace.of(loaded.latent).leave(latent.float().cpu()))
+            pixels: Tensor = autoencoder.decode(space_of(loaded.latent).leave(latent.float().cpu()))
         return pixels
 
     return preview

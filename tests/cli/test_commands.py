@@ -12,7 +12,22 @@ import pytest
 
 from tests.cli.commands import PACK, Command, finish, start
 
-COMMANDS = ["run", "plan", "validate", "workflows", "fetch", "nodes", "schema", "demo", "models", "cache", "doctor"]
+COMMANDS = [
+    "run",
+    "plan",
+    "validate",
+    "show",
+    "verify",
+    "diff",
+    "workflows",
+    "fetch",
+    "nodes",
+    "schema",
+    "demo",
+    "models",
+    "cache",
+    "doctor",
+]
 
 
 def test_help_of_every_command(graphflow: Command) -> None:

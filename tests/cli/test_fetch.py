@@ -170,3 +170,24 @@ def test_what_a_comfyui_file_says_of_its_models(graphflow: Command, home: Path) 
     kept = json.loads(Path("mine.json").read_text("utf-8"))["meta"]["models"]
     assert kept == [{"name": "x4.pth", "url": models[0]["url"], "sha256": "a" * 64}]
     assert models[0]["url"] in graphflow("import", "theirs.json", "--report").out.replace("\n", "")
+
+
+def test_locked_files_are_fetched_by_their_digest(
+    hub: Hub, graphflow: Command, home: Path, online: None, tmp_path: Path
+) -> None:
+    path = workflow(f"{hub.url}/weights/outline.safetensors")
+    place = home / "models" / "loras" / "some" / "style.safetensors"
+    place.parent.mkdir(parents=True)
+    place.write_bytes(LORA)
+    assert graphflow("lock", path).code == 0
+    lock = json.loads(Path("styled.lock.json").read_text("utf-8"))
+    assert lock["models"]["some/style"]["files"] == {"style.safetensors": {"sha256": SHA256, "size": len(LORA)}}
+    assert lock["models"]["some/style"]["url"] == f"{hub.url}/weights/outline.safetensors"
+    assert graphflow("fetch", path, "--locked").out == "all models are here: 2 models\n"
+    place.unlink()
+    hub.others["weights/outline.safetensors"] = LORA + b" "
+    refused = graphflow("fetch", path, "--locked", *HOST)
+    assert refused.code == 2 and f"not {SHA256}" in refused.err and not place.exists()
+    hub.others["weights/outline.safetensors"] = LORA
+    assert graphflow("fetch", path, "--locked", *HOST).code == 0
+    assert place.read_bytes() == LORA

@@ -244,15 +244,52 @@ def test_remarks_are_told_in_one_line_and_all_of_them_on_demand(graphflow: Comma
     assert "--report" in graphflow("run", "--help").out
 
 
-def test_settings_in_words_are_told_with_the_name_of_the_file(graphflow: Command) -> None:
+WORDS = """(a [red] circle:1.1), style-word <lora:shapes-outline:0.7>
+on [[blue]]
+Negative prompt: blurry
+Steps: 21, Sampler: DPM++ 2M SDE Karras, CFG scale: 5.5, Seed: 4294967295, Size: 128x96, Model hash: 6ce0161689, Model: shapes, \
+Clip skip: 2, TI hashes: "style-word: 12ab", Denoising strength: 0.5, Hires upscale: 1.5, Hires upscaler: Latent, \
+Hires steps: 10, Eta: 0.3, Version: v1.9.0"""
+
+
+def with_words(words: str) -> None:
     info = PngInfo()
-    info.add_text("parameters", "a fox\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1")
+    info.add_text("parameters", words)
     PIL.Image.new("RGB", (8, 8)).save("words.png", pnginfo=info)
-    for command in ("import", "run", "plan"):
-        ran = graphflow(command, "words.png")
-        assert ran.code == 2
-        assert "words.png" in ran.err
-        assert "settings in words" in ran.err
+
+
+def test_settings_in_words_become_a_workflow(graphflow: Command) -> None:
+    with_words(WORDS)
+    ran = graphflow("import", "words.png", "-o", "mine.json")
+    assert ran.code == 0 and "left out: Eta: 0.3" in ran.err
+    nodes = json.loads(Path("mine.json").read_text("utf-8"))["nodes"]
+    assert nodes["positive"]["params"]["text"] == "(a (red:0.909) circle:1.1), embedding:style-word \non [(blue:0.909)]"
+    assert nodes["positive"]["params"]["clip_skip"] == 2 and nodes["negative"]["params"]["text"] == "blurry"
+    assert nodes["lora_1"]["params"] == {"lora": "shapes-outline", "strength": 0.7, "text_encoder_strength": 0.7}
+    sampled = {"seed": 2**32 - 1, "steps": 21, "guidance_scale": 5.5, "sampler": "dpmpp_2m_sde", "schedule": "karras"}
+    assert nodes["sample"]["params"] == {**sampled, "noise_device": "cuda", "step_noise_device": "cuda"}
+    assert nodes["detail"]["params"] == {**nodes["sample"]["params"], "steps": 10, "start_step": 4}
+    assert nodes["latent"]["params"] == {"width": 128, "height": 96} and nodes["enlarge"]["params"]["scale"] == 1.5
+    Path("words.txt").write_text(WORDS, "utf-8")
+    assert json.loads(graphflow("import", "words.txt").out)["nodes"] == nodes
+    assert graphflow("validate", "mine.json").code == 0
+
+
+def test_a_picture_with_settings_in_words_opens_as_a_workflow(graphflow: Command) -> None:
+    with_words("a red circle\nSteps: 2, Sampler: Euler a, CFG scale: 3, Seed: 1, Size: 64x64, Model: shapes")
+    ran = graphflow("plan", "words.png", "-i", "seed=2")
+    assert ran.code == 0 and "note: noise of steps" in ran.out
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["x\nSteps: many, Seed: -1, Size: 3, CFG scale: inf", "Steps: 1", "a\nSteps: 2, Sampler: New, Schedule type: Odd"],
+)
+def test_odd_settings_in_words_are_told(graphflow: Command, words: str) -> None:
+    with_words(words)
+    ran = graphflow("import", "words.png", "-o", "odd.json")
+    assert ran.code == 0 and ran.err.count("note: ") >= 2
+    assert graphflow("validate", "odd.json", "-i", "model=shapes").code == 0
 
 
 def test_a_report_says_each_thing_once_and_how_to_get_on(graphflow: Command, unknown: Path) -> None:

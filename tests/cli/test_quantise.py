@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+import runpy
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from graphflow.loading.mapped import MappedFiles
 from graphflow.values import LoraPatch
@@ -69,12 +72,34 @@ def test_the_format_is_explained_and_errors_are_listed(graphflow: Command, home:
     assert "F32 (not quantised)" in shown.out
 
 
-def test_a_script_that_would_compute_with_codes_is_refused(graphflow: Command, home: Path) -> None:
+def test_a_script_reads_what_the_file_holds(graphflow: Command, home: Path) -> None:
+    target = "nvfp4"
     checkpoint(home)
-    graphflow("models", "quantise", "small", "--to", "int8")
-    ran = graphflow("export", "txt2img", "-i", "model=small-int8", "-o", "script.py")
+    graphflow("models", "quantise", "small", "--to", target)
+    exported = graphflow("export", "txt2img", "-i", f"model=small-{target}", "-o", "script.py")
+    assert exported.code == 0, exported.err
+    script = runpy.run_path("script.py", run_name="script")
+    (call,) = re.findall(r"= (dequantised\(.*\))", Path("script.py").read_text("utf-8"))
+    found = load_file(eval(call, script | {"args": SimpleNamespace(model=script["MODEL"])}))
+    files = MappedFiles([Path(script["MODEL"])], target)
+    assert set(found) == set(files.names)
+    for name, tensor in found.items():
+        assert_close(tensor.float(), files.dense(name).float())
+
+
+def test_a_script_that_cannot_read_a_file_is_refused(graphflow: Command, home: Path) -> None:
+    path = checkpoint(home)
+    dense = load_file(path)
+    (name,) = (name for name in dense if name.endswith("middle_block.1.transformer_blocks.0.attn2.to_q.weight"))
+    layer, (rows, columns) = name.removesuffix(".weight"), dense[name].shape
+    dense[name] = torch.zeros(rows, columns // 2, dtype=torch.int8)
+    scales = dict.fromkeys(("weight_scale", "weight_zero"), torch.ones(2, rows))
+    marker = torch.tensor(list(b'{"format": "awq_w4a16", "group_size": 32}'), dtype=torch.uint8)
+    dense |= {f"{layer}.{leaf}": tensor.clone() for leaf, tensor in scales.items()} | {f"{layer}.comfy_quant": marker}
+    save_file(dense, path.with_name("awq.safetensors"), MappedFiles([path], "small").weights.metadata)
+    ran = graphflow("export", "txt2img", "-i", "model=awq", "-o", "script.py")
     assert ran.code == 2
-    assert "small-int8.safetensors is quantised (int8), which Diffusers reads wrongly" in " ".join(ran.err.split())
+    assert "awq.safetensors is quantised (awq_w4a16), which scripts cannot read" in " ".join(ran.err.split())
     assert not Path("script.py").exists()
 
 

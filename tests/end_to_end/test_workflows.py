@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 from PIL import Image
 
 from graphflow import Workflow, events, workflows
@@ -119,17 +121,40 @@ def test_the_same_run_twice_gives_the_same_bytes(settings: Settings, known: Regi
     assert first.read_bytes() == second.read_bytes()
 
 
-def test_a_saved_picture_carries_its_workflow_and_its_facts(session: Session, tmp_path: Path) -> None:
+def test_a_saved_picture_carries_its_workflow_and_its_facts(session: Session, shapes: Path, tmp_path: Path) -> None:
     (path,) = run(session, "txt2img", tmp_path, seed=21, steps=4)
     texts = dict(png_texts(path.read_bytes()))
     again = Workflow.load(path)
     assert again.document.nodes["sample"].params["seed"] == 21
     facts = json.loads(texts["graphflow.record"])
     assert facts["device"] == "cpu"
-    assert facts["safety"] == {"policy": "auto", "checked": True}
+    assert facts["safety"] == {"policy": "auto", "checked": True, "verdict": "passed"}
     assert list(facts["files"]) == ["shapes"]
+    weights = shapes / "vae" / "diffusion_pytorch_model.safetensors"
+    told = facts["models"]["shapes"]["files"]["vae/diffusion_pytorch_model.safetensors"]
+    assert told == {"sha256": hashlib.sha256(weights.read_bytes()).hexdigest(), "size": weights.stat().st_size}
     result = session.run(again, out=tmp_path)
     assert [file.how for file in result.files["save"]] == ["up to date"]
+
+
+def test_what_comes_from_the_store_tells_of_the_run_that_computed_it(
+    settings: Settings, known: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = torch.get_num_threads()
+    run(Session(settings, known=known), "txt2img", tmp_path, seed=22, steps=2)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: before + 5)
+    session = Session(settings, known=known)
+    result = session.run("txt2img", {"seed": 22, "steps": 2}, {"save.filename_prefix": "other"}, out=tmp_path)
+    assert result.ran == ["save"]
+    (path,) = result.paths
+    assert json.loads(dict(png_texts(path.read_bytes()))["graphflow.record"])["threads"] == before
+
+
+def test_without_metadata_a_picture_says_only_that_a_model_made_it(session: Session, tmp_path: Path) -> None:
+    for marking, found in (("on", {"XML:com.adobe.xmp"}), ("off", set())):
+        own = Session(session.settings.model_copy(update={"marking": marking}), known=session.registry)
+        result = own.run("txt2img", {"seed": 21, "steps": 4}, out=tmp_path, metadata=False)
+        assert set(dict(png_texts(result.paths[0].read_bytes()))) == found
 
 
 def test_item_n_of_a_batch_does_not_depend_on_the_batch(session: Session, tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from typing import Any
 from PIL import Image
 
 from graphflow import workflows
-from graphflow.basics.pictures import KINDS
+from graphflow.basics.pictures import read_picture
+from graphflow.errors import GraphflowError
 from graphflow.nodes import load_image, load_mask, load_video
 from graphflow.runtime import Runtime, using
 from graphflow.session import Session
@@ -98,10 +99,15 @@ def _load(session: Session, path: Path) -> None:
 
 
 def _pixels(path: Path, kind: str) -> int:
+    """Return the pixels of all frames, 0 where the node is to say what is wrong."""
+
+    def take(picture: Image.Image) -> int:
+        return picture.width * picture.height * int(getattr(picture, "n_frames", 1))
+
     try:
-        with Image.open(path, formats=KINDS[kind].formats) as opened:
-            return opened.width * opened.height * int(getattr(opened, "n_frames", 1))
-    except Exception:  # whatever Pillow says, the node is to say it clearly
+        with path.open("rb") as file:
+            return read_picture(kind, file, path.name, take, lambda message: None, decode=False)
+    except GraphflowError:
         return 0
 
 
@@ -171,7 +177,7 @@ def _told(chunks: list[Chunk], dice: random.Random) -> None:
         ("graphflow", "graphflow.record", "prompt", "workflow", "parameters", "Comment", "", "a" * 90)
     )
     chunk = text(keyword, value, packed=dice.random() < 0.6 or len(value) > 10**6)
-    chunks[1:1] = [chunk] * dice.choice((1, 1, 1, 300))
+    chunks[1:1] = [chunk] * min(dice.choice((1, 1, 1, 300)), 1 + 2**24 // len(chunk[1]))
 
 
 def _spoil_body(chunks: list[Chunk], dice: random.Random) -> None:

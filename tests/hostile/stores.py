@@ -52,7 +52,7 @@ def inputs(folder: Path) -> Callable[[random.Random], tuple[str, Callable[[], An
 
 
 def _plain(path: Path) -> bool:
-    return path.is_file() and not path.is_symlink() and path.stat().st_size < 2**19
+    return path.is_file() and not path.is_symlink() and 0 < path.stat().st_size < 2**19
 
 
 def _read(folder: Path, target: Path, *, verify_first: bool) -> None:

@@ -23,15 +23,20 @@ def document(nodes: dict[str, Any], **more: Any) -> Made:
     return {"graphflow": 2, "nodes": nodes, **more}
 
 
+def most_of(node: Any, most: int = LIMITS.nodes) -> int:
+    """Return how many times the limits of one document let something in."""
+    text = json.dumps(node)
+    bounds = {
+        LIMITS.document_bytes: len(text) + 12,
+        LIMITS.document_values: max(text.count('"') // 2 + 1, text.count(",") + 1),
+        LIMITS.document_containers: text.count("{") + text.count("["),
+    }
+    return int(0.99 * min(most, *(limit // size for limit, size in bounds.items() if size)))
+
+
 def fitting(node: Callable[[int], dict[str, Any]], most: int = LIMITS.nodes) -> dict[str, Any]:
     """Return as many nodes as the limits of one document let in."""
-    text = json.dumps(node(LIMITS.nodes))
-    most = min(most, LIMITS.nodes, LIMITS.document_bytes // (len(text) + 12))
-    most = min(
-        most, 2 * LIMITS.document_values // (text.count('"') + 2), LIMITS.document_values // (text.count(",") + 1)
-    )
-    most = min(most, LIMITS.document_containers // (text.count("{") + text.count("[")))
-    return {f"n{index}": node(index) for index in range(int(most * 0.99))}
+    return {f"n{index}": node(index) for index in range(most_of(node(LIMITS.nodes), most))}
 
 
 def number(value: int) -> dict[str, Any]:

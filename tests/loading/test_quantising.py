@@ -31,6 +31,7 @@ MOST = {
 }
 """Relative errors of normal weights, with a tenth of leeway."""
 CHOSEN = "blocks.0.attn.to_q.weight"
+MODULATION = "blocks.0.img_mod.lin.weight"
 
 
 def tensors() -> dict[str, Tensor]:
@@ -39,7 +40,7 @@ def tensors() -> dict[str, Tensor]:
         CHOSEN: (64, 256),
         "blocks.0.attn.to_q.bias": (64,),
         "blocks.0.norm.weight": (256,),
-        "blocks.0.img_mod.lin.weight": (64, 256),
+        MODULATION: (64, 256),
         "blocks.1.conv.weight": (32, 32, 3, 3),
         "x_embedder.weight": (64, 256),
         "final_layer.linear.weight": (64, 256),
@@ -68,15 +69,17 @@ def test_layers_are_read_back_as_reported(target: str, tmp_path: Path) -> None:
     original = tensors()
     exact, found = original[CHOSEN].float(), files.dense(CHOSEN)
     error = float((found - exact).norm() / exact.norm())
-    assert list(report.errors) == [CHOSEN.removesuffix(".weight")]
+    assert set(report.errors) == {CHOSEN.removesuffix(".weight"), MODULATION.removesuffix(".weight")}
     assert_close(torch.tensor(report.errors["blocks.0.attn.to_q"]), torch.tensor(error))
     assert error < MOST[target]
     assert not found[5].any()
-    for name in original.keys() - {CHOSEN}:
+    for name in original.keys() - {CHOSEN, MODULATION}:
         assert torch.equal(files.dense(name).float(), original[name].float())
-    (group,) = (group for group in groups_of(files.weights.tensors) if group.quantised)
-    assert group.tensors == 1
-    assert group.bits < 8.6
+    groups = [group for group in groups_of(files.weights.tensors) if group.quantised]
+    assert sum(group.tensors for group in groups) == 2
+    assert all(group.bits < 8.6 for group in groups)
+    # What modulates keeps eight bits, but in GGUF files, where it never does.
+    assert report.errors["blocks.0.img_mod.lin"] < (0.03 if not target.startswith("gguf") else MOST[target])
 
 
 def test_the_metadata_and_the_prefix_stay(tmp_path: Path) -> None:
@@ -84,7 +87,7 @@ def test_the_metadata_and_the_prefix_stay(tmp_path: Path) -> None:
     files, report = written(tmp_path, "nvfp4", prefix=prefix)
     assert set(files.names) == {prefix + name for name in tensors()}
     assert files.weights.metadata["modelspec.title"] == "ours"
-    assert set(report.errors) == {f"{prefix}blocks.0.attn.to_q"}
+    assert set(report.errors) == {f"{prefix}blocks.0.attn.to_q", f"{prefix}blocks.0.img_mod.lin"}
     named, _ = written(tmp_path, "gguf:Q4_0", prefix=prefix)
     assert set(named.names) == set(tensors())
     assert named.weights.metadata["general.architecture"] == "flux"
@@ -92,7 +95,7 @@ def test_the_metadata_and_the_prefix_stay(tmp_path: Path) -> None:
 
 def test_convolutions_of_unets_are_flat_in_gguf_files(tmp_path: Path) -> None:
     files, report = written(tmp_path, "gguf:Q8_0", architecture="sd1")
-    assert set(report.errors) == {"blocks.0.attn.to_q", "blocks.1.conv"}
+    assert set(report.errors) == {"blocks.0.attn.to_q", "blocks.0.img_mod.lin", "blocks.1.conv"}
     convolution = tensors()["blocks.1.conv.weight"].float()
     found = files.dense("blocks.1.conv.weight")
     assert found.shape == convolution.shape

@@ -103,3 +103,17 @@ def test_a_missing_file_is_said(tmp_path: Path) -> None:
         DigestIndex(tmp_path).sha256(tmp_path / "nowhere")
     with pytest.raises(ModelFormatError, match="cannot be read"):
         file_fingerprint(tmp_path / "nowhere")
+
+
+def test_a_blob_of_the_hub_is_named_by_its_digest(tmp_path: Path) -> None:
+    digest = "ab" * 32
+    blobs = tmp_path / "models--some--model" / "blobs"
+    blobs.mkdir(parents=True)
+    (blobs / digest).write_bytes(b"not what was fetched, which nobody reads")
+    link = tmp_path / "models--some--model" / "snapshots" / "1" / "model.safetensors"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(blobs / digest)
+    assert DigestIndex(tmp_path / "cache").sha256(link) == digest
+    (blobs / "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391").write_bytes(b"")  # a small file, named otherwise
+    small = DigestIndex(tmp_path / "cache").sha256(blobs / "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391")
+    assert small == hashlib.sha256(b"").hexdigest()

@@ -17,18 +17,29 @@ from hypothesis import strategies as st
 from PIL.PngImagePlugin import PngInfo
 
 from graphflow import Session, Workflow, runtime
-from graphflow.basics.eight_bits import to_bytes_array
+from graphflow.basics.eight_bits import content_digest, to_bytes_array
 from graphflow.basics.finite import NonFiniteError
+from graphflow.basics.marks import COMPOSITE, GENERATED, marks_of
 from graphflow.converters.comfyui.metadata import texts_of
-from graphflow.document.embedded import embedded_document, png_texts
+from graphflow.document.document import from_bytes
+from graphflow.document.embedded import embedded_texts, png_texts
 from graphflow.errors import LimitError, MediaError
 from graphflow.limits import LIMITS
-from graphflow.nodes import load_image, load_mask, load_video, preview, save_audio, save_image, save_video
+from graphflow.nodes import (
+    load_image,
+    load_mask,
+    load_video,
+    preview,
+    save_audio,
+    save_image,
+    save_latent,
+    save_video,
+)
 from graphflow.nodes.output.picture_bytes import encode_picture
 from graphflow.nodes.output.saving import _durations
 from graphflow.settings import Settings
 from graphflow.spec.decorator import spec_of
-from graphflow.values import Audio, Image, Video
+from graphflow.values import Audio, Image, Latent, Video
 from tests.nodes.fakes import Told
 
 RECORD: dict[str, Any] = {"workflow": {"graphflow": 2, "name": "ünï"}, "record": {"device": "cpu"}}
@@ -80,65 +91,82 @@ def test_every_eight_bit_value_survives_rounding(value: int) -> None:
     assert to_bytes_array(torch.full((3, 1, 1), value / 255), "round")[0, 0, 0] == value
 
 
-@pytest.mark.parametrize("format", ["png", "webp", "jpeg"])
-def test_the_same_picture_gives_the_same_bytes(format: str) -> None:
-    def encode() -> bytes:
-        return encode_picture(ramp().pixels[0], format, quality=90, rounding="round", record=RECORD)[0]  # type: ignore[arg-type]
-
-    assert encode() == encode()
-
-
-def test_png_carries_workflow_and_record() -> None:
-    record = {**RECORD, "comfyui": {"prompt": {"1": {}}, "workflow": {"nodes": []}}}
-    data, carried = encode_picture(ramp().pixels[0], "png", quality=90, rounding="round", record=record)
-    assert carried
-    document = embedded_document(data, source="test")
-    assert document is not None
-    assert json.loads(document) == RECORD["workflow"]
-    texts = dict(png_texts(data))
-    assert json.loads(texts["graphflow.record"]) == RECORD["record"]
-    assert json.loads(texts["workflow"]) == {"nodes": []}
-    assert json.loads(texts["prompt"]) == {"1": {}}
+def saved(format: str, record: dict[str, Any] = RECORD, **options: Any) -> bytes:
+    """A file of any format, which a node made that knew this record."""
+    with runtime.using(Told().runtime(record=record)):
+        if format == "wav":
+            files = save_audio(Audio(samples=torch.linspace(-1, 1, 99)[None], sample_rate=8000), **options)
+        elif format == "latent":
+            files = save_latent((Latent(samples=torch.ones(1, 4, 2, 2)),), **options)
+        elif format in ("gif", "animated webp", "animated png"):
+            kind: Any = format.removeprefix("animated ")
+            files = save_video(Video(frames=ramp(items=2).pixels, fps=4), format=kind, **options)
+        else:
+            files = save_image((ramp(),), format=format, **options)  # type: ignore[arg-type]
+    return files.files[0].data
 
 
-@pytest.mark.parametrize("format", ["webp", "jpeg"])
-def test_webp_and_jpeg_carry_the_record_in_exif(format: str) -> None:
-    data, carried = encode_picture(ramp().pixels[0], format, quality=90, rounding="round", record=RECORD)  # type: ignore[arg-type]
-    assert carried
-    comment = opened(data).getexif().get_ifd(0x8769)[0x9286]
-    assert comment.startswith(b"ASCII\0\0\0")
-    found = json.loads(comment[8:])
-    assert found == {"graphflow": RECORD["workflow"], "graphflow.record": RECORD["record"]}
+FORMATS = ("png", "webp", "jpeg", "gif", "animated webp", "animated png", "wav", "latent")
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_every_format_carries_workflow_record_and_mark_in_the_same_bytes(format: str, tmp_path: Path) -> None:
+    data = saved(format, {**RECORD, "mark": COMPOSITE})
+    assert data == saved(format, {**RECORD, "mark": COMPOSITE})
+    texts = embedded_texts(io.BytesIO(data))
+    assert texts is not None
+    assert json.loads(texts["graphflow"]) == RECORD["workflow"]
+    record = json.loads(texts["graphflow.record"])
+    assert record.pop("content") and record.pop("number") == 0
+    assert record == RECORD["record"]
+    assert from_bytes(data, source="test", file="test").name == "ünï"
+    path = tmp_path / "file"
+    path.write_bytes(data)
+    assert marks_of(path) == (COMPOSITE, False)
+    if format not in ("gif", "wav", "latent"):  # Pillow finds it
+        info = opened(data).info
+        assert COMPOSITE in str(info["XML:com.adobe.xmp" if "png" in format else "xmp"])
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_nothing_but_the_mark_is_embedded_where_that_is_not_wanted(format: str) -> None:
+    marked = saved(format, {**RECORD, "mark": GENERATED}, embed=False)
+    plain = saved(format, embed=False)
+    assert GENERATED.encode() in marked and marked != plain
+    for data in (marked, plain):
+        assert b"graphflow" not in data and b"device" not in data
+
+
+def test_the_record_tells_what_a_lossless_picture_shows() -> None:
+    texts = embedded_texts(io.BytesIO(saved("png"))) or {}
+    content = json.loads(texts["graphflow.record"])["content"]
+    assert content == content_digest([np.asarray(opened(saved("png")))])
+
+
+def test_png_carries_workflow_and_record_as_texts() -> None:
+    texts = {"graphflow": json.dumps(RECORD["workflow"]), "workflow": '{"nodes": []}', "prompt": '{"1": {}}'}
+    data, large = encode_picture(to_bytes_array(ramp().pixels[0], "round"), "png", quality=90, texts=texts, mark="")
+    assert not large
+    assert dict(png_texts(data)) == texts
 
 
 @pytest.mark.parametrize("format", ["webp", "jpeg"])
 def test_webp_and_jpeg_carry_a_comfyui_workflow_where_it_is_looked_for(format: str) -> None:
     foreign = {"prompt": {"1": {"text": "ü"}}, "workflow": {"nodes": []}}
-    data, carried = encode_picture(
-        ramp().pixels[0],
-        format,  # type: ignore[arg-type]
-        quality=90,
-        rounding="round",
-        record={**RECORD, "comfyui": foreign},
-    )
-    assert carried
+    texts = {"graphflow": "{}", **{name: json.dumps(value) for name, value in foreign.items()}}
+    array = to_bytes_array(ramp().pixels[0], "round")
+    data, large = encode_picture(array, format, quality=90, texts=texts, mark="")  # type: ignore[arg-type]
+    assert not large
     found = texts_of(io.BytesIO(data), format, "a file")
     assert {name: json.loads(found[name]) for name in ("prompt", "workflow")} == foreign
-    assert b"graphflow" in opened(data).getexif().get_ifd(0x8769)[0x9286]
+    assert opened(data).getexif().get_ifd(0x8769)[0x9286].startswith(b"ASCII\0\0\0{")
 
 
-def test_a_workflow_too_large_for_jpeg_is_left_out_with_a_notice() -> None:
-    told = Told()
-    with runtime.using(told.runtime(record={"workflow": {"text": "x" * 70_000}})):
+def test_a_workflow_too_large_for_jpeg_goes_into_a_file_beside_it() -> None:
+    with runtime.using(Told().runtime(record={"workflow": {"graphflow": 2, "note": "x" * 70_000}, "mark": GENERATED})):
         (file,) = save_image((ramp(),), format="jpeg").files
-    assert not opened(file.data).getexif()
-    assert "too large for a jpeg" in told.notices[0]
-
-
-def test_nothing_is_embedded_where_that_is_not_wanted() -> None:
-    with runtime.using(Told().runtime(record=RECORD)):
-        (file,) = save_image((ramp(),), embed=False).files
-    assert not dict(png_texts(file.data))
+    assert not opened(file.data).getexif() and GENERATED.encode() in file.data
+    assert len(json.loads(file.sidecar)["graphflow"]["note"]) == 70_000
 
 
 def test_names_tell_the_numbers_of_a_batch(told: Told) -> None:
@@ -165,7 +193,7 @@ def test_nan_is_never_a_black_picture(told: Told) -> None:
 
 def test_formats_have_their_largest_edge() -> None:
     with pytest.raises(MediaError, match="16383"):
-        encode_picture(torch.zeros(3, 1, 20_000), "webp", quality=90, rounding="round", record={})
+        encode_picture(np.zeros((1, 20_000, 3), np.uint8), "webp", quality=90, texts={}, mark="")
 
 
 def test_previews_are_small(told: Told) -> None:
@@ -372,7 +400,8 @@ def test_of_a_cut_animation_the_frames_that_are_there_are_read(told: Told, tmp_p
 
 
 def test_no_cut_of_a_picture_gives_a_traceback_or_a_picture_of_nothing(told: Told, tmp_path: Path) -> None:
-    data = encode_picture(torch.rand(3, 40, 40), "png", quality=90, rounding="round", record=RECORD)[0]
+    array = to_bytes_array(torch.rand(3, 40, 40), "round")
+    data = encode_picture(array, "png", quality=90, texts={"graphflow": json.dumps(RECORD)}, mark="")[0]
     path = tmp_path / "a.png"
     for cut in range(0, len(data) - 12, 97):
         path.write_bytes(data[:cut])

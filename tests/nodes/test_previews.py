@@ -13,7 +13,7 @@ from graphflow import runtime
 from graphflow.families.stable_diffusion.family import FAMILY as SD_FAMILY
 from graphflow.nodes import load_checkpoint
 from graphflow.nodes.sampling.previews import fit_factors, latent_to_rgb, previewer, published_factors
-from graphflow.sampling.loop import LatentSpace
+from graphflow.sampling.latent_space import LatentSpace
 from graphflow.session import Session
 from graphflow.values import Model
 from tests.closeness import assert_close

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from graphflow.sampling.guidance import ClassifierFree
-from graphflow.sampling.loop import LatentSpace, sample
+from graphflow.sampling.latent_space import LatentSpace
+from graphflow.sampling.loop import sample
 from graphflow.sampling.noise import initial_noise
 from graphflow.sampling.prediction import ModelSampling
 from graphflow.sampling.samplers import SAMPLERS

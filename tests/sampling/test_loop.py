@@ -12,7 +12,8 @@ from torch import Tensor
 from graphflow.sampling.errors import SamplingError
 from graphflow.sampling.guidance import AwayFromVariation, ClassifierFree, Guider
 from graphflow.sampling.guiders import DualClassifierFree, PerpendicularNegative
-from graphflow.sampling.loop import LatentSpace, Sampled, cut_sigmas, sample
+from graphflow.sampling.latent_space import LatentSpace
+from graphflow.sampling.loop import Sampled, cut_sigmas, sample
 from graphflow.sampling.modifiers import Interval
 from graphflow.sampling.names import SAMPLER_NAMES
 from graphflow.sampling.noise import initial_noise

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graphflow.sampling.errors import SamplingError
-from graphflow.sampling.prediction import ModelSampling, flux_shift
+from graphflow.sampling.flow_levels import flux_shift
+from graphflow.sampling.prediction import ModelSampling
 from graphflow.sampling.schedules import make_sigmas
 from tests.closeness import assert_close, close
 

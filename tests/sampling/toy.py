@@ -59,7 +59,7 @@ def run(
     """Run a sampler on Gaussian data."""
     sampler, denoise = SAMPLERS[name], GaussianData(model_sampling)
     if sampler.log_snr_form and model_sampling.is_flow:
-        return run_in_log_snr_form(sampler, denoise, x, sigmas, noise=noise, callback=callback)
+        return run_in_log_snr_form(sampler.run, denoise, x, sigmas, noise=noise, callback=callback)
     return sampler.run(denoise, x, sigmas, noise=noise, callback=callback)
 
 

@@ -10,6 +10,7 @@ from graphflow.values.control_hooks import UNION_TYPES
 
 from ..conditionings import Conditioning, Control, Entry
 from ..graph import Given
+from ..handles import EmptyLatent
 from ..layout import Items
 from ..models import ModelPart
 from ..script import UnsupportedError
@@ -44,6 +45,33 @@ def set_conditioning_mask(emission: Emission) -> Conditioning:
 def set_conditioning_range(emission: Emission) -> Conditioning:
     """A part of sampling."""
     return _set(emission, start=emission.value("start"), end=emission.value("end"))
+
+
+def set_guidance(emission: Emission) -> Conditioning:
+    """What a guidance-distilled model is told."""
+    return _set(emission, guidance=emission.value("guidance"))
+
+
+def add_reference_latent(emission: Emission) -> Conditioning:
+    """An encoded picture to look at."""
+    conditioning, found = emission.conditioning("conditioning"), emission.inputs["latent"]
+    assert conditioning is not None
+    if isinstance(found, Given):
+        return conditioning
+    latents = emission.latents("latent")
+    if isinstance(latents, EmptyLatent):
+        raise UnsupportedError("an empty latent is no reference picture")
+
+    def look(entry: Entry) -> Entry:
+        before = dict(entry.settings).get("references", ())
+        return with_settings(entry, references=(*before, latents.variable))
+
+    return _each(conditioning, look)
+
+
+def set_reference_method(emission: Emission) -> Conditioning:
+    """How reference pictures are told apart."""
+    return _set(emission, method=emission.fixed("method"))
 
 
 def zero_out_conditioning(emission: Emission) -> Conditioning:
@@ -111,10 +139,12 @@ def _set(emission: Emission, **settings: Any) -> Conditioning:
     conditioning = emission.conditioning("conditioning")
     assert conditioning is not None
 
-    def change(entry: Entry) -> Entry:
-        return replace(entry, settings=tuple({**dict(entry.settings), **settings}.items()))
+    return _each(conditioning, lambda entry: with_settings(entry, **settings))
 
-    return _each(conditioning, change)
+
+def with_settings(entry: Entry, **settings: Any) -> Entry:
+    """A prompt with further settings."""
+    return replace(entry, settings=tuple({**dict(entry.settings), **settings}.items()))
 
 
 def _edit(emission: Emission, make: Callable[[Entry], tuple[str, tuple[Any, ...]]]) -> Conditioning:
@@ -139,6 +169,9 @@ EMITTERS: dict[str, Emitter] = {
     "set_conditioning_strength": set_conditioning_strength,
     "set_conditioning_mask": set_conditioning_mask,
     "set_conditioning_range": set_conditioning_range,
+    "set_guidance": set_guidance,
+    "add_reference_latent": add_reference_latent,
+    "set_reference_method": set_reference_method,
     "zero_out_conditioning": zero_out_conditioning,
     "concat_conditioning": concat_conditioning,
     "average_conditioning": average_conditioning,

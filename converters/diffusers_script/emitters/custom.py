@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..conditionings import Guidance
+from ..conditionings import Conditioning, Guidance
 from ..graph import Given, Linked
 from ..handles import EmptyLatent, Latents, Levels, Noise, Sampling, Solver
 from ..layout import Expression, call
-from ..models import Hook
-from ..script import UnsupportedError
+from ..models import Hook, ModelPart
 from ..solvers import schedule_function
 from ..steps import FULL_STRENGTH, sliced, step_seed
 from .base import Emission, Emitter
-from .sampling import with_text, without_channels
+from .sampling import together, with_text, without_channels
+from .sigmas import training_levels
 
 SOLVERS = {
     "sampler_euler_ancestral": "euler_ancestral",
@@ -71,17 +71,21 @@ def dpmpp_2m_sde(emission: Emission) -> Solver:
 
 def basic_guider(emission: Emission) -> Guidance:
     """One conditioning, no guidance."""
-    positive = emission.conditioning("conditioning")
-    assert positive is not None
-    return Guidance(with_text(emission.part("model"), positive), positive, None, Given(1.0))
+    model, positive, _ = _together(emission, "conditioning")
+    return Guidance(with_text(model, positive), positive, None, Given(1.0))
 
 
 def cfg_guider(emission: Emission) -> Guidance:
     """Classifier-free guidance."""
-    positive, negative = emission.conditioning("positive"), emission.conditioning("negative")
+    model, positive, (negative,) = _together(emission, "positive", "negative")
+    return Guidance(with_text(model, positive), positive, negative, emission.inputs["guidance_scale"])
+
+
+def _together(emission: Emission, *names: str) -> tuple[ModelPart, Conditioning, list[Conditioning | None]]:
+    """The model and its conditionings, the first of which must be there."""
+    positive, *others = (emission.conditioning(name) for name in names)
     assert positive is not None
-    model = with_text(emission.part("model"), positive)
-    return Guidance(model, positive, negative, emission.inputs["guidance_scale"])
+    return together(emission.part("model"), positive, *others)
 
 
 GUIDERS = {"dual_cfg_guider": ("DualClassifierFree", "middle"), "perp_neg_guider": ("PerpendicularNegative", "empty")}
@@ -91,12 +95,12 @@ GUIDERS = {"dual_cfg_guider": ("DualClassifierFree", "middle"), "perp_neg_guider
 def guider(emission: Emission) -> Guidance:
     """Guidance by three conditionings."""
     helper, third = GUIDERS[emission.node.type]
-    positive, negative, other = (emission.conditioning(name) for name in ("positive", "negative", third))
-    assert positive is not None and other is not None
+    model, positive, (negative, other) = _together(emission, "positive", "negative", third)
+    assert other is not None
     names = [name for name in emission.node.values if name not in ("model", "positive", "negative", third)]
     arguments = tuple((name.replace("guidance_scale", "scale"), emission.value(name)) for name in names)
     return Guidance(
-        with_text(emission.part("model"), positive),
+        with_text(model, positive),
         positive,
         negative,
         guider=Hook(helper, arguments, "guidance"),
@@ -109,9 +113,8 @@ def make_sigmas(emission: Emission) -> Levels:
     model, schedule = emission.part("model"), emission.fixed("schedule")
     emission.begin()
     make = schedule_function(schedule)
-    emission.script.need("Levels", "training_sigmas", make)
-    pipe = emission.loader.any_pipe(model.base)
-    levels = f"Levels(training_sigmas({pipe}.scheduler.config))"
+    emission.script.need(make)
+    levels = training_levels(emission, model)
     steps, strength = emission.value("steps"), emission.inputs["strength"]
     if not emission.script.is_open(strength) and strength.value > FULL_STRENGTH:
         return Levels(emission.assign(call(make, levels, steps)))
@@ -139,8 +142,6 @@ def sigmas_from_list(emission: Emission) -> Levels:
 
 def sample_custom(emission: Emission) -> dict[str, Any]:
     """Sampling with all of these."""
-    if emission.script.graph.readers.get(Linked(emission.node.id, "denoised")):
-        raise UnsupportedError("its output denoised cannot be written in scripts")
     guidance, latent = emission.inputs["guider"], emission.latents("latent")
     solved, noise, levels = emission.inputs["sampler"], emission.inputs["noise"], emission.inputs["sigmas"]
     assert isinstance(guidance, Guidance) and isinstance(latent, Latents | EmptyLatent)
@@ -159,7 +160,9 @@ def sample_custom(emission: Emission) -> dict[str, Any]:
         others=tuple(zip((name for name, _ in guidance.others), rest, strict=True)),
     )
     emission.begin()
-    return {"latent": emission.writer.loops.custom(sampling, levels.variable, solved, noise)}
+    wanted = bool(emission.script.graph.readers.get(Linked(emission.node.id, "denoised")))
+    latent, denoised = emission.writer.loops.custom(sampling, levels.variable, solved, noise, denoised=wanted)
+    return {"latent": latent, "denoised": denoised}
 
 
 EMITTERS: dict[str, Emitter] = {

@@ -8,6 +8,7 @@ from typing import Any
 from ..graph import Given
 from ..handles import Decoding, EmptyLatent, Latents, Sampling
 from ..layout import call
+from ..nets import autoencoder_functions
 from ..script import UnsupportedError
 from .base import Emission, Emitter
 from .images import resized_to
@@ -40,8 +41,9 @@ def encode_image(emission: Emission) -> Latents:
         return encode_in_tiles(emission)
     pixels, vae = emission.pixels("images"), emission.part("vae")
     emission.begin()
-    emission.script.need("encode_image")
-    variable = emission.assign(call("encode_image", emission.loader.vae(vae), pixels.variable), "latents")
+    function = (autoencoder_functions(vae) or ("encode_image",))[0]
+    emission.script.need(function)
+    variable = emission.assign(call(function, emission.loader.vae(vae), pixels.variable), "latents")
     return Latents(variable, vae)
 
 
@@ -63,11 +65,12 @@ def encode_for_inpaint(emission: Emission) -> Latents:
     """Pictures to latents with the masked part grey, and a noise mask."""
     pixels, mask, vae = emission.pixels("images"), emission.mask("mask"), emission.part("vae")
     emission.begin()
-    emission.script.need("with_hole", "grey_under", "grown_hole", "encode_image")
+    function = (autoencoder_functions(vae) or ("encode_image",))[0]
+    emission.script.need("with_hole", "grey_under", "grown_hole", function)
     whole, hole = emission.script.name("whole"), emission.script.name("hole")
     emission.script.add(f"{whole}, {hole} = ", call("with_hole", pixels.variable, mask))
     grey = emission.script.assign("grey", f"grey_under({whole}, {hole}.round())")
-    variable = emission.assign(call("encode_image", emission.loader.vae(vae), grey), "latents")
+    variable = emission.assign(call(function, emission.loader.vae(vae), grey), "latents")
     grown = emission.script.assign("noise_mask", call("grown_hole", hole, emission.value("grow")))
     return Latents(variable, vae, grown)
 

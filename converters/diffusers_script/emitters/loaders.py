@@ -5,40 +5,50 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from graphflow.modelfiles.description import Description
 from graphflow.modelfiles.families import family_of_encoders
 from graphflow.modelfiles.quantised.float8 import DTYPES as PLAIN
 from graphflow.modelfiles.quantised.recognise import WIDE
+from graphflow.modelfiles.shards import read_weights
 
-from ..families import family_of, text_parts
+from ..families import family_of, flow_of, traits_of
 from ..graph import Given
-from ..layout import call, quoted
+from ..layout import call, mapped, quoted
 from ..models import Base, ModelPart
-from ..nets import net_of, tokenizer_path
+from ..nets import described, how_to_load, net_of, tokenizer_of
 from ..script import UnsupportedError
+from ..single_files import AUTOENCODERS, role_of
 from .base import Emission, Emitter
 
 TASKS = frozenset({"generate", "inpaint", "edit"})
 """What models are made for that scripts can write."""
+FLOW_TASKS = TASKS | {"control"}
+"""The same of models on a flow, which read a picture that steers them as one to paint into."""
 
 
 def load_checkpoint(emission: Emission) -> dict[str, Any]:
     """A checkpoint's parts."""
     base = make_base(emission, "MODEL", _options(emission))
     family_of(base)  # says where there is no script for it
+    if flow_of(base) is not None and how_to_load(base) == "from_single_file":
+        base = _in_parts(emission, base)
     parts = {part: ModelPart(base, part) for part in ("model", "text_encoder", "vae")}
-    if base.description.task not in TASKS:
+    if base.description.task not in (TASKS if flow_of(base) is None else FLOW_TASKS):
         raise UnsupportedError(f"a checkpoint made to {base.description.task} cannot be written in scripts")
     has_checker = "safety_checker" in base.description.parts
     return {**parts, "safety_checker": ModelPart(base, "safety_checker") if has_checker else Given(None)}
 
 
 def load_diffusion_model(emission: Emission) -> ModelPart:
-    """A UNet from a file of its own; at sampling it meets its text encoders."""
-    base = make_base(emission, "UNET", _options(emission))
-    part = base.description.parts.get("unet")
-    if part is None or base.description.task not in TASKS:
-        raise UnsupportedError("only UNets of Stable Diffusion 1, 2 and XL can be written in scripts")
-    return ModelPart(base, "unet")
+    """A UNet or transformer from a file of its own; at sampling it meets its text encoders."""
+    base = make_base(emission, "MODEL", _options(emission))
+    name = traits_of(base).network
+    tasks = TASKS if flow_of(base) is None else FLOW_TASKS
+    if name not in base.description.parts or base.description.task not in tasks:
+        raise UnsupportedError(
+            f"a model of the family {base.family} made to {base.description.task} cannot be written in scripts"
+        )
+    return ModelPart(base, name)
 
 
 def load_text_encoder(emission: Emission) -> ModelPart:
@@ -50,24 +60,48 @@ def load_text_encoder(emission: Emission) -> ModelPart:
         told = bases[0].family if len(bases) == 1 else ""
         classes = [base.description.parts[part].class_name for base in bases for part in base.description.parts]
         family = told or family_of_encoders(classes).name
-    roles = text_parts(replace(bases[0], family=family))
-    if len(bases) != len(roles):
+    whole = replace(bases[0], family=family)
+    roles = [role for role in family_of(whole).encoders() if role.kind == "text"]
+    parts: dict[str, ModelPart] = {}
+    for base in bases:
+        name = role_of(base.description, roles, parts)
+        if name is None:
+            raise UnsupportedError(
+                f"{family} has no such text encoder as {base.description.name}, or two of them are one"
+            )
+        parts[name] = ModelPart(base, name)
+    if flow_of(whole) is None and len(parts) != len(roles):
         raise UnsupportedError(
             f"scripts load all text encoders of a model: {family} has {len(roles)}, not {len(bases)}"
         )
-    if len(bases) > 1 and roles[1] in bases[0].description.parts:
-        bases.reverse()
-    parts = [ModelPart(base, role) for base, role in zip(bases, roles, strict=True)]
-    paths = [constant_for(emission, tokenizer_path(part), "TOKENIZER") for part in parts]
     return ModelPart(
         replace(
-            bases[0],
+            whole,
             key=repr([base.key for base in bases]),
-            family=family,
-            alone=tuple((part.part, net_of(part)) for part in parts),
-            tokenizers=tuple(paths),
+            alone=tuple((name, net_of(part)) for name, part in parts.items()),
+            encoders=tuple((name, described(part)) for name, part in parts.items()),
+            tokenizers=tuple(_tokenizer(emission, part) for part in parts.values()),
         ),
         "text_encoder",
+    )
+
+
+def _tokenizer(emission: Emission, part: ModelPart) -> tuple[str, str, str]:
+    loader, path = tokenizer_of(part)
+    argument = part.part.replace("text_encoder", "tokenizer")
+    return argument, loader, constant_for(emission, path, "TOKENIZER")
+
+
+def _in_parts(emission: Emission, base: Base) -> Base:
+    """A single file as parts that are loaded one by one, and put together."""
+    roles = [role.part for role in family_of(base).encoders() if role.kind == "text"]
+    names = [name for name in (traits_of(base).network, *roles, "vae") if name in base.description.parts]
+    texts = [ModelPart(base, name) for name in names if name in roles]
+    return replace(
+        base,
+        apart=True,
+        alone=tuple((name, net_of(ModelPart(base, name))) for name in names),
+        tokenizers=tuple(_tokenizer(emission, part) for part in texts),
     )
 
 
@@ -75,8 +109,8 @@ def load_vae(emission: Emission) -> ModelPart:
     """An autoencoder from a file of its own."""
     base = make_base(emission, "VAE", ())
     part = base.description.parts.get("vae")
-    if part is None or part.class_name != "AutoencoderKL":
-        raise UnsupportedError("only autoencoders of the class AutoencoderKL can be written in scripts")
+    if part is None or part.class_name not in AUTOENCODERS:
+        raise UnsupportedError(f"only autoencoders of the classes {', '.join(AUTOENCODERS)} can be written in scripts")
     return ModelPart(base, "vae")
 
 
@@ -92,11 +126,12 @@ def make_base(emission: Emission, constant: str, options: tuple[tuple[str, Any],
     """The handle of the model that a parameter names; its path becomes a constant."""
     script, given = emission.script, emission.inputs[name]
     description = emission.described(name)
-    formats = {dtype for part in description.parts.values() for dtype in part.bytes_by_dtype}
-    if strange := sorted(formats - WIDE - PLAIN - {"pickle"}):
-        raise UnsupportedError(f"{description.name} is quantised ({', '.join(strange)}), which Diffusers reads wrongly")
     path = constant_path(emission, name, constant)
     shown = script.value(given, default=path, shown=path)
+    if readers := _readers(description):
+        script.need("dequantised", *readers.values())
+        made = call("dequantised", shown, mapped(readers))
+        shown = script.assign(constant, made)
     return Base(
         key=repr((shown, options)),
         family=description.family or "",
@@ -105,6 +140,28 @@ def make_base(emission: Emission, constant: str, options: tuple[tuple[str, Any],
         options=options,
         node=emission.node.id,
     )
+
+
+def _readers(description: Description) -> dict[str, str]:
+    """What reads quantised weights that Diffusers would read wrongly, by the format that marks them."""
+    formats = {dtype for part in description.parts.values() for dtype in part.bytes_by_dtype}
+    if formats <= WIDE | PLAIN | {"pickle"}:
+        return {}
+    path, found = description.path, {}
+    layers = read_weights(path).packed.values() if path is not None and path.suffix == ".safetensors" else ()
+    for layer in layers:
+        if layer.label in PLAIN:
+            continue
+        if layer.format not in _READERS:
+            formats = {layer.label}
+            break
+        marks = {str(layer.options.get("format", "")), *([""] if _READERS[layer.format] == "read_scaled" else [])}
+        found.update(dict.fromkeys(marks, _READERS[layer.format]))
+    else:
+        if found:
+            return dict(sorted(found.items()))
+    told = ", ".join(sorted(formats - WIDE - PLAIN))
+    raise UnsupportedError(f"{description.name} is quantised ({told}), which scripts cannot read")
 
 
 def constant_path(emission: Emission, name: str, constant: str, *, kind: str = "") -> str:
@@ -135,6 +192,15 @@ def _options(emission: Emission) -> tuple[tuple[str, Any], ...]:
         chosen["rescale_betas_zero_snr"] = zero_snr == "on"
     return tuple(chosen.items())
 
+
+_READERS = {
+    "float8": "read_scaled",
+    "int8": "read_scaled",
+    "nvfp4": "read_nvfp4",
+    "mxfp8": "read_mxfp8",
+    "convrot_w4a4": "read_four_rotated",
+}
+"""Helpers that read the layers of a format."""
 
 EMITTERS: dict[str, Emitter] = {
     "load_checkpoint": load_checkpoint,

@@ -6,11 +6,13 @@ import re
 from dataclasses import replace
 from typing import Any
 
+from ..families import flow_of
 from ..graph import Given
 from ..models import ModelPart, Patch
 from ..script import UnsupportedError
 from .adapters import METHODS, apply_adapter, tensor_names
 from .base import Emission, Emitter
+from .flow_lora import apply_to_flow
 from .loaders import constant_path
 from .stored import stored
 
@@ -27,6 +29,8 @@ RENAMED = re.compile(
 def apply_lora(emission: Emission) -> dict[str, Any]:
     """A LoRA on a model and, where linked, its text encoder; loaded with the pipeline."""
     model, encoder = emission.part("model"), emission.inputs["text_encoder"]
+    if flow_of(model.base) is not None:
+        return apply_to_flow(emission)
     description = emission.described("lora")
     targets = description.details.get("targets") or []
     has_text = any("text" in str(target) for target in targets) if isinstance(targets, list) else True

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from ..families import flow_of
 from ..layout import Expression, mapped
 from ..models import Change, ModelPart
 from ..script import UnsupportedError
@@ -100,6 +101,8 @@ def _changed(part: ModelPart, change: Change) -> ModelPart:
 
 
 def _module(part: ModelPart) -> str:
+    if flow_of(part.base) is not None:
+        raise UnsupportedError("scripts mix weights of Stable Diffusion 1, 2 and XL only")
     return "text_encoder" if part.part == "text_encoder" else "unet"
 
 

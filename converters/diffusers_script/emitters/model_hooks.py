@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 
+from ..families import flow_of
+from ..layout import flat, listed, quoted
 from ..models import Hook, ModelPart
+from ..script import UnsupportedError
 from .base import Emission, Emitter
 
 GUIDANCE: Mapping[str, str] = {
@@ -42,6 +46,26 @@ def differential_diffusion(emission: Emission) -> ModelPart:
     return _hooked(emission, "DifferentialInpainting", "mask")
 
 
+def skip_transformer_layers(emission: Emission) -> ModelPart:
+    """Guidance away from a transformer without some of its blocks."""
+    numbers = {"transformer_blocks": "double_layers", "single_transformer_blocks": "single_layers"}
+    found = [
+        f"{stem}.{int(number)}"
+        for stem, name in numbers.items()
+        for number in re.findall(r"\d+", str(emission.fixed(name)))
+    ]
+    options = emission.options(scale=3.0, start=0.01, end=0.15, rescale=0.0)
+    if not found:
+        return emission.part("model")
+    if emission.fixed("method") != "further":
+        raise UnsupportedError("a negative prediction without some blocks cannot be written in scripts")
+    if flow_of(emission.part("model").base) is None:
+        raise UnsupportedError("its model is no transformer")
+    blocks = flat(listed(map(quoted, dict.fromkeys(found))))
+    arguments = (("names", blocks), *((name, str(value)) for name, value in options.items()))
+    return _with(emission.part("model"), Hook("skip_blocks", arguments, "guidance"))
+
+
 def freeu(emission: Emission) -> ModelPart:
     """FreeU, put on the network after loading."""
     return _hooked(emission, "enable_freeu", "unet")
@@ -61,4 +85,5 @@ EMITTERS: dict[str, Emitter] = {
     "ramp_guidance": ramp_guidance,
     "differential_diffusion": differential_diffusion,
     "freeu": freeu,
+    "skip_transformer_layers": skip_transformer_layers,
 }

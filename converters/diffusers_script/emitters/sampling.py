@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from ..conditionings import Conditioning
-from ..families import family_of
+from ..families import family_of, flow_of, traits_of
 from ..handles import EmptyLatent, Latents, Sampling
 from ..models import ModelPart, merged
 from ..nets import net_of
@@ -40,7 +40,8 @@ def sample(emission: Emission) -> object:
         if emission.writer.calls.fit.fits_stages(found, second):
             return replace(second, latent=emission.writer.first_stage(found))
     latent = emission.latents("latent")
-    if isinstance(latent, EmptyLatent) and latent.channels != "4":
+    flow = flow_of(emission.part("model").base)
+    if isinstance(latent, EmptyLatent) and latent.channels != "4" and flow is None:
         raise UnsupportedError("only latents of 4 channels can be exported")
     return _sampling(emission, latent)
 
@@ -51,7 +52,7 @@ def _sampling(emission: Emission, latent: Latents | EmptyLatent) -> Sampling:
         raise UnsupportedError("its positive conditioning is missing")
     other = emission.conditioning("negative")
     sides, channels = without_channels(emission.part("model"), [given, *([other] if other else [])], latent)
-    model, positive, negative = together(emission.part("model"), sides[0], sides[1] if other else None)
+    model, positive, (negative,) = together(emission.part("model"), sides[0], sides[1] if other else None)
     return Sampling(
         node=emission.node.id,
         model=with_text(model, positive),
@@ -69,6 +70,8 @@ def without_channels(
 ) -> tuple[list[Conditioning], str]:
     """Prompts without the picture that a model reads beside noisy latents, and what it reads, or empty."""
     sides = list(sides)
+    if flow_of(model.base) is not None:
+        return sides, ""
     channels = {dict(entry.settings).get("channels", "") for side in sides for entry in side.entries}
     if len(channels) > 1:
         raise UnsupportedError("prompts with different pictures to read cannot be written in scripts")
@@ -102,20 +105,24 @@ def _plain(conditioning: Conditioning) -> Conditioning:
 
 
 def together(
-    model: ModelPart, positive: Conditioning, negative: Conditioning | None
-) -> tuple[ModelPart, Conditioning, Conditioning | None]:
+    model: ModelPart, positive: Conditioning, *others: Conditioning | None
+) -> tuple[ModelPart, Conditioning, list[Conditioning | None]]:
     """A model and text encoders, some from files of their own, as parts of one pipeline."""
     encoder = positive.entries[0].encoder.base
     if model.base.is_whole and encoder.is_whole:
-        return model, positive, negative
-    own = () if model.base.is_whole else (("unet", net_of(replace(model, part="unet"))),)
+        return model, positive, [*others]
+    network = traits_of(model.base).network
+    own = {} if model.base.is_whole else {network: net_of(replace(model, part=network))}
     host = model.base if model.base.is_whole else encoder if encoder.is_whole else None
     known = host or replace(encoder, description=model.base.description, options=model.base.options)
     base = replace(
         known,
         key=f"{model.base.key} {encoder.key}",
         family=model.base.family,
-        alone=(*own, *(() if encoder.is_whole else encoder.alone)),
+        alone=tuple(
+            {**dict(host.alone if host else ()), **own, **dict(() if encoder.is_whole else encoder.alone)}.items()
+        ),
+        tokenizers=tuple({row[0]: row for row in (*known.tokenizers, *encoder.tokenizers)}.values()),
         host=host.checkpoint if host else "",
     )
 
@@ -128,7 +135,8 @@ def together(
         ]
         return replace(side, entries=tuple(entries))
 
-    return replace(model, base=base), moved(positive), moved(negative) if negative else None
+    model = replace(model, base=base, network=model.base.description)
+    return model, moved(positive), [moved(side) if side else None for side in others]
 
 
 def with_text(model: ModelPart, conditioning: Conditioning) -> ModelPart:

@@ -9,6 +9,7 @@ from typing import Any
 from graphflow.execution.filenames import TOKEN
 from graphflow.execution.output import safe_parts
 
+from ..flows import is_raw
 from ..handles import Decoding, EmptyLatent, Latents, Pictures, Pixels, Sampling, Sequence
 from ..layout import Expression, call, listed, quoted
 from ..script import UnsupportedError
@@ -164,8 +165,10 @@ def save_latent(emission: Emission) -> None:
     emission.script.need("save_latents")
     stem = _stem(emission, ".latent")
     path = f'args.out / {"f" if "{" in stem else ""}"{stem}.latent"'
-    vae = emission.loader.vae(latents.scaled_for)
-    emission.script.add("", call("save_latents", vae, latents.variable, path))
+    raw = latents.variable
+    if not is_raw(latents.scaled_for):
+        raw = f"{raw} / {emission.loader.vae(latents.scaled_for)}.config.scaling_factor"
+    emission.script.add("", call("save_latents", raw, path))
 
 
 def _make_folder(emission: Emission) -> None:

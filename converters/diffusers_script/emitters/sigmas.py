@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from graphflow.sampling.published import ALIGN_YOUR_STEPS_LEVELS
 
+from ..families import flow_of
+from ..flows import levels_of
 from ..handles import Levels, Scalar
 from ..layout import Expression, call, listed
+from ..models import ModelPart
 from ..script import UnsupportedError
 from .base import Emission, Emitter
 
@@ -33,7 +36,7 @@ def levels(emission: Emission) -> Levels:
     named: dict[str, Expression] = {}
     for name, standard in node.standard.items():
         if name == "model":
-            positional.append(_training_levels(emission))
+            positional.append(training_levels(emission, emission.part("model")))
         elif name == "sigmas":
             positional.append(emission.inputs["sigmas"].variable)
         elif name in ALWAYS and not named:
@@ -76,15 +79,19 @@ def split_at_strength(emission: Emission) -> dict[str, Levels]:
 def percent_to_sigma(emission: Emission) -> Scalar:
     """A noise level."""
     emission.begin()
-    found = f"{_training_levels(emission)}.percent_to_sigma({emission.value('percent')})"
+    levels = training_levels(emission, emission.part("model"))
+    found = f"{levels}.percent_to_sigma({emission.value('percent')})"
     if emission.fixed("actual") and emission.fixed("percent") in (0.0, 1.0):
-        found = f"float({_training_levels(emission)}.sigmas[{0 if emission.fixed('percent') else -1}])"
+        found = f"float({levels}.sigmas[{0 if emission.fixed('percent') else -1}])"
     return Scalar(emission.assign(found, "sigma"))
 
 
-def _training_levels(emission: Emission) -> str:
+def training_levels(emission: Emission, model: ModelPart) -> str:
+    """The expression of a model's noise levels."""
+    if flow_of(model.base) is not None:
+        return levels_of(emission.script, model)
     emission.script.need("Levels", "training_sigmas")
-    pipe = emission.loader.any_pipe(emission.part("model").base)
+    pipe = emission.loader.any_pipe(model.base)
     return f"Levels(training_sigmas({pipe}.scheduler.config))"
 
 

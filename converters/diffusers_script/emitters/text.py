@@ -7,10 +7,11 @@ from dataclasses import replace
 from graphflow.basics.prompt_syntax import Piece, pieces
 
 from ..conditionings import Conditioning, Entry
-from ..families import family_of
+from ..families import family_of, flow_of
 from ..graph import Given
-from ..layout import Expression, Items, call, listed, quoted
+from ..layout import Expression, Items, call, flat, listed, quoted
 from ..models import ModelPart
+from ..nets import autoencoder_functions
 from ..script import UnsupportedError
 from .base import Emission, Emitter
 from .loaders import constant_for
@@ -59,9 +60,18 @@ def _sizes(emission: Emission, names: tuple[str, ...]) -> Items:
 def make_entry(emission: Emission, encoder: ModelPart, name: str) -> Entry:
     """The handle of one prompt, plain text where a pipeline reads it the same way."""
     text = str(emission.inputs[name].value)
+    flow = flow_of(encoder.base)
+    if flow is not None and flow.reads is not None:
+        told = flow.reads(text)
+        if told != text:
+            emission.script.fixed(emission.inputs[name], "it is written as the text encoder reads it")
+        shown = emission.value(name) if told == text else quoted(told)
+        if len(shown) > LONG:
+            shown = constant_for(emission, told, emission.node.id if emission.node.id.isidentifier() else "PROMPT")
+        return Entry(encoder, shown, emission.node.id, parts=f"[({shown}, 1.0)]")
     found = list(pieces(text, ()))
     marked = [part for part in found if part.is_embedding or part.weight != 1.0]
-    single = len(text.encode()) <= SURELY_ONE_CHUNK or _tokens(encoder, text) <= SURELY_ONE_CHUNK
+    single = flow is not None or len(text.encode()) <= SURELY_ONE_CHUNK or _tokens(encoder, text) <= SURELY_ONE_CHUNK
     if not marked and "".join(part.text for part in found) == text:
         shown = emission.value(name)
         if len(shown) > LONG:
@@ -91,6 +101,56 @@ def set_text_layer(emission: Emission) -> ModelPart:
     return replace(emission.part("text_encoder"), layer=emission.fixed("layer"))
 
 
+def encode_prompt_parts(emission: Emission) -> Conditioning:
+    """A text of its own for each text encoder."""
+    encoder = emission.part("text_encoder")
+    flow = flow_of(encoder.base)
+    if flow is None or flow.reads is not None:
+        raise UnsupportedError("its text encoders read one text together")
+    entries = {name: make_entry(emission, encoder, name) for name in ("text_t5", "text_l", "text_g")}
+    _ = emission.inputs["text_llama"]
+    entry = entries["text_t5"]
+    further = tuple((option, entries[name].parts) for name, option in flow.texts.items())
+    guidance = emission.value("guidance")
+    told = (("guidance", guidance),) if emission.fixed("family") == "flux" else ()
+    return Conditioning((replace(entry, text="", further=further, settings=told),))
+
+
+def encode_prompt_with_images(emission: Emission) -> Conditioning:
+    """An instruction and the pictures that it speaks of."""
+    encoder, vae = emission.part("text_encoder"), emission.inputs["vae"]
+    flow = flow_of(encoder.base)
+    if flow is None or not flow.sees:
+        raise UnsupportedError("its text encoders read no pictures in scripts")
+    numbered = emission.fixed("template") == "qwen_edit_plus"
+    entry = make_entry(emission, encoder, "text")
+    found = emission.inputs["images"]
+    parts = found if isinstance(found, tuple) else () if isinstance(found, Given) else (found,)
+    pictures = [emission.pixels_of(part).variable for part in parts]
+    options = [("pictures", flat(listed(f"{name}[:, :3]" for name in pictures)))] if pictures else []
+    entry = replace(entry, further=(*options, *([("numbered", "True")] if numbered else [])))
+    if not pictures or isinstance(vae, Given):
+        return Conditioning((entry,))
+    encode = (autoencoder_functions(vae) or ("encode_image",))[0]
+    emission.begin()
+    emission.script.need(encode, "resize_area", "size_of_area")
+    multiple = ["8"] if numbered else []
+    sizes = [call("size_of_area", f"{name}.shape[-2:]", "1024 * 1024", *multiple) for name in pictures]
+    seen = [call("resize_area", f"{name}[:, :3]", size) for name, size in zip(pictures, sizes, strict=True)]
+    references = [
+        emission.script.assign("latents", call(encode, emission.loader.vae(vae), picture)) for picture in seen
+    ]
+    return Conditioning((replace(entry, settings=(("references", tuple(references)),)),))
+
+
+def set_t5_length(emission: Emission) -> ModelPart:
+    """How far T5's prompts are filled up."""
+    return replace(
+        emission.part("text_encoder"),
+        length=(("least", emission.value("min_length")), ("padding", emission.value("min_padding"))),
+    )
+
+
 def _tokens(encoder: ModelPart, text: str) -> int:
     specs = encoder.base.description.tokenizers
     if not specs:
@@ -103,4 +163,7 @@ EMITTERS: dict[str, Emitter] = {
     "encode_prompt_sdxl": encode_prompt_sdxl,
     "encode_prompt_refiner": encode_prompt_refiner,
     "set_text_layer": set_text_layer,
+    "set_t5_length": set_t5_length,
+    "encode_prompt_with_images": encode_prompt_with_images,
+    "encode_prompt_parts": encode_prompt_parts,
 }

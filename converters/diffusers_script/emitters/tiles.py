@@ -7,6 +7,7 @@ from dataclasses import replace
 from ..handles import EmptyLatent, Latents, Pixels, Upscaler
 from ..layout import call
 from ..models import ModelPart
+from ..nets import autoencoder_functions
 from ..script import UnsupportedError
 from .base import Emission, Emitter
 from .loaders import constant_path
@@ -19,7 +20,7 @@ SMALLEST = 2 * SAMPLE
 
 def latents_of(emission: Emission, latents: Latents, vae: ModelPart) -> Latents:
     """Latents as an autoencoder's model reads them; those of a file get its scale."""
-    if latents.scaled_for is not None:
+    if latents.scaled_for is not None or autoencoder_functions(vae) is not None:
         return latents
     scaled = f"{latents.variable} * {emission.loader.vae(vae)}.config.scaling_factor"
     return replace(latents, variable=emission.script.assign("latents", scaled), scaled_for=vae)
@@ -33,6 +34,8 @@ def decode_in_tiles(emission: Emission) -> Pixels:
     tile = emission.fixed("tile")
     overlap = min(emission.fixed("overlap"), tile // 4)
     tile = max(tile, SMALLEST)
+    if autoencoder_functions(vae) is not None:
+        raise UnsupportedError("autoencoders of flow models work in tiles in no script; leave the tiles out")
     emission.begin()
     emission.script.need("decode_in_tiles")
     latents = latents_of(emission, latents, vae)
@@ -45,6 +48,8 @@ def encode_in_tiles(emission: Emission) -> Latents:
     pixels, vae = emission.pixels("images"), emission.part("vae")
     tile, overlap = (emission.fixed(name) // SAMPLE * SAMPLE for name in ("tile", "overlap"))
     tile = max(tile, SMALLEST)
+    if autoencoder_functions(vae) is not None:
+        raise UnsupportedError("autoencoders of flow models work in tiles in no script; leave the tiles out")
     emission.begin()
     emission.script.need("encode_in_tiles")
     numbers = str(tile), str(min(overlap, tile // 2))

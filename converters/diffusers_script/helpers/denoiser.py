@@ -23,18 +23,13 @@ def encode_prompt_sdxl(pipe, prompt, prompt_2=None):
     return {"embeds": embeds, "pooled": pooled}
 
 
-class Denoiser:
-    """D(x, sigma): the clean latents that a guided model sees in noisy ones.
+class Guided:
+    """D(x, sigma): the clean latents that a guided model sees in noisy ones."""
 
-    Noisy latents are x = clean + sigma * noise (Karras et al. 2022).
-    """
-
-    def __init__(self, pipe, positive, negative=None, guidance_scale=1.0, **others):
-        self.unet, self.config = pipe.unet, pipe.scheduler.config
-        self.levels = Levels(training_sigmas(self.config))
+    def __init__(self, levels, positive, negative=None, scale=1.0, **others):
+        self.levels, self.others = levels, others
         self.positive, self.negative = positive, negative or positive
-        self.others = others
-        self.scale = guidance_scale if negative else 1.0
+        self.scale = scale if negative else 1.0
 
     def __call__(self, x, sigma):
         """The guided prediction."""
@@ -52,13 +47,21 @@ class Denoiser:
         cond, uncond = self.predict(x, sigma, [self.positive, self.negative])
         return uncond + (cond - uncond) * self.scale, uncond
 
+
+class Denoiser(Guided):
+    """The same of a UNet, whose noisy latents are clean + sigma * noise (Karras et al. 2022)."""
+
+    def __init__(self, pipe, *prompts, **others):
+        self.network, self.config = pipe.unet, pipe.scheduler.config
+        super().__init__(Levels(training_sigmas(self.config)), *prompts, **others)
+
     def predict(self, x, sigma, prompts):
         """One prediction for each prompt; those of one length share a batch."""
         if len({prompt["embeds"].shape[1] for prompt in prompts}) > 1:
             return [self.predict(x, sigma, [prompt])[0] for prompt in prompts]
         x = torch.cat([x] * len(prompts))
-        output = self.unet(
-            (x / (sigma**2 + 1).sqrt()).to(self.unet.dtype),
+        output = self.network(
+            (x / (sigma**2 + 1).sqrt()).to(self.network.dtype),
             self.levels.timestep(sigma).to(x.device),
             **self.conditions(x, prompts),
         ).sample.float()
@@ -90,7 +93,7 @@ class SdxlDenoiser(Denoiser):
             prompt.get("sizes") or self.usual_sizes(prompt, height, width)
             for prompt in prompts
         ]
-        rows = torch.tensor(sizes, device=x.device, dtype=self.unet.dtype)
+        rows = torch.tensor(sizes, device=x.device, dtype=self.network.dtype)
         pooled = [prompt["pooled"].expand(count, -1) for prompt in prompts]
         return {
             **super().conditions(x, prompts),
@@ -134,7 +137,7 @@ class Inpainting:
 
     def noised(self, x, sigma):
         """The latents with the original at this noise level outside."""
-        kept = self.original + self.noise * sigma
+        kept = self.levels.noise_latent(sigma, self.noise, self.original)
         return x * self.mask + kept * (1 - self.mask)
 
     def keep(self, denoised):
@@ -176,6 +179,16 @@ def show_progress(pipe, sigmas):
     """A callback for samplers that counts their steps."""
     bar = pipe.progress_bar(total=len(sigmas) - 1)
     return lambda step: bar.update()
+
+
+def remember(progress, seen):
+    """A callback that keeps the last clean latents, too."""
+
+    def watch(step):
+        seen[:] = [step.denoised]
+        progress(step)
+
+    return watch
 
 
 def show_share(pipe, sigmas):

@@ -31,7 +31,7 @@ def change_guidance(denoise, *modifiers, guider=None):
         cond = found["positive"]
 
         def evaluate(side, *, x=x, variation=nullcontext):
-            with variation(denoise.unet):
+            with variation(denoise.network):
                 return denoise.predict(x, sigma, [getattr(denoise, side)])[0]
 
         predictions = Predictions(

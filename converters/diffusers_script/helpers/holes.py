@@ -19,6 +19,16 @@ def see_hole(vae, images, mask):
     return latents, hole[:, 0], torch.cat([small, without], dim=1)
 
 
+def see_hole_apart(encode, vae, images, mask):
+    """Latents of pictures, the hole (B, 1, H, W), and latents of the pictures without it."""
+    pixels, hole = with_hole(images, mask)
+    return (
+        encode(vae, pixels),
+        hole,
+        encode(vae, grey_under(pixels, hole.round())),
+    )
+
+
 def see_picture(vae, images, scaled=False):
     """Latents of zeros, and what an editing UNet reads beside noisy ones of the pictures."""
     latents = encode_image(vae, images)

@@ -43,21 +43,50 @@ def without_unused_alpha(path, picture):
 
 
 def encode_image(vae, images):
+    """Encode pictures to latents in the model's scale."""
+    return encode_raw(vae, images) * vae.config.scaling_factor
+
+
+def encode_raw(vae, images):
     """Encode pictures to latents, each at the mode of its distribution."""
-    edges = 2 ** (len(vae.config.block_out_channels) - 1)
-    height, width = images.shape[-2:]
-    top, left = height % edges // 2, width % edges // 2
-    bottom, right = top + height // edges * edges, left + width // edges * edges
-    images = images[:, :3, top:bottom, left:right] * 2 - 1
+    images = whole_samples(images, 2 ** (len(vae.config.block_out_channels) - 1))
     images = images.to(vae.device, vae.dtype)
     latents = [vae.encode(image).latent_dist.mode() for image in images.split(1)]
-    return torch.cat(latents).float() * vae.config.scaling_factor
+    return torch.cat(latents).float()
+
+
+def encode_frame(vae, images):
+    """The same by an autoencoder for videos, of which each picture is one frame."""
+    images = whole_samples(images, 2 ** (len(vae.config.dim_mult) - 1))[:, :, None]
+    images = images.to(vae.device, vae.dtype)
+    latents = [vae.encode(image).latent_dist.mode() for image in images.split(1)]
+    return torch.cat(latents).float()[:, :, 0]
+
+
+def whole_samples(images, edge):
+    """Pictures in [-1, 1], cut evenly to whole latent samples."""
+    height, width = images.shape[-2:]
+    top, left = height % edge // 2, width % edge // 2
+    bottom, right = top + height // edge * edge, left + width // edge * edge
+    return images[:, :3, top:bottom, left:right] * 2 - 1
 
 
 def decode_latents(vae, latents):
-    """Decode latents to pictures (B, 3, H, W) in [0, 1]."""
-    latents = (latents / vae.config.scaling_factor).to(vae.device, vae.dtype)
+    """Decode latents in the model's scale to pictures (B, 3, H, W) in [0, 1]."""
+    return decode_raw(vae, latents / vae.config.scaling_factor)
+
+
+def decode_raw(vae, latents):
+    """Decode latents as the autoencoder makes them to pictures in [0, 1]."""
+    latents = latents.to(vae.device, vae.dtype)
     images = [vae.decode(item).sample for item in latents.split(1)]
+    return (torch.cat(images).float().cpu() / 2 + 0.5).clamp(0, 1)
+
+
+def decode_frame(vae, latents):
+    """The same by an autoencoder for videos, of which each picture is one frame."""
+    latents = latents.to(vae.device, vae.dtype)[:, :, None]
+    images = [vae.decode(item).sample[:, :, 0] for item in latents.split(1)]
     return (torch.cat(images).float().cpu() / 2 + 0.5).clamp(0, 1)
 
 
@@ -121,8 +150,8 @@ def load_latents(path):
     return tensors["latent_tensor"].float() / scale
 
 
-def save_latents(vae, latents, path):
+def save_latents(latents, path):
     """Save latents as the autoencoder makes them, in the format of ``.latent`` files."""
-    raw = (latents / vae.config.scaling_factor).float().cpu().contiguous()
+    raw = latents.float().cpu().contiguous()
     tensors = {"latent_tensor": raw, "latent_format_version_0": torch.tensor([])}
     save_file(tensors, path)

@@ -226,7 +226,7 @@ def deep_shrink(
     upscale_method="bicubic",
 ):
     """Have the deep layers see a smaller picture at first (kohya-ss 2023)."""
-    unet, predict = denoise.unet, denoise.predict
+    unet, predict = denoise.network, denoise.predict
     blocks = [(unet.conv_in, unet.conv_in)]
     for down in unet.down_blocks:
         ends = getattr(down, "attentions", None) or down.resnets

@@ -43,7 +43,7 @@ def make_chunks(tokenizer, parts):
     ]
 
 
-def encode_parts(tokenizer, encoder, parts, layer, normed):
+def encode_parts(tokenizer, encoder, parts, layer, normed, projected=True):
     """Hidden states (1, T, C) and pooled output of weighted parts, chunk by chunk.
 
     Weights move the states away from those of the empty prompt, the last chunk.
@@ -76,7 +76,7 @@ def encode_parts(tokenizer, encoder, parts, layer, normed):
     weights, hidden = weights.to(hidden.device)[:, :, None], hidden.float()
     hidden = (hidden[:-1] - hidden[-1:]) * weights + hidden[-1:]
     pooled = last[:1, ids[0].index(tokenizer.eos_token_id)]
-    if hasattr(encoder, "text_projection"):
+    if projected and hasattr(encoder, "text_projection"):
         pooled = encoder.text_projection(pooled)
     return hidden.reshape(1, -1, hidden.shape[-1]).to(encoder.dtype), pooled
 

@@ -8,6 +8,9 @@ import torch
 from graphflow.pixels.resampling import resize_bilinear
 from .denoiser import Denoiser, SdxlDenoiser
 
+PROMPT_PLACES = ("area", "weight", "strength", "start", "end")
+"""Where, when and how strongly a prompt acts; what else it has is told to the network."""
+
 
 def fraction_area(y, x, height, width):
     """Where a prompt acts: a rectangle in shares of the picture."""
@@ -97,10 +100,11 @@ def match_areas(regions, others):
         sizes = [item[1][2] * item[1][3] if item[1] else whole for item in around]
         nearest = around[sizes.index(min(sizes))] if around else None
         if nearest and nearest[1] != box:
-            told = ("embeds", "pooled", "sizes", "controls", "row")
-            own = {name: value for name, value in entry.items() if name not in told}
-            same = {name: nearest[0][name] for name in told if name in nearest[0]}
-            found.append(({**own, **same}, box, weight))
+            own = {name: entry[name] for name in PROMPT_PLACES if name in entry}
+            told = {
+                key: nearest[0][key] for key in nearest[0] if key not in PROMPT_PLACES
+            }
+            found.append(({**own, **told}, box, weight))
     return found
 
 
@@ -140,8 +144,8 @@ def residuals(control, hint, x, timestep, conditions):
     }
 
 
-class RegionalDenoiser(Denoiser):
-    """A denoiser for lists of prompts, each with the place where it acts."""
+class Regional:
+    """Lists of prompts, each with the place where it acts."""
 
     def predict(self, x, sigma, prompts):
         """One prediction for each list: what its prompts say, by weight."""
@@ -176,8 +180,12 @@ class RegionalDenoiser(Denoiser):
         return total / seen.clamp(min=1e-37)
 
     def told(self, entry, x, sigma):
-        """What the UNet is told of a prompt; None where it does not act."""
+        """What the network is told of a prompt; None where it does not act."""
         return entry
+
+
+class RegionalDenoiser(Regional, Denoiser):
+    """A denoiser for prompts in places."""
 
 
 class RegionalSdxlDenoiser(RegionalDenoiser, SdxlDenoiser):
@@ -230,11 +238,11 @@ class Steered(Timed):
             return conditions
         sigma = entry["sigma"]
         timestep = self.levels.timestep(sigma).to(x.device)
-        scaled = (x / (sigma**2 + 1).sqrt()).to(self.unet.dtype)
+        scaled = (x / (sigma**2 + 1).sqrt()).to(self.network.dtype)
         size = (x.shape[-2] * 8, x.shape[-1] * 8)
         total = {}
         for control in entry["controls"]:
-            hint = fit_hint(control["image"], size).to(x.device, self.unet.dtype)
+            hint = fit_hint(control["image"], size).to(x.device, self.network.dtype)
             hint = hint.expand(len(x), -1, -1, -1)
             found = residuals(control, hint, scaled, timestep, conditions)
             for name, items in found.items():

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
+from dataclasses import asdict
 
 from torch import Tensor, nn
 
 from graphflow.errors import ModelFormatError
+from graphflow.families.chroma.config import times
 from graphflow.families.chroma.denoiser import ChromaDenoiser
 from graphflow.families.chroma.family import FAMILY
+from graphflow.families.chroma.network import finely_normed
 from graphflow.families.chroma.text import ChromaText
 from graphflow.families.flow.components import FlowComponents, pieces_of
 from graphflow.families.flow.t5 import PAD, T5Encoder
 from graphflow.loading.components import FindVectors, Module
 from graphflow.modelfiles.description import Part
 from graphflow.sampling.prediction import ModelSampling
-
-LEVELS = 10_000
-"""Noise levels of the table from which the simple schedules of shifted models choose."""
-NORM_EPS = 1e-6
-"""Added to a mean square before its root in the network that makes the modulations, as its authors have it."""
-MU = 1.15
-"""Logarithm of the time shift."""
 
 
 class ChromaComponents(FlowComponents):
@@ -36,15 +31,14 @@ class ChromaComponents(FlowComponents):
         """
         module = super().build(part)
         if part.class_name == self.transformer:
-            for norm in module.get_submodule("distilled_guidance_layer.norms").children():
-                norm.eps = NORM_EPS
+            finely_normed(module)
         return module
 
     def denoiser(self, part: Module) -> ChromaDenoiser:
         """The transformer."""
         return ChromaDenoiser(
             module=part.module,
-            model_sampling=ModelSampling.flow(math.exp(MU), levels=LEVELS, timestep_scale=1.0),
+            model_sampling=ModelSampling.flow(**asdict(times(part.description))),
             latent=self.latent,
             device=part.device,
             dtype=part.dtype,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from graphflow.errors import ModelFormatError
 from graphflow.families.flow.bfl_config import transformer_facts
+from graphflow.modelfiles.description import Description
+from graphflow.modelfiles.family import FlowTimes
 from graphflow.modelfiles.inferred import Inferred, Shapes, shape_of
 
 _LAYER = re.compile(r"^distilled_guidance_layer\.norms\.(\d{1,3})\.")
@@ -31,3 +34,12 @@ def infer_transformer(shapes: Shapes, where: str) -> Inferred:
         "approximator_layers": len({match[1] for name in shapes if (match := _LAYER.match(name))}),
     }
     return Inferred("ChromaTransformer2DModel", "chroma", facts, defaults, frozenset(defaults))
+
+
+MU = 1.15
+"""Logarithm of the time shift."""
+
+
+def times(description: Description) -> FlowTimes:
+    """The noise levels, whatever the model."""
+    return FlowTimes(shift=math.exp(MU), levels=10_000)

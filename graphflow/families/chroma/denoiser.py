@@ -10,8 +10,8 @@ from torch import Tensor
 
 from graphflow.basics.inference import inference
 from graphflow.errors import InvalidInputError
-from graphflow.families.flow.denoiser import REFERENCES, FlowDenoiser, exact_numbers
-from graphflow.families.flow.patches import pack, positions, unpack, whole_patches
+from graphflow.families.chroma.network import chroma_velocity
+from graphflow.families.flow.denoiser import REFERENCES, FlowDenoiser
 from graphflow.values import ConditioningEntry
 
 _BYTES_PER_TOKEN = 34
@@ -55,17 +55,8 @@ class ChromaDenoiser(FlowDenoiser):
             raise InvalidInputError(
                 "Chroma's models look at no reference pictures", advice="take add_reference_latent out"
             )
-        batch, (height, width) = len(x) // len(entries), x.shape[-2:]
-        latent = whole_patches(x.to(self.device, self.dtype))
-        text = self.text(entries, batch, self.module.config.joint_attention_dim)
+        text = self.text(entries, len(x) // len(entries), self.module.config.joint_attention_dim)
         time = timestep.to(self.device, torch.float32)
-        with self.varied(variation), exact_numbers(self.module.time_text_embed.time_proj, time * 1000):
-            output: Tensor = self.module(
-                hidden_states=pack(latent),
-                encoder_hidden_states=text,
-                timestep=time,
-                img_ids=positions(latent.shape[-2] // 2, latent.shape[-1] // 2).to(self.device, self.dtype),
-                txt_ids=torch.zeros(text.shape[1], 3, device=self.device, dtype=self.dtype),
-                return_dict=False,
-            )[0]
-        return unpack(output, height, width).to(x.device, torch.float32)
+        with self.varied(variation):
+            output = chroma_velocity(self.module, x.to(self.device, self.dtype), time, embeds=text)
+        return output.to(x.device, torch.float32)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from graphflow.families.chroma.config import infer_transformer
+from graphflow.families.chroma.config import infer_transformer, times
 from graphflow.families.chroma.stand_ins import STAND_INS
 from graphflow.families.flow.bfl_config import schedule
 from graphflow.families.flow.bfl_names import transformer_names
 from graphflow.families.flow.family import FlowFamily
 from graphflow.families.flow.t5_config import T5
-from graphflow.modelfiles.family import EncoderRole, LatentFormat, Variant
+from graphflow.modelfiles.family import EncoderRole, FlowScripts, LatentFormat, ScriptTraits, Variant
 
 FAMILY = FlowFamily(
     name="chroma",
@@ -27,6 +27,22 @@ FAMILY = FlowFamily(
     schedule=schedule,
     roles=(EncoderRole(part="text_encoder", classes=("T5EncoderModel",)),),
     texts={"text_encoder": T5},
+    tasks={"text2img": "ChromaPipeline"},
+    scripts=ScriptTraits(
+        network="transformer",
+        sources=(
+            "graphflow.families.flow.exact_times",
+            "graphflow.families.flow.patches",
+            "graphflow.families.chroma.network",
+        ),
+        flow=FlowScripts(
+            velocity="chroma_velocity",
+            times=times,
+            encode="encode_with_t5",
+            options={"neutral": 0},
+            adjusts="finely_normed",
+        ),
+    ),
     components_in="graphflow.families.chroma.components",
     stand_ins=STAND_INS,
 )

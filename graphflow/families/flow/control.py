@@ -15,7 +15,7 @@ from graphflow import runtime
 from graphflow.errors import InvalidInputError
 from graphflow.families.latent_diffusion.nets import fit_hint
 from graphflow.modelfiles.family import LatentFormat
-from graphflow.sampling.loop import LatentSpace
+from graphflow.sampling.latent_space import LatentSpace, space_of
 from graphflow.values import Vae
 
 Residuals = dict[tuple[str, int], Tensor]
@@ -154,7 +154,7 @@ class FlowControl(ABC):
                     where="vae",
                     advice="use the autoencoder of the model's family",
                 )
-            samples = (space or LatentSpace.of(self.latent)).enter(autoencoder.encode(pixels))
+            samples = (space or space_of(self.latent)).enter(autoencoder.encode(pixels))
         if paints:
             small = functional.interpolate(known, size=samples.shape[-2:])
             samples = torch.cat([samples, small.reshape(len(small), 1, *samples.shape[2:])], dim=1)

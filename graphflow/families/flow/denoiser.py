@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -20,7 +20,8 @@ from graphflow.modelfiles.description import Part
 from graphflow.modelfiles.family import LatentFormat
 from graphflow.pixels.batches import cycled
 from graphflow.sampling.guidance import Modifier
-from graphflow.sampling.loop import LatentSpace, MakeMaskSchedule
+from graphflow.sampling.latent_space import space_of
+from graphflow.sampling.loop import MakeMaskSchedule
 from graphflow.sampling.network import Denoiser
 from graphflow.sampling.prediction import ModelSampling
 from graphflow.values import Conditioning, ConditioningEntry, Control, Latent
@@ -129,7 +130,7 @@ class FlowDenoiser(Denoiser):
     def references(self, entries: Sequence[ConditioningEntry], batch: int) -> list[Tensor]:
         """The reference latents of n entries in the model's space, each (n * B, C, ...)."""
         lists = [entry.extras.get(REFERENCES, ()) for entry in entries]
-        space = LatentSpace.of(self.latent)
+        space = space_of(self.latent)
         return [
             self.stacked([space.enter(latent.samples) for latent in latents], batch)
             for latents in zip(*lists, strict=True)
@@ -230,29 +231,6 @@ class FlowDenoiser(Denoiser):
             known = (tensor, tensor.to(self.device, self.dtype))
             self._moved[id(tensor)] = known
         return known[1]
-
-
-@contextmanager
-def exact_numbers(projection: Any, *numbers: Tensor) -> Iterator[None]:
-    """Have a network's projection of times see them in float32; the network rounds them to its own dtype before.
-
-    In bfloat16 a time of 600 may be off by 2, which moves the result more than all other rounding together.
-
-    Args:
-        projection: Diffusers' `Timesteps`.
-        numbers: (n,) in float32, for each of its calls until the block ends; what it gets beside them stays.
-    """
-    waiting = iter(numbers)
-
-    def exact(_module: Any, inputs: tuple[Tensor]) -> tuple[Tensor]:
-        number = next(waiting)
-        return (torch.cat([number, inputs[0][len(number) :].float()]),)
-
-    hook = projection.register_forward_pre_hook(exact)
-    try:
-        yield
-    finally:
-        hook.remove()
 
 
 def split_by_references(entries: Sequence[ConditioningEntry]) -> list[list[int]]:

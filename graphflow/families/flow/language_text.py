@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from graphflow import runtime
 from graphflow.basics.finite import require_finite
 from graphflow.basics.inference import inference
-from graphflow.basics.prompt_syntax import pieces, unescaped
+from graphflow.basics.prompt_syntax import plain_pieces, plainly
 from graphflow.families.flow.piece_tokenizer import PieceTokenizer
 from graphflow.families.flow.text import FlowText
 from graphflow.values import Conditioning, ConditioningEntry
@@ -61,13 +61,12 @@ class LanguageText(FlowText):
         Raises:
             NonFiniteError: The encoder overflows in its dtype.
         """
-        plain = unescaped((texts or {}).get("text_encoder", text))
-        found = pieces(plain.replace("(", r"\(").replace(")", r"\)"))  # brackets mean no weights here
-        for piece in found:
+        told = (texts or {}).get("text_encoder", text)
+        for piece in plain_pieces(told):
             if piece.is_embedding:
                 runtime.current().notice(f"language models read no embeddings: {piece.text!r} is left out")
-        told = "".join(piece.text for piece in found if not piece.is_embedding)
-        states = self._run([*self.begin, *self.tokenizer.ids(self.template.replace("{}", told))]).float().cpu()
+        asked = self.template.replace("{}", plainly(told))
+        states = self._run([*self.begin, *self.tokenizer.ids(asked)]).float().cpu()
         require_finite(states, "the prompt's embedding", "set dtype to float32 or bfloat16")
         return Conditioning(entries=(ConditioningEntry(embedding=states),))
 

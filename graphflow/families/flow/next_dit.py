@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -14,7 +15,6 @@ from graphflow.errors import InvalidInputError, ModelFormatError
 from graphflow.families.flow.components import FlowComponents, pieces_of
 from graphflow.families.flow.denoiser import REFERENCES, FlowDenoiser
 from graphflow.families.flow.language_text import LanguageText
-from graphflow.families.flow.patches import whole_patches
 from graphflow.loading.components import FindVectors, Module
 from graphflow.sampling.prediction import ModelSampling
 from graphflow.values import ConditioningEntry
@@ -25,9 +25,11 @@ class NextDenoiser(FlowDenoiser):
     """What the kind has in common: its time runs from noise (0) to the picture (1), and so does its velocity.
 
     Attributes:
+        velocity: What evaluates the network.
         numbers_per_token: Numbers that a block holds at its peak for each token and channel.
     """
 
+    velocity: ClassVar[Callable[..., Tensor]]
     numbers_per_token: ClassVar[int]
 
     @property
@@ -62,21 +64,19 @@ class NextDenoiser(FlowDenoiser):
             raise InvalidInputError(
                 "models of this family read no reference pictures", advice="take add_reference_latent out"
             )
-        height, width = x.shape[-2:]
-        latent = whole_patches(x.to(self.device, self.dtype))
         text = self.text(entries, len(x) // len(entries), self.text_width)
-        output = self.evaluate(latent, 1.0 - timestep.to(self.device), text, entries)
-        return -output[..., :height, :width].to(x.device, x.dtype)
+        here, time = x.to(self.device, self.dtype), timestep.to(self.device)
+        with self.heeding(entries):
+            output = self.velocity(self.module, here, time, embeds=text, **self.added(here, time, text, entries))
+        return output.to(x.device, x.dtype)
+
+    def added(self, x: Tensor, time: Tensor, text: Tensor, entries: Sequence[ConditioningEntry]) -> dict[str, Any]:
+        """Further arguments of the network."""
+        return {}
 
     @abstractmethod
-    def evaluate(self, latent: Tensor, time: Tensor, text: Tensor, entries: Sequence[ConditioningEntry]) -> Tensor:
-        """The network's output (n * B, C, h, w), for a latent of whole patches and embeddings (n * B, T, C)."""
-
-
-def further(lengths: Sequence[int], *needed: int) -> list[int] | None:
-    """Lengths of tables of positions, by axis, that hold larger texts and pictures; None where they do as they are."""
-    longer = [max(pair) for pair in zip(lengths, needed, strict=True)]
-    return None if longer == list(lengths) else longer
+    def heeding(self, entries: Sequence[ConditioningEntry]) -> AbstractContextManager[Any]:
+        """Have the network heed masks of entries until the block ends."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,21 +12,25 @@ from torch.nn import functional
 def whole_patches(latent: Tensor, patch: int = 2) -> Tensor:
     """Continue latents (B, C, h, w) on the right and below, from the other side, until patches fill them."""
     height, width = latent.shape[-2:]
-    return functional.pad(latent, (0, -width % patch, 0, -height % patch), mode="circular")
+    beyond = 0, -width % patch, 0, -height % patch
+    return functional.pad(latent, beyond, mode="circular")
 
 
 def pack(latent: Tensor, patch: int = 2) -> Tensor:
     """From (B, C, h, w) with whole patches to tokens (B, h / p * w / p, C * p * p); a channel's samples stay together."""
     batch, channels, height, width = latent.shape
-    parts = latent.reshape(batch, channels, height // patch, patch, width // patch, patch)
+    rows, columns = height // patch, width // patch
+    parts = latent.reshape(batch, channels, rows, patch, columns, patch)
     return parts.permute(0, 2, 4, 1, 3, 5).reshape(batch, -1, channels * patch * patch)
 
 
 def unpack(tokens: Tensor, height: int, width: int, patch: int = 2) -> Tensor:
     """Undo :func:`pack` and :func:`whole_patches`: tokens to (B, C, height, width)."""
     rows, columns = -(-height // patch), -(-width // patch)
-    parts = tokens.reshape(len(tokens), rows, columns, -1, patch, patch).permute(0, 3, 1, 4, 2, 5)
-    return parts.reshape(len(tokens), -1, rows * patch, columns * patch)[..., :height, :width]
+    parts = tokens.reshape(len(tokens), rows, columns, -1, patch, patch)
+    parts = parts.permute(0, 3, 1, 4, 2, 5)
+    whole = parts.reshape(len(tokens), -1, rows * patch, columns * patch)
+    return whole[..., :height, :width]
 
 
 def positions(rows: int, columns: int, *, first: int = 0, top: int = 0, left: int = 0) -> Tensor:
@@ -47,3 +51,9 @@ def beside(sizes: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
         found.append((top, left))
         height, width = max(height, top + tall), max(width, left + wide)
     return found
+
+
+def further(lengths: Sequence[int], *needed: int) -> list[int] | None:
+    """Lengths of tables of positions, by axis, that hold larger texts and pictures; None where they do as they are."""
+    longer = [max(pair) for pair in zip(lengths, needed, strict=True)]
+    return None if longer == list(lengths) else longer

@@ -15,5 +15,6 @@ def patches(pixels: Tensor, patch: int, merged: int, frames: int) -> Tensor:
         frames: How many frames a patch has; a picture is all of them.
     """
     rows, columns = (edge // (patch * merged) for edge in pixels.shape[-2:])
-    parts = pixels.expand(frames, -1, -1, -1).reshape(frames, 3, rows, merged, patch, columns, merged, patch)
+    shape = frames, 3, rows, merged, patch, columns, merged, patch
+    parts = pixels.expand(frames, -1, -1, -1).reshape(shape)
     return parts.permute(2, 5, 3, 6, 1, 0, 4, 7).reshape(rows * columns * merged**2, -1)

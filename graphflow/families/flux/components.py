@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from torch import Tensor, nn
 
 from graphflow.errors import ModelFormatError
 from graphflow.families.flow.components import FlowComponents, pieces_of
 from graphflow.families.flow.t5 import T5Encoder
+from graphflow.families.flux.config import times
 from graphflow.families.flux.control import FluxControl
 from graphflow.families.flux.control_config import CONTROL, EXTRA
 from graphflow.families.flux.denoiser import FluxDenoiser
@@ -28,12 +28,8 @@ from graphflow.modelfiles.description import Part
 from graphflow.sampling.prediction import ModelSampling
 from graphflow.values.image_prompts import ImagePrompt
 
-LEVELS = 10_000
-"""Noise levels of the table from which the simple schedules of shifted models choose."""
 T5_TOKENS = 256
 """Tokens that T5's prompts are filled up to."""
-MU = 1.15
-"""Logarithm of the time shift for a picture of a megapixel."""
 
 
 class FluxComponents(FlowComponents):
@@ -62,14 +58,12 @@ class FluxComponents(FlowComponents):
 
     def denoiser(self, part: Module) -> FluxDenoiser:
         """The transformer."""
-        distilled = not part.config.get("guidance_embeds") and part.description.task == "generate"
-        sampling = (
-            ModelSampling.flow(1.0, timestep_scale=1.0)
-            if distilled
-            else ModelSampling.flow(math.exp(MU), levels=LEVELS, timestep_scale=1.0)
-        )
         return FluxDenoiser(
-            module=part.module, model_sampling=sampling, latent=self.latent, device=part.device, dtype=part.dtype
+            module=part.module,
+            model_sampling=ModelSampling.flow(**asdict(times(part.description))),
+            latent=self.latent,
+            device=part.device,
+            dtype=part.dtype,
         )
 
     def encoder(

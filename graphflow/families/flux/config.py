@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 from graphflow.errors import ModelFormatError
 from graphflow.families.flow import bfl_config
 from graphflow.families.flow.bfl_config import transformer_facts
-from graphflow.modelfiles.description import Config
+from graphflow.modelfiles.description import Config, Description
+from graphflow.modelfiles.family import FlowTimes
 from graphflow.modelfiles.inferred import Inferred, Shapes, shape_of
 
 PATCH = 64
@@ -34,6 +37,19 @@ def infer_transformer(shapes: Shapes, where: str) -> Inferred:
     assert isinstance(inputs, int) and isinstance(outputs, int)
     variant, task = _kind(inputs, outputs, guided=guided)
     return Inferred("FluxTransformer2DModel", variant, facts, defaults, frozenset(defaults), task)
+
+
+MU = 1.15
+"""Logarithm of the time shift for a picture of a megapixel."""
+
+
+def times(description: Description) -> FlowTimes:
+    """The noise levels of a model; those that were distilled for few steps have no shift."""
+    part = description.parts.get("transformer")
+    guided = part is None or bool(part.config.get("guidance_embeds"))
+    if not guided and description.task == "generate":
+        return FlowTimes()
+    return FlowTimes(shift=math.exp(MU), levels=10_000)
 
 
 def schedule(variant: str) -> Config:

@@ -12,7 +12,7 @@ from torch import Tensor
 from graphflow import runtime
 from graphflow.basics.inference import inference
 from graphflow.families.flow.control import FlowControl, Residuals, spread
-from graphflow.families.flow.denoiser import exact_numbers
+from graphflow.families.flow.exact_times import exact_numbers
 from graphflow.families.flow.patches import pack, whole_patches
 from graphflow.values import Vae
 

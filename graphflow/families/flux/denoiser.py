@@ -9,19 +9,19 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from graphflow.basics.inference import inference
 from graphflow.errors import InvalidInputError
 from graphflow.families.flow.control import by_block
-from graphflow.families.flow.denoiser import FlowDenoiser, exact_numbers
+from graphflow.families.flow.denoiser import FlowDenoiser
+from graphflow.families.flow.exact_times import exact_numbers
 from graphflow.families.flow.guidance import hearing, told_guidance
-from graphflow.families.flow.patches import pack, positions, unpack, whole_patches
+from graphflow.families.flow.patches import unpack
 from graphflow.families.flux.control import DOUBLE, SINGLE, FluxControl
 from graphflow.families.flux.ip_adapter import FluxPicturePrompts
+from graphflow.families.flux.network import flux_channels, flux_tokens
 from graphflow.families.flux.references import PLACES
-from graphflow.pixels.batches import cycled
-from graphflow.sampling.loop import LatentSpace
+from graphflow.sampling.latent_space import space_of
 from graphflow.sampling.regions import CONCAT, HOLE, PICTURE
 from graphflow.values import Conditioning, ConditioningEntry
 
@@ -60,16 +60,13 @@ class FluxDenoiser(FlowDenoiser):
         self, sides: Mapping[str, Conditioning], latent: Tensor, noise_mask: Tensor | None
     ) -> dict[str, Conditioning]:
         """Give the picture that the conditioning brings as further channels, then 8 x 8 pixels of the mask a sample."""
-        space = LatentSpace.of(self.latent)
+        space = space_of(self.latent)
 
         def channels(entry: ConditioningEntry) -> ConditioningEntry:
             if PICTURE not in entry.extras:
                 return entry
-            beside = [space.enter(entry.extras[PICTURE])]
-            if HOLE in entry.extras:
-                hole = functional.pixel_unshuffle(entry.extras[HOLE], self.latent.downscale)
-                beside.append(cycled(hole, len(beside[0])))
-            return replace(entry, extras={**entry.extras, CONCAT: torch.cat(beside, dim=1)})
+            beside = flux_channels(space.enter(entry.extras[PICTURE]), entry.extras.get(HOLE))
+            return replace(entry, extras={**entry.extras, CONCAT: beside})
 
         return {name: Conditioning(entries=tuple(map(channels, side.entries))) for name, side in sides.items()}
 
@@ -102,15 +99,10 @@ class FluxDenoiser(FlowDenoiser):
     ) -> Tensor:
         config = self.module.config
         batch, (height, width) = len(x) // len(entries), x.shape[-2:]
-        latent = whole_patches(self._with_channels(x.to(self.device, self.dtype), entries, batch))
-        tokens, rows, columns = pack(latent), latent.shape[-2] // 2, latent.shape[-1] // 2
-        places = [positions(rows, columns)]
-        count = tokens.shape[1]
-        references = [whole_patches(reference) for reference in self.references(entries, batch)]
-        if references:
-            sizes = [(reference.shape[-2] // 2, reference.shape[-1] // 2) for reference in references]
-            places += PLACES[self.reference_method(entries, PLACES, "offset")](sizes, rows, columns)
-            tokens = torch.cat([tokens, *map(pack, references)], dim=1)
+        here, references = x.to(self.device, self.dtype), self.references(entries, batch)
+        method = self.reference_method(entries, PLACES, "offset") if references else "offset"
+        beside = self._beside(here, entries, batch)
+        tokens, places, count = flux_tokens(here, beside, references, PLACES[method])
         text = self.text(entries, batch, config.joint_attention_dim)
         guidance, heard = told_guidance(entries, batch, self.device, self.dtype)
         told = {
@@ -120,7 +112,7 @@ class FluxDenoiser(FlowDenoiser):
             "guidance": guidance,
             "txt_ids": torch.zeros(text.shape[1], 3, device=self.device),
         }
-        picture = {"hidden_states": tokens[:, :count, : config.out_channels], "img_ids": places[0].to(self.device)}
+        picture = {"hidden_states": tokens[:, :count, : config.out_channels], "img_ids": places[:count].to(self.device)}
         steering = self.steering(entries, x.shape, told | picture, self.module.inner_dim)
         blocks = {DOUBLE: len(self.module.transformer_blocks), SINGLE: len(self.module.single_transformer_blocks)}
         if not config.guidance_embeds:
@@ -137,21 +129,21 @@ class FluxDenoiser(FlowDenoiser):
                 **told | {"guidance": guidance, "timestep": timestep.to(self.device, self.dtype)},
                 **by_block(steering, blocks, tokens.shape[1] - count),
                 hidden_states=tokens,
-                img_ids=torch.cat(places).to(self.device),
+                img_ids=places.to(self.device),
                 joint_attention_kwargs=self._attention(entries, batch, text.shape[1], tokens.shape[1]) | seeing,
                 return_dict=False,
             )[0]
         return unpack(output[:, :count], height, width)
 
-    def _with_channels(self, x: Tensor, entries: Sequence[ConditioningEntry], batch: int) -> Tensor:
-        """The latent with the further channels of Fill, Canny and Depth models.
+    def _beside(self, x: Tensor, entries: Sequence[ConditioningEntry], batch: int) -> Tensor | None:
+        """The further channels of Fill, Canny and Depth models.
 
         Raises:
             InvalidInputError: The network needs further channels and the entries bring none.
         """
         more = self.module.config.in_channels // 4 - x.shape[1]
         if more == 0:
-            return x
+            return None
         given = [entry.extras.get(CONCAT) for entry in entries]
         if any(not isinstance(tensor, Tensor) or tensor.shape[1] != more for tensor in given):
             raise InvalidInputError(
@@ -159,7 +151,7 @@ class FluxDenoiser(FlowDenoiser):
                 advice="give it the picture and mask to paint into by inpaint_conditioning, or the picture that steers"
                 " it by edit_conditioning",
             )
-        return torch.cat([x, self.stacked([tensor for tensor in given if isinstance(tensor, Tensor)], batch)], dim=1)
+        return self.stacked([tensor for tensor in given if isinstance(tensor, Tensor)], batch)
 
     def _attention(self, entries: Sequence[ConditioningEntry], batch: int, text: int, picture: int) -> dict[str, Any]:
         """What is added to the scores of attention, where style models' tokens get more or less of it."""

@@ -9,7 +9,7 @@ from typing import Any
 from graphflow.families.flow.bfl_names import transformer_names
 from graphflow.families.flow.family import FlowFamily
 from graphflow.families.flow.t5_config import T5
-from graphflow.families.flux.config import infer_transformer, schedule
+from graphflow.families.flux.config import infer_transformer, schedule, times
 from graphflow.families.flux.control_config import CONTROL, control_names, infer_control
 from graphflow.families.flux.ip_adapter_config import IP_ADAPTER, MARK, infer_ip_adapter, ip_adapter_names
 from graphflow.families.flux.sizes import KONTEXT_SIZES
@@ -17,7 +17,15 @@ from graphflow.families.flux.stand_ins import STAND_INS
 from graphflow.families.flux.style import REDUX, infer_redux
 from graphflow.modelfiles.description import Config, Kind, Part
 from graphflow.modelfiles.draft import Draft
-from graphflow.modelfiles.family import EncoderRole, LatentFormat, Match, TensorNames, Variant
+from graphflow.modelfiles.family import (
+    EncoderRole,
+    FlowScripts,
+    LatentFormat,
+    Match,
+    ScriptTraits,
+    TensorNames,
+    Variant,
+)
 from graphflow.modelfiles.inferred import Shapes
 
 
@@ -81,6 +89,26 @@ FAMILY = FluxFamily(
     ),
     texts={"text_encoder_2": T5},
     lone=True,
+    tasks={"text2img": "FluxPipeline"},
+    scripts=ScriptTraits(
+        network="transformer",
+        sources=(
+            "graphflow.families.flow.exact_times",
+            "graphflow.families.flow.patches",
+            "graphflow.families.flux.references",
+            "graphflow.families.flux.network",
+        ),
+        flow=FlowScripts(
+            velocity="flux_velocity",
+            times=times,
+            encode="encode_with_clip_and_t5",
+            layer="layer",
+            texts={"text_l": "parts_l"},
+            guides=True,
+            channels="flux_channels",
+            references=lambda _: {"offset": "on_one_sheet", "index": "numbered", "uno": "diagonal"},
+        ),
+    ),
     components_in="graphflow.families.flux.components",
     stand_ins=STAND_INS,
 )

@@ -14,14 +14,16 @@ Sizes = Sequence[tuple[int, int]]
 
 def on_one_sheet(sizes: Sizes, rows: int, columns: int) -> list[Tensor]:
     """All on one sheet behind the picture."""
-    return [
-        positions(*size, first=1, top=top, left=left) for size, (top, left) in zip(sizes, beside(sizes), strict=True)
-    ]
+    found = []
+    for size, (top, left) in zip(sizes, beside(sizes), strict=True):
+        found.append(positions(*size, first=1, top=top, left=left))
+    return found
 
 
 def numbered(sizes: Sizes, rows: int, columns: int) -> list[Tensor]:
     """Each on a sheet of its own behind the picture."""
-    return [positions(tall, wide, first=number) for number, (tall, wide) in enumerate(sizes, start=1)]
+    sheets = enumerate(sizes, start=1)
+    return [positions(tall, wide, first=number) for number, (tall, wide) in sheets]
 
 
 def diagonal(sizes: Sizes, rows: int, columns: int) -> list[Tensor]:

@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from graphflow.basics.inference import inference
-from graphflow.families.flow.denoiser import FlowDenoiser, exact_numbers
+from graphflow.families.flow.denoiser import FlowDenoiser
+from graphflow.families.flow.exact_times import exact_numbers
 from graphflow.families.flow.guidance import hearing, told_guidance
 from graphflow.families.flow.patches import pack, positions, unpack
 from graphflow.values import ConditioningEntry

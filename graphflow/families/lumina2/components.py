@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from graphflow.families.flow.next_dit import NextComponents
-from graphflow.families.lumina2.config import SHIFT
+from graphflow.families.lumina2.config import BEGIN, SHIFT
 from graphflow.families.lumina2.denoiser import Lumina2Denoiser
 from graphflow.families.lumina2.family import FAMILY
 
@@ -14,5 +14,5 @@ COMPONENTS = NextComponents(
     shift=SHIFT,
     reads="Gemma2Model",
     file="gemma_2_2b",
-    begin=(2,),
+    begin=BEGIN,
 )

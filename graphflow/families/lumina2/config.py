@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 
 from graphflow.errors import ModelFormatError
-from graphflow.modelfiles.description import Config
+from graphflow.modelfiles.description import Config, Description
+from graphflow.modelfiles.family import FlowTimes
 from graphflow.modelfiles.inferred import Inferred, Shapes, shape_of
 
 VARIANT = "lumina2"
 SHIFT = 6.0
+BEGIN = (2,)
+"""Ids of tokens before a prompt."""
 """Time shift that the model was published with."""
 _PATCH = 2
 _BLOCK = re.compile(r"^(layers|noise_refiner)\.(\d{1,3})\.")
@@ -58,3 +61,8 @@ def schedule(variant: str) -> Config:
         "shift": SHIFT,
         "use_dynamic_shifting": False,
     }
+
+
+def times(description: Description) -> FlowTimes:
+    """The noise levels, whatever the model."""
+    return FlowTimes(shift=SHIFT)

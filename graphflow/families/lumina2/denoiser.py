@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from graphflow.families.flow.next_dit import NextDenoiser, further
+from graphflow.families.flow.next_dit import NextDenoiser
+from graphflow.families.lumina2.network import lumina2_velocity
 from graphflow.values import ConditioningEntry
 
 
@@ -24,29 +25,20 @@ class Lumina2Denoiser(NextDenoiser):
     ComfyUI its numbers are added to the scores by which tokens of the text attend to each other.
     """
 
+    velocity = staticmethod(lumina2_velocity)
     numbers_per_token = 28
 
-    def evaluate(self, latent: Tensor, time: Tensor, text: Tensor, entries: Sequence[ConditioningEntry]) -> Tensor:
-        """The network's output.
+    def heeding(self, entries: Sequence[ConditioningEntry]) -> AbstractContextManager[Any]:
+        """Have the network add masks to scores of attention until the block ends.
 
         Raises:
             InvalidInputError: An entry has ControlNets.
         """
         self.refuse_controls(entries)
-        rope, (rows, columns) = self.module.rope_embedder, (edge // 2 for edge in latent.shape[-2:])
-        if (longer := further(rope.axes_lens, text.shape[1] + 1, rows, columns)) is not None:
-            self.module.rope_embedder = type(rope)(rope.theta, rope.axes_dim, longer, rope.patch_size)
         masks = [entry.attention_mask for entry in entries if entry.attention_mask is not None]
-        added = self.stacked(masks, len(text) // len(entries)) if masks else None
-        with nullcontext() if added is None or bool(added.all()) else _Added(added[:, None, None]):
-            output: Tensor = self.module(
-                hidden_states=latent,
-                timestep=time,
-                encoder_hidden_states=text,
-                encoder_attention_mask=torch.ones(text.shape[:2], dtype=torch.long, device=text.device),
-                return_dict=False,
-            )[0]
-        return output
+        if not masks or all(bool(mask.all()) for mask in masks):
+            return nullcontext()
+        return _Added(torch.cat([mask.to(self.device, self.dtype) for mask in masks])[:, None, None])
 
 
 class _Added(TorchFunctionMode):  # type: ignore[misc]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from graphflow.basics.prompt_syntax import plainly
 from graphflow.families.flow.family import FlowFamily
 from graphflow.families.flow.language_models import GEMMA2
-from graphflow.families.lumina2.config import VARIANT, infer_transformer, schedule
+from graphflow.families.lumina2.config import BEGIN, VARIANT, infer_transformer, schedule, times
 from graphflow.families.lumina2.names import transformer_names
 from graphflow.families.lumina2.stand_ins import STAND_INS
-from graphflow.modelfiles.family import EncoderRole, LatentFormat, Variant
+from graphflow.modelfiles.family import EncoderRole, FlowScripts, LatentFormat, ScriptTraits, Variant
 
 FAMILY = FlowFamily(
     name="lumina2",
@@ -26,6 +27,18 @@ FAMILY = FlowFamily(
     roles=(EncoderRole(part="text_encoder", classes=GEMMA2.classes),),
     texts={"text_encoder": GEMMA2},
     lone=True,
+    tasks={"text2img": "Lumina2Pipeline"},
+    scripts=ScriptTraits(
+        network="transformer",
+        sources=("graphflow.families.flow.patches", "graphflow.families.lumina2.network"),
+        flow=FlowScripts(
+            velocity="lumina2_velocity",
+            times=times,
+            encode="encode_with_language_model",
+            options={"begin": [*BEGIN]},
+            reads=plainly,
+        ),
+    ),
     components_in="graphflow.families.lumina2.components",
     stand_ins=STAND_INS,
 )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from torch import Tensor, nn
@@ -13,22 +13,17 @@ from graphflow.errors import ModelFormatError
 from graphflow.families.flow.components import FlowComponents, pieces_of
 from graphflow.families.latent_diffusion.vae import Autoencoder
 from graphflow.families.qwen_image.blockwise import BlockwiseNetwork, QwenImageBlockwise
-from graphflow.families.qwen_image.config import BLOCKWISE, CONTROL, TEXT_CLASSES, VAE_CLASSES
+from graphflow.families.qwen_image.config import BLOCKWISE, CONTROL, TEXT_CLASSES, VAE_CLASSES, times
 from graphflow.families.qwen_image.control import QwenImageControl
 from graphflow.families.qwen_image.denoiser import QwenImageDenoiser
 from graphflow.families.qwen_image.family import FAMILY
 from graphflow.families.qwen_image.language import Qwen25VL
-from graphflow.families.qwen_image.places import Places
+from graphflow.families.qwen_image.network import with_places
 from graphflow.families.qwen_image.text import QwenImageText
 from graphflow.families.qwen_image.vae import FrameAutoencoder
 from graphflow.loading.components import FindVectors, Module
 from graphflow.modelfiles.description import Part
 from graphflow.sampling.prediction import ModelSampling
-
-LEVELS = 10_000
-"""Noise levels of the table from which the simple schedules choose."""
-MU = 1.15
-"""Logarithm of the time shift, whatever the size."""
 
 
 class QwenImageComponents(FlowComponents):
@@ -41,7 +36,8 @@ class QwenImageComponents(FlowComponents):
             ModelFormatError: Its class cannot be loaded.
         """
         if part.class_name in TEXT_CLASSES:
-            return Qwen25VL(part.config)
+            with collector_paused():
+                return Qwen25VL(**part.config)
         if part.class_name in VAE_CLASSES:
             with collector_paused():
                 import diffusers
@@ -53,7 +49,7 @@ class QwenImageComponents(FlowComponents):
             return BlockwiseNetwork(**sizes)
         module = super().build(part)
         if part.class_name in (self.transformer, CONTROL):
-            module.pos_embed = Places(module.config.axes_dims_rope)
+            with_places(module)
         return module
 
     def control(self, part: Module) -> QwenImageControl:
@@ -63,7 +59,7 @@ class QwenImageComponents(FlowComponents):
 
     def denoiser(self, part: Module) -> QwenImageDenoiser:
         """The transformer."""
-        sampling = ModelSampling.flow(math.exp(MU), levels=LEVELS, timestep_scale=1.0)
+        sampling = ModelSampling.flow(**asdict(times(part.description)))
         return QwenImageDenoiser(
             module=part.module, model_sampling=sampling, latent=self.latent, device=part.device, dtype=part.dtype
         )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Mapping
 
 from graphflow.errors import ModelFormatError
-from graphflow.modelfiles.description import Config, JsonValue
+from graphflow.modelfiles.description import Config, Description, JsonValue
+from graphflow.modelfiles.family import FlowTimes
 from graphflow.modelfiles.inferred import Inferred, Shapes, shape_of
 
 TEXT_CLASSES = ("Qwen2_5_VLForConditionalGeneration", "Qwen25VL")
@@ -183,3 +186,23 @@ def infer_vae(shapes: Shapes, where: str) -> Inferred:
         "input_channels": first[1],
     }
     return Inferred(VAE_CLASSES[0], "", facts)
+
+
+MU = 1.15
+"""Logarithm of the time shift, whatever the size."""
+
+
+def times(description: Description) -> FlowTimes:
+    """The noise levels, whatever the model."""
+    return FlowTimes(shift=math.exp(MU), levels=10_000)
+
+
+def references(description: Description) -> Mapping[str, str]:
+    """The functions that place reference pictures by a script, by method; the model's own first."""
+    part = description.parts.get("transformer")
+    clean = {"index_timestep_zero": "clean_grids_behind"}
+    before = {"negative_index": "grids_before"}
+    known = {"index": "grids_behind", **clean, **before, "offset": "grids_on_one_sheet"}
+    if part is not None and part.config.get("use_additional_t_cond"):
+        return {**before, **known}
+    return {**clean, **known} if part is not None and part.config.get("zero_cond_t") else known

@@ -11,7 +11,7 @@ from torch import Tensor
 from graphflow.basics.inference import inference
 from graphflow.errors import InvalidInputError
 from graphflow.families.flow.control import FlowControl, Residuals, spread
-from graphflow.families.flow.denoiser import exact_numbers
+from graphflow.families.flow.exact_times import exact_numbers
 from graphflow.families.qwen_image.tokens import tokens_of
 from graphflow.values import Vae
 

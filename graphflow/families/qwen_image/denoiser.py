@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,13 +12,13 @@ from torch import Tensor
 
 from graphflow.basics.inference import inference
 from graphflow.families.flow.control import by_block
-from graphflow.families.flow.denoiser import FlowDenoiser, exact_numbers
-from graphflow.families.flow.patches import unpack
+from graphflow.families.flow.denoiser import FlowDenoiser
 from graphflow.families.latent_diffusion.saving import UNET
 from graphflow.families.qwen_image.blockwise import Acting, QwenImageBlockwise, acting
 from graphflow.families.qwen_image.config import TIME_ZERO
 from graphflow.families.qwen_image.control import BLOCKS, QwenImageControl
-from graphflow.families.qwen_image.places import METHODS, Grid
+from graphflow.families.qwen_image.network import qwen_image_velocity
+from graphflow.families.qwen_image.places import QWEN_METHODS, Grid
 from graphflow.families.qwen_image.tokens import tokens_of
 from graphflow.values import ConditioningEntry
 
@@ -76,42 +75,34 @@ class QwenImageDenoiser(FlowDenoiser):
 
     def _evaluate(self, x: Tensor, timestep: Tensor, entries: Sequence[ConditioningEntry]) -> Tensor:
         batch = len(x) // len(entries)
-        tokens, shape = tokens_of(x.to(self.device, self.dtype))
-        grids, count = [Grid(*shape)], tokens.shape[1]
-        references = [tokens_of(reference) for reference in self.references(entries, batch)]
+        here, time = x.to(self.device, self.dtype), timestep.to(self.device, torch.float32)
+        tokens, shape = tokens_of(here)
+        references = self.references(entries, batch)
         config = self.module.config
-        layered: bool = config.use_additional_t_cond
         method = self.reference_method(
             entries,
-            METHODS,
-            "negative_index" if layered else "index_timestep_zero" if config.zero_cond_t else "index",
+            QWEN_METHODS,
+            "negative_index"
+            if config.use_additional_t_cond
+            else "index_timestep_zero"
+            if config.zero_cond_t
+            else "index",
         )
-        if references:
-            tokens = torch.cat([tokens, *(found for found, _ in references)], dim=1)
-            grids += METHODS[method]([size for _, size in references])
-        time = timestep.to(self.device, torch.float32)
-        told = {
-            "encoder_hidden_states": self.text(entries, batch, self.module.config.joint_attention_dim),
-            "timestep": time,
-        }
-        picture = {"hidden_states": tokens[:, :count], "img_shapes": [grids[:1]] * len(x)}
+        text = self.text(entries, batch, config.joint_attention_dim)
+        told = {"encoder_hidden_states": text, "timestep": time}
+        picture = {"hidden_states": tokens, "img_shapes": [[Grid(*shape)]] * len(x)}
         steering = self.steering(entries, x.shape, told | picture, self.module.inner_dim)
-        with (
-            acting(self._blockwise(entries, x.shape), self.module, count),
-            _clean_references(self.module, clean=bool(references) and method == "index_timestep_zero"),
-            exact_numbers(self.module.time_text_embed.time_proj, time),
-        ):
-            output: Tensor = self.module(
-                **told,
-                **by_block(steering, {BLOCKS: len(self.module.transformer_blocks)}, tokens.shape[1] - count),
-                hidden_states=tokens,
-                img_shapes=[grids] * len(x),
-                # 1 would say that all layers are opaque pictures.
-                additional_t_cond=torch.zeros(len(x), dtype=torch.long, device=self.device) if layered else None,
-                return_dict=False,
-            )[0]
-        frames = output[:, :count].unflatten(1, (shape[0], -1)).flatten(0, 1)
-        return unpack(frames, *x.shape[-2:]).unflatten(0, (len(x), -1)).transpose(1, 2)
+        beyond = sum(tokens_of(reference)[0].shape[1] for reference in references)
+        with acting(self._blockwise(entries, x.shape), self.module, tokens.shape[1]):
+            return qwen_image_velocity(
+                self.module,
+                here,
+                time,
+                embeds=text,
+                references=references,
+                arrange=QWEN_METHODS[method],
+                **by_block(steering, {BLOCKS: len(self.module.transformer_blocks)}, beyond),
+            )
 
     def _blockwise(self, entries: Sequence[ConditioningEntry], size: Sequence[int]) -> Acting:
         found: list[tuple[QwenImageBlockwise, Tensor, float]] = []
@@ -121,17 +112,3 @@ class QwenImageDenoiser(FlowDenoiser):
                 (picture,) = self.controls.encoded(control, size[-2], size[-1], batch, len(entries))
                 found.append((net, picture, control.strength))
         return found
-
-
-@contextmanager
-def _clean_references(module: Any, *, clean: bool) -> Iterator[None]:
-    """Have the network take references for pictures without noise, or not, until the block ends."""
-    parts = (module, *module.transformer_blocks)
-    before = module.zero_cond_t
-    try:
-        for part in parts:
-            part.zero_cond_t = clean
-        yield
-    finally:
-        for part in parts:
-            part.zero_cond_t = before

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from graphflow.basics.prompt_syntax import unescaped
 from graphflow.families.flow.family import FlowFamily
 from graphflow.families.flow.piece_tokenizer import make_piece_tokenizer
 from graphflow.families.qwen_image.config import (
@@ -17,15 +18,26 @@ from graphflow.families.qwen_image.config import (
     infer_text,
     infer_transformer,
     infer_vae,
+    references,
     schedule,
     text_prefix,
+    times,
     vae_prefix,
 )
 from graphflow.families.qwen_image.names import LanguageNames, transformer_names, vae_names
 from graphflow.families.qwen_image.stand_ins import STAND_INS
 from graphflow.modelfiles.description import Config, Kind, Part, TokenizerSpec
 from graphflow.modelfiles.draft import Draft
-from graphflow.modelfiles.family import Change, EncoderRole, LatentFormat, Match, TensorNames, Variant
+from graphflow.modelfiles.family import (
+    Change,
+    EncoderRole,
+    FlowScripts,
+    LatentFormat,
+    Match,
+    ScriptTraits,
+    TensorNames,
+    Variant,
+)
 from graphflow.modelfiles.inferred import Shapes
 
 _PUBLISHED = ("Qwen/Qwen2.5-VL-7B-Instruct", "Qwen/Qwen-Image:tokenizer")
@@ -123,6 +135,30 @@ FAMILY = QwenImageFamily(
     names=transformer_names,
     schedule=schedule,
     roles=(EncoderRole(part="text_encoder", classes=TEXT_CLASSES),),
+    tasks={"text2img": "QwenImagePipeline"},
+    scripts=ScriptTraits(
+        network="transformer",
+        sources=(
+            "graphflow.families.flow.exact_times",
+            "graphflow.families.flow.patches",
+            "graphflow.families.flow.seeing",
+            "graphflow.families.qwen_image.places",
+            "graphflow.families.qwen_image.tokens",
+            "graphflow.families.qwen_image.network",
+            "graphflow.families.qwen_image.language",
+            "graphflow.families.qwen_image.prompts",
+        ),
+        flow=FlowScripts(
+            velocity="qwen_image_velocity",
+            times=times,
+            encode="encode_with_qwen",
+            reads=unescaped,
+            sees=True,
+            builds=dict.fromkeys(TEXT_CLASSES, "Qwen25VL"),
+            references=references,
+            adjusts="with_places",
+        ),
+    ),
     components_in="graphflow.families.qwen_image.components",
     stand_ins=STAND_INS,
 )  # fmt: skip

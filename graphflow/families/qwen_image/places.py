@@ -54,20 +54,24 @@ class Places(nn.Module):  # type: ignore[misc]
         self, video_fhw: Sequence[Sequence[Grid]], max_txt_seq_len: int, device: torch.device
     ) -> tuple[Tensor, Tensor]:
         """Return rotations (tokens, D / 2) of the pictures' tokens, one behind the other, and of the text's."""
-        return _rotations(tuple(video_fhw[0]), int(max_txt_seq_len), self.axes, device)
+        grids = tuple(video_fhw[0])
+        return qwen_rotations(grids, int(max_txt_seq_len), self.axes, device)
 
 
 @lru_cache(maxsize=16)
-def _rotations(
+def qwen_rotations(
     grids: tuple[Grid, ...], text: int, axes: tuple[int, ...], device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    pictures = torch.cat([_positions(grid) for grid in grids])
+    """Rotations (tokens, D / 2) of the pictures' tokens, one behind the other, and of the text's."""
+    pictures = torch.cat([from_the_middle(grid) for grid in grids])
     made = grids[0]
-    line = max(made.rows // 2, made.columns // 2) + torch.arange(text, dtype=torch.float32)
-    return _turned(pictures, axes).to(device), _turned(line[:, None].expand(-1, 3), axes).to(device)
+    first = max(made.rows // 2, made.columns // 2)
+    line = first + torch.arange(text, dtype=torch.float32)
+    words = line[:, None].expand(-1, 3)
+    return rotated(pictures, axes).to(device), rotated(words, axes).to(device)
 
 
-def _positions(grid: Grid) -> Tensor:
+def from_the_middle(grid: Grid) -> Tensor:
     """Positions (tokens, 3); rows and columns count from the middle."""
     places = torch.zeros(grid.frames, grid.rows, grid.columns, 3)
     places[..., 0] = (torch.arange(grid.frames) + grid.first)[:, None, None]
@@ -76,11 +80,12 @@ def _positions(grid: Grid) -> Tensor:
     return places.reshape(-1, 3)
 
 
-def _turned(positions: Tensor, axes: tuple[int, ...]) -> Tensor:
-    angles = [
-        torch.outer(positions[:, number], 1.0 / THETA ** (torch.arange(0, width, 2).float() / width))
-        for number, width in enumerate(axes)
-    ]
+def rotated(positions: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """Rotations (tokens, D / 2) at positions (tokens, 3)."""
+    angles = []
+    for number, width in enumerate(axes):
+        speeds = 1.0 / THETA ** (torch.arange(0, width, 2).float() / width)
+        angles.append(torch.outer(positions[:, number], speeds))
     found = torch.cat(angles, dim=1)
     return torch.polar(torch.ones_like(found), found)
 
@@ -89,26 +94,34 @@ Shapes = Sequence[tuple[int, int, int]]
 """(frames, rows, columns) of the tokens of each reference picture."""
 
 
-def numbered(shapes: Shapes) -> list[Grid]:
+def grids_behind(shapes: Shapes) -> list[Grid]:
     """Each reference behind the picture and behind those before it."""
     return [Grid(*shape, first=number) for number, shape in enumerate(shapes, start=1)]
 
 
-def numbered_down(shapes: Shapes) -> list[Grid]:
+def clean_grids_behind(shapes: Shapes) -> list[Grid]:
+    """The same for networks that know them to be without noise."""
+    return grids_behind(shapes)
+
+
+def grids_before(shapes: Shapes) -> list[Grid]:
     """Each reference before the picture and before those before it, as models of layers were trained."""
     return [Grid(*shape, first=-number) for number, shape in enumerate(shapes, start=1)]
 
 
-def on_one_sheet(shapes: Shapes) -> list[Grid]:
+def grids_on_one_sheet(shapes: Shapes) -> list[Grid]:
     """All references on one sheet behind the picture, each right of or below those before."""
     corners = beside([shape[1:] for shape in shapes])
-    return [Grid(*shape, first=1, top=top, left=left) for shape, (top, left) in zip(shapes, corners, strict=True)]
+    found = []
+    for shape, (top, left) in zip(shapes, corners, strict=True):
+        found.append(Grid(*shape, first=1, top=top, left=left))
+    return found
 
 
-METHODS: Mapping[str, Callable[[Shapes], list[Grid]]] = {
-    "index": numbered,
-    "index_timestep_zero": numbered,
-    "negative_index": numbered_down,
-    "offset": on_one_sheet,
+QWEN_METHODS: Mapping[str, Callable[[Shapes], list[Grid]]] = {
+    "index": grids_behind,
+    "index_timestep_zero": clean_grids_behind,
+    "negative_index": grids_before,
+    "offset": grids_on_one_sheet,
 }
 """By the names of `set_reference_method`."""

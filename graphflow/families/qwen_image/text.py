@@ -18,25 +18,9 @@ from graphflow.families.latent_diffusion.saving import Config, Tensors
 from graphflow.families.latent_diffusion.text import TextModel
 from graphflow.families.qwen_image.config import TEXT_PREFIXES
 from graphflow.families.qwen_image.names import LanguageNames
+from graphflow.families.qwen_image.prompts import read_by_qwen
 from graphflow.modelfiles.description import Part
-from graphflow.pixels.resampling import to_area
 from graphflow.values import Conditioning, ConditioningEntry
-
-_FRAME = "<|im_start|>system\n{}<|im_end|>\n<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
-DESCRIBE = (
-    "Describe the image by detailing the color, shape, size, texture, quantity, text, spatial relationships of the objects"
-    " and background:"
-)
-EDIT = (
-    "Describe the key features of the input image (color, shape, size, texture, objects, background), then explain how"
-    " the user's text instruction should alter or modify the image. Generate a new image that meets the user's"
-    " requirements while maintaining consistency with the original input where appropriate."
-)
-"""What the encoder is asked to do (Diffusers' QwenImagePipeline and QwenImageEditPipeline have the same)."""
-START, PICTURE = "<|im_start|>", "<|image_pad|>"
-_SHOWN = f"<|vision_start|>{PICTURE}<|vision_end|>"
-ONE, SEVERAL = 1024 * 1024, 384 * 384
-"""Pixels of a picture as the encoder gets it: the only one, or one of several that are numbered."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -67,7 +51,7 @@ class QwenImageText(TextModel):
         Raises:
             NonFiniteError: The encoder overflows in its dtype.
         """
-        return self._read(DESCRIBE, unescaped((texts or {}).get("text_encoder", text)))
+        return self.encode_with_pictures((texts or {}).get("text_encoder", text), (), numbered=False)
 
     @inference
     def encode_with_pictures(self, text: str, pictures: Sequence[Tensor], *, numbered: bool) -> Conditioning:
@@ -90,17 +74,7 @@ class QwenImageText(TextModel):
                 "this Qwen2.5-VL has only the tensors that read text",
                 advice="load a file that has `visual.` tensors, too",
             )
-        names = [f"Picture {number}: " if numbered else "" for number in range(1, len(pictures) + 1)]
-        pixels = SEVERAL if numbered else ONE
-        shown = "".join(name + _SHOWN for name in names) + unescaped(text)
-        task = EDIT if pictures or numbered else DESCRIBE
-        return self._read(task, shown, [to_area(picture, pixels) for picture in pictures])
-
-    def _read(self, task: str, text: str, pictures: Sequence[Tensor] = ()) -> Conditioning:
-        ids = self.tokenizer.ids(_FRAME.format(task, text))
-        (start,), (picture,) = self.tokenizer.ids(START), self.tokenizer.ids(PICTURE)
-        first = ids.index(start, ids.index(start) + 1) + len(self.tokenizer.ids(f"{START}user\n"))
-        embedding = self.module(ids, pictures, picture)[:, first:].float().cpu()
+        embedding = read_by_qwen(self.tokenizer.ids, self.module, unescaped(text), pictures, numbered).cpu()
         require_finite(embedding, "the prompt's embedding", "set dtype to float32 or bfloat16")
         return Conditioning(entries=(ConditioningEntry(embedding=embedding),))
 

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from graphflow.basics.inference import inference
 from graphflow.errors import InvalidInputError
-from graphflow.families.flow.denoiser import FlowDenoiser, exact_numbers
+from graphflow.families.flow.denoiser import FlowDenoiser
+from graphflow.families.flow.exact_times import exact_numbers
 from graphflow.families.flow.patches import pack, unpack
 from graphflow.families.qwen_image_21.text import PLACES
 from graphflow.values import ConditioningEntry

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 
 from torch import Tensor
 
@@ -11,6 +12,7 @@ from graphflow.families.flow.components import FlowComponents, pieces_of
 from graphflow.families.flow.t5 import T5Encoder
 from graphflow.families.latent_diffusion.components import tokenizer_of
 from graphflow.families.latent_diffusion.text import ClipEncoder
+from graphflow.families.sd3.config import times
 from graphflow.families.sd3.control import Sd3Control
 from graphflow.families.sd3.control_config import CONTROL
 from graphflow.families.sd3.denoiser import Sd3Denoiser
@@ -41,7 +43,7 @@ class Sd3Components(FlowComponents):
         """The transformer."""
         return Sd3Denoiser(
             module=part.module,
-            model_sampling=ModelSampling.from_scheduler_config(part.description.scheduler or SCHEDULE),
+            model_sampling=ModelSampling.flow(**asdict(times(part.description))),
             latent=self.latent,
             device=part.device,
             dtype=part.dtype,
@@ -94,5 +96,4 @@ class Sd3Components(FlowComponents):
         )
 
 
-SCHEDULE = FAMILY.schedule("")
 COMPONENTS = Sd3Components(latent=FAMILY.latent, transformer=FAMILY.transformer, further=(CONTROL,))

@@ -6,7 +6,8 @@ import math
 import re
 
 from graphflow.errors import ModelFormatError
-from graphflow.modelfiles.description import Config
+from graphflow.modelfiles.description import Config, Description
+from graphflow.modelfiles.family import FlowTimes
 from graphflow.modelfiles.inferred import Inferred, Shapes, shape_of
 
 HEAD = 64
@@ -65,3 +66,8 @@ def blocks_of(shapes: Shapes) -> Config:
 def schedule(variant: str) -> Config:
     """The config of Diffusers' scheduler, as the models were published."""
     return {"_class_name": "FlowMatchEulerDiscreteScheduler", "num_train_timesteps": 1000, "shift": 3.0}
+
+
+def times(description: Description) -> FlowTimes:
+    """The noise levels of a model."""
+    return FlowTimes.of_schedule(description.scheduler or schedule(""))

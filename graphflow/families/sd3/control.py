@@ -13,7 +13,7 @@ from graphflow.basics.inference import inference
 from graphflow.errors import InvalidInputError
 from graphflow.families.flow.control import FlowControl, Residuals, spread
 from graphflow.families.flow.patches import whole_patches
-from graphflow.sampling.loop import LatentSpace
+from graphflow.sampling.latent_space import space_of
 from graphflow.values import Vae
 
 BLOCKS = "block_controlnet_hidden_states"
@@ -38,7 +38,7 @@ class Sd3Control(FlowControl):
             # 255 p / 2 + 1 / 2 where all others read 2 p - 1; see the model's card.
             hint = hint.where(hint < 0, (hint * 255 / 2 + 1.5) / 2)
         shifted = paints or not config.force_zeros_for_pooled_projection
-        space = LatentSpace.of(self.latent if shifted else replace(self.latent, shift=0.0))
+        space = space_of(self.latent if shifted else replace(self.latent, shift=0.0))
         return [whole_patches(self.latents(hint, height, width, vae, paints=paints, space=space), config.patch_size)]
 
     @inference

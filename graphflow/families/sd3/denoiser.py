@@ -13,6 +13,7 @@ from graphflow.families.flow.control import by_block
 from graphflow.families.flow.denoiser import FlowDenoiser
 from graphflow.families.flow.patches import whole_patches
 from graphflow.families.sd3.control import BLOCKS, Sd3Control
+from graphflow.families.sd3.network import sd3_velocity
 from graphflow.values import ConditioningEntry
 
 _BYTES_PER_TOKEN = 20
@@ -55,23 +56,25 @@ class Sd3Denoiser(FlowDenoiser):
         """
         config = self.module.config
         batch, (height, width) = len(x) // len(entries), x.shape[-2:]
-        latent = whole_patches(x.to(self.device, self.dtype), config.patch_size)
         most = config.pos_embed_max_size * config.patch_size
-        if max(latent.shape[-2:]) > most:
+        if max(height, width) > most:
             pixels = most * self.latent.downscale
             raise InvalidInputError(
                 f"this model knows places for pictures of up to {pixels} x {pixels} pixels, not for"
                 f" {width * self.latent.downscale} x {height * self.latent.downscale}",
                 advice="make a smaller picture and upscale it",
             )
+        here, time = x.to(self.device, self.dtype), timestep.to(self.device)
+        text = self.text(entries, batch, config.joint_attention_dim)
+        pooled = self.pooled(entries, batch, config.pooled_projection_dim)
         told = {
-            "hidden_states": latent,
-            "encoder_hidden_states": self.text(entries, batch, config.joint_attention_dim),
-            "pooled_projections": self.pooled(entries, batch, config.pooled_projection_dim),
-            "timestep": timestep.to(self.device),
+            "hidden_states": whole_patches(here, config.patch_size),
+            "encoder_hidden_states": text,
+            "pooled_projections": pooled,
+            "timestep": time,
         }
         steering = self.steering(entries, x.shape, told, self.module.inner_dim)
         added = by_block(steering, {BLOCKS: len(self.module.transformer_blocks)})
         with self.varied(variation):
-            output: Tensor = self.module(**told, **added, return_dict=False)[0]
-        return output[..., :height, :width].to(x.device, x.dtype)
+            output = sd3_velocity(self.module, here, time, embeds=text, pooled=pooled, **added)
+        return output.to(x.device, x.dtype)

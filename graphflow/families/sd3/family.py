@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from graphflow.families.flow.family import FlowFamily
 from graphflow.families.flow.t5_config import T5
-from graphflow.families.sd3.config import infer_transformer, schedule
+from graphflow.families.sd3.config import infer_transformer, schedule, times
 from graphflow.families.sd3.control_config import CONTROL, control_names, infer_control
 from graphflow.families.sd3.names import transformer_names
 from graphflow.families.sd3.stand_ins import STAND_INS
-from graphflow.modelfiles.family import EncoderRole, LatentFormat, Variant
+from graphflow.modelfiles.family import EncoderRole, FlowScripts, LatentFormat, ScriptTraits, Variant
 
 FAMILY = FlowFamily(
     name="sd3",
@@ -38,6 +38,18 @@ FAMILY = FlowFamily(
         EncoderRole(part="text_encoder_3", classes=("T5EncoderModel",)),
     ),
     texts={"text_encoder_3": T5},
+    tasks={"text2img": "StableDiffusion3Pipeline"},
+    scripts=ScriptTraits(
+        network="transformer",
+        sources=("graphflow.families.flow.patches", "graphflow.families.sd3.network"),
+        flow=FlowScripts(
+            velocity="sd3_velocity",
+            times=times,
+            encode="encode_with_clips_and_t5",
+            layer="layer",
+            texts={"text_l": "parts_l", "text_g": "parts_g"},
+        ),
+    ),
     components_in="graphflow.families.sd3.components",
     stand_ins=STAND_INS,
 )

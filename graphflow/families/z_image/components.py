@@ -8,7 +8,7 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from graphflow.families.flow.next_dit import NextComponents
-from graphflow.families.z_image.config import CONTROL, SHIFT
+from graphflow.families.z_image.config import CONTROL, SHIFT, TEMPLATE
 from graphflow.families.z_image.control import ZImageControl
 from graphflow.families.z_image.denoiser import ZImageDenoiser
 from graphflow.families.z_image.family import FAMILY
@@ -57,5 +57,5 @@ COMPONENTS = ZImageComponents(
     shift=SHIFT,
     reads="Qwen3Model",
     file="qwen_3_4b",
-    template="<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n",
+    template=TEMPLATE,
 )

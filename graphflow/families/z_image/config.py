@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 
 from graphflow.errors import ModelFormatError
-from graphflow.modelfiles.description import Config
+from graphflow.modelfiles.description import Config, Description
+from graphflow.modelfiles.family import FlowTimes
 from graphflow.modelfiles.inferred import Inferred, Shapes, shape_of
 
 VARIANT = "z_image"
 CONTROL = "ZImageControlNetModel"
 SHIFT = 3.0
+TEMPLATE = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
+"""What the language model is asked; `{}` is the prompt."""
 """Time shift that ComfyUI and the distilled model's authors have."""
 _PATCH = 2
 _LAYERS, _REFINERS = 30, 2
@@ -109,3 +112,8 @@ def schedule(variant: str) -> Config:
         "shift": SHIFT,
         "use_dynamic_shifting": False,
     }
+
+
+def times(description: Description) -> FlowTimes:
+    """The noise levels, whatever the model."""
+    return FlowTimes(shift=SHIFT)

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from graphflow.basics.prompt_syntax import plainly
 from graphflow.families.flow.family import FlowFamily
 from graphflow.families.flow.language_models import QWEN3
-from graphflow.families.z_image.config import CONTROL, VARIANT, infer_control, infer_transformer, schedule
+from graphflow.families.z_image.config import (
+    CONTROL,
+    TEMPLATE,
+    VARIANT,
+    infer_control,
+    infer_transformer,
+    schedule,
+    times,
+)
 from graphflow.families.z_image.names import control_names, transformer_names
 from graphflow.families.z_image.stand_ins import STAND_INS
-from graphflow.modelfiles.family import EncoderRole, LatentFormat, Variant
+from graphflow.modelfiles.family import EncoderRole, FlowScripts, LatentFormat, ScriptTraits, Variant
 
 FAMILY = FlowFamily(
     name="z-image",
@@ -33,6 +42,18 @@ FAMILY = FlowFamily(
     roles=(EncoderRole(part="text_encoder", classes=QWEN3.classes),),
     texts={"text_encoder": QWEN3},
     lone=True,
+    tasks={"text2img": "ZImagePipeline"},
+    scripts=ScriptTraits(
+        network="transformer",
+        sources=("graphflow.families.flow.patches", "graphflow.families.z_image.network"),
+        flow=FlowScripts(
+            velocity="z_image_velocity",
+            times=times,
+            encode="encode_with_language_model",
+            options={"template": TEMPLATE},
+            reads=plainly,
+        ),
+    ),
     components_in="graphflow.families.z_image.components",
     stand_ins=STAND_INS,
 )

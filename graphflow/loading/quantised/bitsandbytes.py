@@ -6,7 +6,7 @@ from functools import partial
 
 import torch
 
-from graphflow.loading.quantised.decoding import affine, as_float, pairs
+from graphflow.loading.codes.decoding import affine, as_float, pairs
 from graphflow.loading.quantised.packed import PackedWeight
 from graphflow.loading.quantised.tables import Raw
 from graphflow.modelfiles.quantised.format import PackedLayer, whole

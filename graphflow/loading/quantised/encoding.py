@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from graphflow.loading.quantised.decoding import E2M1, unrotate
+from graphflow.loading.codes.decoding import E2M1, unrotate
 from graphflow.modelfiles.description import Config
 from graphflow.modelfiles.quantised.mxfp8 import BLOCK as MX_BLOCK
 from graphflow.modelfiles.quantised.nvfp4 import BLOCK as NV_BLOCK

@@ -6,7 +6,7 @@ from functools import partial
 
 import torch
 
-from graphflow.loading.quantised.decoding import affine, as_float
+from graphflow.loading.codes.decoding import affine, as_float
 from graphflow.loading.quantised.packed import PackedWeight
 from graphflow.loading.quantised.tables import Raw, eight_bit_float, scale_table
 from graphflow.modelfiles.quantised.float8 import scale_rows

@@ -6,9 +6,9 @@ from functools import partial
 
 import torch
 
-from graphflow.loading.quantised.decoding import affine, as_float
+from graphflow.loading.codes.decoding import affine, as_float, untiled
 from graphflow.loading.quantised.packed import PackedWeight
-from graphflow.loading.quantised.tables import Raw, eight_bit_float, untiled
+from graphflow.loading.quantised.tables import Raw, eight_bit_float
 from graphflow.modelfiles.quantised.format import PackedLayer
 from graphflow.modelfiles.quantised.mxfp8 import BLOCK
 

@@ -6,9 +6,9 @@ from functools import partial
 
 import torch
 
-from graphflow.loading.quantised.decoding import affine, e2m1_high, e2m1_low
+from graphflow.loading.codes.decoding import affine, e2m1_high, e2m1_low, untiled
 from graphflow.loading.quantised.packed import PackedWeight
-from graphflow.loading.quantised.tables import Raw, eight_bit_float, untiled
+from graphflow.loading.quantised.tables import Raw, eight_bit_float
 from graphflow.modelfiles.quantised.format import PackedLayer
 from graphflow.modelfiles.quantised.nvfp4 import BLOCK
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from graphflow.loading.quantised.decoding import affine, as_float, offset_nibbles, plain_nibbles
+from graphflow.loading.codes.decoding import affine, as_float, offset_nibbles, plain_nibbles
 from graphflow.loading.quantised.packed import PackedWeight
 from graphflow.loading.quantised.tables import Raw
 from graphflow.modelfiles.quantised.format import PackedLayer

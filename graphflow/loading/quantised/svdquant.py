@@ -9,7 +9,7 @@ from functools import partial
 
 import torch
 
-from graphflow.loading.quantised.decoding import affine, signed_nibbles
+from graphflow.loading.codes.decoding import affine, signed_nibbles
 from graphflow.loading.quantised.packed import PackedWeight
 from graphflow.loading.quantised.tables import Raw
 from graphflow.modelfiles.quantised.format import PackedLayer

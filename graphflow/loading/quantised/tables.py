@@ -22,13 +22,6 @@ def eight_bit_float(tensor: Tensor, dtype: torch.dtype = torch.float8_e4m3fn) ->
     return tensor if tensor.is_floating_point() else tensor.view(dtype)
 
 
-def untiled(scales: Tensor, rows: int, columns: int) -> Tensor:
-    """Scales (rows, columns) out of cuBLAS' tiles of 128 x 4: in a tile, (r, c) is at (r % 32) * 16 + (r // 32) * 4 + c."""
-    down, across = -(-rows // 128), -(-columns // 4)
-    tiles = scales.reshape(down, across, 32, 4, 4).permute(0, 3, 2, 1, 4)
-    return tiles.reshape(128 * down, 4 * across)[:rows, :columns].contiguous()
-
-
 def scale_table(scale: Tensor, rows: int, shape: tuple[int, int]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """A scale as a tensor of entries, one for each row, or as a shared number.
 

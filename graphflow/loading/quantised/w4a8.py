@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from graphflow.loading.quantised.decoding import (
+from graphflow.loading.codes.decoding import (
     Decode,
     as_float,
     by_block,

@@ -6,6 +6,7 @@ import re
 from typing import BinaryIO
 
 from .bounded import Reader
+from .riff import chunks
 
 _TAG_NAMES = {0x010E: "imagedescription", 0x9286: "usercomment"}
 _EXIF_IFD = 0x8769
@@ -23,14 +24,9 @@ def webp_texts(stream: BinaryIO) -> dict[str, str]:
     """
     reader = Reader(stream)
     reader.seek(12)
-    while reader.tell() + 8 <= reader.size:
-        reader.part()
-        head = reader.read(8)
-        length = int.from_bytes(head[4:], "little")
-        after = reader.tell() + length + length % 2
-        if head[:4] == b"EXIF":
+    for name, length in chunks(reader):
+        if name == b"EXIF":
             return tiff_texts(reader.read(length).removeprefix(b"Exif\x00\x00"))
-        reader.seek(after)
     return {}
 
 

@@ -31,12 +31,20 @@ def as_float(codes: Tensor) -> Tensor:
     if codes.dtype == torch.float8_e5m2:
         return bits.bitwise_left_shift_(8).view(torch.float16).float()
     # Eight more in the bias; the shift leaves a copy of the sign below the sign.
-    return bits.bitwise_left_shift_(7).bitwise_and_(~0x4000).view(torch.float16).float().mul_(256.0)
+    return (
+        bits.bitwise_left_shift_(7)
+        .bitwise_and_(~0x4000)
+        .view(torch.float16)
+        .float()
+        .mul_(256.0)
+    )
 
 
 def signed_nibbles(codes: Tensor) -> Tensor:
     """Four-bit integers of -8 to 7, the even column in the low nibble."""
-    return pairs(codes, tuple(float(value if value < 8 else value - 16) for value in range(16)))
+    return pairs(
+        codes, tuple(float(value if value < 8 else value - 16) for value in range(16))
+    )
 
 
 def offset_nibbles(codes: Tensor) -> Tensor:
@@ -67,17 +75,30 @@ def six_bits(codes: Tensor) -> Tensor:
     return plain_nibbles(codes[:, :low]).add_(bits.float(), alpha=16.0).sub_(32.0)
 
 
-def pairs(codes: Tensor, values: tuple[float, ...], *, high_first: bool = False) -> Tensor:
+def pairs(
+    codes: Tensor, values: tuple[float, ...], *, high_first: bool = False
+) -> Tensor:
     """Two values for each byte (n, bytes), looked up by its nibbles."""
     table = _kept(_pair_table, values, high_first, codes.device)
-    return table.index_select(0, codes.flatten().int()).view(torch.float32).view(len(codes), -1)
+    return (
+        table.index_select(0, codes.flatten().int())
+        .view(torch.float32)
+        .view(len(codes), -1)
+    )
 
 
-def _pair_table(values: tuple[float, ...], high_first: bool, device: torch.device) -> Tensor:
+def _pair_table(
+    values: tuple[float, ...], high_first: bool, device: torch.device
+) -> Tensor:
     """Both values of each byte, seen as one number of 64 bits: these are looked up fastest."""
     one = torch.tensor(values)
     low, high = one.repeat(16), one.repeat_interleave(16)
-    return torch.stack((high, low) if high_first else (low, high), -1).view(torch.int64).flatten().to(device)
+    return (
+        torch.stack((high, low) if high_first else (low, high), -1)
+        .view(torch.int64)
+        .flatten()
+        .to(device)
+    )
 
 
 def by_block(values: Tensor, scale: Tensor) -> Tensor:
@@ -85,6 +106,13 @@ def by_block(values: Tensor, scale: Tensor) -> Tensor:
     if scale.ndim == 0 or scale.shape[1] == 1:
         return values.mul_(scale)
     return values.unflatten(1, (scale.shape[1], -1)).mul_(scale[..., None]).flatten(1)
+
+
+def untiled(scales: Tensor, rows: int, columns: int) -> Tensor:
+    """Scales (rows, columns) out of cuBLAS' tiles of 128 x 4: in a tile, (r, c) is at (r % 32) * 16 + (r // 32) * 4 + c."""
+    down, across = -(-rows // 128), -(-columns // 4)
+    tiles = scales.reshape(down, across, 32, 4, 4).permute(0, 3, 2, 1, 4)
+    return tiles.reshape(128 * down, 4 * across)[:rows, :columns].contiguous()
 
 
 def unrotate(values: Tensor, group: int, exact: bool = True) -> Tensor:
@@ -97,8 +125,12 @@ def unrotate(values: Tensor, group: int, exact: bool = True) -> Tensor:
             otherwise.
     """
     if exact or group != _SQUARE:
-        return (values.unflatten(1, (-1, group)) @ _kept(hadamard, group, values.device)).flatten(1)
-    root = _kept(hadamard, 16, values.device)  # 256 columns as a square, mixed along either edge
+        return (
+            values.unflatten(1, (-1, group)) @ _kept(hadamard, group, values.device)
+        ).flatten(1)
+    root = _kept(
+        hadamard, 16, values.device
+    )  # 256 columns as a square, mixed along either edge
     return (root @ (values.reshape(-1, 16, 16) @ root)).view_as(values)
 
 
@@ -122,7 +154,9 @@ def _made_once(make: Callable[..., Tensor], *given: Any) -> Tensor:
         return make(*given)
 
 
-def affine(tensors: Mapping[str, Tensor], exact: bool, *, decode: Decode, rotation: int = 0) -> Tensor:
+def affine(
+    tensors: Mapping[str, Tensor], exact: bool, *, decode: Decode, rotation: int = 0
+) -> Tensor:
     """Decoded codes x scale (x the tensor's scale) (+ zero) (un-rotated) (/ smooth) (+ a branch of low rank).
 
     Args:
@@ -134,9 +168,15 @@ def affine(tensors: Mapping[str, Tensor], exact: bool, *, decode: Decode, rotati
     values = decode(tensors["codes"])
     if (scale := tensors.get("scale")) is not None:
         second = tensors.get("second")
-        values = by_block(values, as_float(scale) if second is None else as_float(scale) * second)
+        values = by_block(
+            values, as_float(scale) if second is None else as_float(scale) * second
+        )
     if (zero := tensors.get("zero")) is not None:
-        values = values.unflatten(1, (zero.shape[1], -1)).add_(zero.float()[..., None]).flatten(1)
+        values = (
+            values.unflatten(1, (zero.shape[1], -1))
+            .add_(zero.float()[..., None])
+            .flatten(1)
+        )
     if rotation:
         values = unrotate(values, rotation, exact)
     if (smooth := tensors.get("smooth")) is not None:

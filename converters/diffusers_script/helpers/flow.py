@@ -1,0 +1,85 @@
+"""Transformers on a flow as the samplers see them."""
+# mypy: ignore-errors
+
+from contextlib import contextmanager
+
+import torch
+
+from graphflow.sampling.guidance import AwayFromVariation
+
+from .denoiser import Guided
+from .regions import PROMPT_PLACES, Regional, Timed
+
+
+class FlowDenoiser(Guided):
+    """The same of a transformer on a flow, from (1 - sigma) * clean + sigma * noise.
+
+    A prompt's entries beside where and when it acts are arguments of the function that
+    evaluates the network.
+    """
+
+    def __init__(self, pipe, velocity, levels, space, *prompts, **others):
+        super().__init__(levels, *prompts, **others)
+        self.network, self.velocity, self.space = pipe.transformer, velocity, space
+
+    def predict(self, x, sigma, prompts):
+        """One prediction for each prompt."""
+        time = self.levels.timestep(sigma).to(x.device, torch.float32).expand(len(x))
+        seen = x.to(self.network.dtype)
+        return [
+            x
+            - self.velocity(self.network, seen, time, **self.read(prompt, seen)).float()
+            * sigma
+            for prompt in prompts
+        ]
+
+    def read(self, prompt, x):
+        """What the network reads of a prompt, for each item of a batch."""
+        told = {name: prompt[name] for name in prompt if name not in PROMPT_PLACES}
+        for name, value in told.items():
+            if name == "references":
+                value = [self.space.enter(picture.to(x.device)) for picture in value]
+                told[name] = [spread(picture, x) for picture in value]
+            elif isinstance(value, torch.Tensor):
+                told[name] = spread(value, x)
+            elif isinstance(value, (int, float)):
+                told[name] = torch.full((len(x),), float(value), device=x.device)
+        return told
+
+
+def skip_blocks(names, scale=3.0, start=0.01, end=0.15, rescale=0.0):
+    """Away from the transformer without some blocks (Hyung et al. 2024)."""
+
+    @contextmanager
+    def without_blocks(network):
+        blocks = [network.get_submodule(name) for name in names]
+        for block in blocks:
+            block.forward = hand_on
+        yield
+        for block in blocks:
+            del block.forward
+
+    return AwayFromVariation(
+        variation=without_blocks, scale=scale, start=start, end=end, rescale=rescale
+    )
+
+
+def hand_on(hidden_states, encoder_hidden_states=None, *_, **__):
+    """What a block gives that changes nothing: the text, where it has any apart, then the picture."""
+    if encoder_hidden_states is None:
+        return hidden_states
+    return encoder_hidden_states, hidden_states
+
+
+def spread(tensor, like):
+    """A tensor of one item, or of each, for each item of a batch."""
+    tensor = tensor.to(like)
+    return tensor.expand(len(like), *tensor.shape[1:]) if len(tensor) == 1 else tensor
+
+
+class RegionalFlowDenoiser(Regional, FlowDenoiser):
+    """The same for prompts in places."""
+
+
+class TimedFlowDenoiser(Timed, RegionalFlowDenoiser):
+    """The same for prompts that act for a part of sampling."""

@@ -1,0 +1,104 @@
+"""Files with quantised weights."""
+# mypy: ignore-errors
+
+import atexit
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+import torch
+from graphflow.loading.codes.decoding import (
+    affine,
+    as_float,
+    e2m1_high,
+    signed_nibbles,
+    untiled,
+)
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+
+def dequantised(path, readers):
+    """A copy of a file with plain weights, which goes when the script ends.
+
+    ``readers`` make numbers of a layer's tensors, by the format that marks it.
+    """
+    path, tensors = Path(path), load_file(path)
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata() or {}
+    said = json.loads(metadata.pop("_quantization_metadata", '{"layers": {}}'))
+    unet = "model.diffusion_model."
+    marks = {key.removeprefix(unet): mark for key, mark in said["layers"].items()}
+    plain = dict(tensors)
+    for key in [key for key in tensors if key.endswith(".weight")]:
+        name = key.removesuffix(".weight")
+        layer = {
+            leaf: plain.pop(f"{name}.{leaf}")
+            for leaf in (
+                "comfy_quant",
+                "weight_scale",
+                "scale_weight",
+                "weight_scale_2",
+            )
+            if f"{name}.{leaf}" in tensors
+        }
+        mark = marks.get(name.removeprefix(unet), {})
+        if "comfy_quant" in layer:
+            mark = json.loads(bytes(layer["comfy_quant"].tolist()))
+        mark = {"format": mark} if isinstance(mark, str) else mark
+        if layer:
+            read = readers.get(mark.get("format", ""))
+            if read is None:
+                raise SystemExit(f"{path}: {name} is quantised in another way: {mark}")
+            plain[key] = read({**layer, "weight": tensors[key]}, mark)
+    ends = ("scaled_fp8", "input_scale", "scale_input")
+    plain = {key: plain[key] for key in plain if not key.endswith(ends)}
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    save_file(plain, Path(folder) / path.name, metadata)
+    return Path(folder) / path.name
+
+
+def read_scaled(layer, mark):
+    """Eight bits with scales for all, rows or blocks, of rotated columns or plain."""
+    codes = layer["weight"]
+    scale = layer.get("weight_scale", layer.get("scale_weight")).float()
+    if scale.numel() == 1:
+        scale = scale.reshape(())
+    else:
+        scale = scale.reshape(scale.shape[0], -1)
+        scale = scale.repeat_interleave(len(codes) // len(scale), 0)
+    mark = {**mark.get("params", {}), **mark}
+    rotated = mark.get("convrot") or mark.get("format") == "int8_convrot"
+    group = mark.get("convrot_groupsize", 256) if rotated else 0
+    tensors = {"codes": codes.flatten(1), "scale": scale}
+    return affine(tensors, True, decode=as_float, rotation=group).view(codes.shape)
+
+
+def read_nvfp4(layer, mark):
+    """Four-bit floats with a scale for 16 columns and one for all."""
+    codes = layer["weight"].view(torch.uint8)
+    scale = layer["weight_scale"].view(torch.uint8)
+    scale = untiled(scale, len(codes), codes.shape[1] // 8)
+    tensors = {"codes": codes, "scale": scale.view(torch.float8_e4m3fn)}
+    second = layer["weight_scale_2"].reshape(())
+    return affine({**tensors, "second": second}, True, decode=e2m1_high)
+
+
+def read_mxfp8(layer, mark):
+    """Eight-bit floats with a power of two for 32 columns."""
+    codes = layer["weight"].view(torch.float8_e4m3fn)
+    scale = layer["weight_scale"].view(torch.uint8)
+    scale = untiled(scale, len(codes), codes.shape[1] // 32)
+    scale = scale.view(torch.float8_e8m0fnu)
+    return affine({"codes": codes, "scale": scale}, True, decode=as_float)
+
+
+def read_four_rotated(layer, mark):
+    """Four-bit integers of rotated columns."""
+    codes = layer["weight"].view(torch.uint8)
+    scale = layer["weight_scale"].float().reshape(-1, 1)
+    group = {**mark.get("params", {}), **mark}.get("convrot_groupsize", 256)
+    tensors = {"codes": codes, "scale": scale}
+    return affine(tensors, True, decode=signed_nibbles, rotation=group)

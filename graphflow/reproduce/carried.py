@@ -1,0 +1,96 @@
+"""What a file tells of how it was made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from graphflow.basics.marks import marks_of
+from graphflow.basics.regular import open_regular
+from graphflow.document.embedded import RECORD_KEYWORD, SIDECAR, WORKFLOW_KEYWORD, embedded_texts
+from graphflow.document.infotext import in_texts
+from graphflow.errors import InvalidInputError
+from graphflow.limits import LIMITS
+
+
+@dataclass(frozen=True)
+class Carried:
+    """What a file tells.
+
+    Attributes:
+        path: The file.
+        texts: Its texts by keyword, those of the file beside it too.
+        mark: The digital source type that it says; empty where it says none.
+        signed: Whether it has content credentials (C2PA).
+    """
+
+    path: Path
+    texts: Mapping[str, str]
+    mark: str
+    signed: bool
+
+    @cached_property
+    def workflow(self) -> dict[str, Any]:
+        """The workflow; empty where there is none."""
+        return self._json(WORKFLOW_KEYWORD)
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """The record; empty where there is none."""
+        return self._json(RECORD_KEYWORD)
+
+    @property
+    def infotext(self) -> str:
+        """What the web interface of AUTOMATIC1111 and its kin wrote; empty where they wrote nothing."""
+        return in_texts(self.texts)
+
+    def _json(self, keyword: str) -> dict[str, Any]:
+        with suppress(ValueError, RecursionError):
+            found = json.loads(self.texts.get(keyword, ""))
+            return found if isinstance(found, dict) else {}
+        return {}
+
+
+def carried(path: Path) -> Carried:
+    """Return what a file tells.
+
+    Raises:
+        InvalidInputError: It cannot be read, is damaged, or is of a kind that carries nothing.
+    """
+    try:
+        with open_regular(path) as stream:
+            texts = embedded_texts(stream)
+        beside = path.with_name(path.name + SIDECAR)
+        if WORKFLOW_KEYWORD not in (texts or {}) and beside.is_file():
+            with open_regular(beside) as stream:
+                texts = (texts or {}) | _sidecar(stream.read(LIMITS.document_bytes + 1))
+        mark, signed = marks_of(path)
+    except OSError as error:
+        reason = "there is no such file" if isinstance(error, FileNotFoundError) else error.strerror or str(error)
+        raise InvalidInputError(reason, where=str(path)) from error
+    except ValueError as error:
+        raise InvalidInputError(
+            f"its metadata cannot be read: {error}", where=str(path), advice="take an undamaged copy of the file"
+        ) from error
+    if texts is None:
+        raise InvalidInputError(
+            "this is no picture, sound, video or file of latents, and nothing beside it tells how it was made",
+            where=str(path),
+            advice="name a file that a run wrote; workflows are shown by `graphflow workflows NAME` and `graphflow plan`",
+        )
+    return Carried(path, texts, mark, signed)
+
+
+def _sidecar(data: bytes) -> dict[str, str]:
+    if len(data) > LIMITS.document_bytes:
+        return {}
+    with suppress(ValueError, RecursionError):
+        found = json.loads(data)
+        if isinstance(found, dict):
+            return {keyword: json.dumps(value, ensure_ascii=False) for keyword, value in found.items()}
+    return {}

@@ -1,0 +1,233 @@
+"""Running again what a file tells, and comparing what comes out."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from graphflow.basics.jsontools import digest
+from graphflow.document.document import Document, parse
+from graphflow.errors import CancelledError, GraphflowError, InvalidInputError, ModelNotFoundError, WorkflowError
+from graphflow.execution.environment import Cancellation
+from graphflow.planning.safety import Policy
+from graphflow.planning.unlike import Unlike, unlike
+from graphflow.reproduce.carried import Carried, carried
+from graphflow.reproduce.content import Compared, compare
+from graphflow.session import Session
+
+MakeSession = Callable[[Mapping[str, Any]], Session]
+"""Makes a session with these settings in place of the user's, and an empty store in memory."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What verifying one file found.
+
+    Attributes:
+        path: The file.
+        compared: How it compares with what was made now; None where nothing was.
+        unlike: The recorded facts that differ now, most likely cause first.
+        error: Why it cannot be made again.
+        missing: What to fetch, where models are missing or others.
+        hint: What may explain other pixels where no fact differs.
+    """
+
+    path: Path
+    compared: Compared | None = None
+    unlike: tuple[Unlike, ...] = ()
+    error: GraphflowError | None = None
+    missing: tuple[str, ...] = ()
+    hint: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether it shows the same."""
+        return self.compared is not None and self.compared.same
+
+
+@dataclass
+class _Again:
+    """What one run is to make again: files of the same workflow and circumstances."""
+
+    document: Document
+    folder: Path
+    safety: Policy | None
+    threads: int | None
+    settings: Mapping[str, Any]
+    files: list[Carried] = field(default_factory=list)
+
+
+def verify(
+    paths: Sequence[Path],
+    make_session: MakeSession,
+    *,
+    input_folder: Path | None = None,
+    safety: Policy | None = None,
+    told: Callable[[Verdict], None] = lambda verdict: None,
+    cancellation: Cancellation | None = None,
+) -> list[Verdict]:
+    """Make files again, without computed values from the store, and compare.
+
+    Files of one run are made together. It runs in the recorded number of threads where the machine has them, on the
+    recorded kind of device where there is one, and under the recorded safety policy where that is the stricter one.
+
+    Args:
+        paths: The files.
+        make_session: Makes the session of a run.
+        input_folder: A folder in which file names of workflows resolve, beside the file's own.
+        safety: The safety policy; None is that of the settings, or the recorded one where that is stricter.
+        told: Is told each verdict as soon as it is known.
+        cancellation: Stops it.
+
+    Returns:
+        A verdict for each file, in order.
+
+    Raises:
+        CancelledError: The user stopped it.
+    """
+    found: dict[Path, Verdict] = {}
+    groups: dict[str, _Again] = {}
+
+    def tell(verdict: Verdict) -> None:
+        found[verdict.path] = verdict
+        told(verdict)
+
+    for path in dict.fromkeys(paths):
+        try:
+            item = carried(path)
+            again = _again(item, safety)
+        except GraphflowError as error:
+            tell(Verdict(path, error=error))
+            continue
+        key = digest([again.document.to_json(), str(again.folder), again.safety, again.threads, dict(again.settings)])
+        groups.setdefault(key, again).files.append(item)
+    for again in groups.values():
+        try:
+            for verdict in _made_again(again, make_session, input_folder, cancellation):
+                tell(verdict)
+        except CancelledError:
+            raise
+        except GraphflowError as error:
+            for item in again.files:
+                missing = _missing(item.record, make_session) if isinstance(error, WorkflowError) else ()
+                tell(Verdict(item.path, error=error, missing=missing))
+    return [found[path] for path in dict.fromkeys(paths)]
+
+
+def _again(item: Carried, safety: Policy | None) -> _Again:
+    if not item.workflow:
+        raise InvalidInputError(
+            "it carries no graphflow workflow, so nothing says how to make it",
+            where=str(item.path),
+            advice="files that graphflow saved carry one, unless --no-metadata or a program left it out",
+        )
+    record = item.record
+    document = parse(item.workflow, source=str(item.path), file=str(item.path), keep="nodes")
+    told = record.get("safety")
+    strict = isinstance(told, dict) and told.get("policy") == "require"
+    threads = record.get("threads")
+    settings: dict[str, Any] = {"marking": "on" if item.mark else "off"}
+    if record.get("device") == "cpu":
+        settings["device"] = "cpu"
+    if record.get("dtype") in ("float32", "float16", "bfloat16"):
+        settings["dtype"] = record["dtype"]
+    if record.get("deterministic") is True:
+        settings["deterministic"] = True
+    return _Again(
+        document,
+        item.path.parent,
+        safety or ("require" if strict else None),
+        threads if isinstance(threads, int) else None,
+        settings,
+    )
+
+
+def _made_again(
+    again: _Again, make_session: MakeSession, input_folder: Path | None, cancellation: Cancellation | None
+) -> list[Verdict]:
+    _use_threads(again.threads)
+    nodes = [item.record.get("node") for item in again.files]
+    targets = list(dict.fromkeys(map(str, nodes))) if all(nodes) else None
+    with make_session(again.settings) as own, tempfile.TemporaryDirectory(prefix="graphflow-verify-") as work:
+        result = own.run(
+            again.document,
+            out=work,
+            targets=targets,
+            safety=again.safety,
+            folder=again.folder,
+            input_folder=input_folder,
+            cancellation=cancellation,
+        )
+        made = [carried(path) for path in result.paths]
+        return [_verdict(item, made) for item in again.files]
+
+
+def _verdict(item: Carried, made: Sequence[Carried]) -> Verdict:
+    same = [
+        other for other in made if all(other.record.get(fact) == item.record.get(fact) for fact in ("node", "number"))
+    ]
+    candidates = same or [other for other in made if other.path.suffix.lower() == item.path.suffix.lower()]
+    if not candidates:
+        error = GraphflowError("the run made no such file: the safety checker withheld it, or the workflow writes none")
+        return Verdict(item.path, error=error)
+    compared = [(compare(item.path, other.path), other) for other in candidates]
+    best, other = min(compared, key=lambda pair: (not pair[0].same_bytes, pair[0].worst))
+    hint = (
+        "no recorded circumstance differs: --deterministic may help, or the file was changed since"
+        if "threads" in item.record
+        else "its record does not tell the number of threads, which may be the cause"
+    )
+    models = other.record.get("models", {})
+    missing = () if best.same else _to_fetch(item.record, lambda name, model: models.get(name, {}).get("files", {}))
+    return Verdict(item.path, best, tuple(unlike(item.record, other.record)), missing=missing, hint=hint)
+
+
+def _use_threads(threads: int | None) -> None:
+    """Let torch compute in that many threads, where the machine has them."""
+    if threads and threads <= (os.cpu_count() or 1):
+        import torch
+
+        torch.set_num_threads(threads)
+
+
+def _missing(record: Mapping[str, Any], make_session: MakeSession) -> tuple[str, ...]:
+    """Return what to fetch: the recorded models that are not here."""
+    library = make_session({}).library
+
+    def here(name: str, kind: Any) -> bool:
+        try:
+            return library.resolve(name, kind).path is not None
+        except ModelNotFoundError:
+            return False
+
+    return _to_fetch(record, lambda name, model: {} if not here(name, model.get("kind")) else model["files"])
+
+
+def _to_fetch(
+    record: Mapping[str, Any], here: Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
+) -> tuple[str, ...]:
+    """Return the recorded files of models that are others here, with their SHA-256 and where the Hub has them.
+
+    Args:
+        record: A record, which somebody else may have written.
+        here: Gives what the files of a model are here, in the form of a record.
+    """
+    found = []
+    models = record.get("models")
+    for name, model in models.items() if isinstance(models, dict) else ():
+        with suppress(AttributeError, TypeError, KeyError):
+            files = here(name, model)
+            other = [
+                f"{inside} SHA-256 {file['sha256']}"
+                for inside, file in model["files"].items()
+                if files.get(inside) != file
+            ]
+            hub = f" (on the Hub: {model['hub']})" if "hub" in model else ""
+            if other:
+                found.append(f"{name}{hub}: {', '.join(other)}")
+    return tuple(found)
