@@ -23,6 +23,12 @@ def family_by_name(name: str) -> Family | None:
     return next((family for family, _ in _by_name(name, "checkpoint")), None)
 
 
+def runs_nowhere(name: str) -> bool:
+    """Whether models that are published under such a name are known, and no family runs them."""
+    entries = (entry for family in installed().values() for entry in family.stand_ins if not entry.parts)
+    return any(re.search(entry.names, name.lower()) for entry in entries)
+
+
 def by_name(name: str, kind: Kind, said: str = "") -> Description | None:
     """What stands in for a file by what is said of it; None where no family publishes one that is called so.
 

@@ -59,7 +59,8 @@ class StandIn:
 
     Attributes:
         names: Matches published names of such files somewhere, in lower case.
-        parts: Its networks by name: those of a whole model, of which a file may hold some, or a lone one.
+        parts: Its networks by name: those of a whole model, of which a file may hold some, or a lone one; none where
+            the family does not run it.
         variant: As in :class:`graphflow.modelfiles.description.Description`.
         task: The same.
         scheduler: The same.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from graphflow.document.document import Document, split_address
 from graphflow.document.published import Published, source_of
 from graphflow.errors import GraphflowError
-from graphflow.library.stand_ins import WHOLE, by_family, by_name, family_by_name
+from graphflow.library.stand_ins import WHOLE, by_family, by_name, family_by_name, runs_nowhere
 from graphflow.modelfiles.families import installed
 from graphflow.spec.decorator import FileNeed
 from graphflow.spec.registry import Registry
@@ -45,6 +45,8 @@ class StandIns:
     def find(self, need: FileNeed) -> Description | None:
         """What stands in for a file; None where no family is told."""
         kind = cast("Kind", need.kind)
+        if any(runs_nowhere(said) for said in self._said(need.name)):
+            return None
         for said in self._said(need.name):
             if (found := by_name(need.name, kind, said)) is not None:
                 return found

@@ -22,4 +22,5 @@ STAND_INS = (
         },
         scheduler=schedule("chroma"),
     ),
+    StandIn(names=r"radiance", parts={}),  # of pixels, which no class of Diffusers has
 )
