@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
+from graphflow.converters.comfyui import to_native, to_prompt
+from graphflow.converters.diffusers_script import export
+from graphflow.errors import GraphflowError
 from graphflow.session import Session
-from tests.families.flow_scripts import run_script, script_bound
+from tests.families.flow_scripts import run_script, script_bound, scripts_of_the_lab
 from tests.families.lab import lab
-from tests.families.recorded_flows import make_session
+from tests.families.recorded_flows import cases, make_session, write_models
 from tests.fresh import Fresh
 
 pytestmark = pytest.mark.parity
@@ -64,3 +68,17 @@ def test_the_script_of_a_recorded_workflow_draws_what_was_recorded(
     errors = run_script(fresh, session, family, case, models, tmp_path)
     assert errors, "nothing of it is recorded"
     assert max(errors.values()) <= script_bound(case), errors
+
+
+def test_guidance_that_is_taken_away_is_refused(session: Session, models: Path, tmp_path: Path) -> None:
+    recorded = copy.deepcopy(cases("flux")["eval/flux_dev/guidance1.0"])
+    prompt = recorded["prompt"]
+    prompt["shown"] = {"class_type": "PreviewAny", "inputs": {"source": recorded["taps"]["eval"]}}
+    write_models(prompt, models)
+    for entry in prompt.values():
+        if entry["class_type"] == "FluxGuidance":
+            entry["class_type"] = "FluxDisableGuidance"
+            del entry["inputs"]["guidance"]
+    imported = to_native(to_prompt(prompt), registry=session.registry)
+    with scripts_of_the_lab(tmp_path), pytest.raises(GraphflowError, match="keep a distilled model from hearing"):
+        export(imported.document, session=session)

@@ -49,6 +49,9 @@ def set_conditioning_range(emission: Emission) -> Conditioning:
 
 def set_guidance(emission: Emission) -> Conditioning:
     """What a guidance-distilled model is told."""
+    given = emission.inputs["guidance"]
+    if isinstance(given, Given) and given.value is None:
+        raise UnsupportedError("scripts cannot keep a distilled model from hearing its guidance")
     return _set(emission, guidance=emission.value("guidance"))
 
 
