@@ -133,7 +133,8 @@ def test_planning_names_the_file_and_its_source(graphflow: Command, home: Path) 
     assert f"/RealESRGAN_x4plus.safetensors to {place}" in said and "`graphflow fetch`" in said
     listed = json.loads(graphflow("workflows", "--json").out)
     needed = {row["name"]: [model["url"] for model in row["models"] if not model.get("path")] for row in listed}
-    assert {name for name, urls in needed.items() if urls} == {"ip_adapter", "sdxl_base_refiner", "upscale"}
+    missing = {name for name, urls in needed.items() if urls}
+    assert {"ip_adapter", "sdxl_base_refiner", "upscale", "flux"} <= missing and "txt2img" not in missing
     assert all(url.startswith("https://huggingface.co/") for urls in needed.values() for url in urls)
     assert all(Path(row["picture"]).is_file() for row in listed)
     explained = graphflow("workflows", "upscale").out
