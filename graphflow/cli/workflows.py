@@ -55,7 +55,7 @@ def _row(session: Session, name: str) -> dict[str, Any]:
             for knob, exposed in document.inputs.items()
         },
         "models": [need.to_json() for need in model_needs(expanded.flat, session.registry, session.library)],
-        "picture": str(packaged.picture(name)),
+        "picture": str(picture) if (picture := packaged.picture(name)).is_file() else None,
         "path": str(packaged.path(name)),
     }
 
