@@ -299,15 +299,11 @@ class Session:
     ) -> Plan:
         check_options(folder=folder, input_folder=input_folder)
         own, given = (None if part is None else Path(part) for part in (folder or expanded.folder, input_folder))
-        sources = published(expanded.document)
-        stand_ins = None
-        if self.settings.stand_in:
-            stand_ins = StandIns(expanded.flat, self.registry, lambda: self.library, sources)
         return plan(
             expanded,
             self.registry,
             shelf=shelf,
-            resolver=SessionResolver(lambda: self.library, own, given, sources, stand_ins),
+            resolver=self.resolver(expanded, own, given),
             numerics=self.numerics,
             safety=safety or self.settings.safety,
             checker=self.settings.safety_checker,
@@ -318,6 +314,20 @@ class Session:
             metadata=metadata,
             marking=self.settings.marking == "on",
         )
+
+    def resolver(self, expanded: Expanded, folder: Path | None, input_folder: Path | None) -> SessionResolver:
+        """What finds the files of a document.
+
+        Args:
+            expanded: The document.
+            folder: Its folder, in which names of files resolve.
+            input_folder: Another one.
+        """
+        sources = published(expanded.document)
+        stand_ins = None
+        if self.settings.stand_in:
+            stand_ins = StandIns(expanded.flat, self.registry, lambda: self.library, sources)
+        return SessionResolver(lambda: self.library, folder, input_folder, sources, stand_ins)
 
     def run(
         self,

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from graphflow.document.document import Document, split_address
 from graphflow.document.flatten import PREFIX, flatten
-from graphflow.document.published import published
 from graphflow.nodes.images.files import count_frames
 from graphflow.planning.checked import CheckedNode, Source
 from graphflow.planning.expand import Expanded, standing
@@ -21,7 +20,6 @@ from graphflow.planning.files import FileUse
 from graphflow.planning.keys import Keying
 from graphflow.planning.lowering import lower
 from graphflow.planning.reach import ancestors
-from graphflow.planning.resolve import SessionResolver
 from graphflow.planning.safety import Policy
 from graphflow.planning.steps import Argument, Constant, literals_of, sources_of
 
@@ -180,7 +178,7 @@ def read_graph(
     """
     lowering = _Unkeyed(
         expanded=expanded,
-        resolver=SessionResolver(lambda: session.library, folder, input_folder, published(expanded.document)),
+        resolver=session.resolver(expanded, folder, input_folder),
         numerics=session.numerics,
         known={},
     )

@@ -33,12 +33,14 @@ class TinyPart:
         config: Complete keyword arguments of that class.
         tokenizer: Of a text encoder: CLIP's kind, which ends words, or pieces of text; empty for other networks.
         pad: What fills a prompt of CLIP's kind up.
+        published: Where the Hub has the real tokenizer, for scripts that are to run with the real files.
     """
 
     class_name: str
     config: Config
     tokenizer: Literal["", "clip", "pieces"] = ""
     pad: str = END
+    published: tuple[str, ...] = ()
 
     def part(self, name: str, maker: str, stands_for: str) -> Part:
         """The part of a description."""
@@ -49,8 +51,9 @@ class TinyPart:
         if not self.tokenizer:
             return ()
         ends = {"bos_token": START, "eos_token": END, "unk_token": END, "pad_token": self.pad}
-        vocab = vocabulary(words=self.tokenizer == "clip")
-        return (TokenizerSpec(part, "inline", {**ends}, vocab=vocab, merges=(), name="bytes"),)
+        words = self.tokenizer == "clip"
+        name, vocab = "" if words else "bytes", vocabulary(words=words)
+        return (TokenizerSpec(part, "inline", {**ends}, vocab=vocab, merges=(), name=name, published=self.published),)
 
 
 @dataclass(frozen=True, kw_only=True)

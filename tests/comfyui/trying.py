@@ -55,7 +55,7 @@ def attempt(document: Document) -> tuple[str, str, tuple[str, ...]]:
 def make_picture(path: Path) -> None:
     """Write a picture that templates read: of several colours, and with something cut out."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture = PIL.Image.radial_gradient("L").resize((320, 256))
+    picture = PIL.Image.radial_gradient("L").resize((1536, 1024))
     bands = (picture, picture.transpose(PIL.Image.Transpose.FLIP_LEFT_RIGHT), PIL.ImageOps.invert(picture))
     PIL.Image.merge("RGBA", (*bands, picture.point(lambda value: 255 * (value < 200)))).save(path, "PNG")
 

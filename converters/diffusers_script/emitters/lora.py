@@ -29,9 +29,11 @@ RENAMED = re.compile(
 def apply_lora(emission: Emission) -> dict[str, Any]:
     """A LoRA on a model and, where linked, its text encoder; loaded with the pipeline."""
     model, encoder = emission.part("model"), emission.inputs["text_encoder"]
+    description = emission.described("lora")
+    if description.stands_in:
+        raise UnsupportedError("the layers of its file decide what is written, and the file is not there")
     if flow_of(model.base) is not None:
         return apply_to_flow(emission)
-    description = emission.described("lora")
     targets = description.details.get("targets") or []
     has_text = any("text" in str(target) for target in targets) if isinstance(targets, list) else True
     emission.script.fixed(emission.inputs["lora"], "its layers decide what is written")

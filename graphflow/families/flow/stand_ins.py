@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from graphflow.families.flow import t5_config
+from graphflow.families.flow.language_models import QWEN3
 from graphflow.families.latent_diffusion.stand_ins import autoencoder
 from graphflow.modelfiles.description import Config, JsonValue
 from graphflow.modelfiles.stand_in import TOKENS, TinyPart
@@ -25,12 +27,15 @@ T5 = TinyPart(
         "layer_norm_epsilon": 1e-6,
     },
     tokenizer="pieces",
+    published=t5_config.T5.published,
 )
 AUTOENCODER = autoencoder(16, 0.3611, 0.1159)
 """FLUX.1's, which several families share."""
 
 
-def language_model(class_name: str, width: int, *, layers: int = 2, **further: JsonValue) -> TinyPart:
+def language_model(
+    class_name: str, width: int, published: tuple[str, ...], *, layers: int = 2, **further: JsonValue
+) -> TinyPart:
     """A language model whose states have a width, of so many layers as the families need that read it."""
     config: Config = {
         "vocab_size": TOKENS,
@@ -43,12 +48,12 @@ def language_model(class_name: str, width: int, *, layers: int = 2, **further: J
         "rms_norm_eps": 1e-6,
         **further,
     }
-    return TinyPart(class_name=class_name, config=config, tokenizer="pieces")
+    return TinyPart(class_name=class_name, config=config, tokenizer="pieces", published=published)
 
 
 def qwen3(width: int) -> TinyPart:
     """A Qwen3; FLUX.2 reads its layer 27."""
-    return language_model("Qwen3Model", width, layers=28, rope_theta=1_000_000.0)
+    return language_model("Qwen3Model", width, QWEN3.published, layers=28, rope_theta=1_000_000.0)
 
 
 def bfl_transformer(class_name: str, inputs: int = 64, **further: int | bool | None) -> TinyPart:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from graphflow.families.flow.language_models import MISTRAL3
 from graphflow.families.flow.stand_ins import HEADS, language_model, qwen3
 from graphflow.families.flux2.config import schedule
 from graphflow.families.latent_diffusion.stand_ins import autoencoder
@@ -10,7 +11,7 @@ from graphflow.modelfiles.stand_in import StandIn, TinyPart
 
 _HEAD, _READ = 16, 3
 """Channels of a head, and how many layers of the text encoder are read."""
-_MISTRAL3 = language_model("MistralModel", 5120, layers=31, rope_theta=1e9, sliding_window=None)
+_MISTRAL3 = language_model("MistralModel", 5120, MISTRAL3.published, layers=31, rope_theta=1e9, sliding_window=None)
 _QWEN3_8B = qwen3(4096)
 _SMALL = autoencoder(32, 1.0).config
 _VAE = TinyPart(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from graphflow.families.flow.language_models import GEMMA2
 from graphflow.families.flow.stand_ins import AUTOENCODER, HEADS, language_model
 from graphflow.families.lumina2.config import VARIANT, schedule
 from graphflow.modelfiles.stand_in import StandIn, TinyPart
 
 _HEAD = 24
-_TEXT = language_model("Gemma2Model", 2304, query_pre_attn_scalar=256, rope_theta=10_000.0)
+_TEXT = language_model("Gemma2Model", 2304, GEMMA2.published, query_pre_attn_scalar=256, rope_theta=10_000.0)
 
 STAND_INS = (
     StandIn(

@@ -25,6 +25,8 @@ _LAYERS = 60
 TIME_ZERO = "__index_timestep_zero__"
 """An empty tensor that marks models which were trained to see reference pictures without noise."""
 
+PUBLISHED = ("Qwen/Qwen2.5-VL-7B-Instruct", "Qwen/Qwen-Image:tokenizer")
+"""Where the Hub has Qwen2.5-VL's tokenizer."""
 TEXT_PREFIXES = ("text_encoders.qwen25_7b.transformer.", "")
 _TEXT_MARK = "model.layers.0.self_attn.q_proj.bias"
 _VAE_PREFIXES = ("first_stage_model.", "vae.", "")

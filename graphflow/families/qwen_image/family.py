@@ -13,6 +13,7 @@ from graphflow.families.qwen_image.config import (
     BLOCKWISE,
     CONTROL,
     FUN,
+    PUBLISHED,
     TEXT_CLASSES,
     VAE_CLASSES,
     infer_control,
@@ -40,8 +41,6 @@ from graphflow.modelfiles.family import (
     Variant,
 )
 from graphflow.modelfiles.inferred import Shapes
-
-_PUBLISHED = ("Qwen/Qwen2.5-VL-7B-Instruct", "Qwen/Qwen-Image:tokenizer")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +103,7 @@ class QwenImageFamily(FlowFamily):
     @staticmethod
     def _tokenizer(found: TokenizerSpec | None = None) -> TokenizerSpec:
         spec = found or TokenizerSpec("text_encoder", "missing", {})
-        return replace(spec, name="qwen2_5_vl", published=_PUBLISHED)
+        return replace(spec, name="qwen2_5_vl", published=PUBLISHED)
 
 
 FAMILY = QwenImageFamily(

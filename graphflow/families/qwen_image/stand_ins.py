@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from graphflow.families.flow.stand_ins import HEADS, INNER, language_model
-from graphflow.families.qwen_image.config import BLOCKWISE, CONTROL, TEXT_CLASSES, VAE_CLASSES, schedule
+from graphflow.families.qwen_image.config import BLOCKWISE, CONTROL, PUBLISHED, TEXT_CLASSES, VAE_CLASSES, schedule
 from graphflow.modelfiles.description import Config
 from graphflow.modelfiles.stand_in import StandIn, TinyPart
 
 _HEAD = 32
 
 _SEEN = {"depth": 1, "hidden_size": INNER, "intermediate_size": INNER, "num_heads": 1, "out_hidden_size": 3584}
-_LANGUAGE = language_model(TEXT_CLASSES[0], 3584, rope_theta=1e6, head_dim=128)
+_LANGUAGE = language_model(TEXT_CLASSES[0], 3584, PUBLISHED, rope_theta=1e6, head_dim=128)
 _TEXT = TinyPart(
-    class_name=_LANGUAGE.class_name, config={**_LANGUAGE.config, "vision_config": {**_SEEN}}, tokenizer="pieces"
+    class_name=_LANGUAGE.class_name,
+    config={**_LANGUAGE.config, "vision_config": {**_SEEN}},
+    tokenizer="pieces",
+    published=PUBLISHED,
 )
 
 

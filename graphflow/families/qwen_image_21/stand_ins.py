@@ -11,6 +11,7 @@ _WIDTH = 4096
 _LANGUAGE = language_model(
     QWEN3_VL.classes[0],
     _WIDTH,
+    QWEN3_VL.published,
     rope_parameters={"rope_type": "default", "rope_theta": 5e6, "mrope_section": [4, 2, 2]},
 )
 _TEXT = TinyPart(
@@ -32,6 +33,7 @@ _TEXT = TinyPart(
         },
     },
     tokenizer="pieces",
+    published=QWEN3_VL.published,
 )
 _VAE = TinyPart(
     class_name=VAE_CLASS,
