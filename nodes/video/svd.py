@@ -1,4 +1,4 @@
-"""Videos of pictures, without words: Stable Video Diffusion (Blattmann et al. 2023, arXiv:2311.15127)."""
+"""Videos of pictures alone: Stable Video Diffusion (Blattmann et al. 2023, arXiv:2311.15127)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Seers(NamedTuple):
 def load_image_to_video_checkpoint(
     model: Annotated[str, ModelName("checkpoint"), Field(min_length=1, description="a checkpoint of SVD")],
 ) -> Seers:
-    """Name a checkpoint of a model that makes videos of pictures, without words (Stable Video Diffusion).
+    """Name a checkpoint of a model that makes videos of pictures alone (Stable Video Diffusion).
 
     Raises:
         ModelNotFoundError: The name resolves to nothing.

@@ -85,13 +85,13 @@ def test_nodes_are_listed_and_explained(packed: Command) -> None:
 
 def test_nodes_that_wait_are_listed_apart(graphflow: Command) -> None:
     out = graphflow("nodes").out
-    assert out.index("vae_decode") < out.index("Wait for something to be built") < out.index("svd_conditioning")
+    assert out.index("vae_decode") < out.index("Wait for something to be built") < out.index("wan_image_conditioning")
     listed = {item["type"]: item["waits"] for item in json.loads(graphflow("nodes", "--json").out)}
-    assert (listed["svd_conditioning"], listed["sample"]) == ("svd", None)
+    assert (listed["wan_image_conditioning"], listed["sample"]) == ("wan", None)
     assert listed["load_family_text_encoder"].startswith("its family, unless family is ")
     waiting = sum(waits is not None for waits in listed.values())
     assert f"{len(listed) - waiting} node types, and {waiting} that wait" in out
-    assert "waits for svd" in graphflow("nodes", "svd_conditioning").out
+    assert "waits for wan" in graphflow("nodes", "wan_image_conditioning").out
 
 
 def test_every_node_is_explained(graphflow: Command) -> None:

@@ -53,13 +53,16 @@ def test_wan_imports_whole_and_says_what_waits_for_it() -> None:
     assert len(made.meta["comfyui"]["ids"]) == 2  # type: ignore[index,call-overload,arg-type]
 
 
-@pytest.mark.parametrize(
-    "name", ["video_ltx2_i2v.json", "video_hunyuan_video_1.5_720p_i2v.json", "txt_to_image_to_video.json"]
-)
+@pytest.mark.parametrize("name", ["video_ltx2_i2v.json", "video_hunyuan_video_1.5_720p_i2v.json"])
 def test_other_families_import_whole(name: str) -> None:
     result = to_native(to_prompt(template(name)), registry=REGISTRY)
     assert result.report.complete
-    assert result.report.waiting.keys() & {"ltxv", "hunyuan_video_15", "svd"}
+    assert result.report.waiting.keys() & {"ltxv", "hunyuan_video_15"}
+
+
+def test_stable_video_diffusion_imports_whole_and_waits_for_nothing() -> None:
+    report = to_native(to_prompt(template("txt_to_image_to_video.json")), registry=REGISTRY).report
+    assert report.complete and not report.waiting
 
 
 def test_an_empty_latent_has_its_familys_compression() -> None:
