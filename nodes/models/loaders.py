@@ -36,7 +36,12 @@ ZeroSnr = Annotated[
 if TYPE_CHECKING:
     EncodedFamily = str
 else:
-    EncodedFamily = Literal[("auto", *(name for name, family in installed().items() if family.encoders()))]
+    EncodedFamily = Literal[
+        (
+            "auto",
+            *(name for name, family in installed().items() if any(role.kind == "text" for role in family.encoders())),
+        )
+    ]
 
 
 class Checkpoint(NamedTuple):

@@ -12,7 +12,7 @@ from graphflow.families.svd.config import UNET, VAE, infer_unet, infer_vae, sche
 from graphflow.families.svd.names import svd_names
 from graphflow.modelfiles.description import Kind, Part
 from graphflow.modelfiles.draft import Draft
-from graphflow.modelfiles.family import LatentFormat, Match, TensorNames, Variant
+from graphflow.modelfiles.family import EncoderRole, LatentFormat, Match, TensorNames, Variant
 from graphflow.modelfiles.inferred import Shapes
 
 _TEMPORAL = ".time_stack."
@@ -58,6 +58,6 @@ FAMILY = SvdFamily(
     infer=infer_unet,
     names=svd_names,
     schedule=schedule,
-    roles=(),
+    roles=(EncoderRole(part="image_encoder", kind="picture", classes=("CLIPVisionModelWithProjection",)),),
     components_in="graphflow.families.svd.components",
 )
