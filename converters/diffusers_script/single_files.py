@@ -135,7 +135,7 @@ def tokenizer_source(spec: TokenizerSpec, clip: str) -> tuple[str, str]:
         clip: Where the Hub has CLIP's of that encoder.
     """
     if not spec.name:
-        return "CLIPTokenizer.from_pretrained", str(spec.path) if spec.source == "folder" and spec.path else clip
+        return "load_clip_tokenizer", str(spec.path) if spec.source == "folder" and spec.path else clip
     if spec.source == "weights":
         return "load_pieces_inside", str(spec.path)
     if spec.source == "folder" and spec.path is not None:

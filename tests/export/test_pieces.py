@@ -216,3 +216,10 @@ def test_skipped_layers_that_a_model_lacks_are_no_guidance_but_an_error(layers: 
     problem = r"no transformer is called 'down_blocks.9'; there are mid_block|no layer is named"
     with pytest.raises(ValueError, match=problem), piece("skip_layer_guidance")(layers).variation(network):
         pass
+
+
+def test_a_tokenizer_without_a_vocabulary_stops_a_script(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises((SystemExit, OSError)):
+        piece("load_clip_tokenizer")("nobody/nothing")

@@ -13,7 +13,7 @@ from diffusers.loaders.single_file_utils import (
 from safetensors import safe_open
 from safetensors.torch import load_file
 from sentencepiece import SentencePieceProcessor
-from transformers import PreTrainedTokenizerFast
+from transformers import CLIPTokenizer, PreTrainedTokenizerFast
 
 
 def load_part(cls, path, prefix="", names="", dtype=None, **config):
@@ -121,6 +121,14 @@ def add_lora(module, path, names, strength):
             weight = layers[name.removeprefix("text_model.")].weight
             update = (take_rows(up, rows) @ down * scale).to(weight.device)
             weight.copy_(weight.float() + update.reshape(weight.shape))
+
+
+def load_clip_tokenizer(name):
+    """CLIP's tokenizer, whose vocabulary must be there: without one it reads nothing."""
+    tokenizer = CLIPTokenizer.from_pretrained(name)
+    if len(tokenizer) < 1000:
+        raise SystemExit(f"{name}: the vocabulary of the tokenizer is not here")
+    return tokenizer
 
 
 def load_tokenizer(path):
