@@ -8,10 +8,12 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 _on_their_way: set[Path] = set()
 """Files that this process is writing; only so that :func:`abandon` can find them."""
 
+_HANDLES = "/proc/self/fd"
 _creating = threading.RLock()
 """Held while a file is created; re-entrant, since a signal may come to the thread that holds it."""
 
@@ -40,6 +42,18 @@ def _temporary(folder: Path, data: bytes | Iterable[bytes]) -> Iterator[Path]:
         _on_their_way.discard(path)
 
 
+def _nameless(folder: Path) -> BinaryIO | None:
+    """A file without a name, of which nothing is left if the process is killed; None where the system has none."""
+    flag = getattr(os, "O_TMPFILE", 0)
+    if not flag or not Path(_HANDLES).is_dir():
+        return None
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        return os.fdopen(os.open(folder, flag | os.O_RDWR, 0o666), "w+b")
+    except OSError:  # not every file system has them
+        return None
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file, replacing what is there.
 
@@ -58,6 +72,19 @@ def write_new(path: Path, data: bytes | Iterable[bytes]) -> bool:
     Raises:
         OSError: The folder cannot be written.
     """
+    if (nameless := _nameless(path.parent)) is not None:
+        with nameless as stream:
+            stream.writelines((data,) if isinstance(data, bytes) else data)
+            stream.flush()
+            try:
+                # Naming a folder, although the path needs none, has the link follow the handle to the file.
+                os.link(f"{_HANDLES}/{stream.fileno()}", path, src_dir_fd=stream.fileno())
+                return True
+            except FileExistsError:
+                return False
+            except OSError:  # nor does every system give one a name
+                stream.seek(0)
+                data = stream.read()
     with _temporary(path.parent, data) as part:
         try:
             os.link(part, path)

@@ -60,6 +60,8 @@ from pathlib import Path
 from graphflow.basics import atomic
 from graphflow.cli.interruption import interruption
 from graphflow.events import NodeStarted
+if hasattr(os, "O_TMPFILE"):
+    del os.O_TMPFILE  # nor has it files without a name
 os.link = lambda *names: time.sleep(60)  # a file system that hangs
 with interruption() as state:
     state.notice(NodeStarted(node="save", type="save"))

@@ -124,7 +124,7 @@ def test_what_cannot_be_read_is_not_the_same_and_stays(tmp_path: Path) -> None:
 
 
 def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "link", refuse)
@@ -139,10 +139,21 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_file_system_without_hard_links_still_never_overwrites(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise OSError(95, "Operation not supported")
 
     monkeypatch.setattr(os, "link", refuse)
     assert atomic.write_new(tmp_path / "x", b"one")
     assert not atomic.write_new(tmp_path / "x", b"two")
     assert (tmp_path / "x").read_bytes() == b"one"
+
+
+@pytest.mark.parametrize("nameless", [True, False])
+def test_of_two_that_write_one_name_one_is_told(
+    nameless: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not nameless:
+        monkeypatch.delattr(os, "O_TMPFILE", raising=False)
+    assert atomic.write_new(tmp_path / "new" / "file", [b"one", b"two"])
+    assert not atomic.write_new(tmp_path / "new" / "file", b"other")
+    assert [(path.name, path.read_bytes()) for path in (tmp_path / "new").iterdir()] == [("file", b"onetwo")]
