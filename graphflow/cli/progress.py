@@ -45,29 +45,34 @@ class _Steps(ProgressColumn):
         return Text("" if task.total is None else f"{int(task.completed)}/{int(task.total)}", style="green")
 
 
-class Display:
-    """A sink that draws bars on a terminal, and prints one line per node elsewhere.
+class _Bars:
+    """What draws bars on a terminal, while it is entered.
 
     Args:
         console: Standard error.
         cancellation: Is looked at, to say that the run is stopping.
+        first: What the first bar is called.
+        total: How far it goes; None where that is not known yet.
+        columns: Further columns, behind the time.
     """
 
-    def __init__(self, console: Console, cancellation: Cancellation) -> None:
+    def __init__(
+        self, console: Console, cancellation: Cancellation, first: str, total: int | None, *columns: ProgressColumn
+    ) -> None:
         self._console = console
         self._live = console.is_terminal
-        self._bars: dict[str, TaskID] = {}  # by shown name
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             _Steps(),
             TimeElapsedColumn(),
+            *columns,
             _State(cancellation),
             console=console,
             transient=True,
             disable=not self._live,
         )
-        self._overall = self._progress.add_task("preparing", total=None, overall=True)
+        self._overall = self._progress.add_task(first, total=total, overall=True)
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -77,6 +82,23 @@ class Display:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._progress.stop()
+
+    def _tell(self, event: events.Notice) -> None:
+        place = f"{_name(event)}: " if event.node else ""
+        self._console.print(styled(f"note: {place}{event.message}", "yellow"))
+
+
+class Display(_Bars):
+    """A sink that draws bars on a terminal, and prints one line per node elsewhere.
+
+    Args:
+        console: Standard error.
+        cancellation: Is looked at, to say that the run is stopping.
+    """
+
+    def __init__(self, console: Console, cancellation: Cancellation) -> None:
+        super().__init__(console, cancellation, "preparing", None)
+        self._bars: dict[str, TaskID] = {}  # by shown name
 
     def __call__(self, event: events.Event) -> None:
         """Take an event."""
@@ -96,8 +118,7 @@ class Display:
             case events.NodeFailed():
                 self._end(event, advance=False)
             case events.Notice():
-                place = f"{_name(event)}: " if event.node else ""
-                self._console.print(styled(f"note: {place}{event.message}", "yellow"))
+                self._tell(event)
             case _:
                 pass
 
@@ -109,7 +130,7 @@ class Display:
             self._progress.advance(self._overall)
 
 
-class SweepDisplay:
+class SweepDisplay(_Bars):
     """A sink that draws one bar for a whole sweep with the time left, and prints one line per file elsewhere.
 
     Args:
@@ -119,34 +140,11 @@ class SweepDisplay:
     """
 
     def __init__(self, console: Console, cancellation: Cancellation, *, variants: int) -> None:
-        self._console = console
-        self._live = console.is_terminal
+        super().__init__(console, cancellation, "planning", variants, TextColumn("left:"), TimeRemainingColumn())
         self._before = self._window = 0  # variants of the runs before this one, and of this one
         self._tasks = 1
         self._done = 0
         self._shares: dict[str, float] = {}  # of nodes that run
-        self._progress = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
-            _Steps(),
-            TimeElapsedColumn(),
-            TextColumn("left:"),
-            TimeRemainingColumn(),
-            _State(cancellation),
-            console=console,
-            transient=True,
-            disable=not self._live,
-        )
-        self._bar = self._progress.add_task("planning", total=variants, overall=True)
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._progress.stop()
 
     def __call__(self, event: events.Event) -> None:
         """Take an event."""
@@ -154,7 +152,7 @@ class SweepDisplay:
             case events.RunStarted():
                 self._before += self._window
                 self._window, self._tasks, self._done = event.variants, max(1, event.run + event.write), 0
-                self._progress.update(self._bar, description="variants")
+                self._progress.update(self._overall, description="variants")
             case events.NodeProgress():
                 self._shares[_name(event)] = event.step / max(1, event.total)
             case events.NodeFinished() | events.NodeFailed():
@@ -166,12 +164,11 @@ class SweepDisplay:
                     number = f"{event.variant}: " if event.variant is not None else ""
                     self._console.print(styled(f"{number}{event.path} ({event.how})"), soft_wrap=True)
             case events.Notice():
-                place = f"{_name(event)}: " if event.node else ""
-                self._console.print(styled(f"note: {place}{event.message}", "yellow"))
+                self._tell(event)
             case _:
                 return
         share = min(1.0, (self._done + sum(self._shares.values())) / self._tasks)
-        self._progress.update(self._bar, completed=self._before + self._window * share)
+        self._progress.update(self._overall, completed=self._before + self._window * share)
 
 
 def _name(event: events.NodeEvent) -> str:
