@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_PICTURES = frozenset({".png", ".webp", ".jpg", ".jpeg", ".gif"})
+PICTURE_ENDINGS = frozenset({".png", ".webp", ".jpg", ".jpeg", ".gif"})
+"""Endings of files that are pictures."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -119,7 +120,7 @@ class Result:
 
         from graphflow.basics.eight_bits import to_pictures
 
-        written = [path for path in self.paths if path.suffix.lower() in _PICTURES]
+        written = [path for path in self.paths if path.suffix.lower() in PICTURE_ENDINGS]
         if written:
             return [PIL.Image.open(BytesIO(path.read_bytes())) for path in written]
         return [picture for image in _images(self.given.values()) for picture in to_pictures(image.pixels)]

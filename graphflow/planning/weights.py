@@ -12,14 +12,13 @@ from operator import itemgetter
 
 from graphflow.document.document import Document, split_address
 from graphflow.document.flatten import flatten, reached
+from graphflow.modelfiles.description import DENOISERS
 from graphflow.planning.checked import Source
 from graphflow.planning.files import FileUse, add_up
 from graphflow.planning.steps import Plan, Step
 from graphflow.spec.registry import Registry
 from graphflow.values import Conditioning, Guider, Recipe
 from graphflow.values.types import type_name
-
-_DENOISERS = ("unet", "transformer")
 
 
 def loaded_weights(plan: Plan) -> dict[str, list[tuple[FileUse, dict[str, int]]]]:
@@ -127,7 +126,7 @@ def _bytes(step: Step, use: FileUse, outputs: frozenset[str] | None) -> dict[str
     return add_up(
         size
         for part, size in use.part_bytes.items()
-        if any(part in _DENOISERS if kind == "model" else part.startswith(kind) for kind in kinds)
+        if any(part in DENOISERS if kind == "model" else part.startswith(kind) for kind in kinds)
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -113,19 +113,13 @@ def read_lock(path: Path) -> Lock:
         ) from error
 
 
-def make_lock(
-    session: Session,
-    plan: Plan,
-    workflow: str,
-    progress: Callable[[str], None] = lambda path: None,
-) -> Lock:
+def make_lock(session: Session, plan: Plan, workflow: str) -> Lock:
     """Lock what a plan uses, as it is now.
 
     Args:
         session: The session.
         plan: The plan.
         workflow: What the lock calls the workflow.
-        progress: Is told each file whose SHA-256 is about to be computed.
 
     Raises:
         InvalidInputError: A model is not here yet, or a file cannot be read.
@@ -138,16 +132,12 @@ def make_lock(
                 advice="`graphflow fetch` downloads it",
             )
 
-    def digest(path: str) -> str:
-        progress(path)
-        return session.library.sha256(Path(path))
-
-    models = models_of(uses, digest)
+    models = models_of(uses, lambda path: session.library.sha256(Path(path)))
     known = published(plan.expanded.document)
     for name, model in models.items():
         source = source_of(name, known)
         model["url"] = source.url if source is not None else None
-        model["packaged"] = _is_packaged(session, uses, name) or None
+        model["packaged"] = _is_packaged(uses, name) or None
     numerics = session.numerics
     told = versions_here()
     return Lock(
@@ -173,7 +163,7 @@ def make_lock(
     )
 
 
-def _is_packaged(session: Session, uses: list[FileUse], name: str) -> bool:
+def _is_packaged(uses: list[FileUse], name: str) -> bool:
     from graphflow.library.roots import builtin_root
 
     root = builtin_root().path

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from math import ceil, prod, sqrt
 from typing import TYPE_CHECKING, Any
 
+from graphflow.execution.result import PICTURE_ENDINGS
 from graphflow.sweeps.axes import Axis, Variants
 from graphflow.sweeps.results import Variant
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageFont import FreeTypeFont
 
-_SUFFIXES = frozenset({".png", ".webp", ".jpg", ".jpeg", ".gif"})
 _MOST_EDGE = 16_384
 _LEAST_CELL, _MOST_CELL = 32, 1_024
 _GAP = 4
@@ -42,7 +42,7 @@ def draw_grid(variants: Variants, results: Sequence[Variant]) -> tuple[bytes | N
 
 
 def _first(result: Variant) -> str | None:
-    return next((str(path) for path in result.paths if path.suffix.lower() in _SUFFIXES), None)
+    return next((str(path) for path in result.paths if path.suffix.lower() in PICTURE_ENDINGS), None)
 
 
 class _Sheet:

@@ -11,9 +11,9 @@ from graphflow.modelfiles.inferred import Inferred, Shapes, shape_of
 
 VARIANT = "lumina2"
 SHIFT = 6.0
+"""Time shift that the model was published with."""
 BEGIN = (2,)
 """Ids of tokens before a prompt."""
-"""Time shift that the model was published with."""
 _PATCH = 2
 _BLOCK = re.compile(r"^(layers|noise_refiner)\.(\d{1,3})\.")
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 
 from graphflow.errors import ModelFormatError
+from graphflow.families.latent_diffusion.checkpoint import VAE_PREFIXES
 from graphflow.modelfiles.description import Config, Description, JsonValue
 from graphflow.modelfiles.family import FlowTimes
 from graphflow.modelfiles.inferred import Inferred, Shapes, shape_of
@@ -29,7 +30,6 @@ PUBLISHED = ("Qwen/Qwen2.5-VL-7B-Instruct", "Qwen/Qwen-Image:tokenizer")
 """Where the Hub has Qwen2.5-VL's tokenizer."""
 TEXT_PREFIXES = ("text_encoders.qwen25_7b.transformer.", "")
 _TEXT_MARK = "model.layers.0.self_attn.q_proj.bias"
-_VAE_PREFIXES = ("first_stage_model.", "vae.", "")
 _VAE_MARKS = ("decoder.upsamples.0.residual.0.gamma", "decoder.up_blocks.0.resnets.0.norm1.gamma")
 _HEAD, _SEEING_HEAD = 128, 80
 """Widths of the heads of every published Qwen2.5-VL: of the language model, and of the network that sees."""
@@ -47,7 +47,7 @@ def text_prefix(shapes: Shapes) -> str | None:
 
 def vae_prefix(shapes: Shapes) -> str | None:
     """The prefix of the autoencoder's tensors; None where there is none."""
-    return next((prefix for prefix in _VAE_PREFIXES if any(prefix + mark in shapes for mark in _VAE_MARKS)), None)
+    return next((prefix for prefix in VAE_PREFIXES if any(prefix + mark in shapes for mark in _VAE_MARKS)), None)
 
 
 def infer_transformer(shapes: Shapes, where: str) -> Inferred:

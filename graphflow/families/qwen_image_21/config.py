@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from graphflow.errors import ModelFormatError
+from graphflow.families.latent_diffusion.checkpoint import VAE_PREFIXES
 from graphflow.modelfiles.description import Config, JsonValue
 from graphflow.modelfiles.inferred import Inferred, Shapes, shape_of
 
@@ -12,7 +13,6 @@ VAE_CLASS = "AutoencoderKLQwenImage21"
 MARK = "txt_in.text_norm.weight"
 PLANE = 4
 """Dimensions of its autoencoder's weights, which Wan's, made for videos, has one more of."""
-_VAE_PREFIXES = ("first_stage_model.", "vae.", "")
 _BLOCK = re.compile(r"^transformer_blocks\.(\d{1,3})\.")
 _LAYER = re.compile(
     r"^encoder\.(?:down_blocks|downsamples)\.(\d)\.(?:resnets|downsamples)\.(\d)\.(?:conv1|residual\.2)\.weight$"
@@ -74,7 +74,7 @@ def schedule(variant: str) -> Config:
 
 def vae_prefix(shapes: Shapes) -> str | None:
     """The prefix of the autoencoder's tensors; None where there is none."""
-    return next((prefix for prefix in _VAE_PREFIXES if _is_vae(shapes, prefix)), None)
+    return next((prefix for prefix in VAE_PREFIXES if _is_vae(shapes, prefix)), None)
 
 
 def _is_vae(shapes: Shapes, prefix: str) -> bool:

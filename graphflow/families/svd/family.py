@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from graphflow.families.flow.family import FlowFamily
-from graphflow.families.latent_diffusion.checkpoint import fill_checkpoint
+from graphflow.families.latent_diffusion.checkpoint import VAE_PREFIXES, fill_checkpoint
 from graphflow.families.svd.config import UNET, VAE, infer_unet, infer_vae, schedule
 from graphflow.families.svd.names import svd_names
 from graphflow.modelfiles.description import Kind, Part
@@ -17,7 +17,6 @@ from graphflow.modelfiles.inferred import Shapes
 
 _TEMPORAL = ".time_stack."
 _DECODER = "decoder.mid.block_1.time_stack.in_layers.0.weight"
-_VAE_PREFIXES = ("first_stage_model.", "vae.", "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +26,7 @@ class SvdFamily(FlowFamily):
     def recognise(self, shapes: Shapes, metadata: Mapping[str, str], *, stated: Any = None) -> Match | None:
         """Recognise a UNet, or an autoencoder alone, by its layers over time."""
         found = super().recognise(shapes, metadata, stated=stated)
-        if found is None and any(prefix + _DECODER in shapes for prefix in _VAE_PREFIXES):
+        if found is None and any(prefix + _DECODER in shapes for prefix in VAE_PREFIXES):
             return Match(kind="vae", rank=self.rank)
         return found
 

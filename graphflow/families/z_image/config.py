@@ -12,9 +12,9 @@ from graphflow.modelfiles.inferred import Inferred, Shapes, shape_of
 VARIANT = "z_image"
 CONTROL = "ZImageControlNetModel"
 SHIFT = 3.0
+"""Time shift that ComfyUI and the distilled model's authors have."""
 TEMPLATE = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
 """What the language model is asked; `{}` is the prompt."""
-"""Time shift that ComfyUI and the distilled model's authors have."""
 _PATCH = 2
 _LAYERS, _REFINERS = 30, 2
 """Of the published transformers; ControlNets steer every so many layers."""
