@@ -86,12 +86,17 @@ def run_prompt(
     named = {tap: imported.addresses[origin[0], origin[1]] for tap, origin in taps.items()}
     document = imported.document.model_copy(update={"outputs": named})
     result = session.run(document, targets=list(named.values()))
-    return {
-        key: _error(got, wanted)
-        for tap in taps
-        for key, got in _parts(result.outputs[tap], tap)
-        if (wanted := arrays(family).get(f"{case}/{key}")) is not None
+    got = {key: value for tap in taps for key, value in _parts(result.outputs[tap], tap)}
+    wanted = {
+        name.removeprefix(f"{case}/"): value
+        for name, value in arrays(family).items()
+        if name.startswith(tuple(f"{case}/{tap}" for tap in taps)) and not name.endswith(_NOT_COMPARED)
     }
+    # A mask that leaves nothing out is none here.
+    wanted = {key: value for key, value in wanted.items() if not (key.endswith("_mask") and value.all())}
+    if missing := wanted.keys() - got.keys():
+        raise AssertionError(f"nothing here is {', '.join(sorted(missing))}")
+    return {key: _error(got[key], value) for key, value in wanted.items()}
 
 
 def write_models(prompt: dict[str, Any], folder: Path) -> None:
@@ -165,6 +170,12 @@ def matching(family: str, names: Sequence[str]) -> list[str]:
     return [case for case in cases(family) if not names or case.startswith(tuple(names))]
 
 
+_NOT_COMPARED = (".x", ".sigma", ".noise_mask")
+"""What is recorded of an input, not of what comes of it."""
+_CALLED = {"picture": ("concat_image", "concat_latent_image")}
+"""What ComfyUI calls an extra of conditioning, where it is called otherwise."""
+
+
 def _parts(value: object, tap: str) -> Iterator[tuple[str, Tensor]]:
     match value:
         case Latent():
@@ -179,7 +190,11 @@ def _parts(value: object, tap: str) -> Iterator[tuple[str, Tensor]]:
             yield tap, entry.embedding
             if entry.pooled is not None:
                 yield f"{tap}.pooled_output", entry.pooled
-            yield from ((f"{tap}.{name}", found) for name, found in entry.extras.items() if isinstance(found, Tensor))
+            if entry.attention_mask is not None:
+                yield f"{tap}.attention_mask", entry.attention_mask
+            for name, found in entry.extras.items():
+                if isinstance(found, Tensor):
+                    yield from ((f"{tap}.{called}", found) for called in _CALLED.get(name, (name,)))
 
 
 def _error(got: Tensor, wanted: Tensor) -> float:

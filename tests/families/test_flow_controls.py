@@ -304,7 +304,9 @@ def test_a_flux_controlnet_in_the_layout_of_xlabs_is_the_same(root: Path, manage
     net = saved(LAYOUTS["xlabs"][0](), root / "controlnet" / "xlabs")
     save_file(as_xlabs_published(net.state_dict()), root / "controlnet" / "published.safetensors")
     published, renamed = steered("published.safetensors"), steered("xlabs")
-    assert torch.equal(predicted(root, flux(), published), predicted(root, flux(), renamed))
+    found, wanted = (predicted(root, flux(), told) for told in (published, renamed))
+    plain = predicted(root, flux(), Conditioning(entries=(ConditioningEntry(embedding=TEXT, pooled=POOLED),)))
+    assert error(found, wanted) <= BOUND < error(plain, wanted)
 
 
 @pytest.mark.parametrize("layout", ["instantx", "inpainting", "depth", "canny"])

@@ -8,7 +8,7 @@ import pytest
 
 from graphflow.errors import CancelledError, InvalidInputError
 from tests.hostile.fuzzing import FUZZERS, fuzzed
-from tests.hostile.watch import Outcome, watched
+from tests.hostile.watch import CLEAR, Outcome, watched
 
 COUNTS = {"documents": 200, "ComfyUI files": 150, "pictures": 300, "weight files": 150, "store folders": 200}
 
@@ -43,9 +43,10 @@ def test_what_comes_of_an_input_is_judged(error: Exception, verdict: str) -> Non
     assert watched(lambda: _raise(error)).verdict == verdict
 
 
+@pytest.mark.skipif(not CLEAR.exists(), reason="the peak of resident memory is Linux's")
 def test_memory_that_is_given_back_counts() -> None:
     # Far above the bound: mapped files count as resident, and the kernel may take their pages back meanwhile.
     outcome = watched(lambda: len(b"x" * (768 * 2**20)))
-    assert outcome.faults == ("large",)
+    assert "large" in outcome.faults
     assert watched(lambda: None).faults == ()
     assert Outcome("read", 2.1, 0.0).faults == ("slow",)

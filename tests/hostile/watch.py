@@ -16,7 +16,7 @@ from graphflow.errors import CancelledError, GraphflowError
 SECONDS = 2.0
 MEBIBYTES = 256.0
 
-_CLEAR, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
+CLEAR, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
 
 @dataclass(frozen=True)
@@ -65,10 +65,10 @@ def watched(call: Callable[[], Any]) -> Outcome:
 
 def _reset_peak() -> float:
     """Let the kernel forget the peak of resident memory; returns what is resident, in MiB."""
-    if not _CLEAR.exists():
+    if not CLEAR.exists():
         return 0.0
     gc.collect(0)
-    _CLEAR.write_text("5")
+    CLEAR.write_text("5")
     return _status("VmRSS")
 
 
