@@ -137,11 +137,18 @@ def _of_lock(workflow: str, library: Library, allowed: frozenset[str]) -> tuple[
     """Return how many models a workflow's lock names, and those that are not here as they were locked."""
     from graphflow.reproduce.lock import path_beside, read_lock
 
-    models = read_lock(path_beside(workflow)).models
+    path = path_beside(workflow)
+    models = read_lock(path).models
+    missing = {name: model for name, model in models.items() if not _as_locked(name, model, library)}
+    for name, model in missing.items():
+        if model.packaged:
+            raise InvalidInputError(
+                f"{name!r} comes with graphflow, and here it is another than was locked",
+                where=str(path),
+                advice="install the version of graphflow that the lock names, or `graphflow lock --update`",
+            )
     return len(models), [
-        _Wanted(name, "", partial(_locked_job, name, model, library, allowed))
-        for name, model in models.items()
-        if not model.packaged and not _as_locked(name, model, library)
+        _Wanted(name, "", partial(_locked_job, name, model, library, allowed)) for name, model in missing.items()
     ]
 
 

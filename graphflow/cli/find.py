@@ -59,6 +59,8 @@ def find(
     from graphflow.reproduce.index import Index, Wanted
 
     with json_errors(as_json):
+        if sheet is not None and sheet.suffix.lower() != ".png":
+            raise InvalidInputError("the contact sheet is a PNG", where=f"--sheet {sheet}", advice="name a .png file")
         sheet = file_to_write(sheet, force=False)
         wanted = Wanted(
             model=model,

@@ -264,7 +264,8 @@ def quantise(
 ) -> None:
     """Write a model's linear layers in fewer bits, without calibration, as ComfyUI and graphflow read them.
 
-    Embeddings, norms, convolutions and the first and last layers stay as they are; modulation keeps eight bits.
+    Embeddings, norms and the first and last layers stay as they are, and convolutions, but in GGUF files of Stable
+    Diffusion; modulation keeps eight bits, but in GGUF.
     """
     from graphflow.cli.quantising import write_quantised
 

@@ -34,8 +34,9 @@ def write_quantised(session: Session, name: str, target: str, output: Path | Non
         InvalidInputError: It is no model of one file, nothing of it can be quantised, or the output exists.
     """
     from graphflow.loading.mapped import MappedFiles
-    from graphflow.loading.quantising import GGUF, is_chosen, quantised
+    from graphflow.loading.quantising import GGUF, is_chosen, quantised, require_target
 
+    require_target(target)
     found = session.library.describe(name, trusted=True)
     if found.path is None or found.path.is_dir() or found.kind not in _KINDS:
         raise InvalidInputError(
@@ -67,7 +68,7 @@ def _architecture(found: Description, names: tuple[str, ...]) -> str:
     variant = variant_named(found.variant) if found.kind == "diffusion_model" else None
     if variant is None or not variant.gguf:
         raise InvalidInputError(
-            f"no GGUF file is written of a {found.kind.replace('_', ' ')} of {found.variant or found.family}",
+            f"no GGUF file is written of a {found.kind.replace('_', ' ')} of {found.variant or found.family or 'this family'}",
             where=found.name,
             advice="GGUF files hold one diffusion model, or T5's encoder; choose another format",
         )

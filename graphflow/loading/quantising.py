@@ -74,6 +74,16 @@ def is_chosen(name: str, shape: tuple[int, ...]) -> bool:
     )
 
 
+def require_target(target: str) -> None:
+    """Refuse a format that is not known.
+
+    Raises:
+        InvalidInputError: It is none.
+    """
+    if target not in TARGETS:
+        raise InvalidInputError(f"{target!r} is no format; there are {', '.join(TARGETS)}", where="--to")
+
+
 def quantised(
     files: MappedFiles, target: str, chosen: Callable[[str, tuple[int, ...]], bool], *, architecture: str = ""
 ) -> tuple[Iterator[bytes], Report]:
@@ -92,8 +102,7 @@ def quantised(
         InvalidInputError: Nothing can be quantised, or the format is not known.
         ModelFormatError: A weight is NaN or infinite.
     """
-    if target not in TARGETS:
-        raise InvalidInputError(f"{target!r} is no format; there are {', '.join(TARGETS)}", where="--to")
+    require_target(target)
     report = Report()
     with torch.inference_mode():
         if target.startswith(GGUF):

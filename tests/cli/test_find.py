@@ -121,6 +121,7 @@ def test_a_contact_sheet_and_a_table(graphflow: Command) -> None:
     with Image.open("sheet.png") as sheet:
         assert sum(sheet.convert("RGB").getpixel((8 + 168 * x + 80, 8 + 80)) == (255, 0, 0) for x in (0, 1)) == 2
     assert graphflow("find", "--sheet", "sheet.png").code == 2  # it is there
+    assert "name a .png file" in graphflow("find", "--sheet", "sheet.jpg").err and not Path("sheet.jpg").exists()
     for line in (("--since", "yesterday"), ("--dir", "nowhere")):
         wrong = graphflow("find", *line)
         assert wrong.code == 2 and "bug" not in wrong.err

@@ -76,6 +76,15 @@ def test_every_difference_is_told_and_nothing_runs(graphflow: Command, locked: P
     assert wrong.code == 2 and "did you mean 'style'?" in wrong.err
 
 
+def test_a_packaged_model_that_is_another_is_not_called_here(graphflow: Command, locked: Path) -> None:
+    data = json.loads(locked.read_text("utf-8"))
+    file = next(iter(data["models"]["shapes"]["files"].values()))
+    file["sha256"] = "0" * 64
+    locked.write_text(json.dumps(data), "utf-8")
+    ran = graphflow("fetch", "mine.json", "--locked")
+    assert ran.code == 2 and "'shapes' comes with graphflow, and here it is another" in ran.err
+
+
 def test_the_versions_of_a_lock_are_requirements(graphflow: Command, locked: Path) -> None:
     data = json.loads(locked.read_text("utf-8"))
     data["versions"] = {"python": "3.12", "graphflow": "0.1.0", "torch": "2.9.1+cu130"}

@@ -107,6 +107,7 @@ def test_a_script_that_cannot_read_a_file_is_refused(graphflow: Command, home: P
     ("arguments", "problem"),
     [
         (("small", "--to", "q4"), "'q4' is no format; there are fp8, fp8_scaled,"),
+        (("shapes", "--to", "q4"), "'q4' is no format; there are fp8, fp8_scaled,"),
         (("small", "--to", "gguf:Q8_0"), "no GGUF file is written of a checkpoint of sd1"),
         (("small", "--to", "int8", "-o", "taken"), "exists already"),
         (("lora", "--to", "int8"), "a lora in this form is not quantised"),
