@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
+from contextlib import suppress
 from itertools import islice
 from typing import Any
 
@@ -177,3 +179,16 @@ def _children(part: Any) -> list[Any]:
     if isinstance(part, list):
         return [item for item in part if isinstance(item, dict | list)]
     return []
+
+
+def as_table(value: Any) -> Mapping[str, Any]:
+    """Return a value of JSON that somebody else wrote where it is an object, else an empty one."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def read_table(text: str | None) -> dict[str, Any]:
+    """Return the object that a text is as JSON; an empty one where it is none."""
+    with suppress(ValueError, RecursionError):
+        found = json.loads(text or "")
+        return found if isinstance(found, dict) else {}
+    return {}

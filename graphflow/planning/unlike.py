@@ -6,6 +6,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from graphflow.basics.jsontools import as_table
+
 _FACTS = ("device", "processor", "dtype")
 _LATER = ("sampled", "attention", "measures", "deterministic", "instructions", "platform", "threads")
 _DRAWING = ("diffusers", "transformers")
@@ -44,7 +46,7 @@ def unlike(made: Mapping[str, Any], here: Mapping[str, Any], *, only_both: bool 
         here: Another one.
         only_both: Leave out what only one of them tells.
     """
-    digested = _table(made.get("models")).keys() & _table(here.get("models")).keys()
+    digested = as_table(made.get("models")).keys() & as_table(here.get("models")).keys()
     one, other = (dict(_facts(record, digested)) for record in (made, here))
     names = sorted({**one, **other}, key=_rank)
     found = [Unlike(name, one.get(name), other.get(name)) for name in names if one.get(name) != other.get(name)]
@@ -69,24 +71,24 @@ def _facts(record: Mapping[str, Any], digested: Collection[str]) -> Iterator[tup
         record: The record.
         digested: Models of which the digests of their files are told, in place of one fingerprint.
     """
-    for name, model in _table(record.get("models")).items():
-        files = _table(_table(model).get("files")) if name in digested else {}
+    for name, model in as_table(record.get("models")).items():
+        files = as_table(as_table(model).get("files")) if name in digested else {}
         for inside, file in files.items():
-            if isinstance(digest := _table(file).get("sha256"), str):
+            if isinstance(digest := as_table(file).get("sha256"), str):
                 yield (f"model {name!r}" if len(files) == 1 else f"model {name!r} ({inside})"), digest
-    for name, fingerprint in _table(record.get("files")).items():
+    for name, fingerprint in as_table(record.get("files")).items():
         if name not in digested and isinstance(fingerprint, str):
             yield f"file {name!r}", fingerprint
-    yield from ((f"node type {name}", str(number)) for name, number in _table(record.get("node_types")).items())
+    yield from ((f"node type {name}", str(number)) for name, number in as_table(record.get("node_types")).items())
     if record:
         yield "sampled", "with other variants" if record.get("batched") else "alone"
-    mixed = _table(record.get("mixed"))
+    mixed = as_table(record.get("mixed"))
     for name in (*_FACTS, *_LATER, "graphflow"):
         if isinstance(several := mixed.get(name), list):
             yield name, " and ".join(_text(value) for value in several)
         elif name in record and (text := _text(record[name])):
             yield name, text
-    yield from ((name, text) for name, text in _table(record.get("versions")).items() if isinstance(text, str))
+    yield from ((name, text) for name, text in as_table(record.get("versions")).items() if isinstance(text, str))
 
 
 def _text(value: Any) -> str:
@@ -95,10 +97,6 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     return str(value) if isinstance(value, str | int) else ""
-
-
-def _table(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
 
 
 def _shown(value: str | None) -> str:

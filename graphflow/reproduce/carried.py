@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from graphflow.basics.jsontools import read_table
 from graphflow.basics.marks import marks_of
 from graphflow.basics.regular import open_regular
 from graphflow.document.embedded import RECORD_KEYWORD, SIDECAR, WORKFLOW_KEYWORD, embedded_texts
@@ -37,23 +38,17 @@ class Carried:
     @cached_property
     def workflow(self) -> dict[str, Any]:
         """The workflow; empty where there is none."""
-        return self._json(WORKFLOW_KEYWORD)
+        return read_table(self.texts.get(WORKFLOW_KEYWORD))
 
     @cached_property
     def record(self) -> dict[str, Any]:
         """The record; empty where there is none."""
-        return self._json(RECORD_KEYWORD)
+        return read_table(self.texts.get(RECORD_KEYWORD))
 
     @property
     def infotext(self) -> str:
         """What the web interface of AUTOMATIC1111 and its kin wrote; empty where they wrote nothing."""
         return in_texts(self.texts)
-
-    def _json(self, keyword: str) -> dict[str, Any]:
-        with suppress(ValueError, RecursionError):
-            found = json.loads(self.texts.get(keyword, ""))
-            return found if isinstance(found, dict) else {}
-        return {}
 
 
 def carried(path: Path) -> Carried:

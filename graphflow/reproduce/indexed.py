@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from graphflow.basics.jsontools import as_table, read_table
 from graphflow.basics.regular import open_regular
 from graphflow.document import infotext
 from graphflow.document.embedded import RECORD_KEYWORD, SIDECAR, WORKFLOW_KEYWORD, embedded_texts
@@ -49,15 +50,15 @@ def facts_of(path: Path) -> Facts | None:
     except (OSError, ValueError, AttributeError, RecursionError):
         return None
     facts = Facts()
-    if workflow := _object(texts.get(WORKFLOW_KEYWORD)):
+    if workflow := read_table(texts.get(WORKFLOW_KEYWORD)):
         facts.workflow = str(workflow.get("name") or "")
         for nodes in _graphs(workflow):
             for entry in nodes.values():
-                _take(facts, _table(_table(entry).get("params")), foreign=False)
-        _take_record(facts, _object(texts.get(RECORD_KEYWORD)))
-    elif prompt := _object(texts.get("prompt")):
+                _take(facts, as_table(as_table(entry).get("params")), foreign=False)
+        _take_record(facts, read_table(texts.get(RECORD_KEYWORD)))
+    elif prompt := read_table(texts.get("prompt")):
         for entry in prompt.values():
-            _take(facts, _table(_table(entry).get("inputs")), foreign=True)
+            _take(facts, as_table(as_table(entry).get("inputs")), foreign=True)
     elif (info := infotext.parse(infotext.in_texts(texts))) is not None:
         facts.prompts += [text for text in (info.prompt, info.negative) if text]
         with suppress(ValueError):
@@ -75,8 +76,8 @@ def _graphs(workflow: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     pending = [workflow]
     while pending:
         current = pending.pop()
-        yield _table(current.get("nodes"))
-        pending += [inner for inner in _table(current.get("workflows")).values() if isinstance(inner, Mapping)]
+        yield as_table(current.get("nodes"))
+        pending += [inner for inner in as_table(current.get("workflows")).values() if isinstance(inner, Mapping)]
 
 
 def _take(facts: Facts, params: Mapping[str, Any], *, foreign: bool) -> None:
@@ -90,21 +91,10 @@ def _take(facts: Facts, params: Mapping[str, Any], *, foreign: bool) -> None:
 
 
 def _take_record(facts: Facts, record: Mapping[str, Any]) -> None:
-    for name, model in _table(record.get("models")).items():
-        files = _table(_table(model).get("files")).values()
-        digests = tuple(str(_table(file).get("sha256", "")) for file in files)
-        facts.models[name, str(_table(model).get("kind", ""))] = digests
-    for name, digest in _table(record.get("files")).items():
+    for name, model in as_table(record.get("models")).items():
+        files = as_table(as_table(model).get("files")).values()
+        digests = tuple(str(as_table(file).get("sha256", "")) for file in files)
+        facts.models[name, str(as_table(model).get("kind", ""))] = digests
+    for name, digest in as_table(record.get("files")).items():
         if all(name != known for known, _ in facts.models):
             facts.sources[name] = str(digest)
-
-
-def _object(text: str | None) -> dict[str, Any]:
-    with suppress(ValueError, RecursionError):
-        found = json.loads(text or "")
-        return found if isinstance(found, dict) else {}
-    return {}
-
-
-def _table(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}

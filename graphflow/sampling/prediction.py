@@ -167,20 +167,6 @@ class ModelSampling(Levels):
         sigmas = training_sigmas({**config, "trained_betas": _betas(config)})
         return cls(prediction=cast(Prediction, kind), sigmas=sigmas.float(), log_sigmas=sigmas.log().float())
 
-    def with_shift(self, shift: float) -> ModelSampling:
-        """The same flow model with another time shift.
-
-        Raises:
-            SamplingError: the model is not a flow model.
-        """
-        if not self.is_flow:
-            raise SamplingError(f"a time shift applies to flow models; this one predicts {self.prediction}")
-        return ModelSampling.flow(shift, levels=len(self.sigmas), timestep_scale=self.timestep_scale)
-
-    def with_prediction(self, prediction: Prediction) -> ModelSampling:
-        """The same noise levels with another meaning of the output."""
-        return replace(self, prediction=prediction)
-
     def distilled(self, steps: int = LCM_STEPS) -> ModelSampling:
         """A latent consistency model made from this one: every T / `steps`-th level, and its boundary condition.
 

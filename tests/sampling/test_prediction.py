@@ -137,8 +137,6 @@ def test_what_cannot_be_used_is_refused() -> None:
         ModelSampling.from_scheduler_config({"beta_schedule": "cubic"})
     with pytest.raises(SamplingError, match="shift"):
         ModelSampling.flow(0.0)
-    with pytest.raises(SamplingError, match="flow models"):
-        ModelSampling.stable_diffusion().with_shift(3.0)
 
 
 def test_a_latent_that_leaves_flow_sampling_early_comes_back_as_it_was() -> None:
