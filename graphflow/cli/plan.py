@@ -10,9 +10,10 @@ from rich.console import Console
 
 from graphflow.cli.failures import json_errors, print_json
 from graphflow.cli.options import AsJson, What, Where
-from graphflow.cli.source import input_values, load, named, overrides, shown_targets
+from graphflow.cli.source import input_values, load, named, overrides
 from graphflow.cli.spread import spread
 from graphflow.cli.terminal import add_row, console, print_table, styled, table, weights
+from graphflow.jobs.performing import shown_targets
 from graphflow.planning.steps import ACTIONS
 from graphflow.planning.weights import loaded_bytes, loaded_weights, needed_files
 

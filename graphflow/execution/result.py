@@ -99,9 +99,14 @@ class Result:
         return [file.path for files in self.files.values() for file in files]
 
     @property
+    def nodes(self) -> Mapping[str, str]:
+        """The type of each node of the plan, in its order."""
+        return {step.id: step.spec.type for step in self.plan.steps.values()}
+
+    @property
     def ran(self) -> list[str]:
         """The nodes that ran, in the order of the plan."""
-        return [node for node in self.plan.steps if self.done(node) in ("ran", "written")]
+        return [node for node in self.nodes if self.done(node) in ("ran", "written")]
 
     @property
     def seeds(self) -> Mapping[str, int]:
@@ -143,7 +148,7 @@ class Result:
 
     def totals(self) -> str:
         """Return one line: how many nodes ran, were stored, and how many files there are."""
-        what = list(map(self.done, self.plan.steps))
+        what = list(map(self.done, self.nodes))
         ran = what.count("ran")
         stored = sum(item is not None and item.startswith("stored") for item in what)
         hows = [file.how for files in self.files.values() for file in files]
@@ -155,6 +160,23 @@ class Result:
                 parts.append(f"{count(number, 'file')} {how}" + (" from the store" if how == "copied" else ""))
         return ", ".join(parts)
 
+    def to_json(self) -> dict[str, Any]:
+        """Return what a run gave as a JSON object: its last event. Values that are no JSON are described."""
+        return {
+            "event": "result",
+            "run_id": self.run_id,
+            "files": [
+                {"node": node, "path": str(file.path), "how": file.how}
+                for node, files in self.files.items()
+                for file in files
+            ],
+            "outputs": {name: value if _plain(value) else describe(value) for name, value in self.given.items()},
+            "seconds": dict(self.seconds),
+            "cached": dict(self.cached),
+            "withheld": {node: number for node, number in self.withheld.items() if number},
+            "seeds": dict(self.seeds),
+        }
+
     def __repr__(self) -> str:
         return "\n  ".join([f"Result: {self.totals()}", *self._told()])
 
@@ -164,7 +186,7 @@ class Result:
         except Exception as error:  # a file that was moved, pixels that are no numbers: the rest is shown still
             shown = markup.paragraph(error)
         times = {node: duration(self.seconds[node]) for node in self.ran if node in self.seconds}
-        rows = [(node, self.done(node) or "", times.get(node, "")) for node in self.plan.steps if self.done(node)]
+        rows = [(node, self.done(node) or "", times.get(node, "")) for node in self.nodes if self.done(node)]
         told = "".join(map(markup.paragraph, (self.totals(), *self._told())))
         return shown + told + markup.table(("node", "what", "time"), rows)
 
@@ -195,6 +217,14 @@ def describe(value: Any) -> str:
         return shorten(value, 200)
     shapes = [f"{key} {' × '.join(map(str, part.shape))}" for key, part in vars(value).items() if is_tensor(part)]
     return f"{name}" + (f" ({', '.join(shapes)})" if shapes else "")
+
+
+def _plain(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(_plain(item) for item in value)
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _plain(item) for key, item in value.items())
+    return value is None or isinstance(value, bool | int | float | str)
 
 
 def _images(values: Any) -> Iterator[Image]:
