@@ -27,6 +27,7 @@ from graphflow.cli import (
     plan,
     run,
     schema,
+    serve,
     show,
     validate,
     verify,
@@ -66,6 +67,7 @@ for command in (
     fetch,
     nodes,
     schema,
+    serve,
     demo,
 ):
     command.register(app)

@@ -8,6 +8,7 @@ same transaction that makes the job ``done``, which attempt gave the result; so 
 from __future__ import annotations
 
 import logging
+import math
 import re
 import secrets
 import shutil
@@ -15,7 +16,7 @@ import sqlite3
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -25,7 +26,7 @@ from filelock import FileLock, Timeout
 
 from graphflow.basics.jsontools import digest
 from graphflow.basics.wording import shorten
-from graphflow.errors import CancelledError, InvalidInputError, StoreError, WorkflowError
+from graphflow.errors import CancelledError, InvalidInputError, Problem, StoreError, WorkflowError
 from graphflow.events import Event
 from graphflow.execution.environment import Cancellation
 from graphflow.execution.result import Result
@@ -46,6 +47,7 @@ Listener: TypeAlias = "Callable[[Job, Event | None], None]"
 """Told of every event of a run with the job that runs, and with None of every change of a job's state."""
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_SIZES = ("width", "height", "batch_size")
 _CRASHES = 3
 _FEEDS = 64
 _PRUNED_EVERY = 256
@@ -54,18 +56,20 @@ _log = logging.getLogger("graphflow.jobs")
 
 
 @dataclass(frozen=True)
-class Keeping:
-    """How much is kept.
+class Bounds:
+    """How much a queue takes and keeps.
 
     Attributes:
         waiting: The most jobs that wait.
         seconds: How long a job that is over is remembered, with its files.
         jobs: How many of them are.
+        pixels: The most pixels of what a node makes by a width, a height and a batch size; None sets no bound.
     """
 
     waiting: int = 20_000
     seconds: float = 30 * 86_400
     jobs: int = 10_000
+    pixels: int | None = None
 
 
 class Jobs:
@@ -76,7 +80,7 @@ class Jobs:
         folder: Where they are kept; made if it is missing. One process has it at a time.
         input_folder: Where the names of files in documents resolve.
         workers: How many are carried out at the same time; they share the device, which computes one node at a time.
-        keeping: How much is kept.
+        bounds: How much it takes and keeps.
 
     Raises:
         StoreError: The folder cannot be used, or another process has it.
@@ -89,12 +93,12 @@ class Jobs:
         *,
         input_folder: Path | None = None,
         workers: int = 1,
-        keeping: Keeping = Keeping(),  # it is frozen
+        bounds: Bounds = Bounds(),  # it is frozen
     ) -> None:
         self.session = session
         self.folder = folder
         self._input_folder = input_folder
-        self._keeping = keeping
+        self._bounds = bounds
         self._listeners: list[Listener] = []
         self._changed = threading.Condition()
         self._running: dict[str, Cancellation] = {}
@@ -139,6 +143,8 @@ class Jobs:
     def close(self) -> None:
         """Stop what runs at its next step, as interrupted; it goes on when the folder is opened again."""
         with self._changed:
+            if self._closing:
+                return
             self._closing = True
             for cancellation in self._running.values():
                 cancellation.cancel()
@@ -178,7 +184,7 @@ class Jobs:
         """
         expanded = self.session.expand(workflow, inputs, overrides)
         checked = validate(expanded.flat, self.session.registry)
-        if problems := [*expanded.problems, *checked.problems]:
+        if problems := [*expanded.problems, *checked.problems, *self._too_large(expanded)]:
             raise WorkflowError(problems)
         return Order(
             document=expanded.document.to_json(),
@@ -189,6 +195,19 @@ class Jobs:
             metadata=metadata,
             previews=previews,
         )
+
+    def _too_large(self, expanded: Expanded) -> Iterator[Problem]:
+        most = self._bounds.pixels
+        if most is None:
+            return
+        for id, entry in expanded.flat.nodes.items():
+            spec = self.session.registry.get(entry.type)
+            inputs = {} if spec is None else spec.inputs
+            sizes = [entry.params.get(name, inputs[name].default) for name in _SIZES if name in inputs]
+            numbers = [size for size in sizes if isinstance(size, int)]
+            if {"width", "height"} <= inputs.keys() and len(numbers) == len(sizes) and math.prod(numbers) > most:
+                text = f"{' × '.join(map(str, numbers))} is more than the {most:,} pixels that this service makes"
+                yield Problem(f"nodes.{id}", text, "make it smaller")
 
     def submit(
         self,
@@ -226,8 +245,8 @@ class Jobs:
         if key is not None and (found := self._keyed(key, asked_digest)) is not None:
             return found, False
         counts = self._database.counts()
-        if counts.get("queued", 0) + counts.get("interrupted", 0) >= self._keeping.waiting:
-            raise QueueFullError(f"{self._keeping.waiting:,} jobs wait already", advice="submit it again later")
+        if counts.get("queued", 0) + counts.get("interrupted", 0) >= self._bounds.waiting:
+            raise QueueFullError(f"{self._bounds.waiting:,} jobs wait already", advice="submit it again later")
         order = order() if callable(order) else order
         try:
             job = self._database.add(
@@ -515,7 +534,7 @@ class Jobs:
 
     def _prune(self) -> None:
         """Forget what is older than jobs are kept."""
-        self._forget(self._database.outlived(self._keeping.seconds, self._keeping.jobs))
+        self._forget(self._database.outlived(self._bounds.seconds, self._bounds.jobs))
 
     def _recover(self) -> None:
         """Make good what a process has left that died: attempts that ran, and files that belong to no job."""

@@ -15,7 +15,7 @@ from graphflow.errors import StoreError, WorkflowError
 from graphflow.events import Event, NodeStarted
 from graphflow.jobs.database import Database
 from graphflow.jobs.job import Job, JobConflictError, Order, QueueFullError, UnknownJobError
-from graphflow.jobs.queue import Jobs, Keeping
+from graphflow.jobs.queue import Bounds, Jobs
 from tests import toys as toy
 from tests.conftest import ToySession
 
@@ -224,7 +224,7 @@ def test_an_idempotency_key_gives_the_same_job(jobs: Jobs) -> None:
 
 
 def test_bounds(open_jobs: Callable[..., Any], tmp_path: Path) -> None:
-    with open_jobs(workers=0, keeping=Keeping(waiting=1)) as jobs:
+    with open_jobs(workers=0, bounds=Bounds(waiting=1)) as jobs:
         submit(jobs)
         with pytest.raises(QueueFullError):
             submit(jobs)
@@ -244,7 +244,7 @@ def test_jobs_that_are_over_are_forgotten_with_their_files(open_jobs: Callable[.
         with pytest.raises(UnknownJobError):
             jobs.job(ids[0])
     (tmp_path / "jobs" / "files" / "orphan").mkdir()
-    with open_jobs(keeping=Keeping(jobs=1)) as jobs:
+    with open_jobs(bounds=Bounds(jobs=1)) as jobs:
         assert [job.id for job in jobs.jobs()] == [ids[2]]
         assert [place.name for place in (jobs.folder / "files").iterdir()] == [ids[2]]
 
