@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 # At once, not when it is asked for: the module of this name would stand in its place by then.
 from graphflow import runtime as _runtime
 from graphflow.document import opening as _opening
-from graphflow.spec.decorator import node
 
 if TYPE_CHECKING:
     from graphflow.building.refs import Link
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from graphflow.execution.result import Result
     from graphflow.session import Session, run
     from graphflow.settings import Settings
-    from graphflow.spec.decorator import Each, InputFile, ModelName, OneOrMany, Seed
+    from graphflow.spec.decorator import Each, InputFile, ModelName, OneOrMany, Seed, node
     from graphflow.sweeps.results import Swept
     from graphflow.sweeps.sweep import sweep
 
@@ -50,6 +49,7 @@ _HOMES = {
     "Settings": "graphflow.settings",
     "Workflow": "graphflow.building.workflow",
     "Swept": "graphflow.sweeps.results",
+    "node": "graphflow.spec.decorator",
     "run": "graphflow.session",
     "sweep": "graphflow.sweeps.sweep",
 }

@@ -31,6 +31,7 @@ from graphflow.cli import (
     show,
     validate,
     verify,
+    worker,
     workflows,
 )
 from graphflow.cli.output import alone
@@ -73,6 +74,7 @@ for command in (
     command.register(app)
 app.add_typer(models.app)
 app.add_typer(cache.app)
+app.add_typer(worker.app)
 doctor.register(app)
 
 

@@ -74,6 +74,14 @@ def run(
         ),
     ] = False,
     where: Where = Where(),  # noqa: B008  # it is frozen
+    worker: Annotated[
+        bool,
+        typer.Option(
+            "--worker",
+            metavar="",
+            help="Have the worker run it, where one runs (`graphflow worker start`); GRAPHFLOW_WORKER=1 does the same.",
+        ),
+    ] = False,
     as_json: Annotated[
         bool,
         typer.Option(
@@ -85,6 +93,7 @@ def run(
     ] = False,
 ) -> None:
     """Run a workflow and write what it makes. What was computed before is not computed again."""
+    del worker  # whoever comes here has no worker, or is it: graphflow.cli.handing
     with json_errors(as_json) as fields:
         session, loaded = where.session(), load(what.workflow, report=what.report)
         if locked:
