@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from graphflow.errors import GraphflowError
     from graphflow.execution.environment import Cancellation
     from graphflow.execution.result import Result
+    from graphflow.service.client import AsyncClient, Client
     from graphflow.session import Session, run
     from graphflow.settings import Settings
     from graphflow.spec.decorator import Each, InputFile, ModelName, OneOrMany, Seed, node
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
 __path__.append(str(Path(__file__).parent / "names_of_0_1"))
 
 _HOMES = {
+    "AsyncClient": "graphflow.service.client",
     "Cancellation": "graphflow.execution.environment",
+    "Client": "graphflow.service.client",
     "Each": "graphflow.spec.decorator",
     "GraphflowError": "graphflow.errors",
     "InputFile": "graphflow.spec.decorator",
@@ -55,7 +58,9 @@ _HOMES = {
 }
 
 __all__ = [
+    "AsyncClient",
     "Cancellation",
+    "Client",
     "Each",
     "GraphflowError",
     "InputFile",

@@ -42,6 +42,8 @@ class Result:
         withheld: By effect node: how many items the safety filter took out.
         plan: The last plan.
         run_id: The run, as its events have it.
+        nodes: The type of each node of the plan, in its order.
+        seeds: The numbers drawn for seeds that said ``"random"``, by address of the parameter.
         notices: What planning and nodes had to tell, as ``notice`` events do.
     """
 
@@ -53,6 +55,8 @@ class Result:
     withheld: Mapping[str, int]
     plan: Plan
     run_id: str
+    nodes: Mapping[str, str]
+    seeds: Mapping[str, int]
     notices: tuple[str, ...] = ()
 
     @classmethod
@@ -90,6 +94,8 @@ class Result:
             withheld=_here(outcome.withheld, homes),
             plan=plan,
             run_id=run_id,
+            nodes={step.id: step.spec.type for step in plan.steps.values()},
+            seeds=plan.expanded.seeds,
             notices=tuple(dict.fromkeys([*plan.notices, *notices])),
         )
 
@@ -99,19 +105,9 @@ class Result:
         return [file.path for files in self.files.values() for file in files]
 
     @property
-    def nodes(self) -> Mapping[str, str]:
-        """The type of each node of the plan, in its order."""
-        return {step.id: step.spec.type for step in self.plan.steps.values()}
-
-    @property
     def ran(self) -> list[str]:
         """The nodes that ran, in the order of the plan."""
         return [node for node in self.nodes if self.done(node) in ("ran", "written")]
-
-    @property
-    def seeds(self) -> Mapping[str, int]:
-        """The numbers drawn for seeds that said ``"random"``, by address of the parameter."""
-        return self.plan.expanded.seeds
 
     @property
     def images(self) -> list[Picture]:
@@ -133,7 +129,7 @@ class Result:
     @property
     def given(self) -> Mapping[str, Any]:
         """The named outputs, and by address what else was asked for with ``targets``."""
-        named = {str(end) for end in self.plan.outputs.values()}
+        named = {str(end) for end in self.plan.outputs.values()} if self.values else set()
         return {**self.outputs, **{address: value for address, value in self.values.items() if address not in named}}
 
     def done(self, node: str) -> str | None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from graphflow.limits import LIMITS
 
+TOKEN_VARIABLE = "GRAPHFLOW_TOKEN"
+DEFAULT_PORT = 8189
 LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -29,7 +31,7 @@ class ServiceOptions:
     """
 
     host: str = "127.0.0.1"
-    port: int = 8189
+    port: int = DEFAULT_PORT
     token: str | None = None
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()

@@ -14,11 +14,11 @@ import uvicorn
 
 from graphflow.basics.atomic import write_new
 from graphflow.errors import InvalidInputError
+from graphflow.service.options import TOKEN_VARIABLE
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-TOKEN_VARIABLE = "GRAPHFLOW_TOKEN"
 _LEAST = 16
 _PATIENCE = 3
 """Seconds that open connections have at the end."""
