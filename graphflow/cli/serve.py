@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -60,6 +61,13 @@ def serve(
             help="How many jobs are carried out at the same time; they share the device.",
         ),
     ] = 1,
+    stdio: Annotated[
+        bool,
+        typer.Option(
+            "--stdio", metavar="", rich_help_panel=SERVICE,
+            help="Listen nowhere: read what is asked from standard input and answer on standard output, a JSON object a line, for a program that starts it.",
+        ),
+    ] = False,
     safety: SafetyOption = None,
     where: Where = Where(),  # noqa: B008  # it is frozen
 ) -> None:  # fmt: skip
@@ -69,6 +77,7 @@ def serve(
     """
     try:
         from graphflow.service.app import Service, make_app
+        from graphflow.service.lines import Lines
         from graphflow.service.native import native_router
         from graphflow.service.serving import listen, token_of
         from graphflow.service.serving import serve as answer
@@ -82,6 +91,10 @@ def serve(
     session = where.session({} if safety is None else {"safety": safety})
     folder = data or default_service_dir()
     options = ServiceOptions(host=host, port=port, hosts=tuple(allow_host or ()), origins=tuple(allow_origin or ()))
+    if stdio:
+        with Service(session, folder, options, workers=jobs) as service:
+            Lines(service, _write).serve(sys.stdin.buffer)
+        return
     token, place = token_of(folder, wanted=not options.local)
     with (
         listen(host, port) as listening,
@@ -89,12 +102,16 @@ def serve(
     ):
 
         def ready(address: str) -> None:
-            answers().write(f"{address}\n")
-            answers().flush()
+            _write(f"{address}\n")
             told = f"; clients show the token in {place}" if token else ""
             console(error=True).print(styled(f"graphflow serves at {address}{told}; Ctrl-C ends it"), soft_wrap=True)
 
         answer(make_app(service, [native_router(service)]), listening, ready)
+
+
+def _write(line: str) -> None:
+    answers().write(line)
+    answers().flush()
 
 
 def register(app: typer.Typer) -> None:
