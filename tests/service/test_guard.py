@@ -15,8 +15,8 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from graphflow.limits import LIMITS
+from tests.service.asking import ask, png, run
 from tests.service.conftest import Serve
-from tests.service.test_native import ask, png, run
 
 EVIL = "http://evil.example"
 
