@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import graphlib
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from graphflow.document.document import Document, split_address
@@ -32,6 +34,7 @@ from .rules import RULES
 from .rules.common import PREFIX, PREFIX_LENGTH
 from .rules.needs import need_of
 from .rules.rule import AnyRule, Convert, Input, Rule
+from .without import Bypass
 
 _COSMETIC = frozenset(
     {
@@ -102,6 +105,9 @@ def to_native(flattened: Flattened, *, registry: Registry | None = None, name: s
         ConversionError: The links of nodes that run go round in a circle, or nothing is there to run.
     """
     return _Importer(flattened, installed() if registry is None else registry).run(name)
+
+
+_REPLACED = "replace it in ComfyUI, or write a node pack that has it (docs/node_packs.md)"
 
 
 class _Importer:
@@ -219,6 +225,7 @@ class _Importer:
         self._values[id] = values
         remarks = ([rule.differs] if rule.differs else []) + source.remarks + self._doubts.get(id, [])
         types = [self._builder.nodes[made].type for made in self._builder.current]
+        waits, way_out = self._waits()
         self._entries[id] = Entry(
             id=id,
             type=source.type,
@@ -228,7 +235,9 @@ class _Importer:
             native=tuple(dict.fromkeys(types)),
             remarks=(*remarks, *source.notes),
             pack=self._pack(id, source.type, rule),
-            waits=self._waits(),
+            waits=waits,
+            recorded=source.type in catalogue.recorded(),
+            to_do=way_out,
         )
 
     def _rounded(self) -> list[str]:
@@ -259,11 +268,13 @@ class _Importer:
                     shown = {"images": value, "max_edge": 2048}
                     self._builder.add(source, "preview", shown, suffix=f"preview-{slot}")
 
-    def _waits(self) -> str:
-        """Return what has to be built before the nodes just made run; empty where they run."""
-        made = [self._builder.nodes[id] for id in self._builder.current]
-        found = (self._builder.spec(entry.type).waiting(entry.params, entry.links) for entry in made)
-        return next((waits for waits in found if waits is not None), "")
+    def _waits(self) -> tuple[str, str]:
+        """Return what has to be built before the nodes just made run, and the way out; empty where they run."""
+        for entry in (self._builder.nodes[id] for id in self._builder.current):
+            spec = self._builder.spec(entry.type)
+            if (waits := spec.waiting(entry.params, entry.links)) is not None:
+                return waits, spec.refusal(waits)[1]
+        return "", ""
 
     def _source(self, id: str, node: Mapping[str, Any], rule: AnyRule | None) -> Source:
         inputs: dict[str, Value] = {}
@@ -311,7 +322,19 @@ class _Importer:
             remarks=(reason,),
             pack=self._pack(source.id, source.type, rule),
             provides="; ".join([_provides(source, self._flattened.live), *self._doubts.get(source.id, [])]),
+            to_do=self._way_out(source.type),
         )
+
+    def _way_out(self, type: str) -> str:
+        """Say what to do about a node that is not supported: do without it, where something stands for what it gives."""
+        need = need_of(type)
+        replaced = "replace it in ComfyUI" if need is not None and need.kind == "service" else _REPLACED
+        offer = self._bypass.offer(type)
+        return f"--without {shlex.quote(type)} {offer}; else {replaced}" if offer else replaced
+
+    @cached_property
+    def _bypass(self) -> Bypass:
+        return Bypass(self._flattened)
 
     def _leave_out(self, source: Source, reason: str) -> None:
         """Do without a node that saves or shows and has nothing to, as ComfyUI does."""

@@ -35,6 +35,14 @@ TEXT_BUDGET = 1_000_000
 """Characters of prompt texts that are searched for choices in one file."""
 
 
+@dataclass(frozen=True, slots=True)
+class Kinds:
+    """What kinds a drawn node says that it takes, by input, and gives, by slot."""
+
+    inputs: Mapping[str, str]
+    outputs: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class Flattened:
     """An API prompt and what became of the file on the way.
@@ -53,6 +61,7 @@ class Flattened:
         core_version: ComfyUI's own version that the file names; empty where it names none.
         models: Where models are published, as far as the file says.
         names: File names that follow widgets of other nodes, by save node.
+        kinds: Kinds of links by node id, as far as the file has them.
     """
 
     prompt: Prompt
@@ -67,6 +76,7 @@ class Flattened:
     core_version: Version = ()
     models: tuple[Published, ...] = ()
     names: Mapping[str, FilledName] = field(default_factory=dict)
+    kinds: Mapping[str, Kinds] = field(default_factory=dict)
 
     @cached_property
     def live(self) -> Prompt:
@@ -214,7 +224,7 @@ class _FromUi:
             self._taken,
             {id: pack for _, node, id in placed if (pack := _pack(node))},
         )
-        return replace(flattened, names=self._names)
+        return replace(flattened, names=self._names, kinds={id: _kinds(node) for _, node, id in placed})
 
     def _is_sent(self, scope: Scope, node: UiNode, id: str) -> bool:
         if role(node) is not Role.REAL:
@@ -318,6 +328,10 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _BACKEND_TOKENS = frozenset(
     {"%width%", "%height%", "%year%", "%month%", "%day%", "%hour%", "%minute%", "%second%", "%batch_num%"}
 )
+
+
+def _kinds(node: UiNode) -> Kinds:
+    return Kinds({slot.name: slot.type for slot in node.inputs}, tuple(slot.type for slot in node.outputs))
 
 
 def _pack(node: UiNode) -> str:
