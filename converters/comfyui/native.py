@@ -5,12 +5,12 @@ from __future__ import annotations
 import graphlib
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
-from graphflow.document.document import Document, split_address
+from graphflow.document.document import Document, NodeEntry, split_address
 from graphflow.document.published import source_of
 from graphflow.errors import ConversionError
 from graphflow.execution.filenames import NOT_IN_NAMES, TOKEN
@@ -19,12 +19,14 @@ from graphflow.nodes.output.comfyui_prompt import origin
 from graphflow.spec.registry import Registry, installed
 
 from . import catalogue
+from .app_mode import AppInput
 from .building import NOTHING, Builder, Const, Fused, Lost, MissingError, Ref, RefusedError, Source, Value
 from .controls import drop_unused_sides, mirror_controls
 from .core_version import STEP_NOISE
 from .exposed import exposed_inputs
 from .fields import quote
 from .models import named_models
+from .notes import Note
 from .packs import pack_of
 from .prompt import Flattened
 from .prompt_text import FilledName
@@ -163,12 +165,13 @@ class _Importer:
         sources = [source_of(name, self._flattened.models) for name in named]
         models = [entry.to_json() for entry in dict.fromkeys(sources) if entry is not None]
         document = document.model_copy(update={"meta": {"comfyui": told, **({"models": models} if models else {})}})
-        document = document.model_copy(update={"inputs": exposed_inputs(document, self._builder.registry)})
+        shown = [(app, self._places(app)) for app in self._flattened.app]
+        document = document.model_copy(update={"inputs": exposed_inputs(document, self._builder.registry, shown)})
         report = Report(
             entries=tuple(self._entries[id] for id in self._flattened.prompt),
             format=self._flattened.format,
             container=self._flattened.container,
-            notes=self._flattened.notes,
+            notes=(*self._flattened.notes, *(_unshown(app) for app, places in shown if not places)),
             problems=tuple(
                 note
                 for note in self._flattened.problems
@@ -182,6 +185,28 @@ class _Importer:
             if isinstance(value, Ref)
         }
         return Imported(document, report, addresses)
+
+    def _places(self, shown: AppInput) -> list[str]:
+        """Return the native literals that a widget of app mode became: those made of it, else the only one of its value."""
+        found: list[str] = []
+        for id, name in shown.places:
+            made = [place for place, there in self._builder.direct.items() if there == (id, name)]
+            if not made and id in self._flattened.prompt:
+                prompted = self._flattened.prompt[id]
+                value, rule = prompted["inputs"].get(name), RULES.get(prompted["class_type"])
+                natives = (
+                    {item.native for item in rule.parsed if item.comfy == name} if isinstance(rule, Rule) else set()
+                )
+                made = [
+                    f"{one}.{param}"
+                    for one, entry in self._builder.nodes.items()
+                    if id in _origins(entry)
+                    for param, own in entry.params.items()
+                    if param in natives or (not natives and _same(own, value))
+                ]
+                made = made if len(made) == 1 else []
+            found += made
+        return found
 
     def _let_names_follow(self, document: Document) -> None:
         """Put native tokens into file names that follow widgets, where these became literals as they are."""
@@ -198,8 +223,7 @@ class _Importer:
             return TOKEN.sub(fill, name.text)
 
         for entry in document.nodes.values():
-            told: Any = (entry.meta or {}).get("comfyui", {})
-            names = [self._flattened.names[id] for id in told.get("ids", ()) if id in self._flattened.names]
+            names = [self._flattened.names[id] for id in _origins(entry) if id in self._flattened.names]
             if len(names) == 1 and "filename_prefix" in entry.params:
                 entry.params["filename_prefix"] = PREFIX.to_native(follow(names[0]))
 
@@ -359,6 +383,18 @@ class _Importer:
 
     def _pack(self, id: str, type: str, rule: AnyRule | None) -> str:
         return self._flattened.packs.get(id) or (rule.pack if rule is not None else "") or pack_of(type)
+
+
+def _unshown(app: AppInput) -> Note:
+    return Note(
+        app.node, app.widget, "app-mode", "app mode shows it, and no literal of the native workflow stands for it"
+    )
+
+
+def _origins(entry: NodeEntry) -> Sequence[str]:
+    """Return the ids of the ComfyUI nodes that a native node stands for."""
+    told: Any = (entry.meta or {}).get("comfyui", {})
+    return cast("Sequence[str]", told.get("ids", ()))
 
 
 def apply(rule: Rule, builder: Builder, source: Source) -> list[Value]:
