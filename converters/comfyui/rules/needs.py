@@ -82,7 +82,6 @@ _NODES: Mapping[str, str] = {
     "a prompt that a ControlNet reads instead of the model": "CLIPTextEncodeControlnet",
     "a schedule from GITS's tables, which have no free licence": "GITSScheduler",
     "a sampler that enlarges the latent while it runs": "SamplerLCMUpscale",
-    "an operation on the guided prediction": "LatentApplyOperationCFG",
     "guidance that Mahiro describes": "Mahiro",
     "a trainer of LoRAs": "TrainLoraNode SaveLoRANode LoraModelLoader LossGraphNode LoadImageSetFromFolderNode LoadImageTextSetFromFolderNode",
     "a writer of vector pictures": "SaveSVGNode",
