@@ -31,7 +31,8 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     _FILES: ("save_checkpoint", "save_lora", "save_model", "save_text_encoder", "save_vae"),
     _MEDIA: (
         "safety_filter_video", "save_audio", "save_video", "save_text", "show", "images_to_video", "video_to_images",
-        "load_audio", "load_video", "slice_video", "trim_audio",
+        "load_audio", "load_video", "slice_video", "trim_audio", "silent_audio", "change_volume", "concat_audio",
+        "mix_audio", "split_channels",
     ),
     _UNKNOWN_COUNT: ("rebatch_images", "rebatch_latents"),
     "scripts have no levels of models that were trained on a whole range of them": ("set_continuous_sampling",),

@@ -71,8 +71,6 @@ _FAMILIES: Mapping[str, str] = {
 
 _NODES: Mapping[str, str] = {
     "a reader of video files": "VHS_LoadVideo",
-    "a reader of sound files": "RecordAudio",
-    "nodes that cut, join and mix sound": "EmptyAudio AudioAdjustVolume AudioConcat AudioMerge SplitAudioChannels",
     "LoRAs that act for some prompts or steps only (hooks)":
         "CreateHookKeyframe CreateHookKeyframesFromFloats CreateHookKeyframesInterpolated CreateHookLora"
         " CreateHookLoraModelOnly CreateHookModelAsLora CreateHookModelAsLoraModelOnly CombineHooks2 CombineHooks4"
