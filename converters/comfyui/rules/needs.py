@@ -70,9 +70,7 @@ _NODES: Mapping[str, str] = {
         "CreateHookKeyframe CreateHookKeyframesFromFloats CreateHookKeyframesInterpolated CreateHookLora"
         " CreateHookLoraModelOnly CreateHookModelAsLora CreateHookModelAsLoraModelOnly CombineHooks2 CombineHooks4"
         " CombineHooks8 SetClipHooks SetHookKeyframes",
-    "a conditioning that acts where no other one does": "ConditioningSetDefaultCombine PairConditioningSetDefaultCombine",
     "PhotoMaker's encoder of faces": "PhotoMakerLoader PhotoMakerEncode",
-    "a prompt that a ControlNet reads instead of the model": "CLIPTextEncodeControlnet",
     "a schedule from tables that were published without a free licence": "GITSScheduler OptimalStepsScheduler",
     "guidance whose formula stands nowhere but in ComfyUI's own code, which is under the GPL": "Mahiro",
     "a sampler whose way stands nowhere but in ComfyUI's own code, which is under the GPL": "SamplerLCMUpscale",

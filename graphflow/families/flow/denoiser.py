@@ -24,6 +24,7 @@ from graphflow.sampling.latent_space import space_of
 from graphflow.sampling.loop import MakeMaskSchedule
 from graphflow.sampling.network import Denoiser
 from graphflow.sampling.prediction import ModelSampling
+from graphflow.sampling.regions import CONTROL_EMBEDDING
 from graphflow.values import Conditioning, ConditioningEntry, Control, Latent
 
 REFERENCES = "reference_latents"
@@ -192,6 +193,10 @@ class FlowDenoiser(Denoiser):
             InvalidInputError: A ControlNet is of another family.
         """
         total: Residuals = {}
+        if entries[0].controls and any(CONTROL_EMBEDDING in entry.extras for entry in entries):
+            raise InvalidInputError(
+                "ControlNets of this family read no prompt of their own", advice="take set_control_prompt out"
+            )
         for control in (*entries[0].controls, *self.everywhere):
             net = self.controls.net(control.net)
             self._require_fit(control, net, inner)
