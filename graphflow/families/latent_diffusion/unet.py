@@ -15,10 +15,11 @@ from graphflow.basics.inference import inference
 from graphflow.errors import InvalidInputError, ModelFormatError
 from graphflow.families.latent_diffusion import upscaler
 from graphflow.families.latent_diffusion.batching import evaluation_bytes
-from graphflow.families.latent_diffusion.control import Controls, Residuals
+from graphflow.families.latent_diffusion.control import Controls
 from graphflow.families.latent_diffusion.gligen import Grounding, grounded
 from graphflow.families.latent_diffusion.ip_adapter import PicturePrompts
 from graphflow.families.latent_diffusion.labels import labels, with_label
+from graphflow.families.latent_diffusion.residuals import Residuals
 from graphflow.families.latent_diffusion.saving import Config, Tensors, unet_tensors
 from graphflow.loading.lora_extraction import extract_lora
 from graphflow.modelfiles.family import LatentFormat
