@@ -10,8 +10,10 @@ from . import (
     conditioning,
     control,
     custom,
+    detailers,
     families,
     images,
+    impact,
     latents,
     loaders,
     masks,
@@ -20,6 +22,7 @@ from . import (
     pack_prompts,
     pack_values,
     sampling,
+    segs,
     values,
     video,
     video_families,
@@ -47,6 +50,9 @@ _TOPICS = (
     pack_prompts,
     custom,
     xlabs,
+    segs,
+    detailers,
+    impact,
 )
 
 
