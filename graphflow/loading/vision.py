@@ -42,7 +42,9 @@ class LoadedVision(LoadedPart):
 
 def _transformers(part: Part) -> Any:
     import transformers
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     where = str(part.files[0].parent) if part.files else part.stands_for
     cls = getattr(transformers, part.class_name, None)
     if not (isinstance(cls, type) and issubclass(cls, transformers.PreTrainedModel)):

@@ -225,6 +225,14 @@ def size_to_draw(
     return whole(crop[3] * scale, multiple), whole(crop[2] * scale, multiple)
 
 
+def fitted(crop: Rectangle, width: int, height: int, multiple: int) -> tuple[int, int]:
+    """The largest size (height, width) of a cut-out's shape within a width and a height, in multiples."""
+    scale = min(width / crop[2], height / crop[3])
+    return min(height, whole(crop[3] * scale, multiple)), min(
+        width, whole(crop[2] * scale, multiple)
+    )
+
+
 def whole(edge: float, multiple: int) -> int:
     """The nearest multiple, at least one."""
     return max(multiple, round(edge / multiple) * multiple)

@@ -82,7 +82,8 @@ def _yolo(network: OnnxNetwork, picture: Tensor, threshold: float) -> list[Found
     outputs = network(given)
     shapes = outputs[1][0] if len(outputs) > 1 and outputs[1].ndim == 4 else torch.zeros(0, 1, 1)
     count = len(shapes)
-    if not outputs or outputs[0].ndim != 3 or outputs[0].shape[1] <= 4:
+    first = outputs[0].shape
+    if len(first) != 3 or (first[2] != 6 + count and first[1] < 5 + count):
         raise ModelFormatError(
             "its outputs are none that Ultralytics' detectors have",
             where=str(network.path),

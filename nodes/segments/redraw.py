@@ -15,11 +15,11 @@ from graphflow.spec.decorator import Each, OneOrMany, Seed, node
 from graphflow.values import Image, Mask, Segments
 
 from ..choices import Offset
-from ..images.checks import require_size
+from ..images.checks import require_batch, require_size
 from ..sequences import each
 from .common import Pictures, Things, require_same_size
 
-__all__ = ["crop_segments", "mask_item", "paste_segments", "seeds_for"]
+__all__ = ["batch_masks", "crop_segments", "paste_segments", "seeds_for"]
 
 
 class Crops(NamedTuple):
@@ -47,10 +47,7 @@ def crop_segments(
     ] = False,
     multiple_of: Annotated[int, Field(ge=1, le=256, description="pixels that edges are multiples of")] = 8,
     width: Annotated[
-        int,
-        Field(
-            ge=0, le=LIMITS.edge, description="with height: the size that all are stretched to; 0 goes by guide_size"
-        ),
+        int, Field(ge=0, le=LIMITS.edge, description="with height: what all are fitted into; 0 goes by guide_size")
     ] = 0,
     height: Annotated[int, Field(ge=0, le=LIMITS.edge, description="the same")] = 0,
 ) -> Crops:
@@ -60,13 +57,15 @@ def crop_segments(
         InvalidInputError: The things were found in other pictures.
         LimitError: A cut-out becomes too large.
     """
-    from graphflow.pixels.segments import cut_out, size_to_draw
+    from graphflow.pixels.segments import cut_out, fitted, size_to_draw
 
     require_same_size(segments, image)
     found, kept = [], []
     for part in segments.parts:
-        size: tuple[int, int] | None = (height, width)
-        if not (width and height):
+        size: tuple[int, int] | None
+        if width and height:
+            size = fitted(part.crop, width, height, multiple_of)
+        else:
             size = size_to_draw(
                 part.box,
                 part.crop,
@@ -129,22 +128,23 @@ def seeds_for(
     return each((seed + number) % 2**64 for number in range(count))
 
 
-@node("mask_item")
-def mask_item(
-    masks: Annotated[OneOrMany[Mask], Field(description="the sequence of masks")],
-    index: Annotated[
-        int, Field(ge=-LIMITS.batch, le=LIMITS.batch, description="which, from 0; negative counts from the end")
-    ] = 0,
+@node("batch_masks")
+def batch_masks(
+    masks: Annotated[list[OneOrMany[Mask]], Field(description="the masks, or sequences of them, in order")],
 ) -> Mask:
-    """Take one of a sequence of masks.
+    """Put masks into one batch (B, H, W), brought to the size of the first.
 
     Raises:
-        InvalidInputError: There is no such one.
+        InvalidInputError: There are none.
+        LimitError: The batch is larger than the limits allow.
     """
-    found: Sequence[Any] = (masks,) if isinstance(masks, Mask) else masks
-    if not -len(found) <= index < len(found):
-        raise InvalidInputError(
-            f"there is no item {index}, only {len(found)} items", where="index", advice="the first one is 0"
-        )
-    mask: Mask = found[index]
-    return mask
+    import torch
+
+    from graphflow.pixels.resampling import resample
+
+    parts = [one.values for given in masks for one in ((given,) if isinstance(given, Mask) else given)]
+    if not parts:
+        raise InvalidInputError("there are no masks", where="masks", advice="link at least one")
+    size = parts[0].shape[-2:]
+    require_batch(sum(map(len, parts)), *size)
+    return Mask(values=torch.cat([resample(part[:, None], size, "bilinear")[:, 0] for part in parts]).clamp(0, 1))

@@ -10,6 +10,7 @@ from . import (
     conditioning,
     control,
     custom,
+    cutting,
     detailers,
     families,
     images,
@@ -53,6 +54,7 @@ _TOPICS = (
     segs,
     detailers,
     impact,
+    cutting,
 )
 
 

@@ -495,6 +495,8 @@ RULES: tuple[AnyRule, ...] = (
     Rule("StringListToString", "text_from_list", "string_list:texts join_with:separator", pack=IMPACT, back=False),
     Made("ImpactCombineConditionings", ("combine_conditioning",), _gathered("combine_conditioning", "conditioning", "conditioning"), says="combine_conditioning", pack=IMPACT),
     Made("ImpactConcatConditionings", ("concat_conditioning",), _chained("concat_conditioning", "conditioning", "other"), says="concat_conditioning", pack=IMPACT),
+    Made("MaskListToMaskBatch", ("batch_masks",), _gathered("batch_masks", "mask", "masks"), says="batch_masks", pack=IMPACT),
+    Made("ImpactMakeMaskBatch", ("batch_masks",), _gathered("batch_masks", "mask", "masks"), says="batch_masks", pack=IMPACT),
     Made("ImageMaskSwitch", (), _one_of, says="the chosen input", pack=IMPACT),
     *(
         Made(type, ("switch_index",), switched("select", *(f"input{number}" for number in range(1, 21)), first=1), says="the chosen input", pack=IMPACT)

@@ -248,10 +248,10 @@ def _worded(builder: Builder, source: Source) -> list[Value]:
     inputs = {"segments": found, "image": image, "points": False, "threshold": 0.0, **sam.parts}
     outline = builder.add(source, "outline_segments", inputs, suffix="outline", ids=sam.ids)
     mask = builder.add(source, "segments_to_mask", {"segments": outline, "image": image})
-    return [_behind_black(builder, source, image, mask), mask]
+    return [behind_black(builder, source, image, mask), mask]
 
 
-def _behind_black(builder: Builder, source: Source, image: Value, mask: Ref) -> Ref:
+def behind_black(builder: Builder, source: Source, image: Value, mask: Ref) -> Ref:
     """Return a picture that is black outside a mask."""
     size = builder.add(source, "image_size", {"images": image}, suffix="size")
     edges = {"width": builder.ref(size.node, "width"), "height": builder.ref(size.node, "height")}
