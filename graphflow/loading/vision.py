@@ -46,8 +46,9 @@ def _transformers(part: Part) -> Any:
 
     logging.disable_progress_bar()
     where = str(part.files[0].parent) if part.files else part.stands_for
-    cls = getattr(transformers, part.class_name, None)
-    if not (isinstance(cls, type) and issubclass(cls, transformers.PreTrainedModel)):
+    cls: Any = getattr(transformers, part.class_name, None)
+    known: bool = isinstance(cls, type) and issubclass(cls, transformers.PreTrainedModel)
+    if not known:
         raise ModelFormatError(
             f"transformers has no network {part.class_name!r}",
             where=where,

@@ -186,7 +186,9 @@ def test_things_are_chosen_joined_and_masked(manager: ModelManager) -> None:
     half = blocks((0, 0, 40, 60))
     kept, removed = (nodes.mask_segments(things, half, operation) for operation in ("keep", "remove"))
     assert torch.equal(nodes.segments_to_mask(kept).values, nodes.segments_to_mask(things).values * half.values)
-    assert torch.equal(nodes.segments_to_mask(removed).values, nodes.segments_to_mask(things).values * (1 - half.values))
+    assert torch.equal(
+        nodes.segments_to_mask(removed).values, nodes.segments_to_mask(things).values * (1 - half.values)
+    )
     with pytest.raises(InvalidInputError, match="the mask has 10 x 10 pixels, the pictures 100 x 60"):
         nodes.mask_segments(things, Mask(values=torch.ones(1, 10, 10)))
 

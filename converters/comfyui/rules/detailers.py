@@ -256,13 +256,13 @@ def _each(pipe: bool, outputs: str = "image") -> Make:
 
     def make(builder: Builder, source: Source) -> list[Value]:
         parts = _parts(source, pipe="basic_pipe", kind="pipe") if pipe else _parts(source)
-        segments, before = segments_of(source, "segs")
+        segments, before = segments_of(source, "segs", controls=True)
         controls = tuple(before.parts.get("controls", ())) if before is not None else ()
         image = source.get("image")
         drawn = _draw(builder, source, image, hooked(builder, source, segments), parts, controls=controls)
         made = _paste(builder, source, image, drawn, source.get("feather", 5))
         own = Fused(DRAWN, {"segments": drawn.segments(builder), "images": drawn.images}, (source.id,))
-        told = {
+        told: dict[str, Value] = {
             "image": made, "segs": own, "pipe": source.get("basic_pipe") if pipe else None, "crops": builder.ref(drawn.crops),
             "drawn": drawn.images, "-": None,
         }  # fmt: skip
@@ -276,7 +276,7 @@ def _only_drawn(builder: Builder, source: Source) -> list[Value]:
     parts = _parts(source, pipe="basic_pipe", kind="pipe")
     if source.number("batch_size", 1) != 1:
         source.remark("one picture is drawn of each thing, not several to choose from")
-    segments, before = segments_of(source, "segs")
+    segments, before = segments_of(source, "segs", controls=True)
     controls = tuple(before.parts.get("controls", ())) if before is not None else ()
     drawn = _draw(builder, source, source.get("image"), segments, parts, controls=controls)
     return [Fused(DRAWN, {"segments": drawn.segments(builder), "images": drawn.images}, (source.id,)), None]
@@ -295,20 +295,20 @@ def _pasted(builder: Builder, source: Source) -> list[Value]:
         images = drawn.parts["images"]
     else:
         raise RefusedError("nothing was drawn of its segments, and no other picture is linked")
-    inputs = {"image": source.get("image"), "segments": segments, "images": images, "feather": source.get("feather", 5)}
-    return [builder.add(source, "paste_segments", inputs)]
+    back = {"image": source.get("image"), "segments": segments, "images": images, "feather": source.get("feather", 5)}
+    return [builder.add(source, "paste_segments", back)]
 
 
 def _controlled(builder: Builder, source: Source) -> list[Value]:
     """ControlNetApply (SEGS): a ControlNet for the cut-outs, with a picture of its own."""
-    segments, before = segments_of(source, "segs")
+    segments, before = segments_of(source, "segs", controls=True)
     if source.get("segs_preprocessor") is not None or source.get("control_image") is None:
         raise RefusedError("it draws its hints from the cut-outs; give it a drawn control_image instead")
     control = {
         "control_net": source.get("control_net"), "image": source.get("control_image"), "strength": source.get("strength", 1.0),
         "start": source.get("start_percent", 0.0), "end": source.get("end_percent", 1.0), "vae": source.get("vae"),
     }  # fmt: skip
-    parts = dict(before.parts) if before is not None else {"segments": segments}
+    parts: dict[str, Any] = dict(before.parts) if before is not None else {"segments": segments}
     return [Fused(DRAWN, {**parts, "controls": (*parts.get("controls", ()), control)}, (source.id,))]
 
 

@@ -74,7 +74,9 @@ def _sampled(advanced: bool) -> Make:
     def make(builder: Builder, source: Source) -> list[Value]:
         _no_schedule(source)
         parts = _of_pipe(source)
-        inputs = {native: source.get(comfy) for comfy, native in _SETTINGS.items() if comfy in source.inputs}
+        inputs: dict[str, Any] = {
+            native: source.get(comfy) for comfy, native in _SETTINGS.items() if comfy in source.inputs
+        }
         if advanced:
             inputs |= {
                 "seed": source.get("noise_seed", 0),
@@ -374,12 +376,19 @@ def _inverse(builder: Builder, source: Source) -> list[Value]:
     return [value if slot == chosen else Lost() for slot in range(1, max(chosen, 8) + 1)]
 
 
-def _passed(name: str, *ignored: str, slots: int = 1) -> Make:
+def _bridged(builder: Builder, source: Source) -> list[Value]:
+    if not source.flag("mode", True):
+        raise RefusedError("it switches other nodes off; mute or bypass them instead")
+    source.used |= set(source.inputs)
+    return [source.inputs.get("value")]
+
+
+def _passed(name: str) -> Make:
     """Return a function for a node that passes one of its inputs on."""
 
     def make(builder: Builder, source: Source) -> list[Value]:
-        source.used |= {*ignored, *source.inputs}
-        return [source.inputs.get(name)] * slots
+        source.used |= set(source.inputs)
+        return [source.inputs.get(name)]
 
     return make
 
@@ -509,13 +518,15 @@ RULES: tuple[AnyRule, ...] = (
     Made("ImpactMinMax", ("expression",), _extreme, says="expression", pack=IMPACT),
     Rule("ImpactLatentInfo", "latent_size", "value:latent", "batch_size height width", pack=IMPACT, back=False),
     *(
-        Made(type, (), _passed(name, slots=slots), says="nothing: it changes no picture", pack=IMPACT)
-        for type, name, slots in (
-            ("ImpactSleep", "signal", 1), ("ImpactQueueTrigger", "signal", 1), ("ImpactQueueTriggerCountdown", "signal", 1), ("ImpactControlBridge", "value", 1),
-            ("ImpactSchedulerAdapter", "scheduler", 1), ("ImpactNodeSetMuteState", "signal", 1), ("ImpactSetWidgetValue", "signal", 1), ("RemoveImageFromSEGS", "segs", 1),
-            ("ImpactControlNetClearSEGS", "segs", 1), ("PreviewBridgeLatent", "latent", 1), ("SetDefaultImageForSEGS", "segs", 1),
+        Made(type, (), _passed(name), says="nothing: it changes no picture", differs=differs, pack=IMPACT)
+        for type, name, differs in (
+            ("ImpactSleep", "signal", ""), ("ImpactQueueTrigger", "signal", "it starts no further run"),
+            ("ImpactQueueTriggerCountdown", "signal", "it starts no further run"), ("ImpactSchedulerAdapter", "scheduler", ""),
+            ("ImpactNodeSetMuteState", "signal", "other nodes stay as they are"), ("ImpactSetWidgetValue", "signal", "other nodes stay as they are"),
+            ("PreviewBridgeLatent", "latent", ""),
         )
     ),
+    Made("ImpactControlBridge", (), _bridged, says="nothing, where it switches on", pack=IMPACT),
     Rule("ImageSender", "preview", "images", fixed={"max_edge": 2048}, ignored="filename_prefix link_id", pack=IMPACT, back=False),
 )  # fmt: skip
 """By ComfyUI type."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ..building import Builder, Const, RefusedError, Source, Value
 from .common import BATCH_NOISE, END_STEP, SWITCHED
-from .rule import AnyRule, Made, Rule
+from .rule import AnyRule, Change, Made, Rule
 
 _LAYOUT = frozenset({"noise_layout", "noise_device", "step_noise"})
 _NOISE = {"layout": "batch", "step_noise": BATCH_NOISE["step_noise"]}
@@ -80,7 +82,11 @@ _ADVANCED = (
     "model add_noise noise_seed:seed steps cfg:guidance_scale sampler_name:sampler scheduler:schedule positive negative"
     " latent_image:latent start_at_step:start_step end_at_step:end_step return_with_leftover_noise:leftover_noise"
 )
-_SWITCHES = {"add_noise": SWITCHED, "return_with_leftover_noise": SWITCHED, "end_at_step": END_STEP}
+_SWITCHES: Mapping[str, Change] = {
+    "add_noise": SWITCHED,
+    "return_with_leftover_noise": SWITCHED,
+    "end_at_step": END_STEP,
+}
 
 RULES: tuple[AnyRule, ...] = (
     Made("SamplerLCM", ("select_sampler",), _lcm, says="select_sampler (lcm)"),

@@ -61,14 +61,23 @@ def _clipseg(builder: Builder, source: Source) -> list[Value]:
     return [Fused(DETECTOR, more, (source.id,)), Fused(DETECTOR, {**more, "outline": True}, (source.id,))]
 
 
-def segments_of(source: Source, name: str) -> tuple[Ref, Fused | None]:
+def segments_of(source: Source, name: str, *, controls: bool = False) -> tuple[Ref, Fused | None]:
     """Return an input of segments, and what was drawn of them where that travels with them.
 
+    Args:
+        source: The node.
+        name: The input.
+        controls: Whether the node has use for ControlNets that travel with them.
+
     Raises:
-        RefusedError: It is something else, or missing.
+        RefusedError: It is something else, or missing, or carries ControlNets in vain.
     """
     value = source.get(name)
     if isinstance(value, Fused) and value.kind == DRAWN:
+        if value.parts.get("controls") and not controls:
+            raise RefusedError(
+                "its segments carry ControlNets, which detailers alone read; apply them right before one"
+            )
         return value.parts["segments"], value
     if isinstance(value, Ref):
         return value, None
@@ -349,6 +358,11 @@ def _changed(native: str, comfy: str, default: int) -> Make:
     return make
 
 
+def _bare(builder: Builder, source: Source) -> list[Value]:
+    """ControlNetClear (SEGS), and Remove Image from SEGS: the segments alone."""
+    return [segments_of(source, "segs", controls=True)[0]]
+
+
 def _counted(builder: Builder, source: Source) -> list[Value]:
     return [builder.add(source, "count_segments", {"segments": segments_of(source, "segs")[0]})]
 
@@ -377,8 +391,8 @@ def _tiles(builder: Builder, source: Source) -> list[Value]:
             grown = {"segments": other, "dilation": source.get("filter_segs_dilation", 30)}
             other = builder.add(source, "change_segment_masks", grown, suffix=f"{operation}-grown")
             mask = builder.add(source, "segments_to_mask", {"segments": other}, suffix=f"{operation}-mask")
-            inputs = {"segments": made, "mask": mask, "operation": operation}
-            made = builder.add(source, "mask_segments", inputs, suffix=operation)
+            both: dict[str, Any] = {"segments": made, "mask": mask, "operation": operation}
+            made = builder.add(source, "mask_segments", both, suffix=operation)
     source.used.add("filter_segs_dilation")
     return [made]
 
@@ -389,7 +403,7 @@ def _cut(output: str) -> Make:
     def make(builder: Builder, source: Source) -> list[Value]:
         source.used |= {"alpha_mode", "min_alpha"}
         segments, drawn = segments_of(source, "segs")
-        if drawn is not None:
+        if drawn is not None and "images" in drawn.parts:
             source.used.add("fallback_image_opt")
             pictures: Value = drawn.parts["images"]
         else:
@@ -454,6 +468,7 @@ RULES: tuple[AnyRule, ...] = (
     Made("ImpactSegsAndMaskForEach", ("mask_segments",), _with_mask, says="mask_segments", differs="every thing meets the mask of its own picture", pack=IMPACT),
     Made("ImpactDilateMaskInSEGS", ("change_segment_masks",), _changed("dilation", "dilation", 10), says="change_segment_masks", pack=IMPACT),
     Made("ImpactGaussianBlurMaskInSEGS", ("change_segment_masks",), _changed("blur", "kernel_size", 10), says="change_segment_masks", differs="its sigma is a third of the radius", pack=IMPACT),
+    *(Made(type, (), _bare, says="nothing: the segments alone", pack=IMPACT) for type in ("ImpactControlNetClearSEGS", "RemoveImageFromSEGS")),
     Made("ImpactCount_Elts_in_SEGS", ("count_segments",), _counted, says="count_segments", pack=IMPACT),
     Made("ImpactIsNotEmptySEGS", ("count_segments", "expression"), _any, says="count_segments and expression", pack=IMPACT),
     Made("ImpactMakeTileSEGS", ("tile_segments", "change_segment_masks", "segments_to_mask", "mask_segments"), _tiles, says="tile_segments", differs="by description: where tiles lie", pack=IMPACT),
