@@ -18,7 +18,7 @@ class Estimate:
         run: Nodes to run, each once.
         cached: Nodes whose values are stored.
         write: Effects to carry out.
-        done: Effects among them whose files are stored, so that nothing has to run for them.
+        stored: Effects among them whose files are stored: they are copied where they are not there, and nothing has to run.
         sampling_steps: Steps of all samplers together, as far as planning knows them.
         weights: Bytes of weights to load, by model.
         notices: What the user should know.
@@ -28,7 +28,7 @@ class Estimate:
     run: int = 0
     cached: int = 0
     write: int = 0
-    done: int = 0
+    stored: int = 0
     sampling_steps: int = 0
     weights: dict[str, int] = field(default_factory=dict)
     notices: dict[str, None] = field(default_factory=dict)
@@ -39,7 +39,7 @@ class Estimate:
         for step in plan.steps.values():
             if step.action == "write":
                 self.write += 1
-                self.done += step.artifact_stored
+                self.stored += step.artifact_stored
             if step.action not in ("run", "cached") or step.key in self._counted:
                 continue
             self._counted.update(filter(None, [step.key]))
