@@ -11,7 +11,7 @@ import time
 import zlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import partial, reduce
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from graphflow.errors import StaleTapeError
@@ -155,8 +155,12 @@ def _record(question: bytes, answer: Mapping[str, Tensor]) -> list[bytes | memor
     parts = [to_part(name, tensor) for name, tensor in answer.items()]
     told = [[name, part.dtype, part.shape, part.data.nbytes] for name, part in zip(answer, parts, strict=True)]
     text = json.dumps([question.hex(), told]).encode()
-    body = [text, *(part.data for part in parts)]
-    return [_HEAD.pack(_MARK, len(text), sum(map(len, body)), reduce(_checksum, body, 0)), *body]
+    body: list[bytes | memoryview] = [text]
+    body += [part.data for part in parts]
+    checksum = 0
+    for data in body:
+        checksum = zlib.crc32(data, checksum)
+    return [_HEAD.pack(_MARK, len(text), sum(map(len, body)), checksum), *body]
 
 
 def _read(path: str, start: int) -> tuple[bytes, dict[str, Tensor]]:
@@ -171,7 +175,7 @@ def _read(path: str, start: int) -> tuple[bytes, dict[str, Tensor]]:
         head = file.read(_HEAD.size)
         mark, text_length, length, checksum = _HEAD.unpack(head) if len(head) == _HEAD.size else (b"", 0, 0, 0)
         body = file.read(length)
-    if mark != _MARK or len(body) != length or _checksum(0, body) != checksum:
+    if mark != _MARK or len(body) != length or zlib.crc32(body) != checksum:
         raise DamagedError("a record of a tape is not whole")
     question, told = json.loads(body[:text_length])
     answer: dict[str, Any] = {}
@@ -202,7 +206,3 @@ def _scan(path: str) -> tuple[list[int], int]:
             end = after
             file.seek(end)
     return starts, end
-
-
-def _checksum(so_far: int, data: bytes | memoryview) -> int:
-    return zlib.crc32(data, so_far)

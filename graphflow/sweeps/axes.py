@@ -264,8 +264,8 @@ def combined(axes: Sequence[Axis], *, zip: bool) -> Sequence[Axis]:
     names = tuple(name for axis in axes for name in axis.names)
     length = lengths.popitem()[1]
     rows = ({name: value for axis in axes for name, value in axis.rows[at].items()} for at in range(length))
-    told = (" and ".join(dict.fromkeys(axis.told[at] for axis in axes)) for at in range(length))
-    return [Axis(names, tuple(rows), tuple(told))]
+    places = (" and ".join(dict.fromkeys(axis.told[at] for axis in axes)) for at in range(length))
+    return [Axis(names, tuple(rows), tuple(places))]
 
 
 def _read(path: Path, place: str) -> str:

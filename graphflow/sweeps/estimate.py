@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from graphflow.planning.batches import back
+from graphflow.planning.batches import CALLS, back
 from graphflow.planning.steps import Constant, Plan, Step
 from graphflow.planning.weights import needed_files
 
@@ -55,6 +55,7 @@ class Estimate:
 
 def _sampling_steps(step: Step, plan: Plan) -> int:
     """Return how many steps a sampler takes, or several at once: what it says itself, or the nearest node before it."""
+    calls = {name.partition(".")[0] for name in step.arguments} if step.spec.primary == CALLS else {""}
     for at in back(step, plan):
         told = [
             at.arguments.get(name, Constant(spec.default))
@@ -62,5 +63,6 @@ def _sampling_steps(step: Step, plan: Plan) -> int:
             if name.rpartition(".")[2] == "steps"
         ]
         if told:
-            return sum(part.value for part in told if isinstance(part, Constant) and isinstance(part.value, int))
+            steps = sum(part.value for part in told if isinstance(part, Constant) and isinstance(part.value, int))
+            return steps if at is step else steps * len(calls)
     return 0
