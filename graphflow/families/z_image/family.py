@@ -46,12 +46,16 @@ FAMILY = FlowFamily(
     tasks={"text2img": "ZImagePipeline"},
     scripts=ScriptTraits(
         network="transformer",
-        sources=("graphflow.families.flow.patches", "graphflow.families.z_image.network"),
+        sources=(
+            "graphflow.families.flow.language_states",
+            "graphflow.families.flow.patches",
+            "graphflow.families.z_image.network",
+        ),
         flow=FlowScripts(
             velocity="z_image_velocity",
             times=times,
             encode="encode_with_language_model",
-            options={"template": TEMPLATE},
+            options=lambda _: {"template": TEMPLATE},
             reads=plainly,
         ),
     ),
