@@ -54,11 +54,13 @@ def has_unicode() -> bool:
 def console(*, error: bool = False) -> Console:
     """Return a console for standard output or standard error.
 
-    Colours follow the terminal and ``NO_COLOR``; a width is taken from ``COLUMNS`` or the terminal.
+    Colours follow the terminal and ``NO_COLOR``; a width is taken from ``COLUMNS`` or the terminal. Elsewhere no
+    sentence is folded: what reads a file or a pipe looks for whole lines.
     """
     stream = sys.stderr if error else answers()
-    width = None if stream.isatty() or os.environ.get("COLUMNS") else WIDE
-    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
+    seen = stream.isatty()
+    width = None if seen or os.environ.get("COLUMNS") else WIDE
+    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False, soft_wrap=not seen)
 
 
 def clean(text: object) -> str:
@@ -77,7 +79,7 @@ def paragraph(target: Console, text: Text, indent: int = 0) -> None:
         target.print(Padding(text, (0, 0, 0, indent)))
     else:
         for line in text.split("\n"):
-            target.print(Text(" " * indent) + line if line.plain else line, soft_wrap=True)
+            target.print(Text(" " * indent) + line if line.plain else line)
 
 
 def table(*columns: str, right: Iterable[str] = (), title: str | None = None) -> Table:
@@ -96,9 +98,9 @@ def print_table(target: Console, rows: Table) -> None:
         target.print(rows)
         return
     with target.capture() as captured:
-        target.print(rows)
+        target.print(rows, soft_wrap=False)
     for line in captured.get().splitlines():
-        target.print(Text(line.rstrip()), soft_wrap=True)
+        target.print(Text(line.rstrip()))
 
 
 def add_row(target: Table, *cells: object, style: str = "") -> None:
