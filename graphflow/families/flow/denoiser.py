@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from graphflow.errors import InvalidInputError
-from graphflow.families.flow.control import FlowControl, Residuals
+from graphflow.families.flow.control import FlowControl
+from graphflow.families.flow.residuals import Residuals, summed
 from graphflow.families.flow.saving import flow_families, original_tensors
 from graphflow.families.latent_diffusion.nets import NetsInUse
 from graphflow.families.latent_diffusion.saving import UNET, config_of
@@ -188,7 +189,7 @@ class FlowDenoiser(Denoiser):
         Raises:
             InvalidInputError: A ControlNet is of another family.
         """
-        total: Residuals = {}
+        found: list[Residuals] = []
         if entries[0].controls and any(CONTROL_EMBEDDING in entry.extras for entry in entries):
             raise InvalidInputError(
                 "ControlNets of this family read no prompt of their own", advice="take set_control_prompt out"
@@ -197,9 +198,8 @@ class FlowDenoiser(Denoiser):
             net = self.controls.net(control.net)
             self._require_fit(control, net, inner)
             encoded = self.controls.encoded(control, size[-2], size[-1], size[0] // len(entries), len(entries))
-            for place, found in net.residuals(encoded, told, control.strength, self.module).items():
-                total[place] = total[place] + found if place in total else found
-        return total
+            found.append(net.residuals(encoded, told, control.strength, self.module))
+        return summed(found)
 
     def _require_fit(self, control: Control, net: Any, inner: int) -> None:
         name, text = control.net.files[0].name, self.text_width
