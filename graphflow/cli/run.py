@@ -17,6 +17,7 @@ from graphflow.cli.source import input_values, load, named, overrides
 from graphflow.cli.spread import spread
 from graphflow.cli.terminal import console, styled
 from graphflow.cli.watching import Show
+from graphflow.errors import InvalidInputError
 from graphflow.events import RunFinished, RunStarted
 
 if TYPE_CHECKING:
@@ -112,6 +113,8 @@ def run(
         values = input_values(what.inputs), overrides(what.sets)
         if varied:
             sweep.carry_out(session, loaded, varied, *values, **given)
+        elif varied.batch is not None:
+            raise InvalidInputError("nothing is varied", where="--batch", advice="say what with --vary or --rows")
         else:
             carry_out(session, loaded, *values, **given)
 

@@ -14,7 +14,7 @@ from graphflow.cli.failures import json_errors, print_json
 from graphflow.cli.options import AsJson, InputDir, SafetyOption, Where
 from graphflow.cli.spread import spread
 from graphflow.cli.terminal import console, count, styled
-from graphflow.errors import CancelledError
+from graphflow.errors import CancelledError, InvalidInputError
 from graphflow.jobs.telling import error_json
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def verify(
     """Make files again, without stored results, and say whether they are the same, or what differs and why.
 
     Runs in the recorded number of threads, where the machine has them. Exits 1 where a file shows something else or cannot
-    be made again.
+    be made again, 2 where one does not tell how it was made.
     """
     from graphflow.cli.interruption import interruption
     from graphflow.reproduce.results import is_lock, verify_lock
@@ -70,7 +70,8 @@ def verify(
             locks = [verify_lock(path, make_session, **options) for path in filter(is_lock, files)]
         except (CancelledError, KeyboardInterrupt):
             raise CancelledError("interrupted") from None
-    good = [*(verdict.ok for verdict in verdicts), *(lock.ok for lock in locks)]
+    found: list[Verdict | LockVerdict] = [*verdicts, *locks]
+    good = [verdict.ok for verdict in found]
     if as_json:
         print_json([*map(to_json, verdicts), *map(lock_to_json, locks)], indent=2)
     else:
@@ -78,6 +79,8 @@ def verify(
             show_lock(target, lock)
         if len(good) > 1:
             target.print(styled(f"{sum(good)} of {count(len(good), 'file')} show the same"))
+    if not all(verdict.tells for verdict in found):
+        raise typer.Exit(InvalidInputError.exit_code)
     if not all(good):
         raise typer.Exit(1)
 
