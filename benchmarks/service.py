@@ -28,7 +28,7 @@ from graphflow.spec.decorator import node
 from graphflow.spec.registry import Registry
 
 CLIENTS = (1, 10, 100)
-ASKED = 600
+ASKED = 300
 QUEUED = 10_000
 JOBS = (10_000, 50_000)
 SMALL = {"workflow": "txt2img", "inputs": {"seed": 3}}
@@ -102,7 +102,7 @@ class Connection:
 
     async def ask(self, method: str, path: str, body: object = None) -> bytes:
         """Ask and return the body of the answer."""
-        if self._streams is None:
+        if self._streams is None or self._streams[0].at_eof():
             self._streams = await asyncio.open_connection("127.0.0.1", self._port)
         reader, writer = self._streams
         data = b"" if body is None else json.dumps(body).encode()
