@@ -67,6 +67,9 @@ from .sampling.parameterisation import *
 from .sampling.sample import *
 from .sampling.samplers import *
 from .sampling.sigmas import *
+from .segments.change import *
+from .segments.find import *
+from .segments.redraw import *
 from .video.files import *
 from .video.sound import *
 from .video.svd import *

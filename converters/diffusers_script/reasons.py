@@ -25,7 +25,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     ),
     _RANDOM: ("random_float", "random_int", "random_line"),
     _FAMILY: (
-        "apply_control_patch", "empty_video_latent", "flux2_sigmas", "load_control_patch", "load_image_to_video_checkpoint", "ltxv_sigmas",
+        "apply_control_patch", "load_control_patch", "load_image_to_video_checkpoint", "ltxv_sigmas",
         "replace_latent_frames", "set_audio_length", "set_frame_rate", "svd_conditioning", "trim_video_latent",
     ),
     _FILES: ("save_checkpoint", "save_lora", "save_model", "save_text_encoder", "save_vae"),
@@ -39,9 +39,9 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     "it is computed from two models' weights when it is loaded": ("load_difference_control_net",),
     "scripts put noise on latents when they sample": ("add_noise",),
     "scripts carry no function for it": (
-        "add_default_conditioning", "add_gligen_box", "add_image_prompt", "add_stage_c", "apply_hypernetwork", "cache_references", "cut_latent_to_batch",
-        "encode_prompts_with_images", "encode_stage_c", "enlarge_conditioning", "load_image_to_video_checkpoint",
-        "perp_neg_guidance", "set_cascade_shift", "set_control_prompt", "svd_conditioning",
+        "add_default_conditioning", "add_gligen_box", "add_image_prompt", "add_stage_c", "apply_hypernetwork",
+        "encode_stage_c", "enlarge_conditioning", "load_image_to_video_checkpoint", "perp_neg_guidance",
+        "set_cascade_shift", "set_control_prompt", "svd_conditioning",
     ),
 }  # fmt: skip
 

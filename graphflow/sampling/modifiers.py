@@ -309,6 +309,7 @@ class Ramp(Modifier):
     min_scale: float = 1.0
     triangle: bool = False
     needs_uncond: bool = True
+    spans_batch: bool = True
 
     def combine(self, predictions: Predictions, guided: Tensor) -> Tensor:
         """The clean samples, (B, C, ...), each guided at its own scale."""
@@ -348,6 +349,7 @@ class PerpendicularNegativeChange(Modifier):
 
     negative_scale: float = 1.0
     needs_uncond: bool = True
+    spans_batch: bool = True
 
     def combine(self, predictions: Predictions, guided: Tensor) -> Tensor:
         """The guided clean samples, (B, C, ...)."""

@@ -281,7 +281,7 @@ def test_a_crop_is_placed_by_name(position: str, expressions: int, place: dict[s
             {"mimic_mode": "Half Cosine Up", "model": "IMAGE"},
             "mimic_mode other than Constant",
         ),
-        ("FaceDetailer", {"image": "IMAGE"}, "needs a detector of faces"),
+        ("MMDetDetectorProvider", {"model_name": "a.pth"}, "needs a detector that is a pickle"),
         ("WanSCAILToVideo", {"width": 8}, "needs Wan's later variants"),
         ("GeminiImage2Node", {"prompt": "x"}, "a web service that costs money"),
     ],

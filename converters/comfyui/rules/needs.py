@@ -77,11 +77,16 @@ _NODES: Mapping[str, str] = {
     "a trainer of LoRAs": "TrainLoraNode SaveLoRANode LoraModelLoader LossGraphNode LoadImageSetFromFolderNode LoadImageTextSetFromFolderNode",
     "vector pictures, which only a paid web service makes": "SaveSVGNode",
     "a picture drawn by hand in ComfyUI's window": "Painter PainterNode",
-    "a detector of faces or things, and a sampler of cut-outs (SEGS)":
-        "FaceDetailer FaceDetailerPipe DetailerForEach DetailerForEachDebug DetailerForEachDebugPipe ToDetailerPipe"
-        " EditDetailerPipe BboxDetectorSEGS SAMDetectorCombined ImpactSegsAndMask SEGSPaste SEGSPreview"
-        " ImpactSimpleDetectorSEGS ImpactSEGSOrderedFilter UltralyticsDetectorProvider SAMLoader"
-        " DenoiseSchedulerDetailerHookProvider",
+    "a detector that is a pickle file of MMDetection": "MMDetDetectorProvider",
+    "what a detector's hook does in each pass: noise, another sampler, a mended picture":
+        "NoiseInjectionDetailerHookProvider NoiseInjectionHookProvider UnsamplerHookProvider UnsamplerDetailerHookProvider"
+        " CoreMLDetailerHookProvider CustomSamplerDetailerHookProvider LamaRemoverDetailerHookProvider VariationNoiseDetailerHookProvider",
+    "landmarks of faces (MediaPipe)": "MediaPipeFaceMeshToSEGS",
+    "things in moving pictures": "MaskToSEGS_for_AnimateDiff ImpactSimpleDetectorSEGS_for_AD ImpactSAM2VideoDetectorSEGS SEGSDetailerForAnimateDiff DetailerForEachPipeForAnimateDiff",
+    "single things of a group (SEG_ELT)":
+        "ImpactDecomposeSEGS ImpactAssembleSEGS ImpactFrom_SEG_ELT ImpactEdit_SEG_ELT ImpactDilate_Mask_SEG_ELT ImpactScaleBy_BBOX_SEG_ELT"
+        " ImpactFrom_SEG_ELT_bbox ImpactFrom_SEG_ELT_crop_region",
+    "a choice that is made by hand while it runs": "ImpactSEGSPicker",
     "a segmentation model (SAM, GroundingDINO)":
         "SAM3_Detect SAM3_VideoTrack SCAIL2ColoredMask SAMPreprocessor",
     "a model of depth and geometry that preprocess does not have":
@@ -93,7 +98,7 @@ _NODES: Mapping[str, str] = {
     "a segmentation of scenes, which preprocess does not have":
         "SemSegPreprocessor OneFormer-ADE20K-SemSegPreprocessor OneFormer-COCO-SemSegPreprocessor UniFormer-SemSegPreprocessor",
     "a model that removes backgrounds":
-        "LoadBackgroundRemovalModel RemoveBackground BRIA_RMBG_Zho BRIA_RMBG_ModelLoader_Zho ImageRemoveBackground+ RemBGSession+",
+        "LoadBackgroundRemovalModel RemoveBackground",
     "a model that makes frames between frames": "FrameInterpolationModelLoader FrameInterpolate",
     "a recogniser of faces (InsightFace)":
         "InsightFaceLoader IPAdapterInsightFaceLoader IPAdapterUnifiedLoaderFaceID IPAdapterFaceID IPAdapterApplyFaceID"
@@ -101,7 +106,6 @@ _NODES: Mapping[str, str] = {
         " PulidEvaClipLoader PulidInsightFaceLoader ApplyPulidFlux PulidFluxModelLoader PulidFluxEvaClipLoader"
         " PulidFluxInsightFaceLoader ReActorFaceSwap ReActorFaceSwapOpt ReActorOptions ReActorFaceBoost AutoCropFaces",
     "an IP-Adapter for Stable Diffusion 3": "IPAdapterSD3Loader ApplyIPAdapterSD3",
-    "a sampler that works tile by tile": "UltimateSDUpscale UltimateSDUpscaleNoUpscale BNK_TiledKSampler BNK_TiledKSamplerAdvanced",
     "a sampler that runs towards noise": "BNK_Unsampler",
     "motion modules (AnimateDiff; run_pipeline runs it whole)":
         "ADE_AnimateDiffLoaderWithContext ADE_AnimateDiffCombine ADE_AnimateDiffUniformContextOptions ADE_AnimateDiffLoRALoader"
@@ -122,11 +126,6 @@ _NODES: Mapping[str, str] = {
 }  # fmt: skip
 
 _SPACED: Mapping[str, tuple[str, ...]] = {
-    "a segmentation model (SAM, GroundingDINO)": (
-        "SAMModelLoader (segment anything)",
-        "GroundingDinoModelLoader (segment anything)",
-        "GroundingDinoSAMSegment (segment anything)",
-    ),
     "a recogniser of faces (InsightFace)": ("Image Crop Face",),
     "attention that is divided among prompts by masks; set_conditioning_mask divides the prediction": (
         "Attention couple",
@@ -134,7 +133,7 @@ _SPACED: Mapping[str, tuple[str, ...]] = {
     "a model that describes pictures in words": ("LLava Loader Simple",),
     "a folder of pictures": ("LoadImagesFromDir //Inspire",),
     "a second pass inside the sampler; LatentUpscaleBy and a second KSampler say the same": ("HighRes-Fix Script",),
-    "a sampler that works tile by tile": ("Tiled Upscaler Script", "UltimateSDUpscaleCustomSample"),
+    "a sampler that works tile by tile": ("Tiled Upscaler Script",),
 }
 """Types with spaces in their names, of the same kind."""
 _SERVICES = (
@@ -155,8 +154,6 @@ _BEGINNINGS: Mapping[str, Need] = {
     "ReActor": Need("node", "a recogniser of faces (InsightFace)"),
     "Pulid": Need("node", "a recogniser of faces (InsightFace)"),
     "SUPIR_": Need("family", "SUPIR"),
-    "SEGS": Need("node", "a detector of faces or things, and a sampler of cut-outs (SEGS)"),
-    "Detailer": Need("node", "a detector of faces or things, and a sampler of cut-outs (SEGS)"),
 }
 """What whole groups of types need, by how their names begin."""
 _LOCAL = ("TripoSR", "TripoSplat", "StabilityAudio")

@@ -68,6 +68,17 @@ def skip_transformer_layers(emission: Emission) -> ModelPart:
     return _with(emission.part("model"), Hook("skip_blocks", arguments, "guidance"))
 
 
+def cache_references(emission: Emission) -> ModelPart:
+    """What the network makes of reference pictures, kept for all steps."""
+    flow = flow_of(emission.part("model").base)
+    if flow is None or flow.keeps is None:
+        raise UnsupportedError("models of its family see references anew at every step")
+    if flow.keeps:
+        emission.script.need(flow.keeps)
+    adjust = (("adjust", flow.keeps),) if flow.keeps else ()
+    return _with(emission.part("model"), Hook("keep_references", adjust, "references"))
+
+
 def freeu(emission: Emission) -> ModelPart:
     """FreeU, put on the network after loading."""
     return _hooked(emission, "enable_freeu", "unet")
@@ -87,5 +98,6 @@ EMITTERS: dict[str, Emitter] = {
     "ramp_guidance": ramp_guidance,
     "differential_diffusion": differential_diffusion,
     "freeu": freeu,
+    "cache_references": cache_references,
     "skip_transformer_layers": skip_transformer_layers,
 }
