@@ -322,3 +322,20 @@ def test_tiled_sampling_and_removed_backgrounds_say_what_differs() -> None:
     cut = node("ImageRemoveBackground+", rembg_session=["81", 0], image=["10", 0])
     result = sound(used(n80=cut, n81=session, n90=node("PreviewImage", images=["80", 0])))
     assert one(result, "foreground_mask") == {"model": "isnet-general-use.onnx", "centred": True}
+
+
+def test_transparency_is_a_lora_and_a_decoder() -> None:
+    layered = node("LayeredDiffusionApply", model=["1", 0], config="SDXL, Attention Injection", weight=0.8)
+    model = {name: MODEL[name] for name in ("positive", "negative")}
+    nodes = {
+        "n81": layered, "n82": node("KSampler", model=["81", 0], latent_image=["25", 0], **model, **STEPS),
+        "n83": node("VAEDecode", samples=["82", 0], vae=["1", 2]),
+        "n80": node("LayeredDiffusionDecodeRGBA", samples=["82", 0], images=["83", 0], sd_version="SDXL", sub_batch_size=16),
+        "n90": node("PreviewImage", images=["80", 0]),
+    }  # fmt: skip
+    result = sound(used(**nodes))
+    assert one(result, "apply_lora") == {"lora": "layer_xl_transparent_attn.safetensors", "strength": 0.8}
+    assert result.document.nodes["80"].type == "join_alpha" and "decode_transparency" in kinds(result)
+    shared = {**layered["inputs"], "config": "SD15, Attention Injection (attn_sharing)"}
+    refused = imported(used(**{**nodes, "n81": node("LayeredDiffusionApply", **shared)}))
+    assert any("shares attention" in remark for entry in refused.report.unsupported for remark in entry.remarks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,12 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from safetensors.torch import save_file
 
 from graphflow import nodes
 from graphflow.errors import InvalidInputError, ModelFormatError, ModelNotFoundError
 from graphflow.loading.manager import ModelManager
-from graphflow.values import Image, Mask, Segments
+from graphflow.values import Image, Latent, Mask, Segments
 from tests.closeness import assert_close
 from tests.models.onnx_files import write_onnx
 from tests.models.tiny_manager import make_manager, running
@@ -240,3 +242,31 @@ def test_each_of_a_sequence_gets_a_seed_of_its_own(manager: ModelManager) -> Non
     assert tuple(nodes.seeds_for((picture(), picture(), picture()), seed=2**64 - 2)) == (2**64 - 2, 2**64 - 1, 0)  # type: ignore[arg-type]
     masks = nodes.batch_masks([(blocks((0, 0, 5, 5)), blocks((0, 0, 9, 9), size=(30, 50)))])
     assert masks.values.shape == (2, 60, 100)
+
+
+# ---------------------------------------------------------------------------------------------- transparency
+
+
+def test_transparency_is_the_median_over_turns_and_reflections(manager: ModelManager, tmp_path: Path) -> None:
+    """The published file's names; edges that are no multiple of what the network halves are filled up."""
+    from graphflow.vision.transparency import TransparencyDecoder
+
+    torch.manual_seed(3)
+    network = TransparencyDecoder([8, 8, 8, 16], attending=3).eval()
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, 0.0, 0.2)
+    (tmp_path / "layer_model").mkdir()
+    save_file(network.state_dict(), tmp_path / "layer_model" / "vae_transparent_decoder.safetensors")
+    image, latent = picture(40, 64), Latent(samples=torch.randn(1, 4, 5, 8, generator=torch.Generator().manual_seed(2)))
+    found = nodes.decode_transparency(image, latent)
+    assert found.image.pixels.shape == (1, 3, 40, 64) and found.mask.values.shape == (1, 40, 64)
+    flipped = nodes.decode_transparency(
+        replace(image, pixels=image.pixels.flip(3)), replace(latent, samples=latent.samples.flip(3))
+    )
+    assert_close(flipped.image.pixels.flip(3), found.image.pixels)
+    assert_close(flipped.mask.values.flip(2), found.mask.values)
+    with torch.no_grad():
+        once = network(image.pixels, latent.samples).clamp(0, 1)
+    assert float((once[:, 0] - found.mask.values).abs().mean()) > 1e-3
+    with pytest.raises(InvalidInputError, match="do not belong to 1 pictures of 128 x 64"):
+        nodes.decode_transparency(picture(), latent)

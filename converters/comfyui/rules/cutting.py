@@ -1,4 +1,4 @@
-"""Inpainting in a cut-out (Inpaint-CropAndStitch), and removing backgrounds, by the packs' documentation."""
+"""Inpainting in a cut-out (Inpaint-CropAndStitch), removing backgrounds, and transparency (layerdiffuse)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from .rule import AnyRule, Made, Make
 from .segs import behind_black
 
 _CROP = "ComfyUI-Inpaint-CropAndStitch"
+_LAYERDIFFUSE = "ComfyUI-layerdiffuse"
 _STITCH, _REMOVER = "cut-out", "background remover"
 _SIDES = ("up", "down", "left", "right")
 _PRERESIZED = {
@@ -216,6 +217,42 @@ def _removed(
     return make
 
 
+_LAYERS = {
+    ("SDXL", "Attention Injection"): "layer_xl_transparent_attn.safetensors",
+    ("SDXL", "Conv Injection"): "layer_xl_transparent_conv.safetensors",
+}
+
+
+def _layered(builder: Builder, source: Source) -> list[Value]:
+    """LayeredDiffusionApply: a LoRA that has SDXL draw what stands before a transparent background."""
+    config = source.text("config", "") or f"SDXL, {source.text('method', 'Attention Injection')}"
+    version, _, method = config.partition(", ")
+    if (version, method) not in _LAYERS:
+        raise RefusedError(f"its config {config} shares attention among pictures, which no native node does")
+    inputs = {"model": source.get("model"), "lora": _LAYERS[version, method], "strength": source.get("weight", 1.0)}
+    return [builder.add(source, "apply_lora", inputs)]
+
+
+def _transparent(rgba: bool) -> Make:
+    """Return a function for LayeredDiffusionDecode: colours, and how opaque they are."""
+
+    def make(builder: Builder, source: Source) -> list[Value]:
+        source.used |= {"sub_batch_size", "per_batch"}
+        if source.text("sd_version", "SDXL") != "SDXL":
+            raise RefusedError(
+                "the decoder for Stable Diffusion 1 goes with shared attention, which no native node does"
+            )
+        inputs = {"images": source.get("images"), "latent": source.get("samples")}
+        made = builder.add(source, "decode_transparency", inputs, suffix="colours" if rgba else "")
+        mask = builder.ref(made.node, "mask")
+        if not rgba:
+            return [made, mask]
+        hidden = builder.add(source, "invert_mask", {"mask": mask}, suffix="hidden")
+        return [builder.add(source, "join_alpha", {"images": made, "mask": hidden})]
+
+    return make
+
+
 _CUTS = (
     "invert_mask", "grow_mask", "blur_mask", "resize", "resize_mask", "image_size", "expression", "pad_for_outpaint", "pad_image", "mask_to_image",
     "mask_from_image", "compose_masks", "segments_from_mask", "mask_segments", "crop_segments", "batch_images", "batch_masks", "change_segment_masks",
@@ -226,6 +263,9 @@ _APART = (
 )
 
 RULES: tuple[AnyRule, ...] = (
+    Made("LayeredDiffusionApply", ("apply_lora",), _layered, says="apply_lora", pack=_LAYERDIFFUSE),
+    Made("LayeredDiffusionDecode", ("decode_transparency",), _transparent(rgba=False), says="decode_transparency", pack=_LAYERDIFFUSE),
+    Made("LayeredDiffusionDecodeRGBA", ("decode_transparency", "invert_mask", "join_alpha"), _transparent(rgba=True), says="decode_transparency and join_alpha", pack=_LAYERDIFFUSE),
     Made("InpaintCropImproved", _CUTS, _improved, says="segments_from_mask and crop_segments", differs=_APART, pack=_CROP),
     Made("InpaintCrop", _CUTS, _first, says="segments_from_mask and crop_segments", differs=_APART, pack=_CROP),
     *(

@@ -123,7 +123,8 @@ _NODES: Mapping[str, str] = {
     "BrushNet's second network": "BrushNetLoader BrushNet PowerPaint PowerPaintCLIPLoader",
     "the inpainting patch of Fooocus": "INPAINT_LoadFooocusInpaint INPAINT_ApplyFooocusInpaint INPAINT_VAEEncodeInpaintConditioning",
     "an inpainting network (LaMa, MAT)": "INPAINT_LoadInpaintModel INPAINT_InpaintWithModel",
-    "latents with transparency (LayerDiffuse)": "LayeredDiffusionApply LayeredDiffusionDecode LayeredDiffusionDecodeRGBA",
+    "a model that reads the latent of another layer beside its own (LayerDiffuse)":
+        "LayeredDiffusionCondApply LayeredDiffusionCondJointApply LayeredDiffusionDiffApply LayeredDiffusionJointApply LayeredDiffusionDecodeSplit",
     "the relighting UNet of IC-Light": "ICLightConditioning LoadAndApplyICLightUnet ICLightAppply ICLightApplyMaskGrey",
     "attention that is divided among prompts by masks; set_conditioning_mask divides the prediction": "AttentionCouplePPM",
     "a model that describes pictures in words":
