@@ -71,7 +71,9 @@ def _transformers(part: Part) -> Any:
 
 def _transparency(part: Part) -> TransparencyDecoder:
     if part.stands_for:
-        return _filled(part, TransparencyDecoder(**part.config))
+        sizes: Any = part.config
+        stand_in: TransparencyDecoder = _filled(part, TransparencyDecoder(sizes["widths"], sizes["attending"]))
+        return stand_in
     tensors = {name: tensor for path in part.files for name, tensor in read_all(path, path.name).items()}
     try:
         module = TransparencyDecoder.like(tensors)
