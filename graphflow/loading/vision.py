@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from graphflow.basics.wording import some
 from graphflow.errors import ModelFormatError
 from graphflow.library.describe import ONNX, TRANSPARENCY
 from graphflow.loading.mapped import read_all
 from graphflow.loading.modules import LoadedPart
 from graphflow.loading.random_weights import RandomTensors
-from graphflow.vision.networks import OnnxNetwork, quiet
+from graphflow.vision.networks import OnnxNetwork, StandInNetwork, quiet
 from graphflow.vision.transparency import TransparencyDecoder
 
 if TYPE_CHECKING:
@@ -61,12 +62,21 @@ def _transformers(part: Part) -> Any:
         with quiet():
             if part.stands_for:
                 return _filled(part, cls(cls.config_class.from_dict(dict(part.config))))
-            return cls.from_pretrained(where, local_files_only=True, use_safetensors=True, dtype=torch.float32)
+            module, told = cls.from_pretrained(
+                where, local_files_only=True, use_safetensors=True, dtype=torch.float32, output_loading_info=True
+            )
     except (OSError, ValueError, RuntimeError, TypeError, KeyError, AttributeError) as error:
         problem = str(error).partition("\n")[0][:200]
         raise ModelFormatError(
             f"its weights do not form a {part.class_name}: {problem}", where=where, advice="download the folder again"
         ) from error
+    if told["missing_keys"]:  # transformers would draw them
+        raise ModelFormatError(
+            f"its weights lack {some(sorted(told['missing_keys']))} of a {part.class_name}",
+            where=where,
+            advice="use a folder as transformers saves it, without code of its own",
+        )
+    return module
 
 
 def _transparency(part: Part) -> TransparencyDecoder:
@@ -91,6 +101,7 @@ def _transparency(part: Part) -> TransparencyDecoder:
 _MAKERS: dict[str, Callable[[Part], Any]] = {
     ONNX: lambda part: OnnxNetwork(part.files[0]),
     TRANSPARENCY: _transparency,
+    "StandIn": lambda part: StandInNetwork(),
 }
 """By class, of those that transformers does not have."""
 

@@ -147,6 +147,23 @@ def test_tiles_of_a_larger_picture_are_drawn_one_by_one(folder: Path) -> None:
     assert float((after.mean((2, 3)) - plain.mean((2, 3))).abs().max()) < 0.1
 
 
+def test_stand_ins_describe_cut_and_layer(folder: Path) -> None:
+    described = node(
+        "Florence2Run", image=["10", 0], florence2_model=["81", 0], text_input="", task="caption", do_sample=False
+    )
+    florence = node(
+        "DownloadAndLoadFlorence2Model", model="microsoft/Florence-2-base", precision="fp16", attention="sdpa"
+    )
+    cut = node("Image Remove Background (rembg)", image=["10", 0])
+    layers = node("LayeredDiffusionDecode", samples=["25", 0], images=["10", 0], sd_version="SDXL", sub_batch_size=16)
+    shown = {
+        "n90": node("PreviewAny", source=["80", 2]), "n91": node("PreviewImage", images=["82", 0]), "n92": node("PreviewImage", images=["83", 0]),
+    }  # fmt: skip
+    result = sound(used(n80=described, n81=florence, n82=cut, n83=layers, **shown))
+    _, cut_out, coloured = run(result, folder, "82~picture", "83")
+    assert cut_out.shape == (1, 4, 96, 128) and coloured.shape == (1, 3, 96, 128)
+
+
 # ----------------------------------------------------------------------------------------------------- rules
 
 
@@ -339,3 +356,22 @@ def test_transparency_is_a_lora_and_a_decoder() -> None:
     shared = {**layered["inputs"], "config": "SD15, Attention Injection (attn_sharing)"}
     refused = imported(used(**{**nodes, "n81": node("LayeredDiffusionApply", **shared)}))
     assert any("shares attention" in remark for entry in refused.report.unsupported for remark in entry.remarks)
+
+
+def test_words_and_masks_come_from_one_answer() -> None:
+    model = node("DownloadAndLoadFlorence2Model", model="microsoft/Florence-2-base", precision="fp16", attention="sdpa")
+    asked = node(
+        "Florence2Run",
+        image=["10", 0],
+        florence2_model=["81", 0],
+        text_input="a hat",
+        task="caption_to_phrase_grounding",
+        do_sample=False,
+        num_beams=2,
+    )
+    shown = {"n90": node("MaskPreview", mask=["80", 1]), "n91": node("PreviewAny", source=["80", 2])}
+    result = sound(used(n80=asked, n81=model, **shown))
+    made = one(result, "describe_image")
+    assert made["model"] == "florence-community/Florence-2-base" and made["task"] == "find_phrases"
+    boxes = sound(used(n80=asked, n81=model, n92=node("PreviewImage", images=["80", 0])))
+    assert any("boxes are not drawn" in remark for remark in boxes.report.remarks)

@@ -17,6 +17,9 @@ from graphflow import nodes
 from graphflow.errors import InvalidInputError, ModelFormatError, ModelNotFoundError
 from graphflow.loading.manager import ModelManager
 from graphflow.values import Image, Latent, Mask, Segments
+from graphflow.vision.describe import Task, describe
+from graphflow.vision.detect import Found
+from graphflow.vision.networks import VisionNetwork
 from tests.closeness import assert_close
 from tests.models.onnx_files import write_onnx
 from tests.models.tiny_manager import make_manager, running
@@ -127,6 +130,15 @@ def test_a_detector_of_transformers_finds_what_the_library_finds(manager: ModelM
     x, y, width, height = found.parts[0].box
     assert [x, y, x + width, y + height] == corners
     assert found.parts[0].score == pytest.approx(float(scores[best]), abs=1e-4)
+
+
+def test_weights_that_are_not_there_are_never_drawn(manager: ModelManager, tmp_path: Path) -> None:
+    folder = tmp_path / "detectors" / "torn"
+    module = save_small(folder, "detector")
+    kept = {name: tensor.contiguous() for name, tensor in module.state_dict().items() if "bbox_predictor" not in name}
+    save_file(kept, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ModelFormatError, match="its weights lack bbox_predictor"):
+        nodes.detect_segments(picture(64, 64), "torn")
 
 
 def test_outlines_are_segment_anythings(manager: ModelManager, tmp_path: Path) -> None:
@@ -270,3 +282,54 @@ def test_transparency_is_the_median_over_turns_and_reflections(manager: ModelMan
     assert float((once[:, 0] - found.mask.values).abs().mean()) > 1e-3
     with pytest.raises(InvalidInputError, match="do not belong to 1 pictures of 128 x 64"):
         nodes.decode_transparency(picture(), latent)
+
+
+# ----------------------------------------------------------------------------------------------------- words
+
+
+def save_reader(folder: Path) -> Any:
+    """Save a processor of Florence-2 with a token for every byte; returns its tokenizer."""
+    from graphflow.modelfiles.tokenizer_config import byte_letters
+
+    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    vocab = {token: number for number, token in enumerate([*special, *byte_letters()])}
+    tokenizer = transformers.BartTokenizer(vocab=vocab, merges=[], extra_special_tokens={"image_token": "<image>"})
+    places = [f"<loc_{number}>" for number in range(1000)]
+    tokenizer.add_special_tokens({"additional_special_tokens": [*places, "<poly>", "</poly>"]})
+    pictures = transformers.CLIPImageProcessor(size={"height": 64, "width": 64}, do_center_crop=False)
+    pictures.image_seq_length = 5
+    asked = {name: {} for name in ("pure_text", "description_with_bboxes", "phrase_grounding", "polygons")}
+    transformers.Florence2Processor(pictures, tokenizer, post_processor_config=asked).save_pretrained(folder)
+    return tokenizer
+
+
+def test_answers_are_read_as_words_boxes_and_outlines(tmp_path: Path) -> None:
+    tokenizer = save_reader(tmp_path)
+    asked: list[str] = []
+
+    class Florence2ForConditionalGeneration:
+        answer = ""
+
+        def generate(self, input_ids: torch.Tensor, **more: Any) -> torch.Tensor:
+            asked.append(tokenizer.decode(input_ids[0], skip_special_tokens=True))
+            ids: torch.Tensor = tokenizer(self.answer, return_tensors="pt")["input_ids"]
+            return ids
+
+    module = Florence2ForConditionalGeneration()
+    network = VisionNetwork(module=module, device=torch.device("cpu"), name="florence", folder=tmp_path)
+
+    def told(task: Task, answer: str, words: str = "") -> tuple[str, list[Found]]:
+        module.answer = answer
+        return describe(network, picture(100, 200).pixels[0], task, words=words, most=20, beams=1)
+
+    assert told("caption", "a red circle") == ("a red circle", [])
+    text, (found,) = told("things", "circle<loc_100><loc_200><loc_500><loc_600>")
+    assert text == found.label == "circle"
+    assert found.box == pytest.approx((20, 20, 100, 60), abs=0.2)
+    text, (found,) = told("outline_phrase", "<loc_100><loc_100><loc_500><loc_100><loc_500><loc_500>", "a circle")
+    assert found.mask is not None and found.mask[15, 60] == 1 and found.mask[45, 30] == 0
+    assert asked == [
+        "What does the image describe?", "Locate the objects with category name in the image.", "Locate a circle in the image with mask",
+    ]  # fmt: skip
+    with pytest.raises(InvalidInputError, match="say what to look for"):
+        told("find_phrases", "", " ")

@@ -1,4 +1,4 @@
-"""Inpainting in a cut-out (Inpaint-CropAndStitch), removing backgrounds, and transparency (layerdiffuse)."""
+"""Inpainting in a cut-out (Inpaint-CropAndStitch), removing backgrounds, transparency (layerdiffuse), words (Florence2)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from .rule import AnyRule, Made, Make
 from .segs import behind_black
 
 _CROP = "ComfyUI-Inpaint-CropAndStitch"
-_LAYERDIFFUSE = "ComfyUI-layerdiffuse"
-_STITCH, _REMOVER = "cut-out", "background remover"
+_LAYERDIFFUSE, _FLORENCE = "ComfyUI-layerdiffuse", "ComfyUI-Florence2"
+_STITCH, _REMOVER, _DESCRIBER = "cut-out", "background remover", "describer"
 _SIDES = ("up", "down", "left", "right")
 _PRERESIZED = {
     "ensure minimum resolution": "max(1, c / a, d / b)",
@@ -253,6 +253,58 @@ def _transparent(rgba: bool) -> Make:
     return make
 
 
+_FLORENCES = {
+    f"microsoft/Florence-2-{size}{tuned}": f"florence-community/Florence-2-{size}{tuned}"
+    for size in ("base", "large")
+    for tuned in ("", "-ft")
+}
+"""The same weights as transformers reads them without code of their own."""
+_ASKED = {
+    "caption": "caption", "detailed_caption": "detailed_caption", "more_detailed_caption": "long_caption", "ocr": "read_text",
+    "region_caption": "things", "dense_region_caption": "described_regions", "region_proposal": "regions",
+    "caption_to_phrase_grounding": "find_phrases", "referring_expression_segmentation": "outline_phrase",
+}  # fmt: skip
+
+
+_WORDS = ("caption", "detailed_caption", "more_detailed_caption", "ocr")
+
+
+def _florence(builder: Builder, source: Source) -> list[Value]:
+    source.used |= {"precision", "attention", "convert_to_safetensors"}
+    if source.get("lora") is not None:
+        raise RefusedError("its LoRA has no native counterpart")
+    name = source.text("model", "microsoft/Florence-2-base")
+    known = _FLORENCES.get(name) or _FLORENCES.get(f"microsoft/{name}", name)
+    return [Fused(_DESCRIBER, {"model": known}, (source.id,))]
+
+
+def _asked(builder: Builder, source: Source) -> list[Value]:
+    """Florence2Run: words, and a mask of what they name."""
+    model = source.fused("florence2_model", _DESCRIBER)
+    if model is None:
+        raise RefusedError("florence2_model is missing")
+    task = source.text("task", "caption")
+    if task not in _ASKED:
+        raise RefusedError(f"its task {task} goes with models that run code of their own")
+    source.used |= {"keep_model_loaded", "seed", "fill_mask"}
+    if source.flag("do_sample", True):
+        source.remark("the likeliest answer is given, not a drawn one")
+    if source.text("output_mask_select"):
+        source.remark("the mask shows all that was found")
+    image = source.get("image")
+    inputs = {
+        "image": image, "task": _ASKED[task], "words": source.get("text_input", ""), "tokens": source.get("max_new_tokens", 1024),
+        "beams": source.get("num_beams", 3), **model.parts,
+    }  # fmt: skip
+    made = builder.add(source, "describe_image", inputs, ids=model.ids)
+    things = builder.ref(made.node, "segments")
+    mask = builder.add(source, "segments_to_mask", {"segments": things, "image": image}, suffix="mask")
+    count = builder.add(source, "count_segments", {"segments": things}, suffix="count")
+    if task not in _WORDS:
+        source.remark("boxes are not drawn into the picture")
+    return [image, mask, builder.ref(made.node, "text"), None, count]
+
+
 _CUTS = (
     "invert_mask", "grow_mask", "blur_mask", "resize", "resize_mask", "image_size", "expression", "pad_for_outpaint", "pad_image", "mask_to_image",
     "mask_from_image", "compose_masks", "segments_from_mask", "mask_segments", "crop_segments", "batch_images", "batch_masks", "change_segment_masks",
@@ -263,6 +315,11 @@ _APART = (
 )
 
 RULES: tuple[AnyRule, ...] = (
+    *(
+        Made(type, (), _florence, says="part of the describe_image behind it: florence-community/Florence-2-…", pack=_FLORENCE)
+        for type in ("DownloadAndLoadFlorence2Model", "Florence2ModelLoader")
+    ),
+    Made("Florence2Run", ("describe_image", "segments_to_mask", "count_segments"), _asked, says="describe_image, and segments_to_mask", pack=_FLORENCE),
     Made("LayeredDiffusionApply", ("apply_lora",), _layered, says="apply_lora", pack=_LAYERDIFFUSE),
     Made("LayeredDiffusionDecode", ("decode_transparency",), _transparent(rgba=False), says="decode_transparency", pack=_LAYERDIFFUSE),
     Made("LayeredDiffusionDecodeRGBA", ("decode_transparency", "invert_mask", "join_alpha"), _transparent(rgba=True), says="decode_transparency and join_alpha", pack=_LAYERDIFFUSE),

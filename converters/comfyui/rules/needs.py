@@ -128,7 +128,7 @@ _NODES: Mapping[str, str] = {
     "the relighting UNet of IC-Light": "ICLightConditioning LoadAndApplyICLightUnet ICLightAppply ICLightApplyMaskGrey",
     "attention that is divided among prompts by masks; set_conditioning_mask divides the prediction": "AttentionCouplePPM",
     "a model that describes pictures in words":
-        "WD14Tagger|pysssss Florence2Run DownloadAndLoadFlorence2Model LlavaClipLoader LLavaSamplerSimple Qwen2_Zho"
+        "WD14Tagger|pysssss LlavaClipLoader LLavaSamplerSimple Qwen2_Zho"
         " Qwen2_ModelLoader_Zho AILab_QwenVL AILab_QwenVL_GGUF_PromptEnhancer",
     "a network that enlarges latents": "NNLatentUpscale",
     "a table of prompt styles, which comes with the pack": "SDXLPromptStyler StylesImage_Zho ArtistsImage_Zho MovementsImage_Zho",
