@@ -375,3 +375,64 @@ def test_words_and_masks_come_from_one_answer() -> None:
     assert made["model"] == "florence-community/Florence-2-base" and made["task"] == "find_phrases"
     boxes = sound(used(n80=asked, n81=model, n92=node("PreviewImage", images=["80", 0])))
     assert any("boxes are not drawn" in remark for remark in boxes.report.remarks)
+
+
+def test_a_second_pass_of_a_sampler_is_one_more_node() -> None:
+    inputs = {name: MODEL[name] for name in ("model", "positive", "negative")}
+    script = {"upscale_type": "latent", "hires_ckpt_name": "(use same)", "latent_upscaler": "nearest-exact", "upscale_by": 1.5, "use_same_seed": True, "hires_steps": 3, "denoise": 0.4, "iterations": 1, "use_controlnet": False}  # fmt: skip
+    sampled = node(
+        "KSampler (Efficient)",
+        **inputs,
+        **STEPS,
+        latent_image=["25", 0],
+        optional_vae=["1", 2],
+        script=["81", 0],
+        preview_method="auto",
+        vae_decode="true",
+    )
+    result = sound(
+        used(n80=sampled, n81=node("HighRes-Fix Script", **script), n90=node("PreviewImage", images=["80", 5]))
+    )
+    first, second = (entry for entry in result.document.nodes.values() if entry.type == "sample")
+    assert (first.params["steps"], second.params["steps"], second.params["strength"]) == (2, 3, 0.4)
+    assert first.params["seed"] == second.params["seed"] == 5
+    assert one(result, "upscale_latent") == {"scale": 1.5, "method": "nearest"}
+
+
+def test_sdxl_with_its_refiner_travels_on_one_link() -> None:
+    loader = node("Eff. Loader SDXL", base_ckpt_name="xl.safetensors", base_clip_skip=-2, refiner_ckpt_name="refiner.safetensors", refiner_clip_skip=-2, positive_ascore=6.0, negative_ascore=2.0, vae_name="Baked VAE", positive="a fox", negative="", empty_latent_width=1024, empty_latent_height=1024, batch_size=1)  # fmt: skip
+    sampled = node(
+        "KSampler SDXL (Eff.)",
+        sdxl_tuple=["81", 0],
+        latent_image=["81", 1],
+        optional_vae=["81", 2],
+        noise_seed=3,
+        steps=10,
+        cfg=7.0,
+        sampler_name="euler",
+        scheduler="normal",
+        start_at_step=0,
+        refine_at_step=8,
+        preview_method="auto",
+        vae_decode="true",
+    )
+    result = sound(used(n80=sampled, n81=loader, n90=node("PreviewImage", images=["80", 3])))
+    base, refiner = (entry for entry in result.document.nodes.values() if entry.type == "sample")
+    assert (
+        base.params["end_step"],
+        base.params["leftover_noise"],
+        refiner.params["start_step"],
+        refiner.params["add_noise"],
+    ) == (8, True, 8, False)
+    assert base.links["model"] == "81~base" and refiner.links["positive"] == "81~refiner-positive"
+
+
+@pytest.mark.parametrize(
+    ("type", "inputs", "slot", "number"),
+    [
+        ("Evaluate Integers", {"python_expression": "a * b + c", "a": 3, "b": 4, "c": 5}, 0, "a * b + c"),
+        ("CR Integer Multiple", {"integer": 3, "multiple": 4}, 0, "a * b"),
+    ],
+)
+def test_numbers_are_computed(type: str, inputs: dict[str, Any], slot: int, number: str) -> None:
+    assert one(detailed(type, slot=slot, show="PreviewAny", **inputs), "expression")["expression"] == number

@@ -91,6 +91,7 @@ def test_what_no_detector_is_is_refused_with_the_way_out(manager: ModelManager, 
         ("bbox/torn.onnx", ModelFormatError, "onnxruntime cannot read it"),
         ("bbox/hand.pt", ModelFormatError, "yolo export model=bbox/hand.pt format=onnx"),
         ("bbox/none.pt", ModelNotFoundError, "there is no detector"),
+        ("bbox/none.pt", ModelNotFoundError, "yolo export model=bbox/none.pt format=onnx"),
     ):
         with pytest.raises(error) as caught:
             nodes.detect_segments(picture(), name)

@@ -12,6 +12,7 @@ from . import (
     custom,
     cutting,
     detailers,
+    efficiency,
     families,
     images,
     impact,
@@ -55,6 +56,7 @@ _TOPICS = (
     detailers,
     impact,
     cutting,
+    efficiency,
 )
 
 

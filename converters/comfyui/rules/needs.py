@@ -143,8 +143,9 @@ _SPACED: Mapping[str, tuple[str, ...]] = {
     ),
     "a model that describes pictures in words": ("LLava Loader Simple",),
     "a folder of pictures": ("LoadImagesFromDir //Inspire",),
-    "a second pass inside the sampler; LatentUpscaleBy and a second KSampler say the same": ("HighRes-Fix Script",),
     "a sampler that works tile by tile": ("Tiled Upscaler Script",),
+    "noise that other programs draw, or mixed noise": ("Noise Control Script",),
+    "a grid of pictures; `graphflow run --vary` makes one": ("XY Plot",),
 }
 """Types with spaces in their names, of the same kind."""
 _SERVICES = (
