@@ -79,6 +79,7 @@ from .waiting.loaders import *
 from .waiting.ltxv import *
 from .waiting.sound import *
 from .waiting.video import *
+from .waiting.views import *
 from .waiting.wan import *
 
 NODES: list[Callable[..., Any]] = [value for value in [*globals().values()] if is_node(value)]
