@@ -330,6 +330,29 @@ def test_a_pipe_of_a_detailer_gives_what_went_into_it() -> None:
     assert result.document.nodes["80"].links == {"model": "1", "positive": "2", "negative": "2", "latent": "25"}
 
 
+def test_a_pipe_that_is_edited_brings_its_detectors_hook_and_words() -> None:
+    second = node("UltralyticsDetectorProvider", model_name="segm/hand.pt")
+    hook = node("SEGSOrderedFilterDetailerHookProvider", target="x1", order=False, take_start=0, take_count=1)
+    edited = node(
+        "EditDetailerPipe", detailer_pipe=["27", 0], segm_detector=["82", 1], detailer_hook=["83", 0], wildcard="a hand"
+    )
+    drawn = node(
+        "FaceDetailerPipe",
+        image=["10", 0],
+        detailer_pipe=["81", 0],
+        **DRAWING,
+        **{name: value for name, value in FACES.items() if name != "wildcard"},
+    )
+    again = node("FaceDetailerPipe", **{**drawn["inputs"], "image": ["84", 0], "detailer_pipe": ["84", 4]})
+    result = sound(
+        used(n80=again, n84=drawn, n81=edited, n82=second, n83=hook, n90=node("PreviewImage", images=["80", 0]))
+    )
+    nodes = result.document.nodes
+    assert nodes["80~hook-0"].params == {"by": "left", "order": "ascending", "skip": 0, "most": 1}
+    assert nodes["80~prompt"].params["text"] == "a hand" and nodes["80~found"].links["image"] == "84"
+    assert kinds(result).count("outline_segments") == 2
+
+
 def test_tiled_sampling_and_removed_backgrounds_say_what_differs() -> None:
     tiled = {"tile_width": 512, "tile_height": 512, "tiling_strategy": "padded"}
     model = {name: MODEL[name] for name in ("model", "positive", "negative")}

@@ -211,7 +211,7 @@ def _parts(source: Source, *, pipe: str = "", kind: str = "") -> dict[str, Value
         if refiner is not None:
             parts |= {f"refiner_{name}": value for name, value in refiner.parts.items()}
         return parts
-    return {name: source.get(name) for name in (*PIPE, *_DETECTORS)}
+    return {name: source.get(name) for name in (*PIPE, *_DETECTORS, "wildcard")}
 
 
 def _faces(pipe: bool) -> Make:
@@ -241,7 +241,7 @@ def _faces(pipe: bool) -> Make:
             names={"threshold": "sam_threshold", "dilation": "sam_dilation", "expansion": "sam_bbox_expansion"},
             threshold="bbox_threshold", dilation="sam_dilation",
         )  # fmt: skip
-        found = hooked(builder, source, found)
+        found = hooked(builder, source, found, parts.get("detailer_hook"))
         drawn = _draw(builder, source, image, found, parts)
         made = _paste(builder, source, image, drawn, source.get("feather", 5))
         mask = builder.add(source, "segments_to_mask", {"segments": found, "image": image}, suffix="found-mask")

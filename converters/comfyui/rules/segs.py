@@ -177,9 +177,9 @@ def labelled(builder: Builder, source: Source, segments: Ref) -> Ref:
     return hooked(builder, source, segments)
 
 
-def hooked(builder: Builder, source: Source, segments: Ref) -> Ref:
-    """Apply the filters of a node's hook."""
-    hook = source.get("detailer_hook")
+def hooked(builder: Builder, source: Source, segments: Ref, told: Value = None) -> Ref:
+    """Apply the filters of a node's hook, else of that of its pipe."""
+    hook = source.get("detailer_hook") or told
     for number, choice in enumerate(
         hook.parts.get("choices", ()) if isinstance(hook, Fused) and hook.kind == HOOK else ()
     ):
