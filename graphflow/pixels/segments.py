@@ -16,6 +16,7 @@ from .filters import dilate, erode, gaussian_blur
 from .masks import mask_bounds
 from .resampling import resample
 
+_SAME_SHAPE = 0.02
 Rectangle = tuple[int, int, int, int]
 """(x, y, width, height) in pixels."""
 
@@ -72,6 +73,7 @@ def segments_from_mask(
     fill_holes: bool,
     smallest: int,
     shape: float = 0.0,
+    whole_if_empty: bool = False,
 ) -> Segments:
     """Find connected parts of masks.
 
@@ -83,6 +85,7 @@ def segments_from_mask(
         fill_holes: Fill what a part encloses.
         smallest: Edge in pixels that both edges of a part exceed.
         shape: As in :func:`crop_around`.
+        whole_if_empty: Take a picture whose mask is empty whole, as a thing of which nothing belongs to it.
     """
     from scipy import ndimage
 
@@ -90,6 +93,12 @@ def segments_from_mask(
     found: list[Segment] = []
     for item, mask in enumerate(masks):
         inside = (mask > 0).numpy()
+        if whole_if_empty and not inside.any():
+            box = (0, 0, width, height)
+            found.append(
+                Segment(box=box, crop=box, mask=mask.clone(), label="mask", item=item)
+            )
+            continue
         if fill_holes:
             holes = ndimage.binary_fill_holes(inside)
             mask = torch.where(
@@ -226,7 +235,12 @@ def size_to_draw(
 
 
 def fitted(crop: Rectangle, width: int, height: int, multiple: int) -> tuple[int, int]:
-    """The largest size (height, width) of a cut-out's shape within a width and a height, in multiples."""
+    """The largest size (height, width) of a cut-out's shape within a width and a height, in multiples.
+
+    A shape that is off by rounding alone gets the very size.
+    """
+    if abs(width * crop[3] / (height * crop[2]) - 1) < _SAME_SHAPE:
+        return height, width
     scale = min(width / crop[2], height / crop[3])
     return min(height, whole(crop[3] * scale, multiple)), min(
         width, whole(crop[2] * scale, multiple)
@@ -246,6 +260,26 @@ def cut_out(
     picture = pixels[part.item : part.item + 1, :, y : y + down, x : x + across]
     picture = resample(picture, size, "lanczos").clamp(0, 1)
     return picture, resample(part.mask[None, None], size, "bilinear")[0].clamp(0, 1)
+
+
+def cut_in_proportion(tensor: Tensor, part: Segment, width: int, height: int) -> Tensor:
+    """Cut what a segment's cut-out shows out of (B, …, H, W), which stands for a picture of another size.
+
+    Args:
+        tensor: One for all pictures, or one for each.
+        part: The segment.
+        width: Of the pictures that it was found in.
+        height: Of these pictures.
+    """
+    x, y, across, down = part.crop
+    rows, columns = tensor.shape[-2:]
+    top, left = round(y * rows / height), round(x * columns / width)
+    bottom, right = (
+        max(top + 1, round((y + down) * rows / height)),
+        max(left + 1, round((x + across) * columns / width)),
+    )
+    item = min(part.item, len(tensor) - 1)
+    return tensor[item : item + 1, ..., top:bottom, left:right].clone()
 
 
 def paste_back(

@@ -206,6 +206,9 @@ def segments_from_mask(
     fill_box: Annotated[bool, Field(description="take the whole box around a thing")] = False,
     fill_holes: Annotated[bool, Field(description="fill what a thing encloses")] = False,
     smallest: Annotated[Offset, Field(description="leave out things of which an edge is not longer, in pixels")] = 10,
+    whole_if_empty: Annotated[
+        bool, Field(description="where a mask is empty take the whole picture, of which nothing changes")
+    ] = False,
 ) -> Segments:
     """Take the connected parts of masks (B, H, W) as things in pictures."""
     from graphflow.pixels import segments
@@ -218,6 +221,7 @@ def segments_from_mask(
         fill_holes=fill_holes,
         smallest=smallest,
         shape=aspect,
+        whole_if_empty=whole_if_empty,
     )
 
 

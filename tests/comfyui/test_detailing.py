@@ -358,6 +358,21 @@ def test_tiled_sampling_and_removed_backgrounds_say_what_differs() -> None:
     model = {name: MODEL[name] for name in ("model", "positive", "negative")}
     result = detailed("BNK_TiledKSampler", show="PreviewAny", latent_image=["25", 0], **model, **STEPS, **tiled)
     assert any("sampled whole" in remark for remark in result.report.remarks)
+    white = detailed(
+        "BiRefNetRMBG",
+        image=["10", 0],
+        model="BiRefNet-general",
+        mask_blur=2,
+        mask_offset=-3,
+        invert_output=False,
+        background="Color",
+        background_color="#ffffff",
+    )
+    assert (
+        one(white, "foreground_mask")["model"] == "BiRefNet-general.onnx"
+        and one(white, "solid_image")["color"] == "#ffffff"
+    )
+    assert one(white, "grow_mask")["amount"] == -3
     session = node("RemBGSession+", model="isnet-general-use: general purpose", providers="CPU")
     cut = node("ImageRemoveBackground+", rembg_session=["81", 0], image=["10", 0])
     result = sound(used(n80=cut, n81=session, n90=node("PreviewImage", images=["80", 0])))

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from graphflow import nodes
 from graphflow.errors import InvalidInputError, ModelFormatError, ModelNotFoundError
 from graphflow.loading.manager import ModelManager
-from graphflow.values import Image, Latent, Mask, Segments
+from graphflow.values import Area, Conditioning, ConditioningEntry, Control, ControlNet, Image, Latent, Mask, Segments
 from graphflow.vision.describe import Task, describe
 from graphflow.vision.detect import Found
 from graphflow.vision.networks import VisionNetwork
@@ -240,6 +240,28 @@ def test_cut_outs_are_enlarged_to_the_guide_size_and_pasted_by_their_masks(manag
         nodes.paste_segments(image, things, white[0])
     with pytest.raises(InvalidInputError, match="found in pictures of 100 x 60, these have 128 x 64"):
         nodes.crop_segments(picture(), things)
+
+
+def test_what_the_model_is_told_of_the_whole_is_cut_alike(manager: ModelManager) -> None:
+    """Pictures of ControlNets at twice the size, and masks; rectangles cannot be cut."""
+    tiles = nodes.tile_segments(picture(64, 128), tile_width=64, tile_height=64, overlap=0)
+    hint, mask = picture(128, 256).pixels, blocks((0, 0, 16, 64), size=(64, 128)).values
+    control = Control(net=ControlNet(files=()), hint=hint)
+    entry = ConditioningEntry(embedding=torch.zeros(1, 4, 8), controls=(control,), mask=mask)
+    left, right = nodes.crop_conditioning(Conditioning(entries=(entry,)), tiles)  # type: ignore[misc]
+    assert torch.equal(left.entries[0].controls[0].hint, hint[..., :128])
+    assert torch.equal(right.entries[0].controls[0].hint, hint[..., 128:])
+    assert left.entries[0].mask.sum() == 16 * 64 and right.entries[0].mask.sum() == 0
+    framed = Conditioning(entries=(replace(entry, area=Area(height=8, width=8)),))
+    with pytest.raises(InvalidInputError, match="acts in a rectangle"):
+        nodes.crop_conditioning(framed, tiles)
+
+
+def test_an_empty_mask_may_stand_for_the_whole_picture(manager: ModelManager) -> None:
+    empty = Mask(values=torch.zeros(1, 60, 100))
+    assert not nodes.segments_from_mask(empty).parts
+    (whole,) = nodes.segments_from_mask(empty, whole_if_empty=True).parts
+    assert whole.crop == (0, 0, 100, 60) and not whole.mask.any()
 
 
 def test_tiles_cover_a_picture_with_what_is_around_them(manager: ModelManager) -> None:

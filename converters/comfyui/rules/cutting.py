@@ -101,7 +101,7 @@ def _cut(
             source, "compose_masks", {"destination": mask, "source": context, "operation": "add"}, suffix="around"
         )
     inputs = {
-        "mask": around, "together": True, "crop_factor": max(1.0, factor), "aspect": aspect, "fill_holes": holes, "smallest": 0,
+        "mask": around, "together": True, "crop_factor": max(1.0, factor), "aspect": aspect, "fill_holes": holes, "smallest": 0, "whole_if_empty": True,
     }  # fmt: skip
     things = builder.add(source, "segments_from_mask", inputs, suffix="thing")
     if context is not None:
@@ -217,6 +217,34 @@ def _removed(
     return make
 
 
+def _rmbg(default: str) -> Make:
+    """Return a function for RMBG and BiRefNet: what is before the background, on nothing or on a colour."""
+
+    def make(builder: Builder, source: Source) -> list[Value]:
+        source.used |= {"sensitivity", "process_res", "refine_foreground"}
+        picture = source.get("image")
+        mask: Value = builder.add(
+            source, "foreground_mask", {"image": picture, **_named(source.text("model", default))}, suffix="found"
+        )
+        blur, offset = int(source.number("mask_blur", 0)), int(source.number("mask_offset", 0))
+        if blur:
+            mask = builder.add(source, "blur_mask", {"mask": mask, "radius": min(512, blur)}, suffix="soft")
+        if offset:
+            inputs = {"mask": mask, "amount": offset, "tapered_corners": False}
+            mask = builder.add(source, "grow_mask", inputs, suffix="grown")
+        if source.flag("invert_output"):
+            mask = builder.add(source, "invert_mask", {"mask": mask}, suffix="inverted")
+        color = source.text("background_color", "#222222")[:7]
+        if source.text("background", "Alpha") == "Color" and re.fullmatch("#[0-9a-fA-F]{6}", color):
+            cut = behind_black(builder, source, picture, mask, color)
+        else:
+            hidden = builder.add(source, "invert_mask", {"mask": mask}, suffix="hidden")
+            cut = builder.add(source, "join_alpha", {"images": picture, "mask": hidden}, suffix="picture")
+        return [cut, mask, builder.add(source, "mask_to_image", {"mask": mask}, suffix="shown")]
+
+    return make
+
+
 _LAYERS = {
     ("SDXL", "Attention Injection"): "layer_xl_transparent_attn.safetensors",
     ("SDXL", "Conv Injection"): "layer_xl_transparent_conv.safetensors",
@@ -254,7 +282,7 @@ def _transparent(rgba: bool) -> Make:
 
 
 _FLORENCES = {
-    f"microsoft/Florence-2-{size}{tuned}": f"florence-community/Florence-2-{size}{tuned}"
+    f"florence-2-{size}{tuned}": f"florence-community/Florence-2-{size}{tuned}"
     for size in ("base", "large")
     for tuned in ("", "-ft")
 }
@@ -274,7 +302,7 @@ def _florence(builder: Builder, source: Source) -> list[Value]:
     if source.get("lora") is not None:
         raise RefusedError("its LoRA has no native counterpart")
     name = source.text("model", "microsoft/Florence-2-base")
-    known = _FLORENCES.get(name) or _FLORENCES.get(f"microsoft/{name}", name)
+    known = _FLORENCES.get(name.lower().rpartition("/")[2], name)
     return [Fused(_DESCRIBER, {"model": known}, (source.id,))]
 
 
@@ -333,6 +361,11 @@ RULES: tuple[AnyRule, ...] = (
     Made("ImageRemoveBackground+", _REMOVES, _removed("rembg_session"), says="foreground_mask and composite_images", differs="by description", pack="ComfyUI_essentials"),
     Made("BRIA_RMBG_ModelLoader_Zho", (), _remover("", "RMBG-1.4"), says="part of the foreground_mask behind it", pack="ComfyUI-BRIA_AI-RMBG"),
     Made("BRIA_RMBG_Zho", _REMOVES, _removed("rmbgmodel", rgba=True), says="foreground_mask and join_alpha", differs="by description", pack="ComfyUI-BRIA_AI-RMBG"),
+    *(
+        Made(type, (*_REMOVES, "blur_mask", "grow_mask", "mask_to_image"), _rmbg(default), says="foreground_mask, and join_alpha or a colour behind",
+             differs="by description", pack="ComfyUI-RMBG")
+        for type, default in (("RMBG", "RMBG-2.0"), ("BiRefNetRMBG", "BiRefNet-general"))
+    ),
     Made("Image Remove Background (rembg)", _REMOVES, _removed(rgba=True), says="foreground_mask and join_alpha", differs="by description", pack="rembg-comfyui-node"),
 )  # fmt: skip
 """By ComfyUI type."""

@@ -367,6 +367,9 @@ def _upscaled(enlarges: bool, custom: bool = False) -> Make:
             "sampler_name": "sampler", "scheduler": "schedule", "denoise": "strength",
         }  # fmt: skip
         inputs = {native: source.get(comfy) for comfy, native in steps.items()}
+        for side in ("positive", "negative"):
+            told = {"conditioning": inputs[side], "segments": builder.ref(crops.node, "segments")}
+            inputs[side] = builder.add(source, "crop_conditioning", told, suffix=f"{side}-cut")
         latent = builder.add(source, "sample", {**inputs, "latent": latent, **BATCH_NOISE}, suffix="sample")
         tile = _TILE if source.flag("tiled_decode") else None
         drawn = builder.add(source, "vae_decode", {"vae": vae, "latent": latent, "tile": tile}, suffix="decode")
@@ -404,6 +407,7 @@ _TILES = (
     "resize",
     "tile_segments",
     "crop_segments",
+    "crop_conditioning",
     "encode_image",
     "sample",
     "vae_decode",

@@ -260,11 +260,11 @@ def _worded(builder: Builder, source: Source) -> list[Value]:
     return [behind_black(builder, source, image, mask), mask]
 
 
-def behind_black(builder: Builder, source: Source, image: Value, mask: Ref) -> Ref:
-    """Return a picture that is black outside a mask."""
+def behind_black(builder: Builder, source: Source, image: Value, mask: Value, color: str = "#000000") -> Ref:
+    """Return a picture that has one colour outside a mask."""
     size = builder.add(source, "image_size", {"images": image}, suffix="size")
     edges = {"width": builder.ref(size.node, "width"), "height": builder.ref(size.node, "height")}
-    black = builder.add(source, "solid_image", {**edges, "color": "#000000"}, suffix="black")
+    black = builder.add(source, "solid_image", {**edges, "color": color}, suffix="black")
     return builder.add(source, "composite_images", {"destination": black, "source": image, "mask": mask}, suffix="cut")
 
 
