@@ -203,6 +203,21 @@ def test_detailers_become_nodes_that_run_once_for_each(type: str, inputs: dict[s
     assert {made, "crop_segments", "sample", "paste_segments"} <= set(kinds(result))
 
 
+@pytest.mark.parametrize(
+    ("words", "made", "refused"),
+    [
+        ("[CONCAT] a red nose", ["encode_prompt", "concat_conditioning"], ""),
+        ("an [old] nose", ["encode_prompt"], ""),
+        ("[ASC] one [SEP] two", [], "prompts for single cut-outs"),
+    ],
+)
+def test_words_of_a_detailer(words: str, made: list[str], refused: str) -> None:
+    drawn = node("DetailerForEach", image=["10", 0], segs=["23", 0], **MODEL, **DRAWING, wildcard=words)
+    result = imported(used(n80=drawn, n90=node("PreviewImage", images=["80", 0])))
+    assert [entry.type for id, entry in result.document.nodes.items() if id in ("80~prompt", "80~concat")] == made
+    assert refused in " ".join(remark for entry in result.report.unsupported for remark in entry.remarks)
+
+
 def test_segments_that_were_drawn_travel_with_their_pictures() -> None:
     drawn = node(
         "SEGSDetailer",
@@ -245,6 +260,13 @@ def test_detectors_are_parts_of_what_detects(type: str, inputs: dict[str, Any], 
     result = sound(used(**nodes, n90=node("MaskPreview", mask=["81", 0])))
     assert one(result, "detect_segments") == made
     assert ("choose_segments" in kinds(result)) == ("labels" in inputs)
+
+
+def test_no_segments_and_all_as_one() -> None:
+    for type, inputs in (("EmptySegs", {}), ("ImpactSEGSMerge", {"segs": ["23", 0]})):
+        nodes = {"n80": node(type, **inputs), "n81": node("ImpactIsNotEmptySEGS", segs=["80", 0])}
+        result = sound(used(**nodes, n90=node("PreviewAny", source=["81", 0])))
+        assert result.document.nodes["80"].type == "segments_from_mask"
 
 
 def test_words_find_and_outlines_cut() -> None:

@@ -363,6 +363,19 @@ def _bare(builder: Builder, source: Source) -> list[Value]:
     return [segments_of(source, "segs", controls=True)[0]]
 
 
+def _none(builder: Builder, source: Source) -> list[Value]:
+    """EmptySEGS."""
+    mask = builder.add(source, "solid_mask", {"width": 8, "height": 8, "value": 0.0}, suffix="mask")
+    return [builder.add(source, "segments_from_mask", {"mask": mask})]
+
+
+def _merged(builder: Builder, source: Source) -> list[Value]:
+    """SEGS Merge: one thing of all."""
+    mask = builder.add(source, "segments_to_mask", {"segments": segments_of(source, "segs")[0]}, suffix="mask")
+    inputs = {"mask": mask, "together": True, "crop_factor": 1.0, "smallest": 0}
+    return [builder.add(source, "segments_from_mask", inputs)]
+
+
 def _counted(builder: Builder, source: Source) -> list[Value]:
     return [builder.add(source, "count_segments", {"segments": segments_of(source, "segs")[0]})]
 
@@ -469,6 +482,8 @@ RULES: tuple[AnyRule, ...] = (
     Made("ImpactDilateMaskInSEGS", ("change_segment_masks",), _changed("dilation", "dilation", 10), says="change_segment_masks", pack=IMPACT),
     Made("ImpactGaussianBlurMaskInSEGS", ("change_segment_masks",), _changed("blur", "kernel_size", 10), says="change_segment_masks", differs="its sigma is a third of the radius", pack=IMPACT),
     *(Made(type, (), _bare, says="nothing: the segments alone", pack=IMPACT) for type in ("ImpactControlNetClearSEGS", "RemoveImageFromSEGS")),
+    Made("EmptySegs", ("solid_mask", "segments_from_mask"), _none, says="segments_from_mask of an empty mask", pack=IMPACT),
+    Made("ImpactSEGSMerge", ("segments_to_mask", "segments_from_mask"), _merged, says="segments_to_mask and segments_from_mask", differs=_AS_DETECTED, pack=IMPACT),
     Made("ImpactCount_Elts_in_SEGS", ("count_segments",), _counted, says="count_segments", pack=IMPACT),
     Made("ImpactIsNotEmptySEGS", ("count_segments", "expression"), _any, says="count_segments and expression", pack=IMPACT),
     Made("ImpactMakeTileSEGS", ("tile_segments", "change_segment_masks", "segments_to_mask", "mask_segments"), _tiles, says="tile_segments", differs="by description: where tiles lie", pack=IMPACT),
