@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from graphflow.errors import LimitError
+from graphflow.limits import LIMITS
 from graphflow.values import Segment, Segments
 
 from .filters import dilate, erode, gaussian_blur
-from .masks import mask_bounds
 from .resampling import resample
 
 _SAME_SHAPE = 0.02
@@ -87,43 +88,75 @@ def segments_from_mask(
         shape: As in :func:`crop_around`.
         whole_if_empty: Take a picture whose mask is empty whole, as a thing of which nothing belongs to it.
     """
+    height, width = masks.shape[-2:]
+
+    def parts() -> Iterator[Segment]:
+        for item, mask in enumerate(masks):
+            if whole_if_empty and not (mask > 0).any():
+                box = (0, 0, width, height)
+                yield Segment(
+                    box=box, crop=box, mask=mask.clone(), label="mask", item=item
+                )
+                continue
+            for part, box in _connected(
+                mask, together=together, fill_holes=fill_holes, smallest=smallest
+            ):
+                shown = filled_box(box, width, height) if fill_box else part
+                yield segment_of(
+                    shown, box, factor=factor, shape=shape, label="mask", item=item
+                )
+
+    return Segments(width=width, height=height, parts=within_limits(parts()))
+
+
+def _connected(
+    mask: Tensor, *, together: bool, fill_holes: bool, smallest: int
+) -> Iterator[tuple[Tensor, Rectangle]]:
+    """Yield the connected parts of a mask (H, W), each alone, with the rectangles around them."""
     from scipy import ndimage
 
-    height, width = masks.shape[-2:]
-    found: list[Segment] = []
-    for item, mask in enumerate(masks):
-        inside = (mask > 0).numpy()
-        if whole_if_empty and not inside.any():
-            box = (0, 0, width, height)
-            found.append(
-                Segment(box=box, crop=box, mask=mask.clone(), label="mask", item=item)
-            )
-            continue
-        if fill_holes:
-            holes = ndimage.binary_fill_holes(inside)
-            mask = torch.where(
-                torch.from_numpy(holes & ~inside), torch.ones_like(mask), mask
-            )
-            inside = holes
-        numbers, count = ndimage.label(inside, structure=np.ones((3, 3), dtype=int))
-        names = (
-            [numbers > 0]
-            if together and count
-            else [numbers == number + 1 for number in range(count)]
+    inside = (mask > 0).numpy()
+    if fill_holes:
+        holes = ndimage.binary_fill_holes(inside)
+        mask = torch.where(
+            torch.from_numpy(holes & ~inside), torch.ones_like(mask), mask
         )
-        for name in names:
-            part = torch.where(torch.from_numpy(name), mask, torch.zeros_like(mask))
-            box = mask_bounds(part[None])
-            if min(box[2:]) <= smallest:
-                continue
-            if fill_box:
-                part = filled_box(box, width, height)
-            found.append(
-                segment_of(
-                    part, box, factor=factor, shape=shape, label="mask", item=item
-                )
+        inside = holes
+    numbers, _ = ndimage.label(inside, structure=np.ones((3, 3), dtype=int))
+    if together:
+        numbers = inside.astype(np.int32)
+    for number, place in enumerate(ndimage.find_objects(numbers), 1):
+        rows, columns = place
+        box = (
+            columns.start,
+            rows.start,
+            columns.stop - columns.start,
+            rows.stop - rows.start,
+        )
+        if min(box[2:]) <= smallest:
+            continue
+        part = torch.zeros_like(mask)
+        part[place] = mask[place] * torch.from_numpy(numbers[place] == number)
+        yield part, box
+
+
+def within_limits(parts: Iterable[Segment]) -> tuple[Segment, ...]:
+    """Take segments as long as there are not too many.
+
+    Raises:
+        LimitError: There are more, or their masks take more bytes, than the limits allow.
+    """
+    found: list[Segment] = []
+    size = 0
+    for part in parts:
+        found.append(part)
+        size += 4 * part.mask.numel()
+        if len(found) > LIMITS.batch or size > LIMITS.held_bytes:
+            raise LimitError(
+                f"there are more than {LIMITS.batch:,} things, or their cut-outs take more than {LIMITS.held_bytes:,} bytes",
+                advice="leave out small things, or cut out less around them",
             )
-    return Segments(width=width, height=height, parts=tuple(found))
+    return tuple(found)
 
 
 def filled_box(box: Rectangle, width: int, height: int) -> Tensor:

@@ -65,19 +65,22 @@ def detect_segments(
         ModelNotFoundError: There is no such detector, or onnxruntime is not installed.
         ModelFormatError: It is none, or a pickle file.
         InvalidInputError: The detector goes by words, and there are none.
+        LimitError: It finds too many things.
     """
+    from graphflow.pixels.segments import within_limits
     from graphflow.vision.detect import detect
 
-    parts: list[Segment] = []
-    with _used(detector, "detector") as network:
+    def parts() -> Iterator[Segment]:
         for item, picture in enumerate(image.pixels[:, :3]):
             runtime.current().check_cancelled()
             found = detect(network, picture, words=words, threshold=threshold)
-            parts += _segments(
+            yield from _segments(
                 found, image, item, outline=outline, dilation=dilation, factor=crop_factor, smallest=smallest
             )
+
     height, width = image.pixels.shape[-2:]
-    return Segments(width=width, height=height, parts=tuple(parts))
+    with _used(detector, "detector") as network:
+        return Segments(width=width, height=height, parts=within_limits(parts()))
 
 
 def _segments(
@@ -210,7 +213,11 @@ def segments_from_mask(
         bool, Field(description="where a mask is empty take the whole picture, of which nothing changes")
     ] = False,
 ) -> Segments:
-    """Take the connected parts of masks (B, H, W) as things in pictures."""
+    """Take the connected parts of masks (B, H, W) as things in pictures.
+
+    Raises:
+        LimitError: There are too many.
+    """
     from graphflow.pixels import segments
 
     return segments.segments_from_mask(
@@ -233,14 +240,18 @@ def tile_segments(
     overlap: Annotated[Offset, Field(description="pixels that neighbours share at least, at most half of a tile")] = 64,
     margin: Annotated[Offset, Field(description="pixels around a tile that are seen and not changed")] = 0,
 ) -> Segments:
-    """Cover pictures with tiles, row by row, as if each were a thing in them."""
-    from graphflow.pixels.segments import tiles
+    """Cover pictures with tiles, row by row, as if each were a thing in them.
+
+    Raises:
+        LimitError: There are too many.
+    """
+    from graphflow.pixels.segments import tiles, within_limits
 
     count, _, height, width = image.pixels.shape
     overlap = min(overlap, tile_width // 2, tile_height // 2)
     sizes = {"tile_width": tile_width, "tile_height": tile_height, "overlap": overlap, "margin": margin}
-    parts = [part for item in range(count) for part in tiles(width, height, item=item, **sizes)]
-    return Segments(width=width, height=height, parts=tuple(parts))
+    parts = (part for item in range(count) for part in tiles(width, height, item=item, **sizes))
+    return Segments(width=width, height=height, parts=within_limits(parts))
 
 
 @node("foreground_mask", lane="device")

@@ -14,7 +14,7 @@ import transformers
 from safetensors.torch import save_file
 
 from graphflow import nodes
-from graphflow.errors import InvalidInputError, ModelFormatError, ModelNotFoundError
+from graphflow.errors import InvalidInputError, LimitError, ModelFormatError, ModelNotFoundError
 from graphflow.loading.manager import ModelManager
 from graphflow.values import Area, Conditioning, ConditioningEntry, Control, ControlNet, Image, Latent, Mask, Segments
 from graphflow.vision.describe import Task, describe
@@ -255,6 +255,14 @@ def test_what_the_model_is_told_of_the_whole_is_cut_alike(manager: ModelManager)
     framed = Conditioning(entries=(replace(entry, area=Area(height=8, width=8)),))
     with pytest.raises(InvalidInputError, match="acts in a rectangle"):
         nodes.crop_conditioning(framed, tiles)
+
+
+def test_too_many_things_are_refused(manager: ModelManager) -> None:
+    dots = torch.zeros(1, 140, 140)
+    dots[0, ::2, ::2] = 1
+    with pytest.raises(LimitError, match="there are more than 4,096 things"):
+        nodes.segments_from_mask(Mask(values=dots), smallest=0)
+    assert not nodes.segments_from_mask(Mask(values=dots)).parts
 
 
 def test_an_empty_mask_may_stand_for_the_whole_picture(manager: ModelManager) -> None:
