@@ -496,3 +496,30 @@ def test_sdxl_with_its_refiner_travels_on_one_link() -> None:
 )
 def test_numbers_are_computed(type: str, inputs: dict[str, Any], slot: int, number: str) -> None:
     assert one(detailed(type, slot=slot, show="PreviewAny", **inputs), "expression")["expression"] == number
+
+
+@pytest.mark.parametrize(
+    ("told", "solver", "levels"),
+    [
+        ({"sampler_name": "multistep/res_2m", "scheduler": "beta57", "denoise": 1.0, "eta": 0.0, "bongmath": False}, "res_multistep", "beta_sigmas"),
+        ({"sampler_name": "exponential/res_2s", "scheduler": "simple", "denoise": 0.5, "eta": 0.5, "bongmath": True}, "exp_heun_2_x0", "make_sigmas"),
+        ({"sampler_name": "linear/euler", "scheduler": "beta57", "denoise": 0.5, "steps_to_run": 3}, "euler", "split_sigmas_at_strength"),
+    ],
+)  # fmt: skip
+def test_a_plain_sampler_of_res4lyf_is_its_published_solver(told: dict[str, Any], solver: str, levels: str) -> None:
+    model = {name: MODEL[name] for name in ("model", "positive", "negative")}
+    inputs = {"steps": 10, "steps_to_run": -1, "cfg": 3.0, "seed": 4, "sampler_mode": "standard", **told}
+    result = detailed("ClownsharKSampler_Beta", show="PreviewAny", latent_image=["25", 0], **model, **inputs)
+    assert one(result, "select_sampler") == {"sampler": solver} and levels in kinds(result)
+    assert ("split_sigmas" in kinds(result)) == (inputs["steps_to_run"] == 3)
+    assert any("eta is left out" in remark for remark in result.report.remarks) == bool(inputs.get("eta", 0.5))
+    odd = node(
+        "ClownsharKSampler_Beta",
+        latent_image=["25", 0],
+        **model,
+        **{**inputs, "sampler_name": "fully_implicit/gauss-legendre_2s"},
+    )
+    refused = imported(used(n80=odd, n90=node("PreviewAny", source=["80", 0])))
+    assert any(
+        "its solver gauss-legendre_2s" in remark for entry in refused.report.unsupported for remark in entry.remarks
+    )

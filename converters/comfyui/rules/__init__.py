@@ -23,6 +23,7 @@ from . import (
     pack_images,
     pack_prompts,
     pack_values,
+    res4lyf,
     sampling,
     segs,
     values,
@@ -57,6 +58,7 @@ _TOPICS = (
     impact,
     cutting,
     efficiency,
+    res4lyf,
 )
 
 

@@ -152,7 +152,7 @@ _BEGINNINGS: Mapping[str, Need] = {
     "MimicMotion": Need("family", "MimicMotion"),
     "MZ_": Need("family", "Kolors (run_pipeline runs it whole)"),
     "Krea2": Need("family", "Krea 2's control and style networks"),
-    "Clownshar": Need("node", "the samplers of RES4LYF"),
+    "Clownshar": Need("node", "RES4LYF's guides, chains and options, which are published as code alone"),
     "ReActor": Need("node", "a recogniser of faces (InsightFace)"),
     "Pulid": Need("node", "a recogniser of faces (InsightFace)"),
     "SUPIR_": Need("family", "SUPIR"),
