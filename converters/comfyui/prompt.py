@@ -53,6 +53,7 @@ class Flattened:
         core_version: ComfyUI's own version that the file names; empty where it names none.
         models: Where models are published, as far as the file says.
         names: File names that follow widgets of other nodes, by save node.
+        drawn: The workflow as the front end draws it, where the file holds that.
     """
 
     prompt: Prompt
@@ -67,6 +68,7 @@ class Flattened:
     core_version: Version = ()
     models: tuple[Published, ...] = ()
     names: Mapping[str, FilledName] = field(default_factory=dict)
+    drawn: Mapping[str, Any] | None = None
 
     @cached_property
     def live(self) -> Prompt:
@@ -108,7 +110,7 @@ def to_prompt(
     else:
         workflow = parse_ui(found.document)
         flattened = _FromUi(workflow, journal, choices or Choices(), now).flatten(found.container)
-    return replace(flattened, core_version=found.core_version, models=found.models)
+    return replace(flattened, core_version=found.core_version, models=found.models, drawn=found.drawn)
 
 
 def _from_api(document: Mapping[str, Any], container: str, journal: Journal) -> Flattened:
