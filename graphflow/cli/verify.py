@@ -15,6 +15,7 @@ from graphflow.cli.options import AsJson, InputDir, SafetyOption, Where
 from graphflow.cli.spread import spread
 from graphflow.cli.terminal import console, count, styled
 from graphflow.errors import CancelledError, InvalidInputError
+from graphflow.jobs.telling import error_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -127,7 +128,7 @@ def lock_to_json(verdict: LockVerdict) -> dict[str, Any]:
         "ok": verdict.ok,
         "differs": [{"what": item.place, "locked": item.locked, "here": item.here} for item in verdict.differences],
         "results": None if results is None else {node: {"same": n[0], "all": n[1]} for node, n in results.items()},
-        "error": None if verdict.error is None else failures.to_json(verdict.error),
+        "error": None if verdict.error is None else error_json(verdict.error),
     }
 
 
@@ -150,7 +151,7 @@ def to_json(verdict: Verdict) -> dict[str, Any]:
         "ok": verdict.ok,
         "compared": None if verdict.compared is None else verdict.compared.to_json(),
         "differs": [unlike_to_json(item) for item in verdict.unlike],
-        "error": None if verdict.error is None else failures.to_json(verdict.error),
+        "error": None if verdict.error is None else error_json(verdict.error),
         "to_fetch": list(verdict.missing),
         "hint": verdict.hint if verdict.compared and not verdict.ok and not verdict.unlike else None,
     }
