@@ -68,6 +68,8 @@ def write_stand_ins(session: Session, document: Document, folder: Path, inputs: 
                 found.append(session.library.describe(need.name, need.kind))  # type: ignore[arg-type]
     networks = [part for one in found for name, part in one.parts.items() if name in DENOISERS]
     for one in found:
+        if one.name.endswith((".gguf", ".sft", ".ckpt")):
+            continue
         path = folder / FOLDERS[one.kind] / f"{one.name.removesuffix('.safetensors')}.safetensors"
         path.parent.mkdir(parents=True, exist_ok=True)
         if one.kind == "lora" and one.stands_in and networks:
