@@ -15,7 +15,7 @@ from .loading import Loader
 from .models import PicturePrompt
 from .prompts import Prompts
 from .script import Script, UnsupportedError
-from .solvers import RENOISES_KEPT, schedule_function
+from .solvers import RENOISES_KEPT, SAME_STEPS, schedule_function
 from .steps import FULL_STRENGTH, next_seed, plus_one, sliced, step_seed, total_steps
 
 GAUSSIAN = frozenset(
@@ -42,7 +42,6 @@ LOG_SNR = BROWNIAN | {"exp_heun_2_x0", "er_sde", "seeds_2", "seeds_3", "sa_solve
 """Samplers that see a flow model as one whose latents are clean + sigma * noise."""
 SKIPS_PENULTIMATE = frozenset({"dpm_2", "dpm_2_ancestral", "uni_pc", "uni_pc_bh2"})
 OWN_STEPS = frozenset({"dpm_fast", "dpm_adaptive"})
-SAME_STEPS = {"ddim": "euler"}
 
 
 @dataclass(frozen=True)

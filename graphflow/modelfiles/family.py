@@ -183,6 +183,31 @@ class FlowTimes:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FlowCall:
+    """How Diffusers' pipeline of a family is called to draw from noise alone, where it counts and guides as the engine does.
+
+    Attributes:
+        arguments: Arguments that it always gets.
+        told: The argument for the guidance that a prompt tells, and what stands for one that tells none; empty for families
+            that hear none.
+        scale: The argument for the scale of classifier-free guidance, and what that scale is made less by there; empty
+            where the pipeline changes more than that.
+        reads: How many tokens of a prompt it reads in T5's way; 0 where it is given embeddings always.
+        embeds: Its arguments by what `FlowScripts.encode` gives.
+        listed: Whether it takes one embedding a prompt, as a list.
+        multiple: Pixels of whose multiples it draws.
+    """
+
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    told: tuple[str, float] | tuple[()] = ()
+    scale: tuple[str, int] | tuple[()] = ()
+    reads: int = 0
+    embeds: Mapping[str, str]
+    listed: bool = False
+    multiple: int = 16
+
+
+@dataclass(frozen=True, kw_only=True)
 class FlowScripts:
     """How scripts run a family's flow models: a pipeline of Diffusers for the parts, and functions that they carry.
 
@@ -206,6 +231,7 @@ class FlowScripts:
         adjusts: The function that a loaded transformer goes through; empty where there is nothing to adjust.
         keeps: The function that a transformer goes through whose references are to be `kept`; None where it cannot keep
             them, empty where it can as it is.
+        call: How a pipeline draws the same; None where it never does.
     """
 
     velocity: str
@@ -223,6 +249,7 @@ class FlowScripts:
     references: Callable[[Description], Mapping[str, str]] = lambda _: {}
     adjusts: str = ""
     keeps: str | None = None
+    call: FlowCall | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

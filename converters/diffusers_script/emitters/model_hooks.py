@@ -24,8 +24,10 @@ GUIDANCE: Mapping[str, str] = {
     "scale_epsilon": "EpsilonScale",
     "scale_guidance_frequencies": "FrequencyScale",
     "self_attention_guidance": "SelfAttentionGuidance",
+    "sharpen_guidance": "SharpenDirection",
     "skip_layer_guidance": "skip_layer_guidance",
     "tangential_guidance": "Tangential",
+    "tonemap_guidance": "TonemapDirection",
 }
 """What makes the modifier in a script, by node type; its parameters are the node's."""
 

@@ -78,7 +78,8 @@ def make_entry(emission: Emission, encoder: ModelPart, name: str) -> Entry:
         shown = emission.value(name)
         if len(shown) > LONG:
             shown = constant_for(emission, text, emission.node.id if emission.node.id.isidentifier() else "PROMPT")
-        return Entry(encoder, shown, emission.node.id, parts=f"[({shown}, 1.0)]", single=single)
+        size = len(text.encode())
+        return Entry(encoder, shown, emission.node.id, parts=f"[({shown}, 1.0)]", single=single, bytes=size)
     emission.script.fixed(emission.inputs[name], "its weights are written as parts")
     rows = [row for part in found if (row := _row(emission, part)) is not None]
     constant = emission.script.constant(emission.node.id, listed(rows))

@@ -11,6 +11,11 @@ from .denoiser import Guided
 from .regions import PROMPT_PLACES, Regional, Timed
 
 
+def simple_times(steps, levels=1000):
+    """Every k-th training time, from the noisiest, as far apart as steps ask for."""
+    return [1 - int(i * (levels / steps)) / levels for i in range(steps)]
+
+
 class FlowDenoiser(Guided):
     """The same of a transformer on a flow, from (1 - sigma) * clean + sigma * noise.
 

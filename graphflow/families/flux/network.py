@@ -25,6 +25,7 @@ def flux_velocity(
     beside: Tensor | None = None,
     references: Sequence[Tensor] = (),
     arrange: Callable[..., list[Tensor]] | None = None,
+    **added: Any,
 ) -> Tensor:
     """The flow's velocity, (B, C, h, w) as x.
 
@@ -38,6 +39,7 @@ def flux_velocity(
         beside: Further channels (B, c, h, w), of Fill, Canny and Depth models.
         references: Latents (B, C, h', w') of pictures to look at.
         arrange: Where these stand: from their (rows, columns), and rows and columns of the picture, to places.
+        added: Further arguments of the network.
     """
     height, width = x.shape[-2:]
     tokens, places, count = flux_tokens(x, beside, references, arrange)
@@ -55,6 +57,7 @@ def flux_velocity(
             img_ids=places.to(x.device),
             txt_ids=torch.zeros(embeds.shape[1], 3, device=x.device),
             return_dict=False,
+            **added,
         )[0]
     return unpack(output[:, :count], height, width)
 

@@ -16,7 +16,7 @@ from graphflow.families.z_image.config import (
 )
 from graphflow.families.z_image.names import control_names, transformer_names
 from graphflow.families.z_image.stand_ins import STAND_INS
-from graphflow.modelfiles.family import EncoderRole, FlowScripts, LatentFormat, ScriptTraits, Variant
+from graphflow.modelfiles.family import EncoderRole, FlowCall, FlowScripts, LatentFormat, ScriptTraits, Variant
 
 FAMILY = FlowFamily(
     name="z-image",
@@ -57,6 +57,12 @@ FAMILY = FlowFamily(
             encode="encode_with_language_model",
             options=lambda _: {"template": TEMPLATE},
             reads=plainly,
+            call=FlowCall(
+                arguments={"guidance_scale": 0.0},
+                scale=("guidance_scale", 1),
+                embeds={"embeds": "prompt_embeds"},
+                listed=True,
+            ),
         ),
     ),
     components_in="graphflow.families.z_image.components",
