@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -93,12 +92,6 @@ def drawing(name: str) -> Document:
     nodes["save"] = ("save_image", {}, {"images": "decode"})
     found = {id: {"type": kind, "params": params, "links": links} for id, (kind, params, links) in nodes.items()}
     return Document.model_validate({"graphflow": 2, "nodes": found})
-
-
-@pytest.fixture(scope="module")
-def fresh() -> Iterator[Fresh]:
-    with Fresh() as programs:
-        yield programs
 
 
 def session_on(folder: Path, *, stand_in: bool) -> Session:
