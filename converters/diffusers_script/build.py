@@ -84,7 +84,8 @@ def _emit(script: Script, loader: Loader, library: Library, node: Node, made: Ma
     try:
         return _run(Emission(script, loader, node, inputs, library))
     except UnsupportedError as error:
-        script.problems.append(Problem(f"nodes.{node.id}", f"{node.type}: {error}"))
+        meant = script.graph.nodes.get(error.node, node)
+        script.problems.append(Problem(f"nodes.{meant.id}", f"{meant.type}: {error}"))
         return {}
 
 
