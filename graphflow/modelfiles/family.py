@@ -206,6 +206,29 @@ class FlowCall:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FlowSteering:
+    """How scripts steer a family's models by ControlNets; the functions are the family's.
+
+    Attributes:
+        classes: Classes of ControlNets that they know.
+        hint: The function that makes of (ControlNet, picture) what it reads at every step.
+        steered: The function that makes of ControlNets, and of what the network reads, further arguments of `velocity`.
+        refuses: Why a ControlNet, of which nothing else tells it, cannot be written; empty where it can.
+        pixels: Whether one reads pixels in [-1, 1] in place of latents.
+        unshifted: Whether one reads latents without the shift of the model's space.
+        kinds: Numbers of the kinds of pictures that a union ControlNet can get.
+    """
+
+    classes: frozenset[str]
+    hint: str
+    steered: str
+    refuses: Callable[[str, Config], str] = lambda _name, _config: ""
+    pixels: Callable[[Config], bool] = lambda _: False
+    unshifted: Callable[[Config], bool] = lambda _: False
+    kinds: Callable[[Config], Mapping[str, int]] = lambda _: {}
+
+
+@dataclass(frozen=True, kw_only=True)
 class FlowScripts:
     """How scripts run a family's flow models: a pipeline of Diffusers for the parts, and functions that they carry.
 
@@ -227,6 +250,7 @@ class FlowScripts:
             usual one first.
         adjusts: The function that a loaded transformer goes through; empty where there is nothing to adjust.
         call: How a pipeline draws the same; None where it never does.
+        steering: How ControlNets steer; None where scripts know none.
     """
 
     velocity: str
@@ -243,6 +267,7 @@ class FlowScripts:
     references: Callable[[Description], Mapping[str, str]] = lambda _: {}
     adjusts: str = ""
     call: FlowCall | None = None
+    steering: FlowSteering | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

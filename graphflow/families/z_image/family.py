@@ -16,7 +16,22 @@ from graphflow.families.z_image.config import (
 )
 from graphflow.families.z_image.names import control_names, transformer_names
 from graphflow.families.z_image.stand_ins import STAND_INS
-from graphflow.modelfiles.family import EncoderRole, FlowCall, FlowScripts, LatentFormat, ScriptTraits, Variant
+from graphflow.modelfiles.description import Config
+from graphflow.modelfiles.family import (
+    EncoderRole,
+    FlowCall,
+    FlowScripts,
+    FlowSteering,
+    LatentFormat,
+    ScriptTraits,
+    Variant,
+)
+
+
+def _refuses(_: str, config: Config) -> str:
+    refined = config.get("add_control_noise_refiner") == "control_noise_refiner"
+    return "only its weights tell which layers refine the picture (Fun 2.0 and 2.1)" if refined else ""
+
 
 FAMILY = FlowFamily(
     name="z-image",
@@ -46,13 +61,21 @@ FAMILY = FlowFamily(
     tasks={"text2img": "ZImagePipeline"},
     scripts=ScriptTraits(
         network="transformer",
-        sources=("graphflow.families.flow.patches", "graphflow.families.z_image.network"),
+        sources=(
+            "graphflow.families.flow.patches",
+            "graphflow.families.z_image.network",
+            "graphflow.families.flow.residuals",
+            "graphflow.families.z_image.steering",
+        ),
         flow=FlowScripts(
             velocity="z_image_velocity",
             times=times,
             encode="encode_with_language_model",
             options={"template": TEMPLATE},
             reads=plainly,
+            steering=FlowSteering(
+                classes=frozenset({CONTROL}), hint="z_image_hint", steered="z_image_steered", refuses=_refuses
+            ),
             call=FlowCall(
                 arguments={"guidance_scale": 0.0},
                 scale=("guidance_scale", 1),
