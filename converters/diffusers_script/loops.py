@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from .conditionings import TOLD, Conditioning
+from .conditionings import TOLD, Conditioning, Control
 from .families import family_of, flow_of, steering_of, traits_of
 from .fitting import guidance_hooks
 from .flows import is_raw, levels_of, space_of
@@ -162,13 +162,13 @@ class Loops:
 
     def denoiser(self, sampling: Sampling, pipe: str, latents: str) -> str:
         """Write the guided model of a sampling of latents in a variable; returns its own variable."""
-        sides = sampling.sides
+        sides = [_steered(side, sampling.model.controls) for side in sampling.sides]
         regional = not all(_alone(side) for side in sides)
         flow = flow_of(sampling.model.base)
         own = "Flow" if flow else traits_of(sampling.model.base).suffix.capitalize()
         name = f"{_place(sides)}{own}Denoiser"
         if flow:
-            _require_flow(sampling)
+            _require_flow(sampling, sides)
         if sampling.model.base.refiner:
             if regional and not all("sizes" in dict(entry.settings) for side in sides for entry in side.entries):
                 raise UnsupportedError("prompts of SDXL's refiner in areas need encode_prompt_refiner")
@@ -260,13 +260,13 @@ UNETS_ONLY = frozenset(
 """Changes of guidance by other states of a UNet."""
 
 
-def _require_flow(sampling: Sampling) -> None:
+def _require_flow(sampling: Sampling, sides: Sequence[Conditioning]) -> None:
     """Refuse what scripts do to UNets only.
 
     Raises:
         UnsupportedError: Always where there is something of the kind.
     """
-    for entry in (entry for side in sampling.sides for entry in side.entries if entry.controls):
+    for entry in (entry for side in sides for entry in side.entries if entry.controls):
         if steering_of(sampling.model.base) is None:
             raise UnsupportedError("ControlNets of its family cannot be written in scripts")
         if {"references", "picture"} & set(dict(entry.settings)):
@@ -275,6 +275,11 @@ def _require_flow(sampling: Sampling) -> None:
     only = [hook.helper for hook in hooks if hook.stage in ("unet", "denoiser") or hook.helper in UNETS_ONLY]
     if only or sampling.model.pictures:
         raise UnsupportedError(f"scripts change UNets by {', '.join(only) or 'IP-Adapters'}, not models of its family")
+
+
+def _steered(conditioning: Conditioning, controls: tuple[Control, ...]) -> Conditioning:
+    """A conditioning with further ControlNets."""
+    return Conditioning(tuple(replace(entry, controls=(*entry.controls, *controls)) for entry in conditioning.entries))
 
 
 def _place(sides: Sequence[Conditioning]) -> str:

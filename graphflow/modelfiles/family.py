@@ -213,7 +213,8 @@ class FlowSteering:
         classes: Classes of ControlNets that they know.
         hint: The function that makes of (ControlNet, picture) what it reads at every step.
         steered: The function that makes of ControlNets, and of what the network reads, further arguments of `velocity`.
-        refuses: Why a ControlNet, of which nothing else tells it, cannot be written; empty where it can.
+        refuses: Why a ControlNet of this name and config cannot be written; empty where it can.
+        settled: The config of one where its weights decide about it.
         pixels: Whether one reads pixels in [-1, 1] in place of latents.
         unshifted: Whether one reads latents without the shift of the model's space.
         kinds: Numbers of the kinds of pictures that a union ControlNet can get.
@@ -223,6 +224,7 @@ class FlowSteering:
     hint: str
     steered: str
     refuses: Callable[[str, Config], str] = lambda _name, _config: ""
+    settled: Callable[[Part], Config] = lambda part: part.config
     pixels: Callable[[Config], bool] = lambda _: False
     unshifted: Callable[[Config], bool] = lambda _: False
     kinds: Callable[[Config], Mapping[str, int]] = lambda _: {}

@@ -271,7 +271,8 @@ def controls_of(family: str, config: dict[str, Any]) -> dict[str, Any]:
         return {"qwen": QwenImageControlNetModel(**{name: config[name] for name in kept}, **few)}
     kept = ("dim", "n_heads", "n_kv_heads", "n_refiner_layers")
     told = {name: config[name] for name in kept if name in config}
-    return {"fun": ZImageControlNetModel(**told, control_layers_places=[0], control_in_dim=16)}
+    refined = {"add_control_noise_refiner": "control_noise_refiner", "control_refiner_layers_places": [0, 1]}
+    return {"fun": ZImageControlNetModel(**told, **refined, control_layers_places=[0], control_in_dim=33)}
 
 
 @pytest.mark.parametrize("family", ["flux", "sd3", "qwen_image", "z_image"])
@@ -289,23 +290,25 @@ def test_controlnets_steer_in_scripts_as_in_the_engine(
     nodes["hint"] = {"type": "load_image", "params": {"file": "hint.png"}}
     before: dict[str, str] = {"positive": "positive", "negative": "negative"}
     for name, net in controls_of(family, dict(described.config)).items():
-        (models / "controlnet").mkdir(exist_ok=True)
+        folder = models / ("model_patches" if family == "z_image" else "controlnet")
+        folder.mkdir(exist_ok=True)
         save_file(
             {key: value.contiguous() for key, value in seeded(net, 9).state_dict().items()},
-            models / "controlnet" / f"{family}_{name}.safetensors",
+            folder / f"{family}_{name}.safetensors",
         )
-        nodes[name] = {"type": "load_control_net", "params": {"control_net": f"{family}_{name}"}}
+        loads = "load_control_patch" if family == "z_image" else "load_control_net"
+        nodes[name] = {"type": loads, "params": {"control_net": f"{family}_{name}"}}
+        given = {"control_net": "kind" if name == "union" else name, "image": "hint", "vae": "vae"}
         if name == "union":
-            nodes["kind"] = {
-                "type": "set_union_control_type",
-                "params": {"type": "depth"},
-                "links": {"control_net": "union"},
-            }
-        nodes[f"apply_{name}"] = {
-            "type": "apply_control_net",
-            "params": {"strength": 0.8, "end": 0.7},
-            "links": {**before, "control_net": "kind" if name == "union" else name, "image": "hint", "vae": "vae"},
-        }
+            links = {"control_net": "union"}
+            nodes["kind"] = {"type": "set_union_control_type", "params": {"type": "depth"}, "links": links}
+        if family == "z_image":
+            links = {"model": "model", **given}
+            nodes["patched"] = {"type": "apply_control_patch", "params": {"strength": 0.8}, "links": links}
+            before = {"model": "patched"}
+            continue
+        links, told = {**before, **given}, {"strength": 0.8, "end": 0.7}
+        nodes[f"apply_{name}"] = {"type": "apply_control_net", "params": told, "links": links}
         before = {side: f"apply_{name}.{side}" for side in before}
     nodes["sample"]["links"] |= before
     steered = parse({**document.to_json(), "nodes": nodes})

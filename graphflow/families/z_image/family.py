@@ -12,11 +12,11 @@ from graphflow.families.z_image.config import (
     infer_control,
     infer_transformer,
     schedule,
+    settled_control,
     times,
 )
 from graphflow.families.z_image.names import control_names, transformer_names
 from graphflow.families.z_image.stand_ins import STAND_INS
-from graphflow.modelfiles.description import Config
 from graphflow.modelfiles.family import (
     EncoderRole,
     FlowCall,
@@ -26,12 +26,6 @@ from graphflow.modelfiles.family import (
     ScriptTraits,
     Variant,
 )
-
-
-def _refuses(_: str, config: Config) -> str:
-    refined = config.get("add_control_noise_refiner") == "control_noise_refiner"
-    return "only its weights tell which layers refine the picture (Fun 2.0 and 2.1)" if refined else ""
-
 
 FAMILY = FlowFamily(
     name="z-image",
@@ -74,7 +68,7 @@ FAMILY = FlowFamily(
             options={"template": TEMPLATE},
             reads=plainly,
             steering=FlowSteering(
-                classes=frozenset({CONTROL}), hint="z_image_hint", steered="z_image_steered", refuses=_refuses
+                classes=frozenset({CONTROL}), hint="z_image_hint", steered="z_image_steered", settled=settled_control
             ),
             call=FlowCall(
                 arguments={"guidance_scale": 0.0},
