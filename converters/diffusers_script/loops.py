@@ -146,7 +146,10 @@ class Loops:
             channels, edge = latent.channels, 8
             if flow:
                 channels, edge = str(family_of(base).latent.channels), family_of(base).latent.downscale
-            sizes = [latent.batch, channels, _divided(latent.height, edge), _divided(latent.width, edge)]
+            if latent.frames and (not flow or family_of(base).latent.axes != 3):
+                raise UnsupportedError("models of its family make no frames")
+            frames = [latent.frames] if latent.frames else []
+            sizes = [latent.batch, channels, *frames, _divided(latent.height, edge), _divided(latent.width, edge)]
             return self.script.assign(latent.node, call("torch.zeros", *sizes, device="DEVICE"))
         if latent.scaled_for is not None and is_raw(latent.scaled_for) != flow:
             raise UnsupportedError("its latents are those of another family; decode them, and encode the picture again")
@@ -188,7 +191,7 @@ class Loops:
         denoise = self.script.assign("denoise", call(name, *arguments, **others))
         hooks = guidance_hooks(sampling.model)
         for hook in hooks:
-            if hook.stage == "denoiser":
+            if hook.stage in ("denoiser", "references"):
                 self.script.need(hook.helper)
                 self.script.add("", call(hook.helper, denoise, **dict(hook.arguments)))
         changes = [hook for hook in hooks if hook.stage == "guidance"]
@@ -275,6 +278,8 @@ def _require_flow(sampling: Sampling, sides: Sequence[Conditioning]) -> None:
     only = [hook.helper for hook in hooks if hook.stage in ("unet", "denoiser") or hook.helper in UNETS_ONLY]
     if only or sampling.model.pictures:
         raise UnsupportedError(f"scripts change UNets by {', '.join(only) or 'IP-Adapters'}, not models of its family")
+    if {"keep_references", "skip_blocks"} <= {hook.helper for hook in hooks}:
+        raise UnsupportedError("scripts keep references of a network that is whole; take skip_transformer_layers out")
 
 
 def _steered(conditioning: Conditioning, controls: tuple[Control, ...]) -> Conditioning:

@@ -53,6 +53,19 @@ class FlowDenoiser(Guided):
         return told
 
 
+def keep_references(denoise, adjust=None):
+    """Have the network make of references what it makes of them once, and keep it."""
+    if adjust is not None:
+        adjust(denoise.network)
+    read, known = denoise.read, {}
+
+    def read_and_keep(prompt, x):
+        _, kept = known.setdefault(id(prompt), (prompt, {}))
+        return {**read(prompt, x), "kept": kept}
+
+    denoise.read = read_and_keep
+
+
 def skip_blocks(names, scale=3.0, start=0.01, end=0.15, rescale=0.0):
     """Away from the transformer without some blocks (Hyung et al. 2024)."""
 

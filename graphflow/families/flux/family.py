@@ -97,6 +97,7 @@ FAMILY = FluxFamily(
         network="transformer",
         sources=(
             "graphflow.families.flow.exact_times",
+            "graphflow.families.flow.guidance",
             "graphflow.families.flow.patches",
             "graphflow.families.flux.references",
             "graphflow.families.flux.network",

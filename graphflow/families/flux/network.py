@@ -10,10 +10,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from graphflow.families.flow.exact_times import exact_numbers
+from graphflow.families.flow.guidance import GUIDANCE
 from graphflow.families.flow.patches import pack, positions, unpack, whole_patches
-
-GUIDANCE = 3.5
-"""What a guidance-distilled model is told where nobody says it."""
 
 
 def flux_velocity(

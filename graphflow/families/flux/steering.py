@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from graphflow.families.flow.exact_times import exact_numbers
+from graphflow.families.flow.guidance import GUIDANCE
 from graphflow.families.flow.patches import pack, whole_patches
 from graphflow.families.flow.residuals import Residuals, block_lists, over_blocks, summed
-from graphflow.families.flux.network import GUIDANCE, flux_tokens
+from graphflow.families.flux.network import flux_tokens
 
 DOUBLE = "controlnet_block_samples"
 SINGLE = "controlnet_single_block_samples"

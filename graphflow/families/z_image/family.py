@@ -56,6 +56,7 @@ FAMILY = FlowFamily(
     scripts=ScriptTraits(
         network="transformer",
         sources=(
+            "graphflow.families.flow.language_states",
             "graphflow.families.flow.patches",
             "graphflow.families.z_image.network",
             "graphflow.families.flow.residuals",
@@ -65,7 +66,7 @@ FAMILY = FlowFamily(
             velocity="z_image_velocity",
             times=times,
             encode="encode_with_language_model",
-            options={"template": TEMPLATE},
+            options=lambda _: {"template": TEMPLATE},
             reads=plainly,
             steering=FlowSteering(
                 classes=frozenset({CONTROL}), hint="z_image_hint", steered="z_image_steered", settled=settled_control
