@@ -228,6 +228,7 @@ class ModelPart:
         network: What is known of the network where its file is not the checkpoint's.
         times: Of a flow model: expressions of the shift, the number of levels and the scale of its time.
         length: Of text encoders with T5: options of how far prompts are filled up.
+        controls: ControlNets that steer a flow model whatever it is told.
     """
 
     base: Base
@@ -240,3 +241,4 @@ class ModelPart:
     network: Description | None = None
     times: tuple[str, str, str] | None = None
     length: tuple[tuple[str, str], ...] = ()
+    controls: tuple[Any, ...] = ()
