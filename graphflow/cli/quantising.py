@@ -10,6 +10,7 @@ from graphflow.errors import GraphflowError, InvalidInputError
 from graphflow.modelfiles.description import DENOISERS, Description
 from graphflow.modelfiles.families import variant_named
 from graphflow.modelfiles.quantised.gguf_names import T5, is_t5
+from graphflow.modelfiles.sources import find_sidecar
 
 if TYPE_CHECKING:
     from graphflow.loading.quantising import Report
@@ -61,6 +62,9 @@ def write_quantised(
     )
     if not write_new(path, pieces):
         raise InvalidInputError("this file exists already", where=str(path), advice="name another one with -o")
+    sidecar = find_sidecar(found.path)
+    if sidecar is not None:  # what the file does not tell of itself, the new one does not either
+        write_new(path.with_suffix(".json"), sidecar.read_bytes())
     if evaluate:
         _evaluate(session, found, path, report)
     return path, report

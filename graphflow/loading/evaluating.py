@@ -92,7 +92,7 @@ def _predicted(denoiser: Denoiser, generator: torch.Generator) -> torch.Tensor:
     pixels = _EDGE * denoiser.latent.downscale
     told = denoiser.complete(Conditioning(entries=(entry,)), pixels, pixels, negative=False)
     sigma = torch.tensor(denoiser.model_sampling.percent_to_sigma(0.5), device=denoiser.device)
-    entries = denoiser.painting({"positive": told}, x, None)["positive"].entries
+    entries = denoiser.painting({"positive": told}, x, torch.ones(1, _EDGE, _EDGE))["positive"].entries
     return denoiser.predict(x, denoiser.model_sampling.timestep(sigma).reshape(1), entries, sigma=sigma).float().cpu()
 
 
