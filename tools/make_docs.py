@@ -17,6 +17,7 @@ from graphflow.document.published import published
 from graphflow.modelfiles.families import installed
 from graphflow.modelfiles.family import Family
 from graphflow.modelfiles.quantised.gguf_names import FORMAT as GGUF
+from graphflow.modelfiles.quantised.nunchaku import AWQ, SVDQUANT
 from graphflow.modelfiles.quantised.registry import FORMATS
 from graphflow.planning.expand import standing
 from graphflow.sampling.names import SAMPLER_NAMES, SCHEDULE_NAMES
@@ -46,7 +47,7 @@ def support_table(known: registry.Registry) -> str:
         ),
         (
             "quantised weights",
-            f"{', '.join(f'`{name}`' for name in (*FORMATS, GGUF))}: [docs/quantised.md](docs/quantised.md)",
+            f"{', '.join(f'`{name}`' for name in (*FORMATS, SVDQUANT.name, AWQ.name, GGUF))}: [docs/quantised.md](docs/quantised.md)",
         ),
         ("samplers", ", ".join(SAMPLER_NAMES)),
         ("schedules", ", ".join(SCHEDULE_NAMES)),

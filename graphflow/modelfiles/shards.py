@@ -14,6 +14,7 @@ from graphflow.modelfiles.formats import read_header
 from graphflow.modelfiles.header import Header, TensorInfo, read_index
 from graphflow.modelfiles.quantised.format import PackedLayer
 from graphflow.modelfiles.quantised.gguf_names import recognise_gguf
+from graphflow.modelfiles.quantised.nunchaku import is_nunchaku, recognise_nunchaku
 from graphflow.modelfiles.quantised.recognise import recognise_layers
 
 MAX_SHARDS = 2_000
@@ -108,6 +109,8 @@ def merge_headers(path: Path, headers: Iterable[Header], quantisation: JsonValue
         metadata = {**header.metadata, **metadata}
     if ordered[0].format == "gguf":
         found = recognise_gguf(ordered[0])
+    elif is_nunchaku(tensors):
+        found = recognise_nunchaku(ordered, tensors, str(path))
     else:
         found = recognise_layers(ordered, tensors, quantisation, str(path))
     return Weights(path, ordered, found.tensors, metadata, found.packed, found.warnings)

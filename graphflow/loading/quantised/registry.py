@@ -15,6 +15,7 @@ from graphflow.loading.quantised import (
     gguf,
     integers,
     mxfp8,
+    nunchaku,
     nvfp4,
     sdnq,
     svdquant,
@@ -22,6 +23,7 @@ from graphflow.loading.quantised import (
 )
 from graphflow.loading.quantised.packed import PackedWeight
 from graphflow.loading.quantised.tables import Raw
+from graphflow.modelfiles.quantised import nunchaku as nunchaku_names
 from graphflow.modelfiles.quantised.format import PackedLayer
 from graphflow.modelfiles.quantised.gguf_names import FORMAT as GGUF
 
@@ -38,6 +40,10 @@ _UNPACK = {
     "sdnq": sdnq.unpack,
     "bitsandbytes_4bit": bitsandbytes.unpack_four,
     "bitsandbytes_int8": bitsandbytes.unpack_eight,
+    nunchaku_names.SVDQUANT.name: nunchaku.unpack_svdquant,
+    nunchaku_names.AWQ.name: nunchaku.unpack_awq,
+    nunchaku_names.VECTOR: nunchaku.unpack_vector,
+    nunchaku_names.PLAIN: nunchaku.unpack_plain,
     GGUF: gguf.unpack,
 }
 

@@ -133,6 +133,30 @@ def _layer(
     if known is None:
         return None
     options = {**known.settle.get(str(config.get("format")), {}), **config} if config is not None else {}
+    return layer_as(known, layer, leaves, tensors, options, where)
+
+
+def layer_as(
+    known: Format,
+    layer: str,
+    leaves: Mapping[str, str],
+    tensors: Mapping[str, TensorInfo],
+    options: Config,
+    where: str,
+) -> PackedLayer:
+    """A layer's weight in a format.
+
+    Args:
+        known: The format.
+        layer: The layer's name.
+        leaves: Its tensors by last name.
+        tensors: Of the whole file.
+        options: What its marker says.
+        where: The model, for errors.
+
+    Raises:
+        ModelFormatError: It is not complete, or its tensors do not fit each other.
+    """
     names = {role: leaves[leaf] for leaf in leaves if (role := known.role(leaf)) is not None}
     try:
         missing = sorted(known.needed - set(names))
