@@ -94,14 +94,13 @@ def test_a_script_that_cannot_read_a_file_is_refused(graphflow: Command, home: P
     dense = load_file(path)
     (name,) = (name for name in dense if name.endswith("middle_block.1.transformer_blocks.0.attn2.to_q.weight"))
     layer, (rows, columns) = name.removesuffix(".weight"), dense[name].shape
-    dense[name] = torch.zeros(rows, columns // 2, dtype=torch.int8)
-    scales = dict.fromkeys(("weight_scale", "weight_zero"), torch.ones(2, rows))
-    marker = torch.tensor(list(b'{"format": "awq_w4a16", "group_size": 32}'), dtype=torch.uint8)
-    dense |= {f"{layer}.{leaf}": tensor.clone() for leaf, tensor in scales.items()} | {f"{layer}.comfy_quant": marker}
-    save_file(dense, path.with_name("awq.safetensors"), MappedFiles([path], "small").weights.metadata)
-    ran = graphflow("export", "txt2img", "-i", "model=awq", "-o", "script.py")
+    dense[name] = torch.zeros(rows, columns // 2, dtype=torch.uint8)
+    dense[f"{layer}.weight_scale"] = torch.ones(rows, columns // 16).to(torch.float8_e4m3fn)
+    dense |= {f"{layer}.{leaf}": torch.tensor(1.0) for leaf in ("weight_scale_2", "input_scale")}
+    save_file(dense, path.with_name("plain.safetensors"), MappedFiles([path], "small").weights.metadata)
+    ran = graphflow("export", "txt2img", "-i", "model=plain", "-o", "script.py")
     assert ran.code == 2
-    assert "awq.safetensors is quantised (awq_w4a16), which scripts cannot read" in " ".join(ran.err.split())
+    assert "plain.safetensors is quantised (nvfp4_plain), which scripts cannot read" in " ".join(ran.err.split())
     assert not Path("script.py").exists()
 
 
