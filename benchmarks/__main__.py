@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks import against_diffusers, lora, memory, overhead, quantised, sampling, sweeps
+from benchmarks import against_diffusers, lora, memory, overhead, quantised, sampling, sweeps, transformers
 
 
 def main() -> None:
@@ -12,6 +12,8 @@ def main() -> None:
     against_diffusers.main()
     print()
     sampling.main()
+    print()
+    transformers.main()
     print()
     lora.main()
     print()

@@ -33,14 +33,13 @@ SD15 = {"cross_attention_dim": 768, "attention_head_dim": 8, "sample_size": 64}
 VAE_LEVELS = 4
 
 
-def unet(config: dict[str, Any]) -> Any:
-    """Make a UNet with small random weights, without the time that careful initialisation takes."""
+def with_random_weights(make: Callable[[], Any], dtype: Any = None) -> Any:
+    """Make a network with small random weights, without the time that careful initialisation takes."""
     import torch
-    from diffusers import UNet2DConditionModel
 
     with torch.device("meta"):
-        module = UNet2DConditionModel(**config)
-    module = module.to_empty(device="cpu").eval()
+        module = make()
+    module = module.to(dtype or torch.float32).to_empty(device="cpu").eval()
     generator = torch.Generator().manual_seed(0)
     pool = torch.randn(1_000_003, generator=generator) * 0.02
     with torch.no_grad():
@@ -72,6 +71,7 @@ def compare(family: str, sizes: Sequence[int], steps: int, repeats: int) -> Iter
         EulerDiscreteScheduler,
         StableDiffusionPipeline,
         StableDiffusionXLPipeline,
+        UNet2DConditionModel,
     )
 
     from graphflow import nodes, runtime
@@ -83,7 +83,7 @@ def compare(family: str, sizes: Sequence[int], steps: int, repeats: int) -> Iter
 
     torch.set_num_threads(1)
     is_xl = family == "sdxl"
-    module = unet(SDXL if is_xl else SD15)
+    module = with_random_weights(lambda: UNet2DConditionModel(**(SDXL if is_xl else SD15)))
     vae = AutoencoderKL(
         block_out_channels=(8,) * VAE_LEVELS,
         down_block_types=("DownEncoderBlock2D",) * VAE_LEVELS,

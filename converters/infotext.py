@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from graphflow.document.document import Document, parse
-from graphflow.document.infotext import Infotext
+from graphflow.document.infotext import LORAS, Infotext, Network
 
 _SAMPLERS = {
     "euler": "euler", "euler a": "euler_ancestral", "lms": "lms", "heun": "heun", "dpm2": "dpm_2", "dpm2 a": "dpm_2_ancestral",
@@ -112,13 +112,46 @@ class _Building:
         if digest := self.settings.get("Model hash"):
             self.made["checkpoint"]["note"] = f"SHA-256 begins with {digest}"
         model, text_encoder, vae = (f"checkpoint.{part}" for part in ("model", "text_encoder", "vae"))
-        for number, (lora, strength) in enumerate(self.info.loras(), 1):
-            params = {"lora": lora, "strength": strength, "text_encoder_strength": strength}
-            id = self._add(f"lora_{number}", "apply_lora", params, model=model, text_encoder=text_encoder)
-            model, text_encoder = f"{id}.model", f"{id}.text_encoder"
+        for network in self.info.networks():
+            model, text_encoder = self._network(network, model, text_encoder)
         if (other := self.settings.get("VAE", "")) not in ("", "None", "Automatic"):
             vae = self._add("vae", "load_vae", {"model": other})
         return model, text_encoder, vae
+
+    def _network(self, network: Network, model: str, text_encoder: str) -> tuple[str, str]:
+        """Apply a network that the prompt names; return what carries model and text encoder then."""
+        number = sum(id.startswith(("lora_", "hypernetwork_")) for id in self.made) + 1
+        if network.kind in LORAS:
+            for_text, for_model = self._strengths(network)
+            params = {"lora": network.name, "strength": for_model, "text_encoder_strength": for_text}
+            id = self._add(f"lora_{number}", "apply_lora", params, model=model, text_encoder=text_encoder)
+            return f"{id}.model", f"{id}.text_encoder"
+        if network.kind == "hypernet":
+            params = {"hypernetwork": network.name, "strength": self._strengths(network)[1]}
+            return self._add(f"hypernetwork_{number}", "apply_hypernetwork", params, model=model), text_encoder
+        self._remark(f"{network} is left out: no network of the kind {network.kind!r} is known")
+        return model, text_encoder
+
+    def _strengths(self, network: Network) -> tuple[float, float]:
+        """Return the strengths for the text encoder and the model: ``:te:unet``, or ``te=`` and ``unet=``; 1 where none is."""
+        named = dict(value.split("=", 1) for value in network.values if "=" in value)
+        plain = [value for value in network.values if "=" not in value]
+        for_text = self._strength_of(network, named.pop("te", plain[0] if plain else "1"))
+        told = named.pop("unet", plain[1] if len(plain) > 1 else None)
+        for_model = for_text if told is None else self._strength_of(network, told)
+        if named or len(plain) > 2:
+            self._remark(f"of {network} name and strengths count alone")
+        return for_text, for_model
+
+    def _strength_of(self, network: Network, text: str) -> float:
+        try:
+            found = float(text)
+        except ValueError:
+            found = math.nan
+        if not math.isfinite(found):
+            self._remark(f"the strength {text!r} of {network} is no number: 1 in its place")
+            return 1.0
+        return found
 
     def _text(self, text: str) -> str:
         """Return a prompt in our syntax: ``[word]`` weighs less there, embeddings stand by their bare names."""

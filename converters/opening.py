@@ -15,6 +15,7 @@ from graphflow.basics.wording import nearest, shorten
 from graphflow.document.document import Document, parse, read
 from graphflow.document.embedded import WORKFLOW_KEYWORD, embedded_texts
 from graphflow.document.format_1 import Keep
+from graphflow.document.media.containers import ENDINGS
 from graphflow.document.opening import Opened, Source
 from graphflow.errors import ConversionError, InvalidInputError, LimitError
 from graphflow.limits import LIMITS
@@ -100,6 +101,7 @@ def from_infotext(data: BinaryIO, name: str) -> Opened | None:
         name: What the user called it.
 
     Raises:
+        InvalidInputError: It is a text of neither kind.
         WorkflowError: A value is out of the range that a workflow may have.
     """
     from graphflow.document import infotext
@@ -120,6 +122,9 @@ def from_infotext(data: BinaryIO, name: str) -> Opened | None:
         raise LimitError(f"the settings in words have more than {LIMITS.text:,} characters", where=name)
     info = infotext.parse(words)
     if info is None:
+        if name.lower().endswith(".txt") and not texts["parameters"].lstrip("\ufeff \t\r\n").startswith(("{", "[")):
+            advice = "settings in words end with a line that begins with “Steps: ”"
+            raise InvalidInputError("this text is neither JSON nor settings in words", where=name, advice=advice)
         return None
     return Opened(to_document(info, Path(name).stem), name)
 
@@ -145,6 +150,6 @@ def _packaged(name: str) -> Path:
 def _beside(path: Path) -> list[str]:
     """Return the workflow files of the folder that a wrong path names."""
     try:
-        return sorted(item.name for item in path.parent.iterdir() if item.suffix in (".json", ".png"))
+        return sorted(item.name for item in path.parent.iterdir() if item.suffix.lower() in ENDINGS)
     except OSError:
         return []

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 # At once, not when it is asked for: the module of this name would stand in its place by then.
 from graphflow import runtime as _runtime
 from graphflow.document import opening as _opening
-from graphflow.spec.decorator import node
 
 if TYPE_CHECKING:
     from graphflow.building.refs import Link
@@ -21,9 +20,10 @@ if TYPE_CHECKING:
     from graphflow.errors import GraphflowError
     from graphflow.execution.environment import Cancellation
     from graphflow.execution.result import Result
+    from graphflow.service.client import AsyncClient, Client
     from graphflow.session import Session, run
     from graphflow.settings import Settings
-    from graphflow.spec.decorator import Each, InputFile, ModelName, OneOrMany, Seed
+    from graphflow.spec.decorator import Each, InputFile, ModelName, OneOrMany, Seed, node
     from graphflow.sweeps.results import Swept
     from graphflow.sweeps.sweep import sweep
 
@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 __path__.append(str(Path(__file__).parent / "names_of_0_1"))
 
 _HOMES = {
+    "AsyncClient": "graphflow.service.client",
     "Cancellation": "graphflow.execution.environment",
+    "Client": "graphflow.service.client",
     "Each": "graphflow.spec.decorator",
     "GraphflowError": "graphflow.errors",
     "InputFile": "graphflow.spec.decorator",
@@ -50,12 +52,15 @@ _HOMES = {
     "Settings": "graphflow.settings",
     "Workflow": "graphflow.building.workflow",
     "Swept": "graphflow.sweeps.results",
+    "node": "graphflow.spec.decorator",
     "run": "graphflow.session",
     "sweep": "graphflow.sweeps.sweep",
 }
 
 __all__ = [
+    "AsyncClient",
     "Cancellation",
+    "Client",
     "Each",
     "GraphflowError",
     "InputFile",

@@ -39,6 +39,7 @@ from graphflow.execution.stages import Shelf, run_stages
 from graphflow.planning import numerics
 from graphflow.planning.checked import Checked, Source
 from graphflow.planning.expand import Expanded, draw_seed, expand
+from graphflow.planning.files import FileResolver
 from graphflow.planning.plan import plan
 from graphflow.planning.resolve import SessionResolver
 from graphflow.planning.safety import Policy
@@ -315,7 +316,7 @@ class Session:
             marking=self.settings.marking == "on",
         )
 
-    def resolver(self, expanded: Expanded, folder: Path | None, input_folder: Path | None) -> SessionResolver:
+    def resolver(self, expanded: Expanded, folder: Path | None, input_folder: Path | None) -> FileResolver:
         """What finds the files of a document.
 
         Args:

@@ -135,11 +135,18 @@ _VARIABLES: Mapping[str, str] = {
     "GRAPHFLOW_DETERMINISTIC": "deterministic",
 }
 _FILE_VARIABLE = "GRAPHFLOW_SETTINGS"
+_ELSEWHERE = ("GRAPHFLOW_TOKEN", "GRAPHFLOW_TRACEBACK", "GRAPHFLOW_WORKER")
+"""Variables that the command line, the service and its clients read."""
 
 
 def default_models_dir() -> Path:
     """The folder for models where no setting names one."""
     return Path(platformdirs.user_data_dir("graphflow", appauthor=False)) / "models"
+
+
+def default_service_dir() -> Path:
+    """The folder in which the service keeps its jobs where nobody names one."""
+    return Path(platformdirs.user_data_dir("graphflow", appauthor=False)) / "service"
 
 
 def settings_file(environment: Mapping[str, str] | None = None) -> Path:
@@ -206,7 +213,7 @@ def _refuse_unknown(variables: Mapping[str, str]) -> None:
     """A misspelt variable would otherwise be ignored in silence."""
     from graphflow.basics.wording import did_you_mean
 
-    known = {*_VARIABLES, _FILE_VARIABLE, "GRAPHFLOW_TRACEBACK"}  # the last is read by the command line
+    known = {*_VARIABLES, _FILE_VARIABLE, *_ELSEWHERE}
     for name in variables:
         if name.startswith("GRAPHFLOW_") and name not in known and not name.startswith("GRAPHFLOW_TEST_"):
             advice = did_you_mean(name, known) or f"known are {', '.join(sorted(known))}"

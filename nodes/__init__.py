@@ -67,6 +67,9 @@ from .sampling.parameterisation import *
 from .sampling.sample import *
 from .sampling.samplers import *
 from .sampling.sigmas import *
+from .segments.change import *
+from .segments.find import *
+from .segments.redraw import *
 from .video.files import *
 from .video.sound import *
 from .video.svd import *
@@ -76,6 +79,7 @@ from .waiting.loaders import *
 from .waiting.ltxv import *
 from .waiting.sound import *
 from .waiting.video import *
+from .waiting.views import *
 from .waiting.wan import *
 
 NODES: list[Callable[..., Any]] = [value for value in [*globals().values()] if is_node(value)]

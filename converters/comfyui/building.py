@@ -317,6 +317,7 @@ class Builder:
     ) -> None:
         """Link, with a conversion between kinds of numbers and texts where ComfyUI's nodes convert by themselves."""
         kind = self.type_of(value)
+        kind = kind.item if spec.map and kind.item is not None else kind
         wanted = target.type.name
         if target.seed and isinstance(value.constant, int) and value.constant < 0:  # torch counts these from 2**64
             params[target.name] = value.constant % 2**64

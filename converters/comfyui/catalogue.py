@@ -1,7 +1,8 @@
 """Interfaces of ComfyUI's node types: what names positional widget values and tells output nodes.
 
-Three tables, read once on first use: ``core_nodes.json`` (the node types of ComfyUI itself), ``template_nodes.json``
-(widget orders seen in the official templates) and ``other_nodes.json`` (widget orders of much used custom nodes).
+Tables, read once on first use: ``core_nodes.json`` (the node types of ComfyUI itself), ``template_nodes.json``
+(widget orders seen in the official templates), ``other_nodes.json`` (widget orders of much used custom nodes) and
+``recorded_nodes.json`` (types whose results were recorded from ComfyUI, in workflows that the tests run).
 """
 
 from __future__ import annotations
@@ -91,10 +92,14 @@ def interfaces() -> Mapping[str, Interface]:
     return known
 
 
-def _table(name: str) -> dict[str, Any]:
-    text = resources.files(__package__).joinpath("data", name).read_text("utf-8")
-    table: dict[str, Any] = json.loads(text)
-    return table
+@cache
+def recorded() -> frozenset[str]:
+    """Return the types whose results were recorded from ComfyUI: their rules are held to its numbers."""
+    return frozenset(_table("recorded_nodes.json"))
+
+
+def _table(name: str) -> Any:
+    return json.loads(resources.files(__package__).joinpath("data", name).read_text("utf-8"))
 
 
 def _core(type: str, raw: Mapping[str, Any]) -> Interface:

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from graphflow.document.document import Document, ExposedInput, NodeEntry, split_address
 from graphflow.spec.registry import Registry
+
+from .app_mode import AppInput
 
 _SIDES = {"positive": "prompt", "negative": "negative_prompt"}
 _TEXTS = ("text",)
 _STEPS = 10_000
 
 
-def exposed_inputs(document: Document, registry: Registry) -> dict[str, ExposedInput]:
-    """Return inputs for what people change most.
+def exposed_inputs(
+    document: Document, registry: Registry, shown: Iterable[tuple[AppInput, list[str]]] = ()
+) -> dict[str, ExposedInput]:
+    """Return inputs for what the author shows in app mode, then for what people change most.
 
-    These are ``prompt``, ``negative_prompt``, ``seed``, ``image``, ``width``, ``height``, ``model``, ``steps``,
+    The latter are ``prompt``, ``negative_prompt``, ``seed``, ``image``, ``width``, ``height``, ``model``, ``steps``,
     ``guidance_scale``, ``sampler`` and ``schedule``. Places that hold the same value are turned together; a second value gets a name of its own (``seed_2``). A text
     that serves both sides is offered as the prompt alone.
+
+    Args:
+        document: The document.
+        registry: The native node types.
+        shown: What app mode shows, with the literals that it sets.
     """
     found: dict[str, dict[Any, list[str]]] = {}
     for place, name in _knobs(document, registry):
@@ -28,16 +37,30 @@ def exposed_inputs(document: Document, registry: Registry) -> dict[str, ExposedI
         if place not in places:
             places.append(place)
     taken: set[str] = set()
-    result: dict[str, ExposedInput] = {}
+    usual: dict[str, list[str]] = {}
     for name, values in found.items():
-        number = 0
         for places in values.values():
             free = [place for place in places if place not in taken]
             if free:
-                number += 1
                 taken.update(free)
-                result[name if number == 1 else f"{name}_{number}"] = ExposedInput(to=free)
-    return result
+                usual[_fresh(name, usual)] = free
+    result: dict[str, ExposedInput] = {}
+    for app, places in shown:
+        known = next((name for name, to in usual.items() if not set(to).isdisjoint(places)), None)
+        covered = {place for input in result.values() for place in input.to}
+        to = usual.pop(known) if known is not None else [place for place in places if place not in covered]
+        if to:
+            result[_fresh(known or app.name, {**usual, **result})] = ExposedInput(to=to, description=app.title or None)
+    return result | {name: ExposedInput(to=to) for name, to in usual.items()}
+
+
+def _fresh(name: str, taken: Mapping[str, Any]) -> str:
+    """Return a name that is not taken: itself, or with a number from 2 on."""
+    found, number = name, 1
+    while found in taken:
+        number += 1
+        found = f"{name}_{number}"
+    return found
 
 
 def _knobs(document: Document, registry: Registry) -> Iterator[tuple[str, str]]:

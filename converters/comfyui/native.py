@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import graphlib
 import re
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import cached_property
+from typing import Any, cast
 
-from graphflow.document.document import Document, split_address
+from graphflow.document.document import Document, NodeEntry, split_address
 from graphflow.document.published import source_of
 from graphflow.errors import ConversionError
 from graphflow.execution.filenames import NOT_IN_NAMES, TOKEN
@@ -17,12 +19,14 @@ from graphflow.nodes.output.comfyui_prompt import origin
 from graphflow.spec.registry import Registry, installed
 
 from . import catalogue
+from .app_mode import AppInput
 from .building import NOTHING, Builder, Const, Fused, Lost, MissingError, Ref, RefusedError, Source, Value
 from .controls import drop_unused_sides, mirror_controls
 from .core_version import STEP_NOISE
 from .exposed import exposed_inputs
 from .fields import quote
 from .models import named_models
+from .notes import Note
 from .packs import pack_of
 from .prompt import Flattened
 from .prompt_text import FilledName
@@ -32,6 +36,7 @@ from .rules import RULES
 from .rules.common import PREFIX, PREFIX_LENGTH
 from .rules.needs import need_of
 from .rules.rule import AnyRule, Convert, Input, Rule
+from .without import Bypass
 
 _COSMETIC = frozenset(
     {
@@ -104,6 +109,9 @@ def to_native(flattened: Flattened, *, registry: Registry | None = None, name: s
     return _Importer(flattened, installed() if registry is None else registry).run(name)
 
 
+_REPLACED = "replace it in ComfyUI, or write a node pack that has it (docs/node_packs.md)"
+
+
 class _Importer:
     """One import."""
 
@@ -157,12 +165,13 @@ class _Importer:
         sources = [source_of(name, self._flattened.models) for name in named]
         models = [entry.to_json() for entry in dict.fromkeys(sources) if entry is not None]
         document = document.model_copy(update={"meta": {"comfyui": told, **({"models": models} if models else {})}})
-        document = document.model_copy(update={"inputs": exposed_inputs(document, self._builder.registry)})
+        shown = [(app, self._places(app)) for app in self._flattened.app]
+        document = document.model_copy(update={"inputs": exposed_inputs(document, self._builder.registry, shown)})
         report = Report(
             entries=tuple(self._entries[id] for id in self._flattened.prompt),
             format=self._flattened.format,
             container=self._flattened.container,
-            notes=self._flattened.notes,
+            notes=(*self._flattened.notes, *(_unshown(app) for app, places in shown if not places)),
             problems=tuple(
                 note
                 for note in self._flattened.problems
@@ -176,6 +185,28 @@ class _Importer:
             if isinstance(value, Ref)
         }
         return Imported(document, report, addresses)
+
+    def _places(self, shown: AppInput) -> list[str]:
+        """Return the native literals that a widget of app mode became: those made of it, else the only one of its value."""
+        found: list[str] = []
+        for id, name in shown.places:
+            made = [place for place, there in self._builder.direct.items() if there == (id, name)]
+            if not made and id in self._flattened.prompt:
+                prompted = self._flattened.prompt[id]
+                value, rule = prompted["inputs"].get(name), RULES.get(prompted["class_type"])
+                natives = (
+                    {item.native for item in rule.parsed if item.comfy == name} if isinstance(rule, Rule) else set()
+                )
+                made = [
+                    f"{one}.{param}"
+                    for one, entry in self._builder.nodes.items()
+                    if id in _origins(entry)
+                    for param, own in entry.params.items()
+                    if param in natives or (not natives and _same(own, value))
+                ]
+                made = made if len(made) == 1 else []
+            found += made
+        return found
 
     def _let_names_follow(self, document: Document) -> None:
         """Put native tokens into file names that follow widgets, where these became literals as they are."""
@@ -192,8 +223,7 @@ class _Importer:
             return TOKEN.sub(fill, name.text)
 
         for entry in document.nodes.values():
-            told: Any = (entry.meta or {}).get("comfyui", {})
-            names = [self._flattened.names[id] for id in told.get("ids", ()) if id in self._flattened.names]
+            names = [self._flattened.names[id] for id in _origins(entry) if id in self._flattened.names]
             if len(names) == 1 and "filename_prefix" in entry.params:
                 entry.params["filename_prefix"] = PREFIX.to_native(follow(names[0]))
 
@@ -219,6 +249,7 @@ class _Importer:
         self._values[id] = values
         remarks = ([rule.differs] if rule.differs else []) + source.remarks + self._doubts.get(id, [])
         types = [self._builder.nodes[made].type for made in self._builder.current]
+        waits, way_out = self._waits()
         self._entries[id] = Entry(
             id=id,
             type=source.type,
@@ -228,7 +259,9 @@ class _Importer:
             native=tuple(dict.fromkeys(types)),
             remarks=(*remarks, *source.notes),
             pack=self._pack(id, source.type, rule),
-            waits=self._waits(),
+            waits=waits,
+            recorded=source.type in catalogue.recorded(),
+            to_do=way_out,
         )
 
     def _rounded(self) -> list[str]:
@@ -259,11 +292,13 @@ class _Importer:
                     shown = {"images": value, "max_edge": 2048}
                     self._builder.add(source, "preview", shown, suffix=f"preview-{slot}")
 
-    def _waits(self) -> str:
-        """Return what has to be built before the nodes just made run; empty where they run."""
-        made = [self._builder.nodes[id] for id in self._builder.current]
-        found = (self._builder.spec(entry.type).waiting(entry.params, entry.links) for entry in made)
-        return next((waits for waits in found if waits is not None), "")
+    def _waits(self) -> tuple[str, str]:
+        """Return what has to be built before the nodes just made run, and the way out; empty where they run."""
+        for entry in (self._builder.nodes[id] for id in self._builder.current):
+            spec = self._builder.spec(entry.type)
+            if (waits := spec.waiting(entry.params, entry.links)) is not None:
+                return waits, spec.refusal(waits)[1]
+        return "", ""
 
     def _source(self, id: str, node: Mapping[str, Any], rule: AnyRule | None) -> Source:
         inputs: dict[str, Value] = {}
@@ -311,7 +346,19 @@ class _Importer:
             remarks=(reason,),
             pack=self._pack(source.id, source.type, rule),
             provides="; ".join([_provides(source, self._flattened.live), *self._doubts.get(source.id, [])]),
+            to_do=self._way_out(source.type),
         )
+
+    def _way_out(self, type: str) -> str:
+        """Say what to do about a node that is not supported: do without it, where something stands for what it gives."""
+        need = need_of(type)
+        replaced = "replace it in ComfyUI" if need is not None and need.kind == "service" else _REPLACED
+        offer = self._bypass.offer(type)
+        return f"--without {shlex.quote(type)} {offer}; else {replaced}" if offer else replaced
+
+    @cached_property
+    def _bypass(self) -> Bypass:
+        return Bypass(self._flattened)
 
     def _leave_out(self, source: Source, reason: str) -> None:
         """Do without a node that saves or shows and has nothing to, as ComfyUI does."""
@@ -336,6 +383,18 @@ class _Importer:
 
     def _pack(self, id: str, type: str, rule: AnyRule | None) -> str:
         return self._flattened.packs.get(id) or (rule.pack if rule is not None else "") or pack_of(type)
+
+
+def _unshown(app: AppInput) -> Note:
+    return Note(
+        app.node, app.widget, "app-mode", "app mode shows it, and no literal of the native workflow stands for it"
+    )
+
+
+def _origins(entry: NodeEntry) -> Sequence[str]:
+    """Return the ids of the ComfyUI nodes that a native node stands for."""
+    told: Any = (entry.meta or {}).get("comfyui", {})
+    return cast("Sequence[str]", told.get("ids", ()))
 
 
 def apply(rule: Rule, builder: Builder, source: Source) -> list[Value]:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from graphflow.document.published import Published
 from graphflow.errors import ConversionError
 
+from .app_mode import AppInput, app_inputs
 from .core_version import Version
 from .documents import UiNode, UiWorkflow, parse_ui
 from .fields import ID_LENGTH, as_object, as_text, quote
@@ -35,6 +36,14 @@ TEXT_BUDGET = 1_000_000
 """Characters of prompt texts that are searched for choices in one file."""
 
 
+@dataclass(frozen=True, slots=True)
+class Kinds:
+    """What kinds a drawn node says that it takes, by input, and gives, by slot."""
+
+    inputs: Mapping[str, str]
+    outputs: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class Flattened:
     """An API prompt and what became of the file on the way.
@@ -53,6 +62,8 @@ class Flattened:
         core_version: ComfyUI's own version that the file names; empty where it names none.
         models: Where models are published, as far as the file says.
         names: File names that follow widgets of other nodes, by save node.
+        kinds: Kinds of links by node id, as far as the file has them.
+        app: What app mode shows of the file, in order.
     """
 
     prompt: Prompt
@@ -67,6 +78,8 @@ class Flattened:
     core_version: Version = ()
     models: tuple[Published, ...] = ()
     names: Mapping[str, FilledName] = field(default_factory=dict)
+    kinds: Mapping[str, Kinds] = field(default_factory=dict)
+    app: tuple[AppInput, ...] = ()
 
     @cached_property
     def live(self) -> Prompt:
@@ -107,7 +120,10 @@ def to_prompt(
         flattened = _from_api(found.document, found.container, journal)
     else:
         workflow = parse_ui(found.document)
-        flattened = _FromUi(workflow, journal, choices or Choices(), now).flatten(found.container)
+        converting = _FromUi(workflow, journal, choices or Choices(), now)
+        flattened = converting.flatten(found.container)
+        app = (converting.placed(shown, flattened.prompt) for shown in app_inputs(found.document))
+        flattened = replace(flattened, app=tuple(app))
     return replace(flattened, core_version=found.core_version, models=found.models)
 
 
@@ -180,6 +196,19 @@ class _FromUi:
         self._taken: dict[str, tuple[str, ...]] = {}
         self._names: dict[str, FilledName] = {}
         self._text_budget = TEXT_BUDGET
+        self._held: dict[tuple[str, str], list[tuple[str, str]]] = {}
+
+    def placed(self, shown: AppInput, flat: Prompt) -> AppInput:
+        """Return what app mode shows with the places that it sets; it names nodes in subgraphs by their ids there."""
+        node = self._workflow.root.nodes.get(shown.node)
+        widget = "value" if node is not None and role(node) is Role.VALUE else shown.widget
+        places = self._held.get((shown.node, widget)) or []
+        if not places:
+            inner = [id for id in flat if id == shown.node or (node is None and id.endswith(f":{shown.node}"))]
+            places = [(inner[0], shown.widget)] if len(inner) == 1 else []
+        title = node.title if node is not None else flat[places[0][0]]["_meta"]["title"] if places else ""
+        known = node.type if node is not None else flat[places[0][0]]["class_type"] if places else ""
+        return replace(shown, title="" if title == known else title, places=tuple(places))
 
     def flatten(self, container: str) -> Flattened:
         root = unfold(self._workflow, self._journal)
@@ -214,7 +243,7 @@ class _FromUi:
             self._taken,
             {id: pack for _, node, id in placed if (pack := _pack(node))},
         )
-        return replace(flattened, names=self._names)
+        return replace(flattened, names=self._names, kinds={id: _kinds(node) for _, node, id in placed})
 
     def _is_sent(self, scope: Scope, node: UiNode, id: str) -> bool:
         if role(node) is not Role.REAL:
@@ -238,6 +267,7 @@ class _FromUi:
                 inputs[name] = [source.node, source.slot]
             elif isinstance(source, Value):
                 inputs[name] = _wrapped(source.value)
+                self._held.setdefault(source.holder, []).append((id, name))
                 self._journal.note("value", f"the value comes from {source.by}", node=id, input=name)
             elif isinstance(source, Missing):
                 self._journal.note("link-dropped", f"the link is dropped: {source.reason}", node=id, input=name)
@@ -318,6 +348,10 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _BACKEND_TOKENS = frozenset(
     {"%width%", "%height%", "%year%", "%month%", "%day%", "%hour%", "%minute%", "%second%", "%batch_num%"}
 )
+
+
+def _kinds(node: UiNode) -> Kinds:
+    return Kinds({slot.name: slot.type for slot in node.inputs}, tuple(slot.type for slot in node.outputs))
 
 
 def _pack(node: UiNode) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, Literal
 
 from .notes import Note
 
@@ -33,6 +33,8 @@ class Entry:
         pack: The custom pack that has the type, where known.
         provides: What a node of this type would have to do, where it is not supported.
         waits: What has to be built before the node runs, e.g. a family; empty where it runs.
+        recorded: Whether ComfyUI's own numbers for nodes of this type are a test; else its rule follows descriptions.
+        to_do: The way out, where it does not run.
     """
 
     id: str
@@ -45,6 +47,18 @@ class Entry:
     pack: str = ""
     provides: str = ""
     waits: str = ""
+    recorded: bool = False
+    to_do: str = ""
+
+    @property
+    def how(self) -> str:
+        """How it fares, in words: left out, not supported, waits, approximately or exactly, and whether ComfyUI said so."""
+        if not self.live:
+            return "left out"
+        if self.waits and self.verdict is not Verdict.UNSUPPORTED:
+            return "waits"
+        described = self.native and not self.recorded and self.verdict is not Verdict.UNSUPPORTED
+        return f"{self.verdict.value}, by description" if described else self.verdict.value
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON, without empty parts."""
@@ -59,6 +73,8 @@ class Entry:
             "pack": self.pack,
             "provides": self.provides,
             "waits": self.waits,
+            "how": self.how,
+            "to_do": self.to_do,
         }
         return {key: value for key, value in data.items() if value not in ("", [])}
 
@@ -103,6 +119,41 @@ class ModelNeed:
 
 
 @dataclass(frozen=True)
+class Decision:
+    """Whether a workflow runs here.
+
+    Attributes:
+        verdict: What the first line of a report begins with.
+        reasons: Why it cannot run.
+        files: What it needs and is not here: the kind, and the name.
+        family: The family of its models, as far as files and names tell.
+    """
+
+    verdict: Literal["runs", "runs with these files", "cannot run"]
+    reasons: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    family: str = ""
+
+    def __str__(self) -> str:
+        if self.verdict == "cannot run":
+            return f"cannot run, because {_listed(self.reasons, '; ')}"
+        if self.files:
+            return f"{self.verdict}: {_listed(self.files, ', ')}"
+        return "runs: all that it needs is here"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain JSON, without empty parts."""
+        data = {
+            "says": str(self),
+            "verdict": self.verdict,
+            "reasons": list(self.reasons),
+            "files": list(self.files),
+            "family": self.family,
+        }
+        return {key: value for key, value in data.items() if value}
+
+
+@dataclass(frozen=True)
 class Report:
     """What became of a file.
 
@@ -112,6 +163,8 @@ class Report:
         container: What it came in.
         notes: What was changed or guessed, harmlessly.
         problems: Where the flat prompt may be wrong: at nodes that run, and at those that it does not have.
+        models: The models that it names.
+        decision: Whether it runs here; None where nobody tried.
     """
 
     entries: tuple[Entry, ...]
@@ -120,6 +173,7 @@ class Report:
     notes: tuple[Note, ...] = ()
     problems: tuple[Note, ...] = ()
     models: tuple[ModelNeed, ...] = field(default=())
+    decision: Decision | None = None
 
     def of(self, verdict: Verdict, *, live: bool = True) -> Iterator[Entry]:
         """Yield the entries with a verdict."""
@@ -169,8 +223,18 @@ class Report:
             "complete": self.complete,
             "ready": self.ready,
             "waits": list(self.waiting),
+            **({"decision": self.decision.to_json()} if self.decision is not None else {}),
             "nodes": [entry.to_json() for entry in self.entries],
             "models": [model.to_json() for model in self.models],
             "notes": [str(note) for note in self.notes],
             "problems": [str(note) for note in self.problems],
         }
+
+
+_NAMED = 8
+"""Reasons or files in the line that decides."""
+
+
+def _listed(texts: tuple[str, ...], between: str) -> str:
+    more = f"{between}and {len(texts) - _NAMED} more" if len(texts) > _NAMED else ""
+    return between.join(texts[:_NAMED]) + more

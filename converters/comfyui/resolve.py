@@ -33,10 +33,11 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A widget value set from elsewhere; ``by`` says from where."""
+    """A widget value set from elsewhere: ``by`` what, and which widget of the node with this flat id."""
 
     value: Any
     by: str
+    holder: tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,8 @@ class Resolver:
         name = node.inputs[slot].name
         if child is None or name not in child.host_values:
             return None
-        return Value(child.host_values[name], f"subgraph {scope.flat_id(node)}")
+        flat = scope.flat_id(node)
+        return Value(child.host_values[name], f"subgraph {flat}", (flat, name))
 
     def _remember(self, path: list[tuple[_State, Value | None]], held: Value | None, end: Source) -> Source:
         """Keep the answer for every input on the path; of the values held on the way, the outermost stands."""
@@ -148,7 +150,8 @@ class Resolver:
         if position is not None:
             return parent, host, position
         if name in scope.host_values:
-            return Value(scope.host_values[name], f"subgraph {parent.flat_id(host)}")
+            flat = parent.flat_id(host)
+            return Value(scope.host_values[name], f"subgraph {flat}", (flat, name))
         return None
 
     def _from(self, scope: Scope, id: str, slot: int, wanted: str) -> tuple[Scope, UiNode, int] | Source:
@@ -160,7 +163,7 @@ class Resolver:
         kind = role(node)
         if kind is Role.VALUE:
             known, value = first_value(node)
-            return Value(value, f"primitive {flat}") if known else None
+            return Value(value, f"primitive {flat}", (flat, "value")) if known else None
         if kind is Role.GET:
             return self._setter(scope, node)
         if node.mode == MUTED and kind is Role.REAL:  # nodes on the canvas only pass on what they get all the same

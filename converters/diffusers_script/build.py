@@ -45,6 +45,7 @@ def build(graph: Graph, library: Library, style: Style) -> Script:
     _write(script, library)
     if facts.pinned != known or not set(facts.helpers) <= set(names):
         raise ConversionError("the second pass finds what the first did not; this is a bug in the exporter")
+    script.forget_unread()
     return script
 
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from .conditionings import Control
-from .families import traits_of
+from .families import flow_of, traits_of
 from .fitting import Fitting, config_of
+from .flow_calls import FlowCalls
 from .handles import EmptyLatent, Sampling
 from .layout import Expression, Items, call, flat, listed, mapped
 from .loading import Loader, one_or_list, scheduler
@@ -42,6 +43,10 @@ class Calls:
 
     def call(self, sampling: Sampling, extra: dict[str, Expression] | None = None) -> Items:
         """The pipeline call of a sampling that fits one; what it needs is written before."""
+        if flow_of(sampling.model.base) is not None:
+            pipe = self.loader.pipe(sampling.model, self.fit.kind(sampling))
+            arguments = FlowCalls(self.script, self.loader).call(sampling, pipe) | self._drawn(sampling)
+            return call(pipe, **arguments, **(extra or {}))
         values, value = sampling.values, self.script.value
         arguments = Prompts(self.script, self.loader).for_call(sampling)
         steps = value(values["steps"])
@@ -73,13 +78,16 @@ class Calls:
         if sampling.model.pictures:
             arguments |= self._pictures(sampling, pipe, steps, total)
         arguments["guidance_scale"] = "1.0" if sampling.negative is None else value(values["guidance_scale"])
-        count = self._count(sampling)
-        if count != "1":
-            arguments["num_images_per_prompt"] = count
-        arguments |= self._sizes(sampling)
-        if not getattr(latent, "carries", ""):
-            arguments["generator"] = self._generator(sampling, self.script.value(values["seed"]))
+        arguments |= self._sizes(sampling) | self._drawn(sampling)
         return call(pipe, **arguments, **(extra or {}))
+
+    def _drawn(self, sampling: Sampling) -> dict[str, Expression]:
+        """How many pictures it makes of each prompt, and what their noise is drawn from."""
+        count = self._count(sampling)
+        found: dict[str, Expression] = {} if count == "1" else {"num_images_per_prompt": count}
+        if not getattr(sampling.latent, "carries", ""):
+            found["generator"] = self._generator(sampling, self.script.value(sampling.values["seed"]))
+        return found
 
     def _count(self, sampling: Sampling) -> str:
         """How many pictures it makes."""

@@ -60,6 +60,7 @@ class Entry:
         variable: The variable of what it encodes to, where that is in the script already.
         further: Weighted parts for single encoders, by the option of the script's function.
         single: Whether its text fills no more than one chunk of 75 tokens.
+        bytes: How long its text is, as the document has it.
         edits: Changes of its embedding, in order: (helper, arguments).
         settings: Where, when and how strongly it acts: (name, expression) pairs.
         controls: ControlNets.
@@ -70,6 +71,7 @@ class Entry:
     node: str
     parts: str = ""
     single: bool = True
+    bytes: int = 0
     edits: tuple[tuple[str, tuple[Any, ...]], ...] = ()
     settings: tuple[tuple[str, Any], ...] = ()
     controls: tuple[Control, ...] = ()

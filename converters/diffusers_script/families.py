@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from graphflow.modelfiles.families import installed
+from graphflow.modelfiles.families import installed, variant_named
 from graphflow.modelfiles.family import Family, FlowScripts, ScriptTraits
 
 from .models import Base
@@ -47,7 +47,9 @@ def pipeline_class(base: Base, task: str) -> str:
     Raises:
         UnsupportedError: There is none.
     """
-    name = family_of(base).pipelines().get(task)
+    variant = variant_named(base.description.variant)
+    own = variant.pipeline if variant is not None and task == "text2img" else ""
+    name = own or family_of(base).pipelines().get(task)
     if name is None:
         raise UnsupportedError(f"scripts cannot run models of the family {base.family!r}")
     return name

@@ -8,6 +8,7 @@ from typing import Any
 
 from .conditionings import Conditioning
 from .families import family_of, flow_of, traits_of
+from .flow_calls import flow_misfit
 from .handles import EmptyLatent, Sampling
 from .models import ModelPart, text_patches
 from .ranges import time_before as share_before_step
@@ -37,6 +38,8 @@ class Fitting:
         """What keeps a pipeline call from giving the same picture; empty where nothing does."""
         if getattr(sampling.latent, "carries", ""):
             return ""
+        if flow_of(sampling.model.base) is not None:
+            return flow_misfit(self.script, sampling)
         if self.stage(sampling) != "whole":
             return "only a part of its schedule is sampled"
         return self._misfit_but_for_steps(sampling)
@@ -93,10 +96,6 @@ class Fitting:
 
     def _misfit_but_for_steps(self, sampling: Sampling) -> str:
         return next((reason for rule, reason in RULES if not rule(self, sampling)), "")
-
-    def not_on_a_flow(self, sampling: Sampling) -> bool:
-        """Whether pipelines count noise and tell prompts as graphflow does, which those of flow models do not."""
-        return flow_of(sampling.model.base) is None
 
     def plain_guidance(self, sampling: Sampling) -> bool:
         """Whether nothing changes guidance or the denoiser."""
@@ -273,7 +272,6 @@ class Fitting:
 
 
 RULES: Sequence[tuple[Callable[[Fitting, Sampling], bool], str]] = (
-    (Fitting.not_on_a_flow, "pipelines of flow models have other noise levels, padding of prompts and guidance"),
     (Fitting.plain_guidance, "its guidance or its denoiser is changed"),
     (Fitting.own_places, "its latents take the noise of other places in a batch"),
     (Fitting.has_scheduler, "no scheduler takes just the steps of its sampler and schedule"),

@@ -11,7 +11,10 @@ from .models import Hook, ModelPart
 
 @dataclass(frozen=True)
 class EmptyLatent:
-    """Latents of zeros; sizes are expressions in pixels, ``mask`` and ``places`` are as in :class:`Latents`."""
+    """Latents of zeros; sizes are expressions in pixels, ``mask`` and ``places`` are as in :class:`Latents`.
+
+    ``frames`` is the expression of their number, for models of several; empty where there is no axis of them.
+    """
 
     width: str
     height: str
@@ -20,6 +23,7 @@ class EmptyLatent:
     node: str
     mask: str = ""
     places: str = ""
+    frames: str = ""
 
 
 @dataclass(frozen=True)

@@ -172,6 +172,9 @@ class Loader:
     def _load(self, part: ModelPart, kind: Kind) -> str:
         base = part.base
         name = pipeline_class(base, "img2img" if base.refiner else kind[0])
+        from_one, flow = base.is_whole and not base.apart, flow_of(base)
+        if flow is not None and flow.holder and not from_one:
+            name = flow.holder
         self.script.use("diffusers", name)
         options: dict[str, Expression] = (
             {argument: self._alone(net, _changes(part, argument)) for argument, net in base.alone}
@@ -180,7 +183,7 @@ class Loader:
         )
         if part.pictures:
             options["image_encoder"] = self.component(part.pictures[0].encoder)
-        if base.is_whole and not base.apart:
+        if from_one:
             options |= {"dtype": "DTYPE", **self.checking(base)}
             made = call(f"{name}.{how_to_load(base)}", base.path, **options)
         else:
@@ -188,7 +191,7 @@ class Loader:
         variable = self.script.assign("refiner" if base.refiner else "pipe", made)
         self.script.place(variable)
         self.script.half = family_of(base).half
-        flow, network = flow_of(base), traits_of(base).network
+        network = traits_of(base).network
         if flow is not None and flow.adjusts and network in {*base.description.parts, *dict(base.alone)}:
             self.script.need(flow.adjusts)
             self.script.add(f"{flow.adjusts}({variable}.{network})")

@@ -15,7 +15,7 @@ from .loading import Loader
 from .models import PicturePrompt
 from .prompts import Prompts
 from .script import Script, UnsupportedError
-from .solvers import RENOISES_KEPT, schedule_function
+from .solvers import RENOISES_KEPT, SAME_STEPS, schedule_function
 from .steps import FULL_STRENGTH, next_seed, plus_one, sliced, step_seed, total_steps
 
 GAUSSIAN = frozenset(
@@ -42,7 +42,6 @@ LOG_SNR = BROWNIAN | {"exp_heun_2_x0", "er_sde", "seeds_2", "seeds_3", "sa_solve
 """Samplers that see a flow model as one whose latents are clean + sigma * noise."""
 SKIPS_PENULTIMATE = frozenset({"dpm_2", "dpm_2_ancestral", "uni_pc", "uni_pc_bh2"})
 OWN_STEPS = frozenset({"dpm_fast", "dpm_adaptive"})
-SAME_STEPS = {"ddim": "euler"}
 
 
 @dataclass(frozen=True)
@@ -147,7 +146,10 @@ class Loops:
             channels, edge = latent.channels, 8
             if flow:
                 channels, edge = str(family_of(base).latent.channels), family_of(base).latent.downscale
-            sizes = [latent.batch, channels, _divided(latent.height, edge), _divided(latent.width, edge)]
+            if latent.frames and (not flow or family_of(base).latent.axes != 3):
+                raise UnsupportedError("models of its family make no frames")
+            frames = [latent.frames] if latent.frames else []
+            sizes = [latent.batch, channels, *frames, _divided(latent.height, edge), _divided(latent.width, edge)]
             return self.script.assign(latent.node, call("torch.zeros", *sizes, device="DEVICE"))
         if latent.scaled_for is not None and is_raw(latent.scaled_for) != flow:
             raise UnsupportedError("its latents are those of another family; decode them, and encode the picture again")
@@ -189,7 +191,7 @@ class Loops:
         denoise = self.script.assign("denoise", call(name, *arguments, **others))
         hooks = guidance_hooks(sampling.model)
         for hook in hooks:
-            if hook.stage == "denoiser":
+            if hook.stage in ("denoiser", "references"):
                 self.script.need(hook.helper)
                 self.script.add("", call(hook.helper, denoise, **dict(hook.arguments)))
         changes = [hook for hook in hooks if hook.stage == "guidance"]
@@ -273,6 +275,8 @@ def _require_flow(sampling: Sampling, *, steered: bool) -> None:
     only = [hook.helper for hook in hooks if hook.stage in ("unet", "denoiser") or hook.helper in UNETS_ONLY]
     if only or sampling.model.pictures:
         raise UnsupportedError(f"scripts change UNets by {', '.join(only) or 'IP-Adapters'}, not models of its family")
+    if {"keep_references", "skip_blocks"} <= {hook.helper for hook in hooks}:
+        raise UnsupportedError("scripts keep references of a network that is whole; take skip_transformer_layers out")
 
 
 def _place(sides: Sequence[Conditioning]) -> str:

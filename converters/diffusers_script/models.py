@@ -179,7 +179,8 @@ class Hook:
         helper: The script's function for it.
         arguments: Expressions of its arguments, by name.
         stage: ``unet`` where it changes the network for good, ``denoiser`` where it changes one denoiser, ``guidance``
-            where it changes that one's guidance, ``mask`` where it is how that one keeps what is not to change.
+            where it changes that one's guidance, ``mask`` where it is how that one keeps what is not to change,
+            ``references`` where it is how a flow model sees these.
     """
 
     helper: str

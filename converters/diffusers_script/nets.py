@@ -12,6 +12,9 @@ from .single_files import loader_of, names_table, tokenizer_source
 FILES_OF_DIFFUSERS = frozenset({"UNet2DConditionModel", "ControlNetModel", "ControlNetUnionModel"})
 """Classes whose single files Diffusers reads by itself, in the sizes of Stable Diffusion."""
 
+KINDS = {"AutoencoderKL": "raw", "AutoencoderKLFlux2": "patches"}
+"""What the functions that encode and decode with an autoencoder end in, by its class; others were made for videos."""
+
 RAW_CHANNELS = 4
 """Autoencoders with more channels are those of flow models; their latents are kept as they make them."""
 
@@ -62,7 +65,8 @@ def autoencoder_functions(part: ModelPart) -> tuple[str, str] | None:
     found = part.base.description.parts.get("vae")
     if found is None or _is_scaled(found):
         return None
-    return ("encode_raw", "decode_raw") if found.class_name == "AutoencoderKL" else ("encode_frame", "decode_frame")
+    kind = KINDS.get(found.class_name, "frame")
+    return f"encode_{kind}", f"decode_{kind}"
 
 
 def _is_scaled(part: Part) -> bool:

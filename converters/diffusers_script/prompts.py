@@ -9,7 +9,7 @@ from graphflow.modelfiles.families import variant_named
 from graphflow.modelfiles.family import FlowScripts
 
 from .conditionings import TOLD, Conditioning, Control, Entry
-from .families import flow_of, traits_of
+from .families import family_of, flow_of, traits_of
 from .flows import described_network, space_of
 from .handles import Sampling
 from .layout import Expression, Items, call, flat, listed, literal, mapped, quoted
@@ -73,7 +73,7 @@ class Prompts:
         return self.script.assign("prompts", listed(rows))
 
     def _with_settings(self, entry: Entry, model: ModelPart | None) -> Expression:
-        settings = self._told(entry, self._placed(dict(entry.settings)), model)
+        settings = self._told(entry, self._placed(entry), model)
         if entry.controls:
             settings["controls"] = listed(self._control(control) for control in entry.controls)
         variable = self.entry(entry)
@@ -99,16 +99,19 @@ class Prompts:
                     if known
                     else "models of its family look at no reference pictures"
                 )
-            self.script.need(known[method])
-            settings |= {"references": listed(told["references"]), "arrange": known[method]}
-        if "picture" in told and flow.channels:
+            settings["references"] = listed(told["references"])
+            if known[method]:
+                self.script.need(known[method])
+                settings["arrange"] = known[method]
+        if "picture" in told and flow.channels and described_network(model).task != "generate":
             self.script.need(flow.channels)
             seen = f"{space_of(self.script, entry.encoder.base)}.enter({told['picture']})"
             settings["beside"] = call(flow.channels, seen, *([told["hole"]] if "hole" in told else []))
         return settings
 
-    def _placed(self, settings: dict[str, Any]) -> dict[str, Expression]:
+    def _placed(self, entry: Entry) -> dict[str, Expression]:
         """Settings of a prompt with functions for where and how strongly it acts."""
+        settings = dict(entry.settings)
         area, unit = settings.pop("area", None), settings.pop("unit", None)
         mask, bounds = settings.pop("mask", None), settings.pop("bounds", False)
         strength = settings.pop("mask_strength", "1.0")
@@ -116,7 +119,9 @@ class Prompts:
         if area is not None:
             helper = f"{unit.removesuffix('s')}_area"
             self.script.need(helper)
-            placed["area"] = replace(area, opening=f"{helper}(")
+            edge = family_of(entry.encoder.base).latent.downscale
+            scale = (("", str(edge)),) if helper == "pixel_area" and edge != 8 else ()
+            placed["area"] = replace(area, opening=f"{helper}(", items=(*area.items, *scale))
         elif mask and bounds:
             self.script.need("mask_area")
             placed["area"] = call("mask_area", mask)
@@ -169,7 +174,9 @@ class Prompts:
 
     def _flow_entry(self, entry: Entry, pipe: str, flow: FlowScripts) -> str:
         encoder = entry.encoder
-        options = {name: literal(value) for name, value in flow.options.items()}
+        encoders = (*dict(encoder.base.encoders).values(), *encoder.base.description.parts.values())
+        classes = [part.class_name for part in encoders if part.name.startswith("text_encoder")]
+        options = {name: literal(value) for name, value in flow.options(next(iter(classes), "")).items()}
         if encoder.layer is not None:
             if not flow.layer:
                 raise UnsupportedError("scripts read the usual layer of this family's text encoder only")

@@ -25,22 +25,23 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     ),
     _RANDOM: ("random_float", "random_int", "random_line"),
     _FAMILY: (
-        "apply_control_patch", "empty_video_latent", "flux2_sigmas", "load_control_patch", "load_image_to_video_checkpoint", "ltxv_sigmas",
+        "apply_control_patch", "load_control_patch", "load_image_to_video_checkpoint", "ltxv_sigmas",
         "replace_latent_frames", "set_audio_length", "set_frame_rate", "svd_conditioning", "trim_video_latent",
     ),
     _FILES: ("save_checkpoint", "save_lora", "save_model", "save_text_encoder", "save_vae"),
     _MEDIA: (
         "safety_filter_video", "save_audio", "save_video", "save_text", "show", "images_to_video", "video_to_images",
-        "load_audio", "load_video", "slice_video", "trim_audio",
+        "load_audio", "load_video", "slice_video", "trim_audio", "silent_audio", "change_volume", "concat_audio",
+        "mix_audio", "split_channels",
     ),
     _UNKNOWN_COUNT: ("rebatch_images", "rebatch_latents"),
     "scripts have no levels of models that were trained on a whole range of them": ("set_continuous_sampling",),
     "it is computed from two models' weights when it is loaded": ("load_difference_control_net",),
     "scripts put noise on latents when they sample": ("add_noise",),
     "scripts carry no function for it": (
-        "add_gligen_box", "add_image_prompt", "add_stage_c", "apply_hypernetwork", "cache_references", "cut_latent_to_batch",
-        "encode_prompts_with_images", "encode_stage_c", "enlarge_conditioning", "load_image_to_video_checkpoint",
-        "perp_neg_guidance", "set_cascade_shift", "svd_conditioning",
+        "add_default_conditioning", "add_gligen_box", "add_image_prompt", "add_stage_c", "apply_hypernetwork",
+        "encode_stage_c", "enlarge_conditioning", "load_image_to_video_checkpoint", "perp_neg_guidance",
+        "set_cascade_shift", "set_control_prompt", "svd_conditioning",
     ),
 }  # fmt: skip
 

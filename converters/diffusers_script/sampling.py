@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .calls import Calls
+from .families import flow_of
 from .handles import Decoding, Latents, Pixels, Sampling
 from .layout import Expression, Items, call
 from .loading import Loader
@@ -105,6 +106,8 @@ class Writer:
     def _latents(self, sampling: Sampling) -> Latents:
         self.script.stage(ids(sampling.nodes))
         misfit = self.calls.fit.misfit(sampling)
+        if not misfit and flow_of(sampling.model.base) is not None:
+            misfit = "its latents are read by more than the pipeline's autoencoder"
         if not misfit:
             pipe_call = self.call(sampling, {"output_type": '"latent"'})
             variable = self.script.assign(sampling.node, pipe_call.then(".images"))

@@ -142,9 +142,16 @@ class Script:
 
     def carried(self) -> list[Carried]:
         """What it carries: helpers with all that they need."""
+        return carry(self.pieces, mentions(self._text()))
+
+    def forget_unread(self) -> None:
+        """Leave out the arguments that nothing reads, such as a negative prompt where there is no guidance."""
+        read = mentions(self._text())
+        self.knobs = {knob: attribute for knob, attribute in self.knobs.items() if attribute in read}
+
+    def _text(self) -> str:
         lines = (line for stage in self.stages for line in stage.lines)
-        text = "\n".join(f"{line.prefix}{flat(line.expression)}{line.suffix}" for line in lines)
-        return carry(self.pieces, mentions(text))
+        return "\n".join(f"{line.prefix}{flat(line.expression)}{line.suffix}" for line in lines)
 
     def use(self, module: str, *names: str) -> None:
         """Import names from a module, or the module itself."""

@@ -15,8 +15,10 @@ from .script import UnsupportedError
 
 AUTOENCODERS: Mapping[str, str] = {
     "AutoencoderKL": "load_autoencoder",
+    "AutoencoderKLFlux2": "load_autoencoder",
     "AutoencoderKLQwenImage": "load_frame_autoencoder",
     "AutoencoderKLWan": "load_frame_autoencoder",
+    "AutoencoderKLQwenImage21": "load_part",
 }
 """What loads an autoencoder from a file with its authors' names, by its class."""
 
@@ -136,16 +138,22 @@ def tokenizer_source(spec: TokenizerSpec, clip: str) -> tuple[str, str]:
     """
     if not spec.name:
         return "load_clip_tokenizer", str(spec.path) if spec.source == "folder" and spec.path else clip
-    if spec.source == "weights":
-        return "load_pieces_inside", str(spec.path)
+    if spec.source == "weights" and spec.path is not None:
+        tekken = any(key.endswith("tekken_model") for key in read_header(spec.path).tensors)
+        return f"load_{'tekken' if tekken else 'pieces'}_inside", str(spec.path)
     if spec.source == "folder" and spec.path is not None:
         if (file := spec.path / "tokenizer.json").is_file():
             return "load_tokenizer", str(file)
-        for name in ("spiece.model", "tokenizer.model"):
+        for name, loader in (
+            ("spiece.model", "load_pieces"),
+            ("tokenizer.model", "load_pieces"),
+            ("tekken.json", "load_tekken"),
+        ):
             if (file := spec.path / name).is_file():
-                return "load_pieces", str(file)
+                return loader, str(file)
         return "AutoTokenizer.from_pretrained", str(spec.path)
-    return "AutoTokenizer.from_pretrained", spec.published[0]
+    published = spec.published[0]
+    return "load_published_tokenizer" if ":" in published else "AutoTokenizer.from_pretrained", published
 
 
 def role_of(description: Description, roles: Iterable[EncoderRole], taken: Container[str]) -> str | None:

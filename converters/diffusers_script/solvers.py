@@ -36,6 +36,8 @@ class Scheduler:
     twice: bool = False
 
 
+SAME_STEPS = {"ddim": "euler"}
+"""Samplers whose steps are those of another."""
 _SPACINGS = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas")
 _MULTISTEP: Config = {
     "algorithm_type": ("dpmsolver++", "dpmsolver++"),

@@ -5,10 +5,12 @@ Importing it, and every command but ``run``, ``demo``, ``doctor`` and ``models c
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 from graphflow.basics.importing import collector_paused
+from graphflow.cli import handing
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,10 +23,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0 done, 1 a node failed, 2 invalid input, 130 interrupted.
     """
     try:
+        given = list(sys.argv[1:] if arguments is None else arguments)
+        if handing.wanted(given) and (code := handing.hand_over(given)) is not None:
+            return code
         with collector_paused():
             from graphflow.cli.app import run_command
 
-        return run_command(arguments)
+        return run_command(given)
     except KeyboardInterrupt:
         return 130
 

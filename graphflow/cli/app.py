@@ -27,9 +27,11 @@ from graphflow.cli import (
     plan,
     run,
     schema,
+    serve,
     show,
     validate,
     verify,
+    worker,
     workflows,
 )
 from graphflow.cli.output import alone
@@ -66,11 +68,13 @@ for command in (
     fetch,
     nodes,
     schema,
+    serve,
     demo,
 ):
     command.register(app)
 app.add_typer(models.app)
 app.add_typer(cache.app)
+app.add_typer(worker.app)
 doctor.register(app)
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from typer import Context
 
+from graphflow.document.media.containers import ENDINGS
 from graphflow.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 VARIABLE = "_GRAPHFLOW_COMPLETE"
 _BREAKS = ("=", ":")
-_FILES = (".json", ".png", ".webp", ".jpg", ".jpeg", ".mp4", ".webm")
 
 Offer = tuple[str, str]
 """What may stand there, and a word on it."""
@@ -110,7 +110,7 @@ def workflow_files(ctx: Context, incomplete: str) -> Iterator[Offer]:
     for path in sorted(Path(f"{folder}/" if folder or incomplete.startswith("/") else ".").iterdir()):
         if path.name.startswith(".") and not beginning:
             continue
-        if path.is_dir() or path.suffix.lower() in _FILES:
+        if path.is_dir() or path.suffix.lower() in ENDINGS:
             yield (f"{folder}/" if "/" in incomplete else "") + path.name + ("/" if path.is_dir() else ""), ""
 
 

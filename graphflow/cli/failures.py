@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +13,7 @@ from graphflow.basics.wording import shorten
 from graphflow.cli.output import answers
 from graphflow.cli.terminal import clean, console, count, has_unicode, paragraph, styled
 from graphflow.errors import GraphflowError, InvalidInputError, Problem, WorkflowError, printable
+from graphflow.jobs.telling import error_json, finite
 
 INTERRUPTED = 130
 _SHOWN = 200
@@ -61,28 +61,6 @@ def print_problems(target: Console, problems: tuple[Problem, ...], *, where: str
         paragraph(target, styled(f"… and {len(problems) - _SHOWN:,} more; --json lists all"), indent=2)
 
 
-def to_json(error: Exception) -> dict[str, Any]:
-    """Return an error as a JSON object."""
-    if not isinstance(error, GraphflowError):
-        code = InvalidInputError.exit_code if isinstance(error, OSError) and error.strerror else 1
-        return {"event": "error", "message": f"{type(error).__name__}: {error}", "exit_code": code}
-    data: dict[str, Any] = {
-        "event": "error",
-        "message": error.message,
-        "where": error.where,
-        "advice": error.advice,
-        "exit_code": error.exit_code,
-    }
-    if isinstance(error, WorkflowError):
-        data["problems"] = [problem_to_json(problem) for problem in error.problems]
-    return data
-
-
-def problem_to_json(problem: Problem) -> dict[str, str]:
-    """Return a problem as a JSON object."""
-    return {"path": problem.path, "message": problem.message, "advice": problem.advice}
-
-
 @contextmanager
 def json_errors(wanted: bool) -> Iterator[dict[str, Any]]:
     """Also print an error that passes through as a JSON object on standard output, where ``wanted``.
@@ -95,7 +73,7 @@ def json_errors(wanted: bool) -> Iterator[dict[str, Any]]:
         yield fields
     except Exception as error:
         if wanted:
-            print_json({"event": "error", **fields, **to_json(error)})
+            print_json({"event": "error", **fields, **error_json(error)})
         raise
 
 
@@ -103,18 +81,7 @@ def print_json(data: Any, *, indent: int | None = None) -> None:
     """Print JSON on standard output, in one line unless indented, at once; NaN and infinities as text."""
     import json
 
-    text = json.dumps(_finite(data), ensure_ascii=not has_unicode(), indent=indent, default=repr, allow_nan=False)
+    text = json.dumps(finite(data), ensure_ascii=not has_unicode(), indent=indent, default=repr, allow_nan=False)
     stream = answers()
     stream.write(printable(text) + "\n")
     stream.flush()
-
-
-def _finite(data: Any) -> Any:
-    """Return data with ``"-Infinity"`` and the like for numbers that JSON does not have."""
-    if isinstance(data, dict):
-        return {key: _finite(value) for key, value in data.items()}
-    if isinstance(data, list | tuple):
-        return [_finite(value) for value in data]
-    if isinstance(data, float) and not math.isfinite(data):
-        return "NaN" if math.isnan(data) else "Infinity" if data > 0 else "-Infinity"
-    return data

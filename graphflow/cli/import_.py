@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -66,6 +67,14 @@ def import_(
         ),
     ] = None,
     choices_seed: ChoicesSeed = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--without",
+            metavar="TYPE",
+            help="Leave out the nodes of this ComfyUI type: what reads them gets what they take, where that is of the same kind. Repeat for more.",
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", metavar="", help="Write over a file that is there.")] = False,
     packs: Packs = None,
     models: ModelDirs = None,
@@ -82,15 +91,15 @@ def import_(
         out = file_to_write(out, force=force)
         session = make_session(packs=packs, models=models, offline=offline)
         if coverage is not None:
-            imported.show_coverage(coverage, session.registry, as_json)
+            from graphflow.cli.coverage import show_coverage
+
+            show_coverage(coverage, session, as_json)
             return
         if to == "native" and (opened := _from_infotext(str(file))) is not None:
-            _write(opened.document.to_json(), out)
-            for remark in opened.document.notices:
-                console(error=True).print(styled(f"note: {remark}", "yellow"), soft_wrap=True)
+            _write_words(opened, str(file), out, report, as_json, session)
             return
         now = datetime.now() if to == "api" else None  # a native workflow keeps the tokens of dates
-        flattened = _flattened(str(file), choices_seed, now)
+        flattened = _flattened(str(file), choices_seed, now, without or ())
         complete = True
         if to == "api":
             _write_prompt(flattened, out)
@@ -110,10 +119,24 @@ def _from_infotext(file: str) -> Opened | None:
         return from_infotext(stream, Path(file).name)
 
 
-def _flattened(file: str, choices_seed: int | None, now: datetime | None) -> Flattened:
+def _flattened(file: str, choices_seed: int | None, now: datetime | None, left_out: Sequence[str]) -> Flattened:
     from graphflow.converters.comfyui import Choices, to_prompt
+    from graphflow.converters.comfyui.without import without
 
-    return to_prompt(imported.given(file), choices=Choices(seed=choices_seed), now=now)
+    flattened = to_prompt(imported.given(file), choices=Choices(seed=choices_seed), now=now)
+    return without(flattened, left_out) if left_out else flattened
+
+
+def _write_words(opened: Opened, file: str, out: Path | None, wanted: bool, as_json: bool, session: Session) -> None:
+    """Say what became of settings in words, and write the workflow."""
+    document, told = opened.document, wanted or as_json
+    if told:
+        imported.show_words(document, session, Path(file).parent, as_json)
+    else:
+        for remark in document.notices:
+            console(error=True).print(styled(f"note: {remark}", "yellow"), soft_wrap=True)
+    if out is not None or not told:
+        _write(document.to_json(), out)
 
 
 def _write_prompt(flattened: Flattened, out: Path | None) -> None:
@@ -127,14 +150,16 @@ def _write_native(
 ) -> bool:
     """Say what became of the file, and write its native form; return whether there is one."""
     from graphflow.converters.comfyui import to_native
+    from graphflow.converters.comfyui.decision import Trial, decide
     from graphflow.converters.comfyui.models import model_needs
 
     name = None if file == "-" else Path(file).stem
     result = to_native(flattened, registry=session.registry, name=name)
-    result = replace(
-        result,
-        report=replace(result.report, models=model_needs(result.document, session.registry, session.library)),
-    )
+    models = model_needs(result.document, session.registry, session.library)
+    told = wanted or as_json
+    folder = None if file == STANDARD_INPUT else Path(file).parent
+    decision = decide(result.document, Trial(session), report=result.report, folder=folder) if told else None
+    result = replace(result, report=replace(result.report, models=models, decision=decision))
     if as_json:
         print_json(result.report.to_json(), indent=2)
     elif wanted:
@@ -145,7 +170,7 @@ def _write_native(
     if as_json and not result.report.complete:
         return False  # the report says all of it; an error beside it would break the JSON
     document = result.require()
-    if out is not None or not (wanted or as_json):
+    if out is not None or not told:
         _write(document.to_json(), out)
     return True
 

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from graphflow.cli.failures import print_json
-from graphflow.cli.terminal import add_row, console, count, print_table, styled, table
-from graphflow.errors import GraphflowError, InvalidInputError, LimitError
+from graphflow.cli.terminal import add_row, console, count, literal, print_table, styled, table
+from graphflow.errors import InvalidInputError, LimitError
 from graphflow.limits import LIMITS
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from graphflow.converters.comfyui import Report
-    from graphflow.spec.registry import Registry
+    from graphflow.converters.comfyui.report import Decision, ModelNeed
+    from graphflow.document.document import Document
+    from graphflow.session import Session
 
 _SHOWN = 12
-_ENDINGS = frozenset({".json", ".png", ".webp", ".jpg", ".jpeg", ".mp4", ".webm"})
 
 
 def given(name: str) -> str | bytes:
@@ -115,39 +116,46 @@ def show_missing_models(target: Console, report: Report) -> None:
         target.print(styled("`graphflow fetch FILE` downloads those of which the workflow says where they are", "dim"))
 
 
-def show_report(target: Console, report: Report) -> None:
-    """Print what became of every node, and the models."""
-    rows = table("node", "ComfyUI type", "becomes", "how", "remarks")
-    styles = {"exactly": "", "approximately": "yellow", "not supported": "bold red"}
-    for entry in report.entries:
-        how = entry.verdict.value if entry.live else "left out"
-        pack = f"pack {entry.pack}" if entry.pack and entry.verdict.value == "not supported" else ""
-        waits = f"cannot run yet: {entry.waits} is not built" if entry.waits and entry.live else ""
-        remarks = "; ".join(part for part in (*entry.remarks, waits, pack, entry.provides) if part)
-        name = f"{entry.id} “{entry.title}”" if entry.title != entry.type else entry.id
-        add_row(
-            rows,
-            name,
-            entry.type,
-            ", ".join(entry.native),
-            how,
-            remarks,
-            style=styles[entry.verdict.value] if entry.live else "dim",
-        )
-    print_table(target, rows)
-    if report.models:
+_STYLES = {"approximately": "yellow", "waits": "yellow", "not supported": "bold red", "left out": "dim"}
+
+
+def show_decision(target: Console, decision: Decision | None) -> None:
+    """Print whether a workflow runs here, where somebody tried, and an empty line."""
+    if decision is not None:
+        styles = {"runs": "bold green", "runs with these files": "bold yellow", "cannot run": "bold red"}
+        target.print(styled(decision, styles[decision.verdict]), soft_wrap=True)
         target.print("")
-        rows = table("model", "kind", "where")
-        for model in report.models:
-            near = f"; nearest: {', '.join(model.near)}" if model.near else ""
-            add_row(
-                rows,
-                model.name,
-                model.kind,
-                model.path or f"{model.problem}{near}" + (f"; published at {model.url}" if model.url else ""),
-                style="" if model.path else "yellow",
-            )
-        print_table(target, rows)
+
+
+def show_models(target: Console, models: Sequence[ModelNeed]) -> None:
+    """Print a table of models: where they are, or where they were looked for."""
+    if not models:
+        return
+    target.print("")
+    rows = table("model", "kind", "where")
+    for model in models:
+        near = f"; nearest: {', '.join(model.near)}" if model.near else ""
+        missing = f"{model.problem}{near}" + (f"; published at {model.url}" if model.url else "")
+        add_row(rows, model.name, model.kind, model.path or missing, style="" if model.path else "yellow")
+    print_table(target, rows)
+
+
+def show_report(target: Console, report: Report) -> None:
+    """Print whether it runs here, where that is known, what became of every node, and the models."""
+    from graphflow.converters.comfyui.report import Verdict
+
+    show_decision(target, report.decision)
+    rows = table("node", "ComfyUI type", "becomes", "how", "remarks")
+    for entry in report.entries:
+        pack = f"pack {entry.pack}" if entry.pack and entry.verdict is Verdict.UNSUPPORTED else ""
+        waits = f"{entry.waits} is not built" if entry.waits and entry.live else ""
+        to_do = f"to do: {entry.to_do}" if entry.to_do else ""
+        remarks = "; ".join(part for part in (*entry.remarks, waits, pack, entry.provides, to_do) if part)
+        name = f"{entry.id} “{entry.title}”" if entry.title != entry.type else entry.id
+        style = next((style for how, style in _STYLES.items() if entry.how.startswith(how)), "")
+        add_row(rows, name, entry.type, ", ".join(entry.native), entry.how, remarks, style=style)
+    print_table(target, rows)
+    show_models(target, report.models)
     told = {entry.id: (*entry.remarks, entry.provides) for entry in report.entries}
     for note in report.problems:
         if not any(note.message in text for text in told.get(note.node, ())):
@@ -164,48 +172,24 @@ def show_report(target: Console, report: Report) -> None:
         target.print(styled(advice, "yellow"))
 
 
-def show_coverage(folder: Path, registry: Registry, as_json: bool) -> None:
-    """Print how many files of a folder import whole, and which types are most missing."""
-    from graphflow.converters.comfyui import to_native, to_prompt
+def show_words(document: Document, session: Session, folder: Path, as_json: bool) -> None:
+    """Print whether a workflow made of settings in words runs here, its nodes, its models, and what is otherwise."""
+    from graphflow.converters.comfyui.decision import Trial, decide
+    from graphflow.converters.comfyui.models import model_needs
 
-    files: list[dict[str, Any]] = []
-    missing: Counter[str] = Counter()
-    for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in _ENDINGS and path.is_file()):
-        name = str(path.relative_to(folder))
-        try:
-            report = to_native(to_prompt(path), registry=registry).report
-        except GraphflowError as error:
-            files.append({"file": name, "error": str(error)})
-            continue
-        types = sorted({entry.type for entry in report.unsupported})
-        missing.update(types)
-        live = sum(entry.live for entry in report.entries)
-        waiting = sum(map(len, report.waiting.values()))
-        told = {"file": name, "nodes": live, "waiting": waiting, "unsupported": len(report.unsupported)}
-        files.append({**told, "types": types})
-    whole = sum(file.get("unsupported") == 0 for file in files)
-    ready = sum(file.get("unsupported") == 0 and not file["waiting"] for file in files)
-    read = sum("error" not in file for file in files)
+    decision = decide(document, Trial(session), folder=folder)
+    models = model_needs(document, session.registry, session.library)
     if as_json:
-        told = {"files": files, "read": read, "whole": whole, "ready": ready, "missing": dict(missing.most_common())}
-        print_json(told, indent=2)
+        nodes = [{"id": id, "native": [node.type]} for id, node in document.nodes.items()]
+        told = {"format": "settings in words", "decision": decision.to_json(), "nodes": nodes}
+        print_json({**told, "models": [model.to_json() for model in models], "notes": list(document.notices)}, indent=2)
         return
     target = console()
-    columns = ("nodes", "cannot run yet", "not supported")
-    rows = table("file", *columns, "types", right=columns)
-    for file in files:
-        if "error" in file:
-            add_row(rows, file["file"], "", "", "", file["error"], style="red")
-        else:
-            numbers = (file["nodes"], file["waiting"], file["unsupported"])
-            add_row(rows, file["file"], *numbers, ", ".join(file["types"]))
+    show_decision(target, decision)
+    rows = table("node", "type", "settings")
+    for id, node in document.nodes.items():
+        add_row(rows, id, node.type, ", ".join(f"{name}={literal(value)}" for name, value in node.params.items()))
     print_table(target, rows)
-    target.print("")
-    target.print(
-        styled(
-            f"{count(len(files), 'file')}, {read} read, {whole} import whole, {ready} of them with no node that waits"
-        )
-    )
-    if missing:
-        most = ", ".join(f"{type} {number}" for type, number in missing.most_common(30))
-        target.print(styled(f"most missing, by files: {most}"))
+    show_models(target, models)
+    for remark in document.notices:
+        target.print(styled(f"note: {remark}", "yellow"), soft_wrap=True)

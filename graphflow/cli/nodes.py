@@ -13,6 +13,7 @@ from graphflow.cli.failures import print_json
 from graphflow.cli.options import AsJson, Packs, make_session
 from graphflow.cli.terminal import add_row, clean, console, count, literal, paragraph, print_table, styled, table
 from graphflow.errors import InvalidInputError
+from graphflow.service.catalogue import node_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -76,45 +77,9 @@ def nodes(
             advice=f"did you mean {near!r}?" if near else "`graphflow nodes` lists them; --nodes adds a pack",
         )
     if as_json:
-        print_json(to_json(spec), indent=2)
+        print_json(node_json(spec), indent=2)
     else:
         _explain(spec)
-
-
-def to_json(spec: NodeSpec) -> dict[str, Any]:
-    """Return what is known of a node type as a JSON object."""
-    return {
-        "type": spec.type,
-        "version": spec.version,
-        "category": spec.category,
-        "pack": spec.pack,
-        "summary": spec.summary,
-        "doc": spec.doc,
-        "effect": spec.effect,
-        "waits": spec.waits_for,
-        "inputs": [
-            {
-                "name": parameter.name,
-                "type": str(parameter.type),
-                "link_only": parameter.linked,
-                "many": parameter.many,
-                "required": parameter.required,
-                "default": parameter.default,
-                "description": parameter.description,
-                "schema": None if parameter.linked else parameter.json_schema(),
-            }
-            for parameter in spec.inputs.values()
-        ],
-        "outputs": [
-            {
-                "name": output.name,
-                "type": str(output.type),
-                "description": output.description,
-                "primary": output.name == spec.primary,
-            }
-            for output in spec.outputs
-        ],
-    }
 
 
 def _chosen(registry: Registry, word: str, category: str | None) -> list[NodeSpec]:
@@ -135,7 +100,7 @@ def _chosen(registry: Registry, word: str, category: str | None) -> list[NodeSpe
 
 def _list(specs: list[NodeSpec], as_json: bool) -> None:
     if as_json:
-        print_json([to_json(spec) for spec in specs], indent=2)
+        print_json([node_json(spec) for spec in specs], indent=2)
         return
     target = console()
     running = [spec for spec in specs if spec.waits is None]

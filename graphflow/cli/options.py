@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -264,9 +264,7 @@ def make_session(
         SettingsError: A setting is wrong.
     """
     with collector_paused():
-        from graphflow.session import Session
         from graphflow.settings import load_settings
-        from graphflow.store import MemoryTier, Store
 
     settings = load_settings()
     changes = dict(changes or {})
@@ -288,8 +286,25 @@ def make_session(
         changes["stand_in"] = True
     if changes:
         settings = _changed(settings, changes)
+    return _makers[0](settings, tuple(packs or ()), no_cache)
+
+
+def new_session(settings: Settings, packs: Sequence[Path], no_cache: bool) -> Session:
+    """Make a session; ``no_cache`` gives it a store that keeps nothing on disk."""
+    with collector_paused():
+        from graphflow.session import Session
+        from graphflow.store import MemoryTier, Store
+
     store = Store(MemoryTier((settings.memory_bytes or 8 * 2**30) // 4)) if no_cache else None
-    return Session(settings, nodes=packs or (), store=store)
+    return Session(settings, nodes=packs, store=store)
+
+
+_makers: list[Callable[[Settings, Sequence[Path], bool], Session]] = [new_session]
+
+
+def make_sessions_by(maker: Callable[[Settings, Sequence[Path], bool], Session]) -> None:
+    """Say what makes sessions, for a process that keeps them."""
+    _makers[:] = [maker]
 
 
 def _changed(settings: Settings, changes: dict[str, object]) -> Settings:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
 
 from graphflow.cli.failures import json_errors, print_json
 from graphflow.cli.options import AsJson, What, Where
-from graphflow.cli.source import input_values, load, named, overrides, shown_targets
+from graphflow.cli.source import input_values, load, named, overrides
 from graphflow.cli.spread import spread
 from graphflow.cli.terminal import add_row, console, print_table, styled, table, weights
-from graphflow.planning.steps import ACTIONS
-from graphflow.planning.weights import loaded_bytes, loaded_weights, needed_files
+from graphflow.jobs.performing import shown_targets
+from graphflow.planning.weights import loaded_bytes, needed_files
+from graphflow.service.catalogue import plan_json
 
 if TYPE_CHECKING:
-    from graphflow.planning.files import FileUse
-    from graphflow.planning.steps import Action, Plan, Step
+    from graphflow.planning.steps import Action, Plan
 
 EPILOG = (
     "Examples: graphflow plan txt2img · graphflow plan my.json -i seed=8 · graphflow plan my.json --json | jq .steps"
@@ -49,7 +48,7 @@ def plan(what: What, where: Where, as_json: AsJson = False) -> None:
                 input_folder=what.input_dir,
             )
     if as_json:
-        print_json(to_json(made), indent=2)
+        print_json(plan_json(made), indent=2)
     else:
         show(console(), made)
 
@@ -86,44 +85,6 @@ def totals(made: Plan) -> str:
     named = f"; weights to load: {weights(total)}" if total else ""
     numerics = f"; on {made.numerics.device} in {made.numerics.compute}"
     return f"{made.totals()}{named}{numerics}"
-
-
-def to_json(made: Plan) -> dict[str, Any]:
-    """Return a plan as a JSON object."""
-    loaded = loaded_weights(made)
-    return {
-        "steps": [_step(step, loaded.get(step.id, ())) for step in made.steps.values()],
-        "counts": {action: made.count(action) for action in ACTIONS},
-        "targets": [str(source) for source in made.targets],
-        "selectors": [str(source) for source in made.selectors],
-        "loaded_bytes": loaded_bytes(made),
-        "notices": list(made.notices),
-        "numerics": made.numerics.to_json(),
-        "workflow": made.expanded.document.to_json(),
-    }
-
-
-def _step(step: Step, files: Iterable[tuple[FileUse, Mapping[str, int]]]) -> dict[str, Any]:
-    return {
-        "node": step.id,
-        "type": step.spec.type,
-        "title": step.title,
-        "action": step.action,
-        "reason": step.reason,
-        "key": step.key,
-        "needed": list(step.needed),
-        "files": [
-            {
-                "name": use.need.name,
-                "kind": use.need.kind,
-                "path": use.path,
-                "fingerprint": use.fingerprint,
-                "weight_bytes": dict(use.weight_bytes),
-                "loaded_bytes": dict(sizes),
-            }
-            for use, sizes in files
-        ],
-    }
 
 
 def register(app: typer.Typer) -> None:

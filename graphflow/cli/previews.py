@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,15 +9,12 @@ from typing import TYPE_CHECKING
 from graphflow.basics.atomic import write_bytes
 from graphflow.errors import InvalidInputError
 from graphflow.events import NodeProgress
+from graphflow.jobs.previews import jpeg
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from graphflow.events import Event
 
 _NOT_IN_NAMES = re.compile(r"[^\w~-]")
-EDGE = 256
-"""Previews have one pixel for each of the latent; they are enlarged to at least this edge, in pixels."""
 
 
 class PreviewFiles:
@@ -45,17 +41,3 @@ class PreviewFiles:
         if isinstance(event, NodeProgress) and event.preview is not None:
             name = _NOT_IN_NAMES.sub("-", event.node)
             write_bytes(self.folder / f"{name}.jpg", jpeg(event.preview))
-
-
-def jpeg(preview: Tensor) -> bytes:
-    """Encode a preview (B, 3, h, w) in [0, 1] as a JPEG file."""
-    from PIL import Image
-
-    pixels = (preview.permute(2, 0, 3, 1).flatten(1, 2) * 255).round().byte().numpy()
-    picture = Image.fromarray(pixels)
-    times = -(-EDGE // min(preview.shape[2:]))
-    if times > 1:
-        picture = picture.resize((picture.width * times, picture.height * times), Image.Resampling.NEAREST)
-    file = io.BytesIO()
-    picture.save(file, "JPEG", quality=90)
-    return file.getvalue()

@@ -13,10 +13,11 @@ from graphflow.cli import summary, sweep
 from graphflow.cli.failures import json_errors, print_json
 from graphflow.cli.lock import require_locked
 from graphflow.cli.options import Varied, What, Where
-from graphflow.cli.source import input_values, load, named, overrides, shown_targets
+from graphflow.cli.source import input_values, load, named, overrides
 from graphflow.cli.spread import spread
 from graphflow.cli.terminal import console, styled
 from graphflow.cli.watching import Show
+from graphflow.errors import InvalidInputError
 from graphflow.events import RunFinished, RunStarted
 
 if TYPE_CHECKING:
@@ -74,6 +75,14 @@ def run(
         ),
     ] = False,
     where: Where = Where(),  # noqa: B008  # it is frozen
+    worker: Annotated[
+        bool,
+        typer.Option(
+            "--worker",
+            metavar="",
+            help="Have the worker run it, where one runs (`graphflow worker start`); GRAPHFLOW_WORKER=1 does the same.",
+        ),
+    ] = False,
     as_json: Annotated[
         bool,
         typer.Option(
@@ -85,6 +94,7 @@ def run(
     ] = False,
 ) -> None:
     """Run a workflow and write what it makes. What was computed before is not computed again."""
+    del worker  # whoever comes here has no worker, or is it: graphflow.cli.handing
     with json_errors(as_json) as fields:
         session, loaded = where.session(), load(what.workflow, report=what.report)
         if locked:
@@ -103,6 +113,8 @@ def run(
         values = input_values(what.inputs), overrides(what.sets)
         if varied:
             sweep.carry_out(session, loaded, varied, *values, **given)
+        elif varied.batch is not None:
+            raise InvalidInputError("nothing is varied", where="--batch", advice="say what with --vary or --rows")
         else:
             carry_out(session, loaded, *values, **given)
 
@@ -125,12 +137,13 @@ def carry_out(
         loaded: The workflow.
         inputs: Values for exposed inputs.
         single: Values for single parameters.
-        targets: Addresses to compute; None is what :func:`shown_targets` says.
+        targets: Addresses to compute; None is what :func:`graphflow.jobs.performing.perform` says.
         preview: Folder for pictures of what is being sampled.
         show: How the run is shown; None is a display for people.
         **options: Further options of :meth:`graphflow.session.Session.run`.
     """
     from graphflow.cli.progress import Display
+    from graphflow.jobs.performing import note_time, perform
 
     show = show or Show()
     started = time.perf_counter()
@@ -142,26 +155,16 @@ def carry_out(
 
     with show.watching(session, loaded, Display, told, preview=preview, safety=options.get("safety")) as watched:
         expanded = session.expand(loaded.document, inputs, single)
-        result = session.run(
-            expanded, targets=targets or shown_targets(session, expanded), folder=loaded.folder, **watched, **options
-        )
-    _tell_index(result, options.get("out"), time.perf_counter() - started)
+        result = perform(session, expanded, targets=targets, folder=loaded.folder, **watched, **options)
+    if options.get("out") is not None:
+        note_time(result, options["out"], time.perf_counter() - started)
     if show.as_json:
-        print_json(summary.to_json(result))
+        print_json(result.to_json())
     elif show.quiet:
         show.paths(result.paths)
     else:
         summary.show(console(), result, time.perf_counter() - started)
     return result
-
-
-def _tell_index(result: Result, out: Path | None, seconds: float) -> None:
-    """Have the index of the output folder know how long the run took."""
-    written = [file.path for files in result.files.values() for file in files if file.how == "written"]
-    if out is not None and written:
-        from graphflow.reproduce.index import Index
-
-        Index(out).note(written, seconds, result.run_id)
 
 
 def _is_time_for_seeds(event: Event, quiet: bool) -> bool:

@@ -13,8 +13,7 @@ from graphflow.errors import InvalidInputError, WorkflowError
 if TYPE_CHECKING:
     from graphflow.converters.comfyui import Report
     from graphflow.document.opening import Opened
-    from graphflow.planning.expand import Expanded, Text
-    from graphflow.session import Session
+    from graphflow.planning.expand import Text
 
 STANDARD_INPUT = "-"
 
@@ -62,13 +61,6 @@ def _from_standard_input(tell: Callable[[Report], None]) -> Opened:
     data = standard_input()
     foreign: Opened | None = from_foreign(BytesIO(data), name, tell)
     return foreign or Opened(workflow.from_bytes(data, source=name, file=STANDARD_INPUT), name)
-
-
-def shown_targets(session: Session, expanded: Expanded) -> list[str] | None:
-    """Return what a command without ``--target`` computes, see :meth:`graphflow.planning.checked.Checked.shown`."""
-    from graphflow.planning.validate import validate
-
-    return validate(expanded.flat, session.registry).shown(expanded.flat)
 
 
 def assignments(given: Iterable[str] | None, option: str, form: str) -> dict[str, Text]:

@@ -101,7 +101,7 @@ def _show(result: Swept, seconds: float) -> None:
 
 def _show_estimate(sweep: Sweep, found: Estimate, show: Show) -> None:
     if show.as_json:
-        names = ("variants", "run", "cached", "write", "done", "sampling_steps", "weights")
+        names = ("variants", "run", "cached", "write", "stored", "sampling_steps", "weights")
         print_json({"event": "estimate", **{name: getattr(found, name) for name in names}, "notices": [*found.notices]})
         return
     target = console()
@@ -112,7 +112,8 @@ def _show_estimate(sweep: Sweep, found: Estimate, show: Show) -> None:
             f"{count(found.run, 'node')} to run with {count(found.sampling_steps, 'sampling step')}, {found.cached:,} stored"
         )
     )
-    target.print(styled(f"{count(found.write, 'write')}" + (f", {found.done:,} of them done" if found.done else "")))
+    stored = f", {found.stored:,} of them of stored files, for which nothing runs" if found.stored else ""
+    target.print(styled(count(found.write, "write") + stored))
     total = sum(found.weights.values())
     target.print(styled(f"{count(len(found.weights), 'model')} to load, {size(total)} of weights"))
     for name, number in found.weights.items():

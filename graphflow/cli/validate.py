@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from graphflow.cli.failures import json_errors, print_json, print_problems, problem_to_json
+from graphflow.cli.failures import json_errors, print_json, print_problems
 from graphflow.cli.options import (
     AsJson,
     InputDir,
@@ -22,6 +22,7 @@ from graphflow.cli.options import (
 from graphflow.cli.source import input_values, load, overrides
 from graphflow.cli.terminal import console, count, styled
 from graphflow.errors import GraphflowError, LimitError, Problem, WorkflowError
+from graphflow.jobs.telling import problem_json
 
 EPILOG = "Example: graphflow validate my.json -i prompt=test && echo good"
 
@@ -72,7 +73,7 @@ def validate(
             else (Problem("document", error.message, error.advice or ""),)
         )
         if as_json:
-            shown = [problem_to_json(problem) for problem in told]
+            shown = [problem_json(problem) for problem in told]
             print_json({"valid": False, "problems": shown, "notices": []}, indent=2)
         else:
             print_problems(console(error=True), told, where=error.where or workflow)
@@ -80,7 +81,7 @@ def validate(
     except GraphflowError as error:
         if as_json:
             only = Problem(error.where or "document", error.message, error.advice or "")
-            print_json({"valid": False, "problems": [problem_to_json(only)], "notices": []}, indent=2)
+            print_json({"valid": False, "problems": [problem_json(only)], "notices": []}, indent=2)
         raise
     if as_json:
         print_json({"valid": True, "problems": [], "notices": notices}, indent=2)

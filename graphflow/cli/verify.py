@@ -14,7 +14,8 @@ from graphflow.cli.failures import json_errors, print_json
 from graphflow.cli.options import AsJson, InputDir, SafetyOption, Where
 from graphflow.cli.spread import spread
 from graphflow.cli.terminal import console, count, styled
-from graphflow.errors import CancelledError
+from graphflow.errors import CancelledError, InvalidInputError
+from graphflow.jobs.telling import error_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,7 +43,7 @@ def verify(
     """Make files again, without stored results, and say whether they are the same, or what differs and why.
 
     Runs in the recorded number of threads, where the machine has them. Exits 1 where a file shows something else or cannot
-    be made again.
+    be made again, 2 where one does not tell how it was made.
     """
     from graphflow.cli.interruption import interruption
     from graphflow.reproduce.results import is_lock, verify_lock
@@ -69,7 +70,8 @@ def verify(
             locks = [verify_lock(path, make_session, **options) for path in filter(is_lock, files)]
         except (CancelledError, KeyboardInterrupt):
             raise CancelledError("interrupted") from None
-    good = [*(verdict.ok for verdict in verdicts), *(lock.ok for lock in locks)]
+    found: list[Verdict | LockVerdict] = [*verdicts, *locks]
+    good = [verdict.ok for verdict in found]
     if as_json:
         print_json([*map(to_json, verdicts), *map(lock_to_json, locks)], indent=2)
     else:
@@ -77,6 +79,8 @@ def verify(
             show_lock(target, lock)
         if len(good) > 1:
             target.print(styled(f"{sum(good)} of {count(len(good), 'file')} show the same"))
+    if not all(verdict.tells for verdict in found):
+        raise typer.Exit(InvalidInputError.exit_code)
     if not all(good):
         raise typer.Exit(1)
 
@@ -124,7 +128,7 @@ def lock_to_json(verdict: LockVerdict) -> dict[str, Any]:
         "ok": verdict.ok,
         "differs": [{"what": item.place, "locked": item.locked, "here": item.here} for item in verdict.differences],
         "results": None if results is None else {node: {"same": n[0], "all": n[1]} for node, n in results.items()},
-        "error": None if verdict.error is None else failures.to_json(verdict.error),
+        "error": None if verdict.error is None else error_json(verdict.error),
     }
 
 
@@ -147,7 +151,7 @@ def to_json(verdict: Verdict) -> dict[str, Any]:
         "ok": verdict.ok,
         "compared": None if verdict.compared is None else verdict.compared.to_json(),
         "differs": [unlike_to_json(item) for item in verdict.unlike],
-        "error": None if verdict.error is None else failures.to_json(verdict.error),
+        "error": None if verdict.error is None else error_json(verdict.error),
         "to_fetch": list(verdict.missing),
         "hint": verdict.hint if verdict.compared and not verdict.ok and not verdict.unlike else None,
     }

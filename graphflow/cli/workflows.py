@@ -10,10 +10,10 @@ from graphflow.cli.completing import packaged_workflows
 from graphflow.cli.failures import print_json
 from graphflow.cli.options import AsJson, ModelDirs, make_session
 from graphflow.cli.terminal import add_row, console, literal, paragraph, print_table, styled, table
+from graphflow.service.catalogue import workflow_json
 
 if TYPE_CHECKING:
-    from graphflow.planning.expand import Expanded
-    from graphflow.session import Session
+    pass
 
 EPILOG = "Examples: graphflow workflows · graphflow workflows inpaint"
 
@@ -30,44 +30,13 @@ def workflows(
     from graphflow import workflows as packaged
 
     session = make_session(models=models)
-    rows = [_row(session, found) for found in ([name] if name is not None else packaged.names())]
+    rows = [workflow_json(session, found) for found in ([name] if name is not None else packaged.names())]
     if as_json:
         print_json(rows[0] if name is not None else rows, indent=2)
     elif name is not None:
         _explain(rows[0])
     else:
         _list(rows)
-
-
-def _row(session: Session, name: str) -> dict[str, Any]:
-    """Return what is known of a workflow as a JSON object."""
-    from graphflow import workflows as packaged
-    from graphflow.converters.comfyui.models import model_needs
-    from graphflow.document.document import read
-
-    document = read(packaged.path(name))
-    expanded = session.expand(document)
-    return {
-        "name": name,
-        "description": document.description or "",
-        "inputs": {
-            knob: {"value": _value(session, expanded, exposed.to[0]), "description": exposed.description or ""}
-            for knob, exposed in document.inputs.items()
-        },
-        "models": [need.to_json() for need in model_needs(expanded.flat, session.registry, session.library)],
-        "picture": str(picture) if (picture := packaged.picture(name)).is_file() else None,
-        "path": str(packaged.path(name)),
-    }
-
-
-def _value(session: Session, expanded: Expanded, target: str) -> Any:
-    """Return the value that an input has where nobody gives one."""
-    from graphflow.document.document import split_address
-    from graphflow.planning.expand import parameter_of
-
-    node, parameter = split_address(target)
-    spec = parameter_of(expanded.document, session.registry, target)
-    return expanded.document.nodes[node].params.get(parameter or "", spec.default if spec is not None else None)
 
 
 def _list(rows: list[dict[str, Any]]) -> None:

@@ -14,7 +14,28 @@ from dataclasses import dataclass
 
 _NEGATIVE = "Negative prompt:"
 _PAIR = re.compile(r'\s*([A-Za-z][\w \-/.]*?):\s*("(?:[^"\\]|\\.)*"|[^,]*)(?:,|$)')
-_LORA = re.compile(r"<(?:lora|lyco):([^:<>]+)(?::([-+.\d]+))?[^<>]*>")
+LORAS = frozenset({"lora", "lyco"})
+"""Kinds of networks that are LoRAs."""
+_NETWORK = re.compile(r"<(\w+):([^<>]+)>")
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network that a prompt names, ``<lora:NAME:0.8>``.
+
+    Attributes:
+        kind: What it is, in lower case: ``lora``, ``lyco``, ``hypernet``, or something else.
+        name: Its name.
+        values: What stands behind the name, as it was typed: the strength, of LoRAs that of the text encoder and another
+            of the model.
+    """
+
+    kind: str
+    name: str
+    values: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"<{':'.join((self.kind, self.name, *self.values))}>"
 
 
 @dataclass(frozen=True)
@@ -31,13 +52,14 @@ class Infotext:
     negative: str
     settings: Mapping[str, str]
 
-    def loras(self) -> list[tuple[str, float]]:
-        """Return names and strengths of the LoRAs that the prompt names."""
-        return [(name.strip(), _number(strength, 1.0)) for name, strength in _LORA.findall(self.prompt)]
+    def networks(self) -> list[Network]:
+        """Return the networks that the prompt names, in order."""
+        found = ((kind, *(part.strip() for part in rest.split(":"))) for kind, rest in _NETWORK.findall(self.prompt))
+        return [Network(kind.lower(), name, tuple(values)) for kind, name, *values in found]
 
     def plain_prompt(self) -> str:
-        """Return the prompt without the LoRAs that it names."""
-        return _LORA.sub("", self.prompt).strip()
+        """Return the prompt without the networks that it names."""
+        return _NETWORK.sub("", self.prompt).strip()
 
 
 def parse(text: str) -> Infotext | None:
@@ -63,10 +85,3 @@ def in_texts(texts: Mapping[str, str]) -> str:
     """Return the infotext among the texts that a picture carries; empty where there is none."""
     text = texts.get("parameters") or texts.get("usercomment", "")
     return text if "Steps: " in text else ""
-
-
-def _number(text: str, default: float) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return default

@@ -228,8 +228,8 @@ class Unrolling:
                 if length is not None:
                     over[name] = length
         count = max(over.values()) if over and all(over.values()) else 0
-        if count <= int(step.spec.effect):
-            return Placed(step)  # no sequence; or an empty one, of which the node complains
+        if not over or (step.spec.effect and count < 2):
+            return Placed(step)
         if step.spec.effect:
             numbers = range(count)
             keys = tuple(None if step.artifact is None else digest([step.artifact, "part", index]) for index in numbers)

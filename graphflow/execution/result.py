@@ -42,6 +42,8 @@ class Result:
         withheld: By effect node: how many items the safety filter took out.
         plan: The last plan.
         run_id: The run, as its events have it.
+        nodes: The type of each node of the plan, in its order.
+        seeds: The numbers drawn for seeds that said ``"random"``, by address of the parameter.
         notices: What planning and nodes had to tell, as ``notice`` events do.
     """
 
@@ -53,6 +55,8 @@ class Result:
     withheld: Mapping[str, int]
     plan: Plan
     run_id: str
+    nodes: Mapping[str, str]
+    seeds: Mapping[str, int]
     notices: tuple[str, ...] = ()
 
     @classmethod
@@ -90,6 +94,8 @@ class Result:
             withheld=_here(outcome.withheld, homes),
             plan=plan,
             run_id=run_id,
+            nodes={step.id: step.spec.type for step in plan.steps.values()},
+            seeds=plan.expanded.seeds,
             notices=tuple(dict.fromkeys([*plan.notices, *notices])),
         )
 
@@ -101,12 +107,7 @@ class Result:
     @property
     def ran(self) -> list[str]:
         """The nodes that ran, in the order of the plan."""
-        return [node for node in self.plan.steps if self.done(node) in ("ran", "written")]
-
-    @property
-    def seeds(self) -> Mapping[str, int]:
-        """The numbers drawn for seeds that said ``"random"``, by address of the parameter."""
-        return self.plan.expanded.seeds
+        return [node for node in self.nodes if self.done(node) in ("ran", "written")]
 
     @property
     def images(self) -> list[Picture]:
@@ -128,7 +129,7 @@ class Result:
     @property
     def given(self) -> Mapping[str, Any]:
         """The named outputs, and by address what else was asked for with ``targets``."""
-        named = {str(end) for end in self.plan.outputs.values()}
+        named = {str(end) for end in self.plan.outputs.values()} if self.values else set()
         return {**self.outputs, **{address: value for address, value in self.values.items() if address not in named}}
 
     def done(self, node: str) -> str | None:
@@ -143,7 +144,7 @@ class Result:
 
     def totals(self) -> str:
         """Return one line: how many nodes ran, were stored, and how many files there are."""
-        what = list(map(self.done, self.plan.steps))
+        what = list(map(self.done, self.nodes))
         ran = what.count("ran")
         stored = sum(item is not None and item.startswith("stored") for item in what)
         hows = [file.how for files in self.files.values() for file in files]
@@ -155,6 +156,23 @@ class Result:
                 parts.append(f"{count(number, 'file')} {how}" + (" from the store" if how == "copied" else ""))
         return ", ".join(parts)
 
+    def to_json(self) -> dict[str, Any]:
+        """Return what a run gave as a JSON object: its last event. Values that are no JSON are described."""
+        return {
+            "event": "result",
+            "run_id": self.run_id,
+            "files": [
+                {"node": node, "path": str(file.path), "how": file.how}
+                for node, files in self.files.items()
+                for file in files
+            ],
+            "outputs": {name: value if _plain(value) else describe(value) for name, value in self.given.items()},
+            "seconds": dict(self.seconds),
+            "cached": dict(self.cached),
+            "withheld": {node: number for node, number in self.withheld.items() if number},
+            "seeds": dict(self.seeds),
+        }
+
     def __repr__(self) -> str:
         return "\n  ".join([f"Result: {self.totals()}", *self._told()])
 
@@ -164,7 +182,7 @@ class Result:
         except Exception as error:  # a file that was moved, pixels that are no numbers: the rest is shown still
             shown = markup.paragraph(error)
         times = {node: duration(self.seconds[node]) for node in self.ran if node in self.seconds}
-        rows = [(node, self.done(node) or "", times.get(node, "")) for node in self.plan.steps if self.done(node)]
+        rows = [(node, self.done(node) or "", times.get(node, "")) for node in self.nodes if self.done(node)]
         told = "".join(map(markup.paragraph, (self.totals(), *self._told())))
         return shown + told + markup.table(("node", "what", "time"), rows)
 
@@ -195,6 +213,14 @@ def describe(value: Any) -> str:
         return shorten(value, 200)
     shapes = [f"{key} {' × '.join(map(str, part.shape))}" for key, part in vars(value).items() if is_tensor(part)]
     return f"{name}" + (f" ({', '.join(shapes)})" if shapes else "")
+
+
+def _plain(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(_plain(item) for item in value)
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _plain(item) for key, item in value.items())
+    return value is None or isinstance(value, bool | int | float | str)
 
 
 def _images(values: Any) -> Iterator[Image]:

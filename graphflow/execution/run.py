@@ -25,7 +25,7 @@ from graphflow.execution.task import Task
 from graphflow.execution.window import Window
 from graphflow.execution.worker import MISSING, Computed, Effect, Worker, made_of, put_elements, stored
 from graphflow.planning.checked import Source
-from graphflow.planning.steps import Plan, output_key
+from graphflow.planning.steps import Plan, Step, output_key
 from graphflow.planning.together import variant_of
 from graphflow.spec.link_types import ANY
 from graphflow.store import is_key
@@ -106,7 +106,7 @@ class _Run:
                     continue
                 task, seconds, result, error = done
                 self.running -= 1
-                self.busy[self.steps[task.step].spec.lane] -= 1
+                self.busy[_lane(self.steps[task.step])] -= 1
                 if error is not None:
                     self.scheduler.failed(task.name)
                     failure = failure or self._survive(task.step, self._fail(task, error))
@@ -164,7 +164,7 @@ class _Run:
         unrolling = self.unrolling
         step = task.placed.step
         return Entry(
-            task.name, unrolling.reads(task), unrolling.makes(task), step.spec.lane, self.plan.ranks.get(step.id, 0)
+            task.name, unrolling.reads(task), unrolling.makes(task), _lane(step), self.plan.ranks.get(step.id, 0)
         )
 
     def _hold(self, placed: Iterable[Placed]) -> None:
@@ -393,3 +393,8 @@ class _Run:
             type=self.plan.steps[source.node].spec.type,
             tier=tier,
         )
+
+
+def _lane(step: Step) -> str:
+    """Return where a step runs: files that are stored are brought one after the other, so that their numbers follow ranks."""
+    return "inline" if step.artifact_stored else step.spec.lane

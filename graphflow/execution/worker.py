@@ -193,6 +193,9 @@ class Worker:
             if brought is None:
                 raise StaleError(task.key, task.step)
             effect = Effect(*brought)
+        elif empty := self._empty(task):
+            self._tell(task, events.Notice, message=f"nothing is written: the sequence of {empty} is empty")
+            effect = Effect([], 0)
         else:
             result, _, _ = self._call(task)
             files = next(iter(result.values()))
@@ -212,13 +215,15 @@ class Worker:
         arguments = dict(task.constants)
         for name, given in task.inputs.items():
             arguments[name] = [self._value(part) for part in given] if isinstance(given, tuple) else self._value(given)
-        if spec.map:
-            empty = [
-                name for name in spec.element_inputs if isinstance(value := arguments.get(name), tuple) and not value
-            ]
-            if empty:
-                raise ValueError("a sequence to run over is empty: " + ", ".join(sorted(empty)))
         return arguments
+
+    def _empty(self, task: Task) -> str:
+        """Return the input of a node with an effect that gets a sequence of nothing; an empty text where none does."""
+        taken = {name: given for name, given in task.inputs.items() if not isinstance(given, tuple)}
+        found = (
+            name for name in self._specs[task.type].element_inputs if name in taken and self._value(taken[name]) == ()
+        )
+        return next(found, "")
 
     def _value(self, given: Input) -> Any:
         match given:

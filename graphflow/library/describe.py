@@ -8,7 +8,7 @@ from pathlib import Path
 from graphflow.errors import ModelFormatError
 from graphflow.library.adapters import Adapter, find_adapter, find_lora
 from graphflow.library.roots import PICKLE_EXTENSIONS
-from graphflow.modelfiles.description import Config, Description, JsonValue, Kind
+from graphflow.modelfiles.description import VISION, Config, Description, JsonValue, Kind, Part
 from graphflow.modelfiles.draft import Draft
 from graphflow.modelfiles.families import recognise
 from graphflow.modelfiles.fingerprint import file_fingerprint, folder_fingerprint
@@ -18,6 +18,9 @@ from graphflow.modelfiles.inferred import Inferred, Shapes
 from graphflow.modelfiles.peft_folder import config_of
 from graphflow.modelfiles.shards import Weights, read_weights
 from graphflow.modelfiles.sources import collect_given
+
+ONNX = "Onnx"
+"""Class of the network of an ONNX file."""
 
 
 def describe_file(
@@ -37,6 +40,8 @@ def describe_file(
     """
     if path.suffix.lower() in PICKLE_EXTENSIONS:
         return describe_pickle(name, path, kind)
+    if path.suffix.lower() == ".onnx":
+        return describe_onnx(name, path, kind)
     weights = read_weights(path)
     shapes = {key: tensor.shape for key, tensor in weights.tensors.items()}
     given = collect_given(overrides, sidecar, weights.metadata, _markers(weights), str(path))
@@ -85,6 +90,29 @@ def describe_pickle(name: str, path: Path, kind: Kind | None) -> Description:
         bytes_by_dtype={"pickle": path.stat().st_size},
         needs_conversion=True,
         warnings=("a pickle file can run any code when it is opened, so nothing is known about its contents",),
+    )
+
+
+def describe_onnx(name: str, path: Path, kind: Kind | None) -> Description:
+    """Describe an ONNX file, which onnxruntime reads when it is used.
+
+    Raises:
+        ModelFormatError: It is wanted as what no ONNX file is read as.
+    """
+    if kind is not None and kind not in VISION:
+        raise ModelFormatError(
+            "is an ONNX file", where=str(path), advice="only detectors and the like are read from ONNX"
+        )
+    size = {"onnx": path.stat().st_size}
+    part = Part(kind or "unknown", ONNX, {}, files=(path,), bytes_by_dtype=size)
+    return Description(
+        name=name,
+        path=path,
+        kind=kind or "unknown",
+        layout="onnx",
+        parts={part.name: part},
+        fingerprint=file_fingerprint(path),
+        bytes_by_dtype=size,
     )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from graphflow.basics.regular import is_there
 from graphflow.errors import ModelFormatError
-from graphflow.modelfiles.description import Config, Description, Guess, JsonValue, Kind, Part, TokenizerSpec
+from graphflow.modelfiles.description import VISION, Config, Description, Guess, JsonValue, Kind, Part, TokenizerSpec
 from graphflow.modelfiles.families import family_named, family_of_pipeline, family_of_variant, recognise_part
 from graphflow.modelfiles.fingerprint import file_fingerprint, folder_fingerprint
 from graphflow.modelfiles.given import Answers
@@ -206,6 +206,9 @@ def _component(reader: _Reader, answers: Answers, kind: Kind | None) -> _Made:
     name = "transformer" if is_transformer else _PART_OF_KIND.get(made.kind, made.kind)
     part = _part(reader, answers, name, reader.path, class_name)
     made.parts[name] = part
+    if made.kind in VISION:  # how pictures and words come in stands beside the weights
+        beside = (item for item in reader.path.iterdir() if item.suffix in (".json", ".txt"))
+        reader.used.extend(sorted(reader.checked(item) for item in beside))
     if name == "transformer":
         made.family = family_of_pipeline(class_name)
     elif name in ("unet", "controlnet"):

@@ -173,7 +173,7 @@ class Library:
             raise ModelFormatError(
                 "is a pickle file, which can run any code when it is opened",
                 where=str(resolved.path),
-                advice=f"convert it once: graphflow models convert {name}",
+                advice=_conversion(name, kind),
             )
         _check_kind(description, kind)
         return description
@@ -277,6 +277,17 @@ class Library:
             where=repr(name),
             advice=advice or "'graphflow models' lists what there is; GRAPHFLOW_MODELS names the model folders",
         )
+
+
+_EXPORTS: Mapping[Kind | None, str] = {
+    "detector": "put its ONNX file beside it, which its makers' tool writes: yolo export model={name} format=onnx",
+    "segmenter": "name the folder that transformers reads instead, e.g. facebook/sam-vit-base, facebook/sam-vit-huge",
+    "background_remover": "put its ONNX file, as rembg publishes it, beside it",
+}
+
+
+def _conversion(name: str, kind: Kind | None) -> str:
+    return _EXPORTS.get(kind, "convert it once: graphflow models convert {name}").format(name=name)
 
 
 def _roots(item: RootSetting, settings: Settings) -> Iterator[Root]:

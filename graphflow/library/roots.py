@@ -45,13 +45,24 @@ KIND_FOLDERS: Mapping[Kind, tuple[str, ...]] = {
     "motion_module": ("animatediff_models",),
     "photomaker": ("photomaker",),
     "safety_checker": ("safety_checkers",),
+    "detector": ("detectors", "ultralytics", "onnx", "grounding-dino", "clipseg"),
+    "segmenter": ("sams",),
+    "describer": ("LLM", "florence2"),
+    "background_remover": ("background_removal", "rembg", "BiRefNet", "RMBG"),
 }
 """Subfolders of a root by kind, the kind's own first."""
 
-EXTENSIONS = (".safetensors", ".sft", ".safetensors.index.json", ".gguf", ".ckpt", ".pt", ".pth", ".bin")
+EXTENSIONS = (".safetensors", ".sft", ".safetensors.index.json", ".gguf", ".ckpt", ".pt", ".pth", ".bin", ".onnx")
 """Endings of weight files, in the order in which they are added to a name."""
 
 PICKLE_EXTENSIONS = frozenset({".ckpt", ".pt", ".pth", ".bin"})
+_INSTEAD: Mapping[Kind, tuple[str, ...]] = {
+    "hypernetwork": (".safetensors",),
+    "detector": (".onnx", ""),
+    "segmenter": ("",),
+    "background_remover": (".onnx", ""),
+}
+"""Endings of what a pickle file of a kind gives way to: a file that was made of it, or a folder."""
 BUILTIN_NAMES: Mapping[str, tuple[Kind, str]] = {
     "shapes": ("checkpoint", "shapes"),
     "shapes-outline": ("lora", "loras/shapes-outline.safetensors"),
@@ -135,7 +146,7 @@ def clean_name(name: str) -> str:
 def find_in_root(root: Root, name: str, kind: Kind | None) -> Path | None:
     """The path that a cleaned name has in one root, resolved; None where it has none.
 
-    A pickled hypernetwork, as all are published, gives way to the safetensors file that was made of it.
+    A pickle file of a kind that is published as such gives way to what was made of it, see `_INSTEAD`.
 
     Raises:
         ModelNotFoundError: It is there, but a link leads out of the root.
@@ -144,8 +155,8 @@ def find_in_root(root: Root, name: str, kind: Kind | None) -> Path | None:
         _, place = root.only.get(name, (None, ""))
         return (root.path / place).resolve() if place and is_model(root.path / place) else None
     stem, dot, ending = name.rpartition(".")
-    pickled = kind == "hypernetwork" and dot + ending.lower() in PICKLE_EXTENSIONS
-    converted = [stem + EXTENSIONS[0]] if pickled else []
+    pickled = dot + ending.lower() in PICKLE_EXTENSIONS
+    converted = [stem + other for other in _INSTEAD.get(kind or "unknown", ())] if pickled else []
     for base in search_folders(root, kind):
         for found in (*converted, *(name + ending for ending in ("", *EXTENSIONS))):
             candidate = base / found

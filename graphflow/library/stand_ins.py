@@ -9,7 +9,7 @@ from graphflow.basics.jsontools import digest
 from graphflow.modelfiles.description import Description, Kind, Part
 from graphflow.modelfiles.families import installed
 from graphflow.modelfiles.family import Family
-from graphflow.modelfiles.stand_in import StandIn
+from graphflow.modelfiles.stand_in import TINY_VISION, StandIn
 
 WHOLE: tuple[Kind, ...] = ("checkpoint", "diffusion_model")
 """Kinds of files that name a family."""
@@ -39,6 +39,8 @@ def by_name(name: str, kind: Kind, said: str = "") -> Description | None:
     """
     if kind == "upscale_model":
         return _upscaler(name)
+    if kind in TINY_VISION:
+        return _vision(name, kind)
     for family, entry in _by_name(said or name, kind):
         if entry.denoises == (kind in WHOLE):
             return _described(name, kind, family, entry)
@@ -91,6 +93,13 @@ def _described(name: str, kind: Kind, family: Family, entry: StandIn, role: str 
         tokenizers=tuple(spec for part, small in tiny.items() for spec in small.tokenizers(part)),
         fingerprint=digest(["stand-in", *mark]),
     )
+
+
+def _vision(name: str, kind: Kind) -> Description:
+    """A network that finds things in pictures, with random weights: what it finds is chance."""
+    class_name, config = TINY_VISION[kind]
+    part = Part(kind, class_name, dict(config), files=(), stands_for=name)
+    return Description(name, None, kind, "stand-in", parts={kind: part}, fingerprint=digest(["stand-in", name, kind]))
 
 
 def _upscaler(name: str) -> Description:

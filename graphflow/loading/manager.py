@@ -36,9 +36,11 @@ from graphflow.values import (
     TextEncoder,
     UpscaleModel,
     Vae,
+    VisionModel,
 )
 from graphflow.vision.annotators import ANNOTATORS, load_annotator
 from graphflow.vision.image_encoder import PictureEncoder
+from graphflow.vision.networks import VisionNetwork
 from graphflow.vision.preprocess import Preprocessor
 from graphflow.vision.safety import PictureChecker, statistics
 from graphflow.vision.style import PictureTokens
@@ -192,7 +194,8 @@ class ModelManager:
         :class:`~graphflow.vision.upscale.Upscaler` for an UpscaleModel, a
         :class:`~graphflow.vision.image_encoder.PictureEncoder` for an ImageEncoder, a
         :class:`~graphflow.vision.style.PictureTokens` for a StyleModel and a
-        :class:`~graphflow.vision.safety.PictureChecker` for a SafetyChecker; the module of a NetworkExtension.
+        :class:`~graphflow.vision.safety.PictureChecker` for a SafetyChecker, a
+        :class:`~graphflow.vision.networks.VisionNetwork` for a VisionModel; the module of a NetworkExtension.
 
         Raises:
             ModelNotFoundError: A file of the recipe is gone.
@@ -283,6 +286,8 @@ class ModelManager:
                 return PictureTokens(module=part.module, device=part.device, dtype=part.dtype)
             case UpscaleModel():
                 return _upscaler(modules[0])
+            case VisionModel():
+                return _vision(modules[0])
             case Model():
                 return self._components(recipe, modules).denoiser(modules[0])
             case Vae():
@@ -360,3 +365,13 @@ def _upscaler(part: Module) -> Upscaler:
     network = part.module
     assert isinstance(network, UpscaleNetwork)
     return Upscaler(network=network, device=part.device, dtype=part.dtype, upcast=part.upcast)
+
+
+def _vision(part: Module) -> VisionNetwork:
+    folder = part.description.path
+    return VisionNetwork(
+        module=part.module,
+        device=part.device,
+        name=part.description.name,
+        folder=folder if folder is not None and folder.is_dir() else None,
+    )

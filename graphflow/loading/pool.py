@@ -25,6 +25,8 @@ from graphflow.loading.modules import LoadedPart
 from graphflow.loading.patches import Target, combined_changes
 from graphflow.loading.upscaler import CLASS_NAME as UPSCALER
 from graphflow.loading.upscaler import LoadedUpscaler
+from graphflow.loading.vision import LoadedVision
+from graphflow.modelfiles.description import VISION
 from graphflow.values import ModelFile, Recipe
 
 if TYPE_CHECKING:
@@ -220,6 +222,8 @@ class Pool:
         self._residents.make_room("main", part.bytes)
         if part.class_name == UPSCALER:
             return LoadedUpscaler(part, dtype)
+        if part.name in VISION:
+            return LoadedVision(part)
         loaded = LoadedPart(part, dtype)
         loaded.tensors.tell_unused(runtime.current().notice)
         return loaded

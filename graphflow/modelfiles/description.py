@@ -38,11 +38,18 @@ Kind = Literal[
     "motion_module",
     "photomaker",
     "safety_checker",
+    "detector",  # finds things in pictures
+    "segmenter",  # Segment Anything: outlines what boxes hold
+    "describer",  # tells in words what pictures show
+    "background_remover",
     "unknown",
 ]
 """What a file is for."""
 
-Layout = Literal["diffusers", "original", "gguf", "pickle", "hub", "stand-in"]
+VISION: tuple[Kind, ...] = ("detector", "segmenter", "describer", "background_remover")
+"""Kinds of networks that look at pictures: a folder of transformers, or for some an ONNX file."""
+
+Layout = Literal["diffusers", "original", "gguf", "onnx", "pickle", "hub", "stand-in"]
 """`diffusers`: a folder, or a file with Diffusers' key names. `original`: the key names of the model's authors (LDM,
 OpenCLIP, kohya, …). `pickle`: not looked into (see `Description.needs_conversion`). `hub`: a Hub id that is not in the
 local cache, so nothing is known yet. `stand-in`: no file, but random weights in place of one."""

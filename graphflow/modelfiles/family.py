@@ -109,6 +109,7 @@ class Variant:
         refines: Whether it goes on with what another variant began, instead of making pictures of nothing.
         dropped_layers: Last layers of its text encoder that the published models leave out, which are counted still.
         gguf: What `general.architecture` of GGUF files says of it; empty where none are written.
+        pipeline: Diffusers' pipeline class for its models from text, where it is not the family's.
     """
 
     name: str
@@ -117,6 +118,7 @@ class Variant:
     refines: bool = False
     dropped_layers: int = 0
     gguf: str = ""
+    pipeline: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,6 +183,31 @@ class FlowTimes:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FlowCall:
+    """How Diffusers' pipeline of a family is called to draw from noise alone, where it counts and guides as the engine does.
+
+    Attributes:
+        arguments: Arguments that it always gets.
+        told: The argument for the guidance that a prompt tells, and what stands for one that tells none; empty for families
+            that hear none.
+        scale: The argument for the scale of classifier-free guidance, and what that scale is made less by there; empty
+            where the pipeline changes more than that.
+        reads: How many tokens of a prompt it reads in T5's way; 0 where it is given embeddings always.
+        embeds: Its arguments by what `FlowScripts.encode` gives.
+        listed: Whether it takes one embedding a prompt, as a list.
+        multiple: Pixels of whose multiples it draws.
+    """
+
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    told: tuple[str, float] | tuple[()] = ()
+    scale: tuple[str, int] | tuple[()] = ()
+    reads: int = 0
+    embeds: Mapping[str, str]
+    listed: bool = False
+    multiple: int = 16
+
+
+@dataclass(frozen=True, kw_only=True)
 class FlowScripts:
     """How scripts run a family's flow models: a pipeline of Diffusers for the parts, and functions that they carry.
 
@@ -190,7 +217,8 @@ class FlowScripts:
         times: The noise levels of a model.
         encode: The function that makes of (pipeline, parts of a prompt) what `velocity` reads: one of the exporter's, or
             of the family's.
-        options: Its further arguments.
+        holder: The pipeline class that holds parts from files of their own, where the family's needs more than these.
+        options: Its further arguments, by the class of the text encoder.
         reads: What its language model is told of a prompt in which brackets mean no weights; None where they do.
         layer: The option of `encode` that says which hidden layer is read; empty where none does.
         texts: Options of `encode` for texts that one encoder alone gets, by the parameter of `encode_prompt_parts`.
@@ -199,14 +227,18 @@ class FlowScripts:
         sees: Whether `encode` takes `pictures` that a prompt speaks of, and whether they are `numbered`.
         builds: Classes that scripts carry in place of a library's for text encoders, by its name.
         references: The functions that place reference pictures for a model, by the names of `set_reference_method`; the
-            usual one first.
+            usual one first. Empty where `velocity` itself places them.
         adjusts: The function that a loaded transformer goes through; empty where there is nothing to adjust.
+        keeps: The function that a transformer goes through whose references are to be `kept`; None where it cannot keep
+            them, empty where it can as it is.
+        call: How a pipeline draws the same; None where it never does.
     """
 
     velocity: str
     times: Callable[[Description], FlowTimes]
     encode: str
-    options: Mapping[str, Any] = field(default_factory=dict)
+    holder: str = ""
+    options: Callable[[str], Mapping[str, Any]] = lambda _: {}
     reads: Callable[[str], str] | None = None
     layer: str = ""
     texts: Mapping[str, str] = field(default_factory=dict)
@@ -216,6 +248,8 @@ class FlowScripts:
     builds: Mapping[str, str] = field(default_factory=dict)
     references: Callable[[Description], Mapping[str, str]] = lambda _: {}
     adjusts: str = ""
+    keeps: str | None = None
+    call: FlowCall | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,6 +23,25 @@ SPECIAL = (
 TOKENS = 640
 """Rows of a stand-in's table of tokens, a few more than it has."""
 
+_SMALL: Config = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 64}
+TINY_VISION: Mapping[Kind, tuple[str, Config]] = {
+    "detector": (
+        "YolosForObjectDetection",
+        {**_SMALL, "image_size": [64, 64], "intermediate_size": 32, "num_detection_tokens": 4, "num_labels": 1},
+    ),
+    "segmenter": (
+        "SamModel",
+        {
+            "vision_config": {**_SMALL, "output_channels": 16, "num_pos_feats": 8, "mlp_dim": 32, "global_attn_indexes": [0]},
+            "prompt_encoder_config": {"hidden_size": 16, "image_size": 64, "mask_input_channels": 8},
+            "mask_decoder_config": {
+                "hidden_size": 16, "mlp_dim": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "iou_head_hidden_dim": 16,
+            },
+        },
+    ),
+}  # fmt: skip
+"""Class and config of tiny networks that look at pictures, by kind."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TinyPart:

@@ -6,9 +6,10 @@ Numbers may differ in the last bits from those of single calls, so such values h
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from graphlib import TopologicalSorter
+from types import MappingProxyType
 from typing import Any
 
 from graphflow.basics.jsontools import digest
@@ -201,15 +202,22 @@ def _is_sequence(argument: Argument, sequences: set[Source]) -> bool:
 def _group(step: Step, plan: Plan, merging: Merging) -> str:
     """Return what steps have in common that may be one call."""
 
-    def shown(part: Constant | Source) -> Any:
+    def shown(part: Constant | Source, varied: Collection[str] = ()) -> Any:
         if isinstance(part, Constant):
             return {"value": part.value}
-        key = plan.steps[part.node].key
-        return None if key is None else output_key(key, part.output)
+        maker = plan.steps[part.node]
+        if varied:
+            return [part.output, maker.spec.type, maker.spec.version, same(maker, varied), sorted(maker.arguments)]
+        return None if maker.key is None else output_key(maker.key, part.output)
 
-    same = {
-        name: [shown(part) for part in argument] if isinstance(argument, tuple) else shown(argument)
-        for name, argument in step.arguments.items()
-        if name not in merging.varied
-    }
-    return digest([step.spec.type, step.spec.version, same, sorted(step.arguments)])
+    def same(at: Step, varied: Collection[str], behind: Mapping[str, Collection[str]] = MappingProxyType({})) -> Any:
+        return {
+            name: [shown(part) for part in argument]
+            if isinstance(argument, tuple)
+            else shown(argument, behind.get(name, ()))
+            for name, argument in at.arguments.items()
+            if name not in varied
+        }
+
+    common = same(step, merging.varied, merging.behind)
+    return digest([step.spec.type, step.spec.version, common, sorted(step.arguments)])

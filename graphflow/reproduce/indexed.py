@@ -65,7 +65,7 @@ def facts_of(path: Path) -> Facts | None:
             facts.seeds.add(int(info.settings.get("Seed", "")))
         if name := info.settings.get("Model"):
             facts.models[name, "checkpoint"] = ()
-        facts.models |= {(name, "lora"): () for name, _ in info.loras()}
+        facts.models |= {(one.name, "lora"): () for one in info.networks() if one.kind in infotext.LORAS}
     else:
         return None
     return facts

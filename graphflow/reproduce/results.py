@@ -26,12 +26,14 @@ class LockVerdict:
         differences: What is not as it was locked.
         results: By node: how many of the locked results are the same, and how many there are; None: none are locked.
         error: Why the workflow cannot be run.
+        tells: Whether it is a lock; a file that is none is invalid input.
     """
 
     path: Path
     differences: tuple[Difference, ...] = ()
     results: Mapping[str, tuple[int, int]] | None = None
     error: GraphflowError | None = None
+    tells: bool = True
 
     @property
     def ok(self) -> bool:
@@ -75,6 +77,9 @@ def verify_lock(path: Path, make_session: Callable[[Mapping[str, Any]], Session]
     """
     try:
         lock = read_lock(path)
+    except GraphflowError as error:
+        return LockVerdict(path, error=error, tells=False)
+    try:
         given = {name: lock.numerics[name] for name in ("device",) if lock.numerics.get(name) == "cpu"}
         if lock.numerics.get("compute"):
             given["dtype"] = lock.numerics["compute"]

@@ -33,6 +33,7 @@ class Verdict:
         compared: How it compares with what was made now; None where nothing was.
         unlike: The recorded facts that differ now, most likely cause first.
         error: Why it cannot be made again.
+        tells: Whether the file says how it was made; one that does not is invalid input.
         missing: What to fetch, where models are missing or others.
         hint: What may explain other pixels where no fact differs.
     """
@@ -43,6 +44,7 @@ class Verdict:
     error: GraphflowError | None = None
     missing: tuple[str, ...] = ()
     hint: str = ""
+    tells: bool = True
 
     @property
     def ok(self) -> bool:
@@ -102,7 +104,7 @@ def verify(
             item = carried(path)
             again = _again(item, safety)
         except GraphflowError as error:
-            tell(Verdict(path, error=error))
+            tell(Verdict(path, error=error, tells=False))
             continue
         key = digest([again.document.to_json(), str(again.folder), again.safety, again.threads, dict(again.settings)])
         groups.setdefault(key, again).files.append(item)

@@ -73,7 +73,9 @@ def evaluate(
     """
     level = float(sigma)
     acting = [
-        (i, region) for i, side in enumerate(sides) for region in side if acts(model_sampling, region.entry, level)
+        (i, region)
+        for i, side in enumerate(sides)
+        for region in _with_rest([region for region in side if acts(model_sampling, region.entry, level)], x)
     ]
     totals = [torch.zeros_like(x) for _ in sides]
     weights = [x.new_zeros((1, 1, *x.shape[-2:])) for _ in sides]
@@ -104,6 +106,21 @@ def acts(model_sampling: ModelSampling, entry: ConditioningEntry, sigma: float) 
     return model_sampling.percent_to_sigma(entry.end) <= sigma <= model_sampling.percent_to_sigma(entry.start)
 
 
+def _with_rest(acting: list[Region], x: Tensor) -> list[Region]:
+    """The regions that act, those that stand for the rest cut to where no other one does; left out where that is nowhere."""
+    rest = [region for region in acting if region.entry.otherwise]
+    if not rest:
+        return acting
+    others = [region for region in acting if not region.entry.otherwise]
+    items = max((len(region.weight) for region in others), default=1)
+    free = torch.ones(items, 1, *x.shape[-2:], device=x.device)
+    for region in others:
+        part = free if region.box is None else region.box.crop(free)
+        part.mul_(region.weight <= 0)
+    cut = [replace(r, weight=r.weight * (free if r.box is None else r.box.crop(free))) for r in rest]
+    return [*others, *(region for region in cut if bool(region.weight.any()))]
+
+
 def _with_active_controls(model_sampling: ModelSampling, entry: ConditioningEntry, sigma: float) -> ConditioningEntry:
     active = tuple(
         c
@@ -123,8 +140,12 @@ def _signature(region: Region, x: Tensor) -> Hashable:
         None if entry.pooled is None else tuple(entry.pooled.shape[1:]),
         None if entry.attention_mask is None else tuple(entry.attention_mask.shape[1:]),
         tuple(id(c) for c in entry.controls),
-        tuple(sorted(entry.extras)),
+        tuple(sorted((name, _shape(value)) for name, value in entry.extras.items())),
     )
+
+
+def _shape(value: object) -> tuple[int, ...]:
+    return tuple(value.shape[1:]) if isinstance(value, Tensor) else ()
 
 
 def _groups(acting: list[tuple[int, Region]], x: Tensor, max_items: int | None) -> Iterator[list[tuple[int, Region]]]:

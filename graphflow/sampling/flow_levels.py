@@ -35,6 +35,33 @@ def flux_shift(width: int, height: int, *, base_shift: float = 0.5, max_shift: f
     return math.exp(slope * tokens + base_shift - slope * 256)
 
 
+def flux2_sigmas(steps: int, width: int = 1024, height: int = 1024) -> Tensor:
+    """FLUX.2's steps + 1 noise levels from 1 to 0, float32, shifted by the picture's size in pixels and the number of steps.
+
+    The shift is the empirical function that Diffusers' Flux2Pipeline has (``compute_empirical_mu``).
+    """
+    shifted = evenly_shifted(steps, empirical_mu(width * height // 256, steps))
+    return torch.cat([shifted, torch.zeros(1, dtype=torch.float64)]).float()
+
+
+def empirical_mu(length: int, steps: int) -> float:
+    """Logarithm of FLUX.2's time shift for a sequence of ``length`` tokens sampled in ``steps`` steps."""
+    a1, b1 = 8.73809524e-05, 1.89833333
+    a2, b2 = 0.00016927, 0.45666666
+    at_200 = a2 * length + b2
+    if length > 4300:
+        return at_200
+    at_10 = a1 * length + b1
+    slope = (at_200 - at_10) / 190.0
+    return slope * steps + at_200 - 200.0 * slope
+
+
+def evenly_shifted(steps: int, mu: float) -> Tensor:
+    """Even levels from 1 to 1/steps, (steps,) float64, with their time shifted by e^mu."""
+    levels = torch.linspace(1.0, 1.0 / steps, steps, dtype=torch.float64)
+    return torch.sigmoid(levels.logit() + mu)
+
+
 class FlowLevels(Levels):
     """Noise levels of a rectified-flow model.
 

@@ -121,9 +121,11 @@ class Modifier:
 
     Attributes:
         needs_uncond: whether the negative side has to be evaluated even at a guidance scale of 1.
+        spans_batch: whether what it does to an item depends on the others, so that several samplings are never one batch.
     """
 
     needs_uncond: bool = False
+    spans_batch: bool = False
 
     def guides(self, levels: Levels, sigma: Tensor) -> bool:
         """Whether there is guidance at a noise level; where not, only the positive side is evaluated and followed."""

@@ -10,6 +10,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from graphflow.pixels.latents import sharpen_latent, tonemap_latent
+
 from .guidance import Modifier, Predictions, lies_between, match_spread
 from .guiders import EMPTY, along, avoid_perpendicular, projection
 from .levels import Levels
@@ -111,6 +113,66 @@ class Tangential(Modifier):
         first = torch.einsum("bk,bkn->bn", vectors[:, :, -1], scores)
         kept = along(scores[:, 1], first).reshape(x.shape).float()
         return replace(predictions, uncond=x - kept)
+
+
+@dataclass(kw_only=True)
+class _ChangedDirection(Modifier):
+    """Guidance in a direction, cond - uncond, that an operation on latents changes; without guidance it changes cond.
+
+    Attributes:
+        start: share of sampling at which it begins, 0 to 1.
+        end: share of sampling at which it ends, 0 to 1.
+    """
+
+    start: float = 0.0
+    end: float = 1.0
+
+    def change(self, direction: Tensor) -> Tensor:
+        """The direction changed, (B, C, h, w)."""
+        raise NotImplementedError
+
+    def before(self, predictions: Predictions) -> Predictions:
+        """The predictions with the conditional one in the changed direction."""
+        if not predictions.active(self.start, self.end):
+            return predictions
+        if predictions.uncond is predictions.cond:
+            return replace(predictions, cond=self.change(predictions.cond))
+        direction = self.change(predictions.cond - predictions.uncond)
+        return replace(predictions, cond=predictions.uncond + direction)
+
+
+@dataclass(kw_only=True)
+class SharpenDirection(_ChangedDirection):
+    """Guidance in a sharpened direction, see `sharpen_latent`.
+
+    Attributes:
+        radius: latent samples around each that count.
+        sigma: spread of the Gaussian weights, in units of the radius.
+        strength: factor on what blurring takes away.
+    """
+
+    radius: int = 9
+    sigma: float = 1.0
+    strength: float = 0.1
+
+    def change(self, direction: Tensor) -> Tensor:
+        """The direction sharpened, (B, C, h, w)."""
+        return sharpen_latent(direction, int(self.radius), self.sigma, self.strength)
+
+
+@dataclass(kw_only=True)
+class TonemapDirection(_ChangedDirection):
+    """Guidance in a direction whose large vectors are compressed, see `tonemap_latent`.
+
+    Attributes:
+        multiplier: height of the plateau.
+    """
+
+    multiplier: float = 1.0
+
+    def change(self, direction: Tensor) -> Tensor:
+        """The direction compressed, (B, C, h, w)."""
+        return tonemap_latent(direction, self.multiplier)
 
 
 @dataclass(kw_only=True)
@@ -247,6 +309,7 @@ class Ramp(Modifier):
     min_scale: float = 1.0
     triangle: bool = False
     needs_uncond: bool = True
+    spans_batch: bool = True
 
     def combine(self, predictions: Predictions, guided: Tensor) -> Tensor:
         """The clean samples, (B, C, ...), each guided at its own scale."""
@@ -286,6 +349,7 @@ class PerpendicularNegativeChange(Modifier):
 
     negative_scale: float = 1.0
     needs_uncond: bool = True
+    spans_batch: bool = True
 
     def combine(self, predictions: Predictions, guided: Tensor) -> Tensor:
         """The guided clean samples, (B, C, ...)."""
@@ -306,6 +370,8 @@ MODIFIERS: Mapping[str, Callable[..., Modifier]] = MappingProxyType(
         "interval": Interval,
         "epsilon_scale": EpsilonScale,
         "ramp": Ramp,
+        "sharpen": SharpenDirection,
+        "tonemap": TonemapDirection,
     }
 )
 """By the names that model recipes call them by."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -31,6 +31,7 @@ class Denoiser(Protocol):
         further_sides: Conditionings by name that what changes guidance asks for, beside those of the sampler.
         variations: Named changes of the network, for guidance that compares with a weakened one.
         make_mask_schedule: How a noise mask changes over the run; None has it stay the same.
+        spans_batch: Whether its answer to an item depends on the others, as where they are the frames of a video.
     """
 
     model_sampling: ModelSampling
@@ -40,6 +41,7 @@ class Denoiser(Protocol):
     further_sides: dict[str, Conditioning]
     variations: dict[str, Any]
     make_mask_schedule: MakeMaskSchedule | None
+    spans_batch: ClassVar[bool] = False
 
     @property
     def states(self) -> Sequence[Remembering]:

@@ -18,6 +18,8 @@ FEATHER = 8
 SMALLEST_SIDE = 8
 """An area found from a mask is at least this large, in latent samples."""
 
+CONTROL_EMBEDDING, CONTROL_POOLED = "control_embedding", "control_pooled"
+"""The extras of an entry that its ControlNets read in place of its embedding and pooled output."""
 PICTURE, HOLE = "picture", "hole"
 """Where an entry's extras have the raw latents (B, C, h, w) of a picture to go on from, and the mask (B or 1, 1, H, W) of
 what is made anew in it."""

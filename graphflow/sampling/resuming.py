@@ -77,20 +77,19 @@ class Resuming:
         Raises:
             StaleTapeError: The tape is another computation's.
         """
-        question = hashlib.blake2b(repr([self._circumstances, tuple(x.shape), sides, variation]).encode())
-        for tensor in (x, sigma):
-            question.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        told = [self._circumstances, tuple(x.shape), float(sigma), sides, variation]
+        question = hashlib.blake2b(repr(told).encode())
+        question.update(x.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
         found = self.tape.recall(question.digest())
         if found is None:
             if self._recalled:
                 self.notice(f"sampling goes on after {self._recalled} evaluations that an interrupted run had made")
                 self._recalled = 0
             answers = evaluate()
-            kept = {f"answer {index}": answer for index, answer in enumerate(answers)}
             states = {f"state {index}": state.get_state() for index, state in enumerate(self.states)}
-            self.tape.keep(question.digest(), {**kept, **states})
+            self.tape.keep(question.digest(), {"answers": torch.stack(answers).cpu(), **states})
             return answers
         self._recalled += 1
         for index, state in enumerate(self.states):
             state.set_state(found[f"state {index}"])
-        return [found[f"answer {index}"].to(x.device) for index in range(sides)]
+        return list(found["answers"].to(x.device).unbind())

@@ -193,12 +193,14 @@ class Merging:
         function: Takes the arguments of each call, and returns their results in the same order.
         alone: Says why a call with such literals is never merged, or returns None.
         most: Returns how many calls it pays to merge where the picture has (width, height) pixels.
+        behind: Of inputs that other nodes make, such as a guider: names of the inputs of those nodes that may differ.
     """
 
     varied: frozenset[str]
     function: Callable[[Sequence[Mapping[str, Any]]], Sequence[Any]]
     alone: Callable[[Mapping[str, Any]], str | None]
     most: Callable[[int, int], int]
+    behind: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

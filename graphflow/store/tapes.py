@@ -11,7 +11,7 @@ import time
 import zlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import partial, reduce
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from graphflow.errors import StaleTapeError
@@ -28,6 +28,8 @@ FLUSH_SECONDS = 10.0
 _HEAD = struct.Struct("<4sIQI")
 _MARK = b"gft1"
 _PENDING_BYTES = 64 << 20
+_MOST_TEXT = 1 << 10
+"""Bytes of a record beside its tensors, at most."""
 
 
 class Tape:
@@ -47,8 +49,8 @@ class Tape:
         self._max_bytes = max_bytes
         self._before_writing = before_writing
         self._starts, self._end = _scan(path)
-        self._written = self._end
-        self._pending: list[bytes] = []
+        self._pending: list[tuple[bytes, Mapping[str, Tensor]]] = []
+        self._pending_bytes = 0
         self._position = 0
         self._flushed = time.monotonic()
         self._keeps = True
@@ -80,19 +82,16 @@ class Tape:
         return None
 
     def keep(self, question: bytes, answer: Mapping[str, Tensor]) -> None:
-        """Keep the answer to the next question, which nobody had asked before."""
+        """Keep the answer to the next question, which nobody had asked before; its tensors must not change any more."""
         if not self._keeps:
             return
-        record = _record(question, answer)
-        size = sum(map(len, record))
-        if self._end + size > self._max_bytes:
+        self._pending_bytes += _MOST_TEXT + sum(tensor.nbytes for tensor in answer.values())
+        if self._end + self._pending_bytes > self._max_bytes:
             self._keeps = False
             return
-        self._starts.append(self._end)
-        self._end += size
-        self._pending += record
+        self._pending.append((question, answer))
         self._position += 1
-        if time.monotonic() - self._flushed >= FLUSH_SECONDS or self._end - self._written > _PENDING_BYTES:
+        if time.monotonic() - self._flushed >= FLUSH_SECONDS or self._pending_bytes > _PENDING_BYTES:
             self._flush()
 
     def finish(self) -> None:
@@ -116,43 +115,52 @@ class Tape:
 
     def _cut(self, position: int) -> None:
         """Forget the answers from a position on."""
+        if not position:
+            self._starts, self._pending = [], []
+            self._end = self._pending_bytes = 0
+            remove(self._path)
+            return
         self._flush()
         if position < len(self._starts):
-            self._end = self._written = self._starts[position]
+            self._end = self._starts[position]
             del self._starts[position:]
-        if not position:
-            remove(self._path)
 
     def _flush(self) -> None:
         self._flushed = time.monotonic()
         if not self._pending:
             return
-        pending, self._pending = self._pending, []
-        start = self._written
+        records = [_record(question, answer) for question, answer in self._pending]
+        self._pending, self._pending_bytes = [], 0
         try:
-            if not start:
+            if not self._end:
                 os.makedirs(os.path.dirname(self._path), exist_ok=True)
                 self._before_writing()
-            with open(self._path, "r+b" if start else "wb") as file:
-                file.seek(start)
-                file.writelines(pending)
+            with open(self._path, "r+b" if self._end else "wb") as file:
+                file.seek(self._end)
+                for record in records:
+                    file.writelines(record)
                 file.truncate()
                 file.flush()
                 with suppress(OSError):
                     os.fsync(file.fileno())
-            self._written = self._end
+            for record in records:
+                self._starts.append(self._end)
+                self._end += sum(map(len, record))
         except OSError:  # a full disk; the computation goes on without
             self._keeps = False
             self._starts, self._end = _scan(self._path)
-            self._written = self._end
 
 
-def _record(question: bytes, answer: Mapping[str, Tensor]) -> list[bytes]:
+def _record(question: bytes, answer: Mapping[str, Tensor]) -> list[bytes | memoryview]:
     parts = [to_part(name, tensor) for name, tensor in answer.items()]
     told = [[name, part.dtype, part.shape, part.data.nbytes] for name, part in zip(answer, parts, strict=True)]
     text = json.dumps([question.hex(), told]).encode()
-    body = [text, *(bytes(part.data) for part in parts)]  # copies: samplers may write to what they were answered
-    return [_HEAD.pack(_MARK, len(text), sum(map(len, body)), reduce(_checksum, body, 0)), *body]
+    body: list[bytes | memoryview] = [text]
+    body += [part.data for part in parts]
+    checksum = 0
+    for data in body:
+        checksum = zlib.crc32(data, checksum)
+    return [_HEAD.pack(_MARK, len(text), sum(map(len, body)), checksum), *body]
 
 
 def _read(path: str, start: int) -> tuple[bytes, dict[str, Tensor]]:
@@ -167,7 +175,7 @@ def _read(path: str, start: int) -> tuple[bytes, dict[str, Tensor]]:
         head = file.read(_HEAD.size)
         mark, text_length, length, checksum = _HEAD.unpack(head) if len(head) == _HEAD.size else (b"", 0, 0, 0)
         body = file.read(length)
-    if mark != _MARK or len(body) != length or _checksum(0, body) != checksum:
+    if mark != _MARK or len(body) != length or zlib.crc32(body) != checksum:
         raise DamagedError("a record of a tape is not whole")
     question, told = json.loads(body[:text_length])
     answer: dict[str, Any] = {}
@@ -198,7 +206,3 @@ def _scan(path: str) -> tuple[list[int], int]:
             end = after
             file.seek(end)
     return starts, end
-
-
-def _checksum(so_far: int, data: bytes) -> int:
-    return zlib.crc32(data, so_far)

@@ -6,7 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from math import prod
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 
 from graphflow.basics import jsontools
 from graphflow.basics.measures import count
-from graphflow.errors import InvalidInputError, LimitError, WorkflowError
+from graphflow.errors import InvalidInputError, LimitError, Problem, Problems, WorkflowError
 from graphflow.limits import LIMITS
 from graphflow.planning.expand import Text
 
@@ -32,10 +32,12 @@ class Axis:
     Attributes:
         names: Exposed inputs or ``node.parameter``.
         rows: For each place on the axis: values by name; a name that is missing keeps what the workflow says.
+        told: For each place, where its values were given, as errors say it.
     """
 
     names: tuple[str, ...]
     rows: tuple[Row, ...]
+    told: tuple[str, ...]
 
 
 class Variants(Sequence[Row]):
@@ -107,24 +109,27 @@ def make_axis(name: str, values: str | Iterable[Any], *, place: str) -> Axis:
     if isinstance(values, str):
         found = _parsed(values, place)
     elif isinstance(values, Iterable) and not isinstance(values, bytes | Mapping):
-        found = list(values)
+        found = [(value, place) for value in values]
     else:
         raise InvalidInputError(f"must be a list of values, got {values!r}", where=place)
     if not found:
         raise InvalidInputError("there is no value", where=place, advice=_FORM)
-    return Axis((name,), tuple({name: value} for value in found))
+    return Axis((name,), tuple({name: value} for value, _ in found), tuple(told for _, told in found))
 
 
-def _parsed(text: str, place: str) -> list[Any]:
+def _parsed(text: str, place: str) -> list[tuple[Any, str]]:
+    """Return the values, each with where it was given."""
     stripped = text.strip()
     if stripped.startswith("@"):
         file = Path(stripped[1:]).expanduser()
         if file.suffix.lower() == ".json":
-            return _json_list(_read(file, place), f"{place} ({file})")
-        return [Text(line) for line in _read(file, place).splitlines() if line.strip()]
+            place = f"{place} ({file})"
+            return [(value, place) for value in _json_list(_read(file, place), place)]
+        lines = enumerate(_read(file, place).splitlines(), 1)
+        return [(Text(line), f"{place} ({file}, line {number})") for number, line in lines if line.strip()]
     if stripped.startswith("["):
-        return _json_list(stripped, place)
-    return [Text(value) for part in text.split(",") for value in _values(part, place)]
+        return [(value, place) for value in _json_list(stripped, place)]
+    return [(Text(value), place) for part in text.split(",") for value in _values(part, place)]
 
 
 def _values(part: str, place: str) -> Iterable[str]:
@@ -177,12 +182,20 @@ def read_rows(path: Path) -> Axis:
         raise InvalidInputError(
             f"{suffix or 'a file without a suffix'} is no table", where=str(path), advice="give a .csv or .jsonl file"
         )
-    rows = tuple(_csv_rows(text, path) if suffix == ".csv" else _json_rows(text, path))
-    return rows_axis(rows, place=str(path))
+    problems = Problems(str(path))
+    rows = dict(_csv_rows(text, path, problems) if suffix == ".csv" else _json_rows(text, problems))
+    if problems:
+        raise WorkflowError(problems, source=str(path))
+    return rows_axis(rows.values(), place=str(path), told=[f"{path}, line {number}" for number in rows])
 
 
-def rows_axis(rows: Iterable[Row], *, place: str) -> Axis:
+def rows_axis(rows: Iterable[Row], *, place: str, told: Sequence[str] = ()) -> Axis:
     """Return the axis of rows of values.
+
+    Args:
+        rows: The rows.
+        place: What to call them in errors.
+        told: What to call each of them; by default its number is told.
 
     Raises:
         InvalidInputError: There is none, or one is no mapping.
@@ -190,10 +203,12 @@ def rows_axis(rows: Iterable[Row], *, place: str) -> Axis:
     found = tuple(rows)
     if not found or not all(isinstance(row, Mapping) for row in found):
         raise InvalidInputError("must be rows of values by name, one at least", where=place)
-    return Axis(tuple(dict.fromkeys(str(name) for row in found for name in row)), found)
+    names = tuple(dict.fromkeys(str(name) for row in found for name in row))
+    return Axis(names, found, tuple(told) or tuple(f"{place}, row {number}" for number in range(1, len(found) + 1)))
 
 
-def _csv_rows(text: str, path: Path) -> Iterator[Row]:
+def _csv_rows(text: str, path: Path, problems: Problems) -> Iterator[tuple[int, Row]]:
+    """Yield rows by line; what is wrong with a line is added to the problems."""
     lines = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         names = [name.strip() for name in next(lines, [])]
@@ -203,24 +218,33 @@ def _csv_rows(text: str, path: Path) -> Iterator[Row]:
                 raise InvalidInputError(problem, where=f"{path}, line 1")
         for cells in lines:
             if len(cells) > len(names):
-                raise InvalidInputError(
-                    f"{count(len(cells), 'cell')}, but the first line names {len(names)}",
-                    where=f"{path}, line {lines.line_num}",
-                    advice="put texts with commas between quotation marks",
-                )
+                message = f"{count(len(cells), 'cell')}, but the first line names {len(names)}"
+                advice = "put texts with commas between quotation marks"
+                problems.append(Problem(f"line {lines.line_num}", message, advice))
             if any(cells):
-                yield {name: Text(cell) for name, cell in zip(names, cells, strict=False) if cell}
+                yield (
+                    lines.line_num,
+                    {name: Text(cell) for name, cell in zip(names, cells, strict=False) if cell},
+                )
     except csv.Error as error:
         raise InvalidInputError(f"is no CSV: {error}", where=f"{path}, line {lines.line_num}") from error
 
 
-def _json_rows(text: str, path: Path) -> Iterator[Row]:
+def _json_rows(text: str, problems: Problems) -> Iterator[tuple[int, Row]]:
+    """Yield rows by line; what is wrong with a line is added to the problems."""
     for number, line in enumerate(text.splitlines(), 1):
-        if line.strip():
-            row = jsontools.loads(line, source=f"{path}, line {number}")
-            if not isinstance(row, dict):
-                raise InvalidInputError("must be an object", where=f"{path}, line {number}")
-            yield row
+        if not line.strip():
+            continue
+        try:
+            row = jsontools.loads(line, source=f"line {number}")
+        except WorkflowError as error:
+            for problem in error.problems:
+                problems.append(replace(problem, path=f"line {number}, {problem.path.removeprefix('line 1, ')}"))
+            continue
+        if isinstance(row, dict):
+            yield number, row
+        else:
+            problems.append(Problem(f"line {number}", "must be an object", 'write {"NAME": VALUE}'))
 
 
 def combined(axes: Sequence[Axis], *, zip: bool) -> Sequence[Axis]:
@@ -240,7 +264,8 @@ def combined(axes: Sequence[Axis], *, zip: bool) -> Sequence[Axis]:
     names = tuple(name for axis in axes for name in axis.names)
     length = lengths.popitem()[1]
     rows = ({name: value for axis in axes for name, value in axis.rows[at].items()} for at in range(length))
-    return [Axis(names, tuple(rows))]
+    places = (" and ".join(dict.fromkeys(axis.told[at] for axis in axes)) for at in range(length))
+    return [Axis(names, tuple(rows), tuple(places))]
 
 
 def _read(path: Path, place: str) -> str:

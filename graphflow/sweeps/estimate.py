@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from graphflow.planning.batches import back
+from graphflow.planning.batches import CALLS, back
 from graphflow.planning.steps import Constant, Plan, Step
 from graphflow.planning.weights import needed_files
 
@@ -18,7 +18,7 @@ class Estimate:
         run: Nodes to run, each once.
         cached: Nodes whose values are stored.
         write: Effects to carry out.
-        done: Effects among them whose files are stored, so that nothing has to run for them.
+        stored: Effects among them whose files are stored: they are copied where they are not there, and nothing has to run.
         sampling_steps: Steps of all samplers together, as far as planning knows them.
         weights: Bytes of weights to load, by model.
         notices: What the user should know.
@@ -28,7 +28,7 @@ class Estimate:
     run: int = 0
     cached: int = 0
     write: int = 0
-    done: int = 0
+    stored: int = 0
     sampling_steps: int = 0
     weights: dict[str, int] = field(default_factory=dict)
     notices: dict[str, None] = field(default_factory=dict)
@@ -39,7 +39,7 @@ class Estimate:
         for step in plan.steps.values():
             if step.action == "write":
                 self.write += 1
-                self.done += step.artifact_stored
+                self.stored += step.artifact_stored
             if step.action not in ("run", "cached") or step.key in self._counted:
                 continue
             self._counted.update(filter(None, [step.key]))
@@ -55,6 +55,7 @@ class Estimate:
 
 def _sampling_steps(step: Step, plan: Plan) -> int:
     """Return how many steps a sampler takes, or several at once: what it says itself, or the nearest node before it."""
+    calls = {name.partition(".")[0] for name in step.arguments} if step.spec.primary == CALLS else {""}
     for at in back(step, plan):
         told = [
             at.arguments.get(name, Constant(spec.default))
@@ -62,5 +63,6 @@ def _sampling_steps(step: Step, plan: Plan) -> int:
             if name.rpartition(".")[2] == "steps"
         ]
         if told:
-            return sum(part.value for part in told if isinstance(part, Constant) and isinstance(part.value, int))
+            steps = sum(part.value for part in told if isinstance(part, Constant) and isinstance(part.value, int))
+            return steps if at is step else steps * len(calls)
     return 0

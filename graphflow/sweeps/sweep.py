@@ -6,6 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -100,7 +101,7 @@ class Sweep:
             {name: draw_seed() if name in seeds and _is_random(value) else value for name, value in row.items()}
             for row in axis.rows
         )
-        return Axis(axis.names, tuple(rows))
+        return replace(axis, rows=tuple(rows))
 
     def targets(self, name: str) -> list[str]:
         """Return the addresses of the parameters that a name turns."""
@@ -123,16 +124,22 @@ class Sweep:
 
     def _check(self) -> None:
         """Check each value of each axis with the first values of the others: what is wrong is told before anything runs."""
-        problems: dict[str, Problem] = {}
         first: Row = self.variants[0]
-        for axis in self.variants.axes or (Axis((), ({},)),):
+        whole = self._problems({})
+        problems = {problem: None for problem in self._problems(first) if problem in whole}
+        for axis in self.variants.axes:
             others = {name: value for name, value in first.items() if name not in axis.names}
-            for row in axis.rows:
-                expanded = self._expanded({**others, **row})
-                found = [*expanded.problems, *validate(expanded.flat, self._session.registry).problems]
-                problems |= {str(problem): problem for problem in found}
+            before = self._problems(others)
+            for row, told in zip(axis.rows, axis.told, strict=True):
+                fresh = (problem for problem in self._problems({**others, **row}) if problem not in before)
+                problems |= {replace(problem, path=f"{told}: {problem.path}"): None for problem in fresh}
         if problems:
-            raise WorkflowError(problems.values(), source=self.opened.name)
+            raise WorkflowError(problems, source=self.opened.name)
+
+    def _problems(self, row: Row) -> dict[Problem, None]:
+        """Return what is wrong with the document that has these values, in order."""
+        expanded = self._expanded(row)
+        return dict.fromkeys([*expanded.problems, *validate(expanded.flat, self._session.registry).problems])
 
     @property
     def seeds(self) -> Mapping[str, int]:

@@ -14,7 +14,7 @@ from graphflow.values import patches as _weight_patches  # noqa: F401
 from graphflow.values import sampling_hooks as _sampling_hooks  # noqa: F401
 from graphflow.values.conditioning import Area, Conditioning, ConditioningEntry, Control
 from graphflow.values.files import EncodedFile, Files
-from graphflow.values.media import Audio, Image, Latent, Mask, Video
+from graphflow.values.media import Audio, Image, Latent, Mask, Segment, Segments, Video
 from graphflow.values.models import (
     ControlNet,
     EmbeddingPatch,
@@ -30,6 +30,7 @@ from graphflow.values.models import (
     TextEncoder,
     UpscaleModel,
     Vae,
+    VisionModel,
 )
 from graphflow.values.sampling import Guider, Noise, Sampler, Sigmas
 
@@ -57,10 +58,13 @@ __all__ = [
     "Recipe",
     "SafetyChecker",
     "Sampler",
+    "Segment",
+    "Segments",
     "Sigmas",
     "StyleModel",
     "TextEncoder",
     "UpscaleModel",
     "Vae",
     "Video",
+    "VisionModel",
 ]

@@ -68,6 +68,7 @@ class ConditioningEntry:
         start: Share of the sampling at which it begins, in [0, 1].
         end: Share of the sampling at which it ends, in [0, 1].
         controls: ControlNets, all applied.
+        otherwise: Whether it acts only where none of the others does.
         extras: What else the family reads, e.g. SDXL's ``width``, ``height``, ``crop_w``, ``crop_h``.
     """
 
@@ -82,6 +83,7 @@ class ConditioningEntry:
     start: float = 0.0
     end: float = 1.0
     controls: tuple[Control, ...] = ()
+    otherwise: bool = False
     extras: Mapping[str, Any] = field(default_factory=dict)
 
 

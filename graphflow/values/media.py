@@ -12,7 +12,7 @@ from graphflow.values.types import value_type
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Audio", "Image", "Latent", "Mask", "Video"]
+__all__ = ["Audio", "Image", "Latent", "Mask", "Segment", "Segments", "Video"]
 
 
 @value_type("latent")
@@ -69,6 +69,38 @@ class Mask:
     """Masks: (B, H, W) in [0, 1], 1 = regenerate."""
 
     values: torch.Tensor
+
+
+@value_type("segment")
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Segment:
+    """One thing in a picture. Rectangles are (x, y, width, height) in pixels of the picture.
+
+    Attributes:
+        box: The smallest rectangle around it.
+        crop: The rectangle to look at: the box with its surroundings.
+        mask: (height, width) of the crop, in [0, 1], 1 = the thing.
+        score: How sure a detector was.
+        label: What it is.
+        item: The picture's place in its batch.
+    """
+
+    box: tuple[int, int, int, int]
+    crop: tuple[int, int, int, int]
+    mask: torch.Tensor
+    score: float = 1.0
+    label: str = ""
+    item: int = 0
+
+
+@value_type("segments")
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Segments:
+    """Things in pictures of ``width`` x ``height`` pixels, in an order that means something."""
+
+    width: int
+    height: int
+    parts: tuple[Segment, ...] = ()
 
 
 @value_type("video")

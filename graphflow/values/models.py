@@ -29,6 +29,7 @@ __all__ = [
     "TextEncoder",
     "UpscaleModel",
     "Vae",
+    "VisionModel",
 ]
 
 
@@ -173,3 +174,9 @@ class StyleModel(Recipe):
 @dataclass(frozen=True, kw_only=True)
 class UpscaleModel(Recipe):
     """A network that makes pictures larger, or repairs them at their size."""
+
+
+@value_type("vision_model")
+@dataclass(frozen=True, kw_only=True)
+class VisionModel(Recipe):
+    """A network that finds things in pictures, cuts them out, or describes them."""

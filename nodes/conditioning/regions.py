@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = [
+    "add_default_conditioning",
     "average_conditioning",
     "combine_conditioning",
     "concat_conditioning",
@@ -25,6 +26,7 @@ __all__ = [
     "set_conditioning_mask",
     "set_conditioning_range",
     "set_conditioning_strength",
+    "set_control_prompt",
     "zero_out_conditioning",
 ]
 
@@ -47,6 +49,38 @@ def combine_conditioning(
     if not conditioning:
         raise InvalidInputError("there is no conditioning to combine", where="conditioning")
     return Conditioning(entries=tuple(entry for told in conditioning for entry in told.entries))
+
+
+@node("add_default_conditioning", map=True)
+def add_default_conditioning(
+    conditioning: Told,
+    default: Annotated[Conditioning, Field(description="what the model is told wherever nothing else acts")],
+) -> Conditioning:
+    """Have another prompt act where none of these does: outside their areas and masks, and of the time outside their ranges."""
+    rest = (replace(entry, otherwise=True) for entry in default.entries)
+    return Conditioning(entries=(*conditioning.entries, *rest))
+
+
+@node("set_control_prompt", map=True)
+def set_control_prompt(
+    conditioning: Told,
+    prompt: Annotated[Conditioning, Field(description="what ControlNets read; of several entries the first counts")],
+) -> Conditioning:
+    """Have ControlNets read another prompt than the model; those of Stable Diffusion and SDXL.
+
+    Raises:
+        InvalidInputError: The embeddings have different widths.
+    """
+    from graphflow.sampling.regions import CONTROL_EMBEDDING, CONTROL_POOLED
+
+    read = prompt.entries[0]
+    told = {CONTROL_EMBEDDING: read.embedding, **({} if read.pooled is None else {CONTROL_POOLED: read.pooled})}
+
+    def change(entry: ConditioningEntry) -> ConditioningEntry:
+        _require_same_width(entry.embedding, read.embedding)
+        return replace(entry, extras={**entry.extras, **told})
+
+    return _each(conditioning, change)
 
 
 @node("concat_conditioning", map=True)

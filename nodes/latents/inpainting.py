@@ -92,7 +92,7 @@ def encode_for_inpaint(
     return Latent(samples=samples, noise_mask=grown_hole(hole, grow), family=vae.family, downscale=loaded.downscale)
 
 
-@node("inpaint_conditioning", version=2, lane="device")
+@node("inpaint_conditioning", version=2, lane="device", map=True)
 def inpaint_conditioning(
     positive: Positive,
     negative: Negative,

@@ -127,7 +127,7 @@ def set_union_control_type(
     return replace(control_net, hooks=others if type == "auto" else (*others, UnionType(type=type)))
 
 
-@node("apply_control_net")
+@node("apply_control_net", map=True)
 def apply_control_net(
     positive: Annotated[Conditioning, Field(description="what the picture should show")],
     control_net: Annotated[ControlNet, Field(description="the ControlNet or T2I-Adapter")],

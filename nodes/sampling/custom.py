@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -13,6 +14,7 @@ from graphflow.values import Conditioning, Guider, Latent, Model, Noise, Sampler
 
 from ..choices import NoiseDevice, NoiseLayout, StepNoise, StepNoiseDevice
 from .denoising import run_sampling
+from .together import Calls, at_once, merged_conditioning, merging, repeated, taken_apart
 from .versions import unchanged
 
 if TYPE_CHECKING:
@@ -152,7 +154,40 @@ class Sampled(NamedTuple):
     denoised: Annotated[Latent, Field(description="the clean latents of the last evaluation")]
 
 
-@node("sample_custom", version=2, migrate=unchanged, lane="device", generates=True, map=True)
+def _several(calls: Calls) -> Sequence[Sampled]:
+    return at_once(calls, _together, lambda call: sample_custom(**call))
+
+
+def _together(calls: Calls) -> list[Sampled]:
+    """Sample several calls at once, which differ in seed and prompts only."""
+    first: Guider = calls[0]["guider"]
+    latent: Latent = calls[0]["latent"]
+    sides = {
+        name: merged_conditioning([call["guider"].sides[name] for call in calls], len(latent.samples))
+        for name in first.sides
+    }
+    told = {
+        **calls[0],
+        "guider": replace(first, sides={name: side for name, side in sides.items() if side is not None}),
+        "latent": repeated(latent, len(calls)),
+    }
+    parts = _sampled(tuple(call["noise"].seed for call in calls), **told)
+    return list(map(Sampled, *(taken_apart(part, len(calls)) for part in parts)))
+
+
+@node(
+    "sample_custom",
+    version=2,
+    migrate=unchanged,
+    lane="device",
+    generates=True,
+    map=True,
+    merging=merging(
+        _several,
+        frozenset(),
+        {"guider": frozenset({"conditioning", "positive", "middle", "negative"}), "noise": frozenset({"seed"})},
+    ),
+)
 def sample_custom(
     guider: Annotated[Guider, Field(description="the model with its conditionings")],
     noise: Annotated[Noise, Field(description="the random numbers")],
@@ -169,6 +204,13 @@ def sample_custom(
         InvalidInputError: Shapes do not fit, or a noise level is out of place.
         NonFiniteError: The model makes NaN.
     """
+    return _sampled((noise.seed,), guider=guider, noise=noise, sampler=sampler, sigmas=sigmas, latent=latent)
+
+
+def _sampled(
+    seeds: tuple[int, ...], *, guider: Guider, noise: Noise, sampler: Sampler, sigmas: Sigmas, latent: Latent
+) -> Sampled:
+    """Sample as one batch what has a seed each; see :func:`sample_custom`."""
     from graphflow.sampling.samplers import get_sampler
 
     levels = sigmas.values
@@ -188,6 +230,7 @@ def sample_custom(
             sigmas=levels,
             latent=latent,
             noise=noise,
+            seeds=seeds,
         )
     return Sampled(*latents)
 

@@ -9,6 +9,7 @@ from graphflow import runtime
 from graphflow.values import Conditioning, Latent, Model, Noise
 
 from .previews import Preview, previewer
+from .together import require_apart
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,12 +50,17 @@ def run_sampling(
     Raises:
         InvalidInputError: Shapes do not fit.
         NonFiniteError: The model makes NaN.
+        SinglyError: Several samplings cannot be one batch.
     """
     from graphflow.basics.finite import require_finite
     from graphflow.loading.devices import free_memory
     from graphflow.sampling.batching import fitting_items
     from graphflow.sampling.denoise import NAN_ADVICE, Request, denoise
+    from graphflow.sampling.samplers import get_sampler
 
+    method = get_sampler(sampler) if isinstance(sampler, str) else sampler
+    if len(seeds) > 1:
+        require_apart(loaded, guider, method)
     current = runtime.current()
     preview: Preview | None = previewer(model, loaded) if current.previews else None
 
@@ -69,7 +75,7 @@ def run_sampling(
             family=model.family,
             sides=sides,
             guider=guider,
-            sampler=sampler,
+            sampler=method,
             sigmas=sigmas,
             latent=latent,
             noise=noise,

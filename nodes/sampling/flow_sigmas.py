@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from pydantic import Field
 
 from graphflow.limits import LIMITS
 from graphflow.spec.decorator import node
 from graphflow.values import Latent, Sigmas
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 __all__ = ["flux2_sigmas", "ltxv_sigmas"]
 
@@ -35,10 +32,9 @@ def flux2_sigmas(
     the picture's sequence (width * height / 256) and of the steps that Diffusers' Flux.2 pipeline has
     (``compute_empirical_mu``).
     """
-    import torch
+    from graphflow.sampling import flow_levels
 
-    shifted = _shifted(steps, empirical_mu(width * height // 256, steps))
-    return Sigmas(values=torch.cat([shifted, torch.zeros(1, dtype=torch.float64)]).float())
+    return Sigmas(values=flow_levels.flux2_sigmas(steps, width, height))
 
 
 @node("ltxv_sigmas")
@@ -60,30 +56,12 @@ def ltxv_sigmas(
     """
     import torch
 
+    from graphflow.sampling.flow_levels import evenly_shifted
+
     tokens = _MANY_TOKENS if latent is None else math.prod(latent.samples.shape[2:])
     slope = (max_shift - base_shift) / (_MANY_TOKENS - _FEW_TOKENS)
-    levels = _shifted(steps, base_shift + slope * (tokens - _FEW_TOKENS))
+    levels = evenly_shifted(steps, base_shift + slope * (tokens - _FEW_TOKENS))
     rest = 1.0 - levels
     if stretch and float(rest[-1]) > 0.0:
         levels = 1.0 - rest * ((1.0 - terminal) / rest[-1])
     return Sigmas(values=torch.cat([levels, torch.zeros(1, dtype=torch.float64)]).float())
-
-
-def empirical_mu(length: int, steps: int) -> float:
-    """Return the shift of Flux.2 for a sequence of ``length`` tokens sampled in ``steps`` steps."""
-    a1, b1 = 8.73809524e-05, 1.89833333
-    a2, b2 = 0.00016927, 0.45666666
-    at_200 = a2 * length + b2
-    if length > 4300:
-        return at_200
-    at_10 = a1 * length + b1
-    slope = (at_200 - at_10) / 190.0
-    return slope * steps + at_200 - 200.0 * slope
-
-
-def _shifted(steps: int, mu: float) -> Tensor:
-    """Even levels from 1 to 1/steps, (steps,) float64, with their time shifted by e^mu."""
-    import torch
-
-    levels = torch.linspace(1.0, 1.0 / steps, steps, dtype=torch.float64)
-    return torch.sigmoid(levels.logit() + mu)

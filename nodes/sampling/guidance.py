@@ -23,7 +23,9 @@ __all__ = [
     "rescale_guidance",
     "scale_epsilon",
     "scale_guidance_frequencies",
+    "sharpen_guidance",
     "tangential_guidance",
+    "tonemap_guidance",
 ]
 
 Guided = Annotated[Model, Field(description="the denoising model")]
@@ -155,6 +157,37 @@ def ramp_guidance(
 ) -> Model:
     """Guide each picture of a batch at a scale of its own, as video models want it (SVD, arXiv:2311.15127)."""
     return _guided(model, "ramp", min_scale=min_scale, triangle=shape == "triangle")
+
+
+@node("sharpen_guidance", map=True)
+def sharpen_guidance(
+    model: Guided,
+    radius: Annotated[int, Field(ge=1, le=31, description="latent samples around each that count")] = 9,
+    sigma: Annotated[
+        float, Field(ge=0.1, le=10, description="spread of the Gaussian weights, in units of the radius")
+    ] = 1.0,
+    strength: Annotated[float, Field(ge=0, le=50, description="factor on what blurring takes away")] = 0.1,
+    start: Annotated[Share, Field(description="share of sampling at which it begins")] = 0.0,
+    end: Annotated[Share, Field(description="share of sampling at which it ends")] = 1.0,
+) -> Model:
+    """Guide in the direction from the negative to the positive prediction, sharpened as sharpen_latent does."""
+    return _guided(model, "sharpen", radius=radius, sigma=sigma, strength=strength, start=start, end=end)
+
+
+@node("tonemap_guidance", map=True)
+def tonemap_guidance(
+    model: Guided,
+    multiplier: Annotated[
+        float, Field(gt=0, le=100, description="height of the plateau; small values flatten, large ones change nothing")
+    ] = 1.0,
+    start: Annotated[Share, Field(description="share of sampling at which it begins")] = 0.0,
+    end: Annotated[Share, Field(description="share of sampling at which it ends")] = 1.0,
+) -> Model:
+    """Guide in the direction from the negative to the positive prediction, its large vectors compressed (tonemap_latent).
+
+    High scales oversaturate less; the tone mapping is Reinhard's (SIGGRAPH 2002).
+    """
+    return _guided(model, "tonemap", multiplier=multiplier, start=start, end=end)
 
 
 @node("scale_epsilon", map=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from inspect import signature
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
@@ -15,7 +15,7 @@ from graphflow.values import Conditioning, Latent, Model, Noise
 
 from ..choices import NoiseDevice, NoiseLayout, SamplerName, ScheduleName, StepNoise, StepNoiseDevice
 from .denoising import run_sampling
-from .together import merged_conditioning, merging
+from .together import Calls, at_once, merged_conditioning, merging, repeated, taken_apart
 from .versions import keep_ddim
 
 __all__ = ["sample"]
@@ -23,37 +23,23 @@ __all__ = ["sample"]
 Step = Annotated[int, Field(ge=0, le=LIMITS.steps)]
 
 
-def _several(calls: Sequence[Mapping[str, Any]]) -> list[Latent]:
-    """Sample several calls at once, which differ in seed and prompts only."""
-    from dataclasses import replace
+def _several(calls: Calls) -> Sequence[Latent]:
+    return at_once(calls, _together, lambda call: sample(**call))
 
+
+def _together(calls: Calls) -> list[Latent]:
+    """Sample several calls at once, which differ in seed and prompts only."""
     latent: Latent = calls[0]["latent"]
-    items = len(latent.samples)
-    try:
-        told = {
-            name: merged_conditioning([call.get(name) for call in calls], items) for name in ("positive", "negative")
-        }
-    except ValueError as why:
-        runtime.current().notice(f"{len(calls)} variants run singly: {why}")
-        return [sample(**call) for call in calls]
-    repeated = replace(
-        latent,
-        samples=latent.samples.repeat(len(calls), *[1] * (latent.samples.dim() - 1)),
-        further={name: part.repeat(len(calls), *[1] * (part.dim() - 1)) for name, part in latent.further.items()},
-    )
+    sides = {
+        name: merged_conditioning([call.get(name) for call in calls], len(latent.samples))
+        for name in ("positive", "negative")
+    }
     bound = signature(sample).bind(**calls[0])
     bound.apply_defaults()
     seed = bound.arguments.pop("seed")
     seeds = tuple(call.get("seed", seed) for call in calls)
-    result = _sampled(seeds, **{**bound.arguments, **told, "latent": repeated})
-    return [
-        replace(
-            result,
-            samples=result.samples[start : start + items].clone(),
-            further={name: part[start : start + items].clone() for name, part in result.further.items()},
-        )
-        for start in range(0, len(result.samples), items)
-    ]
+    told = {**bound.arguments, **sides, "latent": repeated(latent, len(calls))}
+    return taken_apart(_sampled(seeds, **told), len(calls))
 
 
 @node(
@@ -63,7 +49,7 @@ def _several(calls: Sequence[Mapping[str, Any]]) -> list[Latent]:
     lane="device",
     generates=True,
     map=True,
-    merging=merging(_several),
+    merging=merging(_several, frozenset({"seed", "positive", "negative"})),
 )
 def sample(
     model: Annotated[Model, Field(description="the denoising model")],

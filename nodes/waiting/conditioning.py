@@ -30,12 +30,12 @@ Text = Annotated[str, Field(max_length=LIMITS.text)]
 @node("encode_prompt_parts", waits="{family}", unless={"family": ("flux", "sd3")}, lane="device")
 def encode_prompt_parts(
     text_encoder: Encoder,
-    text_l: Annotated[Text, Field(description="for CLIP L")] = "",
+    text_l: Annotated[Text, Field(description="for CLIP L; of Hunyuan-DiT for BERT")] = "",
     text_g: Annotated[Text, Field(description="for CLIP G")] = "",
-    text_t5: Annotated[Text, Field(description="for T5")] = "",
+    text_t5: Annotated[Text, Field(description="for T5, or mT5")] = "",
     text_llama: Annotated[Text, Field(description="for the language model")] = "",
     guidance: Annotated[float, Field(ge=0, le=100, description="see set_guidance; of Flux alone")] = 3.5,
-    family: Annotated[Literal["flux", "sd3", "hidream"], Field(description="the family")] = "flux",
+    family: Annotated[Literal["flux", "sd3", "hidream", "hunyuan_dit"], Field(description="the family")] = "flux",
 ) -> Conditioning:
     """Encode a text of its own for each text encoder of a family.
 

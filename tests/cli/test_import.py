@@ -120,17 +120,15 @@ def test_nodes_that_wait_are_counted_apart(graphflow: Command) -> None:
     assert "nodes.7.type: scale_temporal_attention waits for a family that makes videos" in refused.err
     report = json.loads(graphflow("import", "waiting.json", "--report", "--json").out)
     assert (report["complete"], report["ready"], report["waits"]) == (True, False, ["a family that makes videos"])
-    assert (
-        "2 files, 1 read, 1 import whole, 0 of them with no node that waits"
-        in graphflow("import", "--coverage", ".").out
-    )
+    assert report["decision"]["verdict"] == "cannot run"
+    assert "2 files, 1 read, 1 import whole, 0 run, 0 are exported" in graphflow("import", "--coverage", ".").out
 
 
 def test_coverage_counts_a_folder(graphflow: Command, theirs: Path, unknown: Path) -> None:
     Path("notes.json").write_text("[]", "utf-8")
     ran = graphflow("import", "--coverage", ".")
     assert ran.code == 0
-    assert "3 files, 2 read, 1 import whole" in ran.out
+    assert "3 files, 2 read, 1 import whole, 1 run, 1 are exported" in ran.out
     data = json.loads(graphflow("import", "--coverage", ".", "--json").out)
     assert (data["read"], data["whole"], data["missing"]["StrangeSampler"]) == (2, 1, 1)
 
@@ -296,6 +294,83 @@ def test_a_report_says_each_thing_once_and_how_to_get_on(graphflow: Command, unk
     unknown.write_text(unknown.read_text("utf-8").replace('"shapes"', '"absent"'), "utf-8")
     ran = graphflow("import", unknown, "--report")
     assert ran.code == 2
-    assert (ran.out + ran.err).count("no native node does this") == 4  # twice in the table, twice in the error
+    assert (ran.out + ran.err).count(
+        "no native node does this"
+    ) == 5  # once in the first line, twice in the table and in the error
     assert "not there: put" in ran.out
     assert "bypass" in ran.err
+
+
+def first_line(graphflow: Command, file: Path | str, *options: str) -> str:
+    return graphflow("import", file, "--report", *options).out.splitlines()[0]
+
+
+def test_the_first_line_of_a_report_decides(graphflow: Command, theirs: Path, unknown: Path) -> None:
+    assert first_line(graphflow, theirs) == "runs: all that it needs is here"
+    absent = json.loads(theirs.read_text("utf-8").replace('"shapes"', '"absent.safetensors"'))
+    absent["1"] = {"class_type": "LoadImage", "inputs": {"image": "gone.png"}}
+    absent["2"] = {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}}
+    Path("absent.json").write_text(json.dumps(absent), "utf-8")
+    line = first_line(graphflow, "absent.json")
+    assert line.startswith("runs with these files: ")
+    assert "checkpoint absent.safetensors (of a family that runs here)" in line and "image gone.png" in line
+    nowhere = {"class_type": "KSampler", "inputs": {**PROMPT["3"]["inputs"], "model": ["4", 2]}}
+    Path("wrong.json").write_text(json.dumps({**PROMPT, "3": nowhere}), "utf-8")
+    assert first_line(graphflow, "wrong.json").startswith("cannot run, because its input for model is linked to vae")
+    assert "no native node does this: StrangeSampler, StrangeDecode|pysssss" in first_line(graphflow, unknown)
+    decision = json.loads(graphflow("import", "absent.json", "--json").out)["decision"]
+    assert decision["verdict"] == "runs with these files" and len(decision["files"]) == 2
+
+
+def test_the_report_tells_what_comfyui_recorded_from_what_descriptions_say(graphflow: Command) -> None:
+    doubled = {"class_type": "JWInteger", "inputs": {"value": 64}}
+    latent = {"class_type": "EmptyLatentImage", "inputs": {"width": ["7", 0], "height": 64, "batch_size": 1}}
+    Path("told.json").write_text(json.dumps({**PROMPT, "7": doubled, "5": latent}), "utf-8")
+    nodes = json.loads(graphflow("import", "told.json", "--json").out)["nodes"]
+    assert {node["id"]: node["how"] for node in nodes if node["id"] in "37"} == {
+        "3": "exactly", "7": "exactly, by description",
+    }  # fmt: skip
+
+
+def test_a_type_is_left_out_where_something_stands_for_it(graphflow: Command, theirs: Path) -> None:
+    strange = {"class_type": "StrangeFilter", "inputs": {"pixels": ["8", 0], "amount": 3}}
+    loader = {"class_type": "StrangeLoader", "inputs": {"name": "a"}}
+    prompt = json.loads(theirs.read_text("utf-8"))
+    prompt |= {"20": strange, "21": loader}
+    prompt["9"]["inputs"]["images"] = ["20", 0]
+    theirs.write_text(json.dumps(prompt), "utf-8")
+    assert "--without StrangeFilter passes pixels on" in graphflow("import", theirs, "--json").out
+    ran = graphflow("import", theirs, "--without", "StrangeFilter", "-o", "mine.json")
+    assert ran.code == 0 and "StrangeFilter is left out, as --without says; pixels passes" in ran.err
+    assert json.loads(Path("mine.json").read_text("utf-8"))["nodes"]["9"]["links"] == {"images": "8"}
+    prompt["6"]["inputs"]["clip"] = ["21", 0]
+    theirs.write_text(json.dumps(prompt), "utf-8")
+    assert "--without StrangeLoader" not in graphflow("import", theirs, "--json").out
+    refused = graphflow("import", theirs, "--without", "StrangeLoader")
+    assert refused.code == 2 and "takes nothing that could stand for its output 0" in refused.err
+    misspelt = graphflow("import", theirs, "--without", "StrangeFiltr")
+    assert misspelt.code == 2 and "did you mean 'StrangeFilter'?" in misspelt.err
+
+
+NETWORKS = "a star <lora:one:0.5:0.7><lora:two:lots> <hypernet:three:0.4><odd:four:1>\n"
+
+
+def test_networks_in_words_are_applied_or_told(graphflow: Command) -> None:
+    with_words(f"{NETWORKS}Steps: 2, Sampler: Euler a, Seed: 1, Size: 64x64, Model: shapes")
+    ran = graphflow("import", "words.png")
+    nodes = json.loads(ran.out)["nodes"]
+    assert nodes["positive"]["params"]["text"] == "a star"
+    assert nodes["lora_1"]["params"] == {"lora": "one", "strength": 0.7, "text_encoder_strength": 0.5}
+    assert nodes["hypernetwork_3"]["params"] == {"hypernetwork": "three", "strength": 0.4}
+    assert nodes["sample"]["links"]["model"] == "hypernetwork_3"
+    assert "the strength 'lots' of <lora:two:lots> is no number: 1 in its place" in ran.err
+    assert "<odd:four:1> is left out" in ran.err
+    told = graphflow("import", "words.png", "--report").out
+    assert told.startswith("runs with these files: lora one, ") and "hypernetwork_3" in told and "<odd:four:1>" in told
+
+
+def test_a_text_without_settings_is_told_as_that(graphflow: Command) -> None:
+    Path("notes.txt").write_text("a list of things to do", "utf-8")
+    ran = graphflow("import", "notes.txt")
+    assert ran.code == 2
+    assert "neither JSON nor settings in words" in ran.err

@@ -7,8 +7,9 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from graphflow.cli.previews import EDGE, PreviewFiles
+from graphflow.cli.previews import PreviewFiles
 from graphflow.events import NodeProgress
+from graphflow.jobs.previews import EDGE
 from tests.cli.commands import Command
 
 

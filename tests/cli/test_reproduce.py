@@ -140,7 +140,7 @@ def test_verify_says_which_file_was_another(graphflow: Command, noise: Path) -> 
 def test_verify_of_what_carries_nothing(graphflow: Command) -> None:
     Image.new("RGB", (4, 4)).save("plain.png")
     ran = graphflow("verify", "plain.png")
-    assert ran.code == 1 and "carries no graphflow workflow" in ran.err
+    assert ran.code == 2 and "carries no graphflow workflow" in ran.err
 
 
 def test_a_text_has_its_record_beside_it(graphflow: Command) -> None:

@@ -40,8 +40,8 @@ def test_a_dry_run_counts_and_writes_nothing(packed: Command, chain: Path) -> No
     packed("run", chain, "--vary", "seed=1..2")
     ran = packed("run", chain, "--vary", "seed=1..5", "--vary", "add.by=2.0,3", "--dry-run", "--json")
     (told,) = lines(ran.out)
-    assert {name: told[name] for name in ("variants", "run", "cached", "write", "done")} == {
-        "variants": 10, "run": 11, "cached": 4, "write": 10, "done": 2,
+    assert {name: told[name] for name in ("variants", "run", "cached", "write", "stored")} == {
+        "variants": 10, "run": 11, "cached": 4, "write": 10, "stored": 2,
     }  # fmt: skip
     assert len(numbers()) == 2
     assert "10 variants (5 seed × 2 add.by)" in packed(
@@ -74,7 +74,8 @@ def test_what_fails_is_told_at_the_end_and_the_others_are_there(packed: Command)
         (["--vary", "sead=1"], "did you mean 'seed'?"),
         (["--vary", "seed=1", "-i", "seed=2"], "a name that is varied is given nowhere else"),
         (["--vary", "seed=1", "--set", "draw.seed=2"], "set the same parameter"),
-        (["--vary", "seed=1,x"], "must be a whole number, got 'x'"),
+        (["--vary", "seed=1,x"], "--vary seed: nodes.draw.params.seed: must be a whole number, got 'x'"),
+        (["--batch", "auto"], "nothing is varied"),
         (["--zip"], "nothing is varied"),
         (["--rows", "absent.csv"], "does not exist"),
     ],

@@ -56,6 +56,11 @@ def test_a_context_switch_takes_the_first_that_is_there_and_a_merge_the_last_val
         assert result.document.nodes["3"].params["seed"] == seed
 
 
+def test_what_only_sets_seeds_of_others_is_left_out() -> None:
+    seeds = node("easy globalSeed", value=3, mode=True, action="fixed", last_seed="")
+    assert set(sound(prompt(n20=seeds)).document.nodes) == set(sound(prompt()).document.nodes)
+
+
 def test_an_input_may_have_any_name() -> None:
     compared = node("ImageCompare", **{"embedding:../x.pt \ud800": ["8", 0], "é": ["8", 0], "e": ["8", 0]})
     assert len([id for id in sound(prompt(n20=compared)).document.nodes if id.startswith("20~")]) == 3
@@ -276,7 +281,7 @@ def test_a_crop_is_placed_by_name(position: str, expressions: int, place: dict[s
             {"mimic_mode": "Half Cosine Up", "model": "IMAGE"},
             "mimic_mode other than Constant",
         ),
-        ("FaceDetailer", {"image": "IMAGE"}, "needs a detector of faces"),
+        ("MMDetDetectorProvider", {"model_name": "a.pth"}, "needs a detector that is a pickle"),
         ("WanSCAILToVideo", {"width": 8}, "needs Wan's later variants"),
         ("GeminiImage2Node", {"prompt": "x"}, "a web service that costs money"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from contextlib import suppress
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,10 @@ from graphflow.converters.comfyui.rules import RULES, Made, Rule
 from graphflow.converters.comfyui.rules.rule import Convert
 from graphflow.errors import ConversionError
 from graphflow.limits import LIMITS
+from graphflow.planning.validate import validate
 from graphflow.spec.registry import Registry, installed
+
+from .smallest import BASES, LACKS, run_smallest, smallest, try_session, write_inputs
 
 PLAIN = [rule for rule in RULES.values() if isinstance(rule, Rule)] + [
     rule.back for rule in RULES.values() if isinstance(rule, Made) and rule.back is not None
@@ -169,3 +173,33 @@ def test_a_rule_takes_or_refuses_any_value(comfy: str) -> None:
         with suppress(ConversionError):
             report = to_native(to_prompt(source), registry=registry()).report
             assert {entry.id for entry in report.entries} == set(source)
+
+
+@cache
+def named_in_tests() -> str:
+    """Return the source of the tests of imports, in which rules that want more than a guess have their examples."""
+    return "".join(path.read_text("utf-8") for path in Path(__file__).parent.glob("test_*.py"))
+
+
+@pytest.mark.parametrize("comfy", sorted(RULES))
+def test_every_rule_has_an_example_that_imports_whole(comfy: str) -> None:
+    """The smallest workflow is made from what is known of the type; of packs' bundles a test has one by hand."""
+    with suppress(ConversionError):
+        result = to_native(to_prompt(smallest(comfy, registry())), registry=registry())
+        problems = validate(result.document, registry()).problems
+        if result.report.complete and not [problem for problem in problems if "waits for" not in problem.message]:
+            return
+    assert RULES[comfy].pack and f'"{comfy}"' in named_in_tests(), "give it an example in tests/comfyui/smallest.py"
+
+
+RUN = sorted(type for type, rule in RULES.items() if rule.pack and type not in BASES)[::50]
+
+
+def test_the_smallest_workflows_run(tmp_path: Path) -> None:
+    """A sample; `python -m tests.runners.rules` runs all. They run, wait for a family, or lack weights that nobody has."""
+    write_inputs(tmp_path)
+    with try_session(tmp_path) as session:
+        said = {comfy: run_smallest(comfy, session, tmp_path) for comfy in RUN}
+    failed = {comfy: text for comfy, text in said.items() if text not in ("runs", "waits") and not LACKS.search(text)}
+    assert failed == {}
+    assert list(said.values()).count("runs") > len(said) // 2

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from graphflow.converters.comfyui import to_native
 from graphflow.errors import ConversionError
 
 from .ui import SUB, SUB2, codes, flat, inputs_of, node, slot, subgraph, ui, with_subgraphs
@@ -529,3 +530,20 @@ def test_a_reroute_in_a_group_node_takes_what_the_group_gets() -> None:
         extra={"groupNodes": {"g": group}},
     )
     assert inputs_of(document, "10:1")["image"] == ["1", 0]
+
+
+def test_what_app_mode_shows_becomes_inputs_in_its_order() -> None:
+    """Of the root, of an instance that holds a value, and of a node inside, by its id there; `<graph>:` is left out."""
+    shown = [[f"{SUB2}:37:factor", "factor"], [7, "upscale_method"], ["1", "image"], ["37", "gone"], "odd", [1]]
+    held = slot("factor", "FLOAT", None, widget=True)
+    document = hosted(slot("image", "IMAGE", 1), held, widgets=[2.5]) | {"extra": {"linearData": {"inputs": shown}}}
+    document["nodes"][0]["title"] = "Photo"
+    result = to_native(flat(document))
+    told = {name: (input.to, input.description) for name, input in result.document.inputs.items()}
+    assert list(told.items()) == [
+        ("factor", (["37:7.scale"], None)),
+        ("upscale_method", (["37:7.method"], None)),
+        ("image", (["1.file"], "Photo")),
+    ]
+    assert result.document.nodes["37:7"].params["scale"] == 2.5
+    assert [note.input for note in result.report.notes if note.code == "app-mode"] == ["gone"]

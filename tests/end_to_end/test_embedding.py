@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -62,6 +64,32 @@ def test_the_desktop_program(session: Session) -> None:
             job.result.result()
         assert job.take()[-1].status == "cancelled"
         assert not Path("pictures").exists()
+
+
+def test_a_shell_with_the_engine_in_a_process(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = program("class Engine")
+    assert next(block for block in BLOCKS if "class Engine" in block).count("\n") <= 110
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
+    engine = names["Engine"]("jobs", "--nodes", str(ROOT / "tests" / "cli" / "pack.py"))
+    nodes = {
+        "draw": {"type": "pack_draw", "params": {"seed": 7, "steps": 3, "wait": 0.01}},
+        "save": {"type": "pack_save", "links": {"x": "draw"}},
+    }
+    workflow = {"graphflow": 2, "inputs": {"steps": {"to": ["draw.steps"]}}, "nodes": nodes}
+    (path,) = names["show"](engine, workflow)
+    assert Path(path).is_file()
+    assert capsys.readouterr().out.splitlines()[-1] == "done"
+    with pytest.raises(RuntimeError, match="no such input"):
+        engine.submit(workflow, wrong=1)
+    job = engine.submit(workflow, steps=100_000)
+    events = engine.events(job)
+    while next(events)["event"] != "progress":
+        pass
+    engine.cancel(job)
+    engine.stop()
+    assert list(Path("jobs", "files").iterdir()) == [Path(path).parents[1]]
 
 
 async def ask(port: int, given: dict[str, object]) -> AsyncIterator[dict[str, Any]]:

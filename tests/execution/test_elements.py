@@ -141,11 +141,21 @@ def test_shorter_lists_repeat_their_last(tmp_path: Path) -> None:
     assert make(tmp_path).run(g).outputs == {"text": expected}
 
 
-def test_an_empty_sequence_is_an_error_that_names_the_node(tmp_path: Path) -> None:
+def test_of_an_empty_sequence_comes_an_empty_one_and_nothing_is_written(tmp_path: Path) -> None:
     g = Workflow()
-    g.output("x", g.add(el.paint, text=g.add(el.split, text=" "), id="paint"))
-    with pytest.raises(NodeError, match=r"node 'paint' .*a sequence to run over is empty: text"):
-        make(tmp_path).run(g)
+    painted = g.add(el.paint, text=g.add(el.split, text=" "), id="paint")
+    g.output("x", painted)
+    g.output("joined", g.add(el.join, sheets=painted))
+    g.add(el.save, sheets=painted, id="save")
+    told: list[str] = []
+    result = make(tmp_path).run(
+        g,
+        out=tmp_path / "out",
+        sink=lambda event: told.append(event.message) if isinstance(event, events.Notice) else None,
+    )
+    assert result.outputs == {"x": (), "joined": ""}
+    assert told == ["nothing is written: the sequence of sheets is empty"]
+    assert not (tmp_path / "out").exists() and called("paint") == []
 
 
 def test_what_was_written_stays_where_a_later_element_fails(tmp_path: Path) -> None:

@@ -243,7 +243,9 @@ GUIDANCE: dict[str, list[tuple[Any, dict[str, Any]]]] = {
     "limit_guidance_norm": [(nodes.limit_guidance_norm, {"strength": 0.9})],
     "renormalize_guidance": [(nodes.renormalize_guidance, {"max_norm": 0.9, "guide_below": 5.0})],
     "scale_guidance_frequencies": [(nodes.scale_guidance_frequencies, {"low": 0.8, "high": 1.6, "cutoff": 2})],
+    "sharpen_guidance": [(nodes.sharpen_guidance, {"radius": 2, "strength": 0.8, "end": 0.7})],
     "tangential_guidance": [(nodes.tangential_guidance, {})],
+    "tonemap_guidance": [(nodes.tonemap_guidance, {"multiplier": 0.5, "start": 0.2})],
     "skip_layer_guidance": [
         (nodes.skip_layer_guidance, {"layers": "mid_block, down_blocks.0", "end": 0.6, "rescale": 0.4})
     ],

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import PIL.Image
 import pytest
 import torch
+from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransformer2DModel
+from tokenizers import Tokenizer
+from tokenizers.processors import TemplateProcessing
+from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
 
 from graphflow.converters.comfyui import to_native, to_prompt
 from graphflow.converters.diffusers_script import export
+from graphflow.document.document import Document, parse
 from graphflow.errors import GraphflowError
 from graphflow.session import Session
 from tests.families.flow_scripts import run_script, script_bound, scripts_of_the_lab
 from tests.families.lab import lab
-from tests.families.recorded_flows import cases, make_session, write_models
+from tests.families.recorded_flows import cases, make_session, write_models, write_t5_tokenizer
 from tests.fresh import Fresh
+from tests.models.tiny import TEXT
+from tests.models.tiny import _write_tokenizer as write_clip_tokenizer
 
 pytestmark = pytest.mark.parity
 
@@ -29,6 +40,10 @@ SAMPLE = (
     "flux/mask/denoise0.5",
     "flux/lora/kohya/eval",
     "flux/pipeline/txt2img",
+    "flux2/eval/flux2_dev/5x3",
+    "flux2/eval/flux2_dev/refs2",
+    "flux2/mask/euler",
+    "flux2/vae/decode",
     "lumina2/eval/odd9x7",
     "qwen_image/lora/lightning/eval",
     "qwen_image/text/editplus_2images",
@@ -82,3 +97,130 @@ def test_guidance_that_is_taken_away_is_refused(session: Session, models: Path, 
     imported = to_native(to_prompt(prompt), registry=session.registry)
     with scripts_of_the_lab(tmp_path), pytest.raises(GraphflowError, match="keep a distilled model from hearing"):
         export(imported.document, session=session)
+
+
+ENCODERS = {
+    "flux": {"model": "clip_l_tiny", "model_2": "t5xxl_tiny", "family": "flux"},
+    "z_image": {"model": "qwen_3_4b_tiny", "family": "z-image"},
+}
+TRANSFORMERS = {"flux": "flux_dev_tiny", "z_image": "z_image_tiny"}
+
+
+def workflow(loaders: dict[str, Any], model: str, encoders: str, vae: str, **sampling: Any) -> Document:
+    """Return a workflow from models to two pictures of 64 x 48 pixels."""
+    text = {"text_encoder": encoders}
+    nodes = {
+        "positive": {"type": "encode_prompt", "params": {"text": "a photo of a red fox"}, "links": text},
+        "negative": {"type": "encode_prompt", "params": {"text": "the snow"}, "links": text},
+        "latent": {"type": "empty_latent", "params": {"width": 64, "height": 48, "batch_size": 2, "channels": 16}},
+        "sample": {
+            "type": "sample",
+            "params": {"seed": 3, "steps": 3, "sampler": "euler", **sampling},
+            "links": {"model": model, "positive": "positive", "negative": "negative", "latent": "latent"},
+        },
+        "decode": {"type": "vae_decode", "links": {"vae": vae, "latent": "sample"}},
+        "save": {"type": "save_image", "links": {"images": "decode"}},
+    }
+    inputs = {name: {"to": [f"sample.{name}"]} for name in ("guidance_scale", "steps")}
+    inputs["negative"] = {"to": ["negative.text"]}
+    return parse({"graphflow": 2, "inputs": inputs, "nodes": loaders | nodes, "outputs": {"images": "decode"}})
+
+
+def flux_folder(folder: Path) -> None:
+    """Write a small FLUX.1 as Diffusers publishes it."""
+    torch.manual_seed(0)
+    pipe = FluxPipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
+        vae=AutoencoderKL(
+            block_out_channels=(32,) * 4,
+            down_block_types=("DownEncoderBlock2D",) * 4,
+            up_block_types=("UpDecoderBlock2D",) * 4,
+            latent_channels=16,
+            scaling_factor=0.3611,
+            shift_factor=0.1159,
+            use_quant_conv=False,
+            use_post_quant_conv=False,
+        ),
+        text_encoder=CLIPTextModel(CLIPTextConfig(**TEXT)),
+        tokenizer=None,
+        text_encoder_2=T5EncoderModel(
+            T5Config(
+                d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4, feed_forward_proj="gated-gelu", vocab_size=32128
+            )
+        ),
+        tokenizer_2=None,
+        transformer=FluxTransformer2DModel(
+            num_layers=1,
+            num_single_layers=1,
+            attention_head_dim=16,
+            num_attention_heads=2,
+            joint_attention_dim=32,
+            pooled_projection_dim=32,
+            guidance_embeds=True,
+            axes_dims_rope=(4, 6, 6),
+        ),
+    )
+    pipe.save_pretrained(folder)
+    write_clip_tokenizer(folder / "tokenizer", pad="<|endoftext|>")
+    path = folder / "tokenizer_2" / "tokenizer.json"
+    write_t5_tokenizer(path)
+    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer.post_processor = TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    tokenizer.save(str(path))
+    told = {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "<pad>", "eos_token": "</s>"}
+    (path.parent / "tokenizer_config.json").write_text(json.dumps(told), "utf-8")
+    index = json.loads((folder / "model_index.json").read_text("utf-8"))
+    index |= {
+        "tokenizer": ["transformers", "CLIPTokenizer"],
+        "tokenizer_2": ["transformers", "PreTrainedTokenizerFast"],
+    }
+    (folder / "model_index.json").write_text(json.dumps(index), "utf-8")
+
+
+def differing(code: str, session: Session, document: Document, fresh: Fresh, folder: Path) -> float:
+    """Return the largest difference of two numbers of the engine's pictures and of a script's, from 0 to 255."""
+    write_clip_tokenizer(folder / "clip", pad="<|endoftext|>")
+    script = folder / "script.py"
+    script.write_text(code.replace("openai/clip-vit-large-patch14", str(folder / "clip")), "utf-8")
+    done = fresh.run(script, "--out", folder / "out")
+    assert not done.code, done.err[-2000:]
+    pixels = session.run(document, out=folder / "engine").outputs["images"].pixels
+    found = [np.asarray(PIL.Image.open(path), float) for path in sorted((folder / "out").glob("*.png"))]
+    assert len(found) == len(pixels) == 2
+    return float(np.abs(np.stack(found) - pixels.permute(0, 2, 3, 1).numpy() * 255).max())
+
+
+@pytest.mark.parametrize(
+    ("family", "sampling"),
+    [
+        ("flux", {"schedule": "simple", "guidance_scale": 1.0}),
+        ("flux", {"schedule": "beta", "guidance_scale": 1.0, "noise_layout": "batch"}),
+        ("z_image", {"schedule": "simple", "guidance_scale": 3.0}),
+    ],
+)
+def test_a_pipeline_of_parts_draws_what_the_engine_draws(
+    family: str, sampling: dict[str, Any], fresh: Fresh, session: Session, models: Path, tmp_path: Path
+) -> None:
+    write_models(cases(family)["pipeline/txt2img"]["prompt"], models)
+    loaders = {
+        "model": {"type": "load_diffusion_model", "params": {"model": TRANSFORMERS[family]}},
+        "encoders": {"type": "load_text_encoder", "params": ENCODERS[family]},
+        "vae": {"type": "load_vae", "params": {"model": "ae_tiny"}},
+    }
+    document = workflow(loaders, "model", "encoders", "vae", **sampling)
+    code = export(document, session=session).code
+    assert "callback" not in code, "a loop"
+    assert differing(code, session, document, fresh, tmp_path) <= 1
+
+
+def test_a_folder_of_flux_is_a_short_script_with_its_pipeline(
+    fresh: Fresh, session: Session, models: Path, tmp_path: Path
+) -> None:
+    flux_folder(models / "checkpoints" / "flux_folder")
+    loaders = {"load": {"type": "load_checkpoint", "params": {"model": "flux_folder"}}}
+    places = ("load.model", "load.text_encoder", "load.vae")
+    document = workflow(loaders, *places, schedule="simple", guidance_scale=1.0)
+    code = export(document, session=session).code
+    assert "--negative" not in code
+    assert len(code.splitlines()) <= 80
+    assert differing(code, session, document, fresh, tmp_path) <= 1

@@ -72,7 +72,7 @@ def write_model(name: str, root: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         if "torch_pt" in spec:
             return _write_hypernetwork(spec, name, path)
-        save_file(_tensors(spec, spec.get("tag", name)), path, metadata=spec.get("metadata") or None)
+        save_file(tensors_of(spec, spec.get("tag", name)), path, metadata=spec.get("metadata") or None)
         if path.stem in _SIDECARS:
             path.with_suffix(".json").write_text(json.dumps(_SIDECARS[path.stem]), "utf-8")
     return path
@@ -81,7 +81,7 @@ def write_model(name: str, root: Path) -> Path:
 def _write_hypernetwork(spec: dict[str, Any], name: str, path: Path) -> Path:
     """Write it as it is published, and what `graphflow models convert` makes of that beside it."""
     data = dict(spec["torch_pt"])
-    for key, tensor in _tensors(spec, spec.get("tag", name)).items():
+    for key, tensor in tensors_of(spec, spec.get("tag", name)).items():
         width, which, tail = key.split("/", 2)
         data.setdefault(int(width), ({}, {}))[int(which)][tail] = torch.from_numpy(tensor)
     torch.save(data, path)
@@ -89,10 +89,11 @@ def _write_hypernetwork(spec: dict[str, Any], name: str, path: Path) -> Path:
     return path
 
 
-def _tensors(spec: dict[str, Any], tag: str) -> dict[str, Array]:
+def tensors_of(spec: dict[str, Any], tag: str) -> dict[str, Array]:
+    """Return a file's weights."""
     if "compose" in spec:  # several parts in one file, each with a prefix
         parts = [
-            (prefix, _tensors(shapes()[name], shapes()[name].get("tag", name))) for name, prefix in spec["compose"]
+            (prefix, tensors_of(shapes()[name], shapes()[name].get("tag", name))) for name, prefix in spec["compose"]
         ]
         return {prefix + key: tensor for prefix, tensors in parts for key, tensor in tensors.items()}
     rules = [(re.compile(pattern), kind, argument) for pattern, kind, argument in spec.get("rules", ())]

@@ -94,7 +94,9 @@ def _conditioning(one: ConditioningEntry) -> Any:
     return Conditioning(entries=(one,))
 
 
-def test_an_sdxl_controlnet_steers_as_in_diffusers(tmp_path: Path) -> None:
+@pytest.mark.parametrize("own", [False, True])
+def test_an_sdxl_controlnet_steers_as_in_diffusers(tmp_path: Path, own: bool) -> None:
+    """Under the prompt of the model, and under one of its own."""
     module = controlnet(sdxl_parts)
     module.save_pretrained(tmp_path / "controlnet" / "steer")
     hint = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(7))
@@ -103,11 +105,14 @@ def test_an_sdxl_controlnet_steers_as_in_diffusers(tmp_path: Path) -> None:
     with running(manager), model(manager, SDXL).use() as unet:
         told = unet.complete(_conditioning(entry(None, 64)), 64, 64, negative=False).entries[0]
         control = Control(net=net(manager, "steer"), hint=hint, strength=0.8)
-        found = unet.predict(x, time, [replace(told, controls=(control,))], sigma=SIGMA)
-        added = unet.added([told], 1, 64, 64)
+        other = replace(told, embedding=-told.embedding, pooled=2 * told.pooled)  # type: ignore[operator]
+        read = other if own else told
+        given = nodes.set_control_prompt(_conditioning(told), _conditioning(other)).entries[0] if own else told
+        found = unet.predict(x, time, [replace(given, controls=(control,))], sigma=SIGMA)
+        added, added_read = unet.added([told], 1, 64, 64), unet.added([read], 1, 64, 64)
         with torch.no_grad():
             down, middle = module(
-                x, 400, told.embedding, hint, conditioning_scale=0.8, added_cond_kwargs=added, return_dict=False
+                x, 400, read.embedding, hint, conditioning_scale=0.8, added_cond_kwargs=added_read, return_dict=False
             )
             wanted = sdxl_parts()["unet"](
                 x,

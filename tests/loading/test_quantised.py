@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from graphflow.errors import ModelFormatError
 from graphflow.loading.mapped import MappedFiles
+from graphflow.loading.quantised import packed
 from graphflow.loading.quantised.gguf_blocks import DECODERS, by_package
 from graphflow.loading.quantised.packed import PackedWeight, hold
 from graphflow.modelfiles.gguf import BLOCKS
@@ -216,6 +217,26 @@ def test_a_layer_computes_with_its_packed_weight(kind: str, tmp_path: Path) -> N
     weight.change = lambda values: values + change
     assert torch.equal(layer.weight, whole + change)
     assert list(layer.state_dict()) == ["weight"]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("kind", ["int8_convrot", "w4a8", "nvfp4", "gguf_Q4_0", "gguf_Q4_K"])
+def test_a_large_layer_computes_in_parts(
+    kind: str, dtype: torch.dtype, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packed, "_PART", 7 * 256)
+    monkeypatch.setattr(packed, "_CHUNK", 2 * 256)
+    weight = packed_weight(kind, tmp_path)
+    whole, weight.dtype = weight.values(), dtype
+    bias = torch.randn(whole.shape[0], generator=torch.Generator().manual_seed(7)).to(dtype)
+    x = torch.randn(2, 5, 256, generator=torch.Generator().manual_seed(5)).to(dtype)
+    layer = nn.Linear(256, whole.shape[0])
+    layer.bias = nn.Parameter(bias, requires_grad=False)
+    hold(layer, weight)
+    found, expected = layer(x), nn.functional.linear(x.float(), whole, bias.float())
+    assert found.dtype == dtype
+    # Weights, activations that are rotated and the result are each rounded to eight bits at most.
+    assert float((found.float() - expected).norm() / expected.norm()) < (2**-7 if dtype == torch.bfloat16 else 1e-6)
 
 
 @pytest.mark.parametrize("kind", ["fp8_scaled_old", "nvfp4", "int8_convrot", "gguf_Q4_K", "gguf_Q8_0"])

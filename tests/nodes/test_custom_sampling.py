@@ -55,9 +55,11 @@ from graphflow.nodes import (
     set_flux_shift,
     set_noise_mask,
     set_prediction,
+    sharpen_guidance,
     sigmas_from_list,
     split_sigmas,
     tangential_guidance,
+    tonemap_guidance,
 )
 from graphflow.planning.validate import validate
 from graphflow.sampling.philox import PhiloxGenerator
@@ -192,7 +194,7 @@ def test_a_level_of_zero_may_stand_only_at_the_end(model: Model) -> None:
     "change",
     [
         rescale_guidance, adaptive_projected_guidance, cfg_zero_star, tangential_guidance, limit_guidance_norm,
-        renormalize_guidance, dynamic_thresholding, guidance_interval, scale_epsilon, scale_guidance_frequencies, differential_diffusion,
+        sharpen_guidance, tonemap_guidance, renormalize_guidance, dynamic_thresholding, guidance_interval, scale_epsilon, scale_guidance_frequencies, differential_diffusion,
         set_prediction, set_continuous_sampling, set_flow_shift, set_flux_shift,
     ],
 )  # fmt: skip

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import math
 import wave
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -179,3 +181,45 @@ def test_a_part_of_a_sound() -> None:
     assert nodes.trim_audio(sound, -0.2).samples[0].tolist() == [38, 39]
     with pytest.raises(InvalidInputError, match="nothing of 4 seconds"):
         nodes.trim_audio(sound, 4.0)
+
+
+def tone(rate: int, seconds: float = 1.0, hertz: float = 5.0) -> torch.Tensor:
+    return torch.sin(2 * math.pi * hertz * torch.arange(round(rate * seconds)) / rate)[None]
+
+
+def test_sounds_are_joined_as_stereo_at_the_higher_rate() -> None:
+    slow, fast = Audio(samples=tone(40), sample_rate=40), Audio(samples=tone(100).expand(2, -1), sample_rate=100)
+    after, before = nodes.concat_audio(slow, fast), nodes.concat_audio(slow, fast, "before")
+    assert (after.samples.shape, after.sample_rate) == ((2, 200), 100)
+    assert torch.allclose(after.samples, tone(100, 2.0).expand(2, -1), atol=1e-5)
+    assert torch.equal(before.samples[:, :100], after.samples[:, 100:])
+    with pytest.raises(InvalidInputError, match="sounds of 2 and 3 channels"):
+        nodes.concat_audio(fast, Audio(samples=torch.zeros(3, 5), sample_rate=100))
+
+
+@pytest.mark.parametrize(
+    ("method", "wanted"), [("add", [0.5, 1.0, 0.25]), ("mean", [0.25, 0.5, 0.125]), ("subtract", [0.5, 0.0, 0.25]),
+                           ("multiply", [0.0, 0.25, 0.0])]
+)  # fmt: skip
+def test_sounds_are_mixed_over_the_length_of_the_first(method: Any, wanted: list[float]) -> None:
+    first, second = torch.tensor([[0.5, 0.5, 0.25]]), torch.tensor([[0.0, 0.5]])
+    assert nodes.mix_audio(Audio(samples=first), Audio(samples=second), method).samples.tolist() == [wanted]
+    assert nodes.mix_audio(Audio(samples=second), Audio(samples=first), method).samples.shape == (1, 2)
+
+
+def test_what_is_too_loud_together_is_made_quieter_as_a_whole() -> None:
+    loud = Audio(samples=torch.tensor([[1.0, 0.5, -0.25]]))
+    assert nodes.mix_audio(loud, loud).samples.tolist() == [[1.0, 0.5, -0.25]]
+
+
+def test_silence_volume_and_channels() -> None:
+    silent = nodes.silent_audio(0.5, 10, 1)
+    assert (silent.samples.tolist(), silent.sample_rate) == ([[0.0] * 5], 10)
+    with pytest.raises(LimitError, match="take more than"):
+        nodes.silent_audio(1e6, 768_000, 2)
+    sound = Audio(samples=torch.tensor([[0.1, -0.2], [0.3, 0.4]]))
+    assert torch.allclose(nodes.change_volume(sound, 20.0).samples, 10 * sound.samples)
+    left, right = nodes.split_channels(sound)
+    assert torch.equal(torch.cat([left.samples, right.samples]), sound.samples)
+    with pytest.raises(InvalidInputError, match="has 1 channels, not two"):
+        nodes.split_channels(left)

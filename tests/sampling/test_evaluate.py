@@ -57,6 +57,24 @@ def test_overlapping_entries_are_averaged_by_strength() -> None:
     assert torch.allclose(got, denoised(0.5), atol=1e-5)
 
 
+def test_what_stands_for_the_rest_acts_where_nothing_else_does() -> None:
+    """Beside a mask; not at all where the others cover all; alone while they rest."""
+    mask = torch.zeros(1, 16, 16)
+    mask[:, :, 8:] = 0.25
+    model = RecordingModel()
+    masked, rest = entry(1.0, mask=mask), entry(-1.0, otherwise=True)
+    (got,) = predict_sides(model, [masked, rest])
+    assert torch.allclose(got[..., :8], denoised(-1.0)[..., :8], atol=1e-5)
+    assert torch.allclose(got[..., 8:], denoised(1.0)[..., 8:], atol=1e-5)
+    (got,) = predict_sides(model, [entry(1.0), rest])
+    assert torch.allclose(got, denoised(1.0), atol=1e-5)
+    (got,) = predict_sides(model, [entry(1.0, start=0.9), rest])
+    assert torch.allclose(got, denoised(-1.0), atol=1e-5)
+    boxed = entry(1.0, area=Area(height=16, width=8, y=0, x=8), mask=torch.ones(1, 16, 16))
+    (got,) = predict_sides(model, [boxed, rest])
+    assert torch.allclose(got[..., :8], denoised(-1.0)[..., :8], atol=1e-5)
+
+
 def test_a_mask_weighs_an_entry_and_is_resized_to_the_latent() -> None:
     mask = torch.zeros(1, 128, 128)
     mask[:, :, 64:] = 1.0

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from graphflow.pixels.latents import sharpen_latent, tonemap_latent
 from graphflow.sampling.guidance import (
     AwayFromVariation,
     ClassifierFree,
@@ -26,7 +29,9 @@ from graphflow.sampling.modifiers import (
     Ramp,
     Renormalize,
     Rescale,
+    SharpenDirection,
     Tangential,
+    TonemapDirection,
     ZeroStar,
 )
 from tests.closeness import close
@@ -209,6 +214,25 @@ def test_tangential_damping_equals_the_projection_on_the_first_singular_vector()
         first = torch.linalg.svd(scores, full_matrices=False).Vh[0]
         kept = (scores[1] @ first) * first
         assert torch.allclose((p.x - seen[0].uncond)[item].flatten().double(), kept, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("modifier", "operation"),
+    [
+        (TonemapDirection(multiplier=0.3), lambda direction: tonemap_latent(direction, 0.3)),
+        (SharpenDirection(radius=2, strength=0.7), lambda direction: sharpen_latent(direction, 2, 1.0, 0.7)),
+    ],
+)
+def test_operations_change_the_direction_of_guidance(
+    modifier: SharpenDirection | TonemapDirection, operation: Callable[[Tensor], Tensor]
+) -> None:
+    """On cond - uncond, with uncond added again; on cond alone where nothing else is known; within its window only."""
+    p = predictions()
+    direction = p.uncond + SCALE * operation(p.cond - p.uncond)
+    assert torch.allclose(guided(modifier), direction, atol=1e-4)
+    alone = replace(p, uncond=p.cond, scale=1.0)
+    assert torch.allclose(guide(ClassifierFree(scale=1.0), [modifier], alone)[0], operation(p.cond), atol=1e-5)
+    assert torch.equal(guided(replace(modifier, end=0.0)), guided())
 
 
 def test_limited_norms() -> None:

@@ -85,23 +85,22 @@ def test_a_row_a_run(name: str, content: str, wanted: list[Any], tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "problem"),
+    ("name", "content", "problems"),
     [
-        ("t.csv", "seed,seed\n1,2\n", "line 1"),
-        ("t.csv", "seed,\n1,2\n", "a column has no name"),
-        ("t.csv", "seed\n1\n2,3\n", "line 3"),
-        ("t.csv", 'seed\n"1\n', "is no CSV"),
-        ("t.csv", "seed\n", "must be rows"),
-        ("t.jsonl", '{"seed": 1}\n[1]\n', "line 2"),
-        ("t.jsonl", '{"seed": 1}\n{"seed"\n', "line 2"),
-        ("t.xlsx", "", "give a .csv or .jsonl file"),
+        ("t.csv", "seed,seed\n1,2\n", ["line 1"]),
+        ("t.csv", "seed,\n1,2\n", ["a column has no name"]),
+        ("t.csv", 'seed\n"1\n', ["is no CSV"]),
+        ("t.csv", "seed\n", ["must be rows"]),
+        ("t.csv", "seed\n1,2\n3,4\n", ["line 2: 2 cells, but the first line names 1", "line 3"]),
+        ("t.jsonl", '{"seed": 1}\n[1]\n{"seed"\n', ["line 2: must be an object", "line 3, column 8: this is no JSON"]),
+        ("t.xlsx", "", ["give a .csv or .jsonl file"]),
     ],
 )
-def test_a_damaged_table_names_the_line(name: str, content: str, problem: str, tmp_path: Path) -> None:
+def test_a_damaged_table_names_each_line(name: str, content: str, problems: list[str], tmp_path: Path) -> None:
     (tmp_path / name).write_text(content, "utf-8")
     with pytest.raises(GraphflowError) as caught:
         read_rows(tmp_path / name)
-    assert problem in str(caught.value)
+    assert all(problem in str(caught.value) for problem in problems)
 
 
 def test_each_with_each_and_side_by_side() -> None:

@@ -147,6 +147,61 @@ def test_merged_latents_are_those_of_single_calls(
         assert float((found - expected).abs().max()) <= 2e-5 * float(expected.abs().max())
 
 
+@pytest.mark.parametrize(
+    ("settings", "vary", "batches", "told"),
+    [
+        ({}, {"prompt": ["a red circle", "a blue star"], "noise.seed": [1, 2], "guider.guidance_scale": [3, 6]}, 2, ""),
+        ({"adaptive": True}, {"noise.seed": [1, 2]}, 1, "the step size of their sampler"),
+        ({"guider": nodes.perp_neg_guider}, {"noise.seed": [1, 2]}, 1, "their guidance depends on all pictures"),
+        ({"ramp": True}, {"noise.seed": [1, 2]}, 1, "their guidance depends on all pictures"),
+    ],
+)  # fmt: skip
+def test_custom_sampling_is_merged_or_says_why_not(
+    settings: dict[str, Any], vary: dict[str, Any], batches: int, told: str, tmp_path: Path
+) -> None:
+    g = Workflow()
+    checkpoint = g.add(nodes.load_checkpoint, model="shapes")
+    model = checkpoint.model
+    if settings.get("ramp"):
+        model = g.add(nodes.ramp_guidance, model=model)
+    sides = {
+        side: g.add(nodes.encode_prompt, text_encoder=checkpoint.text_encoder, text=text, id=side)
+        for side, text in (("positive", "a green heart"), ("negative", "blue"), ("empty", ""))
+    }
+    guider = settings.get("guider", nodes.cfg_guider)
+    if guider is nodes.cfg_guider:
+        del sides["empty"]
+    sampled = g.add(
+        nodes.sample_custom,
+        guider=g.add(guider, model=model, **sides, id="guider"),
+        noise=g.add(nodes.random_noise, id="noise"),
+        sampler=g.add(nodes.sampler_dpm_adaptive, order=2, rtol=100.0, h_init=2.0)
+        if settings.get("adaptive")
+        else g.add(nodes.select_sampler, sampler="euler_ancestral"),
+        sigmas=g.add(nodes.make_sigmas, model=model, steps=2, schedule="normal"),
+        latent=g.add(nodes.empty_latent, width=64, height=64),
+        id="sample",
+    )
+    g.expose("prompt", "positive.text")
+    g.output("latent", sampled.latent)
+    g.output("denoised", sampled.denoised)
+    seen: list[Event] = []
+    with Session() as here:
+        estimate = Sweep(g, [make_axis(name, values, place="") for name, values in vary.items()], here).estimate(
+            batch="auto"
+        )
+        together = sweep(g, vary, session=here, out=tmp_path, batch="auto", sink=seen.append)
+        single = sweep(g, vary, session=here, out=tmp_path)
+    assert estimate.sampling_steps == 2 * len(single.variants)
+    assert sum(isinstance(event, NodeStarted) and event.node == "sample~batch" for event in seen) == batches
+    notices = [event.message for event in seen if isinstance(event, Notice)]
+    assert all(told in notice for notice in notices) and bool(notices) == bool(told)
+    for one, other in zip(single.variants, together.variants, strict=True):
+        for name in ("latent", "denoised"):
+            found, expected = (variant.outputs[name].samples for variant in (other, one))
+            assert float((found - expected).abs().max()) <= 2e-5 * float(expected.abs().max())
+
+
 def test_a_record_tells_what_was_sampled_together() -> None:
     (told,) = unlike({"batched": ["sample"]}, {"dtype": "float32"})
     assert str(told) == "sampled with other variants (here alone)"

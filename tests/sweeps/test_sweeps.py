@@ -76,6 +76,15 @@ def test_the_same_sweep_goes_on_where_it_was_stopped(toys: ToySession) -> None:
     assert not toy.CALLS and again.paths == result.paths and again.summary == result.summary
 
 
+def test_copies_of_stored_files_are_numbered_in_the_order_of_the_variants(toys: ToySession) -> None:
+    vary: dict[str, Any] = {"seed": "8..1"}
+    chain().sweep(vary, session=toys.fresh(), out=toys.out)
+    copied = chain().sweep(vary, session=toys.fresh(), out=toys.out / "again")
+    values = [float(path.read_text("utf-8")) for path in sorted(copied.paths)]
+    assert values == sorted(values, reverse=True)
+    assert "8 files copied" in copied.totals and copied.paths == sorted(copied.paths)
+
+
 def test_what_fails_leaves_the_others(toys: ToySession) -> None:
     g = Workflow("some fail")
     sides = {"on_false": g.add(toy.load, id="good"), "on_true": g.add(toy.fail, x=1, id="bad")}
@@ -107,10 +116,13 @@ def test_a_random_seed_is_one_for_all_and_several_where_it_is_varied(toys: ToySe
 
 def test_all_that_is_wrong_is_told_before_anything_runs(toys: ToySession) -> None:
     with pytest.raises(WorkflowError) as caught:
-        chain().sweep({"seed": [1, -1], "sample.steps": [3, 0]}, session=toys.fresh(), out=toys.out)
+        rows = [{"plus.y": 1}, {"plus.y": "x", "stps": 2}]
+        chain().sweep({"seed": [-1, 1], "sample.steps": [3, 0]}, rows=rows, session=toys.fresh(), out=toys.out)
     assert {problem.path for problem in caught.value.problems} == {
-        "nodes.sample.params.seed",
-        "nodes.sample.params.steps",
+        "vary seed: nodes.sample.params.seed",
+        "vary sample.steps: nodes.sample.params.steps",
+        "rows, row 2: nodes.plus.params.y",
+        "rows, row 2: inputs.stps",
     }
     with pytest.raises(GraphflowError, match="set the same parameter"):
         chain().sweep({"seed": [1], "sample.seed": [2]}, session=toys.fresh(), out=toys.out)

@@ -10,8 +10,11 @@ from . import (
     conditioning,
     control,
     custom,
+    cutting,
+    detailers,
     families,
     images,
+    impact,
     latents,
     loaders,
     masks,
@@ -20,6 +23,7 @@ from . import (
     pack_prompts,
     pack_values,
     sampling,
+    segs,
     values,
     video,
     video_families,
@@ -47,6 +51,10 @@ _TOPICS = (
     pack_prompts,
     custom,
     xlabs,
+    segs,
+    detailers,
+    impact,
+    cutting,
 )
 
 

@@ -16,7 +16,8 @@ _BIG = (
     *_CONTEXT, "steps", "step_refiner", "cfg", "ckpt_name", "sampler", "scheduler", "clip_width", "clip_height",
     "text_pos_g", "text_pos_l", "text_neg_g", "text_neg_l", "mask", "control_net",
 )  # fmt: skip
-_PIPE = ("model", "clip", "vae", "positive", "negative")
+PIPE = ("model", "clip", "vae", "positive", "negative")
+"""What a pipe of the Impact Pack carries."""
 _STACK = "LoRA stack"
 _CONTROLS = "ControlNet stack"
 _WEIGHTS = (".safetensors", ".gguf", ".ckpt", ".pt", ".pth", ".bin")
@@ -203,7 +204,7 @@ def _detailed(builder: Builder, source: Source) -> list[Value]:
     before = source.fused("basic_pipe", "pipe")
     if before is None:
         raise RefusedError("its pipe is missing")
-    parts = {**before.parts, **{name: value for name in _PIPE if _is_there(value := source.get(name))}}
+    parts = {**before.parts, **{name: value for name in PIPE if _is_there(value := source.get(name))}}
     return [Fused("pipe", parts, (source.id, *before.ids))]
 
 
@@ -272,10 +273,10 @@ RULES: tuple[AnyRule, ...] = (
     Made("Context Switch Big (rgthree)", (), _chosen, says="the first context that is linked", pack=_RGTHREE),
     Made("Context Merge (rgthree)", (), _merged, says="nothing: its values go where they are used", pack=_RGTHREE),
     Made("Context Merge Big (rgthree)", (), _merged, says="nothing: its values go where they are used", pack=_RGTHREE),
-    Made("ToBasicPipe", (), _bundled("pipe", _PIPE), says="nothing: its values go where they are used", pack=_IMPACT),
+    Made("ToBasicPipe", (), _bundled("pipe", PIPE), says="nothing: its values go where they are used", pack=_IMPACT),
     Made("EditBasicPipe", (), _detailed, says="nothing: its values go where they are used", pack=_IMPACT),
-    Made("FromBasicPipe", (), _carried("pipe", _PIPE, "basic_pipe", first=False), says="nothing: its values go where they are used", pack=_IMPACT),
-    Made("FromBasicPipe_v2", (), _carried("pipe", _PIPE, "basic_pipe"), says="nothing: its values go where they are used", pack=_IMPACT),
+    Made("FromBasicPipe", (), _carried("pipe", PIPE, "basic_pipe", first=False), says="nothing: its values go where they are used", pack=_IMPACT),
+    Made("FromBasicPipe_v2", (), _carried("pipe", PIPE, "basic_pipe"), says="nothing: its values go where they are used", pack=_IMPACT),
     Made("LoRA Stacker", (), _stacked("lora_name_{}", "model_str_{}", "clip_str_{}"), says="part of the apply_lora behind it", pack=_EFFICIENT),
     Made("CR LoRA Stack", (), _stacked("lora_name_{}", "model_weight_{}", "clip_weight_{}", switch="switch_{}"), says="part of the apply_lora behind it", pack=_COMFYROLL),
     Made("CR Apply LoRA Stack", ("apply_lora",), _apply_stack, says="one apply_lora for each LoRA", pack=_COMFYROLL),

@@ -41,6 +41,32 @@ def _with_properties(builder: Builder, source: Source, side: str, suffix: str) -
     return told
 
 
+def _default_combined(*sides: tuple[str, str]) -> Make:
+    """Return a function for nodes that add a conditioning which acts where no other one does."""
+
+    def make(builder: Builder, source: Source) -> list[Value]:
+        if source.get("hooks") is not None:
+            raise RefusedError("its hooks have no native counterpart")
+        return [
+            builder.add(
+                source,
+                "add_default_conditioning",
+                {"conditioning": source.get(side), "default": source.get(default)},
+                suffix=side if number else "",
+            )
+            for number, (side, default) in enumerate(sides)
+        ]
+
+    return make
+
+
+def _control_prompt(builder: Builder, source: Source) -> list[Value]:
+    """CLIPTextEncodeControlnet: a prompt of its own for ControlNets."""
+    read = {"text": source.get("text"), "text_encoder": source.get("clip")}
+    prompt = builder.add(source, "encode_prompt", read, suffix="prompt")
+    return [builder.add(source, "set_control_prompt", {"conditioning": source.get("conditioning"), "prompt": prompt})]
+
+
 def _properties(*sides: tuple[str, str]) -> Make:
     """Return a function for nodes that set properties of a new conditioning and combine it with one that is there."""
 
@@ -175,6 +201,11 @@ def _cached(type: str, pack: str = "") -> Made:
 
 RULES: tuple[AnyRule, ...] = (
     Made("ConditioningTimestepsRange", (), _timesteps, says="part of set_conditioning_range"),
+    Made("CLIPTextEncodeControlnet", ("encode_prompt", "set_control_prompt"), _control_prompt, says="encode_prompt and set_control_prompt"),
+    Made("ConditioningSetDefaultCombine", ("add_default_conditioning",), _default_combined(("cond", "cond_DEFAULT")),
+         says="`add_default_conditioning`", back=Rule("ConditioningSetDefaultCombine", "add_default_conditioning", "cond:conditioning cond_DEFAULT:default")),
+    Made("PairConditioningSetDefaultCombine", ("add_default_conditioning",),
+         _default_combined(("positive", "positive_DEFAULT"), ("negative", "negative_DEFAULT")), says="one add_default_conditioning for each side"),
     Made("ConditioningSetProperties", _PROPERTIES, _properties(("cond_NEW", "")), says="set_conditioning_mask or _strength, and _range"),
     Made("ConditioningSetPropertiesAndCombine", _PROPERTIES, _properties(("cond_NEW", "cond")), says="the same, and combine_conditioning"),
     Made("PairConditioningSetProperties", _PROPERTIES, _properties(("positive_NEW", ""), ("negative_NEW", "")), says="the same for each side"),

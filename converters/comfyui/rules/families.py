@@ -133,6 +133,8 @@ def _unclip_checkpoint(builder: Builder, source: Source) -> list[Value]:
     return [made, builder.ref(made.node, "text_encoder"), builder.ref(made.node, "vae"), seeing]
 
 
+_SIDED = "positive negative latent"
+
 RULES: tuple[AnyRule, ...] = (
     Made("unCLIPCheckpointLoader", ("load_checkpoint", "load_image_encoder"), _unclip_checkpoint, says="load_checkpoint and load_image_encoder"),
     Made("CLIPTextEncodeLumina2", ("text_join", "encode_prompt"), _lumina, says="text_join and encode_prompt"),
@@ -143,6 +145,9 @@ RULES: tuple[AnyRule, ...] = (
          values={"reference_latents_method": {"uxo/uno": "uno", "index_timestep_zero": "index_timestep_zero"}}),
     Rule("CLIPTextEncodeFlux", "encode_prompt_parts", "clip:text_encoder clip_l:text_l t5xxl:text_t5 guidance", fixed={"family": "flux"}),
     Rule("CLIPTextEncodeSD3", "encode_prompt_parts", "clip:text_encoder clip_l:text_l clip_g:text_g t5xxl:text_t5", fixed={"family": "sd3"}, ignored="empty_padding"),
+    Rule("CLIPTextEncodeHunyuanDiT", "encode_prompt_parts", "clip:text_encoder bert:text_l mt5xl:text_t5", fixed={"family": "hunyuan_dit"}),
+    Rule("CLIPTextEncodePixArtAlpha", "encode_prompt_pixart", "clip:text_encoder text width height"),
+    Rule("HunyuanRefinerLatent", "refiner_conditioning", "positive negative latent noise_augmentation", _SIDED),
     Rule("CLIPTextEncodeHiDream", "encode_prompt_parts", "clip:text_encoder clip_l:text_l clip_g:text_g t5xxl:text_t5 llama:text_llama", fixed={"family": "hidream"}),
     _edit_prompt("qwen_edit", "image"),
     _edit_prompt("qwen_edit_plus", "image1", "image2", "image3"),

@@ -49,6 +49,17 @@ def _apply_operation(builder: Builder, source: Source) -> list[Value]:
     return [builder.add(source, kind, {"latent": source.get("samples"), **parts}, ids=operation.ids)]
 
 
+def _operation_on_guidance(builder: Builder, source: Source) -> list[Value]:
+    """LatentApplyOperationCFG: the operation on the difference of the predictions, as ComfyUI's documentation says."""
+    operation = source.fused("operation", "latent operation")
+    if operation is None:
+        raise RefusedError("its operation is missing")
+    parts = dict(operation.parts)
+    kind = {"sharpen_latent": "sharpen_guidance", "tonemap_latent": "tonemap_guidance"}[parts.pop("type")]
+    window = {"start": source.get("start_percent"), "end": source.get("end_percent")}
+    return [builder.add(source, kind, {"model": source.get("model"), **window, **parts}, ids=operation.ids)]
+
+
 RULES: tuple[AnyRule, ...] = (
     # merges
     Rule("ModelMergeSimple", "merge_models", "model1:model model2:other ratio"),
@@ -98,6 +109,8 @@ RULES: tuple[AnyRule, ...] = (
     # operations on latents
     _operation("sharpen_latent"),
     _operation("tonemap_latent"),
+    Made("LatentApplyOperationCFG", ("sharpen_guidance", "tonemap_guidance"), _operation_on_guidance,
+         says="the operation's own node, sharpen_guidance or tonemap_guidance"),
     Made("LatentApplyOperation", ("sharpen_latent", "tonemap_latent"), _apply_operation, says="the operation's own node"),
 )  # fmt: skip
 """By ComfyUI type."""

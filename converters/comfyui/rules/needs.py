@@ -27,12 +27,8 @@ class Need:
 _FAMILIES: Mapping[str, str] = {
     # needed: types
     "the super-resolution ControlNet of Stable Cascade": "StableCascade_SuperResolutionControlnet",
-    "Hunyuan-DiT's text encoders (BERT and mT5)": "CLIPTextEncodeHunyuanDiT",
-    "PixArt with its size conditioning": "CLIPTextEncodePixArtAlpha",
-    "published step tables for Flux, Wan and Chroma, and these families": "OptimalStepsScheduler",
     "Flux 3's layout prompts and reference latents": "Flux3LayoutPrompt ReferenceMultiLatent CreateBoundingBoxes",
     "a family that works on pixels, and latents as large as the picture": "EmptyHiDreamO1LatentImage",
-    "HunyuanImage's refiner": "HunyuanRefinerLatent",
     "HiDream-O1": "HiDreamO1PatchSeamSmoothing HiDreamO1ReferenceImages ModelNoiseScale",
     "Ideogram 4 with its two models": "Ideogram4Scheduler DualModelGuider CFGOverride",
     "Fibo 2's text encoder": "TextEncodeFibo2",
@@ -47,8 +43,6 @@ _FAMILIES: Mapping[str, str] = {
     "the PiD upscaler": "PiDConditioning",
     "SeedVR2": "SeedVR2Conditioning SeedVR2Preprocess SeedVR2PostProcessing",
     "Stable Video Diffusion (run_pipeline runs it whole)": "ImageOnlyCheckpointSave",
-    "Stable Video 3D": "SV3D_Conditioning",
-    "Zero123": "StableZero123_Conditioning StableZero123_Conditioning_Batched",
     "Wan's later variants (InfiniteTalk, SCAIL, Animate 2, Dancer, Move, Bernini)":
         "WanInfiniteTalkToVideo WanSCAILToVideo WanAnimate2ToVideo WanAnimate2Cache WanDancerVideo"
         " WanDancerEncodeAudio WanDancerPadKeyframesList WanMoveTrackToVideo WanMoveConcatTrack BerniniConditioning",
@@ -57,41 +51,42 @@ _FAMILIES: Mapping[str, str] = {
     "MiniMax H3": "MiniMaxH3ImageToVideo MiniMaxH3ReferenceToVideo MiniMaxH3AddGuide MiniMaxH3SigmaShift"
         " MiniMaxH3FunControlNetApply BlockSparseAttention",
     "VOID": "VOIDInpaintConditioning VOIDSampler VOIDWarpedNoise VOIDWarpedNoiseSource OpticalFlowLoader",
-    "latents of videos": "ConditioningSetAreaPercentageVideo"
-        " ARVideoI2V SamplerARVideo",
+    "a family that makes videos frame after frame": "ARVideoI2V SamplerARVideo",
     "an autoencoder of sound": "VAEDecodeAudioTiled",
     "YuE 2": "EmptyYuE2LatentAudio YuE2GenerateABC YuE2GenerateMusic SheetSage2AudioToABC",
     "MiniMax Music": "EmptyMiniMaxMusic3LatentAudio MiniMaxMusic3TextEncode",
-    "Hunyuan3D": "EmptyLatentHunyuan3Dv2 Hunyuan3Dv2Conditioning Hunyuan3Dv2ConditioningMultiView VAEDecodeHunyuan3D",
+    "Hunyuan3D, whose networks no package with a free licence has": "EmptyLatentHunyuan3Dv2 Hunyuan3Dv2Conditioning Hunyuan3Dv2ConditioningMultiView VAEDecodeHunyuan3D",
     "Trellis 2": "EmptyTrellis2LatentStructure Trellis2ShapeStage Trellis2TextureStage Trellis2UpsampleStage"
         " VaeDecodeShapeTrellis VaeDecodeStructureTrellis2 VaeDecodeTextureTrellis",
-    "shapes of voxels and meshes": "VoxelToMesh VoxelToMeshBasic SaveGLB Save3DAdvanced Preview3DAdvanced Preview3D Preview3DAnimation Load3D Load3DAnimation",
+    "shapes of voxels and meshes, which only models make that no package with a free licence has":
+        "VoxelToMesh VoxelToMeshBasic SaveGLB Save3DAdvanced",
+    "a view of a shape, which ComfyUI's window draws": "Preview3D Preview3DAnimation Preview3DAdvanced Load3D Load3DAnimation",
     "a language model that writes the text": "TextGenerate TextGenerateLTX2Prompt",
 }  # fmt: skip
 
 _NODES: Mapping[str, str] = {
     "a reader of video files": "VHS_LoadVideo",
-    "a reader of sound files": "RecordAudio",
-    "nodes that cut, join and mix sound": "EmptyAudio AudioAdjustVolume AudioConcat AudioMerge SplitAudioChannels",
     "LoRAs that act for some prompts or steps only (hooks)":
         "CreateHookKeyframe CreateHookKeyframesFromFloats CreateHookKeyframesInterpolated CreateHookLora"
         " CreateHookLoraModelOnly CreateHookModelAsLora CreateHookModelAsLoraModelOnly CombineHooks2 CombineHooks4"
         " CombineHooks8 SetClipHooks SetHookKeyframes",
-    "a conditioning that acts where no other one does": "ConditioningSetDefaultCombine PairConditioningSetDefaultCombine",
     "PhotoMaker's encoder of faces": "PhotoMakerLoader PhotoMakerEncode",
-    "a prompt that a ControlNet reads instead of the model": "CLIPTextEncodeControlnet",
-    "a schedule from GITS's tables, which have no free licence": "GITSScheduler",
-    "a sampler that enlarges the latent while it runs": "SamplerLCMUpscale",
-    "an operation on the guided prediction": "LatentApplyOperationCFG",
-    "guidance that Mahiro describes": "Mahiro",
+    "a schedule from tables that were published without a free licence": "GITSScheduler OptimalStepsScheduler",
+    "guidance whose formula stands nowhere but in ComfyUI's own code, which is under the GPL": "Mahiro",
+    "a sampler whose way stands nowhere but in ComfyUI's own code, which is under the GPL": "SamplerLCMUpscale",
     "a trainer of LoRAs": "TrainLoraNode SaveLoRANode LoraModelLoader LossGraphNode LoadImageSetFromFolderNode LoadImageTextSetFromFolderNode",
-    "a writer of vector pictures": "SaveSVGNode",
+    "vector pictures, which only a paid web service makes": "SaveSVGNode",
     "a picture drawn by hand in ComfyUI's window": "Painter PainterNode",
-    "a detector of faces or things, and a sampler of cut-outs (SEGS)":
-        "FaceDetailer FaceDetailerPipe DetailerForEach DetailerForEachDebug DetailerForEachDebugPipe ToDetailerPipe"
-        " EditDetailerPipe BboxDetectorSEGS SAMDetectorCombined ImpactSegsAndMask SEGSPaste SEGSPreview"
-        " ImpactSimpleDetectorSEGS ImpactSEGSOrderedFilter UltralyticsDetectorProvider SAMLoader"
-        " DenoiseSchedulerDetailerHookProvider",
+    "a detector that is a pickle file of MMDetection": "MMDetDetectorProvider",
+    "what a detector's hook does in each pass: noise, another sampler, a mended picture":
+        "NoiseInjectionDetailerHookProvider NoiseInjectionHookProvider UnsamplerHookProvider UnsamplerDetailerHookProvider"
+        " CoreMLDetailerHookProvider CustomSamplerDetailerHookProvider LamaRemoverDetailerHookProvider VariationNoiseDetailerHookProvider",
+    "landmarks of faces (MediaPipe)": "MediaPipeFaceMeshToSEGS",
+    "things in moving pictures": "MaskToSEGS_for_AnimateDiff ImpactSimpleDetectorSEGS_for_AD ImpactSAM2VideoDetectorSEGS SEGSDetailerForAnimateDiff DetailerForEachPipeForAnimateDiff",
+    "single things of a group (SEG_ELT)":
+        "ImpactDecomposeSEGS ImpactAssembleSEGS ImpactFrom_SEG_ELT ImpactEdit_SEG_ELT ImpactDilate_Mask_SEG_ELT ImpactScaleBy_BBOX_SEG_ELT"
+        " ImpactFrom_SEG_ELT_bbox ImpactFrom_SEG_ELT_crop_region",
+    "a choice that is made by hand while it runs": "ImpactSEGSPicker",
     "a segmentation model (SAM, GroundingDINO)":
         "SAM3_Detect SAM3_VideoTrack SCAIL2ColoredMask SAMPreprocessor",
     "a model of depth and geometry that preprocess does not have":
@@ -103,7 +98,7 @@ _NODES: Mapping[str, str] = {
     "a segmentation of scenes, which preprocess does not have":
         "SemSegPreprocessor OneFormer-ADE20K-SemSegPreprocessor OneFormer-COCO-SemSegPreprocessor UniFormer-SemSegPreprocessor",
     "a model that removes backgrounds":
-        "LoadBackgroundRemovalModel RemoveBackground BRIA_RMBG_Zho BRIA_RMBG_ModelLoader_Zho ImageRemoveBackground+ RemBGSession+",
+        "LoadBackgroundRemovalModel RemoveBackground",
     "a model that makes frames between frames": "FrameInterpolationModelLoader FrameInterpolate",
     "a recogniser of faces (InsightFace)":
         "InsightFaceLoader IPAdapterInsightFaceLoader IPAdapterUnifiedLoaderFaceID IPAdapterFaceID IPAdapterApplyFaceID"
@@ -111,7 +106,6 @@ _NODES: Mapping[str, str] = {
         " PulidEvaClipLoader PulidInsightFaceLoader ApplyPulidFlux PulidFluxModelLoader PulidFluxEvaClipLoader"
         " PulidFluxInsightFaceLoader ReActorFaceSwap ReActorFaceSwapOpt ReActorOptions ReActorFaceBoost AutoCropFaces",
     "an IP-Adapter for Stable Diffusion 3": "IPAdapterSD3Loader ApplyIPAdapterSD3",
-    "a sampler that works tile by tile": "UltimateSDUpscale UltimateSDUpscaleNoUpscale BNK_TiledKSampler BNK_TiledKSamplerAdvanced",
     "a sampler that runs towards noise": "BNK_Unsampler",
     "motion modules (AnimateDiff; run_pipeline runs it whole)":
         "ADE_AnimateDiffLoaderWithContext ADE_AnimateDiffCombine ADE_AnimateDiffUniformContextOptions ADE_AnimateDiffLoRALoader"
@@ -132,11 +126,6 @@ _NODES: Mapping[str, str] = {
 }  # fmt: skip
 
 _SPACED: Mapping[str, tuple[str, ...]] = {
-    "a segmentation model (SAM, GroundingDINO)": (
-        "SAMModelLoader (segment anything)",
-        "GroundingDinoModelLoader (segment anything)",
-        "GroundingDinoSAMSegment (segment anything)",
-    ),
     "a recogniser of faces (InsightFace)": ("Image Crop Face",),
     "attention that is divided among prompts by masks; set_conditioning_mask divides the prediction": (
         "Attention couple",
@@ -144,7 +133,7 @@ _SPACED: Mapping[str, tuple[str, ...]] = {
     "a model that describes pictures in words": ("LLava Loader Simple",),
     "a folder of pictures": ("LoadImagesFromDir //Inspire",),
     "a second pass inside the sampler; LatentUpscaleBy and a second KSampler say the same": ("HighRes-Fix Script",),
-    "a sampler that works tile by tile": ("Tiled Upscaler Script", "UltimateSDUpscaleCustomSample"),
+    "a sampler that works tile by tile": ("Tiled Upscaler Script",),
 }
 """Types with spaces in their names, of the same kind."""
 _SERVICES = (
@@ -165,8 +154,6 @@ _BEGINNINGS: Mapping[str, Need] = {
     "ReActor": Need("node", "a recogniser of faces (InsightFace)"),
     "Pulid": Need("node", "a recogniser of faces (InsightFace)"),
     "SUPIR_": Need("family", "SUPIR"),
-    "SEGS": Need("node", "a detector of faces or things, and a sampler of cut-outs (SEGS)"),
-    "Detailer": Need("node", "a detector of faces or things, and a sampler of cut-outs (SEGS)"),
 }
 """What whole groups of types need, by how their names begin."""
 _LOCAL = ("TripoSR", "TripoSplat", "StabilityAudio")

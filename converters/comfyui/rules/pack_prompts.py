@@ -27,7 +27,7 @@ _SETTINGS = {
 }
 
 
-def _with_loras(
+def with_loras(
     builder: Builder, source: Source, text: str, model: Value, text_encoder: Value
 ) -> tuple[str, Value, Value]:
     """Apply the LoRAs that a text names as ``<lora:name:strength:strength of the text encoder>``, and take them out."""
@@ -59,7 +59,7 @@ def _wildcards(builder: Builder, source: Source) -> list[Value]:
     told = source.text("populated_text") or source.text("wildcard_text")
     if "__" in told or re.search(r"\{[^{}]*\|[^{}]*\}", told):
         source.remark("wildcards in it stay as they are")
-    text, model, clip = _with_loras(builder, source, told, source.get("model"), source.get("clip"))
+    text, model, clip = with_loras(builder, source, told, source.get("model"), source.get("clip"))
     prompt = builder.add(source, "encode_prompt", {"text": text, "text_encoder": clip})
     return [model, clip, prompt, _text(builder, source, told)]
 
@@ -75,7 +75,7 @@ def _power_prompt(builder: Builder, source: Source) -> list[Value]:
         "values_insert_saved",
     }
     told = source.text("prompt")
-    text, model, clip = _with_loras(builder, source, told, source.get("opt_model"), source.get("opt_clip"))
+    text, model, clip = with_loras(builder, source, told, source.get("opt_model"), source.get("opt_clip"))
     prompt = builder.add(source, "encode_prompt", {"text": text, "text_encoder": clip}) if clip is not None else None
     return [prompt, model, clip, _text(builder, source, text)]
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ..building import Builder, Const, RefusedError, Source, Value
 from .common import BATCH_NOISE, END_STEP, SWITCHED
-from .rule import AnyRule, Made, Rule
+from .rule import AnyRule, Change, Made, Rule
 
 _LAYOUT = frozenset({"noise_layout", "noise_device", "step_noise"})
 _NOISE = {"layout": "batch", "step_noise": BATCH_NOISE["step_noise"]}
@@ -75,17 +77,28 @@ def _lcm(builder: Builder, source: Source) -> list[Value]:
     return [builder.add(source, "select_sampler", {"sampler": "lcm"})]
 
 
+_TILED = "sampled whole: its tiles save memory, and differ from the whole a little"
+_ADVANCED = (
+    "model add_noise noise_seed:seed steps cfg:guidance_scale sampler_name:sampler scheduler:schedule positive negative"
+    " latent_image:latent start_at_step:start_step end_at_step:end_step return_with_leftover_noise:leftover_noise"
+)
+_SWITCHES: Mapping[str, Change] = {
+    "add_noise": SWITCHED,
+    "return_with_leftover_noise": SWITCHED,
+    "end_at_step": END_STEP,
+}
+
 RULES: tuple[AnyRule, ...] = (
     Made("SamplerLCM", ("select_sampler",), _lcm, says="select_sampler (lcm)"),
     Rule("KSampler", "sample", _EVERY, fixed=BATCH_NOISE, loose=_LAYOUT),
     Rule(
-        "KSamplerAdvanced", "sample",
-        "model add_noise noise_seed:seed steps cfg:guidance_scale sampler_name:sampler scheduler:schedule positive negative"
-        " latent_image:latent start_at_step:start_step end_at_step:end_step return_with_leftover_noise:leftover_noise",
-        values={"add_noise": SWITCHED, "return_with_leftover_noise": SWITCHED, "end_at_step": END_STEP},
+        "KSamplerAdvanced", "sample", _ADVANCED, values=_SWITCHES,
         fixed=BATCH_NOISE, loose=_LAYOUT,
     ),
     Rule("KSampler (WAS)", "sample", _EVERY, fixed=BATCH_NOISE, pack="was-node-suite-comfyui", back=False),
+    Rule("BNK_TiledKSampler", "sample", _EVERY, fixed=BATCH_NOISE, ignored="tile_width tile_height tiling_strategy", differs=_TILED, pack="ComfyUI_TiledKSampler", back=False),
+    Rule("BNK_TiledKSamplerAdvanced", "sample", _ADVANCED, values=_SWITCHES, fixed=BATCH_NOISE, ignored="tile_width tile_height tiling_strategy preview",
+         differs=_TILED, pack="ComfyUI_TiledKSampler", back=False),
     Made("KSampler (Efficient)", ("sample", "vae_decode"), _efficient, pack="efficiency-nodes-comfyui", says="sample, and vae_decode where an autoencoder is linked"),
     Made("SamplerCustom", ("cfg_guider", "random_noise", "no_noise", "sample_custom"), _sampler_custom,
          says="cfg_guider, random_noise or no_noise, and sample_custom"),

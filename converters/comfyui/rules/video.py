@@ -8,6 +8,7 @@ from .rule import AnyRule, Made, Make, Rule
 
 _EMPTY = "width height length batch_size"
 _READ = {"load_video": (".webp", ".png", ".apng", ".gif"), "load_audio": (".wav",)}
+_RATES = "where the rates of the two differ, the slower one is resampled by its Fourier transform"
 _CONTEXT = (
     "model context_length:length context_overlap:overlap context_schedule:schedule context_stride:stride closed_loop"
     " fuse_method:fuse"
@@ -77,6 +78,12 @@ RULES: tuple[AnyRule, ...] = (
     Made("LoadVideo", ("load_video",), _file("load_video", "file"), says="`load_video`; MP4 has to be converted before"),
     Rule("Video Slice", "slice_video", "video start_time:start duration strict_duration:strict", back=False),
     Made("LoadAudio", ("load_audio",), _file("load_audio", "audio"), says="`load_audio`; other files than WAV have to be converted before"),
+    Made("RecordAudio", ("load_audio",), _file("load_audio", "audio"), says="`load_audio` of the recording; other files than WAV have to be converted before"),
+    Rule("EmptyAudio", "silent_audio", "duration:seconds sample_rate channels"),
+    Rule("AudioAdjustVolume", "change_volume", "audio volume:decibels"),
+    Rule("AudioConcat", "concat_audio", "audio1:first audio2:second direction", differs=_RATES),
+    Rule("AudioMerge", "mix_audio", "audio1:first audio2:second merge_method:method", differs=_RATES),
+    Rule("SplitAudioChannels", "split_channels", "audio", "left right"),
     Rule("TrimAudioDuration", "trim_audio", "audio start_index:start duration"),
     Rule("VAEDecodeAudio", "decode_audio", "samples:latent vae"),
     Rule("VAEEncodeAudio", "encode_audio", "audio vae"),

@@ -12,6 +12,7 @@ _SIDES = "positive negative vae"
 _SIZE = "width height length batch_size"
 _LAYERS = "model double_layers single_layers start_percent:start end_percent:end"
 _THREE = "positive negative latent"
+_SEEN = "clip_vision:image_encoder init_image:image vae width height elevation"
 _SOUND = Part("audio_encoder_output", "encoded sound", {"audio_encoder": "audio_encoder", "audio": "audio"})
 
 _POSES = {
@@ -137,6 +138,12 @@ RULES: tuple[AnyRule, ...] = (
     *_WAN,
     *_LTXV,
     Rule("ImageOnlyCheckpointLoader", "load_image_to_video_checkpoint", "ckpt_name:model", "model image_encoder vae"),
+    Rule("SV3D_Conditioning", "camera_conditioning", f"{_SEEN} video_frames:count", _THREE, fixed={"family": "sv3d"}),
+    Rule("StableZero123_Conditioning", "camera_conditioning", f"{_SEEN} batch_size:count azimuth", _THREE, fixed={"family": "zero123"}),
+    Rule("StableZero123_Conditioning_Batched", "camera_conditioning",
+         f"{_SEEN} batch_size:count azimuth elevation_batch_increment:elevation_step azimuth_batch_increment:azimuth_step", _THREE,
+         fixed={"family": "zero123"}),
+    Rule("ConditioningSetAreaPercentageVideo", "set_conditioning_volume", "conditioning width height temporal:length x y z:start strength"),
     Rule("SVD_img2vid_Conditioning", "svd_conditioning",
          "clip_vision:image_encoder init_image:image vae width height video_frames:length motion_bucket_id:motion fps augmentation_level:noise_augmentation", _THREE),
     Rule("HunyuanImageToVideo", "hunyuan_image_conditioning", f"positive vae {_SIZE} guidance_type:method start_image", "positive latent",

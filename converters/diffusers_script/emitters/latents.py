@@ -27,12 +27,31 @@ def empty_latent(emission: Emission) -> EmptyLatent:
     )
 
 
+def empty_video_latent(emission: Emission) -> EmptyLatent:
+    """Where several frames or layers start."""
+    length, rate = emission.value("length"), emission.fixed("time_downscale")
+    frames = length if rate == 1 else f"({length} - 1) // {rate} + 1"
+    return replace(empty_latent(emission), frames=frames)
+
+
+def cut_latent_to_batch(emission: Emission) -> Latents:
+    """Frames or layers as pictures of a batch."""
+    latents = emission.latents("latent")
+    if isinstance(latents, EmptyLatent) or emission.fixed("axis") != "t" or emission.fixed("length") != 1:
+        raise UnsupportedError("only single frames of latents that were sampled are cut in scripts")
+    emission.begin()
+    made = f"{latents.variable}.transpose(1, 2).flatten(0, 1)"
+    return replace(latents, variable=emission.assign(made), mask="", places="")
+
+
 def _edge(emission: Emission, name: str) -> str:
     """An edge in pixels, rounded down to whole latent samples unless it is known to be a multiple."""
-    given, text = emission.inputs[name], emission.value(name)
-    if isinstance(given, Given) and given.value % 8 == 0:
+    given, text, sample = emission.inputs[name], emission.value(name), emission.fixed("downscale")
+    if isinstance(given, Given) and given.value % sample == 0:
         return text
-    return str(int(text) // 8 * 8) if text.isdigit() else f"({text}) // 8 * 8" if " " in text else f"{text} // 8 * 8"
+    if text.isdigit():
+        return str(int(text) // sample * sample)
+    return f"({text}) // {sample} * {sample}" if " " in text else f"{text} // {sample} * {sample}"
 
 
 def encode_image(emission: Emission) -> Latents:
@@ -117,6 +136,8 @@ def upscale_latent(emission: Emission) -> Latents:
 
 EMITTERS: dict[str, Emitter] = {
     "empty_latent": empty_latent,
+    "empty_video_latent": empty_video_latent,
+    "cut_latent_to_batch": cut_latent_to_batch,
     "encode_image": encode_image,
     "encode_for_inpaint": encode_for_inpaint,
     "vae_decode": vae_decode,

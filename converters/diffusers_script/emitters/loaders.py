@@ -149,6 +149,10 @@ def _readers(description: Description) -> dict[str, str]:
         return {}
     path, found = description.path, {}
     layers = read_weights(path).packed.values() if path is not None and path.suffix == ".safetensors" else ()
+    if not layers and any(spec.source == "weights" for spec in description.tokenizers):
+        formats -= {"U8"}  # the bytes of the tokenizer
+        if formats <= WIDE | PLAIN:
+            return {}
     for layer in layers:
         if layer.label in PLAIN:
             continue

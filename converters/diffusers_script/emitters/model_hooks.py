@@ -24,8 +24,10 @@ GUIDANCE: Mapping[str, str] = {
     "scale_epsilon": "EpsilonScale",
     "scale_guidance_frequencies": "FrequencyScale",
     "self_attention_guidance": "SelfAttentionGuidance",
+    "sharpen_guidance": "SharpenDirection",
     "skip_layer_guidance": "skip_layer_guidance",
     "tangential_guidance": "Tangential",
+    "tonemap_guidance": "TonemapDirection",
 }
 """What makes the modifier in a script, by node type; its parameters are the node's."""
 
@@ -66,6 +68,17 @@ def skip_transformer_layers(emission: Emission) -> ModelPart:
     return _with(emission.part("model"), Hook("skip_blocks", arguments, "guidance"))
 
 
+def cache_references(emission: Emission) -> ModelPart:
+    """What the network makes of reference pictures, kept for all steps."""
+    flow = flow_of(emission.part("model").base)
+    if flow is None or flow.keeps is None:
+        raise UnsupportedError("models of its family see references anew at every step")
+    if flow.keeps:
+        emission.script.need(flow.keeps)
+    adjust = (("adjust", flow.keeps),) if flow.keeps else ()
+    return _with(emission.part("model"), Hook("keep_references", adjust, "references"))
+
+
 def freeu(emission: Emission) -> ModelPart:
     """FreeU, put on the network after loading."""
     return _hooked(emission, "enable_freeu", "unet")
@@ -85,5 +98,6 @@ EMITTERS: dict[str, Emitter] = {
     "ramp_guidance": ramp_guidance,
     "differential_diffusion": differential_diffusion,
     "freeu": freeu,
+    "cache_references": cache_references,
     "skip_transformer_layers": skip_transformer_layers,
 }

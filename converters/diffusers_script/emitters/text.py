@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from graphflow.basics.prompt_syntax import Piece, pieces
 
 from ..conditionings import Conditioning, Entry
 from ..families import family_of, flow_of
 from ..graph import Given
+from ..handles import EmptyLatent
 from ..layout import Expression, Items, call, flat, listed, quoted
 from ..models import ModelPart
 from ..nets import autoencoder_functions
@@ -76,7 +78,8 @@ def make_entry(emission: Emission, encoder: ModelPart, name: str) -> Entry:
         shown = emission.value(name)
         if len(shown) > LONG:
             shown = constant_for(emission, text, emission.node.id if emission.node.id.isidentifier() else "PROMPT")
-        return Entry(encoder, shown, emission.node.id, parts=f"[({shown}, 1.0)]", single=single)
+        size = len(text.encode())
+        return Entry(encoder, shown, emission.node.id, parts=f"[({shown}, 1.0)]", single=single, bytes=size)
     emission.script.fixed(emission.inputs[name], "its weights are written as parts")
     rows = [row for part in found if (row := _row(emission, part)) is not None]
     constant = emission.script.constant(emission.node.id, listed(rows))
@@ -124,9 +127,7 @@ def encode_prompt_with_images(emission: Emission) -> Conditioning:
         raise UnsupportedError("its text encoders read no pictures in scripts")
     numbered = emission.fixed("template") == "qwen_edit_plus"
     entry = make_entry(emission, encoder, "text")
-    found = emission.inputs["images"]
-    parts = found if isinstance(found, tuple) else () if isinstance(found, Given) else (found,)
-    pictures = [emission.pixels_of(part).variable for part in parts]
+    pictures = [emission.pixels_of(part).variable for part in _listed(emission.inputs["images"])]
     options = [("pictures", flat(listed(f"{name}[:, :3]" for name in pictures)))] if pictures else []
     entry = replace(entry, further=(*options, *([("numbered", "True")] if numbered else [])))
     if not pictures or isinstance(vae, Given):
@@ -141,6 +142,41 @@ def encode_prompt_with_images(emission: Emission) -> Conditioning:
         emission.script.assign("latents", call(encode, emission.loader.vae(vae), picture)) for picture in seen
     ]
     return Conditioning((replace(entry, settings=(("references", tuple(references)),)),))
+
+
+def encode_prompts_with_images(emission: Emission) -> dict[str, Any]:
+    """An instruction, what the picture does not show, and the pictures that both speak of."""
+    encoder, vae, resolution = emission.part("text_encoder"), emission.inputs["vae"], emission.fixed("resolution")
+    flow = flow_of(encoder.base)
+    if flow is None or not flow.sees:
+        raise UnsupportedError("its text encoders read no pictures in scripts")
+    sides = {name: make_entry(emission, encoder, name) for name in ("text", "negative_text")}
+    given = [emission.pixels_of(part).variable for part in _listed(emission.inputs["images"])]
+    emission.begin()
+    script = emission.script
+    pictures = []
+    for picture in given:
+        script.need("resize_lanczos", "size_of_area")
+        area = f"{resolution} * {resolution}" if resolution else f"{picture}.shape[-2] * {picture}.shape[-1]"
+        size = call("size_of_area", f"{picture}.shape[-2:]", area, "32")
+        pictures.append(script.assign("shown", call("resize_lanczos", picture, size)))
+    if pictures:
+        seen = ("pictures", flat(listed(pictures)))
+        sides = {name: replace(entry, further=(seen,)) for name, entry in sides.items()}
+    if pictures and isinstance(vae, ModelPart):
+        encode = (autoencoder_functions(vae) or ("encode_image",))[0]
+        script.need(encode)
+        made = [script.assign("latents", call(encode, emission.loader.vae(vae), picture)) for picture in pictures]
+        sides = {name: replace(entry, settings=(("references", tuple(made)),)) for name, entry in sides.items()}
+    height, width = [f"{pictures[0]}.shape[{axis}]" for axis in (-2, -1)] if pictures else 2 * [str(resolution or 1024)]
+    latent = EmptyLatent(width, height, "1", str(family_of(encoder.base).latent.channels), emission.node.id)
+    positive, negative = (Conditioning((entry,)) for entry in sides.values())
+    return {"positive": positive, "negative": negative, "latent": latent}
+
+
+def _listed(found: Any) -> tuple[Any, ...]:
+    """Pictures that a list of links or none gives."""
+    return found if isinstance(found, tuple) else () if isinstance(found, Given) else (found,)
 
 
 def set_t5_length(emission: Emission) -> ModelPart:
@@ -165,5 +201,6 @@ EMITTERS: dict[str, Emitter] = {
     "set_text_layer": set_text_layer,
     "set_t5_length": set_t5_length,
     "encode_prompt_with_images": encode_prompt_with_images,
+    "encode_prompts_with_images": encode_prompts_with_images,
     "encode_prompt_parts": encode_prompt_parts,
 }

@@ -11,6 +11,11 @@ from .denoiser import Guided
 from .regions import PROMPT_PLACES, Regional, Timed
 
 
+def simple_times(steps, levels=1000):
+    """Every k-th training time, from the noisiest, as far apart as steps ask for."""
+    return [1 - int(i * (levels / steps)) / levels for i in range(steps)]
+
+
 class FlowDenoiser(Guided):
     """The same of a transformer on a flow, from (1 - sigma) * clean + sigma * noise.
 
@@ -45,6 +50,19 @@ class FlowDenoiser(Guided):
             elif isinstance(value, (int, float)):
                 told[name] = torch.full((len(x),), float(value), device=x.device)
         return told
+
+
+def keep_references(denoise, adjust=None):
+    """Have the network make of references what it makes of them once, and keep it."""
+    if adjust is not None:
+        adjust(denoise.network)
+    read, known = denoise.read, {}
+
+    def read_and_keep(prompt, x):
+        _, kept = known.setdefault(id(prompt), (prompt, {}))
+        return {**read(prompt, x), "kept": kept}
+
+    denoise.read = read_and_keep
 
 
 def skip_blocks(names, scale=3.0, start=0.01, end=0.15, rescale=0.0):

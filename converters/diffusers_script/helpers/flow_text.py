@@ -1,4 +1,4 @@
-"""Prompts for T5, CLIP beside it, and language models."""
+"""Prompts for T5, and CLIP beside it."""
 # mypy: ignore-errors
 
 import torch
@@ -78,21 +78,3 @@ def encode_with_clips_and_t5(
         t5 = encode_t5(*t5, parts, least=least, **length).cpu()
     hidden = torch.nn.functional.pad(hidden, (0, t5.shape[-1] - hidden.shape[-1]))
     return {"embeds": torch.cat([hidden, t5], dim=1), "pooled": pooled}
-
-
-def encode_with_language_model(pipe, parts, template="{}", begin=(), layer=-2, cut=""):
-    """What a transformer reads of a language model's hidden states.
-
-    ``cut`` is how the turn begins before whose text the states are left out.
-    """
-    text = template.format("".join(part for part, _ in parts))
-    tokenize, encoder = pipe.tokenizer, pipe.text_encoder
-    ids = [*begin, *tokenize(text, add_special_tokens=False).input_ids]
-    output = encoder(
-        input_ids=torch.tensor([ids], device=encoder.device), output_hidden_states=True
-    )
-    first = 0
-    if cut:
-        start = tokenize(cut, add_special_tokens=False).input_ids
-        first = ids.index(start[0], 1) + len(start)
-    return {"embeds": output.hidden_states[layer][:, first:].float()}

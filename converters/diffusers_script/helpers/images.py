@@ -49,7 +49,8 @@ def encode_image(vae, images):
 
 def encode_raw(vae, images):
     """Encode pictures to latents, each at the mode of its distribution."""
-    images = whole_samples(images, 2 ** (len(vae.config.block_out_channels) - 1))
+    edge = 2 ** (len(vae.config.block_out_channels) - 1)
+    images = whole_samples(images[:, :3], edge)
     images = images.to(vae.device, vae.dtype)
     latents = [vae.encode(image).latent_dist.mode() for image in images.split(1)]
     return torch.cat(latents).float()
@@ -57,10 +58,34 @@ def encode_raw(vae, images):
 
 def encode_frame(vae, images):
     """The same by an autoencoder for videos, of which each picture is one frame."""
+    if 4 in (vae.config.get("input_channels"), vae.config.get("in_channels")):
+        opaque = torch.ones_like(images[:, : 4 - images.shape[1]])
+        images = torch.cat([images, opaque], dim=1)
+    else:
+        images = images[:, :3]
     images = whole_samples(images, 2 ** (len(vae.config.dim_mult) - 1))[:, :, None]
     images = images.to(vae.device, vae.dtype)
     latents = [vae.encode(image).latent_dist.mode() for image in images.split(1)]
     return torch.cat(latents).float()[:, :, 0]
+
+
+def encode_patches(vae, images):
+    """The same by FLUX.2's autoencoder, whose latents are patches, less their mean and deviation."""
+    patch = vae.config.patch_size[0]
+    edge = 2 ** (len(vae.config.block_out_channels) - 1) * patch
+    images = whole_samples(images[:, :3], edge).to(vae.device, vae.dtype)
+    latents = [vae.encode(image).latent_dist.mode() for image in images.split(1)]
+    patches = torch.nn.functional.pixel_unshuffle(torch.cat(latents), patch).float()
+    mean, deviation = patch_statistics(vae, patches)
+    return (patches - mean) / deviation
+
+
+def patch_statistics(vae, like):
+    """Mean and deviation by channel."""
+    mean, variance = vae.bn.running_mean, vae.bn.running_var
+    shape = 1, -1, 1, 1
+    deviation = (variance.to(like) + vae.bn.eps).sqrt()
+    return mean.to(like).reshape(shape), deviation.reshape(shape)
 
 
 def whole_samples(images, edge):
@@ -68,7 +93,7 @@ def whole_samples(images, edge):
     height, width = images.shape[-2:]
     top, left = height % edge // 2, width % edge // 2
     bottom, right = top + height // edge * edge, left + width // edge * edge
-    return images[:, :3, top:bottom, left:right] * 2 - 1
+    return images[..., top:bottom, left:right] * 2 - 1
 
 
 def decode_latents(vae, latents):
@@ -81,6 +106,15 @@ def decode_raw(vae, latents):
     latents = latents.to(vae.device, vae.dtype)
     images = [vae.decode(item).sample for item in latents.split(1)]
     return (torch.cat(images).float().cpu() / 2 + 0.5).clamp(0, 1)
+
+
+def decode_patches(vae, latents):
+    """The same by FLUX.2's autoencoder."""
+    latents = latents.to(vae.device).float()
+    mean, deviation = patch_statistics(vae, latents)
+    patch = vae.config.patch_size[0]
+    patches = torch.nn.functional.pixel_shuffle(latents * deviation + mean, patch)
+    return decode_raw(vae, patches)
 
 
 def decode_frame(vae, latents):

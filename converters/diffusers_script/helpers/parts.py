@@ -13,7 +13,9 @@ from diffusers.loaders.single_file_utils import (
 from safetensors import safe_open
 from safetensors.torch import load_file
 from sentencepiece import SentencePieceProcessor
-from transformers import CLIPTokenizer, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, CLIPTokenizer, PreTrainedTokenizerFast
+
+from graphflow.basics.tekken import read_tekken
 
 
 def load_part(cls, path, prefix="", names="", dtype=None, **config):
@@ -39,9 +41,16 @@ def fill_part(cls, path, tensors, config):
     found = {name.removeprefix("text_model."): tensors[name] for name in tensors}
     if missing := sorted(plain.keys() - found.keys()):
         raise SystemExit(f"{path} lacks {', '.join(missing)}")
-    weights = {full: found[name].contiguous() for name, full in plain.items()}
+    shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    weights = {full: shaped(found[name], shapes[full]) for name, full in plain.items()}
     model.load_state_dict(weights, assign=True)
     return model.eval()
+
+
+def shaped(tensor, shape):
+    """A tensor as a model has it: files may leave axes out that are one long."""
+    alike = [size for size in tensor.shape if size > 1] == [n for n in shape if n > 1]
+    return (tensor.reshape(shape) if alike else tensor).contiguous()
 
 
 def load_autoencoder(cls, path, prefix="", dtype=None, **config):
@@ -51,7 +60,10 @@ def load_autoencoder(cls, path, prefix="", dtype=None, **config):
         for key, tensor in load_file(path).items()
         if key.startswith(prefix)
     }
-    return fill_part(cls, path, convert_ldm_vae_checkpoint(tensors, config), config)
+    found = convert_ldm_vae_checkpoint(tensors, config)
+    if norm := {key: tensors[key].float() for key in tensors if key.startswith("bn.")}:
+        found |= {"bn.num_batches_tracked": torch.tensor(0), **norm}
+    return fill_part(cls, path, found, config)
 
 
 def load_frame_autoencoder(cls, path, prefix="", dtype=None, **config):
@@ -136,24 +148,47 @@ def load_tokenizer(path):
     return PreTrainedTokenizerFast(tokenizer_file=path)
 
 
-class PieceTokenizer:
-    """A SentencePiece vocabulary."""
+def load_published_tokenizer(name):
+    """A tokenizer from a folder of a repository on the Hub, "owner/name:folder"."""
+    repository, _, folder = name.partition(":")
+    return AutoTokenizer.from_pretrained(repository, subfolder=folder)
 
-    def __init__(self, data):
-        self.processor = SentencePieceProcessor(model_proto=data)
+
+class PieceTokenizer:
+    """What makes ids of a text, called as a tokenizer is."""
+
+    def __init__(self, encode):
+        self.encode = encode
 
     def __call__(self, text, **_):
-        self.input_ids = self.processor.encode(text)
+        self.input_ids = self.encode(text)
         return self
 
 
 def load_pieces(path):
     """A SentencePiece vocabulary from its file."""
-    return PieceTokenizer(Path(path).read_bytes())
+    data = Path(path).read_bytes()
+    return PieceTokenizer(SentencePieceProcessor(model_proto=data).encode)
 
 
 def load_pieces_inside(path):
     """A SentencePiece vocabulary that stands in a weight file."""
+    data = read_inside(path, "spiece_model")
+    return PieceTokenizer(SentencePieceProcessor(model_proto=data).encode)
+
+
+def load_tekken(path):
+    """A Tekken vocabulary from its file."""
+    return PieceTokenizer(read_tekken(Path(path).read_bytes()))
+
+
+def load_tekken_inside(path):
+    """A Tekken vocabulary that stands in a weight file."""
+    return PieceTokenizer(read_tekken(read_inside(path, "tekken_model")))
+
+
+def read_inside(path, name):
+    """The bytes of a tensor."""
     with safe_open(path, "pt") as file:
-        (key,) = [key for key in file.keys() if key.endswith("spiece_model")]
-        return PieceTokenizer(file.get_tensor(key).numpy().tobytes())
+        (key,) = [key for key in file.keys() if key.endswith(name)]
+        return file.get_tensor(key).numpy().tobytes()

@@ -13,6 +13,7 @@ from graphflow.loading.codes.decoding import (
     as_float,
     e2m1_high,
     signed_nibbles,
+    unrotate,
     untiled,
 )
 from safetensors import safe_open
@@ -73,7 +74,8 @@ def read_scaled(layer, mark):
     rotated = mark.get("convrot") or mark.get("format") == "int8_convrot"
     group = mark.get("convrot_groupsize", 256) if rotated else 0
     tensors = {"codes": codes.flatten(1), "scale": scale}
-    return affine(tensors, True, decode=as_float, rotation=group).view(codes.shape)
+    values = affine(tensors, decode=as_float)
+    return (unrotate(values, group) if group else values).view(codes.shape)
 
 
 def read_nvfp4(layer, mark):
@@ -83,7 +85,7 @@ def read_nvfp4(layer, mark):
     scale = untiled(scale, len(codes), codes.shape[1] // 8)
     tensors = {"codes": codes, "scale": scale.view(torch.float8_e4m3fn)}
     second = layer["weight_scale_2"].reshape(())
-    return affine({**tensors, "second": second}, True, decode=e2m1_high)
+    return affine({**tensors, "second": second}, decode=e2m1_high)
 
 
 def read_mxfp8(layer, mark):
@@ -92,7 +94,7 @@ def read_mxfp8(layer, mark):
     scale = layer["weight_scale"].view(torch.uint8)
     scale = untiled(scale, len(codes), codes.shape[1] // 32)
     scale = scale.view(torch.float8_e8m0fnu)
-    return affine({"codes": codes, "scale": scale}, True, decode=as_float)
+    return affine({"codes": codes, "scale": scale}, decode=as_float)
 
 
 def read_four_rotated(layer, mark):
@@ -101,4 +103,4 @@ def read_four_rotated(layer, mark):
     scale = layer["weight_scale"].float().reshape(-1, 1)
     group = {**mark.get("params", {}), **mark}.get("convrot_groupsize", 256)
     tensors = {"codes": codes, "scale": scale}
-    return affine(tensors, True, decode=signed_nibbles, rotation=group)
+    return unrotate(affine(tensors, decode=signed_nibbles), group)

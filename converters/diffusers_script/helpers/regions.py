@@ -23,12 +23,12 @@ def fraction_area(y, x, height, width):
     return place
 
 
-def pixel_area(y, x, height, width):
-    """Where a prompt acts: a rectangle in pixels, eight to a sample."""
+def pixel_area(y, x, height, width, edge=8):
+    """Where a prompt acts: a rectangle in pixels, so many to a sample."""
 
     def place(rows, columns):
-        top, left = min(int(y // 8), rows - 1), min(int(x // 8), columns - 1)
-        tall, wide = max(1, int(height // 8)), max(1, int(width // 8))
+        top, left = min(int(y // edge), rows - 1), min(int(x // edge), columns - 1)
+        tall, wide = max(1, int(height // edge)), max(1, int(width // edge))
         return top, left, min(tall, rows - top), min(wide, columns - left)
 
     return place

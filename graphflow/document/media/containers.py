@@ -24,6 +24,9 @@ Raises:
     ValueError: The metadata is damaged or too large.
 """
 
+ENDINGS = frozenset({".json", ".txt", ".png", ".webp", ".jpg", ".jpeg", ".gif", ".wav", ".mp4", ".webm"})
+"""Of file names of workflows and of what may carry one, or settings in words."""
+
 
 def container_of(stream: BinaryIO) -> str:
     """Return a key of :data:`READERS` or, for anything else, ``json``; rewinds the stream."""

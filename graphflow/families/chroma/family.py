@@ -39,7 +39,7 @@ FAMILY = FlowFamily(
             velocity="chroma_velocity",
             times=times,
             encode="encode_with_t5",
-            options={"neutral": 0},
+            options=lambda _: {"neutral": 0},
             adjusts="finely_normed",
         ),
     ),

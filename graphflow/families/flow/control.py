@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from graphflow import runtime
 from graphflow.errors import InvalidInputError
+from graphflow.families.flow.residuals import Residuals
 from graphflow.families.latent_diffusion.nets import fit_hint
 from graphflow.modelfiles.family import LatentFormat
 from graphflow.sampling.latent_space import LatentSpace, space_of
@@ -20,8 +21,6 @@ from graphflow.values import Vae
 
 _HIDDEN = 0.5
 """What hides the part of a picture that Fun ControlNets fill in."""
-Residuals = dict[tuple[str, int], Tensor]
-"""What is added behind blocks: by the transformer's argument that takes it, and the block's number."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -197,43 +196,6 @@ class FlowControl(ABC):
             found = torch.cat([found, mask.reshape(len(mask), 1, *found.shape[2:]).to(found), *known], dim=1)
         after = (0, 0) * (found.ndim - 2)
         return functional.pad(found, (*after, 0, channels - found.shape[1]))
-
-
-def spread(
-    name: str, samples: Sequence[Tensor] | None, blocks: int, strength: float, *, whole: bool = True
-) -> Residuals:
-    """Give each of so many blocks one of the samples, the first ones to the first blocks.
-
-    Args:
-        name: The transformer's argument that takes them.
-        samples: Of each of the ControlNet's blocks.
-        blocks: The transformer's.
-        strength: Factor on them.
-        whole: Whether each sample goes to as many blocks as the others, rounded up, or to their exact share.
-    """
-    if not samples:
-        return {}
-    scaled, count = [sample * strength for sample in samples], len(samples)
-    each = -(-blocks // count) if whole else blocks / count
-    return {(name, block): scaled[int(block / each)] for block in range(blocks)}
-
-
-def by_block(residuals: Residuals, counts: Mapping[str, int], further: int = 0) -> dict[str, list[Tensor]]:
-    """Residuals as a transformer takes them, by argument.
-
-    Args:
-        residuals: What ControlNets add.
-        counts: How many blocks read each argument.
-        further: How many tokens follow the picture's, which get nothing.
-    """
-    if not residuals:
-        return {}
-    nothing = torch.zeros_like(next(iter(residuals.values())))
-    return {
-        name: [functional.pad(residuals.get((name, block), nothing), (0, 0, 0, further)) for block in range(count)]
-        for name, count in counts.items()
-        if any(place[0] == name for place in residuals)
-    }
 
 
 def require_layers(places: Sequence[int], count: int) -> None:

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from graphflow.errors import InvalidInputError
-from graphflow.families.flow.control import FlowControl, Residuals
+from graphflow.families.flow.control import FlowControl
+from graphflow.families.flow.residuals import Residuals, summed
 from graphflow.families.flow.saving import flow_families, original_tensors
 from graphflow.families.latent_diffusion.nets import NetsInUse
 from graphflow.families.latent_diffusion.saving import UNET, config_of
@@ -24,6 +25,7 @@ from graphflow.sampling.latent_space import space_of
 from graphflow.sampling.loop import MakeMaskSchedule
 from graphflow.sampling.network import Denoiser
 from graphflow.sampling.prediction import ModelSampling
+from graphflow.sampling.regions import CONTROL_EMBEDDING
 from graphflow.values import Conditioning, ConditioningEntry, Control, Latent
 
 REFERENCES = "reference_latents"
@@ -56,7 +58,7 @@ class FlowDenoiser(Denoiser):
     controls: NetsInUse = field(default_factory=NetsInUse)
     everywhere: list[Control] = field(default_factory=list)
     steered_by: ClassVar[type[FlowControl] | None] = None
-    kept: dict[tuple[object, ...], tuple[Sequence[ConditioningEntry], Any]] | None = None
+    kept: dict[tuple[object, ...], tuple[Sequence[ConditioningEntry], dict[str, Any]]] | None = None
     caches: ClassVar[bool] = False
     _moved: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
@@ -116,16 +118,12 @@ class FlowDenoiser(Denoiser):
         """Have the network as one of the `variations` has it until the block ends; None is as it is."""
         return nullcontext() if variation is None else self.variations[variation](self)
 
-    def recall(self, entries: Sequence[ConditioningEntry], *asked: object) -> tuple[Any, Callable[[Any], None]]:
-        """What was kept for these entries, None for nothing; and a function that keeps it, until the sampling ends."""
+    def recall(self, entries: Sequence[ConditioningEntry], *asked: object) -> dict[str, Any] | None:
+        """Where what is made of these entries is kept until the sampling ends; None where it is made anew at every step."""
         if self.kept is None:
-            return None, lambda _cache: None
-        kept, key = self.kept, (*asked, *map(id, entries))
-
-        def keep(cache: Any) -> None:
-            kept[key] = (entries, cache)  # as long as they are held, nothing else gets their numbers
-
-        return (kept[key][1] if key in kept else None), keep
+            return None
+        # As long as the entries are held, nothing else gets their numbers.
+        return self.kept.setdefault((*asked, *map(id, entries)), (entries, {}))[1]
 
     def references(self, entries: Sequence[ConditioningEntry], batch: int) -> list[Tensor]:
         """The reference latents of n entries in the model's space, each (n * B, C, ...)."""
@@ -191,14 +189,17 @@ class FlowDenoiser(Denoiser):
         Raises:
             InvalidInputError: A ControlNet is of another family.
         """
-        total: Residuals = {}
+        found: list[Residuals] = []
+        if entries[0].controls and any(CONTROL_EMBEDDING in entry.extras for entry in entries):
+            raise InvalidInputError(
+                "ControlNets of this family read no prompt of their own", advice="take set_control_prompt out"
+            )
         for control in (*entries[0].controls, *self.everywhere):
             net = self.controls.net(control.net)
             self._require_fit(control, net, inner)
             encoded = self.controls.encoded(control, size[-2], size[-1], size[0] // len(entries), len(entries))
-            for place, found in net.residuals(encoded, told, control.strength, self.module).items():
-                total[place] = total[place] + found if place in total else found
-        return total
+            found.append(net.residuals(encoded, told, control.strength, self.module))
+        return summed(found)
 
     def _require_fit(self, control: Control, net: Any, inner: int) -> None:
         name, text = control.net.files[0].name, self.text_width

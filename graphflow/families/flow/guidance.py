@@ -20,12 +20,12 @@ def told_guidance(
 ) -> tuple[Tensor, Tensor | None]:
     """The guidance (n * B,) of n entries, and 1 where it is heard, 0 where it is left out; None where it is everywhere."""
     told = [entry.extras.get("guidance", GUIDANCE) for entry in entries]
-    values = torch.tensor([GUIDANCE if value is None else float(value) for value in told])
+    numbers = [GUIDANCE if value is None else float(value) for value in told]
     heard = torch.tensor([value is not None for value in told])
-    return (
-        values.repeat_interleave(batch).to(device),
-        None if bool(heard.all()) else heard.repeat_interleave(batch).to(device, dtype),
-    )
+    values = torch.tensor(numbers).repeat_interleave(batch).to(device)
+    if bool(heard.all()):
+        return values, None
+    return values, heard.repeat_interleave(batch).to(device, dtype)
 
 
 @contextmanager
@@ -35,7 +35,8 @@ def hearing(embeddings: Any, heard: Tensor | None) -> Iterator[None]:
         yield
         return
     embedder = embeddings.guidance_embedder
-    hook = embedder.register_forward_hook(lambda _module, _inputs, output: output * heard[:, None])
+    share = heard[:, None]
+    hook = embedder.register_forward_hook(lambda _, _inputs, output: output * share)
     try:
         yield
     finally:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from graphflow import runtime
 from graphflow.basics.finite import require_finite
 from graphflow.basics.inference import inference
 from graphflow.basics.prompt_syntax import plain_pieces, plainly
+from graphflow.families.flow.language_states import language_states
 from graphflow.families.flow.piece_tokenizer import PieceTokenizer
 from graphflow.families.flow.text import FlowText
 from graphflow.values import Conditioning, ConditioningEntry
@@ -26,7 +25,6 @@ class LanguageText(FlowText):
     Attributes:
         module: A transformers language model, without its head.
         tokenizer: Its tokenizer.
-        device: Where it computes.
         template: What it is asked; `{}` is the prompt.
         begin: Ids of tokens before it.
         layers: Whose outputs, side by side, are the embedding; -1 is the last, without the final norm.
@@ -36,7 +34,6 @@ class LanguageText(FlowText):
 
     module: Any
     tokenizer: PieceTokenizer
-    device: torch.device
     template: str
     begin: tuple[int, ...]
     layers: tuple[int, ...]
@@ -66,21 +63,8 @@ class LanguageText(FlowText):
             if piece.is_embedding:
                 runtime.current().notice(f"language models read no embeddings: {piece.text!r} is left out")
         asked = self.template.replace("{}", plainly(told))
-        states = self._run([*self.begin, *self.tokenizer.ids(asked)]).float().cpu()
+        ids = [*self.begin, *self.tokenizer.ids(asked)]
+        (filler,) = self.tokenizer.ids(self.filler) if self.filler else (0,)
+        states = language_states(self.module, ids, self.layers, self.least, filler).float().cpu()
         require_finite(states, "the prompt's embedding", "set dtype to float32 or bfloat16")
         return Conditioning(entries=(ConditioningEntry(embedding=states),))
-
-    def _run(self, ids: list[int]) -> Tensor:
-        layers = self.module.layers
-        kept: dict[int, Tensor] = {}
-        with ExitStack() as hooks:
-            for index in self.layers:
-                hook = layers[max(index, -len(layers))].register_forward_hook(
-                    lambda _module, _inputs, output, index=index: kept.update({index: output})
-                )
-                hooks.callback(hook.remove)
-            fill = max(0, self.least - len(ids))
-            mask = torch.tensor([[1] * len(ids) + [0] * fill], device=self.device) if fill else None
-            filled = [*ids, *(fill * self.tokenizer.ids(self.filler))]
-            self.module(input_ids=torch.tensor([filled], device=self.device), attention_mask=mask, use_cache=False)
-        return torch.cat([kept[index] for index in self.layers], dim=-1)

@@ -138,7 +138,6 @@ class NextComponents(FlowComponents):
             tokens=tokens,
             module=part.module,
             tokenizer=pieces_of(part),
-            device=part.device,
             template=self.template,
             begin=self.begin,
             layers=(-2 if layer is None else layer,),

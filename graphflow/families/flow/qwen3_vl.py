@@ -87,7 +87,7 @@ def _infer(shapes: Shapes, where: str) -> Inferred:
     if math.isqrt(places[0]) ** 2 != places[0]:
         raise ModelFormatError("the Qwen3-VL text encoder's table of places is not square", where=where)
     configs: Config = {"text_config": language, "vision_config": vision}
-    return Inferred("Qwen3VLForConditionalGeneration", "qwen3_vl", {}, configs, frozenset(configs))
+    return Inferred("Qwen3VLModel", "qwen3_vl", {}, configs, frozenset(configs))
 
 
 def _count(shapes: Shapes, numbered: re.Pattern[str]) -> int:
@@ -95,7 +95,7 @@ def _count(shapes: Shapes, numbered: re.Pattern[str]) -> int:
 
 
 QWEN3_VL = EncoderFile(
-    classes=("Qwen3VLForConditionalGeneration", "Qwen3VLModel"),
+    classes=("Qwen3VLModel", "Qwen3VLForConditionalGeneration"),
     prefixes=("text_encoders.qwen3vl_8b.transformer.", ""),
     is_one=_is_one,
     infer=_infer,

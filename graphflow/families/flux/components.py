@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from graphflow.errors import ModelFormatError
 from graphflow.families.flow.components import FlowComponents, pieces_of
 from graphflow.families.flow.t5 import T5Encoder
-from graphflow.families.flux.config import times
+from graphflow.families.flux.config import T5_TOKENS, times
 from graphflow.families.flux.control import FluxControl
 from graphflow.families.flux.control_config import CONTROL, EXTRA
 from graphflow.families.flux.denoiser import FluxDenoiser
@@ -27,9 +27,6 @@ from graphflow.loading.hooks import attach
 from graphflow.modelfiles.description import Part
 from graphflow.sampling.prediction import ModelSampling
 from graphflow.values.image_prompts import ImagePrompt
-
-T5_TOKENS = 256
-"""Tokens that T5's prompts are filled up to."""
 
 
 class FluxComponents(FlowComponents):

@@ -12,15 +12,16 @@ from torch import Tensor
 
 from graphflow.basics.inference import inference
 from graphflow.errors import InvalidInputError
-from graphflow.families.flow.control import by_block
 from graphflow.families.flow.denoiser import FlowDenoiser
 from graphflow.families.flow.exact_times import exact_numbers
 from graphflow.families.flow.guidance import hearing, told_guidance
 from graphflow.families.flow.patches import unpack
-from graphflow.families.flux.control import DOUBLE, SINGLE, FluxControl
+from graphflow.families.flow.residuals import by_block
+from graphflow.families.flux.control import FluxControl
 from graphflow.families.flux.ip_adapter import FluxPicturePrompts
 from graphflow.families.flux.network import flux_channels, flux_tokens
 from graphflow.families.flux.references import PLACES
+from graphflow.families.flux.steering import DOUBLE, SINGLE
 from graphflow.sampling.latent_space import space_of
 from graphflow.sampling.regions import CONCAT, HOLE, PICTURE
 from graphflow.values import Conditioning, ConditioningEntry

@@ -9,7 +9,7 @@ from typing import Any
 from graphflow.families.flow.bfl_names import transformer_names
 from graphflow.families.flow.family import FlowFamily
 from graphflow.families.flow.t5_config import T5
-from graphflow.families.flux.config import infer_transformer, schedule, times
+from graphflow.families.flux.config import GUIDANCE, T5_TOKENS, infer_transformer, schedule, times
 from graphflow.families.flux.control_config import CONTROL, control_names, infer_control
 from graphflow.families.flux.ip_adapter_config import IP_ADAPTER, MARK, infer_ip_adapter, ip_adapter_names
 from graphflow.families.flux.sizes import KONTEXT_SIZES
@@ -19,6 +19,7 @@ from graphflow.modelfiles.description import Config, Kind, Part
 from graphflow.modelfiles.draft import Draft
 from graphflow.modelfiles.family import (
     EncoderRole,
+    FlowCall,
     FlowScripts,
     LatentFormat,
     Match,
@@ -95,6 +96,7 @@ FAMILY = FluxFamily(
         network="transformer",
         sources=(
             "graphflow.families.flow.exact_times",
+            "graphflow.families.flow.guidance",
             "graphflow.families.flow.patches",
             "graphflow.families.flux.references",
             "graphflow.families.flux.network",
@@ -108,6 +110,11 @@ FAMILY = FluxFamily(
             guides=True,
             channels="flux_channels",
             references=lambda _: {"offset": "on_one_sheet", "index": "numbered", "uno": "diagonal"},
+            call=FlowCall(
+                told=("guidance_scale", GUIDANCE),
+                reads=T5_TOKENS,
+                embeds={"embeds": "prompt_embeds", "pooled": "pooled_prompt_embeds"},
+            ),
         ),
     ),
     components_in="graphflow.families.flux.components",

@@ -10,10 +10,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from graphflow.families.flow.exact_times import exact_numbers
+from graphflow.families.flow.guidance import GUIDANCE
 from graphflow.families.flow.patches import pack, positions, unpack, whole_patches
-
-GUIDANCE = 3.5
-"""What a guidance-distilled model is told where nobody says it."""
 
 
 def flux_velocity(
@@ -27,6 +25,7 @@ def flux_velocity(
     beside: Tensor | None = None,
     references: Sequence[Tensor] = (),
     arrange: Callable[..., list[Tensor]] | None = None,
+    **added: Any,
 ) -> Tensor:
     """The flow's velocity, (B, C, h, w) as x.
 
@@ -40,6 +39,7 @@ def flux_velocity(
         beside: Further channels (B, c, h, w), of Fill, Canny and Depth models.
         references: Latents (B, C, h', w') of pictures to look at.
         arrange: Where these stand: from their (rows, columns), and rows and columns of the picture, to places.
+        added: Further arguments of the network.
     """
     height, width = x.shape[-2:]
     tokens, places, count = flux_tokens(x, beside, references, arrange)
@@ -57,6 +57,7 @@ def flux_velocity(
             img_ids=places.to(x.device),
             txt_ids=torch.zeros(embeds.shape[1], 3, device=x.device),
             return_dict=False,
+            **added,
         )[0]
     return unpack(output[:, :count], height, width)
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict
 
 from torch import Tensor, nn
 
@@ -12,8 +11,10 @@ from graphflow.basics.importing import collector_paused
 from graphflow.errors import ModelFormatError
 from graphflow.families.flow.components import FlowComponents, pieces_of
 from graphflow.families.flow.language_text import LanguageText
-from graphflow.families.flux2.denoiser import TEXT, Flux2Denoiser
+from graphflow.families.flux2.config import how_asked, times
+from graphflow.families.flux2.denoiser import Flux2Denoiser
 from graphflow.families.flux2.family import FAMILY
+from graphflow.families.flux2.network import with_kept_references
 from graphflow.families.flux2.vae import PatchAutoencoder
 from graphflow.families.latent_diffusion.components import downscale
 from graphflow.families.latent_diffusion.vae import Autoencoder
@@ -21,48 +22,6 @@ from graphflow.families.latent_diffusion.vae_config import PATCH_VAE
 from graphflow.loading.components import FindVectors, Module
 from graphflow.modelfiles.description import Part
 from graphflow.sampling.prediction import ModelSampling
-
-LEVELS = 10_000
-"""Noise levels of the table from which the simple schedules choose."""
-MU = 2.02
-"""Logarithm of the time shift, whatever the size."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Asked:
-    """How a language model is asked, as Diffusers' Flux2Pipeline and Flux2KleinPipeline do.
-
-    Attributes:
-        template: What it reads; `{}` is the prompt.
-        layers: Those whose outputs are read, counted from 1.
-        words: Tokens of the template that its tokenizer must know.
-        least: Tokens that a text is filled up to; zeros of the denoiser's own do it where it is 0.
-        filler: The token that fills it up.
-    """
-
-    template: str
-    layers: tuple[int, ...]
-    words: tuple[str, ...]
-    least: int = 0
-    filler: str = ""
-
-
-_ASKED = {
-    "MistralModel": _Asked(
-        template="<s>[SYSTEM_PROMPT]You are an AI that reasons about image descriptions. You give structured responses"
-        " focusing on object relationships, object\nattribution and actions without speculation."
-        "[/SYSTEM_PROMPT][INST]{}[/INST]",
-        layers=(10, 20, 30),
-        words=("<s>", "[SYSTEM_PROMPT]", "[INST]"),
-    ),
-    "Qwen3Model": _Asked(
-        template="<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n",
-        layers=(9, 18, 27),
-        words=("<|im_start|>", "<think>", "<|endoftext|>"),
-        least=TEXT,
-        filler="<|endoftext|>",
-    ),
-}
 
 
 class Flux2Components(FlowComponents):
@@ -77,18 +36,14 @@ class Flux2Components(FlowComponents):
         module = super().build(part)
         if part.class_name == self.transformer:
             with collector_paused():
-                from diffusers.models.transformers import transformer_flux2 as diffusers_flux2
-            for block in module.transformer_blocks:
-                block.attn.set_processor(diffusers_flux2.Flux2KVAttnProcessor())
-            for block in module.single_transformer_blocks:
-                block.attn.set_processor(diffusers_flux2.Flux2KVParallelSelfAttnProcessor())
+                with_kept_references(module)
         return module
 
     def denoiser(self, part: Module) -> Flux2Denoiser:
         """The transformer."""
         return Flux2Denoiser(
             module=part.module,
-            model_sampling=ModelSampling.flow(math.exp(MU), levels=LEVELS, timestep_scale=1.0),
+            model_sampling=ModelSampling.flow(**asdict(times(part.description))),
             latent=self.latent,
             device=part.device,
             dtype=part.dtype,
@@ -109,7 +64,7 @@ class Flux2Components(FlowComponents):
             ModelNotFoundError: Its tokenizer is not at hand.
         """
         part, where = parts[0], parts[0].description.name
-        asked = _ASKED.get(type(part.module).__name__)
+        asked = how_asked(type(part.module).__name__)
         if len(parts) > 1 or asked is None:
             names = ", ".join(type(part.module).__name__ for part in parts)
             raise ModelFormatError(
@@ -121,9 +76,9 @@ class Flux2Components(FlowComponents):
             raise ModelFormatError(
                 "FLUX.2 reads three fixed layers of its text encoder", where=where, advice="take set_text_layer out"
             )
-        if len(part.module.layers) < asked.layers[-1]:
+        if len(part.module.layers) <= asked.layers[-1]:
             raise ModelFormatError(
-                f"FLUX.2 reads layer {asked.layers[-1]} of its text encoder, and this one has"
+                f"FLUX.2 reads layer {asked.layers[-1] + 1} of its text encoder, and this one has"
                 f" {len(part.module.layers)} layers",
                 where=where,
             )
@@ -140,10 +95,9 @@ class Flux2Components(FlowComponents):
             tokens=tokens,
             module=part.module,
             tokenizer=tokenizer,
-            device=part.device,
             template=asked.template,
             begin=(),
-            layers=tuple(number - 1 for number in asked.layers),
+            layers=asked.layers,
             least=asked.least,
             filler=asked.filler,
         )

@@ -6,18 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from graphflow.basics.prompt_syntax import plainly
 from graphflow.families.flow.adapter_sizes import layer_sizes
 from graphflow.families.flow.encoder_file import EncoderFile
 from graphflow.families.flow.family import FlowFamily
 from graphflow.families.flow.language_models import MISTRAL3, QWEN3
-from graphflow.families.flux2.config import infer_transformer, schedule
+from graphflow.families.flux2.config import infer_transformer, schedule, script_options, times
 from graphflow.families.flux2.names import transformer_names
 from graphflow.families.flux2.stand_ins import STAND_INS
 from graphflow.families.latent_diffusion.checkpoint import VAE_PREFIXES, fill_checkpoint
 from graphflow.families.latent_diffusion.vae_config import PATCH_VAE, STATISTICS
 from graphflow.modelfiles.description import Config, Kind
 from graphflow.modelfiles.draft import Draft
-from graphflow.modelfiles.family import EncoderRole, LatentFormat, Match, Variant
+from graphflow.modelfiles.family import EncoderRole, FlowScripts, LatentFormat, Match, ScriptTraits, Variant
 from graphflow.modelfiles.inferred import Shapes
 
 _WIDE = {"linear1": 9, "mlp.0": 6, "mlp_0": 6}
@@ -79,13 +80,34 @@ FAMILY = Flux2Family(
     half="bfloat16",
     comfyui_loader={1: "flux2"},
     latent=LatentFormat(channels=128, downscale=16),
-    variants=(Variant(name="flux2_dev"), Variant(name="flux2_klein")),
+    variants=(Variant(name="flux2_dev"), Variant(name="flux2_klein", pipeline="Flux2KleinPipeline")),
     infer=infer_transformer,
     names=transformer_names,
     schedule=schedule,
     roles=(EncoderRole(part="text_encoder", classes=MISTRAL3.classes + QWEN3.classes),),
     texts={"text_encoder": MISTRAL3},
     lone=True,
+    tasks={"text2img": "Flux2Pipeline"},
+    scripts=ScriptTraits(
+        network="transformer",
+        sources=(
+            "graphflow.families.flow.exact_times",
+            "graphflow.families.flow.guidance",
+            "graphflow.families.flow.language_states",
+            "graphflow.families.flow.patches",
+            "graphflow.families.flux2.network",
+        ),
+        flow=FlowScripts(
+            velocity="flux2_velocity",
+            times=times,
+            encode="encode_with_language_model",
+            options=script_options,
+            reads=plainly,
+            guides=True,
+            references=lambda _: {"index": ""},
+            keeps="with_kept_references",
+        ),
+    ),
     components_in="graphflow.families.flux2.components",
     stand_ins=STAND_INS,
 )  # fmt: skip

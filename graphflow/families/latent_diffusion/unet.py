@@ -19,6 +19,7 @@ from graphflow.families.latent_diffusion.control import Controls
 from graphflow.families.latent_diffusion.gligen import Grounding, grounded
 from graphflow.families.latent_diffusion.ip_adapter import PicturePrompts
 from graphflow.families.latent_diffusion.labels import labels, with_label
+from graphflow.families.latent_diffusion.residuals import Residuals
 from graphflow.families.latent_diffusion.saving import Config, Tensors, unet_tensors
 from graphflow.loading.lora_extraction import extract_lora
 from graphflow.modelfiles.family import LatentFormat
@@ -27,7 +28,7 @@ from graphflow.pixels.resampling import resize_bilinear
 from graphflow.sampling.guidance import POSITIVE, Modifier
 from graphflow.sampling.loop import MakeMaskSchedule
 from graphflow.sampling.prediction import ModelSampling
-from graphflow.sampling.regions import CONCAT, HOLE, PICTURE, resize_mask
+from graphflow.sampling.regions import CONCAT, CONTROL_EMBEDDING, CONTROL_POOLED, HOLE, PICTURE, resize_mask
 from graphflow.sampling.resuming import Remembering
 from graphflow.values import Conditioning, ConditioningEntry
 
@@ -140,7 +141,7 @@ class UNetModel:
         sample = self.with_concat(x.to(self.device, self.dtype), entries, batch)
         added = self.added(entries, batch, x.shape[-2] * self.latent.downscale, x.shape[-1] * self.latent.downscale)
         time = timestep.to(self.device)
-        residuals = self.controls.residuals(x, time, entries, context, added, self.module.config.block_out_channels)
+        residuals = self._residuals(x, time, entries, context, added)
         with ExitStack() as changes:
             if sigma is not None:
                 for around in self.around:
@@ -162,6 +163,29 @@ class UNetModel:
                 **residuals.arguments(self.device, self.dtype),
             )[0]
         return output.to(x.device, torch.float32)
+
+    def _residuals(
+        self,
+        x: Tensor,
+        time: Tensor,
+        entries: Sequence[ConditioningEntry],
+        context: Tensor,
+        added: Mapping[str, Tensor] | None,
+    ) -> Residuals:
+        """What the ControlNets say; where they read prompts of their own, in place of the entries'."""
+        if entries[0].controls and any(CONTROL_EMBEDDING in entry.extras for entry in entries):
+            batch = len(x) // len(entries)
+            own = [
+                replace(
+                    entry,
+                    embedding=entry.extras.get(CONTROL_EMBEDDING, entry.embedding),
+                    pooled=entry.extras.get(CONTROL_POOLED, entry.pooled),
+                )
+                for entry in entries
+            ]
+            context = self.stacked([entry.embedding for entry in own], batch)
+            added = self.added(own, batch, x.shape[-2] * self.latent.downscale, x.shape[-1] * self.latent.downscale)
+        return self.controls.residuals(x, time, entries, context, added, self.module.config.block_out_channels)
 
     def complete(
         self, conditioning: Conditioning, height: int, width: int, *, negative: bool, seed: int = 0

@@ -30,12 +30,16 @@ FAMILY = FlowFamily(
     tasks={"text2img": "Lumina2Pipeline"},
     scripts=ScriptTraits(
         network="transformer",
-        sources=("graphflow.families.flow.patches", "graphflow.families.lumina2.network"),
+        sources=(
+            "graphflow.families.flow.language_states",
+            "graphflow.families.flow.patches",
+            "graphflow.families.lumina2.network",
+        ),
         flow=FlowScripts(
             velocity="lumina2_velocity",
             times=times,
             encode="encode_with_language_model",
-            options={"begin": [*BEGIN]},
+            options=lambda _: {"begin": [*BEGIN]},
             reads=plainly,
         ),
     ),

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from graphflow.basics.inference import inference
-from graphflow.families.flow.control import Residuals
+from graphflow.families.flow.residuals import Residuals
 from graphflow.families.latent_diffusion.hooks.modules import removing
 from graphflow.families.qwen_image.control import QwenImageControl, require_one_frame
 from graphflow.families.qwen_image.tokens import tokens_of

@@ -10,12 +10,10 @@ from torch import Tensor
 
 from graphflow.basics.inference import inference
 from graphflow.errors import InvalidInputError
-from graphflow.families.flow.control import FlowControl, Residuals, spread
-from graphflow.families.flow.exact_times import exact_numbers
-from graphflow.families.qwen_image.tokens import tokens_of
+from graphflow.families.flow.control import FlowControl
+from graphflow.families.flow.residuals import Residuals
+from graphflow.families.qwen_image.steering import qwen_hint, qwen_residuals
 from graphflow.values import Vae
-
-BLOCKS = "controlnet_block_samples"
 
 
 @dataclass(kw_only=True, eq=False)
@@ -26,7 +24,7 @@ class QwenImageControl(FlowControl):
     def encode(self, hint: Tensor, height: int, width: int, vae: Vae | None = None) -> list[Tensor]:
         """The tokens (K, n, C) of the picture's latents."""
         paints = self.module.config.extra_condition_channels > 0
-        return [tokens_of(self.latents(hint, height, width, vae, paints=paints))[0]]
+        return [qwen_hint(self.module, self.latents(hint, height, width, vae, paints=paints))]
 
     @inference
     def residuals(
@@ -37,11 +35,8 @@ class QwenImageControl(FlowControl):
         Raises:
             InvalidInputError: Several frames are sampled.
         """
-        net, (tokens,) = self.module, encoded
-        require_one_frame(tokens, told)
-        with exact_numbers(net.time_text_embed.time_proj, told["timestep"].float()):
-            samples = net(**told, controlnet_cond=tokens, return_dict=False)
-        return spread(BLOCKS, samples, len(transformer.transformer_blocks), strength)
+        require_one_frame(encoded[0], told)
+        return qwen_residuals(self.module, encoded[0], told, strength, transformer)
 
 
 def require_one_frame(tokens: Tensor, told: Mapping[str, Any]) -> None:

@@ -11,14 +11,15 @@ import torch
 from torch import Tensor
 
 from graphflow.basics.inference import inference
-from graphflow.families.flow.control import by_block
 from graphflow.families.flow.denoiser import FlowDenoiser
+from graphflow.families.flow.residuals import by_block
 from graphflow.families.latent_diffusion.saving import UNET
 from graphflow.families.qwen_image.blockwise import Acting, QwenImageBlockwise, acting
 from graphflow.families.qwen_image.config import TIME_ZERO
-from graphflow.families.qwen_image.control import BLOCKS, QwenImageControl
+from graphflow.families.qwen_image.control import QwenImageControl
 from graphflow.families.qwen_image.network import qwen_image_velocity
 from graphflow.families.qwen_image.places import QWEN_METHODS, Grid
+from graphflow.families.qwen_image.steering import BLOCKS
 from graphflow.families.qwen_image.tokens import tokens_of
 from graphflow.values import ConditioningEntry
 

@@ -9,9 +9,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from graphflow.basics.inference import inference
-from graphflow.families.flow.control import Residuals, require_layers
+from graphflow.families.flow.control import require_layers
 from graphflow.families.flow.exact_times import exact_numbers
-from graphflow.families.qwen_image.control import BLOCKS, QwenImageControl, require_one_frame
+from graphflow.families.flow.residuals import Residuals
+from graphflow.families.qwen_image.control import QwenImageControl, require_one_frame
+from graphflow.families.qwen_image.steering import BLOCKS
 from graphflow.families.qwen_image.tokens import tokens_of
 from graphflow.values import Vae
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
+from dataclasses import asdict
 
 from torch import Tensor, nn
 
@@ -12,19 +12,15 @@ from graphflow.errors import ModelFormatError
 from graphflow.families.flow.components import FlowComponents, pieces_of
 from graphflow.families.flow.qwen3_vl import QWEN3_VL
 from graphflow.families.latent_diffusion.vae import Autoencoder
-from graphflow.families.qwen_image_21.config import VAE_CLASS
+from graphflow.families.qwen_image_21.config import VAE_CLASS, times
 from graphflow.families.qwen_image_21.denoiser import QwenImage21Denoiser
 from graphflow.families.qwen_image_21.family import FAMILY
-from graphflow.families.qwen_image_21.text import PICTURE, START, QwenImage21Text
+from graphflow.families.qwen_image_21.prompts import SEEN_TOKEN, TURN
+from graphflow.families.qwen_image_21.text import QwenImage21Text
 from graphflow.families.qwen_image_21.vae import StillAutoencoder
 from graphflow.loading.components import FindVectors, Module
 from graphflow.modelfiles.description import Part
 from graphflow.sampling.prediction import ModelSampling
-
-LEVELS = 10_000
-"""Noise levels of the table from which the simple schedules choose."""
-MU = 0.69
-"""Logarithm of the time shift, whatever the size, as ComfyUI has it; the published one is that at 1024 x 1024 pixels."""
 
 
 class QwenImage21Components(FlowComponents):
@@ -54,7 +50,7 @@ class QwenImage21Components(FlowComponents):
         """The transformer."""
         return QwenImage21Denoiser(
             module=part.module,
-            model_sampling=ModelSampling.flow(math.exp(MU), levels=LEVELS, timestep_scale=1.0),
+            model_sampling=ModelSampling.flow(**asdict(times(part.description))),
             latent=self.latent,
             device=part.device,
             dtype=part.dtype,
@@ -85,9 +81,9 @@ class QwenImage21Components(FlowComponents):
                 advice="take set_text_layer out",
             )
         tokenizer = pieces_of(part)
-        if any(len(tokenizer.ids(word)) != 1 for word in (START, PICTURE)):
+        if any(len(tokenizer.ids(word)) != 1 for word in (TURN, SEEN_TOKEN)):
             raise ModelFormatError(
-                f"its tokenizer does not know {PICTURE}, so it is that of another model",
+                f"its tokenizer does not know {SEEN_TOKEN}, so it is that of another model",
                 where=where,
                 advice="use the one that was published with the text encoder",
             )
@@ -97,7 +93,6 @@ class QwenImage21Components(FlowComponents):
             tokens=tokens,
             module=part.module,
             tokenizer=tokenizer,
-            device=part.device,
         )
 
     def autoencoder(self, part: Module) -> Autoencoder:

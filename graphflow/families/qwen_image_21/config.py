@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from graphflow.errors import ModelFormatError
 from graphflow.families.latent_diffusion.checkpoint import VAE_PREFIXES
-from graphflow.modelfiles.description import Config, JsonValue
+from graphflow.modelfiles.description import Config, Description, JsonValue
+from graphflow.modelfiles.family import FlowTimes
 from graphflow.modelfiles.inferred import Inferred, Shapes, shape_of
 
 VAE_CLASS = "AutoencoderKLQwenImage21"
@@ -123,3 +125,12 @@ def infer_vae(shapes: Shapes, where: str) -> Inferred:
         "scale_factor_spatial": 2 ** (len(levels) - 1),
     }
     return Inferred(VAE_CLASS, "", facts, {"is_residual": True}, frozenset({"is_residual"}))
+
+
+MU = 0.69
+"""Logarithm of the time shift, whatever the size, as ComfyUI has it; the published one is that at 1024 x 1024 pixels."""
+
+
+def times(description: Description) -> FlowTimes:
+    """The noise levels, whatever the model."""
+    return FlowTimes(shift=math.exp(MU), levels=10_000)

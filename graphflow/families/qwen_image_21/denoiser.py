@@ -7,21 +7,19 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-from diffusers.models.transformers.transformer_qwenimage21 import QwenImage21KVCache
 from torch import Tensor
 
 from graphflow.basics.inference import inference
 from graphflow.errors import InvalidInputError
 from graphflow.families.flow.denoiser import FlowDenoiser
-from graphflow.families.flow.exact_times import exact_numbers
-from graphflow.families.flow.patches import pack, unpack
+from graphflow.families.qwen_image_21.network import TOKEN, qwen_image_21_velocity
 from graphflow.families.qwen_image_21.text import PLACES
 from graphflow.values import ConditioningEntry
 
 _BYTES_PER_TOKEN = 34
 """Numbers that a block holds at its peak for each token and channel: query, key and value, and the perceptron."""
-_TOKEN = 2
-"""Samples of a latent along an edge that stand in the place of one token of the text encoder."""
+TEXT = 512
+"""Tokens of a text that memory is reckoned with: nearly all have fewer."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -43,7 +41,7 @@ class QwenImage21Denoiser(FlowDenoiser):
         """Bytes that an evaluation of one latent (C, h, w) of this shape takes at its peak, beside the weights."""
         config = self.module.config
         width = config.num_attention_heads * config.attention_head_dim
-        return int((shape[-2] * shape[-1] + 512) * width * self.dtype.itemsize * _BYTES_PER_TOKEN)
+        return int((shape[-2] * shape[-1] + TEXT) * width * self.dtype.itemsize * _BYTES_PER_TOKEN)
 
     @inference
     def predict(
@@ -67,10 +65,10 @@ class QwenImage21Denoiser(FlowDenoiser):
         self, variation: str | None, x: Tensor, timestep: Tensor, entries: Sequence[ConditioningEntry]
     ) -> Tensor:
         batch, (height, width) = len(x) // len(entries), x.shape[-2:]
-        if height % _TOKEN or width % _TOKEN:
+        if height % TOKEN or width % TOKEN:
             scale = self.latent.downscale
             raise InvalidInputError(
-                f"Qwen-Image 2.1 makes pictures whose edges are multiples of {_TOKEN * scale} pixels, not"
+                f"Qwen-Image 2.1 makes pictures whose edges are multiples of {TOKEN * scale} pixels, not"
                 f" {width * scale} x {height * scale}",
                 where="latent",
                 advice="choose such a size, or give encode_prompts_with_images the pictures and sample its latent",
@@ -80,30 +78,15 @@ class QwenImage21Denoiser(FlowDenoiser):
         if len(places) > 1:  # each by itself
             parts = zip(x.chunk(len(entries)), timestep.chunk(len(entries)), entries, strict=True)
             return torch.cat([self._evaluate(variation, part, time, [entry]) for part, time, entry in parts])
-        text = self.text(entries, batch, self.text_width)
-        pictures = [*references, x.to(self.device, self.dtype)]
-        seen = torch.zeros(1, text.shape[1] + height * width // _TOKEN**2, dtype=torch.bool, device=self.device)
-        seen[:, text.shape[1] :] = True
-        for first, rows, columns in places.pop():
-            seen[:, first : first + rows * columns] = True
-        known, keep = self.recall(entries, variation, batch)
-        cache, mode = known, None if known is None else "cached"
-        if self.kept is not None and known is None:
-            cache, mode = QwenImage21KVCache(len(self.module.transformer_blocks)), "extract"
-        time = timestep.to(self.device, torch.float32)
-        with exact_numbers(self.module.time_text_embed.time_proj, time):
-            output: Tensor = self.module(
-                hidden_states=torch.cat([pack(picture, 1) for picture in pictures], dim=1),
-                encoder_hidden_states=text,
-                timestep=time,
-                img_shapes=[[(1, *picture.shape[-2:]) for picture in pictures]] * len(x),
-                img_mask=seen,
-                kv_cache=cache,
-                kv_cache_mode=mode,
-                return_dict=False,
-            )[0]
-        keep(cache)
-        return unpack(output[:, -height * width :], height, width, 1)
+        return qwen_image_21_velocity(
+            self.module,
+            x.to(self.device, self.dtype),
+            timestep.to(self.device, torch.float32),
+            embeds=self.text(entries, batch, self.text_width),
+            references=references,
+            picture_places=places.pop(),
+            kept=self.recall(entries, variation, batch),
+        )
 
 
 def _places(entry: ConditioningEntry, references: Sequence[Tensor]) -> tuple[tuple[int, int, int], ...]:
@@ -113,7 +96,7 @@ def _places(entry: ConditioningEntry, references: Sequence[Tensor]) -> tuple[tup
         InvalidInputError: The text encoder saw other pictures.
     """
     places = tuple(tuple(place) for place in entry.extras.get(PLACES, ())) if references else ()
-    sizes = [tuple(edge / _TOKEN for edge in reference.shape[-2:]) for reference in references]
+    sizes = [tuple(edge / TOKEN for edge in reference.shape[-2:]) for reference in references]
     if [place[1:] for place in places] != sizes:
         raise InvalidInputError(
             f"the text encoder saw {len(places)} pictures, and the references are {len(sizes)} other ones"

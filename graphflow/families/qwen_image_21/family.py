@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from graphflow.basics.prompt_syntax import unescaped
 from graphflow.families.flow.family import FlowFamily
 from graphflow.families.flow.qwen3_vl import QWEN3_VL
 from graphflow.families.qwen_image_21.config import (
@@ -14,13 +15,22 @@ from graphflow.families.qwen_image_21.config import (
     infer_transformer,
     infer_vae,
     schedule,
+    times,
     vae_prefix,
 )
 from graphflow.families.qwen_image_21.names import transformer_names, vae_names
 from graphflow.families.qwen_image_21.stand_ins import STAND_INS
 from graphflow.modelfiles.description import Config, Kind, Part
 from graphflow.modelfiles.draft import Draft
-from graphflow.modelfiles.family import EncoderRole, LatentFormat, Match, TensorNames, Variant
+from graphflow.modelfiles.family import (
+    EncoderRole,
+    FlowScripts,
+    LatentFormat,
+    Match,
+    ScriptTraits,
+    TensorNames,
+    Variant,
+)
 from graphflow.modelfiles.inferred import Shapes
 
 
@@ -92,6 +102,27 @@ FAMILY = QwenImage21Family(
     roles=(EncoderRole(part="text_encoder", classes=QWEN3_VL.classes),),
     texts={"text_encoder": QWEN3_VL},
     lone=True,
+    tasks={"text2img": "QwenImage21Pipeline"},
+    scripts=ScriptTraits(
+        network="transformer",
+        sources=(
+            "graphflow.families.flow.exact_times",
+            "graphflow.families.flow.patches",
+            "graphflow.families.flow.seeing",
+            "graphflow.families.qwen_image_21.network",
+            "graphflow.families.qwen_image_21.prompts",
+        ),
+        flow=FlowScripts(
+            velocity="qwen_image_21_velocity",
+            times=times,
+            encode="encode_with_qwen3_vl",
+            holder="QwenImagePipeline",
+            reads=unescaped,
+            sees=True,
+            references=lambda _: {"index": ""},
+            keeps="",
+        ),
+    ),
     components_in="graphflow.families.qwen_image_21.components",
     stand_ins=STAND_INS,
 )  # fmt: skip

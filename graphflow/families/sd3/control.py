@@ -6,17 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from graphflow.basics.inference import inference
 from graphflow.errors import InvalidInputError
-from graphflow.families.flow.control import FlowControl, Residuals, spread
-from graphflow.families.flow.patches import whole_patches
+from graphflow.families.flow.control import FlowControl
+from graphflow.families.flow.residuals import Residuals
+from graphflow.families.sd3.steering import sd3_hint, sd3_residuals
 from graphflow.sampling.latent_space import space_of
 from graphflow.values import Vae
-
-BLOCKS = "block_controlnet_hidden_states"
 
 
 @dataclass(kw_only=True, eq=False)
@@ -39,7 +37,7 @@ class Sd3Control(FlowControl):
             hint = hint.where(hint < 0, (hint * 255 / 2 + 1.5) / 2)
         shifted = paints or not config.force_zeros_for_pooled_projection
         space = space_of(self.latent if shifted else replace(self.latent, shift=0.0))
-        return [whole_patches(self.latents(hint, height, width, vae, paints=paints, space=space), config.patch_size)]
+        return [sd3_hint(self.module, self.latents(hint, height, width, vae, paints=paints, space=space))]
 
     @inference
     def residuals(
@@ -50,22 +48,12 @@ class Sd3Control(FlowControl):
         Raises:
             InvalidInputError: The picture is larger than it knows places for.
         """
-        net, latent, pooled = self.module, told["hidden_states"], told["pooled_projections"]
-        config = net.config
-        if net.pos_embed is None:  # Stability AI's have the transformer's
-            latent = transformer.pos_embed(latent)
-        elif max(latent.shape[-2:]) > (most := config.pos_embed_max_size * config.patch_size):
+        config, latent = self.module.config, told["hidden_states"]
+        most = (config.pos_embed_max_size or 0) * config.patch_size
+        if self.module.pos_embed is not None and max(latent.shape[-2:]) > most:
             raise InvalidInputError(
                 f"the ControlNet knows places for pictures of up to {most * self.latent.downscale} pixels along an edge",
                 where="control_net",
                 advice="make a smaller picture and upscale it",
             )
-        (samples,) = net(
-            hidden_states=latent,
-            controlnet_cond=encoded[0],
-            encoder_hidden_states=None if self.width is None else told["encoder_hidden_states"],
-            pooled_projections=torch.zeros_like(pooled) if config.force_zeros_for_pooled_projection else pooled,
-            timestep=told["timestep"],
-            return_dict=False,
-        )
-        return spread(BLOCKS, samples, len(transformer.transformer_blocks), strength, whole=False)
+        return sd3_residuals(self.module, encoded[0], told, strength, transformer)

@@ -9,11 +9,12 @@ from torch import Tensor
 
 from graphflow.basics.inference import inference
 from graphflow.errors import InvalidInputError
-from graphflow.families.flow.control import by_block
 from graphflow.families.flow.denoiser import FlowDenoiser
 from graphflow.families.flow.patches import whole_patches
-from graphflow.families.sd3.control import BLOCKS, Sd3Control
+from graphflow.families.flow.residuals import by_block
+from graphflow.families.sd3.control import Sd3Control
 from graphflow.families.sd3.network import sd3_velocity
+from graphflow.families.sd3.steering import BLOCKS
 from graphflow.values import ConditioningEntry
 
 _BYTES_PER_TOKEN = 20

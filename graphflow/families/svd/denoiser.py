@@ -23,6 +23,8 @@ _DEFAULTS = {"fps": 6.0, "motion": 127.0, "noise_augmentation": 0.0}
 class SvdDenoiser(FlowDenoiser):
     """The UNet over space and time."""
 
+    spans_batch = True
+
     @property
     def text_width(self) -> int | None:
         """Width of the image embedding that it reads in place of text."""

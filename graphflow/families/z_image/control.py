@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
 from graphflow.basics.inference import inference
-from graphflow.families.flow.control import FlowControl, Residuals, require_layers
-from graphflow.families.flow.patches import whole_patches
+from graphflow.families.flow.control import FlowControl, require_layers
+from graphflow.families.flow.residuals import Residuals
+from graphflow.families.z_image.steering import z_image_hint, z_image_residuals
 from graphflow.values import Vae
-
-LAYERS = "controlnet_block_samples"
-_LENT = (
-    "t_scale", "t_embedder", "all_x_embedder", "cap_embedder", "rope_embedder", "noise_refiner", "context_refiner",
-    "x_pad_token", "cap_pad_token",
-)  # fmt: skip
-"""What a ControlNet has of its transformer."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -39,7 +32,9 @@ class ZImageControl(FlowControl):
     @inference
     def encode(self, hint: Tensor, height: int, width: int, vae: Vae | None = None) -> list[Tensor]:
         """The latents (K, C, h, w) of the picture and, of later ones, what is known of another one to be filled in."""
-        return [whole_patches(self.filled_latents(hint, height, width, vae, self.module.config.control_in_dim))]
+        return [
+            z_image_hint(self.module, self.filled_latents(hint, height, width, vae, self.module.config.control_in_dim))
+        ]
 
     @inference
     def residuals(
@@ -51,16 +46,4 @@ class ZImageControl(FlowControl):
             InvalidInputError: It steers layers that the transformer has not.
         """
         require_layers(self.module.config.control_layers_places, len(transformer.layers))
-        with _lent(self.module, transformer):
-            found = self.module(**told, control_context=list(encoded[0][:, :, None]), conditioning_scale=strength)
-        return {(LAYERS, layer): sample for layer, sample in found.items()}
-
-
-@contextmanager
-def _lent(net: Any, transformer: Any) -> Iterator[None]:
-    """Give a ControlNet the layers of its transformer until the block ends, without making them its own."""
-    try:
-        vars(net).update({name: getattr(transformer, name) for name in _LENT})
-        yield
-    finally:
-        vars(net).update(dict.fromkeys(_LENT))
+        return z_image_residuals(self.module, encoded[0], told, strength, transformer)

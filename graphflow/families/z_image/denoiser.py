@@ -12,8 +12,9 @@ from torch import Tensor
 from graphflow.errors import InvalidInputError
 from graphflow.families.flow.next_dit import NextDenoiser
 from graphflow.families.flow.patches import whole_patches
-from graphflow.families.z_image.control import LAYERS, ZImageControl
+from graphflow.families.z_image.control import ZImageControl
 from graphflow.families.z_image.network import z_image_velocity
+from graphflow.families.z_image.steering import by_layer
 from graphflow.values import ConditioningEntry
 
 
@@ -43,4 +44,4 @@ class ZImageDenoiser(NextDenoiser):
         latent = whole_patches(x)
         told = {"x": list(latent[:, :, None]), "t": 1 - time, "cap_feats": list(text)}
         steering = self.steering(entries, latent.shape, told, self.module.config.dim)
-        return {LAYERS: {layer: sample for (_, layer), sample in steering.items()}} if steering else {}
+        return dict(by_layer(steering))

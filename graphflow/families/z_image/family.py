@@ -16,7 +16,7 @@ from graphflow.families.z_image.config import (
 )
 from graphflow.families.z_image.names import control_names, transformer_names
 from graphflow.families.z_image.stand_ins import STAND_INS
-from graphflow.modelfiles.family import EncoderRole, FlowScripts, LatentFormat, ScriptTraits, Variant
+from graphflow.modelfiles.family import EncoderRole, FlowCall, FlowScripts, LatentFormat, ScriptTraits, Variant
 
 FAMILY = FlowFamily(
     name="z-image",
@@ -46,13 +46,23 @@ FAMILY = FlowFamily(
     tasks={"text2img": "ZImagePipeline"},
     scripts=ScriptTraits(
         network="transformer",
-        sources=("graphflow.families.flow.patches", "graphflow.families.z_image.network"),
+        sources=(
+            "graphflow.families.flow.language_states",
+            "graphflow.families.flow.patches",
+            "graphflow.families.z_image.network",
+        ),
         flow=FlowScripts(
             velocity="z_image_velocity",
             times=times,
             encode="encode_with_language_model",
-            options={"template": TEMPLATE},
+            options=lambda _: {"template": TEMPLATE},
             reads=plainly,
+            call=FlowCall(
+                arguments={"guidance_scale": 0.0},
+                scale=("guidance_scale", 1),
+                embeds={"embeds": "prompt_embeds"},
+                listed=True,
+            ),
         ),
     ),
     components_in="graphflow.families.z_image.components",

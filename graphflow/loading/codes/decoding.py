@@ -119,15 +119,15 @@ def unrotate(values: Tensor, group: int, exact: bool = True) -> Tensor:
     """Undo ConvRot's rotation of each group of columns; the Hadamard matrix is its own inverse.
 
     Args:
-        values: (n, K).
+        values: (..., K).
         group: How many columns were rotated together.
         exact: Add up as those who write these formats do; else in two steps, which is three times faster and rounds
             otherwise.
     """
     if exact or group != _SQUARE:
         return (
-            values.unflatten(1, (-1, group)) @ _kept(hadamard, group, values.device)
-        ).flatten(1)
+            values.unflatten(-1, (-1, group)) @ _kept(hadamard, group, values.device)
+        ).flatten(-2)
     root = _kept(
         hadamard, 16, values.device
     )  # 256 columns as a square, mixed along either edge
@@ -154,16 +154,12 @@ def _made_once(make: Callable[..., Tensor], *given: Any) -> Tensor:
         return make(*given)
 
 
-def affine(
-    tensors: Mapping[str, Tensor], exact: bool, *, decode: Decode, rotation: int = 0
-) -> Tensor:
-    """Decoded codes x scale (x the tensor's scale) (+ zero) (un-rotated) (/ smooth) (+ a branch of low rank).
+def affine(tensors: Mapping[str, Tensor], *, decode: Decode) -> Tensor:
+    """Decoded codes x scale (x the tensor's scale) (+ zero) (/ smooth) (+ a branch of low rank).
 
     Args:
         tensors: `codes`, and what else there is of `scale`, `second`, `zero`, `smooth`, `up`, `down`.
-        exact: As in :func:`unrotate`.
         decode: What the codes mean.
-        rotation: Columns that were rotated together; 0 where none were.
     """
     values = decode(tensors["codes"])
     if (scale := tensors.get("scale")) is not None:
@@ -177,8 +173,6 @@ def affine(
             .add_(zero.float()[..., None])
             .flatten(1)
         )
-    if rotation:
-        values = unrotate(values, rotation, exact)
     if (smooth := tensors.get("smooth")) is not None:
         values = values / smooth
     if (up := tensors.get("up")) is not None:

@@ -15,7 +15,7 @@ from graphflow.errors import ModelFormatError
 _IQ4 = (-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113)
 
 
-def dequantise(tensors: Mapping[str, Tensor], exact: bool = True, *, kind: str) -> Tensor:
+def dequantise(tensors: Mapping[str, Tensor], *, kind: str) -> Tensor:
     """Values of blocks of a type.
 
     Raises:
@@ -56,15 +56,24 @@ def _half(blocks: Tensor, start: int) -> Tensor:
     return blocks[:, start : start + 2].contiguous().view(torch.float16).float()
 
 
+def _words(blocks: Tensor, start: int, stop: int) -> Tensor:
+    """Bytes of each block, four in a number: (n, m) int32, whose operations take a quarter of the time."""
+    return blocks[:, start:stop].contiguous().view(torch.int32)
+
+
+def _bytes(words: Tensor) -> Tensor:
+    return words.contiguous().view(torch.uint8)
+
+
 def _nibbles(codes: Tensor, run: int) -> Tensor:
     """Nibbles (n, 2m): of each run of bytes first all low ones, then all high ones."""
-    parts = codes.unflatten(1, (-1, run))
+    parts = codes.contiguous().unflatten(1, (-1, run))
     return torch.stack((parts & 15, parts >> 4), 2).flatten(1)
 
 
 def _bits(codes: Tensor, run: int, width: int) -> Tensor:
     """Fields of some bits (n, m * 8/width): of each run of bytes first all lowest fields, then the next."""
-    parts, mask = codes.unflatten(1, (-1, run)), (1 << width) - 1
+    parts, mask = codes.contiguous().unflatten(1, (-1, run)), (1 << width) - 1
     return torch.stack([(parts >> shift) & mask for shift in range(0, 8, width)], 2).flatten(1)
 
 
@@ -116,10 +125,14 @@ def _q3_k(blocks: Tensor) -> Tensor:
 
 def _scale_and_less(blocks: Tensor) -> tuple[Tensor, Tensor]:
     """Scales and what is taken off, eight of six bits each."""
-    first, second, mixed = blocks[:, 4:8], blocks[:, 8:12], blocks[:, 12:16]
-    scale = torch.cat((first & 63, (mixed & 15) | ((first >> 2) & 48)), 1)
-    less = torch.cat((second & 63, (mixed >> 4) | ((second >> 2) & 48)), 1)
-    return _half(blocks, 0) * scale.float(), _half(blocks, 2) * less.float()
+    first, second, mixed = _words(blocks, 4, 16).unbind(1)
+    low, upper = 0x0F0F0F0F, 0x30303030
+    packed = (
+        *(first & 0x3F3F3F3F, (mixed & low) | ((first >> 2) & upper)),
+        *(second & 0x3F3F3F3F, ((mixed >> 4) & low) | ((second >> 2) & upper)),
+    )
+    scale, less = _bytes(torch.stack(packed, 1)).float().chunk(2, 1)
+    return scale * _half(blocks, 0), less * _half(blocks, 2)
 
 
 def _q4_k(blocks: Tensor) -> Tensor:

@@ -18,12 +18,12 @@ def unpack_eight(raw: Raw, layer: PackedLayer) -> PackedWeight:
     rows, columns = layer.shape
     entries, shared = scale_table(raw["scale"], rows, scale_rows(tuple(raw["scale"].shape), layer.shape))
     group = rotation(layer.options, columns) if layer.options.get("convrot") else 0
-    dequantise = partial(affine, decode=as_float, rotation=group)
-    return PackedWeight({"codes": raw["weight"], **entries}, shared, layer.shape, dequantise)
+    dequantise = partial(affine, decode=as_float)
+    return PackedWeight({"codes": raw["weight"], **entries}, shared, layer.shape, dequantise, rotation=group)
 
 
 def unpack_four(raw: Raw, layer: PackedLayer) -> PackedWeight:
     """Bring a layer's tensors in order."""
     entries = {"codes": raw["weight"].view(torch.uint8), "scale": raw["scale"].float().reshape(-1, 1)}
-    dequantise = partial(affine, decode=signed_nibbles, rotation=rotation(layer.options, layer.shape[1]))
-    return PackedWeight(entries, {}, layer.shape, dequantise)
+    group = rotation(layer.options, layer.shape[1])
+    return PackedWeight(entries, {}, layer.shape, partial(affine, decode=signed_nibbles), rotation=group)

@@ -59,7 +59,7 @@ def unpack_vector(raw: Raw, layer: PackedLayer) -> Tensor:
     if f"weight{BESIDE}" in raw:
         total += _scales(raw[f"weight{BESIDE}"][None]).flatten()
     if f"weight{SHIFTED}" in raw:
-        total += _SHIFT * affine(_codes_and_scales(_ending(raw, SHIFTED)), True, decode=signed_nibbles).sum(1)
+        total += _SHIFT * affine(_codes_and_scales(_ending(raw, SHIFTED)), decode=signed_nibbles).sum(1)
     return _part(total, layer.options)
 
 
@@ -129,6 +129,6 @@ def _ending(raw: Raw, end: str) -> Raw:
     }
 
 
-def _side_by_side(tensors: Mapping[str, Tensor], exact: bool, *, decode: Decode) -> Tensor:
-    halves = (affine(_ending(tensors, end), exact, decode=decode) for end in ("", BESIDE))
+def _side_by_side(tensors: Mapping[str, Tensor], *, decode: Decode) -> Tensor:
+    halves = (affine(_ending(tensors, end), decode=decode) for end in ("", BESIDE))
     return torch.cat(tuple(halves), 1)

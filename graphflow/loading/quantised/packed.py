@@ -9,14 +9,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from graphflow.loading.codes.decoding import unrotate
 from graphflow.modelfiles.family import Change, Rows
 
-Dequantise = Callable[[Mapping[str, Tensor], bool], Tensor]
-"""From tensors of some entries to their float32 values, one entry a row; and whether these are used as they are, not
-rounded to half precision, so that every bit counts."""
+Dequantise = Callable[[Mapping[str, Tensor]], Tensor]
+"""From tensors of some entries to their float32 values, one entry a row."""
 
-_CHUNK = 1 << 18
+_CHUNK = 1 << 19
 """Values that are dequantised at once on a CPU, where they stay in its cache."""
+_PART = 1 << 22
+"""Values of a weight that a linear layer multiplies by at once there: the system gives larger ones new pages each time,
+which takes longer than to dequantise them."""
 _NAME = "packed_weight"
 _HOLDERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Embedding)
 
@@ -32,6 +35,7 @@ class PackedWeight(nn.Module):  # type: ignore[misc]
         shape: The weight's shape.
         dequantise: What makes values of some entries.
         width: Columns of a row with its padding; 0 where there is none.
+        rotation: Columns that ConvRot rotated together, which is not undone in these values; 0 where none were.
     """
 
     def __init__(
@@ -42,11 +46,13 @@ class PackedWeight(nn.Module):  # type: ignore[misc]
         dequantise: Dequantise,
         *,
         width: int = 0,
+        rotation: int = 0,
     ) -> None:
         super().__init__()
         self.shape = tuple(shape)
         self.dequantise = dequantise
         self.width = width
+        self.rotation = rotation
         self.dtype = torch.float32
         self.change: Callable[[Tensor], Tensor] | None = None
         self.entry_names = tuple(entries)
@@ -78,8 +84,28 @@ class PackedWeight(nn.Module):  # type: ignore[misc]
         if self.change is not None or not self._per_row:
             return self.dense()[index]
         entries = (index[:, None] * self._per_row + torch.arange(self._per_row, device=index.device)).flatten()
-        values = self.dequantise(self._some(lambda tensor: tensor[entries]), self.dtype == torch.float32)
-        return self._shaped(values, len(index)).to(self.dtype)
+        return self._made(lambda tensor: tensor[entries], len(index)).to(self.dtype)
+
+    def linear(self, x: Tensor, bias: Tensor | None) -> Tensor:
+        """X W^T + b; of a weight that was rotated, and whose values are rounded to half precision, x is rotated instead.
+
+        Args:
+            x: (..., columns).
+            bias: (rows,).
+        """
+        turned = self.rotation > 0 and self.change is None and self.dtype != torch.float32
+        if turned:
+            x = _turned(x, self.rotation)
+        rows, step = self.shape[0], max(1, _PART // self.shape[1])
+        if self.change is not None or not self._per_row or step >= rows or not _in_parts(x):
+            weight = self.dense() if self.change is not None else self._values(self.dtype, turned=turned)
+            return nn.functional.linear(x, weight, bias)
+        result = x.new_empty(*x.shape[:-1], rows)
+        for first in range(0, rows, step):
+            part = slice(first, min(rows, first + step))
+            weight = self._values(self.dtype, part, turned=turned)
+            result[..., part] = nn.functional.linear(x, weight, None if bias is None else bias[part])
+        return result
 
     def changed(self, change: Change) -> PackedWeight | None:
         """The same weight as a file's change makes it; None where that cannot be done packed."""
@@ -118,18 +144,27 @@ class PackedWeight(nn.Module):  # type: ignore[misc]
         """Entries of a row; 0 where entries do not end with rows."""
         return 0 if self.entries % self.shape[0] else self.entries // self.shape[0]
 
-    def _values(self, dtype: torch.dtype) -> Tensor:
-        count = self.entries
-        values = self.width or -(-_size(self.shape) // max(1, count))
+    def _values(self, dtype: torch.dtype, rows: slice | None = None, *, turned: bool = False) -> Tensor:
+        """The weight without its change, or some rows of it; `turned` leaves ConvRot's rotation in it."""
+        first, last = (0, self.shape[0]) if rows is None else (rows.start, rows.stop)
+        begin, end = (0, self.entries) if rows is None else (first * self._per_row, last * self._per_row)
+        values = self.width or -(-_size(self.shape) // max(1, self.entries))
         step = max(1, _CHUNK // max(1, values))
-        device, exact = self._buffers[self.entry_names[0]].device, dtype == torch.float32
-        if device.type != "cpu" or step >= count or torch.compiler.is_compiling():
-            return self._shaped(self.dequantise(self._some(lambda tensor: tensor), exact), self.shape[0]).to(dtype)
-        whole = torch.empty(count, values, dtype=dtype)
-        for first in range(0, count, step):
-            part = slice(first, first + step)
-            whole[part] = self.dequantise(self._some(partial(_part, part=part)), exact)
-        return self._shaped(whole, self.shape[0])
+        if step >= end - begin or not _in_parts(self._buffers[self.entry_names[0]]):
+            return self._made(lambda tensor: tensor[begin:end], last - first, turned=turned).to(dtype)
+        whole = torch.empty(end - begin, values, dtype=dtype)
+        for place in range(begin, end, step):
+            part = slice(place, min(end, place + step))
+            made = self._unshaped(partial(_part, part=part), turned=turned)
+            whole[place - begin : part.stop - begin] = made
+        return self._shaped(whole, last - first)
+
+    def _unshaped(self, take: Callable[[Tensor], Tensor], *, turned: bool = False) -> Tensor:
+        values = self.dequantise(self._some(take))
+        return values if turned or not self.rotation else unrotate(values, self.rotation)
+
+    def _made(self, take: Callable[[Tensor], Tensor], rows: int, *, turned: bool = False) -> Tensor:
+        return self._shaped(self._unshaped(take, turned=turned), rows)
 
     def _shaped(self, values: Tensor, rows: int) -> Tensor:
         if self.width:
@@ -161,7 +196,8 @@ class PackedWeight(nn.Module):  # type: ignore[misc]
 
     def _like(self, entries: Mapping[str, Tensor], shape: tuple[int, ...], width: int) -> PackedWeight:
         shared = {name: tensor for name, tensor in self._buffers.items() if name not in self.entry_names}
-        return PackedWeight(entries, shared, shape, self.dequantise, width=width if width != shape[-1] else 0)
+        width = width if width != shape[-1] else 0
+        return PackedWeight(entries, shared, shape, self.dequantise, width=width, rotation=self.rotation)
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         """Stand in a state dict as the weight that it is."""
@@ -190,12 +226,19 @@ def _holding(cls: type[nn.Module]) -> type[nn.Module]:
     members: dict[str, Any] = {"weight": property(_weight), "__module__": cls.__module__, "__doc__": cls.__doc__}
     if issubclass(cls, nn.Embedding):
         members["forward"] = _embed
+    elif cls.forward is nn.Linear.forward:
+        members["forward"] = _linear
     return type(cls.__name__, (cls,), members)
 
 
 def _weight(module: nn.Module) -> Tensor:
     rows = module.__dict__.get("_rows_in_use")
     return module._modules[_NAME].dense() if rows is None else rows
+
+
+def _linear(module: nn.Module, x: Tensor) -> Tensor:
+    result: Tensor = module._modules[_NAME].linear(x, module.bias)
+    return result
 
 
 def _embed(module: nn.Module, ids: Tensor) -> Tensor:
@@ -206,6 +249,18 @@ def _embed(module: nn.Module, ids: Tensor) -> Tensor:
         return super(type(module), module).forward(places)
     finally:
         del module.__dict__["_rows_in_use"]
+
+
+def _in_parts(tensor: Tensor) -> bool:
+    """Whether what is computed from a tensor is computed part by part."""
+    return tensor.device.type == "cpu" and not torch.compiler.is_compiling()
+
+
+def _turned(x: Tensor, group: int) -> Tensor:
+    """Columns of x rotated, float32 on the way."""
+    rows = x.reshape(-1, x.shape[-1])
+    parts = rows.split(max(1, _CHUNK // rows.shape[1])) if _in_parts(x) else (rows,)
+    return torch.cat([unrotate(part.float(), group, exact=False).to(x.dtype) for part in parts]).view(x.shape)
 
 
 def _part(tensor: Tensor, part: slice) -> Tensor:

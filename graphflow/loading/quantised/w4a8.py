@@ -15,7 +15,6 @@ from graphflow.loading.codes.decoding import (
     offset_nibbles,
     plain_nibbles,
     six_bits,
-    unrotate,
 )
 from graphflow.loading.quantised.packed import PackedWeight
 from graphflow.loading.quantised.tables import Raw, eight_bit_float
@@ -35,15 +34,15 @@ def unpack(raw: Raw, layer: PackedLayer) -> PackedWeight:
     shared = {"codebook": raw["codebook"].float().reshape(-1)} if "codebook" in raw else {}
     columns = layer.shape[1]
     decode = six_bits if raw["weight"].shape[1] * 2 > columns else plain_nibbles if shared else offset_nibbles
-    dequantise = partial(_values, decode=decode, group=rotation(layer.options, columns))
-    return PackedWeight(entries, shared, layer.shape, dequantise)
+    turn = rotation(layer.options, columns)
+    return PackedWeight(entries, shared, layer.shape, partial(_values, decode=decode), rotation=turn)
 
 
-def _values(tensors: Mapping[str, Tensor], exact: bool, *, decode: Decode, group: int) -> Tensor:
+def _values(tensors: Mapping[str, Tensor], *, decode: Decode) -> Tensor:
     values = decode(tensors["codes"])
     if (book := tensors.get("codebook")) is not None:
         values = book[values.int()]
     values = by_block(values, as_float(tensors["relative"])).round_().clamp_(-127, 127).mul_(tensors["channel"])
     if (correction := tensors.get("correction")) is not None:
         values = values.unflatten(1, (correction.shape[1], -1)).add_(correction[..., None]).flatten(1)
-    return unrotate(values, group, exact)
+    return values

@@ -57,6 +57,7 @@ class Sampler:
         log_snr_form: it is written for alpha = 1, so flow models are brought to that form.
         stops_early: it ends at the lowest level above zero, so one with a single such level returns what it got.
         stays: a step from a level to itself does something; for the others it does nothing and divides by 0.
+        spans_batch: how it goes on depends on all items of a batch, so several samplings are never one.
         renoises_kept: what a noise mask keeps carries noise of its own on the way, not the noise of the start.
     """
 
@@ -68,6 +69,7 @@ class Sampler:
     stops_early: bool = False
     stays: bool = False
     renoises_kept: bool = False
+    spans_batch: bool = False
 
 
 def _gaussian(run: Any, **options: Any) -> Sampler:
@@ -97,7 +99,9 @@ SAMPLERS: Mapping[str, Sampler] = MappingProxyType(
         ),
         "lms": Sampler(run=multistep.lms),
         "dpm_fast": Sampler(run=dpm_solver.dpm_fast, stops_early=True),
-        "dpm_adaptive": _gaussian(dpm_solver.dpm_adaptive, stops_early=True),
+        "dpm_adaptive": _gaussian(
+            dpm_solver.dpm_adaptive, stops_early=True, spans_batch=True
+        ),
         "dpmpp_2s_ancestral": _gaussian(dpmpp.dpmpp_2s_ancestral),
         "dpmpp_2s_ancestral_cfg_pp": _gaussian(
             dpmpp.dpmpp_2s_ancestral_cfg_pp, needs_uncond=True

@@ -1,0 +1,58 @@
+"""What ControlNets of transformers on a flow add behind blocks; exported scripts carry these functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+Residuals = dict[tuple[str, int], Tensor]
+"""What is added behind blocks: by the transformer's argument that takes it, and the block's number."""
+
+
+def summed(found: Iterable[Residuals]) -> Residuals:
+    """The sum of what several ControlNets add."""
+    total: Residuals = {}
+    for residuals in found:
+        for place, sample in residuals.items():
+            total[place] = total[place] + sample if place in total else sample
+    return total
+
+
+def over_blocks(
+    name: str, samples: Sequence[Tensor] | None, blocks: int, strength: float, *, whole: bool = True
+) -> Residuals:
+    """Give each of so many blocks one of the samples, the first ones to the first blocks.
+
+    Args:
+        name: The transformer's argument that takes them.
+        samples: Of each of the ControlNet's blocks.
+        blocks: The transformer's.
+        strength: Factor on them.
+        whole: Whether each sample goes to as many blocks as the others, rounded up, or to their exact share.
+    """
+    if not samples:
+        return {}
+    scaled, count = [sample * strength for sample in samples], len(samples)
+    each = -(-blocks // count) if whole else blocks / count
+    return {(name, block): scaled[int(block / each)] for block in range(blocks)}
+
+
+def by_block(residuals: Residuals, counts: Mapping[str, int], further: int = 0) -> dict[str, list[Tensor]]:
+    """Residuals as a transformer takes them, by argument.
+
+    Args:
+        residuals: What ControlNets add.
+        counts: How many blocks read each argument.
+        further: How many tokens follow the picture's, which get nothing.
+    """
+    if not residuals:
+        return {}
+    nothing = torch.zeros_like(next(iter(residuals.values())))
+    return {
+        name: [functional.pad(residuals.get((name, block), nothing), (0, 0, 0, further)) for block in range(count)]
+        for name, count in counts.items()
+        if any(place[0] == name for place in residuals)
+    }

@@ -1,0 +1,255 @@
+"""The HTTP interface, on top of :class:`graphflow.jobs.queue.Jobs`.
+
+:func:`make_app` puts the parts together. Another interface is one more function that takes a :class:`Service` and returns
+a router; ``make_app(service, [router, …])`` mounts it behind the same guard, which looks at Host, Origin and token, bounds
+requests, and gives every answer headers with which nothing in it runs. Such a router
+
+- submits with ``service.submit(...)`` (``origin`` and ``extra`` keep what is its own with the job, ``id`` may be the client's),
+- reads ``service.jobs``: ``job``, ``jobs(origin=…)``, ``waiting``, ``counts``, ``files``, ``file``, ``cancel``, ``remove``,
+- learns what happens from ``service.jobs.listen(listener)`` (the run's own events, with previews, from worker threads) or
+  from ``service.jobs.feed(id).follow()`` (JSON, in an event loop),
+- keeps files that clients send in ``service.uploads``, and sends files back with :func:`file_response`,
+- raises the errors of :mod:`graphflow.errors`; :data:`STATUS` says what becomes of them.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from fastapi import APIRouter, FastAPI, HTTPException, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.middleware.cors import CORSMiddleware
+
+from graphflow.basics.jsontools import loads
+from graphflow.errors import GraphflowError, InvalidInputError, LimitError, WorkflowError
+from graphflow.jobs.job import Job, JobConflictError, QueueFullError, UnknownJobError
+from graphflow.jobs.queue import Bounds, Jobs
+from graphflow.jobs.telling import error_json
+from graphflow.service.guard import Guard
+from graphflow.service.options import ServiceOptions
+from graphflow.service.uploads import Uploads
+from graphflow.service.views import WorkflowAsked
+
+if TYPE_CHECKING:
+    from graphflow.document.opening import Openable
+    from graphflow.session import Session
+
+STATUS: tuple[tuple[type[GraphflowError], int], ...] = (
+    (UnknownJobError, 404),
+    (JobConflictError, 409),
+    (QueueFullError, 429),
+    (LimitError, 413),
+    (InvalidInputError, 422),
+)
+"""The status of an answer by the error that it tells; others are a 500."""
+
+SHOWN = {
+    ".png": "image/png", ".webp": "image/webp", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".gif": "image/gif",
+    ".mp4": "video/mp4", ".webm": "video/webm", ".wav": "audio/wav", ".flac": "audio/flac",
+}  # fmt: skip
+"""Content types of files that a browser may show; it saves all others."""
+
+_log = logging.getLogger("graphflow.service")
+
+
+class Service:
+    """What answers requests: the jobs of a folder, and the files that clients sent.
+
+    Args:
+        session: Where jobs are carried out.
+        folder: Where all of it is kept; made if it is missing.
+        options: What is allowed.
+        workers: How many jobs are carried out at the same time.
+        bounds: How much it takes and keeps; ``pixels`` is that of the options.
+
+    Raises:
+        StoreError: The folder cannot be used, or another process has it.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        folder: Path,
+        options: ServiceOptions = ServiceOptions(),  # noqa: B008  # it is frozen
+        *,
+        workers: int = 1,
+        bounds: Bounds = Bounds(),  # noqa: B008  # it is frozen
+    ) -> None:
+        self.session = session
+        self.options = options
+        uploads = folder / "uploads"
+        bounds = replace(bounds, pixels=options.pixels)
+        self.jobs = Jobs(session, folder, input_folder=uploads, workers=workers, bounds=bounds)
+        self.uploads = Uploads(uploads, most=options.uploads_bytes, pixels=options.pixels)
+        self.uploads.prune(bounds.seconds)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop what runs, as interrupted."""
+        self.jobs.close()
+
+    def opened(self, workflow: str | Mapping[str, Any]) -> Openable:
+        """Return a workflow that a stranger names; a text is a packaged workflow's name and never a path.
+
+        Raises:
+            InvalidInputError: There is none of this name.
+        """
+        if not isinstance(workflow, str):
+            return workflow
+        from graphflow.document.document import read
+        from graphflow.workflows import path
+
+        return read(path(workflow))
+
+    def submit(self, asked: WorkflowAsked, **options: Any) -> tuple[Job, bool]:
+        """Queue a job for what was asked; returns it, and whether it is new.
+
+        Args:
+            asked: What was asked.
+            **options: As in :meth:`graphflow.jobs.queue.Jobs.submit`.
+        """
+        given = asked.model_dump()
+        known = ("metadata", "previews")
+        return self.jobs.submit(
+            lambda: self.jobs.prepare(
+                self.opened(asked.workflow),
+                asked.inputs,
+                asked.overrides,
+                targets=asked.targets,
+                safety=asked.safety,
+                **{name: given[name] for name in known if name in given},
+            ),
+            asked=given,
+            **{name: given[name] for name in ("priority", "paused") if name in given},
+            **options,
+        )
+
+
+class _BoundedRequest(Request):
+    """A request whose JSON is read as a stranger's: bounded in depth and count, no key twice, no NaN."""
+
+    async def json(self) -> Any:
+        """Return the body."""
+        try:
+            return loads(await self.body(), source="the request")
+        except LimitError as error:
+            raise HTTPException(413, detail=error_json(error)) from error
+        except WorkflowError as error:
+            raise HTTPException(400, detail=error_json(error)) from error
+
+
+class BoundedRoute(APIRoute):
+    """A route that reads JSON within bounds; every router of this service has it."""
+
+    def get_route_handler(self) -> Callable[[Request], Any]:
+        """Return what handles a request."""
+        inner = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            return await inner(_BoundedRequest(request.scope, request.receive))
+
+        return handle
+
+
+def make_app(service: Service, routers: Sequence[APIRouter]) -> FastAPI:
+    """Put the application together; closing it closes the service.
+
+    Args:
+        service: What answers.
+        routers: The interfaces.
+    """
+    from graphflow import __version__
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        service.close()
+
+    app = FastAPI(
+        title="graphflow",
+        version=__version__ or "0",
+        lifespan=lifespan,
+        openapi_url="/v1/openapi.json",
+        docs_url=None,  # their pages run scripts of other servers
+        redoc_url=None,
+        redirect_slashes=False,
+        telemetry={"tracing": False},
+    )
+    for kind, handler in _HANDLERS.items():
+        app.add_exception_handler(kind, handler)
+    for router in routers:
+        app.include_router(router)
+    if service.options.origins:
+        app.add_middleware(
+            CORSMiddleware, allow_origins=list(service.options.origins), allow_methods=["*"], allow_headers=["*"]
+        )
+    app.add_middleware(Guard, options=service.options)
+    return app
+
+
+def file_response(path: Path) -> FileResponse:
+    """Return the answer that sends a file: a picture may be shown, anything else is saved, nothing runs."""
+    kind = SHOWN.get(path.suffix.lower())
+    return FileResponse(
+        path,
+        media_type=kind or "application/octet-stream",
+        filename=path.name,
+        content_disposition_type="inline" if kind else "attachment",
+    )
+
+
+def error_response(status: int, told: Mapping[str, Any]) -> JSONResponse:
+    """Return the answer that tells an error."""
+    shown = {name: told.get(name) for name in ("message", "where", "advice", "problems") if name in told}
+    headers = {"retry-after": "1"} if status == 429 else None
+    return JSONResponse(shown, status, headers=headers)
+
+
+async def _known_error(request: Request, error: Exception) -> Response:
+    status = next((status for kind, status in STATUS if isinstance(error, kind)), 500)
+    return error_response(status, error_json(error))
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, StarletteHTTPException)
+    told = error.detail if isinstance(error.detail, Mapping) else {"message": str(error.detail)}
+    answer = error_response(error.status_code, told)
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+async def _wrong_request(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    problems = list(_problems(error.errors()))
+    return error_response(422, {"message": "the request has a problem", "problems": problems})
+
+
+def _problems(errors: Iterable[Mapping[str, Any]]) -> Iterable[dict[str, str]]:
+    for error in errors:
+        yield {"path": ".".join(map(str, error["loc"])), "message": str(error["msg"]), "advice": ""}
+
+
+async def _bug(request: Request, error: Exception) -> Response:
+    _log.error("%s %s", request.method, request.url.path, exc_info=error)
+    return error_response(500, {"message": "this is a bug in graphflow", "advice": "the service's log has the details"})
+
+
+_HANDLERS: Mapping[type[Exception], Callable[[Request, Exception], Any]] = {
+    GraphflowError: _known_error,
+    StarletteHTTPException: _http_error,
+    RequestValidationError: _wrong_request,
+    Exception: _bug,
+}

@@ -1,0 +1,210 @@
+"""Nodes that find things in pictures, outline them, and remove what is behind them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated
+
+from pydantic import Field
+
+from graphflow import runtime
+from graphflow.limits import LIMITS
+from graphflow.spec.decorator import ModelName, node
+from graphflow.values import Mask, Segments, VisionModel
+
+from ..choices import Offset
+from .common import CropFactor, Pictures, Things
+
+__all__ = ["detect_segments", "foreground_mask", "outline_segments", "segments_from_mask", "tile_segments"]
+
+Sure = Annotated[float, Field(ge=0, le=1)]
+Growth = Annotated[
+    int, Field(ge=-512, le=512, description="edge in pixels of the square by which masks grow; negative shrinks")
+]
+
+
+@node("detect_segments", lane="device")
+def detect_segments(
+    image: Pictures,
+    detector: Annotated[
+        str,
+        ModelName("detector"),
+        Field(
+            min_length=1,
+            description="an ONNX file of a YOLO network, or a folder of transformers: DETR and its kin, Grounding DINO,"
+            " CLIPSeg",
+        ),
+    ],
+    words: Annotated[
+        str, Field(max_length=LIMITS.text, description="what to look for, divided by commas, where it goes by words")
+    ] = "",
+    threshold: Annotated[Sure, Field(description="how sure the detector has to be")] = 0.5,
+    outline: Annotated[
+        bool, Field(description="take the outline where the detector gives one; else the whole box")
+    ] = False,
+    dilation: Growth = 0,
+    crop_factor: CropFactor = 3.0,
+    smallest: Annotated[Offset, Field(description="leave out things of which an edge is not longer, in pixels")] = 10,
+) -> Segments:
+    """Find things in pictures; those of each picture are in the order of the detector's certainty.
+
+    YOLO networks come as Ultralytics exports them (``yolo export model=NAME.pt format=onnx``) and need onnxruntime.
+
+    Raises:
+        ModelNotFoundError: There is no such detector, or onnxruntime is not installed.
+        ModelFormatError: It is none, or a pickle file.
+        InvalidInputError: The detector goes by words, and there are none.
+    """
+    from graphflow.pixels.segments import filled_box, grown, segment_of
+    from graphflow.vision.detect import detect
+
+    height, width = image.pixels.shape[-2:]
+    parts = []
+    with _used(detector, "detector") as network:
+        for item, picture in enumerate(image.pixels[:, :3]):
+            runtime.current().check_cancelled()
+            for found in detect(network, picture, words=words, threshold=threshold):
+                left, top, right, bottom = (round(edge) for edge in found.box)
+                box = (left, top, right - left, bottom - top)
+                if min(box[2:]) <= max(0, smallest):
+                    continue
+                mask = found.mask if outline and found.mask is not None else filled_box(box, width, height)
+                mask = grown(mask[None, None], dilation)[0, 0]
+                parts.append(segment_of(mask, box, factor=crop_factor, score=found.score, label=found.label, item=item))
+    return Segments(width=width, height=height, parts=tuple(parts))
+
+
+@node("outline_segments", lane="device")
+def outline_segments(
+    segments: Things,
+    image: Pictures,
+    segmenter: Annotated[
+        str, ModelName("segmenter"), Field(min_length=1, description="a folder of a Segment Anything model")
+    ],
+    threshold: Annotated[Sure, Field(description="how good an outline has to be by the network's own estimate")] = 0.93,
+    expansion: Annotated[Offset, Field(description="pixels by which boxes grow before")] = 0,
+    points: Annotated[bool, Field(description="point at the middle of each box, too")] = True,
+    dilation: Growth = 0,
+    inside: Annotated[bool, Field(description="keep of the outlines what lies in the masks so far")] = False,
+) -> Segments:
+    """Outline things by Segment Anything (Kirillov et al. 2023, arXiv:2304.02643); what it does not find stays as it is.
+
+    Raises:
+        ModelNotFoundError: There is no such model.
+        ModelFormatError: It is none.
+        InvalidInputError: The segments are those of pictures of another size.
+    """
+    import torch
+
+    from graphflow.pixels.segments import grown
+    from graphflow.vision.outline import outlines
+
+    from .common import require_same_size
+
+    require_same_size(segments, image)
+    parts = list(segments.parts)
+    with _used(segmenter, "segmenter") as network:
+        for item, picture in enumerate(image.pixels[:, :3]):
+            runtime.current().check_cancelled()
+            mine = [index for index, part in enumerate(parts) if part.item == item]
+            boxes = [_grown(parts[index].box, expansion, segments.width, segments.height) for index in mine]
+            found = outlines(network, picture, boxes, points=points, threshold=threshold)
+            for index, mask in zip(mine, found, strict=True):
+                if mask is None:
+                    continue
+                x, y, across, down = parts[index].crop
+                cut = grown(mask[None, None], dilation)[0, 0, y : y + down, x : x + across]
+                cut = torch.minimum(cut, parts[index].mask) if inside else cut.clone()
+                parts[index] = replace(parts[index], mask=cut)
+    return replace(segments, parts=tuple(parts))
+
+
+@node("segments_from_mask")
+def segments_from_mask(
+    mask: Annotated[Mask, Field(description="the masks, one for each picture; what is above 0 belongs to a thing")],
+    together: Annotated[bool, Field(description="take a mask as one thing, not each of its connected parts")] = False,
+    crop_factor: CropFactor = 3.0,
+    aspect: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=64,
+            description="width / height that cut-outs grow to as far as the picture allows; 0 leaves theirs",
+        ),
+    ] = 0.0,
+    fill_box: Annotated[bool, Field(description="take the whole box around a thing")] = False,
+    fill_holes: Annotated[bool, Field(description="fill what a thing encloses")] = False,
+    smallest: Annotated[Offset, Field(description="leave out things of which an edge is not longer, in pixels")] = 10,
+) -> Segments:
+    """Take the connected parts of masks (B, H, W) as things in pictures."""
+    from graphflow.pixels import segments
+
+    return segments.segments_from_mask(
+        mask.values,
+        together=together,
+        factor=crop_factor,
+        fill_box=fill_box,
+        fill_holes=fill_holes,
+        smallest=smallest,
+        shape=aspect,
+    )
+
+
+@node("tile_segments")
+def tile_segments(
+    image: Pictures,
+    tile_width: Annotated[int, Field(ge=64, le=8192, description="pixels")] = 768,
+    tile_height: Annotated[int, Field(ge=64, le=8192, description="pixels")] = 768,
+    overlap: Annotated[Offset, Field(description="pixels that neighbours share at least, at most half of a tile")] = 64,
+    margin: Annotated[Offset, Field(description="pixels around a tile that are seen and not changed")] = 0,
+) -> Segments:
+    """Cover pictures with tiles, row by row, as if each were a thing in them."""
+    from graphflow.pixels.segments import tiles
+
+    count, _, height, width = image.pixels.shape
+    overlap = min(overlap, tile_width // 2, tile_height // 2)
+    sizes = {"tile_width": tile_width, "tile_height": tile_height, "overlap": overlap, "margin": margin}
+    parts = [part for item in range(count) for part in tiles(width, height, item=item, **sizes)]
+    return Segments(width=width, height=height, parts=tuple(parts))
+
+
+@node("foreground_mask", lane="device")
+def foreground_mask(
+    image: Pictures,
+    model: Annotated[
+        str,
+        ModelName("background_remover"),
+        Field(min_length=1, description="an ONNX file: U2-Net, IS-Net, BiRefNet and the like, as rembg publishes them"),
+    ],
+    centred: Annotated[
+        bool, Field(description="the network reads colours from -0.5 to 0.5 (IS-Net), not by ImageNet's statistics")
+    ] = False,
+) -> Mask:
+    """Tell the foreground of pictures from what is behind it: (B, H, W), 1 = foreground.
+
+    U2-Net is Qin et al. 2020 (arXiv:2005.09007), IS-Net Qin et al. 2022 (arXiv:2203.03041), BiRefNet Zheng et al. 2024
+    (arXiv:2401.03407).
+
+    Raises:
+        ModelNotFoundError: There is no such file, or onnxruntime is not installed.
+        ModelFormatError: It is none of these.
+    """
+    from graphflow.vision.outline import foreground
+
+    with _used(model, "background_remover") as network:
+        return Mask(values=foreground(network, image.pixels[:, :3], centred=centred))
+
+
+def _used(name: str, kind: str):  # type: ignore[no-untyped-def]  # what a recipe's use() gives
+    models = runtime.current().models
+    return VisionModel(files=(models.find(name, kind, part=kind),)).use()
+
+
+def _grown(box: tuple[int, int, int, int], by: int, width: int, height: int) -> tuple[float, float, float, float]:
+    x, y, across, down = box
+    return (
+        float(max(0, x - by)),
+        float(max(0, y - by)),
+        float(min(width, x + across + by)),
+        float(min(height, y + down + by)),
+    )

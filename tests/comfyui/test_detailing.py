@@ -1,0 +1,324 @@
+"""Detectors, detailers, samplers by mask and inpainting in cut-outs of custom packs: imported, and run with stand-ins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+
+from graphflow import Session, Settings
+from graphflow.converters.comfyui import Imported
+from tests.models.onnx_files import write_onnx
+
+from .prompts import imported, node, sound
+
+MODEL = {"model": ["1", 0], "clip": ["1", 1], "vae": ["1", 2], "positive": ["2", 0], "negative": ["3", 0]}
+STEPS = {"seed": 5, "steps": 2, "cfg": 4.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 0.5}
+GUIDE = {"guide_size": 64, "guide_size_for": True, "max_size": 128}
+DRAWING = {**GUIDE, **STEPS, "feather": 5, "noise_mask": True, "force_inpaint": True, "cycle": 1}
+FACES = {
+    "bbox_threshold": 0.5, "bbox_dilation": 0, "bbox_crop_factor": 1.5, "sam_detection_hint": "center-1", "sam_dilation": 0,
+    "sam_threshold": 0.93, "sam_bbox_expansion": 0, "drop_size": 10, "wildcard": "",
+}  # fmt: skip
+BASE = {
+    "1": node("CheckpointLoaderSimple", ckpt_name="shapes.safetensors"),
+    "2": node("CLIPTextEncode", text="a face", clip=["1", 1]),
+    "3": node("CLIPTextEncode", text="", clip=["1", 1]),
+    "10": node("LoadImage", image="in.png"),
+    "20": node("ToBasicPipe", **MODEL),
+    "21": node("UltralyticsDetectorProvider", model_name="bbox/face_yolov8m.pt"),
+    "22": node("SAMLoader", model_name="sam_vit_b_01ec64.pth", device_mode="AUTO"),
+    "23": node("MaskToSEGS", mask=["10", 1], combined=False, crop_factor=1.5, bbox_fill=False, drop_size=10, contour_fill=False),
+    "24": node("KSamplerProvider", basic_pipe=["20", 0], **STEPS),
+    "25": node("VAEEncode", pixels=["10", 0], vae=["1", 2]),
+    "26": node("KSamplerAdvancedProvider", basic_pipe=["20", 0], cfg=4.0, sampler_name="euler", scheduler="normal", sigma_factor=1.0),
+    "27": node("ToDetailerPipe", **MODEL, bbox_detector=["21", 0], sam_model_opt=["22", 0], wildcard=""),
+}  # fmt: skip
+CROP = {
+    "preresize": False, "mask_fill_holes": True, "mask_expand_pixels": 4, "mask_invert": False, "mask_blend_pixels": 4,
+    "mask_hipass_filter": 0.1, "extend_for_outpainting": False, "context_from_mask_extend_factor": 1.2,
+    "output_resize_to_target_size": True, "output_target_width": 64, "output_target_height": 64, "output_padding": "32",
+}  # fmt: skip
+
+
+def used(**nodes: Mapping[str, Any]) -> dict[str, Any]:
+    """The nodes that lead to ``n90`` and later ones, which show."""
+    every = {**BASE, **{name.removeprefix("n"): value for name, value in nodes.items()}}
+    wanted, waiting = {}, [name.removeprefix("n") for name in nodes]
+    while waiting:
+        name = waiting.pop()
+        if name not in wanted:
+            wanted[name] = every[name]
+            waiting += [value[0] for value in every[name]["inputs"].values() if isinstance(value, list)]
+    return wanted
+
+
+def detailed(type: str, /, slot: int = 0, show: str = "PreviewImage", **inputs: Any) -> Imported:
+    name = {"PreviewImage": "images", "MaskPreview": "mask", "PreviewAny": "source"}[show]
+    return sound(used(n80=node(type, **inputs), n90=node(show, **{name: ["80", slot]})))
+
+
+def kinds(result: Imported) -> list[str]:
+    return [entry.type for entry in result.document.nodes.values()]
+
+
+def one(result: Imported, type: str) -> dict[str, Any]:
+    (found,) = (entry.params for entry in result.document.nodes.values() if entry.type == type)
+    return dict(found)
+
+
+# ------------------------------------------------------------------------------------------------------ runs
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with a picture, transparent in a rectangle."""
+    pixels = np.random.default_rng(1).integers(0, 256, (96, 128, 4), np.uint8)
+    pixels[..., 3] = 255
+    pixels[20:60, 30:70, 3] = 0
+    PIL.Image.fromarray(pixels).save(tmp_path / "in.png")
+    return tmp_path
+
+
+def run(result: Imported, folder: Path, *targets: str) -> list[torch.Tensor]:
+    """Run with the packaged model and random weights in place of others; returns the pictures of nodes."""
+    document = result.require()
+    document.nodes["1"].params["model"] = "shapes"
+    settings = Settings(
+        models=(folder / "models",), cache_dir=folder / "cache", offline=True, safety="off", stand_in=True
+    )
+    with Session(settings) as session:
+        values = session.run(document, folder=folder, out=folder / "out", targets=["10", *targets]).values
+    return [values[f"{target}.image"].pixels for target in ("10", *targets)]
+
+
+def test_a_face_is_found_and_drawn_anew_and_the_rest_stays(folder: Path) -> None:
+    """The detector of a pickle's name is the ONNX file beside it; where it finds nothing nothing changes."""
+    seen = np.zeros((1, 5, 20), np.float32)
+    seen[0, :, 0] = (32, 32, 20, 20, 0.9)
+    write_onnx(folder / "models" / "ultralytics" / "bbox" / "face_yolov8m.onnx", seen)
+    face = node("FaceDetailer", image=["10", 0], **MODEL, **DRAWING, **FACES, bbox_detector=["21", 0])
+    shown = node("PreviewImage", images=["80", 1])
+    before, after = run(sound(used(n80=face, n90=node("PreviewImage", images=["80", 0]), n91=shown)), folder, "80")
+    inside = torch.zeros(96, 128, dtype=torch.bool)
+    inside[28 - 5 : 68 + 5, 44 - 5 : 84 + 5] = True  # the box, and what feathering takes of it
+    changed = (before - after).abs().amax((0, 1)) > 0
+    assert not changed[~inside].any() and changed[34:62, 50:78].float().mean() > 0.9
+    blind = {**face["inputs"], "bbox_threshold": 0.95}
+    before, after = run(
+        sound(used(n80=node("FaceDetailer", **blind), n90=node("PreviewImage", images=["80", 0]), n91=shown)),
+        folder,
+        "80",
+    )
+    assert torch.equal(before, after)
+
+
+def test_what_is_inpainted_in_a_cut_out_changes_the_mask_and_no_more(folder: Path) -> None:
+    nodes = {
+        "n80": node("InpaintCropImproved", image=["10", 0], mask=["10", 1], **CROP),
+        "n81": node("VAEEncode", pixels=["80", 1], vae=["1", 2]),
+        "n82": node("SetLatentNoiseMask", samples=["81", 0], mask=["80", 2]),
+        "n83": node("KSampler", **STEPS, latent_image=["82", 0], **{name: MODEL[name] for name in ("model", "positive", "negative")}),
+        "n84": node("VAEDecode", samples=["83", 0], vae=["1", 2]),
+        "n85": node("InpaintStitchImproved", stitcher=["80", 0], inpainted_image=["84", 0]),
+        "n90": node("PreviewImage", images=["85", 0]),
+    }  # fmt: skip
+    result = sound(used(**nodes))
+    before, after = run(result, folder, "85")
+    inside = torch.zeros(96, 128, dtype=torch.bool)
+    inside[20 - 12 : 60 + 12, 30 - 12 : 70 + 12] = True  # grown by 4, and blended over 4 + 4
+    changed = (before - after).abs().amax((0, 1)) > 0
+    assert not changed[~inside].any() and changed[20:60, 30:70].float().mean() > 0.9
+
+
+def test_tiles_of_a_larger_picture_are_drawn_one_by_one(folder: Path) -> None:
+    sizes = {"tile_width": 96, "tile_height": 96, "mask_blur": 4, "tile_padding": 8}
+    inputs = {**STEPS, "upscale_by": 1.5, "mode_type": "Linear", "seam_fix_mode": "None", **sizes}
+    model = {name: value for name, value in MODEL.items() if name != "clip"}
+    result = detailed("UltimateSDUpscale", image=["10", 0], **model, **{**inputs, "denoise": 0.0})
+    before, after = run(result, folder, "80")
+    assert after.shape == (1, 3, 144, 192)
+    plain = torch.nn.functional.interpolate(before[:, :3], size=(144, 192), mode="bicubic", antialias=True)
+    assert float((after.mean((2, 3)) - plain.mean((2, 3))).abs().max()) < 0.1
+
+
+# ----------------------------------------------------------------------------------------------------- rules
+
+
+def test_a_detailer_draws_what_was_chosen_by_its_own_prompt_and_each_with_a_seed() -> None:
+    largest = node(
+        "ImpactSEGSOrderedFilter", segs=["23", 0], target="area(=w*h)", order=True, take_start=0, take_count=1
+    )
+    drawn = node(
+        "DetailerForEach",
+        image=["10", 0],
+        segs=["81", 0],
+        **MODEL,
+        **{**DRAWING, "cycle": 2, "noise_mask_feather": 4},
+        wildcard="a red nose <lora:nose:0.5>",
+    )
+    result = sound(used(n80=drawn, n81=largest, n90=node("PreviewImage", images=["80", 0])))
+    assert one(result, "choose_segments") == {"by": "area", "order": "descending", "skip": 0, "most": 1}
+    assert one(result, "crop_segments") == {"guide_size": 64, "guide": "box", "longest": 128, "skip_large": False}
+    assert one(result, "apply_lora")["lora"] == "nose.safetensors"
+    assert kinds(result).count("sample") == 2 and "differential_diffusion" in kinds(result)
+    samples = [entry for entry in result.document.nodes.values() if entry.type == "sample"]
+    assert all(entry.links["seed"] == "80~seeds" and entry.links["positive"] == "80~prompt" for entry in samples)
+
+
+@pytest.mark.parametrize(
+    ("type", "inputs", "made"),
+    [
+        ("FaceDetailerPipe", {"image": ["10", 0], "detailer_pipe": ["27", 0], **DRAWING, **FACES, "refiner_ratio": 0.2}, "outline_segments"),
+        ("DetailerForEachPipe", {"image": ["10", 0], "segs": ["23", 0], "basic_pipe": ["20", 0], **DRAWING, "wildcard": ""}, "paste_segments"),
+        ("DetailerForEachDebug", {"image": ["10", 0], "segs": ["23", 0], **MODEL, **DRAWING, "inpaint_model": True}, "inpaint_conditioning"),
+        ("MaskDetailerPipe", {"image": ["10", 0], "mask": ["10", 1], "basic_pipe": ["20", 0], **GUIDE, **STEPS, "mask_mode": True}, "segments_from_mask"),
+        ("UltimateSDUpscaleNoUpscale", {"upscaled_image": ["10", 0], **{name: MODEL[name] for name in ("model", "vae", "positive", "negative")}, **STEPS}, "tile_segments"),
+    ],
+)  # fmt: skip
+def test_detailers_become_nodes_that_run_once_for_each(type: str, inputs: dict[str, Any], made: str) -> None:
+    result = detailed(type, **inputs)
+    assert {made, "crop_segments", "sample", "paste_segments"} <= set(kinds(result))
+
+
+def test_segments_that_were_drawn_travel_with_their_pictures() -> None:
+    drawn = node(
+        "SEGSDetailer",
+        image=["10", 0],
+        segs=["23", 0],
+        basic_pipe=["20", 0],
+        **GUIDE,
+        **STEPS,
+        noise_mask=True,
+        force_inpaint=True,
+        batch_size=1,
+    )
+    result = sound(
+        used(
+            n81=drawn,
+            n80=node("SEGSPaste", image=["10", 0], segs=["81", 0], feather=3, alpha=255),
+            n90=node("PreviewImage", images=["80", 0]),
+        )
+    )
+    assert result.document.nodes["80"].links["images"] == "81~decode"
+    refused = imported(
+        used(
+            n80=node("SEGSPaste", image=["10", 0], segs=["23", 0], feather=3),
+            n90=node("PreviewImage", images=["80", 0]),
+        )
+    )
+    assert any("nothing was drawn" in remark for entry in refused.report.unsupported for remark in entry.remarks)
+
+
+@pytest.mark.parametrize(
+    ("type", "inputs", "made"),
+    [
+        ("BboxDetectorSEGS", {"bbox_detector": ["21", 0], "threshold": 0.4, "dilation": 10, "crop_factor": 2.0, "drop_size": 8, "labels": "face"},
+         {"detector": "bbox/face_yolov8m.pt", "threshold": 0.4, "dilation": 10, "crop_factor": 2.0, "smallest": 8}),
+        ("SegmDetectorSEGS", {"segm_detector": ["21", 1]}, {"detector": "bbox/face_yolov8m.pt", "outline": True, "threshold": 0.5, "dilation": 0, "crop_factor": 3.0, "smallest": 10}),
+    ],
+)  # fmt: skip
+def test_detectors_are_parts_of_what_detects(type: str, inputs: dict[str, Any], made: dict[str, Any]) -> None:
+    nodes = {"n80": node(type, image=["10", 0], **inputs), "n81": node("SegsToCombinedMask", segs=["80", 0])}
+    result = sound(used(**nodes, n90=node("MaskPreview", mask=["81", 0])))
+    assert one(result, "detect_segments") == made
+    assert ("choose_segments" in kinds(result)) == ("labels" in inputs)
+
+
+def test_words_find_and_outlines_cut() -> None:
+    dino = node("GroundingDinoModelLoader (segment anything)", model_name="GroundingDINO_SwinT_OGC (694MB)")
+    sam = node("SAMModelLoader (segment anything)", model_name="sam_vit_h (2.56GB)")
+    cut = node(
+        "GroundingDinoSAMSegment (segment anything)",
+        sam_model=["81", 0],
+        grounding_dino_model=["82", 0],
+        image=["10", 0],
+        prompt="face",
+        threshold=0.3,
+    )
+    result = sound(
+        used(
+            n80=cut,
+            n81=sam,
+            n82=dino,
+            n90=node("PreviewImage", images=["80", 0]),
+            n91=node("MaskPreview", mask=["80", 1]),
+        )
+    )
+    assert one(result, "detect_segments")["detector"] == "IDEA-Research/grounding-dino-tiny"
+    assert one(result, "outline_segments")["segmenter"] == "facebook/sam-vit-huge"
+
+
+def test_samplers_by_mask_and_by_region() -> None:
+    two = detailed(
+        "TwoSamplersForMask",
+        show="PreviewAny",
+        latent_image=["25", 0],
+        base_sampler=["24", 0],
+        mask_sampler=["24", 0],
+        mask=["10", 1],
+    )
+    assert [entry.type for entry in two.document.nodes.values() if entry.type in ("sample", "set_noise_mask", "invert_mask")] == [
+        "invert_mask", "set_noise_mask", "sample", "set_noise_mask", "sample",
+    ]  # fmt: skip
+    region = node("RegionalPrompt", mask=["10", 1], advanced_sampler=["26", 0])
+    sampled = node(
+        "RegionalSampler",
+        samples=["25", 0],
+        base_sampler=["26", 0],
+        regional_prompts=["81", 0],
+        seed=1,
+        steps=3,
+        denoise=0.5,
+    )
+    result = sound(used(n80=sampled, n81=region, n90=node("PreviewAny", source=["80", 0])))
+    made = one(result, "sample")
+    assert (made["seed"], made["steps"], made["strength"], made["guidance_scale"]) == (1, 3, 0.5, 4.0)
+    assert kinds(result).count("set_conditioning_mask") == 4
+
+
+def test_enlarging_step_by_step_changes_its_settings_as_its_hook_says() -> None:
+    hook = node("DenoiseScheduleHookProvider", schedule_for_iteration="simple", target_denoise=0.1)
+    upscaler = node(
+        "PixelKSampleUpscalerProviderPipe",
+        basic_pipe=["20", 0],
+        scale_method="bicubic",
+        use_tiled_vae=False,
+        pk_hook_opt=["82", 0],
+        **STEPS,
+    )
+    large = node(
+        "IterativeLatentUpscale", samples=["25", 0], upscale_factor=2.0, steps=3, temp_prefix="", upscaler=["81", 0]
+    )
+    result = sound(used(n80=large, n81=upscaler, n82=hook, n90=node("PreviewAny", source=["80", 0])))
+    by_type = {
+        type: [entry.params for entry in result.document.nodes.values() if entry.type == type]
+        for type in ("sample", "resize")
+    }
+    assert [entry["strength"] for entry in by_type["sample"]] == pytest.approx([0.5, 0.3, 0.1])
+    assert float(np.prod([entry["scale"] for entry in by_type["resize"]])) == pytest.approx(2.0)
+
+
+def test_a_pipe_of_a_detailer_gives_what_went_into_it() -> None:
+    edited = node("EditDetailerPipe", detailer_pipe=["27", 0], negative=["2", 0])
+    taken = node("FromDetailerPipe_v2", detailer_pipe=["81", 0])
+    basic = node("DetailerPipeToBasicPipe", detailer_pipe=["82", 0])
+    sampled = node("ImpactKSamplerBasicPipe", basic_pipe=["83", 0], latent_image=["25", 0], **STEPS)
+    result = sound(used(n80=sampled, n81=edited, n82=taken, n83=basic, n90=node("PreviewAny", source=["80", 1])))
+    assert result.document.nodes["80"].links == {"model": "1", "positive": "2", "negative": "2", "latent": "25"}
+
+
+def test_tiled_sampling_and_removed_backgrounds_say_what_differs() -> None:
+    tiled = {"tile_width": 512, "tile_height": 512, "tiling_strategy": "padded"}
+    model = {name: MODEL[name] for name in ("model", "positive", "negative")}
+    result = detailed("BNK_TiledKSampler", show="PreviewAny", latent_image=["25", 0], **model, **STEPS, **tiled)
+    assert any("sampled whole" in remark for remark in result.report.remarks)
+    session = node("RemBGSession+", model="isnet-general-use: general purpose", providers="CPU")
+    cut = node("ImageRemoveBackground+", rembg_session=["81", 0], image=["10", 0])
+    result = sound(used(n80=cut, n81=session, n90=node("PreviewImage", images=["80", 0])))
+    assert one(result, "foreground_mask") == {"model": "isnet-general-use.onnx", "centred": True}
