@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from graphflow.loading.codes.decoding import affine, as_float, offset_nibbles, plain_nibbles, unrotate
+from graphflow.loading.codes.decoding import affine, as_float, offset_nibbles, plain_nibbles
 from graphflow.loading.quantised.packed import PackedWeight
 from graphflow.loading.quantised.tables import Raw
 from graphflow.modelfiles.quantised.format import PackedLayer, flag, rotation
@@ -27,6 +27,5 @@ def unpack(raw: Raw, layer: PackedLayer) -> PackedWeight:
             entries[name] = (tensor.expand(rows) if tensor.numel() == 1 else tensor).reshape(rows, -1)
     if "up" in raw:
         entries["up"] = raw["up"]
-        down = raw["down"].float()
-        shared["down"] = unrotate(down, group) if group else down  # the branch is of the rotated columns, too
-    return PackedWeight(entries, shared, layer.shape, partial(affine, decode=decode, rotation=group))
+        shared["down"] = raw["down"].float()
+    return PackedWeight(entries, shared, layer.shape, partial(affine, decode=decode), rotation=group)
