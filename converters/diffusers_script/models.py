@@ -24,6 +24,7 @@ class Net:
         hint: What its variable is called.
         made: The class that the helper gets first; empty where it knows its own.
         names: What the tensors of the file are called in that class, see the script's ``read_table``.
+        converter: Diffusers' function that reads the names of the model's authors; empty where the script does.
     """
 
     key: str
@@ -34,6 +35,7 @@ class Net:
     hint: str
     made: str = ""
     names: str = ""
+    converter: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -257,6 +257,8 @@ class FlowScripts:
         keeps: The function that a transformer goes through whose references are to be `kept`; None where it cannot keep
             them, empty where it can as it is.
         call: How a pipeline draws the same; None where it never does.
+        converter: The function of `diffusers.loaders.single_file_utils` that reads its authors' names in a transformer of a
+            config; empty where it reads them wrongly, or there is none.
         steering: How ControlNets steer; None where scripts know none.
     """
 
@@ -276,6 +278,7 @@ class FlowScripts:
     adjusts: str = ""
     keeps: str | None = None
     call: FlowCall | None = None
+    converter: Callable[[Config], str] = lambda _: ""
     steering: FlowSteering | None = None
 
 

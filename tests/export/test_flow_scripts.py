@@ -6,6 +6,7 @@ import copy
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from diffusers import (
     SD3ControlNetModel,
     ZImageControlNetModel,
 )
+from diffusers.loaders import single_file_utils
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
@@ -32,6 +34,9 @@ from graphflow.converters.diffusers_script import export
 from graphflow.converters.diffusers_script.nets import TOKENIZERS
 from graphflow.document.document import Document, parse
 from graphflow.errors import GraphflowError
+from graphflow.families.flow.saving import original_tensors
+from graphflow.families.flux.family import FAMILY as FLUX
+from graphflow.modelfiles.description import Part
 from graphflow.session import Session
 from tests.families.controls import seeded
 from tests.families.flow_scripts import run_script, script_bound, scripts_of_the_lab
@@ -98,6 +103,26 @@ def test_the_script_of_a_recorded_workflow_draws_what_was_recorded(
     errors = run_script(fresh, session, family, case, models, tmp_path)
     assert errors, "nothing of it is recorded"
     assert max(errors.values()) <= script_bound(case), errors
+
+
+def test_the_converter_of_diffusers_reads_the_layers_of_flux() -> None:
+    with torch.device("meta"):
+        module = FluxTransformer2DModel(num_layers=1, num_single_layers=1, guidance_embeds=True)
+    config: dict[str, Any] = dict(module.config)
+    family = FLUX
+    assert family.scripts is not None and family.scripts.flow is not None
+    convert = getattr(single_file_utils, family.scripts.flow.converter(config))
+    assert not family.scripts.flow.converter({**config, "num_attention_heads": 2})
+    numbered: dict[str, torch.Tensor] = {}  # of each row, whose columns are all alike
+    for number, (name, tensor) in enumerate(module.state_dict().items()):
+        rows = torch.arange(len(tensor), dtype=torch.float64) + number * 1e6
+        numbered[name] = rows.reshape(-1, *(1,) * (tensor.ndim - 1))
+    names = family.names(Part("transformer", family.transformer, config, files=(), keys="ldm"))
+    published = original_tensors(SimpleNamespace(state_dict=lambda: numbered), names, "")  # type: ignore[arg-type]
+    assert published.keys() != numbered.keys()
+    found = convert(dict(published))
+    assert found.keys() == numbered.keys()
+    assert all(torch.equal(found[name], tensor) for name, tensor in numbered.items())
 
 
 def test_guidance_that_is_taken_away_is_refused(session: Session, models: Path, tmp_path: Path) -> None:

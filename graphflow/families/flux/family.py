@@ -9,7 +9,7 @@ from typing import Any
 from graphflow.families.flow.bfl_names import transformer_names
 from graphflow.families.flow.family import FlowFamily
 from graphflow.families.flow.t5_config import T5
-from graphflow.families.flux.config import GUIDANCE, T5_TOKENS, infer_transformer, schedule, times
+from graphflow.families.flux.config import GUIDANCE, T5_TOKENS, diffusers_converter, infer_transformer, schedule, times
 from graphflow.families.flux.control_config import CONTROL, EXTRA, control_kinds, control_names, infer_control
 from graphflow.families.flux.ip_adapter_config import IP_ADAPTER, MARK, infer_ip_adapter, ip_adapter_names
 from graphflow.families.flux.sizes import KONTEXT_SIZES
@@ -113,6 +113,7 @@ FAMILY = FluxFamily(
             guides=True,
             channels="flux_channels",
             references=lambda _: {"offset": "on_one_sheet", "index": "numbered", "uno": "diagonal"},
+            converter=diffusers_converter,
             steering=FlowSteering(
                 classes=frozenset({CONTROL}),
                 hint="flux_hint",
