@@ -16,13 +16,14 @@ from typing import Any
 
 from graphflow import Session
 from graphflow.converters.comfyui.rules import RULES
-from tests.comfyui.smallest import LACKS, run_smallest, try_session, write_inputs
+from tests.comfyui.smallest import LACKS, NOTHING, run_smallest, try_session, write_inputs
 from tests.runners.parts import Given, Results, Runner, main
 
 
 def by_part() -> dict[str, str]:
     """Return the ComfyUI type of each part."""
-    return dict(sorted((f"{rule.pack or 'core'}/{comfy}".replace(" ", "_"), comfy) for comfy, rule in RULES.items()))
+    named = ((f"{rule.pack or 'core'}/{comfy}".replace(" ", "_"), comfy) for comfy, rule in RULES.items())
+    return dict(sorted((part, comfy) for part, comfy in named if comfy not in NOTHING))
 
 
 def run(parts: Sequence[str], given: Given) -> Iterator[tuple[str, Any]]:
