@@ -105,7 +105,7 @@ _GIVERS: Prompt = {
         "easy preSampling", pipe=["easy", 0], steps=1, cfg=2.0, sampler_name="euler", scheduler="normal", seed=1
     ),
     "adapter": _node("IPAdapterModelLoader", ipadapter_file="ip-adapter_sd15.safetensors"),
-    "xcontrol": _node("LoadFluxControlNet", controlnet_path="flux-union-controlnet.safetensors"),
+    "xcontrol": _node("LoadFluxControlNet", controlnet_path="flux-canny-controlnet-v3.safetensors"),
     "xcontrols": _node("ApplyFluxControlNet", controlnet=["xcontrol", 0], image=_link("IMAGE"), strength=0.5),
     "xadapter": _node("LoadFluxIPAdapter", ipadatper="ip_adapter.safetensors", clip_vision="clip_vision_l.safetensors"),
     "details": _node(
@@ -692,13 +692,17 @@ RUN = (
     "ImpactSEGSConcat",
 )
 """Types whose workflows run in the suite; `python -m tests.runners.rules` runs all."""
+NOTHING = frozenset({"easy globalSeed"})
+"""Types that neither take nor give anything."""
 LACKS = re.compile(r"nothing can stand in for it|needs the weights|it holds (no image encoder|a whole ControlNet)")
 """In what is said of a workflow that needs weights which nobody has here."""
 
 
 def write_inputs(folder: Path) -> None:
     """Write the picture and the sound that the workflows read."""
-    PIL.Image.new("RGBA", (EDGE, EDGE), (200, 30, 40, 255)).save(folder / "in.png")
+    picture = PIL.Image.new("RGBA", (EDGE, EDGE), (200, 30, 40, 255))
+    picture.paste((200, 30, 40, 0), (16, 16, 48, 48))  # the mask
+    picture.save(folder / "in.png")
     with wave.open(str(folder / "sound.wav"), "wb") as sound:
         sound.setparams((1, 2, 8000, 0, "NONE", ""))
         sound.writeframes(bytes(1600))
