@@ -79,6 +79,7 @@ def serve(
         from graphflow.service.app import Service, make_app
         from graphflow.service.lines import Lines
         from graphflow.service.native import native_router
+        from graphflow.service.openai import openai_router
         from graphflow.service.serving import listen, token_of
         from graphflow.service.serving import serve as answer
     except ModuleNotFoundError as error:
@@ -106,7 +107,7 @@ def serve(
             told = f"; clients show the token in {place}" if token else ""
             console(error=True).print(styled(f"graphflow serves at {address}{told}; Ctrl-C ends it"), soft_wrap=True)
 
-        answer(make_app(service, [native_router(service)]), listening, ready)
+        answer(make_app(service, [native_router(service), openai_router(service)]), listening, ready)
 
 
 def _write(line: str) -> None:

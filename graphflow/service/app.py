@@ -213,6 +213,11 @@ def file_response(path: Path) -> FileResponse:
     )
 
 
+def status_of(error: Exception) -> int:
+    """Return the status of an answer that tells an error."""
+    return next((status for kind, status in STATUS if isinstance(error, kind)), 500)
+
+
 def error_response(status: int, told: Mapping[str, Any]) -> JSONResponse:
     """Return the answer that tells an error."""
     shown = {name: told.get(name) for name in ("message", "where", "advice", "problems") if name in told}
@@ -221,8 +226,7 @@ def error_response(status: int, told: Mapping[str, Any]) -> JSONResponse:
 
 
 async def _known_error(request: Request, error: Exception) -> Response:
-    status = next((status for kind, status in STATUS if isinstance(error, kind)), 500)
-    return error_response(status, error_json(error))
+    return error_response(status_of(error), error_json(error))
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
