@@ -183,12 +183,12 @@ def test_choices_in_prompts_are_drawn_from_a_seed(graphflow: Command) -> None:
 
 
 def test_an_unsupported_node_that_no_output_needs_is_a_warning(graphflow: Command) -> None:
-    dead = {"20": {"class_type": "FaceDetailer", "inputs": {"image": ["8", 0]}}}
+    dead = {"20": {"class_type": "ReActorFaceSwap", "inputs": {"image": ["8", 0]}}}
     saved = {"9": PROMPT["9"], "20": dead["20"]}
     Path("dead.json").write_text(json.dumps({**PROMPT, **saved}), "utf-8")
     ran = graphflow("import", "dead.json", "-o", "native.json")
     assert ran.code == 0
-    assert "left out, no output needs it: 20 FaceDetailer" in " ".join(ran.err.split())
+    assert "left out, no output needs it: 20 ReActorFaceSwap" in " ".join(ran.err.split())
 
 
 def test_models_that_are_missing_are_named(graphflow: Command, theirs: Path, home: Path) -> None:
