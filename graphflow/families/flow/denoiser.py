@@ -132,7 +132,7 @@ class FlowDenoiser(Denoiser):
             return total
         width = getattr(self.module, "inner_dim", None) or self.module.config.get("dim", 0)
         blocks = sum(len(getattr(self.module, name, ())) for name in _BLOCKS)
-        return total + blocks * (samples // _PATCH) * width * self.dtype.itemsize
+        return int(total + blocks * (samples // _PATCH) * width * self.dtype.itemsize)
 
     def varied(self, variation: str | None) -> AbstractContextManager[None]:
         """Have the network as one of the `variations` has it until the block ends; None is as it is."""

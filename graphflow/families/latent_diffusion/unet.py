@@ -95,7 +95,7 @@ class UNetModel:
         config, samples = self.module.config, shape[-2] * shape[-1]
         widths = config.block_out_channels
         kept = sum((width * 3) >> (2 * level) for level, width in enumerate(widths))
-        return total + samples * kept * self.dtype.itemsize
+        return int(total + samples * kept * self.dtype.itemsize)
 
     def file_tensors(self) -> tuple[Tensors, Config, str]:
         """Tensors in the original layout, config by part, and the architecture's name.
