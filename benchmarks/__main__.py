@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks import against_diffusers, lora, memory, overhead, quantised, sampling, sweeps, transformers
+from benchmarks import against_diffusers, lora, mapped, memory, overhead, quantised, sampling, sweeps, transformers
 
 
 def main() -> None:
@@ -20,6 +20,8 @@ def main() -> None:
     sweeps.main()
     print()
     memory.main()
+    print()
+    mapped.main()
     print()
     quantised.main()
 
