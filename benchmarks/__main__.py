@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks import against_diffusers, lora, memory, overhead, quantised, sampling, sweeps, transformers
+from benchmarks import against_diffusers, lora, memory, opening, overhead, quantised, sampling, sweeps, transformers
 
 
 def main() -> None:
@@ -22,6 +22,8 @@ def main() -> None:
     memory.main()
     print()
     quantised.main()
+    print()
+    opening.main()
 
 
 if __name__ == "__main__":
