@@ -147,6 +147,23 @@ def test_tiles_of_a_larger_picture_are_drawn_one_by_one(folder: Path) -> None:
     assert float((after.mean((2, 3)) - plain.mean((2, 3))).abs().max()) < 0.1
 
 
+def test_stand_ins_describe_cut_and_layer(folder: Path) -> None:
+    described = node(
+        "Florence2Run", image=["10", 0], florence2_model=["81", 0], text_input="", task="caption", do_sample=False
+    )
+    florence = node(
+        "DownloadAndLoadFlorence2Model", model="microsoft/Florence-2-base", precision="fp16", attention="sdpa"
+    )
+    cut = node("Image Remove Background (rembg)", image=["10", 0])
+    layers = node("LayeredDiffusionDecode", samples=["25", 0], images=["10", 0], sd_version="SDXL", sub_batch_size=16)
+    shown = {
+        "n90": node("PreviewAny", source=["80", 2]), "n91": node("PreviewImage", images=["82", 0]), "n92": node("PreviewImage", images=["83", 0]),
+    }  # fmt: skip
+    result = sound(used(n80=described, n81=florence, n82=cut, n83=layers, **shown))
+    _, cut_out, coloured = run(result, folder, "82~picture", "83")
+    assert cut_out.shape == (1, 4, 96, 128) and coloured.shape == (1, 3, 96, 128)
+
+
 # ----------------------------------------------------------------------------------------------------- rules
 
 
@@ -184,6 +201,21 @@ def test_a_detailer_draws_what_was_chosen_by_its_own_prompt_and_each_with_a_seed
 def test_detailers_become_nodes_that_run_once_for_each(type: str, inputs: dict[str, Any], made: str) -> None:
     result = detailed(type, **inputs)
     assert {made, "crop_segments", "sample", "paste_segments"} <= set(kinds(result))
+
+
+@pytest.mark.parametrize(
+    ("words", "made", "refused"),
+    [
+        ("[CONCAT] a red nose", ["encode_prompt", "concat_conditioning"], ""),
+        ("an [old] nose", ["encode_prompt"], ""),
+        ("[ASC] one [SEP] two", [], "prompts for single cut-outs"),
+    ],
+)
+def test_words_of_a_detailer(words: str, made: list[str], refused: str) -> None:
+    drawn = node("DetailerForEach", image=["10", 0], segs=["23", 0], **MODEL, **DRAWING, wildcard=words)
+    result = imported(used(n80=drawn, n90=node("PreviewImage", images=["80", 0])))
+    assert [entry.type for id, entry in result.document.nodes.items() if id in ("80~prompt", "80~concat")] == made
+    assert refused in " ".join(remark for entry in result.report.unsupported for remark in entry.remarks)
 
 
 def test_segments_that_were_drawn_travel_with_their_pictures() -> None:
@@ -228,6 +260,13 @@ def test_detectors_are_parts_of_what_detects(type: str, inputs: dict[str, Any], 
     result = sound(used(**nodes, n90=node("MaskPreview", mask=["81", 0])))
     assert one(result, "detect_segments") == made
     assert ("choose_segments" in kinds(result)) == ("labels" in inputs)
+
+
+def test_no_segments_and_all_as_one() -> None:
+    for type, inputs in (("EmptySegs", {}), ("ImpactSEGSMerge", {"segs": ["23", 0]})):
+        nodes = {"n80": node(type, **inputs), "n81": node("ImpactIsNotEmptySEGS", segs=["80", 0])}
+        result = sound(used(**nodes, n90=node("PreviewAny", source=["81", 0])))
+        assert result.document.nodes["80"].type == "segments_from_mask"
 
 
 def test_words_find_and_outlines_cut() -> None:
@@ -313,12 +352,174 @@ def test_a_pipe_of_a_detailer_gives_what_went_into_it() -> None:
     assert result.document.nodes["80"].links == {"model": "1", "positive": "2", "negative": "2", "latent": "25"}
 
 
+def test_a_pipe_that_is_edited_brings_its_detectors_hook_and_words() -> None:
+    second = node("UltralyticsDetectorProvider", model_name="segm/hand.pt")
+    hook = node("SEGSOrderedFilterDetailerHookProvider", target="x1", order=False, take_start=0, take_count=1)
+    edited = node(
+        "EditDetailerPipe", detailer_pipe=["27", 0], segm_detector=["82", 1], detailer_hook=["83", 0], wildcard="a hand"
+    )
+    drawn = node(
+        "FaceDetailerPipe",
+        image=["10", 0],
+        detailer_pipe=["81", 0],
+        **DRAWING,
+        **{name: value for name, value in FACES.items() if name != "wildcard"},
+    )
+    again = node("FaceDetailerPipe", **{**drawn["inputs"], "image": ["84", 0], "detailer_pipe": ["84", 4]})
+    result = sound(
+        used(n80=again, n84=drawn, n81=edited, n82=second, n83=hook, n90=node("PreviewImage", images=["80", 0]))
+    )
+    nodes = result.document.nodes
+    assert nodes["80~hook-0"].params == {"by": "left", "order": "ascending", "skip": 0, "most": 1}
+    assert nodes["80~prompt"].params["text"] == "a hand" and nodes["80~found"].links["image"] == "84"
+    assert kinds(result).count("outline_segments") == 2
+
+
 def test_tiled_sampling_and_removed_backgrounds_say_what_differs() -> None:
     tiled = {"tile_width": 512, "tile_height": 512, "tiling_strategy": "padded"}
     model = {name: MODEL[name] for name in ("model", "positive", "negative")}
     result = detailed("BNK_TiledKSampler", show="PreviewAny", latent_image=["25", 0], **model, **STEPS, **tiled)
     assert any("sampled whole" in remark for remark in result.report.remarks)
+    white = detailed(
+        "BiRefNetRMBG",
+        image=["10", 0],
+        model="BiRefNet-general",
+        mask_blur=2,
+        mask_offset=-3,
+        invert_output=False,
+        background="Color",
+        background_color="#ffffff",
+    )
+    assert (
+        one(white, "foreground_mask")["model"] == "BiRefNet-general.onnx"
+        and one(white, "solid_image")["color"] == "#ffffff"
+    )
+    assert one(white, "grow_mask")["amount"] == -3
     session = node("RemBGSession+", model="isnet-general-use: general purpose", providers="CPU")
     cut = node("ImageRemoveBackground+", rembg_session=["81", 0], image=["10", 0])
     result = sound(used(n80=cut, n81=session, n90=node("PreviewImage", images=["80", 0])))
     assert one(result, "foreground_mask") == {"model": "isnet-general-use.onnx", "centred": True}
+
+
+def test_transparency_is_a_lora_and_a_decoder() -> None:
+    layered = node("LayeredDiffusionApply", model=["1", 0], config="SDXL, Attention Injection", weight=0.8)
+    model = {name: MODEL[name] for name in ("positive", "negative")}
+    nodes = {
+        "n81": layered, "n82": node("KSampler", model=["81", 0], latent_image=["25", 0], **model, **STEPS),
+        "n83": node("VAEDecode", samples=["82", 0], vae=["1", 2]),
+        "n80": node("LayeredDiffusionDecodeRGBA", samples=["82", 0], images=["83", 0], sd_version="SDXL", sub_batch_size=16),
+        "n90": node("PreviewImage", images=["80", 0]),
+    }  # fmt: skip
+    result = sound(used(**nodes))
+    assert one(result, "apply_lora") == {"lora": "layer_xl_transparent_attn.safetensors", "strength": 0.8}
+    assert result.document.nodes["80"].type == "join_alpha" and "decode_transparency" in kinds(result)
+    shared = {**layered["inputs"], "config": "SD15, Attention Injection (attn_sharing)"}
+    refused = imported(used(**{**nodes, "n81": node("LayeredDiffusionApply", **shared)}))
+    assert any("shares attention" in remark for entry in refused.report.unsupported for remark in entry.remarks)
+
+
+def test_words_and_masks_come_from_one_answer() -> None:
+    model = node("DownloadAndLoadFlorence2Model", model="microsoft/Florence-2-base", precision="fp16", attention="sdpa")
+    asked = node(
+        "Florence2Run",
+        image=["10", 0],
+        florence2_model=["81", 0],
+        text_input="a hat",
+        task="caption_to_phrase_grounding",
+        do_sample=False,
+        num_beams=2,
+    )
+    shown = {"n90": node("MaskPreview", mask=["80", 1]), "n91": node("PreviewAny", source=["80", 2])}
+    result = sound(used(n80=asked, n81=model, **shown))
+    made = one(result, "describe_image")
+    assert made["model"] == "florence-community/Florence-2-base" and made["task"] == "find_phrases"
+    boxes = sound(used(n80=asked, n81=model, n92=node("PreviewImage", images=["80", 0])))
+    assert any("boxes are not drawn" in remark for remark in boxes.report.remarks)
+
+
+def test_a_second_pass_of_a_sampler_is_one_more_node() -> None:
+    inputs = {name: MODEL[name] for name in ("model", "positive", "negative")}
+    script = {"upscale_type": "latent", "hires_ckpt_name": "(use same)", "latent_upscaler": "nearest-exact", "upscale_by": 1.5, "use_same_seed": True, "hires_steps": 3, "denoise": 0.4, "iterations": 1, "use_controlnet": False}  # fmt: skip
+    sampled = node(
+        "KSampler (Efficient)",
+        **inputs,
+        **STEPS,
+        latent_image=["25", 0],
+        optional_vae=["1", 2],
+        script=["81", 0],
+        preview_method="auto",
+        vae_decode="true",
+    )
+    result = sound(
+        used(n80=sampled, n81=node("HighRes-Fix Script", **script), n90=node("PreviewImage", images=["80", 5]))
+    )
+    first, second = (entry for entry in result.document.nodes.values() if entry.type == "sample")
+    assert (first.params["steps"], second.params["steps"], second.params["strength"]) == (2, 3, 0.4)
+    assert first.params["seed"] == second.params["seed"] == 5
+    assert one(result, "upscale_latent") == {"scale": 1.5, "method": "nearest"}
+
+
+def test_sdxl_with_its_refiner_travels_on_one_link() -> None:
+    loader = node("Eff. Loader SDXL", base_ckpt_name="xl.safetensors", base_clip_skip=-2, refiner_ckpt_name="refiner.safetensors", refiner_clip_skip=-2, positive_ascore=6.0, negative_ascore=2.0, vae_name="Baked VAE", positive="a fox", negative="", empty_latent_width=1024, empty_latent_height=1024, batch_size=1)  # fmt: skip
+    sampled = node(
+        "KSampler SDXL (Eff.)",
+        sdxl_tuple=["81", 0],
+        latent_image=["81", 1],
+        optional_vae=["81", 2],
+        noise_seed=3,
+        steps=10,
+        cfg=7.0,
+        sampler_name="euler",
+        scheduler="normal",
+        start_at_step=0,
+        refine_at_step=8,
+        preview_method="auto",
+        vae_decode="true",
+    )
+    result = sound(used(n80=sampled, n81=loader, n90=node("PreviewImage", images=["80", 3])))
+    base, refiner = (entry for entry in result.document.nodes.values() if entry.type == "sample")
+    assert (
+        base.params["end_step"],
+        base.params["leftover_noise"],
+        refiner.params["start_step"],
+        refiner.params["add_noise"],
+    ) == (8, True, 8, False)
+    assert base.links["model"] == "81~base" and refiner.links["positive"] == "81~refiner-positive"
+
+
+@pytest.mark.parametrize(
+    ("type", "inputs", "slot", "number"),
+    [
+        ("Evaluate Integers", {"python_expression": "a * b + c", "a": 3, "b": 4, "c": 5}, 0, "a * b + c"),
+        ("CR Integer Multiple", {"integer": 3, "multiple": 4}, 0, "a * b"),
+    ],
+)
+def test_numbers_are_computed(type: str, inputs: dict[str, Any], slot: int, number: str) -> None:
+    assert one(detailed(type, slot=slot, show="PreviewAny", **inputs), "expression")["expression"] == number
+
+
+@pytest.mark.parametrize(
+    ("told", "solver", "levels"),
+    [
+        ({"sampler_name": "multistep/res_2m", "scheduler": "beta57", "denoise": 1.0, "eta": 0.0, "bongmath": False}, "res_multistep", "beta_sigmas"),
+        ({"sampler_name": "exponential/res_2s", "scheduler": "simple", "denoise": 0.5, "eta": 0.5, "bongmath": True}, "exp_heun_2_x0", "make_sigmas"),
+        ({"sampler_name": "linear/euler", "scheduler": "beta57", "denoise": 0.5, "steps_to_run": 3}, "euler", "split_sigmas_at_strength"),
+    ],
+)  # fmt: skip
+def test_a_plain_sampler_of_res4lyf_is_its_published_solver(told: dict[str, Any], solver: str, levels: str) -> None:
+    model = {name: MODEL[name] for name in ("model", "positive", "negative")}
+    inputs = {"steps": 10, "steps_to_run": -1, "cfg": 3.0, "seed": 4, "sampler_mode": "standard", **told}
+    result = detailed("ClownsharKSampler_Beta", show="PreviewAny", latent_image=["25", 0], **model, **inputs)
+    assert one(result, "select_sampler") == {"sampler": solver} and levels in kinds(result)
+    assert ("split_sigmas" in kinds(result)) == (inputs["steps_to_run"] == 3)
+    assert any("eta is left out" in remark for remark in result.report.remarks) == bool(inputs.get("eta", 0.5))
+    odd = node(
+        "ClownsharKSampler_Beta",
+        latent_image=["25", 0],
+        **model,
+        **{**inputs, "sampler_name": "fully_implicit/gauss-legendre_2s"},
+    )
+    refused = imported(used(n80=odd, n90=node("PreviewAny", source=["80", 0])))
+    assert any(
+        "its solver gauss-legendre_2s" in remark for entry in refused.report.unsupported for remark in entry.remarks
+    )
