@@ -1,88 +1,237 @@
-"""Time and weights of FLUX.1's blocks in quantised formats, against the same blocks in bfloat16.
+"""Peak memory and time of networks in quantised formats, against bfloat16 and against Diffusers' own GGUF layers.
 
-One double and one single block of full width with random weights, 1,024 tokens of a picture and 512 of a prompt, one
-thread; seconds are the process's own, the best of two, bfloat16 measured beside each format.
+FLUX.1's and Qwen-Image's transformers in full width with fewer blocks (two of each kind), and Stable Diffusion 1.5's UNet
+whole, with random weights: one evaluation of 1,024 tokens of a picture (256 x 256 pixels of the UNet), one thread. The
+memory is a fresh process's peak resident set less what it had with everything imported: mapped pages of the file count
+once they are touched. Times are the process's own seconds, the lesser of two, taking turns in one process.
 """
 
 from __future__ import annotations
 
+import argparse
+import os
+import resource
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from diffusers import FluxTransformer2DModel
+from diffusers import FluxTransformer2DModel, QwenImageTransformer2DModel, UNet2DConditionModel
+from diffusers.models.model_loading_utils import load_gguf_checkpoint
+from diffusers.quantizers.gguf.utils import GGUFParameter, _replace_with_gguf_linear
 from safetensors.torch import save_file
+from torch import Tensor, nn
 
 from graphflow.loading.mapped import MappedFiles
-from graphflow.loading.quantised.packed import PackedWeight, can_hold, hold
+from graphflow.loading.modules import LoadedPart
 from graphflow.loading.quantising import is_chosen, quantised
+from graphflow.modelfiles.description import Part
 
-FORMATS = ("fp8_scaled", "int8", "int8_convrot", "mxfp8", "nvfp4", "gguf:Q8_0", "gguf:Q4_K")
-TOKENS = 1_024
-
-
-def inputs() -> dict[str, torch.Tensor]:
-    """Random inputs of one evaluation."""
-    made = {
-        "hidden_states": torch.randn(1, TOKENS, 64),
-        "encoder_hidden_states": torch.randn(1, 512, 4096),
-        "pooled_projections": torch.randn(1, 768),
-        "timestep": torch.tensor([0.5]),
-        "guidance": torch.tensor([3.5]),
-    }
-    ids = {"img_ids": torch.zeros(TOKENS, 3), "txt_ids": torch.zeros(512, 3)}
-    return {name: tensor.bfloat16() for name, tensor in made.items()} | ids
+EDGE, TEXT = 32, 512
+MIB = 2**20
 
 
-def blocks() -> FluxTransformer2DModel:
-    """The network, in bfloat16."""
-    return FluxTransformer2DModel(num_layers=1, num_single_layers=1, guidance_embeds=True).bfloat16().eval()
+@dataclass(frozen=True)
+class Network:
+    """A network that is measured.
+
+    Attributes:
+        cls: Its class.
+        config: What is not that class's default.
+        inputs: Random inputs of one evaluation.
+        part: What it is in a model.
+        family: Whose it is.
+        formats: What it is measured in.
+        architecture: What GGUF files call it.
+    """
+
+    cls: Any
+    config: dict[str, Any]
+    inputs: Callable[[], dict[str, Any]]
+    part: str
+    family: str
+    formats: tuple[str, ...]
+    architecture: str
 
 
-def packed(source: Path, target: str) -> tuple[FluxTransformer2DModel, int]:
-    """The network of a file with its layers in a format, and the bytes of these."""
-    pieces, _ = quantised(MappedFiles([source], source.name), target, is_chosen, architecture="flux")
-    path = source.with_name("packed.gguf" if target.startswith("gguf") else "packed.safetensors")
-    path.write_bytes(b"".join(pieces))
-    files, network, size = MappedFiles([path], path.name), blocks(), 0
-    for name in files.names:
-        module, weight = network.get_submodule(name.rpartition(".")[0]), files.read(name)
-        if isinstance(weight, PackedWeight) and can_hold(module, name.rpartition(".")[2]):
-            weight.dtype = torch.bfloat16
-            hold(module, weight)
-            size += weight.bytes
-    return network, size
+def _flux() -> dict[str, Any]:
+    return _half(
+        {
+            "hidden_states": torch.randn(1, EDGE * EDGE, 64),
+            "encoder_hidden_states": torch.randn(1, TEXT, 4096),
+            "pooled_projections": torch.randn(1, 768),
+            "timestep": torch.tensor([0.5]),
+            "guidance": torch.tensor([3.5]),
+        }
+    ) | {"img_ids": torch.zeros(EDGE * EDGE, 3), "txt_ids": torch.zeros(TEXT, 3)}
 
 
-def best(work: Callable[[], object]) -> float:
-    """Seconds of the processor, the better of two runs."""
-    seconds = []
-    for _ in range(2):
-        start = time.process_time()
-        work()
-        seconds.append(time.process_time() - start)
-    return min(seconds)
+def _qwen() -> dict[str, Any]:
+    given = _half(
+        {
+            "hidden_states": torch.randn(1, EDGE * EDGE, 64),
+            "encoder_hidden_states": torch.randn(1, TEXT, 3584),
+            "timestep": torch.tensor([0.5]),
+        }
+    )
+    return given | {"img_shapes": [[(1, EDGE, EDGE)]], "encoder_hidden_states_mask": torch.ones(1, TEXT).long()}
 
 
-def main(formats: tuple[str, ...] = FORMATS) -> None:
-    """Measure and print a table."""
-    torch.set_num_threads(1)
+def _unet() -> dict[str, Any]:
+    return _half(
+        {
+            "sample": torch.randn(1, 4, EDGE, EDGE),
+            "timestep": torch.tensor([500.0]),
+            "encoder_hidden_states": torch.randn(1, 77, 768),
+        }
+    )
+
+
+def _half(given: dict[str, Tensor]) -> dict[str, Any]:
+    return {name: tensor.bfloat16() for name, tensor in given.items()}
+
+
+FORMATS = ("fp8_scaled", "int8", "int8_convrot", "nvfp4", "gguf:Q8_0", "gguf:Q4_K")
+NETWORKS = {
+    "FLUX.1": Network(
+        FluxTransformer2DModel,
+        {"num_layers": 2, "num_single_layers": 2, "guidance_embeds": True},
+        *(_flux, "transformer", "flux", FORMATS, "flux"),
+    ),
+    "Qwen-Image": Network(
+        QwenImageTransformer2DModel,
+        {"num_layers": 2},
+        *(_qwen, "transformer", "qwen_image", ("fp8_scaled", "int8", "nvfp4", "gguf:Q4_K"), "qwen_image"),
+    ),
+    "SD 1.5 UNet": Network(
+        UNet2DConditionModel,
+        {"cross_attention_dim": 768},
+        *(_unet, "unet", "stable_diffusion", ("fp8", "gguf:Q8_0", "gguf:Q4_K"), "sd1"),
+    ),
+}
+
+
+def write_source(network: Network, path: Path) -> None:
+    """Write random weights in bfloat16."""
     torch.manual_seed(0)
-    given, plain = inputs(), blocks()
-    print("| format | weights of the layers, of bfloat16 | time, of bfloat16 |\n|---|---|---|")
-    with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
-        source = Path(folder) / "blocks.safetensors"
-        save_file(plain.state_dict(), source)
-        whole = sum(2 * w.numel() for name, w in plain.state_dict().items() if is_chosen(name, tuple(w.shape)))
-        plain(**given)
-        for target in formats:
-            network, size = packed(source, target)
-            ratio = best(lambda network=network: network(**given)) / best(lambda: plain(**given))
-            print(f"| {target} | {size / whole:.2f} | {ratio:.2f} |", flush=True)
+    with torch.device("meta"):
+        shapes = network.cls.from_config(network.config).state_dict()
+    tensors = {name: torch.randn(shape.shape, dtype=torch.bfloat16).mul_(0.02) for name, shape in shapes.items()}
+    save_file(tensors, path)
+
+
+def write_format(network: Network, source: Path, target: str) -> Path:
+    """Write a file in a format beside its source."""
+    pieces, _ = quantised(MappedFiles([source], source.name), target, is_chosen, architecture=network.architecture)
+    path = source.with_name(f"{target.replace(':', '-')}.{'gguf' if target.startswith('gguf') else 'safetensors'}")
+    with path.open("wb") as file:
+        file.writelines(pieces)
+    return path
+
+
+def opened(network: Network, path: Path, reader: str) -> nn.Module:
+    """A network with the weights of a file, read by `graphflow` or `diffusers`."""
+    if reader == "graphflow":
+        part = Part(network.part, network.cls.__name__, _config(network), files=(path,), maker=network.family)
+        return LoadedPart(part, torch.bfloat16).module
+    state = load_gguf_checkpoint(str(path))
+    with torch.device("meta"):
+        module = network.cls.from_config(network.config).eval()
+    _replace_with_gguf_linear(module, torch.bfloat16, state)
+    for name, tensor in state.items():
+        owner, _, leaf = name.rpartition(".")
+        plain = not isinstance(tensor, GGUFParameter)
+        module.get_submodule(owner)._parameters[leaf] = (
+            nn.Parameter(tensor.bfloat16(), requires_grad=False) if plain else tensor
+        )
+    return module
+
+
+def _config(network: Network) -> dict[str, Any]:
+    with torch.device("meta"):
+        config = dict(network.cls.from_config(network.config).config)
+    return {name: value for name, value in config.items() if not name.startswith("_")}
+
+
+def peak(network: Network, path: Path, reader: str) -> float:
+    """MiB that a network and one evaluation take in this process at their peak."""
+    given = network.inputs()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with torch.inference_mode():
+        opened(network, path, reader)(**given)
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+
+
+def times(network: Network, first: tuple[Path, str], second: tuple[Path, str]) -> float:
+    """Seconds of the first network over those of the second."""
+    given = network.inputs()
+    with torch.inference_mode():
+        networks = [opened(network, *one) for one in (first, second)]
+        seconds: list[list[float]] = [[], []]
+        for _ in range(2):
+            for number, one in enumerate(networks):
+                start = time.process_time()
+                one(**given)
+                seconds[number].append(time.process_time() - start)
+    return min(seconds[0]) / min(seconds[1])
+
+
+def _asked(*arguments: str | Path) -> float:
+    """A number that a fresh process measures."""
+    line = [sys.executable, "-m", "benchmarks.quantised", "--one", *map(str, arguments)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return float(subprocess.run(line, check=True, capture_output=True, env=environment, text=True).stdout.split()[-1])
+
+
+def measure(name: str, formats: tuple[str, ...]) -> None:
+    """Print a network's rows."""
+    network = NETWORKS[name]
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "source.safetensors"
+        write_source(network, source)
+        whole = _asked("peak", name, source, "graphflow")
+        print(f"| {name} | bfloat16 | {source.stat().st_size / MIB:.0f} | {whole:.0f} | 1.00 | 1.00 | | |", flush=True)
+        for target in formats or network.formats:
+            path = write_format(network, source, target)
+            taken = _asked("peak", name, path, "graphflow")
+            ratio = _asked("times", name, path, "graphflow", source, "graphflow")
+            cells = [f"{path.stat().st_size / MIB:.0f}", f"{taken:.0f}", f"{taken / whole:.2f}", f"{ratio:.2f}"]
+            if path.suffix == ".gguf" and network.part == "transformer":
+                theirs = _asked("peak", name, path, "diffusers")
+                cells += [f"{taken / theirs:.2f}"]
+                cells += [f"{_asked('times', name, path, 'graphflow', path, 'diffusers'):.2f}"]
+            else:
+                cells += ["", ""]
+            print(f"| {name} | {target} | {' | '.join(cells)} |", flush=True)
+            path.unlink()
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--network", choices=NETWORKS, action="append", help="all by default")
+    parser.add_argument("--format", action="append", help="those of the network by default")
+    parser.add_argument("--one", nargs="+", help=argparse.SUPPRESS)
+    options = parser.parse_args([] if arguments is None else arguments)
+    torch.set_num_threads(1)
+    if options.one:
+        what, name, *rest = options.one
+        pairs = [(Path(path), reader) for path, reader in zip(rest[0::2], rest[1::2], strict=True)]
+        network = NETWORKS[name]
+        print(peak(network, *pairs[0]) if what == "peak" else times(network, pairs[0], pairs[1]))
+        return
+    print(
+        "| network | format | file, MiB | peak, MiB | of bfloat16 | time, of bfloat16 | memory, of Diffusers | time |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
+    for name in options.network or NETWORKS:
+        measure(name, tuple(options.format or ()))
 
 
 if __name__ == "__main__":
-    main(tuple(sys.argv[1:]) or FORMATS)
+    main(sys.argv[1:])

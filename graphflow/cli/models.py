@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -249,7 +249,8 @@ def quantise(
             "--to",
             metavar="FORMAT",
             show_default=False,
-            help="fp8, fp8_scaled, int8, int8_convrot, mxfp8, nvfp4, convrot_w4a4, or gguf: with Q8_0, Q6_K, Q5_K, Q4_K or Q4_0.",
+            help="fp8, fp8_scaled, int8, int8_convrot, mxfp8, nvfp4, convrot_w4a4, w4a8, w6a8, awq_w4a16, svdquant_w4a4, or"
+            " gguf: with Q8_0, Q6_K, Q5_K, Q4_K or Q4_0.",
         ),
     ],
     output: Annotated[
@@ -259,6 +260,9 @@ def quantise(
         ),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", metavar="", help="Show the error of every layer.")] = False,
+    evaluate: Annotated[
+        bool, typer.Option("--evaluate/--no-evaluate", help="Evaluate both files once, and tell the difference.")
+    ] = True,
     models: ModelDirs = None,
     as_json: AsJson = False,
 ) -> None:
@@ -271,10 +275,10 @@ def quantise(
 
     before: _Before = context.obj
     session = make_session(models=[*before.models, *(models or ())])
-    written, report = write_quantised(session, name, to, output)
+    written, report = write_quantised(session, name, to, output, evaluate=evaluate)
     errors = sorted(report.errors.items(), key=lambda item: -item[1])
     if as_json or before.as_json:
-        print_json({"path": str(written), "errors": report.errors, "kept": report.kept}, indent=2)
+        print_json({"path": str(written), **asdict(report)}, indent=2)
         return
     target = console()
     rows = table("layer", "relative error", right=["relative error"])
@@ -286,5 +290,11 @@ def quantise(
     mean = sum(report.errors.values()) / len(errors)
     told = f"{written}: {count(len(errors), 'layer')} in {to}, {size(written.stat().st_size)}, mean error {mean:.4f}"
     target.print(styled(told), soft_wrap=True)
+    if report.evaluation is not None:
+        target.print(f"one evaluation differs by {report.evaluation:.4f} of its largest value")
+    elif report.evaluation_missing:
+        target.print(
+            styled(f"note: it was not evaluated: {clean(report.evaluation_missing)}", "yellow"), soft_wrap=True
+        )
     for reason in report.kept.values():
         target.print(styled(f"note: not quantised: {reason}", "yellow"))

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from graphflow.basics.atomic import write_new
-from graphflow.errors import InvalidInputError
+from graphflow.errors import GraphflowError, InvalidInputError
 from graphflow.modelfiles.description import DENOISERS, Description
 from graphflow.modelfiles.families import variant_named
 from graphflow.modelfiles.quantised.gguf_names import T5, is_t5
+from graphflow.modelfiles.sources import find_sidecar
 
 if TYPE_CHECKING:
     from graphflow.loading.quantising import Report
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 _KINDS = ("checkpoint", "diffusion_model", "text_encoder", "controlnet")
 
 
-def write_quantised(session: Session, name: str, target: str, output: Path | None) -> tuple[Path, Report]:
+def write_quantised(
+    session: Session, name: str, target: str, output: Path | None, *, evaluate: bool = True
+) -> tuple[Path, Report]:
     """Quantise a model's file.
 
     Args:
@@ -26,6 +29,7 @@ def write_quantised(session: Session, name: str, target: str, output: Path | Non
         name: The model's name or path.
         target: The format.
         output: The file to write; None is beside the model, with the format in its name.
+        evaluate: Whether both files are evaluated once.
 
     Returns:
         The file written, and what became of each layer.
@@ -58,7 +62,22 @@ def write_quantised(session: Session, name: str, target: str, output: Path | Non
     )
     if not write_new(path, pieces):
         raise InvalidInputError("this file exists already", where=str(path), advice="name another one with -o")
+    sidecar = find_sidecar(found.path)
+    if sidecar is not None:  # what the file does not tell of itself, the new one does not either
+        write_new(path.with_suffix(".json"), sidecar.read_bytes())
+    if evaluate:
+        _evaluate(session, found, path, report)
     return path, report
+
+
+def _evaluate(session: Session, before: Description, path: Path, report: Report) -> None:
+    from graphflow.loading.evaluating import evaluation_error
+
+    try:
+        after = session.library.describe(str(path), before.kind, trusted=True)
+        report.evaluation = evaluation_error(session.library, session.settings, before, after)
+    except GraphflowError as error:  # the file is written, and good
+        report.evaluation_missing = str(error)
 
 
 def _architecture(found: Description, names: tuple[str, ...]) -> str:

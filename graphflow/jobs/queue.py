@@ -143,16 +143,15 @@ class Jobs:
     def close(self) -> None:
         """Stop what runs at its next step, as interrupted; it goes on when the folder is opened again."""
         with self._changed:
-            if self._closing:
-                return
             self._closing = True
             for cancellation in self._running.values():
                 cancellation.cancel()
             self._changed.notify_all()
         for worker in self._workers:
             worker.join()
-        self._database.close()
-        self._owned.release()
+        with self._changed:
+            self._database.close()
+            self._owned.release()
 
     # -------------------------------------------------------------------------------------------------- taking
 

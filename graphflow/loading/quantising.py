@@ -30,6 +30,13 @@ GGUF = "gguf:"
 TARGETS = (*ENCODERS, *(GGUF + kind for kind in BLOCK_ENCODERS))
 """What can be written."""
 
+_NOT_WRITTEN = {
+    r"gguf:IQ[123]|.*imatrix": "its types need an importance matrix, which is measured while a model draws",
+    r"gptq|smoothquant": "it corrects errors by activations, which are measured while a model draws",
+    r"nunchaku|svdq": "its tensors stand in the order of its own kernels; svdquant_w4a4 is the same in ComfyUI's order",
+    r"bitsandbytes|bnb|nf4|fp4|sdnq|torchao|quanto": "the package that it belongs to writes it when it loads a model",
+}
+"""Formats that are known and not written, by what their names begin with, and why."""
 _FLATTENED = ("sd1", "sdxl")
 """Architectures whose tensors GGUF files hold in rows of 256 where theirs are no multiple of it."""
 _BLOCK = re.compile(r"(^|\.)\d+\.")
@@ -37,7 +44,7 @@ _STAYS = re.compile(r"emb|time|guidance|final|shared|lm_head|attention_bias")
 """Words in names of layers that are small or sensitive: embeddings, the last layer."""
 _MODULATES = re.compile(r"(^|_)mod$|modulation|adaln|norm|^lin$")
 """Words in names of layers that scale and shift others, and are too large to stay."""
-_FOUR_BITS = frozenset({"nvfp4", "convrot_w4a4"})
+_FOUR_BITS = frozenset({"nvfp4", "convrot_w4a4", "w4a8", "awq_w4a16", "svdquant_w4a4"})
 _FINER = "fp8_scaled"
 """What layers that modulate are written in instead of these."""
 _FIRST = "model.diffusion_model."
@@ -51,10 +58,14 @@ class Report:
     Attributes:
         errors: Relative error by layer: the norm of the difference over that of the weight.
         kept: Layers in blocks that could not be written in the format, with the reason.
+        evaluation: How far one evaluation is off, the largest difference over the largest value; None where none was made.
+        evaluation_missing: Why none was made.
     """
 
     errors: dict[str, float] = field(default_factory=dict)
     kept: dict[str, str] = field(default_factory=dict)
+    evaluation: float | None = None
+    evaluation_missing: str = ""
 
 
 def is_chosen(name: str, shape: tuple[int, ...]) -> bool:
@@ -78,10 +89,12 @@ def require_target(target: str) -> None:
     """Refuse a format that is not known.
 
     Raises:
-        InvalidInputError: It is none.
+        InvalidInputError: It is none, or is not written.
     """
     if target not in TARGETS:
-        raise InvalidInputError(f"{target!r} is no format; there are {', '.join(TARGETS)}", where="--to")
+        why = next((why for name, why in _NOT_WRITTEN.items() if re.match(name, target, re.IGNORECASE)), "")
+        told = f"{target} is not written: {why}" if why else f"{target!r} is no format"
+        raise InvalidInputError(f"{told}; there are {', '.join(TARGETS)}", where="--to")
 
 
 def quantised(

@@ -10,10 +10,13 @@ from safetensors.torch import load_file
 
 from graphflow.converters.diffusers_script.helpers.quantised import (
     dequantised,
+    read_awq,
     read_four_rotated,
     read_mxfp8,
     read_nvfp4,
     read_scaled,
+    read_stepped,
+    read_svdquant,
 )
 from tests.closeness import assert_close
 from tests.loading.damaged import recorded
@@ -27,11 +30,14 @@ READERS = {
     "mxfp8": read_mxfp8,
     "nvfp4": read_nvfp4,
     "convrot_w4a4": read_four_rotated,
+    "asym_w4a8_int8": read_stepped,
+    "awq_w4a16": read_awq,
+    "svdquant_w4a4": read_svdquant,
 }
 KINDS = [
     name.removeprefix("file/")
     for name in recorded()
-    if name.startswith(("file/fp8_", "file/nvfp4", "file/mxfp8", "file/int8", "file/convrot", "file/bfl_fp8r"))
+    if name.startswith("file/") and not name.startswith(("file/gguf", "file/bfl_nvfp4"))
 ]
 
 
@@ -49,4 +55,4 @@ def test_a_format_that_the_script_was_not_made_for_ends_it(tmp_path: Path) -> No
     path = tmp_path / "model.safetensors"
     path.write_bytes(recorded()["file/w4a8"].tobytes())
     with pytest.raises(SystemExit, match=r"blocks\.0 is quantised in another way"):
-        dequantised(path, READERS)
+        dequantised(path, {"nvfp4": read_nvfp4})

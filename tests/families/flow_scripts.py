@@ -175,7 +175,7 @@ def _evaluate(emission: Emission) -> Latents:
         values={"guidance_scale": emission.inputs["cfg"]},
     )
     emission.begin()
-    denoise = emission.writer.loops.denoiser(sampling, emission.loader.pipe(model))
+    denoise = emission.writer.loops.denoiser(sampling, emission.loader.pipe(model), latent.variable)
     made = call(denoise, latent.variable, f"torch.tensor({emission.value('sigma')})")
     return Latents(emission.assign(made), model)
 

@@ -203,6 +203,9 @@ _READERS = {
     "nvfp4": "read_nvfp4",
     "mxfp8": "read_mxfp8",
     "convrot_w4a4": "read_four_rotated",
+    "w4a8": "read_stepped",
+    "awq_w4a16": "read_awq",
+    "svdquant_w4a4": "read_svdquant",
 }
 """Helpers that read the layers of a format."""
 

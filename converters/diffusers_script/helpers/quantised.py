@@ -12,7 +12,11 @@ from graphflow.loading.codes.decoding import (
     affine,
     as_float,
     e2m1_high,
+    offset_nibbles,
+    plain_nibbles,
     signed_nibbles,
+    six_bits,
+    stepped,
     unrotate,
     untiled,
 )
@@ -37,10 +41,11 @@ def dequantised(path, readers):
         layer = {
             leaf: plain.pop(f"{name}.{leaf}")
             for leaf in (
-                "comfy_quant",
-                "weight_scale",
-                "scale_weight",
-                "weight_scale_2",
+                *("comfy_quant", "weight_scale", "scale_weight", "weight_scale_2"),
+                *("weight_s_rel", "weight_s_channel", "weight_codebook"),
+                *("weight_correction", "weight_zero", "weight_zeros"),
+                *("weight_proj_down", "weight_proj_up", "weight_smooth_factor"),
+                *("proj_down", "proj_up", "smooth_factor"),
             )
             if f"{name}.{leaf}" in tensors
         }
@@ -104,3 +109,59 @@ def read_four_rotated(layer, mark):
     group = {**mark.get("params", {}), **mark}.get("convrot_groupsize", 256)
     tensors = {"codes": codes, "scale": scale}
     return unrotate(affine(tensors, decode=signed_nibbles), group)
+
+
+def read_stepped(layer, mark):
+    """Codes of four or six bits that stand for eight-bit integers."""
+    codes, relative = layer["weight"].view(torch.uint8), layer["weight_s_rel"]
+    if relative.element_size() == 1:
+        relative = relative.view(torch.float8_e4m3fn)
+    mark = {**mark.get("params", {}), **mark}
+    tensors = {
+        "codes": codes,
+        "relative": relative,
+        "channel": layer["weight_s_channel"].float().reshape(-1, 1),
+    }
+    if "weight_correction" in layer:
+        tensors["correction"] = layer["weight_correction"].float().t()
+    decode = offset_nibbles
+    if 2 * codes.shape[1] > relative.shape[1] * mark.get("group_size", 16):
+        decode = six_bits
+    elif "weight_codebook" in layer:
+        tensors["codebook"] = layer["weight_codebook"].float().reshape(-1)
+        decode = plain_nibbles
+    values = stepped(tensors, decode=decode)
+    return unrotate(values, mark.get("convrot_groupsize", 256))
+
+
+def read_awq(layer, mark):
+    """Four-bit codes with a scale and a zero for each group of columns."""
+    zero = layer.get("weight_zero", layer.get("weight_zeros"))
+    tensors = {
+        "codes": layer["weight"].view(torch.uint8),
+        "scale": layer["weight_scale"].t(),
+        "zero": zero.t(),
+    }
+    return affine(tensors, decode=offset_nibbles)
+
+
+def read_svdquant(layer, mark):
+    """Four-bit integers of smoothed columns beside a branch of low rank."""
+    named = {
+        leaf: layer.get(f"weight_{leaf}", layer.get(leaf))
+        for leaf in ("proj_down", "proj_up", "smooth_factor")
+    }
+    codes, scale = layer["weight"].view(torch.uint8), layer["weight_scale"].t()
+    mark = {**mark.get("params", {}), **mark}
+    up, down = named["proj_up"], named["proj_down"].float().t()
+    smooth = named["smooth_factor"].float().reshape(-1)
+    if mark.get("layout"):  # tiles of 128 rows x 64 columns
+        rows = 128 * len(codes)
+        tiles = codes.unflatten(-1, (4, 32)).permute(0, 2, 3, 1, 4)
+        codes = tiles.reshape(rows, -1)
+        scale = layer["weight_scale"].permute(0, 2, 1).reshape(rows, -1)
+        up = up.permute(0, 2, 1).reshape(rows, -1)
+    if mark.get("lowrank_branch_input_basis") == "post_smoothing":
+        down = down / smooth
+    tensors = {"codes": codes, "scale": scale, "smooth": smooth, "up": up, "down": down}
+    return affine(tensors, decode=signed_nibbles)

@@ -16,7 +16,7 @@ from graphflow.families.flow.denoiser import FlowDenoiser
 from graphflow.families.flow.exact_times import exact_numbers
 from graphflow.families.flow.guidance import hearing, told_guidance
 from graphflow.families.flow.patches import unpack
-from graphflow.families.flow.residuals import by_block
+from graphflow.families.flow.residuals import block_lists
 from graphflow.families.flux.control import FluxControl
 from graphflow.families.flux.ip_adapter import FluxPicturePrompts
 from graphflow.families.flux.network import flux_channels, flux_tokens
@@ -128,7 +128,7 @@ class FluxDenoiser(FlowDenoiser):
         ):
             output: Tensor = self.module(
                 **told | {"guidance": guidance, "timestep": timestep.to(self.device, self.dtype)},
-                **by_block(steering, blocks, tokens.shape[1] - count),
+                **block_lists(steering, blocks, tokens.shape[1] - count),
                 hidden_states=tokens,
                 img_ids=places.to(self.device),
                 joint_attention_kwargs=self._attention(entries, batch, text.shape[1], tokens.shape[1]) | seeing,

@@ -178,3 +178,21 @@ def affine(tensors: Mapping[str, Tensor], *, decode: Decode) -> Tensor:
     if (up := tensors.get("up")) is not None:
         values = values + up.float() @ tensors["down"]
     return values
+
+
+def stepped(tensors: Mapping[str, Tensor], *, decode: Decode) -> Tensor:
+    """Decoded codes (through a code book) x a group's scale as whole numbers of -127 to 127, x the row's scale.
+
+    Args:
+        tensors: `codes`, `relative`, `channel`, and what else there is of `codebook` and `correction`.
+        decode: What the codes mean.
+    """
+    values = decode(tensors["codes"])
+    if (book := tensors.get("codebook")) is not None:
+        values = book[values.int()]
+    values = by_block(values, as_float(tensors["relative"])).round_().clamp_(-127, 127)
+    values = values.mul_(tensors["channel"])
+    if (correction := tensors.get("correction")) is not None:
+        values = values.unflatten(1, (correction.shape[1], -1))
+        values = values.add_(correction[..., None]).flatten(1)
+    return values

@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 
 import torch
-from torch import Tensor
 
-from graphflow.loading.codes.decoding import (
-    Decode,
-    as_float,
-    by_block,
-    offset_nibbles,
-    plain_nibbles,
-    six_bits,
-)
+from graphflow.loading.codes.decoding import offset_nibbles, plain_nibbles, six_bits, stepped
 from graphflow.loading.quantised.packed import PackedWeight
 from graphflow.loading.quantised.tables import Raw, eight_bit_float
 from graphflow.modelfiles.quantised.format import PackedLayer, rotation
@@ -35,14 +26,4 @@ def unpack(raw: Raw, layer: PackedLayer) -> PackedWeight:
     columns = layer.shape[1]
     decode = six_bits if raw["weight"].shape[1] * 2 > columns else plain_nibbles if shared else offset_nibbles
     turn = rotation(layer.options, columns)
-    return PackedWeight(entries, shared, layer.shape, partial(_values, decode=decode), rotation=turn)
-
-
-def _values(tensors: Mapping[str, Tensor], *, decode: Decode) -> Tensor:
-    values = decode(tensors["codes"])
-    if (book := tensors.get("codebook")) is not None:
-        values = book[values.int()]
-    values = by_block(values, as_float(tensors["relative"])).round_().clamp_(-127, 127).mul_(tensors["channel"])
-    if (correction := tensors.get("correction")) is not None:
-        values = values.unflatten(1, (correction.shape[1], -1)).add_(correction[..., None]).flatten(1)
-    return values
+    return PackedWeight(entries, shared, layer.shape, partial(stepped, decode=decode), rotation=turn)
