@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from benchmarks import against_diffusers, lora, memory, opening, overhead, quantised, sampling, sweeps, transformers
+from benchmarks import (
+    against_diffusers,
+    lora,
+    mapped,
+    memory,
+    opening,
+    overhead,
+    quantised,
+    sampling,
+    sweeps,
+    transformers,
+)
 
 
 def main() -> None:
@@ -20,6 +31,8 @@ def main() -> None:
     sweeps.main()
     print()
     memory.main()
+    print()
+    mapped.main()
     print()
     quantised.main()
     print()

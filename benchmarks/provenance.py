@@ -41,6 +41,8 @@ def main(number: int = FILES) -> None:
         "--prompt": Wanted(prompt="blue circle number 777"),
         "--seed": Wanted(seed=number // 2),
         "--model": Wanted(model="shapes"),
+        "--model and --prompt that all have": Wanted(model="shapes", prompt="circle"),
+        "--from a model that all have": Wanted(source=f"{3:064}"),
         "--lora, which none has": Wanted(lora="style"),
     }
     with tempfile.TemporaryDirectory() as work:

@@ -160,7 +160,7 @@ class _Importer:
             self._entries[id] = self._dead(id, self._flattened.prompt[id])
         document = Document(name=name, nodes=self._builder.nodes)
         self._let_names_follow(document)
-        told = origin(document.to_json(), self._flattened.prompt, self._builder.direct)
+        told = origin(document.to_json(), self._flattened.prompt, self._builder.direct, self._flattened.drawn)
         named = dict.fromkeys(name for _, name, _ in named_models(document, self._builder.registry))
         sources = [source_of(name, self._flattened.models) for name in named]
         models = [entry.to_json() for entry in dict.fromkeys(sources) if entry is not None]

@@ -62,6 +62,7 @@ class Flattened:
         core_version: ComfyUI's own version that the file names; empty where it names none.
         models: Where models are published, as far as the file says.
         names: File names that follow widgets of other nodes, by save node.
+        drawn: The workflow as the front end draws it, where the file holds that.
         kinds: Kinds of links by node id, as far as the file has them.
         app: What app mode shows of the file, in order.
     """
@@ -78,6 +79,7 @@ class Flattened:
     core_version: Version = ()
     models: tuple[Published, ...] = ()
     names: Mapping[str, FilledName] = field(default_factory=dict)
+    drawn: Mapping[str, Any] | None = None
     kinds: Mapping[str, Kinds] = field(default_factory=dict)
     app: tuple[AppInput, ...] = ()
 
@@ -124,7 +126,7 @@ def to_prompt(
         flattened = converting.flatten(found.container)
         app = (converting.placed(shown, flattened.prompt) for shown in app_inputs(found.document))
         flattened = replace(flattened, app=tuple(app))
-    return replace(flattened, core_version=found.core_version, models=found.models)
+    return replace(flattened, core_version=found.core_version, models=found.models, drawn=found.drawn)
 
 
 def _from_api(document: Mapping[str, Any], container: str, journal: Journal) -> Flattened:

@@ -45,7 +45,10 @@ _DEEPEST = 3
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A workflow document, not yet checked inside; ``core_version`` is what any part of its file says."""
+    """A workflow document, not yet checked inside; ``core_version`` is what any part of its file says.
+
+    ``drawn`` is the workflow as the front end draws it, where the file holds that too.
+    """
 
     document: Mapping[str, Any]
     kind: Literal["api", "ui"]
@@ -53,6 +56,7 @@ class Found:
     remarks: tuple[str, ...] = ()
     core_version: Version = ()
     models: tuple[Published, ...] = ()
+    drawn: Mapping[str, Any] | None = None
 
 
 def load(source: Source, *, prefer: Literal["prompt", "workflow"]) -> Found:
@@ -111,16 +115,17 @@ def _from_stream(stream: BinaryIO, size: int, where: str, prefer: Literal["promp
             failures.append(str(error))
             continue
         remarks = [f"read from the {key!r} text in the file"]
-        models = found.models
+        models, drawn = found.models, found.drawn
         if key == prefer and other in texts:
             remarks.append(f"the file carries a {other!r} text too, which is not used")
             named = core_version(*_parsed(texts.get(other, ""), where))
             with suppress(ConversionError):  # a prompt does not say where its models are published
-                models = models or published_models(loads(texts[other], where))
+                beside = _found(loads(texts[other], where), container, where)
+                models, drawn = models or beside.models, drawn or beside.drawn
         else:
             named = ()
         version = max(found.core_version, named)
-        return Found(found.document, found.kind, container, (*remarks, *failures), version, models)
+        return Found(found.document, found.kind, container, (*remarks, *failures), version, models, drawn)
     if failures:
         raise ConversionError("; ".join(failures), where=where, advice="export the workflow again from ComfyUI")
     if "parameters" in texts:
@@ -145,7 +150,8 @@ def _found(data: object, container: str, where: str) -> Found:
             kind = _kind(candidate)
             if kind is not None and isinstance(candidate, Mapping):
                 remarks = ("unwrapped",) if depth else ()
-                return Found(candidate, kind, container, remarks, core_version(data, candidate), published_models(data))
+                version, models = core_version(data, candidate), published_models(data)
+                return Found(candidate, kind, container, remarks, version, models, candidate if kind == "ui" else None)
             following.extend(_inside(candidate, where))
         level = following
     if isinstance(data, dict) and "graphflow" in data:

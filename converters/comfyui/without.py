@@ -123,7 +123,7 @@ def without(flattened: Flattened, types: Iterable[str]) -> Flattened:
                 "inputs": {name: value for name, value in inputs.items() if not _lost(value, gone, flattened)},
             }
     outputs = tuple(id for id in flattened.outputs if id in prompt)
-    return replace(flattened, prompt=prompt, outputs=outputs, problems=(*flattened.problems, *told))
+    return replace(flattened, prompt=prompt, outputs=outputs, problems=(*flattened.problems, *told), drawn=None)
 
 
 def _behind(value: Any, stands: Mapping[tuple[str, int], Any]) -> Any:

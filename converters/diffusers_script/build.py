@@ -35,8 +35,9 @@ def build(graph: Graph, library: Library, style: Style) -> Script:
         WorkflowError: With every node that cannot be exported.
         ConversionError: The workflow writes nothing.
     """
-    if not any(node.effect for node in graph.nodes.values()):
-        raise ConversionError("the workflow writes nothing", advice="add a save_image node")
+    if all(not node.effect or node.type == "preview" for node in graph.nodes.values()):
+        told = " but previews, which scripts leave out" if any(node.effect for node in graph.nodes.values()) else ""
+        raise ConversionError(f"the workflow writes nothing{told}", advice="add a save_image node")
     pinned = dict.fromkeys(graph.several, "the parameters that it turns differ")
     facts = Facts(pinned=pinned | dict.fromkeys(graph.lost, "it goes through a computation"))
     _write(Script(graph=graph, style=style, facts=facts), library)
@@ -83,7 +84,8 @@ def _emit(script: Script, loader: Loader, library: Library, node: Node, made: Ma
     try:
         return _run(Emission(script, loader, node, inputs, library))
     except UnsupportedError as error:
-        script.problems.append(Problem(f"nodes.{node.id}", f"{node.type}: {error}"))
+        meant = script.graph.nodes.get(error.node, node)
+        script.problems.append(Problem(f"nodes.{meant.id}", f"{meant.type}: {error}"))
         return {}
 
 

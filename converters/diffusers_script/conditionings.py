@@ -19,6 +19,7 @@ class Control:
         start: Share of the sampling at which it begins.
         end: Share of the sampling at which it ends.
         single: Whether there is surely but one picture.
+        vae: What encodes the picture, for ControlNets that read latents.
     """
 
     net: ModelPart
@@ -27,6 +28,7 @@ class Control:
     start: str
     end: str
     single: bool = False
+    vae: ModelPart | None = None
 
     @property
     def is_adapter(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from graphflow.modelfiles.families import installed, variant_named
-from graphflow.modelfiles.family import Family, FlowScripts, ScriptTraits
+from graphflow.modelfiles.family import Family, FlowScripts, FlowSteering, ScriptTraits
 
 from .models import Base
 from .script import UnsupportedError
@@ -39,6 +39,13 @@ def flow_of(base: Base) -> FlowScripts | None:
         UnsupportedError: No script can run its models.
     """
     return traits_of(base).flow
+
+
+def steering_of(base: Base) -> FlowSteering | None:
+    """How ControlNets of a family steer models on a flow; None where they steer UNets, or nothing tells the family."""
+    family = installed().get(base.family)
+    flow = family.scripts.flow if family is not None and family.scripts is not None else None
+    return flow.steering if flow is not None else None
 
 
 def pipeline_class(base: Base, task: str) -> str:

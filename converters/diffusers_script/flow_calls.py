@@ -61,7 +61,7 @@ def _by_euler(script: Script, sampling: Sampling) -> bool:
 
 def _is_plain(_: Script, sampling: Sampling) -> bool:
     model = sampling.model
-    return not model.hooks and not model.pictures and sampling.guider is None and not sampling.others
+    return not (model.hooks or model.pictures or model.controls) and sampling.guider is None and not sampling.others
 
 
 def _generates(_: Script, sampling: Sampling) -> bool:

@@ -41,10 +41,12 @@ def levels_of(script: Script, model: ModelPart) -> str:
     return _once(script, "levels", made)
 
 
-def space_of(script: Script, base: Base) -> str:
-    """The variable of the map between what the autoencoder makes and what a flow model works on."""
+def space_of(script: Script, base: Base, *, unshifted: bool = False) -> str:
+    """The variable of the map between what the autoencoder makes and what a flow model works on, or the same without shift."""
     latent: LatentFormat = family_of(base).latent
     known = {"scale": latent.scale, "shift": latent.mean or latent.shift, "deviation": latent.deviation or 1.0}
+    if unshifted:
+        known["shift"] = 0.0
     usual = {"scale": 1.0, "shift": 0.0, "deviation": 1.0}
     shown: dict[str, Expression] = {name: _number(value) for name, value in known.items() if value != usual[name]}
     script.need("LatentSpace")

@@ -145,6 +145,9 @@ class Loader:
                     self.script.use(net.module, net.made)
                 self.script.need(net.function, *([] if net.module else [net.made]))
                 options: dict[str, Expression] = dict(net.options)
+                if net.converter:
+                    self.script.use("diffusers.loaders.single_file_utils", net.converter)
+                    options["convert"] = net.converter
                 if net.names:
                     options["names"] = self.script.constant(f"{net.hint}_names", f'"""\n{net.names}\n"""')
                 loading = call(net.function, net.made, net.path, dtype="DTYPE", **options).then(".to(DEVICE)")

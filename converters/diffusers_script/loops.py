@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from .conditionings import TOLD, Conditioning
-from .families import family_of, flow_of, traits_of
+from .conditionings import TOLD, Conditioning, Control
+from .families import family_of, flow_of, steering_of, traits_of
 from .fitting import guidance_hooks
 from .flows import is_raw, levels_of, space_of
 from .handles import EmptyLatent, Latents, Noise, Sampling, Solver
@@ -62,7 +62,7 @@ class Loops:
         pipe = self.loader.pipe(sampling.model)
         sampler = fixed(values["sampler"])
         start = self._start(sampling, pipe)
-        denoise = self.denoiser(sampling, pipe)
+        denoise = self.denoiser(sampling, pipe, start)
         sigmas = self._sigmas(sampling, denoise, sampler)
         seed, batch = self.script.value(values["seed"]), fixed(values["noise_layout"]) == "batch"
         steps = step_seed(seed, fixed(values["step_noise"]))
@@ -75,7 +75,7 @@ class Loops:
         """Write a sampling whose schedule, sampler and noise come from elsewhere; gives the last clean latents, too."""
         pipe, script = self.loader.pipe(sampling.model), self.script
         start = self._start(sampling, pipe)
-        denoise = self.denoiser(sampling, pipe)
+        denoise = self.denoiser(sampling, pipe, start)
         seen = script.assign("seen", "[]") if denoised else ""
         made = self._run(sampling, start, denoise, levels, solver, noise, seen)
         if not seen:
@@ -163,22 +163,22 @@ class Loops:
         factor = f"{pipe}.vae.config.scaling_factor / {other}.config.scaling_factor"
         return self.script.assign("latents", f"{latent.variable} * ({factor})")
 
-    def denoiser(self, sampling: Sampling, pipe: str) -> str:
-        """Write the guided model of a sampling; returns its variable."""
-        sides = sampling.sides
+    def denoiser(self, sampling: Sampling, pipe: str, latents: str) -> str:
+        """Write the guided model of a sampling of latents in a variable; returns its own variable."""
+        sides = [_steered(side, sampling.model.controls) for side in sampling.sides]
         regional = not all(_alone(side) for side in sides)
         flow = flow_of(sampling.model.base)
         own = "Flow" if flow else traits_of(sampling.model.base).suffix.capitalize()
         name = f"{_place(sides)}{own}Denoiser"
         if flow:
-            _require_flow(sampling, steered=name.startswith("Steered"))
+            _require_flow(sampling, sides)
         if sampling.model.base.refiner:
             if regional and not all("sizes" in dict(entry.settings) for side in sides for entry in side.entries):
                 raise UnsupportedError("prompts of SDXL's refiner in areas need encode_prompt_refiner")
             name = name if regional else "RefinerDenoiser"
         self.script.need(name)
         writer = Prompts(self.script, self.loader)
-        prompts = [writer.encoded(side, regional=regional, model=sampling.model) for side in sides]
+        prompts = [writer.encoded(side, regional=regional, model=sampling.model, latents=latents) for side in sides]
         others = dict(zip((name for name, _ in sampling.others), prompts[2:], strict=True))
         arguments: list[Expression] = [pipe]
         if flow:
@@ -263,20 +263,28 @@ UNETS_ONLY = frozenset(
 """Changes of guidance by other states of a UNet."""
 
 
-def _require_flow(sampling: Sampling, *, steered: bool) -> None:
+def _require_flow(sampling: Sampling, sides: Sequence[Conditioning]) -> None:
     """Refuse what scripts do to UNets only.
 
     Raises:
         UnsupportedError: Always where there is something of the kind.
     """
-    if steered:
-        raise UnsupportedError("ControlNets of its family cannot be written in scripts")
+    for entry in (entry for side in sides for entry in side.entries if entry.controls):
+        if steering_of(sampling.model.base) is None:
+            raise UnsupportedError("ControlNets of its family cannot be written in scripts")
+        if {"references", "picture"} & set(dict(entry.settings)):
+            raise UnsupportedError("scripts do not show pictures to a model and steer it by ControlNets at once")
     hooks = sampling.model.hooks
     only = [hook.helper for hook in hooks if hook.stage in ("unet", "denoiser") or hook.helper in UNETS_ONLY]
     if only or sampling.model.pictures:
         raise UnsupportedError(f"scripts change UNets by {', '.join(only) or 'IP-Adapters'}, not models of its family")
     if {"keep_references", "skip_blocks"} <= {hook.helper for hook in hooks}:
         raise UnsupportedError("scripts keep references of a network that is whole; take skip_transformer_layers out")
+
+
+def _steered(conditioning: Conditioning, controls: tuple[Control, ...]) -> Conditioning:
+    """A conditioning with further ControlNets."""
+    return Conditioning(tuple(replace(entry, controls=(*entry.controls, *controls)) for entry in conditioning.entries))
 
 
 def _place(sides: Sequence[Conditioning]) -> str:

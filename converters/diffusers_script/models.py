@@ -24,6 +24,7 @@ class Net:
         hint: What its variable is called.
         made: The class that the helper gets first; empty where it knows its own.
         names: What the tensors of the file are called in that class, see the script's ``read_table``.
+        converter: Diffusers' function that reads the names of the model's authors; empty where the script does.
     """
 
     key: str
@@ -34,6 +35,7 @@ class Net:
     hint: str
     made: str = ""
     names: str = ""
+    converter: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,6 +230,7 @@ class ModelPart:
         network: What is known of the network where its file is not the checkpoint's.
         times: Of a flow model: expressions of the shift, the number of levels and the scale of its time.
         length: Of text encoders with T5: options of how far prompts are filled up.
+        controls: ControlNets that steer a flow model whatever it is told.
     """
 
     base: Base
@@ -240,3 +243,4 @@ class ModelPart:
     network: Description | None = None
     times: tuple[str, str, str] | None = None
     length: tuple[tuple[str, str], ...] = ()
+    controls: tuple[Any, ...] = ()

@@ -55,9 +55,13 @@ def net_of(part: ModelPart) -> Net:
     prefix = (("prefix", quoted(found.prefix)),) if found.prefix else ()
     key = f"{base.key} {found.name}"
     scripts = family_named(found.maker).scripts if found.maker else None
-    built = scripts.flow.builds.get(class_name) if scripts is not None and scripts.flow is not None else None
+    flow = scripts.flow if scripts is not None else None
+    converter = flow.converter(found.config) if flow is not None and table and found.name == "transformer" else ""
+    if function == "load_part" and (converter or not table):
+        function, table = "load_converted", ""
+    built = flow.builds.get(class_name) if flow is not None else None
     made, module = (built, "") if built else (class_name, package)
-    return Net(key, function, module, base.path, (*prefix, *_config(found)), part.part, made, table)
+    return Net(key, function, module, base.path, (*prefix, *_config(found)), part.part, made, table, converter)
 
 
 def autoencoder_functions(part: ModelPart) -> tuple[str, str] | None:

@@ -6,15 +6,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from graphflow.modelfiles.families import variant_named
-from graphflow.modelfiles.family import FlowScripts
+from graphflow.modelfiles.family import FlowScripts, FlowSteering
 
 from .conditionings import TOLD, Conditioning, Control, Entry
-from .families import family_of, flow_of, traits_of
+from .families import family_of, flow_of, steering_of, traits_of
 from .flows import described_network, space_of
 from .handles import Sampling
 from .layout import Expression, Items, call, flat, listed, literal, mapped, quoted
 from .loading import Loader
 from .models import ModelPart
+from .nets import autoencoder_functions
 from .script import Script, UnsupportedError
 
 
@@ -62,6 +63,7 @@ class Prompts:
         in_parts: bool = False,
         regional: bool = False,
         model: ModelPart | None = None,
+        latents: str = "",
     ) -> str:
         """The expression of a conditioning as a denoiser reads it: one prompt, or a list of them with settings."""
         if not regional:
@@ -69,13 +71,19 @@ class Prompts:
             if TOLD & set(dict(first.settings)):
                 return flat(self._with_settings(first, model))
             return self.entry(first, in_parts=in_parts)
-        rows = [self._with_settings(entry, model) for entry in conditioning.entries]
+        rows = [self._with_settings(entry, model, latents) for entry in conditioning.entries]
         return self.script.assign("prompts", listed(rows))
 
-    def _with_settings(self, entry: Entry, model: ModelPart | None) -> Expression:
+    def _with_settings(self, entry: Entry, model: ModelPart | None, latents: str = "") -> Expression:
         settings = self._told(entry, self._placed(entry), model)
         if entry.controls:
-            settings["controls"] = listed(self._control(control) for control in entry.controls)
+            steering = steering_of(entry.encoder.base if model is None else model.base)
+            if steering is None:
+                settings["controls"] = listed(self._control(control) for control in entry.controls)
+            else:
+                self.script.need(steering.steered)
+                settings["controls"] = listed(self._steering(control, steering, latents) for control in entry.controls)
+                settings["steer"] = steering.steered
         variable = self.entry(entry)
         if not settings:
             return variable
@@ -137,6 +145,44 @@ class Prompts:
         if control.net.mode is not None:
             found["mode"] = str(control.net.mode)
         return mapped(found | {name: getattr(control, name) for name in ("image", "strength", "start", "end")})
+
+    def _steering(self, control: Control, steering: FlowSteering, latents: str) -> Expression:
+        """A ControlNet of a flow model, with what it reads of its picture."""
+        base = control.net.base
+        part, flow = base.description.parts.get("controlnet"), flow_of(base)
+        if part is None or flow is None or part.class_name not in steering.classes:
+            raise UnsupportedError("its ControlNet was made for another family")
+        key = ("hint", repr(control), latents)
+        if key not in self.script.written:
+            net = self.loader.component(control.net)
+            if flow.adjusts and ("adjusts", net) not in self.script.written:
+                self.script.need(flow.adjusts)
+                self.script.add(f"{flow.adjusts}({net})")
+                self.script.written["adjusts", net] = net
+            if steering.pixels(part.config):
+                self.script.need("hint_pixels")
+                seen: Expression = call("hint_pixels", control.image, latents).then(" * 2 - 1")
+            else:
+                seen = self._hint_latents(control, unshifted=steering.unshifted(part.config), latents=latents)
+            self.script.need(steering.hint)
+            self.script.written[key] = net, self.script.assign("hint", call(steering.hint, net, seen))
+        net, hint = self.script.written[key]
+        found: dict[str, Expression] = {"net": net, "picture": hint}
+        if control.net.mode is not None:
+            found["mode"] = str(control.net.mode)
+        return mapped(found | {name: getattr(control, name) for name in ("strength", "start", "end")})
+
+    def _hint_latents(self, control: Control, *, unshifted: bool, latents: str) -> Expression:
+        if control.vae is None:
+            raise UnsupportedError("its ControlNet reads its picture as latents, and nothing encodes it")
+        function = (autoencoder_functions(control.vae) or ("",))[0]
+        if not function:
+            raise UnsupportedError(
+                "its ControlNet reads latents of the model's family, and the autoencoder is another's"
+            )
+        self.script.need("hint_latents", function)
+        space = space_of(self.script, control.net.base, unshifted=unshifted)
+        return call("hint_latents", function, self.loader.vae(control.vae), space, control.image, latents)
 
     def entry(self, entry: Entry, *, in_parts: bool = False) -> str:
         """The variable of an encoded prompt, written once."""

@@ -12,7 +12,7 @@ from .layout import Expression, Items, call
 from .loading import Loader
 from .loops import Loops
 from .nets import autoencoder_functions
-from .script import Script, ids
+from .script import Script, UnsupportedError, ids
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,11 @@ class Writer:
         """Write a sampling up to latents, once."""
         key = ("latents", sampling.node, repr(sampling))
         if key not in self.script.written:
-            self.script.written[key] = self._latents(sampling)
+            try:
+                self.script.written[key] = self._latents(sampling)
+            except UnsupportedError as error:  # it is written where it is read, by another node's emitter
+                error.node = error.node or sampling.node
+                raise
         found: Latents = self.script.written[key]
         return found
 

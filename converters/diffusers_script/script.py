@@ -70,7 +70,13 @@ class Facts:
 
 
 class UnsupportedError(Exception):
-    """An emitter cannot write a node as it is set."""
+    """An emitter cannot write a node as it is set.
+
+    Attributes:
+        node: Which; empty where it is the one whose emitter runs.
+    """
+
+    node = ""
 
 
 @dataclass

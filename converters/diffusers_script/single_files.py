@@ -22,6 +22,8 @@ AUTOENCODERS: Mapping[str, str] = {
 }
 """What loads an autoencoder from a file with its authors' names, by its class."""
 
+SHARED = "shared.weight"
+"""T5's embedding, which scripts give to its encoder."""
 _NUMBER = re.compile(r"(?<=[._])\d+(?=[._])")
 Targets = tuple[tuple[str, str], ...]
 """Names in the class, and which rows are meant."""
@@ -42,7 +44,8 @@ def loader_of(part: Part) -> str:
 
 def names_table(part: Part) -> str:
     """Rows of what a file's tensors are called in the part's class, each `old new rows`; without those that keep their names."""
-    return _table(dict(_by_module(_targets(part))), kept=False)
+    targets = {key: found for key, found in _targets(part).items() if key != SHARED}
+    return _table(dict(_by_module(targets)), kept=False)
 
 
 def tensor_names(part: Part) -> frozenset[str]:

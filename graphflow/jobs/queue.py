@@ -27,7 +27,7 @@ from filelock import FileLock, Timeout
 from graphflow.basics.jsontools import digest
 from graphflow.basics.wording import shorten
 from graphflow.errors import CancelledError, InvalidInputError, Problem, StoreError, WorkflowError
-from graphflow.events import Event
+from graphflow.events import Event, Written
 from graphflow.execution.environment import Cancellation
 from graphflow.execution.result import Result
 from graphflow.jobs.database import Database
@@ -143,16 +143,15 @@ class Jobs:
     def close(self) -> None:
         """Stop what runs at its next step, as interrupted; it goes on when the folder is opened again."""
         with self._changed:
-            if self._closing:
-                return
             self._closing = True
             for cancellation in self._running.values():
                 cancellation.cancel()
             self._changed.notify_all()
         for worker in self._workers:
             worker.join()
-        self._database.close()
-        self._owned.release()
+        with self._changed:
+            self._database.close()
+            self._owned.release()
 
     # -------------------------------------------------------------------------------------------------- taking
 
@@ -466,6 +465,8 @@ class Jobs:
         feed = self.feed(job.id)
 
         def sink(event: Event) -> None:
+            if isinstance(event, Written):  # where the service keeps things is its own business
+                event = replace(event, path=Path(event.path).relative_to(out).as_posix())
             feed.take(event)
             self._inform(job, event)
 

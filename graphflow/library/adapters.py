@@ -31,7 +31,7 @@ _MARKERS: tuple[tuple[str, Kind], ...] = (
     ("concept_embeds", "safety_checker"), ("style_embedding", "style_model"), ("position_net.", "gligen"),
     ("id_encoder.", "photomaker"), ("conv_first.weight", "upscale_model"),
     ("model.1.sub.0.", "upscale_model"), ("params_ema.", "upscale_model"), ("body.0.rdb1.", "upscale_model"),
-    ("layers.0.residual_group.", "upscale_model"),
+    ("layers.0.residual_group.", "upscale_model"), ("latent_conv_in.", "transparency_decoder"),
 )  # fmt: skip
 
 
@@ -75,7 +75,8 @@ def find_adapter(shapes: Shapes) -> Adapter | None:
 
 def _lora_method(shapes: Shapes) -> str:
     found = {method for name in shapes for ending, method in _METHODS if name.endswith("." + ending) or name == ending}
-    found |= {"lora" for name in shapes if _DOWN.search(name)}
+    found |= {"lora" for name in shapes if _DOWN.search(name) or "::lora::" in name}
+    found |= {"diff" for name in shapes if "::diff::" in name}
     return next((method for _, method in _METHODS if method in found), "")
 
 

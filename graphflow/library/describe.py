@@ -21,6 +21,8 @@ from graphflow.modelfiles.sources import collect_given
 
 ONNX = "Onnx"
 """Class of the network of an ONNX file."""
+TRANSPARENCY = "TransparencyDecoder"
+"""Class of LayerDiffuse's decoder."""
 
 
 def describe_file(
@@ -120,6 +122,8 @@ def _fill(draft: Draft, kind: Kind | None) -> None:
     """Find out the kind and fill in what belongs to it; the first that fits."""
     lora = find_lora(draft.shapes, draft.weights.metadata)
     found = recognise(draft.shapes, draft.weights.metadata, stated=draft.answers.variant())
+    if "latent_conv_in.weight" in draft.shapes:
+        found = None  # it is made of a UNet's blocks, and is none that denoises
     if found is not None and (lora is None or found[1].kind == "controlnet"):
         family, match = found
         draft.maker = family.name
@@ -144,6 +148,8 @@ def _fill(draft: Draft, kind: Kind | None) -> None:
         draft.variant = adapter.variant
         if draft.kind == "upscale_model":
             draft.add("upscaler", Inferred("Upscaler"), "")
+        if draft.kind == "transparency_decoder":
+            draft.add(draft.kind, Inferred(TRANSPARENCY), "")
 
 
 def _markers(weights: Weights) -> dict[str, Config]:

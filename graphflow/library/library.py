@@ -26,6 +26,7 @@ from graphflow.library.roots import (
     BUILTIN_NAMES,
     EXTENSIONS,
     KIND_FOLDERS,
+    PICKLE_EXTENSIONS,
     Entry,
     Root,
     builtin_root,
@@ -271,6 +272,8 @@ class Library:
             advice = (
                 "`graphflow fetch` gets it from the Hub; --download, or the name given with -i or --set, while it runs"
             )
+        if kind in _EXPORTS and plain.lower().endswith(tuple(PICKLE_EXTENSIONS)):
+            advice = _conversion(plain, kind)
         what = (kind or "model").replace("_", " ")
         return ModelNotFoundError(
             f"there is no {what} of this name in {'; '.join(places) or 'any model folder'}",
@@ -280,9 +283,9 @@ class Library:
 
 
 _EXPORTS: Mapping[Kind | None, str] = {
-    "detector": "put its ONNX file beside it, which its makers' tool writes: yolo export model={name} format=onnx",
+    "detector": "put its ONNX file there, which its makers' tool writes: yolo export model={name} format=onnx",
     "segmenter": "name the folder that transformers reads instead, e.g. facebook/sam-vit-base, facebook/sam-vit-huge",
-    "background_remover": "put its ONNX file, as rembg publishes it, beside it",
+    "background_remover": "put its ONNX file, as rembg publishes it, there",
 }
 
 

@@ -51,6 +51,12 @@ _COMPLETE: Mapping[str, tuple[frozenset[str], ...]] = {
 }
 """What a layer of a method must have, at least."""
 
+_NUMBERED: Mapping[tuple[str, str], str] = {
+    ("lora", "0"): ".lora_up.weight", ("lora", "1"): ".lora_down.weight", ("lora", "2"): ".alpha", ("lora", "3"): ".lora_mid.weight",
+    ("diff", "0"): ".diff",
+}  # fmt: skip
+"""Endings of keys in LayerDiffuse's files, ``NAME.weight::lora::0``, in the usual layout."""
+
 _REFUSED = {
     "boft_": "BOFT", ".oft_": "OFT", ".a1.weight": "GLoRA", ".b1.weight": "GLoRA", ".on_input": "IA3",
     ".lora_B.bias": "LoRA with biases", "lora_embedding_": "LoRA of embeddings",
@@ -98,7 +104,8 @@ def read_lora(tensors: Mapping[str, Tensor], where: str, metadata: Mapping[str, 
     methods: dict[str, str] = {}
     raw: dict[str, dict[str, Tensor]] = {}
     strange: list[str] = []
-    for key, tensor in tensors.items():
+    for told, tensor in tensors.items():
+        key = _usual(told)
         for mark, method in _REFUSED.items():
             if mark in key:
                 raise ModelFormatError(
@@ -120,6 +127,15 @@ def read_lora(tensors: Mapping[str, Tensor], where: str, metadata: Mapping[str, 
     stated = stated_alphas(metadata or {}, where)
     layers = {name: tuple(_layers(name, methods.get(name, ""), found, stated, where)) for name, found in raw.items()}
     return LoraFile(layers, tuple(strange))
+
+
+def _usual(key: str) -> str:
+    """The key of LayerDiffuse's files in the usual layout; others as they are."""
+    name, *method = key.split("::")
+    ending = _NUMBERED.get((method[0], method[1])) if len(method) == 2 else None
+    if ending is None:
+        return key
+    return name.removesuffix(".bias") + ".diff_b" if name.endswith(".bias") else name.removesuffix(".weight") + ending
 
 
 def _layers(name: str, method: str, found: Mapping[str, Tensor], stated: StatedAlphas, where: str) -> Iterator[Layer]:

@@ -42,12 +42,13 @@ Kind = Literal[
     "segmenter",  # Segment Anything: outlines what boxes hold
     "describer",  # tells in words what pictures show
     "background_remover",
+    "transparency_decoder",  # LayerDiffuse: colours and transparency of a latent
     "unknown",
 ]
 """What a file is for."""
 
-VISION: tuple[Kind, ...] = ("detector", "segmenter", "describer", "background_remover")
-"""Kinds of networks that look at pictures: a folder of transformers, or for some an ONNX file."""
+VISION: tuple[Kind, ...] = ("detector", "segmenter", "describer", "background_remover", "transparency_decoder")
+"""Kinds of networks that look at pictures: folders of transformers, ONNX files, and a decoder."""
 
 Layout = Literal["diffusers", "original", "gguf", "onnx", "pickle", "hub", "stand-in"]
 """`diffusers`: a folder, or a file with Diffusers' key names. `original`: the key names of the model's authors (LDM,

@@ -208,6 +208,31 @@ class FlowCall:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FlowSteering:
+    """How scripts steer a family's models by ControlNets; the functions are the family's.
+
+    Attributes:
+        classes: Classes of ControlNets that they know.
+        hint: The function that makes of (ControlNet, picture) what it reads at every step.
+        steered: The function that makes of ControlNets, and of what the network reads, further arguments of `velocity`.
+        refuses: Why a ControlNet of this name and config cannot be written; empty where it can.
+        settled: The config of one where its weights decide about it.
+        pixels: Whether one reads pixels in [-1, 1] in place of latents.
+        unshifted: Whether one reads latents without the shift of the model's space.
+        kinds: Numbers of the kinds of pictures that a union ControlNet can get.
+    """
+
+    classes: frozenset[str]
+    hint: str
+    steered: str
+    refuses: Callable[[str, Config], str] = lambda _name, _config: ""
+    settled: Callable[[Part], Config] = lambda part: part.config
+    pixels: Callable[[Config], bool] = lambda _: False
+    unshifted: Callable[[Config], bool] = lambda _: False
+    kinds: Callable[[Config], Mapping[str, int]] = lambda _: {}
+
+
+@dataclass(frozen=True, kw_only=True)
 class FlowScripts:
     """How scripts run a family's flow models: a pipeline of Diffusers for the parts, and functions that they carry.
 
@@ -232,6 +257,9 @@ class FlowScripts:
         keeps: The function that a transformer goes through whose references are to be `kept`; None where it cannot keep
             them, empty where it can as it is.
         call: How a pipeline draws the same; None where it never does.
+        converter: The function of `diffusers.loaders.single_file_utils` that reads its authors' names in a transformer of a
+            config; empty where it reads them wrongly, or there is none.
+        steering: How ControlNets steer; None where scripts know none.
     """
 
     velocity: str
@@ -250,6 +278,8 @@ class FlowScripts:
     adjusts: str = ""
     keeps: str | None = None
     call: FlowCall | None = None
+    converter: Callable[[Config], str] = lambda _: ""
+    steering: FlowSteering | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -10,12 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from graphflow.errors import LimitError
+from graphflow.limits import LIMITS
 from graphflow.values import Segment, Segments
 
 from .filters import dilate, erode, gaussian_blur
-from .masks import mask_bounds
 from .resampling import resample
 
+_SAME_SHAPE = 0.02
 Rectangle = tuple[int, int, int, int]
 """(x, y, width, height) in pixels."""
 
@@ -72,6 +74,7 @@ def segments_from_mask(
     fill_holes: bool,
     smallest: int,
     shape: float = 0.0,
+    whole_if_empty: bool = False,
 ) -> Segments:
     """Find connected parts of masks.
 
@@ -83,38 +86,77 @@ def segments_from_mask(
         fill_holes: Fill what a part encloses.
         smallest: Edge in pixels that both edges of a part exceed.
         shape: As in :func:`crop_around`.
+        whole_if_empty: Take a picture whose mask is empty whole, as a thing of which nothing belongs to it.
     """
+    height, width = masks.shape[-2:]
+
+    def parts() -> Iterator[Segment]:
+        for item, mask in enumerate(masks):
+            if whole_if_empty and not (mask > 0).any():
+                box = (0, 0, width, height)
+                yield Segment(
+                    box=box, crop=box, mask=mask.clone(), label="mask", item=item
+                )
+                continue
+            for part, box in _connected(
+                mask, together=together, fill_holes=fill_holes, smallest=smallest
+            ):
+                shown = filled_box(box, width, height) if fill_box else part
+                yield segment_of(
+                    shown, box, factor=factor, shape=shape, label="mask", item=item
+                )
+
+    return Segments(width=width, height=height, parts=within_limits(parts()))
+
+
+def _connected(
+    mask: Tensor, *, together: bool, fill_holes: bool, smallest: int
+) -> Iterator[tuple[Tensor, Rectangle]]:
+    """Yield the connected parts of a mask (H, W), each alone, with the rectangles around them."""
     from scipy import ndimage
 
-    height, width = masks.shape[-2:]
-    found: list[Segment] = []
-    for item, mask in enumerate(masks):
-        inside = (mask > 0).numpy()
-        if fill_holes:
-            holes = ndimage.binary_fill_holes(inside)
-            mask = torch.where(
-                torch.from_numpy(holes & ~inside), torch.ones_like(mask), mask
-            )
-            inside = holes
-        numbers, count = ndimage.label(inside, structure=np.ones((3, 3), dtype=int))
-        names = (
-            [numbers > 0]
-            if together and count
-            else [numbers == number + 1 for number in range(count)]
+    inside = (mask > 0).numpy()
+    if fill_holes:
+        holes = ndimage.binary_fill_holes(inside)
+        mask = torch.where(
+            torch.from_numpy(holes & ~inside), torch.ones_like(mask), mask
         )
-        for name in names:
-            part = torch.where(torch.from_numpy(name), mask, torch.zeros_like(mask))
-            box = mask_bounds(part[None])
-            if min(box[2:]) <= smallest:
-                continue
-            if fill_box:
-                part = filled_box(box, width, height)
-            found.append(
-                segment_of(
-                    part, box, factor=factor, shape=shape, label="mask", item=item
-                )
+        inside = holes
+    numbers, _ = ndimage.label(inside, structure=np.ones((3, 3), dtype=int))
+    if together:
+        numbers = inside.astype(np.int32)
+    for number, place in enumerate(ndimage.find_objects(numbers), 1):
+        rows, columns = place
+        box = (
+            columns.start,
+            rows.start,
+            columns.stop - columns.start,
+            rows.stop - rows.start,
+        )
+        if min(box[2:]) <= smallest:
+            continue
+        part = torch.zeros_like(mask)
+        part[place] = mask[place] * torch.from_numpy(numbers[place] == number)
+        yield part, box
+
+
+def within_limits(parts: Iterable[Segment]) -> tuple[Segment, ...]:
+    """Take segments as long as there are not too many.
+
+    Raises:
+        LimitError: There are more, or their masks take more bytes, than the limits allow.
+    """
+    found: list[Segment] = []
+    size = 0
+    for part in parts:
+        found.append(part)
+        size += 4 * part.mask.numel()
+        if len(found) > LIMITS.batch or size > LIMITS.held_bytes:
+            raise LimitError(
+                f"there are more than {LIMITS.batch:,} things, or their cut-outs take more than {LIMITS.held_bytes:,} bytes",
+                advice="leave out small things, or cut out less around them",
             )
-    return Segments(width=width, height=height, parts=tuple(found))
+    return tuple(found)
 
 
 def filled_box(box: Rectangle, width: int, height: int) -> Tensor:
@@ -226,7 +268,12 @@ def size_to_draw(
 
 
 def fitted(crop: Rectangle, width: int, height: int, multiple: int) -> tuple[int, int]:
-    """The largest size (height, width) of a cut-out's shape within a width and a height, in multiples."""
+    """The largest size (height, width) of a cut-out's shape within a width and a height, in multiples.
+
+    A shape that is off by rounding alone gets the very size.
+    """
+    if abs(width * crop[3] / (height * crop[2]) - 1) < _SAME_SHAPE:
+        return height, width
     scale = min(width / crop[2], height / crop[3])
     return min(height, whole(crop[3] * scale, multiple)), min(
         width, whole(crop[2] * scale, multiple)
@@ -246,6 +293,26 @@ def cut_out(
     picture = pixels[part.item : part.item + 1, :, y : y + down, x : x + across]
     picture = resample(picture, size, "lanczos").clamp(0, 1)
     return picture, resample(part.mask[None, None], size, "bilinear")[0].clamp(0, 1)
+
+
+def cut_in_proportion(tensor: Tensor, part: Segment, width: int, height: int) -> Tensor:
+    """Cut what a segment's cut-out shows out of (B, …, H, W), which stands for a picture of another size.
+
+    Args:
+        tensor: One for all pictures, or one for each.
+        part: The segment.
+        width: Of the pictures that it was found in.
+        height: Of these pictures.
+    """
+    x, y, across, down = part.crop
+    rows, columns = tensor.shape[-2:]
+    top, left = round(y * rows / height), round(x * columns / width)
+    bottom, right = (
+        max(top + 1, round((y + down) * rows / height)),
+        max(left + 1, round((x + across) * columns / width)),
+    )
+    item = min(part.item, len(tensor) - 1)
+    return tensor[item : item + 1, ..., top:bottom, left:right].clone()
 
 
 def paste_back(

@@ -51,12 +51,19 @@ class Carried:
         return in_texts(self.texts)
 
 
+def told_of(path: Path) -> Path:
+    """Return the file that a path means: a JSON file beside another one, for which that had no room, means that one."""
+    owner = path.with_suffix("") if path.suffix == SIDECAR else path
+    return owner if owner.is_file() else path
+
+
 def carried(path: Path) -> Carried:
-    """Return what a file tells.
+    """Return what a file tells, or the file that it lies beside.
 
     Raises:
         InvalidInputError: It cannot be read, is damaged, or is of a kind that carries nothing.
     """
+    path = told_of(path)
     try:
         with open_regular(path) as stream:
             texts = embedded_texts(stream)

@@ -294,30 +294,34 @@ def _conditions(database: sqlite3.Connection, wanted: Wanted) -> tuple[str, list
     """
     conditions: list[str] = []
     values: list[Any] = []
-
-    def add(table: str, condition: str, *given: Any) -> None:
-        few = f"SELECT file FROM {table} WHERE {condition}"
-        many = len(database.execute(f"{few} LIMIT {_MANY}", given).fetchall()) == _MANY
-        conditions.append(
-            f"EXISTS (SELECT 1 FROM {table} WHERE file=f.id AND {condition})" if many else f"f.id IN ({few})"
-        )
-        values.extend(given)
-
     of_model = "model IN (SELECT id FROM model WHERE {})"
+
+    def add(*parts: tuple[str, str], value: str) -> None:
+        """Add that one of the parts holds: the tables of one, those that hold the file last, and a condition on ``value``."""
+        few = [f"SELECT file FROM {tables} WHERE {condition}" for tables, condition in parts]
+        if all(len(database.execute(f"{part} LIMIT {_MANY}", (value,)).fetchall()) < _MANY for part in few):
+            conditions.append(f"f.id IN ({' UNION '.join(few)})")
+        else:
+            # from the file on, so in the opposite order
+            each = [
+                f"EXISTS (SELECT 1 FROM {' CROSS JOIN '.join(reversed(tables.split(' CROSS JOIN ')))} WHERE file=f.id AND {condition})"
+                for tables, condition in parts
+            ]
+            conditions.append(f"({' OR '.join(each)})")
+        values.extend([value] * len(parts))
+
     if wanted.model is not None:
-        add("file_model", of_model.format("instr(casefold(name), ?)"), wanted.model.casefold())
+        add(("file_model", of_model.format("instr(casefold(name), ?)")), value=wanted.model.casefold())
     if wanted.lora is not None:
-        add("file_model", of_model.format("kind='lora' AND instr(casefold(name), ?)"), wanted.lora.casefold())
+        lora = of_model.format("kind='lora' AND instr(casefold(name), ?)")
+        add(("file_model", lora), value=wanted.lora.casefold())
     if wanted.prompt is not None:
-        add("file_prompt", "prompt IN (SELECT id FROM prompt WHERE instr(folded, ?))", wanted.prompt.casefold())
+        add(("prompt CROSS JOIN file_prompt", "id=prompt AND instr(folded, ?)"), value=wanted.prompt.casefold())
     if wanted.seed is not None:
-        add("seed", "seed=?", str(wanted.seed))
+        add(("seed", "seed=?"), value=str(wanted.seed))
     if wanted.since is not None:
         conditions.append("f.mtime_ns >= ?")
         values.append(int(wanted.since.timestamp() * 1e9))
     if wanted.source is not None:
-        sources = "SELECT file FROM source WHERE sha256=?"
-        models = f"SELECT file FROM file_model WHERE {of_model.format('instr(digests, ?)')}"
-        conditions.append(f"f.id IN ({sources} UNION {models})")
-        values += [wanted.source, wanted.source]
+        add(("source", "sha256=?"), ("file_model", of_model.format("instr(digests, ?)")), value=wanted.source)
     return ("WHERE " + " AND ".join(conditions) if conditions else ""), values

@@ -16,7 +16,7 @@ from graphflow.errors import CancelledError, GraphflowError, InvalidInputError, 
 from graphflow.execution.environment import Cancellation
 from graphflow.planning.safety import Policy
 from graphflow.planning.unlike import Unlike, unlike
-from graphflow.reproduce.carried import Carried, carried
+from graphflow.reproduce.carried import Carried, carried, told_of
 from graphflow.reproduce.content import Compared, compare
 from graphflow.session import Session
 
@@ -87,7 +87,7 @@ def verify(
         cancellation: Stops it.
 
     Returns:
-        A verdict for each file, in order.
+        A verdict for each file, in order; a file and what lies beside it are one.
 
     Raises:
         CancelledError: The user stopped it.
@@ -99,7 +99,8 @@ def verify(
         found[verdict.path] = verdict
         told(verdict)
 
-    for path in dict.fromkeys(paths):
+    wanted = dict.fromkeys(map(told_of, paths))
+    for path in wanted:
         try:
             item = carried(path)
             again = _again(item, safety)
@@ -118,7 +119,7 @@ def verify(
             for item in again.files:
                 missing = _missing(item.record, make_session) if isinstance(error, WorkflowError) else ()
                 tell(Verdict(item.path, error=error, missing=missing))
-    return [found[path] for path in dict.fromkeys(paths)]
+    return [found[path] for path in wanted]
 
 
 def _again(item: Carried, safety: Policy | None) -> _Again:

@@ -117,6 +117,10 @@ class Denoiser(Protocol):
         """Return the bytes that an evaluation of one latent (C, ...) of this shape takes at its peak, beside the weights."""
         ...
 
+    def memory_told(self, shape: Sequence[int], entries: Sequence[ConditioningEntry]) -> int:
+        """Return the same for what it is told: reference pictures and ControlNets take some, too."""
+        return self.memory(shape)
+
     def file_tensors(self) -> tuple[Mapping[str, Tensor], Mapping[str, Any], str]:
         """Return tensors by the names of a single file, config by part, and `modelspec.architecture`.
 

@@ -33,6 +33,7 @@ from graphflow.errors import GraphflowError, InvalidInputError, LimitError, Work
 from graphflow.jobs.job import Job, JobConflictError, QueueFullError, UnknownJobError
 from graphflow.jobs.queue import Bounds, Jobs
 from graphflow.jobs.telling import error_json
+from graphflow.service.describing import describe
 from graphflow.service.guard import Guard
 from graphflow.service.options import ServiceOptions
 from graphflow.service.uploads import Uploads
@@ -197,6 +198,7 @@ def make_app(service: Service, routers: Sequence[APIRouter]) -> FastAPI:
             CORSMiddleware, allow_origins=list(service.options.origins), allow_methods=["*"], allow_headers=["*"]
         )
     app.add_middleware(Guard, options=service.options)
+    describe(app)
     return app
 
 

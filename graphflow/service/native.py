@@ -22,7 +22,6 @@ from graphflow.service import catalogue
 from graphflow.service.app import BoundedRoute, Service, file_response
 from graphflow.service.views import (
     AttemptView,
-    ErrorView,
     FileView,
     Health,
     JobAsked,
@@ -40,19 +39,6 @@ _BEAT = 15.0
 """Seconds after which a quiet stream of events says that it is alive."""
 _LOOK = 0.5
 """Seconds after which it is looked whether a client that waits is still there."""
-_REFUSALS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorView, "description": text}
-    for status, text in {
-        400: "the body is no JSON",
-        401: "a token is missing",
-        403: "the host or the page is not known",
-        404: "there is no such thing",
-        409: "it is not in a state in which this can be done",
-        413: "it is larger than allowed",
-        422: "it has problems",
-        429: "too much at once",
-    }.items()
-}
 _EVENTS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Server-sent events: `id` is the event's number, `data` one JSON object.",
@@ -81,7 +67,7 @@ _Key = Annotated[
 
 def native_router(service: Service) -> APIRouter:
     """Return the native interface of a service."""
-    router = APIRouter(prefix="/v1", route_class=BoundedRoute, responses=_REFUSALS)
+    router = APIRouter(prefix="/v1", route_class=BoundedRoute)
     for part in (_about, _jobs, _events, _uploads):
         part(router, service)
     return router

@@ -90,6 +90,10 @@ class OnnxNetwork(nn.Module):  # type: ignore[misc]  # torch is not followed
         return [torch.from_numpy(np.asarray(part, dtype=np.float32)) for part in found]
 
 
+class StandInNetwork(nn.Module):  # type: ignore[misc]
+    """Stands in for a network that is not there, where random weights would not do: what asks it answers by itself."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class VisionNetwork:
     """What `VisionModel.use()` gives.
@@ -124,7 +128,7 @@ class VisionNetwork:
         try:
             with quiet():
                 return transformers.AutoProcessor.from_pretrained(self.folder, local_files_only=True)
-        except (OSError, ValueError, KeyError, ImportError) as error:
+        except (OSError, ValueError, KeyError, ImportError, AttributeError, TypeError) as error:
             problem = str(error).partition("\n")[0][:200]
             raise ModelFormatError(
                 f"its processor cannot be read: {problem}", where=str(self.folder), advice="download the whole folder"

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from graphflow.basics.inference import inference
 from graphflow.errors import ModelFormatError
-from graphflow.vision.networks import OnnxNetwork, VisionNetwork
+from graphflow.vision.networks import OnnxNetwork, StandInNetwork, VisionNetwork
 
 Box = tuple[float, float, float, float]
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -75,6 +75,8 @@ def foreground(network: VisionNetwork, pixels: Tensor, *, centred: bool) -> Tens
     Raises:
         ModelFormatError: It is none of these.
     """
+    if isinstance(network.module, StandInNetwork):
+        return pixels.mean(dim=1)
     if not isinstance(network.module, OnnxNetwork):
         raise ModelFormatError(f"is a {network.kind}, not an ONNX file", where=network.name)
     size = network.module.edges(_BACKGROUND_EDGE)

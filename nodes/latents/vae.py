@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from pydantic import Field
 
+from graphflow import runtime
 from graphflow.errors import InvalidInputError
-from graphflow.spec.decorator import node
-from graphflow.values import Image, Latent, Vae
+from graphflow.spec.decorator import ModelName, node
+from graphflow.values import Image, Latent, Mask, Vae, VisionModel
 
 from ..choices import Tile, TileOverlap
 
-__all__ = ["encode_image", "vae_decode"]
+__all__ = ["decode_transparency", "encode_image", "vae_decode"]
 
 
 @node("vae_decode", lane="device", map=True)
@@ -71,3 +72,43 @@ def encode_image(
             raise InvalidInputError(f"a picture of {width} x {height} is smaller than {factor} pixels", where="images")
         samples = loaded.encode(images.pixels, tile=tile - tile % factor, overlap=overlap - overlap % factor)
     return Latent(samples=samples, family=vae.family, downscale=factor)
+
+
+class Layered(NamedTuple):
+    """Colours and transparency."""
+
+    image: Annotated[Image, Field(description="the colours, (B, 3, H, W)")]
+    mask: Annotated[Mask, Field(description="how opaque they are, (B, H, W), 1 = opaque")]
+
+
+@node("decode_transparency", lane="device", map=True)
+def decode_transparency(
+    images: Annotated[Image, Field(description="what the autoencoder decodes the latents to")],
+    latent: Annotated[Latent, Field(description="the latents, of a model with LayerDiffuse's LoRA")],
+    decoder: Annotated[
+        str, ModelName("transparency_decoder"), Field(min_length=1, description="LayerDiffuse's decoder")
+    ] = "vae_transparent_decoder.safetensors",
+) -> Layered:
+    """Tell colours and transparency of what LayerDiffuse made (Zhang and Agrawala 2024, arXiv:2402.17113).
+
+    Raises:
+        ModelNotFoundError: The decoder is not there.
+        ModelFormatError: It is another network.
+        InvalidInputError: Pictures and latents do not belong together.
+    """
+    from graphflow.sampling.denoise import as_pictures
+    from graphflow.vision.transparency import colours_and_alpha
+
+    samples = as_pictures(latent).samples
+    count, _, height, width = images.pixels.shape
+    if tuple(samples.shape) != (count, 4, height // 8, width // 8):
+        raise InvalidInputError(
+            f"latents of the shape {list(samples.shape)} do not belong to {count} pictures of {width} x {height}",
+            where="latent",
+            advice="link the latents that the pictures were decoded from",
+        )
+    models = runtime.current().models
+    file = models.find(decoder, "transparency_decoder", part="transparency_decoder")
+    with VisionModel(files=(file,)).use() as network:
+        colours, alpha = colours_and_alpha(network, images.pixels[:, :3], samples)
+    return Layered(Image(pixels=colours), Mask(values=alpha))

@@ -57,6 +57,7 @@ def run_sampling(
     from graphflow.sampling.batching import fitting_items
     from graphflow.sampling.denoise import NAN_ADVICE, Request, denoise
     from graphflow.sampling.samplers import get_sampler
+    from graphflow.values import ConditioningEntry
 
     method = get_sampler(sampler) if isinstance(sampler, str) else sampler
     if len(seeds) > 1:
@@ -69,6 +70,7 @@ def run_sampling(
         require_finite(denoised, f"the latent at step {index + 1} of {total}", NAN_ADVICE)
         current.report(index + 1, total, None if preview is None else preview(denoised))
 
+    told = [entry for side in sides.values() for entry in side.entries if isinstance(entry, ConditioningEntry)]
     return denoise(
         Request(
             denoiser=loaded,
@@ -83,6 +85,6 @@ def run_sampling(
             on_step=on_step,
             notice=current.notice,
             tape=current.tape,
-            max_items=fitting_items(loaded.memory(latent.samples.shape[1:]), free_memory(loaded.device)),
+            max_items=fitting_items(loaded.memory_told(latent.samples.shape[1:], told), free_memory(loaded.device)),
         )
     )

@@ -17,20 +17,22 @@ CropFactor: TypeAlias = Annotated[
 
 
 def require_same_size(segments: Segments, image: Image) -> None:
-    """Refuse things found in pictures of another size, or in more of them.
+    """Refuse things found in pictures of another size, or in more of them; no things fit any picture.
 
     Raises:
         InvalidInputError: They are.
     """
     count, _, height, width = image.pixels.shape
+    if not segments.parts:
+        return
     if (segments.width, segments.height) != (width, height):
         raise InvalidInputError(
             f"the things were found in pictures of {segments.width} x {segments.height}, these have {width} x {height}",
             where="segments",
             advice="find them in these pictures, or resize these",
         )
-    last = max((part.item for part in segments.parts), default=0)
-    if last >= count and segments.parts:
+    last = max(part.item for part in segments.parts)
+    if last >= count:
         raise InvalidInputError(
             f"a thing was found in picture {last + 1}, but there are {count}",
             where="segments",

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
 from graphflow import runtime
 from graphflow.limits import LIMITS
 from graphflow.spec.decorator import ModelName, node
-from graphflow.values import Mask, Segments, VisionModel
+from graphflow.values import Image, Mask, Segment, Segments, VisionModel
 
 from ..choices import Offset
 from .common import CropFactor, Pictures, Things
 
-__all__ = ["detect_segments", "foreground_mask", "outline_segments", "segments_from_mask", "tile_segments"]
+if TYPE_CHECKING:
+    from graphflow.vision.detect import Found
+
+__all__ = [
+    "describe_image",
+    "detect_segments",
+    "foreground_mask",
+    "outline_segments",
+    "segments_from_mask",
+    "tile_segments",
+]
 
 Sure = Annotated[float, Field(ge=0, le=1)]
 Growth = Annotated[
@@ -54,24 +65,87 @@ def detect_segments(
         ModelNotFoundError: There is no such detector, or onnxruntime is not installed.
         ModelFormatError: It is none, or a pickle file.
         InvalidInputError: The detector goes by words, and there are none.
+        LimitError: It finds too many things.
     """
-    from graphflow.pixels.segments import filled_box, grown, segment_of
+    from graphflow.pixels.segments import within_limits
     from graphflow.vision.detect import detect
 
-    height, width = image.pixels.shape[-2:]
-    parts = []
-    with _used(detector, "detector") as network:
+    def parts() -> Iterator[Segment]:
         for item, picture in enumerate(image.pixels[:, :3]):
             runtime.current().check_cancelled()
-            for found in detect(network, picture, words=words, threshold=threshold):
-                left, top, right, bottom = (round(edge) for edge in found.box)
-                box = (left, top, right - left, bottom - top)
-                if min(box[2:]) <= max(0, smallest):
-                    continue
-                mask = found.mask if outline and found.mask is not None else filled_box(box, width, height)
-                mask = grown(mask[None, None], dilation)[0, 0]
-                parts.append(segment_of(mask, box, factor=crop_factor, score=found.score, label=found.label, item=item))
-    return Segments(width=width, height=height, parts=tuple(parts))
+            found = detect(network, picture, words=words, threshold=threshold)
+            yield from _segments(
+                found, image, item, outline=outline, dilation=dilation, factor=crop_factor, smallest=smallest
+            )
+
+    height, width = image.pixels.shape[-2:]
+    with _used(detector, "detector") as network:
+        return Segments(width=width, height=height, parts=within_limits(parts()))
+
+
+def _segments(
+    found: Iterable[Found], image: Image, item: int, *, outline: bool, dilation: int, factor: float, smallest: int
+) -> Iterator[Segment]:
+    """Yield what was found in a picture as segments."""
+    from graphflow.pixels.segments import filled_box, grown, segment_of
+
+    height, width = image.pixels.shape[-2:]
+    for one in found:
+        left, top, right, bottom = (round(edge) for edge in one.box)
+        box = (left, top, right - left, bottom - top)
+        if min(box[2:]) <= max(0, smallest):
+            continue
+        mask = one.mask if outline and one.mask is not None else filled_box(box, width, height)
+        mask = grown(mask[None, None], dilation)[0, 0]
+        yield segment_of(mask, box, factor=factor, score=one.score, label=one.label, item=item)
+
+
+class Described(NamedTuple):
+    """What pictures show."""
+
+    text: Annotated[str, Field(description="the answer; of several pictures one below the other")]
+    segments: Annotated[Segments, Field(description="the things that it names, where the question is about places")]
+
+
+@node("describe_image", lane="device")
+def describe_image(
+    image: Pictures,
+    model: Annotated[
+        str, ModelName("describer"), Field(min_length=1, description="a folder of Florence-2, as transformers has it")
+    ],
+    task: Annotated[
+        Literal[
+            "caption", "detailed_caption", "long_caption", "read_text", "things", "described_regions", "regions",
+            "find_phrases", "outline_phrase",
+        ],
+        Field(description="what to ask: for words, for things and where they are, or where what words say is"),
+    ] = "caption",
+    words: Annotated[
+        str, Field(max_length=LIMITS.text, description="what find_phrases and outline_phrase look for")
+    ] = "",
+    tokens: Annotated[int, Field(ge=1, le=4096, description="length of an answer at most")] = 1024,
+    beams: Annotated[int, Field(ge=1, le=64, description="answers followed at once; the likeliest is given")] = 3,
+    crop_factor: CropFactor = 1.0,
+) -> Described:  # fmt: skip
+    """Tell in words what pictures show, or where things are, by Florence-2 (Xiao et al. 2023, arXiv:2311.06242).
+
+    Raises:
+        ModelNotFoundError: There is no such model.
+        ModelFormatError: It is another one, or one that runs code of its own.
+        InvalidInputError: The task looks for words, and there are none.
+    """
+    from graphflow.vision.describe import describe
+
+    texts: list[str] = []
+    parts: list[Segment] = []
+    with _used(model, "describer") as network:
+        for item, picture in enumerate(image.pixels[:, :3]):
+            runtime.current().check_cancelled()
+            text, found = describe(network, picture, task, words=words, most=tokens, beams=beams)
+            texts.append(text)
+            parts += _segments(found, image, item, outline=True, dilation=0, factor=crop_factor, smallest=0)
+    height, width = image.pixels.shape[-2:]
+    return Described("\n".join(texts), Segments(width=width, height=height, parts=tuple(parts)))
 
 
 @node("outline_segments", lane="device")
@@ -135,8 +209,15 @@ def segments_from_mask(
     fill_box: Annotated[bool, Field(description="take the whole box around a thing")] = False,
     fill_holes: Annotated[bool, Field(description="fill what a thing encloses")] = False,
     smallest: Annotated[Offset, Field(description="leave out things of which an edge is not longer, in pixels")] = 10,
+    whole_if_empty: Annotated[
+        bool, Field(description="where a mask is empty take the whole picture, of which nothing changes")
+    ] = False,
 ) -> Segments:
-    """Take the connected parts of masks (B, H, W) as things in pictures."""
+    """Take the connected parts of masks (B, H, W) as things in pictures.
+
+    Raises:
+        LimitError: There are too many.
+    """
     from graphflow.pixels import segments
 
     return segments.segments_from_mask(
@@ -147,6 +228,7 @@ def segments_from_mask(
         fill_holes=fill_holes,
         smallest=smallest,
         shape=aspect,
+        whole_if_empty=whole_if_empty,
     )
 
 
@@ -158,14 +240,18 @@ def tile_segments(
     overlap: Annotated[Offset, Field(description="pixels that neighbours share at least, at most half of a tile")] = 64,
     margin: Annotated[Offset, Field(description="pixels around a tile that are seen and not changed")] = 0,
 ) -> Segments:
-    """Cover pictures with tiles, row by row, as if each were a thing in them."""
-    from graphflow.pixels.segments import tiles
+    """Cover pictures with tiles, row by row, as if each were a thing in them.
+
+    Raises:
+        LimitError: There are too many.
+    """
+    from graphflow.pixels.segments import tiles, within_limits
 
     count, _, height, width = image.pixels.shape
     overlap = min(overlap, tile_width // 2, tile_height // 2)
     sizes = {"tile_width": tile_width, "tile_height": tile_height, "overlap": overlap, "margin": margin}
-    parts = [part for item in range(count) for part in tiles(width, height, item=item, **sizes)]
-    return Segments(width=width, height=height, parts=tuple(parts))
+    parts = (part for item in range(count) for part in tiles(width, height, item=item, **sizes))
+    return Segments(width=width, height=height, parts=within_limits(parts))
 
 
 @node("foreground_mask", lane="device")

@@ -12,14 +12,14 @@ from graphflow import runtime
 from graphflow.errors import InvalidInputError
 from graphflow.limits import LIMITS
 from graphflow.spec.decorator import Each, OneOrMany, Seed, node
-from graphflow.values import Image, Mask, Segments
+from graphflow.values import Conditioning, ConditioningEntry, Image, Mask, Segment, Segments
 
 from ..choices import Offset
 from ..images.checks import require_batch, require_size
 from ..sequences import each
 from .common import Pictures, Things, require_same_size
 
-__all__ = ["batch_masks", "crop_segments", "paste_segments", "seeds_for"]
+__all__ = ["batch_masks", "crop_conditioning", "crop_segments", "paste_segments", "seeds_for"]
 
 
 class Crops(NamedTuple):
@@ -116,6 +116,35 @@ def paste_segments(
     parts = [part for index, part in enumerate(segments.parts) if index not in withheld]
     pixels = [one.pixels for one in drawn if len(one.pixels)]
     return replace(image, pixels=paste_back(image.pixels, parts, pixels, feather))
+
+
+@node("crop_conditioning")
+def crop_conditioning(
+    conditioning: Annotated[Conditioning, Field(description="what the model is told of the whole picture")],
+    segments: Things,
+) -> Each[Conditioning]:
+    """Tell the model of every cut-out what it is told of the whole: pictures of ControlNets, and masks, are cut alike.
+
+    Raises:
+        InvalidInputError: A prompt acts in a rectangle.
+    """
+    from graphflow.pixels.segments import cut_in_proportion
+
+    if any(entry.area is not None for entry in conditioning.entries):
+        raise InvalidInputError(
+            "a prompt that acts in a rectangle cannot be cut", where="conditioning", advice="use set_conditioning_mask"
+        )
+    size = segments.width, segments.height
+
+    def cut(entry: ConditioningEntry, part: Segment) -> ConditioningEntry:
+        controls = tuple(replace(one, hint=cut_in_proportion(one.hint, part, *size)) for one in entry.controls)
+        mask = None if entry.mask is None else cut_in_proportion(entry.mask, part, *size)
+        return replace(entry, controls=controls, mask=mask)
+
+    return each(
+        replace(conditioning, entries=tuple(cut(entry, part) for entry in conditioning.entries))
+        for part in segments.parts
+    )
 
 
 @node("seeds_for")

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from graphflow.reproduce import index
 from tests.cli.commands import Command
 
 SHA256 = "ab" * 32
@@ -38,9 +39,10 @@ def model(name: str, kind: str) -> dict[str, Any]:
     return {name: {"kind": kind, "files": {f"{name}.safetensors": {"sha256": SHA256, "size": 3}}}}
 
 
-@pytest.fixture
-def found(graphflow: Command) -> Any:
-    """Return the names of the files that a search finds."""
+@pytest.fixture(params=[index._MANY, 1], ids=["few", "many"])
+def found(graphflow: Command, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return the names of the files that a search finds, looked up as where few fit, and as where many do."""
+    monkeypatch.setattr(index, "_MANY", request.param)
 
     def names(*line: object) -> list[str]:
         ran = graphflow("find", *line, "--json")
@@ -70,6 +72,10 @@ def test_files_are_found_by_what_they_were_made_from(found: Any) -> None:
     picture("a.png", files={"other name.jpg": hashlib.sha256(b"a photo").hexdigest()})
     picture("b.png", models=model("dreams", "checkpoint"))
     assert found("--from", photo) == ["a.png"]
+    Path("dreams.safetensors").write_bytes(b"weights")
+    digest = hashlib.sha256(b"weights").hexdigest()
+    picture("c.png", models={"dreams": {"kind": "checkpoint", "files": {"a": {"sha256": digest}}}})
+    assert found("--from", "dreams.safetensors") == ["c.png"]
     Path("none.bin").write_bytes(b"")
     assert found("--from", "none.bin") == []
 

@@ -12,6 +12,8 @@ from PIL.PngImagePlugin import PngInfo
 
 from graphflow.document.embedded import png_texts
 from tests.cli.commands import Command
+from tests.comfyui.ui import node as drawn
+from tests.comfyui.ui import slot, ui
 
 PROMPT: dict[str, Any] = {
     "4": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "shapes"}},
@@ -181,12 +183,12 @@ def test_choices_in_prompts_are_drawn_from_a_seed(graphflow: Command) -> None:
 
 
 def test_an_unsupported_node_that_no_output_needs_is_a_warning(graphflow: Command) -> None:
-    dead = {"20": {"class_type": "FaceDetailer", "inputs": {"image": ["8", 0]}}}
+    dead = {"20": {"class_type": "ReActorFaceSwap", "inputs": {"image": ["8", 0]}}}
     saved = {"9": PROMPT["9"], "20": dead["20"]}
     Path("dead.json").write_text(json.dumps({**PROMPT, **saved}), "utf-8")
     ran = graphflow("import", "dead.json", "-o", "native.json")
     assert ran.code == 0
-    assert "left out, no output needs it: 20 FaceDetailer" in " ".join(ran.err.split())
+    assert "left out, no output needs it: 20 ReActorFaceSwap" in " ".join(ran.err.split())
 
 
 def test_models_that_are_missing_are_named(graphflow: Command, theirs: Path, home: Path) -> None:
@@ -299,6 +301,20 @@ def test_a_report_says_each_thing_once_and_how_to_get_on(graphflow: Command, unk
     ) == 5  # once in the first line, twice in the table and in the error
     assert "not there: put" in ran.out
     assert "bypass" in ran.err
+
+
+def test_pictures_carry_the_workflow_of_comfyui_while_it_says_what_was_done(graphflow: Command) -> None:
+    grey = drawn(1, "EmptyImage", out="IMAGE", widgets=[16, 8, 1, 255])
+    grey["outputs"][0]["links"] = [1]
+    graph = ui([grey, drawn(2, "SaveImage", slot("images", "IMAGE", 1), widgets=["grey"])], [[1, 1, 0, 2, 0, "IMAGE"]])
+    Path("grey.json").write_text(json.dumps(graph), "utf-8")
+    for options, is_drawn in (([], True), (["--set", "1.width=32"], False)):
+        ran = graphflow("run", "grey.json", *options, "--quiet")
+        with PIL.Image.open(ran.out.strip()) as picture:
+            texts = picture.text  # type: ignore[attr-defined]
+        assert json.loads(texts["prompt"])["1"]["inputs"]["width"] == (16 if is_drawn else 32)
+        assert (json.loads(texts["workflow"]) == graph) if is_drawn else "workflow" not in texts
+    assert graphflow("run", "out/grey_00001.png").code == 0
 
 
 def first_line(graphflow: Command, file: Path | str, *options: str) -> str:

@@ -151,7 +151,7 @@ def test_a_text_has_its_record_beside_it(graphflow: Command) -> None:
     path = Path("out/graphflow_00001.txt")
     assert path.read_text("utf-8") == "grün"
     assert json.loads(graphflow("show", path, "--json").out)[0]["record"]["node"] == "note"
-    assert graphflow("verify", path).out == f"{path}: identical bytes\n"
+    assert graphflow("verify", path, f"{path}.json").out == f"{path}: identical bytes\n"
     path.write_text("grau", "utf-8")
     assert graphflow("verify", path).code == 1
     assert graphflow("run", "note.json", "--out", "bare", "--no-metadata").code == 0

@@ -12,11 +12,10 @@ import PIL.Image
 
 from graphflow import Session, Settings
 from graphflow.converters.comfyui import catalogue, to_native, to_prompt
-from graphflow.converters.comfyui.building import Builder, Const, Ref, RefusedError, Source, Value
+from graphflow.converters.comfyui.building import Builder, Const, Fused, Ref, RefusedError, Source, Value
 from graphflow.converters.comfyui.native import apply
 from graphflow.converters.comfyui.pruning import link_of
 from graphflow.converters.comfyui.rules import RULES, Rule
-from graphflow.document.document import split_address
 from graphflow.errors import GraphflowError
 from graphflow.settings import RootSetting
 from graphflow.spec.registry import Registry
@@ -34,6 +33,10 @@ _SOURCES: Mapping[str, tuple[Any, ...]] = {
     "TIMESTEPS_RANGE": ("times", 0), "INT": ("whole", 0), "FLOAT": ("number", 0), "STRING": ("text", 0),
     "BOOLEAN": ("yes", 0), "MODEL_PATCH": ("patch", 0), "AUDIO_ENCODER": ("hearer", 0),
     "AUDIO_ENCODER_OUTPUT": ("heard", 0), "WAN_CAMERA_EMBEDDING": ("camera", 0), "*": ("number", 0),
+    "BASIC_PIPE": ("pipe", 0), "DETAILER_PIPE": ("details", 0), "DETECTOR": ("finder", 0), "SAM": ("sam", 0),
+    "SEGS": ("cutouts", 0), "HOOK": ("hook", 0), "UPSCALER": ("enlarger", 0), "REGIONS": ("regions", 0),
+    "PK_HOOK": ("change", 0), "STITCH": ("cut", 0), "REMOVER": ("remover", 0), "OUTLINER": ("finder", 1), "DINO": ("dino", 0),
+    "KSAMPLER": ("drawer", 0), "KSAMPLER_ADVANCED": ("drawer2", 0),
 }  # fmt: skip
 """Where a link of each kind comes from."""
 
@@ -102,9 +105,72 @@ _GIVERS: Prompt = {
         "easy preSampling", pipe=["easy", 0], steps=1, cfg=2.0, sampler_name="euler", scheduler="normal", seed=1
     ),
     "adapter": _node("IPAdapterModelLoader", ipadapter_file="ip-adapter_sd15.safetensors"),
-    "xcontrol": _node("LoadFluxControlNet", controlnet_path="flux-union-controlnet.safetensors"),
+    "xcontrol": _node("LoadFluxControlNet", controlnet_path="flux-canny-controlnet-v3.safetensors"),
     "xcontrols": _node("ApplyFluxControlNet", controlnet=["xcontrol", 0], image=_link("IMAGE"), strength=0.5),
     "xadapter": _node("LoadFluxIPAdapter", ipadatper="ip_adapter.safetensors", clip_vision="clip_vision_l.safetensors"),
+    "details": _node(
+        "ToDetailerPipe",
+        **{name: _link(kind) for name, kind in _PARTS.items()},
+        bbox_detector=["finder", 0],
+        sam_model_opt=["sam", 0],
+        wildcard="",
+    ),
+    "finder": _node("UltralyticsDetectorProvider", model_name="bbox/face_yolov8m.pt"),
+    "teller": _node("Florence2ModelLoader", model="Florence-2-base"),
+    "sam": _node("SAMLoader", model_name="sam_vit_b_01ec64.pth", device_mode="AUTO"),
+    "dino": _node("GroundingDinoModelLoader (segment anything)", model_name="GroundingDINO_SwinT_OGC (694MB)"),
+    "cutouts": _node(
+        "MaskToSEGS",
+        mask=_link("MASK"),
+        combined=False,
+        crop_factor=1.5,
+        bbox_fill=False,
+        drop_size=10,
+        contour_fill=False,
+    ),
+    "hook": _node("PreviewDetailerHookProvider", quality=95),
+    "drawer": _node(
+        "KSamplerProvider",
+        basic_pipe=["pipe", 0],
+        seed=1,
+        steps=1,
+        cfg=2.0,
+        sampler_name="euler",
+        scheduler="normal",
+        denoise=0.5,
+    ),
+    "drawer2": _node(
+        "KSamplerAdvancedProvider",
+        basic_pipe=["pipe", 0],
+        cfg=2.0,
+        sampler_name="euler",
+        scheduler="normal",
+        sigma_factor=1.0,
+    ),
+    "regions": _node("RegionalPrompt", mask=_link("MASK"), advanced_sampler=["drawer2", 0]),
+    "change": _node("CfgScheduleHookProvider", target_cfg=2.0, schedule_for_iteration="simple"),
+    "enlarger": _node(
+        "PixelKSampleUpscalerProviderPipe",
+        basic_pipe=["pipe", 0],
+        scale_method="nearest-exact",
+        seed=1,
+        steps=1,
+        cfg=2.0,
+        sampler_name="euler",
+        scheduler="normal",
+        denoise=0.5,
+        use_tiled_vae=False,
+        tile_size=512,
+    ),
+    "cut": _node(
+        "InpaintCropImproved",
+        image=_link("IMAGE"),
+        mask=_link("MASK"),
+        output_resize_to_target_size=True,
+        output_target_width=EDGE,
+        output_target_height=EDGE,
+    ),
+    "remover": _node("RemBGSession+", model="u2net", providers="CPU"),
     "latents": _node("LatentUpscaleModelLoader", model_name="larger.safetensors"),
     "camera": _node("WanCameraEmbedding", camera_pose="Static", width=EDGE, height=EDGE, length=81),
     "has": _node("StringContains", string=_link("STRING"), substring="a", case_sensitive=True),
@@ -114,7 +180,11 @@ _NAMES: Mapping[str, str] = {
     "samples": "LATENT", "positive": "CONDITIONING", "negative": "CONDITIONING", "conditioning": "CONDITIONING",
     "cond": "CONDITIONING", "sigmas": "SIGMAS", "control_net": "CONTROL_NET", "controlnet": "CONTROL_NET",
     "clip_vision": "CLIP_VISION", "audio": "AUDIO", "video": "VIDEO", "upscale_model": "UPSCALE_MODEL", "sampler": "SAMPLER",
-    "guider": "GUIDER", "noise": "NOISE",
+    "guider": "GUIDER", "noise": "NOISE", "segs": "SEGS", "base_segs": "SEGS", "mask_segs": "SEGS", "basic_pipe": "BASIC_PIPE",
+    "detailer_pipe": "DETAILER_PIPE", "bbox_detector": "DETECTOR", "segm_detector": "OUTLINER", "sam_model": "SAM",
+    "grounding_dino_model": "DINO", "detailer_hook": "HOOK", "upscaler": "UPSCALER", "regional_prompts": "REGIONS",
+    "pk_hook": "PK_HOOK", "stitch": "STITCH", "stitcher": "STITCH", "rembg_session": "REMOVER", "rmbgmodel": "REMOVER",
+    "base_sampler": "KSAMPLER", "mask_sampler": "KSAMPLER", "hook": "HOOK",
 }  # fmt: skip
 """Kinds by the names that inputs of packs have."""
 _NATIVE: Mapping[str, str] = {
@@ -137,8 +207,45 @@ class _Asked(dict[str, Any]):
         return super().get(name, default)
 
 
+class _Dry:
+    """Builds nodes of a prompt one by one, for what stands at their outputs."""
+
+    def __init__(self, prompt: Prompt, registry: Registry) -> None:
+        self.builder = Builder(registry)
+        self._prompt = prompt
+        self._known: dict[str, list[Value]] = {}
+        self.refusal = ""
+
+    def values(self, id: str) -> list[Value]:
+        if id not in self._known:
+            self._known[id] = []  # of a circle
+            self._known[id] = self.run(self._prompt[id]["class_type"], self.inputs(self._prompt[id]["inputs"]))
+        return self._known[id]
+
+    def inputs(self, given: Mapping[str, Any]) -> dict[str, Value]:
+        found: dict[str, Value] = {}
+        for name, value in given.items():
+            link = link_of(value)
+            values = self.values(link[0]) if link is not None else []
+            found[name] = Const(value) if link is None else values[link[1]] if link[1] < len(values) else None
+        return found
+
+    def run(self, comfy: str, inputs: Mapping[str, Any]) -> list[Value]:
+        """Return what stands at the outputs; nothing where the rule refuses its inputs."""
+        rule, source = RULES[comfy], Source("x", comfy, comfy, inputs)
+        try:
+            if isinstance(rule, Rule):
+                return apply(rule, self.builder, source)
+            return rule.make(self.builder, source)
+        except (RefusedError, KeyError) as error:
+            self.refusal = str(error)
+            return []
+
+
 _STACKED = {"switch_1": "On", "lora_name_1": "a.safetensors", "model_weight_1": 1.0, "clip_weight_1": 1.0}
 _WHOLE = {
+    "positive": "a",
+    "negative": "",
     "model_override": None,
     "clip_override": None,
     "vae_override": None,
@@ -198,6 +305,62 @@ HINTS: Mapping[str, Mapping[str, Any]] = {
         "resize_type.multiplier": 0.5,
     },
     "CR Upscale Image": {"upscale_model": "2x.safetensors", "image": _link("IMAGE")},
+    "ImpactMakeImageList": {"image1": _link("IMAGE")},
+    "ImpactMakeImageBatch": {"image1": _link("IMAGE")},
+    "ImpactImageBatchToImageList": {"image": _link("IMAGE")},
+    "ImageListToImageBatch": {"images": _link("IMAGE")},
+    "ImageSender": {"images": _link("IMAGE")},
+    "ImpactCombineConditionings": {"conditioning1": _link("CONDITIONING")},
+    "ImpactConcatConditionings": {"conditioning1": _link("CONDITIONING"), "conditioning2": _link("CONDITIONING")},
+    "MaskListToMaskBatch": {"mask": _link("MASK")},
+    "ImpactMakeMaskBatch": {"mask1": _link("MASK")},
+    "LatentSwitch": {"select": 1, "input1": _link("LATENT")},
+    "SEGSSwitch": {"select": 1, "input1": _link("SEGS")},
+    "ImpactInversedSwitch": {"select": 1, "input": _link("IMAGE")},
+    "ImpactConditionalBranchSelMode": {"cond": True, "tt_value": _link("IMAGE"), "ff_value": _link("IMAGE")},
+    "StringListToString": {"string_list": _link("STRING")},
+    "ImpactSchedulerAdapter": {"scheduler": _link("STRING")},
+    "ImpactControlBridge": {"value": _link("IMAGE"), "mode": True},
+    **{
+        f"Impact{name}": {"signal": _link("IMAGE")}
+        for name in ("Sleep", "QueueTrigger", "QueueTriggerCountdown", "NodeSetMuteState", "SetWidgetValue")
+    },
+    **{
+        name: {"segs": _link("SEGS"), "fallback_image_opt": _link("IMAGE")}
+        for name in ("SEGSPreview", "SEGSToImageList")
+    },
+    **{
+        name: {"segs": _link("SEGS"), "masks": None, "mask": _link("MASK")}
+        for name in ("ImpactSegsAndMask", "ImpactSegsAndMaskForEach")
+    },
+    **{
+        f"ImpactControlNetApply{name}SEGS": {
+            "segs": _link("SEGS"),
+            "control_net": _link("CONTROL_NET"),
+            "control_image": _link("IMAGE"),
+            "segs_preprocessor": None,
+        }
+        for name in ("", "Advanced")
+    },
+    "PixelKSampleUpscalerProviderPipe": _GIVERS["enlarger"]["inputs"],
+    "CfgScheduleHookProvider": {"target_cfg": 2.0, "schedule_for_iteration": "simple"},
+    "DenoiseScheduleHookProvider": {"target_denoise": 0.5, "schedule_for_iteration": "simple"},
+    "StepsScheduleHookProvider": {"target_steps": 2, "schedule_for_iteration": "simple"},
+    "SEGSPaste": {"segs": _link("SEGS"), "image": _link("IMAGE"), "ref_image_opt": _link("IMAGE")},
+    "RegionalPrompt": {"mask": _link("MASK"), "advanced_sampler": _link("KSAMPLER_ADVANCED")},
+    "TwoAdvancedSamplersForMask": {"samples": _link("LATENT"), "latent_image": None},
+    "RegionalSampler": {"samples": _link("LATENT"), "latent_image": None},
+    "ReencodeLatentPipe": {
+        "samples": _link("LATENT"),
+        "input_basic_pipe": _link("BASIC_PIPE"),
+        "output_basic_pipe": _link("BASIC_PIPE"),
+    },
+    "Florence2Run": {"florence2_model": ["teller", 0], "image": _link("IMAGE"), "task": "caption"},
+    "UltralyticsDetectorProvider": {"model_name": "bbox/face_yolov8m.pt"},
+    "ONNXDetectorProvider": {"model_name": "face.onnx"},
+    "ONNXDetectorSEGS": {"onnx_detector": _link("DETECTOR"), "image": _link("IMAGE")},
+    "ImpactSimpleDetectorSEGSPipe": {"bbox_detector": None},
+    "ImpactSEGSConcat": {"segs1": _link("SEGS"), "segs2": _link("SEGS")},
     "DiffusersLoader": {"model_path": "shapes"},
     "UnetLoaderGGUF": {"unet_name": "shapes"},
     "UnetLoaderGGUFAdvanced": {"unet_name": "shapes"},
@@ -219,7 +382,7 @@ HINTS: Mapping[str, Mapping[str, Any]] = {
     "easy a1111Loader": _WHOLE,
     "easy comfyLoader": _WHOLE,
     "CheckpointLoader|pysssss": {"ckpt_name": "shapes"},
-    "Efficient Loader": {"ckpt_name": "shapes"},
+    "Efficient Loader": {"ckpt_name": "shapes", "positive": "a", "negative": ""},
     "LoraLoader|pysssss": {"lora_name": "shapes-outline", "strength_model": 1.0, "strength_clip": 1.0, "prompt": None},
     "Lora Loader Stack (rgthree)": {"lora_01": "shapes-outline"},
     "RecordAudio": {"audio": "sound.wav"},
@@ -339,51 +502,52 @@ def _filled(comfy: str, registry: Registry) -> dict[str, Any]:
 
 def _read(prompt: Prompt, id: str, registry: Registry) -> list[str]:
     """Add nodes that read all outputs of a node, and return those that show something."""
-    comfy = prompt[id]["class_type"]
-    slots = {f"{id}-{slot}": _node("PreviewAny", source=[id, slot]) for slot in range(_MOST_SLOTS)}
-    tried = to_native(to_prompt({**prompt, **slots}), registry=registry)
+    dry = _Dry(prompt, registry)
     ends: list[str] = []
-    for (origin, slot), address in tried.addresses.items():
-        if origin == id:
-            node, output = split_address(address)
-            spec = registry.specs[tried.document.nodes[node].type]
-            name = f"{id}y{slot}"
-            prompt |= _sink(spec.output_types[output or spec.primary].name, [id, slot], name)
-            ends.append(name)
-    interface = catalogue.find(comfy)
-    kinds = [kind for _, kind in interface.outputs] if interface is not None and interface.core else []
-    for slot, kind in ((0, comfy), *enumerate(kinds)):
-        if kind in _TAKERS:
-            taker, input = _TAKERS[kind]
+    for slot, value in enumerate(dry.values(id)):
+        if isinstance(value, Ref):
+            prompt |= _sink(dry.builder.type_of(value).name, [id, slot], f"{id}y{slot}")
+            ends.append(f"{id}y{slot}")
+        elif isinstance(value, Fused) and value.kind in _TAKERS and len(id) < _LONGEST:
+            taker, input = _TAKERS[value.kind]
             prompt[f"{id}z{slot}"] = _node(taker, **{**_filled(taker, registry), input: [id, slot]})
             ends += _read(prompt, f"{id}z{slot}", registry)
     return ends
 
 
-_MOST_SLOTS = 8
+_LONGEST = 10
 _TAKERS: Mapping[str, tuple[str, str]] = {
-    "LATENT_OPERATION": ("LatentApplyOperation", "operation"),
-    "CLIP_VISION_OUTPUT": ("unCLIPConditioning", "clip_vision_output"),
-    "TIMESTEPS_RANGE": ("ConditioningSetProperties", "timesteps"),
-    "STYLE_MODEL": ("StyleModelApply", "style_model"),
-    "GLIGEN": ("GLIGENTextBoxApply", "gligen_textbox_model"),
-    "AUDIO_ENCODER": ("AudioEncoderEncode", "audio_encoder"),
-    "AUDIO_ENCODER_OUTPUT": ("WanSoundImageToVideo", "audio_encoder_output"),
-    "WAN_CAMERA_EMBEDDING": ("WanCameraImageToVideo", "camera_conditions"),
-    "IPAdapterModelLoader": ("IPAdapter", "ipadapter"),
-    "LatentUpscaleModelLoader": ("LTXVLatentUpsampler", "upscale_model"),
-    "ToBasicPipe": ("FromBasicPipe", "basic_pipe"),
-    "EditBasicPipe": ("FromBasicPipe", "basic_pipe"),
-    "LoRA Stacker": ("CR Apply LoRA Stack", "lora_stack"),
-    "CR LoRA Stack": ("CR Apply LoRA Stack", "lora_stack"),
-    "Control Net Stacker": ("Apply ControlNet Stack", "cnet_stack"),
-    "CR Multi-ControlNet Stack": ("Apply ControlNet Stack", "cnet_stack"),
-    "easy preSampling": ("easy kSampler", "pipe"),
-    "ApplyFluxControlNet": ("XlabsSampler", "controlnet_condition"),
-    "ApplyAdvancedFluxControlNet": ("XlabsSampler", "controlnet_condition"),
-    "LoadFluxIPAdapter": ("ApplyFluxIPAdapter", "ip_adapter_flux"),
+    "latent operation": ("LatentApplyOperation", "operation"),
+    "encoded picture": ("unCLIPConditioning", "clip_vision_output"),
+    "timesteps range": ("ConditioningSetProperties", "timesteps"),
+    "style model": ("StyleModelApply", "style_model"),
+    "GLIGEN model": ("GLIGENTextBoxApply", "gligen_textbox_model"),
+    "sound encoder": ("AudioEncoderEncode", "audio_encoder"),
+    "encoded sound": ("WanSoundImageToVideo", "audio_encoder_output"),
+    "camera": ("WanCameraImageToVideo", "camera_conditions"),
+    "IP-Adapter": ("IPAdapter", "ipadapter"),
+    "latent upscaler": ("LTXVLatentUpsampler", "upscale_model"),
+    "pipe": ("FromBasicPipe", "basic_pipe"),
+    "detailer pipe": ("FromDetailerPipe", "detailer_pipe"),
+    "detector": ("BboxDetectorSEGS", "bbox_detector"),
+    "Segment Anything model": ("SAMDetectorCombined", "sam_model"),
+    "drawn segments": ("DetailerForEach", "segs"),
+    "detailer hook": ("FaceDetailer", "detailer_hook"),
+    "sampler of a pipe": ("TwoSamplersForMask", "base_sampler"),
+    "regional prompts": ("RegionalSampler", "regional_prompts"),
+    "upscaler": ("IterativeLatentUpscale", "upscaler"),
+    "hook of an upscaler": ("PixelKSampleUpscalerProviderPipe", "pk_hook_opt"),
+    "cut-out": ("InpaintStitchImproved", "stitcher"),
+    "background remover": ("ImageRemoveBackground+", "rembg_session"),
+    "SDXL models and prompts": ("Unpack SDXL Tuple", "sdxl_tuple"),
+    "describer": ("Florence2Run", "florence2_model"),
+    "pipe of Easy-Use": ("easy kSampler", "pipe"),
+    "LoRA stack": ("CR Apply LoRA Stack", "lora_stack"),
+    "ControlNet stack": ("Apply ControlNet Stack", "cnet_stack"),
+    "x-labs ControlNets": ("XlabsSampler", "controlnet_condition"),
+    "x-labs IP-Adapter": ("ApplyFluxIPAdapter", "ip_adapter_flux"),
 }
-"""By the kind of an output, or the type of a node: the type, and its input, of which it becomes a part."""
+"""By what an output carries: the type, and its input, of which it becomes a part."""
 
 
 def _sink(kind: str, link: list[Any], id: str) -> Prompt:
@@ -458,20 +622,37 @@ def _of_rule(rule: Rule, registry: Registry) -> Iterator[tuple[str, Any]]:
 
 
 def _of_function(comfy: str, registry: Registry) -> dict[str, Any]:
-    """What a rule of a pack asks for, by the names that it uses; once more with what it was given until it asks no more."""
-    given: dict[str, Any] = {}
-    for _ in range(6):
-        asked = _Asked({name: _given(value) for name, value in given.items()})
-        _run(comfy, asked, registry)
-        more = {name: _guess(name) for name in asked.names if name not in given and _guess(name) is not None}
+    """What a rule of a pack asks for, by the names that it uses, until it asks no more; without what it does not take."""
+    given: dict[str, Any] = {name: value for name, value in HINTS.get(comfy, {}).items() if value is not None}
+    never = {name for name, value in HINTS.get(comfy, {}).items() if value is None}
+    for _ in range(40):
+        dry = _Dry(_GIVERS, registry)
+        asked = _Asked(dry.inputs(given))
+        dry.refusal = ""
+        dry.run(comfy, asked)
+        refused = next((name for name in given if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", dry.refusal)), None)
+        linked = re.search(r"is linked to (\w+)", dry.refusal)
+        if (
+            refused is None and linked is not None
+        ):  # it names the native input; a name of which a part was taken is wrong
+            of_kind = [name for name, value in given.items() if value == _link(_NATIVE.get(linked[1], "*"))]
+            refused = next((name for name in of_kind if name not in _NAMES), None)
+        if refused is not None and _WRONG.search(dry.refusal):
+            never.add(refused)
+            del given[refused]
+            continue
+        names = [name for name in asked.names if name not in given and name not in never]
+        more = {name: guess for name in names if (guess := _guess(name)) is not None}
         if not more:
             break
         given |= more
     return given
 
 
-def _given(value: Any) -> Value:
-    return Ref(value[0], "") if isinstance(value, list) else Const(value)
+_WRONG = re.compile(
+    r"has no native counterpart|is computed while running|is no \w|is linked to|takes no|cannot be|no number"
+)
+"""In what a rule says of an input that it does not take as it was guessed."""
 
 
 _LITERAL = frozenset(
@@ -509,24 +690,23 @@ def _guess(name: str) -> Any:
     return None
 
 
-def _run(comfy: str, inputs: Mapping[str, Any], registry: Registry) -> None:
-    rule, source = RULES[comfy], Source("x", comfy, comfy, inputs)
-    try:
-        if isinstance(rule, Rule):
-            apply(rule, Builder(registry), source)
-        else:
-            rule.make(Builder(registry), source)
-    except (RefusedError, KeyError):
-        pass
-
-
+RUN = (
+    *sorted(type for type, rule in RULES.items() if rule.pack and type not in BASES)[::120],
+    "ImpactCount_Elts_in_SEGS",
+    "ImpactSEGSConcat",
+)
+"""Types whose workflows run in the suite; `python -m tests.runners.rules` runs all."""
+NOTHING = frozenset({"easy globalSeed"})
+"""Types that neither take nor give anything."""
 LACKS = re.compile(r"nothing can stand in for it|needs the weights|it holds (no image encoder|a whole ControlNet)")
 """In what is said of a workflow that needs weights which nobody has here."""
 
 
 def write_inputs(folder: Path) -> None:
     """Write the picture and the sound that the workflows read."""
-    PIL.Image.new("RGBA", (EDGE, EDGE), (200, 30, 40, 255)).save(folder / "in.png")
+    picture = PIL.Image.new("RGBA", (EDGE, EDGE), (200, 30, 40, 255))
+    picture.paste((200, 30, 40, 0), (16, 16, 48, 48))  # the mask
+    picture.save(folder / "in.png")
     with wave.open(str(folder / "sound.wav"), "wb") as sound:
         sound.setparams((1, 2, 8000, 0, "NONE", ""))
         sound.writeframes(bytes(1600))

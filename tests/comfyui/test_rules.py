@@ -19,7 +19,7 @@ from graphflow.limits import LIMITS
 from graphflow.planning.validate import validate
 from graphflow.spec.registry import Registry, installed
 
-from .smallest import BASES, LACKS, run_smallest, smallest, try_session, write_inputs
+from .smallest import LACKS, RUN, run_smallest, smallest, try_session, write_inputs
 
 PLAIN = [rule for rule in RULES.values() if isinstance(rule, Rule)] + [
     rule.back for rule in RULES.values() if isinstance(rule, Made) and rule.back is not None
@@ -190,9 +190,6 @@ def test_every_rule_has_an_example_that_imports_whole(comfy: str) -> None:
         if result.report.complete and not [problem for problem in problems if "waits for" not in problem.message]:
             return
     assert RULES[comfy].pack and f'"{comfy}"' in named_in_tests(), "give it an example in tests/comfyui/smallest.py"
-
-
-RUN = sorted(type for type, rule in RULES.items() if rule.pack and type not in BASES)[::50]
 
 
 def test_the_smallest_workflows_run(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,6 +16,7 @@ from graphflow.converters.diffusers_script import export
 from graphflow.document.document import Document
 from graphflow.errors import GraphflowError
 from graphflow.settings import RootSetting
+from tests.models.stand_in_files import write_stand_ins
 
 STEPS = 2
 """Sampling steps of each picture, whatever the workflow says: more would show no more."""
@@ -24,6 +26,9 @@ QUANTISED = re.compile(r"fp8|int8|int4|fp4|[wa][468]a|gguf|(?<![a-z0-9])q[2-8](_
 
 def attempt(document: Document) -> tuple[str, str, tuple[str, ...]]:
     """Run and export a document, with stand-ins for its models and a picture for each that it reads.
+
+    Those of networks and LoRAs that lie in files of their own are written, so that scripts have files to name and layers
+    to read.
 
     Returns:
         Why it does not run and why it is no script, empty where it does and is, and the quantised files that it names.
@@ -40,12 +45,15 @@ def attempt(document: Document) -> tuple[str, str, tuple[str, ...]]:
             safety="off",
             stand_in=True,
         )
-        with Session(settings) as session:
-            nodes = session.validate(document).nodes.values()
+        with Session(settings) as first:
+            nodes = first.validate(document).nodes.values()
             needs = [need for node in nodes for need in node.spec.files(node.params)]
             for need in needs:
                 if need.kind == "image" and not need.model:
                     make_picture(folder / need.name)
+            with suppress(GraphflowError):  # running it says the same
+                write_stand_ins(first, document, folder / "models", folder)
+        with Session(settings) as session:
             fewer = dict.fromkeys((name for name in document.inputs if name.startswith("steps")), STEPS)
             runs = _said(lambda: session.run(document, fewer, folder=folder, out=folder / "out"))
             exports = _said(lambda: export(document, session=session, folder=folder))

@@ -17,7 +17,7 @@ from graphflow.settings import Settings
 from graphflow.spec.decorator import node
 from graphflow.spec.registry import Registry
 from graphflow.values import Audio
-from tests.closeness import assert_close
+from tests.closeness import assert_close, close
 from tests.end_to_end.graph import Graph
 from tests.models.tiny import make_tiny_sd, sd_parts
 
@@ -104,6 +104,11 @@ def test_control_nets_of_special_kinds_steer(tiny: Session) -> None:
     free, *found = g.values(*(sampled(g, parts.model, each) for each in (text, *steered)))
     for number, value in enumerate(found):
         assert not any(torch.allclose(value.samples, other.samples) for other in (free, *found[number + 1 :]))
+    said = g.encode_prompt(text_encoder=parts.text_encoder, text="a dog")
+    own = g.set_control_prompt(conditioning=steered[0], prompt=said)
+    same = g.set_control_prompt(conditioning=steered[0], prompt=text)
+    other, again = g.values(*(sampled(g, parts.model, each) for each in (own, same)))
+    assert close(again.samples, found[0].samples) and not torch.allclose(other.samples, found[0].samples)
     untold = g.apply_control_net(positive=text, control_net=union, image=g.picture(64)).positive
     with pytest.raises(NodeError, match="what kind of picture"):
         g.values(sampled(g, parts.model, untold))
@@ -118,6 +123,13 @@ def test_prompts_act_where_a_mask_is_and_what_other_families_read_is_left_alone(
     )
     left = g.set_conditioning_mask(conditioning=first, mask=g.rectangle_mask(width=64, height=64, left=0.0, right=0.5))
     both = g.combine_conditioning(conditioning=[left, second])
+    outside = g.rectangle_mask(width=64, height=64, left=0.0, right=0.5, invert=True)
+    halves = [left, g.set_conditioning_mask(conditioning=second, mask=outside)]
+    rest = g.add_default_conditioning(conditioning=left, default=second)
+    filled, wanted = g.values(
+        *(sampled(g, parts.model, each) for each in (rest, g.combine_conditioning(conditioning=halves)))
+    )
+    assert close(filled.samples, wanted.samples)
     earlier = g.encode_prompt(text_encoder=g.set_text_layer(text_encoder=parts.text_encoder, layer=-2), text="a cat")
     carried = g.set_frame_rate(conditioning=g.set_guidance(conditioning=first, guidance=3.0), fps=24.0)
     carried = g.set_audio_length(conditioning=carried, total=30.0)

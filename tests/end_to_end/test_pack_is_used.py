@@ -1,4 +1,5 @@
-"""Every node type of the pack is run by a packaged workflow, by a test of this folder or of families, or by a recorded workflow."""
+"""Every node type of the pack is run by a packaged workflow, by a test of this folder, of families or of detailers, or by a
+recorded workflow."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from graphflow.converters.comfyui.rules import RULES
 from graphflow.document.document import Document, read
 from graphflow.nodes import NODES
 from graphflow.spec.decorator import spec_of
+from tests.comfyui.smallest import RUN as SMALLEST
 from tests.families.recorded_flows import FAMILIES, cases
 
 HERE = Path(__file__).resolve().parent
@@ -42,7 +44,8 @@ def test_every_node_type_has_its_place_in_a_graph_that_runs() -> None:
     types = {spec_of(function).type for function in NODES}
     prompts = [case["prompt"].values() for family in FAMILIES for case in cases(family).values()]
     imported = {entry["class_type"] for prompt in prompts for entry in prompt}
-    imported.update(name for path in (HERE.parent / "families").glob("test_*.py") for name in named_in(path))
+    running = [*(HERE.parent / "families").glob("test_*.py"), HERE.parent / "comfyui" / "test_detailing.py"]
+    imported.update((name for path in running for name in named_in(path)), SMALLEST)
     rules = [RULES[name] for name in imported & RULES.keys()]
     used.update(imported - REFUSING)
     used.update(native for rule in rules for native in rule.natives if native not in REFUSING)

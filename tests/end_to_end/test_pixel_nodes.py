@@ -212,7 +212,11 @@ def test_videos_and_sound_are_read_cut_and_written(session: Session, tmp_path: P
     g = Graph(session)
     part = g.video_to_images(video=g.slice_video(video=g.load_video(file="red.png"), start=0.5, duration=0.25))
     tone = g.trim_audio(audio=g.load_audio(file="a.wav"), start=0.5, duration=0.25)
-    image, fps, heard = g.values(part.image, part.fps, tone, folder=tmp_path)
+    both = g.concat_audio(first=tone, second=g.silent_audio(seconds=0.5, sample_rate=100, channels=2))
+    mixed = g.mix_audio(first=both, second=tone, method="subtract")
+    left = g.split_channels(audio=g.change_volume(audio=mixed, decibels=-6.0)).left
+    image, fps, heard, rest = g.values(part.image, part.fps, tone, left, folder=tmp_path)
+    assert torch.allclose(rest.samples, torch.zeros(1, 75), atol=1e-6)
     assert image.pixels[:, 0, 3, 7].tolist() == [torch.tensor(0.4).item()]
     assert fps == 4.0
     assert torch.allclose(heard.samples[0], torch.arange(50, 75) / 128)

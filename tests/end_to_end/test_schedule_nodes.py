@@ -51,6 +51,8 @@ GUIDANCE: dict[str, Callable[[Graph, Any], Ref[Any]]] = {
     "limit_guidance_norm": lambda g, model: g.limit_guidance_norm(model=model),
     "renormalize_guidance": lambda g, model: g.renormalize_guidance(model=model, max_norm=1.5),
     "scale_epsilon": lambda g, model: g.scale_epsilon(model=model, factor=1.005),
+    "sharpen_guidance": lambda g, model: g.sharpen_guidance(model=model, radius=3),
+    "tonemap_guidance": lambda g, model: g.tonemap_guidance(model=model, multiplier=2.0),
     "set_prediction": lambda g, model: g.set_prediction(model=model, prediction="epsilon"),
     "tangential_guidance": lambda g, model: g.tangential_guidance(model=model),
     "cfg_zero_star": lambda g, model: g.cfg_zero_star(model=model),

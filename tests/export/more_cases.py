@@ -119,7 +119,8 @@ def _latent_edits(g: Workflow, p: Parts) -> Any:
     images = p.decode(g.add(nodes.tonemap_latent, latent=pasted, multiplier=0.3))
     noisy = g.add(nodes.add_image_noise, images=images, seed=3, strength=0.1)
     preset = g.add(nodes.resize_to_preset, images=g.add(nodes.crop_image, images=noisy, width=40, height=64))
-    return g.add(nodes.resize, images=preset, width=size.width, height=size.height)
+    padded = g.add(nodes.resize_and_pad, images=preset, width=48, height=40, method="bicubic")
+    return g.add(nodes.resize, images=padded, width=size.width, height=size.height)
 
 
 def _network(g: Workflow, p: Parts, change: Any, **options: Any) -> Any:

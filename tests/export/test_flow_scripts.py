@@ -6,30 +6,50 @@ import copy
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import PIL.Image
 import pytest
 import torch
-from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransformer2DModel
+from diffusers import (
+    AutoencoderKL,
+    FlowMatchEulerDiscreteScheduler,
+    FluxControlNetModel,
+    FluxPipeline,
+    FluxTransformer2DModel,
+    QwenImageControlNetModel,
+    SD3ControlNetModel,
+    ZImageControlNetModel,
+)
+from diffusers.loaders import single_file_utils
+from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
 
 from graphflow.converters.comfyui import to_native, to_prompt
 from graphflow.converters.diffusers_script import export
+from graphflow.converters.diffusers_script.nets import TOKENIZERS
 from graphflow.document.document import Document, parse
 from graphflow.errors import GraphflowError
+from graphflow.families.flow.saving import original_tensors
+from graphflow.families.flux.family import FAMILY as FLUX
+from graphflow.modelfiles.description import Part
 from graphflow.session import Session
+from tests.families.controls import seeded
 from tests.families.flow_scripts import run_script, script_bound, scripts_of_the_lab
-from tests.families.lab import lab
+from tests.families.lab import WIDTHS, lab
 from tests.families.recorded_flows import cases, make_session, write_models, write_t5_tokenizer
 from tests.fresh import Fresh
 from tests.models.tiny import TEXT
 from tests.models.tiny import _write_tokenizer as write_clip_tokenizer
 
-pytestmark = pytest.mark.parity
+pytestmark = [
+    pytest.mark.parity,
+    pytest.mark.filterwarnings("ignore:.*FluxPosEmbed:FutureWarning"),  # of Diffusers' own ControlNet
+]
 
 SAMPLE = (
     "chroma/eval/cfg4",
@@ -85,6 +105,26 @@ def test_the_script_of_a_recorded_workflow_draws_what_was_recorded(
     assert max(errors.values()) <= script_bound(case), errors
 
 
+def test_the_converter_of_diffusers_reads_the_layers_of_flux() -> None:
+    with torch.device("meta"):
+        module = FluxTransformer2DModel(num_layers=1, num_single_layers=1, guidance_embeds=True)
+    config: dict[str, Any] = dict(module.config)
+    family = FLUX
+    assert family.scripts is not None and family.scripts.flow is not None
+    convert = getattr(single_file_utils, family.scripts.flow.converter(config))
+    assert not family.scripts.flow.converter({**config, "num_attention_heads": 2})
+    numbered: dict[str, torch.Tensor] = {}  # of each row, whose columns are all alike
+    for number, (name, tensor) in enumerate(module.state_dict().items()):
+        rows = torch.arange(len(tensor), dtype=torch.float64) + number * 1e6
+        numbered[name] = rows.reshape(-1, *(1,) * (tensor.ndim - 1))
+    names = family.names(Part("transformer", family.transformer, config, files=(), keys="ldm"))
+    published = original_tensors(SimpleNamespace(state_dict=lambda: numbered), names, "")  # type: ignore[arg-type]
+    assert published.keys() != numbered.keys()
+    found = convert(dict(published))
+    assert found.keys() == numbered.keys()
+    assert all(torch.equal(found[name], tensor) for name, tensor in numbered.items())
+
+
 def test_guidance_that_is_taken_away_is_refused(session: Session, models: Path, tmp_path: Path) -> None:
     recorded = copy.deepcopy(cases("flux")["eval/flux_dev/guidance1.0"])
     prompt = recorded["prompt"]
@@ -99,11 +139,23 @@ def test_guidance_that_is_taken_away_is_refused(session: Session, models: Path, 
         export(imported.document, session=session)
 
 
+VAES = {"qwen_image": "wan_2.1_vae_tiny"}
 ENCODERS = {
     "flux": {"model": "clip_l_tiny", "model_2": "t5xxl_tiny", "family": "flux"},
+    "qwen_image": {"model": "qwen_2.5_vl_7b_tiny", "family": "qwen_image"},
+    "sd3": {"model": "clip_l_tiny", "model_2": "clip_g_tiny", "model_3": "t5xxl_tiny", "family": "sd3"},
     "z_image": {"model": "qwen_3_4b_tiny", "family": "z-image"},
 }
-TRANSFORMERS = {"flux": "flux_dev_tiny", "z_image": "z_image_tiny"}
+TRANSFORMERS = {"flux": "flux_dev_tiny"}
+
+
+def loaders_of(family: str) -> dict[str, Any]:
+    """Return the nodes that load a family's recorded files."""
+    return {
+        "model": {"type": "load_diffusion_model", "params": {"model": TRANSFORMERS.get(family, f"{family}_tiny")}},
+        "encoders": {"type": "load_text_encoder", "params": ENCODERS[family]},
+        "vae": {"type": "load_vae", "params": {"model": VAES.get(family, "ae_tiny")}},
+    }
 
 
 def workflow(loaders: dict[str, Any], model: str, encoders: str, vae: str, **sampling: Any) -> Document:
@@ -179,12 +231,14 @@ def flux_folder(folder: Path) -> None:
 
 def differing(code: str, session: Session, document: Document, fresh: Fresh, folder: Path) -> float:
     """Return the largest difference of two numbers of the engine's pictures and of a script's, from 0 to 255."""
-    write_clip_tokenizer(folder / "clip", pad="<|endoftext|>")
+    for (name, published), pad in zip(TOKENIZERS.items(), ("<|endoftext|>", "!"), strict=True):
+        write_clip_tokenizer(folder / name, pad=pad)
+        code = code.replace(published, str(folder / name))
     script = folder / "script.py"
-    script.write_text(code.replace("openai/clip-vit-large-patch14", str(folder / "clip")), "utf-8")
+    script.write_text(code.replace("widths=(768, 1280, 4096)", f"widths={tuple(WIDTHS.values())}"), "utf-8")
     done = fresh.run(script, "--out", folder / "out")
     assert not done.code, done.err[-2000:]
-    pixels = session.run(document, out=folder / "engine").outputs["images"].pixels
+    pixels = session.run(document, folder=folder, out=folder / "engine").outputs["images"].pixels
     found = [np.asarray(PIL.Image.open(path), float) for path in sorted((folder / "out").glob("*.png"))]
     assert len(found) == len(pixels) == 2
     return float(np.abs(np.stack(found) - pixels.permute(0, 2, 3, 1).numpy() * 255).max())
@@ -202,14 +256,9 @@ def test_a_pipeline_of_parts_draws_what_the_engine_draws(
     family: str, sampling: dict[str, Any], fresh: Fresh, session: Session, models: Path, tmp_path: Path
 ) -> None:
     write_models(cases(family)["pipeline/txt2img"]["prompt"], models)
-    loaders = {
-        "model": {"type": "load_diffusion_model", "params": {"model": TRANSFORMERS[family]}},
-        "encoders": {"type": "load_text_encoder", "params": ENCODERS[family]},
-        "vae": {"type": "load_vae", "params": {"model": "ae_tiny"}},
-    }
-    document = workflow(loaders, "model", "encoders", "vae", **sampling)
+    document = workflow(loaders_of(family), "model", "encoders", "vae", **sampling)
     code = export(document, session=session).code
-    assert "callback" not in code, "a loop"
+    assert "def euler" not in code, "a loop"
     assert differing(code, session, document, fresh, tmp_path) <= 1
 
 
@@ -224,3 +273,75 @@ def test_a_folder_of_flux_is_a_short_script_with_its_pipeline(
     assert "--negative" not in code
     assert len(code.splitlines()) <= 80
     assert differing(code, session, document, fresh, tmp_path) <= 1
+
+
+def controls_of(family: str, config: dict[str, Any]) -> dict[str, Any]:
+    """Return ControlNets of random weights for a transformer, by name."""
+    few = {"num_layers": 1}
+    if family == "flux":
+        kept = (
+            "attention_head_dim",
+            "num_attention_heads",
+            "joint_attention_dim",
+            "pooled_projection_dim",
+            "guidance_embeds",
+        )
+        told = {name: config[name] for name in (*kept, "axes_dims_rope")} | few | {"num_single_layers": 1}
+        pixels = {"conditioning_embedding_channels": 16, "patch_size": 2}
+        return {
+            "union": FluxControlNetModel(**told, num_mode=7),
+            "xlabs": FluxControlNetModel(**{**told, "num_single_layers": 0, **pixels}),
+        }
+    if family == "sd3":
+        told = {name: config[name] for name in config if name not in ("qk_norm", "out_channels", "num_layers")}
+        return {"sd3": SD3ControlNetModel(**told, **few, force_zeros_for_pooled_projection=True)}
+    if family == "qwen_image":
+        kept = ("attention_head_dim", "num_attention_heads", "joint_attention_dim", "axes_dims_rope")
+        return {"qwen": QwenImageControlNetModel(**{name: config[name] for name in kept}, **few)}
+    kept = ("dim", "n_heads", "n_kv_heads", "n_refiner_layers")
+    told = {name: config[name] for name in kept if name in config}
+    refined = {"add_control_noise_refiner": "control_noise_refiner", "control_refiner_layers_places": [0, 1]}
+    return {"fun": ZImageControlNetModel(**told, **refined, control_layers_places=[0], control_in_dim=33)}
+
+
+@pytest.mark.parametrize("family", ["flux", "sd3", "qwen_image", "z_image"])
+def test_controlnets_steer_in_scripts_as_in_the_engine(
+    family: str, fresh: Fresh, session: Session, models: Path, tmp_path: Path
+) -> None:
+    write_models(cases(family)["pipeline/txt2img"]["prompt"], models)
+    loaders = loaders_of(family)
+    described = session.library.describe(TRANSFORMERS.get(family, f"{family}_tiny"), "diffusion_model").parts[
+        "transformer"
+    ]
+    PIL.Image.radial_gradient("L").resize((48, 64)).convert("RGB").save(tmp_path / "hint.png")
+    document = workflow(loaders, "model", "encoders", "vae", schedule="simple", guidance_scale=1.5)
+    nodes = document.to_json()["nodes"]
+    nodes["hint"] = {"type": "load_image", "params": {"file": "hint.png"}}
+    before: dict[str, str] = {"positive": "positive", "negative": "negative"}
+    for name, net in controls_of(family, dict(described.config)).items():
+        folder = models / ("model_patches" if family == "z_image" else "controlnet")
+        folder.mkdir(exist_ok=True)
+        save_file(
+            {key: value.contiguous() for key, value in seeded(net, 9).state_dict().items()},
+            folder / f"{family}_{name}.safetensors",
+        )
+        loads = "load_control_patch" if family == "z_image" else "load_control_net"
+        nodes[name] = {"type": loads, "params": {"control_net": f"{family}_{name}"}}
+        given = {"control_net": "kind" if name == "union" else name, "image": "hint", "vae": "vae"}
+        if name == "union":
+            links = {"control_net": "union"}
+            nodes["kind"] = {"type": "set_union_control_type", "params": {"type": "depth"}, "links": links}
+        if family == "z_image":
+            links = {"model": "model", **given}
+            nodes["patched"] = {"type": "apply_control_patch", "params": {"strength": 0.8}, "links": links}
+            before = {"model": "patched"}
+            continue
+        links, told = {**before, **given}, {"strength": 0.8, "end": 0.7}
+        nodes[f"apply_{name}"] = {"type": "apply_control_net", "params": told, "links": links}
+        before = {side: f"apply_{name}.{side}" for side in before}
+    nodes["sample"]["links"] |= before
+    steered = parse({**document.to_json(), "nodes": nodes})
+    code = export(steered, session=session, folder=tmp_path).code
+    assert differing(code, session, steered, fresh, tmp_path) <= 1
+    plain = session.run(document).outputs["images"].pixels
+    assert (session.run(steered, folder=tmp_path).outputs["images"].pixels - plain).abs().max() > 0.02

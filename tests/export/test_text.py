@@ -242,6 +242,16 @@ def test_a_workflow_that_writes_nothing_is_refused() -> None:
         to_script(document)
 
 
+def test_a_preview_is_left_out_and_said() -> None:
+    document = txt2img()
+    saves = document.nodes["save"]
+    document.nodes["seen"] = saves.model_copy(update={"type": "preview", "params": {}})
+    assert "seen: a preview is left out" in export(document).report
+    del document.nodes["save"]
+    with pytest.raises(ConversionError, match="writes nothing but previews"):
+        to_script(document)
+
+
 def test_inputs_that_decide_the_code_are_fixed_and_said() -> None:
     made = export(workflows.path("txt2img"))
     assert any("sampler" in note and "schedule" in note for note in made.report)

@@ -96,7 +96,7 @@ def _arrays(written: Any, tap: str) -> Iterator[tuple[str, Tensor]]:
 
 
 def _error(got: Tensor, wanted: Tensor) -> float:
-    if got.dim() == 4 and wanted.shape == (len(got), *got.shape[2:], got.shape[1]):
+    if got.shape != wanted.shape and got.dim() == 4 and wanted.shape == (len(got), *got.shape[2:], got.shape[1]):
         got = got.permute(0, 2, 3, 1)
     if wanted.dim() == 5 and got.dim() == 4:
         got = got.unsqueeze(2)
@@ -175,7 +175,7 @@ def _evaluate(emission: Emission) -> Latents:
         values={"guidance_scale": emission.inputs["cfg"]},
     )
     emission.begin()
-    denoise = emission.writer.loops.denoiser(sampling, emission.loader.pipe(model))
+    denoise = emission.writer.loops.denoiser(sampling, emission.loader.pipe(model), latent.variable)
     made = call(denoise, latent.variable, f"torch.tensor({emission.value('sigma')})")
     return Latents(emission.assign(made), model)
 

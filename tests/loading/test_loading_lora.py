@@ -59,6 +59,10 @@ def weight(recipe: Model | TextEncoder, name: str) -> Tensor:
             f"lycoris_{QUERY.replace('.', '_')}.lora_down.weight",
             f"lycoris_{QUERY.replace('.', '_')}.lora_up.weight",
         ),
+        (
+            "diffusion_model.input_blocks.1.1.transformer_blocks.0.attn1.to_q.weight::lora::1",
+            "diffusion_model.input_blocks.1.1.transformer_blocks.0.attn1.to_q.weight::lora::0",
+        ),
     ],
 )
 def test_every_layout_changes_the_same_weight(tmp_path: Path, down_key: str, up_key: str) -> None:

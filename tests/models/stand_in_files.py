@@ -64,10 +64,12 @@ def write_stand_ins(session: Session, document: Document, folder: Path, inputs: 
     found = []
     for node in session.validate(document).nodes.values():
         for need in node.spec.files(node.params):
-            if need.model and need.kind in FOLDERS:
+            if need.model and need.kind in (*FOLDERS, "checkpoint"):
                 found.append(session.library.describe(need.name, need.kind))  # type: ignore[arg-type]
     networks = [part for one in found for name, part in one.parts.items() if name in DENOISERS]
     for one in found:
+        if one.kind not in FOLDERS or one.name.endswith((".gguf", ".sft", ".ckpt")):
+            continue
         path = folder / FOLDERS[one.kind] / f"{one.name.removesuffix('.safetensors')}.safetensors"
         path.parent.mkdir(parents=True, exist_ok=True)
         if one.kind == "lora" and one.stands_in and networks:

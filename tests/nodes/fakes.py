@@ -51,6 +51,9 @@ class FakeDenoiser:
         free = free_memory(self.device) or 0
         return 1 if self.most_items is None else int(free * FREE_SHARE / (self.most_items + 0.5))
 
+    def memory_told(self, shape: Sequence[int], entries: Any) -> int:
+        return self.memory(shape)
+
     def predict(
         self, x: torch.Tensor, timestep: torch.Tensor, entries: Any, *, sigma: torch.Tensor, variation: Any = None
     ) -> torch.Tensor:

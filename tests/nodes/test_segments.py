@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,15 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from safetensors.torch import save_file
 
 from graphflow import nodes
-from graphflow.errors import InvalidInputError, ModelFormatError, ModelNotFoundError
+from graphflow.errors import InvalidInputError, LimitError, ModelFormatError, ModelNotFoundError
 from graphflow.loading.manager import ModelManager
-from graphflow.values import Image, Mask, Segments
+from graphflow.values import Area, Conditioning, ConditioningEntry, Control, ControlNet, Image, Latent, Mask, Segments
+from graphflow.vision.describe import Task, describe
+from graphflow.vision.detect import Found
+from graphflow.vision.networks import VisionNetwork
 from tests.closeness import assert_close
 from tests.models.onnx_files import write_onnx
 from tests.models.tiny_manager import make_manager, running
@@ -86,6 +91,7 @@ def test_what_no_detector_is_is_refused_with_the_way_out(manager: ModelManager, 
         ("bbox/torn.onnx", ModelFormatError, "onnxruntime cannot read it"),
         ("bbox/hand.pt", ModelFormatError, "yolo export model=bbox/hand.pt format=onnx"),
         ("bbox/none.pt", ModelNotFoundError, "there is no detector"),
+        ("bbox/none.pt", ModelNotFoundError, "yolo export model=bbox/none.pt format=onnx"),
     ):
         with pytest.raises(error) as caught:
             nodes.detect_segments(picture(), name)
@@ -125,6 +131,15 @@ def test_a_detector_of_transformers_finds_what_the_library_finds(manager: ModelM
     x, y, width, height = found.parts[0].box
     assert [x, y, x + width, y + height] == corners
     assert found.parts[0].score == pytest.approx(float(scores[best]), abs=1e-4)
+
+
+def test_weights_that_are_not_there_are_never_drawn(manager: ModelManager, tmp_path: Path) -> None:
+    folder = tmp_path / "detectors" / "torn"
+    module = save_small(folder, "detector")
+    kept = {name: tensor.contiguous() for name, tensor in module.state_dict().items() if "bbox_predictor" not in name}
+    save_file(kept, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ModelFormatError, match="its weights lack bbox_predictor"):
+        nodes.detect_segments(picture(64, 64), "torn")
 
 
 def test_outlines_are_segment_anythings(manager: ModelManager, tmp_path: Path) -> None:
@@ -227,6 +242,36 @@ def test_cut_outs_are_enlarged_to_the_guide_size_and_pasted_by_their_masks(manag
         nodes.crop_segments(picture(), things)
 
 
+def test_what_the_model_is_told_of_the_whole_is_cut_alike(manager: ModelManager) -> None:
+    """Pictures of ControlNets at twice the size, and masks; rectangles cannot be cut."""
+    tiles = nodes.tile_segments(picture(64, 128), tile_width=64, tile_height=64, overlap=0)
+    hint, mask = picture(128, 256).pixels, blocks((0, 0, 16, 64), size=(64, 128)).values
+    control = Control(net=ControlNet(files=()), hint=hint)
+    entry = ConditioningEntry(embedding=torch.zeros(1, 4, 8), controls=(control,), mask=mask)
+    left, right = nodes.crop_conditioning(Conditioning(entries=(entry,)), tiles)  # type: ignore[misc]
+    assert torch.equal(left.entries[0].controls[0].hint, hint[..., :128])
+    assert torch.equal(right.entries[0].controls[0].hint, hint[..., 128:])
+    assert left.entries[0].mask.sum() == 16 * 64 and right.entries[0].mask.sum() == 0
+    framed = Conditioning(entries=(replace(entry, area=Area(height=8, width=8)),))
+    with pytest.raises(InvalidInputError, match="acts in a rectangle"):
+        nodes.crop_conditioning(framed, tiles)
+
+
+def test_too_many_things_are_refused(manager: ModelManager) -> None:
+    dots = torch.zeros(1, 140, 140)
+    dots[0, ::2, ::2] = 1
+    with pytest.raises(LimitError, match="there are more than 4,096 things"):
+        nodes.segments_from_mask(Mask(values=dots), smallest=0)
+    assert not nodes.segments_from_mask(Mask(values=dots)).parts
+
+
+def test_an_empty_mask_may_stand_for_the_whole_picture(manager: ModelManager) -> None:
+    empty = Mask(values=torch.zeros(1, 60, 100))
+    assert not nodes.segments_from_mask(empty).parts
+    (whole,) = nodes.segments_from_mask(empty, whole_if_empty=True).parts
+    assert whole.crop == (0, 0, 100, 60) and not whole.mask.any()
+
+
 def test_tiles_cover_a_picture_with_what_is_around_them(manager: ModelManager) -> None:
     image = picture(100, 230)
     tiles = nodes.tile_segments(image, tile_width=96, tile_height=64, overlap=16, margin=8)
@@ -240,3 +285,82 @@ def test_each_of_a_sequence_gets_a_seed_of_its_own(manager: ModelManager) -> Non
     assert tuple(nodes.seeds_for((picture(), picture(), picture()), seed=2**64 - 2)) == (2**64 - 2, 2**64 - 1, 0)  # type: ignore[arg-type]
     masks = nodes.batch_masks([(blocks((0, 0, 5, 5)), blocks((0, 0, 9, 9), size=(30, 50)))])
     assert masks.values.shape == (2, 60, 100)
+
+
+# ---------------------------------------------------------------------------------------------- transparency
+
+
+def test_transparency_is_the_median_over_turns_and_reflections(manager: ModelManager, tmp_path: Path) -> None:
+    """The published file's names; edges that are no multiple of what the network halves are filled up."""
+    from graphflow.vision.transparency import TransparencyDecoder
+
+    torch.manual_seed(3)
+    network = TransparencyDecoder([8, 8, 8, 16], attending=3).eval()
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, 0.0, 0.2)
+    (tmp_path / "layer_model").mkdir()
+    save_file(network.state_dict(), tmp_path / "layer_model" / "vae_transparent_decoder.safetensors")
+    image, latent = picture(40, 64), Latent(samples=torch.randn(1, 4, 5, 8, generator=torch.Generator().manual_seed(2)))
+    found = nodes.decode_transparency(image, latent)
+    assert found.image.pixels.shape == (1, 3, 40, 64) and found.mask.values.shape == (1, 40, 64)
+    flipped = nodes.decode_transparency(
+        replace(image, pixels=image.pixels.flip(3)), replace(latent, samples=latent.samples.flip(3))
+    )
+    assert_close(flipped.image.pixels.flip(3), found.image.pixels)
+    assert_close(flipped.mask.values.flip(2), found.mask.values)
+    with torch.no_grad():
+        once = network(image.pixels, latent.samples).clamp(0, 1)
+    assert float((once[:, 0] - found.mask.values).abs().mean()) > 1e-3
+    with pytest.raises(InvalidInputError, match="do not belong to 1 pictures of 128 x 64"):
+        nodes.decode_transparency(picture(), latent)
+
+
+# ----------------------------------------------------------------------------------------------------- words
+
+
+def save_reader(folder: Path) -> Any:
+    """Save a processor of Florence-2 with a token for every byte; returns its tokenizer."""
+    from graphflow.modelfiles.tokenizer_config import byte_letters
+
+    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    vocab = {token: number for number, token in enumerate([*special, *byte_letters()])}
+    tokenizer = transformers.BartTokenizer(vocab=vocab, merges=[], extra_special_tokens={"image_token": "<image>"})
+    places = [f"<loc_{number}>" for number in range(1000)]
+    tokenizer.add_special_tokens({"additional_special_tokens": [*places, "<poly>", "</poly>"]})
+    pictures = transformers.CLIPImageProcessor(size={"height": 64, "width": 64}, do_center_crop=False)
+    pictures.image_seq_length = 5
+    asked = {name: {} for name in ("pure_text", "description_with_bboxes", "phrase_grounding", "polygons")}
+    transformers.Florence2Processor(pictures, tokenizer, post_processor_config=asked).save_pretrained(folder)
+    return tokenizer
+
+
+def test_answers_are_read_as_words_boxes_and_outlines(tmp_path: Path) -> None:
+    tokenizer = save_reader(tmp_path)
+    asked: list[str] = []
+
+    class Florence2ForConditionalGeneration:
+        answer = ""
+
+        def generate(self, input_ids: torch.Tensor, **more: Any) -> torch.Tensor:
+            asked.append(tokenizer.decode(input_ids[0], skip_special_tokens=True))
+            ids: torch.Tensor = tokenizer(self.answer, return_tensors="pt")["input_ids"]
+            return ids
+
+    module = Florence2ForConditionalGeneration()
+    network = VisionNetwork(module=module, device=torch.device("cpu"), name="florence", folder=tmp_path)
+
+    def told(task: Task, answer: str, words: str = "") -> tuple[str, list[Found]]:
+        module.answer = answer
+        return describe(network, picture(100, 200).pixels[0], task, words=words, most=20, beams=1)
+
+    assert told("caption", "a red circle") == ("a red circle", [])
+    text, (found,) = told("things", "circle<loc_100><loc_200><loc_500><loc_600>")
+    assert text == found.label == "circle"
+    assert found.box == pytest.approx((20, 20, 100, 60), abs=0.2)
+    text, (found,) = told("outline_phrase", "<loc_100><loc_100><loc_500><loc_100><loc_500><loc_500>", "a circle")
+    assert found.mask is not None and found.mask[15, 60] == 1 and found.mask[45, 30] == 0
+    assert asked == [
+        "What does the image describe?", "Locate the objects with category name in the image.", "Locate a circle in the image with mask",
+    ]  # fmt: skip
+    with pytest.raises(InvalidInputError, match="say what to look for"):
+        told("find_phrases", "", " ")

@@ -12,6 +12,7 @@ from . import (
     custom,
     cutting,
     detailers,
+    efficiency,
     families,
     images,
     impact,
@@ -22,6 +23,7 @@ from . import (
     pack_images,
     pack_prompts,
     pack_values,
+    res4lyf,
     sampling,
     segs,
     values,
@@ -55,6 +57,8 @@ _TOPICS = (
     detailers,
     impact,
     cutting,
+    efficiency,
+    res4lyf,
 )
 
 

@@ -9,8 +9,8 @@ from ..building import Builder, Fused, Lost, RefusedError, Source, Value
 from .loaders import apply_lora
 from .rule import AnyRule, Made, Make
 
-_RGTHREE, _IMPACT, _COMFYROLL = "rgthree-comfy", "ComfyUI-Impact-Pack", "ComfyUI_Comfyroll_CustomNodes"
-_EFFICIENT = "efficiency-nodes-comfyui"
+_RGTHREE, _IMPACT, COMFYROLL = "rgthree-comfy", "ComfyUI-Impact-Pack", "ComfyUI_Comfyroll_CustomNodes"
+EFFICIENT = "efficiency-nodes-comfyui"
 _CONTEXT = ("model", "clip", "vae", "positive", "negative", "latent", "images", "seed")
 _BIG = (
     *_CONTEXT, "steps", "step_refiner", "cfg", "ckpt_name", "sampler", "scheduler", "clip_width", "clip_height",
@@ -18,12 +18,12 @@ _BIG = (
 )  # fmt: skip
 PIPE = ("model", "clip", "vae", "positive", "negative")
 """What a pipe of the Impact Pack carries."""
-_STACK = "LoRA stack"
+STACK = "LoRA stack"
 _CONTROLS = "ControlNet stack"
 _WEIGHTS = (".safetensors", ".gguf", ".ckpt", ".pt", ".pth", ".bin")
 
 
-def _carried(kind: str, names: tuple[str, ...], base: str, *, first: bool = True) -> Make:
+def carried(kind: str, names: tuple[str, ...], base: str, *, first: bool = True) -> Make:
     """Return a function for a node that puts values on a link, over those of a link that it takes.
 
     Args:
@@ -52,7 +52,7 @@ def _carried(kind: str, names: tuple[str, ...], base: str, *, first: bool = True
 
 def _bundled(kind: str, names: tuple[str, ...]) -> Make:
     """Return a function for a node that only puts values on a link."""
-    whole = _carried(kind, names, "")
+    whole = carried(kind, names, "")
     return lambda builder, source: whole(builder, source)[:1]
 
 
@@ -99,7 +99,7 @@ def _stacked(name: str, model: str, text: str, *, switch: str = "") -> Make:
     """Return a function for a node that lists LoRAs for another one."""
 
     def make(builder: Builder, source: Source) -> list[Value]:
-        before = source.fused("lora_stack", _STACK)
+        before = source.fused("lora_stack", STACK)
         found = list(before.parts["loras"]) if before is not None else []
         keys = (name, model, text)
         if source.text("input_mode", "advanced") == "simple":
@@ -107,12 +107,12 @@ def _stacked(name: str, model: str, text: str, *, switch: str = "") -> Make:
         limit = int(source.number("lora_count", 50))
         found += list(_rows(source, *keys, switch=switch))[:limit]
         source.used |= {key for key in source.inputs if key.startswith(("lora_", "model_str_", "clip_str_"))}
-        return [Fused(_STACK, {"loras": found}, (source.id, *(before.ids if before else ()))), None]
+        return [Fused(STACK, {"loras": found}, (source.id, *(before.ids if before else ()))), None]
 
     return make
 
 
-def _applied(
+def applied(
     builder: Builder,
     source: Source,
     model: Value,
@@ -120,6 +120,7 @@ def _applied(
     loras: Iterable[_Lora],
     ids: tuple[str, ...] = (),
 ) -> list[Value]:
+    """Apply LoRAs to a model and a text encoder, one behind the other, and return both."""
     for number, (lora, strength, text_strength) in enumerate(loras, 1):
         model, text_encoder = apply_lora(
             builder, source, model, text_encoder, lora, strength, text_strength, f"lora-{number}", ids
@@ -128,15 +129,15 @@ def _applied(
 
 
 def _apply_stack(builder: Builder, source: Source) -> list[Value]:
-    stack = source.fused("lora_stack", _STACK)
+    stack = source.fused("lora_stack", STACK)
     loras, ids = (stack.parts["loras"], stack.ids) if stack is not None else ([], ())
-    return [*_applied(builder, source, source.get("model"), source.get("clip"), loras, ids), None]
+    return [*applied(builder, source, source.get("model"), source.get("clip"), loras, ids), None]
 
 
 def _four_loras(builder: Builder, source: Source) -> list[Value]:
     """Lora Loader Stack (rgthree)."""
     rows = _rows(source, "lora_{02}", "strength_{02}", "strength_{02}")
-    return _applied(builder, source, source.get("model"), source.get("clip"), rows)
+    return applied(builder, source, source.get("model"), source.get("clip"), rows)
 
 
 def _managed(builder: Builder, source: Source) -> list[Value]:
@@ -152,7 +153,7 @@ def _managed(builder: Builder, source: Source) -> list[Value]:
             strength = row.get("strength", 1.0)
             name = row["name"] if row["name"].endswith(_WEIGHTS) else f"{row['name']}.safetensors"
             found.append((name, strength, row.get("clipStrength", strength)))
-    return [*_applied(builder, source, source.get("model"), source.get("clip"), found), None, None]
+    return [*applied(builder, source, source.get("model"), source.get("clip"), found), None, None]
 
 
 def _everything(builder: Builder, source: Source) -> list[Value]:
@@ -176,13 +177,13 @@ def _everything(builder: Builder, source: Source) -> list[Value]:
                 source.number("lora_clip_strength", 1.0),
             )
         )
-    stack = source.fused("lora_stack", _STACK)
+    stack = source.fused("lora_stack", STACK)
     loras += stack.parts["loras"] if stack is not None else []
     source.used |= {"lora_model_strength", "lora_clip_strength", "token_normalization", "weight_interpretation"}
     if source.text("weight_interpretation", "comfy") != "comfy" or source.text("token_normalization", "none") != "none":
         source.remark("weights act as in ComfyUI's own node, whatever the node's two settings say")
     ids = stack.ids if stack is not None else ()
-    model, text_encoder = _applied(builder, source, loaded, text_encoder, loras, ids)
+    model, text_encoder = applied(builder, source, loaded, text_encoder, loras, ids)
     prompts = [
         builder.add(source, "encode_prompt", {"text": source.get(side, ""), "text_encoder": text_encoder}, suffix=side)
         for side in ("positive", "negative")
@@ -267,27 +268,27 @@ def _controlled(positive: str, negative: str, stack: str) -> Make:
 _LOADS = ("load_checkpoint", "load_vae", "set_text_layer", "apply_lora", "encode_prompt", "empty_latent")
 
 RULES: tuple[AnyRule, ...] = (
-    Made("Context (rgthree)", (), _carried("context", _CONTEXT, "base_ctx"), says="nothing: its values go where they are used", pack=_RGTHREE),
-    Made("Context Big (rgthree)", (), _carried("context", _BIG, "base_ctx"), says="nothing: its values go where they are used", pack=_RGTHREE),
+    Made("Context (rgthree)", (), carried("context", _CONTEXT, "base_ctx"), says="nothing: its values go where they are used", pack=_RGTHREE),
+    Made("Context Big (rgthree)", (), carried("context", _BIG, "base_ctx"), says="nothing: its values go where they are used", pack=_RGTHREE),
     Made("Context Switch (rgthree)", (), _chosen, says="the first context that is linked", pack=_RGTHREE),
     Made("Context Switch Big (rgthree)", (), _chosen, says="the first context that is linked", pack=_RGTHREE),
     Made("Context Merge (rgthree)", (), _merged, says="nothing: its values go where they are used", pack=_RGTHREE),
     Made("Context Merge Big (rgthree)", (), _merged, says="nothing: its values go where they are used", pack=_RGTHREE),
     Made("ToBasicPipe", (), _bundled("pipe", PIPE), says="nothing: its values go where they are used", pack=_IMPACT),
     Made("EditBasicPipe", (), _detailed, says="nothing: its values go where they are used", pack=_IMPACT),
-    Made("FromBasicPipe", (), _carried("pipe", PIPE, "basic_pipe", first=False), says="nothing: its values go where they are used", pack=_IMPACT),
-    Made("FromBasicPipe_v2", (), _carried("pipe", PIPE, "basic_pipe"), says="nothing: its values go where they are used", pack=_IMPACT),
-    Made("LoRA Stacker", (), _stacked("lora_name_{}", "model_str_{}", "clip_str_{}"), says="part of the apply_lora behind it", pack=_EFFICIENT),
-    Made("CR LoRA Stack", (), _stacked("lora_name_{}", "model_weight_{}", "clip_weight_{}", switch="switch_{}"), says="part of the apply_lora behind it", pack=_COMFYROLL),
-    Made("CR Apply LoRA Stack", ("apply_lora",), _apply_stack, says="one apply_lora for each LoRA", pack=_COMFYROLL),
+    Made("FromBasicPipe", (), carried("pipe", PIPE, "basic_pipe", first=False), says="nothing: its values go where they are used", pack=_IMPACT),
+    Made("FromBasicPipe_v2", (), carried("pipe", PIPE, "basic_pipe"), says="nothing: its values go where they are used", pack=_IMPACT),
+    Made("LoRA Stacker", (), _stacked("lora_name_{}", "model_str_{}", "clip_str_{}"), says="part of the apply_lora behind it", pack=EFFICIENT),
+    Made("CR LoRA Stack", (), _stacked("lora_name_{}", "model_weight_{}", "clip_weight_{}", switch="switch_{}"), says="part of the apply_lora behind it", pack=COMFYROLL),
+    Made("CR Apply LoRA Stack", ("apply_lora",), _apply_stack, says="one apply_lora for each LoRA", pack=COMFYROLL),
     Made("Lora Loader Stack (rgthree)", ("apply_lora",), _four_loras, says="one apply_lora for each LoRA", pack=_RGTHREE),
     Made("Lora Loader (LoraManager)", ("apply_lora",), _managed, says="one apply_lora for each LoRA that is on", pack="ComfyUI-Lora-Manager"),
-    Made("CR Multi-ControlNet Stack", ("load_control_net",), _controls, says="load_control_net, and part of the apply_control_net behind it", pack=_COMFYROLL),
-    Made("Control Net Stacker", (), _control, says="part of the apply_control_net behind it", pack=_EFFICIENT),
+    Made("CR Multi-ControlNet Stack", ("load_control_net",), _controls, says="load_control_net, and part of the apply_control_net behind it", pack=COMFYROLL),
+    Made("Control Net Stacker", (), _control, says="part of the apply_control_net behind it", pack=EFFICIENT),
     Made("CR Apply Multi-ControlNet", ("apply_control_net",), _controlled("base_positive", "base_negative", "controlnet_stack"),
-         says="one apply_control_net for each ControlNet", pack=_COMFYROLL),
+         says="one apply_control_net for each ControlNet", pack=COMFYROLL),
     Made("Apply ControlNet Stack", ("apply_control_net",), _controlled("positive", "negative", "cnet_stack"),
-         says="one apply_control_net for each ControlNet", pack=_EFFICIENT),
-    Made("Efficient Loader", _LOADS, _everything, says="a node for each thing that it loads", pack=_EFFICIENT),
+         says="one apply_control_net for each ControlNet", pack=EFFICIENT),
+    Made("Efficient Loader", _LOADS, _everything, says="a node for each thing that it loads", pack=EFFICIENT),
 )  # fmt: skip
 """By ComfyUI type."""

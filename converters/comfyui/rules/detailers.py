@@ -5,6 +5,7 @@ By the packs' documentation. Every cut-out is drawn from the picture as it came:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,12 @@ REFINER = ("refiner_model", "refiner_clip", "refiner_positive", "refiner_negativ
 _DETECTORS = ("bbox_detector", "sam_model_opt", "segm_detector_opt", "detailer_hook")
 _TILE = 512
 _APART = "by description: every cut-out is drawn from the picture as it came, not as those before it left it"
+
+
+_SINGLE = re.compile(r"\[(?:ASC|DSC|ASC-SIZE|DSC-SIZE|RND|SEP(?::[^\]]*)?|SKIP|STOP|LAB|ALL)\]")
+"""Marks of prompts for single cut-outs."""
+_DRAWN = re.compile(r"__[^_\s][^\s]*?__|\{[^{}]*\|[^{}]*\}")
+"""Wildcards."""
 
 
 @dataclass(frozen=True)
@@ -129,15 +136,20 @@ def _prompted(builder: Builder, source: Source, parts: Mapping[str, Value]) -> t
     if isinstance(words, Ref):
         words = words.constant if isinstance(words.constant, str) else words
     if isinstance(words, str) and words.strip():
-        if "[" in words:
+        if _SINGLE.search(words):
             raise RefusedError(
                 "its prompts for single cut-outs ([SEP], [LAB], [ASC] and others) have no native counterpart"
             )
         if not isinstance(parts.get("clip"), Ref):
             raise RefusedError("its wildcard prompt needs a text encoder, which is not linked")
-        text, model, clip = with_loras(builder, source, words.removeprefix("[CONCAT]"), model, parts.get("clip"))
+        if _DRAWN.search(words):
+            source.remark("wildcards in its words stay as they are")
+        behind = words.lstrip().startswith("[CONCAT]")
+        text, model, clip = with_loras(builder, source, words.replace("[CONCAT]", ""), model, parts.get("clip"))
         if text.strip():
-            positive = builder.add(source, "encode_prompt", {"text": text, "text_encoder": clip}, suffix="prompt")
+            told_here = builder.add(source, "encode_prompt", {"text": text, "text_encoder": clip}, suffix="prompt")
+            both = {"conditioning": positive, "other": told_here}
+            positive = builder.add(source, "concat_conditioning", both, suffix="concat") if behind else told_here
     elif isinstance(words, Ref):
         positive = builder.add(
             source, "encode_prompt", {"text": words, "text_encoder": parts.get("clip")}, suffix="prompt"
@@ -211,7 +223,7 @@ def _parts(source: Source, *, pipe: str = "", kind: str = "") -> dict[str, Value
         if refiner is not None:
             parts |= {f"refiner_{name}": value for name, value in refiner.parts.items()}
         return parts
-    return {name: source.get(name) for name in (*PIPE, *_DETECTORS)}
+    return {name: source.get(name) for name in (*PIPE, *_DETECTORS, "wildcard")}
 
 
 def _faces(pipe: bool) -> Make:
@@ -241,7 +253,7 @@ def _faces(pipe: bool) -> Make:
             names={"threshold": "sam_threshold", "dilation": "sam_dilation", "expansion": "sam_bbox_expansion"},
             threshold="bbox_threshold", dilation="sam_dilation",
         )  # fmt: skip
-        found = hooked(builder, source, found)
+        found = hooked(builder, source, found, parts.get("detailer_hook"))
         drawn = _draw(builder, source, image, found, parts)
         made = _paste(builder, source, image, drawn, source.get("feather", 5))
         mask = builder.add(source, "segments_to_mask", {"segments": found, "image": image}, suffix="found-mask")
@@ -367,6 +379,9 @@ def _upscaled(enlarges: bool, custom: bool = False) -> Make:
             "sampler_name": "sampler", "scheduler": "schedule", "denoise": "strength",
         }  # fmt: skip
         inputs = {native: source.get(comfy) for comfy, native in steps.items()}
+        for side in ("positive", "negative"):
+            told = {"conditioning": inputs[side], "segments": builder.ref(crops.node, "segments")}
+            inputs[side] = builder.add(source, "crop_conditioning", told, suffix=f"{side}-cut")
         latent = builder.add(source, "sample", {**inputs, "latent": latent, **BATCH_NOISE}, suffix="sample")
         tile = _TILE if source.flag("tiled_decode") else None
         drawn = builder.add(source, "vae_decode", {"vae": vae, "latent": latent, "tile": tile}, suffix="decode")
@@ -393,7 +408,7 @@ def _larger(builder: Builder, source: Source, image: Value) -> Ref:
 
 _DRAWS = (
     "detect_segments", "outline_segments", "segments_to_mask", "mask_segments", "choose_segments", "segments_from_mask", "crop_segments",
-    "encode_prompt", "apply_lora", "blur_mask", "differential_diffusion", "apply_control_net", "inpaint_conditioning", "encode_image",
+    "encode_prompt", "apply_lora", "concat_conditioning", "blur_mask", "differential_diffusion", "apply_control_net", "inpaint_conditioning", "encode_image",
     "set_noise_mask", "seeds_for", "sample", "vae_decode", "paste_segments",
 )  # fmt: skip
 _SAYS = "crop_segments, encode_image, sample, vae_decode and paste_segments"
@@ -404,6 +419,7 @@ _TILES = (
     "resize",
     "tile_segments",
     "crop_segments",
+    "crop_conditioning",
     "encode_image",
     "sample",
     "vae_decode",

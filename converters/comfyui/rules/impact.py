@@ -41,7 +41,7 @@ def _pipe(*outputs: str) -> Make:
         if (refiner := source.fused("refiner_basic_pipe_opt", "pipe")) is not None:
             parts |= {f"refiner_{name}": value for name, value in refiner.parts.items()}
         for name in (*PIPE, *REFINER, *_PARTS):
-            value = source.get(name)
+            value = source.get(name) or source.get(name.removesuffix("_opt"))
             if value is not None and not isinstance(value, Lost):
                 parts[name] = value
         basic = {name: parts.get(name) for name in PIPE}

@@ -113,11 +113,12 @@ _NODES: Mapping[str, str] = {
     "BrushNet's second network": "BrushNetLoader BrushNet PowerPaint PowerPaintCLIPLoader",
     "the inpainting patch of Fooocus": "INPAINT_LoadFooocusInpaint INPAINT_ApplyFooocusInpaint INPAINT_VAEEncodeInpaintConditioning",
     "an inpainting network (LaMa, MAT)": "INPAINT_LoadInpaintModel INPAINT_InpaintWithModel",
-    "latents with transparency (LayerDiffuse)": "LayeredDiffusionApply LayeredDiffusionDecode LayeredDiffusionDecodeRGBA",
+    "a model that reads the latent of another layer beside its own (LayerDiffuse)":
+        "LayeredDiffusionCondApply LayeredDiffusionCondJointApply LayeredDiffusionDiffApply LayeredDiffusionJointApply LayeredDiffusionDecodeSplit",
     "the relighting UNet of IC-Light": "ICLightConditioning LoadAndApplyICLightUnet ICLightAppply ICLightApplyMaskGrey",
     "attention that is divided among prompts by masks; set_conditioning_mask divides the prediction": "AttentionCouplePPM",
     "a model that describes pictures in words":
-        "WD14Tagger|pysssss Florence2Run DownloadAndLoadFlorence2Model LlavaClipLoader LLavaSamplerSimple Qwen2_Zho"
+        "WD14Tagger|pysssss LlavaClipLoader LLavaSamplerSimple Qwen2_Zho"
         " Qwen2_ModelLoader_Zho AILab_QwenVL AILab_QwenVL_GGUF_PromptEnhancer",
     "a network that enlarges latents": "NNLatentUpscale",
     "a table of prompt styles, which comes with the pack": "SDXLPromptStyler StylesImage_Zho ArtistsImage_Zho MovementsImage_Zho",
@@ -132,8 +133,9 @@ _SPACED: Mapping[str, tuple[str, ...]] = {
     ),
     "a model that describes pictures in words": ("LLava Loader Simple",),
     "a folder of pictures": ("LoadImagesFromDir //Inspire",),
-    "a second pass inside the sampler; LatentUpscaleBy and a second KSampler say the same": ("HighRes-Fix Script",),
     "a sampler that works tile by tile": ("Tiled Upscaler Script",),
+    "noise that other programs draw, or mixed noise": ("Noise Control Script",),
+    "a grid of pictures; `graphflow run --vary` makes one": ("XY Plot",),
 }
 """Types with spaces in their names, of the same kind."""
 _SERVICES = (
@@ -150,7 +152,7 @@ _BEGINNINGS: Mapping[str, Need] = {
     "MimicMotion": Need("family", "MimicMotion"),
     "MZ_": Need("family", "Kolors (run_pipeline runs it whole)"),
     "Krea2": Need("family", "Krea 2's control and style networks"),
-    "Clownshar": Need("node", "the samplers of RES4LYF"),
+    "Clownshar": Need("node", "RES4LYF's guides, chains and options, which are published as code alone"),
     "ReActor": Need("node", "a recogniser of faces (InsightFace)"),
     "Pulid": Need("node", "a recogniser of faces (InsightFace)"),
     "SUPIR_": Need("family", "SUPIR"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..building import Builder, Const, RefusedError, Source, Value
+from ..building import Builder, RefusedError, Source, Value
 from .common import BATCH_NOISE, END_STEP, SWITCHED
 from .rule import AnyRule, Change, Made, Rule
 
@@ -45,27 +45,6 @@ def _sampler_custom(builder: Builder, source: Source) -> list[Value]:
     return [made, builder.ref(made.node, "denoised")]
 
 
-def _efficient(builder: Builder, source: Source) -> list[Value]:
-    """KSampler (Efficient): sampling, decoding, and everything passed on."""
-    names = {
-        "model": "model", "seed": "seed", "steps": "steps", "cfg": "guidance_scale", "sampler_name": "sampler",
-        "scheduler": "schedule", "positive": "positive", "negative": "negative", "latent_image": "latent", "denoise": "strength",
-    }  # fmt: skip
-    inputs = {native: source.get(comfy) for comfy, native in names.items()} | BATCH_NOISE
-    seed = inputs["seed"]
-    if isinstance(seed, Const) and seed.value == -1:
-        inputs["seed"] = Const("random")
-    if source.get("script") is not None:
-        raise RefusedError("its script has no native counterpart")
-    made = builder.add(source, "sample", inputs)
-    vae = source.get("optional_vae")
-    source.used |= {"preview_method", "vae_decode"}
-    image: Value = None
-    if vae is not None:
-        image = builder.add(source, "vae_decode", {"vae": vae, "latent": made}, suffix="decode")
-    return [source.get("model"), source.get("positive"), source.get("negative"), made, vae, image]
-
-
 def _lcm(builder: Builder, source: Source) -> list[Value]:
     """SamplerLCM, where its settings are those that the sampler was published with."""
     if (
@@ -99,7 +78,6 @@ RULES: tuple[AnyRule, ...] = (
     Rule("BNK_TiledKSampler", "sample", _EVERY, fixed=BATCH_NOISE, ignored="tile_width tile_height tiling_strategy", differs=_TILED, pack="ComfyUI_TiledKSampler", back=False),
     Rule("BNK_TiledKSamplerAdvanced", "sample", _ADVANCED, values=_SWITCHES, fixed=BATCH_NOISE, ignored="tile_width tile_height tiling_strategy preview",
          differs=_TILED, pack="ComfyUI_TiledKSampler", back=False),
-    Made("KSampler (Efficient)", ("sample", "vae_decode"), _efficient, pack="efficiency-nodes-comfyui", says="sample, and vae_decode where an autoencoder is linked"),
     Made("SamplerCustom", ("cfg_guider", "random_noise", "no_noise", "sample_custom"), _sampler_custom,
          says="cfg_guider, random_noise or no_noise, and sample_custom"),
     Rule("SamplerCustomAdvanced", "sample_custom", "noise guider sampler sigmas latent_image:latent", "latent denoised"),

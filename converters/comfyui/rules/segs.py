@@ -177,9 +177,9 @@ def labelled(builder: Builder, source: Source, segments: Ref) -> Ref:
     return hooked(builder, source, segments)
 
 
-def hooked(builder: Builder, source: Source, segments: Ref) -> Ref:
-    """Apply the filters of a node's hook."""
-    hook = source.get("detailer_hook")
+def hooked(builder: Builder, source: Source, segments: Ref, told: Value = None) -> Ref:
+    """Apply the filters of a node's hook, else of that of its pipe."""
+    hook = source.get("detailer_hook") or told
     for number, choice in enumerate(
         hook.parts.get("choices", ()) if isinstance(hook, Fused) and hook.kind == HOOK else ()
     ):
@@ -260,11 +260,11 @@ def _worded(builder: Builder, source: Source) -> list[Value]:
     return [behind_black(builder, source, image, mask), mask]
 
 
-def behind_black(builder: Builder, source: Source, image: Value, mask: Ref) -> Ref:
-    """Return a picture that is black outside a mask."""
+def behind_black(builder: Builder, source: Source, image: Value, mask: Value, color: str = "#000000") -> Ref:
+    """Return a picture that has one colour outside a mask."""
     size = builder.add(source, "image_size", {"images": image}, suffix="size")
     edges = {"width": builder.ref(size.node, "width"), "height": builder.ref(size.node, "height")}
-    black = builder.add(source, "solid_image", {**edges, "color": "#000000"}, suffix="black")
+    black = builder.add(source, "solid_image", {**edges, "color": color}, suffix="black")
     return builder.add(source, "composite_images", {"destination": black, "source": image, "mask": mask}, suffix="cut")
 
 
@@ -361,6 +361,19 @@ def _changed(native: str, comfy: str, default: int) -> Make:
 def _bare(builder: Builder, source: Source) -> list[Value]:
     """ControlNetClear (SEGS), and Remove Image from SEGS: the segments alone."""
     return [segments_of(source, "segs", controls=True)[0]]
+
+
+def _none(builder: Builder, source: Source) -> list[Value]:
+    """EmptySEGS."""
+    mask = builder.add(source, "solid_mask", {"width": 8, "height": 8, "value": 0.0}, suffix="mask")
+    return [builder.add(source, "segments_from_mask", {"mask": mask})]
+
+
+def _merged(builder: Builder, source: Source) -> list[Value]:
+    """SEGS Merge: one thing of all."""
+    mask = builder.add(source, "segments_to_mask", {"segments": segments_of(source, "segs")[0]}, suffix="mask")
+    inputs = {"mask": mask, "together": True, "crop_factor": 1.0, "smallest": 0}
+    return [builder.add(source, "segments_from_mask", inputs)]
 
 
 def _counted(builder: Builder, source: Source) -> list[Value]:
@@ -469,6 +482,8 @@ RULES: tuple[AnyRule, ...] = (
     Made("ImpactDilateMaskInSEGS", ("change_segment_masks",), _changed("dilation", "dilation", 10), says="change_segment_masks", pack=IMPACT),
     Made("ImpactGaussianBlurMaskInSEGS", ("change_segment_masks",), _changed("blur", "kernel_size", 10), says="change_segment_masks", differs="its sigma is a third of the radius", pack=IMPACT),
     *(Made(type, (), _bare, says="nothing: the segments alone", pack=IMPACT) for type in ("ImpactControlNetClearSEGS", "RemoveImageFromSEGS")),
+    Made("EmptySegs", ("solid_mask", "segments_from_mask"), _none, says="segments_from_mask of an empty mask", pack=IMPACT),
+    Made("ImpactSEGSMerge", ("segments_to_mask", "segments_from_mask"), _merged, says="segments_to_mask and segments_from_mask", differs=_AS_DETECTED, pack=IMPACT),
     Made("ImpactCount_Elts_in_SEGS", ("count_segments",), _counted, says="count_segments", pack=IMPACT),
     Made("ImpactIsNotEmptySEGS", ("count_segments", "expression"), _any, says="count_segments and expression", pack=IMPACT),
     Made("ImpactMakeTileSEGS", ("tile_segments", "change_segment_masks", "segments_to_mask", "mask_segments"), _tiles, says="tile_segments", differs="by description: where tiles lie", pack=IMPACT),

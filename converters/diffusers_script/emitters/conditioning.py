@@ -9,6 +9,7 @@ from typing import Any
 from graphflow.values.control_hooks import UNION_TYPES
 
 from ..conditionings import Conditioning, Control, Entry
+from ..families import steering_of
 from ..graph import Given
 from ..handles import EmptyLatent
 from ..layout import Items
@@ -100,16 +101,27 @@ def load_control_net(emission: Emission) -> ModelPart:
     parts = base.description.parts
     if "adapter" in parts:
         return ModelPart(base, "adapter")
-    found = parts.get("controlnet")
-    if found is None or found.class_name not in ("ControlNetModel", "ControlNetUnionModel"):
+    found, steering = parts.get("controlnet"), steering_of(base)
+    known = ("ControlNetModel", "ControlNetUnionModel") if steering is None else steering.classes
+    if found is None or found.class_name not in known:
         raise UnsupportedError("only ControlNets, union ControlNets and T2I-Adapters can be written in scripts")
+    if steering is not None:
+        if why := steering.refuses(base.description.name, found.config):
+            raise UnsupportedError(f"this ControlNet cannot be written in scripts: {why}")
+        settled = {**parts, "controlnet": replace(found, config=steering.settled(found))}
+        base = replace(base, description=replace(base.description, parts=settled))
     return ModelPart(base, "control_net")
 
 
 def set_union_control_type(emission: Emission) -> ModelPart:
     """What kind of picture a union ControlNet gets."""
     kind, net = emission.fixed("type"), emission.part("control_net")
-    found = net.base.description.parts.get("controlnet")
+    found, steering = net.base.description.parts.get("controlnet"), steering_of(net.base)
+    if found is not None and steering is not None:
+        kinds = steering.kinds(found.config)
+        if kind not in ("auto", *kinds) and kinds:
+            raise UnsupportedError(f"this union ControlNet knows no pictures of the type {kind}")
+        return replace(net, mode=kinds.get(kind))
     if kind == "auto" or found is None or found.class_name != "ControlNetUnionModel":  # the others take none
         return replace(net, mode=None)
     if kind not in UNION_TYPES:
@@ -126,21 +138,39 @@ def apply_control_net(emission: Emission) -> dict[str, Any]:
         return {"positive": positive, "negative": negative or Given(None)}
     if not isinstance(emission.inputs["mask"], Given):
         raise UnsupportedError("a mask for an inpainting ControlNet cannot be written in scripts")
-    emission.inputs["vae"]  # not used: those that are written read pixels
-    control = Control(
-        net=emission.part("control_net"),
-        image=emission.pixels("image").variable,
-        strength=emission.value("strength"),
-        start=emission.value("start"),
-        end=emission.value("end"),
-        single=emission.script.graph.single(emission.node.values["image"]),
-    )
+    control = _control(emission, emission.value("start"), emission.value("end"))
     steered = [
         _each(side, lambda entry: replace(entry, controls=(*entry.controls, control)))
         for side in (positive, negative)
         if side
     ]
     return {"positive": steered[0], "negative": steered[1] if negative else Given(None)}
+
+
+def apply_control_patch(emission: Emission) -> ModelPart:
+    """A ControlNet on a flow model, whatever that is told."""
+    model = emission.part("model")
+    if emission.is_default("strength", 0.0):
+        emission.has_no_effect()
+        return model
+    if not all(isinstance(emission.inputs[name], Given) for name in ("mask", "inpaint_image")):
+        raise UnsupportedError("a picture that a ControlNet fills in cannot be written in scripts")
+    if isinstance(emission.inputs["image"], Given):
+        raise UnsupportedError("it has no picture to steer by")
+    return replace(model, controls=(*model.controls, _control(emission, "0.0", "1.0")))
+
+
+def _control(emission: Emission, start: str, end: str) -> Control:
+    vae = emission.inputs["vae"]  # those of UNets read pixels
+    return Control(
+        net=emission.part("control_net"),
+        image=emission.pixels("image").variable,
+        strength=emission.value("strength"),
+        start=start,
+        end=end,
+        single=emission.script.graph.single(emission.node.values["image"]),
+        vae=vae if isinstance(vae, ModelPart) else None,
+    )
 
 
 def _set(emission: Emission, **settings: Any) -> Conditioning:
@@ -184,6 +214,8 @@ EMITTERS: dict[str, Emitter] = {
     "concat_conditioning": concat_conditioning,
     "average_conditioning": average_conditioning,
     "load_control_net": load_control_net,
+    "load_control_patch": load_control_net,
     "set_union_control_type": set_union_control_type,
     "apply_control_net": apply_control_net,
+    "apply_control_patch": apply_control_patch,
 }

@@ -80,6 +80,8 @@ def _layers(emission: Emission, family: str, name: str, part: Part) -> str:
     header = read_header(file)
     found = read_lora(read_all(file, file.name), file.name, header.metadata)
     part = replace(part, name=name)
+    if not part.files:
+        raise UnsupportedError("the file of the model that it changes is not there")
     shapes = dict.fromkeys(tensor_names(part), torch.Size())
     layers = part_layers(found.layers, part, shapes, family)
     rows: dict[str, list[Any]] = {}

@@ -61,7 +61,8 @@ def resized_to(emission: Emission, variable: str, size: Expression, *, antialias
     method = emission.fixed("method")
     if not isinstance(size, str):
         size = emission.script.assign("size", size)
-    if not emission.is_default("crop", "none") and emission.fixed("crop") == "center":
+    cuts = "crop" in emission.inputs and not emission.is_default("crop", "none")  # padding has no such setting
+    if cuts and emission.fixed("crop") == "center":
         emission.script.need("crop_to_shape")
         variable = f"crop_to_shape({variable}, {size})"
     emission.script.need(f"resize_{method}")

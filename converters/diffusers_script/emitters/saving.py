@@ -180,6 +180,7 @@ def _make_folder(emission: Emission) -> None:
 
 def preview(emission: Emission) -> None:
     """Previews are for looking at while a workflow runs; a script leaves them out."""
+    emission.has_no_effect()
     emission.script.say(f"{emission.node.id}: a preview is left out")
 
 

@@ -5,10 +5,11 @@ from contextlib import contextmanager
 
 import torch
 
+from graphflow.pixels.batches import cycled
 from graphflow.sampling.guidance import AwayFromVariation
 
 from .denoiser import Guided
-from .regions import PROMPT_PLACES, Regional, Timed
+from .regions import PROMPT_PLACES, Regional, Steered, Timed, fit_hint
 
 
 def simple_times(steps, levels=1000):
@@ -101,3 +102,33 @@ class RegionalFlowDenoiser(Regional, FlowDenoiser):
 
 class TimedFlowDenoiser(Timed, RegionalFlowDenoiser):
     """The same for prompts that act for a part of sampling."""
+
+
+class SteeredFlowDenoiser(Steered, RegionalFlowDenoiser):
+    """The same for prompts with ControlNets, each for a part of sampling."""
+
+    def read(self, prompt, x):
+        """What the network reads of a prompt, what ControlNets add with it."""
+        prompt = dict(prompt)
+        controls, steer, sigma = (
+            prompt.pop(name, None) for name in ("controls", "steer", "sigma")
+        )
+        told = super().read(prompt, x)
+        if not controls:
+            return told
+        time = self.levels.timestep(sigma).to(x.device, torch.float32).expand(len(x))
+        here = [
+            {**control, "picture": cycled(control["picture"], len(x)).to(x)}
+            for control in controls
+        ]
+        return {**told, **steer(here, self.network, x, time, told)}
+
+
+def hint_pixels(image, latents):
+    """The picture of a ControlNet as large as latents."""
+    return fit_hint(image, [8 * edge for edge in latents.shape[-2:]])
+
+
+def hint_latents(encode, vae, space, image, latents):
+    """The same as latents in the model's space."""
+    return space.enter(encode(vae, hint_pixels(image, latents)))

@@ -30,6 +30,16 @@ def load_part(cls, path, prefix="", names="", dtype=None, **config):
     return fill_part(cls, path, tensors, config)
 
 
+def load_converted(cls, path, convert=dict, prefix="", dtype=None, **config):
+    """A model from a file, whose names are those of the class once converted."""
+    tensors = {
+        key.removeprefix(prefix): tensor.to(dtype)
+        for key, tensor in load_file(path).items()
+        if key.startswith(prefix)
+    }
+    return fill_part(cls, path, convert(tensors), config)
+
+
 def fill_part(cls, path, tensors, config):
     """A model with tensors in the place of its weights; those too many are left out."""
     with init_empty_weights():
@@ -37,6 +47,8 @@ def fill_part(cls, path, tensors, config):
         model = cls(**config) if made is None else cls(made)
     if hasattr(model, "shared"):
         del model.shared  # the encoder's embedding once more
+        embedding = "encoder.embed_tokens.weight"
+        tensors.setdefault(embedding, tensors.get("shared.weight"))
     plain = {name.removeprefix("text_model."): name for name in model.state_dict()}
     found = {name.removeprefix("text_model."): tensors[name] for name in tensors}
     if missing := sorted(plain.keys() - found.keys()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -28,6 +29,9 @@ from graphflow.sampling.prediction import ModelSampling
 from graphflow.sampling.regions import CONTROL_EMBEDDING
 from graphflow.values import Conditioning, ConditioningEntry, Control, Latent
 
+_BLOCKS = ("transformer_blocks", "single_transformer_blocks", "layers")
+_PATCH = 4
+"""Latent samples of a token, of the families that are steered."""
 REFERENCES = "reference_latents"
 """Where a conditioning entry's extras have the latents of pictures to look at."""
 
@@ -113,6 +117,22 @@ class FlowDenoiser(Denoiser):
                 advice="encode the prompt with the text encoders of this model's family",
             )
         return self.stacked(found, batch)
+
+    def memory_told(self, shape: Sequence[int], entries: Sequence[ConditioningEntry]) -> int:
+        """Bytes that an evaluation takes at its peak with what the entries bring, see :meth:`Denoiser.memory`.
+
+        Tokens of reference pictures go through the network beside the picture's; what ControlNets add waits for each block.
+        """
+        samples = math.prod(shape[1:])
+        seen = [
+            sum(math.prod(latent.samples.shape[2:]) for latent in entry.extras.get(REFERENCES, ())) for entry in entries
+        ]
+        total = self.memory((shape[0], samples + max(seen, default=0), 1))
+        if not (self.everywhere or any(entry.controls for entry in entries)):
+            return total
+        width = getattr(self.module, "inner_dim", None) or self.module.config.get("dim", 0)
+        blocks = sum(len(getattr(self.module, name, ())) for name in _BLOCKS)
+        return int(total + blocks * (samples // _PATCH) * width * self.dtype.itemsize)
 
     def varied(self, variation: str | None) -> AbstractContextManager[None]:
         """Have the network as one of the `variations` has it until the block ends; None is as it is."""

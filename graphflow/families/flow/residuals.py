@@ -40,7 +40,7 @@ def over_blocks(
     return {(name, block): scaled[int(block / each)] for block in range(blocks)}
 
 
-def by_block(residuals: Residuals, counts: Mapping[str, int], further: int = 0) -> dict[str, list[Tensor]]:
+def block_lists(residuals: Residuals, counts: Mapping[str, int], further: int = 0) -> dict[str, list[Tensor]]:
     """Residuals as a transformer takes them, by argument.
 
     Args:

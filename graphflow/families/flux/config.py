@@ -19,6 +19,14 @@ T5_TOKENS = 256
 """Tokens that T5's prompts are filled up to."""
 GUIDANCE = 3.5
 """What pipelines tell a guidance-distilled model where nobody says it; the same number as in what scripts carry."""
+_CONVERTED_WIDTH = 3072
+
+
+def diffusers_converter(config: Config) -> str:
+    """The function of Diffusers that reads the authors' names; it splits layers by the width of the published models."""
+    heads, head = config.get("num_attention_heads"), config.get("attention_head_dim")
+    wide = isinstance(heads, int) and isinstance(head, int) and heads * head == _CONVERTED_WIDTH
+    return "convert_flux_transformer_checkpoint_to_diffusers" if wide else ""
 
 
 def infer_transformer(shapes: Shapes, where: str) -> Inferred:

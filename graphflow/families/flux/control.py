@@ -12,11 +12,9 @@ from graphflow import runtime
 from graphflow.basics.inference import inference
 from graphflow.families.flow.control import FlowControl
 from graphflow.families.flow.residuals import Residuals
+from graphflow.families.flux.control_config import control_kinds
 from graphflow.families.flux.steering import flux_hint, flux_residuals
 from graphflow.values import Vae
-
-_KINDS = {"hard_edges": 0, "tile": 1, "depth": 2, "blur": 3, "openpose": 4, "gray": 5, "low_quality": 6}
-"""As InstantX and Shakker number them."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -26,8 +24,7 @@ class FluxControl(FlowControl):
     @property
     def kinds(self) -> Mapping[str, int]:
         """Numbers of the kinds of pictures that a union ControlNet can get."""
-        known = self.module.config.num_mode or 0
-        return {name: number for name, number in _KINDS.items() if number < known}
+        return control_kinds(self.module.config)
 
     @inference
     def encode(self, hint: Tensor, height: int, width: int, vae: Vae | None = None) -> list[Tensor]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from graphflow.errors import ModelFormatError
 from graphflow.families.flow.bfl_config import block_facts
@@ -14,6 +15,15 @@ from graphflow.modelfiles.inferred import Inferred, Shapes, shape_of
 CONTROL = "FluxControlNetModel"
 EXTRA = "extra_condition_channels"
 """Config key of inpainting ControlNets, which Diffusers' class has not: channels of a token beside the latent's."""
+
+_KINDS = {"hard_edges": 0, "tile": 1, "depth": 2, "blur": 3, "openpose": 4, "gray": 5, "low_quality": 6}
+"""As InstantX and Shakker number them."""
+
+
+def control_kinds(config: Mapping[str, Any]) -> dict[str, int]:
+    """Numbers of the kinds of pictures that a union ControlNet of this config can get; none of one for one kind."""
+    known = config.get("num_mode") or 0
+    return {name: number for name, number in _KINDS.items() if number < known}
 
 
 def infer_control(shapes: Shapes, where: str) -> Inferred:

@@ -9,8 +9,8 @@ from typing import Any
 from graphflow.families.flow.bfl_names import transformer_names
 from graphflow.families.flow.family import FlowFamily
 from graphflow.families.flow.t5_config import T5
-from graphflow.families.flux.config import GUIDANCE, T5_TOKENS, infer_transformer, schedule, times
-from graphflow.families.flux.control_config import CONTROL, control_names, infer_control
+from graphflow.families.flux.config import GUIDANCE, T5_TOKENS, diffusers_converter, infer_transformer, schedule, times
+from graphflow.families.flux.control_config import CONTROL, EXTRA, control_kinds, control_names, infer_control
 from graphflow.families.flux.ip_adapter_config import IP_ADAPTER, MARK, infer_ip_adapter, ip_adapter_names
 from graphflow.families.flux.sizes import KONTEXT_SIZES
 from graphflow.families.flux.stand_ins import STAND_INS
@@ -21,6 +21,7 @@ from graphflow.modelfiles.family import (
     EncoderRole,
     FlowCall,
     FlowScripts,
+    FlowSteering,
     LatentFormat,
     Match,
     ScriptTraits,
@@ -100,6 +101,8 @@ FAMILY = FluxFamily(
             "graphflow.families.flow.patches",
             "graphflow.families.flux.references",
             "graphflow.families.flux.network",
+            "graphflow.families.flow.residuals",
+            "graphflow.families.flux.steering",
         ),
         flow=FlowScripts(
             velocity="flux_velocity",
@@ -110,6 +113,15 @@ FAMILY = FluxFamily(
             guides=True,
             channels="flux_channels",
             references=lambda _: {"offset": "on_one_sheet", "index": "numbered", "uno": "diagonal"},
+            converter=diffusers_converter,
+            steering=FlowSteering(
+                classes=frozenset({CONTROL}),
+                hint="flux_hint",
+                steered="flux_steered",
+                refuses=lambda _, config: "it fills in what a mask hides" if config.get(EXTRA) else "",
+                pixels=lambda config: bool(config.get("conditioning_embedding_channels")),
+                kinds=control_kinds,
+            ),
             call=FlowCall(
                 told=("guidance_scale", GUIDANCE),
                 reads=T5_TOKENS,

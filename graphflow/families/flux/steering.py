@@ -11,10 +11,11 @@ from torch import Tensor
 from graphflow.families.flow.exact_times import exact_numbers
 from graphflow.families.flow.guidance import GUIDANCE
 from graphflow.families.flow.patches import pack, whole_patches
-from graphflow.families.flow.residuals import Residuals, by_block, over_blocks, summed
+from graphflow.families.flow.residuals import Residuals, block_lists, over_blocks, summed
 from graphflow.families.flux.network import flux_tokens
 
-DOUBLE, SINGLE = "controlnet_block_samples", "controlnet_single_block_samples"
+DOUBLE = "controlnet_block_samples"
+SINGLE = "controlnet_single_block_samples"
 
 
 def flux_hint(net: Any, picture: Tensor) -> Tensor:
@@ -86,4 +87,4 @@ def flux_steered(
         for control in controls
     )
     counts = {DOUBLE: len(network.transformer_blocks), SINGLE: len(network.single_transformer_blocks)}
-    return by_block(found, counts)
+    return block_lists(found, counts)

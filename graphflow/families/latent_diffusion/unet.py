@@ -87,6 +87,16 @@ class UNetModel:
         """Bytes that an evaluation of one latent (C, h, w) of this shape takes at its peak, beside the weights."""
         return evaluation_bytes(shape[-2] * shape[-1], self.module.config.block_out_channels[0], self.dtype)
 
+    def memory_told(self, shape: Sequence[int], entries: Sequence[ConditioningEntry]) -> int:
+        """Bytes that an evaluation takes with what ControlNets add, which is as much as the UNet keeps on its way down."""
+        total = self.memory(shape)
+        if not any(entry.controls for entry in entries):
+            return total
+        config, samples = self.module.config, shape[-2] * shape[-1]
+        widths = config.block_out_channels
+        kept = sum((width * 3) >> (2 * level) for level, width in enumerate(widths))
+        return int(total + samples * kept * self.dtype.itemsize)
+
     def file_tensors(self) -> tuple[Tensors, Config, str]:
         """Tensors in the original layout, config by part, and the architecture's name.
 

@@ -12,14 +12,14 @@ from torch import Tensor
 
 from graphflow.basics.inference import inference
 from graphflow.families.flow.denoiser import FlowDenoiser
-from graphflow.families.flow.residuals import by_block
+from graphflow.families.flow.residuals import block_lists
 from graphflow.families.latent_diffusion.saving import UNET
 from graphflow.families.qwen_image.blockwise import Acting, QwenImageBlockwise, acting
 from graphflow.families.qwen_image.config import TIME_ZERO
 from graphflow.families.qwen_image.control import QwenImageControl
 from graphflow.families.qwen_image.network import qwen_image_velocity
 from graphflow.families.qwen_image.places import QWEN_METHODS, Grid
-from graphflow.families.qwen_image.steering import BLOCKS
+from graphflow.families.qwen_image.steering import QWEN_BLOCKS
 from graphflow.families.qwen_image.tokens import tokens_of
 from graphflow.values import ConditioningEntry
 
@@ -102,7 +102,7 @@ class QwenImageDenoiser(FlowDenoiser):
                 embeds=text,
                 references=references,
                 arrange=QWEN_METHODS[method],
-                **by_block(steering, {BLOCKS: len(self.module.transformer_blocks)}, beyond),
+                **block_lists(steering, {QWEN_BLOCKS: len(self.module.transformer_blocks)}, beyond),
             )
 
     def _blockwise(self, entries: Sequence[ConditioningEntry], size: Sequence[int]) -> Acting:

@@ -34,6 +34,7 @@ from graphflow.modelfiles.family import (
     Change,
     EncoderRole,
     FlowScripts,
+    FlowSteering,
     LatentFormat,
     Match,
     ScriptTraits,
@@ -146,6 +147,8 @@ FAMILY = QwenImageFamily(
             "graphflow.families.qwen_image.places",
             "graphflow.families.qwen_image.tokens",
             "graphflow.families.qwen_image.network",
+            "graphflow.families.flow.residuals",
+            "graphflow.families.qwen_image.steering",
             "graphflow.families.qwen_image.language",
             "graphflow.families.qwen_image.prompts",
         ),
@@ -158,6 +161,14 @@ FAMILY = QwenImageFamily(
             builds=dict.fromkeys(TEXT_CLASSES, "Qwen25VL"),
             references=references,
             adjusts="with_places",
+            steering=FlowSteering(
+                classes=frozenset({CONTROL}),
+                hint="qwen_hint",
+                steered="qwen_steered",
+                refuses=lambda _, config: (
+                    "it fills in what a mask hides" if config.get("extra_condition_channels") else ""
+                ),
+            ),
         ),
     ),
     components_in="graphflow.families.qwen_image.components",

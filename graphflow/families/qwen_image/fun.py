@@ -13,7 +13,7 @@ from graphflow.families.flow.control import require_layers
 from graphflow.families.flow.exact_times import exact_numbers
 from graphflow.families.flow.residuals import Residuals
 from graphflow.families.qwen_image.control import QwenImageControl, require_one_frame
-from graphflow.families.qwen_image.steering import BLOCKS
+from graphflow.families.qwen_image.steering import QWEN_BLOCKS
 from graphflow.families.qwen_image.tokens import tokens_of
 from graphflow.values import Vae
 
@@ -89,5 +89,5 @@ class QwenImageFun(QwenImageControl):
                 temb=embedded,
                 image_rotary_emb=turns,
             )
-            found[BLOCKS, place] = block.after_proj(steering) * strength
+            found[QWEN_BLOCKS, place] = block.after_proj(steering) * strength
         return found

@@ -6,12 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from graphflow.families.flow.names import Row, TableNames
+from graphflow.families.flow.video_names import LAYERS, ends_and_middles
 from graphflow.families.qwen_image.config import TIME_ZERO
 from graphflow.modelfiles.description import Part
 from graphflow.modelfiles.family import Change
 
-_LAYERS = (("residual.0", "norm1"), ("residual.2", "conv1"), ("residual.3", "norm2"), ("residual.6", "conv2"))
-_SHORTCUT = ("shortcut", "conv_shortcut")
 _RESAMPLED = ("resample.1", "time_conv")
 
 
@@ -64,23 +63,14 @@ class LanguageNames:
 
 
 def _vae_rows(levels: int, blocks: int) -> Iterator[Row]:
-    yield from (("conv1", "quant_conv", ""), ("conv2", "post_quant_conv", ""))
-    for side in ("encoder", "decoder"):
-        yield f"{side}.conv1", f"{side}.conv_in", ""
-        yield f"{side}.head.0", f"{side}.norm_out", ""
-        yield f"{side}.head.2", f"{side}.conv_out", ""
-        for number in range(2):
-            for old, new in _LAYERS:
-                yield f"{side}.middle.{2 * number}.{old}", f"{side}.mid_block.resnets.{number}.{new}", ""
-        for layer in ("norm", "to_qkv", "proj"):
-            yield f"{side}.middle.1.{layer}", f"{side}.mid_block.attentions.0.{layer}", ""
-    for old, new in (*_LAYERS, _SHORTCUT, *((name, name) for name in _RESAMPLED)):
+    yield from ends_and_middles()
+    for old, new in (*LAYERS, *((name, name) for name in _RESAMPLED)):
         yield f"encoder.downsamples.{{}}.{old}", f"encoder.down_blocks.{{}}.{new}", ""
     # The authors count the decoder's layers through, Diffusers by level.
     for level in range(levels):
         first = level * (blocks + 2)
         for number in range(blocks + 1):
-            for old, new in (*_LAYERS, _SHORTCUT):
+            for old, new in LAYERS:
                 yield (
                     f"decoder.upsamples.{first + number}.{old}",
                     f"decoder.up_blocks.{level}.resnets.{number}.{new}",

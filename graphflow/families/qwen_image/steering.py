@@ -8,11 +8,11 @@ from typing import Any
 from torch import Tensor
 
 from graphflow.families.flow.exact_times import exact_numbers
-from graphflow.families.flow.residuals import Residuals, by_block, over_blocks, summed
+from graphflow.families.flow.residuals import Residuals, block_lists, over_blocks, summed
 from graphflow.families.qwen_image.places import Grid
 from graphflow.families.qwen_image.tokens import tokens_of
 
-BLOCKS = "controlnet_block_samples"
+QWEN_BLOCKS = "controlnet_block_samples"
 
 
 def qwen_hint(_net: Any, picture: Tensor) -> Tensor:
@@ -32,7 +32,7 @@ def qwen_residuals(net: Any, tokens: Tensor, told: Mapping[str, Any], strength: 
     """
     with exact_numbers(net.time_text_embed.time_proj, told["timestep"].float()):
         samples = net(**told, controlnet_cond=tokens, return_dict=False)
-    return over_blocks(BLOCKS, samples, len(transformer.transformer_blocks), strength)
+    return over_blocks(QWEN_BLOCKS, samples, len(transformer.transformer_blocks), strength)
 
 
 def qwen_steered(
@@ -57,4 +57,4 @@ def qwen_steered(
     found = summed(
         qwen_residuals(control["net"], control["picture"], asked, control["strength"], network) for control in controls
     )
-    return by_block(found, {BLOCKS: len(network.transformer_blocks)})
+    return block_lists(found, {QWEN_BLOCKS: len(network.transformer_blocks)})

@@ -6,15 +6,16 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from graphflow.families.flow.one_frame import OneFrame
 from graphflow.families.flow.saving import original_tensors
 from graphflow.families.latent_diffusion.saving import VAE, Config, Tensors, config_of
-from graphflow.families.latent_diffusion.vae import OVERLAP, Autoencoder
+from graphflow.families.latent_diffusion.vae import OVERLAP
 from graphflow.families.qwen_image.names import vae_names
 from graphflow.modelfiles.description import Part
 
 
 @dataclass(kw_only=True, eq=False)
-class FrameAutoencoder(Autoencoder):
+class FrameAutoencoder(OneFrame):
     """What `Vae.use()` gives: it makes latents (B, C, 1, h, w), and decodes (B, C, h, w)."""
 
     axes = 3
@@ -28,9 +29,3 @@ class FrameAutoencoder(Autoencoder):
     def encode(self, pixels: Tensor, tile: int = 0, overlap: int = OVERLAP) -> Tensor:
         """Encode pictures, see :meth:`Autoencoder.encode`; returns raw latents (B, C, 1, H / f, W / f)."""
         return super().encode(pixels, tile, overlap).unsqueeze(2)
-
-    def _encode(self, pixels: Tensor) -> Tensor:
-        return super()._encode(pixels.unsqueeze(2)).squeeze(2)
-
-    def _decode(self, latents: Tensor) -> Tensor:
-        return super()._decode(latents.unsqueeze(2)).squeeze(2)

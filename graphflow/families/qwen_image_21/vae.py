@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor
-
 from graphflow.errors import ModelFormatError
+from graphflow.families.flow.one_frame import OneFrame
 from graphflow.families.latent_diffusion.saving import Config, Tensors
-from graphflow.families.latent_diffusion.vae import Autoencoder
 
 
 @dataclass(kw_only=True, eq=False)
-class StillAutoencoder(Autoencoder):
-    """What `Vae.use()` gives: a module of videos' kind, whose only frame has no axis of its own here."""
+class StillAutoencoder(OneFrame):
+    """What `Vae.use()` gives."""
 
     def file_tensors(self, *, whole: bool) -> tuple[Tensors, Config]:
         """Refuse.
@@ -24,9 +22,3 @@ class StillAutoencoder(Autoencoder):
         raise ModelFormatError(
             "autoencoders of Qwen-Image 2.1 are not saved here", advice="keep the file that it came from"
         )
-
-    def _encode(self, pixels: Tensor) -> Tensor:
-        return super()._encode(pixels.unsqueeze(2)).squeeze(2)
-
-    def _decode(self, latents: Tensor) -> Tensor:
-        return super()._decode(latents.unsqueeze(2)).squeeze(2)

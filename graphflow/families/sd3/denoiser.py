@@ -11,10 +11,10 @@ from graphflow.basics.inference import inference
 from graphflow.errors import InvalidInputError
 from graphflow.families.flow.denoiser import FlowDenoiser
 from graphflow.families.flow.patches import whole_patches
-from graphflow.families.flow.residuals import by_block
+from graphflow.families.flow.residuals import block_lists
 from graphflow.families.sd3.control import Sd3Control
 from graphflow.families.sd3.network import sd3_velocity
-from graphflow.families.sd3.steering import BLOCKS
+from graphflow.families.sd3.steering import SD3_BLOCKS
 from graphflow.values import ConditioningEntry
 
 _BYTES_PER_TOKEN = 20
@@ -75,7 +75,7 @@ class Sd3Denoiser(FlowDenoiser):
             "timestep": time,
         }
         steering = self.steering(entries, x.shape, told, self.module.inner_dim)
-        added = by_block(steering, {BLOCKS: len(self.module.transformer_blocks)})
+        added = block_lists(steering, {SD3_BLOCKS: len(self.module.transformer_blocks)})
         with self.varied(variation):
             output = sd3_velocity(self.module, here, time, embeds=text, pooled=pooled, **added)
         return output.to(x.device, x.dtype)

@@ -8,7 +8,16 @@ from graphflow.families.sd3.config import infer_transformer, schedule, times
 from graphflow.families.sd3.control_config import CONTROL, control_names, infer_control
 from graphflow.families.sd3.names import transformer_names
 from graphflow.families.sd3.stand_ins import STAND_INS
-from graphflow.modelfiles.family import EncoderRole, FlowScripts, LatentFormat, ScriptTraits, Variant
+from graphflow.modelfiles.description import Config
+from graphflow.modelfiles.family import EncoderRole, FlowScripts, FlowSteering, LatentFormat, ScriptTraits, Variant
+
+
+def _refuses(name: str, config: Config) -> str:
+    if config.get("extra_conditioning_channels"):
+        return "it fills in what a mask hides"
+    canny = config.get("joint_attention_dim") is None and "canny" in name.lower()
+    return "Stability AI's for edges reads pictures of another range" if canny else ""
+
 
 FAMILY = FlowFamily(
     name="sd3",
@@ -42,13 +51,25 @@ FAMILY = FlowFamily(
     tasks={"text2img": "StableDiffusion3Pipeline"},
     scripts=ScriptTraits(
         network="transformer",
-        sources=("graphflow.families.flow.patches", "graphflow.families.sd3.network"),
+        sources=(
+            "graphflow.families.flow.patches",
+            "graphflow.families.sd3.network",
+            "graphflow.families.flow.residuals",
+            "graphflow.families.sd3.steering",
+        ),
         flow=FlowScripts(
             velocity="sd3_velocity",
             times=times,
             encode="encode_with_clips_and_t5",
             layer="layer",
             texts={"text_l": "parts_l", "text_g": "parts_g"},
+            steering=FlowSteering(
+                classes=frozenset({CONTROL}),
+                hint="sd3_hint",
+                steered="sd3_steered",
+                refuses=_refuses,
+                unshifted=lambda config: bool(config.get("force_zeros_for_pooled_projection")),
+            ),
         ),
     ),
     components_in="graphflow.families.sd3.components",

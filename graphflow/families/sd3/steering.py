@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from graphflow.families.flow.patches import whole_patches
-from graphflow.families.flow.residuals import Residuals, by_block, over_blocks, summed
+from graphflow.families.flow.residuals import Residuals, block_lists, over_blocks, summed
 
-BLOCKS = "block_controlnet_hidden_states"
+SD3_BLOCKS = "block_controlnet_hidden_states"
 
 
 def sd3_hint(net: Any, picture: Tensor) -> Tensor:
@@ -40,7 +40,7 @@ def sd3_residuals(net: Any, latents: Tensor, told: Mapping[str, Any], strength: 
         timestep=told["timestep"],
         return_dict=False,
     )
-    return over_blocks(BLOCKS, samples, len(transformer.transformer_blocks), strength, whole=False)
+    return over_blocks(SD3_BLOCKS, samples, len(transformer.transformer_blocks), strength, whole=False)
 
 
 def sd3_steered(
@@ -64,4 +64,4 @@ def sd3_steered(
     found = summed(
         sd3_residuals(control["net"], control["picture"], asked, control["strength"], network) for control in controls
     )
-    return by_block(found, {BLOCKS: len(network.transformer_blocks)})
+    return block_lists(found, {SD3_BLOCKS: len(network.transformer_blocks)})

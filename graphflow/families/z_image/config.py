@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
 from graphflow.errors import ModelFormatError
-from graphflow.modelfiles.description import Config, Description
+from graphflow.modelfiles.description import Config, Description, Part
 from graphflow.modelfiles.family import FlowTimes
+from graphflow.modelfiles.formats import read_header
+from graphflow.modelfiles.header import TensorInfo
 from graphflow.modelfiles.inferred import Inferred, Shapes, shape_of
 
 VARIANT = "z_image"
@@ -18,6 +22,7 @@ TEMPLATE = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
 _PATCH = 2
 _LAYERS, _REFINERS = 30, 2
 """Of the published transformers; ControlNets steer every so many layers."""
+_REFINED_BY = "add_control_noise_refiner"
 _CONTROL_LAYER = re.compile(r"^control_layers\.(\d{1,3})\.")
 _CONTROL_REFINER = re.compile(r"^control_noise_refiner\.(\d{1,3})\.")
 _BLOCK = re.compile(r"^(layers|noise_refiner)\.(\d{1,3})\.")
@@ -92,11 +97,7 @@ def infer_control(shapes: Shapes, where: str) -> Inferred:
         "n_heads": heads,
         "n_kv_heads": heads,
         "n_refiner_layers": len(refiners) or _REFINERS,
-        "add_control_noise_refiner": "control_noise_refiner"
-        if steers_refiner
-        else None
-        if refiners
-        else "control_layers",
+        _REFINED_BY: "control_noise_refiner" if steers_refiner else None if refiners else "control_layers",
         "control_refiner_layers_places": [*sorted(refiners)] if steers_refiner else [*range(_REFINERS)],
     }
     step = max(_LAYERS // len(layers), 1)
@@ -117,3 +118,28 @@ def schedule(variant: str) -> Config:
 def times(description: Description) -> FlowTimes:
     """The noise levels, whatever the model."""
     return FlowTimes(shift=SHIFT)
+
+
+def settled_control(part: Part) -> Config:
+    """The config of a ControlNet: layers that refine the picture may be there and untrained, as version 2.0 was published.
+
+    Others do it then; only the weights tell.
+    """
+    if part.config.get(_REFINED_BY) != "control_noise_refiner" or not any(map(_is_untrained, _first_layers(part))):
+        return part.config
+    return {**part.config, _REFINED_BY: "control_layers"}
+
+
+def _first_layers(part: Part) -> Iterator[tuple[Path, TensorInfo]]:
+    name = f"{part.prefix}control_noise_refiner.0.before_proj.weight"
+    for path in part.files:
+        if name in (tensors := read_header(path).tensors):
+            yield path, tensors[name]
+
+
+def _is_untrained(stored: tuple[Path, TensorInfo]) -> bool:
+    """Whether the first row of a tensor is zeros."""
+    path, tensor = stored
+    with path.open("rb") as file:
+        file.seek(tensor.start)
+        return not any(file.read(tensor.size // tensor.shape[0]))

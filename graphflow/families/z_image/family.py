@@ -12,11 +12,20 @@ from graphflow.families.z_image.config import (
     infer_control,
     infer_transformer,
     schedule,
+    settled_control,
     times,
 )
 from graphflow.families.z_image.names import control_names, transformer_names
 from graphflow.families.z_image.stand_ins import STAND_INS
-from graphflow.modelfiles.family import EncoderRole, FlowCall, FlowScripts, LatentFormat, ScriptTraits, Variant
+from graphflow.modelfiles.family import (
+    EncoderRole,
+    FlowCall,
+    FlowScripts,
+    FlowSteering,
+    LatentFormat,
+    ScriptTraits,
+    Variant,
+)
 
 FAMILY = FlowFamily(
     name="z-image",
@@ -50,6 +59,8 @@ FAMILY = FlowFamily(
             "graphflow.families.flow.language_states",
             "graphflow.families.flow.patches",
             "graphflow.families.z_image.network",
+            "graphflow.families.flow.residuals",
+            "graphflow.families.z_image.steering",
         ),
         flow=FlowScripts(
             velocity="z_image_velocity",
@@ -57,6 +68,9 @@ FAMILY = FlowFamily(
             encode="encode_with_language_model",
             options=lambda _: {"template": TEMPLATE},
             reads=plainly,
+            steering=FlowSteering(
+                classes=frozenset({CONTROL}), hint="z_image_hint", steered="z_image_steered", settled=settled_control
+            ),
             call=FlowCall(
                 arguments={"guidance_scale": 0.0},
                 scale=("guidance_scale", 1),

@@ -17,8 +17,10 @@ from graphflow.loading.quantised import (
     mxfp8,
     nunchaku,
     nvfp4,
+    quanto,
     sdnq,
     svdquant,
+    torchao,
     w4a8,
 )
 from graphflow.loading.quantised.packed import PackedWeight
@@ -40,6 +42,12 @@ _UNPACK = {
     "sdnq": sdnq.unpack,
     "bitsandbytes_4bit": bitsandbytes.unpack_four,
     "bitsandbytes_int8": bitsandbytes.unpack_eight,
+    "torchao_int8": torchao.unpack,
+    "torchao_float8": torchao.unpack,
+    "torchao_mxfp8": torchao.unpack_mx,
+    "torchao_nvfp4": torchao.unpack_nv,
+    "quanto_8bit": quanto.unpack_bytes,
+    "quanto_bits": quanto.unpack_bits,
     nunchaku_names.SVDQUANT.name: nunchaku.unpack_svdquant,
     nunchaku_names.AWQ.name: nunchaku.unpack_awq,
     nunchaku_names.VECTOR: nunchaku.unpack_vector,
@@ -77,3 +85,5 @@ def _numbers(made: PackedWeight | Tensor, raw: Raw, layer: PackedLayer) -> Itera
         yield "weight", gguf.scales(raw, layer)
     else:
         yield from ((name.replace("codes", "weight"), tensor) for name, tensor in made.named_buffers())
+        if "table" in raw:
+            yield "table", raw["table"]

@@ -135,17 +135,15 @@ def flag(options: Options, name: str) -> bool:
     return value
 
 
-def rotation(options: Options, columns: int) -> int:
+def rotation(options: Options, columns: int, name: str = "convrot_groupsize") -> int:
     """Columns that a ConvRot rotation mixes: a power of 4 that divides the width.
 
     Raises:
         Misfit: The marker says another number.
     """
-    group = whole(options, "convrot_groupsize", 256)
+    group = whole(options, name, 256)
     power = group.bit_length() % 2 == 1 and group & (group - 1) == 0
-    require(
-        power and columns % group == 0, f"convrot_groupsize {group} is no power of 4 that divides {columns} columns"
-    )
+    require(power and columns % group == 0, f"{name} {group} is no power of 4 that divides {columns} columns")
     return group
 
 

@@ -10,11 +10,13 @@ from graphflow.basics.regular import open_regular
 from graphflow.errors import ModelFormatError
 from graphflow.modelfiles.description import Config, JsonValue
 from graphflow.modelfiles.header import Header, TensorInfo, parse_json_object
+from graphflow.modelfiles.quantised.torchao import PREFIX
 
 _HEADER = "_quantization_metadata"
 _TENSOR = ".comfy_quant"
 _STATE = ".weight.quant_state."
 _OLD = "scaled_fp8"
+_TORCHAO = "tensor_names"
 _WORDS = frozenset(
     {
         *("format", "group_size", "convrot", "convrot_groupsize", "linear_dtype", "full_precision_matrix_mult", "bits"),
@@ -73,7 +75,29 @@ def read_markers(headers: Iterable[Header], tensors: Mapping[str, TensorInfo], w
         if text := header.metadata.get(_HEADER):
             for name, config in _named(text, f"{where} ({_HEADER})").items():
                 _add(layers, _layer(name, tensors, where), config, where)
+        layers |= _torchao(header.metadata, tensors, where)
     return Markers(layers, frozenset(keys), old)
+
+
+def _torchao(metadata: Mapping[str, str], tensors: Mapping[str, TensorInfo], where: str) -> dict[str, Config]:
+    """What torchao says of layers: under the name of each weight, the class that it was, and its attributes."""
+    found: dict[str, Config] = {}
+    if _TORCHAO not in metadata:
+        return found
+    for name, text in metadata.items():
+        layer, _, leaf = name.rpartition(".")
+        said = parse_json_object(text, f"{where}: {name[:200]}") if leaf == "weight" and text.startswith("{") else {}
+        kind, attributes = said.get("_type"), said.get("_data", {})
+        if kind in (None, "Tensor"):
+            continue
+        holds = said.get("_tensor_data_names", [])
+        if not isinstance(attributes, dict) or not isinstance(holds, list):
+            raise ModelFormatError("has no attributes", where=f"{where}: {name[:200]}")
+        if missing := [key for part in holds if (key := f"{layer}._weight_{part}") not in tensors]:
+            raise ModelFormatError(f"lacks {', '.join(missing)[:200]}", where=where, advice="get the file again")
+        plain = {key: value.get("_data") if isinstance(value, dict) else value for key, value in attributes.items()}
+        found[layer] = {**plain, "format": f"{PREFIX}{kind}"}
+    return found
 
 
 def _add(layers: dict[str, Config], layer: str, config: Config, where: str) -> None:

@@ -40,6 +40,12 @@ _HELPERS = frozenset(
 _WORDS = ("scale", "zero", "quant", "absmax", "codebook", "correction", "smooth", "proj_", "svd_", "s_rel", "s_channel")
 """Parts of such names, beside weights of few bits."""
 
+_HOLDERS = frozenset(leaf for known in FORMATS.values() for leaf in known.roles["weight"])
+"""Last names of tensors that hold the codes of a layer."""
+
+_SAY_THEMSELVES = ("bitsandbytes", "torchao", "quanto")
+"""Methods of folders whose files say how each layer is quantised."""
+
 _AGAIN = "get the file as it was published, or in another format"
 
 
@@ -79,12 +85,10 @@ def recognise_layers(
     taken: set[str] = set(markers.keys)
     warnings: dict[str, None] = {}
     for layer, leaves in siblings.items():
-        if "weight" not in leaves:
-            continue
         found = _layer(layer, leaves, tensors, markers, given, where)
         if found is None:
             continue
-        packed[leaves["weight"]] = found
+        packed[leaves.get("weight", f"{layer}.weight")] = found
         taken.update(found.tensors.values())
         if layer not in markers.layers and (warning := FORMATS[found.format].warning):
             warnings[warning] = None
@@ -99,15 +103,16 @@ def recognise_layers(
         for key, tensor in tensors.items()
         if key not in helpers
     }
+    logical |= {name: _logical(held, tensors) for name, held in packed.items() if name not in logical}
     return Recognised(logical, packed, tuple(warnings))
 
 
 def _siblings(tensors: Mapping[str, TensorInfo]) -> dict[str, dict[str, str]]:
-    """Layer to last name to name; what hangs below a weight (`weight.absmax`) is the layer's, too."""
+    """Layer to last name to name; what hangs below a weight (`weight.absmax`, `weight._data`) is the layer's, too."""
     found: dict[str, dict[str, str]] = {}
     for key in tensors:
         layer, dot, leaf = key.partition(".weight.")
-        if dot and f"{layer}.weight" in tensors:
+        if dot and (leaf.startswith("_") or f"{layer}.weight" in tensors):
             leaf = f"weight.{leaf}"
         else:
             layer, _, leaf = key.rpartition(".")
@@ -124,10 +129,13 @@ def _layer(
     where: str,
 ) -> PackedLayer | None:
     """A layer's weight, where it is quantised."""
+    if not _HOLDERS & set(leaves):
+        return None
     config = markers.layers.get(layer)
     if config is None:
         config = _old_marker(layer, leaves, tensors, markers)
-    if config is None and given and "scale" in leaves:
+    narrow = "weight" in leaves and tensors[leaves["weight"]].dtype not in WIDE
+    if config is None and given and ("scale" in leaves or narrow):
         config = given
     known = _marked(layer, config, where) if config is not None else _unmarked(leaves, tensors)
     if known is None:
@@ -188,11 +196,11 @@ def _marked(layer: str, config: Config, where: str) -> Format:
 
 def _unmarked(leaves: Mapping[str, str], tensors: Mapping[str, TensorInfo]) -> Format | None:
     """The format that a layer without a marker has for certain."""
-    if tensors[leaves["weight"]].dtype in WIDE:
+    if "weight" in leaves and tensors[leaves["weight"]].dtype in WIDE:
         return None
     for known in FORMATS.values():
         found = {role: tensors[key] for leaf, key in leaves.items() if (role := known.role(leaf)) is not None}
-        if known.unmarked(found):
+        if "weight" in found and known.unmarked(found):
             return known
     return None
 
@@ -201,7 +209,7 @@ def _old_marker(
     layer: str, leaves: Mapping[str, str], tensors: Mapping[str, TensorInfo], markers: Markers
 ) -> Config | None:
     """What `scaled_fp8` says of a layer of its part that has a scale; its dtype is that of weights stored as bytes."""
-    if not {"scale_weight", "weight_scale"} & set(leaves):
+    if "weight" not in leaves or not {"scale_weight", "weight_scale"} & set(leaves):
         return None
     dtype = next((dtype for prefix, dtype in markers.old.items() if f"{layer}.".startswith(prefix)), None)
     if dtype is None or tensors[leaves["weight"]].dtype in WIDE:
@@ -216,8 +224,8 @@ def _folder_options(config: JsonValue, where: str) -> Config:
     if not isinstance(config, dict):
         return {}
     method = str(config.get("quant_method", ""))
-    if method == "bitsandbytes":
-        return {}  # its files say the rest
+    if method in _SAY_THEMSELVES:
+        return {}
     if method in MARKED:
         return {**config, "format": method}
     raise ModelFormatError(
@@ -239,7 +247,7 @@ def _refuse_strangers(
         if layer.rpartition(".")[2] in _HELPERS:
             strange.extend(leaves.values())
         weight = leaves.get("weight")
-        narrow = weight is not None and (weight in packed or tensors[weight].dtype not in WIDE)
+        narrow = f"{layer}.weight" in packed or (weight is not None and tensors[weight].dtype not in WIDE)
         if weight is not None and narrow and weight not in packed:
             strange.append(weight)
         for leaf, key in leaves.items():

@@ -12,8 +12,10 @@ from graphflow.modelfiles.quantised import (
     int8,
     mxfp8,
     nvfp4,
+    quanto,
     sdnq,
     svdquant,
+    torchao,
     w4a8,
 )
 from graphflow.modelfiles.quantised.format import Format
@@ -31,6 +33,12 @@ _ALL = (
     sdnq.FORMAT,
     bitsandbytes.FOUR,
     bitsandbytes.EIGHT,
+    torchao.INTEGERS,
+    torchao.FLOATING,
+    torchao.MX,
+    torchao.NV,
+    quanto.BYTES,
+    quanto.BITS,
 )
 
 FORMATS: Mapping[str, Format] = {known.name: known for known in _ALL}
