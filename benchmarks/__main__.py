@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from benchmarks import against_diffusers, lora, mapped, memory, overhead, quantised, sampling, sweeps, transformers
+from benchmarks import (
+    against_diffusers,
+    lora,
+    mapped,
+    memory,
+    opening,
+    overhead,
+    quantised,
+    sampling,
+    sweeps,
+    transformers,
+)
 
 
 def main() -> None:
@@ -24,6 +35,8 @@ def main() -> None:
     mapped.main()
     print()
     quantised.main()
+    print()
+    opening.main()
 
 
 if __name__ == "__main__":
