@@ -51,8 +51,8 @@ def block_lists(residuals: Residuals, counts: Mapping[str, int], further: int = 
     if not residuals:
         return {}
     nothing = torch.zeros_like(next(iter(residuals.values())))
-    return {
-        name: [functional.pad(residuals.get((name, block), nothing), (0, 0, 0, further)) for block in range(count)]
-        for name, count in counts.items()
-        if any(place[0] == name for place in residuals)
-    }
+    found = {}
+    for name in {place[0] for place in residuals} & counts.keys():
+        blocks = [residuals.get((name, n), nothing) for n in range(counts[name])]
+        found[name] = [functional.pad(block, (0, 0, 0, further)) for block in blocks]
+    return found
