@@ -206,17 +206,16 @@ def jobs(folder: Path) -> None:
     settings = Settings.model_validate({"models": (), "cache_dir": folder / "cache", "cache_bytes": 0})
     with Session(settings, known=Registry().with_nodes([source, add], pack="bench")) as session:
         plain: list[float] = []
-        for number in range(1000):
-            began = time.perf_counter()
-            session.run(TRIVIAL, {"by": number}, out=folder / "out")
-            plain.append(time.perf_counter() - began)
+        single: list[float] = []
         with Jobs(session, folder / "jobs", bounds=Bounds(jobs=1000)) as queue:
-            single: list[float] = []
             for number in range(1000):
                 began = time.perf_counter()
+                session.run(TRIVIAL, {"by": number}, out=folder / "out")
+                between = time.perf_counter()
                 job, _ = queue.submit(queue.prepare(TRIVIAL, {"by": -1 - number}))
                 queue.wait(job.id)
-                single.append(time.perf_counter() - began)
+                plain.append(between - began)
+                single.append(time.perf_counter() - between)
             one, other = statistics.median(plain), statistics.median(single)
             print(
                 f"`session.run` of two trivial nodes {one * 1e3:.2f} ms, as a job {other * 1e3:.2f} ms ({other / one:.2f})."

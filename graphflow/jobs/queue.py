@@ -27,7 +27,7 @@ from filelock import FileLock, Timeout
 from graphflow.basics.jsontools import digest
 from graphflow.basics.wording import shorten
 from graphflow.errors import CancelledError, InvalidInputError, Problem, StoreError, WorkflowError
-from graphflow.events import Event
+from graphflow.events import Event, Written
 from graphflow.execution.environment import Cancellation
 from graphflow.execution.result import Result
 from graphflow.jobs.database import Database
@@ -465,6 +465,8 @@ class Jobs:
         feed = self.feed(job.id)
 
         def sink(event: Event) -> None:
+            if isinstance(event, Written):  # where the service keeps things is its own business
+                event = replace(event, path=Path(event.path).relative_to(out).as_posix())
             feed.take(event)
             self._inform(job, event)
 

@@ -23,6 +23,7 @@ _LEAST = 16
 _PATIENCE = 3
 """Seconds that open connections have at the end."""
 _LARGEST_MESSAGE = 2**20
+_CONNECTIONS = 1_000
 
 
 def token_of(folder: Path, *, wanted: bool) -> tuple[str | None, str]:
@@ -90,6 +91,7 @@ def serve(app: ASGIApp, listening: socket.socket, ready: Callable[[str], None]) 
         proxy_headers=False,
         ws_max_size=_LARGEST_MESSAGE,
         timeout_graceful_shutdown=_PATIENCE,
+        limit_concurrency=_CONNECTIONS,
     )
     server = _Server(config)
     server.ready = lambda: ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")

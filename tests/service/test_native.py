@@ -36,6 +36,7 @@ def test_a_job_is_submitted_followed_and_listed(client: TestClient) -> None:
     id = made.json()["id"]
     lines = client.get(f"/v1/jobs/{id}/events").text.split("\n\n")
     told = [json.loads(line.split("data: ")[1]) for line in lines if "data: " in line]
+    assert [event["path"] for event in told if event["event"] == "written"] == ["toy_00001.txt"]
     assert told[-1] == {"event": "state", "state": "done", "attempt": 1, "paused": False}
     with client.websocket_connect(f"ws://127.0.0.1:8189/v1/jobs/{id}/socket") as socket:
         assert socket.receive_json()["event"] == "state"
