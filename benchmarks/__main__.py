@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from benchmarks import against_diffusers, lora, memory, overhead, quantised, sampling, sweeps, transformers
+from benchmarks import (
+    against_diffusers,
+    lora,
+    mapped,
+    memory,
+    opening,
+    overhead,
+    quantised,
+    sampling,
+    sweeps,
+    transformers,
+)
 
 
 def main() -> None:
@@ -21,7 +32,11 @@ def main() -> None:
     print()
     memory.main()
     print()
+    mapped.main()
+    print()
     quantised.main()
+    print()
+    opening.main()
 
 
 if __name__ == "__main__":

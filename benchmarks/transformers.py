@@ -39,6 +39,7 @@ class Network:
         pooled: Width of the pooled prompt; 0 where it reads none.
         scale: Classifier-free guidance; 1 is none.
         guidance: The pipeline's argument for it, and its value there.
+        time: What its time is at pure noise.
         listed: Whether the pipeline takes prompts as a list.
         without: Parts that the pipeline gets as None.
     """
@@ -52,6 +53,7 @@ class Network:
     scale: float
     guidance: tuple[str, float]
     pooled: int = 0
+    time: float = 1.0
     listed: bool = False
     without: Sequence[str] = field(default=("text_encoder", "tokenizer"))
 
@@ -76,7 +78,7 @@ NETWORKS = {
         {
             "num_layers": 8, "num_attention_heads": 24, "caption_projection_dim": 1536, "pos_embed_max_size": 384,
             "dual_attention_layers": tuple(range(8)), "qk_norm": "rms_norm",
-        }, (154, 4096), 5.0, ("guidance_scale", 5.0), pooled=2048, without=(*_TWO, "text_encoder_3", "tokenizer_3"),
+        }, (154, 4096), 5.0, ("guidance_scale", 5.0), pooled=2048, time=1000.0, without=(*_TWO, "text_encoder_3", "tokenizer_3"),
     ),
 }  # fmt: skip
 
@@ -119,7 +121,7 @@ class Pair:
         def wrapped() -> Any:
             return self.wrap(
                 module=self.module,
-                model_sampling=ModelSampling.flow(shift=3.0, timestep_scale=1000.0 if self.pooled_twice else 1.0),
+                model_sampling=ModelSampling.flow(shift=3.0, timestep_scale=self.network.time),
                 latent=self.latent,
                 device=self.texts.device,
                 dtype=self.dtype,
@@ -143,11 +145,6 @@ class Pair:
                 Model(files=(file,)), sides[0], latent, sides[1], seed=seed, steps=steps,
                 guidance_scale=self.network.scale, sampler="euler", schedule="simple",
             )  # fmt: skip
-
-    @property
-    def pooled_twice(self) -> bool:
-        """Whether its time goes to a thousand."""
-        return self.network.family == "sd3"
 
     def theirs(self, size: int, steps: int, seed: int) -> None:
         """Sample by the pipeline."""

@@ -34,6 +34,7 @@ def find_marks(plans: Mapping[int, Plan], most: int | None) -> tuple[dict[str, M
         By key: a mark that those which may be one call have in common; and what the user should know of the others.
     """
     groups: dict[str, dict[str, int]] = {}
+    names: dict[str, str] = {}
     alone: Counter[str] = Counter()
     for plan in plans.values():
         sequences = plan.maybe_sequences()
@@ -47,12 +48,18 @@ def find_marks(plans: Mapping[int, Plan], most: int | None) -> tuple[dict[str, M
             if why is not None:
                 alone[f"{step.id} runs singly: {why}"] += 1
             elif number > 1:
-                groups.setdefault(_group(step, plan, merging), {})[step.key] = number
+                group = _group(step, plan, merging)
+                groups.setdefault(group, {})[step.key] = number
+                names[group] = step.id
             else:
                 alone[f"{step.id} runs singly: it would not be faster at this size"] += 1
     marks = {
         key: Mark(group, number) for group, found in groups.items() if len(found) > 1 for key, number in found.items()
     }
+    lonely = Counter(names[group] for group, found in groups.items() if len(found) == 1)
+    for name, number in lonely.items():
+        if sum(name == other for other in names.values()) > 1:
+            alone[f"{name} runs singly: no other variant differs in seed and prompts only"] += number
     notices = [f"{text} ({count(number, 'variant')})" for text, number in alone.items()]
     return marks, tuple(notices)
 

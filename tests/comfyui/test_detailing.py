@@ -523,3 +523,142 @@ def test_a_plain_sampler_of_res4lyf_is_its_published_solver(told: dict[str, Any]
     assert any(
         "its solver gauss-legendre_2s" in remark for entry in refused.report.unsupported for remark in entry.remarks
     )
+
+
+HERE = ["80", 0]
+NAMED = {name: MODEL[name] for name in ("model", "positive", "negative", "vae")}
+FACE = {"image": ["10", 0], **MODEL, **DRAWING, **FACES, "bbox_detector": ["21", 0]}
+SEGS = {"81": node("SegsToCombinedMask", segs=HERE), "90": node("MaskPreview", mask=["81", 0])}
+AFTER: dict[str, dict[str, Any]] = {
+    "image": {"90": node("PreviewImage", images=HERE)},
+    "mask": {"90": node("MaskPreview", mask=HERE)},
+    "any": {"90": node("PreviewAny", source=HERE)},
+    "latent": {"90": node("PreviewAny", source=["80", 1])},
+    "segs": SEGS,
+    "detector": {"80b": node("BboxDetectorSEGS", bbox_detector=HERE, image=["10", 0]), "81": node("SegsToCombinedMask", segs=["80b", 0]), "90": SEGS["90"]},
+    "pipe": {"81": node("FaceDetailerPipe", image=["10", 0], detailer_pipe=HERE, **DRAWING, **FACES), "90": node("PreviewImage", images=["81", 0])},
+    "hook": {"81": node("FaceDetailer", **FACE, detailer_hook=HERE), "90": node("PreviewImage", images=["81", 0])},
+    "upscaler": {"81": node("IterativeLatentUpscale", samples=["25", 0], upscaler=HERE, upscale_factor=1.5, steps=2), "90": node("PreviewAny", source=["81", 0])},
+    "change": {
+        "81": node("PixelKSampleUpscalerProviderPipe", basic_pipe=["20", 0], pk_hook_opt=HERE, **STEPS),
+        "82": node("IterativeImageUpscale", pixels=["10", 0], vae=["1", 2], upscaler=["81", 0], upscale_factor=1.5, steps=2),
+        "90": node("PreviewImage", images=["82", 0]),
+    },
+    "sampler": {
+        "81": node("TwoSamplersForMask", latent_image=["25", 0], base_sampler=HERE, mask_sampler=["24", 0], mask=["10", 1]),
+        "90": node("PreviewAny", source=["81", 0]),
+    },
+    "regions": {
+        "81": node("RegionalSampler", samples=["25", 0], base_sampler=["26", 0], regional_prompts=HERE, seed=1, steps=2, denoise=1.0),
+        "90": node("PreviewAny", source=["81", 0]),
+    },
+    "drawn": {"81": node("DetailerForEach", image=["10", 0], segs=HERE, **MODEL, **DRAWING), "90": node("PreviewImage", images=["81", 0])},
+    "remover": {"81": node("BRIA_RMBG_Zho", rmbgmodel=HERE, image=["10", 0]), "90": node("PreviewImage", images=["81", 0])},
+    "scheduler": {"81": node("KSampler", **{name: MODEL[name] for name in ("model", "positive", "negative")}, latent_image=["25", 0], **{**STEPS, "scheduler": HERE}), "90": node("PreviewAny", source=["81", 0])},
+    "describer": {"81": node("Florence2Run", florence2_model=HERE, image=["10", 0], task="ocr"), "90": node("PreviewAny", source=["81", 2])},
+    "models": {"81": node("KSampler SDXL (Eff.)", sdxl_tuple=HERE, latent_image=["25", 0], noise_seed=1, steps=2, refine_at_step=-1), "90": node("PreviewAny", source=["81", 1])},
+}  # fmt: skip
+MORE = {
+    "40": node("ControlNetLoader", control_net_name="canny.safetensors"),
+    "41": node("RegionalPrompt", mask=["10", 1], advanced_sampler=["26", 0]),
+    "42": node("PixelKSampleUpscalerProvider", **NAMED, **STEPS, use_tiled_vae=True),
+    "43": node("InpaintCrop", image=["10", 0], mask=["10", 1], mode="ranged size", invert_mask=True, blur_mask_pixels=4, context_expand_factor=1.2),
+    "44": node("CfgScheduleHookProvider", schedule_for_iteration="simple", target_cfg=5.0),
+    "45": node("SEGSRangeFilterDetailerHookProvider", target="width", mode=True, min_value=10, max_value=90),
+    "46": node("PrimitiveString", value="a"),
+}  # fmt: skip
+DETECTED = {"image": ["10", 0], "threshold": 0.5, "dilation": 4}
+SIMPLE = {
+    "bbox_threshold": 0.5,
+    "bbox_dilation": 0,
+    "crop_factor": 3.0,
+    "drop_size": 10,
+    "sub_threshold": 0.5,
+    "sub_dilation": 0,
+    "sub_bbox_expansion": 0,
+}
+TILES = {"tile_width": 512, "tile_height": 512, "tiling_strategy": "padded"}
+HINT = {"segs": ["23", 0], "control_net": ["40", 0], "strength": 0.5, "control_image": ["10", 0]}
+EXAMPLES: list[tuple[str, str, dict[str, Any]]] = [
+    ("BRIA_RMBG_ModelLoader_Zho", "remover", {}),
+    ("RMBG", "image", {"image": ["10", 0], "model": "RMBG-2.0", "background": "Alpha"}),
+    ("Florence2ModelLoader", "describer", {"model": "Florence-2-large"}),
+    ("ONNXDetectorProvider", "detector", {"model_name": "face.onnx"}),
+    ("CLIPSegDetectorProvider", "detector", {"text": "a face", "blur": 7.0, "threshold": 0.4, "dilation_factor": 4}),
+    *((type, "pipe", {"basic_pipe": ["20", 0], "bbox_detector": ["21", 0], "wildcard": ""}) for type in ("BasicPipeToDetailerPipe", "BasicPipeToDetailerPipeSDXL")),
+    ("EditDetailerPipeSDXL", "pipe", {"detailer_pipe": ["27", 0]}),
+    ("ToDetailerPipeSDXL", "pipe", {**MODEL, "refiner_model": ["1", 0], "refiner_positive": ["2", 0], "refiner_negative": ["3", 0], "bbox_detector": ["21", 0]}),
+    ("BboxDetectorCombined_v2", "mask", {"bbox_detector": ["21", 0], **DETECTED}),
+    ("SegmDetectorCombined_v2", "mask", {"segm_detector": ["21", 1], **DETECTED}),
+    ("ONNXDetectorSEGS", "segs", {"onnx_detector": ["21", 0], **DETECTED}),
+    ("ImpactSimpleDetectorSEGS", "segs", {"bbox_detector": ["21", 0], "segm_detector_opt": ["21", 1], "image": ["10", 0], **SIMPLE, "post_dilation": 3}),
+    ("ImpactSimpleDetectorSEGSPipe", "segs", {"detailer_pipe": ["27", 0], "image": ["10", 0], **SIMPLE}),
+    *((type, "mask", {"sam_model": ["22", 0], "segs": ["23", 0], "image": ["10", 0], "threshold": 0.9}) for type in ("SAMDetectorCombined", "SAMDetectorSegmented")),
+    *((type, "segs", {"base_segs": ["23", 0], "mask_segs": ["23", 0]}) for type in ("BitwiseAndMaskForEach", "SubtractMaskForEach")),
+    *((type, "segs", {"segs": ["23", 0], "mask": ["10", 1]}) for type in ("ImpactSegsAndMask", "ImpactSegsAndMaskForEach")),
+    ("ImpactDilateMaskInSEGS", "segs", {"segs": ["23", 0], "dilation": 4}),
+    ("ImpactGaussianBlurMaskInSEGS", "segs", {"segs": ["23", 0], "kernel_size": 4, "sigma": 10.0}),
+    ("ImpactSEGSLabelFilter", "segs", {"segs": ["23", 0], "preset": "all", "labels": "face, hand"}),
+    ("ImpactSEGSRangeFilter", "segs", {"segs": ["23", 0], "target": "area(=w*h)", "mode": True, "min_value": 1, "max_value": 9000}),
+    ("ImpactSEGSConcat", "segs", {"segs1": ["23", 0], "segs2": ["23", 0]}),
+    *((type, "segs", {"segs": ["23", 0]}) for type in ("ImpactControlNetClearSEGS", "RemoveImageFromSEGS")),
+    ("ImpactCount_Elts_in_SEGS", "any", {"segs": ["23", 0]}),
+    ("ImpactMakeTileSEGS", "segs", {"images": ["10", 0], "bbox_size": 64, "crop_factor": 1.5, "min_overlap": 8, "filter_in_segs_opt": ["23", 0]}),
+    *((type, "image", {"segs": ["23", 0], "fallback_image_opt": ["10", 0]}) for type in ("SEGSPreview", "SEGSToImageList")),
+    ("SEGSSwitch", "segs", {"select": 1, "input1": ["23", 0]}),
+    ("ImpactControlNetApplySEGS", "drawn", HINT),
+    ("ImpactControlNetApplyAdvancedSEGS", "drawn", {**HINT, "start_percent": 0.0, "end_percent": 0.8}),
+    ("DetailerForEachDebugPipe", "image", {"image": ["10", 0], "segs": ["23", 0], "basic_pipe": ["20", 0], **DRAWING}),
+    ("SEGSLabelFilterDetailerHookProvider", "hook", {"preset": "all", "labels": "face"}),
+    ("SEGSRangeFilterDetailerHookProvider", "hook", {"target": "height", "mode": False, "min_value": 10, "max_value": 90}),
+    ("PreviewDetailerHookProvider", "hook", {"quality": 95}),
+    ("DenoiseSchedulerDetailerHookProvider", "hook", {"schedule_for_cycle": "simple", "target_denoise": 0.3}),
+    ("DetailerHookCombine", "hook", {"hook1": ["45", 0], "hook2": ["45", 0]}),
+    ("CfgScheduleHookProvider", "change", {"schedule_for_iteration": "simple", "target_cfg": 5.0}),
+    ("StepsScheduleHookProvider", "change", {"schedule_for_iteration": "simple", "target_steps": 8}),
+    ("PixelKSampleHookCombine", "change", {"hook1": ["44", 0], "hook2": ["44", 0]}),
+    ("PixelKSampleUpscalerProvider", "upscaler", {**NAMED, **STEPS, "use_tiled_vae": False, "scale_method": "bilinear"}),
+    ("PixelTiledKSampleUpscalerProvider", "upscaler", {**NAMED, **STEPS, **TILES}),
+    ("PixelTiledKSampleUpscalerProviderPipe", "upscaler", {"basic_pipe": ["20", 0], **STEPS, **TILES}),
+    ("IterativeImageUpscale", "image", {"pixels": ["10", 0], "vae": ["1", 2], "upscaler": ["42", 0], "upscale_factor": 1.5, "steps": 2, "step_mode": "geometric"}),
+    ("TiledKSamplerProvider", "sampler", {"basic_pipe": ["20", 0], **STEPS, **TILES}),
+    ("CombineRegionalPrompts", "regions", {"regional_prompts1": ["41", 0], "regional_prompts2": ["41", 0]}),
+    ("TwoAdvancedSamplersForMask", "any", {"latent_image": ["25", 0], "base_sampler": ["26", 0], "mask_sampler": ["26", 0], "mask": ["10", 1], "seed": 1, "steps": 2, "denoise": 1.0}),
+    ("ImpactKSamplerAdvancedBasicPipe", "latent", {"basic_pipe": ["20", 0], "latent_image": ["25", 0], "add_noise": True, "noise_seed": 1, "steps": 3, "start_at_step": 1, "end_at_step": 10000}),
+    ("LatentPixelScale", "any", {"samples": ["25", 0], "vae": ["1", 2], "scale_method": "bicubic", "scale_factor": 1.5, "use_tiled_vae": True}),
+    ("ReencodeLatentPipe", "any", {"samples": ["25", 0], "tile_mode": "Both", "input_basic_pipe": ["20", 0], "output_basic_pipe": ["20", 0]}),
+    ("KSampler Adv. (Efficient)", "any", {**{name: MODEL[name] for name in ("model", "positive", "negative")}, "latent_image": ["25", 0], "add_noise": "enable", "noise_seed": 1, "steps": 3}),
+    ("Pack SDXL Tuple", "models", {"base_model": ["1", 0], "base_positive": ["2", 0], "base_negative": ["3", 0]}),
+    ("UltimateSDUpscaleCustomSample", "image", {"image": ["10", 0], **NAMED, **STEPS, "upscale_by": 1.5}),
+    ("InpaintCrop", "latent", {"image": ["10", 0], "mask": ["10", 1], "mode": "forced size", "force_width": 64, "force_height": 64}),
+    ("InpaintStitch", "image", {"stitch": ["43", 0], "inpainted_image": ["43", 1], "rescale_algorithm": "bislerp"}),
+    *((type, "mask", {"mask1": ["10", 1], "mask2": ["10", 1]}) for type in ("ImpactMakeMaskBatch",)),
+    ("MaskListToMaskBatch", "mask", {"mask": ["10", 1]}),
+    *((type, "image", {"image1": ["10", 0], "image2": ["10", 0]}) for type in ("ImpactMakeImageList", "ImpactMakeImageBatch")),
+    ("ImpactImageBatchToImageList", "image", {"image": ["10", 0]}),
+    ("ImageListToImageBatch", "image", {"images": ["10", 0]}),
+    ("ImageSender", "", {"images": ["10", 0], "filename_prefix": "x", "link_id": 0}),
+    ("StringListToString", "any", {"string_list": ["46", 0], "join_with": ", "}),
+    ("ImpactCombineConditionings", "any", {"conditioning1": ["2", 0], "conditioning2": ["3", 0]}),
+    ("ImpactConcatConditionings", "any", {"conditioning1": ["2", 0], "conditioning2": ["3", 0], "conditioning3": ["2", 0]}),
+    ("ImpactConditionalBranchSelMode", "image", {"cond": True, "tt_value": ["10", 0], "ff_value": ["10", 0], "sel_mode": True}),
+    ("LatentSwitch", "any", {"select": 1, "input1": ["25", 0]}),
+    ("ImpactInversedSwitch", "image", {"select": 1, "input": ["10", 0]}),
+    ("ImpactControlBridge", "image", {"value": ["10", 0], "mode": True, "behavior": True}),
+    *((type, "image", {"signal": ["10", 0]}) for type in ("ImpactSleep", "ImpactQueueTrigger", "ImpactQueueTriggerCountdown", "ImpactNodeSetMuteState", "ImpactSetWidgetValue")),
+    ("ImpactSchedulerAdapter", "scheduler", {"scheduler": "normal", "extra_scheduler": "None"}),
+]  # fmt: skip
+"""Type, what comes behind it, and its inputs."""
+
+
+@pytest.mark.parametrize(("type", "behind", "inputs"), EXAMPLES, ids=[type for type, _, _ in EXAMPLES])
+def test_an_example_of_every_type_imports_whole(type: str, behind: str, inputs: dict[str, Any]) -> None:
+    every = {**MORE, "80": node(type, **inputs), **AFTER.get(behind, {})}
+    nodes = used(**{f"n{name}": value for name, value in every.items() if name not in MORE or _leads(every, name)})
+    assert kinds(sound(nodes))
+
+
+def _leads(every: Mapping[str, Any], name: str) -> bool:
+    """Tell whether a node of MORE is linked to the type, or to another such node that is."""
+    links = [value[0] for value in every["80"]["inputs"].values() if isinstance(value, list)]
+    return name in links

@@ -96,7 +96,7 @@ def _arrays(written: Any, tap: str) -> Iterator[tuple[str, Tensor]]:
 
 
 def _error(got: Tensor, wanted: Tensor) -> float:
-    if got.dim() == 4 and wanted.shape == (len(got), *got.shape[2:], got.shape[1]):
+    if got.shape != wanted.shape and got.dim() == 4 and wanted.shape == (len(got), *got.shape[2:], got.shape[1]):
         got = got.permute(0, 2, 3, 1)
     if wanted.dim() == 5 and got.dim() == 4:
         got = got.unsqueeze(2)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -225,6 +227,7 @@ def test_a_large_layer_computes_in_parts(
     kind: str, dtype: torch.dtype, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(packed, "_PART", 7 * 256)
+    monkeypatch.setattr(packed, "_ROWS", 1)
     monkeypatch.setattr(packed, "_CHUNK", 2 * 256)
     weight = packed_weight(kind, tmp_path)
     whole, weight.dtype = weight.values(), dtype
@@ -255,6 +258,19 @@ def test_a_compiled_layer_gives_the_same(tmp_path: Path) -> None:
     hold(layer, weight)
     x = torch.randn(3, 256, generator=torch.Generator().manual_seed(5))
     assert_close(torch.compile(layer, backend="eager", fullgraph=True)(x), layer(x))
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="there is no compiler")
+@pytest.mark.skipif(not os.environ.get("GRAPHFLOW_TEST_SOAK"), reason="a compiler takes half a minute; in the soak")
+@pytest.mark.filterwarnings("ignore")  # torch's own, of what it does not find to compile with
+def test_a_layer_compiles_to_machine_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "compiled"))
+    weight = packed_weight("int8_convrot", tmp_path)
+    layer = nn.Linear(256, weight.shape[0], bias=False)
+    hold(layer, weight)
+    x = torch.randn(3, 256, generator=torch.Generator().manual_seed(5))
+    with torch.no_grad():
+        assert_close(torch.compile(layer, fullgraph=True)(x), layer(x))
 
 
 def test_what_is_quantised_is_said_by_layers(tmp_path: Path) -> None:

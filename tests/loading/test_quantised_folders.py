@@ -89,7 +89,9 @@ STRANGE = {
         "sdnq-int8-rotated", "a.bias", None, {"hadamard_group_size": 512}, "hadamard_group_size 512 is no power"),
     "another method": ("sdnq-int8", "a.bias", None, {"quant_method": "hqq"}, "quantised by hqq"),
     "a factor of activations": ("torchao-int8", "a._weight_act_pre_scale", ONE, {}, r"a\._weight_act_pre_scale"),
-    "no scale": ("torchao-int8", "a._weight_scale", None, {}, "lacks _weight_scale"),
+    "no scale": ("torchao-int8", "a._weight_scale", None, {}, r"lacks a\._weight_scale"),
+    "no zeros": ("torchao-int8", "a._weight_zero_point", None, {}, r"lacks a\._weight_zero_point"),
+    "eight-bit floats without scales": ("sdnq-float8", "a.scale", None, {}, "lacks scale"),
     "groups of another size": ("torchao-float8", "a._weight_scale", torch.ones(32, 2), {}, r"for \[1, 64\] values"),
     "tiles of another size": ("torchao-nvfp4", "a._weight_scale", torch.ones(8).to(torch.float8_e4m3fn), {}, "holds 8 numbers"),
     "codes without scales": ("quanto-int8", "a.weight._scale", None, {}, r"a\.weight\._data"),
@@ -102,6 +104,13 @@ def test_what_is_not_known_is_refused_by_name(case: str, tmp_path: Path) -> None
     kind, name, tensor, config, problem = STRANGE[case]
     with pytest.raises(ModelFormatError, match=problem):
         changed(kind, tmp_path, name, tensor, config)
+
+
+def test_a_table_that_holds_no_number_is_refused(tmp_path: Path) -> None:
+    made = LAYERS["bitsandbytes-nf4"]
+    table = {"a.weight.quant_map": torch.full((16,), float("nan"))}
+    with pytest.raises(ModelFormatError, match=r"a\.weight\.quant_map holds NaN"):
+        read(made._replace(file=save({**load(made.file), **table})), tmp_path)
 
 
 def test_a_class_of_torchao_that_is_not_known_is_refused(tmp_path: Path) -> None:

@@ -75,6 +75,10 @@ def test_calls_are_merged_and_each_variant_gets_its_own(tmp_path: Path) -> None:
     assert numbers(result) == [scale * 1000 + seed for scale in (1.0, 2.0) for seed in (1, 3, 4, 5, 7, 9)]
     notices = [event.message for event in seen if isinstance(event, Notice)]
     assert notices == ["draw runs singly: it is even (2 variants)"]
+    seen.clear()
+    sweep(graph(), {"model.scale": [3.0, 4.0], "draw.seed": [1]}, **given)
+    notices = [event.message for event in seen if isinstance(event, Notice)]
+    assert notices == ["draw runs singly: no other variant differs in seed and prompts only (2 variants)"]
     # Nothing runs again in a new process; and what was merged has keys of its own.
     CALLS.clear()
     again = sweep(graph(), vary, **{**given, "session": session(tmp_path)})

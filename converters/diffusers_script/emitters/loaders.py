@@ -154,7 +154,7 @@ def _readers(description: Description) -> dict[str, str]:
         if formats <= WIDE | PLAIN:
             return {}
     for layer in layers:
-        if layer.label in PLAIN:
+        if layer.label in PLAIN | WIDE:
             continue
         if layer.format not in _READERS:
             formats = {layer.label}

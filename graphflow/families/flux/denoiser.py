@@ -13,13 +13,11 @@ from torch import Tensor
 from graphflow.basics.inference import inference
 from graphflow.errors import InvalidInputError
 from graphflow.families.flow.denoiser import FlowDenoiser
-from graphflow.families.flow.exact_times import exact_numbers
 from graphflow.families.flow.guidance import hearing, told_guidance
-from graphflow.families.flow.patches import unpack
 from graphflow.families.flow.residuals import block_lists
 from graphflow.families.flux.control import FluxControl
 from graphflow.families.flux.ip_adapter import FluxPicturePrompts
-from graphflow.families.flux.network import flux_channels, flux_tokens
+from graphflow.families.flux.network import flux_channels, flux_tokens, flux_velocity
 from graphflow.families.flux.references import PLACES
 from graphflow.families.flux.steering import DOUBLE, SINGLE
 from graphflow.sampling.latent_space import space_of
@@ -99,7 +97,7 @@ class FluxDenoiser(FlowDenoiser):
         self, sigma: float | None, x: Tensor, timestep: Tensor, entries: Sequence[ConditioningEntry]
     ) -> Tensor:
         config = self.module.config
-        batch, (height, width) = len(x) // len(entries), x.shape[-2:]
+        batch = len(x) // len(entries)
         here, references = x.to(self.device, self.dtype), self.references(entries, batch)
         method = self.reference_method(entries, PLACES, "offset") if references else "offset"
         beside = self._beside(here, entries, batch)
@@ -116,25 +114,25 @@ class FluxDenoiser(FlowDenoiser):
         picture = {"hidden_states": tokens[:, :count, : config.out_channels], "img_ids": places[:count].to(self.device)}
         steering = self.steering(entries, x.shape, told | picture, self.module.inner_dim)
         blocks = {DOUBLE: len(self.module.transformer_blocks), SINGLE: len(self.module.single_transformer_blocks)}
-        if not config.guidance_embeds:
-            guidance = heard = None
-        numbers = [1000 * number for number in (told["timestep"], guidance) if number is not None]
-        embedder = self.module.time_text_embed
         pictures = [self.stacked(seen, batch) for seen in self.picture_prompts.tokens(entries)]
+        embedder = self.module.time_text_embed
         with (
-            hearing(embedder, heard),
-            exact_numbers(embedder.time_proj, *numbers),
+            hearing(embedder, heard if config.guidance_embeds else None),
             self.picture_prompts.attending_to(self.module, pictures, sigma) as seeing,
         ):
-            output: Tensor = self.module(
-                **told | {"guidance": guidance, "timestep": timestep.to(self.device, self.dtype)},
-                **block_lists(steering, blocks, tokens.shape[1] - count),
-                hidden_states=tokens,
-                img_ids=places.to(self.device),
+            return flux_velocity(
+                self.module,
+                here,
+                told["timestep"],
+                embeds=text,
+                pooled=told["pooled_projections"],
+                guidance=guidance,
+                beside=beside,
+                references=references,
+                arrange=PLACES[method],
                 joint_attention_kwargs=self._attention(entries, batch, text.shape[1], tokens.shape[1]) | seeing,
-                return_dict=False,
-            )[0]
-        return unpack(output[:, :count], height, width)
+                **block_lists(steering, blocks, tokens.shape[1] - count),
+            )
 
     def _beside(self, x: Tensor, entries: Sequence[ConditioningEntry], batch: int) -> Tensor | None:
         """The further channels of Fill, Canny and Depth models.

@@ -85,3 +85,5 @@ def _numbers(made: PackedWeight | Tensor, raw: Raw, layer: PackedLayer) -> Itera
         yield "weight", gguf.scales(raw, layer)
     else:
         yield from ((name.replace("codes", "weight"), tensor) for name, tensor in made.named_buffers())
+        if "table" in raw:
+            yield "table", raw["table"]

@@ -75,11 +75,11 @@ def read_markers(headers: Iterable[Header], tensors: Mapping[str, TensorInfo], w
         if text := header.metadata.get(_HEADER):
             for name, config in _named(text, f"{where} ({_HEADER})").items():
                 _add(layers, _layer(name, tensors, where), config, where)
-        layers |= _torchao(header.metadata, where)
+        layers |= _torchao(header.metadata, tensors, where)
     return Markers(layers, frozenset(keys), old)
 
 
-def _torchao(metadata: Mapping[str, str], where: str) -> dict[str, Config]:
+def _torchao(metadata: Mapping[str, str], tensors: Mapping[str, TensorInfo], where: str) -> dict[str, Config]:
     """What torchao says of layers: under the name of each weight, the class that it was, and its attributes."""
     found: dict[str, Config] = {}
     if _TORCHAO not in metadata:
@@ -90,8 +90,11 @@ def _torchao(metadata: Mapping[str, str], where: str) -> dict[str, Config]:
         kind, attributes = said.get("_type"), said.get("_data", {})
         if kind in (None, "Tensor"):
             continue
-        if not isinstance(attributes, dict):
+        holds = said.get("_tensor_data_names", [])
+        if not isinstance(attributes, dict) or not isinstance(holds, list):
             raise ModelFormatError("has no attributes", where=f"{where}: {name[:200]}")
+        if missing := [key for part in holds if (key := f"{layer}._weight_{part}") not in tensors]:
+            raise ModelFormatError(f"lacks {', '.join(missing)[:200]}", where=where, advice="get the file again")
         plain = {key: value.get("_data") if isinstance(value, dict) else value for key, value in attributes.items()}
         found[layer] = {**plain, "format": f"{PREFIX}{kind}"}
     return found

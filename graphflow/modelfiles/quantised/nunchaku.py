@@ -214,7 +214,9 @@ def _bias(
 
 
 def _plain(key: str, tensor: TensorInfo, options: Options, where: str) -> PackedLayer:
-    shape = (_part(tensor.shape[0], options, key, where), *tensor.shape[1:]) if tensor.shape else ()
+    shape = tensor.shape
+    if options["parts"] != 1:
+        shape = (_part((*shape, 1)[0], options, key, where), *shape[1:])
     return PackedLayer(format=PLAIN, label=tensor.dtype, shape=shape, tensors={"weight": key}, options=options)
 
 

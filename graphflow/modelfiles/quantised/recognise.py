@@ -134,7 +134,8 @@ def _layer(
     config = markers.layers.get(layer)
     if config is None:
         config = _old_marker(layer, leaves, tensors, markers)
-    if config is None and given and "scale" in leaves:
+    narrow = "weight" in leaves and tensors[leaves["weight"]].dtype not in WIDE
+    if config is None and given and ("scale" in leaves or narrow):
         config = given
     known = _marked(layer, config, where) if config is not None else _unmarked(leaves, tensors)
     if known is None:

@@ -53,7 +53,7 @@ def _layout(found: Found, options: Options) -> tuple[int, ...]:
         rotation(options, columns, "hadamard_group_size")
     require(("up" in found) == ("down" in found), "it has one half of an SVD branch")
     if "up" in found:
-        rank = found["up"].shape[-1]
+        rank = (*found["up"].shape, 1, 1)[1]
         require_shape(found, "up", (rows, rank), dtypes=FLOATS)
         require_shape(found, "down", (rank, columns), dtypes=FLOATS)
     return rows, columns
