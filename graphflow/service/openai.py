@@ -10,26 +10,29 @@ import base64
 import io
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from PIL import Image, ImageOps
 from pydantic import BaseModel, ConfigDict, Field, Json, JsonValue, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
-from starlette.exceptions import HTTPException
+from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from graphflow.basics.pictures import read_picture
+from graphflow.document.document import read
 from graphflow.errors import GraphflowError, InvalidInputError
-from graphflow.jobs.job import Job
+from graphflow.jobs.job import Job, JobConflictError
 from graphflow.jobs.telling import error_json
 from graphflow.service.app import BoundedRoute, Service, status_of
 from graphflow.service.views import WorkflowAsked
+from graphflow.workflows import path
 
 _PICTURES = frozenset({".png", ".webp", ".jpg", ".jpeg"})
 _LOOK = 0.5
@@ -95,12 +98,13 @@ class _Route(BoundedRoute):
 
         async def handle(request: Request) -> Response:
             try:
-                return await inner(request)
+                answer: Response = await inner(request)
+                return answer
             except GraphflowError as error:
                 return _refused(status_of(error), error_json(error))
             except RequestValidationError as error:
                 return _refused(400, _wrong(error.errors()))
-            except HTTPException as error:
+            except StarletteHTTPException as error:
                 told = error.detail if isinstance(error.detail, Mapping) else {"message": str(error.detail)}
                 return _refused(error.status_code, told)
 
@@ -130,6 +134,7 @@ def openai_router(service: Service) -> APIRouter:
                 asked = Edit.model_validate(texts)
             except ValidationError as error:
                 raise RequestValidationError(error.errors()) from error
+            _apart(asked.inputs, files)
             inputs = dict(asked.inputs)
             inputs["image"] = (await service.uploads.take(_pieces(files["image"]))).name
             if "mask" in files:
@@ -147,21 +152,19 @@ async def _made(
     service: Service, request: Request, model: str, asked: _Fields, inputs: Mapping[str, JsonValue]
 ) -> Pictures:
     """Carry out the jobs of a request, which end where its client leaves."""
-    jobs = await run_in_threadpool(lambda: list(_submit(service, model, asked, inputs)))
+    jobs = await run_in_threadpool(_submit, service, model, asked, inputs)
     for job in jobs:
         async for told in service.jobs.feed(job.id).follow(beat=_LOOK):
             if told is None and await request.is_disconnected():
-                for left in jobs:
-                    if not service.jobs.job(left.id).final:
-                        service.jobs.cancel(left.id)
+                await run_in_threadpool(_cancel, service, jobs)
     base = None if asked.response_format != "url" else str(request.base_url)
     data = await run_in_threadpool(lambda: [picture for job in jobs for picture in _pictures(service, job.id, base)])
     return Pictures(created=int(time.time()), data=data)
 
 
 def _submit(service: Service, model: str, asked: _Fields, inputs: Mapping[str, JsonValue]) -> list[Job]:
-    document = service.opened(model)
-    known = document.inputs
+    _apart(inputs, ("prompt", "seed"))
+    known = read(path(model)).inputs
     given = {**inputs, "prompt": asked.prompt}
     if asked.size not in (None, "auto"):
         width, height = str(asked.size).split("x")
@@ -177,7 +180,26 @@ def _submit(service: Service, model: str, asked: _Fields, inputs: Mapping[str, J
                 f"the workflow {model} takes no {name}", where=shown, advice=f"it takes {', '.join(known)}"
             )
     many = [given | ({"seed": (seed + number) % 2**32} if "seed" in given else {}) for number in range(count)]
-    return [service.submit(WorkflowAsked(workflow=model, inputs=one), origin="openai")[0] for one in many]
+    jobs: list[Job] = []
+    try:
+        for one in many:
+            jobs.append(service.submit(WorkflowAsked(workflow=model, inputs=one), origin="openai")[0])
+    except GraphflowError:
+        _cancel(service, jobs)
+        raise
+    return jobs
+
+
+def _apart(inputs: Mapping[str, JsonValue], fields: Iterable[str]) -> None:
+    for name in fields:
+        if name in inputs:
+            raise InvalidInputError(f"{name} is a field of its own", where=name, advice="leave it out of inputs")
+
+
+def _cancel(service: Service, jobs: Iterable[Job]) -> None:
+    for job in jobs:
+        with suppress(JobConflictError):  # it is over
+            service.jobs.cancel(job.id)
 
 
 def _pictures(service: Service, id: str, base: str | None) -> list[Picture]:
@@ -193,17 +215,17 @@ def _pictures(service: Service, id: str, base: str | None) -> list[Picture]:
     return [Picture(b64_json=base64.b64encode(service.jobs.file(id, name).read_bytes()).decode()) for name in names]
 
 
-def _mask(path: Path) -> bytes:
+def _mask(file: Path) -> bytes:
     """Return a mask as workflows read it, white where it counts, of one that is transparent there."""
-    with path.open("rb") as stream:
+    with file.open("rb") as stream:
         alpha = read_picture("image", stream, "the mask", _alpha, lambda _: None)
     if alpha is None:
         raise InvalidInputError(
             "the mask has no transparency", where="mask", advice="make it transparent where to change"
         )
-    file = io.BytesIO()
-    ImageOps.invert(alpha).convert("RGB").save(file, "PNG")
-    return file.getvalue()
+    made = io.BytesIO()
+    ImageOps.invert(alpha).convert("RGB").save(made, "PNG")
+    return made.getvalue()
 
 
 def _alpha(picture: Image.Image) -> Image.Image | None:
