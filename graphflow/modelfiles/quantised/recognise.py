@@ -135,12 +135,15 @@ def _layer(
     if config is None:
         config = _old_marker(layer, leaves, tensors, markers)
     narrow = "weight" in leaves and tensors[leaves["weight"]].dtype not in WIDE
-    if config is None and given and ("scale" in leaves or narrow):
+    if config is None and "format" in given and ("scale" in leaves or narrow):
         config = given
     known = _marked(layer, config, where) if config is not None else _unmarked(leaves, tensors)
     if known is None:
         return None
-    options = {**known.settle.get(str(config.get("format")), {}), **config} if config is not None else {}
+    if config is None:
+        options = {} if "format" in given else given
+    else:
+        options = {**known.settle.get(str(config.get("format")), {}), **config}
     return layer_as(known, layer, leaves, tensors, options, where)
 
 
@@ -220,12 +223,13 @@ def _old_marker(
 
 
 def _folder_options(config: JsonValue, where: str) -> Config:
-    """What a Diffusers folder says of all of its layers, for formats without markers in files."""
+    """What a Diffusers folder says of all of its layers; with a `format` where files have no markers of it."""
     if not isinstance(config, dict):
         return {}
     method = str(config.get("quant_method", ""))
     if method in _SAY_THEMSELVES:
-        return {}
+        said = config.get("weights_dtype", config.get("weights"))  # of Diffusers; of transformers
+        return {"weights_dtype": said} if said is not None else {}
     if method in MARKED:
         return {**config, "format": method}
     raise ModelFormatError(
