@@ -61,6 +61,7 @@ def to_json(item: Carried) -> dict[str, Any]:
         "content_credentials": item.signed,
         "workflow": item.workflow or None,
         "record": item.record or None,
+        "grid_of": [path.relative_to(item.path.parent).as_posix() for path in item.pictures],
         "comfyui": sorted(item.texts.keys() & {"prompt", "workflow"}),
         "infotext": None
         if info is None
@@ -74,6 +75,8 @@ def told(item: Carried) -> Iterator[tuple[str, str]]:
 
     yield from _of_workflow(item.workflow)
     yield from _of_record(item.record)
+    if item.pictures:
+        yield "grid of", "\n".join(path.relative_to(item.path.parent).as_posix() for path in item.pictures)
     if (info := parse(item.infotext)) is not None:
         yield "prompt", info.prompt
         yield "negative prompt", info.negative

@@ -18,6 +18,8 @@ from graphflow.limits import LIMITS
 PNG_SIGNATURE = png.SIGNATURE
 WORKFLOW_KEYWORD = "graphflow"
 RECORD_KEYWORD = "graphflow.record"
+GRID_KEYWORD = "graphflow.grid"
+"""Where a grid of pictures names these, as JSON: a list of paths from its folder."""
 SIDECAR = ".json"
 """What follows the name of a file that has no place for texts, in the name of the file beside it that has them."""
 

@@ -13,7 +13,7 @@ from typing import Any
 from graphflow.basics.jsontools import read_table
 from graphflow.basics.marks import marks_of
 from graphflow.basics.regular import open_regular
-from graphflow.document.embedded import RECORD_KEYWORD, SIDECAR, WORKFLOW_KEYWORD, embedded_texts
+from graphflow.document.embedded import GRID_KEYWORD, RECORD_KEYWORD, SIDECAR, WORKFLOW_KEYWORD, embedded_texts
 from graphflow.document.infotext import in_texts
 from graphflow.errors import InvalidInputError
 from graphflow.limits import LIMITS
@@ -44,6 +44,16 @@ class Carried:
     def record(self) -> dict[str, Any]:
         """The record; empty where there is none."""
         return read_table(self.texts.get(RECORD_KEYWORD))
+
+    @cached_property
+    def pictures(self) -> tuple[Path, ...]:
+        """The pictures that it is a grid of; empty where it is none."""
+        names: Any = None
+        with suppress(ValueError, RecursionError):
+            names = json.loads(self.texts.get(GRID_KEYWORD, ""))
+        named = [Path(name) for name in names if isinstance(name, str)] if isinstance(names, list) else []
+        inside = [name for name in named if not name.is_absolute() and ".." not in name.parts]
+        return tuple(self.path.parent / name for name in inside)
 
     @property
     def infotext(self) -> str:

@@ -87,7 +87,7 @@ def verify(
         cancellation: Stops it.
 
     Returns:
-        A verdict for each file, in order; a file and what lies beside it are one.
+        A verdict for each file, in order; a file and what lies beside it are one, and a grid is the pictures in it.
 
     Raises:
         CancelledError: The user stopped it.
@@ -99,7 +99,7 @@ def verify(
         found[verdict.path] = verdict
         told(verdict)
 
-    wanted = dict.fromkeys(map(told_of, paths))
+    wanted = dict.fromkeys(shown for path in map(told_of, paths) for shown in _shown(path))
     for path in wanted:
         try:
             item = carried(path)
@@ -120,6 +120,13 @@ def verify(
                 missing = _missing(item.record, make_session) if isinstance(error, WorkflowError) else ()
                 tell(Verdict(item.path, error=error, missing=missing))
     return [found[path] for path in wanted]
+
+
+def _shown(path: Path) -> Sequence[Path]:
+    """The pictures of a grid, in place of it."""
+    with suppress(GraphflowError):
+        return carried(path).pictures or (path,)
+    return (path,)
 
 
 def _again(item: Carried, safety: Policy | None) -> _Again:

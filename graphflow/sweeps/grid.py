@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import json
 import textwrap
 from collections.abc import Mapping, Sequence
 from math import ceil, prod, sqrt
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from graphflow.document.embedded import GRID_KEYWORD, WORKFLOW_KEYWORD
 from graphflow.execution.result import PICTURE_ENDINGS
 from graphflow.sweeps.axes import Axis, Variants
 from graphflow.sweeps.results import Variant
@@ -23,8 +26,10 @@ _XMP = "XML:com.adobe.xmp"
 _INK, _PAPER, _EMPTY = (20, 20, 20), (255, 255, 255), (225, 225, 225)
 
 
-def draw_grid(variants: Variants, results: Sequence[Variant]) -> tuple[bytes | None, str]:
+def draw_grid(variants: Variants, results: Sequence[Variant], folder: Path) -> tuple[bytes | None, str]:
     """Draw the pictures of a sweep as a PNG: the last axis to the right, the others downwards; a single axis is folded.
+
+    It names the pictures by their paths from the folder, where these say how they were made.
 
     Returns:
         The file, or None where there are too few or too many pictures, and in the latter case why.
@@ -38,7 +43,7 @@ def draw_grid(variants: Variants, results: Sequence[Variant]) -> tuple[bytes | N
     edge = min(_MOST_CELL, _MOST_EDGE // max(columns, rows) - 2 * _GAP)
     if edge < _LEAST_CELL:
         return None, f"no grid is drawn of {len(variants):,} pictures, it would be too large"
-    return _Sheet(variants, pictures, columns, rows, edge, several).draw(), ""
+    return _Sheet(variants, pictures, folder, columns, rows, edge, several).draw(), ""
 
 
 def _first(result: Variant) -> str | None:
@@ -47,12 +52,20 @@ def _first(result: Variant) -> str | None:
 
 class _Sheet:
     def __init__(
-        self, variants: Variants, results: Mapping[int, Variant], columns: int, rows: int, edge: int, several: bool
+        self,
+        variants: Variants,
+        results: Mapping[int, Variant],
+        folder: Path,
+        columns: int,
+        rows: int,
+        edge: int,
+        several: bool,
     ) -> None:
         import PIL.Image
 
         self.variants, self.results, self.columns, self.rows = variants, results, columns, rows
-        self.several = several
+        self.several, self.folder = several, folder
+        self.named: dict[int, str] = {}
         self.xmp: str | bytes | None = None
         sizes = []
         for result in results.values():
@@ -101,6 +114,9 @@ class _Sheet:
         info = PngInfo()
         if self.xmp:  # what the pictures say of how they were made holds for the grid, too
             info.add_itxt(_XMP, self.xmp if isinstance(self.xmp, str) else self.xmp.decode("utf-8", "replace"))
+        if self.named:
+            names = [self.named[number] for number in sorted(self.named)]
+            info.add_itxt(GRID_KEYWORD, json.dumps(names, ensure_ascii=False))
         stream = io.BytesIO()
         sheet.save(stream, "PNG", pnginfo=info)
         return stream.getvalue()
@@ -108,7 +124,10 @@ class _Sheet:
     def _picture(self, number: int) -> Image:
         import PIL.Image
 
-        with PIL.Image.open(_first(self.results[number]) or "") as picture:
+        path = _first(self.results[number]) or ""
+        with PIL.Image.open(path) as picture:
+            if WORKFLOW_KEYWORD in picture.info:
+                self.named[number] = Path(path).relative_to(self.folder).as_posix()
             self.xmp = self.xmp or picture.info.get(_XMP) or picture.info.get("xmp")
             size = [max(1, round(edge * self.shrink)) for edge in picture.size]
             shown = picture.convert("RGBA")

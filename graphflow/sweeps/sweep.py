@@ -222,7 +222,7 @@ class Sweep:
     def _summarise(self, out: Path, variants: Sequence[Variant]) -> tuple[tuple[Path, ...], tuple[str, ...]]:
         """Write the grid and the tables; returns their paths, and what is to be told."""
         rows = to_rows(variants, out)
-        grid, notice = draw_grid(self.variants, variants)
+        grid, notice = draw_grid(self.variants, variants, out)
         stem = f"{Path(self.opened.name).stem}-sweep"
         files = {".png": grid, ".csv": to_csv(rows), ".json": to_json(rows)}
         written = [

@@ -227,6 +227,7 @@ def test_a_large_layer_computes_in_parts(
     kind: str, dtype: torch.dtype, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(packed, "_PART", 7 * 256)
+    monkeypatch.setattr(packed, "_ROWS", 1)
     monkeypatch.setattr(packed, "_CHUNK", 2 * 256)
     weight = packed_weight(kind, tmp_path)
     whole, weight.dtype = weight.values(), dtype

@@ -16,6 +16,8 @@ from graphflow.document.opening import opened
 from graphflow.errors import CancelledError, GraphflowError, WorkflowError
 from graphflow.events import Event, NodeStarted
 from graphflow.planning.together import merge, variant_of
+from graphflow.reproduce.carried import carried
+from graphflow.reproduce.verify import verify
 from graphflow.sweeps import sweep as sweeping
 from graphflow.sweeps.axes import make_axis
 from graphflow.sweeps.sweep import Sweep
@@ -168,3 +170,6 @@ def test_a_grid_shows_each_picture_at_its_place_and_a_picture_tells_its_own_valu
     assert max(x for x, _ in reds) < min(x for x, _ in greens) < max(x for x, _ in greens) < min(x for x, _ in blues)
     dark = [x for x in range(shown.width) for y in range(shown.height) if sum(shown.getpixel((x, y))) < 90]  # type: ignore[arg-type]
     assert min(dark) < min(x for x, _ in reds)  # the label of a row
+    assert carried(path).pictures == tuple(result.paths)
+    verdicts = verify([path], lambda settings: graphflow.Session(graphflow.Settings.model_validate(settings)))
+    assert [verdict.path for verdict in verdicts] == list(result.paths) and all(verdict.ok for verdict in verdicts)

@@ -51,8 +51,10 @@ def block_lists(residuals: Residuals, counts: Mapping[str, int], further: int = 
     if not residuals:
         return {}
     nothing = torch.zeros_like(next(iter(residuals.values())))
-    return {
-        name: [functional.pad(residuals.get((name, block), nothing), (0, 0, 0, further)) for block in range(count)]
-        for name, count in counts.items()
-        if any(place[0] == name for place in residuals)
-    }
+    found, behind = {}, (0, 0, 0, further)
+    for name in counts:
+        if any(place[0] == name for place in residuals):
+            places = [(name, block) for block in range(counts[name])]
+            samples = [residuals.get(place, nothing) for place in places]
+            found[name] = [functional.pad(sample, behind) for sample in samples]
+    return found

@@ -39,24 +39,26 @@ def flux_residuals(
         mode: Number of the kind of pictures that a union ControlNet gets.
     """
     guidance = told["guidance"] if net.config.guidance_embeds else None
-    numbers = [1000 * number.float() for number in (told["timestep"], guidance) if number is not None]
+    heard = [told["timestep"], *([] if guidance is None else [guidance])]
+    numbers = [1000 * number.float() for number in heard]
     before = net.input_hint_block, net.union
     # The picture has been through the former; the latter is as it was told.
     net.input_hint_block, net.union = None, mode is not None
-    modes = None if mode is None else torch.full((len(tokens), 1), mode, device=tokens.device)
+    modes = None
+    if mode is not None:
+        modes = torch.full((len(tokens), 1), mode, device=tokens.device)
+    asked = {**told, "controlnet_cond": tokens, "controlnet_mode": modes}
     try:
         with exact_numbers(net.time_text_embed.time_proj, *numbers):
-            double, single = net(
-                **{**told, "guidance": guidance}, controlnet_cond=tokens, controlnet_mode=modes, return_dict=False
-            )
+            double, single = net(**asked | {"guidance": guidance}, return_dict=False)
     finally:
         net.input_hint_block, net.union = before
     blocks = len(transformer.transformer_blocks)
     if before[0] is not None and double:  # x-labs' act on all blocks, in turns
         double = [double[block % len(double)] for block in range(blocks)]
-    return over_blocks(DOUBLE, double, blocks, strength) | over_blocks(
-        SINGLE, single, len(transformer.single_transformer_blocks), strength
-    )
+    added = over_blocks(DOUBLE, double, blocks, strength)
+    blocks = len(transformer.single_transformer_blocks)
+    return added | over_blocks(SINGLE, single, blocks, strength)
 
 
 def flux_steered(
@@ -82,9 +84,9 @@ def flux_steered(
         "img_ids": places.to(x.device),
         "txt_ids": torch.zeros(told["embeds"].shape[1], 3, device=x.device),
     }
-    found = summed(
-        flux_residuals(control["net"], control["picture"], asked, control["strength"], network, control.get("mode"))
-        for control in controls
-    )
-    counts = {DOUBLE: len(network.transformer_blocks), SINGLE: len(network.single_transformer_blocks)}
-    return block_lists(found, counts)
+    found = []
+    for control in controls:
+        own = control["net"], control["picture"], asked, control["strength"]
+        found.append(flux_residuals(*own, network, control.get("mode")))
+    double, single = network.transformer_blocks, network.single_transformer_blocks
+    return block_lists(summed(found), {DOUBLE: len(double), SINGLE: len(single)})

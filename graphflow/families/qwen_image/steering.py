@@ -32,7 +32,8 @@ def qwen_residuals(net: Any, tokens: Tensor, told: Mapping[str, Any], strength: 
     """
     with exact_numbers(net.time_text_embed.time_proj, told["timestep"].float()):
         samples = net(**told, controlnet_cond=tokens, return_dict=False)
-    return over_blocks(QWEN_BLOCKS, samples, len(transformer.transformer_blocks), strength)
+    blocks = len(transformer.transformer_blocks)
+    return over_blocks(QWEN_BLOCKS, samples, blocks, strength)
 
 
 def qwen_steered(
@@ -54,7 +55,8 @@ def qwen_steered(
         "timestep": time,
         "img_shapes": [[Grid(*shape)]] * len(x),
     }
-    found = summed(
-        qwen_residuals(control["net"], control["picture"], asked, control["strength"], network) for control in controls
-    )
-    return block_lists(found, {QWEN_BLOCKS: len(network.transformer_blocks)})
+    found = []
+    for control in controls:
+        own = control["net"], control["picture"], asked, control["strength"]
+        found.append(qwen_residuals(*own, network))
+    return block_lists(summed(found), {QWEN_BLOCKS: len(network.transformer_blocks)})

@@ -29,18 +29,22 @@ def sd3_residuals(net: Any, latents: Tensor, told: Mapping[str, Any], strength: 
         strength: Factor on it.
         transformer: The transformer.
     """
-    config, latent, pooled = net.config, told["hidden_states"], told["pooled_projections"]
+    latent, pooled = told["hidden_states"], told["pooled_projections"]
     if net.pos_embed is None:  # Stability AI's have the transformer's
         latent = transformer.pos_embed(latent)
+    if net.config.force_zeros_for_pooled_projection:
+        pooled = torch.zeros_like(pooled)
+    text = told["encoder_hidden_states"]
     (samples,) = net(
         hidden_states=latent,
         controlnet_cond=latents,
-        encoder_hidden_states=None if config.joint_attention_dim is None else told["encoder_hidden_states"],
-        pooled_projections=torch.zeros_like(pooled) if config.force_zeros_for_pooled_projection else pooled,
+        encoder_hidden_states=None if net.config.joint_attention_dim is None else text,
+        pooled_projections=pooled,
         timestep=told["timestep"],
         return_dict=False,
     )
-    return over_blocks(SD3_BLOCKS, samples, len(transformer.transformer_blocks), strength, whole=False)
+    blocks = len(transformer.transformer_blocks)
+    return over_blocks(SD3_BLOCKS, samples, blocks, strength, whole=False)
 
 
 def sd3_steered(
@@ -61,7 +65,8 @@ def sd3_steered(
         "pooled_projections": told["pooled"],
         "timestep": time,
     }
-    found = summed(
-        sd3_residuals(control["net"], control["picture"], asked, control["strength"], network) for control in controls
-    )
-    return block_lists(found, {SD3_BLOCKS: len(network.transformer_blocks)})
+    found = []
+    for control in controls:
+        own = control["net"], control["picture"], asked, control["strength"]
+        found.append(sd3_residuals(*own, network))
+    return block_lists(summed(found), {SD3_BLOCKS: len(network.transformer_blocks)})

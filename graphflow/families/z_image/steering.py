@@ -39,13 +39,15 @@ def z_image_residuals(
         transformer: The transformer.
     """
     with lent(net, transformer):
-        found = net(**told, control_context=list(latents[:, :, None]), conditioning_scale=strength)
+        context = list(latents[:, :, None])
+        found = net(**told, control_context=context, conditioning_scale=strength)
     return {(LAYERS, layer): sample for layer, sample in found.items()}
 
 
 def by_layer(found: Residuals) -> dict[str, dict[int, Tensor]]:
     """Residuals as the transformer takes them."""
-    return {LAYERS: {layer: sample for (_, layer), sample in found.items()}} if found else {}
+    layers = {layer: sample for (_, layer), sample in found.items()}
+    return {LAYERS: layers} if layers else {}
 
 
 def z_image_steered(
@@ -60,12 +62,13 @@ def z_image_steered(
         time: As there.
         told: Its other arguments.
     """
-    asked = {"x": list(whole_patches(x)[:, :, None]), "t": 1 - time, "cap_feats": list(told["embeds"])}
-    found = summed(
-        z_image_residuals(control["net"], control["picture"], asked, control["strength"], network)
-        for control in controls
-    )
-    return by_layer(found)
+    latents, text = whole_patches(x)[:, :, None], told["embeds"]
+    asked = {"x": list(latents), "t": 1 - time, "cap_feats": list(text)}
+    found = []
+    for control in controls:
+        own = control["net"], control["picture"], asked, control["strength"]
+        found.append(z_image_residuals(*own, network))
+    return by_layer(summed(found))
 
 
 @contextmanager

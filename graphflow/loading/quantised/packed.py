@@ -20,6 +20,8 @@ _CHUNK = 1 << 19
 _PART = 1 << 22
 """Values of a weight that a linear layer multiplies by at once there: the system gives larger ones new pages each time,
 which takes longer than to dequantise them."""
+_ROWS = 64
+"""What rows of a part are a multiple of, which matrices are multiplied fastest by."""
 _NAME = "packed_weight"
 _HOLDERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Embedding)
 
@@ -96,7 +98,7 @@ class PackedWeight(nn.Module):  # type: ignore[misc]
         turned = self.rotation > 0 and self.change is None and self.dtype != torch.float32
         if turned:
             x = _turned(x, self.rotation)
-        rows, step = self.shape[0], max(1, _PART // self.shape[1])
+        rows, step = self.shape[0], max(1, _PART // self.shape[1] // _ROWS) * _ROWS
         if self.change is not None or not self._per_row or step >= rows or not _in_parts(x):
             weight = self.dense() if self.change is not None else self._values(self.dtype, turned=turned)
             return nn.functional.linear(x, weight, bias)
