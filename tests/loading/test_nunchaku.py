@@ -121,8 +121,8 @@ def sdxl(layers: Layers) -> tuple[torch.nn.Module, Expected]:
         cross_attention_dim=64,
         use_linear_projection=True,
         addition_embed_type="text_time",
-        addition_time_embed_dim=8,
-        projection_class_embeddings_input_dim=80,
+        addition_time_embed_dim=256,
+        projection_class_embeddings_input_dim=6 * 256 + 32,
     )
     expected: Expected = {}
     suffix = ".attn2.to_q"
