@@ -43,6 +43,9 @@ _WORDS = ("scale", "zero", "quant", "absmax", "codebook", "correction", "smooth"
 _HOLDERS = frozenset(leaf for known in FORMATS.values() for leaf in known.roles["weight"])
 """Last names of tensors that hold the codes of a layer."""
 
+_PADDED = ("nvfp4", "mxfp8")
+"""Formats whose weights may have up to 31 rows more than the layer has; its bias tells how many there are."""
+
 _SAY_THEMSELVES = ("bitsandbytes", "torchao", "quanto")
 """Methods of folders whose files say how each layer is quantised."""
 
@@ -99,11 +102,11 @@ def recognise_layers(
     _refuse_strangers(siblings, tensors, packed, taken, where)
     helpers = taken - set(packed)
     logical = {
-        key: tensor if (held := packed.get(key)) is None else _logical(held, tensors)
+        key: tensor if (held := packed.get(key)) is None else _logical(key, held, tensors)
         for key, tensor in tensors.items()
         if key not in helpers
     }
-    logical |= {name: _logical(held, tensors) for name, held in packed.items() if name not in logical}
+    logical |= {name: _logical(name, held, tensors) for name, held in packed.items() if name not in logical}
     return Recognised(logical, packed, tuple(warnings))
 
 
@@ -264,11 +267,13 @@ def _refuse_strangers(
         )
 
 
-def _logical(layer: PackedLayer, tensors: Mapping[str, TensorInfo]) -> TensorInfo:
+def _logical(name: str, layer: PackedLayer, tensors: Mapping[str, TensorInfo]) -> TensorInfo:
     found = [tensors[key] for key in layer.tensors.values()]
-    return TensorInfo(
-        layer.label, layer.shape, tensors[layer.tensors["weight"]].start, sum(item.size for item in found)
-    )
+    shape = layer.shape
+    bias = tensors.get(f"{name.removesuffix('weight')}bias")
+    if layer.format in _PADDED and bias is not None and len(bias.shape) == 1:
+        shape = (min(shape[0], max(bias.shape[0], shape[0] - 31)), *shape[1:])
+    return TensorInfo(layer.label, shape, tensors[layer.tensors["weight"]].start, sum(item.size for item in found))
 
 
 WIDE = frozenset(
