@@ -13,15 +13,25 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import save
 from torch import Tensor
 
 from graphflow.errors import ModelFormatError
 from graphflow.loading.mapped import MappedFiles
 from graphflow.modelfiles.formats import read_header
+from tests.loading.nunchaku import Layers
+from tests.loading.peers import RECORDED
 
 MUTATIONS = ("cut", "shape", "dtype", "missing", "number", "marker", "name", "bytes of the header", "offsets")
 VERDICTS = ("error", "right", "wrong", "crash")
-_NAN = {"F32": "<f4", "F16": "<f2"}
+_NO_NUMBERS = {
+    "F32": ("<u4", (0x7FC00000, 0x7F800000, 0xFF800000)),
+    "F16": ("<u2", (0x7E00, 0x7C00, 0xFC00)),
+    "BF16": ("<u2", (0x7FC0, 0x7F80, 0xFF80)),
+    "F8_E4M3": ("<u1", (0x7F, 0xFF)),
+    "F8_E8M0": ("<u1", (0xFF,)),
+}
+"""Bits of NaN and infinities."""
 _OTHER = {
     "F32": "I32",
     "F8_E4M3": "I8",
@@ -29,14 +39,59 @@ _OTHER = {
     "U8": "F8_E5M2",
     "I8": "F8_E4M3",
     "F16": "I16",
+    "BF16": "I16",
+    "I16": "BF16",
+    "I32": "F32",
     "F8_E8M0": "I8",
 }
-_OPTIONAL = ("input_scale", "scale_input", "weight_codebook", "weight_correction", "bias", "comfy_quant", "scaled_fp8")
-"""Last names of tensors without which a file is another file, but not a wrong one."""
+_OPTIONAL = (
+    "input_scale",
+    "scale_input",
+    "weight_codebook",
+    "weight_correction",
+    "bias",
+    "comfy_quant",
+    "scaled_fp8",
+    "wcscales",
+)
+"""Last names of tensors without which a file is another file, but not a wrong one; Nunchaku takes ones for `wcscales`."""
 _UNMARKED = ("bfl_fp8r", "fp8_scaled_bare")
 """Formats that nothing tells from others but their tensors' names and dtypes."""
 _SCALES_ADDED = (*_UNMARKED, "fp8_scaled_old", "fp8_scaled_old_fullprec")
 """Formats that are plain casts where a layer has no scale."""
+
+
+@cache
+def files() -> Mapping[str, tuple[bytes, Any]]:
+    """All kinds of files that are damaged, and what the configs of their folders say of them."""
+    with np.load(RECORDED) as folders:
+        layers = {
+            name.removeprefix("file/"): (
+                folders[name].tobytes(),
+                json.loads(folders[name.replace("file/", "config/")].tobytes()),
+            )
+            for name in folders
+            if name.startswith("file/")
+        }
+    singles = {name.removeprefix("file/"): data for name, data in recorded().items() if name.startswith("file/")}
+    return {
+        **{kind: (data.tobytes(), None) for kind, data in singles.items()},
+        **layers,
+        **{f"nunchaku-{kind}": (_nunchaku(kind), None) for kind in ("int4", "fp4", "awq", "t5")},
+    }
+
+
+def _nunchaku(kind: str) -> bytes:
+    layers = Layers(fp4=kind == "fp4")
+    match kind:
+        case "awq":
+            layers.modulation("transformer_blocks.0.norm1.linear", 64, 6)
+        case "t5":
+            layers.text("encoder.block.0.layer.0.SelfAttention.q", 128, 128)
+        case _:
+            layers.svdquant("transformer_blocks.0.qkv_proj", 384, 128, old=True)
+            layers.svdquant("transformer_blocks.0.mlp_fc2", 128, 128, shifted=True, old=True)
+    return save(layers.file)
 
 
 @cache
@@ -71,30 +126,32 @@ def outcome(number: int, folder: Path) -> Outcome:
         folder: Where it is written.
     """
     random = Random(number)
-    kinds = sorted(name.removeprefix("file/") for name in recorded() if name.startswith("file/"))
-    kind = random.choice(kinds)
-    whole = recorded()[f"file/{kind}"].tobytes()
+    kind = random.choice(sorted(files()))
+    whole, config = files()[kind]
     path = folder / ("damaged.gguf" if kind.startswith("gguf") else "damaged.safetensors")
     path.write_bytes(whole)
     mutation, data = _gguf(random, path, whole) if path.suffix == ".gguf" else _safetensors(random, kind, whole)
-    expected = _weights(path)
+    expected = _weights(path, config)
     path.write_bytes(data)
     try:
-        found = _weights(path)
+        found = _weights(path, config)
     except ModelFormatError as error:
         named = path.stem in str(error)
         return Outcome(kind, mutation, "error" if named else "crash", str(error))
     except Exception as error:  # whatever damage makes of a file
         return Outcome(kind, mutation, "crash", f"{type(error).__name__}: {error}")
     for name, weight in found.items():
-        if name in expected and not torch.equal(weight.reshape(-1), expected[name].reshape(-1)):
-            return Outcome(kind, mutation, "wrong", name)
+        if name not in expected or torch.equal(weight.reshape(-1), expected[name].reshape(-1)):
+            continue
+        if weight.shape == expected[name].shape[::-1] != weight.shape[::-1]:
+            return Outcome(kind, mutation, "error", f"{name} has its sizes the other way round, which no model takes")
+        return Outcome(kind, mutation, "wrong", name)
     return Outcome(kind, mutation, "right")
 
 
-def _weights(path: Path) -> dict[str, Tensor]:
-    files = MappedFiles([path], path.name)
-    return {name: files.dense(name).float() for name in files.names if name.endswith("weight")}
+def _weights(path: Path, config: Any) -> dict[str, Tensor]:
+    mapped = MappedFiles([path], path.name, config)
+    return {name: mapped.dense(name).float() for name in mapped.names if name.endswith("weight")}
 
 
 def _safetensors(random: Random, kind: str, whole: bytes) -> tuple[str, bytes]:
@@ -121,9 +178,12 @@ def _safetensors(random: Random, kind: str, whole: bytes) -> tuple[str, bytes]:
         case "missing" if name.rpartition(".")[2] not in _OPTIONAL and not (kind in _SCALES_ADDED and "scale" in name):
             _without(header, name)
             del data[start:end]
-        case "number" if entry["dtype"] in _NAN and not name.endswith(("input_scale", "scale_input")):
-            numbers = np.frombuffer(bytes(data[start:end]), _NAN[entry["dtype"]]).copy()
-            numbers[random.randrange(len(numbers))] = random.choice([np.nan, np.inf, -np.inf])
+        case "number" if (
+            end > start and entry["dtype"] in _NO_NUMBERS and not name.endswith(("input_scale", "scale_input"))
+        ):
+            kind_of_bits, bits = _NO_NUMBERS[entry["dtype"]]
+            numbers = np.frombuffer(bytes(data[start:end]), kind_of_bits).copy()
+            numbers[random.randrange(len(numbers))] = random.choice(bits)
             data[start:end] = numbers.tobytes()
         case "marker" if name.endswith("comfy_quant"):
             data[random.randrange(start, end)] = random.randrange(256)

@@ -110,6 +110,37 @@ def z_image(layers: Layers) -> tuple[torch.nn.Module, Expected]:
     return module, expected
 
 
+def sdxl(layers: Layers) -> tuple[torch.nn.Module, Expected]:
+    module = diffusers.UNet2DConditionModel(
+        block_out_channels=(32, WIDTH, WIDTH),
+        layers_per_block=1,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        attention_head_dim=(1, 2, 2),
+        transformer_layers_per_block=(1, 2, 3),
+        cross_attention_dim=64,
+        use_linear_projection=True,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=256,
+        projection_class_embeddings_input_dim=6 * 256 + 32,
+    )
+    expected: Expected = {}
+    suffix = ".attn2.to_q"
+    for block in [name.removesuffix(suffix) for name, _ in module.named_modules() if name.endswith(suffix)]:
+        made = layers.svdquant(f"{block}.attn1.to_qkv", 3 * WIDTH, WIDTH, bias=False)
+        spread(expected, made, f"{block}.attn1", "to_q", "to_k", "to_v", bias=False)
+        made = layers.svdquant(f"{block}.attn2.to_q", WIDTH, WIDTH, bias=False)
+        spread(expected, made, block, "attn2.to_q", bias=False)
+        for name, rows, columns in (
+            ("attn1.to_out.0", WIDTH, WIDTH),
+            ("attn2.to_out.0", WIDTH, WIDTH),
+            ("ff.net.0.proj", 2 * WIDE, WIDTH),
+            ("ff.net.2", WIDTH, WIDE),  # behind a gated GELU, to which nothing is added
+        ):
+            spread(expected, layers.svdquant(f"{block}.{name}", rows, columns, old=True), block, name)
+    return module, expected
+
+
 def t5(layers: Layers) -> tuple[torch.nn.Module, Expected]:
     config = transformers.T5Config(
         d_model=256, d_kv=64, d_ff=512, num_layers=1, num_heads=4, vocab_size=64, feed_forward_proj="gated-gelu"
@@ -145,6 +176,8 @@ MODELS = {
     "flux-fp4": (flux, "FluxTransformer2DModel", True),
     "qwen": (qwen, "QwenImageTransformer2DModel", False),
     "z-image": (z_image, "ZImageTransformer2DModel", True),
+    "sdxl": (sdxl, "UNet2DConditionModel", False),
+    "sdxl-fp4": (sdxl, "UNet2DConditionModel", True),
     "t5": (t5, "T5EncoderModel", False),
 }
 

@@ -77,7 +77,9 @@ def changed(kind: str, folder: Path, name: str, tensor: Tensor | None, config: d
     tensors = {**load(made.file), name: tensor}
     metadata = dict(read_header(path).metadata)
     path.write_bytes(save({key: value for key, value in tensors.items() if value is not None}, metadata or None))
-    merge_headers(path, [read_header(path)], {**made.config, **config})
+    merge_headers(
+        path, [read_header(path)], {key: value for key, value in {**made.config, **config}.items() if value is not None}
+    )
 
 
 ONE = torch.ones(1)
@@ -95,6 +97,13 @@ STRANGE = {
     "groups of another size": ("torchao-float8", "a._weight_scale", torch.ones(32, 2), {}, r"for \[1, 64\] values"),
     "tiles of another size": ("torchao-nvfp4", "a._weight_scale", torch.ones(8).to(torch.float8_e4m3fn), {}, "holds 8 numbers"),
     "codes without scales": ("quanto-int8", "a.weight._scale", None, {}, r"a\.weight\._data"),
+    "half of the codes": (
+        "quanto-int4", "a.weight._data._data", torch.zeros(8, 128, dtype=torch.uint8), {}, "of int2, .* says int4"),
+    "twice the codes": (
+        "quanto-int2", "a.weight._data._data", torch.zeros(16, 128, dtype=torch.uint8), {}, "of int4, .* says int2"),
+    "codes of another type": ("quanto-int8", "a.bias", None, {"weights_dtype": "float8"}, "of int8, .* says float8"),
+    "codes of another type than transformers says": (
+        "quanto-int4", "a.bias", None, {"weights_dtype": None, "weights": "int2"}, "of int4, .* says int2"),
     "groups that are missing": ("quanto-int4", "a.weight._scale", torch.ones(9, 1), {}, "no 9 groups"),
 }  # fmt: skip
 

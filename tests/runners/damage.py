@@ -1,4 +1,4 @@
-"""Damages quantised weight files five thousand times, opens them, and writes the table in docs/soak.md; two minutes.
+"""Damages quantised weight files five thousand times, opens them, and writes the table in docs/soak.md.
 
 An error of the file or the right weights are good; wrong weights or a traceback are not. Parts: each a thousand files.
 """

@@ -1,7 +1,8 @@
 """optimum-quanto's weights, in folders of Diffusers: eight bits with a scale for each row, four and two bits in groups.
 
 Codes of few bits stand in rows of groups; the bytes hold the first rows in their lowest bits and the last ones in their
-highest. Nothing in the file says how many rows the weight itself has, so its shape is that of one row.
+highest. Nothing in the file says how many rows the weight itself has, so its shape is that of one row; how many bits a
+code has is told from sizes, and compared with what the folder says.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ def _bytes(found: Found, options: Options) -> tuple[int, ...]:
     )
     ones = (1,) * (len(weight.shape) - 1)
     require_shape(found, "scale", (weight.shape[0], *ones), (), dtypes=FLOATS)
+    _as_said("int8" if weight.dtype == "I8" else "float8", options)
     return weight.shape
 
 
@@ -31,7 +33,17 @@ def _bits(found: Found, options: Options) -> tuple[int, ...]:
     require(weight.shape[0] in (ceiling(groups, 2), ceiling(groups, 4)), f"weight has no {groups} groups")
     require_shape(found, "scale", (groups, 1), dtypes=FLOATS)
     require_shape(found, "shift", (groups, 1), dtypes=(*FLOATS, "I8", "U8"))
+    _as_said(f"int{_width(found)}", options)
     return (groups * weight.shape[1],)
+
+
+def _width(found: Found) -> int:
+    return 4 if found["weight"].shape[0] * 2 >= count(found["scale"]) else 2
+
+
+def _as_said(kind: str, options: Options) -> None:
+    said = options.get("weights_dtype", kind)
+    require(said == kind, f"its codes have the sizes of {kind}, the folder's quantization_config says {said}")
 
 
 BYTES = Format(
@@ -48,5 +60,5 @@ BITS = Format(
     needed=frozenset({"weight", "scale", "shift"}),
     layout=_bits,
     unmarked=lambda found: "scale" in found and "shift" in found,
-    label=lambda found, options: f"quanto_int{4 if found['weight'].shape[0] * 2 >= count(found['scale']) else 2}",
+    label=lambda found, options: f"quanto_int{_width(found)}",
 )

@@ -43,6 +43,9 @@ _WORDS = ("scale", "zero", "quant", "absmax", "codebook", "correction", "smooth"
 _HOLDERS = frozenset(leaf for known in FORMATS.values() for leaf in known.roles["weight"])
 """Last names of tensors that hold the codes of a layer."""
 
+_PADDED = ("nvfp4", "mxfp8")
+"""Formats whose weights may have up to 31 rows more than the layer has; its bias tells how many there are."""
+
 _SAY_THEMSELVES = ("bitsandbytes", "torchao", "quanto")
 """Methods of folders whose files say how each layer is quantised."""
 
@@ -99,11 +102,11 @@ def recognise_layers(
     _refuse_strangers(siblings, tensors, packed, taken, where)
     helpers = taken - set(packed)
     logical = {
-        key: tensor if (held := packed.get(key)) is None else _logical(held, tensors)
+        key: tensor if (held := packed.get(key)) is None else _logical(key, held, tensors)
         for key, tensor in tensors.items()
         if key not in helpers
     }
-    logical |= {name: _logical(held, tensors) for name, held in packed.items() if name not in logical}
+    logical |= {name: _logical(name, held, tensors) for name, held in packed.items() if name not in logical}
     return Recognised(logical, packed, tuple(warnings))
 
 
@@ -135,12 +138,15 @@ def _layer(
     if config is None:
         config = _old_marker(layer, leaves, tensors, markers)
     narrow = "weight" in leaves and tensors[leaves["weight"]].dtype not in WIDE
-    if config is None and given and ("scale" in leaves or narrow):
+    if config is None and "format" in given and ("scale" in leaves or narrow):
         config = given
     known = _marked(layer, config, where) if config is not None else _unmarked(leaves, tensors)
     if known is None:
         return None
-    options = {**known.settle.get(str(config.get("format")), {}), **config} if config is not None else {}
+    if config is None:
+        options = {} if "format" in given else given
+    else:
+        options = {**known.settle.get(str(config.get("format")), {}), **config}
     return layer_as(known, layer, leaves, tensors, options, where)
 
 
@@ -220,12 +226,13 @@ def _old_marker(
 
 
 def _folder_options(config: JsonValue, where: str) -> Config:
-    """What a Diffusers folder says of all of its layers, for formats without markers in files."""
+    """What a Diffusers folder says of all of its layers; with a `format` where files have no markers of it."""
     if not isinstance(config, dict):
         return {}
     method = str(config.get("quant_method", ""))
     if method in _SAY_THEMSELVES:
-        return {}
+        said = config.get("weights_dtype", config.get("weights"))  # of Diffusers; of transformers
+        return {"weights_dtype": said} if said is not None else {}
     if method in MARKED:
         return {**config, "format": method}
     raise ModelFormatError(
@@ -260,11 +267,13 @@ def _refuse_strangers(
         )
 
 
-def _logical(layer: PackedLayer, tensors: Mapping[str, TensorInfo]) -> TensorInfo:
+def _logical(name: str, layer: PackedLayer, tensors: Mapping[str, TensorInfo]) -> TensorInfo:
     found = [tensors[key] for key in layer.tensors.values()]
-    return TensorInfo(
-        layer.label, layer.shape, tensors[layer.tensors["weight"]].start, sum(item.size for item in found)
-    )
+    shape = layer.shape
+    bias = tensors.get(f"{name.removesuffix('weight')}bias")
+    if layer.format in _PADDED and bias is not None and len(bias.shape) == 1:
+        shape = (min(shape[0], max(bias.shape[0], shape[0] - 31)), *shape[1:])
+    return TensorInfo(layer.label, shape, tensors[layer.tensors["weight"]].start, sum(item.size for item in found))
 
 
 WIDE = frozenset(
