@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from graphflow import Session, Settings
+from graphflow.errors import InvalidInputError
 from graphflow.limits import LIMITS
 from graphflow.service.app import Service, make_app
 from graphflow.service.native import native_router
+from graphflow.service.serving import listen, token_of
 from tests.conftest import ROOT
 from tests.service.asking import ask, png, run
 from tests.service.conftest import Serve
@@ -243,3 +246,17 @@ def test_every_refusal_has_one_form(shared: TestClient, method: str, path: str, 
     answer = shared.request(method, path, content=body)
     assert answer.status_code == status
     assert answer.json()["message"] and answer.json()["advice"]
+
+
+@pytest.mark.parametrize("spoil", [lambda path: path.mkdir(), lambda path: path.write_bytes(b"\xff" * 40)])
+def test_a_token_that_cannot_be_read_is_told_with_its_place(tmp_path: Path, spoil: Callable[[Path], None]) -> None:
+    spoil(tmp_path / "token")
+    with pytest.raises(InvalidInputError, match="cannot be used") as told:
+        token_of(tmp_path, wanted=True)
+    assert told.value.where == str(tmp_path / "token") and "--data" in (told.value.advice or "")
+
+
+def test_an_address_of_another_machine_is_told() -> None:
+    with pytest.raises(InvalidInputError, match="cannot listen") as told:
+        listen("192.0.2.1", 0)  # an address for documentation
+    assert "--host" in (told.value.advice or "")
