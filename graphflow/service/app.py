@@ -233,7 +233,7 @@ async def _known_error(request: Request, error: Exception) -> Response:
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, StarletteHTTPException)
-    told = error.detail
+    told: Any = error.detail
     if not isinstance(told, Mapping):
         place = f"{request.method} {request.url.path}"
         told = {"message": str(told), "where": place, "advice": "/v1/openapi.json says what can be asked"}
