@@ -109,6 +109,8 @@ def to_native(flattened: Flattened, *, registry: Registry | None = None, name: s
     return _Importer(flattened, installed() if registry is None else registry).run(name)
 
 
+_NAMED = 20
+"""How many unknown types a message names."""
 _REPLACED = "replace it in ComfyUI, or write a node pack that has it (docs/node_packs.md)"
 
 
@@ -133,8 +135,13 @@ class _Importer:
                 advice="check whether it was saved empty, or with everything muted or bypassed",
             )
         if not live:
+            types = {str(node["class_type"]).strip() for node in self._flattened.prompt.values()}
+            unknown = ", ".join(quote(type) for type in sorted(types - set(RULES))[:_NAMED])
+            advice = (
+                f"add a SaveImage; nobody knows here what these nodes do: {unknown}" if unknown else "add a SaveImage"
+            )
             raise ConversionError(
-                "no node of the workflow saves or shows anything", where="ComfyUI workflow", advice="add a SaveImage"
+                "no node of the workflow saves or shows anything", where="ComfyUI workflow", advice=advice
             )
         if len(live) > LIMITS.imported:
             raise ConversionError(f"more than {LIMITS.imported:,} nodes run", where="ComfyUI workflow")

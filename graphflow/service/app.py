@@ -36,6 +36,7 @@ from graphflow.jobs.telling import error_json
 from graphflow.service.describing import describe
 from graphflow.service.guard import Guard
 from graphflow.service.options import ServiceOptions
+from graphflow.service.places import Places
 from graphflow.service.uploads import Uploads
 from graphflow.service.views import WorkflowAsked
 
@@ -91,6 +92,10 @@ class Service:
         self.jobs = Jobs(session, folder, input_folder=uploads, workers=workers, bounds=bounds)
         self.uploads = Uploads(uploads, most=options.uploads_bytes, pixels=options.pixels)
         self.uploads.prune(bounds.seconds)
+        library = session.library
+        roots = (root.path for root in library.roots)
+        kept = (folder, session.settings.cache_dir, library.hub_cache, Path(__file__).parents[1], Path.cwd())
+        self.told = Places((*roots, *kept)).hide
 
     def __enter__(self) -> Self:
         return self
@@ -189,6 +194,7 @@ def make_app(service: Service, routers: Sequence[APIRouter]) -> FastAPI:
         redirect_slashes=False,
         telemetry={"tracing": False},
     )
+    app.state.service = service
     for kind, handler in _HANDLERS.items():
         app.add_exception_handler(kind, handler)
     for router in routers:
@@ -218,21 +224,24 @@ def status_of(error: Exception) -> int:
     return next((status for kind, status in STATUS if isinstance(error, kind)), 500)
 
 
-def error_response(status: int, told: Mapping[str, Any]) -> JSONResponse:
+def error_response(request: Request, status: int, told: Mapping[str, Any]) -> JSONResponse:
     """Return the answer that tells an error."""
-    shown = {name: told.get(name) for name in ("message", "where", "advice", "problems") if name in told}
+    shown = {name: told.get(name) for name in ("message", "where", "advice", "problems")}
     headers = {"retry-after": "1"} if status == 429 else None
-    return JSONResponse(shown, status, headers=headers)
+    return JSONResponse(request.app.state.service.told(shown), status, headers=headers)
 
 
 async def _known_error(request: Request, error: Exception) -> Response:
-    return error_response(status_of(error), error_json(error))
+    return error_response(request, status_of(error), error_json(error))
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, StarletteHTTPException)
-    told = error.detail if isinstance(error.detail, Mapping) else {"message": str(error.detail)}
-    answer = error_response(error.status_code, told)
+    told: Any = error.detail
+    if not isinstance(told, Mapping):
+        place = f"{request.method} {request.url.path}"
+        told = {"message": str(told), "where": place, "advice": "/v1/openapi.json says what can be asked"}
+    answer = error_response(request, error.status_code, told)
     answer.headers.update(error.headers or {})
     return answer
 
@@ -240,7 +249,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
 async def _wrong_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     problems = list(_problems(error.errors()))
-    return error_response(422, {"message": "the request has a problem", "problems": problems})
+    return error_response(request, 422, {"message": "the request has a problem", "problems": problems})
 
 
 def _problems(errors: Iterable[Mapping[str, Any]]) -> Iterable[dict[str, str]]:
@@ -250,7 +259,8 @@ def _problems(errors: Iterable[Mapping[str, Any]]) -> Iterable[dict[str, str]]:
 
 async def _bug(request: Request, error: Exception) -> Response:
     _log.error("%s %s", request.method, request.url.path, exc_info=error)
-    return error_response(500, {"message": "this is a bug in graphflow", "advice": "the service's log has the details"})
+    told = {"message": "this is a bug in graphflow", "advice": "the service's log has the details"}
+    return error_response(request, 500, told)
 
 
 _HANDLERS: Mapping[type[Exception], Callable[[Request, Exception], Any]] = {

@@ -30,7 +30,7 @@ from graphflow.errors import (
     WorkflowError,
 )
 from graphflow.events import Event, Sink, ignore
-from graphflow.execution.output import WrittenFile, place, safe_parts
+from graphflow.execution.output import WrittenFile, place, require_folder, safe_parts
 from graphflow.execution.result import Result
 from graphflow.jobs.job import FINAL, Job, JobConflictError, QueueFullError, State, UnknownJobError
 from graphflow.service.options import DEFAULT_PORT, TOKEN_VARIABLE
@@ -81,6 +81,9 @@ class AsyncClient:
         token: What it wants to be shown; None is what ``GRAPHFLOW_TOKEN`` says.
         timeout: Seconds in which it must answer; waiting for a job takes as long as it takes.
         transport: What carries requests, for tests.
+
+    Raises:
+        InvalidInputError: The address is none.
     """
 
     def __init__(
@@ -93,6 +96,8 @@ class AsyncClient:
     ) -> None:
         token = token or os.environ.get(TOKEN_VARIABLE)
         self.address = address.rstrip("/")
+        if not self.address.lower().startswith(("http://", "https://")):
+            raise InvalidInputError("is no address of a service", where=address, advice=f"write one such as {ADDRESS}")
         self._http = httpx2.AsyncClient(
             base_url=self.address,
             headers={"authorization": f"Bearer {token}"} if token else {},
@@ -205,7 +210,11 @@ class AsyncClient:
 
     async def upload(self, path: Path | str) -> str:
         """Send a file; returns the name by which documents and inputs call it."""
-        data = await asyncio.to_thread(Path(path).read_bytes)
+        try:
+            data = await asyncio.to_thread(Path(path).read_bytes)
+        except OSError as error:
+            text = f"cannot be read: {error.strerror or error}"
+            raise InvalidInputError(text, where=str(path), advice="name another file") from error
         digest = hashlib.sha256(data).hexdigest()
         return str((await self._json("PUT", f"/v1/uploads/{digest}", content=data))["name"])
 
@@ -248,7 +257,11 @@ class AsyncClient:
         files: dict[str, list[WrittenFile]] = {}
         for file in told["files"]:
             data = (await self._ask("GET", file["url"], timeout=None)).content
-            written = await asyncio.to_thread(_write, Path(out), file["name"], data)
+            try:
+                written = await asyncio.to_thread(_write, Path(out), file["name"], data)
+            except OSError as error:
+                text = f"cannot write there: {error.strerror or error}"
+                raise InvalidInputError(text, where=str(out), advice="name another folder as out") from error
             files.setdefault(file["node"], []).append(written)
         given = told["result"]
         return Result(
@@ -275,6 +288,7 @@ class AsyncClient:
         **asked: Unpack[Asked],
     ) -> Result:
         """Queue a job, wait for it, and return what it gave; cancelling the task cancels the job."""
+        require_folder(Path(out))
         job = await self.submit(workflow, inputs, **asked)
         try:
             return await self.result(job.id, out=out, sink=sink)
@@ -304,10 +318,10 @@ class Client:
         timeout: float = 30.0,
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
+        self._inner = AsyncClient(address, token=token, timeout=timeout, transport=transport)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="graphflow-client", daemon=True)
         self._thread.start()
-        self._inner = AsyncClient(address, token=token, timeout=timeout, transport=transport)
 
     def __enter__(self) -> Self:
         return self

@@ -69,7 +69,7 @@ class Guard:
                     headers.setdefault(name, value)
             await send(message)
 
-        inner = self._files if scope["path"].startswith(UPLOADS) else self._documents
+        inner = self._files if _is_upload(scope) else self._documents
         await inner(scope, receive, answer)
 
     def _refusal(self, scope: Scope) -> Refusal | None:
@@ -83,6 +83,10 @@ class Guard:
             return 401, "a token is missing or wrong", "send the header Authorization: Bearer TOKEN"
         if not self._rate.takes((scope.get("client") or ("",))[0]):
             return 429, "too many requests", "wait a second"
+        most = self._options.upload_bytes if _is_upload(scope) else self._options.document_bytes
+        told = headers.get("content-length", "")
+        if told.isdecimal() and int(told) > most:  # one that does not say its length is cut off while it is read
+            return 413, f"the body has {int(told):,} bytes, which is more than {most:,}", "send files as uploads"
         return None
 
     def _knows(self, name: str) -> bool:
@@ -134,6 +138,10 @@ class _Rate:
         if len(self._left) > _ADDRESSES:
             self._left.popitem(last=False)
         return taken
+
+
+def _is_upload(scope: Scope) -> bool:
+    return bool(scope["path"].startswith(UPLOADS))
 
 
 def _host_of(header: str) -> str:

@@ -92,21 +92,20 @@ def _about(router: APIRouter, service: Service) -> None:
         except WorkflowError as error:
             problems, notices = list(error.problems), []
         told = [problem_json(problem) for problem in problems]
-        return Validated.model_validate({"valid": not told, "problems": told, "notices": notices})
+        return Validated.model_validate(service.told({"valid": not told, "problems": told, "notices": notices}))
 
     @router.post("/plan")
     def plan(asked: WorkflowAsked) -> dict[str, Any]:
         """Tell what a workflow would run and why, and which files it needs."""
         order = service.jobs.prepare(service.opened(asked.workflow), asked.inputs, asked.overrides)
         expanded = service.jobs.expanded(order)
-        return catalogue.plan_json(
-            session.plan(
-                expanded,
-                targets=asked.targets or shown_targets(session, expanded),
-                safety=stricter(asked.safety, session.settings.safety),
-                input_folder=service.uploads.folder,
-            )
+        made = session.plan(
+            expanded,
+            targets=asked.targets or shown_targets(session, expanded),
+            safety=stricter(asked.safety, session.settings.safety),
+            input_folder=service.uploads.folder,
         )
+        return _public_plan(service.told(catalogue.plan_json(made)), made.expanded.document.to_json())
 
     @router.get("/nodes")
     def nodes() -> list[dict[str, Any]]:
@@ -152,7 +151,7 @@ def _jobs(router: APIRouter, service: Service) -> None:
     jobs = service.jobs
 
     def shown(job: Job) -> JobView:
-        return job_view(service, job)
+        return JobView.model_validate(service.told(job_view(service, job).model_dump()))
 
     @router.post("/jobs", status_code=201, responses={200: {"model": JobView, "description": "It was there."}})
     def submit(asked: JobAsked, response: Response, key: _Key = None) -> JobView:
@@ -179,7 +178,9 @@ def _jobs(router: APIRouter, service: Service) -> None:
     ) -> JobPage:
         """List jobs, the newest first."""
         found = jobs.jobs(state or (), limit=limit, before=before)
-        rows = [JobSummary(**{name: getattr(job, name) for name in JobSummary.model_fields}) for job in found]
+        rows = [
+            JobSummary(**service.told({name: getattr(job, name) for name in JobSummary.model_fields})) for job in found
+        ]
         return JobPage(jobs=rows, next=rows[-1].id if len(rows) == limit else None)
 
     @router.get("/jobs/{id}")
@@ -220,7 +221,7 @@ def _jobs(router: APIRouter, service: Service) -> None:
     @router.get("/jobs/{id}/attempts")
     def attempts(id: _Id) -> list[AttemptView]:
         """Tell each time that a job was carried out, and why it gave nothing."""
-        return [AttemptView(**attempt.to_json()) for attempt in jobs.attempts(id)]
+        return [AttemptView(**service.told(attempt.to_json())) for attempt in jobs.attempts(id)]
 
     @router.get("/jobs/{id}/workflow")
     def document(id: _Id) -> dict[str, Any]:
@@ -255,7 +256,7 @@ def _events(router: APIRouter, service: Service) -> None:
                 if told is None:
                     yield b":\n\n"
                 else:
-                    yield f"id: {told[0]}\ndata: {_line(told[1])}\n\n".encode()
+                    yield f"id: {told[0]}\ndata: {_line(service.told(told[1]))}\n\n".encode()
 
         return StreamingResponse(lines(), media_type="text/event-stream", headers={"x-accel-buffering": "no"})
 
@@ -269,7 +270,7 @@ def _events(router: APIRouter, service: Service) -> None:
             async for told in feed.follow(after, beat=_BEAT):
                 if told is None:
                     continue
-                await websocket.send_text(_line({"number": told[0], **told[1]}))
+                await websocket.send_text(_line(service.told({"number": told[0], **told[1]})))
                 if feed.preview is not None and feed.preview is not seen:
                     seen = feed.preview
                     await websocket.send_bytes(await run_in_threadpool(jpeg, seen))
@@ -309,6 +310,13 @@ def job_view(service: Service, job: Job) -> JobView:
 
 def _line(what: Any) -> str:
     return json.dumps(what, ensure_ascii=False, separators=(",", ":"), default=repr)
+
+
+def _public_plan(plan: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:
+    """Leave out where model files stand on this machine; the document goes back as it came."""
+    for step in plan["steps"]:
+        step["files"] = [{name: value for name, value in file.items() if name != "path"} for file in step["files"]]
+    return {**plan, "workflow": document}
 
 
 def _public(row: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import signal
@@ -34,7 +35,7 @@ def token_of(folder: Path, *, wanted: bool) -> tuple[str | None, str]:
         wanted: Whether there must be one.
 
     Raises:
-        InvalidInputError: It is too short to be one.
+        InvalidInputError: It is too short to be one, or cannot be read or written.
     """
     given, place = os.environ.get(TOKEN_VARIABLE, ""), TOKEN_VARIABLE
     if not given and not wanted:
@@ -42,13 +43,17 @@ def token_of(folder: Path, *, wanted: bool) -> tuple[str | None, str]:
     if not given:
         path = folder / "token"
         place = str(path)
-        folder.mkdir(parents=True, exist_ok=True)
         before = os.umask(0o077)
         try:
+            folder.mkdir(parents=True, exist_ok=True)
             write_new(path, secrets.token_urlsafe(32).encode())
+            given = path.read_text("ascii").strip()
+        except (OSError, UnicodeError) as error:
+            text = getattr(error, "strerror", None) or "it holds no token"
+            advice = f"name another folder with --data, remove the file, or set {TOKEN_VARIABLE}"
+            raise InvalidInputError(f"cannot be used: {text}", where=place, advice=advice) from error
         finally:
             os.umask(before)
-        given = path.read_text("utf-8").strip()
     if len(given) < _LEAST:
         advice = "python -c 'import secrets; print(secrets.token_urlsafe())' draws one"
         raise InvalidInputError(f"a token has at least {_LEAST} characters", where=place, advice=advice)
@@ -66,9 +71,11 @@ def listen(host: str, port: int) -> socket.socket:
         listening = socket.create_server((host, port), family=family)
     except (OSError, OverflowError) as error:
         text = (getattr(error, "strerror", None) or str(error)).lower()
-        raise InvalidInputError(
-            f"cannot listen there: {text}", where=f"{host}:{port}", advice="stop what does, or choose another --port"
-        ) from error
+        elsewhere = isinstance(error, socket.gaierror) or getattr(error, "errno", None) == errno.EADDRNOTAVAIL
+        advice = "stop what does, or choose another --port"
+        if elsewhere:
+            advice = "name an address of this machine with --host: 127.0.0.1, or 0.0.0.0 for all that it has"
+        raise InvalidInputError(f"cannot listen there: {text}", where=f"{host}:{port}", advice=advice) from error
     # Connections inherit it; else an answer of two writes waits 40 ms for the client's word that the first one has come.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listening

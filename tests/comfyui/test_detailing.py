@@ -88,7 +88,8 @@ def folder(tmp_path: Path) -> Path:
 def run(result: Imported, folder: Path, *targets: str) -> list[torch.Tensor]:
     """Run with the packaged model and random weights in place of others; returns the pictures of nodes."""
     document = result.require()
-    document.nodes["1"].params["model"] = "shapes"
+    if "1" in document.nodes:
+        document.nodes["1"].params["model"] = "shapes"
     settings = Settings(
         models=(folder / "models",), cache_dir=folder / "cache", offline=True, safety="off", stand_in=True
     )
@@ -134,6 +135,29 @@ def test_what_is_inpainted_in_a_cut_out_changes_the_mask_and_no_more(folder: Pat
     inside[20 - 12 : 60 + 12, 30 - 12 : 70 + 12] = True  # grown by 4, and blended over 4 + 4
     changed = (before - after).abs().amax((0, 1)) > 0
     assert not changed[~inside].any() and changed[20:60, 30:70].float().mean() > 0.9
+
+
+@pytest.mark.parametrize("context", [None, ["10", 1]])
+@pytest.mark.parametrize(
+    ("crop", "stitch", "slot", "inputs"),
+    [
+        ("InpaintCropImproved", "InpaintStitchImproved", "stitcher", CROP),
+        ("InpaintCrop", "InpaintStitch", "stitch", {}),
+    ],
+)
+def test_nothing_to_inpaint_leaves_the_picture(
+    folder: Path, crop: str, stitch: str, slot: str, inputs: dict[str, Any], context: list[Any] | None
+) -> None:
+    PIL.Image.open(folder / "in.png").convert("RGB").save(folder / "in.png")
+    around = {} if context is None else {"optional_context_mask": context}
+    nodes = {
+        "n80": node(crop, image=["10", 0], mask=["10", 1], **around, **inputs),
+        "n84": node("ImageInvert", image=["80", 1]),
+        "n85": node(stitch, **{slot: ["80", 0]}, inpainted_image=["84", 0]),
+        "n90": node("PreviewImage", images=["85", 0]),
+    }
+    before, after = run(sound(used(**nodes)), folder, "85")
+    assert torch.equal(before, after)
 
 
 def test_tiles_of_a_larger_picture_are_drawn_one_by_one(folder: Path) -> None:

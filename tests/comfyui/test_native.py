@@ -454,3 +454,9 @@ def test_file_names_follow_the_widgets_that_they_name() -> None:
     assert flattened.prompt["9"]["inputs"]["filename_prefix"].startswith("%date:yyyy%/156680208700286_normal_")
     at = to_native(to_prompt(document, now=datetime(2024, 3, 7))).document
     assert at.nodes["9"].params["filename_prefix"] == "2024/156680208700286_normal_%Nobody.x%_512"
+
+
+def test_where_nothing_saves_the_unknown_nodes_are_named() -> None:
+    with pytest.raises(ConversionError, match="saves or shows anything") as caught:
+        imported({"1": node("Ünknown Thing"), "2": node("EmptyLatentImage", width=64, height=64, batch_size=1)})
+    assert "Ünknown Thing" in (caught.value.advice or "") and "EmptyLatentImage" not in (caught.value.advice or "")

@@ -70,7 +70,7 @@ def test_a_shell_with_the_engine_in_a_process(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = program("class Engine")
-    assert next(block for block in BLOCKS if "class Engine" in block).count("\n") <= 110
+    assert next(block for block in BLOCKS if "class Engine" in block).count("\n") <= 100
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
     engine = names["Engine"]("jobs", "--nodes", str(ROOT / "tests" / "cli" / "pack.py"))
     nodes = {

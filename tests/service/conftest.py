@@ -24,7 +24,6 @@ def served(folder: Path, settings: dict[str, Any] | None = None, **options: Any)
     with ToySession(folder).fresh(**(settings or {})) as session:
         service = Service(session, folder / "service", ServiceOptions(**options))
         app = make_app(service, [native_router(service)])
-        app.state.service = service
         with TestClient(app, base_url="http://127.0.0.1:8189", raise_server_exceptions=False) as client:
             yield client
 

@@ -12,7 +12,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from graphflow import AsyncClient, Client, Result, Workflow
-from graphflow.errors import CancelledError, GraphflowError, NodeError, WorkflowError
+from graphflow.errors import CancelledError, GraphflowError, InvalidInputError, NodeError, WorkflowError
 from graphflow.events import Event, NodeFinished, RunFinished, RunStarted, Written
 from graphflow.jobs.job import JobConflictError, UnknownJobError
 from graphflow.jobs.queue import Jobs
@@ -108,3 +108,15 @@ def test_a_service_that_is_not_there_is_said() -> None:
     with Client(address) as client, pytest.raises(GraphflowError, match="does not answer") as caught:
         client.health()
     assert caught.value.where == address
+
+
+def test_what_cannot_be_read_or_written_is_said(client: Client, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InvalidInputError, match="cannot be read") as caught:
+        client.upload(tmp_path / "missing.png")
+    assert caught.value.where == str(tmp_path / "missing.png")
+    with pytest.raises(InvalidInputError, match="cannot write there") as caught:
+        client.run(chain(), out=tmp_path / "file")
+    assert caught.value.where == str(tmp_path / "file")
+    with pytest.raises(InvalidInputError, match="no address"):
+        Client("127.0.0.1:8189")

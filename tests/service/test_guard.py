@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,13 @@ import pytest
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
+from graphflow import Session, Settings
+from graphflow.errors import InvalidInputError
 from graphflow.limits import LIMITS
+from graphflow.service.app import Service, make_app
+from graphflow.service.native import native_router
+from graphflow.service.serving import listen, token_of
+from tests.conftest import ROOT
 from tests.service.asking import ask, png, run
 from tests.service.conftest import Serve
 
@@ -203,3 +210,53 @@ def test_the_services_safety_policy_wins(serve: Serve) -> None:
 def test_a_document_is_bounded(shared: TestClient) -> None:
     nodes = {f"n{number}": {"type": "toy_load"} for number in range(LIMITS.nodes + 1)}
     assert shared.post("/v1/validate", json={"workflow": {"graphflow": 2, "nodes": nodes}}).status_code == 413
+
+
+def test_no_answer_tells_where_things_stand(tmp_path: Path) -> None:
+    (tmp_path / "models" / "checkpoints").mkdir(parents=True)
+    model = {"type": "load_checkpoint", "params": {"model": "shapes"}}
+    missing = {"type": "load_checkpoint", "params": {"model": "nothing.safetensors"}}
+    picture = {"type": "load_image", "params": {"file": "nothing.png"}}
+    note = f"mine: {tmp_path}"
+    settings = Settings(models=(tmp_path / "models",), cache_dir=tmp_path / "cache", offline=True)
+    with Session(settings) as session:
+        app = make_app(service := Service(session, tmp_path / "data"), [native_router(service)])
+        with TestClient(app, base_url="http://127.0.0.1:8189", raise_server_exceptions=False) as client:
+
+            def plan(**nodes: Any) -> dict[str, Any]:
+                document = {"graphflow": 2, "description": note, "nodes": nodes, "outputs": {"x": next(iter(nodes))}}
+                return client.post("/v1/plan", json={"workflow": document}).json()  # type: ignore[no-any-return]
+
+            told = plan(model=model)
+            assert told["steps"][0]["files"][0]["name"] == "shapes" and told["workflow"].pop("description") == note
+            refused = plan(model=missing)
+            assert "…/models" in refused["problems"][0]["message"]
+            for answer in (told, refused, plan(picture=picture), client.get("/v1/models").json()):
+                text = json.dumps(answer)
+                assert "steps" in text or "nothing" in text or "shapes" in text
+                assert str(tmp_path) not in text and str(ROOT) not in text and str(Path.home()) not in text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/v1/nothing", 404), ("DELETE", "/v1/health", 405), ("GET", "/v1/nodes/nothing", 404), ("POST", "/v1/plan", 413)],
+)  # fmt: skip
+def test_every_refusal_has_one_form(shared: TestClient, method: str, path: str, status: int) -> None:
+    body = b" " * (LIMITS.document_bytes + 1) if status == 413 else b""
+    answer = shared.request(method, path, content=body)
+    assert answer.status_code == status
+    assert answer.json()["message"] and answer.json()["advice"]
+
+
+@pytest.mark.parametrize("spoil", [lambda path: path.mkdir(), lambda path: path.write_bytes(b"\xff" * 40)])
+def test_a_token_that_cannot_be_read_is_told_with_its_place(tmp_path: Path, spoil: Callable[[Path], None]) -> None:
+    spoil(tmp_path / "token")
+    with pytest.raises(InvalidInputError, match="cannot be used") as told:
+        token_of(tmp_path, wanted=True)
+    assert told.value.where == str(tmp_path / "token") and "--data" in (told.value.advice or "")
+
+
+def test_an_address_of_another_machine_is_told() -> None:
+    with pytest.raises(InvalidInputError, match="cannot listen") as told:
+        listen("192.0.2.1", 0)  # an address for documentation
+    assert "--host" in (told.value.advice or "")
