@@ -112,6 +112,7 @@ FAMILY = FluxFamily(
             layer="layer",
             texts={"text_l": "parts_l"},
             guides=True,
+            attends=True,
             channels="flux_channels",
             references=lambda _: {"offset": "on_one_sheet", "index": "numbered", "uno": "diagonal"},
             converter=diffusers_converter,
