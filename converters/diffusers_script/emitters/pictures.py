@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from ..conditionings import Conditioning, Entry
 from ..graph import Given
@@ -67,9 +68,10 @@ def add_image_prompt(emission: Emission) -> Conditioning:
     image, crop = emission.pixels("image").variable, quoted(emission.fixed("crop"))
     _ = emission.inputs["noise_augmentation"]
     seen = (emission.part("image_encoder"), ModelPart(base, "style_model"), image, crop)
-    edit = ("show_style", (*seen, emission.value(strength)))
+    factor = emission.value(strength)
+    edit: tuple[str, tuple[Any, ...]] = ("show_style", (*seen, factor))
     if by_attention:
-        edit = ("show_style_by_attention", (emission.value(strength), *seen))
+        edit = ("show_style_by_attention", (factor, *seen))
 
     def shown(entry: Entry) -> Entry:
         told = {**dict(entry.settings), **({"biased": "True"} if by_attention else {})}
