@@ -9,6 +9,7 @@ from ..conditionings import Conditioning, Entry
 from ..graph import Given
 from ..layout import quoted
 from ..models import ModelPart, PicturePrompt
+from ..nets import described
 from ..script import UnsupportedError
 from .base import Emission, Emitter
 from .loaders import constant_path, make_base
@@ -57,8 +58,13 @@ def add_image_prompt(emission: Emission) -> Conditioning:
     if not emission.fixed("style_model"):
         raise UnsupportedError("scripts carry no function for pictures that models read without a style model")
     base = make_base(emission, "STYLE_MODEL", (), name="style_model")
-    if base.description.parts["style_model"].class_name != "ReduxImageEncoder":
+    style = base.description.parts["style_model"]
+    if style.class_name != "ReduxImageEncoder":
         raise UnsupportedError("only style models of FLUX.1 can be written in scripts")
+    encoder = emission.part("image_encoder")
+    width, reads = (described(encoder).config.get("hidden_size"), style.config.get("redux_dim"))
+    if width != reads:
+        raise UnsupportedError(f"the style model reads vectors of width {reads}, the image encoder makes {width}")
     by_attention = emission.fixed("strength_type") == "attention"
     if by_attention and emission.fixed(strength) <= 0:
         if emission.fixed(strength) < 0:
@@ -67,7 +73,7 @@ def add_image_prompt(emission: Emission) -> Conditioning:
         return conditioning
     image, crop = emission.pixels("image").variable, quoted(emission.fixed("crop"))
     _ = emission.inputs["noise_augmentation"]
-    seen = (emission.part("image_encoder"), ModelPart(base, "style_model"), image, crop)
+    seen = (encoder, ModelPart(base, "style_model"), image, crop)
     factor = emission.value(strength)
     edit: tuple[str, tuple[Any, ...]] = ("show_style", (*seen, factor))
     if by_attention:
