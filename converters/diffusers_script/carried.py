@@ -38,7 +38,7 @@ _FILES: Mapping[str, tuple[Path, tuple[str, ...]]] = {
     "graphflow.sampling.samplers": (_ENGINE / "sampling/samplers", ("*",)),
     "graphflow.loading.codes": (_ENGINE / "loading/codes", ("decoding",)),
     "graphflow.basics": (_ENGINE / "basics", ("tekken", "tiles")),
-    "graphflow.vision": (_ENGINE / "vision", ("clip_pixels",)),
+    "graphflow.vision": (_ENGINE / "vision", ("clip_pixels", "style")),
     "graphflow.pixels": (_ENGINE / "pixels", ("*",)),
     __package__ + ".helpers": (_HERE / "helpers", ("*",)),
 }  # fmt: skip

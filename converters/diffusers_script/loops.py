@@ -189,6 +189,9 @@ class Loops:
         if sampling.negative is not None and sampling.guider is None:
             arguments.append(self.script.value(sampling.values["guidance_scale"]))
         denoise = self.script.assign("denoise", call(name, *arguments, **others))
+        if flow and flow.misfit:
+            self.script.need("require_fit", flow.misfit)
+            self.script.add("", call("require_fit", denoise, flow.misfit))
         hooks = guidance_hooks(sampling.model)
         for hook in hooks:
             if hook.stage in ("denoiser", "references"):

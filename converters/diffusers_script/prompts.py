@@ -96,6 +96,10 @@ class Prompts:
         flow = flow_of(entry.encoder.base)
         if flow is None or model is None:
             return settings
+        if "biased" in told and not flow.attends:
+            raise UnsupportedError(
+                "models of its family have no attention that a picture's strength changes in scripts"
+            )
         if flow.guides and "guidance" in told:
             settings["guidance"] = told["guidance"]
         if "references" in told:
@@ -193,17 +197,17 @@ class Prompts:
         return str(self.script.written[key])
 
     def _entry(self, entry: Entry, in_parts: bool) -> str:
+        if entry.edits:
+            (helper, arguments), before = entry.edits[-1], replace(entry, edits=entry.edits[:-1])
+            self.script.need(helper)
+            shown = [self._argument(item, in_parts) for item in arguments]
+            return self.script.assign(entry.node, call(helper, self.entry(before, in_parts=in_parts), *shown))
         if entry.variable:
             return entry.variable
         pipe = self.loader.text_pipe(entry.encoder)
         flow = flow_of(entry.encoder.base)
         own = traits_of(entry.encoder.base).suffix
         suffix = f"_{own}" if own else ""
-        if entry.edits:
-            (helper, arguments), before = entry.edits[-1], replace(entry, edits=entry.edits[:-1])
-            self.script.need(helper)
-            shown = [self.entry(item, in_parts=in_parts) if isinstance(item, Entry) else item for item in arguments]
-            return self.script.assign(entry.node, call(helper, self.entry(before, in_parts=in_parts), *shown))
         if flow is not None:
             return self._flow_entry(entry, pipe, flow)
         if entry.plain and not in_parts:
@@ -217,6 +221,12 @@ class Prompts:
         options: dict[str, Expression] = {} if layer is None else {"layer": str(layer)}
         options |= {"parts_l": entry.parts_l} if entry.parts_l else {}
         return self.script.assign(entry.node, call(name, pipe, entry.parts, **options))
+
+    def _argument(self, item: Any, in_parts: bool) -> Expression:
+        """What a change of an embedding reads: another prompt, a network, or an expression."""
+        if isinstance(item, ModelPart):
+            return self.loader.component(item)
+        return self.entry(item, in_parts=in_parts) if isinstance(item, Entry) else item
 
     def _flow_entry(self, entry: Entry, pipe: str, flow: FlowScripts) -> str:
         encoder = entry.encoder

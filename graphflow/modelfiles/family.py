@@ -240,6 +240,8 @@ class FlowScripts:
         velocity: The function of the family's that evaluates the network: (network, x, time, *, embeds, ...), with what
             else a prompt tells by name.
         times: The noise levels of a model.
+        misfit: The function that says of (x, references, picture_places) why `velocity` cannot draw it, with the way out;
+            empty where it always can.
         encode: The function that makes of (pipeline, parts of a prompt) what `velocity` reads: one of the exporter's, or
             of the family's.
         holder: The pipeline class that holds parts from files of their own, where the family's needs more than these.
@@ -248,6 +250,7 @@ class FlowScripts:
         layer: The option of `encode` that says which hidden layer is read; empty where none does.
         texts: Options of `encode` for texts that one encoder alone gets, by the parameter of `encode_prompt_parts`.
         guides: Whether it hears the guidance that a prompt tells.
+        attends: Whether `velocity` takes `spans` of a prompt that get more attention than others.
         channels: The function that makes further channels of a picture and the mask of its hole; empty where none are read.
         sees: Whether `encode` takes `pictures` that a prompt speaks of, and whether they are `numbered`.
         builds: Classes that scripts carry in place of a library's for text encoders, by its name.
@@ -265,12 +268,14 @@ class FlowScripts:
     velocity: str
     times: Callable[[Description], FlowTimes]
     encode: str
+    misfit: str = ""
     holder: str = ""
     options: Callable[[str], Mapping[str, Any]] = lambda _: {}
     reads: Callable[[str], str] | None = None
     layer: str = ""
     texts: Mapping[str, str] = field(default_factory=dict)
     guides: bool = False
+    attends: bool = False
     channels: str = ""
     sees: bool = False
     builds: Mapping[str, str] = field(default_factory=dict)

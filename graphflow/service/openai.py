@@ -101,7 +101,7 @@ class _Route(BoundedRoute):
                 answer: Response = await inner(request)
                 return answer
             except GraphflowError as error:
-                return _refused(status_of(error), error_json(error))
+                return _refused(status_of(error), request.app.state.service.told(error_json(error)))
             except RequestValidationError as error:
                 return _refused(400, _wrong(error.errors()))
             except StarletteHTTPException as error:

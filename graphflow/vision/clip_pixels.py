@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -45,6 +45,20 @@ def square_pixels(
     pixels = (pixels * 255).clamp(0, 255).round() / 255
     middle, spread = (pixels.new_tensor(told)[:, None, None] for told in (mean, std))
     return (pixels - middle) / spread
+
+
+def seen_pixels(encoder: Any, pixels: Tensor, crop: Crop) -> Tensor:
+    """Pictures (B, 3 or more, H, W) in [0, 1] as ComfyUI has an image encoder see them, in its dtype.
+
+    Args:
+        encoder: A transformers `CLIPVisionModelWithProjection` or `SiglipVisionModel`.
+        pixels: The pictures.
+        crop: How they become square.
+    """
+    clip = hasattr(encoder, "visual_projection")
+    told = (CLIP_MEAN, CLIP_STD) if clip else ((0.5,) * 3, (0.5,) * 3)
+    square = square_pixels(pixels, int(encoder.config.image_size), crop, *told)
+    return square.to(encoder.device, encoder.dtype)
 
 
 def clip_pixels(

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from graphflow.basics.inference import inference
 from graphflow.errors import InvalidInputError
-from graphflow.vision.clip_pixels import CLIP_MEAN, CLIP_STD, Crop, clip_pixels, square_pixels
+from graphflow.vision.clip_pixels import Crop, clip_pixels, seen_pixels
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -39,11 +39,6 @@ class PictureEncoder:
         """Whether it has one vector a picture, in a space that it shares with text."""
         return hasattr(self.module, "visual_projection")
 
-    def _square(self, pixels: Tensor, crop: Crop) -> Tensor:
-        mean, std = (CLIP_MEAN, CLIP_STD) if self.projects else ((0.5,) * 3, (0.5,) * 3)
-        square = square_pixels(pixels, int(self.module.config.image_size), crop, mean, std)
-        return square.to(self.device, self.dtype)
-
     @inference
     def vectors(self, pixels: Tensor, crop: Crop) -> Tensor:
         """One vector a picture, (B, D), in the space that it shares with text; float32 on the CPU.
@@ -61,7 +56,7 @@ class PictureEncoder:
                 where="image_encoder",
                 advice="use a CLIP image encoder; SigLIP goes with style models",
             )
-        found: Tensor = self.module(self._square(pixels, crop)).image_embeds
+        found: Tensor = self.module(seen_pixels(self.module, pixels, crop)).image_embeds
         return found.float().cpu()
 
     @inference
@@ -72,7 +67,7 @@ class PictureEncoder:
             pixels: (B, 3 or more, H, W) in [0, 1].
             crop: How they become square.
         """
-        found: Tensor = self.module(self._square(pixels, crop)).last_hidden_state
+        found: Tensor = self.module(seen_pixels(self.module, pixels, crop)).last_hidden_state
         return found.float().cpu()
 
     @inference

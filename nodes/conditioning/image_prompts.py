@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -72,32 +71,26 @@ def add_image_prompt(
                 where="image_encoder",
                 advice="Flux Redux goes with sigclip_vision_patch14_384",
             )
-        tokens = style.tokens(features).flatten(0, 1)[None]
+        tokens = style.tokens(features)
     return _seeing(conditioning, tokens if by_attention else tokens * strength, strength if by_attention else 1.0)
 
 
 def _seeing(conditioning: Conditioning, tokens: Tensor, attention: float) -> Conditioning:
-    import numpy as np
-    import torch
+    from graphflow.vision.style import attended, behind_text
 
-    # As ComfyUI has it, whose sum is in half precision.
-    bias = float(np.float16(math.log(attention)))
     entries = []
     for entry in conditioning.entries:
-        batch, first, width = entry.embedding.shape
+        first, width = entry.embedding.shape[1:]
         if width != tokens.shape[-1]:
             raise InvalidInputError(
                 f"the style model makes tokens of width {tokens.shape[-1]}, the prompt's have {width}",
                 where="style_model",
                 advice="use a style model of the family that the text encoders belong to",
             )
-        spans = entry.extras.get("attention_bias", ())
-        if bias or spans:
-            spans = (*spans, (first, first + tokens.shape[1], bias))
-        told = torch.cat([entry.embedding, tokens.expand(batch, -1, -1)], dim=1)
-        entries.append(
-            replace(entry, embedding=told, extras={**entry.extras, **({"attention_bias": spans} if spans else {})})
-        )
+        told = behind_text(entry.embedding, tokens)
+        spans = attended(entry.extras.get("attention_bias", ()), first, told.shape[1], attention)
+        extras = {**entry.extras, **({"attention_bias": spans} if spans else {})}
+        entries.append(replace(entry, embedding=told, extras=extras))
     return Conditioning(entries=tuple(entries))
 
 

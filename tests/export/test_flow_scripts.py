@@ -60,6 +60,7 @@ SAMPLE = (
     "flux/mask/denoise0.5",
     "flux/lora/kohya/eval",
     "flux/pipeline/txt2img",
+    "flux_redux/eval/two_attn_bias",
     "flux2/eval/flux2_dev/5x3",
     "flux2/eval/flux2_dev/refs2",
     "flux2/mask/euler",

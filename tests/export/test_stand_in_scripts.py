@@ -33,6 +33,10 @@ SHOWN: Nodes = {
     "small": ("resize", {**EDGES, "method": "area"}, {"images": "picture"}),
     "seen": ("encode_image", {}, {"images": "small", "vae": "vae"}),
 }
+PLAIN: Nodes = {
+    "latent": ("empty_latent", EDGES, {}),
+    "positive": ("combine_conditioning", {}, {"conditioning": "told"}),
+}
 WORKFLOWS: dict[str, Nodes] = {
     "klein": {
         **SHOWN,
@@ -66,13 +70,10 @@ WORKFLOWS: dict[str, Nodes] = {
 }
 
 
-def drawing(name: str) -> Document:
-    """One of the workflows, between the loaders of its family and what saves its pictures."""
+def drawing(name: str, own: Nodes | None = None) -> Document:
+    """A workflow of its own or given nodes, between the loaders of its family and what saves its pictures."""
     family, model, encoder, vae = LOADED[name]
-    own = WORKFLOWS.get(
-        name,
-        {"latent": ("empty_latent", EDGES, {}), "positive": ("combine_conditioning", {}, {"conditioning": "told"})},
-    )
+    own = own or WORKFLOWS.get(name, PLAIN)
     text = {"text_encoder": "encoder"}
     nodes: Nodes = {
         "model": ("load_diffusion_model", {"model": model}, {}),
@@ -126,6 +127,32 @@ def test_a_script_draws_what_the_engine_draws(name: str, fresh: Fresh, tmp_path:
         assert mine.shape == other.shape
         assert np.ptp(mine) > 1, "nothing is drawn"
         assert np.abs(mine - other).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"latent": ("empty_latent", {"width": 80, "height": 64}, {})}, "no multiples of 32 pixels"),
+        (
+            {"positive": ("add_reference_latent", {}, {"conditioning": "told", "latent": "seen"})},
+            "saw other pictures than the references",
+        ),
+    ],
+)
+def test_what_a_network_cannot_draw_ends_its_script_with_the_reason(
+    changed: Nodes, said: str, fresh: Fresh, tmp_path: Path
+) -> None:
+    own = {**SHOWN, **PLAIN, **changed}
+    document = drawing("qwen21", own)
+    make_picture(tmp_path / "picture.png")
+    with session_on(tmp_path, stand_in=True) as session:
+        write_stand_ins(session, document, tmp_path / "models", tmp_path)
+    with session_on(tmp_path, stand_in=False) as session:
+        (tmp_path / "script.py").write_text(export(document, session=session, folder=tmp_path).code, "utf-8")
+    done = fresh.run(tmp_path / "script.py", "--out", tmp_path / "out")
+    assert done.code
+    assert said in done.err
+    assert "Traceback" not in done.err
 
 
 def test_a_text_encoder_that_brings_its_tokenizer_along_is_no_quantised_one(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ from tests.families.recorded_flows import BROWNIAN_BOUND, SAMPLING_BOUND, arrays
 from tests.fresh import Fresh
 from tests.models.tiny import _write_tokenizer as write_tokenizer
 
-FAMILIES = ("chroma", "flux", "flux2", "lumina2", "qwen_image", "sd3", "z_image")
+FAMILIES = ("chroma", "flux", "flux2", "flux_redux", "lumina2", "qwen_image", "sd3", "z_image")
 """Families whose recorded workflows are exported."""
 MASKED = "lumina2/eval/mask"
 """Its prompt leaves tokens out, which no text encoder here does, and so no prompt in a script."""

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
+from ..conditionings import Conditioning, Entry
 from ..graph import Given
+from ..layout import quoted
 from ..models import ModelPart, PicturePrompt
+from ..nets import described
 from ..script import UnsupportedError
 from .base import Emission, Emitter
 from .loaders import constant_path, make_base
@@ -47,6 +51,41 @@ def apply_ip_adapter(emission: Emission) -> ModelPart:
     return replace(model, pictures=(*model.pictures, prompt))
 
 
+def add_image_prompt(emission: Emission) -> Conditioning:
+    """What a style model shows of a picture, behind the text."""
+    conditioning, strength = emission.conditioning("conditioning"), "strength"
+    assert conditioning is not None
+    if not emission.fixed("style_model"):
+        raise UnsupportedError("scripts carry no function for pictures that models read without a style model")
+    base = make_base(emission, "STYLE_MODEL", (), name="style_model")
+    style = base.description.parts["style_model"]
+    if style.class_name != "ReduxImageEncoder":
+        raise UnsupportedError("only style models of FLUX.1 can be written in scripts")
+    encoder = emission.part("image_encoder")
+    width, reads = (described(encoder).config.get("hidden_size"), style.config.get("redux_dim"))
+    if width != reads:
+        raise UnsupportedError(f"the style model reads vectors of width {reads}, the image encoder makes {width}")
+    by_attention = emission.fixed("strength_type") == "attention"
+    if by_attention and emission.fixed(strength) <= 0:
+        if emission.fixed(strength) < 0:
+            raise UnsupportedError("the strength of attention cannot be negative")
+        emission.has_no_effect()
+        return conditioning
+    image, crop = emission.pixels("image").variable, quoted(emission.fixed("crop"))
+    _ = emission.inputs["noise_augmentation"]
+    seen = (encoder, ModelPart(base, "style_model"), image, crop)
+    factor = emission.value(strength)
+    edit: tuple[str, tuple[Any, ...]] = ("show_style", (*seen, factor))
+    if by_attention:
+        edit = ("show_style_by_attention", (factor, *seen))
+
+    def shown(entry: Entry) -> Entry:
+        told = {**dict(entry.settings), **({"biased": "True"} if by_attention else {})}
+        return replace(entry, edits=(*entry.edits, edit), settings=tuple(told.items()))
+
+    return Conditioning(tuple(map(shown, conditioning.entries)))
+
+
 def _mask(emission: Emission, image: str) -> str:
     """Masks (1, B, H, W), one for each picture."""
     mask, values = emission.mask("mask"), emission.node.values
@@ -60,4 +99,5 @@ EMITTERS: dict[str, Emitter] = {
     "load_ip_adapter": load_ip_adapter,
     "load_image_encoder": load_image_encoder,
     "apply_ip_adapter": apply_ip_adapter,
+    "add_image_prompt": add_image_prompt,
 }

@@ -66,6 +66,19 @@ def keep_references(denoise, adjust=None):
     denoise.read = read_and_keep
 
 
+def require_fit(denoise, misfit):
+    """Stop where a network cannot draw what it is asked for, and say why."""
+    predict, told = denoise.predict, ("references", "picture_places")
+
+    def predict_if_fit(x, sigma, prompts):
+        for prompt in prompts:
+            if why := misfit(x, *(prompt.get(name, ()) for name in told)):
+                raise SystemExit(why)
+        return predict(x, sigma, prompts)
+
+    denoise.predict = predict_if_fit
+
+
 def skip_blocks(names, scale=3.0, start=0.01, end=0.15, rescale=0.0):
     """Away from the transformer without some blocks (Hyung et al. 2024)."""
 

@@ -40,6 +40,10 @@ def load_converted(cls, path, convert=dict, prefix="", dtype=None, **config):
     return fill_part(cls, path, convert(tensors), config)
 
 
+WRAPPER = re.compile(r"^(text|vision)_model\.")
+"""What some versions of transformers have before all names."""
+
+
 def fill_part(cls, path, tensors, config):
     """A model with tensors in the place of its weights; those too many are left out."""
     with init_empty_weights():
@@ -49,8 +53,8 @@ def fill_part(cls, path, tensors, config):
         del model.shared  # the encoder's embedding once more
         embedding = "encoder.embed_tokens.weight"
         tensors.setdefault(embedding, tensors.get("shared.weight"))
-    plain = {name.removeprefix("text_model."): name for name in model.state_dict()}
-    found = {name.removeprefix("text_model."): tensors[name] for name in tensors}
+    plain = {WRAPPER.sub("", name): name for name in model.state_dict()}
+    found = {WRAPPER.sub("", name): tensors[name] for name in tensors}
     if missing := sorted(plain.keys() - found.keys()):
         raise SystemExit(f"{path} lacks {', '.join(missing)}")
     shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}

@@ -9,10 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from graphflow.families.flow.distilled import GUIDANCE
 from graphflow.values import ConditioningEntry
-
-GUIDANCE = 3.5
-"""What a guidance-distilled model is told where nobody says it."""
 
 
 def told_guidance(

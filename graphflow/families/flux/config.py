@@ -17,8 +17,6 @@ MASK = 256
 """Numbers of a token of the mask: 8 x 8 pixels of each latent sample, 2 x 2."""
 T5_TOKENS = 256
 """Tokens that T5's prompts are filled up to."""
-GUIDANCE = 3.5
-"""What pipelines tell a guidance-distilled model where nobody says it; the same number as in what scripts carry."""
 _CONVERTED_WIDTH = 3072
 
 

@@ -17,7 +17,7 @@ from graphflow.families.flow.guidance import hearing, told_guidance
 from graphflow.families.flow.residuals import block_lists
 from graphflow.families.flux.control import FluxControl
 from graphflow.families.flux.ip_adapter import FluxPicturePrompts
-from graphflow.families.flux.network import flux_channels, flux_tokens, flux_velocity
+from graphflow.families.flux.network import flux_attention, flux_channels, flux_tokens, flux_velocity
 from graphflow.families.flux.references import PLACES
 from graphflow.families.flux.steering import DOUBLE, SINGLE
 from graphflow.sampling.latent_space import space_of
@@ -156,9 +156,5 @@ class FluxDenoiser(FlowDenoiser):
         """What is added to the scores of attention, where style models' tokens get more or less of it."""
         if not any(entry.extras.get(BIAS) for entry in entries):
             return {}
-        added = torch.zeros(len(entries), 1, text + picture, text + picture, device=self.device, dtype=self.dtype)
-        for matrix, entry in zip(added[:, 0], entries, strict=True):
-            for first, last, bias in entry.extras.get(BIAS, ()):
-                # Tokens of this picture, and of those that came later, look at it as they look at all others.
-                matrix[:first, first:last] = matrix[text:, first:last] = bias
-        return {"attention_mask": added.repeat_interleave(batch, dim=0)}
+        added = torch.stack([flux_attention(entry.extras.get(BIAS, ()), text, picture) for entry in entries])
+        return {"attention_mask": added[:, None].to(self.device, self.dtype).repeat_interleave(batch, dim=0)}

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from graphflow.families.flow.bfl_names import transformer_names
+from graphflow.families.flow.distilled import GUIDANCE
 from graphflow.families.flow.family import FlowFamily
 from graphflow.families.flow.t5_config import T5
-from graphflow.families.flux.config import GUIDANCE, T5_TOKENS, diffusers_converter, infer_transformer, schedule, times
+from graphflow.families.flux.config import T5_TOKENS, diffusers_converter, infer_transformer, schedule, times
 from graphflow.families.flux.control_config import CONTROL, EXTRA, control_kinds, control_names, infer_control
 from graphflow.families.flux.ip_adapter_config import IP_ADAPTER, MARK, infer_ip_adapter, ip_adapter_names
 from graphflow.families.flux.sizes import KONTEXT_SIZES
@@ -97,7 +98,7 @@ FAMILY = FluxFamily(
         network="transformer",
         sources=(
             "graphflow.families.flow.exact_times",
-            "graphflow.families.flow.guidance",
+            "graphflow.families.flow.distilled",
             "graphflow.families.flow.patches",
             "graphflow.families.flux.references",
             "graphflow.families.flux.network",
@@ -111,6 +112,7 @@ FAMILY = FluxFamily(
             layer="layer",
             texts={"text_l": "parts_l"},
             guides=True,
+            attends=True,
             channels="flux_channels",
             references=lambda _: {"offset": "on_one_sheet", "index": "numbered", "uno": "diagonal"},
             converter=diffusers_converter,

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from graphflow.families.flow.distilled import GUIDANCE
 from graphflow.families.flow.exact_times import exact_numbers
-from graphflow.families.flow.guidance import GUIDANCE
 from graphflow.families.flow.patches import pack, positions, unpack, whole_patches
 
 
@@ -25,6 +25,7 @@ def flux_velocity(
     beside: Tensor | None = None,
     references: Sequence[Tensor] = (),
     arrange: Callable[..., list[Tensor]] | None = None,
+    spans: Sequence[tuple[int, int, float]] = (),
     **added: Any,
 ) -> Tensor:
     """The flow's velocity, (B, C, h, w) as x.
@@ -39,6 +40,7 @@ def flux_velocity(
         beside: Further channels (B, c, h, w), of Fill, Canny and Depth models.
         references: Latents (B, C, h', w') of pictures to look at.
         arrange: Where these stand: from their (rows, columns), and rows and columns of the picture, to places.
+        spans: Tokens of the text that get more attention, see :func:`flux_attention`.
         added: Further arguments of the network.
     """
     height, width = x.shape[-2:]
@@ -46,6 +48,10 @@ def flux_velocity(
     heard = [time]
     if network.config.guidance_embeds:
         heard.append(torch.full_like(time, GUIDANCE) if guidance is None else guidance)
+    if spans:
+        mask = flux_attention(spans, embeds.shape[1], tokens.shape[1]).to(x)
+        bias = {"attention_mask": mask.expand(len(x), 1, -1, -1)}
+        added["joint_attention_kwargs"] = bias
     projection = network.time_text_embed.time_proj
     with exact_numbers(projection, *(1000 * number for number in heard)):
         output: Tensor = network(
@@ -88,3 +94,18 @@ def flux_channels(picture: Tensor, hole: Tensor | None = None) -> Tensor:
         return picture
     mask = functional.pixel_unshuffle(hole, 8)
     return torch.cat([picture, mask.expand(len(picture), -1, -1, -1)], dim=1)
+
+
+def flux_attention(spans: Sequence[tuple[int, int, float]], text: int, picture: int) -> Tensor:
+    """What is added to the scores of attention, (T + n, T + n), where tokens of pictures in a prompt get more or less of it.
+
+    Args:
+        spans: First token, behind the last, and the logarithm of the factor of each picture.
+        text: Tokens T of the prompt.
+        picture: Tokens n of the picture that is made, and of those that it looks at.
+    """
+    matrix = torch.zeros(text + picture, text + picture)
+    for first, last, bias in spans:
+        # Tokens of this picture, and of those that came later, look at it as they look at all others.
+        matrix[:first, first:last] = matrix[text:, first:last] = bias
+    return matrix

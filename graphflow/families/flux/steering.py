@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from graphflow.families.flow.distilled import GUIDANCE
 from graphflow.families.flow.exact_times import exact_numbers
-from graphflow.families.flow.guidance import GUIDANCE
 from graphflow.families.flow.patches import pack, whole_patches
 from graphflow.families.flow.residuals import Residuals, block_lists, over_blocks, summed
 from graphflow.families.flux.network import flux_tokens

@@ -92,7 +92,7 @@ FAMILY = Flux2Family(
         network="transformer",
         sources=(
             "graphflow.families.flow.exact_times",
-            "graphflow.families.flow.guidance",
+            "graphflow.families.flow.distilled",
             "graphflow.families.flow.language_states",
             "graphflow.families.flow.patches",
             "graphflow.families.flux2.network",

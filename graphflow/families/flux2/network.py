@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from graphflow.families.flow.distilled import GUIDANCE
 from graphflow.families.flow.exact_times import exact_numbers
-from graphflow.families.flow.guidance import GUIDANCE
 from graphflow.families.flow.patches import pack, positions, unpack
 
 TEXT = 512

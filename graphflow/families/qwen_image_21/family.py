@@ -114,6 +114,7 @@ FAMILY = QwenImage21Family(
         ),
         flow=FlowScripts(
             velocity="qwen_image_21_velocity",
+            misfit="qwen_image_21_misfit",
             times=times,
             encode="encode_with_qwen3_vl",
             holder="QwenImagePipeline",

@@ -40,13 +40,10 @@ def qwen_image_21_velocity(
     Raises:
         ValueError: The text encoder saw other pictures, or an edge is odd.
     """
+    if why := qwen_image_21_misfit(x, references, picture_places):
+        raise ValueError(why)
     height, width = x.shape[-2:]
-    if height % TOKEN or width % TOKEN:
-        raise ValueError("the edges of the picture are no multiples of 32 pixels")
     places = picture_places if references else ()
-    sizes = [tuple(picture.shape[-2:]) for picture in references]
-    if [(TOKEN * rows, TOKEN * columns) for _, rows, columns in places] != sizes:
-        raise ValueError("the text encoder saw other pictures than the references")
     pictures, length = [*references, x], embeds.shape[1]
     count = length + height * width // TOKEN**2
     seen = torch.zeros(1, count, dtype=torch.bool, device=x.device)
@@ -71,3 +68,19 @@ def qwen_image_21_velocity(
             return_dict=False,
         )[0]
     return unpack(output[:, -height * width :], height, width, 1)
+
+
+def qwen_image_21_misfit(
+    x: Tensor, references: Sequence[Tensor] = (), picture_places: Sequence[tuple[int, int, int]] = ()
+) -> str:
+    """What keeps the network from drawing; empty where nothing does. Arguments are those of its velocity."""
+    if any(edge % TOKEN for edge in x.shape[-2:]):
+        return "The edges of the picture are no multiples of 32 pixels; choose such a size."
+    places = picture_places if references else ()
+    sizes = [tuple(picture.shape[-2:]) for picture in references]
+    if [(TOKEN * rows, TOKEN * columns) for _, rows, columns in places] != sizes:
+        return (
+            "The text encoder saw other pictures than the references; "
+            "have it read the instruction and the pictures together."
+        )
+    return ""
