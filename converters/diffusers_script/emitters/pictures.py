@@ -56,8 +56,8 @@ def _scale(emission: Emission, model: ModelPart) -> str:
     if part == "all":
         return strength
     config = model.base.description.parts["unet"].config
-    count, blocks = config.get("layers_per_block"), config.get("down_block_types", ("",))
-    if not isinstance(count, int) or not blocks[-1].startswith("CrossAttn"):
+    count, blocks = config.get("layers_per_block"), config.get("down_block_types")
+    if not isinstance(count, int) or not isinstance(blocks, list) or not str(blocks[-1]).startswith("CrossAttn"):
         raise UnsupportedError("style and layout act in the layers of SDXL alone")
     after = ", 0.0" * (count - 1)
     layers = {
