@@ -82,7 +82,8 @@ def _type_hint(kind: LinkType, parameter: InputSpec, node: CheckedNode, registry
     if kind.name in {type_name(recipe) for recipe in Recipe.__subclasses__()}:
         return ""
     for spec in registry.specs.values():
-        takes = any(given.linked and given.required and given.type == kind for given in spec.inputs.values())
-        if takes and spec.primary and fits(spec.output_types[spec.primary], parameter.type):
+        needs = [given.type for given in spec.inputs.values() if given.linked and given.required]
+        gives = spec.output_types[spec.primary] if spec.primary else None
+        if gives and fits(gives, parameter.type) and kind in needs and gives not in needs:
             return f"put {spec.type} between them"
     return ""

@@ -152,7 +152,9 @@ def _is_plain(sampling: Sampling) -> bool:
 
 def _with_text(sampling: Sampling, text: str) -> Sampling:
     (entry, *_) = sampling.positive.entries
-    return replace(sampling, positive=replace(sampling.positive, entries=(replace(entry, text=text, parts=""),)))
+    return replace(
+        sampling, positive=replace(sampling.positive, entries=(replace(entry, text=text, parts="", bytes=0),))
+    )
 
 
 def save_latent(emission: Emission) -> None:
