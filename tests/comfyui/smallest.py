@@ -105,6 +105,9 @@ _GIVERS: Prompt = {
         "easy preSampling", pipe=["easy", 0], steps=1, cfg=2.0, sampler_name="euler", scheduler="normal", seed=1
     ),
     "adapter": _node("IPAdapterModelLoader", ipadapter_file="ip-adapter_sd15.safetensors"),
+    "both": _node(
+        "Pack SDXL Tuple", **{f"base_{name}": _link(_PARTS[name]) for name in ("model", "positive", "negative")}
+    ),
     "encoded": _node("IPAdapterEncoder", ipadapter=["adapter", 0], image=_link("IMAGE")),
     "xcontrol": _node("LoadFluxControlNet", controlnet_path="flux-canny-controlnet-v3.safetensors"),
     "xcontrols": _node("ApplyFluxControlNet", controlnet=["xcontrol", 0], image=_link("IMAGE"), strength=0.5),
@@ -446,6 +449,14 @@ HINTS: Mapping[str, Mapping[str, Any]] = {
     "ImageComposite+": {"destination": _link("IMAGE"), "source": _link("IMAGE"), "offset_x": 2, "x": _link("INT")},
     "ImageListToBatch+": {"image": _link("IMAGE")},
     "MaskBatch+": {"mask1": _link("MASK"), "mask2": _link("MASK")},
+    "KSampler SDXL (Eff.)": {
+        "sdxl_tuple": ["both", 0],
+        "latent_image": _link("LATENT"),
+        "noise_seed": 1,
+        "steps": 1,
+        "refine_at_step": -1,
+        "optional_vae": _link("VAE"),
+    },
     "MaskBoundingBox+": {"mask": _link("MASK")},
     "SimpleMathDual+": {"value_1": "a + 1", "value_2": "2", "a": 1},
     "BatchCount+": {"batch": _link("IMAGE")},
