@@ -457,6 +457,8 @@ HINTS: Mapping[str, Mapping[str, Any]] = {
         "refine_at_step": -1,
         "optional_vae": _link("VAE"),
     },
+    "Image Batch": {"images_a": _link("IMAGE"), "images_b": _link("IMAGE")},
+    "Number Operation": {"number_a": _link("INT"), "number_b": 2},
     "MaskBoundingBox+": {"mask": _link("MASK")},
     "SimpleMathDual+": {"value_1": "a + 1", "value_2": "2", "a": 1},
     "BatchCount+": {"batch": _link("IMAGE")},

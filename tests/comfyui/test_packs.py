@@ -362,6 +362,8 @@ def test_style_and_composition_come_from_two_pictures_by_a_chain_of_loaders() ->
         ("LayerUtility: ImageScaleByAspectRatio V2", 4, FIT | {"scale_to_side": "longest"}, "56"),
         ("LayerUtility: ImageScaleByAspectRatio V2", 4, FIT | {"aspect_ratio": "1:1", "scale_to_side": "None"}, "64"),
         ("MaskBoundingBox+", 4, {"mask": "MASK", "padding": 2, "blur": 0}, "24"),
+        ("Number Operation", 2, {"number_a": 7, "number_b": 2, "operation": "division"}, "3"),
+        ("Number Operation", 1, {"number_a": 7, "number_b": 2, "operation": "less-than"}, "0.0"),
         ("SimpleMath+", 0, {"value": "a / 2", "a": 7}, "4"),
         ("BatchCount+", 0, {"batch": "MASK"}, "1"),
     ],
