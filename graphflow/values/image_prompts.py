@@ -26,6 +26,7 @@ class ImagePrompt:
         strength: Factor on its attention.
         start: Share of sampling at which it begins, 0 to 1.
         end: Share of sampling at which it ends.
+        part: `all` layers, or those that make `style`, `layout`, or both: `style_and_layout`.
     """
 
     adapter: IPAdapter
@@ -35,3 +36,4 @@ class ImagePrompt:
     strength: float = 1.0
     start: float = 0.0
     end: float = 1.0
+    part: str = "all"

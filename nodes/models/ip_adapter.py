@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
@@ -77,14 +77,22 @@ def apply_ip_adapter(
     ] = 1.0,
     start: Annotated[Share, Field(description="share of the sampling at which it begins")] = 0.0,
     end: Annotated[Share, Field(description="share of the sampling at which it ends")] = 1.0,
+    part: Annotated[
+        Literal["all", "style", "layout", "style_and_layout"],
+        Field(description="what the result takes after: everything, or with SDXL the style or the layout alone"),
+    ] = "all",
+    negative_image: Annotated[
+        Image | None, Field(description="a picture that the result should not take after; none is an empty one")
+    ] = None,
 ) -> Model:
     """Have the model take after pictures, beside the text; several adapters are applied by chaining.
 
-    Ye et al. 2023, arXiv:2308.06721. A batch of pictures is seen side by side.
+    Ye et al. 2023, arXiv:2308.06721. A batch of pictures is seen side by side. Style and layout are those layers that
+    InstantStyle names (Wang et al. 2024, arXiv:2404.02733).
 
     Raises:
-        InvalidInputError: The number of masks fits no pictures, or the image encoder is not the adapter's. When the
-            model is used: the adapter is for another family.
+        InvalidInputError: The number of masks or of negative pictures fits no pictures, or the image encoder is not the
+            adapter's. When the model is used: the adapter is for another family, or `part` for one other than SDXL.
     """
     import torch
 
@@ -94,12 +102,21 @@ def apply_ip_adapter(
         pooled, wanted, black = adapter.network.pooled, adapter.network.image_width, adapter.black
     with image_encoder.use() as encoder:
         pixels = encoder.prepared(image.pixels)
-        if pooled:
-            features = encoder.pooled(pixels)
+        features = encoder.pooled(pixels) if pooled else encoder.patches(pixels)
+        if negative_image is not None:
+            unwanted = encoder.prepared(negative_image.pixels)
+            nothing = encoder.pooled(unwanted) if pooled else encoder.patches(unwanted)
+        elif pooled:
             blank = torch.zeros_like(image.pixels[:1])
             nothing = encoder.pooled(encoder.prepared(blank)) if black else torch.zeros_like(features[:1])
         else:
-            features, nothing = encoder.patches(pixels), encoder.patches(torch.zeros_like(pixels[:1]))
+            nothing = encoder.patches(torch.zeros_like(pixels[:1]))
+    if len(nothing) not in (1, len(features)):
+        raise InvalidInputError(
+            f"there are {len(nothing)} negative pictures for {len(features)} pictures",
+            where="negative_image",
+            advice="give one, or one for each",
+        )
     if features.shape[-1] != wanted:
         raise InvalidInputError(
             f"the image encoder makes vectors of width {features.shape[-1]}, the IP-Adapter reads {wanted}",
@@ -115,6 +132,7 @@ def apply_ip_adapter(
         strength=strength,
         start=start,
         end=end,
+        part=part,
     )
     return model.hooked(prompt)
 

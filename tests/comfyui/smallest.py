@@ -105,6 +105,10 @@ _GIVERS: Prompt = {
         "easy preSampling", pipe=["easy", 0], steps=1, cfg=2.0, sampler_name="euler", scheduler="normal", seed=1
     ),
     "adapter": _node("IPAdapterModelLoader", ipadapter_file="ip-adapter_sd15.safetensors"),
+    "both": _node(
+        "Pack SDXL Tuple", **{f"base_{name}": _link(_PARTS[name]) for name in ("model", "positive", "negative")}
+    ),
+    "encoded": _node("IPAdapterEncoder", ipadapter=["adapter", 0], image=_link("IMAGE")),
     "xcontrol": _node("LoadFluxControlNet", controlnet_path="flux-canny-controlnet-v3.safetensors"),
     "xcontrols": _node("ApplyFluxControlNet", controlnet=["xcontrol", 0], image=_link("IMAGE"), strength=0.5),
     "xadapter": _node("LoadFluxIPAdapter", ipadatper="ip_adapter.safetensors", clip_vision="clip_vision_l.safetensors"),
@@ -416,6 +420,59 @@ HINTS: Mapping[str, Mapping[str, Any]] = {
         "model": _link("MODEL"),
         "image": _link("IMAGE"),
     },
+    "IPAdapterUnifiedLoaderCommunity": {"ipadapter": None, "preset": "Composition"},
+    **{
+        name: {
+            "ipadapter": ["adapter", 0],
+            "clip_vision": _link("CLIP_VISION"),
+            "model": _link("MODEL"),
+            "image": _link("IMAGE"),
+        }
+        for name in ("IPAdapterBatch", "IPAdapterTiled")
+    },
+    "IPAdapterStyleComposition": {
+        "ipadapter": ["adapter", 0],
+        "clip_vision": _link("CLIP_VISION"),
+        "model": _link("MODEL"),
+        "image_style": _link("IMAGE"),
+        "image_composition": _link("IMAGE"),
+    },
+    "IPAdapterEncoder": {"ipadapter": ["adapter", 0], "image": _link("IMAGE"), "mask": None},
+    "IPAdapterCombineEmbeds": {"embed1": ["encoded", 0]},
+    "IPAdapterEmbeds": {
+        "ipadapter": ["adapter", 0],
+        "clip_vision": _link("CLIP_VISION"),
+        "model": _link("MODEL"),
+        "pos_embed": ["encoded", 0],
+        "neg_embed": ["encoded", 1],
+    },
+    "ImageComposite+": {"destination": _link("IMAGE"), "source": _link("IMAGE"), "offset_x": 2, "x": _link("INT")},
+    "ImageListToBatch+": {"image": _link("IMAGE")},
+    "MaskBatch+": {"mask1": _link("MASK"), "mask2": _link("MASK")},
+    "KSampler SDXL (Eff.)": {
+        "sdxl_tuple": ["both", 0],
+        "latent_image": _link("LATENT"),
+        "noise_seed": 1,
+        "steps": 1,
+        "refine_at_step": -1,
+        "optional_vae": _link("VAE"),
+    },
+    "Image Batch": {"images_a": _link("IMAGE"), "images_b": _link("IMAGE")},
+    "Number Operation": {"number_a": _link("INT"), "number_b": 2},
+    "MaskBoundingBox+": {"mask": _link("MASK")},
+    "SimpleMathDual+": {"value_1": "a + 1", "value_2": "2", "a": 1},
+    "BatchCount+": {"batch": _link("IMAGE")},
+    "DisplayAny": {"input": _link("STRING")},
+    "LayerUtility: If ": {"if_condition": True, "when_TRUE": _link("IMAGE"), "when_FALSE": _link("IMAGE")},
+    "LayerUtility: SwitchCase": {
+        "switch_condition": "a",
+        "case_1": "a",
+        "input_1": _link("IMAGE"),
+        "input_default": None,
+    },
+    "LayerUtility: TextJoin": {"text_1": "a", "text_2": "b"},
+    "LayerUtility: StringCondition": {"text": _link("STRING"), "condition": "exclude", "sub_string": "b"},
+    "LayerUtility: PurgeVRAM": {"anything": _link("IMAGE")},
     "IPAdapterApply": {
         "ipadapter": ["adapter", 0],
         "clip_vision": _link("CLIP_VISION"),
@@ -526,6 +583,7 @@ _TAKERS: Mapping[str, tuple[str, str]] = {
     "encoded sound": ("WanSoundImageToVideo", "audio_encoder_output"),
     "camera": ("WanCameraImageToVideo", "camera_conditions"),
     "IP-Adapter": ("IPAdapter", "ipadapter"),
+    "pictures of an IP-Adapter": ("IPAdapterEmbeds", "pos_embed"),
     "latent upscaler": ("LTXVLatentUpsampler", "upscale_model"),
     "pipe": ("FromBasicPipe", "basic_pipe"),
     "detailer pipe": ("FromDetailerPipe", "detailer_pipe"),

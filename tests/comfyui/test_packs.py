@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import PIL.Image
 import pytest
 
+from graphflow import Session, Settings
 from graphflow.converters.comfyui.rules import RULES
 from graphflow.converters.comfyui.rules.needs import NEEDS, need_of
 
 from .prompts import imported, node, prompt, sound
 
+FIT = {
+    "image": "IMAGE", "aspect_ratio": "16:9", "fit": "crop", "method": "lanczos", "round_to_multiple": "8", "scale_to_length": 96,
+}  # fmt: skip
 PICTURE = {"10": node("LoadImage", image="in.png")}
 
 
@@ -292,6 +298,86 @@ def test_what_cannot_be_done_says_why(comfy: str, inputs: dict[str, Any], reason
     entry = next(entry for entry in result.report.unsupported if entry.id == "20")
     assert reason in entry.remarks[0]
     assert entry.provides
+
+
+@pytest.mark.parametrize(
+    ("kind", "part", "remark"),
+    [
+        ("linear", "all", ""),
+        ("style transfer", "style", ""),
+        ("style and composition", "style_and_layout", ""),
+        ("strong style transfer", "style", "strong style transfer is taken as the style layers alone"),
+        ("composition precise", "layout", "composition precise is taken as the layout layers alone"),
+        ("ease in-out", "all", "ease in-out is taken as linear"),
+    ],
+)
+def test_a_weight_type_names_the_layers_that_act(kind: str, part: str, remark: str) -> None:
+    loaded = node("IPAdapterModelLoader", ipadapter_file="a.safetensors")
+    applied = node(
+        "IPAdapterAdvanced", model=["4", 0], ipadapter=["11", 0], clip_vision=["13", 0], image=["10", 0], image_negative=["10", 0],
+        weight=0.7, weight_type=kind, combine_embeds="concat", start_at=0, end_at=1, embeds_scaling="V only",
+    )  # fmt: skip
+    changed = prompt(
+        n11=loaded, n12=applied, n13=node("CLIPVisionLoader", clip_name="eye"),
+        n3=node("KSampler", **prompt()["3"]["inputs"] | {"model": ["12", 0]}),
+        n4=node("CheckpointLoaderSimple", ckpt_name="sdxl/a.safetensors"),
+    )  # fmt: skip
+    result = sound(changed | PICTURE)
+    assert only(result, "apply_ip_adapter")["part"] == part
+    assert result.document.nodes["12"].links["negative_image"] == "10"
+    remarks = next(entry for entry in result.report.entries if entry.id == "12").remarks
+    assert [remark in text for text in remarks] == ([True] if remark else [])
+
+
+def test_style_and_composition_come_from_two_pictures_by_a_chain_of_loaders() -> None:
+    chain = {
+        "4": node("CheckpointLoaderSimple", ckpt_name="a_xl.safetensors"),
+        "11": node("IPAdapterUnifiedLoader", model=["4", 0], preset="PLUS (high strength)"),
+        "12": node("IPAdapterUnifiedLoader", model=["11", 0], ipadapter=["11", 1], preset="PLUS FACE (portraits)"),
+        "13": node(
+            "IPAdapterStyleComposition", model=["12", 0], ipadapter=["12", 1], image_style=["10", 0], image_composition=["14", 0],
+            weight_style=1.2, weight_composition=0.9, expand_style=False, combine_embeds="concat", start_at=0, end_at=1,
+        ),
+        "14": node("LoadImage", image="other.png"),
+        "3": node("KSampler", **prompt()["3"]["inputs"] | {"model": ["13", 0]}),
+    }  # fmt: skip
+    result = sound(prompt() | PICTURE | chain)
+    adapter = result.document.nodes[str(result.document.nodes["13"].links["ip_adapter"])]
+    assert adapter.params == {"ip_adapter": "ip-adapter-plus-face_sdxl_vit-h.safetensors"}
+    assert len([entry for entry in result.document.nodes.values() if entry.type == "load_image_encoder"]) == 1
+    first, second = result.document.nodes["13~style"], result.document.nodes["13"]
+    assert (first.params["part"], first.params["strength"], first.links["image"]) == ("style", 1.2, "10")
+    assert (second.params["part"], second.params["strength"], second.links["image"]) == ("layout", 0.9, "14")
+    assert second.links["model"] == "13~style"
+
+
+@pytest.mark.parametrize(
+    ("comfy", "slot", "inputs", "shown"),
+    [
+        ("LayerUtility: NumberCalculatorV2", 0, {"a_value": "7 px", "b_value": "2", "operator": "/"}, "3"),
+        ("LayerUtility: NumberCalculatorV2", 1, {"a_value": "7", "b_value": "0", "operator": "/"}, "0.0"),
+        ("LayerUtility: BooleanOperatorV2", 0, {"a_value": "1", "b_value": "0", "operator": "xor"}, "True"),
+        ("LayerUtility: StringCondition", 0, {"text": "a fox", "condition": "exclude", "sub_string": "fox"}, "False"),
+        ("LayerUtility: ImageScaleByAspectRatio V2", 3, FIT | {"scale_to_side": "longest"}, "96"),
+        ("LayerUtility: ImageScaleByAspectRatio V2", 4, FIT | {"scale_to_side": "longest"}, "56"),
+        ("LayerUtility: ImageScaleByAspectRatio V2", 4, FIT | {"aspect_ratio": "1:1", "scale_to_side": "None"}, "64"),
+        ("MaskBoundingBox+", 4, {"mask": "MASK", "padding": 2, "blur": 0}, "24"),
+        ("Number Operation", 2, {"number_a": 7, "number_b": 2, "operation": "division"}, "3"),
+        ("Number Operation", 1, {"number_a": 7, "number_b": 2, "operation": "less-than"}, "0.0"),
+        ("SimpleMath+", 0, {"value": "a / 2", "a": 7}, "4"),
+        ("BatchCount+", 0, {"batch": "MASK"}, "1"),
+    ],
+)  # fmt: skip
+def test_pack_nodes_compute_what_they_say(
+    tmp_path: Path, comfy: str, slot: int, inputs: dict[str, Any], shown: str
+) -> None:
+    picture = PIL.Image.new("RGBA", (64, 40), (200, 30, 40, 255))
+    picture.paste((0, 0, 0, 0), (10, 8, 30, 24))  # 20 x 16 are marked
+    picture.save(tmp_path / "in.png")
+    result = run(comfy, slot, **inputs)
+    with Session(Settings(cache_dir=tmp_path / "cache", device="cpu")) as session:
+        notices = session.run(result.document, folder=tmp_path, out=tmp_path / "out").notices
+    assert notices[-1].rpartition(": ")[2] == shown
 
 
 def test_no_type_has_both_a_rule_and_a_need() -> None:

@@ -223,6 +223,7 @@ SDXL_CASES: dict[str, Build] = {
     "refiner_loop_sized": lambda g, p: _refiner(g, p, sampler="heun"),
     "refined_again": _refined_again,
     "ip_adapter_sdxl": lambda g, p: _ip_adapter(g, p, name="tiny-ip-xl"),
+    "ip_adapter_sdxl_style": lambda g, p: _ip_adapter(g, p, name="tiny-ip-xl", part="style"),
     "lora_and_embedding": _lora_and_embedding,
     "sizes": lambda g, p: p.sample(
         positive=g.add(nodes.encode_prompt_sdxl, text_encoder=p.text_encoder, text="a red circle", width=512, crop_x=8)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from graphflow.values import Conditioning, ConditioningEntry, Image, Mask, Model
 from tests.families.controls import random, seeded
 from tests.families.ip_adapters import WIDTH, Weights, applied, manager_with, pictures, vision, weights
 from tests.families.plain_diffusers import ddim, latents, scheduler, tokenizers
-from tests.models.tiny import sd_parts, sdxl_parts
+from tests.models.tiny import make_tiny_sdxl, sd_parts, sdxl_parts
 from tests.models.tiny_manager import SD, SDXL, error, model, running, text_encoder
 
 PROMPT = "a red fox in the snow"
@@ -131,6 +132,56 @@ def test_sdxl_equals_diffusers(tmp_path: Path) -> None:
     with torch.no_grad():
         wanted = unet(x, 321, entry.embedding, added_cond_kwargs={**added, "image_embeds": [features[None]]}).sample
     assert error(found, wanted) < 1e-5
+
+
+PARTS: dict[str, dict[str, Any]] = {
+    "style": {"up": {"block_0": [0.0, 0.8, 0.0]}},
+    "layout": {"down": {"block_1": [0.0, 0.8]}},
+    "style_and_layout": {"up": {"block_0": [0.0, 0.8, 0.0]}, "down": {"block_1": [0.0, 0.8]}},
+}
+"""As Diffusers' documentation of InstantStyle writes them, for a network of two blocks where SDXL has three."""
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_style_and_layout_act_in_the_layers_that_diffusers_scales(tmp_path: Path, part: str) -> None:
+    from diffusers.loaders import IPAdapterMixin
+
+    torch.manual_seed(3)
+    small = sdxl_parts()["unet"]
+    unet = type(small).from_config({**small.config, "layers_per_block": 2}).eval()
+    unet.save_pretrained(make_tiny_sdxl(tmp_path / "two-layers") / "unet")
+    state = weights(unet, "plain", WIDTH["plain"])
+    manager = manager_with(tmp_path, adapter=state)
+    entry = ConditioningEntry(embedding=random(1, 77, 64), pooled=random(1, 32))
+    x, time, sigma = latents(), torch.tensor([321]), torch.tensor(1.0)
+    image, unwanted = pictures(), pictures(seed=5)
+    with running(manager):
+        base = model(manager, "two-layers")
+        steered = applied(base, "adapter", image, part=part, strength=0.8, negative_image=unwanted)
+        with steered.use() as loaded:
+            told = [loaded.complete(Conditioning(entries=(entry,)), 64, 64, negative=side) for side in (False, True)]
+            found = [loaded.predict(x, time, side.entries, sigma=sigma) for side in told]
+            added = loaded.added(told[0].entries, 1, 64, 64)
+        with nodes.load_image_encoder("eye").use() as encoder:
+            seen = [encoder.pooled(encoder.prepared(item.pixels)) for item in (image, unwanted)]
+    unet._load_ip_adapter_weights([{key: dict(value) for key, value in state.items()}])
+    IPAdapterMixin.set_ip_adapter_scale(SimpleNamespace(unet=unet), PARTS[part])
+    for one, features in zip(found, seen, strict=True):
+        with torch.no_grad():
+            more = {**added, "image_embeds": [features[None]]}
+            wanted = unet(x, 321, entry.embedding, added_cond_kwargs=more).sample
+        assert error(one, wanted) < 1e-5
+    assert error(found[0], found[1]) > 1e-4
+
+
+def test_style_wants_a_model_whose_layers_are_known(tmp_path: Path) -> None:
+    manager = manager_with(tmp_path, adapter=weights(sd_parts()["unet"], "plain", 24))
+    with running(manager):
+        steered = applied(model(manager, SD), "adapter", pictures(), part="style")
+        with pytest.raises(GraphflowError, match="known of SDXL alone"), steered.use():
+            pass
+        with pytest.raises(GraphflowError, match="3 negative pictures for 2"):
+            applied(model(manager, SD), "adapter", pictures(2), negative_image=pictures(3))
 
 
 def test_it_acts_within_its_share_of_the_sampling_only(tmp_path: Path) -> None:

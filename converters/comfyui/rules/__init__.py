@@ -13,10 +13,12 @@ from . import (
     cutting,
     detailers,
     efficiency,
+    essentials,
     families,
     images,
     impact,
     latents,
+    layerstyle,
     loaders,
     masks,
     model_changes,
@@ -59,6 +61,8 @@ _TOPICS = (
     cutting,
     efficiency,
     res4lyf,
+    essentials,
+    layerstyle,
 )
 
 

@@ -259,6 +259,7 @@ RULES: tuple[AnyRule, ...] = (
     Made("ImageDesaturate+", ("adjust_image",), _grey, says="adjust_image", pack=_ESSENTIALS),
     Made("ImageBatchMulti", ("batch_images",), _batched, says="batch_images", pack=_KJ),
     Made("ImageBatchMultiple+", ("batch_images",), _batched, says="batch_images", pack=_ESSENTIALS),
+    Made("Image Batch", ("batch_images",), _batched, says="batch_images", pack=_WAS),
     Made("Image Blank", ("solid_image",), _blank, says="solid_image", pack=_WAS),
     Made("GetImageSizeAndCount", ("image_size",), _counted, says="image_size", pack=_KJ),
     Made("INPAINT_MaskedFill", ("fill_masked_image",), _filled, says="fill_masked_image", pack="comfyui-inpaint-nodes"),

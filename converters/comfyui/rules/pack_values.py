@@ -13,6 +13,10 @@ from .values import expression
 _WAS, _KJ, _ESSENTIALS, _EASY = "was-node-suite-comfyui", "ComfyUI-KJNodes", "ComfyUI_essentials", "ComfyUI-Easy-Use"
 _IMPACT, _RGTHREE, _PYSSSSS = "ComfyUI-Impact-Pack", "rgthree-comfy", "ComfyUI-Custom-Scripts"
 _COMPARED = {"a = b": "==", "a <> b": "!=", "a > b": ">", "a < b": "<", "a >= b": ">=", "a <= b": "<="}
+_OPERATIONS = {
+    "addition": "+", "subtraction": "-", "division": "/", "floor division": "//", "multiplication": "*", "exponentiation": "**", "modulus": "%",
+    "greater-than": ">", "greater-than or equals": ">=", "less-than": "<", "less-than or equals": "<=", "equals": "==", "does not equal": "!=",
+}  # fmt: skip
 _SIZE = re.compile(r"\s*(\d{1,5})\s*[x×]\s*(\d{1,5})")
 
 
@@ -210,6 +214,16 @@ def _compared(builder: Builder, source: Source) -> list[Value]:
     return expression(builder, source, f"a {_COMPARED[how]} b", values)[2:3]
 
 
+def _operated(builder: Builder, source: Source) -> list[Value]:
+    """Number Operation: as a real and, cut, as a whole number."""
+    how = source.text("operation", "addition")
+    if how not in _OPERATIONS:
+        raise RefusedError(f"its operation {how} has no native counterpart")
+    values = {name: source.get(f"number_{name}", 0) for name in "ab"}
+    real, whole, _ = expression(builder, source, f"a {_OPERATIONS[how]} b", values)
+    return [real, real, whole]
+
+
 def _seeded(builder: Builder, source: Source) -> list[Value]:
     """Easy Global Seed writes seeds into other nodes; a file has them there already."""
     source.used |= set(source.inputs)
@@ -246,6 +260,7 @@ RULES: tuple[AnyRule, ...] = (
     Rule("SimpleCondition+", "switch", "evaluate:select on_true on_false", pack=_ESSENTIALS, back=False),
     Rule("easy ifElse", "switch", "boolean:select on_true on_false", pack=_EASY, back=False),
     # numbers
+    Made("Number Operation", ("expression",), _operated, says="expression", pack=_WAS),
     Rule("Number to Int", "to_int", "number:value", pack=_WAS, back=False),
     Rule("Number to Float", "to_float", "number:value", pack=_WAS, back=False),
     Rule("SimpleMathInt+", "int_value", "value", pack=_ESSENTIALS, back=False),

@@ -128,6 +128,12 @@ def _int_first(builder: Builder, source: Source) -> list[Value]:
     return [whole, real, truth]
 
 
+def _rounded_first(builder: Builder, source: Source) -> list[Value]:
+    """SimpleMath+: the nearest whole number, and the real one."""
+    real, *_ = _math(builder, source)
+    return [builder.add(source, "to_int", {"value": real, "rounding": "nearest"}, suffix="int"), real]
+
+
 def _convert(builder: Builder, source: Source) -> list[Value]:
     value = source.get("value")
     return [
@@ -313,7 +319,7 @@ RULES: tuple[AnyRule, ...] = (
     Rule("Text Random Line", "random_line", "text seed", pack="was-node-suite-comfyui", differs="another line than the node's is picked", back=False),
     # numbers
     Made("ComfyMathExpression", ("expression",), _math, says="expression"),
-    Made("SimpleMath+", ("expression",), _int_first, says="expression", pack="ComfyUI_essentials"),
+    Made("SimpleMath+", ("expression", "to_int"), _rounded_first, says="expression", pack="ComfyUI_essentials"),
     Made("easy simpleMath", ("expression",), _int_first, says="expression", pack="ComfyUI-Easy-Use"),
     Made("ComfyNumberConvert", ("to_float", "to_int"), _convert, says="to_float and to_int"),
     Made("CustomCombo", ("text_value", "int_value"), _combo, says="text_value and int_value"),

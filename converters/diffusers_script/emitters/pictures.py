@@ -35,6 +35,8 @@ def apply_ip_adapter(emission: Emission) -> ModelPart:
         emission.has_no_effect()
         return model
     assert isinstance(path, str), path
+    if not isinstance(emission.inputs["negative_image"], Given):
+        raise UnsupportedError("a picture that the result should not take after cannot be written in scripts")
     encoder, image = emission.part("image_encoder"), emission.pixels("image").variable
     if any(other.encoder.base.key != encoder.base.key for other in model.pictures):
         raise UnsupportedError("IP-Adapters with different image encoders cannot be in one pipeline")
@@ -43,7 +45,7 @@ def apply_ip_adapter(emission: Emission) -> ModelPart:
         encoder=encoder,
         image=image,
         size=str(encoder.base.description.parts["image_encoder"].config.get("image_size", 224)),
-        strength=emission.value("strength"),
+        strength=_scale(emission, model),
         start=emission.value("start"),
         end=emission.value("end"),
         mask="" if isinstance(emission.inputs["mask"], Given) else _mask(emission, image),
@@ -84,6 +86,25 @@ def add_image_prompt(emission: Emission) -> Conditioning:
         return replace(entry, edits=(*entry.edits, edit), settings=tuple(told.items()))
 
     return Conditioning(tuple(map(shown, conditioning.entries)))
+
+
+def _scale(emission: Emission, model: ModelPart) -> str:
+    """The strength: one number, or those of the layers that make style and layout in SDXL."""
+    strength = emission.value("strength")
+    part = emission.script.fixed(emission.inputs["part"], "each part has its layers")
+    if part == "all":
+        return strength
+    config = model.base.description.parts["unet"].config
+    count, blocks = config.get("layers_per_block"), config.get("down_block_types")
+    if not isinstance(count, int) or not isinstance(blocks, list) or not str(blocks[-1]).startswith("CrossAttn"):
+        raise UnsupportedError("style and layout act in the layers of SDXL alone")
+    after = ", 0.0" * (count - 1)
+    layers = {
+        "style": f'"up": {{"block_0": [0.0, {strength}{after}]}}',
+        "layout": f'"down": {{"block_{len(blocks) - 1}": [0.0, {strength}{after[5:]}]}}',
+    }
+    found = ", ".join(text for name, text in layers.items() if name in part)
+    return f"{{{found}}}"
 
 
 def _mask(emission: Emission, image: str) -> str:

@@ -109,6 +109,7 @@ class PicturePrompt:
         strength: Factor on its attention.
         high: It acts at this noise level and below.
         low: It acts at this noise level and above.
+        part: `all` layers, or those of `style`, `layout` or `style_and_layout`.
     """
 
     adapter: PictureAdapter
@@ -118,6 +119,7 @@ class PicturePrompt:
     strength: float
     high: float
     low: float
+    part: str = "all"
 
 
 @dataclass(kw_only=True, eq=False)
@@ -136,9 +138,10 @@ class PicturePrompts:
             network: The Diffusers UNet or transformer.
 
         Raises:
-            InvalidInputError: The adapter is for another family.
+            InvalidInputError: The adapter is for another family, or has no layers of style and layout.
         """
         self._require_fit(prompt.adapter, network)
+        self._require_part(prompt.part, network)
         self.prompts.append(prompt)
         self._processors.clear()
         try:
@@ -201,12 +204,15 @@ class PicturePrompts:
         scales = [
             prompt.strength if sigma is None or prompt.low <= sigma <= prompt.high else 0.0 for prompt in self.prompts
         ]
+        parts = [_layers_of(prompt.part, network) for prompt in self.prompts]
         before: dict[str, Any] = {}
         try:
             for name, processor in self._processors.items():
                 layer = network.get_submodule(name)
                 before[name] = layer.processor
-                processor.scale = scales
+                processor.scale = [
+                    scale if name.startswith(part) else 0.0 for scale, part in zip(scales, parts, strict=True)
+                ]
                 layer.set_processor(processor)
             yield
         finally:
@@ -236,6 +242,15 @@ class PicturePrompts:
         processor.to_v_ip = nn.ModuleList(network.values[index] for network in networks)
         return processor
 
+    def _require_part(self, part: str, network: Any) -> None:
+        wanted = _layers_of(part, network)
+        if not all(any(name.startswith(start) for name in self.layers(network)) for start in wanted):
+            raise InvalidInputError(
+                "which layers make style and layout is known of SDXL alone; the diffusion model has no such layers",
+                where="part",
+                advice="set part to 'all', or use a checkpoint of SDXL",
+            )
+
     def _require_fit(self, adapter: PictureAdapter, network: Any) -> None:
         layers = [*self.layers(network).values()]
         found = [(key.out_features, adapter.network.width) for key in adapter.network.keys]
@@ -246,6 +261,15 @@ class PicturePrompts:
                 where="ip_adapter",
                 advice="use an IP-Adapter that was made for the checkpoint's family",
             )
+
+
+def _layers_of(part: str, network: Any) -> tuple[str, ...]:
+    """How the names of the layers begin that make a part (InstantStyle, Wang et al. 2024, arXiv:2404.02733)."""
+    if part == "all":
+        return ("",)
+    deepest = len(getattr(network, "down_blocks", ())) - 1
+    known = {"style": "up_blocks.0.attentions.1.", "layout": f"down_blocks.{deepest}.attentions.1."}
+    return tuple(start for name, start in known.items() if name in part)
 
 
 def _flat(tokens: Tensor) -> Tensor:

@@ -139,7 +139,7 @@ def attending(hook: ImagePrompt, loaded: Any, prompts: PicturePrompts) -> Iterat
         prompts: All pictures that it attends to.
 
     Raises:
-        InvalidInputError: The adapter is for another family.
+        InvalidInputError: The adapter is for another family, or the family's layers of style and layout are not known.
     """
     sampling = loaded.model_sampling
     with hook.adapter.use() as adapter:
@@ -151,6 +151,7 @@ def attending(hook: ImagePrompt, loaded: Any, prompts: PicturePrompts) -> Iterat
             strength=hook.strength,
             high=sampling.percent_to_sigma(hook.start),
             low=sampling.percent_to_sigma(hook.end),
+            part=hook.part,
         )
         with prompts.adding(prompt, loaded.module):
             yield

@@ -1,0 +1,195 @@
+"""Values, choices, sizes and masks of the custom pack LayerStyle, which is under the MIT licence."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ..building import Builder, Const, Ref, RefusedError, Source, Value
+from .images import sized
+from .rule import AnyRule, Made, Make, Rule
+from .values import expression, value_node
+
+_PACK = "ComfyUI_LayerStyle"
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
+_METHODS = {"lanczos": "lanczos_8bit", "hamming": "bilinear", "box": "area"}
+_FITS = ("letterbox", "crop", "fill")
+_SIDES = {
+    "longest": ("c if a > b else int(c * {r})", "int(c / {r}) if a > b else c"),
+    "shortest": ("int(c * {r}) if a > b else c", "c if a > b else int(c / {r})"),
+    "None": ("a if a > b else int(b * {r})", "int(a / {r}) if a > b else b"),
+}
+"""Width and height from those of a picture (a, b), a length (c) and a ratio."""
+
+
+def _told(native: str, name: str) -> Make:
+    """Return a function for a value that also comes as a text."""
+    plain = value_node(native, name)
+
+    def make(builder: Builder, source: Source) -> list[Value]:
+        (value,) = plain(builder, source)
+        return [value, builder.add(source, "to_text", {"value": value}, suffix="text")]
+
+    return make
+
+
+def _operand(source: Source, name: str) -> Value:
+    """A link, else the first number of a text."""
+    given = source.get(name)
+    text = source.text(f"{name}_value") if given is None else ""
+    if given is not None:
+        source.used.add(f"{name}_value")
+        return given
+    found = _NUMBER.search(text)
+    return Const(0 if found is None else float(found[0]) if "." in found[0] else int(found[0]))
+
+
+def _judged(builder: Builder, source: Source) -> list[Value]:
+    """BooleanOperator."""
+    how = source.text("operator", "==")
+    special = {"xor": "not (a == b)", "not(a)": "not a", "min": "min(a, b)", "max": "max(a, b)"}
+    if how not in special and how not in ("==", "!=", ">", "<", ">=", "<=", "and", "or"):
+        raise RefusedError(f"its operator {how} has no native counterpart")
+    values = {name: _operand(source, name) for name in "ab"}
+    truth = expression(builder, source, special.get(how, f"a {how} b"), values)[2]
+    return [truth, builder.add(source, "to_text", {"value": truth}, suffix="text")]
+
+
+def _computed(builder: Builder, source: Source) -> list[Value]:
+    """NumberCalculator: a whole number, cut, and the real one."""
+    how = source.text("operator", "+")
+    special = {"nth_root": "a ** (1 / b)", "min": "min(a, b)", "max": "max(a, b)"}
+    special |= {sign: f"a {sign} b if b != 0 else 0" for sign in ("/", "//")}
+    if how not in special and how not in ("+", "-", "*", "**", "%"):
+        raise RefusedError(f"its operator {how} has no native counterpart")
+    values = {name: _operand(source, name) for name in "ab"}
+    real, whole, _ = expression(builder, source, special.get(how, f"a {how} b"), values)
+    return [whole, real, builder.add(source, "to_text", {"value": real}, suffix="text")]
+
+
+def _found(builder: Builder, source: Source) -> list[Value]:
+    """StringCondition: whether a text is, has or lacks another."""
+    how, text, part = source.text("condition", "include"), source.get("text", ""), source.get("sub_string", "")
+    if how == "equal":
+        made = builder.add(source, "text_compare", {"a": text, "b": part})
+    elif how in ("include", "exclude"):
+        made = builder.add(
+            source, "text_contains", {"text": text, "find": part}, suffix="" if how == "include" else "has"
+        )
+    else:
+        raise RefusedError(f"its condition {how} has no native counterpart")
+    if how == "exclude":
+        made = builder.add(source, "bool_math", {"a": made, "operation": "not"})
+    return [made, builder.add(source, "to_text", {"value": made}, suffix="text")]
+
+
+def _case(builder: Builder, source: Source) -> list[Value]:
+    """SwitchCase: the input whose case is the condition."""
+    wanted = source.text("switch_condition")
+    chosen = source.get("input_default")
+    for number in (3, 2, 1):
+        given = source.get(f"input_{number}")
+        if source.text(f"case_{number}") == wanted and given is not None:
+            chosen = given
+    if chosen is None:
+        raise RefusedError("the input that it chooses is not linked")
+    return [chosen]
+
+
+def _fitted(builder: Builder, source: Source) -> list[Value]:
+    """ImageScaleByAspectRatio V2: another size by a ratio and the length of a side."""
+    image, mask = source.get("image"), source.get("mask")
+    picture = image
+    if picture is None:
+        picture = builder.add(source, "mask_to_image", {"mask": mask}, suffix="mask-picture")
+    name, side, fit = (
+        source.text("aspect_ratio", "original"),
+        source.text("scale_to_side", "None"),
+        source.text("fit", "letterbox"),
+    )
+    if side not in _SIDES or fit not in _FITS:
+        raise RefusedError(f"its way to fit ({side}, {fit}) has no native counterpart")
+    if name == "custom":
+        across, down = source.number("proportional_width", 1), source.number("proportional_height", 1)
+    else:
+        source.used |= {"proportional_width", "proportional_height"}
+        parts = re.fullmatch(r"(\d{1,3}):(\d{1,3})", name)
+        across, down = (float(parts[1]), float(parts[2])) if parts else (0.0, 0.0)
+    if name != "original" and min(across, down) <= 0:
+        raise RefusedError(f"its aspect_ratio {name} is none")
+    ratio = "(a / b)" if name == "original" else f"({across:g} / {down:g})"
+    multiple = source.text("round_to_multiple", "None")
+    length = source.get("scale_to_length", 1024)
+    size: dict[str, Value] = {}
+    for edge, text in zip(("width", "height"), _SIDES[side], strict=True):
+        text = text.format(r=ratio)
+        if multiple.isdigit() and int(multiple):
+            text = f"ceil(({text}) / {int(multiple)} - 0.5) * {int(multiple)}"
+        made = sized(source, builder, picture, text, suffix=edge, c=length)
+        size[edge] = builder.ref(made.node, "rounded")
+    how = source.text("method", "lanczos")
+    inputs: dict[str, Any] = {**size, "method": _METHODS.get(how, how)}
+    native = "resize_and_pad" if fit == "letterbox" else "resize"
+    if fit == "crop":
+        inputs["crop"] = "center"
+    changed = None if image is None else builder.add(source, native, {"images": image, **inputs})
+    marked = None
+    if mask is not None:
+        shown = (
+            picture if image is None else builder.add(source, "mask_to_image", {"mask": mask}, suffix="mask-picture")
+        )
+        scaled = builder.add(source, native, {"images": shown, **inputs}, suffix="mask-size")
+        marked = builder.add(source, "mask_from_image", {"images": scaled, "channel": "red"}, suffix="mask")
+    return [changed, marked, None, size["width"], size["height"]]
+
+
+def _grown(builder: Builder, source: Source) -> list[Value]:
+    """MaskGrow: turned round, grown and blurred."""
+    mask, blur = source.get("mask"), int(source.number("blur", 4))
+    if source.flag("invert_mask", True):
+        mask = builder.add(source, "invert_mask", {"mask": mask}, suffix="inverted")
+    grow = {"mask": mask, "amount": source.get("grow", 4)}
+    made = builder.add(source, "grow_mask", grow, suffix="grown" if blur else "")
+    return [
+        builder.add(source, "blur_mask", {"mask": made, "radius": blur * 3, "sigma": float(blur)}) if blur else made
+    ]
+
+
+def _joined(builder: Builder, source: Source) -> list[Value]:
+    """TextJoin: up to four texts."""
+    texts = [text for number in range(1, 5) if (text := source.get(f"text_{number}")) is not None]
+    places = dict(zip(("first", "second", "third", "fourth"), texts, strict=False))
+    return [builder.add(source, "text_join", {**places, "separator": ", ", "skip_empty": False})]
+
+
+def _freed(builder: Builder, source: Source) -> list[Value]:
+    """PurgeVRAM: memory is freed when it is wanted."""
+    source.used |= set(source.inputs)
+    anything = source.get("anything")
+    return [anything] if isinstance(anything, Ref) else []
+
+
+RULES: tuple[AnyRule, ...] = (
+    *(
+        Made(f"LayerUtility: {name}", (native,), value_node(native, input), says=native, pack=_PACK)
+        for name, native, input in (("TextBox", "text_value", "text"), ("String", "text_value", "string"), ("Seed", "seed_value", "seed"))
+    ),
+    *(
+        Made(f"LayerUtility: {name}", (native, "to_text"), _told(native, input), says=native, pack=_PACK)
+        for name, native, input in (("Integer", "int_value", "int_value"), ("Float", "float_value", "float_value"), ("Boolean", "bool_value", "bool_value"))
+    ),
+    *(Made(f"LayerUtility: BooleanOperator{version}", ("expression", "to_text"), _judged, says="expression", pack=_PACK) for version in ("", "V2")),
+    *(Made(f"LayerUtility: NumberCalculator{version}", ("expression", "to_text"), _computed, says="expression", pack=_PACK) for version in ("", "V2")),
+    Made("LayerUtility: StringCondition", ("text_compare", "text_contains", "bool_math", "to_text"), _found, says="text_contains or text_compare", pack=_PACK),
+    Rule("LayerUtility: If ", "switch", "if_condition:select when_TRUE:on_true when_FALSE:on_false", pack=_PACK, back=False),
+    Made("LayerUtility: SwitchCase", (), _case, says="the chosen input", pack=_PACK),
+    Made("LayerUtility: TextJoin", ("text_join",), _joined, says="text_join", pack=_PACK),
+    Made("LayerUtility: PurgeVRAM", (), _freed, says="nothing: it changes no picture", pack=_PACK),
+    Made("LayerUtility: ImageScaleByAspectRatio V2", ("image_size", "expression", "resize", "resize_and_pad", "mask_to_image", "mask_from_image"), _fitted,
+         says="image_size, expression and resize or resize_and_pad", pack=_PACK),
+    Made("LayerMask: MaskGrow", ("invert_mask", "grow_mask", "blur_mask"), _grown, says="invert_mask, grow_mask and blur_mask", pack=_PACK),
+    Rule("LayerMask: MaskInvert", "invert_mask", "mask", pack=_PACK, back=False),
+    Rule("LayerUtility: GetImageSize", "image_size", "image:images", "width height", pack=_PACK, back=False),
+    Rule("LayerUtility: ColorImage", "solid_image", "width height color", pack=_PACK, back=False),
+)  # fmt: skip
+"""By ComfyUI type."""
