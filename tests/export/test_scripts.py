@@ -44,7 +44,9 @@ def test_a_case_draws_the_same_picture(name: str, models: Path, fresh: Fresh, tm
     assert row.ok, row
 
 
-@pytest.mark.parametrize("name", chosen([*CASES, *SDXL_CASES], {"sizes", "refiner", "lora_and_embedding"}))
+@pytest.mark.parametrize(
+    "name", chosen([*CASES, *SDXL_CASES], {"sizes", "refiner", "lora_and_embedding", "ip_adapter_sdxl_style"})
+)
 def test_a_case_of_sdxl_draws_the_same_picture(name: str, models: Path, fresh: Fresh, tmp_path: Path) -> None:
     session = make_session(tmp_path, models=({"path": models},))
     row = compare(fresh, name, build({**CASES, **SDXL_CASES}[name], "tiny-sdxl"), tmp_path, session=session)
