@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,6 +20,28 @@ def summed(found: Iterable[Residuals]) -> Residuals:
         for place, sample in residuals.items():
             total[place] = total[place] + sample if place in total else sample
     return total
+
+
+def added_by(
+    controls: Iterable[Mapping[str, Any]],
+    residuals: Callable[..., Residuals],
+    told: Mapping[str, Any],
+    transformer: Any,
+) -> Residuals:
+    """What several ControlNets add together.
+
+    Args:
+        controls: Of each `net`, `picture`, `strength` and, of unions, `mode`.
+        residuals: What one adds: (net, picture, told, strength, transformer, mode).
+        told: What the transformer gets.
+        transformer: The transformer.
+    """
+    found = []
+    for control in controls:
+        own = control["net"], control["picture"], told, control["strength"], transformer
+        mode = {"mode": control["mode"]} if "mode" in control else {}
+        found.append(residuals(*own, **mode))
+    return summed(found)
 
 
 def over_blocks(
@@ -51,10 +74,9 @@ def block_lists(residuals: Residuals, counts: Mapping[str, int], further: int = 
     if not residuals:
         return {}
     nothing = torch.zeros_like(next(iter(residuals.values())))
-    found, behind = {}, (0, 0, 0, further)
-    for name in counts:
-        if any(place[0] == name for place in residuals):
-            places = [(name, block) for block in range(counts[name])]
-            samples = [residuals.get(place, nothing) for place in places]
-            found[name] = [functional.pad(sample, behind) for sample in samples]
+    found = {}
+    for name in dict.fromkeys(name for name, _ in residuals):
+        places = [(name, block) for block in range(counts[name])]
+        samples = [residuals.get(place, nothing) for place in places]
+        found[name] = [functional.pad(sample, (0, 0, 0, further)) for sample in samples]
     return found

@@ -11,7 +11,7 @@ from torch import Tensor
 from graphflow.families.flow.distilled import GUIDANCE
 from graphflow.families.flow.exact_times import exact_numbers
 from graphflow.families.flow.patches import pack, whole_patches
-from graphflow.families.flow.residuals import Residuals, block_lists, over_blocks, summed
+from graphflow.families.flow.residuals import Residuals, added_by, block_lists, over_blocks
 from graphflow.families.flux.network import flux_tokens
 
 DOUBLE = "controlnet_block_samples"
@@ -39,18 +39,18 @@ def flux_residuals(
         mode: Number of the kind of pictures that a union ControlNet gets.
     """
     guidance = told["guidance"] if net.config.guidance_embeds else None
-    heard = [told["timestep"], *([] if guidance is None else [guidance])]
-    numbers = [1000 * number.float() for number in heard]
+    heard = told["timestep"], guidance
+    numbers = [1000 * number.float() for number in heard if number is not None]
     before = net.input_hint_block, net.union
     # The picture has been through the former; the latter is as it was told.
     net.input_hint_block, net.union = None, mode is not None
     modes = None
     if mode is not None:
         modes = torch.full((len(tokens), 1), mode, device=tokens.device)
-    asked = {**told, "controlnet_cond": tokens, "controlnet_mode": modes}
+    asked = {**told, "guidance": guidance, "controlnet_mode": modes}
     try:
         with exact_numbers(net.time_text_embed.time_proj, *numbers):
-            double, single = net(**asked | {"guidance": guidance}, return_dict=False)
+            double, single = net(**asked, controlnet_cond=tokens, return_dict=False)
     finally:
         net.input_hint_block, net.union = before
     blocks = len(transformer.transformer_blocks)
@@ -84,9 +84,6 @@ def flux_steered(
         "img_ids": places.to(x.device),
         "txt_ids": torch.zeros(told["embeds"].shape[1], 3, device=x.device),
     }
-    found = []
-    for control in controls:
-        own = control["net"], control["picture"], asked, control["strength"]
-        found.append(flux_residuals(*own, network, control.get("mode")))
+    found = added_by(controls, flux_residuals, asked, network)
     double, single = network.transformer_blocks, network.single_transformer_blocks
-    return block_lists(summed(found), {DOUBLE: len(double), SINGLE: len(single)})
+    return block_lists(found, {DOUBLE: len(double), SINGLE: len(single)})

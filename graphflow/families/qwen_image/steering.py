@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from graphflow.families.flow.exact_times import exact_numbers
-from graphflow.families.flow.residuals import Residuals, block_lists, over_blocks, summed
+from graphflow.families.flow.residuals import Residuals, added_by, block_lists, over_blocks
 from graphflow.families.qwen_image.places import Grid
 from graphflow.families.qwen_image.tokens import tokens_of
 
@@ -55,8 +55,5 @@ def qwen_steered(
         "timestep": time,
         "img_shapes": [[Grid(*shape)]] * len(x),
     }
-    found = []
-    for control in controls:
-        own = control["net"], control["picture"], asked, control["strength"]
-        found.append(qwen_residuals(*own, network))
-    return block_lists(summed(found), {QWEN_BLOCKS: len(network.transformer_blocks)})
+    found = added_by(controls, qwen_residuals, asked, network)
+    return block_lists(found, {QWEN_BLOCKS: len(network.transformer_blocks)})

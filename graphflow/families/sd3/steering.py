@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from graphflow.families.flow.patches import whole_patches
-from graphflow.families.flow.residuals import Residuals, block_lists, over_blocks, summed
+from graphflow.families.flow.residuals import Residuals, added_by, block_lists, over_blocks
 
 SD3_BLOCKS = "block_controlnet_hidden_states"
 
@@ -65,8 +65,5 @@ def sd3_steered(
         "pooled_projections": told["pooled"],
         "timestep": time,
     }
-    found = []
-    for control in controls:
-        own = control["net"], control["picture"], asked, control["strength"]
-        found.append(sd3_residuals(*own, network))
-    return block_lists(summed(found), {SD3_BLOCKS: len(network.transformer_blocks)})
+    found = added_by(controls, sd3_residuals, asked, network)
+    return block_lists(found, {SD3_BLOCKS: len(network.transformer_blocks)})

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from graphflow.families.flow.patches import whole_patches
-from graphflow.families.flow.residuals import Residuals, summed
+from graphflow.families.flow.residuals import Residuals, added_by
 
 LAYERS = "controlnet_block_samples"
 LENT = (
@@ -64,11 +64,7 @@ def z_image_steered(
     """
     latents, text = whole_patches(x)[:, :, None], told["embeds"]
     asked = {"x": list(latents), "t": 1 - time, "cap_feats": list(text)}
-    found = []
-    for control in controls:
-        own = control["net"], control["picture"], asked, control["strength"]
-        found.append(z_image_residuals(*own, network))
-    return by_layer(summed(found))
+    return by_layer(added_by(controls, z_image_residuals, asked, network))
 
 
 @contextmanager
