@@ -19,7 +19,7 @@ from graphflow.converters.diffusers_script.helpers.quantised import (
     read_svdquant,
 )
 from tests.closeness import assert_close
-from tests.loading.damaged import recorded
+from tests.loading.layer_files import FORMATS, recorded
 
 READERS = {
     "": read_scaled,
@@ -34,11 +34,7 @@ READERS = {
     "awq_w4a16": read_awq,
     "svdquant_w4a4": read_svdquant,
 }
-KINDS = [
-    name.removeprefix("file/")
-    for name in recorded()
-    if name.startswith("file/") and not name.startswith(("file/gguf", "file/bfl_nvfp4"))
-]
+KINDS = [kind for kind in FORMATS if not kind.startswith(("gguf", "bfl_nvfp4"))]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -19,8 +19,9 @@ from torch import Tensor
 from graphflow.errors import ModelFormatError
 from graphflow.loading.mapped import MappedFiles
 from graphflow.modelfiles.formats import read_header
+from tests.loading.layer_files import FORMATS, recorded
 from tests.loading.nunchaku import Layers
-from tests.loading.peers import RECORDED
+from tests.loading.peers import folders
 
 MUTATIONS = ("cut", "shape", "dtype", "missing", "number", "marker", "name", "bytes of the header", "offsets")
 VERDICTS = ("error", "right", "wrong", "crash")
@@ -64,19 +65,9 @@ _SCALES_ADDED = (*_UNMARKED, "fp8_scaled_old", "fp8_scaled_old_fullprec")
 @cache
 def files() -> Mapping[str, tuple[bytes, Any]]:
     """All kinds of files that are damaged, and what the configs of their folders say of them."""
-    with np.load(RECORDED) as folders:
-        layers = {
-            name.removeprefix("file/"): (
-                folders[name].tobytes(),
-                json.loads(folders[name.replace("file/", "config/")].tobytes()),
-            )
-            for name in folders
-            if name.startswith("file/")
-        }
-    singles = {name.removeprefix("file/"): data for name, data in recorded().items() if name.startswith("file/")}
     return {
-        **{kind: (data.tobytes(), None) for kind, data in singles.items()},
-        **layers,
+        **{kind: (recorded()[f"file/{kind}"].tobytes(), None) for kind in FORMATS},
+        **{kind: (made.file, made.config) for kind, made in folders().items()},
         **{f"nunchaku-{kind}": (_nunchaku(kind), None) for kind in ("int4", "fp4", "awq", "t5")},
     }
 
@@ -92,13 +83,6 @@ def _nunchaku(kind: str) -> bytes:
             layers.svdquant("transformer_blocks.0.qkv_proj", 384, 128, old=True)
             layers.svdquant("transformer_blocks.0.mlp_fc2", 128, 128, shifted=True, old=True)
     return save(layers.file)
-
-
-@cache
-def recorded() -> Mapping[str, Any]:
-    """Files of two layers that comfy-kitchen 0.2.40 and gguf 0.19 wrote, and rows of weights that they read there."""
-    with np.load(Path(__file__).parent / "recorded" / "quantised.npz") as data:
-        return dict(data)
 
 
 @dataclass(frozen=True)

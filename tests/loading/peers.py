@@ -104,6 +104,19 @@ def _made(state: Mapping[str, Tensor], config: Mapping[str, Any], dense: Tensor,
     return Made(save(named, metadata), config, dense.detach().float().clone())
 
 
+def folders() -> dict[str, Made]:
+    """All layers that are recorded; of the weight the rows :data:`SEEN`."""
+    with np.load(RECORDED) as data:
+        return {
+            kind: Made(
+                data[f"file/{kind}"].tobytes(),
+                json.loads(data[f"config/{kind}"].tobytes()),
+                torch.from_numpy(data[f"weight/{kind}"]),
+            )
+            for kind in (name.removeprefix("file/") for name in data if name.startswith("file/"))
+        }
+
+
 def record() -> None:
     """Write all layers beside those that are recorded of other programs (SDNQ 0.2.8, run apart)."""
     torch.manual_seed(7)

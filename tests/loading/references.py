@@ -1,7 +1,8 @@
 """Quantised files of four tiny models as other programs write them: comfy-kitchen 0.2.40, gguf 0.19, and plain rounding.
 
-ComfyUI 0.8.0's evaluations with these files' weights stand in ``recorded/references.npz``; digests of the files and how
-far their weights are from the unquantised ones in ``references.json``.
+`python -m tests.runners.quantised` compares them; the test suite has smaller ones, see `layer_files.py`. ComfyUI 0.8.0's
+evaluations with these files' weights stand in ``recorded/references.npz``; digests of the files and how far their weights
+are from the unquantised ones in ``references.json``.
 """
 
 from __future__ import annotations

@@ -23,15 +23,13 @@ from graphflow.modelfiles.header import TensorInfo
 from graphflow.modelfiles.quantised.summary import groups_of
 from graphflow.modelfiles.shards import read_weights
 from tests.closeness import assert_close
-from tests.loading.damaged import outcome, recorded
+from tests.loading.damaged import outcome
+from tests.loading.layer_files import FORMATS, recorded
 
 E4M3, E5M2 = torch.float8_e4m3fn, torch.float8_e5m2
 NAME = "blocks.0.weight"
 SEEN = (0, 1, 7, -1)
 """Rows of its weight that were recorded."""
-
-
-FORMATS = [name.removeprefix("file/") for name in recorded() if name.startswith("file/")]
 ROTATED = {"int8_convrot", "convrot_w4a4", "w4a8", "w4a8_u8scale", "w4a8_asym", "w6a8", "svdquant_w4a4"}
 """Formats whose weights are sums, which processors round differently."""
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load, save
@@ -17,25 +15,13 @@ from graphflow.loading.quantised.packed import PackedWeight
 from graphflow.modelfiles.formats import read_header
 from graphflow.modelfiles.shards import merge_headers
 from tests.closeness import assert_close
-from tests.loading.peers import COLUMNS, MAKERS, RECORDED, ROWS, SEEN, Made
+from tests.loading.peers import COLUMNS, MAKERS, ROWS, SEEN, Made, folders
 
 ROUNDED = ("torchao",)
 """What is read there in bfloat16."""
 
 
-def recorded() -> dict[str, Made]:
-    with np.load(RECORDED) as data:
-        return {
-            kind: Made(
-                data[f"file/{kind}"].tobytes(),
-                json.loads(data[f"config/{kind}"].tobytes()),
-                torch.from_numpy(data[f"weight/{kind}"]),
-            )
-            for kind in (name.removeprefix("file/") for name in data if name.startswith("file/"))
-        }
-
-
-LAYERS = recorded()
+LAYERS = folders()
 
 
 def read(made: Made, folder: Path) -> PackedWeight:

@@ -48,13 +48,13 @@ def schedule(variant: str) -> Config:
     return bfl_config.schedule(variant)
 
 
+MU = 2.02
+"""Logarithm of the time shift."""
+
+
 def times(description: Description) -> FlowTimes:
     """The noise levels, whatever the model and the size."""
     return FlowTimes(shift=math.exp(MU), levels=10_000)
-
-
-MU = 2.02
-"""Logarithm of the time shift."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,5 +102,7 @@ def how_asked(class_name: str) -> Asked | None:
 def script_options(class_name: str) -> Mapping[str, Any]:
     """The same as a script's function takes it."""
     asked = how_asked(class_name)
-    found = {} if asked is None else {"template": asked.template, "layers": [*asked.layers]}
-    return found | ({"least": asked.least, "filler": asked.filler} if asked is not None and asked.least else {})
+    if asked is None:
+        return {}
+    filled = {"least": asked.least, "filler": asked.filler} if asked.least else {}
+    return {"template": asked.template, "layers": [*asked.layers], **filled}
