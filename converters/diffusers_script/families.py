@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from graphflow.modelfiles.families import installed, variant_named
-from graphflow.modelfiles.family import Family, FlowScripts, FlowSteering, ScriptTraits
+from graphflow.modelfiles.family import Family
+from graphflow.modelfiles.scripts import FlowScripts, FlowSteering, ScriptTraits
 
 from .models import Base
 from .script import UnsupportedError

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from graphflow.modelfiles.family import FlowCall
+from graphflow.modelfiles.scripts import FlowCall
 
 from .conditionings import Conditioning
 from .families import flow_of, text_parts

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from graphflow.modelfiles.families import variant_named
-from graphflow.modelfiles.family import FlowScripts, FlowSteering
+from graphflow.modelfiles.scripts import FlowScripts, FlowSteering
 
 from .conditionings import TOLD, Conditioning, Control, Entry
 from .families import family_of, flow_of, steering_of, traits_of

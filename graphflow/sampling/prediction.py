@@ -15,7 +15,7 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor
 
-from graphflow.modelfiles.family import FlowTimes
+from graphflow.modelfiles.flow_times import FlowTimes
 
 from .errors import SamplingError
 from .flow_levels import FlowLevels

@@ -8,7 +8,7 @@ import re
 from graphflow.errors import ModelFormatError
 from graphflow.families.flow.bfl_config import transformer_facts
 from graphflow.modelfiles.description import Description
-from graphflow.modelfiles.family import FlowTimes
+from graphflow.modelfiles.flow_times import FlowTimes
 from graphflow.modelfiles.inferred import Inferred, Shapes, shape_of
 
 _RADIANCE = ("nerf_", "img_in_patch.")

@@ -8,7 +8,8 @@ from graphflow.families.flow.bfl_config import schedule
 from graphflow.families.flow.bfl_names import transformer_names
 from graphflow.families.flow.family import FlowFamily
 from graphflow.families.flow.t5_config import T5
-from graphflow.modelfiles.family import EncoderRole, FlowScripts, LatentFormat, ScriptTraits, Variant
+from graphflow.modelfiles.family import EncoderRole, LatentFormat, Variant
+from graphflow.modelfiles.scripts import FlowScripts, ScriptTraits
 
 FAMILY = FlowFamily(
     name="chroma",

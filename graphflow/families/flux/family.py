@@ -18,18 +18,9 @@ from graphflow.families.flux.stand_ins import STAND_INS
 from graphflow.families.flux.style import REDUX, infer_redux
 from graphflow.modelfiles.description import Config, Kind, Part
 from graphflow.modelfiles.draft import Draft
-from graphflow.modelfiles.family import (
-    EncoderRole,
-    FlowCall,
-    FlowScripts,
-    FlowSteering,
-    LatentFormat,
-    Match,
-    ScriptTraits,
-    TensorNames,
-    Variant,
-)
+from graphflow.modelfiles.family import EncoderRole, LatentFormat, Match, TensorNames, Variant
 from graphflow.modelfiles.inferred import Shapes
+from graphflow.modelfiles.scripts import FlowCall, FlowScripts, FlowSteering, ScriptTraits
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from graphflow.families.flow import bfl_config
 from graphflow.families.flow.bfl_config import transformer_facts
 from graphflow.families.flow.language_models import MISTRAL3, QWEN3
 from graphflow.modelfiles.description import Config, Description
-from graphflow.modelfiles.family import FlowTimes
+from graphflow.modelfiles.flow_times import FlowTimes
 from graphflow.modelfiles.inferred import Inferred, Shapes, shape_of
 
 

@@ -18,8 +18,9 @@ from graphflow.families.latent_diffusion.checkpoint import VAE_PREFIXES, fill_ch
 from graphflow.families.latent_diffusion.vae_config import PATCH_VAE, STATISTICS
 from graphflow.modelfiles.description import Config, Kind
 from graphflow.modelfiles.draft import Draft
-from graphflow.modelfiles.family import EncoderRole, FlowScripts, LatentFormat, Match, ScriptTraits, Variant
+from graphflow.modelfiles.family import EncoderRole, LatentFormat, Match, Variant
 from graphflow.modelfiles.inferred import Shapes
+from graphflow.modelfiles.scripts import FlowScripts, ScriptTraits
 
 _WIDE = {"linear1": 9, "mlp.0": 6, "mlp_0": 6}
 """Rows for each column of layers that have gates, by how their names end."""

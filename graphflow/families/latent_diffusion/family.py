@@ -15,8 +15,9 @@ from graphflow.families.latent_diffusion.tensor_names import LatentDiffusionName
 from graphflow.families.latent_diffusion.tokenizers import make_tokenizer
 from graphflow.modelfiles.description import Config, Guess, Kind, Part, TokenizerSpec
 from graphflow.modelfiles.draft import Draft
-from graphflow.modelfiles.family import Change, EncoderRole, Half, LatentFormat, Match, ScriptTraits, Sizes, Variant
+from graphflow.modelfiles.family import Change, EncoderRole, Half, LatentFormat, Match, Sizes, Variant
 from graphflow.modelfiles.inferred import Shapes
+from graphflow.modelfiles.scripts import ScriptTraits
 from graphflow.modelfiles.stand_in import StandIn
 
 CHUNK = 77

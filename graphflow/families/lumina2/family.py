@@ -8,7 +8,8 @@ from graphflow.families.flow.language_models import GEMMA2
 from graphflow.families.lumina2.config import BEGIN, VARIANT, infer_transformer, schedule, times
 from graphflow.families.lumina2.names import transformer_names
 from graphflow.families.lumina2.stand_ins import STAND_INS
-from graphflow.modelfiles.family import EncoderRole, FlowScripts, LatentFormat, ScriptTraits, Variant
+from graphflow.modelfiles.family import EncoderRole, LatentFormat, Variant
+from graphflow.modelfiles.scripts import FlowScripts, ScriptTraits
 
 FAMILY = FlowFamily(
     name="lumina2",

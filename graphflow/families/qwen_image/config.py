@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from graphflow.errors import ModelFormatError
 from graphflow.families.latent_diffusion.checkpoint import VAE_PREFIXES
 from graphflow.modelfiles.description import Config, Description, JsonValue
-from graphflow.modelfiles.family import FlowTimes
+from graphflow.modelfiles.flow_times import FlowTimes
 from graphflow.modelfiles.inferred import Inferred, Shapes, shape_of
 
 TEXT_CLASSES = ("Qwen2_5_VLForConditionalGeneration", "Qwen25VL")

@@ -30,18 +30,9 @@ from graphflow.families.qwen_image.names import LanguageNames, transformer_names
 from graphflow.families.qwen_image.stand_ins import STAND_INS
 from graphflow.modelfiles.description import Config, Kind, Part, TokenizerSpec
 from graphflow.modelfiles.draft import Draft
-from graphflow.modelfiles.family import (
-    Change,
-    EncoderRole,
-    FlowScripts,
-    FlowSteering,
-    LatentFormat,
-    Match,
-    ScriptTraits,
-    TensorNames,
-    Variant,
-)
+from graphflow.modelfiles.family import Change, EncoderRole, LatentFormat, Match, TensorNames, Variant
 from graphflow.modelfiles.inferred import Shapes
+from graphflow.modelfiles.scripts import FlowScripts, FlowSteering, ScriptTraits
 
 
 @dataclass(frozen=True, kw_only=True)

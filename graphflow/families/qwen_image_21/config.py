@@ -8,7 +8,7 @@ import re
 from graphflow.errors import ModelFormatError
 from graphflow.families.latent_diffusion.checkpoint import VAE_PREFIXES
 from graphflow.modelfiles.description import Config, Description, JsonValue
-from graphflow.modelfiles.family import FlowTimes
+from graphflow.modelfiles.flow_times import FlowTimes
 from graphflow.modelfiles.inferred import Inferred, Shapes, shape_of
 
 VAE_CLASS = "AutoencoderKLQwenImage21"

@@ -22,16 +22,9 @@ from graphflow.families.qwen_image_21.names import transformer_names, vae_names
 from graphflow.families.qwen_image_21.stand_ins import STAND_INS
 from graphflow.modelfiles.description import Config, Kind, Part
 from graphflow.modelfiles.draft import Draft
-from graphflow.modelfiles.family import (
-    EncoderRole,
-    FlowScripts,
-    LatentFormat,
-    Match,
-    ScriptTraits,
-    TensorNames,
-    Variant,
-)
+from graphflow.modelfiles.family import EncoderRole, LatentFormat, Match, TensorNames, Variant
 from graphflow.modelfiles.inferred import Shapes
+from graphflow.modelfiles.scripts import FlowScripts, ScriptTraits
 
 
 @dataclass(frozen=True, kw_only=True)

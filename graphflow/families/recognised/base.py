@@ -14,18 +14,9 @@ from graphflow.families.latent_diffusion.tensor_names import LatentDiffusionName
 from graphflow.modelfiles.control_marks import control_prefix
 from graphflow.modelfiles.description import Config, Guess, Kind, Part, TokenizerSpec
 from graphflow.modelfiles.draft import Draft
-from graphflow.modelfiles.family import (
-    Change,
-    EncoderRole,
-    Half,
-    LatentFormat,
-    Match,
-    ScriptTraits,
-    Sizes,
-    TensorNames,
-    Variant,
-)
+from graphflow.modelfiles.family import Change, EncoderRole, Half, LatentFormat, Match, Sizes, TensorNames, Variant
 from graphflow.modelfiles.inferred import Inferred, Shapes
+from graphflow.modelfiles.scripts import ScriptTraits
 from graphflow.modelfiles.stand_in import StandIn
 
 _PREFIXES = ("model.diffusion_model.", "transformer.", "")

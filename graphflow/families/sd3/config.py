@@ -7,7 +7,7 @@ import re
 
 from graphflow.errors import ModelFormatError
 from graphflow.modelfiles.description import Config, Description
-from graphflow.modelfiles.family import FlowTimes
+from graphflow.modelfiles.flow_times import FlowTimes
 from graphflow.modelfiles.inferred import Inferred, Shapes, shape_of
 
 HEAD = 64

@@ -9,7 +9,8 @@ from graphflow.families.sd3.control_config import CONTROL, control_names, infer_
 from graphflow.families.sd3.names import transformer_names
 from graphflow.families.sd3.stand_ins import STAND_INS
 from graphflow.modelfiles.description import Config
-from graphflow.modelfiles.family import EncoderRole, FlowScripts, FlowSteering, LatentFormat, ScriptTraits, Variant
+from graphflow.modelfiles.family import EncoderRole, LatentFormat, Variant
+from graphflow.modelfiles.scripts import FlowScripts, FlowSteering, ScriptTraits
 
 
 def _refuses(name: str, config: Config) -> str:

@@ -8,7 +8,8 @@ from dataclasses import replace
 from graphflow.families.latent_diffusion.family import FIRST_ENCODER, SECOND_ENCODER, LatentDiffusionFamily
 from graphflow.families.sdxl.sizes import TRAINED_SIZES
 from graphflow.families.sdxl.stand_ins import STAND_INS
-from graphflow.modelfiles.family import LatentFormat, ScriptTraits, Variant
+from graphflow.modelfiles.family import LatentFormat, Variant
+from graphflow.modelfiles.scripts import ScriptTraits
 
 # The colours are a least-squares fit published in InvokeAI (Apache-2.0).
 _LATENT = LatentFormat(

@@ -6,7 +6,8 @@ import re
 
 from graphflow.families.latent_diffusion.family import FIRST_ENCODER, LatentDiffusionFamily
 from graphflow.families.stable_diffusion.stand_ins import STAND_INS
-from graphflow.modelfiles.family import LatentFormat, ScriptTraits, Variant
+from graphflow.modelfiles.family import LatentFormat, Variant
+from graphflow.modelfiles.scripts import ScriptTraits
 
 FAMILY = LatentDiffusionFamily(
     name="sd",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from graphflow.errors import ModelFormatError
 from graphflow.modelfiles.description import Config, Description, Part
-from graphflow.modelfiles.family import FlowTimes
+from graphflow.modelfiles.flow_times import FlowTimes
 from graphflow.modelfiles.formats import read_header
 from graphflow.modelfiles.header import TensorInfo
 from graphflow.modelfiles.inferred import Inferred, Shapes, shape_of

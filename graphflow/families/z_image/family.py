@@ -17,15 +17,8 @@ from graphflow.families.z_image.config import (
 )
 from graphflow.families.z_image.names import control_names, transformer_names
 from graphflow.families.z_image.stand_ins import STAND_INS
-from graphflow.modelfiles.family import (
-    EncoderRole,
-    FlowCall,
-    FlowScripts,
-    FlowSteering,
-    LatentFormat,
-    ScriptTraits,
-    Variant,
-)
+from graphflow.modelfiles.family import EncoderRole, LatentFormat, Variant
+from graphflow.modelfiles.scripts import FlowCall, FlowScripts, FlowSteering, ScriptTraits
 
 FAMILY = FlowFamily(
     name="z-image",

@@ -8,18 +8,9 @@ from typing import Any
 
 from graphflow.modelfiles.description import Config, Guess, Kind, Part, TokenizerSpec
 from graphflow.modelfiles.draft import Draft
-from graphflow.modelfiles.family import (
-    THIRDS,
-    Change,
-    EncoderRole,
-    Half,
-    LatentFormat,
-    Match,
-    ScriptTraits,
-    Sizes,
-    Variant,
-)
+from graphflow.modelfiles.family import THIRDS, Change, EncoderRole, Half, LatentFormat, Match, Sizes, Variant
 from graphflow.modelfiles.inferred import Inferred, Shapes
+from graphflow.modelfiles.scripts import ScriptTraits
 
 _MARK = "model.diffusion_model.joint.attn.qkv.weight"
 
