@@ -26,8 +26,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     ),
     _RANDOM: ("random_float", "random_int", "random_line"),
     _FAMILY: (
-        "load_image_to_video_checkpoint", "ltxv_sigmas",
-        "replace_latent_frames", "set_audio_length", "set_frame_rate", "svd_conditioning", "trim_video_latent",
+        "ltxv_sigmas", "replace_latent_frames", "set_audio_length", "set_frame_rate", "trim_video_latent",
     ),
     _FILES: ("save_checkpoint", "save_lora", "save_model", "save_text_encoder", "save_vae"),
     _MEDIA: (
