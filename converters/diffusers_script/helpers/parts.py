@@ -30,14 +30,19 @@ def load_part(cls, path, prefix="", names="", dtype=None, **config):
     return fill_part(cls, path, tensors, config)
 
 
-def load_converted(cls, path, convert=dict, prefix="", dtype=None, **config):
-    """A model from a file, whose names are those of the class once converted."""
-    tensors = {
+def tensors_of_part(path, prefix="", dtype=None):
+    """Tensors of a file whose names begin with a prefix, which is taken off."""
+    return {
         key.removeprefix(prefix): tensor.to(dtype)
         for key, tensor in load_file(path).items()
         if key.startswith(prefix)
     }
-    return fill_part(cls, path, convert(tensors), config)
+
+
+def load_converted(cls, path, convert=dict, prefix="", dtype=None, **config):
+    """A model from a file, whose names are those of the class once converted."""
+    tensors = convert(tensors_of_part(path, prefix, dtype))
+    return fill_part(cls, path, tensors, config)
 
 
 WRAPPER = re.compile(r"^(text|vision)_model\.")
@@ -71,11 +76,7 @@ def shaped(tensor, shape):
 
 def load_autoencoder(cls, path, prefix="", dtype=None, **config):
     """An autoencoder from a file with its authors' names."""
-    tensors = {
-        key.removeprefix(prefix): tensor.to(dtype)
-        for key, tensor in load_file(path).items()
-        if key.startswith(prefix)
-    }
+    tensors = tensors_of_part(path, prefix, dtype)
     found = convert_ldm_vae_checkpoint(tensors, config)
     if norm := {key: tensors[key].float() for key in tensors if key.startswith("bn.")}:
         found |= {"bn.num_batches_tracked": torch.tensor(0), **norm}
@@ -84,12 +85,8 @@ def load_autoencoder(cls, path, prefix="", dtype=None, **config):
 
 def load_frame_autoencoder(cls, path, prefix="", dtype=None, **config):
     """An autoencoder that was made for videos from a file with its authors' names."""
-    tensors = {
-        key.removeprefix(prefix): tensor.to(dtype)
-        for key, tensor in load_file(path).items()
-        if key.startswith(prefix)
-    }
-    return fill_part(cls, path, convert_wan_vae_to_diffusers(tensors), config)
+    tensors = convert_wan_vae_to_diffusers(tensors_of_part(path, prefix, dtype))
+    return fill_part(cls, path, tensors, config)
 
 
 def read_table(names):
