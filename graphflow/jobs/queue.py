@@ -360,7 +360,7 @@ class Jobs:
         Raises:
             JobConflictError: It is over.
         """
-        return self._stop(id, "cancelled", "state='cancelled', finished=:now", "state IN ('queued', 'interrupted')")
+        return self._stop(id, "cancelled", self._database.cancel)
 
     def pause(self, id: str) -> Job:
         """Have a job wait until it is resumed; one that runs stops at its next step, and goes on from there later.
@@ -368,17 +368,14 @@ class Jobs:
         Raises:
             JobConflictError: It is over.
         """
-        return self._stop(id, "paused", "paused=1", "state IN ('queued', 'interrupted')")
+        return self._stop(id, "paused", self._database.pause)
 
-    def _stop(self, id: str, outcome: str, assignments: str, condition: str) -> Job:
+    def _stop(self, id: str, outcome: str, waiting: Callable[[str], Job | None]) -> Job:
         with self._changed:
             job = self.job(id)
-            changed = self._database.alter(id, assignments, condition, {"now": time.time()})
+            changed = waiting(id)
             if changed is None and id in self._running:
-                changed = self._database.alter(
-                    id, "stopping=CASE stopping WHEN 'cancelled' THEN stopping ELSE :outcome END",
-                    "state='running'", {"outcome": outcome},
-                )  # fmt: skip
+                changed = self._database.stop(id, outcome)
                 self._running[id].cancel()
         if changed is None:
             if job.state == outcome:
@@ -393,7 +390,7 @@ class Jobs:
         Raises:
             JobConflictError: It is over, or on its way to be paused.
         """
-        return self._restart(id, self._database.alter(id, "paused=0, crashes=0", "state IN ('queued', 'interrupted')"))
+        return self._restart(id, self._database.resume(id))
 
     def retry(self, id: str) -> Job:
         """Queue a job again that failed, was cancelled, or was given up.
@@ -417,9 +414,7 @@ class Jobs:
 
     def prioritise(self, id: str, priority: int) -> Job:
         """Change a job's priority, which counts while it waits."""
-        self.job(id)
-        changed = self._database.alter(id, "priority=:priority", "1", {"priority": priority})
-        return changed or self.job(id)
+        return self._database.prioritise(id, priority) or self.job(id)
 
     def remove(self, id: str) -> None:
         """Forget a job that does not run, with its files.
@@ -539,7 +534,7 @@ class Jobs:
 
     def _recover(self) -> None:
         """Make good what a process has left that died: attempts that ran, and files that belong to no job."""
-        for id, _, attempt in self._database.recover(_CRASHES):
+        for id, attempt in self._database.recover(_CRASHES):
             shutil.rmtree(self._place(id, attempt), ignore_errors=True)
         for place in (self.folder / "files").glob("*"):
             if self._database.job(place.name) is None:

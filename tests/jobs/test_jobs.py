@@ -195,11 +195,10 @@ def test_a_job_that_is_cut_off_goes_on_from_its_stored_values(open_jobs: Callabl
 
 
 def test_what_ends_the_service_again_and_again_is_given_up(open_jobs: Callable[..., Any], tmp_path: Path) -> None:
-    with open_jobs() as jobs:
-        id = submit(jobs, paused=True)
+    with open_jobs(workers=0) as jobs:
+        id = submit(jobs)
     for _ in range(3):  # as processes that die while it runs
         database = Database(tmp_path / "jobs" / "jobs.sqlite")
-        database.alter(id, "paused=0", "1")
         claimed = database.claim()
         assert claimed is not None and claimed.id == id
         half = tmp_path / "jobs" / "files" / id / str(claimed.attempt)
