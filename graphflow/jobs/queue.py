@@ -8,7 +8,6 @@ same transaction that makes the job ``done``, which attempt gave the result; so 
 from __future__ import annotations
 
 import logging
-import math
 import re
 import secrets
 import shutil
@@ -16,7 +15,7 @@ import sqlite3
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -26,32 +25,27 @@ from filelock import FileLock, Timeout
 
 from graphflow.basics.jsontools import digest
 from graphflow.basics.wording import shorten
-from graphflow.errors import CancelledError, InvalidInputError, Problem, StoreError, WorkflowError
+from graphflow.errors import CancelledError, InvalidInputError, StoreError
 from graphflow.events import Event, Written
 from graphflow.execution.environment import Cancellation
 from graphflow.execution.result import Result
 from graphflow.jobs.database import Database
 from graphflow.jobs.feed import Feed
 from graphflow.jobs.job import Attempt, Job, JobConflictError, JobFile, Order, QueueFullError, State, UnknownJobError
+from graphflow.jobs.ordering import expanded, stricter
 from graphflow.jobs.performing import perform
 from graphflow.jobs.telling import error_json, finite
-from graphflow.planning.validate import validate
 
 if TYPE_CHECKING:
-    from graphflow.document.opening import Openable
-    from graphflow.planning.expand import Expanded
-    from graphflow.planning.safety import Policy
     from graphflow.session import Session
 
 Listener: TypeAlias = "Callable[[Job, Event | None], None]"
 """Told of every event of a run with the job that runs, and with None of every change of a job's state."""
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_SIZES = ("width", "height", "batch_size")
 _CRASHES = 3
 _FEEDS = 64
 _PRUNED_EVERY = 256
-_STRICTNESS: Mapping[Policy, int] = {"off": 0, "auto": 1, "require": 2}
 _log = logging.getLogger("graphflow.jobs")
 
 
@@ -63,13 +57,11 @@ class Bounds:
         waiting: The most jobs that wait.
         seconds: How long a job that is over is remembered, with its files.
         jobs: How many of them are.
-        pixels: The most pixels of what a node makes by a width, a height and a batch size; None sets no bound.
     """
 
     waiting: int = 20_000
     seconds: float = 30 * 86_400
     jobs: int = 10_000
-    pixels: int | None = None
 
 
 class Jobs:
@@ -154,59 +146,6 @@ class Jobs:
             self._owned.release()
 
     # -------------------------------------------------------------------------------------------------- taking
-
-    def prepare(
-        self,
-        workflow: Openable,
-        inputs: Mapping[str, Any] | None = None,
-        overrides: Mapping[str, Any] | None = None,
-        *,
-        targets: Iterable[str] | None = None,
-        safety: Policy | None = None,
-        metadata: bool = True,
-        previews: bool = False,
-    ) -> Order:
-        """Check what a stranger asks for: what it names resolves in the input folder and the model folders only.
-
-        Args:
-            workflow: The workflow.
-            inputs: Values for exposed inputs.
-            overrides: Values for ``node.parameter``.
-            targets: Addresses to compute.
-            safety: The safety policy, where it is stricter than that of the settings.
-            metadata: Whether files carry the workflow and the record of how they were made.
-            previews: Whether pictures are wanted while sampling goes on.
-
-        Raises:
-            InvalidInputError: It cannot be opened.
-            WorkflowError: With every problem of the document.
-        """
-        expanded = self.session.expand(workflow, inputs, overrides)
-        checked = validate(expanded.flat, self.session.registry)
-        if problems := [*expanded.problems, *checked.problems, *self._too_large(expanded)]:
-            raise WorkflowError(problems)
-        return Order(
-            document=expanded.document.to_json(),
-            seeds=dict(expanded.seeds),
-            notices=[*expanded.notices, *checked.notices],
-            targets=None if targets is None else list(targets),
-            safety=stricter(safety, self.session.settings.safety),
-            metadata=metadata,
-            previews=previews,
-        )
-
-    def _too_large(self, expanded: Expanded) -> Iterator[Problem]:
-        most = self._bounds.pixels
-        if most is None:
-            return
-        for id, entry in expanded.flat.nodes.items():
-            spec = self.session.registry.get(entry.type)
-            inputs = {} if spec is None else spec.inputs
-            sizes = [entry.params.get(name, inputs[name].default) for name in _SIZES if name in inputs]
-            numbers = [size for size in sizes if isinstance(size, int)]
-            if {"width", "height"} <= inputs.keys() and len(numbers) == len(sizes) and math.prod(numbers) > most:
-                text = f"{' × '.join(map(str, numbers))} is more than the {most:,} pixels that this service makes"
-                yield Problem(f"nodes.{id}", text, "make it smaller")
 
     def submit(
         self,
@@ -469,7 +408,7 @@ class Jobs:
             order = self._database.order(job.id)
             result = perform(
                 self.session,
-                self.expanded(order),
+                expanded(self.session, order),
                 out=out,
                 targets=order.targets,
                 safety=stricter(order.safety, self.session.settings.safety),
@@ -491,11 +430,6 @@ class Jobs:
             return lambda: self._database.end(job.id, "failed", cause=cause)
         told, files = finite(_told(result)), _files(result, out)
         return lambda: self._database.end(job.id, "done", result=told, files=files)
-
-    def expanded(self, order: Order) -> Expanded:
-        """Return the workflow of an order, none of whose values is the user's own."""
-        expanded = self.session.expand(order.document)
-        return replace(expanded, trusted=frozenset(), seeds=order.seeds, notices=tuple(order.notices))
 
     def _insist(self, call: Callable[[], Any]) -> Any:
         """Call what writes to the database until it can be written, or the queue is closed."""
@@ -545,11 +479,6 @@ class Jobs:
         for id in ids:
             self._feeds.pop(id, None)
             shutil.rmtree(self.folder / "files" / id, ignore_errors=True)
-
-
-def stricter(asked: Policy | None, own: Policy) -> Policy:
-    """Return the stricter of two safety policies; None is no policy."""
-    return own if asked is None else max(asked, own, key=_STRICTNESS.__getitem__)
 
 
 def _state(job: Job) -> dict[str, Any]:

@@ -17,7 +17,6 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -30,7 +29,8 @@ from starlette.middleware.cors import CORSMiddleware
 
 from graphflow.basics.jsontools import loads
 from graphflow.errors import GraphflowError, InvalidInputError, LimitError, WorkflowError
-from graphflow.jobs.job import Job, JobConflictError, QueueFullError, UnknownJobError
+from graphflow.jobs.job import Job, JobConflictError, Order, QueueFullError, UnknownJobError
+from graphflow.jobs.ordering import make_order
 from graphflow.jobs.queue import Bounds, Jobs
 from graphflow.jobs.telling import error_json
 from graphflow.service.describing import describe
@@ -70,7 +70,7 @@ class Service:
         folder: Where all of it is kept; made if it is missing.
         options: What is allowed.
         workers: How many jobs are carried out at the same time.
-        bounds: How much it takes and keeps; ``pixels`` is that of the options.
+        bounds: How much it takes and keeps.
 
     Raises:
         StoreError: The folder cannot be used, or another process has it.
@@ -88,7 +88,6 @@ class Service:
         self.session = session
         self.options = options
         uploads = folder / "uploads"
-        bounds = replace(bounds, pixels=options.pixels)
         self.jobs = Jobs(session, folder, input_folder=uploads, workers=workers, bounds=bounds)
         self.uploads = Uploads(uploads, most=options.uploads_bytes, pixels=options.pixels)
         self.uploads.prune(bounds.seconds)
@@ -120,6 +119,16 @@ class Service:
 
         return read(path(workflow))
 
+    def order(self, asked: WorkflowAsked) -> Order:
+        """Check what was asked for; files that it names resolve among the uploads and in the model folders only.
+
+        Raises:
+            InvalidInputError: It cannot be opened.
+            WorkflowError: With every problem of the document.
+        """
+        given = asked.model_dump(exclude={"workflow", "priority", "paused"})
+        return make_order(self.session, self.opened(asked.workflow), pixels=self.options.pixels, **given)
+
     def submit(self, asked: WorkflowAsked, **options: Any) -> tuple[Job, bool]:
         """Queue a job for what was asked; returns it, and whether it is new.
 
@@ -128,16 +137,8 @@ class Service:
             **options: As in :meth:`graphflow.jobs.queue.Jobs.submit`.
         """
         given = asked.model_dump()
-        known = ("metadata", "previews")
         return self.jobs.submit(
-            lambda: self.jobs.prepare(
-                self.opened(asked.workflow),
-                asked.inputs,
-                asked.overrides,
-                targets=asked.targets,
-                safety=asked.safety,
-                **{name: given[name] for name in known if name in given},
-            ),
+            lambda: self.order(asked),
             asked=given,
             **{name: given[name] for name in ("priority", "paused") if name in given},
             **options,

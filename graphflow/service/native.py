@@ -14,9 +14,9 @@ from starlette.concurrency import run_in_threadpool
 
 from graphflow.errors import WorkflowError
 from graphflow.jobs.job import Job, State
+from graphflow.jobs.ordering import expanded
 from graphflow.jobs.performing import shown_targets
 from graphflow.jobs.previews import jpeg
-from graphflow.jobs.queue import stricter
 from graphflow.jobs.telling import problem_json
 from graphflow.service import catalogue
 from graphflow.service.app import BoundedRoute, Service, file_response
@@ -97,12 +97,12 @@ def _about(router: APIRouter, service: Service) -> None:
     @router.post("/plan")
     def plan(asked: WorkflowAsked) -> dict[str, Any]:
         """Tell what a workflow would run and why, and which files it needs."""
-        order = service.jobs.prepare(service.opened(asked.workflow), asked.inputs, asked.overrides)
-        expanded = service.jobs.expanded(order)
+        order = service.order(asked)
+        given = expanded(session, order)
         made = session.plan(
-            expanded,
-            targets=asked.targets or shown_targets(session, expanded),
-            safety=stricter(asked.safety, session.settings.safety),
+            given,
+            targets=order.targets or shown_targets(session, given),
+            safety=order.safety,
             input_folder=service.uploads.folder,
         )
         return _public_plan(service.told(catalogue.plan_json(made)), made.expanded.document.to_json())
