@@ -9,14 +9,14 @@ requests, and gives every answer headers with which nothing in it runs. Such a r
 - learns what happens from ``service.jobs.listen(listener)`` (the run's own events, with previews, from worker threads) or
   from ``service.jobs.feed(id).follow()`` (JSON, in an event loop),
 - keeps files that clients send in ``service.uploads``, and sends files back with :func:`file_response`,
-- raises the errors of :mod:`graphflow.errors`; :data:`STATUS` says what becomes of them.
+- raises the errors of :mod:`graphflow.errors`; :data:`graphflow.service.statuses.STATUS` says what becomes of them.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -24,12 +24,13 @@ from fastapi import APIRouter, FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.routing import APIRoute
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.middleware.cors import CORSMiddleware
 
 from graphflow.basics.jsontools import loads
-from graphflow.errors import GraphflowError, InvalidInputError, LimitError, WorkflowError
-from graphflow.jobs.job import Job, JobConflictError, Order, QueueFullError, UnknownJobError
+from graphflow.errors import GraphflowError, LimitError, WorkflowError
+from graphflow.jobs.job import Job, JobConflictError, Order
 from graphflow.jobs.ordering import make_order
 from graphflow.jobs.queue import Bounds, Jobs
 from graphflow.jobs.telling import error_json
@@ -37,6 +38,7 @@ from graphflow.service.describing import describe
 from graphflow.service.guard import Guard
 from graphflow.service.options import ServiceOptions
 from graphflow.service.places import Places
+from graphflow.service.statuses import status_of
 from graphflow.service.uploads import Uploads
 from graphflow.service.views import WorkflowAsked
 
@@ -44,21 +46,14 @@ if TYPE_CHECKING:
     from graphflow.document.opening import Openable
     from graphflow.session import Session
 
-STATUS: tuple[tuple[type[GraphflowError], int], ...] = (
-    (UnknownJobError, 404),
-    (JobConflictError, 409),
-    (QueueFullError, 429),
-    (LimitError, 413),
-    (InvalidInputError, 422),
-)
-"""The status of an answer by the error that it tells; others are a 500."""
-
 SHOWN = {
     ".png": "image/png", ".webp": "image/webp", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".gif": "image/gif",
     ".mp4": "video/mp4", ".webm": "video/webm", ".wav": "audio/wav", ".flac": "audio/flac",
 }  # fmt: skip
 """Content types of files that a browser may show; it saves all others."""
 
+_LOOK = 0.5
+"""Seconds after which it is looked whether a client that waits is still there."""
 _log = logging.getLogger("graphflow.service")
 
 
@@ -144,6 +139,20 @@ class Service:
             **options,
         )
 
+    async def wait(self, jobs: Sequence[Job], request: Request, *, cancel: bool = True) -> None:
+        """Wait until jobs are over; where the client leaves before, ``cancel`` ends them."""
+        for job in jobs:
+            feed = await run_in_threadpool(self.jobs.feed, job.id)
+            async for told in feed.follow(beat=_LOOK):
+                if told is None and cancel and await request.is_disconnected():
+                    await run_in_threadpool(self.cancel, jobs)
+
+    def cancel(self, jobs: Iterable[Job]) -> None:
+        """End jobs; those that are over stay as they are."""
+        for job in jobs:
+            with suppress(JobConflictError):
+                self.jobs.cancel(job.id)
+
 
 class _BoundedRequest(Request):
     """A request whose JSON is read as a stranger's: bounded in depth and count, no key twice, no NaN."""
@@ -218,11 +227,6 @@ def file_response(path: Path) -> FileResponse:
         filename=path.name,
         content_disposition_type="inline" if kind else "attachment",
     )
-
-
-def status_of(error: Exception) -> int:
-    """Return the status of an answer that tells an error."""
-    return next((status for kind, status in STATUS if isinstance(error, kind)), 500)
 
 
 def error_response(request: Request, status: int, told: Mapping[str, Any]) -> JSONResponse:

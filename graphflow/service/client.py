@@ -24,7 +24,6 @@ from graphflow.errors import (
     CancelledError,
     GraphflowError,
     InvalidInputError,
-    LimitError,
     NodeError,
     Problem,
     WorkflowError,
@@ -32,8 +31,9 @@ from graphflow.errors import (
 from graphflow.events import Event, Sink, ignore
 from graphflow.execution.output import WrittenFile, place, require_folder, safe_parts
 from graphflow.execution.result import Result
-from graphflow.jobs.job import FINAL, Job, JobConflictError, QueueFullError, State, UnknownJobError
+from graphflow.jobs.job import FINAL, Job, State
 from graphflow.service.options import DEFAULT_PORT, TOKEN_VARIABLE
+from graphflow.service.statuses import kind_of
 
 if TYPE_CHECKING:
     from graphflow.planning.steps import Plan
@@ -41,9 +41,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 ADDRESS = f"http://127.0.0.1:{DEFAULT_PORT}"
-_ERRORS: Mapping[int, type[GraphflowError]] = {
-    404: UnknownJobError, 409: JobConflictError, 413: LimitError, 422: InvalidInputError, 429: QueueFullError,
-}  # fmt: skip
 _EVENTS: Mapping[str, type[Event]] = {
     kind.event: kind for kind in vars(kinds).values() if isinstance(kind, type) and issubclass(kind, Event)
 }
@@ -533,8 +530,7 @@ def _error(answer: httpx2.Response) -> GraphflowError:
         return GraphflowError(f"the service answers {answer.status_code}", where=str(answer.url))
     if told.get("problems"):
         return WorkflowError([Problem(**problem) for problem in told["problems"]], source=told.get("where"))
-    kind = _ERRORS.get(answer.status_code, GraphflowError)
-    return kind(message, where=told.get("where"), advice=told.get("advice"))
+    return kind_of(answer.status_code)(message, where=told.get("where"), advice=told.get("advice"))
 
 
 def _failure(told: Mapping[str, Any]) -> GraphflowError:

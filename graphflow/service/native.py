@@ -37,8 +37,6 @@ from graphflow.service.views import (
 
 _BEAT = 15.0
 """Seconds after which a quiet stream of events says that it is alive."""
-_LOOK = 0.5
-"""Seconds after which it is looked whether a client that waits is still there."""
 _EVENTS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Server-sent events: `id` is the event's number, `data` one JSON object.",
@@ -165,9 +163,7 @@ def _jobs(router: APIRouter, service: Service) -> None:
     async def run(asked: JobAsked, request: Request, key: _Key = None) -> JobView:
         """Queue a job and wait until it is over; it is cancelled where the client leaves."""
         job, new = await run_in_threadpool(service.submit, asked, key=key)
-        async for told in jobs.feed(job.id).follow(beat=_LOOK):
-            if told is None and new and await request.is_disconnected():
-                jobs.cancel(job.id)
+        await service.wait([job], request, cancel=new)
         return await run_in_threadpool(lambda: shown(jobs.job(job.id)))
 
     @router.get("/jobs")

@@ -11,7 +11,6 @@ import io
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
@@ -28,15 +27,14 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from graphflow.basics.pictures import read_picture
 from graphflow.document.document import read
 from graphflow.errors import GraphflowError, InvalidInputError
-from graphflow.jobs.job import Job, JobConflictError
+from graphflow.jobs.job import Job
 from graphflow.jobs.telling import error_json
-from graphflow.service.app import BoundedRoute, Service, status_of
+from graphflow.service.app import BoundedRoute, Service
+from graphflow.service.statuses import status_of
 from graphflow.service.views import WorkflowAsked
 from graphflow.workflows import path
 
 _PICTURES = frozenset({".png", ".webp", ".jpg", ".jpeg"})
-_LOOK = 0.5
-"""Seconds after which it is looked whether a client that waits is still there."""
 _PIECE = 2**20
 
 
@@ -153,10 +151,7 @@ async def _made(
 ) -> Pictures:
     """Carry out the jobs of a request, which end where its client leaves."""
     jobs = await run_in_threadpool(_submit, service, model, asked, inputs)
-    for job in jobs:
-        async for told in service.jobs.feed(job.id).follow(beat=_LOOK):
-            if told is None and await request.is_disconnected():
-                await run_in_threadpool(_cancel, service, jobs)
+    await service.wait(jobs, request)
     base = None if asked.response_format != "url" else str(request.base_url)
     data = await run_in_threadpool(lambda: [picture for job in jobs for picture in _pictures(service, job.id, base)])
     return Pictures(created=int(time.time()), data=data)
@@ -185,7 +180,7 @@ def _submit(service: Service, model: str, asked: _Fields, inputs: Mapping[str, J
         for one in many:
             jobs.append(service.submit(WorkflowAsked(workflow=model, inputs=one), origin="openai")[0])
     except GraphflowError:
-        _cancel(service, jobs)
+        service.cancel(jobs)
         raise
     return jobs
 
@@ -194,12 +189,6 @@ def _apart(inputs: Mapping[str, JsonValue], fields: Iterable[str]) -> None:
     for name in fields:
         if name in inputs:
             raise InvalidInputError(f"{name} is a field of its own", where=name, advice="leave it out of inputs")
-
-
-def _cancel(service: Service, jobs: Iterable[Job]) -> None:
-    for job in jobs:
-        with suppress(JobConflictError):  # it is over
-            service.jobs.cancel(job.id)
 
 
 def _pictures(service: Service, id: str, base: str | None) -> list[Picture]:
