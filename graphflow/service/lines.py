@@ -10,6 +10,7 @@ import asyncio
 import json
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,7 @@ class Lines:
     def _shown(self, id: str) -> dict[str, Any]:
         """Return a job with the places of its files on this machine."""
         jobs = self._service.jobs
-        view = job_view(self._service, jobs.job(id)).model_dump()
+        view = asdict(job_view(self._service, jobs.job(id)))
         for file in view["files"]:
             del file["url"]
             file["path"] = str(jobs.file(id, file["name"]))

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import asdict, fields
 from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Header, HTTPException, Query, Request, Response, WebSocket, WebSocketDisconnect
 from fastapi import Path as PathParameter
 from fastapi.responses import FileResponse, StreamingResponse
+from pydantic import TypeAdapter
 from starlette.concurrency import run_in_threadpool
 
 from graphflow.errors import WorkflowError
-from graphflow.jobs.job import Job, State
+from graphflow.jobs.job import Attempt, Job, State
 from graphflow.jobs.ordering import expanded
 from graphflow.jobs.performing import shown_targets
 from graphflow.jobs.previews import jpeg
 from graphflow.jobs.telling import problem_json
 from graphflow.service import catalogue
 from graphflow.service.app import BoundedRoute, Service, file_response
+from graphflow.service.uploads import Upload
 from graphflow.service.views import (
-    AttemptView,
     FileView,
     Health,
     JobAsked,
@@ -30,7 +32,6 @@ from graphflow.service.views import (
     JobPage,
     JobSummary,
     JobView,
-    UploadView,
     Validated,
     WorkflowAsked,
 )
@@ -50,6 +51,7 @@ _FILE: dict[int | str, dict[str, Any]] = {
     }
 }
 _BYTES = {"requestBody": {"required": True, "content": {"application/octet-stream": {"schema": {}}}}}
+_JOB_VIEW = TypeAdapter(JobView)
 _Id = Annotated[JobId, PathParameter(description="a job's id")]
 _Digest = Annotated[
     str, PathParameter(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the bytes, in lower-case hex")
@@ -149,7 +151,7 @@ def _jobs(router: APIRouter, service: Service) -> None:
     jobs = service.jobs
 
     def shown(job: Job) -> JobView:
-        return JobView.model_validate(service.told(job_view(service, job).model_dump()))
+        return _JOB_VIEW.validate_python(service.told(asdict(job_view(service, job))))
 
     @router.post("/jobs", status_code=201, responses={200: {"model": JobView, "description": "It was there."}})
     def submit(asked: JobAsked, response: Response, key: _Key = None) -> JobView:
@@ -175,7 +177,8 @@ def _jobs(router: APIRouter, service: Service) -> None:
         """List jobs, the newest first."""
         found = jobs.jobs(state or (), limit=limit, before=before)
         rows = [
-            JobSummary(**service.told({name: getattr(job, name) for name in JobSummary.model_fields})) for job in found
+            JobSummary(**service.told({field.name: getattr(job, field.name) for field in fields(JobSummary)}))
+            for job in found
         ]
         return JobPage(jobs=rows, next=rows[-1].id if len(rows) == limit else None)
 
@@ -215,9 +218,9 @@ def _jobs(router: APIRouter, service: Service) -> None:
         return shown(jobs.retry(id))
 
     @router.get("/jobs/{id}/attempts")
-    def attempts(id: _Id) -> list[AttemptView]:
+    def attempts(id: _Id) -> list[Attempt]:
         """Tell each time that a job was carried out, and why it gave nothing."""
-        return [AttemptView(**service.told(attempt.to_json())) for attempt in jobs.attempts(id)]
+        return [Attempt(**service.told(attempt.to_json())) for attempt in jobs.attempts(id)]
 
     @router.get("/jobs/{id}/workflow")
     def document(id: _Id) -> dict[str, Any]:
@@ -277,23 +280,22 @@ def _events(router: APIRouter, service: Service) -> None:
 
 def _uploads(router: APIRouter, service: Service) -> None:
     @router.post("/uploads", status_code=201, openapi_extra=_BYTES)
-    async def upload(request: Request) -> UploadView:
+    async def upload(request: Request) -> Upload:
         """Send a picture, video, sound or latent for workflows to read."""
-        return UploadView(**vars(await service.uploads.take(request.stream())))
+        return await service.uploads.take(request.stream())
 
     @router.put("/uploads/{digest}", openapi_extra=_BYTES)
-    async def upload_as(digest: _Digest, request: Request) -> UploadView:
+    async def upload_as(digest: _Digest, request: Request) -> Upload:
         """Send the same, and have its digest checked."""
-        found = service.uploads.find(digest) or await service.uploads.take(request.stream(), digest)
-        return UploadView(**vars(found))
+        return service.uploads.find(digest) or await service.uploads.take(request.stream(), digest)
 
     @router.get("/uploads/{digest}")
-    def uploaded(digest: _Digest) -> UploadView:
+    def uploaded(digest: _Digest) -> Upload:
         """Tell whether a file was sent already."""
         found = service.uploads.find(digest)
         if found is None:
             raise HTTPException(404, "there is no such upload")
-        return UploadView(**vars(found))
+        return found
 
 
 def job_view(service: Service, job: Job) -> JobView:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from graphflow.jobs.job import State
+from graphflow.jobs.job import JobFile, JobStatus
 
 JobId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Priority = Annotated[int, Field(ge=-1_000_000, le=1_000_000)]
@@ -70,38 +72,24 @@ class Validated(BaseModel):
     notices: list[str]
 
 
-class FileView(BaseModel):
+@dataclass(frozen=True)
+class FileView(JobFile):
     """A file that a job wrote."""
 
-    node: str
-    name: str
-    size: int
-    how: str
     url: str
 
 
-class JobSummary(BaseModel):
+@dataclass(frozen=True)
+class JobSummary(JobStatus):
     """A job as it stands now; times are seconds since 1970."""
 
-    id: str
-    state: State
-    paused: bool
-    stopping: str
-    priority: int
-    name: str
-    origin: str
-    created: float
-    started: float | None
-    finished: float | None
-    attempt: int
-    error: dict[str, Any] | None
 
-
+@dataclass(frozen=True)
 class JobView(JobSummary):
     """A job with what it gave."""
 
-    result: dict[str, Any] | None
-    files: list[FileView]
+    result: Mapping[str, Any] | None
+    files: Sequence[FileView]
 
 
 class JobPage(BaseModel):
@@ -109,24 +97,6 @@ class JobPage(BaseModel):
 
     jobs: list[JobSummary]
     next: str | None
-
-
-class AttemptView(BaseModel):
-    """One time that a job was carried out."""
-
-    number: int
-    started: float
-    finished: float | None
-    outcome: str | None
-    cause: dict[str, Any] | None
-
-
-class UploadView(BaseModel):
-    """A file that was sent; a document names it by ``name``."""
-
-    digest: str
-    name: str
-    size: int
 
 
 class Health(BaseModel):
