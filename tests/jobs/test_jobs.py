@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from graphflow.errors import StoreError, WorkflowError
+from graphflow.errors import InvalidInputError, StoreError, WorkflowError
 from graphflow.events import Event, NodeStarted
 from graphflow.jobs.database import Database
 from graphflow.jobs.job import Job, JobConflictError, Order, QueueFullError, UnknownJobError
@@ -231,7 +231,7 @@ def test_bounds(open_jobs: Callable[..., Any], tmp_path: Path) -> None:
         with pytest.raises(StoreError, match="another process"), open_jobs():
             pass
         for id in ("../x", "", "a" * 65, "a/b"):
-            with pytest.raises(Exception, match="no id of a job"):
+            with pytest.raises(InvalidInputError, match="no id of a job"):
                 submit(jobs, id=id)
 
 
