@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, cast
@@ -69,7 +69,7 @@ def failure_of(told: Mapping[str, Any]) -> GraphflowError:
     return kind(message, where=cause.get("where"), advice=cause.get("advice"))
 
 
-def result_of(given: Mapping[str, Any], files: Mapping[str, Sequence[WrittenFile]]) -> Result:
+def result_of(given: Mapping[str, Any], files: Mapping[str, list[WrittenFile]]) -> Result:
     """Return what a job gave, with its files where they were written."""
     return Result(
         outputs=given["outputs"],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -89,7 +89,7 @@ class JobView(JobSummary):
     """A job with what it gave."""
 
     result: Mapping[str, Any] | None
-    files: Sequence[FileView]
+    files: list[FileView]
 
 
 class JobPage(BaseModel):
