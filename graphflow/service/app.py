@@ -29,11 +29,11 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.middleware.cors import CORSMiddleware
 
 from graphflow.basics.jsontools import loads
-from graphflow.errors import GraphflowError, LimitError, WorkflowError
+from graphflow.errors import GraphflowError, LimitError, Problem, WorkflowError
 from graphflow.jobs.job import Job, JobConflictError, Order
 from graphflow.jobs.ordering import make_order
 from graphflow.jobs.queue import Bounds, Jobs
-from graphflow.jobs.telling import error_json
+from graphflow.jobs.telling import error_json, problem_json
 from graphflow.service.describing import describe
 from graphflow.service.guard import Guard
 from graphflow.service.options import ServiceOptions
@@ -253,13 +253,13 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 async def _wrong_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    problems = list(_problems(error.errors()))
+    problems = [problem_json(problem) for problem in problems_of(error.errors())]
     return error_response(request, 422, {"message": "the request has a problem", "problems": problems})
 
 
-def _problems(errors: Iterable[Mapping[str, Any]]) -> Iterable[dict[str, str]]:
-    for error in errors:
-        yield {"path": ".".join(map(str, error["loc"])), "message": str(error["msg"]), "advice": ""}
+def problems_of(errors: Iterable[Mapping[str, Any]]) -> list[Problem]:
+    """Return what pydantic finds wrong as problems."""
+    return [Problem(".".join(map(str, error["loc"])), str(error["msg"])) for error in errors]
 
 
 async def _bug(request: Request, error: Exception) -> Response:

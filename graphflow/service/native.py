@@ -6,7 +6,6 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import asdict, fields
 from typing import Annotated, Any
-from urllib.parse import quote
 
 from fastapi import APIRouter, Header, HTTPException, Query, Request, Response, WebSocket, WebSocketDisconnect
 from fastapi import Path as PathParameter
@@ -34,6 +33,7 @@ from graphflow.service.views import (
     JobView,
     Validated,
     WorkflowAsked,
+    job_view,
 )
 
 _BEAT = 15.0
@@ -151,7 +151,7 @@ def _jobs(router: APIRouter, service: Service) -> None:
     jobs = service.jobs
 
     def shown(job: Job) -> JobView:
-        return _JOB_VIEW.validate_python(service.told(asdict(job_view(service, job))))
+        return _JOB_VIEW.validate_python(service.told(asdict(job_view(jobs, job))))
 
     @router.post("/jobs", status_code=201, responses={200: {"model": JobView, "description": "It was there."}})
     def submit(asked: JobAsked, response: Response, key: _Key = None) -> JobView:
@@ -296,14 +296,6 @@ def _uploads(router: APIRouter, service: Service) -> None:
         if found is None:
             raise HTTPException(404, "there is no such upload")
         return found
-
-
-def job_view(service: Service, job: Job) -> JobView:
-    """Return a job as it goes over the wire."""
-    base = f"/v1/jobs/{job.id}/files/"
-    files = service.jobs.files(job.id) if job.state == "done" else ()
-    rows = [FileView(**file.to_json(), url=base + quote(file.name)) for file in files]
-    return JobView(**job.to_json(), files=rows)
 
 
 def _line(what: Any) -> str:

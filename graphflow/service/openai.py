@@ -13,7 +13,6 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import quote
 
 from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -31,7 +30,7 @@ from graphflow.jobs.job import Job
 from graphflow.jobs.telling import error_json
 from graphflow.service.app import BoundedRoute, Service
 from graphflow.service.statuses import status_of
-from graphflow.service.views import WorkflowAsked
+from graphflow.service.views import WorkflowAsked, job_view
 from graphflow.workflows import path
 
 _PICTURES = frozenset({".png", ".webp", ".jpg", ".jpeg"})
@@ -152,7 +151,7 @@ async def _made(
     """Carry out the jobs of a request, which end where its client leaves."""
     jobs = await run_in_threadpool(_submit, service, model, asked, inputs)
     await service.wait(jobs, request)
-    base = None if asked.response_format != "url" else str(request.base_url)
+    base = None if asked.response_format != "url" else str(request.base_url).rstrip("/")
     data = await run_in_threadpool(lambda: [picture for job in jobs for picture in _pictures(service, job.id, base)])
     return Pictures(created=int(time.time()), data=data)
 
@@ -196,12 +195,13 @@ def _pictures(service: Service, id: str, base: str | None) -> list[Picture]:
     if job.state != "done":
         cause = job.error or {"message": f"the job was {job.state}"}
         raise HTTPException(400 if cause.get("problems") else 500, cause)
-    names = [file.name for file in service.jobs.files(id) if file.suffix in _PICTURES]
-    if not names:
+    files = [file for file in job_view(service.jobs, job).files if file.suffix in _PICTURES]
+    if not files:
         raise InvalidInputError("the workflow saves no picture", where="model", advice="take another workflow")
     if base is not None:
-        return [Picture(url=f"{base}v1/jobs/{id}/files/{quote(name)}") for name in names]
-    return [Picture(b64_json=base64.b64encode(service.jobs.file(id, name).read_bytes()).decode()) for name in names]
+        return [Picture(url=f"{base}{file.url}") for file in files]
+    contents = (service.jobs.file(id, file.name).read_bytes() for file in files)
+    return [Picture(b64_json=base64.b64encode(content).decode()) for content in contents]
 
 
 def _mask(file: Path) -> bytes:

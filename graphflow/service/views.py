@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from graphflow.jobs.job import JobFile, JobStatus
+from graphflow.jobs.job import Job, JobFile, JobStatus
+
+if TYPE_CHECKING:
+    from graphflow.jobs.queue import Jobs
 
 JobId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Priority = Annotated[int, Field(ge=-1_000_000, le=1_000_000)]
@@ -105,3 +109,11 @@ class Health(BaseModel):
     status: Literal["ok"]
     version: str
     jobs: dict[str, int]
+
+
+def job_view(jobs: Jobs, job: Job) -> JobView:
+    """Return a job as it goes over the wire."""
+    base = f"/v1/jobs/{job.id}/files/"
+    files = jobs.files(job.id) if job.state == "done" else ()
+    rows = [FileView(**file.to_json(), url=base + quote(file.name)) for file in files]
+    return JobView(**job.to_json(), files=rows)
