@@ -162,9 +162,7 @@ def _stitched(stitch: str) -> Make:
     """Return a function that puts a cut-out back."""
 
     def make(builder: Builder, source: Source) -> list[Value]:
-        found = source.fused(stitch, _STITCH)
-        if found is None:
-            raise RefusedError(f"{stitch} is missing")
+        found = source.part(stitch, _STITCH)
         source.used.add("rescale_algorithm")
         each = builder.add(
             source, "rebatch_images", {"images": source.get("inpainted_image"), "batch_size": 1}, suffix="each"
@@ -199,9 +197,7 @@ def _removed(
     def make(builder: Builder, source: Source) -> list[Value]:
         ids: tuple[str, ...] = ()
         if session:
-            found = source.fused(session, _REMOVER)
-            if found is None:
-                raise RefusedError(f"{session} is missing")
+            found = source.part(session, _REMOVER)
             told, ids = found.parts, found.ids
         else:
             told = _named(source.text(name, default) if name else default)
@@ -308,9 +304,7 @@ def _florence(builder: Builder, source: Source) -> list[Value]:
 
 def _asked(builder: Builder, source: Source) -> list[Value]:
     """Florence2Run: words, and a mask of what they name."""
-    model = source.fused("florence2_model", _DESCRIBER)
-    if model is None:
-        raise RefusedError("florence2_model is missing")
+    model = source.part("florence2_model", _DESCRIBER)
     task = source.text("task", "caption")
     if task not in _ASKED:
         raise RefusedError(f"its task {task} goes with models that run code of their own")

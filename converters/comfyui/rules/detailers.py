@@ -215,9 +215,7 @@ def _paste(builder: Builder, source: Source, image: Value, drawn: _Drawn, feathe
 def _parts(source: Source, *, pipe: str = "", kind: str = "") -> dict[str, Value]:
     """Return what a detailer draws with: from its pipe, or its own inputs."""
     if pipe:
-        found = source.fused(pipe, kind)
-        if found is None:
-            raise RefusedError(f"{pipe} is missing")
+        found = source.part(pipe, kind)
         parts = dict(found.parts)
         refiner = source.fused("refiner_basic_pipe_opt", "pipe")
         if refiner is not None:

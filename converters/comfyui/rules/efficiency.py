@@ -137,9 +137,7 @@ def _decoded(builder: Builder, source: Source, latent: Value, vae: Value) -> Val
 
 def _refined(builder: Builder, source: Source) -> list[Value]:
     """KSampler SDXL (Eff.): the base, and from a step on the refiner."""
-    told = source.fused("sdxl_tuple", _TUPLE)
-    if told is None:
-        raise RefusedError("sdxl_tuple is missing")
+    told = source.part("sdxl_tuple", _TUPLE)
     parts = told.parts
     change = int(source.number("refine_at_step", -1))
     refines = change > 0 and parts.get("refiner_model") is not None

@@ -57,10 +57,7 @@ def _pipe(*outputs: str) -> Make:
 
 
 def _of_pipe(source: Source, name: str = "basic_pipe") -> Mapping[str, Value]:
-    pipe = source.fused(name, "pipe")
-    if pipe is None:
-        raise RefusedError(f"{name} is missing")
-    return pipe.parts
+    return source.part(name, "pipe").parts
 
 
 def _no_schedule(source: Source) -> None:
@@ -112,10 +109,7 @@ def _provided(tiled: bool = False) -> Make:
 
 
 def _sampler(source: Source, name: str) -> Fused:
-    sampler = source.fused(name, _SAMPLER)
-    if sampler is None:
-        raise RefusedError(f"{name} is missing")
-    return sampler
+    return source.part(name, _SAMPLER)
 
 
 def _two(builder: Builder, source: Source) -> list[Value]:
@@ -138,9 +132,7 @@ def _region(builder: Builder, source: Source) -> list[Value]:
 
 
 def _regions(builder: Builder, source: Source) -> list[Value]:
-    names = sorted(
-        (name for name in source.inputs if name.startswith("regional_prompts")), key=lambda name: (len(name), name)
-    )
+    names = source.numbered("regional_prompts")
     found = [regions for name in names if (regions := source.fused(name, _REGIONS)) is not None]
     parts = {"regions": [region for regions in found for region in regions.parts["regions"]]}
     return [Fused(_REGIONS, parts, (source.id, *(id for regions in found for id in regions.ids)))]
@@ -268,9 +260,7 @@ def _iterated(picture: bool) -> Make:
     """Return a function for Iterative Upscale: enlarge a little, sample, and so on."""
 
     def make(builder: Builder, source: Source) -> list[Value]:
-        upscaler = source.fused("upscaler", _UPSCALER)
-        if upscaler is None:
-            raise RefusedError("upscaler is missing")
+        upscaler = source.part("upscaler", _UPSCALER)
         source.used.add("temp_prefix")
         told = upscaler.parts
         vae, tile = (source.get("vae") if picture else None) or told["vae"], told["tile"]
@@ -405,7 +395,7 @@ def _gathered(native: str, names: str, list_of: str, **fixed: Any) -> Make:
     """Return a function for a node that takes any number of inputs of one name."""
 
     def make(builder: Builder, source: Source) -> list[Value]:
-        found = sorted((name for name in source.inputs if name.startswith(names)), key=lambda name: (len(name), name))
+        found = source.numbered(names)
         values = [value for name in found if (value := source.get(name)) is not None]
         if not values:
             raise RefusedError("none of its inputs is linked")
@@ -418,9 +408,7 @@ def _chained(native: str, first: str, second: str) -> Make:
     """Return a function that puts any number of inputs together two by two."""
 
     def make(builder: Builder, source: Source) -> list[Value]:
-        names = sorted(
-            (name for name in source.inputs if name.startswith("conditioning")), key=lambda name: (len(name), name)
-        )
+        names = source.numbered("conditioning")
         made = source.get(names[0]) if names else None
         for number, name in enumerate(names[1:]):
             suffix = "" if number == len(names) - 2 else f"{number}"

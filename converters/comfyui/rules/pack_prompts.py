@@ -192,10 +192,7 @@ def _set(builder: Builder, source: Source) -> list[Value]:
 
 
 def _pipe(source: Source) -> Fused:
-    pipe = source.fused("pipe", _PIPE)
-    if pipe is None:
-        raise RefusedError("its pipe is missing")
-    return pipe
+    return source.part("pipe", _PIPE)
 
 
 def _sampled(builder: Builder, source: Source) -> list[Value]:

@@ -324,7 +324,7 @@ def _hooks(builder: Builder, source: Source) -> list[Value]:
 
 
 def _joined(builder: Builder, source: Source) -> list[Value]:
-    names = sorted((name for name in source.inputs if name.startswith("segs")), key=lambda name: (len(name), name))
+    names = source.numbered("segs")
     return [builder.add(source, "join_segments", {"segments": [segments_of(source, name)[0] for name in names]})]
 
 
