@@ -14,10 +14,13 @@ from graphflow.spec.decorator import ModelName, node
 from graphflow.values import Image, Mask, Segment, Segments, VisionModel
 
 from ..choices import Offset
-from .common import CropFactor, Pictures, Things
+from .common import CropFactor, Pictures, Things, require_same_size
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from graphflow.vision.detect import Found
+    from graphflow.vision.networks import VisionNetwork
 
 __all__ = [
     "describe_image",
@@ -133,19 +136,24 @@ def describe_image(
         ModelNotFoundError: There is no such model.
         ModelFormatError: It is another one, or one that runs code of its own.
         InvalidInputError: The task looks for words, and there are none.
+        LimitError: It names too many things.
     """
+    from graphflow.pixels.segments import within_limits
     from graphflow.vision.describe import describe
 
     texts: list[str] = []
-    parts: list[Segment] = []
-    with _used(model, "describer") as network:
+
+    def parts() -> Iterator[Segment]:
         for item, picture in enumerate(image.pixels[:, :3]):
             runtime.current().check_cancelled()
             text, found = describe(network, picture, task, words=words, most=tokens, beams=beams)
             texts.append(text)
-            parts += _segments(found, image, item, outline=True, dilation=0, factor=crop_factor, smallest=0)
+            yield from _segments(found, image, item, outline=True, dilation=0, factor=crop_factor, smallest=0)
+
     height, width = image.pixels.shape[-2:]
-    return Described("\n".join(texts), Segments(width=width, height=height, parts=tuple(parts)))
+    with _used(model, "describer") as network:
+        segments = Segments(width=width, height=height, parts=within_limits(parts()))
+    return Described("\n".join(texts), segments)
 
 
 @node("outline_segments", lane="device")
@@ -172,8 +180,6 @@ def outline_segments(
 
     from graphflow.pixels.segments import grown
     from graphflow.vision.outline import outlines
-
-    from .common import require_same_size
 
     require_same_size(segments, image)
     parts = list(segments.parts)
@@ -281,7 +287,7 @@ def foreground_mask(
         return Mask(values=foreground(network, image.pixels[:, :3], centred=centred))
 
 
-def _used(name: str, kind: str):  # type: ignore[no-untyped-def]  # what a recipe's use() gives
+def _used(name: str, kind: str) -> AbstractContextManager[VisionNetwork]:
     models = runtime.current().models
     return VisionModel(files=(models.find(name, kind, part=kind),)).use()
 
