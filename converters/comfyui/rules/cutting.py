@@ -288,9 +288,8 @@ _ASKED = {
     "region_caption": "things", "dense_region_caption": "described_regions", "region_proposal": "regions",
     "caption_to_phrase_grounding": "find_phrases", "referring_expression_segmentation": "outline_phrase",
 }  # fmt: skip
-
-
 _WORDS = ("caption", "detailed_caption", "more_detailed_caption", "ocr")
+"""Tasks whose answer has no boxes."""
 
 
 def _florence(builder: Builder, source: Source) -> list[Value]:
