@@ -6,11 +6,13 @@ from collections.abc import Mapping
 
 from . import (
     adapters,
+    backgrounds,
     bundles,
     conditioning,
     control,
     custom,
     cutting,
+    describing,
     detailers,
     efficiency,
     essentials,
@@ -61,6 +63,8 @@ _TOPICS = (
     impact,
     impact_values,
     cutting,
+    backgrounds,
+    describing,
     efficiency,
     res4lyf,
     essentials,
