@@ -13,8 +13,8 @@ from graphflow.limits import LIMITS
 from graphflow.spec.decorator import ModelName, node
 from graphflow.values import Image, Mask, Segment, Segments, VisionModel
 
-from ..choices import Offset
-from .common import CropFactor, Pictures, Things, require_same_size
+from ..choices import Offset, Pictures, Share
+from .common import CropFactor, Things, require_same_size
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -31,7 +31,6 @@ __all__ = [
     "tile_segments",
 ]
 
-Sure = Annotated[float, Field(ge=0, le=1)]
 Growth = Annotated[
     int, Field(ge=-512, le=512, description="edge in pixels of the square by which masks grow; negative shrinks")
 ]
@@ -52,7 +51,7 @@ def detect_segments(
     words: Annotated[
         str, Field(max_length=LIMITS.text, description="what to look for, divided by commas, where it goes by words")
     ] = "",
-    threshold: Annotated[Sure, Field(description="how sure the detector has to be")] = 0.5,
+    threshold: Annotated[Share, Field(description="how sure the detector has to be")] = 0.5,
     outline: Annotated[
         bool, Field(description="take the outline where the detector gives one; else the whole box")
     ] = False,
@@ -163,7 +162,9 @@ def outline_segments(
     segmenter: Annotated[
         str, ModelName("segmenter"), Field(min_length=1, description="a folder of a Segment Anything model")
     ],
-    threshold: Annotated[Sure, Field(description="how good an outline has to be by the network's own estimate")] = 0.93,
+    threshold: Annotated[
+        Share, Field(description="how good an outline has to be by the network's own estimate")
+    ] = 0.93,
     expansion: Annotated[Offset, Field(description="pixels by which boxes grow before")] = 0,
     points: Annotated[bool, Field(description="point at the middle of each box, too")] = True,
     dilation: Growth = 0,
