@@ -33,8 +33,15 @@ for number, (prompt, seed, scale) in enumerate(variants):
          generator=torch.Generator("cpu").manual_seed(seed)).images[0].save(f"{out}/{number}.png")
 """
 
-COLOURS, SHAPES = ("red", "green", "blue", "yellow"), ("circle", "star", "heart", "square")
-GROUNDS = ("black", "white", "grey", "red", "green", "blue", "yellow")
+COLOURS, SHAPES = ("red", "green", "orange", "purple"), ("circle", "star", "heart", "square", "triangle")
+GROUNDS = (
+    "black",
+    "white",
+    "gray",
+    "blue",
+    "yellow",
+    "pink",
+)  # no shape vanishes: the checker withholds empty pictures
 PROMPTS = [f"a {one} {shape} on a {ground} background" for ground in GROUNDS for one in COLOURS for shape in SHAPES]
 ALONE = 2
 """Of the runs alone, how many are measured; the others cost the same."""
