@@ -431,6 +431,8 @@ def test_tiled_sampling_and_removed_backgrounds_say_what_differs() -> None:
     cut = node("ImageRemoveBackground+", rembg_session=["81", 0], image=["10", 0])
     result = sound(used(n80=cut, n81=session, n90=node("PreviewImage", images=["80", 0])))
     assert one(result, "foreground_mask") == {"model": "isnet-general-use.onnx", "centred": True}
+    second = one(detailed("RMBG", image=["10", 0], model="RMBG-2.0"), "foreground_mask")
+    assert second == {"model": "RMBG-2.0.onnx", "centred": False}
 
 
 def test_transparency_is_a_lora_and_a_decoder() -> None:

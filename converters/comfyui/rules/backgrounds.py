@@ -24,10 +24,13 @@ def _remover(name: str, default: str) -> Make:
 
 
 def _named(told: str) -> dict[str, Any]:
-    """Return the network's file, and how it reads colours, by the name that packs call it by."""
+    """Return the network's file, and how it reads colours, by the name that packs call it by.
+
+    RMBG 1.4 is an IS-Net; RMBG 2.0 is a BiRefNet, which goes by ImageNet's statistics (their model cards).
+    """
     name = re.split(r"[:\s]", told.strip())[0]
     model = name if name.endswith(".onnx") else f"{name}.onnx"
-    return {"model": model, "centred": bool(re.search(r"isnet|rmbg", name, re.IGNORECASE))}
+    return {"model": model, "centred": bool(re.search(r"isnet|rmbg-1", name, re.IGNORECASE))}
 
 
 def _removed(
