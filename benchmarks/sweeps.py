@@ -34,14 +34,8 @@ for number, (prompt, seed, scale) in enumerate(variants):
 """
 
 COLOURS, SHAPES = ("red", "green", "orange", "purple"), ("circle", "star", "heart", "square", "triangle")
-GROUNDS = (
-    "black",
-    "white",
-    "gray",
-    "blue",
-    "yellow",
-    "pink",
-)  # no shape vanishes: the checker withholds empty pictures
+# No shape vanishes in its background: the checker withholds what it sees nothing in.
+GROUNDS = ("black", "white", "gray", "blue", "yellow", "pink")
 PROMPTS = [f"a {one} {shape} on a {ground} background" for ground in GROUNDS for one in COLOURS for shape in SHAPES]
 ALONE = 2
 """Of the runs alone, how many are measured; the others cost the same."""

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from graphflow.errors import GraphflowError
     from graphflow.execution.environment import Cancellation
     from graphflow.execution.result import Result
-    from graphflow.service.client import AsyncClient, Client
+    from graphflow.service.asynchronous import AsyncClient
+    from graphflow.service.client import Client
     from graphflow.session import Session, run
     from graphflow.settings import Settings
     from graphflow.spec.decorator import Each, InputFile, ModelName, OneOrMany, Seed, node
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 __path__.append(str(Path(__file__).parent / "names_of_0_1"))
 
 _HOMES = {
-    "AsyncClient": "graphflow.service.client",
+    "AsyncClient": "graphflow.service.asynchronous",
     "Cancellation": "graphflow.execution.environment",
     "Client": "graphflow.service.client",
     "Each": "graphflow.spec.decorator",

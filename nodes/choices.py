@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 from graphflow.limits import LIMITS
 from graphflow.sampling.names import SAMPLER_ALIASES, SAMPLER_NAMES, SCHEDULE_ALIASES, SCHEDULE_NAMES
 from graphflow.spec.spec import Aliases
+from graphflow.values import Conditioning, Image, Latent, Model
 
 if TYPE_CHECKING:
     SamplerName: TypeAlias = str
@@ -17,6 +18,16 @@ if TYPE_CHECKING:
 else:
     SamplerName = Annotated[Literal[SAMPLER_NAMES], Aliases(SAMPLER_ALIASES)]
     ScheduleName = Annotated[Literal[SCHEDULE_NAMES], Aliases(SCHEDULE_ALIASES)]
+
+Pictures: TypeAlias = Annotated[Image, Field(description="the pictures")]
+
+Latents: TypeAlias = Annotated[Latent, Field(description="the latents")]
+
+Told: TypeAlias = Annotated[Conditioning, Field(description="the conditioning")]
+
+Denoiser: TypeAlias = Annotated[Model, Field(description="the denoising model")]
+
+Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 
 Resampling: TypeAlias = Annotated[
     Literal["nearest", "bilinear", "bicubic", "area", "lanczos", "lanczos_8bit"],
@@ -91,6 +102,18 @@ Offset: TypeAlias = Annotated[int, Field(ge=0, le=LIMITS.edge)]
 
 Edge: TypeAlias = Annotated[int, Field(ge=1, le=LIMITS.edge)]
 """An edge in pixels."""
+
+Spread: TypeAlias = Annotated[
+    float, Field(ge=0.1, le=10, description="spread of the Gaussian weights, in units of the radius")
+]
+
+Sharpness: TypeAlias = Annotated[float, Field(ge=0, le=50, description="factor on what blurring takes away")]
+
+LatentRadius: TypeAlias = Annotated[int, Field(ge=1, le=31, description="latent samples around each that count")]
+
+Plateau: TypeAlias = Annotated[
+    float, Field(gt=0, le=100, description="height of the plateau; small values flatten, large ones change nothing")
+]
 
 Color: TypeAlias = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
 """A colour as the web writes it, #rrggbb."""

@@ -18,8 +18,6 @@ from graphflow.spec.spec import InputSpec, NodeSpec
 
 from .fields import quote
 
-"""Choices that an error lists; of more it names the nearest."""
-
 
 class _Nothing:
     """Stands for the value of an output that is known only when the node has run."""
@@ -172,6 +170,21 @@ class Source:
         if isinstance(value, Fused) and value.kind == kind:
             return value
         raise RefusedError(f"{name} is no {kind}")
+
+    def part(self, name: str, kind: str) -> Fused:
+        """Return an input that has to be there and a part of a kind.
+
+        Raises:
+            RefusedError: It is missing, or something else.
+        """
+        found = self.fused(name, kind)
+        if found is None:
+            raise RefusedError(f"{name} is missing")
+        return found
+
+    def numbered(self, prefix: str) -> list[str]:
+        """Return the names of inputs that begin alike, ``image2`` before ``image10``."""
+        return sorted((name for name in self.inputs if name.startswith(prefix)), key=lambda name: (len(name), name))
 
     def remark(self, text: str) -> None:
         """Say what the result does otherwise."""

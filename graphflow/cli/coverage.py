@@ -14,10 +14,14 @@ from graphflow.document.media.containers import ENDINGS
 from graphflow.errors import GraphflowError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from graphflow.converters.comfyui.decision import Trial
     from graphflow.session import Session
 
 _SHOWN = 30
+_COLUMNS = ("whole", "runs", "exports")
+"""What is told of a file with yes or no, and counted."""
 
 
 @dataclass(frozen=True)
@@ -99,10 +103,7 @@ def show_coverage(folder: Path, session: Session, as_json: bool) -> None:
         target.print(styled(f"what would gain most, files that lack it alone of all that lack it: {most}"))
 
 
-_COLUMNS = ("whole", "runs", "exports")
-
-
-def _show_families(target: Any, files: Iterable[_File]) -> None:
+def _show_families(target: Console, files: Iterable[_File]) -> None:
     families: dict[str, list[_File]] = {}
     for file in files:
         families.setdefault(file.family, []).append(file)

@@ -20,6 +20,8 @@ from typing import Any
 
 OPTION = "--worker"
 VARIABLE = "GRAPHFLOW_WORKER"
+POSSIBLE = hasattr(socket, "send_fds")
+"""Whether the system has sockets that hand over open files."""
 _SHORT = 0.5
 """Seconds after which it is said that the worker is busy."""
 _HEAD = struct.Struct("!I")
@@ -112,7 +114,7 @@ def ask(what: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def wanted(arguments: Sequence[str]) -> bool:
     """Tell whether a command line is one for the worker."""
-    if arguments[:1] != ["run"] or not hasattr(socket, "send_fds") or "--help" in arguments or "-h" in arguments:
+    if arguments[:1] != ["run"] or not POSSIBLE or "--help" in arguments or "-h" in arguments:
         return False
     return OPTION in arguments or os.environ.get(VARIABLE, "").lower() in ("1", "true", "yes", "on")
 

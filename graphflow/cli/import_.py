@@ -153,7 +153,7 @@ def _write_native(
     from graphflow.converters.comfyui.decision import Trial, decide
     from graphflow.converters.comfyui.models import model_needs
 
-    name = None if file == "-" else Path(file).stem
+    name = None if file == STANDARD_INPUT else Path(file).stem
     result = to_native(flattened, registry=session.registry, name=name)
     models = model_needs(result.document, session.registry, session.library)
     told = wanted or as_json

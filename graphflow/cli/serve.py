@@ -14,6 +14,7 @@ from graphflow.cli.output import answers
 from graphflow.cli.spread import spread
 from graphflow.cli.terminal import console, styled
 from graphflow.errors import InvalidInputError
+from graphflow.service.options import DEFAULT_PORT, ServiceOptions
 
 EPILOG = "Examples: graphflow serve · graphflow serve --port 8000 · graphflow serve --host 0.0.0.0 --allow-host pictures.example"
 
@@ -39,7 +40,7 @@ def serve(
     ] = "127.0.0.1",
     port: Annotated[
         int, typer.Option("--port", min=0, max=65535, rich_help_panel=SERVICE, help="0 takes a free one.")
-    ] = 8189,
+    ] = DEFAULT_PORT,
     data: Data = None,
     allow_host: Annotated[
         list[str] | None,
@@ -86,7 +87,6 @@ def serve(
         raise InvalidInputError(
             f"the package {error.name} is missing", where="serve", advice='pip install "graphflow-diffusers[serve]"'
         ) from error
-    from graphflow.service.options import ServiceOptions
     from graphflow.settings import default_service_dir
 
     session = where.session({} if safety is None else {"safety": safety})

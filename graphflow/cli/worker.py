@@ -34,7 +34,7 @@ def start(
     ] = 15.0,
 ) -> None:
     """Start it, with the settings and the environment of this command; where it runs already, that is all."""
-    if not hasattr(sys.modules["socket"], "send_fds"):
+    if not handing.POSSIBLE:
         raise InvalidInputError("this system has no sockets that hand over files", where="graphflow worker")
     if _told() is not None:
         console().print("the worker runs already")

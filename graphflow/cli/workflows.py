@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -11,9 +11,6 @@ from graphflow.cli.failures import print_json
 from graphflow.cli.options import AsJson, ModelDirs, make_session
 from graphflow.cli.terminal import add_row, console, literal, paragraph, print_table, styled, table
 from graphflow.service.catalogue import workflow_json
-
-if TYPE_CHECKING:
-    pass
 
 EPILOG = "Examples: graphflow workflows · graphflow workflows inpaint"
 

@@ -15,7 +15,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,9 +52,8 @@ class Sessions:
             self.drop()
             import torch
 
-            torch.use_deterministic_algorithms(
-                settings.deterministic, warn_only=True
-            )  # else the last session's word holds
+            # Torch keeps it for the process, so the last session's word would hold.
+            torch.use_deterministic_algorithms(settings.deterministic, warn_only=True)
             self._session, self._key = options.new_session(settings, packs, no_cache), key
         return self._session
 
@@ -182,8 +181,8 @@ class Worker:
                 os.kill(os.getpid(), signal.SIGINT)
 
 
-def _command(asked: Mapping[str, Any], handles: Sequence[int], over: Any) -> int:
-    """Run a command as a process of its own would."""
+def _command(asked: Mapping[str, Any], handles: Sequence[int], over: Callable[[], None]) -> int:
+    """Run a command as a process of its own would; returns its exit code. ``over`` is called once it has ended."""
     with _stage(asked, handles):
         signal.signal(signal.SIGINT, signal.default_int_handler)
         try:

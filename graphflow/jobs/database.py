@@ -55,7 +55,6 @@ class Database:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
         self._lock = threading.RLock()
         try:
             self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
@@ -249,41 +248,62 @@ class Database:
             )
         return job
 
-    def alter(self, id: str, assignments: str, condition: str, values: Mapping[str, Any] | None = None) -> Job | None:
-        """Change a job where a condition holds; returns it as it stands then, or None where it does not hold."""
-        with self._change() as database:
-            row = database.execute(
-                f"UPDATE job SET {assignments} WHERE id=:id AND {condition} RETURNING {_SHOWN}",
-                {"id": id, **(values or {})},
-            ).fetchone()
-        return _job(row) if row else None
+    def cancel(self, id: str) -> Job | None:
+        """End a job that waits; None where it does not."""
+        return self._alter(id, "state='cancelled', finished=?", _WAITING, time.time())
+
+    def pause(self, id: str) -> Job | None:
+        """Have a job that waits go on waiting until it is resumed; None where it does not wait."""
+        return self._alter(id, "paused=1", _WAITING)
+
+    def resume(self, id: str) -> Job | None:
+        """Have a paused job wait for its turn; None where it does not wait."""
+        return self._alter(id, "paused=0, crashes=0", _WAITING)
+
+    def stop(self, id: str, outcome: str) -> Job | None:
+        """Say what becomes of a running job at its next step, where it is not to be cancelled; None where it does not run."""
+        return self._alter(
+            id, "stopping=CASE stopping WHEN 'cancelled' THEN stopping ELSE ? END", "state='running'", outcome
+        )
+
+    def prioritise(self, id: str, priority: int) -> Job | None:
+        """Change a job's priority; None where there is no such job."""
+        return self._alter(id, "priority=?", "1", priority)
 
     def retry(self, id: str) -> Job | None:
         """Queue a job again that is over or was given up; None where it is neither."""
-        return self.alter(
+        return self._alter(
             id,
             "state='queued', paused=0, stopping='', finished=NULL, error=NULL, crashes=0",
             "(state IN ('failed', 'cancelled') OR (state='interrupted' AND paused))",
         )
 
-    def recover(self, most: int) -> list[tuple[str, str, int]]:
+    def _alter(self, id: str, assignments: str, condition: str, *values: Any) -> Job | None:
+        """Change a job where a condition holds; returns it as it stands then, or None where it does not hold."""
+        with self._change() as database:
+            row = database.execute(
+                f"UPDATE job SET {assignments} WHERE {condition} AND id=? RETURNING {_SHOWN}", (*values, id)
+            ).fetchone()
+        return _job(row) if row else None
+
+    def recover(self, most: int) -> list[tuple[str, int]]:
         """End the attempts of a process that has died.
 
         Args:
             most: After so many in a row a job is paused, so that it does not end the service for ever.
 
         Returns:
-            Of each job that ran: its id, its new state, and the number of the attempt.
+            Of each job that ran: its id, and the number of the attempt.
         """
-        ended: list[tuple[str, str, int]] = []
+        ended: list[tuple[str, int]] = []
         for id, stopping, attempt, crashes in self._rows(
             "SELECT id,stopping,attempt,crashes FROM job WHERE state='running'"
         ):
             cause = {"message": "the service ended while this ran"}
-            job = self.end(id, stopping or "interrupted", cause=cause, crashed=not stopping)
+            self.end(id, stopping or "interrupted", cause=cause, crashed=not stopping)
             if not stopping and crashes + 1 >= most:
-                self.alter(id, "paused=1", "1")
-            ended.append((id, job.state, attempt))
+                self.pause(id)
+            ended.append((id, attempt))
         return ended
 
     def remove(self, ids: Iterable[str]) -> None:

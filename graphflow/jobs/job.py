@@ -102,8 +102,8 @@ class JobFile:
 
 
 @dataclass(frozen=True)
-class Job:
-    """A job as it stands now.
+class JobStatus:
+    """Where a job stands.
 
     Attributes:
         id: Its name: 32 hexadecimal digits, unless who submitted it chose another.
@@ -118,8 +118,6 @@ class Job:
         finished: When it came to its final state.
         attempt: How many attempts there were.
         error: Why it failed, as :attr:`Attempt.cause` has it.
-        result: What it gave, as the last line of ``graphflow run --json`` has it; None where nothing.
-        extra: What the interface that it came by keeps with it.
     """
 
     id: str
@@ -134,13 +132,24 @@ class Job:
     finished: float | None
     attempt: int
     error: Mapping[str, Any] | None
-    result: Mapping[str, Any] | None
-    extra: Mapping[str, Any]
 
     @property
     def final(self) -> bool:
         """Whether nothing but a retry changes it any more."""
         return self.state in FINAL
+
+
+@dataclass(frozen=True)
+class Job(JobStatus):
+    """A job as it stands now.
+
+    Attributes:
+        result: What it gave, as the last line of ``graphflow run --json`` has it; None where nothing.
+        extra: What the interface that it came by keeps with it.
+    """
+
+    result: Mapping[str, Any] | None
+    extra: Mapping[str, Any]
 
     def to_json(self) -> dict[str, Any]:
         """Return it as a JSON object, without what its interface keeps with it."""

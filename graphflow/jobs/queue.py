@@ -8,7 +8,6 @@ same transaction that makes the job ``done``, which attempt gave the result; so 
 from __future__ import annotations
 
 import logging
-import math
 import re
 import secrets
 import shutil
@@ -16,42 +15,36 @@ import sqlite3
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from filelock import FileLock, Timeout
 
 from graphflow.basics.jsontools import digest
 from graphflow.basics.wording import shorten
-from graphflow.errors import CancelledError, InvalidInputError, Problem, StoreError, WorkflowError
+from graphflow.errors import CancelledError, InvalidInputError, StoreError
 from graphflow.events import Event, Written
 from graphflow.execution.environment import Cancellation
 from graphflow.execution.result import Result
 from graphflow.jobs.database import Database
 from graphflow.jobs.feed import Feed
 from graphflow.jobs.job import Attempt, Job, JobConflictError, JobFile, Order, QueueFullError, State, UnknownJobError
+from graphflow.jobs.ordering import expanded, stricter
 from graphflow.jobs.performing import perform
 from graphflow.jobs.telling import error_json, finite
-from graphflow.planning.validate import validate
 
 if TYPE_CHECKING:
-    from graphflow.document.opening import Openable
-    from graphflow.planning.expand import Expanded
-    from graphflow.planning.safety import Policy
     from graphflow.session import Session
 
 Listener: TypeAlias = "Callable[[Job, Event | None], None]"
 """Told of every event of a run with the job that runs, and with None of every change of a job's state."""
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_SIZES = ("width", "height", "batch_size")
 _CRASHES = 3
 _FEEDS = 64
 _PRUNED_EVERY = 256
-_STRICTNESS: Mapping[Policy, int] = {"off": 0, "auto": 1, "require": 2}
 _log = logging.getLogger("graphflow.jobs")
 
 
@@ -63,13 +56,11 @@ class Bounds:
         waiting: The most jobs that wait.
         seconds: How long a job that is over is remembered, with its files.
         jobs: How many of them are.
-        pixels: The most pixels of what a node makes by a width, a height and a batch size; None sets no bound.
     """
 
     waiting: int = 20_000
     seconds: float = 30 * 86_400
     jobs: int = 10_000
-    pixels: int | None = None
 
 
 class Jobs:
@@ -135,9 +126,7 @@ class Jobs:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -154,59 +143,6 @@ class Jobs:
             self._owned.release()
 
     # -------------------------------------------------------------------------------------------------- taking
-
-    def prepare(
-        self,
-        workflow: Openable,
-        inputs: Mapping[str, Any] | None = None,
-        overrides: Mapping[str, Any] | None = None,
-        *,
-        targets: Iterable[str] | None = None,
-        safety: Policy | None = None,
-        metadata: bool = True,
-        previews: bool = False,
-    ) -> Order:
-        """Check what a stranger asks for: what it names resolves in the input folder and the model folders only.
-
-        Args:
-            workflow: The workflow.
-            inputs: Values for exposed inputs.
-            overrides: Values for ``node.parameter``.
-            targets: Addresses to compute.
-            safety: The safety policy, where it is stricter than that of the settings.
-            metadata: Whether files carry the workflow and the record of how they were made.
-            previews: Whether pictures are wanted while sampling goes on.
-
-        Raises:
-            InvalidInputError: It cannot be opened.
-            WorkflowError: With every problem of the document.
-        """
-        expanded = self.session.expand(workflow, inputs, overrides)
-        checked = validate(expanded.flat, self.session.registry)
-        if problems := [*expanded.problems, *checked.problems, *self._too_large(expanded)]:
-            raise WorkflowError(problems)
-        return Order(
-            document=expanded.document.to_json(),
-            seeds=dict(expanded.seeds),
-            notices=[*expanded.notices, *checked.notices],
-            targets=None if targets is None else list(targets),
-            safety=stricter(safety, self.session.settings.safety),
-            metadata=metadata,
-            previews=previews,
-        )
-
-    def _too_large(self, expanded: Expanded) -> Iterator[Problem]:
-        most = self._bounds.pixels
-        if most is None:
-            return
-        for id, entry in expanded.flat.nodes.items():
-            spec = self.session.registry.get(entry.type)
-            inputs = {} if spec is None else spec.inputs
-            sizes = [entry.params.get(name, inputs[name].default) for name in _SIZES if name in inputs]
-            numbers = [size for size in sizes if isinstance(size, int)]
-            if {"width", "height"} <= inputs.keys() and len(numbers) == len(sizes) and math.prod(numbers) > most:
-                text = f"{' × '.join(map(str, numbers))} is more than the {most:,} pixels that this service makes"
-                yield Problem(f"nodes.{id}", text, "make it smaller")
 
     def submit(
         self,
@@ -360,7 +296,7 @@ class Jobs:
         Raises:
             JobConflictError: It is over.
         """
-        return self._stop(id, "cancelled", "state='cancelled', finished=:now", "state IN ('queued', 'interrupted')")
+        return self._stop(id, "cancelled", self._database.cancel)
 
     def pause(self, id: str) -> Job:
         """Have a job wait until it is resumed; one that runs stops at its next step, and goes on from there later.
@@ -368,17 +304,14 @@ class Jobs:
         Raises:
             JobConflictError: It is over.
         """
-        return self._stop(id, "paused", "paused=1", "state IN ('queued', 'interrupted')")
+        return self._stop(id, "paused", self._database.pause)
 
-    def _stop(self, id: str, outcome: str, assignments: str, condition: str) -> Job:
+    def _stop(self, id: str, outcome: str, waiting: Callable[[str], Job | None]) -> Job:
         with self._changed:
             job = self.job(id)
-            changed = self._database.alter(id, assignments, condition, {"now": time.time()})
+            changed = waiting(id)
             if changed is None and id in self._running:
-                changed = self._database.alter(
-                    id, "stopping=CASE stopping WHEN 'cancelled' THEN stopping ELSE :outcome END",
-                    "state='running'", {"outcome": outcome},
-                )  # fmt: skip
+                changed = self._database.stop(id, outcome)
                 self._running[id].cancel()
         if changed is None:
             if job.state == outcome:
@@ -393,7 +326,7 @@ class Jobs:
         Raises:
             JobConflictError: It is over, or on its way to be paused.
         """
-        return self._restart(id, self._database.alter(id, "paused=0, crashes=0", "state IN ('queued', 'interrupted')"))
+        return self._restart(id, self._database.resume(id))
 
     def retry(self, id: str) -> Job:
         """Queue a job again that failed, was cancelled, or was given up.
@@ -417,9 +350,7 @@ class Jobs:
 
     def prioritise(self, id: str, priority: int) -> Job:
         """Change a job's priority, which counts while it waits."""
-        self.job(id)
-        changed = self._database.alter(id, "priority=:priority", "1", {"priority": priority})
-        return changed or self.job(id)
+        return self._database.prioritise(id, priority) or self.job(id)
 
     def remove(self, id: str) -> None:
         """Forget a job that does not run, with its files.
@@ -474,7 +405,7 @@ class Jobs:
             order = self._database.order(job.id)
             result = perform(
                 self.session,
-                self.expanded(order),
+                expanded(self.session, order),
                 out=out,
                 targets=order.targets,
                 safety=stricter(order.safety, self.session.settings.safety),
@@ -496,11 +427,6 @@ class Jobs:
             return lambda: self._database.end(job.id, "failed", cause=cause)
         told, files = finite(_told(result)), _files(result, out)
         return lambda: self._database.end(job.id, "done", result=told, files=files)
-
-    def expanded(self, order: Order) -> Expanded:
-        """Return the workflow of an order, none of whose values is the user's own."""
-        expanded = self.session.expand(order.document)
-        return replace(expanded, trusted=frozenset(), seeds=order.seeds, notices=tuple(order.notices))
 
     def _insist(self, call: Callable[[], Any]) -> Any:
         """Call what writes to the database until it can be written, or the queue is closed."""
@@ -539,7 +465,7 @@ class Jobs:
 
     def _recover(self) -> None:
         """Make good what a process has left that died: attempts that ran, and files that belong to no job."""
-        for id, _, attempt in self._database.recover(_CRASHES):
+        for id, attempt in self._database.recover(_CRASHES):
             shutil.rmtree(self._place(id, attempt), ignore_errors=True)
         for place in (self.folder / "files").glob("*"):
             if self._database.job(place.name) is None:
@@ -550,11 +476,6 @@ class Jobs:
         for id in ids:
             self._feeds.pop(id, None)
             shutil.rmtree(self.folder / "files" / id, ignore_errors=True)
-
-
-def stricter(asked: Policy | None, own: Policy) -> Policy:
-    """Return the stricter of two safety policies; None is no policy."""
-    return own if asked is None else max(asked, own, key=_STRICTNESS.__getitem__)
 
 
 def _state(job: Job) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from .filters import dilate, erode, gaussian_blur
 from .resampling import resample
 
 _SAME_SHAPE = 0.02
+"""By how much shapes differ that rounding sizes to multiples sets apart."""
 Rectangle = tuple[int, int, int, int]
 """(x, y, width, height) in pixels."""
 
@@ -226,12 +227,11 @@ _MEASURES: Mapping[str, Callable[[Segment], float]] = MappingProxyType(
         "score": lambda part: part.score,
     }
 )
-MEASURES = tuple(_MEASURES)
 """What segments can be chosen and ordered by."""
 
 
 def measure(part: Segment, name: str) -> float:
-    """One of `MEASURES` of a segment, in pixels of its box."""
+    """One of `_MEASURES` of a segment, in pixels of its box."""
     return _MEASURES[name](part)
 
 

@@ -296,32 +296,32 @@ def _conditions(database: sqlite3.Connection, wanted: Wanted) -> tuple[str, list
     values: list[Any] = []
     of_model = "model IN (SELECT id FROM model WHERE {})"
 
-    def add(*parts: tuple[str, str], value: str) -> None:
-        """Add that one of the parts holds: the tables of one, those that hold the file last, and a condition on ``value``."""
-        few = [f"SELECT file FROM {tables} WHERE {condition}" for tables, condition in parts]
+    def add(*parts: tuple[tuple[str, ...], str], value: str) -> None:
+        """Add that one of the parts holds: the tables of one, that with the file last, and a condition on ``value``."""
+        few = [f"SELECT file FROM {' CROSS JOIN '.join(tables)} WHERE {condition}" for tables, condition in parts]
         if all(len(database.execute(f"{part} LIMIT {_MANY}", (value,)).fetchall()) < _MANY for part in few):
             conditions.append(f"f.id IN ({' UNION '.join(few)})")
         else:
             # from the file on, so in the opposite order
             each = [
-                f"EXISTS (SELECT 1 FROM {' CROSS JOIN '.join(reversed(tables.split(' CROSS JOIN ')))} WHERE file=f.id AND {condition})"
+                f"EXISTS (SELECT 1 FROM {' CROSS JOIN '.join(tables[::-1])} WHERE file=f.id AND {condition})"
                 for tables, condition in parts
             ]
             conditions.append(f"({' OR '.join(each)})")
         values.extend([value] * len(parts))
 
     if wanted.model is not None:
-        add(("file_model", of_model.format("instr(casefold(name), ?)")), value=wanted.model.casefold())
+        add((("file_model",), of_model.format("instr(casefold(name), ?)")), value=wanted.model.casefold())
     if wanted.lora is not None:
         lora = of_model.format("kind='lora' AND instr(casefold(name), ?)")
-        add(("file_model", lora), value=wanted.lora.casefold())
+        add((("file_model",), lora), value=wanted.lora.casefold())
     if wanted.prompt is not None:
-        add(("prompt CROSS JOIN file_prompt", "id=prompt AND instr(folded, ?)"), value=wanted.prompt.casefold())
+        add((("prompt", "file_prompt"), "id=prompt AND instr(folded, ?)"), value=wanted.prompt.casefold())
     if wanted.seed is not None:
-        add(("seed", "seed=?"), value=str(wanted.seed))
+        add((("seed",), "seed=?"), value=str(wanted.seed))
     if wanted.since is not None:
         conditions.append("f.mtime_ns >= ?")
         values.append(int(wanted.since.timestamp() * 1e9))
     if wanted.source is not None:
-        add(("source", "sha256=?"), ("file_model", of_model.format("instr(digests, ?)")), value=wanted.source)
+        add((("source",), "sha256=?"), (("file_model",), of_model.format("instr(digests, ?)")), value=wanted.source)
     return ("WHERE " + " AND ".join(conditions) if conditions else ""), values

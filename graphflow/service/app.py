@@ -9,15 +9,14 @@ requests, and gives every answer headers with which nothing in it runs. Such a r
 - learns what happens from ``service.jobs.listen(listener)`` (the run's own events, with previews, from worker threads) or
   from ``service.jobs.feed(id).follow()`` (JSON, in an event loop),
 - keeps files that clients send in ``service.uploads``, and sends files back with :func:`file_response`,
-- raises the errors of :mod:`graphflow.errors`; :data:`STATUS` says what becomes of them.
+- raises the errors of :mod:`graphflow.errors`; :data:`graphflow.service.statuses.STATUS` says what becomes of them.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import replace
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -25,18 +24,21 @@ from fastapi import APIRouter, FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.routing import APIRoute
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.middleware.cors import CORSMiddleware
 
 from graphflow.basics.jsontools import loads
-from graphflow.errors import GraphflowError, InvalidInputError, LimitError, WorkflowError
-from graphflow.jobs.job import Job, JobConflictError, QueueFullError, UnknownJobError
+from graphflow.errors import GraphflowError, LimitError, Problem, WorkflowError
+from graphflow.jobs.job import Job, JobConflictError, Order
+from graphflow.jobs.ordering import make_order
 from graphflow.jobs.queue import Bounds, Jobs
-from graphflow.jobs.telling import error_json
+from graphflow.jobs.telling import error_json, problem_json
 from graphflow.service.describing import describe
 from graphflow.service.guard import Guard
 from graphflow.service.options import ServiceOptions
 from graphflow.service.places import Places
+from graphflow.service.statuses import status_of
 from graphflow.service.uploads import Uploads
 from graphflow.service.views import WorkflowAsked
 
@@ -44,21 +46,14 @@ if TYPE_CHECKING:
     from graphflow.document.opening import Openable
     from graphflow.session import Session
 
-STATUS: tuple[tuple[type[GraphflowError], int], ...] = (
-    (UnknownJobError, 404),
-    (JobConflictError, 409),
-    (QueueFullError, 429),
-    (LimitError, 413),
-    (InvalidInputError, 422),
-)
-"""The status of an answer by the error that it tells; others are a 500."""
-
 SHOWN = {
     ".png": "image/png", ".webp": "image/webp", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".gif": "image/gif",
     ".mp4": "video/mp4", ".webm": "video/webm", ".wav": "audio/wav", ".flac": "audio/flac",
 }  # fmt: skip
 """Content types of files that a browser may show; it saves all others."""
 
+_LOOK = 0.5
+"""Seconds after which it is looked whether a client that waits is still there."""
 _log = logging.getLogger("graphflow.service")
 
 
@@ -70,7 +65,7 @@ class Service:
         folder: Where all of it is kept; made if it is missing.
         options: What is allowed.
         workers: How many jobs are carried out at the same time.
-        bounds: How much it takes and keeps; ``pixels`` is that of the options.
+        bounds: How much it takes and keeps.
 
     Raises:
         StoreError: The folder cannot be used, or another process has it.
@@ -88,7 +83,6 @@ class Service:
         self.session = session
         self.options = options
         uploads = folder / "uploads"
-        bounds = replace(bounds, pixels=options.pixels)
         self.jobs = Jobs(session, folder, input_folder=uploads, workers=workers, bounds=bounds)
         self.uploads = Uploads(uploads, most=options.uploads_bytes, pixels=options.pixels)
         self.uploads.prune(bounds.seconds)
@@ -120,6 +114,16 @@ class Service:
 
         return read(path(workflow))
 
+    def order(self, asked: WorkflowAsked) -> Order:
+        """Check what was asked for; files that it names resolve among the uploads and in the model folders only.
+
+        Raises:
+            InvalidInputError: It cannot be opened.
+            WorkflowError: With every problem of the document.
+        """
+        given = asked.model_dump(exclude={"workflow", "priority", "paused"})
+        return make_order(self.session, self.opened(asked.workflow), pixels=self.options.pixels, **given)
+
     def submit(self, asked: WorkflowAsked, **options: Any) -> tuple[Job, bool]:
         """Queue a job for what was asked; returns it, and whether it is new.
 
@@ -128,20 +132,26 @@ class Service:
             **options: As in :meth:`graphflow.jobs.queue.Jobs.submit`.
         """
         given = asked.model_dump()
-        known = ("metadata", "previews")
         return self.jobs.submit(
-            lambda: self.jobs.prepare(
-                self.opened(asked.workflow),
-                asked.inputs,
-                asked.overrides,
-                targets=asked.targets,
-                safety=asked.safety,
-                **{name: given[name] for name in known if name in given},
-            ),
+            lambda: self.order(asked),
             asked=given,
             **{name: given[name] for name in ("priority", "paused") if name in given},
             **options,
         )
+
+    async def wait(self, jobs: Sequence[Job], request: Request, *, cancel: bool = True) -> None:
+        """Wait until jobs are over; where the client leaves before, ``cancel`` ends them."""
+        for job in jobs:
+            feed = await run_in_threadpool(self.jobs.feed, job.id)
+            async for told in feed.follow(beat=_LOOK):
+                if told is None and cancel and await request.is_disconnected():
+                    await run_in_threadpool(self.cancel, jobs)
+
+    def cancel(self, jobs: Iterable[Job]) -> None:
+        """End jobs; those that are over stay as they are."""
+        for job in jobs:
+            with suppress(JobConflictError):
+                self.jobs.cancel(job.id)
 
 
 class _BoundedRequest(Request):
@@ -219,11 +229,6 @@ def file_response(path: Path) -> FileResponse:
     )
 
 
-def status_of(error: Exception) -> int:
-    """Return the status of an answer that tells an error."""
-    return next((status for kind, status in STATUS if isinstance(error, kind)), 500)
-
-
 def error_response(request: Request, status: int, told: Mapping[str, Any]) -> JSONResponse:
     """Return the answer that tells an error."""
     shown = {name: told.get(name) for name in ("message", "where", "advice", "problems")}
@@ -248,13 +253,13 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 async def _wrong_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    problems = list(_problems(error.errors()))
+    problems = [problem_json(problem) for problem in problems_of(error.errors())]
     return error_response(request, 422, {"message": "the request has a problem", "problems": problems})
 
 
-def _problems(errors: Iterable[Mapping[str, Any]]) -> Iterable[dict[str, str]]:
-    for error in errors:
-        yield {"path": ".".join(map(str, error["loc"])), "message": str(error["msg"]), "advice": ""}
+def problems_of(errors: Iterable[Mapping[str, Any]]) -> list[Problem]:
+    """Return what pydantic finds wrong as problems."""
+    return [Problem(".".join(map(str, error["loc"])), str(error["msg"])) for error in errors]
 
 
 async def _bug(request: Request, error: Exception) -> Response:

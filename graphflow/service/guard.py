@@ -23,7 +23,7 @@ from graphflow.service.options import LOCAL, ServiceOptions
 Refusal = tuple[int, str, str]
 """Status, what is wrong, the way out."""
 
-UPLOADS = ("/v1/uploads", "/v1/images/edits", "/upload/", "/api/upload/")
+_UPLOADS = ("/v1/uploads", "/v1/images/edits")
 """Where the paths begin whose bodies are files."""
 _OPEN = "/v1/health"
 _ADDRESSES = 10_000
@@ -141,7 +141,7 @@ class _Rate:
 
 
 def _is_upload(scope: Scope) -> bool:
-    return bool(scope["path"].startswith(UPLOADS))
+    return bool(scope["path"].startswith(_UPLOADS))
 
 
 def _host_of(header: str) -> str:

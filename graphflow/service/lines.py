@@ -10,17 +10,17 @@ import asyncio
 import json
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from graphflow.basics.jsontools import loads
-from graphflow.errors import InvalidInputError, Problem, WorkflowError
+from graphflow.errors import InvalidInputError, WorkflowError
 from graphflow.jobs.telling import error_json, finite
-from graphflow.service.app import Service
-from graphflow.service.native import job_view
-from graphflow.service.views import JobAsked
+from graphflow.service.app import Service, problems_of
+from graphflow.service.views import JobAsked, job_view
 
 _PIECE = 2**20
 
@@ -119,7 +119,7 @@ class Lines:
     def _shown(self, id: str) -> dict[str, Any]:
         """Return a job with the places of its files on this machine."""
         jobs = self._service.jobs
-        view = job_view(self._service, jobs.job(id)).model_dump()
+        view = asdict(job_view(jobs, jobs.job(id)))
         for file in view["files"]:
             del file["url"]
             file["path"] = str(jobs.file(id, file["name"]))
@@ -150,8 +150,7 @@ def _read(text: bytes) -> Line:
     try:
         return Line.model_validate(loads(text, source="the line"))
     except ValidationError as error:
-        problems = [Problem(".".join(map(str, item["loc"])), item["msg"]) for item in error.errors(include_url=False)]
-        raise WorkflowError(problems, source="the line") from error
+        raise WorkflowError(problems_of(error.errors()), source="the line") from error
 
 
 def _given(line: Line) -> JobAsked:

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import asdict, fields
 from typing import Annotated, Any
-from urllib.parse import quote
 
 from fastapi import APIRouter, Header, HTTPException, Query, Request, Response, WebSocket, WebSocketDisconnect
 from fastapi import Path as PathParameter
 from fastapi.responses import FileResponse, StreamingResponse
+from pydantic import TypeAdapter
 from starlette.concurrency import run_in_threadpool
 
 from graphflow.errors import WorkflowError
-from graphflow.jobs.job import Job, State
+from graphflow.jobs.job import Attempt, Job, State
+from graphflow.jobs.ordering import expanded
 from graphflow.jobs.performing import shown_targets
 from graphflow.jobs.previews import jpeg
-from graphflow.jobs.queue import stricter
 from graphflow.jobs.telling import problem_json
 from graphflow.service import catalogue
 from graphflow.service.app import BoundedRoute, Service, file_response
+from graphflow.service.uploads import Upload
 from graphflow.service.views import (
-    AttemptView,
     FileView,
     Health,
     JobAsked,
@@ -30,15 +31,13 @@ from graphflow.service.views import (
     JobPage,
     JobSummary,
     JobView,
-    UploadView,
     Validated,
     WorkflowAsked,
+    job_view,
 )
 
 _BEAT = 15.0
 """Seconds after which a quiet stream of events says that it is alive."""
-_LOOK = 0.5
-"""Seconds after which it is looked whether a client that waits is still there."""
 _EVENTS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Server-sent events: `id` is the event's number, `data` one JSON object.",
@@ -52,6 +51,7 @@ _FILE: dict[int | str, dict[str, Any]] = {
     }
 }
 _BYTES = {"requestBody": {"required": True, "content": {"application/octet-stream": {"schema": {}}}}}
+_JOB_VIEW = TypeAdapter(JobView)
 _Id = Annotated[JobId, PathParameter(description="a job's id")]
 _Digest = Annotated[
     str, PathParameter(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the bytes, in lower-case hex")
@@ -97,12 +97,12 @@ def _about(router: APIRouter, service: Service) -> None:
     @router.post("/plan")
     def plan(asked: WorkflowAsked) -> dict[str, Any]:
         """Tell what a workflow would run and why, and which files it needs."""
-        order = service.jobs.prepare(service.opened(asked.workflow), asked.inputs, asked.overrides)
-        expanded = service.jobs.expanded(order)
+        order = service.order(asked)
+        given = expanded(session, order)
         made = session.plan(
-            expanded,
-            targets=asked.targets or shown_targets(session, expanded),
-            safety=stricter(asked.safety, session.settings.safety),
+            given,
+            targets=order.targets or shown_targets(session, given),
+            safety=order.safety,
             input_folder=service.uploads.folder,
         )
         return _public_plan(service.told(catalogue.plan_json(made)), made.expanded.document.to_json())
@@ -151,7 +151,7 @@ def _jobs(router: APIRouter, service: Service) -> None:
     jobs = service.jobs
 
     def shown(job: Job) -> JobView:
-        return JobView.model_validate(service.told(job_view(service, job).model_dump()))
+        return _JOB_VIEW.validate_python(service.told(asdict(job_view(jobs, job))))
 
     @router.post("/jobs", status_code=201, responses={200: {"model": JobView, "description": "It was there."}})
     def submit(asked: JobAsked, response: Response, key: _Key = None) -> JobView:
@@ -165,9 +165,7 @@ def _jobs(router: APIRouter, service: Service) -> None:
     async def run(asked: JobAsked, request: Request, key: _Key = None) -> JobView:
         """Queue a job and wait until it is over; it is cancelled where the client leaves."""
         job, new = await run_in_threadpool(service.submit, asked, key=key)
-        async for told in jobs.feed(job.id).follow(beat=_LOOK):
-            if told is None and new and await request.is_disconnected():
-                jobs.cancel(job.id)
+        await service.wait([job], request, cancel=new)
         return await run_in_threadpool(lambda: shown(jobs.job(job.id)))
 
     @router.get("/jobs")
@@ -179,7 +177,8 @@ def _jobs(router: APIRouter, service: Service) -> None:
         """List jobs, the newest first."""
         found = jobs.jobs(state or (), limit=limit, before=before)
         rows = [
-            JobSummary(**service.told({name: getattr(job, name) for name in JobSummary.model_fields})) for job in found
+            JobSummary(**service.told({field.name: getattr(job, field.name) for field in fields(JobSummary)}))
+            for job in found
         ]
         return JobPage(jobs=rows, next=rows[-1].id if len(rows) == limit else None)
 
@@ -219,9 +218,9 @@ def _jobs(router: APIRouter, service: Service) -> None:
         return shown(jobs.retry(id))
 
     @router.get("/jobs/{id}/attempts")
-    def attempts(id: _Id) -> list[AttemptView]:
+    def attempts(id: _Id) -> list[Attempt]:
         """Tell each time that a job was carried out, and why it gave nothing."""
-        return [AttemptView(**service.told(attempt.to_json())) for attempt in jobs.attempts(id)]
+        return [Attempt(**service.told(attempt.to_json())) for attempt in jobs.attempts(id)]
 
     @router.get("/jobs/{id}/workflow")
     def document(id: _Id) -> dict[str, Any]:
@@ -281,31 +280,22 @@ def _events(router: APIRouter, service: Service) -> None:
 
 def _uploads(router: APIRouter, service: Service) -> None:
     @router.post("/uploads", status_code=201, openapi_extra=_BYTES)
-    async def upload(request: Request) -> UploadView:
+    async def upload(request: Request) -> Upload:
         """Send a picture, video, sound or latent for workflows to read."""
-        return UploadView(**vars(await service.uploads.take(request.stream())))
+        return await service.uploads.take(request.stream())
 
     @router.put("/uploads/{digest}", openapi_extra=_BYTES)
-    async def upload_as(digest: _Digest, request: Request) -> UploadView:
+    async def upload_as(digest: _Digest, request: Request) -> Upload:
         """Send the same, and have its digest checked."""
-        found = service.uploads.find(digest) or await service.uploads.take(request.stream(), digest)
-        return UploadView(**vars(found))
+        return service.uploads.find(digest) or await service.uploads.take(request.stream(), digest)
 
     @router.get("/uploads/{digest}")
-    def uploaded(digest: _Digest) -> UploadView:
+    def uploaded(digest: _Digest) -> Upload:
         """Tell whether a file was sent already."""
         found = service.uploads.find(digest)
         if found is None:
             raise HTTPException(404, "there is no such upload")
-        return UploadView(**vars(found))
-
-
-def job_view(service: Service, job: Job) -> JobView:
-    """Return a job as it goes over the wire."""
-    base = f"/v1/jobs/{job.id}/files/"
-    files = service.jobs.files(job.id) if job.state == "done" else ()
-    rows = [FileView(**file.to_json(), url=base + quote(file.name)) for file in files]
-    return JobView(**job.to_json(), files=rows)
+        return found
 
 
 def _line(what: Any) -> str:

@@ -11,10 +11,8 @@ import io
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import quote
 
 from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -28,15 +26,14 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from graphflow.basics.pictures import read_picture
 from graphflow.document.document import read
 from graphflow.errors import GraphflowError, InvalidInputError
-from graphflow.jobs.job import Job, JobConflictError
+from graphflow.jobs.job import Job
 from graphflow.jobs.telling import error_json
-from graphflow.service.app import BoundedRoute, Service, status_of
-from graphflow.service.views import WorkflowAsked
+from graphflow.service.app import BoundedRoute, Service
+from graphflow.service.statuses import status_of
+from graphflow.service.views import WorkflowAsked, job_view
 from graphflow.workflows import path
 
 _PICTURES = frozenset({".png", ".webp", ".jpg", ".jpeg"})
-_LOOK = 0.5
-"""Seconds after which it is looked whether a client that waits is still there."""
 _PIECE = 2**20
 
 
@@ -153,11 +150,8 @@ async def _made(
 ) -> Pictures:
     """Carry out the jobs of a request, which end where its client leaves."""
     jobs = await run_in_threadpool(_submit, service, model, asked, inputs)
-    for job in jobs:
-        async for told in service.jobs.feed(job.id).follow(beat=_LOOK):
-            if told is None and await request.is_disconnected():
-                await run_in_threadpool(_cancel, service, jobs)
-    base = None if asked.response_format != "url" else str(request.base_url)
+    await service.wait(jobs, request)
+    base = None if asked.response_format != "url" else str(request.base_url).rstrip("/")
     data = await run_in_threadpool(lambda: [picture for job in jobs for picture in _pictures(service, job.id, base)])
     return Pictures(created=int(time.time()), data=data)
 
@@ -185,7 +179,7 @@ def _submit(service: Service, model: str, asked: _Fields, inputs: Mapping[str, J
         for one in many:
             jobs.append(service.submit(WorkflowAsked(workflow=model, inputs=one), origin="openai")[0])
     except GraphflowError:
-        _cancel(service, jobs)
+        service.cancel(jobs)
         raise
     return jobs
 
@@ -196,23 +190,18 @@ def _apart(inputs: Mapping[str, JsonValue], fields: Iterable[str]) -> None:
             raise InvalidInputError(f"{name} is a field of its own", where=name, advice="leave it out of inputs")
 
 
-def _cancel(service: Service, jobs: Iterable[Job]) -> None:
-    for job in jobs:
-        with suppress(JobConflictError):  # it is over
-            service.jobs.cancel(job.id)
-
-
 def _pictures(service: Service, id: str, base: str | None) -> list[Picture]:
     job = service.jobs.job(id)
     if job.state != "done":
         cause = job.error or {"message": f"the job was {job.state}"}
         raise HTTPException(400 if cause.get("problems") else 500, cause)
-    names = [file.name for file in service.jobs.files(id) if file.suffix in _PICTURES]
-    if not names:
+    files = [file for file in job_view(service.jobs, job).files if file.suffix in _PICTURES]
+    if not files:
         raise InvalidInputError("the workflow saves no picture", where="model", advice="take another workflow")
     if base is not None:
-        return [Picture(url=f"{base}v1/jobs/{id}/files/{quote(name)}") for name in names]
-    return [Picture(b64_json=base64.b64encode(service.jobs.file(id, name).read_bytes()).decode()) for name in names]
+        return [Picture(url=f"{base}{file.url}") for file in files]
+    contents = (service.jobs.file(id, file.name).read_bytes() for file in files)
+    return [Picture(b64_json=base64.b64encode(content).decode()) for content in contents]
 
 
 def _mask(file: Path) -> bytes:

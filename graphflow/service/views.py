@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from graphflow.jobs.job import State
+from graphflow.jobs.job import Job, JobFile, JobStatus
+
+if TYPE_CHECKING:
+    from graphflow.jobs.queue import Jobs
 
 JobId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Priority = Annotated[int, Field(ge=-1_000_000, le=1_000_000)]
@@ -70,37 +76,23 @@ class Validated(BaseModel):
     notices: list[str]
 
 
-class FileView(BaseModel):
+@dataclass(frozen=True)
+class FileView(JobFile):
     """A file that a job wrote."""
 
-    node: str
-    name: str
-    size: int
-    how: str
     url: str
 
 
-class JobSummary(BaseModel):
+@dataclass(frozen=True)
+class JobSummary(JobStatus):
     """A job as it stands now; times are seconds since 1970."""
 
-    id: str
-    state: State
-    paused: bool
-    stopping: str
-    priority: int
-    name: str
-    origin: str
-    created: float
-    started: float | None
-    finished: float | None
-    attempt: int
-    error: dict[str, Any] | None
 
-
+@dataclass(frozen=True)
 class JobView(JobSummary):
     """A job with what it gave."""
 
-    result: dict[str, Any] | None
+    result: Mapping[str, Any] | None
     files: list[FileView]
 
 
@@ -111,27 +103,17 @@ class JobPage(BaseModel):
     next: str | None
 
 
-class AttemptView(BaseModel):
-    """One time that a job was carried out."""
-
-    number: int
-    started: float
-    finished: float | None
-    outcome: str | None
-    cause: dict[str, Any] | None
-
-
-class UploadView(BaseModel):
-    """A file that was sent; a document names it by ``name``."""
-
-    digest: str
-    name: str
-    size: int
-
-
 class Health(BaseModel):
     """Whether the service works."""
 
     status: Literal["ok"]
     version: str
     jobs: dict[str, int]
+
+
+def job_view(jobs: Jobs, job: Job) -> JobView:
+    """Return a job as it goes over the wire."""
+    base = f"/v1/jobs/{job.id}/files/"
+    files = jobs.files(job.id) if job.state == "done" else ()
+    rows = [FileView(**file.to_json(), url=base + quote(file.name)) for file in files]
+    return JobView(**job.to_json(), files=rows)

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from graphflow.basics.inference import inference
 from graphflow.errors import InvalidInputError, ModelFormatError
-from graphflow.vision.detect import Found
-from graphflow.vision.networks import StandInNetwork, VisionNetwork, quiet
+from graphflow.vision.detect import Found, outlined
+from graphflow.vision.networks import StandInNetwork, VisionNetwork, picture_bytes, quiet
 
 Task = Literal[
     "caption", "detailed_caption", "long_caption", "read_text", "things", "described_regions", "regions", "find_phrases", "outline_phrase"
@@ -63,7 +63,7 @@ def describe(
     token = _TOKENS[task]
     processor = network.processor()
     asked = f"{token} {words}" if task in _ASKING else token
-    inputs = processor(text=asked, images=(picture.clamp(0, 1) * 255).round().to(torch.uint8), return_tensors="pt")
+    inputs = processor(text=asked, images=picture_bytes(picture), return_tensors="pt")
     with quiet():
         made = network.module.generate(
             **{name: value.to(network.device) for name, value in inputs.items()},
@@ -86,11 +86,7 @@ def _found(answer: Mapping[str, Any], height: int, width: int) -> list[Found]:
         corners = min(left, right), min(top, bottom), max(left, right), max(top, bottom)
         found.append(Found(box=corners, score=1.0, label=label))
     for label, polygons in zip(answer["labels"], answer.get("polygons", ()), strict=False):
-        mask = _drawn(polygons, height, width)
-        rows, columns = mask.amax(1).nonzero().flatten().tolist(), mask.amax(0).nonzero().flatten().tolist()
-        if rows:
-            box = (float(columns[0]), float(rows[0]), columns[-1] + 1.0, rows[-1] + 1.0)
-            found.append(Found(box=box, score=1.0, label=label, mask=mask))
+        found += outlined(_drawn(polygons, height, width), label=label, score=1.0)
     return found
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from graphflow.basics.inference import inference
 from graphflow.errors import InvalidInputError, ModelFormatError
-from graphflow.vision.networks import OnnxNetwork, VisionNetwork
+from graphflow.vision.networks import OnnxNetwork, VisionNetwork, picture_bytes
 
 _IOU = 0.7
 """Two boxes of one class that overlap more are one thing; Ultralytics' default."""
@@ -34,6 +34,15 @@ class Found:
     score: float
     label: str
     mask: Tensor | None = None
+
+
+def outlined(mask: Tensor, *, label: str, score: float) -> list[Found]:
+    """What a mask (H, W) outlines, with the rectangle around it; nothing where it is empty."""
+    rows, columns = mask.amax(1).nonzero().flatten().tolist(), mask.amax(0).nonzero().flatten().tolist()
+    if not rows:
+        return []
+    box = (float(columns[0]), float(rows[0]), columns[-1] + 1.0, rows[-1] + 1.0)
+    return [Found(box=box, score=score, label=label, mask=mask)]
 
 
 @inference
@@ -125,7 +134,7 @@ def _rows(raw: Tensor, factors: int, threshold: float) -> tuple[Tensor, Tensor, 
 def _classes(network: VisionNetwork, picture: Tensor, threshold: float) -> list[Found]:
     """Detectors of transformers that know their classes (DETR, RT-DETR, YOLOS and others)."""
     processor = network.processor()
-    inputs = processor(images=_bytes(picture), return_tensors="pt")
+    inputs = processor(images=picture_bytes(picture), return_tensors="pt")
     output = network.run({"pixel_values": inputs["pixel_values"]})
     (found,) = processor.post_process_object_detection(output, threshold=threshold, target_sizes=[picture.shape[-2:]])
     names = network.module.config.id2label
@@ -135,7 +144,9 @@ def _classes(network: VisionNetwork, picture: Tensor, threshold: float) -> list[
 def _grounded(network: VisionNetwork, picture: Tensor, words: list[str], threshold: float) -> list[Found]:
     """Grounding DINO (Liu et al. 2023, arXiv:2303.05499), which reads one text of phrases."""
     processor = network.processor()
-    inputs = processor(images=_bytes(picture), text=" ".join(f"{word.lower()}." for word in words), return_tensors="pt")
+    inputs = processor(
+        images=picture_bytes(picture), text=" ".join(f"{word.lower()}." for word in words), return_tensors="pt"
+    )
     output = network.run(inputs)
     (found,) = processor.post_process_grounded_object_detection(
         output, inputs["input_ids"], threshold=threshold, text_threshold=0.25, target_sizes=[tuple(picture.shape[-2:])]
@@ -146,16 +157,12 @@ def _grounded(network: VisionNetwork, picture: Tensor, words: list[str], thresho
 def _similar(network: VisionNetwork, picture: Tensor, words: list[str], threshold: float) -> list[Found]:
     """CLIPSeg (Lüddecke and Ecker 2022, arXiv:2112.10003): how well each place fits each word."""
     processor = network.processor()
-    inputs = processor(text=words, images=[_bytes(picture)] * len(words), padding=True, return_tensors="pt")
-    fits = network.run(inputs).logits.float().cpu().reshape(len(words), 1, *network.run(inputs).logits.shape[-2:])
-    fits = _resized(fits.sigmoid(), tuple(picture.shape[-2:]))[:, 0]
-    found = []
+    inputs = processor(text=words, images=[picture_bytes(picture)] * len(words), padding=True, return_tensors="pt")
+    logits = network.run(inputs).logits.float().cpu()
+    fits = _resized(logits.reshape(len(words), 1, *logits.shape[-2:]).sigmoid(), tuple(picture.shape[-2:]))[:, 0]
+    found: list[Found] = []
     for word, fit in zip(words, fits, strict=True):
-        mask = (fit > threshold).float()
-        rows, columns = mask.amax(1).nonzero().flatten().tolist(), mask.amax(0).nonzero().flatten().tolist()
-        if rows:
-            box = (float(columns[0]), float(rows[0]), columns[-1] + 1.0, rows[-1] + 1.0)
-            found.append(Found(box=box, score=float(fit.max()), label=word, mask=mask))
+        found += outlined((fit > threshold).float(), label=word, score=float(fit.max()))
     return found
 
 
@@ -193,7 +200,3 @@ def _resized(tensor: Tensor, size: tuple[int, int]) -> Tensor:
         tensor, size=size, mode="bilinear", align_corners=False, antialias=True
     )
     return found
-
-
-def _bytes(picture: Tensor) -> Tensor:
-    return (picture.clamp(0, 1) * 255).round().to(torch.uint8)

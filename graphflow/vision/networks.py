@@ -25,6 +25,11 @@ def quiet() -> Iterator[None]:
         yield
 
 
+def picture_bytes(picture: Tensor) -> Tensor:
+    """A picture of [0, 1] as whole numbers from 0 to 255, as transformers' processors read it."""
+    return (picture.clamp(0, 1) * 255).round().to(torch.uint8)
+
+
 class OnnxNetwork(nn.Module):  # type: ignore[misc]  # torch is not followed
     """An ONNX file, run by onnxruntime.
 

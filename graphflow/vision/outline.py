@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from graphflow.basics.inference import inference
 from graphflow.errors import ModelFormatError
-from graphflow.vision.networks import OnnxNetwork, StandInNetwork, VisionNetwork
+from graphflow.vision.networks import OnnxNetwork, StandInNetwork, VisionNetwork, picture_bytes
 
 Box = tuple[float, float, float, float]
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -43,7 +43,7 @@ def outlines(
     middles = [[[(left + right) / 2, (top + bottom) / 2]] for left, top, right, bottom in boxes]
     processor = network.processor()
     inputs = processor(
-        images=(picture.clamp(0, 1) * 255).round().to(torch.uint8),
+        images=picture_bytes(picture),
         input_boxes=[[list(box) for box in boxes]],
         input_points=[middles] if points else None,
         input_labels=[[[1]] * len(boxes)] if points else None,

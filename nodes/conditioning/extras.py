@@ -14,9 +14,10 @@ from pydantic import Field
 from graphflow.spec.decorator import node
 from graphflow.values import Conditioning, Latent
 
+from ..choices import Told
+
 __all__ = ["add_reference_latent", "set_audio_length", "set_frame_rate", "set_guidance", "set_reference_method"]
 
-Told = Annotated[Conditioning, Field(description="the conditioning")]
 Seconds = Annotated[float, Field(ge=0, le=1000)]
 
 

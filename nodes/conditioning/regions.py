@@ -12,6 +12,7 @@ from graphflow.errors import InvalidInputError
 from graphflow.spec.decorator import node
 from graphflow.values import Area, Conditioning, ConditioningEntry, Mask
 
+from ..choices import Share, Told
 from ..images.checks import require_items
 
 if TYPE_CHECKING:
@@ -30,11 +31,9 @@ __all__ = [
     "zero_out_conditioning",
 ]
 
-Told = Annotated[Conditioning, Field(description="the conditioning")]
 Strength = Annotated[
     float, Field(ge=0, le=10, description="weight against other entries where they overlap; 1 is an equal share")
 ]
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
 @node("combine_conditioning")

@@ -10,11 +10,11 @@ from pydantic import Field
 from graphflow.spec.decorator import node
 from graphflow.values import Image, Mask
 
+from ..choices import Pictures
 from .checks import require_items
 
 __all__ = ["join_alpha", "porter_duff", "split_alpha"]
 
-Pictures = Annotated[Image, Field(description="the pictures")]
 PorterDuffMode: TypeAlias = Literal[
     "add", "clear", "darken", "dst", "dst_atop", "dst_in", "dst_out", "dst_over", "lighten", "multiply", "overlay",
     "screen", "src", "src_atop", "src_in", "src_out", "src_over", "xor",

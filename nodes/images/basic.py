@@ -11,7 +11,7 @@ from graphflow.limits import LIMITS
 from graphflow.spec.decorator import node
 from graphflow.values import Image
 
-from ..choices import Color, Crop, Edge, Offset, Resampling
+from ..choices import Color, Crop, Edge, Offset, Pictures, Resampling
 from ..plain.resolutions import PRESETS
 from .checks import require_batch, require_color, require_size
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     Preset = str
 else:
     Preset = Literal[tuple(PRESETS)]
-
-Pictures = Annotated[Image, Field(description="the pictures")]
 
 
 class ImageSize(NamedTuple):

@@ -12,12 +12,11 @@ from graphflow.limits import LIMITS
 from graphflow.spec.decorator import Each, OneOrMany, node
 from graphflow.values import Image
 
+from ..choices import Pictures
 from ..sequences import each, pictures_of
 from .checks import require_batch, require_items
 
 __all__ = ["batch_images", "images_from_batch", "rebatch_images", "repeat_images"]
-
-Pictures = Annotated[Image, Field(description="the pictures")]
 
 
 @node("batch_images", version=2)

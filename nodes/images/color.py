@@ -11,9 +11,9 @@ from graphflow.errors import InvalidInputError
 from graphflow.spec.decorator import node
 from graphflow.values import Image
 
-__all__ = ["adjust_image", "invert_image", "match_colors", "rgb_to_yuv", "yuv_to_rgb"]
+from ..choices import Pictures
 
-Pictures = Annotated[Image, Field(description="the pictures")]
+__all__ = ["adjust_image", "invert_image", "match_colors", "rgb_to_yuv", "yuv_to_rgb"]
 
 
 class Yuv(NamedTuple):

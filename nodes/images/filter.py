@@ -10,17 +10,16 @@ from pydantic import Field
 from graphflow.spec.decorator import Seed, node
 from graphflow.values import Image
 
+from ..choices import Pictures, Sharpness, Spread
 from .checks import require_radius
 
 __all__ = ["add_image_noise", "blur_image", "morphology", "quantize_image", "sharpen_image"]
 
-Pictures = Annotated[Image, Field(description="the pictures")]
 Radius = Annotated[int, Field(ge=1, le=512, description="pixels around each that count")]
-Sigma = Annotated[float, Field(ge=0.1, le=10, description="spread of the Gaussian weights, in units of the radius")]
 
 
 @node("blur_image", map=True)
-def blur_image(images: Pictures, radius: Radius = 1, sigma: Sigma = 1.0) -> Image:
+def blur_image(images: Pictures, radius: Radius = 1, sigma: Spread = 1.0) -> Image:
     """Blur pictures with Gaussian weights over (2 radius + 1) x (2 radius + 1) pixels.
 
     Raises:
@@ -36,8 +35,8 @@ def blur_image(images: Pictures, radius: Radius = 1, sigma: Sigma = 1.0) -> Imag
 def sharpen_image(
     images: Pictures,
     radius: Radius = 1,
-    sigma: Sigma = 1.0,
-    strength: Annotated[float, Field(ge=0, le=50, description="factor on what blurring takes away")] = 1.0,
+    sigma: Spread = 1.0,
+    strength: Sharpness = 1.0,
 ) -> Image:
     """Sharpen pictures with an unsharp mask: image + strength * (image - blurred).
 

@@ -11,12 +11,10 @@ from graphflow.errors import InvalidInputError
 from graphflow.spec.decorator import node
 from graphflow.values import Image
 
-from ..choices import Color, Degrees, Edge, Flip, Offset, Side
+from ..choices import Color, Degrees, Edge, Flip, Offset, Pictures, Side
 from .checks import require_batch, require_color, require_inside, require_items, require_size
 
 __all__ = ["crop_image", "flip_image", "pad_image", "rotate_image", "stitch_images"]
-
-Pictures = Annotated[Image, Field(description="the pictures")]
 
 
 @node("crop_image", map=True)

@@ -16,6 +16,7 @@ from graphflow.limits import LIMITS
 from graphflow.spec.decorator import Each, OneOrMany, node
 from graphflow.values import Latent
 
+from ..choices import Latents
 from ..images.checks import require_batch, require_items, require_planes
 from ..sequences import each, latents_of
 
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = ["batch_latents", "batch_noise", "latents_from_batch", "rebatch_latents", "repeat_latents"]
-
-Latents = Annotated[Latent, Field(description="the latents")]
 
 
 @node("batch_latents", version=2)

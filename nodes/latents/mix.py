@@ -10,7 +10,7 @@ from pydantic import Field
 from graphflow.spec.decorator import node
 from graphflow.values import Latent, Mask
 
-from ..choices import Offset
+from ..choices import LatentRadius, Latents, Offset, Plateau, Sharpness, Spread
 from ..images.checks import require_items, require_radius
 from .shape import require_same_channels
 
@@ -28,7 +28,6 @@ __all__ = [
 
 First = Annotated[Latent, Field(description="the first latents; the result has their size")]
 Second = Annotated[Latent, Field(description="the second latents, brought to the size of the first")]
-Latents = Annotated[Latent, Field(description="the latents")]
 
 
 @node("composite_latents")
@@ -115,11 +114,9 @@ def multiply_latent(
 @node("sharpen_latent", map=True)
 def sharpen_latent(
     latent: Latents,
-    radius: Annotated[int, Field(ge=1, le=31, description="latent samples around each that count")] = 9,
-    sigma: Annotated[
-        float, Field(ge=0.1, le=10, description="spread of the Gaussian weights, in units of the radius")
-    ] = 1.0,
-    strength: Annotated[float, Field(ge=0, le=50, description="factor on what blurring takes away")] = 1.0,
+    radius: LatentRadius = 9,
+    sigma: Spread = 1.0,
+    strength: Sharpness = 1.0,
 ) -> Latent:
     """Sharpen latents by an unsharp mask on the directions of their vectors of channels; the lengths stay.
 
@@ -137,9 +134,7 @@ def sharpen_latent(
 @node("tonemap_latent", map=True)
 def tonemap_latent(
     latent: Latents,
-    multiplier: Annotated[
-        float, Field(gt=0, le=100, description="height of the plateau; small values flatten, large ones change nothing")
-    ] = 1.0,
+    multiplier: Plateau = 1.0,
 ) -> Latent:
     """Compress large vectors of channels as Reinhard's tone mapping does luminance (SIGGRAPH 2002).
 

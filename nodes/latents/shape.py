@@ -13,15 +13,13 @@ from graphflow.limits import LIMITS
 from graphflow.spec.decorator import node
 from graphflow.values import Latent
 
-from ..choices import Degrees, Flip, LatentEdge, Offset
+from ..choices import Degrees, Flip, LatentEdge, Latents, Offset
 from ..images.checks import require_items, require_size, tell_rounding
 
 if TYPE_CHECKING:
     import torch
 
 __all__ = ["concat_latents", "crop_latent", "cut_latent", "cut_latent_to_batch", "flip_latent", "rotate_latent"]
-
-Latents = Annotated[Latent, Field(description="the latents")]
 
 
 @node("flip_latent", map=True)

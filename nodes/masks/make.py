@@ -10,13 +10,10 @@ from graphflow.errors import InvalidInputError
 from graphflow.spec.decorator import node
 from graphflow.values import Image, Mask
 
-from ..choices import Color, Edge, Offset
+from ..choices import Color, Edge, Offset, Pictures, Share
 from ..images.checks import require_color, require_size
 
 __all__ = ["mask_bounds", "mask_from_color", "mask_from_image", "mask_to_image", "rectangle_mask", "solid_mask"]
-
-Share = Annotated[float, Field(ge=0, le=1)]
-Pictures = Annotated[Image, Field(description="the pictures")]
 
 
 class Bounds(NamedTuple):

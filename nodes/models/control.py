@@ -13,6 +13,8 @@ from graphflow.spec.decorator import ModelName, node
 from graphflow.values import Conditioning, Control, ControlNet, Image, Mask, Model, Vae
 from graphflow.values.control_hooks import ControlDifferencePatch, ControlHook, UnionType
 
+from ..choices import Share
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -25,7 +27,6 @@ __all__ = [
     "set_union_control_type",
 ]
 
-Share = Annotated[float, Field(ge=0, le=1)]
 
 ControlNetName = Annotated[
     str, ModelName("controlnet"), Field(min_length=1, description="a ControlNet or T2I-Adapter, file or folder")

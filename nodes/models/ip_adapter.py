@@ -12,14 +12,13 @@ from graphflow.spec.decorator import ModelName, node
 from graphflow.values import Image, ImageEncoder, IPAdapter, Mask, Model
 from graphflow.values.image_prompts import ImagePrompt
 
+from ..choices import Share
 from .control import never_acts
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = ["apply_ip_adapter", "load_image_encoder", "load_ip_adapter"]
-
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
 @node("load_ip_adapter")

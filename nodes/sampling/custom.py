@@ -10,9 +10,9 @@ from pydantic import Field
 
 from graphflow.errors import InvalidInputError
 from graphflow.spec.decorator import Seed, node
-from graphflow.values import Conditioning, Guider, Latent, Model, Noise, Sampler, Sigmas
+from graphflow.values import Conditioning, Guider, Latent, Noise, Sampler, Sigmas
 
-from ..choices import NoiseDevice, NoiseLayout, StepNoise, StepNoiseDevice
+from ..choices import Denoiser, NoiseDevice, NoiseLayout, StepNoise, StepNoiseDevice
 from .denoising import run_sampling
 from .together import Calls, at_once, merged_conditioning, merging, repeated, taken_apart
 from .versions import unchanged
@@ -31,7 +31,6 @@ __all__ = [
     "sample_custom",
 ]
 
-Denoiser = Annotated[Model, Field(description="the denoising model")]
 Positive = Annotated[Conditioning, Field(description="what the picture should show")]
 Negative = Annotated[Conditioning, Field(description="what it should not show")]
 Scale = Annotated[float, Field(ge=0, le=100)]

@@ -10,6 +10,8 @@ from graphflow.spec.decorator import node
 from graphflow.values import Conditioning, Model
 from graphflow.values.sampling_hooks import DifferentialHook, GuidanceHook, PerpNegHook
 
+from ..choices import Denoiser, LatentRadius, Plateau, Share, Sharpness, Spread
+
 __all__ = [
     "adaptive_projected_guidance",
     "cfg_zero_star",
@@ -28,13 +30,10 @@ __all__ = [
     "tonemap_guidance",
 ]
 
-Guided = Annotated[Model, Field(description="the denoising model")]
-Share = Annotated[float, Field(ge=0, le=1)]
-
 
 @node("rescale_guidance", map=True)
 def rescale_guidance(
-    model: Guided, multiplier: Annotated[Share, Field(description="share of the rescaled result")] = 0.7
+    model: Denoiser, multiplier: Annotated[Share, Field(description="share of the rescaled result")] = 0.7
 ) -> Model:
     """Keep guidance from making pictures overexposed: its result gets the spread of the conditional prediction.
 
@@ -45,7 +44,7 @@ def rescale_guidance(
 
 @node("adaptive_projected_guidance", map=True)
 def adaptive_projected_guidance(
-    model: Guided,
+    model: Denoiser,
     eta: Annotated[
         float, Field(ge=-10, le=10, description="weight of the part that oversaturates; 0 removes it")
     ] = 1.0,
@@ -58,7 +57,7 @@ def adaptive_projected_guidance(
 
 @node("perp_neg_guidance", map=True)
 def perp_neg_guidance(
-    model: Guided,
+    model: Denoiser,
     empty: Annotated[Conditioning, Field(description="the empty prompt")],
     negative_scale: Annotated[
         float, Field(ge=0, le=100, description="how strongly to avoid the negative prompt")
@@ -70,7 +69,7 @@ def perp_neg_guidance(
 
 @node("cfg_zero_star", map=True)
 def cfg_zero_star(
-    model: Guided,
+    model: Denoiser,
     zero_init: Annotated[Share, Field(description="share of sampling at whose steps the latent stays")] = 0.0,
 ) -> Model:
     """Scale the unconditional velocity before guiding, for flow models (CFG-Zero*; Fan et al. 2025, arXiv:2503.18886)."""
@@ -78,14 +77,14 @@ def cfg_zero_star(
 
 
 @node("tangential_guidance", map=True)
-def tangential_guidance(model: Guided) -> Model:
+def tangential_guidance(model: Denoiser) -> Model:
     """Damp what in the unconditional prediction leads off the way (TCFG; Kwon et al. 2025, arXiv:2503.18137)."""
     return _guided(model, "tangential")
 
 
 @node("limit_guidance_norm", map=True)
 def limit_guidance_norm(
-    model: Guided, strength: Annotated[float, Field(ge=0, le=100, description="factor on the result")] = 1.0
+    model: Denoiser, strength: Annotated[float, Field(ge=0, le=100, description="factor on the result")] = 1.0
 ) -> Model:
     """Keep guided predictions, place by place, no longer than the conditional ones; for editing models."""
     return _guided(model, "norm_limit", strength=strength)
@@ -93,7 +92,7 @@ def limit_guidance_norm(
 
 @node("renormalize_guidance", map=True)
 def renormalize_guidance(
-    model: Guided,
+    model: Denoiser,
     max_norm: Annotated[
         float,
         Field(ge=0, le=100, description="longest guided velocity, in lengths of the conditional one; 0: no limit"),
@@ -111,7 +110,7 @@ def renormalize_guidance(
 
 @node("dynamic_thresholding", map=True)
 def dynamic_thresholding(
-    model: Guided,
+    model: Denoiser,
     mimic_scale: Annotated[float, Field(ge=0, le=100, description="the guidance scale whose contrast is kept")] = 7.0,
     percentile: Annotated[
         float, Field(gt=0, le=1, description="share of the values that count; the rest is clipped")
@@ -123,7 +122,7 @@ def dynamic_thresholding(
 
 @node("scale_guidance_frequencies", map=True)
 def scale_guidance_frequencies(
-    model: Guided,
+    model: Denoiser,
     low: Annotated[float, Field(ge=0, le=10, description="weight of coarse structure")] = 1.0,
     high: Annotated[float, Field(ge=0, le=10, description="weight of fine structure")] = 1.25,
     cutoff: Annotated[
@@ -136,7 +135,7 @@ def scale_guidance_frequencies(
 
 @node("guidance_interval", map=True)
 def guidance_interval(
-    model: Guided,
+    model: Denoiser,
     start: Annotated[Share, Field(description="share of sampling at which guidance begins")] = 0.0,
     end: Annotated[Share, Field(description="share of sampling at which guidance ends")] = 1.0,
 ) -> Model:
@@ -146,7 +145,7 @@ def guidance_interval(
 
 @node("ramp_guidance", map=True)
 def ramp_guidance(
-    model: Guided,
+    model: Denoiser,
     min_scale: Annotated[
         float, Field(ge=0, le=100, description="guidance scale of the first picture of a batch, or of both ends")
     ] = 1.0,
@@ -161,12 +160,10 @@ def ramp_guidance(
 
 @node("sharpen_guidance", map=True)
 def sharpen_guidance(
-    model: Guided,
-    radius: Annotated[int, Field(ge=1, le=31, description="latent samples around each that count")] = 9,
-    sigma: Annotated[
-        float, Field(ge=0.1, le=10, description="spread of the Gaussian weights, in units of the radius")
-    ] = 1.0,
-    strength: Annotated[float, Field(ge=0, le=50, description="factor on what blurring takes away")] = 0.1,
+    model: Denoiser,
+    radius: LatentRadius = 9,
+    sigma: Spread = 1.0,
+    strength: Sharpness = 0.1,
     start: Annotated[Share, Field(description="share of sampling at which it begins")] = 0.0,
     end: Annotated[Share, Field(description="share of sampling at which it ends")] = 1.0,
 ) -> Model:
@@ -176,10 +173,8 @@ def sharpen_guidance(
 
 @node("tonemap_guidance", map=True)
 def tonemap_guidance(
-    model: Guided,
-    multiplier: Annotated[
-        float, Field(gt=0, le=100, description="height of the plateau; small values flatten, large ones change nothing")
-    ] = 1.0,
+    model: Denoiser,
+    multiplier: Plateau = 1.0,
     start: Annotated[Share, Field(description="share of sampling at which it begins")] = 0.0,
     end: Annotated[Share, Field(description="share of sampling at which it ends")] = 1.0,
 ) -> Model:
@@ -192,7 +187,7 @@ def tonemap_guidance(
 
 @node("scale_epsilon", map=True)
 def scale_epsilon(
-    model: Guided,
+    model: Denoiser,
     factor: Annotated[float, Field(ge=0.5, le=1.5, description="what predicted noise is divided by")] = 1.005,
 ) -> Model:
     """Make up for noise that models predict a little too strongly on their own results (arXiv:2308.15321)."""
@@ -201,7 +196,7 @@ def scale_epsilon(
 
 @node("differential_diffusion", map=True)
 def differential_diffusion(
-    model: Guided, strength: Annotated[Share, Field(description="share of it against the plain mask")] = 1.0
+    model: Denoiser, strength: Annotated[Share, Field(description="share of it against the plain mask")] = 1.0
 ) -> Model:
     """Read grey values of a noise mask as how much a place may change (Levin and Fried 2023, arXiv:2306.00950)."""
     return model.hooked(DifferentialHook(strength=strength))

@@ -12,9 +12,10 @@ from graphflow.spec.decorator import node
 from graphflow.values import Model
 from graphflow.values.sampling_hooks import ContinuousHook, CosineHook, FlowHook, PredictionHook
 
+from ..choices import Denoiser
+
 __all__ = ["set_cascade_shift", "set_continuous_sampling", "set_flow_shift", "set_flux_shift", "set_prediction"]
 
-Denoiser = Annotated[Model, Field(description="the denoising model")]
 Edge = Annotated[int, Field(ge=16, le=LIMITS.edge, description="pixels of the picture")]
 
 

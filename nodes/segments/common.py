@@ -9,7 +9,6 @@ from pydantic import Field
 from graphflow.errors import InvalidInputError
 from graphflow.values import Image, Segments
 
-Pictures: TypeAlias = Annotated[Image, Field(description="the pictures")]
 Things: TypeAlias = Annotated[Segments, Field(description="the things in the pictures")]
 CropFactor: TypeAlias = Annotated[
     float, Field(ge=1, le=100, description="how many times as large as a thing what is cut out around it is")

@@ -13,11 +13,14 @@ from graphflow.limits import LIMITS
 from graphflow.spec.decorator import ModelName, node
 from graphflow.values import Image, Mask, Segment, Segments, VisionModel
 
-from ..choices import Offset
-from .common import CropFactor, Pictures, Things
+from ..choices import Offset, Pictures, Share
+from .common import CropFactor, Things, require_same_size
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from graphflow.vision.detect import Found
+    from graphflow.vision.networks import VisionNetwork
 
 __all__ = [
     "describe_image",
@@ -28,7 +31,6 @@ __all__ = [
     "tile_segments",
 ]
 
-Sure = Annotated[float, Field(ge=0, le=1)]
 Growth = Annotated[
     int, Field(ge=-512, le=512, description="edge in pixels of the square by which masks grow; negative shrinks")
 ]
@@ -49,7 +51,7 @@ def detect_segments(
     words: Annotated[
         str, Field(max_length=LIMITS.text, description="what to look for, divided by commas, where it goes by words")
     ] = "",
-    threshold: Annotated[Sure, Field(description="how sure the detector has to be")] = 0.5,
+    threshold: Annotated[Share, Field(description="how sure the detector has to be")] = 0.5,
     outline: Annotated[
         bool, Field(description="take the outline where the detector gives one; else the whole box")
     ] = False,
@@ -133,19 +135,24 @@ def describe_image(
         ModelNotFoundError: There is no such model.
         ModelFormatError: It is another one, or one that runs code of its own.
         InvalidInputError: The task looks for words, and there are none.
+        LimitError: It names too many things.
     """
+    from graphflow.pixels.segments import within_limits
     from graphflow.vision.describe import describe
 
     texts: list[str] = []
-    parts: list[Segment] = []
-    with _used(model, "describer") as network:
+
+    def parts() -> Iterator[Segment]:
         for item, picture in enumerate(image.pixels[:, :3]):
             runtime.current().check_cancelled()
             text, found = describe(network, picture, task, words=words, most=tokens, beams=beams)
             texts.append(text)
-            parts += _segments(found, image, item, outline=True, dilation=0, factor=crop_factor, smallest=0)
+            yield from _segments(found, image, item, outline=True, dilation=0, factor=crop_factor, smallest=0)
+
     height, width = image.pixels.shape[-2:]
-    return Described("\n".join(texts), Segments(width=width, height=height, parts=tuple(parts)))
+    with _used(model, "describer") as network:
+        segments = Segments(width=width, height=height, parts=within_limits(parts()))
+    return Described("\n".join(texts), segments)
 
 
 @node("outline_segments", lane="device")
@@ -155,7 +162,9 @@ def outline_segments(
     segmenter: Annotated[
         str, ModelName("segmenter"), Field(min_length=1, description="a folder of a Segment Anything model")
     ],
-    threshold: Annotated[Sure, Field(description="how good an outline has to be by the network's own estimate")] = 0.93,
+    threshold: Annotated[
+        Share, Field(description="how good an outline has to be by the network's own estimate")
+    ] = 0.93,
     expansion: Annotated[Offset, Field(description="pixels by which boxes grow before")] = 0,
     points: Annotated[bool, Field(description="point at the middle of each box, too")] = True,
     dilation: Growth = 0,
@@ -172,8 +181,6 @@ def outline_segments(
 
     from graphflow.pixels.segments import grown
     from graphflow.vision.outline import outlines
-
-    from .common import require_same_size
 
     require_same_size(segments, image)
     parts = list(segments.parts)
@@ -281,7 +288,7 @@ def foreground_mask(
         return Mask(values=foreground(network, image.pixels[:, :3], centred=centred))
 
 
-def _used(name: str, kind: str):  # type: ignore[no-untyped-def]  # what a recipe's use() gives
+def _used(name: str, kind: str) -> AbstractContextManager[VisionNetwork]:
     models = runtime.current().models
     return VisionModel(files=(models.find(name, kind, part=kind),)).use()
 

@@ -14,10 +14,10 @@ from graphflow.limits import LIMITS
 from graphflow.spec.decorator import Each, OneOrMany, Seed, node
 from graphflow.values import Conditioning, ConditioningEntry, Image, Mask, Segment, Segments
 
-from ..choices import Offset
+from ..choices import Offset, Pictures
 from ..images.checks import require_batch, require_size
 from ..sequences import each
-from .common import Pictures, Things, require_same_size
+from .common import Things, require_same_size
 
 __all__ = ["batch_masks", "crop_conditioning", "crop_segments", "paste_segments", "seeds_for"]
 

@@ -7,9 +7,8 @@ from typing import Annotated, Literal, NamedTuple, TypeAlias
 from pydantic import Field
 
 from graphflow.spec.decorator import ModelName
-from graphflow.values import Audio, Conditioning, Image, ImageEncoder, Latent, Model, Vae
+from graphflow.values import Audio, Conditioning, Image, ImageEncoder, Latent, Vae
 
-Denoiser: TypeAlias = Annotated[Model, Field(description="the denoising model")]
 Positive: TypeAlias = Annotated[Conditioning, Field(description="what the video shows")]
 Negative: TypeAlias = Annotated[Conditioning, Field(description="what the video does not show")]
 Encoder: TypeAlias = Annotated[Vae, Field(description="the autoencoder, which encodes the pictures")]
@@ -25,7 +24,6 @@ Crop: TypeAlias = Annotated[
 Before: TypeAlias = Annotated[Image | None, Field(description="frames that go before")]
 Spoken: TypeAlias = Annotated[Audio | None, Field(description="what is spoken or sung, from the beginning")]
 Strength: TypeAlias = Annotated[float, Field(ge=0, le=1, description="how far the picture is kept; 1 wholly")]
-Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 SoundEncoderName: TypeAlias = Annotated[
     str,
     ModelName("audio_encoder"),

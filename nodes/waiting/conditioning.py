@@ -20,7 +20,6 @@ __all__ = [
     "lotus_conditioning",
 ]
 
-Told = Annotated[Conditioning, Field(description="the conditioning")]
 Encoder = Annotated[TextEncoder, Field(description="the text encoders")]
 Seeing = Annotated[ImageEncoder, Field(description="the CLIP image encoder")]
 Picture = Annotated[Image, Field(description="the picture")]

@@ -9,17 +9,9 @@ from pydantic import Field
 from graphflow.spec.decorator import ModelName, node
 from graphflow.values import Audio, Conditioning, Image, Latent, Model, Vae
 
+from ..choices import Denoiser, Share
 from ..latents.video import Length, VideoEdge, Videos
-from .choices import (
-    Conditioned,
-    Denoiser,
-    Encoder,
-    Negative,
-    Positive,
-    Share,
-    Start,
-    Strength,
-)
+from .choices import Conditioned, Encoder, Negative, Positive, Start, Strength
 
 __all__ = [
     "compress_frames",

@@ -10,22 +10,9 @@ from graphflow.limits import LIMITS
 from graphflow.spec.decorator import node
 from graphflow.values import Conditioning, Image, ImageEncoder, Latent, Model, TextEncoder
 
+from ..choices import Denoiser
 from ..latents.video import Length, VideoEdge, Videos
-from .choices import (
-    Begun,
-    Conditioned,
-    Crop,
-    Denoiser,
-    Encoder,
-    End,
-    Negative,
-    NotShown,
-    Positive,
-    Seeing,
-    Seen,
-    Shown,
-    Start,
-)
+from .choices import Begun, Conditioned, Crop, Encoder, End, Negative, NotShown, Positive, Seeing, Seen, Shown, Start
 
 __all__ = [
     "cosmos_image_latent",

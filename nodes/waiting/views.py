@@ -10,12 +10,12 @@ from graphflow.limits import LIMITS
 from graphflow.spec.decorator import node
 from graphflow.values import Conditioning, Image, ImageEncoder, Latent, TextEncoder
 
+from ..choices import Share
 from ..latents.video import VideoEdge
 from .choices import Conditioned, Encoder, Negative, Positive
 
 __all__ = ["camera_conditioning", "encode_prompt_pixart", "refiner_conditioning", "set_conditioning_volume"]
 
-Fraction = Annotated[float, Field(ge=0, le=1)]
 Degrees = Annotated[float, Field(ge=-180, le=180)]
 
 
@@ -43,7 +43,7 @@ def refiner_conditioning(
     positive: Positive,
     negative: Negative,
     latent: Annotated[Latent, Field(description="the picture to refine")],
-    noise_augmentation: Annotated[Fraction, Field(description="noise on what the refiner reads of it")] = 0.1,
+    noise_augmentation: Annotated[Share, Field(description="noise on what the refiner reads of it")] = 0.1,
 ) -> Conditioned:
     """Refine a picture with HunyuanImage 2.1's second model."""
 
@@ -61,12 +61,12 @@ def encode_prompt_pixart(
 @node("set_conditioning_volume", waits="a family that makes videos")
 def set_conditioning_volume(
     conditioning: Annotated[Conditioning, Field(description="the conditioning")],
-    width: Annotated[Fraction, Field(description="share of the width")] = 1.0,
-    height: Annotated[Fraction, Field(description="share of the height")] = 1.0,
-    length: Annotated[Fraction, Field(description="share of the time")] = 1.0,
-    x: Annotated[Fraction, Field(description="its left edge")] = 0.0,
-    y: Annotated[Fraction, Field(description="its upper edge")] = 0.0,
-    start: Annotated[Fraction, Field(description="when it begins")] = 0.0,
+    width: Annotated[Share, Field(description="share of the width")] = 1.0,
+    height: Annotated[Share, Field(description="share of the height")] = 1.0,
+    length: Annotated[Share, Field(description="share of the time")] = 1.0,
+    x: Annotated[Share, Field(description="its left edge")] = 0.0,
+    y: Annotated[Share, Field(description="its upper edge")] = 0.0,
+    start: Annotated[Share, Field(description="when it begins")] = 0.0,
     strength: Annotated[float, Field(ge=0, le=10, description="weight in it")] = 1.0,
 ) -> Conditioning:
     """Let a prompt act in a rectangle and for a part of a video's time."""

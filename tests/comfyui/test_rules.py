@@ -189,7 +189,7 @@ def test_every_rule_has_an_example_that_imports_whole(comfy: str) -> None:
         problems = validate(result.document, registry()).problems
         if result.report.complete and not [problem for problem in problems if "waits for" not in problem.message]:
             return
-    assert RULES[comfy].pack and f'"{comfy}"' in named_in_tests(), "give it an example in tests/comfyui/smallest.py"
+    assert RULES[comfy].pack and f'"{comfy}"' in named_in_tests(), "give it an example in tests/comfyui/hints.py"
 
 
 def test_the_smallest_workflows_run(tmp_path: Path) -> None:

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from graphflow.errors import StoreError, WorkflowError
+from graphflow.errors import InvalidInputError, StoreError, WorkflowError
 from graphflow.events import Event, NodeStarted
 from graphflow.jobs.database import Database
 from graphflow.jobs.job import Job, JobConflictError, Order, QueueFullError, UnknownJobError
+from graphflow.jobs.ordering import make_order
 from graphflow.jobs.queue import Bounds, Jobs
 from tests import toys as toy
 from tests.conftest import ToySession
@@ -71,7 +72,7 @@ def jobs(open_jobs: Callable[..., Any]) -> Iterator[Jobs]:
 
 
 def submit(jobs: Jobs, given: dict[str, Any] | None = None, **options: Any) -> str:
-    return jobs.submit(jobs.prepare(given or document()), **options)[0].id
+    return jobs.submit(make_order(jobs.session, given or document()), **options)[0].id
 
 
 def test_a_job_is_carried_out_and_remembered(jobs: Jobs) -> None:
@@ -86,7 +87,7 @@ def test_a_job_is_carried_out_and_remembered(jobs: Jobs) -> None:
 
 
 def test_a_seed_is_drawn_once_and_told(jobs: Jobs) -> None:
-    order = jobs.prepare(document(seed="random"))
+    order = make_order(jobs.session, document(seed="random"))
     job = jobs.wait(jobs.submit(order)[0].id, WAIT)
     assert job.result is not None and job.result["seeds"] == order.seeds != {}
     assert order.document["nodes"]["sample"]["params"]["seed"] == order.seeds["sample.seed"]
@@ -94,14 +95,14 @@ def test_a_seed_is_drawn_once_and_told(jobs: Jobs) -> None:
 
 def test_what_cannot_run_is_refused_with_every_problem(jobs: Jobs) -> None:
     with pytest.raises(WorkflowError) as caught:
-        jobs.prepare(document(steps=0), {"seeed": 1})
+        make_order(jobs.session, document(steps=0), {"seeed": 1})
     assert {problem.path for problem in caught.value.problems} == {"inputs.seeed", "nodes.sample.params.steps"}
 
 
 def test_a_strangers_input_names_no_file_outside(jobs: Jobs, tmp_path: Path) -> None:
     (tmp_path / "secret.txt").write_text("secret", "utf-8")
     given = document(read={"type": "toy_read"}) | {"inputs": {"file": {"to": ["read.file"]}}, "outputs": {"t": "read"}}
-    order = jobs.prepare(given, {"file": str(tmp_path / "secret.txt")})
+    order = make_order(jobs.session, given, {"file": str(tmp_path / "secret.txt")})
     job = jobs.wait(jobs.submit(order)[0].id, WAIT)
     assert job.state == "failed" and job.error is not None
     assert "leads out of" in job.error["problems"][0]["message"]
@@ -113,7 +114,7 @@ def test_a_strangers_input_names_no_file_outside(jobs: Jobs, tmp_path: Path) -> 
 )
 def test_the_stricter_safety_policy_counts(toys: ToySession, tmp_path: Path, own: str, asked: Any, counts: str) -> None:
     with toys.fresh(safety=own) as session, Jobs(session, tmp_path / "jobs") as jobs:
-        assert jobs.prepare(document(), safety=asked).safety == counts
+        assert make_order(jobs.session, document(), safety=asked).safety == counts
 
 
 def test_a_failed_job_tells_its_cause_and_is_retried(jobs: Jobs) -> None:
@@ -195,11 +196,10 @@ def test_a_job_that_is_cut_off_goes_on_from_its_stored_values(open_jobs: Callabl
 
 
 def test_what_ends_the_service_again_and_again_is_given_up(open_jobs: Callable[..., Any], tmp_path: Path) -> None:
-    with open_jobs() as jobs:
-        id = submit(jobs, paused=True)
+    with open_jobs(workers=0) as jobs:
+        id = submit(jobs)
     for _ in range(3):  # as processes that die while it runs
         database = Database(tmp_path / "jobs" / "jobs.sqlite")
-        database.alter(id, "paused=0", "1")
         claimed = database.claim()
         assert claimed is not None and claimed.id == id
         half = tmp_path / "jobs" / "files" / id / str(claimed.attempt)
@@ -215,7 +215,7 @@ def test_what_ends_the_service_again_and_again_is_given_up(open_jobs: Callable[.
 
 
 def test_an_idempotency_key_gives_the_same_job(jobs: Jobs) -> None:
-    order = jobs.prepare(document())
+    order = make_order(jobs.session, document())
     first, new = jobs.submit(order, key="k", asked={"a": 1})
     again, second = jobs.submit(order, key="k", asked={"a": 1})
     assert (first.id, new, second) == (again.id, True, False)
@@ -231,7 +231,7 @@ def test_bounds(open_jobs: Callable[..., Any], tmp_path: Path) -> None:
         with pytest.raises(StoreError, match="another process"), open_jobs():
             pass
         for id in ("../x", "", "a" * 65, "a/b"):
-            with pytest.raises(Exception, match="no id of a job"):
+            with pytest.raises(InvalidInputError, match="no id of a job"):
                 submit(jobs, id=id)
 
 
@@ -274,5 +274,5 @@ def test_events_are_followed_from_any_number(jobs: Jobs) -> None:
 
 def test_orders_are_kept_as_they_were(open_jobs: Callable[..., Any]) -> None:
     with open_jobs(workers=0) as jobs:
-        order: Order = replace(jobs.prepare(document()), targets=["sample"], previews=True)
+        order: Order = replace(make_order(jobs.session, document()), targets=["sample"], previews=True)
         assert jobs.order(jobs.submit(order)[0].id) == order

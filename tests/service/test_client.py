@@ -36,11 +36,7 @@ def client(shared: TestClient) -> Any:
 def test_run_gives_what_a_session_gives(client: Client, tmp_path: Path) -> None:
     told: list[Event] = []
     result = client.run(chain(), {"seed": 9}, out=tmp_path, sink=told.append)
-    assert (isinstance(result, Result) and result.ran == ["sample", "save"]) or result.ran == [
-        "model",
-        "sample",
-        "save",
-    ]
+    assert isinstance(result, Result) and result.ran[-2:] == ["sample", "save"]
     assert result.paths == [tmp_path / "toy_00001.txt"]
     assert result.paths[0].read_text("utf-8") == "1009.003"
     assert "1 file written" in result.totals() and result.images == []

@@ -41,9 +41,7 @@ def _adapter_loaded(builder: Builder, source: Source) -> list[Value]:
 
 def _models(source: Source) -> dict[str, Any]:
     """An adapter and its image encoder: that of its loader, or one of its own."""
-    adapter = source.fused("ipadapter", _ADAPTER)
-    if adapter is None:
-        raise RefusedError("its adapter is missing")
+    adapter = source.part("ipadapter", _ADAPTER)
     encoder = source.get("clip_vision")
     encoder = adapter.parts.get("image_encoder") if encoder is None else encoder
     if encoder is None:
@@ -147,9 +145,7 @@ def _combined(builder: Builder, source: Source) -> list[Value]:
 
 def _embeds_applied(builder: Builder, source: Source) -> list[Value]:
     """IPAdapterEmbeds: pictures that IPAdapterEncoder gave."""
-    positive = source.fused("pos_embed", _PICTURES)
-    if positive is None:
-        raise RefusedError("its pictures are missing (pos_embed)")
+    positive = source.part("pos_embed", _PICTURES)
     negative = source.get("neg_embed")
     unwanted = None
     if isinstance(negative, Fused) and negative.kind == _PICTURES:

@@ -202,9 +202,7 @@ def _is_there(value: Value) -> bool:
 
 def _detailed(builder: Builder, source: Source) -> list[Value]:
     """EditBasicPipe: some of the values are replaced."""
-    before = source.fused("basic_pipe", "pipe")
-    if before is None:
-        raise RefusedError("its pipe is missing")
+    before = source.part("basic_pipe", "pipe")
     parts = {**before.parts, **{name: value for name in PIPE if _is_there(value := source.get(name))}}
     return [Fused("pipe", parts, (source.id, *before.ids))]
 

@@ -13,6 +13,7 @@ from typing import Any
 from ..building import Builder, Const, Fused, Lost, Ref, RefusedError, Source, Value
 from .bundles import PIPE
 from .common import BATCH_NOISE
+from .images import scaled_edges
 from .pack_prompts import with_loras
 from .rule import AnyRule, Made, Make
 from .segs import DRAWN, HOOK, IMPACT, detected, hooked, refined, segments_of
@@ -23,8 +24,6 @@ REFINER = ("refiner_model", "refiner_clip", "refiner_positive", "refiner_negativ
 _DETECTORS = ("bbox_detector", "sam_model_opt", "segm_detector_opt", "detailer_hook")
 _TILE = 512
 _APART = "by description: every cut-out is drawn from the picture as it came, not as those before it left it"
-
-
 _SINGLE = re.compile(r"\[(?:ASC|DSC|ASC-SIZE|DSC-SIZE|RND|SEP(?::[^\]]*)?|SKIP|STOP|LAB|ALL)\]")
 """Marks of prompts for single cut-outs."""
 _DRAWN = re.compile(r"__[^_\s][^\s]*?__|\{[^{}]*\|[^{}]*\}")
@@ -157,6 +156,12 @@ def _prompted(builder: Builder, source: Source, parts: Mapping[str, Value]) -> t
     return model, positive, parts.get("negative")
 
 
+def no_schedule(source: Source) -> None:
+    """Refuse a function for the schedule, which some nodes of the pack make."""
+    if source.get("scheduler_func_opt") is not None:
+        raise RefusedError("its own function for the schedule has no native counterpart")
+
+
 def _sample(
     builder: Builder,
     source: Source,
@@ -167,8 +172,7 @@ def _sample(
     parts: Mapping[str, Value],
 ) -> Ref:
     """Sample all cut-outs, each by a seed of its own, as often as the cycle says."""
-    if source.get("scheduler_func_opt") is not None:
-        raise RefusedError("its own function for the schedule has no native counterpart")
+    no_schedule(source)
     seeds = builder.add(source, "seeds_for", {"items": crops, "seed": source.get("seed", 0)}, suffix="seeds")
     cycles = max(1, int(source.number("cycle", 1)))
     hook = source.get("detailer_hook") or parts.get("detailer_hook")
@@ -215,9 +219,7 @@ def _paste(builder: Builder, source: Source, image: Value, drawn: _Drawn, feathe
 def _parts(source: Source, *, pipe: str = "", kind: str = "") -> dict[str, Value]:
     """Return what a detailer draws with: from its pipe, or its own inputs."""
     if pipe:
-        found = source.fused(pipe, kind)
-        if found is None:
-            raise RefusedError(f"{pipe} is missing")
+        found = source.part(pipe, kind)
         parts = dict(found.parts)
         refiner = source.fused("refiner_basic_pipe_opt", "pipe")
         if refiner is not None:
@@ -398,11 +400,8 @@ def _larger(builder: Builder, source: Source, image: Value) -> Ref:
         large = builder.add(
             source, "upscale_image_with_model", {"upscale_model": model, "image": image}, suffix="large"
         )
-    size = builder.add(source, "image_size", {"images": image}, suffix="size")
-    inputs: dict[str, Any] = {"images": large, "method": "lanczos_8bit", "multiple_of": 8}
-    for name in ("width", "height"):
-        told = {"expression": "a * b", "a": builder.ref(size.node, name), "b": source.get("upscale_by", 2.0)}
-        inputs[name] = builder.ref(builder.add(source, "expression", told, suffix=name).node, "rounded")
+    edges = scaled_edges(builder, source, image, source.get("upscale_by", 2.0))
+    inputs = {"images": large, "method": "lanczos_8bit", "multiple_of": 8, **edges}
     return builder.add(source, "resize", inputs, suffix="resized")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from ..building import Builder, Const, Fused, RefusedError, Source, Value
 from .bundles import COMFYROLL, EFFICIENT, STACK, applied, carried
 from .common import BATCH_NOISE, END_STEP
+from .images import scaled_edges
 from .rule import AnyRule, Made, Make
 from .values import expression
 
@@ -85,11 +86,8 @@ def _in_pixels(
     large = builder.add(
         source, "upscale_image_with_model", {"upscale_model": model, "image": image}, suffix=f"large-{number}"
     )
-    size = builder.add(source, "image_size", {"images": image}, suffix=f"size-{number}")
-    inputs: dict[str, Any] = {"images": large, "method": "lanczos_8bit", "multiple_of": 8}
-    for name in ("width", "height"):
-        text = {"expression": "a * b", "a": builder.ref(size.node, name), "b": told["scale"]}
-        inputs[name] = builder.ref(builder.add(source, "expression", text, suffix=f"{name}-{number}").node, "rounded")
+    edges = scaled_edges(builder, source, image, told["scale"], f"-{number}")
+    inputs = {"images": large, "method": "lanczos_8bit", "multiple_of": 8, **edges}
     image = builder.add(source, "resize", inputs, suffix=f"resized-{number}")
     return builder.add(source, "encode_image", {"vae": vae, "images": image}, suffix=f"encoded-{number}")
 
@@ -137,9 +135,7 @@ def _decoded(builder: Builder, source: Source, latent: Value, vae: Value) -> Val
 
 def _refined(builder: Builder, source: Source) -> list[Value]:
     """KSampler SDXL (Eff.): the base, and from a step on the refiner."""
-    told = source.fused("sdxl_tuple", _TUPLE)
-    if told is None:
-        raise RefusedError("sdxl_tuple is missing")
+    told = source.part("sdxl_tuple", _TUPLE)
     parts = told.parts
     change = int(source.number("refine_at_step", -1))
     refines = change > 0 and parts.get("refiner_model") is not None

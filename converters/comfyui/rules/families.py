@@ -40,16 +40,11 @@ def _style_model(builder: Builder, source: Source) -> list[Value]:
 
 def _picture(source: Source) -> Fused:
     """Return the encoded picture that a node takes."""
-    picture = source.fused("clip_vision_output", "encoded picture")
-    if picture is None:
-        raise RefusedError("its encoded picture is missing")
-    return picture
+    return source.part("clip_vision_output", "encoded picture")
 
 
 def _style(builder: Builder, source: Source) -> list[Value]:
-    model = source.fused("style_model", "style model")
-    if model is None:
-        raise RefusedError("its style model is missing")
+    model = source.part("style_model", "style model")
     kinds = {"multiply": "multiply", "attn_bias": "attention"}
     kind = source.text("strength_type", "multiply")
     if kind not in kinds:
@@ -66,9 +61,7 @@ def _gligen(builder: Builder, source: Source) -> list[Value]:
 
 
 def _gligen_box(builder: Builder, source: Source) -> list[Value]:
-    network = source.fused("gligen_textbox_model", "GLIGEN model")
-    if network is None:
-        raise RefusedError("its GLIGEN model is missing")
+    network = source.part("gligen_textbox_model", "GLIGEN model")
     inputs = {name: source.get(name) for name in ("text", "width", "height", "x", "y")}
     told = {"conditioning": source.get("conditioning_to"), "text_encoder": source.get("clip")}
     return [builder.add(source, "add_gligen_box", {**told, **inputs, **network.parts}, ids=network.ids)]

@@ -169,6 +169,16 @@ def sized(source: Source, builder: Builder, image: Value, text: str, *, suffix: 
     return builder.add(source, "expression", inputs, suffix=suffix)
 
 
+def scaled_edges(builder: Builder, source: Source, image: Value, factor: Any, suffix: str = "") -> dict[str, Any]:
+    """Return width and height of pictures times a factor, rounded, as inputs of a node that resizes."""
+    size = builder.add(source, "image_size", {"images": image}, suffix=f"size{suffix}")
+    edges = {}
+    for name in ("width", "height"):
+        told = {"expression": "a * b", "a": builder.ref(size.node, name), "b": factor}
+        edges[name] = builder.ref(builder.add(source, "expression", told, suffix=f"{name}{suffix}").node, "rounded")
+    return edges
+
+
 def with_size(builder: Builder, source: Source, made: Value) -> list[Value]:
     """Return pictures and their size."""
     size = builder.add(source, "image_size", {"images": made}, suffix="size")

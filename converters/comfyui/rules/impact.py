@@ -8,10 +8,10 @@ from typing import Any
 from ..building import Builder, Fused, Lost, Ref, RefusedError, Source, Value
 from .bundles import PIPE
 from .common import BATCH_NOISE, END_STEP
-from .detailers import DETAILER, REFINER
-from .rule import AnyRule, Made, Make, Rule
+from .detailers import DETAILER, REFINER, no_schedule
+from .images import scaled_edges
+from .rule import AnyRule, Made, Make
 from .segs import IMPACT
-from .values import expression, switched
 
 _PARTS = ("wildcard", "bbox_detector", "sam_model_opt", "segm_detector_opt", "detailer_hook")
 _SAMPLER, _UPSCALER, _REGIONS, _CHANGES = "sampler of a pipe", "upscaler", "regional prompts", "hook of an upscaler"
@@ -57,26 +57,22 @@ def _pipe(*outputs: str) -> Make:
 
 
 def _of_pipe(source: Source, name: str = "basic_pipe") -> Mapping[str, Value]:
-    pipe = source.fused(name, "pipe")
-    if pipe is None:
-        raise RefusedError(f"{name} is missing")
-    return pipe.parts
+    return source.part(name, "pipe").parts
 
 
-def _no_schedule(source: Source) -> None:
-    if source.get("scheduler_func_opt") is not None:
-        raise RefusedError("its own function for the schedule has no native counterpart")
+def _told(source: Source, parts: Mapping[str, Value]) -> dict[str, Any]:
+    """Return the inputs of sample that a pipe and the node's own settings say."""
+    told = {name: parts.get(name) for name in ("model", "positive", "negative")}
+    return told | {native: source.get(comfy) for comfy, native in _SETTINGS.items() if comfy in source.inputs}
 
 
 def _sampled(advanced: bool) -> Make:
     """Return a function for KSampler (pipe)."""
 
     def make(builder: Builder, source: Source) -> list[Value]:
-        _no_schedule(source)
+        no_schedule(source)
         parts = _of_pipe(source)
-        inputs: dict[str, Any] = {
-            native: source.get(comfy) for comfy, native in _SETTINGS.items() if comfy in source.inputs
-        }
+        inputs = {**_told(source, parts), "latent": source.get("latent_image"), **BATCH_NOISE}
         if advanced:
             inputs |= {
                 "seed": source.get("noise_seed", 0),
@@ -85,9 +81,7 @@ def _sampled(advanced: bool) -> Make:
                 "start_step": source.get("start_at_step", 0),
                 "end_step": END_STEP.to_native(source.number("end_at_step", 10_000)),
             }
-        told = {name: parts.get(name) for name in ("model", "positive", "negative")}
-        made = builder.add(source, "sample", {**told, "latent": source.get("latent_image"), **inputs, **BATCH_NOISE})
-        return [source.get("basic_pipe"), made, parts.get("vae")]
+        return [source.get("basic_pipe"), builder.add(source, "sample", inputs), parts.get("vae")]
 
     return make
 
@@ -96,26 +90,20 @@ def _provided(tiled: bool = False) -> Make:
     """Return a function for the nodes that only say how to sample."""
 
     def make(builder: Builder, source: Source) -> list[Value]:
-        _no_schedule(source)
+        no_schedule(source)
         if tiled:
             source.used |= {"tile_width", "tile_height", "tiling_strategy"}
             source.remark(_WHOLE)
         if source.number("sigma_factor", 1.0) != 1:
             source.remark("its sigma_factor is left out")
         source.get("sampler_opt")
-        parts = _of_pipe(source)
-        inputs = {native: source.get(comfy) for comfy, native in _SETTINGS.items() if comfy in source.inputs}
-        told = {name: parts.get(name) for name in ("model", "positive", "negative")}
-        return [Fused(_SAMPLER, {**told, **inputs}, (source.id,))]
+        return [Fused(_SAMPLER, _told(source, _of_pipe(source)), (source.id,))]
 
     return make
 
 
 def _sampler(source: Source, name: str) -> Fused:
-    sampler = source.fused(name, _SAMPLER)
-    if sampler is None:
-        raise RefusedError(f"{name} is missing")
-    return sampler
+    return source.part(name, _SAMPLER)
 
 
 def _two(builder: Builder, source: Source) -> list[Value]:
@@ -138,9 +126,7 @@ def _region(builder: Builder, source: Source) -> list[Value]:
 
 
 def _regions(builder: Builder, source: Source) -> list[Value]:
-    names = sorted(
-        (name for name in source.inputs if name.startswith("regional_prompts")), key=lambda name: (len(name), name)
-    )
+    names = source.numbered("regional_prompts")
     found = [regions for name in names if (regions := source.fused(name, _REGIONS)) is not None]
     parts = {"regions": [region for regions in found for region in regions.parts["regions"]]}
     return [Fused(_REGIONS, parts, (source.id, *(id for regions in found for id in regions.ids)))]
@@ -207,7 +193,7 @@ def _upscaler(pipe: bool, tiled: bool = False) -> Make:
     """Return a function for the nodes that say how to enlarge in the space of pixels."""
 
     def make(builder: Builder, source: Source) -> list[Value]:
-        _no_schedule(source)
+        no_schedule(source)
         parts = _of_pipe(source) if pipe else {name: source.get(name) for name in PIPE}
         if tiled:
             source.used |= {"tile_width", "tile_height", "tiling_strategy"}
@@ -217,10 +203,7 @@ def _upscaler(pipe: bool, tiled: bool = False) -> Make:
             "vae": parts.get("vae"), "method": source.text("scale_method", "nearest-exact"), "model": source.get("upscale_model_opt"),
             "tile": int(source.number("tile_size", 512)) if source.flag("use_tiled_vae") else None,
             "changes": dict(hook.parts) if hook is not None else {},
-            "sampling": {
-                **{name: parts.get(name) for name in ("model", "positive", "negative")},
-                **{native: source.get(comfy) for comfy, native in _SETTINGS.items() if comfy in source.inputs},
-            },
+            "sampling": _told(source, parts),
         }  # fmt: skip
         return [Fused(_UPSCALER, told, (source.id,))]
 
@@ -256,11 +239,7 @@ def _enlarged(builder: Builder, source: Source, image: Value, told: Mapping[str,
     large = builder.add(
         source, "upscale_image_with_model", {"upscale_model": told["model"], "image": image}, suffix=f"large{suffix}"
     )
-    size = builder.add(source, "image_size", {"images": image}, suffix=f"size{suffix}")
-    inputs: dict[str, Any] = {"images": large, "method": method}
-    for name in ("width", "height"):
-        text = {"expression": "a * b", "a": builder.ref(size.node, name), "b": scale}
-        inputs[name] = builder.ref(builder.add(source, "expression", text, suffix=f"{name}{suffix}").node, "rounded")
+    inputs = {"images": large, "method": method, **scaled_edges(builder, source, image, scale, suffix)}
     return builder.add(source, "resize", inputs, suffix=f"resize{suffix}")
 
 
@@ -268,9 +247,7 @@ def _iterated(picture: bool) -> Make:
     """Return a function for Iterative Upscale: enlarge a little, sample, and so on."""
 
     def make(builder: Builder, source: Source) -> list[Value]:
-        upscaler = source.fused("upscaler", _UPSCALER)
-        if upscaler is None:
-            raise RefusedError("upscaler is missing")
+        upscaler = source.part("upscaler", _UPSCALER)
         source.used.add("temp_prefix")
         told = upscaler.parts
         vae, tile = (source.get("vae") if picture else None) or told["vae"], told["tile"]
@@ -292,7 +269,7 @@ def _iterated(picture: bool) -> Make:
             )
             inputs = {**told["sampling"], "latent": latent, **BATCH_NOISE}
             for name, end in told["changes"].items():
-                begin = source_number(upscaler, name)
+                begin = _setting(upscaler, name)
                 value = begin + (end - begin) * step / max(1, steps - 1)
                 inputs[name] = round(value) if name == "steps" else value
             last = step == steps - 1 and not picture
@@ -305,7 +282,7 @@ def _iterated(picture: bool) -> Make:
     return make
 
 
-def source_number(part: Fused, name: str) -> float:
+def _setting(part: Fused, name: str) -> float:
     """Return a literal setting of a sampler that is a part.
 
     Raises:
@@ -356,99 +333,6 @@ def _bare(builder: Builder, source: Source) -> list[Value]:
     return [builder.add(source, "set_noise_mask", {"latent": source.get("samples"), "mask": mask})]
 
 
-def _one_of(builder: Builder, source: Source) -> list[Value]:
-    """Switch (image,mask)."""
-    chosen = int(source.number("select", 1))
-    source.used |= set(source.inputs)
-    picture, mask = (
-        source.inputs.get(f"images{chosen}"),
-        source.inputs.get(f"mask{chosen}_opt", source.inputs.get(f"mask{chosen}")),
-    )
-    if picture is None:
-        raise RefusedError(f"it chooses input {chosen}, which is not linked")
-    return [picture, mask]
-
-
-def _inverse(builder: Builder, source: Source) -> list[Value]:
-    """Inversed Switch (Any): the input at the chosen output."""
-    chosen, value = int(source.number("select", 1)), source.get("input")
-    source.used.add("sel_mode")
-    return [value if slot == chosen else Lost() for slot in range(1, max(chosen, 8) + 1)]
-
-
-def _bridged(builder: Builder, source: Source) -> list[Value]:
-    if not source.flag("mode", True):
-        raise RefusedError("it switches other nodes off; mute or bypass them instead")
-    source.used |= set(source.inputs)
-    return [source.inputs.get("value")]
-
-
-def _passed(name: str) -> Make:
-    """Return a function for a node that passes one of its inputs on."""
-
-    def make(builder: Builder, source: Source) -> list[Value]:
-        source.used |= set(source.inputs)
-        return [source.inputs.get(name)]
-
-    return make
-
-
-def _thresholded(builder: Builder, source: Source) -> list[Value]:
-    return [
-        builder.add(
-            source, "threshold_mask", {"mask": source.get("mask"), "threshold": source.number("threshold", 20) / 255}
-        )
-    ]
-
-
-def _gathered(native: str, names: str, list_of: str, **fixed: Any) -> Make:
-    """Return a function for a node that takes any number of inputs of one name."""
-
-    def make(builder: Builder, source: Source) -> list[Value]:
-        found = sorted((name for name in source.inputs if name.startswith(names)), key=lambda name: (len(name), name))
-        values = [value for name in found if (value := source.get(name)) is not None]
-        if not values:
-            raise RefusedError("none of its inputs is linked")
-        return [builder.add(source, native, {list_of: values, **fixed})]
-
-    return make
-
-
-def _chained(native: str, first: str, second: str) -> Make:
-    """Return a function that puts any number of inputs together two by two."""
-
-    def make(builder: Builder, source: Source) -> list[Value]:
-        names = sorted(
-            (name for name in source.inputs if name.startswith("conditioning")), key=lambda name: (len(name), name)
-        )
-        made = source.get(names[0]) if names else None
-        for number, name in enumerate(names[1:]):
-            suffix = "" if number == len(names) - 2 else f"{number}"
-            made = builder.add(source, native, {first: made, second: source.get(name)}, suffix=suffix)
-        return [made]
-
-    return make
-
-
-def _logic(builder: Builder, source: Source) -> list[Value]:
-    """ImpactLogicalOperators."""
-    texts = {"and": "a * b", "or": "max(a, b)", "xor": "abs(a - b)"}
-    operator = source.text("operator", "and")
-    if operator not in texts:
-        raise RefusedError(f"its operator {operator} has no native counterpart")
-    values = {"a": source.get("bool_a", False), "b": source.get("bool_b", False)}
-    return expression(builder, source, texts[operator], values)[2:]
-
-
-def _not(builder: Builder, source: Source) -> list[Value]:
-    return expression(builder, source, "1 - a", {"a": source.get("value", False)})[2:]
-
-
-def _extreme(builder: Builder, source: Source) -> list[Value]:
-    text = "max(a, b)" if source.flag("mode", True) else "min(a, b)"
-    return expression(builder, source, text, {"a": source.get("a"), "b": source.get("b")})[1:2]
-
-
 _SAMPLES = ("vae_decode", "upscale_image_with_model", "image_size", "expression", "resize", "encode_image", "sample")
 _BY_TEXT = "by description"
 
@@ -491,42 +375,5 @@ RULES: tuple[AnyRule, ...] = (
     Made("ReencodeLatent", ("vae_decode", "encode_image"), _reencoded(pipe=False), says="vae_decode and encode_image", pack=IMPACT),
     Made("ReencodeLatentPipe", ("vae_decode", "encode_image"), _reencoded(pipe=True), says="vae_decode and encode_image", pack=IMPACT),
     Made("RemoveNoiseMask", ("solid_mask", "set_noise_mask"), _bare, says="set_noise_mask with a mask of all", pack=IMPACT),
-    # masks, lists, switches, logic
-    *(
-        Rule(type, "compose_masks", "mask1:destination mask2:source", fixed={"operation": operation}, differs=differs, pack=IMPACT, back=False)
-        for type, operation, differs in (("BitwiseAndMask", "multiply", "soft edges are multiplied"), ("SubtractMask", "subtract", ""), ("AddMask", "add", ""))
-    ),
-    Made("ToBinaryMask", ("threshold_mask",), _thresholded, says="threshold_mask", pack=IMPACT),
-    Made("ImpactMakeImageList", ("image_list",), _gathered("image_list", "image", "images"), says="image_list", pack=IMPACT),
-    Made("ImpactMakeImageBatch", ("batch_images",), _gathered("batch_images", "image", "images", resize=True), says="batch_images", pack=IMPACT),
-    Rule("ImpactImageBatchToImageList", "rebatch_images", "image:images", fixed={"batch_size": 1}, pack=IMPACT, back=False),
-    Made("ImageListToImageBatch", ("batch_images",), _gathered("batch_images", "images", "images", resize=True), says="batch_images", pack=IMPACT),
-    Rule("StringListToString", "text_from_list", "string_list:texts join_with:separator", pack=IMPACT, back=False),
-    Made("ImpactCombineConditionings", ("combine_conditioning",), _gathered("combine_conditioning", "conditioning", "conditioning"), says="combine_conditioning", pack=IMPACT),
-    Made("ImpactConcatConditionings", ("concat_conditioning",), _chained("concat_conditioning", "conditioning", "other"), says="concat_conditioning", pack=IMPACT),
-    Made("MaskListToMaskBatch", ("batch_masks",), _gathered("batch_masks", "mask", "masks"), says="batch_masks", pack=IMPACT),
-    Made("ImpactMakeMaskBatch", ("batch_masks",), _gathered("batch_masks", "mask", "masks"), says="batch_masks", pack=IMPACT),
-    Made("ImageMaskSwitch", (), _one_of, says="the chosen input", pack=IMPACT),
-    *(
-        Made(type, ("switch_index",), switched("select", *(f"input{number}" for number in range(1, 21)), first=1), says="the chosen input", pack=IMPACT)
-        for type in ("LatentSwitch", "SEGSSwitch")
-    ),
-    Made("ImpactInversedSwitch", (), _inverse, says="nothing: its input at the chosen output", pack=IMPACT),
-    Rule("ImpactConditionalBranchSelMode", "switch", "cond:select tt_value:on_true ff_value:on_false", ignored="sel_mode", pack=IMPACT, back=False),
-    Made("ImpactLogicalOperators", ("expression",), _logic, says="expression", pack=IMPACT),
-    Made("ImpactNeg", ("expression",), _not, says="expression", pack=IMPACT),
-    Made("ImpactMinMax", ("expression",), _extreme, says="expression", pack=IMPACT),
-    Rule("ImpactLatentInfo", "latent_size", "value:latent", "batch_size height width", pack=IMPACT, back=False),
-    *(
-        Made(type, (), _passed(name), says="nothing: it changes no picture", differs=differs, pack=IMPACT)
-        for type, name, differs in (
-            ("ImpactSleep", "signal", ""), ("ImpactQueueTrigger", "signal", "it starts no further run"),
-            ("ImpactQueueTriggerCountdown", "signal", "it starts no further run"), ("ImpactSchedulerAdapter", "scheduler", ""),
-            ("ImpactNodeSetMuteState", "signal", "other nodes stay as they are"), ("ImpactSetWidgetValue", "signal", "other nodes stay as they are"),
-            ("PreviewBridgeLatent", "latent", ""),
-        )
-    ),
-    Made("ImpactControlBridge", (), _bridged, says="nothing, where it switches on", pack=IMPACT),
-    Rule("ImageSender", "preview", "images", fixed={"max_edge": 2048}, ignored="filename_prefix link_id", pack=IMPACT, back=False),
 )  # fmt: skip
 """By ComfyUI type."""

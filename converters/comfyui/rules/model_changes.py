@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..building import Builder, Fused, RefusedError, Source, Value
+from ..building import Builder, Fused, Source, Value
 from .common import METHOD
 from .rule import AnyRule, Made, Rule
 
@@ -41,9 +41,7 @@ def _operation(kind: str) -> Made:
 
 
 def _apply_operation(builder: Builder, source: Source) -> list[Value]:
-    operation = source.fused("operation", "latent operation")
-    if operation is None:
-        raise RefusedError("its operation is missing")
+    operation = source.part("operation", "latent operation")
     parts = dict(operation.parts)
     kind = parts.pop("type")
     return [builder.add(source, kind, {"latent": source.get("samples"), **parts}, ids=operation.ids)]
@@ -51,9 +49,7 @@ def _apply_operation(builder: Builder, source: Source) -> list[Value]:
 
 def _operation_on_guidance(builder: Builder, source: Source) -> list[Value]:
     """LatentApplyOperationCFG: the operation on the difference of the predictions, as ComfyUI's documentation says."""
-    operation = source.fused("operation", "latent operation")
-    if operation is None:
-        raise RefusedError("its operation is missing")
+    operation = source.part("operation", "latent operation")
     parts = dict(operation.parts)
     kind = {"sharpen_latent": "sharpen_guidance", "tonemap_latent": "tonemap_guidance"}[parts.pop("type")]
     window = {"start": source.get("start_percent"), "end": source.get("end_percent")}

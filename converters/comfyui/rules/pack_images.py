@@ -124,7 +124,7 @@ def _between(builder: Builder, source: Source) -> list[Value]:
 def _batched(builder: Builder, source: Source) -> list[Value]:
     """ImageBatchMulti and its kin: image_1, image_2 and so on."""
     source.used.add("inputcount")
-    names = sorted((name for name in source.inputs if name.startswith("image")), key=lambda name: (len(name), name))
+    names = source.numbered("image")
     pictures = [value for name in names if (value := source.get(name)) is not None]
     if not pictures:
         raise RefusedError("none of its pictures is linked")

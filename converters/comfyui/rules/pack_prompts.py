@@ -8,6 +8,7 @@ from typing import Any
 
 from ..building import NOTHING, Builder, Fused, Ref, RefusedError, Source, Value
 from .common import BATCH_NOISE, IMAGE_METHOD
+from .images import scaled_edges
 from .loaders import apply_lora
 from .rule import AnyRule, Made, Make
 
@@ -128,10 +129,7 @@ def _upscaled(builder: Builder, source: Source) -> list[Value]:
     inputs: dict[str, Any] = {"images": large, "method": IMAGE_METHOD.get(how, how)}
     if source.text("mode", "rescale") == "rescale":
         source.used.add("resize_width")
-        size = builder.add(source, "image_size", {"images": image}, suffix="size")
-        for name, extent in (("width", builder.ref(size.node)), ("height", builder.ref(size.node, "height"))):
-            text = {"expression": "a * b", "a": extent, "b": source.get("rescale_factor", 2.0)}
-            inputs[name] = builder.ref(builder.add(source, "expression", text, suffix=name).node, "rounded")
+        inputs |= scaled_edges(builder, source, image, source.get("rescale_factor", 2.0))
     else:
         source.used.add("rescale_factor")
         inputs |= {"width": source.get("resize_width", 1024), "height": 0}
@@ -192,10 +190,7 @@ def _set(builder: Builder, source: Source) -> list[Value]:
 
 
 def _pipe(source: Source) -> Fused:
-    pipe = source.fused("pipe", _PIPE)
-    if pipe is None:
-        raise RefusedError("its pipe is missing")
-    return pipe
+    return source.part("pipe", _PIPE)
 
 
 def _sampled(builder: Builder, source: Source) -> list[Value]:

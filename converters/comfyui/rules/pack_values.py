@@ -130,9 +130,7 @@ def _combined(builder: Builder, source: Source) -> list[Value]:
     source.used.add("inputcount")
     if source.text("operation", "combine") != "combine":
         raise RefusedError(f"its operation {source.text('operation')} has no native counterpart")
-    names = sorted(
-        (name for name in source.inputs if name.startswith("conditioning")), key=lambda name: (len(name), name)
-    )
+    names = source.numbered("conditioning")
     told = [value for name in names if (value := source.get(name)) is not None]
     return [builder.add(source, "combine_conditioning", {"conditioning": told}), None]
 

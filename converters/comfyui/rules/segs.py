@@ -15,11 +15,10 @@ from .rule import AnyRule, Made, Make, Rule
 IMPACT = "ComfyUI-Impact-Pack"
 _SUBPACK, _ANYTHING = "ComfyUI-Impact-Subpack", "comfyui_segment_anything"
 DETECTOR, SAM, DRAWN, HOOK = "detector", "Segment Anything model", "drawn segments", "detailer hook"
-_DINO = "Grounding DINO"
 
 _SAM_SIZES = {"b": "facebook/sam-vit-base", "l": "facebook/sam-vit-large", "h": "facebook/sam-vit-huge"}
 _DINOS = {"SwinT": "IDEA-Research/grounding-dino-tiny", "SwinB": "IDEA-Research/grounding-dino-base"}
-CLIPSEG = "CIDAS/clipseg-rd64-refined"
+_CLIPSEG = "CIDAS/clipseg-rd64-refined"
 _MEASURES = {
     "area(=w*h)": "area", "width": "width", "height": "height", "x1": "left", "y1": "top", "x2": "right", "y2": "bottom",
     "confidence": "score",
@@ -57,7 +56,7 @@ def _clipseg(builder: Builder, source: Source) -> list[Value]:
         source.remark("how well places fit the words is not blurred")
     source.number("dilation_factor", 4)
     source.remark("the detector's own dilation is left out; that of the node that detects counts")
-    more = {"detector": CLIPSEG, "words": source.get("text", ""), "threshold": source.get("threshold", 0.4)}
+    more = {"detector": _CLIPSEG, "words": source.get("text", ""), "threshold": source.get("threshold", 0.4)}
     return [Fused(DETECTOR, more, (source.id,)), Fused(DETECTOR, {**more, "outline": True}, (source.id,))]
 
 
@@ -169,14 +168,6 @@ def refined(
     return builder.add(source, "mask_segments", {"segments": segments, "mask": mask}, suffix="both")
 
 
-def labelled(builder: Builder, source: Source, segments: Ref) -> Ref:
-    """Keep the labels that the node names, and what its hook lets through."""
-    labels = source.text("labels", "all").strip()
-    if labels and labels != "all":
-        segments = builder.add(source, "choose_segments", {"segments": segments, "labels": labels}, suffix="labels")
-    return hooked(builder, source, segments)
-
-
 def hooked(builder: Builder, source: Source, segments: Ref, told: Value = None) -> Ref:
     """Apply the filters of a node's hook, else of that of its pipe."""
     hook = source.get("detailer_hook") or told
@@ -191,7 +182,11 @@ def _detect(detector: str) -> Make:
     """Return a function for BBOX Detector (SEGS) and its kin."""
 
     def make(builder: Builder, source: Source) -> list[Value]:
-        return [labelled(builder, source, detected(builder, source, source.get(detector)))]
+        found = detected(builder, source, source.get(detector))
+        labels = source.text("labels", "all").strip()
+        if labels and labels != "all":
+            found = builder.add(source, "choose_segments", {"segments": found, "labels": labels}, suffix="labels")
+        return [hooked(builder, source, found)]
 
     return make
 
@@ -268,15 +263,11 @@ def behind_black(builder: Builder, source: Source, image: Value, mask: Value, co
     return builder.add(source, "composite_images", {"destination": black, "source": image, "mask": mask}, suffix="cut")
 
 
-def _chosen(**fixed: Any) -> Make:
-    """Return a function for the filters of SEGS."""
-
-    def make(builder: Builder, source: Source) -> list[Value]:
-        segments, _ = segments_of(source, "segs")
-        made = builder.add(source, "choose_segments", {"segments": segments, **_choice(source)})
-        return [made, builder.ref(made.node, "rest")]
-
-    return make
+def _chosen(builder: Builder, source: Source) -> list[Value]:
+    """The filters of SEGS."""
+    segments, _ = segments_of(source, "segs")
+    made = builder.add(source, "choose_segments", {"segments": segments, **_choice(source)})
+    return [made, builder.ref(made.node, "rest")]
 
 
 def _choice(source: Source) -> dict[str, Any]:
@@ -324,7 +315,7 @@ def _hooks(builder: Builder, source: Source) -> list[Value]:
 
 
 def _joined(builder: Builder, source: Source) -> list[Value]:
-    names = sorted((name for name in source.inputs if name.startswith("segs")), key=lambda name: (len(name), name))
+    names = source.numbered("segs")
     return [builder.add(source, "join_segments", {"segments": [segments_of(source, name)[0] for name in names]})]
 
 
@@ -464,7 +455,7 @@ RULES: tuple[AnyRule, ...] = (
          defaults={"crop_factor": 3.0, "drop_size": 10}, differs=_AS_DETECTED, pack=IMPACT, back=False),
     Made("SegsToCombinedMask", ("segments_to_mask",), _mask, says="segments_to_mask", pack=IMPACT),
     *(
-        Made(type, ("choose_segments",), _chosen(), says="choose_segments", pack=IMPACT)
+        Made(type, ("choose_segments",), _chosen, says="choose_segments", pack=IMPACT)
         for type in ("ImpactSEGSLabelFilter", "ImpactSEGSOrderedFilter", "ImpactSEGSRangeFilter")
     ),
     *(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..building import Builder, Fused, RefusedError, Source, Value
+from ..building import Builder, Fused, Source, Value
 from .common import FILE
 from .rule import AnyRule, Made, Make, Rule
 
@@ -41,9 +41,7 @@ def _sound_encoder(builder: Builder, source: Source) -> list[Value]:
 
 def _encoded_sound(builder: Builder, source: Source) -> list[Value]:
     """AudioEncoderEncode: a part of the node that makes somebody speak."""
-    encoder = source.fused("audio_encoder", "sound encoder")
-    if encoder is None:
-        raise RefusedError("its encoder of sound is missing")
+    encoder = source.part("audio_encoder", "sound encoder")
     parts = {"audio_encoder": encoder.parts["name"], "audio": source.get("audio")}
     return [Fused("encoded sound", parts, (source.id, *encoder.ids))]
 

@@ -36,9 +36,7 @@ def _adapter(builder: Builder, source: Source) -> list[Value]:
 
 
 def _prompted(builder: Builder, source: Source) -> list[Value]:
-    adapter = source.fused("ip_adapter_flux", _ADAPTER)
-    if adapter is None:
-        raise RefusedError("its adapter is missing")
+    adapter = source.part("ip_adapter_flux", _ADAPTER)
     strength: Any = source.get("ip_scale")
     if strength is None:  # ApplyAdvancedFluxIPAdapter
         strength, end = source.number("begin_strength", 1.0), source.number("end_strength", 1.0)
