@@ -38,6 +38,19 @@ CREATE TABLE IF NOT EXISTS file (
   job INT NOT NULL, place INT NOT NULL, node TEXT NOT NULL, name TEXT NOT NULL, size INT NOT NULL, how TEXT NOT NULL,
   PRIMARY KEY (job, place)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS tally (state TEXT PRIMARY KEY, jobs INT NOT NULL) WITHOUT ROWID;
+CREATE TRIGGER IF NOT EXISTS job_added AFTER INSERT ON job BEGIN
+  INSERT INTO tally VALUES (new.state, 1) ON CONFLICT DO UPDATE SET jobs=jobs+1;
+END;
+CREATE TRIGGER IF NOT EXISTS job_moved AFTER UPDATE OF state ON job BEGIN
+  UPDATE tally SET jobs=jobs-1 WHERE state=old.state;
+  INSERT INTO tally VALUES (new.state, 1) ON CONFLICT DO UPDATE SET jobs=jobs+1;
+END;
+CREATE TRIGGER IF NOT EXISTS job_removed AFTER DELETE ON job BEGIN
+  UPDATE tally SET jobs=jobs-1 WHERE state=old.state;
+END;
+DELETE FROM tally;
+INSERT INTO tally SELECT state, count(*) FROM job GROUP BY state;
 """
 _NAMES = tuple(field.name for field in fields(Job))
 _SHOWN = ",".join(_NAMES)
@@ -139,7 +152,7 @@ class Database:
 
     def counts(self) -> dict[str, int]:
         """Return how many jobs there are by state."""
-        return dict(self._rows("SELECT state, count(*) FROM job GROUP BY state"))
+        return dict(self._rows("SELECT state, jobs FROM tally WHERE jobs > 0"))
 
     def attempts(self, id: str) -> list[Attempt]:
         """Return a job's attempts, the first one first."""
