@@ -78,6 +78,7 @@ def serve(
     """
     try:
         from graphflow.service.app import Service, make_app
+        from graphflow.service.comfyui.routes import comfyui_router
         from graphflow.service.lines import Lines
         from graphflow.service.native import native_router
         from graphflow.service.openai import openai_router
@@ -107,7 +108,8 @@ def serve(
             told = f"; clients show the token in {place}" if token else ""
             console(error=True).print(styled(f"graphflow serves at {address}{told}; Ctrl-C ends it"), soft_wrap=True)
 
-        answer(make_app(service, [native_router(service), openai_router(service)]), listening, ready)
+        routers = [native_router(service), openai_router(service), comfyui_router(service)]
+        answer(make_app(service, routers), listening, ready)
 
 
 def _write(line: str) -> None:

@@ -1,0 +1,254 @@
+"""From a prompt that a client sends to a job."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+
+from graphflow.converters.comfyui import Imported, to_native, to_prompt
+from graphflow.converters.comfyui.notes import Journal
+from graphflow.converters.comfyui.pruning import needed, output_nodes
+from graphflow.converters.comfyui.published import published_models
+from graphflow.converters.comfyui.sources import Found
+from graphflow.document.document import Document
+from graphflow.errors import ConversionError, InvalidInputError, Problem, WorkflowError
+from graphflow.jobs.job import Job, Order
+from graphflow.jobs.ordering import make_order
+from graphflow.nodes.output.comfyui_prompt import origin
+from graphflow.service.comfyui.checking import Checked, RefusedPromptError, Told, check, node_errors, told
+from graphflow.service.comfyui.desk import ORIGIN, Desk, Prompted
+from graphflow.service.comfyui.names import place_of
+from graphflow.service.comfyui.table import Table
+
+_KEPT = {"PreviewImage": "SaveImage", "SaveImageWebsocket": "SaveImage"}
+"""Types of nodes that show pictures: they keep all of their pixels here, among the temporary files."""
+_TEMPORARY = "ComfyUI_temp"
+_PIECE = 2**20
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a client asks for, see the documentation of ``POST /prompt``.
+
+    Attributes:
+        prompt: The nodes.
+        extra_data: What is kept with it, with ``client_id``.
+        targets: Output nodes to carry out in place of all.
+        number: Where it is to stand in the queue; None is behind all others.
+        front: Whether it goes before all others.
+        id: The id that it is to have.
+    """
+
+    prompt: dict[str, dict[str, Any]]
+    extra_data: dict[str, Any]
+    targets: list[str] | None
+    number: float | None
+    front: bool
+    id: str
+
+    @classmethod
+    def read(cls, body: Any) -> Asked:
+        """Read a request.
+
+        Raises:
+            RefusedPromptError: It asks for nothing.
+        """
+        if not isinstance(body, dict) or "prompt" not in body:
+            raise RefusedPromptError(told("no_prompt", "No prompt provided", "No prompt provided"))
+        prompt, extra, targets = body["prompt"], body.get("extra_data") or {}, body.get("partial_execution_targets")
+        if not isinstance(prompt, dict) or not isinstance(extra, dict):
+            raise _invalid("prompt and extra_data are objects", "by the ids of nodes")
+        if targets is not None and not (isinstance(targets, list) and all(isinstance(id, str) for id in targets)):
+            raise _invalid("partial_execution_targets is a list of ids of nodes", "partial_execution_targets")
+        number = body.get("number")
+        if number is not None:
+            try:
+                number = float(number)
+            except (TypeError, ValueError) as error:
+                raise _invalid("number is a number", "number") from error
+        if isinstance(body.get("client_id"), str):
+            extra = {**extra, "client_id": body["client_id"]}
+        id = body.get("prompt_id") or str(uuid.uuid4())
+        return cls(prompt, extra, targets, number, bool(body.get("front")), str(id))
+
+
+class Prompts:
+    """Takes prompts.
+
+    Args:
+        desk: What the interface shares.
+        table: The node types.
+    """
+
+    def __init__(self, desk: Desk, table: Table) -> None:
+        self._desk = desk
+        self._table = table
+
+    async def submit(self, asked: Asked) -> tuple[Job, Mapping[str, Told]]:
+        """Queue a job for a prompt; returns it with what is wrong behind outputs that are left out.
+
+        Raises:
+            RefusedPromptError: Nothing of it can be carried out.
+        """
+        checked = await run_in_threadpool(self._check, asked)
+        files = await self._uploads(checked)
+        return await run_in_threadpool(self._submit, asked, checked, files), checked.errors
+
+    def _check(self, asked: Asked) -> Checked:
+        for id, node in asked.prompt.items():
+            if not isinstance(node, dict) or "class_type" not in node:
+                text = "Cannot execute because a node is missing the class_type property."
+                raise RefusedPromptError(told("invalid_prompt", text, f"Node ID '#{id}'"))
+            if not self._table.has(str(node["class_type"])):
+                text = f"Cannot execute because node {node['class_type']} does not exist."
+                raise RefusedPromptError(told("invalid_prompt", text, f"Node ID '#{id}'"))
+            if not isinstance(node.get("inputs", {}), dict):
+                raise RefusedPromptError(
+                    told("invalid_prompt", "The inputs of a node are an object.", f"Node ID '#{id}'")
+                )
+        prompt = {id: {**node, "inputs": node.get("inputs", {})} for id, node in asked.prompt.items()}
+        outputs = output_nodes(prompt, None, Journal())
+        if asked.targets is not None:
+            outputs = [id for id in outputs if id in asked.targets]
+        if not outputs:
+            raise RefusedPromptError(told("prompt_no_outputs", "Prompt has no outputs"))
+        known: dict[str, Any] = {}
+
+        def info(type: str) -> Mapping[str, Any] | None:
+            if type not in known:
+                known[type] = self._table.info(type)
+            return known[type]
+
+        return check(prompt, outputs, info, self._table.missing)
+
+    async def _uploads(self, checked: Checked) -> dict[tuple[str, str], str]:
+        """Return what the files that a prompt names are called among uploads, by node and input."""
+        found: dict[tuple[str, str], str] = {}
+        for id in needed(checked.prompt, checked.outputs):
+            node = checked.prompt[id]
+            for name, value in node["inputs"].items():
+                if isinstance(value, str) and self._table.takes_file(str(node["class_type"]), name):
+                    with suppress(InvalidInputError):
+                        place = place_of(value)
+                        held = self._desk.names.find(place)
+                        if held is not None and held.upload is not None:
+                            found[id, name] = held.upload
+                        elif (path := self._desk.path(place)) is not None:
+                            found[id, name] = (await self._desk.service.uploads.take(_pieces(path))).name
+        return found
+
+    def _submit(self, asked: Asked, checked: Checked, files: Mapping[tuple[str, str], str]) -> Job:
+        document, notices = self._document(asked, checked, files)
+        origins: dict[str, list[str]] = {}
+        temporary: list[str] = []
+        if document is None:
+            order = Order(document=checked.prompt)
+        else:
+            order = self._order(asked, document, notices, checked)
+            for id, entry in document.nodes.items():
+                origins[id] = [str(node) for node in (entry.meta or {}).get("comfyui", {}).get("ids", ())]
+                if any(checked.prompt[node]["class_type"] in _KEPT for node in origins[id] if node in checked.prompt):
+                    temporary.append(id)
+        number = self._desk.names.number()
+        place = asked.number if asked.number is not None else -number if asked.front else number
+        kept = Prompted(
+            number=int(place) if float(place).is_integer() else place,
+            prompt=checked.prompt,
+            extra_data=asked.extra_data,
+            outputs=checked.outputs,
+            origins=origins,
+            temporary=temporary,
+            blamed=min(checked.misplaced, default=None),
+        )
+        priority = self._desk.priority(place) if asked.front or asked.number is not None else 0
+        return self._desk.jobs.submit(order, id=asked.id, origin=ORIGIN, extra=kept.to_json(), priority=priority)[0]
+
+    def _document(
+        self, asked: Asked, checked: Checked, files: Mapping[tuple[str, str], str]
+    ) -> tuple[Document | None, tuple[str, ...]]:
+        """Return the native workflow of a prompt; None where it can only be told by running it what is wrong.
+
+        Raises:
+            RefusedPromptError: A node is not supported as it is set.
+        """
+        changed = {id: self._changed(id, node, files) for id, node in checked.prompt.items()}
+        drawn = asked.extra_data.get("extra_pnginfo")
+        drawn = drawn.get("workflow") if isinstance(drawn, dict) else None
+        drawn = drawn if isinstance(drawn, dict) else None
+        found = Found(changed, "api", "data", models=published_models(drawn), drawn=drawn)
+        try:
+            flattened = replace(to_prompt(found), outputs=tuple(checked.outputs))
+            imported = to_native(flattened, registry=self._desk.service.session.registry, name="prompt")
+        except ConversionError as error:
+            raise _invalid(error.message, str(error.where or ""), error.advice) from error
+        if imported.report.unsupported:
+            if checked.misplaced:
+                return None, ()
+            raise _refused(checked, _unsupported(imported))
+        document = imported.document
+        same = {id for id, node in changed.items() if node == checked.prompt[id]}
+        values: Any = (document.meta or {})["comfyui"]
+        direct = {place: tuple(there) for place, there in values["values"].items() if there[0] in same}
+        meta = {**(document.meta or {}), "comfyui": origin(document.to_json(), checked.prompt, direct, drawn)}
+        return document.model_copy(update={"meta": meta}), imported.report.remarks
+
+    def _changed(self, id: str, node: Mapping[str, Any], files: Mapping[tuple[str, str], str]) -> dict[str, Any]:
+        """Return a node as it is carried out here: files by their names among uploads, pictures to look at as kept ones."""
+        inputs = {name: files.get((id, name), value) for name, value in node["inputs"].items()}
+        type = node["class_type"]
+        if type in _KEPT:
+            inputs["filename_prefix"] = _TEMPORARY
+        return {**node, "class_type": _KEPT.get(type, type), "inputs": inputs}
+
+    def _order(self, asked: Asked, document: Document, notices: Iterable[str], checked: Checked) -> Order:
+        service = self._desk.service
+        shown = "client_id" in asked.extra_data
+        try:
+            order = make_order(service.session, document, pixels=service.options.pixels, previews=shown)
+        except WorkflowError as error:
+            raise _refused(checked, _problems(document, error.problems)) from error
+        return replace(order, notices=[*notices, *order.notices])
+
+
+def _unsupported(imported: Imported) -> dict[str, list[str]]:
+    return {entry.id: ["; ".join([*entry.remarks, entry.to_do])] for entry in imported.report.unsupported}
+
+
+def _problems(document: Document, problems: Iterable[Problem]) -> dict[str, list[str]]:
+    """Return problems of a native document by node of the prompt."""
+    found: dict[str, list[str]] = {}
+    for problem in problems:
+        parts = problem.path.split(".")
+        native = document.nodes.get(parts[1]) if parts[0] == "nodes" and len(parts) > 1 else None
+        ids: Any = (native.meta or {}).get("comfyui", {}).get("ids", ()) if native is not None else ()
+        text = ": ".join(part for part in (parts[-1], problem.message) if part)
+        found.setdefault(str(next(iter(ids), "")), []).append(f"{text}; {problem.advice}" if problem.advice else text)
+    return found
+
+
+def _refused(checked: Checked, reasons: Mapping[str, list[str]]) -> RefusedPromptError:
+    """Return the refusal of a prompt that ComfyUI might take."""
+    nodes: dict[str, Told] = {}
+    for id, texts in reasons.items():
+        if id in checked.prompt:
+            errors = [told("custom_validation_failed", "Custom validation failed for node", text) for text in texts]
+            spoiled = [output for output in checked.outputs if id in needed(checked.prompt, [output])]
+            nodes[id] = node_errors(str(checked.prompt[id]["class_type"]), errors, spoiled)
+    rest = "; ".join(text for id, texts in reasons.items() if id not in nodes for text in texts)
+    return RefusedPromptError(told("prompt_outputs_failed_validation", "Prompt outputs failed validation", rest), nodes)
+
+
+def _invalid(text: str, where: str, advice: str | None = None) -> RefusedPromptError:
+    return RefusedPromptError(told("invalid_prompt", f"{text}; {advice}" if advice else text, where))
+
+
+async def _pieces(path: Path) -> AsyncIterator[bytes]:
+    with path.open("rb") as stream:
+        while piece := stream.read(_PIECE):
+            yield piece
