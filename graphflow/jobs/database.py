@@ -206,7 +206,8 @@ class Database:
         with self._change() as database:
             row = database.execute(
                 f"UPDATE job SET state='running', stopping='', attempt=attempt+1, started=? WHERE number=(SELECT number"
-                f" FROM job WHERE {_WAITING} AND NOT paused ORDER BY priority DESC, number LIMIT 1) RETURNING {_SHOWN},number",
+                f" FROM job INDEXED BY job_next WHERE {_WAITING} AND NOT paused ORDER BY priority DESC, number LIMIT 1)"
+                f" RETURNING {_SHOWN},number",
                 (time.time(),),
             ).fetchone()
             if row is None:

@@ -7,6 +7,7 @@ import struct
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from graphflow import events
@@ -15,7 +16,7 @@ Prompt: TypeAlias = "Mapping[str, Mapping[str, Any]]"
 """A workflow as ComfyUI's API has it: by node id, ``class_type`` and ``inputs``."""
 
 _PREVIEW, _PREVIEW_WITH_METADATA = 1, 4
-_JPEG = 1
+_JPEG, _PNG = 1, 2
 _BUSY = frozenset({"run", "write"})
 
 
@@ -47,7 +48,7 @@ class Preview:
         return struct.pack(">II", _PREVIEW_WITH_METADATA, len(told)) + told + jpeg
 
 
-Message: TypeAlias = "dict[str, Any] | Preview"
+Message: TypeAlias = "dict[str, Any] | bytes | Preview"
 
 
 @dataclass
@@ -115,15 +116,25 @@ class Telling:
                     return list(self._finish(event.node))
         return []
 
-    def end(self, outputs: Mapping[str, Mapping[str, Any]], last: Message | None) -> list[Message]:
+    def end(
+        self,
+        outputs: Mapping[str, Mapping[str, Any]],
+        last: Message | None,
+        sent: Mapping[str, Sequence[bytes]] = MappingProxyType({}),
+    ) -> list[Message]:
         """Tell how it ended, but that nothing is executed any more, which comes after the new state of the queue.
 
         Args:
             outputs: What its nodes gave to be seen.
             last: How it ended; None where it goes on later.
+            sent: PNG files that nodes send, in a frame as that of a preview.
         """
         told: list[Message] = []
         for id in dict.fromkeys([*self._written, *outputs]):
+            if id in sent and id != self.current:  # whose a frame is, clients know by what is executed
+                self.current = id
+                told.append(self.executing())
+            told += [struct.pack(">II", _PREVIEW, _PNG) + file for file in sent.get(id, ())]
             if id in outputs:
                 told.append(self._say("executed", node=id, display_node=id, output=outputs[id]))
             told += self._done(id)

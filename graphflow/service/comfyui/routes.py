@@ -7,8 +7,9 @@ from fastapi import APIRouter
 from graphflow.service.app import BoundedRoute, Service
 from graphflow.service.comfyui.desk import Desk, Part
 from graphflow.service.comfyui.queue import queue_routes
+from graphflow.service.comfyui.socket import socket_routes
 
-PARTS: tuple[Part, ...] = (queue_routes,)
+PARTS: tuple[Part, ...] = (queue_routes, socket_routes)
 
 
 def comfyui_router(service: Service) -> APIRouter:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import secrets
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -18,7 +18,11 @@ from graphflow.errors import GraphflowError
 from graphflow.events import Event
 from graphflow.jobs.job import Job
 from graphflow.jobs.previews import jpeg
+from graphflow.service.comfyui.desk import ORIGIN, Desk, Prompted
+from graphflow.service.comfyui.history import messages, outputs_of
 from graphflow.service.comfyui.messages import Message, Preview, Telling, status
+from graphflow.service.comfyui.names import Place
+from graphflow.service.options import ServiceOptions
 
 _BEHIND = 10_000
 """Messages that wait for a client that does not read them before it is let go."""
@@ -57,6 +61,8 @@ class Client:
             if isinstance(message, Preview):
                 picture = await run_in_threadpool(jpeg, message.picture)
                 await websocket.send_bytes(message.frame(picture, metadata=self.metadata))
+            elif isinstance(message, bytes):
+                await websocket.send_bytes(message)
             else:
                 await websocket.send_text(json.dumps(message, ensure_ascii=False))
 
@@ -65,47 +71,51 @@ class Clients:
     """Everyone who is connected, and what runs of what they asked for.
 
     Args:
-        features: What the server says that it can do.
-        remaining: Returns how many prompts wait or run.
-        telling: Returns what tells of a job; None where it came by another interface.
-        client_of: Returns the ``sid`` of who asked for a job.
+        desk: What the interface shares.
     """
 
-    def __init__(
-        self,
-        features: Mapping[str, Any],
-        remaining: Callable[[], int],
-        telling: Callable[[Job], Telling | None],
-        client_of: Callable[[Job], str | None],
-    ) -> None:
-        self._features = features
-        self._remaining = remaining
-        self._telling = telling
-        self._client_of = client_of
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
         self._lock = threading.Lock()
         self._clients: dict[str, Client] = {}
         self._running: dict[str, tuple[str | None, Telling]] = {}
+        desk.jobs.listen(self._hear)
 
-    def hear(self, job: Job, event: Event | None) -> None:
-        """Tell what happens to a job; a listener of :class:`graphflow.jobs.queue.Jobs`."""
+    def _hear(self, job: Job, event: Event | None) -> None:
+        """Tell what happens to a job."""
         with self._lock:
             sid, telling = self._running.get(job.id, (None, None))
             if event is not None:
                 self._tell(sid, [] if telling is None else telling.take(event))
-                return
-            if job.state == "running" and telling is None and (telling := self._telling(job)) is not None:
-                sid = self._client_of(job)
-                self._running[job.id] = sid, telling
+            elif job.state == "running" and telling is None and job.origin == ORIGIN:
+                asked = Prompted.of(job)
+                telling = Telling(job.id, asked.prompt, asked.outputs, asked.origins)
+                self._running[job.id] = asked.client_id, telling
                 self._tell_all()
-                self._tell(sid, telling.begin())
+                self._tell(asked.client_id, telling.begin())
             elif job.state != "running" and telling is not None:
                 del self._running[job.id]
-                self._tell(sid, telling.end(job))
+                self._tell(sid, self._ended(job, telling))
                 self._tell_all()
-                telling.current = None
                 self._tell(sid, [telling.executing()])
             else:
                 self._tell_all()
+
+    def _ended(self, job: Job, telling: Telling) -> list[Message]:
+        """Return what is told at the end of a job."""
+        if not job.final:
+            return telling.end({}, None)
+        outputs = outputs_of(self._desk, job)
+        type, data = messages(self._desk, job)[-1]
+        last = self._desk.service.told({"type": type, "data": data})
+        asked = Prompted.of(job)
+        sent = {id: self._pictures(shown) for id, shown in outputs.items() if asked.type(id) == "SaveImageWebsocket"}
+        return telling.end(outputs, last, sent)
+
+    def _pictures(self, shown: Mapping[str, Any]) -> list[bytes]:
+        """Return the files that a node gave to be seen."""
+        paths = [self._desk.path(Place(**place)) for place in shown.get("images", ())]
+        return [path.read_bytes() for path in paths if path is not None]
 
     def _tell(self, sid: str | None, messages: Sequence[Message]) -> None:
         if messages and sid is not None and (client := self._clients.get(sid)) is not None:
@@ -114,7 +124,7 @@ class Clients:
     def _tell_all(self) -> None:
         """Tell everyone how long the queue is."""
         if self._clients:
-            told = [status(self._remaining())]
+            told = [status(self._desk.remaining())]
             for client in self._clients.values():
                 client.tell(told)
 
@@ -123,7 +133,7 @@ class Clients:
         client = Client(sid, loop)
         with self._lock:
             self._clients[sid] = client
-            client.tell([status(self._remaining(), sid)])
+            client.tell([status(self._desk.remaining(), sid)])
             for wanted, telling in self._running.values():
                 if wanted == sid and telling.current is not None:
                     client.tell([telling.executing()])
@@ -162,15 +172,20 @@ class Clients:
                 if isinstance(told, dict) and told.get("type") == "feature_flags":
                     flags = told.get("data")
                     client.metadata = isinstance(flags, dict) and bool(flags.get("supports_preview_metadata"))
-                    client.tell([{"type": "feature_flags", "data": dict(self._features)}])
+                    client.tell([{"type": "feature_flags", "data": features(self._desk.service.options)}])
 
 
-def socket_routes(router: APIRouter, clients: Clients) -> None:
-    """Add the websocket to a router."""
+def features(options: ServiceOptions) -> dict[str, Any]:
+    """Return what the server says that it can do."""
+    return {"supports_preview_metadata": True, "max_upload_size": options.upload_bytes}
 
+
+def socket_routes(router: APIRouter, desk: Desk) -> None:
+    """Add the websocket to a router; both of its names are of the same clients."""
+    clients = Clients(desk)
+
+    @router.websocket("/ws")
     async def ws(websocket: WebSocket) -> None:
+        """Tell a client what happens to what it asked for."""
         sid = websocket.query_params.get("clientId", "")[:_SID]
         await clients.serve(websocket, sid or secrets.token_hex(16))
-
-    for path in ("/ws", "/api/ws"):
-        router.add_api_websocket_route(path, ws)
