@@ -62,6 +62,13 @@ def serve(
             help="How many jobs are carried out at the same time; they share the device.",
         ),
     ] = 1,
+    frontend: Annotated[
+        Path | None,
+        typer.Option(
+            "--comfyui-frontend", file_okay=False, metavar="DIR", rich_help_panel=SERVICE, show_default=False,
+            help="Show ComfyUI's own front end at /: your copy of it, the folder that has its index.html.",
+        ),
+    ] = None,
     stdio: Annotated[
         bool,
         typer.Option(
@@ -78,6 +85,7 @@ def serve(
     """
     try:
         from graphflow.service.app import Service, make_app
+        from graphflow.service.comfyui.frontend import FrontEnd
         from graphflow.service.comfyui.routes import comfyui_router
         from graphflow.service.lines import Lines
         from graphflow.service.native import native_router
@@ -97,6 +105,7 @@ def serve(
         with Service(session, folder, options, workers=jobs) as service:
             Lines(service, _write).serve(sys.stdin.buffer)
         return
+    front = None if frontend is None else FrontEnd(frontend)
     token, place = token_of(folder, wanted=not options.local)
     with (
         listen(host, port) as listening,
@@ -109,7 +118,10 @@ def serve(
             console(error=True).print(styled(f"graphflow serves at {address}{told}; Ctrl-C ends it"), soft_wrap=True)
 
         routers = [native_router(service), openai_router(service), comfyui_router(service)]
-        answer(make_app(service, routers), listening, ready)
+        app = make_app(service, routers)
+        if front is not None:
+            app.mount("/", front)
+        answer(app, listening, ready)
 
 
 def _write(line: str) -> None:

@@ -160,15 +160,14 @@ class Clients:
             for task in (sending, reading):
                 with suppress(asyncio.CancelledError, WebSocketDisconnect, RuntimeError):
                     await task
-        with suppress(RuntimeError):  # it has gone by itself
+        with suppress(RuntimeError, WebSocketDisconnect):  # it has gone by itself
             await websocket.close()
 
     async def _read(self, client: Client, websocket: WebSocket) -> None:
         """Read what a client says: its first message may tell what it understands."""
-        while True:
-            text = await websocket.receive_text()
+        while (message := await websocket.receive())["type"] != "websocket.disconnect":
             with suppress(GraphflowError):
-                told = loads(text.encode(), source="the message")
+                told = loads((message.get("text") or "{}").encode(), source="the message")
                 if isinstance(told, dict) and told.get("type") == "feature_flags":
                     flags = told.get("data")
                     client.metadata = isinstance(flags, dict) and bool(flags.get("supports_preview_metadata"))
