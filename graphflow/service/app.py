@@ -221,13 +221,18 @@ def make_app(service: Service, routers: Sequence[APIRouter]) -> FastAPI:
     return app
 
 
-def file_response(path: Path) -> FileResponse:
-    """Return the answer that sends a file: a picture may be shown, anything else is saved, nothing runs."""
+def file_response(path: Path, name: str | None = None) -> FileResponse:
+    """Return the answer that sends a file: a picture may be shown, anything else is saved, nothing runs.
+
+    Args:
+        path: The file.
+        name: What the client calls it, where that is another name.
+    """
     kind = SHOWN.get(path.suffix.lower())
     return FileResponse(
         path,
         media_type=kind or "application/octet-stream",
-        filename=path.name,
+        filename=name or path.name,
         content_disposition_type="inline" if kind else "attachment",
     )
 

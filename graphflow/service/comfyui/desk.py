@@ -91,6 +91,11 @@ class Desk:
         self._at: dict[str, str] = {}
         self.jobs.listen(self._note)
 
+    @property
+    def features(self) -> dict[str, Any]:
+        """What the server says that it can do."""
+        return {"supports_preview_metadata": True, "max_upload_size": self.service.options.upload_bytes}
+
     def remaining(self) -> int:
         """Return how many jobs wait or run, whoever sent them."""
         counts = self.jobs.counts()

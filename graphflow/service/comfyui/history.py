@@ -92,7 +92,14 @@ def messages(desk: Desk, job: Job) -> list[tuple[str, dict[str, Any]]]:
             error = job.error or {}
             node = told.node(error.get("node") or _first(error)) or node or told.blamed
             made.append(
-                ("execution_error", {**_failure(error, executed), **_where(told, node, executed), **at(job.finished)})
+                (
+                    "execution_error",
+                    {
+                        **_failure(desk.service.told(error), executed),
+                        **_where(told, node, executed),
+                        **at(job.finished),
+                    },
+                )
             )
         else:
             made.append(("execution_interrupted", {**_where(told, node, executed), **at(job.finished)}))

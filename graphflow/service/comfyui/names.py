@@ -9,12 +9,13 @@ import json
 import re
 import sqlite3
 import threading
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, NamedTuple, TypeAlias, cast, get_args
 
-from graphflow.errors import InvalidInputError, StoreError
+from graphflow.errors import InvalidInputError, LimitError, StoreError
 
 Type: TypeAlias = Literal["input", "output", "temp"]
 TYPES: tuple[Type, ...] = get_args(Type)
@@ -28,12 +29,15 @@ CREATE INDEX IF NOT EXISTS name_job ON name (job) WHERE job IS NOT NULL;
 CREATE INDEX IF NOT EXISTS name_stem ON name (type, subfolder, stem, counter) WHERE stem IS NOT NULL;
 CREATE TABLE IF NOT EXISTS hidden (job TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS stop (job TEXT PRIMARY KEY, node TEXT NOT NULL, executed TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS user_file (path TEXT PRIMARY KEY, data BLOB NOT NULL, created REAL NOT NULL, modified REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS counter (next INT NOT NULL);
 INSERT INTO counter SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM counter);
 """
 _MARK = re.compile(r"\s*\[(input|output|temp)\]\s*\Z")
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f<>:"|?*]')
 _LONGEST = 255
+_USER_FILES, _USER_BYTES = 10_000, 2**28
+"""How many files a front end may keep, and their bytes."""
 
 
 class Place(NamedTuple):
@@ -60,6 +64,17 @@ class Held:
     upload: str | None
     job: str | None
     file: str | None
+
+
+@dataclass(frozen=True)
+class UserFile:
+    """A file that the front end keeps; times are seconds since 1970, and ``data`` is left out of lists."""
+
+    path: str
+    size: int
+    created: float
+    modified: float
+    data: bytes = b""
 
 
 def place_of(name: str, subfolder: str = "", type: str = "input") -> Place:
@@ -204,6 +219,40 @@ class Names:
         """Return what was kept of where a job was stopped; nothing where it was not."""
         rows = self._rows("SELECT node,executed FROM stop WHERE job=?", (job,))
         return (rows[0][0], json.loads(rows[0][1])) if rows else ("", [])
+
+    def user_files(self) -> list[UserFile]:
+        """Return the files that the front end keeps, sorted."""
+        rows = self._rows("SELECT path,length(data),created,modified FROM user_file ORDER BY path")
+        return [UserFile(*row) for row in rows]
+
+    def user_file(self, path: str) -> UserFile | None:
+        """Return a file that the front end keeps."""
+        rows = self._rows("SELECT path,length(data),created,modified,data FROM user_file WHERE path=?", (path,))
+        return UserFile(*rows[0]) if rows else None
+
+    def keep(self, path: str, data: bytes) -> UserFile:
+        """Keep a file for the front end, in place of the one that has its name.
+
+        Raises:
+            LimitError: There is no room for it.
+        """
+        now = time.time()
+        with self._lock:
+            count, size = self._database.execute(
+                "SELECT count(*), coalesce(sum(length(data)), 0) FROM user_file WHERE path != ?", (path,)
+            ).fetchone()
+            if count >= _USER_FILES or size + len(data) > _USER_BYTES:
+                raise LimitError("there is no room for more files of the front end", where=path, advice="delete some")
+            (created,) = self._database.execute(
+                "INSERT INTO user_file VALUES (?,?,?,?)"
+                " ON CONFLICT (path) DO UPDATE SET data=excluded.data, modified=excluded.modified RETURNING created",
+                (path, data, now, now),
+            ).fetchone()
+        return UserFile(path, len(data), created, now, data)
+
+    def drop(self, path: str) -> bool:
+        """Forget a file of the front end; returns whether there was one."""
+        return bool(self._rows("DELETE FROM user_file WHERE path=? RETURNING 1", (path,)))
 
     def forget(self, known: Iterable[str]) -> None:
         """Forget names of jobs that are no more, given those that are."""

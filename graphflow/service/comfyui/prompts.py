@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -25,11 +24,11 @@ from graphflow.service.comfyui.checking import Checked, RefusedPromptError, Told
 from graphflow.service.comfyui.desk import ORIGIN, Desk, Prompted
 from graphflow.service.comfyui.names import place_of
 from graphflow.service.comfyui.table import Table
+from graphflow.service.uploads import pieces
 
 _KEPT = {"PreviewImage": "SaveImage", "SaveImageWebsocket": "SaveImage"}
 """Types of nodes that show pictures: they keep all of their pixels here, among the temporary files."""
 _TEMPORARY = "ComfyUI_temp"
-_PIECE = 2**20
 
 
 @dataclass(frozen=True)
@@ -140,7 +139,8 @@ class Prompts:
                         if held is not None and held.upload is not None:
                             found[id, name] = held.upload
                         elif (path := self._desk.path(place)) is not None:
-                            found[id, name] = (await self._desk.service.uploads.take(_pieces(path))).name
+                            with path.open("rb") as stream:
+                                found[id, name] = (await self._desk.service.uploads.take(pieces(stream))).name
         return found
 
     def _submit(self, asked: Asked, checked: Checked, files: Mapping[tuple[str, str], str]) -> Job:
@@ -246,9 +246,3 @@ def _refused(checked: Checked, reasons: Mapping[str, list[str]]) -> RefusedPromp
 
 def _invalid(text: str, where: str, advice: str | None = None) -> RefusedPromptError:
     return RefusedPromptError(told("invalid_prompt", f"{text}; {advice}" if advice else text, where))
-
-
-async def _pieces(path: Path) -> AsyncIterator[bytes]:
-    with path.open("rb") as stream:
-        while piece := stream.read(_PIECE):
-            yield piece

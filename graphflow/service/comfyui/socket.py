@@ -22,7 +22,6 @@ from graphflow.service.comfyui.desk import ORIGIN, Desk, Prompted
 from graphflow.service.comfyui.history import messages, outputs_of
 from graphflow.service.comfyui.messages import Message, Preview, Telling, status
 from graphflow.service.comfyui.names import Place
-from graphflow.service.options import ServiceOptions
 
 _BEHIND = 10_000
 """Messages that wait for a client that does not read them before it is let go."""
@@ -171,12 +170,7 @@ class Clients:
                 if isinstance(told, dict) and told.get("type") == "feature_flags":
                     flags = told.get("data")
                     client.metadata = isinstance(flags, dict) and bool(flags.get("supports_preview_metadata"))
-                    client.tell([{"type": "feature_flags", "data": features(self._desk.service.options)}])
-
-
-def features(options: ServiceOptions) -> dict[str, Any]:
-    """Return what the server says that it can do."""
-    return {"supports_preview_metadata": True, "max_upload_size": options.upload_bytes}
+                    client.tell([{"type": "feature_flags", "data": self._desk.features}])
 
 
 def socket_routes(router: APIRouter, desk: Desk) -> None:
