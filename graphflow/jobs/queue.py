@@ -98,7 +98,7 @@ class Jobs:
         self._over = 0
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._owned = FileLock(folder / "lock")
+            self._owned = FileLock(folder / "lock", thread_local=False)  # any thread may close it
             self._owned.acquire(timeout=0)
         except Timeout as error:
             raise StoreError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -79,6 +80,9 @@ class Desk:
 
     Args:
         service: What answers.
+
+    Attributes:
+        turn: Held while a prompt is numbered and queued, so that numbers are in the order of the queue.
     """
 
     def __init__(self, service: Service) -> None:
@@ -87,6 +91,7 @@ class Desk:
         self.names = Names(service.jobs.folder / "comfyui.sqlite")
         service.closing.callback(self.names.close)
         self.names.forget(job.id for job in self.jobs.jobs(origin=ORIGIN, limit=EVERY))
+        self.turn = threading.Lock()
         self._done: dict[str, list[str]] = {}
         self._at: dict[str, str] = {}
         self.jobs.listen(self._note)
@@ -114,19 +119,27 @@ class Desk:
         self.service.cancel([self.jobs.job(id)])
 
     def priority(self, number: float) -> int:
-        """Return the priority of a job that goes before the waiting ones whose numbers are higher.
+        """Return the priority of a new job that is to wait where its number says.
 
-        Those with lower numbers that it would overtake are raised with it.
+        Jobs that go before it are raised where it would overtake them. Call it with :attr:`turn`, and submit at once.
         """
-        waiting = [(Prompted.of(job).number, job) for job in self.jobs.waiting() if job.origin == ORIGIN]
-        later = [job.priority for there, job in waiting if there > number]
-        if not later:
-            return 0
-        priority = max(later) + 1
-        for there, job in waiting:
-            if there <= number and job.priority < priority:
+        came = list(self.jobs.jobs(WAITING, origin=ORIGIN, limit=EVERY))[::-1]
+        jobs: list[tuple[float, int, Job | None]] = [
+            (Prompted.of(job).number, turn, job) for turn, job in enumerate(came)
+        ]
+        jobs.append((number, len(came), None))
+        priority = found = min((job.priority for job in came), default=0)
+        last = len(jobs)
+        for _, turn, job in sorted(jobs, key=lambda one: one[:2], reverse=True):
+            priority += turn > last  # of equal priority, the one that came first is carried out first
+            last = turn
+            if job is None:
+                found = priority
+            elif job.priority < priority:
                 self.jobs.prioritise(job.id, priority)
-        return priority
+            else:
+                priority = job.priority
+        return found
 
     def files(self, job: Job) -> list[tuple[str, Place]]:
         """Return the files of a job that is done: the native node that wrote each, and what clients call it."""

@@ -53,12 +53,14 @@ def outputs_of(desk: Desk, job: Job) -> dict[str, dict[str, list[Any]]]:
         given.setdefault(kind, []).append(place.to_json())
         if kind == "images" and (types.get(native) == "save_video" or suffix in _ANIMATED):
             given["animated"] = [True]
-    for address, value in (job.result or {}).get("outputs", {}).items():
-        node = told.node(address.partition(".")[0])
-        if node in told.outputs and types.get(address.partition(".")[0]) == "show":
-            found.setdefault(str(node), {}).setdefault("text", []).append(
-                value if isinstance(value, str) else str(value)
-            )
+    for native in (native for native, type in types.items() if type == "show"):  # tells what it shows as notices
+        texts = [
+            text
+            for notice in (job.result or {}).get("notices", ())
+            if (text := notice.removeprefix(f"{native}: ")) != notice
+        ]
+        if texts and (node := told.node(native)) is not None:
+            found.setdefault(node, {}).setdefault("text", []).extend(texts)
     return {node: found[node] for node in told.outputs if node in found}
 
 

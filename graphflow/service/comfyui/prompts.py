@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -67,10 +68,7 @@ class Asked:
             raise _invalid("partial_execution_targets is a list of ids of nodes", "partial_execution_targets")
         number = body.get("number")
         if number is not None:
-            try:
-                number = float(number)
-            except (TypeError, ValueError) as error:
-                raise _invalid("number is a number", "number") from error
+            number = _number(number)
         if isinstance(body.get("client_id"), str):
             extra = {**extra, "client_id": body["client_id"]}
         id = body.get("prompt_id") or str(uuid.uuid4())
@@ -155,10 +153,8 @@ class Prompts:
                 origins[id] = [str(node) for node in (entry.meta or {}).get("comfyui", {}).get("ids", ())]
                 if any(checked.prompt[node]["class_type"] in _KEPT for node in origins[id] if node in checked.prompt):
                     temporary.append(id)
-        number = self._desk.names.number()
-        place = asked.number if asked.number is not None else -number if asked.front else number
         kept = Prompted(
-            number=int(place) if float(place).is_integer() else place,
+            number=0,
             prompt=checked.prompt,
             extra_data=asked.extra_data,
             outputs=checked.outputs,
@@ -166,8 +162,13 @@ class Prompts:
             temporary=temporary,
             blamed=min(checked.misplaced, default=None),
         )
-        priority = self._desk.priority(place) if asked.front or asked.number is not None else 0
-        return self._desk.jobs.submit(order, id=asked.id, origin=ORIGIN, extra=kept.to_json(), priority=priority)[0]
+        with self._desk.turn:
+            drawn = self._desk.names.number()
+            number = asked.number if asked.number is not None else -drawn if asked.front else drawn
+            kept = replace(kept, number=int(number) if float(number).is_integer() else number)
+            priority = 0 if number == drawn else self._desk.priority(number)
+            job, _ = self._desk.jobs.submit(order, id=asked.id, origin=ORIGIN, extra=kept.to_json(), priority=priority)
+        return job
 
     def _document(
         self, asked: Asked, checked: Checked, files: Mapping[tuple[str, str], str]
@@ -214,6 +215,16 @@ class Prompts:
         except WorkflowError as error:
             raise _refused(checked, _problems(document, error.problems)) from error
         return replace(order, notices=[*notices, *order.notices])
+
+
+def _number(value: Any) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise _invalid("it is no number", "number") from error
+    if not math.isfinite(number):
+        raise _invalid("it is not finite", "number")
+    return number
 
 
 def _unsupported(imported: Imported) -> dict[str, list[str]]:

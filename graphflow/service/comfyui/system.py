@@ -83,6 +83,8 @@ def system_routes(router: APIRouter, desk: Desk) -> None:
 
 def _free(session: Session) -> None:
     """Let go all models that no job uses; what is stored of values stays, since none of it is on the device."""
+    if "torch" not in sys.modules:  # nothing was loaded
+        return
     from graphflow.loading.manager import ModelManager
 
     if isinstance(session.models, ModelManager):
