@@ -69,6 +69,13 @@ def serve(
             help="Show ComfyUI's own front end at /: your copy of it, the folder that has its index.html.",
         ),
     ] = None,
+    previews: Annotated[
+        bool,
+        typer.Option(
+            "--previews/--no-previews", rich_help_panel=SERVICE,
+            help="Whether clients of ComfyUI's websocket are sent pictures of what is sampled; some take any picture for the result.",
+        ),
+    ] = True,
     stdio: Annotated[
         bool,
         typer.Option(
@@ -100,7 +107,9 @@ def serve(
 
     session = where.session({} if safety is None else {"safety": safety})
     folder = data or default_service_dir()
-    options = ServiceOptions(host=host, port=port, hosts=tuple(allow_host or ()), origins=tuple(allow_origin or ()))
+    options = ServiceOptions(
+        host=host, port=port, hosts=tuple(allow_host or ()), origins=tuple(allow_origin or ()), previews=previews
+    )
     if stdio:
         with Service(session, folder, options, workers=jobs) as service:
             Lines(service, _write).serve(sys.stdin.buffer)

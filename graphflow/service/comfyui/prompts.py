@@ -209,7 +209,8 @@ class Prompts:
 
     def _order(self, asked: Asked, document: Document, notices: Iterable[str], checked: Checked) -> Order:
         service = self._desk.service
-        shown = "client_id" in asked.extra_data
+        wanted = asked.extra_data.get("preview_method") != "none" and service.options.previews
+        shown = "client_id" in asked.extra_data and wanted
         try:
             order = make_order(service.session, document, pixels=service.options.pixels, previews=shown)
         except WorkflowError as error:
