@@ -168,6 +168,8 @@ class _Node:
         if known is None:
             return None
         gives = known["output"]
+        if not gives:  # some that save or show pass on what they get; the import knows which
+            return None
         if link[1] >= len(gives):
             text = f"{name}: node {link[0]} has no output {link[1]}"
             return told(
@@ -217,7 +219,7 @@ _VALUES: Mapping[str, Callable[[Any], Any]] = {"INT": int, "FLOAT": _float, "STR
 def _fits(given: Any, taken: Any) -> bool:
     if isinstance(taken, list):
         return isinstance(given, list) or given in ("COMBO", "*")
-    return compatible(str(given), str(taken))
+    return compatible(str(given), str(taken)) or (given, taken) == ("INT", "FLOAT")
 
 
 def _circle(prompt: Mapping[str, Mapping[str, Any]], nodes: Set[str]) -> list[str]:

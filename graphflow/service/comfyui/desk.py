@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from graphflow.events import Event, NodeCached, NodeFinished, NodeStarted
-from graphflow.jobs.job import Job, UnknownJobError
+from graphflow.jobs.job import Job, State, UnknownJobError
 from graphflow.service.app import Service
 from graphflow.service.comfyui.names import Names, Place, Type
 
 ORIGIN = "comfyui"
 """What jobs say that came by this interface."""
-WAITING = ("queued", "interrupted")
-OVER = ("done", "failed", "cancelled")
+WAITING: tuple[State, ...] = ("queued", "interrupted")
+OVER: tuple[State, ...] = ("done", "failed", "cancelled")
 _COUNTER = re.compile(r"_\d{5,}\.\w+\Z")
 _ITEM = re.compile(r"-\d+\Z")
 EVERY = 1_000_000
@@ -179,6 +179,12 @@ class Desk:
                 self.files(job)
             elif job.final:
                 self.names.note_stop(job.id, at, done)
+
+
+def native_of(path: str) -> str:
+    """Return the native node that the path of a problem names; empty where it names none."""
+    parts = path.split(".")
+    return parts[1] if parts[0] == "nodes" and len(parts) > 1 else ""
 
 
 Part = Callable[[Any, Desk], None]

@@ -12,6 +12,7 @@ from typing import Any
 from starlette.concurrency import run_in_threadpool
 
 from graphflow.converters.comfyui import Imported, to_native, to_prompt
+from graphflow.converters.comfyui.native import origins as origins_of
 from graphflow.converters.comfyui.notes import Journal
 from graphflow.converters.comfyui.pruning import needed, output_nodes
 from graphflow.converters.comfyui.published import published_models
@@ -22,7 +23,7 @@ from graphflow.jobs.job import Job, Order
 from graphflow.jobs.ordering import make_order
 from graphflow.nodes.output.comfyui_prompt import origin
 from graphflow.service.comfyui.checking import Checked, RefusedPromptError, Told, check, node_errors, told
-from graphflow.service.comfyui.desk import ORIGIN, Desk, Prompted
+from graphflow.service.comfyui.desk import ORIGIN, Desk, Prompted, native_of
 from graphflow.service.comfyui.names import place_of
 from graphflow.service.comfyui.table import Table
 from graphflow.service.uploads import pieces
@@ -115,7 +116,7 @@ class Prompts:
             outputs = [id for id in outputs if id in asked.targets]
         if not outputs:
             raise RefusedPromptError(told("prompt_no_outputs", "Prompt has no outputs"))
-        known: dict[str, Any] = {}
+        known: dict[str, Mapping[str, Any] | None] = {}
 
         def info(type: str) -> Mapping[str, Any] | None:
             if type not in known:
@@ -150,7 +151,7 @@ class Prompts:
         else:
             order = self._order(asked, document, notices, checked)
             for id, entry in document.nodes.items():
-                origins[id] = [str(node) for node in (entry.meta or {}).get("comfyui", {}).get("ids", ())]
+                origins[id] = list(origins_of(entry))
                 if any(checked.prompt[node]["class_type"] in _KEPT for node in origins[id] if node in checked.prompt):
                     temporary.append(id)
         kept = Prompted(
@@ -235,11 +236,10 @@ def _problems(document: Document, problems: Iterable[Problem]) -> dict[str, list
     """Return problems of a native document by node of the prompt."""
     found: dict[str, list[str]] = {}
     for problem in problems:
-        parts = problem.path.split(".")
-        native = document.nodes.get(parts[1]) if parts[0] == "nodes" and len(parts) > 1 else None
-        ids: Any = (native.meta or {}).get("comfyui", {}).get("ids", ()) if native is not None else ()
-        text = ": ".join(part for part in (parts[-1], problem.message) if part)
-        found.setdefault(str(next(iter(ids), "")), []).append(f"{text}; {problem.advice}" if problem.advice else text)
+        native = document.nodes.get(native_of(problem.path))
+        id = next(iter(origins_of(native)), "") if native is not None else ""
+        text = f"{problem.path.rpartition('.')[2]}: {problem.message}"
+        found.setdefault(id, []).append(f"{text}; {problem.advice}" if problem.advice else text)
     return found
 
 

@@ -113,6 +113,8 @@ class Table:
             return None
         if self.takes_file(type, name):
             return self._lost(FILES.get(name, "image"), str(value))
+        if _names_family(type, name):
+            return None  # the import says what it makes of one that it does not know
         if native is not None and (value in native.choices or value in native.aliases.values()):
             return None  # younger than the table
         interface = catalogue.find(type)
@@ -153,7 +155,7 @@ class Table:
         if spec.type != "COMBO":
             return [spec.type, told]
         options = list(spec.details.get("options") or ())
-        if spec.name == "type" and "CLIPLoader" in type:  # families may be younger than the table
+        if _names_family(type, spec.name):
             options += [name for name in loader_types() if name not in options]
         if not options:
             told |= _UPLOADS.get(FILES.get(spec.name, ""), {})
@@ -232,6 +234,11 @@ class Table:
             "category": _CATEGORIES.get(category, category),
             "output_node": output_node,
         }
+
+
+def _names_family(type: str, name: str) -> bool:
+    """Tell whether an input says whose text encoders are loaded; families may be younger than the table."""
+    return name == "type" and "CLIPLoader" in type
 
 
 def loader_types() -> list[str]:
