@@ -36,7 +36,8 @@ def test_official_workflows_are_refused_for_missing_files_alone(tmp_path: Path) 
             errors = check(flat.prompt, flat.outputs, table.info, table.missing).errors
         except RefusedPromptError as error:
             errors = error.body["node_errors"]
-        found = [error for node in errors.values() for error in node["errors"]]
+        # One has an output that nothing feeds, which ComfyUI refuses, too.
+        found = [error for id, node in errors.items() if id not in flat.outputs for error in node["errors"]]
         assert all(error["type"] in LACKING and not error["details"].startswith("type:") for error in found), (
             name,
             found,
