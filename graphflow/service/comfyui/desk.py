@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from graphflow.events import Event, NodeCached, NodeFinished, NodeStarted
 from graphflow.jobs.job import Job, State, UnknownJobError
 from graphflow.service.app import Service
 from graphflow.service.comfyui.names import Names, Place, Type
+from graphflow.service.comfyui.table import Table
 
 ORIGIN = "comfyui"
 """What jobs say that came by this interface."""
@@ -20,6 +21,7 @@ WAITING: tuple[State, ...] = ("queued", "interrupted")
 OVER: tuple[State, ...] = ("done", "failed", "cancelled")
 _COUNTER = re.compile(r"_\d{5,}\.\w+\Z")
 _ITEM = re.compile(r"-\d+\Z")
+_PAGE = 200
 EVERY = 1_000_000
 """More jobs than there can be."""
 
@@ -96,6 +98,10 @@ class Desk:
         self._at: dict[str, str] = {}
         self.jobs.listen(self._note)
 
+    def table(self) -> Table:
+        """Return the node types with the models that there are now."""
+        return Table(self.service.session.registry, self.service.session.library, self.names)
+
     def remaining(self) -> int:
         """Return how many jobs wait or run, whoever sent them."""
         counts = self.jobs.counts()
@@ -108,6 +114,13 @@ class Desk:
         except UnknownJobError:
             return None
         return job if job.origin == ORIGIN else None
+
+    def past(self) -> Iterator[Job]:
+        """Yield the jobs that the history has, the newest first."""
+        hidden, before = self.names.hidden(), None
+        while page := self.jobs.jobs(OVER, origin=ORIGIN, limit=_PAGE, before=before):
+            yield from (job for job in page if job.id not in hidden)
+            before = page[-1].id
 
     def cancel(self, id: str) -> None:
         """End a job; one that is over stays as it is."""

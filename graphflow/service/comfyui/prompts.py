@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -25,7 +26,6 @@ from graphflow.nodes.output.comfyui_prompt import origin
 from graphflow.service.comfyui.checking import Checked, RefusedPromptError, Told, check, node_errors, told
 from graphflow.service.comfyui.desk import ORIGIN, Desk, Prompted, native_of
 from graphflow.service.comfyui.names import place_of
-from graphflow.service.comfyui.table import Table
 from graphflow.service.uploads import pieces
 
 _KEPT = {"PreviewImage": "SaveImage", "SaveImageWebsocket": "SaveImage"}
@@ -81,12 +81,10 @@ class Prompts:
 
     Args:
         desk: What the interface shares.
-        table: The node types.
     """
 
-    def __init__(self, desk: Desk, table: Table) -> None:
+    def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._table = table
 
     async def submit(self, asked: Asked) -> tuple[Job, Mapping[str, Told]]:
         """Queue a job for a prompt; returns it with what is wrong behind outputs that are left out.
@@ -99,11 +97,12 @@ class Prompts:
         return await run_in_threadpool(self._submit, asked, checked, files), checked.errors
 
     def _check(self, asked: Asked) -> Checked:
+        table = self._desk.table()
         for id, node in asked.prompt.items():
             if not isinstance(node, dict) or "class_type" not in node:
                 text = "Cannot execute because a node is missing the class_type property."
                 raise RefusedPromptError(told("invalid_prompt", text, f"Node ID '#{id}'"))
-            if not self._table.has(str(node["class_type"])):
+            if not table.has(str(node["class_type"])):
                 text = f"Cannot execute because node {node['class_type']} does not exist."
                 raise RefusedPromptError(told("invalid_prompt", text, f"Node ID '#{id}'"))
             if not isinstance(node.get("inputs", {}), dict):
@@ -116,22 +115,16 @@ class Prompts:
             outputs = [id for id in outputs if id in asked.targets]
         if not outputs:
             raise RefusedPromptError(told("prompt_no_outputs", "Prompt has no outputs"))
-        known: dict[str, Mapping[str, Any] | None] = {}
-
-        def info(type: str) -> Mapping[str, Any] | None:
-            if type not in known:
-                known[type] = self._table.info(type)
-            return known[type]
-
-        return check(prompt, outputs, info, self._table.missing)
+        return check(prompt, outputs, cache(table.info), table.missing)
 
     async def _uploads(self, checked: Checked) -> dict[tuple[str, str], str]:
         """Return what the files that a prompt names are called among uploads, by node and input."""
         found: dict[tuple[str, str], str] = {}
+        table = self._desk.table()
         for id in needed(checked.prompt, checked.outputs):
             node = checked.prompt[id]
             for name, value in node["inputs"].items():
-                if isinstance(value, str) and self._table.takes_file(str(node["class_type"]), name):
+                if isinstance(value, str) and table.takes_file(str(node["class_type"]), name):
                     with suppress(InvalidInputError):
                         place = place_of(value)
                         held = self._desk.names.find(place)

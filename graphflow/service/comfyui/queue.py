@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -14,14 +15,13 @@ from graphflow.service.comfyui.checking import RefusedPromptError, told
 from graphflow.service.comfyui.desk import EVERY, ORIGIN, OVER, Desk
 from graphflow.service.comfyui.history import entry, queue_item
 from graphflow.service.comfyui.prompts import Asked, Prompts
-from graphflow.service.comfyui.table import Table
 from graphflow.service.statuses import status_of
 
 
 def queue_routes(router: APIRouter, desk: Desk) -> None:
     """Add ``/prompt``, ``/queue``, ``/interrupt`` and ``/history``."""
-    session, jobs = desk.service.session, desk.jobs
-    prompts = Prompts(desk, Table(session.registry, session.library, desk.names))
+    jobs = desk.jobs
+    prompts = Prompts(desk)
 
     @router.get("/prompt")
     def state() -> dict[str, Any]:
@@ -77,14 +77,10 @@ def queue_routes(router: APIRouter, desk: Desk) -> None:
 
     @router.get("/history")
     def history(max_items: int = -1, offset: int = -1) -> dict[str, Any]:
-        hidden = desk.names.hidden()
-        over = [job for job in jobs.jobs(OVER, origin=ORIGIN, limit=EVERY) if job.id not in hidden]
+        over = list(islice(desk.past(), max_items if max_items >= 0 and offset < 0 else None))
         over.sort(key=lambda job: job.finished or 0.0)
-        if max_items >= 0:
-            start = offset if offset >= 0 else max(0, len(over) - max_items)
-            over = over[start : start + max_items]
-        elif offset > 0:
-            over = over[offset:]
+        if offset >= 0:
+            over = over[offset : offset + max_items if max_items >= 0 else None]
         return {job.id: entry(desk, job) for job in over}
 
     @router.get("/history/{id}")

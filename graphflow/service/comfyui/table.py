@@ -51,7 +51,7 @@ _UPLOADS: Mapping[str, Mapping[str, Any]] = {
 
 
 class Table:
-    """The node types.
+    """The node types, with the models that there are when it is first asked for them.
 
     Args:
         registry: The native ones.
@@ -63,6 +63,7 @@ class Table:
         self._registry = registry
         self._library = library
         self._names = names
+        self._models: dict[Kind | None, list[str]] = {}
 
     @cached_property
     def types(self) -> tuple[str, ...]:
@@ -99,7 +100,9 @@ class Table:
 
     def models(self, kind: Kind | None) -> list[str]:
         """Return the names of the models of a kind, each once."""
-        return list(dict.fromkeys(entry.name for entry in self._library.entries(kind)))
+        if kind not in self._models:
+            self._models[kind] = list(dict.fromkeys(entry.name for entry in self._library.entries(kind)))
+        return self._models[kind]
 
     def missing(self, type: str, name: str, value: Any) -> str | None:
         """Say why a value is none that an input takes, see :data:`graphflow.service.comfyui.checking.Missing`."""
