@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from graphflow.events import Event, NodeCached, NodeFinished, NodeStarted
-from graphflow.jobs.job import Job, State, UnknownJobError
+from graphflow.jobs.job import STATES, Job, State, UnknownJobError
 from graphflow.service.app import Service
 from graphflow.service.comfyui.names import Names, Place, Type
 from graphflow.service.comfyui.table import Table
@@ -21,7 +21,6 @@ WAITING: tuple[State, ...] = ("queued", "interrupted")
 OVER: tuple[State, ...] = ("done", "failed", "cancelled")
 _COUNTER = re.compile(r"_\d{5,}\.\w+\Z")
 _ITEM = re.compile(r"-\d+\Z")
-_PAGE = 200
 EVERY = 1_000_000
 """More jobs than there can be."""
 
@@ -92,7 +91,7 @@ class Desk:
         self.jobs = service.jobs
         self.names = Names(service.jobs.folder / "comfyui.sqlite")
         service.closing.callback(self.names.close)
-        self.names.forget(job.id for job in self.jobs.jobs(origin=ORIGIN, limit=EVERY))
+        self.names.forget(self.jobs.finished(STATES, origin=ORIGIN))
         self.turn = threading.Lock()
         self._done: dict[str, list[str]] = {}
         self._at: dict[str, str] = {}
@@ -115,12 +114,15 @@ class Desk:
             return None
         return job if job.origin == ORIGIN else None
 
-    def past(self) -> Iterator[Job]:
-        """Yield the jobs that the history has, the newest first."""
-        hidden, before = self.names.hidden(), None
-        while page := self.jobs.jobs(OVER, origin=ORIGIN, limit=_PAGE, before=before):
-            yield from (job for job in page if job.id not in hidden)
-            before = page[-1].id
+    def finished(self, states: Iterable[State] = OVER) -> dict[str, float | None]:
+        """Return when the jobs of prompts in some states were over, by id, the newest first, but for those that are hidden."""
+        hidden = self.names.hidden()
+        found = self.jobs.finished(states, origin=ORIGIN)
+        return {id: when for id, when in found.items() if id not in hidden}
+
+    def load(self, ids: Iterable[str]) -> list[Job]:
+        """Return the jobs of some ids, without those that were removed meanwhile."""
+        return [job for id in ids if (job := self.job(id)) is not None]
 
     def cancel(self, id: str) -> None:
         """End a job; one that is over stays as it is."""
