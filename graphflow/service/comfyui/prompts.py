@@ -25,12 +25,12 @@ from graphflow.jobs.ordering import make_order
 from graphflow.nodes.output.comfyui_prompt import origin
 from graphflow.service.comfyui.checking import Checked, RefusedPromptError, Told, check, node_errors, told
 from graphflow.service.comfyui.desk import ORIGIN, Desk, Prompted, native_of
-from graphflow.service.comfyui.names import place_of
 from graphflow.service.uploads import pieces
 
 _KEPT = {"PreviewImage": "SaveImage", "SaveImageWebsocket": "SaveImage"}
 """Types of nodes that show pictures: they keep all of their pixels here, among the temporary files."""
-_TEMPORARY = "ComfyUI_temp"
+_TEMPORARY = frozenset({*_KEPT, "MaskPreview", "PreviewAudio"})
+_PREFIX = "ComfyUI_temp"
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class Prompts:
             for name, value in node["inputs"].items():
                 if isinstance(value, str) and table.takes_file(str(node["class_type"]), name):
                     with suppress(InvalidInputError):
-                        place = place_of(value)
+                        place = table.place(str(node["class_type"]), value)
                         held = self._desk.names.find(place)
                         if held is not None and held.upload is not None:
                             found[id, name] = held.upload
@@ -145,7 +145,9 @@ class Prompts:
             order = self._order(asked, document, notices, checked)
             for id, entry in document.nodes.items():
                 origins[id] = list(origins_of(entry))
-                if any(checked.prompt[node]["class_type"] in _KEPT for node in origins[id] if node in checked.prompt):
+                if any(
+                    checked.prompt[node]["class_type"] in _TEMPORARY for node in origins[id] if node in checked.prompt
+                ):
                     temporary.append(id)
         kept = Prompted(
             number=0,
@@ -198,7 +200,7 @@ class Prompts:
         inputs = {name: files.get((id, name), value) for name, value in node["inputs"].items()}
         type = node["class_type"]
         if type in _KEPT:
-            inputs["filename_prefix"] = _TEMPORARY
+            inputs["filename_prefix"] = _PREFIX
         return {**node, "class_type": _KEPT.get(type, type), "inputs": inputs}
 
     def _order(self, asked: Asked, document: Document, notices: Iterable[str], checked: Checked) -> Order:

@@ -8,12 +8,13 @@ from functools import cached_property
 from typing import Any, cast
 
 from graphflow.converters.comfyui import catalogue
+from graphflow.converters.comfyui.prompt_text import DYNAMIC_TEXTS
 from graphflow.converters.comfyui.rules import RULES, Rule
 from graphflow.errors import GraphflowError, InvalidInputError
 from graphflow.library.library import Library
 from graphflow.modelfiles.description import Kind
 from graphflow.modelfiles.families import installed
-from graphflow.service.comfyui.names import Names, place_of
+from graphflow.service.comfyui.names import Names, Place, place_of
 from graphflow.spec.registry import Registry
 from graphflow.spec.spec import InputSpec
 
@@ -115,7 +116,7 @@ class Table:
                 return ""
             return None
         if self.takes_file(type, name):
-            return self._lost(FILES.get(name, "image"), str(value))
+            return self._lost(type, FILES.get(name, "image"), str(value))
         if _names_family(type, name):
             return None  # the import says what it makes of one that it does not know
         if native is not None and (value in native.choices or value in native.aliases.values()):
@@ -132,10 +133,18 @@ class Table:
         known = interface.inputs.get(name) if interface is not None else None
         return name in FILES and (known is None or (known.type == "COMBO" and not known.details.get("options")))
 
-    def _lost(self, kind: str, name: str) -> str | None:
+    def place(self, type: str, name: str) -> Place:
+        """Return what an input calls a file.
+
+        Raises:
+            InvalidInputError: It is no name of one.
+        """
+        return place_of(name, type="output" if type == "LoadImageOutput" else "input")
+
+    def _lost(self, type: str, kind: str, name: str) -> str | None:
         """Say that a file which an input names was not sent; None where it was."""
         with suppress(InvalidInputError):
-            if self._names.find(place_of(name)) is not None:
+            if self._names.find(self.place(type, name)) is not None:
                 return None
         return f"Invalid {kind} file: {name}"
 
@@ -155,6 +164,8 @@ class Table:
 
     def _input(self, type: str, spec: catalogue.InputSpec, lists: bool) -> list[Any]:
         told = {name: spec.details[name] for name in _SAYS if name in spec.details}
+        if spec.name in DYNAMIC_TEXTS.get(type, ()):
+            told["dynamicPrompts"] = True
         if spec.type != "COMBO":
             return [spec.type, told]
         options = list(spec.details.get("options") or ())
@@ -228,7 +239,7 @@ class Table:
             "input": sections,
             "input_order": {section: list(named) for section, named in sections.items()},
             "output": [kind for _, kind in listed],
-            "output_is_list": [False for _ in listed],
+            "output_is_list": [slot in lists for slot in range(len(listed))],
             "output_name": [name for name, _ in listed],
             "name": type,
             "display_name": type,
