@@ -145,6 +145,13 @@ class Database:
         rows = self._rows(f"SELECT {_SHOWN} FROM job WHERE {where} ORDER BY number DESC LIMIT ?", (*values, limit))
         return [_job(row) for row in rows]
 
+    def finished(self, states: Iterable[State], *, origin: str) -> dict[str, float | None]:
+        """Return when the jobs in some states were over that came by an interface, by id, the newest first."""
+        wanted = list(states)
+        marks = ",".join("?" * len(wanted))
+        query = f"SELECT id,finished FROM job WHERE state IN ({marks}) AND origin=? ORDER BY number DESC"
+        return dict(self._rows(query, (*wanted, origin)))
+
     def waiting(self) -> list[Job]:
         """Return the jobs that wait, in the order in which they will run; paused ones last."""
         rows = self._rows(f"SELECT {_SHOWN} FROM job WHERE {_WAITING} ORDER BY paused, priority DESC, number")

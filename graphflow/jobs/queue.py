@@ -233,6 +233,10 @@ class Jobs:
         """Return jobs, the newest first; see :meth:`graphflow.jobs.database.Database.jobs`."""
         return self._database.jobs(states, origin=origin, limit=limit, before=before)
 
+    def finished(self, states: Iterable[State], *, origin: str) -> dict[str, float | None]:
+        """Return when the jobs in some states were over that came by an interface, by id, the newest first."""
+        return self._database.finished(states, origin=origin)
+
     def waiting(self) -> list[Job]:
         """Return the jobs that wait, in the order in which they will run; paused ones last."""
         return self._database.waiting()

@@ -264,6 +264,9 @@ def test_a_batch_is_counted_on_and_names_are_read_again(web: Web) -> None:
         assert (
             pixels.tobytes() == wanted.convert("RGB").tobytes() if wanted else pixels.getpixel((1, 1)) == (128, 0, 128)
         )
+    read = copied("in/batch_00001_.png")
+    read["1"]["class_type"] = "LoadImageOutput"
+    assert web.run(read)["status"]["completed"]
     assert "a/b/lies.png" in web.get("/object_info/LoadImage")["LoadImage"]["input"]["required"]["image"][0]
 
 

@@ -6,14 +6,21 @@ import graphlib
 import math
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from graphflow.converters.comfyui.modes import compatible
 from graphflow.converters.comfyui.pruning import link_of, needed
 
 Told = dict[str, Any]
-Info = Callable[[str], "Mapping[str, Any] | None"]
-"""What is told of a node type, see :meth:`graphflow.service.comfyui.table.Table.info`."""
+
+
+class Info(Protocol):
+    """What is told of a node type, see :meth:`graphflow.service.comfyui.table.Table.info`."""
+
+    def __call__(self, type: str, *, lists: bool = True) -> Mapping[str, Any] | None:
+        """Return it; without ``lists`` no models and files are looked up."""
+        ...
+
 
 _SHOWN = 20
 """How many values of a list an error tells."""
@@ -107,7 +114,7 @@ class _Node:
 
     def errors(self) -> list[Told]:
         found: list[Told] = []
-        known = self._info(self._type)
+        known = self._info(self._type, lists=False)
         sections = {} if known is None else known["input"]
         for section in ("required", "optional"):
             for name, config in sections.get(section, {}).items():
@@ -145,6 +152,8 @@ class _Node:
         reason = self._missing(self._type, name, value)
         if reason is None:
             return None
+        known = self._info(self._type) or {"input": {}}
+        config = next(inputs[name] for inputs in known["input"].values() if name in inputs)
         about = {"input_name": name, "input_config": list(config), "received_value": value}
         if reason:
             return told("custom_validation_failed", "Custom validation failed for node", f"{name} - {reason}", **about)
@@ -164,10 +173,12 @@ class _Node:
         if node is None:
             text = f"there is no node {link[0]}"
             return told("bad_linked_input", "Bad linked input", f"{name}: {text}", linked_node=list(value), **about)
-        known = self._info(str(node["class_type"]))
+        known = self._info(str(node["class_type"]), lists=False)
         if known is None:
             return None
         gives = known["output"]
+        if not gives:  # some that save or show pass on what they get; the import knows which
+            return None
         if link[1] >= len(gives):
             text = f"{name}: node {link[0]} has no output {link[1]}"
             return told(
@@ -217,7 +228,7 @@ _VALUES: Mapping[str, Callable[[Any], Any]] = {"INT": int, "FLOAT": _float, "STR
 def _fits(given: Any, taken: Any) -> bool:
     if isinstance(taken, list):
         return isinstance(given, list) or given in ("COMBO", "*")
-    return compatible(str(given), str(taken))
+    return compatible(str(given), str(taken)) or (given, taken) == ("INT", "FLOAT")
 
 
 def _circle(prompt: Mapping[str, Mapping[str, Any]], nodes: Set[str]) -> list[str]:

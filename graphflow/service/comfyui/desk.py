@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from graphflow.events import Event, NodeCached, NodeFinished, NodeStarted
-from graphflow.jobs.job import Job, UnknownJobError
+from graphflow.jobs.job import STATES, Job, State, UnknownJobError
 from graphflow.service.app import Service
 from graphflow.service.comfyui.names import Names, Place, Type
+from graphflow.service.comfyui.table import Table
 
 ORIGIN = "comfyui"
 """What jobs say that came by this interface."""
-WAITING = ("queued", "interrupted")
-OVER = ("done", "failed", "cancelled")
+WAITING: tuple[State, ...] = ("queued", "interrupted")
+OVER: tuple[State, ...] = ("done", "failed", "cancelled")
 _COUNTER = re.compile(r"_\d{5,}\.\w+\Z")
 _ITEM = re.compile(r"-\d+\Z")
 EVERY = 1_000_000
@@ -90,7 +91,7 @@ class Desk:
         self.jobs = service.jobs
         self.names = Names(service.jobs.folder / "comfyui.sqlite")
         service.closing.callback(self.names.close)
-        self.names.forget(job.id for job in self.jobs.jobs(origin=ORIGIN, limit=EVERY))
+        self.names.forget(self.jobs.finished(STATES, origin=ORIGIN))
         self.turn = threading.Lock()
         self._done: dict[str, list[str]] = {}
         self._at: dict[str, str] = {}
@@ -100,6 +101,10 @@ class Desk:
     def features(self) -> dict[str, Any]:
         """What the server says that it can do."""
         return {"supports_preview_metadata": True, "max_upload_size": self.service.options.upload_bytes}
+
+    def table(self) -> Table:
+        """Return the node types with the models that there are now."""
+        return Table(self.service.session.registry, self.service.session.library, self.names)
 
     def remaining(self) -> int:
         """Return how many jobs wait or run, whoever sent them."""
@@ -113,6 +118,16 @@ class Desk:
         except UnknownJobError:
             return None
         return job if job.origin == ORIGIN else None
+
+    def finished(self, states: Iterable[State] = OVER) -> dict[str, float | None]:
+        """Return when the jobs of prompts in some states were over, by id, the newest first, but for those that are hidden."""
+        hidden = self.names.hidden()
+        found = self.jobs.finished(states, origin=ORIGIN)
+        return {id: when for id, when in found.items() if id not in hidden}
+
+    def load(self, ids: Iterable[str]) -> list[Job]:
+        """Return the jobs of some ids, without those that were removed meanwhile."""
+        return [job for id in ids if (job := self.job(id)) is not None]
 
     def cancel(self, id: str) -> None:
         """End a job; one that is over stays as it is."""
@@ -184,6 +199,12 @@ class Desk:
                 self.files(job)
             elif job.final:
                 self.names.note_stop(job.id, at, done)
+
+
+def native_of(path: str) -> str:
+    """Return the native node that the path of a problem names; empty where it names none."""
+    parts = path.split(".")
+    return parts[1] if parts[0] == "nodes" and len(parts) > 1 else ""
 
 
 Part = Callable[[Any, Desk], None]

@@ -8,7 +8,7 @@ from typing import Any
 
 from graphflow.jobs.job import Job
 from graphflow.service.app import SHOWN
-from graphflow.service.comfyui.desk import Desk, Prompted
+from graphflow.service.comfyui.desk import Desk, Prompted, native_of
 
 _RAISED = re.compile(r"(?P<type>[A-Za-z_.]*(?:Error|Exception)): (?P<text>.*)", re.DOTALL)
 _KINDS = {"image": "images", "video": "images", "audio": "audio"}
@@ -92,7 +92,7 @@ def messages(desk: Desk, job: Job) -> list[tuple[str, dict[str, Any]]]:
         node, executed = told.node(native), told.nodes_of(done)
         if job.state == "failed":
             error = job.error or {}
-            node = told.node(error.get("node") or _first(error)) or node or told.blamed
+            node = told.node(error.get("node") or native_of(_first_path(error))) or node or told.blamed
             made.append(
                 (
                     "execution_error",
@@ -125,7 +125,5 @@ def _failure(error: Mapping[str, Any], executed: list[str]) -> dict[str, Any]:
     }
 
 
-def _first(error: Mapping[str, Any]) -> str:
-    """Return the native node that the first problem of a document names."""
-    path = str(next(iter(error.get("problems") or ()), {}).get("path", ""))
-    return path.split(".")[1] if path.startswith("nodes.") else ""
+def _first_path(error: Mapping[str, Any]) -> str:
+    return next((str(problem["path"]) for problem in error.get("problems") or ()), "")

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 
 from graphflow.jobs.job import Job, State
-from graphflow.service.comfyui.desk import EVERY, ORIGIN, Desk, Prompted
+from graphflow.service.comfyui.desk import Desk, Prompted
 from graphflow.service.comfyui.history import entry, messages, outputs_of
 
 STATUS: Mapping[State, str] = {
@@ -20,10 +20,6 @@ STATUS: Mapping[State, str] = {
     "cancelled": "cancelled",
 }  # fmt: skip
 _MOST = 1_000
-_ORDERS = {
-    "create_time": lambda job: job.created,
-    "execution_duration": lambda job: (job.finished or 0.0) - (job.started or 0.0),
-}
 
 
 def job_routes(router: APIRouter, desk: Desk) -> None:
@@ -45,13 +41,16 @@ def job_routes(router: APIRouter, desk: Desk) -> None:
         if offset < 0 or not 0 < limit <= _MOST:
             return JSONResponse({"error": f"limit is from 1 to {_MOST}, and offset not negative"}, 400)
         states = [state for state, name in STATUS.items() if not wanted or name in wanted]
-        hidden = desk.names.hidden()
-        found = [job for job in desk.jobs.jobs(states, origin=ORIGIN, limit=EVERY) if job.id not in hidden]
-        if workflow_id:
-            found = [job for job in found if _workflow_id(Prompted.of(job)) == workflow_id]
-        found.sort(key=_ORDERS[sort_by], reverse=sort_order == "desc")
-        page = found[offset : offset + limit]
-        pagination = {"offset": offset, "limit": limit, "total": len(found), "has_more": offset + limit < len(found)}
+        ids = list(desk.finished(states))
+        if sort_order == "asc":
+            ids.reverse()
+        if workflow_id or sort_by != "create_time":  # which takes a look at each
+            found = [job for job in desk.load(ids) if workflow_id in ("", _workflow_id(Prompted.of(job)))]
+            if sort_by != "create_time":
+                found.sort(key=_seconds, reverse=sort_order == "desc")
+            ids = [job.id for job in found]
+        page = desk.load(ids[offset : offset + limit])
+        pagination = {"offset": offset, "limit": limit, "total": len(ids), "has_more": offset + limit < len(ids)}
         return JSONResponse({"jobs": [summary(desk, job) for job in page], "pagination": pagination})
 
     @router.get("/jobs/{id}")
@@ -96,6 +95,10 @@ def summary(desk: Desk, job: Job) -> dict[str, Any]:
         "workflow_id": _workflow_id(Prompted.of(job)),
     }
     return {name: value for name, value in told.items() if value is not None}
+
+
+def _seconds(job: Job) -> float:
+    return (job.finished or 0.0) - (job.started or 0.0)
 
 
 def _workflow_id(told: Prompted) -> str | None:

@@ -34,6 +34,7 @@ CREATE TABLE IF NOT EXISTS counter (next INT NOT NULL);
 INSERT INTO counter SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM counter);
 """
 _MARK = re.compile(r"\s*\[(input|output|temp)\]\s*\Z")
+_COUNTED = re.compile(r"(.+)_(\d{5,15})_\.\w+")
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f<>:"|?*]')
 _LONGEST = 255
 _USER_FILES, _USER_BYTES = 10_000, 2**28
@@ -162,9 +163,11 @@ class Names:
                     "SELECT upload FROM name WHERE type=? AND subfolder=? AND filename=?", tried
                 ).fetchone()
                 if row is None or overwrite or row[0] == upload:
+                    counted = _COUNTED.fullmatch(tried.filename)  # so that no output is to have this name
+                    stem, counter = (counted[1], int(counted[2])) if counted else (None, None)
                     self._database.execute(
-                        "INSERT OR REPLACE INTO name (type,subfolder,filename,upload) VALUES (?,?,?,?)",
-                        (*tried, upload),
+                        "INSERT OR REPLACE INTO name (type,subfolder,filename,stem,counter,upload) VALUES (?,?,?,?,?,?)",
+                        (*tried, stem, counter, upload),
                     )
                     return tried
                 count += 1
@@ -180,7 +183,7 @@ class Names:
         Returns:
             The name of each file (``api_00012_.png`` in ``folder``) by that.
         """
-        with self._lock:
+        with self._lock, self._database:
             known = self._database.execute(
                 "SELECT file,type,subfolder,filename FROM name WHERE job=?", (job,)
             ).fetchall()
@@ -196,11 +199,10 @@ class Names:
                 ).fetchone()
                 place = Place(type, subfolder, f"{stem}_{last + 1:05}_{PurePosixPath(file).suffix}")
                 self._database.execute(
-                    "INSERT OR REPLACE INTO name VALUES (?,?,?,?,?,NULL,?,?)", (*place, stem, last + 1, job, file)
+                    "INSERT INTO name VALUES (?,?,?,?,?,NULL,?,?)", (*place, stem, last + 1, job, file)
                 )
                 named[file] = place
-            self._database.execute("COMMIT")
-        return named
+            return named
 
     def hide(self, jobs: Iterable[str]) -> None:
         """Leave jobs out of the history from now on."""

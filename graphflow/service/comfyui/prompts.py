@@ -7,11 +7,13 @@ import uuid
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 
 from graphflow.converters.comfyui import Imported, to_native, to_prompt
+from graphflow.converters.comfyui.native import origins as origins_of
 from graphflow.converters.comfyui.notes import Journal
 from graphflow.converters.comfyui.pruning import needed, output_nodes
 from graphflow.converters.comfyui.published import published_models
@@ -22,14 +24,13 @@ from graphflow.jobs.job import Job, Order
 from graphflow.jobs.ordering import make_order
 from graphflow.nodes.output.comfyui_prompt import origin
 from graphflow.service.comfyui.checking import Checked, RefusedPromptError, Told, check, node_errors, told
-from graphflow.service.comfyui.desk import ORIGIN, Desk, Prompted
-from graphflow.service.comfyui.names import place_of
-from graphflow.service.comfyui.table import Table
+from graphflow.service.comfyui.desk import ORIGIN, Desk, Prompted, native_of
 from graphflow.service.uploads import pieces
 
 _KEPT = {"PreviewImage": "SaveImage", "SaveImageWebsocket": "SaveImage"}
 """Types of nodes that show pictures: they keep all of their pixels here, among the temporary files."""
-_TEMPORARY = "ComfyUI_temp"
+_TEMPORARY = frozenset({*_KEPT, "MaskPreview", "PreviewAudio"})
+_PREFIX = "ComfyUI_temp"
 
 
 @dataclass(frozen=True)
@@ -80,12 +81,10 @@ class Prompts:
 
     Args:
         desk: What the interface shares.
-        table: The node types.
     """
 
-    def __init__(self, desk: Desk, table: Table) -> None:
+    def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._table = table
 
     async def submit(self, asked: Asked) -> tuple[Job, Mapping[str, Told]]:
         """Queue a job for a prompt; returns it with what is wrong behind outputs that are left out.
@@ -98,11 +97,12 @@ class Prompts:
         return await run_in_threadpool(self._submit, asked, checked, files), checked.errors
 
     def _check(self, asked: Asked) -> Checked:
+        table = self._desk.table()
         for id, node in asked.prompt.items():
             if not isinstance(node, dict) or "class_type" not in node:
                 text = "Cannot execute because a node is missing the class_type property."
                 raise RefusedPromptError(told("invalid_prompt", text, f"Node ID '#{id}'"))
-            if not self._table.has(str(node["class_type"])):
+            if not table.has(str(node["class_type"])):
                 text = f"Cannot execute because node {node['class_type']} does not exist."
                 raise RefusedPromptError(told("invalid_prompt", text, f"Node ID '#{id}'"))
             if not isinstance(node.get("inputs", {}), dict):
@@ -115,24 +115,18 @@ class Prompts:
             outputs = [id for id in outputs if id in asked.targets]
         if not outputs:
             raise RefusedPromptError(told("prompt_no_outputs", "Prompt has no outputs"))
-        known: dict[str, Any] = {}
-
-        def info(type: str) -> Mapping[str, Any] | None:
-            if type not in known:
-                known[type] = self._table.info(type)
-            return known[type]
-
-        return check(prompt, outputs, info, self._table.missing)
+        return check(prompt, outputs, cache(table.info), table.missing)
 
     async def _uploads(self, checked: Checked) -> dict[tuple[str, str], str]:
         """Return what the files that a prompt names are called among uploads, by node and input."""
         found: dict[tuple[str, str], str] = {}
+        table = self._desk.table()
         for id in needed(checked.prompt, checked.outputs):
             node = checked.prompt[id]
             for name, value in node["inputs"].items():
-                if isinstance(value, str) and self._table.takes_file(str(node["class_type"]), name):
+                if isinstance(value, str) and table.takes_file(str(node["class_type"]), name):
                     with suppress(InvalidInputError):
-                        place = place_of(value)
+                        place = table.place(str(node["class_type"]), value)
                         held = self._desk.names.find(place)
                         if held is not None and held.upload is not None:
                             found[id, name] = held.upload
@@ -150,8 +144,10 @@ class Prompts:
         else:
             order = self._order(asked, document, notices, checked)
             for id, entry in document.nodes.items():
-                origins[id] = [str(node) for node in (entry.meta or {}).get("comfyui", {}).get("ids", ())]
-                if any(checked.prompt[node]["class_type"] in _KEPT for node in origins[id] if node in checked.prompt):
+                origins[id] = list(origins_of(entry))
+                if any(
+                    checked.prompt[node]["class_type"] in _TEMPORARY for node in origins[id] if node in checked.prompt
+                ):
                     temporary.append(id)
         kept = Prompted(
             number=0,
@@ -204,7 +200,7 @@ class Prompts:
         inputs = {name: files.get((id, name), value) for name, value in node["inputs"].items()}
         type = node["class_type"]
         if type in _KEPT:
-            inputs["filename_prefix"] = _TEMPORARY
+            inputs["filename_prefix"] = _PREFIX
         return {**node, "class_type": _KEPT.get(type, type), "inputs": inputs}
 
     def _order(self, asked: Asked, document: Document, notices: Iterable[str], checked: Checked) -> Order:
@@ -236,11 +232,10 @@ def _problems(document: Document, problems: Iterable[Problem]) -> dict[str, list
     """Return problems of a native document by node of the prompt."""
     found: dict[str, list[str]] = {}
     for problem in problems:
-        parts = problem.path.split(".")
-        native = document.nodes.get(parts[1]) if parts[0] == "nodes" and len(parts) > 1 else None
-        ids: Any = (native.meta or {}).get("comfyui", {}).get("ids", ()) if native is not None else ()
-        text = ": ".join(part for part in (parts[-1], problem.message) if part)
-        found.setdefault(str(next(iter(ids), "")), []).append(f"{text}; {problem.advice}" if problem.advice else text)
+        native = document.nodes.get(native_of(problem.path))
+        id = next(iter(origins_of(native)), "") if native is not None else ""
+        text = f"{problem.path.rpartition('.')[2]}: {problem.message}"
+        found.setdefault(id, []).append(f"{text}; {problem.advice}" if problem.advice else text)
     return found
 
 

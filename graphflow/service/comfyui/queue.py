@@ -9,19 +9,17 @@ from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
 from graphflow.errors import GraphflowError
-from graphflow.jobs.job import Job
 from graphflow.service.comfyui.checking import RefusedPromptError, told
-from graphflow.service.comfyui.desk import EVERY, ORIGIN, OVER, Desk
+from graphflow.service.comfyui.desk import EVERY, ORIGIN, Desk
 from graphflow.service.comfyui.history import entry, queue_item
 from graphflow.service.comfyui.prompts import Asked, Prompts
-from graphflow.service.comfyui.table import Table
 from graphflow.service.statuses import status_of
 
 
 def queue_routes(router: APIRouter, desk: Desk) -> None:
     """Add ``/prompt``, ``/queue``, ``/interrupt`` and ``/history``."""
-    session, jobs = desk.service.session, desk.jobs
-    prompts = Prompts(desk, Table(session.registry, session.library, desk.names))
+    jobs = desk.jobs
+    prompts = Prompts(desk)
 
     @router.get("/prompt")
     def state() -> dict[str, Any]:
@@ -77,14 +75,10 @@ def queue_routes(router: APIRouter, desk: Desk) -> None:
 
     @router.get("/history")
     def history(max_items: int = -1, offset: int = -1) -> dict[str, Any]:
-        hidden = desk.names.hidden()
-        over = [job for job in jobs.jobs(OVER, origin=ORIGIN, limit=EVERY) if job.id not in hidden]
-        over.sort(key=lambda job: job.finished or 0.0)
-        if max_items >= 0:
-            start = offset if offset >= 0 else max(0, len(over) - max_items)
-            over = over[start : start + max_items]
-        elif offset > 0:
-            over = over[offset:]
+        finished = desk.finished()
+        ids = sorted(finished, key=lambda id: finished[id] or 0.0)
+        start = offset if offset >= 0 else max(0, len(ids) - max_items) if max_items >= 0 else 0
+        over = desk.load(ids[start : start + max_items if max_items >= 0 else None])
         return {job.id: entry(desk, job) for job in over}
 
     @router.get("/history/{id}")
@@ -99,8 +93,8 @@ def queue_routes(router: APIRouter, desk: Desk) -> None:
         asked = await _object(request)
 
         def change() -> None:
-            over = jobs.jobs(OVER, origin=ORIGIN, limit=EVERY) if asked.get("clear") else []
-            desk.names.hide([job.id for job in over] or _known(desk, _ids(asked)))
+            wanted = None if asked.get("clear") else _ids(asked)
+            desk.names.hide([id for id in desk.finished() if wanted is None or id in wanted])
 
         await run_in_threadpool(change)
         return Response()
@@ -115,8 +109,3 @@ async def _object(request: Request) -> dict[str, Any]:
 def _ids(asked: dict[str, Any]) -> set[str]:
     listed = asked.get("delete")
     return {id for id in listed if isinstance(id, str)} if isinstance(listed, list) else set()
-
-
-def _known(desk: Desk, ids: set[str]) -> list[str]:
-    found: list[Job] = [job for id in ids if (job := desk.job(id)) is not None and job.final]
-    return [job.id for job in found]

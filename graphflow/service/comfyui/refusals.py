@@ -15,7 +15,7 @@ from graphflow.service.statuses import status_of
 def refusal(status: int, error: GraphflowError, told: Callable[[str], str] = str) -> Response:
     """Return a refusal; the header ``x-reason`` says why, with what ``told`` makes of it."""
     reason = "; ".join(part for part in (error.where, error.message, error.advice) if part)
-    plain = " ".join(told(reason).split()).encode("ascii", "replace").decode()
+    plain = "".join(char if char.isascii() and char.isprintable() else "?" for char in told(reason))
     return Response(status_code=status, headers={"x-reason": plain})
 
 

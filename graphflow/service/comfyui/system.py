@@ -19,7 +19,6 @@ from graphflow.modelfiles.formats import read_header
 from graphflow.planning.numerics import version_of
 from graphflow.service.comfyui.desk import Desk
 from graphflow.service.comfyui.refusals import absent
-from graphflow.service.comfyui.table import Table
 from graphflow.session import Session
 
 COMFYUI_VERSION = "0.3.64"
@@ -30,15 +29,15 @@ _OLD_NAMES = {"unet": "diffusion_models", "clip": "text_encoders"}
 def system_routes(router: APIRouter, desk: Desk) -> None:
     """Add the routes."""
     session = desk.service.session
-    table = Table(session.registry, session.library, desk.names)
 
     @router.get("/object_info")
     def types() -> dict[str, Any]:
+        table = desk.table()
         return {type: table.info(type) for type in table.types}
 
     @router.get("/object_info/{type:path}")
     def one_type(type: str) -> dict[str, Any]:
-        info = table.info(type)
+        info = desk.table().info(type)
         return {} if info is None else {type: info}
 
     @router.get("/models")
@@ -63,7 +62,7 @@ def system_routes(router: APIRouter, desk: Desk) -> None:
 
     @router.get("/embeddings")
     def embeddings() -> list[str]:
-        return [name.rpartition(".")[0] or name for name in table.models("embedding")]
+        return [name.rpartition(".")[0] or name for name in desk.table().models("embedding")]
 
     @router.get("/features")
     def features() -> dict[str, Any]:

@@ -8,12 +8,13 @@ from functools import cached_property
 from typing import Any, cast
 
 from graphflow.converters.comfyui import catalogue
+from graphflow.converters.comfyui.prompt_text import DYNAMIC_TEXTS
 from graphflow.converters.comfyui.rules import RULES, Rule
 from graphflow.errors import GraphflowError, InvalidInputError
 from graphflow.library.library import Library
 from graphflow.modelfiles.description import Kind
 from graphflow.modelfiles.families import installed
-from graphflow.service.comfyui.names import Names, place_of
+from graphflow.service.comfyui.names import Names, Place, place_of
 from graphflow.spec.registry import Registry
 from graphflow.spec.spec import InputSpec
 
@@ -51,7 +52,7 @@ _UPLOADS: Mapping[str, Mapping[str, Any]] = {
 
 
 class Table:
-    """The node types.
+    """The node types, with the models that there are when it is first asked for them.
 
     Args:
         registry: The native ones.
@@ -63,6 +64,7 @@ class Table:
         self._registry = registry
         self._library = library
         self._names = names
+        self._models: dict[Kind | None, list[str]] = {}
 
     @cached_property
     def types(self) -> tuple[str, ...]:
@@ -99,7 +101,9 @@ class Table:
 
     def models(self, kind: Kind | None) -> list[str]:
         """Return the names of the models of a kind, each once."""
-        return list(dict.fromkeys(entry.name for entry in self._library.entries(kind)))
+        if kind not in self._models:
+            self._models[kind] = list(dict.fromkeys(entry.name for entry in self._library.entries(kind)))
+        return self._models[kind]
 
     def missing(self, type: str, name: str, value: Any) -> str | None:
         """Say why a value is none that an input takes, see :data:`graphflow.service.comfyui.checking.Missing`."""
@@ -112,7 +116,9 @@ class Table:
                 return ""
             return None
         if self.takes_file(type, name):
-            return self._lost(FILES.get(name, "image"), str(value))
+            return self._lost(type, FILES.get(name, "image"), str(value))
+        if _names_family(type, name):
+            return None  # the import says what it makes of one that it does not know
         if native is not None and (value in native.choices or value in native.aliases.values()):
             return None  # younger than the table
         interface = catalogue.find(type)
@@ -127,10 +133,18 @@ class Table:
         known = interface.inputs.get(name) if interface is not None else None
         return name in FILES and (known is None or (known.type == "COMBO" and not known.details.get("options")))
 
-    def _lost(self, kind: str, name: str) -> str | None:
+    def place(self, type: str, name: str) -> Place:
+        """Return what an input calls a file.
+
+        Raises:
+            InvalidInputError: It is no name of one.
+        """
+        return place_of(name, type="output" if type == "LoadImageOutput" else "input")
+
+    def _lost(self, type: str, kind: str, name: str) -> str | None:
         """Say that a file which an input names was not sent; None where it was."""
         with suppress(InvalidInputError):
-            if self._names.find(place_of(name)) is not None:
+            if self._names.find(self.place(type, name)) is not None:
                 return None
         return f"Invalid {kind} file: {name}"
 
@@ -150,10 +164,12 @@ class Table:
 
     def _input(self, type: str, spec: catalogue.InputSpec, lists: bool) -> list[Any]:
         told = {name: spec.details[name] for name in _SAYS if name in spec.details}
+        if spec.name in DYNAMIC_TEXTS.get(type, ()):
+            told["dynamicPrompts"] = True
         if spec.type != "COMBO":
             return [spec.type, told]
         options = list(spec.details.get("options") or ())
-        if spec.name == "type" and "CLIPLoader" in type:  # families may be younger than the table
+        if _names_family(type, spec.name):
             options += [name for name in loader_types() if name not in options]
         if not options:
             told |= _UPLOADS.get(FILES.get(spec.name, ""), {})
@@ -223,7 +239,7 @@ class Table:
             "input": sections,
             "input_order": {section: list(named) for section, named in sections.items()},
             "output": [kind for _, kind in listed],
-            "output_is_list": [False for _ in listed],
+            "output_is_list": [slot in lists for slot in range(len(listed))],
             "output_name": [name for name, _ in listed],
             "name": type,
             "display_name": type,
@@ -232,6 +248,11 @@ class Table:
             "category": _CATEGORIES.get(category, category),
             "output_node": output_node,
         }
+
+
+def _names_family(type: str, name: str) -> bool:
+    """Tell whether an input says whose text encoders are loaded; families may be younger than the table."""
+    return name == "type" and "CLIPLoader" in type
 
 
 def loader_types() -> list[str]:
