@@ -170,7 +170,7 @@ class Telling:
 
     def _of(self, native: str) -> Sequence[str]:
         """Return the nodes that a native node stands for; the safety check ``x~safety`` is part of ``x``."""
-        return self._origins.get(native) or self._origins.get(native.partition("~")[0], ())
+        return self._origins.get(native) or self._origins.get(native.partition("~")[0]) or ()
 
     def _start(self, native: str) -> Iterable[Message]:
         own, *others = self._of(native) or (None,)
