@@ -38,6 +38,7 @@ _CATEGORIES: Mapping[str, str] = {
     "output": "image",
     "latents": "latent",
     "masks": "mask",
+    "plain": "utils",
 }
 _LINKS: Mapping[str, str] = {
     "text_encoder": "CLIP", "image_encoder": "CLIP_VISION", "control_net": "CONTROL_NET", "str": "STRING", "bool": "BOOLEAN",
@@ -234,6 +235,8 @@ class Table:
         if output_node and inputs.keys() & {"images", "filename_prefix"}:
             sections["hidden"] = {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"}
         category = specs[0].category if specs else "utils"
+        known = catalogue.find(type)
+        lists = known.lists if known is not None else frozenset()
         listed = list(outputs)
         return {
             "input": sections,
