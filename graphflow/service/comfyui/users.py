@@ -26,7 +26,10 @@ def user_routes(router: APIRouter, desk: Desk) -> None:
 
     def settings() -> dict[str, Any]:
         found = names.user_file(SETTINGS)
-        read = json.loads(found.data) if found is not None else {}
+        try:
+            read = json.loads(found.data) if found is not None else {}
+        except ValueError:  # a page may keep whatever it likes under this name
+            read = {}
         return read if isinstance(read, dict) else {}
 
     @router.get("/users")
