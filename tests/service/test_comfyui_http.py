@@ -322,6 +322,10 @@ def test_prompts_that_cannot_be_are_refused(web: Web) -> None:
     ):
         answer = web.client.post("/prompt", json=body)
         assert answer.status_code == 400 and answer.json()["error"]["type"] == kind, (body, answer.text)
+    lacking = sampled()
+    del lacking["7"]["inputs"]["images"]
+    told = web.client.post("/prompt", json={"prompt": lacking}).json()["error"]
+    assert told["details"] == "Required input is missing: images"
 
 
 # ---------------------------------------------------------------------------------------------- queue and history

@@ -23,7 +23,15 @@ from graphflow.errors import ConversionError, InvalidInputError, Problem, Workfl
 from graphflow.jobs.job import Job, Order
 from graphflow.jobs.ordering import make_order
 from graphflow.nodes.output.comfyui_prompt import origin
-from graphflow.service.comfyui.checking import Checked, RefusedPromptError, Told, check, node_errors, told
+from graphflow.service.comfyui.checking import (
+    Checked,
+    RefusedPromptError,
+    Told,
+    check,
+    node_errors,
+    outputs_failed,
+    told,
+)
 from graphflow.service.comfyui.desk import ORIGIN, Desk, Prompted, native_of
 from graphflow.service.uploads import pieces
 
@@ -247,7 +255,7 @@ def _refused(checked: Checked, reasons: Mapping[str, list[str]]) -> RefusedPromp
             spoiled = [output for output in checked.outputs if id in needed(checked.prompt, [output])]
             nodes[id] = node_errors(str(checked.prompt[id]["class_type"]), errors, spoiled)
     rest = "; ".join(text for id, texts in reasons.items() if id not in nodes for text in texts)
-    return RefusedPromptError(told("prompt_outputs_failed_validation", "Prompt outputs failed validation", rest), nodes)
+    return outputs_failed(nodes, checked.outputs, rest)
 
 
 def _invalid(text: str, where: str, advice: str | None = None) -> RefusedPromptError:
