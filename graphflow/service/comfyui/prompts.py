@@ -135,12 +135,14 @@ class Prompts:
                 if isinstance(value, str) and table.takes_file(str(node["class_type"]), name):
                     with suppress(InvalidInputError):
                         place = table.place(str(node["class_type"]), value)
-                        held = self._desk.names.find(place)
-                        if held is not None and held.upload is not None:
-                            found[id, name] = held.upload
-                        elif (path := self._desk.path(place)) is not None:
+                        path = await run_in_threadpool(self._desk.path, place)
+                        if path is not None and path.parent == self._desk.service.uploads.folder:
+                            found[id, name] = path.name
+                        elif path is not None:
                             with path.open("rb") as stream:
                                 found[id, name] = (await self._desk.service.uploads.take(pieces(stream))).name
+                        elif self._desk.names.find(place) is not None:
+                            raise _refused(checked, {id: [f"{name} - {place.below} is kept no more; send it again"]})
         return found
 
     def _submit(self, asked: Asked, checked: Checked, files: Mapping[tuple[str, str], str]) -> Job:
