@@ -322,6 +322,10 @@ def test_prompts_that_cannot_be_are_refused(web: Web) -> None:
     ):
         answer = web.client.post("/prompt", json=body)
         assert answer.status_code == 400 and answer.json()["error"]["type"] == kind, (body, answer.text)
+    lacking = sampled()
+    del lacking["7"]["inputs"]["images"]
+    told = web.client.post("/prompt", json={"prompt": lacking}).json()["error"]
+    assert told["details"] == "Required input is missing: images"
 
 
 # ---------------------------------------------------------------------------------------------- queue and history
@@ -389,6 +393,10 @@ def test_prompts_outlive_the_service(tmp_path: Path) -> None:
         web.post("/history", {"delete": [id]})
         assert list(web.get("/history")) == [other["prompt"][1]]
         assert web.picture(place).getpixel((0, 0)) == (0, 128, 128)  # as in ComfyUI, files stay
+        web.client.delete(f"/v1/jobs/{id}")  # and go with their jobs
+        assert web.client.get("/view", params=place).status_code == 404
+        gone = web.client.post("/prompt", json={"prompt": copied(f"{place['filename']} [output]")})
+        assert gone.status_code == 400 and "kept no more" in gone.text
         web.post("/history", {"clear": True})
         assert web.get("/history") == {} and web.client.get("/api/jobs/none").status_code == 404
 

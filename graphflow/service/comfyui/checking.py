@@ -69,6 +69,13 @@ def node_errors(type: str, errors: Sequence[Told], outputs: Sequence[str]) -> To
     return {"errors": list(errors), "dependent_outputs": list(outputs), "class_type": type}
 
 
+def outputs_failed(nodes: Mapping[str, Told], outputs: Sequence[str], rest: str = "") -> RefusedPromptError:
+    """Return the refusal of a prompt whose nodes have errors; those of output nodes are told of all of it, too."""
+    own = [f"{error['message']}: {error['details']}" for id in outputs if id in nodes for error in nodes[id]["errors"]]
+    text = "\n".join([*own, *([rest] if rest else [])])
+    return RefusedPromptError(told("prompt_outputs_failed_validation", "Prompt outputs failed validation", text), nodes)
+
+
 def check(prompt: Mapping[str, Mapping[str, Any]], outputs: Sequence[str], info: Info, missing: Missing) -> Checked:
     """Check the values and links of a prompt.
 
@@ -95,9 +102,7 @@ def check(prompt: Mapping[str, Mapping[str, Any]], outputs: Sequence[str], info:
         checked.errors[id] = node_errors(str(prompt[id]["class_type"]), errors, spoiled)
     checked.outputs = [output for output, nodes in behind.items() if not nodes & wrong.keys()]
     if not checked.outputs:
-        raise RefusedPromptError(
-            told("prompt_outputs_failed_validation", "Prompt outputs failed validation"), checked.errors
-        )
+        raise outputs_failed(checked.errors, outputs)
     return checked
 
 

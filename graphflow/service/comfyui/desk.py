@@ -178,8 +178,8 @@ class Desk:
         if held is None:
             return None
         if held.upload is not None:
-            path = self.service.uploads.folder / held.upload
-            return path if path.is_file() else None
+            found = self.service.uploads.find(held.upload.partition(".")[0])  # which is in use, and kept for that
+            return None if found is None else self.service.uploads.folder / found.name
         try:
             return self.jobs.file(held.job or "", held.file or "")
         except UnknownJobError:

@@ -23,7 +23,15 @@ from graphflow.errors import ConversionError, InvalidInputError, Problem, Workfl
 from graphflow.jobs.job import Job, Order
 from graphflow.jobs.ordering import make_order
 from graphflow.nodes.output.comfyui_prompt import origin
-from graphflow.service.comfyui.checking import Checked, RefusedPromptError, Told, check, node_errors, told
+from graphflow.service.comfyui.checking import (
+    Checked,
+    RefusedPromptError,
+    Told,
+    check,
+    node_errors,
+    outputs_failed,
+    told,
+)
 from graphflow.service.comfyui.desk import ORIGIN, Desk, Prompted, native_of
 from graphflow.service.uploads import pieces
 
@@ -127,12 +135,14 @@ class Prompts:
                 if isinstance(value, str) and table.takes_file(str(node["class_type"]), name):
                     with suppress(InvalidInputError):
                         place = table.place(str(node["class_type"]), value)
-                        held = self._desk.names.find(place)
-                        if held is not None and held.upload is not None:
-                            found[id, name] = held.upload
-                        elif (path := self._desk.path(place)) is not None:
+                        path = await run_in_threadpool(self._desk.path, place)
+                        if path is not None and path.parent == self._desk.service.uploads.folder:
+                            found[id, name] = path.name
+                        elif path is not None:
                             with path.open("rb") as stream:
                                 found[id, name] = (await self._desk.service.uploads.take(pieces(stream))).name
+                        elif self._desk.names.find(place) is not None:
+                            raise _refused(checked, {id: [f"{name} - {place.below} is kept no more; send it again"]})
         return found
 
     def _submit(self, asked: Asked, checked: Checked, files: Mapping[tuple[str, str], str]) -> Job:
@@ -248,7 +258,7 @@ def _refused(checked: Checked, reasons: Mapping[str, list[str]]) -> RefusedPromp
             spoiled = [output for output in checked.outputs if id in needed(checked.prompt, [output])]
             nodes[id] = node_errors(str(checked.prompt[id]["class_type"]), errors, spoiled)
     rest = "; ".join(text for id, texts in reasons.items() if id not in nodes for text in texts)
-    return RefusedPromptError(told("prompt_outputs_failed_validation", "Prompt outputs failed validation", rest), nodes)
+    return outputs_failed(nodes, checked.outputs, rest)
 
 
 def _invalid(text: str, where: str, advice: str | None = None) -> RefusedPromptError:
