@@ -140,7 +140,7 @@ const api = new ComfyApi(`http://${address}`);
 await api.init().waitForReady();
 const workflow = new PromptBuilder(prompt, ["seed"], ["images"]).setInputNode("seed", "5.inputs.seed").setOutputNode("images", "7");
 const seen = [];
-const call = new CallWrapper(api, workflow.input("seed", 3)).onProgress((it) => seen.push(it.value)).onPreview((it) => seen.push(it));
+const call = new CallWrapper(api, workflow.input("seed", 1000)).onProgress((it) => seen.push(it.value)).onPreview((it) => seen.push(it));
 const given = await call.run();
 if (seen.length < 8) throw new Error("progress or previews are missing");
 await fetched(api.getPathImage(given.images.images[0]));
@@ -160,6 +160,9 @@ BROWSER = """
 import pathlib, shutil
 from playwright.sync_api import sync_playwright
 def is_picture(answer): return "/view?" in answer.url and answer.status == 200
+settings = json.dumps({"Comfy.TutorialCompleted": True}).encode()  # else templates are shown first
+told = urllib.request.Request(f"http://{address}/api/settings", settings, {"content-type": "application/json"})
+urllib.request.urlopen(told)
 with sync_playwright() as playwright:
     browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"])
     page = browser.new_page(viewport={"width": 1280, "height": 800})
@@ -169,7 +172,6 @@ with sync_playwright() as playwright:
     page.goto(f"http://{address}/", wait_until="load")
     page.wait_for_function("window.app?.graph && window.app.extensionManager", timeout=60_000)
     page.get_by_role("button", name="Run", exact=True).first.wait_for(timeout=60_000)
-    page.keyboard.press("Escape")
     page.evaluate("prompt => window.app.loadApiJson(prompt, 'runner')", prompt)
     with page.expect_response(is_picture, timeout=120_000) as shown:
         page.get_by_role("button", name="Run", exact=True).first.click()
