@@ -407,6 +407,8 @@ def test_prompts_outlive_the_service(tmp_path: Path) -> None:
 def test_every_listed_type_is_whole(web: Web) -> None:
     told = web.get("/object_info")
     assert len(told) > 400 and told["KSampler"] == web.get("/object_info/KSampler")["KSampler"]
+    flip = told["ImageFlip+"]["input"]  # of a pack, whose rule has other names for its values
+    assert flip == {"required": {"image": ["IMAGE", {}]}, "optional": {"axis": [["y", "x"], {"default": "y"}]}}
     for type, info in told.items():
         assert info["name"] == type and len(info["output"]) == len(info["output_name"]) == len(info["output_is_list"])
         for section, inputs in info["input"].items():
