@@ -322,6 +322,13 @@ def test_prompts_that_cannot_be_are_refused(web: Web) -> None:
     ):
         answer = web.client.post("/prompt", json=body)
         assert answer.status_code == 400 and answer.json()["error"]["type"] == kind, (body, answer.text)
+    many = {str(id): {"class_type": "ImageInvert", "inputs": {"image": [str(id - 1), 0]}} for id in range(1, 6_000)}
+    saved = {
+        f"s{id}": {"class_type": "SaveImage", "inputs": {"images": ["5999", 0], "filename_prefix": "a"}}
+        for id in range(900)
+    }
+    large = web.client.post("/prompt", json={"prompt": {**many, **saved}})
+    assert large.status_code == 400 and "nodes run" in large.json()["error"]["message"]
     lacking = sampled()
     del lacking["7"]["inputs"]["images"]
     told = web.client.post("/prompt", json={"prompt": lacking}).json()["error"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -24,6 +25,8 @@ from graphflow.service.uploads import pieces
 _PREVIEWS = {"webp": "image/webp", "jpeg": "image/jpeg"}
 _QUALITY = 90
 _MOST_FIELDS = 20
+_RENDERING = threading.Semaphore(2)
+"""Large pictures take much memory each."""
 
 
 def file_routes(router: APIRouter, desk: Desk) -> None:
@@ -46,7 +49,8 @@ def file_routes(router: APIRouter, desk: Desk) -> None:
         if place is None or path is None:
             return absent(filename)
         if (preview or channel != "rgba") and SHOWN.get(path.suffix.lower(), "").startswith("image/"):
-            return _rendered(path, place, preview, channel)
+            with _RENDERING:
+                return _rendered(path, place, preview, channel)
         return file_response(path, place.filename)
 
 

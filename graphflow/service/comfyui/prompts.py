@@ -23,15 +23,7 @@ from graphflow.errors import ConversionError, InvalidInputError, Problem, Workfl
 from graphflow.jobs.job import Job, Order
 from graphflow.jobs.ordering import make_order
 from graphflow.nodes.output.comfyui_prompt import origin
-from graphflow.service.comfyui.checking import (
-    Checked,
-    RefusedPromptError,
-    Told,
-    check,
-    node_errors,
-    outputs_failed,
-    told,
-)
+from graphflow.service.comfyui.checking import Checked, RefusedPromptError, Told, check, failed, outputs_failed, told
 from graphflow.service.comfyui.desk import ORIGIN, Desk, Prompted, native_of
 from graphflow.service.uploads import pieces
 
@@ -250,13 +242,13 @@ def _problems(document: Document, problems: Iterable[Problem]) -> dict[str, list
 
 def _refused(checked: Checked, reasons: Mapping[str, list[str]]) -> RefusedPromptError:
     """Return the refusal of a prompt that ComfyUI might take."""
-    nodes: dict[str, Told] = {}
-    for id, texts in reasons.items():
-        if id in checked.prompt:
-            errors = [told("custom_validation_failed", "Custom validation failed for node", text) for text in texts]
-            spoiled = [output for output in checked.outputs if id in needed(checked.prompt, [output])]
-            nodes[id] = node_errors(str(checked.prompt[id]["class_type"]), errors, spoiled)
-    rest = "; ".join(text for id, texts in reasons.items() if id not in nodes for text in texts)
+    wrong = {
+        id: [told("custom_validation_failed", "Custom validation failed for node", text) for text in texts]
+        for id, texts in reasons.items()
+        if id in checked.prompt
+    }
+    nodes = failed(checked.prompt, wrong, checked.outputs)
+    rest = "; ".join(text for id, texts in reasons.items() if id not in wrong for text in texts)
     return outputs_failed(nodes, checked.outputs, rest)
 
 
