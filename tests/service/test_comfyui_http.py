@@ -214,6 +214,7 @@ def test_uploads_are_named_as_recorded(web: Web) -> None:
     assert answers.keys() == told.keys()
     for case, answer in answers.items():
         assert (answer.status_code, answer.json() if answer.content else "") == told[case], case
+    assert web.client.get("/view", params={"filename": "a\0\1.png"}).status_code == 400
     masked = web.picture({"filename": "mask.png", "type": "input"})
     assert masked.convert("RGBA").getpixel((5, 5)) == (255, 255, 0, 128)
     assert web.picture({"filename": "mask.png", "type": "input"}, channel="rgb").mode == "RGB"
@@ -225,7 +226,8 @@ def test_uploads_are_named_as_recorded(web: Web) -> None:
 def test_a_prompt_becomes_pictures_and_a_history(web: Web) -> None:
     sent = without(recorded("png_text_chunks")["prompt"], set())  # of whose two outputs one lacks an input
     drawn = {"id": "drawn", "nodes": [], "links": []}
-    body = {"prompt": sent, "client_id": "me", "extra_data": {"extra_pnginfo": {"workflow": drawn}}}
+    secret = {"api_key_comfy_org": "comfyui-1", "auth_token_comfy_org": "a"}
+    body = {"prompt": sent, "client_id": "me", "extra_data": {"extra_pnginfo": {"workflow": drawn}, **secret}}
     answer = web.client.post("/api/prompt", json=body).json()
     assert answer["node_errors"]["8"]["errors"][0]["type"] == "required_input_missing"
     past = web.past(answer["prompt_id"])

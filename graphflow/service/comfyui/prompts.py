@@ -31,6 +31,8 @@ _KEPT = {"PreviewImage": "SaveImage", "SaveImageWebsocket": "SaveImage"}
 """Types of nodes that show pictures: they keep all of their pixels here, among the temporary files."""
 _TEMPORARY = frozenset({*_KEPT, "MaskPreview", "PreviewAudio"})
 _PREFIX = "ComfyUI_temp"
+_SECRETS = frozenset({"auth_token_comfy_org", "api_key_comfy_org"})
+"""What the front end sends for paid services, which are not called here: it is neither kept nor told."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ class Asked:
             number = _number(number)
         if isinstance(body.get("client_id"), str):
             extra = {**extra, "client_id": body["client_id"]}
+        extra = {name: value for name, value in extra.items() if name not in _SECRETS}
         id = body.get("prompt_id") or str(uuid.uuid4())
         return cls(prompt, extra, targets, number, bool(body.get("front")), str(id))
 
