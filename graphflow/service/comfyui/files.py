@@ -93,13 +93,11 @@ def _original(desk: Desk, form: FormData) -> Path:
 
 def _masked(path: Path, mask: Any) -> bytes:
     """Return a picture with the transparency of a mask, as PNG."""
-    with path.open("rb") as stream:
+    with _RENDERING, path.open("rb") as stream:
         picture = read_picture("image", stream, "the picture", lambda it: it.convert("RGBA"), _ignore)
-    alpha = read_picture("image", mask, "the mask", lambda it: it.convert("RGBA").getchannel("A"), _ignore)
-    if alpha.size != picture.size:
-        alpha = alpha.resize(picture.size)
-    picture.putalpha(alpha)
-    return _encoded(picture, "PNG")
+        alpha = read_picture("image", mask, "the mask", lambda it: it.convert("RGBA").getchannel("A"), _ignore)
+        picture.putalpha(alpha if alpha.size == picture.size else alpha.resize(picture.size))
+        return _encoded(picture, "PNG")
 
 
 def _rendered(path: Path, place: Place, preview: str, channel: str) -> Response:

@@ -115,7 +115,8 @@ class Prompts:
         prompt = {id: {**node, "inputs": node.get("inputs", {})} for id, node in asked.prompt.items()}
         outputs = output_nodes(prompt, None, Journal())
         if asked.targets is not None:
-            outputs = [id for id in outputs if id in asked.targets]
+            wanted = set(asked.targets)
+            outputs = [id for id in outputs if id in wanted]
         if not outputs:
             raise RefusedPromptError(told("prompt_no_outputs", "Prompt has no outputs"))
         return check(prompt, outputs, cache(table.info), table.missing)
@@ -190,7 +191,7 @@ class Prompts:
         except ConversionError as error:
             raise _invalid(error.message, str(error.where or ""), error.advice) from error
         if imported.report.unsupported:
-            if checked.misplaced:
+            if {entry.id for entry in imported.report.unsupported} <= checked.misplaced:
                 return None, ()
             raise _refused(checked, _unsupported(imported))
         document = imported.document
