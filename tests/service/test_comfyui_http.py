@@ -321,6 +321,7 @@ def test_prompts_that_cannot_be_are_refused(web: Web) -> None:
         ({"prompt": sampled(), "number": "first"}, "invalid_prompt"),
         ({"prompt": {"1": {"class_type": "SaveImage", "inputs": [1]}}}, "invalid_prompt"),
         ({"prompt": {"1": 5}}, "invalid_prompt"),
+        ({"prompt": {"nodes": [], "links": []}}, "invalid_prompt"),
     ):
         answer = web.client.post("/prompt", json=body)
         assert answer.status_code == 400 and answer.json()["error"]["type"] == kind, (body, answer.text)

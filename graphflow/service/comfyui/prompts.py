@@ -67,6 +67,8 @@ class Asked:
         prompt, extra, targets = body["prompt"], body.get("extra_data") or {}, body.get("partial_execution_targets")
         if not isinstance(prompt, dict) or not isinstance(extra, dict):
             raise _invalid("prompt and extra_data are objects", "by the ids of nodes")
+        if isinstance(prompt.get("nodes"), list):
+            raise _invalid("this is a workflow as it is drawn, and no prompt", "prompt", "export it in the API format")
         if targets is not None and not (isinstance(targets, list) and all(isinstance(id, str) for id in targets)):
             raise _invalid("partial_execution_targets is a list of ids of nodes", "partial_execution_targets")
         number = body.get("number")

@@ -52,9 +52,9 @@ def queue_routes(router: APIRouter, desk: Desk) -> None:
         asked = await _object(request)
 
         def change() -> None:
-            told = _ids(asked)
+            named = _ids(asked)
             waiting = [job.id for job in jobs.waiting() if job.origin == ORIGIN]
-            wanted = [id for id in waiting if asked.get("clear") or id in told]
+            wanted = [id for id in waiting if asked.get("clear") or id in named]
             desk.names.hide(wanted)  # what never ran has no history
             for id in wanted:
                 desk.cancel(id)
