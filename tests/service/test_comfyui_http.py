@@ -214,6 +214,7 @@ def test_uploads_are_named_as_recorded(web: Web) -> None:
     assert answers.keys() == told.keys()
     for case, answer in answers.items():
         assert (answer.status_code, answer.json() if answer.content else "") == told[case], case
+    assert web.client.get("/view", params={"filename": "a\0\1.png"}).status_code == 400
     masked = web.picture({"filename": "mask.png", "type": "input"})
     assert masked.convert("RGBA").getpixel((5, 5)) == (255, 255, 0, 128)
     assert web.picture({"filename": "mask.png", "type": "input"}, channel="rgb").mode == "RGB"
@@ -225,7 +226,8 @@ def test_uploads_are_named_as_recorded(web: Web) -> None:
 def test_a_prompt_becomes_pictures_and_a_history(web: Web) -> None:
     sent = without(recorded("png_text_chunks")["prompt"], set())  # of whose two outputs one lacks an input
     drawn = {"id": "drawn", "nodes": [], "links": []}
-    body = {"prompt": sent, "client_id": "me", "extra_data": {"extra_pnginfo": {"workflow": drawn}}}
+    secret = {"api_key_comfy_org": "comfyui-1", "auth_token_comfy_org": "a"}
+    body = {"prompt": sent, "client_id": "me", "extra_data": {"extra_pnginfo": {"workflow": drawn}, **secret}}
     answer = web.client.post("/api/prompt", json=body).json()
     assert answer["node_errors"]["8"]["errors"][0]["type"] == "required_input_missing"
     past = web.past(answer["prompt_id"])
@@ -319,9 +321,17 @@ def test_prompts_that_cannot_be_are_refused(web: Web) -> None:
         ({"prompt": sampled(), "number": "first"}, "invalid_prompt"),
         ({"prompt": {"1": {"class_type": "SaveImage", "inputs": [1]}}}, "invalid_prompt"),
         ({"prompt": {"1": 5}}, "invalid_prompt"),
+        ({"prompt": {"nodes": [], "links": []}}, "invalid_prompt"),
     ):
         answer = web.client.post("/prompt", json=body)
         assert answer.status_code == 400 and answer.json()["error"]["type"] == kind, (body, answer.text)
+    many = {str(id): {"class_type": "ImageInvert", "inputs": {"image": [str(id - 1), 0]}} for id in range(1, 6_000)}
+    saved = {
+        f"s{id}": {"class_type": "SaveImage", "inputs": {"images": ["5999", 0], "filename_prefix": "a"}}
+        for id in range(900)
+    }
+    large = web.client.post("/prompt", json={"prompt": {**many, **saved}})
+    assert large.status_code == 400 and "nodes run" in large.json()["error"]["message"]
     lacking = sampled()
     del lacking["7"]["inputs"]["images"]
     told = web.client.post("/prompt", json={"prompt": lacking}).json()["error"]
@@ -407,6 +417,8 @@ def test_prompts_outlive_the_service(tmp_path: Path) -> None:
 def test_every_listed_type_is_whole(web: Web) -> None:
     told = web.get("/object_info")
     assert len(told) > 400 and told["KSampler"] == web.get("/object_info/KSampler")["KSampler"]
+    flip = told["ImageFlip+"]["input"]  # of a pack, whose rule has other names for its values
+    assert flip == {"required": {"image": ["IMAGE", {}]}, "optional": {"axis": [["y", "x"], {"default": "y"}]}}
     for type, info in told.items():
         assert info["name"] == type and len(info["output"]) == len(info["output_name"]) == len(info["output_is_list"])
         for section, inputs in info["input"].items():

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import graphlib
 import math
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Protocol
 
 from graphflow.converters.comfyui.modes import compatible
 from graphflow.converters.comfyui.pruning import link_of, needed
+from graphflow.limits import LIMITS
 
 Told = dict[str, Any]
 
@@ -64,9 +66,34 @@ def told(type: str, message: str, details: str = "", **extra: Any) -> Told:
     return {"type": type, "message": message, "details": details, "extra_info": extra}
 
 
-def node_errors(type: str, errors: Sequence[Told], outputs: Sequence[str]) -> Told:
-    """Return what is wrong with a node, and which outputs it spoils."""
-    return {"errors": list(errors), "dependent_outputs": list(outputs), "class_type": type}
+def spoiled(prompt: Mapping[str, Mapping[str, Any]], nodes: Iterable[str], outputs: Sequence[str]) -> list[str]:
+    """Return the outputs behind which one of some nodes stands."""
+    readers: dict[str, list[str]] = {}
+    for id, node in prompt.items():
+        for value in node["inputs"].values():
+            if (link := link_of(value)) is not None:
+                readers.setdefault(link[0], []).append(id)
+    found, pending = set(), list(nodes)
+    while pending:
+        id = pending.pop()
+        if id not in found:
+            found.add(id)
+            pending += readers.get(id, ())
+    return [id for id in outputs if id in found]
+
+
+def failed(
+    prompt: Mapping[str, Mapping[str, Any]], wrong: Mapping[str, Sequence[Told]], outputs: Sequence[str]
+) -> dict[str, Told]:
+    """Return what is wrong with nodes, and which outputs each spoils; of many, the first are told."""
+    return {
+        id: {
+            "errors": list(errors),
+            "dependent_outputs": spoiled(prompt, [id], outputs),
+            "class_type": str(prompt[id]["class_type"]),
+        }
+        for id, errors in islice(wrong.items(), LIMITS.problems)
+    }
 
 
 def outputs_failed(nodes: Mapping[str, Told], outputs: Sequence[str], rest: str = "") -> RefusedPromptError:
@@ -89,18 +116,20 @@ def check(prompt: Mapping[str, Mapping[str, Any]], outputs: Sequence[str], info:
         RefusedPromptError: Something is wrong behind each of the outputs.
     """
     checked = Checked({id: {**node, "inputs": dict(node["inputs"])} for id, node in prompt.items()}, [], {})
-    behind = {output: needed(checked.prompt, [output]) for output in outputs}
+    live = needed(checked.prompt, outputs)
+    if len(live) > LIMITS.imported:
+        text = f"more than {LIMITS.imported:,} nodes run"
+        raise RefusedPromptError(told("invalid_prompt", text, "send several prompts"))
     wrong: dict[str, list[Told]] = {}
-    for id in [id for id in prompt if any(id in nodes for nodes in behind.values())]:
+    for id in (id for id in prompt if id in live):
         errors = list(_Node(checked, id, info, missing).errors())
         if errors:
             wrong[id] = errors
-    for id in _circle(checked.prompt, set().union(*behind.values())):
+    for id in _circle(checked.prompt, live):
         wrong.setdefault(id, []).append(told("dependency_cycle", "Dependency cycle detected", id, node_id=id))
-    for id, errors in wrong.items():
-        spoiled = [output for output, nodes in behind.items() if id in nodes]
-        checked.errors[id] = node_errors(str(prompt[id]["class_type"]), errors, spoiled)
-    checked.outputs = [output for output, nodes in behind.items() if not nodes & wrong.keys()]
+    checked.errors = failed(checked.prompt, wrong, outputs)
+    bad = set(spoiled(checked.prompt, wrong, outputs))
+    checked.outputs = [id for id in outputs if id not in bad]
     if not checked.outputs:
         raise outputs_failed(checked.errors, outputs)
     return checked

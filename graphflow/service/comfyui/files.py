@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -24,6 +25,8 @@ from graphflow.service.uploads import pieces
 _PREVIEWS = {"webp": "image/webp", "jpeg": "image/jpeg"}
 _QUALITY = 90
 _MOST_FIELDS = 20
+_RENDERING = threading.Semaphore(2)
+"""Large pictures take much memory each."""
 
 
 def file_routes(router: APIRouter, desk: Desk) -> None:
@@ -46,7 +49,8 @@ def file_routes(router: APIRouter, desk: Desk) -> None:
         if place is None or path is None:
             return absent(filename)
         if (preview or channel != "rgba") and SHOWN.get(path.suffix.lower(), "").startswith("image/"):
-            return _rendered(path, place, preview, channel)
+            with _RENDERING:
+                return _rendered(path, place, preview, channel)
         return file_response(path, place.filename)
 
 
@@ -89,13 +93,11 @@ def _original(desk: Desk, form: FormData) -> Path:
 
 def _masked(path: Path, mask: Any) -> bytes:
     """Return a picture with the transparency of a mask, as PNG."""
-    with path.open("rb") as stream:
+    with _RENDERING, path.open("rb") as stream:
         picture = read_picture("image", stream, "the picture", lambda it: it.convert("RGBA"), _ignore)
-    alpha = read_picture("image", mask, "the mask", lambda it: it.convert("RGBA").getchannel("A"), _ignore)
-    if alpha.size != picture.size:
-        alpha = alpha.resize(picture.size)
-    picture.putalpha(alpha)
-    return _encoded(picture, "PNG")
+        alpha = read_picture("image", mask, "the mask", lambda it: it.convert("RGBA").getchannel("A"), _ignore)
+        picture.putalpha(alpha if alpha.size == picture.size else alpha.resize(picture.size))
+        return _encoded(picture, "PNG")
 
 
 def _rendered(path: Path, place: Place, preview: str, channel: str) -> Response:

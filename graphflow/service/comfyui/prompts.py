@@ -23,15 +23,7 @@ from graphflow.errors import ConversionError, InvalidInputError, Problem, Workfl
 from graphflow.jobs.job import Job, Order
 from graphflow.jobs.ordering import make_order
 from graphflow.nodes.output.comfyui_prompt import origin
-from graphflow.service.comfyui.checking import (
-    Checked,
-    RefusedPromptError,
-    Told,
-    check,
-    node_errors,
-    outputs_failed,
-    told,
-)
+from graphflow.service.comfyui.checking import Checked, RefusedPromptError, Told, check, failed, outputs_failed, told
 from graphflow.service.comfyui.desk import ORIGIN, Desk, Prompted, native_of
 from graphflow.service.uploads import pieces
 
@@ -39,6 +31,8 @@ _KEPT = {"PreviewImage": "SaveImage", "SaveImageWebsocket": "SaveImage"}
 """Types of nodes that show pictures: they keep all of their pixels here, among the temporary files."""
 _TEMPORARY = frozenset({*_KEPT, "MaskPreview", "PreviewAudio"})
 _PREFIX = "ComfyUI_temp"
+_SECRETS = frozenset({"auth_token_comfy_org", "api_key_comfy_org"})
+"""What the front end sends for paid services, which are not called here: it is neither kept nor told."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +67,8 @@ class Asked:
         prompt, extra, targets = body["prompt"], body.get("extra_data") or {}, body.get("partial_execution_targets")
         if not isinstance(prompt, dict) or not isinstance(extra, dict):
             raise _invalid("prompt and extra_data are objects", "by the ids of nodes")
+        if isinstance(prompt.get("nodes"), list):
+            raise _invalid("this is a workflow as it is drawn, and no prompt", "prompt", "export it in the API format")
         if targets is not None and not (isinstance(targets, list) and all(isinstance(id, str) for id in targets)):
             raise _invalid("partial_execution_targets is a list of ids of nodes", "partial_execution_targets")
         number = body.get("number")
@@ -80,6 +76,7 @@ class Asked:
             number = _number(number)
         if isinstance(body.get("client_id"), str):
             extra = {**extra, "client_id": body["client_id"]}
+        extra = {name: value for name, value in extra.items() if name not in _SECRETS}
         id = body.get("prompt_id") or str(uuid.uuid4())
         return cls(prompt, extra, targets, number, bool(body.get("front")), str(id))
 
@@ -120,7 +117,8 @@ class Prompts:
         prompt = {id: {**node, "inputs": node.get("inputs", {})} for id, node in asked.prompt.items()}
         outputs = output_nodes(prompt, None, Journal())
         if asked.targets is not None:
-            outputs = [id for id in outputs if id in asked.targets]
+            wanted = set(asked.targets)
+            outputs = [id for id in outputs if id in wanted]
         if not outputs:
             raise RefusedPromptError(told("prompt_no_outputs", "Prompt has no outputs"))
         return check(prompt, outputs, cache(table.info), table.missing)
@@ -195,7 +193,7 @@ class Prompts:
         except ConversionError as error:
             raise _invalid(error.message, str(error.where or ""), error.advice) from error
         if imported.report.unsupported:
-            if checked.misplaced:
+            if {entry.id for entry in imported.report.unsupported} <= checked.misplaced:
                 return None, ()
             raise _refused(checked, _unsupported(imported))
         document = imported.document
@@ -251,13 +249,13 @@ def _problems(document: Document, problems: Iterable[Problem]) -> dict[str, list
 
 def _refused(checked: Checked, reasons: Mapping[str, list[str]]) -> RefusedPromptError:
     """Return the refusal of a prompt that ComfyUI might take."""
-    nodes: dict[str, Told] = {}
-    for id, texts in reasons.items():
-        if id in checked.prompt:
-            errors = [told("custom_validation_failed", "Custom validation failed for node", text) for text in texts]
-            spoiled = [output for output in checked.outputs if id in needed(checked.prompt, [output])]
-            nodes[id] = node_errors(str(checked.prompt[id]["class_type"]), errors, spoiled)
-    rest = "; ".join(text for id, texts in reasons.items() if id not in nodes for text in texts)
+    wrong = {
+        id: [told("custom_validation_failed", "Custom validation failed for node", text) for text in texts]
+        for id, texts in reasons.items()
+        if id in checked.prompt
+    }
+    nodes = failed(checked.prompt, wrong, checked.outputs)
+    rest = "; ".join(text for id, texts in reasons.items() if id not in wrong for text in texts)
     return outputs_failed(nodes, checked.outputs, rest)
 
 

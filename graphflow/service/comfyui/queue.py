@@ -52,8 +52,9 @@ def queue_routes(router: APIRouter, desk: Desk) -> None:
         asked = await _object(request)
 
         def change() -> None:
+            named = _ids(asked)
             waiting = [job.id for job in jobs.waiting() if job.origin == ORIGIN]
-            wanted = waiting if asked.get("clear") else [id for id in waiting if id in _ids(asked)]
+            wanted = [id for id in waiting if asked.get("clear") or id in named]
             desk.names.hide(wanted)  # what never ran has no history
             for id in wanted:
                 desk.cancel(id)

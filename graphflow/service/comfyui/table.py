@@ -10,6 +10,7 @@ from typing import Any, cast
 from graphflow.converters.comfyui import catalogue
 from graphflow.converters.comfyui.prompt_text import DYNAMIC_TEXTS
 from graphflow.converters.comfyui.rules import RULES, Rule
+from graphflow.converters.comfyui.rules.rule import Change, Convert
 from graphflow.errors import GraphflowError, InvalidInputError
 from graphflow.library.library import Library
 from graphflow.modelfiles.description import Kind
@@ -43,6 +44,7 @@ _CATEGORIES: Mapping[str, str] = {
 _LINKS: Mapping[str, str] = {
     "text_encoder": "CLIP", "image_encoder": "CLIP_VISION", "control_net": "CONTROL_NET", "str": "STRING", "bool": "BOOLEAN",
     "any": "*",
+    "json": "STRING",
 }  # fmt: skip
 """What ComfyUI calls types of links, where it is not the same in capitals."""
 _SAYS = ("default", "min", "max", "step", "multiline", "forceInput", "image_upload", "control_after_generate")
@@ -195,9 +197,12 @@ class Table:
         if spec is None:
             return {}, ()
         inputs = {
-            item.comfy: (self._native_input(spec.inputs[item.native], lists), spec.inputs[item.native].required)
+            item.comfy: (
+                _said(self._native_input(spec.inputs[item.native], lists), rule.values.get(item.comfy)),
+                spec.inputs[item.native].required,
+            )
             for item in rule.parsed
-            if item.native in spec.inputs and item.comfy not in rule.values
+            if item.native in spec.inputs
         }
         types = {output.name: _link(str(output.type)) for output in spec.outputs}
         slots = rule.slots or ((spec.primary,) if spec.outputs and not spec.effect else ())
@@ -261,6 +266,21 @@ def _names_family(type: str, name: str) -> bool:
 def loader_types() -> list[str]:
     """Return the types of text encoders that some family answers to."""
     return list(dict.fromkeys(name for family in installed().values() for name in family.comfyui_loader.values()))
+
+
+def _said(told: list[Any], change: Change | None) -> list[Any]:
+    """Return a native input as ComfyUI has it, whose values have other names or another form there."""
+    kind, says = told
+    if isinstance(change, Convert):
+        try:
+            return [kind, {**says, "default": change.to_comfy(says["default"])}]
+        except (KeyError, TypeError, ValueError):
+            return [kind, {name: value for name, value in says.items() if name != "default"}]
+    if change is None:
+        return told
+    names = {native: comfy for comfy, native in change.items()}
+    values = [names.get(value, value) for value in kind] if isinstance(kind, list) else list(change)
+    return [values, {name: names.get(value, value) if name == "default" else value for name, value in says.items()}]
 
 
 def _link(native: str) -> str:
