@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
+from graphflow.basics.memory import give_back
 from graphflow.cli import handing, options
 from graphflow.cli.app import run_command
 from graphflow.cli.failures import INTERRUPTED
@@ -63,6 +64,7 @@ class Sessions:
             self._session.close()
         self._session = self._key = None
         gc.collect()
+        give_back()
 
 
 class Worker:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 from filelock import FileLock, Timeout
 
 from graphflow.basics.jsontools import digest
+from graphflow.basics.memory import give_back
 from graphflow.basics.wording import shorten
 from graphflow.errors import CancelledError, InvalidInputError, StoreError
 from graphflow.events import Event, Written
@@ -393,6 +394,7 @@ class Jobs:
             self._over += 1
             if self._over % _PRUNED_EVERY == 0:
                 self._insist(self._prune)
+                give_back()
 
     def _carried_out(self, job: Job, cancellation: Cancellation) -> Callable[[], Job]:
         """Carry out a job; returns what writes down how it ended."""

@@ -165,7 +165,7 @@ told = urllib.request.Request(f"http://{address}/api/settings", settings, {"cont
 urllib.request.urlopen(told)
 with sync_playwright() as playwright:
     browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"])
-    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page = browser.new_page(viewport={"width": 2400, "height": 1200})
     previews, errors = [], []
     page.on("websocket", lambda it: it.on("framereceived", lambda frame: previews.append(frame) if isinstance(frame, bytes) else None))
     page.on("pageerror", lambda error: errors.append(str(error)))

@@ -83,6 +83,10 @@ def test_a_picture_is_told_as_recorded(client: TestClient) -> None:
             told = list(messages(socket))
             while other.receive_json()["data"]["status"]["exec_info"]["queue_remaining"]:
                 pass  # others are told of the queue alone
+        status = client.get(f"/history/{id}").json()[id]["status"]["messages"]
+        assert status[1][1]["nodes"] == next(
+            it["data"]["nodes"] for it in told if isinstance(it, dict) and it["type"] == "execution_cached"
+        )
         assert {it["data"]["prompt_id"] for it in told if isinstance(it, dict) and it["type"] != "status"} == {id}
         ours, theirs = ([plain(it) for it in messages] for messages in (told, recorded))
         if "first_run" in name:  # in which order and beside what its nodes run is the engine's own business

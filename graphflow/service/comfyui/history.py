@@ -9,6 +9,7 @@ from typing import Any
 from graphflow.jobs.job import Job
 from graphflow.service.app import SHOWN
 from graphflow.service.comfyui.desk import Desk, Prompted, native_of
+from graphflow.service.comfyui.messages import Before, literals
 
 _RAISED = re.compile(r"(?P<type>[A-Za-z_.]*(?:Error|Exception)): (?P<text>.*)", re.DOTALL)
 _KINDS = {"image": "images", "video": "images", "audio": "audio"}
@@ -70,6 +71,8 @@ def cached(told: Prompted, job: Job) -> list[str]:
     if job.state != "done":
         return told.nodes_of(list(result.get("cached", {})))
     ran = set(told.nodes_of(list(result.get("seconds", {}))))
+    before = Before(told.prompt)
+    ran -= {node for node in told.outputs if not before.of([node]) - {node} & ran}  # it was written again
     live = dict.fromkeys(node for nodes in told.origins.values() for node in nodes)
     return [node for node in told.prompt if node in live and node not in ran]
 
@@ -97,7 +100,7 @@ def messages(desk: Desk, job: Job) -> list[tuple[str, dict[str, Any]]]:
                 (
                     "execution_error",
                     {
-                        **_failure(desk.service.told(error), executed),
+                        **_failure(told, node, desk.service.told(error)),
                         **_where(told, node, executed),
                         **at(job.finished),
                     },
@@ -112,7 +115,7 @@ def _where(told: Prompted, node: str | None, executed: list[str]) -> dict[str, A
     return {"node_id": node, "node_type": told.type(node), "executed": executed}
 
 
-def _failure(error: Mapping[str, Any], executed: list[str]) -> dict[str, Any]:
+def _failure(told: Prompted, node: str | None, error: Mapping[str, Any]) -> dict[str, Any]:
     problems = [f"{problem['path']}: {problem['message']}" for problem in error.get("problems") or ()]
     text = "\n".join(part for part in (str(error.get("message") or ""), *problems, error.get("advice") or "") if part)
     raised = _RAISED.fullmatch(text)
@@ -120,8 +123,8 @@ def _failure(error: Mapping[str, Any], executed: list[str]) -> dict[str, Any]:
         "exception_message": f"{raised['text'] if raised else text}\n",
         "exception_type": raised["type"] if raised else "GraphflowError",
         "traceback": [],
-        "current_inputs": {},
-        "current_outputs": executed,
+        "current_inputs": {} if node is None else literals(told.prompt, node),
+        "current_outputs": list(told.prompt),
     }
 
 

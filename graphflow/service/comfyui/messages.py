@@ -150,7 +150,7 @@ class Telling:
 
     def _plan(self, actions: Mapping[str, str]) -> list[Message]:
         """Tell what is stored already, of all that the prompt's outputs need."""
-        before = _Before(self._prompt)
+        before = Before(self._prompt)
         natives: dict[str, set[str]] = {}
         conditional: set[str] = set()
         for native, action in actions.items():
@@ -236,7 +236,7 @@ class Telling:
         return round(self._now() * 1000)
 
 
-class _Before:
+class Before:
     """Which nodes of a prompt come before which."""
 
     def __init__(self, prompt: Prompt) -> None:
@@ -255,6 +255,12 @@ class _Before:
                 found.add(id)
                 stack.extend(self._links.get(id, ()))
         return found
+
+
+def literals(prompt: Prompt, node: str) -> dict[str, list[Any]]:
+    """Return the inputs of a node that are no links, each as a list of one value."""
+    inputs = prompt[node].get("inputs", {})
+    return {name: [value] for name, value in inputs.items() if not _is_link(value, prompt)}
 
 
 def status(remaining: int, sid: str | None = None) -> Message:
