@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import struct
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
 from PIL import Image
+from starlette.websockets import WebSocket
 
 from graphflow import events
 from graphflow.jobs.previews import jpeg
 from graphflow.service.comfyui.messages import Preview, Telling
+from graphflow.service.comfyui.socket import Client
 from tests.conftest import ROOT
 
 RECORDED = ROOT / "tests" / "data" / "comfyui_api"
@@ -135,3 +138,36 @@ def test_nodes_that_are_several_or_none_here_are_told_as_the_prompts() -> None:
         {"2": "running"}, "2", {"2": "finished"},
         {"2": "finished", "3": "running"}, "3", {"2": "finished", "3": "finished"},
     ]  # fmt: skip
+
+
+def test_a_slow_client_is_told_the_newest_state_alone() -> None:
+    class Slow:
+        """A websocket whose client reads when it is let."""
+
+        def __init__(self) -> None:
+            self.reads, self.read = asyncio.Event(), list[dict[str, Any]]()
+
+        async def send_text(self, text: str) -> None:
+            await self.reads.wait()
+            self.read.append(json.loads(text))
+
+    async def run(told: int) -> tuple[list[dict[str, Any]], bool]:
+        socket, client = Slow(), Client("it", asyncio.get_running_loop())
+        sending = asyncio.create_task(client.send(cast("WebSocket", socket)))
+        for number in range(told):
+            client.tell([state(number, type) for type in ("progress_state", "progress")])
+        client.tell([state(told, "progress_state")])
+        await asyncio.sleep(0.01)
+        socket.reads.set()
+        await asyncio.sleep(0.1)
+        sending.cancel()
+        return socket.read, client.lost.is_set()
+
+    def state(number: int, type: str) -> dict[str, Any]:
+        return {"type": type, "data": {"prompt_id": "it", "number": number}}
+
+    read, lost = asyncio.run(run(1000))
+    states = [it["data"]["number"] for it in read if it["type"] == "progress_state"]
+    assert not lost and states[-1] == 1000 and states == sorted(states) and len(states) < 50
+    assert [it["data"]["number"] for it in read if it["type"] == "progress"] == list(range(1000))
+    assert asyncio.run(run(10_000))[1]  # one that reads nothing at all is let go

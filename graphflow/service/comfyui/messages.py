@@ -91,7 +91,7 @@ class Telling:
         self._origins = {native: [id for id in ids if id in prompt] for native, ids in origins.items()}
         self._now = now
         self._nodes: dict[str, _Progress] = {}
-        self._shown: dict[str, _Progress] = {}
+        self._shown: dict[str, dict[str, Any]] = {}
         self._cached: set[str] = set()
         self._elements: dict[str, int] = {}
         self._written: list[str] = []
@@ -189,9 +189,8 @@ class Telling:
         if node.state != "pending" or id in self._cached:
             return
         node.state = "running"
-        self._shown[id] = node
         self.current = id
-        yield self._state()
+        yield self._state(id)
         yield self.executing()
 
     def _leave(self, id: str, native: str) -> Iterable[Message]:
@@ -208,8 +207,7 @@ class Telling:
         node = self._nodes.setdefault(id, _Progress(set()))
         if node.state != "finished":
             node.state, node.value = "finished", node.most
-            self._shown[id] = node
-            yield self._state()
+            yield self._state(id)
 
     def _step(self, event: events.NodeProgress) -> list[Message]:
         own = next(iter(self._of(event.node)), None)
@@ -217,7 +215,7 @@ class Telling:
             return []
         node = self._nodes[own]
         node.value, node.most = event.step, event.total
-        told: list[Message] = [self._state(), self._say("progress", value=event.step, max=event.total, node=own)]
+        told: list[Message] = [self._state(own), self._say("progress", value=event.step, max=event.total, node=own)]
         return told if event.preview is None else [*told, Preview(event.preview, own, self.prompt_id)]
 
     # ---------------------------------------------------------------------------------------------- its wording
@@ -225,12 +223,12 @@ class Telling:
     def _say(self, type: str, /, **data: Any) -> dict[str, Any]:
         return {"type": type, "data": {**data, "prompt_id": self.prompt_id}}
 
-    def _state(self) -> Message:
-        nodes = {
-            id: {"value": node.value, "max": node.most, "state": node.state, **_place(id, self.prompt_id)}
-            for id, node in self._shown.items()
-        }
-        return self._say("progress_state", nodes=nodes)
+    def _state(self, id: str) -> Message:
+        """Tell how far all nodes are, one of which has changed."""
+        node = self._nodes[id]
+        told = {"value": node.value, "max": node.most, "state": node.state, **_place(id, self.prompt_id)}
+        self._shown = {**self._shown, id: told}
+        return self._say("progress_state", nodes=self._shown)
 
     def _time(self) -> int:
         return round(self._now() * 1000)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import secrets
 import threading
+from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -23,6 +24,8 @@ from graphflow.service.comfyui.history import messages, outputs_of
 from graphflow.service.comfyui.messages import Message, Preview, Telling, status
 from graphflow.service.comfyui.names import Place
 
+_MANY = 32
+"""Messages that wait for a client before newer ones take the place of those that they outdate."""
 _BEHIND = 10_000
 """Messages that wait for a client that does not read them before it is let go."""
 _SID = 128
@@ -40,7 +43,10 @@ class Client:
         self.sid = sid
         self.metadata = False
         self._loop = loop
-        self._waiting: asyncio.Queue[Message | None] = asyncio.Queue()
+        self.lost = asyncio.Event()
+        self._waiting: deque[list[Message]] = deque()
+        self._newest: dict[tuple[str, str] | None, list[Message]] = {}
+        self._news = asyncio.Event()
 
     def tell(self, messages: Sequence[Message]) -> None:
         """Have messages sent; callable from any thread."""
@@ -49,21 +55,45 @@ class Client:
 
     def _put(self, messages: Sequence[Message]) -> None:
         for message in messages:
-            if self._waiting.qsize() < _BEHIND:
-                self._waiting.put_nowait(message)
-        if self._waiting.qsize() >= _BEHIND:
-            self._waiting.put_nowait(None)
+            one = [message]
+            kind = _outdated(message)
+            if kind is not None:
+                if len(self._waiting) > _MANY and kind in self._newest:
+                    self._newest[kind].clear()
+                self._newest[kind] = one
+            self._waiting.append(one)
+        if len(self._waiting) > _BEHIND:
+            self._waiting.clear()
+            self.lost.set()
+        self._news.set()
 
     async def send(self, websocket: WebSocket) -> None:
-        """Send what it is told until it is let go."""
-        while (message := await self._waiting.get()) is not None:
-            if isinstance(message, Preview):
-                picture = await run_in_threadpool(jpeg, message.picture)
-                await websocket.send_bytes(message.frame(picture, metadata=self.metadata))
-            elif isinstance(message, bytes):
-                await websocket.send_bytes(message)
-            else:
-                await websocket.send_text(json.dumps(message, ensure_ascii=False))
+        """Send what it is told."""
+        while True:
+            if not self._waiting:
+                self._news.clear()
+                await self._news.wait()
+            for message in self._waiting.popleft() if self._waiting else ():
+                self._newest.pop(_outdated(message), None)
+                await self._send(websocket, message)
+
+    async def _send(self, websocket: WebSocket, message: Message) -> None:
+        if isinstance(message, Preview):
+            picture = await run_in_threadpool(jpeg, message.picture)
+            await websocket.send_bytes(message.frame(picture, metadata=self.metadata))
+        elif isinstance(message, bytes):
+            await websocket.send_bytes(message)
+        else:
+            await websocket.send_text(json.dumps(message, ensure_ascii=False))
+
+
+def _outdated(message: Message) -> tuple[str, str] | None:
+    """Return what a message outdates that was told before it and not read yet: how far a prompt is, and its picture."""
+    if isinstance(message, Preview):
+        return "preview", message.prompt_id
+    if isinstance(message, dict) and message["type"] == "progress_state":
+        return "progress_state", message["data"]["prompt_id"]
+    return None
 
 
 class Clients:
@@ -148,15 +178,15 @@ class Clients:
         """Tell a client what happens until it leaves."""
         await websocket.accept()
         client = await run_in_threadpool(self.enter, sid, asyncio.get_running_loop())
-        sending = asyncio.create_task(client.send(websocket))
-        reading = asyncio.create_task(self._read(client, websocket))
+        parts = (client.send(websocket), self._read(client, websocket), client.lost.wait())
+        tasks = [asyncio.create_task(part) for part in parts]
         try:
-            await asyncio.wait((sending, reading), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self.leave(client)
-            for task in (sending, reading):
+            for task in tasks:
                 task.cancel()
-            for task in (sending, reading):
+            for task in tasks:
                 with suppress(asyncio.CancelledError, WebSocketDisconnect, RuntimeError):
                     await task
         with suppress(RuntimeError, WebSocketDisconnect):  # it has gone by itself
