@@ -172,8 +172,7 @@ with sync_playwright() as playwright:
     page.goto(f"http://{address}/", wait_until="load")
     page.wait_for_function("window.app?.graph && window.app.extensionManager", timeout=60_000)
     page.get_by_role("button", name="Run", exact=True).first.wait_for(timeout=60_000)
-    page.wait_for_load_state("networkidle")  # it opens a workflow of its own first
-    page.wait_for_timeout(1000)
+    page.wait_for_timeout(5000)  # it opens a workflow of its own first
     page.evaluate("prompt => window.app.loadApiJson(prompt, 'runner')", prompt)
     with page.expect_response(is_picture, timeout=120_000) as shown:
         page.get_by_role("button", name="Run", exact=True).first.click()
