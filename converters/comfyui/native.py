@@ -207,7 +207,7 @@ class _Importer:
                 made = [
                     f"{one}.{param}"
                     for one, entry in self._builder.nodes.items()
-                    if id in _origins(entry)
+                    if id in origins(entry)
                     for param, own in entry.params.items()
                     if param in natives or (not natives and _same(own, value))
                 ]
@@ -230,7 +230,7 @@ class _Importer:
             return TOKEN.sub(fill, name.text)
 
         for entry in document.nodes.values():
-            names = [self._flattened.names[id] for id in _origins(entry) if id in self._flattened.names]
+            names = [self._flattened.names[id] for id in origins(entry) if id in self._flattened.names]
             if len(names) == 1 and "filename_prefix" in entry.params:
                 entry.params["filename_prefix"] = PREFIX.to_native(follow(names[0]))
 
@@ -398,7 +398,7 @@ def _unshown(app: AppInput) -> Note:
     )
 
 
-def _origins(entry: NodeEntry) -> Sequence[str]:
+def origins(entry: NodeEntry) -> Sequence[str]:
     """Return the ids of the ComfyUI nodes that a native node stands for."""
     told: Any = (entry.meta or {}).get("comfyui", {})
     return cast("Sequence[str]", told.get("ids", ()))
