@@ -54,7 +54,7 @@ from graphflow.settings import Settings, load_settings
 from graphflow.spec import registry
 from graphflow.spec.registry import Registry
 from graphflow.spec.spec import Lane
-from graphflow.store import DiskTier, MemoryTier, Store
+from graphflow.store import DiskTier, MemoryTier, MirroredTier, Store
 
 if TYPE_CHECKING:
     from graphflow.execution.awaiting import Events  # it imports asyncio
@@ -157,8 +157,11 @@ class Session:
             return self._store
         budget = self.settings.memory_bytes
         memory = MemoryTier(budget // 4 if budget is not None else 2 * 2**30)
-        disk = DiskTier(self.store_folder, max_bytes=self.settings.cache_bytes) if self.settings.cache_bytes else None
-        return Store(memory, disk)
+        if not self.settings.cache_bytes:
+            return Store(memory)
+        if self.settings.object_store is not None:
+            return Store(memory, MirroredTier(self.store_folder, self.settings.cache_bytes, self.settings.object_store))
+        return Store(memory, DiskTier(self.store_folder, max_bytes=self.settings.cache_bytes))
 
     @once
     def numerics(self) -> numerics.Numerics:

@@ -84,6 +84,7 @@ class Settings(BaseModel):
         safety_checker: Name of the safety checker model, where the checkpoint brings none.
         marking: `on` has files say that a model made them, in IPTC's digital source type; `off` leaves that out.
         deterministic: Ask torch for kernels that give the same bits every time; where it has none, it warns.
+        object_store: An object store behind the disk tier, as fsspec has it, which several machines share.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -103,6 +104,7 @@ class Settings(BaseModel):
     safety_checker: str | None = None
     marking: Literal["on", "off"] = "on"
     deterministic: bool = False
+    object_store: str | None = None
 
     @field_validator("marking", mode="before")
     @classmethod
@@ -133,6 +135,7 @@ _VARIABLES: Mapping[str, str] = {
     "GRAPHFLOW_SAFETY_CHECKER": "safety_checker",
     "GRAPHFLOW_MARKING": "marking",
     "GRAPHFLOW_DETERMINISTIC": "deterministic",
+    "GRAPHFLOW_OBJECT_STORE": "object_store",
 }
 _FILE_VARIABLE = "GRAPHFLOW_SETTINGS"
 _ELSEWHERE = ("GRAPHFLOW_TOKEN", "GRAPHFLOW_TRACEBACK", "GRAPHFLOW_WORKER")
