@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 
 DEVICE = r"cpu|mps|(?:cuda|xpu)(?::\d{1,3})?"
 """What one device is called, as torch has it."""
@@ -41,7 +42,7 @@ def kind_of(device: str) -> str:
     return device.partition(":")[0]
 
 
-def told_apart(devices: list[str]) -> list[str]:
+def told_apart(devices: Sequence[str]) -> list[str]:
     """Return names of lanes: the device's, with a number where it has several."""
     counts = Counter(devices)
     seen: Counter[str] = Counter()

@@ -47,14 +47,12 @@ class SessionLanes:
         names = self._names()
         if len(names) < 2:
             return self._known([ThreadLane("device", 1)])
-        shown = told_apart(list(names))
-        return self._known(
-            [
-                ThreadLane("device", 1, Site(name, models), Holding(models.fits), limit=self._limit)
-                for index, name in enumerate(shown)
-                for models in [_Later(self._models, index)]
-            ]
-        )
+        shown = told_apart(names)
+        return self._known([self._lane(name, _Later(self._models, index)) for index, name in enumerate(shown)])
+
+    def _lane(self, name: str, models: ModelProvider) -> Lane:
+        holding = Holding(lambda nbytes: models.fits(nbytes))
+        return ThreadLane("device", 1, Site(name, models), holding, limit=self._limit)
 
     @once
     def _others(self) -> dict[str, Sequence[Lane]]:

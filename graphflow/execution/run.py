@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, cast
 
 from graphflow import events
-from graphflow.errors import CancelledError, NodeError, SafetyError
+from graphflow.errors import CancelledError, GraphflowError, NodeError, SafetyError
 from graphflow.execution.circumstances import Circumstances, merged
 from graphflow.execution.elements import Elements, Pending, Placed, Unrolling, next_number
 from graphflow.execution.environment import Environment, Outcome, StaleError
@@ -212,10 +212,14 @@ class _Run:
                 del self.pending[task]
                 needs = self.needs.get(pending.placed.step.id, _NOTHING)
                 job = Job(self.unrolling.task(pending), self.worker, needs)
-                lane.submit(self.env.run_id, job, partial(self._took, lane), alone=alone)
                 lane.holding.take(needs.weights, self.times(needs))
                 self.busy[lane] += 1
                 self.running += 1
+                try:
+                    lane.submit(self.env.run_id, job, partial(self._took, lane), alone=alone)
+                except GraphflowError:  # it is closed
+                    self._left(lane)
+                    raise
 
     def _choose(self, kind: str, lanes: Sequence[Lane]) -> tuple[str, Lane] | None:
         """Take the task of a kind that begins next, and the lane on which; None where nothing can, or had better wait."""
