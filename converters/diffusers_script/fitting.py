@@ -212,7 +212,7 @@ class Fitting:
         controls = sides[0]
         if any(repr(side) != repr(controls) for side in sides):
             return False
-        if not all(control.single and not _pools(control.net) for control in controls):
+        if not all(control.single and not control.hole and not _pools(control.net) for control in controls):
             return False
         if any(control.net.mode is not None for control in controls):
             return len(controls) == 1 and "union_text2img" in family_of(sampling.model.base).pipelines()

@@ -272,11 +272,9 @@ def _require_flow(sampling: Sampling, sides: Sequence[Conditioning]) -> None:
     Raises:
         UnsupportedError: Always where there is something of the kind.
     """
-    for entry in (entry for side in sides for entry in side.entries if entry.controls):
-        if steering_of(sampling.model.base) is None:
-            raise UnsupportedError("ControlNets of its family cannot be written in scripts")
-        if {"references", "picture"} & set(dict(entry.settings)):
-            raise UnsupportedError("scripts do not show pictures to a model and steer it by ControlNets at once")
+    steered = any(entry.controls for side in sides for entry in side.entries)
+    if steered and steering_of(sampling.model.base) is None:
+        raise UnsupportedError("ControlNets of its family cannot be written in scripts")
     hooks = sampling.model.hooks
     only = [hook.helper for hook in hooks if hook.stage in ("unet", "denoiser") or hook.helper in UNETS_ONLY]
     if only or sampling.model.pictures:

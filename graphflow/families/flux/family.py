@@ -108,10 +108,9 @@ FAMILY = FluxFamily(
             references=lambda _: {"offset": "on_one_sheet", "index": "numbered", "uno": "diagonal"},
             converter=diffusers_converter,
             steering=FlowSteering(
-                classes=frozenset({CONTROL}),
-                hint="flux_hint",
-                steered="flux_steered",
-                refuses=lambda _, config: "it fills in what a mask hides" if config.get(EXTRA) else "",
+                nets={CONTROL: ("flux_hint", "flux_steered")},
+                built=lambda _, config: "flux_control_net" if config.get(EXTRA) else "",
+                marked=lambda config: bool(config.get(EXTRA)),
                 pixels=lambda config: bool(config.get("conditioning_embedding_channels")),
                 kinds=control_kinds,
             ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -94,22 +95,22 @@ class QwenImageDenoiser(FlowDenoiser):
         picture = {"hidden_states": tokens, "img_shapes": [[Grid(*shape)]] * len(x)}
         steering = self.steering(entries, x.shape, told | picture, self.module.inner_dim)
         beyond = sum(tokens_of(reference)[0].shape[1] for reference in references)
-        with acting(self._blockwise(entries, x.shape), self.module, tokens.shape[1]):
-            return qwen_image_velocity(
-                self.module,
-                here,
-                time,
-                embeds=text,
-                references=references,
-                arrange=QWEN_METHODS[method],
-                **block_lists(steering, {QWEN_BLOCKS: len(self.module.transformer_blocks)}, beyond),
-            )
+        return qwen_image_velocity(
+            self.module,
+            here,
+            time,
+            embeds=text,
+            references=references,
+            arrange=QWEN_METHODS[method],
+            within=partial(acting, self._blockwise(entries, x.shape), self.module, tokens.shape[1]),
+            **block_lists(steering, {QWEN_BLOCKS: len(self.module.transformer_blocks)}, beyond),
+        )
 
     def _blockwise(self, entries: Sequence[ConditioningEntry], size: Sequence[int]) -> Acting:
-        found: list[tuple[QwenImageBlockwise, Tensor, float]] = []
+        found: list[tuple[Any, Tensor, float]] = []
         for control in (*entries[0].controls, *self.everywhere):
             if isinstance(net := self.controls.net(control.net), QwenImageBlockwise):
                 batch = size[0] // len(entries)
                 (picture,) = self.controls.encoded(control, size[-2], size[-1], batch, len(entries))
-                found.append((net, picture, control.strength))
+                found.append((net.module, picture, control.strength))
         return found

@@ -14,10 +14,12 @@ from graphflow.modelfiles.scripts import FlowScripts, FlowSteering, ScriptTraits
 
 
 def _refuses(name: str, config: Config) -> str:
-    if config.get("extra_conditioning_channels"):
-        return "it fills in what a mask hides"
     canny = config.get("joint_attention_dim") is None and "canny" in name.lower()
     return "Stability AI's for edges reads pictures of another range" if canny else ""
+
+
+def _is_marked(config: Config) -> bool:
+    return bool(config.get("extra_conditioning_channels"))
 
 
 FAMILY = FlowFamily(
@@ -65,11 +67,12 @@ FAMILY = FlowFamily(
             layer="layer",
             texts={"text_l": "parts_l", "text_g": "parts_g"},
             steering=FlowSteering(
-                classes=frozenset({CONTROL}),
-                hint="sd3_hint",
-                steered="sd3_steered",
+                nets={CONTROL: ("sd3_hint", "sd3_steered")},
                 refuses=_refuses,
-                unshifted=lambda config: bool(config.get("force_zeros_for_pooled_projection")),
+                marked=_is_marked,
+                unshifted=lambda config: (
+                    bool(config.get("force_zeros_for_pooled_projection")) and not _is_marked(config)
+                ),
             ),
         ),
     ),

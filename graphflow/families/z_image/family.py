@@ -62,7 +62,9 @@ FAMILY = FlowFamily(
             options=lambda _: {"template": TEMPLATE},
             reads=plainly,
             steering=FlowSteering(
-                classes=frozenset({CONTROL}), hint="z_image_hint", steered="z_image_steered", settled=settled_control
+                nets={CONTROL: ("z_image_hint", "z_image_steered")},
+                settled=settled_control,
+                filled=lambda config: int(config["control_in_dim"]),
             ),
             call=FlowCall(
                 arguments={"guidance_scale": 0.0},
