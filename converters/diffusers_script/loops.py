@@ -12,7 +12,7 @@ from .flows import is_raw, levels_of, space_of
 from .handles import EmptyLatent, Latents, Noise, Sampling, Solver
 from .layout import Expression, call, listed, mapped
 from .loading import Loader
-from .models import PicturePrompt
+from .models import ModelPart
 from .prompts import Prompts
 from .script import Script, UnsupportedError
 from .solvers import RENOISES_KEPT, SAME_STEPS, schedule_function
@@ -205,19 +205,20 @@ class Loops:
             formula = {name: call(hook.helper, **dict(hook.arguments)) for name, hook in guider.items()}
             self.script.add("", call("change_guidance", denoise, *shown, **formula))
         if sampling.model.pictures:
-            self._see_pictures(pipe, denoise, sampling.model.pictures)
+            self._see_pictures(pipe, denoise, sampling.model)
         return denoise
 
-    def _see_pictures(self, pipe: str, denoise: str, pictures: tuple[PicturePrompt, ...]) -> None:
+    def _see_pictures(self, pipe: str, denoise: str, model: ModelPart) -> None:
         """Have a denoiser's model take after pictures."""
-        self.script.need("see_pictures", "clip_pixels")
+        function = "see_pictures" if flow_of(model.base) is None else "see_pictures_in_flow"
+        self.script.need(function, "clip_pixels")
         rows = []
-        for prompt in pictures:
+        for prompt in model.pictures:
             row: dict[str, Expression] = {"image": call("clip_pixels", prompt.image, prompt.size)}
             row["strength"] = prompt.strength
             row |= {name: value for name in ("start", "end", "mask") if (value := getattr(prompt, name))}
             rows.append(mapped(row))
-        self.script.add("", call("see_pictures", denoise, pipe, listed(rows)))
+        self.script.add("", call(function, denoise, pipe, listed(rows)))
 
     def _sigmas(self, sampling: Sampling, denoise: str, sampler: str) -> str:
         script, values = self.script, sampling.values
@@ -277,8 +278,13 @@ def _require_flow(sampling: Sampling, sides: Sequence[Conditioning]) -> None:
         raise UnsupportedError("ControlNets of its family cannot be written in scripts")
     hooks = sampling.model.hooks
     only = [hook.helper for hook in hooks if hook.stage in ("unet", "denoiser") or hook.helper in UNETS_ONLY]
-    if only or sampling.model.pictures:
-        raise UnsupportedError(f"scripts change UNets by {', '.join(only) or 'IP-Adapters'}, not models of its family")
+    if only:
+        raise UnsupportedError(f"scripts change UNets by {', '.join(only)}, not models of its family")
+    flow = flow_of(sampling.model.base)
+    if sampling.model.pictures and (flow is None or not flow.adapts):
+        raise UnsupportedError("scripts have no IP-Adapters for models of its family")
+    if any(prompt.mask for prompt in sampling.model.pictures):
+        raise UnsupportedError("models of its family attend to pictures everywhere, not where a mask says")
     if {"keep_references", "skip_blocks"} <= {hook.helper for hook in hooks}:
         raise UnsupportedError("scripts keep references of a network that is whole; take skip_transformer_layers out")
 

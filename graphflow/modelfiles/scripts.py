@@ -94,6 +94,7 @@ class FlowScripts:
         converter: The function of `diffusers.loaders.single_file_utils` that reads its authors' names in a transformer of a
             config; empty where it reads them wrongly, or there is none.
         steering: How ControlNets steer; None where scripts know none.
+        adapts: Whether its pipeline loads IP-Adapters.
     """
 
     velocity: str
@@ -116,6 +117,7 @@ class FlowScripts:
     call: FlowCall | None = None
     converter: Callable[[Config], str] = lambda _: ""
     steering: FlowSteering | None = None
+    adapts: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,6 +43,7 @@ from graphflow.modelfiles.description import Part
 from graphflow.session import Session
 from tests.families.controls import seeded
 from tests.families.flow_scripts import run_script, script_bound, scripts_of_the_lab
+from tests.families.ip_adapters import as_xlabs_published, vision
 from tests.families.lab import WIDTHS, lab
 from tests.families.recorded_flows import cases, make_session, write_models, write_t5_tokenizer
 from tests.fresh import Fresh
@@ -380,3 +381,33 @@ def test_controlnets_steer_in_scripts_as_in_the_engine(
     assert differing(code, session, steered, fresh, tmp_path) <= 1
     plain = session.run(document).outputs["images"].pixels
     assert (session.run(steered, folder=tmp_path).outputs["images"].pixels - plain).abs().max() > 0.02
+
+
+def test_pictures_prompt_flux_in_scripts_as_in_the_engine(
+    fresh: Fresh, session: Session, models: Path, tmp_path: Path
+) -> None:
+    write_models(cases("flux")["pipeline/txt2img"]["prompt"], models)
+    config = session.library.describe("flux_dev_tiny", "diffusion_model").parts["transformer"].config
+    inner = config["num_attention_heads"] * config["attention_head_dim"]
+    vision().save_pretrained(models / "clip_vision" / "eye")
+    (models / "ipadapter").mkdir()
+    for name, seed in (("one", 3), ("other", 50)):
+        weights = as_xlabs_published(config["joint_attention_dim"], inner, config["num_layers"], seed=seed)
+        save_file(weights, models / "ipadapter" / f"{name}.safetensors")
+    PIL.Image.radial_gradient("L").resize((48, 64)).convert("RGB").save(tmp_path / "seen.png")
+    document = workflow(loaders_of("flux"), "model", "encoders", "vae", schedule="simple", guidance_scale=1.5)
+    nodes = document.to_json()["nodes"]
+    nodes["seen"] = {"type": "load_image", "params": {"file": "seen.png"}}
+    nodes["eye"] = {"type": "load_image_encoder", "params": {"image_encoder": "eye"}}
+    model = "model"
+    for name, told in (("one", {"strength": 0.7}), ("other", {"strength": 0.4, "end": 0.6})):
+        nodes[name] = {"type": "load_ip_adapter", "params": {"ip_adapter": name}}
+        links = {"model": model, "ip_adapter": name, "image_encoder": "eye", "image": "seen"}
+        model = f"seeing_{name}"
+        nodes[model] = {"type": "apply_ip_adapter", "params": told, "links": links}
+    nodes["sample"]["links"]["model"] = model
+    seeing = parse({**document.to_json(), "nodes": nodes})
+    code = export(seeing, session=session, folder=tmp_path).code
+    assert differing(code, session, seeing, fresh, tmp_path) <= 1
+    plain = session.run(document).outputs["images"].pixels
+    assert (session.run(seeing, folder=tmp_path).outputs["images"].pixels - plain).abs().max() > 0.02

@@ -105,6 +105,7 @@ FAMILY = FluxFamily(
             guides=True,
             attends=True,
             channels="flux_channels",
+            adapts=True,
             references=lambda _: {"offset": "on_one_sheet", "index": "numbered", "uno": "diagonal"},
             converter=diffusers_converter,
             steering=FlowSteering(
