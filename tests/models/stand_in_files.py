@@ -23,6 +23,7 @@ from graphflow.modelfiles.stand_in import SPECIAL
 from graphflow.session import Session
 
 FOLDERS: Mapping[Kind, str] = {
+    "controlnet": "controlnet",
     "diffusion_model": "diffusion_models",
     "lora": "loras",
     "text_encoder": "text_encoders",

@@ -110,7 +110,7 @@ def load_control_net(emission: Emission) -> ModelPart:
         if why := steering.refuses(base.description.name, found.config):
             raise UnsupportedError(f"this ControlNet cannot be written in scripts: {why}")
         if steering.built(found.class_name, found.config) and how_to_load(base) == "from_pretrained":
-            raise UnsupportedError("scripts read this ControlNet from a single file")
+            raise UnsupportedError("scripts read this ControlNet from a single file, and there is none")
         settled = {**parts, "controlnet": replace(found, config=steering.settled(found))}
         base = replace(base, description=replace(base.description, parts=settled))
     return ModelPart(base, "control_net")
