@@ -59,7 +59,7 @@ class FlowSteering:
     pixels: Callable[[Config], bool] = lambda _: False
     unshifted: Callable[[Config], bool] = lambda _: False
     marked: Callable[[Config], bool] = lambda _: False
-    filled: Callable[[Config], int] = lambda _: 0
+    filled: Callable[[Config], Any] = lambda _: 0
     kinds: Callable[[Config], Mapping[str, int]] = lambda _: {}
 
 

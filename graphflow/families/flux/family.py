@@ -19,6 +19,7 @@ from graphflow.families.flux.style import REDUX, infer_redux
 from graphflow.modelfiles.description import Config, Kind, Part
 from graphflow.modelfiles.draft import Draft
 from graphflow.modelfiles.family import EncoderRole, LatentFormat, Match, TensorNames, Variant
+from graphflow.modelfiles.footprint import Footprint
 from graphflow.modelfiles.inferred import Shapes
 from graphflow.modelfiles.scripts import FlowCall, FlowScripts, FlowSteering, ScriptTraits
 
@@ -71,6 +72,7 @@ FAMILY = FluxFamily(
     half="bfloat16",
     trained_sizes={"flux_kontext": KONTEXT_SIZES},
     comfyui_loader={2: "flux"},
+    footprint=Footprint(numbers=34, text=512, patch=2),
     latent=LatentFormat(channels=16, scale=0.3611, shift=0.1159, tiny="taef1"),
     variants=tuple(
         Variant(name=name, gguf="flux") for name in ("flux_dev", "flux_schnell", "flux_fill", "flux_control")

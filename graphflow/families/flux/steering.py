@@ -18,12 +18,13 @@ DOUBLE = "controlnet_block_samples"
 SINGLE = "controlnet_single_block_samples"
 
 
-def flux_control_net(*, extra_condition_channels: int, **config: Any) -> Any:
+def flux_control_net(**config: Any) -> Any:
     """An inpainting ControlNet, whose first layer reads channels beside the latent's."""
     from diffusers import FluxControlNetModel
 
+    further = config.pop("extra_condition_channels")
     net = FluxControlNetModel(**config)
-    reads = net.config.in_channels + extra_condition_channels
+    reads = net.config.in_channels + further
     net.controlnet_x_embedder = torch.nn.Linear(reads, net.inner_dim)
     return net
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,14 +17,12 @@ from graphflow.families.latent_diffusion.saving import UNET
 from graphflow.families.qwen_image.blockwise import Acting, QwenImageBlockwise, acting
 from graphflow.families.qwen_image.config import TIME_ZERO
 from graphflow.families.qwen_image.control import QwenImageControl
+from graphflow.families.qwen_image.family import FAMILY
 from graphflow.families.qwen_image.network import qwen_image_velocity
 from graphflow.families.qwen_image.places import QWEN_METHODS, Grid
 from graphflow.families.qwen_image.steering import QWEN_BLOCKS
 from graphflow.families.qwen_image.tokens import tokens_of
 from graphflow.values import ConditioningEntry
-
-_BYTES_PER_TOKEN = 34
-"""Numbers that a block holds at its peak for each token and channel: joint query, key and value, and the perceptron."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -35,6 +32,7 @@ class QwenImageDenoiser(FlowDenoiser):
     Extras of a conditioning entry that it reads: `reference_latents`, and `reference_method`.
     """
 
+    footprint = FAMILY.footprint
     steered_by = QwenImageControl
 
     @property
@@ -49,14 +47,6 @@ class QwenImageDenoiser(FlowDenoiser):
         if self.module.config.zero_cond_t:
             tensors[UNET + TIME_ZERO] = torch.zeros(0)
         return tensors, config, architecture
-
-    def memory(self, shape: Sequence[int]) -> int:
-        """Bytes that an evaluation of one latent (C, frames, h, w) of this shape takes at its peak, beside the weights."""
-        config = self.module.config
-        tokens = math.prod(shape[1:]) // 4 + 512
-        return int(
-            tokens * config.num_attention_heads * config.attention_head_dim * self.dtype.itemsize * _BYTES_PER_TOKEN
-        )
 
     @inference
     def predict(

@@ -31,6 +31,7 @@ from graphflow.families.qwen_image.stand_ins import STAND_INS
 from graphflow.modelfiles.description import Config, Kind, Part, TokenizerSpec
 from graphflow.modelfiles.draft import Draft
 from graphflow.modelfiles.family import Change, EncoderRole, LatentFormat, Match, TensorNames, Variant
+from graphflow.modelfiles.footprint import Footprint
 from graphflow.modelfiles.inferred import Shapes
 from graphflow.modelfiles.scripts import FlowScripts, FlowSteering, ScriptTraits
 
@@ -101,6 +102,12 @@ class QwenImageFamily(FlowFamily):
         return replace(spec, name="qwen2_5_vl", published=PUBLISHED)
 
 
+def _filled(config: Config) -> int:
+    """How many channels a Fun ControlNet reads."""
+    reads = config.get("reads")
+    return reads // 4 if isinstance(reads, int) and "heads" in config else 0
+
+
 def _is_marked(config: Config) -> bool:
     """Whether a ControlNet reads a channel that is 1 where its picture is known."""
     further = config.get("extra_condition_channels") or ("layers" in config and config["reads"] != _TOKEN)
@@ -120,6 +127,7 @@ FAMILY = QwenImageFamily(
     words=("qwen-image", "qwen_image"),
     half="bfloat16",
     comfyui_loader={1: "qwen_image"},
+    footprint=Footprint(numbers=34, text=512, patch=2),
     latent=LatentFormat(
         channels=16,
         axes=3,
@@ -171,7 +179,7 @@ FAMILY = QwenImageFamily(
                 },
                 built=lambda name, _: {BLOCKWISE: "BlockwiseNetwork", FUN: "FunNetwork"}.get(name, ""),
                 marked=_is_marked,
-                filled=lambda config: int(config["reads"]) // 4 if "heads" in config else 0,
+                filled=_filled,
             ),
         ),
     ),

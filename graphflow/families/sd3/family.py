@@ -10,6 +10,7 @@ from graphflow.families.sd3.names import transformer_names
 from graphflow.families.sd3.stand_ins import STAND_INS
 from graphflow.modelfiles.description import Config
 from graphflow.modelfiles.family import EncoderRole, LatentFormat, Variant
+from graphflow.modelfiles.footprint import Footprint
 from graphflow.modelfiles.scripts import FlowScripts, FlowSteering, ScriptTraits
 
 
@@ -39,6 +40,7 @@ FAMILY = FlowFamily(
     words=("sd3", "stable-diffusion-3"),
     half="bfloat16",
     comfyui_loader=dict.fromkeys((1, 2, 3), "sd3"),
+    footprint=Footprint(numbers=20, text=256, patch=2),
     latent=LatentFormat(channels=16, scale=1.5305, shift=0.0609, tiny="taesd3"),
     variants=tuple(Variant(name=name, gguf="sd3") for name in ("sd3", "sd35_medium", "sd35_large")),
     infer=infer_transformer,
