@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from .conditionings import TOLD, Conditioning, Control
 from .families import family_of, flow_of, steering_of, traits_of
 from .fitting import guidance_hooks
-from .flows import is_raw, levels_of, space_of
+from .flows import described_network, is_raw, levels_of, space_of
 from .handles import EmptyLatent, Latents, Noise, Sampling, Solver
 from .layout import Expression, call, listed, mapped
 from .loading import Loader
@@ -169,6 +169,10 @@ class Loops:
         regional = not all(_alone(side) for side in sides)
         flow = flow_of(sampling.model.base)
         own = "Flow" if flow else traits_of(sampling.model.base).suffix.capitalize()
+        if described_network(sampling.model).task == "estimate":
+            own = "Geometry"
+            if _place(sides):
+                raise UnsupportedError("models that estimate depth read one prompt, everywhere and always")
         name = f"{_place(sides)}{own}Denoiser"
         if flow:
             _require_flow(sampling, sides)
