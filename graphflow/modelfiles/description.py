@@ -157,7 +157,8 @@ class Description:
             family that it fits.
         variant: Finer than the family: `sd1`, `sd2`, `sdxl`, `sdxl_refiner`; for a text encoder `clip_l`,
             `openclip_h`, `openclip_bigg`; for a LoRA its method (`lora`, `loha`, `lokr`, `dora`); else empty.
-        task: `generate`, `inpaint` (9 input channels), `edit` (8: instruct-pix2pix), `upscale` (7), `depth` (5).
+        task: `generate`, `inpaint` (9 input channels), `edit` (8: instruct-pix2pix), `upscale` (7), `depth` (5),
+            `estimate` (depth or normals from a picture).
         parts: Loadable modules by name.
         scheduler: Diffusers scheduler config (`beta_start`, `prediction_type`, …), with `_class_name`; empty where
             the model has none.

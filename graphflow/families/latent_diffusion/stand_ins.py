@@ -47,15 +47,18 @@ def autoencoder(channels: int, scale: float, shift: float | None = None) -> Tiny
     return TinyPart(class_name="AutoencoderKL", config=config)
 
 
-def unet(text: int, *, inputs: int = 4, sizes: int = 0) -> TinyPart:
+def unet(text: int, *, inputs: int = 4, sizes: int = 0, vector: int = 0) -> TinyPart:
     """A `UNet2DConditionModel` with all levels of the real one.
 
     Args:
         text: Width of the text that it reads.
         inputs: Channels that it reads.
         sizes: For SDXL: width of the pooled text together with the numbers that tell sizes, 256 each; else 0.
+        vector: Width of a vector that it reads beside the text; 0 for none.
     """
-    return TinyPart(class_name="UNet2DConditionModel", config={**_net(text, inputs, sizes), "out_channels": 4})
+    told: Config = {"class_embed_type": "projection", "projection_class_embeddings_input_dim": vector} if vector else {}
+    config = {**_net(text, inputs, sizes), **told, "out_channels": 4}
+    return TinyPart(class_name="UNet2DConditionModel", config=config)
 
 
 def controlnet(text: int, *, sizes: int = 0) -> TinyPart:

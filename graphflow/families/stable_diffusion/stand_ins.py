@@ -36,6 +36,14 @@ STAND_INS = (
         parts={"unet": unet(1024), "text_encoder": CLIP_H, "vae": _VAE, "controlnet": controlnet(1024)},
         scheduler=unet_schedule("v_prediction"),
     ),
+    StandIn(
+        names=r"lotus",
+        variant="sd2",
+        task="estimate",
+        parts={"unet": unet(1024, vector=4), "text_encoder": CLIP_H, "vae": _VAE},
+        scheduler=unet_schedule("sample"),
+    ),
+    StandIn(names=r"lotus", variant="openclip_h", parts={"text_encoder": CLIP_H}),
     StandIn(names=r"vae-ft|\bsd.?vae|kl-f8|orangemix|blessed", parts={"vae": _VAE}),
     *SHARED,
 )
