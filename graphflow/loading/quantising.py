@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from graphflow.errors import InvalidInputError
+from graphflow.loading.codes.ggml import DECODERS
 from graphflow.loading.mapped import MappedFiles
 from graphflow.loading.quantised.encoding import ENCODERS
-from graphflow.loading.quantised.gguf_blocks import DECODERS
 from graphflow.loading.quantised.gguf_encoding import ENCODERS as BLOCK_ENCODERS
 from graphflow.loading.quantised.gguf_file import GgufTensor, gguf_pieces
 from graphflow.loading.quantised.packed import PackedWeight

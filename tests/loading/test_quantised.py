@@ -14,9 +14,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from graphflow.errors import ModelFormatError
+from graphflow.loading.codes.ggml import DECODERS
 from graphflow.loading.mapped import MappedFiles
 from graphflow.loading.quantised import packed
-from graphflow.loading.quantised.gguf_blocks import DECODERS, by_package
+from graphflow.loading.quantised.gguf import by_package
 from graphflow.loading.quantised.packed import PackedWeight, hold
 from graphflow.modelfiles.gguf import BLOCKS
 from graphflow.modelfiles.header import TensorInfo
