@@ -19,7 +19,7 @@ from graphflow.modelfiles.families import family_named, family_of_encoders, make
 from graphflow.modelfiles.family import Change, Family, Rows
 from graphflow.modelfiles.formats import read_header
 from graphflow.modelfiles.header import Header
-from graphflow.modelfiles.shards import merge_headers
+from graphflow.modelfiles.shards import QUANTISATION, merge_headers
 
 if TYPE_CHECKING:
     from graphflow.modelfiles.description import Part
@@ -188,9 +188,6 @@ def changed(tensor: torch.Tensor, change: Change) -> torch.Tensor:
         case "":
             return tensor
 
-
-QUANTISATION = "quantization_config"
-"""What a component's config says of how its weights were quantised."""
 
 _ADVICE = "the file may be damaged, or of a variant that needs its config given in a sidecar NAME.json"
 
