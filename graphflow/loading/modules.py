@@ -11,11 +11,11 @@ from torch import nn
 
 from graphflow.errors import ModelFormatError
 from graphflow.loading.components import Components
-from graphflow.loading.mapped import QUANTISATION
 from graphflow.loading.quantised.packed import PackedWeight, can_hold, hold
 from graphflow.loading.random_weights import tensors_of
 from graphflow.loading.weightless import Weightless
 from graphflow.modelfiles.families import maker_of
+from graphflow.modelfiles.shards import QUANTISATION
 
 if TYPE_CHECKING:
     from graphflow.modelfiles.description import Part
