@@ -117,13 +117,14 @@ class StandIn:
         return {name: part for name, part in self.parts.items() if name in _PARTS.get(kind, ())}
 
 
-_BESIDE = ("controlnet",)
+_BESIDE = ("controlnet", "ip_adapter")
 """Parts that whole models do not hold."""
 _PARTS: Mapping[Kind, tuple[str, ...]] = {
     "diffusion_model": DENOISERS,
     "vae": ("vae",),
     "image_encoder": ("image_encoder",),
     "controlnet": ("controlnet",),
+    "ip_adapter": ("ip_adapter",),
     "style_model": ("style_model",),
 }
 

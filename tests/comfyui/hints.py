@@ -76,6 +76,7 @@ GIVERS: Prompt = {
     ),
     "settings": node("easy preSampling", pipe=["easy", 0], **SETTINGS),
     "adapter": node("IPAdapterModelLoader", ipadapter_file="ip-adapter_sd15.safetensors"),
+    "xladapter": node("IPAdapterModelLoader", ipadapter_file="ip-adapter_sdxl_vit-h.safetensors"),
     "both": node(
         "Pack SDXL Tuple", **{f"base_{name}": giver(_PARTS[name]) for name in ("model", "positive", "negative")}
     ),
@@ -259,8 +260,9 @@ HINTS: Mapping[str, Mapping[str, Any]] = {
     "IPAdapterUnifiedLoaderCommunity": {"preset": "Composition"},
     **{
         f"IPAdapter{name}": {"ipadapter": ["adapter", 0]}
-        for name in ("", "Advanced", "Apply", "Batch", "Tiled", "StyleComposition", "Encoder")
+        for name in ("", "Advanced", "Apply", "Batch", "Tiled", "Encoder")
     },
+    "IPAdapterStyleComposition": {"ipadapter": ["xladapter", 0]},
     "IPAdapterCombineEmbeds": {"embed1": ["encoded", 0]},
     "IPAdapterEmbeds": {"ipadapter": ["adapter", 0], "pos_embed": ["encoded", 0], "neg_embed": ["encoded", 1]},
     "ImageComposite+": {"destination": giver("IMAGE"), "source": giver("IMAGE"), "offset_x": 2, "x": giver("INT")},
@@ -318,6 +320,24 @@ BASES: Mapping[str, str] = {
     ),
     **dict.fromkeys(("TextEncodeQwenImage21", "QwenImage21Cache"), "qwen_image_2.1.safetensors"),
     **dict.fromkeys(("ApplyFluxControlNet", "ApplyAdvancedFluxControlNet", "XlabsSampler"), "flux1-dev.safetensors"),
+    **dict.fromkeys(
+        (
+            "IPAdapter",
+            "IPAdapterAdvanced",
+            "IPAdapterApply",
+            "IPAdapterBatch",
+            "IPAdapterCombineEmbeds",
+            "IPAdapterEmbeds",
+            "IPAdapterEncoder",
+            "IPAdapterModelLoader",
+            "IPAdapterTiled",
+            "IPAdapterUnifiedLoader",
+            "IPAdapterUnifiedLoaderCommunity",
+        ),
+        "v1-5-pruned-emaonly.safetensors",
+    ),
+    "IPAdapterStyleComposition": "sd_xl_base_1.0.safetensors",
+    **dict.fromkeys(("LoadFluxIPAdapter", "ApplyFluxIPAdapter", "ApplyAdvancedFluxIPAdapter"), "flux1-dev.safetensors"),
     "FluxKVCache": "flux-2-klein-4b.safetensors",
 }
 """Checkpoints of other families than the packaged one's, for types that belong to one."""

@@ -6,15 +6,18 @@ from graphflow.families.latent_diffusion.stand_ins import (
     CLIP_H,
     CLIP_L,
     SHARED,
+    VIT_H,
     autoencoder,
     controlnet,
+    ip_adapter,
+    ip_adapters,
     unet,
     unet_schedule,
 )
 from graphflow.modelfiles.stand_in import StandIn
 
 _VAE = autoencoder(4, 0.18215)
-_FIRST = {"text_encoder": CLIP_L, "vae": _VAE, "controlnet": controlnet(768)}
+_FIRST = {"text_encoder": CLIP_L, "vae": _VAE, "controlnet": controlnet(768), "ip_adapter": ip_adapter(768, VIT_H[1])}
 
 STAND_INS = (
     StandIn(
@@ -37,5 +40,7 @@ STAND_INS = (
         scheduler=unet_schedule("v_prediction"),
     ),
     StandIn(names=r"vae-ft|\bsd.?vae|kl-f8|orangemix|blessed", parts={"vae": _VAE}),
+    *ip_adapters(r"sd.?1[._-]?5|(?<![a-z])v?1[._-]5", 768, VIT_H[1]),
+    StandIn(names=r"ip.?adapter.*face.?id", parts={}),
     *SHARED,
 )
