@@ -18,6 +18,7 @@ from .conditioning.image_prompts import *
 from .conditioning.prompts import *
 from .conditioning.regions import *
 from .conditioning.sdxl import *
+from .conditioning.weights import *
 from .images.alpha import *
 from .images.basic import *
 from .images.batch import *

@@ -34,6 +34,7 @@ from .pruning import link_of
 from .report import Entry, Report, Verdict
 from .rules import RULES
 from .rules.common import PREFIX, PREFIX_LENGTH
+from .rules.hooks import carrying
 from .rules.needs import need_of
 from .rules.rule import AnyRule, Convert, Input, Rule
 from .without import Bypass
@@ -243,7 +244,7 @@ class _Importer:
             return
         self._builder.begin()
         try:
-            values = apply(rule, self._builder, source) if isinstance(rule, Rule) else rule.make(self._builder, source)
+            values = translated(rule, self._builder, source)
             self._check_left(source)
             source.notes.extend(self._rounded())
         except RefusedError as reason:
@@ -402,6 +403,19 @@ def _origins(entry: NodeEntry) -> Sequence[str]:
     """Return the ids of the ComfyUI nodes that a native node stands for."""
     told: Any = (entry.meta or {}).get("comfyui", {})
     return cast("Sequence[str]", told.get("ids", ()))
+
+
+def translated(rule: AnyRule, builder: Builder, source: Source) -> list[Value]:
+    """Make the native nodes of a ComfyUI node; return what stands at each of its output slots.
+
+    Raises:
+        RefusedError: It cannot be said in native nodes.
+    """
+
+    def make() -> list[Value]:
+        return apply(rule, builder, source) if isinstance(rule, Rule) else rule.make(builder, source)
+
+    return carrying(builder, source, make)
 
 
 def apply(rule: Rule, builder: Builder, source: Source) -> list[Value]:

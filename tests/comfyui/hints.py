@@ -22,7 +22,7 @@ SOURCES: Mapping[str, tuple[Any, ...]] = {
     "BASIC_PIPE": ("pipe", 0), "DETAILER_PIPE": ("details", 0), "DETECTOR": ("finder", 0), "SAM": ("sam", 0),
     "SEGS": ("cutouts", 0), "HOOK": ("hook", 0), "UPSCALER": ("enlarger", 0), "REGIONS": ("regions", 0),
     "STITCH": ("cut", 0), "REMOVER": ("remover", 0), "OUTLINER": ("finder", 1), "DINO": ("dino", 0),
-    "KSAMPLER": ("drawer", 0), "KSAMPLER_ADVANCED": ("drawer2", 0),
+    "KSAMPLER": ("drawer", 0), "KSAMPLER_ADVANCED": ("drawer2", 0), "HOOKS": ("hooks", 0), "HOOK_KEYFRAMES": ("keyframes", 0),
 }  # fmt: skip
 """Where a link of each kind comes from."""
 
@@ -124,6 +124,8 @@ GIVERS: Prompt = {
         output_target_width=EDGE,
         output_target_height=EDGE,
     ),
+    "hooks": node("CreateHookLora", lora_name="shapes-outline", strength_model=1.0, strength_clip=0.5),
+    "keyframes": node("CreateHookKeyframe", strength_mult=0.5, start_percent=0.3),
     "remover": node("RemBGSession+", model="u2net", providers="CPU"),
     "latents": node("LatentUpscaleModelLoader", model_name="larger.safetensors"),
     "camera": node("WanCameraEmbedding", camera_pose="Static", width=EDGE, height=EDGE, length=81),
@@ -133,6 +135,7 @@ GIVERS: Prompt = {
 _STACKED = {"switch_1": "On", "lora_name_1": "a.safetensors", "model_weight_1": 1.0, "clip_weight_1": 1.0}
 _WHOLE = {"positive": "a", "negative": "", "ckpt_name": "shapes"}
 HINTS: Mapping[str, Mapping[str, Any]] = {
+    "CreateHookKeyframesFromFloats": {"floats_strength": [1.0, 0.5]},
     "VAELoader": {"vae_name": "vae-ft.safetensors"},
     "Any Switch (rgthree)": {"any_01": giver("IMAGE")},
     "ImpactSwitch": {"select": 1, "input1": giver("IMAGE")},
