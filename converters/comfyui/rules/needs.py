@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from ..loops import LOOPS
+
 
 @dataclass(frozen=True, slots=True)
 class Need:
@@ -162,6 +164,7 @@ def _all() -> Iterator[tuple[str, Need]]:
         yield from ((type, Need("family", says)) for type in types.split())
     for says, types in _NODES.items():
         yield from ((type, Need("node", says)) for type in types.split())
+    yield from ((type, Need("node", says)) for type, says in LOOPS.items())
     for says, names in _SPACED.items():
         yield from ((type, Need("node", says)) for type in names)
 
