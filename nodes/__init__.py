@@ -49,6 +49,7 @@ from .models.ip_adapter import *
 from .models.loaders import *
 from .models.lora import *
 from .models.merging import *
+from .models.motion import *
 from .models.saving import *
 from .output.safety import *
 from .output.saving import *

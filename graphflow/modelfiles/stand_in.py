@@ -117,7 +117,7 @@ class StandIn:
         return {name: part for name, part in self.parts.items() if name in _PARTS.get(kind, ())}
 
 
-_BESIDE = ("controlnet", "ip_adapter")
+_BESIDE = ("controlnet", "ip_adapter", "adapter")
 """Parts that whole models do not hold."""
 _PARTS: Mapping[Kind, tuple[str, ...]] = {
     "diffusion_model": DENOISERS,
@@ -125,6 +125,7 @@ _PARTS: Mapping[Kind, tuple[str, ...]] = {
     "image_encoder": ("image_encoder",),
     "controlnet": ("controlnet",),
     "ip_adapter": ("ip_adapter",),
+    "motion_module": ("adapter",),
     "style_model": ("style_model",),
 }
 

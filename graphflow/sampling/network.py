@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -42,7 +42,7 @@ class Denoiser(Protocol):
     further_sides: dict[str, Conditioning]
     variations: dict[str, Any]
     make_mask_schedule: MakeMaskSchedule | None
-    spans_batch: ClassVar[bool] = False
+    spans_batch: bool = False
     states: Sequence[Remembering] = ()
 
     @property

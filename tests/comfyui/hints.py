@@ -124,6 +124,9 @@ GIVERS: Prompt = {
         output_target_width=EDGE,
         output_target_height=EDGE,
     ),
+    "motion": node("ADE_LoadAnimateDiffModel", model_name="mm_sd_v15_v2.ckpt"),
+    "motions": node("ADE_ApplyAnimateDiffModelSimple", motion_model=["motion", 0]),
+    "windows": node("ADE_StandardStaticContextOptions", context_length=16, context_overlap=4),
     "hooks": node("CreateHookLora", lora_name="shapes-outline", strength_model=1.0, strength_clip=0.5),
     "keyframes": node("CreateHookKeyframe", strength_mult=0.5, start_percent=0.3),
     "remover": node("RemBGSession+", model="u2net", providers="CPU"),
@@ -135,6 +138,14 @@ GIVERS: Prompt = {
 _STACKED = {"switch_1": "On", "lora_name_1": "a.safetensors", "model_weight_1": 1.0, "clip_weight_1": 1.0}
 _WHOLE = {"positive": "a", "negative": "", "ckpt_name": "shapes"}
 HINTS: Mapping[str, Mapping[str, Any]] = {
+    **{
+        f"ADE_{name}": {"model_name": "mm_sd_v15_v2.ckpt", "context_options": ["windows", 0]}
+        for name in ("AnimateDiffLoaderWithContext", "AnimateDiffLoaderGen1")
+    },
+    "ADE_LoadAnimateDiffModel": GIVERS["motion"]["inputs"],
+    "ADE_ApplyAnimateDiffModelSimple": {"motion_model": ["motion", 0]},
+    "ADE_ApplyAnimateDiffModel": {"motion_model": ["motion", 0]},
+    "ADE_UseEvolvedSampling": {"m_models": ["motions", 0], "context_options": ["windows", 0]},
     "CreateHookKeyframesFromFloats": {"floats_strength": [1.0, 0.5]},
     "VAELoader": {"vae_name": "vae-ft.safetensors"},
     "Any Switch (rgthree)": {"any_01": giver("IMAGE")},
@@ -336,6 +347,16 @@ BASES: Mapping[str, str] = {
             "IPAdapterTiled",
             "IPAdapterUnifiedLoader",
             "IPAdapterUnifiedLoaderCommunity",
+            "ADE_AnimateDiffLoaderGen1",
+            "ADE_AnimateDiffLoaderWithContext",
+            "ADE_AnimateDiffUniformContextOptions",
+            "ADE_ApplyAnimateDiffModel",
+            "ADE_ApplyAnimateDiffModelSimple",
+            "ADE_LoadAnimateDiffModel",
+            "ADE_LoopedUniformContextOptions",
+            "ADE_StandardStaticContextOptions",
+            "ADE_StandardUniformContextOptions",
+            "ADE_UseEvolvedSampling",
         ),
         "v1-5-pruned-emaonly.safetensors",
     ),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from . import (
     adapters,
+    animatediff,
     backgrounds,
     bundles,
     conditioning,
@@ -49,6 +50,7 @@ _TOPICS = (
     masks,
     control,
     adapters,
+    animatediff,
     values,
     families,
     video,

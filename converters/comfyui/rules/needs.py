@@ -105,9 +105,7 @@ _NODES: Mapping[str, str] = {
         " PulidFluxInsightFaceLoader ReActorFaceSwap ReActorFaceSwapOpt ReActorOptions ReActorFaceBoost AutoCropFaces",
     "an IP-Adapter for Stable Diffusion 3": "IPAdapterSD3Loader ApplyIPAdapterSD3",
     "a sampler that runs towards noise": "BNK_Unsampler",
-    "motion modules (AnimateDiff; run_pipeline runs it whole)":
-        "ADE_AnimateDiffLoaderWithContext ADE_AnimateDiffCombine ADE_AnimateDiffUniformContextOptions ADE_AnimateDiffLoRALoader"
-        " ADE_EmptyLatentImageLarge",
+    "videos that are written by a node of AnimateDiff-Evolved, which VideoHelperSuite replaced": "ADE_AnimateDiffCombine",
     "BrushNet's second network": "BrushNetLoader BrushNet PowerPaint PowerPaintCLIPLoader",
     "the inpainting patch of Fooocus": "INPAINT_LoadFooocusInpaint INPAINT_ApplyFooocusInpaint INPAINT_VAEEncodeInpaintConditioning",
     "an inpainting network (LaMa, MAT)": "INPAINT_LoadInpaintModel INPAINT_InpaintWithModel",
@@ -143,7 +141,9 @@ _SERVICES = (
 )  # fmt: skip
 """How the types of ComfyUI's paid services begin."""
 _BEGINNINGS: Mapping[str, Need] = {
-    "ADE_": Need("node", "motion modules (AnimateDiff; run_pipeline runs it whole)"),
+    "ADE_": Need(
+        "node", "what changes motion modules from frame to frame, or other kinds of them (AnimateDiff-Evolved)"
+    ),
     "ADMD_": Need("node", "a trainer of motion modules"),
     "[Comfy3D]": Need("family", "shapes of voxels and meshes"),
     "TripoSR": Need("family", "shapes of voxels and meshes"),

@@ -112,6 +112,19 @@ def ip_adapters(model: str, text: int, whole: int, *, sizes: int = 0) -> tuple[S
     )
 
 
+MOTION = TinyPart(
+    class_name="MotionAdapter",
+    config={
+        "block_out_channels": [_WIDTH] * 4,
+        "motion_layers_per_block": _LAYERS,
+        "motion_num_attention_heads": _HEADS,
+        "motion_norm_num_groups": 8,
+        "motion_max_seq_length": 32,
+    },
+)
+"""AnimateDiff's motion modules for such a UNet of four levels."""
+
+
 def _attending(sizes: int) -> list[bool]:
     """Which levels look at the text."""
     return [False, True, True] if sizes else [True, True, True, False]

@@ -18,6 +18,7 @@ from graphflow.families.latent_diffusion.key_names import (
     unet_modules,
     vae_modules,
 )
+from graphflow.families.latent_diffusion.motion_config import MOTION, motion_places
 from graphflow.families.latent_diffusion.t2i_config import t2i_adapter_modules
 from graphflow.modelfiles.description import Part
 from graphflow.modelfiles.family import Change
@@ -30,6 +31,7 @@ _SPARE = (
     "text_projection.bias",
     "attn_mask",
     "loss.logvar",
+    "attention_blocks.1.pos_encoder.pe",
 )
 """Endings of tensors that many files carry and no class of ours uses."""
 
@@ -66,6 +68,8 @@ class LatentDiffusionNames:
                 yield name, ""
         elif self.part.class_name == "IPAdapter":
             yield from ip_adapter_places(key)
+        elif self.part.class_name == MOTION:
+            yield from ((name, "") for name in motion_places(key))
         elif self.part.class_name == "Gligen":
             yield from ((name, "") for name in gligen_places(key))
         elif self.part.class_name == "Hypernetwork":

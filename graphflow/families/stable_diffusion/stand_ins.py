@@ -5,6 +5,7 @@ from __future__ import annotations
 from graphflow.families.latent_diffusion.stand_ins import (
     CLIP_H,
     CLIP_L,
+    MOTION,
     SHARED,
     VIT_H,
     autoencoder,
@@ -17,7 +18,13 @@ from graphflow.families.latent_diffusion.stand_ins import (
 from graphflow.modelfiles.stand_in import StandIn
 
 _VAE = autoencoder(4, 0.18215)
-_FIRST = {"text_encoder": CLIP_L, "vae": _VAE, "controlnet": controlnet(768), "ip_adapter": ip_adapter(768, VIT_H[1])}
+_FIRST = {
+    "text_encoder": CLIP_L,
+    "vae": _VAE,
+    "controlnet": controlnet(768),
+    "ip_adapter": ip_adapter(768, VIT_H[1]),
+    "adapter": MOTION,
+}
 
 STAND_INS = (
     StandIn(
@@ -40,6 +47,9 @@ STAND_INS = (
         scheduler=unet_schedule("v_prediction"),
     ),
     StandIn(names=r"vae-ft|\bsd.?vae|kl-f8|orangemix|blessed", parts={"vae": _VAE}),
+    StandIn(
+        names=r"(^|/)mm_|motion.?(module|model|adapter)|animatediff|animatelcm|sd15.?_?mm", parts={"adapter": MOTION}
+    ),
     *ip_adapters(r"sd.?1[._-]?5|(?<![a-z])v?1[._-]5", 768, VIT_H[1]),
     StandIn(names=r"ip.?adapter.*face.?id", parts={}),
     *SHARED,
