@@ -62,6 +62,7 @@ from .plain.regex import *
 from .plain.sizes import *
 from .plain.switches import *
 from .plain.text import *
+from .plain.writing import *
 from .sampling.custom import *
 from .sampling.flow_sigmas import *
 from .sampling.guidance import *

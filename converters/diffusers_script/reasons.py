@@ -22,7 +22,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
         "float_math", "int_math", "to_float", "to_int", "to_text", "aspect_ratio_size", "resolution_preset", "switch",
         "switch_index", "regex_extract", "regex_match", "regex_replace", "json_value", "text_case", "text_compare",
         "text_contains", "text_format", "text_length", "text_substring", "text_trim", "count_segments", "seeds_for",
-        "describe_image",
+        "describe_image", "generate_text",
     ),
     _RANDOM: ("random_float", "random_int", "random_line"),
     _FAMILY: (

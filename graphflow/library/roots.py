@@ -48,6 +48,7 @@ KIND_FOLDERS: Mapping[Kind, tuple[str, ...]] = {
     "detector": ("detectors", "ultralytics", "onnx", "grounding-dino", "clipseg"),
     "segmenter": ("sams",),
     "describer": ("LLM", "florence2"),
+    "language_model": ("LLM",),
     "transparency_decoder": ("layer_model",),
     "background_remover": ("background_removal", "rembg", "BiRefNet", "RMBG"),
 }

@@ -127,6 +127,7 @@ GIVERS: Prompt = {
     "motion": node("ADE_LoadAnimateDiffModel", model_name="mm_sd_v15_v2.ckpt"),
     "motions": node("ADE_ApplyAnimateDiffModelSimple", motion_model=["motion", 0]),
     "windows": node("ADE_StandardStaticContextOptions", context_length=16, context_overlap=4),
+    "reader": node("CLIPLoader", clip_name="qwen3.5_2b_bf16.safetensors", type="stable_diffusion"),
     "hooks": node("CreateHookLora", lora_name="shapes-outline", strength_model=1.0, strength_clip=0.5),
     "keyframes": node("CreateHookKeyframe", strength_mult=0.5, start_percent=0.3),
     "remover": node("RemBGSession+", model="u2net", providers="CPU"),
@@ -146,6 +147,10 @@ HINTS: Mapping[str, Mapping[str, Any]] = {
     "ADE_ApplyAnimateDiffModelSimple": {"motion_model": ["motion", 0]},
     "ADE_ApplyAnimateDiffModel": {"motion_model": ["motion", 0]},
     "ADE_UseEvolvedSampling": {"m_models": ["motions", 0], "context_options": ["windows", 0]},
+    **{
+        type: {"clip": ["reader", 0], "prompt": "a", "sampling_mode": "on", "sampling_mode.seed": 1, "max_length": 8}
+        for type in ("TextGenerate", "TextGenerateLTX2Prompt")
+    },
     "CreateHookKeyframesFromFloats": {"floats_strength": [1.0, 0.5]},
     "VAELoader": {"vae_name": "vae-ft.safetensors"},
     "Any Switch (rgthree)": {"any_01": giver("IMAGE")},

@@ -36,6 +36,7 @@ from . import (
     values,
     video,
     video_families,
+    writing,
     xlabs,
 )
 from .rule import AnyRule, Made, Rule
@@ -61,6 +62,7 @@ _TOPICS = (
     pack_prompts,
     custom,
     hooks,
+    writing,
     xlabs,
     segs,
     detailers,

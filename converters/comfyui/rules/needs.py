@@ -63,7 +63,6 @@ _FAMILIES: Mapping[str, str] = {
     "shapes of voxels and meshes, which only models make that no package with a free licence has":
         "VoxelToMesh VoxelToMeshBasic SaveGLB Save3DAdvanced",
     "a view of a shape, which ComfyUI's window draws": "Preview3D Preview3DAnimation Preview3DAdvanced Load3D Load3DAnimation",
-    "a language model that writes the text": "TextGenerate TextGenerateLTX2Prompt",
 }  # fmt: skip
 
 _NODES: Mapping[str, str] = {
