@@ -180,6 +180,20 @@ def test_faces_that_no_recogniser_here_reads_have_no_stand_in(tmp_path: Path) ->
         make_session(tmp_path).plan(g, targets=["adapter"])
 
 
+def test_nothing_stands_in_inside_a_model_that_is_there(tmp_path: Path) -> None:
+    g = Workflow()
+    picture = g.add(nodes.solid_image, width=64, height=64)
+    adapter = g.add(nodes.load_ip_adapter, ip_adapter="ip-adapter_sd15")
+    encoder = g.add(nodes.load_image_encoder, image_encoder="clip_vision_h")
+    checkpoint = g.add(nodes.load_checkpoint, model="shapes")
+    steered = g.add(
+        nodes.apply_ip_adapter, model=checkpoint.model, ip_adapter=adapter, image_encoder=encoder, image=picture
+    )
+    drawing(steered, checkpoint.text_encoder, checkpoint.vae, g)
+    with pytest.raises(WorkflowError, match="would work inside a model that is there"):
+        make_session(tmp_path).plan(g)
+
+
 def test_an_upscaler(tmp_path: Path) -> None:
     g = Workflow()
     small = g.add(nodes.solid_image, width=20, height=12)
