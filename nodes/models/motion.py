@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
 
 from graphflow import runtime
 from graphflow.errors import InvalidInputError
 from graphflow.spec.decorator import ModelName, node
-from graphflow.values import Model, NetworkExtension
+from graphflow.spec.spec import FileNeed
+from graphflow.values import LoraPatch, Model, NetworkExtension
 from graphflow.values.network_hooks import MotionModules
 
 __all__ = ["apply_motion_module"]
 
+LoraStrength: TypeAlias = Annotated[float, Field(ge=-10, le=10)]
 
-@node("apply_motion_module", map=True)
+
+def _loras(params: Mapping[str, Any]) -> Iterable[FileNeed]:
+    told = params.get("loras")
+    for name in told if isinstance(told, dict) else ():
+        yield FileNeed("loras", name, "lora")
+
+
+@node("apply_motion_module", map=True, needs=_loras)
 def apply_motion_module(
     model: Annotated[Model, Field(description="the denoising model")],
     motion_module: Annotated[
         str, ModelName("motion_module"), Field(min_length=1, description="AnimateDiff's motion modules")
     ],
     strength: Annotated[float, Field(ge=0, le=2, description="how much they move; 0 leaves single pictures")] = 1.0,
+    loras: Annotated[
+        dict[str, LoraStrength] | None, Field(description='motion LoRAs by name, e.g. {"v2_lora_ZoomIn": 0.8}')
+    ] = None,
     window: Annotated[
         int, Field(ge=0, le=128, description="frames that are seen at once; 0 sees all of them, as far as they go")
     ] = 16,
@@ -46,7 +59,9 @@ def apply_motion_module(
         raise InvalidInputError("windows cannot overlap wholly", where="overlap", advice="set it below window")
     if strength == 0.0:
         return model
-    found = runtime.current().models.find(motion_module, "motion_module", part="adapter")
-    network = NetworkExtension(files=(found,))
+    models = runtime.current().models
+    network = NetworkExtension(files=(models.find(motion_module, "motion_module", part="adapter"),))
+    patches = ((models.find(name, "lora", part=""), share) for name, share in (loras or {}).items())
+    network = network.patched(*(LoraPatch(file=file, strength=share) for file, share in patches))
     hook = MotionModules(network=network, strength=strength, window=window, overlap=overlap, linear=levels == "linear")
     return model.hooked(hook)

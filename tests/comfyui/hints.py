@@ -143,6 +143,9 @@ HINTS: Mapping[str, Mapping[str, Any]] = {
         f"ADE_{name}": {"model_name": "mm_sd_v15_v2.ckpt", "context_options": ["windows", 0]}
         for name in ("AnimateDiffLoaderWithContext", "AnimateDiffLoaderGen1")
     },
+    "ADE_AnimateDiffLoRALoader": {"name": "v2_lora_ZoomIn.ckpt", "strength": 0.5},
+    "ADE_MultivalDynamic": {"float_val": 1.2},
+    "ADE_MultivalDynamicFloatInput": {"float_val": giver("FLOAT")},
     "ADE_LoadAnimateDiffModel": GIVERS["motion"]["inputs"],
     "ADE_ApplyAnimateDiffModelSimple": {"motion_model": ["motion", 0]},
     "ADE_ApplyAnimateDiffModel": {"motion_model": ["motion", 0]},
@@ -151,6 +154,7 @@ HINTS: Mapping[str, Mapping[str, Any]] = {
         type: {"clip": ["reader", 0], "prompt": "a", "sampling_mode": "on", "sampling_mode.seed": 1, "max_length": 8}
         for type in ("TextGenerate", "TextGenerateLTX2Prompt")
     },
+    "QwenImageDiffsynthControlnet": {"mask": None},
     "CreateHookKeyframesFromFloats": {"floats_strength": [1.0, 0.5]},
     "VAELoader": {"vae_name": "vae-ft.safetensors"},
     "Any Switch (rgthree)": {"any_01": giver("IMAGE")},
@@ -353,7 +357,11 @@ BASES: Mapping[str, str] = {
             "IPAdapterUnifiedLoader",
             "IPAdapterUnifiedLoaderCommunity",
             "ADE_AnimateDiffLoaderGen1",
+            "ADE_AnimateDiffLoRALoader",
             "ADE_AnimateDiffLoaderWithContext",
+            "ADE_AnimateDiffSamplingSettings",
+            "ADE_MultivalDynamic",
+            "ADE_MultivalDynamicFloatInput",
             "ADE_AnimateDiffUniformContextOptions",
             "ADE_ApplyAnimateDiffModel",
             "ADE_ApplyAnimateDiffModelSimple",

@@ -130,6 +130,9 @@ def _read(prompt: Prompt, id: str, registry: Registry) -> list[str]:
 
 _LONGEST = 10
 _TAKERS: Mapping[str, tuple[str, str]] = {
+    "motion LoRAs": ("ADE_AnimateDiffLoaderGen1", "motion_lora"),
+    "scale of motion": ("ADE_AnimateDiffLoaderGen1", "scale_multival"),
+    "settings of sampling": ("ADE_AnimateDiffLoaderGen1", "sample_settings"),
     "motion module": ("ADE_ApplyAnimateDiffModelSimple", "motion_model"),
     "motion modules": ("ADE_UseEvolvedSampling", "m_models"),
     "windows of frames": ("ADE_AnimateDiffLoaderGen1", "context_options"),

@@ -14,6 +14,8 @@ from torch import Tensor
 from graphflow import nodes
 from graphflow.errors import InvalidInputError
 from graphflow.values import Conditioning, ConditioningEntry, Latent
+from tests.models.lora_files import pair
+from tests.models.lora_files import write as save_lora
 from tests.models.tiny import sd_parts
 from tests.models.tiny_manager import SD, error, make_manager, model, running
 
@@ -137,3 +139,30 @@ def test_other_noise_levels_and_other_unets(tmp_path: Path) -> None:
         latent = Latent(samples=torch.zeros(FRAMES, 4, 8, 8))
         video = nodes.sample(model=moving, positive=told, latent=latent, steps=2, guidance_scale=1.0)
         assert video.samples.shape == latent.samples.shape
+
+
+@pytest.mark.parametrize("layout", ["authors", "diffusers"])
+def test_motion_loras_change_the_modules(tmp_path: Path, layout: str) -> None:
+    write(tmp_path, "authors")
+    changed = {
+        "up_blocks.0.motion_modules.0.transformer_blocks.0.attn2.to_out.0": 1,
+        "mid_block.motion_modules.0.transformer_blocks.0.attn1.to_q": 2,
+    }
+    state, tensors = adapter().state_dict(), {}
+    for module, seed in changed.items():
+        weight = state[f"{module}.weight"]
+        down, up = pair(*weight.shape, rank=2, seed=seed)
+        name = original(module + ".").removesuffix(".") if layout == "authors" else module
+        head, _, last = name.removesuffix(".0").rpartition(".")
+        for role, tensor in (("down", down), ("up", up)):
+            key = f"{head}.processor.{last}_lora.{role}.weight" if layout == "authors" else f"{name}.lora.{role}.weight"
+            tensors[key] = tensor
+        changed[module] = weight + 0.5 * up @ down  # type: ignore[assignment]
+    save_lora(tmp_path, "zoom", tensors)
+    manager = make_manager(tmp_path)
+    with running(manager) as told:
+        moving = nodes.apply_motion_module(model(manager, SD), "mm", loras={"zoom": 0.5})
+        with moving.hooks[0].network.use() as network:
+            found = network.state_dict()
+            assert all(error(found[f"{module}.weight"], wanted) <= 1e-6 for module, wanted in changed.items())
+    assert not told.notices

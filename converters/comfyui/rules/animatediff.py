@@ -9,10 +9,16 @@ from .rule import AnyRule, Made, Rule
 
 _PACK = "ComfyUI-AnimateDiff-Evolved"
 _MODULE, _MODULES, _WINDOWS = "motion module", "motion modules", "windows of frames"
+_LORAS, _SCALE, _SETTINGS = "motion LoRAs", "scale of motion", "settings of sampling"
 _LINEAR = ("sqrt_linear (AnimateDiff)", "autoselect")
 _OWN = ("use existing",)
-_REFUSED = ("motion_lora", "ad_keyframes", "sample_settings", "per_block", "ad_settings", "motion_model_settings")
+_DISTILLED = ("lcm >> sqrt_linear", "lcm")
+_REFUSED = ("ad_keyframes", "per_block", "ad_settings", "motion_model_settings")
 """Inputs that change what the modules do, and that no native node has."""
+
+
+_BESIDE = ("noise_layers", "iteration_opts", "seed_override", "custom_cfg", "sigma_schedule", "image_inject")
+"""Inputs of the settings of sampling that change it."""
 
 
 def _only_plain(source: Source) -> None:
@@ -23,6 +29,8 @@ def _only_plain(source: Source) -> None:
 
 def _strength(source: Source, name: str) -> Value:
     value = source.get(name)
+    if isinstance(value, Fused) and value.kind == _SCALE:
+        value = value.parts["value"]
     if isinstance(value, Const) and value.value not in (1.0, 1):
         source.remark(f"{name} is a factor on what the motion modules change, not on their attention")
     elif isinstance(value, Fused):
@@ -34,17 +42,31 @@ def _levels(source: Source) -> str:
     told = source.text("beta_schedule", "autoselect")
     if told in _OWN:
         return "model"
+    if told in _DISTILLED:
+        return "lcm"
     if told not in _LINEAR:
         source.remark(f"beta_schedule {told} is taken as the model's own noise levels")
         return "model"
     return "linear"
 
 
-def _applied(builder: Builder, source: Source, module: Value, strength: Value, ids: tuple[str, ...]) -> list[Value]:
+def _loras(source: Source) -> dict[str, float] | None:
+    found = source.fused("motion_lora", _LORAS)
+    return None if found is None else dict(found.parts["loras"])
+
+
+def _applied(
+    builder: Builder, source: Source, module: Value, strength: Value, loras: Any, ids: tuple[str, ...]
+) -> list[Value]:
+    source.fused("sample_settings", _SETTINGS)  # those that change nothing
     windows = source.fused("context_options", _WINDOWS)
+    model, levels = source.get("model"), _levels(source)
+    if levels == "lcm":
+        model = builder.add(source, "set_prediction", {"model": model, "prediction": "lcm"}, suffix="lcm")
+        levels = "linear"
     told = {"window": 0} if windows is None else dict(windows.parts)
     inputs: dict[str, Any] = {
-        "model": source.get("model"), "motion_module": module, "strength": strength, "levels": _levels(source), **told,
+        "model": model, "motion_module": module, "strength": strength, "levels": levels, "loras": loras, **told,
     }  # fmt: skip
     ids = (*ids, *(windows.ids if windows is not None else ()))
     return [builder.add(source, "apply_motion_module", inputs, ids=ids)]
@@ -57,7 +79,7 @@ def _loader(builder: Builder, source: Source) -> list[Value]:
     if source.get("effect_multival") is not None:
         raise RefusedError("its input effect_multival has no native counterpart")
     strength = _strength(source, "motion_scale" if "motion_scale" in source.inputs else "scale_multival")
-    return _applied(builder, source, source.get("model_name"), strength, ())
+    return _applied(builder, source, source.get("model_name"), strength, _loras(source), ())
 
 
 def _loaded(builder: Builder, source: Source) -> list[Value]:
@@ -76,7 +98,7 @@ def _gathered(builder: Builder, source: Source) -> list[Value]:
         raise RefusedError("its input effect_multival has no native counterpart")
     module = source.part("motion_model", _MODULE)
     strength = _strength(source, "scale_multival")
-    return [Fused(_MODULES, {**module.parts, "strength": strength}, (*module.ids, source.id))]
+    return [Fused(_MODULES, {**module.parts, "strength": strength, "loras": _loras(source)}, (*module.ids, source.id))]
 
 
 def _evolved(builder: Builder, source: Source) -> list[Value]:
@@ -85,7 +107,37 @@ def _evolved(builder: Builder, source: Source) -> list[Value]:
     modules = source.fused("m_models", _MODULES)
     if modules is None:
         raise RefusedError("windows over frames without motion modules have no native counterpart")
-    return _applied(builder, source, modules.parts["name"], modules.parts["strength"], modules.ids)
+    parts = modules.parts
+    return _applied(builder, source, parts["name"], parts["strength"], parts["loras"], modules.ids)
+
+
+def _lora(builder: Builder, source: Source) -> list[Value]:
+    """ADE_AnimateDiffLoRALoader."""
+    before = source.fused("prev_motion_lora", _LORAS)
+    if source.get("lora_name") is None and source.get("name") is None:
+        raise RefusedError("it names no LoRA")
+    name = source.text("name") or source.text("lora_name")
+    loras = {**({} if before is None else before.parts["loras"]), name: source.number("strength", 1.0)}
+    return [Fused(_LORAS, {"loras": loras}, (*(before.ids if before is not None else ()), source.id))]
+
+
+def _scale(builder: Builder, source: Source) -> list[Value]:
+    """ADE_MultivalDynamic: a number; masks and numbers for single frames are left."""
+    if source.get("mask_optional") is not None:
+        raise RefusedError("its input mask_optional has no native counterpart")
+    return [Fused(_SCALE, {"value": source.get("float_val", 1.0)}, (source.id,))]
+
+
+def _settings(builder: Builder, source: Source) -> list[Value]:
+    """ADE_AnimateDiffSamplingSettings, as far as they change nothing."""
+    usual = {"noise_type": "default", "seed_gen": "comfy", "batch_offset": "0", "seed_offset": "0"}
+    other = [name for name, value in usual.items() if source.text(name, value) != value]
+    other += [name for name in _BESIDE if source.get(name) is not None]
+    if source.flag("adapt_denoise_steps"):
+        other.append("adapt_denoise_steps")
+    if other:
+        raise RefusedError(f"its {', '.join(other)} has no native counterpart")
+    return [Fused(_SETTINGS, {}, (source.id,))]
 
 
 def _windows(builder: Builder, source: Source) -> list[Value]:
@@ -112,7 +164,7 @@ def _windows(builder: Builder, source: Source) -> list[Value]:
     return [Fused(_WINDOWS, {"window": length, "overlap": source.get("context_overlap", 4)}, (source.id,))]
 
 
-_APPLIES = ("apply_motion_module",)
+_APPLIES = ("apply_motion_module", "set_prediction")
 RULES: tuple[AnyRule, ...] = (
     *(Made(type, _APPLIES, _loader, says="apply_motion_module", pack=_PACK) for type in ("ADE_AnimateDiffLoaderWithContext", "ADE_AnimateDiffLoaderGen1")),
     Made("ADE_UseEvolvedSampling", _APPLIES, _evolved, says="apply_motion_module", pack=_PACK),
@@ -125,6 +177,9 @@ RULES: tuple[AnyRule, ...] = (
             "ADE_AnimateDiffUniformContextOptions",
         )
     ),
+    Made("ADE_AnimateDiffLoRALoader", (), _lora, says="loras of apply_motion_module", pack=_PACK),
+    *(Made(type, (), _scale, says="strength of apply_motion_module", pack=_PACK) for type in ("ADE_MultivalDynamic", "ADE_MultivalDynamicFloatInput")),
+    Made("ADE_AnimateDiffSamplingSettings", (), _settings, says="nothing, where they are as they come", pack=_PACK),
     Rule("ADE_EmptyLatentImageLarge", "empty_latent", "width height batch_size", pack=_PACK, back=False),
 )  # fmt: skip
 """By ComfyUI type."""

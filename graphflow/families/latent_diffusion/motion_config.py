@@ -54,6 +54,15 @@ def infer_motion(shapes: Shapes, where: str) -> Inferred:
     return Inferred(MOTION, _VARIANTS.get(len(widths), ""), facts, heads)
 
 
+def motion_original(name: str) -> str:
+    """What the authors call a tensor of the class; of the positions, those of the first attention."""
+    head, mark, rest = name.partition(MOTION_MARK)
+    number, _, leaf = rest.partition(".")
+    for old, new in _RENAMED.items():
+        leaf = leaf.replace(f".{new}", f".{old}")
+    return f"{head}{mark}{number}.temporal_transformer.{leaf}"
+
+
 def motion_places(key: str) -> Iterator[str]:
     """The tensor of the class that a tensor of a file makes."""
     match = _MODULE.fullmatch(key)

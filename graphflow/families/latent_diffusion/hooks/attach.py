@@ -113,7 +113,10 @@ def _(hook: Hypernetwork, loaded: UNetModel) -> Iterator[None]:
 @contextmanager
 def _(hook: MotionModules, loaded: UNetModel) -> Iterator[None]:
     if hook.linear:
-        loaded.model_sampling = ModelSampling.stable_diffusion(loaded.model_sampling.prediction, linear=True)
+        prediction = loaded.model_sampling.prediction
+        distilled = prediction == "lcm"
+        levels = ModelSampling.stable_diffusion("epsilon" if distilled else prediction, linear=True)
+        loaded.model_sampling = levels.distilled() if distilled else levels
     with hook.network.use() as network, moving(loaded, network, hook):
         yield
 
