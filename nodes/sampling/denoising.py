@@ -71,7 +71,8 @@ def run_sampling(
         require_finite(denoised, f"the latent at step {index + 1} of {total}", NAN_ADVICE)
         current.report(index + 1, total, None if preview is None else preview(denoised))
 
-    told = [entry for side in sides.values() for entry in side.entries if isinstance(entry, ConditioningEntry)]
+    every = (*loaded.further_sides.values(), *sides.values())
+    told = [entry for side in every for entry in side.entries if isinstance(entry, ConditioningEntry)]
     request = Request(
         denoiser=loaded,
         family=model.family,

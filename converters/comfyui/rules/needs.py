@@ -44,7 +44,6 @@ _FAMILIES: Mapping[str, str] = {
     "Marigold 2": "ConditioningLoader MarigoldV2PostProcess",
     "the PiD upscaler": "PiDConditioning",
     "SeedVR2": "SeedVR2Conditioning SeedVR2Preprocess SeedVR2PostProcessing",
-    "Stable Video Diffusion (run_pipeline runs it whole)": "ImageOnlyCheckpointSave",
     "Wan's later variants (InfiniteTalk, SCAIL, Animate 2, Dancer, Move, Bernini)":
         "WanInfiniteTalkToVideo WanSCAILToVideo WanAnimate2ToVideo WanAnimate2Cache WanDancerVideo"
         " WanDancerEncodeAudio WanDancerPadKeyframesList WanMoveTrackToVideo WanMoveConcatTrack BerniniConditioning",
@@ -67,6 +66,7 @@ _FAMILIES: Mapping[str, str] = {
 
 _NODES: Mapping[str, str] = {
     "a reader of video files": "VHS_LoadVideo",
+    "a writer of Stable Video Diffusion's checkpoints": "ImageOnlyCheckpointSave",
     "PhotoMaker's encoder of faces": "PhotoMakerLoader PhotoMakerEncode",
     "a schedule from tables that were published without a free licence": "GITSScheduler OptimalStepsScheduler",
     "guidance whose formula stands nowhere but in ComfyUI's own code, which is under the GPL": "Mahiro",
