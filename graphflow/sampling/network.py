@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -50,7 +50,7 @@ class Denoiser(Protocol):
     further_sides: dict[str, Conditioning]
     variations: dict[str, Any]
     make_mask_schedule: MakeMaskSchedule | None
-    spans_batch: ClassVar[bool] = False
+    spans_batch: bool = False
     states: Sequence[Remembering] = ()
 
     @property

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from . import (
     adapters,
+    animatediff,
     backgrounds,
     bundles,
     conditioning,
@@ -17,6 +18,7 @@ from . import (
     efficiency,
     essentials,
     families,
+    hooks,
     images,
     impact,
     impact_values,
@@ -34,6 +36,7 @@ from . import (
     values,
     video,
     video_families,
+    writing,
     xlabs,
 )
 from .rule import AnyRule, Made, Rule
@@ -48,6 +51,7 @@ _TOPICS = (
     masks,
     control,
     adapters,
+    animatediff,
     values,
     families,
     video,
@@ -57,6 +61,8 @@ _TOPICS = (
     pack_values,
     pack_prompts,
     custom,
+    hooks,
+    writing,
     xlabs,
     segs,
     detailers,
