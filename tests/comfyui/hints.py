@@ -126,9 +126,12 @@ GIVERS: Prompt = {
     "remover": node("RemBGSession+", model="u2net", providers="CPU"),
     "latents": node("LatentUpscaleModelLoader", model_name="larger.safetensors"),
     "camera": node("WanCameraEmbedding", camera_pose="Static", width=EDGE, height=EDGE, length=81),
+    "box": node("LayerUtility: CropByMask V2", image=giver("IMAGE"), mask=giver("MASK")),
     "has": node("StringContains", string=giver("STRING"), substring="a", case_sensitive=True),
 }
 
+_NUNCHAKU = ("Flux", "QwenImage", "ZImage")
+_EFFECTS = ("DropShadow", "InnerShadow", "OuterGlow", "InnerGlow", "Stroke", "ColorOverlay", "GradientOverlay")
 _STACKED = {"switch_1": "On", "lora_name_1": "a.safetensors", "model_weight_1": 1.0, "clip_weight_1": 1.0}
 _WHOLE = {"positive": "a", "negative": "", "ckpt_name": "shapes"}
 HINTS: Mapping[str, Mapping[str, Any]] = {
@@ -305,6 +308,31 @@ HINTS: Mapping[str, Mapping[str, Any]] = {
     "LoadFluxIPAdapter": GIVERS["xadapter"]["inputs"],
     "ApplyFluxIPAdapter": {"ip_adapter_flux": ["xadapter", 0], "ip_scale": 0.5},
     "ApplyAdvancedFluxIPAdapter": {"ip_adapter_flux": ["xadapter", 0]},
+    "NunchakuFluxDiTLoader": {"model_path": "shapes"},
+    "NunchakuQwenImageDiTLoader": {"model_name": "shapes"},
+    "NunchakuZImageDiTLoader": {"model_name": "shapes"},
+    "NunchakuSDXLDiTLoader": {"model_name": "shapes"},
+    **{
+        f"NunchakuTextEncoderLoader{version}": {
+            "text_encoder1": "clip_l.safetensors",
+            "text_encoder2": "t5xxl_fp16.safetensors",
+        }
+        for version in ("", "V2")
+    },
+    **{f"Nunchaku{family}LoraLoader": {"lora_name": "shapes-outline", "lora_strength": 0.5} for family in _NUNCHAKU},
+    **{f"Nunchaku{family}LoraStack": {"lora_count": 1, "lora_name_1": "shapes-outline"} for family in _NUNCHAKU},
+    **{
+        f"LayerStyle: {name}{version}": {"layer_mask": giver("MASK"), "blur": 2, "glow_range": 4, "brightness": 2}
+        for name in _EFFECTS
+        for version in ("", " V2")
+    },
+    **{f"LayerUtility: CropByMask{version}": {"mask": giver("MASK"), "crop_box": None} for version in (" V2", " V3")},
+    "LayerUtility: CropByMask": {"mask_for_crop": giver("MASK"), "crop_box": None},
+    "LayerUtility: RestoreCropBox": {"crop_box": ["box", 2]},
+    "LayerUtility: ImageHub": {"image1": giver("IMAGE")},
+    "LayerUtility: ImageScaleRestore V2": {"scale_by": "longest", "scale_by_length": 32},
+    "LayerFilter: GaussianBlur": {"blur": 2},
+    "LayerFilter: GaussianBlurV2": {"blur": 1.5},
 }
 """What a type wants beyond what its interface says; None takes an input away."""
 BASES: Mapping[str, str] = {

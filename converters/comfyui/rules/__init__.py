@@ -21,10 +21,12 @@ from . import (
     impact,
     impact_values,
     latents,
+    layers,
     layerstyle,
     loaders,
     masks,
     model_changes,
+    nunchaku,
     pack_images,
     pack_prompts,
     pack_values,
@@ -69,6 +71,8 @@ _TOPICS = (
     res4lyf,
     essentials,
     layerstyle,
+    layers,
+    nunchaku,
 )
 
 
