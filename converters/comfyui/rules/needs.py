@@ -65,7 +65,6 @@ _FAMILIES: Mapping[str, str] = {
 }  # fmt: skip
 
 _NODES: Mapping[str, str] = {
-    "a reader of video files": "VHS_LoadVideo",
     "LoRAs that act for some prompts or steps only (hooks)":
         "CreateHookKeyframe CreateHookKeyframesFromFloats CreateHookKeyframesInterpolated CreateHookLora"
         " CreateHookLoraModelOnly CreateHookModelAsLora CreateHookModelAsLoraModelOnly CombineHooks2 CombineHooks4"
