@@ -54,9 +54,10 @@ def place_image(
     u, v = across * cos - down * sin, across * sin + down * cos
     grid = torch.stack([u / columns * 2, v / rows * 2], dim=-1)[None].to(color)
     grid = grid.expand(count, -1, -1, -1)
-    where = {"mode": "bilinear", "align_corners": False}
-    color = grid_sample(cycled(color, count), grid, padding_mode="border", **where)
-    cover = grid_sample(cycled(cover, count), grid, padding_mode="zeros", **where)
+    color = grid_sample(
+        cycled(color, count), grid, padding_mode="border", align_corners=False
+    )
+    cover = grid_sample(cycled(cover, count), grid, align_corners=False)
     inside = (grid.abs() <= 1).all(-1)[:, None]
     placed = torch.where(inside, color.clamp(0, 1), destination[:, :3])
     cover = torch.where(inside, cover, torch.zeros_like(cover))[:, 0].clamp(0, 1)

@@ -255,6 +255,14 @@ def _sharpened(builder: Builder, source: Source) -> list[Value]:
     return [builder.add(source, "sharpen_image", {"images": image, "radius": 1, "strength": strength})]
 
 
+def _grained(builder: Builder, source: Source) -> list[Value]:
+    """FastFilmGrain: Gaussian noise on every channel."""
+    source.used |= {"saturation_mix", "batch_size"}
+    source.remark("the grain is drawn from seed 0, as coloured noise")
+    strength = max(0.0, min(1.0, source.number("grain_intensity", 0.04)))
+    return [builder.add(source, "add_image_noise", {"images": source.get("images"), "seed": 0, "strength": strength})]
+
+
 def _model(builder: Builder, source: Source) -> list[Value]:
     """DiffusionModelLoaderKJ: what it says of memory and kernels changes no picture."""
     source.used |= {"weight_dtype", "compute_dtype", "patch_cublaslinear", "sage_attention", "enable_fp16_accumulation"}
@@ -301,6 +309,7 @@ RULES: tuple[AnyRule, ...] = (
     Made("ImageSharpenKJ", ("sharpen_image",), _sharpened, says="sharpen_image", pack=_PACK),
     Made("FastLaplacianSharpen", ("sharpen_image",), _sharpened, says="sharpen_image", pack="ComfyUI-VrgameDevGirl"),
     Made("FastUnsharpSharpen", ("sharpen_image",), _sharpened, says="sharpen_image", pack="ComfyUI-VrgameDevGirl"),
+    Made("FastFilmGrain", ("add_image_noise",), _grained, says="add_image_noise", pack="ComfyUI-VrgameDevGirl"),
     Made("DiffusionModelLoaderKJ", ("load_diffusion_model",), _model, says="load_diffusion_model", pack=_PACK),
     Made("LazySwitchKJ", ("switch",), _lazy, says="switch", pack=_PACK),
     Rule("FloatToMask", "solid_mask", "input_values:value width height", ignored="num_frames", pack=_PACK, back=False),

@@ -260,8 +260,8 @@ def _channel(builder: Builder, source: Source) -> list[Value]:
         raise RefusedError(f"its channel {name} has no native counterpart")
     if name == "L(LAB)":
         source.remark("brightness is taken for lightness (L of LAB)")
-    points = (source.number("black_point", 0), source.number("white_point", 255), source.number("gray_point", 1.0))
-    if points != (0, 255, 1):
+    standard = {"black_point": 0.0, "white_point": 255.0, "gray_point": 1.0}
+    if any(source.number(point, value) != value for point, value in standard.items()):
         raise RefusedError("its points of black, white and grey have no native counterpart")
     turned = source.flag("invert_output_mask", False)
     inputs = {"images": source.get("image"), "channel": channels[name]}

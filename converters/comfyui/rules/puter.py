@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
-from ..building import Builder, RefusedError, Source, Value
+from ..building import Builder, Const, Ref, RefusedError, Source, Value
 from .rule import AnyRule, Made
 from .values import expression
 
@@ -76,7 +76,8 @@ def _pieces(node: ast.expr) -> list[str | ast.expr]:
 
 
 def _text(builder: Builder, source: Source, node: ast.expr, values: Mapping[str, Value], suffix: str) -> Value:
-    template, given = "", {}
+    template = ""
+    given: dict[str, Value] = {}
     for piece in _pieces(node):
         if isinstance(piece, str):
             template += piece.replace("{", "{{").replace("}", "}}")
@@ -84,7 +85,8 @@ def _text(builder: Builder, source: Source, node: ast.expr, values: Mapping[str,
         if isinstance(piece, ast.Name) and piece.id in values:
             value: Value = values[piece.id]
         else:
-            value = _number(builder, source, piece, values)[0]
+            real, whole, _ = _number(builder, source, piece, values)
+            value = whole if _is_whole(builder, piece, values) else real
         letter = next((name for name, known in given.items() if known == value), None)
         if letter is None:
             if len(given) == 4:
@@ -93,6 +95,33 @@ def _text(builder: Builder, source: Source, node: ast.expr, values: Mapping[str,
             given[letter] = value
         template += f"{{{letter}}}"
     return builder.add(source, "text_format", {"template": template, **given}, suffix=suffix)
+
+
+def _is_whole(builder: Builder, node: ast.expr, values: Mapping[str, Value]) -> bool:
+    """Say whether Python gives a whole number, which a text shows without decimals."""
+    if isinstance(node, ast.Constant):
+        return isinstance(node.value, int)
+    if isinstance(node, ast.Name):
+        value = values.get(node.id)
+        return (
+            isinstance(value.value, int)
+            if isinstance(value, Const)
+            else isinstance(value, Ref) and builder.type_of(value).name == "int"
+        )
+    if isinstance(node, ast.BinOp):
+        return not isinstance(node.op, ast.Div | ast.Pow) and all(
+            _is_whole(builder, side, values) for side in (node.left, node.right)
+        )
+    if isinstance(node, ast.UnaryOp):
+        return _is_whole(builder, node.operand, values)
+    if isinstance(node, ast.IfExp):
+        return all(_is_whole(builder, side, values) for side in (node.body, node.orelse))
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        own = node.func.id in ("int", "floor", "ceil") or (node.func.id == "round" and len(node.args) == 1)
+        return own or (
+            node.func.id in ("min", "max", "abs") and all(_is_whole(builder, part, values) for part in node.args)
+        )
+    return False
 
 
 def _number(builder: Builder, source: Source, node: ast.expr, values: Mapping[str, Value]) -> list[Value]:
