@@ -12,6 +12,7 @@ from graphlib import TopologicalSorter
 from types import MappingProxyType
 from typing import Any
 
+from graphflow import runtime
 from graphflow.basics.jsontools import digest
 from graphflow.basics.measures import count
 from graphflow.errors import CancelledError, StaleTapeError, is_out_of_memory
@@ -142,9 +143,12 @@ def _calling(spec: NodeSpec, merging: Merging) -> Callable[..., tuple[Any, ...]]
             index, _, input = name.partition(".")
             calls.setdefault(index, {})[input] = value
         found = _tried(merging.function, list(calls.values()))
-        if isinstance(found, Exception):
-            return tuple(_tried(lambda given: spec.function(**given), given) for given in calls.values())
-        return tuple(found)
+        if not isinstance(found, Exception):
+            return tuple(found)
+        singles = tuple(_tried(lambda given: spec.function(**given), given) for given in calls.values())
+        if not any(isinstance(single, Exception) for single in singles):  # else that error is told
+            runtime.current().notice(f"{len(singles)} variants run singly, because together they fail: {found}")
+        return singles
 
     return call
 

@@ -32,6 +32,7 @@ class Denoiser(Protocol):
         variations: Named changes of the network, for guidance that compares with a weakened one.
         make_mask_schedule: How a noise mask changes over the run; None has it stay the same.
         spans_batch: Whether its answer to an item depends on the others, as where they are the frames of a video.
+        states: What evaluations change beside their answers, e.g. generators; a run that goes on sets it back.
     """
 
     model_sampling: ModelSampling
@@ -42,11 +43,7 @@ class Denoiser(Protocol):
     variations: dict[str, Any]
     make_mask_schedule: MakeMaskSchedule | None
     spans_batch: ClassVar[bool] = False
-
-    @property
-    def states(self) -> Sequence[Remembering]:
-        """What evaluations change beside their answers, e.g. generators; a run that goes on sets it back."""
-        return ()
+    states: Sequence[Remembering] = ()
 
     @property
     def text_width(self) -> int | None:

@@ -28,6 +28,8 @@ def several(calls: Sequence[Mapping[str, Any]]) -> list[float]:
     CALLS.append(seeds)
     if 13 in seeds:
         raise InvalidInputError("13 brings bad luck")
+    if 17 in seeds:
+        raise InvalidInputError("17 has to be alone")
     return [call["model"] * 1000 + call["seed"] for call in calls]
 
 
@@ -96,6 +98,14 @@ def test_what_fails_in_a_batch_leaves_the_others(tmp_path: Path) -> None:
     assert failed.values == {"draw.seed": 13} and "bad luck" in str(failed.error) and "'draw'" in str(failed.error)
 
 
+def test_what_fails_only_in_a_batch_is_told(tmp_path: Path) -> None:
+    seen: list[Event] = []
+    given: dict[str, Any] = {"session": session(tmp_path), "batch": 8, "out": tmp_path / "out", "sink": seen.append}
+    assert numbers(sweep(graph(), {"draw.seed": [15, 17]}, **given)) == [1015.0, 1017.0]
+    (notice,) = (event.message for event in seen if isinstance(event, Notice))
+    assert notice == "2 variants run singly, because together they fail: 17 has to be alone"
+
+
 def test_never_where_a_sampler_looks_at_the_whole_batch(tmp_path: Path) -> None:
     axes = [make_axis("seed", "1..4", place="")]
     vary = {"width": 64, "height": 64}
@@ -146,6 +156,7 @@ def test_merged_latents_are_those_of_single_calls(
         together = sweep(g, vary, session=here, out=tmp_path, batch="auto", sink=seen.append)
         single = sweep(g, vary, session=here, out=tmp_path)
     assert sum(isinstance(event, NodeStarted) and event.node == "sample~batch" for event in seen) == batches
+    assert any(isinstance(event, Notice) for event in seen) == (not batches)
     for one, other in zip(single.variants, together.variants, strict=True):
         found, expected = (variant.outputs["latent"].samples for variant in (other, one))
         assert float((found - expected).abs().max()) <= 2e-5 * float(expected.abs().max())

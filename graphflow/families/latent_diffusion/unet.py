@@ -27,6 +27,7 @@ from graphflow.pixels.batches import cycled
 from graphflow.pixels.resampling import resize_bilinear
 from graphflow.sampling.guidance import POSITIVE, Modifier
 from graphflow.sampling.loop import MakeMaskSchedule
+from graphflow.sampling.network import Denoiser
 from graphflow.sampling.prediction import ModelSampling
 from graphflow.sampling.regions import CONCAT, CONTROL_EMBEDDING, CONTROL_POOLED, HOLE, PICTURE, resize_mask
 from graphflow.sampling.resuming import Remembering
@@ -37,7 +38,7 @@ Variation = Callable[["UNetModel"], AbstractContextManager[None]]
 
 
 @dataclass(kw_only=True, eq=False)
-class UNetModel:
+class UNetModel(Denoiser):
     """What `Model.use()` gives. It may be changed until the block ends: nobody else sees this object.
 
     Attributes:
