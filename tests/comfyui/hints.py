@@ -131,6 +131,7 @@ GIVERS: Prompt = {
     "clip": node("VHS_LoadVideo", video="in.png"),
     "cutout": node("ImageCropByMaskAndResize", image=giver("IMAGE"), mask=giver("MASK"), base_resolution=32),
     "bounds": node("Bounded Image Crop with Mask", image=giver("IMAGE"), mask=giver("MASK"), padding_left=2),
+    "birefnet": node("LayerMask: LoadBiRefNetModelV2", version="BiRefNet-General"),
     "has": node("StringContains", string=giver("STRING"), substring="a", case_sensitive=True),
 }
 
@@ -441,6 +442,17 @@ HINTS: Mapping[str, Mapping[str, Any]] = {
     **{f"{name}|pysssss": {"any": giver("IMAGE")} for name in ("PlaySound", "SystemNotification")},
     "LayerUtility: AnyRerouter": {"any": giver("IMAGE")},
     "CR Split String": {"text": "a,b"},
+    "LayerMask: BiRefNetUltraV2": {"birefnet_model": ["birefnet", 0]},
+    "LayerMask: LoadBiRefNetModelV2": {"version": "BiRefNet-General"},
+    **{
+        f"LayerMask: SegmentAnythingUltra{version}": {
+            "prompt": "a",
+            "sam_model": "sam_vit_b (375MB)",
+            "grounding_dino_model": "GroundingDINO_SwinT_OGC (694MB)",
+        }
+        for version in ("", " V2")
+    },
+    **{f"LayerUtility: ImageMaskScaleAs{version}": {"scale_as": giver("MASK")} for version in ("", "V2")},
     **{
         type: {"images": giver("IMAGE"), "filename_prefix": "a"}
         for type in ("SaveImageKJ", "SaveImage|pysssss", "ETN_KritaOutput")

@@ -252,6 +252,37 @@ def _scaled(builder: Builder, source: Source) -> list[Value]:
     return [made, marked, Fused("size of a picture", noted, (source.id,)), edges["width"], edges["height"]]
 
 
+def _scaled_as(builder: Builder, source: Source) -> list[Value]:
+    """ImageMaskScaleAs: the size of another picture, or mask."""
+    other, image, mask = source.get("scale_as"), source.get("image"), source.get("mask")
+    if isinstance(other, Ref) and builder.type_of(other).name == "mask":
+        other = builder.add(source, "mask_to_image", {"mask": other}, suffix="as")
+    whole = builder.add(source, "image_size", {"images": other}, suffix="wanted")
+    edges = {edge: builder.ref(whole.node, edge) for edge in ("width", "height")}
+    method, fit = source.text("method", "lanczos"), source.text("fit", "letterbox")
+    if fit not in _FITS:
+        raise RefusedError(f"its way to fit {fit} has no native counterpart")
+    native = "resize_and_pad" if fit == "letterbox" else "resize"
+    inputs: dict[str, Any] = {
+        **edges,
+        "method": _METHODS.get(method, method),
+        **({"crop": "center"} if fit == "crop" else {}),
+    }
+    color = {"color": source.text("background_color", "#000000").lower()} if fit == "letterbox" else {}
+    made = marked = None
+    if image is not None:
+        made = builder.add(source, native, {"images": image, **inputs, **color})
+    if mask is not None:
+        picture = builder.add(source, "mask_to_image", {"mask": mask}, suffix="mask-picture")
+        scaled = builder.add(source, native, {"images": picture, **inputs}, suffix="mask-size")
+        marked = builder.add(source, "mask_from_image", {"images": scaled, "channel": "red"}, suffix="mask")
+    if image is None and mask is None:
+        raise RefusedError("neither a picture nor a mask is linked")
+    before = builder.add(source, "image_size", {"images": image if image is not None else picture}, suffix="before")
+    noted = {edge: builder.ref(before.node, edge) for edge in ("width", "height")}
+    return [made, marked, Fused("size of a picture", noted, (source.id,)), edges["width"], edges["height"]]
+
+
 def _channel(builder: Builder, source: Source) -> list[Value]:
     """ImageToMask: one channel, as it is."""
     channels = {"R(RGB)": "red", "G(RGB)": "green", "B(RGB)": "blue", "alpha": "alpha", "Y(YUV)": "brightness", "L(LAB)": "brightness"}  # fmt: skip
@@ -339,6 +370,11 @@ RULES: tuple[AnyRule, ...] = (
         Made(f"LayerUtility: ImageScaleRestore{version}", ("image_size", "expression", "resize", "resize_mask"), _scaled,
              says="resize, and resize_mask", pack=_PACK)
         for version in ("", " V2")
+    ),
+    *(
+        Made(f"LayerUtility: ImageMaskScaleAs{version}", ("image_size", "resize", "resize_and_pad", "mask_to_image", "mask_from_image"), _scaled_as,
+             says="resize or resize_and_pad, of the picture and of its mask", pack=_PACK)
+        for version in ("", "V2")
     ),
     Made("LayerMask: ImageToMask", ("mask_from_image", "invert_mask"), _channel, says="mask_from_image", pack=_PACK),
     Made("LayerUtility: BatchSelector", ("pick_images", "mask_to_image", "mask_from_image"), _selected, says="pick_images", pack=_PACK),
