@@ -442,6 +442,16 @@ HINTS: Mapping[str, Mapping[str, Any]] = {
     **{f"{name}|pysssss": {"any": giver("IMAGE")} for name in ("PlaySound", "SystemNotification")},
     "LayerUtility: AnyRerouter": {"any": giver("IMAGE")},
     "CR Split String": {"text": "a,b"},
+    "DPRandomGenerator": {"text": "a {b|c}", "seed": 1},
+    "ConditioningCombineMultiple+": {"conditioning_1": giver("CONDITIONING")},
+    "If ANY return A else B-🔬": {"ANY": ["has", 0], "IF_TRUE": giver("IMAGE"), "IF_FALSE": giver("IMAGE")},
+    "AV_ControlNetPreprocessor": {"preprocessor": "none", "image": giver("IMAGE")},
+    **{
+        f"AV_ControlNet{kind}": {"control_net_name": "shapes-edges", "control_net_override": None}
+        for kind in ("Loader", "EfficientLoader")
+    },
+    "ImageColorMatch+": {"reference": giver("IMAGE"), "reference_mask": None},
+    **{f"{kind}-🔬": {"Value": value} for kind, value in (("Int", 1), ("Float", 0.5), ("Bool", True), ("String", "a"))},
     "LayerMask: BiRefNetUltraV2": {"birefnet_model": ["birefnet", 0]},
     "LayerMask: LoadBiRefNetModelV2": {"version": "BiRefNet-General"},
     **{

@@ -8,7 +8,6 @@ from . import (
     adapters,
     backgrounds,
     bundles,
-    comfyroll,
     conditioning,
     control,
     custom,
@@ -37,6 +36,7 @@ from . import (
     res4lyf,
     sampling,
     segs,
+    small_packs,
     values,
     vhs,
     video,
@@ -83,7 +83,7 @@ _TOPICS = (
     was,
     vhs,
     easyuse,
-    comfyroll,
+    small_packs,
     puter,
 )
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..building import Builder, Const, Lost, Ref, RefusedError, Source, Value
 from .common import BATCH_NOISE, PREFIX
+from .control import by_name
 from .images import sized
 from .pack_prompts import with_loras
 from .rule import AnyRule, Made, Make, Rule
@@ -18,6 +19,7 @@ _CR, _MATH, _CRYSTOOLS, _INSPIRE = (
     "ComfyUI-Crystools",
     "ComfyUI-Inspire-Pack",
 )
+_ESSENTIALS = "ComfyUI_essentials"
 _PYSSSSS, _TOOLING, _RGTHREE, _ART = (
     "ComfyUI-Custom-Scripts",
     "comfyui-tooling-nodes",
@@ -298,6 +300,114 @@ def _ratio(builder: Builder, source: Source) -> list[Value]:
     ]
 
 
+def _flux_size(builder: Builder, source: Source) -> list[Value]:
+    """FluxResolutionNode: a size of a shape and an area."""
+    ratio = (
+        source.text("custom_aspect_ratio", "1:1")
+        if source.flag("custom_ratio")
+        else source.text("aspect_ratio", "1:1").partition(" ")[0]
+    )
+    source.used |= {"aspect_ratio", "custom_aspect_ratio"}
+    source.remark("edges are rounded as the native node does it")
+    told = {
+        "ratio": ratio,
+        "megapixels": source.number("megapixel", 1.0),
+        "multiple_of": int(source.number("divisible_by", 64)),
+    }
+    made = builder.add(source, "aspect_ratio_size", told)
+    return [made, builder.ref(made.node, "height"), None, None]
+
+
+def _drawn(builder: Builder, source: Source) -> list[Value]:
+    """DPRandomGenerator: choices are drawn when the file is imported; wildcards stay."""
+    source.used |= {"seed", "autorefresh"}
+    text = source.get("text", "")
+    if not isinstance(text, Const) or re.search(r"__[^_\s]+__|\$\$|\{", str(text.value)):
+        source.remark("wildcards and choices of several options in it stay as they are")
+    made = builder.add(source, "text_value", {"text": text})
+    literal = builder.nodes[made.node].params.get("text")
+    return [made if literal is None else Ref(made.node, made.output, literal)]
+
+
+def _told_until(builder: Builder, source: Source) -> list[Value]:
+    """SD3NegativeConditioning+: what is said at first, then nothing."""
+    told, end = source.get("conditioning"), source.number("end", 0.1)
+    nothing = builder.add(source, "zero_out_conditioning", {"conditioning": told}, suffix="nothing")
+    first, last = (
+        builder.add(
+            source, "set_conditioning_range", {"conditioning": what, "start": start, "end": stop}, suffix=suffix
+        )
+        for what, start, stop, suffix in ((told, 0.0, end, "first"), (nothing, end, 1.0, "last"))
+    )
+    return [builder.add(source, "combine_conditioning", {"conditioning": [last, first]})]
+
+
+def _told_together(builder: Builder, source: Source) -> list[Value]:
+    """ConditioningCombineMultiple+."""
+    told = [value for name in source.numbered("conditioning_") if (value := source.get(name)) is not None]
+    if not told:
+        raise RefusedError("nothing is linked to it")
+    return [builder.add(source, "combine_conditioning", {"conditioning": told})]
+
+
+def _colors(builder: Builder, source: Source) -> list[Value]:
+    """ImageColorMatch+: the colours of another picture."""
+    source.used |= {"color_space", "device", "batch_size", "reference_mask"}
+    if source.get("reference_mask") is not None:
+        raise RefusedError("its input reference_mask has no native counterpart")
+    source.remark("colours are matched by mean and spread in YCbCr, whatever its color_space says")
+    inputs = {
+        "images": source.get("image"),
+        "reference": source.get("reference"),
+        "strength": source.get("factor", 1.0),
+    }
+    return [builder.add(source, "match_colors", inputs)]
+
+
+def _compared(builder: Builder, source: Source) -> list[Value]:
+    """Compare-🔬: two values."""
+    text = source.text("comparison", "a == b")
+    if not re.fullmatch(r"a (==|!=|<|>|<=|>=) b", text):
+        raise RefusedError(f"its comparison {text} has no native counterpart")
+    return [expression(builder, source, text, {"a": source.get("a", 0), "b": source.get("b", 0)})[2]]
+
+
+def _preprocessed(builder: Builder, source: Source) -> list[Value]:
+    """AV_ControlNetPreprocessor: the preprocessor that it names."""
+    source.used.add("sd_version")
+    return by_name(builder, source, source.text("preprocessor", "none"))
+
+
+def _controlled(builder: Builder, source: Source) -> list[Value]:
+    """AV_ControlNetEfficientLoader: a ControlNet with its picture, on both sides."""
+    net, image = source.get("control_net_override"), source.get("image")
+    if net is None:
+        net = builder.add(source, "load_control_net", {"control_net": source.get("control_net_name")}, suffix="net")
+    source.used |= {"control_net_name", "sd_version", "timestep_keyframe"}
+    if source.text("preprocessor", "None").lower() != "none":
+        (image,) = by_name(builder, source, source.text("preprocessor"))
+    source.used.add("resolution")
+    inputs = {
+        "positive": source.get("positive"),
+        "negative": source.get("negative"),
+        "control_net": net,
+        "image": image,
+        "strength": source.get("strength", 1.0),
+    }
+    more = {"start": source.get("start_percent", 0.0), "end": source.get("end_percent", 1.0)}
+    made = builder.add(source, "apply_control_net", {**inputs, **more})
+    return [made, builder.ref(made.node, "negative")]
+
+
+def _loaded_net(builder: Builder, source: Source) -> list[Value]:
+    """AV_ControlNetLoader."""
+    net = source.get("control_net_override")
+    source.used |= {"control_net_name", "timestep_keyframe"}
+    return [
+        builder.add(source, "load_control_net", {"control_net": source.get("control_net_name")}) if net is None else net
+    ]
+
+
 _BINARY = tuple(
     f"CM_{kind}{what}" for kind in ("Int", "Float", "Number") for what in ("BinaryOperation", "UnaryOperation")
 )
@@ -366,6 +476,22 @@ RULES: tuple[AnyRule, ...] = (
     Made("ETN_ApplyMaskToImage", ("invert_mask", "join_alpha"), _transparent, says="join_alpha", pack=_TOOLING),
     Made("ETN_Parameter", ("int_value", "float_value", "bool_value", "text_value"), _parameter, says="a value node of its default, which becomes an input", pack=_TOOLING),
     Rule("ETN_KritaOutput", "save_image", "images", fixed={"rounding": "truncate"}, ignored="format", pack=_TOOLING, back=False),
+    Made("AV_ControlNetPreprocessor", ("preprocess", "canny_edges"), _preprocessed, says="the preprocessor that it names", pack=_ART),
+    Made("AV_ControlNetLoader", ("load_control_net",), _loaded_net, says="load_control_net", pack=_ART),
+    Made("AV_ControlNetEfficientLoader", ("load_control_net", "preprocess", "canny_edges", "apply_control_net"), _controlled, says="load_control_net and apply_control_net", pack=_ART),
+    # others
+    Made("FluxResolutionNode", ("aspect_ratio_size",), _flux_size, says="aspect_ratio_size", pack="ControlAltAI-Nodes"),
+    Made("DPRandomGenerator", ("text_value",), _drawn, says="text_value", pack="comfyui-dynamicprompts"),
+    Made("SD3NegativeConditioning+", ("zero_out_conditioning", "set_conditioning_range", "combine_conditioning"), _told_until,
+         says="set_conditioning_range of the prompt, then of nothing", pack=_ESSENTIALS),
+    Made("ConditioningCombineMultiple+", ("combine_conditioning",), _told_together, says="combine_conditioning", pack=_ESSENTIALS),
+    Made("ImageColorMatch+", ("match_colors",), _colors, says="match_colors", pack=_ESSENTIALS),
+    Made("Compare-🔬", ("expression",), _compared, says="expression", pack="ComfyUI-Logic"),
+    Rule("If ANY return A else B-🔬", "switch", "ANY:select IF_TRUE:on_true IF_FALSE:on_false", pack="ComfyUI-Logic", back=False),
+    *(
+        Made(f"{kind}-🔬", (native,), _valued(native, "Value"), says=native, pack="ComfyUI-Logic")
+        for kind, native in (("Int", "int_value"), ("Float", "float_value"), ("Bool", "bool_value"), ("String", "text_value"))
+    ),
     # what changes no picture
     *(
         Made(type, (), _same_as(*names.split()), says="nothing: it changes no picture", pack=pack)
