@@ -443,6 +443,7 @@ HINTS: Mapping[str, Mapping[str, Any]] = {
     "LayerUtility: AnyRerouter": {"any": giver("IMAGE")},
     "CR Split String": {"text": "a,b"},
     "DPRandomGenerator": {"text": "a {b|c}", "seed": 1},
+    "ShowAnything|Mie": {"anything": giver("STRING")},
     "ConditioningCombineMultiple+": {"conditioning_1": giver("CONDITIONING")},
     "If ANY return A else B-🔬": {"ANY": ["has", 0], "IF_TRUE": giver("IMAGE"), "IF_FALSE": giver("IMAGE")},
     "AV_ControlNetPreprocessor": {"preprocessor": "none", "image": giver("IMAGE")},

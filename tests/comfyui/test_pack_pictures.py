@@ -198,6 +198,13 @@ def test_a_video_is_read_at_a_rate_from_a_frame_on(session: Session, folder: Pat
         ("easy imageInsetCrop", {"image": LAYER, "measurement": "Pixels", "left": 2, "right": 3, "top": 4, "bottom": 5}, (15, 19)),
         ("Image Inset Crop (rgthree)", {"image": LAYER, "measurement": "Percentage", "left": 25, "right": 0, "top": 0, "bottom": 50}, (12, 18)),
         ("Image Resize (rgthree)", {"image": LAYER, "measurement": "pixels", "width": 12, "height": 48, "fit": "contain", "method": "bilinear"}, (12, 12)),
+        ("ImageResizeKJ", {"image": ["19", 0], "width": 50, "height": 99, "keep_proportion": True, "divisible_by": 2}, (32, 50)),
+        ("ImageResizeKJv2", {"image": ["19", 0], "width": ["18", 0], "height": 99, "keep_proportion": "resize", "divisible_by": 4}, (32, 48)),
+        ("ImageResizeKJv2", {"image": ["19", 0], "width": 0, "height": 20, "keep_proportion": "resize", "divisible_by": 1}, (20, 30)),
+        ("ImageResizeKJv2", {"image": ["19", 0], "width": 0, "height": 21, "keep_proportion": "stretch", "divisible_by": 2}, (20, 12)),
+        ("ImageResizeKJv2", {"image": ["19", 0], "width": 12, "height": 32, "keep_proportion": "total_pixels", "divisible_by": 1}, (16, 24)),
+        ("ImageResizeKJv2", {"image": ["19", 0], "width": 12, "height": 31, "keep_proportion": "pad", "divisible_by": 2}, (30, 12)),
+        ("ImageResize+", {"image": ["19", 0], "width": 48, "height": 48, "method": "keep proportion", "interpolation": "bilinear"}, (32, 48)),
         ("ConstrainImage|pysssss", {"images": LAYER, "max_width": 12, "max_height": 96, "min_width": 0, "min_height": 0}, (12, 12)),
         ("easy imageScaleDownToSize", {"images": LAYER, "size": 8, "mode": True}, (8, 8)),
         ("ImageConcatMulti", {"inputcount": 3, "image_1": LAYER, "image_2": BELOW, "image_3": LAYER, "direction": "right", "match_image_size": True}, (24, 72)),
@@ -210,5 +217,6 @@ def test_sizes_come_out_right(
     session: Session, folder: Path, type: str, inputs: dict[str, Any], wanted: tuple[int, int]
 ) -> None:
     red = node("EmptyImage", width=12, height=8, batch_size=1, color=0xFF0000)
-    (got,) = pictures(session, folder, {"19": red, "20": node(type, **inputs)}, ["20", 0])
+    fifty = node("CM_IntBinaryOperation", op="Add", a=20, b=30)
+    (got,) = pictures(session, folder, {"18": fifty, "19": red, "20": node(type, **inputs)}, ["20", 0])
     assert got.shape[:2] == wanted

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..building import Builder, Const, Fused, Ref, RefusedError, Source, Value
 from .common import IMAGE_METHOD, METHOD, PREFIX
-from .images import with_size
+from .images import wanted_edges, with_size
 from .rule import AnyRule, Made, Make, Rule
 from .values import expression
 from .vhs import picked
@@ -82,19 +82,13 @@ def _grid(columns: int, rows: int) -> Make:
 
 
 def _sized_mask(builder: Builder, source: Source) -> list[Value]:
-    """ResizeMask: with one edge from the other where the shape stays."""
+    """ResizeMask: stretched, cut, or within a size."""
     method = source.text("upscale_method", "nearest-exact")
     inputs: dict[str, Any] = {"method": _METHODS.get(method, method)}
-    width, height = source.get("width", 512), source.get("height", 512)
-    if source.flag("keep_proportions", False):
-        source.remark("the longer edge is fitted")
-        inputs["max_edge"] = max(int(source.number("width", 512)), int(source.number("height", 512)))
-    else:
-        inputs |= {
-            "width": width,
-            "height": height,
-            "crop": source.text("crop", "disabled").replace("disabled", "none"),
-        }
+    way = "within" if source.flag("keep_proportions", False) else "stretch"
+    before = builder.add(source, "mask_to_image", {"mask": source.get("mask")}, suffix="in")
+    inputs |= wanted_edges(builder, source, before, source.get("width", 512), source.get("height", 512), way)
+    inputs["crop"] = "center" if way == "stretch" and source.text("crop", "disabled") == "center" else "none"
     made = mask_by(builder, source, source.get("mask"), "resize", inputs)
     picture = builder.add(source, "mask_to_image", {"mask": made}, suffix="out")
     return [made, *with_size(builder, source, picture)[1:]]

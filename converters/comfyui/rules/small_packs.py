@@ -11,7 +11,7 @@ from .control import by_name
 from .images import sized
 from .pack_prompts import with_loras
 from .rule import AnyRule, Made, Make, Rule
-from .values import expression, switched
+from .values import expression, shown, switched
 
 _CR, _MATH, _CRYSTOOLS, _INSPIRE = (
     "ComfyUI_Comfyroll_CustomNodes",
@@ -364,6 +364,39 @@ def _colors(builder: Builder, source: Source) -> list[Value]:
     return [builder.add(source, "match_colors", inputs)]
 
 
+def _varied(builder: Builder, source: Source) -> list[Value]:
+    """SeedVarianceEnhancer: noise in the prompt, for some of the steps."""
+    told, when = source.get("conditioning"), source.text("noise_insert", "noise on beginning steps")
+    source.used |= {"log_to_console", "seed"}
+    percent = {
+        name: source.number(name, default) / 100
+        for name, default in (("randomize_percent", 50), ("mask_percent", 0), ("steps_switchover_percent", 20))
+    }
+    inputs = {
+        "conditioning": told,
+        "seed": source.get("seed", 0),
+        "strength": source.get("strength", 20.0),
+        "share": percent["randomize_percent"],
+    }
+    if source.text("mask_starts_at", "beginning") == "beginning":
+        inputs["first"] = percent["mask_percent"]
+    else:
+        inputs["last"] = 1 - percent["mask_percent"]
+    if when == "disabled":
+        return [told]
+    source.remark("other noise than the node's is drawn")
+    if when == "noise on all steps":
+        return [builder.add(source, "vary_conditioning", inputs)]
+    noisy: Value = builder.add(source, "vary_conditioning", inputs, suffix="noisy")
+    sides = (told, noisy) if "ending" in when else (noisy, told)
+    turn = percent["steps_switchover_percent"]
+    parts = [
+        builder.add(source, "set_conditioning_range", {"conditioning": side, "start": start, "end": end}, suffix=suffix)
+        for side, start, end, suffix in zip(sides, (0.0, turn), (turn, 1.0), ("first", "rest"), strict=True)
+    ]
+    return [builder.add(source, "combine_conditioning", {"conditioning": parts})]
+
+
 def _compared(builder: Builder, source: Source) -> list[Value]:
     """Compare-🔬: two values."""
     text = source.text("comparison", "a == b")
@@ -486,6 +519,9 @@ RULES: tuple[AnyRule, ...] = (
          says="set_conditioning_range of the prompt, then of nothing", pack=_ESSENTIALS),
     Made("ConditioningCombineMultiple+", ("combine_conditioning",), _told_together, says="combine_conditioning", pack=_ESSENTIALS),
     Made("ImageColorMatch+", ("match_colors",), _colors, says="match_colors", pack=_ESSENTIALS),
+    Made("SeedVarianceEnhancer", ("vary_conditioning", "set_conditioning_range", "combine_conditioning"), _varied,
+         says="vary_conditioning, for some of the steps", pack="SeedVarianceEnhancer"),
+    Made("ShowAnything|Mie", ("show",), shown, says="show, and the value passed on", pack="ComfyUI_Mie_Nodes"),
     Made("Compare-🔬", ("expression",), _compared, says="expression", pack="ComfyUI-Logic"),
     Rule("If ANY return A else B-🔬", "switch", "ANY:select IF_TRUE:on_true IF_FALSE:on_false", pack="ComfyUI-Logic", back=False),
     *(
