@@ -426,7 +426,6 @@ HINTS: Mapping[str, Mapping[str, Any]] = {
     "Text Contains": {"text": "a", "sub_text": "a"},
     "CheckpointLoaderSimpleShared //Inspire": {"ckpt_name": "shapes"},
     "CR Switch Model and CLIP": {"Input": 1, "model1": giver("MODEL"), "clip1": giver("CLIP")},
-    "SDXLAspectRatioSelector": {"aspect_ratio": "1:1 1024x1024"},
     "Power Puter (rgthree)": {
         "outputs": {"outputs": ["STRING"]},
         "code": "b = a * 2\nf'{b} things'",
@@ -436,9 +435,9 @@ HINTS: Mapping[str, Mapping[str, Any]] = {
     "ETN_Parameter": {"name": "steps", "type": "number (integer)", "default": "8"},
     "VRAM_Debug": {"any_input": giver("IMAGE")},
     "easy showTensorShape": {"tensor": giver("IMAGE")},
-    **{
-        type: {"value": giver("IMAGE")} for type in ("UnloadAllModels", "UnloadModel", "ImpactExecutionOrderController")
-    },
+    **{type: {"value": giver("IMAGE")} for type in ("UnloadAllModels", "UnloadModel")},
+    "ImpactExecutionOrderController": {"signal": giver("IMAGE"), "value": giver("IMAGE")},
+    "LayerUtility: PurgeVRAM V2": {"anything": giver("IMAGE")},
     **{f"{name}|pysssss": {"any": giver("IMAGE")} for name in ("PlaySound", "SystemNotification")},
     "LayerUtility: AnyRerouter": {"any": giver("IMAGE")},
     "CR Split String": {"text": "a,b"},

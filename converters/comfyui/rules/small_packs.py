@@ -38,7 +38,6 @@ _OPERATIONS = {
     "addition": "a + b", "subtraction": "a - b", "multiplication": "a * b", "division": "a / b", "floor division": "a // b", "power": "a ** b",
     "modulus": "a % b", "sin": "sin(a)", "cos": "cos(a)", "tan": "tan(a)",
 }  # fmt: skip
-_EDGES = re.compile(r"(\d{2,5})\s*x\s*(\d{2,5})")
 
 
 def _operated(which: int, operator: str = "op") -> Make:
@@ -287,17 +286,14 @@ def _same_as(*names: str) -> Make:
     return make
 
 
-def _ratio(builder: Builder, source: Source) -> list[Value]:
-    """SDXLAspectRatioSelector and its kin: a size by its name."""
-    text = source.text("aspect_ratio", source.text("resolution", source.text("size_selected", "")))
-    found = _EDGES.search(text)
-    if found is None:
-        raise RefusedError(f"its choice names no size: {text[:40]}")
-    source.used |= {"image"}
-    return [
-        Ref(builder.add(source, "int_value", {"value": int(edge)}, suffix=f"{number}").node, "", int(edge))
-        for number, edge in enumerate(found.groups())
-    ]
+def _all_of(*names: str) -> Make:
+    """Return a function for a node that passes each input on at an output of its own, and changes no picture."""
+
+    def make(builder: Builder, source: Source) -> list[Value]:
+        source.used |= set(source.inputs)
+        return [source.get(name) for name in names]
+
+    return make
 
 
 def _flux_size(builder: Builder, source: Source) -> list[Value]:
@@ -498,7 +494,6 @@ RULES: tuple[AnyRule, ...] = (
     Made("Image Resize (rgthree)", ("image_size", "expression", "resize", "resize_and_pad"), _resized, says="resize or resize_and_pad", pack=_RGTHREE),
     Made("ConstrainImage|pysssss", ("image_size", "expression", "resize"), _within, says="image_size, expression and resize", pack=_PYSSSSS),
     Rule("ImageRepeat", "repeat_images", "images amount:count", pack=_ART, back=False),
-    Made("SDXLAspectRatioSelector", ("int_value",), _ratio, says="int_value", pack=_ART),
     Rule("BooleanPrimitive", "bool_value", "value", ignored="reverse", pack=_ART, back=False),
     # Inspire
     Made("KSampler //Inspire", ("sample",), _sampled, says="sample", differs="noise is drawn for each picture from its own seed", pack=_INSPIRE),
@@ -532,7 +527,7 @@ RULES: tuple[AnyRule, ...] = (
     *(
         Made(type, (), _same_as(*names.split()), says="nothing: it changes no picture", pack=pack)
         for type, names, pack in (
-            ("ImpactExecutionOrderController", "value signal", "ComfyUI-Impact-Pack"), ("VRAM_Debug", "any_input image_pass model_pass", "ComfyUI-KJNodes"),
+            ("LayerUtility: PurgeVRAM V2", "anything", "ComfyUI_LayerStyle"),
             ("LayerUtility: AnyRerouter", "any", "ComfyUI_LayerStyle"), ("PlaySound|pysssss", "any", _PYSSSSS), ("SystemNotification|pysssss", "any", _PYSSSSS),
             ("ModelPatchTorchSettings", "model", "ComfyUI-KJNodes"), ("PatchModelPatcherOrder", "model", "ComfyUI-KJNodes"),
             ("TorchCompileModelFluxAdvanced", "model", "ComfyUI-KJNodes"), ("TorchCompileModelFluxAdvancedV2", "model", "ComfyUI-KJNodes"),
@@ -542,6 +537,8 @@ RULES: tuple[AnyRule, ...] = (
             ("UnloadAllModels", "value", "ComfyUI-Unload-Model"), ("UnloadModel", "value", "ComfyUI-Unload-Model"),
         )
     ),
+    Made("ImpactExecutionOrderController", (), _all_of("signal", "value"), says="nothing: the order follows the links", pack="ComfyUI-Impact-Pack"),
+    Made("VRAM_Debug", (), _all_of("any_input", "image_pass", "model_pass"), says="nothing: it changes no picture", pack="ComfyUI-KJNodes"),
     Rule("SaveImage|pysssss", "save_image", "images filename_prefix", values={"filename_prefix": PREFIX}, fixed={"rounding": "truncate"}, pack=_PYSSSSS, back=False),
 )  # fmt: skip
 """By ComfyUI type."""

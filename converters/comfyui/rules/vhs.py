@@ -39,6 +39,9 @@ def _loaded(builder: Builder, source: Source) -> list[Value]:
             raise RefusedError(f"its input {name} has no native counterpart")
     source.used |= {"choose video to upload", "videopreview", "choose folder to upload"}
     (video,) = file_node(builder, source, "load_video", FILE.to_native(source.text("video")))
+    start = source.number("start_time", 0)
+    if start > 0:
+        video = builder.add(source, "slice_video", {"video": video, "start": start}, suffix="part")
     rate = source.number("force_rate", 0)
     whole = builder.add(source, "video_to_images", {"video": video}, suffix="frames")
     fps = builder.ref(whole.node, "fps")
@@ -60,7 +63,8 @@ def _loaded(builder: Builder, source: Source) -> list[Value]:
         **{f"source_{name}": value for name, value in _facts(builder, source, whole, fps, "source").items()},
         **{f"loaded_{name}": value for name, value in _facts(builder, source, frames, given, "loaded").items()},
     }
-    return [frames, told["loaded_frame_count"], None, Fused(_INFO, told, (source.id,))]
+    count = None if "FFmpeg" in source.type else told["loaded_frame_count"]
+    return [frames, count, None, Fused(_INFO, told, (source.id,))]
 
 
 def _edges(source: Source) -> dict[str, Any]:
@@ -130,6 +134,12 @@ def _merged(builder: Builder, source: Source) -> list[Value]:
     return [made, builder.ref(size.node, "batch_size")]
 
 
+def _repeated(builder: Builder, source: Source) -> list[Value]:
+    made = builder.add(source, "repeat_images", {"images": source.get("images"), "count": source.get("multiply_by", 1)})
+    size = builder.add(source, "image_size", {"images": made}, suffix="size")
+    return [made, builder.ref(size.node, "batch_size")]
+
+
 def _heard(builder: Builder, source: Source) -> list[Value]:
     """VHS_LoadAudio: the sound of a file."""
     name = "audio" if "audio" in source.inputs else "audio_file"
@@ -143,7 +153,7 @@ def _heard(builder: Builder, source: Source) -> list[Value]:
     return made
 
 
-_READS = ("load_video", "video_to_images", "pick_images", "resize", "image_size", "expression")
+_READS = ("load_video", "slice_video", "video_to_images", "pick_images", "resize", "image_size", "expression")
 
 RULES: tuple[AnyRule, ...] = (
     *(
@@ -158,7 +168,7 @@ RULES: tuple[AnyRule, ...] = (
     Made("VHS_SelectImages", ("pick_images",), _chosen, says="pick_images", pack=_PACK),
     Made("VHS_MergeImages", ("batch_images", "image_size"), _merged, says="batch_images and image_size", pack=_PACK),
     Rule("VHS_GetImageCount", "image_size", "images", "batch_size", pack=_PACK, back=False),
-    Rule("VHS_DuplicateImages", "repeat_images", "images multiply_by:count", pack=_PACK, back=False),
+    Made("VHS_DuplicateImages", ("repeat_images", "image_size"), _repeated, says="repeat_images and image_size", pack=_PACK),
     *(
         Made(type, ("load_audio", "trim_audio"), _heard, says="load_audio; other files than WAV have to be converted before", pack=_PACK)
         for type in ("VHS_LoadAudio", "VHS_LoadAudioUpload")

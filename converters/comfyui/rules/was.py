@@ -276,7 +276,17 @@ def _sized_ratio(builder: Builder, source: Source) -> list[Value]:
     else:
         size = builder.add(source, "image_size", {"images": image}, suffix="size")
         values = {"a": builder.ref(size.node, "width"), "b": builder.ref(size.node, "height")}
-    return [expression(builder, source, "a / b", values)[0]]
+    ratio = expression(builder, source, "a / b", values)[0]
+    return [ratio, ratio, None, None, None]
+
+
+def _truth(builder: Builder, source: Source) -> list[Value]:
+    """Logic Boolean: as a truth value, and as numbers."""
+    value = source.get("boolean", 1)
+    made = expression(builder, source, "a != 0", {"a": value})[2]
+    whole = builder.add(source, "to_int", {"value": value}, suffix="int")
+    real = builder.add(source, "to_float", {"value": value}, suffix="float")
+    return [made, real, whole, real]
 
 
 RULES: tuple[AnyRule, ...] = (
@@ -313,7 +323,7 @@ RULES: tuple[AnyRule, ...] = (
     Rule("Image Load", "load_image", "image_path:file", "image mask -", ignored="RGBA filename_text_extension", pack=_PACK, back=False),
     # numbers and texts
     Made("Random Number", ("random_int", "random_float", "to_int"), _random, says="random_int or random_float", pack=_PACK),
-    Rule("Logic Boolean", "to_float", "boolean:value", pack=_PACK, back=False),
+    Made("Logic Boolean", ("expression", "to_int", "to_float"), _truth, says="expression, to_int and to_float", pack=_PACK),
     Rule("Logic Boolean Primitive", "bool_value", "boolean:value", pack=_PACK, back=False),
     Made("Logic Comparison AND", ("expression",), _judged("a and b"), says="expression", pack=_PACK),
     Made("Logic Comparison OR", ("expression",), _judged("a or b"), says="expression", pack=_PACK),
