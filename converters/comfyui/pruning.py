@@ -19,7 +19,9 @@ Prompt = dict[str, dict[str, Any]]
 SWITCH = "ComfySwitchNode"
 
 _SINK_NAME = re.compile(r"save|preview|show|display|combine|output|compare|send|upload", re.IGNORECASE)
-_SAMPLERS_THAT_SHOW = frozenset({"easy kSampler", "easy fullkSampler"})
+_SAMPLERS_THAT_SHOW = frozenset(
+    f"easy {name}" for name in ("kSampler", "fullkSampler", "kSamplerTiled", "kSamplerCustom", "hiresFix")
+)
 """Types of custom packs that show or save what they make, beside giving it out."""
 _VALUE_NODES = frozenset({"PrimitiveBoolean", "PrimitiveInt", "PrimitiveFloat", "PrimitiveString"})
 _CHAIN = 100

@@ -15,6 +15,7 @@ from . import (
     cutting,
     describing,
     detailers,
+    easyuse,
     efficiency,
     essentials,
     families,
@@ -22,21 +23,31 @@ from . import (
     images,
     impact,
     impact_values,
+    kjnodes,
     latents,
+    layers,
     layerstyle,
     loaders,
     masks,
     model_changes,
+    nunchaku,
     pack_images,
     pack_prompts,
     pack_values,
+    puter,
     res4lyf,
     sampling,
     segs,
+    small_packs,
     values,
+    vhs,
     video,
     video_families,
+<<<<<<< HEAD
     writing,
+=======
+    was,
+>>>>>>> wt-P2
     xlabs,
 )
 from .rule import AnyRule, Made, Rule
@@ -75,6 +86,14 @@ _TOPICS = (
     res4lyf,
     essentials,
     layerstyle,
+    layers,
+    nunchaku,
+    kjnodes,
+    was,
+    vhs,
+    easyuse,
+    small_packs,
+    puter,
 )
 
 

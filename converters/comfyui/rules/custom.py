@@ -146,6 +146,15 @@ def _lora(builder: Builder, source: Source) -> list[Value]:
     return [made, builder.ref(made.node, "text_encoder")]
 
 
+def _detailed(builder: Builder, source: Source) -> list[Value]:
+    """DetailDaemonSamplerNode: the curve, and the scale of guidance where none is written."""
+    names = ("start", "end", "bias", "exponent", "start_offset", "end_offset", "fade", "smooth")
+    inputs = {name: source.get(name) for name in names}
+    strength = source.number("cfg_scale_override", 0)
+    told = {"amount": source.get("detail_amount", 0.1), "strength": strength if strength > 0 else None}
+    return [builder.add(source, "detail_sampler", {"sampler": source.get("sampler"), **inputs, **told})]
+
+
 def _video(builder: Builder, source: Source) -> list[Value]:
     """VHS_VideoCombine and SaveWEBM: an animated WebP here."""
     if source.get("audio") is not None:
@@ -214,6 +223,8 @@ RULES: tuple[AnyRule, ...] = (
     Made("PairConditioningSetPropertiesAndCombine", _PROPERTIES, _properties(("positive_NEW", "positive"), ("negative_NEW", "negative")),
          says="the same for each side, and combine_conditioning"),
     Made("SamplerEulerCFGpp", ("select_sampler",), _cfg_pp, says="select_sampler (euler_cfg_pp)"),
+    Made("DetailDaemonSamplerNode", ("detail_sampler",), _detailed, says="detail_sampler", pack="ComfyUI-Detail-Daemon"),
+    Rule("MultiplySigmas", "scale_sigmas", "sigmas factor", pack="ComfyUI-Detail-Daemon", back=False),
     Made("SaveWEBM", ("images_to_video", "save_video"), _video, says="images_to_video and save_video"),
     Made("VHS_VideoCombine", ("images_to_video", "save_video"), _video, says="images_to_video and save_video", pack="ComfyUI-VideoHelperSuite"),
     _cached("EasyCache"),
