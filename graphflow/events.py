@@ -40,13 +40,8 @@ class Event:
     run_id: str = ""
 
     def to_json(self) -> dict[str, Any]:
-<<<<<<< HEAD
         """Return the event as a JSON object without previews and actions, and without what only some runs and nodes have."""
         data = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in _LARGE}
-        rare: dict[str, Any] = {"element": None, "elements": None, "variant": None, "variants": 0, "seeds": {}}
-=======
-        """Return the event as a JSON object without previews, and without what only some runs and nodes have."""
-        data = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "preview"}
         rare: dict[str, Any] = {
             "element": None,
             "elements": None,
@@ -55,7 +50,6 @@ class Event:
             "variants": 0,
             "seeds": {},
         }
->>>>>>> wt-L2
         return {
             "event": self.event,
             **{name: data[name] for name in data if name not in rare or data[name] != rare[name]},

@@ -12,12 +12,7 @@ from torch import nn
 
 from graphflow.errors import ModelFormatError
 from graphflow.loading.components import Components
-<<<<<<< HEAD
-from graphflow.loading.quantised.packed import PackedWeight, can_hold, hold
-=======
-from graphflow.loading.mapped import QUANTISATION
 from graphflow.loading.quantised.packed import PackedWeight, can_hold, hold, packed_in
->>>>>>> wt-P1
 from graphflow.loading.random_weights import tensors_of
 from graphflow.loading.weightless import Weightless
 from graphflow.modelfiles.families import maker_of

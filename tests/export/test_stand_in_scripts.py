@@ -11,11 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-<<<<<<< HEAD
 from graphflow import Workflow, nodes
-=======
 from graphflow.cli.quantising import write_quantised
->>>>>>> wt-Q18
 from graphflow.converters.diffusers_script import export
 from graphflow.document.document import Document
 from graphflow.session import Session

@@ -43,11 +43,8 @@ from . import (
     vhs,
     video,
     video_families,
-<<<<<<< HEAD
-    writing,
-=======
     was,
->>>>>>> wt-P2
+    writing,
     xlabs,
 )
 from .rule import AnyRule, Made, Rule

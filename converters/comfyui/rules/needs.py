@@ -65,15 +65,8 @@ _FAMILIES: Mapping[str, str] = {
 }  # fmt: skip
 
 _NODES: Mapping[str, str] = {
-<<<<<<< HEAD
     "a reader of video files": "VHS_LoadVideo",
     "a writer of Stable Video Diffusion's checkpoints": "ImageOnlyCheckpointSave",
-=======
-    "LoRAs that act for some prompts or steps only (hooks)":
-        "CreateHookKeyframe CreateHookKeyframesFromFloats CreateHookKeyframesInterpolated CreateHookLora"
-        " CreateHookLoraModelOnly CreateHookModelAsLora CreateHookModelAsLoraModelOnly CombineHooks2 CombineHooks4"
-        " CombineHooks8 SetClipHooks SetHookKeyframes",
->>>>>>> wt-P2
     "PhotoMaker's encoder of faces": "PhotoMakerLoader PhotoMakerEncode",
     "a schedule from tables that were published without a free licence": "GITSScheduler OptimalStepsScheduler",
     "guidance whose formula stands nowhere but in ComfyUI's own code, which is under the GPL": "Mahiro",
