@@ -55,6 +55,7 @@ soak: install-test ## The long property and fuzz suites; an hour
 	$(BIN)/python -m tests.runners.fuzz
 	$(BIN)/python -m tests.runners.store
 	$(BIN)/python -m tests.runners.damage
+	$(BIN)/python -m tests.runners.lanes
 
 install: .venv/.installed ## Make .venv and install graphflow
 

@@ -42,7 +42,14 @@ class Event:
     def to_json(self) -> dict[str, Any]:
         """Return the event as a JSON object without previews and actions, and without what only some runs and nodes have."""
         data = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in _LARGE}
-        rare: dict[str, Any] = {"element": None, "elements": None, "variant": None, "variants": 0, "seeds": {}}
+        rare: dict[str, Any] = {
+            "element": None,
+            "elements": None,
+            "variant": None,
+            "lane": "",
+            "variants": 0,
+            "seeds": {},
+        }
         return {
             "event": self.event,
             **{name: data[name] for name in data if name not in rare or data[name] != rare[name]},
@@ -58,12 +65,14 @@ class NodeEvent(Event):
         element: Where the node runs once per element of a sequence: which one, from 0; else None.
         elements: Of how many.
         variant: In a sweep: the number of the first variant that needs the node, from 0; else None.
+        lane: Where it runs, in a session of several devices, e.g. ``cuda:1``; else empty.
     """
 
     node: str
     element: int | None = None
     elements: int | None = None
     variant: int | None = None
+    lane: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
