@@ -249,12 +249,17 @@ class AsyncClient:
     ) -> Result:
         """Queue a job, wait for it, and return what it gave; cancelling the task cancels the job."""
         require_folder(Path(out))
-        job = await self.submit(workflow, inputs, **asked)
+        submitting = asyncio.create_task(self.submit(workflow, inputs, **asked))
+
+        async def withdraw() -> None:
+            await self.cancel((await submitting).id)
+
         try:
+            job = await asyncio.shield(submitting)  # the service may have it before it is known here
             return await self.result(job.id, out=out, sink=sink)
         except BaseException:
-            with suppress(GraphflowError):  # it is over, or nobody answers
-                await asyncio.shield(self.cancel(job.id))
+            with suppress(GraphflowError):  # it was refused, it is over, or nobody answers
+                await asyncio.shield(withdraw())
             raise
 
 
