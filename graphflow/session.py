@@ -22,6 +22,7 @@ from graphflow.basics.arguments import require
 from graphflow.basics.device_names import ALL
 from graphflow.basics.importing import collector_paused
 from graphflow.basics.once import once
+from graphflow.cluster.employment import Employment, settings_of
 from graphflow.document.opening import Openable, Opened, opened
 from graphflow.document.published import published
 from graphflow.errors import CancelledError, InvalidInputError, NodeError, WorkflowError
@@ -54,9 +55,10 @@ from graphflow.runtime import ModelProvider, Runtime
 from graphflow.settings import Settings, change_settings, load_settings
 from graphflow.spec import registry
 from graphflow.spec.registry import Registry
-from graphflow.store import DiskTier, MemoryTier, Store
+from graphflow.store import DiskTier, MemoryTier, MirroredTier, Store
 
 if TYPE_CHECKING:
+    from graphflow.cluster.lanes import ClusterLanes
     from graphflow.execution.awaiting import Events  # it imports asyncio
     from graphflow.library.library import Library
 
@@ -121,8 +123,10 @@ class Session:
         self.close()
 
     def close(self) -> None:
-        """Wait for the nodes that run, and end the threads; what is run from now on is refused."""
+        """Wait for the nodes that run, and end the threads and workers; what is run from now on is refused."""
         self._lanes.close()
+        if "_cluster" in vars(self):
+            self._cluster.close()
 
     # --------------------------------------------------------------------------------------------- parts
 
@@ -156,6 +160,14 @@ class Session:
 
         return ModelManager.for_devices(self.library, self.settings)
 
+    @once
+    def _cluster(self) -> ClusterLanes:
+        """Where nodes for a device run in its stead, where the settings name a cluster."""
+        from graphflow.cluster.lanes import ClusterLanes
+
+        versions = self.registry.versions
+        return ClusterLanes(self.settings, self.numerics, self.store, versions, self._nodes, worker_session)
+
     def _devices(self) -> Sequence[str]:
         """The devices that compute at the same time; torch is asked for them only where all are wanted."""
         names = self.settings.device_names
@@ -170,8 +182,11 @@ class Session:
             return self._store
         budget = self.settings.memory_bytes
         memory = MemoryTier(budget // 4 if budget is not None else 2 * 2**30)
-        disk = DiskTier(self.store_folder, max_bytes=self.settings.cache_bytes) if self.settings.cache_bytes else None
-        return Store(memory, disk)
+        if not self.settings.cache_bytes:
+            return Store(memory)
+        if self.settings.object_store is not None:
+            return Store(memory, MirroredTier(self.store_folder, self.settings.cache_bytes, self.settings.object_store))
+        return Store(memory, DiskTier(self.store_folder, max_bytes=self.settings.cache_bytes))
 
     @once
     def numerics(self) -> numerics.Numerics:
@@ -481,6 +496,8 @@ class Session:
     def _fits(self, plan: Plan) -> bool:
         """Tell whether all weights that a plan loads stay in memory together."""
         total = loaded_bytes(plan)
+        if self.settings.cluster is not None:
+            return not total  # the memory of others is not known
         return not total or self.models.fits(sum(total.values()))
 
     def _carry_out(
@@ -555,7 +572,9 @@ class Session:
     def _environment(self, plan: Plan, *, previews: bool, out: Path, **options: Any) -> tuple[Environment, Lanes]:
         if plan.count("write"):
             require_folder(out)
-        heavy = any(step.spec.lane == "device" for step in plan.steps.values() if step.action in ("run", "write"))
+        steps = [step for step in plan.steps.values() if step.action in ("run", "write") and step.spec.lane == "device"]
+        away = self.settings.cluster is not None and any(not step.spec.effect for step in steps)
+        heavy = any(step.spec.effect or not away for step in steps)
         environment = Environment(
             store=self.store,
             out=out,
@@ -571,7 +590,17 @@ class Session:
             workflow=plan.expanded.document.name or "",
             **options,
         )
-        return environment, self._lanes.get(heavy=heavy)
+        lanes = self._lanes.get(heavy=heavy and not away)
+        if away:
+            lanes = {**lanes, "device": self._cluster.get(sum(loaded_bytes(plan).values()))}
+        return environment, lanes
+
+
+def worker_session(told: Employment) -> Session:
+    """Make the session of a worker of a cluster."""
+    settings = settings_of(told)
+    store = None if told.probe is not None else Store(MemoryTier((settings.memory_bytes or 8 * 2**30) // 4))
+    return Session(settings, nodes=tuple(told.packs), store=store)
 
 
 _WAYS_OUT = {"settings": 'write graphflow.Settings(device="cpu"), or leave it out'}

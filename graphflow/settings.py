@@ -87,6 +87,8 @@ class Settings(BaseModel):
         safety_checker: Name of the safety checker model, where the checkpoint brings none.
         marking: `on` has files say that a model made them, in IPTC's digital source type; `off` leaves that out.
         deterministic: Ask torch for kernels that give the same bits every time; where it has none, it warns.
+        cluster: `local`, `auto` or `HOST:PORT` of a Ray cluster, with `*2` for two workers, where nodes for a device run.
+        object_store: An object store behind the disk tier, as fsspec has it, which several machines share.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -107,6 +109,8 @@ class Settings(BaseModel):
     safety_checker: str | None = None
     marking: Literal["on", "off"] = "on"
     deterministic: bool = False
+    cluster: Annotated[str, Field(pattern=r"^(local|auto|[A-Za-z0-9_.-]+:\d{1,5})(\*[1-9]\d{0,3})?$")] | None = None
+    object_store: str | None = None
 
     @field_validator("devices", mode="before")
     @classmethod
@@ -156,6 +160,12 @@ _VARIABLES: Mapping[str, str] = {
     "GRAPHFLOW_SAFETY_CHECKER": "safety_checker",
     "GRAPHFLOW_MARKING": "marking",
     "GRAPHFLOW_DETERMINISTIC": "deterministic",
+    "GRAPHFLOW_CLUSTER": "cluster",
+    "GRAPHFLOW_OBJECT_STORE": "object_store",
+}
+_PATTERNS = {
+    "device": "must be auto, cpu, cuda, cuda:N, mps, xpu or xpu:N",
+    "cluster": "must be local, auto or HOST:PORT of a Ray cluster, with *2 for two workers",
 }
 _FILE_VARIABLE = "GRAPHFLOW_SETTINGS"
 _ELSEWHERE = ("GRAPHFLOW_TOKEN", "GRAPHFLOW_TRACEBACK", "GRAPHFLOW_WORKER")
@@ -275,8 +285,8 @@ def _readable(error: ValidationError, places: Mapping[str, str]) -> SettingsErro
             problems.append((place, "there is no such setting", advice))
         else:
             text = item["msg"].removeprefix("Value error, ")
-            if item["type"] == "string_pattern_mismatch":  # the device's
-                text = "must be auto, cpu, cuda, cuda:N, mps, xpu or xpu:N"
+            if item["type"] == "string_pattern_mismatch":
+                text = _PATTERNS[key]
             problems.append((place, f"{text[:1].lower()}{text[1:]}, got {_shown(item['input'])}", ""))
     first, *rest = problems
     others = [f"{place}: {text}" + (f" ({hint})" if hint else "") for place, text, hint in rest]

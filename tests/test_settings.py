@@ -128,6 +128,7 @@ def test_the_page_names_every_setting_and_variable() -> None:
         "dtype": "float16",
         "safety": "off",
         "marking": "off",
+        "cluster": "local",
     }
     values |= {name: "1" for name, _ in rows if name not in values}
     load_settings({variable: values[name] for name, variable in rows})

@@ -83,6 +83,13 @@ Devices = Annotated[
         help="Devices that compute at the same time: cuda:0,cuda:1, cpu*2, or all. A model is loaded on a second one where that pays.",
     ),
 ]  # fmt: skip
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster", metavar="<local|HOST:PORT>", rich_help_panel=SETTINGS,
+        help="Run what is for a device on the workers of a Ray cluster; local starts one on this machine, local*2 with two workers.",
+    ),
+]  # fmt: skip
 DtypeOption = Annotated[
     Literal["auto", "float32", "float16", "bfloat16"] | None,
     typer.Option(
@@ -231,6 +238,7 @@ class Where:
     packs: Packs = None
     device: Device = None
     devices: Devices = None
+    cluster: Cluster = None
     dtype: DtypeOption = None
     models: ModelDirs = None
     cache_dir: CacheDir = None
@@ -257,6 +265,7 @@ def make_session(
     packs: Sequence[Path] | None = None,
     device: str | None = None,
     devices: str | None = None,
+    cluster: str | None = None,
     dtype: str | None = None,
     models: Sequence[Path] | None = None,
     cache_dir: Path | None = None,
@@ -285,6 +294,8 @@ def make_session(
                 "--device and --devices name devices, both", where="--devices", advice="give one of them"
             )
         changes["devices"] = devices
+    if cluster is not None:
+        changes["cluster"] = cluster
     if dtype is not None:
         changes["dtype"] = dtype
     if models:

@@ -120,7 +120,10 @@ class Environment:
         node: Any = fields.get("node", "")
         if "/" in node:  # where several variants run as one
             fields["variant"], fields["node"] = variant_of(node)
-        event = kind(*args, **fields)
+        self.pass_on(kind(*args, **fields))
+
+    def pass_on(self, event: events.Event) -> None:
+        """Pass an event on to the sink, and keep what the user should know."""
         if isinstance(event, events.Notice):
             self.notices.append(f"{event.node}: {event.message}" if event.node else event.message)
         self.sink(event)

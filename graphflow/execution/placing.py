@@ -63,6 +63,11 @@ class Holding:
                     break
                 del self._weights[name]
 
+    def forget(self) -> None:
+        """Take note that nothing is loaded any more."""
+        with self._lock:
+            self._weights.clear()
+
     def give_back(self, jobs: int = 1) -> None:
         """Take note that tasks have ended."""
         with self._lock:

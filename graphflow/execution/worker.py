@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from graphflow import events, runtime
 from graphflow.errors import StoreError
@@ -39,11 +39,13 @@ class Computed(NamedTuple):
         values: By output.
         made: Their circumstances, see :mod:`graphflow.execution.circumstances`.
         tier: Where it was stored by somebody else in the meantime; None where it was computed.
+        exact: Whether it may be stored; a measure that saves memory may have changed it beyond rounding.
     """
 
     values: Mapping[str, Any]
     made: Circumstances = ()
     tier: str | None = None
+    exact: bool = True
 
 
 @dataclass(frozen=True)
@@ -59,16 +61,35 @@ class Effect:
     withheld: int
 
 
+class Elsewhere(Protocol):
+    """Has tasks computed in another process."""
+
+    def compute(self, worker: Worker, task: Task) -> Computed:
+        """Have a task without an effect computed.
+
+        Args:
+            worker: What would compute it here: gives the values that it reads, and what its run has.
+            task: The task.
+
+        Raises:
+            CancelledError: The run was stopped.
+            Exception: What the node raises.
+        """
+        ...
+
+
 class Site(NamedTuple):
     """What a lane has for the tasks that run there.
 
     Attributes:
         name: What events call it, e.g. ``cuda:1``; empty where there is one of its kind.
         models: Where its modules come from; None: from where the session's do.
+        elsewhere: Who computes there, where that is not this process; what writes files is done here nevertheless.
     """
 
     name: str = ""
     models: runtime.ModelProvider | None = None
+    elsewhere: Elsewhere | None = None
 
 
 class Worker:
@@ -111,8 +132,7 @@ class Worker:
     def _compute(self, task: Task, site: Site) -> Computed:
         spec = self.specs[task.type]
         if task.key is None or not spec.cache:
-            result, made, _ = self._call(task, site)
-            return Computed(result, made)
+            return self._computed(task, site)
         if not spec.persist:
             return self._compute_and_put(task, task.key, spec, site)
         store = self.environment.store
@@ -126,20 +146,24 @@ class Worker:
             return self._compute_and_put(task, task.key, spec, site)
 
     def _compute_and_put(self, task: Task, key: str, spec: NodeSpec, site: Site) -> Computed:
-        with taping(self.environment.store, key, spec) as tape:
-            result, made, exact = self._call(task, site, tape)
-            if exact:
-                told = self._told(task) | {"circumstances": to_json(made)}
-                for output, value in result.items():
-                    self.environment.store.put(
-                        output_key(key, output),
-                        value,
-                        nbytes=nbytes(value),
-                        persist=spec.persist,
-                        encode=_encoded,
-                        made=told,
-                    )
-        return Computed(result, made)
+        store = self.environment.store
+        with nullcontext() if site.elsewhere is not None else taping(store, key, spec) as tape:
+            computed = self._computed(task, site, tape)
+            told = self._told(task) | {"circumstances": to_json(computed.made)}
+            for output, value in computed.values.items() if computed.exact else ():
+                place = output_key(key, output)
+                if site.elsewhere is not None and store.contains(
+                    place
+                ):  # a worker that shares the store has put it there
+                    continue
+                store.put(place, value, nbytes=nbytes(value), persist=spec.persist, encode=_encoded, made=told)
+        return computed
+
+    def _computed(self, task: Task, site: Site, tape: Tape | None = None) -> Computed:
+        if site.elsewhere is not None:
+            return site.elsewhere.compute(self, task)
+        values, made, exact = self._call(task, site, tape)
+        return Computed(values, made, exact=exact)
 
     def _told(self, task: Task) -> dict[str, Any]:
         return {"workflow": self.environment.workflow, "node": variant_of(task.step)[1], "type": task.type}
