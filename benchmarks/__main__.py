@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from benchmarks import (
     against_diffusers,
+    lanes,
     lora,
     mapped,
     memory,
@@ -11,6 +12,7 @@ from benchmarks import (
     overhead,
     quantised,
     sampling,
+    scale,
     sweeps,
     transformers,
 )
@@ -37,6 +39,10 @@ def main() -> None:
     quantised.main()
     print()
     opening.main()
+    print()
+    scale.main()
+    print()
+    lanes.main()
 
 
 if __name__ == "__main__":

@@ -114,7 +114,7 @@ class Session:
         self._store = store
         self._models = models
         self._traces = Traces(self.settings.cache_dir / "traces")
-        self._lanes = SessionLanes(self._devices, lambda index: self._models or self._managers[index])
+        self._lanes = SessionLanes(lambda: self.devices, lambda index: self._models or self._managers[index])
 
     def __enter__(self) -> Self:
         return self
@@ -168,7 +168,8 @@ class Session:
         versions = self.registry.versions
         return ClusterLanes(self.settings, self.numerics, self.store, versions, self._nodes, worker_session)
 
-    def _devices(self) -> Sequence[str]:
+    @property
+    def devices(self) -> Sequence[str]:
         """The devices that compute at the same time; torch is asked for them only where all are wanted."""
         names = self.settings.device_names
         if names != (ALL,):

@@ -44,6 +44,14 @@ class _Steps(ProgressColumn):
         return Text("" if task.total is None else f"{int(task.completed)}/{int(task.total)}", style="green")
 
 
+class _Rate(ProgressColumn):
+    """Shows how many are done in a minute."""
+
+    def render(self, task: Task) -> Text:
+        """Return the text for one bar."""
+        return Text("" if not task.speed else f"{60 * task.speed:.3g}/min")
+
+
 class _Bars:
     """What draws bars on a terminal, while it is entered.
 
@@ -138,7 +146,9 @@ class SweepDisplay(_Bars):
     """
 
     def __init__(self, console: Console, cancellation: Cancellation, *, variants: int) -> None:
-        super().__init__(console, cancellation, "planning", variants, TextColumn("left:"), TimeRemainingColumn())
+        super().__init__(
+            console, cancellation, "planning", variants, _Rate(), TextColumn("left:"), TimeRemainingColumn()
+        )
         self._before = self._window = 0  # variants of the runs before this one, and of this one
         self._tasks = 1
         self._done = 0

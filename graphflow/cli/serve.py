@@ -56,12 +56,12 @@ def serve(
         ),
     ] = None,
     jobs: Annotated[
-        int,
+        int | None,
         typer.Option(
-            "--jobs", min=1, max=64, rich_help_panel=SERVICE,
-            help="How many jobs are carried out at the same time; they share the device.",
+            "--jobs", min=1, max=64, rich_help_panel=SERVICE, show_default=False,
+            help="How many jobs are carried out at the same time; they share the devices. By default one for each device.",
         ),
-    ] = 1,
+    ] = None,
     frontend: Annotated[
         Path | None,
         typer.Option(
@@ -106,19 +106,19 @@ def serve(
     from graphflow.settings import default_service_dir
 
     session = where.session({} if safety is None else {"safety": safety})
-    folder = data or default_service_dir()
+    folder, workers = data or default_service_dir(), jobs or min(64, len(session.devices))
     options = ServiceOptions(
         host=host, port=port, hosts=tuple(allow_host or ()), origins=tuple(allow_origin or ()), previews=previews
     )
     if stdio:
-        with Service(session, folder, options, workers=jobs) as service:
+        with Service(session, folder, options, workers=workers) as service:
             Lines(service, _write).serve(sys.stdin.buffer)
         return
     front = None if frontend is None else FrontEnd(frontend)
     token, place = token_of(folder, wanted=not options.local)
     with (
         listen(host, port) as listening,
-        Service(session, folder, replace(options, token=token), workers=jobs) as service,
+        Service(session, folder, replace(options, token=token), workers=workers) as service,
     ):
 
         def ready(address: str) -> None:

@@ -76,10 +76,10 @@ def carry_out(
 
 def to_json(result: Swept, out: Path) -> dict[str, Any]:
     """Return what a sweep gave as a JSON object."""
-    from graphflow.sweeps.tables import to_rows
+    from graphflow.sweeps.tables import to_row
 
     return {
-        "variants": to_rows(result.variants, out),
+        "variants": [to_row(variant, out) for variant in result.variants],
         "summary": [str(path) for path in result.summary],
         "seeds": dict(result.seeds),
     }

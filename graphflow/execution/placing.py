@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from graphflow.planning.needs import Needs, Weights
@@ -124,7 +124,7 @@ def loading(nbytes: int) -> float:
 
 
 def choose(
-    groups: Iterable[Group], look: Callable[[Needs], Sequence[Spot]], times: Callable[[Needs], float]
+    groups: Iterable[Group], look: Callable[[Needs], Iterable[Spot]], times: Callable[[Needs], float]
 ) -> tuple[Needs, int] | None:
     """Choose what begins where.
 
@@ -137,7 +137,7 @@ def choose(
         What the chosen tasks need and the index of the lane; None where each task had better wait.
     """
     for needs, size in groups:
-        spots = look(needs)
+        spots = list(look(needs))
         free = [index for index, spot in enumerate(spots) if spot.free]
         if not free:
             return None

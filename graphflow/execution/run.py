@@ -9,30 +9,27 @@ thread; workers only compute and put their outcome on one queue, which the calli
 from __future__ import annotations
 
 import queue
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from graphflow import events
 from graphflow.errors import CancelledError, GraphflowError, NodeError, SafetyError
 from graphflow.execution.circumstances import Circumstances, merged
+from graphflow.execution.dispatch import Dispatch
 from graphflow.execution.elements import Elements, Pending, Placed, Unrolling, next_number
 from graphflow.execution.environment import Environment, Outcome, StaleError
 from graphflow.execution.lanes import Lane, Lanes
 from graphflow.execution.output import store_parts
-from graphflow.execution.placing import Group, Spot, Times, choose
 from graphflow.execution.scheduler import Entry, Scheduler
 from graphflow.execution.task import Task
 from graphflow.execution.window import Window
 from graphflow.execution.worker import MISSING, Computed, Done, Effect, Job, Worker, made_of, put_elements, stored
 from graphflow.planning.checked import Source
-from graphflow.planning.needs import Needs, needs_of
 from graphflow.planning.steps import Plan, Step, output_key
 from graphflow.planning.together import variant_of
 from graphflow.spec.link_types import ANY
 from graphflow.store import is_key
-
-_NOTHING = Needs()
 
 
 def execute(
@@ -71,7 +68,6 @@ class _Run:
     ) -> None:
         self.plan = plan
         self.env = environment
-        self.lanes = lanes
         self.contains = contains
         self.outcome = Outcome()
         self.values: dict[str, Any] = {}
@@ -86,15 +82,12 @@ class _Run:
         self.worker = Worker(
             environment, {step.spec.type: step.spec for step in self.steps.values()}, self._fetch, self._made
         )
-        self.needs = needs_of(plan) if any(len(several) > 1 for several in lanes.values()) else {}
-        self.times = Times()
-        self.window = Window(2 * max(sum(lane.free(0) for lane in several) for several in lanes.values()) + 2)
+        self.lanes = Dispatch(plan, lanes)
+        self.window = Window(2 * self.lanes.room + 2)
         self.pending: dict[str, Pending] = {}
         self.open: dict[str, int] = {}
         self.unrolled: dict[str, Placed] = {}
         self.held: dict[str, dict[Source, tuple[str, ...]]] = {}
-        self.busy = {lane: 0 for several in lanes.values() for lane in several}
-        self.running = 0
 
     def run(self) -> Outcome:
         """Run everything; see :func:`execute`."""
@@ -104,29 +97,31 @@ class _Run:
             while True:
                 if failure is None:
                     self._start()
-                    if not self.running and (held := self.window.lift()):
+                    if not self.lanes.running and (held := self.window.lift()):
                         self.scheduler.give_back(held)
                         continue
-                elif self.running:
-                    self._withdraw()
-                if not self.running:
+                elif self.lanes.running:
+                    self.lanes.withdraw(self.env.run_id)
+                if not self.lanes.running:
                     break
                 ended = self._next()
                 if ended is None:
-                    if self.env.cancellation.cancelled and self._withdraw():  # another run may keep the lane for long
+                    if self.env.cancellation.cancelled and self.lanes.withdraw(
+                        self.env.run_id
+                    ):  # another run may keep the lane for long
                         failure = failure or CancelledError()
                     continue
                 lane, (task, seconds, result, error) = ended
-                self._left(lane)
+                self.lanes.end(lane)
                 if error is not None:
                     self.scheduler.failed(task.name)
                     failure = failure or self._survive(task.step, self._fail(task, error))
                 elif result is not None:
                     failure = self._finish(task, seconds, result) or failure
         finally:
-            self._withdraw()
-            while self.running:  # what has begun still reads values and writes files
-                self._left(self.completed.get()[0])
+            self.lanes.withdraw(self.env.run_id)
+            while self.lanes.running:  # what has begun still reads values and writes files
+                self.lanes.end(self.completed.get()[0])
         if failure is not None:
             raise failure
         for source in self.wanted:
@@ -180,7 +175,7 @@ class _Run:
             unrolling.makes(task),
             _lane(step),
             rank,
-            self.needs.get(step.id, _NOTHING),
+            self.lanes.needs(step.id),
         )
 
     def _hold(self, placed: Iterable[Placed]) -> None:
@@ -202,71 +197,42 @@ class _Run:
     def _start(self) -> None:
         """Hand ready tasks to free lanes, newest first."""
         scheduler = self.scheduler
-        alone = not self.running and scheduler.ready == 1
-        for kind, lanes in self.lanes.items():
-            while scheduler.ready and (found := self._choose(kind, lanes)):
+        alone = not self.lanes.running and scheduler.ready == 1
+        for kind in self.lanes.kinds:
+            while scheduler.ready and (found := self.lanes.choose(kind, scheduler)):
                 task, lane = found
                 pending = self.pending[task]
                 if pending.element is not None and not self.window.admits(pending):
                     continue
                 del self.pending[task]
-                needs = self.needs.get(pending.placed.step.id, _NOTHING)
+                needs = self.lanes.needs(pending.placed.step.id)
                 job = Job(self.unrolling.task(pending), self.worker, needs)
-                lane.holding.take(needs.weights, self.times(needs))
-                self.busy[lane] += 1
-                self.running += 1
+                self.lanes.begin(lane, needs)
                 try:
                     lane.submit(self.env.run_id, job, partial(self._took, lane), alone=alone)
                 except GraphflowError:  # it is closed
-                    self._left(lane)
+                    self.lanes.end(lane)
                     raise
-
-    def _choose(self, kind: str, lanes: Sequence[Lane]) -> tuple[str, Lane] | None:
-        """Take the task of a kind that begins next, and the lane on which; None where nothing can, or had better wait."""
-        if len(lanes) == 1:
-            task = self.scheduler.get_ready(kind) if lanes[0].free(self.busy[lanes[0]]) > 0 else None
-            return None if task is None else (task, lanes[0])
-        groups = [Group(cast("Needs", group), size) for _, group, size in sorted(self.scheduler.waiting(kind))]
-
-        def look(needs: Needs) -> list[Spot]:
-            return [lane.holding.spot(needs.weights, free=lane.free(self.busy[lane]) > 0) for lane in lanes]
-
-        found = choose(groups, look, self.times)
-        return None if found is None else (self.scheduler.take(kind, found[0]), lanes[found[1]])
 
     def _took(self, lane: Lane, done: Done) -> None:
         """Take note of how a job has ended; from any thread."""
         self.completed.put((lane, done))
-
-    def _left(self, lane: Lane, jobs: int = 1) -> None:
-        """Take note that jobs are no more on a lane."""
-        self.running -= jobs
-        self.busy[lane] -= jobs
-        lane.holding.give_back(jobs)
 
     def _next(self) -> tuple[Lane, Done] | None:
         """Wait for an outcome; Ctrl-C while waiting stops the run at its next step."""
         try:
             return self.completed.get(timeout=0.2)
         except queue.Empty:
+            self.lanes.look_again()
             return None
         except KeyboardInterrupt:
             self.env.cancellation.cancel()
             return None
 
-    def _withdraw(self) -> int:
-        """Take back what no lane has begun; returns how much that was."""
-        total = 0
-        for lane in self.busy:
-            dropped = lane.cancel(self.env.run_id)
-            self._left(lane, dropped)
-            total += dropped
-        return total
-
     def _finish(self, task: Task, seconds: float, result: Computed | Effect) -> BaseException | None:
         """Take a result in and find what is ready now; returns what went wrong."""
         step = self.steps[task.step]
-        self.times.note(self.needs.get(step.id, _NOTHING), seconds)
+        self.lanes.took(step.id, seconds)
         self.outcome.seconds[step.id] = self.outcome.seconds.get(step.id, 0.0) + seconds
         if isinstance(result, Computed):
             self._keep(task, result)

@@ -27,7 +27,7 @@ from graphflow.sweeps.axes import Axis, Row, Variants, combined, make_axis, read
 from graphflow.sweeps.estimate import Estimate
 from graphflow.sweeps.grid import draw_grid
 from graphflow.sweeps.results import Swept, Variant
-from graphflow.sweeps.tables import to_csv, to_json, to_rows
+from graphflow.sweeps.tables import to_csv, to_json
 
 WINDOW = 1_000
 """Variants that are planned at once."""
@@ -221,10 +221,9 @@ class Sweep:
 
     def _summarise(self, out: Path, variants: Sequence[Variant]) -> tuple[tuple[Path, ...], tuple[str, ...]]:
         """Write the grid and the tables; returns their paths, and what is to be told."""
-        rows = to_rows(variants, out)
         grid, notice = draw_grid(self.variants, variants, out)
         stem = f"{Path(self.opened.name).stem}-sweep"
-        files = {".png": grid, ".csv": to_csv(rows), ".json": to_json(rows)}
+        files = {".png": grid, ".csv": to_csv(variants, out), ".json": to_json(variants, out)}
         written = [
             place(out, stem, suffix, data, hashlib.sha256(data).hexdigest(), fresh="written").path
             for suffix, data in files.items()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,35 +13,33 @@ from graphflow.execution.result import describe
 from graphflow.sweeps.results import Variant
 
 
-def to_rows(variants: Iterable[Variant], folder: Path) -> list[dict[str, Any]]:
-    """Return a JSON object for each variant; file names are relative to the folder."""
-    return [
-        {
-            "variant": variant.number,
-            "values": dict(variant.values),
-            "files": [_relative(path, folder) for path in variant.paths],
-            "outputs": {name: _shown(value) for name, value in variant.outputs.items()},
-            **({"withheld": variant.withheld} if variant.withheld else {}),
-            **({"error": str(variant.error)} if variant.error is not None else {}),
-        }
-        for variant in variants
-    ]
+def to_row(variant: Variant, folder: Path) -> dict[str, Any]:
+    """Return a variant as a JSON object; file names are relative to the folder."""
+    return {
+        "variant": variant.number,
+        "values": dict(variant.values),
+        "files": [_relative(path, folder) for path in variant.paths],
+        "outputs": {name: _shown(value) for name, value in variant.outputs.items()},
+        **({"withheld": variant.withheld} if variant.withheld else {}),
+        **({"error": str(variant.error)} if variant.error is not None else {}),
+    }
 
 
-def to_json(rows: Sequence[Mapping[str, Any]]) -> bytes:
-    """Write rows as JSON, one a line."""
+def to_json(variants: Iterable[Variant], folder: Path) -> bytes:
+    """Write variants as JSON, one a line."""
+    rows = (to_row(variant, folder) for variant in variants)
     lines = ",\n".join(json.dumps(row, ensure_ascii=False, allow_nan=False, default=repr) for row in rows)
     return f"[\n{lines}\n]\n".encode()
 
 
-def to_csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
-    """Write rows as CSV: a column for each name that is varied and for each output, files by semicolons, the error."""
-    values = list(dict.fromkeys(name for row in rows for name in row["values"]))
-    outputs = list(dict.fromkeys(name for row in rows for name in row["outputs"]))
+def to_csv(variants: Sequence[Variant], folder: Path) -> bytes:
+    """Write variants as CSV: a column for each name that is varied and for each output, files by semicolons, the error."""
+    values = list(dict.fromkeys(name for variant in variants for name in variant.values))
+    outputs = list(dict.fromkeys(name for variant in variants for name in variant.outputs))
     stream = io.StringIO(newline="")
     lines = csv.writer(stream, lineterminator="\n")
     lines.writerow(["variant", *values, "files", *outputs, "error"])
-    for row in rows:
+    for row in (to_row(variant, folder) for variant in variants):  # not all of them at once
         told = [
             _cell(row[kind].get(name)) for kind, names in (("values", values), ("outputs", outputs)) for name in names
         ]
