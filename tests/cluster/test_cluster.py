@@ -30,6 +30,7 @@ from tests.cluster import cluster_nodes
 
 ray = pytest.importorskip("ray")
 ROOT = Path(__file__).resolve().parents[2]
+soak = pytest.mark.skipif(not os.environ.get("GRAPHFLOW_TEST_SOAK"), reason="ten seconds; part of make soak")
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
 
@@ -150,6 +151,7 @@ def test_a_task_whose_worker_dies_is_tried_again(cluster: Session, tmp_path: Pat
     ] * 2
 
 
+@soak
 def test_a_task_that_kills_every_worker_fails_with_the_cause(cluster: Session, tmp_path: Path) -> None:
     graph = document(n=("dies", {"folder": str(tmp_path / "b"), "times": 99}, {}))
     with pytest.raises(NodeError, match=r"3 workers died while they computed it: ray:\d \(.*: its process crashed"):
@@ -174,6 +176,7 @@ def test_a_worker_with_another_model_file_is_not_used(cluster: Session) -> None:
     )
 
 
+@soak
 def test_nodes_of_the_program_alone_are_refused(cluster: Session, tmp_path: Path) -> None:
     from graphflow.spec.decorator import node
 
@@ -237,6 +240,7 @@ def test_nothing_runs_on_after_the_driver_is_killed(tmp_path: Path) -> None:
     assert not list(home.iterdir())
 
 
+@soak
 def test_a_cluster_is_joined_by_its_address(cluster: Session, tmp_path: Path) -> None:
     values(cluster, document(n=("combine", {"a": 2}, {})))
     address = ray.get_runtime_context().gcs_address
