@@ -24,6 +24,10 @@ __all__ = [
 ]
 
 
+_LARGE = frozenset({"preview", "actions"})
+"""Fields that are not told as JSON."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Event:
     """Base of all events.
@@ -36,8 +40,8 @@ class Event:
     run_id: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """Return the event as a JSON object without previews, and without what only some runs and nodes have."""
-        data = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "preview"}
+        """Return the event as a JSON object without previews and actions, and without what only some runs and nodes have."""
+        data = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in _LARGE}
         rare: dict[str, Any] = {
             "element": None,
             "elements": None,
@@ -75,7 +79,8 @@ class NodeEvent(Event):
 class RunStarted(Event):
     """A run begins: how many nodes run, are cached, write; ``seeds``: the numbers drawn, by address of the parameter.
 
-    ``variants``: in a sweep, how many of its variants this run has.
+    ``variants``: in a sweep, how many of its variants this run has. ``actions``: by node id, what the first plan says of each
+    node that the targets need, as :attr:`graphflow.planning.steps.Step.action`.
     """
 
     event: ClassVar[str] = "run_started"
@@ -84,6 +89,7 @@ class RunStarted(Event):
     write: int
     variants: int = 0
     seeds: Mapping[str, int] = field(default_factory=dict)
+    actions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

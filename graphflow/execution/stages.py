@@ -66,7 +66,8 @@ def run_stages(
         plan = make_plan(shelf, known)
         if not announced:
             counts = {"run": plan.count("run"), "cached": plan.count("cached"), "write": plan.count("write")}
-            sink(events.RunStarted(run_id=run_id, **counts, seeds=plan.expanded.seeds))
+            actions = {step.id: step.action for step in plan.steps.values()}
+            sink(events.RunStarted(run_id=run_id, **counts, seeds=plan.expanded.seeds, actions=actions))
             for notice in plan.notices:
                 sink(events.Notice(run_id=run_id, node="", message=notice))
             announced = True

@@ -23,6 +23,7 @@ from graphflow.loading.memory import Budget
 from graphflow.loading.pool import Held, Pool
 from graphflow.modelfiles.families import family_named, family_of_encoders, maker_of
 from graphflow.modelfiles.header import read_json
+from graphflow.sampling.scheduled_weights import MakeExchange
 from graphflow.values import (
     ControlNet,
     EmbeddingPatch,
@@ -226,6 +227,19 @@ class ModelManager:
                 for hook in recipe.hooks:
                     hooks.enter_context(attach(hook, loaded))
                 yield loaded
+        finally:
+            self._pool.release(held)
+
+    @contextmanager
+    def exchanging(self, model: Model) -> Iterator[MakeExchange]:
+        """Have what makes other weights for a model that this thread uses already, until the block ends.
+
+        Args:
+            model: Its recipe.
+        """
+        held = self._pool.acquire(model)
+        try:
+            yield lambda patches: self._pool.exchange(held[0], patches)
         finally:
             self._pool.release(held)
 
