@@ -80,6 +80,15 @@ def test_a_cluster_that_is_not_there_is_told(tmp_path: Path) -> None:
         session.run(document(n=("combine", {"a": 2}, {})))
 
 
+def test_without_ray_the_way_out_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with (
+        cluster_nodes.driver(tmp_path) as session,
+        pytest.raises(InvalidInputError, match=r'--cluster: the package ray is missing \(pip install "graphflow-diff'),
+    ):
+        session.run(document(n=("combine", {"a": 2}, {})))
+
+
 @st.composite
 def graphs(draw: st.DrawFn) -> dict[str, Any]:
     nodes: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {}
