@@ -66,8 +66,8 @@ def document(**nodes: tuple[str, dict[str, Any], dict[str, Any]]) -> dict[str, A
     }
 
 
-def values(session: Session, workflow: dict[str, Any], **options: Any) -> dict[str, Any]:
-    return dict(session.run(workflow, **options).outputs)
+def values(session: Session, workflow: dict[str, Any]) -> dict[str, Any]:
+    return dict(session.run(workflow).outputs)
 
 
 def test_a_cluster_that_is_not_there_is_told(tmp_path: Path) -> None:
