@@ -25,6 +25,7 @@ import graphflow.session
 from graphflow import events
 from graphflow.errors import CancelledError, InvalidInputError, NodeError
 from graphflow.execution.environment import Cancellation
+from graphflow.planning.record import versions_here
 from graphflow.session import Session
 from tests.cluster import cluster_nodes
 
@@ -198,6 +199,20 @@ def test_nodes_of_the_program_alone_are_refused(cluster: Session, tmp_path: Path
         graph = {"graphflow": 2, "nodes": {"n": {"type": "only_here", "params": {"x": 1}}}, "outputs": {"n": "n"}}
         with pytest.raises(NodeError, match=r"it has no version of the node pack caller, not that of this program"):
             session.run(graph)
+
+
+@soak
+def test_workers_of_another_version_are_not_used(
+    cluster: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = versions_here()
+    other = {**here, "versions": {**here["versions"], "torch": "1.0.0"}}
+    monkeypatch.setattr("graphflow.cluster.crew.versions_here", lambda: other)
+    with (
+        cluster_nodes.driver(tmp_path, cluster="local*1") as session,
+        pytest.raises(NodeError, match=r"no worker of the cluster can run it: ray:0: it has torch .*, not 1\.0\.0"),
+    ):
+        session.run(document(n=("combine", {"a": 3}, {})))
 
 
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="looks into /proc")
