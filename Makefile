@@ -49,13 +49,14 @@ clients: install-test ## Other people's clients of ComfyUI, and its front end in
 	$(BIN)/python -m tests.runners.clients
 
 soak: install-test ## The long property and fuzz suites; an hour
-	GRAPHFLOW_TEST_SOAK=1 $(BIN)/python -m pytest tests/families/test_recorded.py tests/hostile tests/properties tests/export tests/nodes/test_detectors.py tests/end_to_end/test_killed.py tests/service/test_killed.py tests/service/test_described.py tests/loading/test_quantised.py
+	GRAPHFLOW_TEST_SOAK=1 $(BIN)/python -m pytest tests/families/test_recorded.py tests/hostile tests/properties tests/export tests/nodes/test_detectors.py tests/end_to_end/test_killed.py tests/service/test_killed.py tests/service/test_described.py tests/loading/test_quantised.py tests/cluster
 	$(BIN)/python -m tests.runners.survey
 	$(BIN)/python -m tests.runners.rules
 	$(BIN)/python -m tests.runners.fuzz
 	$(BIN)/python -m tests.runners.store
 	$(BIN)/python -m tests.runners.damage
 	$(BIN)/python -m tests.runners.lanes
+	$(BIN)/python -m tests.runners.cluster
 
 install: .venv/.installed ## Make .venv and install graphflow
 

@@ -165,8 +165,15 @@ class Session:
         """Where nodes for a device run in its stead, where the settings name a cluster."""
         from graphflow.cluster.lanes import ClusterLanes
 
-        versions = self.registry.versions
-        return ClusterLanes(self.settings, self.numerics, self.store, versions, self._nodes, worker_session)
+        return ClusterLanes(
+            self.settings,
+            self.numerics,
+            self.store,
+            self.registry.versions,
+            self._nodes,
+            lambda: self.library.standing_in,
+            worker_session,
+        )
 
     @property
     def devices(self) -> Sequence[str]:

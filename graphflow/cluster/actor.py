@@ -33,7 +33,7 @@ from graphflow.values import ModelFile
 
 if TYPE_CHECKING:
     from graphflow.library.library import Library
-    from graphflow.modelfiles.description import Kind
+    from graphflow.modelfiles.description import Description, Kind
 
 
 class Host(Protocol):
@@ -88,6 +88,7 @@ class Order:
         values: By address, what is not to be read from the shared store.
         made: By address, how values came about.
         files: The model files that must be the driver's.
+        standing_in: The models for which random weights stand in.
         previews: Whether anybody looks at previews.
         keep: Whether results that are in the shared store need not come back.
         workflow: What the document is called.
@@ -99,6 +100,7 @@ class Order:
     values: Mapping[str, Packed]
     made: Mapping[str, Circumstances]
     files: tuple[ModelFile, ...]
+    standing_in: tuple[Description, ...]
     previews: bool
     keep: bool
     workflow: str
@@ -195,6 +197,8 @@ class Actor:
         task = Task.from_json(order.task)
         spec = self._host.registry.specs[task.type]
         try:
+            for standing in order.standing_in:
+                self._host.library.stand_in(standing)
             for file in order.files:
                 if (here := self._fingerprint(file)) != file.fingerprint:
                     return Unlike(file, here)

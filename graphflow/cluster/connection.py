@@ -14,8 +14,10 @@ import os
 import secrets
 import shutil
 import socket
+import subprocess
 import tempfile
 import threading
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -143,10 +145,30 @@ def _start(place: str, stack: contextlib.ExitStack) -> None:
     ray._private.worker.listen_error_messages = lambda worker, threads_stopped: None
     if ray.is_initialized():
         raise RuntimeError("this program has connected to Ray itself")
+    before = _children()
     stack.callback(ray.shutdown)
     ray.init(address=place, configure_logging=False, log_to_driver=False, namespace=secrets.token_hex(8), **own)
+    if place == LOCAL and os.name != "nt":  # where the system ends them together
+        stack.enter_context(_ended_with_us(_children() - before))
     if place == LOCAL and (listening := ray.util.get_node_ip_address()) != _LOOPBACK:
         raise RuntimeError(f"it listens at {listening} and not on loopback alone")
+
+
+def _children() -> set[int]:
+    import psutil
+
+    return {process.pid for process in psutil.Process().children(recursive=True)}
+
+
+@contextlib.contextmanager
+def _ended_with_us(processes: Iterable[int]) -> Iterator[None]:
+    """Have processes ended that live on when this one is killed: Ray's agents would stay for a minute."""
+    command = ["/bin/sh", "-c", 'read _; kill -9 "$@" 2>/dev/null', "sh", *map(str, processes)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as watching:
+        try:
+            yield
+        finally:
+            watching.kill()
 
 
 def _answers(place: str) -> bool:

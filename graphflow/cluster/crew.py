@@ -20,6 +20,7 @@ from graphflow.execution.circumstances import Circumstances, facts
 from graphflow.execution.environment import Environment
 from graphflow.execution.task import Task
 from graphflow.execution.worker import MISSING, Computed, Worker, stored
+from graphflow.modelfiles.description import Description
 from graphflow.planning.record import versions_here
 from graphflow.planning.steps import output_key
 from graphflow.spec.decorator import NodeSpec
@@ -250,12 +251,16 @@ class OnWorker:
     Args:
         crew: The workers.
         member: The one that is asked first, since it has the models of the lane's tasks.
+        standing_in: Gives the models for which random weights stand in.
         forget: Called where it has lost what it had loaded.
     """
 
-    def __init__(self, crew: Crew, member: Member, forget: Callable[[], None]) -> None:
+    def __init__(
+        self, crew: Crew, member: Member, standing_in: Callable[[], tuple[Description, ...]], forget: Callable[[], None]
+    ) -> None:
         self._crew = crew
         self._member = member
+        self._standing_in = standing_in
         self._forget = forget
 
     def compute(self, worker: Worker, task: Task) -> Computed:
@@ -269,7 +274,7 @@ class OnWorker:
         env, spec = worker.environment, worker.specs[task.type]
         values = {address: worker.fetch(address) for address in task.reads()}
         files = _files(task, values)
-        parcel = _Parcel(worker, task, values, files)
+        parcel = _Parcel(worker, task, values, files, self._standing_in())
         lost: list[str] = []
         while True:
             with self._crew.lend(self._member, task, spec, files, env) as member:
@@ -319,7 +324,15 @@ class OnWorker:
 class _Parcel:
     """A task on its way to a worker."""
 
-    def __init__(self, worker: Worker, task: Task, values: Mapping[str, Any], files: Sequence[ModelFile]) -> None:
+    def __init__(
+        self,
+        worker: Worker,
+        task: Task,
+        values: Mapping[str, Any],
+        files: Sequence[ModelFile],
+        standing_in: tuple[Description, ...],
+    ) -> None:
+        self._standing_in = standing_in
         self._env = worker.environment
         self._task = task
         self._files = files
@@ -345,6 +358,7 @@ class _Parcel:
             values={address: packed for address, packed in self._packed.items() if address not in read},
             made=self._made,
             files=tuple(self._files),
+            standing_in=self._standing_in,
             previews=self._env.runtime.previews,
             keep=self.keep,
             workflow=self._env.workflow,

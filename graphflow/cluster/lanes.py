@@ -14,6 +14,7 @@ from graphflow.errors import InvalidInputError
 from graphflow.execution.lanes import Lane, ThreadLane
 from graphflow.execution.placing import Holding
 from graphflow.execution.worker import Site
+from graphflow.modelfiles.description import Description
 from graphflow.planning.numerics import Numerics
 from graphflow.settings import Settings
 from graphflow.store import Encoded, Store
@@ -28,6 +29,7 @@ class ClusterLanes:
         store: Its store.
         versions: Version of each of its node packs.
         packs: Those of them that are files.
+        standing_in: Gives the models for which random weights stand in.
         make: Makes a worker's session; a function of a module, whose name travels.
 
     Raises:
@@ -41,6 +43,7 @@ class ClusterLanes:
         store: Store,
         versions: Mapping[str, str],
         packs: Sequence[Path],
+        standing_in: Callable[[], tuple[Description, ...]],
         make: Callable[[Employment], Host],
     ) -> None:
         if settings.devices:
@@ -48,12 +51,6 @@ class ClusterLanes:
                 "each worker of a cluster has a device of its own",
                 where="--cluster",
                 advice="leave out --devices; local*2 takes two workers",
-            )
-        if settings.stand_in:
-            raise InvalidInputError(
-                "stand-ins are made in this process, and workers have none",
-                where="--cluster",
-                advice="leave out --stand-in or --cluster",
             )
         self._place, _, number = (settings.cluster or "").partition("*")
         self._count = int(number) if number else None
@@ -73,6 +70,7 @@ class ClusterLanes:
             probe=self._probe if shares else None,
         )
         self._make = make
+        self._standing_in = standing_in if settings.stand_in else tuple
         self._crew: Crew | None = None
         self._lanes: list[Lane] = []
         self._lock = threading.Lock()
@@ -89,7 +87,7 @@ class ClusterLanes:
                 self._crew = crew = Crew(self._place, self._count, self._employment, self._make, self._versions, nbytes)
                 for member in crew.members:
                     holding = Holding()
-                    site = Site(member.name, elsewhere=OnWorker(crew, member, holding.forget))
+                    site = Site(member.name, elsewhere=OnWorker(crew, member, self._standing_in, holding.forget))
                     self._lanes.append(ThreadLane("device", 1, site, holding))
             if self._closed:
                 self._end()

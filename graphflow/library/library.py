@@ -91,6 +91,11 @@ class Library:
         """Have :meth:`describe` give a description for a name and kind that no file has."""
         self._stand_ins[description.name, description.kind] = description
 
+    @property
+    def standing_in(self) -> tuple[Description, ...]:
+        """What :meth:`stand_in` was given."""
+        return tuple(self._stand_ins.values())
+
     def resolve(self, name: str, kind: Kind | None = None, *, trusted: bool = False) -> Resolved:
         """Find what a name stands for; the rules stand in :mod:`graphflow.library.roots`.
 

@@ -25,11 +25,13 @@ import graphflow.session
 from graphflow import events
 from graphflow.errors import CancelledError, InvalidInputError, NodeError
 from graphflow.execution.environment import Cancellation
+from graphflow.planning.record import versions_here
 from graphflow.session import Session
 from tests.cluster import cluster_nodes
 
 ray = pytest.importorskip("ray")
 ROOT = Path(__file__).resolve().parents[2]
+soak = pytest.mark.skipif(not os.environ.get("GRAPHFLOW_TEST_SOAK"), reason="ten seconds; part of make soak")
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
 
@@ -65,8 +67,8 @@ def document(**nodes: tuple[str, dict[str, Any], dict[str, Any]]) -> dict[str, A
     }
 
 
-def values(session: Session, workflow: dict[str, Any], **options: Any) -> dict[str, Any]:
-    return dict(session.run(workflow, **options).outputs)
+def values(session: Session, workflow: dict[str, Any]) -> dict[str, Any]:
+    return dict(session.run(workflow).outputs)
 
 
 def test_a_cluster_that_is_not_there_is_told(tmp_path: Path) -> None:
@@ -75,6 +77,15 @@ def test_a_cluster_that_is_not_there_is_told(tmp_path: Path) -> None:
     with (
         cluster_nodes.driver(tmp_path, cluster=f"127.0.0.1:{port}") as session,
         pytest.raises(InvalidInputError, match=rf"--cluster 127.0.0.1:{port}: Ray cannot be reached: .*refused"),
+    ):
+        session.run(document(n=("combine", {"a": 2}, {})))
+
+
+def test_without_ray_the_way_out_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with (
+        cluster_nodes.driver(tmp_path) as session,
+        pytest.raises(InvalidInputError, match=r'--cluster: the package ray is missing \(pip install "graphflow-diff'),
     ):
         session.run(document(n=("combine", {"a": 2}, {})))
 
@@ -150,6 +161,7 @@ def test_a_task_whose_worker_dies_is_tried_again(cluster: Session, tmp_path: Pat
     ] * 2
 
 
+@soak
 def test_a_task_that_kills_every_worker_fails_with_the_cause(cluster: Session, tmp_path: Path) -> None:
     graph = document(n=("dies", {"folder": str(tmp_path / "b"), "times": 99}, {}))
     with pytest.raises(NodeError, match=r"3 workers died while they computed it: ray:\d \(.*: its process crashed"):
@@ -174,6 +186,7 @@ def test_a_worker_with_another_model_file_is_not_used(cluster: Session) -> None:
     )
 
 
+@soak
 def test_nodes_of_the_program_alone_are_refused(cluster: Session, tmp_path: Path) -> None:
     from graphflow.spec.decorator import node
 
@@ -186,6 +199,20 @@ def test_nodes_of_the_program_alone_are_refused(cluster: Session, tmp_path: Path
         graph = {"graphflow": 2, "nodes": {"n": {"type": "only_here", "params": {"x": 1}}}, "outputs": {"n": "n"}}
         with pytest.raises(NodeError, match=r"it has no version of the node pack caller, not that of this program"):
             session.run(graph)
+
+
+@soak
+def test_workers_of_another_version_are_not_used(
+    cluster: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = versions_here()
+    other = {**here, "versions": {**here["versions"], "torch": "1.0.0"}}
+    monkeypatch.setattr("graphflow.cluster.crew.versions_here", lambda: other)
+    with (
+        cluster_nodes.driver(tmp_path, cluster="local*1") as session,
+        pytest.raises(NodeError, match=r"no worker of the cluster can run it: ray:0: it has torch .*, not 1\.0\.0"),
+    ):
+        session.run(document(n=("combine", {"a": 3}, {})))
 
 
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="looks into /proc")
@@ -237,6 +264,7 @@ def test_nothing_runs_on_after_the_driver_is_killed(tmp_path: Path) -> None:
     assert not list(home.iterdir())
 
 
+@soak
 def test_a_cluster_is_joined_by_its_address(cluster: Session, tmp_path: Path) -> None:
     values(cluster, document(n=("combine", {"a": 2}, {})))
     address = ray.get_runtime_context().gcs_address

@@ -1,4 +1,4 @@
-"""Packaged workflows on one lane and on several, with as many threads each; random weights for models that are not there."""
+"""Packaged workflows on one lane, on several and on a cluster, with as many threads each; random weights for models that are not there."""
 
 from __future__ import annotations
 
@@ -13,10 +13,14 @@ from graphflow.workflows import path
 SMALL = {"steps": 4, "width": 64, "height": 64, "megapixels": 0.01}
 
 
-def drawn(name: str, folder: Path, devices: str) -> tuple[dict[str, bytes], set[str]]:
+def drawn(
+    name: str, folder: Path, devices: str | None, cluster: str | None = None
+) -> tuple[dict[str, bytes], set[str]]:
     """Run a workflow with few steps, small; returns its files, and the lanes on which nodes ran."""
     known = read(path(name)).inputs
-    settings = Settings.model_validate({"models": (), "cache_dir": folder / "cache", "device": "cpu", "stand_in": True})
+    settings = Settings.model_validate(
+        {"models": (), "cache_dir": folder / "cache", "device": "cpu", "stand_in": True, "cluster": cluster}
+    )
     lanes: set[str] = set()
 
     def sink(event: events.Event) -> None:
