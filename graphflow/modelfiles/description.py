@@ -41,14 +41,17 @@ Kind = Literal[
     "detector",  # finds things in pictures
     "segmenter",  # Segment Anything: outlines what boxes hold
     "describer",  # tells in words what pictures show
+    "language_model",  # writes text
     "background_remover",
     "transparency_decoder",  # LayerDiffuse: colours and transparency of a latent
     "unknown",
 ]
 """What a file is for."""
 
-VISION: tuple[Kind, ...] = ("detector", "segmenter", "describer", "background_remover", "transparency_decoder")
-"""Kinds of networks that look at pictures: folders of transformers, ONNX files, and a decoder."""
+VISION: tuple[Kind, ...] = (
+    "detector", "segmenter", "describer", "language_model", "background_remover", "transparency_decoder",
+)  # fmt: skip
+"""Kinds of networks that look at pictures or write: folders of transformers, ONNX files, and a decoder."""
 
 Layout = Literal["diffusers", "original", "gguf", "onnx", "pickle", "hub", "stand-in"]
 """`diffusers`: a folder, or a file with Diffusers' key names. `original`: the key names of the model's authors (LDM,

@@ -106,7 +106,8 @@ class SessionResolver:
         if standing is None:
             raise ModelNotFoundError(
                 f"{missing.message}, and nothing can stand in for it: no family that runs here publishes a"
-                f" {need.kind.replace('_', ' ')} of such a name, and none that it is linked to has one",
+                f" {need.kind.replace('_', ' ')} of such a name, none that it is linked to has one, or it would work inside"
+                " a model that is there",
                 where=missing.where,
                 advice=missing.advice,
             )

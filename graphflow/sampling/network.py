@@ -50,7 +50,7 @@ class Denoiser(Protocol):
     further_sides: dict[str, Conditioning]
     variations: dict[str, Any]
     make_mask_schedule: MakeMaskSchedule | None
-    spans_batch: ClassVar[bool] = False
+    spans_batch: bool = False
     states: Sequence[Remembering] = ()
 
     @property

@@ -98,7 +98,7 @@ class LatentDiffusionComponents(ABC):
         vae = part.description.parts.get("vae")
         config = vae.config if vae is not None else {}
         sampling = ModelSampling.from_scheduler_config(part.description.scheduler)
-        if task_of(part.config) == "estimate":
+        if task_of(dict(part.config)) == "estimate":
             sampling = replace(sampling, prediction="img_to_img")
         latent = replace(
             self.latent.others.get("edm_playground_v2.5", self.latent) if sampling.prediction == "edm" else self.latent,
