@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .families import family_of, flow_of, pipeline_class, text_parts, traits_of
@@ -184,6 +184,9 @@ class Loader:
             | self._nets(kind)
             | self._other_vae(base)
         )
+        network = traits_of(base).network
+        if not base.is_whole and not base.host and network in base.description.parts and network not in options:
+            options[network] = self._alone(net_of(replace(part, part=network)))
         if part.pictures:
             options["image_encoder"] = self.component(part.pictures[0].encoder)
         if from_one:
@@ -194,7 +197,6 @@ class Loader:
         variable = self.script.assign("refiner" if base.refiner else "pipe", made)
         self.script.place(variable)
         self.script.half = family_of(base).half
-        network = traits_of(base).network
         if flow is not None and flow.adjusts and network in {*base.description.parts, *dict(base.alone)}:
             self.script.need(flow.adjusts)
             self.script.add(f"{flow.adjusts}({variable}.{network})")
@@ -249,8 +251,9 @@ class Loader:
         if prediction != "epsilon":
             config["prediction_type"] = quoted(prediction)
         found["scheduler"] = call("EulerDiscreteScheduler", **config)
-        if "vae" not in given:
-            found["vae"] = "None"
+        parts = text_parts(base)
+        wanted = ("vae", *parts, *(name.replace("text_encoder", "tokenizer") for name in parts))
+        found |= {name: "None" for name in wanted if name not in {*given, *found}}
         if traits_of(base).safety_checker:
             found |= {"safety_checker": "None", "feature_extractor": "None", "requires_safety_checker": "False"}
         return found

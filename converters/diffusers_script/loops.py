@@ -160,7 +160,12 @@ class Loops:
         if latent.scaled_for.base.key == base.key or latent.scaled_for.base.family == base.family:
             return str(latent.variable)
         other = self.loader.vae(latent.scaled_for)
-        factor = f"{pipe}.vae.config.scaling_factor / {other}.config.scaling_factor"
+        own = f"{pipe}.vae.config.scaling_factor"
+        if not (base.is_whole or base.host):  # it brings no autoencoder
+            own, part = str(family_of(base).latent.scale), latent.scaled_for.base.description.parts["vae"]
+            if str(part.config.get("scaling_factor")) == own:
+                return str(latent.variable)
+        factor = f"{own} / {other}.config.scaling_factor"
         return self.script.assign("latents", f"{latent.variable} * ({factor})")
 
     def denoiser(self, sampling: Sampling, pipe: str, latents: str) -> str:

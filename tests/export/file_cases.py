@@ -246,6 +246,7 @@ SD_CASES: dict[str, Build] = {
     "other_vae": _other_vae,
     "control": _control,
     "control_for_a_while": lambda g, p: _control(g, p, strength=0.7, start=0.1, end=0.6),
+    "control_masked": lambda g, p: _control(g, p, mask=g.add(nodes.rectangle_mask, width=SIZE, height=SIZE, right=0.5)),
     "control_img2img": _control_img2img,
     "control_on_one_side": _control_on_one_side,
     "t2i": _t2i,

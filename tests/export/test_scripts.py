@@ -26,7 +26,7 @@ from tests.fresh import Fresh
 SOAK = os.environ.get("GRAPHFLOW_TEST_SOAK") == "1"
 SAMPLE = {
     "ancestral", "comfyui", "weights", "regional", "control", "merged_lora", "from_batch", "deep_shrink", "dora", "kohya",
-    "long_prompt", "ddim_uniform_img2img", "brownian", "names", "inpaint_ddim", "no_picture",
+    "long_prompt", "ddim_uniform_img2img", "brownian", "names", "inpaint_ddim", "no_picture", "control_masked",
 }  # fmt: skip
 """Cases that always run; the others in the long suite."""
 

@@ -78,7 +78,7 @@ def without_channels(
     told = channels.pop()
     if not told and model.base.description.task in ("inpaint", "edit"):
         told = _blank(model, latent)
-    if (model.base.description.task != "generate") != bool(told):
+    if (model.base.description.task not in ("generate", "estimate")) != bool(told):
         raise UnsupportedError(
             "a model of 9 or 8 channels and inpaint_conditioning or edit_conditioning need each other"
         )

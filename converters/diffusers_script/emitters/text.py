@@ -106,7 +106,9 @@ def lotus_conditioning(emission: Emission) -> Conditioning:
         raise UnsupportedError("scripts read Lotus' text encoder from a folder in the layout of Diffusers")
     emission.script.need("encode_nothing")
     variable = emission.script.assign(emission.node.id, call("encode_nothing", base.path, "DEVICE", "DTYPE"))
-    entry = Entry(ModelPart(replace(base, family="sd"), "text_encoder"), "", emission.node.id, variable=variable)
+    # It is read here; no pipeline gets it.
+    base = replace(base, family="sd", description=replace(base.description, kind="text_encoder", parts={}))
+    entry = Entry(ModelPart(base, "text_encoder"), "", emission.node.id, variable=variable)
     return Conditioning((entry,))
 
 

@@ -89,10 +89,11 @@ class GeometryDenoiser(Denoiser):
     def predict(self, x, sigma, prompts):
         """One estimate for each prompt."""
         x = torch.cat([x] * len(prompts))
+        seen = x.to(self.network.dtype)
         output = self.network(
-            x.to(self.network.dtype),
+            seen,
             self.levels.timestep(sigma).to(x.device),
-            class_labels=task_vector().expand(len(x), -1).to(x, self.network.dtype),
+            class_labels=task_vector().expand(len(x), -1).to(seen),
             **self.conditions(x, prompts),
         )
         return output.sample.float().chunk(len(prompts))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from graphflow.errors import ModelFormatError
 from graphflow.families.latent_diffusion import upscaler
@@ -74,7 +75,7 @@ def infer_unet(shapes: Shapes, where: str, *, variant: str = "", pooled: int = 0
     return Inferred("UNet2DConditionModel", variant, facts, defaults, _certain(facts, variant), task)
 
 
-def task_of(config: Config) -> str:
+def task_of(config: Mapping[str, Any]) -> str:
     """What a UNet of this config was made for, as :attr:`graphflow.modelfiles.description.Description.task`."""
     vector = config.get("class_embed_type") == "projection" and config.get("projection_class_embeddings_input_dim")
     channels = config.get("in_channels", 4)
