@@ -30,6 +30,7 @@ DYNAMIC_TEXTS: Mapping[str, frozenset[str]] = {
     "CLIPTextEncodeSD3": frozenset({"clip_l", "clip_g", "t5xxl"}),
     "CLIPTextEncodeSDXL": frozenset({"text_g", "text_l"}),
     "CLIPTextEncodeSDXLRefiner": frozenset({"text"}),
+    "DPRandomGenerator": frozenset({"text"}),
     "GLIGENTextBoxApply": frozenset({"text"}),
     "TextEncodeAceStepAudio": frozenset({"tags", "lyrics"}),
     "TextEncodeAceStepAudio1.5": frozenset({"tags", "lyrics"}),
@@ -38,7 +39,7 @@ DYNAMIC_TEXTS: Mapping[str, frozenset[str]] = {
     "TextEncodeQwenImageEdit": frozenset({"prompt"}),
     "TextEncodeQwenImageEditPlus": frozenset({"prompt"}),
 }
-"""Inputs whose texts the front end processes. Other nodes must ask for it, so their texts stay as they are."""
+"""Inputs whose texts the front end, or a node of dynamic prompts, processes. Other nodes must ask for it, so their texts stay as they are."""
 
 
 @dataclass(frozen=True, slots=True)

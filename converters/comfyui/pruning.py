@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import graphlib
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from graphflow.errors import ConversionError
+
 from . import catalogue
+from .fields import quote
 from .notes import Journal
 
 Prompt = dict[str, dict[str, Any]]
@@ -15,7 +19,9 @@ Prompt = dict[str, dict[str, Any]]
 SWITCH = "ComfySwitchNode"
 
 _SINK_NAME = re.compile(r"save|preview|show|display|combine|output|compare|send|upload", re.IGNORECASE)
-_SAMPLERS_THAT_SHOW = frozenset({"easy kSampler", "easy fullkSampler"})
+_SAMPLERS_THAT_SHOW = frozenset(
+    f"easy {name}" for name in ("kSampler", "fullkSampler", "kSamplerTiled", "kSamplerCustom", "hiresFix")
+)
 """Types of custom packs that show or save what they make, beside giving it out."""
 _VALUE_NODES = frozenset({"PrimitiveBoolean", "PrimitiveInt", "PrimitiveFloat", "PrimitiveString"})
 _CHAIN = 100
@@ -83,6 +89,21 @@ def needed(prompt: Mapping[str, Mapping[str, Any]], outputs: Iterable[str]) -> s
             if link is not None and link[0] in prompt:
                 pending.append(link[0])
     return found
+
+
+def ordered(prompt: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return the ids so that every node stands behind what feeds it, else in the order of the file."""
+    graph: dict[str, list[str]] = {}
+    for id, node in prompt.items():
+        links = (link_of(value) for value in node["inputs"].values())
+        graph[id] = [link[0] for link in links if link is not None and link[0] in prompt]
+    try:
+        return list(graphlib.TopologicalSorter(graph).static_order())
+    except graphlib.CycleError as error:
+        circle = " → ".join(quote(id, 40)[1:-1] for id in error.args[1][:12])
+        raise ConversionError(
+            f"the links go round in a circle: {circle}", where="ComfyUI workflow", advice="remove one of these links"
+        ) from error
 
 
 def fold_switches(prompt: Mapping[str, Mapping[str, Any]], journal: Journal) -> Prompt:

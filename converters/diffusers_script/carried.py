@@ -32,7 +32,7 @@ _FILES: Mapping[str, tuple[Path, tuple[str, ...]]] = {
         _ENGINE / "sampling",
         (
             "levels", "flow_levels", "latent_space", "schedules", "changed_levels", "variance_exploding", "guidance",
-            "guiders", "modifiers",
+            "guiders", "modifiers", "geometry",
         ),
     ),
     "graphflow.sampling.samplers": (_ENGINE / "sampling/samplers", ("*",)),

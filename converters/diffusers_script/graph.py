@@ -28,13 +28,16 @@ if TYPE_CHECKING:
 
 _MARK = "$input"
 _BATCHES = frozenset({"image", "mask", "latent"})
-_ONE = frozenset({"load_image", "load_mask", "empty_latent", "solid_image", "solid_mask", "rectangle_mask"})
+_ONE = frozenset(
+    {"load_image", "load_mask", "empty_latent", "solid_image", "gradient_image", "solid_mask", "rectangle_mask"}
+)
 """Nodes that make one picture, mask or latent out of nothing."""
 _BATCHING = frozenset(
     {
         "batch_images",
         "batch_latents",
         "images_from_batch",
+        "pick_images",
         "latents_from_batch",
         "rebatch_images",
         "rebatch_latents",

@@ -61,7 +61,9 @@ def net_of(part: ModelPart) -> Net:
     converter = flow.converter(found.config) if flow is not None and table and found.name == "transformer" else ""
     if function == "load_part" and (converter or not table):
         function, table = "load_converted", ""
-    built = flow.builds.get(class_name) if flow is not None else None
+    built = ""
+    if flow is not None:
+        built = flow.builds.get(class_name) or (flow.steering.built(class_name, found.config) if flow.steering else "")
     made, module = (built, "") if built else (class_name, package)
     return Net(key, function, module, base.path, (*prefix, *_config(found)), part.part, made, table, converter)
 

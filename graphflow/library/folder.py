@@ -203,7 +203,7 @@ def _component(reader: _Reader, answers: Answers, kind: Kind | None) -> _Made:
     found = recognise_part(class_name, config)
     is_transformer = class_name.endswith(("Transformer2DModel", "Transformer3DModel"))
     recognised: Kind | None = found[1].kind if found is not None else "diffusion_model" if is_transformer else None
-    made = _Made(recognised or kind or "unknown")
+    made = _Made(kind if kind == "language_model" else recognised or kind or "unknown")
     name = "transformer" if is_transformer else _PART_OF_KIND.get(made.kind, made.kind)
     part = _part(reader, answers, name, reader.path, class_name)
     made.parts[name] = part

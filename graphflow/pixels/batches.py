@@ -24,3 +24,29 @@ def window(count: int, start: int, length: int) -> range:
     """Places of some items of a batch; a start behind the last one takes the last one."""
     start = min(start, count - 1)
     return range(start, min(start + length, count))
+
+
+def picked(count: int, places: str) -> list[int]:
+    """Places in a batch that numbers and slices name, as ``0, -1, 2:5, ::2``.
+
+    Raises:
+        ValueError: They are written wrongly, a number is outside, or there is none.
+    """
+    found: list[int] = []
+    for part in filter(None, (part.strip() for part in places.split(","))):
+        numbers = part.split(":")
+        try:
+            ends = [int(number) if number.strip() else None for number in numbers]
+        except ValueError as error:
+            raise ValueError(f"“{part[:40]}” is no number and no slice") from error
+        if len(ends) > 3 or (len(ends) == 3 and ends[2] == 0):
+            raise ValueError(f"“{part[:40]}” is no slice")
+        if len(ends) > 1:
+            found += range(count)[slice(*ends)]
+        elif ends[0] is not None:
+            if not -count <= ends[0] < count:
+                raise ValueError(f"there is no item {ends[0]} among {count}")
+            found.append(ends[0] % count)
+    if not found:
+        raise ValueError("no item is left")
+    return found

@@ -38,13 +38,57 @@ def adjust_image(
     contrast: float = 1.0,
     saturation: float = 1.0,
     gamma: float = 1.0,
+    gain: float = 1.0,
 ) -> Tensor:
-    """Change gamma, contrast, brightness, then saturation of pictures; alpha stays."""
-    color = images[:, :3].clamp(0, 1) ** (1 / gamma)
+    """Change gamma, gain, contrast, brightness, then saturation; alpha stays."""
+    color = (images[:, :3].clamp(0, 1) ** (1 / gamma) * gain).clamp(0, 1)
     color = ((color - 0.5) * contrast + 0.5 + brightness).clamp(0, 1)
     grey = luma(color)
     color = (grey + (color - grey) * saturation).clamp(0, 1)
     return torch.cat([color, images[:, 3:]], dim=1)
+
+
+def shift_hsv(
+    images: Tensor, hue: float = 0.0, saturation: float = 0.0, value: float = 0.0
+) -> Tensor:
+    """Turn the hue, and add to saturation and value (Smith 1978); alpha stays."""
+    color = images[:, :3]
+    high, low = color.amax(1), color.amin(1)
+    spread = high - low
+    red, green, blue = color.unbind(1)
+    safe = spread.clamp(min=1e-9)
+    sixth = torch.where(high == blue, (red - green) / safe + 4, (blue - red) / safe + 2)
+    sixth = torch.where(high == red, (green - blue) / safe, sixth) + hue / 60
+    strength = spread / high.clamp(min=1e-9)
+    strength = torch.where(spread > 0, (strength + saturation).clamp(0, 1), strength)
+    bright = (high + value).clamp(0, 1)
+    planes = []
+    for offset in (5.0, 3.0, 1.0):
+        place = (offset + sixth) % 6
+        part = torch.minimum(place, 4 - place).clamp(0, 1)
+        planes.append(bright * (1 - strength * part))
+    return torch.cat([torch.stack(planes, dim=1), images[:, 3:]], dim=1)
+
+
+def color_gradient(
+    width: int = 512,
+    height: int = 512,
+    start: str = "#ffffff",
+    end: str = "#000000",
+    degrees: float = 90.0,
+) -> Tensor:
+    """A picture (1, 3, height, width) that fades from one colour into another.
+
+    The line of the gradient ends where its perpendiculars go through the corners (CSS
+    Images Level 3, linear-gradient): 0 degrees goes up, 90 to the right.
+    """
+    angle = torch.tensor(degrees).deg2rad()
+    sin, cos = angle.sin(), angle.cos()
+    across = torch.arange(width) + 0.5 - width / 2
+    down = (torch.arange(height) + 0.5 - height / 2)[:, None]
+    share = (across * sin - down * cos) / (abs(width * sin) + abs(height * cos)) + 0.5
+    first, last = (torch.tensor(rgb(color)).reshape(3, 1, 1) for color in (start, end))
+    return (first + (last - first) * share.clamp(0, 1))[None]
 
 
 def match_colors(images: Tensor, reference: Tensor, strength: float = 1.0) -> Tensor:

@@ -1,16 +1,13 @@
-"""Putting one tensor into another, and blending pictures."""
+"""Putting one tensor into another."""
 
 from __future__ import annotations
-
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
 
 import torch
 from torch import Tensor
 
 from .alpha import with_channels
 from .batches import cycled
-from .resampling import crop_to_shape, resize_bicubic, resize_bilinear
+from .resampling import resize_bilinear
 
 
 def paste(
@@ -79,83 +76,3 @@ def composite_images(
     places = {"x": x, "y": y, "feather": feather}
     pasted = paste(destination, source, mask, resize_source=resize_source, **places)
     return pasted.clamp(0, 1)
-
-
-Blend = Callable[[Tensor, Tensor, float], Tensor]
-"""(pictures below, pictures above, opacity of these) -> blended pictures."""
-
-
-def mix(
-    first: Tensor,
-    second: Tensor,
-    factor: float,
-    blended: Callable[[Tensor, Tensor], Tensor],
-) -> Tensor:
-    """First * (1 - factor) + blended(first, second) * factor; alpha is the first's.
-
-    The second is brought to the size and number of the first.
-    """
-    a, size = first[:, :3], first.shape[-2:]
-    b = resize_bicubic(crop_to_shape(second[:, :3], size), size).clamp(0, 1)
-    made = blended(a, cycled(b, a.shape[0]))
-    mixed = (a * (1 - factor) + made * factor).clamp(0, 1)
-    return torch.cat([mixed, first[:, 3:]], dim=1)
-
-
-def blend_normal(first: Tensor, second: Tensor, factor: float = 0.5) -> Tensor:
-    """Mix pictures."""
-    return mix(first, second, factor, lambda a, b: b)
-
-
-def blend_multiply(first: Tensor, second: Tensor, factor: float = 0.5) -> Tensor:
-    """Mix pictures with their product."""
-    return mix(first, second, factor, lambda a, b: a * b)
-
-
-def blend_screen(first: Tensor, second: Tensor, factor: float = 0.5) -> Tensor:
-    """Mix pictures with the negative of the product of their negatives."""
-    return mix(first, second, factor, lambda a, b: 1 - (1 - a) * (1 - b))
-
-
-def blend_overlay(first: Tensor, second: Tensor, factor: float = 0.5) -> Tensor:
-    """Mix pictures with their product where they are dark, their screen where light."""
-
-    def blended(a: Tensor, b: Tensor) -> Tensor:
-        return torch.where(a <= 0.5, 2 * a * b, 1 - 2 * (1 - a) * (1 - b))
-
-    return mix(first, second, factor, blended)
-
-
-def blend_soft_light(first: Tensor, second: Tensor, factor: float = 0.5) -> Tensor:
-    """Mix pictures with the first as if a diffuse light were on it."""
-
-    def blended(a: Tensor, b: Tensor) -> Tensor:
-        bright = torch.where(a <= 0.25, ((16 * a - 12) * a + 4) * a, a.sqrt())
-        dark = a - (1 - 2 * b) * a * (1 - a)
-        return torch.where(b <= 0.5, dark, a + (2 * b - 1) * (bright - a))
-
-    return mix(first, second, factor, blended)
-
-
-def blend_difference(first: Tensor, second: Tensor, factor: float = 0.5) -> Tensor:
-    """Mix pictures with how far they are apart."""
-    return mix(first, second, factor, lambda a, b: (a - b).abs())
-
-
-def blend_subtract(first: Tensor, second: Tensor, factor: float = 0.5) -> Tensor:
-    """Mix pictures with first - second."""
-    return mix(first, second, factor, lambda a, b: a - b)
-
-
-BLENDS: Mapping[str, Blend] = MappingProxyType(
-    {
-        "normal": blend_normal,
-        "multiply": blend_multiply,
-        "screen": blend_screen,
-        "overlay": blend_overlay,
-        "soft_light": blend_soft_light,
-        "difference": blend_difference,
-        "subtract": blend_subtract,
-    }
-)
-"""The modes of the W3C's Compositing and Blending Level 1, and subtract, by name."""

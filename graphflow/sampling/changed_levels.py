@@ -34,6 +34,11 @@ def flip_sigmas(sigmas: Tensor) -> Tensor:
     return flipped
 
 
+def scale_sigmas(sigmas: Tensor, factor: float = 1.0) -> Tensor:
+    """A schedule with all its levels multiplied."""
+    return sigmas * factor
+
+
 def set_first_sigma(sigmas: Tensor, sigma: float = 136.0) -> Tensor:
     """A schedule that begins at another level."""
     values = sigmas.clone()

@@ -177,10 +177,11 @@ def sample(
             x,
             lambda part, each: step_noise(method.noise, part, sigmas, each, noise_layout, noise_device, step_seed),
         )
+        told = denoise if method.told is None else method.told(denoise, sigmas)
         if method.log_snr_form and model_sampling.is_flow:
-            x = run_in_log_snr_form(method.run, denoise, x, sigmas, noise=added, callback=callback)
+            x = run_in_log_snr_form(method.run, told, x, sigmas, noise=added, callback=callback)
         else:
-            x = method.run(denoise, x, sigmas, noise=added, callback=callback)
+            x = method.run(told, x, sigmas, noise=added, callback=callback)
         x = model_sampling.finish(sigmas[-1], x)
         latent, denoised = space.leave(x), space.leave(last)
     # cloned outside inference mode, so that others may work on them in place

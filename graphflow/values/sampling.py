@@ -32,10 +32,13 @@ class Sampler:
     Attributes:
         name: A name of ``graphflow.sampling.names.SAMPLER_NAMES``.
         options: Its options, e.g. ``{"eta": 0.5}``.
+        detail: The curve by which the model is told of less noise than there is, see ``graphflow.sampling.detail``; empty
+            leaves it. ``strength`` is a factor on it; None takes the scale of guidance.
     """
 
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    detail: Mapping[str, Any] = field(default_factory=dict)
 
 
 @value_type("noise")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from graphflow.errors import InvalidInputError
-from graphflow.spec.decorator import node
+from graphflow.spec.decorator import Seed, node
 from graphflow.values import Area, Conditioning, ConditioningEntry, Mask
 
 from ..choices import Share, Told
@@ -28,6 +28,7 @@ __all__ = [
     "set_conditioning_range",
     "set_conditioning_strength",
     "set_control_prompt",
+    "vary_conditioning",
     "zero_out_conditioning",
 ]
 
@@ -219,6 +220,37 @@ def zero_out_conditioning(conditioning: Told) -> Conditioning:
             pooled=None if entry.pooled is None else entry.pooled * 0.0,
         ),
     )
+
+
+@node("vary_conditioning", map=True)
+def vary_conditioning(
+    conditioning: Told,
+    seed: Seed = 0,
+    strength: Annotated[
+        float, Field(ge=-1e6, le=1e6, description="the noise is even between this and its negative")
+    ] = 20.0,
+    share: Annotated[Share, Field(description="how many of the numbers get noise")] = 0.5,
+    first: Annotated[Share, Field(description="where in the prompt it begins, as a share of its length")] = 0.0,
+    last: Annotated[Share, Field(description="where it ends")] = 1.0,
+) -> Conditioning:
+    """Put noise into embeddings (B, T, C), for variety where a model draws much the same with every seed.
+
+    Vectors that are all zero, which fill up short prompts, stay. Best for the first steps only, by
+    ``set_conditioning_range`` and ``combine_conditioning``. After SeedVarianceEnhancer (ChangeTheConstants, MIT-0).
+    """
+    import torch
+
+    def varied(entry: ConditioningEntry) -> ConditioningEntry:
+        generator = torch.Generator().manual_seed(seed)
+        embedding = entry.embedding
+        noise = (torch.rand(embedding.shape, generator=generator) * 2 - 1) * strength
+        chosen = torch.rand(embedding.shape, generator=generator) < share
+        place = torch.arange(embedding.shape[1])[:, None] / max(1, embedding.shape[1])
+        chosen &= (place >= first) & (place < last)
+        chosen = chosen.to(embedding.device) & embedding.ne(0).any(-1, keepdim=True)
+        return replace(entry, embedding=torch.where(chosen, embedding + noise.to(embedding), embedding))
+
+    return _each(conditioning, varied)
 
 
 def _each(conditioning: Conditioning, change: Callable[[ConditioningEntry], ConditioningEntry]) -> Conditioning:

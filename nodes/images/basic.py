@@ -15,7 +15,7 @@ from ..choices import Color, Crop, Edge, Offset, Pictures, Resampling
 from ..plain.resolutions import PRESETS
 from .checks import require_batch, require_color, require_size
 
-__all__ = ["image_size", "resize", "resize_and_pad", "resize_to_preset", "solid_image"]
+__all__ = ["gradient_image", "image_size", "resize", "resize_and_pad", "resize_to_preset", "solid_image"]
 
 if TYPE_CHECKING:
     Preset = str
@@ -49,6 +49,27 @@ def solid_image(
     require_batch(batch_size, 3, height, width)
     require_color(color)
     return Image(pixels=colors.solid_image(width, height, batch_size, color))
+
+
+@node("gradient_image")
+def gradient_image(
+    width: Annotated[Edge, Field(description="pixels")] = 512,
+    height: Annotated[Edge, Field(description="pixels")] = 512,
+    start: Annotated[Color, Field(description="the colour to begin with, #rrggbb")] = "#ffffff",
+    end: Annotated[Color, Field(description="the colour to end with, #rrggbb")] = "#000000",
+    degrees: Annotated[float, Field(ge=-360, le=360, description="where to: 0 is up, 90 to the right")] = 90.0,
+) -> Image:
+    """Make a picture (1, 3, height, width) that fades from one colour into another (CSS Images Level 3).
+
+    Raises:
+        LimitError: The picture is larger than the limits allow.
+    """
+    from graphflow.pixels import colors
+
+    require_size(width, height)
+    for color in (start, end):
+        require_color(color)
+    return Image(pixels=colors.color_gradient(width, height, start, end, degrees))
 
 
 @node("image_size")

@@ -16,7 +16,7 @@ from ..choices import Pictures
 from ..sequences import each, pictures_of
 from .checks import require_batch, require_items
 
-__all__ = ["batch_images", "images_from_batch", "rebatch_images", "repeat_images"]
+__all__ = ["batch_images", "images_from_batch", "pick_images", "rebatch_images", "repeat_images"]
 
 
 @node("batch_images", version=2)
@@ -93,6 +93,35 @@ def images_from_batch(
     require_items(images.pixels)
     wanted = window(images.pixels.shape[0], start, length)
     return Image(pixels=images.pixels[wanted.start : wanted.stop])
+
+
+@node("pick_images", map=True)
+def pick_images(
+    images: Pictures,
+    places: Annotated[
+        str,
+        Field(
+            max_length=10_000, description='numbers from 0 and slices as Python has them: "0, 3, -1", "::2", "8:0:-1"'
+        ),
+    ],
+) -> Image:
+    """Take pictures out of a batch by their places, in any order; a picture may come several times.
+
+    Raises:
+        InvalidInputError: The places are written wrongly, or there is no picture at one of them, or none is left.
+        LimitError: The batch is larger than the limits allow.
+    """
+    from graphflow.pixels.batches import picked
+
+    count = images.pixels.shape[0]
+    try:
+        wanted = picked(count, places)
+    except ValueError as error:
+        raise InvalidInputError(
+            str(error), where="places", advice="write numbers and slices, as 0, 2:5, ::2"
+        ) from error
+    require_batch(len(wanted), *images.pixels.shape[1:])
+    return Image(pixels=images.pixels[wanted])
 
 
 @node("repeat_images", map=True)

@@ -13,7 +13,7 @@ from graphflow.values import Image
 
 from ..choices import Pictures
 
-__all__ = ["adjust_image", "invert_image", "match_colors", "rgb_to_yuv", "yuv_to_rgb"]
+__all__ = ["adjust_image", "invert_image", "match_colors", "rgb_to_yuv", "shift_hsv", "yuv_to_rgb"]
 
 
 class Yuv(NamedTuple):
@@ -41,12 +41,26 @@ def adjust_image(
     gamma: Annotated[
         float, Field(gt=0, le=10, description="colours become colour ** (1 / gamma): above 1 brightens")
     ] = 1.0,
+    gain: Annotated[float, Field(ge=0, le=100, description="factor on the colours, behind gamma")] = 1.0,
 ) -> Image:
-    """Change gamma, then contrast, then brightness, then saturation of pictures; alpha stays."""
+    """Change gamma, then gain, contrast, brightness and saturation of pictures; alpha stays."""
     from graphflow.pixels import colors
 
-    pixels = colors.adjust_image(images.pixels, brightness, contrast, saturation, gamma)
+    pixels = colors.adjust_image(images.pixels, brightness, contrast, saturation, gamma, gain)
     return replace(images, pixels=pixels)
+
+
+@node("shift_hsv", map=True)
+def shift_hsv(
+    images: Pictures,
+    hue: Annotated[float, Field(ge=-360, le=360, description="degrees by which the hue is turned")] = 0.0,
+    saturation: Annotated[float, Field(ge=-1, le=1, description="is added; greys stay grey")] = 0.0,
+    value: Annotated[float, Field(ge=-1, le=1, description="is added to the largest channel")] = 0.0,
+) -> Image:
+    """Turn the hue of pictures, and change saturation and value (HSV; Smith, SIGGRAPH 1978); alpha stays."""
+    from graphflow.pixels import colors
+
+    return replace(images, pixels=colors.shift_hsv(images.pixels, hue, saturation, value))
 
 
 @node("match_colors")

@@ -18,7 +18,11 @@ from .together import Calls, at_once, merged_conditioning, merging, repeated, ta
 from .versions import unchanged
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from graphflow.sampling.guidance import Guider as Formula
+    from graphflow.sampling.samplers import Denoiser as Denoise
+    from graphflow.sampling.samplers import Sampler as Method
 
 __all__ = [
     "add_noise",
@@ -225,13 +229,30 @@ def _sampled(
             loaded,
             sides=guider.sides,
             guider=_formula(guider),
-            sampler=get_sampler(sampler.name, sampler.options),
+            sampler=_told(get_sampler(sampler.name, sampler.options), sampler, guider),
             sigmas=levels,
             latent=latent,
             noise=noise,
             seeds=seeds,
         )
     return Sampled(*latents)
+
+
+def _told(method: Method, sampler: Sampler, guider: Guider) -> Method:
+    """Return the method, with a model that is told of less noise than there is where the sampler says so."""
+    from graphflow.sampling.detail import DetailCurve, Understated
+
+    options = dict(sampler.detail)
+    if not options:
+        return method
+    strength = options.pop("strength")
+    scale = float(guider.options.get("scale", 1.0) if strength is None else strength)
+    curve = DetailCurve(**options)
+
+    def told(denoise: Denoise, sigmas: Tensor) -> Denoise:
+        return Understated(denoise, sigmas.tolist(), curve.values(len(sigmas) - 1), scale)
+
+    return replace(method, told=told)
 
 
 def _formula(guider: Guider) -> Formula:

@@ -32,6 +32,7 @@ __all__ = [
     "make_sigmas",
     "percent_to_sigma",
     "polyexponential_sigmas",
+    "scale_sigmas",
     "set_first_sigma",
     "sigmas_from_list",
     "split_sigmas",
@@ -229,6 +230,16 @@ def flip_sigmas(sigmas: Levels) -> Sigmas:
     from graphflow.sampling import changed_levels
 
     return Sigmas(values=changed_levels.flip_sigmas(sigmas.values))
+
+
+@node("scale_sigmas", map=True)
+def scale_sigmas(
+    sigmas: Levels, factor: Annotated[float, Field(ge=0, le=100, description="factor on every level")] = 1.0
+) -> Sigmas:
+    """Multiply all levels of a schedule."""
+    from graphflow.sampling import changed_levels
+
+    return Sigmas(values=changed_levels.scale_sigmas(sigmas.values, factor))
 
 
 @node("set_first_sigma", map=True)

@@ -38,6 +38,23 @@ def images_to_video(
 
 
 @node("video_to_images")
-def video_to_images(video: Annotated[Video, Field(description="the video")]) -> Frames:
-    """Take the frames out of a video."""
-    return Frames(Image(pixels=video.frames), video.fps)
+def video_to_images(
+    video: Annotated[Video, Field(description="the video")],
+    fps: Annotated[
+        float,
+        Field(ge=0, le=1000, description="frames a second to take, each the last one that has begun; 0 takes all"),
+    ] = 0.0,
+) -> Frames:
+    """Take the frames out of a video, all of them or at another rate.
+
+    Raises:
+        LimitError: There are more frames than the limits allow.
+    """
+    if not fps or fps == video.fps:
+        return Frames(Image(pixels=video.frames), video.fps)
+    count = video.frames.shape[0]
+    wanted = max(1, int(count * fps / video.fps + 1e-6))
+    if wanted > LIMITS.frames:
+        raise LimitError(f"{wanted:,} frames are more than {LIMITS.frames:,}", where="fps")
+    places = [min(count - 1, int(number * video.fps / fps + 1e-6)) for number in range(wanted)]
+    return Frames(Image(pixels=video.frames[places]), fps)

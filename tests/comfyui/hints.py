@@ -22,7 +22,7 @@ SOURCES: Mapping[str, tuple[Any, ...]] = {
     "BASIC_PIPE": ("pipe", 0), "DETAILER_PIPE": ("details", 0), "DETECTOR": ("finder", 0), "SAM": ("sam", 0),
     "SEGS": ("cutouts", 0), "HOOK": ("hook", 0), "UPSCALER": ("enlarger", 0), "REGIONS": ("regions", 0),
     "STITCH": ("cut", 0), "REMOVER": ("remover", 0), "OUTLINER": ("finder", 1), "DINO": ("dino", 0),
-    "KSAMPLER": ("drawer", 0), "KSAMPLER_ADVANCED": ("drawer2", 0),
+    "KSAMPLER": ("drawer", 0), "KSAMPLER_ADVANCED": ("drawer2", 0), "HOOKS": ("hooks", 0), "HOOK_KEYFRAMES": ("keyframes", 0),
 }  # fmt: skip
 """Where a link of each kind comes from."""
 
@@ -76,6 +76,7 @@ GIVERS: Prompt = {
     ),
     "settings": node("easy preSampling", pipe=["easy", 0], **SETTINGS),
     "adapter": node("IPAdapterModelLoader", ipadapter_file="ip-adapter_sd15.safetensors"),
+    "xladapter": node("IPAdapterModelLoader", ipadapter_file="ip-adapter_sdxl_vit-h.safetensors"),
     "both": node(
         "Pack SDXL Tuple", **{f"base_{name}": giver(_PARTS[name]) for name in ("model", "positive", "negative")}
     ),
@@ -123,15 +124,61 @@ GIVERS: Prompt = {
         output_target_width=EDGE,
         output_target_height=EDGE,
     ),
+    "motion": node("ADE_LoadAnimateDiffModel", model_name="mm_sd_v15_v2.ckpt"),
+    "motions": node("ADE_ApplyAnimateDiffModelSimple", motion_model=["motion", 0]),
+    "windows": node("ADE_StandardStaticContextOptions", context_length=16, context_overlap=4),
+    "reader": node("CLIPLoader", clip_name="qwen3.5_2b_bf16.safetensors", type="stable_diffusion"),
+    "hooks": node("CreateHookLora", lora_name="shapes-outline", strength_model=1.0, strength_clip=0.5),
+    "keyframes": node("CreateHookKeyframe", strength_mult=0.5, start_percent=0.3),
     "remover": node("RemBGSession+", model="u2net", providers="CPU"),
     "latents": node("LatentUpscaleModelLoader", model_name="larger.safetensors"),
     "camera": node("WanCameraEmbedding", camera_pose="Static", width=EDGE, height=EDGE, length=81),
+    "box": node("LayerUtility: CropByMask V2", image=giver("IMAGE"), mask=giver("MASK")),
+    "pile": node("ImageBatchMulti", inputcount=2, image_1=giver("IMAGE"), image_2=giver("IMAGE")),
+    "clip": node("VHS_LoadVideo", video="in.png"),
+    "cutout": node("ImageCropByMaskAndResize", image=giver("IMAGE"), mask=giver("MASK"), base_resolution=32),
+    "bounds": node("Bounded Image Crop with Mask", image=giver("IMAGE"), mask=giver("MASK"), padding_left=2),
+    "birefnet": node("LayerMask: LoadBiRefNetModelV2", version="BiRefNet-General"),
     "has": node("StringContains", string=giver("STRING"), substring="a", case_sensitive=True),
 }
 
+_NUNCHAKU = ("Flux", "QwenImage", "ZImage")
+_EFFECTS = ("DropShadow", "InnerShadow", "OuterGlow", "InnerGlow", "Stroke", "ColorOverlay", "GradientOverlay")
+_SIDES = {"boolean": ["has", 0], "on_true": giver("IMAGE"), "on_false": giver("IMAGE")}
+_PRIMITIVES = (
+    ("integer", "int", 1),
+    ("float", "float", 0.5),
+    ("boolean", "boolean", True),
+    ("string", "string", "a"),
+    ("string multiline", "string", "a"),
+)
+_SWITCHED = (("Text", "text"), ("Number", "number"), ("Control Net Model", "control_net"))
+_INDEXED = (
+    ("anything", "value", "IMAGE"),
+    ("image", "image", "IMAGE"),
+    ("text", "text", "STRING"),
+    ("conditioning", "cond", "CONDITIONING"),
+)
 _STACKED = {"switch_1": "On", "lora_name_1": "a.safetensors", "model_weight_1": 1.0, "clip_weight_1": 1.0}
 _WHOLE = {"positive": "a", "negative": "", "ckpt_name": "shapes"}
 HINTS: Mapping[str, Mapping[str, Any]] = {
+    **{
+        f"ADE_{name}": {"model_name": "mm_sd_v15_v2.ckpt", "context_options": ["windows", 0]}
+        for name in ("AnimateDiffLoaderWithContext", "AnimateDiffLoaderGen1")
+    },
+    "ADE_AnimateDiffLoRALoader": {"name": "v2_lora_ZoomIn.ckpt", "strength": 0.5},
+    "ADE_MultivalDynamic": {"float_val": 1.2},
+    "ADE_MultivalDynamicFloatInput": {"float_val": giver("FLOAT")},
+    "ADE_LoadAnimateDiffModel": GIVERS["motion"]["inputs"],
+    "ADE_ApplyAnimateDiffModelSimple": {"motion_model": ["motion", 0]},
+    "ADE_ApplyAnimateDiffModel": {"motion_model": ["motion", 0]},
+    "ADE_UseEvolvedSampling": {"m_models": ["motions", 0], "context_options": ["windows", 0]},
+    **{
+        type: {"clip": ["reader", 0], "prompt": "a", "sampling_mode": "on", "sampling_mode.seed": 1, "max_length": 8}
+        for type in ("TextGenerate", "TextGenerateLTX2Prompt")
+    },
+    "QwenImageDiffsynthControlnet": {"mask": None},
+    "CreateHookKeyframesFromFloats": {"floats_strength": [1.0, 0.5]},
     "VAELoader": {"vae_name": "vae-ft.safetensors"},
     "Any Switch (rgthree)": {"any_01": giver("IMAGE")},
     "ImpactSwitch": {"select": 1, "input1": giver("IMAGE")},
@@ -237,9 +284,6 @@ HINTS: Mapping[str, Mapping[str, Any]] = {
     "SkipLayerGuidanceSD3": {"layers": "0"},
     "LoadFluxControlNet": {"controlnet_path": "flux-union-controlnet.safetensors"},
     "ModelPatchLoader": {"name": "qwen_image_diffsynth.safetensors"},
-    "easy fullLoader": _WHOLE,
-    "easy a1111Loader": _WHOLE,
-    "easy comfyLoader": _WHOLE,
     "CheckpointLoader|pysssss": {"ckpt_name": "shapes"},
     "Efficient Loader": {"ckpt_name": "shapes", "positive": "a", "negative": ""},
     "LoraLoader|pysssss": {"lora_name": "shapes-outline", "strength_model": 1.0, "strength_clip": 1.0},
@@ -259,8 +303,9 @@ HINTS: Mapping[str, Mapping[str, Any]] = {
     "IPAdapterUnifiedLoaderCommunity": {"preset": "Composition"},
     **{
         f"IPAdapter{name}": {"ipadapter": ["adapter", 0]}
-        for name in ("", "Advanced", "Apply", "Batch", "Tiled", "StyleComposition", "Encoder")
+        for name in ("", "Advanced", "Apply", "Batch", "Tiled", "Encoder")
     },
+    "IPAdapterStyleComposition": {"ipadapter": ["xladapter", 0]},
     "IPAdapterCombineEmbeds": {"embed1": ["encoded", 0]},
     "IPAdapterEmbeds": {"ipadapter": ["adapter", 0], "pos_embed": ["encoded", 0], "neg_embed": ["encoded", 1]},
     "ImageComposite+": {"destination": giver("IMAGE"), "source": giver("IMAGE"), "offset_x": 2, "x": giver("INT")},
@@ -305,6 +350,163 @@ HINTS: Mapping[str, Mapping[str, Any]] = {
     "LoadFluxIPAdapter": GIVERS["xadapter"]["inputs"],
     "ApplyFluxIPAdapter": {"ip_adapter_flux": ["xadapter", 0], "ip_scale": 0.5},
     "ApplyAdvancedFluxIPAdapter": {"ip_adapter_flux": ["xadapter", 0]},
+    "NunchakuFluxDiTLoader": {"model_path": "shapes"},
+    "NunchakuQwenImageDiTLoader": {"model_name": "shapes"},
+    "NunchakuZImageDiTLoader": {"model_name": "shapes"},
+    "NunchakuSDXLDiTLoader": {"model_name": "shapes"},
+    **{
+        f"NunchakuTextEncoderLoader{version}": {
+            "text_encoder1": "clip_l.safetensors",
+            "text_encoder2": "t5xxl_fp16.safetensors",
+        }
+        for version in ("", "V2")
+    },
+    **{f"Nunchaku{family}LoraLoader": {"lora_name": "shapes-outline", "lora_strength": 0.5} for family in _NUNCHAKU},
+    **{f"Nunchaku{family}LoraStack": {"lora_count": 1, "lora_name_1": "shapes-outline"} for family in _NUNCHAKU},
+    **{
+        f"LayerStyle: {name}{version}": {"layer_mask": giver("MASK"), "blur": 2, "glow_range": 4, "brightness": 2}
+        for name in _EFFECTS
+        for version in ("", " V2")
+    },
+    **{f"LayerUtility: CropByMask{version}": {"mask": giver("MASK"), "crop_box": None} for version in (" V2", " V3")},
+    "LayerUtility: CropByMask": {"mask_for_crop": giver("MASK"), "crop_box": None},
+    "LayerUtility: RestoreCropBox": {"crop_box": ["box", 2]},
+    "LayerUtility: ImageHub": {"image1": giver("IMAGE")},
+    "LayerUtility: ImageScaleRestore V2": {"scale_by": "longest", "scale_by_length": 32},
+    "LayerFilter: GaussianBlur": {"blur": 2},
+    "LayerFilter: GaussianBlurV2": {"blur": 1.5},
+    **{
+        f"VHS_LoadVideo{version}": {
+            "video": "in.png",
+            "custom_width": 32,
+            "frame_load_cap": 1,
+            "meta_batch": None,
+            "vae": None,
+        }
+        for version in ("", "Path", "FFmpeg", "FFmpegPath")
+    },
+    **{f"VHS_VideoInfo{part}": {"video_info": ["clip", 3]} for part in ("", "Source", "Loaded")},
+    "VHS_LoadAudio": {"audio_file": "sound.wav"},
+    "VHS_LoadAudioUpload": {"audio": "sound.wav", "duration": 0.05},
+    "VHS_SelectImages": {"image": giver("IMAGE"), "indexes": "0"},
+    "VHS_SplitImages": {"images": ["pile", 0], "split_index": 1},
+    "VHS_MergeImages": {"images_A": giver("IMAGE"), "images_B": giver("IMAGE")},
+    "ImageConcatMulti": {"inputcount": 2, "image_1": giver("IMAGE"), "image_2": giver("IMAGE")},
+    **{
+        f"ImageGridComposite{n}x{n}": {f"image{place}": giver("IMAGE") for place in range(1, n * n + 1)} for n in (2, 3)
+    },
+    "ImageUncropByMask": {"destination": giver("IMAGE"), "source": giver("IMAGE"), "bbox": ["cutout", 2]},
+    "SimpleCalculatorKJ": {"expression": "a + 1", "a": giver("INT")},
+    "LazySwitchKJ": {"switch": ["has", 0], "on_true": giver("IMAGE"), "on_false": giver("IMAGE")},
+    "DiffusionModelLoaderKJ": {"model_name": "shapes", "extra_state_dict": None},
+    "ImagePadKJ": {"image": giver("IMAGE"), "target_width": None, "target_height": None},
+    "FloatToMask": {"input_values": 0.5},
+    **{
+        f"easy {name}": _WHOLE | {"optional_controlnet_stack": None}
+        for name in ("fullLoader", "a1111Loader", "comfyLoader", "fluxLoader")
+    },
+    **{
+        f"easy {name}": GIVERS["settings"]["inputs"] | {"optional_sampler": None}
+        for name in ("preSamplingAdvanced", "preSamplingCustom")
+    },
+    **{
+        f"easy {name}": {"pipe": ["settings", 0]}
+        for name in (
+            "kSamplerTiled",
+            "kSamplerCustom",
+            "pipeOut",
+            "pipeIn",
+            "pipeEdit",
+            "pipeEditPrompt",
+            "pipeToBasicPipe",
+        )
+    },
+    **{
+        f"easy controlnetLoader{version}": {"pipe": ["settings", 0], "control_net_name": "shapes-edges"}
+        for version in ("", "ADV", "++")
+    },
+    "easy loraStack": {"num_loras": 1, "lora_1_name": "shapes-outline"},
+    "easy hiresFix": {"model_name": "2x.safetensors", "image": giver("IMAGE"), "vae": giver("VAE")},
+    "easy convertAnything": {"*": giver("INT"), "output_type": "string"},
+    **{f"easy {kind}IndexSwitch": {"index": 0, f"{name}0": giver(link)} for kind, name, link in _INDEXED},
+    "easy ckptNames": {"ckpt_name": "shapes"},
+    "easy loraNames": {"lora_name": "shapes-outline"},
+    "easy controlnetNames": {"controlnet_name": "shapes-edges"},
+    "easy promptReplace": {"prompt": "a", "find1": "a", "replace1": "b"},
+    "easy promptLine": {"prompt": "a"},
+    "easy prompt": {"text": "a"},
+    "easy wildcards": {"text": "a"},
+    "easy textSwitch": {"input": 1, "text1": giver("STRING")},
+    "Image Load": {"image_path": "in.png"},
+    "Image Blend by Mask": {"mask": giver("IMAGE")},
+    "Bounded Image Blend with Mask": {
+        "target": giver("IMAGE"),
+        "source": giver("IMAGE"),
+        "target_bounds": ["bounds", 1],
+        "feathering": 4,
+    },
+    "Checkpoint Loader (Simple)": {"ckpt_name": "shapes"},
+    "Upscale Model Loader": {"model_name": "2x.safetensors"},
+    "Text List": {"text_a": "a", "text_b": "b"},
+    "Text Contains": {"text": "a", "sub_text": "a"},
+    "CheckpointLoaderSimpleShared //Inspire": {"ckpt_name": "shapes"},
+    "CR Switch Model and CLIP": {"Input": 1, "model1": giver("MODEL"), "clip1": giver("CLIP")},
+    "Power Puter (rgthree)": {
+        "outputs": {"outputs": ["STRING"]},
+        "code": "b = a * 2\nf'{b} things'",
+        "a": giver("INT"),
+    },
+    "Image or Latent Size (rgthree)": {"input": giver("IMAGE")},
+    "ETN_Parameter": {"name": "steps", "type": "number (integer)", "default": "8"},
+    "VRAM_Debug": {"any_input": giver("IMAGE")},
+    "easy showTensorShape": {"tensor": giver("IMAGE")},
+    **{type: {"value": giver("IMAGE")} for type in ("UnloadAllModels", "UnloadModel")},
+    "ImpactExecutionOrderController": {"signal": giver("IMAGE"), "value": giver("IMAGE")},
+    "LayerUtility: PurgeVRAM V2": {"anything": giver("IMAGE")},
+    **{f"{name}|pysssss": {"any": giver("IMAGE")} for name in ("PlaySound", "SystemNotification")},
+    "LayerUtility: AnyRerouter": {"any": giver("IMAGE")},
+    "CR Split String": {"text": "a,b"},
+    "DPRandomGenerator": {"text": "a {b|c}", "seed": 1},
+    "ShowAnything|Mie": {"anything": giver("STRING")},
+    "ConditioningCombineMultiple+": {"conditioning_1": giver("CONDITIONING")},
+    "If ANY return A else B-🔬": {"ANY": ["has", 0], "IF_TRUE": giver("IMAGE"), "IF_FALSE": giver("IMAGE")},
+    "AV_ControlNetPreprocessor": {"preprocessor": "none", "image": giver("IMAGE")},
+    **{
+        f"AV_ControlNet{kind}": {"control_net_name": "shapes-edges", "control_net_override": None}
+        for kind in ("Loader", "EfficientLoader")
+    },
+    "ImageColorMatch+": {"reference": giver("IMAGE"), "reference_mask": None},
+    **{f"{kind}-🔬": {"Value": value} for kind, value in (("Int", 1), ("Float", 0.5), ("Bool", True), ("String", "a"))},
+    "LayerMask: BiRefNetUltraV2": {"birefnet_model": ["birefnet", 0]},
+    "LayerMask: LoadBiRefNetModelV2": {"version": "BiRefNet-General"},
+    **{
+        f"LayerMask: SegmentAnythingUltra{version}": {
+            "prompt": "a",
+            "sam_model": "sam_vit_b (375MB)",
+            "grounding_dino_model": "GroundingDINO_SwinT_OGC (694MB)",
+        }
+        for version in ("", " V2")
+    },
+    **{f"LayerUtility: ImageMaskScaleAs{version}": {"scale_as": giver("MASK")} for version in ("", "V2")},
+    **{
+        type: {"images": giver("IMAGE"), "filename_prefix": "a"}
+        for type in ("SaveImageKJ", "SaveImage|pysssss", "ETN_KritaOutput")
+    },
+    **{
+        type: {text: giver("STRING"), "filename_prefix": "a"}
+        for type, text in (("SaveStringKJ", "string"), ("Save Text File", "text"))
+    },
+    **{f"Switch {kind} [Crystools]": _SIDES for kind in ("any", "latent", "conditioning", "image", "mask", "string")},
+    **{f"Primitive {kind} [Crystools]": {name: value} for kind, name, value in _PRIMITIVES},
+    **{
+        f"{kind} Input Switch": {"boolean": ["has", 0], f"{name}_a": giver("INT"), f"{name}_b": giver("INT")}
+        for kind, name in _SWITCHED
+    },
+    "Upscale Model Switch": {"boolean": True, "upscale_model_a": giver("UPSCALE_MODEL")},
+    "Text List to Text": {"text_list": giver("STRING")},
+    "CR Text Input Switch (4 way)": {"Input": 1, "text1": giver("STRING")},
+    "easy imageSwitch": {"boolean": ["has", 0], "image_a": giver("IMAGE"), "image_b": giver("IMAGE")},
+    "easy imageCount": {"images": giver("IMAGE"), "image": None},
 }
 """What a type wants beyond what its interface says; None takes an input away."""
 BASES: Mapping[str, str] = {
@@ -318,6 +520,38 @@ BASES: Mapping[str, str] = {
     ),
     **dict.fromkeys(("TextEncodeQwenImage21", "QwenImage21Cache"), "qwen_image_2.1.safetensors"),
     **dict.fromkeys(("ApplyFluxControlNet", "ApplyAdvancedFluxControlNet", "XlabsSampler"), "flux1-dev.safetensors"),
+    **dict.fromkeys(
+        (
+            "IPAdapter",
+            "IPAdapterAdvanced",
+            "IPAdapterApply",
+            "IPAdapterBatch",
+            "IPAdapterCombineEmbeds",
+            "IPAdapterEmbeds",
+            "IPAdapterEncoder",
+            "IPAdapterModelLoader",
+            "IPAdapterTiled",
+            "IPAdapterUnifiedLoader",
+            "IPAdapterUnifiedLoaderCommunity",
+            "ADE_AnimateDiffLoaderGen1",
+            "ADE_AnimateDiffLoRALoader",
+            "ADE_AnimateDiffLoaderWithContext",
+            "ADE_AnimateDiffSamplingSettings",
+            "ADE_MultivalDynamic",
+            "ADE_MultivalDynamicFloatInput",
+            "ADE_AnimateDiffUniformContextOptions",
+            "ADE_ApplyAnimateDiffModel",
+            "ADE_ApplyAnimateDiffModelSimple",
+            "ADE_LoadAnimateDiffModel",
+            "ADE_LoopedUniformContextOptions",
+            "ADE_StandardStaticContextOptions",
+            "ADE_StandardUniformContextOptions",
+            "ADE_UseEvolvedSampling",
+        ),
+        "v1-5-pruned-emaonly.safetensors",
+    ),
+    "IPAdapterStyleComposition": "sd_xl_base_1.0.safetensors",
+    **dict.fromkeys(("LoadFluxIPAdapter", "ApplyFluxIPAdapter", "ApplyAdvancedFluxIPAdapter"), "flux1-dev.safetensors"),
     "FluxKVCache": "flux-2-klein-4b.safetensors",
 }
 """Checkpoints of other families than the packaged one's, for types that belong to one."""

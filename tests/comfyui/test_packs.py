@@ -11,8 +11,10 @@ import pytest
 from graphflow import Session, Settings
 from graphflow.converters.comfyui.rules import RULES
 from graphflow.converters.comfyui.rules.needs import NEEDS, need_of
+from graphflow.errors import GraphflowError
+from graphflow.planning.validate import validate
 
-from .prompts import imported, node, prompt, sound
+from .prompts import REGISTRY, imported, node, prompt, sound
 
 FIT = {
     "image": "IMAGE", "aspect_ratio": "16:9", "fit": "crop", "method": "lanczos", "round_to_multiple": "8", "scale_to_length": 96,
@@ -366,6 +368,20 @@ def test_style_and_composition_come_from_two_pictures_by_a_chain_of_loaders() ->
         ("Number Operation", 1, {"number_a": 7, "number_b": 2, "operation": "less-than"}, "0.0"),
         ("SimpleMath+", 0, {"value": "a / 2", "a": 7}, "4"),
         ("BatchCount+", 0, {"batch": "MASK"}, "1"),
+        ("Power Puter (rgthree)", 0, {"outputs": {"outputs": ["INT"]}, "code": "b = a * 2\nreturn max(b, 9)", "a": 5}, "10"),
+        ("Power Puter (rgthree)", 1, {"outputs": {"outputs": ["INT", "STRING"]}, "code": "a, f'{a} of {a + 1} {{x}}'", "a": 5}, "5 of 6 {x}"),
+        ("Power Puter (rgthree)", 0, {"outputs": {"outputs": ["BOOLEAN"]}, "code": "a if a > 9 else not a", "a": 0}, "True"),
+        ("CR Math Operation", 0, {"a": 1.0, "b": 3.0, "operation": "division", "decimal_places": 2}, "0.33"),
+        ("CM_IntBinaryOperation", 0, {"op": "Pow", "a": 3, "b": 4}, "81"),
+        ("CM_FloatUnaryOperation", 0, {"op": "Sqrt", "a": 2.25}, "1.5"),
+        ("CM_IntBinaryCondition", 0, {"op": "a >= b", "a": 3, "b": 4}, "False"),
+        ("easy compare", 0, {"a": 3, "b": 4, "comparison": "a != b"}, "True"),
+        ("Logic Comparison XOR", 0, {"boolean_a": True, "boolean_b": True}, "False"),
+        ("CR Split String", 1, {"text": "a, b,c", "delimiter": ","}, "b"),
+        ("easy promptReplace", 0, {"prompt": "a cat", "find1": "cat", "replace1": "dog", "find2": "a", "replace2": "the"}, "the dog"),
+        ("easy imageSizeBySide", 0, {"image": "IMAGE", "side": "Shortest"}, "40"),
+        ("LayerUtility: XY to Percent", 1, {"background_image": "IMAGE", "layer_image": "IMAGE", "x": 0, "y": 20}, "100.0"),
+        ("Image or Latent Size (rgthree)", 0, {"input": "IMAGE"}, "64"),
     ],
 )  # fmt: skip
 def test_pack_nodes_compute_what_they_say(
@@ -378,6 +394,125 @@ def test_pack_nodes_compute_what_they_say(
     with Session(Settings(cache_dir=tmp_path / "cache", device="cpu")) as session:
         notices = session.run(result.document, folder=tmp_path, out=tmp_path / "out").notices
     assert notices[-1].rpartition(": ")[2] == shown
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("import os", "does more than assign and compute"), ("a.upper()", "reads parts of values"), ("[x for x in a]", "reads parts"),
+        ("a +", "no Python"), ("", "no Python"), ("__import__('os')", "__import__"), ("9 ** 9 ** 9", "too large"),
+        ("\n".join(f"{b} = {a} + {a}" for a, b in zip("abcdefghijklmnopqrs", "bcdefghijklmnopqrst", strict=True)) + "\nt", "too long"),
+    ],
+)  # fmt: skip
+def test_code_that_does_more_than_compute_is_not_run(code: str, reason: str) -> None:
+    puter = node("Power Puter (rgthree)", outputs={"outputs": ["INT"]}, code=code, a=["10", 0])
+    shown = {**PICTURE, "10": node("PrimitiveInt", value=2), "20": puter, "30": node("PreviewAny", source=["20", 0])}
+    result = imported(shown)
+    said = " ".join(remark for entry in result.report.unsupported for remark in entry.remarks)
+    if not said:  # it is an expression, which says the same when the document is checked or run
+        problems = validate(result.document, REGISTRY).problems
+        said = " ".join(problem.message for problem in problems)
+        if not said:
+            with Session(Settings(device="cpu", cache_bytes=0)) as session, pytest.raises(GraphflowError) as error:
+                session.run(result.document)
+            said = str(error.value)
+    assert reason in said
+
+
+def test_the_pieces_of_easy_use_put_together_are_the_loader_and_the_sampler() -> None:
+    stack = node("easy loraStack", toggle=True, mode="simple", num_loras=1, lora_1_name="line", lora_1_strength=0.5)
+    loader = node("easy fullLoader", ckpt_name="a", positive="a fox", negative="bad", optional_lora_stack=["14", 0])
+    controlled = node(
+        "easy controlnetLoaderADV",
+        pipe=["15", 0],
+        image=["10", 0],
+        control_net_name="edges",
+        strength=0.7,
+        start_percent=0.1,
+        end_percent=0.8,
+    )
+    settings = node(
+        "easy preSamplingAdvanced",
+        pipe=["16", 0],
+        steps=9,
+        cfg=4.0,
+        sampler_name="euler",
+        scheduler="normal",
+        start_at_step=2,
+        end_at_step=10000,
+        add_noise="enable",
+        seed=7,
+        return_with_leftover_noise="disable",
+    )
+    parts = node("easy pipeOut", pipe=["17", 0])
+    edited = node("easy pipeIn", pipe=["17", 0], neg=["18", 3], latent=["18", 4])
+    sampler = node("easy kSamplerTiled", pipe=["19", 0], tile_size=512, image_output="Save", save_prefix="fox")
+    nodes = sound(
+        {
+            **PICTURE,
+            "14": stack,
+            "15": loader,
+            "16": controlled,
+            "17": settings,
+            "18": parts,
+            "19": edited,
+            "20": sampler,
+        }
+    ).document.nodes
+    sample = next(entry for entry in nodes.values() if entry.type == "sample")
+    wanted = {
+        "steps": 9,
+        "guidance_scale": 4.0,
+        "start_step": 2,
+        "end_step": None,
+        "add_noise": True,
+        "leftover_noise": False,
+        "seed": 7,
+    }
+    assert wanted.items() <= sample.params.items()
+    control = nodes[str(sample.links["positive"])]
+    assert (control.type, control.params["strength"], control.params["end"]) == ("apply_control_net", 0.7, 0.8)
+    lora = nodes[str(sample.links["model"])]
+    assert (lora.type, lora.params["lora"], lora.params["strength"]) == ("apply_lora", "line", 0.5)
+    assert nodes["20~save"].params["filename_prefix"] == "fox"
+
+
+def test_a_quantised_flux_loader_names_its_files_and_its_loras() -> None:
+    stack = node(
+        "NunchakuFluxLoraStack",
+        model=["11", 0],
+        lora_count=2,
+        lora_name_1="one",
+        lora_strength_1=0.5,
+        lora_name_2="None",
+        lora_name_3="three",
+    )
+    encoder = node(
+        "NunchakuTextEncoderLoaderV2",
+        model_type="flux.1",
+        text_encoder1="clip_l",
+        text_encoder2="t5",
+        t5_min_length=512,
+    )
+    loader = node(
+        "NunchakuFluxDiTLoader",
+        model_path="svdq",
+        cache_threshold=0.12,
+        attention="nunchaku-fp16",
+        cpu_offload="auto",
+        device_id=0,
+        data_type="bfloat16",
+        i2f_mode="enabled",
+    )
+    told = node("CLIPTextEncode", text="a", clip=["13", 0])
+    sampler = prompt()["3"]["inputs"] | {"model": ["12", 0], "positive": ["14", 0], "negative": ["14", 0]}
+    result = sound(prompt(n11=loader, n12=stack, n13=encoder, n14=told, n3=node("KSampler", **sampler)))
+    nodes = result.document.nodes
+    assert [entry.params["lora"] for entry in nodes.values() if entry.type == "apply_lora"] == ["one"]
+    assert only(result, "set_t5_length") == {"min_length": 512}
+    assert only(result, "load_text_encoder") == {"model": "clip_l", "model_2": "t5", "family": "flux"}
+    (remark,) = next(entry.remarks for entry in result.report.entries if entry.id == "11")
+    assert "cache_threshold" in remark
 
 
 def test_no_type_has_both_a_rule_and_a_need() -> None:

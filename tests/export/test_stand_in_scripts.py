@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from graphflow import Workflow, nodes
 from graphflow.cli.quantising import write_quantised
 from graphflow.converters.diffusers_script import export
 from graphflow.document.document import Document
@@ -180,3 +181,20 @@ def test_a_text_encoder_that_brings_its_tokenizer_along_is_no_quantised_one(tmp_
         code = export(document, session=session).code
     assert "load_pieces_inside(TOKENIZER)" in code
     assert f'TOKENIZER = "{path}"' in code
+
+
+def test_a_lora_on_a_checkpoint_that_is_not_there_is_written(tmp_path: Path) -> None:
+    g = Workflow()
+    loaded = g.add(nodes.load_checkpoint, model="flux1-dev.safetensors")
+    changed = g.add(nodes.apply_lora, model=loaded.model, lora="style", strength=0.7)
+    told = g.add(nodes.encode_prompt, text_encoder=loaded.text_encoder, text="a fox")
+    latent = g.add(nodes.empty_latent, width=64, height=64, channels=16)
+    sampled = g.add(nodes.sample, model=changed.model, positive=told, latent=latent, steps=2)
+    g.add(nodes.save_image, images=g.add(nodes.vae_decode, vae=loaded.vae, latent=sampled))
+    document = g.to_document()
+    with session_on(tmp_path, stand_in=True) as session:
+        write_stand_ins(session, document, tmp_path / "models")
+    with session_on(tmp_path, stand_in=True) as session:
+        code = export(document, session=session).code
+    assert "add_lora(pipe.transformer, LORA, LORA_TRANSFORMER_LAYERS, " in code
+    assert "transformer_blocks" in code

@@ -18,6 +18,7 @@ from graphflow.nodes import (
     set_conditioning_mask,
     set_conditioning_range,
     set_conditioning_strength,
+    vary_conditioning,
     zero_out_conditioning,
 )
 from graphflow.values import Area, Conditioning, ConditioningEntry, Mask
@@ -141,3 +142,17 @@ def test_sdxl_prompts_carry_their_sizes(told: Told) -> None:
 def test_refiner_prompts_carry_a_score(told: Told) -> None:
     (entry,) = encode_prompt_refiner(load_checkpoint("full").text_encoder, "ab", 7.5, 832, 1216).entries
     assert entry.extras == {"aesthetic_score": 7.5, "width": 832, "height": 1216}
+
+
+def test_noise_in_a_prompt_is_even_in_its_share_and_leaves_what_only_fills_up() -> None:
+    embedding = torch.ones(1, 40, 64)
+    embedding[:, 30:] = 0  # filled up
+    told = Conditioning(entries=(ConditioningEntry(embedding=embedding),))
+    varied = vary_conditioning(told, seed=3, strength=2.0, share=0.25, first=0.5).entries[0].embedding
+    changed = varied != embedding
+    assert not changed[:, :20].any() and not changed[:, 30:].any()
+    assert 0.2 < changed[:, 20:30].float().mean().item() < 0.3
+    noise = (varied - embedding)[changed]
+    assert -2 <= noise.min() < -1.5 and 1.5 < noise.max() <= 2
+    again = vary_conditioning(told, seed=3, strength=2.0, share=0.25, first=0.5).entries[0].embedding
+    assert torch.equal(again, varied)

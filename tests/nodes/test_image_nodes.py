@@ -250,3 +250,57 @@ def test_an_opaque_source_covers_and_a_transparent_one_does_not() -> None:
     assert nodes.porter_duff(a, opaque, b, opaque, "xor").mask.values.all()
     assert nodes.porter_duff(a, opaque, b, opaque, "clear").mask.values.all()
     assert torch.allclose(nodes.porter_duff(a, clear, b, opaque, "dst_over").image.pixels, b.pixels, atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", ["hue", "saturation", "color", "luminosity"])
+def test_blends_of_the_whole_colour_leave_a_picture_over_itself(mode: BlendMode) -> None:
+    a = image(2)
+    assert torch.allclose(nodes.blend_images(a, a, 1.0, mode).pixels, a.pixels, atol=1e-5)
+
+
+def test_blends_by_their_formulas() -> None:
+    a, b = (Image(pixels=torch.full((1, 3, 1, 1), value)) for value in (0.25, 0.75))
+    wanted = {
+        "darken": 0.25, "lighten": 0.75, "color_dodge": 1.0, "color_burn": 0.0, "hard_light": 0.625, "exclusion": 0.625, "add": 1.0,
+        "linear_burn": 0.0, "linear_light": 0.75, "vivid_light": 0.5, "pin_light": 0.5, "hard_mix": 1.0, "divide": 1 / 3,
+    }  # fmt: skip
+    got = {mode: nodes.blend_images(a, b, 1.0, mode).pixels[0, 0, 0, 0].item() for mode in wanted}  # type: ignore[arg-type]
+    assert got == pytest.approx(wanted, abs=1e-5)
+
+
+def test_placing_as_it_is_is_pasting_and_turning_twice_by_half_a_turn_is_nothing() -> None:
+    under, over = image(2, 12, 16), image(1, 4, 6, seed=1)
+    got = nodes.place_image(under, over, x=7 / 16, y=6 / 12)
+    assert torch.allclose(got.image.pixels, nodes.composite_images(under, over, x=4, y=4).pixels, atol=1e-5)
+    assert got.mask.values.sum().item() == 2 * 24
+    turned = nodes.rotate_image(over, 180)
+    again = nodes.place_image(under, turned, x=7 / 16, y=6 / 12, degrees=180)
+    assert torch.allclose(again.image.pixels, got.image.pixels, atol=1e-4)
+    quarter = nodes.place_image(image(1, 12, 12), over, degrees=90)
+    inside = quarter.image.pixels[:, :, 3:9, 4:8]
+    assert torch.allclose(inside, nodes.rotate_image(over, 270).pixels, atol=1e-4)  # that one turns clockwise
+
+
+def test_pictures_are_picked_by_numbers_and_slices() -> None:
+    whole = image(5)
+    got = nodes.pick_images(whole, "0, -1, 3:1:-1, ::2").pixels
+    assert torch.equal(got, whole.pixels[[0, 4, 3, 2, 0, 2, 4]])
+    for wrong in ("", "a", "7", "1:2:0", "9:", "1:2:3:4"):
+        with pytest.raises(InvalidInputError):
+            nodes.pick_images(whole, wrong)
+
+
+def test_a_whole_turn_of_the_hue_is_nothing_and_a_third_moves_the_channels() -> None:
+    a = image(2, channels=4)
+    assert torch.allclose(nodes.shift_hsv(a, 360).pixels, a.pixels, atol=1e-5)
+    third = nodes.shift_hsv(a, 120).pixels
+    assert torch.allclose(third[:, :3], a.pixels[:, [2, 0, 1]], atol=1e-5)
+    grey = nodes.shift_hsv(a, saturation=-1).pixels[:, :3]
+    assert torch.allclose(grey, a.pixels[:, :3].amax(1, keepdim=True).expand_as(grey), atol=1e-5)
+
+
+def test_gradients_go_from_corner_to_corner() -> None:
+    right = nodes.gradient_image(4, 2, "#000000", "#ffffff", 90).pixels[0, 0]
+    assert torch.allclose(right, torch.tensor([0.125, 0.375, 0.625, 0.875]).expand(2, 4), atol=1e-5)
+    up = nodes.gradient_image(4, 2, "#000000", "#ffffff", 0).pixels[0, 0]
+    assert torch.allclose(up[:, 0], torch.tensor([0.75, 0.25]), atol=1e-5)

@@ -7,9 +7,10 @@ from typing import Any
 
 from ..building import Builder, Fused, RefusedError, Source, Value
 from .rule import AnyRule, Made, Make
-from .segs import behind_black
+from .segs import behind_black, outlined_words, segmenter, word_detector
 
 _LAYERDIFFUSE = "ComfyUI-layerdiffuse"
+_STYLE = "ComfyUI_LayerStyle"
 _REMOVER = "background remover"
 
 
@@ -85,6 +86,87 @@ def _rmbg(default: str) -> Make:
     return make
 
 
+_DETAILS = "detail_method detail_erode detail_dilate detail_range black_point white_point device max_megapixels"
+"""What LayerStyle's models take for the matting of edges."""
+
+
+def unrefined(source: Source) -> None:
+    """Say that edges are not refined by matting, where the node does that."""
+    source.used |= set(_DETAILS.split())
+    if source.flag("process_detail", True):
+        source.remark("edges are as the network finds them; the node refines them by matting")
+
+
+def _cut(default: str, session: str = "") -> Make:
+    """Return a function for LayerStyle's removers of backgrounds: transparent there, and the mask."""
+
+    def make(builder: Builder, source: Source) -> list[Value]:
+        unrefined(source)
+        found = source.part(session, _REMOVER) if session else None
+        told = _named(default) if found is None else found.parts
+        picture, ids = source.get("image"), () if found is None else found.ids
+        mask = builder.add(source, "foreground_mask", {"image": picture, **told}, ids=ids)
+        hidden = builder.add(source, "invert_mask", {"mask": mask}, suffix="hidden")
+        return [builder.add(source, "join_alpha", {"images": picture, "mask": hidden}, suffix="picture"), mask]
+
+    return make
+
+
+def _words_cut(builder: Builder, source: Source) -> list[Value]:
+    """SegmentAnythingUltra: what words say, on nothing, and the mask."""
+    unrefined(source)
+    source.used.add("cache_model")
+    models = {
+        **word_detector(source.text("grounding_dino_model", "SwinT")),
+        **segmenter(source.text("sam_model", "sam_vit_h")),
+    }
+    picture = source.get("image")
+    mask = outlined_words(builder, source, picture, models)
+    hidden = builder.add(source, "invert_mask", {"mask": mask}, suffix="hidden")
+    return [builder.add(source, "join_alpha", {"images": picture, "mask": hidden}, suffix="picture"), mask]
+
+
+def _rembg(builder: Builder, source: Source) -> list[Value]:
+    """Image Rembg (Remove Background): transparent, on a colour, or the mask alone."""
+    if source.flag("alpha_matting") or source.flag("post_processing"):
+        source.remark("edges are as the network finds them")
+    source.used |= {name for name in source.inputs if name.startswith("alpha_matting")}
+    picture = source.get("images")
+    mask = builder.add(
+        source, "foreground_mask", {"image": picture, **_named(source.text("model", "u2net"))}, suffix="mask"
+    )
+    if source.flag("only_mask"):
+        source.used |= {"transparency", "background_color"}
+        return [builder.add(source, "mask_to_image", {"mask": mask})]
+    colors = {
+        "black": "#000000",
+        "white": "#ffffff",
+        "magenta": "#ff00ff",
+        "chroma green": "#00ff00",
+        "chroma blue": "#0000ff",
+    }
+    color = source.text("background_color", "none")
+    if color in colors and not source.flag("transparency", True):
+        return [behind_black(builder, source, picture, mask, colors[color])]
+    hidden = builder.add(source, "invert_mask", {"mask": mask}, suffix="hidden")
+    return [builder.add(source, "join_alpha", {"images": picture, "mask": hidden})]
+
+
+def _easy(builder: Builder, source: Source) -> list[Value]:
+    """Easy imageRemBg: transparent, or on black or white."""
+    source.used |= {"torchscript_jit", "refine_foreground", "image_output", "save_prefix"}
+    kind = source.text("rem_mode", "RMBG-1.4")
+    if not kind.startswith("RMBG"):
+        raise RefusedError(f"its rem_mode {kind} has no native counterpart; RMBG has")
+    picture = source.get("images")
+    mask = builder.add(source, "foreground_mask", {"image": picture, **_named(kind)}, suffix="mask")
+    behind = source.text("add_background", "none")
+    if behind in ("white", "black"):
+        return [behind_black(builder, source, picture, mask, {"white": "#ffffff", "black": "#000000"}[behind]), mask]
+    hidden = builder.add(source, "invert_mask", {"mask": mask}, suffix="hidden")
+    return [builder.add(source, "join_alpha", {"images": picture, "mask": hidden}), mask]
+
+
 _LAYERS = {
     ("SDXL", "Attention Injection"): "layer_xl_transparent_attn.safetensors",
     ("SDXL", "Conv Injection"): "layer_xl_transparent_conv.safetensors",
@@ -136,6 +218,21 @@ RULES: tuple[AnyRule, ...] = (
              differs="by description", pack="ComfyUI-RMBG")
         for type, default in (("RMBG", "RMBG-2.0"), ("BiRefNetRMBG", "BiRefNet-general"))
     ),
+    *(
+        Made(f"LayerMask: {name}", _REMOVES, _cut("RMBG-1.4"), says="foreground_mask and join_alpha", differs="by description", pack=_STYLE)
+        for name in ("RemBgUltra", "RmBgUltra V2")
+    ),
+    *(
+        Made(f"LayerMask: SegmentAnythingUltra{version}", ("detect_segments", "outline_segments", "segments_to_mask", "invert_mask", "join_alpha"), _words_cut,
+             says="detect_segments, outline_segments and join_alpha", differs="by description", pack=_STYLE)
+        for version in ("", " V2")
+    ),
+    Made("LayerMask: BiRefNetUltra", _REMOVES, _cut("BiRefNet-general"), says="foreground_mask and join_alpha", differs="by description", pack=_STYLE),
+    Made("LayerMask: BiRefNetUltraV2", _REMOVES, _cut("", "birefnet_model"), says="foreground_mask and join_alpha", differs="by description", pack=_STYLE),
+    Made("LayerMask: LoadBiRefNetModel", (), _remover("", "BiRefNet-general"), says="part of the foreground_mask behind it", pack=_STYLE),
+    Made("LayerMask: LoadBiRefNetModelV2", (), _remover("version", "BiRefNet-General"), says="part of the foreground_mask behind it", pack=_STYLE),
+    Made("Image Rembg (Remove Background)", (*_REMOVES, "mask_to_image"), _rembg, says="foreground_mask and join_alpha", differs="by description", pack="was-node-suite-comfyui"),
+    Made("easy imageRemBg", _REMOVES, _easy, says="foreground_mask and join_alpha", differs="by description", pack="ComfyUI-Easy-Use"),
     Made("Image Remove Background (rembg)", _REMOVES, _removed(rgba=True), says="foreground_mask and join_alpha", differs="by description", pack="rembg-comfyui-node"),
 )  # fmt: skip
 """By ComfyUI type."""

@@ -110,8 +110,16 @@ def _coarse(how: str, back: str) -> Make:
 
 def _by_name(builder: Builder, source: Source) -> list[Value]:
     """AIO_Preprocessor: the preprocessor that it names."""
-    name = source.text("preprocessor", "none")
-    if name == "none":
+    return by_name(builder, source, source.text("preprocessor", "none"))
+
+
+def by_name(builder: Builder, source: Source, name: str) -> list[Value]:
+    """Make the preprocessor of a name, for the picture of a node.
+
+    Raises:
+        RefusedError: There is none.
+    """
+    if name.lower() == "none":
         return [source.get("image")]
     rule = _NAMED.get(name)
     if rule is None:

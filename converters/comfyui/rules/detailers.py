@@ -367,7 +367,7 @@ def _upscaled(enlarges: bool, custom: bool = False) -> Make:
         if mode == "None":
             source.used |= set(source.inputs)
             return [image]
-        size = {f"tile_{edge}": int(source.number(f"tile_{edge}", 512)) for edge in ("width", "height")}
+        size = {f"tile_{edge}": source.get(f"tile_{edge}", 512) for edge in ("width", "height")}
         blur, padding = int(source.number("mask_blur", 8)), int(source.number("tile_padding", 32))
         inputs = {"image": image, **size, "overlap": 2 * blur, "margin": padding}
         tiles = builder.add(source, "tile_segments", inputs, suffix="tiles")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
-from ..building import Builder, Ref, RefusedError, Source, Value
+from ..building import Builder, Const, Ref, RefusedError, Source, Value
 from .common import COLOR, COLORS, CROP, DEGREES, FILE, FLIP, IMAGE_METHOD, PREFIX
 from .rule import AnyRule, Convert, Made, Make, Rule
 
@@ -144,12 +145,9 @@ def _resize_plus(builder: Builder, source: Source) -> list[Value]:
     if way in ("fill / crop", "fill/crop"):
         inputs["crop"] = "center"
     elif way == "keep proportion":
-        inputs |= {
-            "width": 0,
-            "height": 0,
-            "max_edge": max(int(source.number("width", 512)), int(source.number("height", 512))),
-        }
-        source.remark("the longer edge is fitted; the node fits both")
+        edges = (source.get("width", 512), source.get("height", 512))
+        inputs |= wanted_edges(builder, source, source.get("image"), *edges, "within", max(1, multiple))
+        inputs["multiple_of"] = 1
     elif way == "pad":
         padding = {
             "images": source.get("image"),
@@ -185,39 +183,89 @@ def with_size(builder: Builder, source: Source, made: Value) -> list[Value]:
     return [made, builder.ref(size.node, "width"), builder.ref(size.node, "height")]
 
 
+def wanted_edges(
+    builder: Builder, source: Source, image: Value, width: Value, height: Value, way: str, multiple: int = 1
+) -> dict[str, Any]:
+    """Return width and height that packs' nodes give pictures, down to a multiple, as inputs of a node that resizes.
+
+    Args:
+        builder: Makes the nodes that compute them.
+        source: The node.
+        image: The pictures.
+        width: What the node says; 0 leaves it open.
+        height: The same.
+        way: ``within`` keeps the shape inside width and height, ``area`` keeps it at their area, ``stretch`` does not.
+        multiple: Edges are rounded down to it.
+    """
+    open_ = [isinstance(edge, Const) and edge.value == 0 for edge in (width, height)]
+    if way == "stretch" or all(open_):
+        texts = ["a" if open_[0] else "c", "b" if open_[1] else "d"]
+    elif way == "area":
+        texts = ["int(sqrt(c * d * a / b))", "int(sqrt(c * d * b / a))"]
+    else:
+        ratio = "d / b" if open_[0] else "c / a" if open_[1] else "min(c / a, d / b)"
+        texts = [f"round(a * {ratio})", f"round(b * {ratio})"]
+    given: dict[str, Any] = {"c": width, "d": height}
+    if not {*"ab"} & {*"".join(texts)} and isinstance(width, Const) and isinstance(height, Const):
+        edges = [int(edge.value) for edge in (width, height) if isinstance(edge.value, int | float)]
+        if len(edges) == 2:
+            return dict(
+                zip(("width", "height"), (max(multiple, edge // multiple * multiple) for edge in edges), strict=True)
+            )
+    size = builder.add(source, "image_size", {"images": image}, suffix="before")
+    given |= {"a": size, "b": builder.ref(size.node, "height")}
+    found: dict[str, Any] = {}
+    for edge, text in zip(("width", "height"), texts, strict=True):
+        text = f"max({multiple}, ({text}) // {multiple} * {multiple})" if multiple > 1 else text
+        named = {letter: value for letter, value in given.items() if re.search(rf"\b{letter}\b", text)}
+        made = builder.add(source, "expression", {"expression": text, **named}, suffix=edge)
+        found[edge] = builder.ref(made.node, "rounded")
+    return found
+
+
 def _resize_kj(builder: Builder, source: Source) -> list[Value]:
-    """ImageResizeKJv2."""
-    keep = source.text("keep_proportion", "stretch")
-    method = IMAGE_METHOD.get(
-        source.text("upscale_method", "nearest-exact"), source.text("upscale_method", "nearest-exact")
-    )
-    source.used |= {"crop_position", "device", "pad_color", "divisible_by"}
-    if source.get("mask") is not None:
-        raise RefusedError("its mask input has no native counterpart")
+    """ImageResizeKJ and its second version: stretched, cut, padded, or within a size."""
+    flag = source.literal("keep_proportion", False)
+    keep = flag if isinstance(flag, str) else "resize" if flag else "stretch"
+    if source.text("crop", "disabled") == "center" and keep == "stretch":
+        keep = "crop"
+    image, mask, other = source.get("image"), source.get("mask"), source.get("get_image_size")
+    edges = [source.get(edge, 512) for edge in ("width", "height")]
+    if other is not None:
+        size = builder.add(source, "image_size", {"images": other}, suffix="other")
+        edges = [size, builder.ref(size.node, "height")]
+    for place, name in enumerate(("width_input", "height_input")):
+        edges[place] = source.get(name) or edges[place]
+    ways = {"stretch": "stretch", "crop": "stretch", "resize": "within", "total_pixels": "area"}
+    padded = keep.startswith("pad")
+    if keep not in ways and not padded:
+        raise RefusedError(f"its keep_proportion {keep} has no native counterpart")
+    method = source.text("upscale_method", "nearest-exact")
+    told: dict[str, Any] = {"method": IMAGE_METHOD.get(method, method)}
     multiple = max(1, int(source.number("divisible_by", 2)))
-    size = {"width": source.get("width", 512), "height": source.get("height", 512)}
-    inputs: dict[str, object] = {
-        "images": source.get("image"),
-        **size,
-        "method": method,
-        "antialias": False,
-        "multiple_of": multiple,
-    }
-    if keep == "crop":
-        inputs["crop"] = "center"
-    elif keep.startswith("pad"):
-        made = builder.add(
-            source, "resize_and_pad", {"images": source.get("image"), **size, "method": method, "color": "#000000"}
+    width, height = edges
+    told |= wanted_edges(builder, source, image, width, height, "stretch" if padded else ways[keep], multiple)
+    source.used |= {"device", "pad_color"}
+    if source.text("crop_position", "center") != "center" and (padded or keep == "crop"):
+        source.remark("it is cut, or padded, on both sides alike, whatever its crop_position says")
+    if padded:
+        numbers = re.findall(r"\d+", source.text("pad_color", "0, 0, 0"))
+        told["color"] = (
+            "#" + "".join(f"{min(255, int(number)):02x}" for number in numbers) if len(numbers) == 3 else "#000000"
         )
-        return [*with_size(builder, source, made), None]
-    elif keep in ("resize", "total_pixels"):
-        inputs |= {
-            "width": 0,
-            "height": 0,
-            "max_edge": max(int(source.number("width", 512)), int(source.number("height", 512))),
-        }
-        source.remark("the longer edge is fitted; the node fits both")
-    return [*with_size(builder, source, builder.add(source, "resize", inputs)), None]
+        if keep != "pad":
+            source.remark("the margins have one colour")
+    else:
+        told |= {"antialias": False, "crop": "center" if keep == "crop" else "none"}
+    native = "resize_and_pad" if padded else "resize"
+    made = builder.add(source, native, {"images": image, **told})
+    marked: Value = None
+    if mask is not None:
+        picture = builder.add(source, "mask_to_image", {"mask": mask}, suffix="mask-picture")
+        told |= {"color": "#000000"} if padded else {}
+        scaled = builder.add(source, native, {"images": picture, **told}, suffix="mask-size")
+        marked = builder.add(source, "mask_from_image", {"images": scaled, "channel": "red"}, suffix="mask")
+    return [*with_size(builder, source, made), marked]
 
 
 def _resize_was(builder: Builder, source: Source) -> list[Value]:
@@ -252,7 +300,11 @@ RULES: tuple[AnyRule, ...] = (
     Made("ResizeImageMaskNode", ("resize", "image_size", "expression", "mask_to_image", "mask_from_image"), _resize_any,
          says="resize; for a mask between mask_to_image and mask_from_image"),
     Made("ImageResize+", ("resize", "resize_and_pad", "image_size"), _resize_plus, pack="ComfyUI_essentials", says="resize or resize_and_pad, and image_size"),
-    Made("ImageResizeKJv2", ("resize", "resize_and_pad", "image_size"), _resize_kj, pack="ComfyUI-KJNodes", says="resize or resize_and_pad, and image_size"),
+    *(
+        Made(f"ImageResizeKJ{version}", ("resize", "resize_and_pad", "image_size", "expression", "mask_to_image", "mask_from_image"), _resize_kj,
+             says="resize or resize_and_pad, and image_size", pack="ComfyUI-KJNodes")
+        for version in ("", "v2")
+    ),
     Made("Image Resize", ("resize",), _resize_was, pack="was-node-suite-comfyui", says="resize"),
     Rule("FluxKontextImageScale", "resize_to_preset", "image:images", fixed={"preset": "flux_kontext", "method": "lanczos_8bit", "crop": "center"}),
     Rule("ResizeAndPadImage", "resize_and_pad", "image:images target_width:width target_height:height padding_color:color interpolation:method",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ..building import Builder, Const, Ref, RefusedError, Source, Value
+from ..building import Builder, Const, Fused, Ref, RefusedError, Source, Value
+from .common import PREFIX
 from .images import sized
 from .rule import AnyRule, Made, Make, Rule
 from .values import expression, value_node
@@ -169,7 +170,217 @@ def _freed(builder: Builder, source: Source) -> list[Value]:
     return [anything] if isinstance(anything, Ref) else []
 
 
+def _shades(builder: Builder, source: Source) -> list[Value]:
+    """Brightness & Contrast: factors."""
+    if source.number("contrast", 1.0) != 1:
+        source.remark("contrast is changed about middle grey; the node takes the picture's mean")
+    inputs = {"images": source.get("image"), "gain": source.get("brightness", 1.0)}
+    named = {name: source.get(name, 1.0) for name in ("contrast", "saturation")}
+    return [builder.add(source, "adjust_image", {**inputs, **named})]
+
+
+def _hsv(builder: Builder, source: Source) -> list[Value]:
+    shift = {"hue": source.number("H", 0) / 255 * 360}
+    shift |= {name: source.number(letter, 0) / 255 for name, letter in (("saturation", "S"), ("value", "V"))}
+    return [builder.add(source, "shift_hsv", {"images": source.get("image"), **shift})]
+
+
+def _softened(builder: Builder, source: Source) -> list[Value]:
+    """GaussianBlur: the spread in pixels."""
+    blur = source.number("blur", 20)
+    if blur <= 0:
+        return [source.get("image")]
+    radius = max(1, min(512, round(3 * blur)))
+    if radius < round(3 * blur):
+        source.remark("what lies farther than 512 pixels away is left out")
+    inputs = {"images": source.get("image"), "radius": radius, "sigma": max(0.1, min(10.0, blur / radius))}
+    return [builder.add(source, "blur_image", inputs)]
+
+
+def _opaque(builder: Builder, source: Source) -> list[Value]:
+    """ImageRemoveAlpha: the colours, or those over a background."""
+    image = source.get("RGBA_image")
+    parts = builder.add(source, "split_alpha", {"images": image}, suffix="parts")
+    mask = source.get("mask")
+    if not source.flag("fill_background", False):
+        source.used.add("background_color")
+        return [parts]
+    if mask is None:
+        mask = builder.add(source, "invert_mask", {"mask": builder.ref(parts.node, "mask")}, suffix="seen")
+    size = builder.add(source, "image_size", {"images": image}, suffix="size")
+    edges = {edge: builder.ref(size.node, edge) for edge in ("width", "height")}
+    below = builder.add(
+        source, "solid_image", {**edges, "color": source.text("background_color", "#000000").lower()}, suffix="below"
+    )
+    return [builder.add(source, "composite_images", {"destination": below, "source": parts, "mask": mask})]
+
+
+def _transparent(builder: Builder, source: Source) -> list[Value]:
+    """ImageCombineAlpha: the mask says what is seen."""
+    hidden = builder.add(source, "invert_mask", {"mask": source.get("mask")}, suffix="hidden")
+    return [builder.add(source, "join_alpha", {"images": source.get("RGB_image"), "mask": hidden})]
+
+
+def _scaled(builder: Builder, source: Source) -> list[Value]:
+    """ImageScaleRestore: another size, or the one that another of these nodes has noted."""
+    image, mask, before = source.get("image"), source.get("mask"), source.fused("original_size", "size of a picture")
+    method = source.text("method", "lanczos")
+    inputs: dict[str, Any] = {"method": _METHODS.get(method, method)}
+    if source.flag("scale_by_longest_side", False):  # the first version
+        way, length = "longest", source.get("longest_side", 1024)
+    else:
+        source.used.add("longest_side")
+        way, length = source.text("scale_by", "by_scale"), source.get("scale_by_length", 1024)
+    scale = source.get("scale", 1.0)
+    size = builder.add(source, "image_size", {"images": image}, suffix="before")
+    noted = {edge: builder.ref(size.node, edge) for edge in ("width", "height")}
+    if before is not None:
+        inputs |= before.parts
+    elif way == "by_scale":
+        inputs["scale"] = scale
+    elif way in ("longest", "shortest", "width", "height"):
+        edge = {"longest": "max(a, b)", "shortest": "min(a, b)", "width": "a", "height": "b"}[way]
+        inputs["scale"] = sized(source, builder, image, f"c / {edge}", suffix="scale", c=length)
+    else:
+        raise RefusedError(f"its scale_by {way} has no native counterpart")
+    made = builder.add(source, "resize", {"images": image, **inputs})
+    after = builder.add(source, "image_size", {"images": made}, suffix="after")
+    edges = {edge: builder.ref(after.node, edge) for edge in ("width", "height")}
+    marked = None
+    if mask is not None:
+        marked = builder.add(source, "resize_mask", {"mask": mask, **edges, "method": inputs["method"]}, suffix="mask")
+    return [made, marked, Fused("size of a picture", noted, (source.id,)), edges["width"], edges["height"]]
+
+
+def _scaled_as(builder: Builder, source: Source) -> list[Value]:
+    """ImageMaskScaleAs: the size of another picture, or mask."""
+    other, image, mask = source.get("scale_as"), source.get("image"), source.get("mask")
+    if isinstance(other, Ref) and builder.type_of(other).name == "mask":
+        other = builder.add(source, "mask_to_image", {"mask": other}, suffix="as")
+    whole = builder.add(source, "image_size", {"images": other}, suffix="wanted")
+    edges = {edge: builder.ref(whole.node, edge) for edge in ("width", "height")}
+    method, fit = source.text("method", "lanczos"), source.text("fit", "letterbox")
+    if fit not in _FITS:
+        raise RefusedError(f"its way to fit {fit} has no native counterpart")
+    native = "resize_and_pad" if fit == "letterbox" else "resize"
+    inputs: dict[str, Any] = {
+        **edges,
+        "method": _METHODS.get(method, method),
+        **({"crop": "center"} if fit == "crop" else {}),
+    }
+    color = {"color": source.text("background_color", "#000000").lower()} if fit == "letterbox" else {}
+    made = marked = None
+    if image is not None:
+        made = builder.add(source, native, {"images": image, **inputs, **color})
+    if mask is not None:
+        picture = builder.add(source, "mask_to_image", {"mask": mask}, suffix="mask-picture")
+        scaled = builder.add(source, native, {"images": picture, **inputs}, suffix="mask-size")
+        marked = builder.add(source, "mask_from_image", {"images": scaled, "channel": "red"}, suffix="mask")
+    if image is None and mask is None:
+        raise RefusedError("neither a picture nor a mask is linked")
+    before = builder.add(source, "image_size", {"images": image if image is not None else picture}, suffix="before")
+    noted = {edge: builder.ref(before.node, edge) for edge in ("width", "height")}
+    return [made, marked, Fused("size of a picture", noted, (source.id,)), edges["width"], edges["height"]]
+
+
+def _channel(builder: Builder, source: Source) -> list[Value]:
+    """ImageToMask: one channel, as it is."""
+    channels = {"R(RGB)": "red", "G(RGB)": "green", "B(RGB)": "blue", "alpha": "alpha", "Y(YUV)": "brightness", "L(LAB)": "brightness"}  # fmt: skip
+    name = source.text("channel", "L(LAB)")
+    if name not in channels:
+        raise RefusedError(f"its channel {name} has no native counterpart")
+    if name == "L(LAB)":
+        source.remark("brightness is taken for lightness (L of LAB)")
+    standard = {"black_point": 0.0, "white_point": 255.0, "gray_point": 1.0}
+    if any(source.number(point, value) != value for point, value in standard.items()):
+        raise RefusedError("its points of black, white and grey have no native counterpart")
+    turned = source.flag("invert_output_mask", False)
+    inputs = {"images": source.get("image"), "channel": channels[name]}
+    made = builder.add(source, "mask_from_image", inputs, suffix="channel" if turned else "")
+    return [builder.add(source, "invert_mask", {"mask": made}) if turned else made]
+
+
+def _selected(builder: Builder, source: Source) -> list[Value]:
+    """BatchSelector: pictures and masks by their places."""
+    places = source.get("select", "0,")
+    image, mask = source.get("images"), source.get("masks")
+    made = marked = None
+    if image is not None:
+        made = builder.add(source, "pick_images", {"images": image, "places": places})
+    if mask is not None:
+        picture = builder.add(source, "mask_to_image", {"mask": mask}, suffix="mask-picture")
+        taken = builder.add(source, "pick_images", {"images": picture, "places": places}, suffix="mask-taken")
+        marked = builder.add(source, "mask_from_image", {"images": taken, "channel": "red"}, suffix="mask")
+    return [made, marked]
+
+
+def _shares(builder: Builder, source: Source) -> list[Value]:
+    """XY to Percent: the middle of a layer whose corner is at a place, in percent of the picture below."""
+    whole = builder.add(source, "image_size", {"images": source.get("background_image")}, suffix="whole")
+    layer = builder.add(source, "image_size", {"images": source.get("layer_image")}, suffix="layer")
+    return [
+        expression(
+            builder,
+            source,
+            "(a + b / 2) / c * 100",
+            {"a": source.get(axis, 0), "b": builder.ref(layer.node, edge), "c": builder.ref(whole.node, edge)},
+        )[0]
+        for axis, edge in (("x", "width"), ("y", "height"))
+    ]
+
+
+def _hub(builder: Builder, source: Source) -> list[Value]:
+    """ImageHub: the picture of a number."""
+    if source.flag("random_output", False):
+        raise RefusedError("it draws which picture it gives, for every run anew")
+    chosen = source.get(f"image{int(source.number('output', 1))}")
+    source.used |= set(source.numbered("image"))
+    if chosen is None:
+        raise RefusedError("the picture that it chooses is not linked")
+    return [chosen]
+
+
+def _saved(builder: Builder, source: Source) -> list[Value]:
+    """SaveImagePlus: PNG or JPEG."""
+    source.used |= {"timestamp", "meta_data", "blind_watermark", "preview", "save_workflow_as_json", "custom_path"}
+    if source.text("blind_watermark", ""):
+        source.remark("no watermark is hidden in the picture")
+    if source.text("custom_path", ""):
+        source.remark("it is saved in the folder of the run, not at its custom_path")
+    format = source.text("format", "png").lower()
+    prefix = PREFIX.to_native(source.text("filename_prefix", "ComfyUI"))
+    inputs: dict[str, Any] = {"images": source.get("images"), "filename_prefix": prefix, "rounding": "truncate"}
+    inputs |= {"format": "jpeg" if format in ("jpg", "jpeg") else format, "quality": source.get("quality", 80)}
+    builder.add(source, "save_image", inputs)
+    return []
+
+
 RULES: tuple[AnyRule, ...] = (
+    *(
+        Made(f"LayerColor: {name}", ("adjust_image",), _shades, says="adjust_image", pack=_PACK)
+        for name in ("Brightness & Contrast", "BrightnessContrastV2")
+    ),
+    Made("LayerColor: HSV", ("shift_hsv",), _hsv, says="shift_hsv", pack=_PACK),
+    Rule("LayerColor: Negative", "invert_image", "image:images", pack=_PACK, back=False),
+    *(Made(f"LayerFilter: GaussianBlur{version}", ("blur_image",), _softened, says="blur_image", pack=_PACK) for version in ("", "V2")),
+    Made("LayerUtility: ImageRemoveAlpha", ("split_alpha", "invert_mask", "image_size", "solid_image", "composite_images"), _opaque,
+         says="split_alpha, and composite_images over the background", pack=_PACK),
+    Made("LayerUtility: ImageCombineAlpha", ("invert_mask", "join_alpha"), _transparent, says="join_alpha", pack=_PACK),
+    *(
+        Made(f"LayerUtility: ImageScaleRestore{version}", ("image_size", "expression", "resize", "resize_mask"), _scaled,
+             says="resize, and resize_mask", pack=_PACK)
+        for version in ("", " V2")
+    ),
+    *(
+        Made(f"LayerUtility: ImageMaskScaleAs{version}", ("image_size", "resize", "resize_and_pad", "mask_to_image", "mask_from_image"), _scaled_as,
+             says="resize or resize_and_pad, of the picture and of its mask", pack=_PACK)
+        for version in ("", "V2")
+    ),
+    Made("LayerMask: ImageToMask", ("mask_from_image", "invert_mask"), _channel, says="mask_from_image", pack=_PACK),
+    Made("LayerUtility: BatchSelector", ("pick_images", "mask_to_image", "mask_from_image"), _selected, says="pick_images", pack=_PACK),
+    Made("LayerUtility: XY to Percent", ("image_size", "expression"), _shares, says="image_size and expression", pack=_PACK),
+    Made("LayerUtility: ImageHub", (), _hub, says="the chosen picture", pack=_PACK),
+    Made("LayerUtility: SaveImagePlus", ("save_image",), _saved, says="save_image", pack=_PACK),
     *(
         Made(f"LayerUtility: {name}", (native,), value_node(native, input), says=native, pack=_PACK)
         for name, native, input in (("TextBox", "text_value", "text"), ("String", "text_value", "string"), ("Seed", "seed_value", "seed"))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from ..building import Builder, Ref, RefusedError, Source, Value
 from .common import IMAGE_METHOD, METHOD
-from .images import sized, with_size
+from .images import sized
 from .rule import AnyRule, Made, Make, Rule
 
 _WAS, _KJ, _ESSENTIALS = "was-node-suite-comfyui", "ComfyUI-KJNodes", "ComfyUI_essentials"
@@ -131,24 +131,6 @@ def _batched(builder: Builder, source: Source) -> list[Value]:
     return [builder.add(source, "batch_images", {"images": pictures, "resize": True})]
 
 
-def _resized_kj(builder: Builder, source: Source) -> list[Value]:
-    """ImageResizeKJ, the first version."""
-    for name in ("get_image_size", "width_input", "height_input"):
-        if source.get(name) is not None:
-            raise RefusedError(f"its input {name} has no native counterpart")
-    keep = source.flag("keep_proportion")
-    size: Mapping[str, Any] = {"width": source.get("width", 512), "height": source.get("height", 512)}
-    if keep:
-        source.remark("the longer edge is fitted; the node fits both")
-        size = {"max_edge": max(int(source.number("width", 512)), int(source.number("height", 512)))}
-    crop = "center" if source.text("crop", "disabled") == "center" and not keep else "none"
-    inputs = {
-        "images": source.get("image"), **size, "method": _method(source, "upscale_method", "nearest-exact"), "crop": crop,
-        "multiple_of": max(1, int(source.number("divisible_by", 2))), "antialias": False,
-    }  # fmt: skip
-    return with_size(builder, source, builder.add(source, "resize", inputs))
-
-
 def _resized(builder: Builder, source: Source) -> list[Value]:
     """ImageResize of comfyui-imageresize, as far as it only changes the size."""
     if source.text("action", "resize only") != "resize only":
@@ -246,7 +228,6 @@ def _counted(builder: Builder, source: Source) -> list[Value]:
 
 
 RULES: tuple[AnyRule, ...] = (
-    Made("ImageResizeKJ", ("resize", "image_size"), _resized_kj, says="resize and image_size", pack=_KJ),
     Made("ImageResize", ("resize", "image_size", "expression"), _resized, says="resize", pack="comfyui-imageresize"),
     Made("ResizeImagesByShorterEdge", ("resize", "image_size", "expression"), _shorter("shorter_edge", "images"), says="image_size, expression and resize"),
     Made("JWImageResizeByShorterSide", ("resize", "image_size", "expression"), _shorter("size", "image", "interpolation_mode"),

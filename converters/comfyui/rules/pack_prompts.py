@@ -6,26 +6,17 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ..building import NOTHING, Builder, Fused, Ref, RefusedError, Source, Value
-from .common import BATCH_NOISE, IMAGE_METHOD
+from ..building import NOTHING, Builder, Ref, RefusedError, Source, Value
+from .common import IMAGE_METHOD
 from .images import scaled_edges
 from .loaders import apply_lora
 from .rule import AnyRule, Made, Make
 
-_IMPACT, _RGTHREE, _EASY = "ComfyUI-Impact-Pack", "rgthree-comfy", "ComfyUI-Easy-Use"
+_IMPACT, _RGTHREE = "ComfyUI-Impact-Pack", "rgthree-comfy"
 _COMFYROLL = "ComfyUI_Comfyroll_CustomNodes"
 _LORA = re.compile(r"<lora:([^:>]+)(?::(-?[\d.]+))?(?::(-?[\d.]+))?[^>]*>")
 _WEIGHTS = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
-_EDGES = re.compile(r"(\d{2,5})\s*x\s*(\d{2,5})")
-_PIPE = "pipe of Easy-Use"
-_SETTINGS = {
-    "steps": "steps",
-    "cfg": "guidance_scale",
-    "sampler_name": "sampler",
-    "scheduler": "schedule",
-    "denoise": "strength",
-    "seed": "seed",
-}
+EDGES = re.compile(r"(\d{2,5})\s*x\s*(\d{2,5})")
 
 
 def with_loras(
@@ -91,7 +82,7 @@ def _ratio(*outputs: str) -> Make:
 
     def make(builder: Builder, source: Source) -> list[Value]:
         chosen = source.text("aspect_ratio", "custom")
-        found = _EDGES.search(chosen)
+        found = EDGES.search(chosen)
         if found is None and chosen != "custom":
             raise RefusedError(f"aspect_ratio names no size: {chosen}")
         custom = (int(source.number("width", 1024)), int(source.number("height", 1024)))
@@ -137,90 +128,6 @@ def _upscaled(builder: Builder, source: Source) -> list[Value]:
     return [builder.add(source, "resize", inputs), None]
 
 
-def _loaded(builder: Builder, source: Source) -> list[Value]:
-    """The loaders of Easy-Use: checkpoint, autoencoder, LoRA, clip skip, prompts and an empty latent, in one pipe."""
-    for name in ("optional_lora_stack", "optional_controlnet_stack", "model_override", "clip_override", "vae_override"):
-        if source.get(name) is not None:
-            raise RefusedError(f"its input {name} has no native counterpart")
-    loaded = builder.add(source, "load_checkpoint", {"model": source.get("ckpt_name")}, suffix="checkpoint")
-    vae: Value = builder.ref(loaded.node, "vae")
-    if source.text("vae_name", "Baked VAE") not in ("Baked VAE", "Baked-VAE", "None"):
-        vae = builder.add(source, "load_vae", {"model": source.get("vae_name")}, suffix="vae")
-    clip: Value = builder.ref(loaded.node, "text_encoder")
-    model: Value = loaded
-    lora = source.text("lora_name", "None")
-    if lora not in ("None", ""):
-        strengths = source.number("lora_model_strength", 1.0), source.number("lora_clip_strength", 1.0)
-        model, clip = apply_lora(builder, source, model, clip, lora, *strengths, "lora", ())
-    source.used |= {"lora_model_strength", "lora_clip_strength", "resolution"}
-    skip = int(source.number("clip_skip", -1))
-    if skip < -1:
-        clip = builder.add(source, "set_text_layer", {"text_encoder": clip, "layer": skip}, suffix="layer")
-    prompts = {}
-    for side in ("positive", "negative"):
-        encoding = (
-            source.text(f"{side}_token_normalization", "none"),
-            source.text(f"{side}_weight_interpretation", "comfy"),
-        )
-        if encoding != ("none", "comfy") or source.flag("a1111_prompt_style"):
-            source.remark("weights act as in ComfyUI's own node, whatever the node's settings say")
-        prompts[side] = builder.add(
-            source, "encode_prompt", {"text": source.get(side, ""), "text_encoder": clip}, suffix=side
-        )
-    chosen = _EDGES.search(source.text("resolution", ""))
-    size = (int(chosen[1]), int(chosen[2])) if chosen else (512, 512)
-    edges = {
-        "width": size[0] if chosen else source.get("empty_latent_width", 512),
-        "height": size[1] if chosen else source.get("empty_latent_height", 512),
-    }
-    source.used |= {"empty_latent_width", "empty_latent_height"}
-    latent = builder.add(source, "empty_latent", {**edges, "batch_size": source.get("batch_size", 1)})
-    parts = {"model": model, "clip": clip, "vae": vae, "latent": latent, **prompts}
-    return [Fused(_PIPE, parts, (source.id,)), model, vae]
-
-
-def _set(builder: Builder, source: Source) -> list[Value]:
-    """Easy preSampling: the settings of the sampler behind it."""
-    pipe = _pipe(source)
-    for name in ("image_to_latent", "latent"):
-        if source.get(name) is not None:
-            raise RefusedError(f"its input {name} has no native counterpart")
-    settings = {native: source.get(name) for name, native in _SETTINGS.items() if name in source.inputs}
-    return [Fused(_PIPE, {**pipe.parts, "settings": settings}, (source.id, *pipe.ids))]
-
-
-def _pipe(source: Source) -> Fused:
-    return source.part("pipe", _PIPE)
-
-
-def _sampled(builder: Builder, source: Source) -> list[Value]:
-    """Easy kSampler and fullkSampler: sampling, decoding, and what it shows or saves."""
-    pipe = _pipe(source)
-    source.used |= {"link_id", "save_prefix", *_SETTINGS}
-    own = {native: source.get(name) for name, native in _SETTINGS.items() if name in source.inputs}
-    settings = {**pipe.parts.get("settings", {}), **own}
-    given = {name: source.inputs.get(name) for name in ("model", "positive", "negative", "latent", "vae", "clip")}
-    source.used |= set(given)
-    parts = {**pipe.parts, **{name: value for name, value in given.items() if value is not None}}
-    if source.inputs.get("xyPlot") is not None:
-        raise RefusedError("its grid of pictures has no native counterpart")
-    inputs = {name: parts.get(name) for name in ("model", "positive", "negative", "latent")}
-    made = builder.add(source, "sample", {**inputs, **settings, **BATCH_NOISE}, ids=pipe.ids)
-    image = builder.add(source, "vae_decode", {"vae": parts.get("vae"), "latent": made}, suffix="decode")
-    shown = source.text("image_output", "Preview")
-    if shown.startswith("Save"):
-        inputs = {"images": image, "filename_prefix": source.text("save_prefix", "ComfyUI"), "rounding": "truncate"}
-        builder.add(source, "save_image", inputs, suffix="save")
-    elif shown.startswith("Preview"):
-        builder.add(source, "preview", {"images": image, "max_edge": 2048}, suffix="preview")
-    after = Fused(_PIPE, {**parts, "latent": made}, (source.id, *pipe.ids))
-    named = [parts.get(name) for name in ("model", "positive", "negative")]
-    return [after, image, *named, made, parts.get("vae"), parts.get("clip"), settings.get("seed")]
-
-
-_LOADS = ("load_checkpoint", "load_vae", "set_text_layer", "apply_lora", "encode_prompt", "empty_latent")
-_SAMPLES = ("sample", "vae_decode", "preview", "save_image")
-
 RULES: tuple[AnyRule, ...] = (
     Made("ImpactWildcardEncode", ("apply_lora", "encode_prompt", "text_value"), _wildcards, says="encode_prompt, and apply_lora for each LoRA that the text names", pack=_IMPACT),
     Made("Power Prompt (rgthree)", ("apply_lora", "encode_prompt", "text_value"), _power_prompt, says="encode_prompt, and apply_lora for each LoRA that the text names", pack=_RGTHREE),
@@ -231,8 +138,5 @@ RULES: tuple[AnyRule, ...] = (
     ),
     Made("CR Upscale Image", ("load_upscale_model", "upscale_image_with_model", "image_size", "expression", "resize"), _upscaled,
          says="load_upscale_model, upscale_image_with_model and resize", pack=_COMFYROLL),
-    *(Made(f"easy {name}", _LOADS, _loaded, says="a node for each thing that it loads", pack=_EASY) for name in ("fullLoader", "a1111Loader", "comfyLoader")),
-    Made("easy preSampling", (), _set, says="part of the sample behind it", pack=_EASY),
-    *(Made(f"easy {name}", _SAMPLES, _sampled, says="sample, vae_decode, and preview or save_image", pack=_EASY) for name in ("kSampler", "fullkSampler")),
 )  # fmt: skip
 """By ComfyUI type."""

@@ -233,6 +233,11 @@ RULES: tuple[AnyRule, ...] = (
     Made("KSampler Config (rgthree)", ("int_value", "float_value", "text_value"),
          _each(("steps_total", "int_value", 30), ("refiner_step", "int_value", 24), ("cfg", "float_value", 8.0),
                ("sampler_name", "text_value", "euler"), ("scheduler", "text_value", "normal")), says="one value node for each", pack=_RGTHREE),
+    *(
+        Made(f"TextBox{count}", ("text_value",), _each(*((f"text{number}", "text_value", "") for number in range(1, count + 1))),
+             says="one text_value for each", pack="RES4LYF")
+        for count in (1, 2, 3)
+    ),
     Made("Power Primitive (rgthree)", ("text_value", "int_value", "float_value", "bool_value"), _primitive, says="a value node", pack=_RGTHREE),
     Made("Constant Number", ("float_value", "int_value"), _constant, says="float_value and int_value", pack=_WAS),
     Made("mxSlider", ("int_value", "float_value"), _slider, says="int_value or float_value", pack="ComfyUI-mxToolkit"),

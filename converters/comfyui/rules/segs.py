@@ -36,19 +36,30 @@ def _part(kind: str, *outputs: Mapping[str, Any], **inputs: str) -> Make:
     return make
 
 
-def _sam(builder: Builder, source: Source) -> list[Value]:
-    """SAMLoader: the published sizes by the names under which transformers has them."""
-    source.used.add("device_mode")
-    name = source.text("model_name", "sam_vit_b_01ec64.pth")
+def segmenter(name: str) -> dict[str, str]:
+    """Return Segment Anything's published size of a name, as transformers has it.
+
+    Raises:
+        RefusedError: It is a variant that transformers does not have.
+    """
     size = re.match(r"(?:mobile_)?sam_vit_([blh])(?:_|\b)", name)
     if "hq" in name or "mobile" in name or name == "ESAM":
         raise RefusedError(f"{name} is a variant of Segment Anything that transformers does not have under this form")
-    return [Fused(SAM, {"segmenter": _SAM_SIZES[size[1]] if size else name}, (source.id,))]
+    return {"segmenter": _SAM_SIZES[size[1]] if size else name}
+
+
+def word_detector(name: str) -> dict[str, str]:
+    """Return Grounding DINO's published size of a name, as transformers has it."""
+    return {"detector": _DINOS["SwinB" if "SwinB" in name else "SwinT"]}
+
+
+def _sam(builder: Builder, source: Source) -> list[Value]:
+    source.used.add("device_mode")
+    return [Fused(SAM, segmenter(source.text("model_name", "sam_vit_b_01ec64.pth")), (source.id,))]
 
 
 def _dino(builder: Builder, source: Source) -> list[Value]:
-    name = source.text("model_name", "GroundingDINO_SwinT_OGC (694MB)")
-    return [Fused(DETECTOR, {"detector": _DINOS["SwinB" if "SwinB" in name else "SwinT"]}, (source.id,))]
+    return [Fused(DETECTOR, word_detector(source.text("model_name", "GroundingDINO_SwinT_OGC (694MB)")), (source.id,))]
 
 
 def _clipseg(builder: Builder, source: Source) -> list[Value]:
@@ -241,18 +252,20 @@ def _worded(builder: Builder, source: Source) -> list[Value]:
     if dino is None or sam is None:
         raise RefusedError("its two models are not linked")
     image = source.get("image")
-    told = {"image": image, "words": source.get("prompt", ""), "threshold": source.get("threshold", 0.3)}
-    found = builder.add(
-        source,
-        "detect_segments",
-        {**told, "crop_factor": 1.0, "smallest": 0, **dino.parts},
-        suffix="found",
-        ids=dino.ids,
-    )
-    inputs = {"segments": found, "image": image, "points": False, "threshold": 0.0, **sam.parts}
-    outline = builder.add(source, "outline_segments", inputs, suffix="outline", ids=sam.ids)
-    mask = builder.add(source, "segments_to_mask", {"segments": outline, "image": image})
+    mask = outlined_words(builder, source, image, {**dino.parts, **sam.parts}, (*dino.ids, *sam.ids))
     return [behind_black(builder, source, image, mask), mask]
+
+
+def outlined_words(
+    builder: Builder, source: Source, image: Value, models: Mapping[str, Any], ids: tuple[str, ...] = ()
+) -> Ref:
+    """Return a mask of what the node's prompt says, found by Grounding DINO and outlined by Segment Anything."""
+    told = {"image": image, "words": source.get("prompt", ""), "threshold": source.get("threshold", 0.3)}
+    detects = {"crop_factor": 1.0, "smallest": 0, "detector": models["detector"]}
+    found = builder.add(source, "detect_segments", {**told, **detects}, suffix="found", ids=ids)
+    inputs = {"segments": found, "image": image, "points": False, "threshold": 0.0, "segmenter": models["segmenter"]}
+    outline = builder.add(source, "outline_segments", inputs, suffix="outline", ids=ids)
+    return builder.add(source, "segments_to_mask", {"segments": outline, "image": image})
 
 
 def behind_black(builder: Builder, source: Source, image: Value, mask: Value, color: str = "#000000") -> Ref:

@@ -188,7 +188,7 @@ def _format(builder: Builder, source: Source) -> list[Value]:
     return [builder.add(source, "text_format", {"template": source.text("f_string"), **inputs})]
 
 
-def _shown(builder: Builder, source: Source) -> list[Value]:
+def shown(builder: Builder, source: Source) -> list[Value]:
     """Show a value, and pass it on."""
     names = ("source", "text", "anything", "input", "value", "any", "text_0", "output")
     value = next((found for name in names if (found := source.get(name)) is not None), None)
@@ -330,9 +330,9 @@ RULES: tuple[AnyRule, ...] = (
     Rule("SomethingToString", "to_text", "input:value", pack="ComfyUI-KJNodes", ignored="prefix suffix", back=False),
     Rule("ManualSigmas", "sigmas_from_list", "sigmas:values", values={"sigmas": SIGMAS}),
     # showing
-    Made("PreviewAny", ("show",), _shown, says="show, and the value passed on", back=Rule("PreviewAny", "show", "source:value", passes="source")),
+    Made("PreviewAny", ("show",), shown, says="show, and the value passed on", back=Rule("PreviewAny", "show", "source:value", passes="source")),
     *(
-        Made(type, ("show",), _shown, says="show, and the value passed on", pack=pack)
+        Made(type, ("show",), shown, says="show, and the value passed on", pack=pack)
         for type, pack in (
             ("ShowText|pysssss", "ComfyUI-Custom-Scripts"), ("easy showAnything", "ComfyUI-Easy-Use"),
             ("Display Any (rgthree)", "rgthree-comfy"), ("Display Int (rgthree)", "rgthree-comfy"), ("DisplayText_Zho", "a pack of ZHO-ZHO-ZHO"),

@@ -21,16 +21,18 @@ def _empty(comfy: str, channels: int, downscale: int, time_downscale: int) -> Ru
     return Rule(comfy, "empty_video_latent", _EMPTY, fixed=sizes)
 
 
-def _file(native: str, name: str) -> Make:
-    """Return a function for a node that reads a file; a remark says where its format is not read."""
+def file_node(builder: Builder, source: Source, native: str, file: str) -> list[Value]:
+    """Make a node that reads a file; a remark says where its format is not read."""
+    endings = _READ[native]
+    if not file.lower().endswith(endings):
+        source.remark(f"{native} reads {', '.join(endings)}; the file has to be converted before")
+    return [builder.add(source, native, {"file": file})]
 
+
+def _file(native: str, name: str) -> Make:
     def make(builder: Builder, source: Source) -> list[Value]:
-        file = FILE.to_native(source.text(name))
-        endings = _READ[native]
-        if not file.lower().endswith(endings):
-            source.remark(f"{native} reads {', '.join(endings)}; the file has to be converted before")
         source.used |= {"audioUI", "upload"}
-        return [builder.add(source, native, {"file": file})]
+        return file_node(builder, source, native, FILE.to_native(source.text(name)))
 
     return make
 

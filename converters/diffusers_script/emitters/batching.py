@@ -99,6 +99,17 @@ def images_from_batch(emission: Emission) -> Pixels:
     return Pixels(emission.assign(f"{pixels.variable}[{places}.start : {places}.stop]", "images"))
 
 
+def pick_images(emission: Emission) -> Pixels:
+    """Pictures of a batch by their places."""
+    pixels = emission.pixels("images")
+    if pixels.flags:
+        raise UnsupportedError("pictures that were checked cannot be taken out of their batch in scripts")
+    emission.script.need("picked")
+    emission.begin()
+    wanted = f"picked(len({pixels.variable}), {emission.value('places')})"
+    return Pixels(emission.assign(f"{pixels.variable}[{wanted}]", "images"))
+
+
 def sequence(emission: Emission) -> Sequence:
     """Pictures one after the other."""
     return Sequence(tuple(_parts(emission.inputs["images"])))
@@ -150,6 +161,7 @@ EMITTERS: dict[str, Emitter] = {
     "batch_noise": batch_noise,
     "latent_size": latent_size,
     "images_from_batch": images_from_batch,
+    "pick_images": pick_images,
     "image_list": sequence,
     "image_item": item,
     "latent_item": item,

@@ -22,11 +22,12 @@ PLAIN: Mapping[str, str] = {
             "composite_images", "blur_image", "sharpen_image", "invert_image", "adjust_image", "match_colors",
             "rgb_to_yuv", "yuv_to_rgb", "join_alpha", "split_alpha", "multiply_latent", "concat_latents", "canny_edges",
             "sharpen_latent", "tonemap_latent", "mask_bounds", "add_image_noise", "composite_latents", "crop_latent",
-            "cut_latent",
+            "cut_latent", "place_image", "shift_hsv",
         )
     },
     "crop_image": "crop_rectangle",
     "crop_mask": "crop_rectangle",
+    "gradient_image": "color_gradient",
     "rotate_image": "rotate",
     "rotate_latent": "rotate",
 }  # fmt: skip
@@ -37,7 +38,7 @@ CHOSEN: Mapping[str, tuple[str, str, str]] = {
     "compose_masks": ("operation", "masks", "COMPOSITIONS"),
     "morphology": ("operation", "filters", "MORPHOLOGY"),
     "quantize_image": ("dither", "filters", "DITHERS"),
-    "blend_images": ("mode", "pasting", "BLENDS"),
+    "blend_images": ("mode", "blending", "BLENDS"),
     "pad_image": ("fill", "shapes", "PADDINGS"),
     "flip_image": ("direction", "shapes", "FLIPS"),
     "flip_latent": ("direction", "shapes", "FLIPS"),

@@ -17,7 +17,7 @@ from ..script import UnsupportedError
 from ..single_files import AUTOENCODERS, role_of
 from .base import Emission, Emitter
 
-TASKS = frozenset({"generate", "inpaint", "edit"})
+TASKS = frozenset({"generate", "inpaint", "edit", "estimate"})
 """What models are made for that scripts can write."""
 FLOW_TASKS = TASKS | {"control"}
 """The same of models on a flow, which read a picture that steers them as one to paint into."""

@@ -15,7 +15,7 @@ from .base import Emission, Emitter
 MADE = frozenset(
     [
         "karras_sigmas", "exponential_sigmas", "polyexponential_sigmas", "laplace_sigmas", "vp_sigmas", "beta_sigmas",
-        "turbo_sigmas", "flux2_sigmas", "flip_sigmas", "set_first_sigma", "extend_sigmas",
+        "turbo_sigmas", "flux2_sigmas", "flip_sigmas", "scale_sigmas", "set_first_sigma", "extend_sigmas",
     ]
 )  # fmt: skip
 """Node types whose name is that of the engine's function; its parameters are the node's."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import partial
 from inspect import signature
 from types import MappingProxyType
 from typing import Any
+
+from torch import Tensor
 
 from graphflow.sampling.errors import SamplingError
 from graphflow.sampling.names import SAMPLER_NAMES
@@ -59,6 +61,7 @@ class Sampler:
         stays: a step from a level to itself does something; for the others it does nothing and divides by 0.
         spans_batch: how it goes on depends on all items of a batch, so several samplings are never one.
         renoises_kept: what a noise mask keeps carries noise of its own on the way, not the noise of the start.
+        told: makes of the denoiser, for a schedule, one that is told other levels; None leaves it.
     """
 
     run: SamplerFunction
@@ -70,6 +73,7 @@ class Sampler:
     stays: bool = False
     renoises_kept: bool = False
     spans_batch: bool = False
+    told: Callable[[Denoiser, Tensor], Denoiser] | None = None
 
 
 def _gaussian(run: Any, **options: Any) -> Sampler:
