@@ -255,6 +255,21 @@ def test_a_large_layer_computes_in_parts(
     assert float((found.float() - expected).norm() / expected.norm()) < (2**-7 if dtype == torch.bfloat16 else 1e-6)
 
 
+@pytest.mark.parametrize("kind", ["fp8_scaled_old", "gguf_Q4_0"])
+def test_a_large_convolution_computes_in_parts(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packed, "_PART", 7 * 256)
+    monkeypatch.setattr(packed, "_ROWS", 1)
+    weight = packed_weight(kind, tmp_path).cut((20, 256, 1, 1))
+    assert weight is not None
+    bias = torch.randn(20, generator=torch.Generator().manual_seed(7))
+    x = torch.randn(2, 256, 3, 4, generator=torch.Generator().manual_seed(5))
+    layer = nn.Conv2d(256, 20, 1, padding=1, padding_mode="reflect")
+    layer.weight, layer.bias = (nn.Parameter(tensor, requires_grad=False) for tensor in (weight.values(), bias))
+    expected = layer(x)
+    hold(layer, weight)
+    assert_close(layer(x), expected)
+
+
 @pytest.mark.parametrize("kind", ["fp8_scaled_old", "nvfp4", "int8_convrot", "gguf_Q4_K", "gguf_Q8_0"])
 def test_an_embedding_dequantises_the_rows_that_it_needs(kind: str, tmp_path: Path) -> None:
     weight = packed_weight(kind, tmp_path)

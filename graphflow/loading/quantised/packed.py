@@ -23,7 +23,8 @@ which takes longer than to dequantise them."""
 _ROWS = 64
 """What rows of a part are a multiple of, which matrices are multiplied fastest by."""
 _NAME = "packed_weight"
-_HOLDERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Embedding)
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_HOLDERS = (nn.Linear, *_CONVOLUTIONS, nn.Embedding)
 
 
 class PackedWeight(nn.Module):  # type: ignore[misc]
@@ -98,16 +99,26 @@ class PackedWeight(nn.Module):  # type: ignore[misc]
         turned = self.rotation > 0 and self.change is None and self.dtype != torch.float32
         if turned:
             x = _turned(x, self.rotation)
-        rows, step = self.shape[0], max(1, _PART // self.shape[1] // _ROWS) * _ROWS
-        if self.change is not None or not self._per_row or step >= rows or not _in_parts(x):
+        parts = self.parts(x)
+        if len(parts) == 1:
             weight = self.dense() if self.change is not None else self._values(self.dtype, turned=turned)
             return nn.functional.linear(x, weight, bias)
-        result = x.new_empty(*x.shape[:-1], rows)
-        for first in range(0, rows, step):
-            part = slice(first, min(rows, first + step))
+        result = x.new_empty(*x.shape[:-1], self.shape[0])
+        for part in parts:
             weight = self._values(self.dtype, part, turned=turned)
             result[..., part] = nn.functional.linear(x, weight, None if bias is None else bias[part])
         return result
+
+    def parts(self, x: Tensor) -> list[slice]:
+        """Rows that a layer computes with at once for this input."""
+        rows, step = self.shape[0], max(1, _PART // _size(self.shape[1:]) // _ROWS) * _ROWS
+        if self.change is not None or not self._per_row or not _in_parts(x):
+            step = rows
+        return [slice(first, min(rows, first + step)) for first in range(0, rows, step)]
+
+    def part(self, rows: slice) -> Tensor:
+        """Some rows of the weight without its change, in its dtype."""
+        return self._values(self.dtype, rows)
 
     def changed(self, change: Change) -> PackedWeight | None:
         """The same weight as a file's change makes it; None where that cannot be done packed."""
@@ -236,6 +247,8 @@ def _holding(cls: type[nn.Module]) -> type[nn.Module]:
         members["forward"] = _embed
     elif cls.forward is nn.Linear.forward:
         members["forward"] = _linear
+    elif issubclass(cls, _CONVOLUTIONS) and cls.forward in [known.forward for known in _CONVOLUTIONS]:
+        members["forward"] = _convolve
     return type(cls.__name__, (cls,), members)
 
 
@@ -247,6 +260,18 @@ def _weight(module: nn.Module) -> Tensor:
 def _linear(module: nn.Module, x: Tensor) -> Tensor:
     result: Tensor = module._modules[_NAME].linear(x, module.bias)
     return result
+
+
+def _convolve(module: nn.Module, x: Tensor) -> Tensor:
+    """Compute some channels after others, where the weight is large."""
+    weight: PackedWeight = module._modules[_NAME]
+    parts = weight.parts(x)
+    if len(parts) == 1 or module.groups > 1:
+        whole: Tensor = super(type(module), module).forward(x)
+        return whole
+    bias = module.bias
+    made = [module._conv_forward(x, weight.part(part), None if bias is None else bias[part]) for part in parts]
+    return torch.cat(made, 1)
 
 
 def _embed(module: nn.Module, ids: Tensor) -> Tensor:
