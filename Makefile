@@ -11,7 +11,7 @@ NUMERIC = tests/sampling/test_schedules.py tests/sampling/test_noise.py tests/sa
 	tests/end_to_end/test_against_diffusers.py tests/end_to_end/test_workflows.py::test_a_small_star_is_a_star \
 	tests/export/test_pieces.py
 
-.PHONY: help demo test other-processor check bench parity soak install install-test clean
+.PHONY: help demo test other-processor check bench parity clients soak install install-test clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -45,6 +45,9 @@ parity: install-test ## Compare everything with the recorded numbers; an hour, a
 	$(BIN)/python -m pip install --quiet --editable ".[parity]"
 	$(BIN)/python -m tests.runners.quantised
 
+clients: install-test ## Other people's clients of ComfyUI, and its front end in Chromium; minutes, wants node, npm and chromium
+	$(BIN)/python -m tests.runners.clients
+
 soak: install-test ## The long property and fuzz suites; an hour
 	GRAPHFLOW_TEST_SOAK=1 $(BIN)/python -m pytest tests/families/test_recorded.py tests/hostile tests/properties tests/export tests/nodes/test_detectors.py tests/end_to_end/test_killed.py tests/service/test_killed.py tests/service/test_described.py tests/loading/test_quantised.py
 	$(BIN)/python -m tests.runners.survey
@@ -52,6 +55,7 @@ soak: install-test ## The long property and fuzz suites; an hour
 	$(BIN)/python -m tests.runners.fuzz
 	$(BIN)/python -m tests.runners.store
 	$(BIN)/python -m tests.runners.damage
+	$(BIN)/python -m tests.runners.lanes
 
 install: .venv/.installed ## Make .venv and install graphflow
 

@@ -87,7 +87,7 @@ def one_step(family: str, folder: Path, size: int) -> tuple[int, float]:
     settings = Settings(
         models=(RootSetting(path=folder),), cache_dir=folder / "cache", offline=True, device="cpu", dtype="bfloat16"
     )
-    models = ModelManager.from_settings(Library(settings), settings)
+    models = ModelManager.for_devices(Library(settings), settings)[0]
     watcher = threading.Thread(target=watch)
     watcher.start()
     start = time.perf_counter()

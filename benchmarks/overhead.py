@@ -16,7 +16,7 @@ from typing import Any
 
 from graphflow.building.workflow import Workflow
 from graphflow.execution.environment import Environment
-from graphflow.execution.lanes import make_lanes
+from graphflow.execution.lanes import InlineLane, Lanes, ThreadLane
 from graphflow.execution.run import execute
 from graphflow.planning.expand import expand
 from graphflow.planning.plan import plan
@@ -27,7 +27,7 @@ from graphflow.spec.registry import Registry
 from graphflow.store import MemoryTier, Store
 
 SIZES = (10, 1_000, 10_000)
-LANES = make_lanes(2)
+LANES: Lanes = {"device": [ThreadLane("device", 1)], "cpu": [ThreadLane("cpu", 2)], "inline": [InlineLane()]}
 
 
 @node("bench_source")
@@ -112,10 +112,9 @@ def measure(workflow: Workflow) -> dict[str, float]:
                 out=Path(folder),
                 scratch=Path(folder),
                 runtime=Runtime(models=None),  # type: ignore[arg-type]
-                lanes=LANES,
                 keep=frozenset(made.targets),
             )
-            return execute(made, environment).values
+            return execute(made, environment, LANES).values
 
     def fresh() -> Store:
         return Store(MemoryTier(2**30))

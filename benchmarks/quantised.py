@@ -1,9 +1,10 @@
 """Peak memory and time of networks in quantised formats, against bfloat16 and against Diffusers' own GGUF layers.
 
-FLUX.1's and Qwen-Image's transformers in full width with fewer blocks (two of each kind), and Stable Diffusion 1.5's UNet
-whole, with random weights: one evaluation of 1,024 tokens of a picture (256 x 256 pixels of the UNet), one thread. The
-memory is a fresh process's peak resident set less what it had with everything imported: mapped pages of the file count
-once they are touched. Times are the process's own seconds, the lesser of two, taking turns in one process.
+FLUX.1's and Qwen-Image's transformers in full width with fewer blocks, in the proportion of the whole ones, and Stable
+Diffusion 1.5's UNet whole, with random weights: one evaluation of 1,024 tokens of a picture (256 x 256 pixels of the UNet),
+one thread. The memory is a fresh process's peak resident set less what it had with everything imported: mapped pages of the
+file count once they are touched. That of the whole network is this and the bytes of the blocks that were left out. Times
+are the process's own seconds, the lesser of two, taking turns in one process, with the first blocks only.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 from unittest.mock import patch
@@ -33,6 +34,7 @@ from graphflow.loading.quantised.encoding import ENCODERS, Encoder
 from graphflow.loading.quantised.gguf_encoding import ENCODERS as BLOCKS
 from graphflow.loading.quantising import is_chosen, quantised
 from graphflow.modelfiles.description import Part
+from graphflow.modelfiles.formats import read_header
 
 EDGE, TEXT = 32, 512
 MIB = 2**20
@@ -51,6 +53,9 @@ class Network:
         family: Whose it is.
         formats: What it is measured in.
         architecture: What GGUF files call it.
+        blocks: By the option that tells how many blocks there are, what their names begin with, and how many there are in
+            the whole network.
+        timed: How many of them are timed.
     """
 
     cls: Any
@@ -60,6 +65,8 @@ class Network:
     family: str
     formats: tuple[str, ...]
     architecture: str
+    blocks: dict[str, tuple[str, int]] = field(default_factory=dict)
+    timed: dict[str, int] = field(default_factory=dict)
 
 
 def _flux() -> dict[str, Any]:
@@ -103,18 +110,22 @@ FORMATS = ("fp8_scaled", "int8", "int8_convrot", "nvfp4", "gguf:Q8_0", "gguf:Q4_
 NETWORKS = {
     "FLUX.1": Network(
         FluxTransformer2DModel,
-        {"num_layers": 2, "num_single_layers": 2, "guidance_embeds": True},
+        {"num_layers": 2, "num_single_layers": 4, "guidance_embeds": True},
         *(_flux, "transformer", "flux", FORMATS, "flux"),
+        {"num_layers": ("transformer_blocks.0.", 19), "num_single_layers": ("single_transformer_blocks.0.", 38)},
+        {"num_layers": 1, "num_single_layers": 2},
     ),
     "Qwen-Image": Network(
         QwenImageTransformer2DModel,
-        {"num_layers": 2},
+        {"num_layers": 3},
         *(_qwen, "transformer", "qwen_image", ("fp8_scaled", "int8", "nvfp4", "gguf:Q4_K"), "qwen_image"),
+        {"num_layers": ("transformer_blocks.0.", 60)},
+        {"num_layers": 1},
     ),
     "SD 1.5 UNet": Network(
         UNet2DConditionModel,
         {"cross_attention_dim": 768},
-        *(_unet, "unet", "stable_diffusion", ("fp8", "gguf:Q8_0", "gguf:Q4_K"), "sd1"),
+        *(_unet, "unet", "sd", ("fp8", "gguf:Q8_0", "gguf:Q4_K"), "sd1"),
     ),
 }
 
@@ -204,25 +215,36 @@ def _resident(name: str) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith(name))
 
 
-def times(network: Network, first: tuple[Path, str], second: tuple[Path, str]) -> float:
-    """Seconds of the first network over those of the second."""
+def left_out(network: Network, path: Path) -> float:
+    """MiB of the blocks that the whole network has more, which stand in memory as in the file."""
+    tensors, total = read_header(path).tensors, 0
+    for option, (prefix, whole) in network.blocks.items():
+        size = sum(tensor.size for name, tensor in tensors.items() if name.startswith(prefix))
+        total += (whole - network.config[option]) * size
+    return total / MIB
+
+
+def times(network: Network, files: list[tuple[Path, str]]) -> list[float]:
+    """Seconds of each network over those of the first."""
+    short = replace(network, config={**network.config, **network.timed})
     given = network.inputs()
     with torch.inference_mode():
-        networks = [opened(network, *one) for one in (first, second)]
-        seconds: list[list[float]] = [[], []]
+        networks = [opened(short, *one) for one in files]
+        seconds: list[list[float]] = [[] for _ in files]
         for _ in range(2):
             for number, one in enumerate(networks):
                 start = time.process_time()
                 one(**given)
                 seconds[number].append(time.process_time() - start)
-    return min(seconds[0]) / min(seconds[1])
+    return [min(own) / min(seconds[0]) for own in seconds]
 
 
-def _asked(*arguments: str | Path) -> float:
-    """A number that a fresh process measures."""
+def _asked(*arguments: str | Path) -> list[float]:
+    """Numbers that a fresh process measures."""
     line = [sys.executable, "-m", "benchmarks.quantised", "--one", *map(str, arguments)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return float(subprocess.run(line, check=True, capture_output=True, env=environment, text=True).stdout.split()[-1])
+    done = subprocess.run(line, check=True, stdout=subprocess.PIPE, env=environment, text=True)
+    return [float(number) for number in done.stdout.splitlines()[-1].split()]
 
 
 def measure(name: str, formats: tuple[str, ...]) -> None:
@@ -231,21 +253,26 @@ def measure(name: str, formats: tuple[str, ...]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "source.safetensors"
         write_source(network, source)
-        whole = _asked("peak", name, source, "graphflow")
-        print(f"| {name} | bfloat16 | {source.stat().st_size / MIB:.0f} | {whole:.0f} | 1.00 | 1.00 | | |", flush=True)
+        files = {"bfloat16": (source, "graphflow")}
         for target in formats or network.formats:
-            path = write_format(network, source, target)
-            taken = _asked("peak", name, path, "graphflow")
-            ratio = _asked("times", name, path, "graphflow", source, "graphflow")
-            cells = [f"{path.stat().st_size / MIB:.0f}", f"{taken:.0f}", f"{taken / whole:.2f}", f"{ratio:.2f}"]
-            if path.suffix == ".gguf" and network.part == "transformer":
-                theirs = _asked("peak", name, path, "diffusers")
-                cells += [f"{taken / theirs:.2f}"]
-                cells += [f"{_asked('times', name, path, 'graphflow', path, 'diffusers'):.2f}"]
-            else:
-                cells += ["", ""]
+            files[target] = (write_format(network, source, target), "graphflow")
+        theirs = {
+            target: (path, "diffusers")
+            for target, (path, _) in files.items()
+            if path.suffix == ".gguf" and network.part == "transformer"
+        }
+        peaks = {one: _asked("peak", name, *one)[0] for one in (*files.values(), *theirs.values())}
+        ratios = dict(zip(peaks, _asked("times", name, *(part for one in peaks for part in one)), strict=True))
+        whole = {one: taken + left_out(network, one[0]) for one, taken in peaks.items()}
+        first = files["bfloat16"]
+        for target, one in files.items():
+            other = theirs.get(target)
+            cells = [
+                *(f"{one[0].stat().st_size / MIB:.0f}", f"{peaks[one]:.0f}", f"{peaks[one] / peaks[first]:.2f}"),
+                *(f"{whole[one] / whole[first]:.2f}", f"{ratios[one]:.2f}"),
+                *("" if other is None else f"{own[one] / own[other]:.2f}" for own in (peaks, ratios)),
+            ]
             print(f"| {name} | {target} | {' | '.join(cells)} |", flush=True)
-            path.unlink()
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -258,14 +285,15 @@ def main(arguments: list[str] | None = None) -> None:
     torch.set_num_threads(1)
     if options.one:
         what, name, *rest = options.one
-        pairs = [(Path(path), reader) for path, reader in zip(rest[0::2], rest[1::2], strict=True)]
+        files = [(Path(path), reader) for path, reader in zip(rest[0::2], rest[1::2], strict=True)]
         network = NETWORKS[name]
-        print(peak(network, *pairs[0]) if what == "peak" else times(network, pairs[0], pairs[1]))
+        print(*[peak(network, *files[0])] if what == "peak" else times(network, files))
         return
     print(
-        "| network | format | file, MiB | peak, MiB | of bfloat16 | time, of bfloat16 | memory, of Diffusers | time |"
+        "| network | format | file, MiB | peak, MiB | of bfloat16 | whole network, of bfloat16 | time, of bfloat16"
+        " | memory, of Diffusers | time |"
     )
-    print("|---|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|---|---|")
     for name in options.network or NETWORKS:
         measure(name, tuple(options.format or ()))
 

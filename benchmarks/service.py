@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from graphflow.jobs.ordering import make_order
 from graphflow.jobs.queue import Bounds, Jobs
 from graphflow.session import Session
 from graphflow.settings import Settings
@@ -212,7 +213,7 @@ def jobs(folder: Path) -> None:
                 began = time.perf_counter()
                 session.run(TRIVIAL, {"by": number}, out=folder / "out")
                 between = time.perf_counter()
-                job, _ = queue.submit(queue.prepare(TRIVIAL, {"by": -1 - number}))
+                job, _ = queue.submit(make_order(session, TRIVIAL, {"by": -1 - number}))
                 queue.wait(job.id)
                 plain.append(between - began)
                 single.append(time.perf_counter() - between)
@@ -224,7 +225,7 @@ def jobs(folder: Path) -> None:
             done = 0
             for count in JOBS:
                 while done < count:
-                    job, _ = queue.submit(queue.prepare(TRIVIAL, {"by": done % 100}))
+                    job, _ = queue.submit(make_order(session, TRIVIAL, {"by": done % 100}))
                     done += 1
                     if done % 500 == 0:
                         queue.wait(job.id)

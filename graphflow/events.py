@@ -24,6 +24,10 @@ __all__ = [
 ]
 
 
+_LARGE = frozenset({"preview", "actions"})
+"""Fields that are not told as JSON."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Event:
     """Base of all events.
@@ -36,9 +40,16 @@ class Event:
     run_id: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """Return the event as a JSON object without previews, and without what only some runs and nodes have."""
-        data = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "preview"}
-        rare: dict[str, Any] = {"element": None, "elements": None, "variant": None, "variants": 0, "seeds": {}}
+        """Return the event as a JSON object without previews and actions, and without what only some runs and nodes have."""
+        data = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in _LARGE}
+        rare: dict[str, Any] = {
+            "element": None,
+            "elements": None,
+            "variant": None,
+            "lane": "",
+            "variants": 0,
+            "seeds": {},
+        }
         return {
             "event": self.event,
             **{name: data[name] for name in data if name not in rare or data[name] != rare[name]},
@@ -54,19 +65,22 @@ class NodeEvent(Event):
         element: Where the node runs once per element of a sequence: which one, from 0; else None.
         elements: Of how many.
         variant: In a sweep: the number of the first variant that needs the node, from 0; else None.
+        lane: Where it runs, in a session of several devices, e.g. ``cuda:1``; else empty.
     """
 
     node: str
     element: int | None = None
     elements: int | None = None
     variant: int | None = None
+    lane: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunStarted(Event):
     """A run begins: how many nodes run, are cached, write; ``seeds``: the numbers drawn, by address of the parameter.
 
-    ``variants``: in a sweep, how many of its variants this run has.
+    ``variants``: in a sweep, how many of its variants this run has. ``actions``: by node id, what the first plan says of each
+    node that the targets need, as :attr:`graphflow.planning.steps.Step.action`.
     """
 
     event: ClassVar[str] = "run_started"
@@ -75,6 +89,7 @@ class RunStarted(Event):
     write: int
     variants: int = 0
     seeds: Mapping[str, int] = field(default_factory=dict)
+    actions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

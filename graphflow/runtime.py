@@ -34,6 +34,10 @@ class ModelProvider(Protocol):
         """Have the module of a :class:`graphflow.values.Recipe` in place until the block ends."""
         ...
 
+    def exchanging(self, model: Any, /) -> AbstractContextManager[Any]:
+        """Have what makes other weights for a model in use, see :mod:`graphflow.sampling.scheduled_weights`."""
+        ...
+
     def find(self, name: str, kind: str, *, part: str, options: dict[str, Any] | None = None) -> Any:
         """Resolve a model name to a :class:`graphflow.values.ModelFile`: one part, its family and fingerprint."""
         ...

@@ -10,7 +10,7 @@ import contextlib
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import cache
@@ -19,17 +19,19 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from graphflow import events
 from graphflow.basics.arguments import require
+from graphflow.basics.device_names import ALL
 from graphflow.basics.importing import collector_paused
 from graphflow.basics.once import once
+from graphflow.cluster.employment import Employment, settings_of
 from graphflow.document.opening import Openable, Opened, opened
 from graphflow.document.published import published
 from graphflow.errors import CancelledError, InvalidInputError, NodeError, WorkflowError
 from graphflow.events import RunStarted, Sink, ignore
-from graphflow.execution.circumstances import Circumstances, circumstances
+from graphflow.execution.devices import SessionLanes
 from graphflow.execution.environment import Cancellation, Environment, Outcome
 from graphflow.execution.filenames import FileNames, Names
 from graphflow.execution.gathering import Gathering
-from graphflow.execution.lanes import make_lanes
+from graphflow.execution.lanes import Lanes
 from graphflow.execution.options import Batch, EventsOptions, RunOptions, Targets, addresses, check_options
 from graphflow.execution.output import require_folder
 from graphflow.execution.recording import Digesting, Recorder
@@ -50,13 +52,13 @@ from graphflow.planning.waiting import waiting_problems
 from graphflow.planning.weights import loaded_bytes
 from graphflow.planning.written import check_covered
 from graphflow.runtime import ModelProvider, Runtime
-from graphflow.settings import Settings, load_settings
+from graphflow.settings import Settings, change_settings, load_settings
 from graphflow.spec import registry
 from graphflow.spec.registry import Registry
-from graphflow.spec.spec import Lane
-from graphflow.store import DiskTier, MemoryTier, Store
+from graphflow.store import DiskTier, MemoryTier, MirroredTier, Store
 
 if TYPE_CHECKING:
+    from graphflow.cluster.lanes import ClusterLanes
     from graphflow.execution.awaiting import Events  # it imports asyncio
     from graphflow.library.library import Library
 
@@ -64,11 +66,12 @@ if TYPE_CHECKING:
 class Session:
     """Everything that a run needs. Safe to use from several threads, also for several runs at once.
 
-    Such runs share the device: it computes one node at a time. ``with Session() as session`` ends the session's threads;
-    otherwise they end when nobody has the session any more.
+    Such runs share the devices: each computes one node at a time. ``with Session() as session`` ends the session's
+    threads; otherwise they end when nobody has the session any more.
 
     Args:
         settings: The settings; None reads the settings file and the environment.
+        devices: What computes at the same time, e.g. ``"cuda:0,cuda:1"`` or ``"all"``; None is what the settings say.
         nodes: A Python file with more node types, or several.
         functions: More node functions, for Python callers.
         known: Node types to start from; None is every installed pack.
@@ -84,6 +87,7 @@ class Session:
         self,
         settings: Settings | None = None,
         *,
+        devices: str | None = None,
         nodes: Path | str | Iterable[Path | str] = (),
         functions: Iterable[Callable[..., Any]] = (),
         known: Registry | None = None,
@@ -102,13 +106,15 @@ class Session:
             nodes, (str, os.PathLike, Iterable), "Session(nodes=…)", "the path of a Python file, or a list of paths"
         )
         self.settings = settings if settings is not None else load_settings()
+        if devices is not None:
+            self.settings = change_settings(self.settings, {"devices": devices}, {"devices": "Session(devices=…)"})
         self._nodes = tuple(map(Path, (nodes,) if isinstance(nodes, str | os.PathLike) else nodes))
         self._functions = tuple(functions)
         self._known = known
         self._store = store
         self._models = models
         self._traces = Traces(self.settings.cache_dir / "traces")
-        self._lanes = make_lanes(max(2, (os.cpu_count() or 2) // 2))
+        self._lanes = SessionLanes(self._devices, lambda index: self._models or self._managers[index])
 
     def __enter__(self) -> Self:
         return self
@@ -117,9 +123,10 @@ class Session:
         self.close()
 
     def close(self) -> None:
-        """Wait for the nodes that run, and end the threads; what is run from now on is refused."""
-        for lane in self._lanes.values():
-            lane.close()
+        """Wait for the nodes that run, and end the threads and workers; what is run from now on is refused."""
+        self._lanes.close()
+        if "_cluster" in vars(self):
+            self._cluster.close()
 
     # --------------------------------------------------------------------------------------------- parts
 
@@ -140,15 +147,33 @@ class Session:
 
     @once
     def models(self) -> ModelProvider:
-        """Where modules come from; the first use imports torch."""
-        if self._models is not None:
-            return self._models
+        """Where modules come from, of several devices those of the first; the first use imports torch."""
+        return self._models or self._managers[0]
+
+    @once
+    def _managers(self) -> Sequence[ModelProvider]:
+        """Where modules come from, by device."""
         with collector_paused():
-            if self.settings.device == "auto":
+            if self.settings.computes_on == "auto":
                 numerics.write_probe(self.probe_file)
             from graphflow.loading.manager import ModelManager
 
-        return ModelManager.from_settings(self.library, self.settings)
+        return ModelManager.for_devices(self.library, self.settings)
+
+    @once
+    def _cluster(self) -> ClusterLanes:
+        """Where nodes for a device run in its stead, where the settings name a cluster."""
+        from graphflow.cluster.lanes import ClusterLanes
+
+        versions = self.registry.versions
+        return ClusterLanes(self.settings, self.numerics, self.store, versions, self._nodes, worker_session)
+
+    def _devices(self) -> Sequence[str]:
+        """The devices that compute at the same time; torch is asked for them only where all are wanted."""
+        names = self.settings.device_names
+        if names != (ALL,):
+            return names
+        return [models.device for models in ([self._models] if self._models is not None else self._managers)]
 
     @once
     def store(self) -> Store:
@@ -157,13 +182,16 @@ class Session:
             return self._store
         budget = self.settings.memory_bytes
         memory = MemoryTier(budget // 4 if budget is not None else 2 * 2**30)
-        disk = DiskTier(self.store_folder, max_bytes=self.settings.cache_bytes) if self.settings.cache_bytes else None
-        return Store(memory, disk)
+        if not self.settings.cache_bytes:
+            return Store(memory)
+        if self.settings.object_store is not None:
+            return Store(memory, MirroredTier(self.store_folder, self.settings.cache_bytes, self.settings.object_store))
+        return Store(memory, DiskTier(self.store_folder, max_bytes=self.settings.cache_bytes))
 
     @once
     def numerics(self) -> numerics.Numerics:
         """What enters every key beside the graph."""
-        return numerics.choose(self.settings.device, self.settings.dtype, probe=self.probe_file)
+        return numerics.choose(self.settings.computes_on, self.settings.dtype, probe=self.probe_file)
 
     @property
     def store_folder(self) -> Path:
@@ -468,6 +496,8 @@ class Session:
     def _fits(self, plan: Plan) -> bool:
         """Tell whether all weights that a plan loads stay in memory together."""
         total = loaded_bytes(plan)
+        if self.settings.cluster is not None:
+            return not total  # the memory of others is not known
         return not total or self.models.fits(sum(total.values()))
 
     def _carry_out(
@@ -490,7 +520,7 @@ class Session:
             begun = True
             sink(event)
 
-        def environment(current: Plan) -> Environment:
+        def environment(current: Plan) -> tuple[Environment, Lanes]:
             names = make_names(current, now)
             complete = Recorder(current.steps, digesting)
             return self._environment(
@@ -539,34 +569,38 @@ class Session:
 
         return Events(run, cancellation)
 
-    def _environment(self, plan: Plan, *, previews: bool, out: Path, **options: Any) -> Environment:
+    def _environment(self, plan: Plan, *, previews: bool, out: Path, **options: Any) -> tuple[Environment, Lanes]:
         if plan.count("write"):
             require_folder(out)
-        heavy = any(step.spec.lane == "device" for step in plan.steps.values() if step.action in ("run", "write"))
-        return Environment(
+        steps = [step for step in plan.steps.values() if step.action in ("run", "write") and step.spec.lane == "device"]
+        away = self.settings.cluster is not None and any(not step.spec.effect for step in steps)
+        heavy = any(step.spec.effect or not away for step in steps)
+        environment = Environment(
             store=self.store,
             out=out,
             scratch=self.settings.cache_dir / "scratch",
-            runtime=Runtime(models=_LazyModels(self), previews=previews),
-            lanes=self._lanes,
+            # where there is no such device, that is told before anything runs
+            runtime=Runtime(models=self.models if heavy else _LazyModels(self), previews=previews),
             keep=frozenset(
                 source
                 for source in (*plan.targets, *plan.selectors)
                 if plan.steps[source.node].action in ("run", "cached")
             ),
-            attempt=self.models.retrying if heavy else _once,
-            inference=self.models.inference if heavy else contextlib.nullcontext,
-            circumstances=self._circumstances if heavy else circumstances,
+            heavy=heavy,
             workflow=plan.expanded.document.name or "",
             **options,
         )
+        lanes = self._lanes.get(heavy=heavy and not away)
+        if away:
+            lanes = {**lanes, "device": self._cluster.get(sum(loaded_bytes(plan).values()))}
+        return environment, lanes
 
-    def _circumstances(self, lane: Lane) -> Circumstances:
-        return circumstances(lane, self.models.device, self.models.measures)
 
-
-def _once(call: Callable[[], Any]) -> Any:
-    return call()
+def worker_session(told: Employment) -> Session:
+    """Make the session of a worker of a cluster."""
+    settings = settings_of(told)
+    store = None if told.probe is not None else Store(MemoryTier((settings.memory_bytes or 8 * 2**30) // 4))
+    return Session(settings, nodes=tuple(told.packs), store=store)
 
 
 _WAYS_OUT = {"settings": 'write graphflow.Settings(device="cpu"), or leave it out'}

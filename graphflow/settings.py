@@ -21,6 +21,7 @@ from typing import Annotated, Any, Literal
 import platformdirs
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
+from graphflow.basics.device_names import ALL, DEVICE, listed
 from graphflow.basics.paths import user_path
 from graphflow.errors import SettingsError
 
@@ -75,6 +76,8 @@ class Settings(BaseModel):
         cache_bytes: Most bytes of the disk tier; the least recently used entries go first.
         memory_bytes: Most bytes of weights and values kept in memory; None: half of the machine's.
         device: `auto`, `cpu`, `cuda`, `cuda:N`, `mps` or `xpu`.
+        devices: Devices of one kind that compute at the same time, such as `cuda:0,cuda:1` or `cpu*2`, `all` for all of
+            the kind of `device`; empty: that one.
         dtype: What weights are computed in; `auto`: half precision on a GPU, float32 on the CPU.
         offline: Never touch the network; `HF_HUB_OFFLINE`, which the Hub's library knows, turns it on, too.
         download: Fetch what a document names from the Hub, too; else only names that the user gave.
@@ -84,6 +87,8 @@ class Settings(BaseModel):
         safety_checker: Name of the safety checker model, where the checkpoint brings none.
         marking: `on` has files say that a model made them, in IPTC's digital source type; `off` leaves that out.
         deterministic: Ask torch for kernels that give the same bits every time; where it has none, it warns.
+        cluster: `local`, `auto` or `HOST:PORT` of a Ray cluster, with `*2` for two workers, where nodes for a device run.
+        object_store: An object store behind the disk tier, as fsspec has it, which several machines share.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -93,7 +98,8 @@ class Settings(BaseModel):
     cache_dir: UserPath = Field(default_factory=lambda: Path(platformdirs.user_cache_dir("graphflow", appauthor=False)))
     cache_bytes: Size = 20 * 10**9
     memory_bytes: Size | None = None
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|(cuda|xpu)(:\d{1,3})?)$")] = "auto"
+    device: Annotated[str, Field(pattern=rf"^(auto|{DEVICE})$")] = "auto"
+    devices: tuple[str, ...] = ()
     dtype: Dtype = "auto"
     offline: bool = False
     download: bool = False
@@ -103,6 +109,26 @@ class Settings(BaseModel):
     safety_checker: str | None = None
     marking: Literal["on", "off"] = "on"
     deterministic: bool = False
+    cluster: Annotated[str, Field(pattern=r"^(local|auto|[A-Za-z0-9_.-]+:\d{1,5})(\*[1-9]\d{0,3})?$")] | None = None
+    object_store: str | None = None
+
+    @field_validator("devices", mode="before")
+    @classmethod
+    def _several(cls, value: object) -> object:
+        parts = [value] if isinstance(value, str) else value
+        if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
+            raise ValueError("must be a text such as cuda:0,cuda:1, cpu*2 or all")
+        return listed(",".join(parts)) if any(map(str.strip, parts)) else ()
+
+    @property
+    def device_names(self) -> tuple[str, ...]:
+        """The devices that compute at the same time; where all of a kind do, that is said by ``all``."""
+        return self.devices or (self.device,)
+
+    @property
+    def computes_on(self) -> str:
+        """The first device, for what one is enough to know."""
+        return self.device if self.device_names == (ALL,) else self.device_names[0]
 
     @field_validator("marking", mode="before")
     @classmethod
@@ -124,6 +150,7 @@ _VARIABLES: Mapping[str, str] = {
     "GRAPHFLOW_CACHE_BYTES": "cache_bytes",
     "GRAPHFLOW_MEMORY_BYTES": "memory_bytes",
     "GRAPHFLOW_DEVICE": "device",
+    "GRAPHFLOW_DEVICES": "devices",
     "GRAPHFLOW_DTYPE": "dtype",
     "GRAPHFLOW_OFFLINE": "offline",
     "GRAPHFLOW_DOWNLOAD": "download",
@@ -133,6 +160,12 @@ _VARIABLES: Mapping[str, str] = {
     "GRAPHFLOW_SAFETY_CHECKER": "safety_checker",
     "GRAPHFLOW_MARKING": "marking",
     "GRAPHFLOW_DETERMINISTIC": "deterministic",
+    "GRAPHFLOW_CLUSTER": "cluster",
+    "GRAPHFLOW_OBJECT_STORE": "object_store",
+}
+_PATTERNS = {
+    "device": "must be auto, cpu, cuda, cuda:N, mps, xpu or xpu:N",
+    "cluster": "must be local, auto or HOST:PORT of a Ray cluster, with *2 for two workers",
 }
 _FILE_VARIABLE = "GRAPHFLOW_SETTINGS"
 _ELSEWHERE = ("GRAPHFLOW_TOKEN", "GRAPHFLOW_TRACEBACK", "GRAPHFLOW_WORKER")
@@ -187,6 +220,23 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         raise _readable(error, places) from error
 
 
+def change_settings(settings: Settings, changes: Mapping[str, object], places: Mapping[str, str]) -> Settings:
+    """Return settings with some of them changed.
+
+    Args:
+        settings: The settings.
+        changes: What is changed, by name.
+        places: Where each change was given, as errors say it.
+
+    Raises:
+        SettingsError: A value is wrong.
+    """
+    try:
+        return Settings.model_validate({**settings.model_dump(), **changes})
+    except ValidationError as error:
+        raise _readable(error, dict(places)) from error
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
@@ -235,8 +285,8 @@ def _readable(error: ValidationError, places: Mapping[str, str]) -> SettingsErro
             problems.append((place, "there is no such setting", advice))
         else:
             text = item["msg"].removeprefix("Value error, ")
-            if item["type"] == "string_pattern_mismatch":  # the device's
-                text = "must be auto, cpu, cuda, cuda:N, mps, xpu or xpu:N"
+            if item["type"] == "string_pattern_mismatch":
+                text = _PATTERNS[key]
             problems.append((place, f"{text[:1].lower()}{text[1:]}, got {_shown(item['input'])}", ""))
     first, *rest = problems
     others = [f"{place}: {text}" + (f" ({hint})" if hint else "") for place, text, hint in rest]

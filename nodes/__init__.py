@@ -18,6 +18,7 @@ from .conditioning.image_prompts import *
 from .conditioning.prompts import *
 from .conditioning.regions import *
 from .conditioning.sdxl import *
+from .conditioning.weights import *
 from .images.alpha import *
 from .images.basic import *
 from .images.batch import *
@@ -48,6 +49,7 @@ from .models.ip_adapter import *
 from .models.loaders import *
 from .models.lora import *
 from .models.merging import *
+from .models.motion import *
 from .models.saving import *
 from .output.safety import *
 from .output.saving import *
@@ -60,6 +62,7 @@ from .plain.regex import *
 from .plain.sizes import *
 from .plain.switches import *
 from .plain.text import *
+from .plain.writing import *
 from .sampling.custom import *
 from .sampling.flow_sigmas import *
 from .sampling.guidance import *

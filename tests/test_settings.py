@@ -121,7 +121,15 @@ def test_the_page_names_every_setting_and_variable() -> None:
     rows = re.findall(r"^\| `(\w+)` \| `(GRAPHFLOW_\w+)` \|", page, flags=re.MULTILINE)
     assert [name for name, _ in rows] == list(Settings.model_fields)
     assert all(variable == f"GRAPHFLOW_{name.upper()}" for name, variable in rows)
-    values = {"models": "/m", "device": "cpu", "dtype": "float16", "safety": "off", "marking": "off"}
+    values = {
+        "models": "/m",
+        "device": "cpu",
+        "devices": "cpu*2",
+        "dtype": "float16",
+        "safety": "off",
+        "marking": "off",
+        "cluster": "local",
+    }
     values |= {name: "1" for name, _ in rows if name not in values}
     load_settings({variable: values[name] for name, variable in rows})
 

@@ -46,7 +46,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Interface:
-    """What is known of a node type; ``inputs`` and ``outputs`` only for core types."""
+    """What is known of a node type; ``inputs`` and ``outputs`` only for core types, ``lists`` are outputs that are lists."""
 
     type: str
     core: bool
@@ -54,6 +54,7 @@ class Interface:
     inputs: Mapping[str, InputSpec] = field(default_factory=dict)
     outputs: tuple[tuple[str, str], ...] = ()
     output_node: bool = False
+    lists: frozenset[int] = frozenset()
 
 
 def find(type: str) -> Interface | None:
@@ -87,7 +88,7 @@ def interfaces() -> Mapping[str, Interface]:
                 known[type] = Interface(type, core=False, orders=orders)
             else:
                 known[type] = Interface(
-                    type, base.core, (*orders, *base.orders), base.inputs, base.outputs, base.output_node
+                    type, base.core, (*orders, *base.orders), base.inputs, base.outputs, base.output_node, base.lists
                 )
     return known
 
@@ -126,6 +127,7 @@ def _core(type: str, raw: Mapping[str, Any]) -> Interface:
         inputs=inputs,
         outputs=tuple((output["name"], output["type"]) for output in raw["outputs"]),
         output_node=bool(raw["output_node"]),
+        lists=frozenset(slot for slot, output in enumerate(raw["outputs"]) if output["list"]),
     )
 
 

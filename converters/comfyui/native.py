@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import graphlib
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -25,15 +24,17 @@ from .controls import drop_unused_sides, mirror_controls
 from .core_version import STEP_NOISE
 from .exposed import exposed_inputs
 from .fields import quote
+from .loops import unrolled
 from .models import named_models
 from .notes import Note
 from .packs import pack_of
 from .prompt import Flattened
 from .prompt_text import FilledName
-from .pruning import link_of
+from .pruning import link_of, ordered
 from .report import Entry, Report, Verdict
 from .rules import RULES
 from .rules.common import PREFIX, PREFIX_LENGTH
+from .rules.hooks import carrying
 from .rules.needs import need_of
 from .rules.rule import AnyRule, Convert, Input, Rule
 from .without import Bypass
@@ -123,11 +124,13 @@ class _Importer:
         self._values: dict[str, list[Value]] = {}
         self._entries: dict[str, Entry] = {}
         self._doubts: dict[str, list[str]] = {}
+        self._outputs = flattened.outputs
         for note in flattened.problems:
             self._doubts.setdefault(note.node, []).append(note.message)
 
     def run(self, name: str | None) -> Imported:
-        live = self._flattened.live
+        loops = unrolled(self._flattened.live, self._flattened.outputs)
+        live, self._outputs = loops.prompt, loops.outputs
         if not self._flattened.prompt:
             raise ConversionError(
                 "the workflow has no node that runs",
@@ -145,7 +148,7 @@ class _Importer:
             )
         if len(live) > LIMITS.imported:
             raise ConversionError(f"more than {LIMITS.imported:,} nodes run", where="ComfyUI workflow")
-        for id in _ordered(live):
+        for id in ordered(live):
             self._translate(id, live[id])
         if () < self._flattened.core_version < STEP_NOISE:
             for made in self._builder.nodes.values():
@@ -162,9 +165,14 @@ class _Importer:
                 where="ComfyUI workflow",
                 advice="link it, or switch on the nodes that feed it",
             )
-        dead = self._flattened.dead
-        for id in dead:
-            self._entries[id] = self._dead(id, self._flattened.prompt[id])
+        for id, node in self._flattened.prompt.items():
+            if id in loops.told:
+                self._entries[id] = self._unrolled(id, node, loops.told[id])
+            elif id not in self._entries:
+                self._entries[id] = self._dead(id, node)
+        for id, first in loops.copies.items():
+            if id in self._entries and self._entries[id].verdict is Verdict.UNSUPPORTED:
+                self._entries[first] = replace(self._entries[id], id=first)
         document = Document(name=name, nodes=self._builder.nodes)
         self._let_names_follow(document)
         told = origin(document.to_json(), self._flattened.prompt, self._builder.direct, self._flattened.drawn)
@@ -207,7 +215,7 @@ class _Importer:
                 made = [
                     f"{one}.{param}"
                     for one, entry in self._builder.nodes.items()
-                    if id in _origins(entry)
+                    if id in origins(entry)
                     for param, own in entry.params.items()
                     if param in natives or (not natives and _same(own, value))
                 ]
@@ -230,7 +238,7 @@ class _Importer:
             return TOKEN.sub(fill, name.text)
 
         for entry in document.nodes.values():
-            names = [self._flattened.names[id] for id in _origins(entry) if id in self._flattened.names]
+            names = [self._flattened.names[id] for id in origins(entry) if id in self._flattened.names]
             if len(names) == 1 and "filename_prefix" in entry.params:
                 entry.params["filename_prefix"] = PREFIX.to_native(follow(names[0]))
 
@@ -243,12 +251,12 @@ class _Importer:
             return
         self._builder.begin()
         try:
-            values = apply(rule, self._builder, source) if isinstance(rule, Rule) else rule.make(self._builder, source)
+            values = translated(rule, self._builder, source)
             self._check_left(source)
             source.notes.extend(self._rounded())
         except RefusedError as reason:
             self._builder.undo()
-            if isinstance(reason, MissingError) and id in self._flattened.outputs:
+            if isinstance(reason, MissingError) and id in self._outputs:
                 self._leave_out(source, str(reason))
                 return
             self._refuse(source, rule, str(reason))
@@ -292,7 +300,7 @@ class _Importer:
         specs = (self._builder.spec(entry.type) for entry in self._builder.nodes.values())
         if any(spec.effect for spec in specs):
             return
-        for id in self._flattened.outputs:
+        for id in self._outputs:
             for slot, value in enumerate(self._values.get(id, ())):
                 if isinstance(value, Ref) and self._builder.type_of(value).name == "image":
                     source = Source(id, self._entries[id].type, self._entries[id].title, {})
@@ -388,6 +396,10 @@ class _Importer:
             pack=self._pack(id, type, rule),
         )
 
+    def _unrolled(self, id: str, node: Mapping[str, Any], remark: str) -> Entry:
+        title = str(node.get("_meta", {}).get("title") or node["class_type"])[:500]
+        return Entry(id, node["class_type"], title, Verdict.EXACT, live=True, remarks=(remark,))
+
     def _pack(self, id: str, type: str, rule: AnyRule | None) -> str:
         return self._flattened.packs.get(id) or (rule.pack if rule is not None else "") or pack_of(type)
 
@@ -398,10 +410,23 @@ def _unshown(app: AppInput) -> Note:
     )
 
 
-def _origins(entry: NodeEntry) -> Sequence[str]:
+def origins(entry: NodeEntry) -> Sequence[str]:
     """Return the ids of the ComfyUI nodes that a native node stands for."""
     told: Any = (entry.meta or {}).get("comfyui", {})
     return cast("Sequence[str]", told.get("ids", ()))
+
+
+def translated(rule: AnyRule, builder: Builder, source: Source) -> list[Value]:
+    """Make the native nodes of a ComfyUI node; return what stands at each of its output slots.
+
+    Raises:
+        RefusedError: It cannot be said in native nodes.
+    """
+
+    def make() -> list[Value]:
+        return apply(rule, builder, source) if isinstance(rule, Rule) else rule.make(builder, source)
+
+    return carrying(builder, source, make)
 
 
 def apply(rule: Rule, builder: Builder, source: Source) -> list[Value]:
@@ -484,21 +509,6 @@ def _core_defaults(type: str) -> Mapping[str, Any]:
         elif spec.type == "COMBO" and spec.details.get("options"):
             defaults[name] = spec.details["options"][0]
     return defaults
-
-
-def _ordered(prompt: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Return the ids so that every node stands behind what feeds it, else in the order of the file."""
-    graph: dict[str, list[str]] = {}
-    for id, node in prompt.items():
-        links = (link_of(value) for value in node["inputs"].values())
-        graph[id] = [link[0] for link in links if link is not None and link[0] in prompt]
-    try:
-        return list(graphlib.TopologicalSorter(graph).static_order())
-    except graphlib.CycleError as error:
-        circle = " → ".join(quote(id, 40)[1:-1] for id in error.args[1][:12])
-        raise ConversionError(
-            f"the links go round in a circle: {circle}", where="ComfyUI workflow", advice="remove one of these links"
-        ) from error
 
 
 def _provides(source: Source, live: Mapping[str, Mapping[str, Any]]) -> str:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import graphlib
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from graphflow.errors import ConversionError
+
 from . import catalogue
+from .fields import quote
 from .notes import Journal
 
 Prompt = dict[str, dict[str, Any]]
@@ -85,6 +89,21 @@ def needed(prompt: Mapping[str, Mapping[str, Any]], outputs: Iterable[str]) -> s
             if link is not None and link[0] in prompt:
                 pending.append(link[0])
     return found
+
+
+def ordered(prompt: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return the ids so that every node stands behind what feeds it, else in the order of the file."""
+    graph: dict[str, list[str]] = {}
+    for id, node in prompt.items():
+        links = (link_of(value) for value in node["inputs"].values())
+        graph[id] = [link[0] for link in links if link is not None and link[0] in prompt]
+    try:
+        return list(graphlib.TopologicalSorter(graph).static_order())
+    except graphlib.CycleError as error:
+        circle = " → ".join(quote(id, 40)[1:-1] for id in error.args[1][:12])
+        raise ConversionError(
+            f"the links go round in a circle: {circle}", where="ComfyUI workflow", advice="remove one of these links"
+        ) from error
 
 
 def fold_switches(prompt: Mapping[str, Mapping[str, Any]], journal: Journal) -> Prompt:

@@ -20,6 +20,7 @@ class Control:
         end: Share of the sampling at which it ends.
         single: Whether there is surely but one picture.
         vae: What encodes the picture, for ControlNets that read latents.
+        hole: Whether a part of the picture is unknown.
     """
 
     net: ModelPart
@@ -29,6 +30,7 @@ class Control:
     end: str
     single: bool = False
     vae: ModelPart | None = None
+    hole: bool = False
 
     @property
     def is_adapter(self) -> bool:

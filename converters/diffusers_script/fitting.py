@@ -9,6 +9,7 @@ from typing import Any
 from .conditionings import Conditioning
 from .families import family_of, flow_of, traits_of
 from .flow_calls import flow_misfit
+from .flows import described_network
 from .handles import EmptyLatent, Sampling
 from .models import ModelPart, text_patches
 from .ranges import time_before as share_before_step
@@ -115,8 +116,8 @@ class Fitting:
         return chosen is not None and (not chosen.twice or self._steps_do_not_count(sampling))
 
     def generates(self, sampling: Sampling) -> bool:
-        """Whether the model is no editing model."""
-        return sampling.model.base.description.task != "edit"
+        """Whether the model makes pictures from noise, and neither edits nor estimates."""
+        return described_network(sampling.model).task not in ("edit", "estimate")
 
     def sees(self, sampling: Sampling) -> bool:
         """Whether a model that reads a picture is given one."""
@@ -212,7 +213,7 @@ class Fitting:
         controls = sides[0]
         if any(repr(side) != repr(controls) for side in sides):
             return False
-        if not all(control.single and not _pools(control.net) for control in controls):
+        if not all(control.single and not control.hole and not _pools(control.net) for control in controls):
             return False
         if any(control.net.mode is not None for control in controls):
             return len(controls) == 1 and "union_text2img" in family_of(sampling.model.base).pipelines()
@@ -276,7 +277,7 @@ RULES: Sequence[tuple[Callable[[Fitting, Sampling], bool], str]] = (
     (Fitting.own_places, "its latents take the noise of other places in a batch"),
     (Fitting.has_scheduler, "no scheduler takes just the steps of its sampler and schedule"),
     (Fitting.counts_steps, "something begins or ends between the two evaluations of a step"),
-    (Fitting.generates, "its model edits pictures"),
+    (Fitting.generates, "its model edits pictures, or estimates from them"),
     (Fitting.sees, "its model paints into a picture and is given none"),
     (Fitting.usual_levels, "its model has a terminal signal-to-noise ratio of zero"),
     (Fitting.usual_downscale, "its latent samples are not eight pixels wide"),

@@ -208,7 +208,7 @@ class Loader:
             self.script.need(hook.helper)
             self.script.add("", call(hook.helper, f"{variable}.unet", **dict(hook.arguments)))
         if part.pictures:
-            self._load_ip_adapters(variable, [prompt.path for prompt in part.pictures])
+            self._load_ip_adapters(variable, base, [prompt.path for prompt in part.pictures])
         return variable
 
     def _attend_plainly(self, pipe: str, base: Base) -> None:
@@ -255,13 +255,14 @@ class Loader:
             found |= {"safety_checker": "None", "feature_extractor": "None", "requires_safety_checker": "False"}
         return found
 
-    def _load_ip_adapters(self, pipe: str, paths: Sequence[str]) -> None:
+    def _load_ip_adapters(self, pipe: str, base: Base, paths: Sequence[str]) -> None:
         folders, names = [f"{path}.parent" for path in paths], [f"{path}.name" for path in paths]
         options: dict[str, Expression] = {"subfolder": '""', "weight_name": one_or_list(names)}
-        options["image_encoder_folder"] = "None"
+        if flow_of(base) is None:
+            options["image_encoder_folder"] = "None"
         self.script.add("", call(f"{pipe}.load_ip_adapter", one_or_list(folders), **options))
         self.script.need("check_ip_adapters")
-        self.script.add("", call("check_ip_adapters", f"{pipe}.unet", *paths))
+        self.script.add("", call("check_ip_adapters", f"{pipe}.{traits_of(base).network}", *paths))
 
     def checking(self, base: Base) -> dict[str, Expression]:
         """Arguments that leave out an unused safety checker, or give one the image processor that its folder lacks."""

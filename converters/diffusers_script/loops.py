@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from .conditionings import TOLD, Conditioning, Control
 from .families import family_of, flow_of, steering_of, traits_of
 from .fitting import guidance_hooks
-from .flows import is_raw, levels_of, space_of
+from .flows import described_network, is_raw, levels_of, space_of
 from .handles import EmptyLatent, Latents, Noise, Sampling, Solver
 from .layout import Expression, call, listed, mapped
 from .loading import Loader
-from .models import PicturePrompt
+from .models import ModelPart
 from .prompts import Prompts
 from .script import Script, UnsupportedError
 from .solvers import RENOISES_KEPT, SAME_STEPS, schedule_function
@@ -169,6 +169,10 @@ class Loops:
         regional = not all(_alone(side) for side in sides)
         flow = flow_of(sampling.model.base)
         own = "Flow" if flow else traits_of(sampling.model.base).suffix.capitalize()
+        if described_network(sampling.model).task == "estimate":
+            own = "Geometry"
+            if _place(sides):
+                raise UnsupportedError("models that estimate depth read one prompt, everywhere and always")
         name = f"{_place(sides)}{own}Denoiser"
         if flow:
             _require_flow(sampling, sides)
@@ -205,19 +209,20 @@ class Loops:
             formula = {name: call(hook.helper, **dict(hook.arguments)) for name, hook in guider.items()}
             self.script.add("", call("change_guidance", denoise, *shown, **formula))
         if sampling.model.pictures:
-            self._see_pictures(pipe, denoise, sampling.model.pictures)
+            self._see_pictures(pipe, denoise, sampling.model)
         return denoise
 
-    def _see_pictures(self, pipe: str, denoise: str, pictures: tuple[PicturePrompt, ...]) -> None:
+    def _see_pictures(self, pipe: str, denoise: str, model: ModelPart) -> None:
         """Have a denoiser's model take after pictures."""
-        self.script.need("see_pictures", "clip_pixels")
+        function = "see_pictures" if flow_of(model.base) is None else "see_pictures_in_flow"
+        self.script.need(function, "clip_pixels")
         rows = []
-        for prompt in pictures:
+        for prompt in model.pictures:
             row: dict[str, Expression] = {"image": call("clip_pixels", prompt.image, prompt.size)}
             row["strength"] = prompt.strength
             row |= {name: value for name in ("start", "end", "mask") if (value := getattr(prompt, name))}
             rows.append(mapped(row))
-        self.script.add("", call("see_pictures", denoise, pipe, listed(rows)))
+        self.script.add("", call(function, denoise, pipe, listed(rows)))
 
     def _sigmas(self, sampling: Sampling, denoise: str, sampler: str) -> str:
         script, values = self.script, sampling.values
@@ -272,15 +277,18 @@ def _require_flow(sampling: Sampling, sides: Sequence[Conditioning]) -> None:
     Raises:
         UnsupportedError: Always where there is something of the kind.
     """
-    for entry in (entry for side in sides for entry in side.entries if entry.controls):
-        if steering_of(sampling.model.base) is None:
-            raise UnsupportedError("ControlNets of its family cannot be written in scripts")
-        if {"references", "picture"} & set(dict(entry.settings)):
-            raise UnsupportedError("scripts do not show pictures to a model and steer it by ControlNets at once")
+    steered = any(entry.controls for side in sides for entry in side.entries)
+    if steered and steering_of(sampling.model.base) is None:
+        raise UnsupportedError("ControlNets of its family cannot be written in scripts")
     hooks = sampling.model.hooks
     only = [hook.helper for hook in hooks if hook.stage in ("unet", "denoiser") or hook.helper in UNETS_ONLY]
-    if only or sampling.model.pictures:
-        raise UnsupportedError(f"scripts change UNets by {', '.join(only) or 'IP-Adapters'}, not models of its family")
+    if only:
+        raise UnsupportedError(f"scripts change UNets by {', '.join(only)}, not models of its family")
+    flow = flow_of(sampling.model.base)
+    if sampling.model.pictures and (flow is None or not flow.adapts):
+        raise UnsupportedError("scripts have no IP-Adapters for models of its family")
+    if any(prompt.mask for prompt in sampling.model.pictures):
+        raise UnsupportedError("models of its family attend to pictures everywhere, not where a mask says")
     if {"keep_references", "skip_blocks"} <= {hook.helper for hook in hooks}:
         raise UnsupportedError("scripts keep references of a network that is whole; take skip_transformer_layers out")
 

@@ -9,8 +9,9 @@ from .layout import flat, literal, quoted
 from .models import Base, ModelPart, Net
 from .single_files import loader_of, names_table, tokenizer_source
 
-FILES_OF_DIFFUSERS = frozenset({"UNet2DConditionModel", "ControlNetModel", "ControlNetUnionModel"})
-"""Classes whose single files Diffusers reads by itself, in the sizes of Stable Diffusion."""
+UNET = "UNet2DConditionModel"
+FILES_OF_DIFFUSERS = frozenset({UNET, "ControlNetModel", "ControlNetUnionModel"})
+"""Classes whose single files Diffusers reads by itself, in the sizes of Stable Diffusion; UNets by their authors' names only."""
 
 KINDS = {"AutoencoderKL": "raw", "AutoencoderKLFlux2": "patches"}
 """What the functions that encode and decode with an autoencoder end in, by its class; others were made for videos."""
@@ -46,7 +47,8 @@ def net_of(part: ModelPart) -> Net:
     base, found = part.base, described(part)
     class_name, how = found.class_name, how_to_load(base)
     package = "transformers" if part.part.startswith(("text_encoder", "image_encoder")) else "diffusers"
-    if how == "from_pretrained" or class_name in FILES_OF_DIFFUSERS or _is_scaled(found):
+    by_diffusers = class_name in FILES_OF_DIFFUSERS and not (class_name == UNET and found.keys == "diffusers")
+    if how == "from_pretrained" or by_diffusers or _is_scaled(found):
         return Net(base.key, f"{class_name}.{how}", package, base.path, (), part.part)
     if class_name in HELPERS and not found.prefix:
         return Net(base.key, HELPERS[class_name], "", base.path, _config(found), part.part)
@@ -59,7 +61,9 @@ def net_of(part: ModelPart) -> Net:
     converter = flow.converter(found.config) if flow is not None and table and found.name == "transformer" else ""
     if function == "load_part" and (converter or not table):
         function, table = "load_converted", ""
-    built = flow.builds.get(class_name) if flow is not None else None
+    built = ""
+    if flow is not None:
+        built = flow.builds.get(class_name) or (flow.steering.built(class_name, found.config) if flow.steering else "")
     made, module = (built, "") if built else (class_name, package)
     return Net(key, function, module, base.path, (*prefix, *_config(found)), part.part, made, table, converter)
 

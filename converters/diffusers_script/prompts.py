@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from graphflow.modelfiles.description import Config
 from graphflow.modelfiles.families import variant_named
 from graphflow.modelfiles.scripts import FlowScripts, FlowSteering
 
@@ -15,7 +17,7 @@ from .handles import Sampling
 from .layout import Expression, Items, call, flat, listed, literal, mapped, quoted
 from .loading import Loader
 from .models import ModelPart
-from .nets import autoencoder_functions
+from .nets import autoencoder_functions, described
 from .script import Script, UnsupportedError
 
 
@@ -81,9 +83,8 @@ class Prompts:
             if steering is None:
                 settings["controls"] = listed(self._control(control) for control in entry.controls)
             else:
-                self.script.need(steering.steered)
                 settings["controls"] = listed(self._steering(control, steering, latents) for control in entry.controls)
-                settings["steer"] = steering.steered
+                settings["steer"] = self._steered_by(entry.controls, steering)
         variable = self.entry(entry)
         if not settings:
             return variable
@@ -150,16 +151,25 @@ class Prompts:
             found["mode"] = str(control.net.mode)
         return mapped(found | {name: getattr(control, name) for name in ("image", "strength", "start", "end")})
 
+    def _steered_by(self, controls: Sequence[Control], steering: FlowSteering) -> str:
+        """The function by which ControlNets steer."""
+        (function, *others) = dict.fromkeys(steering.nets[described(control.net).class_name][1] for control in controls)
+        if others:
+            raise UnsupportedError("scripts steer a prompt by ControlNets of one kind")
+        self.script.need(function)
+        return function
+
     def _steering(self, control: Control, steering: FlowSteering, latents: str) -> Expression:
         """A ControlNet of a flow model, with what it reads of its picture."""
         base = control.net.base
         part, flow = base.description.parts.get("controlnet"), flow_of(base)
-        if part is None or flow is None or part.class_name not in steering.classes:
+        if part is None or flow is None or part.class_name not in steering.nets:
             raise UnsupportedError("its ControlNet was made for another family")
         key = ("hint", repr(control), latents)
         if key not in self.script.written:
             net = self.loader.component(control.net)
-            if flow.adjusts and ("adjusts", net) not in self.script.written:
+            built = steering.built(part.class_name, part.config)
+            if flow.adjusts and not built and ("adjusts", net) not in self.script.written:
                 self.script.need(flow.adjusts)
                 self.script.add(f"{flow.adjusts}({net})")
                 self.script.written["adjusts", net] = net
@@ -167,16 +177,17 @@ class Prompts:
                 self.script.need("hint_pixels")
                 seen: Expression = call("hint_pixels", control.image, latents).then(" * 2 - 1")
             else:
-                seen = self._hint_latents(control, unshifted=steering.unshifted(part.config), latents=latents)
-            self.script.need(steering.hint)
-            self.script.written[key] = net, self.script.assign("hint", call(steering.hint, net, seen))
+                seen = self._hint_latents(control, steering, part.config, latents)
+            hint = steering.nets[part.class_name][0]
+            self.script.need(hint)
+            self.script.written[key] = net, self.script.assign("hint", call(hint, net, seen))
         net, hint = self.script.written[key]
         found: dict[str, Expression] = {"net": net, "picture": hint}
         if control.net.mode is not None:
             found["mode"] = str(control.net.mode)
         return mapped(found | {name: getattr(control, name) for name in ("strength", "start", "end")})
 
-    def _hint_latents(self, control: Control, *, unshifted: bool, latents: str) -> Expression:
+    def _hint_latents(self, control: Control, steering: FlowSteering, config: Config, latents: str) -> Items:
         if control.vae is None:
             raise UnsupportedError("its ControlNet reads its picture as latents, and nothing encodes it")
         function = (autoencoder_functions(control.vae) or ("",))[0]
@@ -184,9 +195,18 @@ class Prompts:
             raise UnsupportedError(
                 "its ControlNet reads latents of the model's family, and the autoencoder is another's"
             )
-        self.script.need("hint_latents", function)
-        space = space_of(self.script, control.net.base, unshifted=unshifted)
-        return call("hint_latents", function, self.loader.vae(control.vae), space, control.image, latents)
+        channels, own = steering.filled(config), family_of(control.net.base).latent.channels
+        if control.hole and not steering.marked(config) and channels <= own:
+            raise UnsupportedError("its ControlNet was made for whole pictures, and a part of this one is masked")
+        space = space_of(self.script, control.net.base, unshifted=steering.unshifted(config))
+        taken = [function, self.loader.vae(control.vae), space, control.image, latents]
+        helper = "hint_latents"
+        if control.hole and not steering.marked(config):
+            helper, taken = "filling_hint_latents", [*taken, str(channels), str(own)]
+        elif steering.marked(config):
+            helper = "marked_hint_latents"
+        self.script.need(helper, function)
+        return call(helper, *taken)
 
     def entry(self, entry: Entry, *, in_parts: bool = False) -> str:
         """The variable of an encoded prompt, written once."""

@@ -22,7 +22,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
         "float_math", "int_math", "to_float", "to_int", "to_text", "aspect_ratio_size", "resolution_preset", "switch",
         "switch_index", "regex_extract", "regex_match", "regex_replace", "json_value", "text_case", "text_compare",
         "text_contains", "text_format", "text_length", "text_substring", "text_trim", "count_segments", "seeds_for",
-        "describe_image",
+        "describe_image", "generate_text",
     ),
     _RANDOM: ("random_float", "random_int", "random_line"),
     _FAMILY: (
@@ -44,7 +44,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     "it is computed from two models' weights when it is loaded": ("load_difference_control_net",),
     "scripts put noise on latents when they sample": ("add_noise",),
     "scripts carry no function for it": (
-        "add_default_conditioning", "add_gligen_box", "crop_conditioning", "decode_transparency", "add_stage_c", "apply_hypernetwork",
+        "add_conditioning_lora", "add_conditioning_model", "apply_motion_module", "apply_text_encoder_lora", "add_default_conditioning", "add_gligen_box", "crop_conditioning", "decode_transparency", "add_stage_c", "apply_hypernetwork",
         "encode_stage_c", "enlarge_conditioning", "load_image_to_video_checkpoint", "perp_neg_guidance",
         "set_cascade_shift", "set_control_prompt", "detail_sampler", "vary_conditioning", "svd_conditioning",
     ),

@@ -10,6 +10,8 @@ from graphflow.modelfiles.description import Description, Part, TokenizerSpec
 from graphflow.modelfiles.families import family_named
 from graphflow.modelfiles.family import Change, EncoderRole, Rows
 from graphflow.modelfiles.formats import read_header
+from graphflow.modelfiles.quantised.format import Options
+from graphflow.modelfiles.shards import Weights, read_weights
 
 from .script import UnsupportedError
 
@@ -35,7 +37,7 @@ def loader_of(part: Part) -> str:
     Raises:
         UnsupportedError: There is none.
     """
-    if len(part.files) != 1 or part.files[0].suffix != ".safetensors":
+    if len(part.files) != 1 or part.files[0].suffix not in (".safetensors", ".gguf"):
         raise UnsupportedError(f"scripts read the {part.name} from one safetensors file or from a folder")
     if part.keys == "openclip":
         raise UnsupportedError(f"scripts do not read the {part.name} in the layout of OpenCLIP")
@@ -53,6 +55,18 @@ def tensor_names(part: Part) -> frozenset[str]:
     return frozenset(new for targets in _targets(part).values() for new, _ in targets)
 
 
+def stored_names(weights: Weights) -> str:
+    """Rows of what a GGUF file calls tensors otherwise than other files, and of what its converter changed in them."""
+    rows = {layer.tensors["weight"]: ((name, _converted(layer.options)),) for name, layer in weights.packed.items()}
+    return _table(dict(_by_module(rows)), kept=False)
+
+
+def _converted(options: Options) -> str:
+    return (
+        f"less:{options['added']}" if "added" in options else f"heads:{options['heads']}" if "heads" in options else ""
+    )
+
+
 def layers_table(layers: Mapping[str, Iterable[tuple[str, Change]]]) -> str:
     """Rows of what the layers of a LoRA file are for: the layer, a module, and which of its rows."""
     return _table(
@@ -63,7 +77,7 @@ def layers_table(layers: Mapping[str, Iterable[tuple[str, Change]]]) -> str:
 def _targets(part: Part) -> dict[str, Targets]:
     """What becomes of each tensor of a part's files."""
     names = family_named(part.maker).tensor_names(part)
-    stored = (key for file in part.files for key in read_header(file).tensors if key.startswith(part.prefix))
+    stored = (key for file in part.files for key in read_weights(file).tensors if key.startswith(part.prefix))
     keys = [key.removeprefix(part.prefix) for key in stored]
     return {key: tuple((new, _shown(change)) for new, change in names.targets(key)) for key in keys}
 

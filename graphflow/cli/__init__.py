@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from graphflow.basics.allocator import keep_freed_memory
 from graphflow.basics.importing import collector_paused
 from graphflow.cli import handing
 
@@ -36,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def program() -> NoReturn:
     """Run the process's own command line and leave with its exit code."""
+    if not handing.wanted(sys.argv[1:]):
+        keep_freed_memory()
     code = main()
     from graphflow.cli.leaving import leave
 

@@ -93,7 +93,7 @@ def _device(session: Session, problems: list[str]) -> dict[str, Any]:
     kind = numerics.write_probe(session.probe_file)
     if numerics.read_probe(session.probe_file) != kind:
         problems.append(f"{session.probe_file} cannot be written, so planning guesses the device")
-    found: dict[str, Any] = {"kind": kind, "setting": session.settings.device}
+    found: dict[str, Any] = {"kind": kind, "setting": ",".join(session.settings.device_names)}
     if kind == "cuda":
         found["gpus"] = [
             {"name": torch.cuda.get_device_name(index), "bytes": torch.cuda.get_device_properties(index).total_memory}

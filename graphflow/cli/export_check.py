@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
     from graphflow.planning.expand import Expanded
     from graphflow.session import Session
 
+_ON_THE_HUB = re.compile(
+    r"LocalEntryNotFoundError|OfflineModeIsEnabled|couldn't connect to|Can't load \S*[tT]okenizer"
+    r"|vocabulary of the tokenizer is not here"
+)
+"""What libraries say who cannot get a file of the Hub."""
 BOUND = 1 / 255
 """Most that a channel of a pixel may differ, of 1: both sides round once."""
 
@@ -69,6 +75,8 @@ def compare(
         place = Path(work)
         (place / "script.py").write_text(code, "utf-8")
         hidden = {"CUDA_VISIBLE_DEVICES": ""} if on_cpu else {}
+        if session.settings.offline:
+            hidden["HF_HUB_OFFLINE"] = "1"
         _run([sys.executable, str(place / "script.py"), "--out", str(place / "script")], "the script", hidden)
         ours = session.run(
             expanded,
@@ -91,6 +99,12 @@ def _run(command: list[str], what: str, variables: Mapping[str, str]) -> None:
         env={**os.environ, **variables},
         check=False,
     )
+    if done.returncode and _ON_THE_HUB.search(done.stderr):
+        raise InvalidInputError(
+            f"{what} needs configs or tokenizers that Diffusers takes from the Hub, and they are neither in its cache nor"
+            " can they be got now",
+            advice="run it once with a connection, which leaves them in the cache; graphflow itself does without them",
+        )
     if done.returncode:
         last = [line for line in done.stderr.splitlines() if line.strip()][-3:]
         raise GraphflowError(f"{what} fails: {' / '.join(last) or done.returncode}")

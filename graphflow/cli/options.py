@@ -11,7 +11,7 @@ import typer
 
 from graphflow.basics.importing import collector_paused
 from graphflow.cli import completing
-from graphflow.errors import InvalidInputError, SettingsError
+from graphflow.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from graphflow.session import Session
@@ -76,6 +76,20 @@ Device = Annotated[
     str | None,
     typer.Option("--device", metavar="NAME", rich_help_panel=SETTINGS, help="auto, cpu, cuda, cuda:N, mps or xpu."),
 ]
+Devices = Annotated[
+    str | None,
+    typer.Option(
+        "--devices", metavar="NAMES", rich_help_panel=SETTINGS,
+        help="Devices that compute at the same time: cuda:0,cuda:1, cpu*2, or all. A model is loaded on a second one where that pays.",
+    ),
+]  # fmt: skip
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster", metavar="<local|HOST:PORT>", rich_help_panel=SETTINGS,
+        help="Run what is for a device on the workers of a Ray cluster; local starts one on this machine, local*2 with two workers.",
+    ),
+]  # fmt: skip
 DtypeOption = Annotated[
     Literal["auto", "float32", "float16", "bfloat16"] | None,
     typer.Option(
@@ -223,6 +237,8 @@ class Where:
 
     packs: Packs = None
     device: Device = None
+    devices: Devices = None
+    cluster: Cluster = None
     dtype: DtypeOption = None
     models: ModelDirs = None
     cache_dir: CacheDir = None
@@ -248,6 +264,8 @@ def make_session(
     *,
     packs: Sequence[Path] | None = None,
     device: str | None = None,
+    devices: str | None = None,
+    cluster: str | None = None,
     dtype: str | None = None,
     models: Sequence[Path] | None = None,
     cache_dir: Path | None = None,
@@ -264,12 +282,20 @@ def make_session(
         SettingsError: A setting is wrong.
     """
     with collector_paused():
-        from graphflow.settings import load_settings
+        from graphflow.settings import change_settings, load_settings
 
     settings = load_settings()
     changes = dict(changes or {})
     if device is not None:
-        changes["device"] = device
+        changes |= {"device": device, "devices": ()}
+    if devices is not None:
+        if device is not None and devices != "all":
+            raise InvalidInputError(
+                "--device and --devices name devices, both", where="--devices", advice="give one of them"
+            )
+        changes["devices"] = devices
+    if cluster is not None:
+        changes["cluster"] = cluster
     if dtype is not None:
         changes["dtype"] = dtype
     if models:
@@ -285,7 +311,7 @@ def make_session(
     if stand_in:
         changes["stand_in"] = True
     if changes:
-        settings = _changed(settings, changes)
+        settings = change_settings(settings, changes, {name: f"--{name.replace('_', '-')}" for name in changes})
     return _makers[0](settings, tuple(packs or ()), no_cache)
 
 
@@ -305,18 +331,3 @@ _makers: list[Callable[[Settings, Sequence[Path], bool], Session]] = [new_sessio
 def make_sessions_by(maker: Callable[[Settings, Sequence[Path], bool], Session]) -> None:
     """Say what makes sessions, for a process that keeps them."""
     _makers[:] = [maker]
-
-
-def _changed(settings: Settings, changes: dict[str, object]) -> Settings:
-    from pydantic import ValidationError
-
-    try:
-        return type(settings).model_validate({**settings.model_dump(), **changes})
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        name = str(first["loc"][0])
-        raise SettingsError(
-            f"{first['input']!r} is no {name}",
-            where=f"--{name.replace('_', '-')}",
-            advice=f"graphflow run --help says what --{name} takes",
-        ) from error

@@ -11,8 +11,9 @@ from graphflow.cli.failures import json_errors, print_json
 from graphflow.cli.options import AsJson, What, Where
 from graphflow.cli.source import input_values, load, named, overrides
 from graphflow.cli.spread import spread
-from graphflow.cli.terminal import add_row, console, print_table, styled, table, weights
+from graphflow.cli.terminal import add_row, console, print_table, size, styled, table, weights
 from graphflow.jobs.performing import shown_targets
+from graphflow.planning.memory import evaluation_bytes
 from graphflow.planning.weights import loaded_bytes, needed_files
 from graphflow.service.catalogue import plan_json
 
@@ -83,6 +84,8 @@ def totals(made: Plan) -> str:
     """Return one line: how many nodes run, are stored, write, and the bytes of weights."""
     total = loaded_bytes(made)
     named = f"; weights to load: {weights(total)}" if total else ""
+    beside = max(evaluation_bytes(made).values(), default=0)
+    named += f"; an evaluation of a picture takes about {size(beside)} beside them" if beside else ""
     numerics = f"; on {made.numerics.device} in {made.numerics.compute}"
     return f"{made.totals()}{named}{numerics}"
 

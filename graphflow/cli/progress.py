@@ -104,7 +104,8 @@ class Display(_Bars):
                 self._progress.update(self._overall, description="starting", total=event.run + event.write)
             case events.NodeStarted():
                 self._progress.update(self._overall, description="nodes")
-                self._bars[_name(event)] = self._progress.add_task(clean(_name(event)), total=None)
+                at = f" ({event.lane})" if event.lane else ""
+                self._bars[_name(event)] = self._progress.add_task(clean(_name(event) + at), total=None)
             case events.NodeProgress():
                 if _name(event) in self._bars:
                     self._progress.update(self._bars[_name(event)], completed=event.step, total=event.total)

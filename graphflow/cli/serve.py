@@ -62,6 +62,20 @@ def serve(
             help="How many jobs are carried out at the same time; they share the device.",
         ),
     ] = 1,
+    frontend: Annotated[
+        Path | None,
+        typer.Option(
+            "--comfyui-frontend", file_okay=False, metavar="DIR", rich_help_panel=SERVICE, show_default=False,
+            help="Show ComfyUI's own front end at /: your copy of it, the folder that has its index.html.",
+        ),
+    ] = None,
+    previews: Annotated[
+        bool,
+        typer.Option(
+            "--previews/--no-previews", rich_help_panel=SERVICE,
+            help="Whether clients of ComfyUI's websocket are sent pictures of what is sampled; some take any picture for the result.",
+        ),
+    ] = True,
     stdio: Annotated[
         bool,
         typer.Option(
@@ -78,6 +92,8 @@ def serve(
     """
     try:
         from graphflow.service.app import Service, make_app
+        from graphflow.service.comfyui.frontend import FrontEnd
+        from graphflow.service.comfyui.routes import comfyui_router
         from graphflow.service.lines import Lines
         from graphflow.service.native import native_router
         from graphflow.service.openai import openai_router
@@ -91,11 +107,14 @@ def serve(
 
     session = where.session({} if safety is None else {"safety": safety})
     folder = data or default_service_dir()
-    options = ServiceOptions(host=host, port=port, hosts=tuple(allow_host or ()), origins=tuple(allow_origin or ()))
+    options = ServiceOptions(
+        host=host, port=port, hosts=tuple(allow_host or ()), origins=tuple(allow_origin or ()), previews=previews
+    )
     if stdio:
         with Service(session, folder, options, workers=jobs) as service:
             Lines(service, _write).serve(sys.stdin.buffer)
         return
+    front = None if frontend is None else FrontEnd(frontend)
     token, place = token_of(folder, wanted=not options.local)
     with (
         listen(host, port) as listening,
@@ -107,7 +126,11 @@ def serve(
             told = f"; clients show the token in {place}" if token else ""
             console(error=True).print(styled(f"graphflow serves at {address}{told}; Ctrl-C ends it"), soft_wrap=True)
 
-        answer(make_app(service, [native_router(service), openai_router(service)]), listening, ready)
+        routers = [native_router(service), openai_router(service), comfyui_router(service)]
+        app = make_app(service, routers)
+        if front is not None:
+            app.mount("/", front)
+        answer(app, listening, ready)
 
 
 def _write(line: str) -> None:

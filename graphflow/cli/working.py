@@ -104,7 +104,10 @@ class Worker:
 
     def _accept(self, listening: socket.socket) -> None:
         while True:
-            connection, _ = listening.accept()
+            try:
+                connection, _ = listening.accept()
+            except OSError:  # nobody listens any more
+                return
             connection.settimeout(5)
             try:
                 asked, handles = handing.receive(connection)

@@ -357,7 +357,7 @@ class Unrolling:
             key=key,
             constants=constants,
             inputs=inputs,
-            files=tuple([TaskFile(use.need.name, use.path, trusts(step.id, use.need.param)) for use in files]),
+            files=tuple([_task_file(use, trusted=trusts(step.id, use.need.param)) for use in files]),
             record=step.record,
             needed=step.needed,
             stored=stored,
@@ -409,6 +409,11 @@ def next_number(step: str, index: int) -> str:
 
 def _address(step: Step, key: str | None, output: str, name: str) -> str:
     return output_key(key, output) if key is not None and step.spec.cache else f"{name}.{output}"
+
+
+def _task_file(use: FileUse, *, trusted: bool) -> TaskFile:
+    model = (use.need.kind, use.fingerprint) if use.need.model else ("", None)
+    return TaskFile(use.need.name, use.path, trusted, *model)
 
 
 def _files(step: Step, index: int | None, over: frozenset[str]) -> tuple[FileUse, ...]:

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ParamSpec, TypeAlias
 
 from graphflow import events, runtime
 from graphflow.errors import CancelledError, GraphflowError, NodeError
-from graphflow.execution.circumstances import Circumstances, circumstances
+from graphflow.execution.circumstances import Circumstances
 from graphflow.execution.filenames import Names
-from graphflow.execution.lanes import Lane
 from graphflow.execution.output import WrittenFile
 from graphflow.planning.checked import Source
 from graphflow.planning.together import variant_of
-from graphflow.spec import spec
 from graphflow.store import Store
 
 P = ParamSpec("P")
@@ -88,16 +85,13 @@ class Environment:
         store: Where values are kept.
         out: Folder that effects write to.
         scratch: Folder for files on their way.
-        runtime: What nodes see; progress and cancellation are put in for each node.
-        lanes: Where tasks run, by name; the session's.
+        runtime: What nodes see; progress and cancellation are put in for each node, and the models of a lane that has its own.
         run_id: The run, as events and lanes know it.
         sink: Takes the events; called from worker threads too.
         cancellation: Stops the run.
         keep: Sources whose values the caller wants back.
-        attempt: Wraps each node's call on the device lane, e.g. the memory ladder.
-        inference: Makes the context in which nodes run, e.g. torch's inference mode.
+        heavy: Whether something computes with models, so that torch is there and nodes run in its inference mode.
         notices: Takes what the user should know, whether somebody listens or not.
-        circumstances: Gives those of what is computed now, see :mod:`graphflow.execution.circumstances`.
         complete: Completes what files carry, see :class:`graphflow.execution.recording.Recorder`.
         workflow: What the document is called.
         failures: Takes by step what nodes raised, and the run goes on with what does not hang on them; None ends it.
@@ -108,15 +102,12 @@ class Environment:
     out: Path
     scratch: Path
     runtime: runtime.Runtime
-    lanes: Mapping[str, Lane]
     run_id: str = ""
     sink: events.Sink = events.ignore
     cancellation: Cancellation = field(default_factory=Cancellation)
     keep: frozenset[Source] = frozenset()
-    attempt: Callable[[Callable[[], Any]], Any] = lambda call: call()
-    inference: Callable[[], AbstractContextManager[Any]] = nullcontext
+    heavy: bool = False
     notices: list[str] = field(default_factory=list)
-    circumstances: Callable[[spec.Lane], Circumstances] = circumstances
     complete: Complete = lambda step, record, made, poll: dict(record)
     workflow: str = ""
     failures: dict[str, NodeError] | None = None
@@ -129,7 +120,10 @@ class Environment:
         node: Any = fields.get("node", "")
         if "/" in node:  # where several variants run as one
             fields["variant"], fields["node"] = variant_of(node)
-        event = kind(*args, **fields)
+        self.pass_on(kind(*args, **fields))
+
+    def pass_on(self, event: events.Event) -> None:
+        """Pass an event on to the sink, and keep what the user should know."""
         if isinstance(event, events.Notice):
             self.notices.append(f"{event.node}: {event.message}" if event.node else event.message)
         self.sink(event)

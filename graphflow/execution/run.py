@@ -1,7 +1,7 @@
 """Runs a plan.
 
-Policy: ready tasks run newest-ready-first, which keeps few values alive; each lane says how many it takes; few elements
-of a sequence are on their way at once; a value is let go at its last reader; the first failure stops what has not begun,
+Policy: ready tasks run newest-ready-first, which keeps few values alive; each lane says how many it takes; of several
+lanes of a kind :mod:`graphflow.execution.placing` chooses; few elements of a sequence are on their way at once; a value is let go at its last reader; the first failure stops what has not begun,
 or where failures are collected, what hangs on it. State: one :class:`_Run` per call, owned by the calling
 thread; workers only compute and put their outcome on one queue, which the calling thread reads.
 """
@@ -9,33 +9,36 @@ thread; workers only compute and put their outcome on one queue, which the calli
 from __future__ import annotations
 
 import queue
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from graphflow import events
-from graphflow.errors import CancelledError, NodeError, SafetyError
+from graphflow.errors import CancelledError, GraphflowError, NodeError, SafetyError
 from graphflow.execution.circumstances import Circumstances, merged
 from graphflow.execution.elements import Elements, Pending, Placed, Unrolling, next_number
 from graphflow.execution.environment import Environment, Outcome, StaleError
+from graphflow.execution.lanes import Lane, Lanes
 from graphflow.execution.output import store_parts
+from graphflow.execution.placing import Group, Spot, Times, choose
 from graphflow.execution.scheduler import Entry, Scheduler
 from graphflow.execution.task import Task
 from graphflow.execution.window import Window
-from graphflow.execution.worker import MISSING, Computed, Effect, Worker, made_of, put_elements, stored
+from graphflow.execution.worker import MISSING, Computed, Done, Effect, Job, Worker, made_of, put_elements, stored
 from graphflow.planning.checked import Source
+from graphflow.planning.needs import Needs, needs_of
 from graphflow.planning.steps import Plan, Step, output_key
 from graphflow.planning.together import variant_of
 from graphflow.spec.link_types import ANY
 from graphflow.store import is_key
 
-_Done = tuple[Task, float, Computed | Effect | None, BaseException | None]
+_NOTHING = Needs()
 
 
 def execute(
     plan: Plan,
     environment: Environment,
+    lanes: Lanes,
     *,
     done: Iterable[str] = (),
     contains: Callable[[str], bool] | None = None,
@@ -45,6 +48,7 @@ def execute(
     Args:
         plan: The plan; conditional steps are left alone.
         environment: Where to run it.
+        lanes: Where its tasks run; the session's.
         done: Effects that an earlier stage of the same run has carried out.
         contains: Tells whether a value is stored and whole; None asks the store.
 
@@ -53,20 +57,26 @@ def execute(
         CancelledError: The run was stopped; nothing half-written stays.
         StaleError: A stored value is gone; plan again.
     """
-    return _Run(plan, environment, frozenset(done), contains or environment.store.contains).run()
+    return _Run(plan, environment, lanes, frozenset(done), contains or environment.store.contains).run()
 
 
 class _Run:
     def __init__(
-        self, plan: Plan, environment: Environment, done: frozenset[str], contains: Callable[[str], bool]
+        self,
+        plan: Plan,
+        environment: Environment,
+        lanes: Lanes,
+        done: frozenset[str],
+        contains: Callable[[str], bool],
     ) -> None:
         self.plan = plan
         self.env = environment
+        self.lanes = lanes
         self.contains = contains
         self.outcome = Outcome()
         self.values: dict[str, Any] = {}
         self.made: dict[str, Circumstances] = {}
-        self.completed: queue.SimpleQueue[_Done] = queue.SimpleQueue()
+        self.completed: queue.SimpleQueue[tuple[Lane, Done]] = queue.SimpleQueue()
         self.steps = {
             step.id: step for step in plan.steps.values() if step.action in ("run", "write") and step.id not in done
         }
@@ -76,12 +86,14 @@ class _Run:
         self.worker = Worker(
             environment, {step.spec.type: step.spec for step in self.steps.values()}, self._fetch, self._made
         )
-        self.window = Window(2 * max(lane.free(0) for lane in environment.lanes.values()) + 2)
+        self.needs = needs_of(plan) if any(len(several) > 1 for several in lanes.values()) else {}
+        self.times = Times()
+        self.window = Window(2 * max(sum(lane.free(0) for lane in several) for several in lanes.values()) + 2)
         self.pending: dict[str, Pending] = {}
         self.open: dict[str, int] = {}
         self.unrolled: dict[str, Placed] = {}
         self.held: dict[str, dict[Source, tuple[str, ...]]] = {}
-        self.busy = dict.fromkeys(environment.lanes, 0)
+        self.busy = {lane: 0 for several in lanes.values() for lane in several}
         self.running = 0
 
     def run(self) -> Outcome:
@@ -99,14 +111,13 @@ class _Run:
                     self._withdraw()
                 if not self.running:
                     break
-                done = self._next()
-                if done is None:
+                ended = self._next()
+                if ended is None:
                     if self.env.cancellation.cancelled and self._withdraw():  # another run may keep the lane for long
                         failure = failure or CancelledError()
                     continue
-                task, seconds, result, error = done
-                self.running -= 1
-                self.busy[_lane(self.steps[task.step])] -= 1
+                lane, (task, seconds, result, error) = ended
+                self._left(lane)
                 if error is not None:
                     self.scheduler.failed(task.name)
                     failure = failure or self._survive(task.step, self._fail(task, error))
@@ -115,8 +126,7 @@ class _Run:
         finally:
             self._withdraw()
             while self.running:  # what has begun still reads values and writes files
-                self.completed.get()
-                self.running -= 1
+                self._left(self.completed.get()[0])
         if failure is not None:
             raise failure
         for source in self.wanted:
@@ -163,8 +173,14 @@ class _Run:
     def _entry(self, task: Pending) -> Entry[str, str]:
         unrolling = self.unrolling
         step = task.placed.step
+        rank = self.plan.ranks.get(step.id, 0)
         return Entry(
-            task.name, unrolling.reads(task), unrolling.makes(task), _lane(step), self.plan.ranks.get(step.id, 0)
+            task.name,
+            unrolling.reads(task),
+            unrolling.makes(task),
+            _lane(step),
+            rank,
+            self.needs.get(step.id, _NOTHING),
         )
 
     def _hold(self, placed: Iterable[Placed]) -> None:
@@ -187,32 +203,48 @@ class _Run:
         """Hand ready tasks to free lanes, newest first."""
         scheduler = self.scheduler
         alone = not self.running and scheduler.ready == 1
-        for name, lane in self.env.lanes.items():
-            while scheduler.ready and lane.free(self.busy[name]) > 0:
-                task = scheduler.get_ready(name)
-                if task is None:
-                    break
+        for kind, lanes in self.lanes.items():
+            while scheduler.ready and (found := self._choose(kind, lanes)):
+                task, lane = found
                 pending = self.pending[task]
                 if pending.element is not None and not self.window.admits(pending):
                     continue
                 del self.pending[task]
-                job = partial(self._work, self.unrolling.task(pending))
-                lane.submit(self.env.run_id, job, self.completed.put, alone=alone)
-                self.busy[name] += 1
+                needs = self.needs.get(pending.placed.step.id, _NOTHING)
+                job = Job(self.unrolling.task(pending), self.worker, needs)
+                lane.holding.take(needs.weights, self.times(needs))
+                self.busy[lane] += 1
                 self.running += 1
+                try:
+                    lane.submit(self.env.run_id, job, partial(self._took, lane), alone=alone)
+                except GraphflowError:  # it is closed
+                    self._left(lane)
+                    raise
 
-    def _work(self, task: Task) -> _Done:
-        """Compute a task, on a lane."""
-        started = time.perf_counter()
-        result: Computed | Effect | None = None
-        error: BaseException | None = None
-        try:
-            result = self.worker.work(task)
-        except BaseException as raised:  # it goes to the calling thread, whatever it is
-            error = raised
-        return task, time.perf_counter() - started, result, error
+    def _choose(self, kind: str, lanes: Sequence[Lane]) -> tuple[str, Lane] | None:
+        """Take the task of a kind that begins next, and the lane on which; None where nothing can, or had better wait."""
+        if len(lanes) == 1:
+            task = self.scheduler.get_ready(kind) if lanes[0].free(self.busy[lanes[0]]) > 0 else None
+            return None if task is None else (task, lanes[0])
+        groups = [Group(cast("Needs", group), size) for _, group, size in sorted(self.scheduler.waiting(kind))]
 
-    def _next(self) -> _Done | None:
+        def look(needs: Needs) -> list[Spot]:
+            return [lane.holding.spot(needs.weights, free=lane.free(self.busy[lane]) > 0) for lane in lanes]
+
+        found = choose(groups, look, self.times)
+        return None if found is None else (self.scheduler.take(kind, found[0]), lanes[found[1]])
+
+    def _took(self, lane: Lane, done: Done) -> None:
+        """Take note of how a job has ended; from any thread."""
+        self.completed.put((lane, done))
+
+    def _left(self, lane: Lane, jobs: int = 1) -> None:
+        """Take note that jobs are no more on a lane."""
+        self.running -= jobs
+        self.busy[lane] -= jobs
+        lane.holding.give_back(jobs)
+
+    def _next(self) -> tuple[Lane, Done] | None:
         """Wait for an outcome; Ctrl-C while waiting stops the run at its next step."""
         try:
             return self.completed.get(timeout=0.2)
@@ -225,16 +257,16 @@ class _Run:
     def _withdraw(self) -> int:
         """Take back what no lane has begun; returns how much that was."""
         total = 0
-        for name, lane in self.env.lanes.items():
+        for lane in self.busy:
             dropped = lane.cancel(self.env.run_id)
-            self.busy[name] -= dropped
+            self._left(lane, dropped)
             total += dropped
-        self.running -= total
         return total
 
     def _finish(self, task: Task, seconds: float, result: Computed | Effect) -> BaseException | None:
         """Take a result in and find what is ready now; returns what went wrong."""
         step = self.steps[task.step]
+        self.times.note(self.needs.get(step.id, _NOTHING), seconds)
         self.outcome.seconds[step.id] = self.outcome.seconds.get(step.id, 0.0) + seconds
         if isinstance(result, Computed):
             self._keep(task, result)

@@ -6,6 +6,7 @@ prepared); a rank goes before that. A value goes at its last reader.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Hashable, Iterable
 from typing import Generic, NamedTuple, TypeVar
 
@@ -22,6 +23,7 @@ class Entry(NamedTuple, Generic[S, V]):
         makes: The values that it gives.
         lane: Where it runs.
         rank: Of what may begin on a lane, the lowest rank does first.
+        group: What steps of a lane have in common between which its user chooses, see :meth:`Scheduler.waiting`.
     """
 
     step: S
@@ -29,6 +31,21 @@ class Entry(NamedTuple, Generic[S, V]):
     makes: tuple[V, ...]
     lane: str
     rank: int = 0
+    group: Hashable = None
+
+
+class Waiting(NamedTuple):
+    """The steps of one group that may begin.
+
+    Attributes:
+        order: What comes first has the least.
+        group: The group.
+        size: How many they are.
+    """
+
+    order: tuple[int, int]
+    group: Hashable
+    size: int
 
 
 class Scheduler(Generic[S, V]):
@@ -44,7 +61,8 @@ class Scheduler(Generic[S, V]):
         self._readers: dict[V, int] = {}
         self._waiting: dict[S, int] = {}
         self._dependents: dict[S, list[S]] = {}
-        self._ready: dict[str, dict[int, list[S]]] = {}
+        self._ready: dict[str, dict[Hashable, list[tuple[int, int, S]]]] = {}  # heaps
+        self._pushed = 0
         self._finished: set[S] = set()
         self.ready = 0
         """How many steps may begin."""
@@ -97,15 +115,24 @@ class Scheduler(Generic[S, V]):
                 released.append(value)
         return released
 
+    def waiting(self, lane: str) -> list[Waiting]:
+        """Return by group the steps of a lane that may begin."""
+        groups = self._ready.get(lane, {})
+        return [Waiting(heap[0][:2], group, len(heap)) for group, heap in groups.items()]
+
     def get_ready(self, lane: str) -> S | None:
         """Hand out the newest step of a lane's lowest rank that may begin; None where there is none."""
-        ranks = self._ready.get(lane)
-        if not ranks:
+        groups = self._ready.get(lane)
+        if not groups:
             return None
-        rank = min(ranks)
-        step = ranks[rank].pop()
-        if not ranks[rank]:
-            del ranks[rank]
+        return self.take(lane, min(groups, key=lambda group: groups[group][0]))
+
+    def take(self, lane: str, group: Hashable) -> S:
+        """Hand out the newest step of the lowest rank of one group that :meth:`waiting` names."""
+        groups = self._ready[lane]
+        *_, step = heapq.heappop(groups[group])
+        if not groups[group]:
+            del groups[group]
         self.ready -= 1
         return step
 
@@ -140,5 +167,7 @@ class Scheduler(Generic[S, V]):
     def _push(self, steps: Iterable[S]) -> None:
         for step in steps:
             entry = self._entries[step]
-            self._ready.setdefault(entry.lane, {}).setdefault(entry.rank, []).append(step)
+            self._pushed += 1
+            heap = self._ready.setdefault(entry.lane, {}).setdefault(entry.group, [])
+            heapq.heappush(heap, (entry.rank, -self._pushed, step))
             self.ready += 1

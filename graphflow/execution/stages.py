@@ -9,6 +9,7 @@ from typing import Any
 from graphflow import events
 from graphflow.errors import GraphflowError
 from graphflow.execution.environment import Environment, Outcome, StaleError
+from graphflow.execution.lanes import Lanes
 from graphflow.execution.run import execute
 from graphflow.planning.checked import Source
 from graphflow.planning.steps import Plan
@@ -37,7 +38,7 @@ class Shelf:
 
 def run_stages(
     make_plan: Callable[[Shelf, Mapping[Source, Any]], Plan],
-    make_environment: Callable[[Plan], Environment],
+    make_environment: Callable[[Plan], tuple[Environment, Lanes]],
     store: Store,
     sink: events.Sink,
     run_id: str,
@@ -46,7 +47,7 @@ def run_stages(
 
     Args:
         make_plan: Plans, given what is stored and the selectors that are known by now.
-        make_environment: Makes the place where a plan is carried out.
+        make_environment: Makes the place where a plan is carried out, and gives the lanes.
         store: Where values are kept.
         sink: Is told what the first plan says.
         run_id: The run, as events know it.
@@ -65,12 +66,13 @@ def run_stages(
         plan = make_plan(shelf, known)
         if not announced:
             counts = {"run": plan.count("run"), "cached": plan.count("cached"), "write": plan.count("write")}
-            sink(events.RunStarted(run_id=run_id, **counts, seeds=plan.expanded.seeds))
+            actions = {step.id: step.action for step in plan.steps.values()}
+            sink(events.RunStarted(run_id=run_id, **counts, seeds=plan.expanded.seeds, actions=actions))
             for notice in plan.notices:
                 sink(events.Notice(run_id=run_id, node="", message=notice))
             announced = True
         try:
-            outcome = execute(plan, make_environment(plan), done=total.files, contains=shelf.contains)
+            outcome = execute(plan, *make_environment(plan), done=total.files, contains=shelf.contains)
         except StaleError as error:
             shelf.lost(error.key)
             replans += 1

@@ -43,11 +43,21 @@ _NOTHING: Mapping[str, Any] = {}
 
 @dataclass(frozen=True, slots=True)
 class TaskFile:
-    """A file that a task reads: the name in its parameters, where it is, and whether the user may name any path so."""
+    """A file that a task reads.
+
+    Attributes:
+        name: The name in its parameters.
+        path: Where it is.
+        trusted: Whether the user may name any path so.
+        kind: Of a model: the library's kind.
+        fingerprint: Of a model: what it held when the run was planned.
+    """
 
     name: str
     path: str | None
     trusted: bool
+    kind: str = ""
+    fingerprint: str | None = None
 
 
 class Task(NamedTuple):

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from graphflow import events, runtime
 from graphflow.errors import StoreError
-from graphflow.execution.circumstances import Circumstances, from_json, merged, to_json
+from graphflow.execution.circumstances import Circumstances, circumstances, from_json, merged, to_json
 from graphflow.execution.elements import Elements
 from graphflow.execution.environment import Environment, StaleError
 from graphflow.execution.output import WrittenFile, write_fresh, write_stored
 from graphflow.execution.resuming import resumed, taping
 from graphflow.execution.task import Input, Item, Literal, Ref, Series, Task
+from graphflow.planning.needs import Needs
 from graphflow.planning.steps import output_key
 from graphflow.planning.together import variant_of
 from graphflow.spec.decorator import NodeSpec
@@ -37,11 +39,13 @@ class Computed(NamedTuple):
         values: By output.
         made: Their circumstances, see :mod:`graphflow.execution.circumstances`.
         tier: Where it was stored by somebody else in the meantime; None where it was computed.
+        exact: Whether it may be stored; a measure that saves memory may have changed it beyond rounding.
     """
 
     values: Mapping[str, Any]
     made: Circumstances = ()
     tier: str | None = None
+    exact: bool = True
 
 
 @dataclass(frozen=True)
@@ -57,13 +61,44 @@ class Effect:
     withheld: int
 
 
+class Elsewhere(Protocol):
+    """Has tasks computed in another process."""
+
+    def compute(self, worker: Worker, task: Task) -> Computed:
+        """Have a task without an effect computed.
+
+        Args:
+            worker: What would compute it here: gives the values that it reads, and what its run has.
+            task: The task.
+
+        Raises:
+            CancelledError: The run was stopped.
+            Exception: What the node raises.
+        """
+        ...
+
+
+class Site(NamedTuple):
+    """What a lane has for the tasks that run there.
+
+    Attributes:
+        name: What events call it, e.g. ``cuda:1``; empty where there is one of its kind.
+        models: Where its modules come from; None: from where the session's do.
+        elsewhere: Who computes there, where that is not this process; what writes files is done here nevertheless.
+    """
+
+    name: str = ""
+    models: runtime.ModelProvider | None = None
+    elsewhere: Elsewhere | None = None
+
+
 class Worker:
     """Computes tasks, from any thread.
 
-    Args:
+    Attributes:
         environment: Where the run takes place.
         specs: The node types by name.
-        fetch: Gives the value at an address.
+        fetch: Gives the value at an address; raises StaleError where it is stored no more.
         made: Gives its circumstances, once it was fetched.
     """
 
@@ -74,61 +109,68 @@ class Worker:
         fetch: Callable[[str], Any],
         made: Callable[[str], Circumstances] = lambda address: (),
     ) -> None:
-        self._env = environment
-        self._specs = specs
-        self._fetch = fetch
-        self._made = made
+        self.environment = environment
+        self.specs = specs
+        self.fetch = fetch
+        self.made = made
 
-    def work(self, task: Task) -> Computed | Effect:
+    def work(self, task: Task, site: Site = Site()) -> Computed | Effect:  # noqa: B008  # it is frozen
         """Compute a task, store its outputs or write its files.
+
+        Args:
+            task: The task.
+            site: What the lane has on which it runs.
 
         Raises:
             CancelledError: The run was stopped.
             StaleError: A stored value is gone.
             Exception: What the node raises.
         """
-        self._env.cancellation.check()
-        return self._write(task) if self._specs[task.type].effect else self._compute(task)
+        self.environment.cancellation.check()
+        return self._write(task, site) if self.specs[task.type].effect else self._compute(task, site)
 
-    def _compute(self, task: Task) -> Computed:
-        spec = self._specs[task.type]
+    def _compute(self, task: Task, site: Site) -> Computed:
+        spec = self.specs[task.type]
         if task.key is None or not spec.cache:
-            result, made, _ = self._call(task)
-            return Computed(result, made)
+            return self._computed(task, site)
         if not spec.persist:
-            return self._compute_and_put(task, task.key, spec)
-        store = self._env.store
-        with store.claim(task.key, poll=self._env.cancellation.check):
+            return self._compute_and_put(task, task.key, spec, site)
+        store = self.environment.store
+        with store.claim(task.key, poll=self.environment.cancellation.check):
             keys = {output: output_key(task.key, output) for output in task.needed}
             tiers = [store.locate(key) for key in keys.values()]
             found = {output: stored(store, key, spec.output_types[output]) for output, key in keys.items()}
             if found and all(value is not MISSING for value in found.values()):
                 made = merged(made_of(store, key) for key in keys.values())
                 return Computed(found, made, "disk" if "disk" in tiers else "memory")
-            return self._compute_and_put(task, task.key, spec)
+            return self._compute_and_put(task, task.key, spec, site)
 
-    def _compute_and_put(self, task: Task, key: str, spec: NodeSpec) -> Computed:
-        with taping(self._env.store, key, spec) as tape:
-            result, made, exact = self._call(task, tape)
-            if exact:
-                told = self._told(task) | {"circumstances": to_json(made)}
-                for output, value in result.items():
-                    self._env.store.put(
-                        output_key(key, output),
-                        value,
-                        nbytes=nbytes(value),
-                        persist=spec.persist,
-                        encode=_encoded,
-                        made=told,
-                    )
-        return Computed(result, made)
+    def _compute_and_put(self, task: Task, key: str, spec: NodeSpec, site: Site) -> Computed:
+        store = self.environment.store
+        with nullcontext() if site.elsewhere is not None else taping(store, key, spec) as tape:
+            computed = self._computed(task, site, tape)
+            told = self._told(task) | {"circumstances": to_json(computed.made)}
+            for output, value in computed.values.items() if computed.exact else ():
+                place = output_key(key, output)
+                if site.elsewhere is not None and store.contains(
+                    place
+                ):  # a worker that shares the store has put it there
+                    continue
+                store.put(place, value, nbytes=nbytes(value), persist=spec.persist, encode=_encoded, made=told)
+        return computed
+
+    def _computed(self, task: Task, site: Site, tape: Tape | None = None) -> Computed:
+        if site.elsewhere is not None:
+            return site.elsewhere.compute(self, task)
+        values, made, exact = self._call(task, site, tape)
+        return Computed(values, made, exact=exact)
 
     def _told(self, task: Task) -> dict[str, Any]:
-        return {"workflow": self._env.workflow, "node": variant_of(task.step)[1], "type": task.type}
+        return {"workflow": self.environment.workflow, "node": variant_of(task.step)[1], "type": task.type}
 
-    def _call(self, task: Task, tape: Tape | None = None) -> tuple[dict[str, Any], Circumstances, bool]:
+    def _call(self, task: Task, site: Site, tape: Tape | None = None) -> tuple[dict[str, Any], Circumstances, bool]:
         """Call a node's function; returns its outputs, their circumstances, and whether they may be stored."""
-        spec = self._specs[task.type]
+        spec = self.specs[task.type]
         exact = True
 
         def inexact(message: str) -> None:
@@ -136,50 +178,59 @@ class Worker:
             exact = False
             if tape is not None:
                 tape.remove()
-            self._tell(task, events.Notice, message=f"{message}; this result is not stored")
+            self._tell(task, events.Notice, site, message=f"{message}; this result is not stored")
 
         def call() -> Any:
             return spec.function(**arguments) if tape is None else resumed(partial(spec.function, **arguments), tape)
 
-        self._tell(task, events.NodeStarted, type=task.type)
+        self._tell(task, events.NodeStarted, site, type=task.type)
         started = time.perf_counter()
         arguments = self._arguments(task, spec)
-        before = merged(map(self._made, task.reads()))
-        with runtime.using(self._runtime(task, before, inexact, tape)), self._env.inference():
-            result = self._env.attempt(call) if spec.lane == "device" else call()
-        self._tell(task, events.NodeFinished, type=task.type, seconds=time.perf_counter() - started)
+        before = merged(map(self.made, task.reads()))
+        models = site.models or self.environment.runtime.models
+        device = spec.lane == "device"
+        inference = models.inference() if self.environment.heavy else nullcontext()
+        with runtime.using(self._runtime(task, site, before, inexact, tape)), inference:
+            result = models.retrying(call) if device else call()
+        self._tell(task, events.NodeFinished, site, type=task.type, seconds=time.perf_counter() - started)
         outputs = spec.split(result)
         computed = not spec.effect and any(map(holds_tensor, outputs.values()))
-        return outputs, merged((before, self._env.circumstances(spec.lane))) if computed else before, exact
+        if computed:
+            here = (models.device, models.measures) if device else ()
+            before = merged((before, circumstances(spec.lane, *here)))
+        return outputs, before, exact
 
-    def _tell(self, task: Task, kind: Callable[..., events.NodeEvent], **fields: Any) -> None:
-        env = self._env
-        env.tell(kind, run_id=env.run_id, node=task.step, element=task.element, elements=task.elements, **fields)
+    def _tell(self, task: Task, kind: Callable[..., events.NodeEvent], site: Site, **fields: Any) -> None:
+        env = self.environment
+        at = {"element": task.element, "elements": task.elements, "lane": site.name}
+        env.tell(kind, run_id=env.run_id, node=task.step, **at, **fields)
 
     def _runtime(
-        self, task: Task, made: Circumstances, inexact: Callable[[str], None], tape: Tape | None
+        self, task: Task, site: Site, made: Circumstances, inexact: Callable[[str], None], tape: Tape | None
     ) -> runtime.Runtime:
         def report(done: int, total: int, preview: Any = None) -> None:
-            self._env.cancellation.check()
-            shown = preview if self._env.runtime.previews else None
-            self._tell(task, events.NodeProgress, step=done, total=total, preview=shown)
+            self.environment.cancellation.check()
+            shown = preview if self.environment.runtime.previews else None
+            self._tell(task, events.NodeProgress, site, step=done, total=total, preview=shown)
 
         return runtime.Runtime(
-            models=self._env.runtime.models,
-            previews=self._env.runtime.previews,
+            models=site.models or self.environment.runtime.models,
+            previews=self.environment.runtime.previews,
             report=report,
-            check_cancelled=self._env.cancellation.check,
-            notice=lambda message: self._tell(task, events.Notice, message=message),
+            check_cancelled=self.environment.cancellation.check,
+            notice=lambda message: self._tell(task, events.Notice, site, message=message),
             inexact=inexact,
             tape=tape,
             record=dict(task.record or {}),
-            complete=lambda record: self._env.complete(task.step, record, made, self._env.cancellation.check),
+            complete=lambda record: self.environment.complete(
+                task.step, record, made, self.environment.cancellation.check
+            ),
             files={file.name: file.path for file in task.files if file.path is not None},
             trusted=frozenset([file.name for file in task.files if file.trusted]),
         )
 
-    def _write(self, task: Task) -> Effect:
-        env = self._env
+    def _write(self, task: Task, site: Site) -> Effect:
+        env = self.environment
         unknown: dict[str, None] = {}
 
         def name(stem: str, element: int | None) -> str:
@@ -194,10 +245,10 @@ class Worker:
                 raise StaleError(task.key, task.step)
             effect = Effect(*brought)
         elif empty := self._empty(task):
-            self._tell(task, events.Notice, message=f"nothing is written: the sequence of {empty} is empty")
+            self._tell(task, events.Notice, site, message=f"nothing is written: the sequence of {empty} is empty")
             effect = Effect([], 0)
         else:
-            result, _, _ = self._call(task)
+            result, _, _ = self._call(task, site)
             files = next(iter(result.values()))
             assert isinstance(files, Files)
             env.cancellation.check()
@@ -206,9 +257,9 @@ class Worker:
             )
             effect = Effect(written, files.withheld)
         for token in unknown:
-            self._tell(task, events.Notice, message=f"{token} names nothing and stays in the file name")
+            self._tell(task, events.Notice, site, message=f"{token} names nothing and stays in the file name")
         for file in effect.files:
-            self._tell(task, events.Written, path=str(file.path), how=file.how)
+            self._tell(task, events.Written, site, path=str(file.path), how=file.how)
         return effect
 
     def _arguments(self, task: Task, spec: NodeSpec) -> dict[str, Any]:
@@ -221,20 +272,62 @@ class Worker:
         """Return the input of a node with an effect that gets a sequence of nothing; an empty text where none does."""
         taken = {name: given for name, given in task.inputs.items() if not isinstance(given, tuple)}
         found = (
-            name for name in self._specs[task.type].element_inputs if name in taken and self._value(taken[name]) == ()
+            name for name in self.specs[task.type].element_inputs if name in taken and self._value(taken[name]) == ()
         )
         return next(found, "")
 
     def _value(self, given: Input) -> Any:
         match given:
             case Ref(address):
-                return self._fetch(address)
+                return self.fetch(address)
             case Item(address, index):
-                return self._fetch(address)[index]
+                return self.fetch(address)[index]
             case Series(addresses):
-                return tuple(self._fetch(address) for address in addresses)
+                return tuple(self.fetch(address) for address in addresses)
             case Literal(value):
                 return value
+
+
+class Done(NamedTuple):
+    """How a job has ended.
+
+    Attributes:
+        task: Its task.
+        seconds: How long it took.
+        result: What came of it; None where it failed.
+        error: What it raised, or None.
+    """
+
+    task: Task
+    seconds: float
+    result: Computed | Effect | None
+    error: BaseException | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Job:
+    """A task on its way to a lane, with what its run has for it; called with a lane's site, it is done. It raises nothing.
+
+    Attributes:
+        task: The task.
+        worker: What computes it here, and has what a lane elsewhere needs to have it computed there.
+        needs: What it has to have loaded.
+    """
+
+    task: Task
+    worker: Worker
+    needs: Needs
+
+    def __call__(self, site: Site) -> Done:
+        """Compute the task."""
+        started = time.perf_counter()
+        result: Computed | Effect | None = None
+        error: BaseException | None = None
+        try:
+            result = self.worker.work(self.task, site)
+        except BaseException as raised:  # it goes to the calling thread, whatever it is
+            error = raised
+        return Done(self.task, time.perf_counter() - started, result, error)
 
 
 def stored(store: Store, key: str, kind: LinkType) -> Any:

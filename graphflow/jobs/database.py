@@ -38,6 +38,19 @@ CREATE TABLE IF NOT EXISTS file (
   job INT NOT NULL, place INT NOT NULL, node TEXT NOT NULL, name TEXT NOT NULL, size INT NOT NULL, how TEXT NOT NULL,
   PRIMARY KEY (job, place)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS tally (state TEXT PRIMARY KEY, jobs INT NOT NULL) WITHOUT ROWID;
+CREATE TRIGGER IF NOT EXISTS job_added AFTER INSERT ON job BEGIN
+  INSERT INTO tally VALUES (new.state, 1) ON CONFLICT DO UPDATE SET jobs=jobs+1;
+END;
+CREATE TRIGGER IF NOT EXISTS job_moved AFTER UPDATE OF state ON job BEGIN
+  UPDATE tally SET jobs=jobs-1 WHERE state=old.state;
+  INSERT INTO tally VALUES (new.state, 1) ON CONFLICT DO UPDATE SET jobs=jobs+1;
+END;
+CREATE TRIGGER IF NOT EXISTS job_removed AFTER DELETE ON job BEGIN
+  UPDATE tally SET jobs=jobs-1 WHERE state=old.state;
+END;
+DELETE FROM tally;
+INSERT INTO tally SELECT state, count(*) FROM job GROUP BY state;
 """
 _NAMES = tuple(field.name for field in fields(Job))
 _SHOWN = ",".join(_NAMES)
@@ -132,6 +145,13 @@ class Database:
         rows = self._rows(f"SELECT {_SHOWN} FROM job WHERE {where} ORDER BY number DESC LIMIT ?", (*values, limit))
         return [_job(row) for row in rows]
 
+    def finished(self, states: Iterable[State], *, origin: str) -> dict[str, float | None]:
+        """Return when the jobs in some states were over that came by an interface, by id, the newest first."""
+        wanted = list(states)
+        marks = ",".join("?" * len(wanted))
+        query = f"SELECT id,finished FROM job WHERE state IN ({marks}) AND origin=? ORDER BY number DESC"
+        return dict(self._rows(query, (*wanted, origin)))
+
     def waiting(self) -> list[Job]:
         """Return the jobs that wait, in the order in which they will run; paused ones last."""
         rows = self._rows(f"SELECT {_SHOWN} FROM job WHERE {_WAITING} ORDER BY paused, priority DESC, number")
@@ -139,7 +159,7 @@ class Database:
 
     def counts(self) -> dict[str, int]:
         """Return how many jobs there are by state."""
-        return dict(self._rows("SELECT state, count(*) FROM job GROUP BY state"))
+        return dict(self._rows("SELECT state, jobs FROM tally WHERE jobs > 0"))
 
     def attempts(self, id: str) -> list[Attempt]:
         """Return a job's attempts, the first one first."""
@@ -193,7 +213,8 @@ class Database:
         with self._change() as database:
             row = database.execute(
                 f"UPDATE job SET state='running', stopping='', attempt=attempt+1, started=? WHERE number=(SELECT number"
-                f" FROM job WHERE {_WAITING} AND NOT paused ORDER BY priority DESC, number LIMIT 1) RETURNING {_SHOWN},number",
+                f" FROM job INDEXED BY job_next WHERE {_WAITING} AND NOT paused ORDER BY priority DESC, number LIMIT 1)"
+                f" RETURNING {_SHOWN},number",
                 (time.time(),),
             ).fetchone()
             if row is None:

@@ -98,7 +98,7 @@ class Jobs:
         self._over = 0
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._owned = FileLock(folder / "lock")
+            self._owned = FileLock(folder / "lock", thread_local=False)  # any thread may close it
             self._owned.acquire(timeout=0)
         except Timeout as error:
             raise StoreError(
@@ -232,6 +232,10 @@ class Jobs:
     ) -> list[Job]:
         """Return jobs, the newest first; see :meth:`graphflow.jobs.database.Database.jobs`."""
         return self._database.jobs(states, origin=origin, limit=limit, before=before)
+
+    def finished(self, states: Iterable[State], *, origin: str) -> dict[str, float | None]:
+        """Return when the jobs in some states were over that came by an interface, by id, the newest first."""
+        return self._database.finished(states, origin=origin)
 
     def waiting(self) -> list[Job]:
         """Return the jobs that wait, in the order in which they will run; paused ones last."""

@@ -23,7 +23,7 @@ def error_json(error: BaseException) -> dict[str, Any]:
     if isinstance(error, WorkflowError):
         data["problems"] = [problem_json(problem) for problem in error.problems]
     if isinstance(error, NodeError):
-        data |= {"node": error.node, "node_type": error.node_type}
+        data |= {"node": error.node, "node_type": error.node_type, "cause_type": type(error.cause).__name__}
     return data
 
 

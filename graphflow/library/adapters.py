@@ -65,8 +65,6 @@ def find_adapter(shapes: Shapes) -> Adapter | None:
     if embedding := _embedding(shapes):
         return embedding
     for name in shapes:
-        if "motion_modules." in name:
-            return Adapter("motion_module")
         for marker, kind in _MARKERS:
             if name.startswith(marker):
                 return Adapter(kind)

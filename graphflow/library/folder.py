@@ -18,7 +18,8 @@ from graphflow.modelfiles.families import family_named, family_of_pipeline, fami
 from graphflow.modelfiles.fingerprint import file_fingerprint, folder_fingerprint
 from graphflow.modelfiles.given import Answers
 from graphflow.modelfiles.header import bytes_by_dtype, read_json
-from graphflow.modelfiles.shards import Weights, read_weights
+from graphflow.modelfiles.quantised.quanto import MAP, config_of_map
+from graphflow.modelfiles.shards import QUANTISATION, Weights, read_weights
 from graphflow.modelfiles.sources import collect_given
 from graphflow.modelfiles.tokenizer_config import special_tokens
 
@@ -202,7 +203,7 @@ def _component(reader: _Reader, answers: Answers, kind: Kind | None) -> _Made:
     found = recognise_part(class_name, config)
     is_transformer = class_name.endswith(("Transformer2DModel", "Transformer3DModel"))
     recognised: Kind | None = found[1].kind if found is not None else "diffusion_model" if is_transformer else None
-    made = _Made(recognised or kind or "unknown")
+    made = _Made(kind if kind == "language_model" else recognised or kind or "unknown")
     name = "transformer" if is_transformer else _PART_OF_KIND.get(made.kind, made.kind)
     part = _part(reader, answers, name, reader.path, class_name)
     made.parts[name] = part
@@ -226,7 +227,9 @@ def _part(reader: _Reader, answers: Answers, name: str, folder: Path, class_name
     if (folder / "config.json").is_file():
         raw = reader.json(folder / "config.json")
         config = _answered(answers, name, {key: value for key, value in raw.items() if not key.startswith("_")})
-    weights = reader.weights(folder, config.get("quantization_config"))
+    if QUANTISATION not in config and (folder / MAP).is_file():
+        config = {**config, QUANTISATION: config_of_map(reader.json(folder / MAP))}
+    weights = reader.weights(folder, config.get(QUANTISATION))
     return Part(
         name=name,
         class_name=class_name,

@@ -12,7 +12,7 @@ from graphflow.modelfiles.description import Description, Kind, Part
 from graphflow.modelfiles.fingerprint import hub_fingerprint
 from graphflow.modelfiles.formats import read_header
 from graphflow.modelfiles.quantised.summary import Group, groups_of
-from graphflow.modelfiles.shards import merge_headers
+from graphflow.modelfiles.shards import QUANTISATION, merge_headers
 
 
 def list_models(library: Library, kind: Kind | None = None) -> list[dict[str, Any]]:
@@ -107,7 +107,7 @@ def _groups(part: Part) -> tuple[Group, ...]:
     if "pickle" in part.bytes_by_dtype:
         return ()
     headers = [read_header(path) for path in part.files]
-    weights = merge_headers(part.files[0], headers, part.config.get("quantization_config"))
+    weights = merge_headers(part.files[0], headers, part.config.get(QUANTISATION))
     prefix = part.prefix
     return groups_of({key[len(prefix) :]: info for key, info in weights.tensors.items() if key.startswith(prefix)})
 

@@ -32,7 +32,7 @@ KIND_FOLDERS: Mapping[Kind, tuple[str, ...]] = {
     "vae": ("vae", "vae_approx"),
     "controlnet": ("controlnet", "t2i_adapter", "model_patches", "xlabs/controlnets"),
     "t2i_adapter": ("t2i_adapter", "controlnet"),
-    "lora": ("loras", "layer_model"),
+    "lora": ("loras", "layer_model", "animatediff_motion_lora"),
     "embedding": ("embeddings",),
     "hypernetwork": ("hypernetworks",),
     "upscale_model": ("upscale_models",),
@@ -48,6 +48,7 @@ KIND_FOLDERS: Mapping[Kind, tuple[str, ...]] = {
     "detector": ("detectors", "ultralytics", "onnx", "grounding-dino", "clipseg"),
     "segmenter": ("sams",),
     "describer": ("LLM", "florence2"),
+    "language_model": ("LLM",),
     "transparency_decoder": ("layer_model",),
     "background_remover": ("background_removal", "rembg", "BiRefNet", "RMBG"),
 }

@@ -85,7 +85,7 @@ def _described(name: str, kind: Kind, family: Family, entry: StandIn, role: str 
         path=None,
         kind=kind,
         layout="stand-in",
-        family=family.name if kind in (*WHOLE, "controlnet") else None,
+        family=family.name if kind in (*WHOLE, "controlnet", "ip_adapter", "motion_module") else None,
         variant=entry.variant,
         task=entry.task,
         parts=parts,

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import gc
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from graphflow.basics.device_names import ALL, kind_of
 from graphflow.errors import SettingsError
 from graphflow.modelfiles.families import installed
-from graphflow.settings import Dtype
+from graphflow.settings import Dtype, Settings
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -56,11 +58,28 @@ def place(device: str = "auto", dtype: Dtype = "auto") -> Placement:
     found = torch.device(best_device() if device == "auto" else device)
     if device != "auto" and not _has(found):
         raise SettingsError(
-            f"torch finds no device {device!r} on this machine",
+            f"torch finds no device {device!r} on this machine, but {', '.join(map(repr, _there_are()))}",
             where="device",
-            advice=f"use {best_device()!r}, or install a torch build for this device",
+            advice="use what there is, or install a torch build for this device",
         )
     return Placement(found, _DTYPES.get(dtype))
+
+
+def find_devices(settings: Settings) -> Sequence[str]:
+    """Return the devices that the settings have compute at the same time, by name."""
+    if settings.device_names != (ALL,):
+        return settings.device_names
+    kind = kind_of(str(place(settings.device).device))
+    return [name for name in _there_are() if kind_of(name) == kind]
+
+
+def _there_are() -> list[str]:
+    """Return the names of all devices."""
+    counts = {"cuda": torch.cuda.device_count, "xpu": torch.xpu.device_count}
+    several = (
+        f"{kind}:{index}" for kind, count in counts.items() if _has(torch.device(kind)) for index in range(count())
+    )
+    return [*several, *(name for name in ("mps", "cpu") if _has(torch.device(name)))]
 
 
 def best_device() -> str:

@@ -51,7 +51,7 @@ def evaluation_error(library: Library, settings: Settings, before: Description, 
 
 def _placement(settings: Settings, part: Part) -> Placement:
     """The settings' own; on a CPU half precision where a network is too large in float32."""
-    wanted = place(settings.device, settings.dtype)
+    wanted = place(settings.computes_on, settings.dtype)
     if wanted.offloads or wanted.dtype is not None:
         return wanted
     numbers = sum(8 * size // DTYPE_BITS.get(dtype, _HALF) for dtype, size in part.bytes_by_dtype.items())

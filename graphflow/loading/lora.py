@@ -183,7 +183,7 @@ def part_layers(
     for name, found in layers.items():
         flat = name.replace(".processor.", ".").replace(".", "_")
         owner, rest = _owner(flat, prefixes)
-        if owner != role and not (owner == "" and role == denoiser):
+        if owner != role and not (owner == "" and (role == denoiser or role not in prefixes)):
             continue
         # A bare name may begin as a prefix does: `transformer_blocks` as `transformer_`.
         modules = index.get(rest.removeprefix("text_model_")) or index.get(flat, {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -14,7 +15,7 @@ from graphflow.errors import InvalidInputError, ModelFormatError, ModelNotFoundE
 from graphflow.library.download import download
 from graphflow.loading import offload
 from graphflow.loading.components import Components, Module
-from graphflow.loading.devices import Placement, device_memory, main_memory, place
+from graphflow.loading.devices import Placement, device_memory, find_devices, main_memory, place
 from graphflow.loading.hooks import attach
 from graphflow.loading.ladder import Ladder, Rung
 from graphflow.loading.mapped import read_all, role_of
@@ -22,6 +23,7 @@ from graphflow.loading.memory import Budget
 from graphflow.loading.pool import Held, Pool
 from graphflow.modelfiles.families import family_named, family_of_encoders, maker_of
 from graphflow.modelfiles.header import read_json
+from graphflow.sampling.scheduled_weights import MakeExchange
 from graphflow.values import (
     ControlNet,
     EmbeddingPatch,
@@ -102,16 +104,30 @@ class ModelManager:
         self._ladder = Ladder(self._rungs())
 
     @classmethod
-    def from_settings(cls, library: Library, settings: Settings) -> ModelManager:
-        """The manager that the settings describe.
+    def for_devices(cls, library: Library, settings: Settings) -> Sequence[ModelManager]:
+        """A manager for each device that the settings name; they share the main memory.
 
         Raises:
-            SettingsError: The machine lacks the device.
+            SettingsError: The machine lacks a device.
         """
-        placement = place(settings.device, settings.dtype)
+        placements = [place(device, settings.dtype) for device in find_devices(settings)]
         main = settings.memory_bytes if settings.memory_bytes is not None else main_memory() // 2
-        device = int(device_memory(placement.device) * _DEVICE_SHARE) if placement.offloads else main
-        return cls(library, placement=placement, budget=Budget(main, device), deterministic=settings.deterministic)
+        main //= len(placements)
+        lanes = Counter(placement.device for placement in placements)
+        return [
+            cls(
+                library,
+                placement=placement,
+                budget=Budget(
+                    main,
+                    int(device_memory(placement.device) * _DEVICE_SHARE) // lanes[placement.device]
+                    if placement.offloads
+                    else main,
+                ),
+                deterministic=settings.deterministic,
+            )
+            for placement in placements
+        ]
 
     # ------------------------------------------------------------------------------------------------ names
 
@@ -211,6 +227,19 @@ class ModelManager:
                 for hook in recipe.hooks:
                     hooks.enter_context(attach(hook, loaded))
                 yield loaded
+        finally:
+            self._pool.release(held)
+
+    @contextmanager
+    def exchanging(self, model: Model) -> Iterator[MakeExchange]:
+        """Have what makes other weights for a model that this thread uses already, until the block ends.
+
+        Args:
+            model: Its recipe.
+        """
+        held = self._pool.acquire(model)
+        try:
+            yield lambda patches: self._pool.exchange(held[0], patches)
         finally:
             self._pool.release(held)
 

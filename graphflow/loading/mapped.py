@@ -14,12 +14,12 @@ from graphflow.basics.finite import is_finite
 from graphflow.basics.wording import some
 from graphflow.errors import ModelFormatError
 from graphflow.loading.quantised.packed import PackedWeight
-from graphflow.loading.quantised.registry import unpack
+from graphflow.loading.quantised.registry import REORDERED, unpack
 from graphflow.modelfiles.families import family_named, family_of_encoders, maker_of
 from graphflow.modelfiles.family import Change, Family, Rows
 from graphflow.modelfiles.formats import read_header
 from graphflow.modelfiles.header import Header
-from graphflow.modelfiles.shards import merge_headers
+from graphflow.modelfiles.shards import QUANTISATION, merge_headers
 
 if TYPE_CHECKING:
     from graphflow.modelfiles.description import Part
@@ -57,9 +57,9 @@ class MappedFiles:
         self.where = where
         files = [(_open(path), read_header(path)) for path in paths]
         self.weights = merge_headers(Path(where), [header for _, header in files], quantisation)
-        self._file_of: dict[str, Any] = {}
+        self._file_of: dict[str, tuple[Any, Header]] = {}
         for file, header in files:
-            self._file_of |= dict.fromkeys(header.tensors, file or _Gguf(header))
+            self._file_of |= dict.fromkeys(header.tensors, (file or _Gguf(header), header))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -74,9 +74,12 @@ class MappedFiles:
         """
         layer = self.weights.packed.get(name)
         if layer is not None:
-            raw = {role: self._file_of[key].get_tensor(key) for role, key in layer.tensors.items()}
+            raw = {
+                role: self._mapped(key) if role == "weight" and layer.format not in REORDERED else self._own(key)
+                for role, key in layer.tensors.items()
+            }
             return unpack(raw, layer, self.where)
-        tensor: torch.Tensor = self._file_of[name].get_tensor(name)
+        tensor = self._mapped(name)
         _require_finite(name, tensor, self.where)
         return tensor
 
@@ -88,6 +91,25 @@ class MappedFiles:
         """
         found = self.read(name)
         return found.values() if isinstance(found, PackedWeight) else found
+
+    def _mapped(self, key: str) -> torch.Tensor:
+        file, _ = self._file_of[key]
+        tensor: torch.Tensor = file.get_tensor(key)
+        return tensor
+
+    def _own(self, key: str) -> torch.Tensor:
+        """A tensor in memory of its own: what is brought in another order would else stand there twice."""
+        _, header = self._file_of[key]
+        tensor = torch.empty_like(self._mapped(key))
+        try:
+            with header.path.open("rb") as file:
+                file.seek(header.tensors[key].start)
+                read = file.readinto(tensor.reshape(-1).view(torch.uint8).numpy())
+        except OSError as error:
+            raise ModelFormatError(f"cannot be read: {error.strerror or error}", where=str(header.path)) from error
+        if read != tensor.nbytes:
+            raise ModelFormatError(f"ends inside its tensor {key}", where=str(header.path), advice="get it again")
+        return tensor
 
 
 class MappedTensors:
@@ -166,9 +188,6 @@ def changed(tensor: torch.Tensor, change: Change) -> torch.Tensor:
         case "":
             return tensor
 
-
-QUANTISATION = "quantization_config"
-"""What a component's config says of how its weights were quantised."""
 
 _ADVICE = "the file may be damaged, or of a variant that needs its config given in a sidecar NAME.json"
 

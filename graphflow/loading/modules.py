@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +12,11 @@ from torch import nn
 
 from graphflow.errors import ModelFormatError
 from graphflow.loading.components import Components
-from graphflow.loading.mapped import QUANTISATION
-from graphflow.loading.quantised.packed import PackedWeight, can_hold, hold
+from graphflow.loading.quantised.packed import PackedWeight, can_hold, hold, packed_in
 from graphflow.loading.random_weights import tensors_of
 from graphflow.loading.weightless import Weightless
 from graphflow.modelfiles.families import maker_of
+from graphflow.modelfiles.shards import QUANTISATION
 
 if TYPE_CHECKING:
     from graphflow.modelfiles.description import Part
@@ -78,6 +79,26 @@ class LoadedPart:
         self._changed = frozenset(changes)
         self.patches = patches
 
+    @contextmanager
+    def exchanged(self, weights: Mapping[str, torch.Tensor | PackedWeight]) -> Iterator[None]:
+        """Compute with other weights until the block ends.
+
+        Args:
+            weights: By tensor name, as :meth:`changed` makes them.
+        """
+        before = {name: self._held(name) for name in weights}
+        try:
+            for name, weight in weights.items():
+                self._assign(name, weight)
+            yield
+        finally:
+            for name, weight in before.items():
+                self._assign(name, weight)
+
+    def changed(self, changes: Mapping[str, Change]) -> dict[str, torch.Tensor | PackedWeight]:
+        """The file's own weights with changes, where the part computes."""
+        return {name: self._weight(name, change) for name, change in changes.items()}
+
     def to(self, device: torch.device) -> None:
         """Move the weights."""
         if device != self.device:
@@ -125,6 +146,13 @@ class LoadedPart:
     def _owner(self, name: str) -> tuple[nn.Module, str]:
         owner, _, leaf = name.rpartition(".")
         return self.module.get_submodule(owner), leaf
+
+    def _held(self, name: str) -> torch.Tensor | PackedWeight:
+        module, leaf = self._owner(name)
+        if (packed := packed_in(module, leaf)) is not None:
+            return packed
+        held = module._buffers.get(leaf)
+        return module.get_parameter(leaf) if held is None else held
 
     def _assign(self, name: str, tensor: torch.Tensor | PackedWeight) -> None:
         module, leaf = self._owner(name)

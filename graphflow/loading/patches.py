@@ -124,12 +124,16 @@ def _(patch: AttentionScalePatch, target: Target) -> dict[str, Change]:
     return dict(attention_changes(patch, target.shapes))
 
 
-def combined_changes(patches: Iterable[Any], target: Target) -> dict[str, Change]:
-    """The changes of several patches, made one after another."""
+def combined_changes(
+    patches: Iterable[Any], target: Target, before: Mapping[str, Change] | None = None
+) -> dict[str, Change]:
+    """The changes of several patches, made one after another; of those before them, what they change further."""
     total: dict[str, Change] = {}
     for patch in patches:
         for name, change in weight_changes(patch, target).items():
             total[name] = _then(total[name], change) if name in total else change
+    if before:
+        total = {name: _then(before[name], change) if name in before else change for name, change in total.items()}
     return total
 
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from graphflow import runtime
-from graphflow.errors import ModelFormatError
+from graphflow.errors import InvalidInputError, ModelFormatError
 from graphflow.loading import control_difference as _control_difference  # noqa: F401 - registers what its patch does
 from graphflow.loading import offload
 from graphflow.loading.devices import Placement, release_cached
@@ -151,6 +151,25 @@ class Pool:
             self._ungroup(item)
             loaded.cast(torch.float32)
             loaded.set_patches(patches, combined_changes(patches, self._target(item)))
+
+    def exchange(self, item: Held, patches: tuple[Any, ...]) -> Callable[[], AbstractContextManager[None]]:
+        """Make the weights that a part in use has with further patches behind its own; what is returned puts them in place.
+
+        Raises:
+            ModelFormatError: A patch does not fit.
+            InvalidInputError: Its weights come to the device layer by layer, where they cannot be exchanged.
+        """
+        loaded = item.part
+        if item.in_groups:
+            raise InvalidInputError(
+                "there is too little memory for a model whose weights change while it samples",
+                advice="make smaller pictures, or apply the LoRA to the whole model with apply_lora",
+            )
+        with self._changed, _plain_tensors():
+            target = self._target(item)
+            changes = combined_changes(patches, target, combined_changes(loaded.patches, target))
+            weights = loaded.changed(changes)
+        return lambda: loaded.exchanged(weights)
 
     def free(self) -> int:
         """Forget all parts that nobody uses; returns how many."""

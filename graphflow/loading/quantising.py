@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from graphflow.errors import InvalidInputError
+from graphflow.loading.codes.ggml import DECODERS
 from graphflow.loading.mapped import MappedFiles
 from graphflow.loading.quantised.encoding import ENCODERS
-from graphflow.loading.quantised.gguf_blocks import DECODERS
 from graphflow.loading.quantised.gguf_encoding import ENCODERS as BLOCK_ENCODERS
 from graphflow.loading.quantised.gguf_file import GgufTensor, gguf_pieces
 from graphflow.loading.quantised.packed import PackedWeight
@@ -135,7 +135,7 @@ def _safetensors(
     made: dict[str, Tensor] = {}
     for name, info in files.weights.tensors.items():
         fits = True
-        if wanted := chosen(name, info.shape):
+        if wanted := chosen(name, info.shape[:2] if encoder.convolutions else info.shape):
             fits = info.shape[0] % encoder.rows == 0 and info.shape[1] % encoder.columns == 0
             if not fits:
                 report.kept[name] = f"{name} is {list(info.shape)}, no multiple of {encoder.rows} x {encoder.columns}"

@@ -62,8 +62,9 @@ def _transformers(part: Part) -> Any:
         with quiet():
             if part.stands_for:
                 return _filled(part, cls(cls.config_class.from_dict(dict(part.config))))
+            dtype = "auto" if part.name == "language_model" else torch.float32  # language models are large
             module, told = cls.from_pretrained(
-                where, local_files_only=True, use_safetensors=True, dtype=torch.float32, output_loading_info=True
+                where, local_files_only=True, use_safetensors=True, dtype=dtype, output_loading_info=True
             )
     except (OSError, ValueError, RuntimeError, TypeError, KeyError, AttributeError) as error:
         problem = str(error).partition("\n")[0][:200]

@@ -41,14 +41,17 @@ Kind = Literal[
     "detector",  # finds things in pictures
     "segmenter",  # Segment Anything: outlines what boxes hold
     "describer",  # tells in words what pictures show
+    "language_model",  # writes text
     "background_remover",
     "transparency_decoder",  # LayerDiffuse: colours and transparency of a latent
     "unknown",
 ]
 """What a file is for."""
 
-VISION: tuple[Kind, ...] = ("detector", "segmenter", "describer", "background_remover", "transparency_decoder")
-"""Kinds of networks that look at pictures: folders of transformers, ONNX files, and a decoder."""
+VISION: tuple[Kind, ...] = (
+    "detector", "segmenter", "describer", "language_model", "background_remover", "transparency_decoder",
+)  # fmt: skip
+"""Kinds of networks that look at pictures or write: folders of transformers, ONNX files, and a decoder."""
 
 Layout = Literal["diffusers", "original", "gguf", "onnx", "pickle", "hub", "stand-in"]
 """`diffusers`: a folder, or a file with Diffusers' key names. `original`: the key names of the model's authors (LDM,
@@ -157,7 +160,8 @@ class Description:
             family that it fits.
         variant: Finer than the family: `sd1`, `sd2`, `sdxl`, `sdxl_refiner`; for a text encoder `clip_l`,
             `openclip_h`, `openclip_bigg`; for a LoRA its method (`lora`, `loha`, `lokr`, `dora`); else empty.
-        task: `generate`, `inpaint` (9 input channels), `edit` (8: instruct-pix2pix), `upscale` (7), `depth` (5).
+        task: `generate`, `inpaint` (9 input channels), `edit` (8: instruct-pix2pix), `upscale` (7), `depth` (5),
+            `estimate` (depth or normals from a picture).
         parts: Loadable modules by name.
         scheduler: Diffusers scheduler config (`beta_start`, `prediction_type`, …), with `_class_name`; empty where
             the model has none.

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from graphflow.modelfiles.description import Config, Guess, Kind, Part, TokenizerSpec
+from graphflow.modelfiles.footprint import Footprint
 from graphflow.modelfiles.inferred import Shapes
 
 if TYPE_CHECKING:
@@ -214,6 +215,11 @@ class Family(Protocol):
     @property
     def trained_sizes(self) -> Mapping[str, Sizes]:
         """Sizes that its models were trained with, by the name of a preset."""
+        ...
+
+    @property
+    def footprint(self) -> Footprint | None:
+        """The memory that its network takes; None where nobody knows it."""
         ...
 
     @property

@@ -40,23 +40,26 @@ class FlowSteering:
     """How scripts steer a family's models by ControlNets; the functions are the family's.
 
     Attributes:
-        classes: Classes of ControlNets that they know.
-        hint: The function that makes of (ControlNet, picture) what it reads at every step.
-        steered: The function that makes of ControlNets, and of what the network reads, further arguments of `velocity`.
+        nets: By the class of a ControlNet the function that makes of (ControlNet, picture) what it reads at every step, and
+            the one that makes of ControlNets, and of what the network reads, further arguments of `velocity`.
+        built: What builds one of (class, config) in place of the library's class; empty where that does.
         refuses: Why a ControlNet of this name and config cannot be written; empty where it can.
         settled: The config of one where its weights decide about it.
         pixels: Whether one reads pixels in [-1, 1] in place of latents.
         unshifted: Whether one reads latents without the shift of the model's space.
+        marked: Whether it reads a channel that is 1 where its picture is known.
+        filled: How many channels it reads with those of a picture to fill in; 0 where it reads the picture's alone.
         kinds: Numbers of the kinds of pictures that a union ControlNet can get.
     """
 
-    classes: frozenset[str]
-    hint: str
-    steered: str
+    nets: Mapping[str, tuple[str, str]]
+    built: Callable[[str, Config], str] = lambda *_: ""
     refuses: Callable[[str, Config], str] = lambda _name, _config: ""
     settled: Callable[[Part], Config] = lambda part: part.config
     pixels: Callable[[Config], bool] = lambda _: False
     unshifted: Callable[[Config], bool] = lambda _: False
+    marked: Callable[[Config], bool] = lambda _: False
+    filled: Callable[[Config], Any] = lambda _: 0
     kinds: Callable[[Config], Mapping[str, int]] = lambda _: {}
 
 
@@ -91,6 +94,7 @@ class FlowScripts:
         converter: The function of `diffusers.loaders.single_file_utils` that reads its authors' names in a transformer of a
             config; empty where it reads them wrongly, or there is none.
         steering: How ControlNets steer; None where scripts know none.
+        adapts: Whether its pipeline loads IP-Adapters.
     """
 
     velocity: str
@@ -113,6 +117,7 @@ class FlowScripts:
     call: FlowCall | None = None
     converter: Callable[[Config], str] = lambda _: ""
     steering: FlowSteering | None = None
+    adapts: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

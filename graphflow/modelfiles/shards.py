@@ -18,6 +18,8 @@ from graphflow.modelfiles.quantised.nunchaku import is_nunchaku, recognise_nunch
 from graphflow.modelfiles.quantised.recognise import recognise_layers
 
 MAX_SHARDS = 2_000
+QUANTISATION = "quantization_config"
+"""What a component's config says of how its weights were quantised."""
 
 
 @dataclass(frozen=True, slots=True)

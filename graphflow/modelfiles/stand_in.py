@@ -40,6 +40,7 @@ TINY_VISION: Mapping[Kind, tuple[str, Config]] = {
         },
     ),
     "describer": ("StandIn", {}),
+    "language_model": ("StandIn", {}),
     "background_remover": ("StandIn", {}),
     "transparency_decoder": ("TransparencyDecoder", {"widths": [4, 4, 8, 8], "attending": 3}),
 }  # fmt: skip
@@ -117,13 +118,15 @@ class StandIn:
         return {name: part for name, part in self.parts.items() if name in _PARTS.get(kind, ())}
 
 
-_BESIDE = ("controlnet",)
+_BESIDE = ("controlnet", "ip_adapter", "adapter")
 """Parts that whole models do not hold."""
 _PARTS: Mapping[Kind, tuple[str, ...]] = {
     "diffusion_model": DENOISERS,
     "vae": ("vae",),
     "image_encoder": ("image_encoder",),
     "controlnet": ("controlnet",),
+    "ip_adapter": ("ip_adapter",),
+    "motion_module": ("adapter",),
     "style_model": ("style_model",),
 }
 

@@ -25,6 +25,8 @@ class FileUse:
         files: The files behind it whose digests tell what it holds: of a model the name of each in it, and its path.
         mark: What a user's file says of how it came about, see :mod:`graphflow.basics.marks`.
         stands_in: Whether random weights stand in for it.
+        footprint: How many numbers its network holds while it computes: beside any picture, and for each pixel of one; None
+            where nobody knows.
     """
 
     need: FileNeed
@@ -38,6 +40,7 @@ class FileUse:
     files: tuple[tuple[str, str], ...] = ()
     mark: str = ""
     stands_in: bool = False
+    footprint: tuple[float, float] | None = None
 
 
 def add_up(sizes: Iterable[Mapping[str, int]]) -> dict[str, int]:

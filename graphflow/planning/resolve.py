@@ -16,6 +16,8 @@ from graphflow.basics.wording import nearest, shorten
 from graphflow.document.published import Published, source_of
 from graphflow.errors import InvalidInputError, LimitError, ModelNotFoundError
 from graphflow.limits import LIMITS
+from graphflow.modelfiles.description import DENOISERS
+from graphflow.modelfiles.families import installed
 from graphflow.planning.files import FileUse, add_up
 from graphflow.spec.decorator import FileNeed
 
@@ -85,6 +87,7 @@ class SessionResolver:
             notice="; ".join(found.warnings),
             files=tuple(sorted((_name_in(found.path, file), str(file)) for file in files)),
             stands_in=found.stands_in,
+            footprint=_footprint(found),
         )
 
     def _described(self, need: FileNeed, trusted: bool) -> Description:
@@ -103,7 +106,8 @@ class SessionResolver:
         if standing is None:
             raise ModelNotFoundError(
                 f"{missing.message}, and nothing can stand in for it: no family that runs here publishes a"
-                f" {need.kind.replace('_', ' ')} of such a name, and none that it is linked to has one",
+                f" {need.kind.replace('_', ' ')} of such a name, none that it is linked to has one, or it would work inside"
+                " a model that is there",
                 where=missing.where,
                 advice=missing.advice,
             )
@@ -159,6 +163,18 @@ class SessionResolver:
 
 _CONFIGS = ("*.json", "*/*.json", "*/*.txt")
 """What a Diffusers folder has beside weights: configurations and vocabularies."""
+
+
+def _footprint(found: Description) -> tuple[float, float] | None:
+    family = installed().get(found.family or "")
+    network = next((part for name, part in found.parts.items() if name in DENOISERS), None)
+    if family is None or family.footprint is None or network is None:
+        return None
+    try:
+        text, one = (family.footprint.held(network.config, samples) for samples in (0, 1))
+    except (KeyError, TypeError):  # its file does not tell its sizes
+        return None
+    return text, (one - text) / family.latent.downscale**2
 
 
 def _is_document(name: str) -> bool:

@@ -24,7 +24,7 @@ from graphflow.values.types import type_name
 def loaded_weights(plan: Plan) -> dict[str, list[tuple[FileUse, dict[str, int]]]]:
     """Return by step the files that it names, each with the bytes of weights by dtype that the run loads of it."""
     return {
-        step.id: [(use, _bytes(step, use, outputs)) for use in step.files]
+        step.id: [(use, bytes_of(step, use, outputs)) for use in step.files]
         for step, outputs in _wanted_outputs(plan)
         if step.files
     }
@@ -72,11 +72,11 @@ def loading_order(plan: Plan) -> dict[str, int]:
         before = [phases[source.node] for source in step.sources if source.node in phases]
         phase = max((phase for phase, _ in before), default=0)
         earlier = {group for at, group in before if at == phase and group}
-        if step.spec.lane == "device" and _computes(step):
+        if step.spec.lane == "device" and computes(step):
             phases[step.id] = phase + bool(earlier - {used}), used
             continue
         phases[step.id] = phase, frozenset[Source]().union(*earlier)
-        for name in _kinds(step):
+        for name in kinds_of(step):
             source = Source(step.id, name)
             loaders[source] = frozenset([source]) if step.files else used
     order = {place: number for number, place in enumerate(sorted(dict.fromkeys(phases.values()), key=itemgetter(0)))}
@@ -85,44 +85,50 @@ def loading_order(plan: Plan) -> dict[str, int]:
 
 def _wanted_outputs(plan: Plan) -> Iterator[tuple[Step, frozenset[str] | None]]:
     """Yield each step with those of its outputs whose weights are loaded; None where the step itself computes."""
-    holders = {"any", *filter(None, map(type_name, (Conditioning, Guider))), *_recipes()}
-    kinds = _kinds_of(plan)
+    kinds = kinds_that_hold(plan)
     wanted: set[Source] = set()
     for step in reversed(tuple(plan.steps.values())):
-        given = {source: kinds[source] for source in step.sources if kinds.get(source) in holders}
-        outputs = _kinds(step)
-        if step.spec.lane == "device" and _computes(step):
+        given = {source: kinds[source] for source in step.sources if source in kinds}
+        outputs = kinds_of(step)
+        if step.spec.lane == "device" and computes(step):
             wanted.update(given)
             yield step, None
             continue
         read = {name for name in outputs if Source(step.id, name) in wanted}
         for name in read:
-            # A LoRA's model does not need the text encoder that it passes beside it; a stored encoding needs none.
-            others = {kind for kind in outputs.values() if kind != outputs[name]}
-            wanted.update(
-                source
-                for source, kind in given.items()
-                if kind == outputs[name] or (step.spec.lane != "device" and kind not in others)
-            )
+            wanted.update(source for source, kind in given.items() if passes_on(step, kind, name))
         yield step, frozenset(read)
 
 
-def _computes(step: Step) -> bool:
+def passes_on(step: Step, kind: str, output: str) -> bool:
+    """Tell whether what a step that does not compute is given, of one kind, is in one of its outputs.
+
+    A LoRA's model does not need the text encoder that it passes beside it; a stored encoding needs none.
+    """
+    outputs = kinds_of(step)
+    others = {other for other in outputs.values() if other != outputs[output]}
+    return kind == outputs[output] or (step.spec.lane != "device" and kind not in others)
+
+
+def computes(step: Step) -> bool:
+    """Tell whether a step's function is called."""
     return step.action in ("run", "conditional") or (step.action == "write" and not step.artifact_stored)
 
 
-def _kinds(step: Step) -> dict[str, str]:
+def kinds_of(step: Step) -> dict[str, str]:
+    """Return the kinds of a step's outputs by name; of a sequence that of its elements."""
     return {output.name: (output.type.item or output.type).name for output in step.spec.outputs}
 
 
-def _bytes(step: Step, use: FileUse, outputs: frozenset[str] | None) -> dict[str, int]:
+def bytes_of(step: Step, use: FileUse, outputs: frozenset[str] | None) -> dict[str, int]:
+    """Return the bytes of a file's weights by dtype that some of a step's outputs hold; None is the step itself."""
     if outputs is None:
         return dict(use.weight_bytes)
     if not outputs:
         return {}
     if len(step.spec.outputs) == 1 or not use.part_bytes:
         return dict(use.weight_bytes)
-    kinds = {kind for name, kind in _kinds(step).items() if name in outputs}
+    kinds = {kind for name, kind in kinds_of(step).items() if name in outputs}
     return add_up(
         size
         for part, size in use.part_bytes.items()
@@ -130,8 +136,14 @@ def _bytes(step: Step, use: FileUse, outputs: frozenset[str] | None) -> dict[str
     )
 
 
+def kinds_that_hold(plan: Plan) -> dict[Source, str]:
+    """Return the kinds of the plan's outputs that may hold models."""
+    holders = {"any", *filter(None, map(type_name, (Conditioning, Guider))), *_recipes()}
+    return {source: kind for source, kind in _kinds_of(plan).items() if kind in holders}
+
+
 def _kinds_of(plan: Plan) -> dict[Source, str]:
-    return {Source(step.id, name): kind for step in plan.steps.values() for name, kind in _kinds(step).items()}
+    return {Source(step.id, name): kind for step in plan.steps.values() for name, kind in kinds_of(step).items()}
 
 
 def _recipes() -> set[str]:

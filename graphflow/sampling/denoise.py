@@ -15,7 +15,7 @@ from graphflow.modelfiles.family import LatentFormat
 from graphflow.runtime import Tape
 from graphflow.values import Conditioning, Latent, Noise
 
-from .evaluate import acts
+from .evaluate import Predict, acts
 from .guidance import NEGATIVE, POSITIVE, Guider
 from .image_prompts import PROMPTS
 from .latent_space import LatentSpace, space_of
@@ -26,6 +26,7 @@ from .planes import MAIN, OnPlanes, Planes
 from .prediction import ModelSampling
 from .resuming import Resuming
 from .samplers import Sampler, get_sampler
+from .scheduled_weights import MakeExchange, ScheduledPredict
 
 NAN_ADVICE = (
     "try --dtype float32 or bfloat16, a lower guidance_scale, or another sampler; the model file may also be damaged"
@@ -51,6 +52,7 @@ class Request:
         notice: Tells the user something that is no error.
         max_items: Most items in one batch; None has no limit.
         tape: Keeps evaluations for a run that goes on after this one was interrupted; None keeps nothing.
+        make_exchange: Makes the weights that entries ask for; None where none does.
     """
 
     denoiser: Denoiser
@@ -66,6 +68,7 @@ class Request:
     max_items: int | None = None
     seeds: tuple[int, ...] = ()
     tape: Tape | None = None
+    make_exchange: MakeExchange | None = None
 
 
 def denoise(request: Request) -> tuple[Latent, Latent]:
@@ -112,8 +115,11 @@ def denoise(request: Request) -> tuple[Latent, Latent]:
         shape = (len(samples) // len(seeds), *samples.shape[1:])
         drawn = [initial_noise(shape, seed, noise.layout, latent.batch_index, noise.device) for seed in seeds]
         first = torch.cat(drawn)
+    predict: Predict = OnPlanes(denoiser, planes) if planes.changes else denoiser.predict
+    if request.make_exchange is not None:
+        predict = ScheduledPredict(predict, denoiser.model_sampling, request.make_exchange)
     result = sample(
-        OnPlanes(denoiser, planes) if planes.changes else denoiser.predict,
+        predict,
         denoiser.model_sampling,
         positive=told.pop(POSITIVE),
         negative=told.pop(NEGATIVE, None),

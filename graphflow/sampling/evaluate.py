@@ -140,6 +140,7 @@ def _signature(region: Region, x: Tensor) -> Hashable:
         None if entry.pooled is None else tuple(entry.pooled.shape[1:]),
         None if entry.attention_mask is None else tuple(entry.attention_mask.shape[1:]),
         tuple(id(c) for c in entry.controls),
+        repr(entry.weights),
         tuple(sorted((name, _shape(value)) for name, value in entry.extras.items())),
     )
 

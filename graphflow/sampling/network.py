@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from graphflow.errors import InvalidInputError, ModelFormatError
 from graphflow.modelfiles.family import LatentFormat
+from graphflow.modelfiles.footprint import Footprint
 from graphflow.values import Conditioning, ConditioningEntry
 
 from .guidance import Modifier
@@ -21,9 +23,12 @@ from .resuming import Remembering
 class Denoiser(Protocol):
     """What `Model.use()` gives. It may be changed until the block ends: nobody else sees this object.
 
-    A family's class that inherits it has what most families need; `predict` and `memory` are its own.
+    A family's class that inherits it has what most families need; `predict` is its own.
 
     Attributes:
+        module: The network.
+        dtype: Dtype it computes in.
+        footprint: The memory that it takes; a class that says none has `memory` of its own.
         model_sampling: Noise levels and what the output means.
         latent: The latents that it reads, with the scale of this very model.
         device: Where it computes.
@@ -35,6 +40,9 @@ class Denoiser(Protocol):
         states: What evaluations change beside their answers, e.g. generators; a run that goes on sets it back.
     """
 
+    module: Any
+    dtype: torch.dtype
+    footprint: ClassVar[Footprint | None] = None
     model_sampling: ModelSampling
     latent: LatentFormat
     device: torch.device
@@ -42,7 +50,7 @@ class Denoiser(Protocol):
     further_sides: dict[str, Conditioning]
     variations: dict[str, Any]
     make_mask_schedule: MakeMaskSchedule | None
-    spans_batch: ClassVar[bool] = False
+    spans_batch: bool = False
     states: Sequence[Remembering] = ()
 
     @property
@@ -112,7 +120,8 @@ class Denoiser(Protocol):
 
     def memory(self, shape: Sequence[int]) -> int:
         """Return the bytes that an evaluation of one latent (C, ...) of this shape takes at its peak, beside the weights."""
-        ...
+        assert self.footprint is not None, "the class says what memory it takes"
+        return int(self.footprint.held(self.module.config, math.prod(shape[1:])) * self.dtype.itemsize)
 
     def memory_told(self, shape: Sequence[int], entries: Sequence[ConditioningEntry]) -> int:
         """Return the same for what it is told: reference pictures and ControlNets take some, too."""

@@ -75,9 +75,18 @@ class ModelSampling(Levels):
         return cls(prediction=prediction, sigmas=sigmas.float(), log_sigmas=sigmas.log().float())
 
     @classmethod
-    def stable_diffusion(cls, prediction: Prediction = "epsilon", *, zero_snr: bool = False) -> ModelSampling:
-        """Noise levels of Stable Diffusion 1, 2 and XL: "scaled linear" variances 0.00085 to 0.012, 1000 steps."""
-        sigmas = training_sigmas({"rescale_betas_zero_snr": zero_snr})
+    def stable_diffusion(
+        cls, prediction: Prediction = "epsilon", *, zero_snr: bool = False, linear: bool = False
+    ) -> ModelSampling:
+        """Noise levels of Stable Diffusion 1, 2 and XL: "scaled linear" variances 0.00085 to 0.012, 1000 steps.
+
+        Args:
+            prediction: what the network predicts.
+            zero_snr: whether the last level is pure noise.
+            linear: whether the variances rise linearly, not their roots.
+        """
+        schedule = "linear" if linear else "scaled_linear"
+        sigmas = training_sigmas({"rescale_betas_zero_snr": zero_snr, "beta_schedule": schedule})
         return cls(prediction=prediction, sigmas=sigmas.float(), log_sigmas=sigmas.log().float())
 
     @classmethod

@@ -8,6 +8,7 @@ requests, and gives every answer headers with which nothing in it runs. Such a r
 - reads ``service.jobs``: ``job``, ``jobs(origin=…)``, ``waiting``, ``counts``, ``files``, ``file``, ``cancel``, ``remove``,
 - learns what happens from ``service.jobs.listen(listener)`` (the run's own events, with previews, from worker threads) or
   from ``service.jobs.feed(id).follow()`` (JSON, in an event loop),
+- has what it opens closed by ``service.closing``,
 - keeps files that clients send in ``service.uploads``, and sends files back with :func:`file_response`,
 - raises the errors of :mod:`graphflow.errors`; :data:`graphflow.service.statuses.STATUS` says what becomes of them.
 """
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -82,6 +83,7 @@ class Service:
     ) -> None:
         self.session = session
         self.options = options
+        self.closing = ExitStack()
         uploads = folder / "uploads"
         self.jobs = Jobs(session, folder, input_folder=uploads, workers=workers, bounds=bounds)
         self.uploads = Uploads(uploads, most=options.uploads_bytes, pixels=options.pixels)
@@ -100,6 +102,7 @@ class Service:
     def close(self) -> None:
         """Stop what runs, as interrupted."""
         self.jobs.close()
+        self.closing.close()
 
     def opened(self, workflow: str | Mapping[str, Any]) -> Openable:
         """Return a workflow that a stranger names; a text is a packaged workflow's name and never a path.
@@ -218,13 +221,18 @@ def make_app(service: Service, routers: Sequence[APIRouter]) -> FastAPI:
     return app
 
 
-def file_response(path: Path) -> FileResponse:
-    """Return the answer that sends a file: a picture may be shown, anything else is saved, nothing runs."""
+def file_response(path: Path, name: str | None = None) -> FileResponse:
+    """Return the answer that sends a file: a picture may be shown, anything else is saved, nothing runs.
+
+    Args:
+        path: The file.
+        name: What the client calls it, where that is another name.
+    """
     kind = SHOWN.get(path.suffix.lower())
     return FileResponse(
         path,
         media_type=kind or "application/octet-stream",
-        filename=path.name,
+        filename=name or path.name,
         content_disposition_type="inline" if kind else "attachment",
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from graphflow.planning.memory import evaluation_bytes
 from graphflow.planning.steps import ACTIONS
 from graphflow.planning.weights import loaded_bytes, loaded_weights
 
@@ -25,6 +26,7 @@ def plan_json(made: Plan) -> dict[str, Any]:
         "targets": [str(source) for source in made.targets],
         "selectors": [str(source) for source in made.selectors],
         "loaded_bytes": loaded_bytes(made),
+        "evaluation_bytes": evaluation_bytes(made),
         "notices": list(made.notices),
         "numerics": made.numerics.to_json(),
         "workflow": made.expanded.document.to_json(),

@@ -23,7 +23,7 @@ from graphflow.service.options import LOCAL, ServiceOptions
 Refusal = tuple[int, str, str]
 """Status, what is wrong, the way out."""
 
-_UPLOADS = ("/v1/uploads", "/v1/images/edits")
+_UPLOADS = ("/v1/uploads", "/v1/images/edits", "/upload/", "/api/upload/")
 """Where the paths begin whose bodies are files."""
 _OPEN = "/v1/health"
 _ADDRESSES = 10_000

@@ -10,7 +10,7 @@ import base64
 import io
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -30,11 +30,11 @@ from graphflow.jobs.job import Job
 from graphflow.jobs.telling import error_json
 from graphflow.service.app import BoundedRoute, Service
 from graphflow.service.statuses import status_of
+from graphflow.service.uploads import pieces
 from graphflow.service.views import WorkflowAsked, job_view
 from graphflow.workflows import path
 
 _PICTURES = frozenset({".png", ".webp", ".jpg", ".jpeg"})
-_PIECE = 2**20
 
 
 class _Fields(BaseModel):
@@ -133,11 +133,11 @@ def openai_router(service: Service) -> APIRouter:
                 raise RequestValidationError(error.errors()) from error
             _apart(asked.inputs, files)
             inputs = dict(asked.inputs)
-            inputs["image"] = (await service.uploads.take(_pieces(files["image"]))).name
+            inputs["image"] = (await service.uploads.take(pieces(files["image"].file))).name
             if "mask" in files:
-                sent = await service.uploads.take(_pieces(files["mask"]))
+                sent = await service.uploads.take(pieces(files["mask"].file))
                 mask = await run_in_threadpool(_mask, service.uploads.folder / sent.name)
-                inputs["mask"] = (await service.uploads.take(_once(mask))).name
+                inputs["mask"] = (await service.uploads.take(pieces(io.BytesIO(mask)))).name
         return await _made(
             service, request, asked.model or ("inpaint" if "mask" in inputs else "img2img"), asked, inputs
         )
@@ -219,15 +219,6 @@ def _mask(file: Path) -> bytes:
 
 def _alpha(picture: Image.Image) -> Image.Image | None:
     return picture.convert("RGBA").getchannel("A") if picture.has_transparency_data else None
-
-
-async def _pieces(file: UploadFile) -> AsyncIterator[bytes]:
-    while piece := await file.read(_PIECE):
-        yield piece
-
-
-async def _once(data: bytes) -> AsyncIterator[bytes]:
-    yield data
 
 
 def _wrong(errors: Any) -> dict[str, Any]:

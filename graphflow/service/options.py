@@ -28,6 +28,7 @@ class ServiceOptions:
         pixels: The most pixels of a picture that is uploaded or made: its width times its height times its batch.
         rate: Requests a second from one address, on average; 0 sets no bound.
         burst: How many of them may come at once.
+        previews: Whether clients of ComfyUI's interface are sent pictures of what is sampled.
     """
 
     host: str = "127.0.0.1"
@@ -41,6 +42,7 @@ class ServiceOptions:
     pixels: int = 2**26
     rate: float = 100.0
     burst: int = 1_000
+    previews: bool = True
 
     @property
     def local(self) -> bool:

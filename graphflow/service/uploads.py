@@ -10,6 +10,9 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
+
+from starlette.concurrency import run_in_threadpool
 
 from graphflow.basics.pictures import read_picture
 from graphflow.errors import InvalidInputError, LimitError, MediaError
@@ -36,6 +39,13 @@ _MAGIC: tuple[tuple[str, re.Pattern[bytes]], ...] = tuple(
 """By ending: what a file of that kind begins with. ``.latent`` is safetensors, which can hold no code."""
 _PICTURES = frozenset({".png", ".jpg", ".webp", ".gif", ".bmp", ".tiff"})
 _HEAD = 64
+_PIECE = 2**20
+
+
+async def pieces(stream: IO[bytes]) -> AsyncIterator[bytes]:
+    """Yield what stands in a file, for :meth:`Uploads.take`."""
+    while piece := await run_in_threadpool(stream.read, _PIECE):
+        yield piece
 
 
 @dataclass(frozen=True)

@@ -297,7 +297,12 @@ class NodeSpec:
         return {output.name: found[output.name] for output in self.outputs}
 
     def place_of(self, error: BaseException) -> str | None:
-        """Return the file and line of the pack that an error comes from; None where the function was not called."""
+        """Return the file and line of the pack that an error comes from; None where the function was not called.
+
+        An error from another process brings it as ``place_in_pack``.
+        """
+        if (told := getattr(error, "place_in_pack", None)) is not None:
+            return str(told)
         code = inspect.unwrap(self.function).__code__
         pack, found = self.function.__module__.partition(".")[0], None
         for frame, line in traceback.walk_tb(error.__traceback__):

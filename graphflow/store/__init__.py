@@ -36,6 +36,8 @@ this process has written what was left below the cap, at the latest every 5 % of
 processes overshoot by at most 5 n %. Objects are files of their own in that order: an entry
 whose object has gone is a miss. Reads copy, so evicting what somebody uses does no harm.
 
+**Object store** (`MirroredTier`): the disk tier with the same files in an object store behind it, for machines that share no folder.
+
 **Claims** (`Store.claim`) let a second thread or process wait for the first one's result. They only
 save work: when a claim cannot be had the value is computed twice, which is never wrong.
 """
@@ -44,6 +46,7 @@ from graphflow.store.disk import DiskTier
 from graphflow.store.encoded import Encoded, StoreStats
 from graphflow.store.folder import is_key
 from graphflow.store.memory import MemoryTier
+from graphflow.store.mirror import MirroredTier
 from graphflow.store.store import Store
 from graphflow.store.stored_files import StoredFile, check_suffix
 from graphflow.store.upkeep import VerifyReport
@@ -52,6 +55,7 @@ __all__ = [
     "DiskTier",
     "Encoded",
     "MemoryTier",
+    "MirroredTier",
     "Store",
     "StoreStats",
     "StoredFile",

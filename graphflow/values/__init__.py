@@ -12,7 +12,7 @@ from graphflow.values import image_prompts as _image_prompts  # noqa: F401
 from graphflow.values import network_hooks as _network_hooks  # noqa: F401
 from graphflow.values import patches as _weight_patches  # noqa: F401
 from graphflow.values import sampling_hooks as _sampling_hooks  # noqa: F401
-from graphflow.values.conditioning import Area, Conditioning, ConditioningEntry, Control
+from graphflow.values.conditioning import Area, Conditioning, ConditioningEntry, Control, ScheduledWeights
 from graphflow.values.files import EncodedFile, Files
 from graphflow.values.media import Audio, Image, Latent, Mask, Segment, Segments, Video
 from graphflow.values.models import (
@@ -58,6 +58,7 @@ __all__ = [
     "Recipe",
     "SafetyChecker",
     "Sampler",
+    "ScheduledWeights",
     "Segment",
     "Segments",
     "Sigmas",

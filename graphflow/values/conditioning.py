@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from graphflow.values.models import ControlNet, Vae
+from graphflow.values.models import ControlNet, Model, ModelFile, Vae
 from graphflow.values.types import value_type
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Area", "Conditioning", "ConditioningEntry", "Control"]
+__all__ = ["Area", "Conditioning", "ConditioningEntry", "Control", "ScheduledWeights"]
 
 
 @value_type("area")
@@ -51,6 +51,23 @@ class Control:
     extras: Mapping[str, Any] = field(default_factory=dict)
 
 
+@value_type("scheduled_weights")
+@dataclass(frozen=True, kw_only=True)
+class ScheduledWeights:
+    """Changed weights of the diffusion model while it evaluates one conditioning entry.
+
+    Attributes:
+        source: A LoRA, or another model of the family, whose weights are mixed in.
+        strength: As of a LoRA; of another model its share.
+        schedule: (share of the sampling, factor on the strength), ascending; each holds until the next one, the first
+            from the beginning. Empty is 1 throughout.
+    """
+
+    source: ModelFile | Model
+    strength: float
+    schedule: tuple[tuple[float, float], ...] = ()
+
+
 @value_type("conditioning_entry")
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ConditioningEntry:
@@ -68,6 +85,7 @@ class ConditioningEntry:
         start: Share of the sampling at which it begins, in [0, 1].
         end: Share of the sampling at which it ends, in [0, 1].
         controls: ControlNets, all applied.
+        weights: What changes the model's weights for this entry alone, in order.
         otherwise: Whether it acts only where none of the others does.
         extras: What else the family reads, e.g. SDXL's ``width``, ``height``, ``crop_w``, ``crop_h``.
     """
@@ -83,6 +101,7 @@ class ConditioningEntry:
     start: float = 0.0
     end: float = 1.0
     controls: tuple[Control, ...] = ()
+    weights: tuple[ScheduledWeights, ...] = ()
     otherwise: bool = False
     extras: Mapping[str, Any] = field(default_factory=dict)
 

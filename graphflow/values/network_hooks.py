@@ -158,6 +158,26 @@ class Hypernetwork:
     strength: float
 
 
+@value_type("motion_hook")
+@dataclass(frozen=True, kw_only=True)
+class MotionModules:
+    """Attention over the frames of a video behind the layers of a UNet (AnimateDiff).
+
+    Attributes:
+        network: The motion modules.
+        strength: Factor on what they change.
+        window: Frames that are seen at once; 0 is all.
+        overlap: Frames that neighbouring windows share.
+        linear: Whether the variances of the noise levels rise linearly, not their roots.
+    """
+
+    network: NetworkExtension
+    strength: float
+    window: int
+    overlap: int
+    linear: bool
+
+
 @value_type("t5_length_hook")
 @dataclass(frozen=True, kw_only=True)
 class T5Length:

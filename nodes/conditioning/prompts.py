@@ -12,16 +12,18 @@ from graphflow.basics.prompt_syntax import embedding_names
 from graphflow.errors import InvalidInputError
 from graphflow.limits import LIMITS
 from graphflow.modelfiles.families import family_named
-from graphflow.spec.decorator import FileNeed, node
+from graphflow.spec.decorator import FileNeed, ModelName, node
 from graphflow.values import Conditioning, Image, Latent, TextEncoder, Vae
 from graphflow.values.network_hooks import T5Length
 
+from ..models.loaders import load_text_encoder
 from .extras import with_extras
 
 __all__ = [
     "encode_prompt",
     "encode_prompt_with_images",
     "encode_prompts_with_images",
+    "lotus_conditioning",
     "set_t5_length",
     "set_text_layer",
 ]
@@ -178,6 +180,26 @@ def encode_prompts_with_images(
     height, width = pictures[0].shape[-2:] if pictures else (resolution or REFERENCE_EDGE,) * 2
     samples = torch.zeros(1, form.channels, height // form.downscale, width // form.downscale)
     return PromptsWithImages(positive, negative, Latent(samples=samples, downscale=form.downscale))
+
+
+@node("lotus_conditioning", lane="device")
+def lotus_conditioning(
+    text_encoder: Annotated[
+        str,
+        ModelName("text_encoder"),
+        Field(min_length=1, description="Lotus' text encoder, which is Stable Diffusion 2's"),
+    ] = "jingheya/lotus-depth-d-v1-1",
+) -> Conditioning:
+    """Give what Lotus reads in place of a prompt: an empty text that nothing fills up (He et al. 2024, arXiv:2409.18124).
+
+    Raises:
+        ModelNotFoundError: The name resolves to nothing.
+        ModelFormatError: The file holds no text encoder.
+    """
+    with load_text_encoder(text_encoder, family="sd").use() as loaded:
+        told: Conditioning = loaded.encode("")
+    # Its start and its end; states of CLIP do not depend on what follows.
+    return Conditioning(entries=tuple(replace(entry, embedding=entry.embedding[:, :2]) for entry in told.entries))
 
 
 @node("set_t5_length", map=True)

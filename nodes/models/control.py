@@ -201,7 +201,9 @@ def apply_control_patch(
     if strength == 0.0:
         return model
     if inpaint_image is not None:
-        hint = _both(image, inpaint_image, mask)
+        from graphflow.pixels.hints import with_filling
+
+        hint = with_filling(None if image is None else image.pixels, _masked(inpaint_image, mask))
     elif image is not None:
         hint = _masked(image, mask)
     else:
@@ -216,26 +218,9 @@ def _masked(image: Image, mask: Mask | None) -> Tensor:
         raise InvalidInputError("there is no picture to steer by", where="image")
     if mask is None:
         return hint
-    size, unknown = hint.shape[-2:], mask.values[:, None]
-    if unknown.shape[-2:] != size:
-        from graphflow.pixels.resampling import crop_to_shape, resize_bilinear
+    from graphflow.pixels.hints import hide_part
 
-        unknown = resize_bilinear(crop_to_shape(unknown, size), size)
-    return hint.where(unknown <= 0.5, -1.0)
-
-
-def _both(image: Image | None, inpaint_image: Image, mask: Mask | None) -> Tensor:
-    """What steers, -1 where nothing does, and behind it the picture to fill in: (B, 6, H, W)."""
-    import torch
-
-    from graphflow.pixels.batches import cycled
-    from graphflow.pixels.resampling import crop_to_shape, resize_nearest
-
-    filled = _masked(inpaint_image, mask)
-    steers = torch.full_like(filled[:1], -1.0) if image is None else image.pixels[:, :3]
-    filled = resize_nearest(crop_to_shape(filled, steers.shape[-2:]), steers.shape[-2:])
-    count = max(len(steers), len(filled))
-    return torch.cat([cycled(steers, count), cycled(filled, count)], dim=1)
+    return hide_part(hint, mask.values)
 
 
 def never_acts(start: float, end: float) -> bool:

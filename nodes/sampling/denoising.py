@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from graphflow import runtime
@@ -70,21 +71,24 @@ def run_sampling(
         require_finite(denoised, f"the latent at step {index + 1} of {total}", NAN_ADVICE)
         current.report(index + 1, total, None if preview is None else preview(denoised))
 
-    told = [entry for side in sides.values() for entry in side.entries if isinstance(entry, ConditioningEntry)]
-    return denoise(
-        Request(
-            denoiser=loaded,
-            family=model.family,
-            sides=sides,
-            guider=guider,
-            sampler=method,
-            sigmas=sigmas,
-            latent=latent,
-            noise=noise,
-            seeds=seeds,
-            on_step=on_step,
-            notice=current.notice,
-            tape=current.tape,
-            max_items=fitting_items(loaded.memory_told(latent.samples.shape[1:], told), free_memory(loaded.device)),
-        )
+    every = (*loaded.further_sides.values(), *sides.values())
+    told = [entry for side in every for entry in side.entries if isinstance(entry, ConditioningEntry)]
+    request = Request(
+        denoiser=loaded,
+        family=model.family,
+        sides=sides,
+        guider=guider,
+        sampler=method,
+        sigmas=sigmas,
+        latent=latent,
+        noise=noise,
+        seeds=seeds,
+        on_step=on_step,
+        notice=current.notice,
+        tape=current.tape,
+        max_items=fitting_items(loaded.memory_told(latent.samples.shape[1:], told), free_memory(loaded.device)),
     )
+    if not any(entry.weights for entry in told):
+        return denoise(request)
+    with current.models.exchanging(model) as make_exchange:
+        return denoise(replace(request, make_exchange=make_exchange))

@@ -136,7 +136,7 @@ def merged_conditioning(told: Sequence[Conditioning | None], items: int) -> Cond
     if any(len(found) != 1 for found in entries):
         raise SinglyError("their prompts have several parts")
     alike = [replace(found[0], embedding=None, pooled=None, attention_mask=None) for found in entries]
-    if any(entry.area or entry.mask is not None or entry.controls or entry.extras for entry in alike):
+    if any(entry.area or entry.mask is not None or entry.controls or entry.weights or entry.extras for entry in alike):
         raise SinglyError("their prompts have areas, controls or more")
     if len({(entry.strength, entry.start, entry.end) for entry in alike}) > 1:
         raise SinglyError("their prompts act in different steps")

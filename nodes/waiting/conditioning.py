@@ -17,7 +17,6 @@ from ..conditioning.extras import with_extras
 __all__ = [
     "apply_style_patch",
     "encode_prompt_parts",
-    "lotus_conditioning",
 ]
 
 Encoder = Annotated[TextEncoder, Field(description="the text encoders")]
@@ -68,8 +67,3 @@ def apply_style_patch(
     crop: Annotated[Literal["center", "none"], Field(description="how the picture is made square")] = "center",
 ) -> Model:
     """Take the style of a picture through a patch (USO)."""
-
-
-@node("lotus_conditioning", waits="lotus")
-def lotus_conditioning() -> Conditioning:
-    """Give the fixed prompt embedding of the Lotus depth and normal models."""

@@ -89,6 +89,17 @@ def test_a_script_reads_what_the_file_holds(graphflow: Command, home: Path) -> N
         assert_close(tensor.float(), files.dense(name).float())
 
 
+def test_a_check_without_what_diffusers_takes_from_the_hub_says_so(
+    graphflow: Command, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint(home)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(home / "hub"))
+    ran = graphflow("export", "txt2img", "-i", "model=small", "--check", "-o", "script.py")
+    assert ran.code == 2
+    assert "configs or tokenizers that Diffusers takes from the Hub" in " ".join(ran.err.split())
+
+
 def test_a_script_that_cannot_read_a_file_is_refused(graphflow: Command, home: Path) -> None:
     path = checkpoint(home)
     dense = load_file(path)

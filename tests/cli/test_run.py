@@ -84,7 +84,10 @@ def test_inputs_and_single_parameters(packed: Command, chain: Path) -> None:
         (["--target", "nowhere"], "target 'nowhere'", "it has draw, add, save"),
         (["--target", "drow"], "target 'drow'", "did you mean 'draw'?"),
         (["--target", "add.nothing"], "target 'add.nothing'", "add has "),
-        (["--device", "toaster"], "--device", "'toaster' is no device"),
+        (["--device", "toaster"], "--device", "must be auto, cpu, cuda, cuda:N, mps, xpu or xpu:N, got 'toaster'"),
+        (["--devices", "cpu*x"], "--devices", "must be all, or devices such as cuda:0,cuda:1 or cpu*2, got 'cpu*x'"),
+        (["--devices", "cpu,cuda"], "--devices", "must be devices of one kind"),
+        (["--device", "cpu", "--devices", "cpu*2"], "--devices", "give one of them"),
     ],
 )
 def test_wrong_options_are_explained(options: list[str], place: str, advice: str, packed: Command, chain: Path) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,7 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from graphflow.cli import handing, main
+from graphflow.cli import handing, main, working
+from graphflow.cli import options as cli_options
+from graphflow.loading import devices
+from graphflow.session import Session
 from tests.cli.commands import PACK, Command, Ran, finish, start
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sockets of POSIX")
@@ -104,3 +109,32 @@ def test_a_folder_of_somebody_else_is_not_trusted(runtime: Path, chain: Path, pa
             time.sleep(0.01)
         assert "there is no worker" in packed("run", chain, "--worker").err
         listener.kill()
+
+
+def test_what_is_loaded_is_let_go_where_memory_is_short(runtime: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    free, looked = [devices.main_memory()], threading.Event()
+    short = working._memory_is_short
+    monkeypatch.setattr(devices, "free_memory", lambda _: free[0])
+    monkeypatch.setattr(cli_options, "_makers", list(cli_options._makers))
+    monkeypatch.setattr(working, "_LOOK", 0.01)
+    monkeypatch.setattr(working, "_memory_is_short", lambda: (short(), looked.set())[0])
+
+    def after_a_look() -> Session:
+        for _ in range(2):  # the first may have begun before
+            looked.clear()
+            assert looked.wait(60)
+        return cli_options.Where().session({})
+
+    place = runtime / "graphflow"
+    place.mkdir(mode=0o700, parents=True)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(place / "worker.sock"))
+        listening.listen()
+        serving = threading.Thread(target=working.Worker(2).serve, args=(listening,))
+        serving.start()
+        session = after_a_look()
+        assert after_a_look() is session
+        free[0] = devices.main_memory() // 20
+        assert after_a_look() is not session
+        assert handing.ask({"do": "stop"}) is not None
+        serving.join()

@@ -22,7 +22,7 @@ SOURCES: Mapping[str, tuple[Any, ...]] = {
     "BASIC_PIPE": ("pipe", 0), "DETAILER_PIPE": ("details", 0), "DETECTOR": ("finder", 0), "SAM": ("sam", 0),
     "SEGS": ("cutouts", 0), "HOOK": ("hook", 0), "UPSCALER": ("enlarger", 0), "REGIONS": ("regions", 0),
     "STITCH": ("cut", 0), "REMOVER": ("remover", 0), "OUTLINER": ("finder", 1), "DINO": ("dino", 0),
-    "KSAMPLER": ("drawer", 0), "KSAMPLER_ADVANCED": ("drawer2", 0),
+    "KSAMPLER": ("drawer", 0), "KSAMPLER_ADVANCED": ("drawer2", 0), "HOOKS": ("hooks", 0), "HOOK_KEYFRAMES": ("keyframes", 0),
 }  # fmt: skip
 """Where a link of each kind comes from."""
 
@@ -76,6 +76,7 @@ GIVERS: Prompt = {
     ),
     "settings": node("easy preSampling", pipe=["easy", 0], **SETTINGS),
     "adapter": node("IPAdapterModelLoader", ipadapter_file="ip-adapter_sd15.safetensors"),
+    "xladapter": node("IPAdapterModelLoader", ipadapter_file="ip-adapter_sdxl_vit-h.safetensors"),
     "both": node(
         "Pack SDXL Tuple", **{f"base_{name}": giver(_PARTS[name]) for name in ("model", "positive", "negative")}
     ),
@@ -123,6 +124,12 @@ GIVERS: Prompt = {
         output_target_width=EDGE,
         output_target_height=EDGE,
     ),
+    "motion": node("ADE_LoadAnimateDiffModel", model_name="mm_sd_v15_v2.ckpt"),
+    "motions": node("ADE_ApplyAnimateDiffModelSimple", motion_model=["motion", 0]),
+    "windows": node("ADE_StandardStaticContextOptions", context_length=16, context_overlap=4),
+    "reader": node("CLIPLoader", clip_name="qwen3.5_2b_bf16.safetensors", type="stable_diffusion"),
+    "hooks": node("CreateHookLora", lora_name="shapes-outline", strength_model=1.0, strength_clip=0.5),
+    "keyframes": node("CreateHookKeyframe", strength_mult=0.5, start_percent=0.3),
     "remover": node("RemBGSession+", model="u2net", providers="CPU"),
     "latents": node("LatentUpscaleModelLoader", model_name="larger.safetensors"),
     "camera": node("WanCameraEmbedding", camera_pose="Static", width=EDGE, height=EDGE, length=81),
@@ -155,6 +162,23 @@ _INDEXED = (
 _STACKED = {"switch_1": "On", "lora_name_1": "a.safetensors", "model_weight_1": 1.0, "clip_weight_1": 1.0}
 _WHOLE = {"positive": "a", "negative": "", "ckpt_name": "shapes"}
 HINTS: Mapping[str, Mapping[str, Any]] = {
+    **{
+        f"ADE_{name}": {"model_name": "mm_sd_v15_v2.ckpt", "context_options": ["windows", 0]}
+        for name in ("AnimateDiffLoaderWithContext", "AnimateDiffLoaderGen1")
+    },
+    "ADE_AnimateDiffLoRALoader": {"name": "v2_lora_ZoomIn.ckpt", "strength": 0.5},
+    "ADE_MultivalDynamic": {"float_val": 1.2},
+    "ADE_MultivalDynamicFloatInput": {"float_val": giver("FLOAT")},
+    "ADE_LoadAnimateDiffModel": GIVERS["motion"]["inputs"],
+    "ADE_ApplyAnimateDiffModelSimple": {"motion_model": ["motion", 0]},
+    "ADE_ApplyAnimateDiffModel": {"motion_model": ["motion", 0]},
+    "ADE_UseEvolvedSampling": {"m_models": ["motions", 0], "context_options": ["windows", 0]},
+    **{
+        type: {"clip": ["reader", 0], "prompt": "a", "sampling_mode": "on", "sampling_mode.seed": 1, "max_length": 8}
+        for type in ("TextGenerate", "TextGenerateLTX2Prompt")
+    },
+    "QwenImageDiffsynthControlnet": {"mask": None},
+    "CreateHookKeyframesFromFloats": {"floats_strength": [1.0, 0.5]},
     "VAELoader": {"vae_name": "vae-ft.safetensors"},
     "Any Switch (rgthree)": {"any_01": giver("IMAGE")},
     "ImpactSwitch": {"select": 1, "input1": giver("IMAGE")},
@@ -279,8 +303,9 @@ HINTS: Mapping[str, Mapping[str, Any]] = {
     "IPAdapterUnifiedLoaderCommunity": {"preset": "Composition"},
     **{
         f"IPAdapter{name}": {"ipadapter": ["adapter", 0]}
-        for name in ("", "Advanced", "Apply", "Batch", "Tiled", "StyleComposition", "Encoder")
+        for name in ("", "Advanced", "Apply", "Batch", "Tiled", "Encoder")
     },
+    "IPAdapterStyleComposition": {"ipadapter": ["xladapter", 0]},
     "IPAdapterCombineEmbeds": {"embed1": ["encoded", 0]},
     "IPAdapterEmbeds": {"ipadapter": ["adapter", 0], "pos_embed": ["encoded", 0], "neg_embed": ["encoded", 1]},
     "ImageComposite+": {"destination": giver("IMAGE"), "source": giver("IMAGE"), "offset_x": 2, "x": giver("INT")},
@@ -495,6 +520,38 @@ BASES: Mapping[str, str] = {
     ),
     **dict.fromkeys(("TextEncodeQwenImage21", "QwenImage21Cache"), "qwen_image_2.1.safetensors"),
     **dict.fromkeys(("ApplyFluxControlNet", "ApplyAdvancedFluxControlNet", "XlabsSampler"), "flux1-dev.safetensors"),
+    **dict.fromkeys(
+        (
+            "IPAdapter",
+            "IPAdapterAdvanced",
+            "IPAdapterApply",
+            "IPAdapterBatch",
+            "IPAdapterCombineEmbeds",
+            "IPAdapterEmbeds",
+            "IPAdapterEncoder",
+            "IPAdapterModelLoader",
+            "IPAdapterTiled",
+            "IPAdapterUnifiedLoader",
+            "IPAdapterUnifiedLoaderCommunity",
+            "ADE_AnimateDiffLoaderGen1",
+            "ADE_AnimateDiffLoRALoader",
+            "ADE_AnimateDiffLoaderWithContext",
+            "ADE_AnimateDiffSamplingSettings",
+            "ADE_MultivalDynamic",
+            "ADE_MultivalDynamicFloatInput",
+            "ADE_AnimateDiffUniformContextOptions",
+            "ADE_ApplyAnimateDiffModel",
+            "ADE_ApplyAnimateDiffModelSimple",
+            "ADE_LoadAnimateDiffModel",
+            "ADE_LoopedUniformContextOptions",
+            "ADE_StandardStaticContextOptions",
+            "ADE_StandardUniformContextOptions",
+            "ADE_UseEvolvedSampling",
+        ),
+        "v1-5-pruned-emaonly.safetensors",
+    ),
+    "IPAdapterStyleComposition": "sd_xl_base_1.0.safetensors",
+    **dict.fromkeys(("LoadFluxIPAdapter", "ApplyFluxIPAdapter", "ApplyAdvancedFluxIPAdapter"), "flux1-dev.safetensors"),
     "FluxKVCache": "flux-2-klein-4b.safetensors",
 }
 """Checkpoints of other families than the packaged one's, for types that belong to one."""

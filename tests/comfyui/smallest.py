@@ -13,7 +13,7 @@ import PIL.Image
 from graphflow import Session, Settings
 from graphflow.converters.comfyui import catalogue, to_native, to_prompt
 from graphflow.converters.comfyui.building import Builder, Const, Fused, Ref, RefusedError, Source, Value
-from graphflow.converters.comfyui.native import apply
+from graphflow.converters.comfyui.native import translated
 from graphflow.converters.comfyui.pruning import link_of
 from graphflow.converters.comfyui.rules import RULES, Rule
 from graphflow.errors import GraphflowError
@@ -94,9 +94,7 @@ class _Dry:
         """Return what stands at the outputs; nothing where the rule refuses its inputs."""
         rule, source = RULES[comfy], Source("x", comfy, comfy, inputs)
         try:
-            if isinstance(rule, Rule):
-                return apply(rule, self.builder, source)
-            return rule.make(self.builder, source)
+            return translated(rule, self.builder, source)
         except (RefusedError, KeyError) as error:
             self.refusal = str(error)
             return []
@@ -132,6 +130,15 @@ def _read(prompt: Prompt, id: str, registry: Registry) -> list[str]:
 
 _LONGEST = 10
 _TAKERS: Mapping[str, tuple[str, str]] = {
+    "motion LoRAs": ("ADE_AnimateDiffLoaderGen1", "motion_lora"),
+    "scale of motion": ("ADE_AnimateDiffLoaderGen1", "scale_multival"),
+    "settings of sampling": ("ADE_AnimateDiffLoaderGen1", "sample_settings"),
+    "motion module": ("ADE_ApplyAnimateDiffModelSimple", "motion_model"),
+    "motion modules": ("ADE_UseEvolvedSampling", "m_models"),
+    "windows of frames": ("ADE_AnimateDiffLoaderGen1", "context_options"),
+    "hooks": ("ConditioningSetProperties", "hooks"),
+    "hook keyframes": ("SetHookKeyframes", "hook_kf"),
+    "text encoder with hooks": ("CLIPTextEncode", "clip"),
     "latent operation": ("LatentApplyOperation", "operation"),
     "encoded picture": ("unCLIPConditioning", "clip_vision_output"),
     "timesteps range": ("ConditioningSetProperties", "timesteps"),

@@ -171,6 +171,13 @@ def test_trailing_extras_are_ignored(type: str, widgets: list, wanted: dict) -> 
         ),
         ("ModelSamplingAuraFlow", [3.1], {"shift": 3.1}),
         ("ModelSamplingAuraFlow", [3.1, "flow"], {"shift": 3.1, "sampling": "flow"}),
+        ("ADE_StandardStaticContextOptions", [16, 4], {"context_length": 16, "context_overlap": 4}),
+        (
+            "ADE_StandardStaticContextOptions",
+            [16, 4, "pyramid", False],
+            {"context_length": 16, "context_overlap": 4, "fuse_method": "pyramid", "use_on_equal_length": False},
+        ),
+        ("easy forLoopStart", [3], {"total": 3}),
     ],
 )
 def test_one_type_occurs_with_several_lengths(type: str, widgets: list, wanted: dict) -> None:

@@ -90,6 +90,10 @@ def test_a_shell_with_the_engine_in_a_process(
     engine.cancel(job)
     engine.stop()
     assert list(Path("jobs", "files").iterdir()) == [Path(path).parents[1]]
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="has ended"):
+            engine.ask("jobs")
+    assert next(engine.events("another"))["state"] == "gone"
 
 
 async def ask(port: int, given: dict[str, object]) -> AsyncIterator[dict[str, Any]]:

@@ -127,6 +127,73 @@ def test_what_a_name_does_not_tell_its_links_and_its_publisher_do(tmp_path: Path
     assert result.values["model.model"].family == "z-image"
 
 
+ADAPTERS = {
+    "v1-5-pruned": {
+        "ip-adapter_sd15": "CLIP-ViT-H-14-laion2B-s32B-b79K",
+        "SD1.5/ip-adapter-full-face_sd15": "CLIP-ViT-H-14-laion2B-s32B-b79K",
+        "ip-adapter_sd15_vit-G": "CLIP-ViT-bigG-14-laion2B-39B-b160k",
+        "ip_plus_composition_sd15": "CLIP-ViT-H-14-laion2B-s32B-b79K",
+    },
+    "sd_xl_base_1.0": {
+        "ip-adapter_sdxl": "clip_vision_g",
+        "ip-adapter_sdxl_vit-h": "clip_vision_h",
+        "ip-adapter-plus-face_sdxl_vit-h": "sd1.5 ipadapter image encoder",
+    },
+    "flux1-dev": {"flux-ip-adapter": "clip-vit-large-patch14", "mine": "clip_vision_l"},
+}
+"""By a model: published IP-Adapters, and the image encoder that each reads."""
+
+
+@pytest.mark.parametrize("model", ADAPTERS)
+def test_ip_adapters_read_the_image_encoders_that_they_were_made_with(tmp_path: Path, model: str) -> None:
+    g = Workflow()
+    picture = g.add(nodes.solid_image, width=32, height=32)
+    checkpoint = g.add(nodes.load_checkpoint, model=model)
+    steered = checkpoint.model
+    for adapter, seeing in ADAPTERS[model].items():
+        encoder = g.add(nodes.load_image_encoder, image_encoder=seeing)
+        loaded = g.add(nodes.load_ip_adapter, ip_adapter=adapter)
+        steered = g.add(nodes.apply_ip_adapter, model=steered, ip_adapter=loaded, image_encoder=encoder, image=picture)
+    drawing(steered, checkpoint.text_encoder, checkpoint.vae, g)
+    assert "sample" in make_session(tmp_path).run(g, targets=["sample"]).ran
+
+
+def test_sdxl_reads_what_its_image_encoder_sees(tmp_path: Path) -> None:
+    g = Workflow()
+    checkpoint = g.add(nodes.load_checkpoint, model="sd_xl_base_1.0")
+    text = g.add(nodes.encode_prompt, text_encoder=checkpoint.text_encoder, text="a fox")
+    seeing = g.add(nodes.load_image_encoder, image_encoder="clip_vision_g")
+    picture = g.add(nodes.solid_image, width=32, height=32)
+    seen = g.add(nodes.add_image_prompt, conditioning=text, image_encoder=seeing, image=picture)
+    latent = g.add(nodes.empty_latent, width=64, height=64)
+    sampled = g.add(
+        nodes.sample, model=checkpoint.model, positive=seen, negative=text, latent=latent, seed=1, steps=1, id="sample"
+    )
+    g.add(nodes.save_latent, latent=sampled)
+    assert "sample" in make_session(tmp_path).run(g, targets=["sample"]).ran
+
+
+def test_faces_that_no_recogniser_here_reads_have_no_stand_in(tmp_path: Path) -> None:
+    g = Workflow()
+    g.add(nodes.load_ip_adapter, ip_adapter="ip-adapter-faceid-plusv2_sdxl", id="adapter")
+    with pytest.raises(WorkflowError, match="nothing can stand in for it"):
+        make_session(tmp_path).plan(g, targets=["adapter"])
+
+
+def test_nothing_stands_in_inside_a_model_that_is_there(tmp_path: Path) -> None:
+    g = Workflow()
+    picture = g.add(nodes.solid_image, width=64, height=64)
+    adapter = g.add(nodes.load_ip_adapter, ip_adapter="ip-adapter_sd15")
+    encoder = g.add(nodes.load_image_encoder, image_encoder="clip_vision_h")
+    checkpoint = g.add(nodes.load_checkpoint, model="shapes")
+    steered = g.add(
+        nodes.apply_ip_adapter, model=checkpoint.model, ip_adapter=adapter, image_encoder=encoder, image=picture
+    )
+    drawing(steered, checkpoint.text_encoder, checkpoint.vae, g)
+    with pytest.raises(WorkflowError, match="would work inside a model that is there"):
+        make_session(tmp_path).plan(g)
+
+
 def test_an_upscaler(tmp_path: Path) -> None:
     g = Workflow()
     small = g.add(nodes.solid_image, width=20, height=12)

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graphflow.execution.environment import Environment
-from graphflow.execution.lanes import make_lanes
 from graphflow.execution.task import Item, Literal, Ref, Series, Task, TaskFile
 from graphflow.execution.worker import Computed, Effect, Worker
 from graphflow.planning.steps import output_key
@@ -63,7 +62,6 @@ def elsewhere(folder: Path) -> tuple[Worker, Store]:
         out=folder / "out",
         scratch=folder / "scratch",
         runtime=Runtime(models=NoModels()),  # type: ignore[arg-type]
-        lanes=make_lanes(1),
     )
 
     def fetch(address: str) -> Any:

@@ -36,10 +36,14 @@ from graphflow.document.document import Document, parse
 from graphflow.errors import GraphflowError
 from graphflow.families.flow.saving import original_tensors
 from graphflow.families.flux.family import FAMILY as FLUX
+from graphflow.families.flux.steering import flux_control_net
+from graphflow.families.qwen_image.blockwise import BlockwiseNetwork
+from graphflow.families.qwen_image.fun import FunNetwork
 from graphflow.modelfiles.description import Part
 from graphflow.session import Session
 from tests.families.controls import seeded
 from tests.families.flow_scripts import run_script, script_bound, scripts_of_the_lab
+from tests.families.ip_adapters import as_xlabs_published, vision
 from tests.families.lab import WIDTHS, lab
 from tests.families.recorded_flows import cases, make_session, write_models, write_t5_tokenizer
 from tests.fresh import Fresh
@@ -277,7 +281,7 @@ def test_a_folder_of_flux_is_a_short_script_with_its_pipeline(
 
 
 def controls_of(family: str, config: dict[str, Any]) -> dict[str, Any]:
-    """Return ControlNets of random weights for a transformer, by name."""
+    """Return ControlNets of random weights for a transformer, by name; "hole" in it is one that fills in what is masked."""
     few = {"num_layers": 1}
     if family == "flux":
         kept = (
@@ -292,57 +296,118 @@ def controls_of(family: str, config: dict[str, Any]) -> dict[str, Any]:
         return {
             "union": FluxControlNetModel(**told, num_mode=7),
             "xlabs": FluxControlNetModel(**{**told, "num_single_layers": 0, **pixels}),
+            "hole": flux_control_net(**told, extra_condition_channels=4),
         }
     if family == "sd3":
         told = {name: config[name] for name in config if name not in ("qk_norm", "out_channels", "num_layers")}
-        return {"sd3": SD3ControlNetModel(**told, **few, force_zeros_for_pooled_projection=True)}
-    if family == "qwen_image":
+        told |= {**few, "force_zeros_for_pooled_projection": True}
+        return {"sd3": SD3ControlNetModel(**told), "hole": SD3ControlNetModel(**told, extra_conditioning_channels=1)}
+    if family.startswith("qwen"):
+        heads, dim = config["num_attention_heads"], config["attention_head_dim"]
+        if family == "qwen_blockwise":
+            return {"hole": BlockwiseNetwork(68, heads * dim, config["num_layers"])}
+        if family == "qwen_fun":
+            return {"fun": FunNetwork(132, heads, dim, places=[0])}
         kept = ("attention_head_dim", "num_attention_heads", "joint_attention_dim", "axes_dims_rope")
-        return {"qwen": QwenImageControlNetModel(**{name: config[name] for name in kept}, **few)}
+        told = {name: config[name] for name in kept} | few
+        return {
+            "qwen": QwenImageControlNetModel(**told),
+            "hole": QwenImageControlNetModel(**told, extra_condition_channels=4),
+        }
     kept = ("dim", "n_heads", "n_kv_heads", "n_refiner_layers")
     told = {name: config[name] for name in kept if name in config}
     refined = {"add_control_noise_refiner": "control_noise_refiner", "control_refiner_layers_places": [0, 1]}
     return {"fun": ZImageControlNetModel(**told, **refined, control_layers_places=[0], control_in_dim=33)}
 
 
-@pytest.mark.parametrize("family", ["flux", "sd3", "qwen_image", "z_image"])
+PATCHES = ("qwen_blockwise", "qwen_fun", "z_image")
+"""Families of ControlNets that steer a model whatever it is told."""
+REFERENCES = {"flux": "index", "qwen_image": "index"}
+"""Families whose models look at pictures meanwhile, and how they tell them apart."""
+
+
+@pytest.mark.parametrize("nets", ["flux", "sd3", "qwen_image", "qwen_blockwise", "qwen_fun", "z_image"])
 def test_controlnets_steer_in_scripts_as_in_the_engine(
-    family: str, fresh: Fresh, session: Session, models: Path, tmp_path: Path
+    nets: str, fresh: Fresh, session: Session, models: Path, tmp_path: Path
 ) -> None:
+    family = "qwen_image" if nets.startswith("qwen") else nets
     write_models(cases(family)["pipeline/txt2img"]["prompt"], models)
     loaders = loaders_of(family)
     described = session.library.describe(TRANSFORMERS.get(family, f"{family}_tiny"), "diffusion_model").parts[
         "transformer"
     ]
-    PIL.Image.radial_gradient("L").resize((48, 64)).convert("RGB").save(tmp_path / "hint.png")
+    picture = PIL.Image.radial_gradient("L").resize((48, 64)).convert("RGB")
+    picture.putalpha(picture.getchannel(0).point(lambda value: 255 * (value < 150)))
+    picture.save(tmp_path / "hint.png")
     document = workflow(loaders, "model", "encoders", "vae", schedule="simple", guidance_scale=1.5)
     nodes = document.to_json()["nodes"]
     nodes["hint"] = {"type": "load_image", "params": {"file": "hint.png"}}
-    before: dict[str, str] = {"positive": "positive", "negative": "negative"}
-    for name, net in controls_of(family, dict(described.config)).items():
-        folder = models / ("model_patches" if family == "z_image" else "controlnet")
+    before: dict[str, str] = {"model": "model"} if nets in PATCHES else {"positive": "positive", "negative": "negative"}
+    if nets in REFERENCES:
+        nodes["seen"] = {"type": "encode_image", "links": {"vae": "vae", "images": "hint"}}
+        links = {"conditioning": "positive", "latent": "seen"}
+        nodes["look"] = {"type": "add_reference_latent", "links": links}
+        method = {"method": REFERENCES[nets]}
+        nodes["way"] = {"type": "set_reference_method", "params": method, "links": {"conditioning": "look"}}
+        before["positive"] = "way"
+    for name, net in controls_of(nets, dict(described.config)).items():
+        folder = models / ("model_patches" if nets in PATCHES else "controlnet")
         folder.mkdir(exist_ok=True)
-        save_file(
-            {key: value.contiguous() for key, value in seeded(net, 9).state_dict().items()},
-            folder / f"{family}_{name}.safetensors",
-        )
-        loads = "load_control_patch" if family == "z_image" else "load_control_net"
-        nodes[name] = {"type": loads, "params": {"control_net": f"{family}_{name}"}}
+        weights = {key: value.contiguous() for key, value in seeded(net, 9).state_dict().items()}
+        save_file(weights, folder / f"{nets}_{name}.safetensors")
+        if nets == "qwen_fun":
+            (folder / f"{nets}_{name}.json").write_text(json.dumps({"controlnet": {"places": [0]}}), "utf-8")
+        loads = "load_control_patch" if nets in PATCHES else "load_control_net"
+        nodes[name] = {"type": loads, "params": {"control_net": f"{nets}_{name}"}}
         given = {"control_net": "kind" if name == "union" else name, "image": "hint", "vae": "vae"}
         if name == "union":
             links = {"control_net": "union"}
             nodes["kind"] = {"type": "set_union_control_type", "params": {"type": "depth"}, "links": links}
-        if family == "z_image":
-            links = {"model": "model", **given}
-            nodes["patched"] = {"type": "apply_control_patch", "params": {"strength": 0.8}, "links": links}
-            before = {"model": "patched"}
-            continue
-        links, told = {**before, **given}, {"strength": 0.8, "end": 0.7}
-        nodes[f"apply_{name}"] = {"type": "apply_control_net", "params": told, "links": links}
-        before = {side: f"apply_{name}.{side}" for side in before}
+        if name in ("hole", "fun"):
+            given["mask"] = "hint.mask"
+        if name == "fun":
+            given["inpaint_image"] = "hint"
+        links, told = {**before, **given}, {"strength": 0.8}
+        kind = "apply_control_patch" if nets in PATCHES else "apply_control_net"
+        nodes[f"apply_{name}"] = {
+            "type": kind,
+            "params": told if nets in PATCHES else {**told, "end": 0.7},
+            "links": links,
+        }
+        before = {side: f"apply_{name}" if nets in PATCHES else f"apply_{name}.{side}" for side in before}
     nodes["sample"]["links"] |= before
     steered = parse({**document.to_json(), "nodes": nodes})
     code = export(steered, session=session, folder=tmp_path).code
     assert differing(code, session, steered, fresh, tmp_path) <= 1
     plain = session.run(document).outputs["images"].pixels
     assert (session.run(steered, folder=tmp_path).outputs["images"].pixels - plain).abs().max() > 0.02
+
+
+def test_pictures_prompt_flux_in_scripts_as_in_the_engine(
+    fresh: Fresh, session: Session, models: Path, tmp_path: Path
+) -> None:
+    write_models(cases("flux")["pipeline/txt2img"]["prompt"], models)
+    config = session.library.describe("flux_dev_tiny", "diffusion_model").parts["transformer"].config
+    inner = config["num_attention_heads"] * config["attention_head_dim"]
+    vision().save_pretrained(models / "clip_vision" / "eye")
+    (models / "ipadapter").mkdir()
+    for name, seed in (("one", 3), ("other", 50)):
+        weights = as_xlabs_published(config["joint_attention_dim"], inner, config["num_layers"], seed=seed)
+        save_file(weights, models / "ipadapter" / f"{name}.safetensors")
+    PIL.Image.radial_gradient("L").resize((48, 64)).convert("RGB").save(tmp_path / "seen.png")
+    document = workflow(loaders_of("flux"), "model", "encoders", "vae", schedule="simple", guidance_scale=1.5)
+    nodes = document.to_json()["nodes"]
+    nodes["seen"] = {"type": "load_image", "params": {"file": "seen.png"}}
+    nodes["eye"] = {"type": "load_image_encoder", "params": {"image_encoder": "eye"}}
+    model = "model"
+    for name, told in (("one", {"strength": 0.7}), ("other", {"strength": 0.4, "end": 0.6})):
+        nodes[name] = {"type": "load_ip_adapter", "params": {"ip_adapter": name}}
+        links = {"model": model, "ip_adapter": name, "image_encoder": "eye", "image": "seen"}
+        model = f"seeing_{name}"
+        nodes[model] = {"type": "apply_ip_adapter", "params": told, "links": links}
+    nodes["sample"]["links"]["model"] = model
+    seeing = parse({**document.to_json(), "nodes": nodes})
+    code = export(seeing, session=session, folder=tmp_path).code
+    assert differing(code, session, seeing, fresh, tmp_path) <= 1
+    plain = session.run(document).outputs["images"].pixels
+    assert (session.run(seeing, folder=tmp_path).outputs["images"].pixels - plain).abs().max() > 0.02

@@ -11,6 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from graphflow import Workflow, nodes
+from graphflow.cli.quantising import write_quantised
 from graphflow.converters.diffusers_script import export
 from graphflow.document.document import Document
 from graphflow.session import Session
@@ -25,9 +27,12 @@ LOADED: dict[str, tuple[str, str, str, str]] = {
     "klein": ("flux2", "flux-2-klein-4b", "qwen_3_4b", "flux2-vae"),
     "qwen21": ("qwen_image_21", "qwen_image_2.1_bf16", "qwen3vl_8b", "qwen_image_2.1_vae"),
     "lumina2": ("lumina2", "lumina_2_model_bf16", "gemma_2_2b_fp16", "ae"),
+    "chroma": ("chroma", "Chroma1-HD-bf16", "t5xxl_fp16", "ae"),
     "layered": ("qwen_image", "qwen_image_layered_bf16", "qwen_2.5_vl_7b", "qwen_image_layered_vae"),
 }
 """Family, and published names of a model, its text encoder and its autoencoder."""
+QUANTISED = {"model": "gguf:Q8_0", "encoder": "gguf:Q4_0"}
+"""What the files of one workflow are written as, by node."""
 SHOWN: Nodes = {
     "picture": ("load_image", {"file": "picture.png"}, {}),
     "small": ("resize", {**EDGES, "method": "area"}, {"images": "picture"}),
@@ -108,12 +113,23 @@ def session_on(folder: Path, *, stand_in: bool) -> Session:
     return Session(settings)
 
 
-@pytest.mark.parametrize("name", WORKFLOWS)
-def test_a_script_draws_what_the_engine_draws(name: str, fresh: Fresh, tmp_path: Path) -> None:
+def quantised(document: Document, folder: Path, targets: dict[str, str]) -> Document:
+    """A workflow with quantised files in place of those that some of its nodes load."""
+    data = document.model_dump()
+    with session_on(folder, stand_in=False) as session:
+        for node, target in targets.items():
+            params = data["nodes"][node]["params"]
+            params["model"] = write_quantised(session, params["model"], target, None, evaluate=False)[0].name
+    return Document.model_validate(data)
+
+
+@pytest.mark.parametrize(("name", "targets"), [*((name, {}) for name in WORKFLOWS), ("chroma", QUANTISED)])
+def test_a_script_draws_what_the_engine_draws(name: str, targets: dict[str, str], fresh: Fresh, tmp_path: Path) -> None:
     document = drawing(name)
     make_picture(tmp_path / "picture.png")
     with session_on(tmp_path, stand_in=True) as session:
         write_stand_ins(session, document, tmp_path / "models", tmp_path)
+    document = quantised(document, tmp_path, targets)
     with session_on(tmp_path, stand_in=False) as session:
         script = tmp_path / "script.py"
         script.write_text(export(document, session=session, folder=tmp_path).code, "utf-8")
@@ -165,3 +181,20 @@ def test_a_text_encoder_that_brings_its_tokenizer_along_is_no_quantised_one(tmp_
         code = export(document, session=session).code
     assert "load_pieces_inside(TOKENIZER)" in code
     assert f'TOKENIZER = "{path}"' in code
+
+
+def test_a_lora_on_a_checkpoint_that_is_not_there_is_written(tmp_path: Path) -> None:
+    g = Workflow()
+    loaded = g.add(nodes.load_checkpoint, model="flux1-dev.safetensors")
+    changed = g.add(nodes.apply_lora, model=loaded.model, lora="style", strength=0.7)
+    told = g.add(nodes.encode_prompt, text_encoder=loaded.text_encoder, text="a fox")
+    latent = g.add(nodes.empty_latent, width=64, height=64, channels=16)
+    sampled = g.add(nodes.sample, model=changed.model, positive=told, latent=latent, steps=2)
+    g.add(nodes.save_image, images=g.add(nodes.vae_decode, vae=loaded.vae, latent=sampled))
+    document = g.to_document()
+    with session_on(tmp_path, stand_in=True) as session:
+        write_stand_ins(session, document, tmp_path / "models")
+    with session_on(tmp_path, stand_in=True) as session:
+        code = export(document, session=session).code
+    assert "add_lora(pipe.transformer, LORA, LORA_TRANSFORMER_LAYERS, " in code
+    assert "transformer_blocks" in code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor
 from graphflow import nodes
 from graphflow.loading.manager import ModelManager
 from graphflow.values import Image, Model
+from tests.families.controls import random
 from tests.models.tiny_manager import make_manager
 
 Weights = Mapping[str, Mapping[str, Tensor]]
@@ -70,6 +72,16 @@ def weights(unet: Any, kind: str, image_width: int, seed: int = 11) -> Weights:
                 f"{block}.1.3.weight": noise(hidden, 4 * hidden),
             }
     return {"image_proj": projection, "ip_adapter": attention}
+
+
+def as_xlabs_published(text: int = 24, inner: int = 64, blocks: int = 2, *, seed: int = 3) -> dict[str, Tensor]:
+    """Random weights of a FLUX.1 IP-Adapter for a transformer of these widths."""
+    projection = {"proj.weight": (4 * text, 24), "proj.bias": (4 * text,), "norm.weight": (text,), "norm.bias": (text,)}
+    sizes = {f"ip_adapter_proj_model.{name}": size for name, size in projection.items()}
+    for block, letter in product(range(blocks), "kv"):
+        layer = f"double_blocks.{block}.processor.ip_adapter_double_stream_{letter}_proj"
+        sizes |= {f"{layer}.weight": (inner, text), f"{layer}.bias": (inner,)}
+    return {name: random(*size, seed=seed + number) * 0.3 for number, (name, size) in enumerate(sizes.items())}
 
 
 def vision() -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +16,16 @@ from graphflow.errors import GraphflowError
 from graphflow.loading.manager import ModelManager
 from graphflow.values import Conditioning, ConditioningEntry, Image, Mask, Model
 from tests.families.controls import random, seeded
-from tests.families.ip_adapters import WIDTH, Weights, applied, manager_with, pictures, vision, weights
+from tests.families.ip_adapters import (
+    WIDTH,
+    Weights,
+    applied,
+    as_xlabs_published,
+    manager_with,
+    pictures,
+    vision,
+    weights,
+)
 from tests.families.plain_diffusers import ddim, latents, scheduler, tokenizers
 from tests.models.tiny import make_tiny_sdxl, sd_parts, sdxl_parts
 from tests.models.tiny_manager import SD, SDXL, error, model, running, text_encoder
@@ -252,16 +260,6 @@ def flux() -> Any:
     )
 
 
-def as_xlabs_published(seed: int) -> dict[str, Tensor]:
-    """Random weights of a FLUX.1 IP-Adapter."""
-    projection = {"proj.weight": (96, 24), "proj.bias": (96,), "norm.weight": (24,), "norm.bias": (24,)}
-    sizes = {f"ip_adapter_proj_model.{name}": size for name, size in projection.items()}
-    for block, letter in product((0, 1), "kv"):
-        layer = f"double_blocks.{block}.processor.ip_adapter_double_stream_{letter}_proj"
-        sizes |= {f"{layer}.weight": (64, 24), f"{layer}.bias": (64,)}
-    return {name: random(*size, seed=seed + number) * 0.3 for number, (name, size) in enumerate(sizes.items())}
-
-
 def as_diffusers_reads(weights: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
     """As `load_ip_adapter` of Diffusers' pipeline names them."""
     found: dict[str, dict[str, Tensor]] = {"image_proj": {}, "ip_adapter": {}}
@@ -280,7 +278,7 @@ def as_diffusers_reads(weights: dict[str, Tensor]) -> dict[str, dict[str, Tensor
 def test_flux_attends_to_pictures_as_in_diffusers(tmp_path: Path) -> None:
     from diffusers import FluxPipeline
 
-    published = {name: as_xlabs_published(seed) for name, seed in (("one", 3), ("other", 50))}
+    published = {name: as_xlabs_published(seed=seed) for name, seed in (("one", 3), ("other", 50))}
     manager = manager_with(tmp_path)
     (tmp_path / "ipadapter").mkdir()
     for name, weights_of in published.items():

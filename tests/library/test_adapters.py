@@ -144,6 +144,18 @@ T2I = {
 }
 
 
+MOTION = {
+    f"down_blocks.{level}.motion_modules.0.temporal_transformer.norm.weight": (width,)
+    for level, width in enumerate((320, 640, 1280, 1280))
+} | {
+    "down_blocks.0.motion_modules.0.temporal_transformer.transformer_blocks.0.attention_blocks.0.pos_encoder.pe": (
+        1,
+        32,
+        320,
+    )
+}
+
+
 @pytest.mark.parametrize(
     ("shapes", "kind", "family"),
     [
@@ -155,7 +167,7 @@ T2I = {
         ({"conv_first.weight": (64, 3, 3, 3), "body.0.rdb1.conv1.weight": (32, 64, 3, 3)}, "upscale_model", None),
         ({"model.0.weight": (64, 3, 3, 3), "model.1.sub.0.RDB1.conv1.0.weight": (32, 64, 3, 3)}, "upscale_model", None),
         ({"style_embedding": (1, 8, 1024), "ln_pre.weight": (1024,)}, "style_model", None),
-        ({"down_blocks.0.motion_modules.0.proj_in.weight": (320, 320)}, "motion_module", None),
+        (MOTION, "motion_module", "sd"),
         ({"1.weight": (64, 4, 3, 3), "3.conv.0.weight": (64, 64, 3, 3)}, "vae", None),
     ],
 )

@@ -102,7 +102,7 @@ def test_a_family_without_components_says_what_to_do_instead() -> None:
 
 def test_settings_decide_device_and_dtype() -> None:
     manager = make_manager()
-    chosen = ModelManager.from_settings(manager.library, Settings(device="cpu", dtype="bfloat16"))
+    chosen = ModelManager.for_devices(manager.library, Settings(device="cpu", dtype="bfloat16"))[0]
     with running(chosen), model(chosen, SD).use() as loaded:
         assert loaded.dtype == torch.bfloat16
         assert loaded.module.conv_in.weight.dtype == torch.bfloat16

@@ -10,7 +10,7 @@ import diffusers
 import pytest
 import torch
 import transformers
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from graphflow.errors import ModelFormatError
@@ -19,6 +19,7 @@ from graphflow.loading.mapped import MappedTensors
 from graphflow.modelfiles.quantised.summary import groups_of
 from graphflow.modelfiles.shards import read_weights
 from tests.closeness import assert_close
+from tests.export.pieces import piece
 from tests.loading.nunchaku import Layers
 
 WIDTH, WIDE = 128, 512
@@ -183,7 +184,7 @@ MODELS = {
 
 
 @pytest.mark.parametrize("kind", MODELS)
-def test_every_tensor_of_the_class_is_the_one_that_was_packed(kind: str, tmp_path: Path) -> None:
+def test_every_tensor_of_the_class_is_the_one_that_was_packed_in_scripts_too(kind: str, tmp_path: Path) -> None:
     make, class_name, fp4 = MODELS[kind]
     path = tmp_path / "svdq.safetensors"
     expected = written(make, path, fp4=fp4)
@@ -193,8 +194,12 @@ def test_every_tensor_of_the_class_is_the_one_that_was_packed(kind: str, tmp_pat
     untold: list[str] = []
     tensors.tell_unused(untold.append)
     assert untold == []
+    scripts = load_file(piece("plain_nunchaku")(path))
+    scripts["encoder.embed_tokens.weight"] = scripts.pop("shared.weight", ONE)
+    assert set(scripts) >= set(expected)
     for name, tensor in expected.items():
         assert_close(tensors.read(name).float(), tensor.float())
+        assert_close(scripts[name].float(), tensor.float())
 
 
 ONE = torch.ones(1)

@@ -14,9 +14,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from graphflow.errors import ModelFormatError
+from graphflow.loading.codes.ggml import DECODERS
 from graphflow.loading.mapped import MappedFiles
 from graphflow.loading.quantised import packed
-from graphflow.loading.quantised.gguf_blocks import DECODERS, by_package
+from graphflow.loading.quantised.gguf import by_package
 from graphflow.loading.quantised.packed import PackedWeight, hold
 from graphflow.modelfiles.gguf import BLOCKS
 from graphflow.modelfiles.header import TensorInfo
@@ -163,6 +164,19 @@ def test_bytes_are_seen_as_the_floats_that_a_marker_says(tmp_path: Path) -> None
     stored = load_file(tmp_path / "fp8_e5m2_scaled.safetensors")[NAME]
     path = edited("fp8_e5m2_scaled", tmp_path, {NAME: stored.view(torch.uint8)}, _header("fp8_e5m2_scaled", tmp_path))
     assert torch.equal(dense(path), whole)
+
+
+@pytest.mark.parametrize("scale", [(), (24,), (24, 1), (24, 1, 1, 1)])
+@pytest.mark.parametrize(("dtype", "kind"), [(E4M3, "float8_e4m3fn"), (torch.int8, "int8_tensorwise")])
+def test_convolutions_have_a_scale_for_all_or_for_rows(
+    dtype: torch.dtype, kind: str, scale: tuple[int, ...], tmp_path: Path
+) -> None:
+    codes = torch.randint(-100, 100, (24, 16, 3, 3), generator=torch.Generator().manual_seed(1)).to(dtype)
+    numbers = torch.rand(scale, generator=torch.Generator().manual_seed(2))
+    tensors = {"blocks.0.weight": codes, "blocks.0.weight_scale": numbers, "blocks.0.comfy_quant": marker(format=kind)}
+    save_file(tensors, tmp_path / "model.safetensors")
+    found = dense(tmp_path / "model.safetensors")
+    assert torch.equal(found, codes.float() * (numbers.reshape(-1, 1, 1, 1) if scale else numbers))
 
 
 def test_tiles_of_svdquant_are_its_plain_order(tmp_path: Path) -> None:

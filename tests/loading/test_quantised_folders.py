@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from graphflow.errors import ModelFormatError
+from graphflow.library.folder import describe_folder
 from graphflow.loading.mapped import MappedFiles
 from graphflow.loading.quantised.packed import PackedWeight
 from graphflow.modelfiles.formats import read_header
@@ -90,6 +92,11 @@ STRANGE = {
     "codes of another type": ("quanto-int8", "a.bias", None, {"weights_dtype": "float8"}, "of int8, .* says float8"),
     "codes of another type than transformers says": (
         "quanto-int4", "a.bias", None, {"weights_dtype": None, "weights": "int2"}, "of int4, .* says int2"),
+    "codes of another type than a map says": (
+        "quanto-int4", "a.bias", None, {"layers": {"a": "int2"}}, "of int4, the folder says int2"),
+    "a layer that a map does not name": ("quanto-int8", "a.bias", None, {"layers": {}}, "a is quantised, and the folder does not"),
+    "a layer that a map alone has": (
+        "quanto-int8", "a.bias", None, {"layers": {"a": "int8", "b": "int8"}}, "marks a layer b that is not there"),
     "groups that are missing": ("quanto-int4", "a.weight._scale", torch.ones(9, 1), {}, "no 9 groups"),
 }  # fmt: skip
 
@@ -99,6 +106,18 @@ def test_what_is_not_known_is_refused_by_name(case: str, tmp_path: Path) -> None
     kind, name, tensor, config, problem = STRANGE[case]
     with pytest.raises(ModelFormatError, match=problem):
         changed(kind, tmp_path, name, tensor, config)
+
+
+def test_what_optimum_quanto_says_of_its_layers_is_heard(tmp_path: Path) -> None:
+    (tmp_path / "diffusion_pytorch_model.safetensors").write_bytes(LAYERS["quanto-int4"].file)
+    (tmp_path / "config.json").write_text('{"_class_name": "FluxTransformer2DModel"}', "utf-8")
+    said = {"a": {"weights": "qint4", "activations": "none"}, "norm": {"weights": "none", "activations": "qint8"}}
+    (tmp_path / "quanto_qmap.json").write_text(json.dumps(said), "utf-8")
+    assert set(describe_folder("quanto", tmp_path).bytes_by_dtype) == {"quanto_int4", "F32"}
+    said["a"]["weights"] = "qfloat8_e4m3fn"
+    (tmp_path / "quanto_qmap.json").write_text(json.dumps(said), "utf-8")
+    with pytest.raises(ModelFormatError, match="of int4, the folder says float8"):
+        describe_folder("quanto", tmp_path)
 
 
 def test_a_table_that_holds_no_number_is_refused(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from torch import nn
 
 from graphflow.document.document import Document
 from graphflow.families.flow.saving import original_tensors
+from graphflow.library.hub import parse_hub_id
 from graphflow.loading.modules import build
 from graphflow.loading.random_weights import RandomTensors, draw
 from graphflow.modelfiles.description import DENOISERS, Config, Description, Kind, Part
@@ -23,6 +24,7 @@ from graphflow.modelfiles.stand_in import SPECIAL
 from graphflow.session import Session
 
 FOLDERS: Mapping[Kind, str] = {
+    "controlnet": "controlnet",
     "diffusion_model": "diffusion_models",
     "lora": "loras",
     "text_encoder": "text_encoders",
@@ -68,7 +70,7 @@ def write_stand_ins(session: Session, document: Document, folder: Path, inputs: 
                 found.append(session.library.describe(need.name, need.kind))  # type: ignore[arg-type]
     networks = [part for one in found for name, part in one.parts.items() if name in DENOISERS]
     for one in found:
-        if one.kind not in FOLDERS or one.name.endswith((".gguf", ".sft", ".ckpt")):
+        if one.kind not in FOLDERS or one.name.endswith((".gguf", ".sft", ".ckpt")) or parse_hub_id(one.name):
             continue
         path = folder / FOLDERS[one.kind] / f"{one.name.removesuffix('.safetensors')}.safetensors"
         path.parent.mkdir(parents=True, exist_ok=True)

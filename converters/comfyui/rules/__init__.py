@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from . import (
     adapters,
+    animatediff,
     backgrounds,
     bundles,
     conditioning,
@@ -18,6 +19,7 @@ from . import (
     efficiency,
     essentials,
     families,
+    hooks,
     images,
     impact,
     impact_values,
@@ -42,6 +44,7 @@ from . import (
     video,
     video_families,
     was,
+    writing,
     xlabs,
 )
 from .rule import AnyRule, Made, Rule
@@ -56,6 +59,7 @@ _TOPICS = (
     masks,
     control,
     adapters,
+    animatediff,
     values,
     families,
     video,
@@ -65,6 +69,8 @@ _TOPICS = (
     pack_values,
     pack_prompts,
     custom,
+    hooks,
+    writing,
     xlabs,
     segs,
     detailers,

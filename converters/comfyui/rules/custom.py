@@ -6,11 +6,14 @@ from typing import Any
 
 from ..building import Builder, Fused, RefusedError, Source, Value
 from .common import BOUNDS, IMAGE_METHOD, PREFIX
+from .hooks import WEIGHTS, hooked
 from .rule import AnyRule, Made, Make, Rule
 
 _WAS = "was-node-suite-comfyui"
 _KJ = "ComfyUI-KJNodes"
-_PROPERTIES = ("set_conditioning_strength", "set_conditioning_mask", "set_conditioning_range", "combine_conditioning")
+_PROPERTIES = (
+    "set_conditioning_strength", "set_conditioning_mask", "set_conditioning_range", "combine_conditioning", *WEIGHTS,
+)  # fmt: skip
 _EVERY_STEP = "every step is computed: the steps that the node leaves out to save time are not left out"
 
 
@@ -23,8 +26,6 @@ def _timesteps(builder: Builder, source: Source) -> list[Value]:
 
 def _with_properties(builder: Builder, source: Source, side: str, suffix: str) -> Value:
     """Give one conditioning its strength, mask and range."""
-    if source.get("hooks") is not None:
-        raise RefusedError("its hooks have no native counterpart")
     told, strength, mask = source.get(side), source.get("strength", 1.0), source.get("mask")
     if mask is not None:
         bounds = BOUNDS.get(source.text("set_cond_area", "default"), False)
@@ -38,20 +39,21 @@ def _with_properties(builder: Builder, source: Source, side: str, suffix: str) -
     if steps is not None:
         inputs = {"conditioning": told, **steps.parts}
         told = builder.add(source, "set_conditioning_range", inputs, suffix=f"{suffix}range", ids=steps.ids)
-    return told
+    return hooked(builder, source, told, suffix)
 
 
 def _default_combined(*sides: tuple[str, str]) -> Make:
     """Return a function for nodes that add a conditioning which acts where no other one does."""
 
     def make(builder: Builder, source: Source) -> list[Value]:
-        if source.get("hooks") is not None:
-            raise RefusedError("its hooks have no native counterpart")
         return [
             builder.add(
                 source,
                 "add_default_conditioning",
-                {"conditioning": source.get(side), "default": source.get(default)},
+                {
+                    "conditioning": source.get(side),
+                    "default": hooked(builder, source, source.get(default), side if number else ""),
+                },
                 suffix=side if number else "",
             )
             for number, (side, default) in enumerate(sides)
@@ -211,9 +213,9 @@ def _cached(type: str, pack: str = "") -> Made:
 RULES: tuple[AnyRule, ...] = (
     Made("ConditioningTimestepsRange", (), _timesteps, says="part of set_conditioning_range"),
     Made("CLIPTextEncodeControlnet", ("encode_prompt", "set_control_prompt"), _control_prompt, says="encode_prompt and set_control_prompt"),
-    Made("ConditioningSetDefaultCombine", ("add_default_conditioning",), _default_combined(("cond", "cond_DEFAULT")),
+    Made("ConditioningSetDefaultCombine", ("add_default_conditioning", *WEIGHTS), _default_combined(("cond", "cond_DEFAULT")),
          says="`add_default_conditioning`", back=Rule("ConditioningSetDefaultCombine", "add_default_conditioning", "cond:conditioning cond_DEFAULT:default")),
-    Made("PairConditioningSetDefaultCombine", ("add_default_conditioning",),
+    Made("PairConditioningSetDefaultCombine", ("add_default_conditioning", *WEIGHTS),
          _default_combined(("positive", "positive_DEFAULT"), ("negative", "negative_DEFAULT")), says="one add_default_conditioning for each side"),
     Made("ConditioningSetProperties", _PROPERTIES, _properties(("cond_NEW", "")), says="set_conditioning_mask or _strength, and _range"),
     Made("ConditioningSetPropertiesAndCombine", _PROPERTIES, _properties(("cond_NEW", "cond")), says="the same, and combine_conditioning"),

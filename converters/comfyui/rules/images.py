@@ -243,7 +243,8 @@ def _resize_kj(builder: Builder, source: Source) -> list[Value]:
     method = source.text("upscale_method", "nearest-exact")
     told: dict[str, Any] = {"method": IMAGE_METHOD.get(method, method)}
     multiple = max(1, int(source.number("divisible_by", 2)))
-    told |= wanted_edges(builder, source, image, *edges, "stretch" if padded else ways[keep], multiple)
+    width, height = edges
+    told |= wanted_edges(builder, source, image, width, height, "stretch" if padded else ways[keep], multiple)
     source.used |= {"device", "pad_color"}
     if source.text("crop_position", "center") != "center" and (padded or keep == "crop"):
         source.remark("it is cut, or padded, on both sides alike, whatever its crop_position says")

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from ..loops import LOOPS
+
 
 @dataclass(frozen=True, slots=True)
 class Need:
@@ -42,7 +44,6 @@ _FAMILIES: Mapping[str, str] = {
     "Marigold 2": "ConditioningLoader MarigoldV2PostProcess",
     "the PiD upscaler": "PiDConditioning",
     "SeedVR2": "SeedVR2Conditioning SeedVR2Preprocess SeedVR2PostProcessing",
-    "Stable Video Diffusion (run_pipeline runs it whole)": "ImageOnlyCheckpointSave",
     "Wan's later variants (InfiniteTalk, SCAIL, Animate 2, Dancer, Move, Bernini)":
         "WanInfiniteTalkToVideo WanSCAILToVideo WanAnimate2ToVideo WanAnimate2Cache WanDancerVideo"
         " WanDancerEncodeAudio WanDancerPadKeyframesList WanMoveTrackToVideo WanMoveConcatTrack BerniniConditioning",
@@ -61,14 +62,11 @@ _FAMILIES: Mapping[str, str] = {
     "shapes of voxels and meshes, which only models make that no package with a free licence has":
         "VoxelToMesh VoxelToMeshBasic SaveGLB Save3DAdvanced",
     "a view of a shape, which ComfyUI's window draws": "Preview3D Preview3DAnimation Preview3DAdvanced Load3D Load3DAnimation",
-    "a language model that writes the text": "TextGenerate TextGenerateLTX2Prompt",
 }  # fmt: skip
 
 _NODES: Mapping[str, str] = {
-    "LoRAs that act for some prompts or steps only (hooks)":
-        "CreateHookKeyframe CreateHookKeyframesFromFloats CreateHookKeyframesInterpolated CreateHookLora"
-        " CreateHookLoraModelOnly CreateHookModelAsLora CreateHookModelAsLoraModelOnly CombineHooks2 CombineHooks4"
-        " CombineHooks8 SetClipHooks SetHookKeyframes",
+    "a reader of video files": "VHS_LoadVideo",
+    "a writer of Stable Video Diffusion's checkpoints": "ImageOnlyCheckpointSave",
     "PhotoMaker's encoder of faces": "PhotoMakerLoader PhotoMakerEncode",
     "a schedule from tables that were published without a free licence": "GITSScheduler OptimalStepsScheduler",
     "guidance whose formula stands nowhere but in ComfyUI's own code, which is under the GPL": "Mahiro",
@@ -106,9 +104,7 @@ _NODES: Mapping[str, str] = {
         " PulidFluxInsightFaceLoader ReActorFaceSwap ReActorFaceSwapOpt ReActorOptions ReActorFaceBoost AutoCropFaces",
     "an IP-Adapter for Stable Diffusion 3": "IPAdapterSD3Loader ApplyIPAdapterSD3",
     "a sampler that runs towards noise": "BNK_Unsampler",
-    "motion modules (AnimateDiff; run_pipeline runs it whole)":
-        "ADE_AnimateDiffLoaderWithContext ADE_AnimateDiffCombine ADE_AnimateDiffUniformContextOptions ADE_AnimateDiffLoRALoader"
-        " ADE_EmptyLatentImageLarge",
+    "videos that are written by a node of AnimateDiff-Evolved, which VideoHelperSuite replaced": "ADE_AnimateDiffCombine",
     "BrushNet's second network": "BrushNetLoader BrushNet PowerPaint PowerPaintCLIPLoader",
     "the inpainting patch of Fooocus": "INPAINT_LoadFooocusInpaint INPAINT_ApplyFooocusInpaint INPAINT_VAEEncodeInpaintConditioning",
     "an inpainting network (LaMa, MAT)": "INPAINT_LoadInpaintModel INPAINT_InpaintWithModel",
@@ -195,7 +191,9 @@ _SERVICES = (
 )  # fmt: skip
 """How the types of ComfyUI's paid services begin."""
 _BEGINNINGS: Mapping[str, Need] = {
-    "ADE_": Need("node", "motion modules (AnimateDiff; run_pipeline runs it whole)"),
+    "ADE_": Need(
+        "node", "what changes motion modules from frame to frame, or other kinds of them (AnimateDiff-Evolved)"
+    ),
     "ADMD_": Need("node", "a trainer of motion modules"),
     "[Comfy3D]": Need("family", "shapes of voxels and meshes"),
     "TripoSR": Need("family", "shapes of voxels and meshes"),
@@ -216,6 +214,7 @@ def _all() -> Iterator[tuple[str, Need]]:
         yield from ((type, Need("family", says)) for type in types.split())
     for says, types in _NODES.items():
         yield from ((type, Need("node", says)) for type in types.split())
+    yield from ((type, Need("node", says)) for type, says in LOOPS.items())
     for says, names in _SPACED.items():
         yield from ((type, Need("node", says)) for type in names)
 

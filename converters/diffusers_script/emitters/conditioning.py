@@ -12,8 +12,9 @@ from ..conditionings import Conditioning, Control, Entry
 from ..families import steering_of
 from ..graph import Given
 from ..handles import EmptyLatent
-from ..layout import Items
+from ..layout import Items, call
 from ..models import ModelPart
+from ..nets import how_to_load
 from ..script import UnsupportedError
 from .base import Emission, Emitter
 from .loaders import make_base
@@ -102,12 +103,14 @@ def load_control_net(emission: Emission) -> ModelPart:
     if "adapter" in parts:
         return ModelPart(base, "adapter")
     found, steering = parts.get("controlnet"), steering_of(base)
-    known = ("ControlNetModel", "ControlNetUnionModel") if steering is None else steering.classes
+    known = ("ControlNetModel", "ControlNetUnionModel") if steering is None else steering.nets
     if found is None or found.class_name not in known:
         raise UnsupportedError("only ControlNets, union ControlNets and T2I-Adapters can be written in scripts")
     if steering is not None:
         if why := steering.refuses(base.description.name, found.config):
             raise UnsupportedError(f"this ControlNet cannot be written in scripts: {why}")
+        if steering.built(found.class_name, found.config) and how_to_load(base) == "from_pretrained":
+            raise UnsupportedError("scripts read this ControlNet from a single file, and there is none")
         settled = {**parts, "controlnet": replace(found, config=steering.settled(found))}
         base = replace(base, description=replace(base.description, parts=settled))
     return ModelPart(base, "control_net")
@@ -136,8 +139,6 @@ def apply_control_net(emission: Emission) -> dict[str, Any]:
     if emission.is_default("strength", 0.0) or emission.ends_before("start", "end"):
         emission.has_no_effect()
         return {"positive": positive, "negative": negative or Given(None)}
-    if not isinstance(emission.inputs["mask"], Given):
-        raise UnsupportedError("a mask for an inpainting ControlNet cannot be written in scripts")
     control = _control(emission, emission.value("start"), emission.value("end"))
     steered = [
         _each(side, lambda entry: replace(entry, controls=(*entry.controls, control)))
@@ -153,23 +154,33 @@ def apply_control_patch(emission: Emission) -> ModelPart:
     if emission.is_default("strength", 0.0):
         emission.has_no_effect()
         return model
-    if not all(isinstance(emission.inputs[name], Given) for name in ("mask", "inpaint_image")):
-        raise UnsupportedError("a picture that a ControlNet fills in cannot be written in scripts")
-    if isinstance(emission.inputs["image"], Given):
-        raise UnsupportedError("it has no picture to steer by")
     return replace(model, controls=(*model.controls, _control(emission, "0.0", "1.0")))
 
 
 def _control(emission: Emission, start: str, end: str) -> Control:
     vae = emission.inputs["vae"]  # those of UNets read pixels
+    steers, image = not isinstance(emission.inputs["image"], Given), ""
+    filled = "inpaint_image" if not isinstance(emission.inputs.get("inpaint_image", Given(None)), Given) else ""
+    if not steers and not filled:
+        raise UnsupportedError("it has no picture to steer by")
+    hole = not isinstance(emission.inputs["mask"], Given)
+    image = emission.pixels(filled or "image").variable
+    if hole:
+        emission.script.need("hide_part")
+        image = emission.script.assign("hint", call("hide_part", image, emission.mask("mask")))
+    if filled:
+        emission.script.need("with_filling")
+        steering = emission.pixels("image").variable if steers else "None"
+        image = emission.script.assign("hint", call("with_filling", steering, image))
     return Control(
         net=emission.part("control_net"),
-        image=emission.pixels("image").variable,
+        image=image,
         strength=emission.value("strength"),
         start=start,
         end=end,
-        single=emission.script.graph.single(emission.node.values["image"]),
+        single=steers and emission.script.graph.single(emission.node.values["image"]),
         vae=vae if isinstance(vae, ModelPart) else None,
+        hole=hole or bool(filled),
     )
 
 

@@ -71,6 +71,7 @@ def _layers(emission: Emission, family: str, name: str, part: Part) -> str:
 
     from graphflow.loading.lora import part_layers, read_lora
     from graphflow.loading.mapped import read_all
+    from graphflow.loading.modules import build
     from graphflow.modelfiles.formats import read_header
 
     place = emission.use_of("lora").path
@@ -80,9 +81,9 @@ def _layers(emission: Emission, family: str, name: str, part: Part) -> str:
     header = read_header(file)
     found = read_lora(read_all(file, file.name), file.name, header.metadata)
     part = replace(part, name=name)
-    if not part.files:
-        raise UnsupportedError("the file of the model that it changes is not there")
-    shapes = dict.fromkeys(tensor_names(part), torch.Size())
+    # A stand-in has no file; its class has the same tensors.
+    names = tensor_names(part) if part.files else build(part).state_dict()
+    shapes = dict.fromkeys(names, torch.Size())
     layers = part_layers(found.layers, part, shapes, family)
     rows: dict[str, list[Any]] = {}
     for tensor, layer in layers.matched.items():

@@ -5,22 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from graphflow.modelfiles.description import Description
 from graphflow.modelfiles.families import family_of_encoders
-from graphflow.modelfiles.quantised.float8 import DTYPES as PLAIN
-from graphflow.modelfiles.quantised.recognise import WIDE
-from graphflow.modelfiles.shards import read_weights
 
 from ..families import family_of, flow_of, traits_of
 from ..graph import Given
-from ..layout import call, mapped, quoted
+from ..layout import call, quoted
 from ..models import Base, ModelPart
 from ..nets import described, how_to_load, net_of, tokenizer_of
+from ..quantised import plain_copy
 from ..script import UnsupportedError
 from ..single_files import AUTOENCODERS, role_of
 from .base import Emission, Emitter
 
-TASKS = frozenset({"generate", "inpaint", "edit"})
+TASKS = frozenset({"generate", "inpaint", "edit", "estimate"})
 """What models are made for that scripts can write."""
 FLOW_TASKS = TASKS | {"control"}
 """The same of models on a flow, which read a picture that steers them as one to paint into."""
@@ -128,10 +125,8 @@ def make_base(emission: Emission, constant: str, options: tuple[tuple[str, Any],
     description = emission.described(name)
     path = constant_path(emission, name, constant)
     shown = script.value(given, default=path, shown=path)
-    if readers := _readers(description):
-        script.need("dequantised", *readers.values())
-        made = call("dequantised", shown, mapped(readers))
-        shown = script.assign(constant, made)
+    if (copy := plain_copy(script, description, shown)) is not None:
+        shown = script.assign(constant, copy)
     return Base(
         key=repr((shown, options)),
         family=description.family or "",
@@ -140,32 +135,6 @@ def make_base(emission: Emission, constant: str, options: tuple[tuple[str, Any],
         options=options,
         node=emission.node.id,
     )
-
-
-def _readers(description: Description) -> dict[str, str]:
-    """What reads quantised weights that Diffusers would read wrongly, by the format that marks them."""
-    formats = {dtype for part in description.parts.values() for dtype in part.bytes_by_dtype}
-    if formats <= WIDE | PLAIN | {"pickle"}:
-        return {}
-    path, found = description.path, {}
-    layers = read_weights(path).packed.values() if path is not None and path.suffix == ".safetensors" else ()
-    if not layers and any(spec.source == "weights" for spec in description.tokenizers):
-        formats -= {"U8"}  # the bytes of the tokenizer
-        if formats <= WIDE | PLAIN:
-            return {}
-    for layer in layers:
-        if layer.label in PLAIN | WIDE:
-            continue
-        if layer.format not in _READERS:
-            formats = {layer.label}
-            break
-        marks = {str(layer.options.get("format", "")), *([""] if _READERS[layer.format] == "read_scaled" else [])}
-        found.update(dict.fromkeys(marks, _READERS[layer.format]))
-    else:
-        if found:
-            return dict(sorted(found.items()))
-    told = ", ".join(sorted(formats - WIDE - PLAIN))
-    raise UnsupportedError(f"{description.name} is quantised ({told}), which scripts cannot read")
 
 
 def constant_path(emission: Emission, name: str, constant: str, *, kind: str = "") -> str:
@@ -196,18 +165,6 @@ def _options(emission: Emission) -> tuple[tuple[str, Any], ...]:
         chosen["rescale_betas_zero_snr"] = zero_snr == "on"
     return tuple(chosen.items())
 
-
-_READERS = {
-    "float8": "read_scaled",
-    "int8": "read_scaled",
-    "nvfp4": "read_nvfp4",
-    "mxfp8": "read_mxfp8",
-    "convrot_w4a4": "read_four_rotated",
-    "w4a8": "read_stepped",
-    "awq_w4a16": "read_awq",
-    "svdquant_w4a4": "read_svdquant",
-}
-"""Helpers that read the layers of a format."""
 
 EMITTERS: dict[str, Emitter] = {
     "load_checkpoint": load_checkpoint,

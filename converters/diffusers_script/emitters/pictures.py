@@ -94,7 +94,8 @@ def _scale(emission: Emission, model: ModelPart) -> str:
     part = emission.script.fixed(emission.inputs["part"], "each part has its layers")
     if part == "all":
         return strength
-    config = model.base.description.parts["unet"].config
+    unet = model.base.description.parts.get("unet")
+    config = unet.config if unet is not None else {}
     count, blocks = config.get("layers_per_block"), config.get("down_block_types")
     if not isinstance(count, int) or not isinstance(blocks, list) or not str(blocks[-1]).startswith("CrossAttn"):
         raise UnsupportedError("style and layout act in the layers of SDXL alone")

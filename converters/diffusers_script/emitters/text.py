@@ -16,7 +16,7 @@ from ..models import ModelPart
 from ..nets import autoencoder_functions
 from ..script import UnsupportedError
 from .base import Emission, Emitter
-from .loaders import constant_for
+from .loaders import constant_for, make_base
 
 LONG = 60
 """Longer literals become constants at the top."""
@@ -97,6 +97,17 @@ def _row(emission: Emission, part: Piece) -> Expression | None:
             return None
         shown = call("Path", quoted(str(use.path)))
     return Items("(", (("", shown), ("", repr(part.weight))), ")")
+
+
+def lotus_conditioning(emission: Emission) -> Conditioning:
+    """An empty text that nothing fills up."""
+    base = make_base(emission, "TEXT_ENCODER", (), name="text_encoder")
+    if base.description.path is not None and base.description.path.is_file():
+        raise UnsupportedError("scripts read Lotus' text encoder from a folder in the layout of Diffusers")
+    emission.script.need("encode_nothing")
+    variable = emission.script.assign(emission.node.id, call("encode_nothing", base.path, "DEVICE", "DTYPE"))
+    entry = Entry(ModelPart(replace(base, family="sd"), "text_encoder"), "", emission.node.id, variable=variable)
+    return Conditioning((entry,))
 
 
 def set_text_layer(emission: Emission) -> ModelPart:
@@ -198,6 +209,7 @@ EMITTERS: dict[str, Emitter] = {
     "encode_prompt": encode_prompt,
     "encode_prompt_sdxl": encode_prompt_sdxl,
     "encode_prompt_refiner": encode_prompt_refiner,
+    "lotus_conditioning": lotus_conditioning,
     "set_text_layer": set_text_layer,
     "set_t5_length": set_t5_length,
     "encode_prompt_with_images": encode_prompt_with_images,

@@ -11,6 +11,8 @@ conditioning values; what touches these is written for scripts:
   a pipeline's T5, CLIP or language model; the engine's are loaded, cached and checked around each use.
 - ``parts``: models from single files by a table of their tensors' names, which the exporter makes; the engine's loader maps
   files and knows the names of every family.
+- ``quantised``, ``quantised_gguf``, ``quantised_nunchaku``: copies of files with plain weights, by the engine's own functions
+  on codes; the engine knows from headers what every layer is, and keeps it packed.
 - ``network``, ``pictures``: changes of a UNet of Diffusers for good, by hooks on its modules; the engine's are put on and
   taken off around each use, and remember the recipe that asked for them.
 - ``schedulers``: subclasses of Diffusers' schedulers that take the engine's steps inside a pipeline call.

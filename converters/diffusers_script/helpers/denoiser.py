@@ -3,6 +3,7 @@
 
 import torch
 
+from graphflow.sampling.geometry import task_vector
 from graphflow.sampling.levels import Levels, training_sigmas
 
 
@@ -80,6 +81,21 @@ class Denoiser(Guided):
         if self.config.prediction_type == "v_prediction":
             return x / (sigma**2 + 1) - output * sigma / (sigma**2 + 1).sqrt()
         return output
+
+
+class GeometryDenoiser(Denoiser):
+    """The same of Lotus, which reads the latents of a picture as they are."""
+
+    def predict(self, x, sigma, prompts):
+        """One estimate for each prompt."""
+        x = torch.cat([x] * len(prompts))
+        output = self.network(
+            x.to(self.network.dtype),
+            self.levels.timestep(sigma).to(x.device),
+            class_labels=task_vector().expand(len(x), -1).to(x, self.network.dtype),
+            **self.conditions(x, prompts),
+        )
+        return output.sample.float().chunk(len(prompts))
 
 
 class SdxlDenoiser(Denoiser):

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import torch
 
 from graphflow.pixels.batches import cycled
+from graphflow.pixels.hints import filling_latents, known_part, marked_latents
 from graphflow.sampling.guidance import AwayFromVariation
 
 from .denoiser import Guided
@@ -145,3 +146,19 @@ def hint_pixels(image, latents):
 def hint_latents(encode, vae, space, image, latents):
     """The same as latents in the model's space."""
     return space.enter(encode(vae, hint_pixels(image, latents)))
+
+
+def marked_hint_latents(encode, vae, space, image, latents):
+    """The same, black where the picture is unknown, and a channel that is 1 elsewhere."""
+    pixels, known = known_part(hint_pixels(image, latents))
+    return marked_latents(space.enter(encode(vae, pixels)), known)
+
+
+def filling_hint_latents(encode, vae, space, image, latents, channels, own):
+    """The same with a picture to fill in."""
+
+    def enter(picture, hidden):
+        pixels, _ = known_part(hint_pixels(picture, latents), hidden)
+        return space.enter(encode(vae, pixels))
+
+    return filling_latents(image, channels, own, enter)

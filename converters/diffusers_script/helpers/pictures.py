@@ -8,6 +8,10 @@ from diffusers import T2IAdapter
 from safetensors.torch import load_file
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
+from graphflow.vision.clip_pixels import clip_pixels
+
+from .flow import spread
+
 
 def see_pictures(denoise, pipe, pictures):
     """Have a denoiser's UNet take after pictures, each for a part of sampling."""
@@ -15,17 +19,6 @@ def see_pictures(denoise, pipe, pictures):
     seen = pipe.prepare_ip_adapter_image_embeds(images, None, pipe.device, 1, True)
     masks = [picture.get("mask") for picture in pictures]
     plain, predict = denoise.conditions, denoise.predict
-
-    def unpictured(side):
-        if isinstance(side, list):
-            return [unpictured(entry) for entry in side]
-        return {**side, "row": 0}
-
-    def acts(picture, sigma):
-        low = denoise.levels.percent_to_sigma(picture.get("end", 1.0))
-        return (
-            low <= sigma <= denoise.levels.percent_to_sigma(picture.get("start", 0.0))
-        )
 
     def conditions(x, prompts):
         found = plain(x, prompts)
@@ -38,13 +31,52 @@ def see_pictures(denoise, pipe, pictures):
         return {**found, "added_cond_kwargs": added}
 
     def predict_with_pictures(x, sigma, prompts):
-        pipe.set_ip_adapter_scale(
-            [item["strength"] if acts(item, sigma) else 0.0 for item in pictures]
-        )
+        pipe.set_ip_adapter_scale(strengths(denoise.levels, pictures, sigma))
         return predict(x, sigma, prompts)
 
     denoise.negative = unpictured(denoise.negative)
     denoise.conditions, denoise.predict = conditions, predict_with_pictures
+
+
+def see_pictures_in_flow(denoise, pipe, pictures):
+    """The same of a transformer on a flow, to which no picture is a black one."""
+    seen = [[], []]
+    for images in (picture["image"] for picture in pictures):
+        nothing = clip_pixels(torch.zeros_like(images), images.shape[-1])
+        for row, shown in zip(seen, (nothing, images), strict=True):
+            row.append(pipe.encode_image(shown.to(pipe.device), pipe.device, 1)[None])
+    read, predict = denoise.read, denoise.predict
+
+    def read_with_pictures(prompt, x):
+        told = {name: prompt[name] for name in prompt if name != "row"}
+        told, shown = read(told, x), seen[prompt.get("row", 1)]
+        attention = {"ip_adapter_image_embeds": [spread(item, x) for item in shown]}
+        return {**told, "joint_attention_kwargs": attention}
+
+    def predict_with_pictures(x, sigma, prompts):
+        for processor in denoise.network.attn_processors.values():
+            processor.scale = strengths(denoise.levels, pictures, sigma)
+        return predict(x, sigma, prompts)
+
+    denoise.negative = unpictured(denoise.negative)
+    denoise.read, denoise.predict = read_with_pictures, predict_with_pictures
+
+
+def unpictured(side):
+    """What should not be, to which no pictures are shown."""
+    if isinstance(side, list):
+        return [unpictured(entry) for entry in side]
+    return side and {**side, "row": 0}
+
+
+def strengths(levels, pictures, sigma):
+    """How strongly pictures act at a noise level."""
+    found = []
+    for picture in pictures:
+        low = levels.percent_to_sigma(picture.get("end", 1.0))
+        high = levels.percent_to_sigma(picture.get("start", 0.0))
+        found.append(picture["strength"] if low <= sigma <= high else 0.0)
+    return found
 
 
 def load_image_encoder(path, **config):
@@ -56,16 +88,16 @@ def load_image_encoder(path, **config):
     return encoder.eval()
 
 
-def check_ip_adapters(unet, *paths):
-    """Stop where a UNet has not all of its IP-Adapters: layers too many are left out."""
+def check_ip_adapters(network, *paths):
+    """Stop where a network has not all of its IP-Adapters: layers too many are left out."""
     tensors = [tensor for path in paths for tensor in load_file(path).values()]
-    modules = [unet.encoder_hid_proj, *unet.attn_processors.values()]
+    modules = [network.encoder_hid_proj, *network.attn_processors.values()]
     modules = [module for module in modules if isinstance(module, torch.nn.Module)]
     weights = torch.nn.ModuleList(modules).parameters()
     found, wanted = (sum(item.numel() for item in each) for each in (weights, tensors))
     if found != wanted:
         names = ", ".join(path.name for path in paths)
-        raise SystemExit(f"only {found} of {wanted} weights of {names} fit the UNet")
+        raise SystemExit(f"only {found} of {wanted} weights of {names} fit the network")
 
 
 def load_t2i_adapter(path, **config):

@@ -6,6 +6,15 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
+from transformers import CLIPTextModel, CLIPTokenizer
+
+
+def encode_nothing(path, device, dtype):
+    """What Lotus reads in place of a prompt: an empty text that nothing fills up."""
+    tokenizer = CLIPTokenizer.from_pretrained(path, subfolder="tokenizer")
+    encoder = CLIPTextModel.from_pretrained(path, subfolder="text_encoder")
+    ids = tokenizer("", return_tensors="pt").input_ids
+    return {"embeds": encoder(ids).last_hidden_state.to(device, dtype)}
 
 
 def load_embedding(path, name, width):

@@ -24,8 +24,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 
-def dequantised(path, readers):
-    """A copy of a file with plain weights, which goes when the script ends.
+def dequantised(path, readers, dtype=None):
+    """A copy of a file with plain weights.
 
     ``readers`` make numbers of a layer's tensors, by the format that marks it.
     """
@@ -57,13 +57,20 @@ def dequantised(path, readers):
             read = readers.get(mark.get("format", ""))
             if read is None:
                 raise SystemExit(f"{path}: {name} is quantised in another way: {mark}")
-            plain[key] = read({**layer, "weight": tensors[key]}, mark)
+            plain[key] = read({**layer, "weight": tensors[key]}, mark).to(dtype)
     ends = ("scaled_fp8", "input_scale", "scale_input")
     plain = {key: plain[key] for key in plain if not key.endswith(ends)}
+    return kept_copy(path, plain, metadata)
+
+
+def kept_copy(path, tensors, metadata=None):
+    """A file with tensors for another one, which goes when the script ends."""
     folder = tempfile.mkdtemp()
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    save_file(plain, Path(folder) / path.name, metadata)
-    return Path(folder) / path.name
+    copy = Path(folder) / f"{Path(path).stem}.safetensors"
+    plain = {name: tensors[name].contiguous() for name in tensors}
+    save_file(plain, copy, metadata)
+    return copy
 
 
 def read_scaled(layer, mark):

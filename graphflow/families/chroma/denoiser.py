@@ -10,30 +10,23 @@ from torch import Tensor
 
 from graphflow.basics.inference import inference
 from graphflow.errors import InvalidInputError
+from graphflow.families.chroma.family import FAMILY
 from graphflow.families.chroma.network import chroma_velocity
 from graphflow.families.flow.denoiser import REFERENCES, FlowDenoiser
 from graphflow.values import ConditioningEntry
-
-_BYTES_PER_TOKEN = 34
-"""Numbers that a block holds at its peak for each token and channel: joint query, key and value, and the perceptron."""
 
 
 @dataclass(kw_only=True, eq=False)
 class ChromaDenoiser(FlowDenoiser):
     """What `Model.use()` gives for a Chroma model; it reads no guidance, no pooled text and no mask of the text."""
 
+    footprint = FAMILY.footprint
+
     @property
     def text_width(self) -> int:
         """Width C of the text embeddings that it reads."""
         width: int = self.module.config.joint_attention_dim
         return width
-
-    def memory(self, shape: Sequence[int]) -> int:
-        """Bytes that an evaluation of one latent (C, h, w) of this shape takes at its peak, beside the weights."""
-        config = self.module.config
-        tokens = shape[-2] * shape[-1] // 4 + 256
-        width = config.num_attention_heads * config.attention_head_dim
-        return int(tokens * width * self.dtype.itemsize * _BYTES_PER_TOKEN)
 
     @inference
     def predict(

@@ -9,6 +9,7 @@ from graphflow.families.flow.bfl_names import transformer_names
 from graphflow.families.flow.family import FlowFamily
 from graphflow.families.flow.t5_config import T5
 from graphflow.modelfiles.family import EncoderRole, LatentFormat, Variant
+from graphflow.modelfiles.footprint import Footprint
 from graphflow.modelfiles.scripts import FlowScripts, ScriptTraits
 
 FAMILY = FlowFamily(
@@ -21,6 +22,7 @@ FAMILY = FlowFamily(
     rank=3,
     half="bfloat16",
     comfyui_loader={1: "chroma"},
+    footprint=Footprint(numbers=34, text=256, patch=2),
     latent=LatentFormat(channels=16, scale=0.3611, shift=0.1159, tiny="taef1"),
     variants=(Variant(name="chroma", gguf="flux"),),
     infer=infer_transformer,

@@ -9,18 +9,15 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from graphflow import runtime
 from graphflow.errors import InvalidInputError
 from graphflow.families.flow.residuals import Residuals
 from graphflow.families.latent_diffusion.nets import fit_hint
 from graphflow.modelfiles.family import LatentFormat
+from graphflow.pixels.hints import filling_latents, known_part, marked_latents
 from graphflow.sampling.latent_space import LatentSpace, space_of
 from graphflow.values import Vae
-
-_HIDDEN = 0.5
-"""What hides the part of a picture that Fun ControlNets fill in."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -102,7 +99,7 @@ class FlowControl(ABC):
             InvalidInputError: Something is unknown, and it was not made for that.
         """
         hint = fit_hint(hint, height * self.latent.downscale, width * self.latent.downscale)
-        known = (hint[:, :1] >= 0).float()
+        pixels, known = known_part(hint, hidden or 0.0)
         if hidden is None and not known.all():
             raise InvalidInputError(
                 "the ControlNet was made for whole pictures, and a part of this one is masked",
@@ -113,7 +110,7 @@ class FlowControl(ABC):
             runtime.current().notice(
                 "the inpainting ControlNet has nothing to fill in: no part of its picture is masked"
             )
-        return hint.where(known > 0, hidden or 0.0), known
+        return pixels, known
 
     def latents(
         self,
@@ -157,18 +154,15 @@ class FlowControl(ABC):
                 )
             samples = (space or space_of(self.latent)).enter(autoencoder.encode(pixels))
         if paints:
-            small = functional.interpolate(known, size=samples.shape[-2:])
-            samples = torch.cat([samples, small.reshape(len(small), 1, *samples.shape[2:])], dim=1)
+            samples = marked_latents(samples, known)
         return samples.to(self.device, self.dtype)
 
     def filled_latents(self, hint: Tensor, height: int, width: int, vae: Vae | None, channels: int) -> Tensor:
-        """What alibaba-pai's Fun ControlNets read (K, channels, …, h, w): the picture, a mask and one that is filled in.
-
-        Channels of the latter two are 1 and those of a picture; zeros where nothing is filled in.
+        """What alibaba-pai's Fun ControlNets read, see :func:`graphflow.pixels.hints.filling_latents`.
 
         Args:
-            hint: As :meth:`encode`; or (K, 6, H, W), the picture that steers and behind it the one to be filled in.
-            height: As there.
+            hint: As there.
+            height: As :meth:`encode`.
             width: As there.
             vae: As there.
             channels: How many it reads.
@@ -176,26 +170,18 @@ class FlowControl(ABC):
         Raises:
             InvalidInputError: As :meth:`latents`, or it fills nothing in.
         """
-        further = channels - self.latent.channels
-        steering, filled = hint[:, :3], hint[:, 3:]
-        if further and not filled.shape[1] and bool((hint < 0).any()):
-            steering, filled = torch.full_like(hint, -1.0), hint
-        if filled.shape[1] and not further:
+        own = self.latent.channels
+        if hint.shape[1] > 3 and channels == own:
             raise InvalidInputError(
                 "this ControlNet fills nothing in, and gets a picture to fill in",
                 where="control_net",
                 advice="use a later one (of Z-Image 2.0 or 2.1), or take the picture out",
             )
-        known = [self.latents(filled, height, width, vae, hidden=_HIDDEN)] if filled.shape[1] else []
-        if bool((steering < 0).all()) and known:  # nothing steers but the picture to fill in
-            found = torch.zeros_like(known[0])
-        else:
-            found = self.latents(steering, height, width, vae)
-        if known:
-            mask = functional.interpolate((filled[:, :1] >= 0).float(), size=(height, width))
-            found = torch.cat([found, mask.reshape(len(mask), 1, *found.shape[2:]).to(found), *known], dim=1)
-        after = (0, 0) * (found.ndim - 2)
-        return functional.pad(found, (*after, 0, channels - found.shape[1]))
+
+        def encode(picture: Tensor, hidden: float) -> Tensor:
+            return self.latents(picture, height, width, vae, hidden=hidden or None)
+
+        return filling_latents(hint, channels, own, encode)
 
 
 def require_layers(places: Sequence[int], count: int) -> None:

@@ -26,24 +26,15 @@ class NextDenoiser(FlowDenoiser):
 
     Attributes:
         velocity: What evaluates the network.
-        numbers_per_token: Numbers that a block holds at its peak for each token and channel.
     """
 
     velocity: ClassVar[Callable[..., Tensor]]
-    numbers_per_token: ClassVar[int]
 
     @property
     def text_width(self) -> int:
         """Width C of the text embeddings that it reads."""
         width: int = self.module.config.cap_feat_dim
         return width
-
-    def memory(self, shape: Sequence[int]) -> int:
-        """Bytes that an evaluation of one latent (C, h, w) of this shape takes at its peak, beside the weights."""
-        config = self.module.config
-        width: int = config.get("dim") or config["hidden_size"]
-        tokens = shape[-2] * shape[-1] // 4 + 512
-        return int(tokens * width * self.dtype.itemsize * self.numbers_per_token)
 
     @inference
     def predict(

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 
 from torch import Tensor, nn
 
+from graphflow.basics.importing import collector_paused
 from graphflow.errors import ModelFormatError
 from graphflow.families.flow.components import FlowComponents, pieces_of
 from graphflow.families.flow.t5 import T5Encoder
@@ -16,6 +17,7 @@ from graphflow.families.flux.control import FluxControl
 from graphflow.families.flux.control_config import CONTROL, EXTRA
 from graphflow.families.flux.denoiser import FluxDenoiser
 from graphflow.families.flux.family import FAMILY
+from graphflow.families.flux.steering import flux_control_net
 from graphflow.families.flux.style import REDUX
 from graphflow.families.flux.text import FluxText
 from graphflow.families.latent_diffusion.components import LatentDiffusionComponents, tokenizer_of
@@ -38,12 +40,11 @@ class FluxComponents(FlowComponents):
         Raises:
             ModelFormatError: Its class cannot be loaded.
         """
-        config = dict(part.config)
-        extra = config.pop(EXTRA, 0)
-        module = super().build(replace(part, config=config))
-        if extra:
-            module.controlnet_x_embedder = nn.Linear(module.config.in_channels + extra, module.inner_dim)
-        return module
+        if part.config.get(EXTRA):
+            with collector_paused():
+                made: nn.Module = flux_control_net(**part.config)
+            return made
+        return super().build(part)
 
     def control(self, part: Module) -> FluxControl:
         """A ControlNet."""

@@ -16,6 +16,7 @@ from graphflow.families.flow.denoiser import FlowDenoiser
 from graphflow.families.flow.guidance import hearing, told_guidance
 from graphflow.families.flow.residuals import block_lists
 from graphflow.families.flux.control import FluxControl
+from graphflow.families.flux.family import FAMILY
 from graphflow.families.flux.ip_adapter import FluxPicturePrompts
 from graphflow.families.flux.network import flux_attention, flux_channels, flux_tokens, flux_velocity
 from graphflow.families.flux.references import PLACES
@@ -26,8 +27,6 @@ from graphflow.values import Conditioning, ConditioningEntry
 
 BIAS = "attention_bias"
 """The extra of an entry that says how much more attention some of its tokens get: (first, behind the last, logarithm)."""
-_BYTES_PER_TOKEN = 34
-"""Numbers that a block holds at its peak for each token and channel: joint query, key and value, and the perceptron."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -38,6 +37,7 @@ class FluxDenoiser(FlowDenoiser):
     `reference_method`, and the further channels of Fill, Canny and Depth models.
     """
 
+    footprint = FAMILY.footprint
     steered_by = FluxControl
     picture_prompts: FluxPicturePrompts = field(default_factory=FluxPicturePrompts)
 
@@ -46,14 +46,6 @@ class FluxDenoiser(FlowDenoiser):
         """Width C of the text embeddings that it reads."""
         width: int = self.module.config.joint_attention_dim
         return width
-
-    def memory(self, shape: Sequence[int]) -> int:
-        """Bytes that an evaluation of one latent (C, h, w) of this shape takes at its peak, beside the weights."""
-        config = self.module.config
-        tokens = shape[-2] * shape[-1] // 4 + 512
-        return int(
-            tokens * config.num_attention_heads * config.attention_head_dim * self.dtype.itemsize * _BYTES_PER_TOKEN
-        )
 
     def painting(
         self, sides: Mapping[str, Conditioning], latent: Tensor, noise_mask: Tensor | None

@@ -19,6 +19,7 @@ from graphflow.families.flux.style import REDUX, infer_redux
 from graphflow.modelfiles.description import Config, Kind, Part
 from graphflow.modelfiles.draft import Draft
 from graphflow.modelfiles.family import EncoderRole, LatentFormat, Match, TensorNames, Variant
+from graphflow.modelfiles.footprint import Footprint
 from graphflow.modelfiles.inferred import Shapes
 from graphflow.modelfiles.scripts import FlowCall, FlowScripts, FlowSteering, ScriptTraits
 
@@ -71,6 +72,7 @@ FAMILY = FluxFamily(
     half="bfloat16",
     trained_sizes={"flux_kontext": KONTEXT_SIZES},
     comfyui_loader={2: "flux"},
+    footprint=Footprint(numbers=34, text=512, patch=2),
     latent=LatentFormat(channels=16, scale=0.3611, shift=0.1159, tiny="taef1"),
     variants=tuple(
         Variant(name=name, gguf="flux") for name in ("flux_dev", "flux_schnell", "flux_fill", "flux_control")
@@ -105,13 +107,13 @@ FAMILY = FluxFamily(
             guides=True,
             attends=True,
             channels="flux_channels",
+            adapts=True,
             references=lambda _: {"offset": "on_one_sheet", "index": "numbered", "uno": "diagonal"},
             converter=diffusers_converter,
             steering=FlowSteering(
-                classes=frozenset({CONTROL}),
-                hint="flux_hint",
-                steered="flux_steered",
-                refuses=lambda _, config: "it fills in what a mask hides" if config.get(EXTRA) else "",
+                nets={CONTROL: ("flux_hint", "flux_steered")},
+                built=lambda _, config: "flux_control_net" if config.get(EXTRA) else "",
+                marked=lambda config: bool(config.get(EXTRA)),
                 pixels=lambda config: bool(config.get("conditioning_embedding_channels")),
                 kinds=control_kinds,
             ),

@@ -51,7 +51,7 @@ def flux_velocity(
     if spans:
         mask = flux_attention(spans, embeds.shape[1], tokens.shape[1]).to(x)
         bias = {"attention_mask": mask.expand(len(x), 1, -1, -1)}
-        added["joint_attention_kwargs"] = bias
+        added["joint_attention_kwargs"] = added.get("joint_attention_kwargs", {}) | bias
     projection = network.time_text_embed.time_proj
     with exact_numbers(projection, *(1000 * number for number in heard)):
         output: Tensor = network(

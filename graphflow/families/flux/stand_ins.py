@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from graphflow.families.flow.stand_ins import AUTOENCODER, T5, bfl_transformer
+from graphflow.families.flow.stand_ins import AUTOENCODER, HEAD, HEADS, T5, bfl_transformer
 from graphflow.families.flux.config import MASK, PATCH, schedule
 from graphflow.families.flux.control_config import CONTROL
+from graphflow.families.flux.ip_adapter_config import IP_ADAPTER
 from graphflow.families.flux.style import REDUX
-from graphflow.families.latent_diffusion.stand_ins import CLIP_L, SIGLIP_WIDTH
+from graphflow.families.latent_diffusion.stand_ins import CLIP_L, SIGLIP_WIDTH, VIT_L
 from graphflow.modelfiles.stand_in import StandIn, TinyPart
 
 
 def _control(kinds: int | None) -> TinyPart:
     return bfl_transformer(CONTROL, pooled_projection_dim=768, guidance_embeds=True, num_mode=kinds, out_channels=None)
+
+
+_IP_ADAPTER = TinyPart(
+    class_name=IP_ADAPTER,
+    config={
+        "projection": "plain",
+        "image_width": VIT_L[1],
+        "cross_attention_dim": 4096,
+        "layers": [HEADS * HEAD],
+        "tokens": 4,
+        "bias": True,
+    },
+)
 
 
 def _model(names: str, variant: str, task: str = "generate", inputs: int = PATCH) -> StandIn:
@@ -27,6 +41,7 @@ def _model(names: str, variant: str, task: str = "generate", inputs: int = PATCH
             "text_encoder_2": T5,
             "vae": AUTOENCODER,
             "controlnet": _control(None),
+            "ip_adapter": _IP_ADAPTER,
         },
         scheduler=schedule(variant),
     )
@@ -43,5 +58,6 @@ STAND_INS = (
         names=r"redux",
         parts={"style_model": TinyPart(class_name=REDUX, config={"redux_dim": SIGLIP_WIDTH, "txt_in_features": 4096})},
     ),
+    StandIn(names=r"flux.*ip.?adapter", parts={"ip_adapter": _IP_ADAPTER}),
     StandIn(names=r"(^|/)ae(\.|$)|flux[._-]?1?[._-]?(vae|ae)", parts={"vae": AUTOENCODER}),
 )

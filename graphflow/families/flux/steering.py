@@ -18,6 +18,17 @@ DOUBLE = "controlnet_block_samples"
 SINGLE = "controlnet_single_block_samples"
 
 
+def flux_control_net(**config: Any) -> Any:
+    """An inpainting ControlNet, whose first layer reads channels beside the latent's."""
+    from diffusers import FluxControlNetModel
+
+    further = config.pop("extra_condition_channels")
+    net = FluxControlNetModel(**config)
+    reads = net.config.in_channels + further
+    net.controlnet_x_embedder = torch.nn.Linear(reads, net.inner_dim)
+    return net
+
+
 def flux_hint(net: Any, picture: Tensor) -> Tensor:
     """Tokens (K, n, C) of latents, or for x-labs' ControlNets of pixels in [-1, 1]."""
     block = net.input_hint_block
@@ -73,17 +84,19 @@ def flux_steered(
         time: As there.
         told: Its other arguments.
     """
-    tokens, places, _ = flux_tokens(x, None, (), None)
+    pictures = told.get("references", ()), told.get("arrange")
+    tokens, places, count = flux_tokens(x, None, *pictures)
     guidance = told.get("guidance")
     asked = {
-        "hidden_states": tokens,
+        "hidden_states": tokens[:, :count],
         "encoder_hidden_states": told["embeds"],
         "pooled_projections": told["pooled"],
         "timestep": time,
         "guidance": torch.full_like(time, GUIDANCE) if guidance is None else guidance,
-        "img_ids": places.to(x.device),
+        "img_ids": places[:count].to(x.device),
         "txt_ids": torch.zeros(told["embeds"].shape[1], 3, device=x.device),
     }
     found = added_by(controls, flux_residuals, asked, network)
     double, single = network.transformer_blocks, network.single_transformer_blocks
-    return block_lists(found, {DOUBLE: len(double), SINGLE: len(single)})
+    blocks = {DOUBLE: len(double), SINGLE: len(single)}
+    return block_lists(found, blocks, tokens.shape[1] - count)

@@ -12,11 +12,9 @@ from torch import Tensor
 from graphflow.basics.inference import inference
 from graphflow.families.flow.denoiser import FlowDenoiser
 from graphflow.families.flow.guidance import hearing, told_guidance
-from graphflow.families.flux2.network import TEXT, flux2_velocity
+from graphflow.families.flux2.family import FAMILY
+from graphflow.families.flux2.network import flux2_velocity
 from graphflow.values import ConditioningEntry
-
-_BYTES_PER_TOKEN = 34
-"""Numbers that a block holds at its peak for each token and channel: joint query, key and value, and the perceptron."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -26,6 +24,7 @@ class Flux2Denoiser(FlowDenoiser):
     Extras of a conditioning entry that it reads: `guidance` (None leaves the embedding out) and `reference_latents`.
     """
 
+    footprint = FAMILY.footprint
     caches = True
 
     @property
@@ -33,12 +32,6 @@ class Flux2Denoiser(FlowDenoiser):
         """Width C of the text embeddings that it reads."""
         width: int = self.module.config.joint_attention_dim
         return width
-
-    def memory(self, shape: Sequence[int]) -> int:
-        """Bytes that an evaluation of one latent (C, h, w) of this shape takes at its peak, beside the weights."""
-        config = self.module.config
-        width = config.num_attention_heads * config.attention_head_dim
-        return int((shape[-2] * shape[-1] + TEXT) * width * self.dtype.itemsize * _BYTES_PER_TOKEN)
 
     @inference
     def predict(

@@ -19,6 +19,7 @@ from graphflow.families.latent_diffusion.vae_config import PATCH_VAE, STATISTICS
 from graphflow.modelfiles.description import Config, Kind
 from graphflow.modelfiles.draft import Draft
 from graphflow.modelfiles.family import EncoderRole, LatentFormat, Match, Variant
+from graphflow.modelfiles.footprint import Footprint
 from graphflow.modelfiles.inferred import Shapes
 from graphflow.modelfiles.scripts import FlowScripts, ScriptTraits
 
@@ -80,6 +81,7 @@ FAMILY = Flux2Family(
     rank=3,
     half="bfloat16",
     comfyui_loader={1: "flux2"},
+    footprint=Footprint(numbers=34, text=512),
     latent=LatentFormat(channels=128, downscale=16),
     variants=(Variant(name="flux2_dev"), Variant(name="flux2_klein", pipeline="Flux2KleinPipeline")),
     infer=infer_transformer,

@@ -23,6 +23,7 @@ _DIFFUSERS = frozenset(
         "AutoencoderTiny",
         "ControlNetModel",
         "ControlNetUnionModel",
+        "MotionAdapter",
         "T2IAdapter",
     }
 )

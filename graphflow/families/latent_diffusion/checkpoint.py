@@ -156,9 +156,9 @@ def prediction_of(variant: str, task: str) -> str:
 
     SD 1.x was published with epsilon only; SD 2.x with both (v for 768 pixels, epsilon for 512, inpainting and depth).
     """
-    if variant == "sd2":
+    if variant == "sd2" and task != "estimate":
         return "epsilon" if task in ("inpaint", "depth") else "v_prediction"
-    return "v_prediction" if task == "upscale" else "epsilon"
+    return {"upscale": "v_prediction", "estimate": "sample"}.get(task, "epsilon")
 
 
 def _encoders(shapes: Shapes) -> list[Found]:
@@ -248,7 +248,7 @@ def _scheduler(draft: Draft) -> Config:
     }
     if (found := _unclip_prediction(draft)) is not None:
         defaults["prediction_type"] = found
-    elif draft.variant == "sd2" and draft.answers.variant() is None:
+    elif draft.variant == "sd2" and draft.task != "estimate" and draft.answers.variant() is None:
         draft.answers.warnings.append(
             "SD 2.x files predict either v (768) or epsilon (512, 'base') and do not say which; v is assumed"
         )
@@ -263,7 +263,7 @@ def _scheduler(draft: Draft) -> Config:
 def _unclip_prediction(draft: Draft) -> str | None:
     """What an unCLIP model predicts; the two published ones differ in how far training moved the last norm."""
     unet = draft.parts["unet"]
-    if unet.config.get("class_embed_type") != "projection":
+    if draft.task == "estimate" or unet.config.get("class_embed_type") != "projection":
         return None
     for header in draft.weights.headers:
         name = unet.prefix + _LAST_NORM

@@ -18,6 +18,7 @@ from graphflow.families.latent_diffusion.t2i_adapter import AdapterModel
 from graphflow.families.latent_diffusion.text import TextModel
 from graphflow.families.latent_diffusion.tokenizers import PromptTokenizer, make_tokenizer
 from graphflow.families.latent_diffusion.unet import check_unet
+from graphflow.families.latent_diffusion.unet_config import task_of
 from graphflow.families.latent_diffusion.vae import Autoencoder
 from graphflow.loading.components import FindVectors, Module
 from graphflow.modelfiles.description import Description, Part, TokenizerSpec
@@ -97,6 +98,8 @@ class LatentDiffusionComponents(ABC):
         vae = part.description.parts.get("vae")
         config = vae.config if vae is not None else {}
         sampling = ModelSampling.from_scheduler_config(part.description.scheduler)
+        if task_of(dict(part.config)) == "estimate":
+            sampling = replace(sampling, prediction="img_to_img")
         latent = replace(
             self.latent.others.get("edm_playground_v2.5", self.latent) if sampling.prediction == "edm" else self.latent,
             channels=int(part.config.get("out_channels", self.latent.channels)),

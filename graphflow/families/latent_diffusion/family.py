@@ -16,6 +16,7 @@ from graphflow.families.latent_diffusion.tokenizers import make_tokenizer
 from graphflow.modelfiles.description import Config, Guess, Kind, Part, TokenizerSpec
 from graphflow.modelfiles.draft import Draft
 from graphflow.modelfiles.family import Change, EncoderRole, Half, LatentFormat, Match, Sizes, Variant
+from graphflow.modelfiles.footprint import OF_UNETS, Footprint
 from graphflow.modelfiles.inferred import Shapes
 from graphflow.modelfiles.scripts import ScriptTraits
 from graphflow.modelfiles.stand_in import StandIn
@@ -52,6 +53,7 @@ class LatentDiffusionFamily:
         roles: Its text encoders.
         tasks: Diffusers pipeline classes by task.
         scripts: What scripts must know of its pipelines.
+        footprint: The memory that its UNets take.
         comfyui_loader: The `type` that ComfyUI's loaders of text encoders have for it, by their number.
         made_by: Matches the names of the Diffusers pipeline classes that are its own, from the beginning.
         components_in: The module with its `COMPONENTS`; it imports torch.
@@ -72,6 +74,7 @@ class LatentDiffusionFamily:
     made_by: re.Pattern[str]
     components_in: str
     steering: tuple[str, ...] = ("ControlNets", "T2I-Adapters", "IP-Adapters")
+    footprint: Footprint | None = OF_UNETS
     lone: bool = False
     half: Half = "float16"
     trained_sizes: Mapping[str, Sizes] = field(default_factory=dict)

@@ -12,6 +12,7 @@ from graphflow.families.latent_diffusion.hypernetwork_config import (
     widths_of,
 )
 from graphflow.families.latent_diffusion.ip_adapter_config import infer_ip_adapter, reads_faces
+from graphflow.families.latent_diffusion.motion_config import infer_motion, is_motion
 from graphflow.families.latent_diffusion.structure import is_ldm
 from graphflow.families.latent_diffusion.style_config import STYLE_MARK, infer_style_adapter
 from graphflow.families.latent_diffusion.t2i_config import infer_t2i_adapter, is_original
@@ -47,6 +48,8 @@ def recognise_file(shapes: Shapes, stated: Guess | None) -> Match | None:
         return Match(kind="t2i_adapter", variant=_variant_of_t2i(shapes))
     if any(name.startswith(_IP_MARKS) for name in shapes):
         return Match(kind="ip_adapter", variant=variant_of_width(_cross_width(shapes)) or "")
+    if is_motion(shapes):
+        return Match(kind="motion_module")
     if GLIGEN_MARK in shapes:
         return Match(kind="gligen", variant=variant_of_width(text_width(shapes)) or "")
     if STYLE_MARK in shapes and "proj" in shapes:
@@ -77,6 +80,10 @@ def describe_file(draft: Draft, match: Match, kind: Kind | None) -> None:
             draft.family = family_of_variant(match.variant)
             if not reads_faces(draft.shapes):
                 draft.add("ip_adapter", infer_ip_adapter(draft.shapes, draft.where), "")
+        case "motion_module":
+            inferred = infer_motion(draft.shapes, draft.where)
+            draft.kind, draft.variant, draft.family = match.kind, inferred.variant, family_of_variant(inferred.variant)
+            draft.add("adapter", inferred, "")
         case "gligen":
             draft.kind, draft.variant, draft.family = match.kind, match.variant, family_of_variant(match.variant)
             draft.add("gligen", infer_gligen(draft.shapes, draft.where), "")

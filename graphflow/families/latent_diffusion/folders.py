@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from graphflow.families.latent_diffusion.unet_config import TASKS
+from graphflow.families.latent_diffusion.unet_config import task_of
 from graphflow.modelfiles.description import Config, Kind
 from graphflow.modelfiles.family import Match
 
@@ -29,12 +29,11 @@ def recognise_component(class_name: str, config: Config) -> Match | None:
         return Match(kind=kind, variant="sdxl" if config.get("adapter_type") == "full_adapter_xl" else "sd1")
     if kind not in ("diffusion_model", "controlnet"):
         return Match(kind=kind)
-    cross, channels = config.get("cross_attention_dim"), config.get("in_channels")
+    cross = config.get("cross_attention_dim")
     if config.get("addition_embed_type") == "text_time":
         variant = "sdxl_refiner" if cross == 1280 else "sdxl"
     elif cross in (768, 1024):
         variant = "sd1" if cross == 768 else "sd2"
     else:
         variant = "sd2" if config.get("use_linear_projection") else "sd1"
-    task = TASKS.get(channels, "generate") if isinstance(channels, int) else "generate"
-    return Match(kind=kind, variant=variant, certain=cross in _STANDARD_CROSS, task=task)
+    return Match(kind=kind, variant=variant, certain=cross in _STANDARD_CROSS, task=task_of(config))

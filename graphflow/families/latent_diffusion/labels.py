@@ -14,6 +14,8 @@ from torch import Tensor
 
 from graphflow.errors import InvalidInputError
 from graphflow.families.latent_diffusion import upscaler
+from graphflow.families.latent_diffusion.unet_config import task_of
+from graphflow.sampling.geometry import task_vector
 from graphflow.sampling.image_prompts import image_vector, picture_noise, taken_prompts
 from graphflow.sampling.levels import training_sigmas
 from graphflow.sampling.regions import PICTURE
@@ -53,8 +55,13 @@ def with_label(entry: ConditioningEntry, config: Any, seed: int) -> Conditioning
 
 
 def labels(entries: Sequence[ConditioningEntry], config: Any, batch: int) -> Tensor | None:
-    """One label for each item of a batch: vectors (N, D), zeros where nothing was said, or levels (N,); None if it has none."""
-    if width := vector_width(config):
+    """One label for each item of a batch: vectors (N, D), zeros where nothing was said, or levels (N,); None if it has none.
+
+    Lotus gets its task.
+    """
+    if task_of(config) == "estimate":
+        found = task_vector().repeat(len(entries), 1)
+    elif width := vector_width(config):
         found = torch.cat([entry.extras.get(_VECTOR, torch.zeros(1, width)) for entry in entries])
     elif config.num_class_embeds:
         found = torch.tensor([entry.extras.get(_LEVEL, 0) for entry in entries])

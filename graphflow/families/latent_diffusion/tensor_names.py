@@ -18,6 +18,7 @@ from graphflow.families.latent_diffusion.key_names import (
     unet_modules,
     vae_modules,
 )
+from graphflow.families.latent_diffusion.motion_config import MOTION, motion_original, motion_places
 from graphflow.families.latent_diffusion.t2i_config import t2i_adapter_modules
 from graphflow.modelfiles.description import Part
 from graphflow.modelfiles.family import Change
@@ -30,6 +31,7 @@ _SPARE = (
     "text_projection.bias",
     "attn_mask",
     "loss.logvar",
+    "attention_blocks.1.pos_encoder.pe",
 )
 """Endings of tensors that many files carry and no class of ours uses."""
 
@@ -66,6 +68,8 @@ class LatentDiffusionNames:
                 yield name, ""
         elif self.part.class_name == "IPAdapter":
             yield from ip_adapter_places(key)
+        elif self.part.class_name == MOTION:
+            yield from ((name, "") for name in motion_places(key))
         elif self.part.class_name == "Gligen":
             yield from ((name, "") for name in gligen_places(key))
         elif self.part.class_name == "Hypernetwork":
@@ -92,6 +96,8 @@ class LatentDiffusionNames:
 
     def originals(self, names: Iterable[str]) -> dict[str, str]:
         """Return the names in the code of the model's authors (latent diffusion, CompVis)."""
+        if self.part.class_name == MOTION:
+            return {name: motion_original(name) for name in names}
         originals = {new: old for old, new in self.modules.items()}
         found: dict[str, str] = {}
         for name in names:
@@ -111,11 +117,11 @@ def lora_names(part: Part, names: Iterable[str]) -> Iterator[tuple[str, str, Cha
     for tensor in weights:
         module = tensor.removesuffix(".weight")
         flat = canonical(tensor).removesuffix(".weight").replace(".", "_")
-        yield flat, module, ""
-        if flat.endswith("_to_out_0"):
-            yield flat.removesuffix("_0"), module, ""
-        if tensor in originals:
-            yield originals[tensor].removesuffix(".weight").replace(".", "_"), module, ""
+        told = originals.get(tensor, tensor).removesuffix(".weight").replace(".", "_")
+        for name in dict.fromkeys((flat, told)):
+            yield name, module, ""
+            if name.endswith("_to_out_0"):
+                yield name.removesuffix("_0"), module, ""
 
 
 def renamed(key: str, modules: Mapping[str, str]) -> str | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -14,7 +15,6 @@ from graphflow import runtime
 from graphflow.basics.inference import inference
 from graphflow.errors import InvalidInputError, ModelFormatError
 from graphflow.families.latent_diffusion import upscaler
-from graphflow.families.latent_diffusion.batching import evaluation_bytes
 from graphflow.families.latent_diffusion.control import Controls
 from graphflow.families.latent_diffusion.gligen import Grounding, grounded
 from graphflow.families.latent_diffusion.ip_adapter import PicturePrompts
@@ -23,6 +23,7 @@ from graphflow.families.latent_diffusion.residuals import Residuals
 from graphflow.families.latent_diffusion.saving import Config, Tensors, unet_tensors
 from graphflow.loading.lora_extraction import extract_lora
 from graphflow.modelfiles.family import LatentFormat
+from graphflow.modelfiles.footprint import OF_UNETS, Footprint
 from graphflow.pixels.batches import cycled
 from graphflow.pixels.resampling import resize_bilinear
 from graphflow.sampling.guidance import POSITIVE, Modifier
@@ -76,6 +77,7 @@ class UNetModel(Denoiser):
     architecture: str = ""
     marks_prediction: bool = False
     grounding: Grounding = field(default_factory=Grounding)
+    footprint: ClassVar[Footprint] = OF_UNETS
     _moved: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
     @property
@@ -86,7 +88,7 @@ class UNetModel(Denoiser):
 
     def memory(self, shape: Sequence[int]) -> int:
         """Bytes that an evaluation of one latent (C, h, w) of this shape takes at its peak, beside the weights."""
-        return evaluation_bytes(shape[-2] * shape[-1], self.module.config.block_out_channels[0], self.dtype)
+        return int(self.footprint.held(self.module.config, math.prod(shape[1:])) * self.dtype.itemsize)
 
     def memory_told(self, shape: Sequence[int], entries: Sequence[ConditioningEntry]) -> int:
         """Bytes that an evaluation takes with what ControlNets add, which is as much as the UNet keeps on its way down."""

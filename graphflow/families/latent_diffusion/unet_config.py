@@ -20,6 +20,9 @@ UNION_MARKERS = ("task_embedding", "control_type_proj.weight", "control_add_embe
 TASKS = {9: "inpaint", 8: "edit", 7: "upscale", 5: "depth"}
 """Input channels of the UNets that take more than a latent."""
 
+_TASK_VECTOR = 4
+"""Width of what tells Lotus its task; what pictures (unCLIP) tell is wider."""
+
 STANDARD_WIDTHS = {
     "sd1": [320, 640, 1280, 1280], "sd2": [320, 640, 1280, 1280],
     "sdxl": [320, 640, 1280], "sdxl_refiner": [384, 768, 1536, 1536],
@@ -57,8 +60,7 @@ def infer_unet(shapes: Shapes, where: str, *, variant: str = "", pooled: int = 0
     if any(only_cross):
         facts["only_cross_attention"] = only_cross
     variant = variant or _variant(structure, facts)
-    channels = facts["in_channels"]
-    task = TASKS.get(channels, "generate") if isinstance(channels, int) else "generate"
+    task = task_of(facts)
     sample = {"sd2": 64 if task in ("inpaint", "depth") else 96, "sdxl": 128, "sdxl_refiner": 128}.get(variant, 64)
     defaults: Config = {
         "sample_size": sample,
@@ -70,6 +72,15 @@ def infer_unet(shapes: Shapes, where: str, *, variant: str = "", pooled: int = 0
     if facts.get("addition_embed_type") == "text_time":
         defaults["addition_time_embed_dim"] = _time_width(facts, variant, pooled)
     return Inferred("UNet2DConditionModel", variant, facts, defaults, _certain(facts, variant), task)
+
+
+def task_of(config: Config) -> str:
+    """What a UNet of this config was made for, as :attr:`graphflow.modelfiles.description.Description.task`."""
+    vector = config.get("class_embed_type") == "projection" and config.get("projection_class_embeddings_input_dim")
+    channels = config.get("in_channels", 4)
+    if vector == _TASK_VECTOR and channels == 4:
+        return "estimate"
+    return TASKS.get(channels, "generate") if isinstance(channels, int) else "generate"
 
 
 def infer_controlnet(shapes: Shapes, where: str) -> Inferred:

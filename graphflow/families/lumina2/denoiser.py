@@ -13,6 +13,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from graphflow.families.flow.next_dit import NextDenoiser
+from graphflow.families.lumina2.family import FAMILY
 from graphflow.families.lumina2.network import lumina2_velocity
 from graphflow.values import ConditioningEntry
 
@@ -26,7 +27,7 @@ class Lumina2Denoiser(NextDenoiser):
     """
 
     velocity = staticmethod(lumina2_velocity)
-    numbers_per_token = 28
+    footprint = FAMILY.footprint
 
     def heeding(self, entries: Sequence[ConditioningEntry]) -> AbstractContextManager[Any]:
         """Have the network add masks to scores of attention until the block ends."""

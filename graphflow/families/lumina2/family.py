@@ -9,6 +9,7 @@ from graphflow.families.lumina2.config import BEGIN, VARIANT, infer_transformer,
 from graphflow.families.lumina2.names import transformer_names
 from graphflow.families.lumina2.stand_ins import STAND_INS
 from graphflow.modelfiles.family import EncoderRole, LatentFormat, Variant
+from graphflow.modelfiles.footprint import Footprint, next_width
 from graphflow.modelfiles.scripts import FlowScripts, ScriptTraits
 
 FAMILY = FlowFamily(
@@ -20,6 +21,7 @@ FAMILY = FlowFamily(
     rank=2,
     half="bfloat16",
     comfyui_loader={1: "lumina2"},
+    footprint=Footprint(numbers=28, text=512, patch=2, width=next_width),
     latent=LatentFormat(channels=16, scale=0.3611, shift=0.1159, tiny="taef1"),
     variants=(Variant(name=VARIANT, gguf="lumina2"),),
     infer=infer_transformer,

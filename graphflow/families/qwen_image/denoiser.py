@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,14 +17,12 @@ from graphflow.families.latent_diffusion.saving import UNET
 from graphflow.families.qwen_image.blockwise import Acting, QwenImageBlockwise, acting
 from graphflow.families.qwen_image.config import TIME_ZERO
 from graphflow.families.qwen_image.control import QwenImageControl
+from graphflow.families.qwen_image.family import FAMILY
 from graphflow.families.qwen_image.network import qwen_image_velocity
 from graphflow.families.qwen_image.places import QWEN_METHODS, Grid
 from graphflow.families.qwen_image.steering import QWEN_BLOCKS
 from graphflow.families.qwen_image.tokens import tokens_of
 from graphflow.values import ConditioningEntry
-
-_BYTES_PER_TOKEN = 34
-"""Numbers that a block holds at its peak for each token and channel: joint query, key and value, and the perceptron."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -34,6 +32,7 @@ class QwenImageDenoiser(FlowDenoiser):
     Extras of a conditioning entry that it reads: `reference_latents`, and `reference_method`.
     """
 
+    footprint = FAMILY.footprint
     steered_by = QwenImageControl
 
     @property
@@ -48,14 +47,6 @@ class QwenImageDenoiser(FlowDenoiser):
         if self.module.config.zero_cond_t:
             tensors[UNET + TIME_ZERO] = torch.zeros(0)
         return tensors, config, architecture
-
-    def memory(self, shape: Sequence[int]) -> int:
-        """Bytes that an evaluation of one latent (C, frames, h, w) of this shape takes at its peak, beside the weights."""
-        config = self.module.config
-        tokens = math.prod(shape[1:]) // 4 + 512
-        return int(
-            tokens * config.num_attention_heads * config.attention_head_dim * self.dtype.itemsize * _BYTES_PER_TOKEN
-        )
 
     @inference
     def predict(
@@ -94,22 +85,22 @@ class QwenImageDenoiser(FlowDenoiser):
         picture = {"hidden_states": tokens, "img_shapes": [[Grid(*shape)]] * len(x)}
         steering = self.steering(entries, x.shape, told | picture, self.module.inner_dim)
         beyond = sum(tokens_of(reference)[0].shape[1] for reference in references)
-        with acting(self._blockwise(entries, x.shape), self.module, tokens.shape[1]):
-            return qwen_image_velocity(
-                self.module,
-                here,
-                time,
-                embeds=text,
-                references=references,
-                arrange=QWEN_METHODS[method],
-                **block_lists(steering, {QWEN_BLOCKS: len(self.module.transformer_blocks)}, beyond),
-            )
+        return qwen_image_velocity(
+            self.module,
+            here,
+            time,
+            embeds=text,
+            references=references,
+            arrange=QWEN_METHODS[method],
+            within=partial(acting, self._blockwise(entries, x.shape), self.module, tokens.shape[1]),
+            **block_lists(steering, {QWEN_BLOCKS: len(self.module.transformer_blocks)}, beyond),
+        )
 
     def _blockwise(self, entries: Sequence[ConditioningEntry], size: Sequence[int]) -> Acting:
-        found: list[tuple[QwenImageBlockwise, Tensor, float]] = []
+        found: list[tuple[Any, Tensor, float]] = []
         for control in (*entries[0].controls, *self.everywhere):
             if isinstance(net := self.controls.net(control.net), QwenImageBlockwise):
                 batch = size[0] // len(entries)
                 (picture,) = self.controls.encoded(control, size[-2], size[-1], batch, len(entries))
-                found.append((net, picture, control.strength))
+                found.append((net.module, picture, control.strength))
         return found

@@ -31,8 +31,12 @@ from graphflow.families.qwen_image.stand_ins import STAND_INS
 from graphflow.modelfiles.description import Config, Kind, Part, TokenizerSpec
 from graphflow.modelfiles.draft import Draft
 from graphflow.modelfiles.family import Change, EncoderRole, LatentFormat, Match, TensorNames, Variant
+from graphflow.modelfiles.footprint import Footprint
 from graphflow.modelfiles.inferred import Shapes
 from graphflow.modelfiles.scripts import FlowScripts, FlowSteering, ScriptTraits
+
+_TOKEN = 64
+"""Numbers in a token of latents."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +102,18 @@ class QwenImageFamily(FlowFamily):
         return replace(spec, name="qwen2_5_vl", published=PUBLISHED)
 
 
+def _filled(config: Config) -> int:
+    """How many channels a Fun ControlNet reads."""
+    reads = config.get("reads")
+    return reads // 4 if isinstance(reads, int) and "heads" in config else 0
+
+
+def _is_marked(config: Config) -> bool:
+    """Whether a ControlNet reads a channel that is 1 where its picture is known."""
+    further = config.get("extra_condition_channels") or ("layers" in config and config["reads"] != _TOKEN)
+    return bool(further)
+
+
 FAMILY = QwenImageFamily(
     name="qwen_image",
     made_by="QwenImage(?!21)",
@@ -111,6 +127,7 @@ FAMILY = QwenImageFamily(
     words=("qwen-image", "qwen_image"),
     half="bfloat16",
     comfyui_loader={1: "qwen_image"},
+    footprint=Footprint(numbers=34, text=512, patch=2),
     latent=LatentFormat(
         channels=16,
         axes=3,
@@ -140,6 +157,8 @@ FAMILY = QwenImageFamily(
             "graphflow.families.qwen_image.network",
             "graphflow.families.flow.residuals",
             "graphflow.families.qwen_image.steering",
+            "graphflow.families.qwen_image.blockwise",
+            "graphflow.families.qwen_image.fun",
             "graphflow.families.qwen_image.language",
             "graphflow.families.qwen_image.prompts",
         ),
@@ -153,12 +172,14 @@ FAMILY = QwenImageFamily(
             references=references,
             adjusts="with_places",
             steering=FlowSteering(
-                classes=frozenset({CONTROL}),
-                hint="qwen_hint",
-                steered="qwen_steered",
-                refuses=lambda _, config: (
-                    "it fills in what a mask hides" if config.get("extra_condition_channels") else ""
-                ),
+                nets={
+                    CONTROL: ("qwen_hint", "qwen_steered"),
+                    BLOCKWISE: ("blockwise_hint", "blockwise_steered"),
+                    FUN: ("fun_hint", "fun_steered"),
+                },
+                built=lambda name, _: {BLOCKWISE: "BlockwiseNetwork", FUN: "FunNetwork"}.get(name, ""),
+                marked=_is_marked,
+                filled=_filled,
             ),
         ),
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from graphflow.families.flow.control import require_layers
 from graphflow.families.flow.exact_times import exact_numbers
 from graphflow.families.flow.residuals import Residuals
 from graphflow.families.qwen_image.control import QwenImageControl, require_one_frame
-from graphflow.families.qwen_image.steering import QWEN_BLOCKS
+from graphflow.families.qwen_image.steering import QWEN_BLOCKS, qwen_steered
 from graphflow.families.qwen_image.tokens import tokens_of
 from graphflow.values import Vae
 
@@ -41,6 +42,38 @@ class FunNetwork(nn.Module):  # type: ignore[misc]
             block.after_proj = nn.Linear(width, width)
 
 
+def fun_hint(net: Any, picture: Tensor) -> Tensor:
+    """What a Fun ControlNet makes of latents: tokens (K, n, C)."""
+    made: Tensor = net.control_img_in(tokens_of(picture)[0].to(net.control_img_in.weight))
+    return made
+
+
+def fun_residuals(net: Any, tokens: Tensor, told: Mapping[str, Any], strength: float, transformer: Any) -> Residuals:
+    """What a `FunNetwork` adds behind the blocks, as :func:`graphflow.families.qwen_image.steering.qwen_residuals`."""
+    hidden = transformer.img_in(told["hidden_states"])
+    text = transformer.txt_in(transformer.txt_norm(told["encoder_hidden_states"]))
+    time = told["timestep"]
+    with exact_numbers(transformer.time_text_embed.time_proj, time.float()):
+        embedded = transformer.time_text_embed(time.to(hidden.dtype), hidden)
+    turns = transformer.pos_embed(told["img_shapes"], max_txt_seq_len=text.shape[1], device=hidden.device)
+    found: Residuals = {}
+    steering = net.control_blocks[0].before_proj(tokens) + hidden
+    for place, block in zip(net.places, net.control_blocks, strict=True):
+        text, steering = block(
+            hidden_states=steering,
+            encoder_hidden_states=text,
+            encoder_hidden_states_mask=None,
+            temb=embedded,
+            image_rotary_emb=turns,
+        )
+        found[QWEN_BLOCKS, place] = block.after_proj(steering) * strength
+    return found
+
+
+fun_steered = partial(qwen_steered, residuals=fun_residuals)
+"""Arguments of `qwen_image_velocity` by which Fun ControlNets steer."""
+
+
 @dataclass(kw_only=True, eq=False)
 class QwenImageFun(QwenImageControl):
     """What `ControlNet.use()` gives for a `FunNetwork`."""
@@ -59,7 +92,7 @@ class QwenImageFun(QwenImageControl):
     def encode(self, hint: Tensor, height: int, width: int, vae: Vae | None = None) -> list[Tensor]:
         """The tokens (K, n, C) of the picture and of what is known of another one that is filled in."""
         channels = self.module.control_img_in.in_features // 4
-        return [self.module.control_img_in(tokens_of(self.filled_latents(hint, height, width, vae, channels))[0])]
+        return [fun_hint(self.module, self.filled_latents(hint, height, width, vae, channels))]
 
     @inference
     def residuals(
@@ -70,24 +103,6 @@ class QwenImageFun(QwenImageControl):
         Raises:
             InvalidInputError: Several frames are sampled, or it adds to blocks that the transformer has not.
         """
-        (tokens,), places = encoded, self.module.places
-        require_one_frame(tokens, told)
-        require_layers(places, len(transformer.transformer_blocks))
-        hidden = transformer.img_in(told["hidden_states"])
-        text = transformer.txt_in(transformer.txt_norm(told["encoder_hidden_states"]))
-        time = told["timestep"]
-        with exact_numbers(transformer.time_text_embed.time_proj, time.float()):
-            embedded = transformer.time_text_embed(time.to(hidden.dtype), hidden)
-        turns = transformer.pos_embed(told["img_shapes"], max_txt_seq_len=text.shape[1], device=hidden.device)
-        found: Residuals = {}
-        steering = self.module.control_blocks[0].before_proj(tokens) + hidden
-        for place, block in zip(places, self.module.control_blocks, strict=True):
-            text, steering = block(
-                hidden_states=steering,
-                encoder_hidden_states=text,
-                encoder_hidden_states_mask=None,
-                temb=embedded,
-                image_rotary_emb=turns,
-            )
-            found[QWEN_BLOCKS, place] = block.after_proj(steering) * strength
-        return found
+        require_one_frame(encoded[0], told)
+        require_layers(self.module.places, len(transformer.transformer_blocks))
+        return fun_residuals(self.module, encoded[0], told, strength, transformer)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -28,6 +28,7 @@ def qwen_image_velocity(
     embeds: Tensor,
     references: Sequence[Tensor] = (),
     arrange: Callable[..., list[Grid]] | None = None,
+    within: Callable[[], AbstractContextManager[None]] = nullcontext,
     **added: Any,
 ) -> Tensor:
     """The flow's velocity, of the shape of x.
@@ -39,6 +40,7 @@ def qwen_image_velocity(
         embeds: The language model's states (B, T, D).
         references: Latents (B, C, h', w') or (B, C, frames, h', w') of pictures to look at.
         arrange: Where these stand: from their (frames, rows, columns) to grids.
+        within: What holds while the network computes.
         added: Further arguments of the network.
     """
     tokens, shape = tokens_of(x)
@@ -53,7 +55,8 @@ def qwen_image_velocity(
         added["additional_t_cond"] = kinds
     clean = len(grids) > 1 and arrange is clean_grids_behind
     projection = network.time_text_embed.time_proj
-    with clean_references(network, clean=clean), exact_numbers(projection, time):
+    exact = exact_numbers(projection, time)
+    with clean_references(network, clean=clean), exact, within():
         output: Tensor = network(
             hidden_states=tokens,
             encoder_hidden_states=embeds,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -37,7 +37,12 @@ def qwen_residuals(net: Any, tokens: Tensor, told: Mapping[str, Any], strength: 
 
 
 def qwen_steered(
-    controls: Sequence[Mapping[str, Any]], network: Any, x: Tensor, time: Tensor, told: Mapping[str, Any]
+    controls: Sequence[Mapping[str, Any]],
+    network: Any,
+    x: Tensor,
+    time: Tensor,
+    told: Mapping[str, Any],
+    residuals: Callable[..., Residuals] = qwen_residuals,
 ) -> dict[str, list[Tensor]]:
     """Arguments of `qwen_image_velocity` by which ControlNets steer.
 
@@ -47,6 +52,7 @@ def qwen_steered(
         x: Latents as there.
         time: As there.
         told: Its other arguments.
+        residuals: What one adds.
     """
     tokens, shape = tokens_of(x)
     asked = {
@@ -55,5 +61,6 @@ def qwen_steered(
         "timestep": time,
         "img_shapes": [[Grid(*shape)]] * len(x),
     }
-    found = added_by(controls, qwen_residuals, asked, network)
-    return block_lists(found, {QWEN_BLOCKS: len(network.transformer_blocks)})
+    found = added_by(controls, residuals, asked, network)
+    beyond = sum(tokens_of(picture)[0].shape[1] for picture in told.get("references", ()))
+    return block_lists(found, {QWEN_BLOCKS: len(network.transformer_blocks)}, beyond)

@@ -12,14 +12,10 @@ from torch import Tensor
 from graphflow.basics.inference import inference
 from graphflow.errors import InvalidInputError
 from graphflow.families.flow.denoiser import FlowDenoiser
+from graphflow.families.qwen_image_21.family import FAMILY
 from graphflow.families.qwen_image_21.network import TOKEN, qwen_image_21_velocity
 from graphflow.families.qwen_image_21.text import PLACES
 from graphflow.values import ConditioningEntry
-
-_BYTES_PER_TOKEN = 34
-"""Numbers that a block holds at its peak for each token and channel: query, key and value, and the perceptron."""
-TEXT = 512
-"""Tokens of a text that memory is reckoned with: nearly all have fewer."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -29,6 +25,7 @@ class QwenImage21Denoiser(FlowDenoiser):
     Extras of a conditioning entry that it reads: `reference_latents`, and `picture_places`, where they stand.
     """
 
+    footprint = FAMILY.footprint
     caches = True
 
     @property
@@ -36,12 +33,6 @@ class QwenImage21Denoiser(FlowDenoiser):
         """Width C of the text embeddings that it reads."""
         width: int = self.module.config.context_in_dim
         return width
-
-    def memory(self, shape: Sequence[int]) -> int:
-        """Bytes that an evaluation of one latent (C, h, w) of this shape takes at its peak, beside the weights."""
-        config = self.module.config
-        width = config.num_attention_heads * config.attention_head_dim
-        return int((shape[-2] * shape[-1] + TEXT) * width * self.dtype.itemsize * _BYTES_PER_TOKEN)
 
     @inference
     def predict(

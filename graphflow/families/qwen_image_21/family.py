@@ -23,6 +23,7 @@ from graphflow.families.qwen_image_21.stand_ins import STAND_INS
 from graphflow.modelfiles.description import Config, Kind, Part
 from graphflow.modelfiles.draft import Draft
 from graphflow.modelfiles.family import EncoderRole, LatentFormat, Match, TensorNames, Variant
+from graphflow.modelfiles.footprint import Footprint
 from graphflow.modelfiles.inferred import Shapes
 from graphflow.modelfiles.scripts import FlowScripts, ScriptTraits
 
@@ -70,6 +71,7 @@ FAMILY = QwenImage21Family(
     rank=3,
     half="bfloat16",
     comfyui_loader={1: "qwen_image"},
+    footprint=Footprint(numbers=34, text=512),
     latent=LatentFormat(
         channels=64,
         downscale=16,

@@ -15,6 +15,7 @@ from graphflow.modelfiles.control_marks import control_prefix
 from graphflow.modelfiles.description import Config, Guess, Kind, Part, TokenizerSpec
 from graphflow.modelfiles.draft import Draft
 from graphflow.modelfiles.family import Change, EncoderRole, Half, LatentFormat, Match, Sizes, TensorNames, Variant
+from graphflow.modelfiles.footprint import Footprint
 from graphflow.modelfiles.inferred import Inferred, Shapes
 from graphflow.modelfiles.scripts import ScriptTraits
 from graphflow.modelfiles.stand_in import StandIn
@@ -43,6 +44,7 @@ class RecognisedFamily:
         steering: What steers its models by pictures, in words for people.
         latent: Its latents; sixteen channels, as most of them have, where nothing here computes with them.
         variants: Its variants, where they are told apart.
+        footprint: The memory that its network takes; None where nobody knows it.
         scripts: What scripts must know of its pipelines; None where none is written for it.
         stand_ins: What stands in for its files where they are not there.
     """
@@ -62,6 +64,7 @@ class RecognisedFamily:
     steering: tuple[str, ...] = ()
     latent: LatentFormat = field(default_factory=partial(LatentFormat, channels=16))
     variants: tuple[Variant, ...] = ()
+    footprint: Footprint | None = None
     scripts: ScriptTraits | None = None
     stand_ins: tuple[StandIn, ...] = ()
 

@@ -13,18 +13,17 @@ from graphflow.families.flow.denoiser import FlowDenoiser
 from graphflow.families.flow.patches import whole_patches
 from graphflow.families.flow.residuals import block_lists
 from graphflow.families.sd3.control import Sd3Control
+from graphflow.families.sd3.family import FAMILY
 from graphflow.families.sd3.network import sd3_velocity
 from graphflow.families.sd3.steering import SD3_BLOCKS
 from graphflow.values import ConditioningEntry
-
-_BYTES_PER_TOKEN = 20
-"""Numbers that a block holds at its peak for each token and channel: joint query, key and value, and the perceptron."""
 
 
 @dataclass(kw_only=True, eq=False)
 class Sd3Denoiser(FlowDenoiser):
     """What `Model.use()` gives for a Stable Diffusion 3 model."""
 
+    footprint = FAMILY.footprint
     steered_by = Sd3Control
 
     @property
@@ -32,13 +31,6 @@ class Sd3Denoiser(FlowDenoiser):
         """Width C of the text embeddings that it reads."""
         width: int = self.module.config.joint_attention_dim
         return width
-
-    def memory(self, shape: Sequence[int]) -> int:
-        """Bytes that an evaluation of one latent (C, h, w) of this shape takes at its peak, beside the weights."""
-        config = self.module.config
-        tokens = shape[-2] * shape[-1] // config.patch_size**2 + 256
-        width = config.num_attention_heads * config.attention_head_dim
-        return int(tokens * width * self.dtype.itemsize * _BYTES_PER_TOKEN)
 
     @inference
     def predict(

@@ -10,14 +10,17 @@ from graphflow.families.sd3.names import transformer_names
 from graphflow.families.sd3.stand_ins import STAND_INS
 from graphflow.modelfiles.description import Config
 from graphflow.modelfiles.family import EncoderRole, LatentFormat, Variant
+from graphflow.modelfiles.footprint import Footprint
 from graphflow.modelfiles.scripts import FlowScripts, FlowSteering, ScriptTraits
 
 
 def _refuses(name: str, config: Config) -> str:
-    if config.get("extra_conditioning_channels"):
-        return "it fills in what a mask hides"
     canny = config.get("joint_attention_dim") is None and "canny" in name.lower()
     return "Stability AI's for edges reads pictures of another range" if canny else ""
+
+
+def _is_marked(config: Config) -> bool:
+    return bool(config.get("extra_conditioning_channels"))
 
 
 FAMILY = FlowFamily(
@@ -37,6 +40,7 @@ FAMILY = FlowFamily(
     words=("sd3", "stable-diffusion-3"),
     half="bfloat16",
     comfyui_loader=dict.fromkeys((1, 2, 3), "sd3"),
+    footprint=Footprint(numbers=20, text=256, patch=2),
     latent=LatentFormat(channels=16, scale=1.5305, shift=0.0609, tiny="taesd3"),
     variants=tuple(Variant(name=name, gguf="sd3") for name in ("sd3", "sd35_medium", "sd35_large")),
     infer=infer_transformer,
@@ -65,11 +69,12 @@ FAMILY = FlowFamily(
             layer="layer",
             texts={"text_l": "parts_l", "text_g": "parts_g"},
             steering=FlowSteering(
-                classes=frozenset({CONTROL}),
-                hint="sd3_hint",
-                steered="sd3_steered",
+                nets={CONTROL: ("sd3_hint", "sd3_steered")},
                 refuses=_refuses,
-                unshifted=lambda config: bool(config.get("force_zeros_for_pooled_projection")),
+                marked=_is_marked,
+                unshifted=lambda config: (
+                    bool(config.get("force_zeros_for_pooled_projection")) and not _is_marked(config)
+                ),
             ),
         ),
     ),

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from graphflow.families.latent_diffusion.stand_ins import CLIP_G, CLIP_L, autoencoder, controlnet, unet, unet_schedule
+from graphflow.families.latent_diffusion.stand_ins import (
+    CLIP_G,
+    CLIP_L,
+    VIT_G,
+    VIT_H,
+    autoencoder,
+    controlnet,
+    ip_adapter,
+    ip_adapters,
+    unet,
+    unet_schedule,
+)
 from graphflow.modelfiles.stand_in import StandIn
 
 _VAE = autoencoder(4, 0.13025)
@@ -19,6 +30,7 @@ STAND_INS = (
             "text_encoder_2": CLIP_G,
             "vae": _VAE,
             "controlnet": controlnet(2048, sizes=_BASE),
+            "ip_adapter": ip_adapter(2048, VIT_H[1], sizes=_BASE),
         },
         scheduler=unet_schedule(),
     ),
@@ -28,5 +40,6 @@ STAND_INS = (
         parts={"unet": unet(1280, sizes=_REFINER), "text_encoder_2": CLIP_G, "vae": _VAE},
         scheduler=unet_schedule(),
     ),
+    *ip_adapters("xl", 2048, VIT_G[1], sizes=_BASE),
     StandIn(names=r"sd.?xl.?vae", parts={"vae": _VAE}),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from graphflow.basics.inference import inference
 from graphflow.errors import InvalidInputError
 from graphflow.families.flow.denoiser import FlowDenoiser
-from graphflow.families.latent_diffusion.batching import evaluation_bytes
+from graphflow.modelfiles.footprint import Footprint
 from graphflow.sampling.image_prompts import taken_prompts
 from graphflow.values import Conditioning, ConditioningEntry
 
@@ -21,21 +21,22 @@ PRIOR = "stage_c"
 _PICTURES = "stage_c_pictures"
 
 
+def _width(config: Mapping[str, Any]) -> int:
+    """Channels of the widest level, for each sample that a token stands for."""
+    return int(max(config["block_out_channels"]) / config["patch_size"] ** 2)
+
+
 @dataclass(kw_only=True, eq=False)
 class CascadeDenoiser(FlowDenoiser):
     """Stage C, which reads text and pictures, or stage B, which reads the pooled text and what stage C made."""
+
+    footprint = Footprint(numbers=40, width=_width)
 
     @property
     def text_width(self) -> int | None:
         """Width of the text embeddings that stage C reads."""
         width: int | None = self.module.config.clip_text_in_channels
         return width
-
-    def memory(self, shape: Sequence[int]) -> int:
-        """Bytes that an evaluation of one latent (C, h, w) of this shape takes at its peak, beside the weights."""
-        config = self.module.config
-        samples = shape[-2] * shape[-1] // config.patch_size**2
-        return evaluation_bytes(samples, max(config.block_out_channels), self.dtype)
 
     def complete(self, told: Conditioning, height: int, width: int, *, negative: bool, seed: int = 0) -> Conditioning:
         """Have stage C see pictures, without noise; stage B sees none."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from graphflow.basics.inference import inference
 from graphflow.families.flow.denoiser import FlowDenoiser
-from graphflow.families.latent_diffusion.batching import evaluation_bytes
+from graphflow.families.svd.family import FAMILY
 from graphflow.sampling.regions import PICTURE
 from graphflow.values import ConditioningEntry
 
@@ -23,6 +23,7 @@ _DEFAULTS = {"fps": 6.0, "motion": 127.0, "noise_augmentation": 0.0}
 class SvdDenoiser(FlowDenoiser):
     """The UNet over space and time."""
 
+    footprint = FAMILY.footprint
     spans_batch = True
 
     @property
@@ -30,10 +31,6 @@ class SvdDenoiser(FlowDenoiser):
         """Width of the image embedding that it reads in place of text."""
         width: int = self.module.config.cross_attention_dim
         return width
-
-    def memory(self, shape: Sequence[int]) -> int:
-        """Bytes that an evaluation of one latent (C, h, w) of this shape takes at its peak, beside the weights."""
-        return evaluation_bytes(shape[-2] * shape[-1], self.module.config.block_out_channels[0], self.dtype)
 
     @inference
     def predict(

@@ -13,6 +13,7 @@ from graphflow.families.svd.names import svd_names
 from graphflow.modelfiles.description import Kind, Part
 from graphflow.modelfiles.draft import Draft
 from graphflow.modelfiles.family import EncoderRole, LatentFormat, Match, TensorNames, Variant
+from graphflow.modelfiles.footprint import OF_UNETS
 from graphflow.modelfiles.inferred import Shapes
 
 _TEMPORAL = ".time_stack."
@@ -52,6 +53,7 @@ FAMILY = SvdFamily(
     transformer=UNET,
     marks=("input_blocks.1.1.time_stack.0.norm_in.weight",),
     rank=2,
+    footprint=OF_UNETS,
     latent=LatentFormat(channels=4, scale=0.18215),
     variants=(Variant(name="svd"),),
     infer=infer_unet,

@@ -13,6 +13,7 @@ from graphflow.errors import InvalidInputError
 from graphflow.families.flow.next_dit import NextDenoiser
 from graphflow.families.flow.patches import whole_patches
 from graphflow.families.z_image.control import ZImageControl
+from graphflow.families.z_image.family import FAMILY
 from graphflow.families.z_image.network import z_image_velocity
 from graphflow.families.z_image.steering import by_layer
 from graphflow.values import ConditioningEntry
@@ -23,7 +24,7 @@ class ZImageDenoiser(NextDenoiser):
     """What `Model.use()` gives for a Z-Image model; of a conditioning entry it reads the embedding."""
 
     velocity = staticmethod(z_image_velocity)
-    numbers_per_token = 17
+    footprint = FAMILY.footprint
     steered_by = ZImageControl
 
     def heeding(self, entries: Sequence[ConditioningEntry]) -> AbstractContextManager[None]:

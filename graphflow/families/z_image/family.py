@@ -18,6 +18,7 @@ from graphflow.families.z_image.config import (
 from graphflow.families.z_image.names import control_names, transformer_names
 from graphflow.families.z_image.stand_ins import STAND_INS
 from graphflow.modelfiles.family import EncoderRole, LatentFormat, Variant
+from graphflow.modelfiles.footprint import Footprint, next_width
 from graphflow.modelfiles.scripts import FlowCall, FlowScripts, FlowSteering, ScriptTraits
 
 FAMILY = FlowFamily(
@@ -37,6 +38,7 @@ FAMILY = FlowFamily(
     rank=2,
     half="bfloat16",
     comfyui_loader={1: "lumina2"},
+    footprint=Footprint(numbers=17, text=512, patch=2, width=next_width),
     latent=LatentFormat(channels=16, scale=0.3611, shift=0.1159, tiny="taef1"),
     variants=(Variant(name=VARIANT, gguf="lumina2"),),
     infer=infer_transformer,
@@ -62,7 +64,9 @@ FAMILY = FlowFamily(
             options=lambda _: {"template": TEMPLATE},
             reads=plainly,
             steering=FlowSteering(
-                classes=frozenset({CONTROL}), hint="z_image_hint", steered="z_image_steered", settled=settled_control
+                nets={CONTROL: ("z_image_hint", "z_image_steered")},
+                settled=settled_control,
+                filled=lambda config: config["control_in_dim"],
             ),
             call=FlowCall(
                 arguments={"guidance_scale": 0.0},

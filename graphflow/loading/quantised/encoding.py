@@ -32,11 +32,14 @@ class Encoder:
         encode: The tensors of a layer by their last names, and what its marker says; None where it has no marker.
         rows: What must divide the rows.
         columns: What must divide the columns.
+        convolutions: Whether readers take convolutions in it, too; ComfyUI takes linear layers alone where a scale belongs to
+            the weight.
     """
 
     encode: Callable[[Tensor], tuple[dict[str, Tensor], Config | None]]
     rows: int = 1
     columns: int = 1
+    convolutions: bool = False
 
 
 def _plain(weight: Tensor) -> tuple[dict[str, Tensor], Config | None]:
@@ -164,7 +167,7 @@ def _mxfp8(weight: Tensor) -> tuple[dict[str, Tensor], Config | None]:
 
 
 ENCODERS: Mapping[str, Encoder] = {
-    "fp8": Encoder(_plain),
+    "fp8": Encoder(_plain, convolutions=True),
     "fp8_scaled": Encoder(_scaled),
     "int8": Encoder(_int8),
     "int8_convrot": Encoder(_int8_rotated, columns=16),

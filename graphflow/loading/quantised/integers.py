@@ -15,11 +15,10 @@ from graphflow.modelfiles.quantised.format import PackedLayer, rotation
 
 def unpack_eight(raw: Raw, layer: PackedLayer) -> PackedWeight:
     """Bring a layer's tensors in order."""
-    rows, columns = layer.shape
-    entries, shared = scale_table(raw["scale"], rows, scale_rows(tuple(raw["scale"].shape), layer.shape))
-    group = rotation(layer.options, columns) if layer.options.get("convrot") else 0
+    entries, shared = scale_table(raw["scale"], layer.shape[0], scale_rows(tuple(raw["scale"].shape), layer.shape))
+    group = rotation(layer.options, layer.shape[1]) if layer.options.get("convrot") else 0
     dequantise = partial(affine, decode=as_float)
-    return PackedWeight({"codes": raw["weight"], **entries}, shared, layer.shape, dequantise, rotation=group)
+    return PackedWeight({"codes": raw["weight"].flatten(1), **entries}, shared, layer.shape, dequantise, rotation=group)
 
 
 def unpack_four(raw: Raw, layer: PackedLayer) -> PackedWeight:

@@ -222,6 +222,12 @@ def hold(module: nn.Module, weight: PackedWeight) -> None:
     module._modules[_NAME] = weight
 
 
+def packed_in(module: nn.Module, leaf: str) -> PackedWeight | None:
+    """The packed weight that a module computes with; None where it has a plain tensor of this name."""
+    found = module._modules.get(_NAME) if leaf == "weight" else None
+    return found if isinstance(found, PackedWeight) else None
+
+
 @cache
 def _holding(cls: type[nn.Module]) -> type[nn.Module]:
     """A layer's class whose weight is packed; it goes by the same name."""

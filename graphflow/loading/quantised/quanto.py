@@ -10,6 +10,7 @@ from graphflow.loading.codes.decoding import affine, as_float, plain_nibbles
 from graphflow.loading.quantised.packed import PackedWeight
 from graphflow.loading.quantised.tables import Raw, scale_table
 from graphflow.modelfiles.quantised.format import PackedLayer
+from graphflow.modelfiles.quantised.quanto import width
 
 
 def unpack_bytes(raw: Raw, layer: PackedLayer) -> PackedWeight:
@@ -23,7 +24,7 @@ def unpack_bytes(raw: Raw, layer: PackedLayer) -> PackedWeight:
 def unpack_bits(raw: Raw, layer: PackedLayer) -> PackedWeight:
     """Bring a layer's tensors in order: an entry is a group, two codes a byte."""
     groups, packed = raw["scale"].numel(), raw["weight"]
-    bits = 4 if 2 * len(packed) >= groups else 2
+    bits = width(len(packed), groups)
     codes = torch.cat([(packed >> shift) & (1 << bits) - 1 for shift in range(0, 8, bits)])[:groups]
     scale, shift = raw["scale"].float(), raw["shift"]
     zero = -shift if shift.is_floating_point() else -shift.float() * scale

@@ -54,6 +54,8 @@ _UNPACK = {
     nunchaku_names.PLAIN: nunchaku.unpack_plain,
     GGUF: gguf.unpack,
 }
+REORDERED = frozenset({nunchaku_names.SVDQUANT.name, nunchaku_names.AWQ.name})
+"""Formats whose codes are brought in another order, not only what stands beside them."""
 
 
 def unpack(raw: Raw, layer: PackedLayer, where: str) -> PackedWeight | Tensor:

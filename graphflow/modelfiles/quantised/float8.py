@@ -35,7 +35,9 @@ def scale_rows(scale: tuple[int, ...], weight: tuple[int, ...]) -> tuple[int, in
     Raises:
         Misfit: No such table fits the weight.
     """
-    shape = scale[:-1] if len(scale) > 2 and scale[-1] == 1 else scale
+    shape = scale
+    while len(shape) > 2 and shape[-1] == 1:
+        shape = shape[:-1]
     shape = shape if len(shape) > 1 else (*shape, 1) if shape else (1, 1)
     rows = weight[0] if weight else 1
     if shape == (1, rows) and len(scale) == 2 and rows > 1 and (len(weight) != 2 or weight[1] % rows):

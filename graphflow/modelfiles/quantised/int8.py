@@ -22,15 +22,18 @@ _MARKS = ("int8_tensorwise", "int8_rowwise", "int8_blockwise", "int8_axiswise", 
 
 
 def _layout(found: Found, options: Options) -> tuple[int, ...]:
-    rows, columns = matrix(found, ("I8",))
-    scale = found["scale"]
+    weight, scale = found["weight"], found["scale"]
+    require(
+        len(weight.shape) > 1 and all(weight.shape) and weight.dtype == "I8",
+        f"weight is {weight.dtype} {list(weight.shape)}, not a matrix or convolution of I8",
+    )
     require(scale.dtype in FLOATS, f"scale is {scale.dtype}, not {' or '.join(FLOATS)}")
-    table = scale_rows(scale.shape, (rows, columns))
-    require_group(options, table, (rows, columns))
+    table = scale_rows(scale.shape, weight.shape)
+    require_group(options, table, weight.shape)
     if flag(options, "convrot"):
-        rotation(options, columns)
+        rotation(options, matrix(found, ("I8",))[1])
         require(table[1] == 1, "its columns are rotated, and it has scales for blocks of them")
-    return rows, columns
+    return weight.shape
 
 
 FORMAT = Format(

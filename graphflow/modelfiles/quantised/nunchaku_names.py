@@ -14,7 +14,10 @@ _DOUBLE = {
     "mlp_fc2": "ff.net.2",
     "mlp_context_fc1": "ff_context.net.0.proj",
     "mlp_context_fc2": "ff_context.net.2",
-    **{name: f"attn.{name}" for name in ("norm_q", "norm_k", "norm_added_q", "norm_added_k")},
+    "norm_q": "attn.norm_q",
+    "norm_k": "attn.norm_k",
+    "norm_added_q": "attn.norm_added_q",
+    "norm_added_k": "attn.norm_added_k",
 }
 _SINGLE = {
     "qkv_proj": "attn.to_qkv",
@@ -37,7 +40,13 @@ _SHIFTED = re.compile(
     r"^transformer_blocks\.\d{1,4}\.((ff|ff_context|img_mlp|txt_mlp)\.net\.2|mlp_(context_)?fc2)$"
     r"|^single_transformer_blocks\.\d{1,4}\.mlp_fc2$"
 )
-_MODULATIONS = {".norm.linear": 3, ".norm1.linear": 6, ".norm1_context.linear": 6, ".img_mod.1": 6, ".txt_mod.1": 6}
+_MODULATIONS = {
+    ".norm.linear": 3,
+    ".norm1.linear": 6,
+    ".norm1_context.linear": 6,
+    ".img_mod.1": 6,
+    ".txt_mod.1": 6,
+}
 """Layers whose rows are interleaved, and how many there are for each channel."""
 
 
@@ -50,14 +59,16 @@ def targets_of(module: str) -> Iterator[tuple[str, tuple[int, int]]]:
     for name, targets in _PARTS.items():
         if module.endswith("." + name):
             stem = module.removesuffix(name)
-            yield from ((stem + target, (number, len(targets))) for number, target in enumerate(targets))
+            for number, target in enumerate(targets):
+                yield stem + target, (number, len(targets))
             return
     yield module, (0, 1)
 
 
 def interleaved(module: str) -> int:
     """How many rows of a modulation stand side by side for each channel; 0 where it is none that is known."""
-    return next((rows for name, rows in _MODULATIONS.items() if module.endswith(name)), 0)
+    known = (rows for name, rows in _MODULATIONS.items() if module.endswith(name))
+    return next(known, 0)
 
 
 def is_shifted(module: str) -> bool:

@@ -2,13 +2,36 @@
 
 Codes of few bits stand in rows of groups; the bytes hold the first rows in their lowest bits and the last ones in their
 highest. Nothing in the file says how many rows the weight itself has, so its shape is that of one row; how many bits a
-code has is told from sizes, and compared with what the folder says.
+code has is told from sizes, and compared with what the folder says: its `quantization_config`, or optimum-quanto's own
+`quanto_qmap.json`.
 """
 
 from __future__ import annotations
 
+from graphflow.modelfiles.description import Config
 from graphflow.modelfiles.quantised.float8 import DTYPES
 from graphflow.modelfiles.quantised.format import FLOATS, Format, Found, Options, ceiling, count, require, require_shape
+
+MAP = "quanto_qmap.json"
+"""The file in which optimum-quanto says of each layer what it is quantised to."""
+
+
+def config_of_map(said: Config) -> Config:
+    """A `quantization_config` that says what the map of a folder does."""
+    kinds = {
+        layer: str(entry.get("weights"))
+        for layer, entry in said.items()
+        if isinstance(entry, dict) and entry.get("weights") not in (None, "none")
+    }
+    return {
+        "quant_method": "quanto",
+        "layers": {name: kind.removeprefix("q").split("_")[0] for name, kind in kinds.items()},
+    }
+
+
+def width(rows: int, groups: int) -> int:
+    """Bits of a code, of which as many rows of bytes hold so many groups."""
+    return 4 if rows * 2 >= groups else 2
 
 
 def _bytes(found: Found, options: Options) -> tuple[int, ...]:
@@ -38,12 +61,12 @@ def _bits(found: Found, options: Options) -> tuple[int, ...]:
 
 
 def _width(found: Found) -> int:
-    return 4 if found["weight"].shape[0] * 2 >= count(found["scale"]) else 2
+    return width(found["weight"].shape[0], count(found["scale"]))
 
 
 def _as_said(kind: str, options: Options) -> None:
     said = options.get("weights_dtype", kind)
-    require(said == kind, f"its codes have the sizes of {kind}, the folder's quantization_config says {said}")
+    require(said == kind, f"its codes have the sizes of {kind}, the folder says {said}")
 
 
 BYTES = Format(

@@ -95,7 +95,8 @@ def recognise_layers(
         taken.update(found.tensors.values())
         if layer not in markers.layers and (warning := FORMATS[found.format].warning):
             warnings[warning] = None
-    for marked in markers.layers:
+    said = given.get("layers")
+    for marked in (*markers.layers, *(said if isinstance(said, dict) else ())):
         if f"{marked}.weight" not in packed:
             raise ModelFormatError(f"marks a layer {marked[:200]} that is not there", where=where, advice=_AGAIN)
     taken.update(leaves[name] for leaves in siblings.values() for name in _INPUTS & set(leaves))
@@ -144,10 +145,22 @@ def _layer(
     if known is None:
         return None
     if config is None:
-        options = {} if "format" in given else given
+        options = {} if "format" in given else _said_of(layer, given, where)
     else:
         options = {**known.settle.get(str(config.get("format")), {}), **config}
     return layer_as(known, layer, leaves, tensors, options, where)
+
+
+def _said_of(layer: str, given: Config, where: str) -> Config:
+    """What a folder says of a layer, where it says so of each."""
+    kinds = given.get("layers")
+    if not isinstance(kinds, dict):
+        return given
+    if layer not in kinds:
+        raise ModelFormatError(
+            f"its layer {layer} is quantised, and the folder does not say how", where=where, advice=_AGAIN
+        )
+    return {"weights_dtype": kinds[layer]}
 
 
 def layer_as(
@@ -231,6 +244,8 @@ def _folder_options(config: JsonValue, where: str) -> Config:
         return {}
     method = str(config.get("quant_method", ""))
     if method in _SAY_THEMSELVES:
+        if "layers" in config:
+            return {"layers": config["layers"]}
         said = config.get("weights_dtype", config.get("weights"))  # of Diffusers; of transformers
         return {"weights_dtype": said} if said is not None else {}
     if method in MARKED:

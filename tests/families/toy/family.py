@@ -9,6 +9,7 @@ from typing import Any
 from graphflow.modelfiles.description import Config, Guess, Kind, Part, TokenizerSpec
 from graphflow.modelfiles.draft import Draft
 from graphflow.modelfiles.family import THIRDS, Change, EncoderRole, Half, LatentFormat, Match, Sizes, Variant
+from graphflow.modelfiles.footprint import Footprint
 from graphflow.modelfiles.inferred import Inferred, Shapes
 from graphflow.modelfiles.scripts import ScriptTraits
 
@@ -48,6 +49,7 @@ class ToyFamily:
     )
     half: Half = "bfloat16"
     trained_sizes: Mapping[str, Sizes] = {}
+    footprint: Footprint | None = None
     scripts: ScriptTraits | None = None
     comfyui_loader: Mapping[int, str] = {}
     steering: tuple[str, ...] = ()

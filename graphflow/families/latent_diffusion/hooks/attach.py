@@ -14,6 +14,7 @@ from graphflow.families.latent_diffusion.hooks.deep_shrink import deep_shrink
 from graphflow.families.latent_diffusion.hooks.freeu import freeu
 from graphflow.families.latent_diffusion.hooks.hypertile import hypertile
 from graphflow.families.latent_diffusion.hooks.modules import transformers
+from graphflow.families.latent_diffusion.hooks.motion import moving
 from graphflow.families.latent_diffusion.hooks.self_attention import (
     AttentionMap,
     AwayFromBlurred,
@@ -26,6 +27,7 @@ from graphflow.families.latent_diffusion.ip_adapter import PicturePrompt, Pictur
 from graphflow.families.latent_diffusion.unet import UNetModel
 from graphflow.loading.hooks import attach
 from graphflow.sampling.guidance import AwayFromVariation
+from graphflow.sampling.prediction import ModelSampling
 from graphflow.values.control_hooks import UnionType
 from graphflow.values.image_prompts import ImagePrompt
 from graphflow.values.network_hooks import (
@@ -34,6 +36,7 @@ from graphflow.values.network_hooks import (
     Hypernetwork,
     HyperTile,
     MergeTokens,
+    MotionModules,
     PerturbedAttention,
     SelfAttentionGuidance,
     SkipLayers,
@@ -103,6 +106,18 @@ def _draws(loaded: UNetModel) -> torch.Generator:
 @contextmanager
 def _(hook: Hypernetwork, loaded: UNetModel) -> Iterator[None]:
     with hook.network.use() as network, changing_attention(loaded.module, network, hook.strength):
+        yield
+
+
+@attach.register
+@contextmanager
+def _(hook: MotionModules, loaded: UNetModel) -> Iterator[None]:
+    if hook.linear:
+        prediction = loaded.model_sampling.prediction
+        distilled = prediction == "lcm"
+        levels = ModelSampling.stable_diffusion("epsilon" if distilled else prediction, linear=True)
+        loaded.model_sampling = levels.distilled() if distilled else levels
+    with hook.network.use() as network, moving(loaded, network, hook):
         yield
 
 

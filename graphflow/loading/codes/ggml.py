@@ -1,6 +1,6 @@
 """Values of ggml's blocks, float32; https://github.com/ggml-org/ggml/blob/master/src/ggml-common.h has their layouts.
 
-Each function takes blocks (n, bytes), uint8, and gives (n, values). What has none here is decoded by the `gguf` package.
+Each public function takes blocks (n, bytes), uint8, and gives (n, values).
 """
 
 from __future__ import annotations
@@ -10,45 +10,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from graphflow.errors import ModelFormatError
-
 _IQ4 = (-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113)
-
-
-def dequantise(tensors: Mapping[str, Tensor], *, kind: str) -> Tensor:
-    """Values of blocks of a type.
-
-    Raises:
-        ModelFormatError: It needs the `gguf` package, which is not installed.
-    """
-    blocks = tensors["codes"]
-    decode = DECODERS.get(kind)
-    return by_package(blocks, kind) if decode is None else decode(blocks)
-
-
-def by_package(blocks: Tensor, kind: str) -> Tensor:
-    """Values of blocks of a rarer type, on the CPU.
-
-    Raises:
-        ModelFormatError: The package that knows it is not installed, or does not know it.
-    """
-    try:
-        from gguf import GGMLQuantizationType
-        from gguf.quants import dequantize
-    except ImportError as error:
-        raise ModelFormatError(
-            f"blocks of the type {kind} need the package gguf", advice="pip install 'graphflow-diffusers[gguf]'"
-        ) from error
-    try:
-        values = dequantize(blocks.cpu().numpy(), GGMLQuantizationType[kind])
-    except NotImplementedError as error:
-        raise ModelFormatError(f"blocks of the type {kind} are not read", advice="use another quantisation") from error
-    return torch.from_numpy(values).to(blocks.device)
-
-
-def scale_places(kind: str) -> tuple[int, ...]:
-    """Where the float16 scales of a block begin."""
-    return _SCALES.get(kind, ())
 
 
 def _half(blocks: Tensor, start: int) -> Tensor:
@@ -74,7 +36,9 @@ def _nibbles(codes: Tensor, run: int) -> Tensor:
 def _bits(codes: Tensor, run: int, width: int) -> Tensor:
     """Fields of some bits (n, m * 8/width): of each run of bytes first all lowest fields, then the next."""
     parts, mask = codes.contiguous().unflatten(1, (-1, run)), (1 << width) - 1
-    return torch.stack([(parts >> shift) & mask for shift in range(0, 8, width)], 2).flatten(1)
+    return torch.stack(
+        [(parts >> shift) & mask for shift in range(0, 8, width)], 2
+    ).flatten(1)
 
 
 def _grouped(codes: Tensor, scale: Tensor, less: Tensor | None = None) -> Tensor:
@@ -83,38 +47,68 @@ def _grouped(codes: Tensor, scale: Tensor, less: Tensor | None = None) -> Tensor
     return (values if less is None else values.sub_(less[..., None])).flatten(1)
 
 
-def _q4_0(blocks: Tensor) -> Tensor:
+def q4_0(blocks: Tensor) -> Tensor:
+    """Blocks of 32: four bits, symmetric."""
     return _nibbles(blocks[:, 2:], 16).float().sub_(8.0).mul_(_half(blocks, 0))
 
 
-def _q4_1(blocks: Tensor) -> Tensor:
-    return _nibbles(blocks[:, 4:], 16).float().mul_(_half(blocks, 0)).add_(_half(blocks, 2))
+def q4_1(blocks: Tensor) -> Tensor:
+    """Blocks of 32: four bits and a minimum."""
+    return (
+        _nibbles(blocks[:, 4:], 16)
+        .float()
+        .mul_(_half(blocks, 0))
+        .add_(_half(blocks, 2))
+    )
 
 
 def _fifth(blocks: Tensor, start: int) -> Tensor:
     """The upper bits of 32 values, as 16 or 0."""
-    return torch.stack([(blocks[:, start : start + 4] >> bit) & 1 for bit in range(8)], 2).flatten(1) << 4
+    return (
+        torch.stack(
+            [(blocks[:, start : start + 4] >> bit) & 1 for bit in range(8)], 2
+        ).flatten(1)
+        << 4
+    )
 
 
-def _q5_0(blocks: Tensor) -> Tensor:
-    return (_nibbles(blocks[:, 6:], 16) | _fifth(blocks, 2)).float().sub_(16.0).mul_(_half(blocks, 0))
+def q5_0(blocks: Tensor) -> Tensor:
+    """Blocks of 32: five bits, symmetric."""
+    return (
+        (_nibbles(blocks[:, 6:], 16) | _fifth(blocks, 2))
+        .float()
+        .sub_(16.0)
+        .mul_(_half(blocks, 0))
+    )
 
 
-def _q5_1(blocks: Tensor) -> Tensor:
-    return (_nibbles(blocks[:, 8:], 16) | _fifth(blocks, 4)).float().mul_(_half(blocks, 0)).add_(_half(blocks, 2))
+def q5_1(blocks: Tensor) -> Tensor:
+    """Blocks of 32: five bits and a minimum."""
+    return (
+        (_nibbles(blocks[:, 8:], 16) | _fifth(blocks, 4))
+        .float()
+        .mul_(_half(blocks, 0))
+        .add_(_half(blocks, 2))
+    )
 
 
-def _q8_0(blocks: Tensor) -> Tensor:
+def q8_0(blocks: Tensor) -> Tensor:
+    """Blocks of 32: eight bits."""
     return blocks[:, 2:].view(torch.int8).float().mul_(_half(blocks, 0))
 
 
-def _q2_k(blocks: Tensor) -> Tensor:
+def q2_k(blocks: Tensor) -> Tensor:
+    """Blocks of 256: two bits, 16 groups with minima."""
     scales = blocks[:, :16]
-    scale, less = _half(blocks, 80) * (scales & 15).float(), _half(blocks, 82) * (scales >> 4).float()
+    scale, less = (
+        _half(blocks, 80) * (scales & 15).float(),
+        _half(blocks, 82) * (scales >> 4).float(),
+    )
     return _grouped(_bits(blocks[:, 16:80], 32, 2), scale, less)
 
 
-def _q3_k(blocks: Tensor) -> Tensor:
+def q3_k(blocks: Tensor) -> Tensor:
+    """Blocks of 256: three bits, 16 groups."""
     packed = blocks[:, 96:108]
     low = torch.cat((packed[:, :8] & 15, packed[:, :8] >> 4), 1)
     scales = (low | (_bits(packed[:, 8:], 4, 2) << 4)).float().sub_(32.0)
@@ -135,16 +129,19 @@ def _scale_and_less(blocks: Tensor) -> tuple[Tensor, Tensor]:
     return scale * _half(blocks, 0), less * _half(blocks, 2)
 
 
-def _q4_k(blocks: Tensor) -> Tensor:
+def q4_k(blocks: Tensor) -> Tensor:
+    """Blocks of 256: four bits, 8 groups with minima."""
     return _grouped(_nibbles(blocks[:, 16:], 32), *_scale_and_less(blocks))
 
 
-def _q5_k(blocks: Tensor) -> Tensor:
+def q5_k(blocks: Tensor) -> Tensor:
+    """Blocks of 256: five bits, 8 groups with minima."""
     codes = _nibbles(blocks[:, 48:], 32) | (_bits(blocks[:, 16:48], 32, 1) << 4)
     return _grouped(codes, *_scale_and_less(blocks))
 
 
-def _q6_k(blocks: Tensor) -> Tensor:
+def q6_k(blocks: Tensor) -> Tensor:
+    """Blocks of 256: six bits, 16 groups."""
     codes = _nibbles(blocks[:, :128], 64) | (_bits(blocks[:, 128:192], 32, 2) << 4)
     scale = _half(blocks, 208) * blocks[:, 192:208].view(torch.int8).float()
     return _grouped(codes.to(torch.int8).sub_(32), scale)
@@ -155,25 +152,23 @@ def _iq4(codes: Tensor) -> Tensor:
     return table[_nibbles(codes, 16).int()]
 
 
-def _iq4_nl(blocks: Tensor) -> Tensor:
+def iq4_nl(blocks: Tensor) -> Tensor:
+    """Blocks of 32: four bits of a table."""
     return _iq4(blocks[:, 2:]).mul_(_half(blocks, 0))
 
 
-def _iq4_xs(blocks: Tensor) -> Tensor:
+def iq4_xs(blocks: Tensor) -> Tensor:
+    """Blocks of 256: four bits of a table, 8 groups."""
     low = torch.stack((blocks[:, 4:8] & 15, blocks[:, 4:8] >> 4), 2).flatten(1)
-    high = torch.stack([(blocks[:, 2:4] >> shift) & 3 for shift in (0, 2, 4, 6)], 2).flatten(1)
+    high = torch.stack(
+        [(blocks[:, 2:4] >> shift) & 3 for shift in (0, 2, 4, 6)], 2
+    ).flatten(1)
     scale = _half(blocks, 0) * (low | (high << 4)).float().sub_(32.0)
     return _grouped(_iq4(blocks[:, 8:]), scale)
 
 
 DECODERS: Mapping[str, Callable[[Tensor], Tensor]] = {
-    "Q4_0": _q4_0, "Q4_1": _q4_1, "Q5_0": _q5_0, "Q5_1": _q5_1, "Q8_0": _q8_0, "Q2_K": _q2_k, "Q3_K": _q3_k,
-    "Q4_K": _q4_k, "Q5_K": _q5_k, "Q6_K": _q6_k, "IQ4_NL": _iq4_nl, "IQ4_XS": _iq4_xs,
+    "Q4_0": q4_0, "Q4_1": q4_1, "Q5_0": q5_0, "Q5_1": q5_1, "Q8_0": q8_0, "Q2_K": q2_k, "Q3_K": q3_k,
+    "Q4_K": q4_k, "Q5_K": q5_k, "Q6_K": q6_k, "IQ4_NL": iq4_nl, "IQ4_XS": iq4_xs,
 }  # fmt: skip
 """By type."""
-
-_SCALES: Mapping[str, tuple[int, ...]] = {
-    "Q4_0": (0,), "Q4_1": (0, 2), "Q5_0": (0,), "Q5_1": (0, 2), "Q8_0": (0,), "Q2_K": (80, 82), "Q3_K": (108,),
-    "Q4_K": (0, 2), "Q5_K": (0, 2), "Q6_K": (208,), "IQ4_NL": (0,), "IQ4_XS": (0,), "IQ2_XXS": (0,), "IQ2_XS": (0,),
-    "IQ2_S": (0,), "IQ3_XXS": (0,), "IQ3_S": (0,), "IQ1_S": (0,), "TQ1_0": (52,), "TQ2_0": (64,),
-}  # fmt: skip
