@@ -65,7 +65,6 @@ _FAMILIES: Mapping[str, str] = {
 }  # fmt: skip
 
 _NODES: Mapping[str, str] = {
-    "a reader of video files": "VHS_LoadVideo",
     "a writer of Stable Video Diffusion's checkpoints": "ImageOnlyCheckpointSave",
     "PhotoMaker's encoder of faces": "PhotoMakerLoader PhotoMakerEncode",
     "a schedule from tables that were published without a free licence": "GITSScheduler OptimalStepsScheduler",
@@ -118,6 +117,15 @@ _NODES: Mapping[str, str] = {
     "a network that enlarges latents": "NNLatentUpscale",
     "a table of prompt styles, which comes with the pack": "SDXLPromptStyler StylesImage_Zho ArtistsImage_Zho MovementsImage_Zho",
     "a picture inside the workflow file": "ETN_LoadImageBase64",
+    "letters drawn into pictures": "AddLabel CreateTextMask CreateTextOnPath",
+    "what a widget in ComfyUI's window shows": "WidgetToString",
+    "a picture from the web; download it, and link a LoadImage": "LoadImageFromUrl LoadImagesFromURL LoadImageAsMaskFromUrl",
+    "a folder of pictures": "VHS_LoadImages VHS_LoadImagesPath LoadImagesFromFolderKJ",
+    "a run that goes on with the next part of a video": "VHS_BatchManager",
+    "shares of a LoRA by block": "FluxBlockLoraSelect FluxBlockLoraLoader",
+    "Nunchaku's pipeline for faces (PuLID) and IP-Adapters":
+        "NunchakuPulidApply NunchakuPulidLoader NunchakuPuLIDLoaderV2 NunchakuFluxPuLIDApplyV2 NunchakuIPAdapterLoader NunchakuFluxIPAdapterApply",
+    "a merging of Nunchaku's folders; the folder can be named as it is": "NunchakuModelMerger",
     "weights from the web; `graphflow models` fetches them": "LoraLoaderFromURL HFHubLoraLoader",
 }  # fmt: skip
 
@@ -126,11 +134,53 @@ _SPACED: Mapping[str, tuple[str, ...]] = {
     "attention that is divided among prompts by masks; set_conditioning_mask divides the prediction": (
         "Attention couple",
     ),
-    "a model that describes pictures in words": ("LLava Loader Simple",),
-    "a folder of pictures": ("LoadImagesFromDir //Inspire",),
+    "a model that describes pictures in words": (
+        "LLava Loader Simple",
+        "BLIP Analyze Image",
+        "BLIP Model Loader",
+        "easy imageInterrogator",
+        "LayerUtility: PromptTagger",
+    ),
+    "a folder of pictures": ("LoadImagesFromDir //Inspire", "LoadImageListFromDir //Inspire", "Load Image Batch"),
+    "a choice that is made by hand while it runs": ("easy imageChooser", "Preview Chooser", "Image Chooser"),
+    "a table of prompt styles, which comes with the pack": (
+        "easy stylesSelector",
+        "Prompt Styles Selector",
+        "Prompt Multiple Styles Selector",
+    ),
+    "a grid of pictures; `graphflow run --vary` makes one": (
+        "XY Plot",
+        "easy XYPlot",
+        "easy XYPlotAdvanced",
+        "CR XY From Folder",
+        "XY Input: LoRA Block Weight //Inspire",
+    ),
+    "shares of a LoRA by block": ("LoraLoaderBlockWeight //Inspire",),
+    "letters drawn into pictures": (
+        "LayerUtility: TextImage",
+        "LayerUtility: TextImage V2",
+        "LayerUtility: SimpleTextImage",
+        "LayerUtility: ImageReel",
+        "LayerUtility: ImageReelComposit",
+        "DrawText+",
+        "CR Draw Text",
+        "CR Overlay Text",
+        "CR Simple Text Panel",
+    ),
+    "a matting of edges": (
+        "LayerMask: MaskEdgeUltraDetail",
+        "LayerMask: MaskEdgeUltraDetail V2",
+        "LayerMask: MaskEdgeUltraDetail V3",
+    ),
+    "landmarks of faces and persons (MediaPipe)": (
+        "LayerMask: PersonMaskUltra",
+        "LayerMask: PersonMaskUltra V2",
+        "easy humanSegmentation",
+    ),
+    "a segmentation of clothes": ("LayerMask: SegformerB2ClothesUltra", "LayerMask: SegformerClothesPipelineLoader"),
+    "an inpainting network (LaMa, MAT)": ("LayerUtility: LaMa",),
     "a sampler that works tile by tile": ("Tiled Upscaler Script",),
     "noise that other programs draw, or mixed noise": ("Noise Control Script",),
-    "a grid of pictures; `graphflow run --vary` makes one": ("XY Plot",),
 }
 """Types with spaces in their names, of the same kind."""
 _SERVICES = (
