@@ -47,7 +47,8 @@ class BlockwiseNetwork(nn.Module):  # type: ignore[misc]
     def __init__(self, reads: int, width: int, layers: int) -> None:
         super().__init__()
         self.img_in = nn.Linear(reads, width)
-        self.controlnet_blocks = nn.ModuleList([BlockwiseLayer(width) for _ in range(layers)])
+        blocks = [BlockwiseLayer(width) for _ in range(layers)]
+        self.controlnet_blocks = nn.ModuleList(blocks)
 
 
 def blockwise_hint(net: Any, picture: Tensor) -> Tensor:
@@ -72,8 +73,9 @@ def acting(controls: Acting, transformer: Any, count: int) -> Iterator[None]:
         hidden[:, :count] += total
         return text, hidden
 
-    blocks = enumerate(transformer.transformer_blocks if controls else ())
-    handles = [block.register_forward_hook(partial(added, number)) for number, block in blocks]
+    handles = []
+    for number, block in enumerate(transformer.transformer_blocks if controls else ()):
+        handles.append(block.register_forward_hook(partial(added, number)))
     try:
         yield
     finally:
@@ -85,7 +87,8 @@ def blockwise_steered(
     controls: Sequence[Mapping[str, Any]], network: Any, x: Tensor, _time: Tensor, _told: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Arguments of `qwen_image_velocity` by which blockwise ControlNets steer, while the network computes."""
-    acts = [(control["net"], control["picture"], control["strength"]) for control in controls]
+    parts = ("net", "picture", "strength")
+    acts = [tuple(control[part] for part in parts) for control in controls]
     return {"within": partial(acting, acts, network, tokens_of(x)[0].shape[1])}
 
 

@@ -31,12 +31,14 @@ class FunNetwork(nn.Module):  # type: ignore[misc]
 
     def __init__(self, reads: int, heads: int, head_dim: int, places: Sequence[int]) -> None:
         super().__init__()
-        from diffusers.models.transformers.transformer_qwenimage import QwenImageTransformerBlock
+        from diffusers.models.transformers import transformer_qwenimage
 
+        block_kind = transformer_qwenimage.QwenImageTransformerBlock
         width = heads * head_dim
         self.places = tuple(places)
         self.control_img_in = nn.Linear(reads, width)
-        self.control_blocks = nn.ModuleList(QwenImageTransformerBlock(width, heads, head_dim) for _ in places)
+        blocks = [block_kind(width, heads, head_dim) for _ in places]
+        self.control_blocks = nn.ModuleList(blocks)
         self.control_blocks[0].before_proj = nn.Linear(width, width)
         for block in self.control_blocks:
             block.after_proj = nn.Linear(width, width)
@@ -55,7 +57,8 @@ def fun_residuals(net: Any, tokens: Tensor, told: Mapping[str, Any], strength: f
     time = told["timestep"]
     with exact_numbers(transformer.time_text_embed.time_proj, time.float()):
         embedded = transformer.time_text_embed(time.to(hidden.dtype), hidden)
-    turns = transformer.pos_embed(told["img_shapes"], max_txt_seq_len=text.shape[1], device=hidden.device)
+    shapes, length = told["img_shapes"], text.shape[1]
+    turns = transformer.pos_embed(shapes, max_txt_seq_len=length, device=hidden.device)
     found: Residuals = {}
     steering = net.control_blocks[0].before_proj(tokens) + hidden
     for place, block in zip(net.places, net.control_blocks, strict=True):

@@ -62,5 +62,6 @@ def qwen_steered(
         "img_shapes": [[Grid(*shape)]] * len(x),
     }
     found = added_by(controls, residuals, asked, network)
-    beyond = sum(tokens_of(picture)[0].shape[1] for picture in told.get("references", ()))
+    references = told.get("references", ())
+    beyond = sum(tokens_of(picture)[0].shape[1] for picture in references)
     return block_lists(found, {QWEN_BLOCKS: len(network.transformer_blocks)}, beyond)
