@@ -47,7 +47,7 @@ def _equal(one: Any, other: Any) -> bool:
     if type(one) is not type(other):
         return False
     if isinstance(one, torch.Tensor):
-        return one.dtype == other.dtype and one.device == other.device and torch.equal(one, other)
+        return bool(one.dtype == other.dtype and one.device == other.device and torch.equal(one, other))
     if isinstance(one, Control):
         return all(_equal(getattr(one, field.name), getattr(other, field.name)) for field in fields(one))
     if isinstance(one, Mapping):
