@@ -179,7 +179,8 @@ class Sweep:
         for window in self.windows():
             wanted = targets or self._shown(window)
             gathering = self._session.gathering(window, targets=wanted, **{"folder": self.opened.folder, **options})
-            result.add(gathering.plan(Shelf(self._session.store), {}))
+            result.add(gathering.merged(Shelf(self._session.store), {}))
+            result.alone.update(gathering.alone)
         return result
 
     def run(

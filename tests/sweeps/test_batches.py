@@ -14,6 +14,7 @@ from graphflow.events import Event, NodeStarted, Notice
 from graphflow.planning.unlike import unlike
 from graphflow.settings import Settings
 from graphflow.spec.decorator import Merging, Seed, node
+from graphflow.sweeps import sweep as sweeping
 from graphflow.sweeps.axes import make_axis
 from graphflow.sweeps.sweep import Sweep, sweep
 from tests import toys as toy
@@ -111,12 +112,13 @@ def test_never_where_a_sampler_looks_at_the_whole_batch(tmp_path: Path) -> None:
     vary = {"width": 64, "height": 64}
     with Session() as here:
         steps = [
-            (estimate.run, estimate.sampling_steps, list(estimate.notices))
+            (estimate.run, estimate.sampling_steps, estimate.batches, estimate.notices)
             for sampler in ("dpmpp_2m", "dpm_adaptive")
-            for estimate in [Sweep("txt2img", axes, here, vary, {"sample.sampler": sampler}).estimate(batch="auto")]
+            for estimate in [Sweep("txt2img", axes, here, vary, {"sample.sampler": sampler}).estimate(batch=3)]
         ]
-    (merged, its_steps, _), (single, whole, notices) = steps
-    assert (merged, its_steps, whole) == (single + 1, 4 * 20, 4 * 20)
+    (merged, its_steps, batches, _), (single, whole, none, notices) = steps
+    assert (merged, its_steps, whole) == (single + 2, 4 * 20, 4 * 20)
+    assert (batches, none) == ({"sample": {3: 1, 1: 1}}, {})
     assert any("dpm_adaptive depends on all pictures" in notice and "4 variants" in notice for notice in notices)
 
 
@@ -220,3 +222,12 @@ def test_custom_sampling_is_merged_or_says_why_not(
 def test_a_record_tells_what_was_sampled_together() -> None:
     (told,) = unlike({"batched": ["sample"]}, {"dtype": "float32"})
     assert str(told) == "sampled with other variants (here alone)"
+
+
+def test_an_estimate_adds_up_what_its_windows_merge_and_do_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeping, "WINDOW", 4)
+    axes = [make_axis("draw.seed", "1..8", place="")]
+    with session(tmp_path) as here:
+        told = Sweep(graph(), axes, here).estimate(batch=3)
+    assert told.batches == {"draw": {2: 2}}
+    assert told.notices == ["draw runs singly: it is even (4 variants)"]
