@@ -54,6 +54,8 @@ def unlike(made: Mapping[str, Any], here: Mapping[str, Any], *, only_both: bool 
 
 
 def _rank(name: str) -> int:
+    if name == "warning":  # of random weights
+        return -1
     if name.startswith(("model ", "file ")):
         return 0
     if name.startswith("node type "):
@@ -82,6 +84,7 @@ def _facts(record: Mapping[str, Any], digested: Collection[str]) -> Iterator[tup
     yield from ((f"node type {name}", str(number)) for name, number in as_table(record.get("node_types")).items())
     if record:
         yield "sampled", "with other variants" if record.get("batched") else "alone"
+        yield "warning", _text(record.get("warning")) or "none"
     mixed = as_table(record.get("mixed"))
     for name in (*_FACTS, *_LATER, "graphflow"):
         if isinstance(several := mixed.get(name), list):

@@ -23,12 +23,14 @@ class Comparison:
         same_results: Whether both write the same by all that the workflows say.
         unlike: The recorded facts that differ, of two files that have records.
         compared: How what the files show compares; None where they are no such files.
+        written: Of files that other nodes wrote, or of which one has another number: which they are.
     """
 
     changes: tuple[Change, ...]
     same_results: bool
     unlike: tuple[Unlike, ...]
     compared: Compared | None
+    written: tuple[str, ...] = ()
 
     @property
     def same(self) -> bool:
@@ -44,6 +46,8 @@ class Comparison:
             return "both make the same" if self.same_results else f"what is written differs by {named or 'its nodes'}"
         if self.compared.same:
             return "they show the same" + (f", although {named} differ" if named else "")
+        if self.written and not named:
+            return f"they are two files of one workflow: {' and '.join(self.written)}"
         if not self.same_results:
             return f"the pixels differ by {named or 'the workflows'}"
         if self.unlike:
@@ -75,7 +79,9 @@ def compare_workflows(session: Session, one: Opened, other: Opened, first: Path,
     if files[0] is None or files[1] is None:
         return Comparison(found, same_results(before, after), (), None)
     told = tuple(unlike(files[0].record, files[1].record, only_both=True))
-    return Comparison(found, same_results(before, after), told, compare(first, second))
+    one_of, other_of = (f"{item.record.get('node')}, number {item.record.get('number')}" for item in files if item)
+    written = (one_of, other_of) if one_of != other_of else ()
+    return Comparison(found, same_results(before, after), told, compare(first, second), written)
 
 
 def _carried(path: Path) -> Carried | None:
