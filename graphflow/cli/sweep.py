@@ -45,6 +45,7 @@ def carry_out(
         GraphflowError: Variants failed; the others are there.
     """
     from graphflow.cli.progress import SweepDisplay
+    from graphflow.reproduce.index import Index
     from graphflow.sweeps.axes import combined, parse_axis, read_rows
     from graphflow.sweeps.sweep import Sweep
 
@@ -59,6 +60,7 @@ def carry_out(
     display = partial(SweepDisplay, variants=len(sweep.variants))
     with show.watching(session, loaded, display, ignore, preview=preview, safety=options.get("safety")) as watched:
         result = sweep.run(out=out, targets=targets, batch=at_once, **watched, **options)
+    Index(out).note({path: variant.seconds for variant in result.variants for path in variant.written})
     if show.as_json:
         print_json({"event": "result", **to_json(result, out)})
     elif show.quiet:

@@ -14,7 +14,7 @@ from graphflow.execution.environment import Outcome
 from graphflow.execution.filenames import FileNames, Names
 from graphflow.execution.result import Result
 from graphflow.execution.stages import Shelf
-from graphflow.planning.batches import find_marks, told_singly
+from graphflow.planning.batches import find_marks, leader_of, told_singly
 from graphflow.planning.checked import Source
 from graphflow.planning.expand import Expanded
 from graphflow.planning.steps import Mark, Plan
@@ -95,11 +95,20 @@ class Gathering:
 
     def results(self, outcome: Outcome, run_id: str) -> dict[int, Result | NodeError]:
         """Return what each variant gave, or why it gave nothing."""
+        shared = replace(outcome, seconds=self._shares(outcome.seconds))
         return {
             number: self._failure(number)
-            or Result.of(together.plans[number], outcome, run_id, source_of=partial(together.source, number))
+            or Result.of(together.plans[number], shared, run_id, source_of=partial(together.source, number))
             for number, together in self._last.items()
         }
+
+    def _shares(self, seconds: Mapping[str, float]) -> dict[str, float]:
+        """Return the time of each step, of those that one computed for several an equal share of its."""
+        steps = {id(made): made.plan.steps for made in self._last.values()}
+        leaders = {step: leader for found in steps.values() for step in found if (leader := leader_of(found[step]))}
+        members = Counter(leaders.values())
+        own = {step: seconds.get(leader, 0.0) / members[leader] for step, leader in leaders.items()}
+        return {**seconds, **{step: share + seconds.get(step, 0.0) for step, share in own.items()}}
 
     def _failure(self, number: int) -> NodeError | None:
         together = self._last[number]

@@ -240,7 +240,16 @@ class Sweep:
         values = {name: self._value(name, expanded) for name in self.variants[number]}
         if isinstance(result, NodeError):
             return Variant(number, values, error=result)
-        return Variant(number, values, tuple(result.paths), result.given, sum(result.withheld.values()))
+        files = [file for files in result.files.values() for file in files]
+        return Variant(
+            number,
+            values,
+            paths=tuple(file.path for file in files),
+            written=tuple(file.path for file in files if file.how == "written"),
+            seconds=sum(result.seconds.values()),
+            outputs=result.given,
+            withheld=sum(result.withheld.values()),
+        )
 
     def _value(self, name: str, expanded: Expanded) -> Any:
         node, parameter = split_address(self.targets(name)[0])

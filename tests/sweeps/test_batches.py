@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from graphflow import Session, Workflow, nodes
 from graphflow.errors import InvalidInputError
-from graphflow.events import Event, NodeStarted, Notice
+from graphflow.events import Event, NodeFinished, NodeStarted, Notice
 from graphflow.planning.unlike import unlike
 from graphflow.settings import Settings
 from graphflow.spec.decorator import Merging, Seed, node
@@ -27,6 +28,7 @@ CALLS: list[tuple[int, ...]] = []
 def several(calls: Sequence[Mapping[str, Any]]) -> list[float]:
     seeds = tuple(call["seed"] for call in calls)
     CALLS.append(seeds)
+    time.sleep(0.02)
     if 13 in seeds:
         raise InvalidInputError("13 brings bad luck")
     if 17 in seeds:
@@ -78,6 +80,8 @@ def test_calls_are_merged_and_each_variant_gets_its_own(tmp_path: Path) -> None:
     assert numbers(result) == [scale * 1000 + seed for scale in (1.0, 2.0) for seed in (1, 3, 4, 5, 7, 9)]
     notices = [event.message for event in seen if isinstance(event, Notice)]
     assert notices == ["draw runs singly: it is even (2 variants)"]
+    (least, *_) = sorted(event.seconds for event in seen if isinstance(event, NodeFinished) and "batch" in event.node)
+    assert all(variant.seconds >= least / 3 for variant in result.variants if variant.values["draw.seed"] != 4)
     seen.clear()
     sweep(graph(), {"model.scale": [3.0, 4.0], "draw.seed": [1]}, **given)
     notices = [event.message for event in seen if isinstance(event, Notice)]
