@@ -47,9 +47,14 @@ def bare_names(
                 if isinstance(value := node.params.get(name), str)
             ]
         for need in needs:
-            if expanded.trusts(node.id, need.param) and (not need.model or _PLAIN_PATH.match(need.name)):
-                found[need.name] = _SEPARATOR.split(need.name.rstrip("/\\"))[-1]
+            if expanded.trusts(node.id, need.param):
+                found[need.name] = bare_name(need.name, model=need.model)
     return {name: bare for name, bare in found.items() if name != bare}
+
+
+def bare_name(name: str, *, model: bool) -> str:
+    """Return a file's name without the folders that the user named it with; names in model folders keep theirs."""
+    return name if model and not _PLAIN_PATH.match(name) else _SEPARATOR.split(name.rstrip("/\\"))[-1]
 
 
 def renamed(value: Any, names: Mapping[str, str]) -> Any:

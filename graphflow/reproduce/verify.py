@@ -185,7 +185,7 @@ def _made_again(
             targets=targets,
             safety=again.safety,
             folder=best,
-            input_folder=places[-1],
+            input_folder=places[-1] if places[-1] != best else None,
             cancellation=cancellation,
         )
         made = [carried(path) for path in result.paths]
