@@ -221,6 +221,7 @@ class _Decision:
     def _workflow(self) -> tuple[Any, str]:
         """The document as files carry it, with its digest; made once for all of them."""
         workflow = renamed(self.keying.expanded.document.to_json(), self._names)
+        _tell_versions(workflow, {node.spec.type: node.spec.version for node in self.nodes.values()})
         return workflow, digest(workflow)
 
     @cached_property
@@ -300,3 +301,12 @@ class _Decision:
         if changes:
             return "changed: " + ", ".join(changes)
         return "its result is no longer stored" if node.spec.persist else "its result is kept in memory only"
+
+
+def _tell_versions(workflow: dict[str, Any], versions: Mapping[str, int]) -> None:
+    """Write the versions of node types into a document that does not tell them, so that later ones can migrate it."""
+    for entry in workflow.get("nodes", {}).values():
+        if entry["type"] in versions:
+            entry.setdefault("version", versions[entry["type"]])
+    for inner in workflow.get("workflows", {}).values():
+        _tell_versions(inner, versions)

@@ -76,6 +76,8 @@ def test_a_file_shows_how_it_was_made(graphflow: Command, noise: Path) -> None:
         assert said in ran.out
     (told,) = json.loads(graphflow("show", noise, "--json").out)
     assert told["workflow"] == {**NOISE, "nodes": told["workflow"]["nodes"]}
+    versions = {node["type"]: node["version"] for node in told["workflow"]["nodes"].values()}
+    assert versions == told["record"]["node_types"]
     assert told["record"]["node"] == "save" and told["mark"] is None
     assert graphflow("show", "noise.json").code == graphflow("show", "nowhere.png").code == 2
 
