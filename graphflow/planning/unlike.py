@@ -58,7 +58,7 @@ def _rank(name: str) -> int:
         return -1
     if name.startswith(("model ", "file ")):
         return 0
-    if name.startswith("node type "):
+    if name.startswith(("node type ", "node pack ")):
         return 1
     for rank, group in enumerate((_FACTS, ("torch",), _LATER, _DRAWING), 2):
         if name in group:
@@ -82,6 +82,7 @@ def _facts(record: Mapping[str, Any], digested: Collection[str]) -> Iterator[tup
         if name not in digested and isinstance(fingerprint, str):
             yield f"file {name!r}", fingerprint
     yield from ((f"node type {name}", str(number)) for name, number in as_table(record.get("node_types")).items())
+    yield from ((f"node pack {name}", str(version)) for name, version in as_table(record.get("packs")).items())
     if record:
         yield "sampled", "with other variants" if record.get("batched") else "alone"
         yield "warning", _text(record.get("warning")) or "none"

@@ -252,8 +252,9 @@ def _has(folder: Path, name: str, digest: str) -> bool:
 
 
 def _missing(record: Mapping[str, Any], make_session: MakeSession, places: Sequence[Path]) -> tuple[str, ...]:
-    """Return what to fetch: the recorded models and files that are not here."""
-    library = make_session({}).library
+    """Return what to fetch: the recorded models, files and node packs that are not here."""
+    session = make_session({})
+    library = session.library
 
     def here(name: str, kind: Any) -> bool:
         try:
@@ -267,7 +268,12 @@ def _missing(record: Mapping[str, Any], make_session: MakeSession, places: Seque
         for name, digest in _user_files(record).items()
         if not any(_has(folder, name, digest) for folder in places)
     )
-    return (*models, *files)
+    packs = (
+        f"the node pack {name} {version}"
+        for name, version in as_table(record.get("packs")).items()
+        if session.registry.versions.get(name) != version
+    )
+    return (*models, *files, *packs)
 
 
 def _to_fetch(

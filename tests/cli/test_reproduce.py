@@ -185,6 +185,17 @@ def test_verify_of_what_random_weights_made(graphflow: Command) -> None:
     assert "warning none (here random weights stand in for 2x-mine" in told.out
 
 
+def test_verify_names_the_node_pack_that_is_missing(graphflow: Command) -> None:
+    document = {"graphflow": 2, "nodes": {"save": {"type": "mine_save", "version": 3}}}
+    info = PngInfo()
+    info.add_itxt("graphflow", json.dumps(document))
+    info.add_itxt("graphflow.record", json.dumps({"node": "save", "packs": {"mine": "1.2"}}))
+    Image.new("RGB", (4, 4)).save("mine.png", pnginfo=info)
+    ran = graphflow("verify", "mine.png")
+    assert ran.code == 1 and "to fetch: the node pack mine 1.2" in ran.out
+    assert "1 problem" in ran.err and "'mine_save' is unknown" in ran.err
+
+
 def test_verify_of_what_carries_nothing(graphflow: Command) -> None:
     Image.new("RGB", (4, 4)).save("plain.png")
     ran = graphflow("verify", "plain.png")
