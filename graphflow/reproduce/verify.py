@@ -146,7 +146,8 @@ def _again(item: Carried, safety: Policy | None) -> _Again:
     document = parse(item.workflow, source=str(item.path), file=str(item.path), keep="nodes")
     told = record.get("safety")
     strict = isinstance(told, dict) and told.get("policy") == "require"
-    threads = record.get("threads")
+    told_threads = as_table(record.get("mixed")).get("threads", [record.get("threads")])
+    threads = [number for number in told_threads if isinstance(number, int)] if isinstance(told_threads, list) else []
     settings: dict[str, Any] = {"marking": "on" if item.mark else "off"}
     if record.get("device") == "cpu":  # in as many threads as then, on one lane of this machine
         settings |= {"device": "cpu", "devices": (), "cluster": None}
@@ -160,7 +161,7 @@ def _again(item: Carried, safety: Policy | None) -> _Again:
         document,
         item.path.parent,
         safety or ("require" if strict else None),
-        threads if isinstance(threads, int) else None,
+        max(threads, default=None),  # values that the store had may have been made in others
         settings,
     )
 

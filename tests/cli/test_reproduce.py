@@ -103,10 +103,13 @@ def test_verify_puts_the_most_likely_cause_first(graphflow: Command, noise: Path
     assert told[0].endswith("(the most likely cause)")
 
 
-def test_verify_computes_in_the_recorded_number_of_threads(graphflow: Command, noise: Path) -> None:
+@pytest.mark.parametrize("told", [{"threads": 1}, {"threads": None, "mixed": {"threads": [1, 1]}}])
+def test_verify_computes_in_the_recorded_number_of_threads(
+    graphflow: Command, noise: Path, told: dict[str, Any]
+) -> None:
     before = torch.get_num_threads()
     try:
-        graphflow("verify", with_record(noise, threads=1))
+        graphflow("verify", with_record(noise, **told))
         assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)
