@@ -46,7 +46,7 @@ class Comparison:
             return "both make the same" if self.same_results else f"what is written differs by {named or 'its nodes'}"
         if self.compared.same:
             return "they show the same" + (f", although {named} differ" if named else "")
-        if self.written and not named:
+        if self.written and not self.changes:
             return f"they are two files of one workflow: {' and '.join(self.written)}"
         if not self.same_results:
             return f"the pixels differ by {named or 'the workflows'}"
@@ -79,8 +79,8 @@ def compare_workflows(session: Session, one: Opened, other: Opened, first: Path,
     if files[0] is None or files[1] is None:
         return Comparison(found, same_results(before, after), (), None)
     told = tuple(unlike(files[0].record, files[1].record, only_both=True))
-    one_of, other_of = (f"{item.record.get('node')}, number {item.record.get('number')}" for item in files if item)
-    written = (one_of, other_of) if one_of != other_of else ()
+    which = [f"{item.record.get('node')}, number {item.record.get('number')}" for item in files if item]
+    written = tuple(which) if all(nodes) and which[0] != which[1] else ()
     return Comparison(found, same_results(before, after), told, compare(first, second), written)
 
 
