@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from graphflow.basics.jsontools import digest
 from graphflow.basics.wording import shorten
+from graphflow.document.document import Document
 from graphflow.planning.checked import CheckedNode, Source
 from graphflow.planning.expand import Expanded
 from graphflow.planning.files import FileResolver, FileUse, NoFiles
@@ -223,8 +224,8 @@ class _Decision:
     @cached_property
     def _workflow(self) -> tuple[Any, str]:
         """The document as files carry it, with its digest; made once for all of them."""
-        workflow = renamed(self.keying.expanded.document.to_json(), self._names)
-        _tell_versions(workflow, {node.spec.type: node.spec.version for node in self.nodes.values()})
+        versions = {node.spec.type: node.spec.version for node in self.nodes.values()}
+        workflow = renamed(_with_versions(self.keying.expanded.document, versions).to_json(), self._names)
         return workflow, digest(workflow)
 
     @cached_property
@@ -308,10 +309,11 @@ class _Decision:
         return "its result is no longer stored" if node.spec.persist else "its result is kept in memory only"
 
 
-def _tell_versions(workflow: dict[str, Any], versions: Mapping[str, int]) -> None:
-    """Write the versions of node types into a document that does not tell them, so that later ones can migrate it."""
-    for entry in workflow.get("nodes", {}).values():
-        if entry["type"] in versions:
-            entry.setdefault("version", versions[entry["type"]])
-    for inner in workflow.get("workflows", {}).values():
-        _tell_versions(inner, versions)
+def _with_versions(document: Document, versions: Mapping[str, int]) -> Document:
+    """Return a document that tells the versions of its node types, so that later ones can migrate it."""
+    nodes = {
+        id: entry if entry.version else entry.model_copy(update={"version": versions.get(entry.type)})
+        for id, entry in document.nodes.items()
+    }
+    inner = {name: _with_versions(part, versions) for name, part in document.workflows.items()}
+    return document.model_copy(update={"nodes": nodes, "workflows": inner})

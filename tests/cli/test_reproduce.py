@@ -25,9 +25,11 @@ NOISE: dict[str, Any] = {
     "nodes": {
         "grey": {"type": "solid_image", "params": {"width": 32, "height": 16}},
         "noise": {"type": "add_image_noise", "params": {"seed": 3}, "links": {"images": "grey"}},
-        "save": {"type": "save_image", "params": {"filename_prefix": "noise"}, "links": {"images": "noise"}},
+        "save": {
+            "type": "save_image", "params": {"filename_prefix": "noise"}, "links": {"images": "noise"}, "note": "the end",
+        },
     },
-}
+}  # fmt: skip
 """A workflow without models."""
 
 
