@@ -73,7 +73,7 @@ def compare_workflows(session: Session, one: Opened, other: Opened, first: Path,
     nodes = [None if item is None else item.record.get("node") for item in files]
     before, after = (
         graph_of(session.expand(opened.document), session.registry, node)
-        for opened, node in zip((one, other), nodes, strict=True)
+        for opened, node in zip((one, other), (nodes[0] or nodes[1], nodes[1] or nodes[0]), strict=True)
     )
     found = tuple(changes(before, after))
     if files[0] is None or files[1] is None:

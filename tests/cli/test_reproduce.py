@@ -216,6 +216,10 @@ def test_a_text_has_its_record_beside_it(graphflow: Command) -> None:
     assert path.read_text("utf-8") == "grün"
     assert json.loads(graphflow("show", path, "--json").out)[0]["record"]["node"] == "note"
     assert graphflow("verify", path, f"{path}.json").out == f"{path}: identical bytes\n"
+    assert graphflow("run", path, "--out", "again").code == 0
+    assert Path("again/graphflow_00001.txt").read_text("utf-8") == "grün"
+    same = graphflow("diff", path, "note.json")
+    assert (same.code, same.out.splitlines()[-1]) == (0, "both make the same")
     path.write_text("grau", "utf-8")
     assert graphflow("verify", path).code == 1
     assert graphflow("run", "note.json", "--out", "bare", "--no-metadata").code == 0
@@ -258,6 +262,7 @@ def test_diff_of_two_files_of_one_run_says_which_they_are(graphflow: Command) ->
     assert graphflow("run", "two.json").code == 0
     numbers = graphflow("diff", "out/noise-0_00001.png", "out/noise-1_00001.png")
     assert numbers.code == 1 and "save, number 0 and save, number 1" in numbers.out.splitlines()[-1]
+    assert graphflow("diff", "out/noise-0_00001.png", "two.json").out.splitlines()[-1] == "both make the same"
     writers = graphflow("diff", "out/noise-0_00001.png", "out/graphflow-0_00001.jpg")
     assert "save, number 0 and also, number 0" in writers.out.splitlines()[-1]
 
