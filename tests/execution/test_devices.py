@@ -70,7 +70,9 @@ MAPS = Path("/proc/self/maps")
 
 def session(folder: Path, devices: str) -> Session:
     given = Settings.model_validate({"models": (), "cache_dir": folder})
-    made = Session(given, devices=devices, known=TOYS, functions=[meet, steps, threads, inner, count], models=NoModels())
+    made = Session(
+        given, devices=devices, known=TOYS, functions=[meet, steps, threads, inner, count], models=NoModels()
+    )
     SESSIONS[:] = [made]
     return made
 
