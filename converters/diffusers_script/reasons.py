@@ -44,9 +44,9 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     "it is computed from two models' weights when it is loaded": ("load_difference_control_net",),
     "scripts put noise on latents when they sample": ("add_noise",),
     "scripts carry no function for it": (
-        "add_conditioning_lora", "add_conditioning_model", "apply_motion_module", "apply_text_encoder_lora", "add_default_conditioning", "add_gligen_box", "crop_conditioning", "decode_transparency", "add_stage_c", "apply_hypernetwork",
-        "encode_stage_c", "enlarge_conditioning", "load_image_to_video_checkpoint", "perp_neg_guidance",
-        "set_cascade_shift", "set_control_prompt", "detail_sampler", "vary_conditioning", "svd_conditioning",
+        "add_conditioning_lora", "add_conditioning_model", "apply_motion_module", "apply_text_encoder_lora", "add_default_conditioning", "add_gligen_box", "crop_conditioning", "decode_transparency", "apply_hypernetwork",
+        "enlarge_conditioning", "load_image_to_video_checkpoint", "perp_neg_guidance",
+        "set_control_prompt", "detail_sampler", "vary_conditioning", "svd_conditioning",
     ),
 }  # fmt: skip
 

@@ -21,6 +21,8 @@ AUTOENCODERS: Mapping[str, str] = {
     "AutoencoderKLQwenImage": "load_frame_autoencoder",
     "AutoencoderKLWan": "load_frame_autoencoder",
     "AutoencoderKLQwenImage21": "load_part",
+    "PaellaVQModel": "load_part",
+    "CascadeAutoencoder": "load_part",
 }
 """What loads an autoencoder from a file with its authors' names, by its class."""
 

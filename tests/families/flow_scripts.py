@@ -30,15 +30,16 @@ from tests.families.recorded_flows import BROWNIAN_BOUND, SAMPLING_BOUND, arrays
 from tests.fresh import Fresh
 from tests.models.tiny import _write_tokenizer as write_tokenizer
 
-FAMILIES = ("chroma", "flux", "flux2", "flux_redux", "lumina2", "qwen_image", "sd3", "z_image")
+FAMILIES = ("cascade", "chroma", "flux", "flux2", "flux_redux", "lumina2", "qwen_image", "sd3", "z_image")
 """Families whose recorded workflows are exported."""
-MASKED = "lumina2/eval/mask"
-"""Its prompt leaves tokens out, which no text encoder here does, and so no prompt in a script."""
+UNSAID = ("lumina2/eval/mask", "cascade/c/eval/unclip_one", "cascade/c/eval/unclip_two")
+"""The prompt of the first leaves tokens out, which no text encoder here does; the others have pictures without an encoder."""
 
 
 def expressible(family: str) -> list[str]:
     """Return the cases of a family that scripts can say; noise levels are made by the engine's own functions."""
-    return [case for case in cases(family) if not case.startswith("sigmas") and f"{family}/{case}" != MASKED]
+    made = (case for case in cases(family) if not {"sigmas"} & set(case.split("/")[:2]))
+    return [case for case in made if f"{family}/{case}" not in UNSAID]
 
 
 def script_bound(case: str) -> float:
@@ -73,7 +74,7 @@ def run_script(fresh: Fresh, session: Session, family: str, case: str, models: P
         address = imported.addresses[node, output]
         files = (work / "out").glob(f"{address}.pt" if "." in address else f"{address}.*.pt")
         file = min(
-            files, key=lambda path: path.stem.endswith(".denoised")
+            files, key=lambda path: path.stem.endswith((".denoised", ".stage_b"))
         )  # beside the first output, which has no name
         written = torch.load(file)
         for key, got in _arrays(written, tap):
@@ -191,13 +192,17 @@ def _show(emission: Emission) -> None:
         shown = found.variable
     elif isinstance(found, Latents | Sampling | EmptyLatent):
         latents = emission.latents("value")
-        assert isinstance(latents, Latents)
-        shown = latents.variable
+        shown = latents.variable if isinstance(latents, Latents) else _zeros(latents)
     else:
         shown = emission.pixels("value").variable
     emission.begin()
     emission.script.add("args.out.mkdir(parents=True, exist_ok=True)")
     emission.script.add(f'torch.save({shown}, args.out / "{address.node}.{address.output}.pt")')
+
+
+def _zeros(latent: EmptyLatent) -> str:
+    sides = (f"{edge} // {latent.edge}" for edge in (latent.height, latent.width))
+    return f"torch.zeros({latent.batch}, {latent.channels}, {', '.join(sides)})"
 
 
 OTHERS: dict[str, Emitter] = {"lab_eval": _evaluate, "show": _show}
