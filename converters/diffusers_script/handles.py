@@ -158,6 +158,14 @@ class Pictures:
 
 
 @dataclass(frozen=True)
+class Frames:
+    """A video: pictures in a variable as in :class:`Pixels`, and the expression of how many are shown a second."""
+
+    variable: str
+    fps: str
+
+
+@dataclass(frozen=True)
 class Masks:
     """Masks in a variable: a tensor (B, H, W) in [0, 1]."""
 

@@ -243,9 +243,10 @@ class Loader:
                 self.script.need(loader)
             found[name] = call(loader, path)
         if flow_of(base) is not None:
-            if is_flow(base):
-                self.script.use("diffusers", "FlowMatchEulerDiscreteScheduler")
-                found["scheduler"] = call("FlowMatchEulerDiscreteScheduler")
+            if not is_flow(base):
+                return found
+            self.script.use("diffusers", "FlowMatchEulerDiscreteScheduler")
+            found["scheduler"] = call("FlowMatchEulerDiscreteScheduler")
             parts = text_parts(base)
             wanted = (
                 traits_of(base).network,

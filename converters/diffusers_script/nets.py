@@ -16,6 +16,7 @@ FILES_OF_DIFFUSERS = frozenset({UNET, "ControlNetModel", "ControlNetUnionModel"}
 KINDS = {
     "AutoencoderKL": "raw",
     "AutoencoderKLFlux2": "patches",
+    "AutoencoderKLTemporalDecoder": "together",
     "PaellaVQModel": "stage_a",
     "CascadeAutoencoder": "stage_c",
 }
@@ -82,7 +83,7 @@ def autoencoder_functions(part: ModelPart) -> tuple[str, str] | None:
     if found is None or _is_scaled(found):
         return None
     kind = KINDS.get(found.class_name, "frame")
-    return f"encode_{kind}", f"decode_{kind}"
+    return "encode_raw" if kind == "together" else f"encode_{kind}", f"decode_{kind}"
 
 
 def _is_scaled(part: Part) -> bool:

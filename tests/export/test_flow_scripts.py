@@ -73,6 +73,7 @@ SAMPLE = (
     "flux2/mask/euler",
     "flux2/vae/decode",
     "lumina2/eval/odd9x7",
+    "misc/svd/ksampler/euler_karras",
     "qwen_image/lora/lightning/eval",
     "qwen_image/text/editplus_2images",
     "sd3/eval/sd35_medium/slg_layer1",

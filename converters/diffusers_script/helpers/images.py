@@ -1,6 +1,8 @@
 """Pictures and latents."""
 # mypy: ignore-errors
 
+from itertools import pairwise
+
 import numpy as np
 import torch
 from PIL import Image, ImageFile, ImageOps, ImageSequence
@@ -169,6 +171,21 @@ def decode_stage_c(vae, latents):
     latents = latents.to(vae.device, vae.dtype)
     images = [vae.previewer(item) for item in latents.split(1)]
     return torch.cat(images).float().cpu().clamp(0, 1)
+
+
+def decode_together(vae, latents):
+    """The same by an autoencoder that looks at all frames at once."""
+    latents = latents.to(vae.device, vae.dtype)
+    images = vae.decode(latents, num_frames=len(latents)).sample
+    return (images.float().cpu() / 2 + 0.5).clamp(0, 1)
+
+
+def save_frames(pictures, path, fps, **options):
+    """Save pictures as a moving one; what each is shown adds up to its length."""
+    ends = [round(1000 * number / fps) for number in range(len(pictures) + 1)]
+    shown = [max(1, end - start) for start, end in pairwise(ends)]
+    first, *others = pictures
+    first.save(path, save_all=True, append_images=others, duration=shown, **options)
 
 
 def to_pil(images):

@@ -50,8 +50,9 @@ class Parts(DiffusionPipeline):
     """Parts of a model that no pipeline of Diffusers draws with as this script does."""
 
     model_cpu_offload_seq = "text_encoder->transformer->vae"
+    _optional_components = ("transformer", "text_encoder", "tokenizer", "vae")
 
-    def __init__(self, transformer, text_encoder, tokenizer, vae):
+    def __init__(self, transformer=None, text_encoder=None, tokenizer=None, vae=None):
         super().__init__()
         self.register_modules(
             transformer=transformer,
@@ -134,9 +135,11 @@ def renamed(key, table):
 
 
 def take_rows(tensor, rows):
-    """All of a tensor, its halves exchanged, or some of its rows: first:last/all."""
+    """All of a tensor, turned, its halves exchanged, or some of its rows: first:last/all."""
     if rows == "swap":
         return torch.cat(tensor.chunk(2)[::-1])
+    if rows == "turn":
+        return tensor.T
     if not rows:
         return tensor
     first, last, whole = map(int, re.split("[:/]", rows))
