@@ -164,7 +164,7 @@ def test_a_video_of_pictures_is_saved_as_the_engine_saves_it(format: str, fresh:
         next((tmp_path / "script").iterdir()),
     )
     ours, theirs = (
-        [(frame.info["duration"], frame.convert("RGB").tobytes()) for frame in frames(path)] for path in files
+        [(frame.convert("RGB").tobytes(), frame.info["duration"]) for frame in frames(path)] for path in files
     )
     assert len(ours) == 3
     assert ours == theirs
