@@ -99,6 +99,8 @@ class FlowScripts:
             config; empty where it reads them wrongly, or there is none.
         steering: How ControlNets steer; None where scripts know none.
         adapts: Whether its pipeline loads IP-Adapters.
+        styles: The function that has a denoiser read the style of (image encoder, projector, picture, crop); empty where
+            there is none.
     """
 
     velocity: str
@@ -125,6 +127,7 @@ class FlowScripts:
     converter: Callable[[Config], str] = lambda _: ""
     steering: FlowSteering | None = None
     adapts: bool = False
+    styles: str = ""
 
     @property
     def is_flow(self) -> bool:

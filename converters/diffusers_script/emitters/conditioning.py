@@ -108,8 +108,8 @@ def load_control_net(emission: Emission) -> ModelPart:
     """A ControlNet or a T2I-Adapter."""
     base = make_base(emission, "CONTROL_NET", (), name="control_net")
     parts = base.description.parts
-    if "adapter" in parts:
-        return ModelPart(base, "adapter")
+    if other := next((name for name in ("adapter", "style_projector") if name in parts), ""):
+        return ModelPart(base, other)
     found, steering = parts.get("controlnet"), steering_of(base)
     known = ("ControlNetModel", "ControlNetUnionModel") if steering is None else steering.nets
     if found is None or found.class_name not in known:
