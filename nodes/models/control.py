@@ -212,6 +212,7 @@ def apply_control_patch(
     Raises:
         InvalidInputError: There is no picture. When it is used: models of this family are steered by none.
     """
+    _refuse_style(control_net)
     if strength == 0.0:
         return model
     if inpaint_image is not None:

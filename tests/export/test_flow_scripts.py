@@ -46,6 +46,7 @@ from tests.families.flow_scripts import run_script, script_bound, scripts_of_the
 from tests.families.ip_adapters import as_xlabs_published, vision
 from tests.families.lab import WIDTHS, lab
 from tests.families.recorded_flows import cases, make_session, write_models, write_t5_tokenizer
+from tests.families.styles import seer, style_projector
 from tests.fresh import Fresh
 from tests.models.tiny import TEXT
 from tests.models.tiny import _write_tokenizer as write_clip_tokenizer
@@ -463,3 +464,29 @@ def test_pictures_prompt_flux_in_scripts_as_in_the_engine(
     assert differing(code, session, seeing, fresh, tmp_path) <= 1
     plain = session.run(document).outputs["images"].pixels
     assert (session.run(seeing, folder=tmp_path).outputs["images"].pixels - plain).abs().max() > 0.02
+
+
+def test_a_style_is_taken_in_scripts_as_in_the_engine(
+    fresh: Fresh, session: Session, models: Path, tmp_path: Path
+) -> None:
+    write_models(cases("flux")["pipeline/txt2img"]["prompt"], models)
+    config = session.library.describe("flux_dev_tiny", "diffusion_model").parts["transformer"].config
+    seer().save_pretrained(models / "clip_vision" / "seer")
+    (models / "model_patches").mkdir()
+    makes = config["num_attention_heads"] * config["attention_head_dim"]
+    save_file(style_projector(makes), models / "model_patches" / "projector.safetensors")
+    PIL.Image.radial_gradient("L").resize((48, 64)).convert("RGB").save(tmp_path / "seen.png")
+    document = workflow(loaders_of("flux"), "model", "encoders", "vae", schedule="simple", guidance_scale=1.5)
+    nodes = document.to_json()["nodes"]
+    nodes["seen"] = {"type": "load_image", "params": {"file": "seen.png"}}
+    nodes["eye"] = {"type": "load_image_encoder", "params": {"image_encoder": "seer"}}
+    nodes["patch"] = {"type": "load_control_patch", "params": {"control_net": "projector"}}
+    taken = {"control_net": "patch", "image_encoder": "eye", "image": "seen"}
+    nodes["styled"] = {"type": "apply_style_patch", "links": {"model": "model", **taken}}
+    nodes["twice"] = {"type": "apply_style_patch", "params": {"crop": "none"}, "links": {"model": "styled", **taken}}
+    nodes["sample"]["links"]["model"] = "twice"
+    styled = parse({**document.to_json(), "nodes": nodes})
+    code = export(styled, session=session, folder=tmp_path).code
+    assert differing(code, session, styled, fresh, tmp_path) <= 1
+    plain = session.run(document).outputs["images"].pixels
+    assert (session.run(styled, folder=tmp_path).outputs["images"].pixels - plain).abs().max() > 0.02
