@@ -24,7 +24,9 @@ CHILD = "--child"
 def measure(devices: str, given: Mapping[str, Any], variants: int) -> None:
     """Print the wall seconds of the variants, in this process."""
     from graphflow import Session, Settings, sweep
+    from graphflow.basics.allocator import keep_freed_memory
 
+    keep_freed_memory()  # as the command line does
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(cache_dir=Path(folder) / "cache", safety="off")
         with Session(settings, devices=devices) as session:

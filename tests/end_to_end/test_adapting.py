@@ -126,6 +126,16 @@ def test_stacked_loras_add_up_in_any_order(adapted_session: Session) -> None:
     assert_close(latent_of(adapted_session, graph(off, "first.model", "first.text_encoder")), plain)
 
 
+def test_a_lora_is_the_same_on_the_model_and_on_its_conditioning(adapted_session: Session) -> None:
+    whole = graph({"style": lora("one", 0.8)}, "style.model", "style.text_encoder")
+    encoder = node("apply_text_encoder_lora", {"text_encoder": "checkpoint.text_encoder"}, lora="one", strength=0.8)
+    parts = graph({"encoder": encoder}, "checkpoint.model", "encoder")
+    for name, told in (("positive", "text"), ("negative", "empty")):
+        parts["nodes"][name] = node("add_conditioning_lora", {"conditioning": told}, lora="one", strength=0.8)
+        parts["nodes"]["sample"]["links"][name] = name
+    assert_close(latent_of(adapted_session, parts), latent_of(adapted_session, whole))
+
+
 def test_the_packaged_lora_empties_the_shapes(session: Session, tmp_path: Path) -> None:
     centres = []
     for strength in (0.0, 0.6):

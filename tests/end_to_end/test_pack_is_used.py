@@ -1,5 +1,5 @@
-"""Every node type of the pack is run by a packaged workflow, by a test of this folder, of families or of detailers, or by a
-recorded workflow."""
+"""Every node type of the pack is run by a packaged workflow, by a test of this folder, of families or of `ELSEWHERE`, or by
+a recorded workflow."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ from tests.families.recorded_flows import FAMILIES, cases
 
 HERE = Path(__file__).resolve().parent
 
+ELSEWHERE = ("comfyui/test_detailing.py", "export/test_lotus.py", "vision/test_language.py")
+"""Tests of other folders that run graphs."""
+
 REFUSING = {spec.type for spec in map(spec_of, NODES) if spec.waits is not None}
 """Nodes that wait for a family: running them is an error, and that is tested with the nodes themselves."""
 
@@ -28,12 +31,12 @@ def types_of(document: Document) -> Iterator[str]:
 
 
 def named_in(path: Path) -> Iterator[str]:
-    """Names that a test gives as a node type: a text of its own, or an attribute that it calls."""
+    """Names that a test gives as a node type: a text of its own, an attribute that it calls, or one that it adds."""
     for found in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(found, ast.Constant) and isinstance(found.value, str):
             yield found.value
-        elif isinstance(found, ast.Call) and isinstance(found.func, ast.Attribute):
-            yield found.func.attr
+        elif isinstance(found, ast.Call):
+            yield from (part.attr for part in (found.func, *found.args[:1]) if isinstance(part, ast.Attribute))
 
 
 def test_every_node_type_has_its_place_in_a_graph_that_runs() -> None:
@@ -44,7 +47,7 @@ def test_every_node_type_has_its_place_in_a_graph_that_runs() -> None:
     types = {spec_of(function).type for function in NODES}
     prompts = [case["prompt"].values() for family in FAMILIES for case in cases(family).values()]
     imported = {entry["class_type"] for prompt in prompts for entry in prompt}
-    running = [*(HERE.parent / "families").glob("test_*.py"), HERE.parent / "comfyui" / "test_detailing.py"]
+    running = [*(HERE.parent / "families").glob("test_*.py"), *(HERE.parent / name for name in ELSEWHERE)]
     imported.update((name for path in running for name in named_in(path)), SMALLEST)
     rules = [RULES[name] for name in imported & RULES.keys()]
     used.update(imported - REFUSING)

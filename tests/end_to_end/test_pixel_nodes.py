@@ -63,6 +63,21 @@ def test_pictures_are_filtered_and_laid_over_each_other(session: Session) -> Non
     assert 0.001 < (after.pixels - before.pixels).abs().mean() < 0.2
 
 
+def test_pictures_are_picked_placed_and_shifted_in_hue(session: Session) -> None:
+    g = Graph(session)
+    ground = g.gradient_image(width=64, height=64, start="#000000", end="#ffffff")
+    pile = g.batch_images(images=[g.invert_image(images=g.picture()), g.picture()])
+    picked = g.pick_images(images=pile, places="-1")
+    placed = g.place_image(destination=ground, source=g.shift_hsv(images=picked, hue=120.0), scale=0.5)
+    before, source, after, cover = g.values(ground, picked, placed.image, placed.mask)
+    outside = cover.values[0] == 0
+    assert 0.7 < outside.float().mean() < 0.8
+    assert torch.equal(after.pixels[0][:, outside], before.pixels[0][:, outside])
+    red, green, blue = after.pixels[0, :, 32, 32]
+    assert (blue - red - green).item() < 0 < (green - red).item()
+    assert source.pixels[0, 0, 32, 32] > source.pixels[0, 1, 32, 32]
+
+
 def test_pictures_are_turned_padded_and_joined(session: Session) -> None:
     g = Graph(session)
     whole = g.picture()

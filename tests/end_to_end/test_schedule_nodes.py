@@ -27,11 +27,13 @@ SCHEDULES: dict[str, Callable[[Graph, Any], Ref[Any]]] = {
     "turbo_sigmas": lambda g, model: g.turbo_sigmas(model=model, steps=10),
     "sigmas_from_list": lambda g, model: g.sigmas_from_list(values=[14.6, 8.0, 4.0, 2.0, 1.2, 0.7, 0.4, 0.2, 0.0]),
     "set_first_sigma": lambda g, model: g.set_first_sigma(sigmas=g.karras_sigmas(steps=STEPS), sigma=14.0),
+    "scale_sigmas": lambda g, model: g.scale_sigmas(sigmas=g.karras_sigmas(steps=STEPS), factor=1.02),
     "extend_sigmas": lambda g, model: g.extend_sigmas(sigmas=g.karras_sigmas(steps=STEPS), steps=3),
 }
 """Every node that makes a whole schedule for Stable Diffusion; the picture must show what the prompt said."""
 
 SAMPLERS: dict[str, Callable[[Graph], Ref[Any]]] = {
+    "detail_sampler": lambda g: g.detail_sampler(sampler=g.select_sampler(sampler="euler"), strength=1.0),
     "sampler_dpm_adaptive": lambda g: g.sampler_dpm_adaptive(rtol=0.1),
     "sampler_dpmpp_2m_sde": lambda g: g.sampler_dpmpp_2m_sde(solver_type="heun", eta=0.5),
     "sampler_dpmpp_2s_ancestral": lambda g: g.sampler_dpmpp_2s_ancestral(eta=0.5),
@@ -135,7 +137,9 @@ def test_every_guider_leads_to_the_picture(session: Session) -> None:
         g.perp_neg_guider(model=parts.model, positive=wanted, negative=other, empty=empty, guidance_scale=4.0),
         g.cfg_guider(
             model=parts.model,
-            positive=g.concat_conditioning(conditioning=wanted, other=wanted),
+            positive=g.vary_conditioning(
+                conditioning=g.concat_conditioning(conditioning=wanted, other=wanted), strength=0.01
+            ),
             negative=g.zero_out_conditioning(conditioning=empty),
             guidance_scale=2.0,
         ),
