@@ -101,6 +101,8 @@ def make_facts(
         "dtype": numerics.compute,
         "files": dict(sorted(files.items())),
     }
+    if numerics.parts:
+        facts["part_devices"] = numerics.parts
     if packs:
         facts["packs"] = dict(sorted(packs.items()))
     if random:
