@@ -46,6 +46,7 @@ def contents(folder: Path) -> Mapping[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()} if folder.exists() else {}
 
 
+@pytest.mark.timeout(3600 if SOAK else 600)
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 @pytest.mark.parametrize("part", range(PARTS))
 def test_killed_at_random_moments_a_run_ends_with_the_same_pictures(
