@@ -1,7 +1,8 @@
 """Runs a plan.
 
 Policy: ready tasks run newest-ready-first, which keeps few values alive; each lane says how many it takes; of several
-lanes of a kind :mod:`graphflow.execution.placing` chooses; few elements of a sequence are on their way at once; a value is let go at its last reader; the first failure stops what has not begun,
+lanes of a kind :mod:`graphflow.execution.placing` chooses; few elements of a sequence are on their way at once; effects write in the
+order of the plan; a value is let go at its last reader; the first failure stops what has not begun,
 or where failures are collected, what hangs on it. State: one :class:`_Run` per call, owned by the calling
 thread; workers only compute and put their outcome on one queue, which the calling thread reads.
 """
@@ -9,7 +10,7 @@ thread; workers only compute and put their outcome on one queue, which the calli
 from __future__ import annotations
 
 import queue
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -23,6 +24,7 @@ from graphflow.execution.lanes import Lane, Lanes
 from graphflow.execution.output import store_parts
 from graphflow.execution.scheduler import Entry, Scheduler
 from graphflow.execution.task import Task
+from graphflow.execution.turns import Turns
 from graphflow.execution.window import Window
 from graphflow.execution.worker import MISSING, Computed, Done, Effect, Job, Worker, made_of, put_elements, stored
 from graphflow.planning.checked import Source
@@ -84,6 +86,7 @@ class _Run:
         )
         self.lanes = Dispatch(plan, lanes)
         self.window = Window(2 * self.lanes.room + 2)
+        self.turns = Turns(self.steps.values())
         self.pending: dict[str, Pending] = {}
         self.open: dict[str, int] = {}
         self.unrolled: dict[str, Placed] = {}
@@ -134,7 +137,16 @@ class _Run:
         if self.env.failures is None or not isinstance(failure, NodeError):
             return failure
         self.env.failures.setdefault(step, failure)
+        self.scheduler.give_back(self.turns.end(self._hanging_on(step)))
         return None
+
+    def _hanging_on(self, step: str) -> Iterator[Step]:
+        """Yield a step and those that need what it makes."""
+        names = {step}
+        for other in self.steps.values():
+            if other.id in names or any(source.node in names for source in other.sources):
+                names.add(other.id)
+                yield other
 
     def _is_there(self, source: Source) -> bool:
         """Tell whether a value could be computed after all."""
@@ -202,6 +214,8 @@ class _Run:
             while scheduler.ready and (found := self.lanes.choose(kind, scheduler)):
                 task, lane = found
                 pending = self.pending[task]
+                if not self.turns.admits(pending.placed.step, task):
+                    continue
                 if pending.element is not None and not self.window.admits(pending):
                     continue
                 del self.pending[task]
@@ -284,6 +298,7 @@ class _Run:
         """Wind up a step all of whose tasks are done; returns what went wrong."""
         step = self.steps[step_id]
         placed = self.unrolled.get(step_id)
+        self.scheduler.give_back(self.turns.end([step]))
         if step.spec.effect:
             files, withheld = self.outcome.files.setdefault(step_id, []), self.outcome.withheld.get(step_id, 0)
             if placed is not None and step.artifact is not None and files:

@@ -66,13 +66,23 @@ def inner(x: int) -> int:
 
 SESSIONS: list[Session] = []
 MAPS = Path("/proc/self/maps")
+WRITTEN = threading.Event()
+
+
+@node("devices_late", lane="device")
+def late(x: int) -> int:
+    """Let others write before 0 does, if they would; refuse 2."""
+    if x == 2:
+        raise ValueError("by design")
+    if x == 0:
+        WRITTEN.wait(0.5)
+    return x
 
 
 def session(folder: Path, devices: str) -> Session:
     given = Settings.model_validate({"models": (), "cache_dir": folder})
-    made = Session(
-        given, devices=devices, known=TOYS, functions=[meet, steps, threads, inner, count], models=NoModels()
-    )
+    functions = [meet, steps, threads, inner, late, count]
+    made = Session(given, devices=devices, known=TOYS, functions=functions, models=NoModels())
     SESSIONS[:] = [made]
     return made
 
@@ -125,6 +135,24 @@ def test_elements_and_variants_run_on_all_lanes(sequence: bool, tmp_path: Path) 
         else:
             swept = g.sweep({"meet.x": [1, 2]}, session=made, out=tmp_path / "out")
             assert [variant.outputs for variant in swept.variants] == [{"sum": 1}, {"sum": 2}]
+
+
+@pytest.mark.parametrize("first", [0, 2])
+def test_files_are_numbered_as_on_one_lane_whichever_variant_is_finished_first(first: int, tmp_path: Path) -> None:
+    WRITTEN.clear()
+    g = Workflow()
+    g.add(toy.write, x=g.add(late, x=0, id="late"))
+
+    def sink(event: events.Event) -> None:
+        if isinstance(event, events.Written):
+            WRITTEN.set()
+
+    values = sorted(range(4), key=lambda x: x != first)
+    with session(tmp_path, "cpu*2") as made:
+        swept = g.sweep({"late.x": values}, session=made, out=tmp_path / "out", sink=sink)
+    assert [variant.values["late.x"] for variant in swept.failed] == [2]
+    found = [path.read_text("utf-8") for path in swept.paths]
+    assert found == [str(x) for x in values if x != 2] and swept.paths == sorted(swept.paths)
 
 
 def test_cancelling_stops_every_lane(tmp_path: Path) -> None:
