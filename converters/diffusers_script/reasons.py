@@ -47,6 +47,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
         "add_conditioning_lora", "add_conditioning_model", "apply_motion_module", "apply_text_encoder_lora", "add_default_conditioning", "add_gligen_box", "crop_conditioning", "decode_transparency", "add_stage_c", "apply_hypernetwork",
         "encode_stage_c", "enlarge_conditioning", "load_image_to_video_checkpoint", "perp_neg_guidance",
         "set_cascade_shift", "set_control_prompt", "detail_sampler", "vary_conditioning", "svd_conditioning",
+        "apply_face_adapter", "draw_face_points", "encode_faces", "find_faces",
     ),
 }  # fmt: skip
 
