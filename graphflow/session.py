@@ -199,7 +199,8 @@ class Session:
     @once
     def numerics(self) -> numerics.Numerics:
         """What enters every key beside the graph."""
-        return numerics.choose(self.settings.computes_on, self.settings.dtype, probe=self.probe_file)
+        settings = self.settings
+        return numerics.choose(settings.computes_on, settings.dtype, parts=settings.part_devices, probe=self.probe_file)
 
     @property
     def store_folder(self) -> Path:

@@ -21,7 +21,7 @@ from typing import Annotated, Any, Literal
 import platformdirs
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
-from graphflow.basics.device_names import ALL, DEVICE, listed
+from graphflow.basics.device_names import ALL, DEVICE, by_part, listed, require_parts
 from graphflow.basics.paths import user_path
 from graphflow.errors import SettingsError
 
@@ -78,6 +78,7 @@ class Settings(BaseModel):
         device: `auto`, `cpu`, `cuda`, `cuda:N`, `mps` or `xpu`.
         devices: Devices of one kind that compute at the same time, such as `cuda:0,cuda:1` or `cpu*2`, `all` for all of
             the kind of `device`; empty: that one.
+        part_devices: Devices of parts that do not stand where networks sample, by part, such as `{"text_encoder": "cpu"}`.
         dtype: What weights are computed in; `auto`: half precision on a GPU, float32 on the CPU.
         offline: Never touch the network; `HF_HUB_OFFLINE`, which the Hub's library knows, turns it on, too.
         download: Fetch what a document names from the Hub, too; else only names that the user gave.
@@ -100,6 +101,7 @@ class Settings(BaseModel):
     memory_bytes: Size | None = None
     device: Annotated[str, Field(pattern=rf"^(auto|{DEVICE})$")] = "auto"
     devices: tuple[str, ...] = ()
+    part_devices: Mapping[str, str] = Field(default_factory=dict)
     dtype: Dtype = "auto"
     offline: bool = False
     download: bool = False
@@ -119,6 +121,17 @@ class Settings(BaseModel):
         if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
             raise ValueError("must be a text such as cuda:0,cuda:1, cpu*2 or all")
         return listed(",".join(parts)) if any(map(str.strip, parts)) else ()
+
+    @field_validator("part_devices", mode="before")
+    @classmethod
+    def _parts(cls, value: object) -> object:
+        return by_part(value) if isinstance(value, str) else value
+
+    @field_validator("part_devices")
+    @classmethod
+    def _known_parts(cls, value: Mapping[str, str]) -> Mapping[str, str]:
+        require_parts(value)
+        return value
 
     @property
     def device_names(self) -> tuple[str, ...]:
@@ -151,6 +164,7 @@ _VARIABLES: Mapping[str, str] = {
     "GRAPHFLOW_MEMORY_BYTES": "memory_bytes",
     "GRAPHFLOW_DEVICE": "device",
     "GRAPHFLOW_DEVICES": "devices",
+    "GRAPHFLOW_PART_DEVICES": "part_devices",
     "GRAPHFLOW_DTYPE": "dtype",
     "GRAPHFLOW_OFFLINE": "offline",
     "GRAPHFLOW_DOWNLOAD": "download",

@@ -125,6 +125,7 @@ def test_the_page_names_every_setting_and_variable() -> None:
         "models": "/m",
         "device": "cpu",
         "devices": "cpu*2",
+        "part_devices": "vae=cpu",
         "dtype": "float16",
         "safety": "off",
         "marking": "off",

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 DEVICE = r"cpu|mps|(?:cuda|xpu)(?::\d{1,3})?"
 """What one device is called, as torch has it."""
 
 ALL = "all"
+
+PARTS = ("text_encoder", "vae", "image_encoder", "style_model", "upscale_model", "vision_model", "safety_checker")
+"""What of models may stand on a device of its own, by value type; a network that samples and what steers it stand together."""
 
 _ITEM = re.compile(rf"({DEVICE})(?:\*(\d{{1,4}}))?")
 _MOST = 1_024
@@ -35,6 +38,32 @@ def listed(text: str) -> tuple[str, ...]:
     if len({kind_of(name) for name in found}) > 1:
         raise ValueError("must be devices of one kind, since another kind gives other numbers")
     return tuple(found)
+
+
+def by_part(text: str) -> dict[str, str]:
+    """Return the devices that a text such as ``text_encoder=cpu,vae=cuda:1`` names, by part.
+
+    Raises:
+        ValueError: A part is named twice, or a pair has no ``=``.
+    """
+    pairs = [tuple(map(str.strip, part.split("=", 1))) for part in text.split(",") if part.strip()]
+    found = dict(pair for pair in pairs if len(pair) == 2)
+    if len(found) < len(pairs):
+        raise ValueError("must be parts with one device each, such as text_encoder=cpu,vae=cuda:1")
+    return found
+
+
+def require_parts(devices: Mapping[str, str]) -> None:
+    """Require that all of these are parts and devices.
+
+    Raises:
+        ValueError: One is not.
+    """
+    for part, device in devices.items():
+        if part not in PARTS:
+            raise ValueError(f"names {part!r}, and the parts are {', '.join(PARTS)}")
+        if not re.fullmatch(DEVICE, device):
+            raise ValueError(f"has {device!r} for {part}, which must be cpu, cuda, cuda:N, mps, xpu or xpu:N")
 
 
 def kind_of(device: str) -> str:

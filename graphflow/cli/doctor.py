@@ -89,11 +89,15 @@ def _device(session: Session, problems: list[str]) -> dict[str, Any]:
         import torch
     except ImportError as error:
         problems.append(f"torch cannot be imported: {error}")
-        return {"kind": "none"}
+        return {"kind": "none", "parts": {}}
     kind = numerics.write_probe(session.probe_file)
     if numerics.read_probe(session.probe_file) != kind:
         problems.append(f"{session.probe_file} cannot be written, so planning guesses the device")
-    found: dict[str, Any] = {"kind": kind, "setting": ",".join(session.settings.device_names)}
+    found: dict[str, Any] = {
+        "kind": kind,
+        "setting": ",".join(session.settings.device_names),
+        "parts": dict(session.settings.part_devices),
+    }
     if kind == "cuda":
         found["gpus"] = [
             {"name": torch.cuda.get_device_name(index), "bytes": torch.cuda.get_device_properties(index).total_memory}
@@ -113,7 +117,8 @@ def _show(facts: dict[str, Any], problems: list[str]) -> None:
     line("device", facts["device"]["kind"])
     for gpu in facts["device"].get("gpus", ()):
         line("", f"{gpu['name']}, {size(gpu['bytes'])}")
-    line("computes in", f"{facts['numerics']['compute']} on {facts['numerics']['device']}")
+    places = "".join(f", {part} on {device}" for part, device in facts["device"]["parts"].items())
+    line("computes in", f"{facts['numerics']['compute']} on {facts['numerics']['device']}{places}")
     line("node packs", ", ".join(f"{name} {version}".strip() for name, version in facts["packs"].items()) or "none")
     line("node types", facts["node_types"])
     line(

@@ -65,6 +65,21 @@ def place(device: str = "auto", dtype: Dtype = "auto") -> Placement:
     return Placement(found, _DTYPES.get(dtype))
 
 
+def place_parts(settings: Settings) -> dict[str, Placement]:
+    """Settle where parts compute that do not stand where networks sample.
+
+    Raises:
+        SettingsError: This machine has no such device.
+    """
+    found: dict[str, Placement] = {}
+    for part, device in settings.part_devices.items():
+        try:
+            found[part] = place(device, settings.dtype)
+        except SettingsError as error:
+            raise SettingsError(error.message, where=f"part_devices.{part}", advice=error.advice) from error
+    return found
+
+
 def find_devices(settings: Settings) -> Sequence[str]:
     """Return the devices that the settings have compute at the same time, by name."""
     if settings.device_names != (ALL,):

@@ -15,7 +15,7 @@ from graphflow.errors import InvalidInputError, ModelFormatError, ModelNotFoundE
 from graphflow.library.download import download
 from graphflow.loading import offload
 from graphflow.loading.components import Components, Module
-from graphflow.loading.devices import Placement, device_memory, find_devices, main_memory, place
+from graphflow.loading.devices import Placement, device_memory, find_devices, main_memory, place, place_parts
 from graphflow.loading.hooks import attach
 from graphflow.loading.ladder import Ladder, Rung
 from graphflow.loading.mapped import read_all, role_of
@@ -68,6 +68,7 @@ class ModelManager:
     Args:
         library: Where names lead.
         placement: Device and dtype; None: the best device, half precision on an accelerator, float32 on the CPU.
+        apart: Where parts compute that have a place of their own, by their value type.
         budget: Bytes of weights that may stay in memory; None: half of the main memory, 90 % of the device's.
         measures: Measures to take from the start, by the names in :mod:`graphflow.loading.offload`.
         deterministic: Ask torch, for the whole process, for kernels that give the same bits every time.
@@ -81,6 +82,7 @@ class ModelManager:
         library: Library,
         *,
         placement: Placement | None = None,
+        apart: Mapping[str, Placement] | None = None,
         budget: Budget | None = None,
         measures: Collection[str] = (),
         deterministic: bool = False,
@@ -100,7 +102,7 @@ class ModelManager:
             torch.use_deterministic_algorithms(True, warn_only=True)
         budget = budget or Budget(main_memory() // 2, int(device_memory(self.placement.device) * _DEVICE_SHARE))
         self._budget = budget
-        self._pool = Pool(self.placement, budget, self.describe, self.measures)
+        self._pool = Pool(self.placement, apart or {}, budget, self.describe, self.measures)
         self._ladder = Ladder(self._rungs())
 
     @classmethod
@@ -111,18 +113,24 @@ class ModelManager:
             SettingsError: The machine lacks a device.
         """
         placements = [place(device, settings.dtype) for device in find_devices(settings)]
+        apart = place_parts(settings)
         main = settings.memory_bytes if settings.memory_bytes is not None else main_memory() // 2
         main //= len(placements)
-        lanes = Counter(placement.device for placement in placements)
+        others = {part.device for part in apart.values() if part.offloads}
+        lanes = Counter(device for placement in placements for device in {placement.device, *others})
+
+        def share(device: torch.device) -> int:
+            return int(device_memory(device) * _DEVICE_SHARE) // lanes[device]
+
         return [
             cls(
                 library,
                 placement=placement,
+                apart=apart,
                 budget=Budget(
                     main,
-                    int(device_memory(placement.device) * _DEVICE_SHARE) // lanes[placement.device]
-                    if placement.offloads
-                    else main,
+                    share(placement.device) if placement.offloads else main,
+                    {str(device): share(device) for device in others - {placement.device}},
                 ),
                 deterministic=settings.deterministic,
             )
@@ -297,7 +305,7 @@ class ModelManager:
             module=loaded.module,
             description=self.describe(file),
             config=loaded.part.config,
-            device=self.placement.device,
+            device=item.placement.device,
             dtype=loaded.dtype,
             upcast=lambda: self._pool.upcast(item),
             save_memory=offload.TILES in self.measures,

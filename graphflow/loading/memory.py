@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Generic, Literal, Protocol, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
 
-Tier = Literal["main", "device"]
+Tier = str
+"""`main`, `device`, or the name of another device that has parts of its own."""
 
 
 class Resident(Protocol):
@@ -38,10 +39,16 @@ class Budget:
     Attributes:
         main: In main memory.
         device: In the accelerator's memory.
+        others: In the memory of further devices, by name.
     """
 
     main: int
     device: int
+    others: Mapping[str, int] = field(default_factory=dict)
+
+    def of(self, tier: Tier) -> int:
+        """Return the bytes that may stay in one memory."""
+        return {"main": self.main, "device": self.device, **self.others}[tier]
 
 
 class Residents(Generic[R]):
@@ -87,7 +94,7 @@ class Residents(Generic[R]):
         Returns:
             Whether anything was moved or forgotten.
         """
-        limit = self.budget.main if tier == "main" else self.budget.device
+        limit = self.budget.of(tier)
         changed = False
         for item in self:
             if self.bytes_in(tier) + needed <= limit:
@@ -106,7 +113,7 @@ class Residents(Generic[R]):
 
     def _leave(self, item: R) -> None:
         """Move an item one memory down; forget it where it would not fit there even alone."""
-        if item.tier == "device" and item.bytes <= self.budget.main:
+        if item.tier != "main" and item.bytes <= self.budget.main:
             self.make_room("main", item.bytes)
             if self.bytes_in("main") + item.bytes <= self.budget.main:
                 self._demote(item)

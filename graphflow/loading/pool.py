@@ -8,7 +8,7 @@ time for the caller who already holds a module, and waited for by everybody else
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,7 @@ from graphflow.loading.upscaler import LoadedUpscaler
 from graphflow.loading.vision import LoadedVision
 from graphflow.modelfiles.description import VISION
 from graphflow.values import ModelFile, Recipe
+from graphflow.values.types import type_name
 
 if TYPE_CHECKING:
     from graphflow.modelfiles.description import Description
@@ -43,6 +44,8 @@ class Held:
 
     Attributes:
         key: Which part of which file.
+        placement: Where and in what it computes.
+        memory: The memory that it takes up there.
         loaded: The module; None until it is loaded and after it is forgotten.
         owner: The thread that uses it now.
         users: How many uses there are now.
@@ -52,6 +55,8 @@ class Held:
     """
 
     key: tuple[Any, ...]
+    placement: Placement
+    memory: Tier = "device"
     loaded: LoadedPart | None = None
     owner: int | None = None
     users: int = 0
@@ -73,7 +78,7 @@ class Held:
     @property
     def tier(self) -> Tier:
         """Where most of it is."""
-        return "main" if self.loaded is None or self.in_groups or self.loaded.device == _CPU else "device"
+        return "main" if self.loaded is None or self.in_groups or self.loaded.device == _CPU else self.memory
 
     @property
     def in_use(self) -> bool:
@@ -86,15 +91,22 @@ class Pool:
 
     Args:
         placement: Where and in what they compute.
+        apart: Where and in what those compute that have a place of their own, by the recipe's value type.
         budget: How much may stay.
         describe: From a recipe's file to its description.
         measures: Measures against running out of memory that are in force; see :mod:`graphflow.loading.offload`.
     """
 
     def __init__(
-        self, placement: Placement, budget: Budget, describe: Callable[[ModelFile], Description], measures: set[str]
+        self,
+        placement: Placement,
+        apart: Mapping[str, Placement],
+        budget: Budget,
+        describe: Callable[[ModelFile], Description],
+        measures: set[str],
     ) -> None:
         self.placement = placement
+        self._apart = apart
         self.measures = measures
         self._describe = describe
         self._residents: Residents[Held] = Residents(budget, demote=self._demote, drop=self._drop)
@@ -110,6 +122,7 @@ class Pool:
         me = threading.get_ident()
         keys = [_key(file) for file in recipe.files]
         state = (recipe.patches, recipe.hooks)
+        placement = self._apart.get(type_name(type(recipe)) or "", self.placement)
         with self._changed, _plain_tensors():
             holding = any(item.owner == me for item in self._residents)
             while not holding and any(self._taken_by_others(key, me) for key in keys):
@@ -117,7 +130,7 @@ class Pool:
             taken: list[Held] = []
             try:
                 for key, file in zip(keys, recipe.files, strict=True):
-                    item = self._choose(key, state, me)
+                    item = self._choose(key, state, me, placement)
                     item.owner, item.state, item.family = me, state, file.family
                     item.users += 1
                     taken.append(item)
@@ -139,8 +152,8 @@ class Pool:
                     item.owner = None
                     if offload.MODELS in self.measures and not item.in_groups:
                         self._demote(item)
-            self._residents.make_room("device", 0)
-            self._residents.make_room("main", 0)
+            for tier in ("device", *self._residents.budget.others, "main"):
+                self._residents.make_room(tier, 0)
             self._changed.notify_all()
 
     def upcast(self, item: Held) -> None:
@@ -176,7 +189,7 @@ class Pool:
         with self._changed, _plain_tensors():
             count = self._residents.free_unused()
         if count:
-            release_cached(self.placement.device)
+            self._release_cached()
         return count
 
     def loaded(self) -> tuple[tuple[str, str, int], ...]:
@@ -194,14 +207,18 @@ class Pool:
                 for item in self._residents:
                     if not item.in_use:
                         self._demote(item)
-                release_cached(self.placement.device)
+                self._release_cached()
         return True
+
+    def _release_cached(self) -> None:
+        for placement in (self.placement, *self._apart.values()):
+            release_cached(placement.device)
 
     def _taken_by_others(self, key: tuple[Any, ...], me: int) -> bool:
         found = [item for item in self._residents if item.key == key]
         return bool(found) and all(item.in_use and item.owner != me for item in found)
 
-    def _choose(self, key: tuple[Any, ...], state: tuple[Any, ...], me: int) -> Held:
+    def _choose(self, key: tuple[Any, ...], state: tuple[Any, ...], me: int, placement: Placement) -> Held:
         """A part that this thread uses in the same way, a free one, preferably with these patches, or a new one."""
         found = [item for item in self._residents if item.key == key]
         for item in found:
@@ -209,11 +226,14 @@ class Pool:
                 return item
         free = [item for item in found if not item.in_use]
         same = [item for item in free if item.part.patches == state[0]]
-        return next(iter(same or free), Held(key))
+        if same or free:
+            return (same or free)[0]
+        name = str(placement.device)
+        return Held(key, placement, name if name in self._residents.budget.others else "device")
 
     def _prepare(self, item: Held, file: ModelFile, patches: tuple[Any, ...]) -> None:
         if item.loaded is None:
-            item.loaded = self._load(file)
+            item.loaded = self._load(file, item.placement)
         loaded = item.loaded
         self._residents.touch(item)
         if loaded.patches != patches:
@@ -221,21 +241,22 @@ class Pool:
             loaded.set_patches(patches, combined_changes(patches, self._target(item)))
         if offload.SLICED_ATTENTION in self.measures:
             offload.slice_attention(loaded.module)
-        if offload.GROUPS in self.measures and self.placement.offloads:
+        device = item.placement.device
+        if offload.GROUPS in self.measures and item.placement.offloads:
             if not item.in_groups:
                 loaded.to(_CPU)
-                offload.offload_groups(loaded.module, self.placement.device)
+                offload.offload_groups(loaded.module, device)
                 item.in_groups = True
-        elif loaded.device != self.placement.device:
-            self._residents.make_room("device", item.bytes)
-            loaded.to(self.placement.device)
+        elif loaded.device != device:
+            self._residents.make_room("main" if device == _CPU else item.memory, item.bytes)
+            loaded.to(device)
 
-    def _load(self, file: ModelFile) -> LoadedPart:
+    def _load(self, file: ModelFile, placement: Placement) -> LoadedPart:
         description = self._describe(file)
         part = description.parts.get(file.part)
         if part is None:
             raise ModelFormatError(f"has no {file.part}", where=file.name)
-        dtype = self.placement.dtype_for(description.family or part.maker or None)
+        dtype = placement.dtype_for(description.family or part.maker or None)
         if part.config.get(_OVERFLOWS) and dtype == torch.float16:
             dtype = torch.float32
         self._residents.make_room("main", part.bytes)

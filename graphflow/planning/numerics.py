@@ -11,11 +11,13 @@ import importlib.metadata
 import json
 import os
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from graphflow.basics.device_names import kind_of
 from graphflow.basics.regular import open_regular
 
 HALF_BY_DEVICE = {"cuda": "float16", "xpu": "float16", "mps": "float16", "cpu": "float32"}
@@ -31,6 +33,7 @@ class Numerics:
         storage: Dtype in which weights are held; ``file`` is each file's own.
         torch: major.minor of torch.
         diffusers: major.minor of diffusers.
+        parts: Parts that compute on a device of another kind, as ``text_encoder=cpu``.
     """
 
     device: str = "cpu"
@@ -38,10 +41,11 @@ class Numerics:
     storage: str = "file"
     torch: str = ""
     diffusers: str = ""
+    parts: str = ""
 
     def to_json(self) -> dict[str, str]:
-        """Return the fields as JSON."""
-        return dict(vars(self))
+        """Return the fields as JSON; without `parts` where there are none, as keys ever were."""
+        return {name: value for name, value in vars(self).items() if name != "parts" or value}
 
 
 @cache
@@ -58,15 +62,18 @@ def major_minor(version: str) -> str:
     return ".".join(version.partition("+")[0].split(".")[:2])
 
 
-def choose(device: str = "auto", dtype: str = "auto", *, probe: Path | None = None) -> Numerics:
+def choose(
+    device: str = "auto", dtype: str = "auto", *, parts: Mapping[str, str] | None = None, probe: Path | None = None
+) -> Numerics:
     """Decide the numerics.
 
     Args:
         device: ``auto``, or a torch device name.
         dtype: ``auto``, ``float32``, ``float16`` or ``bfloat16``.
+        parts: Devices of parts that do not compute there.
         probe: File that :func:`write_probe` wrote.
     """
-    kind = device.partition(":")[0]
+    kind = kind_of(device)
     if kind == "auto":
         kind = (read_probe(probe) if probe is not None else None) or guess_device()
     return Numerics(
@@ -74,6 +81,9 @@ def choose(device: str = "auto", dtype: str = "auto", *, probe: Path | None = No
         compute=HALF_BY_DEVICE.get(kind, "float32") if dtype == "auto" else dtype,
         torch=major_minor(version_of("torch")),
         diffusers=major_minor(version_of("diffusers")),
+        parts=",".join(
+            f"{part}={kind_of(name)}" for part, name in sorted((parts or {}).items()) if kind_of(name) != kind
+        ),
     )
 
 

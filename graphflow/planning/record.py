@@ -92,6 +92,8 @@ def make_facts(
         "dtype": numerics.compute,
         "files": dict(sorted(files.items())),
     }
+    if numerics.parts:
+        facts["part_devices"] = numerics.parts
     if random:
         facts["warning"] = f"{STANDING_IN} {', '.join(sorted(random))}"
     if safety is not None:

@@ -221,7 +221,7 @@ def _face_id(builder: Builder, source: Source) -> list[Value]:
     model, adapter = _preset(builder, source, _FACE_PRESETS, preset)
     assert isinstance(adapter, Fused)
     if "PORTRAIT" not in preset:
-        stem = builder.nodes[adapter.parts["ip_adapter"].node].params["ip_adapter"].removesuffix(".bin")
+        stem = str(builder.nodes[adapter.parts["ip_adapter"].node].params["ip_adapter"]).removesuffix(".bin")
         lora = {"model": model, "lora": f"{stem}_lora.safetensors", "strength": strength}
         model = builder.add(source, "apply_lora", lora, suffix="lora")
     parts = {**adapter.parts, RECOGNISER: recogniser("buffalo_l", source)}
