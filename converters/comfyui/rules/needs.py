@@ -65,7 +65,6 @@ _FAMILIES: Mapping[str, str] = {
 }  # fmt: skip
 
 _NODES: Mapping[str, str] = {
-    "a writer of Stable Video Diffusion's checkpoints": "ImageOnlyCheckpointSave",
     "PhotoMaker's encoder of faces": "PhotoMakerLoader PhotoMakerEncode",
     "a schedule from tables that were published without a free licence": "GITSScheduler OptimalStepsScheduler",
     "guidance whose formula stands nowhere but in ComfyUI's own code, which is under the GPL": "Mahiro",
