@@ -591,5 +591,6 @@ BASES: Mapping[str, str] = {
     ),
     **dict.fromkeys(("LoadFluxIPAdapter", "ApplyFluxIPAdapter", "ApplyAdvancedFluxIPAdapter"), "flux1-dev.safetensors"),
     "FluxKVCache": "flux-2-klein-4b.safetensors",
+    "ImageOnlyCheckpointSave": "svd_xt.safetensors",
 }
 """Checkpoints of other families than the packaged one's, for types that belong to one."""

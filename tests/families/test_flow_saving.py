@@ -60,7 +60,7 @@ def test_a_transformer_comes_out_as_it_went_in(session: Session, tmp_path: Path,
 
 def test_stable_video_diffusion_is_written_as_it_was_read(session: Session, tmp_path: Path) -> None:
     """The checkpoint's UNet and image encoder, and an autoencoder that decodes frames together."""
-    original = write_model("svd_tiny", tmp_path / "models")
+    original = write_model("svd", tmp_path / "models")
     vae = write_temporal_vae(tmp_path / "models" / "vae" / "svd_vae.safetensors")
     g = Workflow()
     loaded = g.add(nodes.load_image_to_video_checkpoint, model=original.name)
