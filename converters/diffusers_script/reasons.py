@@ -28,7 +28,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     _FAMILY: (
         "ltxv_sigmas", "replace_latent_frames", "set_audio_length", "set_frame_rate", "trim_video_latent",
     ),
-    _FILES: ("save_checkpoint", "save_lora", "save_model", "save_text_encoder", "save_vae"),
+    _FILES: ("save_checkpoint", "save_image_to_video_checkpoint", "save_lora", "save_model", "save_text_encoder", "save_vae"),
     _MEDIA: (
         "safety_filter_video", "save_audio", "save_video", "save_text", "show", "images_to_video", "video_to_images",
         "load_audio", "load_video", "slice_video", "trim_audio", "silent_audio", "change_volume", "concat_audio",

@@ -300,6 +300,7 @@ def _guess(name: str) -> Any:
 
 RUN = (
     *sorted(type for type, rule in RULES.items() if rule.pack and type not in BASES)[::120],
+    "ApplyInstantID",
     "ImpactCount_Elts_in_SEGS",
     "ImpactSEGSConcat",
 )
