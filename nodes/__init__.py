@@ -43,6 +43,7 @@ from .latents.video import *
 from .masks.edit import *
 from .masks.make import *
 from .models.control import *
+from .models.faces import *
 from .models.hooks import *
 from .models.hypernetwork import *
 from .models.ip_adapter import *

@@ -99,6 +99,7 @@ _NAMED = {
     "WD14Tagger|pysssss": "ComfyUI-WD14-Tagger",
     "ApplyInstantID": "ComfyUI_InstantID",
     "ApplyInstantIDAdvanced": "ComfyUI_InstantID",
+    "ApplyInstantIDControlNet": "ComfyUI_InstantID",
     "FaceKeypointsPreprocessor": "ComfyUI_InstantID",
     "HighRes-Fix Script": "efficiency-nodes-comfyui",
     "Noise Control Script": "efficiency-nodes-comfyui",

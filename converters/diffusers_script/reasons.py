@@ -28,7 +28,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     _FAMILY: (
         "ltxv_sigmas", "replace_latent_frames", "set_audio_length", "set_frame_rate", "trim_video_latent",
     ),
-    _FILES: ("save_checkpoint", "save_lora", "save_model", "save_text_encoder", "save_vae"),
+    _FILES: ("save_checkpoint", "save_image_to_video_checkpoint", "save_lora", "save_model", "save_text_encoder", "save_vae"),
     _MEDIA: (
         "safety_filter_video", "save_audio", "save_text", "show", "video_to_images",
         "load_audio", "load_video", "slice_video", "trim_audio", "silent_audio", "change_volume", "concat_audio",
@@ -47,6 +47,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
         "add_conditioning_lora", "add_conditioning_model", "apply_motion_module", "apply_text_encoder_lora", "add_default_conditioning", "add_gligen_box", "crop_conditioning", "decode_transparency", "apply_hypernetwork",
         "enlarge_conditioning", "perp_neg_guidance",
         "set_control_prompt", "detail_sampler", "vary_conditioning",
+        "apply_face_adapter", "draw_face_points", "encode_faces", "find_faces",
     ),
 }  # fmt: skip
 

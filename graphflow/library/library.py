@@ -291,6 +291,7 @@ _EXPORTS: Mapping[Kind | None, str] = {
     "detector": "put its ONNX file there, which its makers' tool writes: yolo export model={name} format=onnx",
     "segmenter": "name the folder that transformers reads instead, e.g. facebook/sam-vit-base, facebook/sam-vit-huge",
     "background_remover": "put its ONNX file, as rembg publishes it, there",
+    "face_network": "put an ONNX file there: of SCRFD to find faces, of ArcFace to tell whose they are",
 }
 
 

@@ -51,6 +51,7 @@ KIND_FOLDERS: Mapping[Kind, tuple[str, ...]] = {
     "language_model": ("LLM",),
     "transparency_decoder": ("layer_model",),
     "background_remover": ("background_removal", "rembg", "BiRefNet", "RMBG"),
+    "face_network": ("insightface/models", "insightface"),
 }
 """Subfolders of a root by kind, the kind's own first."""
 
@@ -60,6 +61,7 @@ EXTENSIONS = (".safetensors", ".sft", ".safetensors.index.json", ".gguf", ".ckpt
 PICKLE_EXTENSIONS = frozenset({".ckpt", ".pt", ".pth", ".bin"})
 _INSTEAD: Mapping[Kind, tuple[str, ...]] = {
     "hypernetwork": (".safetensors",),
+    "ip_adapter": (".safetensors",),
     "detector": (".onnx", ""),
     "segmenter": ("",),
     "background_remover": (".onnx", ""),

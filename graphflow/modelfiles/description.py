@@ -43,13 +43,15 @@ Kind = Literal[
     "describer",  # tells in words what pictures show
     "language_model",  # writes text
     "background_remover",
+    "face_network",  # finds faces, or tells whose they are
     "transparency_decoder",  # LayerDiffuse: colours and transparency of a latent
     "unknown",
 ]
 """What a file is for."""
 
 VISION: tuple[Kind, ...] = (
-    "detector", "segmenter", "describer", "language_model", "background_remover", "transparency_decoder",
+    "detector", "segmenter", "describer", "language_model", "background_remover", "face_network",
+    "transparency_decoder",
 )  # fmt: skip
 """Kinds of networks that look at pictures or write: folders of transformers, ONNX files, and a decoder."""
 

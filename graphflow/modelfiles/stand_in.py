@@ -42,6 +42,7 @@ TINY_VISION: Mapping[Kind, tuple[str, Config]] = {
     "describer": ("StandIn", {}),
     "language_model": ("StandIn", {}),
     "background_remover": ("StandIn", {}),
+    "face_network": ("StandIn", {}),
     "transparency_decoder": ("TransparencyDecoder", {"widths": [4, 4, 8, 8], "attending": 3}),
 }  # fmt: skip
 """Class and config of tiny networks that look at pictures, by kind."""

@@ -14,7 +14,7 @@ from graphflow.values import patches as _weight_patches  # noqa: F401
 from graphflow.values import sampling_hooks as _sampling_hooks  # noqa: F401
 from graphflow.values.conditioning import Area, Conditioning, ConditioningEntry, Control, ScheduledWeights
 from graphflow.values.files import EncodedFile, Files
-from graphflow.values.media import Audio, Image, Latent, Mask, Segment, Segments, Video
+from graphflow.values.media import Audio, Faces, Image, Latent, Mask, Segment, Segments, Video
 from graphflow.values.models import (
     ControlNet,
     EmbeddingPatch,
@@ -43,6 +43,7 @@ __all__ = [
     "ControlNet",
     "EmbeddingPatch",
     "EncodedFile",
+    "Faces",
     "Files",
     "Guider",
     "IPAdapter",

@@ -16,17 +16,19 @@ if TYPE_CHECKING:
 @value_type("image_prompt_hook")
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ImagePrompt:
-    """Has a UNet attend to pictures by an IP-Adapter.
+    """Has a UNet attend to pictures, or to faces, by an IP-Adapter.
 
     Attributes:
         adapter: The adapter.
-        features: (n, D) or (n, P, D) what an image encoder makes of the pictures.
+        features: (n, D) or (n, P, D) what an image encoder makes of the pictures, or a recogniser of the faces.
         nothing: The same of no picture, (1, …).
         masks: (n, H, W) in [0, 1], where each picture acts; None is everywhere.
         strength: Factor on its attention.
         start: Share of sampling at which it begins, 0 to 1.
         end: Share of sampling at which it ends.
         part: `all` layers, or those that make `style`, `layout`, or both: `style_and_layout`.
+        patches: (n, P, D) what an image encoder makes of the faces, for adapters that read both; else None.
+        likeness: How far the looks of the faces act beside who they are, for adapters that weigh them.
     """
 
     adapter: IPAdapter
@@ -37,6 +39,8 @@ class ImagePrompt:
     start: float = 0.0
     end: float = 1.0
     part: str = "all"
+    patches: torch.Tensor | None = None
+    likeness: float = 1.0
 
 
 @value_type("style_tokens_hook")

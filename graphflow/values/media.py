@@ -103,6 +103,24 @@ class Segments:
     parts: tuple[Segment, ...] = ()
 
 
+@value_type("faces")
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Faces:
+    """One face in each of n pictures of ``width`` x ``height`` pixels, and who it is to a recogniser.
+
+    Attributes:
+        embeddings: (n, D) the recogniser's vectors, of their own length.
+        points: (n, 5, 2) x and y in pixels of both eyes, the nose and both corners of the mouth, the left ones first.
+        crops: (n, 3, 224, 224) in [0, 1], each face upright.
+    """
+
+    width: int
+    height: int
+    embeddings: torch.Tensor
+    points: torch.Tensor
+    crops: torch.Tensor
+
+
 @value_type("video")
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Video:

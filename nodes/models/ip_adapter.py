@@ -24,22 +24,20 @@ __all__ = ["apply_ip_adapter", "load_image_encoder", "load_ip_adapter"]
 @node("load_ip_adapter")
 def load_ip_adapter(
     ip_adapter: Annotated[
-        str, ModelName("ip_adapter"), Field(min_length=1, description="an IP-Adapter: plain, plus or full-face")
+        str,
+        ModelName("ip_adapter"),
+        Field(min_length=1, description="an IP-Adapter: plain, plus or full-face, FaceID's kinds, or InstantID's"),
     ],
 ) -> IPAdapter:
     """Name an IP-Adapter.
 
     Raises:
         ModelNotFoundError: The name resolves to nothing.
-        ModelFormatError: The file holds none, or one that reads faces by a recogniser instead of CLIP.
+        ModelFormatError: The file holds none.
     """
     models = runtime.current().models
     if "ip_adapter" not in models.parts(ip_adapter, "ip_adapter"):
-        raise ModelFormatError(
-            "it reads the face recogniser of InsightFace instead of a CLIP image encoder, which is not supported",
-            where=ip_adapter,
-            advice="use a plain, 'plus', 'plus-face' or 'full-face' IP-Adapter",
-        )
+        raise ModelFormatError("it holds no IP-Adapter", where=ip_adapter)
     return IPAdapter(files=(models.find(ip_adapter, "ip_adapter", part="ip_adapter"),))
 
 
@@ -98,6 +96,12 @@ def apply_ip_adapter(
     if strength == 0.0 or never_acts(start, end):
         return model
     with ip_adapter.use() as adapter:
+        if adapter.network.reads == "faces":
+            raise InvalidInputError(
+                f"the IP-Adapter {adapter.name!r} reads faces by a recogniser, not pictures by an image encoder",
+                where="ip_adapter",
+                advice="find_faces and apply_face_adapter take it",
+            )
         pooled, wanted, black = adapter.network.pooled, adapter.network.image_width, adapter.black
     with image_encoder.use() as encoder:
         pixels = encoder.prepared(image.pixels)
@@ -127,7 +131,7 @@ def apply_ip_adapter(
         adapter=ip_adapter,
         features=features,
         nothing=nothing,
-        masks=None if mask is None else _masks(mask.values, len(features)),
+        masks=None if mask is None else masks_of(mask.values, len(features)),
         strength=strength,
         start=start,
         end=end,
@@ -136,7 +140,8 @@ def apply_ip_adapter(
     return model.hooked(prompt)
 
 
-def _masks(values: Tensor, pictures: int) -> Tensor:
+def masks_of(values: Tensor, pictures: int) -> Tensor:
+    """One mask a picture (n, H, W); one serves all."""
     if len(values) not in (1, pictures):
         raise InvalidInputError(
             f"there are {len(values)} masks for {pictures} pictures", where="mask", advice="give one, or one for each"

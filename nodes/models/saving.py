@@ -10,7 +10,7 @@ from pydantic import Field
 from graphflow import runtime
 from graphflow.errors import InvalidInputError
 from graphflow.spec.decorator import node
-from graphflow.values import EncodedFile, Files, Model, Recipe, TextEncoder, Vae
+from graphflow.values import EncodedFile, Files, ImageEncoder, Model, Recipe, TextEncoder, Vae
 
 from ..choices import Prefix
 from ..output.carried import texts_of
@@ -19,7 +19,14 @@ from ..output.comfyui_prompt import with_prompt
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["save_checkpoint", "save_lora", "save_model", "save_text_encoder", "save_vae"]
+__all__ = [
+    "save_checkpoint",
+    "save_image_to_video_checkpoint",
+    "save_lora",
+    "save_model",
+    "save_text_encoder",
+    "save_vae",
+]
 
 Dtype = Annotated[
     Literal["float16", "bfloat16", "float32"], Field(description="of the weights; float16 is what programs expect")
@@ -50,6 +57,36 @@ def save_checkpoint(
         tensors, config, architecture = loaded.file_tensors()
         beside = [(more, said) for _, more, said in texts.file_tensors(whole=True)]
         for more, said in (*beside, autoencoder.file_tensors(whole=True)):
+            tensors, config = tensors | more, config | said
+        return _file(filename_prefix, _encoded(tensors, config, dtype, architecture))
+
+
+@node("save_image_to_video_checkpoint", effect=True, lane="device")
+def save_image_to_video_checkpoint(
+    model: ModelLink,
+    image_encoder: Annotated[ImageEncoder, Field(description="the CLIP image encoder")],
+    vae: VaeLink,
+    filename_prefix: Prefix = "checkpoint",
+    dtype: Dtype = "float16",
+) -> Files:
+    """Save what makes videos of pictures alone (Stable Video Diffusion) as one checkpoint (.safetensors, original layout).
+
+    Weight patches are merged in; runtime hooks cannot be saved and are left out with a notice.
+
+    Raises:
+        ModelFormatError: A part has no such layout, or a weight does not fit into the dtype.
+        InvalidInputError: The model's checkpoints hold no image encoder.
+    """
+    _tell_of_hooks(model)
+    with model.use() as loaded, image_encoder.use() as seeing, vae.use() as autoencoder:
+        if not hasattr(loaded, "image_encoder_tensors"):
+            raise InvalidInputError(
+                "checkpoints of this model's family hold no image encoder",
+                where="model",
+                advice="save_checkpoint saves them with their text encoders",
+            )
+        tensors, config, architecture = loaded.file_tensors()
+        for more, said in (loaded.image_encoder_tensors(seeing.module), autoencoder.file_tensors(whole=True)):
             tensors, config = tensors | more, config | said
         return _file(filename_prefix, _encoded(tensors, config, dtype, architecture))
 

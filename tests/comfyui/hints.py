@@ -76,6 +76,17 @@ GIVERS: Prompt = {
     ),
     "settings": node("easy preSampling", pipe=["easy", 0], **SETTINGS),
     "adapter": node("IPAdapterModelLoader", ipadapter_file="ip-adapter_sd15.safetensors"),
+    "facing": node("IPAdapterModelLoader", ipadapter_file="ip-adapter-faceid-plusv2_sd15.bin"),
+    "recogniser": node("InstantIDFaceAnalysis", provider="CPU"),
+    "instant": node("InstantIDModelLoader", instantid_file="ip-adapter.bin"),
+    "instantface": node(
+        "InstantIDAttentionPatch",
+        instantid=["instant", 0],
+        insightface=["recogniser", 0],
+        image=giver("IMAGE"),
+        model=giver("MODEL"),
+    ),
+    "instantcontrol": node("ControlNetLoader", control_net_name="instantid/diffusion_pytorch_model.safetensors"),
     "xladapter": node("IPAdapterModelLoader", ipadapter_file="ip-adapter_sdxl_vit-h.safetensors"),
     "both": node(
         "Pack SDXL Tuple", **{f"base_{name}": giver(_PARTS[name]) for name in ("model", "positive", "negative")}
@@ -306,6 +317,20 @@ HINTS: Mapping[str, Mapping[str, Any]] = {
         for name in ("", "Advanced", "Apply", "Batch", "Tiled", "Encoder")
     },
     "IPAdapterStyleComposition": {"ipadapter": ["xladapter", 0]},
+    "IPAdapterInsightFaceLoader": {"provider": "CPU", "model_name": "buffalo_l"},
+    "IPAdapterUnifiedLoaderFaceID": {"preset": "FACEID PLUS V2"},
+    **{
+        type: {"ipadapter": ["facing", 0], "insightface": ["recogniser", 0], "noise": 0.0}
+        for type in ("IPAdapterFaceID", "IPAdapterApplyFaceID")
+    },
+    "FaceKeypointsPreprocessor": {"faceanalysis": ["recogniser", 0]},
+    "InstantIDModelLoader": GIVERS["instant"]["inputs"],
+    **{
+        type: {"instantid": ["instant", 0], "insightface": ["recogniser", 0], "control_net": ["instantcontrol", 0]}
+        for type in ("ApplyInstantID", "ApplyInstantIDAdvanced")
+    },
+    "InstantIDAttentionPatch": {"instantid": ["instant", 0], "insightface": ["recogniser", 0]},
+    "ApplyInstantIDControlNet": {"face_embeds": ["instantface", 1], "control_net": ["instantcontrol", 0]},
     "IPAdapterCombineEmbeds": {"embed1": ["encoded", 0]},
     "IPAdapterEmbeds": {"ipadapter": ["adapter", 0], "pos_embed": ["encoded", 0], "neg_embed": ["encoded", 1]},
     "ImageComposite+": {"destination": giver("IMAGE"), "source": giver("IMAGE"), "offset_x": 2, "x": giver("INT")},
@@ -528,11 +553,14 @@ BASES: Mapping[str, str] = {
             "IPAdapterBatch",
             "IPAdapterCombineEmbeds",
             "IPAdapterEmbeds",
+            "IPAdapterApplyFaceID",
             "IPAdapterEncoder",
+            "IPAdapterFaceID",
             "IPAdapterModelLoader",
             "IPAdapterTiled",
             "IPAdapterUnifiedLoader",
             "IPAdapterUnifiedLoaderCommunity",
+            "IPAdapterUnifiedLoaderFaceID",
             "ADE_AnimateDiffLoaderGen1",
             "ADE_AnimateDiffLoRALoader",
             "ADE_AnimateDiffLoaderWithContext",
@@ -550,8 +578,19 @@ BASES: Mapping[str, str] = {
         ),
         "v1-5-pruned-emaonly.safetensors",
     ),
-    "IPAdapterStyleComposition": "sd_xl_base_1.0.safetensors",
+    **dict.fromkeys(
+        (
+            "ApplyInstantID",
+            "ApplyInstantIDAdvanced",
+            "ApplyInstantIDControlNet",
+            "InstantIDAttentionPatch",
+            "InstantIDModelLoader",
+            "IPAdapterStyleComposition",
+        ),
+        "sd_xl_base_1.0.safetensors",
+    ),
     **dict.fromkeys(("LoadFluxIPAdapter", "ApplyFluxIPAdapter", "ApplyAdvancedFluxIPAdapter"), "flux1-dev.safetensors"),
     "FluxKVCache": "flux-2-klein-4b.safetensors",
+    "ImageOnlyCheckpointSave": "svd_xt.safetensors",
 }
 """Checkpoints of other families than the packaged one's, for types that belong to one."""

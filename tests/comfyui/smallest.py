@@ -149,6 +149,9 @@ _TAKERS: Mapping[str, tuple[str, str]] = {
     "camera": ("WanCameraImageToVideo", "camera_conditions"),
     "IP-Adapter": ("IPAdapter", "ipadapter"),
     "pictures of an IP-Adapter": ("IPAdapterEmbeds", "pos_embed"),
+    "recogniser of faces": ("FaceKeypointsPreprocessor", "faceanalysis"),
+    "InstantID": ("ApplyInstantID", "instantid"),
+    "face that InstantID's ControlNet reads": ("ApplyInstantIDControlNet", "face_embeds"),
     "latent upscaler": ("LTXVLatentUpsampler", "upscale_model"),
     "pipe": ("FromBasicPipe", "basic_pipe"),
     "detailer pipe": ("FromDetailerPipe", "detailer_pipe"),
@@ -297,6 +300,7 @@ def _guess(name: str) -> Any:
 
 RUN = (
     *sorted(type for type, rule in RULES.items() if rule.pack and type not in BASES)[::120],
+    "ApplyInstantID",
     "ImpactCount_Elts_in_SEGS",
     "ImpactSEGSConcat",
 )

@@ -173,11 +173,23 @@ def test_sdxl_reads_what_its_image_encoder_sees(tmp_path: Path) -> None:
     assert "sample" in make_session(tmp_path).run(g, targets=["sample"]).ran
 
 
-def test_faces_that_no_recogniser_here_reads_have_no_stand_in(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "adapter", ["ip-adapter-faceid-plusv2_sdxl", "ip-adapter-faceid_sdxl", "instantid/ip-adapter.bin"]
+)
+def test_faces(tmp_path: Path, adapter: str) -> None:
     g = Workflow()
-    g.add(nodes.load_ip_adapter, ip_adapter="ip-adapter-faceid-plusv2_sdxl", id="adapter")
-    with pytest.raises(WorkflowError, match="nothing can stand in for it"):
-        make_session(tmp_path).plan(g, targets=["adapter"])
+    picture = g.add(nodes.solid_image, width=64, height=64)
+    faces = g.add(nodes.find_faces, image=picture, detector="buffalo_l/det_10g.onnx", recogniser="w600k_r50.onnx")
+    checkpoint = g.add(nodes.load_checkpoint, model="sd_xl_base_1.0")
+    steered = g.add(
+        nodes.apply_face_adapter,
+        model=checkpoint.model,
+        ip_adapter=g.add(nodes.load_ip_adapter, ip_adapter=adapter),
+        faces=faces,
+        image_encoder=g.add(nodes.load_image_encoder, image_encoder="clip_vision_h"),
+    )
+    drawing(steered, checkpoint.text_encoder, checkpoint.vae, g)
+    assert make_session(tmp_path).run(g).paths
 
 
 def test_nothing_stands_in_inside_a_model_that_is_there(tmp_path: Path) -> None:

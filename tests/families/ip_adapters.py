@@ -18,6 +18,8 @@ from tests.families.controls import random, seeded
 from tests.models.tiny_manager import make_manager
 
 Weights = Mapping[str, Mapping[str, Tensor]]
+WIDTH = {"plain": 24, "plus": 32, "full": 32}
+"""Of what the tiny image encoder makes, by the kind of adapter."""
 
 
 def weights(unet: Any, kind: str, image_width: int, seed: int = 11) -> Weights:
@@ -27,6 +29,16 @@ def weights(unet: Any, kind: str, image_width: int, seed: int = 11) -> Weights:
 
     def noise(*shape: int) -> Tensor:
         return torch.randn(shape, generator=generator) * 0.3
+
+    def faces(width: int) -> dict[str, Tensor]:
+        return {
+            "proj.0.weight": noise(2 * image_width, image_width),
+            "proj.0.bias": noise(2 * image_width),
+            "proj.2.weight": noise(4 * width, 2 * image_width),
+            "proj.2.bias": noise(4 * width),
+            "norm.weight": 1 + noise(width),
+            "norm.bias": noise(width),
+        }
 
     layers = [unet.get_submodule(name.removesuffix(".processor")) for name in unet.attn_processors if "attn2" in name]
     attention = {}
@@ -49,19 +61,23 @@ def weights(unet: Any, kind: str, image_width: int, seed: int = 11) -> Weights:
             "proj.3.weight": 1 + noise(cross),
             "proj.3.bias": noise(cross),
         }
+    elif kind == "faces":
+        projection = faces(cross)
     else:
-        hidden = 64
+        looks = kind == "faces_and_pictures"
+        hidden, start = (cross, "perceiver_resampler.") if looks else (64, "")
+        width = WIDTH["plus"] if looks else image_width
         projection = {
-            "latents": noise(1, 3, hidden),
-            "proj_in.weight": noise(hidden, image_width),
-            "proj_in.bias": noise(hidden),
-            "proj_out.weight": noise(cross, hidden),
-            "proj_out.bias": noise(cross),
-            "norm_out.weight": 1 + noise(cross),
-            "norm_out.bias": noise(cross),
+            **(faces(hidden) if looks else {"latents": noise(1, 3, hidden)}),
+            f"{start}proj_in.weight": noise(hidden, width),
+            f"{start}proj_in.bias": noise(hidden),
+            f"{start}proj_out.weight": noise(cross, hidden),
+            f"{start}proj_out.bias": noise(cross),
+            f"{start}norm_out.weight": 1 + noise(cross),
+            f"{start}norm_out.bias": noise(cross),
         }
         for depth in range(4):
-            block = f"layers.{depth}"
+            block = f"{start}layers.{depth}"
             for norm in ("0.norm1", "0.norm2", "1.0"):
                 projection |= {f"{block}.{norm}.weight": 1 + noise(hidden), f"{block}.{norm}.bias": noise(hidden)}
             projection |= {
@@ -98,9 +114,6 @@ def vision() -> Any:
         projection_dim=24,
     )
     return CLIPVisionModelWithProjection(config).eval().requires_grad_(False)
-
-
-WIDTH = {"plain": 24, "plus": 32, "full": 32}
 
 
 def write(root: Path, name: str, state: Weights) -> None:

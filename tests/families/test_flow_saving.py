@@ -10,11 +10,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from graphflow import Workflow, nodes
+from graphflow.errors import NodeError
 from graphflow.library.describe import describe_file
 from graphflow.session import Session
 from graphflow.spec.registry import installed
 from tests.families.recorded_flows import make_session, write_qwen_tokenizer, write_t5_tokenizer
 from tests.families.recorded_models import write_model
+from tests.families.svd_files import write_temporal_vae
 
 TRANSFORMERS = (
     "chroma", "flux_canny", "flux_dev", "flux_fill", "flux_schnell", "lumina2", "qwen_image", "qwen_image_2511", "sd3",
@@ -54,6 +56,34 @@ def test_a_transformer_comes_out_as_it_went_in(session: Session, tmp_path: Path,
         assert torch.equal(tensor, before[key]), key
     told, again = describe_file("", original), describe_file("", saved)
     assert (told.family, told.variant, told.task) == (again.family, again.variant, again.task)
+
+
+def test_stable_video_diffusion_is_written_as_it_was_read(session: Session, tmp_path: Path) -> None:
+    """The checkpoint's UNet and image encoder, and an autoencoder that decodes frames together."""
+    original = write_model("svd", tmp_path / "models")
+    vae = write_temporal_vae(tmp_path / "models" / "vae" / "svd_vae.safetensors")
+    g = Workflow()
+    loaded = g.add(nodes.load_image_to_video_checkpoint, model=original.name)
+    parts = {
+        "model": loaded.model,
+        "image_encoder": loaded.image_encoder,
+        "vae": g.add(nodes.load_vae, model="svd_vae"),
+    }
+    g.add(nodes.save_image_to_video_checkpoint, **parts, dtype="float32")
+    (saved,) = session.run(g, out=tmp_path).paths
+    after = load_file(saved)
+    before = {
+        key: tensor for key, tensor in load_file(original).items() if not key.startswith("first_stage_model.")
+    } | vae
+    assert before.keys() == after.keys()
+    for key, tensor in after.items():
+        assert torch.equal(tensor, before[key].reshape(tensor.shape)), key
+    told, again = describe_file("", original), describe_file("", saved)
+    assert (told.family, told.variant) == (again.family, again.variant)
+    other = g.add(nodes.load_checkpoint, model="shapes")
+    g.add(nodes.save_image_to_video_checkpoint, **{**parts, "model": other.model}, id="wrong")
+    with pytest.raises(NodeError, match="hold no image encoder"):
+        session.run(g, out=tmp_path, targets=["wrong"])
 
 
 def test_models_are_merged_and_the_result_is_a_model(session: Session, tmp_path: Path) -> None:

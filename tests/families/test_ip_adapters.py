@@ -212,16 +212,13 @@ def test_it_acts_within_its_share_of_the_sampling_only(tmp_path: Path) -> None:
 
 def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
     plain = weights(sd_parts()["unet"], "plain", 24)
-    faces = {**plain, "image_proj": {**weights(sd_parts()["unet"], "full", 32)["image_proj"]}}
-    faces["image_proj"]["norm.weight"] = faces["image_proj"].pop("proj.3.weight")
-    faces["image_proj"]["norm.bias"] = faces["image_proj"].pop("proj.3.bias")
     holes = {**plain, "ip_adapter": {key: value for key, value in plain["ip_adapter"].items() if key[0] != "1"}}
     manager = manager_with(
         tmp_path,
         small=plain,
         large=weights(sdxl_parts()["unet"], "plain", 24),
         wide=weights(sd_parts()["unet"], "plain", 25),
-        faces=faces,
+        faces=weights(sd_parts()["unet"], "faces", 512),
         holes=holes,
     )
     with running(manager):
@@ -234,8 +231,8 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
         assert "made for the checkpoint's family" in (caught.value.advice or "")
         with pytest.raises(GraphflowError, match="vectors of width 24, the IP-Adapter reads 25"):
             applied(base, "wide", pictures())
-        with pytest.raises(GraphflowError, match="InsightFace"):
-            nodes.load_ip_adapter("faces")
+        with pytest.raises(GraphflowError, match="reads faces by a recogniser"):
+            applied(base, "faces", pictures())
         with pytest.raises(GraphflowError, match="holes"):
             nodes.load_ip_adapter("holes")
         with pytest.raises(GraphflowError, match="3 masks for 2 pictures"):

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKLTemporalDecoder
-from safetensors.torch import save_file
 
 from graphflow import node
 from graphflow.document.document import Document
@@ -14,19 +12,7 @@ from graphflow.session import Session
 from graphflow.settings import RootSetting, Settings
 from graphflow.spec import registry
 from graphflow.values import Latent
-
-_RENAMED = (
-    (".mid_block.attentions.0.", ".mid.attn_1."), ("to_out.0", "proj_out"), ("group_norm", "norm"),
-    ("to_q", "q"), ("to_k", "k"), ("to_v", "v"), ("conv_norm_out", "norm_out"), ("conv_shortcut", "nin_shortcut"),
-    ("decoder.time_conv_out", "decoder.conv_out.time_mix_conv"), ("time_mixer.mix_factor", "mix_factor"),
-    ("temporal_res_block.norm1", "time_stack.in_layers.0"), ("temporal_res_block.conv1", "time_stack.in_layers.2"),
-    ("temporal_res_block.norm2", "time_stack.out_layers.0"), ("temporal_res_block.conv2", "time_stack.out_layers.3"),
-    ("spatial_res_block.", ""), ("mid_block.resnets.0", "mid.block_1"), ("mid_block.resnets.1", "mid.block_2"),
-    ("encoder.down_blocks.", "encoder.down."), ("downsamplers.0", "downsample"), ("upsamplers.0", "upsample"),
-    ("decoder.up_blocks.0", "decoder.up.1_"), ("decoder.up_blocks.1", "decoder.up.0"), ("up.1_", "up.1"),
-    ("resnets", "block"),
-)  # fmt: skip
-"""Diffusers' names to those of the authors, for two levels; the order counts."""
+from tests.families.svd_files import temporal_vae, write_temporal_vae
 
 
 @node("some_frames")
@@ -35,20 +21,9 @@ def some_frames() -> Latent:
     return Latent(samples=torch.randn(3, 4, 8, 8, generator=torch.Generator().manual_seed(1)))
 
 
-def _original(name: str) -> str:
-    for new, old in _RENAMED:
-        name = name.replace(new, old)
-    return name
-
-
 def test_frames_are_decoded_together_as_diffusers_decodes_them(tmp_path: Path) -> None:
-    torch.manual_seed(3)
-    plain = AutoencoderKLTemporalDecoder(
-        block_out_channels=(32, 64), layers_per_block=2, down_block_types=("DownEncoderBlock2D",) * 2
-    ).eval()
-    (tmp_path / "vae").mkdir()
-    tensors = {f"first_stage_model.{_original(name)}": tensor for name, tensor in plain.state_dict().items()}
-    save_file(tensors, tmp_path / "vae" / "svd_vae.safetensors")
+    plain = temporal_vae()
+    write_temporal_vae(tmp_path / "vae" / "svd_vae.safetensors")
     nodes = {
         "vae": {"type": "load_vae", "params": {"model": "svd_vae"}},
         "frames": {"type": "some_frames"},

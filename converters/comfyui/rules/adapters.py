@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..building import Builder, Fused, Ref, RefusedError, Source, Value
+from .faces import ADAPTER, RECOGNISER, faces_applied, recogniser
 from .rule import AnyRule, Made
 
 _PACK = "ComfyUI_IPAdapter_plus"
 _PLAIN = ("linear", "standard", "original")
-_ADAPTER, _PICTURES, _NOTHING = "IP-Adapter", "pictures of an IP-Adapter", "no picture of an IP-Adapter"
+_PICTURES, _NOTHING = "pictures of an IP-Adapter", "no picture of an IP-Adapter"
 _PARTS: Mapping[str, str] = {
     "style and composition": "style_and_layout",
     "style transfer": "style",
@@ -32,16 +33,24 @@ _PRESETS: Mapping[str, tuple[str, str]] = {
     "FULL FACE": ("ip-adapter-full-face_sd15.safetensors", ""),
 }
 """Published file names by how a preset begins: for Stable Diffusion 1.5, and for SDXL."""
+_FACE_PRESETS: Mapping[str, tuple[str, str]] = {
+    "FACEID PLUS V2": ("ip-adapter-faceid-plusv2_sd15.bin", "ip-adapter-faceid-plusv2_sdxl.bin"),
+    "FACEID PLUS - SD1.5": ("ip-adapter-faceid-plus_sd15.bin", ""),
+    "FACEID PORTRAIT UNNORM": ("", "ip-adapter-faceid-portrait_sdxl_unnorm.bin"),
+    "FACEID PORTRAIT": ("ip-adapter-faceid-portrait-v11_sd15.bin", "ip-adapter-faceid-portrait_sdxl.bin"),
+    "FACEID": ("ip-adapter-faceid_sd15.bin", "ip-adapter-faceid_sdxl.bin"),
+}
+"""The same of those that read faces."""
 
 
 def _adapter_loaded(builder: Builder, source: Source) -> list[Value]:
     made = builder.add(source, "load_ip_adapter", {"ip_adapter": source.get("ipadapter_file")})
-    return [Fused(_ADAPTER, {"ip_adapter": made})]
+    return [Fused(ADAPTER, {"ip_adapter": made})]
 
 
 def _models(source: Source) -> dict[str, Any]:
     """An adapter and its image encoder: that of its loader, or one of its own."""
-    adapter = source.part("ipadapter", _ADAPTER)
+    adapter = source.part("ipadapter", ADAPTER)
     encoder = source.get("clip_vision")
     encoder = adapter.parts.get("image_encoder") if encoder is None else encoder
     if encoder is None:
@@ -66,8 +75,6 @@ def _part(builder: Builder, source: Source) -> str:
 
 def _applied(builder: Builder, source: Source, image: Value, part: str, **changes: Any) -> Ref:
     """Make one apply_ip_adapter; ``changes`` stand for what other nodes call otherwise."""
-    if source.get("insightface") is not None:
-        raise RefusedError("its input insightface has no native counterpart")
     source.used |= {"embeds_scaling", "noise", "unfold_batch", "encode_batch_size"}
     together = source.text("combine_embeds", "concat")
     if together != "concat":
@@ -84,6 +91,8 @@ def _applied(builder: Builder, source: Source, image: Value, part: str, **change
 
 def _adapter_applied(builder: Builder, source: Source) -> list[Value]:
     """IPAdapter and IPAdapterAdvanced."""
+    if source.get("insightface") is not None or RECOGNISER in source.part("ipadapter", ADAPTER).parts:
+        return faces_applied(builder, source)[:1]
     return [_applied(builder, source, source.get("image"), _part(builder, source))]
 
 
@@ -186,23 +195,37 @@ def _preset(builder: Builder, source: Source, presets: Mapping[str, tuple[str, s
     large = _is_xl(builder, source.get("model"))
     name = found[1] if large else found[0]
     if not name:
-        raise RefusedError(f"its preset {preset} is for Stable Diffusion 1.5")
+        raise RefusedError(f"its preset {preset} is for {'Stable Diffusion 1.5' if large else 'SDXL'}")
     encoder = _VIT_G if preset.startswith("VIT-G") else _VIT_H
     source.remark(
         f"the files of {'SDXL' if large else 'Stable Diffusion 1.5'} are taken, as the checkpoint's name tells"
     )
     adapter = builder.add(source, "load_ip_adapter", {"ip_adapter": name})
-    if isinstance(before, Fused) and before.kind == _ADAPTER and before.parts.get("encoder") == encoder:
+    if isinstance(before, Fused) and before.kind == ADAPTER and before.parts.get("encoder") == encoder:
         seeing = before.parts["image_encoder"]
     else:
         seeing = builder.add(source, "load_image_encoder", {"image_encoder": encoder}, suffix="image-encoder")
     parts = {"ip_adapter": adapter, "image_encoder": seeing, "encoder": encoder}
-    return [source.get("model"), Fused(_ADAPTER, parts)]
+    return [source.get("model"), Fused(ADAPTER, parts)]
 
 
 def _unified(builder: Builder, source: Source) -> list[Value]:
     """IPAdapterUnifiedLoader."""
     return _preset(builder, source, _PRESETS, source.text("preset", "STANDARD (medium strength)"))
+
+
+def _face_id(builder: Builder, source: Source) -> list[Value]:
+    """IPAdapterUnifiedLoaderFaceID: the adapter, the LoRA that belongs to it, and what recognises faces."""
+    source.used.add("provider")
+    preset, strength = source.text("preset", "FACEID"), source.get("lora_strength", 0.6)
+    model, adapter = _preset(builder, source, _FACE_PRESETS, preset)
+    assert isinstance(adapter, Fused)
+    if "PORTRAIT" not in preset:
+        stem = str(builder.nodes[adapter.parts["ip_adapter"].node].params["ip_adapter"]).removesuffix(".bin")
+        lora = {"model": model, "lora": f"{stem}_lora.safetensors", "strength": strength}
+        model = builder.add(source, "apply_lora", lora, suffix="lora")
+    parts = {**adapter.parts, RECOGNISER: recogniser("buffalo_l", source)}
+    return [model, Fused(ADAPTER, parts, adapter.ids)]
 
 
 def _community(builder: Builder, source: Source) -> list[Value]:
@@ -229,6 +252,7 @@ RULES: tuple[AnyRule, ...] = (
     Made("IPAdapterModelLoader", ("load_ip_adapter",), _adapter_loaded, says="load_ip_adapter", pack=_PACK),
     Made("IPAdapterUnifiedLoader", ("load_ip_adapter", "load_image_encoder"), _unified, says="load_ip_adapter and load_image_encoder", pack=_PACK),
     Made("IPAdapterUnifiedLoaderCommunity", ("load_ip_adapter", "load_image_encoder"), _community, says="load_ip_adapter and load_image_encoder", pack=_PACK),
+    Made("IPAdapterUnifiedLoaderFaceID", ("load_ip_adapter", "load_image_encoder", "apply_lora"), _face_id, says="load_ip_adapter, load_image_encoder and apply_lora", pack=_PACK),
     Made("IPAdapterBatch", ("apply_ip_adapter",), _batch_applied, says="apply_ip_adapter", pack=_PACK),
     Made("IPAdapterTiled", ("apply_ip_adapter", "sharpen_image"), _tiled, says="apply_ip_adapter", pack=_PACK),
     Made("IPAdapterStyleComposition", ("apply_ip_adapter",), _styled, says="one apply_ip_adapter for the style, one for the layout", pack=_PACK),
@@ -237,7 +261,7 @@ RULES: tuple[AnyRule, ...] = (
     Made("IPAdapterEmbeds", ("apply_ip_adapter", "batch_images"), _embeds_applied, says="apply_ip_adapter", pack=_PACK),
     Made("IPAdapterNoise", ("solid_image", "add_image_noise", "blur_image"), _noise, says="add_image_noise and blur_image", pack=_PACK),
     *(
-        Made(type, ("apply_ip_adapter",), _adapter_applied, says="apply_ip_adapter", pack=_PACK)
+        Made(type, ("apply_ip_adapter", "find_faces", "apply_face_adapter"), _adapter_applied, says="apply_ip_adapter, or apply_face_adapter", pack=_PACK)
         for type in ("IPAdapter", "IPAdapterAdvanced", "IPAdapterApply")
     ),
 )  # fmt: skip

@@ -131,6 +131,7 @@ RULES: tuple[AnyRule, ...] = (
     Made("Power Lora Loader (rgthree)", ("apply_lora",), _lora_stack, says="one apply_lora for each LoRA that is on", pack="rgthree-comfy"),
     Rule("CLIPSetLastLayer", "set_text_layer", "stop_at_clip_layer:layer clip:text_encoder"),
     Rule("CheckpointSave", "save_checkpoint", "model clip:text_encoder vae filename_prefix", values=_SAVED, loose=_DTYPE),
+    Rule("ImageOnlyCheckpointSave", "save_image_to_video_checkpoint", "model clip_vision:image_encoder vae filename_prefix", values=_SAVED, loose=_DTYPE),
     Rule("ModelSave", "save_model", "model filename_prefix", values=_SAVED, loose=_DTYPE),
     Rule("CLIPSave", "save_text_encoder", "clip:text_encoder filename_prefix", values=_SAVED, loose=_DTYPE),
     Rule("VAESave", "save_vae", "vae filename_prefix", values=_SAVED, loose=_DTYPE),

@@ -65,7 +65,6 @@ _FAMILIES: Mapping[str, str] = {
 }  # fmt: skip
 
 _NODES: Mapping[str, str] = {
-    "a writer of Stable Video Diffusion's checkpoints": "ImageOnlyCheckpointSave",
     "PhotoMaker's encoder of faces": "PhotoMakerLoader PhotoMakerEncode",
     "a schedule from tables that were published without a free licence": "GITSScheduler OptimalStepsScheduler",
     "guidance whose formula stands nowhere but in ComfyUI's own code, which is under the GPL": "Mahiro",
@@ -89,18 +88,18 @@ _NODES: Mapping[str, str] = {
         "LoadDA3Model DA3Inference DA3Render LoadMoGeModel MoGeInference MoGePanoramaInference MoGeRender"
         " MoGePointMapToMesh MoGeGeometryToFOV",
     "a model of poses that preprocess does not have":
-        "SDPoseKeypointExtractor SDPoseDrawKeypoints RTDETR_detect DrawBBoxes MediaPipe-FaceMeshPreprocessor"
-        " FaceKeypointsPreprocessor",
+        "SDPoseKeypointExtractor SDPoseDrawKeypoints RTDETR_detect DrawBBoxes MediaPipe-FaceMeshPreprocessor",
     "a segmentation of scenes, which preprocess does not have":
         "SemSegPreprocessor OneFormer-ADE20K-SemSegPreprocessor OneFormer-COCO-SemSegPreprocessor UniFormer-SemSegPreprocessor",
     "a model that removes backgrounds":
         "LoadBackgroundRemovalModel RemoveBackground",
     "a model that makes frames between frames": "FrameInterpolationModelLoader FrameInterpolate",
-    "a recogniser of faces (InsightFace)":
-        "InsightFaceLoader IPAdapterInsightFaceLoader IPAdapterUnifiedLoaderFaceID IPAdapterFaceID IPAdapterApplyFaceID"
-        " InstantIDModelLoader InstantIDFaceAnalysis ApplyInstantID ApplyInstantIDAdvanced ApplyPulid PulidModelLoader"
-        " PulidEvaClipLoader PulidInsightFaceLoader ApplyPulidFlux PulidFluxModelLoader PulidFluxEvaClipLoader"
-        " PulidFluxInsightFaceLoader ReActorFaceSwap ReActorFaceSwapOpt ReActorOptions ReActorFaceBoost AutoCropFaces",
+    "PuLID's networks (EVA-CLIP, a parser of faces, its encoder)":
+        "ApplyPulid ApplyPulidAdvanced PulidModelLoader PulidEvaClipLoader PulidInsightFaceLoader ApplyPulidFlux"
+        " PulidFluxModelLoader PulidFluxEvaClipLoader PulidFluxInsightFaceLoader",
+    "a network that swaps faces: the only one that is published (inswapper) is free for research alone, and was withdrawn":
+        "ReActorFaceSwap ReActorFaceSwapOpt ReActorOptions ReActorFaceBoost",
+    "a cutter of faces as RetinaFace finds them": "AutoCropFaces",
     "an IP-Adapter for Stable Diffusion 3": "IPAdapterSD3Loader ApplyIPAdapterSD3",
     "a sampler that runs towards noise": "BNK_Unsampler",
     "videos that are written by a node of AnimateDiff-Evolved, which VideoHelperSuite replaced": "ADE_AnimateDiffCombine",
@@ -130,7 +129,7 @@ _NODES: Mapping[str, str] = {
 }  # fmt: skip
 
 _SPACED: Mapping[str, tuple[str, ...]] = {
-    "a recogniser of faces (InsightFace)": ("Image Crop Face",),
+    "a cutter of faces as RetinaFace finds them": ("Image Crop Face",),
     "attention that is divided among prompts by masks; set_conditioning_mask divides the prediction": (
         "Attention couple",
     ),
@@ -200,8 +199,8 @@ _BEGINNINGS: Mapping[str, Need] = {
     "MZ_": Need("family", "Kolors (run_pipeline runs it whole)"),
     "Krea2": Need("family", "Krea 2's control and style networks"),
     "Clownshar": Need("node", "RES4LYF's guides, chains and options, which are published as code alone"),
-    "ReActor": Need("node", "a recogniser of faces (InsightFace)"),
-    "Pulid": Need("node", "a recogniser of faces (InsightFace)"),
+    "ReActor": Need("node", "a network that swaps faces, of which none with a free licence is published"),
+    "Pulid": Need("node", "PuLID's networks (EVA-CLIP, a parser of faces, its encoder)"),
     "SUPIR_": Need("family", "SUPIR"),
 }
 """What whole groups of types need, by how their names begin."""

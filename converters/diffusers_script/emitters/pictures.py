@@ -18,7 +18,7 @@ from .loaders import constant_path, make_base
 
 def load_ip_adapter(emission: Emission) -> str:
     """An IP-Adapter, loaded with the pipeline; the handle is its path."""
-    if "ip_adapter" not in emission.described("ip_adapter").parts:
+    if emission.described("ip_adapter").parts["ip_adapter"].config.get("reads") == "faces":
         raise UnsupportedError("adapters that read the face recogniser of InsightFace cannot be written in scripts")
     emission.script.fixed(emission.inputs["ip_adapter"], "pipelines load it by folder and name")
     return constant_path(emission, "ip_adapter", "IP_ADAPTER", kind="Path")

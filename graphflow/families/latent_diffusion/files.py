@@ -11,7 +11,7 @@ from graphflow.families.latent_diffusion.hypernetwork_config import (
     is_hypernetwork,
     widths_of,
 )
-from graphflow.families.latent_diffusion.ip_adapter_config import infer_ip_adapter, reads_faces
+from graphflow.families.latent_diffusion.ip_adapter_config import infer_ip_adapter
 from graphflow.families.latent_diffusion.motion_config import infer_motion, is_motion
 from graphflow.families.latent_diffusion.structure import is_ldm
 from graphflow.families.latent_diffusion.style_config import STYLE_MARK, infer_style_adapter
@@ -78,8 +78,7 @@ def describe_file(draft: Draft, match: Match, kind: Kind | None) -> None:
         case "ip_adapter":
             draft.kind, draft.variant, draft.details = match.kind, match.variant, _ip_details(draft.shapes)
             draft.family = family_of_variant(match.variant)
-            if not reads_faces(draft.shapes):
-                draft.add("ip_adapter", infer_ip_adapter(draft.shapes, draft.where), "")
+            draft.add("ip_adapter", infer_ip_adapter(draft.shapes, draft.where, draft.weights.path.stem), "")
         case "motion_module":
             inferred = infer_motion(draft.shapes, draft.where)
             draft.kind, draft.variant, draft.family = match.kind, inferred.variant, family_of_variant(inferred.variant)

@@ -22,7 +22,8 @@ class IPAdapterNetwork(nn.Module):  # type: ignore[misc]  # torch is not followe
     """An adapter's weights: a projection of the picture, and keys and values for each cross-attention of a UNet.
 
     Args:
-        projection: `plain` (one vector a picture), `full` (patches one by one) or `resampler` (patches to few tokens).
+        projection: `plain` (one vector a picture), `full` (patches one by one), `resampler` (patches to few tokens),
+            `faces` (one vector a face) or `faces_and_pictures` (a vector and patches of each face).
         image_width: Width of the vectors that it reads.
         cross_attention_dim: Width of the tokens that it makes.
         layers: Width of each cross-attention, in the order of the UNet's attention processors.
@@ -30,7 +31,12 @@ class IPAdapterNetwork(nn.Module):  # type: ignore[misc]  # torch is not followe
         hidden_width: Width inside the resampler.
         depth: Blocks of the resampler.
         heads: Heads of its attention.
-        inner_factor: Width inside its feed-forward layers, as a factor.
+        inner_factor: Width inside its feed-forward layers, as a factor; of faces inside the first ones.
+        reads: What it reads vectors of: `pictures`, or `faces` by a recogniser.
+        unit: Whether it reads a recogniser's vectors at length 1.
+        patch_width: Width of the patches that it reads beside a face's vector; 0 where it reads none.
+        block_factor: Width inside the feed-forward layers of a face's resampler, as a factor.
+        adds_identity: Whether what the resampler finds is added to the tokens of the face's vector.
         bias: Whether keys and values have a bias.
     """
 
@@ -47,6 +53,11 @@ class IPAdapterNetwork(nn.Module):  # type: ignore[misc]  # torch is not followe
         heads: int = 1,
         inner_factor: float = 4.0,
         bias: bool = False,
+        reads: str = "pictures",
+        unit: bool = False,
+        patch_width: int = 0,
+        block_factor: float = 4.0,
+        adds_identity: bool = False,
     ) -> None:
         super().__init__()
         from diffusers.models import embeddings
@@ -54,10 +65,29 @@ class IPAdapterNetwork(nn.Module):  # type: ignore[misc]  # torch is not followe
         self.pooled = projection == "plain"
         self.image_width = image_width
         self.width = cross_attention_dim
+        self.reads, self.unit, self.patch_width = reads, unit, patch_width
+        self.takes_rows = projection == "resampler"
         if projection == "plain":
             self.projection = embeddings.ImageProjection(image_width, cross_attention_dim, tokens)
         elif projection == "full":
             self.projection = embeddings.IPAdapterFullImageProjection(image_width, cross_attention_dim)
+        elif projection == "faces":
+            self.projection = embeddings.IPAdapterFaceIDImageProjection(
+                image_width, cross_attention_dim, mult=inner_factor, num_tokens=tokens
+            )
+        elif projection == "faces_and_pictures":
+            self.projection = FaceResampler(
+                identity_width=image_width,
+                patch_width=patch_width,
+                width=hidden_width,
+                output_width=cross_attention_dim,
+                tokens=tokens,
+                depth=depth,
+                heads=heads,
+                first_factor=inner_factor,
+                block_factor=block_factor,
+                adds_identity=adds_identity,
+            )
         else:
             self.projection = embeddings.IPAdapterPlusImageProjection(
                 embed_dims=image_width,
@@ -70,6 +100,52 @@ class IPAdapterNetwork(nn.Module):  # type: ignore[misc]  # torch is not followe
             )
         self.keys = nn.ModuleList(nn.Linear(cross_attention_dim, width, bias=bias) for width in layers)
         self.values = nn.ModuleList(nn.Linear(cross_attention_dim, width, bias=bias) for width in layers)
+
+
+class FaceResampler(nn.Module):  # type: ignore[misc]
+    """Tokens of a face's vector, and of what its looks add to them (IP-Adapter FaceID Plus).
+
+    The authors' ProjPlusModel (https://github.com/tencent-ailab/IP-Adapter, Apache-2.0). Widths are as in
+    :class:`IPAdapterNetwork`.
+    """
+
+    def __init__(
+        self,
+        *,
+        identity_width: int,
+        patch_width: int,
+        width: int,
+        output_width: int,
+        tokens: int,
+        depth: int,
+        heads: int,
+        first_factor: float,
+        block_factor: float,
+        adds_identity: bool,
+    ) -> None:
+        super().__init__()
+        from diffusers.models.attention import FeedForward
+        from diffusers.models.embeddings import IPAdapterPlusImageProjectionBlock
+
+        self.adds_identity = adds_identity
+        self.ff = FeedForward(identity_width, width * tokens, mult=first_factor, activation_fn="gelu")
+        self.norm = nn.LayerNorm(width)
+        self.proj_in = nn.Linear(patch_width, width)
+        self.proj_out = nn.Linear(width, output_width)
+        self.norm_out = nn.LayerNorm(output_width)
+        dim_head = 64
+        self.layers = nn.ModuleList(
+            IPAdapterPlusImageProjectionBlock(width, dim_head, heads, block_factor) for _ in range(depth)
+        )
+
+    def forward(self, identity: Tensor, patches: Tensor, likeness: float) -> Tensor:
+        """From vectors (n, D) and patches (n, P, E) to tokens (n, T, C)."""
+        told: Tensor = self.norm(self.ff(identity).unflatten(-1, (-1, self.norm.normalized_shape[0])))
+        seen, found = self.proj_in(patches), told
+        for block in self.layers:
+            found = block(seen, found, found)
+        made: Tensor = self.norm_out(self.proj_out(found))
+        return told + likeness * made if self.adds_identity else made
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -91,9 +167,19 @@ class PictureAdapter:
     black: bool = False
 
     @inference
-    def tokens(self, features: Tensor) -> Tensor:
-        """From a picture encoder's vectors (n, D) or (n, P, D) to tokens (n, T, C), float32 on the CPU."""
-        found: Tensor = self.network.projection(features.to(self.device, self.dtype))
+    def tokens(self, features: Tensor, patches: Tensor | None = None, likeness: float = 1.0) -> Tensor:
+        """From vectors (n, D) or (n, P, D) to tokens (n, T, C), float32 on the CPU.
+
+        Args:
+            features: An image encoder's of pictures, or a recogniser's of faces.
+            patches: (n, P, D) an image encoder's of the faces, for adapters that read both.
+            likeness: How far these act, where the adapter weighs them.
+        """
+        read = features.to(self.device, self.dtype)
+        if patches is None:
+            found: Tensor = self.network.projection(read)
+        else:
+            found = self.network.projection(read, patches.to(self.device, self.dtype), likeness)
         return found.float().cpu()
 
 

@@ -33,6 +33,15 @@ _OPENCLIP_TOP = {
     "final_layer_norm.weight": "ln_final.weight",
     "final_layer_norm.bias": "ln_final.bias",
 }
+_OPENCLIP_VISION = {
+    "embeddings.class_embedding": "class_embedding",
+    "embeddings.patch_embedding.weight": "conv1.weight",
+    "embeddings.position_embedding.weight": "positional_embedding",
+    "pre_layrnorm.weight": "ln_pre.weight",
+    "pre_layrnorm.bias": "ln_pre.bias",
+    "post_layernorm.weight": "ln_post.weight",
+    "post_layernorm.bias": "ln_post.bias",
+}
 
 
 def unet_tensors(module: nn.Module, sampling: ModelSampling, *, marks: bool) -> tuple[Tensors, Config]:
@@ -52,7 +61,7 @@ def unet_tensors(module: nn.Module, sampling: ModelSampling, *, marks: bool) -> 
         )
     zero_snr = float(sampling.sigmas[-1]) > 1000.0
     config: Any = module.config
-    tensors = dict(_renamed(module, unet_modules(config), UNET))
+    tensors = dict(tensors_as(module, unet_modules(config), UNET))
     if marks and sampling.prediction == "v_prediction":
         tensors["v_pred"] = torch.zeros(0)
         if zero_snr:
@@ -69,11 +78,14 @@ def vae_tensors(module: nn.Module, prefix: str) -> tuple[Tensors, Config]:
     """
     if type(module).__name__ != "AutoencoderKL":
         raise ModelFormatError(f"an autoencoder of the class {type(module).__name__} has no single-file layout")
-    tensors: Tensors = {}
-    for name, tensor in _renamed(module, vae_modules(module.config), prefix):
-        # The original attention is made of 1 x 1 convolutions.
-        tensors[name] = tensor[:, :, None, None] if ".attn_1." in name and tensor.ndim == 2 else tensor
-    return tensors, {"vae": config_of(module)}
+    return as_convolutions(tensors_as(module, vae_modules(module.config), prefix)), {"vae": config_of(module)}
+
+
+def as_convolutions(named: Iterator[tuple[str, Tensor]]) -> Tensors:
+    """Tensors of an autoencoder, whose attention is made of 1 x 1 convolutions in the original layout."""
+    return {
+        name: tensor[:, :, None, None] if ".attn_1." in name and tensor.ndim == 2 else tensor for name, tensor in named
+    }
 
 
 def text_tensors(
@@ -100,7 +112,31 @@ def text_tensors(
     return tensors, config
 
 
-def _renamed(module: nn.Module, modules: Iterator[tuple[str, str]], prefix: str) -> Iterator[tuple[str, Tensor]]:
+def vision_tensors(module: Any, prefix: str) -> tuple[Tensors, Config]:
+    """A CLIP image encoder with the names of OpenCLIP, and its config.
+
+    Args:
+        module: A transformers `CLIPVisionModelWithProjection`.
+        prefix: What its names begin with.
+    """
+    state = {canonical(key): tensor for key, tensor in module.state_dict().items()}
+    tensors = {theirs: state[ours] for ours, theirs in _OPENCLIP_VISION.items()}
+    tensors["proj"] = state["visual_projection.weight"].t()
+    tensors |= _openclip_layers(state, module.config.num_hidden_layers)
+    return {prefix + key: tensor for key, tensor in tensors.items()}, {"image_encoder": module.config.to_dict()}
+
+
+def tensors_as(module: nn.Module, modules: Iterator[tuple[str, str]], prefix: str) -> Iterator[tuple[str, Tensor]]:
+    """A module's tensors as its authors have them.
+
+    Args:
+        module: The module.
+        modules: Pairs of a module's name there and here.
+        prefix: What the names begin with.
+
+    Raises:
+        ModelFormatError: One has no name there.
+    """
     originals = {new: old for old, new in modules}
     for name, tensor in module.state_dict().items():
         head, _, tail = name.rpartition(".")
@@ -116,6 +152,10 @@ def _openclip(state: Mapping[str, Tensor], layers: int) -> Iterator[tuple[str, T
     for ours, theirs in _OPENCLIP_TOP.items():
         yield theirs, state[ours]
     yield "text_projection", state["text_projection.weight"].t()
+    yield from _openclip_layers(state, layers)
+
+
+def _openclip_layers(state: Mapping[str, Tensor], layers: int) -> Iterator[tuple[str, Tensor]]:
     for layer in range(layers):
         old, new = f"encoder.layers.{layer}", f"transformer.resblocks.{layer}"
         for leaf in ("weight", "bias"):

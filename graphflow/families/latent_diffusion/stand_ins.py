@@ -9,8 +9,10 @@ from graphflow.modelfiles.description import Config
 from graphflow.modelfiles.stand_in import END, SPECIAL, START, TOKENS, StandIn, TinyPart
 
 _HEADS, _WIDTH, _LAYERS = 2, 32, 2
-_IP_ADAPTER = r"ip.?(adapter|plus)"
+_IP_ADAPTER, _REST = r"ip.?(adapter|plus)", r"[\w.-]*"
 SIGLIP_WIDTH = 1152
+FACE_WIDTH = 512
+"""Of a recogniser's vectors."""
 VIT_H, VIT_G, VIT_L = (1280, 1024), (1664, 1280), (1024, 768)
 """Of CLIP's image encoders: widths of the vectors of patches and of whole pictures."""
 
@@ -72,9 +74,13 @@ def controlnet(text: int, *, sizes: int = 0) -> TinyPart:
 
 
 def ip_adapter(
-    text: int, image: int, *, sizes: int = 0, projection: Literal["plain", "full", "resampler"] = "plain"
+    text: int,
+    image: int,
+    *,
+    sizes: int = 0,
+    projection: Literal["plain", "full", "resampler", "faces", "faces_and_pictures"] = "plain",
 ) -> TinyPart:
-    """An IP-Adapter for such a UNet, which reads vectors of a width: of pictures where it is plain, else of patches."""
+    """An IP-Adapter for such a UNet, which reads vectors of a width: of pictures or faces, or of patches."""
     attentions = sum(_attending(sizes)) * (_LAYERS + _LAYERS + 1) + 1
     config: Config = {
         "projection": projection,
@@ -86,6 +92,10 @@ def ip_adapter(
         config["tokens"] = 4
     elif projection == "resampler":
         config |= {"tokens": 16, "hidden_width": _WIDTH, "depth": 1, "heads": _HEADS}
+    elif projection == "faces_and_pictures":
+        config |= {"patch_width": VIT_H[0], "hidden_width": text, "depth": 1, "heads": _HEADS, "adds_identity": True}
+    if image == FACE_WIDTH:
+        config |= {"reads": "faces", "tokens": 4}
     return TinyPart(class_name="IPAdapter", config=config)
 
 
@@ -107,11 +117,13 @@ def ip_adapters(model: str, text: int, whole: int, *, sizes: int = 0) -> tuple[S
 
     patches = ip_adapter(text, VIT_H[0], sizes=sizes, projection="resampler")
     return (
-        named(".*", "", plain(whole)),
+        named(".*face.?id.?plus.*", _REST, ip_adapter(text, FACE_WIDTH, sizes=sizes, projection="faces_and_pictures")),
+        named(".*face.?id.*", _REST, ip_adapter(text, FACE_WIDTH, sizes=sizes, projection="faces")),
+        named(".*plus.*", _REST, patches),
+        named(".*full.?face.*", _REST, ip_adapter(text, VIT_H[0], sizes=sizes, projection="full")),
         named(".*", ".*vit.?h", plain(VIT_H[1])),
         named(".*", ".*vit.?g", plain(VIT_G[1])),
-        named(".*plus.*", r"[\w.-]*", patches),
-        named(".*full.?face.*", r"[\w.-]*", ip_adapter(text, VIT_H[0], sizes=sizes, projection="full")),
+        named(".*", "", plain(whole)),
     )
 
 

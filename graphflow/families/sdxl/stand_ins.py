@@ -5,6 +5,7 @@ from __future__ import annotations
 from graphflow.families.latent_diffusion.stand_ins import (
     CLIP_G,
     CLIP_L,
+    FACE_WIDTH,
     VIT_G,
     VIT_H,
     autoencoder,
@@ -41,5 +42,12 @@ STAND_INS = (
         scheduler=unet_schedule(),
     ),
     *ip_adapters("xl", 2048, VIT_G[1], sizes=_BASE),
+    StandIn(
+        names=r"instant.?id.*",
+        parts={
+            "ip_adapter": ip_adapter(2048, FACE_WIDTH, sizes=_BASE, projection="resampler"),
+            "controlnet": controlnet(2048, sizes=_BASE),
+        },
+    ),
     StandIn(names=r"sd.?xl.?vae", parts={"vae": _VAE}),
 )

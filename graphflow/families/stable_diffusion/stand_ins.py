@@ -59,6 +59,5 @@ STAND_INS = (
         names=r"(^|/)mm_|motion.?(module|model|adapter)|animatediff|animatelcm|sd15.?_?mm", parts={"adapter": MOTION}
     ),
     *ip_adapters(r"sd.?1[._-]?5|(?<![a-z])v?1[._-]5", 768, VIT_H[1]),
-    StandIn(names=r"ip.?adapter.*face.?id", parts={}),
     *SHARED,
 )

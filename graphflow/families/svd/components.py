@@ -11,11 +11,14 @@ from torch import Tensor, nn
 from graphflow.basics.importing import collector_paused
 from graphflow.errors import ModelFormatError
 from graphflow.families.flow.components import FlowComponents
+from graphflow.families.latent_diffusion.saving import VAE as VAE_PREFIX
+from graphflow.families.latent_diffusion.saving import Config, Tensors, as_convolutions, config_of, tensors_as
 from graphflow.families.latent_diffusion.vae import Autoencoder
 from graphflow.families.svd.config import SIGMA_MAX, SIGMA_MIN, UNET, VAE
 from graphflow.families.svd.denoiser import SvdDenoiser
 from graphflow.families.svd.evaluating import set_norms_as_trained
 from graphflow.families.svd.family import FAMILY
+from graphflow.families.svd.names import svd_modules
 from graphflow.loading.components import FindVectors, Module
 from graphflow.modelfiles.description import Part
 from graphflow.sampling.prediction import ModelSampling
@@ -24,6 +27,11 @@ from graphflow.sampling.prediction import ModelSampling
 @dataclass(kw_only=True, eq=False)
 class FramesTogether(Autoencoder):
     """An autoencoder whose decoder looks at all frames at once."""
+
+    def file_tensors(self, *, whole: bool) -> tuple[Tensors, Config]:
+        """Tensors in the authors' layout and config, alone or as they stand in a whole checkpoint."""
+        named = tensors_as(self.module, svd_modules(VAE, self.module.config), VAE_PREFIX if whole else "")
+        return as_convolutions(named), {"vae": config_of(self.module)}
 
     def _whole(self, function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
         if function == self._encode:

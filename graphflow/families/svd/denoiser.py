@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from graphflow.basics.inference import inference
 from graphflow.families.flow.denoiser import FlowDenoiser
+from graphflow.families.latent_diffusion.saving import UNET, Config, Tensors, config_of, tensors_as, vision_tensors
+from graphflow.families.svd.config import UNET as CLASS
 from graphflow.families.svd.evaluating import svd_velocity
 from graphflow.families.svd.family import FAMILY
+from graphflow.families.svd.names import svd_modules
 from graphflow.sampling.regions import PICTURE
 from graphflow.values import ConditioningEntry
 
 TOLD = {"fps": 6.0, "motion": 127.0, "noise_augmentation": 0.0}
 """Extras of an entry: frames a second, how much moves, and how much noise is on the first frame; with what they usually are."""
+_SEES = "conditioner.embedders.0.open_clip.model.visual."
 
 
 @dataclass(kw_only=True, eq=False)
@@ -25,6 +30,15 @@ class SvdDenoiser(FlowDenoiser):
 
     footprint = FAMILY.footprint
     spans_batch = True
+
+    def file_tensors(self) -> tuple[Tensors, Config, str]:
+        """Its tensors in the authors' layout, and its config."""
+        modules = svd_modules(CLASS, self.module.config)
+        return dict(tensors_as(self.module, modules, UNET)), {"transformer": config_of(self.module)}, ""
+
+    def image_encoder_tensors(self, module: Any) -> tuple[Tensors, Config]:
+        """The tensors of an image encoder as they stand in a checkpoint of this family, and its config."""
+        return vision_tensors(module, _SEES)
 
     @property
     def text_width(self) -> int | None:

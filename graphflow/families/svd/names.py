@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from graphflow.families.flow.names import TableNames
 from graphflow.families.latent_diffusion.key_names import unet_modules, vae_modules
@@ -33,10 +34,7 @@ class SvdNames(TableNames):
 
     @cached_property
     def _modules(self) -> Mapping[str, str]:
-        config = {**self.part.config}
-        if self.part.class_name == VAE:
-            return dict(_doubled(vae_modules(config), decoder_only=True))
-        return dict(_doubled(unet_modules({**config, "addition_embed_type": "text_time"}), decoder_only=False))
+        return dict(svd_modules(self.part.class_name, self.part.config))
 
     def targets(self, key: str) -> Iterator[tuple[str, Change]]:
         """Yield the class's tensors that a file's tensor makes."""
@@ -44,6 +42,13 @@ class SvdNames(TableNames):
             yield key, ""
         elif (name := renamed(key, self._modules)) is not None:
             yield name, ""
+
+
+def svd_modules(class_name: str, config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Pairs of a module's name as its authors have it, and in Diffusers' class."""
+    if class_name == VAE:
+        return _doubled(vae_modules({**config}), decoder_only=True)
+    return _doubled(unet_modules({**config, "addition_embed_type": "text_time"}), decoder_only=False)
 
 
 def svd_names(part: Part) -> SvdNames:

@@ -160,8 +160,12 @@ def attending(hook: ImagePrompt, loaded: Any, prompts: PicturePrompts) -> Iterat
     with hook.adapter.use() as adapter:
         prompt = PicturePrompt(
             adapter=adapter,
-            tokens=adapter.tokens(hook.features),
-            nothing=adapter.tokens(hook.nothing.expand_as(hook.features)),
+            tokens=adapter.tokens(hook.features, hook.patches, hook.likeness),
+            nothing=adapter.tokens(
+                hook.nothing.expand_as(hook.features),
+                None if hook.patches is None else torch.zeros_like(hook.patches),
+                hook.likeness,
+            ),
             masks=hook.masks,
             strength=hook.strength,
             high=sampling.percent_to_sigma(hook.start),
