@@ -9,7 +9,9 @@ from torch import Tensor
 
 _COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (255, 0, 255))
 _LIMBS = ((0, 2), (1, 2), (3, 2), (4, 2))
-_LIMB_WIDTH, _RADIUS, _DIMMED = 4, 10, 0.6
+_LIMB_WIDTH = 4
+_RADIUS = 10
+_DIMMED = 0.6
 
 
 def drawn_points(points: Tensor, width: int, height: int) -> Tensor:
