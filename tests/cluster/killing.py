@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import threading
 from pathlib import Path
@@ -16,19 +17,26 @@ WORKFLOW = "batch_variations"
 
 
 def unlike_after_kills(kills: int, moments: random.Random, folder: Path) -> set[str]:
-    """Run a workflow so many times while a worker is killed; returns files that are not those of one lane, and errors."""
+    """Run a workflow again and again until so many workers were killed; returns files that are not those of one lane, and errors."""
     unlike: set[str] = set()
+    killed = 0
     with _session(folder / "1", None) as one, _session(folder / "2", "local*2") as two:
         _files(two, 0, folder / "warm")
-        for number in range(1, kills + 1):
+        for number in itertools.count(1):
+            if killed >= kills:
+                return unlike
+            if number > 3 * kills:
+                return {*unlike, f"{killed} workers were killed in {number} runs"}
             expected = _files(one, number, folder / f"expected{number}")
-            timer = threading.Timer(moments.uniform(0.0, 1.5), _kill, (moments,))
+            found: list[int] = []
+            timer = threading.Timer(moments.uniform(0.0, 1.5), _kill, (moments, found))
             timer.start()
             try:
                 unlike |= unlike_files(expected, _files(two, number, folder / f"found{number}"))
             except NodeError as error:
                 unlike.add(str(error))
             timer.join()
+            killed += len(found)
     return unlike
 
 
@@ -46,7 +54,10 @@ def _files(session: Session, seed: int, out: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in result.paths}
 
 
-def _kill(moments: random.Random) -> None:
+def _kill(moments: random.Random, killed: list[int]) -> None:
+    """Kill a worker, where there is one, and note it."""
     workers = [process for process in psutil.Process().children(recursive=True) if "ray::Actor" in process.name()]
     if workers:
-        moments.choice(workers).kill()
+        worker = moments.choice(workers)
+        worker.kill()
+        killed.append(worker.pid)
