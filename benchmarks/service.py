@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from graphflow.basics.allocator import keep_freed_memory
 from graphflow.jobs.ordering import make_order
 from graphflow.jobs.queue import Bounds, Jobs
 from graphflow.session import Session
@@ -31,7 +32,8 @@ from graphflow.spec.registry import Registry
 CLIENTS = (1, 10, 100)
 ASKED = 300
 QUEUED = 10_000
-JOBS = (10_000, 50_000)
+JOBS = (4_000, 10_000, 50_000)
+"""After how many memory is measured; the first ones fill what is kept: 1,000 jobs that are over, and what is pruned at a time."""
 SMALL = {"workflow": "txt2img", "inputs": {"seed": 3}}
 
 
@@ -230,14 +232,14 @@ def jobs(folder: Path) -> None:
                     if done % 500 == 0:
                         queue.wait(job.id)
                 held.append(resident())
-            print(
-                f"Memory after {JOBS[0]:,} jobs {held[0] / 2**20:.1f} MiB, after {JOBS[1]:,} {held[1] / 2**20:.1f} MiB"
-                f" ({held[1] / held[0] - 1:+.2%})."
-            )
+            print("\n| trivial jobs | memory, MiB | growth |\n|---|---|---|")
+            for count, size in zip(JOBS, held, strict=True):
+                print(f"| {count:,} | {size / 2**20:.2f} | {size / held[0] - 1:+.2%} |")
 
 
 def main() -> None:
     """Print what was asked for on the command line, or all of it."""
+    keep_freed_memory()  # as the command line does, and so the service
     wanted = sys.argv[1:] or ["worker", "http", "jobs"]
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
