@@ -223,7 +223,8 @@ def jobs(folder: Path) -> None:
             print(
                 f"`session.run` of two trivial nodes {one * 1e3:.2f} ms, as a job {other * 1e3:.2f} ms ({other / one:.2f})."
             )
-            held = []
+            first = 0
+            print("\n| trivial jobs | memory, MiB | growth |\n|---|---|---|", flush=True)
             done = 0
             for count in JOBS:
                 while done < count:
@@ -231,10 +232,8 @@ def jobs(folder: Path) -> None:
                     done += 1
                     if done % 500 == 0:
                         queue.wait(job.id)
-                held.append(resident())
-            print("\n| trivial jobs | memory, MiB | growth |\n|---|---|---|")
-            for count, size in zip(JOBS, held, strict=True):
-                print(f"| {count:,} | {size / 2**20:.2f} | {size / held[0] - 1:+.2%} |")
+                first = first or resident()
+                print(f"| {count:,} | {resident() / 2**20:.2f} | {resident() / first - 1:+.2%} |", flush=True)
 
 
 def main() -> None:
