@@ -19,9 +19,9 @@ from graphflow.spec.registry import Registry
 from graphflow.spec.spec import InputSpec
 
 from .building import Builder, Const, Fused, Ref, Source, Value
-from .catalogue import CONTROL, InputSpec as CoreInput, default_of, find, interfaces
+from .catalogue import CONTROL, default_of, find, interfaces
+from .catalogue import InputSpec as CoreInput
 from .rules import Made
-
 
 _ROWS = 2
 """How many of inputs that are numbered are told of."""
@@ -206,7 +206,9 @@ def probe(rule: Made, registry: Registry) -> Probed:
     orders = [order.names for order in known.orders] if known is not None else []
     longest = max(orders, key=len, default=())
     widgets = [name for name in longest if name != CONTROL]
-    found = Probed(controls=frozenset(name for name, after in zip(longest, longest[1:], strict=False) if after == CONTROL))
+    found = Probed(
+        controls=frozenset(name for name, after in zip(longest, longest[1:], strict=False) if after == CONTROL)
+    )
     asked: dict[str, Asked] = {}
     for linked in (True, False):
         source = _Probe(rule.comfy, widgets, linked=linked)
