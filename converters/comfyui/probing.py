@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 from graphflow.document.document import NodeEntry
@@ -206,9 +207,7 @@ def probe(rule: Made, registry: Registry) -> Probed:
     orders = [order.names for order in known.orders] if known is not None else []
     longest = max(orders, key=len, default=())
     widgets = [name for name in longest if name != CONTROL]
-    found = Probed(
-        controls=frozenset(name for name, after in zip(longest, longest[1:], strict=False) if after == CONTROL)
-    )
+    found = Probed(controls=frozenset(name for name, after in pairwise(longest) if after == CONTROL))
     asked: dict[str, Asked] = {}
     for linked in (True, False):
         source = _Probe(rule.comfy, widgets, linked=linked)
