@@ -156,11 +156,12 @@ class ValueReleased(NodeEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class Written(NodeEvent):
-    """An effect's file; ``how`` is ``written``, ``copied`` (from the store) or ``up to date``."""
+    """One of an effect's ``files`` files; ``how`` is ``written``, ``copied`` (from the store) or ``up to date``."""
 
     event: ClassVar[str] = "written"
     path: str
     how: str
+    files: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -260,7 +260,7 @@ class Worker:
         for token in unknown:
             self._tell(task, events.Notice, site, message=f"{token} names nothing and stays in the file name")
         for file in effect.files:
-            self._tell(task, events.Written, site, path=str(file.path), how=file.how)
+            self._tell(task, events.Written, site, path=str(file.path), how=file.how, files=len(effect.files))
         return effect
 
     def _arguments(self, task: Task, spec: NodeSpec) -> dict[str, Any]:

@@ -258,15 +258,21 @@ class Jobs:
         """Return the files of a job's result."""
         return self._database.files(self.job(id).id)
 
-    def file(self, id: str, name: str) -> Path:
+    def file(self, id: str, name: str, *, early: bool = False) -> Path:
         """Return where a file of a job's result stands.
+
+        Args:
+            id: The job.
+            name: The file's name.
+            early: Whether one counts, too, that its attempt wrote which runs; it is gone again if that fails.
 
         Raises:
             UnknownJobError: The job has no such file, or it is gone.
         """
         job = self.job(id)
         place = self._place(job.id, job.attempt)
-        if any(file.name == name for file in self._database.files(id)):
+        running = early and job.state == "running"
+        if running or any(file.name == name for file in self._database.files(id)):
             path = place / name
             if path.is_file() and path.resolve().is_relative_to(place.resolve()):
                 return path

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
+from graphflow.converters.comfyui.rules import RULES, Made
 from graphflow.service.app import Service, make_app
 from graphflow.service.comfyui.routes import comfyui_router
 from graphflow.service.comfyui.system import FOLDERS
@@ -414,16 +415,49 @@ def test_prompts_outlive_the_service(tmp_path: Path) -> None:
 # --------------------------------------------------------------------------------------------------- the front end
 
 
+NO_INPUTS = {
+    "Any Switch (rgthree)", "BatchImagesNode", "Context Merge (rgthree)", "Context Merge Big (rgthree)",
+    "Context Switch (rgthree)", "Context Switch Big (rgthree)", "Image Comparer (rgthree)",
+}  # fmt: skip
+"""Types that take as many links as a user draws: their own code in the front end adds an input for each."""
+UNSEEN = {"EmptySegs", "BRIA_RMBG_ModelLoader_Zho"}
+"""Types that have no inputs."""
+
+
 def test_every_listed_type_is_whole(web: Web) -> None:
     told = web.get("/object_info")
-    assert len(told) > 400 and told["KSampler"] == web.get("/object_info/KSampler")["KSampler"]
+    assert told.keys() == RULES.keys() and told["KSampler"] == web.get("/object_info/KSampler")["KSampler"]
     flip = told["ImageFlip+"]["input"]  # of a pack, whose rule has other names for its values
     assert flip == {"required": {"image": ["IMAGE", {}]}, "optional": {"axis": [["y", "x"], {"default": "y"}]}}
+    made = told["FaceDetailer"]["input"][
+        "optional"
+    ]  # of a rule that is a function: what that asks for, in a file's order
+    widgets = [
+        name
+        for name, (kind, _) in made.items()
+        if isinstance(kind, list) or kind in ("INT", "FLOAT", "STRING", "BOOLEAN")
+    ]
+    assert widgets[:6] == ["guide_size", "guide_size_for", "max_size", "seed", "steps", "cfg"]
+    assert (
+        made["model"][0] == "MODEL" and made["seed"][1]["control_after_generate"] and "euler" in made["sampler_name"][0]
+    )
+    assert told["ImageResizeKJ"]["output"] == ["IMAGE", "INT", "INT", "MASK"]
+    nothing = {type for type, info in told.items() if not any(info["input"].values()) and isinstance(RULES[type], Made)}
+    assert nothing == NO_INPUTS | UNSEEN
     for type, info in told.items():
         assert info["name"] == type and len(info["output"]) == len(info["output_name"]) == len(info["output_is_list"])
         for section, inputs in info["input"].items():
             assert list(inputs) == info["input_order"][section]
             assert section == "hidden" or all(isinstance(config[0], str | list) for config in inputs.values()), type
+
+
+def test_the_front_end_asks_for_files_and_folders(web: Web) -> None:
+    web.upload(png("olive"), name="olive.png")
+    assert "olive.png" in web.get("/internal/files/input") and web.client.get("/internal/files/etc").status_code == 404
+    assert web.get("/internal/folder_paths")["loras"] == ["models/loras"]
+    assert web.get("/internal/logs/raw")["entries"] == [] and web.get("/internal/logs") == ""
+    asked = {"clientId": "mine", "enabled": True}
+    assert web.client.patch("/api/internal/logs/subscribe", json=asked).status_code == 200
 
 
 def test_the_front_end_keeps_files_and_settings(still: Web) -> None:

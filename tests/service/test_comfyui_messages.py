@@ -62,9 +62,10 @@ def events_of(recorded: dict[str, Any]) -> Iterator[events.Event]:
         elif message["type"] == "progress":
             yield events.NodeProgress(node=data["node"], step=data["value"], total=data["max"], preview=PICTURE)
         elif message["type"] == "executed":
-            if running is None:
-                yield events.NodeStarted(node=data["node"], type=type)
-            yield events.NodeFinished(node=data["node"], type=type, seconds=0.0)
+            if running is not None:
+                yield events.NodeFinished(node=data["node"], type=type, seconds=0.0)
+            yield events.Written(node=data["node"], path="a.png", how="written", files=2)
+            yield events.Written(node=data["node"], path="b.png", how="written", files=2)
             running = None
 
 
@@ -86,11 +87,19 @@ def test_a_run_is_told_as_recorded(name: str) -> None:
     recorded = recording(name)
     prompt = recorded["post_prompt"]["request"]["json"]["prompt"]
     (sent,) = recorded["history"]["body"].values()
-    telling = Telling("it", prompt, sent["prompt"][4], {id: [id] for id in prompt})
+
+    def shows(id: str, files: Any, texts: Any) -> Any:
+        return (sent["outputs"][id] if files == {id: ["a.png", "b.png"]} else {}), ()
+
+    telling = Telling("it", prompt, sent["prompt"][4], {id: [id] for id in prompt}, shows)
     told = telling.begin()
     for event in events_of(recorded):
         told += telling.take(event)
     type, data = sent["status"]["messages"][-1]
+    executed = [
+        message["data"]["node"] for message in told if isinstance(message, dict) and message["type"] == "executed"
+    ]
+    assert executed == list(sent["outputs"])  # before the end
     told += telling.end(sent["outputs"], {"type": type, "data": data})
     told.append(telling.executing())
     assert [comparable(message) for message in told] == [comparable(message) for message in what_was_told(recorded)]

@@ -122,6 +122,26 @@ def test_a_client_says_what_it_understands_and_comes_back(client: TestClient) ->
         assert [it["type"] for it in told][-2:] == ["status", "executing"]
 
 
+def test_a_node_is_executed_when_it_ends_and_its_picture_is_there(client: TestClient) -> None:
+    prompt, _ = recording("txt2img_first_run_legacy_preview")
+    prompt["5"]["inputs"] |= {"seed": 98, "steps": 1000}
+    prompt["8"] = {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 64, "batch_size": 2, "color": 255}}
+    prompt["9"] = {"class_type": "PreviewImage", "inputs": {"images": ["8", 0]}}
+    with connect(client, "mine") as socket:
+        id = submit(client, prompt, "mine")
+        told = (it for it in messages(socket) if isinstance(it, dict))
+        given = next(it["data"] for it in told if it["type"] == "executed")
+        assert given["node"] == "9" and len(given["output"]["images"]) == 2
+        assert id in [job[1] for job in client.get("/queue").json()["queue_running"]]
+        for image in given["output"]["images"]:
+            assert client.get("/view", params=image).content.startswith(b"\x89PNG")
+        assert client.post("/interrupt").status_code == 200
+        assert "executed" not in [it["type"] for it in told]
+    assert (
+        client.get("/view", params=given["output"]["images"][0]).status_code == 404
+    )  # files of what failed do not stay
+
+
 def test_pictures_come_through_the_socket(client: TestClient) -> None:
     prompt, _ = recording("txt2img_first_run_legacy_preview")
     prompt["7"] = {"class_type": "SaveImageWebsocket", "inputs": {"images": ["6", 0]}}

@@ -158,19 +158,21 @@ class Desk:
 
     def files(self, job: Job) -> list[tuple[str, Place]]:
         """Return the files of a job that is done: the native node that wrote each, and what clients call it."""
-        if job.state != "done":
-            return []
+        rows = self.jobs.files(job.id) if job.state == "done" else []
+        return self.named(job, [(file.node, file.name) for file in rows])
+
+    def named(self, job: Job, files: Sequence[tuple[str, str]]) -> list[tuple[str, Place]]:
+        """Name files of a job, given for each the native node that wrote it and its name there; all of a node's at once."""
         temporary = set(Prompted.of(job).temporary)
-        rows = self.jobs.files(job.id)
-        beginnings = {file.name: _COUNTER.sub("", file.name) for file in rows}
-        for node in {file.node for file in rows}:  # several pictures of one node count on, in place of a number of each
-            own = [file.name for file in rows if file.node == node]
+        beginnings = {name: _COUNTER.sub("", name) for _, name in files}
+        for node in {node for node, _ in files}:  # several pictures of one node count on, in place of a number of each
+            own = [name for writer, name in files if writer == node]
             common = {_ITEM.sub("", beginnings[name]) for name in own}
             if len(own) > 1 and len(common) == 1:
                 beginnings |= dict.fromkeys(own, common.pop())
-        types: dict[str, Type] = {file.name: "temp" if file.node in temporary else "output" for file in rows}
+        types: dict[str, Type] = {name: "temp" if node in temporary else "output" for node, name in files}
         named = self.names.call_files(job.id, [(types[name], beginnings[name], name) for name in beginnings])
-        return [(file.node, named[file.name]) for file in rows]
+        return [(node, named[name]) for node, name in files]
 
     def path(self, place: Place) -> Path | None:
         """Return where the file stands that a client calls so; None where there is none, or it is gone."""
@@ -181,7 +183,7 @@ class Desk:
             found = self.service.uploads.find(held.upload.partition(".")[0])  # which is in use, and kept for that
             return None if found is None else self.service.uploads.folder / found.name
         try:
-            return self.jobs.file(held.job or "", held.file or "")
+            return self.jobs.file(held.job or "", held.file or "", early=True)
         except UnknownJobError:
             return None
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from graphflow.jobs.job import Job
 from graphflow.service.app import SHOWN
 from graphflow.service.comfyui.desk import Desk, Prompted, native_of
 from graphflow.service.comfyui.messages import Before, literals
+from graphflow.service.comfyui.names import Place
 
 _RAISED = re.compile(r"(?P<type>[A-Za-z_.]*(?:Error|Exception)): (?P<text>.*)", re.DOTALL)
 _KINDS = {"image": "images", "video": "images", "audio": "audio"}
@@ -41,27 +42,43 @@ def entry(desk: Desk, job: Job) -> dict[str, Any]:
 
 def outputs_of(desk: Desk, job: Job) -> dict[str, dict[str, list[Any]]]:
     """Return what each node of a prompt gave to be seen, by node: files as places, texts as they are."""
-    told = Prompted.of(job)
+    result = job.result or {}
+    types = result.get("nodes", {})
+    texts: dict[str, list[str]] = {}
+    for notice in result.get("notices", ()):
+        native, _, text = notice.partition(": ")
+        texts.setdefault(native, []).append(text)
+    return shown(Prompted.of(job), desk.files(job), texts, types)
+
+
+def shown(
+    told: Prompted,
+    files: Iterable[tuple[str, Place]],
+    texts: Mapping[str, Sequence[str]],
+    types: Mapping[str, str],
+) -> dict[str, dict[str, list[Any]]]:
+    """Return what nodes of a prompt gave to be seen, by node.
+
+    Args:
+        told: The prompt.
+        files: The native node that wrote each file, and what clients call it.
+        texts: What native nodes gave notice of.
+        types: The types of native nodes.
+    """
     found: dict[str, dict[str, list[Any]]] = {}
-    types = (job.result or {}).get("nodes", {})
-    for native, place in desk.files(job):
+    for native, place in files:
         node = told.node(native)
         if node is None:
             continue
         suffix = place.filename[place.filename.rfind(".") :].lower()
         kind = _KINDS.get(SHOWN.get(suffix, "").partition("/")[0], "latents" if suffix == ".latent" else "files")
-        given = found.setdefault(node, {})
-        given.setdefault(kind, []).append(place.to_json())
+        seen = found.setdefault(node, {})
+        seen.setdefault(kind, []).append(place.to_json())
         if kind == "images" and (types.get(native) == "save_video" or suffix in _ANIMATED):
-            given["animated"] = [True]
-    for native in (native for native, type in types.items() if type == "show"):  # tells what it shows as notices
-        texts = [
-            text
-            for notice in (job.result or {}).get("notices", ())
-            if (text := notice.removeprefix(f"{native}: ")) != notice
-        ]
-        if texts and (node := told.node(native)) is not None:
-            found.setdefault(node, {}).setdefault("text", []).extend(texts)
+            seen["animated"] = [True]
+    for native, given in texts.items():
+        if types.get(native) == "show" and (node := told.node(native)) is not None:  # it tells what it shows as notices
+            found.setdefault(node, {}).setdefault("text", []).extend(given)
     return {node: found[node] for node in told.outputs if node in found}
 
 

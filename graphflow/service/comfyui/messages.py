@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import struct
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, TypeAlias
@@ -49,6 +49,7 @@ class Preview:
 
 
 Message: TypeAlias = "dict[str, Any] | bytes | Preview"
+Shows: TypeAlias = "Callable[[str, Mapping[str, Sequence[str]], Mapping[str, Sequence[str]]], tuple[Mapping[str, Any], Sequence[bytes]]]"
 
 
 @dataclass
@@ -66,14 +67,16 @@ class Telling:
 
     A node of the prompt begins with the first and is finished with the last of the native nodes that stand for it; where a
     native node stands for several, it is told of its own one, and the others are finished as it begins. A node that has nothing
-    to compute counts as cached, and so does one that writes again what is stored. Outputs are told at the end, since the files
-    of a job count once it is done.
+    to compute counts as cached, and so does one that writes again what is stored. Outputs are told once all files of their node are
+    written; at the end those of which nobody knew how many there would be.
 
     Args:
         prompt_id: The prompt's id.
         prompt: The prompt.
         outputs: The nodes that it is carried out for.
         origins: By native node, the nodes of the prompt that it stands for, its own one first.
+        shows: Returns what a node gave to be seen, and PNG files that it sends, given the files that its native nodes wrote and
+            what they gave notice of.
         now: Returns the time in seconds since 1970.
     """
 
@@ -83,18 +86,24 @@ class Telling:
         prompt: Prompt,
         outputs: Iterable[str],
         origins: Mapping[str, Sequence[str]],
+        shows: Shows = lambda node, files, texts: ({}, ()),
         now: Callable[[], float] = time.time,
     ) -> None:
         self.prompt_id = prompt_id
         self._prompt = prompt
         self._outputs = frozenset(outputs)
         self._origins = {native: [id for id in ids if id in prompt] for native, ids in origins.items()}
+        self._shows = shows
         self._now = now
         self._nodes: dict[str, _Progress] = {}
         self._shown: dict[str, dict[str, Any]] = {}
         self._cached: set[str] = set()
         self._elements: dict[str, int] = {}
-        self._written: list[str] = []
+        self._ended: list[str] = []
+        self._files: dict[str, dict[int, list[str]]] = {}
+        self._short: set[tuple[str, int | None]] = set()
+        self._texts: dict[str, list[str]] = {}
+        self._executed: dict[str, Mapping[str, Any]] = {}
         self.current: str | None = None
 
     def begin(self) -> list[Message]:
@@ -114,6 +123,10 @@ class Telling:
                 self._elements[event.node] = self._elements.get(event.node, 0) + 1
                 if self._elements[event.node] >= (event.elements or 1):
                     return list(self._finish(event.node))
+            case events.Written():
+                return list(self._write(event))
+            case events.Notice():
+                self._texts.setdefault(event.node, []).append(event.message)
         return []
 
     def end(
@@ -130,13 +143,9 @@ class Telling:
             sent: PNG files that nodes send, in a frame as that of a preview.
         """
         told: list[Message] = []
-        for id in dict.fromkeys([*self._written, *outputs]):
-            if id in sent and id != self.current:  # whose a frame is, clients know by what is executed
-                self.current = id
-                told.append(self.executing())
-            told += [struct.pack(">II", _PREVIEW, _PNG) + file for file in sent.get(id, ())]
-            if id in outputs:
-                told.append(self._say("executed", node=id, display_node=id, output=outputs[id]))
+        for id in dict.fromkeys([*self._ended, *outputs]):
+            if id in outputs and outputs[id] != self._executed.get(id):
+                told += self._show(id, outputs[id], sent.get(id, ()))
             told += self._done(id)
         self.current = None
         return told if last is None else [*told, last]
@@ -198,10 +207,46 @@ class Telling:
         node.open.discard(native)
         if node.open:
             return
-        if id in self._outputs:
-            self._written.append(id)
-        else:
+        if id not in self._outputs:
             yield from self._done(id)
+        elif id not in self._executed and not (yield from self._given(id)):
+            self._ended.append(id)
+
+    def _write(self, event: events.Written) -> Iterable[Message]:
+        """Take a file; the last one of a node ends it."""
+        elements = self._files.setdefault(event.node, {})
+        files = elements.setdefault(event.element or 0, [])
+        files.append(event.path)
+        if len(files) < event.files:
+            self._short.add((event.node, event.element))
+            return
+        self._short.discard((event.node, event.element))
+        if len(elements) == (event.elements or 1) and not any(node == event.node for node, _ in self._short):
+            yield from self._finish(event.node)
+
+    def _given(self, id: str) -> Generator[Message, None, bool]:
+        """Tell what a node gave to be seen; returns whether that is anything."""
+        natives = [native for native, ids in self._origins.items() if ids[:1] == [id]]
+        files = {
+            native: [path for _, paths in sorted(self._files[native].items()) for path in paths]
+            for native in natives
+            if native in self._files
+        }
+        output, sent = self._shows(
+            id, files, {native: self._texts[native] for native in natives if native in self._texts}
+        )
+        if output:
+            yield from self._show(id, output, sent)
+            yield from self._done(id)
+        return bool(output)
+
+    def _show(self, id: str, output: Mapping[str, Any], sent: Sequence[bytes]) -> Iterable[Message]:
+        if sent and id != self.current:  # whose a frame is, clients know by what is executed
+            self.current = id
+            yield self.executing()
+        yield from (struct.pack(">II", _PREVIEW, _PNG) + file for file in sent)
+        self._executed[id] = output
+        yield self._say("executed", node=id, display_node=id, output=output)
 
     def _done(self, id: str) -> Iterable[Message]:
         node = self._nodes.setdefault(id, _Progress(set()))

@@ -174,7 +174,7 @@ class Names:
                 tried = place._replace(filename=f"{path.stem} ({count}){path.suffix}")
 
     def call_files(self, job: str, files: Iterable[tuple[Type, str, str]]) -> dict[str, Place]:
-        """Call the files of a job that is done by names, once: each has the next number that its beginning has in its folder.
+        """Call files of a job by names, once: each has the next number that its beginning has in its folder.
 
         Args:
             job: The job.
@@ -187,11 +187,11 @@ class Names:
             known = self._database.execute(
                 "SELECT file,type,subfolder,filename FROM name WHERE job=?", (job,)
             ).fetchall()
-            if known:
-                return {file: Place(*place) for file, *place in known}
-            named: dict[str, Place] = {}
-            self._database.execute("BEGIN IMMEDIATE")
-            for type, beginning, file in files:
+            named = {file: Place(*place) for file, *place in known}
+            fresh = [one for one in files if one[2] not in named]
+            if fresh:
+                self._database.execute("BEGIN IMMEDIATE")
+            for type, beginning, file in fresh:
                 subfolder, _, stem = beginning.rpartition("/")
                 (last,) = self._database.execute(
                     "SELECT coalesce(max(counter), 0) FROM name WHERE type=? AND subfolder=? AND stem=?",

@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from graphflow.service.app import Service
 from graphflow.service.comfyui.desk import Desk, Part
 from graphflow.service.comfyui.files import file_routes
+from graphflow.service.comfyui.internal import internal_routes
 from graphflow.service.comfyui.jobs import job_routes
 from graphflow.service.comfyui.queue import queue_routes
 from graphflow.service.comfyui.refusals import Route
@@ -14,7 +15,15 @@ from graphflow.service.comfyui.socket import socket_routes
 from graphflow.service.comfyui.system import system_routes
 from graphflow.service.comfyui.users import user_routes
 
-PARTS: tuple[Part, ...] = (queue_routes, socket_routes, job_routes, file_routes, system_routes, user_routes)
+PARTS: tuple[Part, ...] = (
+    queue_routes,
+    socket_routes,
+    job_routes,
+    file_routes,
+    system_routes,
+    internal_routes,
+    user_routes,
+)
 
 
 def comfyui_router(service: Service) -> APIRouter:

@@ -20,8 +20,8 @@ from graphflow.events import Event
 from graphflow.jobs.job import Job
 from graphflow.jobs.previews import jpeg
 from graphflow.service.comfyui.desk import ORIGIN, Desk, Prompted
-from graphflow.service.comfyui.history import messages, outputs_of
-from graphflow.service.comfyui.messages import Message, Preview, Telling, status
+from graphflow.service.comfyui.history import messages, outputs_of, shown
+from graphflow.service.comfyui.messages import Message, Preview, Shows, Telling, status
 from graphflow.service.comfyui.names import Place
 
 _MANY = 32
@@ -118,7 +118,7 @@ class Clients:
                 self._tell(sid, [] if telling is None else telling.take(event))
             elif job.state == "running" and telling is None and job.origin == ORIGIN:
                 asked = Prompted.of(job)
-                telling = Telling(job.id, asked.prompt, asked.outputs, asked.origins)
+                telling = Telling(job.id, asked.prompt, asked.outputs, asked.origins, self._shows(job, asked))
                 self._running[job.id] = asked.client_id, telling
                 self._tell_all()
                 self._tell(asked.client_id, telling.begin())
@@ -138,11 +138,28 @@ class Clients:
         type, data = messages(self._desk, job)[-1]
         last = self._desk.service.told({"type": type, "data": data})
         asked = Prompted.of(job)
-        sent = {id: self._pictures(shown) for id, shown in outputs.items() if asked.type(id) == "SaveImageWebsocket"}
-        return telling.end(outputs, last, sent)
+        return telling.end(outputs, last, {id: self._pictures(asked, id, given) for id, given in outputs.items()})
 
-    def _pictures(self, shown: Mapping[str, Any]) -> list[bytes]:
-        """Return the files that a node gave to be seen."""
+    def _shows(self, job: Job, asked: Prompted) -> Shows:
+        """Return what tells what a node of a job that runs gave to be seen."""
+
+        def shows(
+            id: str, files: Mapping[str, Sequence[str]], texts: Mapping[str, Sequence[str]]
+        ) -> tuple[Mapping[str, Any], Sequence[bytes]]:
+            if not files and not texts:
+                return {}, ()
+            nodes = self._desk.jobs.order(job.id).document["nodes"]
+            types = {native: nodes[native]["type"] for native in (*files, *texts) if native in nodes}
+            named = self._desk.named(job, [(native, name) for native, names in files.items() for name in names])
+            given = shown(asked, named, texts, types).get(id, {})
+            return given, self._pictures(asked, id, given)
+
+        return shows
+
+    def _pictures(self, asked: Prompted, id: str, shown: Mapping[str, Any]) -> list[bytes]:
+        """Return the files that a node gave to be seen, if it sends them."""
+        if asked.type(id) != "SaveImageWebsocket":
+            return []
         paths = [self._desk.path(Place(**place)) for place in shown.get("images", ())]
         return [path.read_bytes() for path in paths if path is not None]
 

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
+from graphflow.converters.comfyui.rules import RULES
 from graphflow.errors import ModelNotFoundError
 from graphflow.library.library import Library
 from graphflow.library.roots import KIND_FOLDERS
@@ -33,11 +34,11 @@ def system_routes(router: APIRouter, desk: Desk) -> None:
     @router.get("/object_info")
     def types() -> dict[str, Any]:
         table = desk.table()
-        return {type: table.info(type) for type in table.types}
+        return {type: table.shown(type) for type in RULES}
 
     @router.get("/object_info/{type:path}")
     def one_type(type: str) -> dict[str, Any]:
-        info = desk.table().info(type)
+        info = desk.table().shown(type)
         return {} if info is None else {type: info}
 
     @router.get("/models")

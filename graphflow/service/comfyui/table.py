@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from functools import cached_property
 from typing import Any, cast
 
 from graphflow.converters.comfyui import catalogue
+from graphflow.converters.comfyui.probing import Asked, common_inputs, probe
 from graphflow.converters.comfyui.prompt_text import DYNAMIC_TEXTS
 from graphflow.converters.comfyui.rules import RULES, Rule
-from graphflow.converters.comfyui.rules.rule import Change, Convert
+from graphflow.converters.comfyui.rules.rule import Change, Convert, Made
 from graphflow.errors import GraphflowError, InvalidInputError
 from graphflow.library.library import Library
 from graphflow.modelfiles.description import Kind
@@ -48,6 +48,7 @@ _LINKS: Mapping[str, str] = {
 }  # fmt: skip
 """What ComfyUI calls types of links, where it is not the same in capitals."""
 _SAYS = ("default", "min", "max", "step", "multiline", "forceInput", "image_upload", "control_after_generate")
+_PLAIN: Mapping[type, str] = {bool: "BOOLEAN", int: "INT", float: "FLOAT"}
 _UPLOADS: Mapping[str, Mapping[str, Any]] = {
     "audio": {"audio_upload": True},
     "video": {"video_upload": True},
@@ -68,14 +69,6 @@ class Table:
         self._library = library
         self._names = names
         self._models: dict[Kind | None, list[str]] = {}
-
-    @cached_property
-    def types(self) -> tuple[str, ...]:
-        """Those whose inputs are known; a prompt may have others for which there is a rule."""
-        known = catalogue.interfaces()
-        return tuple(
-            type for type, rule in RULES.items() if (type in known and known[type].core) or isinstance(rule, Rule)
-        )
 
     def has(self, type: str) -> bool:
         """Tell whether a prompt may have a node of a type."""
@@ -101,6 +94,41 @@ class Table:
         else:
             return None
         return self._told(type, inputs, outputs, output_node)
+
+    def shown(self, type: str) -> dict[str, Any] | None:
+        """Return what a front end draws of a type that a prompt may have; None where it may have none such.
+
+        Of a type whose rule is a function it is what that asks for, which no prompt is held to.
+        """
+        told = self.info(type)
+        rule = RULES.get(type)
+        if told is not None or not isinstance(rule, Made):
+            return told
+        found = probe(rule, self._registry)
+        inputs = {
+            name: (self._asked(name, asked, name in found.controls), False) for name, asked in found.inputs.items()
+        }
+        outputs = [(_link(kind) if kind else "*",) * 2 for kind in found.outputs]
+        specs = [self._registry.get(native) for native in rule.natives]
+        return self._told(type, inputs, outputs, any(spec is not None and spec.effect for spec in specs))
+
+    def _asked(self, name: str, asked: Asked, control: bool) -> list[Any]:
+        """Return an input that a function asks for: as the native input has it, else as one of its name on ComfyUI's types."""
+        alike = common_inputs().get(name)
+        if asked.kind:
+            return [_link(asked.kind), {}]
+        if asked.target is not None and (asked.target.linked or asked.widget):
+            told = self._native_input(asked.target, lists=True)
+        elif alike is not None and alike.widget == asked.widget:
+            told = self._input("", alike, lists=True)
+        else:
+            told = [_PLAIN.get(asked.default.__class__, "STRING") if asked.widget else "*", {}]
+        kind, says = told
+        if asked.default is not None:
+            says = {**says, "default": asked.default}
+        if isinstance(kind, list) and kind and asked.default is not None and asked.default not in kind:
+            kind = [asked.default, *kind]
+        return [kind, {**says, "control_after_generate": True} if control else says]
 
     def models(self, kind: Kind | None) -> list[str]:
         """Return the names of the models of a kind, each once."""
